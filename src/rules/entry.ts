@@ -1,0 +1,69 @@
+import { endsOneSession, isFullBackchannelLogout } from './event-types.js'
+import { readId } from './id.js'
+import { type Instant, readDateTime } from './instant.js'
+import { storageTimeOf } from './log-id.js'
+
+/** An entry that counts. At least one of `userId` and `sessionId` is there. */
+export interface LogoutEvent {
+  /** Empty where the entry has none. */
+  logId: string
+  type: string
+  at: Instant
+  /** `null`: only the session is known. */
+  userId: string | null
+  /** The session that has ended; `null`: all sessions of the user have. */
+  sessionId: string | null
+}
+
+/** Why an entry that may be a logout cannot be used. */
+export type UnattributableReason = 'malformed' | 'no_subject' | 'no_instant'
+
+/** What an entry turned out to be. */
+export type Reading =
+  | { kind: 'event'; event: LogoutEvent }
+  | { kind: 'unattributable'; reason: UnattributableReason }
+  | { kind: 'other' }
+
+/** Reads one entry of the tenant log. Total: whatever `entry` is, there is an answer. */
+export function readEntry(entry: unknown, types: ReadonlySet<string>): Reading {
+  if (!isRecord(entry) || typeof entry.type !== 'string') return unattributable('malformed')
+  const { type } = entry
+  if (!types.has(type)) return { kind: 'other' }
+
+  const details = isRecord(entry.details) ? entry.details : {}
+  if (type === 'oidc_backchannel_logout_succeeded' && !isFullBackchannelLogout(details.initiator)) {
+    return { kind: 'other' }
+  }
+  const userId = readId(entry.user_id)
+  const sessionId = readId(details.session_id)
+  if (userId === null && sessionId === null) return unattributable('no_subject')
+
+  const logId = readLogId(entry)
+  const at = readInstant(entry, logId)
+  if (at === null) return unattributable('no_instant')
+
+  const endsAll = userId !== null && !endsOneSession(type)
+  const event = { logId: logId ?? '', type, at, userId, sessionId: endsAll ? null : sessionId }
+  return { kind: 'event', event }
+}
+
+/** The id of an entry; `_id` is what older tenants and exporters call it. */
+export function readLogId(entry: unknown): string | null {
+  return isRecord(entry) ? (readId(entry.log_id) ?? readId(entry._id)) : null
+}
+
+/** The earlier of the entry's own date and its storage time, so that nothing lies in the future. */
+function readInstant(entry: Record<string, unknown>, logId: string | null): Instant | null {
+  const date = readDateTime(entry.date)
+  const stored = logId === null ? null : storageTimeOf(logId)
+  if (date === null || stored === null) return date ?? stored
+  return Math.min(date, stored)
+}
+
+function unattributable(reason: UnattributableReason): Reading {
+  return { kind: 'unattributable', reason }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,71 @@
+import type { LogoutEvent } from './entry.js'
+import { type Instant, later } from './instant.js'
+
+/** What is stored of a user: the newest logout, and the newest that ended all sessions. */
+export interface UserLogout {
+  userId: string
+  at: Instant
+  allSessionsAt: Instant | null
+  /** The entry that `at` comes from; empty where it comes from none. */
+  logId: string
+  type: string
+}
+
+/** What is stored of a session. */
+export interface SessionLogout {
+  sessionId: string
+  userId: string | null
+  at: Instant
+  /** Auth0 has ended the session: its id is never used again. */
+  ended: boolean
+  logId: string
+  type: string
+}
+
+/** One row per user and per session: what a number of events come to. */
+export interface Advances {
+  users: UserLogout[]
+  sessions: SessionLogout[]
+}
+
+/** Folds events into one row per subject. Order and repetition of the events do not matter. */
+export function fold(events: Iterable<LogoutEvent>): Advances {
+  const users = new Map<string, UserLogout>()
+  const sessions = new Map<string, SessionLogout>()
+  for (const event of events) {
+    const { userId, sessionId, at, logId, type } = event
+    if (userId !== null) {
+      const row = { userId, at, allSessionsAt: sessionId === null ? at : null, logId, type }
+      users.set(userId, laterUser(users.get(userId), row))
+    }
+    if (sessionId !== null) {
+      const row = { sessionId, userId, at, ended: true, logId, type }
+      sessions.set(sessionId, laterSession(sessions.get(sessionId), row))
+    }
+  }
+  return { users: [...users.values()], sessions: [...sessions.values()] }
+}
+
+function laterUser(stored: UserLogout | undefined, next: UserLogout): UserLogout {
+  if (stored === undefined) return next
+  const newest = isNewer(next, stored) ? next : stored
+  return { ...newest, allSessionsAt: later(stored.allSessionsAt, next.allSessionsAt) }
+}
+
+function laterSession(stored: SessionLogout | undefined, next: SessionLogout): SessionLogout {
+  if (stored === undefined) return next
+  const newest = isNewer(next, stored) ? next : stored
+  const ended = stored.ended || next.ended
+  return { ...newest, ended, userId: greater(stored.userId, next.userId) }
+}
+
+/** The log id decides between two of the same millisecond, so that their order does not. */
+function isNewer(a: { at: Instant; logId: string }, b: { at: Instant; logId: string }): boolean {
+  return a.at > b.at || (a.at === b.at && a.logId > b.logId)
+}
+
+/** A session has one user; should entries disagree, any rule will do that does not ask for their order. */
+function greater(a: string | null, b: string | null): string | null {
+  if (a === null || b === null) return a ?? b
+  return a > b ? a : b
+}

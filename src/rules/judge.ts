@@ -1,0 +1,77 @@
+import type { Instant } from './instant.js'
+import { isMachine, type Token } from './token.js'
+
+/**
+ * Whose tokens a logout ends: `session` those of the session that was logged out, `user` all of the
+ * user's.
+ */
+export type Policy = 'session' | 'user'
+
+/** What is known of the logouts that may cover a token. */
+export interface KnownLogouts {
+  user: { at: Instant; allSessionsAt: Instant | null } | null
+  session: { at: Instant; ended: boolean } | null
+  floorAt: Instant | null
+}
+
+/** Why a token is revoked. */
+export type RevokedReason =
+  | 'session_ended'
+  | 'session_logout'
+  | 'all_sessions_logout'
+  | 'user_logout'
+  | 'floor'
+  | 'login_unknown'
+
+/** Why a token is not revoked. */
+export type AcceptedReason = 'no_logout' | 'login_after_logout' | 'machine_token'
+
+/** Whether a token is revoked, and by what. `lastLogoutAt` is the newest logout that covers it. */
+export type Verdict = { lastLogoutAt: Instant | null; loginAt: Instant | null } & (
+  | { revoked: true; reason: RevokedReason }
+  | { revoked: false; reason: AcceptedReason }
+)
+
+/** What a token is judged by. */
+export interface JudgeOptions {
+  policy: Policy
+  /** Added once, to the login. Default 0. */
+  leewayMs?: number
+}
+
+interface Cover {
+  at: Instant
+  reason: RevokedReason
+}
+
+/** Judges a token whose signature, issuer and audience the caller has verified. */
+export function judge(token: Token, known: KnownLogouts, options: JudgeOptions): Verdict {
+  const { loginAt } = token
+  if (isMachine(token.subject)) {
+    return { revoked: false, reason: 'machine_token', lastLogoutAt: null, loginAt }
+  }
+  const cover = newestCover(token, known, options.policy)
+  const seen = { lastLogoutAt: cover?.at ?? null, loginAt }
+  if (token.sessionId !== null && known.session?.ended === true) {
+    return { revoked: true, reason: 'session_ended', ...seen }
+  }
+  if (cover === null) return { revoked: false, reason: 'no_logout', ...seen }
+  if (loginAt === null) return { revoked: true, reason: 'login_unknown', ...seen }
+  return loginAt + (options.leewayMs ?? 0) <= cover.at
+    ? { revoked: true, reason: cover.reason, ...seen }
+    : { revoked: false, reason: 'login_after_logout', ...seen }
+}
+
+/** The newest logout that covers the token, never the oldest: several cut-offs do not weaken each other. */
+function newestCover(token: Token, known: KnownLogouts, policy: Policy): Cover | null {
+  const covers: Cover[] = []
+  const add = (at: Instant | null | undefined, reason: RevokedReason) => {
+    if (at !== null && at !== undefined) covers.push({ at, reason })
+  }
+  const ownSessionOnly = policy === 'session' && token.sessionId !== null
+  if (token.sessionId !== null) add(known.session?.at, 'session_logout')
+  add(known.user?.allSessionsAt, 'all_sessions_logout')
+  if (!ownSessionOnly) add(known.user?.at, 'user_logout')
+  add(known.floorAt, 'floor')
+  return covers.reduce<Cover | null>((a, b) => (a === null || b.at > a.at ? b : a), null)
+}

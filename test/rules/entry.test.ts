@@ -1,0 +1,200 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { readEntry } from '../../src/rules/entry.js'
+import { DEFAULT_TYPES, OPTIONAL_TYPES, refuseType } from '../../src/rules/event-types.js'
+
+const defaults = new Set<string>(DEFAULT_TYPES)
+const everything = new Set<string>([...DEFAULT_TYPES, ...OPTIONAL_TYPES])
+
+// Stored at 10:00:03.400, happened at 10:00:00.123.
+const logId = '90020261123100003400123000000000000001223372037868840734'
+const date = '2026-11-23T10:00:00.123Z'
+const happenedAt = 1_795_428_000_123
+const storedAt = 1_795_428_003_400
+const slo = { log_id: logId, date, type: 'slo', user_id: 'auth0|1', details: { session_id: 'S1' } }
+const event = { logId, type: 'slo', at: happenedAt, userId: 'auth0|1', sessionId: 'S1' }
+
+describe('what an entry ends', () => {
+  test.each([
+    ['its session, when it names one', slo, event],
+    [
+      'all sessions, when it names none',
+      { ...slo, details: { return_to: 'https://app.example.com' } },
+      { ...event, sessionId: null },
+    ],
+    [
+      'all sessions, when details are null',
+      { ...slo, details: null },
+      { ...event, sessionId: null },
+    ],
+    [
+      'all sessions, when details are absent',
+      { ...slo, details: undefined },
+      { ...event, sessionId: null },
+    ],
+    [
+      'all sessions, when the session id is null',
+      { ...slo, details: { session_id: null } },
+      { ...event, sessionId: null },
+    ],
+    [
+      'all sessions, when the session id is empty',
+      { ...slo, details: { session_id: '' } },
+      { ...event, sessionId: null },
+    ],
+    [
+      'all sessions, when the session id is a number',
+      { ...slo, details: { session_id: 7 } },
+      { ...event, sessionId: null },
+    ],
+    [
+      'the session alone, when the user is null',
+      { ...slo, user_id: null },
+      { ...event, userId: null },
+    ],
+    [
+      'the session alone, when the user is empty',
+      { ...slo, user_id: '' },
+      { ...event, userId: null },
+    ],
+    [
+      'the session alone, when the user is absent',
+      { ...slo, user_id: undefined },
+      { ...event, userId: null },
+    ],
+    [
+      'the session alone, when the user cannot be stored',
+      { ...slo, user_id: 'a\0b' },
+      { ...event, userId: null },
+    ],
+    [
+      'the session alone, when the user is over-long',
+      { ...slo, user_id: 'x'.repeat(801) },
+      { ...event, userId: null },
+    ],
+    [
+      'all sessions, for a universal logout',
+      { ...slo, type: 'universal_logout_succeeded' },
+      { ...event, type: 'universal_logout_succeeded', sessionId: null },
+    ],
+  ])('%s', (_what, entry, expected) => {
+    expect(readEntry(entry, defaults)).toEqual({ kind: 'event', event: expected })
+  })
+
+  test('one session, for a revoked session that was asked for', () => {
+    const entry = { ...slo, type: 'session_revoked' }
+    expect(readEntry(entry, everything)).toMatchObject({ event: { sessionId: 'S1' } })
+  })
+
+  test.each(['scp', 'sce', 'scu', 'scpn'])('all sessions, for %s that was asked for', (type) => {
+    const entry = { ...slo, type }
+    expect(readEntry(entry, everything)).toMatchObject({ event: { type, sessionId: null } })
+  })
+})
+
+describe('back-channel logouts', () => {
+  const backchannel = { ...slo, type: 'oidc_backchannel_logout_succeeded' }
+
+  test.each(['password-changed', 'session-revoked', 'account-deleted', 'email-identifier-changed'])(
+    'count when initiated by %s',
+    (initiator) => {
+      const entry = { ...backchannel, details: { initiator } }
+      expect(readEntry(entry, everything)).toMatchObject({ kind: 'event' })
+    },
+  )
+
+  test.each(['rp-logout', 'idp-logout', 'session-expired', '', null, undefined, 5])(
+    'do not count when initiated by %j',
+    (initiator) => {
+      const entry = { ...backchannel, details: { initiator } }
+      expect(readEntry(entry, everything)).toEqual({ kind: 'other' })
+    },
+  )
+})
+
+describe('when it happened', () => {
+  test.each([
+    ['the date, where storage came later', slo, happenedAt],
+    [
+      'storage time, where the date lies after it',
+      { ...slo, date: '2026-11-23T10:00:03.401Z' },
+      storedAt,
+    ],
+    ['either, where they are the same', { ...slo, date: '2026-11-23T10:00:03.400Z' }, storedAt],
+    ['storage time, without a date', { ...slo, date: undefined }, storedAt],
+    ['storage time, with a date that is none', { ...slo, date: 'yesterday' }, storedAt],
+    ['storage time, with a date that is an object', { ...slo, date: {} }, storedAt],
+    ['the date, where the log id holds no time', { ...slo, log_id: 'placeholder' }, happenedAt],
+    ['the date, without a log id', { ...slo, log_id: undefined }, happenedAt],
+    [
+      'by the older name of the log id',
+      { ...slo, log_id: undefined, _id: logId, date: undefined },
+      storedAt,
+    ],
+  ])('is %s', (_what, entry, at) => {
+    expect(readEntry(entry, defaults)).toMatchObject({ kind: 'event', event: { at } })
+  })
+})
+
+describe('an entry that cannot be used', () => {
+  test.each([
+    ['malformed', null],
+    ['malformed', 'slo'],
+    ['malformed', 5],
+    ['malformed', []],
+    ['malformed', {}],
+    ['malformed', { ...slo, type: null }],
+    ['malformed', { ...slo, type: ['slo'] }],
+    ['no_subject', { ...slo, user_id: null, details: {} }],
+    ['no_subject', { ...slo, user_id: '', details: null }],
+    ['no_subject', { ...slo, user_id: '  ', details: { session_id: ' ' } }],
+    ['no_subject', { ...slo, user_id: { id: 1 }, details: [] }],
+    ['no_subject', { ...slo, type: 'universal_logout_succeeded', user_id: '\ud800', details: {} }],
+    ['no_instant', { ...slo, date: null, log_id: 'placeholder' }],
+    ['no_instant', { ...slo, date: undefined, log_id: undefined }],
+  ])('is kept as %s: %j', (reason, entry) => {
+    expect(readEntry(entry, defaults)).toEqual({ kind: 'unattributable', reason })
+  })
+})
+
+describe('an entry that does not count', () => {
+  test.each(['s', 'flo', 'fs', 'seacft', 'sapi', 'srrt', 'limit_wc', 'scp', 'SLO', ''])(
+    '%j',
+    (type) => {
+      expect(readEntry({ ...slo, type }, defaults)).toEqual({ kind: 'other' })
+    },
+  )
+})
+
+describe('a type that is asked for', () => {
+  test.each([
+    'flo',
+    'scpr',
+    'sapi',
+    'srrt',
+    'limit_wc',
+    'limit_sul',
+    'pwd_leak',
+    'signup_pwd_leak',
+  ])('%s is forbidden, whatever the configuration says', (type) =>
+    expect(refuseType(type)).toBe('forbidden'),
+  )
+  test.each(['sdu', 'xyz', ''])('%j is unknown', (type) => expect(refuseType(type)).toBe('unknown'))
+  test.each([...everything])('%s is allowed', (type) => expect(refuseType(type)).toBeNull())
+})
+
+test('whatever the entry is, there is an answer', () => {
+  const field = fc.option(fc.oneof(fc.string(), fc.anything()), { nil: undefined })
+  const entries = fc.record({
+    type: fc.constantFrom('slo', 'universal_logout_succeeded', 's'),
+    log_id: field,
+    date: field,
+    user_id: field,
+    details: fc.oneof(field, fc.record({ session_id: field })),
+  })
+  fc.assert(
+    fc.property(fc.oneof(entries, fc.anything()), (entry) => {
+      expect(['event', 'unattributable', 'other']).toContain(readEntry(entry, everything).kind)
+    }),
+  )
+})

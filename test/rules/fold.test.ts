@@ -1,0 +1,54 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { LogoutEvent } from '../../src/rules/entry.js'
+import { fold } from '../../src/rules/fold.js'
+import { logoutEvents, sorted, truthOf } from '../_support/truth.js'
+
+const at = (n: number, over: Partial<LogoutEvent> = {}): LogoutEvent => ({
+  logId: `L${n}`,
+  type: 'slo',
+  at: 1_795_428_000_000 + n,
+  userId: 'auth0|1',
+  sessionId: 'S1',
+  ...over,
+})
+
+test('a session logout moves the user and ends the session, and leaves the other sessions alone', () => {
+  expect(fold([at(1)])).toEqual({
+    users: [{ userId: 'auth0|1', at: at(1).at, allSessionsAt: null, logId: 'L1', type: 'slo' }],
+    sessions: [
+      { sessionId: 'S1', userId: 'auth0|1', at: at(1).at, ended: true, logId: 'L1', type: 'slo' },
+    ],
+  })
+})
+
+test('a late logout of all sessions that is older than the newest logout still counts for all sessions', () => {
+  const { users } = fold([at(5), at(2, { sessionId: null })])
+  expect(users).toMatchObject([{ at: at(5).at, allSessionsAt: at(2).at, logId: 'L5' }])
+})
+
+test('a session without a user ends all the same, and takes its user from another entry', () => {
+  const alone = at(1, { userId: null })
+  expect(fold([alone])).toMatchObject({ users: [], sessions: [{ userId: null, ended: true }] })
+  expect(fold([alone, at(0)])).toMatchObject({ sessions: [{ userId: 'auth0|1', at: at(1).at }] })
+})
+
+test('of two of the same millisecond the greater log id stands, whichever came first', () => {
+  const one = at(1, { logId: 'A' })
+  const other = at(1, { logId: 'B', type: 'session_revoked' })
+  expect(fold([one, other])).toEqual(fold([other, one]))
+  expect(fold([one, other]).users).toMatchObject([{ logId: 'B', type: 'session_revoked' }])
+})
+
+test('the rows are those worked out event by event, in any order and with repetitions', () => {
+  fc.assert(
+    fc.property(logoutEvents, fc.infiniteStream(fc.nat()), (events, random) => {
+      const repeated = [...events, ...events.filter(() => (random.next().value ?? 0) % 2 === 0)]
+      const shuffled = repeated
+        .map((event) => ({ event, by: random.next().value ?? 0 }))
+        .sort((a, b) => a.by - b.by)
+        .map(({ event }) => event)
+      expect(sorted(fold(shuffled))).toEqual(truthOf(events))
+    }),
+  )
+})

@@ -1,0 +1,64 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { later, readDateTime, readNumericDate } from '../../src/rules/instant.js'
+
+test.each([
+  ['2026-11-23T10:00:00.123Z', 1_795_428_000_123],
+  ['2026-11-23T10:00:00Z', 1_795_428_000_000],
+  ['2026-11-23T11:00:00.5+01:00', 1_795_428_000_500],
+  ['2026-11-23T10:00:00.123999Z', 1_795_428_000_123],
+])('reads the date-time %s', (text, instant) => {
+  expect(readDateTime(text)).toBe(instant)
+})
+
+test.each([
+  [null],
+  [undefined],
+  [''],
+  [1_795_428_000_123],
+  [{ $date: '2026-11-23T10:00:00Z' }],
+  ['2026-11-23'],
+  ['2026-11-23T10:00:00'],
+  ['Mon, 23 Nov 2026 10:00:00 GMT'],
+  ['foo 1'],
+  ['2026-13-23T10:00:00Z'],
+  ['0001-01-01T00:00:00Z'],
+  ['9999-01-01T00:00:00Z'],
+])('takes %j for no date-time', (value) => {
+  expect(readDateTime(value)).toBeNull()
+})
+
+test.each([
+  // Known only to the second: that second's beginning.
+  [1_795_428_000, 1_795_428_000_000],
+  [1_795_428_000.123, 1_795_428_000_123],
+  [1_795_428_000.9999, 1_795_428_000_999],
+])('reads the NumericDate %d', (seconds, instant) => {
+  expect(readNumericDate(seconds)).toBe(instant)
+})
+
+test.each([['1795428000'], [Number.NaN], [Number.POSITIVE_INFINITY], [-1], [0], [null], [1e300]])(
+  'takes %j for no NumericDate',
+  (value) => {
+    expect(readNumericDate(value)).toBeNull()
+  },
+)
+
+test('every millisecond survives the way through a NumericDate', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: Date.UTC(2010), max: Date.UTC(2100) }), (at) => {
+      expect(readNumericDate(at / 1000)).toBe(at)
+    }),
+  )
+})
+
+test.each([
+  [null, null, null],
+  [1, null, 1],
+  [null, 1, 1],
+  [1, 2, 2],
+  [2, 1, 2],
+  [2, 2, 2],
+])('the later of %j and %j is %j', (a, b, expected) => {
+  expect(later(a, b)).toBe(expected)
+})

@@ -1,0 +1,56 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { prefixOf, storageTimeOf, syntheticLogId } from '../../src/rules/log-id.js'
+
+test.each([
+  // Recorded in 2023: microseconds follow the seconds.
+  ['90020230314144709188593000000000000001223372037868840734', '2023-03-14T14:47:09.188Z'],
+  // Recorded in 2021: milliseconds, then digits of another meaning.
+  ['90020210903201631818782996667425639096985949517551501378', '2021-09-03T20:16:31.818Z'],
+  ['80020211103055400418223355659153263714766654532376068162', '2021-11-03T05:54:00.418Z'],
+])('reads the storage time of %s', (logId, time) => {
+  expect(storageTimeOf(logId)).toBe(Date.parse(time))
+})
+
+test.each([
+  ['', 'empty'],
+  ['900', 'only a prefix'],
+  ['9002023031414470918', 'too short for milliseconds'],
+  ['90020231314144709188593000000000000001223372037868840734', 'a 13th month'],
+  ['90020230230144709188593000000000000001223372037868840734', '30 February'],
+  ['90020230314254709188593000000000000001223372037868840734', 'hour 25'],
+  ['90000010314144709188593000000000000001223372037868840734', 'the year 1'],
+  ['9002023031414470918859300000000000000122337203786884073x', 'a letter'],
+  [' 90020230314144709188593000000000000001223372037868840734', 'a blank in front'],
+])('reads no storage time from %j: %s', (logId) => {
+  expect(storageTimeOf(logId)).toBeNull()
+})
+
+test('a synthetic id is laid out as the recorded ones: 56 digits, the time after the prefix', () => {
+  const id = syntheticLogId(Date.parse('2026-11-23T10:05:09Z'))
+  expect(id).toBe(`90020261123100509${'0'.repeat(39)}`)
+  expect(id).toHaveLength(56)
+})
+
+test('a synthetic id takes the prefix of its tenant', () => {
+  expect(prefixOf('80020211103055400418')).toBe('800')
+  expect(syntheticLogId(0, '800').slice(0, 17)).toBe('80019700101000000')
+})
+
+const instants = fc.integer({ min: Date.UTC(2010), max: Date.UTC(2100) })
+
+test('a synthetic id gives back its time', () => {
+  fc.assert(fc.property(instants, (at) => storageTimeOf(syntheticLogId(at)) === at))
+})
+
+test('ids sort as their times do', () => {
+  fc.assert(
+    fc.property(instants, instants, (a, b) => {
+      expect(syntheticLogId(a) < syntheticLogId(b)).toBe(a < b)
+    }),
+  )
+})
+
+test('whatever the id, there is an answer', () => {
+  fc.assert(fc.property(fc.string(), (text) => void storageTimeOf(text)))
+})
