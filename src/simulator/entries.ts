@@ -1,0 +1,192 @@
+import type { LogEntry } from './tenant.js'
+
+/** Whom and what an entry is about; everything has a made-up default. */
+export interface EntrySubject {
+  /** The tenant's domain: the entry's `hostname`. */
+  domain?: string
+  userId?: string
+  userName?: string
+  /** Left out of the entry when left out here. */
+  sessionId?: string
+  clientId?: string
+  clientName?: string
+  connection?: string
+  ip?: string
+  userAgent?: string
+}
+
+type Subject = Required<Omit<EntrySubject, 'sessionId'>> & { session: { session_id?: string } }
+
+const DEFAULTS = {
+  domain: 'acme.example.com',
+  userId: 'auth0|6500000000000000000000a1',
+  userName: 'nia@example.com',
+  clientId: 'OrderDeskWebClient00000000000001',
+  clientName: 'Order desk',
+  connection: 'Username-Password-Authentication',
+  ip: '203.0.113.7',
+  userAgent: 'Firefox 131.0.0 / Ubuntu 0.0.0',
+}
+
+const APP_URL = 'https://orders.example.com'
+const CONNECTION_ID = 'con_SimulatedUsers01'
+const MACHINE_AGENT = 'Other 0.0.0 / Other 0.0.0'
+
+/**
+ * The entry of this type as the pull API serves it, but for `date`, `log_id` and `_id`, which come
+ * at its storage. A type without a shape of its own gets that of a change to a user's account.
+ * `overrides` replace whole fields; `undefined` leaves one out.
+ * @see https://auth0.com/docs/deploy-monitor/logs/log-event-type-codes
+ */
+export function buildEntry(
+  type: string,
+  about: EntrySubject = {},
+  overrides: LogEntry = {},
+): LogEntry {
+  const { sessionId, ...rest } = about
+  const session = sessionId === undefined ? {} : { session_id: sessionId }
+  const shape = SHAPES[type] ?? accountEntry
+  const entry: LogEntry = { type, ...shape({ ...DEFAULTS, ...rest, session }), isMobile: false }
+  for (const [field, value] of Object.entries(overrides)) {
+    if (value === undefined) delete entry[field]
+    else entry[field] = value
+  }
+  return entry
+}
+
+const SHAPES: Readonly<Record<string, (subject: Subject) => LogEntry>> = {
+  s: (subject) => ({
+    ...byConnection(subject),
+    ...byClient(subject),
+    details: { ...loginDetails(subject), stats: { loginsCount: 7 } },
+    ...byUser(subject),
+    ...DATABASE,
+  }),
+  ssa: (subject) => ({
+    description: '',
+    ...byClient(subject),
+    details: loginDetails(subject),
+    ...byUser(subject),
+    session_connection: subject.connection,
+  }),
+  fs: (subject) => ({
+    description: 'The user already exists.',
+    ...byConnection(subject),
+    ...byClient(subject),
+    details: { body: { email: subject.userName, password: '*****' } },
+    ...byUser(subject),
+    user_id: '',
+    ...DATABASE,
+  }),
+  seacft: (subject) => ({
+    description: 'Authorization Code for Access Token',
+    connection_id: '',
+    ...byClient(subject),
+    details: { code: `${'*'.repeat(42)}k7Q`, refresh_token: subject.session },
+    ...byUser(subject),
+  }),
+  sertft: (subject) => ({
+    description: '',
+    connection_id: '',
+    ...byClient(subject),
+    details: { familyId: 'fam_000000000001', tokenCounter: 3, refresh_token: subject.session },
+    ...byUser(subject),
+    audience: APP_URL,
+    scope: 'openid profile offline_access',
+  }),
+  seccft: ({ clientId, clientName, ip, domain }) => ({
+    description: '',
+    connection: null,
+    connection_id: '',
+    organization_id: null,
+    organization_name: null,
+    client_id: clientId,
+    client_name: clientName,
+    ip,
+    hostname: domain,
+    details: null,
+    user_id: '',
+    user_name: '',
+    user_agent: MACHINE_AGENT,
+    audience: APP_URL,
+    scope: 'read:orders',
+    strategy: null,
+    strategy_type: null,
+    location_info: null,
+  }),
+  slo: logoutEntry,
+  flo: (subject) => ({
+    ...logoutEntry(subject),
+    description:
+      'The "returnTo" querystring parameter "https://elsewhere.example.com" is not allowed',
+  }),
+  universal_logout_succeeded: (subject) => ({
+    description: '',
+    ...byConnection(subject),
+    ip: subject.ip,
+    user_agent: MACHINE_AGENT,
+    details: null,
+    ...account(subject),
+  }),
+  oidc_backchannel_logout_succeeded: (subject) => ({
+    description: '',
+    client_id: subject.clientId,
+    client_name: subject.clientName,
+    details: { initiator: 'password-changed' },
+    ...account(subject),
+  }),
+  sapi: (subject) => ({
+    description: 'Update a User',
+    ...byClient(subject),
+    details: { request: { method: 'patch', path: '/api/v2/users/auth0%7C42', body: {} } },
+    ...byUser(subject),
+  }),
+}
+
+const DATABASE = { strategy: 'auth0', strategy_type: 'database' }
+
+function logoutEntry(subject: Subject): LogEntry {
+  return {
+    ...byConnection(subject),
+    ...byClient(subject),
+    details: { return_to: APP_URL, allowed_logout_url: [APP_URL], ...subject.session },
+    ...byUser(subject),
+  }
+}
+
+function accountEntry(subject: Subject): LogEntry {
+  return {
+    description: '',
+    ...byConnection(subject),
+    ...byClient(subject),
+    details: { title: 'Change of the account', email: subject.userName, ...subject.session },
+    ...byUser(subject),
+    ...DATABASE,
+  }
+}
+
+function byConnection({ connection }: Subject): LogEntry {
+  return { connection, connection_id: CONNECTION_ID }
+}
+
+function byClient({ clientId, clientName, ip, userAgent }: Subject): LogEntry {
+  return { client_id: clientId, client_name: clientName, ip, user_agent: userAgent }
+}
+
+function byUser(subject: Subject): LogEntry {
+  return { hostname: subject.domain, ...account(subject) }
+}
+
+function account({ userId, userName }: Subject): LogEntry {
+  return { user_id: userId, user_name: userName }
+}
+
+function loginDetails({ session }: Subject): LogEntry {
+  return {
+    prompts: [{ name: 'prompt-authenticate', elapsedTime: 400 }],
+    initiatedAt: 1767225600000,
+    completedAt: 1767225600450,
+    elapsedTime: 450,
+    ...session,
+  }
+}

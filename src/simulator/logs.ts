@@ -1,0 +1,112 @@
+import { ApiError, invalidQuery } from './errors.js'
+import { AFTER_ALL, parseQuery, type Query, QueryError } from './query.js'
+import type { Sort, StoredEntry, Tenant } from './tenant.js'
+
+/** What to do with a checkpoint older than what is kept: Auth0's way is not known. */
+export type ExpiredCheckpoint = 'continue' | 400 | 404
+
+/** The answer of `GET /api/v2/logs`. */
+export interface LogsAnswer {
+  readonly body: Buffer
+  /** The `Link` header, in checkpoint mode only. */
+  readonly link?: string
+}
+
+const MAX_RESULTS = 1000
+const NUMBERS = {
+  page: { fallback: 0, least: 0, most: Infinity },
+  per_page: { fallback: 50, least: 1, most: 100 },
+  take: { fallback: 50, least: 1, most: 100 },
+}
+const [OPEN, COMMA, CLOSE] = [Buffer.from('['), Buffer.from(','), Buffer.from(']')]
+const SEARCH_PARAMETERS = new Set(['q', 'page', 'per_page', 'sort', 'include_totals'])
+const EVERYTHING: Query = { from: '', before: AFTER_ALL, matches: () => true }
+const NEWEST_FIRST: Sort = { by: 'log_id', descending: true }
+
+/**
+ * Answers `GET /api/v2/logs`; throws an `ApiError` for what Auth0 refuses.
+ * @see https://auth0.com/docs/deploy-monitor/logs/retrieve-log-events-using-mgmt-api
+ */
+export function readLogs(
+  tenant: Tenant,
+  parameters: URLSearchParams,
+  expired: ExpiredCheckpoint,
+): LogsAnswer {
+  const from = parameters.get('from')
+  return from === null
+    ? searchLogs(tenant, parameters)
+    : readCheckpoint(tenant, { from, take: readNumber(parameters, 'take'), expired })
+}
+
+function readCheckpoint(
+  tenant: Tenant,
+  { from, take, expired }: { from: string; take: number; expired: ExpiredCheckpoint },
+): LogsAnswer {
+  if (!/^\d+$/.test(from)) throw invalidQuery(`'${from}' on property from`)
+  if (expired !== 'continue' && from < tenant.oldestKept()) {
+    throw new ApiError(expired, 'The checkpoint is no longer available')
+  }
+  const page = tenant.readAfter(from, take)
+  const next = `https://${tenant.domain}/api/v2/logs?from=${page.at(-1)?.logId ?? from}&take=${take}`
+  return { body: toJson(page), link: `<${next}>; rel="next"` }
+}
+
+function searchLogs(tenant: Tenant, parameters: URLSearchParams): LogsAnswer {
+  for (const name of parameters.keys()) {
+    if (!SEARCH_PARAMETERS.has(name)) throw invalidQuery(`'${name}' is not simulated in a search`)
+  }
+  const page = readNumber(parameters, 'page')
+  const perPage = readNumber(parameters, 'per_page')
+  const start = page * perPage
+  if (start + perPage > MAX_RESULTS) throw beyondMaximum(page)
+  const found = tenant.search({
+    query: readQuery(parameters),
+    sort: readSort(parameters),
+    skip: start,
+    take: perPage,
+  })
+  const logs = toJson(found)
+  if (parameters.get('include_totals') !== 'true') return { body: logs }
+  const totals = { start, limit: perPage, length: found.length, total: found.length }
+  return { body: Buffer.from(`${JSON.stringify(totals).slice(0, -1)},"logs":${logs}}`) }
+}
+
+function beyondMaximum(page: number): ApiError {
+  const message = `Requesting page ${page + 1} exceeds the allowed maximum of ${MAX_RESULTS} records`
+  return new ApiError(400, message, { errorCode: 'invalid_paging' })
+}
+
+function readQuery(parameters: URLSearchParams): Query {
+  const q = parameters.get('q')
+  try {
+    return q === null ? EVERYTHING : parseQuery(q)
+  } catch (error) {
+    if (error instanceof QueryError) throw invalidQuery(`${error.message} on property q`)
+    throw error
+  }
+}
+
+function readSort(parameters: URLSearchParams): Sort {
+  const text = parameters.get('sort')
+  if (text === null) return NEWEST_FIRST
+  const [, by, order] = /^(date|log_id):(-?1)$/.exec(text) ?? []
+  if (by !== 'date' && by !== 'log_id') throw invalidQuery(`'${text}' on property sort`)
+  return { by, descending: order === '-1' }
+}
+
+function readNumber(parameters: URLSearchParams, name: keyof typeof NUMBERS): number {
+  const { fallback, least, most } = NUMBERS[name]
+  const text = parameters.get(name)
+  if (text === null) return fallback
+  const value = Number(text)
+  if (!/^\d+$/.test(text) || value < least) throw invalidQuery(`'${text}' on property ${name}`)
+  if (value > most) {
+    throw invalidQuery(`'Value ${value} is greater than maximum ${most}' on property ${name}`)
+  }
+  return value
+}
+
+function toJson(entries: readonly StoredEntry[]): Buffer {
+  const parts = entries.flatMap(({ json }, i) => (i === 0 ? [json] : [COMMA, json]))
+  return Buffer.concat([OPEN, ...parts, CLOSE])
+}

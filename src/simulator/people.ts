@@ -1,0 +1,51 @@
+import type { EntrySubject } from './entries.js'
+import type { Random } from './random.js'
+
+/** A made-up user of the tenant. */
+export interface Person {
+  readonly subject: EntrySubject & { userId: string }
+  /** The ids of the sessions that are open. */
+  sessions: string[]
+}
+
+const AGENTS = [
+  'Firefox 131.0.0 / Ubuntu 0.0.0',
+  'Chrome 129.0.0 / Windows 10.0.0',
+  'Mobile Safari 17.6.0 / iOS 17.6.0',
+]
+const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+
+/** So many users, each fifth from a social connection, none logged in. */
+export function buildPeople(count: number, domain: string): Person[] {
+  return Array.from({ length: count }, (_, i) => {
+    const number = String(i + 1).padStart(20, '0')
+    const user =
+      i % 5 === 4
+        ? { userId: `google-oauth2|1${number}`, connection: 'google-oauth2' }
+        : { userId: `auth0|6500${number}` }
+    const userName = `user${i + 1}@example.com`
+    const ip = `203.0.113.${(i % 254) + 1}`
+    const userAgent = AGENTS[i % AGENTS.length] ?? ''
+    return { subject: { domain, userName, ip, userAgent, ...user }, sessions: [] }
+  })
+}
+
+/**
+ * The session that an entry of this type is about: a login opens one, a logout ends one. Who has
+ * none logged in before the log began.
+ */
+export function sessionFor(type: string, person: Person, random: Random): string {
+  if (type === 's' || person.sessions.length === 0) person.sessions.unshift(sessionId(random))
+  const index = type === 's' ? 0 : Math.floor(random() * person.sessions.length)
+  const session = person.sessions[index] ?? ''
+  if (type === 'slo') person.sessions.splice(index, 1)
+  if (type === 'universal_logout_succeeded') person.sessions = []
+  return session
+}
+
+/** As Auth0's look: 32 characters of base64url. */
+function sessionId(random: Random): string {
+  let id = ''
+  while (id.length < 32) id += BASE64URL[Math.floor(random() * 64)]
+  return id
+}

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { start } from './start.js'
+
+describe('buildEntry', () => {
+  it('gives a logout the fields of the pull API', async () => {
+    const { tenant, logs } = await start()
+    tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
+    const [entry] = (await (await logs('?from=900')).json()) as [{ details: object }]
+    const fields =
+      '_id client_id client_name connection connection_id date details hostname ip isMobile log_id type user_agent user_id user_name'
+    expect(Object.keys(entry).sort()).toEqual(fields.split(' '))
+    expect(Object.keys(entry.details)).toEqual(['return_to', 'allowed_logout_url', 'session_id'])
+    expect(entry).toMatchObject({ user_id: 'auth0|1', details: { session_id: 'S1' } })
+  })
+
+  it('leaves the session out when none is given', () => {
+    expect(buildEntry('slo').details).not.toHaveProperty('session_id')
+  })
+
+  it('gives an exchange of client credentials its explicit nulls', () => {
+    expect(buildEntry('seccft')).toMatchObject({
+      connection: null,
+      details: null,
+      organization_id: null,
+      strategy: null,
+      user_id: '',
+    })
+  })
+
+  it('gives a universal logout no session and no client', () => {
+    const entry = buildEntry('universal_logout_succeeded', { userId: 'auth0|1', sessionId: 'S1' })
+    expect(entry).toMatchObject({ user_id: 'auth0|1', details: null })
+    expect(entry).not.toHaveProperty('client_id')
+  })
+
+  it.each(['seacft', 'sertft'])('links the token of %s to its session', (type) => {
+    const { details } = buildEntry(type, { sessionId: 'S1' })
+    expect(details).toMatchObject({ refresh_token: { session_id: 'S1' } })
+  })
+
+  it.each(['s', 'ssa'])('names the session of %s', (type) => {
+    expect(buildEntry(type, { sessionId: 'S1' }).details).toMatchObject({ session_id: 'S1' })
+  })
+
+  it.each([
+    's',
+    'ssa',
+    'fs',
+    'seacft',
+    'sertft',
+    'seccft',
+    'slo',
+    'flo',
+    'universal_logout_succeeded',
+    'oidc_backchannel_logout_succeeded',
+    'sapi',
+    'scp',
+    'session_revoked',
+  ])('builds %s with its type', (type) => {
+    expect(buildEntry(type)).toHaveProperty('type', type)
+  })
+
+  it('replaces fields by overrides and drops those that are undefined', () => {
+    const entry = buildEntry('slo', {}, { user_id: undefined, user_name: null, extra: 1 })
+    expect(entry).not.toHaveProperty('user_id')
+    expect(entry).toMatchObject({ user_name: null, extra: 1 })
+  })
+})

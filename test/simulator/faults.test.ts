@@ -1,0 +1,124 @@
+import { describe, expect, it } from 'vitest'
+import {
+  answer,
+  connectionReset,
+  cutOffBody,
+  cutOffJson,
+  delay,
+  html,
+  invalidToken,
+  missingScope,
+  rateLimited,
+} from '../../src/simulator/faults.js'
+import { start, writeLogouts } from './start.js'
+
+const path = '/api/v2/logs'
+
+describe('a fault', () => {
+  it('hits as many requests to its path as told, then lets the rest through', async () => {
+    const { simulator, logs, token } = await start()
+    simulator.faults.push({ path, times: 2, respond: answer(500, { message: 'oops' }) })
+    expect((await token()).status).toBe(200)
+    expect(simulator.faults.pending()).toBe(2)
+    const statuses = [await logs(), await logs(), await logs()].map(({ status }) => status)
+    expect(statuses).toEqual([500, 500, 200])
+    expect(simulator.faults.pending()).toBe(0)
+  })
+
+  it('hits once, everywhere, unless told otherwise', async () => {
+    const { simulator, token } = await start()
+    simulator.faults.push({ respond: answer(503, '') })
+    expect((await token()).status).toBe(503)
+    expect((await token()).status).toBe(200)
+  })
+
+  it('waits for the requests that it is meant for', async () => {
+    const { simulator, logs } = await start()
+    const when = (url: URL) => url.searchParams.has('from')
+    simulator.faults.push({ when, respond: answer(404, {}) })
+    expect((await logs()).status).toBe(200)
+    expect((await logs('?from=900')).status).toBe(404)
+  })
+
+  it('waits its turn behind the faults before it', async () => {
+    const { simulator, logs } = await start()
+    simulator.faults.push({ respond: answer(500, {}) })
+    simulator.faults.push({ respond: answer(502, {}) })
+    expect([(await logs()).status, (await logs()).status]).toEqual([500, 502])
+  })
+
+  it('is gone after clear', async () => {
+    const { simulator, logs } = await start()
+    simulator.faults.push({ times: Infinity, respond: answer(500, {}) })
+    simulator.faults.clear()
+    expect((await logs()).status).toBe(200)
+  })
+})
+
+describe('the named faults', () => {
+  it('answer 401, 403 and 429 as Auth0 does', async () => {
+    const { simulator, logs } = await start()
+    for (const respond of [invalidToken(), missingScope(), rateLimited()]) {
+      simulator.faults.push({ path, respond })
+    }
+    const bodies = [await logs(), await logs(), await logs()].map((response) => response.json())
+    expect(await Promise.all(bodies)).toMatchObject([
+      { statusCode: 401, message: 'Invalid token' },
+      { statusCode: 403, errorCode: 'insufficient_scope' },
+      { statusCode: 429, message: 'Global limit has been reached' },
+    ])
+  })
+
+  it('answer 429 with and without Retry-After, the bucket being empty', async () => {
+    const { simulator, logs } = await start()
+    simulator.faults.push({ path, respond: rateLimited() })
+    simulator.faults.push({ path, respond: rateLimited({ 'retry-after': '7' }) })
+    const [without, told] = [await logs(), await logs()]
+    expect(without.headers.get('retry-after')).toBeNull()
+    expect(told.headers.get('retry-after')).toBe('7')
+    expect(told.headers.get('x-ratelimit-remaining')).toBe('0')
+    expect(told.headers.get('date')).not.toBeNull()
+  })
+
+  it.each([200, 502])('answer %i with HTML', async (status) => {
+    const { simulator, logs } = await start()
+    simulator.faults.push({ path, respond: html(status) })
+    const response = await logs()
+    expect(response.status).toBe(status)
+    expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8')
+    expect(await response.text()).toContain('<h1>')
+  })
+
+  it('cut JSON off in an answer that is whole', async () => {
+    const { simulator, logs } = await start()
+    simulator.faults.push({ path, respond: cutOffJson() })
+    const text = await (await logs()).text()
+    expect(text).toMatch(/^\[\{/)
+    expect(() => JSON.parse(text)).toThrow(SyntaxError)
+  })
+
+  it('cut the body off', async () => {
+    const { simulator, logs } = await start()
+    simulator.faults.push({ path, respond: cutOffBody() })
+    const response = await logs()
+    expect(response.status).toBe(200)
+    await expect(response.text()).rejects.toThrow('terminated')
+  })
+
+  it('reset the connection', async () => {
+    const { simulator, logs } = await start()
+    simulator.faults.push({ path, respond: connectionReset() })
+    await expect(logs()).rejects.toMatchObject({ cause: { code: 'ECONNRESET' } })
+    expect(simulator.requests.all()).toEqual([{ method: 'GET', url: path, status: null }])
+    expect((await logs()).status).toBe(200)
+  })
+
+  it('delay the usual answer', async () => {
+    const { simulator, tenant, ids } = await start()
+    const written = writeLogouts(tenant, 1)
+    simulator.faults.push({ path, respond: delay(50) })
+    const startedAt = performance.now()
+    expect(await ids()).toEqual(written)
+    expect(performance.now() - startedAt).toBeGreaterThan(45)
+  })
+})

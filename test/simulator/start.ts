@@ -1,0 +1,73 @@
+import { onTestFinished } from 'vitest'
+import {
+  createSimulator,
+  type Simulator,
+  type SimulatorOptions,
+} from '../../src/simulator/server.js'
+import { createTenant, type Tenant, type TenantOptions } from '../../src/simulator/tenant.js'
+
+export const DOMAIN = 'acme.example.com'
+export const NOON = Date.parse('2026-03-01T12:00:00.000Z')
+
+export interface Started {
+  tenant: Tenant
+  simulator: Simulator
+  /** The tenant's clock; it stands still unless moved. */
+  clock: { ms: number }
+  fetch(path: string, init?: RequestInit): Promise<Response>
+  /** `GET /api/v2/logs` with a valid token. */
+  logs(query?: string): Promise<Response>
+  /** The log ids of a successful answer with an array. */
+  ids(query?: string): Promise<string[]>
+  token(body?: Record<string, unknown>): Promise<Response>
+}
+
+/** A simulator that ends with the test; it stands at noon, stores at once and logs no exchanges. */
+export async function start(
+  options: Partial<SimulatorOptions & TenantOptions> = {},
+): Promise<Started> {
+  const clock = { ms: NOON }
+  const tenant = createTenant({ domain: DOMAIN, now: () => clock.ms, lagMs: () => 0, ...options })
+  const simulator = await createSimulator({ tenant, logTokenExchanges: false, ...options })
+  onTestFinished(() => simulator.close())
+
+  const get: Started['fetch'] = (path, init) => fetch(simulator.url + path, init)
+
+  const token: Started['token'] = (body = {}) =>
+    get('/oauth/token', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...grant(simulator), ...body }),
+    })
+
+  const issued = (await (await token()).json()) as { access_token: string }
+  simulator.requests.clear()
+
+  const logs: Started['logs'] = (query = '') =>
+    get(`/api/v2/logs${query}`, { headers: { authorization: `Bearer ${issued.access_token}` } })
+
+  const ids: Started['ids'] = async (query) => {
+    const entries = (await (await logs(query)).json()) as { log_id: string }[]
+    return entries.map((entry) => entry.log_id)
+  }
+
+  return { tenant, simulator, clock, fetch: get, logs, ids, token }
+}
+
+/** What a client-credentials grant asks for. */
+export function grant({ credentials, tenant }: Simulator): Record<string, string> {
+  return {
+    grant_type: 'client_credentials',
+    client_id: credentials.clientId,
+    client_secret: credentials.clientSecret,
+    audience: `https://${tenant.domain}/api/v2/`,
+  }
+}
+
+/** So many logouts, one a second, the last of them at noon; their log ids, oldest first. */
+export function writeLogouts(tenant: Tenant, count: number): string[] {
+  return Array.from(
+    { length: count },
+    (_, i) => tenant.write({ type: 'slo' }, { dateMs: NOON - (count - 1 - i) * 1000 }).logId,
+  )
+}

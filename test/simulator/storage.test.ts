@@ -1,0 +1,122 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { createTenant } from '../../src/simulator/tenant.js'
+import { DOMAIN, NOON, start } from './start.js'
+
+describe('the storage of an entry', () => {
+  it('makes the log id at storage time: prefix, time with microseconds, 33 digits', () => {
+    const tenant = createTenant({ domain: DOMAIN, now: () => NOON, lagMs: () => 1234.5 })
+    const { logId, entry } = tenant.write({ type: 'slo' })
+    expect(logId).toMatch(/^90020260301120001234500\d{33}$/)
+    expect(entry).toMatchObject({ log_id: logId, _id: logId, date: '2026-03-01T12:00:00.000Z' })
+  })
+
+  it('takes another prefix', () => {
+    const tenant = createTenant({ domain: DOMAIN, now: () => NOON, prefix: '800' })
+    expect(tenant.write({ type: 'slo' }).logId).toMatch(/^800\d{53}$/)
+    expect(tenant.positionAt(NOON)).toBe('80020260301120000000000')
+  })
+
+  it('gives entries of the same moment unique ids in the order of writing', () => {
+    const tenant = createTenant({ domain: DOMAIN, now: () => NOON, lagMs: () => 0 })
+    const ids = Array.from({ length: 1000 }, () => tenant.write({ type: 's' }).logId)
+    expect(ids).toEqual([...new Set(ids)].sort())
+  })
+
+  it('happens 0–6 s after the date by default, so that dates run backwards', async () => {
+    const clock = { ms: NOON }
+    const tenant = createTenant({ domain: DOMAIN, now: () => clock.ms })
+    const { logs } = await start({ tenant })
+    const written = Array.from({ length: 100 }, (_, i) => {
+      const dateMs = NOON + i * 100
+      return tenant.write({ type: 's' }, { dateMs }).storedAtMs - dateMs
+    })
+    expect(Math.min(...written)).toBeGreaterThanOrEqual(0)
+    expect(Math.max(...written)).toBeGreaterThan(5000)
+    expect(Math.max(...written)).toBeLessThan(6000)
+    clock.ms += 20_000
+    const entries = (await (await logs('?from=900&take=100')).json()) as { date: string }[]
+    const dates = entries.map(({ date }) => date)
+    expect(dates).toHaveLength(100)
+    expect(dates).not.toEqual(dates.toSorted())
+  })
+
+  it('hides an entry until it is stored', async () => {
+    const { tenant, clock, ids } = await start({ lagMs: () => 3000 })
+    const { logId } = tenant.write({ type: 'slo' })
+    clock.ms = NOON + 2999
+    expect([await ids('?from=900'), await ids()]).toEqual([[], []])
+    clock.ms = NOON + 3000
+    expect([await ids('?from=900'), await ids()]).toEqual([[logId], [logId]])
+  })
+
+  it('serves by log id although dates run backwards', async () => {
+    const { tenant, clock, logs } = await start()
+    tenant.write({ type: 'slo' }, { dateMs: NOON, storedAtMs: NOON + 4000 })
+    tenant.write({ type: 'slo' }, { dateMs: NOON + 1000, storedAtMs: NOON + 2000 })
+    clock.ms = NOON + 5000
+    const entries = (await (await logs('?from=900')).json()) as { date: string }[]
+    expect(entries.map(({ date }) => Date.parse(date) - NOON)).toEqual([1000, 0])
+  })
+
+  it('lets an entry turn up behind a checkpoint when it is stored in the past', async () => {
+    const { tenant, ids } = await start()
+    const checkpoint = tenant.write({ type: 's' }).logId
+    const { logId } = tenant.write({ type: 'slo' }, { storedAtMs: NOON - 60_000 })
+    expect(await ids(`?from=${checkpoint}`)).toEqual([])
+    expect(await ids('?from=900')).toEqual([logId, checkpoint])
+  })
+
+  it('ends with the retention, for both modes', async () => {
+    const { tenant, clock, ids } = await start({ retentionMs: 10_000 })
+    const { logId } = tenant.write({ type: 'slo' })
+    clock.ms = NOON + 10_000
+    expect([await ids('?from=900'), await ids()]).toEqual([[logId], [logId]])
+    clock.ms = NOON + 10_001
+    expect([await ids('?from=900'), await ids()]).toEqual([[], []])
+    expect(tenant.entries()).toHaveLength(1)
+  })
+
+  it('serves the own date of an entry as it is', async () => {
+    const { tenant, logs } = await start()
+    tenant.write({ type: 'slo', date: null })
+    tenant.write({ type: 'slo', date: 'soon' })
+    tenant.write({ type: 'slo', date: undefined })
+    const entries = (await (await logs('?from=900')).json()) as object[]
+    expect(entries.map((entry) => ('date' in entry ? entry.date : 'absent'))).toEqual([
+      null,
+      'soon',
+      'absent',
+    ])
+  })
+})
+
+describe('ready-made entries', () => {
+  const entry = (n: number, more: object = {}) => {
+    const id = `90020260301110000${String(n).padStart(39, '0')}`
+    return { log_id: id, _id: id, type: 'slo', ...more }
+  }
+
+  it('are served in the order of their ids, whatever the order of writing', () => {
+    fc.assert(
+      fc.property(fc.array(fc.array(fc.nat(50))), (batches) => {
+        const tenant = createTenant({ domain: DOMAIN, now: () => NOON })
+        for (const batch of batches) tenant.writeStored(batch.map((n) => entry(n)))
+        const expected = [...new Set(batches.flat())].sort((a, b) => a - b).map((n) => entry(n))
+        expect(tenant.entries()).toEqual(expected)
+      }),
+    )
+  })
+
+  it('are passed over when their id is known', () => {
+    const tenant = createTenant({ domain: DOMAIN })
+    tenant.writeStored([entry(1, { type: 'first' })])
+    tenant.writeStored([entry(1, { type: 'second' })])
+    expect(tenant.entries()).toEqual([entry(1, { type: 'first' })])
+  })
+
+  it.each([undefined, 7, '', '123', `800${'0'.repeat(53)}`])('are refused with the id %s', (id) => {
+    const tenant = createTenant({ domain: DOMAIN })
+    expect(() => tenant.writeStored([{ log_id: id }])).toThrow(TypeError)
+  })
+})

@@ -1,0 +1,125 @@
+import { describe, expect, it } from 'vitest'
+import { createTenant } from '../../src/simulator/tenant.js'
+import { DOMAIN, grant, NOON, start } from './start.js'
+
+describe('POST /oauth/token', () => {
+  it.each(['json', 'form'])('gives a token for a grant in %s', async (encoding) => {
+    const { simulator, fetch } = await start({ expiresInSeconds: 600 })
+    const init =
+      encoding === 'form'
+        ? { body: new URLSearchParams(grant(simulator)) }
+        : {
+            body: JSON.stringify(grant(simulator)),
+            headers: { 'content-type': 'application/json' },
+          }
+    const answer = await fetch('/oauth/token', { method: 'POST', ...init })
+    expect(answer.status).toBe(200)
+    const body = (await answer.json()) as { access_token: string }
+    expect(body).toEqual({
+      access_token: expect.any(String),
+      scope: 'read:logs read:logs_users',
+      expires_in: 600,
+      token_type: 'Bearer',
+    })
+    const headers = { authorization: `Bearer ${body.access_token}` }
+    expect((await fetch('/api/v2/logs', { headers })).status).toBe(200)
+  })
+
+  it.each([
+    [{ client_secret: 'wrong' }, 401, 'access_denied', 'Unauthorized'],
+    [{ client_id: 'unknown' }, 401, 'access_denied', 'Unauthorized'],
+    [{ audience: 'https://api.example.com' }, 403, 'access_denied', expect.any(String)],
+    [{ grant_type: 'password' }, 403, 'unsupported_grant_type', expect.any(String)],
+  ])('refuses %j with %i', async (wrong, status, error, description) => {
+    const { token } = await start()
+    const answer = await token(wrong)
+    expect(answer.status).toBe(status)
+    expect(await answer.json()).toEqual({ error, error_description: description })
+  })
+
+  it.each(['', '[]', '{'])('refuses the body %j', async (body) => {
+    const { fetch } = await start()
+    const headers = { 'content-type': 'application/json' }
+    const answer = await fetch('/oauth/token', { method: 'POST', headers, body })
+    expect(answer.status).toBeGreaterThanOrEqual(400)
+    expect(answer.status).toBeLessThan(500)
+  })
+
+  it('writes each exchange into the log as Auth0 does', async () => {
+    const { tenant, token } = await start({ logTokenExchanges: true })
+    await token({ client_secret: 'wrong' })
+    await token()
+    const entries = tenant.entries()
+    expect(entries).toHaveLength(2)
+    expect(entries[1]).toMatchObject({
+      type: 'seccft',
+      date: '2026-03-01T12:00:00.000Z',
+      audience: `https://${DOMAIN}/api/v2/`,
+      scope: 'read:logs read:logs_users',
+      connection: null,
+      details: null,
+      user_id: '',
+    })
+  })
+
+  it('keeps exchanges out of the log when told so', async () => {
+    const { tenant, token } = await start({ logTokenExchanges: false })
+    await token()
+    expect(tenant.entries()).toEqual([])
+  })
+})
+
+describe('the bearer token', () => {
+  it.each([
+    [undefined, 'Missing authentication'],
+    ['Bearer unknown', 'Invalid token'],
+    ['Basic dXNlcjpwYXNz', 'Invalid token'],
+  ])('is needed: %s gets 401', async (authorization, message) => {
+    const { fetch } = await start()
+    const headers = authorization === undefined ? {} : { authorization }
+    const answer = await fetch('/api/v2/logs', { headers })
+    expect(answer.status).toBe(401)
+    expect(await answer.json()).toMatchObject({
+      statusCode: 401,
+      error: 'Unauthorized',
+      message,
+    })
+  })
+
+  it('expires', async () => {
+    const { clock, logs } = await start({ expiresInSeconds: 60 })
+    clock.ms = NOON + 59_999
+    expect((await logs()).status).toBe(200)
+    clock.ms = NOON + 60_000
+    const answer = await logs()
+    expect(answer.status).toBe(401)
+    expect(await answer.json()).toMatchObject({
+      message: 'Expired token received for JSON Web Token validation',
+    })
+  })
+
+  it('lives for a day by default', async () => {
+    const { token } = await start()
+    expect(await (await token()).json()).toMatchObject({ expires_in: 86_400 })
+  })
+
+  it('needs the scope read:logs', async () => {
+    const { logs } = await start({ scopes: ['read:users'] })
+    const answer = await logs()
+    expect(answer.status).toBe(403)
+    expect(await answer.json()).toEqual({
+      statusCode: 403,
+      error: 'Forbidden',
+      message: 'Insufficient scope, expected any of: read:logs',
+      errorCode: 'insufficient_scope',
+    })
+  })
+
+  it('belongs to one simulator', async () => {
+    const first = await start()
+    const second = await start({ tenant: createTenant({ domain: DOMAIN }) })
+    const { access_token } = (await (await first.token()).json()) as { access_token: string }
+    const headers = { authorization: `Bearer ${access_token}` }
+    expect((await second.fetch('/api/v2/logs', { headers })).status).toBe(401)
+  })
+})

@@ -1,0 +1,60 @@
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { createTenant } from '../../src/simulator/tenant.js'
+import { createTraffic } from '../../src/simulator/traffic.js'
+import { DOMAIN, NOON } from './start.js'
+
+function startTraffic(seed = 1) {
+  const clock = { ms: NOON }
+  const tenant = createTenant({ domain: DOMAIN, now: () => clock.ms, lagMs: () => 0 })
+  const traffic = createTraffic(tenant, { users: 3, seed })
+  onTestFinished(() => traffic.close())
+  return { clock, tenant, traffic }
+}
+
+describe('traffic', () => {
+  it('ends only sessions that a login opened, and each once', () => {
+    const { traffic, clock } = startTraffic()
+    const open = new Set<string>()
+    for (let i = 0; i < 500; i++) {
+      clock.ms += 1000
+      const { action, sessionId } = traffic.tick()
+      expect(open.has(sessionId)).toBe(action !== 'login')
+      if (action === 'login') open.add(sessionId)
+      if (action === 'logout') open.delete(sessionId)
+    }
+    expect(open.size).toBeLessThan(30)
+  })
+
+  it('writes what happens into the tenant', () => {
+    const { traffic, tenant, clock } = startTraffic()
+    for (let i = 0; i < 100; i++) {
+      clock.ms += 1000
+      const { userId, sessionId, action } = traffic.tick()
+      const last = tenant.entries().at(-1)
+      expect(last).toMatchObject({ user_id: userId, date: new Date(clock.ms).toISOString() })
+      expect(JSON.stringify(last)).toContain(sessionId)
+      if (action === 'logout') expect(last).toHaveProperty('type', 'slo')
+    }
+    const types = new Set(tenant.entries().map((entry) => entry.type))
+    expect([...types].sort()).toEqual(['s', 'seacft', 'sertft', 'slo', 'ssa'])
+  })
+
+  it('does the same again by the same seed', () => {
+    const happenings = (seed: number) => {
+      const { traffic } = startTraffic(seed)
+      return Array.from({ length: 20 }, () => traffic.tick())
+    }
+    expect(happenings(7)).toEqual(happenings(7))
+    expect(happenings(7)).not.toEqual(happenings(8))
+  })
+
+  it('ticks at an interval until it is closed', async () => {
+    const { traffic, tenant } = startTraffic()
+    traffic.start(1)
+    await vi.waitFor(() => expect(tenant.entries().length).toBeGreaterThan(3))
+    traffic.close()
+    const written = tenant.entries().length
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    expect(tenant.entries()).toHaveLength(written)
+  })
+})
