@@ -16,7 +16,7 @@ export interface LogoutEvent {
 }
 
 /** Why an entry that may be a logout cannot be used. */
-export type UnattributableReason = 'malformed' | 'no_subject' | 'no_instant'
+type UnattributableReason = 'malformed' | 'no_subject' | 'no_instant'
 
 /** What an entry turned out to be. */
 export type Reading =

@@ -2,7 +2,7 @@ import type { LogoutEvent } from './entry.js'
 import { type Instant, later } from './instant.js'
 
 /** What is stored of a user: the newest logout, and the newest that ended all sessions. */
-export interface UserLogout {
+interface UserLogout {
   userId: string
   at: Instant
   allSessionsAt: Instant | null
@@ -12,7 +12,7 @@ export interface UserLogout {
 }
 
 /** What is stored of a session. */
-export interface SessionLogout {
+interface SessionLogout {
   sessionId: string
   userId: string | null
   at: Instant

@@ -15,7 +15,7 @@ export interface KnownLogouts {
 }
 
 /** Why a token is revoked. */
-export type RevokedReason =
+type RevokedReason =
   | 'session_ended'
   | 'session_logout'
   | 'all_sessions_logout'
@@ -24,7 +24,7 @@ export type RevokedReason =
   | 'login_unknown'
 
 /** Why a token is not revoked. */
-export type AcceptedReason = 'no_logout' | 'login_after_logout' | 'machine_token'
+type AcceptedReason = 'no_logout' | 'login_after_logout' | 'machine_token'
 
 /** Whether a token is revoked, and by what. `lastLogoutAt` is the newest logout that covers it. */
 export type Verdict = { lastLogoutAt: Instant | null; loginAt: Instant | null } & (

@@ -2,7 +2,7 @@ import { readId } from './id.js'
 import { type Instant, readNumericDate } from './instant.js'
 
 /** The namespace of the claims that the login Action adds, unless configured otherwise. */
-export const DEFAULT_NAMESPACE = 'https://last-logout/'
+const DEFAULT_NAMESPACE = 'https://last-logout/'
 
 /** What the rules need to know of a token. */
 export interface Token {

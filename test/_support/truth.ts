@@ -71,3 +71,43 @@ export const logoutEvents: fc.Arbitrary<Event[]> = fc
       .filter(({ userId, sessionId }) => userId !== null || sessionId !== null)
       .map((event, index) => ({ ...event, logId: `9${String(index).padStart(5, '0')}` })),
   )
+
+/** What the entries of a log come to, as a person would work it out from DESIGN's words. */
+export function truthOfLog(log: Record<string, unknown>[]) {
+  const events: Event[] = []
+  const lost: string[] = []
+  for (const entry of log) {
+    if (entry.type !== 'slo' && entry.type !== 'universal_logout_succeeded') continue
+    const logId = String(entry.log_id)
+    const userId = entry.user_id ? String(entry.user_id) : null
+    const details = entry.details as { session_id?: string } | null | undefined
+    const named = details?.session_id ?? null
+    if (userId === null && named === null) {
+      lost.push(logId)
+      continue
+    }
+    const keepsOthers = entry.type === 'slo' || userId === null
+    events.push({
+      logId,
+      type: entry.type,
+      at: Math.min(storedAt(logId), entry.date ? Date.parse(String(entry.date)) : Infinity),
+      userId,
+      sessionId: keepsOthers ? named : null,
+    })
+  }
+  return { rows: truthOf(events), events: events.length, lost: lost.sort() }
+}
+
+/** 900 2026 11 23 10 00 03 400 …: digits 3 to 19 of a log id are the time of its storage. */
+function storedAt(logId: string): number {
+  const part = (from: number, length: number) => Number(logId.slice(from, from + length))
+  return Date.UTC(
+    part(3, 4),
+    part(7, 2) - 1,
+    part(9, 2),
+    part(11, 2),
+    part(13, 2),
+    part(15, 2),
+    part(17, 3),
+  )
+}

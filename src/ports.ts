@@ -1,0 +1,119 @@
+import type { Advances } from './rules/fold.js'
+import type { Instant } from './rules/instant.js'
+import type { KnownLogouts } from './rules/judge.js'
+
+/** One answer of the Logs API that continues from a log id. */
+export interface Page {
+  entries: unknown[]
+  /** The log id to continue from; that of the question where `entries` is empty. */
+  next: string
+  /** When Auth0 began to answer, by its own clock. */
+  askedAt: Instant
+}
+
+/** One answer of the Logs API to a search. */
+export interface SearchPage {
+  entries: unknown[]
+  askedAt: Instant
+}
+
+/** A span of storage time: from, inclusive, to, exclusive. */
+export interface Span {
+  from: Instant
+  to: Instant
+}
+
+/** Which entries to search for. */
+export interface Search {
+  types: readonly string[]
+  span: Span
+  /** The tenant's log id prefix. */
+  prefix: string
+  /** Counted from 0. */
+  page: number
+}
+
+/** Where entries come from: the tenant log. */
+export interface LogSource {
+  /** At most 100 entries stored after `from`, in log-id order; none at the end of the log. */
+  readPage(from: string, signal: AbortSignal): Promise<Page>
+  /** At most `searchPageSize` entries. */
+  search(search: Search, signal: AbortSignal): Promise<SearchPage>
+  /** The newest entry that is retained, if any. */
+  readNewest(signal: AbortSignal): Promise<SearchPage>
+}
+
+/** What a number of entries come to, ready to be stored. */
+export interface Batch extends Advances {
+  unattributable: Unattributable[]
+}
+
+/** An entry that may be a logout and cannot be used. */
+export interface Unattributable {
+  /** Empty where the entry has none. */
+  logId: string
+  reason: string
+  /** The entry as JSON. */
+  entry: string
+}
+
+/** How far the log has been read. */
+export interface Progress {
+  /** The log id to continue from; `null` before the cold start. */
+  checkpoint: string | null
+  /** `null` until the first catch-up has ended. */
+  asOf: Instant | null
+  /** What the cold start's sweep still has to read; `null`: nothing. */
+  sweep: Span | null
+  floorAt: Instant | null
+  lastPollAt: Instant | null
+}
+
+/** A page as it is stored. */
+export interface StoredPage {
+  /** The checkpoint that the page was read from. */
+  from: string
+  /** The checkpoint to continue from. */
+  next: string
+  /** Storage time of the page's last entry; `null` where it has none. */
+  storedAt: Instant | null
+  batch: Batch
+}
+
+/** A user's last logout, with what is needed to judge a token, as of one moment. */
+export interface Known extends KnownLogouts {
+  asOf: Instant | null
+  /** Nothing that could concern a living token is known to be missing. */
+  complete: boolean
+}
+
+/** What `status` counts. */
+export interface Counts {
+  users: number
+  sessions: number
+  /** By reason. */
+  unattributable: Record<string, number>
+  gaps: number
+}
+
+/** Where last logouts are kept. Every instant in it only ever moves forward. */
+export interface LastLogoutStore {
+  /** Takes the database for this tenant; refuses one that serves another. */
+  claim(): Promise<void>
+  readProgress(): Promise<Progress>
+  /** Takes the right to poll for `ttlMs`; false while another holds it. Renews one's own. */
+  acquireLease(owner: string, ttlMs: number): Promise<boolean>
+  releaseLease(owner: string): Promise<void>
+  /** Fixes where the log is read from. Does nothing if that has been done. */
+  begin(checkpoint: string, sweep: Span | null): Promise<void>
+  /** False, and nothing stored, when the checkpoint is not `page.from`. */
+  storePage(page: StoredPage): Promise<boolean>
+  /** Stores what a part of the sweep found; `remaining` is what is left of it. */
+  storeSweep(batch: Batch, remaining: Span | null): Promise<void>
+  /** Says that the log has been read to its end. Freshness never goes back. */
+  storeCaughtUp(checkpoint: string | null, askedAt: Instant): Promise<void>
+  readKnown(userId: string, sessionId: string | null): Promise<Known>
+  count(): Promise<Counts>
+  /** Fails when the database does not answer. */
+  ping(): Promise<void>
+}

@@ -1,0 +1,65 @@
+import { PrismaPg } from '@prisma/adapter-pg'
+import type { Logger } from 'pino'
+import { LastLogoutError } from '../errors.js'
+import { Prisma, PrismaClient } from './generated/client.js'
+
+/** How long a query may wait for a connection, in milliseconds. */
+const CONNECT_TIMEOUT_MS = 5_000
+
+/** SQLSTATE classes that say the server cannot be used now, whatever the query was. */
+const UNAVAILABLE_CLASSES = new Set(['08', '28', '3D', '53', '57'])
+
+/** The database through Prisma. */
+export interface Database {
+  prisma: PrismaClient
+  close(): Promise<void>
+}
+
+/** Opens a pool of connections; none is made before the first query. */
+export function createDatabase(databaseUrl: string, log: Logger): Database {
+  const adapter = new PrismaPg(
+    { connectionString: databaseUrl, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, keepAlive: true },
+    // An idle connection that breaks is replaced at the next query; without a listener it would end
+    // the process.
+    { onPoolError: (err) => log.debug({ err }, 'idle database connection lost') },
+  )
+  const prisma = new PrismaClient({ adapter })
+  return { prisma, close: () => prisma.$disconnect() }
+}
+
+/** Runs a query; a database that cannot be used becomes `DATABASE_UNAVAILABLE`. */
+export async function query<T>(run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    throw isUnavailable(error) ? unavailable(error) : error
+  }
+}
+
+/** What is thrown while PostgreSQL cannot be used. */
+export function unavailable(cause: unknown): LastLogoutError {
+  return new LastLogoutError(
+    'DATABASE_UNAVAILABLE',
+    'PostgreSQL does not answer: check that it runs and that DATABASE_URL is right',
+    { cause },
+  )
+}
+
+function isUnavailable(error: unknown): boolean {
+  if (error instanceof LastLogoutError) return false
+  // The pool's own time-out is a plain Error without a code.
+  if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return error instanceof Error
+  const cause = readDriverCause(error)
+  if (typeof cause.originalCode === 'string') {
+    return UNAVAILABLE_CLASSES.has(cause.originalCode.slice(0, 2))
+  }
+  // Without a SQLSTATE the server was not reached, the connection broke, or no transaction could begin.
+  return error.code !== 'P2010' || cause.kind !== 'UnsupportedNativeDataType'
+}
+
+function readDriverCause(error: Prisma.PrismaClientKnownRequestError): Record<string, unknown> {
+  const adapterError = error.meta?.driverAdapterError as
+    | { cause?: Record<string, unknown> }
+    | undefined
+  return adapterError?.cause ?? {}
+}

@@ -1,0 +1,188 @@
+import { LastLogoutError } from '../errors.js'
+import type { Counts, Known, LastLogoutStore, Progress, Span, StoredPage } from '../ports.js'
+import type { Instant } from '../rules/instant.js'
+import { query } from './database.js'
+import type { PrismaClient } from './generated/client.js'
+import { type Executor, timestamp, writeBatch } from './write-batch.js'
+
+/** How long a page may wait for the tenant row's lock, and be written. */
+const TRANSACTION = { maxWait: 10_000, timeout: 60_000 }
+
+/** What the store is made of. */
+export interface StoreOptions {
+  prisma: PrismaClient
+  /** The tenant's canonical domain. */
+  domain: string
+  /** How long a gap can still concern a living token. */
+  gapConcernsMs: number
+  now: () => Instant
+}
+
+interface LockedTenant {
+  checkpoint: string | null
+  seq: bigint
+}
+
+/** The store over PostgreSQL. */
+export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
+  const { prisma, domain, gapConcernsMs, now } = options
+
+  /** Every write runs in here: one lock, so that the order of feed positions is the order of commits. */
+  const write = <T>(run: (tx: Executor, tenant: LockedTenant) => Promise<T>): Promise<T> =>
+    query(() => prisma.$transaction(async (tx) => run(tx, await lockTenant(tx)), TRANSACTION))
+
+  return {
+    claim: () => query(() => claim(prisma, domain)),
+    readProgress: () => query(() => readProgress(prisma)),
+    readKnown: (userId, sessionId) =>
+      query(() => readKnown(prisma, userId, sessionId, now() - gapConcernsMs)),
+    count: () => query(() => count(prisma)),
+    ping: () => query(async () => void (await prisma.$queryRaw`SELECT 1 AS ok`)),
+
+    acquireLease: (owner, ttlMs) => query(() => acquireLease(prisma, owner, ttlMs)),
+    releaseLease: (owner) =>
+      query(async () => {
+        await prisma.$executeRaw`
+          UPDATE tenant SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = ${owner}`
+      }),
+
+    begin: (checkpoint, sweep) => write((tx, tenant) => begin(tx, tenant, checkpoint, sweep)),
+    storePage: (page) => write((tx, tenant) => storePage(tx, tenant, page)),
+    storeSweep: (batch, remaining) =>
+      write(async (tx, tenant) => {
+        const seq = await writeBatch(tx, batch, tenant.seq)
+        await tx.$executeRaw`
+          UPDATE tenant SET seq = ${seq},
+            sweep_from = ${remaining && timestamp(remaining.from)}::timestamptz,
+            sweep_to = ${remaining && timestamp(remaining.to)}::timestamptz`
+      }),
+    storeCaughtUp: (checkpoint, askedAt) =>
+      query(async () => {
+        // GREATEST passes over NULL. What the sweep has not read yet is not fresh.
+        await prisma.$executeRaw`
+          UPDATE tenant SET last_poll_at = now(), as_of = CASE
+            WHEN sweep_to IS NULL THEN GREATEST(as_of, ${timestamp(askedAt)}::timestamptz)
+            ELSE as_of END
+          WHERE checkpoint IS NOT DISTINCT FROM ${checkpoint}`
+      }),
+  }
+}
+
+async function claim(prisma: PrismaClient, domain: string): Promise<void> {
+  await prisma.$executeRaw`
+    INSERT INTO tenant (id, domain) VALUES (1, ${domain}) ON CONFLICT (id) DO NOTHING`
+  const tenant = await prisma.tenant.findUniqueOrThrow({ where: { id: 1 } })
+  if (tenant.domain !== domain) {
+    throw new LastLogoutError(
+      'OTHER_TENANT',
+      `this database serves the tenant ${tenant.domain}, not ${domain}: give each tenant its own database, or correct AUTH0_DOMAIN`,
+    )
+  }
+}
+
+async function lockTenant(tx: Executor): Promise<LockedTenant> {
+  const [tenant] = await tx.$queryRaw<LockedTenant[]>`
+    SELECT checkpoint, seq FROM tenant WHERE id = 1 FOR UPDATE`
+  if (tenant === undefined) throw tenantRowMissing()
+  return tenant
+}
+
+async function acquireLease(prisma: PrismaClient, owner: string, ttlMs: number): Promise<boolean> {
+  // The database's clock decides, so that the workers' own need not agree.
+  const taken = await prisma.$executeRaw`
+    UPDATE tenant SET lease_owner = ${owner}, lease_until = now() + ${ttlMs} * interval '1 ms'
+    WHERE lease_owner = ${owner} OR lease_until IS NULL OR lease_until < now()`
+  return taken === 1
+}
+
+async function begin(
+  tx: Executor,
+  tenant: LockedTenant,
+  checkpoint: string,
+  sweep: Span | null,
+): Promise<void> {
+  if (tenant.checkpoint !== null) return
+  await tx.$executeRaw`
+    UPDATE tenant SET checkpoint = ${checkpoint},
+      sweep_from = ${sweep && timestamp(sweep.from)}::timestamptz,
+      sweep_to = ${sweep && timestamp(sweep.to)}::timestamptz`
+}
+
+async function storePage(tx: Executor, tenant: LockedTenant, page: StoredPage): Promise<boolean> {
+  if (tenant.checkpoint !== page.from) return false
+  const seq = await writeBatch(tx, page.batch, tenant.seq)
+  const storedAt = page.storedAt && timestamp(page.storedAt)
+  await tx.$executeRaw`
+    UPDATE tenant SET checkpoint = ${page.next}, seq = ${seq}, last_poll_at = now(),
+      as_of = CASE WHEN as_of IS NOT NULL THEN GREATEST(as_of, ${storedAt}::timestamptz) END`
+  return true
+}
+
+async function readProgress(prisma: PrismaClient): Promise<Progress> {
+  const tenant = await prisma.tenant.findUniqueOrThrow({ where: { id: 1 } })
+  const { checkpoint, asOf, sweepFrom, sweepTo, floorAt, lastPollAt } = tenant
+  return {
+    checkpoint,
+    asOf: instant(asOf),
+    sweep: sweepFrom && sweepTo && { from: sweepFrom.getTime(), to: sweepTo.getTime() },
+    floorAt: instant(floorAt),
+    lastPollAt: instant(lastPollAt),
+  }
+}
+
+interface KnownRow {
+  as_of: Date | null
+  floor_at: Date | null
+  covered: boolean
+  user_at: Date | null
+  all_sessions_at: Date | null
+  session_at: Date | null
+  ended: boolean | null
+}
+
+/** One statement, so that rows, freshness and gaps are those of one moment. */
+async function readKnown(
+  prisma: PrismaClient,
+  userId: string,
+  sessionId: string | null,
+  gapsSince: Instant,
+): Promise<Known> {
+  const [row] = await prisma.$queryRaw<KnownRow[]>`
+    SELECT tenant.as_of, tenant.floor_at,
+      NOT EXISTS (SELECT FROM gap WHERE to_at > ${timestamp(gapsSince)}::timestamptz) AS covered,
+      u.at AS user_at, u.all_sessions_at, s.at AS session_at, s.ended
+    FROM tenant
+    LEFT JOIN last_logout u ON u.user_id = ${userId}
+    LEFT JOIN session_logout s ON s.session_id = ${sessionId}`
+  if (row === undefined) throw tenantRowMissing()
+  const { user_at, all_sessions_at, session_at, ended } = row
+  return {
+    user: user_at && { at: user_at.getTime(), allSessionsAt: instant(all_sessions_at) },
+    session: session_at && { at: session_at.getTime(), ended: ended === true },
+    floorAt: instant(row.floor_at),
+    asOf: instant(row.as_of),
+    complete: row.as_of !== null && row.covered,
+  }
+}
+
+async function count(prisma: PrismaClient): Promise<Counts> {
+  const [users, sessions, gaps, reasons] = await prisma.$transaction([
+    prisma.lastLogout.count(),
+    prisma.sessionLogout.count(),
+    prisma.gap.count(),
+    prisma.unattributable.groupBy({ by: ['reason'], _count: true, orderBy: { reason: 'asc' } }),
+  ])
+  const unattributable = Object.fromEntries(reasons.map((row) => [row.reason, Number(row._count)]))
+  return { users, sessions, gaps, unattributable }
+}
+
+function tenantRowMissing(): LastLogoutError {
+  return new LastLogoutError(
+    'DATABASE_NOT_MIGRATED',
+    'the tenant row is missing from the database: restart this program, which makes it anew',
+  )
+}
+
+function instant(date: Date | null): Instant | null {
+  return date?.getTime() ?? null
+}

@@ -1,0 +1,90 @@
+import type { Batch } from '../ports.js'
+import type { Instant } from '../rules/instant.js'
+import { Prisma } from './generated/client.js'
+
+/** What is kept of an unattributable entry, in characters. */
+const KEPT_CHARACTERS = 8192
+
+/** What Prisma gives inside and outside a transaction alike. */
+export type Executor = Pick<Prisma.TransactionClient, '$executeRaw' | '$queryRaw'>
+
+/**
+ * Moves rows forward and keeps unattributable entries. `seq` is the last feed position given out;
+ * returns the new one. The caller holds the tenant row's lock, which makes the order of positions
+ * the order of commits.
+ */
+export async function writeBatch(tx: Executor, batch: Batch, seq: bigint): Promise<bigint> {
+  const { users, sessions, unattributable } = batch
+  if (users.length > 0) await writeUsers(tx, users, seq)
+  if (sessions.length > 0) await writeSessions(tx, sessions, seq + BigInt(users.length))
+  if (unattributable.length > 0) await writeUnattributable(tx, unattributable)
+  return seq + BigInt(users.length + sessions.length)
+}
+
+/** "Only forward" as the database says it: per column, and only rows in which one advances. */
+async function writeUsers(tx: Executor, users: Batch['users'], seq: bigint): Promise<void> {
+  await tx.$executeRaw`
+    INSERT INTO last_logout AS stored (user_id, at, all_sessions_at, log_id, type, seq)
+    SELECT user_id, at, all_sessions_at, log_id, type, ${seq}::bigint + position
+    FROM unnest(
+      ${users.map((row) => row.userId)}::text[],
+      ${users.map((row) => timestamp(row.at))}::timestamptz[],
+      ${users.map((row) => row.allSessionsAt && timestamp(row.allSessionsAt))}::timestamptz[],
+      ${users.map((row) => row.logId)}::text[],
+      ${users.map((row) => row.type)}::text[]
+    ) WITH ORDINALITY AS page (user_id, at, all_sessions_at, log_id, type, position)
+    ON CONFLICT (user_id) DO UPDATE SET
+      at = GREATEST(stored.at, excluded.at),
+      all_sessions_at = GREATEST(stored.all_sessions_at, excluded.all_sessions_at),
+      log_id = CASE WHEN ${EXCLUDED_IS_NEWER} THEN excluded.log_id ELSE stored.log_id END,
+      type = CASE WHEN ${EXCLUDED_IS_NEWER} THEN excluded.type ELSE stored.type END,
+      seq = excluded.seq
+    WHERE ${EXCLUDED_IS_NEWER}
+      OR excluded.all_sessions_at > COALESCE(stored.all_sessions_at, '-infinity')`
+}
+
+async function writeSessions(tx: Executor, sessions: Batch['sessions'], seq: bigint) {
+  await tx.$executeRaw`
+    INSERT INTO session_logout AS stored (session_id, user_id, at, ended, log_id, type, seq)
+    SELECT session_id, user_id, at, ended, log_id, type, ${seq}::bigint + position
+    FROM unnest(
+      ${sessions.map((row) => row.sessionId)}::text[],
+      ${sessions.map((row) => row.userId)}::text[],
+      ${sessions.map((row) => timestamp(row.at))}::timestamptz[],
+      ${sessions.map((row) => row.ended)}::boolean[],
+      ${sessions.map((row) => row.logId)}::text[],
+      ${sessions.map((row) => row.type)}::text[]
+    ) WITH ORDINALITY AS page (session_id, user_id, at, ended, log_id, type, position)
+    ON CONFLICT (session_id) DO UPDATE SET
+      user_id = GREATEST(stored.user_id COLLATE "C", excluded.user_id COLLATE "C"),
+      at = GREATEST(stored.at, excluded.at),
+      ended = stored.ended OR excluded.ended,
+      log_id = CASE WHEN ${EXCLUDED_IS_NEWER} THEN excluded.log_id ELSE stored.log_id END,
+      type = CASE WHEN ${EXCLUDED_IS_NEWER} THEN excluded.type ELSE stored.type END,
+      seq = excluded.seq
+    WHERE ${EXCLUDED_IS_NEWER}
+      OR (excluded.ended AND NOT stored.ended)
+      OR excluded.user_id COLLATE "C" > COALESCE(stored.user_id, '') COLLATE "C"`
+}
+
+/** Between two of the same millisecond the log id decides, as in `rules/fold.ts`. */
+const EXCLUDED_IS_NEWER = Prisma.sql`
+  (excluded.at, excluded.log_id COLLATE "C") > (stored.at, stored.log_id COLLATE "C")`
+
+async function writeUnattributable(tx: Executor, rows: Batch['unattributable']): Promise<void> {
+  const entries = rows.map((row) => row.entry.slice(0, KEPT_CHARACTERS))
+  await tx.$executeRaw`
+    INSERT INTO unattributable (id, reason, entry)
+    SELECT CASE WHEN log_id = '' THEN md5(entry) ELSE log_id END, reason, entry
+    FROM unnest(
+      ${rows.map((row) => row.logId)}::text[],
+      ${rows.map((row) => row.reason)}::text[],
+      ${entries}::text[]
+    ) AS page (log_id, reason, entry)
+    ON CONFLICT (id) DO NOTHING`
+}
+
+/** An instant as PostgreSQL reads it. */
+export function timestamp(at: Instant): string {
+  return new Date(at).toISOString()
+}

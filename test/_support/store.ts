@@ -1,0 +1,60 @@
+import { pino } from 'pino'
+import type { LastLogoutStore } from '../../src/ports.js'
+import { createDatabase } from '../../src/store/database.js'
+import { createLastLogoutStore } from '../../src/store/last-logout-store.js'
+import type { TestDatabase } from './database.js'
+
+/** A store over a test's database, claimed for `tenant.example`. */
+export async function openStore(
+  { url }: TestDatabase,
+  { domain = 'tenant.example', gapConcernsMs = 31 * 86_400_000, now = Date.now } = {},
+): Promise<LastLogoutStore & { close(): Promise<void> }> {
+  const database = createDatabase(url, pino({ level: 'silent' }))
+  const store = createLastLogoutStore({ prisma: database.prisma, domain, gapConcernsMs, now })
+  await store.claim()
+  return { ...store, close: database.close }
+}
+
+interface UserRow {
+  user_id: string
+  at: Date
+  all_sessions_at: Date | null
+  log_id: string
+  type: string
+}
+
+interface SessionRow {
+  session_id: string
+  user_id: string | null
+  at: Date
+  ended: boolean
+  log_id: string
+  type: string
+}
+
+/** Every row, in the shape and order of the oracle. */
+export async function readRows(database: TestDatabase) {
+  const users = await database.query<UserRow>(
+    'SELECT * FROM last_logout ORDER BY user_id COLLATE "C"',
+  )
+  const sessions = await database.query<SessionRow>(
+    'SELECT * FROM session_logout ORDER BY session_id COLLATE "C"',
+  )
+  return {
+    users: users.map((row) => ({
+      userId: row.user_id,
+      at: row.at.getTime(),
+      allSessionsAt: row.all_sessions_at?.getTime() ?? null,
+      logId: row.log_id,
+      type: row.type,
+    })),
+    sessions: sessions.map((row) => ({
+      sessionId: row.session_id,
+      userId: row.user_id,
+      at: row.at.getTime(),
+      ended: row.ended,
+      logId: row.log_id,
+      type: row.type,
+    })),
+  }
+}

@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto'
+import { type Level, type Logger, pino } from 'pino'
+import { afterEach, beforeEach, expect, onTestFinished, vi } from 'vitest'
+import { createJobs, type Jobs, type JobsOptions, type ScheduledJob } from '../../src/jobs/jobs.js'
+
+/** A job that notes when it was started. */
+export interface TestJob extends ScheduledJob {
+  startedAt: number[]
+}
+
+/** A logger that keeps what it is told. */
+export interface TestLog {
+  log: Logger
+  /** The lines of one level. */
+  lines(level: Level): Record<string, unknown>[]
+  /** All lines as they would be written. */
+  text(): string
+}
+
+/** Far longer than any test. */
+export const NEVER_MS = 3_600_000
+
+/** How long a condition may take that depends on the watchdog. */
+export const PATIENCE = { timeout: 20_000, interval: 20 }
+
+/** A job that does `work` every `everyMs`. */
+export function createTestJob(
+  everyMs: number,
+  work: (signal: AbortSignal) => Promise<void> = async () => undefined,
+  name = 'tick',
+): TestJob {
+  const startedAt: number[] = []
+  const run = (signal: AbortSignal): Promise<void> => {
+    startedAt.push(Date.now())
+    return work(signal)
+  }
+  return { name, everyMs, run, startedAt }
+}
+
+/** Starts jobs that are closed when the test ends. */
+export async function startJobs(
+  options: Omit<JobsOptions, 'log'> & { log?: Logger },
+): Promise<Jobs> {
+  const jobs = await createJobs({ log: createTestLog().log, ...options })
+  onTestFinished(() => jobs.close())
+  return jobs
+}
+
+/** Resolves when `job` has been started `times` more times. */
+export async function startsAgain(job: TestJob, times = 2): Promise<void> {
+  const before = job.startedAt.length
+  await expect.poll(() => job.startedAt.length, PATIENCE).toBeGreaterThanOrEqual(before + times)
+}
+
+/** A logger to look into. */
+export function createTestLog(): TestLog {
+  const written: string[] = []
+  const parsed = () => written.map((line) => JSON.parse(line) as Record<string, unknown>)
+  return {
+    log: pino({ level: 'trace' }, { write: (line: string) => written.push(line) }),
+    lines: (level) => parsed().filter((line) => line.level === pino.levels.values[level]),
+    text: () => written.join(''),
+  }
+}
+
+/** A name that no other queue has. */
+export function uniquePrefix(): string {
+  return `test-${randomUUID()}`
+}
+
+/** Makes every test fail in which something is printed past the log. */
+export function forbidConsole(): void {
+  const print = vi.fn()
+  beforeEach(() => {
+    for (const method of ['log', 'info', 'warn', 'error'] as const) {
+      vi.spyOn(console, method).mockImplementation(print)
+    }
+  })
+  afterEach(() => {
+    const { calls } = print.mock
+    vi.restoreAllMocks()
+    print.mockClear()
+    expect(calls).toEqual([])
+  })
+}

@@ -1,0 +1,180 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import {
+  createTestJob,
+  createTestLog,
+  forbidConsole,
+  NEVER_MS,
+  PATIENCE,
+  startJobs,
+  startsAgain,
+  uniquePrefix,
+} from './fixture.js'
+import { startStores, type TestQueue } from './stores.js'
+
+const stores = await startStores()
+afterAll(() => Promise.all(stores.map((store) => store.stop())))
+forbidConsole()
+
+for (const store of stores) {
+  describe.skipIf(store.skip)(`jobs on ${store.name}`, () => {
+    const { connection } = store
+    let prefix: string
+    let queue: TestQueue
+
+    beforeEach(() => {
+      prefix = uniquePrefix()
+      queue = store.openQueue(prefix)
+      onTestFinished(() => queue.close())
+    })
+
+    it('run at once and then at their interval', async () => {
+      const job = createTestJob(200)
+      const createdAt = Date.now()
+      await startJobs({ connection, prefix, jobs: [job] })
+      await startsAgain(job, 6)
+      const [first = 0, ...later] = job.startedAt
+      expect(first - createdAt).toBeLessThan(2_000)
+      expect((later[4] ?? 0) - first).toBeGreaterThan(800)
+      expect((later[4] ?? 0) - first).toBeLessThan(3_000)
+    })
+
+    it('run at once after a restart too', async () => {
+      const job = createTestJob(NEVER_MS)
+      const before = await startJobs({ connection, prefix, jobs: [job] })
+      await expect.poll(() => job.startedAt.length, PATIENCE).toBe(1)
+      await before.close()
+      await startJobs({ connection, prefix, jobs: [job] })
+      await expect.poll(() => job.startedAt.length, PATIENCE).toBe(2)
+    })
+
+    it('follow another interval, and another list, from the next start on', async () => {
+      const [slow, gone] = [createTestJob(NEVER_MS), createTestJob(NEVER_MS, undefined, 'gone')]
+      const before = await startJobs({ connection, prefix, jobs: [slow, gone] })
+      await before.close()
+      const fast = createTestJob(100)
+      await startJobs({ connection, prefix, jobs: [fast] })
+      await startsAgain(fast, 5)
+      const schedulers = await queue.getJobSchedulers()
+      expect(schedulers.map(({ key, every }) => ({ key, every }))).toEqual([
+        { key: 'tick', every: 100 },
+      ])
+    })
+
+    it('share each run between two workers', async () => {
+      const everyMs = 200
+      const job = createTestJob(everyMs)
+      await startJobs({ connection, prefix, jobs: [job] })
+      await startJobs({ connection, prefix, jobs: [job] })
+      await startsAgain(job)
+      const from = job.startedAt.length
+      await startsAgain(job, 15)
+      const starts = job.startedAt.slice(from)
+      const gaps = starts.slice(1).map((at, index) => at - (starts[index] ?? 0))
+      expect(gaps.filter((gap) => gap < everyMs / 2)).toEqual([])
+    })
+
+    it('come back when a scheduler is deleted', async () => {
+      const job = createTestJob(100)
+      await startJobs({ connection, prefix, jobs: [job] })
+      await startsAgain(job)
+      await queue.removeJobScheduler(job.name)
+      await startsAgain(job, 10)
+    })
+
+    it('come back when everything that was stored is gone', async () => {
+      const [job, rare] = [createTestJob(100), createTestJob(NEVER_MS, undefined, 'rare')]
+      await startJobs({ connection, prefix, jobs: [job, rare] })
+      await startsAgain(job)
+      await store.wipe(prefix)
+      await startsAgain(job, 10)
+      await expect.poll(() => rare.startedAt.length, PATIENCE).toBe(2)
+    })
+
+    it('go on after one of them throws', async () => {
+      const { log, lines } = createTestLog()
+      const rejects = createTestJob(100, () => Promise.reject(new Error('refused')), 'rejects')
+      const throws = createTestJob(100, () => {
+        throw new Error('broken')
+      })
+      await startJobs({ connection, prefix, jobs: [rejects, throws], log })
+      await Promise.all([startsAgain(rejects, 4), startsAgain(throws, 4)])
+      expect(lines('error')).toContainEqual(
+        expect.objectContaining({
+          job: 'rejects',
+          msg: 'job failed',
+          err: expect.objectContaining({ message: 'refused' }),
+        }),
+      )
+      expect(lines('warn')).toEqual([])
+    })
+
+    it('do not run over themselves, but beside each other', async () => {
+      let end = (): void => undefined
+      const ended = new Promise<void>((resolve) => {
+        end = resolve
+      })
+      const long = createTestJob(100, () => ended, 'long')
+      const short = createTestJob(100)
+      await startJobs({ connection, prefix, jobs: [long, short] })
+      await startsAgain(short, 10)
+      expect(long.startedAt).toHaveLength(1)
+      const { waiting = 0, delayed = 0 } = await queue.getJobCounts('waiting', 'delayed')
+      expect(waiting + delayed).toBeLessThanOrEqual(2)
+      end()
+      await startsAgain(short, 5)
+      expect(long.startedAt.length).toBeLessThan(10)
+    })
+
+    it('leave nothing behind when they finish', async () => {
+      const failing = createTestJob(100, () => Promise.reject(new Error('refused')), 'failing')
+      const job = createTestJob(100)
+      const jobs = await startJobs({ connection, prefix, jobs: [job, failing] })
+      await Promise.all([startsAgain(job, 5), startsAgain(failing, 5)])
+      await jobs.close()
+      expect(await queue.getJobCounts()).toMatchObject({ active: 0, completed: 0, failed: 0 })
+    })
+
+    it('are told to stop and then waited for when closed', async () => {
+      let ended = false
+      const job = createTestJob(NEVER_MS, async (signal) => {
+        await once(signal, 'abort')
+        await sleep(300)
+        ended = true
+      })
+      const jobs = await startJobs({ connection, prefix, jobs: [job] })
+      await expect.poll(() => job.startedAt.length, PATIENCE).toBe(1)
+      await Promise.all([jobs.close(), jobs.close()])
+      expect(ended).toBe(true)
+      expect(await queue.getJobCounts('active')).toEqual({ active: 0 })
+    })
+
+    it('leave no connection open when closed', async () => {
+      const countSockets = (): number =>
+        process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length
+      await queue.getJobCounts()
+      const before = countSockets()
+      const job = createTestJob(100)
+      const jobs = await startJobs({ connection, prefix, jobs: [job] })
+      await startsAgain(job)
+      expect(countSockets()).toBeGreaterThan(before)
+      await jobs.close()
+      await expect.poll(countSockets, PATIENCE).toBeLessThanOrEqual(before)
+    })
+
+    it('do not start any more once closed', async () => {
+      const job = createTestJob(50)
+      const jobs = await startJobs({ connection, prefix, jobs: [job] })
+      await startsAgain(job)
+      await jobs.close()
+      const { length } = job.startedAt
+      const isOverdue = async () => {
+        const [scheduler] = await queue.getJobSchedulers()
+        return Number(scheduler?.next) < Date.now() - 4 * job.everyMs
+      }
+      await expect.poll(isOverdue, PATIENCE).toBe(true)
+      expect(job.startedAt).toHaveLength(length)
+    })
+  })
+}

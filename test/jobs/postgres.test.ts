@@ -1,0 +1,59 @@
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { createJobs, migrateQueue } from '../../src/jobs/jobs.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import {
+  createTestJob,
+  createTestLog,
+  forbidConsole,
+  PATIENCE,
+  startJobs,
+  startsAgain,
+  uniquePrefix,
+} from './fixture.js'
+
+forbidConsole()
+
+async function openDatabase(template: 'migrated' | 'template0'): Promise<TestDatabase> {
+  const database = await createTestDatabase(template)
+  onTestFinished(() => database.drop())
+  return database
+}
+
+describe('a queue in PostgreSQL', () => {
+  const prefix = uniquePrefix()
+
+  it('is refused until it has been migrated', async () => {
+    const { url, query } = await openDatabase('template0')
+    const connection = { kind: 'postgres', url } as const
+    const { log } = createTestLog()
+    const create = () => createJobs({ connection, prefix, jobs: [], log })
+    await expect(create()).rejects.toMatchObject({ code: 'DATABASE_NOT_MIGRATED' })
+    await migrateQueue(url)
+    await migrateQueue(url)
+    await (await create()).close()
+    await query('DELETE FROM bullmq.migration WHERE version > 1')
+    await expect(create()).rejects.toMatchObject({ code: 'DATABASE_NOT_MIGRATED' })
+  })
+
+  it('rejects where there is no server, without its password', async () => {
+    const connection = { kind: 'postgres', url: 'postgres://me:s3cret@127.0.0.1:1/none' } as const
+    const { log, text } = createTestLog()
+    const created = createJobs({ connection, prefix, jobs: [], log })
+    await expect(created).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+    expect(text()).not.toContain('s3cret')
+  })
+
+  it('gets over the loss of all connections, and says so once', async () => {
+    const { url, query } = await openDatabase('migrated')
+    const { log, lines } = createTestLog()
+    const job = createTestJob(100)
+    await startJobs({ connection: { kind: 'postgres', url }, prefix, jobs: [job], log })
+    await startsAgain(job)
+    await query(`
+      SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+    await startsAgain(job, 5)
+    await expect.poll(() => lines('info'), PATIENCE).toHaveLength(1)
+    expect(lines('warn')).toHaveLength(1)
+  })
+})

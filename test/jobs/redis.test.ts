@@ -1,0 +1,131 @@
+import { once } from 'node:events'
+import { Redis } from 'ioredis'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
+import { startRedis, type TestRedis, type TestRedisOptions } from '../_support/redis.js'
+import {
+  createTestJob,
+  createTestLog,
+  forbidConsole,
+  NEVER_MS,
+  PATIENCE,
+  startJobs,
+  startsAgain,
+  uniquePrefix,
+} from './fixture.js'
+
+const shared = await startRedis({ own: true })
+const skip = 'skip' in shared
+if (!skip) afterAll(() => shared.stop())
+forbidConsole()
+
+async function ownRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
+  const server = await startRedis({ ...options, own: true })
+  if ('skip' in server) throw new Error(server.skip)
+  onTestFinished(() => server.stop())
+  return server
+}
+
+const title = skip ? `a queue in Redis (skipped: ${shared.skip})` : 'a queue in Redis'
+
+describe.skipIf(skip)(title, () => {
+  const prefix = uniquePrefix()
+  const redis = (url: string) => ({ kind: 'redis', url }) as const
+
+  it('comes back after Redis was restarted empty, and says so once', async () => {
+    const server = await ownRedis()
+    const { log, lines } = createTestLog()
+    const job = createTestJob(100)
+    const rare = createTestJob(NEVER_MS, undefined, 'rare')
+    await startJobs({ connection: redis(server.url), prefix, jobs: [job, rare], log })
+    await startsAgain(job)
+    await server.restart(async () => {
+      await expect.poll(() => lines('warn'), PATIENCE).toHaveLength(1)
+    })
+    await startsAgain(job, 5)
+    await expect.poll(() => rare.startedAt.length, PATIENCE).toBe(2)
+    await expect.poll(() => lines('info'), PATIENCE).toHaveLength(1)
+    expect(lines('warn')).toHaveLength(1)
+    expect(lines('error')).toEqual([])
+  })
+
+  it('begins when Redis does, if that is later', async () => {
+    const server = await ownRedis()
+    const { log, lines } = createTestLog()
+    const job = createTestJob(100)
+    await server.restart(async () => {
+      await startJobs({ connection: redis(server.url), prefix, jobs: [job], log })
+      expect(lines('warn')).toHaveLength(1)
+    })
+    await startsAgain(job, 5)
+  })
+
+  it('closes while Redis is away, once the running job has ended', async () => {
+    const server = await ownRedis()
+    const { log, lines } = createTestLog()
+    let ended = false
+    const job = createTestJob(NEVER_MS, async (signal) => {
+      await once(signal, 'abort')
+      ended = true
+    })
+    const jobs = await startJobs({ connection: redis(server.url), prefix, jobs: [job], log })
+    await expect.poll(() => job.startedAt.length, PATIENCE).toBe(1)
+    await server.restart(async () => {
+      await expect.poll(() => lines('warn'), PATIENCE).toHaveLength(1)
+      await jobs.close()
+    })
+    expect(ended).toBe(true)
+  })
+
+  it('closes when Redis falls silent', async () => {
+    const server = await ownRedis()
+    const job = createTestJob(100)
+    const jobs = await startJobs({ connection: redis(server.url), prefix, jobs: [job] })
+    await startsAgain(job)
+    server.freeze()
+    await jobs.close()
+  })
+
+  it('warns of a Redis that may evict the schedule', async () => {
+    const { url } = await ownRedis({ args: ['--maxmemory-policy', 'allkeys-lru'] })
+    const { log, lines } = createTestLog()
+    const job = createTestJob(100)
+    await startJobs({ connection: redis(url), prefix, jobs: [job], log })
+    await startsAgain(job)
+    expect(lines('warn')).toMatchObject([{ maxmemoryPolicy: 'allkeys-lru' }])
+  })
+
+  it('uses the password and the database of the URL, and tells neither', async () => {
+    const { url } = await ownRedis({ args: ['--requirepass', 's3cret'] })
+    const { log, text } = createTestLog()
+    const withPassword = (password: string) => `${url.replace('//', `//:${password}@`)}/3`
+    const [right, wrong] = [createTestJob(100), createTestJob(100)]
+    await startJobs({ connection: redis(withPassword('s3cret')), prefix, jobs: [right], log })
+    await startJobs({ connection: redis(withPassword('wr0ng')), prefix, jobs: [wrong], log })
+    await startsAgain(right)
+    expect(await readKeyspace(withPassword('s3cret'))).toMatch(/^db3:/m)
+    expect(text()).toContain('WRONGPASS')
+    expect(text()).not.toMatch(/s3cret|wr0ng/)
+    expect(wrong.startedAt).toEqual([])
+  })
+
+  it('keeps all its keys in one slot of a cluster', async () => {
+    const { url } = await ownRedis({ cluster: true })
+    const job = createTestJob(100)
+    await startJobs({ connection: redis(url), prefix, jobs: [job] })
+    await startsAgain(job, 5)
+    expect(new Set(await readSlots(url)).size).toBe(1)
+  })
+})
+
+async function readSlots(url: string): Promise<unknown[]> {
+  const client = new Redis(url)
+  onTestFinished(() => client.disconnect())
+  const keys = await client.keys('*')
+  return Promise.all(keys.map((key) => client.call('CLUSTER', 'KEYSLOT', key)))
+}
+
+async function readKeyspace(url: string): Promise<string> {
+  const client = new Redis(url)
+  onTestFinished(() => client.disconnect())
+  return client.info('keyspace')
+}

@@ -1,0 +1,71 @@
+import { afterAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import { registerSchedulers, restoreSchedulers } from '../../src/jobs/schedulers.js'
+import { createTestJob, NEVER_MS, uniquePrefix } from './fixture.js'
+import { startStores, type TestQueue } from './stores.js'
+
+const stores = await startStores()
+afterAll(() => Promise.all(stores.map((store) => store.stop())))
+
+for (const store of stores) {
+  describe.skipIf(store.skip)(`schedulers on ${store.name}, without a worker`, () => {
+    const job = createTestJob(NEVER_MS)
+    const inAMinute = (): number => Date.now() + 60_000
+    let prefix: string
+    let queue: TestQueue
+
+    beforeEach(() => {
+      prefix = uniquePrefix()
+      queue = store.openQueue(prefix)
+      onTestFinished(() => queue.close())
+    })
+
+    async function readNext(): Promise<number> {
+      const [scheduler] = await queue.getJobSchedulers()
+      return Number(scheduler?.next)
+    }
+
+    function countPending(): Promise<Record<string, number>> {
+      return queue.getJobCounts('waiting', 'delayed')
+    }
+
+    it('make every job due when they are registered', async () => {
+      await registerSchedulers(queue, [job])
+      expect(await readNext()).toBeLessThanOrEqual(Date.now())
+      expect(await countPending()).toEqual({ waiting: 1, delayed: 0 })
+    })
+
+    it('leave a schedule alone that is in order, and add one that is missing', async () => {
+      await registerSchedulers(queue, [job])
+      const next = await readNext()
+      const missing = createTestJob(NEVER_MS, undefined, 'missing')
+      await restoreSchedulers(queue, [job, missing], next + 5_000)
+      const schedulers = await queue.getJobSchedulers()
+      expect(new Map(schedulers.map((scheduler) => [scheduler.key, scheduler.next]))).toEqual(
+        new Map([
+          [job.name, next],
+          [missing.name, expect.any(Number)],
+        ]),
+      )
+      expect(await countPending()).toEqual({ waiting: 2, delayed: 0 })
+    })
+
+    it('keep a due job due, however often they are restored', async () => {
+      await registerSchedulers(queue, [job])
+      const next = await readNext()
+      for (let time = 0; time < 3; time += 1) await restoreSchedulers(queue, [job], inAMinute())
+      expect(await readNext()).toBe(next)
+      expect(await countPending()).toEqual({ waiting: 1, delayed: 0 })
+    })
+
+    it('give a job whose pending run is lost the next one', async () => {
+      await registerSchedulers(queue, [job])
+      await store.lose(prefix)
+      await restoreSchedulers(queue, [job], inAMinute())
+      expect(await countPending()).toEqual({ waiting: 0, delayed: 1 })
+      const next = await readNext()
+      expect(next).toBeGreaterThan(Date.now())
+      await restoreSchedulers(queue, [job], inAMinute())
+      expect(await readNext()).toBe(next)
+    })
+  })
+}

@@ -1,0 +1,77 @@
+import { createPostgresBackend, Queue, withBackend } from 'bullmq'
+import { Redis } from 'ioredis'
+import type { QueueConnection } from '../../src/jobs/jobs.js'
+import type { SchedulerQueue } from '../../src/jobs/schedulers.js'
+import { createTestDatabase } from '../_support/database.js'
+import { startRedis } from '../_support/redis.js'
+
+/** A queue as a test looks at it, from outside. */
+export type TestQueue = SchedulerQueue & Pick<Queue, 'getJobCounts' | 'close'>
+
+/** A store that can hold the queue. */
+export interface TestStore {
+  name: string
+  /** Whether there is none; its name then tells why, and nothing else of it may be used. */
+  skip: boolean
+  connection: QueueConnection
+  openQueue(prefix: string): TestQueue
+  /** Forgets everything about a queue. */
+  wipe(prefix: string): Promise<void>
+  /** Forgets the runs of a queue's jobs that are pending, but not their schedulers. */
+  lose(prefix: string): Promise<void>
+  stop(): Promise<void>
+}
+
+/** One store of each kind. */
+export function startStores(): Promise<TestStore[]> {
+  return Promise.all([startRedisStore(), startPostgresStore()])
+}
+
+async function startRedisStore(): Promise<TestStore> {
+  const server = await startRedis()
+  const skip = 'skip' in server
+  const url = skip ? '' : server.url
+  const redis = new Redis(url, { lazyConnect: true })
+  return {
+    name: skip ? `Redis (skipped: ${server.skip})` : 'Redis',
+    skip,
+    connection: { kind: 'redis', url },
+    openQueue: (prefix) => new Queue('jobs', { connection: { url }, prefix: redisPrefix(prefix) }),
+    // Not FLUSHALL: other tests may use the same server.
+    async wipe(prefix) {
+      await redis.unlink(await redis.keys(`${redisPrefix(prefix)}:*`))
+    },
+    async lose(prefix) {
+      const keys = await redis.keys(`${redisPrefix(prefix)}:*`)
+      await redis.unlink(keys.filter((key) => /:(wait|delayed|repeat:\w+:\d+)$/.test(key)))
+    },
+    async stop() {
+      redis.disconnect()
+      if (!skip) await server.stop()
+    },
+  }
+}
+
+async function startPostgresStore(): Promise<TestStore> {
+  const { url, query, drop } = await createTestDatabase()
+  const classes = withBackend(createPostgresBackend)
+  return {
+    name: 'PostgreSQL',
+    skip: false,
+    connection: { kind: 'postgres', url },
+    openQueue: (prefix) =>
+      new classes.Queue(`last-logout-${prefix}`, { connection: { connectionString: url } }),
+    async wipe() {
+      await query('TRUNCATE bullmq.job, bullmq.scheduler, bullmq.meta, bullmq.event CASCADE')
+    },
+    async lose() {
+      await query('TRUNCATE bullmq.job CASCADE')
+    },
+    stop: drop,
+  }
+}
+
+/** What createJobs puts before all keys of a queue. */
+export function redisPrefix(prefix: string): string {
+  return `{last-logout:${prefix}}`
+}

@@ -1,0 +1,310 @@
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Batch, LastLogoutStore } from '../../src/ports.js'
+import type { LogoutEvent } from '../../src/rules/entry.js'
+import { fold } from '../../src/rules/fold.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openStore, readRows } from '../_support/store.js'
+import { logoutEvents, truthOf } from '../_support/truth.js'
+
+const BEGIN = '90020261123100000000000000000000000000000000000000000000'
+const NOON = Date.parse('2026-11-23T12:00:00Z')
+
+let database: TestDatabase
+let store: LastLogoutStore & { close(): Promise<void> }
+beforeEach(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database)
+})
+afterEach(async () => {
+  await store.close()
+  await database.drop()
+})
+
+const batch = (events: LogoutEvent[] = []): Batch => ({ ...fold(events), unattributable: [] })
+const slo = (over: Partial<LogoutEvent> = {}): LogoutEvent => ({
+  logId: 'L1',
+  type: 'slo',
+  at: NOON,
+  userId: 'auth0|1',
+  sessionId: 'S1',
+  ...over,
+})
+
+describe('rows', () => {
+  test('are those worked out event by event, whatever the batches, their order and their repetition', async () => {
+    const batches = fc.array(fc.tuple(fc.nat(), fc.boolean()), { minLength: 60, maxLength: 60 })
+    await fc.assert(
+      fc.asyncProperty(logoutEvents, batches, async (events, draws) => {
+        await database.query('TRUNCATE last_logout, session_logout')
+        const parts = new Map<number, LogoutEvent[]>()
+        for (const [index, event] of events.entries()) {
+          const [draw = 0, twice = false] = draws[index] ?? []
+          for (const part of twice ? [draw % 5, draw % 7] : [draw % 5]) {
+            parts.set(part, [...(parts.get(part) ?? []), event])
+          }
+        }
+        for (const part of parts.values()) await store.storeSweep(batch(part), null)
+        expect(await readRows(database)).toEqual(truthOf(events))
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test('never move back, whichever of two writers comes first', async () => {
+    const other = await openStore(database)
+    const events = Array.from({ length: 40 }, (_, n) =>
+      slo({ at: NOON + n, logId: `L${n}`, sessionId: n % 2 ? 'S1' : null }),
+    )
+    const writers = events.map((event, n) =>
+      (n % 2 ? store : other).storeSweep(batch([event]), null),
+    )
+    await Promise.all(writers)
+    await other.close()
+    expect(await readRows(database)).toEqual(truthOf(events))
+  })
+
+  test('that do not advance keep their position in the change feed', async () => {
+    await store.storeSweep(batch([slo()]), null)
+    const [before] = await database.query('SELECT seq FROM last_logout')
+    await store.storeSweep(batch([slo()]), null)
+    await store.storeSweep(batch([slo({ at: NOON - 1, logId: 'L0' })]), null)
+    expect(await database.query('SELECT seq FROM last_logout')).toEqual([before])
+    await store.storeSweep(batch([slo({ at: NOON + 1 })]), null)
+    expect(await database.query('SELECT seq FROM last_logout')).not.toEqual([before])
+  })
+
+  test('written together have positions of their own', async () => {
+    const events = [
+      slo(),
+      slo({ userId: 'auth0|2', sessionId: 'S2' }),
+      slo({ userId: null, sessionId: 'S3' }),
+    ]
+    await store.storeSweep(batch(events), null)
+    const positions = await database.query<{ seq: string }>(
+      'SELECT seq FROM last_logout UNION ALL SELECT seq FROM session_logout ORDER BY seq',
+    )
+    expect(positions.map(({ seq }) => Number(seq))).toEqual([1, 2, 3, 4, 5])
+    expect(await database.query('SELECT seq FROM tenant')).toEqual([{ seq: '5' }])
+  })
+
+  test('hold the longest ids that the rules let through', async () => {
+    const longest = '\u{ffff}'.repeat(800)
+    await store.storeSweep(batch([slo({ userId: longest, sessionId: longest })]), null)
+    expect((await readRows(database)).users).toMatchObject([{ userId: longest }])
+  })
+})
+
+describe('the checkpoint', () => {
+  const page = (from: string, next: string, events: LogoutEvent[] = []) => ({
+    from,
+    next,
+    storedAt: NOON,
+    batch: batch(events),
+  })
+
+  test('moves with the page, in one transaction', async () => {
+    await store.begin(BEGIN, null)
+    await expect(store.storePage(page(BEGIN, 'P1', [slo()]))).resolves.toBe(true)
+    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P1' })
+    expect((await readRows(database)).users).toHaveLength(1)
+  })
+
+  test('stays where it is, and nothing is stored, when the page was read from another', async () => {
+    await store.begin(BEGIN, null)
+    await store.storePage(page(BEGIN, 'P1'))
+    await expect(store.storePage(page(BEGIN, 'P2', [slo()]))).resolves.toBe(false)
+    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P1' })
+    expect((await readRows(database)).users).toEqual([])
+  })
+
+  test('stays where it is when the page cannot be written', async () => {
+    await store.begin(BEGIN, null)
+    await database.query('ALTER TABLE session_logout RENAME TO elsewhere')
+    await expect(store.storePage(page(BEGIN, 'P1', [slo()]))).rejects.toThrow()
+    await database.query('ALTER TABLE elsewhere RENAME TO session_logout')
+    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: BEGIN })
+    expect((await readRows(database)).users).toEqual([])
+  })
+
+  test('is fixed once', async () => {
+    await store.begin(BEGIN, null)
+    await store.begin('another', { from: 1, to: 2 })
+    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: BEGIN, sweep: null })
+  })
+})
+
+describe('freshness', () => {
+  test('is unknown until the first catch-up has ended, however many pages are stored', async () => {
+    await store.begin(BEGIN, null)
+    await store.storePage({ from: BEGIN, next: 'P1', storedAt: NOON, batch: batch() })
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
+    await store.storeCaughtUp('P1', NOON)
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON })
+  })
+
+  test('is unknown until the sweep has ended', async () => {
+    await store.begin(BEGIN, { from: NOON - 1000, to: NOON })
+    await store.storeCaughtUp(BEGIN, NOON)
+    await expect(store.readProgress()).resolves.toMatchObject({
+      asOf: null,
+      sweep: { from: NOON - 1000, to: NOON },
+    })
+    await store.storeSweep(batch(), null)
+    await store.storeCaughtUp(BEGIN, NOON)
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON, sweep: null })
+  })
+
+  test('never goes back, and follows the storage time of the pages', async () => {
+    await store.begin(BEGIN, null)
+    await store.storeCaughtUp(BEGIN, NOON)
+    await store.storeCaughtUp(BEGIN, NOON - 1)
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON })
+    await store.storePage({ from: BEGIN, next: 'P1', storedAt: NOON - 1, batch: batch() })
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON })
+    await store.storePage({ from: 'P1', next: 'P2', storedAt: NOON + 7, batch: batch() })
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON + 7 })
+    await store.storePage({ from: 'P2', next: 'P3', storedAt: null, batch: batch() })
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON + 7 })
+  })
+
+  test('is not taken from whoever caught up from another checkpoint', async () => {
+    await store.begin(BEGIN, null)
+    await store.storeCaughtUp('another', NOON)
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
+  })
+})
+
+describe('what is known', () => {
+  test('of an unknown user and session is nothing, as fresh as the log', async () => {
+    await store.begin(BEGIN, null)
+    await store.storeCaughtUp(BEGIN, NOON)
+    await expect(store.readKnown('nobody', 'none')).resolves.toEqual({
+      user: null,
+      session: null,
+      floorAt: null,
+      asOf: NOON,
+      complete: true,
+    })
+  })
+
+  test('of a user and a session is what was stored', async () => {
+    await store.storeSweep(batch([slo(), slo({ sessionId: null, at: NOON - 5 })]), null)
+    await expect(store.readKnown('auth0|1', 'S1')).resolves.toEqual({
+      user: { at: NOON, allSessionsAt: NOON - 5 },
+      session: { at: NOON, ended: true },
+      floorAt: null,
+      asOf: null,
+      complete: false,
+    })
+    await expect(store.readKnown('auth0|1', null)).resolves.toMatchObject({ session: null })
+  })
+
+  test.each([
+    [-1, true],
+    [0, true],
+    [1, false],
+  ])(
+    'is incomplete while a gap can concern a living token: %d ms to go',
+    async (left, complete) => {
+      const gapConcernsMs = 1000
+      const judged = await openStore(database, {
+        gapConcernsMs,
+        now: () => NOON + gapConcernsMs - left,
+      })
+      await store.begin(BEGIN, null)
+      await store.storeCaughtUp(BEGIN, NOON)
+      await database.query(
+        `INSERT INTO gap (from_at, to_at, reason) VALUES ($1::timestamptz - interval '1 hour', $1, 'outage')`,
+        [new Date(NOON).toISOString()],
+      )
+      await expect(judged.readKnown('auth0|1', null)).resolves.toMatchObject({ complete })
+      await judged.close()
+    },
+  )
+})
+
+describe('unattributable entries', () => {
+  const rows = [
+    { logId: 'L1', reason: 'no_subject', entry: '{"type":"slo"}' },
+    { logId: '', reason: 'malformed', entry: '5' },
+    { logId: '', reason: 'malformed', entry: '"\\u0000"' },
+  ]
+
+  test('are kept once, however often they come', async () => {
+    for (const _ of [1, 2]) {
+      await store.storeSweep({ users: [], sessions: [], unattributable: rows }, null)
+    }
+    await expect(store.count()).resolves.toMatchObject({
+      unattributable: { malformed: 2, no_subject: 1 },
+    })
+  })
+
+  test('are cut off where they are long', async () => {
+    const long = { logId: 'L2', reason: 'malformed', entry: 'x'.repeat(100_000) }
+    await store.storeSweep({ users: [], sessions: [], unattributable: [long] }, null)
+    expect(await database.query('SELECT length(entry) FROM unattributable')).toEqual([
+      { length: 8192 },
+    ])
+  })
+})
+
+describe('the lease', () => {
+  test('goes to one, who may renew it', async () => {
+    await expect(store.acquireLease('a', 60_000)).resolves.toBe(true)
+    await expect(store.acquireLease('b', 60_000)).resolves.toBe(false)
+    await expect(store.acquireLease('a', 60_000)).resolves.toBe(true)
+  })
+
+  test('goes to the next when it is released by its owner', async () => {
+    await store.acquireLease('a', 60_000)
+    await store.releaseLease('b')
+    await expect(store.acquireLease('b', 60_000)).resolves.toBe(false)
+    await store.releaseLease('a')
+    await expect(store.acquireLease('b', 60_000)).resolves.toBe(true)
+  })
+
+  test('goes to the next when it has run out', async () => {
+    await store.acquireLease('a', 60_000)
+    await database.query(`UPDATE tenant SET lease_until = now() - interval '1 ms'`)
+    await expect(store.acquireLease('b', 60_000)).resolves.toBe(true)
+  })
+
+  test('goes to one of many who ask at once', async () => {
+    const asked = Array.from({ length: 10 }, (_, n) => store.acquireLease(`w${n}`, 60_000))
+    expect((await Promise.all(asked)).filter(Boolean)).toHaveLength(1)
+  })
+})
+
+describe('the database', () => {
+  test('of another tenant is refused, and both are named', async () => {
+    const refused = openStore(database, { domain: 'other.example' })
+    await expect(refused).rejects.toMatchObject({
+      code: 'OTHER_TENANT',
+      message: expect.stringMatching(/tenant\.example.*other\.example/),
+    })
+  })
+
+  test('that does not answer is unavailable, whatever is asked of it', async () => {
+    const url = new URL(database.url)
+    url.port = '1'
+    const nowhere = openStore({ ...database, url: url.href })
+    await expect(nowhere).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+  })
+
+  test('that has ended the connections answers again on new ones', async () => {
+    await store.ping()
+    await database.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE datname = current_database() AND pid <> pg_backend_pid()`,
+    )
+    await expect
+      .poll(() =>
+        store.ping().then(
+          () => 'answers',
+          () => 'fails',
+        ),
+      )
+      .toBe('answers')
+  })
+})

@@ -1,0 +1,74 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { hasCode } from '../../src/errors.js'
+import { applyMigrations, assertMigrated } from '../../src/store/migrations.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { readSchemaSql } from '../_support/schema-engine.js'
+
+let database: TestDatabase
+beforeEach(async () => {
+  database = await createTestDatabase('template0')
+})
+afterEach(() => database.drop())
+
+test('the tables are made once, and a second run changes nothing', async () => {
+  await expect(applyMigrations(database.url)).resolves.toEqual(['20261124000000_init'])
+  await expect(applyMigrations(database.url)).resolves.toEqual([])
+})
+
+test('two runs at once make the tables once', async () => {
+  const runs = await Promise.all([applyMigrations(database.url), applyMigrations(database.url)])
+  expect(runs.flat()).toEqual(['20261124000000_init'])
+})
+
+test('a database without tables is refused, with what to do', async () => {
+  const error = await assertMigrated(database.url).catch((error) => error)
+  expect(hasCode(error, 'DATABASE_NOT_MIGRATED')).toBe(true)
+  expect(error.message).toContain('last-logout migrate')
+})
+
+test('a migrated database is accepted', async () => {
+  await applyMigrations(database.url)
+  await expect(assertMigrated(database.url)).resolves.toBeUndefined()
+})
+
+test('a migration that was edited after it was applied is refused', async () => {
+  await applyMigrations(database.url)
+  await database.query(`UPDATE _prisma_migrations SET checksum = 'another'`)
+  await expect(applyMigrations(database.url)).rejects.toMatchObject({
+    code: 'DATABASE_NOT_MIGRATED',
+  })
+})
+
+test('a migration that fails leaves nothing behind, and is applied at the next run', async () => {
+  await database.query('CREATE TABLE unattributable (id int)')
+  await expect(applyMigrations(database.url)).rejects.toMatchObject({ code: '42P07' })
+  await database.query('DROP TABLE unattributable')
+  await expect(applyMigrations(database.url)).resolves.toEqual(['20261124000000_init'])
+})
+
+test('the migrations make the tables that the schema describes', async () => {
+  await applyMigrations(database.url)
+  const described = await createTestDatabase('template0')
+  try {
+    await described.query(await readSchemaSql(described.url))
+    expect(await readTables(database)).toEqual(await readTables(described))
+  } finally {
+    await described.drop()
+  }
+})
+
+async function readTables(from: TestDatabase) {
+  const columns = await from.query(
+    `SELECT table_name, column_name, data_type, datetime_precision, is_nullable, column_default
+     FROM information_schema.columns
+     WHERE table_schema = 'public' AND table_name <> '_prisma_migrations'
+     ORDER BY table_name, column_name`,
+  )
+  const indexes = await from.query(
+    `SELECT indexdef FROM pg_indexes
+     WHERE schemaname = 'public' AND tablename <> '_prisma_migrations' ORDER BY indexdef`,
+  )
+  expect(columns.length).toBeGreaterThan(0)
+  expect(indexes.length).toBeGreaterThan(0)
+  return { columns, indexes }
+}
