@@ -1,0 +1,50 @@
+import { randomUUID } from 'node:crypto'
+import type { LastLogoutStore } from '../ports.js'
+import { catchUp, type SyncDeps } from './catch-up.js'
+import { type ColdStartOptions, coldStart } from './cold-start.js'
+import { sweep } from './sweep.js'
+
+/** How long a poller that died keeps the others waiting, in milliseconds. */
+const LEASE_MS = 30_000
+
+/** What a poll came to: the log was read to its end, or another poller is at it. */
+export type PollOutcome = 'caught_up' | 'lease_held'
+
+/**
+ * Reads the log to its end, once. At a first start the newest entries come first, then the sweep of
+ * what is before; what comes meanwhile is read between its spans.
+ */
+export async function poll(
+  deps: SyncDeps,
+  options: ColdStartOptions,
+  signal: AbortSignal,
+): Promise<PollOutcome> {
+  return withLease(deps.store, async () => {
+    await coldStart(deps, options, signal)
+    await catchUp(deps, signal)
+    await sweep(deps, signal, () => catchUp(deps, signal))
+  })
+}
+
+/**
+ * Keeps the requests to one poller's. Nothing depends on it but their number: a page is stored only
+ * where its checkpoint still stands.
+ */
+async function withLease(store: LastLogoutStore, run: () => Promise<void>): Promise<PollOutcome> {
+  const owner = randomUUID()
+  if (!(await store.acquireLease(owner, LEASE_MS))) return 'lease_held'
+  const renewal = setInterval(() => {
+    store.acquireLease(owner, LEASE_MS).catch(() => {
+      // The run itself meets the same database and says what is wrong with it.
+    })
+  }, LEASE_MS / 3)
+  try {
+    await run()
+    return 'caught_up'
+  } finally {
+    clearInterval(renewal)
+    await store.releaseLease(owner).catch(() => {
+      // It runs out by itself; the run's own failure is what the caller should see.
+    })
+  }
+}

@@ -1,0 +1,39 @@
+import { createLogSource } from '../../src/auth0/log-source.js'
+import { createManagementApi } from '../../src/auth0/management-api.js'
+import type { LogSource } from '../../src/ports.js'
+import {
+  createSimulator,
+  type Simulator,
+  type SimulatorOptions,
+} from '../../src/simulator/server.js'
+import { createTenant, type Tenant, type TenantOptions } from '../../src/simulator/tenant.js'
+
+export const DOMAIN = 'tenant.example'
+
+/** A simulated tenant, and the source that reads it. */
+export interface TestTenant {
+  tenant: Tenant
+  simulator: Simulator
+  source: LogSource
+  close(): Promise<void>
+}
+
+/** Serves a tenant whose entries are stored without delay, unless told otherwise. */
+export async function openTenant(
+  tenantOptions: Partial<TenantOptions> = {},
+  simulatorOptions: Partial<SimulatorOptions> = {},
+): Promise<TestTenant> {
+  const tenant = createTenant({ domain: DOMAIN, lagMs: () => 0, ...tenantOptions })
+  const simulator = await createSimulator({ tenant, logTokenExchanges: false, ...simulatorOptions })
+  return { tenant, simulator, source: openSource(simulator), close: simulator.close }
+}
+
+/** A source of its own, with a token of its own. */
+export function openSource(
+  { url, credentials }: Simulator,
+  over: Partial<{ clientSecret: string; baseUrl: string; rateShare: number }> = {},
+): LogSource {
+  const { rateShare = 1, ...rest } = over
+  const api = createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials, ...rest })
+  return createLogSource({ api, rateShare })
+}

@@ -1,0 +1,252 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { syntheticLogId } from '../../src/rules/log-id.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import * as faults from '../../src/simulator/faults.js'
+import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
+
+const LOGS = '/api/v2/logs'
+const { signal } = new AbortController()
+const start = Date.now() - 60_000
+const begin = syntheticLogId(start - 1000)
+
+let t: TestTenant
+beforeEach(async () => {
+  t = await openTenant()
+})
+afterEach(() => t.close())
+
+/** Writes so many entries, a millisecond after one another; returns their log ids. */
+function write(count: number, type = 'slo'): string[] {
+  return Array.from({ length: count }, (_, n) => {
+    const entry = buildEntry(type, { userId: `auth0|${n}`, sessionId: `S${n}` })
+    return t.tenant.write(entry, { dateMs: start + n }).logId
+  })
+}
+
+const idsOf = (entries: unknown[]) => entries.map((entry) => (entry as { log_id: string }).log_id)
+
+describe('a page', () => {
+  test('has the entries after the checkpoint, oldest first, and the last of them to continue from', async () => {
+    const ids = write(250)
+    const first = await t.source.readPage(begin, signal)
+    expect(idsOf(first.entries)).toEqual(ids.slice(0, 100))
+    expect(first.next).toBe(ids[99])
+    const second = await t.source.readPage(first.next, signal)
+    expect(idsOf(second.entries)).toEqual(ids.slice(100, 200))
+    expect(idsOf((await t.source.readPage(second.next, signal)).entries)).toEqual(ids.slice(200))
+  })
+
+  test('is asked for with `from` and `take` alone', async () => {
+    await t.source.readPage(begin, signal)
+    expect(t.simulator.requests.all().at(-1)?.url).toBe(`${LOGS}?from=${begin}&take=100`)
+  })
+
+  test('is empty at the end, and to be continued from where it was asked', async () => {
+    const page = await t.source.readPage(begin, signal)
+    expect(page).toMatchObject({ entries: [], next: begin })
+  })
+
+  test('says when it was asked for, by Auth0’s clock', async () => {
+    const ahead = 3_600_000
+    const other = await openTenant({ now: () => Date.now() + ahead })
+    const page = await other.source.readPage(begin, signal)
+    const late = Date.now() + ahead - page.askedAt
+    // The header has whole seconds: up to one too early, never too late.
+    expect(late).toBeGreaterThanOrEqual(0)
+    expect(late).toBeLessThan(3_000)
+    await other.close()
+  })
+})
+
+describe('a search', () => {
+  test('finds the types of a span: from, inclusive, to, exclusive', async () => {
+    const ids = write(10)
+    write(3, 's')
+    const span = { from: start + 2, to: start + 5 }
+    const search = { types: ['slo', 'scp'], span, prefix: '900', page: 0 }
+    const found = await t.source.search(search, signal)
+    expect(idsOf(found.entries)).toEqual([ids[4], ids[3], ids[2]])
+  })
+
+  test('goes on over pages of a hundred', async () => {
+    write(230)
+    const span = { from: start, to: start + 1000 }
+    const sizes = [0, 1, 2].map(async (page) => {
+      const search = { types: ['slo'], span, prefix: '900', page }
+      return (await t.source.search(search, signal)).entries.length
+    })
+    expect(await Promise.all(sizes)).toEqual([100, 100, 30])
+  })
+
+  test('finds the newest entry', async () => {
+    const ids = write(3)
+    expect(idsOf((await t.source.readNewest(signal)).entries)).toEqual([ids[2]])
+  })
+})
+
+describe('the token', () => {
+  test('is asked for once, however many pages are read', async () => {
+    for (let n = 0; n < 5; n++) await t.source.readPage(begin, signal)
+    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
+    expect(t.simulator.requests.count({ path: LOGS })).toBe(5)
+  })
+
+  test('is renewed once when it is refused', async () => {
+    await t.source.readPage(begin, signal)
+    t.simulator.faults.push({ path: LOGS, respond: faults.invalidToken() })
+    await t.source.readPage(begin, signal)
+    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
+  })
+
+  test('that is refused again is a matter of credentials, and not asked for without end', async () => {
+    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
+    await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
+      code: 'AUTH0_CREDENTIALS',
+    })
+    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
+  })
+
+  test('that is not given names the variables to check, and shows no secret', async () => {
+    const clientSecret = 'a-wrong-secret'
+    const error = await openSource(t.simulator, { clientSecret })
+      .readPage(begin, signal)
+      .catch((error) => error)
+    expect(error).toMatchObject({ code: 'AUTH0_CREDENTIALS', status: 401 })
+    expect(error.message).toMatch(/AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/)
+    expect(JSON.stringify([error.message, error.cause?.message])).not.toContain(clientSecret)
+    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
+  })
+
+  test('without the scope names the scope to grant', async () => {
+    const other = await openTenant({}, { scopes: ['read:users'] })
+    const error = await other.source.readPage(begin, signal).catch((error) => error)
+    expect(error).toMatchObject({ code: 'AUTH0_SCOPE', status: 403 })
+    expect(error.message).toMatch(/read:logs and read:logs_users/)
+    await other.close()
+  })
+})
+
+describe('what passes is asked again', () => {
+  test.each([
+    ['a server error', faults.answer(500, { statusCode: 500 })],
+    ['a gateway’s page', faults.html(502)],
+    ['a page that is HTML', faults.html(200)],
+    ['cut-off JSON', faults.cutOffJson()],
+    ['a cut-off body', faults.cutOffBody()],
+    ['an object', faults.answer(200, { logs: [] })],
+    ['a reset', faults.connectionReset()],
+    ['a redirect', faults.answer(302, '', { location: 'http://127.0.0.1:1/' })],
+  ])('%s', async (_what, respond) => {
+    const [id] = write(1)
+    t.simulator.faults.push({ path: LOGS, times: 2, respond })
+    const page = await t.source.readPage(begin, signal)
+    expect(idsOf(page.entries)).toEqual([id])
+    expect(t.simulator.faults.pending()).toBe(0)
+  })
+
+  test('but not for ever', async () => {
+    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.html(502) })
+    await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
+      code: 'AUTH0_UNAVAILABLE',
+      status: 502,
+    })
+    expect(t.simulator.requests.count({ path: LOGS })).toBe(5)
+  })
+
+  test('and a redirect is not followed: the token stays here', async () => {
+    const seen: unknown[] = []
+    const elsewhere = createServer((request, response) => {
+      seen.push(request.headers)
+      response.end('[]')
+    }).listen(0, '127.0.0.1')
+    await once(elsewhere, 'listening')
+    const { port } = elsewhere.address() as AddressInfo
+    const location = `http://127.0.0.1:${port}/`
+    t.simulator.faults.push({ path: LOGS, respond: faults.answer(302, '', { location }) })
+    await t.source.readPage(begin, signal)
+    expect(seen).toEqual([])
+    elsewhere.close()
+  })
+})
+
+describe('what does not pass is the caller’s at once', () => {
+  test.each([400, 404])('a checkpoint that is refused with %d', async (status) => {
+    t.simulator.faults.push({ path: LOGS, respond: faults.answer(status, { statusCode: status }) })
+    await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
+      code: 'AUTH0_CHECKPOINT_REFUSED',
+      status,
+    })
+    expect(t.simulator.requests.count({ path: LOGS })).toBe(1)
+  })
+})
+
+describe('a page that cannot be continued is malformed', () => {
+  test.each([
+    ['without a log id at its end', [{ type: 's' }]],
+    ['that ends where it began', [{ log_id: begin }]],
+  ])('%s', async (_what, entries) => {
+    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.answer(200, entries) })
+    await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
+      code: 'AUTH0_MALFORMED_PAGE',
+    })
+  })
+})
+
+describe('a rate limit', () => {
+  test('that is hit is waited for as long as told', async () => {
+    const respond = faults.rateLimited({ 'retry-after': '1' })
+    t.simulator.faults.push({ path: LOGS, respond })
+    const before = performance.now()
+    await t.source.readPage(begin, signal)
+    expect(performance.now() - before).toBeGreaterThanOrEqual(1000)
+    expect(t.simulator.requests.count({ path: LOGS })).toBe(2)
+  })
+
+  test('is used up to our share, and never hit', async () => {
+    const limited = await openTenant({}, { rateLimit: { burst: 10, perSecond: 50 } })
+    const source = openSource(limited.simulator, { rateShare: 0.5 })
+    for (let n = 0; n < 12; n++) await source.readPage(begin, signal)
+    expect(limited.simulator.requests.count({ path: LOGS, status: 429 })).toBe(0)
+    await limited.close()
+  })
+
+  test('of token requests is not stormed', async () => {
+    t.simulator.faults.push({ path: '/oauth/token', times: 2, respond: faults.rateLimited() })
+    const before = performance.now()
+    await t.source.readPage(begin, signal)
+    expect(performance.now() - before).toBeGreaterThanOrEqual(750)
+    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(3)
+  })
+})
+
+describe('stopping', () => {
+  test('ends a request under way', async () => {
+    const stop = new AbortController()
+    t.simulator.faults.push({ path: LOGS, respond: faults.delay(60_000) })
+    const page = t.source.readPage(begin, stop.signal)
+    await expect.poll(() => t.simulator.requests.count({ path: LOGS })).toBe(1)
+    stop.abort()
+    await expect(page).rejects.toMatchObject({ code: 'ABORTED' })
+  })
+
+  test('ends a wait for the rate limit', async () => {
+    const stop = new AbortController()
+    const respond = faults.rateLimited({ 'retry-after': '60' })
+    t.simulator.faults.push({ path: LOGS, respond })
+    const page = t.source.readPage(begin, stop.signal)
+    await expect.poll(() => t.simulator.requests.count({ status: 429 })).toBe(1)
+    stop.abort()
+    await expect(page).rejects.toMatchObject({ code: 'ABORTED' })
+  })
+})
+
+test('a tenant that cannot be reached names the variable to check', async () => {
+  const nowhere = openSource(t.simulator, { baseUrl: 'http://127.0.0.1:1' })
+  await expect(nowhere.readPage(begin, signal)).rejects.toMatchObject({
+    code: 'AUTH0_UNAVAILABLE',
+    message: expect.stringContaining('AUTH0_DOMAIN'),
+  })
+})

@@ -1,0 +1,360 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { LastLogoutStore, LogSource } from '../../src/ports.js'
+import { syntheticLogId } from '../../src/rules/log-id.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import * as faults from '../../src/simulator/faults.js'
+import { generateHistory } from '../../src/simulator/history.js'
+import type { TenantOptions } from '../../src/simulator/tenant.js'
+import type { SyncProgress } from '../../src/sync/catch-up.js'
+import { poll } from '../../src/sync/poll.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openStore, readRows } from '../_support/store.js'
+import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
+import { truthOfLog } from '../_support/truth.js'
+
+const LOGS = '/api/v2/logs'
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+const options = { reconcileWindowMs: 15 * MINUTE, maxRefreshAgeMs: 30 * DAY }
+const types = new Set(['slo', 'universal_logout_succeeded'])
+const { signal } = new AbortController()
+
+let database: TestDatabase
+let store: LastLogoutStore & { close(): Promise<void> }
+let t: TestTenant
+beforeEach(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database)
+  t = await openTenant()
+})
+afterEach(async () => {
+  await Promise.all([t.close(), store.close()])
+  await database.drop()
+})
+
+/** Reads to the end; returns what it said of itself. */
+async function run(
+  over: { source?: LogSource; store?: LastLogoutStore; signal?: AbortSignal } = {},
+) {
+  const told: SyncProgress[] = []
+  const onProgress = (progress: SyncProgress) => void told.push(progress)
+  const deps = { source: over.source ?? t.source, store: over.store ?? store, types, onProgress }
+  const outcome = await poll(deps, options, over.signal ?? signal)
+  return { outcome, told }
+}
+
+async function reopen(tenantOptions: Partial<TenantOptions>): Promise<void> {
+  await t.close()
+  t = await openTenant(tenantOptions)
+}
+
+const logouts = (count: number, at: (n: number) => number) => {
+  for (let n = 0; n < count; n++) {
+    const entry = buildEntry('slo', { userId: `auth0|${n}`, sessionId: `S${n}` })
+    t.tenant.write(entry, { dateMs: at(n) })
+  }
+}
+
+describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
+  const history = (seed: number) =>
+    generateHistory({
+      entries: 10_000,
+      logoutShare: 0.2,
+      users: 2_000,
+      duplicateShare: 0.02,
+      bytes: 1_500,
+      startMs: Date.now() - 2 * HOUR,
+      endMs: Date.now() - 1_000,
+      domain: 'tenant.example',
+      seed,
+    })
+
+  test.each([1, 2])(
+    'come to the rows of the truth, and a second sync changes nothing (seed %d)',
+    async (seed) => {
+      const log = history(seed)
+      const truth = truthOfLog(log)
+      expect(truth.events).toBeGreaterThan(1_500)
+      expect(truth.lost.length).toBeGreaterThan(0)
+      t.tenant.writeStored(log)
+
+      await run()
+      const rows = await readRows(database)
+      expect(rows).toEqual(truth.rows)
+      const kept = await database.query<{ id: string }>('SELECT id FROM unattributable')
+      expect(kept.map(({ id }) => id).sort()).toEqual(truth.lost)
+
+      const before = await database.query('SELECT * FROM last_logout ORDER BY user_id')
+      const again = await run()
+      expect(again).toEqual({ outcome: 'caught_up', told: [] })
+      expect(await database.query('SELECT * FROM last_logout ORDER BY user_id')).toEqual(before)
+    },
+  )
+
+  test('come to the same rows from two workers at once, and a third that starts over', async () => {
+    const log = history(3)
+    t.tenant.writeStored(log)
+    const other = await openStore(database)
+    const lawless = { ...other, acquireLease: async () => true }
+    await Promise.all([
+      run({ store: { ...store, acquireLease: async () => true } }),
+      run({ store: lawless, source: openSource(t.simulator) }),
+    ])
+    await database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL')
+    await run()
+    await other.close()
+    expect(await readRows(database)).toEqual(truthOfLog(log).rows)
+  })
+
+  test('are taken up again by the next poll wherever the last one was stopped', async () => {
+    const log = history(4)
+    t.tenant.writeStored(log)
+    for (let polls = 1; polls < 200; polls++) {
+      const stop = new AbortController()
+      let stored = 0
+      const interrupted: LastLogoutStore = {
+        ...store,
+        storePage: async (page) => {
+          if (++stored === 3) stop.abort()
+          return store.storePage(page)
+        },
+        storeSweep: async (batch, rest) => {
+          if (++stored === 3) stop.abort()
+          return store.storeSweep(batch, rest)
+        },
+      }
+      const outcome = await run({ store: interrupted, signal: stop.signal }).catch((error) => error)
+      if (outcome.outcome === 'caught_up') break
+      expect(outcome).toMatchObject({ code: 'ABORTED' })
+    }
+    expect(await readRows(database)).toEqual(truthOfLog(log).rows)
+    await expect(store.readProgress()).resolves.toMatchObject({
+      sweep: null,
+      asOf: expect.any(Number),
+    })
+  })
+})
+
+describe('a first start', () => {
+  test('pages from a little before now and sweeps what is before, newest first', async () => {
+    logouts(50, (n) => Date.now() - n * 12 * HOUR - 1_000)
+    const { told } = await run()
+    expect((await readRows(database)).users).toHaveLength(50)
+    expect(told[0]).toMatchObject({ stage: 'catch-up', entries: 1 })
+    const swept = told
+      .filter(({ stage }) => stage === 'sweep')
+      .map(({ reachedAt }) => reachedAt ?? 0)
+    expect(swept).toEqual([...swept].sort((a, b) => b - a))
+    const [first] = t.simulator.requests.all().filter(({ url }) => url.includes('from='))
+    expect(first?.url).toMatch(/from=900\d{14}0{39}&take=100$/)
+  })
+
+  test('splits a span that holds more than a search can give', async () => {
+    const at = Date.now() - DAY
+    logouts(2_600, (n) => at + Math.floor(n / 3))
+    await run()
+    expect((await readRows(database)).users).toHaveLength(2_600)
+  })
+
+  test('says so when a single millisecond holds more than a search can give', async () => {
+    const at = Date.now() - DAY
+    logouts(1_001, () => at)
+    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
+  })
+
+  test('looks no further back than a refresh token lives', async () => {
+    logouts(2, (n) => Date.now() - (29.9 + n * 0.2) * DAY)
+    await run()
+    expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|0' }])
+  })
+
+  test('is not fresh before the sweep is done, and goes on with it at the next poll', async () => {
+    logouts(3, (n) => Date.now() - n * DAY - 1_000)
+    const isSearch = (url: URL) => url.searchParams.has('q')
+    t.simulator.faults.push({ path: LOGS, when: isSearch, times: 99, respond: faults.html(502) })
+    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
+    expect((await readRows(database)).users).toHaveLength(1)
+    await expect(store.readKnown('auth0|0', null)).resolves.toMatchObject({
+      asOf: null,
+      complete: false,
+    })
+    t.simulator.faults.clear()
+    await run()
+    expect((await readRows(database)).users).toHaveLength(3)
+    await expect(store.readKnown('auth0|0', null)).resolves.toMatchObject({
+      asOf: expect.any(Number),
+      complete: true,
+    })
+  })
+
+  test('reads what comes while it sweeps before the sweep is done', async () => {
+    logouts(3, (n) => Date.now() - (n + 1) * DAY)
+    const spans = { count: 0 }
+    const busy: LogSource = {
+      ...t.source,
+      search: async (search, aborted) => {
+        if (++spans.count === 1) t.tenant.write(buildEntry('slo', { userId: 'auth0|late' }))
+        return t.source.search(search, aborted)
+      },
+    }
+    const { told } = await run({ source: busy })
+    const lastSweep = told.findLastIndex(({ stage }) => stage === 'sweep')
+    const late = told.findIndex(({ stage, events }) => stage === 'catch-up' && events === 1)
+    expect(late).toBeGreaterThan(-1)
+    expect(late).toBeLessThan(lastSweep)
+  })
+
+  test('follows the prefix of the tenant’s log ids', async () => {
+    await reopen({ prefix: '800' })
+    logouts(4, (n) => Date.now() - n * DAY - 1_000)
+    await run()
+    expect((await readRows(database)).users).toHaveLength(4)
+    t.tenant.write(buildEntry('slo', { userId: 'auth0|new' }))
+    await run()
+    expect((await readRows(database)).users).toHaveLength(5)
+  })
+
+  test('of an empty log is fresh, and begins once there is something in it', async () => {
+    await run()
+    await expect(store.readProgress()).resolves.toMatchObject({
+      checkpoint: null,
+      asOf: expect.any(Number),
+    })
+    t.tenant.write(buildEntry('slo', { userId: 'auth0|first' }))
+    await run()
+    expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|first' }])
+  })
+})
+
+describe('a poll', () => {
+  test('reads what has come since the last one', async () => {
+    logouts(1, () => Date.now() - 1_000)
+    await run()
+    t.tenant.write(buildEntry('slo', { userId: 'auth0|next' }))
+    const { told } = await run()
+    expect(told).toMatchObject([{ stage: 'catch-up', pages: 1, entries: 1, events: 1 }])
+  })
+
+  test('takes the last entry as delivered for its checkpoint, not the newest date', async () => {
+    await run()
+    const now = Date.now()
+    t.tenant.write(buildEntry('slo', { userId: 'auth0|a' }), {
+      dateMs: now - 10,
+      storedAtMs: now - 9,
+    })
+    const last = t.tenant.write(buildEntry('slo', { userId: 'auth0|b' }), {
+      dateMs: now - 5_000,
+      storedAtMs: now - 5,
+    })
+    await run()
+    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: last.logId })
+  })
+
+  test('leaves a checkpoint where it is at the end of the log', async () => {
+    logouts(1, () => Date.now() - 1_000)
+    await run()
+    const { checkpoint, asOf } = await store.readProgress()
+    await run()
+    const after = await store.readProgress()
+    expect(after.checkpoint).toBe(checkpoint)
+    expect(after.asOf).toBeGreaterThanOrEqual(asOf ?? Number.NaN)
+  })
+
+  test('goes past entries that nobody can read, and keeps them', async () => {
+    logouts(1, () => Date.now() - 2_000)
+    await run()
+    const at = Date.now() - 1_000
+    const page = [
+      null,
+      'nonsense',
+      { type: 'slo', user_id: '', log_id: syntheticLogId(at) },
+      { type: 'slo', user_id: 'auth0|nul\u0000', details: {}, log_id: syntheticLogId(at + 1) },
+      { ...buildEntry('slo', { userId: 'auth0|good' }), log_id: syntheticLogId(at + 2) },
+    ]
+    t.simulator.faults.push({ path: LOGS, respond: faults.answer(200, page) })
+    await run()
+    const { users } = await readRows(database)
+    expect(users.map(({ userId }) => userId)).toEqual(['auth0|0', 'auth0|good'])
+    await expect(store.count()).resolves.toMatchObject({
+      unattributable: { malformed: 2, no_subject: 2 },
+    })
+    await expect(store.readProgress()).resolves.toMatchObject({
+      checkpoint: syntheticLogId(at + 2),
+    })
+  })
+
+  test('never skips a page that cannot be read', async () => {
+    logouts(1, () => Date.now() - 2_000)
+    await run()
+    const { checkpoint } = await store.readProgress()
+    t.tenant.write(buildEntry('slo', { userId: 'auth0|kept' }))
+    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.cutOffJson() })
+    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
+    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint })
+    t.simulator.faults.clear()
+    await run()
+    expect((await readRows(database)).users).toHaveLength(2)
+  })
+
+  test('asks for the next page while one is being stored', async () => {
+    logouts(250, () => Date.now() - 1_000)
+    const order: string[] = []
+    await run({
+      source: {
+        ...t.source,
+        readPage: (from, aborted) => {
+          order.push('asked')
+          return t.source.readPage(from, aborted)
+        },
+      },
+      store: {
+        ...store,
+        storePage: async (page) => {
+          const stored = await store.storePage(page)
+          order.push('stored')
+          return stored
+        },
+      },
+    })
+    expect(order.slice(0, 3)).toEqual(['asked', 'asked', 'stored'])
+  })
+
+  test('drops what it read when somebody else moved the checkpoint, and goes on from there', async () => {
+    logouts(1, () => Date.now() - 3_000)
+    await run()
+    const between = t.tenant.write(buildEntry('slo', { userId: 'auth0|b' }), {
+      dateMs: Date.now() - 2_000,
+    })
+    t.tenant.write(buildEntry('slo', { userId: 'auth0|c' }), { dateMs: Date.now() - 1_000 })
+    const first = { done: false }
+    const { told } = await run({
+      store: {
+        ...store,
+        storePage: async (page) => {
+          if (!first.done)
+            await store.storePage({ ...page, next: between.logId, batch: { ...page.batch } })
+          first.done = true
+          return store.storePage(page)
+        },
+      },
+    })
+    expect(told).toMatchObject([{ entries: 1 }])
+    expect((await readRows(database)).users).toHaveLength(3)
+  })
+
+  test('leaves the log alone while another poller holds the lease, and takes it when that is done', async () => {
+    await store.acquireLease('another', 60_000)
+    await expect(run()).resolves.toMatchObject({ outcome: 'lease_held' })
+    expect(t.simulator.requests.count({ path: LOGS })).toBe(0)
+    await store.releaseLease('another')
+    await expect(run()).resolves.toMatchObject({ outcome: 'caught_up' })
+  })
+
+  test('gives the lease back, also when it fails', async () => {
+    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.answer(404, {}) })
+    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_CHECKPOINT_REFUSED' })
+    await expect(store.acquireLease('next', 1_000)).resolves.toBe(true)
+  })
+})
