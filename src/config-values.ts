@@ -1,0 +1,118 @@
+import { z } from 'zod'
+import { DEFAULT_TYPES, OPTIONAL_TYPES, refuseType } from './rules/event-types.js'
+
+/** What a caller of the API may do. */
+const ROLES = ['read', 'check', 'feed', 'logout', 'metrics'] as const
+/** What a caller of the API may do. */
+export type Role = (typeof ROLES)[number]
+
+/** A caller of the API. A name may stand twice, while its key is being replaced. */
+export interface ApiKey {
+  name: string
+  key: string
+  roles: Role[]
+}
+
+/** One day, in milliseconds. */
+export const DAY_MS = 86_400_000
+/** The fewest characters of a key. */
+export const SHORTEST_KEY = 32
+const DEFAULT_ROLES: Role[] = ['read', 'check', 'feed']
+
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: DAY_MS } as const
+
+/** A duration as it is written in the environment, read to milliseconds. */
+export const duration = (fallback: string, leastMs: number) =>
+  z
+    .string()
+    .default(fallback)
+    .transform((text, context) => {
+      const [, digits, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? []
+      const ms = Number(digits) * UNITS[unit as keyof typeof UNITS]
+      if (ms >= leastMs && ms <= 3_650 * DAY_MS) return ms
+      return fail(context, `must be a duration such as ${fallback}, and at least ${leastMs} ms`)
+    })
+
+/** A number within bounds. */
+export const number = (fallback: number, least: number, most: number) =>
+  z
+    .string()
+    .default(`${fallback}`)
+    .transform((text, context) => {
+      const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
+      if (value >= least && value <= most) return value
+      return fail(context, `must be a number from ${least} to ${most}`)
+    })
+
+/** A URL of one of these protocols, which end in a colon. */
+export const url = (protocols: string[], example: string) =>
+  z.string().refine((text) => protocols.includes(readUrl(text)?.protocol ?? ''), {
+    message: `must be a URL such as ${example}`,
+  })
+
+/** A bare host name. */
+export const domain = z.string().refine((text) => /^[a-z0-9.-]+(:\d+)?$/i.test(text), {
+  message: 'must be the bare host name of the tenant, such as example.eu.auth0.com',
+})
+
+/** Where the tenant is reached. */
+export const baseUrl = z.string().refine(isSafeBaseUrl, {
+  message: 'must be an https URL without a path; http only for the loopback',
+})
+
+/** Event types that count, beside those that always do. */
+export const eventTypes = z.string().transform((text, context) => {
+  const listed = splitList(text)
+  for (const type of listed) {
+    const refusal = refuseType(type)
+    if (refusal === 'forbidden') {
+      fail(context, `must not name ${type}: outsiders can cause it, or it ends less than a session`)
+    }
+    if (refusal === 'unknown') {
+      fail(context, `does not know ${type}: it may name ${OPTIONAL_TYPES.join(', ')}`)
+    }
+  }
+  return [...new Set<string>([...DEFAULT_TYPES, ...listed])]
+})
+
+/** The callers of the API. */
+export const apiKeys = z.string().transform((text, context) => {
+  const keys = splitList(text).map(readApiKey)
+  if (keys.length === 0) fail(context, 'names no key')
+  for (const problem of keys.filter((key) => typeof key === 'string')) fail(context, problem)
+  return keys.filter((key) => typeof key !== 'string')
+})
+
+function readApiKey(text: string, index: number): ApiKey | string {
+  const [name = '', key = '', roles, ...rest] = text.split(':')
+  const entry = `entry ${index + 1}`
+  if (name === '' || rest.length > 0) return `${entry} must read name:key or name:key:role+role`
+  if (key.length < SHORTEST_KEY) return `${entry} has a key of less than ${SHORTEST_KEY} characters`
+  const listed = roles === undefined ? DEFAULT_ROLES : roles.split('+')
+  const unknown = listed.filter((role) => !(ROLES as readonly string[]).includes(role))
+  if (unknown.length > 0) return `${entry} has an unknown role: it may be ${ROLES.join(', ')}`
+  return { name, key, roles: listed as Role[] }
+}
+
+function isSafeBaseUrl(text: string): boolean {
+  const parsed = readUrl(text)
+  if (parsed === null || parsed.pathname !== '/' || parsed.search !== '') return false
+  const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(parsed.hostname)
+  return parsed.protocol === 'https:' || (parsed.protocol === 'http:' && loopback)
+}
+
+function readUrl(text: string): URL | null {
+  return URL.canParse(text) ? new URL(text) : null
+}
+
+function splitList(text: string): string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+}
+
+function fail(context: z.RefinementCtx, message: string): never {
+  context.addIssue({ code: 'custom', message })
+  return z.NEVER
+}

@@ -1,0 +1,141 @@
+import { z } from 'zod'
+import {
+  apiKeys,
+  baseUrl,
+  DAY_MS,
+  domain,
+  duration,
+  eventTypes,
+  number,
+  SHORTEST_KEY,
+  url,
+} from './config-values.js'
+import { LastLogoutError } from './errors.js'
+import { DEFAULT_TYPES } from './rules/event-types.js'
+
+/** What a command needs beside what every command needs. */
+export type Need = 'auth0' | 'api'
+
+/** Every variable, by its name in the environment. */
+const variables = z.object({
+  AUTH0_DOMAIN: domain,
+  AUTH0_CLIENT_ID: z.string().optional(),
+  AUTH0_CLIENT_SECRET: z.string().optional(),
+  AUTH0_BASE_URL: baseUrl.optional(),
+  DATABASE_URL: url(['postgres:', 'postgresql:'], 'postgresql://user@host/database').optional(),
+  DATABASE_DIRECT_URL: url(
+    ['postgres:', 'postgresql:'],
+    'postgresql://user@host/database',
+  ).optional(),
+  DATA_DIR: z.string().optional(),
+  REDIS_URL: url(['redis:', 'rediss:'], 'redis://host:6379').optional(),
+  API_KEYS: apiKeys.optional(),
+  HOST: z.string().default('127.0.0.1'),
+  PORT: number(8080, 0, 65_535),
+  POLICY: z.enum(['session', 'user'], 'must be session or user').default('session'),
+  POLL_INTERVAL: duration('5s', 100),
+  RECONCILE_INTERVAL: duration('5m', 100),
+  RECONCILE_WINDOW: duration('15m', 1_000),
+  MAX_TOKEN_AGE: duration('24h', 1_000),
+  MAX_REFRESH_AGE: duration('30d', 1_000),
+  RETAIN_DAYS: number(60, 1, 3_650),
+  RATE_SHARE: number(0.5, 0.01, 1),
+  MAX_LAG: duration('60s', 100),
+  EVENT_TYPES: eventTypes.default([...DEFAULT_TYPES]),
+  ON_GAP: z.enum(['record', 'floor'], 'must be record or floor').default('record'),
+  LOG_STREAM_TOKEN: z
+    .string()
+    .min(SHORTEST_KEY, `must have at least ${SHORTEST_KEY} characters`)
+    .optional(),
+  LOG_LEVEL: z
+    .enum(
+      ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
+      'must be trace, debug, info, warn, error or silent',
+    )
+    .default('info'),
+})
+
+type Variables = z.output<typeof variables>
+
+/** What the service is run with; every time in milliseconds. */
+export type Config = ReturnType<typeof toConfig>
+
+/**
+ * Reads the configuration from the environment. Throws `CONFIGURATION` with every problem in one
+ * message, in which no value of a secret appears.
+ */
+export function loadConfig(env: Record<string, string | undefined>, needs: Need[]): Config {
+  // Compose files and shells set variables to nothing where they mean not to set them.
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
+  const result = variables.safeParse(given)
+  const problems = [
+    ...(result.error?.issues ?? []).map((issue) => describe(issue, given)),
+    ...findMissing(given, needs),
+    ...(result.success ? findContradictions(result.data) : []),
+  ]
+  if (result.success && problems.length === 0) return toConfig(result.data)
+  throw new LastLogoutError('CONFIGURATION', `the configuration is wrong:\n${bullets(problems)}`)
+}
+
+function describe(issue: z.core.$ZodIssue, given: Record<string, unknown>): string {
+  const name = String(issue.path[0])
+  return given[name] === undefined ? `${name} is missing` : `${name} ${issue.message}`
+}
+
+function findMissing(given: Record<string, unknown>, needs: Need[]): string[] {
+  const required = [
+    ...(needs.includes('auth0') ? ['AUTH0_CLIENT_ID', 'AUTH0_CLIENT_SECRET'] : []),
+    ...(needs.includes('api') ? ['API_KEYS'] : []),
+  ]
+  const missing = required.filter((name) => !(name in given)).map((name) => `${name} is missing`)
+  const hasDatabase = 'DATABASE_URL' in given || 'DATA_DIR' in given
+  return hasDatabase
+    ? missing
+    : [
+        ...missing,
+        'DATABASE_URL is missing; or set DATA_DIR to let this program run its own PostgreSQL there',
+      ]
+}
+
+function findContradictions(values: Variables): string[] {
+  const leastDays = Math.ceil((values.MAX_REFRESH_AGE + values.MAX_TOKEN_AGE) / DAY_MS)
+  return [
+    ...(values.RETAIN_DAYS < leastDays
+      ? [`RETAIN_DAYS must be at least ${leastDays}: MAX_REFRESH_AGE plus MAX_TOKEN_AGE`]
+      : []),
+    ...(values.DATABASE_URL !== undefined && values.DATA_DIR !== undefined
+      ? ['DATABASE_URL and DATA_DIR exclude each other: the database is here or there']
+      : []),
+  ]
+}
+
+function toConfig(values: Variables) {
+  return {
+    auth0: {
+      domain: values.AUTH0_DOMAIN,
+      baseUrl: (values.AUTH0_BASE_URL ?? `https://${values.AUTH0_DOMAIN}`).replace(/\/$/, ''),
+      clientId: values.AUTH0_CLIENT_ID ?? '',
+      clientSecret: values.AUTH0_CLIENT_SECRET ?? '',
+      rateShare: values.RATE_SHARE,
+    },
+    database: {
+      url: values.DATABASE_URL,
+      directUrl: values.DATABASE_DIRECT_URL,
+      dataDir: values.DATA_DIR,
+    },
+    redisUrl: values.REDIS_URL,
+    http: { host: values.HOST, port: values.PORT, apiKeys: values.API_KEYS ?? [] },
+    policy: values.POLICY,
+    eventTypes: values.EVENT_TYPES,
+    pollIntervalMs: values.POLL_INTERVAL,
+    reconcileWindowMs: values.RECONCILE_WINDOW,
+    maxTokenAgeMs: values.MAX_TOKEN_AGE,
+    maxRefreshAgeMs: values.MAX_REFRESH_AGE,
+    maxLagMs: values.MAX_LAG,
+    logLevel: values.LOG_LEVEL,
+  }
+}
+
+function bullets(lines: string[]): string {
+  return lines.map((line) => `  - ${line}`).join('\n')
+}

@@ -1,0 +1,71 @@
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import {
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+} from 'fastify-type-provider-zod'
+import type { ApiKey } from '../config-values.js'
+import { MAX_ID_LENGTH } from '../rules/id.js'
+import { requireKeys } from './auth.js'
+import { checkRoute } from './check.js'
+import { handleError, handleNotFound, sendError } from './errors.js'
+import { type HealthDeps, healthRoutes } from './health.js'
+import { lastLogoutRoute, type ReadDeps } from './last-logout.js'
+
+/** What the app is built from. */
+export interface AppDeps extends ReadDeps, HealthDeps {
+  apiKeys: readonly ApiKey[]
+  log: FastifyBaseLogger
+  version: string
+}
+
+/** An access token's claims stay far below; Auth0 allows 100 KB of them. */
+const BODY_LIMIT = 256 * 1024
+
+/** Slow and idle callers are not allowed to hold a connection open. */
+const TIMEOUTS = { connectionTimeout: 30_000, requestTimeout: 10_000, keepAliveTimeout: 65_000 }
+
+/** Every character may be percent-encoded, over up to four bytes. */
+const MAX_PARAM_LENGTH = MAX_ID_LENGTH * 12
+
+/** The read API. Does not listen. */
+export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
+  const app = Fastify({
+    loggerInstance: deps.log,
+    // A request line names a user.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: BODY_LIMIT,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    frameworkErrors: (error, _request, reply) => void sendError(reply, 400, error.message),
+    ...TIMEOUTS,
+  })
+  // Everything that is sent here is JSON.
+  app.removeContentTypeParser('text/plain')
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
+  app.setErrorHandler(handleError)
+  app.setNotFoundHandler(handleNotFound)
+  requireKeys(app, deps.apiKeys)
+
+  await describe(app, deps.version)
+  await app.register(lastLogoutRoute(deps))
+  await app.register(checkRoute(deps))
+  await app.register(healthRoutes(deps))
+  return app
+}
+
+async function describe(app: FastifyInstance, version: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'last-logout', version, description: 'Last logouts of an Auth0 tenant.' },
+      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+      security: [{ key: [] }],
+    },
+    transform: jsonSchemaTransform,
+  })
+  await app.register(swaggerUi, { routePrefix: '/docs' })
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+}

@@ -1,0 +1,46 @@
+import type { AddressInfo } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import { pino } from 'pino'
+import type { ApiKey } from '../../src/config-values.js'
+import { type AppDeps, buildApp } from '../../src/http/app.js'
+
+const key = (name: string, roles: ApiKey['roles']): ApiKey => ({
+  name,
+  key: name.padEnd(32, '-'),
+  roles,
+})
+
+/** One key for each kind of caller. */
+export const keys = {
+  reader: key('reader', ['read']),
+  checker: key('checker', ['check']),
+  logout: key('logout', ['logout']),
+}
+
+/** The header that sends a key. */
+export function bearer({ key }: ApiKey): { authorization: string } {
+  return { authorization: `Bearer ${key}` }
+}
+
+/** The API over a store; log lines go to `lines`. */
+export async function openApi(
+  deps: Pick<AppDeps, 'readKnown' | 'readProgress'> & Partial<AppDeps>,
+): Promise<FastifyInstance & { lines: string[] }> {
+  const lines: string[] = []
+  const app = await buildApp({
+    apiKeys: Object.values(keys),
+    policy: 'session',
+    maxLagMs: 60_000,
+    now: Date.now,
+    version: '0.0.0',
+    log: pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) }),
+    ...deps,
+  })
+  return Object.assign(app, { lines })
+}
+
+/** Lets an app listen on a free port of the loopback; returns its URL. */
+export async function listen(app: FastifyInstance): Promise<string> {
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+}

@@ -1,0 +1,368 @@
+import { connect } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { LastLogoutStore } from '../../src/ports.js'
+import { fold } from '../../src/rules/fold.js'
+import { bearer, keys, listen, openApi } from '../_support/api.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openStore } from '../_support/store.js'
+
+const LOGOUT = 1_795_428_000_123
+const NOW = LOGOUT + 300_000
+const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
+const slo = { logId: CHECKPOINT, type: 'slo', at: LOGOUT, userId: 'auth0|123', sessionId: 'S1' }
+
+let database: TestDatabase
+let store: LastLogoutStore & { close(): Promise<void> }
+let app: FastifyInstance & { lines: string[] }
+beforeAll(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database)
+  const all = { ...slo, userId: 'auth0|all', sessionId: null }
+  await store.storeSweep({ ...fold([slo, all]), unattributable: [] }, null)
+  await store.begin(CHECKPOINT, null)
+  await store.storeCaughtUp(CHECKPOINT, NOW - 840)
+})
+afterAll(async () => {
+  await store.close()
+  await database.drop()
+})
+beforeEach(async () => {
+  app = await openApi({ ...store, now: () => NOW })
+})
+afterEach(() => app.close())
+
+const get = (url: string, headers: Record<string, string> = bearer(keys.reader)) =>
+  app.inject({ url, headers })
+const check = (claims: unknown, headers: Record<string, string> = bearer(keys.checker)) =>
+  app.inject({ method: 'POST', url: '/v1/check', headers, payload: { claims } as object })
+
+describe('GET /v1/users/{user_id}/last-logout', () => {
+  const fresh = {
+    floor_at: null,
+    policy: 'session',
+    as_of: '2026-11-23T10:04:59.283Z',
+    lag_ms: 840,
+    complete: true,
+  }
+
+  test('gives the last logout with its freshness', async () => {
+    const answer = await get('/v1/users/auth0%7C123/last-logout')
+    expect(answer.statusCode).toBe(200)
+    expect(answer.json()).toEqual({
+      user_id: 'auth0|123',
+      last_logout_at: '2026-11-23T10:00:00.123Z',
+      last_logout: 1795428000.123,
+      all_sessions_at: null,
+      session: null,
+      ...fresh,
+    })
+  })
+
+  test('gives the session that was asked for', async () => {
+    const answer = await get('/v1/users/auth0%7C123/last-logout?session_id=S1')
+    expect(answer.json().session).toEqual({
+      session_id: 'S1',
+      logout_at: '2026-11-23T10:00:00.123Z',
+      ended: true,
+    })
+    const unknown = await get('/v1/users/auth0%7C123/last-logout?session_id=S2')
+    expect(unknown.json().session).toEqual({ session_id: 'S2', logout_at: null, ended: false })
+  })
+
+  test('says when all sessions were ended', async () => {
+    const answer = await get('/v1/users/auth0%7Call/last-logout')
+    expect(answer.json()).toMatchObject({ all_sessions_at: '2026-11-23T10:00:00.123Z' })
+  })
+
+  test('answers for an unknown user, with nulls', async () => {
+    const answer = await get('/v1/users/auth0%7Cnobody/last-logout')
+    expect(answer.statusCode).toBe(200)
+    expect(answer.json()).toEqual({
+      user_id: 'auth0|nobody',
+      last_logout_at: null,
+      last_logout: null,
+      all_sessions_at: null,
+      session: null,
+      ...fresh,
+    })
+  })
+
+  test('has neither freshness nor completeness before the first catch-up has ended', async () => {
+    const empty = await createTestDatabase()
+    const young = await openStore(empty)
+    const early = await openApi({ ...young, now: () => NOW })
+    const answer = await early.inject({
+      url: '/v1/users/x/last-logout',
+      headers: bearer(keys.reader),
+    })
+    expect(answer.json()).toMatchObject({ as_of: null, lag_ms: null, complete: false })
+    await Promise.all([early.close(), young.close()])
+    await empty.drop()
+  })
+
+  test.each([
+    ['a slash', 'a%2Fb', 'a/b'],
+    ['letters beyond ASCII', 'auth0%7C%C3%A4%F0%9F%98%80', 'auth0|ä😀'],
+    ['a percent sign', '100%25', '100%'],
+    ['800 characters, all encoded', '%EF%BF%BD'.repeat(800), '\ufffd'.repeat(800)],
+  ])('takes an id with %s', async (_what, encoded, id) => {
+    const answer = await get(`/v1/users/${encoded}/last-logout`)
+    expect(answer.statusCode).toBe(200)
+    expect(answer.json().user_id).toBe(id)
+  })
+
+  test.each([
+    ['a bad percent-encoding', '/v1/users/auth0%7/last-logout'],
+    ['an encoding that is no UTF-8', '/v1/users/%ff/last-logout'],
+    ['an over-long id', `/v1/users/${'x'.repeat(801)}/last-logout`],
+    ['a very long id', `/v1/users/${'x'.repeat(9601)}/last-logout`],
+    ['a NUL', '/v1/users/a%00b/last-logout'],
+    ['a blank id', '/v1/users/%20/last-logout'],
+    ['an empty id', '/v1/users//last-logout'],
+    ['an over-long session id', `/v1/users/x/last-logout?session_id=${'x'.repeat(801)}`],
+    ['an empty session id', '/v1/users/x/last-logout?session_id='],
+    ['two session ids', '/v1/users/x/last-logout?session_id=a&session_id=b'],
+  ])('refuses %s with 400', async (_what, url) => {
+    const answer = await get(url)
+    expect(answer.statusCode).toBe(400)
+    expect(answer.json()).toEqual({
+      statusCode: 400,
+      error: 'Bad Request',
+      message: expect.any(String),
+    })
+  })
+})
+
+describe('POST /v1/check', () => {
+  const before = LOGOUT / 1000 - 60
+  const session = 'https://last-logout/session_id'
+
+  test('refuses a token from before the logout of its session', async () => {
+    const answer = await check({ sub: 'auth0|123', iat: Math.floor(before), [session]: 'S1' })
+    expect(answer.statusCode).toBe(200)
+    expect(answer.json()).toEqual({
+      revoked: true,
+      reason: 'session_ended',
+      last_logout_at: '2026-11-23T10:00:00.123Z',
+      login_at: '2026-11-23T09:59:00.000Z',
+      as_of: '2026-11-23T10:04:59.283Z',
+    })
+  })
+
+  test.each([
+    ['of another session', { [session]: 'S2', iat: before }, false, 'no_logout'],
+    ['that names no session, from before', { iat: before }, true, 'user_logout'],
+    ['that names no session, from after', { iat: LOGOUT / 1000 + 1 }, false, 'login_after_logout'],
+    ['of the same second', { iat: Math.floor(LOGOUT / 1000) }, true, 'user_logout'],
+  ])('judges a token %s', async (_what, claims, revoked, reason) => {
+    const answer = await check({ sub: 'auth0|123', ...claims })
+    expect(answer.json()).toMatchObject({ revoked, reason })
+  })
+
+  test('follows the policy', async () => {
+    const strict = await openApi({ ...store, policy: 'user' })
+    const answer = await strict.inject({
+      method: 'POST',
+      url: '/v1/check',
+      headers: bearer(keys.checker),
+      payload: { claims: { sub: 'auth0|123', iat: before, [session]: 'S2' } },
+    })
+    expect(answer.json()).toMatchObject({ revoked: true, reason: 'user_logout' })
+    await strict.close()
+  })
+
+  test.each([
+    ['no claims', undefined],
+    ['claims that are a token', 'eyJ'],
+    ['claims that are a list', []],
+    ['no subject', {}],
+    ['a subject that is a number', { sub: 5 }],
+    ['a subject that cannot be stored', { sub: 'a\0b' }],
+  ])('refuses %s with 400', async (_what, claims) => {
+    const answer = await check(claims)
+    expect(answer.statusCode).toBe(400)
+    expect(answer.json()).toMatchObject({ statusCode: 400, error: 'Bad Request' })
+  })
+
+  test.each([
+    ['a body that is no JSON', 'application/json', '{', 400],
+    ['no body', 'application/json', '', 400],
+    ['another content type', 'text/plain', 'x', 415],
+    ['a body of a megabyte', 'application/json', `"${'x'.repeat(1e6)}"`, 413],
+  ])('refuses %s', async (_what, type, payload, statusCode) => {
+    const headers = { ...bearer(keys.checker), 'content-type': type }
+    const answer = await app.inject({ method: 'POST', url: '/v1/check', headers, payload })
+    expect(answer.statusCode).toBe(statusCode)
+    expect(answer.json()).toEqual({
+      statusCode,
+      error: expect.any(String),
+      message: expect.any(String),
+    })
+  })
+})
+
+describe('keys', () => {
+  const url = '/v1/users/x/last-logout'
+
+  test.each([
+    ['no key', {}],
+    ['an unknown key', { authorization: `Bearer ${'x'.repeat(32)}` }],
+    ['half a key', { authorization: `Bearer ${keys.reader.key.slice(0, 16)}` }],
+    ['another scheme', { authorization: keys.reader.key }],
+  ])('%s is 401, and says which scheme is expected', async (_what, headers) => {
+    const answer = await get(url, headers)
+    expect(answer.statusCode).toBe(401)
+    expect(answer.headers['www-authenticate']).toMatch(/^Bearer realm="last-logout"/)
+    expect(answer.json()).toEqual({
+      statusCode: 401,
+      error: 'Unauthorized',
+      message: expect.any(String),
+    })
+  })
+
+  test('without the role it is 403, and the role is named', async () => {
+    const answer = await get(url, bearer(keys.checker))
+    expect(answer.statusCode).toBe(403)
+    expect(answer.json()).toMatchObject({
+      error: 'Forbidden',
+      message: expect.stringContaining('read'),
+    })
+    expect((await check({ sub: 'x' }, bearer(keys.logout))).statusCode).toBe(403)
+  })
+
+  test('the scheme may be written in any case', async () => {
+    const answer = await get(url, { authorization: `bearer ${keys.reader.key}` })
+    expect(answer.statusCode).toBe(200)
+  })
+
+  test.each([
+    '/',
+    '/nothing',
+    '/v1',
+    '/v1/users',
+    '/openapi.json',
+    '/docs',
+    '/docs/',
+    '/docs/json',
+    '/metrics',
+  ])('%s is closed without one', async (path) => expect((await get(path, {})).statusCode).toBe(401))
+
+  test('a path that does not exist is 404, with one', async () => {
+    const answer = await get('/nothing')
+    expect(answer.json()).toEqual({
+      statusCode: 404,
+      error: 'Not Found',
+      message: expect.any(String),
+    })
+  })
+
+  test('a browser is asked for one at /docs, and may send it as a password', async () => {
+    const asked = await get('/docs', {})
+    expect(asked.headers['www-authenticate']).toMatch(/^Basic /)
+    const basic = Buffer.from(`me:${keys.reader.key}`).toString('base64')
+    const page = await get('/docs/', { authorization: `Basic ${basic}` })
+    expect(page.statusCode).toBe(200)
+    expect(page.body).toContain('swagger')
+  })
+})
+
+test('/openapi.json describes what is served', async () => {
+  const document = (await get('/openapi.json')).json()
+  expect(document.openapi).toMatch(/^3\.1/)
+  expect(Object.keys(document.paths).sort()).toEqual([
+    '/health/fresh',
+    '/health/live',
+    '/health/ready',
+    '/v1/check',
+    '/v1/users/{user_id}/last-logout',
+  ])
+})
+
+describe('health', () => {
+  test('is open to everybody', async () => {
+    expect((await get('/health/live', {})).json()).toEqual({ status: 'ok' })
+    const ready = await get('/health/ready', {})
+    expect(ready.statusCode).toBe(200)
+    expect(ready.json()).toMatchObject({ status: 'ok', lag_ms: 840 })
+    expect((await get('/health/fresh', {})).statusCode).toBe(200)
+  })
+
+  test.each([
+    [59_999, 200, 'ok'],
+    [60_000, 200, 'ok'],
+    [60_001, 503, 'stale'],
+  ])('with a lag of %d ms, fresh is %d; ready either way', async (lag, statusCode, status) => {
+    const late = await openApi({ ...store, now: () => NOW - 840 + lag })
+    const fresh = await late.inject('/health/fresh')
+    expect(fresh.statusCode).toBe(statusCode)
+    expect(fresh.json()).toMatchObject({ status, lag_ms: lag })
+    expect((await late.inject('/health/ready')).statusCode).toBe(200)
+    await late.close()
+  })
+})
+
+describe('a database that is away', () => {
+  test('is 503 without details, logged without the user, and live stays live', async () => {
+    const url = new URL(database.url)
+    url.port = '1'
+    const away = await openStoreUnclaimed(url.href)
+    const blind = await openApi(away)
+    const answer = await blind.inject({
+      url: '/v1/users/auth0%7Cperson/last-logout',
+      headers: bearer(keys.reader),
+    })
+    expect(answer.statusCode).toBe(503)
+    expect(answer.headers['retry-after']).toBe('1')
+    expect(answer.json()).toEqual({
+      statusCode: 503,
+      error: 'Service Unavailable',
+      message: 'the database does not answer: try again',
+    })
+    expect((await blind.inject('/health/ready')).json()).toMatchObject({
+      status: 'database_unavailable',
+    })
+    expect((await blind.inject('/health/ready')).statusCode).toBe(503)
+    expect((await blind.inject('/health/fresh')).statusCode).toBe(503)
+    expect((await blind.inject('/health/live')).statusCode).toBe(200)
+    expect(blind.lines.join()).toContain('request failed')
+    expect(blind.lines.join()).not.toContain('person')
+    expect(blind.lines.join()).not.toContain(keys.reader.key)
+    await Promise.all([blind.close(), away.close()])
+  })
+})
+
+test('a fault of ours is 500, without its message', async () => {
+  const broken = await openApi({
+    ...store,
+    readKnown: async () => {
+      throw new Error('secret detail')
+    },
+  })
+  const answer = await broken.inject({
+    url: '/v1/users/x/last-logout',
+    headers: bearer(keys.reader),
+  })
+  expect(answer.statusCode).toBe(500)
+  expect(answer.body).not.toContain('secret detail')
+  expect(broken.lines.join()).toContain('secret detail')
+  await broken.close()
+})
+
+test('what is not HTTP is answered with 400 over a real socket', async () => {
+  const url = new URL(await listen(app))
+  const socket = connect(Number(url.port), url.hostname)
+  socket.end('NONSENSE\r\n\r\n')
+  const chunks: Buffer[] = []
+  for await (const chunk of socket) chunks.push(chunk as Buffer)
+  expect(Buffer.concat(chunks).toString()).toMatch(/^HTTP\/1\.1 400 /)
+})
+
+async function openStoreUnclaimed(url: string) {
+  const { pino } = await import('pino')
+  const { createDatabase } = await import('../../src/store/database.js')
+  const { createLastLogoutStore } = await import('../../src/store/last-logout-store.js')
+  const { prisma, close } = createDatabase(url, pino({ level: 'silent' }))
+  const options = { prisma, domain: 'tenant.example', gapConcernsMs: 1, now: Date.now }
+  return { ...createLastLogoutStore(options), close }
+}
