@@ -1,0 +1,127 @@
+/**
+ * How fast a catch-up is, as a ratio to a loop that fetches and parses the same pages and does
+ * nothing with them. The two take turns, so that a machine that slows down slows both.
+ *
+ *   npm run bench:catch-up [-- entries rounds]
+ */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { createLogSource } from '../src/auth0/log-source.js'
+import { createManagementApi } from '../src/auth0/management-api.js'
+import { syntheticLogId } from '../src/rules/log-id.js'
+import { createDatabase } from '../src/store/database.js'
+import { createEmbeddedPostgres } from '../src/store/embedded-postgres.js'
+import { createLastLogoutStore } from '../src/store/last-logout-store.js'
+import { applyMigrations } from '../src/store/migrations.js'
+import { catchUp } from '../src/sync/catch-up.js'
+
+const DOMAIN = 'bench.example'
+const LATENCIES = [0, 20]
+const [entries = '100000', rounds = '3'] = process.argv.slice(2)
+
+interface Served {
+  startMs: number
+  urls: string[]
+  credentials: { clientId: string; clientSecret: string }
+}
+
+const served = fork(new URL('./tenant-process.ts', import.meta.url), [
+  entries,
+  ...LATENCIES.map(String),
+])
+const [{ startMs, urls, credentials }] = (await once(served, 'message')) as [Served]
+const begin = syntheticLogId(startMs - 60_000)
+
+const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
+const postgres = await createEmbeddedPostgres({ dataDir })
+await applyMigrations(postgres.url)
+const database = createDatabase(postgres.url, pino({ level: 'warn' }))
+const store = createLastLogoutStore({
+  prisma: database.prisma,
+  domain: DOMAIN,
+  gapConcernsMs: 0,
+  now: Date.now,
+})
+await store.claim()
+
+console.log(
+  `${entries} entries of at least 1.5 kB, 20 % logouts, in pages of 100; ${rounds} rounds\n`,
+)
+console.log('latency   bare loop   catch-up   ratio: median (least to most)')
+for (const [index, latencyMs] of LATENCIES.entries()) {
+  const url = urls[index] ?? ''
+  const bare: number[] = []
+  const ours: number[] = []
+  for (let round = 0; round < Number(rounds); round++) {
+    bare.push(await pagesPerSecond(() => bareLoop(url)))
+    await database.prisma.$executeRaw`TRUNCATE last_logout, session_logout, unattributable`
+    await database.prisma
+      .$executeRaw`UPDATE tenant SET checkpoint = ${begin}, as_of = NULL, seq = 0`
+    ours.push(await pagesPerSecond(() => ourCatchUp(url)))
+  }
+  const ratios = ours
+    .map((value, round) => value / (bare[round] ?? Number.NaN))
+    .sort((a, b) => a - b)
+  const [least = 0, most = 0] = [ratios[0], ratios.at(-1)]
+  console.log(
+    `${String(latencyMs).padStart(4)} ms  ${show(median(bare))}/s  ${show(median(ours))}/s   ` +
+      `${median(ratios).toFixed(3)} (${least.toFixed(3)} to ${most.toFixed(3)})`,
+  )
+}
+const { users, sessions } = await store.count()
+console.log(`\nstored ${users} users and ${sessions} sessions`)
+
+await database.close()
+await postgres.close()
+await rm(dataDir, { recursive: true })
+served.kill()
+
+async function bareLoop(url: string): Promise<number> {
+  const form = { grant_type: 'client_credentials', client_id: credentials.clientId }
+  const body = {
+    ...form,
+    client_secret: credentials.clientSecret,
+    audience: `https://${DOMAIN}/api/v2/`,
+  }
+  const answer = await fetch(`${url}/oauth/token`, {
+    method: 'POST',
+    body: new URLSearchParams(body),
+  })
+  const { access_token } = (await answer.json()) as { access_token: string }
+  const headers = { authorization: `Bearer ${access_token}` }
+  let from = begin
+  for (let pages = 0; ; pages++) {
+    const page = await fetch(`${url}/api/v2/logs?from=${from}&take=100`, { headers })
+    const last = ((await page.json()) as { log_id: string }[]).at(-1)
+    if (last === undefined) return pages
+    from = last.log_id
+  }
+}
+
+async function ourCatchUp(baseUrl: string): Promise<number> {
+  const api = createManagementApi({ domain: DOMAIN, baseUrl, ...credentials })
+  const source = createLogSource({ api, rateShare: 1 })
+  const types = new Set(['slo', 'universal_logout_succeeded'])
+  let pages = 0
+  const onProgress = () => void pages++
+  await catchUp({ source, store, types, onProgress }, new AbortController().signal)
+  return pages
+}
+
+async function pagesPerSecond(run: () => Promise<number>): Promise<number> {
+  const startedAt = performance.now()
+  const pages = await run()
+  return (pages * 1000) / (performance.now() - startedAt)
+}
+
+function median(values: number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+}
+
+function show(value: number): string {
+  return value.toFixed(1).padStart(8)
+}

@@ -1,0 +1,24 @@
+/** Closes what has been opened. */
+export interface Closers {
+  push(close: () => Promise<void>): void
+  /** Runs every closer once, the last pushed first, whatever the others do; then throws the first failure. */
+  close(): Promise<void>
+}
+
+/** Makes an empty stack of closers. */
+export function createClosers(): Closers {
+  const stack: (() => Promise<void>)[] = []
+  let closing: Promise<void> | undefined
+  const closeAll = async () => {
+    const failures: unknown[] = []
+    for (const close of stack.reverse()) await close().catch((error) => failures.push(error))
+    if (failures.length > 0) throw failures[0]
+  }
+  return {
+    push: (close) => void stack.push(close),
+    close: () => {
+      closing ??= closeAll()
+      return closing
+    },
+  }
+}

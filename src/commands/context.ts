@@ -1,0 +1,14 @@
+import type { Logger } from 'pino'
+
+/** What a command knows of the process it runs in. */
+export interface CommandContext {
+  env: Record<string, string | undefined>
+  /** Writes to standard output. */
+  print(text: string): void
+  /** Whether standard output is a terminal. */
+  isTerminal: boolean
+  /** Aborted by SIGINT or SIGTERM. */
+  stop: AbortSignal
+  /** A log on standard output, or on standard error where that carries a result. */
+  createLog(level: string, to: 'stdout' | 'stderr'): Promise<Logger>
+}

@@ -1,0 +1,10 @@
+import { loadConfig } from '../config.js'
+import { migrate as migrateDatabase } from '../service.js'
+import type { CommandContext } from './context.js'
+
+/** `migrate`: creates or updates the tables. */
+export async function migrate(context: CommandContext): Promise<void> {
+  const applied = await migrateDatabase(loadConfig(context.env, []))
+  for (const name of applied) context.print(`applied ${name}\n`)
+  context.print('the database is up to date\n')
+}

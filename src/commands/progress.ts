@@ -1,0 +1,108 @@
+import type { Logger } from 'pino'
+import type { Instant } from '../rules/instant.js'
+import type { SyncProgress } from '../sync/catch-up.js'
+
+/** Shows how far a sync is. */
+export interface Progress {
+  update(progress: SyncProgress): void
+  finish(): void
+}
+
+const LINE_EVERY_MS = 100
+const LOG_EVERY_MS = 5_000
+
+/** One line that updates, for a terminal. */
+export function createProgressLine(print: (text: string) => void): Progress {
+  const show = (total: Total) => print(`\r\x1b[K${toLine(total)}`)
+  return createProgress(LINE_EVERY_MS, show, (total) => {
+    show(total)
+    print('\n')
+  })
+}
+
+/** A log line every few seconds, and one at the end. */
+export function createProgressLog(log: Logger): Progress {
+  return createProgress(
+    LOG_EVERY_MS,
+    (total) => log.info(toFields(total), 'reading the log'),
+    (total) => log.info(toFields(total), 'caught up'),
+  )
+}
+
+interface Total {
+  stage: SyncProgress['stage'] | 'caught up'
+  entries: number
+  events: number
+  pages: number
+  reachedAt: Instant | null
+  elapsedMs: number
+}
+
+function createProgress(
+  everyMs: number,
+  show: (total: Total) => void,
+  finish: (total: Total) => void,
+): Progress {
+  const startedAt = performance.now()
+  const total: Total = {
+    stage: 'catch-up',
+    entries: 0,
+    events: 0,
+    pages: 0,
+    reachedAt: null,
+    elapsedMs: 0,
+  }
+  let shownAt = startedAt
+  return {
+    update({ stage, entries, events, pages, reachedAt }) {
+      total.stage = stage
+      total.entries += entries
+      total.events += events
+      total.pages += pages
+      total.reachedAt = reachedAt
+      total.elapsedMs = performance.now() - startedAt
+      if (performance.now() - shownAt < everyMs) return
+      shownAt = performance.now()
+      show(total)
+    },
+    finish() {
+      total.elapsedMs = performance.now() - startedAt
+      finish({ ...total, stage: 'caught up' })
+    },
+  }
+}
+
+function toFields({ stage, entries, events, pages, reachedAt, elapsedMs }: Total) {
+  return {
+    stage,
+    entries,
+    logouts: events,
+    pages,
+    pagesPerSecond: pagesPerSecond(pages, elapsedMs),
+    ...(stage !== 'caught up' && reachedAt !== null && { behindMs: Date.now() - reachedAt }),
+  }
+}
+
+function toLine(total: Total): string {
+  const { stage, entries, events, pages, reachedAt, elapsedMs } = total
+  const where =
+    stage === 'catch-up'
+      ? `${toDuration(reachedAt)} behind`
+      : stage === 'sweep'
+        ? `sweeping, ${toDuration(reachedAt)} back`
+        : 'caught up'
+  return `${entries} entries read, ${events} logouts, ${where}, ${pagesPerSecond(pages, elapsedMs)} pages/s`
+}
+
+function pagesPerSecond(pages: number, elapsedMs: number): number {
+  return Math.round((pages / Math.max(elapsedMs, 1)) * 10_000) / 10
+}
+
+function toDuration(at: Instant | null): string {
+  if (at === null) return '?'
+  const seconds = Math.max(0, Math.round((Date.now() - at) / 1000))
+  const [days, hours, minutes] = [86_400, 3_600, 60].map((unit) => Math.floor(seconds / unit))
+  if (days) return `${days} d ${(hours ?? 0) % 24} h`
+  if (hours) return `${hours} h ${(minutes ?? 0) % 60} min`
+  return minutes ? `${minutes} min ${seconds % 60} s` : `${seconds} s`
+}

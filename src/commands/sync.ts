@@ -1,0 +1,18 @@
+import { loadConfig } from '../config.js'
+import { createService } from '../service.js'
+import type { CommandContext } from './context.js'
+import { createProgressLine, createProgressLog } from './progress.js'
+
+/** `sync`: reads the log to its end, once, and says how far it is. */
+export async function sync(context: CommandContext): Promise<void> {
+  const config = loadConfig(context.env, ['auth0'])
+  const log = await context.createLog(config.logLevel, 'stdout')
+  const service = await createService(config, log)
+  const progress = context.isTerminal ? createProgressLine(context.print) : createProgressLog(log)
+  try {
+    await service.sync(context.stop, progress.update)
+    progress.finish()
+  } finally {
+    await service.close()
+  }
+}

@@ -1,0 +1,61 @@
+#!/usr/bin/env node
+import { existsSync } from 'node:fs'
+import { CommanderError } from 'commander'
+import { pino } from 'pino'
+import type { CommandContext } from './commands/context.js'
+import { createProgram } from './commands/program.js'
+import { hasCode, LastLogoutError } from './errors.js'
+
+const FAILED = 1
+const WRONG_CONFIGURATION = 2
+
+const stopping = new AbortController()
+
+const context: CommandContext = {
+  env: process.env,
+  print: (text) => void process.stdout.write(text),
+  isTerminal: process.stdout.isTTY === true,
+  stop: stopping.signal,
+  async createLog(level, to) {
+    const stream = process[to]
+    const options = { level, redact: ['*.authorization', '*.headers.authorization'] }
+    if (!stream.isTTY) return pino(options, stream)
+    const { default: pretty } = await import('pino-pretty')
+    return pino(options, pretty({ destination: stream, ignore: 'pid,hostname', sync: true }))
+  },
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    // The first lets the page at hand be stored; whoever sends a second will not wait.
+    if (stopping.signal.aborted) process.exit(FAILED)
+    stopping.abort()
+  })
+}
+
+// Variables that are set already win over the file's.
+if (existsSync('.env')) process.loadEnvFile('.env')
+
+const program = createProgram(context)
+program.exitOverride()
+for (const command of program.commands) command.exitOverride()
+
+try {
+  await program.parseAsync(process.argv)
+} catch (error) {
+  process.exitCode = report(error)
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_CONFIGURATION
+  if (stopping.signal.aborted && hasCode(error, 'ABORTED')) return 0
+  const isConfiguration = hasCode(error, 'CONFIGURATION') || hasCode(error, 'OTHER_TENANT')
+  process.stderr.write(`last-logout: ${toMessage(error)}\n`)
+  return isConfiguration ? WRONG_CONFIGURATION : FAILED
+}
+
+/** What the reader can act on; a stack only where the fault is in this program. */
+function toMessage(error: unknown): string {
+  if (error instanceof LastLogoutError) return error.message
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}

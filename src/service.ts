@@ -1,0 +1,212 @@
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import { createLogSource } from './auth0/log-source.js'
+import { createManagementApi } from './auth0/management-api.js'
+import { type Closers, createClosers } from './closers.js'
+import type { Config } from './config.js'
+import { hasCode, LastLogoutError } from './errors.js'
+import { buildApp } from './http/app.js'
+import { createJobs, migrateQueue, type QueueConnection } from './jobs/jobs.js'
+import type { LastLogoutStore, LogSource } from './ports.js'
+import type { Instant } from './rules/instant.js'
+import { createDatabase } from './store/database.js'
+import { createEmbeddedPostgres } from './store/embedded-postgres.js'
+import { createLastLogoutStore } from './store/last-logout-store.js'
+import { applyMigrations, assertMigrated } from './store/migrations.js'
+import type { SyncProgress } from './sync/catch-up.js'
+import { poll } from './sync/poll.js'
+
+/** How long `sync` waits for another poller to finish before it gives up, in milliseconds. */
+const LEASE_PATIENCE_MS = 60_000
+
+/** What tests replace. */
+export interface ServiceOverrides {
+  now?: () => Instant
+  source?: LogSource
+  /** False: an embedded database may lose its data when the machine stops. */
+  durable?: boolean
+}
+
+/** The parts of last-logout, wired up. */
+export interface Service {
+  store: LastLogoutStore
+  /** Reads the log to its end, once. */
+  sync(signal: AbortSignal, onProgress?: (progress: SyncProgress) => void): Promise<void>
+  /** Polls on a schedule until `close`. */
+  startWorker(): Promise<void>
+  /** Serves the API until `close`; returns where. */
+  startApi(): Promise<string>
+  /** Stops the schedule, finishes the page at hand, then closes everything, the last opened first. */
+  close(): Promise<void>
+}
+
+/** Opens the database, and wires everything else to it. */
+export async function createService(
+  config: Config,
+  log: Logger,
+  overrides: ServiceOverrides = {},
+): Promise<Service> {
+  const closers = createClosers()
+  try {
+    const { now = Date.now, durable = true } = overrides
+    const databaseUrl = await openDatabase(config, durable, closers)
+    const database = createDatabase(databaseUrl, log.child({ part: 'store' }))
+    closers.push(() => database.close())
+    const store = createLastLogoutStore({
+      prisma: database.prisma,
+      domain: config.auth0.domain,
+      gapConcernsMs: config.maxRefreshAgeMs + config.maxTokenAgeMs,
+      now,
+    })
+    await store.claim()
+    const source = overrides.source ?? createSource(config)
+    const parts = { config, log, now, store, source, closers, databaseUrl }
+    return {
+      store,
+      sync: (signal, onProgress) => sync(parts, signal, onProgress),
+      startWorker: () => startWorker(parts),
+      startApi: () => startApi(parts),
+      close: closers.close,
+    }
+  } catch (error) {
+    await closers.close()
+    throw error
+  }
+}
+
+/** Creates or updates the tables, and those of the queue where it lives in the same database. */
+export async function migrate(config: Config): Promise<string[]> {
+  const closers = createClosers()
+  try {
+    const databaseUrl = config.database.url ?? (await openEmbedded(config, true, closers))
+    return await migrateAll(config, databaseUrl)
+  } finally {
+    await closers.close()
+  }
+}
+
+interface Parts {
+  config: Config
+  log: Logger
+  now: () => Instant
+  store: LastLogoutStore
+  source: LogSource
+  closers: Closers
+  databaseUrl: string
+}
+
+function createSource({ auth0 }: Config): LogSource {
+  return createLogSource({ api: createManagementApi(auth0), rateShare: auth0.rateShare })
+}
+
+async function openDatabase(config: Config, durable: boolean, closers: Closers): Promise<string> {
+  const { url } = config.database
+  if (url !== undefined) {
+    await assertMigrated(url)
+    return url
+  }
+  // Nobody else uses this database, so nobody else decides when its tables change.
+  const embedded = await openEmbedded(config, durable, closers)
+  await migrateAll(config, embedded)
+  return embedded
+}
+
+async function openEmbedded(config: Config, durable: boolean, closers: Closers): Promise<string> {
+  const dataDir = config.database.dataDir ?? ''
+  const embedded = await createEmbeddedPostgres({ dataDir, durable })
+  closers.push(() => embedded.close())
+  return embedded.url
+}
+
+async function migrateAll(config: Config, databaseUrl: string): Promise<string[]> {
+  const applied = await applyMigrations(databaseUrl)
+  const queue = queueConnection(config, databaseUrl)
+  if (queue.kind === 'postgres') await migrateQueue(queue.url)
+  return applied
+}
+
+function queueConnection({ redisUrl, database }: Config, databaseUrl: string): QueueConnection {
+  return redisUrl === undefined
+    ? { kind: 'postgres', url: database.directUrl ?? databaseUrl }
+    : { kind: 'redis', url: redisUrl }
+}
+
+async function sync(
+  parts: Parts,
+  signal: AbortSignal,
+  onProgress?: (progress: SyncProgress) => void,
+): Promise<void> {
+  const giveUpAt = performance.now() + LEASE_PATIENCE_MS
+  while ((await pollOnce(parts, signal, onProgress)) === 'lease_held') {
+    if (performance.now() > giveUpAt) {
+      const message = 'another process is reading the log of this tenant: let it, or stop it'
+      throw new LastLogoutError('LEASE_HELD', message)
+    }
+    await sleep(500, undefined, { signal })
+  }
+}
+
+function pollOnce(
+  { config, source, store }: Parts,
+  signal: AbortSignal,
+  onProgress?: (progress: SyncProgress) => void,
+) {
+  const types = new Set(config.eventTypes)
+  return poll({ source, store, types, ...(onProgress && { onProgress }) }, config, signal)
+}
+
+async function startWorker(parts: Parts): Promise<void> {
+  const { config, closers, databaseUrl } = parts
+  const log = parts.log.child({ part: 'worker' })
+  const jobs = await createJobs({
+    connection: queueConnection(config, databaseUrl),
+    prefix: config.auth0.domain,
+    log,
+    jobs: [
+      {
+        name: 'poll',
+        everyMs: config.pollIntervalMs,
+        run: (signal) => runPoll(parts, log, signal),
+      },
+    ],
+  })
+  closers.push(() => jobs.close())
+}
+
+async function runPoll(parts: Parts, log: Logger, signal: AbortSignal): Promise<void> {
+  const total = { pages: 0, entries: 0, events: 0 }
+  try {
+    const outcome = await pollOnce(parts, signal, ({ pages, entries, events }) => {
+      total.pages += pages
+      total.entries += entries
+      total.events += events
+    })
+    if (total.pages > 0) log.info(total, 'log read')
+    else log.debug({ outcome }, 'nothing new')
+  } catch (error) {
+    // The page at hand is stored; the next worker goes on from there.
+    if (!hasCode(error, 'ABORTED')) throw error
+  }
+}
+
+async function startApi({ config, log, now, store, closers }: Parts): Promise<string> {
+  const app = await buildApp({
+    readKnown: store.readKnown,
+    readProgress: store.readProgress,
+    policy: config.policy,
+    maxLagMs: config.maxLagMs,
+    apiKeys: config.http.apiKeys,
+    log: log.child({ part: 'api' }),
+    version: await readVersion(),
+    now,
+  })
+  closers.push(() => app.close())
+  const { host, port } = config.http
+  return app.listen({ host, port })
+}
+
+async function readVersion(): Promise<string> {
+  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}

@@ -1,0 +1,52 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+
+/** A command that runs. */
+export interface RunningCommand {
+  /** What it has written so far, to standard output and standard error. */
+  output(): string
+  stdout(): string
+  stderr(): string
+  kill(signal: NodeJS.Signals): void
+  /** Resolves to the exit code; `null` after a signal that it did not handle. */
+  exited: Promise<number | null>
+}
+
+/** Runs the program as it is built, with this environment and no other. */
+export function runCommand(
+  args: string[],
+  env: Record<string, string> = {},
+  cwd?: string,
+): RunningCommand {
+  const main = new URL('../../dist/main.js', import.meta.url).pathname
+  const child = spawn(process.execPath, [main, ...args], {
+    env: { PATH: process.env.PATH, ...env },
+    ...(cwd && { cwd }),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const written = { stdout: '', stderr: '' }
+  child.stdout.on('data', (chunk) => {
+    written.stdout += chunk
+  })
+  child.stderr.on('data', (chunk) => {
+    written.stderr += chunk
+  })
+  return {
+    output: () => written.stdout + written.stderr,
+    stdout: () => written.stdout,
+    stderr: () => written.stderr,
+    kill: (signal) => void child.kill(signal),
+    exited: once(child, 'close').then(([code]) => code as number | null),
+  }
+}
+
+/** Runs the program to its end. */
+export async function finishCommand(
+  args: string[],
+  env: Record<string, string> = {},
+  cwd?: string,
+) {
+  const command = runCommand(args, env, cwd)
+  const code = await command.exited
+  return { code, stdout: command.stdout(), stderr: command.stderr() }
+}

@@ -1,0 +1,137 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { dirname, join, normalize } from 'node:path'
+import { parseSync } from 'oxc-parser'
+import { expect, test } from 'vitest'
+
+/** What each part of the house may import from the others. Arrows only point down. */
+const ALLOWED: Record<string, string[]> = {
+  main: ['commands', 'errors'],
+  commands: ['demo', 'service', 'config', 'errors', 'ports', 'rules', 'sync'],
+  demo: ['service', 'config', 'closers', 'errors', 'simulator', 'client', 'action'],
+  service: [
+    'sync',
+    'auth0',
+    'store',
+    'jobs',
+    'http',
+    'config',
+    'closers',
+    'errors',
+    'ports',
+    'rules',
+  ],
+  sync: ['ports', 'errors', 'rules'],
+  auth0: ['ports', 'errors', 'rules'],
+  store: ['ports', 'errors', 'rules'],
+  jobs: ['errors'],
+  http: ['config-values', 'ports', 'errors', 'rules'],
+  config: ['config-values', 'errors', 'rules'],
+  'config-values': ['rules'],
+  ports: ['rules'],
+  client: ['rules'],
+  action: ['rules'],
+  rules: [],
+  simulator: [],
+  errors: [],
+  closers: [],
+}
+
+/** Parts that may not import packages or Node's modules either. */
+const PURE = new Set(['rules'])
+
+interface Source {
+  file: string
+  part: string
+  imports: string[]
+}
+
+const sources = await readSources()
+
+test('every part imports only what lies below it', () => {
+  const wrong = sources.flatMap(({ file, part, imports }) =>
+    imports
+      .filter((path) => path.startsWith('src/'))
+      .filter((path) => partOf(path) !== part && !ALLOWED[part]?.includes(partOf(path)))
+      .map((path) => `${file} imports ${path}`),
+  )
+  expect(wrong).toEqual([])
+})
+
+test('the rules import nothing outside themselves', () => {
+  const wrong = sources
+    .filter(({ part }) => PURE.has(part))
+    .flatMap(({ file, imports }) =>
+      imports.filter((path) => partOf(path) !== 'rules').map((path) => `${file}: ${path}`),
+    )
+  expect(wrong).toEqual([])
+})
+
+test('no file imports itself by way of others', () => {
+  const byFile = new Map(sources.map((source) => [source.file, source.imports]))
+  const done = new Set<string>()
+  const visit = (file: string, path: string[]): string[] => {
+    if (path.includes(file)) return [[...path.slice(path.indexOf(file)), file].join(' > ')]
+    if (done.has(file)) return []
+    const cycles = (byFile.get(file) ?? []).flatMap((next) => visit(next, [...path, file]))
+    done.add(file)
+    return cycles
+  }
+  expect(sources.flatMap(({ file }) => visit(file, []))).toEqual([])
+})
+
+test('every part is known', () => {
+  expect(
+    [...new Set(sources.map(({ part }) => part))].filter((part) => !(part in ALLOWED)),
+  ).toEqual([])
+  expect(sources.length).toBeGreaterThan(40)
+})
+
+test('only main.ts touches the process', async () => {
+  const touching = await Promise.all(
+    sources.map(async ({ file }) => {
+      const text = await readFile(file, 'utf8')
+      return /\bprocess\.(env|argv|exit|exitCode|on|once|stdout|stderr)\b/.test(text) ? file : []
+    }),
+  )
+  expect(touching.flat()).toEqual(['src/main.ts'])
+})
+
+async function readSources(): Promise<Source[]> {
+  const files = (await readdir('src', { recursive: true }))
+    .map((file) => join('src', file))
+    .filter((file) => file.endsWith('.ts') && !file.includes('/generated/'))
+    .sort()
+  return Promise.all(
+    files.map(async (file) => {
+      const imports = await readImports(file)
+      return { file, part: partOf(file), imports }
+    }),
+  )
+}
+
+/** Static, re-exporting and dynamic imports, of types too; those of ours as paths of source files. */
+async function readImports(file: string): Promise<string[]> {
+  const text = await readFile(file, 'utf8')
+  const { module } = parseSync(file, text)
+  const specifiers = [
+    ...module.staticImports.map(({ moduleRequest }) => moduleRequest.value),
+    ...module.staticExports.flatMap(({ entries }) =>
+      entries.flatMap(({ moduleRequest }) => moduleRequest?.value ?? []),
+    ),
+    ...module.dynamicImports.map(({ moduleRequest }) =>
+      text.slice(moduleRequest.start + 1, moduleRequest.end - 1),
+    ),
+  ]
+  return specifiers
+    .map((specifier) =>
+      specifier.startsWith('.')
+        ? normalize(join(dirname(file), specifier)).replace(/\.js$/, '.ts')
+        : specifier,
+    )
+    .filter((path) => !path.includes('/generated/'))
+}
+
+/** The folder below src, or the file in it. */
+function partOf(path: string): string {
+  return path.startsWith('src/') ? (path.split('/')[1] ?? '').replace(/\.ts$/, '') : path
+}

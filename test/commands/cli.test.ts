@@ -1,0 +1,230 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { finishCommand, runCommand } from '../_support/cli.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { readRows } from '../_support/store.js'
+import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+
+const KEY = 'a-key-of-more-than-32-characters!'
+const commands = ['demo', 'start', 'worker', 'api', 'sync', 'status', 'migrate']
+
+let database: TestDatabase
+let t: TestTenant
+let env: Record<string, string>
+beforeEach(async () => {
+  database = await createTestDatabase()
+  t = await openTenant()
+  env = {
+    AUTH0_DOMAIN: DOMAIN,
+    AUTH0_BASE_URL: t.simulator.url,
+    AUTH0_CLIENT_ID: t.simulator.credentials.clientId,
+    AUTH0_CLIENT_SECRET: t.simulator.credentials.clientSecret,
+    DATABASE_URL: database.url,
+    API_KEYS: `test:${KEY}`,
+    PORT: '0',
+    POLL_INTERVAL: '200ms',
+  }
+})
+afterEach(async () => {
+  await t.close()
+  await database.drop()
+})
+
+const logout = (userId: string, sessionId = 'S1') =>
+  t.tenant.write(buildEntry('slo', { userId, sessionId }), { dateMs: Date.now() - 1_000 })
+
+describe('help', () => {
+  test('names every command and the exit codes', async () => {
+    const { code, stdout } = await finishCommand(['--help'])
+    expect(code).toBe(0)
+    for (const name of commands) expect(stdout).toMatch(new RegExp(`^  ${name}`, 'm'))
+    expect(stdout).toContain('2 wrong configuration')
+  })
+
+  test.each(commands)('of %s is given without any configuration', async (name) => {
+    const { code, stdout } = await finishCommand([name, '--help'])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(`Usage: last-logout ${name}`)
+  })
+
+  test.each([[['nonsense']], [['sync', '--nonsense']], [[]]])(
+    'is pointed to after %j, with exit 2',
+    async (args) => {
+      const { code, stderr } = await finishCommand(args)
+      expect(code).toBe(2)
+      expect(stderr).toContain('--help')
+    },
+  )
+})
+
+describe('a wrong configuration', () => {
+  test.each(['start', 'worker', 'api', 'sync', 'status', 'migrate'])(
+    'stops %s with exit 2 and one message, without a stack or a secret',
+    async (name) => {
+      const secret = 'the-client-secret'
+      const wrong = { AUTH0_CLIENT_SECRET: secret, API_KEYS: 'a:short-key', PORT: 'x' }
+      const { code, stdout, stderr } = await finishCommand([name], wrong)
+      expect(code).toBe(2)
+      expect(stdout).toBe('')
+      for (const problem of ['AUTH0_DOMAIN', 'PORT', 'API_KEYS', 'DATABASE_URL']) {
+        expect(stderr).toContain(`  - ${problem} `)
+      }
+      expect(stderr).not.toMatch(/ {4}at |the-client-secret|short-key/)
+    },
+  )
+
+  test('may be a database of another tenant', async () => {
+    await finishCommand(['sync'], env)
+    const { code, stderr } = await finishCommand(['sync'], {
+      ...env,
+      AUTH0_DOMAIN: 'other.example',
+    })
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/serves the tenant tenant\.example, not other\.example/)
+  })
+})
+
+describe('sync', () => {
+  test('catches up, logs how far it is as JSON lines, and exits 0', async () => {
+    logout('auth0|1')
+    const { code, stdout, stderr } = await finishCommand(['sync'], env)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(lines.at(-1)).toMatchObject({
+      msg: 'caught up',
+      entries: 1,
+      logouts: 1,
+      pagesPerSecond: expect.any(Number),
+    })
+    expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|1' }])
+  })
+
+  test('exits 1 on refused credentials, and says what to check', async () => {
+    const wrong = { ...env, AUTH0_CLIENT_SECRET: 'a-wrong-secret' }
+    const { code, stdout, stderr } = await finishCommand(['sync'], wrong)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/refuses the client credentials.*AUTH0_CLIENT_SECRET/)
+    expect(stdout + stderr).not.toMatch(/a-wrong-secret| {4}at /)
+  })
+
+  test('exits 1 without the scope, and names it', async () => {
+    const narrow = await openTenant({}, { scopes: [] })
+    const { code, stderr } = await finishCommand(['sync'], {
+      ...env,
+      AUTH0_BASE_URL: narrow.simulator.url,
+    })
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/read:logs and read:logs_users/)
+    await narrow.close()
+  })
+
+  test('exits 1 when the database does not answer, and names the variable', async () => {
+    const { code, stderr } = await finishCommand(['sync'], {
+      ...env,
+      DATABASE_URL: 'postgresql://user:a-password@127.0.0.1:1/x',
+    })
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/DATABASE_URL/)
+    expect(stderr).not.toMatch(/a-password| {4}at /)
+  })
+
+  test('exits 1 on a database without tables, and says how to make them', async () => {
+    const empty = await createTestDatabase('template0')
+    const before = await finishCommand(['sync'], { ...env, DATABASE_URL: empty.url })
+    expect(before.code).toBe(1)
+    expect(before.stderr).toContain('last-logout migrate')
+    const made = await finishCommand(['migrate'], { ...env, DATABASE_URL: empty.url })
+    expect(made).toMatchObject({ code: 0, stdout: expect.stringContaining('up to date') })
+    expect((await finishCommand(['sync'], { ...env, DATABASE_URL: empty.url })).code).toBe(0)
+    await empty.drop()
+  })
+})
+
+describe('status', () => {
+  test('shows what is known, and how fresh it is', async () => {
+    logout('auth0|1')
+    t.tenant.write(buildEntry('slo', {}, { user_id: null, details: {} }))
+    await finishCommand(['sync'], env)
+    const { code, stdout } = await finishCommand(['status', '--json'], env)
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toEqual({
+      tenant: DOMAIN,
+      checkpoint: expect.stringMatching(/^900\d{53}$/),
+      as_of: expect.any(String),
+      lag_ms: expect.any(Number),
+      last_poll_at: expect.any(String),
+      sweep_remaining: null,
+      floor_at: null,
+      users: 1,
+      sessions: 1,
+      gaps: 0,
+      unattributable: { no_subject: 1 },
+    })
+    const text = await finishCommand(['status'], env)
+    expect(text.stdout).toMatch(/^users +1$/m)
+    expect(text.stdout).toMatch(/^unattributable +1 no_subject$/m)
+  })
+
+  test('of a database that has not been synced says so', async () => {
+    const { stdout } = await finishCommand(['status'], env)
+    expect(stdout).toMatch(/^fresh as of +never/m)
+  })
+})
+
+describe('start', () => {
+  test('polls and serves until SIGTERM, then exits 0', async () => {
+    logout('auth0|1')
+    const command = runCommand(['start'], env)
+    const url = await expect
+      .poll(() => /"url":"([^"]+)"/.exec(command.stdout())?.[1], { timeout: 20_000 })
+      .toBeTruthy()
+      .then(() => /"url":"([^"]+)"/.exec(command.stdout())?.[1])
+    const ask = async (userId: string) => {
+      const path = `/v1/users/${encodeURIComponent(userId)}/last-logout`
+      const answer = await fetch(`${url}${path}`, { headers: { authorization: `Bearer ${KEY}` } })
+      return ((await answer.json()) as { last_logout_at: string | null }).last_logout_at
+    }
+    await expect.poll(() => ask('auth0|1'), { timeout: 10_000 }).toBeTruthy()
+    logout('auth0|2')
+    await expect.poll(() => ask('auth0|2'), { timeout: 10_000 }).toBeTruthy()
+    command.kill('SIGTERM')
+    expect(await command.exited).toBe(0)
+    expect(command.stderr()).toBe('')
+    expect(command.output()).not.toContain(KEY)
+    expect(command.output()).not.toContain('auth0|')
+  })
+})
+
+describe('with DATA_DIR', () => {
+  let dataDir: string
+  beforeEach(async () => {
+    dataDir = await mkdtemp(join(tmpdir(), 'last-logout-cli-'))
+    const { DATABASE_URL: _, ...rest } = env
+    env = { ...rest, DATA_DIR: dataDir }
+  })
+  afterEach(() => rm(dataDir, { recursive: true, force: true }))
+
+  test('sync runs a PostgreSQL of its own, makes its tables, and finds its data again', async () => {
+    logout('auth0|1')
+    expect((await finishCommand(['sync'], env)).code).toBe(0)
+    const { stdout } = await finishCommand(['status', '--json'], env)
+    expect(JSON.parse(stdout)).toMatchObject({ users: 1 })
+  })
+})
+
+test('a file .env in the current directory is read, and the environment wins over it', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'last-logout-env-'))
+  const lines = Object.entries(env).map(([name, value]) => `${name}=${value}`)
+  await writeFile(join(directory, '.env'), lines.join('\n'))
+  const fromFile = await finishCommand(['sync'], {}, directory)
+  expect(fromFile.code).toBe(0)
+  const overruled = await finishCommand(['sync'], { AUTH0_DOMAIN: 'other.example' }, directory)
+  expect(overruled.code).toBe(2)
+  await rm(directory, { recursive: true })
+})

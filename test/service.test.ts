@@ -1,0 +1,116 @@
+import { pino } from 'pino'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { loadConfig } from '../src/config.js'
+import { createService, type Service } from '../src/service.js'
+import { buildEntry } from '../src/simulator/entries.js'
+import * as faults from '../src/simulator/faults.js'
+import { createTestDatabase, type TestDatabase } from './_support/database.js'
+import { startRedis } from './_support/redis.js'
+import { readRows } from './_support/store.js'
+import { DOMAIN, openTenant, type TestTenant } from './_support/tenant.js'
+
+const PATIENCE = { timeout: 20_000, interval: 50 }
+const redis = await startRedis()
+const skip = 'skip' in redis
+afterAll(() => ('skip' in redis ? undefined : redis.stop()))
+
+let database: TestDatabase
+let t: TestTenant
+beforeEach(async () => {
+  database = await createTestDatabase()
+  t = await openTenant()
+})
+afterEach(async () => {
+  await t.close()
+  await database.drop()
+})
+
+const open = (over: Record<string, string> = {}, lines: string[] = []): Promise<Service> =>
+  createService(
+    loadConfig(
+      {
+        AUTH0_DOMAIN: DOMAIN,
+        AUTH0_BASE_URL: t.simulator.url,
+        AUTH0_CLIENT_ID: t.simulator.credentials.clientId,
+        AUTH0_CLIENT_SECRET: t.simulator.credentials.clientSecret,
+        DATABASE_URL: database.url,
+        POLL_INTERVAL: '200ms',
+        ...over,
+      },
+      ['auth0'],
+    ),
+    pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) }),
+  )
+
+const logout = (userId: string) =>
+  void t.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
+const readUsers = async () => (await readRows(database)).users.map(({ userId }) => userId)
+
+describe.each([
+  { name: 'the same PostgreSQL', env: {}, skip: false },
+  {
+    name: skip ? `Redis (skipped: ${redis.skip})` : 'Redis',
+    env: skip ? {} : { REDIS_URL: redis.url },
+    skip,
+  },
+])('a worker with its schedule on $name', ({ env, skip }) => {
+  test.skipIf(skip)('polls again and again, and stops when it is closed', async () => {
+    const service = await open(env)
+    await service.startWorker()
+    logout('auth0|1')
+    await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1'])
+    logout('auth0|2')
+    await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1', 'auth0|2'])
+    await service.close()
+    const asked = t.simulator.requests.count()
+    logout('auth0|3')
+    expect(t.simulator.requests.count()).toBe(asked)
+  })
+
+  test.skipIf(skip)('shares the tenant with others: the rows are the same', async () => {
+    const services = await Promise.all([open(env), open(env), open(env)])
+    await Promise.all(services.map((service) => service.startWorker()))
+    const users = Array.from({ length: 30 }, (_, n) => `auth0|${100 + n}`)
+    for (const user of users) logout(user)
+    await expect.poll(readUsers, PATIENCE).toEqual(users)
+    await Promise.all(services.map((service) => service.close()))
+  })
+
+  test.skipIf(skip)(
+    'goes on after polls that failed, and says why without the secret',
+    async () => {
+      const lines: string[] = []
+      const service = await open(env, lines)
+      t.simulator.faults.push({ path: '/oauth/token', times: 3, respond: faults.answer(401, {}) })
+      await service.startWorker()
+      logout('auth0|1')
+      await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1'])
+      await service.close()
+      expect(lines.join()).toContain('AUTH0_CREDENTIALS')
+      expect(lines.join()).not.toContain(t.simulator.credentials.clientSecret)
+    },
+  )
+})
+
+test('closing in the middle of a catch-up stores the page at hand, and the next worker goes on', async () => {
+  const users = Array.from({ length: 3_000 }, (_, n) => `auth0|${10_000 + n}`)
+  for (const user of users) logout(user)
+  const first = await open()
+  await first.startWorker()
+  await expect
+    .poll(async () => (await readUsers()).length, { ...PATIENCE, interval: 1 })
+    .toBeGreaterThan(0)
+  await first.close()
+  const stored = (await readUsers()).length
+  expect(stored % 100).toBe(0)
+  expect(stored).toBeLessThan(users.length)
+  const second = await open()
+  await second.startWorker()
+  await expect.poll(readUsers, PATIENCE).toEqual(users)
+  await second.close()
+})
+
+test('closing twice is closing once', async () => {
+  const service = await open()
+  await Promise.all([service.close(), service.close()])
+})
