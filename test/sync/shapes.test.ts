@@ -1,0 +1,214 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { LastLogoutStore } from '../../src/ports.js'
+import { loadRecording, readRecording } from '../../src/simulator/recording.js'
+import { poll } from '../../src/sync/poll.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openStore, readRows } from '../_support/store.js'
+import { openTenant, type TestTenant } from '../_support/tenant.js'
+
+const NOON = Date.parse('2026-11-23T12:00:00Z')
+const options = { reconcileWindowMs: 900_000, maxRefreshAgeMs: 86_400_000 }
+const types = new Set(['slo', 'universal_logout_succeeded'])
+
+let database: TestDatabase
+let store: LastLogoutStore & { close(): Promise<void> }
+let t: TestTenant | undefined
+beforeEach(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database)
+})
+afterEach(async () => {
+  await Promise.all([t?.close(), store.close()])
+  await database.drop()
+})
+
+/** Serves these entries at that moment, and reads them. */
+async function read(now: number, fill: (tenant: TestTenant['tenant']) => void): Promise<number> {
+  t = await openTenant({ now: () => now })
+  fill(t.tenant)
+  let entries = 0
+  const onProgress = (progress: { entries: number }) => {
+    entries += progress.entries
+  }
+  await poll({ source: t.source, store, types, onProgress }, options, new AbortController().signal)
+  return entries
+}
+
+/** Stored at noon of 23 November 2026, so many milliseconds later. */
+const idAt = (ms: number) => `900202611231200${String(ms).padStart(5, '0')}${'7'.repeat(36)}`
+
+const browser = {
+  connection: 'Username-Password-Authentication',
+  connection_id: 'con_0000000000000001',
+  client_id: 'client-of-the-web-app',
+  client_name: 'Web app',
+  ip: '203.0.113.7',
+  user_agent: 'Firefox 131.0.0 / Ubuntu 0.0.0',
+  hostname: 'tenant.example',
+  user_name: 'nia@example.com',
+  isMobile: false,
+}
+
+describe('logouts in the shapes that tenants write', () => {
+  test('give the rows worked out by hand', async () => {
+    const log = [
+      {
+        // 2021 and 2023, database and social: with its session.
+        ...browser,
+        date: '2026-11-23T12:00:00.100Z',
+        type: 'slo',
+        details: {
+          return_to: 'https://app.example.com',
+          allowed_logout_url: ['https://app.example.com'],
+          session_id: 'session-of-the-laptop',
+        },
+        user_id: 'auth0|nia',
+        log_id: idAt(3400),
+        _id: idAt(3400),
+      },
+      {
+        // 2024, passwordless: some fifty addresses, and no session.
+        ...browser,
+        connection: 'email',
+        date: '2026-11-23T12:00:03.500Z',
+        type: 'slo',
+        details: {
+          return_to: 'https://app.example.com',
+          allowed_logout_url: Array.from({ length: 50 }, (_, n) => `https://app${n}.example.com`),
+        },
+        user_id: 'email|omar',
+        log_id: idAt(3549),
+        _id: idAt(3549),
+      },
+      {
+        // The same user again, earlier, stored later, with a session.
+        ...browser,
+        date: '2026-11-23T12:00:01.000Z',
+        type: 'slo',
+        details: { session_id: 'session-of-omar' },
+        user_id: 'email|omar',
+        log_id: idAt(4000),
+      },
+      {
+        // By the published schema: without a user.
+        date: '2026-11-23T12:00:04.000Z',
+        type: 'slo',
+        description: '',
+        client_id: null,
+        details: { session_id: 'session-of-nobody', initiated_by: 'x', protocol: 'y' },
+        log_id: idAt(5000),
+        environment_name: 'prod-eu-1',
+        tenant_name: 'tenant',
+        is_mobile: false,
+      },
+      {
+        // Nulls where others have nothing at all.
+        date: '2026-11-23T12:00:05.000Z',
+        type: 'slo',
+        connection: null,
+        details: null,
+        user_id: null,
+        user_name: null,
+        log_id: idAt(6000),
+        _id: idAt(6000),
+      },
+      {
+        // Everything of this user, stored within the millisecond, its date a little ahead.
+        date: '2026-11-23T12:00:07.009Z',
+        type: 'universal_logout_succeeded',
+        description: '',
+        user_id: 'google-oauth2|pia',
+        log_id: idAt(7000),
+      },
+      {
+        // A failed logout, which anybody can cause.
+        ...browser,
+        date: '2026-11-23T12:00:08.000Z',
+        type: 'flo',
+        details: { session_id: 'session-of-the-phone' },
+        user_id: 'auth0|nia',
+        log_id: idAt(8000),
+      },
+    ]
+    expect(await read(NOON + 10_000, (tenant) => tenant.writeStored(log))).toBe(7)
+
+    expect(await readRows(database)).toEqual({
+      users: [
+        {
+          userId: 'auth0|nia',
+          at: NOON + 100,
+          allSessionsAt: null,
+          logId: idAt(3400),
+          type: 'slo',
+        },
+        {
+          userId: 'email|omar',
+          at: NOON + 3500,
+          allSessionsAt: NOON + 3500,
+          logId: idAt(3549),
+          type: 'slo',
+        },
+        {
+          userId: 'google-oauth2|pia',
+          at: NOON + 7000,
+          allSessionsAt: NOON + 7000,
+          logId: idAt(7000),
+          type: 'universal_logout_succeeded',
+        },
+      ],
+      sessions: [
+        {
+          sessionId: 'session-of-nobody',
+          userId: null,
+          at: NOON + 4000,
+          ended: true,
+          logId: idAt(5000),
+          type: 'slo',
+        },
+        {
+          sessionId: 'session-of-omar',
+          userId: 'email|omar',
+          at: NOON + 1000,
+          ended: true,
+          logId: idAt(4000),
+          type: 'slo',
+        },
+        {
+          sessionId: 'session-of-the-laptop',
+          userId: 'auth0|nia',
+          at: NOON + 100,
+          ended: true,
+          logId: idAt(3400),
+          type: 'slo',
+        },
+      ],
+    })
+    await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1 } })
+    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: idAt(8000) })
+  })
+})
+
+describe('recorded traffic', () => {
+  test.each([
+    [
+      'ruby-auth0',
+      'ruby-auth0_pull_first-page-then-checkpoint_2021-09-03.recording.json',
+      '2021-09-03T20:16:32Z',
+      50,
+    ],
+    ['go-auth0', 'go-auth0_pull_checkpoint_2023-03-14.recording.json', '2023-03-14T14:48:00Z', 5],
+  ])(
+    'of %s is read to its end in the order of its ids, and holds no logout',
+    async (_of, file, now, count) => {
+      const exchanges = readRecording(`test/fixtures/auth0-recordings/${file}`)
+      const entries = await read(Date.parse(now), (tenant) => loadRecording(tenant, exchanges))
+      expect(entries).toBe(count)
+      const ids = exchanges.flatMap(({ response }) =>
+        (response.body as { log_id: string }[]).map(({ log_id }) => log_id),
+      )
+      await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: ids.sort().at(-1) })
+      expect(await readRows(database)).toEqual({ users: [], sessions: [] })
+      await expect(store.count()).resolves.toMatchObject({ unattributable: {} })
+    },
+  )
+})
