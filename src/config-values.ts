@@ -51,9 +51,12 @@ export const url = (protocols: string[], example: string) =>
   })
 
 /** A bare host name. */
-export const domain = z.string().refine((text) => /^[a-z0-9.-]+(:\d+)?$/i.test(text), {
-  message: 'must be the bare host name of the tenant, such as example.eu.auth0.com',
-})
+export const domain = z
+  .string()
+  .toLowerCase()
+  .refine((text) => /^[a-z0-9.-]+(:\d+)?$/.test(text), {
+    message: 'must be the bare host name of the tenant, such as example.eu.auth0.com',
+  })
 
 /** Where the tenant is reached. */
 export const baseUrl = z.string().refine(isSafeBaseUrl, {

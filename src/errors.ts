@@ -51,3 +51,28 @@ export function hasCode(error: unknown, code: ErrorCode): error is LastLogoutErr
 export function aborted(cause?: unknown): LastLogoutError {
   return new LastLogoutError('ABORTED', 'stopped before it was done', { cause })
 }
+
+/** What the log keeps of an error. */
+export interface LoggedError {
+  type: string
+  message: string
+  code?: unknown
+  stack?: string | undefined
+  cause?: LoggedError
+}
+
+/**
+ * An error as it is logged: by a closed list of fields, since drivers hang whole connections on
+ * theirs, passwords included.
+ */
+export function toLoggedError(error: unknown, depth = 5): LoggedError {
+  if (!(error instanceof Error)) return { type: typeof error, message: String(error) }
+  const { name, message, stack, cause } = error
+  return {
+    type: name,
+    message,
+    ...('code' in error && { code: error.code }),
+    stack,
+    ...(cause !== undefined && depth > 0 && { cause: toLoggedError(cause, depth - 1) }),
+  }
+}

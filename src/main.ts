@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs'
 import { CommanderError } from 'commander'
-import { pino } from 'pino'
 import type { CommandContext } from './commands/context.js'
 import { createProgram } from './commands/program.js'
 import { hasCode, LastLogoutError } from './errors.js'
+import { createLog } from './log.js'
 
 const FAILED = 1
 const WRONG_CONFIGURATION = 2
@@ -16,13 +16,7 @@ const context: CommandContext = {
   print: (text) => void process.stdout.write(text),
   isTerminal: process.stdout.isTTY === true,
   stop: stopping.signal,
-  async createLog(level, to) {
-    const stream = process[to]
-    const options = { level, redact: ['*.authorization', '*.headers.authorization'] }
-    if (!stream.isTTY) return pino(options, stream)
-    const { default: pretty } = await import('pino-pretty')
-    return pino(options, pretty({ destination: stream, ignore: 'pid,hostname', sync: true }))
-  },
+  createLog: (level, to) => createLog(level, process[to]),
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {

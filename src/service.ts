@@ -5,7 +5,7 @@ import { createLogSource } from './auth0/log-source.js'
 import { createManagementApi } from './auth0/management-api.js'
 import { type Closers, createClosers } from './closers.js'
 import type { Config } from './config.js'
-import { hasCode, LastLogoutError } from './errors.js'
+import { aborted, hasCode, LastLogoutError } from './errors.js'
 import { buildApp } from './http/app.js'
 import { createJobs, migrateQueue, type QueueConnection } from './jobs/jobs.js'
 import type { LastLogoutStore, LogSource } from './ports.js'
@@ -143,7 +143,9 @@ async function sync(
       const message = 'another process is reading the log of this tenant: let it, or stop it'
       throw new LastLogoutError('LEASE_HELD', message)
     }
-    await sleep(500, undefined, { signal })
+    await sleep(500, undefined, { signal }).catch((error) => {
+      throw aborted(error)
+    })
   }
 }
 

@@ -18,6 +18,8 @@ export async function createTestDatabase(
   const url = new URL(inject('postgresUrl'))
   url.pathname = `/${name}`
   const pool = new pg.Pool({ connectionString: url.href, max: 2 })
+  // Dropping the database ends connections that are on their way out.
+  pool.on('error', () => {})
   return {
     url: url.href,
     query: async (sql, values) => (await pool.query(sql, values)).rows,
