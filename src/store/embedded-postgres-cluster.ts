@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { type ErrorOptions, LastLogoutError } from '../errors.js'
 import * as binaries from './embedded-postgres-binaries.js'
@@ -17,7 +18,7 @@ export type Home = Awaited<ReturnType<typeof openHome>>
 
 /** Makes the data directory where it is missing, and finds as whom and by what programs it is served. */
 export async function openHome(path: string) {
-  await fs.mkdir(path, { recursive: true })
+  await makeDirectory(resolve(path))
   const dataDir = await fs.realpath(path)
   await removeDrafts(dataDir)
   const cluster = join(dataDir, 'postgres')
@@ -29,6 +30,18 @@ export async function openHome(path: string) {
   }
   const programs = await binaries.findPostgresBinaries(user)
   return { dataDir, cluster, user, programs, log: join(dataDir, 'postgres.log') }
+}
+
+/** Not by Node's own recursion: that never ends below a directory that refuses with ENOENT, as /proc does. */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await fs.mkdir(path)
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return
+    if (codeOf(error) !== 'ENOENT' || existsSync(dirname(path))) throw error
+    await makeDirectory(dirname(path))
+    await makeDirectory(path)
+  }
 }
 
 /** What starts that were killed have left. A young one may belong to a start under way. */

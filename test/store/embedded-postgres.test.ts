@@ -284,6 +284,19 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(refusal.message).not.toContain('not-the-one')
   })
 
+  it('makes the directories above it', async ({ makeDirectory, start }) => {
+    const above = await makeDirectory()
+    await fs.chmod(above, 0o755)
+    await expect(start(join(above, 'a', 'b'))).resolves.toHaveProperty('url')
+  })
+
+  it('refuses a place where no directory can be made, rather than trying for ever', async ({
+    start,
+  }) => {
+    const nowhere = process.platform === 'linux' ? '/proc/data' : '/dev/null/data'
+    await expect(start(nowhere)).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
+  })
+
   it('refuses a file', async ({ makeDirectory, start }) => {
     const file = join(await makeDirectory(), 'file')
     await fs.writeFile(file, '')
