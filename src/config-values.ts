@@ -33,15 +33,16 @@ export const duration = (fallback: string, leastMs: number) =>
       return fail(context, `must be a duration such as ${fallback}, and at least ${leastMs} ms`)
     })
 
-/** A number within bounds. */
-export const number = (fallback: number, least: number, most: number) =>
+/** A number within bounds; `step` 1 takes whole ones only. */
+export const number = (fallback: number, least: number, most: number, step?: 1) =>
   z
     .string()
     .default(`${fallback}`)
     .transform((text, context) => {
       const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
-      if (value >= least && value <= most) return value
-      return fail(context, `must be a number from ${least} to ${most}`)
+      const isWhole = step === undefined || Number.isInteger(value)
+      if (value >= least && value <= most && isWhole) return value
+      return fail(context, `must be a ${step ? 'whole ' : ''}number from ${least} to ${most}`)
     })
 
 /** A URL of one of these protocols, which end in a colon. */
@@ -99,7 +100,8 @@ function readApiKey(text: string, index: number): ApiKey | string {
 
 function isSafeBaseUrl(text: string): boolean {
   const parsed = readUrl(text)
-  if (parsed === null || parsed.pathname !== '/' || parsed.search !== '') return false
+  // Neither credentials, which would be printed, nor anything that a path cannot follow.
+  if (parsed === null || parsed.href !== `${parsed.origin}/`) return false
   const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(parsed.hostname)
   return parsed.protocol === 'https:' || (parsed.protocol === 'http:' && loopback)
 }

@@ -17,7 +17,7 @@ import { DEFAULT_TYPES } from './rules/event-types.js'
 export type Need = 'auth0' | 'api'
 
 /** Every variable, by its name in the environment. */
-const variables = z.object({
+const variables = {
   AUTH0_DOMAIN: domain,
   AUTH0_CLIENT_ID: z.string().optional(),
   AUTH0_CLIENT_SECRET: z.string().optional(),
@@ -31,7 +31,7 @@ const variables = z.object({
   REDIS_URL: url(['redis:', 'rediss:'], 'redis://host:6379').optional(),
   API_KEYS: apiKeys.optional(),
   HOST: z.string().default('127.0.0.1'),
-  PORT: number(8080, 0, 65_535),
+  PORT: number(8080, 0, 65_535, 1),
   POLICY: z.enum(['session', 'user'], 'must be session or user').default('session'),
   POLL_INTERVAL: duration('5s', 100),
   RECONCILE_INTERVAL: duration('5m', 100),
@@ -53,9 +53,9 @@ const variables = z.object({
       'must be trace, debug, info, warn, error or silent',
     )
     .default('info'),
-})
+}
 
-type Variables = z.output<typeof variables>
+type Variables = { [Name in keyof typeof variables]: z.output<(typeof variables)[Name]> }
 
 /** What the service is run with; every time in milliseconds. */
 export type Config = ReturnType<typeof toConfig>
@@ -67,19 +67,21 @@ export type Config = ReturnType<typeof toConfig>
 export function loadConfig(env: Record<string, string | undefined>, needs: Need[]): Config {
   // Compose files and shells set variables to nothing where they mean not to set them.
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
-  const result = variables.safeParse(given)
-  const problems = [
-    ...(result.error?.issues ?? []).map((issue) => describe(issue, given)),
-    ...findMissing(given, needs),
-    ...(result.success ? findContradictions(result.data) : []),
-  ]
-  if (result.success && problems.length === 0) return toConfig(result.data)
+  const problems: string[] = []
+  const read = Object.entries(variables).map(([name, schema]) => {
+    const { data, error } = schema.safeParse(given[name])
+    for (const { message } of error?.issues ?? []) problems.push(describe(name, message, given))
+    return [name, data]
+  })
+  const values = Object.fromEntries(read) as Partial<Variables>
+  problems.push(...findMissing(given, needs), ...findContradictions(values))
+  // Without a problem every variable has been read.
+  if (problems.length === 0) return toConfig(values as Variables)
   throw new LastLogoutError('CONFIGURATION', `the configuration is wrong:\n${bullets(problems)}`)
 }
 
-function describe(issue: z.core.$ZodIssue, given: Record<string, unknown>): string {
-  const name = String(issue.path[0])
-  return given[name] === undefined ? `${name} is missing` : `${name} ${issue.message}`
+function describe(name: string, message: string, given: Record<string, unknown>): string {
+  return given[name] === undefined ? `${name} is missing` : `${name} ${message}`
 }
 
 function findMissing(given: Record<string, unknown>, needs: Need[]): string[] {
@@ -97,10 +99,11 @@ function findMissing(given: Record<string, unknown>, needs: Need[]): string[] {
       ]
 }
 
-function findContradictions(values: Variables): string[] {
-  const leastDays = Math.ceil((values.MAX_REFRESH_AGE + values.MAX_TOKEN_AGE) / DAY_MS)
+function findContradictions(values: Partial<Variables>): string[] {
+  const { RETAIN_DAYS = Infinity, MAX_REFRESH_AGE = 0, MAX_TOKEN_AGE = 0 } = values
+  const leastDays = Math.ceil((MAX_REFRESH_AGE + MAX_TOKEN_AGE) / DAY_MS)
   return [
-    ...(values.RETAIN_DAYS < leastDays
+    ...(RETAIN_DAYS < leastDays
       ? [`RETAIN_DAYS must be at least ${leastDays}: MAX_REFRESH_AGE plus MAX_TOKEN_AGE`]
       : []),
     ...(values.DATABASE_URL !== undefined && values.DATA_DIR !== undefined
@@ -113,7 +116,7 @@ function toConfig(values: Variables) {
   return {
     auth0: {
       domain: values.AUTH0_DOMAIN,
-      baseUrl: (values.AUTH0_BASE_URL ?? `https://${values.AUTH0_DOMAIN}`).replace(/\/$/, ''),
+      baseUrl: new URL(values.AUTH0_BASE_URL ?? `https://${values.AUTH0_DOMAIN}`).origin,
       clientId: values.AUTH0_CLIENT_ID ?? '',
       clientSecret: values.AUTH0_CLIENT_SECRET ?? '',
       rateShare: values.RATE_SHARE,

@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'AUTH0_MALFORMED_PAGE'
   | 'AUTH0_UNAVAILABLE'
   | 'LEASE_HELD'
+  | 'CANNOT_LISTEN'
   | 'ABORTED'
 
 /** What the machine reading the error may need beside its message. */
@@ -52,6 +53,9 @@ export function aborted(cause?: unknown): LastLogoutError {
   return new LastLogoutError('ABORTED', 'stopped before it was done', { cause })
 }
 
+const LONGEST_MESSAGE = 500
+const LONGEST_STACK = 2_000
+
 /** What the log keeps of an error. */
 export interface LoggedError {
   type: string
@@ -70,9 +74,13 @@ export function toLoggedError(error: unknown, depth = 5): LoggedError {
   const { name, message, stack, cause } = error
   return {
     type: name,
-    message,
+    // An answer that somebody quotes may be as long as a page.
+    message: message.slice(0, LONGEST_MESSAGE),
     ...('code' in error && { code: error.code }),
-    stack,
+    // Ours say what to do; where in the program that is said, nobody needs.
+    ...(!(error instanceof LastLogoutError) && {
+      stack: stack?.replace(message, '').slice(0, LONGEST_STACK),
+    }),
     ...(cause !== undefined && depth > 0 && { cause: toLoggedError(cause, depth - 1) }),
   }
 }

@@ -19,7 +19,8 @@ const context: CommandContext = {
   createLog: (level, to) => createLog(level, process[to]),
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+// SIGHUP: the terminal was closed.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     // The first lets the page at hand be stored; whoever sends a second will not wait.
     if (stopping.signal.aborted) process.exit(FAILED)
@@ -42,7 +43,10 @@ try {
 
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_CONFIGURATION
-  if (stopping.signal.aborted && hasCode(error, 'ABORTED')) return 0
+  if (stopping.signal.aborted && hasCode(error, 'ABORTED')) {
+    process.stderr.write('last-logout: stopped before the end; what was read is stored\n')
+    return 0
+  }
   const isConfiguration = hasCode(error, 'CONFIGURATION') || hasCode(error, 'OTHER_TENANT')
   process.stderr.write(`last-logout: ${toMessage(error)}\n`)
   return isConfiguration ? WRONG_CONFIGURATION : FAILED

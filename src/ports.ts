@@ -114,6 +114,4 @@ export interface LastLogoutStore {
   storeCaughtUp(checkpoint: string | null, askedAt: Instant): Promise<void>
   readKnown(userId: string, sessionId: string | null): Promise<Known>
   count(): Promise<Counts>
-  /** Fails when the database does not answer. */
-  ping(): Promise<void>
 }

@@ -7,13 +7,12 @@ import { type Closers, createClosers } from './closers.js'
 import type { Config } from './config.js'
 import { aborted, hasCode, LastLogoutError } from './errors.js'
 import { buildApp } from './http/app.js'
-import { createJobs, migrateQueue, type QueueConnection } from './jobs/jobs.js'
+import { createJobs } from './jobs/jobs.js'
+import { openDatabase, queueConnection } from './open-database.js'
 import type { LastLogoutStore, LogSource } from './ports.js'
 import type { Instant } from './rules/instant.js'
 import { createDatabase } from './store/database.js'
-import { createEmbeddedPostgres } from './store/embedded-postgres.js'
 import { createLastLogoutStore } from './store/last-logout-store.js'
-import { applyMigrations, assertMigrated } from './store/migrations.js'
 import type { SyncProgress } from './sync/catch-up.js'
 import { poll } from './sync/poll.js'
 
@@ -31,6 +30,8 @@ export interface ServiceOverrides {
 /** The parts of last-logout, wired up. */
 export interface Service {
   store: LastLogoutStore
+  /** Rejects when the service cannot go on. */
+  gone: Promise<never>
   /** Reads the log to its end, once. */
   sync(signal: AbortSignal, onProgress?: (progress: SyncProgress) => void): Promise<void>
   /** Polls on a schedule until `close`. */
@@ -50,7 +51,7 @@ export async function createService(
   const closers = createClosers()
   try {
     const { now = Date.now, durable = true } = overrides
-    const databaseUrl = await openDatabase(config, durable, closers)
+    const { url: databaseUrl, gone } = await openDatabase(config, durable, closers)
     const database = createDatabase(databaseUrl, log.child({ part: 'store' }))
     closers.push(() => database.close())
     const store = createLastLogoutStore({
@@ -64,6 +65,7 @@ export async function createService(
     const parts = { config, log, now, store, source, closers, databaseUrl }
     return {
       store,
+      gone,
       sync: (signal, onProgress) => sync(parts, signal, onProgress),
       startWorker: () => startWorker(parts),
       startApi: () => startApi(parts),
@@ -72,17 +74,6 @@ export async function createService(
   } catch (error) {
     await closers.close()
     throw error
-  }
-}
-
-/** Creates or updates the tables, and those of the queue where it lives in the same database. */
-export async function migrate(config: Config): Promise<string[]> {
-  const closers = createClosers()
-  try {
-    const databaseUrl = config.database.url ?? (await openEmbedded(config, true, closers))
-    return await migrateAll(config, databaseUrl)
-  } finally {
-    await closers.close()
   }
 }
 
@@ -98,38 +89,6 @@ interface Parts {
 
 function createSource({ auth0 }: Config): LogSource {
   return createLogSource({ api: createManagementApi(auth0), rateShare: auth0.rateShare })
-}
-
-async function openDatabase(config: Config, durable: boolean, closers: Closers): Promise<string> {
-  const { url } = config.database
-  if (url !== undefined) {
-    await assertMigrated(url)
-    return url
-  }
-  // Nobody else uses this database, so nobody else decides when its tables change.
-  const embedded = await openEmbedded(config, durable, closers)
-  await migrateAll(config, embedded)
-  return embedded
-}
-
-async function openEmbedded(config: Config, durable: boolean, closers: Closers): Promise<string> {
-  const dataDir = config.database.dataDir ?? ''
-  const embedded = await createEmbeddedPostgres({ dataDir, durable })
-  closers.push(() => embedded.close())
-  return embedded.url
-}
-
-async function migrateAll(config: Config, databaseUrl: string): Promise<string[]> {
-  const applied = await applyMigrations(databaseUrl)
-  const queue = queueConnection(config, databaseUrl)
-  if (queue.kind === 'postgres') await migrateQueue(queue.url)
-  return applied
-}
-
-function queueConnection({ redisUrl, database }: Config, databaseUrl: string): QueueConnection {
-  return redisUrl === undefined
-    ? { kind: 'postgres', url: database.directUrl ?? databaseUrl }
-    : { kind: 'redis', url: redisUrl }
 }
 
 async function sync(
@@ -199,13 +158,20 @@ async function startApi({ config, log, now, store, closers }: Parts): Promise<st
     policy: config.policy,
     maxLagMs: config.maxLagMs,
     apiKeys: config.http.apiKeys,
-    log: log.child({ part: 'api' }),
+    // Where it listens is said by whoever started it.
+    log: log.child({ part: 'api' }, { level: 'warn' }),
     version: await readVersion(),
     now,
   })
   closers.push(() => app.close())
   const { host, port } = config.http
-  return app.listen({ host, port })
+  return app.listen({ host, port }).catch((error) => {
+    throw new LastLogoutError(
+      'CANNOT_LISTEN',
+      `cannot listen on port ${port} of ${host} (${error.code}): set PORT or HOST to what is free here`,
+      { cause: error },
+    )
+  })
 }
 
 async function readVersion(): Promise<string> {

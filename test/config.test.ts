@@ -65,6 +65,15 @@ test('a command asks only for what it uses', () => {
   expect(problemsOf({ AUTH0_DOMAIN, DATABASE_URL }, ['api'])).toEqual(['  - API_KEYS is missing'])
 })
 
+test('contradictions are named beside everything else', () => {
+  const problems = problemsOf({ ...complete, PORT: 'x', DATA_DIR: './data', RETAIN_DAYS: '30' })
+  expect(problems.map((problem) => problem.split(' ')[3])).toEqual([
+    'PORT',
+    'RETAIN_DAYS',
+    'DATABASE_URL',
+  ])
+})
+
 test('a variable set to nothing is not set', () => {
   expect(problemsOf({ ...complete, REDIS_URL: '', POLICY: '', DATA_DIR: '' })).toEqual([])
   expect(problemsOf({ ...complete, AUTH0_CLIENT_ID: '' })).toEqual([
@@ -79,12 +88,16 @@ test.each([
   ['AUTH0_BASE_URL', 'http://127.0.0.1.evil.example'],
   ['AUTH0_BASE_URL', 'https://proxy.example/auth0'],
   ['AUTH0_BASE_URL', 'ftp://tenant.eu.auth0.com'],
+  ['AUTH0_BASE_URL', 'https://user:hunter2@proxy.example'],
+  ['AUTH0_BASE_URL', 'https://proxy.example/?'],
+  ['AUTH0_BASE_URL', 'https://proxy.example/#x'],
   ['DATABASE_URL', 'mysql://127.0.0.1/x'],
   ['DATABASE_URL', 'nonsense'],
   ['REDIS_URL', 'http://127.0.0.1'],
   ['PORT', '65536'],
   ['PORT', '-1'],
   ['PORT', '80a'],
+  ['PORT', '80.5'],
   ['POLICY', 'everyone'],
   ['POLL_INTERVAL', '5'],
   ['POLL_INTERVAL', '0s'],

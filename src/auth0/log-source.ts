@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { aborted, hasCode, LastLogoutError } from '../errors.js'
 import type { LogSource, Search, SearchPage } from '../ports.js'
 import { readLogId } from '../rules/entry.js'
+import { readId } from '../rules/id.js'
 import type { Instant } from '../rules/instant.js'
 import { syntheticLogId } from '../rules/log-id.js'
 import type { ManagementApi } from './management-api.js'
@@ -9,9 +10,6 @@ import { createRateBudget, type RateBudget, waitAfterRefusal } from './rate-budg
 
 /** The most entries that the Logs API gives in one answer. */
 const PAGE_SIZE = 100
-
-/** The largest answer that is read: a hundred entries of the size that Auth0 allows stay far below. */
-const MAX_BODY_BYTES = 64 * 1024 * 1024
 
 /** How often a question is asked again before the caller is told, and the first wait between, in milliseconds. */
 const RETRIES = 4
@@ -38,8 +36,8 @@ export function createLogSource({ api, rateShare }: LogSourceOptions): LogSource
 
   return {
     async readPage(from, signal) {
-      const answer = await ask({ from, take: `${PAGE_SIZE}` }, signal)
-      return { ...answer, next: readNext(answer.entries, from) }
+      const { entries, askedAt, link } = await ask({ from, take: `${PAGE_SIZE}` }, signal)
+      return { entries, askedAt, next: readNext(entries, link, from) }
     },
     search: (search, signal) => ask(searchParameters(search), signal),
     readNewest: (signal) => ask({ page: '0', per_page: '1', sort: 'date:-1' }, signal),
@@ -54,16 +52,26 @@ function searchParameters({ types, span, prefix, page }: Search): Record<string,
 }
 
 /**
- * The last entry as delivered, never the newest by date. It has to lie beyond `from`, or we would
- * read the same page for ever.
+ * The last entry as delivered, never the newest by date; where that one has no id, what `Link` says.
+ * It has to lie beyond `from`, or we would read the same page for ever.
  */
-function readNext(entries: unknown[], from: string): string {
+function readNext(entries: unknown[], link: string | null, from: string): string {
   if (entries.length === 0) return from
-  const next = readLogId(entries.at(-1))
+  const next = readLogId(entries.at(-1)) ?? readNextLink(link)
   if (next === null || next === from) {
     throw malformed(next === null ? 'its last entry has no log_id' : 'it ends where it began')
   }
   return next
+}
+
+/** The `from` of `Link: <…>; rel="next"` (RFC 8288). */
+function readNextLink(link: string | null): string | null {
+  const [, url = ''] = /<([^>]*)>\s*;\s*rel="?next"?/.exec(link ?? '') ?? []
+  return URL.canParse(url) ? readId(new URL(url).searchParams.get('from')) : null
+}
+
+interface LogsAnswer extends SearchPage {
+  link: string | null
 }
 
 async function askOnce(
@@ -71,17 +79,17 @@ async function askOnce(
   budget: RateBudget,
   path: string,
   signal: AbortSignal,
-): Promise<SearchPage> {
+): Promise<LogsAnswer> {
   await budget.wait(signal)
   const startedAt = performance.now()
-  const response = await api.get(path, signal)
-  const askedAt = readAskedAt(response.headers, performance.now() - startedAt)
-  budget.observe(response.status, response.headers)
-  if (!response.ok) {
-    await response.body?.cancel()
-    throw refusal(response)
-  }
-  return { entries: await readEntries(response), askedAt }
+  const { status, headers, body } = await api.get(path, signal).catch((error) => {
+    budget.refuse(error)
+    throw error
+  })
+  const askedAt = readAskedAt(headers, performance.now() - startedAt)
+  budget.observe(status, headers)
+  if (status !== 200) throw refusal(status, headers, path)
+  return { entries: readEntries(body), askedAt, link: headers.get('link') }
 }
 
 /** The start of the request by Auth0's clock; ours only where no `Date` comes with the answer. */
@@ -90,51 +98,31 @@ function readAskedAt(headers: Headers, elapsedMs: number): Instant {
   return Math.floor((Number.isNaN(date) ? Date.now() : date) - elapsedMs)
 }
 
-function refusal({ status, headers }: Response): LastLogoutError {
+function refusal(status: number, headers: Headers, path: string): LastLogoutError {
   if (status === 429) {
     return new LastLogoutError('AUTH0_RATE_LIMIT', 'Auth0 limits the rate of log requests', {
       status,
       retryAfterMs: waitAfterRefusal(headers),
     })
   }
-  if (status === 400 || status === 404) {
-    return new LastLogoutError(
-      'AUTH0_CHECKPOINT_REFUSED',
-      `Auth0 refuses the question (${status})`,
-      {
-        status,
-      },
-    )
+  const isCheckpoint = path.startsWith('logs?from=')
+  if (isCheckpoint && (status === 400 || status === 404)) {
+    const message = `Auth0 refuses the checkpoint (${status})`
+    return new LastLogoutError('AUTH0_CHECKPOINT_REFUSED', message, { status })
   }
   return new LastLogoutError('AUTH0_UNAVAILABLE', `Auth0 answered with ${status}`, { status })
 }
 
-async function readEntries(response: Response): Promise<unknown[]> {
-  const text = await readText(response)
+/** What JSON.parse says quotes the text, and with it the entries: it is not kept. */
+function readEntries(text: string): unknown[] {
   let body: unknown
   try {
     body = JSON.parse(text)
-  } catch (error) {
-    throw malformed('it is not JSON', error)
+  } catch {
+    throw malformed('it is not JSON')
   }
   if (!Array.isArray(body)) throw malformed('it is not an array')
   return body
-}
-
-async function readText(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  try {
-    for await (const chunk of response.body ?? []) {
-      bytes += chunk.byteLength
-      if (bytes > MAX_BODY_BYTES) throw malformed(`it is larger than ${MAX_BODY_BYTES} bytes`)
-      chunks.push(chunk)
-    }
-  } catch (error) {
-    if (error instanceof LastLogoutError) throw error
-    throw new LastLogoutError('AUTH0_UNAVAILABLE', "Auth0's answer broke off", { cause: error })
-  }
-  return Buffer.concat(chunks).toString('utf8')
 }
 
 /** Faults that pass are asked again, later each time; the last one is the caller's. */
@@ -145,8 +133,8 @@ async function retry<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> 
     } catch (error) {
       if (signal.aborted) throw aborted(error)
       if (attempt >= RETRIES || !isPassing(error)) throw error
-      // Where the answer said how long to wait, the budget does.
-      if (error.retryAfterMs === undefined) await backOff(attempt, signal)
+      // A rate limit's wait is kept by the budget, for the next poll too.
+      if (error.code !== 'AUTH0_RATE_LIMIT') await backOff(attempt, signal)
     }
   }
 }
@@ -166,12 +154,6 @@ function isPassing(error: unknown): error is LastLogoutError {
   )
 }
 
-function malformed(why: string, cause?: unknown): LastLogoutError {
-  return new LastLogoutError(
-    'AUTH0_MALFORMED_PAGE',
-    `Auth0's answer is not a page of logs: ${why}`,
-    {
-      cause,
-    },
-  )
+function malformed(why: string): LastLogoutError {
+  return new LastLogoutError('AUTH0_MALFORMED_PAGE', `Auth0's answer is not a page of logs: ${why}`)
 }

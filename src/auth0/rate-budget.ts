@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { hasCode } from '../errors.js'
 
 /** No answer makes us wait longer than this, in milliseconds. */
 const LONGEST_WAIT_MS = 60_000
@@ -12,6 +13,8 @@ export interface RateBudget {
   wait(signal: AbortSignal): Promise<void>
   /** Reads what an answer says of the limit; every answer says it. */
   observe(status: number, headers: Headers): void
+  /** Takes the wait that an error asks for, if it does. */
+  refuse(error: unknown): void
 }
 
 /**
@@ -22,6 +25,9 @@ export interface RateBudget {
  */
 export function createRateBudget(share: number): RateBudget {
   let resumeAt = 0
+  const pause = (waitMs: number) => {
+    if (waitMs > 0) resumeAt = performance.now() + withJitter(Math.min(waitMs, LONGEST_WAIT_MS))
+  }
 
   return {
     async wait(signal) {
@@ -29,8 +35,10 @@ export function createRateBudget(share: number): RateBudget {
       if (waitMs > 0) await sleep(waitMs, undefined, { signal })
     },
     observe(status, headers) {
-      const waitMs = status === 429 ? waitAfterRefusal(headers) : waitWithinShare(headers, share)
-      if (waitMs > 0) resumeAt = performance.now() + withJitter(Math.min(waitMs, LONGEST_WAIT_MS))
+      pause(status === 429 ? waitAfterRefusal(headers) : waitWithinShare(headers, share))
+    },
+    refuse(error) {
+      if (hasCode(error, 'AUTH0_RATE_LIMIT')) pause(error.retryAfterMs ?? DEFAULT_WAIT_MS)
     },
   }
 }

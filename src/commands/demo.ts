@@ -4,14 +4,14 @@ import type { CommandContext } from './context.js'
 
 /** `demo`: everything against a simulated tenant. */
 export async function demo(context: CommandContext): Promise<void> {
-  const { env, stop } = context
-  const log = await context.createLog(env.LOG_LEVEL || 'info', 'stdout')
-  const running = await createDemo({ host: env.HOST, port: env.PORT, log, stop })
+  const { env, stop, createLog } = context
+  const running = await createDemo({ env, stop, createLog: (level) => createLog(level, 'stdout') })
   try {
     context.print(describe(running))
     if (!stop.aborted) await once(stop, 'abort')
   } finally {
     await running.close()
+    context.print('The demo has ended, and its database is deleted.\n')
   }
 }
 

@@ -2,6 +2,9 @@ import type { Logger } from 'pino'
 import type { Instant } from '../rules/instant.js'
 import type { SyncProgress } from '../sync/catch-up.js'
 
+/** Milliseconds since whenever. */
+type Clock = () => number
+
 /** Shows how far a sync is. */
 export interface Progress {
   update(progress: SyncProgress): void
@@ -12,17 +15,21 @@ const LINE_EVERY_MS = 100
 const LOG_EVERY_MS = 5_000
 
 /** One line that updates, for a terminal. */
-export function createProgressLine(print: (text: string) => void): Progress {
+export function createProgressLine(
+  print: (text: string) => void,
+  now: Clock = () => performance.now(),
+): Progress {
   const show = (total: Total) => print(`\r\x1b[K${toLine(total)}`)
-  return createProgress(LINE_EVERY_MS, show, (total) => {
+  return createProgress(now, LINE_EVERY_MS, show, (total) => {
     show(total)
     print('\n')
   })
 }
 
 /** A log line every few seconds, and one at the end. */
-export function createProgressLog(log: Logger): Progress {
+export function createProgressLog(log: Logger, now: Clock = () => performance.now()): Progress {
   return createProgress(
+    now,
     LOG_EVERY_MS,
     (total) => log.info(toFields(total), 'reading the log'),
     (total) => log.info(toFields(total), 'caught up'),
@@ -39,11 +46,12 @@ interface Total {
 }
 
 function createProgress(
+  now: Clock,
   everyMs: number,
   show: (total: Total) => void,
   finish: (total: Total) => void,
 ): Progress {
-  const startedAt = performance.now()
+  const startedAt = now()
   const total: Total = {
     stage: 'catch-up',
     entries: 0,
@@ -60,13 +68,13 @@ function createProgress(
       total.events += events
       total.pages += pages
       total.reachedAt = reachedAt
-      total.elapsedMs = performance.now() - startedAt
-      if (performance.now() - shownAt < everyMs) return
-      shownAt = performance.now()
+      total.elapsedMs = now() - startedAt
+      if (now() - shownAt < everyMs) return
+      shownAt = now()
       show(total)
     },
     finish() {
-      total.elapsedMs = performance.now() - startedAt
+      total.elapsedMs = now() - startedAt
       finish({ ...total, stage: 'caught up' })
     },
   }

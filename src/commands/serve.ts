@@ -18,9 +18,10 @@ export async function serve(context: CommandContext, parts: Part[]): Promise<voi
       await service.startWorker()
       log.info({ everyMs: config.pollIntervalMs, domain: config.auth0.domain }, 'polling')
     }
-    if (!context.stop.aborted) await once(context.stop, 'abort')
+    if (!context.stop.aborted) await Promise.race([once(context.stop, 'abort'), service.gone])
     log.info('stopping')
   } finally {
     await service.close()
+    log.info('stopped')
   }
 }

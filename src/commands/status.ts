@@ -41,15 +41,15 @@ function toReport(domain: string, progress: Progress, counts: Counts) {
 }
 
 function toText(report: Report): string {
-  const { sweep_remaining: sweep, unattributable } = report
+  const { checkpoint, sweep_remaining: sweep, unattributable } = report
   const reasons = Object.entries(unattributable).map(([reason, count]) => `${count} ${reason}`)
   const rows: [string, string | number | null][] = [
     ['tenant', report.tenant],
-    ['checkpoint', report.checkpoint ?? 'none yet: the log has not been read'],
+    ['checkpoint', checkpoint ?? 'none yet: the log has not been read'],
     ['fresh as of', report.as_of ?? 'never: the first catch-up has not ended'],
     ['lag', report.lag_ms === null ? '-' : `${report.lag_ms} ms`],
     ['last poll', report.last_poll_at ?? 'never'],
-    ['sweep', sweep === null ? 'done' : `still to read ${sweep.from} to ${sweep.to}`],
+    ['sweep', sweep ? `still to read ${sweep.from} to ${sweep.to}` : checkpoint ? 'done' : '-'],
     ['floor', report.floor_at ?? 'none'],
     ['users', report.users],
     ['sessions', report.sessions],

@@ -19,11 +19,11 @@ const TRAFFIC_INTERVAL_MS = 1_000
 /** The port that is tried first. */
 const PORT = '8080'
 
-/** What the demo takes from the environment: where to listen. */
+/** What the demo is run with. */
 export interface DemoOptions {
-  host?: string | undefined
-  port?: string | undefined
-  log: Logger
+  /** Of it `HOST`, `PORT` and `LOG_LEVEL` count. */
+  env: Record<string, string | undefined>
+  createLog(level: string): Promise<Logger>
   stop: AbortSignal
 }
 
@@ -44,7 +44,7 @@ export interface Demo {
  * Runs everything against a simulated tenant with people logging in and out: an hour of history,
  * then one thing after the other. Its database is deleted when it closes.
  */
-export async function createDemo({ host, port, log, stop }: DemoOptions): Promise<Demo> {
+export async function createDemo({ env, createLog, stop }: DemoOptions): Promise<Demo> {
   const closers = createClosers()
   try {
     const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-demo-'))
@@ -66,11 +66,13 @@ export async function createDemo({ host, port, log, stop }: DemoOptions): Promis
     const config = loadConfig(
       {
         ...environmentFor(simulator, dataDir, key),
-        HOST: host,
-        PORT: port || (await freePort(PORT)),
+        HOST: env.HOST,
+        PORT: env.PORT || (await freePort(PORT)),
+        LOG_LEVEL: env.LOG_LEVEL,
       },
       ['auth0', 'api'],
     )
+    const log = await createLog(config.logLevel)
     const service = await createService(config, log, { durable: false })
     closers.push(() => service.close())
 

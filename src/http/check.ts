@@ -46,7 +46,8 @@ export function checkRoute(deps: ReadDeps): FastifyPluginAsyncZod {
       async ({ body }, reply) => {
         const token = readToken(body.claims)
         if (token === null) {
-          const message = 'body/claims/sub must be the subject of the token'
+          const message =
+            'body/claims/sub must be the subject of the token: a string of 1 to 800 characters'
           return reply.code(400).send({ statusCode: 400, error: 'Bad Request', message })
         }
         const known = await deps.readKnown(token.subject, token.sessionId)

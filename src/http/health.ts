@@ -39,17 +39,18 @@ export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
     last_poll_at: null,
   }
   const config = { access: 'everybody' as const }
+  const security: [] = []
   const response = { 200: healthSchema, 503: healthSchema }
 
   return async (app) => {
     app.get(
       '/health/live',
-      { config, schema: { summary: 'The process runs', response: { 200: aliveSchema } } },
+      { config, schema: { summary: 'The process runs', security, response: { 200: aliveSchema } } },
       async () => ({ status: 'ok' as const }),
     )
     app.get(
       '/health/ready',
-      { config, schema: { summary: 'The database answers', response } },
+      { config, schema: { summary: 'The database answers', security, response } },
       async (_request, reply) => {
         const health = await readHealth().catch(() => unavailable)
         return reply.code(health.status === 'database_unavailable' ? 503 : 200).send(health)
@@ -57,7 +58,10 @@ export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
     )
     app.get(
       '/health/fresh',
-      { config, schema: { summary: 'The log has been read up to MAX_LAG ago', response } },
+      {
+        config,
+        schema: { summary: 'The log has been read up to MAX_LAG ago', security, response },
+      },
       async (_request, reply) => {
         const health = await readHealth().catch(() => unavailable)
         return reply.code(health.status === 'ok' ? 200 : 503).send(health)

@@ -13,7 +13,7 @@ export interface ReadDeps {
   now: () => Instant
 }
 
-const lastLogoutSchema = freshnessSchema.extend({
+const lastLogoutSchema = z.object({
   user_id: z.string(),
   last_logout_at: instantSchema.nullable().describe("The user's own; never the floor's"),
   last_logout: z.number().nullable().describe('The same as NumericDate (RFC 7519 §2)'),
@@ -26,6 +26,7 @@ const lastLogoutSchema = freshnessSchema.extend({
     .nullable()
     .describe('Tokens from before it are revoked, whoever has them'),
   policy: z.enum(['session', 'user']),
+  ...freshnessSchema.shape,
 })
 
 /** `GET /v1/users/{user_id}/last-logout` */

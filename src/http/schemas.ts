@@ -5,7 +5,9 @@ import { MAX_ID_LENGTH, readId } from '../rules/id.js'
 export const idSchema = z
   .string()
   .max(MAX_ID_LENGTH)
-  .refine((id) => readId(id) !== null, { message: 'must be an id, not blank' })
+  .refine((id) => readId(id) !== null, {
+    message: 'must be an id: not blank, of characters that can be stored',
+  })
 
 /** RFC 3339 with milliseconds, UTC. */
 export const instantSchema = z.string().describe('RFC 3339 with milliseconds, UTC')

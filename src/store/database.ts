@@ -3,8 +3,9 @@ import type { Logger } from 'pino'
 import { LastLogoutError } from '../errors.js'
 import { Prisma, PrismaClient } from './generated/client.js'
 
-/** How long a query may wait for a connection, in milliseconds. */
+/** How long a query may wait for a connection, and then for its answer, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 5_000
+const QUERY_TIMEOUT_MS = 15_000
 
 /** SQLSTATE classes that say the server cannot be used now, whatever the query was. */
 const UNAVAILABLE_CLASSES = new Set(['08', '28', '3D', '53', '57'])
@@ -18,7 +19,13 @@ export interface Database {
 /** Opens a pool of connections; none is made before the first query. */
 export function createDatabase(databaseUrl: string, log: Logger): Database {
   const adapter = new PrismaPg(
-    { connectionString: databaseUrl, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, keepAlive: true },
+    {
+      connectionString: databaseUrl,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      // By the client: a server that is gone cannot, and a transaction pooler takes no settings.
+      query_timeout: QUERY_TIMEOUT_MS,
+      keepAlive: true,
+    },
     // An idle connection that breaks is replaced at the next query; without a listener it would end
     // the process.
     { onPoolError: (err) => log.debug({ err }, 'idle database connection lost') },
@@ -46,15 +53,14 @@ export function unavailable(cause: unknown): LastLogoutError {
 }
 
 function isUnavailable(error: unknown): boolean {
-  if (error instanceof LastLogoutError) return false
-  // The pool's own time-out is a plain Error without a code.
-  if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return error instanceof Error
-  const cause = readDriverCause(error)
-  if (typeof cause.originalCode === 'string') {
-    return UNAVAILABLE_CLASSES.has(cause.originalCode.slice(0, 2))
+  if (!(error instanceof Prisma.PrismaClientKnownRequestError)) {
+    // The pool's and the driver's time-outs are plain errors without a code; our own faults are not.
+    return error instanceof Error && Object.getPrototypeOf(error) === Error.prototype
   }
+  const { originalCode, kind } = readDriverCause(error)
+  if (typeof originalCode === 'string') return UNAVAILABLE_CLASSES.has(originalCode.slice(0, 2))
   // Without a SQLSTATE the server was not reached, the connection broke, or no transaction could begin.
-  return error.code !== 'P2010' || cause.kind !== 'UnsupportedNativeDataType'
+  return kind !== 'UnsupportedNativeDataType'
 }
 
 function readDriverCause(error: Prisma.PrismaClientKnownRequestError): Record<string, unknown> {

@@ -10,6 +10,7 @@ import * as binaries from './embedded-postgres-binaries.js'
 /** The name of the superuser and of the database. */
 export const NAME = 'last_logout'
 const DRAFT = '.last-logout-initdb-'
+const OURS = new Set(['postgres', 'password', 'postgres.log', 'lost+found'])
 const DRAFT_MAX_AGE_MS = 600_000
 const LOG_MAX_BYTES = 1_000_000
 
@@ -68,12 +69,23 @@ async function assertReachable(dataDir: string, user: binaries.ServerUser): Prom
 /** Makes the cluster where there is none yet. */
 export async function ensureCluster(home: Home, durable: boolean): Promise<void> {
   const major = await readMajor(home.cluster)
-  if (major === null) return createCluster(home, durable)
+  if (major === null) {
+    await assertOurs(home.dataDir)
+    return createCluster(home, durable)
+  }
   if (major === home.programs.major) return
   throw unusable(
     home.dataDir,
     `holds data of PostgreSQL ${major}, and this program brings PostgreSQL ${home.programs.major}. Set an empty directory, or go back to the release that wrote it.`,
   )
+}
+
+/** A directory with something else in it was probably not meant. */
+async function assertOurs(dataDir: string): Promise<void> {
+  const isOurs = (name: string) => OURS.has(name) || name.startsWith(DRAFT)
+  const foreign = (await fs.readdir(dataDir)).find((name) => !isOurs(name))
+  if (foreign === undefined) return
+  throw unusable(dataDir, `holds something else already (${foreign}). Set an empty directory.`)
 }
 
 async function readMajor(cluster: string): Promise<string | null> {

@@ -30,6 +30,8 @@ const NOT_DURABLE = { fsync: 'off', synchronous_commit: 'off', full_page_writes:
 export interface EmbeddedPostgres {
   /** Connects to the database `last_logout`; holds the password. */
   readonly url: string
+  /** Resolves when the server has ended, asked to or not. */
+  readonly exited: Promise<unknown>
   /** Ends all connections and the server; resolves when it has exited. */
   close(): Promise<void>
 }
@@ -68,7 +70,9 @@ async function startServer(home: Home, durable: boolean): Promise<EmbeddedPostgr
     const port = await findFreePort()
     const url = `postgres://${NAME}:${password}@127.0.0.1:${port}`
     const server = await startProgram(home, serverCommand(home, port, durable))
-    if (await becomesReady(server, url)) return { url: `${url}/${NAME}`, close: server.stop }
+    if (await becomesReady(server, url)) {
+      return { url: `${url}/${NAME}`, exited: server.exited, close: server.stop }
+    }
     await server.stop()
     const output = await server.readOutput()
     const [isLocked, isLast] = [/ F0001 FATAL:/.test(output), attempt === START_ATTEMPTS]

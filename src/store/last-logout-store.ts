@@ -2,11 +2,14 @@ import { LastLogoutError } from '../errors.js'
 import type { Counts, Known, LastLogoutStore, Progress, Span, StoredPage } from '../ports.js'
 import type { Instant } from '../rules/instant.js'
 import { query } from './database.js'
-import type { PrismaClient } from './generated/client.js'
+import { Prisma, type PrismaClient } from './generated/client.js'
 import { type Executor, timestamp, writeBatch } from './write-batch.js'
 
 /** How long a page may wait for the tenant row's lock, and be written. */
 const TRANSACTION = { maxWait: 10_000, timeout: 60_000 }
+
+/** A writer that hangs with the lock in its hands loses it after so many milliseconds. */
+const STUCK_MS = '30000'
 
 /** What the store is made of. */
 export interface StoreOptions {
@@ -37,7 +40,6 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
     readKnown: (userId, sessionId) =>
       query(() => readKnown(prisma, userId, sessionId, now() - gapConcernsMs)),
     count: () => query(() => count(prisma)),
-    ping: () => query(async () => void (await prisma.$queryRaw`SELECT 1 AS ok`)),
 
     acquireLease: (owner, ttlMs) => query(() => acquireLease(prisma, owner, ttlMs)),
     releaseLease: (owner) =>
@@ -68,9 +70,14 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
   }
 }
 
+/** A database that nothing was stored in may still be given to another tenant. */
+const NOTHING_READ = Prisma.sql`
+  tenant.checkpoint IS NULL AND tenant.as_of IS NULL AND tenant.seq = 0`
+
 async function claim(prisma: PrismaClient, domain: string): Promise<void> {
   await prisma.$executeRaw`
-    INSERT INTO tenant (id, domain) VALUES (1, ${domain}) ON CONFLICT (id) DO NOTHING`
+    INSERT INTO tenant (id, domain) VALUES (1, ${domain}) ON CONFLICT (id)
+    DO UPDATE SET domain = excluded.domain WHERE ${NOTHING_READ}`
   const tenant = await prisma.tenant.findUniqueOrThrow({ where: { id: 1 } })
   if (tenant.domain !== domain) {
     throw new LastLogoutError(
@@ -82,7 +89,8 @@ async function claim(prisma: PrismaClient, domain: string): Promise<void> {
 
 async function lockTenant(tx: Executor): Promise<LockedTenant> {
   const [tenant] = await tx.$queryRaw<LockedTenant[]>`
-    SELECT checkpoint, seq FROM tenant WHERE id = 1 FOR UPDATE`
+    SELECT checkpoint, seq, set_config('idle_in_transaction_session_timeout', ${STUCK_MS}, true)
+    FROM tenant WHERE id = 1 FOR UPDATE`
   if (tenant === undefined) throw tenantRowMissing()
   return tenant
 }
@@ -114,7 +122,8 @@ async function storePage(tx: Executor, tenant: LockedTenant, page: StoredPage): 
   const storedAt = page.storedAt && timestamp(page.storedAt)
   await tx.$executeRaw`
     UPDATE tenant SET checkpoint = ${page.next}, seq = ${seq}, last_poll_at = now(),
-      as_of = CASE WHEN as_of IS NOT NULL THEN GREATEST(as_of, ${storedAt}::timestamptz) END`
+      as_of = CASE WHEN as_of IS NOT NULL AND sweep_to IS NULL
+        THEN GREATEST(as_of, ${storedAt}::timestamptz) ELSE as_of END`
   return true
 }
 
@@ -149,7 +158,7 @@ async function readKnown(
 ): Promise<Known> {
   const [row] = await prisma.$queryRaw<KnownRow[]>`
     SELECT tenant.as_of, tenant.floor_at,
-      NOT EXISTS (SELECT FROM gap WHERE to_at > ${timestamp(gapsSince)}::timestamptz) AS covered,
+      tenant.sweep_to IS NULL AND NOT EXISTS (SELECT FROM gap WHERE to_at > ${timestamp(gapsSince)}::timestamptz) AS covered,
       u.at AS user_at, u.all_sessions_at, s.at AS session_at, s.ended
     FROM tenant
     LEFT JOIN last_logout u ON u.user_id = ${userId}

@@ -10,6 +10,10 @@ const DIRECTORY = new URL('../../prisma/migrations/', import.meta.url)
 /** The advisory lock that Prisma's own schema engine takes: both may migrate the same database. */
 const LOCK = 72_707_369
 
+/** How long a connection, and one statement of a migration, may take, in milliseconds. */
+const CONNECT_TIMEOUT_MS = 5_000
+const MIGRATION_TIMEOUT_MS = 600_000
+
 /** SQLSTATE: undefined_table. */
 const UNDEFINED_TABLE = '42P01'
 
@@ -33,16 +37,18 @@ interface Migration {
 }
 
 /**
- * Brings the database's tables up to date and returns the names of the migrations applied. Each one
- * is applied whole or not at all. Prisma's schema engine would do the same, but is a program that
- * has to be downloaded.
+ * Brings the database's tables up to date and returns the names of the migrations applied: all that
+ * are missing, or none. Prisma's schema engine would do the same, but is a program that has to be
+ * downloaded.
  */
 export async function applyMigrations(databaseUrl: string): Promise<string[]> {
   return withClient(databaseUrl, async (client) => {
-    await client.query('SELECT pg_advisory_lock($1)', [LOCK])
+    await client.query('BEGIN')
+    await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK])
     await client.query(CREATE_LEDGER)
     const pending = await readPending(client)
     for (const migration of pending) await apply(client, migration)
+    await client.query('COMMIT')
     return pending.map((migration) => migration.name)
   })
 }
@@ -56,8 +62,15 @@ export async function assertMigrated(databaseUrl: string): Promise<void> {
   if (pending.length > 0) throw notMigrated()
 }
 
+/** What is begun on the connection and not committed ends with it. */
 async function withClient<T>(url: string, run: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url })
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: MIGRATION_TIMEOUT_MS,
+  })
+  // A connection that breaks also fails the query; unheard, this event would end the process.
+  client.on('error', () => {})
   await client.connect().catch((error) => {
     throw unavailable(error)
   })
@@ -89,19 +102,12 @@ async function readPending(client: pg.Client): Promise<Migration[]> {
 }
 
 async function apply(client: pg.Client, { name, sql, checksum }: Migration): Promise<void> {
-  await client.query('BEGIN')
-  try {
-    await client.query(sql)
-    await client.query(
-      `INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count)
-       VALUES ($1, $2, $3, now(), 1)`,
-      [randomUUID(), checksum, name],
-    )
-    await client.query('COMMIT')
-  } catch (error) {
-    await client.query('ROLLBACK')
-    throw error
-  }
+  await client.query(sql)
+  await client.query(
+    `INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count)
+     VALUES ($1, $2, $3, now(), 1)`,
+    [randomUUID(), checksum, name],
+  )
 }
 
 async function readMigrations(): Promise<Migration[]> {

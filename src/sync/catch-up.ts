@@ -1,3 +1,4 @@
+import { withAbort } from '../abort.js'
 import { aborted } from '../errors.js'
 import type { LastLogoutStore, LogSource, Page } from '../ports.js'
 import { readLogId } from '../rules/entry.js'
@@ -31,33 +32,32 @@ export interface SyncProgress {
  * is being stored; they are stored in order. Stopping between two pages loses nothing.
  */
 export async function catchUp(deps: SyncDeps, signal: AbortSignal): Promise<void> {
-  const { source, store } = deps
   for (;;) {
-    const { checkpoint } = await store.readProgress()
+    const { checkpoint } = await deps.store.readProgress()
     if (checkpoint === null) return
-    if ((await followFrom(checkpoint, source, deps, signal)) === 'end') return
+    const end = await withAbort(signal, (controller) => followFrom(checkpoint, deps, controller))
+    if (end === 'end') return
     // Somebody else moved the checkpoint: what was read from the old one is dropped.
   }
 }
 
 async function followFrom(
   checkpoint: string,
-  source: LogSource,
   deps: SyncDeps,
-  signal: AbortSignal,
+  controller: AbortController,
 ): Promise<'end' | 'moved'> {
-  const prefetching = new AbortController()
-  const signals = AbortSignal.any([signal, prefetching.signal])
+  const { source, store } = deps
+  const { signal } = controller
   try {
     let from = checkpoint
-    let coming = source.readPage(from, signals)
+    let coming = source.readPage(from, signal)
     for (;;) {
       const page = await coming
       if (page.entries.length === 0) {
-        await deps.store.storeCaughtUp(from, page.askedAt)
+        await store.storeCaughtUp(from, page.askedAt)
         return 'end'
       }
-      coming = source.readPage(page.next, signals)
+      coming = source.readPage(page.next, signal)
       // Awaited in the next round; until then its failure is nobody's.
       coming.catch(() => {})
       if (!(await storePage(from, page, deps))) return 'moved'
@@ -65,17 +65,24 @@ async function followFrom(
       from = page.next
     }
   } finally {
-    prefetching.abort()
+    // What was prefetched is not waited for.
+    controller.abort()
   }
 }
 
 async function storePage(from: string, page: Page, deps: SyncDeps): Promise<boolean> {
-  const { batch, events } = readBatch(page.entries, deps.types)
-  const reachedAt = storageTimeOf(readLogId(page.entries.at(-1)) ?? '')
+  const { batch, events } = readBatch(page.entries, deps.types, page.askedAt)
+  const reachedAt = readReached(page)
   const stored = await deps.store.storePage({ from, next: page.next, storedAt: reachedAt, batch })
   if (stored) {
     const entries = page.entries.length
     deps.onProgress?.({ stage: 'catch-up', pages: 1, entries, events, reachedAt })
   }
   return stored
+}
+
+/** Never later than the question: a log id of another layout may read as any time. */
+function readReached({ entries, askedAt }: Page): Instant | null {
+  const storedAt = storageTimeOf(readLogId(entries.at(-1)) ?? '')
+  return storedAt === null ? null : Math.min(storedAt, askedAt)
 }

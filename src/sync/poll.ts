@@ -33,8 +33,9 @@ export async function poll(
 async function withLease(store: LastLogoutStore, run: () => Promise<void>): Promise<PollOutcome> {
   const owner = randomUUID()
   if (!(await store.acquireLease(owner, LEASE_MS))) return 'lease_held'
+  let renewed: Promise<unknown> = Promise.resolve()
   const renewal = setInterval(() => {
-    store.acquireLease(owner, LEASE_MS).catch(() => {
+    renewed = store.acquireLease(owner, LEASE_MS).catch(() => {
       // The run itself meets the same database and says what is wrong with it.
     })
   }, LEASE_MS / 3)
@@ -43,6 +44,8 @@ async function withLease(store: LastLogoutStore, run: () => Promise<void>): Prom
     return 'caught_up'
   } finally {
     clearInterval(renewal)
+    // One that is still under way would take the lease back.
+    await renewed
     await store.releaseLease(owner).catch(() => {
       // It runs out by itself; the run's own failure is what the caller should see.
     })

@@ -1,5 +1,6 @@
 import { aborted, LastLogoutError } from '../errors.js'
 import type { Span } from '../ports.js'
+import type { Instant } from '../rules/instant.js'
 import { prefixOf } from '../rules/log-id.js'
 import type { SyncDeps } from './catch-up.js'
 import { readBatch } from './read-batch.js'
@@ -45,8 +46,10 @@ export async function sweep(
 interface Found {
   entries: unknown[]
   pages: number
+  askedAt: Instant
 }
 
+/** Read until an empty answer: that only the last one is short, Auth0 does not say. */
 async function searchSpan(
   { source, types }: SyncDeps,
   span: Span,
@@ -56,15 +59,15 @@ async function searchSpan(
   const entries: unknown[] = []
   for (let page = 0; page < SEARCH_PAGES; page++) {
     const answer = await source.search({ types: [...types], span, prefix, page }, signal)
+    if (answer.entries.length === 0) return { entries, pages: page + 1, askedAt: answer.askedAt }
     entries.push(...answer.entries)
-    if (answer.entries.length < SEARCH_CAP / SEARCH_PAGES) return { entries, pages: page + 1 }
   }
   // As many as a search can give: there may be more.
   return 'too many'
 }
 
 async function store(deps: SyncDeps, found: Found, span: Span, rest: Span | null): Promise<void> {
-  const { batch, events } = readBatch(found.entries, deps.types)
+  const { batch, events } = readBatch(found.entries, deps.types, found.askedAt)
   await deps.store.storeSweep(batch, rest)
   const { entries, pages } = found
   const reachedAt = span.from

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
@@ -101,6 +102,21 @@ describe('the token', () => {
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
+  test('is renewed when a scope is missing: it may have been granted since', async () => {
+    t.simulator.faults.push({ path: LOGS, respond: faults.missingScope() })
+    await t.source.readPage(begin, signal)
+    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
+  })
+
+  test('is not renewed at every poll: each new one is an entry in the log', async () => {
+    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
+    for (let n = 0; n < 3; n++) {
+      const refused = t.source.readPage(begin, signal)
+      await expect(refused).rejects.toMatchObject({ code: 'AUTH0_CREDENTIALS' })
+    }
+    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
+  })
+
   test('that is refused again is a matter of credentials, and not asked for without end', async () => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
     await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
@@ -183,9 +199,27 @@ describe('what does not pass is the caller’s at once', () => {
   })
 })
 
+describe('a page whose last entry has no log id', () => {
+  test.each([[null], [{ type: 's' }], ['nonsense']])(
+    '%j is continued by its Link',
+    async (last) => {
+      const [id = ''] = write(1)
+      const next = syntheticLogId(start + 500)
+      const link = `<https://tenant.example/api/v2/logs?from=${next}&take=100>; rel="next"`
+      const entries = [{ log_id: id, type: 's' }, last]
+      t.simulator.faults.push({ path: LOGS, respond: faults.answer(200, entries, { link }) })
+      await expect(t.source.readPage(begin, signal)).resolves.toEqual({
+        entries,
+        next,
+        askedAt: expect.any(Number),
+      })
+    },
+  )
+})
+
 describe('a page that cannot be continued is malformed', () => {
   test.each([
-    ['without a log id at its end', [{ type: 's' }]],
+    ['without a log id at its end or a Link', [{ type: 's' }]],
     ['that ends where it began', [{ log_id: begin }]],
   ])('%s', async (_what, entries) => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.answer(200, entries) })
@@ -205,12 +239,28 @@ describe('a rate limit', () => {
     expect(t.simulator.requests.count({ path: LOGS })).toBe(2)
   })
 
-  test('is used up to our share, and never hit', async () => {
-    const limited = await openTenant({}, { rateLimit: { burst: 10, perSecond: 50 } })
+  test('is used up to our share: then we wait until it is filled again', async () => {
+    const limited = await openTenant({}, { rateLimit: { burst: 10, perSecond: 0.01 } })
     const source = openSource(limited.simulator, { rateShare: 0.5 })
-    for (let n = 0; n < 12; n++) await source.readPage(begin, signal)
-    expect(limited.simulator.requests.count({ path: LOGS, status: 429 })).toBe(0)
+    const stop = new AbortController()
+    const reading = (async () => {
+      for (;;) await source.readPage(begin, stop.signal)
+    })()
+    reading.catch(() => {})
+    await expect.poll(() => limited.simulator.requests.count({ path: LOGS })).toBe(5)
+    stop.abort()
+    await expect(reading).rejects.toMatchObject({ code: 'ABORTED' })
+    expect(limited.simulator.requests.count({ path: LOGS })).toBe(5)
     await limited.close()
+  })
+
+  test('of token requests is waited for as long as told', async () => {
+    const respond = faults.rateLimited({ 'retry-after': '2' })
+    t.simulator.faults.push({ path: '/oauth/token', respond })
+    const before = performance.now()
+    await t.source.readPage(begin, signal)
+    expect(performance.now() - before).toBeGreaterThanOrEqual(2_000)
+    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
   test('of token requests is not stormed', async () => {
@@ -232,6 +282,15 @@ describe('stopping', () => {
     await expect(page).rejects.toMatchObject({ code: 'ABORTED' })
   })
 
+  test('ends a request for a token under way', async () => {
+    const stop = new AbortController()
+    t.simulator.faults.push({ path: '/oauth/token', respond: faults.delay(60_000) })
+    const page = t.source.readPage(begin, stop.signal)
+    await expect.poll(() => t.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
+    stop.abort()
+    await expect(page).rejects.toMatchObject({ code: 'ABORTED' })
+  })
+
   test('ends a wait for the rate limit', async () => {
     const stop = new AbortController()
     const respond = faults.rateLimited({ 'retry-after': '60' })
@@ -241,6 +300,17 @@ describe('stopping', () => {
     stop.abort()
     await expect(page).rejects.toMatchObject({ code: 'ABORTED' })
   })
+})
+
+test('what an answer says is not kept: it may be long, and quote entries', async () => {
+  const text = `<html>${'secret detail '.repeat(20_000)}`
+  t.simulator.faults.push({ path: '/oauth/token', times: 99, respond: faults.answer(500, text) })
+  const token = await t.source.readPage(begin, signal).catch((error) => error)
+  t.simulator.faults.clear()
+  t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.answer(200, text) })
+  const page = await t.source.readPage(begin, signal).catch((error) => error)
+  expect([token.code, page.code]).toEqual(['AUTH0_UNAVAILABLE', 'AUTH0_MALFORMED_PAGE'])
+  expect(inspect([token, page], { depth: 9 })).not.toContain('secret detail')
 })
 
 test('a tenant that cannot be reached names the variable to check', async () => {

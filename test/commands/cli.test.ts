@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
+import * as faults from '../../src/simulator/faults.js'
 import { finishCommand, runCommand } from '../_support/cli.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { readRows } from '../_support/store.js'
@@ -216,6 +217,34 @@ describe('with DATA_DIR', () => {
     const { stdout } = await finishCommand(['status', '--json'], env)
     expect(JSON.parse(stdout)).toMatchObject({ users: 1 })
   })
+})
+
+describe('a mistake of the operator', () => {
+  test('such as a port that is taken is named, without a stack', async () => {
+    const port = new URL(t.simulator.url).port
+    const { code, stderr } = await finishCommand(['api'], { ...env, PORT: port })
+    expect(code).toBe(1)
+    expect(stderr).toMatch(new RegExp(`cannot listen on port ${port} of 127.0.0.1 .*set PORT`))
+    expect(stderr).not.toMatch(/ {4}at /)
+  })
+
+  test('such as a wrong log level of the demo is named, with exit 2', async () => {
+    const { code, stderr } = await finishCommand(['demo'], { LOG_LEVEL: 'loud' })
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/LOG_LEVEL must be/)
+  })
+})
+
+test('a sync that is stopped says so', async () => {
+  for (let n = 0; n < 500; n++) logout(`auth0|${n}`, `S${n}`)
+  t.simulator.faults.push({ path: '/api/v2/logs', times: 99, respond: faults.delay(60_000) })
+  const command = runCommand(['sync'], env)
+  await expect
+    .poll(() => t.simulator.requests.count({ path: '/api/v2/logs' }), { timeout: 10_000 })
+    .toBe(1)
+  command.kill('SIGINT')
+  expect(await command.exited).toBe(0)
+  expect(command.stderr()).toMatch(/stopped before the end/)
 })
 
 test('a file .env in the current directory is read, and the environment wins over it', async () => {

@@ -11,6 +11,7 @@ const logId = '90020261123100003400123000000000000001223372037868840734'
 const date = '2026-11-23T10:00:00.123Z'
 const happenedAt = 1_795_428_000_123
 const storedAt = 1_795_428_003_400
+const READ_AT = storedAt + 1_000
 const slo = { log_id: logId, date, type: 'slo', user_id: 'auth0|1', details: { session_id: 'S1' } }
 const event = { logId, type: 'slo', at: happenedAt, userId: 'auth0|1', sessionId: 'S1' }
 
@@ -78,17 +79,19 @@ describe('what an entry ends', () => {
       { ...event, type: 'universal_logout_succeeded', sessionId: null },
     ],
   ])('%s', (_what, entry, expected) => {
-    expect(readEntry(entry, defaults)).toEqual({ kind: 'event', event: expected })
+    expect(readEntry(entry, defaults, READ_AT)).toEqual({ kind: 'event', event: expected })
   })
 
   test('one session, for a revoked session that was asked for', () => {
     const entry = { ...slo, type: 'session_revoked' }
-    expect(readEntry(entry, everything)).toMatchObject({ event: { sessionId: 'S1' } })
+    expect(readEntry(entry, everything, READ_AT)).toMatchObject({ event: { sessionId: 'S1' } })
   })
 
   test.each(['scp', 'sce', 'scu', 'scpn'])('all sessions, for %s that was asked for', (type) => {
     const entry = { ...slo, type }
-    expect(readEntry(entry, everything)).toMatchObject({ event: { type, sessionId: null } })
+    expect(readEntry(entry, everything, READ_AT)).toMatchObject({
+      event: { type, sessionId: null },
+    })
   })
 })
 
@@ -99,7 +102,7 @@ describe('back-channel logouts', () => {
     'count when initiated by %s',
     (initiator) => {
       const entry = { ...backchannel, details: { initiator } }
-      expect(readEntry(entry, everything)).toMatchObject({ kind: 'event' })
+      expect(readEntry(entry, everything, READ_AT)).toMatchObject({ kind: 'event' })
     },
   )
 
@@ -107,7 +110,7 @@ describe('back-channel logouts', () => {
     'do not count when initiated by %j',
     (initiator) => {
       const entry = { ...backchannel, details: { initiator } }
-      expect(readEntry(entry, everything)).toEqual({ kind: 'other' })
+      expect(readEntry(entry, everything, READ_AT)).toEqual({ kind: 'other' })
     },
   )
 })
@@ -132,7 +135,32 @@ describe('when it happened', () => {
       storedAt,
     ],
   ])('is %s', (_what, entry, at) => {
-    expect(readEntry(entry, defaults)).toMatchObject({ kind: 'event', event: { at } })
+    expect(readEntry(entry, defaults, READ_AT)).toMatchObject({ kind: 'event', event: { at } })
+  })
+})
+
+describe('a time that lies beyond the reading by more than clocks differ', () => {
+  const later = (ms: number) => new Date(READ_AT + ms).toISOString()
+  const future = '90021501123100003400123000000000000001223372037868840734'
+
+  test.each([
+    ['a date does not count, storage time does', { ...slo, date: later(60_001) }, storedAt],
+    ['storage time does not count, the date does', { ...slo, log_id: future }, happenedAt],
+    [
+      'a date within the tolerance counts, where it is all there is',
+      { ...slo, log_id: 'x', date: later(60_000) },
+      READ_AT + 60_000,
+    ],
+  ])('%s', (_what, entry, at) => {
+    expect(readEntry(entry, defaults, READ_AT)).toMatchObject({ event: { at } })
+  })
+
+  test('leaves no time where there is no other', () => {
+    const entry = { ...slo, log_id: future, date: later(60_001) }
+    expect(readEntry(entry, defaults, READ_AT)).toEqual({
+      kind: 'unattributable',
+      reason: 'no_instant',
+    })
   })
 })
 
@@ -153,7 +181,7 @@ describe('an entry that cannot be used', () => {
     ['no_instant', { ...slo, date: null, log_id: 'placeholder' }],
     ['no_instant', { ...slo, date: undefined, log_id: undefined }],
   ])('is kept as %s: %j', (reason, entry) => {
-    expect(readEntry(entry, defaults)).toEqual({ kind: 'unattributable', reason })
+    expect(readEntry(entry, defaults, READ_AT)).toEqual({ kind: 'unattributable', reason })
   })
 })
 
@@ -161,7 +189,7 @@ describe('an entry that does not count', () => {
   test.each(['s', 'flo', 'fs', 'seacft', 'sapi', 'srrt', 'limit_wc', 'scp', 'SLO', ''])(
     '%j',
     (type) => {
-      expect(readEntry({ ...slo, type }, defaults)).toEqual({ kind: 'other' })
+      expect(readEntry({ ...slo, type }, defaults, READ_AT)).toEqual({ kind: 'other' })
     },
   )
 })
@@ -194,7 +222,9 @@ test('whatever the entry is, there is an answer', () => {
   })
   fc.assert(
     fc.property(fc.oneof(entries, fc.anything()), (entry) => {
-      expect(['event', 'unattributable', 'other']).toContain(readEntry(entry, everything).kind)
+      expect(['event', 'unattributable', 'other']).toContain(
+        readEntry(entry, everything, READ_AT).kind,
+      )
     }),
   )
 })

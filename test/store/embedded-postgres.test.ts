@@ -297,6 +297,19 @@ describe.concurrent('createEmbeddedPostgres', () => {
     await expect(start(nowhere)).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
   })
 
+  it('refuses a directory that holds something else, and leaves it alone', async ({
+    makeDirectory,
+    start,
+  }) => {
+    const directory = await makeDirectory()
+    await fs.writeFile(join(directory, 'package.json'), '{}')
+    await expect(start(directory)).rejects.toMatchObject({
+      code: 'DATA_DIR_UNUSABLE',
+      message: expect.stringContaining('package.json'),
+    })
+    expect(await fs.readdir(directory)).toEqual(['package.json'])
+  })
+
   it('refuses a file', async ({ makeDirectory, start }) => {
     const file = join(await makeDirectory(), 'file')
     await fs.writeFile(file, '')

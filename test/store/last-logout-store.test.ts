@@ -4,6 +4,7 @@ import type { Batch, LastLogoutStore } from '../../src/ports.js'
 import type { LogoutEvent } from '../../src/rules/entry.js'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openProxy } from '../_support/proxy.js'
 import { openStore, readRows } from '../_support/store.js'
 import { logoutEvents, truthOf } from '../_support/truth.js'
 
@@ -155,6 +156,15 @@ describe('freshness', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON, sweep: null })
   })
 
+  test('does not follow the pages while a sweep is to be done, and completeness waits for it too', async () => {
+    await store.storeCaughtUp(null, NOON)
+    await store.begin(BEGIN, { from: NOON - 1000, to: NOON })
+    await store.storePage({ from: BEGIN, next: 'P1', storedAt: NOON + 7, batch: batch() })
+    await expect(store.readKnown('x', null)).resolves.toMatchObject({ asOf: NOON, complete: false })
+    await store.storeSweep(batch(), null)
+    await expect(store.readKnown('x', null)).resolves.toMatchObject({ asOf: NOON, complete: true })
+  })
+
   test('never goes back, and follows the storage time of the pages', async () => {
     await store.begin(BEGIN, null)
     await store.storeCaughtUp(BEGIN, NOON)
@@ -277,7 +287,14 @@ describe('the lease', () => {
 })
 
 describe('the database', () => {
+  test('that nothing was stored in goes to another tenant', async () => {
+    const other = await openStore(database, { domain: 'other.example' })
+    await other.close()
+    expect(await database.query('SELECT domain FROM tenant')).toEqual([{ domain: 'other.example' }])
+  })
+
   test('of another tenant is refused, and both are named', async () => {
+    await store.storeCaughtUp(null, NOON)
     const refused = openStore(database, { domain: 'other.example' })
     await expect(refused).rejects.toMatchObject({
       code: 'OTHER_TENANT',
@@ -292,15 +309,36 @@ describe('the database', () => {
     await expect(nowhere).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
   })
 
+  test('that falls silent is unavailable after a time-out, and answers again when it can', async () => {
+    const proxy = await openProxy(database.url)
+    const silenced = await openStore({ ...database, url: proxy.url })
+    proxy.freeze()
+    await expect(silenced.readProgress()).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+    proxy.thaw()
+    await expect(silenced.storeCaughtUp(null, NOON)).resolves.toBeUndefined()
+    proxy.freeze()
+    await expect(silenced.begin(BEGIN, null)).rejects.toMatchObject({
+      code: 'DATABASE_UNAVAILABLE',
+    })
+    proxy.thaw()
+    await expect(silenced.begin(BEGIN, null)).resolves.toBeUndefined()
+    await silenced.close()
+    await proxy.close()
+  }, 90_000)
+
+  test('is not blamed for a fault of ours', async () => {
+    await expect(store.storeCaughtUp(null, Number.NaN)).rejects.toBeInstanceOf(RangeError)
+  })
+
   test('that has ended the connections answers again on new ones', async () => {
-    await store.ping()
+    await store.readProgress()
     await database.query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
        WHERE datname = current_database() AND pid <> pg_backend_pid()`,
     )
     await expect
       .poll(() =>
-        store.ping().then(
+        store.readProgress().then(
           () => 'answers',
           () => 'fails',
         ),

@@ -1,7 +1,9 @@
+import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { hasCode } from '../../src/errors.js'
 import { applyMigrations, assertMigrated } from '../../src/store/migrations.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openProxy } from '../_support/proxy.js'
 import { readSchemaSql } from '../_support/schema-engine.js'
 
 let database: TestDatabase
@@ -44,6 +46,21 @@ test('a migration that fails leaves nothing behind, and is applied at the next r
   await expect(applyMigrations(database.url)).rejects.toMatchObject({ code: '42P07' })
   await database.query('DROP TABLE unattributable')
   await expect(applyMigrations(database.url)).resolves.toEqual(['20261124000000_init'])
+})
+
+test('a connection that is lost meanwhile is an error of the run, and not the end of the process', async () => {
+  const other = new pg.Client({ connectionString: database.url })
+  await other.connect()
+  await other.query('SELECT pg_advisory_lock(72707369)')
+  const proxy = await openProxy(database.url)
+  const migrating = applyMigrations(proxy.url)
+  migrating.catch(() => {})
+  const countWaiting = async () =>
+    (await other.query(`SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`)).rowCount
+  await expect.poll(countWaiting).toBe(1)
+  await proxy.close()
+  await expect(migrating).rejects.toThrow()
+  await other.end()
 })
 
 test('the migrations make the tables that the schema describes', async () => {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { LastLogoutStore, LogSource } from '../../src/ports.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
@@ -164,6 +164,26 @@ describe('a first start', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
   })
 
+  test('reads a span to an empty answer: a short one is not the end', async () => {
+    logouts(250, (n) => Date.now() - DAY - n * 1_000)
+    const stingy: LogSource = {
+      ...t.source,
+      // The first page lacks an entry, which comes at the top of the next.
+      search: async (search, aborted) => {
+        const page = await t.source.search(search, aborted)
+        if (search.page !== 0 && search.page !== 1) return page
+        const first = await t.source.search({ ...search, page: 0 }, aborted)
+        const entries =
+          search.page === 0
+            ? first.entries.slice(0, 99)
+            : [...first.entries.slice(99), ...page.entries]
+        return { ...page, entries }
+      },
+    }
+    await run({ source: stingy })
+    expect((await readRows(database)).users).toHaveLength(250)
+  })
+
   test('looks no further back than a refresh token lives', async () => {
     logouts(2, (n) => Date.now() - (29.9 + n * 0.2) * DAY)
     await run()
@@ -214,6 +234,16 @@ describe('a first start', () => {
     t.tenant.write(buildEntry('slo', { userId: 'auth0|new' }))
     await run()
     expect((await readRows(database)).users).toHaveLength(5)
+  })
+
+  test('of an empty log claims no completeness while what came in an outage is not swept', async () => {
+    await run()
+    logouts(2, (n) => Date.now() - (n + 1) * HOUR)
+    const isSearch = (url: URL) => url.searchParams.has('q')
+    t.simulator.faults.push({ path: LOGS, when: isSearch, times: 99, respond: faults.html(502) })
+    const asOf = (await store.readProgress()).asOf
+    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
+    await expect(store.readKnown('auth0|1', null)).resolves.toMatchObject({ asOf, complete: false })
   })
 
   test('of an empty log is fresh, and begins once there is something in it', async () => {
@@ -285,6 +315,36 @@ describe('a poll', () => {
     })
   })
 
+  test('keeps an entry that is nested too deeply to be written again', async () => {
+    logouts(1, () => Date.now() - 2_000)
+    await run()
+    const depth = 20_000
+    const deep = JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`)
+    const logId = syntheticLogId(Date.now() - 1_000)
+    const source: LogSource = {
+      ...t.source,
+      readPage: async (from, aborted) =>
+        from === logId
+          ? t.source.readPage(from, aborted)
+          : { entries: [deep, { log_id: logId, type: 's' }], next: logId, askedAt: Date.now() },
+    }
+    await run({ source })
+    await expect(store.count()).resolves.toMatchObject({ unattributable: { malformed: 1 } })
+    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: logId })
+  })
+
+  test('claims no freshness from a log id that lies in the future', async () => {
+    logouts(1, () => Date.now() - 2_000)
+    await run()
+    const logId = syntheticLogId(Date.UTC(2150, 0, 1))
+    const page = [{ ...buildEntry('slo', { userId: 'auth0|odd' }), date: null, log_id: logId }]
+    t.simulator.faults.push({ path: LOGS, respond: faults.answer(200, page) })
+    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.html(502) })
+    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
+    expect((await store.readProgress()).asOf).toBeLessThanOrEqual(Date.now())
+    await expect(store.count()).resolves.toMatchObject({ unattributable: { no_instant: 1 } })
+  })
+
   test('never skips a page that cannot be read', async () => {
     logouts(1, () => Date.now() - 2_000)
     await run()
@@ -352,9 +412,35 @@ describe('a poll', () => {
     await expect(run()).resolves.toMatchObject({ outcome: 'caught_up' })
   })
 
+  test('gives the lease back for good, also while it is being renewed', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    let asked = 0
+    let letRenew = () => {}
+    const renewalMayGoOn = new Promise<void>((resolve) => {
+      letRenew = resolve
+    })
+    const slow: LastLogoutStore = {
+      ...store,
+      acquireLease: async (owner, ttlMs) => {
+        if (++asked > 1) await renewalMayGoOn
+        return store.acquireLease(owner, ttlMs)
+      },
+      readProgress: async () => {
+        vi.advanceTimersByTime(asked === 1 ? 10_000 : 0)
+        return store.readProgress()
+      },
+    }
+    const polled = run({ store: slow })
+    await expect.poll(() => asked).toBe(2)
+    vi.useRealTimers()
+    letRenew()
+    await polled
+    await expect(store.acquireLease('next', 1_000)).resolves.toBe(true)
+  })
+
   test('gives the lease back, also when it fails', async () => {
-    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.answer(404, {}) })
-    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_CHECKPOINT_REFUSED' })
+    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.missingScope() })
+    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_SCOPE' })
     await expect(store.acquireLease('next', 1_000)).resolves.toBe(true)
   })
 })

@@ -1,0 +1,81 @@
+import { type Closers, createClosers } from './closers.js'
+import type { Config } from './config.js'
+import { LastLogoutError } from './errors.js'
+import { migrateQueue, type QueueConnection } from './jobs/jobs.js'
+import { createEmbeddedPostgres } from './store/embedded-postgres.js'
+import { applyMigrations, assertMigrated } from './store/migrations.js'
+
+/** A database whose tables are up to date. */
+export interface OpenDatabase {
+  url: string
+  /** Rejects when it is gone for good: an embedded one that ended by itself. */
+  gone: Promise<never>
+}
+
+/** Finds the configured database, or starts the embedded one. */
+export async function openDatabase(
+  config: Config,
+  durable: boolean,
+  closers: Closers,
+): Promise<OpenDatabase> {
+  const { url } = config.database
+  if (url !== undefined) {
+    await assertMigrated(url)
+    return { url, gone: new Promise(() => {}) }
+  }
+  // Nobody else uses this database, so nobody else decides when its tables change.
+  const embedded = await openEmbedded(config, durable, closers)
+  await migrateAll(config, embedded.url)
+  return embedded
+}
+
+/** Creates or updates the tables, and those of the queue where it lives in the same database. */
+export async function migrate(config: Config): Promise<string[]> {
+  const closers = createClosers()
+  try {
+    // Not through a transaction pooler, if it can be helped.
+    const { directUrl, url = (await openEmbedded(config, true, closers)).url } = config.database
+    return await migrateAll(config, directUrl ?? url)
+  } finally {
+    await closers.close()
+  }
+}
+
+/** Where BullMQ keeps its schedule. */
+export function queueConnection(config: Config, databaseUrl: string): QueueConnection {
+  const { redisUrl, database } = config
+  return redisUrl === undefined
+    ? { kind: 'postgres', url: database.directUrl ?? databaseUrl }
+    : { kind: 'redis', url: redisUrl }
+}
+
+async function openEmbedded(
+  config: Config,
+  durable: boolean,
+  closers: Closers,
+): Promise<OpenDatabase> {
+  const { dataDir = '' } = config.database
+  const embedded = await createEmbeddedPostgres({ dataDir, durable })
+  let isClosing = false
+  closers.push(() => {
+    isClosing = true
+    return embedded.close()
+  })
+  const gone = embedded.exited.then((): Promise<never> => {
+    if (isClosing) return new Promise(() => {})
+    throw new LastLogoutError(
+      'DATABASE_UNAVAILABLE',
+      `the PostgreSQL in ${dataDir} has ended by itself: see postgres.log there, then start this program again`,
+    )
+  })
+  // Whoever does not wait for it need not handle it.
+  gone.catch(() => {})
+  return { url: embedded.url, gone }
+}
+
+async function migrateAll(config: Config, databaseUrl: string): Promise<string[]> {
+  const applied = await applyMigrations(databaseUrl)
+  const queue = queueConnection(config, databaseUrl)
+  if (queue.kind === 'postgres') await migrateQueue(queue.url)
+  return applied
+}
