@@ -72,6 +72,6 @@ async function startPostgresStore(): Promise<TestStore> {
 }
 
 /** What createJobs puts before all keys of a queue. */
-export function redisPrefix(prefix: string): string {
+function redisPrefix(prefix: string): string {
   return `{last-logout:${prefix}}`
 }
