@@ -302,6 +302,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     start,
   }) => {
     const directory = await makeDirectory()
+    await fs.chmod(directory, 0o755)
     await fs.writeFile(join(directory, 'package.json'), '{}')
     await expect(start(directory)).rejects.toMatchObject({
       code: 'DATA_DIR_UNUSABLE',
