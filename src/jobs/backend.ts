@@ -3,11 +3,12 @@ import {
   type BackendClasses,
   createPostgresBackend,
   type IQueueBackend,
-  type PostgresPoolConfig,
+  type PgPool,
   withBackend,
 } from 'bullmq'
 import type { Logger } from 'pino'
-import { createRedisBackend, findRedis } from './redis.js'
+import { createQueuePool } from './postgres.js'
+import { createRedisBackendFactory, findRedis } from './redis.js'
 import type { Runner } from './runner.js'
 import type { SchedulerQueue } from './schedulers.js'
 
@@ -27,27 +28,24 @@ export interface BackendOptions {
 /** A queue, and the worker that takes its jobs. */
 export interface Backend {
   queue: SchedulerQueue
-  /** Takes no further job and closes the connections; `force` asks nothing of the store. */
+  /**
+   * Takes no further job, waits for those that run, and closes the connections. `force` waits for
+   * nothing: the store will not learn that they have run.
+   */
   close(force: boolean): Promise<void>
 }
 
-interface Target<C> {
+/** Where BullMQ puts a queue. */
+interface Place<C> {
   name: string
-  prefix?: string
-  queue: C
-  worker: C
+  options: { prefix?: string }
+  connection: C
+  /** Closes what BullMQ leaves open. */
+  disconnect(): Promise<void>
 }
 
 /** How long a store may take to be ready, to answer, and to be closed. */
 const TIMEOUT_MS = 5_000
-
-const POSTGRES: PostgresPoolConfig = {
-  connectionTimeoutMillis: TIMEOUT_MS,
-  query_timeout: TIMEOUT_MS,
-  keepAlive: true,
-  // It would print to the console; `migrate` has made it.
-  skipVersionCheck: true,
-}
 
 /** Throws when the store cannot be reached. */
 export function openBackend(options: BackendOptions): Promise<Backend> {
@@ -56,41 +54,46 @@ export function openBackend(options: BackendOptions): Promise<Backend> {
 
 async function openRedis(options: BackendOptions): Promise<Backend> {
   const server = await findRedis(options.connection.url)
-  if (server.maxmemoryPolicy !== 'noeviction') {
-    const { maxmemoryPolicy } = server
-    options.log.warn({ maxmemoryPolicy }, 'redis may evict the schedule: it needs noeviction')
+  const { maxmemoryPolicy = 'noeviction' } = server
+  if (maxmemoryPolicy !== 'noeviction') {
+    options.log.warn({ maxmemoryPolicy }, 'redis may evict the schedule: set noeviction')
   }
   // The braces put all keys into one slot of a Redis Cluster.
   const prefix = `{last-logout:${options.prefix}}`
-  const target = { name: 'jobs', prefix, queue: server, worker: server }
-  return start(withBackend(createRedisBackend(prefix)), target, options, server.disconnect)
+  return start(withBackend(createRedisBackendFactory(prefix)), options, {
+    name: 'jobs',
+    options: { prefix },
+    connection: server,
+    disconnect: async () => server.disconnect(),
+  })
 }
 
 function openPostgres(options: BackendOptions): Promise<Backend> {
-  const config = { ...POSTGRES, connectionString: options.connection.url }
-  const target = {
+  const pool = createQueuePool(options.connection.url)
+  pool.on('error', options.onError)
+  return start(withBackend(createPostgresBackend), options, {
     name: `last-logout-${options.prefix}`.replaceAll(':', '-'),
-    queue: { ...config, max: 1 },
-    worker: { ...config, max: 3 },
-  }
-  return start(withBackend(createPostgresBackend), target, options, () => undefined)
+    options: {},
+    // BullMQ's type for a pool words the listeners of a client differently.
+    connection: pool as PgPool,
+    disconnect: () => pool.end(),
+  })
 }
 
 async function start<B extends IQueueBackend, C>(
   { Queue, Worker }: BackendClasses<B, C>,
-  { name, queue: queueConnection, worker: workerConnection, ...rest }: Target<C>,
   { runner, onError }: BackendOptions,
-  disconnect: () => void,
+  place: Place<C>,
 ): Promise<Backend> {
-  const queue = new Queue(name, {
-    ...rest,
-    connection: queueConnection,
+  const queue = new Queue(place.name, {
+    ...place.options,
+    connection: place.connection,
     // Nobody reads the events.
     streams: { events: { maxLen: 100 } },
   })
-  const worker = new Worker(name, (job) => runner.run(job.name), {
-    ...rest,
-    connection: workerConnection,
+  const worker = new Worker(place.name, (job) => runner.run(job.name), {
+    ...place.options,
+    connection: place.connection,
     // With one more than there are jobs, a job that is due while it runs is taken and done with.
     concurrency: runner.size + 1,
     runRetryDelay: 1_000,
@@ -102,9 +105,10 @@ async function start<B extends IQueueBackend, C>(
     await queue.getBackend().close(force)
   }
   async function close(force: boolean): Promise<void> {
-    const late = sleep(TIMEOUT_MS, undefined, { ref: false })
-    await Promise.race([closeBoth(force).catch(onError), late])
-    disconnect()
+    const closed = closeBoth(force).catch(onError)
+    if (!force) await runner.idle()
+    await Promise.race([closed, sleep(TIMEOUT_MS, undefined, { ref: false })])
+    await Promise.race([place.disconnect(), sleep(TIMEOUT_MS, undefined, { ref: false })])
   }
   try {
     // BullMQ keeps the outcome of a first connection: on PostgreSQL one failure would be for ever.

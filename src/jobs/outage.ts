@@ -9,13 +9,14 @@ export interface Outage {
   settle(): void
 }
 
-/** An outage that has not begun. */
-export function createOutage(log: Logger): Outage {
+/** An outage that has not begun. After `closing` nothing counts: connections break on purpose then. */
+export function createOutage(log: Logger, closing: AbortSignal): Outage {
   let on = false
   let failed = false
   return {
     isOn: () => on,
     report(error) {
+      if (closing.aborted) return
       if (!on) log.warn({ err: describe(error) }, 'job queue is failing')
       on = true
       failed = true

@@ -1,5 +1,6 @@
 import {
   assertSchemaCompatibility,
+  DEFAULT_SCHEMA,
   LATEST_SCHEMA_VERSION,
   runMigrations,
   SchemaMigrationRequiredError,
@@ -7,8 +8,31 @@ import {
 import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 
-/** How long PostgreSQL may take to accept a connection. */
-const CONNECT_TIMEOUT_MS = 5_000
+/** How long PostgreSQL may take to accept a connection, or to answer. */
+const TIMEOUT_MS = 5_000
+
+/** Whoever uses a connection that breaks is told by the query; unheard, the event ends the process. */
+class Client extends pg.Client {
+  override emit(...[event, ...args]: Parameters<pg.Client['emit']>): boolean {
+    return event === 'error' && this.listenerCount(event) === 0 ? false : super.emit(event, ...args)
+  }
+}
+
+/**
+ * Connections for a queue and its worker, which keeps one of them for LISTEN. Those that BullMQ
+ * opens by itself end the process when they break at the wrong moment.
+ */
+export function createQueuePool(databaseUrl: string): pg.Pool {
+  return new pg.Pool({
+    Client,
+    connectionString: databaseUrl,
+    options: `-c search_path=${DEFAULT_SCHEMA}`,
+    max: 5,
+    connectionTimeoutMillis: TIMEOUT_MS,
+    query_timeout: TIMEOUT_MS,
+    keepAlive: true,
+  })
+}
 
 /** Creates the queue's tables (schema `bullmq`) or brings them up to date. */
 export async function migrateQueue(databaseUrl: string): Promise<void> {
@@ -25,7 +49,7 @@ export async function assertQueueMigrated(databaseUrl: string): Promise<void> {
 
 async function readVersion(client: pg.Client): Promise<number> {
   try {
-    return await assertSchemaCompatibility(client)
+    return await assertSchemaCompatibility(client, DEFAULT_SCHEMA, { skipVersionCheck: true })
   } catch (error) {
     if (error instanceof SchemaMigrationRequiredError) return 0
     throw error
@@ -33,12 +57,7 @@ async function readVersion(client: pg.Client): Promise<number> {
 }
 
 async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-  })
-  // A connection that breaks also fails the query; unheard, this event would end the process.
-  client.on('error', () => undefined)
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: TIMEOUT_MS })
   await client.connect()
   try {
     return await use(client)

@@ -2,35 +2,36 @@ import { type BackendFactory, QueueKeys, RedisConnection, RedisQueueBackend } fr
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 
 /** A Redis server or cluster that has answered. */
-export type RedisServer = {
-  maxmemoryPolicy: string
+export interface RedisServer {
+  /** Undefined where the server does not say. */
+  maxmemoryPolicy: string | undefined
   /** Opens a connection that is made again whenever it is lost. */
-  connect(temper: Temper): Redis | Cluster
+  connect(limits: Limits): Redis | Cluster
   /** Drops the connections that are still open. */
   disconnect(): void
 }
 
-/** How a connection bears with a server that is away. */
-type Temper = Pick<
+/** How long a connection waits for a server that is away. */
+type Limits = Pick<
   RedisOptions,
   'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout' | 'socketTimeout'
 >
 
 const TIMEOUT_MS = 5_000
-const RETRY_LIMIT_MS = 2_000
+const MAX_RETRY_DELAY_MS = 2_000
 
-/** For the queue: an error soon rather than an answer late. */
-const ASKING: Temper = {
+/** An error soon rather than an answer late. */
+const QUEUE: Limits = {
   enableOfflineQueue: false,
   commandTimeout: TIMEOUT_MS,
   socketTimeout: TIMEOUT_MS,
 }
 
-/** For the worker: its commands wait for as long as Redis is away. */
-const WORKING: Temper = { maxRetriesPerRequest: null, socketTimeout: TIMEOUT_MS }
+/** A worker's commands wait for as long as Redis is away. */
+const WORKER: Limits = { maxRetriesPerRequest: null, socketTimeout: TIMEOUT_MS }
 
-/** For the worker's wait for a job, which is silent by nature; BullMQ watches over it. */
-const WAITING: Temper = { maxRetriesPerRequest: null }
+/** For the worker's wait for a job: no answer means no job, and BullMQ ends it in time. */
+const WORKER_WAIT: Limits = { maxRetriesPerRequest: null }
 
 /** Throws when Redis cannot be reached or refuses the credentials. */
 export async function findRedis(url: string): Promise<RedisServer> {
@@ -38,9 +39,9 @@ export async function findRedis(url: string): Promise<RedisServer> {
   const isCluster = /^redis_mode:cluster/m.test(info)
   const clients: (Redis | Cluster)[] = []
   return {
-    maxmemoryPolicy: /^maxmemory_policy:(\S+)/m.exec(info)?.[1] ?? 'unknown',
-    connect(temper) {
-      const client = isCluster ? connectCluster(options, temper) : connectServer(url, temper)
+    maxmemoryPolicy: /^maxmemory_policy:(\S+)/m.exec(info)?.[1],
+    connect(limits) {
+      const client = isCluster ? connectCluster(options, limits) : connectServer(url, limits)
       clients.push(client)
       return client
     },
@@ -67,51 +68,53 @@ async function ask(url: string): Promise<{ options: RedisOptions; info: string }
   }
 }
 
-function connectServer(url: string, temper: Temper): Redis {
+function connectServer(url: string, limits: Limits): Redis {
   return new Redis(url, {
-    ...temper,
-    retryStrategy: (times) => Math.min(times * 200, RETRY_LIMIT_MS),
-    // A primary that has been demoted keeps the connection and refuses every write.
+    ...limits,
+    retryStrategy: (times) => Math.min(times * 200, MAX_RETRY_DELAY_MS),
+    // A primary that has been demoted keeps the connection, and refuses every write by this code.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   })
 }
 
 function connectCluster(
   { host, port, username, password, tls }: RedisOptions,
-  { enableOfflineQueue = true, ...temper }: Temper,
+  { enableOfflineQueue = true, ...limits }: Limits,
 ): Cluster {
   return new Cluster([{ host, port }], {
     enableOfflineQueue,
-    redisOptions: { username, password, tls, ...temper },
+    redisOptions: { username, password, tls, ...limits },
     // The nodes' certificates bear names, not addresses.
     dnsLookup: (address, callback) => callback(null, address),
   })
 }
 
 /**
- * BullMQ's backend for Redis with a temper to each connection, and without its look at the server,
- * which prints to the console.
+ * Makes BullMQ's own backend for Redis, but with limits for each connection, and without its check
+ * of the server, which prints to the console.
  */
-export function createRedisBackend(prefix: string): BackendFactory<RedisQueueBackend, RedisServer> {
+export function createRedisBackendFactory(
+  prefix: string,
+): BackendFactory<RedisQueueBackend, RedisServer> {
   const keys = new QueueKeys(prefix)
-  return (name, options, { withBlockingConnection: works = false } = {}) => {
-    const open = (temper: Temper): RedisConnection =>
-      new RedisConnection(options.connection.connect(temper), {
-        blocking: temper === WAITING,
+  return (name, options, { withBlockingConnection: isWorker = false } = {}) => {
+    const open = (limits: Limits): RedisConnection =>
+      new RedisConnection(options.connection.connect(limits), {
+        blocking: limits === WORKER_WAIT,
         skipVersionCheck: true,
       })
     return new RedisQueueBackend(
-      open(works ? WORKING : ASKING),
+      open(isWorker ? WORKER : QUEUE),
       name,
       keys.getKeys(name),
       (type) => keys.toKey(name, type),
       options,
-      works ? allowFractions(open(WAITING)) : undefined,
+      isWorker ? allowFractions(open(WORKER_WAIT)) : undefined,
     )
   }
 }
 
-/** BullMQ takes a server that it has not looked at for one that waits whole seconds only. */
+/** BullMQ takes a server that it has not checked for one that can only wait for whole seconds. */
 function allowFractions(connection: RedisConnection): RedisConnection {
   const allow = (): void => {
     connection.capabilities = { canDoubleTimeout: true, canBlockFor1Ms: false }

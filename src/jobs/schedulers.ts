@@ -7,8 +7,8 @@ export type SchedulerQueue = Pick<
   'getJobSchedulers' | 'removeJobScheduler' | 'upsertJobScheduler'
 >
 
-/** A job that has been due for this long will not be taken: its entry in the queue is lost. */
-const OVERDUE_MS = 10_000
+/** A healthy worker takes a due job at once. */
+const OVERDUE_MS = 5_000
 
 /** Makes the schedule anew, so that exactly `jobs` are in it and each of them is due now. */
 export async function registerSchedulers(
@@ -19,18 +19,22 @@ export async function registerSchedulers(
   for (const job of jobs) await schedule(queue, job)
 }
 
-/** Puts back those of `jobs` whose schedule is missing or stands still; the others are not touched. */
+/**
+ * Schedules those of `jobs` again whose schedule is missing or stands still, because the entry of
+ * the next run was lost; leaves the others alone. Resolves to whether one stood still.
+ */
 export async function restoreSchedulers(
   queue: SchedulerQueue,
   jobs: ScheduledJob[],
   now = Date.now(),
-): Promise<void> {
+): Promise<boolean> {
   const schedulers = await queue.getJobSchedulers()
   const dueAt = new Map(schedulers.map(({ key, next }) => [key, next]))
-  for (const job of jobs) {
-    const next = dueAt.get(job.name)
-    if (next === undefined || next < now - OVERDUE_MS) await schedule(queue, job)
-  }
+  const isOverdue = ({ name }: ScheduledJob) => (dueAt.get(name) ?? now) < now - OVERDUE_MS
+  const overdue = jobs.filter(isOverdue)
+  const missing = jobs.filter(({ name }) => !dueAt.has(name))
+  for (const job of [...overdue, ...missing]) await schedule(queue, job)
+  return overdue.length > 0
 }
 
 /** Where the job is due already it stays so; several workers may do this at the same time. */

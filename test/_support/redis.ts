@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
 import { Redis } from 'ioredis'
 
 /** A Redis to test with. */
@@ -26,6 +27,17 @@ export interface TestRedisOptions {
   /** Of our own: more arguments for redis-server. */
   args?: string[]
 }
+
+type Server = ChildProcessByStdio<Writable, Readable, null>
+
+// Kills redis-server when its stdin closes, which only we hold: it never outlives this process.
+const WATCHER = `
+"$@" &
+server=$!
+exec >&-
+read -r line
+kill -KILL "$server"
+wait "$server" 2>&-`
 
 /**
  * Takes the Redis that REDIS_URL names, or starts one: `redis-server` from the PATH, on a free port
@@ -72,19 +84,20 @@ async function startServer(cluster: boolean, args: string[]): Promise<TestRedis>
       server = await launch(all)
     },
     freeze() {
-      server.kill('SIGSTOP')
+      signal(server, 'SIGSTOP')
     },
   }
 }
 
 /** Resolves when it accepts connections; rejects when it ends instead. */
-async function launch(args: string[]): Promise<ChildProcess> {
-  const server = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  const killWithUs = (): boolean => server.kill('SIGKILL')
-  process.once('exit', killWithUs)
-  server.once('exit', () => process.off('exit', killWithUs))
+async function launch(args: string[]): Promise<Server> {
+  const server = spawn('sh', ['-c', WATCHER, 'sh', 'redis-server', ...args], {
+    // A group of their own, to be frozen together.
+    detached: true,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
   let output = ''
-  for await (const chunk of server.stdout) {
+  for await (const chunk of server.stdout.iterator({ destroyOnReturn: false })) {
     output += chunk
     if (output.includes('Ready to accept connections')) {
       server.stdout.resume()
@@ -94,10 +107,15 @@ async function launch(args: string[]): Promise<ChildProcess> {
   throw new Error(`redis-server ended: ${output}`)
 }
 
-async function kill(server: ChildProcess): Promise<void> {
+function signal(server: Server, name: NodeJS.Signals): void {
+  if (server.pid !== undefined) process.kill(-server.pid, name)
+}
+
+async function kill(server: Server): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return
   const exited = once(server, 'exit')
-  server.kill('SIGKILL')
+  signal(server, 'SIGCONT')
+  server.stdin.end()
   await exited
 }
 

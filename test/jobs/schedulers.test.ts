@@ -16,7 +16,10 @@ for (const store of stores) {
     beforeEach(() => {
       prefix = uniquePrefix()
       queue = store.openQueue(prefix)
-      onTestFinished(() => queue.close())
+      onTestFinished(async () => {
+        await store.wipe(prefix)
+        await queue.close()
+      })
     })
 
     async function readNext(): Promise<number> {

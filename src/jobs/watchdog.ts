@@ -1,0 +1,77 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Backend } from './backend.js'
+import type { Outage } from './outage.js'
+import type { ScheduledJob } from './runner.js'
+import { registerSchedulers, restoreSchedulers } from './schedulers.js'
+
+/** What a watchdog looks after. */
+export interface WatchdogOptions {
+  jobs: ScheduledJob[]
+  /** Opens the queue and its worker; tried again when it rejects. */
+  open(): Promise<Backend>
+  outage: Outage
+  /** Ends the watch. */
+  signal: AbortSignal
+}
+
+/** Keeps a queue with its worker open, and the schedule in it. */
+export interface Watchdog {
+  /** Looks once, and from then on every few seconds. Never rejects. */
+  start(): Promise<void>
+  /** To be called after the signal has aborted. */
+  close(): Promise<void>
+}
+
+const INTERVAL_MS = 3_000
+
+/** A watchdog that has not started. */
+export function createWatchdog({ jobs, open, outage, signal }: WatchdogOptions): Watchdog {
+  let backend: Backend | undefined
+  let isRegistered = false
+  let wasOverdue = false
+  let watching: Promise<void> | undefined
+
+  async function look(): Promise<void> {
+    backend ??= await open()
+    if (!isRegistered) await registerSchedulers(backend.queue, jobs)
+    isRegistered = true
+    const isOverdue = await restoreSchedulers(backend.queue, jobs)
+    const isStuck = isOverdue && wasOverdue
+    wasOverdue = isOverdue && !isStuck
+    if (isStuck) await discard(backend)
+  }
+
+  /** BullMQ's worker can stop taking jobs for good, as when a Redis Cluster loses a node. */
+  async function discard(stuck: Backend): Promise<never> {
+    backend = undefined
+    await stuck.close(true)
+    throw new Error('the worker does not take a job that is due')
+  }
+
+  async function tryToLook(): Promise<void> {
+    try {
+      await look()
+      outage.settle()
+    } catch (error) {
+      outage.report(error)
+    }
+  }
+
+  async function keepLooking(): Promise<void> {
+    while (!signal.aborted) {
+      // It rejects when the signal aborts, which ends the loop.
+      await sleep(INTERVAL_MS, undefined, { signal }).then(tryToLook, () => undefined)
+    }
+  }
+
+  return {
+    async start() {
+      await tryToLook()
+      watching = keepLooking()
+    },
+    async close() {
+      await watching
+      await backend?.close(outage.isOn())
+    },
+  }
+}

@@ -1,0 +1,56 @@
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
+import type { Backend } from '../../src/jobs/backend.js'
+import { createOutage } from '../../src/jobs/outage.js'
+import { createWatchdog } from '../../src/jobs/watchdog.js'
+import { createTestJob, createTestLog, NEVER_MS, PATIENCE, uniquePrefix } from './fixture.js'
+import { startPostgresStore, type TestQueue } from './stores.js'
+
+const store = await startPostgresStore()
+afterAll(() => store.stop())
+
+/** Starts a watchdog that ends with the test; returns what it logs. */
+async function startWatchdog(open: () => Promise<Backend>) {
+  const stop = new AbortController()
+  const { log, lines } = createTestLog()
+  const outage = createOutage(log, stop.signal)
+  const jobs = [createTestJob(NEVER_MS)]
+  const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal })
+  onTestFinished(() => {
+    stop.abort()
+    return watchdog.close()
+  })
+  await watchdog.start()
+  return lines
+}
+
+function openQueue(): TestQueue {
+  const queue = store.openQueue(uniquePrefix())
+  onTestFinished(() => queue.close())
+  return queue
+}
+
+describe('the watchdog', () => {
+  it('replaces a worker that does not take what is due', async () => {
+    const queue = openQueue()
+    const forced: boolean[] = []
+    const close = async (force: boolean): Promise<void> => {
+      forced.push(force)
+    }
+    const lines = await startWatchdog(async () => ({ queue, close }))
+    await expect.poll(() => forced, PATIENCE).toEqual([true])
+    const message = 'the worker does not take a job that is due'
+    expect(lines('warn')).toMatchObject([{ err: { message }, msg: 'job queue is failing' }])
+  })
+
+  it('opens later what cannot be opened at first', async () => {
+    const queue = openQueue()
+    let attempts = 0
+    const lines = await startWatchdog(async () => {
+      attempts += 1
+      if (attempts === 1) throw new Error('away')
+      return { queue, close: async () => undefined }
+    })
+    expect(lines('warn')).toMatchObject([{ err: { message: 'away' } }])
+    await expect.poll(() => queue.getJobSchedulers(), PATIENCE).toHaveLength(1)
+  })
+})
