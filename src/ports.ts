@@ -87,6 +87,38 @@ export interface Known extends KnownLogouts {
   complete: boolean
 }
 
+/** One row of the change feed, as it is now. */
+export type Change =
+  | { kind: 'user'; userId: string; at: Instant; allSessionsAt: Instant | null; type: string }
+  | {
+      kind: 'session'
+      sessionId: string
+      userId: string | null
+      at: Instant
+      ended: boolean
+      type: string
+    }
+  | { kind: 'floor'; at: Instant }
+
+/** Which changes to read. */
+export interface ChangesQuery {
+  /** The cursor to continue from; `null`: from the beginning. */
+  after: string | null
+  /** Leaves out logouts from before it; `null`: none. */
+  since: Instant | null
+  limit: number
+}
+
+/** Changes in the order of their commits. */
+export interface ChangesPage {
+  changes: Change[]
+  /** Where to continue. */
+  cursor: string
+  /** `null` also while there is more: what is said to be known must have been delivered. */
+  asOf: Instant | null
+  more: boolean
+}
+
 /** What `status` counts. */
 export interface Counts {
   users: number
@@ -113,5 +145,7 @@ export interface LastLogoutStore {
   /** Says that the log has been read to its end. Freshness never goes back. */
   storeCaughtUp(checkpoint: string | null, askedAt: Instant): Promise<void>
   readKnown(userId: string, sessionId: string | null): Promise<Known>
+  /** `null`: the cursor is none of this feed, or ahead of it, as after a restore. */
+  readChanges(query: ChangesQuery): Promise<ChangesPage | null>
   count(): Promise<Counts>
 }

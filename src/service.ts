@@ -11,6 +11,7 @@ import { createJobs } from './jobs/jobs.js'
 import { openDatabase, queueConnection } from './open-database.js'
 import type { LastLogoutStore, LogSource } from './ports.js'
 import type { Instant } from './rules/instant.js'
+import { createChangeListener } from './store/change-listener.js'
 import { createDatabase } from './store/database.js'
 import { createLastLogoutStore } from './store/last-logout-store.js'
 import type { SyncProgress } from './sync/catch-up.js'
@@ -151,15 +152,21 @@ async function runPoll(parts: Parts, log: Logger, signal: AbortSignal): Promise<
   }
 }
 
-async function startApi({ config, log, now, store, closers }: Parts): Promise<string> {
+async function startApi(parts: Parts): Promise<string> {
+  const { config, log, now, store, closers, databaseUrl } = parts
+  const listenUrl = config.database.directUrl ?? databaseUrl
+  const listener = createChangeListener(listenUrl, log.child({ part: 'api' }))
+  closers.push(() => listener.close())
   const app = await buildApp({
     readKnown: store.readKnown,
     readProgress: store.readProgress,
+    readChanges: store.readChanges,
+    subscribe: listener.subscribe,
     policy: config.policy,
     maxLagMs: config.maxLagMs,
     apiKeys: config.http.apiKeys,
     // Where it listens is said by whoever started it.
-    log: log.child({ part: 'api' }, { level: 'warn' }),
+    log: log.child({ part: 'api' }, log.isLevelEnabled('warn') ? { level: 'warn' } : {}),
     version: await readVersion(),
     now,
   })

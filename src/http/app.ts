@@ -9,13 +9,14 @@ import {
 import type { ApiKey } from '../config-values.js'
 import { MAX_ID_LENGTH } from '../rules/id.js'
 import { requireKeys } from './auth.js'
+import { type ChangesDeps, changesRoute } from './changes.js'
 import { checkRoute } from './check.js'
 import { handleError, handleNotFound, sendError } from './errors.js'
 import { type HealthDeps, healthRoutes } from './health.js'
 import { lastLogoutRoute, type ReadDeps } from './last-logout.js'
 
 /** What the app is built from. */
-export interface AppDeps extends ReadDeps, HealthDeps {
+export interface AppDeps extends ReadDeps, ChangesDeps, HealthDeps {
   apiKeys: readonly ApiKey[]
   log: FastifyBaseLogger
   version: string
@@ -26,6 +27,9 @@ const BODY_LIMIT = 256 * 1024
 
 /** Slow and idle callers are not allowed to hold a connection open. */
 const TIMEOUTS = { connectionTimeout: 30_000, requestTimeout: 10_000, keepAliveTimeout: 65_000 }
+
+/** What has not ended this long after closing began is cut off, such as connections that were never used; in milliseconds. */
+const CLOSING_PATIENCE_MS = 2_000
 
 /** Every character may be percent-encoded, over up to four bytes. */
 const MAX_PARAM_LENGTH = MAX_ID_LENGTH * 12
@@ -47,11 +51,15 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   app.setSerializerCompiler(serializerCompiler)
   app.setErrorHandler(handleError)
   app.setNotFoundHandler(handleNotFound)
+  app.addHook('preClose', async () => {
+    setTimeout(() => app.server.closeAllConnections(), CLOSING_PATIENCE_MS).unref()
+  })
   requireKeys(app, deps.apiKeys)
 
   await describe(app, deps.version)
   await app.register(lastLogoutRoute(deps))
   await app.register(checkRoute(deps))
+  await app.register(changesRoute(deps))
   await app.register(healthRoutes(deps))
   return app
 }

@@ -14,6 +14,22 @@ export interface Token {
   loginAt: Instant | null
 }
 
+/** The names of the claims that the login Action adds. */
+export interface ClaimNames {
+  sessionId: string
+  authenticatedAt: string
+}
+
+/** The names within a namespace. */
+export function claimNames(namespace: string = DEFAULT_NAMESPACE): ClaimNames {
+  return {
+    sessionId: `${namespace}session_id`,
+    authenticatedAt: `${namespace}authenticated_at`,
+  }
+}
+
+const DEFAULT_NAMES = claimNames()
+
 /**
  * Reads verified claims (RFC 7519); `null` without a usable `sub`. The login is the Action's
  * `authenticated_at`, else `auth_time`, else `iat`: last, because an exchange of a refresh token
@@ -21,15 +37,15 @@ export interface Token {
  */
 export function readToken(
   claims: Record<string, unknown>,
-  namespace: string = DEFAULT_NAMESPACE,
+  names: ClaimNames = DEFAULT_NAMES,
 ): Token | null {
   const subject = readId(claims.sub)
   if (subject === null) return null
   return {
     subject,
-    sessionId: readId(claims[`${namespace}session_id`]) ?? readId(claims.sid),
+    sessionId: readId(claims[names.sessionId]) ?? readId(claims.sid),
     loginAt:
-      readNumericDate(claims[`${namespace}authenticated_at`]) ??
+      readNumericDate(claims[names.authenticatedAt]) ??
       readNumericDate(claims.auth_time) ??
       readNumericDate(claims.iat),
   }

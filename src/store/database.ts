@@ -52,6 +52,14 @@ export function unavailable(cause: unknown): LastLogoutError {
   )
 }
 
+/** What is thrown where the tenant row has been deleted under a running program. */
+export function tenantRowMissing(): LastLogoutError {
+  return new LastLogoutError(
+    'DATABASE_NOT_MIGRATED',
+    'the tenant row is missing from the database: restart this program, which makes it anew',
+  )
+}
+
 function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Prisma.PrismaClientKnownRequestError)) {
     // The pool's and the driver's time-outs are plain errors without a code; our own faults are not.

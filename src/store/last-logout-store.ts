@@ -1,7 +1,8 @@
 import { LastLogoutError } from '../errors.js'
 import type { Counts, Known, LastLogoutStore, Progress, Span, StoredPage } from '../ports.js'
 import type { Instant } from '../rules/instant.js'
-import { query } from './database.js'
+import { readChanges } from './changes.js'
+import { query, tenantRowMissing } from './database.js'
 import { Prisma, type PrismaClient } from './generated/client.js'
 import { type Executor, timestamp, writeBatch } from './write-batch.js'
 
@@ -39,6 +40,7 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
     readProgress: () => query(() => readProgress(prisma)),
     readKnown: (userId, sessionId) =>
       query(() => readKnown(prisma, userId, sessionId, now() - gapConcernsMs)),
+    readChanges: (changes) => query(() => readChanges(prisma, changes)),
     count: () => query(() => count(prisma)),
 
     acquireLease: (owner, ttlMs) => query(() => acquireLease(prisma, owner, ttlMs)),
@@ -183,13 +185,6 @@ async function count(prisma: PrismaClient): Promise<Counts> {
   ])
   const unattributable = Object.fromEntries(reasons.map((row) => [row.reason, Number(row._count)]))
   return { users, sessions, gaps, unattributable }
-}
-
-function tenantRowMissing(): LastLogoutError {
-  return new LastLogoutError(
-    'DATABASE_NOT_MIGRATED',
-    'the tenant row is missing from the database: restart this program, which makes it anew',
-  )
 }
 
 function instant(date: Date | null): Instant | null {

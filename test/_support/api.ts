@@ -14,6 +14,7 @@ const key = (name: string, roles: ApiKey['roles']): ApiKey => ({
 export const keys = {
   reader: key('reader', ['read']),
   checker: key('checker', ['check']),
+  follower: key('follower', ['feed']),
   logout: key('logout', ['logout']),
 }
 
@@ -24,12 +25,13 @@ export function bearer({ key }: ApiKey): { authorization: string } {
 
 /** The API over a store; log lines go to `lines`. */
 export async function openApi(
-  deps: Pick<AppDeps, 'readKnown' | 'readProgress'> & Partial<AppDeps>,
+  deps: Pick<AppDeps, 'readKnown' | 'readProgress' | 'readChanges'> & Partial<AppDeps>,
 ): Promise<FastifyInstance & { lines: string[] }> {
   const lines: string[] = []
   const app = await buildApp({
     apiKeys: Object.values(keys),
     policy: 'session',
+    subscribe: () => () => {},
     maxLagMs: 60_000,
     now: Date.now,
     version: '0.0.0',

@@ -4,23 +4,26 @@ import { inject } from 'vitest'
 
 /** A database of a test's own. */
 export interface TestDatabase {
+  name: string
   url: string
   query<Row extends pg.QueryResultRow>(sql: string, values?: unknown[]): Promise<Row[]>
   drop(): Promise<void>
 }
 
-/** Makes a database: a copy of the migrated one, or an empty one. */
+/** Makes a database: a copy of the migrated one, of a test's that nobody is connected to, or an empty one. */
 export async function createTestDatabase(
-  template: 'migrated' | 'template0' = 'migrated',
+  template: 'migrated' | 'template0' | TestDatabase = 'migrated',
 ): Promise<TestDatabase> {
+  const source = typeof template === 'string' ? template : template.name
   const name = `test_${randomBytes(6).toString('hex')}`
-  await onServer(`CREATE DATABASE ${name} TEMPLATE ${template}`)
+  await onServer(`CREATE DATABASE ${name} TEMPLATE ${source}`)
   const url = new URL(inject('postgresUrl'))
   url.pathname = `/${name}`
   const pool = new pg.Pool({ connectionString: url.href, max: 2 })
   // Dropping the database ends connections that are on their way out.
   pool.on('error', () => {})
   return {
+    name,
     url: url.href,
     query: async (sql, values) => (await pool.query(sql, values)).rows,
     async drop() {

@@ -274,6 +274,7 @@ test('/openapi.json describes what is served', async () => {
     '/health/fresh',
     '/health/live',
     '/health/ready',
+    '/v1/changes',
     '/v1/check',
     '/v1/users/{user_id}/last-logout',
   ])

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { judge, type KnownLogouts, type Policy } from '../../src/rules/judge.js'
-import { readToken, type Token } from '../../src/rules/token.js'
+import { claimNames, readToken, type Token } from '../../src/rules/token.js'
 
 const LOGIN = 1_795_428_000_000
 const none: KnownLogouts = { user: null, session: null, floorAt: null }
@@ -198,7 +198,7 @@ describe('a token as its claims say', () => {
 
   test('is looked up under another namespace when told so', () => {
     const given = { ...claims, 'https://acme.example/authenticated_at': 1_795_428_000 }
-    expect(readToken(given, 'https://acme.example/')).toMatchObject({ loginAt: LOGIN })
+    expect(readToken(given, claimNames('https://acme.example/'))).toMatchObject({ loginAt: LOGIN })
   })
 
   test.each([[{}], [{ sub: '' }], [{ sub: 5 }], [{ sub: 'x'.repeat(801) }]])(

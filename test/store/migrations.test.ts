@@ -12,14 +12,19 @@ beforeEach(async () => {
 })
 afterEach(() => database.drop())
 
+const ALL = ['20261124000000_init', '20261124120000_change_feed']
+
 test('the tables are made once, and a second run changes nothing', async () => {
-  await expect(applyMigrations(database.url)).resolves.toEqual(['20261124000000_init'])
+  await expect(applyMigrations(database.url)).resolves.toEqual([
+    '20261124000000_init',
+    '20261124120000_change_feed',
+  ])
   await expect(applyMigrations(database.url)).resolves.toEqual([])
 })
 
 test('two runs at once make the tables once', async () => {
   const runs = await Promise.all([applyMigrations(database.url), applyMigrations(database.url)])
-  expect(runs.flat()).toEqual(['20261124000000_init'])
+  expect(runs.flat()).toEqual(ALL)
 })
 
 test('a database without tables is refused, with what to do', async () => {
@@ -45,7 +50,10 @@ test('a migration that fails leaves nothing behind, and is applied at the next r
   await database.query('CREATE TABLE unattributable (id int)')
   await expect(applyMigrations(database.url)).rejects.toMatchObject({ code: '42P07' })
   await database.query('DROP TABLE unattributable')
-  await expect(applyMigrations(database.url)).resolves.toEqual(['20261124000000_init'])
+  await expect(applyMigrations(database.url)).resolves.toEqual([
+    '20261124000000_init',
+    '20261124120000_change_feed',
+  ])
 })
 
 test('a connection that is lost meanwhile is an error of the run, and not the end of the process', async () => {

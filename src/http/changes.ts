@@ -1,0 +1,166 @@
+import { Readable } from 'node:stream'
+import type { FastifyReply } from 'fastify'
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import type { Change, ChangesPage } from '../ports.js'
+import { type Instant, readDateTime } from '../rules/instant.js'
+import type { Policy } from '../rules/judge.js'
+import { createFeed, type FeedDeps } from './feed.js'
+import { toDateTime, toFreshness } from './freshness.js'
+import { errorResponses, freshnessSchema, instantSchema } from './schemas.js'
+
+/** What the change feed asks. */
+export interface ChangesDeps extends FeedDeps {
+  policy: Policy
+  now: () => Instant
+}
+
+const EVENT_STREAM = 'text/event-stream'
+
+/** After a broken connection a browser waits this long, in milliseconds. */
+const RETRY_MS = 1_000
+
+const MAX_LIMIT = 10_000
+
+const dateTimeSchema = z.string().transform((text, context) => {
+  const at = readDateTime(text)
+  if (at !== null) return at
+  context.addIssue({ code: 'custom', message: 'must be an RFC 3339 date-time with a zone' })
+  return z.NEVER
+})
+
+const querySchema = z.object({
+  after: z.string().optional().describe('The cursor of an earlier answer; without: everything'),
+  since: dateTimeSchema.optional().describe('Leaves out logouts from before it; RFC 3339'),
+  limit: z.coerce.number().int().min(1).max(MAX_LIMIT).default(1_000),
+})
+
+const changeSchema = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('user'),
+    user_id: z.string(),
+    at: instantSchema,
+    all_sessions_at: instantSchema.nullable(),
+    type: z.string(),
+  }),
+  z.object({
+    kind: z.literal('session'),
+    session_id: z.string(),
+    user_id: z.string().nullable(),
+    at: instantSchema,
+    ended: z.boolean(),
+    type: z.string(),
+  }),
+  z.object({ kind: z.literal('floor'), at: instantSchema }),
+])
+
+const changesSchema = z.object({
+  changes: z.array(changeSchema).describe('In the order of their commits; a row as it is now'),
+  cursor: z.string().describe('Where to continue: opaque'),
+  as_of: freshnessSchema.shape.as_of.describe('What is known by now; null while there is more'),
+  lag_ms: freshnessSchema.shape.lag_ms,
+  policy: z.enum(['session', 'user']),
+  more: z.boolean(),
+})
+
+/** `GET /v1/changes`: pages, or with `Accept: text/event-stream` the same as Server-Sent Events. */
+export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
+  return async (app) => {
+    const feed = createFeed(deps)
+    // Before the server waits for its connections to end.
+    app.addHook('preClose', async () => feed.close())
+    app.get(
+      '/v1/changes',
+      {
+        config: { access: 'feed' },
+        schema: {
+          summary: 'What has changed since a cursor',
+          description:
+            'With `Accept: text/event-stream`: events `change`, `freshness` (cursor, `as_of`, `lag_ms`, `policy`) and `reset`, ' +
+            'after which everything follows anew. Resumes after `after` or `Last-Event-ID`.',
+          querystring: querySchema,
+          response: {
+            200: changesSchema,
+            ...errorResponses,
+            410: errorResponses[400].describe('The cursor is unknown or ahead: begin without one'),
+          },
+        },
+      },
+      async ({ query, headers }, reply) => {
+        const { after = null, since = null, limit } = query
+        if (headers.accept?.includes(EVENT_STREAM)) {
+          const lastEventId = String(headers['last-event-id'] ?? '') || null
+          const pages = feed.follow({ after: after ?? lastEventId, since })
+          // While the database is away this is a 503, and no stream that breaks.
+          const { value: first = null } = await pages.next()
+          return sendEvents(reply, toEvents(first, pages, deps))
+        }
+        const page = await deps.readChanges({ after, since, limit })
+        if (page !== null) return toAnswer(page, deps)
+        const message =
+          'the cursor is unknown, or ahead of a restored database: drop what you hold and begin without one'
+        return reply.code(410).send({ statusCode: 410, error: 'Gone', message })
+      },
+    )
+  }
+}
+
+function toAnswer({ changes, cursor, asOf, more }: ChangesPage, { policy, now }: ChangesDeps) {
+  return { changes: changes.map(toJson), cursor, ...toFreshness(asOf, now()), policy, more }
+}
+
+/** A stream is read as fast as its reader takes it; one that takes nothing runs into the connection's time-out. */
+function sendEvents(reply: FastifyReply, events: AsyncIterable<string>): never {
+  return (
+    reply
+      .header('content-type', EVENT_STREAM)
+      .header('cache-control', 'no-cache, no-transform')
+      // Nothing follows on this connection: without it, a closing server would wait for its time-out.
+      .header('connection', 'close')
+      // nginx would hold the events back.
+      .header('x-accel-buffering', 'no')
+      .send(Readable.from(events, { highWaterMark: 1 })) as never
+  )
+}
+
+async function* toEvents(
+  first: ChangesPage | null,
+  rest: AsyncIterable<ChangesPage | null>,
+  deps: ChangesDeps,
+): AsyncGenerator<string> {
+  yield `retry: ${RETRY_MS}\n\n${toText(first, deps)}`
+  for await (const page of rest) yield toText(page, deps)
+}
+
+function toText(page: ChangesPage | null, { policy, now }: ChangesDeps): string {
+  // The empty id makes a browser forget the one that is unknown here.
+  if (page === null) return toEvent('reset', {}, '')
+  const { changes, cursor, asOf, more } = page
+  const last = changes.length - 1
+  // The cursor goes with the page's last change: within a page nothing is resumed.
+  const events = changes.map((change, i) =>
+    toEvent('change', toJson(change), i === last ? cursor : undefined),
+  )
+  const freshness = { cursor, ...toFreshness(asOf, now()), policy }
+  return events.join('') + (more ? '' : toEvent('freshness', freshness, cursor))
+}
+
+function toEvent(name: string, data: object, id?: string): string {
+  return `event: ${name}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`
+}
+
+function toJson(change: Change) {
+  const at = toDateTime(change.at)
+  switch (change.kind) {
+    case 'user': {
+      const all_sessions_at = toDateTime(change.allSessionsAt)
+      return { kind: change.kind, user_id: change.userId, at, all_sessions_at, type: change.type }
+    }
+    case 'session': {
+      const { kind, sessionId: session_id, userId: user_id, ended, type } = change
+      return { kind, session_id, user_id, at, ended, type }
+    }
+    case 'floor':
+      return { kind: change.kind, at }
+  }
+}

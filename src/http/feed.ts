@@ -1,0 +1,96 @@
+import type { ChangesPage, ChangesQuery } from '../ports.js'
+
+/** Everybody who follows is told the freshness at least this often, in milliseconds: below 5 s with the reading. */
+const TICK_MS = 4_000
+
+/** However many changes there are, readers are woken no more often than this, in milliseconds. */
+const LEAST_PAUSE_MS = 25
+
+/** How many changes are read at once. */
+const PAGE_SIZE = 1_000
+
+/** What the feed is read from. */
+export interface FeedDeps {
+  readChanges(query: ChangesQuery): Promise<ChangesPage | null>
+  /** Calls back when the feed may have moved; returns how to stop that. */
+  subscribe(wake: () => void): () => void
+}
+
+/** Where to begin to follow. */
+type FeedStart = Pick<ChangesQuery, 'after' | 'since'>
+
+/** The change feed, for those who follow it. */
+export interface Feed {
+  /**
+   * Pages as they come: again after every change and at each tick. `null`, once: the cursor is none
+   * of this feed; what follows begins anew. Ends with the feed.
+   */
+  follow(start: FeedStart): AsyncGenerator<ChangesPage | null>
+  close(): void
+}
+
+/** Wakes its readers together, and lets those that stand at the same place share one reading. */
+export function createFeed({ readChanges, subscribe }: FeedDeps): Feed {
+  const readings = new Map<string, Promise<ChangesPage | null>>()
+  let isOpen = true
+  let pause: NodeJS.Timeout | undefined
+  let wakeReaders = () => {}
+  const nextWake = () =>
+    new Promise<void>((resolve) => {
+      wakeReaders = resolve
+    })
+  let woken = nextWake()
+
+  const wake = () => {
+    pause = undefined
+    readings.clear()
+    wakeReaders()
+    woken = nextWake()
+  }
+  const wakeSoon = () => {
+    pause ??= setTimeout(wake, LEAST_PAUSE_MS)
+  }
+  const unsubscribe = subscribe(wakeSoon)
+  const tick = setInterval(wakeSoon, TICK_MS)
+
+  const read = (query: ChangesQuery) => {
+    const place = `${query.after} ${query.since}`
+    const reading = readings.get(place) ?? readChanges(query)
+    readings.set(place, reading)
+    return reading
+  }
+
+  async function* follow({ after, since }: FeedStart): AsyncGenerator<ChangesPage | null> {
+    let cursor = after
+    let isLoading = true
+    while (isOpen) {
+      // Before the reading: what comes in its course is read next.
+      const moved = woken
+      // Once loaded, readers differ by nothing but their place.
+      const page = await read({ after: cursor, since: isLoading ? since : null, limit: PAGE_SIZE })
+      yield page && leaveOut(page, since)
+      cursor = page?.cursor ?? null
+      isLoading = page === null || (isLoading && page.more)
+      if (page !== null && !page.more && isOpen) await moved
+    }
+  }
+
+  return {
+    follow,
+    close() {
+      isOpen = false
+      unsubscribe()
+      clearInterval(tick)
+      clearTimeout(pause)
+      wakeReaders()
+    },
+  }
+}
+
+function leaveOut(page: ChangesPage, since: number | null): ChangesPage {
+  if (since === null) return page
+  return {
+    ...page,
+    changes: page.changes.filter(({ kind, at }) => kind === 'floor' || at >= since),
+  }
+}

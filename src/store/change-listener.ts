@@ -1,0 +1,88 @@
+import { EventEmitter } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import type { Logger } from 'pino'
+
+/** What the trigger on the tenant row notifies. */
+const CHANNEL = 'last_logout'
+
+const CONNECT_TIMEOUT_MS = 5_000
+
+/** The first and the longest wait before connecting again, in milliseconds. */
+const FIRST_WAIT_MS = 250
+const LONGEST_WAIT_MS = 5_000
+
+/** Tells when the change feed has moved. */
+export interface ChangeListener {
+  /** Calls `wake` after each change, and when one may have been missed; returns how to stop that. */
+  subscribe(wake: () => void): () => void
+  close(): Promise<void>
+}
+
+/**
+ * Listens on a connection of its own, which must not go through a transaction pooler, and connects
+ * again for as long as it is open. While it cannot, nobody is woken.
+ */
+export function createChangeListener(databaseUrl: string, log: Logger): ChangeListener {
+  const wakes = new EventEmitter().setMaxListeners(0)
+  const closing = new AbortController()
+  const stopped = listenForEver(databaseUrl, wakes, closing.signal, log)
+  return {
+    subscribe(wake) {
+      wakes.on('wake', wake)
+      return () => void wakes.off('wake', wake)
+    },
+    async close() {
+      closing.abort()
+      await stopped
+    },
+  }
+}
+
+async function listenForEver(
+  url: string,
+  wakes: EventEmitter,
+  signal: AbortSignal,
+  log: Logger,
+): Promise<void> {
+  let waitMs = FIRST_WAIT_MS
+  while (!signal.aborted) {
+    try {
+      await listen(url, wakes, signal)
+      waitMs = FIRST_WAIT_MS
+    } catch (err) {
+      // Once an outage, not once an attempt.
+      const level = waitMs === FIRST_WAIT_MS ? 'warn' : 'debug'
+      log[level]({ err }, 'not told of changes: looking for them every few seconds instead')
+      waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)
+    }
+    await sleep(waitMs, undefined, { signal }).catch(() => {})
+  }
+}
+
+/** Listens until the connection ends or the signal comes; throws where there is no connection. */
+async function listen(url: string, wakes: EventEmitter, signal: AbortSignal): Promise<void> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+  })
+  const end = () => void client.end()
+  const ended = new Promise<void>((resolve) => void client.once('end', resolve))
+  // A connection that breaks ends too; unheard, this event would end the process.
+  client.on('error', () => {})
+  client.on('notification', () => wakes.emit('wake'))
+  await client.connect()
+  signal.addEventListener('abort', end)
+  try {
+    if (!signal.aborted) await client.query(`LISTEN ${CHANNEL}`)
+    else end()
+    // What was notified before is not told again.
+    wakes.emit('wake')
+    await ended
+  } finally {
+    signal.removeEventListener('abort', end)
+    end()
+  }
+}

@@ -1,0 +1,96 @@
+import type { Change, ChangesPage, ChangesQuery } from '../ports.js'
+import type { Instant } from '../rules/instant.js'
+import { tenantRowMissing } from './database.js'
+import { Prisma, type PrismaClient } from './generated/client.js'
+import { timestamp } from './write-batch.js'
+
+/** A position in the feed, and which feed that is. */
+const CURSOR = /^([0-9a-f]{12})\.(\d{1,18})$/
+
+/**
+ * Which feed it is: another after a restore, a copy or a promotion, after which the same positions
+ * may be given out again, for other changes.
+ */
+const FEED = Prisma.sql`
+  left(md5(concat_ws(' ', feed_id,
+    (SELECT oid FROM pg_database WHERE datname = current_database()),
+    (SELECT system_identifier FROM pg_control_system()),
+    (SELECT timeline_id FROM pg_control_checkpoint()))), 12)`
+
+interface Row {
+  feed: string
+  seq: bigint
+  as_of: Date | null
+  changes: ChangeRow[]
+}
+
+/** One of the three kinds; what it does not have is null. */
+interface ChangeRow {
+  position: number
+  kind: Change['kind']
+  user_id: string | null
+  session_id: string | null
+  at: Instant
+  all_sessions_at: Instant | null
+  ended: boolean | null
+  type: string | null
+}
+
+/** One statement, so that the changes and the freshness are those of one moment. */
+export async function readChanges(
+  prisma: PrismaClient,
+  { after, since, limit }: ChangesQuery,
+): Promise<ChangesPage | null> {
+  const [, feed, position = '0'] = CURSOR.exec(after ?? '') ?? []
+  if (after !== null && feed === undefined) return null
+  const from = BigInt(position)
+  const [row] = await prisma.$queryRaw<Row[]>`
+    SELECT ${FEED} AS feed, seq, as_of, (
+      SELECT coalesce(json_agg(change ORDER BY position), '[]')
+      FROM (${changesAfter(from, since === null ? '-infinity' : timestamp(since), limit + 1)}) AS change
+    ) AS changes
+    FROM tenant`
+  if (row === undefined) throw tenantRowMissing()
+  if (after !== null && (row.feed !== feed || from > row.seq)) return null
+
+  const more = row.changes.length > limit
+  const rows = row.changes.slice(0, limit)
+  const reached = more ? rows.at(-1)?.position : row.seq
+  return {
+    changes: rows.map(toChange),
+    cursor: `${row.feed}.${reached}`,
+    // What is said to be known must have been delivered.
+    asOf: more ? null : (row.as_of?.getTime() ?? null),
+    more,
+  }
+}
+
+/** The floor is one row and concerns everybody: it is never too old. */
+function changesAfter(from: bigint, since: string, limit: number): Prisma.Sql {
+  const isNext = Prisma.sql`seq > ${from} AND at >= ${since}::timestamptz ORDER BY seq LIMIT ${limit}`
+  return Prisma.sql`
+    (SELECT seq AS position, 'user' AS kind, user_id, NULL AS session_id, ${ms('at')} AS at,
+      ${ms('all_sessions_at')} AS all_sessions_at, NULL::boolean AS ended, type
+    FROM last_logout WHERE ${isNext})
+    UNION ALL
+    (SELECT seq, 'session', user_id, session_id, ${ms('at')}, NULL, ended, type
+    FROM session_logout WHERE ${isNext})
+    UNION ALL
+    (SELECT floor_seq, 'floor', NULL, NULL, ${ms('floor_at')}, NULL, NULL, NULL
+    FROM tenant WHERE floor_seq > ${from} AND floor_at IS NOT NULL)
+    ORDER BY position LIMIT ${limit}`
+}
+
+function toChange(row: ChangeRow): Change {
+  const { kind, at, ended } = row
+  const [userId, sessionId, type] = [row.user_id, row.session_id ?? '', row.type ?? '']
+  if (kind === 'floor') return { kind, at }
+  return kind === 'user'
+    ? { kind, userId: userId ?? '', at, allSessionsAt: row.all_sessions_at, type }
+    : { kind, sessionId, userId, at, ended: ended === true, type }
+}
+
+/** Milliseconds since the epoch. */
+function ms(column: 'at' | 'all_sessions_at' | 'floor_at'): Prisma.Sql {
+  return Prisma.raw(`(extract(epoch FROM ${column}) * 1000)::bigint`)
+}

@@ -1,0 +1,290 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { fold } from '../../src/rules/fold.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { type FollowedFeed, followFeed } from '../_support/events.js'
+import { openProxy } from '../_support/proxy.js'
+import { KEY, serveApi } from '../_support/served-api.js'
+import { openStore } from '../_support/store.js'
+import { DOMAIN } from '../_support/tenant.js'
+
+const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
+const NOON = Date.parse('2026-11-23T12:00:00Z')
+const authorization = `Bearer ${KEY}`
+
+let database: TestDatabase
+let store: Awaited<ReturnType<typeof openStore>>
+let api: Awaited<ReturnType<typeof serveApi>>
+beforeEach(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database, { domain: DOMAIN })
+  await store.begin(CHECKPOINT, null)
+  api = await serveApi(database)
+})
+afterEach(async () => {
+  await api.close()
+  await store.close()
+  await database.drop()
+})
+
+/** Logs the users of these numbers out, in this order. */
+async function logOut(...numbers: number[]): Promise<void> {
+  for (const n of numbers) {
+    const event = {
+      logId: `L${n}`,
+      type: 'slo',
+      at: NOON + n,
+      userId: `auth0|${n}`,
+      sessionId: null,
+    }
+    await store.storeSweep({ ...fold([event]), unattributable: [] }, null)
+  }
+}
+
+const get = async (query = '') => {
+  const answer = await fetch(`${api.url}/v1/changes${query}`, { headers: { authorization } })
+  const body = (await answer.json()) as { changes: { user_id?: string }[]; cursor: string }
+  return { status: answer.status, body }
+}
+/** Waits for the end of what was there at the beginning. */
+const loaded = (feed: FollowedFeed) =>
+  expect.poll(() => feed.named('freshness').length).toBeGreaterThan(0)
+const users = (feed: FollowedFeed) => feed.named('change').map(({ user_id }) => user_id)
+
+describe('GET /v1/changes', () => {
+  test('gives users, sessions and the floor in the order of their commits', async () => {
+    const session = { logId: 'L', type: 'slo', at: NOON, userId: 'auth0|1', sessionId: 'S1' }
+    await store.storeSweep({ ...fold([session]), unattributable: [] }, null)
+    await store.storeCaughtUp(CHECKPOINT, NOON + 5)
+    await database.query('UPDATE tenant SET floor_at = $1, seq = seq + 1, floor_seq = seq + 1', [
+      new Date(NOON + 9),
+    ])
+
+    const { status, body } = await get()
+
+    const at = '2026-11-23T12:00:00.000Z'
+    expect(status).toBe(200)
+    expect(body).toEqual({
+      changes: [
+        { kind: 'user', user_id: 'auth0|1', at, all_sessions_at: null, type: 'slo' },
+        { kind: 'session', session_id: 'S1', user_id: 'auth0|1', at, ended: true, type: 'slo' },
+        { kind: 'floor', at: '2026-11-23T12:00:00.009Z' },
+      ],
+      cursor: expect.any(String),
+      as_of: '2026-11-23T12:00:00.005Z',
+      lag_ms: expect.any(Number),
+      policy: 'session',
+      more: false,
+    })
+    expect(await get(`?after=${body.cursor}`)).toMatchObject({ body: { changes: [], more: false } })
+  })
+
+  test('is paged, and claims no freshness before the last page', async () => {
+    await logOut(1, 2, 3)
+    await store.storeCaughtUp(CHECKPOINT, NOON + 5)
+    const first = await get('?limit=2')
+    expect(first.body).toMatchObject({ more: true, as_of: null, lag_ms: null })
+    const second = await get(`?limit=2&after=${first.body.cursor}`)
+    expect(second.body).toMatchObject({ more: false, as_of: '2026-11-23T12:00:00.005Z' })
+    const seen = [...first.body.changes, ...second.body.changes]
+    expect(seen.map(({ user_id }) => user_id)).toEqual(['auth0|1', 'auth0|2', 'auth0|3'])
+  })
+
+  test('gives a row that moved again at its new place only', async () => {
+    await logOut(1, 2)
+    const { body } = await get('?limit=1')
+    const again = { logId: 'M', type: 'slo', at: NOON + 99, userId: 'auth0|1', sessionId: null }
+    await store.storeSweep({ ...fold([again]), unattributable: [] }, null)
+    const rest = await get(`?after=${body.cursor}`)
+    expect(rest.body.changes.map(({ user_id }) => user_id)).toEqual(['auth0|2', 'auth0|1'])
+  })
+
+  test('leaves out what is from before `since`, never the floor', async () => {
+    await logOut(1, 2)
+    await database.query('UPDATE tenant SET floor_at = $1, seq = seq + 1, floor_seq = seq + 1', [
+      new Date(NOON - 9),
+    ])
+    const { body } = await get(`?since=${new Date(NOON + 2).toISOString()}`)
+    expect(body.changes).toMatchObject([
+      { user_id: 'auth0|2' },
+      { kind: 'floor', at: new Date(NOON - 9).toISOString() },
+    ])
+  })
+
+  test.each([
+    ['rubbish', 'x'],
+    ['of another feed', '0123456789ab.1'],
+  ])('a cursor that is %s is 410, with what to do', async (_what, cursor) => {
+    const { status, body } = await get(`?after=${cursor}`)
+    expect(status).toBe(410)
+    expect(body).toMatchObject({ error: 'Gone', message: expect.stringContaining('without one') })
+  })
+
+  test('a cursor that is ahead, as after a restore, is 410', async () => {
+    await logOut(1, 2)
+    const { body } = await get()
+    await database.query('UPDATE tenant SET seq = seq - 1')
+    expect((await get(`?after=${body.cursor}`)).status).toBe(410)
+  })
+
+  test('a cursor of the database that this one is a copy of is 410', async () => {
+    await logOut(1)
+    const { body } = await get()
+    await api.close()
+    await store.close()
+    const copy = await createTestDatabase(database)
+    api = await serveApi(copy)
+    expect((await get(`?after=${body.cursor}`)).status).toBe(410)
+    await api.close()
+    await copy.drop()
+  })
+
+  test.each([
+    ['since=yesterday'],
+    ['since=2026-11-23T12:00:00'],
+    ['limit=0'],
+    ['limit=10001'],
+    ['limit=x'],
+  ])('refuses %s with 400', async (query) => {
+    expect((await get(`?${query}`)).status).toBe(400)
+  })
+
+  test('is closed to callers without the role', async () => {
+    await api.close()
+    api = await serveApi(database, { API_KEYS: `test:${KEY}:read` })
+    expect((await get()).status).toBe(403)
+  })
+})
+
+describe('the event stream', () => {
+  test('begins with everything, then tells each change when it is committed', async () => {
+    await logOut(1)
+    const feed = await followFeed(api.url)
+    await loaded(feed)
+    expect(users(feed)).toEqual(['auth0|1'])
+
+    const startedAt = performance.now()
+    await logOut(2)
+    await expect.poll(() => users(feed), { interval: 5 }).toEqual(['auth0|1', 'auth0|2'])
+    // The tick alone would take seconds.
+    expect(performance.now() - startedAt).toBeLessThan(2_000)
+    await feed.close()
+  })
+
+  test('tells a freshness only after every change committed before it', async () => {
+    const feed = await followFeed(api.url)
+    const storeAll = async () => {
+      for (let n = 1; n <= 40; n++) {
+        await logOut(n)
+        await store.storeCaughtUp(CHECKPOINT, NOON + n)
+      }
+    }
+    await storeAll()
+    await expect.poll(() => feed.named('freshness').at(-1)?.as_of).toBe('2026-11-23T12:00:00.040Z')
+    let newest = 0
+    for (const { name, data } of feed.events) {
+      const { at, as_of } = JSON.parse(data || '{}')
+      if (name === 'change') newest = Date.parse(at)
+      if (name === 'freshness' && as_of) expect(Date.parse(as_of)).toBeLessThanOrEqual(newest)
+    }
+    expect(users(feed)).toHaveLength(40)
+    await feed.close()
+  })
+
+  test('is heard of every five seconds when nothing happens', async () => {
+    await store.storeCaughtUp(CHECKPOINT, NOON)
+    const feed = await followFeed(api.url)
+    await loaded(feed)
+    const countAt = async (ms: number) => {
+      const until = performance.now() + ms
+      await expect.poll(() => performance.now(), { timeout: ms + 1_000 }).toBeGreaterThan(until)
+      return feed.named('freshness').length
+    }
+    const before = await countAt(500)
+    expect(await countAt(5_000)).toBeGreaterThan(before)
+    expect(feed.named('freshness').at(-1)).toEqual({
+      cursor: expect.any(String),
+      as_of: '2026-11-23T12:00:00.000Z',
+      lag_ms: expect.any(Number),
+      policy: 'session',
+    })
+    await feed.close()
+  })
+
+  test('resumes after a cursor, given as `after` or as Last-Event-ID', async () => {
+    await logOut(1)
+    const { body } = await get()
+    await logOut(2)
+    const byQuery = await followFeed(api.url, `?after=${body.cursor}`)
+    const byHeader = await followFeed(api.url, '', { 'last-event-id': body.cursor })
+    for (const feed of [byQuery, byHeader]) {
+      await loaded(feed)
+      expect(users(feed)).toEqual(['auth0|2'])
+      expect(feed.events.filter(({ name }) => name === 'change').at(-1)?.id).toBe(
+        feed.named('freshness').at(-1)?.cursor,
+      )
+      await feed.close()
+    }
+  })
+
+  test('says `reset` to a cursor that it does not know, then begins anew', async () => {
+    await logOut(1)
+    const feed = await followFeed(api.url, '?after=0123456789ab.1')
+    await loaded(feed)
+    const names = feed.events.map(({ name }) => name).filter((name) => name !== 'message')
+    expect(names.slice(0, 3)).toEqual(['reset', 'change', 'freshness'])
+    await feed.close()
+  })
+
+  test('comes from every API process alike', async () => {
+    const other = await serveApi(database)
+    const feeds = [await followFeed(api.url), await followFeed(other.url)]
+    await logOut(1, 2, 3)
+    for (const feed of feeds) {
+      await expect.poll(() => users(feed)).toEqual(['auth0|1', 'auth0|2', 'auth0|3'])
+      await feed.close()
+    }
+    await other.close()
+  })
+
+  test('goes on when the listening connection is lost, and tells what was missed', async () => {
+    const feed = await followFeed(api.url)
+    await loaded(feed)
+    const cut = await database.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE query LIKE 'LISTEN%' AND datname = current_database()`,
+    )
+    expect(cut).toHaveLength(1)
+    await logOut(1)
+    await expect.poll(() => users(feed), { timeout: 3_000 }).toEqual(['auth0|1'])
+    await feed.close()
+  })
+
+  test('comes late at most by a tick where notifications get lost', async () => {
+    // What a transaction pooler does to LISTEN.
+    await database.query('DROP TRIGGER tenant_notify ON tenant')
+    const feed = await followFeed(api.url)
+    await loaded(feed)
+    await logOut(1)
+    await expect.poll(() => users(feed), { timeout: 6_000 }).toEqual(['auth0|1'])
+    await feed.close()
+  })
+
+  test('is 503 while the database is away, and can be followed when it is back', async () => {
+    const proxy = await openProxy(database.url)
+    const behind = await serveApi({ url: proxy.url })
+    const feed = await followFeed(behind.url)
+    await loaded(feed)
+    await proxy.close()
+    await expect(followFeed(behind.url)).rejects.toThrow('503')
+    await behind.close()
+    await feed.close()
+  })
+
+  test('ends when the service closes, at once', async () => {
+    const feed = await followFeed(api.url)
+    const startedAt = performance.now()
+    await api.close()
+    expect(performance.now() - startedAt).toBeLessThan(3_000)
+    await feed.close()
+  })
+})
