@@ -64,14 +64,19 @@ export function judge(token: Token, known: KnownLogouts, options: JudgeOptions):
 
 /** The newest logout that covers the token, never the oldest: several cut-offs do not weaken each other. */
 function newestCover(token: Token, known: KnownLogouts, policy: Policy): Cover | null {
-  const covers: Cover[] = []
-  const add = (at: Instant | null | undefined, reason: RevokedReason) => {
-    if (at !== null && at !== undefined) covers.push({ at, reason })
-  }
+  const { user, session, floorAt } = known
   const ownSessionOnly = policy === 'session' && token.sessionId !== null
-  if (token.sessionId !== null) add(known.session?.at, 'session_logout')
-  add(known.user?.allSessionsAt, 'all_sessions_logout')
-  if (!ownSessionOnly) add(known.user?.at, 'user_logout')
-  add(known.floorAt, 'floor')
-  return covers.reduce<Cover | null>((a, b) => (a === null || b.at > a.at ? b : a), null)
+  let cover: Cover | null = null
+  if (session !== null && token.sessionId !== null)
+    cover = { at: session.at, reason: 'session_logout' }
+  if (user !== null) {
+    cover = newer(cover, user.allSessionsAt, 'all_sessions_logout')
+    if (!ownSessionOnly) cover = newer(cover, user.at, 'user_logout')
+  }
+  return newer(cover, floorAt, 'floor')
+}
+
+function newer(cover: Cover | null, at: Instant | null, reason: RevokedReason): Cover | null {
+  if (at === null || (cover !== null && at <= cover.at)) return cover
+  return { at, reason }
 }

@@ -53,5 +53,5 @@ export function readToken(
 
 /** Whether the subject is an application's own (client credentials): it cannot log out. */
 export function isMachine(subject: string): boolean {
-  return /^[^|]+@clients$/.test(subject)
+  return subject.endsWith('@clients') && /^[^|]+@clients$/.test(subject)
 }

@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
+import { type CryptoKey, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
 
 /** Who signs access tokens: what a resource server needs of an OpenID provider. */
 export interface Issuer {
   url: string
+  publicKey: CryptoKey
   sign(claims: JWTPayload): Promise<string>
   close(): Promise<void>
 }
@@ -18,7 +19,7 @@ export async function openIssuer(): Promise<Issuer> {
   const keys = [{ ...(await exportJWK(publicKey)), kid: 'one', alg: 'RS256', use: 'sig' }]
   const server = createServer((request, response) => {
     const issuer = `http://${request.headers.host}/`
-    const isKeySet = request.url === '/jwks'
+    const isKeySet = /jwks/.test(request.url ?? '')
     const body = isKeySet ? { keys } : { issuer, jwks_uri: `${issuer}jwks` }
     response.setHeader('content-type', 'application/json').end(JSON.stringify(body))
   }).listen(0, '127.0.0.1')
@@ -26,6 +27,7 @@ export async function openIssuer(): Promise<Issuer> {
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
   return {
     url,
+    publicKey,
     sign: (claims) =>
       new SignJWT({ iss: url, aud: AUDIENCE, exp: Math.floor(Date.now() / 1000) + 3600, ...claims })
         .setProtectedHeader({ alg: 'RS256', kid: 'one' })

@@ -1,0 +1,108 @@
+/**
+ * What a check costs, as a share of what verifying the token's signature costs (RS256 by `jose`), and
+ * what a held user or session takes in memory. Checks and verifications take turns.
+ *
+ *   npm run bench:check [-- users rounds]
+ */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { generateKeyPair, jwtVerify, SignJWT } from 'jose'
+import type * as Client from '../src/client/index.js'
+import { sessionIdOf, userIdOf } from './subjects.js'
+
+// As it is built: a loader that keeps functions' names costs as much as the check.
+const built = '../dist/client-package/esm/client/index.js'
+const { createLastLogoutClient }: typeof Client = await import(built)
+
+const CHECKS = 100_000
+const VERIFICATIONS = 2_000
+const MOST_SHARE = 0.01
+const MOST_BYTES = 130
+const [users = '1000000', rounds = '5'] = process.argv.slice(2)
+const count = Number(users)
+
+if (globalThis.gc === undefined) throw new Error('run it with node --expose-gc')
+
+const served = fork(new URL('./feed-process.ts', import.meta.url), [users])
+const [port] = (await once(served, 'message')) as [number]
+
+const before = memory()
+const client = createLastLogoutClient({
+  url: `http://127.0.0.1:${port}`,
+  apiKey: 'unused',
+  onUnknown: 'deny',
+  // The stream falls silent once all is loaded; what is held then is what is measured.
+  maxStalenessMs: 3_600_000,
+})
+const startedAt = performance.now()
+await client.ready()
+const loadedMs = performance.now() - startedAt
+const bytes = (memory() - before) / (2 * count)
+console.log(
+  `${count} users and ${count} sessions loaded in ${(loadedMs / 1000).toFixed(1)} s: ` +
+    `${bytes.toFixed(0)} bytes each (limit ${MOST_BYTES})\n`,
+)
+
+const iat = Math.floor(Date.now() / 1000) - 60
+const { privateKey, publicKey } = await generateKeyPair('RS256')
+const token = await new SignJWT(claimsOf(1)).setProtectedHeader({ alg: 'RS256' }).sign(privateKey)
+
+const shares: number[] = []
+console.log('verification   check      share')
+for (let round = 0; round < Number(rounds); round++) {
+  const verifyUs = await microseconds(VERIFICATIONS, async () => {
+    for (let n = 0; n < VERIFICATIONS; n++) await jwtVerify(token, publicKey)
+  })
+  const claims = freshClaims()
+  const checkUs = await microseconds(CHECKS, async () => {
+    for (const each of claims) if (client.checkNow(each).outcome === 'unknown') throw new Error()
+  })
+  shares.push(checkUs / verifyUs)
+  console.log(
+    `${verifyUs.toFixed(1).padStart(9)} µs ${checkUs.toFixed(3).padStart(8)} µs   ${percent(checkUs / verifyUs)}`,
+  )
+}
+const median = shares.sort((a, b) => a - b)[Math.floor(shares.length / 2)] ?? Number.NaN
+console.log(`\nmedian share ${percent(median)} (limit ${percent(MOST_SHARE)})`)
+if (median > MOST_SHARE || bytes > MOST_BYTES) process.exitCode = 1
+await client.close()
+served.kill()
+
+/** As a JWT library parses them: no string has been looked at before. Half of the users are held. */
+function freshClaims(): Client.Claims[] {
+  return Array.from({ length: CHECKS }, () => {
+    const n = Math.floor(Math.random() * count * 2)
+    return JSON.parse(JSON.stringify(claimsOf(n)))
+  })
+}
+
+function claimsOf(n: number): Client.Claims {
+  return {
+    'https://last-logout/authenticated_at': iat,
+    'https://last-logout/session_id': sessionIdOf(n),
+    iss: 'https://tenant.example/',
+    sub: userIdOf(n),
+    aud: ['https://orders.example.com', 'https://tenant.example/userinfo'],
+    iat,
+    exp: iat + 86_400,
+    scope: 'openid profile read:orders',
+    azp: 'OrderDeskWebClient00000000000001',
+  }
+}
+
+async function microseconds(times: number, run: () => Promise<void>): Promise<number> {
+  const from = performance.now()
+  await run()
+  return ((performance.now() - from) * 1000) / times
+}
+
+function memory(): number {
+  globalThis.gc?.()
+  globalThis.gc?.()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(2)} %`
+}

@@ -1,0 +1,37 @@
+/** Serves a change feed of so many users and as many sessions, once loaded for ever fresh. */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
+import { sessionIdOf, userIdOf } from './subjects.js'
+
+const count = Number(process.argv[2])
+const PAGE = 1_000
+
+function* events() {
+  const at = new Date(Date.now() - 3_600_000).toISOString()
+  for (let n = 0; n < count; n += PAGE) {
+    let text = ''
+    for (let i = n; i < n + PAGE; i++) {
+      const user = { kind: 'user', user_id: userIdOf(i), at, all_sessions_at: null, type: 'slo' }
+      const session = {
+        kind: 'session',
+        session_id: sessionIdOf(i),
+        user_id: userIdOf(i),
+        at,
+        ended: true,
+        type: 'slo',
+      }
+      for (const change of [user, session])
+        text += `event: change\ndata: ${JSON.stringify(change)}\n\n`
+    }
+    yield text
+  }
+  const freshness = { cursor: '1', as_of: new Date().toISOString(), lag_ms: 0, policy: 'session' }
+  yield `event: freshness\nid: 1\ndata: ${JSON.stringify(freshness)}\n\n`
+}
+
+const server = createServer((_request, response) => {
+  response.setHeader('content-type', 'text/event-stream')
+  // Stays open: a stream that ends is connected to again.
+  Readable.from(events()).pipe(response, { end: false })
+}).listen(0, '127.0.0.1', () => process.send?.((server.address() as AddressInfo).port))

@@ -1,0 +1,65 @@
+import type { Instant } from '../rules/instant.js'
+import type { KnownLogouts } from '../rules/judge.js'
+import type { Token } from '../rules/token.js'
+import { readInstant } from './freshness.js'
+import { createTable } from './table.js'
+import type { ChangeJson } from './wire.js'
+
+/** Earlier than any instant: what stands for none. */
+const NONE = Number.NEGATIVE_INFINITY
+
+/** The logouts that a client holds in memory. They only ever move forward. */
+export interface Held {
+  merge(change: ChangeJson): void
+  /** What may cover a token. */
+  find(token: Token): KnownLogouts
+  /** Forgets logouts from before it. */
+  dropBefore(at: Instant): void
+  /** How many users and sessions are held. */
+  size(): number
+}
+
+/** Holds nothing yet. */
+export function createHeld(): Held {
+  // Of a user: the last logout, and the last of all sessions. Of a session: the logout, and whether it has ended.
+  const users = createTable()
+  const sessions = createTable()
+  let floorAt = NONE
+
+  return {
+    merge(change) {
+      const at = readInstant(change.at)
+      if (change.kind === 'user') {
+        users.merge(change.user_id, at, toInstant(change.all_sessions_at))
+      }
+      if (change.kind === 'session') sessions.merge(change.session_id, at, change.ended ? 1 : 0)
+      if (change.kind === 'floor') floorAt = Math.max(floorAt, at)
+    },
+    find({ subject, sessionId }) {
+      const user = users.find(subject)
+      const session = sessionId === null ? -1 : sessions.find(sessionId)
+      return {
+        user:
+          user < 0 ? null : { at: users.first(user), allSessionsAt: orNull(users.second(user)) },
+        session:
+          session < 0
+            ? null
+            : { at: sessions.first(session), ended: sessions.second(session) === 1 },
+        floorAt: orNull(floorAt),
+      }
+    },
+    dropBefore(at) {
+      users.dropBelow(at)
+      sessions.dropBelow(at)
+    },
+    size: () => users.size + sessions.size,
+  }
+}
+
+function toInstant(text: string | null): Instant {
+  return text === null ? NONE : readInstant(text)
+}
+
+function orNull(at: number): Instant | null {
+  return at === NONE ? null : at
+}

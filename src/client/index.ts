@@ -1,0 +1,8 @@
+export {
+  type Claims,
+  createLastLogoutClient,
+  type LastLogoutClient,
+} from './client.js'
+export type { Decision, UnknownReason } from './decision.js'
+export { LastLogoutClientError, type LastLogoutClientErrorCode } from './errors.js'
+export type { LastLogoutClientOptions } from './options.js'

@@ -1,0 +1,104 @@
+import { type Instant, later } from '../rules/instant.js'
+import type { KnownLogouts } from '../rules/judge.js'
+import type { Token } from '../rules/token.js'
+import { type Freshness, readFreshness, readInstant } from './freshness.js'
+import type { Settings } from './options.js'
+import { readText, request } from './request.js'
+import type { LastLogoutJson } from './wire.js'
+
+/** How many answers are kept. */
+const MAX_ANSWERS = 10_000
+
+/** What the service answered about a token's user and session. */
+export interface Answer {
+  known: KnownLogouts
+  freshness: Freshness
+}
+
+/** Asks the service about one token. */
+export interface Lookup {
+  /** One request for all who ask about the same at once; none while an answer is fresh enough. */
+  ask(token: Token): Promise<Answer>
+  /** The answer that would be used without a request. */
+  peek(token: Token): Answer | undefined
+}
+
+interface Kept extends Answer {
+  usableUntil: number
+}
+
+/** Keeps answers for `cacheMs`. A newer answer never takes back what an older one said. */
+export function createLookup(settings: Settings): Lookup {
+  const answers = new Map<string, Kept>()
+  const asking = new Map<string, Promise<Answer>>()
+
+  async function askService(token: Token, key: string): Promise<Answer> {
+    const startedAt = performance.now()
+    const signal = AbortSignal.timeout(settings.timeoutMs)
+    const response = await request(settings, pathOf(token), { accept: 'application/json', signal })
+    let text = ''
+    for await (const part of readText(response, signal)) text += part
+    const json = JSON.parse(text) as LastLogoutJson
+    const known = newest(answers.get(key)?.known, readKnown(json))
+    const freshness = readFreshness(json, startedAt)
+    answers.delete(key)
+    answers.set(key, { known, freshness, usableUntil: startedAt + settings.cacheMs })
+    const [oldest] = answers.keys()
+    if (answers.size > MAX_ANSWERS && oldest !== undefined) answers.delete(oldest)
+    return { known, freshness }
+  }
+
+  function peek(token: Token): Answer | undefined {
+    const answer = answers.get(keyOf(token))
+    return answer && performance.now() < answer.usableUntil ? answer : undefined
+  }
+
+  return {
+    peek,
+    ask(token) {
+      const answer = peek(token)
+      if (answer !== undefined) return Promise.resolve(answer)
+      const key = keyOf(token)
+      const running = asking.get(key) ?? askService(token, key).finally(() => asking.delete(key))
+      asking.set(key, running)
+      return running
+    },
+  }
+}
+
+function pathOf({ subject, sessionId }: Token): string {
+  const query = sessionId === null ? '' : `?session_id=${encodeURIComponent(sessionId)}`
+  return `v1/users/${encodeURIComponent(subject)}/last-logout${query}`
+}
+
+function keyOf({ subject, sessionId }: Token): string {
+  return JSON.stringify([subject, sessionId])
+}
+
+function readKnown({ last_logout_at, all_sessions_at, session, floor_at }: LastLogoutJson) {
+  const userAt = orNull(last_logout_at)
+  const sessionAt = orNull(session?.logout_at ?? null)
+  return {
+    user: userAt === null ? null : { at: userAt, allSessionsAt: orNull(all_sessions_at) },
+    session: sessionAt === null ? null : { at: sessionAt, ended: session?.ended === true },
+    floorAt: orNull(floor_at),
+  }
+}
+
+/** The newest of what two sources know. */
+export function newest(a: KnownLogouts | undefined, b: KnownLogouts): KnownLogouts {
+  if (a === undefined) return b
+  const userAt = later(a.user?.at ?? null, b.user?.at ?? null)
+  const allSessionsAt = later(a.user?.allSessionsAt ?? null, b.user?.allSessionsAt ?? null)
+  const sessionAt = later(a.session?.at ?? null, b.session?.at ?? null)
+  const ended = a.session?.ended === true || b.session?.ended === true
+  return {
+    user: userAt === null ? null : { at: userAt, allSessionsAt },
+    session: sessionAt === null ? null : { at: sessionAt, ended },
+    floorAt: later(a.floorAt, b.floorAt),
+  }
+}
+
+function orNull(text: string | null): Instant | null {
+  return text === null ? null : readInstant(text)
+}

@@ -1,0 +1,38 @@
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+/** An empty project with the client's package installed, as a user has it. */
+export interface ClientProject {
+  dir: string
+  /** Where the package was built. */
+  builtDir: string
+  /** Makes a package of this repository one of the project's. */
+  add(name: string): Promise<void>
+  remove(): Promise<void>
+}
+
+/** Builds the client's package, packs it and installs it into an empty project, without a network. */
+export async function installClient(): Promise<ClientProject> {
+  const dir = await realpath(await mkdtemp(join(tmpdir(), 'last-logout-client-')))
+  const builtDir = resolve('dist/client-package')
+  await run('npm', ['run', '--silent', 'build:client'])
+  await run('npm', ['pack', '--silent', '--pack-destination', dir, builtDir])
+  await writeFile(join(dir, 'package.json'), '{ "type": "module", "private": true }')
+  const tarball = './last-logout-client-0.1.0.tgz'
+  await run('npm', ['install', '--offline', '--no-audit', '--no-fund', tarball], { cwd: dir })
+  return {
+    dir,
+    builtDir,
+    async add(name) {
+      const link = join(dir, 'node_modules', name)
+      await mkdir(dirname(link), { recursive: true })
+      await symlink(resolve('node_modules', name), link)
+    },
+    remove: () => rm(dir, { recursive: true }),
+  }
+}

@@ -1,0 +1,11 @@
+import { createLastLogoutClient, type LastLogoutClient } from '../../src/client/index.js'
+import type { LastLogoutClientOptions } from '../../src/client/options.js'
+import { KEY } from './served-api.js'
+
+/** A client of a served API that denies what it does not know. */
+export function openClient(
+  url: string,
+  options: Partial<LastLogoutClientOptions> = {},
+): LastLogoutClient {
+  return createLastLogoutClient({ url, apiKey: KEY, onUnknown: 'deny', ...options })
+}

@@ -1,0 +1,375 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Decision, LastLogoutClient } from '../../src/client/index.js'
+import type { LastLogoutClientOptions } from '../../src/client/options.js'
+import { fold } from '../../src/rules/fold.js'
+import { openClient } from '../_support/client.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openProxy } from '../_support/proxy.js'
+import { KEY, serveApi } from '../_support/served-api.js'
+import { openStore } from '../_support/store.js'
+import { DOMAIN } from '../_support/tenant.js'
+
+const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
+const SESSION = 'https://last-logout/session_id'
+const DAY_MS = 86_400_000
+const NOW = Date.now()
+
+let database: TestDatabase
+let store: Awaited<ReturnType<typeof openStore>>
+let api: Awaited<ReturnType<typeof serveApi>>
+let clients: LastLogoutClient[]
+beforeEach(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database, { domain: DOMAIN })
+  await store.begin(CHECKPOINT, null)
+  await store.storeCaughtUp(CHECKPOINT, Date.now())
+  api = await serveApi(database)
+  clients = []
+})
+afterEach(async () => {
+  await Promise.all(clients.map((client) => client.close()))
+  await api.close()
+  await store.close()
+  await database.drop()
+})
+
+function open(options: Partial<LastLogoutClientOptions> = {}, url = api.url): LastLogoutClient {
+  const client = openClient(url, options)
+  clients.push(client)
+  return client
+}
+
+async function logOut(userId: string, sessionId: string | null, at = Date.now()): Promise<void> {
+  const event = { logId: `L${at}`, type: 'slo', at, userId, sessionId }
+  await store.storeSweep({ ...fold([event]), unattributable: [] }, null)
+}
+
+const seconds = (at: number) => Math.floor(at / 1000)
+const login = (sub: string, at: number, session?: string) => ({
+  sub,
+  iat: seconds(at),
+  ...(session && { [SESSION]: session }),
+})
+
+describe('a check', () => {
+  test('is answered from memory as soon as the logout is stored', async () => {
+    const client = open()
+    await client.ready()
+    const claims = login('auth0|1', NOW - 60_000, 'phone')
+    expect(await client.check(claims)).toMatchObject({ allowed: true, reason: 'no_logout' })
+
+    await logOut('auth0|1', 'phone')
+
+    await expect.poll(() => client.checkNow(claims).outcome).toBe('revoked')
+    expect(client.checkNow(claims)).toMatchObject({
+      allowed: false,
+      revoked: true,
+      reason: 'session_ended',
+      loginAt: seconds(NOW - 60_000) * 1000,
+    })
+    expect(client.checkNow(login('auth0|1', NOW - 60_000, 'laptop'))).toMatchObject({
+      allowed: true,
+    })
+    expect(client.checkNow(login('auth0|1', Date.now() + 2_000))).toMatchObject({
+      allowed: true,
+      reason: 'login_after_logout',
+    })
+  })
+
+  test('takes the policy from the service', async () => {
+    await api.close()
+    api = await serveApi(database, { POLICY: 'user' })
+    await logOut('auth0|1', 'phone')
+    const client = open()
+    await client.ready()
+    expect(client.checkNow(login('auth0|1', NOW - 60_000, 'laptop'))).toMatchObject({
+      reason: 'user_logout',
+    })
+  })
+
+  test('asks by request only for a login older than what is held', async () => {
+    await logOut('auth0|old', null, NOW - 40 * DAY_MS)
+    const client = open()
+    await client.ready()
+    expect(client.checkNow(login('auth0|old', NOW - 41 * DAY_MS)).reason).toBe('lookup_needed')
+    const revoked = await client.check(login('auth0|old', NOW - 41 * DAY_MS))
+    expect(revoked).toMatchObject({ outcome: 'revoked', reason: 'all_sessions_logout' })
+    // The answer is kept for a while.
+    expect(client.checkNow(login('auth0|old', NOW - 41 * DAY_MS)).outcome).toBe('revoked')
+    await api.close()
+    expect((await client.check(login('auth0|other', NOW - 41 * DAY_MS))).reason).toBe(
+      'lookup_failed',
+    )
+    expect((await client.check(login('auth0|old', NOW))).outcome).toBe('accepted')
+  })
+
+  test('of a machine token needs nothing of the service', async () => {
+    const client = open({}, 'http://127.0.0.1:1')
+    const decision = await client.check(login('abc@clients', NOW))
+    expect(decision).toMatchObject({ allowed: true, reason: 'machine_token' })
+  })
+
+  test.each([
+    ['no subject', {}, 'no_subject'],
+    ['another issuer', { sub: 'auth0|1', iss: 'https://other/' }, 'other_issuer'],
+    ['no issuer', { sub: 'auth0|1' }, 'other_issuer'],
+  ])('of claims with %s is unknown', async (_what, claims, reason) => {
+    const client = open({ issuer: 'https://tenant.example/' })
+    await client.ready()
+    expect(await client.check(claims)).toMatchObject({ outcome: 'unknown', allowed: false, reason })
+    const own = { ...login('auth0|1', NOW), iss: 'https://tenant.example/' }
+    expect((await client.check(own)).outcome).toBe('accepted')
+  })
+})
+
+describe('not knowing', () => {
+  test.each([
+    ['deny', 'enforce', false],
+    ['allow', 'enforce', true],
+    ['deny', 'observe', true],
+  ] as const)('with onUnknown %s and mode %s is allowed: %s', async (onUnknown, mode, allowed) => {
+    const decisions: Decision[] = []
+    const onDecision = (decision: Decision) => void decisions.push(decision)
+    const client = open({ onUnknown, mode, onDecision }, 'http://127.0.0.1:1')
+    const decision = await client.check(login('auth0|1', NOW))
+    expect(decision).toMatchObject({ outcome: 'unknown', reason: 'not_loaded', allowed })
+    expect(decisions).toEqual([decision])
+  })
+
+  test('observing never refuses, and says what it would have done', async () => {
+    await logOut('auth0|1', null)
+    const client = open({ mode: 'observe' })
+    await client.ready()
+    expect(client.checkNow(login('auth0|1', NOW - 60_000))).toMatchObject({
+      allowed: true,
+      outcome: 'revoked',
+    })
+  })
+
+  test('begins when the freshness is older than allowed; what is revoked stays revoked', async () => {
+    await logOut('auth0|1', null)
+    const client = open({ maxStalenessMs: 1_500 })
+    await client.ready()
+    expect(client.checkNow(login('auth0|2', NOW)).outcome).toBe('accepted')
+    await expect
+      .poll(() => client.checkNow(login('auth0|2', NOW)).reason, { timeout: 5_000 })
+      .toBe('stale')
+    expect(client.checkNow(login('auth0|1', NOW - 60_000)).outcome).toBe('revoked')
+    await store.storeCaughtUp(CHECKPOINT, Date.now())
+    await expect.poll(() => client.checkNow(login('auth0|2', NOW)).outcome).toBe('accepted')
+  })
+
+  test('lasts until the service has caught up for the first time', async () => {
+    await database.query('UPDATE tenant SET as_of = NULL')
+    const client = open()
+    await expect.poll(() => client.checkNow(login('auth0|2', NOW)).reason).toBe('stale')
+    await store.storeCaughtUp(CHECKPOINT, Date.now())
+    await client.ready()
+    expect(client.checkNow(login('auth0|2', NOW)).outcome).toBe('accepted')
+  })
+
+  test.each([
+    ['onUnknown left out', { onUnknown: undefined }],
+    ['no key', { apiKey: '' }],
+    ['no URL', { url: 'last-logout' }],
+    ['another mode', { mode: 'monitor' }],
+    ['a negative staleness', { maxStalenessMs: -1 }],
+  ])('%s is a TypeError', (_what, options) => {
+    expect(() => openClient(api.url, options as object)).toThrow(TypeError)
+  })
+})
+
+describe('ready', () => {
+  test('rejects when the key is refused, and says where to look', async () => {
+    const client = open({ apiKey: 'x'.repeat(32) })
+    await expect(client.ready()).rejects.toMatchObject({
+      code: 'UNAUTHORIZED',
+      message: expect.stringContaining('API_KEYS'),
+    })
+  })
+
+  test('rejects when the client is closed', async () => {
+    const client = open({}, 'http://127.0.0.1:1')
+    const ready = client.ready()
+    await client.close()
+    await expect(ready).rejects.toMatchObject({ code: 'CLOSED' })
+    await expect(client.ready()).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+
+  test('waits for a service that comes later', async () => {
+    const { port } = new URL(api.url)
+    await api.close()
+    const errors: unknown[] = []
+    const client = open({ onError: (error) => void errors.push(error) })
+    await expect.poll(() => errors.length).toBeGreaterThan(0)
+    expect(errors[0]).toMatchObject({ code: 'UNAVAILABLE' })
+    api = await serveApi(database, { PORT: port })
+    await client.ready()
+  })
+})
+
+describe('by request', () => {
+  test('asks once for checks at the same time, and keeps the answer for the stated time', async () => {
+    await logOut('auth0|1', 'phone')
+    const client = open({ lookup: 'request', cacheMs: 300 })
+    await client.ready()
+    const phone = login('auth0|1', NOW - 60_000, 'phone')
+    const decisions = await Promise.all(Array.from({ length: 20 }, () => client.check(phone)))
+    expect(new Set(decisions.map(({ outcome }) => outcome))).toEqual(new Set(['revoked']))
+
+    const laptop = login('auth0|1', NOW - 60_000, 'laptop')
+    expect((await client.check(laptop)).outcome).toBe('accepted')
+    await logOut('auth0|1', 'laptop')
+    expect(client.checkNow(laptop).outcome).toBe('accepted')
+    await expect.poll(async () => (await client.check(laptop)).outcome).toBe('revoked')
+  })
+
+  test('gives up after the time-out', async () => {
+    const proxy = await openProxy(api.url)
+    proxy.freeze()
+    const client = open({ lookup: 'request', timeoutMs: 200 }, proxy.url)
+    const startedAt = performance.now()
+    const decision = await client.check(login('auth0|1', NOW))
+    expect(decision).toMatchObject({ outcome: 'unknown', reason: 'lookup_failed' })
+    expect(performance.now() - startedAt).toBeLessThan(2_000)
+    await proxy.close()
+  })
+
+  test('is unknown while the service is stale', async () => {
+    await store.storeCaughtUp(CHECKPOINT, Date.now())
+    const client = open({ lookup: 'request', maxStalenessMs: 1, cacheMs: 0 })
+    expect((await client.check(login('auth0|1', NOW))).reason).toBe('stale')
+  })
+})
+
+describe('through faults', () => {
+  let proxy: Awaited<ReturnType<typeof openProxy>> | undefined
+  afterEach(() => proxy?.close())
+
+  test('a restarted service is followed from where it was left', async () => {
+    const { port } = new URL(api.url)
+    const client = open()
+    await client.ready()
+    await api.close()
+    await logOut('auth0|1', null)
+    api = await serveApi(database, { PORT: port })
+    await expect
+      .poll(() => client.checkNow(login('auth0|1', NOW - 60_000)).outcome, { timeout: 10_000 })
+      .toBe('revoked')
+  })
+
+  test('a connection that falls silent is given up, and freshness ages meanwhile', async () => {
+    proxy = await openProxy(api.url)
+    const client = open({ maxStalenessMs: 3_000 }, proxy.url)
+    await client.ready()
+    proxy.freeze()
+    await logOut('auth0|1', null)
+    await store.storeCaughtUp(CHECKPOINT, Date.now())
+    await expect
+      .poll(() => client.checkNow(login('auth0|2', NOW)).reason, { timeout: 10_000 })
+      .toBe('stale')
+    proxy.thaw()
+    await expect
+      .poll(() => client.checkNow(login('auth0|1', NOW - 60_000)).outcome, { timeout: 20_000 })
+      .toBe('revoked')
+  })
+
+  test('nothing is missed when the connection is cut again and again', async () => {
+    proxy = await openProxy(api.url)
+    const client = open({}, proxy.url)
+    await client.ready()
+    for (let n = 0; n < 60; n++) {
+      await logOut(`auth0|${n}`, null)
+      if (n % 3 === 0) proxy.thaw()
+    }
+    const outcomes = () =>
+      Array.from({ length: 60 }, (_, n) => client.checkNow(login(`auth0|${n}`, NOW - 60_000)))
+    await expect
+      .poll(() => outcomes().every(({ outcome }) => outcome === 'revoked'), { timeout: 10_000 })
+      .toBe(true)
+  })
+
+  test('a database set back to an older state takes back nothing, and what comes after is followed', async () => {
+    await logOut('auth0|1', null)
+    const client = open()
+    await client.ready()
+    await logOut('auth0|2', null)
+    await expect.poll(() => client.checkNow(login('auth0|2', NOW - 60_000)).outcome).toBe('revoked')
+    const before = client.checkNow(login('auth0|3', NOW)).asOf ?? 0
+
+    await database.query("DELETE FROM last_logout WHERE user_id = 'auth0|2'")
+    await database.query("UPDATE tenant SET seq = seq - 1, as_of = as_of - interval '10 s'")
+
+    // No claim beyond what the service says.
+    await expect
+      .poll(() => (client.checkNow(login('auth0|3', NOW)).asOf ?? 0) < before, { timeout: 8_000 })
+      .toBe(true)
+    await logOut('auth0|4', null)
+    await expect.poll(() => client.checkNow(login('auth0|4', NOW - 60_000)).outcome).toBe('revoked')
+    expect(client.checkNow(login('auth0|2', NOW - 60_000)).outcome).toBe('revoked')
+  })
+
+  test('what went wrong unseen is healed by the next reload', async () => {
+    const client = open({ reloadIntervalMs: 1_000 })
+    await client.ready()
+    // A row that came to be without a position of its own.
+    await database.query(
+      `INSERT INTO last_logout VALUES ('auth0|lost', now(), now(), '', 'slo', 0)`,
+    )
+    await database.query("UPDATE last_logout SET seq = 1 WHERE user_id = 'auth0|lost'")
+    await database.query('UPDATE tenant SET seq = 1')
+    await expect
+      .poll(() => client.checkNow(login('auth0|lost', NOW - 60_000)).outcome, { timeout: 15_000 })
+      .toBe('revoked')
+  })
+
+  test('a late subscriber loads a hundred thousand changes, from either of two processes', async () => {
+    await database.query(
+      `INSERT INTO last_logout SELECT 'auth0|' || n, now(), now(), '', 'slo', n
+       FROM generate_series(1, 100000) AS n`,
+    )
+    await database.query('UPDATE tenant SET seq = 100000')
+    const other = await serveApi(database)
+    for (const url of [api.url, other.url]) {
+      const client = open({}, url)
+      await client.ready()
+      const revoked = Array.from(
+        { length: 100_000 },
+        (_, n) => client.checkNow(login(`auth0|${n + 1}`, NOW - 60_000)).revoked,
+      )
+      expect(revoked.every(Boolean)).toBe(true)
+      await client.close()
+    }
+    await other.close()
+  })
+
+  test.each([
+    ['another page', 'text/html', '<html>'],
+    ['a broken event', 'text/event-stream', 'event: change\ndata: {"kind"\n\n'],
+    [
+      'a change without an instant',
+      'text/event-stream',
+      'event: change\ndata: {"kind":"user","user_id":"x","at":"never","all_sessions_at":null}\n\n',
+    ],
+    ['an endless event', 'text/event-stream', 'x'.repeat(2_000_000)],
+  ])('%s instead of the feed is not knowing', async (_what, type, body) => {
+    const server = createServer((_request, response) => {
+      response.setHeader('content-type', type).end(body)
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const errors: unknown[] = []
+    const onError = (error: unknown) => void errors.push(error)
+    const client = open({ onError }, `http://127.0.0.1:${port}`)
+    await expect.poll(() => errors.length).toBeGreaterThan(1)
+    expect(client.checkNow(login('x', NOW)).reason).toBe('not_loaded')
+    expect(errors[0]).toMatchObject({ name: 'LastLogoutClientError' })
+    expect(String(errors[0])).not.toContain(KEY)
+    await client.close()
+    server.close()
+    server.closeAllConnections()
+  })
+})

@@ -1,0 +1,89 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { fingerprint } from '../../src/client/fingerprint.js'
+import { createTable } from '../../src/client/table.js'
+
+const id = fc.oneof(fc.constantFrom('auth0|1', 'auth0|2', 'S1', 'ä', '€'), fc.string())
+const merges = fc.record({
+  kind: fc.constant('merge' as const),
+  id,
+  first: fc.integer({ min: 0, max: 99 }),
+  second: fc.integer({ min: 0, max: 99 }),
+})
+const drops = fc.record({
+  kind: fc.constant('drop' as const),
+  least: fc.integer({ min: 0, max: 99 }),
+})
+
+describe('a table', () => {
+  test('holds the greatest of each number by id, and forgets what is below', () => {
+    const steps = fc.array(fc.oneof({ weight: 20, arbitrary: merges }, drops), { maxLength: 200 })
+    fc.assert(
+      fc.property(steps, (given) => {
+        const table = createTable()
+        const truth = new Map<string, [number, number]>()
+        for (const step of given) {
+          if (step.kind === 'merge') {
+            const [first, second] = truth.get(step.id) ?? [step.first, step.second]
+            truth.set(step.id, [Math.max(first, step.first), Math.max(second, step.second)])
+            table.merge(step.id, step.first, step.second)
+          } else {
+            for (const [key, [first]] of truth) if (first < step.least) truth.delete(key)
+            table.dropBelow(step.least)
+          }
+        }
+        expect(table.size).toBe(truth.size)
+        for (const [key, numbers] of truth) {
+          const slot = table.find(key)
+          expect([table.first(slot), table.second(slot)]).toEqual(numbers)
+        }
+        expect(table.find('none of them')).toBe(-1)
+      }),
+    )
+  })
+
+  test('grows to a hundred thousand rows and loses none', () => {
+    const table = createTable()
+    for (let n = 0; n < 100_000; n++) table.merge(`auth0|${n}`, n, -n)
+    expect(table.size).toBe(100_000)
+    for (let n = 0; n < 100_000; n++) {
+      const slot = table.find(`auth0|${n}`)
+      if (table.first(slot) !== n || table.second(slot) !== -n) throw new Error(`${n} is lost`)
+    }
+    table.dropBelow(99_990)
+    expect(table.size).toBe(10)
+    expect(table.find('auth0|5')).toBe(-1)
+  })
+})
+
+describe('a fingerprint', () => {
+  const key = Uint32Array.of(0x03020100, 0x07060504)
+  const of = (text: string, by = key) => {
+    const out = new Uint32Array(2)
+    fingerprint(text, by, out)
+    return `${out[0]}.${out[1]}`
+  }
+
+  test('depends on every character, their order, their number and the key', () => {
+    const texts = ['', '\0', '\0\0', 'a', 'ab', 'ba', 'aba', 'abab', 'Ł', 'A', 'a\0', '\0a']
+    expect(new Set(texts.map((text) => of(text))).size).toBe(texts.length)
+    expect(of('ab')).toBe(of('ab'))
+    expect(of('ab')).not.toBe(of('ab', Uint32Array.of(0x03020101, 0x07060504)))
+  })
+
+  test('is shared by none of two hundred thousand ids that differ little', () => {
+    const seen = new Set<string>()
+    for (let n = 0; n < 200_000; n++) seen.add(of(`auth0|65000000000000000000${n}`))
+    expect(seen.size).toBe(200_000)
+  })
+
+  test('has bits that are set as often as not', () => {
+    const counts = new Array(64).fill(0)
+    const out = new Uint32Array(2)
+    for (let n = 0; n < 10_000; n++) {
+      fingerprint(`auth0|${n}`, key, out)
+      for (let bit = 0; bit < 64; bit++) counts[bit] += ((out[bit >> 5] ?? 0) >>> (bit & 31)) & 1
+    }
+    for (const count of counts) expect(Math.abs(count - 5_000)).toBeLessThan(300)
+  })
+})

@@ -1,0 +1,193 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { pino } from 'pino'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { loadConfig } from '../../src/config.js'
+import { createService, type Service } from '../../src/service.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { type ClientProject, installClient } from '../_support/client-package.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { AUDIENCE, type Issuer, openIssuer } from '../_support/issuer.js'
+import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+
+const KEY = 'a-key-of-more-than-32-characters!'
+const SESSION = 'https://last-logout/session_id'
+const run = promisify(execFile)
+
+let project: ClientProject
+let database: TestDatabase
+let t: TestTenant
+let issuer: Issuer
+let service: Service
+let apiUrl: string
+beforeAll(async () => {
+  project = await installClient()
+  database = await createTestDatabase()
+  t = await openTenant()
+  issuer = await openIssuer()
+  const config = loadConfig(
+    {
+      AUTH0_DOMAIN: DOMAIN,
+      AUTH0_BASE_URL: t.simulator.url,
+      AUTH0_CLIENT_ID: t.simulator.credentials.clientId,
+      AUTH0_CLIENT_SECRET: t.simulator.credentials.clientSecret,
+      DATABASE_URL: database.url,
+      API_KEYS: `orders:${KEY}:feed+read`,
+      PORT: '0',
+      POLL_INTERVAL: '200ms',
+    },
+    ['auth0', 'api'],
+  )
+  service = await createService(config, pino({ level: 'silent' }))
+  await service.startWorker()
+  apiUrl = await service.startApi()
+}, 120_000)
+afterAll(async () => {
+  await service.close()
+  await Promise.all([issuer.close(), t.close(), project.remove()])
+  await database.drop()
+})
+
+describe('the package', () => {
+  test('brings no other package', async () => {
+    const installed = await readdir(join(project.dir, 'node_modules'))
+    expect(installed.filter((name) => !name.startsWith('.'))).toEqual(['last-logout-client'])
+  })
+
+  test('is what its users get: publint and are-the-types-wrong find nothing', async () => {
+    await run('npx', ['publint', '--strict', project.builtDir])
+    await run('npx', ['attw', '--pack', project.builtDir])
+  }, 60_000)
+
+  test.each(['', '/express', '/fastify', '/fetch'])(
+    'is imported and required as last-logout-client%s',
+    async (entry) => {
+      const specifier = `last-logout-client${entry}`
+      const named = `console.log(Object.keys(names).filter((name) => name !== 'default' && name !== 'module.exports' && name !== '__esModule').sort().join())`
+      const options = { cwd: project.dir }
+      const imported = await run(
+        process.execPath,
+        ['--input-type=module', '-e', `const names = await import('${specifier}');${named}`],
+        options,
+      )
+      const required = await run(
+        process.execPath,
+        ['--input-type=commonjs', '-e', `const names = require('${specifier}');${named}`],
+        options,
+      )
+      expect(imported.stdout).toBe(required.stdout)
+      expect(imported.stdout.trim()).not.toBe('')
+    },
+  )
+})
+
+/** A server made of an example of the README. */
+interface Example {
+  url: string
+  close(): Promise<void>
+}
+
+describe.each([
+  ['Express', ['express', 'express-oauth2-jwt-bearer'], 'const server = app.listen'],
+  ['Fastify', ['fastify', 'fastify-auth0-verify'], 'app.listen'],
+  ['Servers that speak Request and Response', ['jose'], ''],
+])('the example of the README: %s', (heading, packages, listen) => {
+  let example: Example
+  beforeAll(async () => {
+    await Promise.all(packages.map((name) => project.add(name)))
+    example = await runExample(heading, listen, apiUrl)
+  })
+  afterAll(() => example.close())
+
+  const call = (token: string, { url } = example) =>
+    fetch(`${url}/orders`, { headers: { authorization: `Bearer ${token}` } })
+  const statusOf = async (token: string) => (await call(token)).status
+  const now = () => Math.floor(Date.now() / 1000)
+  const userId = `auth0|${heading}`
+
+  test('refuses a token from before the logout, accepts one from after it, and one of another session', async () => {
+    const claims = { sub: userId, iat: now() - 60 }
+    const phone = await issuer.sign({ ...claims, [SESSION]: `${heading} phone` })
+    const laptop = await issuer.sign({ ...claims, [SESSION]: `${heading} laptop` })
+    const plain = await issuer.sign(claims)
+    await expect.poll(() => statusOf(phone), { timeout: 10_000 }).toBe(200)
+    expect(await Promise.all([laptop, plain].map(statusOf))).toEqual([200, 200])
+
+    t.tenant.write(buildEntry('slo', { userId, sessionId: `${heading} phone` }))
+
+    await expect.poll(() => statusOf(phone), { timeout: 10_000 }).toBe(401)
+    const refused = await call(phone)
+    expect(refused.headers.get('www-authenticate')).toMatch(/^Bearer error="invalid_token"/)
+    expect(await statusOf(laptop)).toBe(200)
+    // It names no session: any logout of the user may have been its own.
+    expect(await statusOf(plain)).toBe(401)
+    const again = await issuer.sign({ sub: userId, iat: now() + 1, [SESSION]: 'again' })
+    expect(await statusOf(again)).toBe(200)
+  })
+
+  test('still refuses what its JWT library refuses', async () => {
+    const expired = await issuer.sign({ sub: userId, iat: now() - 60, exp: now() - 30 })
+    expect(await statusOf(expired)).toBe(401)
+    expect((await fetch(`${example.url}/orders`)).status).toBe(401)
+  })
+
+  test('answers 503 while the service cannot be asked', async () => {
+    const blind = await runExample(heading, listen, 'http://127.0.0.1:1')
+    const answer = await call(await issuer.sign({ sub: userId, iat: now() }), blind)
+    expect(answer.status).toBe(503)
+    expect(answer.headers.get('retry-after')).toBeTruthy()
+    await blind.close()
+  })
+})
+
+/** Runs the code that the README tells its reader to write, as it stands there, in the project. */
+async function runExample(heading: string, listen: string, lastLogoutUrl: string) {
+  const readme = await readFile('README.md', 'utf8')
+  const section = readme.split(`### ${heading}\n`)[1] ?? ''
+  const [, code] = /```js\n([\s\S]*?)```/.exec(section) ?? []
+  if (code === undefined) throw new Error(`the README has no example for ${heading}`)
+  const file = join(project.dir, `example-${Math.random().toString(36).slice(2)}.mjs`)
+  await writeFile(
+    file,
+    `${code.replace('app.listen', listen || 'app.listen')}\n${reportPort(heading)}`,
+  )
+  const child = spawn(process.execPath, [file], {
+    cwd: project.dir,
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    env: {
+      PATH: process.env.PATH,
+      ISSUER_BASE_URL: issuer.url,
+      AUDIENCE,
+      LAST_LOGOUT_URL: lastLogoutUrl,
+      LAST_LOGOUT_API_KEY: KEY,
+      // Express prints every error it answers, unless told that this is a test.
+      NODE_ENV: 'test',
+      PORT: '0',
+    },
+  })
+  const [port] = await once(child, 'message')
+  return {
+    url: `http://localhost:${port}`,
+    async close() {
+      const exited = once(child, 'exit')
+      child.kill()
+      await exited
+    },
+  }
+}
+
+/** What the example lacks for a test: it says where it listens; the handler gets a server around it. */
+function reportPort(heading: string): string {
+  if (heading === 'Express')
+    return `server.on('listening', () => process.send(server.address().port))`
+  if (heading === 'Fastify') return `process.send(app.server.address().port)`
+  return `
+    const { createServer } = await import('node:http')
+    const server = createServer(async (req, res) => {
+      const answer = await handle(new Request('http://x' + req.url, { headers: req.headers }))
+      res.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text())
+    }).listen(0, '127.0.0.1', () => process.send(server.address().port))`
+}
