@@ -80,8 +80,17 @@ export interface StoredPage {
   batch: Batch
 }
 
+/** Where a stored instant comes from. */
+interface Origin {
+  /** Empty where it comes from no entry. */
+  logId: string
+  type: string
+}
+
 /** A user's last logout, with what is needed to judge a token, as of one moment. */
 export interface Known extends KnownLogouts {
+  user: (NonNullable<KnownLogouts['user']> & Origin) | null
+  session: (NonNullable<KnownLogouts['session']> & Origin) | null
   asOf: Instant | null
   /** Nothing that could concern a living token is known to be missing. */
   complete: boolean
@@ -128,6 +137,15 @@ export interface Counts {
   gaps: number
 }
 
+/** A logout that no entry tells of. */
+export interface ReportedLogout {
+  userId: string
+  /** `null`: all of the user's sessions. */
+  sessionId: string | null
+  at: Instant
+  type: string
+}
+
 /** Where last logouts are kept. Every instant in it only ever moves forward. */
 export interface LastLogoutStore {
   /** Takes the database for this tenant; refuses one that serves another. */
@@ -142,6 +160,10 @@ export interface LastLogoutStore {
   storePage(page: StoredPage): Promise<boolean>
   /** Stores what a part of the sweep found; `remaining` is what is left of it. */
   storeSweep(batch: Batch, remaining: Span | null): Promise<void>
+  /** Only what the report says: whether the session has ended, Auth0 alone knows. */
+  storeReported(logout: ReportedLogout): Promise<void>
+  /** Returns the floor as it is then: it only rises. Throws a `RangeError` on one in the future. */
+  raiseFloor(at: Instant): Promise<Instant>
   /** Says that the log has been read to its end. Freshness never goes back. */
   storeCaughtUp(checkpoint: string | null, askedAt: Instant): Promise<void>
   readKnown(userId: string, sessionId: string | null): Promise<Known>

@@ -161,6 +161,7 @@ async function startApi(parts: Parts): Promise<string> {
     readKnown: store.readKnown,
     readProgress: store.readProgress,
     readChanges: store.readChanges,
+    storeReported: store.storeReported,
     subscribe: listener.subscribe,
     policy: config.policy,
     maxLagMs: config.maxLagMs,

@@ -13,10 +13,11 @@ import { type ChangesDeps, changesRoute } from './changes.js'
 import { checkRoute } from './check.js'
 import { handleError, handleNotFound, sendError } from './errors.js'
 import { type HealthDeps, healthRoutes } from './health.js'
-import { lastLogoutRoute, type ReadDeps } from './last-logout.js'
+import { lastLogoutRoute } from './last-logout.js'
+import { type ReportDeps, reportRoute } from './report.js'
 
 /** What the app is built from. */
-export interface AppDeps extends ReadDeps, ChangesDeps, HealthDeps {
+export interface AppDeps extends ReportDeps, ChangesDeps, HealthDeps {
   apiKeys: readonly ApiKey[]
   log: FastifyBaseLogger
   version: string
@@ -60,6 +61,7 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   await app.register(lastLogoutRoute(deps))
   await app.register(checkRoute(deps))
   await app.register(changesRoute(deps))
+  await app.register(reportRoute(deps))
   await app.register(healthRoutes(deps))
   return app
 }

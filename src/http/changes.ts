@@ -3,11 +3,11 @@ import type { FastifyReply } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { Change, ChangesPage } from '../ports.js'
-import { type Instant, readDateTime } from '../rules/instant.js'
+import type { Instant } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 import { createFeed, type FeedDeps } from './feed.js'
 import { toDateTime, toFreshness } from './freshness.js'
-import { errorResponses, freshnessSchema, instantSchema } from './schemas.js'
+import { dateTimeSchema, errorResponses, freshnessSchema, instantSchema } from './schemas.js'
 
 /** What the change feed asks. */
 export interface ChangesDeps extends FeedDeps {
@@ -21,13 +21,6 @@ const EVENT_STREAM = 'text/event-stream'
 const RETRY_MS = 1_000
 
 const MAX_LIMIT = 10_000
-
-const dateTimeSchema = z.string().transform((text, context) => {
-  const at = readDateTime(text)
-  if (at !== null) return at
-  context.addIssue({ code: 'custom', message: 'must be an RFC 3339 date-time with a zone' })
-  return z.NEVER
-})
 
 const querySchema = z.object({
   after: z.string().optional().describe('The cursor of an earlier answer; without: everything'),

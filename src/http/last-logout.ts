@@ -13,7 +13,8 @@ export interface ReadDeps {
   now: () => Instant
 }
 
-const lastLogoutSchema = z.object({
+/** The answer about a user. */
+export const lastLogoutSchema = z.object({
   user_id: z.string(),
   last_logout_at: instantSchema.nullable().describe("The user's own; never the floor's"),
   last_logout: z.number().nullable().describe('The same as NumericDate (RFC 7519 §2)'),
@@ -43,23 +44,24 @@ export function lastLogoutRoute(deps: ReadDeps): FastifyPluginAsyncZod {
           response: { 200: lastLogoutSchema, ...errorResponses },
         },
       },
-      async ({ params, query }) => {
-        const { user_id } = params
-        const { session_id } = query
-        const known = await deps.readKnown(user_id, session_id ?? null)
-        return {
-          user_id,
-          last_logout_at: toDateTime(known.user?.at ?? null),
-          last_logout: known.user ? known.user.at / 1000 : null,
-          all_sessions_at: toDateTime(known.user?.allSessionsAt ?? null),
-          session: session_id === undefined ? null : toSession(session_id, known),
-          floor_at: toDateTime(known.floorAt),
-          policy: deps.policy,
-          ...toFreshness(known.asOf, deps.now()),
-          complete: known.complete,
-        }
-      },
+      ({ params, query }) => readLastLogout(deps, params.user_id, query.session_id ?? null),
     )
+  }
+}
+
+/** What is known of a user and, where asked for, of a session. */
+export async function readLastLogout(deps: ReadDeps, userId: string, sessionId: string | null) {
+  const known = await deps.readKnown(userId, sessionId)
+  return {
+    user_id: userId,
+    last_logout_at: toDateTime(known.user?.at ?? null),
+    last_logout: known.user ? known.user.at / 1000 : null,
+    all_sessions_at: toDateTime(known.user?.allSessionsAt ?? null),
+    session: sessionId === null ? null : toSession(sessionId, known),
+    floor_at: toDateTime(known.floorAt),
+    policy: deps.policy,
+    ...toFreshness(known.asOf, deps.now()),
+    complete: known.complete,
   }
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { MAX_ID_LENGTH, readId } from '../rules/id.js'
+import { readDateTime } from '../rules/instant.js'
 
 /** A user or session id, percent-decoded. */
 export const idSchema = z
@@ -8,6 +9,14 @@ export const idSchema = z
   .refine((id) => readId(id) !== null, {
     message: 'must be an id: not blank, of characters that can be stored',
   })
+
+/** An RFC 3339 date-time, read to an instant. */
+export const dateTimeSchema = z.string().transform((text, context) => {
+  const at = readDateTime(text)
+  if (at !== null) return at
+  context.addIssue({ code: 'custom', message: 'must be an RFC 3339 date-time with a zone' })
+  return z.NEVER
+})
 
 /** RFC 3339 with milliseconds, UTC. */
 export const instantSchema = z.string().describe('RFC 3339 with milliseconds, UTC')

@@ -1,9 +1,18 @@
 import { LastLogoutError } from '../errors.js'
-import type { Counts, Known, LastLogoutStore, Progress, Span, StoredPage } from '../ports.js'
+import type {
+  Batch,
+  Counts,
+  LastLogoutStore,
+  Progress,
+  ReportedLogout,
+  Span,
+  StoredPage,
+} from '../ports.js'
 import type { Instant } from '../rules/instant.js'
 import { readChanges } from './changes.js'
 import { query, tenantRowMissing } from './database.js'
 import { Prisma, type PrismaClient } from './generated/client.js'
+import { instant, readKnown } from './read-known.js'
 import { type Executor, timestamp, writeBatch } from './write-batch.js'
 
 /** How long a page may wait for the tenant row's lock, and be written. */
@@ -60,6 +69,15 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
             sweep_from = ${remaining && timestamp(remaining.from)}::timestamptz,
             sweep_to = ${remaining && timestamp(remaining.to)}::timestamptz`
       }),
+    storeReported: (logout) =>
+      write(async (tx, tenant) => {
+        const seq = await writeBatch(tx, toBatch(logout), tenant.seq)
+        await tx.$executeRaw`UPDATE tenant SET seq = ${seq}`
+      }),
+    raiseFloor: async (at) => {
+      if (at > now()) throw new RangeError('the floor cannot be in the future')
+      return write((tx) => raiseFloor(tx, at))
+    },
     storeCaughtUp: (checkpoint, askedAt) =>
       query(async () => {
         // GREATEST passes over NULL. What the sweep has not read yet is not fresh.
@@ -129,6 +147,23 @@ async function storePage(tx: Executor, tenant: LockedTenant, page: StoredPage): 
   return true
 }
 
+function toBatch({ userId, sessionId, at, type }: ReportedLogout): Batch {
+  const origin = { at, logId: '', type }
+  return {
+    users: [{ userId, allSessionsAt: sessionId === null ? at : null, ...origin }],
+    sessions: sessionId === null ? [] : [{ sessionId, userId, ended: false, ...origin }],
+    unattributable: [],
+  }
+}
+
+async function raiseFloor(tx: Executor, at: Instant): Promise<Instant> {
+  await tx.$executeRaw`
+    UPDATE tenant SET floor_at = ${timestamp(at)}::timestamptz, floor_seq = seq + 1, seq = seq + 1
+    WHERE floor_at IS NULL OR floor_at < ${timestamp(at)}::timestamptz`
+  const [row] = await tx.$queryRaw<{ floor_at: Date }[]>`SELECT floor_at FROM tenant`
+  return row?.floor_at.getTime() ?? at
+}
+
 async function readProgress(prisma: PrismaClient): Promise<Progress> {
   const tenant = await prisma.tenant.findUniqueOrThrow({ where: { id: 1 } })
   const { checkpoint, asOf, sweepFrom, sweepTo, floorAt, lastPollAt } = tenant
@@ -141,41 +176,6 @@ async function readProgress(prisma: PrismaClient): Promise<Progress> {
   }
 }
 
-interface KnownRow {
-  as_of: Date | null
-  floor_at: Date | null
-  covered: boolean
-  user_at: Date | null
-  all_sessions_at: Date | null
-  session_at: Date | null
-  ended: boolean | null
-}
-
-/** One statement, so that rows, freshness and gaps are those of one moment. */
-async function readKnown(
-  prisma: PrismaClient,
-  userId: string,
-  sessionId: string | null,
-  gapsSince: Instant,
-): Promise<Known> {
-  const [row] = await prisma.$queryRaw<KnownRow[]>`
-    SELECT tenant.as_of, tenant.floor_at,
-      tenant.sweep_to IS NULL AND NOT EXISTS (SELECT FROM gap WHERE to_at > ${timestamp(gapsSince)}::timestamptz) AS covered,
-      u.at AS user_at, u.all_sessions_at, s.at AS session_at, s.ended
-    FROM tenant
-    LEFT JOIN last_logout u ON u.user_id = ${userId}
-    LEFT JOIN session_logout s ON s.session_id = ${sessionId}`
-  if (row === undefined) throw tenantRowMissing()
-  const { user_at, all_sessions_at, session_at, ended } = row
-  return {
-    user: user_at && { at: user_at.getTime(), allSessionsAt: instant(all_sessions_at) },
-    session: session_at && { at: session_at.getTime(), ended: ended === true },
-    floorAt: instant(row.floor_at),
-    asOf: instant(row.as_of),
-    complete: row.as_of !== null && row.covered,
-  }
-}
-
 async function count(prisma: PrismaClient): Promise<Counts> {
   const [users, sessions, gaps, reasons] = await prisma.$transaction([
     prisma.lastLogout.count(),
@@ -185,8 +185,4 @@ async function count(prisma: PrismaClient): Promise<Counts> {
   ])
   const unattributable = Object.fromEntries(reasons.map((row) => [row.reason, Number(row._count)]))
   return { users, sessions, gaps, unattributable }
-}
-
-function instant(date: Date | null): Instant | null {
-  return date?.getTime() ?? null
 }

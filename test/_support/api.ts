@@ -25,7 +25,8 @@ export function bearer({ key }: ApiKey): { authorization: string } {
 
 /** The API over a store; log lines go to `lines`. */
 export async function openApi(
-  deps: Pick<AppDeps, 'readKnown' | 'readProgress' | 'readChanges'> & Partial<AppDeps>,
+  deps: Pick<AppDeps, 'readKnown' | 'readProgress' | 'readChanges' | 'storeReported'> &
+    Partial<AppDeps>,
 ): Promise<FastifyInstance & { lines: string[] }> {
   const lines: string[] = []
   const app = await buildApp({

@@ -277,6 +277,7 @@ test('/openapi.json describes what is served', async () => {
     '/v1/changes',
     '/v1/check',
     '/v1/users/{user_id}/last-logout',
+    '/v1/users/{user_id}/logout',
   ])
 })
 

@@ -55,9 +55,7 @@ describe('GET /v1/changes', () => {
     const session = { logId: 'L', type: 'slo', at: NOON, userId: 'auth0|1', sessionId: 'S1' }
     await store.storeSweep({ ...fold([session]), unattributable: [] }, null)
     await store.storeCaughtUp(CHECKPOINT, NOON + 5)
-    await database.query('UPDATE tenant SET floor_at = $1, seq = seq + 1, floor_seq = seq + 1', [
-      new Date(NOON + 9),
-    ])
+    await store.raiseFloor(NOON + 9)
 
     const { status, body } = await get()
 
@@ -100,9 +98,7 @@ describe('GET /v1/changes', () => {
 
   test('leaves out what is from before `since`, never the floor', async () => {
     await logOut(1, 2)
-    await database.query('UPDATE tenant SET floor_at = $1, seq = seq + 1, floor_seq = seq + 1', [
-      new Date(NOON - 9),
-    ])
+    await store.raiseFloor(NOON - 9)
     const { body } = await get(`?since=${new Date(NOON + 2).toISOString()}`)
     expect(body.changes).toMatchObject([
       { user_id: 'auth0|2' },

@@ -185,6 +185,27 @@ describe('freshness', () => {
   })
 })
 
+describe('the floor', () => {
+  test('only rises, and moves the change feed when it does', async () => {
+    await expect(store.raiseFloor(NOON)).resolves.toBe(NOON)
+    const risen = await store.readChanges({ after: null, since: null, limit: 10 })
+    expect(risen?.changes).toEqual([{ kind: 'floor', at: NOON }])
+    await expect(store.raiseFloor(NOON - 1)).resolves.toBe(NOON)
+    await expect(store.raiseFloor(NOON)).resolves.toBe(NOON)
+    const after = risen?.cursor ?? ''
+    const same = await store.readChanges({ after, since: null, limit: 10 })
+    expect(same?.changes).toEqual([])
+    await expect(store.raiseFloor(NOON + 1)).resolves.toBe(NOON + 1)
+    const again = await store.readChanges({ after, since: null, limit: 10 })
+    expect(again?.changes).toEqual([{ kind: 'floor', at: NOON + 1 }])
+  })
+
+  test('is never in the future', async () => {
+    await expect(store.raiseFloor(Date.now() + 60_000)).rejects.toBeInstanceOf(RangeError)
+    await expect(store.readProgress()).resolves.toMatchObject({ floorAt: null })
+  })
+})
+
 describe('what is known', () => {
   test('of an unknown user and session is nothing, as fresh as the log', async () => {
     await store.begin(BEGIN, null)
@@ -201,8 +222,8 @@ describe('what is known', () => {
   test('of a user and a session is what was stored', async () => {
     await store.storeSweep(batch([slo(), slo({ sessionId: null, at: NOON - 5 })]), null)
     await expect(store.readKnown('auth0|1', 'S1')).resolves.toEqual({
-      user: { at: NOON, allSessionsAt: NOON - 5 },
-      session: { at: NOON, ended: true },
+      user: { at: NOON, allSessionsAt: NOON - 5, logId: 'L1', type: 'slo' },
+      session: { at: NOON, ended: true, logId: 'L1', type: 'slo' },
       floorAt: null,
       asOf: null,
       complete: false,

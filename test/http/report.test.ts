@@ -1,0 +1,121 @@
+import type { FastifyInstance } from 'fastify'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { bearer, keys, openApi } from '../_support/api.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openStore, readRows } from '../_support/store.js'
+
+const NOW = 1_795_428_300_123
+const at = (ms: number) => new Date(ms).toISOString()
+
+let database: TestDatabase
+let store: Awaited<ReturnType<typeof openStore>>
+let app: FastifyInstance
+beforeAll(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database)
+  app = await openApi({ ...store, now: () => NOW })
+})
+afterAll(async () => {
+  await app.close()
+  await store.close()
+  await database.drop()
+})
+
+const report = (userId: string, payload: object, key = keys.logout) =>
+  app.inject({
+    method: 'POST',
+    url: `/v1/users/${encodeURIComponent(userId)}/logout`,
+    headers: bearer(key),
+    payload,
+  })
+const check = async (claims: object) => {
+  const url = '/v1/check'
+  const payload = { claims }
+  return (await app.inject({ method: 'POST', url, headers: bearer(keys.checker), payload })).json()
+}
+
+describe('POST /v1/users/{user_id}/logout', () => {
+  test('ends all sessions of the user, and answers with the new state', async () => {
+    const answer = await report('auth0|all', { at: at(NOW - 1_000) })
+    expect(answer.statusCode).toBe(200)
+    expect(answer.json()).toMatchObject({
+      user_id: 'auth0|all',
+      last_logout_at: at(NOW - 1_000),
+      all_sessions_at: at(NOW - 1_000),
+      session: null,
+    })
+    const iat = Math.floor(NOW / 1000) - 60
+    expect(await check({ sub: 'auth0|all', iat, 'https://last-logout/session_id': 'S' })).toEqual(
+      expect.objectContaining({ revoked: true, reason: 'all_sessions_logout' }),
+    )
+  })
+
+  test('with a session revokes its tokens from before, and ends it not', async () => {
+    const answer = await report('auth0|one', { at: at(NOW - 1_000), session_id: 'S1' })
+    expect(answer.json()).toMatchObject({
+      last_logout_at: at(NOW - 1_000),
+      all_sessions_at: null,
+      session: { session_id: 'S1', logout_at: at(NOW - 1_000), ended: false },
+    })
+    const token = (session: string, secondsAgo: number) => ({
+      sub: 'auth0|one',
+      iat: NOW / 1000 - secondsAgo,
+      'https://last-logout/session_id': session,
+    })
+    expect(await check(token('S1', 2))).toMatchObject({ revoked: true, reason: 'session_logout' })
+    expect(await check(token('S1', 0.5))).toMatchObject({ revoked: false })
+    expect(await check(token('S2', 2))).toMatchObject({ revoked: false })
+  })
+
+  test('is idempotent by `at`: the change feed does not move again', async () => {
+    const payload = { at: at(NOW - 5_000), session_id: 'S3' }
+    const first = await report('auth0|twice', payload)
+    const rows = await readRows(database)
+    const before = await store.readChanges({ after: null, since: null, limit: 100 })
+    const second = await report('auth0|twice', payload)
+    expect(second.json()).toEqual(first.json())
+    expect(await readRows(database)).toEqual(rows)
+    const after = await store.readChanges({ after: null, since: null, limit: 100 })
+    expect(after?.changes).toEqual(before?.changes)
+  })
+
+  test('never moves a logout back', async () => {
+    await report('auth0|forward', { at: at(NOW - 1_000), session_id: 'S4' })
+    const answer = await report('auth0|forward', { at: at(NOW - 9_000), session_id: 'S4' })
+    expect(answer.json()).toMatchObject({
+      last_logout_at: at(NOW - 1_000),
+      session: { logout_at: at(NOW - 1_000) },
+    })
+  })
+
+  test.each([
+    ['now', 0, at(NOW)],
+    ['a millisecond ahead', 1, at(NOW)],
+    ['60 s ahead', 60_000, at(NOW)],
+    ['long ago', -86_400_000, at(NOW - 86_400_000)],
+  ])('takes %s', async (what, aheadMs, stored) => {
+    const answer = await report(`auth0|${what}`, { at: at(NOW + aheadMs) })
+    expect(answer.json().last_logout_at).toBe(stored)
+  })
+
+  test.each([
+    ['more than 60 s ahead', { at: at(NOW + 60_001) }, /60 s ahead/],
+    ['no instant', {}, /at/],
+    ['an instant without a zone', { at: '2026-11-23T10:00:00' }, /RFC 3339/],
+    ['a blank session', { at: at(NOW), session_id: ' ' }, /session_id/],
+    ['a misspelt field', { at: at(NOW), sessionId: 'S' }, /sessionId/],
+  ])('refuses %s with 400, and stores nothing', async (_what, payload, message) => {
+    const rows = await readRows(database)
+    const answer = await report('auth0|refused', payload)
+    expect(answer.statusCode).toBe(400)
+    expect(answer.json().message).toMatch(message)
+    expect(await readRows(database)).toEqual(rows)
+  })
+
+  test.each([[keys.reader], [keys.checker], [keys.follower]])(
+    'is closed to a key that lacks the role: $name',
+    async (key) => {
+      expect((await report('auth0|closed', { at: at(NOW) }, key)).statusCode).toBe(403)
+    },
+  )
+})
