@@ -3,9 +3,13 @@ import { createDemo, type Demo } from '../demo/demo.js'
 import type { CommandContext } from './context.js'
 
 /** `demo`: everything against a simulated tenant. */
-export async function demo(context: CommandContext): Promise<void> {
-  const { env, stop, createLog } = context
-  const running = await createDemo({ env, stop, createLog: (level) => createLog(level, 'stdout') })
+export async function demo(
+  context: CommandContext,
+  { enterprise = false }: { enterprise?: boolean },
+): Promise<void> {
+  const { env, stop } = context
+  const createLog = (level: string) => context.createLog(level, 'stdout')
+  const running = await createDemo({ env, stop, createLog, enterprise })
   try {
     context.print(describe(running))
     if (!stop.aborted) await once(stop, 'abort')
@@ -15,12 +19,15 @@ export async function demo(context: CommandContext): Promise<void> {
   }
 }
 
-function describe({ apiUrl, tenantUrl, dataDir, key, userId }: Demo): string {
+function describe({ pageUrl, apiUrl, tenantUrl, dataDir, key, policy, userId }: Demo): string {
   return `
-last-logout is running, against a tenant that is simulated here:
+last-logout is running, against a tenant that is simulated here. Log in and out in a browser:
+
+  ${pageUrl}
 
   tenant    ${tenantUrl}: somebody logs in or out every second
   worker    polls the tenant's log every 2 seconds
+  policy    ${policy}
   database  a PostgreSQL of its own in ${dataDir}, deleted at the end
   API       ${apiUrl}
   docs      ${apiUrl}/docs (any user name; password: ${key})

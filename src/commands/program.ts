@@ -18,7 +18,11 @@ export function createProgram(context: CommandContext): Command {
   program
     .command('demo')
     .description('everything against a simulated tenant; needs no configuration')
-    .action(async () => (await import('./demo.js')).demo(context))
+    .option('--enterprise', 'the tenant gives the login Action what only Enterprise plans have')
+    .action(async (options: { enterprise?: true }) => {
+      const { demo } = await import('./demo.js')
+      await demo(context, options)
+    })
   program
     .command('start')
     .description('worker and API in one process')

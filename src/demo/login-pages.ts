@@ -1,0 +1,71 @@
+import { text } from 'node:stream/consumers'
+import type { Provider } from 'oidc-provider'
+import type { DemoUser } from './logins.js'
+
+type Middleware = Parameters<Provider['use']>[0]
+
+/** The login page of the tenant: who one is, is believed. */
+export function loginRoutes(provider: Provider, users: readonly DemoUser[]): Middleware {
+  return async (ctx, next) => {
+    if (!ctx.path.startsWith('/login/')) return next()
+    if (ctx.method !== 'POST') {
+      ctx.type = 'html'
+      ctx.body = loginPage(users)
+      return
+    }
+    const accountId = new URLSearchParams(await text(ctx.req)).get('user') ?? ''
+    const result = users.some(({ userId }) => userId === accountId)
+      ? { login: { accountId, remember: true } }
+      : { error: 'access_denied', error_description: 'nobody was chosen' }
+    await provider.interactionFinished(ctx.req, ctx.res, result)
+    ctx.respond = false
+  }
+}
+
+function loginPage(users: readonly DemoUser[]): string {
+  const buttons = users.map(
+    ({ userId, userName }) =>
+      `<button name="user" value="${userId}">Continue as <b>${userName}</b></button>`,
+  )
+  return page(
+    'Log in',
+    `<p>This plays the tenant's login. It asks for no password.</p><form method="post">${buttons.join('')}</form>`,
+  )
+}
+
+/** Ends the session without asking, as Auth0 does; `form` is the provider's. */
+export function signOutPage(form: string): string {
+  const confirmed = form.replace(
+    '</form>',
+    '<button name="logout" value="yes">Log out</button></form>',
+  )
+  return page('Log out', `${confirmed}<script>document.querySelector('button').click()</script>`)
+}
+
+/** A page that only says something. */
+export function messagePage(title: string, message: string): string {
+  return page(escapeHtml(title), `<p>${escapeHtml(message)}</p>`)
+}
+
+function page(title: string, body: string): string {
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<link rel="icon" href="data:,">
+<title>${title} | simulated tenant</title>
+<style>
+  :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
+  body { display: grid; place-content: center; min-height: 100vh; margin: 0; background: light-dark(#eef1f6, #14161b) }
+  main { width: min(24rem, 80vw); padding: 2rem; border-radius: .75rem; background: light-dark(#fff, #1e2128) }
+  h1 { margin: 0; font-size: 1.25rem }
+  button { width: 100%; margin-top: .75rem; padding: .75rem; border: 0; border-radius: .5rem; font: inherit;
+    color: #fff; background: #2f5fd0; cursor: pointer }
+</style>
+<main><h1>${title}</h1>${body}</main>
+</html>`
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+}

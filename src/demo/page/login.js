@@ -1,0 +1,62 @@
+/** Begins the authorization code flow with PKCE: the browser leaves the page. */
+export async function startLogin({ issuer, clientId }, prompt) {
+  const verifier = randomText()
+  const state = randomText()
+  sessionStorage.setItem('login', JSON.stringify({ verifier, state }))
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier))
+  location.href = `${issuer}/authorize?${new URLSearchParams({
+    client_id: clientId,
+    response_type: 'code',
+    redirect_uri: `${location.origin}/`,
+    scope: 'openid offline_access',
+    prompt,
+    state,
+    code_challenge: toBase64Url(new Uint8Array(digest)),
+    code_challenge_method: 'S256',
+  })}`
+}
+
+/** Ends the session at the tenant; the page comes back with its tokens kept. */
+export function startLogout({ issuer }, idToken) {
+  location.href = `${issuer}/oidc/logout?${new URLSearchParams({
+    id_token_hint: idToken,
+    post_logout_redirect_uri: `${location.origin}/`,
+  })}`
+}
+
+/** What a login came back with, taken out of the address; `null`: there was none. */
+export function takeCallback() {
+  const query = new URLSearchParams(location.search)
+  const started = JSON.parse(sessionStorage.getItem('login') ?? 'null')
+  if (started === null || query.get('state') !== started.state) return null
+  sessionStorage.removeItem('login')
+  history.replaceState(null, '', '/')
+  return { error: query.get('error'), code: query.get('code'), verifier: started.verifier }
+}
+
+/** Asks for tokens. */
+export async function tokenRequest({ issuer, clientId }, parameters) {
+  const response = await fetch(`${issuer}/oauth/token`, {
+    method: 'POST',
+    body: new URLSearchParams({ client_id: clientId, ...parameters }),
+  })
+  return { ok: response.ok, body: await response.json() }
+}
+
+/** The claims of a token. Whoever shows them need not verify it; the API does. */
+export function readClaims(token) {
+  const payload = token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')
+  const bytes = Uint8Array.from(atob(payload), (character) => character.charCodeAt(0))
+  return JSON.parse(new TextDecoder().decode(bytes))
+}
+
+function randomText() {
+  return toBase64Url(crypto.getRandomValues(new Uint8Array(32)))
+}
+
+function toBase64Url(bytes) {
+  return btoa(String.fromCharCode(...bytes))
+    .replace(/\+/g, '-')
+    .replace(/\//g, '_')
+    .replace(/=+$/, '')
+}

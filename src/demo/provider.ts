@@ -1,0 +1,145 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import type { Configuration, KoaContextWithOIDC } from 'oidc-provider'
+import { createMemoryAdapter } from 'oidc-provider/lib/adapters/memory_adapter.js'
+import { AccessDenied } from 'oidc-provider/lib/helpers/errors.js'
+import { Provider } from 'oidc-provider/lib/provider.js'
+import { loginRoutes, messagePage, signOutPage } from './login-pages.js'
+import type { DemoUser, Logins } from './logins.js'
+
+/** The API that the tokens are for. */
+export const AUDIENCE = 'https://orders.example.com'
+
+/** As Auth0's defaults, in seconds. */
+const DAY = 86_400
+const TTL = {
+  AccessToken: DAY,
+  AuthorizationCode: 60,
+  Grant: 30 * DAY,
+  IdToken: DAY / 2,
+  Interaction: 3_600,
+  RefreshToken: 30 * DAY,
+  Session: 3 * DAY,
+}
+
+/** What the Action adds to an ID token. */
+const ACTION_CLAIMS = ['authenticated_at', 'session_id', 'last_logout'].map(
+  (name) => `https://last-logout/${name}`,
+)
+
+/** How the provider is made. */
+export interface ProviderOptions {
+  issuer: string
+  clientId: string
+  /** Where the page is served. */
+  appUrl: string
+  users: readonly DemoUser[]
+  logins: Logins
+}
+
+/**
+ * An OpenID provider that plays the login of an Auth0 tenant, at Auth0's paths: a logout ends the
+ * session and no token, the Action runs at every login and every exchange of a refresh token.
+ */
+export function createProvider(options: ProviderOptions): Provider {
+  const { issuer, clientId, appUrl, users, logins } = options
+  const provider = new Provider(issuer, {
+    ...configure(options),
+    clients: [
+      {
+        client_id: clientId,
+        token_endpoint_auth_method: 'none',
+        grant_types: ['authorization_code', 'refresh_token'],
+        redirect_uris: [`${appUrl}/`],
+        post_logout_redirect_uris: [`${appUrl}/`],
+      },
+    ],
+  })
+  provider.use(loginRoutes(provider, users))
+  provider.on('end_session.success', ({ oidc: { session } }: KoaContextWithOIDC) => {
+    const user = users.find(({ userId }) => userId === session?.accountId)
+    if (session && user) logins.logOut(user, session.uid)
+  })
+  return provider
+}
+
+function configure({ users, logins }: ProviderOptions): Configuration {
+  return {
+    adapter: createMemoryAdapter(),
+    jwks: { keys: [createKey()] },
+    cookies: { keys: [randomBytes(32).toString('hex')] },
+    ttl: TTL,
+    routes: { authorization: '/authorize', token: '/oauth/token', end_session: '/oidc/logout' },
+    scopes: ['openid', 'offline_access'],
+    claims: { openid: ['sub', ...ACTION_CLAIMS] },
+    clientBasedCORS: () => true,
+    interactions: { url: (_ctx, { uid }) => `/login/${uid}` },
+    findAccount: (_ctx, accountId, token) => ({
+      accountId,
+      claims: () => ({ sub: accountId, ...logins.claimsOf(grantIdOf(token)).idToken }),
+    }),
+    loadExistingGrant: (ctx) => grant(ctx, users, logins),
+    issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    // Before the token is rotated: who is denied keeps it, as with Auth0.
+    async rotateRefreshToken({ oidc }) {
+      const denied = await logins.refresh(oidc.entities.RefreshToken?.grantId ?? '')
+      if (denied !== null) throw new AccessDenied(denied)
+      return true
+    },
+    extraTokenClaims: (_ctx, token) => logins.claimsOf(grantIdOf(token)).accessToken,
+    // A logout ends neither access tokens nor refresh tokens: that is what last-logout is for.
+    expiresWithSession: () => false,
+    renderError(ctx, { error, error_description }) {
+      ctx.type = 'html'
+      ctx.body = messagePage(error, error_description ?? '')
+    },
+    features: {
+      devInteractions: { enabled: false },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => AUDIENCE,
+        useGrantedResource: () => true,
+        getResourceServerInfo: () => ({
+          scope: '',
+          audience: AUDIENCE,
+          accessTokenFormat: 'jwt',
+          accessTokenTTL: TTL.AccessToken,
+        }),
+      },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource(ctx, form) {
+          ctx.body = signOutPage(form)
+        },
+        postLogoutSuccessSource(ctx) {
+          ctx.body = messagePage('Logged out', 'The session has ended.')
+        },
+      },
+    },
+  }
+}
+
+/** Grants what is asked for, without asking; runs the Action, as Auth0 does before it answers. */
+async function grant({ oidc }: KoaContextWithOIDC, users: readonly DemoUser[], logins: Logins) {
+  const { session, client, provider } = oidc
+  const user = users.find(({ userId }) => userId === session?.accountId)
+  if (!session || !client || !user || oidc.promptPending('login')) return undefined
+  const granted = new provider.Grant({ clientId: client.clientId, accountId: user.userId })
+  granted.addOIDCScope('openid offline_access')
+  await granted.save()
+  await logins.logIn(granted.jti, {
+    user,
+    sessionId: session.uid,
+    loginTs: session.loginTs ?? 0,
+    isSilent: oidc.result === undefined,
+  })
+  return granted
+}
+
+function grantIdOf(token: object | undefined): string | undefined {
+  return token && 'grantId' in token ? String(token.grantId) : undefined
+}
+
+function createKey(): NonNullable<Configuration['jwks']>['keys'][number] {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  return { ...privateKey.export({ format: 'jwk' }), kid: 'demo', use: 'sig', alg: 'RS256' } as never
+}

@@ -1,0 +1,31 @@
+import { spawnSync } from 'node:child_process'
+import { type Browser, chromium } from 'playwright-core'
+
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome']
+
+const ARGUMENTS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+/** The path of a Chromium, from CHROMIUM_PATH or the PATH; `skip` tells why there is none. */
+export function findBrowser(): { path: string } | { skip: string } {
+  const { CHROMIUM_PATH } = process.env
+  if (CHROMIUM_PATH) return { path: CHROMIUM_PATH }
+  for (const name of NAMES) {
+    const { stdout, status } = spawnSync('which', [name], { encoding: 'utf8' })
+    if (status === 0) return { path: stdout.trim() }
+  }
+  return { skip: `no ${NAMES.join(', ')} in the PATH` }
+}
+
+/** Starts a browser without a window. */
+export function openBrowser(executablePath: string): Promise<Browser> {
+  return chromium.launch({ executablePath, args: ARGUMENTS })
+}

@@ -1,0 +1,240 @@
+import { pino } from 'pino'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { createDemo, type Demo } from '../../src/demo/demo.js'
+import { findBrowser, openBrowser } from '../_support/browser.js'
+
+/** How late the simulated tenant stores an entry. */
+const LAG_MS = 1_500
+const POLL_INTERVAL_MS = 2_000
+/** What a logout may take until its tokens are refused. */
+const WINDOW_MS = LAG_MS + POLL_INTERVAL_MS + 2_000
+
+interface Tokens {
+  access_token: string
+  refresh_token: string
+}
+
+const found = findBrowser()
+const skip = 'skip' in found ? found.skip : null
+
+describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` (${skip})`}`, () => {
+  const errors: string[] = []
+  let browser: Browser
+  beforeAll(async () => {
+    browser = await openBrowser('path' in found ? found.path : '')
+  })
+  afterAll(() => browser.close())
+
+  const openPage = async ({ pageUrl }: Demo): Promise<Page> => {
+    const page = await (await browser.newContext()).newPage()
+    page.on('pageerror', (error) => errors.push(error.message))
+    await page.goto(pageUrl)
+    return page
+  }
+
+  /** A demo for each test, and two browsers of one user. */
+  const testWith = (policy: string, enterprise: boolean) =>
+    test.extend<{ demo: Demo; mine: Page; other: Page }>({
+      // biome-ignore lint/correctness/noEmptyPattern: Vitest reads from it what a fixture needs
+      demo: async ({}, use) => {
+        const demo = await createDemo({
+          env: { POLICY: policy },
+          createLog: async () => pino({ level: 'silent' }),
+          stop: new AbortController().signal,
+          enterprise,
+          lagMs: () => LAG_MS,
+        })
+        await use(demo)
+        await demo.close()
+      },
+      mine: async ({ demo }, use) => use(await openPage(demo)),
+      other: async ({ demo }, use) => use(await openPage(demo)),
+    })
+  afterEach(async () => {
+    for (const context of browser.contexts()) await context.close()
+    expect(errors.splice(0)).toEqual([])
+  })
+
+  describe('where a logout ends its session, with Enterprise fields', () => {
+    const test = testWith('session', true)
+
+    test('a kept token dies within the window; logging in again works, the old refresh token does not', async ({
+      demo,
+      mine,
+    }) => {
+      await logIn(mine)
+      expect(await call(mine)).toMatch(/^API: 200 orders/)
+      const kept = await tokensOf(mine)
+
+      const loggedOutAt = Date.now()
+      await logOut(mine)
+      await expect
+        .poll(async () => (await ask(demo, kept)).status, { timeout: WINDOW_MS, interval: 50 })
+        .toBe(401)
+      expect(Date.now() - loggedOutAt).toBeLessThan(WINDOW_MS)
+      const refused = await ask(demo, kept)
+      expect(await refused.json()).toMatchObject({ error: 'invalid_token' })
+      expect(refused.headers.get('www-authenticate')).toMatch(/^Bearer.*error="invalid_token"/)
+      expect(await call(mine)).toMatch(/^API: 401 invalid_token/)
+      expect(await mine.textContent('#notice')).toContain('log in again')
+      await expect.poll(() => mine.textContent('#why')).toContain('session_ended')
+
+      await logIn(mine)
+      expect(await call(mine)).toMatch(/^API: 200 orders/)
+      expect(await refresh(mine)).toBe('refresh: a new token')
+      expect(await call(mine)).toMatch(/^API: 200 orders/)
+      await useRefreshToken(mine, kept)
+      expect(await refresh(mine)).toMatch(/^refresh: access_denied: last_logout: /)
+      expect(await mine.textContent('#notice')).toContain('prompt=login')
+    })
+
+    test('logging in again at once works, before the logout is known and after', async ({
+      demo,
+      mine,
+    }) => {
+      await logIn(mine)
+      const kept = await tokensOf(mine)
+      await logOut(mine)
+      await logIn(mine)
+      expect(await call(mine)).toMatch(/^API: 200 orders/)
+      await untilRefused(demo, kept)
+      expect(await call(mine)).toMatch(/^API: 200 orders/)
+      expect(await refresh(mine)).toBe('refresh: a new token')
+    })
+
+    test('nothing changes for another browser of the user', async ({ demo, mine, other }) => {
+      await logIn(mine)
+      await logIn(other)
+      await logOut(mine)
+      await untilRefused(demo, await tokensOf(mine))
+      expect(await call(other)).toMatch(/^API: 200 orders/)
+      expect(await refresh(other)).toBe('refresh: a new token')
+      expect(await call(other)).toMatch(/^API: 200 orders/)
+      await logInSilently(other)
+      expect(await call(other)).toMatch(/^API: 200 orders/)
+    })
+
+    test('a silent login is told that no session is live any more', async ({ demo, mine }) => {
+      await logIn(mine)
+      await logOut(mine)
+      await mine.click('#silent')
+      await mine.waitForURL(`${demo.pageUrl}/`)
+      await expect.poll(() => newest(mine)).toBe('login: login_required')
+    })
+
+    test('shows what the service knows, and the changes of others', async ({ mine }) => {
+      await logIn(mine)
+      await expect.poll(() => mine.textContent('#verdict')).toBe('Accepted')
+      await expect.poll(() => mine.textContent('#known')).toContain('not ended')
+      await expect.poll(() => mine.textContent('#freshness')).toMatch(/read up to .* s ago/)
+      await expect
+        .poll(() => mine.textContent('#feed'), { timeout: 20_000 })
+        .toMatch(/ended|logged out/)
+    })
+  })
+
+  describe('where one logout ends all, with Enterprise fields', () => {
+    const test = testWith('user', true)
+
+    test('another browser’s token is refused; a silent login works, and so does the first refresh after it', async ({
+      demo,
+      mine,
+      other,
+    }) => {
+      await logIn(mine)
+      await logIn(other)
+      await logOut(mine)
+      await untilRefused(demo, await tokensOf(other))
+      expect(await call(other)).toMatch(/^API: 401 invalid_token/)
+      expect(await refresh(other)).toMatch(/^refresh: access_denied/)
+      await logInSilently(other)
+      expect(await call(other)).toMatch(/^API: 200 orders/)
+      expect(await refresh(other)).toBe('refresh: a new token')
+      expect(await call(other)).toMatch(/^API: 200 orders/)
+    })
+  })
+
+  describe('where one logout ends all, without Enterprise fields', () => {
+    const test = testWith('user', false)
+
+    test('a silent login works, the first refresh after it does not, and a login with prompt=login mends that', async ({
+      demo,
+      mine,
+      other,
+    }) => {
+      await logIn(mine)
+      await logIn(other)
+      await logOut(mine)
+      await untilRefused(demo, await tokensOf(other))
+      await logInSilently(other)
+      expect(await call(other)).toMatch(/^API: 200 orders/)
+      expect(await refresh(other)).toMatch(/^refresh: access_denied/)
+      await logIn(other)
+      expect(await refresh(other)).toBe('refresh: a new token')
+      expect(await call(other)).toMatch(/^API: 200 orders/)
+    })
+  })
+})
+
+/** Clicks, and waits until the page is back. */
+async function leaveAndReturn(page: Page, clicks: () => Promise<void>): Promise<void> {
+  await Promise.all([page.waitForEvent('load', { timeout: 10_000 }), clicks()])
+}
+
+async function logIn(page: Page): Promise<void> {
+  await leaveAndReturn(page, () => page.click('#login'))
+  await page.click('text=demo-user-1')
+  await expect.poll(() => newest(page)).toBe('login: a new token')
+}
+
+async function logInSilently(page: Page): Promise<void> {
+  await leaveAndReturn(page, () => page.click('#silent'))
+  await expect.poll(() => newest(page)).toBe('login: a new token')
+}
+
+async function logOut(page: Page): Promise<void> {
+  const before = await tokensOf(page)
+  await leaveAndReturn(page, () => page.click('#logout'))
+  await page.waitForURL(/127\.0\.0\.1:\d+\/$/)
+  await page.waitForSelector('#call:enabled')
+  expect(await tokensOf(page)).toEqual(before)
+}
+
+/** The newest line of what was answered; empty while there is none. */
+async function newest(page: Page): Promise<string> {
+  const lines = await page
+    .locator('#answers li span')
+    .allTextContents()
+    .catch(() => [])
+  return lines[0] ?? ''
+}
+
+async function click(page: Page, button: string): Promise<string> {
+  const count = await page.locator('#answers li').count()
+  await page.click(button)
+  await expect.poll(() => page.locator('#answers li').count()).toBe(count + 1)
+  return newest(page)
+}
+
+const call = (page: Page) => click(page, '#call')
+const refresh = (page: Page) => click(page, '#refresh')
+
+async function tokensOf(page: Page): Promise<Tokens> {
+  return JSON.parse(await page.evaluate("sessionStorage.getItem('tokens')"))
+}
+
+async function useRefreshToken(page: Page, { refresh_token }: Tokens): Promise<void> {
+  const tokens = JSON.stringify({ ...(await tokensOf(page)), refresh_token })
+  await page.evaluate(`sessionStorage.setItem('tokens', ${JSON.stringify(tokens)})`)
+}
+
+function ask({ pageUrl }: Demo, { access_token }: Tokens): Promise<Response> {
+  return fetch(`${pageUrl}/api/orders`, { headers: { authorization: `Bearer ${access_token}` } })
+}
+
+async function untilRefused(demo: Demo, tokens: Tokens): Promise<void> {
+  await expect
+    .poll(async () => (await ask(demo, tokens)).status, { timeout: WINDOW_MS, interval: 50 })
+    .toBe(401)
+}
