@@ -20,6 +20,9 @@ const EVENT_STREAM = 'text/event-stream'
 /** After a broken connection a browser waits this long, in milliseconds. */
 const RETRY_MS = 1_000
 
+/** Who has not taken a page after so long, in milliseconds, is not followed up with another. */
+const SLOWEST_MS = 15_000
+
 const MAX_LIMIT = 10_000
 
 const querySchema = z.object({
@@ -102,8 +105,9 @@ function toAnswer({ changes, cursor, asOf, more }: ChangesPage, { policy, now }:
   return { changes: changes.map(toJson), cursor, ...toFreshness(asOf, now()), policy, more }
 }
 
-/** A stream is read as fast as its reader takes it; one that takes nothing runs into the connection's time-out. */
+/** Reads on as its reader takes what was read, and drops the one who does not: to come back with its cursor. */
 function sendEvents(reply: FastifyReply, events: AsyncIterable<string>): never {
+  const drop = () => void reply.raw.destroy()
   return (
     reply
       .header('content-type', EVENT_STREAM)
@@ -112,8 +116,21 @@ function sendEvents(reply: FastifyReply, events: AsyncIterable<string>): never {
       .header('connection', 'close')
       // nginx would hold the events back.
       .header('x-accel-buffering', 'no')
-      .send(Readable.from(events, { highWaterMark: 1 })) as never
+      .send(Readable.from(whileTaken(events, drop), { highWaterMark: 1 })) as never
   )
+}
+
+async function* whileTaken(texts: AsyncIterable<string>, drop: () => void): AsyncGenerator<string> {
+  let late: NodeJS.Timeout | undefined
+  try {
+    for await (const text of texts) {
+      late = setTimeout(drop, SLOWEST_MS)
+      yield text
+      clearTimeout(late)
+    }
+  } finally {
+    clearTimeout(late)
+  }
 }
 
 async function* toEvents(
