@@ -1,0 +1,355 @@
+import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { loadAction, type RunAction } from '../../src/demo/run-action.js'
+import type { Policy } from '../../src/rules/judge.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { buildAction } from '../_support/action.js'
+import { createClock } from '../_support/clock.js'
+import {
+  type Browser,
+  createSessionWorld,
+  isDenial,
+  type SessionWorld,
+  type Tokens,
+  type Told,
+} from '../_support/session-world.js'
+import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-system.js'
+
+const MINUTE_MS = 60_000
+
+/** What becomes of a flow. */
+type Fate =
+  /** It is refused, from the poll on that reads the logout. */
+  | 'closed'
+  /** It should be refused, and is not: for so long, or again and again. */
+  | 'open until the poll'
+  | 'open until `exp`'
+  | 'open'
+  /** It should go on, and does. */
+  | 'unaffected'
+  /** It should go on, and the user has to log in anew. */
+  | 'refused too'
+
+/** By `LAST_LOGOUT_ON_ERROR`, where nothing tells the Action when the login was. */
+type ByOnError = Fate | { allow: Fate; deny: Fate }
+/** By `POLICY`. */
+type Cell = ByOnError | { session: ByOnError; user: ByOnError }
+
+/** What Auth0 tells an Action when a refresh token is exchanged; `null`: there is no Action. */
+const PLANS = {
+  none: null,
+  nothing: {},
+  methods: { methods: true },
+  session: { session: true },
+  both: { methods: true, session: true },
+  enterprise: { methods: true, refreshToken: true },
+} satisfies Record<string, Told | null>
+type Plan = keyof typeof PLANS
+type Row = Record<Plan, Cell>
+
+const everywhere = (cell: Cell): Row => ({
+  none: cell,
+  nothing: cell,
+  methods: cell,
+  session: cell,
+  both: cell,
+  enterprise: cell,
+})
+const B_GOES_ON = { session: 'unaffected', user: 'closed' } as const
+const OPEN_UNLESS_DENY = { allow: 'open', deny: 'closed' } as const
+const WORKS_UNLESS_DENY = { allow: 'unaffected', deny: 'refused too' } as const
+
+/** A user is logged in on the browsers A and B; then A is logged out, unless the row says otherwise. */
+const MATRIX: Record<keyof typeof flows, Row> = {
+  tokenInWindow: everywhere('open until the poll'),
+  tokenOfA: everywhere('closed'),
+  // It names no session without the Action: any logout may have been its own.
+  tokenOfB: { ...everywhere(B_GOES_ON), none: { session: 'refused too', user: 'closed' } },
+  // Refresh tokens outlive the logout in Auth0.
+  refreshOnA: { ...everywhere('closed'), none: 'open', nothing: OPEN_UNLESS_DENY },
+  // Nobody knows of the logout yet; its token is as old as its login, where that is told.
+  tokenFromWindow: {
+    ...everywhere('closed'),
+    none: 'open until `exp`',
+    nothing: 'open until `exp`',
+  },
+  refreshOnB: {
+    none: { session: 'unaffected', user: 'open' },
+    nothing: { session: WORKS_UNLESS_DENY, user: OPEN_UNLESS_DENY },
+    methods: { session: 'refused too', user: 'closed' },
+    session: { session: 'unaffected', user: OPEN_UNLESS_DENY },
+    both: B_GOES_ON,
+    enterprise: B_GOES_ON,
+  },
+  newLogin: everywhere('unaffected'),
+  refreshOfNewLogin: {
+    ...everywhere('unaffected'),
+    nothing: WORKS_UNLESS_DENY,
+    session: { session: 'unaffected', user: WORKS_UNLESS_DENY },
+  },
+  // Auth0's session is live: whoever has it can log in.
+  silentLogin: everywhere('unaffected'),
+  // Its refresh token is new; the methods are those of the login that the session began with.
+  refreshOfSilentLogin: {
+    ...everywhere('unaffected'),
+    nothing: WORKS_UNLESS_DENY,
+    methods: 'refused too',
+    session: { session: 'unaffected', user: WORKS_UNLESS_DENY },
+    both: { session: 'unaffected', user: 'refused too' },
+  },
+  tokenOfReported: everywhere('closed'),
+  refreshOfReported: {
+    ...everywhere('closed'),
+    none: 'open',
+    nothing: OPEN_UNLESS_DENY,
+    session: OPEN_UNLESS_DENY,
+  },
+  silentLoginOfReported: everywhere('open'),
+  // Its entry, `sdu`, names nobody for certain.
+  tokenOfDeleted: everywhere('open until `exp`'),
+  tokenOfDeletedToldByBackchannel: everywhere('closed'),
+  machineToken: everywhere('unaffected'),
+}
+
+/** The table of the README. */
+const TITLES: Record<keyof typeof flows, string> = {
+  tokenInWindow: 'access token of A, in the window before the poll',
+  tokenOfA: 'access token of A, after the poll',
+  tokenOfB: 'access token of B',
+  refreshOnA: 'refresh on A',
+  tokenFromWindow: 'access token refreshed on A in the window',
+  refreshOnB: 'refresh on B',
+  newLogin: 'new login on A',
+  refreshOfNewLogin: 'the first refresh after it',
+  silentLogin: 'silent login on B',
+  refreshOfSilentLogin: 'the first refresh after it',
+  tokenOfReported: 'operator’s logout: access token',
+  refreshOfReported: 'operator’s logout: refresh',
+  silentLoginOfReported: 'operator’s logout: silent login ²',
+  tokenOfDeleted: 'account deleted: access token ³',
+  tokenOfDeletedToldByBackchannel: 'account deleted, told by Back-Channel Logout ³: access token',
+  machineToken: 'machine token',
+}
+const COLUMNS = {
+  none: 'no Action',
+  nothing: 'Action, a refresh tells nothing',
+  methods: 'Action, it tells `methods`',
+  enterprise: 'Action, Enterprise fields',
+} satisfies Partial<Record<Plan, string>>
+
+interface Scene {
+  system: WholeSystem
+  world: SessionWorld
+  userId: string
+  a: Browser
+  b: Browser
+  onA: Tokens
+  onB: Tokens
+}
+
+/** Each plays its flow, and says whether it went on. */
+const flows = {
+  async tokenInWindow(scene: Scene) {
+    scene.a.logOut()
+    scene.system.clock.pass(LAG_MS - 1)
+    await scene.system.poll()
+    return passes(scene, scene.onA)
+  },
+  async tokenOfA(scene: Scene) {
+    scene.a.logOut()
+    await later(scene)
+    return passes(scene, scene.onA)
+  },
+  async tokenOfB(scene: Scene) {
+    scene.a.logOut()
+    await later(scene)
+    return passes(scene, scene.onB)
+  },
+  async refreshOnA(scene: Scene) {
+    scene.a.logOut()
+    await later(scene)
+    return refreshes(scene, scene.onA)
+  },
+  async tokenFromWindow(scene: Scene) {
+    const { a, onA, system, world } = scene
+    a.logOut()
+    system.clock.pass(LAG_MS - 1)
+    await system.poll()
+    const minted = await world.refresh(onA)
+    expect(await passes(scene, minted)).toBe(true)
+    await later(scene)
+    return passes(scene, minted)
+  },
+  async refreshOnB(scene: Scene) {
+    scene.a.logOut()
+    await later(scene)
+    return refreshes(scene, scene.onB)
+  },
+  async newLogin(scene: Scene) {
+    scene.a.logOut()
+    await later(scene)
+    return passes(scene, await scene.a.logIn())
+  },
+  async refreshOfNewLogin(scene: Scene) {
+    scene.a.logOut()
+    await later(scene)
+    return refreshes(scene, await scene.a.logIn())
+  },
+  async silentLogin(scene: Scene) {
+    scene.a.logOut()
+    await later(scene)
+    return passes(scene, await scene.b.logInSilently())
+  },
+  async refreshOfSilentLogin(scene: Scene) {
+    scene.a.logOut()
+    await later(scene)
+    return refreshes(scene, await scene.b.logInSilently())
+  },
+  async tokenOfReported(scene: Scene) {
+    await reportLogout(scene)
+    return passes(scene, scene.onA)
+  },
+  async refreshOfReported(scene: Scene) {
+    await reportLogout(scene)
+    return refreshes(scene, scene.onA)
+  },
+  async silentLoginOfReported(scene: Scene) {
+    await reportLogout(scene)
+    return passes(scene, await scene.a.logInSilently())
+  },
+  async tokenOfDeleted(scene: Scene) {
+    deleteAccount(scene)
+    await later(scene)
+    return passes(scene, scene.onA)
+  },
+  async tokenOfDeletedToldByBackchannel(scene: Scene) {
+    const { system, userId } = scene
+    deleteAccount(scene)
+    const details = { initiator: 'account-deleted' }
+    system.tenant.write(buildEntry('oidc_backchannel_logout_succeeded', { userId }, { details }))
+    await later(scene)
+    return passes(scene, scene.onA)
+  },
+  async machineToken(scene: Scene) {
+    const sub = `${randomUUID()}@clients`
+    const iat = scene.system.clock.now() / 1000
+    scene.a.logOut()
+    await scene.system.reportLogout(sub)
+    await later(scene)
+    return scene.system.accepts({ sub, iat })
+  },
+}
+
+/** A minute goes by, and the log is read. */
+async function later({ system }: Pick<Scene, 'system'>): Promise<void> {
+  system.clock.pass(MINUTE_MS)
+  await system.poll()
+}
+
+async function passes({ system }: Scene, answer: Awaited<ReturnType<SessionWorld['refresh']>>) {
+  return !isDenial(answer) && system.accepts(answer.claims)
+}
+
+/** The first refresh from now on, and with it those after. */
+async function refreshes(scene: Scene, tokens: Tokens): Promise<boolean> {
+  const first = await passes(scene, await scene.world.refresh(tokens))
+  await later(scene)
+  expect(await passes(scene, await scene.world.refresh(tokens))).toBe(first)
+  return first
+}
+
+async function reportLogout(scene: Scene): Promise<void> {
+  await scene.system.reportLogout(scene.userId)
+  await later(scene)
+}
+
+/** Its entry as recorded: the id stands in the description, without the connection. */
+function deleteAccount({ system, userId }: Scene): void {
+  const description = `user_id: ${userId.split('|')[1]}`
+  system.tenant.write(buildEntry('sdu', { userId }, { user_id: '', description }))
+}
+
+let code: string
+beforeAll(async () => {
+  code = await buildAction()
+})
+
+describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
+  const clock = createClock()
+  let system: WholeSystem
+  let action: RunAction
+  beforeAll(async () => {
+    action = loadAction(code, clock.now)
+    system = await openWholeSystem(clock, {
+      POLICY: policy,
+      EVENT_TYPES: 'oidc_backchannel_logout_succeeded',
+    })
+  })
+  afterAll(() => system.close())
+
+  /** Both browsers are logged in, and nothing of it is refused. */
+  async function open(plan: Plan, onError: string): Promise<Scene> {
+    const told = PLANS[plan]
+    const world = createSessionWorld({
+      tenant: system.tenant,
+      runAction: told && action,
+      secrets: { ...system.secrets, LAST_LOGOUT_ON_ERROR: onError },
+      told: told ?? {},
+    })
+    const userId = `auth0|${randomUUID()}`
+    const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
+    const scene = { system, world, userId, a, b, onA: await a.logIn(), onB: await b.logIn() }
+    await later(scene)
+    for (const tokens of [scene.onA, scene.onB]) {
+      expect(await passes(scene, tokens)).toBe(true)
+      expect(await passes(scene, await world.refresh(tokens))).toBe(true)
+    }
+    return scene
+  }
+
+  describe.each(Object.keys(PLANS) as Plan[])('an exchange that tells: %s', (plan) => {
+    const cells = Object.entries(MATRIX).flatMap(([flow, row]) =>
+      (['allow', 'deny'] as const)
+        .filter((onError) => plan !== 'none' || onError === 'allow')
+        .map((onError) => ({ flow, onError, fate: fateOf(row[plan], policy, onError) })),
+    )
+    test.each(cells)('$flow is $fate (on error: $onError)', async ({ flow, onError, fate }) => {
+      const goesOn = await flows[flow as keyof typeof flows](await open(plan, onError))
+      expect(goesOn).toBe(fate !== 'closed' && fate !== 'refused too')
+    })
+  })
+})
+
+function fateOf(cell: Cell, policy: Policy, onError: 'allow' | 'deny'): Fate {
+  const byOnError = typeof cell === 'object' && 'user' in cell ? cell[policy] : cell
+  return typeof byOnError === 'object' ? byOnError[onError] : byOnError
+}
+
+/** Left of the slash under `session`, right of it under `user`, where they differ. */
+function describeCell(cell: Cell): string {
+  const describe = (policy: Policy) => {
+    const [allow, deny] = [fateOf(cell, policy, 'allow'), fateOf(cell, policy, 'deny')]
+    return allow === deny ? allow : `${allow} ¹`
+  }
+  const [session, user] = [describe('session'), describe('user')]
+  return session === user ? session : `${session} / ${user}`
+}
+
+function renderMatrix(): string {
+  const plans = Object.keys(COLUMNS) as (keyof typeof COLUMNS)[]
+  const rows = Object.entries(MATRIX).map(([flow, row]) => [
+    TITLES[flow as keyof typeof flows],
+    ...plans.map((plan) => describeCell(row[plan])),
+  ])
+  const lines = [['', ...Object.values(COLUMNS)], ['', ...plans].map(() => '---'), ...rows]
+  return lines.map((line) => `| ${line.join(' | ')} |`).join('\n')
+}
+
+test('the README shows the matrix', async () => {
+  const matrix = renderMatrix()
+  const [head = ''] = matrix.split('\n')
+  const readme = await readFile('README.md', 'utf8')
+  const shown = readme.slice(readme.indexOf(head)).split('\n\n')[0]
+  expect(shown).toBe(matrix)
+})

@@ -1,0 +1,349 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { loadAction, type RunAction } from '../../src/demo/run-action.js'
+import type { Policy } from '../../src/rules/judge.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { buildAction } from '../_support/action.js'
+import { createClock } from '../_support/clock.js'
+import {
+  createSessionWorld,
+  isDenial,
+  type SessionWorld,
+  type Tokens,
+  type WorldOptions,
+} from '../_support/session-world.js'
+import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-system.js'
+
+const LOGGED_OUT = { denied: 'last_logout: the session was logged out' }
+const UNKNOWN = { denied: expect.stringContaining('cannot be said') }
+const AUTHENTICATED_AT = 'https://last-logout/authenticated_at'
+const SECOND_MS = 1_000
+const MINUTE_MS = 60 * SECOND_MS
+
+/** What an exchange tells the Action. */
+const ENTERPRISE = { methods: true, refreshToken: true }
+const METHODS = { methods: true }
+
+let code: string
+beforeAll(async () => {
+  code = await buildAction()
+})
+
+describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
+  const clock = createClock()
+  let system: WholeSystem
+  let runAction: RunAction
+  let userId: string
+  beforeAll(async () => {
+    runAction = loadAction(code, clock.now)
+    system = await openWholeSystem(clock, { POLICY: policy })
+  })
+  afterAll(() => system.close())
+
+  /** A tenant with the Action, unless told otherwise, and a user whom nobody knows yet. */
+  function createWorld(
+    over: Partial<WorldOptions> = {},
+    secrets: Record<string, string> = {},
+  ): SessionWorld {
+    userId = `auth0|${randomUUID()}`
+    const told = { ...system.secrets, ...secrets }
+    return createSessionWorld({ tenant: system.tenant, runAction, secrets: told, ...over })
+  }
+
+  async function later(ms = MINUTE_MS): Promise<void> {
+    clock.pass(ms)
+    await system.poll()
+  }
+
+  async function passes(answer: Awaited<ReturnType<SessionWorld['refresh']>>): Promise<boolean> {
+    if (isDenial(answer)) throw new Error(`no tokens: ${answer.denied}`)
+    return system.accepts(answer.claims)
+  }
+
+  /** Which of them pass. */
+  const passing = (...tokens: Tokens[]) => Promise.all(tokens.map(passes))
+
+  describe('an authorization begun before the logout and finished after it, on the same session,', () => {
+    test('whose code came before it gives tokens that are refused, and no others', async () => {
+      const world = createWorld({ told: ENTERPRISE })
+      const browser = world.openBrowser(userId)
+      await browser.logIn()
+      await later()
+      const [one, other] = [await browser.authorize(), await browser.authorize('other app')]
+      clock.pass(SECOND_MS)
+      browser.logOut()
+      clock.pass(SECOND_MS)
+      const inWindow = world.redeem(one)
+      expect(await passes(inWindow)).toBe(true)
+      await later()
+      expect(await passing(inWindow, world.redeem(other))).toEqual([false, false])
+      expect(await world.refresh(inWindow)).toEqual(LOGGED_OUT)
+    })
+
+    test('whose login page was still open gives tokens of the ended session: refused', async () => {
+      const world = createWorld({ told: ENTERPRISE })
+      const browser = world.openBrowser(userId)
+      await browser.logIn()
+      const finish = browser.beginLogin()
+      await later()
+      browser.logOut()
+      clock.pass(SECOND_MS)
+      const tokens = await finish()
+      expect(await passes(tokens)).toBe(true)
+      await later()
+      expect(await passes(tokens)).toBe(false)
+      expect(await world.refresh(tokens)).toEqual(LOGGED_OUT)
+    })
+
+    test('is not told from a new login without the Action', async () => {
+      const world = createWorld({ runAction: null })
+      const browser = world.openBrowser(userId)
+      await browser.logIn()
+      const begun = await browser.authorize('other app')
+      await later()
+      browser.logOut()
+      clock.pass(SECOND_MS)
+      const tokens = world.redeem(begun)
+      await later()
+      expect(await passes(tokens)).toBe(true)
+    })
+  })
+
+  describe('a token exchange of an access token from before the logout', () => {
+    /** In the window, and after the poll. */
+    async function play(world: SessionWorld) {
+      const browser = world.openBrowser(userId)
+      const old = await browser.logIn()
+      await later()
+      browser.logOut()
+      clock.pass(2 * SECOND_MS)
+      const inWindow = await world.exchangeToken(old)
+      expect(await passes(inWindow)).toBe(true)
+      await later()
+      return { outlives: await passes(inWindow), after: await world.exchangeToken(old) }
+    }
+
+    test('is refused, and what it gave in the window, where the login is told', async () => {
+      const { outlives, after } = await play(createWorld({ told: METHODS }))
+      expect(outlives).toBe(false)
+      expect(after).toEqual(LOGGED_OUT)
+    })
+
+    test('goes on where nothing is told, unless LAST_LOGOUT_ON_ERROR is deny', async () => {
+      const { outlives, after } = await play(createWorld())
+      expect(outlives).toBe(true)
+      expect(await passes(after)).toBe(true)
+      const strict = await play(createWorld({}, { LAST_LOGOUT_ON_ERROR: 'deny' }))
+      expect(strict).toEqual({ outlives: true, after: UNKNOWN })
+    })
+
+    test('goes on without the Action', async () => {
+      const { outlives, after } = await play(createWorld({ runAction: null }))
+      expect(outlives).toBe(true)
+      expect(await passes(after)).toBe(true)
+    })
+  })
+
+  describe('a refresh in the seconds before the poll', () => {
+    test.each([
+      ['Enterprise fields', ENTERPRISE],
+      ['methods', METHODS],
+      ['the session', { session: true }],
+    ])('told with %s lasts until the poll that finds the logout', async (_what, told) => {
+      const world = createWorld({ told })
+      const browser = world.openBrowser(userId)
+      const first = await browser.logIn()
+      await later()
+      browser.logOut()
+      await later(LAG_MS - 1)
+      const minted = await world.refresh(first)
+      expect(await passes(minted)).toBe(true)
+      await later(1)
+      expect(await passes(minted)).toBe(false)
+      expect(await world.refresh(first)).toEqual(LOGGED_OUT)
+    })
+
+    test('carries the time of the login, not of the refresh', async () => {
+      const world = createWorld({ told: ENTERPRISE })
+      const first = await world.openBrowser(userId).logIn()
+      const loginAt = clock.now() / 1000
+      await later()
+      expect(await world.refresh(first)).toMatchObject({
+        claims: { [AUTHENTICATED_AT]: loginAt, iat: Math.floor(clock.now() / 1000) },
+      })
+    })
+
+    test('of a rotating refresh token is known by its session, should its beginning move', async () => {
+      const world = createWorld({ told: ENTERPRISE, rotates: true })
+      const browser = world.openBrowser(userId)
+      const first = await browser.logIn()
+      await later()
+      browser.logOut()
+      clock.pass(SECOND_MS)
+      const minted = (await world.refresh(first)) as Tokens
+      await later()
+      expect(await passes(minted)).toBe(false)
+      expect(await world.refresh(minted)).toEqual(LOGGED_OUT)
+    })
+  })
+
+  test('two apps on one session are logged out together, and log in again together', async () => {
+    const world = createWorld({ told: ENTERPRISE })
+    const browser = world.openBrowser(userId)
+    const [orders, mail] = [await browser.logIn('orders'), await browser.logInSilently('mail')]
+    await later()
+    expect(await passing(orders, mail)).toEqual([true, true])
+    browser.logOut()
+    await later()
+    expect(await passing(orders, mail)).toEqual([false, false])
+    expect(await world.refresh(orders, 'orders')).toEqual(LOGGED_OUT)
+    expect(await world.refresh(mail, 'mail')).toEqual(LOGGED_OUT)
+    await expect(browser.logInSilently('mail')).rejects.toThrow('login_required')
+
+    const again = [await browser.logIn('orders'), await browser.logInSilently('mail')]
+    expect(await passing(...again)).toEqual([true, true])
+    await later()
+    for (const tokens of again) expect(await passes(await world.refresh(tokens))).toBe(true)
+  })
+
+  describe('an entry without a session id', () => {
+    test('ends all of the user’s sessions; whose Auth0 session is live logs in silently', async () => {
+      const world = createWorld({ told: ENTERPRISE })
+      const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
+      const [onA, onB] = [await a.logIn(), await b.logIn()]
+      await later()
+      a.logOut({ session: false })
+      await later()
+      expect(await passing(onA, onB)).toEqual([false, false])
+      expect(await world.refresh(onA)).toEqual(LOGGED_OUT)
+      expect(await world.refresh(onB)).toEqual(LOGGED_OUT)
+      const silent = await b.logInSilently()
+      expect(await passes(silent)).toBe(true)
+      expect(await passes(await world.refresh(silent))).toBe(true)
+    })
+
+    test('does not find a refresh token that was begun in the window', async () => {
+      const world = createWorld({ told: ENTERPRISE })
+      const browser = world.openBrowser(userId)
+      await browser.logIn()
+      await later()
+      const begun = await browser.authorize()
+      clock.pass(SECOND_MS)
+      browser.logOut({ session: false })
+      clock.pass(SECOND_MS)
+      const tokens = world.redeem(begun)
+      await later()
+      expect(await passes(tokens)).toBe(false)
+      expect(await passes(await world.refresh(tokens))).toBe(true)
+    })
+  })
+
+  describe('a user-less slo', () => {
+    test('with a session id ends that session, and touches no other', async () => {
+      const world = createWorld({ told: ENTERPRISE })
+      const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
+      const [onA, onB] = [await a.logIn(), await b.logIn()]
+      await later()
+      a.logOut({ user: false })
+      await later()
+      expect(await passing(onA, onB)).toEqual([false, true])
+      expect(await world.refresh(onA)).toEqual(LOGGED_OUT)
+      expect(await passes(await world.refresh(onB))).toBe(true)
+    })
+
+    test('with a session id is no logout of tokens that name none', async () => {
+      const bare = createWorld({ runAction: null })
+      const browser = bare.openBrowser(userId)
+      const tokens = await browser.logIn()
+      await later()
+      browser.logOut({ user: false })
+      await later()
+      expect(await passes(tokens)).toBe(true)
+    })
+
+    test('with neither is kept, and the logouts around it count', async () => {
+      const world = createWorld({ told: ENTERPRISE })
+      const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
+      const [onA, onB] = [await a.logIn(), await b.logIn()]
+      await later()
+      const { unattributable: before } = await system.count()
+      a.logOut({ user: false, session: false })
+      b.logOut()
+      system.tenant.write(buildEntry('slo', { userId: 'auth0|after', sessionId: 'S' }))
+      await later()
+      const { unattributable } = await system.count()
+      expect(unattributable.no_subject).toBe((before.no_subject ?? 0) + 1)
+      expect(await passing(onA, onB)).toEqual([policy === 'session', false])
+      const after = { sub: 'auth0|after', iat: clock.now() / 1000 - 120 }
+      expect(await system.accepts(after)).toBe(false)
+    })
+  })
+
+  describe('a second browser of the same user', () => {
+    /** Logged in on both; logged out on the first, and that is known. */
+    async function play(world: SessionWorld) {
+      const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
+      const [, second] = [await a.logIn(), await b.logIn()]
+      await later()
+      a.logOut()
+      await later()
+      return { b, second }
+    }
+
+    test(`with Enterprise fields: ${policy === 'session' ? 'nothing changes' : 'logs in silently, and goes on'}`, async () => {
+      const world = createWorld({ told: ENTERPRISE })
+      const { b, second } = await play(world)
+      expect(await passes(second)).toBe(policy === 'session')
+      const refreshed = await world.refresh(second)
+      if (policy === 'session') expect(await passes(refreshed)).toBe(true)
+      else expect(refreshed).toEqual(LOGGED_OUT)
+
+      const silent = await b.logInSilently()
+      expect(await passes(silent)).toBe(true)
+      await later()
+      const first = await world.refresh(silent)
+      expect(await passing(silent, first as Tokens)).toEqual([true, true])
+    })
+
+    test('with methods alone: logs in silently, and cannot refresh before a real login', async () => {
+      const world = createWorld({ told: METHODS })
+      const { b } = await play(world)
+      const silent = await b.logInSilently()
+      expect(await passes(silent)).toBe(true)
+      expect(await world.refresh(silent)).toEqual(LOGGED_OUT)
+      const real = await b.logIn()
+      await later()
+      expect(await passes(await world.refresh(real))).toBe(true)
+    })
+  })
+
+  describe('whoever logs in again before the logout is known', () => {
+    test('is not refused when it is', async () => {
+      const world = createWorld({ told: ENTERPRISE })
+      const browser = world.openBrowser(userId)
+      const old = await browser.logIn()
+      await later()
+      browser.logOut()
+      clock.pass(1)
+      const again = await browser.logIn()
+      await later()
+      expect(await passing(old, again)).toEqual([false, true])
+      expect(await passes(await world.refresh(again))).toBe(true)
+    })
+
+    test('within the same second is refused without the Action: iat has whole seconds', async () => {
+      const world = createWorld({ runAction: null })
+      const browser = world.openBrowser(userId)
+      await browser.logIn()
+      await later(MINUTE_MS - (clock.now() % SECOND_MS))
+      clock.pass(500)
+      browser.logOut()
+      clock.pass(400)
+      const sameSecond = await browser.logIn()
+      clock.pass(100)
+      const nextSecond = await browser.logIn()
+      await later()
+      expect(await passing(sameSecond, nextSecond)).toEqual([false, true])
+    })
+  })
+})
