@@ -70,7 +70,7 @@ export async function createDemo({ env, createLog, stop }: DemoOptions): Promise
         PORT: env.PORT || (await freePort(PORT)),
         LOG_LEVEL: env.LOG_LEVEL,
       },
-      ['auth0', 'api'],
+      ['auth0', 'api', 'database'],
     )
     const log = await createLog(config.logLevel)
     const service = await createService(config, log, { durable: false })
