@@ -139,7 +139,7 @@ function translate(error: unknown, options: ManagementApiOptions): Error {
   for (const ours of [error, error instanceof Error ? error.cause : undefined]) {
     if (ours instanceof LastLogoutError || ours instanceof TokenRefused) return ours
   }
-  const { statusCode: status, rawResponse } = error instanceof ManagementError ? error : {}
+  const { statusCode: status, rawResponse, body } = error instanceof ManagementError ? error : {}
   if (status === undefined || rawResponse === undefined) {
     // What JSON.parse says quotes the text, and that may be the token's.
     return unreachable(options, error instanceof SyntaxError ? undefined : error)
@@ -150,9 +150,16 @@ function translate(error: unknown, options: ManagementApiOptions): Error {
       retryAfterMs: waitAfterRefusal(rawResponse.headers),
     })
   }
-  return status < 500
-    ? new LastLogoutError('AUTH0_REFUSED', `Auth0 refuses the request (${status})`, { status })
-    : new LastLogoutError('AUTH0_UNAVAILABLE', `Auth0 answered with ${status}`, { status })
+  const message = `Auth0 answered with ${status}${readErrorCode(body)}`
+  return new LastLogoutError(status < 500 ? 'AUTH0_REFUSED' : 'AUTH0_UNAVAILABLE', message, {
+    status,
+  })
+}
+
+/** Auth0's own word for what is wrong. Its sentence is not shown: it may quote what was sent. */
+function readErrorCode(body: unknown): string {
+  const { errorCode } = Object(body)
+  return typeof errorCode === 'string' && /^\w{1,60}$/.test(errorCode) ? ` (${errorCode})` : ''
 }
 
 function unreachable({ baseUrl }: ManagementApiOptions, cause: unknown): LastLogoutError {
