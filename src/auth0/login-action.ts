@@ -12,9 +12,6 @@ import {
   type TenantActions,
 } from './tenant-actions.js'
 
-/** The name of the Action, unless told otherwise. */
-export const ACTION_NAME = 'last-logout'
-
 const RUNTIME = 'node22'
 
 /** How often a build is looked at, and how long it may take, in milliseconds. */
