@@ -53,7 +53,8 @@ export async function readActionStatus(
   signal: AbortSignal,
 ): Promise<ActionStatus> {
   const actions = createTenantActions(api, signal)
-  const [action, bindings] = await readTenant(actions, name, signal)
+  const action = await actions.find(name)
+  const bindings = await actions.listBindings()
   const index = bindings.findIndex((binding) => binding.action.id === action?.id)
   return {
     exists: action !== null,
@@ -75,22 +76,15 @@ export async function deployAction(options: DeployOptions, signal: AbortSignal):
   const actions = createTenantActions(options.api, signal)
   const code = stampCode(await readActionFile(), secrets)
   const draft: ActionDraft = { name, code, runtime: RUNTIME, secrets }
-  const [action, bindings] = await readTenant(actions, name, signal)
+  const action = await actions.find(name)
   assertOurs(action)
-  const steps = planDeployment(draft, action, bindings)
+  const steps = planDeployment(draft, action, await actions.listBindings())
   let id = action?.id ?? ''
   for (const step of steps) {
     onStep(step)
     if (!options.dryRun) id = await take(step, { actions, draft, id, signal })
   }
   return steps
-}
-
-function readTenant(actions: TenantActions, name: string, signal: AbortSignal) {
-  return retry(
-    async () => [await actions.find(name), await actions.listBindings()] as const,
-    signal,
-  )
 }
 
 interface Deployment {
@@ -132,7 +126,7 @@ async function deploy({ actions, id, signal }: Deployment): Promise<void> {
     const { status } = await actions.get(id)
     if (status === 'failed') throw buildFailed()
     if (status !== 'built') return false
-    return actions.deploy(id).then(
+    return retry(() => actions.deploy(id), signal).then(
       () => true,
       // What was read may have been the state of the build before.
       (error) => {
@@ -152,7 +146,7 @@ async function waitUntil(
   deadline: number,
   signal: AbortSignal,
 ): Promise<void> {
-  while (!(await retry(isDone, signal))) {
+  while (!(await isDone())) {
     if (performance.now() > deadline) {
       const message = `Auth0 has not built the Action within ${BUILD_PATIENCE_MS / 1000} s: run this again`
       throw new LastLogoutError('ACTION_NOT_DEPLOYED', message)
@@ -182,7 +176,7 @@ async function bind({ actions, draft, id, signal }: Deployment): Promise<void> {
     await actions.replaceBindings(longer)
     return longer
   }, signal)
-  const bound = await retry(() => actions.listBindings(), signal)
+  const bound = await actions.listBindings()
   if (idsOf(bound) === idsOf(written)) return
   throw new LastLogoutError(
     'ACTION_NOT_DEPLOYED',
