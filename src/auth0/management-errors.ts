@@ -78,7 +78,7 @@ export function credentialsRefused(status: number, { domain }: Address): LastLog
   return new LastLogoutError(
     'AUTH0_CREDENTIALS',
     `${domain} refuses the client credentials: check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that this ` +
-      'machine-to-machine application is authorized for the Auth0 Management API with read:logs and read:logs_users',
+      'machine-to-machine application is authorized for the Auth0 Management API',
     { status },
   )
 }

@@ -95,8 +95,8 @@ async function fetchAnswer(
   options: ManagementApiOptions,
 ): Promise<Response> {
   const origin = `https://${options.domain}`
-  // Whoever answers with a redirect is not the Management API, and shall not be sent the token.
   const address = url.replace(origin, options.baseUrl)
+  // Whoever answers with a redirect is not the Management API, and shall not be sent the token.
   const response = await fetch(address, { ...init, redirect: 'manual' })
   const body = await readBody(response, init.signal)
   assertAnswered(response, url === `${origin}/oauth/token`, options)

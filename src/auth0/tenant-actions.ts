@@ -44,7 +44,7 @@ export interface ActionDraft {
   secrets: Record<string, string>
 }
 
-/** The tenant's Actions. Reading is tried again by itself; writing is one attempt, since its answer may get lost. */
+/** The tenant's Actions. Reading is tried again by itself; writing is one attempt: its answer may get lost. */
 export interface TenantActions {
   /** The Action of this name, `null` if there is none. */
   find(name: string): Promise<TenantAction | null>

@@ -28,16 +28,15 @@ export async function deployAction(context: CommandContext, flags: DeployFlags):
     dryRun,
     onStep: (step: Step) => context.print(`${dryRun ? 'would ' : ''}${describe(step, name)}\n`),
   }
-  const steps = await deploy(options, context.stop).catch((error) => {
-    throw hasCode(error, 'ABORTED') ? stopped(error) : error
-  })
+  const steps = await deploy(options, context.stop).catch(rethrow)
   context.print(`${conclude(steps, flags)}\n`)
 }
 
 /** `action status`: what the tenant has of it. Throws unless it is deployed, bound and of this version. */
 export async function showAction(context: CommandContext, { name }: { name: string }) {
   const { auth0 } = loadConfig(context.env, ['auth0'])
-  const status = await readActionStatus({ api: createManagementApi(auth0), name }, context.stop)
+  const options = { api: createManagementApi(auth0), name }
+  const status = await readActionStatus(options, context.stop).catch(rethrow)
   const rows = [['tenant', auth0.domain], ['Action', name], ...toRows(status)]
   context.print(rows.map(([title = '', value]) => `${title.padEnd(10)} ${value}\n`).join(''))
   if (status.current && status.deployed && status.position !== null) return
@@ -86,7 +85,9 @@ function list(names: string[]): string {
   return [...names].sort().join(', ') || 'none'
 }
 
-function stopped(cause: unknown): LastLogoutError {
-  const message = 'stopped before the Action was deployed: run this again, it goes on from there'
-  return new LastLogoutError('ACTION_NOT_DEPLOYED', message, { cause })
+/** A service that is stopped has done its work; a deployment has not, nor has a question been answered. */
+function rethrow(error: unknown): never {
+  if (!hasCode(error, 'ABORTED')) throw error
+  const message = 'stopped before the end: run this again, it goes on from there'
+  throw new LastLogoutError('ACTION_NOT_DEPLOYED', message, { cause: error })
 }

@@ -6,7 +6,7 @@ import { deployAction, readActionStatus } from '../../src/auth0/login-action.js'
 import type { ManagementApi } from '../../src/auth0/management-api.js'
 import * as faults from '../../src/simulator/faults.js'
 import type { Simulator } from '../../src/simulator/server.js'
-import { buildAction, loadAction } from '../_support/action.js'
+import { loadAction, readAction } from '../_support/action.js'
 import {
   ACTION_SCOPES,
   addAction,
@@ -32,7 +32,7 @@ const { signal } = new AbortController()
 
 let file: string
 beforeAll(async () => {
-  file = await buildAction()
+  file = await readAction()
 })
 
 interface Given {

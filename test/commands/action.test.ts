@@ -156,7 +156,7 @@ describe('action deploy', () => {
     await expect.poll(() => readWrites(slow.simulator), { timeout: 10_000 }).toHaveLength(1)
     command.kill('SIGINT')
     expect(await command.exited).toBe(1)
-    expect(command.stderr()).toMatch(/stopped before the Action was deployed/)
+    expect(command.stderr()).toMatch(/stopped before the end: run this again/)
     expect(command.output()).not.toContain(KEY)
   })
 })

@@ -25,7 +25,7 @@ export interface Started {
 }
 
 /** An answer of the API, read to its end. */
-export interface Answer {
+interface Answer {
   status: number
   // biome-ignore lint/suspicious/noExplicitAny: whatever the API says
   body: any
