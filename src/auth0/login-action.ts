@@ -18,6 +18,9 @@ const RUNTIME = 'node22'
 const LOOK_EVERY_MS = 1_000
 const BUILD_PATIENCE_MS = 120_000
 
+/** How often a deployment may be refused of what seemed to be built. */
+const MOST_REFUSALS = 5
+
 /** Which Action of which tenant. */
 export interface ActionOptions {
   api: ManagementApi
@@ -122,6 +125,7 @@ async function findOrCreate(actions: TenantActions, draft: ActionDraft): Promise
 
 async function deploy({ actions, id, signal }: Deployment): Promise<void> {
   const deadline = performance.now() + BUILD_PATIENCE_MS
+  let refusals = 0
   const isBuilt = async () => {
     const { status } = await actions.get(id)
     if (status === 'failed') throw buildFailed()
@@ -130,7 +134,8 @@ async function deploy({ actions, id, signal }: Deployment): Promise<void> {
       () => true,
       // What was read may have been the state of the build before.
       (error) => {
-        if (hasCode(error, 'AUTH0_REFUSED') && error.status === 400) return false
+        const isRefused = hasCode(error, 'AUTH0_REFUSED') && error.status === 400
+        if (isRefused && ++refusals < MOST_REFUSALS) return false
         throw error
       },
     )

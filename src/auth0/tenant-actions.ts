@@ -150,13 +150,17 @@ interface Page<T> {
   total: number | null | undefined
 }
 
-/** Until there is no more: a page may be shorter than it was asked for. */
+/**
+ * Until there is no more. A binding that is not read here is deleted by writing the others, so neither
+ * a short page alone ends it (it may be shorter than asked for), nor the total alone.
+ */
 async function readPages<T>(readPage: (page: number) => Promise<Page<T>>): Promise<T[]> {
   const all: T[] = []
   for (let page = 0; ; page++) {
     const { items, total } = await readPage(page)
     all.push(...items)
-    if (items.length === 0 || all.length >= (total ?? Infinity)) return all
+    const isShort = items.length < PAGE_SIZE
+    if (items.length === 0 || (isShort && all.length >= (total ?? Infinity))) return all
   }
 }
 

@@ -91,13 +91,16 @@ describe('a first deployment', () => {
     expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
   })
 
-  test('asks again where the build was read too early', async () => {
+  test.each([
+    ['too early', 1, [CREATE, DEPLOY, DEPLOY, BIND], undefined],
+    ['for another reason', 99, [CREATE, ...Array(5).fill(DEPLOY)], 'AUTH0_REFUSED'],
+  ])('asks again, but not for ever, where it is refused: %s', async (_why, times, writes, code) => {
     const { simulator, api } = await openActionTenant()
-    const respond = faults.answer(400, { statusCode: 400, errorCode: 'not_built' })
     const when = ({ pathname }: URL) => pathname.endsWith('/deploy')
-    simulator.faults.push({ when, respond })
-    await deploy({ api })
-    expect(readWrites(simulator)).toEqual([CREATE, DEPLOY, DEPLOY, BIND])
+    simulator.faults.push({ when, times, respond: faults.answer(400, { statusCode: 400 }) })
+    const error = await deploy({ api }).catch((error) => error)
+    expect(error.code).toBe(code)
+    expect(readWrites(simulator)).toEqual(writes)
   })
 })
 
