@@ -13,8 +13,8 @@ import {
 import { LastLogoutError } from './errors.js'
 import { DEFAULT_TYPES } from './rules/event-types.js'
 
-/** What a command needs beside what every command needs. */
-export type Need = 'auth0' | 'api'
+/** What a command needs beside the tenant's domain. */
+export type Need = 'auth0' | 'api' | 'database'
 
 /** Every variable, by its name in the environment. */
 const variables = {
@@ -91,12 +91,12 @@ function findMissing(given: Record<string, unknown>, needs: Need[]): string[] {
   ]
   const missing = required.filter((name) => !(name in given)).map((name) => `${name} is missing`)
   const hasDatabase = 'DATABASE_URL' in given || 'DATA_DIR' in given
-  return hasDatabase
-    ? missing
-    : [
+  return needs.includes('database') && !hasDatabase
+    ? [
         ...missing,
         'DATABASE_URL is missing; or set DATA_DIR to let this program run its own PostgreSQL there',
       ]
+    : missing
 }
 
 function findContradictions(values: Partial<Variables>): string[] {

@@ -31,12 +31,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 // Variables that are set already win over the file's.
 if (existsSync('.env')) process.loadEnvFile('.env')
 
-const program = createProgram(context)
-program.exitOverride()
-for (const command of program.commands) command.exitOverride()
-
 try {
-  await program.parseAsync(process.argv)
+  await createProgram(context).parseAsync(process.argv)
 } catch (error) {
   process.exitCode = report(error)
 }

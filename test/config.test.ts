@@ -10,7 +10,7 @@ const complete = {
   DATABASE_URL: 'postgresql://user:pass@127.0.0.1:5432/last_logout',
   API_KEYS: `orders:${KEY}`,
 }
-const all: Need[] = ['auth0', 'api']
+const all: Need[] = ['auth0', 'api', 'database']
 
 function problemsOf(env: Record<string, string | undefined>, needs: Need[] = all): string[] {
   try {
@@ -61,8 +61,12 @@ test('every problem is named in one message', () => {
 
 test('a command asks only for what it uses', () => {
   const { AUTH0_DOMAIN, DATABASE_URL } = complete
-  expect(problemsOf({ AUTH0_DOMAIN, DATABASE_URL }, [])).toEqual([])
-  expect(problemsOf({ AUTH0_DOMAIN, DATABASE_URL }, ['api'])).toEqual(['  - API_KEYS is missing'])
+  expect(problemsOf({ AUTH0_DOMAIN }, [])).toEqual([])
+  expect(problemsOf({ AUTH0_DOMAIN }, ['api'])).toEqual(['  - API_KEYS is missing'])
+  expect(problemsOf({ AUTH0_DOMAIN }, ['database'])).toEqual([
+    expect.stringMatching('DATABASE_URL is missing; or set DATA_DIR'),
+  ])
+  expect(problemsOf({ AUTH0_DOMAIN, DATABASE_URL }, ['database'])).toEqual([])
 })
 
 test('contradictions are named beside everything else', () => {

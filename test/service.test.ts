@@ -37,7 +37,7 @@ const open = (over: Record<string, string> = {}, lines: string[] = []): Promise<
         POLL_INTERVAL: '200ms',
         ...over,
       },
-      ['auth0'],
+      ['auth0', 'database'],
     ),
     pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) }),
   )

@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { aborted, hasCode, LastLogoutError } from '../errors.js'
+import { LastLogoutError } from '../errors.js'
 import type { LogSource, Search, SearchPage } from '../ports.js'
 import { readLogId } from '../rules/entry.js'
 import { readId } from '../rules/id.js'
@@ -7,13 +6,10 @@ import type { Instant } from '../rules/instant.js'
 import { syntheticLogId } from '../rules/log-id.js'
 import type { ManagementApi } from './management-api.js'
 import { createRateBudget, type RateBudget, waitAfterRefusal } from './rate-budget.js'
+import { retry } from './retry.js'
 
 /** The most entries that the Logs API gives in one answer. */
 const PAGE_SIZE = 100
-
-/** How often a question is asked again before the caller is told, and the first wait between, in milliseconds. */
-const RETRIES = 4
-const FIRST_RETRY_MS = 250
 
 /** What the tenant log is read with. */
 export interface LogSourceOptions {
@@ -123,35 +119,6 @@ function readEntries(text: string): unknown[] {
   }
   if (!Array.isArray(body)) throw malformed('it is not an array')
   return body
-}
-
-/** Faults that pass are asked again, later each time; the last one is the caller's. */
-async function retry<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await run()
-    } catch (error) {
-      if (signal.aborted) throw aborted(error)
-      if (attempt >= RETRIES || !isPassing(error)) throw error
-      // A rate limit's wait is kept by the budget, for the next poll too.
-      if (error.code !== 'AUTH0_RATE_LIMIT') await backOff(attempt, signal)
-    }
-  }
-}
-
-async function backOff(attempt: number, signal: AbortSignal): Promise<void> {
-  const waitMs = FIRST_RETRY_MS * 2 ** attempt * (1 + Math.random() * 0.5)
-  await sleep(waitMs, undefined, { signal }).catch((error) => {
-    throw aborted(error)
-  })
-}
-
-function isPassing(error: unknown): error is LastLogoutError {
-  return (
-    hasCode(error, 'AUTH0_RATE_LIMIT') ||
-    hasCode(error, 'AUTH0_UNAVAILABLE') ||
-    hasCode(error, 'AUTH0_MALFORMED_PAGE')
-  )
 }
 
 function malformed(why: string): LastLogoutError {

@@ -1,4 +1,6 @@
 import { Command } from 'commander'
+import { ACTION_NAME } from '../rules/action-settings.js'
+import type { DeployFlags } from './action-options.js'
 import type { CommandContext } from './context.js'
 import type { Part } from './serve.js'
 
@@ -11,6 +13,8 @@ export function createProgram(context: CommandContext): Command {
   const serve = async (parts: Part[]) => (await import('./serve.js')).serve(context, parts)
 
   const program = new Command('last-logout')
+    // Before the commands are made: they take it over.
+    .exitOverride()
     .description('Makes Auth0 access tokens die at logout.')
     .addHelpText('after', FOOTER)
     .showHelpAfterError('(see last-logout --help)')
@@ -47,9 +51,38 @@ export function createProgram(context: CommandContext): Command {
       const { status } = await import('./status.js')
       await status(context, options)
     })
+  addActionCommands(program.command('action'), context)
   program
     .command('migrate')
     .description('creates or updates the tables in DATABASE_URL')
     .action(async () => (await import('./migrate.js')).migrate(context))
   return program
+}
+
+function addActionCommands(action: Command, context: CommandContext): void {
+  const load = () => import('./action.js')
+  const name: [string, string, string] = ['--name <name>', 'the name of the Action', ACTION_NAME]
+
+  action.description('the login Action: prints it, deploys it, looks how it is deployed')
+  action
+    .command('print')
+    .description('the file, for other tools; needs no configuration')
+    .action(async () => (await load()).printAction(context))
+  action
+    .command('deploy')
+    .description('creates or updates it in the tenant, deploys it and binds it after all others')
+    .requiredOption('--url <url>', 'where Auth0 reaches the API of last-logout')
+    .option('--mode <mode>', 'enforce (default), or observe: refuses nothing, says what it would')
+    .option('--on-error <what>', 'allow (default) or deny, where last-logout does not answer')
+    .option('--timeout-ms <ms>', 'how long it waits for last-logout (default 1000)')
+    .option('--namespace <url>', 'of the claims (default https://last-logout/)')
+    .option('--policy <policy>', 'service (default), session or user: by whose policy it judges')
+    .option(...name)
+    .option('--dry-run', 'changes nothing, says what would be')
+    .action(async (flags: DeployFlags) => (await load()).deployAction(context, flags))
+  action
+    .command('status')
+    .description('exit 0 when it is deployed, bound and of this version')
+    .option(...name)
+    .action(async (flags: { name: string }) => (await load()).showAction(context, flags))
 }

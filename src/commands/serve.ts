@@ -9,7 +9,7 @@ export type Part = 'worker' | 'api'
 /** `start`, `worker` and `api`: runs parts of the service until a signal comes. */
 export async function serve(context: CommandContext, parts: Part[]): Promise<void> {
   const needs = parts.map((part): Need => (part === 'worker' ? 'auth0' : 'api'))
-  const config = loadConfig(context.env, needs)
+  const config = loadConfig(context.env, ['database', ...needs])
   const log = await context.createLog(config.logLevel, 'stdout')
   const service = await createService(config, log)
   try {

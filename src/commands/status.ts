@@ -6,7 +6,7 @@ import type { CommandContext } from './context.js'
 
 /** `status`: what the database knows, and how fresh it is. */
 export async function status(context: CommandContext, options: { json?: true }): Promise<void> {
-  const config = loadConfig(context.env, [])
+  const config = loadConfig(context.env, ['database'])
   const log = await context.createLog(config.logLevel, 'stderr')
   const service = await createService(config, log)
   try {

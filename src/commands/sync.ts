@@ -5,7 +5,7 @@ import { createProgressLine, createProgressLog } from './progress.js'
 
 /** `sync`: reads the log to its end, once, and says how far it is. */
 export async function sync(context: CommandContext): Promise<void> {
-  const config = loadConfig(context.env, ['auth0'])
+  const config = loadConfig(context.env, ['auth0', 'database'])
   const log = await context.createLog(config.logLevel, 'stdout')
   const service = await createService(config, log)
   const progress = context.isTerminal ? createProgressLine(context.print) : createProgressLog(log)

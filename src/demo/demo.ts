@@ -70,7 +70,7 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
         POLICY: env.POLICY,
         LOG_LEVEL: env.LOG_LEVEL,
       },
-      ['auth0', 'api'],
+      ['auth0', 'api', 'database'],
     )
     const service = await createService(config, await createLog(config.logLevel), {
       durable: false,

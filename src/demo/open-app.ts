@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readActionFile } from '../auth0/action-code.js'
 import { createLastLogoutClient } from '../client/index.js'
 import type { Closers } from '../closers.js'
 import type { Tenant } from '../simulator/tenant.js'
@@ -10,9 +10,6 @@ import { loadAction } from './run-action.js'
 
 /** The ports that are tried first. */
 const PORTS = { page: 3000, login: 3001 }
-
-/** The login Action as it is shipped. */
-const ACTION_FILE = new URL('../../dist/login-action.cjs', import.meta.url)
 
 const CLIENT = { clientId: 'OrderDeskWebClient00000000000001', clientName: 'Order desk' }
 
@@ -48,7 +45,7 @@ export async function openApp(parts: AppParts, closers: Closers): Promise<string
   closers.push(login.close)
 
   const secrets = { LAST_LOGOUT_URL: apiUrl, LAST_LOGOUT_API_KEY: keys.action }
-  const runAction = loadAction(await readFile(ACTION_FILE, 'utf8'))
+  const runAction = loadAction(await readActionFile())
   const logins = createLogins({ tenant, client: CLIENT, runAction, secrets, enterprise })
   const common = { issuer: login.url, clientId: CLIENT.clientId }
   const provider = createProvider({ ...common, appUrl: page.url, users: USERS, logins })

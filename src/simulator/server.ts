@@ -1,6 +1,9 @@
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { type Actions, createActions } from './actions.js'
+import { addActionRoutes } from './actions-api.js'
+import { type Bindings, createBindings } from './bindings.js'
 import { buildEntry } from './entries.js'
 import { ApiError, tooManyRequests } from './errors.js'
 import { createFaults, type Faults } from './faults.js'
@@ -8,7 +11,7 @@ import { type ExpiredCheckpoint, readLogs } from './logs.js'
 import { type RateLimit, rateLimiter } from './rate-limit.js'
 import { createRequestLog, type RequestLog } from './request-log.js'
 import type { Tenant } from './tenant.js'
-import { type Credentials, createTokens } from './tokens.js'
+import { type Credentials, createTokens, type Tokens } from './tokens.js'
 
 const DEFAULT_CREDENTIALS: Credentials = {
   clientId: 'LastLogoutWorker0000000000000001',
@@ -30,6 +33,8 @@ export interface SimulatorOptions {
   rateLimit?: RateLimit
   /** What a checkpoint older than the retention gets, default `continue`. */
   expiredCheckpoint?: ExpiredCheckpoint
+  /** How long an Action, and each version of it, is built, default 0. */
+  actionBuildMs?: number
   /** How long every answer takes, default 0. */
   latencyMs?: number
   /** `127.0.0.1` (default) or `::1`: it listens on loopback only. */
@@ -43,6 +48,8 @@ export interface Simulator {
   /** Where it listens, for example `http://127.0.0.1:40123`. */
   readonly url: string
   readonly tenant: Tenant
+  readonly actions: Actions
+  readonly bindings: Bindings
   readonly credentials: Credentials
   readonly requests: RequestLog
   readonly faults: Faults
@@ -53,20 +60,24 @@ const LOOPBACK = new Set(['127.0.0.1', '::1'])
 const UNLIMITED: RateLimit = { burst: 1000, perSecond: Infinity }
 const FORM = 'application/x-www-form-urlencoded'
 
-/** Starts an HTTP double of a tenant: its token endpoint and its Logs API. */
+/** Starts an HTTP double of a tenant: its token endpoint, its Logs API and its Actions. */
 export async function createSimulator(options: SimulatorOptions): Promise<Simulator> {
   const { tenant, credentials = DEFAULT_CREDENTIALS, host = '127.0.0.1', port = 0 } = options
   if (!LOOPBACK.has(host)) throw new TypeError(`not a loopback address: ${host}`)
   const requests = createRequestLog()
   const faults = createFaults()
+  const actions = createActions({ now: tenant.now, buildMs: options.actionBuildMs ?? 0 })
+  const bindings = createBindings(actions, tenant.now)
   const app = fastify({ forceCloseConnections: true })
   addHooks(app, options, { requests, faults })
   addErrors(app)
-  addRoutes(app, options, credentials)
+  const tokens = addRoutes(app, options, credentials)
+  addActionRoutes(app, { tokens, actions, bindings })
   await app.listen({ host, port })
   const { port: bound } = app.server.address() as AddressInfo
   const url = `http://${host === '::1' ? '[::1]' : host}:${bound}`
-  return { url, tenant, credentials, requests, faults, close: () => app.close() }
+  const close = () => app.close()
+  return { url, tenant, actions, bindings, credentials, requests, faults, close }
 }
 
 /** What happens to every request, known or not, before it is answered. */
@@ -107,7 +118,7 @@ function addRoutes(
   app: FastifyInstance,
   options: SimulatorOptions,
   credentials: Credentials,
-): void {
+): Tokens {
   const { tenant, expiredCheckpoint = 'continue' } = options
   const tokens = createTokens({
     domain: tenant.domain,
@@ -138,6 +149,7 @@ function addRoutes(
     if (link !== undefined) reply.header('link', link)
     return reply.type('application/json; charset=utf-8').send(body)
   })
+  return tokens
 }
 
 function toUrl(request: FastifyRequest): URL {

@@ -20,7 +20,7 @@ export async function serveApi(
       PORT: '0',
       ...env,
     },
-    ['api'],
+    ['api', 'database'],
   )
   const service = await createService(config, pino({ level: 'silent' }))
   return { url: await service.startApi(), close: service.close }

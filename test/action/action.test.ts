@@ -3,9 +3,9 @@ import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readActionFile } from '../../src/auth0/action-code.js'
 import { loadAction, type RunAction } from '../../src/demo/run-action.js'
 import { fold } from '../../src/rules/fold.js'
-import { buildAction } from '../_support/action.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { openStore } from '../_support/store.js'
@@ -44,7 +44,7 @@ let database: TestDatabase
 let store: Awaited<ReturnType<typeof openStore>>
 let api: Awaited<ReturnType<typeof serveApi>>
 beforeAll(async () => {
-  code = await buildAction()
+  code = await readActionFile()
   run = loadAction(code)
   database = await createTestDatabase()
   store = await openStore(database, { domain: DOMAIN })

@@ -10,7 +10,7 @@ import { readRows } from '../_support/store.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const KEY = 'a-key-of-more-than-32-characters!'
-const commands = ['demo', 'start', 'worker', 'api', 'sync', 'status', 'migrate']
+const commands = ['demo', 'start', 'worker', 'api', 'sync', 'status', 'action', 'migrate']
 
 let database: TestDatabase
 let t: TestTenant

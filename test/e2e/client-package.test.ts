@@ -39,7 +39,7 @@ beforeAll(async () => {
       PORT: '0',
       POLL_INTERVAL: '200ms',
     },
-    ['auth0', 'api'],
+    ['auth0', 'api', 'database'],
   )
   service = await createService(config, pino({ level: 'silent' }))
   await service.startWorker()

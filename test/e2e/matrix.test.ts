@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readActionFile } from '../../src/auth0/action-code.js'
 import { loadAction, type RunAction } from '../../src/demo/run-action.js'
 import type { Policy } from '../../src/rules/judge.js'
 import { buildEntry } from '../../src/simulator/entries.js'
-import { buildAction } from '../_support/action.js'
 import { createClock } from '../_support/clock.js'
 import {
   type Browser,
@@ -272,7 +272,7 @@ function deleteAccount({ system, userId }: Scene): void {
 
 let code: string
 beforeAll(async () => {
-  code = await buildAction()
+  code = await readActionFile()
 })
 
 describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readActionFile } from '../../src/auth0/action-code.js'
 import { loadAction, type RunAction } from '../../src/demo/run-action.js'
 import type { Policy } from '../../src/rules/judge.js'
 import { buildEntry } from '../../src/simulator/entries.js'
-import { buildAction } from '../_support/action.js'
 import { createClock } from '../_support/clock.js'
 import {
   createSessionWorld,
@@ -26,7 +26,7 @@ const METHODS = { methods: true }
 
 let code: string
 beforeAll(async () => {
-  code = await buildAction()
+  code = await readActionFile()
 })
 
 describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {

@@ -1,0 +1,35 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { aborted, hasCode, type LastLogoutError } from '../errors.js'
+
+/** How often a question is asked again before the caller is told, and the first wait between, in milliseconds. */
+const RETRIES = 4
+const FIRST_RETRY_MS = 250
+
+/** Faults that pass are asked again, later each time; the last one is the caller's. */
+export async function retry<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await run()
+    } catch (error) {
+      if (signal.aborted) throw aborted(error)
+      if (attempt >= RETRIES || !isPassing(error)) throw error
+      // A rate limit's wait is kept by the budget, for the next question too.
+      if (error.code !== 'AUTH0_RATE_LIMIT') await backOff(attempt, signal)
+    }
+  }
+}
+
+async function backOff(attempt: number, signal: AbortSignal): Promise<void> {
+  const waitMs = FIRST_RETRY_MS * 2 ** attempt * (1 + Math.random() * 0.5)
+  await sleep(waitMs, undefined, { signal }).catch((error) => {
+    throw aborted(error)
+  })
+}
+
+function isPassing(error: unknown): error is LastLogoutError {
+  return (
+    hasCode(error, 'AUTH0_RATE_LIMIT') ||
+    hasCode(error, 'AUTH0_UNAVAILABLE') ||
+    hasCode(error, 'AUTH0_MALFORMED_PAGE')
+  )
+}

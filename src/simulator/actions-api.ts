@@ -1,0 +1,106 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Actions } from './actions.js'
+import type { Bindings } from './bindings.js'
+import { ApiError, invalidQuery } from './errors.js'
+import type { Tokens } from './tokens.js'
+
+const ACTIONS = '/api/v2/actions/actions'
+const ACTION = `${ACTIONS}/:id`
+const BINDINGS = '/api/v2/actions/triggers/:trigger/bindings'
+
+interface ById {
+  Params: { id: string }
+}
+
+interface ByTrigger {
+  Params: { trigger: string }
+}
+
+/** What the API of Actions is served from. */
+export interface ActionsApi {
+  tokens: Tokens
+  actions: Actions
+  bindings: Bindings
+}
+
+/** The endpoints of Actions, each with the scope that Auth0 asks for. */
+export function addActionRoutes(app: FastifyInstance, { tokens, actions, bindings }: ActionsApi) {
+  const assertScope = (request: FastifyRequest, scope: string) =>
+    tokens.assertAuthorized(request.headers.authorization, scope)
+
+  app.get(ACTIONS, (request, reply) => {
+    assertScope(request, 'read:actions')
+    const query = readQuery(request)
+    const is = (name: string, value: unknown) => (query.get(name) ?? `${value}`) === `${value}`
+    const found = actions
+      .list()
+      .filter(
+        (action) =>
+          is('actionName', action.name) &&
+          is('triggerId', action.supported_triggers[0]?.id) &&
+          is('deployed', actions.isDeployed(action)),
+      )
+    return reply.send(paginate('actions', found.map(actions.serve), query))
+  })
+
+  app.post(ACTIONS, (request, reply) => {
+    assertScope(request, 'create:actions')
+    return reply.code(201).send(actions.create(request.body))
+  })
+
+  app.get<ById>(ACTION, (request, reply) => {
+    assertScope(request, 'read:actions')
+    return reply.send(actions.serve(actions.get(request.params.id)))
+  })
+
+  app.patch<ById>(ACTION, (request, reply) => {
+    assertScope(request, 'update:actions')
+    return reply.send(actions.update(request.params.id, request.body))
+  })
+
+  app.post<ById>(`${ACTION}/deploy`, (request, reply) => {
+    assertScope(request, 'create:actions')
+    return reply.code(202).send(actions.deploy(request.params.id))
+  })
+
+  app.get<ByTrigger>(BINDINGS, (request, reply) => {
+    assertScope(request, 'read:actions')
+    assertPostLogin(request.params.trigger)
+    return reply.send(paginate('bindings', bindings.list(), readQuery(request)))
+  })
+
+  app.patch<ByTrigger>(BINDINGS, (request, reply) => {
+    assertScope(request, 'update:actions')
+    assertPostLogin(request.params.trigger)
+    return reply.send({ bindings: bindings.replace(request.body) })
+  })
+}
+
+function assertPostLogin(trigger: string): void {
+  if (trigger !== 'post-login') throw new ApiError(404, `'${trigger}' is not simulated`)
+}
+
+function readQuery(request: FastifyRequest): URLSearchParams {
+  return new URL(request.url, 'http://simulator').searchParams
+}
+
+/** One page; of 20 by default. */
+function paginate(name: string, all: object[], query: URLSearchParams): object {
+  const page = readNumber(query, 'page', 0, 0)
+  const perPage = readNumber(query, 'per_page', 20, 1)
+  const found = all.slice(page * perPage, (page + 1) * perPage)
+  return { [name]: found, total: all.length, page, per_page: perPage }
+}
+
+function readNumber(
+  query: URLSearchParams,
+  name: 'page' | 'per_page',
+  fallback: number,
+  least: number,
+): number {
+  const text = query.get(name) ?? `${fallback}`
+  const value = Number(text)
+  const most = name === 'per_page' ? 100 : Infinity
+  if (/^\d+$/.test(text) && value >= least && value <= most) return value
+  throw invalidQuery(`'${text}' on property ${name}`)
+}

@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto'
+import { z } from 'zod'
+import { parse } from './action-draft.js'
+import type { Actions } from './actions.js'
+import { ApiError } from './errors.js'
+
+const BINDINGS = z.strictObject({
+  bindings: z.array(
+    z.strictObject({
+      ref: z.strictObject({
+        type: z.enum(['binding_id', 'action_id', 'action_name']),
+        value: z.string().min(1),
+      }),
+      display_name: z.string().min(1).optional(),
+    }),
+  ),
+})
+
+type NewBinding = z.output<typeof BINDINGS>['bindings'][number]
+
+interface Binding {
+  readonly id: string
+  readonly actionId: string
+  readonly displayName: string
+  readonly createdMs: number
+}
+
+/** The Actions that a trigger runs, in their order. */
+export interface Bindings {
+  /** As the API serves them. */
+  list(): object[]
+  /** Replaces all of them: one that is not named is gone. */
+  replace(body: unknown): object[]
+}
+
+/**
+ * The bindings of the trigger `post-login`.
+ * @see https://auth0.com/docs/api/management/v2/actions/patch-bindings
+ */
+export function createBindings(actions: Actions, now: () => number): Bindings {
+  let bindings: Binding[] = []
+
+  const list = () => bindings.map(serve)
+
+  function serve({ id, actionId, displayName, createdMs }: Binding): object {
+    const at = new Date(createdMs).toISOString()
+    return {
+      id,
+      trigger_id: 'post-login',
+      display_name: displayName,
+      action: actions.serve(actions.get(actionId)),
+      created_at: at,
+      updated_at: at,
+    }
+  }
+
+  function read({ ref, display_name }: NewBinding): Binding {
+    const action = find(ref)
+    if (!actions.isDeployed(action)) {
+      const message = 'Trying to create a binding for an action that has not been deployed.'
+      throw new ApiError(400, message)
+    }
+    const kept = bindings.find(({ actionId }) => actionId === action.id)
+    return {
+      id: kept?.id ?? randomUUID(),
+      actionId: action.id,
+      displayName: display_name ?? kept?.displayName ?? action.name,
+      createdMs: kept?.createdMs ?? now(),
+    }
+  }
+
+  function find({ type, value }: NewBinding['ref']) {
+    const id = bindings.find((binding) => binding.id === value)?.actionId
+    const found = actions
+      .list()
+      .find((action) =>
+        type === 'action_name'
+          ? action.name === value
+          : action.id === (type === 'binding_id' ? id : value),
+      )
+    if (found?.supported_triggers[0]?.id !== 'post-login') {
+      throw new ApiError(400, `There is no such action for this trigger: ${value}`)
+    }
+    return found
+  }
+
+  return {
+    list,
+    replace(body) {
+      const replaced = parse(BINDINGS, body).bindings.map(read)
+      if (new Set(replaced.map(({ actionId }) => actionId)).size < replaced.length) {
+        throw new ApiError(400, 'An action can be bound to a trigger once.')
+      }
+      bindings = replaced
+      return list()
+    },
+  }
+}
