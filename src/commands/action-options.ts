@@ -56,7 +56,7 @@ export function readSecrets(flags: DeployFlags, apiKeys: ApiKey[]): Record<strin
   if (caller === undefined) {
     problems.push(
       'API_KEYS has no key for the Action: add one named action, as in ' +
-        'API_KEYS=…,action:KEY:read with a KEY from `openssl rand -base64 32`',
+        'API_KEYS=…,action:KEY:read with a KEY from `openssl rand -hex 24`',
     )
   } else if (!caller.roles.includes('read')) {
     problems.push('API_KEYS gives the key named action no role read, which the Action needs')

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { pino } from 'pino'
@@ -11,6 +11,7 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import { type ClientProject, installClient } from '../_support/client-package.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { AUDIENCE, type Issuer, openIssuer } from '../_support/issuer.js'
+import { readExample } from '../_support/readme.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const KEY = 'a-key-of-more-than-32-characters!'
@@ -145,10 +146,7 @@ describe.each([
 
 /** Runs the code that the README tells its reader to write, as it stands there, in the project. */
 async function runExample(heading: string, listen: string, lastLogoutUrl: string) {
-  const readme = await readFile('README.md', 'utf8')
-  const section = readme.split(`### ${heading}\n`)[1] ?? ''
-  const [, code] = /```js\n([\s\S]*?)```/.exec(section) ?? []
-  if (code === undefined) throw new Error(`the README has no example for ${heading}`)
+  const code = await readExample(heading, 'js')
   const file = join(project.dir, `example-${Math.random().toString(36).slice(2)}.mjs`)
   await writeFile(
     file,

@@ -1,0 +1,122 @@
+import { execFile, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { fold } from '../../src/rules/fold.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { readExample } from '../_support/readme.js'
+import { KEY, serveApi } from '../_support/served-api.js'
+import { openStore } from '../_support/store.js'
+import { DOMAIN } from '../_support/tenant.js'
+
+const HEADING = 'Other languages'
+const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
+/** That of the README's example is a minute before it. */
+const LOGOUT = 1_795_428_000_123
+const SESSION = 'https://last-logout/session_id'
+const MINUTE_MS = 60_000
+
+let database: TestDatabase
+let store: Awaited<ReturnType<typeof openStore>>
+let api: Awaited<ReturnType<typeof serveApi>>
+beforeAll(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database, { domain: DOMAIN })
+  const slo = { logId: 'L', type: 'slo', at: LOGOUT, userId: 'auth0|123', sessionId: 'S1' }
+  await store.storeSweep({ ...fold([slo]), unattributable: [] }, null)
+  await store.begin(CHECKPOINT, null)
+  api = await serveApi(database)
+})
+afterAll(async () => {
+  await api.close()
+  await store.close()
+  await database.drop()
+})
+
+test('the request of the README, sent as it stands there, is answered with what a check says', async () => {
+  const example = await readExample(HEADING, 'http')
+  const [head = '', body = ''] = example.replace('<key>', KEY).trim().split('\n\n')
+  const length = `Content-Length: ${Buffer.byteLength(body)}\nConnection: close`
+  const { hostname, port } = new URL(api.url)
+  const socket = connect(Number(port), hostname)
+  await once(socket, 'connect')
+  socket.write(`${`${head}\n${length}`.replaceAll('\n', '\r\n')}\r\n\r\n${body}`)
+  const answer = await text(socket)
+  expect(answer).toMatch(/^HTTP\/1\.1 200 /)
+  expect(JSON.parse(answer.split('\r\n\r\n')[1] ?? '')).toEqual({
+    revoked: true,
+    reason: 'session_ended',
+    last_logout_at: '2026-11-23T10:00:00.123Z',
+    login_at: '2026-11-23T09:59:00.000Z',
+    as_of: null,
+  })
+})
+
+test.each(['python', 'go', 'java'])('the example in %s sends that request', async (language) => {
+  const code = await readExample(HEADING, language)
+  for (const part of ['/v1/check', 'Authorization', '"Bearer "', '"claims"']) {
+    expect(code).toContain(part)
+  }
+})
+
+const python = spawnSync('python3', ['--version'])
+const skip = python.error ? 'no python3 in the PATH' : null
+
+describe.skipIf(skip !== null)(`the example in Python${skip === null ? '' : ` (${skip})`}`, () => {
+  let directory: string
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'last-logout-python-'))
+    await writeFile(join(directory, 'last_logout.py'), await readExample(HEADING, 'python'))
+  })
+  afterAll(() => rm(directory, { recursive: true }))
+
+  async function check(claims: object, env: Record<string, string> = {}): Promise<string> {
+    const program =
+      'import json, sys, last_logout; print(last_logout.check(json.loads(sys.argv[1])))'
+    const { stdout } = await promisify(execFile)(
+      'python3',
+      ['-c', program, JSON.stringify(claims)],
+      {
+        cwd: directory,
+        env: {
+          PATH: process.env.PATH,
+          LAST_LOGOUT_URL: api.url,
+          LAST_LOGOUT_API_KEY: KEY,
+          ...env,
+        },
+      },
+    )
+    return stdout.trim()
+  }
+  const claims = (sessionId: string, iat: number) => ({
+    sub: 'auth0|123',
+    iat,
+    [SESSION]: sessionId,
+  })
+  const before = LOGOUT / 1000 - 60
+
+  test('knows what is revoked, whatever the freshness', async () => {
+    expect(await check(claims('S1', before))).toBe('revoked')
+  })
+
+  test('knows what is accepted only while that is fresh', async () => {
+    expect(await check(claims('S2', before))).toBe('unknown')
+    await store.storeCaughtUp(CHECKPOINT, Date.now() - 6 * MINUTE_MS)
+    expect(await check(claims('S2', before))).toBe('unknown')
+    expect(await check({ sub: 'app@clients', iat: before })).toBe('accepted')
+    await store.storeCaughtUp(CHECKPOINT, Date.now() - MINUTE_MS)
+    expect(await check(claims('S2', before))).toBe('accepted')
+  })
+
+  test.each([
+    ['nobody answers', { LAST_LOGOUT_URL: 'http://127.0.0.1:1' }],
+    ['the key is refused', { LAST_LOGOUT_API_KEY: 'x'.repeat(32) }],
+  ])('knows nothing when %s', async (_what, env) => {
+    expect(await check(claims('S1', before), env)).toBe('unknown')
+  })
+})
