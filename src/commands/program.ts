@@ -1,5 +1,7 @@
 import { Command } from 'commander'
 import type { CommandContext } from './context.js'
+import type { ExplainOptions } from './explain.js'
+import type { LogoutOptions } from './logout.js'
 import type { Part } from './serve.js'
 
 const FOOTER = `
@@ -11,6 +13,8 @@ export function createProgram(context: CommandContext): Command {
   const serve = async (parts: Part[]) => (await import('./serve.js')).serve(context, parts)
 
   const program = new Command('last-logout')
+    // Before the commands are made: they take it over.
+    .exitOverride()
     .description('Makes Auth0 access tokens die at logout.')
     .addHelpText('after', FOOTER)
     .showHelpAfterError('(see last-logout --help)')
@@ -43,9 +47,43 @@ export function createProgram(context: CommandContext): Command {
       const { status } = await import('./status.js')
       await status(context, options)
     })
+  addOperatorCommands(program, context)
   program
     .command('migrate')
     .description('creates or updates the tables in DATABASE_URL')
     .action(async () => (await import('./migrate.js')).migrate(context))
   return program
+}
+
+function addOperatorCommands(program: Command, context: CommandContext): void {
+  program
+    .command('explain')
+    .description('why a token is revoked, or is not; verifies no signature, prints no token')
+    .argument('<token>', 'a JWT, or - to read it from standard input, where no history keeps it')
+    .option(
+      '--namespace <url>',
+      'of the claims that the login Action adds (default https://last-logout/)',
+    )
+    .option('--json', 'as JSON')
+    .action(async (token: string, options: ExplainOptions) => {
+      const { explain } = await import('./explain.js')
+      await explain(context, token, options)
+    })
+  program
+    .command('logout')
+    .description("ends a user's tokens, not the user's Auth0 sessions")
+    .argument('<user_id>', 'as in the sub claim, such as auth0|123')
+    .option('--session <id>', 'only the tokens of this session')
+    .option('--at <instant>', 'RFC 3339 (default now): tokens whose login is later stay valid')
+    .action(async (userId: string, options: LogoutOptions) => {
+      const { logout } = await import('./logout.js')
+      await logout(context, userId, options)
+    })
+  program
+    .command('floor')
+    .description("the instant before which all users' tokens are revoked")
+    .command('raise')
+    .description("ends all users' tokens whose login is not after it, not their Auth0 sessions")
+    .argument('<instant>', 'RFC 3339, or now; it cannot be lowered again')
+    .action(async (instant: string) => (await import('./floor.js')).raiseFloor(context, instant))
 }

@@ -1,8 +1,8 @@
 import { loadConfig } from '../config.js'
 import type { Counts, Progress } from '../ports.js'
-import type { Instant } from '../rules/instant.js'
 import { createService } from '../service.js'
 import type { CommandContext } from './context.js'
+import { toDateTime } from './date-time.js'
 
 /** `status`: what the database knows, and how fresh it is. */
 export async function status(context: CommandContext, options: { json?: true }): Promise<void> {
@@ -57,8 +57,4 @@ function toText(report: Report): string {
     ['unattributable', reasons.length === 0 ? 0 : reasons.join(', ')],
   ]
   return rows.map(([name, value]) => `${name.padEnd(15)} ${value}\n`).join('')
-}
-
-function toDateTime(at: Instant | null): string | null {
-  return at === null ? null : new Date(at).toISOString()
 }
