@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'OTHER_ACTION'
   | 'ACTION_NOT_DEPLOYED'
   | 'LEASE_HELD'
+  | 'CHECKS_FAILED'
   | 'CANNOT_LISTEN'
   | 'ABORTED'
 

@@ -17,6 +17,8 @@ export interface ManagementApiOptions {
   baseUrl: string
   clientId: string
   clientSecret: string
+  /** Told the scopes of each token that is granted; `null`: the grant does not name them. */
+  onGrant?: (scopes: string[] | null) => void
 }
 
 /** The API refuses the token (401), or what the token may do (403). */
@@ -63,7 +65,9 @@ export function createSdkClient(options: ManagementApiOptions): SdkClient {
         signal: current,
       })
       const body = await readBody(response, current)
-      assertAnswered(response, address === `${origin}/oauth/token`, options)
+      const isToken = address === `${origin}/oauth/token`
+      assertAnswered(response, isToken, options)
+      if (isToken) options.onGrant?.(readScopes(body))
       return new Response(body, { status: response.status, headers: response.headers })
     },
   })
@@ -100,6 +104,16 @@ function assertAnswered(
     const what = isToken ? 'the token request to' : 'a request to'
     const message = `${what} ${options.baseUrl} was answered with ${status}`
     throw new LastLogoutError('AUTH0_UNAVAILABLE', message, { status })
+  }
+}
+
+/** RFC 6749 §5.1. An answer that is no JSON is the SDK's to refuse. */
+function readScopes(body: Buffer | null): string[] | null {
+  try {
+    const { scope } = Object(JSON.parse(String(body)))
+    return typeof scope === 'string' ? scope.split(' ').filter((name) => name !== '') : null
+  } catch {
+    return null
   }
 }
 

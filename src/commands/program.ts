@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import type { CommandContext } from './context.js'
+import type { DoctorFlags } from './doctor.js'
 import type { ExplainOptions } from './explain.js'
 import type { LogoutOptions } from './logout.js'
 import type { Part } from './serve.js'
@@ -7,6 +8,10 @@ import type { Part } from './serve.js'
 const FOOTER = `
 Configuration comes from the environment, and from a file .env in the current directory: see README.md.
 Exit codes: 0 done, 1 failed, 2 wrong configuration or usage.`
+
+const DOCTOR_FOOTER = `
+Asks Auth0 six times: for a token, which it notes in the log, for the log and for the Action.
+Exit codes: 0 no check failed, though there may be warnings; 1 one failed; 2 wrong configuration.`
 
 /** The command line. Each command is loaded when it runs: help and usage errors come at once. */
 export function createProgram(context: CommandContext): Command {
@@ -46,6 +51,17 @@ export function createProgram(context: CommandContext): Command {
     .action(async (options: { json?: true }) => {
       const { status } = await import('./status.js')
       await status(context, options)
+    })
+  program
+    .command('doctor')
+    .description('looks whether all that is needed is as it should be; changes nothing')
+    .option('--probe', 'also asks Auth0 what it does not document: six requests more')
+    .option('--action <name>', 'the name of the login Action', 'last-logout')
+    .option('--json', 'as JSON')
+    .addHelpText('after', DOCTOR_FOOTER)
+    .action(async (flags: DoctorFlags) => {
+      const { doctor } = await import('./doctor.js')
+      await doctor(context, flags)
     })
   addOperatorCommands(program, context)
   program
