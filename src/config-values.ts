@@ -101,9 +101,13 @@ function readApiKey(text: string, index: number): ApiKey | string {
 function isSafeBaseUrl(text: string): boolean {
   const parsed = readUrl(text)
   // Neither credentials, which would be printed, nor anything that a path cannot follow.
-  if (parsed === null || parsed.href !== `${parsed.origin}/`) return false
-  const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(parsed.hostname)
-  return parsed.protocol === 'https:' || (parsed.protocol === 'http:' && loopback)
+  return parsed !== null && parsed.href === `${parsed.origin}/` && isSafe(parsed)
+}
+
+/** Whether what is sent there cannot be read on the way: https, or http that does not leave the machine. */
+export function isSafe({ protocol, hostname }: URL): boolean {
+  const isLoopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
+  return protocol === 'https:' || (protocol === 'http:' && isLoopback)
 }
 
 function readUrl(text: string): URL | null {

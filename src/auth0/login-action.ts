@@ -12,14 +12,14 @@ import {
   type TenantActions,
 } from './tenant-actions.js'
 
-/** The name of the Action, unless told otherwise. */
-export const ACTION_NAME = 'last-logout'
-
 const RUNTIME = 'node22'
 
 /** How often a build is looked at, and how long it may take, in milliseconds. */
 const LOOK_EVERY_MS = 1_000
 const BUILD_PATIENCE_MS = 120_000
+
+/** How often a deployment may be refused of what seemed to be built. */
+const MOST_REFUSALS = 5
 
 /** Which Action of which tenant. */
 export interface ActionOptions {
@@ -56,7 +56,8 @@ export async function readActionStatus(
   signal: AbortSignal,
 ): Promise<ActionStatus> {
   const actions = createTenantActions(api, signal)
-  const [action, bindings] = await readTenant(actions, name, signal)
+  const action = await actions.find(name)
+  const bindings = await actions.listBindings()
   const index = bindings.findIndex((binding) => binding.action.id === action?.id)
   return {
     exists: action !== null,
@@ -78,22 +79,15 @@ export async function deployAction(options: DeployOptions, signal: AbortSignal):
   const actions = createTenantActions(options.api, signal)
   const code = stampCode(await readActionFile(), secrets)
   const draft: ActionDraft = { name, code, runtime: RUNTIME, secrets }
-  const [action, bindings] = await readTenant(actions, name, signal)
+  const action = await actions.find(name)
   assertOurs(action)
-  const steps = planDeployment(draft, action, bindings)
+  const steps = planDeployment(draft, action, await actions.listBindings())
   let id = action?.id ?? ''
   for (const step of steps) {
     onStep(step)
     if (!options.dryRun) id = await take(step, { actions, draft, id, signal })
   }
   return steps
-}
-
-function readTenant(actions: TenantActions, name: string, signal: AbortSignal) {
-  return retry(
-    async () => [await actions.find(name), await actions.listBindings()] as const,
-    signal,
-  )
 }
 
 interface Deployment {
@@ -131,15 +125,17 @@ async function findOrCreate(actions: TenantActions, draft: ActionDraft): Promise
 
 async function deploy({ actions, id, signal }: Deployment): Promise<void> {
   const deadline = performance.now() + BUILD_PATIENCE_MS
+  let refusals = 0
   const isBuilt = async () => {
     const { status } = await actions.get(id)
     if (status === 'failed') throw buildFailed()
     if (status !== 'built') return false
-    return actions.deploy(id).then(
+    return retry(() => actions.deploy(id), signal).then(
       () => true,
       // What was read may have been the state of the build before.
       (error) => {
-        if (hasCode(error, 'AUTH0_REFUSED') && error.status === 400) return false
+        const isRefused = hasCode(error, 'AUTH0_REFUSED') && error.status === 400
+        if (isRefused && ++refusals < MOST_REFUSALS) return false
         throw error
       },
     )
@@ -155,7 +151,7 @@ async function waitUntil(
   deadline: number,
   signal: AbortSignal,
 ): Promise<void> {
-  while (!(await retry(isDone, signal))) {
+  while (!(await isDone())) {
     if (performance.now() > deadline) {
       const message = `Auth0 has not built the Action within ${BUILD_PATIENCE_MS / 1000} s: run this again`
       throw new LastLogoutError('ACTION_NOT_DEPLOYED', message)
@@ -185,7 +181,7 @@ async function bind({ actions, draft, id, signal }: Deployment): Promise<void> {
     await actions.replaceBindings(longer)
     return longer
   }, signal)
-  const bound = await retry(() => actions.listBindings(), signal)
+  const bound = await actions.listBindings()
   if (idsOf(bound) === idsOf(written)) return
   throw new LastLogoutError(
     'ACTION_NOT_DEPLOYED',

@@ -1,11 +1,6 @@
 import { LastLogoutError } from '../errors.js'
-import {
-  createSdkClient,
-  credentialsRefused,
-  type ManagementApiOptions,
-  type SdkRequest,
-  TokenRefused,
-} from './sdk-client.js'
+import { credentialsRefused, TokenRefused } from './management-errors.js'
+import { createSdkClient, type ManagementApiOptions, type SdkRequest } from './sdk-client.js'
 
 /** A refused token is replaced at most this often: each new one is an entry in the tenant's log. */
 const RENEWAL_INTERVAL_MS = 60_000

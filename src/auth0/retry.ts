@@ -6,11 +6,7 @@ const RETRIES = 4
 const FIRST_RETRY_MS = 250
 
 /** Faults that pass are asked again, later each time; the last one is the caller's. */
-export async function retry<T>(
-  run: () => Promise<T>,
-  signal: AbortSignal,
-  isPassing: (error: unknown) => error is LastLogoutError = passes,
-): Promise<T> {
+export async function retry<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {
       return await run()
@@ -30,7 +26,7 @@ async function backOff(attempt: number, signal: AbortSignal): Promise<void> {
   })
 }
 
-function passes(error: unknown): error is LastLogoutError {
+function isPassing(error: unknown): error is LastLogoutError {
   return (
     hasCode(error, 'AUTH0_RATE_LIMIT') ||
     hasCode(error, 'AUTH0_UNAVAILABLE') ||

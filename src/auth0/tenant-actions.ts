@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { LastLogoutError } from '../errors.js'
 import type { ManagementApi } from './management-api.js'
 import { createRateBudget } from './rate-budget.js'
+import { retry } from './retry.js'
 
 /** The trigger that runs at every login and every exchange of a refresh token. */
 export const TRIGGER = { id: 'post-login', version: 'v3' } as const
@@ -43,7 +44,7 @@ export interface ActionDraft {
   secrets: Record<string, string>
 }
 
-/** The tenant's Actions, one attempt a request. */
+/** The tenant's Actions. Reading is tried again by itself; writing is one attempt: its answer may get lost. */
 export interface TenantActions {
   /** The Action of this name, `null` if there is none. */
   find(name: string): Promise<TenantAction | null>
@@ -75,8 +76,11 @@ export function createTenantActions(api: ManagementApi, signal: AbortSignal): Te
       })
   }
 
+  const askRead = <T>(request: (client: ManagementClient['actions']) => Promise<T>) =>
+    retry(() => ask('read:actions', request), signal)
+
   async function get(id: string): Promise<TenantAction> {
-    return read(ACTION, await ask('read:actions', (actions) => actions.get(id)))
+    return read(ACTION, await askRead((actions) => actions.get(id)))
   }
 
   return {
@@ -85,7 +89,7 @@ export function createTenantActions(api: ManagementApi, signal: AbortSignal): Te
     async find(name) {
       const found = await readPages(async (page) => {
         const query = { actionName: name, page, per_page: PAGE_SIZE }
-        const { response } = await ask('read:actions', (actions) => actions.list(query))
+        const { response } = await askRead((actions) => actions.list(query))
         const { actions, total } = read(ACTIONS_PAGE, response)
         return { items: actions, total }
       })
@@ -110,7 +114,7 @@ export function createTenantActions(api: ManagementApi, signal: AbortSignal): Te
     listBindings: () =>
       readPages(async (page) => {
         const query = { page, per_page: PAGE_SIZE }
-        const { response } = await ask('read:actions', ({ triggers }) =>
+        const { response } = await askRead(({ triggers }) =>
           triggers.bindings.list(TRIGGER.id, query),
         )
         const { bindings, total } = read(BINDINGS_PAGE, response)
@@ -146,13 +150,17 @@ interface Page<T> {
   total: number | null | undefined
 }
 
-/** Until there is no more: a page may be shorter than it was asked for. */
+/**
+ * Until there is no more. A binding that is not read here is deleted by writing the others, so neither
+ * a short page alone ends it (it may be shorter than asked for), nor the total alone.
+ */
 async function readPages<T>(readPage: (page: number) => Promise<Page<T>>): Promise<T[]> {
   const all: T[] = []
   for (let page = 0; ; page++) {
     const { items, total } = await readPage(page)
     all.push(...items)
-    if (items.length === 0 || all.length >= (total ?? Infinity)) return all
+    const isShort = items.length < PAGE_SIZE
+    if (items.length === 0 || (isShort && all.length >= (total ?? Infinity))) return all
   }
 }
 

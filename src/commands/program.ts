@@ -1,4 +1,6 @@
 import { Command } from 'commander'
+import { ACTION_NAME } from '../rules/action-settings.js'
+import type { DeployFlags } from './action-options.js'
 import type { CommandContext } from './context.js'
 import type { DoctorFlags } from './doctor.js'
 import type { ExplainOptions } from './explain.js'
@@ -52,17 +54,7 @@ export function createProgram(context: CommandContext): Command {
       const { status } = await import('./status.js')
       await status(context, options)
     })
-  program
-    .command('doctor')
-    .description('looks whether all that is needed is as it should be; changes nothing')
-    .option('--probe', 'also asks Auth0 what it does not document: six requests more')
-    .option('--action <name>', 'the name of the login Action', 'last-logout')
-    .option('--json', 'as JSON')
-    .addHelpText('after', DOCTOR_FOOTER)
-    .action(async (flags: DoctorFlags) => {
-      const { doctor } = await import('./doctor.js')
-      await doctor(context, flags)
-    })
+  addActionCommands(program.command('action'), context)
   addOperatorCommands(program, context)
   program
     .command('migrate')
@@ -72,6 +64,17 @@ export function createProgram(context: CommandContext): Command {
 }
 
 function addOperatorCommands(program: Command, context: CommandContext): void {
+  program
+    .command('doctor')
+    .description('looks whether all that is needed is as it should be; changes nothing')
+    .option('--probe', 'also asks Auth0 what it does not document: six requests more')
+    .option('--action <name>', 'the name of the login Action', ACTION_NAME)
+    .option('--json', 'as JSON')
+    .addHelpText('after', DOCTOR_FOOTER)
+    .action(async (flags: DoctorFlags) => {
+      const { doctor } = await import('./doctor.js')
+      await doctor(context, flags)
+    })
   program
     .command('explain')
     .description('why a token is revoked, or is not; verifies no signature, prints no token')
@@ -102,4 +105,32 @@ function addOperatorCommands(program: Command, context: CommandContext): void {
     .description("ends all users' tokens whose login is not after it, not their Auth0 sessions")
     .argument('<instant>', 'RFC 3339, or now; it cannot be lowered again')
     .action(async (instant: string) => (await import('./floor.js')).raiseFloor(context, instant))
+}
+
+function addActionCommands(action: Command, context: CommandContext): void {
+  const load = () => import('./action.js')
+  const name: [string, string, string] = ['--name <name>', 'the name of the Action', ACTION_NAME]
+
+  action.description('the login Action: prints it, deploys it, looks how it is deployed')
+  action
+    .command('print')
+    .description('the file, for other tools; needs no configuration')
+    .action(async () => (await load()).printAction(context))
+  action
+    .command('deploy')
+    .description('creates or updates it in the tenant, deploys it and binds it after all others')
+    .requiredOption('--url <url>', 'where Auth0 reaches the API of last-logout')
+    .option('--mode <mode>', 'enforce (default), or observe: refuses nothing, says what it would')
+    .option('--on-error <what>', 'allow (default) or deny, where last-logout does not answer')
+    .option('--timeout-ms <ms>', 'how long it waits for last-logout (default 1000)')
+    .option('--namespace <url>', 'of the claims (default https://last-logout/)')
+    .option('--policy <policy>', 'service (default), session or user: by whose policy it judges')
+    .option(...name)
+    .option('--dry-run', 'changes nothing, says what would be')
+    .action(async (flags: DeployFlags) => (await load()).deployAction(context, flags))
+  action
+    .command('status')
+    .description('exit 0 when it is deployed, bound and of this version')
+    .option(...name)
+    .action(async (flags: { name: string }) => (await load()).showAction(context, flags))
 }

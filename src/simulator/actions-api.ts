@@ -31,15 +31,14 @@ export function addActionRoutes(app: FastifyInstance, { tokens, actions, binding
   app.get(ACTIONS, (request, reply) => {
     assertScope(request, 'read:actions')
     const query = readQuery(request)
+    const is = (name: string, value: unknown) => (query.get(name) ?? `${value}`) === `${value}`
     const found = actions
       .list()
       .filter(
         (action) =>
-          action.name === (query.get('actionName') ?? action.name) &&
-          action.supported_triggers[0]?.id ===
-            (query.get('triggerId') ?? action.supported_triggers[0]?.id) &&
-          (query.get('deployed') ?? `${actions.isDeployed(action)}`) ===
-            `${actions.isDeployed(action)}`,
+          is('actionName', action.name) &&
+          is('triggerId', action.supported_triggers[0]?.id) &&
+          is('deployed', actions.isDeployed(action)),
       )
     return reply.send(paginate('actions', found.map(actions.serve), query))
   })

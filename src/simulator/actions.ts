@@ -1,34 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { z } from 'zod'
+import { DRAFT, type Draft, PATCH, parse } from './action-draft.js'
 import { ApiError } from './errors.js'
 
 /** How far the building of an Action is. */
 type BuildStatus = 'pending' | 'building' | 'built' | 'failed'
-
-const TRIGGER = z.strictObject({ id: z.string(), version: z.string().optional() })
-const SECRET = z.strictObject({
-  name: z.string().min(1).max(128),
-  value: z.string().max(4_096),
-})
-const DRAFT = z.strictObject({
-  name: z.string().min(1),
-  supported_triggers: z.array(TRIGGER).length(1),
-  code: z.string().max(100_000).default(''),
-  runtime: z.enum(['node18', 'node22']).default('node22'),
-  secrets: z.array(SECRET).max(30).default([]),
-  dependencies: z.array(z.strictObject({ name: z.string(), version: z.string() })).default([]),
-})
-const PATCH = z.strictObject({
-  ...DRAFT.shape,
-  code: DRAFT.shape.code.unwrap(),
-  runtime: DRAFT.shape.runtime.unwrap(),
-  secrets: DRAFT.shape.secrets.unwrap(),
-  dependencies: DRAFT.shape.dependencies.unwrap(),
-})
-
-/** An Action as one writes it, with the values of its secrets. */
-export type ActionDraft = z.input<typeof DRAFT>
-type Draft = z.output<typeof DRAFT>
 
 /** Something that Auth0 builds: an Action's draft, or one of its versions. */
 interface Build {
@@ -163,7 +138,7 @@ export function createActions({ now, buildMs }: ActionOptions): Actions {
 
     update(id, body) {
       const action = get(id)
-      const changes = parse(PATCH.partial(), body)
+      const changes = parse(PATCH, body)
       assertNameIsFree(changes.name ?? action.name, id)
       const revision = action.revision + 1
       Object.assign(action, changes, { updatedMs: now(), revision, build: startBuild() })
@@ -203,15 +178,6 @@ function serveDraft(draft: Draft, updatedMs: number): object {
     dependencies,
     secrets: secrets.map((secret) => ({ name: secret.name, updated_at })),
   }
-}
-
-/** Reads a body; throws what Auth0 says of one that it does not understand. */
-export function parse<T>(schema: z.ZodType<T>, body: unknown): T {
-  const { data, error } = schema.safeParse(body)
-  if (error === undefined) return data as T
-  const { message, path } = error.issues[0] ?? { message: '', path: [] }
-  const text = `Payload validation error: '${message}' on property ${path.join('.') || 'body'}`
-  throw new ApiError(400, text, { errorCode: 'invalid_body' })
 }
 
 function toDateTime(ms: number): string {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import { type Actions, parse } from './actions.js'
+import { parse } from './action-draft.js'
+import type { Actions } from './actions.js'
 import { ApiError } from './errors.js'
 
 const BINDINGS = z.strictObject({

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import pg from 'pg'
 import type { TestProject } from 'vitest/node'
 import { migrateQueue } from '../../src/jobs/jobs.js'
@@ -14,8 +16,9 @@ declare module 'vitest' {
   }
 }
 
-/** Starts one PostgreSQL for the whole run, with a migrated database to copy. */
+/** Builds the login Action, and starts one PostgreSQL for the whole run, with a migrated database to copy. */
 export async function setup({ provide }: TestProject): Promise<() => Promise<void>> {
+  await promisify(execFile)('npm', ['run', '--silent', 'build:action'])
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-test-'))
   const postgres = await createEmbeddedPostgres({ dataDir, durable: false })
   const client = new pg.Client({ connectionString: postgres.url })

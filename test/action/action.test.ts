@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fold } from '../../src/rules/fold.js'
-import { buildAction, loadAction, type RunAction } from '../_support/action.js'
+import { loadAction, type RunAction, readAction } from '../_support/action.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { openStore } from '../_support/store.js'
@@ -43,7 +43,7 @@ let database: TestDatabase
 let store: Awaited<ReturnType<typeof openStore>>
 let api: Awaited<ReturnType<typeof serveApi>>
 beforeAll(async () => {
-  code = await buildAction()
+  code = await readAction()
   run = loadAction(code)
   database = await createTestDatabase()
   store = await openStore(database, { domain: DOMAIN })

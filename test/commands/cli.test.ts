@@ -11,8 +11,8 @@ import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const KEY = 'a-key-of-more-than-32-characters!'
 const commands = [
-  ...['demo', 'start', 'worker', 'api', 'sync', 'status'],
-  ...['explain', 'logout', 'floor', 'migrate'],
+  ...['demo', 'start', 'worker', 'api', 'sync', 'status', 'doctor'],
+  ...['action', 'explain', 'logout', 'floor', 'migrate'],
 ]
 
 let database: TestDatabase

@@ -20,6 +20,15 @@ export interface Started {
   /** The log ids of a successful answer with an array. */
   ids(query?: string): Promise<string[]>
   token(body?: Record<string, unknown>): Promise<Response>
+  /** Any endpoint of `/api/v2` with a valid token. */
+  call(method: string, path: string, body?: object): Promise<Answer>
+}
+
+/** An answer of the API, read to its end. */
+interface Answer {
+  status: number
+  // biome-ignore lint/suspicious/noExplicitAny: whatever the API says
+  body: any
 }
 
 /** A simulator that ends with the test; it stands at noon, stores at once and logs no exchanges. */
@@ -51,7 +60,19 @@ export async function start(
     return entries.map((entry) => entry.log_id)
   }
 
-  return { tenant, simulator, clock, fetch: get, logs, ids, token }
+  const call: Started['call'] = async (method, path, body) => {
+    const response = await get(`/api/v2/${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${issued.access_token}`,
+        ...(body && { 'content-type': 'application/json' }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+    })
+    return { status: response.status, body: await response.json() }
+  }
+
+  return { tenant, simulator, clock, fetch: get, logs, ids, token, call }
 }
 
 /** What a client-credentials grant asks for. */

@@ -1,0 +1,39 @@
+import { z } from 'zod'
+import { ApiError } from './errors.js'
+
+const TRIGGER = z.strictObject({ id: z.string(), version: z.string().optional() })
+const SECRET = z.strictObject({
+  name: z.string().min(1).max(128),
+  value: z.string().max(4_096),
+})
+/** What an Action is created from. */
+export const DRAFT = z.strictObject({
+  name: z.string().min(1),
+  supported_triggers: z.array(TRIGGER).length(1),
+  code: z.string().max(100_000).default(''),
+  runtime: z.enum(['node18', 'node22']).default('node22'),
+  secrets: z.array(SECRET).max(30).default([]),
+  dependencies: z.array(z.strictObject({ name: z.string(), version: z.string() })).default([]),
+})
+/** What of it can be changed; without defaults, since what is left out stays. */
+export const PATCH = z
+  .strictObject({
+    ...DRAFT.shape,
+    code: DRAFT.shape.code.unwrap(),
+    runtime: DRAFT.shape.runtime.unwrap(),
+    secrets: DRAFT.shape.secrets.unwrap(),
+    dependencies: DRAFT.shape.dependencies.unwrap(),
+  })
+  .partial()
+
+/** An Action as it is written, with the values of its secrets. */
+export type Draft = z.output<typeof DRAFT>
+
+/** Reads a body; throws what Auth0 says of one that it does not understand. */
+export function parse<T>(schema: z.ZodType<T>, body: unknown): T {
+  const { data, error } = schema.safeParse(body)
+  if (error === undefined) return data as T
+  const { message, path } = error.issues[0] ?? { message: '', path: [] }
+  const text = `Payload validation error: '${message}' on property ${path.join('.') || 'body'}`
+  throw new ApiError(400, text, { errorCode: 'invalid_body' })
+}

@@ -1,0 +1,54 @@
+import { onTestFinished } from 'vitest'
+import { createManagementApi, type ManagementApi } from '../../src/auth0/management-api.js'
+import type { Simulator, SimulatorOptions } from '../../src/simulator/server.js'
+import { DOMAIN, openTenant } from './tenant.js'
+
+export const ACTION_SCOPES = ['read:actions', 'create:actions', 'update:actions']
+
+/** A binding as the Management API gives it. */
+interface ServedBinding {
+  id: string
+  display_name: string
+  action: { id: string; name: string }
+}
+
+/** A tenant whose Actions may be read and written; it ends with the test. */
+export async function openActionTenant(
+  options: Partial<SimulatorOptions> = {},
+): Promise<{ simulator: Simulator; api: ManagementApi }> {
+  const { simulator, close } = await openTenant({}, { scopes: ACTION_SCOPES, ...options })
+  onTestFinished(close)
+  const { url, credentials } = simulator
+  return { simulator, api: createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials }) }
+}
+
+/** Another's Action, written and deployed; returns its id. */
+export function addAction({ actions }: Simulator, name: string, more: object = {}): string {
+  const supported_triggers = [{ id: 'post-login', version: 'v3' }]
+  actions.create({ name, supported_triggers, code: '// another', ...more })
+  const id = actions.list().at(-1)?.id ?? ''
+  actions.deploy(id)
+  return id
+}
+
+/** So many Actions of others, bound, with names to show of their own. */
+export function bindOthers(simulator: Simulator, count: number): void {
+  const bindings = Array.from({ length: count }, (_, n) => ({
+    ref: { type: 'action_id', value: addAction(simulator, `other ${n}`) },
+    display_name: `Other ${n}`,
+  }))
+  simulator.bindings.replace({ bindings })
+}
+
+/** The bindings as they are served. */
+export function readBindings({ bindings }: Simulator): ServedBinding[] {
+  return bindings.list() as ServedBinding[]
+}
+
+/** The requests that change something: method and path. */
+export function readWrites({ requests }: Simulator): string[] {
+  return requests
+    .all()
+    .filter(({ method, url }) => method !== 'GET' && url !== '/oauth/token')
+    .map(({ method, url }) => `${method} ${url.replace(/[0-9a-f-]{36}/, ':id')}`)
+}
