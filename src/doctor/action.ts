@@ -1,7 +1,7 @@
 import { type ActionStatus, readActionStatus } from '../auth0/login-action.js'
 import type { ManagementApi } from '../auth0/management-api.js'
 import { hasCode } from '../errors.js'
-import { type Check, ok, warning } from './check.js'
+import { type Check, describeError, failure, ok, warning } from './check.js'
 
 /** What the check is called. */
 export const ACTION_CHECK = 'login Action'
@@ -9,22 +9,36 @@ export const ACTION_CHECK = 'login Action'
 const DEPLOY = '`last-logout action deploy`'
 const SECRETS = ['LAST_LOGOUT_URL', 'LAST_LOGOUT_API_KEY']
 
+/** What the token may do, and what ends the asking. */
+interface ActionAccess {
+  /** `null`: the token does not say. */
+  scopes: string[] | null
+  signal: AbortSignal
+}
+
 /** Whether the login Action runs at each login. */
 export async function examineAction(
   api: ManagementApi,
   name: string,
-  signal: AbortSignal,
+  { scopes, signal }: ActionAccess,
 ): Promise<Check> {
+  // Being refused would cost a second token.
+  if (scopes !== null && !scopes.includes('read:actions')) return cannotTell()
   try {
     return toActionCheck(await readActionStatus({ api, name }, signal))
   } catch (error) {
-    if (!hasCode(error, 'AUTH0_SCOPE')) throw error
-    return warning(
-      ACTION_CHECK,
-      'cannot be told: the application lacks read:actions',
-      'grant it, or see Dashboard > Actions > Triggers > post-login',
-    )
+    return hasCode(error, 'AUTH0_SCOPE')
+      ? cannotTell()
+      : failure(ACTION_CHECK, describeError(error))
   }
+}
+
+function cannotTell(): Check {
+  return warning(
+    ACTION_CHECK,
+    'cannot be told: the application lacks read:actions',
+    'grant it, or see Dashboard > Actions > Triggers > post-login',
+  )
 }
 
 /** Judges what the tenant has of it. */

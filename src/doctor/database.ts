@@ -1,6 +1,6 @@
 import type { Closers } from '../closers.js'
 import type { Config } from '../config.js'
-import { hasCode } from '../errors.js'
+import { hasCode, LastLogoutError } from '../errors.js'
 import { createEmbeddedPostgres } from '../store/embedded-postgres.js'
 import { findEmbeddedPostgres } from '../store/find-embedded-postgres.js'
 import { inspectServer, inspectTenant, type TenantState } from '../store/inspect.js'
@@ -18,7 +18,7 @@ export interface DatabaseFindings {
   tenant: TenantState | null
 }
 
-const NOTHING = { url: null, isRead: false, tenant: null }
+const UNREAD = { isRead: false, tenant: null }
 
 /** Looks at the database and its tables. Creates neither; starts an embedded server that is there and stopped. */
 export async function examineDatabase(config: Config, closers: Closers): Promise<DatabaseFindings> {
@@ -32,12 +32,16 @@ export async function examineDatabase(config: Config, closers: Closers): Promise
     const { checks, ...rest } = await examineTables(found, config.auth0.domain)
     return { checks: [server, ...direct, ...checks], url: found, ...rest }
   } catch (error) {
-    return lost([failure('database', describeError(error)), ...direct])
+    return lost([toUnreadable(error), ...direct])
   }
 }
 
 function lost(checks: Check[]): DatabaseFindings {
-  return { ...NOTHING, checks: [...checks, ...skipped(['migrations'], 'there is no database')] }
+  return {
+    ...UNREAD,
+    url: null,
+    checks: [...checks, ...skipped(['migrations'], 'there is no database')],
+  }
 }
 
 async function locate({ database }: Config, closers: Closers): Promise<string | Check> {
@@ -79,6 +83,15 @@ async function examineServer(name: string, url: string): Promise<Check> {
   }
 }
 
+function toUnreadable(error: unknown): Check {
+  if (error instanceof LastLogoutError) return failure('database', error.message)
+  return failure(
+    'database',
+    `it cannot be read (${describeError(error)})`,
+    'run this as the user who runs the service, with the same database user',
+  )
+}
+
 function toUnreachable(name: string, error: unknown): Check {
   const variable = name === 'database' ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL'
   const cause = hasCode(error, 'DATABASE_UNAVAILABLE') ? error.cause : error
@@ -104,8 +117,7 @@ async function examineTables(
   try {
     await assertMigrated(url)
   } catch (error) {
-    const checks = [failure('migrations', describeError(error), 'run `last-logout migrate`')]
-    return { ...NOTHING, checks }
+    return { ...UNREAD, checks: [failure('migrations', describeError(error))] }
   }
   const tenant = await inspectTenant(url)
   const isForeign = tenant !== null && tenant.checkpoint !== null && tenant.domain !== domain

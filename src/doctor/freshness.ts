@@ -1,7 +1,7 @@
 import type { Config } from '../config.js'
 import type { Instant } from '../rules/instant.js'
 import type { TenantState } from '../store/inspect.js'
-import { type Check, failure, ok, warning } from './check.js'
+import { type Check, failure, ok, skipped, warning } from './check.js'
 import { toDuration } from './duration.js'
 
 const START = 'run `last-logout start` or `last-logout worker`, or `last-logout sync` by cron'
@@ -18,8 +18,7 @@ export function examineFreshness(
   if (tenant === null || tenant.lastPollAt === null) {
     return [
       warning('worker', 'none has polled yet', START),
-      warning('freshness', 'nothing is known yet', START),
-      ok('gaps', 'none'),
+      ...skipped(['freshness', 'gaps'], 'none has polled yet'),
     ]
   }
   const patienceMs = Math.max(3 * pollIntervalMs, maxLagMs)

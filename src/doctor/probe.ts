@@ -43,17 +43,21 @@ export async function* examineBehaviour(
   yield examinePage(await ask(first), first, ids.length - 1)
   yield examineMadeUpId(await ask(syntheticLogId(at, prefix)), first)
   const expired = syntheticLogId((oldestAt ?? now) - DAY_MS, prefix)
-  yield describeAnswer('an id older than retention', await ask(expired), {
-    taken: 'starts with the oldest entry, silently',
-  })
-  yield describeAnswer('a malformed id', await ask('no-log-id'), { taken: 'is taken' })
+  const before = await ask(expired)
+  yield describeAnswer(
+    'expired',
+    'an id older than what is kept',
+    before,
+    'is passed over silently',
+  )
+  yield describeAnswer('bad id', 'an id that is none', await ask('no-log-id'), 'is taken')
   yield describeTakeAlone(await log.ask({ take: `${TAKE}` }))
   yield await examineSearch(logouts, source)
 }
 
 /** Whether pages are as the worker needs them: strictly newer than `from`, ascending. */
 export function examinePage(answer: LogAnswer, from: string, known: number): Check {
-  const name = `${PROBE}: a page`
+  const name = `${PROBE}: page`
   const ids = answer.entries.map((entry) => readLogId(entry) ?? '')
   if (answer.status !== 200)
     return failure(name, `from a real id it is answered with ${answer.status}`)
@@ -72,27 +76,26 @@ export function examinePage(answer: LogAnswer, from: string, known: number): Che
 
 /** Whether a made-up id is taken as a position: a first start begins at one. */
 export function examineMadeUpId(answer: LogAnswer, next: string): Check {
-  const name = `${PROBE}: a made-up id`
+  const name = `${PROBE}: position`
   const first = readLogId(answer.entries[0])
   if (answer.status === 200 && first !== null && first <= next) {
-    return ok(name, 'is taken as a position in the log')
+    return ok(name, 'a made-up id is taken as a position in the log')
   }
   return failure(
     name,
     answer.status === 200
-      ? 'is not taken as a position: what follows it is missing'
-      : `is refused (${answer.status})`,
+      ? 'a made-up id is not taken as a position: what follows it is missing'
+      : `a made-up id is refused (${answer.status})`,
     'please report this: a first start begins at such an id',
   )
 }
 
-function describeAnswer(what: string, answer: LogAnswer, { taken }: { taken: string }): Check {
-  const name = `${PROBE}: ${what}`
+/** `taken` is what it says where it is answered with 200. */
+function describeAnswer(name: string, what: string, answer: LogAnswer, taken: string): Check {
   const { status, entries } = answer
-  return ok(
-    name,
-    status === 200 ? `${taken} (200, ${entries.length} entries)` : `is refused (${status})`,
-  )
+  const message =
+    status === 200 ? `${taken} (200, ${entries.length} entries)` : `is refused (${status})`
+  return ok(`${PROBE}: ${name}`, `${what} ${message}`)
 }
 
 function describeTakeAlone(answer: LogAnswer): Check {
@@ -100,7 +103,7 @@ function describeTakeAlone(answer: LogAnswer): Check {
   const isAscending = ids.every((id, index) => index === 0 || id > (ids[index - 1] ?? ''))
   const order = ids.length < 2 ? '' : isAscending ? ', oldest first' : ', newest first'
   const link = answer.hasLink ? ', with a Link' : ', without a Link'
-  return describeAnswer('take without from', answer, { taken: `is answered${order}${link}` })
+  return describeAnswer('take', 'take without from', answer, `is answered${order}${link}`)
 }
 
 /** Whether the sweep finds by log id what is there. */
@@ -108,7 +111,7 @@ async function examineSearch(
   logouts: unknown[],
   { signal, ...source }: LogSourceOptions & { signal: AbortSignal },
 ): Promise<Check> {
-  const name = `${PROBE}: a sweep`
+  const name = `${PROBE}: sweep`
   // Not the newest: what is searched may be behind what is listed.
   const wanted = readLogId(logouts.at(-1)) ?? ''
   const at = storageTimeOf(wanted)

@@ -1,17 +1,17 @@
-import { createManagementApi, type ManagementApi } from '../auth0/management-api.js'
+import { createManagementApi } from '../auth0/management-api.js'
+import type { RateLimit } from '../auth0/rate-budget.js'
 import type { Config } from '../config.js'
-import { hasCode } from '../errors.js'
 import { readLogId } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
-import { examineClock, examineScopes } from './access.js'
+import { type ClockReading, examineClock, examineScopes } from './access.js'
 import { ACTION_CHECK, examineAction } from './action.js'
 import { estimateVolume, examineBudget } from './budget.js'
 import { type Check, describeError, failure, ok, skipped } from './check.js'
 import { countAttribution, examineDelay, examineLogouts } from './logouts.js'
-import { examineBehaviour, PROBE } from './probe.js'
+import { examineBehaviour, PROBE, type ProbeFacts } from './probe.js'
 import { examineRetention } from './retention.js'
-import { createTenantLog, type LogAnswer, type TenantLog } from './tenant-log.js'
+import { createTenantLog, type TenantLog } from './tenant-log.js'
 
 /** What the tenant is examined with. */
 export interface TenantOptions {
@@ -25,9 +25,6 @@ export interface TenantOptions {
   signal: AbortSignal
 }
 
-/** What is told by the entries of the log. */
-const OF_ENTRIES = ['clock', 'rate limit', 'poll budget', 'retention', 'storage delay', 'logouts']
-
 /** Asks Auth0: one token, three searches of the log, two about Actions, and six more to probe. */
 export async function* examineTenant(options: TenantOptions): AsyncGenerator<Check> {
   const { config, actionName, signal } = options
@@ -37,62 +34,78 @@ export async function* examineTenant(options: TenantOptions): AsyncGenerator<Che
   }
   const api = createManagementApi({ ...config.auth0, onGrant })
   const log = createTenantLog(api, config.auth0.rateShare, signal)
-  let refusal: unknown
-  const newest = await log
-    .read({ page: '0', per_page: '100', sort: 'date:-1' })
-    .catch((error: unknown) => {
-      refusal = error
-      return null
-    })
+  const read = await readLog(log).catch((error: unknown) => ({ error }))
 
-  const names = [...OF_ENTRIES, ...(options.probe ? [PROBE] : [])]
   if (scopes === undefined) {
-    yield failure('token', describeError(refusal))
-    yield* skipped(['scopes', ...names, ACTION_CHECK], 'there is no token')
+    yield failure('token', 'error' in read ? describeError(read.error) : 'Auth0 gave none')
+    yield* skipped(['scopes', ...namesOfLog(options), ACTION_CHECK], 'there is no token')
     return
   }
   yield ok('token', `granted by ${config.auth0.baseUrl}`)
-  yield examineScopes(scopes)
-  if (newest === null) {
-    yield* toUnreadable(refusal, names)
+  const may = examineScopes(scopes)
+  yield may
+  if (!('error' in read)) {
+    yield* examineLog(read, options)
+    if (options.probe) yield* probe(log, read, { api, ...config.auth0, signal })
+  } else if (may.status === 'failure') {
+    yield* skipped(namesOfLog(options), 'the scope is missing')
   } else {
-    yield* examineLog(log, newest, { ...options, api })
+    const [first = '', ...rest] = namesOfLog(options)
+    yield failure(first, describeError(read.error))
+    yield* skipped(rest, 'the log cannot be read')
   }
-  yield await examineAction(api, actionName, signal).catch((error) =>
-    failure(ACTION_CHECK, describeError(error)),
-  )
+  yield await examineAction(api, actionName, { scopes, signal })
 }
 
-/** A missing scope has a line of its own. */
-function toUnreadable(refusal: unknown, names: string[]): Check[] {
-  const [first = '', ...rest] = names
-  if (hasCode(refusal, 'AUTH0_SCOPE'))
-    return skipped(names, 'the log cannot be read without read:logs')
-  return [failure(first, describeError(refusal)), ...skipped(rest, 'the log cannot be read')]
+/** What the checks are called that need the log. */
+function namesOfLog({ probe }: TenantOptions): string[] {
+  const names = [
+    'log',
+    'clock',
+    'rate limit',
+    'poll budget',
+    'retention',
+    'storage delay',
+    'logouts',
+  ]
+  return probe ? [...names, PROBE] : names
 }
 
-async function* examineLog(
-  log: TenantLog,
-  newest: LogAnswer,
-  { config, asOf, probe, api, signal }: TenantOptions & { api: ManagementApi },
-): AsyncGenerator<Check> {
-  try {
-    const oldest = await log.read({ page: '0', per_page: '1', sort: 'date:1' })
-    const logouts = await log.read({ q: 'type:slo', page: '0', per_page: '100', sort: 'date:-1' })
-    const now = newest.clock.serverAt ?? newest.clock.sentAt
-    const oldestAt = storageTimeOf(readLogId(oldest.entries[0]) ?? '')
+interface LogReading extends ProbeFacts {
+  limit: RateLimit | null
+  clock: ClockReading
+}
 
+async function readLog(log: TenantLog): Promise<LogReading> {
+  const newest = await log.read({ page: '0', per_page: '100', sort: 'date:-1' })
+  const oldest = await log.read({ page: '0', per_page: '1', sort: 'date:1' })
+  const logouts = await log.read({ q: 'type:slo', page: '0', per_page: '100', sort: 'date:-1' })
+  return {
+    newest: newest.entries,
+    logouts: logouts.entries,
+    oldestAt: storageTimeOf(readLogId(oldest.entries[0]) ?? ''),
+    now: newest.clock.serverAt ?? newest.clock.sentAt,
+    limit: logouts.limit,
     // Of the first request the token is a part.
-    yield examineClock(oldest.clock)
-    const volume = estimateVolume(newest.entries, now)
-    yield* examineBudget({ limit: logouts.limit, volume }, config)
-    yield examineRetention({ oldestAt, now, asOf }, config)
-    yield examineDelay(newest.entries)
-    yield examineLogouts(countAttribution(logouts.entries, now), config.policy)
-    if (!probe) return
-    const facts = { newest: newest.entries, logouts: logouts.entries, oldestAt, now }
-    yield* examineBehaviour(log, facts, { api, rateShare: config.auth0.rateShare, signal })
-  } catch (error) {
-    yield failure('log', describeError(error))
+    clock: oldest.clock,
   }
+}
+
+/** Of what was asked until one question failed, the answers stand. */
+async function* probe(...args: Parameters<typeof examineBehaviour>): AsyncGenerator<Check> {
+  try {
+    yield* examineBehaviour(...args)
+  } catch (error) {
+    yield failure(PROBE, describeError(error))
+  }
+}
+
+function* examineLog(reading: LogReading, { config, asOf }: TenantOptions): Generator<Check> {
+  const { newest, logouts, oldestAt, now, limit, clock } = reading
+  yield ok('log', 'can be read and searched')
+  yield examineClock(clock)
+  yield* examineBudget({ limit, volume: estimateVolume(newest, now) }, config)
+  yield examineRetention({ oldestAt, now, asOf }, config)
+  yield examineDelay(newest)
+  yield examineLogouts(countAttribution(logouts, now), config.policy)
 }

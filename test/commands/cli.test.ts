@@ -65,7 +65,7 @@ describe('help', () => {
 })
 
 describe('a wrong configuration', () => {
-  test.each(['start', 'worker', 'api', 'sync', 'status', 'migrate'])(
+  test.each(['start', 'worker', 'api', 'sync', 'status', 'doctor', 'migrate'])(
     'stops %s with exit 2 and one message, without a stack or a secret',
     async (name) => {
       const secret = 'the-client-secret'
