@@ -29,7 +29,7 @@ export async function explain(
     throw new LastLogoutError('USAGE', message)
   }
   const log = await context.createLog(config.logLevel, 'stderr')
-  const service = await createService(config, log)
+  const service = await createService(config, log, { joins: true })
   try {
     const explanation = toExplanation({
       token,

@@ -22,7 +22,7 @@ export async function raiseFloor(context: CommandContext, instant: string): Prom
     )
   }
   const log = await context.createLog(config.logLevel, 'stderr')
-  const { store, close } = await createService(config, log)
+  const { store, close } = await createService(config, log, { joins: true })
   try {
     const { floorAt } = await store.readProgress()
     const raisedTo = toDateTime(await store.raiseFloor(at))

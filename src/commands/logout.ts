@@ -1,7 +1,9 @@
 import { loadConfig } from '../config.js'
 import { LastLogoutError } from '../errors.js'
+import type { Known, ReportedLogout } from '../ports.js'
 import { MAX_ID_LENGTH, readId } from '../rules/id.js'
 import { type Instant, later } from '../rules/instant.js'
+import type { Policy } from '../rules/judge.js'
 import { settleReported } from '../rules/reported.js'
 import { isMachine } from '../rules/token.js'
 import { createService } from '../service.js'
@@ -34,12 +36,11 @@ export async function logout(
   const at = readPast(options.at ?? 'now')
 
   const log = await context.createLog(config.logLevel, 'stderr')
-  const { store, close } = await createService(config, log)
+  const { store, close } = await createService(config, log, { joins: true })
   try {
     const before = await store.readKnown(userId, sessionId)
     await store.storeReported({ userId, sessionId, at, type: 'operator_logout' })
-    const storedAt = sessionId === null ? before.user?.allSessionsAt : before.session?.at
-    context.print(describe(userId, sessionId, at, storedAt ?? null))
+    context.print(describe({ userId, sessionId, at }, before, config.policy))
     if (before.user === null) {
       context.print(
         "No logout of this user was known before: is the id right? It is the token's sub.\n",
@@ -52,15 +53,19 @@ export async function logout(
 }
 
 function describe(
-  userId: string,
-  sessionId: string | null,
-  at: Instant,
-  storedAt: Instant | null,
+  { userId, sessionId, at }: Omit<ReportedLogout, 'type'>,
+  { user, session }: Known,
+  policy: Policy,
 ): string {
-  const whose = `of ${printable(userId)}${sessionId === null ? '' : ` in session ${printable(sessionId)}`}`
-  const since = toDateTime(later(at, storedAt))
-  const known = storedAt !== null && storedAt > at ? ': a later logout was known already' : ''
-  return `Tokens ${whose} are revoked whose login is not after ${since}${known}.\n`
+  const ofSession = sessionId !== null && policy === 'session'
+  const allAt = policy === 'user' ? user?.at : user?.allSessionsAt
+  const knownAt = (ofSession ? session?.at : allAt) ?? null
+  const whose = ofSession ? ` in session ${printable(sessionId)}` : ''
+  const since = toDateTime(later(at, knownAt))
+  const known = knownAt !== null && knownAt > at ? ': a later logout was known already' : ''
+  const more =
+    sessionId === null || ofSession ? '' : ' POLICY is user: the logout of one session ends all.'
+  return `Tokens of ${printable(userId)}${whose} are revoked whose login is not after ${since}${known}.${more}\n`
 }
 
 function readSubject(text: string): string {

@@ -8,7 +8,7 @@ import { toDateTime } from './date-time.js'
 export async function status(context: CommandContext, options: { json?: true }): Promise<void> {
   const config = loadConfig(context.env, ['database'])
   const log = await context.createLog(config.logLevel, 'stderr')
-  const service = await createService(config, log)
+  const service = await createService(config, log, { joins: true })
   try {
     const [progress, counts] = await Promise.all([
       service.store.readProgress(),

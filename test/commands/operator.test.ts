@@ -1,7 +1,11 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { finishCommand } from '../_support/cli.js'
+import { finishCommand, runCommand } from '../_support/cli.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openStore, readRows } from '../_support/store.js'
+import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const iso = (at: number) => new Date(at).toISOString()
 
@@ -40,6 +44,12 @@ describe('logout', () => {
     const { users, sessions } = await readRows(database)
     expect(sessions).toMatchObject([{ sessionId: 'S1', userId: 'auth0|1', at, ended: false }])
     expect(users).toMatchObject([{ at, allSessionsAt: null }])
+  })
+
+  test('of one session is one of all where POLICY says so', async () => {
+    env.POLICY = 'user'
+    const { stdout } = await run('logout', 'auth0|1', '--session', 'S1')
+    expect(stdout).toMatch(/^Tokens of auth0\|1 are revoked .*POLICY is user/)
   })
 
   test('says so where a later one was known, which stays', async () => {
@@ -102,4 +112,40 @@ describe('floor raise', () => {
     expect(stderr).toMatch(says)
     expect(await readFloor()).toBeNull()
   })
+})
+
+describe('beside a service that runs in the same DATA_DIR', () => {
+  let parent: string
+  let t: TestTenant
+  beforeEach(async () => {
+    parent = await mkdtemp(join(tmpdir(), 'last-logout-operator-'))
+    await chmod(parent, 0o711)
+    t = await openTenant()
+    const { clientId, clientSecret } = t.simulator.credentials
+    env = {
+      AUTH0_DOMAIN: DOMAIN,
+      AUTH0_BASE_URL: t.simulator.url,
+      AUTH0_CLIENT_ID: clientId,
+      AUTH0_CLIENT_SECRET: clientSecret,
+      DATA_DIR: join(parent, 'data'),
+      POLL_INTERVAL: '200ms',
+    }
+  })
+  afterEach(async () => {
+    await t.close()
+    await rm(parent, { recursive: true, force: true })
+  })
+
+  test('they use its database, and leave it running', async () => {
+    const service = runCommand(['worker'], env)
+    await expect.poll(service.stdout, { timeout: 30_000 }).toContain('"polling"')
+    expect((await run('floor', 'raise', 'now')).code).toBe(0)
+    expect((await run('logout', 'auth0|1')).code).toBe(0)
+    const { stdout } = await run('status', '--json')
+    expect(JSON.parse(stdout)).toMatchObject({ users: 1, floor_at: expect.any(String) })
+    service.kill('SIGTERM')
+    expect(await service.exited).toBe(0)
+    expect(service.stderr()).toBe('')
+    expect(JSON.parse((await run('status', '--json')).stdout)).toMatchObject({ users: 1 })
+  }, 60_000)
 })
