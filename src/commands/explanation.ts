@@ -87,10 +87,10 @@ export function toText(explanation: Explanation): string {
     ['expires', describeExpiry(explanation)],
     ['policy', describePolicy(explanation)],
     ['floor', describeLogout(explanation, 'floor')],
-    ['user', describeLogout(explanation, 'user')],
+    ['last logout', describeLogout(explanation, 'user')],
     ['all sessions', describeLogout(explanation, 'all_sessions')],
     [
-      'session',
+      'session logout',
       describeLogout(explanation, 'session') + (logouts.session?.ended ? ', session ended' : ''),
     ],
     ['verdict', explanation.revoked ? 'revoked' : 'not revoked'],
@@ -117,13 +117,9 @@ function describeLogout({ logouts, decided_by: decider }: Explanation, name: Log
   const logout = logouts[name]
   if (logout === null) return name === 'floor' ? 'none' : 'no logout known'
   const { at, log_id: logId, type } = logout
-  const origin =
-    type === null
-      ? name === 'floor'
-        ? ''
-        : ', its entry is not kept'
-      : `, ${printable(type)}${logId === null ? '' : ` ${printable(logId)}`}`
-  return `${at}${origin}${name === decider ? '  <- decides' : ''}`
+  const entry =
+    type === null ? 'its entry is not kept' : printable([type, logId ?? []].flat().join(' '))
+  return `${at}${name === 'floor' ? '' : `, ${entry}`}${name === decider ? '  <- decides' : ''}`
 }
 
 function describeReason({ reason, login_at: loginAt, decided_by, logouts }: Explanation): string {
@@ -132,7 +128,7 @@ function describeReason({ reason, login_at: loginAt, decided_by, logouts }: Expl
     case 'session_ended':
       return 'session_ended: Auth0 has ended the session that it names, whatever its times'
     case 'login_unknown':
-      return `login_unknown: a logout covers it, and it does not say when its login was`
+      return 'login_unknown: a logout covers it, and it does not say when its login was'
     case 'no_logout':
       return 'no_logout: no logout that covers it is known'
     case 'machine_token':

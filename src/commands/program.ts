@@ -12,7 +12,7 @@ Configuration comes from the environment, and from a file .env in the current di
 Exit codes: 0 done, 1 failed, 2 wrong configuration or usage.`
 
 const DOCTOR_FOOTER = `
-Asks Auth0 six times: for a token, which it notes in the log, for the log and for the Action.
+Asks Auth0 some eight times: for a token, which it notes in the log, for the log and for the Action.
 Exit codes: 0 no check failed, though there may be warnings; 1 one failed; 2 wrong configuration.`
 
 /** The command line. Each command is loaded when it runs: help and usage errors come at once. */

@@ -5,7 +5,7 @@ import { prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import { type Check, failure, ok, skipped, warning } from './check.js'
 import type { LogAnswer, TenantLog } from './tenant-log.js'
 
-/** What the checks below are called, with what each is about. */
+/** What the names of the checks below begin with. */
 export const PROBE = 'probe'
 
 const DAY_MS = 86_400_000
@@ -59,8 +59,9 @@ export async function* examineBehaviour(
 export function examinePage(answer: LogAnswer, from: string, known: number): Check {
   const name = `${PROBE}: page`
   const ids = answer.entries.map((entry) => readLogId(entry) ?? '')
-  if (answer.status !== 200)
+  if (answer.status !== 200) {
     return failure(name, `from a real id it is answered with ${answer.status}`)
+  }
   const isOrdered = ids.every((id, index) => id > (ids[index - 1] ?? from))
   if (!isOrdered) {
     return failure(
@@ -115,8 +116,9 @@ async function examineSearch(
   // Not the newest: what is searched may be behind what is listed.
   const wanted = readLogId(logouts.at(-1)) ?? ''
   const at = storageTimeOf(wanted)
-  if (at === null)
+  if (at === null) {
     return warning(name, 'there is no logout to look for', 'log out once, and run this again')
+  }
   const from = Math.floor(at / 1000) * 1000
   const search = {
     types: ['slo'],

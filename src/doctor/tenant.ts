@@ -25,7 +25,7 @@ export interface TenantOptions {
   signal: AbortSignal
 }
 
-/** Asks Auth0: one token, three searches of the log, two about Actions, and six more to probe. */
+/** Asks Auth0 for one token, three searches of the log, and the Actions; six times more to probe. */
 export async function* examineTenant(options: TenantOptions): AsyncGenerator<Check> {
   const { config, actionName, signal } = options
   let scopes: string[] | null | undefined

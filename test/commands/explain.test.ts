@@ -97,7 +97,7 @@ describe('explain', () => {
     expect(stdout).toMatch(
       new RegExp(`^all sessions +${iso(NOW - 300)}, its entry is not kept  <- decides$`, 'm'),
     )
-    expect(stdout).toMatch(new RegExp(`^user +${iso(NOW - 200)}, slo ${LOG_ID}$`, 'm'))
+    expect(stdout).toMatch(new RegExp(`^last logout +${iso(NOW - 200)}, slo ${LOG_ID}$`, 'm'))
     expect(stdout).toMatch(
       new RegExp(`because +all_sessions_logout: the login at ${iso(LOGIN)} is not after`),
     )
