@@ -1,6 +1,7 @@
 /** Every way this service fails by its own word. Closed: a `switch` over it is exhaustive. */
 export type ErrorCode =
   | 'CONFIGURATION'
+  | 'USAGE'
   | 'OTHER_TENANT'
   | 'DATA_DIR_IN_USE'
   | 'DATA_DIR_UNUSABLE'
@@ -16,6 +17,7 @@ export type ErrorCode =
   | 'OTHER_ACTION'
   | 'ACTION_NOT_DEPLOYED'
   | 'LEASE_HELD'
+  | 'CHECKS_FAILED'
   | 'CANNOT_LISTEN'
   | 'ABORTED'
 

@@ -1,19 +1,22 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs'
+import { addAbortSignal } from 'node:stream'
 import { CommanderError } from 'commander'
 import type { CommandContext } from './commands/context.js'
 import { createProgram } from './commands/program.js'
-import { hasCode, LastLogoutError } from './errors.js'
+import { aborted, type ErrorCode, hasCode, LastLogoutError } from './errors.js'
 import { createLog } from './log.js'
 
 const FAILED = 1
 const WRONG_CONFIGURATION = 2
+const USAGE: ErrorCode[] = ['CONFIGURATION', 'USAGE', 'OTHER_TENANT']
 
 const stopping = new AbortController()
 
 const context: CommandContext = {
   env: process.env,
   print: (text) => void process.stdout.write(text),
+  readInput,
   isTerminal: process.stdout.isTTY === true,
   stop: stopping.signal,
   createLog: (level, to) => createLog(level, process[to]),
@@ -40,12 +43,26 @@ try {
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_CONFIGURATION
   if (stopping.signal.aborted && hasCode(error, 'ABORTED')) {
-    process.stderr.write('last-logout: stopped before the end; what was read is stored\n')
+    process.stderr.write('last-logout: stopped before the end; what was stored stays stored\n')
     return 0
   }
-  const isConfiguration = hasCode(error, 'CONFIGURATION') || hasCode(error, 'OTHER_TENANT')
+  const isUsage = USAGE.some((code) => hasCode(error, code))
   process.stderr.write(`last-logout: ${toMessage(error)}\n`)
-  return isConfiguration ? WRONG_CONFIGURATION : FAILED
+  return isUsage ? WRONG_CONFIGURATION : FAILED
+}
+
+async function readInput(maxLength: number): Promise<string> {
+  const input = addAbortSignal(stopping.signal, process.stdin.setEncoding('utf8'))
+  let text = ''
+  try {
+    for await (const chunk of input) {
+      text += chunk
+      if (text.length > maxLength) break
+    }
+  } catch (error) {
+    throw stopping.signal.aborted ? aborted(error) : error
+  }
+  return text
 }
 
 /** What the reader can act on; a stack only where the fault is in this program. */

@@ -3,6 +3,7 @@ import type { Config } from './config.js'
 import { LastLogoutError } from './errors.js'
 import { migrateQueue, type QueueConnection } from './jobs/jobs.js'
 import { createEmbeddedPostgres } from './store/embedded-postgres.js'
+import { findEmbeddedPostgres } from './store/find-embedded-postgres.js'
 import { applyMigrations, assertMigrated } from './store/migrations.js'
 
 /** A database whose tables are up to date. */
@@ -12,13 +13,20 @@ export interface OpenDatabase {
   gone: Promise<never>
 }
 
+/** How the embedded database is opened. */
+export interface OpenOptions {
+  durable: boolean
+  /** Whether to use that of a process that runs, which ends with that process. */
+  joins: boolean
+}
+
 /** Finds the configured database, or starts the embedded one. */
 export async function openDatabase(
   config: Config,
-  durable: boolean,
+  { durable, joins }: OpenOptions,
   closers: Closers,
 ): Promise<OpenDatabase> {
-  const { url } = config.database
+  const url = config.database.url ?? (joins ? await findRunning(config) : undefined)
   if (url !== undefined) {
     await assertMigrated(url)
     return { url, gone: new Promise(() => {}) }
@@ -47,6 +55,11 @@ export function queueConnection(config: Config, databaseUrl: string): QueueConne
   return redisUrl === undefined
     ? { kind: 'postgres', url: database.directUrl ?? databaseUrl }
     : { kind: 'redis', url: redisUrl }
+}
+
+async function findRunning({ database }: Config): Promise<string | undefined> {
+  const found = await findEmbeddedPostgres(database.dataDir ?? '')
+  return found.state === 'running' ? found.url : undefined
 }
 
 async function openEmbedded(

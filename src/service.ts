@@ -20,12 +20,14 @@ import { poll } from './sync/poll.js'
 /** How long `sync` waits for another poller to finish before it gives up, in milliseconds. */
 const LEASE_PATIENCE_MS = 60_000
 
-/** What tests replace. */
+/** What tests replace, and what a command needs otherwise. */
 export interface ServiceOverrides {
   now?: () => Instant
   source?: LogSource
   /** False: an embedded database may lose its data when the machine stops. */
   durable?: boolean
+  /** True: beside a service that runs in the same `DATA_DIR`, its database is used. */
+  joins?: boolean
 }
 
 /** The parts of last-logout, wired up. */
@@ -51,8 +53,8 @@ export async function createService(
 ): Promise<Service> {
   const closers = createClosers()
   try {
-    const { now = Date.now, durable = true } = overrides
-    const { url: databaseUrl, gone } = await openDatabase(config, durable, closers)
+    const { now = Date.now, durable = true, joins = false } = overrides
+    const { url: databaseUrl, gone } = await openDatabase(config, { durable, joins }, closers)
     const database = createDatabase(databaseUrl, log.child({ part: 'store' }))
     closers.push(() => database.close())
     const store = createLastLogoutStore({

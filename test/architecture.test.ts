@@ -9,6 +9,7 @@ const ALLOWED: Record<string, string[]> = {
   commands: [
     'demo',
     'service',
+    'doctor',
     'open-database',
     'auth0',
     'config',
@@ -32,6 +33,8 @@ const ALLOWED: Record<string, string[]> = {
     'ports',
     'rules',
   ],
+  // Beside the service: it looks at what the service is wired to, without wiring it.
+  doctor: ['open-database', 'auth0', 'store', 'jobs', 'config', 'closers', 'errors', 'rules'],
   sync: ['ports', 'abort', 'errors', 'rules'],
   auth0: ['ports', 'abort', 'errors', 'rules'],
   store: ['ports', 'errors', 'rules'],

@@ -43,6 +43,24 @@ export function createRateBudget(share: number): RateBudget {
   }
 }
 
+/** The tenant's rate limit, as an answer tells it. */
+export interface RateLimit {
+  /** The size of the bucket, in requests. */
+  limit: number
+  remaining: number
+  /** When the bucket is full again; `null`: the answer does not say. */
+  resetInMs: number | null
+}
+
+/** Reads the headers of the rate limit; `null` where they are missing. */
+export function readRateLimit(headers: Headers): RateLimit | null {
+  const limit = readNumber(headers, 'x-ratelimit-limit')
+  const remaining = readNumber(headers, 'x-ratelimit-remaining')
+  return limit === null || remaining === null
+    ? null
+    : { limit, remaining, resetInMs: readReset(headers) }
+}
+
 /** How long to wait after a 429: `retry-after`, else until `x-ratelimit-reset`, in milliseconds. */
 export function waitAfterRefusal(headers: Headers): number {
   const told = readRetryAfter(headers) ?? readReset(headers) ?? DEFAULT_WAIT_MS
@@ -51,10 +69,9 @@ export function waitAfterRefusal(headers: Headers): number {
 }
 
 function waitWithinShare(headers: Headers, share: number): number {
-  const limit = readNumber(headers, 'x-ratelimit-limit')
-  const remaining = readNumber(headers, 'x-ratelimit-remaining')
-  if (limit === null || remaining === null || remaining > limit * (1 - share)) return 0
-  return readReset(headers) ?? DEFAULT_WAIT_MS
+  const seen = readRateLimit(headers)
+  if (seen === null || seen.remaining > seen.limit * (1 - share)) return 0
+  return seen.resetInMs ?? DEFAULT_WAIT_MS
 }
 
 /** RFC 9110 §10.2.3: seconds or a date. */

@@ -18,6 +18,8 @@ export interface ManagementApiOptions {
   baseUrl: string
   clientId: string
   clientSecret: string
+  /** Told the scopes of each token that is granted; `null`: the grant does not name them. */
+  onGrant?: (scopes: string[] | null) => void
 }
 
 /** What is asked of Auth0's SDK. */
@@ -99,8 +101,20 @@ async function fetchAnswer(
   // Whoever answers with a redirect is not the Management API, and shall not be sent the token.
   const response = await fetch(address, { ...init, redirect: 'manual' })
   const body = await readBody(response, init.signal)
-  assertAnswered(response, url === `${origin}/oauth/token`, options)
+  const isToken = url === `${origin}/oauth/token`
+  assertAnswered(response, isToken, options)
+  if (isToken) options.onGrant?.(readScopes(body))
   return new Response(body, { status: response.status, headers: response.headers })
+}
+
+/** RFC 6749 §5.1. An answer that is no JSON is the SDK's to refuse. */
+function readScopes(body: Buffer | null): string[] | null {
+  try {
+    const { scope } = Object(JSON.parse(String(body)))
+    return typeof scope === 'string' ? scope.split(' ').filter((name) => name !== '') : null
+  } catch {
+    return null
+  }
 }
 
 /**

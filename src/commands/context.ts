@@ -5,6 +5,8 @@ export interface CommandContext {
   env: Record<string, string | undefined>
   /** Writes to standard output. */
   print(text: string): void
+  /** Reads standard input to its end, or until it is longer than `maxLength` characters. */
+  readInput(maxLength: number): Promise<string>
   /** Whether standard output is a terminal. */
   isTerminal: boolean
   /** Aborted by SIGINT or SIGTERM. */

@@ -2,11 +2,18 @@ import { Command } from 'commander'
 import { ACTION_NAME } from '../rules/action-settings.js'
 import type { DeployFlags } from './action-options.js'
 import type { CommandContext } from './context.js'
+import type { DoctorFlags } from './doctor.js'
+import type { ExplainOptions } from './explain.js'
+import type { LogoutOptions } from './logout.js'
 import type { Part } from './serve.js'
 
 const FOOTER = `
 Configuration comes from the environment, and from a file .env in the current directory: see README.md.
 Exit codes: 0 done, 1 failed, 2 wrong configuration or usage.`
+
+const DOCTOR_FOOTER = `
+Asks Auth0 some eight times: for a token, which it notes in the log, for the log and for the Action.
+Exit codes: 0 no check failed, though there may be warnings; 1 one failed; 2 wrong configuration.`
 
 /** The command line. Each command is loaded when it runs: help and usage errors come at once. */
 export function createProgram(context: CommandContext): Command {
@@ -52,11 +59,56 @@ export function createProgram(context: CommandContext): Command {
       await status(context, options)
     })
   addActionCommands(program.command('action'), context)
+  addOperatorCommands(program, context)
   program
     .command('migrate')
     .description('creates or updates the tables in DATABASE_URL')
     .action(async () => (await import('./migrate.js')).migrate(context))
   return program
+}
+
+function addOperatorCommands(program: Command, context: CommandContext): void {
+  program
+    .command('doctor')
+    .description('looks whether all that is needed is as it should be; changes nothing')
+    .option('--probe', 'also asks Auth0 what it does not document: six requests more')
+    .option('--action <name>', 'the name of the login Action', ACTION_NAME)
+    .option('--json', 'as JSON')
+    .addHelpText('after', DOCTOR_FOOTER)
+    .action(async (flags: DoctorFlags) => {
+      const { doctor } = await import('./doctor.js')
+      await doctor(context, flags)
+    })
+  program
+    .command('explain')
+    .description('why a token is revoked, or is not; verifies no signature, prints no token')
+    .argument('<token>', 'a JWT, or - to read it from standard input, where no history keeps it')
+    .option(
+      '--namespace <url>',
+      'of the claims that the login Action adds (default https://last-logout/)',
+    )
+    .option('--json', 'as JSON')
+    .action(async (token: string, options: ExplainOptions) => {
+      const { explain } = await import('./explain.js')
+      await explain(context, token, options)
+    })
+  program
+    .command('logout')
+    .description("ends a user's tokens, not the user's Auth0 sessions")
+    .argument('<user_id>', 'as in the sub claim, such as auth0|123')
+    .option('--session <id>', 'only the tokens of this session')
+    .option('--at <instant>', 'RFC 3339 (default now): tokens whose login is later stay valid')
+    .action(async (userId: string, options: LogoutOptions) => {
+      const { logout } = await import('./logout.js')
+      await logout(context, userId, options)
+    })
+  program
+    .command('floor')
+    .description("the instant before which all users' tokens are revoked")
+    .command('raise')
+    .description("ends all users' tokens whose login is not after it, not their Auth0 sessions")
+    .argument('<instant>', 'RFC 3339, or now; it cannot be lowered again')
+    .action(async (instant: string) => (await import('./floor.js')).raiseFloor(context, instant))
 }
 
 function addActionCommands(action: Command, context: CommandContext): void {

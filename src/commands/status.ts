@@ -1,14 +1,14 @@
 import { loadConfig } from '../config.js'
 import type { Counts, Progress } from '../ports.js'
-import type { Instant } from '../rules/instant.js'
 import { createService } from '../service.js'
 import type { CommandContext } from './context.js'
+import { toDateTime } from './date-time.js'
 
 /** `status`: what the database knows, and how fresh it is. */
 export async function status(context: CommandContext, options: { json?: true }): Promise<void> {
   const config = loadConfig(context.env, ['database'])
   const log = await context.createLog(config.logLevel, 'stderr')
-  const service = await createService(config, log)
+  const service = await createService(config, log, { joins: true })
   try {
     const [progress, counts] = await Promise.all([
       service.store.readProgress(),
@@ -57,8 +57,4 @@ function toText(report: Report): string {
     ['unattributable', reasons.length === 0 ? 0 : reasons.join(', ')],
   ]
   return rows.map(([name, value]) => `${name.padEnd(15)} ${value}\n`).join('')
-}
-
-function toDateTime(at: Instant | null): string | null {
-  return at === null ? null : new Date(at).toISOString()
 }

@@ -15,7 +15,7 @@ export interface KnownLogouts {
 }
 
 /** Why a token is revoked. */
-type RevokedReason =
+export type RevokedReason =
   | 'session_ended'
   | 'session_logout'
   | 'all_sessions_logout'

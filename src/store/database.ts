@@ -3,9 +3,10 @@ import type { Logger } from 'pino'
 import { LastLogoutError } from '../errors.js'
 import { Prisma, PrismaClient } from './generated/client.js'
 
-/** How long a query may wait for a connection, and then for its answer, in milliseconds. */
-const CONNECT_TIMEOUT_MS = 5_000
-const QUERY_TIMEOUT_MS = 15_000
+/** How long a query may wait for a connection, in milliseconds. */
+export const CONNECT_TIMEOUT_MS = 5_000
+/** How long a query may then wait for its answer, in milliseconds. */
+export const QUERY_TIMEOUT_MS = 15_000
 
 /** SQLSTATE classes that say the server cannot be used now, whatever the query was. */
 const UNAVAILABLE_CLASSES = new Set(['08', '28', '3D', '53', '57'])

@@ -3,15 +3,14 @@ import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
-import { unavailable } from './database.js'
+import { withClient } from './client.js'
 
 const DIRECTORY = new URL('../../prisma/migrations/', import.meta.url)
 
 /** The advisory lock that Prisma's own schema engine takes: both may migrate the same database. */
 const LOCK = 72_707_369
 
-/** How long a connection, and one statement of a migration, may take, in milliseconds. */
-const CONNECT_TIMEOUT_MS = 5_000
+/** How long one statement of a migration may take, in milliseconds. */
 const MIGRATION_TIMEOUT_MS = 600_000
 
 /** SQLSTATE: undefined_table. */
@@ -42,15 +41,17 @@ interface Migration {
  * downloaded.
  */
 export async function applyMigrations(databaseUrl: string): Promise<string[]> {
-  return withClient(databaseUrl, async (client) => {
-    await client.query('BEGIN')
-    await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK])
-    await client.query(CREATE_LEDGER)
-    const pending = await readPending(client)
-    for (const migration of pending) await apply(client, migration)
-    await client.query('COMMIT')
-    return pending.map((migration) => migration.name)
-  })
+  return withClient(databaseUrl, migrateWith, MIGRATION_TIMEOUT_MS)
+}
+
+async function migrateWith(client: pg.Client): Promise<string[]> {
+  await client.query('BEGIN')
+  await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK])
+  await client.query(CREATE_LEDGER)
+  const pending = await readPending(client)
+  for (const migration of pending) await apply(client, migration)
+  await client.query('COMMIT')
+  return pending.map((migration) => migration.name)
 }
 
 /** Throws `DATABASE_NOT_MIGRATED` unless every migration has been applied. */
@@ -60,25 +61,6 @@ export async function assertMigrated(databaseUrl: string): Promise<void> {
     throw error
   })
   if (pending.length > 0) throw notMigrated()
-}
-
-/** What is begun on the connection and not committed ends with it. */
-async function withClient<T>(url: string, run: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: MIGRATION_TIMEOUT_MS,
-  })
-  // A connection that breaks also fails the query; unheard, this event would end the process.
-  client.on('error', () => {})
-  await client.connect().catch((error) => {
-    throw unavailable(error)
-  })
-  try {
-    return await run(client)
-  } finally {
-    await client.end()
-  }
 }
 
 async function readPending(client: pg.Client): Promise<Migration[]> {

@@ -12,18 +12,28 @@ export interface RunningCommand {
   exited: Promise<number | null>
 }
 
+/** Where a command runs, and what it reads. */
+interface CommandOptions {
+  cwd?: string
+  /** Standard input. Default: empty. */
+  input?: string
+}
+
 /** Runs the program as it is built, with this environment and no other. */
 export function runCommand(
   args: string[],
   env: Record<string, string> = {},
-  cwd?: string,
+  { cwd, input = '' }: CommandOptions = {},
 ): RunningCommand {
   const main = new URL('../../dist/main.js', import.meta.url).pathname
   const child = spawn(process.execPath, [main, ...args], {
     env: { PATH: process.env.PATH, ...env },
     ...(cwd && { cwd }),
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   })
+  // A command may end before it has read all of it.
+  child.stdin.on('error', () => {})
+  child.stdin.end(input)
   const written = { stdout: '', stderr: '' }
   child.stdout.on('data', (chunk) => {
     written.stdout += chunk
@@ -44,9 +54,9 @@ export function runCommand(
 export async function finishCommand(
   args: string[],
   env: Record<string, string> = {},
-  cwd?: string,
+  options: CommandOptions = {},
 ) {
-  const command = runCommand(args, env, cwd)
+  const command = runCommand(args, env, options)
   const code = await command.exited
   return { code, stdout: command.stdout(), stderr: command.stderr() }
 }

@@ -10,7 +10,10 @@ import { readRows } from '../_support/store.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const KEY = 'a-key-of-more-than-32-characters!'
-const commands = ['demo', 'start', 'worker', 'api', 'sync', 'status', 'action', 'migrate']
+const commands = [
+  ...['demo', 'start', 'worker', 'api', 'sync', 'status', 'doctor'],
+  ...['action', 'explain', 'logout', 'floor', 'migrate'],
+]
 
 let database: TestDatabase
 let t: TestTenant
@@ -62,7 +65,7 @@ describe('help', () => {
 })
 
 describe('a wrong configuration', () => {
-  test.each(['start', 'worker', 'api', 'sync', 'status', 'migrate'])(
+  test.each(['start', 'worker', 'api', 'sync', 'status', 'doctor', 'migrate'])(
     'stops %s with exit 2 and one message, without a stack or a secret',
     async (name) => {
       const secret = 'the-client-secret'
@@ -251,9 +254,13 @@ test('a file .env in the current directory is read, and the environment wins ove
   const directory = await mkdtemp(join(tmpdir(), 'last-logout-env-'))
   const lines = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   await writeFile(join(directory, '.env'), lines.join('\n'))
-  const fromFile = await finishCommand(['sync'], {}, directory)
+  const fromFile = await finishCommand(['sync'], {}, { cwd: directory })
   expect(fromFile.code).toBe(0)
-  const overruled = await finishCommand(['sync'], { AUTH0_DOMAIN: 'other.example' }, directory)
+  const overruled = await finishCommand(
+    ['sync'],
+    { AUTH0_DOMAIN: 'other.example' },
+    { cwd: directory },
+  )
   expect(overruled.code).toBe(2)
   await rm(directory, { recursive: true })
 })

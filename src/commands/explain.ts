@@ -1,0 +1,46 @@
+import { loadConfig } from '../config.js'
+import { LastLogoutError } from '../errors.js'
+import { sourcesOf } from '../rules/explain.js'
+import { readNumericDate } from '../rules/instant.js'
+import { claimNames, readToken } from '../rules/token.js'
+import { createService } from '../service.js'
+import type { CommandContext } from './context.js'
+import { toExplanation, toText } from './explanation.js'
+import { LONGEST_JWT, readJwtClaims } from './read-jwt.js'
+
+/** The options of `explain`. */
+export interface ExplainOptions {
+  namespace?: string
+  json?: true
+}
+
+/** `explain`: why a token is revoked, or is not. Of the token it shows only what is judged. */
+export async function explain(
+  context: CommandContext,
+  text: string,
+  options: ExplainOptions,
+): Promise<void> {
+  const config = loadConfig(context.env, ['database'])
+  const claims = readJwtClaims(text === '-' ? await context.readInput(LONGEST_JWT) : text)
+  const names = claimNames(options.namespace)
+  const token = readToken(claims, names)
+  if (token === null) {
+    const message = 'the token has no usable sub claim: there is nobody whose logout could end it'
+    throw new LastLogoutError('USAGE', message)
+  }
+  const log = await context.createLog(config.logLevel, 'stderr')
+  const service = await createService(config, log, { joins: true })
+  try {
+    const explanation = toExplanation({
+      token,
+      sources: sourcesOf(claims, names),
+      expiresAt: readNumericDate(claims.exp),
+      known: await service.store.readKnown(token.subject, token.sessionId),
+      policy: config.policy,
+      now: Date.now(),
+    })
+    context.print(options.json ? `${JSON.stringify(explanation, null, 2)}\n` : toText(explanation))
+  } finally {
+    await service.close()
+  }
+}

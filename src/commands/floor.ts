@@ -1,0 +1,38 @@
+import { loadConfig } from '../config.js'
+import { LastLogoutError } from '../errors.js'
+import { createService } from '../service.js'
+import type { CommandContext } from './context.js'
+import { toDateTime } from './date-time.js'
+import { readInstant } from './read-instant.js'
+
+const CONSEQUENCES = `This ends tokens, not Auth0 sessions: browsers that are still logged in at Auth0 get new tokens without
+a password, and without the login Action refresh tokens go on as well. Machine tokens (…@clients) are
+not concerned. The floor cannot be lowered.
+`
+
+/** `floor raise`: ends the tokens of everybody whose login is not after an instant. */
+export async function raiseFloor(context: CommandContext, instant: string): Promise<void> {
+  const config = loadConfig(context.env, ['database'])
+  const now = Date.now()
+  const at = readInstant(instant, now)
+  if (at > now) {
+    throw new LastLogoutError(
+      'USAGE',
+      `the floor cannot be in the future (it is ${toDateTime(now)} here): say now, or an instant that has passed`,
+    )
+  }
+  const log = await context.createLog(config.logLevel, 'stderr')
+  const { store, close } = await createService(config, log, { joins: true })
+  try {
+    const { floorAt } = await store.readProgress()
+    const raisedTo = toDateTime(await store.raiseFloor(at))
+    context.print(
+      floorAt !== null && floorAt >= at
+        ? `The floor of ${config.auth0.domain} stays at ${raisedTo}: it only rises.\n`
+        : `The floor of ${config.auth0.domain} is now ${raisedTo}: all users' tokens are revoked whose login is not after it.\n`,
+    )
+    context.print(CONSEQUENCES)
+  } finally {
+    await close()
+  }
+}

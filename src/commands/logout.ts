@@ -1,0 +1,92 @@
+import { loadConfig } from '../config.js'
+import { LastLogoutError } from '../errors.js'
+import type { Known, ReportedLogout } from '../ports.js'
+import { MAX_ID_LENGTH, readId } from '../rules/id.js'
+import { type Instant, later } from '../rules/instant.js'
+import type { Policy } from '../rules/judge.js'
+import { settleReported } from '../rules/reported.js'
+import { isMachine } from '../rules/token.js'
+import { createService } from '../service.js'
+import type { CommandContext } from './context.js'
+import { toDateTime } from './date-time.js'
+import { printable } from './printable.js'
+import { readInstant } from './read-instant.js'
+
+/** The options of `logout`. */
+export interface LogoutOptions {
+  session?: string
+  at?: string
+}
+
+const TOKENS_ONLY = `This ends tokens, not Auth0 sessions: a browser that is still logged in at Auth0 gets new tokens
+without a password, and without the login Action refresh tokens go on as well. End the user's
+sessions in Auth0 too, or block the user there.
+`
+
+/** `logout`: ends the tokens that a user has. */
+export async function logout(
+  context: CommandContext,
+  user: string,
+  options: LogoutOptions,
+): Promise<void> {
+  const config = loadConfig(context.env, ['database'])
+  const userId = readSubject(user)
+  const sessionId =
+    options.session === undefined ? null : assertId('the session id', options.session)
+  const at = readPast(options.at ?? 'now')
+
+  const log = await context.createLog(config.logLevel, 'stderr')
+  const { store, close } = await createService(config, log, { joins: true })
+  try {
+    const before = await store.readKnown(userId, sessionId)
+    await store.storeReported({ userId, sessionId, at, type: 'operator_logout' })
+    context.print(describe({ userId, sessionId, at }, before, config.policy))
+    if (before.user === null) {
+      context.print(
+        "No logout of this user was known before: is the id right? It is the token's sub.\n",
+      )
+    }
+    context.print(TOKENS_ONLY)
+  } finally {
+    await close()
+  }
+}
+
+function describe(
+  { userId, sessionId, at }: Omit<ReportedLogout, 'type'>,
+  { user, session }: Known,
+  policy: Policy,
+): string {
+  const ofSession = sessionId !== null && policy === 'session'
+  const allAt = policy === 'user' ? user?.at : user?.allSessionsAt
+  const knownAt = (ofSession ? session?.at : allAt) ?? null
+  const whose = ofSession ? ` in session ${printable(sessionId)}` : ''
+  const since = toDateTime(later(at, knownAt))
+  const known = knownAt !== null && knownAt > at ? ': a later logout was known already' : ''
+  const more =
+    sessionId === null || ofSession ? '' : ' POLICY is user: the logout of one session ends all.'
+  return `Tokens of ${printable(userId)}${whose} are revoked whose login is not after ${since}${known}.${more}\n`
+}
+
+function readSubject(text: string): string {
+  const userId = assertId('the user id', text)
+  if (!isMachine(userId)) return userId
+  throw new LastLogoutError(
+    'USAGE',
+    'an application cannot log out, and its own tokens are never revoked: rotate its secret in Auth0, or delete its grant',
+  )
+}
+
+function assertId(what: string, text: string): string {
+  const id = readId(text)
+  if (id !== null) return id
+  const message = `${what} must be a text of 1 to ${MAX_ID_LENGTH} characters, such as auth0|123`
+  throw new LastLogoutError('USAGE', message)
+}
+
+function readPast(text: string): Instant {
+  const now = Date.now()
+  const at = settleReported(readInstant(text, now), now)
+  if (at !== null) return at
+  throw new LastLogoutError('USAGE', `${text} is in the future: nobody has logged out then`)
+}

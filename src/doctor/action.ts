@@ -1,0 +1,63 @@
+import { type ActionStatus, readActionStatus } from '../auth0/login-action.js'
+import type { ManagementApi } from '../auth0/management-api.js'
+import { hasCode } from '../errors.js'
+import { type Check, describeError, failure, ok, warning } from './check.js'
+
+/** What the check is called. */
+export const ACTION_CHECK = 'login Action'
+
+const DEPLOY = '`last-logout action deploy`'
+const SECRETS = ['LAST_LOGOUT_URL', 'LAST_LOGOUT_API_KEY']
+
+/** What the token may do, and what ends the asking. */
+interface ActionAccess {
+  /** `null`: the token does not say. */
+  scopes: string[] | null
+  signal: AbortSignal
+}
+
+/** Whether the login Action runs at each login. */
+export async function examineAction(
+  api: ManagementApi,
+  name: string,
+  { scopes, signal }: ActionAccess,
+): Promise<Check> {
+  // Being refused would cost a second token.
+  if (scopes !== null && !scopes.includes('read:actions')) return cannotTell()
+  try {
+    return toActionCheck(await readActionStatus({ api, name }, signal))
+  } catch (error) {
+    return hasCode(error, 'AUTH0_SCOPE')
+      ? cannotTell()
+      : failure(ACTION_CHECK, describeError(error))
+  }
+}
+
+function cannotTell(): Check {
+  return warning(
+    ACTION_CHECK,
+    'cannot be told: the application lacks read:actions',
+    'grant it, or see Dashboard > Actions > Triggers > post-login',
+  )
+}
+
+/** Judges what the tenant has of it. */
+export function toActionCheck(status: ActionStatus): Check {
+  const { exists, current, deployed, position, bindings, secretNames } = status
+  if (!exists) {
+    return warning(
+      ACTION_CHECK,
+      'not there: tokens are judged by iat alone, so that one minted from a refresh token after the logout passes, and no token names its session',
+      `${DEPLOY}, when you are ready for it`,
+    )
+  }
+  const missing = SECRETS.filter((name) => !secretNames.includes(name))
+  const faults = [
+    position === null && 'not bound to post-login: it never runs',
+    !deployed && 'not deployed as it stands',
+    !current && 'of another version than this program',
+    missing.length > 0 && `without its secret ${missing.join(' and ')}`,
+  ].filter((fault) => fault !== false)
+  if (faults.length > 0) return warning(ACTION_CHECK, faults.join('; '), DEPLOY)
+  return ok(ACTION_CHECK, `deployed, of this version, and bound as ${position} of ${bindings}`)
+}

@@ -1,0 +1,43 @@
+import type { Config } from '../config.js'
+import { type Check, ok, warning } from './check.js'
+import { toDuration } from './duration.js'
+
+const NAME = 'configuration'
+
+/** Until then a client answers by what it holds, unless it is told otherwise (`maxStalenessMs`). */
+const CLIENT_PATIENCE_MS = 300_000
+
+/** From here on Auth0 writes an `api_limit_warning` into the log. */
+const RISKY_SHARE = 0.8
+
+/** Looks for settings that are right one by one and ask for trouble. */
+export function examineConfiguration(config: Config): Check[] {
+  const { pollIntervalMs, maxLagMs, http, auth0 } = config
+  const risks = [
+    pollIntervalMs >= maxLagMs &&
+      warning(
+        NAME,
+        `POLL_INTERVAL (${toDuration(pollIntervalMs)}) is not below MAX_LAG (${toDuration(maxLagMs)}): /health/fresh fails between two polls`,
+        'set MAX_LAG to at least three times POLL_INTERVAL',
+      ),
+    maxLagMs > CLIENT_PATIENCE_MS &&
+      warning(
+        NAME,
+        `MAX_LAG (${toDuration(maxLagMs)}) is above ${toDuration(CLIENT_PATIENCE_MS)}, after which clients no longer trust what they know: they complain before you are alerted`,
+        'lower MAX_LAG, or raise maxStalenessMs in the clients',
+      ),
+    auth0.rateShare > RISKY_SHARE &&
+      warning(
+        NAME,
+        `RATE_SHARE (${auth0.rateShare}) leaves hardly anything of the rate limit to the tenant's other callers`,
+        'set RATE_SHARE to 0.5',
+      ),
+    http.apiKeys.length === 0 &&
+      warning(
+        NAME,
+        'there are no API_KEYS: `start` and `api` do not run here',
+        'set API_KEYS, unless this machine runs the worker only',
+      ),
+  ].filter((check) => check !== false)
+  return risks.length > 0 ? risks : [ok(NAME, `for ${auth0.domain}, policy ${config.policy}`)]
+}

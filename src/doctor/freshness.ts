@@ -1,0 +1,66 @@
+import type { Config } from '../config.js'
+import type { Instant } from '../rules/instant.js'
+import type { TenantState } from '../store/inspect.js'
+import { type Check, failure, ok, skipped, warning } from './check.js'
+import { toDuration } from './duration.js'
+
+const START = 'run `last-logout start` or `last-logout worker`, or `last-logout sync` by cron'
+
+/** What the checks below are called. */
+export const FRESHNESS_CHECKS = ['worker', 'freshness', 'gaps'] as const
+
+/** Whether somebody polls, how fresh the answers are, and what is missing from them. */
+export function examineFreshness(
+  tenant: TenantState | null,
+  { maxLagMs, pollIntervalMs }: Pick<Config, 'maxLagMs' | 'pollIntervalMs'>,
+  now: Instant,
+): Check[] {
+  if (tenant === null || tenant.lastPollAt === null) {
+    return [
+      warning('worker', 'none has polled yet', START),
+      ...skipped(['freshness', 'gaps'], 'none has polled yet'),
+    ]
+  }
+  const patienceMs = Math.max(3 * pollIntervalMs, maxLagMs)
+  return [
+    toWorker(now - tenant.lastPollAt, patienceMs),
+    toFreshness(tenant, maxLagMs, now),
+    toGaps(tenant.gaps),
+  ]
+}
+
+function toWorker(sincePollMs: number, patienceMs: number): Check {
+  const message = `the last poll was ${toDuration(Math.max(0, sincePollMs))} ago`
+  return sincePollMs <= patienceMs
+    ? ok('worker', message)
+    : failure('worker', `${message}: no worker polls`, `${START}; if one runs, see its log`)
+}
+
+function toFreshness({ asOf, sweepFrom }: TenantState, maxLagMs: number, now: Instant): Check {
+  if (asOf === null) {
+    const still = sweepFrom === null ? '' : `, back to ${new Date(sweepFrom).toISOString()}`
+    return warning(
+      'freshness',
+      `the first start is still reading what is before it${still}`,
+      'wait until it is done; `last-logout status` shows how far it is',
+    )
+  }
+  const lagMs = Math.max(0, now - asOf)
+  const message = `as of ${new Date(asOf).toISOString()}, ${toDuration(lagMs)} ago; MAX_LAG is ${toDuration(maxLagMs)}`
+  return lagMs <= maxLagMs
+    ? ok('freshness', message)
+    : failure(
+        'freshness',
+        message,
+        'if the worker polls, see its log and the poll budget below; else start one',
+      )
+}
+
+function toGaps(gaps: number): Check {
+  if (gaps === 0) return ok('gaps', 'none')
+  return warning(
+    'gaps',
+    `${gaps} spans of the log could not be read: logouts of then are unknown`,
+    'raise the floor to the end of the newest one (`last-logout floor raise <instant>`), if its logouts matter',
+  )
+}

@@ -1,0 +1,78 @@
+import type { ManagementApi } from '../auth0/management-api.js'
+import { createRateBudget, type RateLimit, readRateLimit } from '../auth0/rate-budget.js'
+import { aborted, LastLogoutError } from '../errors.js'
+import type { ClockReading } from './access.js'
+
+/** An answer of the Logs API, whatever its status. */
+export interface LogAnswer {
+  status: number
+  /** Empty where it is no array. */
+  entries: unknown[]
+  hasLink: boolean
+  limit: RateLimit | null
+  clock: ClockReading
+}
+
+/** Asks the Logs API in ways in which the worker does not. */
+export interface TenantLog {
+  /** Throws as `ManagementApi.get` does; other refusals are answers. */
+  ask(parameters: Record<string, string>): Promise<LogAnswer>
+  /** As `ask`; throws `AUTH0_UNAVAILABLE` unless it is answered with 200. */
+  read(parameters: Record<string, string>): Promise<LogAnswer>
+}
+
+/** Within our share of the rate limit, as the worker. */
+export function createTenantLog(
+  api: ManagementApi,
+  rateShare: number,
+  signal: AbortSignal,
+): TenantLog {
+  const budget = createRateBudget(rateShare)
+
+  const send: TenantLog['ask'] = async (parameters) => {
+    await budget.wait(signal).catch((error) => {
+      throw aborted(error)
+    })
+    const sentAt = Date.now()
+    const { status, headers, body } = await api.get(
+      `logs?${new URLSearchParams(parameters)}`,
+      signal,
+    )
+    const receivedAt = Date.now()
+    budget.observe(status, headers)
+    const date = Date.parse(headers.get('date') ?? '')
+    return {
+      status,
+      entries: readArray(body),
+      hasLink: headers.has('link'),
+      limit: readRateLimit(headers),
+      clock: { sentAt, receivedAt, serverAt: Number.isNaN(date) ? null : date },
+    }
+  }
+
+  const ask: TenantLog['ask'] = async (parameters) => {
+    const answer = await send(parameters)
+    // Once more, after the wait that it asks for.
+    return answer.status === 429 ? send(parameters) : answer
+  }
+
+  return {
+    ask,
+    async read(parameters) {
+      const answer = await ask(parameters)
+      if (answer.status === 200) return answer
+      const message = `Auth0 answers a search of the log with ${answer.status}`
+      throw new LastLogoutError('AUTH0_UNAVAILABLE', message, { status: answer.status })
+    },
+  }
+}
+
+function readArray(text: string): unknown[] {
+  try {
+    const body: unknown = JSON.parse(text)
+    return Array.isArray(body) ? body : []
+  } catch {
+    // A refusal need not be JSON.
+    return []
+  }
+}

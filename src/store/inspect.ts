@@ -1,0 +1,68 @@
+import type { Instant } from '../rules/instant.js'
+import { withClient } from './client.js'
+import { instant } from './read-known.js'
+
+/** A server as it answers. */
+export interface ServerState {
+  version: string
+  /** How long it took to answer, without the connecting. */
+  latencyMs: number
+  /** Takes no writes, as a replica does. */
+  readOnly: boolean
+}
+
+/** What the database holds of its tenant. */
+export interface TenantState {
+  domain: string
+  /** `null` before the first poll. */
+  checkpoint: string | null
+  asOf: Instant | null
+  lastPollAt: Instant | null
+  /** How far back the cold start still has to sweep; `null`: it is done. */
+  sweepFrom: Instant | null
+  /** How many spans are known not to have been read. */
+  gaps: number
+}
+
+/** Asks a server what it is. Throws `DATABASE_UNAVAILABLE`. */
+export function inspectServer(url: string): Promise<ServerState> {
+  return withClient(url, async (client) => {
+    const startedAt = performance.now()
+    const { rows } = await client.query<{ version: string; read_only: boolean }>(
+      `SELECT current_setting('server_version') AS version,
+         pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only`,
+    )
+    const latencyMs = performance.now() - startedAt
+    return { version: rows[0]?.version ?? '', latencyMs, readOnly: rows[0]?.read_only === true }
+  })
+}
+
+interface TenantRow {
+  domain: string
+  checkpoint: string | null
+  as_of: Date | null
+  last_poll_at: Date | null
+  sweep_from: Date | null
+  gaps: number
+}
+
+/** Reads what the migrated database holds of its tenant; `null`: no program has used it yet. */
+export function inspectTenant(url: string): Promise<TenantState | null> {
+  return withClient(url, async (client) => {
+    const { rows } = await client.query<TenantRow>(
+      `SELECT domain, checkpoint, as_of, last_poll_at, sweep_from,
+         (SELECT count(*) FROM gap)::integer AS gaps
+       FROM tenant`,
+    )
+    const [row] = rows
+    if (row === undefined) return null
+    return {
+      domain: row.domain,
+      checkpoint: row.checkpoint,
+      asOf: instant(row.as_of),
+      lastPollAt: instant(row.last_poll_at),
+      sweepFrom: instant(row.sweep_from),
+      gaps: row.gaps,
+    }
+  })
+}

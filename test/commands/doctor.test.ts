@@ -1,0 +1,309 @@
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import * as faults from '../../src/simulator/faults.js'
+import { generateHistory } from '../../src/simulator/history.js'
+import { finishCommand, runCommand } from '../_support/cli.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { startRedis } from '../_support/redis.js'
+import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+
+const KEY = 'a-key-of-more-than-32-characters!'
+const SECRET = 'a-secret-of-the-worker'
+
+let database: TestDatabase
+let t: TestTenant
+let env: Record<string, string>
+
+async function serve(...options: Parameters<typeof openTenant>) {
+  await t?.close()
+  const credentials = { clientId: 'C', clientSecret: SECRET }
+  t = await openTenant(options[0], { credentials, ...options[1] })
+  env.AUTH0_BASE_URL = t.simulator.url
+}
+beforeEach(async () => {
+  database = await createTestDatabase()
+  env = {
+    AUTH0_DOMAIN: DOMAIN,
+    AUTH0_CLIENT_ID: 'C',
+    AUTH0_CLIENT_SECRET: SECRET,
+    DATABASE_URL: database.url,
+    REDIS_URL: '',
+    API_KEYS: `test:${KEY}`,
+  }
+  await serve()
+})
+afterEach(async () => {
+  await t.close()
+  await database.drop()
+})
+
+interface Check {
+  name: string
+  status: string
+  message: string
+  advice?: string
+}
+
+/** Runs it, and gives the checks by name. */
+async function examine(...options: string[]) {
+  const { code, stdout, stderr } = await finishCommand(['doctor', '--json', ...options], env)
+  expect(stdout + stderr).not.toMatch(new RegExp(`${SECRET}|${KEY}| {4}at `))
+  const { checks } = JSON.parse(stdout) as { checks: Check[] }
+  return { code, stderr, checks: new Map(checks.map((check) => [check.name, check])) }
+}
+
+const statuses = (checks: Map<string, Check>) =>
+  Object.fromEntries([...checks.values()].map(({ name, status }) => [name, status]))
+
+/** A tenant of an hour's traffic that has been read to its end. */
+async function catchUp() {
+  const [startMs, endMs] = [Date.now() - 3_600_000, Date.now()]
+  t.tenant.writeStored(generateHistory({ entries: 500, users: 9, domain: DOMAIN, startMs, endMs }))
+  expect((await finishCommand(['sync'], env)).code).toBe(0)
+  t.simulator.requests.clear()
+}
+
+const ALL = ['read:logs', 'read:logs_users', 'read:actions', 'create:actions', 'update:actions']
+
+describe('doctor', () => {
+  test('finds all in order where it is, with few requests, and changes nothing', async () => {
+    await serve({}, { scopes: ALL })
+    await catchUp()
+    const deployed = await finishCommand(
+      ['action', 'deploy', '--url', 'https://last-logout.example'],
+      { ...env, API_KEYS: `action:${KEY}:read` },
+    )
+    expect(deployed.code).toBe(0)
+    t.simulator.requests.clear()
+    const before = await database.query('SELECT xmin::text, tenant::text FROM tenant')
+    const { code, checks, stderr } = await examine()
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(statuses(checks)).toEqual({
+      configuration: 'ok',
+      database: 'ok',
+      migrations: 'ok',
+      queue: 'ok',
+      worker: 'ok',
+      freshness: 'ok',
+      gaps: 'ok',
+      token: 'ok',
+      scopes: 'warning',
+      log: 'ok',
+      clock: 'ok',
+      'rate limit': 'ok',
+      'poll budget': 'ok',
+      retention: 'ok',
+      'storage delay': 'ok',
+      logouts: 'warning',
+      'login Action': 'ok',
+    })
+    expect(checks.get('scopes')?.message).toContain('create:actions, update:actions')
+    expect(t.simulator.requests.count({})).toBeLessThanOrEqual(8)
+    expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
+    expect(await database.query('SELECT xmin::text, tenant::text FROM tenant')).toEqual(before)
+  })
+
+  test('prints a line a check, and below it what to do', async () => {
+    const { code, stdout, stderr } = await finishCommand(['doctor'], env)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/^ok {7}database {8}PostgreSQL \d+/m)
+    expect(stdout).toMatch(/^warning {2}worker {10}none has polled yet\n {25}-> run `last-logout/m)
+    expect(stdout).toMatch(/^skipped {2}freshness/m)
+    expect(stdout).toMatch(/^warning {2}login Action {4}cannot be told.*read:actions/m)
+  })
+
+  test('asks with --probe what Auth0 does not document', async () => {
+    await serve({ retentionMs: 3_000_000 }, { expiredCheckpoint: 404 })
+    await catchUp()
+    const { code, checks } = await examine('--probe')
+    expect(code).toBe(0)
+    const found = [...checks.values()].filter(({ name }) => name.startsWith('probe'))
+    expect(found.map(({ name, status, message }) => [name, status, message])).toEqual([
+      ['probe: page', 'ok', '10 entries, ascending, none twice, with a Link'],
+      ['probe: position', 'ok', 'a made-up id is taken as a position in the log'],
+      ['probe: expired', 'ok', 'an id older than what is kept is refused (404)'],
+      ['probe: bad id', 'ok', 'an id that is none is refused (400)'],
+      ['probe: take', 'ok', 'take without from is refused (400)'],
+      ['probe: sweep', 'ok', 'a search by log id finds what it should'],
+    ])
+    expect(t.simulator.requests.count({})).toBeLessThanOrEqual(14)
+  })
+
+  test('stops at a signal', async () => {
+    t.simulator.faults.push({ path: '/api/v2/logs', respond: faults.delay(60_000) })
+    const command = runCommand(['doctor'], env)
+    await expect
+      .poll(() => t.simulator.requests.count({ path: '/api/v2/logs' }), { timeout: 20_000 })
+      .toBe(1)
+    command.kill('SIGINT')
+    expect(await command.exited).toBe(0)
+    expect(command.stderr()).toMatch(/stopped before the end/)
+  })
+})
+
+describe('doctor exits 1, and says what to do,', () => {
+  async function expectFailure(name: string, message: RegExp, advice?: RegExp) {
+    const { code, stderr, checks } = await examine()
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^last-logout: \d+ checks? ha(s|ve) failed\n$/)
+    expect(checks.get(name)).toMatchObject({
+      status: 'failure',
+      message: expect.stringMatching(message),
+      ...(advice && { advice: expect.stringMatching(advice) }),
+    })
+    return statuses(checks)
+  }
+
+  test('where PostgreSQL does not answer, and looks at the rest all the same', async () => {
+    env.DATABASE_URL = 'postgresql://user:a-password@127.0.0.1:1/x'
+    const found = await expectFailure(
+      'database',
+      /does not answer \(ECONNREFUSED\)/,
+      /DATABASE_URL/,
+    )
+    expect(found).toMatchObject({
+      migrations: 'skipped',
+      queue: 'skipped',
+      worker: 'skipped',
+      token: 'ok',
+      retention: 'warning',
+    })
+    expect((await finishCommand(['doctor'], env)).stdout).not.toContain('a-password')
+  })
+
+  test('where the database does not exist', async () => {
+    env.DATABASE_URL = `${database.url}_other`
+    await expectFailure('database', /3D000/, /create it/)
+  })
+
+  test('where the tables are missing, and makes none', async () => {
+    const empty = await createTestDatabase('template0')
+    env.DATABASE_URL = empty.url
+    const found = await expectFailure('migrations', /no tables.*last-logout migrate/)
+    expect(found).toMatchObject({ queue: 'failure', worker: 'skipped', token: 'ok' })
+    expect(await empty.query("SELECT FROM pg_tables WHERE schemaname !~ '^(pg_|inf)'")).toEqual([])
+    await empty.drop()
+  })
+
+  test('where the database serves another tenant', async () => {
+    await catchUp()
+    env.AUTH0_DOMAIN = 'other.example'
+    await expectFailure('migrations', /serves the tenant tenant\.example/, /AUTH0_DOMAIN/)
+  })
+
+  test('where nobody polls any more, or what was not read is deleted', async () => {
+    await serve({ retentionMs: 3_000_000 })
+    await catchUp()
+    await database.query("UPDATE tenant SET as_of = now() - interval '2 h'")
+    await database.query('UPDATE tenant SET last_poll_at = as_of')
+    const found = await expectFailure('worker', /no worker polls/, /last-logout start/)
+    expect(found).toMatchObject({ freshness: 'failure' })
+    await expectFailure('retention', /may be lost/, /last-logout floor raise 20/)
+  })
+
+  test('where Redis does not answer', async () => {
+    env.REDIS_URL = 'redis://:a-password@127.0.0.1:1'
+    await expectFailure('queue', /Redis does not answer \(ECONNREFUSED\)/, /REDIS_URL/)
+  })
+
+  test('where the credentials are refused', async () => {
+    env.AUTH0_CLIENT_ID = 'other'
+    const found = await expectFailure('token', /refuses the client credentials.*AUTH0_CLIENT_ID/)
+    expect(found).toMatchObject({ scopes: 'skipped', log: 'skipped', 'login Action': 'skipped' })
+  })
+
+  test('where the tenant is not reached', async () => {
+    env.AUTH0_BASE_URL = 'http://127.0.0.1:1'
+    await expectFailure('token', /cannot be reached/)
+  })
+
+  test('where read:logs is missing', async () => {
+    await serve({}, { scopes: ['read:users'] })
+    const found = await expectFailure('scopes', /read:logs is missing \(read:users\)/, /grant it/)
+    expect(found).toMatchObject({ token: 'ok', log: 'skipped', logouts: 'skipped' })
+  })
+
+  test('where the log is not served', async () => {
+    t.simulator.faults.push({ path: '/api/v2/logs', times: 9, respond: faults.html(502) })
+    const found = await expectFailure('log', /with 502/)
+    expect(found).toMatchObject({ clock: 'skipped', 'login Action': 'warning' })
+  })
+
+  test('where the clock is wrong', async () => {
+    await serve({ now: () => Date.now() - 3_600_000 })
+    await expectFailure('clock', /60 minutes ahead of that of Auth0/, /NTP/)
+  })
+})
+
+describe('a wrong configuration', () => {
+  test('is exit 2', async () => {
+    const { code, stdout, stderr } = await finishCommand(['doctor'], { AUTH0_DOMAIN: DOMAIN })
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toMatch(/AUTH0_CLIENT_SECRET is missing[\s\S]*DATABASE_URL is missing/)
+  })
+})
+
+const redis = await startRedis({ own: true, args: ['--maxmemory-policy', 'allkeys-lru'] })
+const skip = 'skip' in redis
+describe.skipIf(skip)(`in Redis${skip ? ` (skipped: ${redis.skip})` : ''}`, () => {
+  if (skip) return
+  afterAll(() => redis.stop())
+
+  test('a schedule that may be evicted is a warning, and noeviction is not', async () => {
+    env.REDIS_URL = redis.url
+    const { code, checks } = await examine()
+    expect(code).toBe(0)
+    expect(checks.get('queue')).toMatchObject({
+      status: 'warning',
+      message: expect.stringContaining('allkeys-lru'),
+      advice: expect.stringContaining('noeviction'),
+    })
+    const client = new Redis(redis.url)
+    await client.config('SET', 'maxmemory-policy', 'noeviction')
+    client.disconnect()
+    expect((await examine()).checks.get('queue')?.status).toBe('ok')
+  })
+})
+
+describe('with DATA_DIR', () => {
+  let parent: string
+  beforeEach(async () => {
+    parent = await mkdtemp(join(tmpdir(), 'last-logout-doctor-'))
+    await chmod(parent, 0o711)
+    const { DATABASE_URL: _, ...rest } = env
+    env = { ...rest, DATA_DIR: join(parent, 'data'), PORT: '0', POLL_INTERVAL: '200ms' }
+  })
+  afterEach(() => rm(parent, { recursive: true, force: true }))
+
+  test('makes no database where there is none', async () => {
+    const { code, checks } = await examine()
+    expect(code).toBe(0)
+    expect(checks.get('database')).toMatchObject({
+      status: 'warning',
+      message: expect.stringContaining('there is none in'),
+    })
+    expect(await readdir(parent)).toEqual([])
+  })
+
+  test('looks into the database of a service that runs, and into one that is stopped', async () => {
+    const service = runCommand(['start'], env)
+    await expect.poll(service.stdout, { timeout: 30_000 }).toContain('"polling"')
+    const running = await examine()
+    service.kill('SIGTERM')
+    expect(await service.exited).toBe(0)
+    expect(service.stderr()).toBe('')
+    const stopped = await examine()
+    for (const { code, checks } of [running, stopped]) {
+      expect(code).toBe(0)
+      const { database, migrations, queue } = statuses(checks)
+      expect({ database, migrations, queue }).toEqual({
+        database: 'ok',
+        migrations: 'ok',
+        queue: 'ok',
+      })
+    }
+  }, 90_000)
+})

@@ -1,0 +1,159 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { finishCommand } from '../_support/cli.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openStore } from '../_support/store.js'
+
+const NOW = Math.floor(Date.now() / 1000)
+const LOGIN = NOW - 600
+const LOG_ID = `900${'1'.repeat(53)}`
+const iso = (seconds: number) => new Date(seconds * 1000).toISOString()
+
+let database: TestDatabase
+let store: Awaited<ReturnType<typeof openStore>>
+let env: Record<string, string>
+beforeEach(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database)
+  env = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: database.url }
+})
+afterEach(async () => {
+  await store.close()
+  await database.drop()
+})
+
+const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+const jwt = (claims: object) =>
+  `${encode({ alg: 'RS256', kid: 'K' })}.${encode(claims)}.c2lnbmF0dXJl`
+const token = (over: object = {}) =>
+  jwt({
+    sub: 'auth0|1',
+    iat: NOW - 60,
+    exp: NOW + 3_600,
+    email: 'somebody@example.com',
+    'https://last-logout/authenticated_at': LOGIN,
+    'https://last-logout/session_id': 'S1',
+    ...over,
+  })
+
+/** The entry of a logout, as a worker would have stored it. */
+async function storeLogout(seconds: number, sessionId: string | null) {
+  const origin = { at: seconds * 1000, logId: LOG_ID, type: 'slo' }
+  const all = sessionId === null ? origin.at : null
+  const sessions =
+    sessionId === null ? [] : [{ sessionId, userId: 'auth0|1', ended: false, ...origin }]
+  const users = [{ userId: 'auth0|1', allSessionsAt: all, ...origin }]
+  await store.storeSweep({ users, sessions, unattributable: [] }, null)
+}
+
+async function explain(text: string, ...options: string[]) {
+  const { code, stdout, stderr } = await finishCommand(['explain', text, '--json', ...options], env)
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  return JSON.parse(stdout)
+}
+
+describe('explain', () => {
+  test('tells the claims used, the rule, the times and the log id that decides', async () => {
+    await storeLogout(NOW - 300, 'S1')
+    expect(await explain(token())).toEqual({
+      signature_verified: false,
+      subject: 'auth0|1',
+      session_id: 'S1',
+      session_id_claim: 'https://last-logout/session_id',
+      login_at: iso(LOGIN),
+      login_at_claim: 'https://last-logout/authenticated_at',
+      expires_at: iso(NOW + 3_600),
+      expired: false,
+      policy: 'session',
+      logouts: {
+        session: { at: iso(NOW - 300), log_id: LOG_ID, type: 'slo', ended: false },
+        all_sessions: null,
+        user: { at: iso(NOW - 300), log_id: LOG_ID, type: 'slo' },
+        floor: null,
+      },
+      decided_by: 'session',
+      revoked: true,
+      reason: 'session_logout',
+      as_of: null,
+      lag_ms: null,
+      complete: false,
+    })
+  })
+
+  test('names what decides also where the token is not revoked', async () => {
+    await storeLogout(LOGIN - 5, null)
+    expect(await explain(token())).toMatchObject({
+      decided_by: 'all_sessions',
+      revoked: false,
+      reason: 'login_after_logout',
+      logouts: { all_sessions: { at: iso(LOGIN - 5), log_id: LOG_ID } },
+    })
+  })
+
+  test('says for the eye which logout decides, and that nothing was verified', async () => {
+    await storeLogout(NOW - 300, null)
+    await storeLogout(NOW - 200, 'S2')
+    const given = token()
+    const { stdout } = await finishCommand(['explain', given], env)
+    expect(stdout).toMatch(
+      new RegExp(`^all sessions +${iso(NOW - 300)}, its entry is not kept  <- decides$`, 'm'),
+    )
+    expect(stdout).toMatch(new RegExp(`^last logout +${iso(NOW - 200)}, slo ${LOG_ID}$`, 'm'))
+    expect(stdout).toMatch(
+      new RegExp(`because +all_sessions_logout: the login at ${iso(LOGIN)} is not after`),
+    )
+    expect(stdout).toMatch(/^signature +not verified/m)
+    for (const secret of [...given.split('.'), 'somebody@example.com']) {
+      expect(stdout).not.toContain(secret)
+    }
+  })
+
+  test('reads a Bearer header from standard input, wrapped by a terminal', async () => {
+    const input = `Authorization: Bearer ${token().replace('.', '.\n')}\n`
+    const { code, stdout } = await finishCommand(['explain', '-', '--json'], env, { input })
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ subject: 'auth0|1', reason: 'no_logout' })
+  })
+
+  test('goes by the namespace and by the policy it is given', async () => {
+    await storeLogout(NOW - 300, 'S2')
+    env.POLICY = 'user'
+    const given = token({ 'https://api.example/session_id': 'S9' })
+    expect(await explain(given, '--namespace', 'https://api.example/')).toMatchObject({
+      session_id: 'S9',
+      login_at_claim: 'iat',
+      decided_by: 'user',
+      reason: 'login_after_logout',
+      policy: 'user',
+    })
+  })
+
+  test('mentions that a token has expired, and shows no control characters', async () => {
+    const { stdout } = await finishCommand(
+      ['explain', token({ exp: NOW - 1, sub: 'auth0|\u001b[2J' })],
+      env,
+    )
+    expect(stdout).toMatch(/^expires .*it has expired/m)
+    expect(stdout).toMatch(/^subject +auth0\|\\u\{1b\}\[2J$/m)
+  })
+
+  const part = encode({ sub: 'auth0|secret' })
+  test.each([
+    ['nothing', '', /nothing in it.*paste the access token/],
+    ['rubbish', 'what? no!', /not a JWT.*paste the access token/],
+    ['an opaque token', 'h5bKq0f9Wl2v', /opaque token.*audience/],
+    ['an encrypted token', `${part}.${part}.${part}.${part}.${part}`, /encrypted token \(JWE\)/],
+    ['parts that hold no JSON', 'aaaa.bbbb.cccc', /not those of one/],
+    ['two parts only', `${part}.${part}`, /not those of one/],
+    ['a token without a subject', jwt({ iat: 1 }), /no usable sub/],
+    ['far too much', 'a'.repeat(70_000), /longer than/],
+  ])(
+    'answers %s with exit 2 and what to do, and repeats none of it',
+    async (_what, input, says) => {
+      const { code, stdout, stderr } = await finishCommand(['explain', '-'], env, { input })
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+      expect(stderr).toMatch(says)
+      if (input !== '') expect(stderr).not.toContain(input)
+      expect(stderr).not.toMatch(/ {4}at /)
+    },
+  )
+})

@@ -1,0 +1,151 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { finishCommand, runCommand } from '../_support/cli.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openStore, readRows } from '../_support/store.js'
+import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+
+const iso = (at: number) => new Date(at).toISOString()
+
+let database: TestDatabase
+let env: Record<string, string>
+beforeEach(async () => {
+  database = await createTestDatabase()
+  env = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: database.url }
+})
+afterEach(() => database.drop())
+
+const run = (...args: string[]) => finishCommand(args, env)
+
+describe('logout', () => {
+  test('ends all tokens of the user from before now, and says what it does not end', async () => {
+    const before = Date.now()
+    const { code, stdout, stderr } = await run('logout', 'auth0|1')
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/^Tokens of auth0\|1 are revoked whose login is not after \S+Z\.$/m)
+    expect(stdout).toContain('not Auth0 sessions')
+    expect(stdout).toContain('is the id right?')
+    const [user] = (await readRows(database)).users
+    expect(user).toMatchObject({ userId: 'auth0|1', logId: '', type: 'operator_logout' })
+    expect(user?.at).toBe(user?.allSessionsAt)
+    expect(user?.at).toBeGreaterThanOrEqual(before)
+    expect(user?.at).toBeLessThanOrEqual(Date.now())
+  })
+
+  test('of one session moves that session, and does not take it for ended', async () => {
+    const at = Date.now() - 5_000
+    const { code, stdout } = await run('logout', 'auth0|1', '--session', 'S1', '--at', iso(at))
+    expect(code).toBe(0)
+    expect(stdout).toContain(
+      `of auth0|1 in session S1 are revoked whose login is not after ${iso(at)}`,
+    )
+    const { users, sessions } = await readRows(database)
+    expect(sessions).toMatchObject([{ sessionId: 'S1', userId: 'auth0|1', at, ended: false }])
+    expect(users).toMatchObject([{ at, allSessionsAt: null }])
+  })
+
+  test('of one session is one of all where POLICY says so', async () => {
+    env.POLICY = 'user'
+    const { stdout } = await run('logout', 'auth0|1', '--session', 'S1')
+    expect(stdout).toMatch(/^Tokens of auth0\|1 are revoked .*POLICY is user/)
+  })
+
+  test('says so where a later one was known, which stays', async () => {
+    const at = Date.now() - 5_000
+    await run('logout', 'auth0|1', '--at', iso(at))
+    const { stdout } = await run('logout', 'auth0|1', '--at', iso(at - 1))
+    expect(stdout).toContain(`not after ${iso(at)}: a later logout was known already`)
+    expect(stdout).not.toContain('is the id right?')
+    expect((await readRows(database)).users).toMatchObject([{ at }])
+  })
+
+  test.each([
+    ['an instant ahead', ['auth0|1', '--at', iso(Date.now() + 600_000)], /in the future/],
+    ['prose for an instant', ['auth0|1', '--at', 'yesterday'], /must be now, or a time/],
+    ['an empty session id', ['auth0|1', '--session', ''], /session id must be/],
+    ['a user id that is too long', ['a'.repeat(801)], /user id must be/],
+    ['an application', ['app@clients'], /application cannot log out/],
+    ['nobody', [], /missing required argument/],
+  ])('with %s exits 2, and stores nothing', async (_what, args, says) => {
+    const { code, stdout, stderr } = await run('logout', ...args)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toMatch(says)
+    expect((await readRows(database)).users).toEqual([])
+  })
+})
+
+describe('floor raise', () => {
+  const readFloor = async () => {
+    const store = await openStore(database)
+    const { floorAt } = await store.readProgress()
+    await store.close()
+    return floorAt
+  }
+
+  test('raises the floor for everybody, and says whom it concerns', async () => {
+    const at = Date.now() - 5_000
+    const { code, stdout, stderr } = await run('floor', 'raise', iso(at))
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toContain(`The floor of tenant.example is now ${iso(at)}: all users' tokens`)
+    expect(stdout).toMatch(/not Auth0 sessions[\s\S]*@clients/)
+    expect(await readFloor()).toBe(at)
+  })
+
+  test('never lowers it, and says where it is', async () => {
+    await run('floor', 'raise', 'now')
+    const floor = (await readFloor()) ?? 0
+    expect(Date.now() - floor).toBeLessThan(20_000)
+    const { code, stdout } = await run('floor', 'raise', iso(floor - 1))
+    expect(code).toBe(0)
+    expect(stdout).toContain(`stays at ${iso(floor)}`)
+    expect(await readFloor()).toBe(floor)
+  })
+
+  test.each([
+    [iso(Date.now() + 600_000), /cannot be in the future.*say now/],
+    ['2026-11-24', /must be now, or a time/],
+  ])('to %s exits 2, and changes nothing', async (instant, says) => {
+    const { code, stderr } = await run('floor', 'raise', instant)
+    expect(code).toBe(2)
+    expect(stderr).toMatch(says)
+    expect(await readFloor()).toBeNull()
+  })
+})
+
+describe('beside a service that runs in the same DATA_DIR', () => {
+  let parent: string
+  let t: TestTenant
+  beforeEach(async () => {
+    parent = await mkdtemp(join(tmpdir(), 'last-logout-operator-'))
+    await chmod(parent, 0o711)
+    t = await openTenant()
+    const { clientId, clientSecret } = t.simulator.credentials
+    env = {
+      AUTH0_DOMAIN: DOMAIN,
+      AUTH0_BASE_URL: t.simulator.url,
+      AUTH0_CLIENT_ID: clientId,
+      AUTH0_CLIENT_SECRET: clientSecret,
+      DATA_DIR: join(parent, 'data'),
+      POLL_INTERVAL: '200ms',
+    }
+  })
+  afterEach(async () => {
+    await t.close()
+    await rm(parent, { recursive: true, force: true })
+  })
+
+  test('they use its database, and leave it running', async () => {
+    const service = runCommand(['worker'], env)
+    await expect.poll(service.stdout, { timeout: 30_000 }).toContain('"polling"')
+    expect((await run('floor', 'raise', 'now')).code).toBe(0)
+    expect((await run('logout', 'auth0|1')).code).toBe(0)
+    const { stdout } = await run('status', '--json')
+    expect(JSON.parse(stdout)).toMatchObject({ users: 1, floor_at: expect.any(String) })
+    service.kill('SIGTERM')
+    expect(await service.exited).toBe(0)
+    expect(service.stderr()).toBe('')
+    expect(JSON.parse((await run('status', '--json')).stdout)).toMatchObject({ users: 1 })
+  }, 60_000)
+})

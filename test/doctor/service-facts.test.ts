@@ -1,0 +1,91 @@
+import { describe, expect, test } from 'vitest'
+import { loadConfig } from '../../src/config.js'
+import { describeError } from '../../src/doctor/check.js'
+import { examineConfiguration } from '../../src/doctor/configuration.js'
+import { toDuration } from '../../src/doctor/duration.js'
+import { examineFreshness } from '../../src/doctor/freshness.js'
+import { aborted, LastLogoutError } from '../../src/errors.js'
+import type { TenantState } from '../../src/store/inspect.js'
+
+const NOW = 1_795_428_000_000
+
+describe('the configuration', () => {
+  const env = { AUTH0_DOMAIN: 'tenant.example', API_KEYS: `a:${'k'.repeat(32)}` }
+  test.each<[Record<string, string>, string, RegExp]>([
+    [{}, 'ok', /tenant\.example, policy session/],
+    [{ POLL_INTERVAL: '60s' }, 'warning', /POLL_INTERVAL \(60 s\) is not below MAX_LAG \(60 s\)/],
+    [{ MAX_LAG: '6m' }, 'warning', /MAX_LAG \(6 minutes\) is above 5 minutes/],
+    [{ RATE_SHARE: '0.9' }, 'warning', /RATE_SHARE \(0\.9\)/],
+    [{ API_KEYS: '' }, 'warning', /no API_KEYS/],
+  ])('with %j', (over, status, message) => {
+    const checks = examineConfiguration(loadConfig({ ...env, ...over }, []))
+    expect(checks).toMatchObject([{ status, message: expect.stringMatching(message) }])
+  })
+
+  test('has a line for each risk', () => {
+    const risky = { POLL_INTERVAL: '10m', MAX_LAG: '6m', API_KEYS: '' }
+    expect(examineConfiguration(loadConfig({ ...env, ...risky }, []))).toHaveLength(3)
+  })
+})
+
+describe('freshness', () => {
+  const state: TenantState = {
+    domain: 'tenant.example',
+    checkpoint: '900',
+    asOf: NOW - 2_000,
+    lastPollAt: NOW - 2_000,
+    sweepFrom: null,
+    gaps: 0,
+  }
+  test.each<[string, TenantState | null, string[]]>([
+    ['all well', state, ['ok', 'ok', 'ok']],
+    [
+      'a clock behind the database',
+      { ...state, lastPollAt: NOW + 5, asOf: NOW + 5 },
+      ['ok', 'ok', 'ok'],
+    ],
+    [
+      'at the limit',
+      { ...state, asOf: NOW - 60_000, lastPollAt: NOW - 60_000 },
+      ['ok', 'ok', 'ok'],
+    ],
+    [
+      'nobody polls',
+      { ...state, asOf: NOW - 60_001, lastPollAt: NOW - 60_001 },
+      ['failure', 'failure', 'ok'],
+    ],
+    ['polled, and behind', { ...state, asOf: NOW - 60_001 }, ['ok', 'failure', 'ok']],
+    ['sweeping', { ...state, asOf: null, sweepFrom: NOW - 1e9 }, ['ok', 'warning', 'ok']],
+    ['gaps', { ...state, gaps: 2 }, ['ok', 'ok', 'warning']],
+    ['never used', null, ['warning', 'skipped', 'skipped']],
+    ['never polled', { ...state, lastPollAt: null, asOf: null }, ['warning', 'skipped', 'skipped']],
+  ])('%s', (_what, tenant, statuses) => {
+    const checks = examineFreshness(tenant, { maxLagMs: 60_000, pollIntervalMs: 5_000 }, NOW)
+    expect(checks.map(({ name }) => name)).toEqual(['worker', 'freshness', 'gaps'])
+    expect(checks.map(({ status }) => status)).toEqual(statuses)
+    for (const { status, advice } of checks) {
+      expect(advice === undefined).toBe(status === 'ok' || status === 'skipped')
+    }
+  })
+})
+
+test.each([
+  [0, '0 s'],
+  [1_234, '1.2 s'],
+  [61_000, '61 s'],
+  [120_000, '2 minutes'],
+  [7_200_000, '2 hours'],
+  [30 * 86_400_000, '30 days'],
+])('%d ms are %s', (ms, text) => {
+  expect(toDuration(ms)).toBe(text)
+})
+
+test.each([
+  [new LastLogoutError('AUTH0_UNAVAILABLE', 'say what to do'), 'say what to do'],
+  [aborted(), 'no answer in time'],
+  [Object.assign(new Error('user:password'), { code: 'ECONNREFUSED' }), 'ECONNREFUSED'],
+  [new Error('WRONGPASS invalid password'), 'WRONGPASS'],
+  [new TypeError('a secret'), 'TypeError'],
+])('of %o is shown only %s', (error, text) => {
+  expect(describeError(error)).toBe(text)
+})
