@@ -1,6 +1,7 @@
 import type { Instant } from '../rules/instant.js'
 import type { KnownLogouts } from '../rules/judge.js'
 import type { Token } from '../rules/token.js'
+import { createKey, fingerprint } from './fingerprint.js'
 import { readInstant } from './freshness.js'
 import { createTable } from './table.js'
 import type { ChangeJson } from './wire.js'
@@ -24,20 +25,30 @@ export function createHeld(): Held {
   // Of a user: the last logout, and the last of all sessions. Of a session: the logout, and whether it has ended.
   const users = createTable()
   const sessions = createTable()
+  const key = createKey()
+  const ofUser = new Uint32Array(2)
+  const ofSession = new Uint32Array(2)
   let floorAt = NONE
 
   return {
     merge(change) {
       const at = readInstant(change.at)
       if (change.kind === 'user') {
-        users.merge(change.user_id, at, toInstant(change.all_sessions_at))
+        fingerprint(change.user_id, key, ofUser)
+        users.merge(ofUser, at, toInstant(change.all_sessions_at))
       }
-      if (change.kind === 'session') sessions.merge(change.session_id, at, change.ended ? 1 : 0)
+      if (change.kind === 'session') {
+        fingerprint(change.session_id, key, ofSession)
+        sessions.merge(ofSession, at, change.ended ? 1 : 0)
+      }
       if (change.kind === 'floor') floorAt = Math.max(floorAt, at)
     },
     find({ subject, sessionId }) {
-      const user = users.find(subject)
-      const session = sessionId === null ? -1 : sessions.find(sessionId)
+      // Both before either is sought: the two looks into memory can then overlap.
+      fingerprint(subject, key, ofUser)
+      if (sessionId !== null) fingerprint(sessionId, key, ofSession)
+      const user = users.find(ofUser)
+      const session = sessionId === null ? -1 : sessions.find(ofSession)
       return {
         user:
           user < 0 ? null : { at: users.first(user), allSessionsAt: orNull(users.second(user)) },

@@ -15,6 +15,13 @@ const drops = fc.record({
   least: fc.integer({ min: 0, max: 99 }),
 })
 
+const key = Uint32Array.of(0x03020100, 0x07060504)
+const of = (text: string, by = key) => {
+  const out = new Uint32Array(2)
+  fingerprint(text, by, out)
+  return out
+}
+
 describe('a table', () => {
   test('holds the greatest of each number by id, and forgets what is below', () => {
     const steps = fc.array(fc.oneof({ weight: 20, arbitrary: merges }, drops), { maxLength: 200 })
@@ -26,7 +33,7 @@ describe('a table', () => {
           if (step.kind === 'merge') {
             const [first, second] = truth.get(step.id) ?? [step.first, step.second]
             truth.set(step.id, [Math.max(first, step.first), Math.max(second, step.second)])
-            table.merge(step.id, step.first, step.second)
+            table.merge(of(step.id), step.first, step.second)
           } else {
             for (const [key, [first]] of truth) if (first < step.least) truth.delete(key)
             table.dropBelow(step.least)
@@ -34,46 +41,53 @@ describe('a table', () => {
         }
         expect(table.size).toBe(truth.size)
         for (const [key, numbers] of truth) {
-          const slot = table.find(key)
+          const slot = table.find(of(key))
           expect([table.first(slot), table.second(slot)]).toEqual(numbers)
         }
-        expect(table.find('none of them')).toBe(-1)
+        expect(table.find(of('none of them'))).toBe(-1)
       }),
     )
   })
 
+  test('tells fingerprints apart that stand at the same place and have the same tag', () => {
+    const table = createTable()
+    const alike = Array.from({ length: 500 }, (_, n) => Uint32Array.of(1_000, (n << 8) | 0xff))
+    for (const [n, fingerprint] of alike.entries()) table.merge(fingerprint, n, 0)
+    expect(alike.map((fingerprint) => table.first(table.find(fingerprint)))).toEqual(
+      alike.map((_, n) => n),
+    )
+    expect(table.find(Uint32Array.of(1_000, 0xfe))).toBe(-1)
+    table.dropBelow(499)
+    expect(table.size).toBe(1)
+  })
+
   test('grows to a hundred thousand rows and loses none', () => {
     const table = createTable()
-    for (let n = 0; n < 100_000; n++) table.merge(`auth0|${n}`, n, -n)
+    for (let n = 0; n < 100_000; n++) table.merge(of(`auth0|${n}`), n, -n)
     expect(table.size).toBe(100_000)
     for (let n = 0; n < 100_000; n++) {
-      const slot = table.find(`auth0|${n}`)
+      const slot = table.find(of(`auth0|${n}`))
       if (table.first(slot) !== n || table.second(slot) !== -n) throw new Error(`${n} is lost`)
     }
     table.dropBelow(99_990)
     expect(table.size).toBe(10)
-    expect(table.find('auth0|5')).toBe(-1)
+    expect(table.find(of('auth0|5'))).toBe(-1)
   })
 })
 
 describe('a fingerprint', () => {
-  const key = Uint32Array.of(0x03020100, 0x07060504)
-  const of = (text: string, by = key) => {
-    const out = new Uint32Array(2)
-    fingerprint(text, by, out)
-    return `${out[0]}.${out[1]}`
-  }
+  const said = (text: string, by = key) => of(text, by).join('.')
 
   test('depends on every character, their order, their number and the key', () => {
     const texts = ['', '\0', '\0\0', 'a', 'ab', 'ba', 'aba', 'abab', 'Ł', 'A', 'a\0', '\0a']
-    expect(new Set(texts.map((text) => of(text))).size).toBe(texts.length)
-    expect(of('ab')).toBe(of('ab'))
-    expect(of('ab')).not.toBe(of('ab', Uint32Array.of(0x03020101, 0x07060504)))
+    expect(new Set(texts.map((text) => said(text))).size).toBe(texts.length)
+    expect(said('ab')).toBe(said('ab'))
+    expect(said('ab')).not.toBe(said('ab', Uint32Array.of(0x03020101, 0x07060504)))
   })
 
   test('is shared by none of two hundred thousand ids that differ little', () => {
     const seen = new Set<string>()
-    for (let n = 0; n < 200_000; n++) seen.add(of(`auth0|65000000000000000000${n}`))
+    for (let n = 0; n < 200_000; n++) seen.add(said(`auth0|65000000000000000000${n}`))
     expect(seen.size).toBe(200_000)
   })
 
