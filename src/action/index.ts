@@ -1,4 +1,5 @@
 import { judge } from '../rules/judge.js'
+import { isInteractive } from '../rules/login.js'
 import type { PostLoginApi, PostLoginEvent, Subject } from './event.js'
 import { readSubject } from './event.js'
 import { type Answer, LookUpError, lookUp } from './look-up.js'
@@ -22,7 +23,11 @@ type Judgement = 'accepted' | 'revoked' | 'unknown'
  */
 export async function onExecutePostLogin(event: PostLoginEvent, api: PostLoginApi): Promise<void> {
   try {
-    await run(event, api, readSettings(event.secrets ?? {}, say))
+    const settings = readSettings(event.secrets ?? {}, say)
+    await run(event, api, settings).catch(() => {
+      say('the Action failed: its claims are not certain')
+      if (!isInteractive(event.transaction?.protocol)) conclude(api, settings, 'unknown')
+    })
   } catch {
     say('the Action failed: neither claims nor a denial are certain')
   }

@@ -21,7 +21,7 @@ export interface LastLogoutClient {
   /** The same without a request: where one would be needed the outcome is `unknown`. */
   checkNow(claims: Claims): Decision
   /**
-   * Resolves when checks can be answered from memory. Rejects with a `LastLogoutClientError` when the
+   * Resolves when what the service knows is held, however old that is. Rejects with a `LastLogoutClientError` when the
    * service refuses the key, or the client is closed; the client itself goes on trying.
    */
   ready(): Promise<void>
@@ -84,7 +84,7 @@ function lookFirst(parts: Parts, claims: Claims): FirstLook {
   const unknown = (reason: UnknownReason) => ({
     decision: decideUnknown(reason, freshness?.asOf ?? null, settings),
   })
-  const token = readToken(claims, parts.names)
+  const token = readToken(Object(claims), parts.names)
   if (token === null) return unknown('no_subject')
   if (settings.issuer !== undefined && !isFrom(claims.iss, settings.issuer)) {
     return unknown('other_issuer')

@@ -1,5 +1,5 @@
 import type { Claims, LastLogoutClient } from './client.js'
-import { toRefusal } from './refusal.js'
+import { type Refusal, toRefusal } from './refusal.js'
 
 /** What is used of Express's request: where `express-oauth2-jwt-bearer` puts the claims. */
 interface RequestLike {
@@ -38,21 +38,26 @@ export function lastLogout(client: LastLogoutClient, { authRequired = true }: Ex
   }
 }
 
-/** A token of which it cannot be said whether it is revoked; Express answers by `status` and `headers`. */
-class Unknown extends Error {
-  override readonly name = 'LastLogoutUnknownError'
-  readonly status = 503
+/** What a request ends with; Express's own handler answers by `status` and `headers`. */
+class Refused extends Error {
+  /** As the errors of `express-jwt`, where the token is to blame. */
+  override readonly name: string
+  readonly code: string
+  readonly status: number
   readonly headers: Record<string, string>
 
-  constructor(message: string, headers: Record<string, string>) {
-    super(message)
+  constructor({ status, headers, body }: Refusal) {
+    super(body.error_description)
+    this.name = status === 401 ? 'UnauthorizedError' : 'LastLogoutUnknownError'
+    this.code = status === 401 ? 'revoked_token' : body.error
+    this.status = status
     this.headers = headers
   }
 }
 
 /**
- * The `isRevoked` of `express-jwt`. Throws where it cannot be said: the request then ends with 503,
- * not as one of a revoked token.
+ * The `isRevoked` of `express-jwt`. Throws itself what `express-jwt` would throw of a revoked token, since
+ * that lacks `WWW-Authenticate` (RFC 6750 §3); and where it cannot be said, an error of status 503.
  *
  * @example
  * app.use(expressjwt({ secret, algorithms: ['RS256'], isRevoked: isRevoked(client) }))
@@ -64,8 +69,8 @@ export function isRevoked(client: LastLogoutClient) {
   ): Promise<boolean> => {
     const claims = token?.payload
     const refusal = toRefusal(await client.check(typeof claims === 'object' ? claims : {}))
-    if (refusal?.status === 503) throw new Unknown(refusal.body.error_description, refusal.headers)
-    return refusal !== null
+    if (refusal !== null) throw new Refused(refusal)
+    return false
   }
 }
 

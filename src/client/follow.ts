@@ -33,50 +33,61 @@ export function createFollower(settings: Settings, held: Held): Follower {
   let freshness: Freshness | null = null
   let heldSince = Number.POSITIVE_INFINITY
   let cursor: string | null = null
+  /** Where that begins which is being loaded, or has been. */
+  let loadingSince = 0
   let reloadAt = Number.POSITIVE_INFINITY
   let connection = new AbortController()
+  /** Why we ended the connection, if it was us. */
+  let endedFor: 'reload' | 'silence' | null = null
   let isClosed = false
   let wait: { timer: NodeJS.Timeout; resolve: () => void } | undefined
 
   /** Takes what the service says it knows: all of it has been delivered by now. */
-  function advance(next: Freshness, since: Instant): void {
+  function advance(next: Freshness): void {
     const isBack = freshness !== null && (next.asOf ?? 0) < (freshness.asOf ?? 0)
-    const isLoaded = heldSince !== since
+    const isLoaded = heldSince !== loadingSince
     freshness = next
-    heldSince = since
+    heldSince = loadingSince
     if (isLoaded) {
-      held.dropBefore(since)
+      held.dropBefore(heldSince)
       reloadAt = performance.now() + settings.reloadIntervalMs * (0.9 + Math.random() * 0.2)
     }
     if (next.asOf !== null) waiters.resolve()
     // A database that was set back may give the same positions to other changes.
     if (isBack || performance.now() > reloadAt) {
       cursor = null
-      connection.abort()
+      end('reload')
     }
   }
 
-  function take({ name, data, id }: ServerSentEvent, since: Instant): void {
+  function take({ name, data, id }: ServerSentEvent): void {
+    // What is left of the last piece of text would set the cursor again.
     if (connection.signal.aborted) return
     if (name === 'change') held.merge(JSON.parse(data))
     if (name === 'reset') cursor = null
     if (id) cursor = id
-    if (name === 'freshness') advance(readFreshness(JSON.parse(data)), since)
+    if (name === 'freshness') advance(readFreshness(JSON.parse(data)))
+  }
+
+  function end(reason: NonNullable<typeof endedFor>): void {
+    endedFor = reason
+    connection.abort()
   }
 
   async function connect(): Promise<void> {
-    const since = cursor === null ? Date.now() - settings.horizonMs : heldSince
-    const query = new URLSearchParams({ since: new Date(since).toISOString() })
+    // A load that was cut off goes on where it was, and means the same when it is done.
+    if (cursor === null) loadingSince = Date.now() - settings.horizonMs
+    const query = new URLSearchParams({ since: new Date(loadingSince).toISOString() })
     if (cursor !== null) query.set('after', cursor)
     const { signal } = connection
-    const silence = setTimeout(() => connection.abort(), SILENCE_MS)
+    const silence = setTimeout(() => end('silence'), SILENCE_MS)
     try {
       const response = await request(settings, `v1/changes?${query}`, {
         accept: EVENT_STREAM,
         signal,
       })
       assertEventStream(response)
-      const read = createEventReader((event) => take(event, since))
+      const read = createEventReader(take)
       for await (const text of readText(response, signal)) {
         silence.refresh()
         read(text)
@@ -92,6 +103,7 @@ export function createFollower(settings: Settings, held: Held): Follower {
     for (let failures = 0; !isClosed; ) {
       const before = freshness
       connection = new AbortController()
+      endedFor = null
       await connect().catch(report)
       failures = freshness === before ? failures + 1 : 0
       if (!isClosed) await pause(failures)
@@ -99,11 +111,12 @@ export function createFollower(settings: Settings, held: Held): Follower {
   }
 
   function report(error: unknown): void {
-    if (isClosed) return
+    if (isClosed || endedFor === 'reload') return
     const isOurs = error instanceof LastLogoutClientError
     if (isOurs && error.code === 'UNAUTHORIZED') waiters.reject(error)
+    const what = endedFor === 'silence' ? `is silent for ${SILENCE_MS / 1000} s` : 'broke off'
     settings.onError?.(
-      isOurs ? error : new LastLogoutClientError('UNAVAILABLE', 'the feed broke off', error),
+      isOurs ? error : new LastLogoutClientError('UNAVAILABLE', `the feed ${what}`, error),
     )
   }
 

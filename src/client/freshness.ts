@@ -6,7 +6,11 @@ import type { FreshnessJson } from './wire.js'
 export interface Freshness {
   asOf: Instant | null
   policy: Policy
-  /** How old it is by now, in milliseconds, by a clock that nobody sets; `Infinity` before the first catch-up. */
+  /**
+   * How old it is by now, in milliseconds; `Infinity` before the first catch-up. Counted by a clock
+   * that nobody sets, and never less than the time of day says: the one stands still while a machine
+   * sleeps and does not see what was long on its way, the other can be set back.
+   */
   ageMs(): number
 }
 
@@ -15,8 +19,10 @@ export function readFreshness(json: FreshnessJson, startedAt = performance.now()
   const { as_of, lag_ms, policy } = json
   if (policy !== 'session' && policy !== 'user') throw new TypeError('an answer without a policy')
   const asOf = as_of === null ? null : readInstant(as_of)
-  const lagMs = asOf === null || lag_ms === null ? Number.POSITIVE_INFINITY : lag_ms
-  return { asOf, policy, ageMs: () => lagMs + performance.now() - startedAt }
+  const isLag = asOf !== null && typeof lag_ms === 'number' && lag_ms >= 0
+  const lagMs = isLag ? lag_ms : Number.POSITIVE_INFINITY
+  const ageMs = () => Math.max(lagMs + performance.now() - startedAt, Date.now() - (asOf ?? 0))
+  return { asOf, policy, ageMs }
 }
 
 /** Reads an instant of the service. */

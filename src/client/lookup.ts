@@ -1,6 +1,7 @@
 import { type Instant, later } from '../rules/instant.js'
 import type { KnownLogouts } from '../rules/judge.js'
 import type { Token } from '../rules/token.js'
+import { LastLogoutClientError } from './errors.js'
 import { type Freshness, readFreshness, readInstant } from './freshness.js'
 import type { Settings } from './options.js'
 import { readText, request } from './request.js'
@@ -32,15 +33,24 @@ export function createLookup(settings: Settings): Lookup {
   const answers = new Map<string, Kept>()
   const asking = new Map<string, Promise<Answer>>()
 
+  async function read(path: string): Promise<string> {
+    const signal = AbortSignal.timeout(settings.timeoutMs)
+    const response = await request(settings, path, { accept: 'application/json', signal })
+    let text = ''
+    try {
+      for await (const part of readText(response, signal)) text += part
+    } catch (error) {
+      throw new LastLogoutClientError('UNAVAILABLE', 'an answer broke off, or came too late', error)
+    }
+    return text
+  }
+
   async function askService(token: Token, key: string): Promise<Answer> {
     const startedAt = performance.now()
-    const signal = AbortSignal.timeout(settings.timeoutMs)
-    const response = await request(settings, pathOf(token), { accept: 'application/json', signal })
-    let text = ''
-    for await (const part of readText(response, signal)) text += part
-    const json = JSON.parse(text) as LastLogoutJson
-    const known = newest(answers.get(key)?.known, readKnown(json))
-    const freshness = readFreshness(json, startedAt)
+    const text = await read(pathOf(token))
+    const answer = readAnswer(text, startedAt)
+    const known = newest(answers.get(key)?.known, answer.known)
+    const { freshness } = answer
     answers.delete(key)
     answers.set(key, { known, freshness, usableUntil: startedAt + settings.cacheMs })
     const [oldest] = answers.keys()
@@ -63,6 +73,16 @@ export function createLookup(settings: Settings): Lookup {
       asking.set(key, running)
       return running
     },
+  }
+}
+
+/** What JSON.parse says quotes the text, and with it a user: it is not kept. */
+function readAnswer(text: string, startedAt: number): Answer {
+  try {
+    const json: LastLogoutJson = JSON.parse(text)
+    return { known: readKnown(json), freshness: readFreshness(json, startedAt) }
+  } catch {
+    throw new LastLogoutClientError('NOT_UNDERSTOOD', 'an answer that is none of last-logout')
   }
 }
 

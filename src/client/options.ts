@@ -44,6 +44,8 @@ export interface LastLogoutClientOptions {
 
 const DAY_MS = 86_400_000
 const HOUR_MS = 3_600_000
+/** Ten years: no timer and no date is made of it alone, and what is longer is not meant. */
+const LONGEST_MS = 3_650 * DAY_MS
 
 /** The options as the client uses them. */
 export type Settings = ReturnType<typeof readOptions>
@@ -51,8 +53,12 @@ export type Settings = ReturnType<typeof readOptions>
 /** Fills in the defaults. Throws a `TypeError` on what cannot be meant. */
 export function readOptions(options: LastLogoutClientOptions) {
   const { url, apiKey, onUnknown, mode = 'enforce', lookup = 'feed' } = options
-  assert(URL.canParse(url), 'url must be an absolute URL')
-  assert(typeof apiKey === 'string' && apiKey !== '', 'apiKey must be a key of API_KEYS')
+  assert(isPlainUrl(url), 'url must be an absolute URL without a user or a password')
+  // Of another one, errors of `fetch` would quote what cannot be sent.
+  assert(
+    typeof apiKey === 'string' && /^[\x21-\x7e]+$/.test(apiKey),
+    'apiKey must be a key of API_KEYS: characters of ASCII, without spaces',
+  )
   assert(
     onUnknown === 'deny' || onUnknown === 'allow',
     "onUnknown must be 'deny' or 'allow': what happens to a token when it cannot be said whether it is revoked",
@@ -61,7 +67,10 @@ export function readOptions(options: LastLogoutClientOptions) {
   assert(lookup === 'feed' || lookup === 'request', "lookup must be 'feed' or 'request'")
   const ms = (name: keyof LastLogoutClientOptions, fallback: number, least = 1) => {
     const value = options[name] ?? fallback
-    assert(typeof value === 'number' && value >= least, `${name} must be at least ${least}`)
+    assert(
+      typeof value === 'number' && value >= least && value <= LONGEST_MS,
+      `${name} must be from ${least} to ${LONGEST_MS} milliseconds`,
+    )
     return value
   }
   return {
@@ -82,6 +91,12 @@ export function readOptions(options: LastLogoutClientOptions) {
     onDecision: options.onDecision,
     onError: options.onError,
   }
+}
+
+function isPlainUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const { username, password } = new URL(text)
+  return username === '' && password === ''
 }
 
 function assert(condition: boolean, message: string): asserts condition {

@@ -69,11 +69,13 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
       '/v1/changes',
       {
         config: { access: 'feed' },
+        // It would read the whole feed to say nothing, for ever.
+        exposeHeadRoute: false,
         schema: {
           summary: 'What has changed since a cursor',
           description:
             'With `Accept: text/event-stream`: events `change`, `freshness` (cursor, `as_of`, `lag_ms`, `policy`) and `reset`, ' +
-            'after which everything follows anew. Resumes after `after` or `Last-Event-ID`.',
+            'after which everything follows anew. Resumes after `Last-Event-ID`, else `after`.',
           querystring: querySchema,
           response: {
             200: changesSchema,
@@ -86,7 +88,8 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
         const { after = null, since = null, limit } = query
         if (headers.accept?.includes(EVENT_STREAM)) {
           const lastEventId = String(headers['last-event-id'] ?? '') || null
-          const pages = feed.follow({ after: after ?? lastEventId, since })
+          // A browser that connects again keeps its URL, and says in the header how far it came.
+          const pages = feed.follow({ after: lastEventId ?? after, since })
           // While the database is away this is a 503, and no stream that breaks.
           const { value: first = null } = await pages.next()
           return sendEvents(reply, toEvents(first, pages, deps))

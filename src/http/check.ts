@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { judge } from '../rules/judge.js'
-import { readToken } from '../rules/token.js'
+import { claimNames, readToken } from '../rules/token.js'
 import { toDateTime } from './freshness.js'
 import type { ReadDeps } from './last-logout.js'
 import { errorResponses, instantSchema } from './schemas.js'
@@ -10,6 +10,10 @@ const checkSchema = z.object({
   claims: z
     .record(z.string(), z.unknown())
     .describe("The token's claims. The caller has verified signature, issuer and audience"),
+  namespace: z
+    .string()
+    .optional()
+    .describe("Of the login Action's claims, where it is not the default (LAST_LOGOUT_NAMESPACE)"),
 })
 
 const verdictSchema = z.object({
@@ -44,7 +48,7 @@ export function checkRoute(deps: ReadDeps): FastifyPluginAsyncZod {
         },
       },
       async ({ body }, reply) => {
-        const token = readToken(body.claims)
+        const token = readToken(body.claims, claimNames(body.namespace))
         if (token === null) {
           const message =
             'body/claims/sub must be the subject of the token: a string of 1 to 800 characters'

@@ -53,10 +53,13 @@ export function createFeed({ readChanges, subscribe }: FeedDeps): Feed {
   const unsubscribe = subscribe(wakeSoon)
   const tick = setInterval(wakeSoon, TICK_MS)
 
-  const read = (query: ChangesQuery) => {
-    const place = `${query.after} ${query.since}`
+  /** Only for those who have loaded: pages of a load are many, and hardly ever the same. */
+  const readShared = (query: ChangesQuery) => {
+    const place = String(query.after)
     const reading = readings.get(place) ?? readChanges(query)
     readings.set(place, reading)
+    // A failure is nobody else's.
+    reading.catch(() => readings.delete(place))
     return reading
   }
 
@@ -67,7 +70,9 @@ export function createFeed({ readChanges, subscribe }: FeedDeps): Feed {
       // Before the reading: what comes in its course is read next.
       const moved = woken
       // Once loaded, readers differ by nothing but their place.
-      const page = await read({ after: cursor, since: isLoading ? since : null, limit: PAGE_SIZE })
+      const page: ChangesPage | null = isLoading
+        ? await readChanges({ after: cursor, since, limit: PAGE_SIZE })
+        : await readShared({ after: cursor, since: null, limit: PAGE_SIZE })
       yield page && leaveOut(page, since)
       cursor = page?.cursor ?? null
       isLoading = page === null || (isLoading && page.more)

@@ -21,6 +21,11 @@ const INTERACTIVE = new Set<unknown>([
   'wstrust-usernamemixed',
 ])
 
+/** Whether a transaction of this protocol has a live session or fresh credentials. */
+export function isInteractive(protocol: unknown): boolean {
+  return INTERACTIVE.has(protocol)
+}
+
 /** What Auth0 tells of a login; hardly a field of it is certain. */
 export interface LoginFacts {
   protocol: unknown
@@ -44,7 +49,7 @@ export interface Login {
  * authentication. What lies in the future is not believed.
  */
 export function readLogin(facts: LoginFacts, now: Instant): Login {
-  if (INTERACTIVE.has(facts.protocol)) return { interactive: true, loginAt: now }
+  if (isInteractive(facts.protocol)) return { interactive: true, loginAt: now }
   const readPast = (value: unknown) => {
     const at = readTime(value)
     return at !== null && at <= now ? at : null

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Logger } from 'pino'
@@ -7,6 +8,9 @@ import type { Logger } from 'pino'
 const CHANNEL = 'last_logout'
 
 const CONNECT_TIMEOUT_MS = 5_000
+
+/** How long the server may take to take leave, in milliseconds. */
+const CLOSING_PATIENCE_MS = 2_000
 
 /** The first and the longest wait before connecting again, in milliseconds. */
 const FIRST_WAIT_MS = 250
@@ -62,13 +66,19 @@ async function listenForEver(
 
 /** Listens until the connection ends or the signal comes; throws where there is no connection. */
 async function listen(url: string, wakes: EventEmitter, signal: AbortSignal): Promise<void> {
+  // One of our own, that a server which has fallen silent cannot keep open.
+  const socket = new Socket()
   const client = new pg.Client({
     connectionString: url,
+    stream: () => socket,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: CONNECT_TIMEOUT_MS,
     keepAlive: true,
   })
-  const end = () => void client.end()
+  const end = () => {
+    client.end()
+    setTimeout(() => socket.destroy(), CLOSING_PATIENCE_MS).unref()
+  }
   const ended = new Promise<void>((resolve) => void client.once('end', resolve))
   // A connection that breaks ends too; unheard, this event would end the process.
   client.on('error', () => {})

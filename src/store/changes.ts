@@ -7,15 +7,10 @@ import { timestamp } from './write-batch.js'
 /** A position in the feed, and which feed that is. */
 const CURSOR = /^([0-9a-f]{12})\.(\d{1,18})$/
 
-/**
- * Which feed it is: another after a restore, a copy or a promotion, after which the same positions
- * may be given out again, for other changes.
- */
+/** Which feed it is: another in a copy of the database, whose positions have the same beginning. */
 const FEED = Prisma.sql`
   left(md5(concat_ws(' ', feed_id,
-    (SELECT oid FROM pg_database WHERE datname = current_database()),
-    (SELECT system_identifier FROM pg_control_system()),
-    (SELECT timeline_id FROM pg_control_checkpoint()))), 12)`
+    (SELECT oid FROM pg_database WHERE datname = current_database()))), 12)`
 
 interface Row {
   feed: string

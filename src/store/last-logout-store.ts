@@ -76,7 +76,7 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
       }),
     raiseFloor: async (at) => {
       if (at > now()) throw new RangeError('the floor cannot be in the future')
-      return write((tx) => raiseFloor(tx, at))
+      return write((tx, tenant) => raiseFloor(tx, tenant, at))
     },
     storeCaughtUp: (checkpoint, askedAt) =>
       query(async () => {
@@ -107,9 +107,14 @@ async function claim(prisma: PrismaClient, domain: string): Promise<void> {
   }
 }
 
+/**
+ * Positions follow the clock of the database, in microseconds, so that none is given out twice: after a
+ * restore or a promotion that lost some, those who follow would pass over what comes at the same ones.
+ */
 async function lockTenant(tx: Executor): Promise<LockedTenant> {
   const [tenant] = await tx.$queryRaw<LockedTenant[]>`
-    SELECT checkpoint, seq, set_config('idle_in_transaction_session_timeout', ${STUCK_MS}, true)
+    SELECT checkpoint, GREATEST(seq, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS seq,
+      set_config('idle_in_transaction_session_timeout', ${STUCK_MS}, true)
     FROM tenant WHERE id = 1 FOR UPDATE`
   if (tenant === undefined) throw tenantRowMissing()
   return tenant
@@ -156,9 +161,9 @@ function toBatch({ userId, sessionId, at, type }: ReportedLogout): Batch {
   }
 }
 
-async function raiseFloor(tx: Executor, at: Instant): Promise<Instant> {
+async function raiseFloor(tx: Executor, { seq }: LockedTenant, at: Instant): Promise<Instant> {
   await tx.$executeRaw`
-    UPDATE tenant SET floor_at = ${timestamp(at)}::timestamptz, floor_seq = seq + 1, seq = seq + 1
+    UPDATE tenant SET floor_at = ${timestamp(at)}::timestamptz, floor_seq = ${seq + 1n}, seq = ${seq + 1n}
     WHERE floor_at IS NULL OR floor_at < ${timestamp(at)}::timestamptz`
   const [row] = await tx.$queryRaw<{ floor_at: Date }[]>`SELECT floor_at FROM tenant`
   return row?.floor_at.getTime() ?? at

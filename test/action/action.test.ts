@@ -307,6 +307,20 @@ describe('whatever happens', () => {
     )
   })
 
+  test.each([
+    ['deny', {}, /cannot be said/],
+    ['deny, observing', { LAST_LOGOUT_MODE: 'observe' }, null],
+    ['allow', { LAST_LOGOUT_ON_ERROR: 'allow' }, null],
+  ])(
+    'an exchange in which the Action itself fails is decided by: %s',
+    async (_what, over, said) => {
+      const broken = { ...refresh({}, { LAST_LOGOUT_ON_ERROR: 'deny', ...over }), user: null }
+      const { denied } = await run(broken)
+      if (said === null) expect(denied).toBeNull()
+      else expect(denied).toMatch(said)
+    },
+  )
+
   test('an API that refuses everything keeps it from nothing but its purpose', async () => {
     const refuse = () => {
       throw new Error('no')

@@ -177,6 +177,10 @@ describe('not knowing', () => {
     ['no URL', { url: 'last-logout' }],
     ['another mode', { mode: 'monitor' }],
     ['a negative staleness', { maxStalenessMs: -1 }],
+    ['a key that no header can carry', { apiKey: 'first\nsecond' }],
+    ['a password in the URL', { url: 'https://user:secret@last-logout.example' }],
+    ['an endless token age', { maxTokenAgeMs: Number.POSITIVE_INFINITY }],
+    ['an endless time-out', { timeoutMs: Number.POSITIVE_INFINITY }],
   ])('%s is a TypeError', (_what, options) => {
     expect(() => openClient(api.url, options as object)).toThrow(TypeError)
   })

@@ -39,7 +39,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       // biome-ignore lint/correctness/noEmptyPattern: Vitest reads from it what a fixture needs
       demo: async ({}, use) => {
         const demo = await createDemo({
-          env: { POLICY: policy },
+          env: { POLICY: policy, PORT: '0' },
           createLog: async () => pino({ level: 'silent' }),
           stop: new AbortController().signal,
           enterprise,

@@ -138,6 +138,19 @@ describe('POST /v1/check', () => {
   const before = LOGOUT / 1000 - 60
   const session = 'https://last-logout/session_id'
 
+  test('goes by the claims of the namespace that it is told', async () => {
+    const namespace = 'https://acme.example/'
+    const claims = {
+      sub: 'auth0|all',
+      iat: LOGOUT / 1000 + 60,
+      [`${namespace}authenticated_at`]: before,
+    }
+    const ask = (payload: object) =>
+      app.inject({ method: 'POST', url: '/v1/check', headers: bearer(keys.checker), payload })
+    expect((await ask({ claims, namespace })).json()).toMatchObject({ revoked: true })
+    expect((await ask({ claims })).json()).toMatchObject({ reason: 'login_after_logout' })
+  })
+
   test('refuses a token from before the logout of its session', async () => {
     const answer = await check({ sub: 'auth0|123', iat: Math.floor(before), [session]: 'S1' })
     expect(answer.statusCode).toBe(200)

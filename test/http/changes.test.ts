@@ -222,6 +222,25 @@ describe('the event stream', () => {
     }
   })
 
+  test('goes by Last-Event-ID where a browser that connects again sends both', async () => {
+    await logOut(1)
+    const old = await get()
+    await logOut(2)
+    const { body } = await get()
+    await logOut(3)
+    const headers = { 'last-event-id': body.cursor }
+    const feed = await followFeed(api.url, `?after=${old.body.cursor}`, headers)
+    await loaded(feed)
+    expect(users(feed)).toEqual(['auth0|3'])
+    await feed.close()
+  })
+
+  test('is not asked for by HEAD, which would read it for nobody', async () => {
+    const headers = { authorization, accept: 'text/event-stream' }
+    const { status } = await fetch(`${api.url}/v1/changes`, { method: 'HEAD', headers })
+    expect(status).toBe(404)
+  })
+
   test('says `reset` to a cursor that it does not know, then begins anew', async () => {
     await logOut(1)
     const feed = await followFeed(api.url, '?after=0123456789ab.1')

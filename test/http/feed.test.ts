@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest'
+import { createFeed } from '../../src/http/feed.js'
+import type { ChangesPage, ChangesQuery } from '../../src/ports.js'
+
+const page = (cursor: string): ChangesPage => ({ changes: [], cursor, asOf: 1, more: false })
+
+test('readers at the same place share a reading, but not its failure', async () => {
+  let wake = () => {}
+  const asked: ChangesQuery[] = []
+  let isDown = false
+  const feed = createFeed({
+    readChanges: async (query) => {
+      asked.push(query)
+      if (isDown) throw new Error('the database is away')
+      return page('f.1')
+    },
+    subscribe: (call) => {
+      wake = call
+      return () => {}
+    },
+  })
+  const late = feed.follow({ after: null, since: null })
+  await late.next()
+  const readers = [1, 2].map(() => feed.follow({ after: null, since: null }))
+  const next = () => Promise.allSettled(readers.map((reader) => reader.next()))
+  await next()
+  expect(asked).toHaveLength(3)
+
+  const waiting = next()
+  wake()
+  expect(await waiting).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled' }])
+  expect(asked).toHaveLength(4)
+
+  isDown = true
+  const failing = next()
+  wake()
+  expect(await failing).toMatchObject([{ status: 'rejected' }, { status: 'rejected' }])
+  isDown = false
+  expect(await late.next()).toMatchObject({ value: { cursor: 'f.1' } })
+  feed.close()
+})

@@ -1,0 +1,50 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { pino } from 'pino'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createChangeListener } from '../../src/store/change-listener.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+
+let database: TestDatabase
+beforeEach(async () => {
+  database = await createTestDatabase()
+})
+afterEach(() => database.drop())
+
+test('closes although the server has fallen silent and does not even take leave', async () => {
+  const { url, freeze, close } = await openHalfOpen(database.url)
+  const listener = createChangeListener(url, pino({ level: 'silent' }))
+  let woken = 0
+  listener.subscribe(() => {
+    woken++
+  })
+  await expect.poll(() => woken).toBeGreaterThan(0)
+  freeze()
+  await listener.close()
+  await close()
+}, 10_000)
+
+/** A way to the server that, frozen, reads nothing any more, the end of a connection neither. */
+async function openHalfOpen(target: string) {
+  const url = new URL(target)
+  const sockets: Socket[] = []
+  const { hostname, port } = url
+  const server = createServer({ allowHalfOpen: true }, (near) => {
+    const far = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
+    near.pipe(far).pipe(near)
+    for (const socket of [near, far]) sockets.push(socket.on('error', () => {}))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  url.port = `${(server.address() as AddressInfo).port}`
+  return {
+    url: url.href,
+    freeze() {
+      for (const socket of sockets) socket.unpipe().pause()
+    },
+    async close() {
+      server.close()
+      for (const socket of sockets) socket.destroy()
+      await once(server, 'close')
+    },
+  }
+}
