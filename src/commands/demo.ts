@@ -13,13 +13,15 @@ export async function demo(
   try {
     context.print(describe(running))
     if (!stop.aborted) await once(stop, 'abort')
+    context.print('\nEnding the demo…\n')
   } finally {
     await running.close()
     context.print('The demo has ended, and its database is deleted.\n')
   }
 }
 
-function describe({ pageUrl, apiUrl, tenantUrl, dataDir, key, policy, userId }: Demo): string {
+function describe(demo: Demo): string {
+  const { pageUrl, apiUrl, tenantUrl, dataDir, key, policy, userId, issuer, audience } = demo
   return `
 last-logout is running, against a tenant that is simulated here. Log in and out in a browser:
 
@@ -35,6 +37,10 @@ last-logout is running, against a tenant that is simulated here. Log in and out 
 When did this user last log out?
 
   curl -s -H 'Authorization: Bearer ${key}' ${apiUrl}/v1/users/${encodeURIComponent(userId)}/last-logout
+
+An API of your own is protected by it with
+
+  ISSUER_BASE_URL=${issuer} AUDIENCE=${audience} LAST_LOGOUT_URL=${apiUrl} LAST_LOGOUT_API_KEY=${key}
 
 Ctrl-C ends it.
 

@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { type Closers, createClosers } from '../closers.js'
 import { loadConfig } from '../config.js'
-import { createService, type Service } from '../service.js'
+import { createService } from '../service.js'
 import { generateHistory } from '../simulator/history.js'
 import { createSimulator, type Simulator } from '../simulator/server.js'
 import { createTenant, type LogEntry, type Tenant } from '../simulator/tenant.js'
 import { createTraffic } from '../simulator/traffic.js'
+import { listen } from './listen.js'
 import { openApp } from './open-app.js'
 
 const DOMAIN = 'acme.eu.auth0.com'
@@ -18,7 +18,7 @@ const HOUR_MS = 3_600_000
 /** Something happens in the simulated tenant this often, in milliseconds. */
 const TRAFFIC_INTERVAL_MS = 1_000
 /** The port that is tried first. */
-const PORT = '8080'
+const PORT = 8080
 
 /** What the demo is run with. */
 export interface DemoOptions {
@@ -43,6 +43,9 @@ export interface Demo {
   dataDir: string
   key: string
   policy: string
+  /** Whom the tokens of the app are from, and which API they are for. */
+  issuer: string
+  audience: string
   /** Somebody who has logged out. */
   userId: string
   close(): Promise<void>
@@ -60,30 +63,35 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
     closers.push(() => rm(dataDir, { recursive: true, force: true }))
     const { tenant, simulator, loggedOut } = await openTenant(options, closers)
 
+    const port = await reservePort(env.HOST || '127.0.0.1')
+    closers.push(port.release)
     const keys = { demo: createKey(), action: createKey(), app: createKey() }
     const config = loadConfig(
       {
         ...environmentFor(simulator, dataDir),
-        API_KEYS: `demo:${keys.demo},action:${keys.action}:read,order-desk:${keys.app}:feed+read`,
+        API_KEYS: `demo:${keys.demo}:read+check+feed+logout,action:${keys.action}:read,order-desk:${keys.app}:feed+read`,
         HOST: env.HOST,
-        PORT: env.PORT || (await freePort(PORT)),
+        PORT: env.PORT || port.number,
         POLICY: env.POLICY,
-        LOG_LEVEL: env.LOG_LEVEL,
+        // Polls every two seconds would push away what was said at the beginning.
+        LOG_LEVEL: env.LOG_LEVEL || 'warn',
       },
       ['auth0', 'api', 'database'],
     )
-    const service = await createService(config, await createLog(config.logLevel), {
-      durable: false,
-    })
+    const log = await createLog(config.logLevel)
+    const service = await createService(config, log, { durable: false })
     closers.push(() => service.close())
-    const apiUrl = await startService(service, stop)
-    const pageUrl = await openApp({ tenant, apiUrl, keys, enterprise }, closers)
+    await service.sync(stop)
+    await port.release()
+    const apiUrl = await service.startApi()
+    await service.startWorker()
+    const say = (line: string) => log.info({ part: 'action' }, line)
+    const app = await openApp({ tenant, apiUrl, keys, enterprise, say }, closers)
     startTraffic(tenant, closers)
 
-    const { url: tenantUrl } = simulator
     const { policy } = config
-    const about = { pageUrl, apiUrl, tenantUrl, dataDir, key: keys.demo, policy, userId: loggedOut }
-    return { ...about, close: closers.close }
+    const about = { apiUrl, tenantUrl: simulator.url, dataDir, key: keys.demo, policy }
+    return { ...about, ...app, userId: loggedOut, close: closers.close }
   } catch (error) {
     await closers.close()
     throw error
@@ -103,13 +111,6 @@ async function openTenant({ lagMs }: DemoOptions, closers: Closers) {
   const simulator = await createSimulator({ tenant })
   closers.push(() => simulator.close())
   return { tenant, simulator, loggedOut: findLoggedOut(history) }
-}
-
-async function startService(service: Service, stop: AbortSignal): Promise<string> {
-  await service.sync(stop)
-  const apiUrl = await service.startApi()
-  await service.startWorker()
-  return apiUrl
 }
 
 function startTraffic(tenant: Tenant, closers: Closers): void {
@@ -138,11 +139,16 @@ function findLoggedOut(history: LogEntry[]): string {
   return String(logout?.user_id)
 }
 
-/** The preferred port, or any where it is taken. */
-function freePort(preferred: string): Promise<string> {
-  return new Promise((resolve) => {
-    const probe = createServer()
-    probe.once('error', () => resolve('0'))
-    probe.listen(Number(preferred), '127.0.0.1', () => probe.close(() => resolve(preferred)))
-  })
+/** Keeps the preferred port, or any where it is taken, for whoever listens there in a moment. */
+async function reservePort(host: string): Promise<{ number: string; release(): Promise<void> }> {
+  const reserved = await listen(PORT, host).catch(() => null)
+  // Who cannot listen there at all is told so when it matters.
+  if (reserved === null) return { number: `${PORT}`, release: async () => {} }
+  const { url, close } = reserved
+  let released: Promise<void> | undefined
+  const release = () => {
+    released ??= close()
+    return released
+  }
+  return { number: new URL(url).port, release }
 }

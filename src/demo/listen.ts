@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-const HOST = '127.0.0.1'
+const LOOPBACK = '127.0.0.1'
 
-/** A server on the loopback that answers nothing yet. */
+/** A server that answers nothing yet. */
 export interface Listening {
   server: Server
   url: string
@@ -12,13 +12,13 @@ export interface Listening {
 }
 
 /** Listens on the preferred port, or on any where it is taken. */
-export async function listen(preferredPort: number): Promise<Listening> {
+export async function listen(preferredPort: number, host = LOOPBACK): Promise<Listening> {
   const server = createServer()
-  await listenOn(server, preferredPort).catch(() => listenOn(server, 0))
+  await listenOn(server, preferredPort, host).catch(() => listenOn(server, 0, host))
   const { port } = server.address() as AddressInfo
   return {
     server,
-    url: `http://${HOST}:${port}`,
+    url: `http://${LOOPBACK}:${port}`,
     async close() {
       const closed = once(server, 'close')
       server.close()
@@ -28,8 +28,8 @@ export async function listen(preferredPort: number): Promise<Listening> {
   }
 }
 
-async function listenOn(server: Server, port: number): Promise<void> {
-  server.listen(port, HOST)
+async function listenOn(server: Server, port: number, host: string): Promise<void> {
+  server.listen(port, host)
   // Rejects on an error.
   await once(server, 'listening')
 }

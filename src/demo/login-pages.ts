@@ -25,7 +25,7 @@ export function loginRoutes(provider: Provider, users: readonly DemoUser[]): Mid
 function loginPage(users: readonly DemoUser[]): string {
   const buttons = users.map(
     ({ userId, userName }) =>
-      `<button name="user" value="${userId}">Continue as <b>${userName}</b></button>`,
+      `<button name="user" value="${userId}">Continue as<b>${userName}</b></button>`,
   )
   return page(
     'Log in',
@@ -61,6 +61,7 @@ function page(title: string, body: string): string {
   h1 { margin: 0; font-size: 1.25rem }
   button { width: 100%; margin-top: .75rem; padding: .75rem; border: 0; border-radius: .5rem; font: inherit;
     color: #fff; background: #2f5fd0; cursor: pointer }
+  b { display: block; overflow-wrap: anywhere }
 </style>
 <main><h1>${title}</h1>${body}</main>
 </html>`

@@ -1,6 +1,6 @@
 import { buildEntry } from '../simulator/entries.js'
 import type { Tenant } from '../simulator/tenant.js'
-import type { ActionRun, RunAction } from './run-action.js'
+import { type Action, type ActionRun, createActionApi } from './run-action.js'
 
 /** Somebody who can log in to the demo. */
 export interface DemoUser {
@@ -42,7 +42,7 @@ export interface Logins {
 export interface LoginsOptions {
   tenant: Tenant
   client: { clientId: string; clientName: string }
-  runAction: RunAction
+  action: Action
   /** The Action's. */
   secrets: Record<string, string>
   /** Whether the Action is given what only Enterprise plans have. */
@@ -51,7 +51,7 @@ export interface LoginsOptions {
 
 /** The logins of a tenant in memory. */
 export function createLogins(options: LoginsOptions): Logins {
-  const { tenant, client, runAction, secrets, enterprise } = options
+  const { tenant, client, action, secrets, enterprise } = options
   const logins = new Map<string, Login>()
   const authentications = new Map<string, Date>()
 
@@ -59,17 +59,20 @@ export function createLogins(options: LoginsOptions): Logins {
     tenant.write(
       buildEntry(type, { domain: tenant.domain, userId, userName, sessionId, ...client }),
     )
-  const run = (login: Omit<Login, 'run'>, protocol: string, fields: object) =>
-    runAction({
+  const runAction = async (login: Omit<Login, 'run'>, protocol: string, fields: object) => {
+    const { api, run } = createActionApi()
+    const timestamp = login.authenticatedAt.toISOString()
+    const event = {
       user: { user_id: login.user.userId },
       client: { client_id: client.clientId, name: client.clientName },
       transaction: { protocol },
-      authentication: {
-        methods: [{ name: 'pwd', timestamp: login.authenticatedAt.toISOString() }],
-      },
+      authentication: { methods: [{ name: 'pwd', timestamp }] },
       secrets,
       ...fields,
-    })
+    }
+    await action(event, api)
+    return run
+  }
 
   return {
     async logIn(grantId, { user, sessionId, loginTs, isSilent }) {
@@ -80,7 +83,7 @@ export function createLogins(options: LoginsOptions): Logins {
       authentications.set(key, authenticatedAt)
       const login = { user, sessionId, authenticatedAt, grantedAt: now }
       const session = { session: { id: sessionId } }
-      logins.set(grantId, { ...login, run: await run(login, 'oidc-basic-profile', session) })
+      logins.set(grantId, { ...login, run: await runAction(login, 'oidc-basic-profile', session) })
       write(isSilent ? 'ssa' : 's', user, sessionId)
     },
     async refresh(grantId) {
@@ -89,7 +92,7 @@ export function createLogins(options: LoginsOptions): Logins {
       const { sessionId, grantedAt } = login
       const refreshToken = { created_at: grantedAt.toISOString(), session_id: sessionId }
       const fields = enterprise ? { refresh_token: refreshToken } : {}
-      const exchange = await run(login, 'oauth2-refresh-token', fields)
+      const exchange = await runAction(login, 'oauth2-refresh-token', fields)
       if (exchange.denied !== null) return exchange.denied
       logins.set(grantId, { ...login, run: exchange })
       write('sertft', login.user, sessionId)

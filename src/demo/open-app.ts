@@ -5,7 +5,7 @@ import type { Tenant } from '../simulator/tenant.js'
 import { listen } from './listen.js'
 import { createLogins, type DemoUser } from './logins.js'
 import { createOrderDesk } from './order-desk.js'
-import { createProvider } from './provider.js'
+import { AUDIENCE, createProvider } from './provider.js'
 import { loadAction } from './run-action.js'
 
 /** The ports that are tried first. */
@@ -27,14 +27,22 @@ export interface AppParts {
   keys: { demo: string; action: string; app: string }
   /** Whether logins are given what only Enterprise plans have. */
   enterprise: boolean
+  /** Takes what the Action says. */
+  say(line: string): void
+}
+
+/** Where the app is, and whom its tokens are from. */
+export interface OpenApp {
+  pageUrl: string
+  issuer: string
+  audience: string
 }
 
 /**
  * Serves the tenant's login, and an app with a page and an API, as a user of last-logout has them.
- * Returns where the page is.
  */
-export async function openApp(parts: AppParts, closers: Closers): Promise<string> {
-  const { tenant, apiUrl, keys, enterprise } = parts
+export async function openApp(parts: AppParts, closers: Closers): Promise<OpenApp> {
+  const { tenant, apiUrl, keys, enterprise, say } = parts
   const client = createLastLogoutClient({ url: apiUrl, apiKey: keys.app, onUnknown: 'deny' })
   closers.push(() => client.close())
   await client.ready()
@@ -45,12 +53,14 @@ export async function openApp(parts: AppParts, closers: Closers): Promise<string
   closers.push(login.close)
 
   const secrets = { LAST_LOGOUT_URL: apiUrl, LAST_LOGOUT_API_KEY: keys.action }
-  const runAction = loadAction(await readActionFile())
-  const logins = createLogins({ tenant, client: CLIENT, runAction, secrets, enterprise })
-  const common = { issuer: login.url, clientId: CLIENT.clientId }
+  const action = loadAction(await readActionFile(), { now: tenant.now, say })
+  const logins = createLogins({ tenant, client: CLIENT, action, secrets, enterprise })
+  // As Auth0's, with a slash at the end.
+  const issuer = `${login.url}/`
+  const common = { issuer, clientId: CLIENT.clientId }
   const provider = createProvider({ ...common, appUrl: page.url, users: USERS, logins })
   login.server.on('request', provider.callback())
   const service = { serviceUrl: apiUrl, apiKey: keys.demo }
   page.server.on('request', createOrderDesk({ ...common, ...service, client, enterprise }))
-  return page.url
+  return { pageUrl: page.url, issuer, audience: AUDIENCE }
 }

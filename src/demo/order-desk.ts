@@ -45,7 +45,7 @@ export function createOrderDesk(options: OrderDeskOptions): Express {
 
 /** Nothing from another host; only the login is asked elsewhere. */
 function secured(issuer: string): RequestHandler {
-  const policy = `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ${issuer}; base-uri 'none'; frame-ancestors 'none'`
+  const policy = `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ${new URL(issuer).origin}; base-uri 'none'; frame-ancestors 'none'`
   return (_req, res, next) => {
     res.set({
       'content-security-policy': policy,

@@ -68,7 +68,12 @@ function configure({ users, logins }: ProviderOptions): Configuration {
     jwks: { keys: [createKey()] },
     cookies: { keys: [randomBytes(32).toString('hex')] },
     ttl: TTL,
-    routes: { authorization: '/authorize', token: '/oauth/token', end_session: '/oidc/logout' },
+    routes: {
+      authorization: '/authorize',
+      token: '/oauth/token',
+      end_session: '/oidc/logout',
+      jwks: '/.well-known/jwks.json',
+    },
     scopes: ['openid', 'offline_access'],
     claims: { openid: ['sub', ...ACTION_CLAIMS] },
     clientBasedCORS: () => true,

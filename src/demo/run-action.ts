@@ -6,27 +6,26 @@ export interface ActionRun {
   idToken: Record<string, unknown>
   /** The reason of the denial; `null`: none. */
   denied: string | null
-  /** What it wrote to the console. */
-  lines: string[]
 }
 
-/** Runs an Action on an event; `api` replaces parts of what it is given. */
-export type RunAction = (event: object, api?: object) => Promise<ActionRun>
+/** An Action's handler of the post-login trigger. */
+export type Action = (event: object, api: object) => Promise<void>
 
-/**
- * Loads an Action as Auth0 does: into a context that has the runtime's own globals and nothing else.
- *
- * @param now What its `Date.now` says; without, the time.
- */
-export function loadAction(code: string, now = Date.now): RunAction {
-  let lines: string[] = []
-  const module = {
-    exports: {} as { onExecutePostLogin(event: object, api: object): Promise<void> },
-  }
+/** What an Action is given by its runtime, beside the globals. */
+export interface ActionRuntime {
+  /** What its `Date.now` says. */
+  now(): number
+  /** Takes what it writes to the console. */
+  say(line: string): void
+}
+
+/** Loads an Action as Auth0 does: into a context that has the runtime's own globals and nothing else. */
+export function loadAction(code: string, { now, say }: ActionRuntime): Action {
+  const module = { exports: {} as { onExecutePostLogin: Action } }
   const context = createContext({
     module,
     exports: module.exports,
-    console: { log: (line: string) => void lines.push(line) },
+    console: { log: say },
     fetch,
     URL,
     AbortController,
@@ -36,22 +35,22 @@ export function loadAction(code: string, now = Date.now): RunAction {
   })
   new Script('(now) => { Date.now = now }').runInContext(context)(now)
   new Script(code).runInContext(context)
-  return async (event, over) => {
-    lines = []
-    const run: ActionRun = { accessToken: {}, idToken: {}, denied: null, lines }
-    const api = {
-      accessToken: toSetter(run.accessToken),
-      idToken: toSetter(run.idToken),
-      access: {
-        deny(reason: string) {
-          run.denied = reason
-        },
+  return module.exports.onExecutePostLogin
+}
+
+/** What an Action is given as `api`, and what becomes of it in `run`. */
+export function createActionApi() {
+  const run: ActionRun = { accessToken: {}, idToken: {}, denied: null }
+  const api = {
+    accessToken: toSetter(run.accessToken),
+    idToken: toSetter(run.idToken),
+    access: {
+      deny(reason: string) {
+        run.denied = reason
       },
-      ...over,
-    }
-    await module.exports.onExecutePostLogin(event, api)
-    return run
+    },
   }
+  return { api, run }
 }
 
 function toSetter(claims: Record<string, unknown>) {

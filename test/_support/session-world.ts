@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Claims } from '../../src/client/index.js'
-import type { RunAction } from '../../src/demo/run-action.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import type { Tenant } from '../../src/simulator/tenant.js'
+import type { RunAction } from './run-action.js'
 
 const DAY_SECONDS = 86_400
 

@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readActionFile } from '../../src/auth0/action-code.js'
-import { loadAction, type RunAction } from '../../src/demo/run-action.js'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { loadRecorded, type RunAction } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { openStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
@@ -45,7 +45,7 @@ let store: Awaited<ReturnType<typeof openStore>>
 let api: Awaited<ReturnType<typeof serveApi>>
 beforeAll(async () => {
   code = await readActionFile()
-  run = loadAction(code)
+  run = loadRecorded(code)
   database = await createTestDatabase()
   store = await openStore(database, { domain: DOMAIN })
   await store.begin(CHECKPOINT, null)

@@ -4,7 +4,6 @@ import { readActionFile, stampCode } from '../../src/auth0/action-code.js'
 import type { Step } from '../../src/auth0/action-plan.js'
 import { deployAction, readActionStatus } from '../../src/auth0/login-action.js'
 import type { ManagementApi } from '../../src/auth0/management-api.js'
-import { loadAction } from '../../src/demo/run-action.js'
 import * as faults from '../../src/simulator/faults.js'
 import type { Simulator } from '../../src/simulator/server.js'
 import {
@@ -15,6 +14,7 @@ import {
   readBindings,
   readWrites,
 } from '../_support/actions.js'
+import { loadRecorded } from '../_support/run-action.js'
 
 const ACTIONS = '/api/v2/actions/actions'
 const BINDINGS = '/api/v2/actions/triggers/post-login/bindings'
@@ -76,7 +76,7 @@ describe('a first deployment', () => {
     await deploy({ api })
     const { code = '' } = find(simulator) ?? {}
     expect(code).not.toContain(secrets.LAST_LOGOUT_API_KEY)
-    const run = await loadAction(code)({
+    const run = await loadRecorded(code)({
       user: { user_id: 'auth0|1' },
       session: { id: 'S1' },
       secrets: { ...secrets, LAST_LOGOUT_URL: simulator.url },

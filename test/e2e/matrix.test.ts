@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readActionFile } from '../../src/auth0/action-code.js'
-import { loadAction, type RunAction } from '../../src/demo/run-action.js'
 import type { Policy } from '../../src/rules/judge.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { createClock } from '../_support/clock.js'
+import { loadRecorded, type RunAction } from '../_support/run-action.js'
 import {
   type Browser,
   createSessionWorld,
@@ -280,7 +280,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   let system: WholeSystem
   let action: RunAction
   beforeAll(async () => {
-    action = loadAction(code, clock.now)
+    action = loadRecorded(code, clock.now)
     system = await openWholeSystem(clock, {
       POLICY: policy,
       EVENT_TYPES: 'oidc_backchannel_logout_succeeded',

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readActionFile } from '../../src/auth0/action-code.js'
-import { loadAction, type RunAction } from '../../src/demo/run-action.js'
 import type { Policy } from '../../src/rules/judge.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { createClock } from '../_support/clock.js'
+import { loadRecorded, type RunAction } from '../_support/run-action.js'
 import {
   createSessionWorld,
   isDenial,
@@ -35,7 +35,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   let runAction: RunAction
   let userId: string
   beforeAll(async () => {
-    runAction = loadAction(code, clock.now)
+    runAction = loadRecorded(code, clock.now)
     system = await openWholeSystem(clock, { POLICY: policy })
   })
   afterAll(() => system.close())

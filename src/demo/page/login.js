@@ -1,10 +1,13 @@
+/** What a logout comes back with. */
+const LOGGED_OUT = 'logged-out'
+
 /** Begins the authorization code flow with PKCE: the browser leaves the page. */
 export async function startLogin({ issuer, clientId }, prompt) {
   const verifier = randomText()
   const state = randomText()
-  sessionStorage.setItem('login', JSON.stringify({ verifier, state }))
+  sessionStorage.setItem('login', JSON.stringify({ verifier, state, prompt }))
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier))
-  location.href = `${issuer}/authorize?${new URLSearchParams({
+  location.href = addressOf(issuer, 'authorize', {
     client_id: clientId,
     response_type: 'code',
     redirect_uri: `${location.origin}/`,
@@ -13,30 +16,33 @@ export async function startLogin({ issuer, clientId }, prompt) {
     state,
     code_challenge: toBase64Url(new Uint8Array(digest)),
     code_challenge_method: 'S256',
-  })}`
+  })
 }
 
 /** Ends the session at the tenant; the page comes back with its tokens kept. */
 export function startLogout({ issuer }, idToken) {
-  location.href = `${issuer}/oidc/logout?${new URLSearchParams({
+  location.href = addressOf(issuer, 'oidc/logout', {
     id_token_hint: idToken,
     post_logout_redirect_uri: `${location.origin}/`,
-  })}`
+    state: LOGGED_OUT,
+  })
 }
 
-/** What a login came back with, taken out of the address; `null`: there was none. */
+/** What a login or a logout came back with, taken out of the address; `null`: there was none. */
 export function takeCallback() {
   const query = new URLSearchParams(location.search)
-  const started = JSON.parse(sessionStorage.getItem('login') ?? 'null')
-  if (started === null || query.get('state') !== started.state) return null
-  sessionStorage.removeItem('login')
   history.replaceState(null, '', '/')
-  return { error: query.get('error'), code: query.get('code'), verifier: started.verifier }
+  if (query.get('state') === LOGGED_OUT) return { kind: 'logout' }
+  const { state, verifier, prompt } = JSON.parse(sessionStorage.getItem('login') ?? '{}')
+  if (state === undefined || query.get('state') !== state) return null
+  sessionStorage.removeItem('login')
+  const kind = prompt === 'none' ? 'silent login' : 'login'
+  return { kind, error: query.get('error'), code: query.get('code'), verifier }
 }
 
 /** Asks for tokens. */
 export async function tokenRequest({ issuer, clientId }, parameters) {
-  const response = await fetch(`${issuer}/oauth/token`, {
+  const response = await fetch(addressOf(issuer, 'oauth/token'), {
     method: 'POST',
     body: new URLSearchParams({ client_id: clientId, ...parameters }),
   })
@@ -48,6 +54,12 @@ export function readClaims(token) {
   const payload = token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')
   const bytes = Uint8Array.from(atob(payload), (character) => character.charCodeAt(0))
   return JSON.parse(new TextDecoder().decode(bytes))
+}
+
+function addressOf(issuer, path, parameters = {}) {
+  const address = new URL(path, issuer)
+  address.search = new URLSearchParams(parameters)
+  return address.href
 }
 
 function randomText() {

@@ -1,13 +1,7 @@
+import { clock, element, list, prepend, store } from './elements.js'
 import { readClaims, startLogin, startLogout, takeCallback, tokenRequest } from './login.js'
 
 const CLAIM = 'https://last-logout/'
-const LONGEST_LIST = 50
-const TIME = new Intl.DateTimeFormat('en-GB', {
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-  fractionalSecondDigits: 3,
-})
 
 /** What a reason means, in the words of a person. */
 const REASONS = {
@@ -17,43 +11,62 @@ const REASONS = {
   user_logout: 'Its login is from before the user’s last logout.',
   floor: 'Its login is from before the time before which no token counts.',
   login_unknown: 'Nothing tells when its login happened, and there was a logout.',
-  no_logout: 'No logout covers it.',
+  no_logout: 'No logout that covers it is known.',
   login_after_logout: 'Its login happened after the last logout that covers it.',
 }
 
-const element = (id) => document.getElementById(id)
-const settings = await (await fetch('settings.json')).json()
-
-const tokens = {
-  get: () => JSON.parse(sessionStorage.getItem('tokens') ?? 'null'),
-  set: (value) => sessionStorage.setItem('tokens', JSON.stringify(value)),
+/** What an application does then. */
+const ADVICE = {
+  invalid_token: 'The API refused the token: log in again.',
+  access_denied:
+    'The login Action refused the exchange: log in again, with prompt=login and no cached token.',
+  login_required: 'No session is live in this browser: log in.',
+  invalid_grant: 'The tenant does not know this refresh token: log in again.',
 }
+
+const settings = await (await fetch('settings.json')).json()
+const tokens = store('tokens', null)
+const answers = store('answers', [])
 
 element('login').onclick = () => startLogin(settings, 'login')
 element('silent').onclick = () => startLogin(settings, 'none')
-element('call').onclick = callApi
-element('refresh').onclick = refreshToken
+element('call').onclick = () => attempt('API', callApi)
+element('refresh').onclick = () => attempt('refresh', refreshToken)
 element('logout').onclick = () => startLogout(settings, tokens.get().id_token)
 
-await finishLogin()
+for (const answer of answers.get()) showAnswer(answer)
+await attempt('login', comeBack)
 showToken()
 followFeed()
 setInterval(showFreshness, 250)
 
-async function finishLogin() {
+/** Whatever fails in between is told: the demo may have ended. */
+async function attempt(what, run) {
+  try {
+    await run()
+  } catch {
+    answered(what, false, 'nobody answers', 'Nobody answers: is the demo still running?')
+  }
+}
+
+async function comeBack() {
   const callback = takeCallback()
   if (callback === null) return
-  const { error, code, verifier } = callback
-  if (error !== null) return answered('login', false, error, adviceFor(error))
+  const { kind, error, code, verifier } = callback
+  if (kind === 'logout') {
+    const advice =
+      'Logged out, and the token is kept: call the API until it is refused, when the worker has read the log.'
+    return answered('logout', true, 'the session has ended at the tenant', advice)
+  }
+  if (error !== null) return answered(kind, false, error, adviceFor(error))
   const { ok, body } = await tokenRequest(settings, {
     grant_type: 'authorization_code',
     code,
     code_verifier: verifier,
     redirect_uri: `${location.origin}/`,
   })
-  if (!ok) return answered('login', false, body.error, adviceFor(body.error))
-  tokens.set(body)
-  answered('login', true, 'a new token', '')
+  if (ok) tokens.set(body)
+  answered(kind, ok, ok ? 'a new token' : body.error, adviceFor(body.error))
 }
 
 async function callApi() {
@@ -72,14 +85,8 @@ async function refreshToken() {
   showToken()
 }
 
-/** What an application does then. */
 function adviceFor(error) {
-  if (error === 'invalid_token') return 'The API refused the token: log in again.'
-  if (error === 'access_denied') {
-    return 'The login Action refused the exchange: log in again, with prompt=login and no cached token.'
-  }
-  if (error === 'login_required') return 'No session is live in this browser: log in.'
-  return error ? `The answer was ${error}.` : ''
+  return error ? (ADVICE[error] ?? `The answer was ${error}.`) : ''
 }
 
 function bearer() {
@@ -87,21 +94,30 @@ function bearer() {
 }
 
 function answered(what, ok, said, advice) {
-  prepend('answers', `${what}: ${said}`, ok ? 'good' : 'bad')
+  const answer = { at: Date.now(), ok, said: `${what}: ${said}` }
+  answers.set([...answers.get(), answer].slice(-50))
+  showAnswer(answer)
   element('notice').hidden = advice === ''
   element('notice').textContent = advice
+  element('notice').classList.toggle('bad', !ok)
+}
+
+function showAnswer({ at, ok, said }) {
+  prepend('answers', at, said, ok ? 'good' : 'bad')
 }
 
 function showToken() {
   const held = tokens.get()
   for (const id of ['call', 'refresh', 'logout']) element(id).disabled = held === null
+  element('login').classList.toggle('primary', held === null)
+  element('call').classList.toggle('primary', held !== null)
   if (held === null) return
   const claims = readClaims(held.access_token)
   list('token', {
     user: claims.sub,
     session: claims[`${CLAIM}session_id`],
     'issued at': timeOf(claims.iat),
-    'logged in at': timeOf(claims[`${CLAIM}authenticated_at`]),
+    'login counts from': timeOf(claims[`${CLAIM}authenticated_at`]),
     'last logout until then': timeOf(claims[`${CLAIM}last_logout`]),
     'expires at': timeOf(claims.exp),
   })
@@ -111,11 +127,11 @@ function showToken() {
 async function showKnown() {
   if (tokens.get() === null) return
   const response = await fetch('known', { headers: bearer() })
+  if (response.status === 401) return forget()
   if (!response.ok) return
   const { lastLogout, check } = await response.json()
   const { revoked, reason } = check
-  element('verdict').textContent = revoked ? 'Refused' : 'Accepted'
-  element('verdict').className = `verdict ${revoked ? 'bad' : 'good'}`
+  say(revoked ? 'Refused' : 'Accepted', revoked ? 'bad' : 'good')
   element('why').textContent = `${REASONS[reason] ?? ''} (${reason})`
   list('known', {
     'last logout': clock(lastLogout.last_logout_at),
@@ -124,6 +140,19 @@ async function showKnown() {
     policy: lastLogout.policy,
     plan: settings.enterprise ? 'Enterprise' : 'without Enterprise fields',
   })
+}
+
+/** A token that another run of the demo has signed. */
+function forget() {
+  tokens.set(null)
+  say('This token is of another run of the demo: log in.', '')
+  for (const id of ['token', 'known']) list(id, {})
+  showToken()
+}
+
+function say(verdict, className) {
+  element('verdict').textContent = verdict
+  element('verdict').className = `verdict ${className}`
 }
 
 function stateOf(session) {
@@ -138,65 +167,34 @@ function followFeed() {
   feed.addEventListener('change', ({ data }) => showChange(JSON.parse(data)))
   feed.addEventListener('freshness', ({ data }) => {
     const { as_of, lag_ms } = JSON.parse(data)
-    freshness = { asOf: as_of, ageMs: () => lag_ms + performance.now() - receivedAt }
     const receivedAt = performance.now()
-    showKnown()
+    freshness = { asOf: as_of, ageMs: () => lag_ms + performance.now() - receivedAt }
+    showKnown().catch(() => {})
   })
 }
 
 function showFreshness() {
   const age = freshness === null ? null : freshness.ageMs() / 1000
-  element('freshness').classList.toggle('live', age !== null && age < 10)
+  const isLive = age !== null && age < 10
+  element('freshness').classList.toggle('live', isLive)
   if (age === null) return
+  const hint = isLive ? '' : ': is the demo still running?'
   element('freshness').textContent =
-    `The log has been read up to ${clock(freshness.asOf)}, ${age.toFixed(1)} s ago`
+    `Log read up to ${clock(freshness.asOf)}, ${age.toFixed(1)} s ago${hint}`
 }
 
 function showChange(change) {
+  const { kind, at, user_id, session_id, ended } = change
   const what = {
-    user: () => `${change.user_id} logged out at ${clock(change.at)}`,
-    session: () =>
-      `session ${change.session_id.slice(0, 8)}… ${change.ended ? 'ended' : 'logged out'}`,
-    floor: () => `no token from before ${clock(change.at)} counts`,
-  }[change.kind]()
+    user: () => `${user_id} logged out`,
+    session: () => `session ${session_id.slice(0, 8)}… ${ended ? 'ended' : 'logged out'}`,
+    floor: () => 'no token from before counts',
+  }[kind]()
   const held = tokens.get()
-  const own = held !== null && readClaims(held.access_token).sub === change.user_id
-  prepend('feed', what, own ? 'own' : '')
-}
-
-function prepend(id, said, className) {
-  const item = document.createElement('li')
-  const time = document.createElement('time')
-  time.textContent = clock(new Date())
-  const text = document.createElement('span')
-  text.className = className
-  text.textContent = said
-  item.append(time, text)
-  const items = element(id)
-  items.prepend(item)
-  while (items.children.length > LONGEST_LIST) items.lastElementChild.remove()
-}
-
-function list(id, values) {
-  const rows = Object.entries(values).flatMap(([name, value]) => {
-    const term = document.createElement('dt')
-    term.textContent = name
-    const description = document.createElement('dd')
-    description.textContent = value ?? '–'
-    return [term, description]
-  })
-  element(id).replaceChildren(...rows)
+  const own = held !== null && readClaims(held.access_token).sub === user_id
+  prepend('feed', at, own ? `${what} (you)` : what, own ? 'own' : '')
 }
 
 function timeOf(numericDate) {
-  return numericDate === undefined ? null : clock(new Date(numericDate * 1000).toISOString())
-}
-
-/** To the millisecond, since that is what decides; with the day where it is not today. */
-function clock(dateTime) {
-  if (!dateTime) return null
-  const at = new Date(dateTime)
-  const isToday = at.toDateString() === new Date().toDateString()
-  const day = isToday ? '' : `${at.toLocaleDateString()} `
-  return day + TIME.format(at)
+  return numericDate === undefined ? null : clock(numericDate * 1000)
 }
