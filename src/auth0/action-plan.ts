@@ -1,4 +1,5 @@
 import { LastLogoutError } from '../errors.js'
+import { OPTIONAL_SECRETS } from '../rules/action-settings.js'
 import { isLoginAction, unstampCode } from './action-code.js'
 import { type ActionDraft, type Binding, type TenantAction, TRIGGER } from './tenant-actions.js'
 
@@ -17,6 +18,22 @@ export function assertOurs(action: TenantAction | null): void {
     'OTHER_ACTION',
     `there is an Action "${action.name}" that is not the login Action of last-logout: ` +
       'rename that one, or choose another name with --name',
+  )
+}
+
+/**
+ * Throws `USAGE` where a setting of the Action would be lost: secrets are replaced as a whole, and Auth0
+ * gives no value back to be written again.
+ */
+export function assertNothingForgotten(draft: ActionDraft, action: TenantAction | null): void {
+  const there = new Set(secretNamesOf(action))
+  const forgotten = OPTIONAL_SECRETS.filter((name) => there.has(name) && !(name in draft.secrets))
+  if (forgotten.length === 0) return
+  const flags = forgotten.map((name) => name.replace('LAST_LOGOUT_', '--').toLowerCase())
+  throw new LastLogoutError(
+    'USAGE',
+    `the Action was deployed with ${flags.join(', ').replaceAll('_', '-')}, and Auth0 does not say with what: ` +
+      'say it again, or the default where that is meant now',
   )
 }
 

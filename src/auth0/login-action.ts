@@ -1,7 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { aborted, hasCode, LastLogoutError } from '../errors.js'
 import { readActionFile, type Secrets, stampCode, unstampCode } from './action-code.js'
-import { assertOurs, planDeployment, type Step, secretNamesOf } from './action-plan.js'
+import {
+  assertNothingForgotten,
+  assertOurs,
+  planDeployment,
+  type Step,
+  secretNamesOf,
+} from './action-plan.js'
 import type { ManagementApi } from './management-api.js'
 import { retry } from './retry.js'
 import {
@@ -72,7 +78,8 @@ export async function readActionStatus(
 /**
  * Creates or updates the login Action, deploys it and binds it after all others, as far as that is not
  * so already: interrupted, it is finished by the next run. Returns the steps that were taken. Throws
- * `OTHER_ACTION` where the name is somebody else's, and `ACTION_NOT_DEPLOYED`.
+ * `OTHER_ACTION` where the name is somebody else's, `USAGE` where a setting would be lost, and
+ * `ACTION_NOT_DEPLOYED`.
  */
 export async function deployAction(options: DeployOptions, signal: AbortSignal): Promise<Step[]> {
   const { name, secrets, onStep } = options
@@ -81,6 +88,7 @@ export async function deployAction(options: DeployOptions, signal: AbortSignal):
   const draft: ActionDraft = { name, code, runtime: RUNTIME, secrets }
   const action = await actions.find(name)
   assertOurs(action)
+  assertNothingForgotten(draft, action)
   const steps = planDeployment(draft, action, await actions.listBindings())
   let id = action?.id ?? ''
   for (const step of steps) {

@@ -17,7 +17,7 @@ export interface Refusal {
 export function toRefusal({ allowed, outcome }: Decision): Refusal | null {
   if (allowed) return null
   if (outcome === 'revoked') {
-    const error_description = 'the session was logged out'
+    const error_description = 'a logout has ended this token'
     const challenge = `Bearer error="invalid_token", error_description="${error_description}"`
     return {
       status: 401,
@@ -30,7 +30,7 @@ export function toRefusal({ allowed, outcome }: Decision): Refusal | null {
     headers: { 'Retry-After': RETRY_AFTER },
     body: {
       error: 'temporarily_unavailable',
-      error_description: 'it cannot be said now whether the session was logged out',
+      error_description: 'it cannot be said now whether a logout has ended this token',
     },
   }
 }

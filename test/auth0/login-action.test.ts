@@ -151,6 +151,25 @@ describe('a second deployment', () => {
     expect(simulator.actions.secretsOf(name)).toEqual(secrets)
   })
 
+  test('refuses to lose a setting that it is not told again', async () => {
+    const { simulator, api } = await openActionTenant()
+    const told = {
+      ...secrets,
+      LAST_LOGOUT_MODE: 'observe',
+      LAST_LOGOUT_TIMEOUT_MS: '500',
+    }
+    await deploy({ api, secrets: told })
+    simulator.requests.clear()
+    await expect(deploy({ api })).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('--mode, --timeout-ms'),
+    })
+    expect(readWrites(simulator)).toEqual([])
+    const enforced = { ...told, LAST_LOGOUT_MODE: 'enforce' }
+    expect(kindsOf(await deploy({ api, secrets: enforced }))).toEqual(['update', 'deploy'])
+    expect(simulator.actions.secretsOf(name)).toEqual(enforced)
+  })
+
   test('takes over what another tool deployed from the printed file', async () => {
     const { simulator, api } = await openActionTenant()
     addAction(simulator, name, { code: file })
