@@ -1,10 +1,7 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fold } from '../../src/rules/fold.js'
@@ -38,17 +35,16 @@ afterAll(async () => {
   await database.drop()
 })
 
-test('the request of the README, sent as it stands there, is answered with what a check says', async () => {
-  const example = await readExample(HEADING, 'http')
-  const [head = '', body = ''] = example.replace('<key>', KEY).trim().split('\n\n')
-  const length = `Content-Length: ${Buffer.byteLength(body)}\nConnection: close`
-  const { hostname, port } = new URL(api.url)
-  const socket = connect(Number(port), hostname)
-  await once(socket, 'connect')
-  socket.write(`${`${head}\n${length}`.replaceAll('\n', '\r\n')}\r\n\r\n${body}`)
-  const answer = await text(socket)
-  expect(answer).toMatch(/^HTTP\/1\.1 200 /)
-  expect(JSON.parse(answer.split('\r\n\r\n')[1] ?? '')).toEqual({
+test('the request of the README, sent as curl would, is answered with what a check says', async () => {
+  const example = await readExample(HEADING, 'sh')
+  const [, path = ''] = /127\.0\.0\.1:8080(\S+)/.exec(example) ?? []
+  const headers = [...example.matchAll(/-H '(.*?): (.*?)'/g)].map(
+    ([, name = '', value = '']): [string, string] => [name, value.replace('<key>', KEY)],
+  )
+  const [, body = ''] = /-d '(.*)'/.exec(example) ?? []
+  const answer = await fetch(`${api.url}${path}`, { method: 'POST', headers, body })
+  expect(answer.status).toBe(200)
+  expect(await answer.json()).toEqual({
     revoked: true,
     reason: 'session_ended',
     last_logout_at: '2026-11-23T10:00:00.123Z',
