@@ -66,6 +66,7 @@ describe('logout', () => {
     ['prose for an instant', ['auth0|1', '--at', 'yesterday'], /must be now, or a time/],
     ['an empty session id', ['auth0|1', '--session', ''], /session id must be/],
     ['a user id that is too long', ['a'.repeat(801)], /user id must be/],
+    ['what a shell leaves of an id', ['auth0'], /quote it .* last-logout logout 'auth0\|123'/],
     ['an application', ['app@clients'], /application cannot log out/],
     ['nobody', [], /missing required argument/],
   ])('with %s exits 2, and stores nothing', async (_what, args, says) => {
