@@ -12,7 +12,7 @@ import { createEmbeddedPostgres, type EmbeddedPostgres } from '../../src/store/e
 
 const root = resolve(import.meta.dirname, '../..')
 const isRoot = process.geteuid?.() === 0
-const hasFlock = existsSync('/usr/bin/flock')
+const FLOCK = '/usr/bin/flock'
 const WAIT = { timeout: 10_000, interval: 20 }
 
 interface Fixtures {
@@ -198,7 +198,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
   })
 
   // Of a server in another container PostgreSQL itself sees nothing: neither its process nor its port.
-  if (hasFlock)
+  if (existsSync(FLOCK))
     it('keeps a lock that counts across containers, of which a crash leaves nothing', async ({
       makeDirectory,
       start,
@@ -207,7 +207,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     }) => {
       const dataDir = await makeDirectory()
       const lock = (...command: string[]) =>
-        spawn('flock', ['-n', join(dataDir, 'postgres', 'PG_VERSION'), ...command])
+        spawn(FLOCK, ['-n', join(dataDir, 'postgres', 'PG_VERSION'), ...command])
       const isFree = async () => (await once(lock('true'), 'exit'))[0] === 0
       const child = startElsewhere(dataDir, 'setInterval(() => {}, 1000)')
       await readUrl(child)
