@@ -16,11 +16,14 @@ export interface OpenDatabase {
 /** How the embedded database is opened. */
 export interface OpenOptions {
   durable: boolean
-  /** Whether to use that of a process that runs, which ends with that process. */
+  /** Whether to use that of a process that runs, which ends with that process, and to make none. */
   joins: boolean
 }
 
-/** Finds the configured database, or starts the embedded one. */
+/**
+ * Finds the configured database, or starts the embedded one. Throws `DATA_DIR_IN_USE`, and with
+ * `joins` `CONFIGURATION` where there is none.
+ */
 export async function openDatabase(
   config: Config,
   { durable, joins }: OpenOptions,
@@ -58,8 +61,26 @@ export function queueConnection(config: Config, databaseUrl: string): QueueConne
 }
 
 async function findRunning({ database }: Config): Promise<string | undefined> {
-  const found = await findEmbeddedPostgres(database.dataDir ?? '')
-  return found.state === 'running' ? found.url : undefined
+  const { dataDir = '' } = database
+  const found = await findEmbeddedPostgres(dataDir)
+  switch (found.state) {
+    case 'running':
+      return found.url
+    case 'stopped':
+      return undefined
+    case 'missing':
+      throw new LastLogoutError(
+        'CONFIGURATION',
+        `there is no database in ${dataDir}: check DATA_DIR. \`last-logout start\` makes one`,
+      )
+    case 'locked':
+      throw new LastLogoutError(
+        'DATA_DIR_IN_USE',
+        `the database in ${dataDir} is in use (postgres/postmaster.pid), and does not answer from here: run this where the service runs, such as in its container (docker exec). If none runs, it has crashed: start it again, and then run this`,
+      )
+    default:
+      return found satisfies never
+  }
 }
 
 async function openEmbedded(

@@ -26,7 +26,7 @@ export interface ServiceOverrides {
   source?: LogSource
   /** False: an embedded database may lose its data when the machine stops. */
   durable?: boolean
-  /** True: beside a service that runs in the same `DATA_DIR`, its database is used. */
+  /** True: beside a service that runs in the same `DATA_DIR`, its database is used; none is made. */
   joins?: boolean
 }
 

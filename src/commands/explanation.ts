@@ -1,7 +1,7 @@
 import type { Known } from '../ports.js'
 import { type ClaimSources, decidedBy } from '../rules/explain.js'
 import type { Instant } from '../rules/instant.js'
-import { judge, type Policy, type RevokedReason } from '../rules/judge.js'
+import { judge, type Policy, type RevokedReason, type Verdict } from '../rules/judge.js'
 import type { Token } from '../rules/token.js'
 import { toDateTime } from './date-time.js'
 import { printable } from './printable.js'
@@ -21,6 +21,9 @@ export type Explanation = ReturnType<typeof toExplanation>
 
 type Logout = 'session' | 'all_sessions' | 'user' | 'floor'
 
+/** Older than this, nothing is known: `maxStalenessMs` of the client, unless configured otherwise. */
+const MAX_STALENESS_MS = 300_000
+
 /** Which of the stored logouts a reason speaks of. */
 const LOGOUTS: Record<RevokedReason, Logout | null> = {
   session_ended: 'session',
@@ -33,9 +36,11 @@ const LOGOUTS: Record<RevokedReason, Logout | null> = {
 
 /** Judges a token, and says by what. */
 export function toExplanation({ token, sources, expiresAt, known, policy, now }: ExplanationFacts) {
-  const { revoked, reason } = judge(token, known, { policy })
+  const judged = judge(token, known, { policy })
+  const { revoked, reason } = judged
   const decider = decidedBy(token, known, { policy })
   const { user, session, floorAt, asOf } = known
+  const lagMs = asOf === null ? null : Math.max(0, now - asOf)
   const logouts = {
     session: session && { ...toLogout(session.at, session), ended: session.ended },
     all_sessions: toAllSessions(user),
@@ -54,12 +59,23 @@ export function toExplanation({ token, sources, expiresAt, known, policy, now }:
     policy,
     logouts,
     decided_by: decider && LOGOUTS[decider],
+    verdict: toVerdict(judged, lagMs),
     revoked,
     reason,
     as_of: toDateTime(asOf),
-    lag_ms: asOf === null ? null : Math.max(0, now - asOf),
+    lag_ms: lagMs,
     complete: known.complete,
   }
+}
+
+/** What revokes a token counts however old it is, and nothing can revoke a machine token. */
+function toVerdict(
+  { revoked, reason }: Verdict,
+  lagMs: number | null,
+): 'revoked' | 'not_revoked' | 'unknown' {
+  if (revoked) return 'revoked'
+  if (reason === 'machine_token') return 'not_revoked'
+  return lagMs === null || lagMs > MAX_STALENESS_MS ? 'unknown' : 'not_revoked'
 }
 
 /** Where a stored instant comes from; `null`: from no entry, or from one that is not kept. */
@@ -93,7 +109,7 @@ export function toText(explanation: Explanation): string {
       'session logout',
       describeLogout(explanation, 'session') + (logouts.session?.ended ? ', session ended' : ''),
     ],
-    ['verdict', explanation.revoked ? 'revoked' : 'not revoked'],
+    ['verdict', describeVerdict(explanation)],
     ['  because', describeReason(explanation)],
     ['fresh as of', describeFreshness(explanation)],
     ['signature', 'not verified: all this is true only if the token is genuine'],
@@ -106,11 +122,28 @@ function describeExpiry({ expires_at: expiresAt, expired }: Explanation): string
   return expired ? `${expiresAt}: it has expired, and is refused for that alone` : expiresAt
 }
 
+/** The service may run with another one. */
 function describePolicy({ policy, session_id: sessionId }: Explanation): string {
-  if (policy === 'user') return 'user: any logout of the user counts'
+  const from = `${policy} (from this environment)`
+  if (policy === 'user') return `${from}: any logout of the user counts`
   return sessionId === null
-    ? 'session: but without a session, any logout of the user counts'
-    : 'session: logouts of this session and of all sessions count'
+    ? `${from}: but without a session, any logout of the user counts`
+    : `${from}: logouts of this session and of all sessions count`
+}
+
+function describeVerdict({ verdict, lag_ms: lagMs }: Explanation): string {
+  switch (verdict) {
+    case 'revoked':
+      return 'revoked'
+    case 'not_revoked':
+      return 'not revoked'
+    case 'unknown':
+      return lagMs === null
+        ? 'unknown: not revoked by what is known, but the log has not been read to its end yet'
+        : 'unknown: not revoked by what is known, but that is more than 5 minutes old'
+    default:
+      return verdict satisfies never
+  }
 }
 
 function describeLogout({ logouts, decided_by: decider }: Explanation, name: Logout): string {

@@ -70,17 +70,24 @@ function describe(
 
 function readSubject(text: string): string {
   const userId = assertId('the user id', text)
-  if (!isMachine(userId)) return userId
+  if (isMachine(userId)) {
+    throw new LastLogoutError(
+      'USAGE',
+      'an application cannot log out, and its own tokens are never revoked: rotate its secret in Auth0, or delete its grant',
+    )
+  }
+  // Auth0 has no other ones, and what a shell has cut at its pipe sign would be reported as done.
+  if (userId.includes('|')) return userId
   throw new LastLogoutError(
     'USAGE',
-    'an application cannot log out, and its own tokens are never revoked: rotate its secret in Auth0, or delete its grant',
+    `there is no | in the user id ${printable(userId)}: quote it for the shell, which takes | for its own, as in: last-logout logout 'auth0|123'`,
   )
 }
 
 function assertId(what: string, text: string): string {
   const id = readId(text)
   if (id !== null) return id
-  const message = `${what} must be a text of 1 to ${MAX_ID_LENGTH} characters, such as auth0|123`
+  const message = `${what} must be a text of 1 to ${MAX_ID_LENGTH} characters`
   throw new LastLogoutError('USAGE', message)
 }
 

@@ -13,6 +13,7 @@ Exit codes: 0 done, 1 failed, 2 wrong configuration or usage.`
 
 const DOCTOR_FOOTER = `
 Asks Auth0 some eight times: for a token, which it notes in the log, for the log and for the Action.
+With DATA_DIR, a database that is there and stopped is started for the moment.
 Exit codes: 0 no check failed, though there may be warnings; 1 one failed; 2 wrong configuration.`
 
 /** The command line. Each command is loaded when it runs: help and usage errors come at once. */
@@ -95,7 +96,7 @@ function addOperatorCommands(program: Command, context: CommandContext): void {
   program
     .command('logout')
     .description("ends a user's tokens, not the user's Auth0 sessions")
-    .argument('<user_id>', 'as in the sub claim, such as auth0|123')
+    .argument('<user_id>', "as in the sub claim, quoted for the shell, such as 'auth0|123'")
     .option('--session <id>', 'only the tokens of this session')
     .option('--at <instant>', 'RFC 3339 (default now): tokens whose login is later stay valid')
     .action(async (userId: string, options: LogoutOptions) => {

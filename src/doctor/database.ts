@@ -55,6 +55,12 @@ async function locate({ database }: Config, closers: Closers): Promise<string | 
         `there is none in ${dataDir} yet`,
         'nothing to do: `last-logout start` makes it',
       )
+    case 'locked':
+      return failure(
+        'database',
+        `the one in ${dataDir} is in use (postgres/postmaster.pid), and does not answer from here`,
+        'run this where the service runs, such as in its container (docker exec); if none runs, it has crashed: start it again',
+      )
     case 'running':
       return found.url
     case 'stopped': {

@@ -29,6 +29,8 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<Check> {
     yield* database.isRead
       ? examineFreshness(database.tenant, config, Date.now())
       : skipped(FRESHNESS_CHECKS, 'the tables cannot be read')
+    // An embedded server started here would keep the service from starting while Auth0 is asked.
+    await closers.close()
     yield* withLimit(signal, (limited) =>
       examineTenant({ ...options, asOf: database.tenant?.asOf ?? null, signal: limited }),
     )

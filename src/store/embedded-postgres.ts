@@ -24,7 +24,19 @@ const START_LIMIT_MS = 60_000
 const START_ATTEMPTS = 3
 const PREDECESSOR_LIMIT_MS = 5000
 const SILENCE_MS = 3000
+const HELD = 75
 const NOT_DURABLE = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }
+
+// PostgreSQL's own lock file names a process and a port, which mean nothing in another container: it
+// would take the cluster that is in use there for one that has crashed. What the kernel holds means
+// the same in all of them; it passes to the server and all of its processes, and ends with the last.
+// A crash therefore leaves nothing behind. macOS has no flock, but no containers of its own either.
+const LOCKED = `
+exec 4<>"$1"
+flock -w ${PREDECESSOR_LIMIT_MS / 1000} -E ${HELD} 4 2>/dev/null
+[ $? -ne ${HELD} ] || exit ${HELD}
+shift
+exec "$@"`
 
 /** A running PostgreSQL of our own. */
 export interface EmbeddedPostgres {
@@ -74,6 +86,7 @@ async function startServer(home: Home, durable: boolean): Promise<EmbeddedPostgr
       return { url: `${url}/${NAME}`, exited: server.exited, close: server.stop }
     }
     await server.stop()
+    if ((await server.exited) === HELD) throw inUse(home)
     const output = await server.readOutput()
     const [isLocked, isLast] = [/ F0001 FATAL:/.test(output), attempt === START_ATTEMPTS]
     if (isLocked && isLast) throw inUse(home)
@@ -94,7 +107,9 @@ function serverCommand({ programs, cluster }: Home, port: number, durable: boole
     ...(durable ? {} : NOT_DURABLE),
   }
   const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-  return [programs.postgres, '-D', cluster, ...options]
+  // A file that stays as initdb has made it: one that is replaced or deleted locks nobody out.
+  const lock = ['/bin/sh', '-c', LOCKED, 'sh', join(cluster, 'PG_VERSION')]
+  return [...lock, programs.postgres, '-D', cluster, ...options]
 }
 
 async function becomesReady(server: Program, url: string): Promise<boolean> {
@@ -128,7 +143,7 @@ async function ensureDatabase(url: string): Promise<void> {
 /**
  * PostgreSQL respects a lock file as long as any process bears the number in it, which after a crash
  * may be a stranger. Who answers on its port is alive, and has time to shut down; a lock file behind
- * which nobody answers is removed.
+ * which nobody answers is removed: by `LOCKED`, nobody serves the cluster in another container.
  */
 async function outwaitLock(home: Home): Promise<void> {
   const file = join(home.cluster, 'postmaster.pid')

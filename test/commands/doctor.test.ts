@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
@@ -306,4 +306,32 @@ describe('with DATA_DIR', () => {
       })
     }
   }, 90_000)
+
+  test('starts no server where one may run that does not answer from here', async () => {
+    expect((await finishCommand(['migrate'], env)).code).toBe(0)
+    const lockFile = join(parent, 'data', 'postgres', 'postmaster.pid')
+    const lock = `${process.pid}\n${parent}/data/postgres\n1795428000\n1\n\n127.0.0.1\n`
+    await writeFile(lockFile, lock)
+    const { code, checks } = await examine()
+    expect(code).toBe(1)
+    expect(checks.get('database')).toMatchObject({
+      status: 'failure',
+      message: expect.stringContaining('does not answer from here'),
+      advice: expect.stringContaining('where the service runs'),
+    })
+    expect(checks.get('token')?.status).toBe('ok')
+    expect(await readFile(lockFile, 'utf8')).toBe(lock)
+  }, 60_000)
+
+  test('lets the service start while it asks Auth0', async () => {
+    expect((await finishCommand(['migrate'], env)).code).toBe(0)
+    t.simulator.faults.push({ path: '/oauth/token', respond: faults.delay(60_000) })
+    const doctor = runCommand(['doctor'], env)
+    await expect
+      .poll(() => t.simulator.requests.count({ path: '/oauth/token' }), { timeout: 20_000 })
+      .toBe(1)
+    expect(await finishCommand(['migrate'], env)).toMatchObject({ code: 0, stderr: '' })
+    doctor.kill('SIGINT')
+    expect(await doctor.exited).toBe(0)
+  }, 60_000)
 })

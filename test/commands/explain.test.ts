@@ -71,6 +71,7 @@ describe('explain', () => {
         floor: null,
       },
       decided_by: 'session',
+      verdict: 'revoked',
       revoked: true,
       reason: 'session_logout',
       as_of: null,
@@ -105,6 +106,47 @@ describe('explain', () => {
     for (const secret of [...given.split('.'), 'somebody@example.com']) {
       expect(stdout).not.toContain(secret)
     }
+  })
+
+  test.each([
+    [
+      'where the log was read a minute ago',
+      "now() - interval '1 min'",
+      {},
+      'not_revoked',
+      /^not revoked$/,
+    ],
+    [
+      'where it was never read to its end',
+      'NULL',
+      {},
+      'unknown',
+      /^unknown: not revoked by .* but .* end yet$/,
+    ],
+    [
+      'where it was read too long ago',
+      "now() - interval '301 s'",
+      {},
+      'unknown',
+      /^unknown: .* 5 minutes old$/,
+    ],
+    ['of a machine', 'NULL', { sub: 'app@clients' }, 'not_revoked', /^not revoked$/],
+    ['whose user has logged out', 'NULL', { sub: 'auth0|2' }, 'revoked', /^revoked$/],
+  ])('gives a verdict on a token %s', async (_what, asOf, claims, verdict, says) => {
+    await store.storeReported({
+      ...{ userId: 'auth0|2', sessionId: null },
+      ...{ at: NOW * 1000, type: 'operator_logout' },
+    })
+    await database.query(`UPDATE tenant SET as_of = ${asOf}`)
+    const given = token(claims)
+    expect(await explain(given)).toMatchObject({ verdict, revoked: verdict === 'revoked' })
+    const { stdout } = await finishCommand(['explain', given], env)
+    expect(/^verdict +(.*)$/m.exec(stdout)?.[1]).toMatch(says)
+  })
+
+  test('says that the policy is not the one of the service, but of where it runs', async () => {
+    const { stdout } = await finishCommand(['explain', token()], env)
+    expect(stdout).toMatch(/^policy +session \(from this environment\): logouts of this session/m)
   })
 
   test('reads a Bearer header from standard input, wrapped by a terminal', async () => {

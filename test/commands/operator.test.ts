@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -66,6 +66,7 @@ describe('logout', () => {
     ['prose for an instant', ['auth0|1', '--at', 'yesterday'], /must be now, or a time/],
     ['an empty session id', ['auth0|1', '--session', ''], /session id must be/],
     ['a user id that is too long', ['a'.repeat(801)], /user id must be/],
+    ['what a shell leaves of an id', ['auth0'], /quote it .* last-logout logout 'auth0\|123'/],
     ['an application', ['app@clients'], /application cannot log out/],
     ['nobody', [], /missing required argument/],
   ])('with %s exits 2, and stores nothing', async (_what, args, says) => {
@@ -112,6 +113,49 @@ describe('floor raise', () => {
     expect(stderr).toMatch(says)
     expect(await readFloor()).toBeNull()
   })
+})
+
+describe('with DATA_DIR', () => {
+  const token = `e30.${Buffer.from('{"sub":"auth0|1","iat":1}').toString('base64url')}.c2ln`
+  const commands: [string, ...string[]][] = [
+    ['status'],
+    ['explain', token],
+    ['logout', 'auth0|1'],
+    ['floor', 'raise', 'now'],
+  ]
+  let parent: string
+  let dataDir: string
+  beforeEach(async () => {
+    parent = await mkdtemp(join(tmpdir(), 'last-logout-operator-'))
+    await chmod(parent, 0o711)
+    dataDir = join(parent, 'data')
+    env = { AUTH0_DOMAIN: 'tenant.example', DATA_DIR: dataDir }
+  })
+  afterEach(() => rm(parent, { recursive: true, force: true }))
+
+  test.each(commands)('%s makes no database where there is none, and exits 2', async (...args) => {
+    const { code, stdout, stderr } = await run(...args)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toContain(`there is no database in ${dataDir}: check DATA_DIR`)
+    expect(await readdir(parent)).toEqual([])
+  })
+
+  test('they do not start a second server where one may run that does not answer from here', async () => {
+    expect((await run('migrate')).code).toBe(0)
+    const lockFile = join(dataDir, 'postgres', 'postmaster.pid')
+    const lock = `${process.pid}\n${dataDir}/postgres\n1795428000\n1\n\n127.0.0.1\n`
+    await writeFile(lockFile, lock)
+    const log = await readFile(join(dataDir, 'postgres.log'), 'utf8')
+    for (const args of commands) {
+      const { code, stdout, stderr } = await run(...args)
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+      expect(stderr).toMatch(/does not answer from here: run this where the service runs/)
+    }
+    expect(await readFile(lockFile, 'utf8')).toBe(lock)
+    expect(await readFile(join(dataDir, 'postgres.log'), 'utf8')).toBe(log)
+    await rm(lockFile)
+    expect((await run('status')).code).toBe(0)
+  }, 60_000)
 })
 
 describe('beside a service that runs in the same DATA_DIR', () => {

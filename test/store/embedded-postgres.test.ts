@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { lstatSync } from 'node:fs'
+import { existsSync, lstatSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -12,6 +12,7 @@ import { createEmbeddedPostgres, type EmbeddedPostgres } from '../../src/store/e
 
 const root = resolve(import.meta.dirname, '../..')
 const isRoot = process.geteuid?.() === 0
+const FLOCK = '/usr/bin/flock'
 const WAIT = { timeout: 10_000, interval: 20 }
 
 interface Fixtures {
@@ -195,6 +196,33 @@ describe.concurrent('createEmbeddedPostgres', () => {
     })
     expect(await query(url, 'SELECT 1')).toEqual([1])
   })
+
+  // Of a server in another container PostgreSQL itself sees nothing: neither its process nor its port.
+  if (existsSync(FLOCK))
+    it('keeps a lock that counts across containers, of which a crash leaves nothing', async ({
+      makeDirectory,
+      start,
+      startElsewhere,
+      onTestFinished,
+    }) => {
+      const dataDir = await makeDirectory()
+      const lock = (...command: string[]) =>
+        spawn(FLOCK, ['-n', join(dataDir, 'postgres', 'PG_VERSION'), ...command])
+      const isFree = async () => (await once(lock('true'), 'exit'))[0] === 0
+      const child = startElsewhere(dataDir, 'setInterval(() => {}, 1000)')
+      await readUrl(child)
+      expect(await isFree()).toBe(false)
+      child.kill('SIGKILL')
+      await vi.waitFor(async () => expect(await isFree()).toBe(true), WAIT)
+
+      const other = lock('cat')
+      onTestFinished(() => void other.kill())
+      await vi.waitFor(async () => expect(await isFree()).toBe(false), WAIT)
+      await expect(start(dataDir)).rejects.toMatchObject({ code: 'DATA_DIR_IN_USE' })
+      const next = start(dataDir)
+      other.stdin.end()
+      expect(await query((await next).url, 'SELECT 1')).toEqual([1])
+    })
 
   it('lets one of two starts at once on an empty directory win', async ({
     makeDirectory,
