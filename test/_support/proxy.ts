@@ -11,12 +11,16 @@ export interface Proxy {
   close(): Promise<void>
 }
 
-/** Opens a way to the server that a URL names. */
-export async function openProxy(target: string): Promise<Proxy> {
+/** What PostgreSQL says when it waits for the next query. */
+export const READY_FOR_QUERY = Buffer.from('5a0000000549', 'hex')
+
+/** Opens a way to the server that a URL names; it falls silent once the server has said `lastWord`, so many times. */
+export async function openProxy(target: string, lastWord?: Buffer, times = 1): Promise<Proxy> {
   const url = new URL(target)
   const { hostname, port } = url
   const sockets = new Set<Socket>()
   let isFrozen = false
+  let left = times
   const server = createServer((near) => {
     const far = connect(Number(port), hostname)
     for (const [from, to] of [
@@ -24,7 +28,12 @@ export async function openProxy(target: string): Promise<Proxy> {
       [far, near],
     ] as const) {
       sockets.add(from)
-      from.on('data', (chunk) => void (isFrozen || to.write(chunk)))
+      from.on('data', (chunk) => {
+        if (!isFrozen) to.write(chunk)
+        if (from !== far || lastWord === undefined || !chunk.includes(lastWord)) return
+        left--
+        isFrozen ||= left === 0
+      })
       from.on('error', () => {})
       from.on('close', () => to.destroy())
     }
