@@ -41,8 +41,9 @@ async function collect(
   }
   for await (const check of examination) {
     checks.push(check)
-    if (skipped[0]?.message !== check.message) printSkipped()
-    if (check.status === 'skipped') skipped.push(check)
+    const isSkipped = check.status === 'skipped'
+    if (!isSkipped || skipped[0]?.message !== check.message) printSkipped()
+    if (isSkipped) skipped.push(check)
     else print(toText(check))
   }
   printSkipped()
@@ -50,8 +51,9 @@ async function collect(
 }
 
 function toSkippedText(checks: Check[]): string {
+  if (checks.length === 1) return checks.map(toText).join('')
   const names = checks.map(({ name }) => name).join(', ')
-  return `skipped  ${names.padEnd(15)} ${checks[0]?.message}\n`
+  return `skipped  ${names}: ${checks[0]?.message}\n`
 }
 
 function toText({ name, status, message, advice }: Check): string {

@@ -30,8 +30,8 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<Check> {
     if (config.database.url === undefined) await looking
     const database = await unlessAborted(looking, signal)
     yield* database.checks
-    yield* await unlessAborted(examinePrivileges(database.isRead ? database.url : null), signal)
     yield* await unlessAborted(examineQueue(config, database.url), signal)
+    yield* await unlessAborted(examinePrivileges(database.isRead ? database.url : null), signal)
     yield* database.isRead
       ? examineFreshness(database.tenant, config, Date.now())
       : skipped(FRESHNESS_CHECKS, 'the tables cannot be read')

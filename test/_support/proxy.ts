@@ -21,8 +21,9 @@ export async function openProxy(target: string, lastWord?: Buffer, times = 1): P
   const sockets = new Set<Socket>()
   let isFrozen = false
   let left = times
-  const server = createServer((near) => {
-    const far = connect(Number(port), hostname)
+  // A silent network passes no goodbye on either.
+  const server = createServer({ allowHalfOpen: true }, (near) => {
+    const far = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
     for (const [from, to] of [
       [near, far],
       [far, near],
@@ -34,6 +35,7 @@ export async function openProxy(target: string, lastWord?: Buffer, times = 1): P
         left--
         isFrozen ||= left === 0
       })
+      from.on('end', () => void (isFrozen || to.end()))
       from.on('error', () => {})
       from.on('close', () => to.destroy())
     }

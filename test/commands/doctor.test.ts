@@ -119,7 +119,7 @@ describe('doctor', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^ok {7}database {8}PostgreSQL \d+/m)
     expect(stdout).toMatch(/^warning {2}worker {10}none has polled yet\n {25}-> run `last-logout/m)
-    expect(stdout).toMatch(/^skipped {2}freshness, gaps none has polled yet$/m)
+    expect(stdout).toMatch(/^skipped {2}freshness, gaps: none has polled yet$/m)
     expect(stdout).toMatch(/^warning {2}login Action {4}cannot be told.*read:actions/m)
   })
 
@@ -237,7 +237,7 @@ describe('doctor exits 1, and says what to do,', () => {
     expect(found).toMatchObject({ scopes: 'skipped', log: 'skipped', 'login Action': 'skipped' })
     const { stdout } = await finishCommand(['doctor'], env)
     expect(stdout.match(/.*there is no token$/gm)).toEqual([
-      expect.stringMatching(/^skipped {2}scopes, log, .*, login Action there is no token$/),
+      expect.stringMatching(/^skipped {2}scopes, log, .*, login Action: there is no token$/),
     ])
   })
 
