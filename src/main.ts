@@ -53,9 +53,9 @@ try {
   await (await createProgram(context)).parseAsync(process.argv)
 } catch (error) {
   process.exitCode = report(error)
+  // What was opened is closed; no answer of a server that has fallen silent is waited for.
+  if (hasCode(error, 'UNFINISHED')) setTimeout(() => process.exit(), LINGER_MS).unref()
 }
-// What was opened is closed; no answer of a server that has fallen silent is waited for.
-if (stopping.signal.aborted) setTimeout(() => process.exit(), LINGER_MS).unref()
 
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_CONFIGURATION
