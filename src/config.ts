@@ -55,6 +55,9 @@ const variables = {
     .default('info'),
 }
 
+const WHERE_TO_SET =
+  'Set them in the environment, or in a file .env in the current directory (see .env.example).'
+
 type Variables = { [Name in keyof typeof variables]: z.output<(typeof variables)[Name]> }
 
 /** What the service is run with; every time in milliseconds. */
@@ -77,7 +80,10 @@ export function loadConfig(env: Record<string, string | undefined>, needs: Need[
   problems.push(...findMissing(given, needs), ...findContradictions(values))
   // Without a problem every variable has been read.
   if (problems.length === 0) return toConfig(values as Variables)
-  throw new LastLogoutError('CONFIGURATION', `the configuration is wrong:\n${bullets(problems)}`)
+  throw new LastLogoutError(
+    'CONFIGURATION',
+    `the configuration is wrong:\n${bullets(problems)}\n${WHERE_TO_SET}`,
+  )
 }
 
 function describe(name: string, message: string, given: Record<string, unknown>): string {

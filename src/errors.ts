@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'LEASE_HELD'
   | 'CHECKS_FAILED'
   | 'CANNOT_LISTEN'
+  | 'UNFINISHED'
   | 'ABORTED'
 
 /** What the machine reading the error may need beside its message. */

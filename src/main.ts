@@ -9,6 +9,10 @@ import { createLog } from './log.js'
 
 const FAILED = 1
 const WRONG_CONFIGURATION = 2
+
+/** How long an answer that was given up may keep the process, in milliseconds. */
+const LINGER_MS = 500
+
 const USAGE: ErrorCode[] = ['CONFIGURATION', 'USAGE', 'OTHER_TENANT']
 
 const stopping = new AbortController()
@@ -31,24 +35,40 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   })
 }
 
+/** Whoever reads what is written has gone, as `head` does when it has seen enough. */
+let isReaderGone = false
+
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    isReaderGone = true
+    stopping.abort()
+  })
+}
+
 // Variables that are set already win over the file's.
 if (existsSync('.env')) process.loadEnvFile('.env')
 
 try {
-  await createProgram(context).parseAsync(process.argv)
+  await (await createProgram(context)).parseAsync(process.argv)
 } catch (error) {
   process.exitCode = report(error)
+  // What was opened is closed; no answer of a server that has fallen silent is waited for.
+  if (hasCode(error, 'UNFINISHED')) setTimeout(() => process.exit(), LINGER_MS).unref()
 }
 
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_CONFIGURATION
   if (stopping.signal.aborted && hasCode(error, 'ABORTED')) {
-    process.stderr.write('last-logout: stopped before the end; what was stored stays stored\n')
+    if (!isReaderGone) say('stopped before the end; what was stored stays stored')
     return 0
   }
-  const isUsage = USAGE.some((code) => hasCode(error, code))
-  process.stderr.write(`last-logout: ${toMessage(error)}\n`)
-  return isUsage ? WRONG_CONFIGURATION : FAILED
+  if (!(isReaderGone && hasCode(error, 'UNFINISHED'))) say(toMessage(error))
+  return USAGE.some((code) => hasCode(error, code)) ? WRONG_CONFIGURATION : FAILED
+}
+
+function say(message: string): void {
+  process.stderr.write(`last-logout: ${message}\n`)
 }
 
 async function readInput(maxLength: number): Promise<string> {

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createLogSource } from './auth0/log-source.js'
@@ -16,6 +15,7 @@ import { createDatabase } from './store/database.js'
 import { createLastLogoutStore } from './store/last-logout-store.js'
 import type { SyncProgress } from './sync/catch-up.js'
 import { poll } from './sync/poll.js'
+import { readVersion } from './version.js'
 
 /** How long `sync` waits for another poller to finish before it gives up, in milliseconds. */
 const LEASE_PATIENCE_MS = 60_000
@@ -182,9 +182,4 @@ async function startApi(parts: Parts): Promise<string> {
       { cause: error },
     )
   })
-}
-
-async function readVersion(): Promise<string> {
-  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }

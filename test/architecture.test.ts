@@ -18,6 +18,7 @@ const ALLOWED: Record<string, string[]> = {
     'ports',
     'rules',
     'sync',
+    'version',
   ],
   demo: ['service', 'auth0', 'config', 'closers', 'errors', 'simulator', 'client', 'action'],
   service: [
@@ -32,6 +33,7 @@ const ALLOWED: Record<string, string[]> = {
     'errors',
     'ports',
     'rules',
+    'version',
   ],
   // Beside the service: it looks at what the service is wired to, without wiring it.
   doctor: ['open-database', 'auth0', 'store', 'jobs', 'config', 'closers', 'errors', 'rules'],
@@ -51,6 +53,7 @@ const ALLOWED: Record<string, string[]> = {
   log: ['errors'],
   closers: [],
   abort: [],
+  version: [],
   'open-database': ['store', 'jobs', 'config', 'closers', 'errors'],
 }
 

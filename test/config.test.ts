@@ -18,7 +18,7 @@ function problemsOf(env: Record<string, string | undefined>, needs: Need[] = all
     return []
   } catch (error) {
     if (!hasCode(error, 'CONFIGURATION')) throw error
-    return error.message.split('\n').slice(1)
+    return error.message.split('\n').slice(1, -1)
   }
 }
 

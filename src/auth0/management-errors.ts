@@ -62,7 +62,22 @@ export function translate(error: unknown, address: Address): Error {
 /** Auth0's own word for what is wrong. Its sentence is not shown: it may quote what was sent. */
 function readErrorCode(body: unknown): string {
   const { errorCode } = Object(body)
-  return typeof errorCode === 'string' && /^\w{1,60}$/.test(errorCode) ? ` (${errorCode})` : ''
+  return isWord(errorCode) ? ` (${errorCode})` : ''
+}
+
+function isWord(value: unknown): value is string {
+  return typeof value === 'string' && /^\w{1,60}$/.test(value)
+}
+
+/** A token request was answered with 200 and no token: `error` is the answer's word for why, if it has one. */
+export function notGranted(baseUrl: string, headers: Headers, error: unknown): LastLogoutError {
+  const [type = 'no content type'] = /^[\w/.+-]{1,60}/.exec(headers.get('content-type') ?? '') ?? []
+  const what = isWord(error) ? `the error ${error}` : type
+  return new LastLogoutError(
+    'AUTH0_UNAVAILABLE',
+    `the token request to ${baseUrl} was answered with 200 and no token (${what}): check AUTH0_DOMAIN (and AUTH0_BASE_URL, if you set it), and what is between here and Auth0, such as a proxy or the login page of a network`,
+    { status: 200 },
+  )
 }
 
 function unreachable({ baseUrl }: Address, cause: unknown): LastLogoutError {

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { ManagementClient } from 'auth0'
 import { withAbort } from '../abort.js'
 import { aborted, LastLogoutError } from '../errors.js'
-import { assertAnswered, translate } from './management-errors.js'
+import { assertAnswered, notGranted, translate } from './management-errors.js'
 
 /** How long one request may take, its body included, in milliseconds. */
 const REQUEST_TIMEOUT_MS = 30_000
@@ -103,17 +103,26 @@ async function fetchAnswer(
   const body = await readBody(response, init.signal)
   const isToken = url === `${origin}/oauth/token`
   assertAnswered(response, isToken, options)
-  if (isToken) options.onGrant?.(readScopes(body))
+  if (isToken) options.onGrant?.(readScopes(response, body, options))
   return new Response(body, { status: response.status, headers: response.headers })
 }
 
-/** RFC 6749 §5.1. An answer that is no JSON is the SDK's to refuse. */
-function readScopes(body: Buffer | null): string[] | null {
+/** The scopes of a grant (RFC 6749 §5.1); throws where nothing was granted, whatever the status. */
+function readScopes(
+  { headers }: Response,
+  body: Buffer | null,
+  { baseUrl }: ManagementApiOptions,
+): string[] | null {
+  const { access_token: token, scope, error } = readFields(body)
+  if (typeof token !== 'string' || token === '') throw notGranted(baseUrl, headers, error)
+  return typeof scope === 'string' ? scope.split(' ').filter((name) => name !== '') : null
+}
+
+function readFields(body: Buffer | null): Record<string, unknown> {
   try {
-    const { scope } = Object(JSON.parse(String(body)))
-    return typeof scope === 'string' ? scope.split(' ').filter((name) => name !== '') : null
+    return Object(JSON.parse(String(body)))
   } catch {
-    return null
+    return {}
   }
 }
 

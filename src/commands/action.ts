@@ -7,9 +7,10 @@ import {
 } from '../auth0/login-action.js'
 import { createManagementApi } from '../auth0/management-api.js'
 import { loadConfig } from '../config.js'
-import { hasCode, LastLogoutError } from '../errors.js'
+import { LastLogoutError } from '../errors.js'
 import { type DeployFlags, readSecrets } from './action-options.js'
 import type { CommandContext } from './context.js'
+import { rethrow } from './rethrow.js'
 
 /** `action print`: the file. */
 export async function printAction(context: CommandContext): Promise<void> {
@@ -83,11 +84,4 @@ function toRows({ exists, current, deployed, position, bindings, secretNames }: 
 
 function list(names: string[]): string {
   return [...names].sort().join(', ') || 'none'
-}
-
-/** A service that is stopped has done its work; a deployment has not, nor has a question been answered. */
-function rethrow(error: unknown): never {
-  if (!hasCode(error, 'ABORTED')) throw error
-  const message = 'stopped before the end: run this again, it goes on from there'
-  throw new LastLogoutError('ACTION_NOT_DEPLOYED', message, { cause: error })
 }

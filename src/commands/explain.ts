@@ -7,6 +7,7 @@ import { createService } from '../service.js'
 import type { CommandContext } from './context.js'
 import { toExplanation, toText } from './explanation.js'
 import { LONGEST_JWT, readJwtClaims } from './read-jwt.js'
+import { rethrow } from './rethrow.js'
 
 /** The options of `explain`. */
 export interface ExplainOptions {
@@ -21,7 +22,9 @@ export async function explain(
   options: ExplainOptions,
 ): Promise<void> {
   const config = loadConfig(context.env, ['database'])
-  const claims = readJwtClaims(text === '-' ? await context.readInput(LONGEST_JWT) : text)
+  const claims = readJwtClaims(
+    text === '-' ? await context.readInput(LONGEST_JWT).catch(rethrow) : text,
+  )
   const names = claimNames(options.namespace)
   const token = readToken(claims, names)
   if (token === null) {

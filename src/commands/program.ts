@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { ACTION_NAME } from '../rules/action-settings.js'
+import { readVersion } from '../version.js'
 import type { DeployFlags } from './action-options.js'
 import type { CommandContext } from './context.js'
 import type { DoctorFlags } from './doctor.js'
@@ -17,13 +18,15 @@ With DATA_DIR, a database that is there and stopped is started for the moment.
 Exit codes: 0 no check failed, though there may be warnings; 1 one failed; 2 wrong configuration.`
 
 /** The command line. Each command is loaded when it runs: help and usage errors come at once. */
-export function createProgram(context: CommandContext): Command {
+export async function createProgram(context: CommandContext): Promise<Command> {
   const serve = async (parts: Part[]) => (await import('./serve.js')).serve(context, parts)
 
   const program = new Command('last-logout')
     // Before the commands are made: they take it over.
     .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(withoutTokens(text)) })
     .description('Makes Auth0 access tokens die at logout.')
+    .version(await readVersion())
     .addHelpText('after', FOOTER)
     .showHelpAfterError('(see last-logout --help)')
 
@@ -66,6 +69,11 @@ export function createProgram(context: CommandContext): Command {
     .description('creates or updates the tables in DATABASE_URL')
     .action(async () => (await import('./migrate.js')).migrate(context))
   return program
+}
+
+/** Where a subcommand was forgotten, the error quotes what may be a token. */
+function withoutTokens(text: string): string {
+  return text.replace(/[^\s']{41,}/g, (word) => `${word.slice(0, 8)}…`)
 }
 
 function addOperatorCommands(program: Command, context: CommandContext): void {

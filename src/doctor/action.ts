@@ -6,7 +6,7 @@ import { type Check, describeError, failure, ok, warning } from './check.js'
 /** What the check is called. */
 export const ACTION_CHECK = 'login Action'
 
-const DEPLOY = '`last-logout action deploy`'
+const DEPLOY = '`last-logout action deploy`, with the options of before'
 const SECRETS = ['LAST_LOGOUT_URL', 'LAST_LOGOUT_API_KEY']
 
 /** What the token may do, and what ends the asking. */

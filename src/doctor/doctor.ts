@@ -1,10 +1,12 @@
 import { createClosers } from '../closers.js'
 import { aborted } from '../errors.js'
+import type { Instant } from '../rules/instant.js'
 import type { Check } from './check.js'
 import { skipped } from './check.js'
 import { examineConfiguration } from './configuration.js'
-import { examineDatabase } from './database.js'
+import { type DatabaseFindings, examineDatabase } from './database.js'
 import { examineFreshness, FRESHNESS_CHECKS } from './freshness.js'
+import { examinePrivileges } from './privileges.js'
 import { examineQueue } from './queue.js'
 import { examineTenant, type TenantOptions } from './tenant.js'
 
@@ -23,20 +25,45 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<Check> {
   const closers = createClosers()
   try {
     yield* examineConfiguration(config)
-    const database = await examineDatabase(config, closers)
+    const looking = examineDatabase(config, closers)
+    // A server that is being started is waited for: only then can it be stopped.
+    if (config.database.url === undefined) await looking
+    const database = await unlessAborted(looking, signal)
     yield* database.checks
-    yield* await examineQueue(config, database.url)
+    yield* await unlessAborted(examineQueue(config, database.url), signal)
+    yield* await unlessAborted(examinePrivileges(database.isRead ? database.url : null), signal)
     yield* database.isRead
       ? examineFreshness(database.tenant, config, Date.now())
       : skipped(FRESHNESS_CHECKS, 'the tables cannot be read')
     // An embedded server started here would keep the service from starting while Auth0 is asked.
     await closers.close()
     yield* withLimit(signal, (limited) =>
-      examineTenant({ ...options, asOf: database.tenant?.asOf ?? null, signal: limited }),
+      examineTenant({ ...options, asOf: asOfIn(database), signal: limited }),
     )
   } finally {
     await closers.close()
   }
+}
+
+/** Waits for an answer that may come late, if ever, or throws `ABORTED`. */
+async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  let abort = () => {}
+  const stopped = new Promise<never>((_, reject) => {
+    abort = () => reject(aborted())
+    signal.addEventListener('abort', abort)
+    if (signal.aborted) abort()
+  })
+  try {
+    return await Promise.race([answer, stopped])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+/** As `TenantOptions.asOf`: where there is no database yet, nothing has been read. */
+function asOfIn({ isRead, tenant, checks }: DatabaseFindings): Instant | null | undefined {
+  if (isRead) return tenant?.asOf ?? null
+  return checks.some(({ status }) => status === 'failure') ? undefined : null
 }
 
 /** The check that is under way when the time is over says so itself. */

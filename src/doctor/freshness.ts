@@ -6,6 +6,9 @@ import { toDuration } from './duration.js'
 
 const START = 'run `last-logout start` or `last-logout worker`, or `last-logout sync` by cron'
 
+const BY_CRON =
+  'with cron this is expected while MAX_LAG is below its interval: set MAX_LAG above it'
+
 /** What the checks below are called. */
 export const FRESHNESS_CHECKS = ['worker', 'freshness', 'gaps'] as const
 
@@ -33,7 +36,11 @@ function toWorker(sincePollMs: number, patienceMs: number): Check {
   const message = `the last poll was ${toDuration(Math.max(0, sincePollMs))} ago`
   return sincePollMs <= patienceMs
     ? ok('worker', message)
-    : failure('worker', `${message}: no worker polls`, `${START}; if one runs, see its log`)
+    : failure(
+        'worker',
+        `${message}: no worker polls`,
+        `${START}; if one runs, see its log; ${BY_CRON}`,
+      )
 }
 
 function toFreshness({ asOf, sweepFrom }: TenantState, maxLagMs: number, now: Instant): Check {
@@ -52,7 +59,7 @@ function toFreshness({ asOf, sweepFrom }: TenantState, maxLagMs: number, now: In
     : failure(
         'freshness',
         message,
-        'if the worker polls, see its log and the poll budget below; else start one',
+        `if the worker polls, see its log and the poll budget below; else start one; ${BY_CRON}`,
       )
 }
 

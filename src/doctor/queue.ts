@@ -16,8 +16,15 @@ export async function examineQueue(config: Config, databaseUrl: string | null): 
 
 async function examineRedis(url: string): Promise<Check> {
   try {
-    const { maxmemoryPolicy, disconnect } = await findRedis(url)
+    const { isReplica, maxmemoryPolicy, disconnect } = await findRedis(url)
     disconnect()
+    if (isReplica) {
+      return failure(
+        NAME,
+        'Redis answers, and is a replica: it takes no writes',
+        'name its primary in REDIS_URL',
+      )
+    }
     if (maxmemoryPolicy === 'noeviction')
       return ok(NAME, 'Redis answers, maxmemory-policy noeviction')
     if (maxmemoryPolicy === undefined) {

@@ -11,8 +11,8 @@ export interface Retained {
   oldestAt: Instant | null
   /** By Auth0's clock. */
   now: Instant
-  /** Up to where the log has been read; `null`: not yet. */
-  asOf: Instant | null
+  /** Up to where the log has been read; `null`: not yet; undefined: it is not known. */
+  asOf: Instant | null | undefined
 }
 
 /** Whether anything was deleted before it was read, and how long an outage may last. */
@@ -30,6 +30,7 @@ export function examineRetention(
   const oldest = new Date(oldestAt).toISOString()
   const keptMs = Math.max(0, now - oldestAt)
   const kept = `the oldest entry kept is of ${oldest}, ${toDuration(keptMs)} ago`
+  if (asOf === undefined) return ok(NAME, kept)
   if (asOf !== null && oldestAt > asOf) {
     return failure(
       NAME,

@@ -16,8 +16,8 @@ import { createTenantLog, type TenantLog } from './tenant-log.js'
 /** What the tenant is examined with. */
 export interface TenantOptions {
   config: Config
-  /** Up to where the log has been read; `null`: not yet, or it is not known. */
-  asOf: Instant | null
+  /** Up to where the log has been read; `null`: not yet; undefined: it is not known. */
+  asOf: Instant | null | undefined
   /** The name of the login Action. */
   actionName: string
   /** Also ask what only shows how the Logs API behaves. */

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import {
   assertSchemaCompatibility,
   DEFAULT_SCHEMA,
@@ -10,6 +11,9 @@ import { LastLogoutError } from '../errors.js'
 
 /** How long PostgreSQL may take to accept a connection, or to answer. */
 const TIMEOUT_MS = 5_000
+
+/** How long one statement of a migration may take, in milliseconds. */
+const MIGRATION_TIMEOUT_MS = 600_000
 
 /** Whoever uses a connection that breaks is told by the query; unheard, the event ends the process. */
 class Client extends pg.Client {
@@ -36,7 +40,7 @@ export function createQueuePool(databaseUrl: string): pg.Pool {
 
 /** Creates the queue's tables (schema `bullmq`) or brings them up to date. */
 export async function migrateQueue(databaseUrl: string): Promise<void> {
-  await withClient(databaseUrl, (client) => runMigrations(client))
+  await withClient(databaseUrl, (client) => runMigrations(client), MIGRATION_TIMEOUT_MS)
 }
 
 /** Throws `DATABASE_NOT_MIGRATED` when the queue's tables are missing or older than this program. */
@@ -56,12 +60,25 @@ async function readVersion(client: pg.Client): Promise<number> {
   }
 }
 
-async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new Client({ connectionString: url, connectionTimeoutMillis: TIMEOUT_MS })
+async function withClient<T>(
+  url: string,
+  use: (client: pg.Client) => Promise<T>,
+  queryTimeoutMs = TIMEOUT_MS,
+): Promise<T> {
+  const socket = new Socket()
+  const client = new Client({
+    stream: () => socket,
+    connectionString: url,
+    connectionTimeoutMillis: TIMEOUT_MS,
+    query_timeout: queryTimeoutMs,
+  })
   await client.connect()
   try {
     return await use(client)
   } finally {
+    // A server that has fallen silent does not say goodbye.
+    const late = setTimeout(() => socket.destroy(), TIMEOUT_MS)
     await client.end()
+    clearTimeout(late)
   }
 }

@@ -3,6 +3,8 @@ import { Cluster, Redis, type RedisOptions } from 'ioredis'
 
 /** A Redis server or cluster that has answered. */
 export interface RedisServer {
+  /** Takes no writes: a primary takes them, from which it copies. */
+  isReplica: boolean
   /** Undefined where the server does not say. */
   maxmemoryPolicy: string | undefined
   /** Opens a connection that is made again whenever it is lost. */
@@ -39,6 +41,8 @@ export async function findRedis(url: string): Promise<RedisServer> {
   const isCluster = /^redis_mode:cluster/m.test(info)
   const clients: (Redis | Cluster)[] = []
   return {
+    // In a cluster, the primaries are found by themselves.
+    isReplica: !isCluster && /^role:slave/m.test(info),
     maxmemoryPolicy: /^maxmemory_policy:(\S+)/m.exec(info)?.[1],
     connect(limits) {
       const client = isCluster ? connectCluster(options, limits) : connectServer(url, limits)

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import pg from 'pg'
 import { CONNECT_TIMEOUT_MS, QUERY_TIMEOUT_MS, unavailable } from './database.js'
 
@@ -10,7 +11,9 @@ export async function withClient<T>(
   run: (client: pg.Client) => Promise<T>,
   queryTimeoutMs: number = QUERY_TIMEOUT_MS,
 ): Promise<T> {
+  const socket = new Socket()
   const client = new pg.Client({
+    stream: () => socket,
     connectionString: url,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: queryTimeoutMs,
@@ -23,6 +26,9 @@ export async function withClient<T>(
   try {
     return await run(client)
   } finally {
+    // A server that has fallen silent does not take leave.
+    const late = setTimeout(() => socket.destroy(), CONNECT_TIMEOUT_MS)
     await client.end()
+    clearTimeout(late)
   }
 }

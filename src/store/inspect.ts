@@ -37,6 +37,21 @@ export function inspectServer(url: string): Promise<ServerState> {
   })
 }
 
+/** What is written, and whether rows of it are changed as well as added. */
+const WRITTEN = `(VALUES ('tenant', true), ('last_logout', true), ('session_logout', true),
+  ('unattributable', false), ('gap', false)) AS written (name, is_changed)`
+
+/** The names of the migrated tables that the database user may not write. */
+export function findUnwritable(url: string): Promise<string[]> {
+  return withClient(url, async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      `SELECT name FROM ${WRITTEN} WHERE NOT (has_table_privilege(name, 'INSERT')
+         AND (NOT is_changed OR has_table_privilege(name, 'UPDATE')))`,
+    )
+    return rows.map(({ name }) => name)
+  })
+}
+
 interface TenantRow {
   domain: string
   checkpoint: string | null

@@ -8,6 +8,8 @@ export interface RunningCommand {
   stdout(): string
   stderr(): string
   kill(signal: NodeJS.Signals): void
+  /** Reads nothing more of its standard output: what it writes from now on fails. */
+  closeOutput(): void
   /** Resolves to the exit code; `null` after a signal that it did not handle. */
   exited: Promise<number | null>
 }
@@ -46,6 +48,7 @@ export function runCommand(
     stdout: () => written.stdout,
     stderr: () => written.stderr,
     kill: (signal) => void child.kill(signal),
+    closeOutput: () => void child.stdout.destroy(),
     exited: once(child, 'close').then(([code]) => code as number | null),
   }
 }

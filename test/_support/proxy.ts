@@ -11,20 +11,31 @@ export interface Proxy {
   close(): Promise<void>
 }
 
-/** Opens a way to the server that a URL names. */
-export async function openProxy(target: string): Promise<Proxy> {
+/** What PostgreSQL says when it waits for the next query. */
+export const READY_FOR_QUERY = Buffer.from('5a0000000549', 'hex')
+
+/** Opens a way to the server that a URL names; it falls silent once the server has said `lastWord`, so many times. */
+export async function openProxy(target: string, lastWord?: Buffer, times = 1): Promise<Proxy> {
   const url = new URL(target)
   const { hostname, port } = url
   const sockets = new Set<Socket>()
   let isFrozen = false
-  const server = createServer((near) => {
-    const far = connect(Number(port), hostname)
+  let left = times
+  // A silent network passes no goodbye on either.
+  const server = createServer({ allowHalfOpen: true }, (near) => {
+    const far = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
     for (const [from, to] of [
       [near, far],
       [far, near],
     ] as const) {
       sockets.add(from)
-      from.on('data', (chunk) => void (isFrozen || to.write(chunk)))
+      from.on('data', (chunk) => {
+        if (!isFrozen) to.write(chunk)
+        if (from !== far || lastWord === undefined || !chunk.includes(lastWord)) return
+        left--
+        isFrozen ||= left === 0
+      })
+      from.on('end', () => void (isFrozen || to.end()))
       from.on('error', () => {})
       from.on('close', () => to.destroy())
     }

@@ -3,10 +3,11 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createManagementApi } from '../../src/auth0/management-api.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
-import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
+import { DOMAIN, openSource, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const LOGS = '/api/v2/logs'
 const { signal } = new AbortController()
@@ -135,6 +136,26 @@ describe('the token', () => {
     expect(JSON.stringify([error.message, error.cause?.message])).not.toContain(clientSecret)
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
   })
+
+  test.each([
+    ['a page', faults.html(200), /text\/html/],
+    ['an error', faults.answer(200, { error: 'access_denied' }), /the error access_denied/],
+  ])(
+    'that is not granted for all of the 200, but %s, is told as that',
+    async (_what, respond, answer) => {
+      t.simulator.faults.push({ path: '/oauth/token', times: 99, respond })
+      const granted: unknown[] = []
+      const api = createManagementApi({
+        ...{ domain: DOMAIN, baseUrl: t.simulator.url, ...t.simulator.credentials },
+        onGrant: (scopes) => granted.push(scopes),
+      })
+      await expect(api.get('logs', signal)).rejects.toMatchObject({
+        code: 'AUTH0_UNAVAILABLE',
+        message: expect.stringMatching(answer),
+      })
+      expect(granted).toEqual([])
+    },
+  )
 
   test('without the scope names the scope to grant', async () => {
     const other = await openTenant({}, { scopes: ['read:users'] })

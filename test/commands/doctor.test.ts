@@ -1,12 +1,14 @@
+import { randomBytes } from 'node:crypto'
 import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import * as faults from '../../src/simulator/faults.js'
 import { generateHistory } from '../../src/simulator/history.js'
 import { finishCommand, runCommand } from '../_support/cli.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openProxy, READY_FOR_QUERY } from '../_support/proxy.js'
 import { startRedis } from '../_support/redis.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
@@ -58,10 +60,15 @@ async function examine(...options: string[]) {
 const statuses = (checks: Map<string, Check>) =>
   Object.fromEntries([...checks.values()].map(({ name, status }) => [name, status]))
 
-/** A tenant of an hour's traffic that has been read to its end. */
-async function catchUp() {
+/** An hour's traffic. */
+function writeHistory() {
   const [startMs, endMs] = [Date.now() - 3_600_000, Date.now()]
   t.tenant.writeStored(generateHistory({ entries: 500, users: 9, domain: DOMAIN, startMs, endMs }))
+}
+
+/** A tenant of an hour's traffic that has been read to its end. */
+async function catchUp() {
+  writeHistory()
   expect((await finishCommand(['sync'], env)).code).toBe(0)
   t.simulator.requests.clear()
 }
@@ -85,6 +92,7 @@ describe('doctor', () => {
       configuration: 'ok',
       database: 'ok',
       migrations: 'ok',
+      privileges: 'ok',
       queue: 'ok',
       worker: 'ok',
       freshness: 'ok',
@@ -111,7 +119,7 @@ describe('doctor', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^ok {7}database {8}PostgreSQL \d+/m)
     expect(stdout).toMatch(/^warning {2}worker {10}none has polled yet\n {25}-> run `last-logout/m)
-    expect(stdout).toMatch(/^skipped {2}freshness/m)
+    expect(stdout).toMatch(/^skipped {2}freshness, gaps: none has polled yet$/m)
     expect(stdout).toMatch(/^warning {2}login Action {4}cannot be told.*read:actions/m)
   })
 
@@ -139,8 +147,19 @@ describe('doctor', () => {
       .poll(() => t.simulator.requests.count({ path: '/api/v2/logs' }), { timeout: 20_000 })
       .toBe(1)
     command.kill('SIGINT')
-    expect(await command.exited).toBe(0)
-    expect(command.stderr()).toMatch(/stopped before the end/)
+    expect(await command.exited).toBe(1)
+    expect(command.stderr()).toMatch(/stopped before the end: run this again/)
+  })
+
+  test('stops at a signal while the database is silent', async () => {
+    const silent = await openProxy(database.url, READY_FOR_QUERY)
+    onTestFinished(() => silent.close())
+    const command = runCommand(['doctor'], { ...env, DATABASE_DIRECT_URL: silent.url })
+    await expect.poll(command.stdout, { timeout: 20_000 }).toContain('configuration')
+    const killedAt = performance.now()
+    command.kill('SIGTERM')
+    expect(await command.exited).toBe(1)
+    expect(performance.now() - killedAt).toBeLessThan(4_000)
   })
 })
 
@@ -158,6 +177,7 @@ describe('doctor exits 1, and says what to do,', () => {
   }
 
   test('where PostgreSQL does not answer, and looks at the rest all the same', async () => {
+    writeHistory()
     env.DATABASE_URL = 'postgresql://user:a-password@127.0.0.1:1/x'
     const found = await expectFailure(
       'database',
@@ -169,9 +189,11 @@ describe('doctor exits 1, and says what to do,', () => {
       queue: 'skipped',
       worker: 'skipped',
       token: 'ok',
-      retention: 'warning',
+      privileges: 'skipped',
+      retention: 'ok',
     })
-    expect((await finishCommand(['doctor'], env)).stdout).not.toContain('a-password')
+    const { stdout } = await finishCommand(['doctor'], env)
+    expect(stdout).not.toMatch(/a-password|floor raise/)
   })
 
   test('where the database does not exist', async () => {
@@ -213,6 +235,35 @@ describe('doctor exits 1, and says what to do,', () => {
     env.AUTH0_CLIENT_ID = 'other'
     const found = await expectFailure('token', /refuses the client credentials.*AUTH0_CLIENT_ID/)
     expect(found).toMatchObject({ scopes: 'skipped', log: 'skipped', 'login Action': 'skipped' })
+    const { stdout } = await finishCommand(['doctor'], env)
+    expect(stdout.match(/.*there is no token$/gm)).toEqual([
+      expect.stringMatching(/^skipped {2}scopes, log, .*, login Action: there is no token$/),
+    ])
+  })
+
+  test('where a page answers in place of Auth0', async () => {
+    t.simulator.faults.push({ path: '/oauth/token', times: 9, respond: faults.html(200) })
+    const found = await expectFailure('token', /200 and no token \(text\/html\)/)
+    expect(found).toMatchObject({ scopes: 'skipped' })
+  })
+
+  test('where the database user may only read', async () => {
+    await catchUp()
+    const reader = `reader_${randomBytes(6).toString('hex')}`
+    await database.query(`CREATE ROLE ${reader} LOGIN PASSWORD 'a-password'`)
+    await database.query(`GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${reader}`)
+    await database.query(`GRANT INSERT ON unattributable, tenant TO ${reader}`)
+    const url = new URL(database.url)
+    Object.assign(url, { username: reader, password: 'a-password' })
+    env.DATABASE_URL = url.href
+    const found = await expectFailure(
+      'privileges',
+      /may not write tenant, last_logout, session_logout, gap:/,
+      /GRANT SELECT, INSERT, UPDATE ON tenant, .* DATABASE_URL/,
+    )
+    expect(found).toMatchObject({ database: 'ok', worker: 'ok' })
+    await database.query(`DROP OWNED BY ${reader}`)
+    await database.query(`DROP ROLE ${reader}`)
   })
 
   test('where the tenant is not reached', async () => {
@@ -265,6 +316,20 @@ describe.skipIf(skip)(`in Redis${skip ? ` (skipped: ${redis.skip})` : ''}`, () =
     await client.config('SET', 'maxmemory-policy', 'noeviction')
     client.disconnect()
     expect((await examine()).checks.get('queue')?.status).toBe('ok')
+  })
+})
+
+test.skipIf(skip)('a replica in place of Redis is a failure: it takes no writes', async () => {
+  const replica = await startRedis({ own: true, args: ['--replicaof', '127.0.0.1', '1'] })
+  if ('skip' in replica) throw new Error(replica.skip)
+  onTestFinished(() => replica.stop())
+  env.REDIS_URL = replica.url
+  const { code, checks } = await examine()
+  expect(code).toBe(1)
+  expect(checks.get('queue')).toMatchObject({
+    status: 'failure',
+    message: expect.stringContaining('is a replica'),
+    advice: expect.stringContaining('REDIS_URL'),
   })
 })
 

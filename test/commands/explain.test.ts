@@ -1,4 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { CommandContext } from '../../src/commands/context.js'
+import { explain } from '../../src/commands/explain.js'
+import { aborted } from '../../src/errors.js'
+import { createLog } from '../../src/log.js'
 import { finishCommand } from '../_support/cli.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openStore } from '../_support/store.js'
@@ -45,7 +49,7 @@ async function storeLogout(seconds: number, sessionId: string | null) {
   await store.storeSweep({ users, sessions, unattributable: [] }, null)
 }
 
-async function explain(text: string, ...options: string[]) {
+async function runExplain(text: string, ...options: string[]) {
   const { code, stdout, stderr } = await finishCommand(['explain', text, '--json', ...options], env)
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   return JSON.parse(stdout)
@@ -54,7 +58,7 @@ async function explain(text: string, ...options: string[]) {
 describe('explain', () => {
   test('tells the claims used, the rule, the times and the log id that decides', async () => {
     await storeLogout(NOW - 300, 'S1')
-    expect(await explain(token())).toEqual({
+    expect(await runExplain(token())).toEqual({
       signature_verified: false,
       subject: 'auth0|1',
       session_id: 'S1',
@@ -82,7 +86,7 @@ describe('explain', () => {
 
   test('names what decides also where the token is not revoked', async () => {
     await storeLogout(LOGIN - 5, null)
-    expect(await explain(token())).toMatchObject({
+    expect(await runExplain(token())).toMatchObject({
       decided_by: 'all_sessions',
       revoked: false,
       reason: 'login_after_logout',
@@ -139,7 +143,7 @@ describe('explain', () => {
     })
     await database.query(`UPDATE tenant SET as_of = ${asOf}`)
     const given = token(claims)
-    expect(await explain(given)).toMatchObject({ verdict, revoked: verdict === 'revoked' })
+    expect(await runExplain(given)).toMatchObject({ verdict, revoked: verdict === 'revoked' })
     const { stdout } = await finishCommand(['explain', given], env)
     expect(/^verdict +(.*)$/m.exec(stdout)?.[1]).toMatch(says)
   })
@@ -156,11 +160,27 @@ describe('explain', () => {
     expect(JSON.parse(stdout)).toMatchObject({ subject: 'auth0|1', reason: 'no_logout' })
   })
 
+  test('that is stopped before it has read the token has not been answered', async () => {
+    const context: CommandContext = {
+      env,
+      print: () => {},
+      readInput: () => Promise.reject(aborted()),
+      isTerminal: false,
+      stop: AbortSignal.abort(),
+      createLog: (level) => createLog(level, process.stderr),
+    }
+    const running = explain(context, '-', {})
+    await expect(running).rejects.toMatchObject({
+      code: 'UNFINISHED',
+      message: 'stopped before the end: run this again',
+    })
+  })
+
   test('goes by the namespace and by the policy it is given', async () => {
     await storeLogout(NOW - 300, 'S2')
     env.POLICY = 'user'
     const given = token({ 'https://api.example/session_id': 'S9' })
-    expect(await explain(given, '--namespace', 'https://api.example/')).toMatchObject({
+    expect(await runExplain(given, '--namespace', 'https://api.example/')).toMatchObject({
       session_id: 'S9',
       login_at_claim: 'iat',
       decided_by: 'user',

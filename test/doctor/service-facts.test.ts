@@ -28,37 +28,42 @@ describe('the configuration', () => {
   })
 })
 
+const POLLED: TenantState = {
+  domain: 'tenant.example',
+  checkpoint: '900',
+  asOf: NOW - 2_000,
+  lastPollAt: NOW - 2_000,
+  sweepFrom: null,
+  gaps: 0,
+}
+
 describe('freshness', () => {
-  const state: TenantState = {
-    domain: 'tenant.example',
-    checkpoint: '900',
-    asOf: NOW - 2_000,
-    lastPollAt: NOW - 2_000,
-    sweepFrom: null,
-    gaps: 0,
-  }
   test.each<[string, TenantState | null, string[]]>([
-    ['all well', state, ['ok', 'ok', 'ok']],
+    ['all well', POLLED, ['ok', 'ok', 'ok']],
     [
       'a clock behind the database',
-      { ...state, lastPollAt: NOW + 5, asOf: NOW + 5 },
+      { ...POLLED, lastPollAt: NOW + 5, asOf: NOW + 5 },
       ['ok', 'ok', 'ok'],
     ],
     [
       'at the limit',
-      { ...state, asOf: NOW - 60_000, lastPollAt: NOW - 60_000 },
+      { ...POLLED, asOf: NOW - 60_000, lastPollAt: NOW - 60_000 },
       ['ok', 'ok', 'ok'],
     ],
     [
       'nobody polls',
-      { ...state, asOf: NOW - 60_001, lastPollAt: NOW - 60_001 },
+      { ...POLLED, asOf: NOW - 60_001, lastPollAt: NOW - 60_001 },
       ['failure', 'failure', 'ok'],
     ],
-    ['polled, and behind', { ...state, asOf: NOW - 60_001 }, ['ok', 'failure', 'ok']],
-    ['sweeping', { ...state, asOf: null, sweepFrom: NOW - 1e9 }, ['ok', 'warning', 'ok']],
-    ['gaps', { ...state, gaps: 2 }, ['ok', 'ok', 'warning']],
+    ['polled, and behind', { ...POLLED, asOf: NOW - 60_001 }, ['ok', 'failure', 'ok']],
+    ['sweeping', { ...POLLED, asOf: null, sweepFrom: NOW - 1e9 }, ['ok', 'warning', 'ok']],
+    ['gaps', { ...POLLED, gaps: 2 }, ['ok', 'ok', 'warning']],
     ['never used', null, ['warning', 'skipped', 'skipped']],
-    ['never polled', { ...state, lastPollAt: null, asOf: null }, ['warning', 'skipped', 'skipped']],
+    [
+      'never polled',
+      { ...POLLED, lastPollAt: null, asOf: null },
+      ['warning', 'skipped', 'skipped'],
+    ],
   ])('%s', (_what, tenant, statuses) => {
     const checks = examineFreshness(tenant, { maxLagMs: 60_000, pollIntervalMs: 5_000 }, NOW)
     expect(checks.map(({ name }) => name)).toEqual(['worker', 'freshness', 'gaps'])
@@ -67,6 +72,13 @@ describe('freshness', () => {
       expect(advice === undefined).toBe(status === 'ok' || status === 'skipped')
     }
   })
+})
+
+test('whoever polls by cron is told which MAX_LAG goes with that', () => {
+  const longAgo = { ...POLLED, asOf: NOW - 900_000, lastPollAt: NOW - 900_000 }
+  const checks = examineFreshness(longAgo, { maxLagMs: 60_000, pollIntervalMs: 5_000 }, NOW)
+  const advice = expect.stringMatching(/with cron .*: set MAX_LAG above it/)
+  expect(checks.slice(0, 2)).toMatchObject([{ advice }, { advice }])
 })
 
 test.each([

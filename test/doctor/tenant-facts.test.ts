@@ -50,12 +50,13 @@ test.each<[string, number, number, number | null, string, RegExp]>([
   expectCheck(examineClock({ sentAt, receivedAt, serverAt }), status, message)
 })
 
-test.each<[string, number | null, number | null, string, RegExp]>([
+test.each<[string, number | null, number | null | undefined, string, RegExp]>([
   ['read up to now', NOW - 5 * DAY, NOW, 'ok', /5 days ago: the worker may be away/],
   ['read up to what is kept', NOW - DAY, NOW - DAY, 'ok', /lose nothing/],
   ['something deleted before it was read', NOW - DAY, NOW - DAY - 1, 'failure', /may be lost/],
   ['not read yet, kept long enough', NOW - 30 * DAY, null, 'ok', /30 days ago/],
   ['not read yet, kept shorter', NOW - 30 * DAY + 1, null, 'warning', /cannot know of logouts/],
+  ['not known whether it was read', NOW - 3 * DAY, undefined, 'ok', /, 3 days ago$/],
   ['nothing kept', null, NOW, 'warning', /no entry is kept/],
 ])('retention: %s', (_what, oldestAt, asOf, status, message) => {
   expectCheck(

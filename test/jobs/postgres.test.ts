@@ -1,8 +1,9 @@
 import { inspect } from 'node:util'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { createJobs, migrateQueue } from '../../src/jobs/jobs.js'
-import { createQueuePool } from '../../src/jobs/postgres.js'
+import { assertQueueMigrated, createQueuePool } from '../../src/jobs/postgres.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openProxy, READY_FOR_QUERY } from '../_support/proxy.js'
 import {
   createTestJob,
   createTestLog,
@@ -43,6 +44,19 @@ describe('a queue in PostgreSQL', () => {
     const error = await createJobs({ connection, prefix, jobs: [], log }).catch(inspect)
     expect(error).toContain('ECONNREFUSED')
     expect(error).not.toContain('s3cret')
+  })
+
+  it('is not waited for where the server falls silent, whenever that is', async () => {
+    const { url } = await openDatabase('migrated')
+    const outcomes = [1, 2, 3].map(async (times) => {
+      const proxy = await openProxy(url, READY_FOR_QUERY, times)
+      onTestFinished(() => proxy.close())
+      return assertQueueMigrated(proxy.url).then(
+        () => 'migrated',
+        () => 'silent',
+      )
+    })
+    expect(await Promise.all(outcomes)).toEqual(expect.arrayContaining(['migrated', 'silent']))
   })
 
   it('gets over the loss of all connections, and says so once', async () => {

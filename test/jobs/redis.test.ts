@@ -48,15 +48,24 @@ describe.skipIf(skip)(title, () => {
     expect(lines('error')).toEqual([])
   })
 
-  it('begins when Redis does, if that is later', async () => {
-    const server = await ownRedis()
-    const { log, lines } = createTestLog()
+  it('begins when Redis does, if that is later, and says what to do until then', async () => {
+    const server = await ownRedis({ args: ['--requirepass', 's3cret'] })
+    const url = server.url.replace('//', '//:s3cret@')
+    const { log, lines, text } = createTestLog()
     const job = createTestJob(100)
     await server.restart(async () => {
-      await startJobs({ connection: redis(server.url), prefix, jobs: [job], log })
-      expect(lines('warn')).toHaveLength(1)
+      await startJobs({ connection: redis(url), prefix, jobs: [job], log })
+      expect(lines('warn')).toMatchObject([
+        {
+          err: { code: 'ECONNREFUSED' },
+          host: new URL(url).host,
+          msg: expect.stringMatching(/no job runs until it is back: check that redis.*REDIS_URL/),
+        },
+      ])
     })
     await startsAgain(job, 5)
+    await expect.poll(() => lines('info'), PATIENCE).toMatchObject([{ msg: 'job queue is back' }])
+    expect(text()).not.toMatch(/s3cret| {4}at /)
   })
 
   it('closes while Redis is away, once the running job has ended', async () => {

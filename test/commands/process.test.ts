@@ -1,0 +1,78 @@
+import { readFile } from 'node:fs/promises'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { finishCommand, runCommand } from '../_support/cli.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+
+const TOKEN = `eyJhbGciOiJSUzI1NiJ9.${'eyJzdWIiOiJhdXRoMHwxIn0'.repeat(3)}.c2lnbmF0dXJl`
+
+test('--version tells the version of the package', async () => {
+  const { version } = JSON.parse(await readFile('package.json', 'utf8'))
+  const { code, stdout } = await finishCommand(['--version'])
+  expect({ code, stdout }).toEqual({ code: 0, stdout: `${version}\n` })
+})
+
+test.each([
+  ['a command', [TOKEN]],
+  ['a header', [`Bearer ${TOKEN}`]],
+  ['an option', ['explain', `--${TOKEN}`]],
+  ['a subcommand', ['floor', TOKEN]],
+])('a token that is taken for %s is not printed', async (_what, args) => {
+  const { code, stdout, stderr } = await finishCommand(args)
+  expect(code).toBe(2)
+  expect(stderr).toMatch(/^error: unknown .*eyJ[\w]*…'/)
+  expect(stdout + stderr).not.toMatch(/eyJhbGciOiJSUzI1NiJ9|eyJzdWIi|c2lnbmF0dXJl/)
+})
+
+test('a configuration that is missing is told with where to set it', async () => {
+  const { code, stderr } = await finishCommand(['action', 'status'])
+  expect(code).toBe(2)
+  expect(stderr).toMatch(
+    /AUTH0_DOMAIN is missing[\s\S]*environment, or in a file \.env .*\.env\.example\)\.\n$/,
+  )
+})
+
+describe('output that nobody reads any more', () => {
+  let database: TestDatabase
+  let t: TestTenant
+  let env: Record<string, string>
+  beforeEach(async () => {
+    database = await createTestDatabase()
+    t = await openTenant()
+    env = {
+      AUTH0_DOMAIN: DOMAIN,
+      AUTH0_BASE_URL: t.simulator.url,
+      AUTH0_CLIENT_ID: t.simulator.credentials.clientId,
+      AUTH0_CLIENT_SECRET: t.simulator.credentials.clientSecret,
+      DATABASE_URL: database.url,
+      POLL_INTERVAL: '200ms',
+    }
+  })
+  afterEach(async () => {
+    await t.close()
+    await database.drop()
+  })
+
+  test.each([
+    ['lets a command end that is done', 'status', 0],
+    ['stops one that is not, without a word', 'doctor', 1],
+  ])('%s', async (_what, name, expected) => {
+    const command = runCommand([name], env)
+    command.closeOutput()
+    const code = await command.exited
+    expect({ code, stderr: command.stderr() }).toEqual({ code: expected, stderr: '' })
+  })
+
+  test('stops a worker as a signal does', async () => {
+    const command = runCommand(['worker'], env)
+    await expect.poll(command.stdout, { timeout: 20_000 }).toContain('"polling"')
+    command.closeOutput()
+    // Something to be logged.
+    t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 1_000 })
+    const code = await command.exited
+    expect({ code, stderr: command.stderr() }).toEqual({ code: 0, stderr: '' })
+    const [lease] = await database.query('SELECT lease_owner FROM tenant')
+    expect(lease).toEqual({ lease_owner: null })
+  })
+})
