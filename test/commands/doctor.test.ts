@@ -397,6 +397,6 @@ describe('with DATA_DIR', () => {
       .toBe(1)
     expect(await finishCommand(['migrate'], env)).toMatchObject({ code: 0, stderr: '' })
     doctor.kill('SIGINT')
-    expect(await doctor.exited).toBe(0)
+    expect(await doctor.exited).toBe(1)
   }, 60_000)
 })
