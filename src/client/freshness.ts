@@ -14,14 +14,18 @@ export interface Freshness {
   ageMs(): number
 }
 
-/** Reads the freshness of an answer that was asked for at `startedAt`, or has come just now. */
-export function readFreshness(json: FreshnessJson, startedAt = performance.now()): Freshness {
+/** Reads the freshness of an answer that was asked for at `startedAt`, or has come just now; `now` is the clock that nobody sets. */
+export function readFreshness(
+  json: FreshnessJson,
+  startedAt = performance.now(),
+  now: () => number = () => performance.now(),
+): Freshness {
   const { as_of, lag_ms, policy } = json
   if (policy !== 'session' && policy !== 'user') throw new TypeError('an answer without a policy')
   const asOf = as_of === null ? null : readInstant(as_of)
   const isLag = asOf !== null && typeof lag_ms === 'number' && lag_ms >= 0
   const lagMs = isLag ? lag_ms : Number.POSITIVE_INFINITY
-  const ageMs = () => Math.max(lagMs + performance.now() - startedAt, Date.now() - (asOf ?? 0))
+  const ageMs = () => Math.max(lagMs + now() - startedAt, Date.now() - (asOf ?? 0))
   return { asOf, policy, ageMs }
 }
 

@@ -51,15 +51,15 @@ export function judge(token: Token, known: KnownLogouts, options: JudgeOptions):
     return { revoked: false, reason: 'machine_token', lastLogoutAt: null, loginAt }
   }
   const cover = newestCover(token, known, options.policy)
-  const seen = { lastLogoutAt: cover?.at ?? null, loginAt }
+  const lastLogoutAt = cover?.at ?? null
   if (token.sessionId !== null && known.session?.ended === true) {
-    return { revoked: true, reason: 'session_ended', ...seen }
+    return { revoked: true, reason: 'session_ended', lastLogoutAt, loginAt }
   }
-  if (cover === null) return { revoked: false, reason: 'no_logout', ...seen }
-  if (loginAt === null) return { revoked: true, reason: 'login_unknown', ...seen }
+  if (cover === null) return { revoked: false, reason: 'no_logout', lastLogoutAt, loginAt }
+  if (loginAt === null) return { revoked: true, reason: 'login_unknown', lastLogoutAt, loginAt }
   return loginAt + (options.leewayMs ?? 0) <= cover.at
-    ? { revoked: true, reason: cover.reason, ...seen }
-    : { revoked: false, reason: 'login_after_logout', ...seen }
+    ? { revoked: true, reason: cover.reason, lastLogoutAt, loginAt }
+    : { revoked: false, reason: 'login_after_logout', lastLogoutAt, loginAt }
 }
 
 /** The newest logout that covers the token, never the oldest: several cut-offs do not weaken each other. */
