@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { aborted, hasCode, LastLogoutError } from '../errors.js'
+import { hasCode, LastLogoutError } from '../errors.js'
 import { readActionFile, type Secrets, stampCode, unstampCode } from './action-code.js'
 import {
   assertNothingForgotten,
@@ -8,6 +7,7 @@ import {
   type Step,
   secretNamesOf,
 } from './action-plan.js'
+import { BUILD_PATIENCE_MS, waitUntil } from './await-build.js'
 import type { ManagementApi } from './management-api.js'
 import { retry } from './retry.js'
 import {
@@ -19,10 +19,6 @@ import {
 } from './tenant-actions.js'
 
 const RUNTIME = 'node22'
-
-/** How often a build is looked at, and how long it may take, in milliseconds. */
-const LOOK_EVERY_MS = 1_000
-const BUILD_PATIENCE_MS = 120_000
 
 /** How often a deployment may be refused of what seemed to be built. */
 const MOST_REFUSALS = 5
@@ -152,22 +148,6 @@ async function deploy({ actions, id, signal }: Deployment): Promise<void> {
   // A version is deployed a while after it was asked for, and cannot be bound before.
   const isDeployed = async () => (await actions.get(id)).all_changes_deployed === true
   await waitUntil(isDeployed, deadline, signal)
-}
-
-async function waitUntil(
-  isDone: () => Promise<boolean>,
-  deadline: number,
-  signal: AbortSignal,
-): Promise<void> {
-  while (!(await isDone())) {
-    if (performance.now() > deadline) {
-      const message = `Auth0 has not built the Action within ${BUILD_PATIENCE_MS / 1000} s: run this again`
-      throw new LastLogoutError('ACTION_NOT_DEPLOYED', message)
-    }
-    await sleep(LOOK_EVERY_MS, undefined, { signal }).catch((error) => {
-      throw aborted(error)
-    })
-  }
 }
 
 function buildFailed(): LastLogoutError {

@@ -1,9 +1,8 @@
 import type { Known } from '../ports.js'
 import { type ClaimSources, decidedBy } from '../rules/explain.js'
-import type { Instant } from '../rules/instant.js'
+import { type Instant, toDateTime } from '../rules/instant.js'
 import { judge, type Policy, type RevokedReason, type Verdict } from '../rules/judge.js'
 import type { Token } from '../rules/token.js'
-import { toDateTime } from './date-time.js'
 import { printable } from './printable.js'
 
 /** What an explanation is made of. */

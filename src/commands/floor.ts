@@ -1,8 +1,8 @@
 import { loadConfig } from '../config.js'
 import { LastLogoutError } from '../errors.js'
+import { toDateTime } from '../rules/instant.js'
 import { createService } from '../service.js'
 import type { CommandContext } from './context.js'
-import { toDateTime } from './date-time.js'
 import { readInstant } from './read-instant.js'
 
 const CONSEQUENCES = `This ends tokens, not Auth0 sessions: browsers that are still logged in at Auth0 get new tokens without

@@ -1,8 +1,8 @@
 import { loadConfig } from '../config.js'
 import type { Counts, Progress } from '../ports.js'
+import { toDateTime } from '../rules/instant.js'
 import { createService } from '../service.js'
 import type { CommandContext } from './context.js'
-import { toDateTime } from './date-time.js'
 
 /** `status`: what the database knows, and how fresh it is. */
 export async function status(context: CommandContext, options: { json?: true }): Promise<void> {

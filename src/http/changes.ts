@@ -3,10 +3,10 @@ import type { FastifyReply } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { Change, ChangesPage } from '../ports.js'
-import type { Instant } from '../rules/instant.js'
+import { type Instant, toDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 import { createFeed, type FeedDeps } from './feed.js'
-import { toDateTime, toFreshness } from './freshness.js'
+import { toFreshness } from './freshness.js'
 import { dateTimeSchema, errorResponses, freshnessSchema, instantSchema } from './schemas.js'
 
 /** What the change feed asks. */

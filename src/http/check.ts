@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
+import { toDateTime } from '../rules/instant.js'
 import { judge } from '../rules/judge.js'
 import { claimNames, readToken } from '../rules/token.js'
-import { toDateTime } from './freshness.js'
 import type { ReadDeps } from './last-logout.js'
 import { errorResponses, instantSchema } from './schemas.js'
 

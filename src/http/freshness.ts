@@ -1,11 +1,4 @@
-import type { Instant } from '../rules/instant.js'
-
-/** An instant as the API writes it: RFC 3339 with milliseconds, UTC. */
-export function toDateTime(at: Instant): string
-export function toDateTime(at: Instant | null): string | null
-export function toDateTime(at: Instant | null): string | null {
-  return at === null ? null : new Date(at).toISOString()
-}
+import { type Instant, toDateTime } from '../rules/instant.js'
 
 /** `as_of` and `lag_ms`: how old what is known is. Clocks that disagree do not make it negative. */
 export function toFreshness(asOf: Instant | null, now: Instant) {

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { Progress } from '../ports.js'
-import type { Instant } from '../rules/instant.js'
-import { toDateTime, toFreshness } from './freshness.js'
+import { type Instant, toDateTime } from '../rules/instant.js'
+import { toFreshness } from './freshness.js'
 import { instantSchema } from './schemas.js'
 
 /** What the health routes ask. */

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { Known } from '../ports.js'
-import type { Instant } from '../rules/instant.js'
+import { type Instant, toDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
-import { toDateTime, toFreshness } from './freshness.js'
+import { toFreshness } from './freshness.js'
 import { errorResponses, freshnessSchema, idSchema, instantSchema } from './schemas.js'
 
 /** What the routes under `/v1` read from. */

@@ -35,3 +35,10 @@ export function readNumericDate(value: unknown): Instant | null {
   // Binary fractions: 1795428000.123 * 1000 may come out just below the millisecond that was meant.
   return plausibleInstant(Math.floor(value * 1000 + 0.001))
 }
+
+/** An instant as it is written everywhere: RFC 3339 with milliseconds, UTC. */
+export function toDateTime(at: Instant): string
+export function toDateTime(at: Instant | null): string | null
+export function toDateTime(at: Instant | null): string | null {
+  return at === null ? null : new Date(at).toISOString()
+}
