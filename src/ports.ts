@@ -23,6 +23,19 @@ export interface Span {
   to: Instant
 }
 
+/** Why a span could not be read: Auth0 had deleted it, or its log is empty, or the first start came too late for it. */
+export type GapReason = 'retention' | 'empty_log' | 'cold_start'
+
+/** A span of storage time that is known not to have been read. */
+export interface Gap extends Span {
+  reason: GapReason
+}
+
+/** A gap, and when it was found. */
+export interface RecordedGap extends Gap {
+  detectedAt: Instant
+}
+
 /** Which entries to search for. */
 export interface Search {
   types: readonly string[]
@@ -39,8 +52,10 @@ export interface LogSource {
   readPage(from: string, signal: AbortSignal): Promise<Page>
   /** At most `searchPageSize` entries. */
   search(search: Search, signal: AbortSignal): Promise<SearchPage>
-  /** The newest entry that is retained, if any. */
+  /** The entry of the latest date that is retained, if any. */
   readNewest(signal: AbortSignal): Promise<SearchPage>
+  /** The entry of the earliest date that is retained, if any. */
+  readOldest(signal: AbortSignal): Promise<SearchPage>
 }
 
 /** What a number of entries come to, ready to be stored. */
@@ -67,6 +82,8 @@ export interface Progress {
   sweep: Span | null
   floorAt: Instant | null
   lastPollAt: Instant | null
+  /** When the last reconcile began; `null` before the first. */
+  reconciledTo: Instant | null
 }
 
 /** A page as it is stored. */
@@ -132,9 +149,17 @@ export interface ChangesPage {
 export interface Counts {
   users: number
   sessions: number
-  /** By reason. */
+  /** By reason; those that came beyond the kept ones count each time they are read. */
   unattributable: Record<string, number>
   gaps: number
+  /** Rows that reconciling has moved forward, and polling had missed. */
+  reconciled: number
+}
+
+/** What `prune` has deleted. */
+export interface Pruned {
+  sessions: number
+  unattributable: number
 }
 
 /** A logout that no entry tells of. */
@@ -156,10 +181,20 @@ export interface LastLogoutStore {
   releaseLease(owner: string): Promise<void>
   /** Fixes where the log is read from. Does nothing if that has been done. */
   begin(checkpoint: string, sweep: Span | null): Promise<void>
+  /** Continues from another place; false, and nothing changed, when the checkpoint is not `from`. */
+  moveCheckpoint(from: string, to: string | null, sweep: Span | null): Promise<boolean>
   /** False, and nothing stored, when the checkpoint is not `page.from`. */
   storePage(page: StoredPage): Promise<boolean>
   /** Stores what a part of the sweep found; `remaining` is what is left of it. */
   storeSweep(batch: Batch, remaining: Span | null): Promise<void>
+  /** Stores what came beside the checkpoint. Returns how many rows moved forward. */
+  storeBatch(batch: Batch): Promise<number>
+  /** The same for what reconciling found, which is counted. */
+  storeReconciled(batch: Batch): Promise<number>
+  /** Says that what was visible at `at` has been reconciled. */
+  finishReconcile(at: Instant): Promise<void>
+  /** Records a gap; one that begins where another does is the same, grown. True: it is new. */
+  storeGap(gap: Gap, raisesFloor: boolean): Promise<boolean>
   /** Only what the report says: whether the session has ended, Auth0 alone knows. */
   storeReported(logout: ReportedLogout): Promise<void>
   /** Returns the floor as it is then: it only rises. Throws a `RangeError` on one in the future. */
@@ -170,4 +205,8 @@ export interface LastLogoutStore {
   /** `null`: the cursor is none of this feed, or ahead of it, as after a restore. */
   readChanges(query: ChangesQuery): Promise<ChangesPage | null>
   count(): Promise<Counts>
+  /** The latest first. */
+  readGaps(): Promise<RecordedGap[]>
+  /** Deletes sessions and unattributable entries from before. */
+  prune(before: Instant): Promise<Pruned>
 }

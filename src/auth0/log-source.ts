@@ -37,6 +37,7 @@ export function createLogSource({ api, rateShare }: LogSourceOptions): LogSource
     },
     search: (search, signal) => ask(searchParameters(search), signal),
     readNewest: (signal) => ask({ page: '0', per_page: '1', sort: 'date:-1' }, signal),
+    readOldest: (signal) => ask({ page: '0', per_page: '1', sort: 'date:1' }, signal),
   }
 }
 

@@ -1,7 +1,6 @@
 import { LastLogoutError } from '../errors.js'
 import type {
   Batch,
-  Counts,
   LastLogoutStore,
   Progress,
   ReportedLogout,
@@ -11,8 +10,10 @@ import type {
 import type { Instant } from '../rules/instant.js'
 import { readChanges } from './changes.js'
 import { query, tenantRowMissing } from './database.js'
+import { readGaps, storeGap } from './gaps.js'
 import { Prisma, type PrismaClient } from './generated/client.js'
 import { instant, readKnown } from './read-known.js'
+import { count, prune } from './retention.js'
 import { type Executor, timestamp, writeBatch } from './write-batch.js'
 
 /** How long a page may wait for the tenant row's lock, and be written. */
@@ -59,25 +60,52 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
           UPDATE tenant SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = ${owner}`
       }),
 
-    begin: (checkpoint, sweep) => write((tx, tenant) => begin(tx, tenant, checkpoint, sweep)),
+    begin: (checkpoint, sweep) =>
+      write(async (tx, tenant) => {
+        if (tenant.checkpoint === null) await setPlace(tx, checkpoint, sweep)
+      }),
+    moveCheckpoint: (from, to, sweep) =>
+      write(async (tx, tenant) => {
+        if (tenant.checkpoint !== from) return false
+        await setPlace(tx, to, sweep)
+        return true
+      }),
     storePage: (page) => write((tx, tenant) => storePage(tx, tenant, page)),
     storeSweep: (batch, remaining) =>
       write(async (tx, tenant) => {
-        const seq = await writeBatch(tx, batch, tenant.seq)
+        const { seq } = await writeBatch(tx, batch, tenant.seq)
         await tx.$executeRaw`
           UPDATE tenant SET seq = ${seq},
             sweep_from = ${remaining && timestamp(remaining.from)}::timestamptz,
             sweep_to = ${remaining && timestamp(remaining.to)}::timestamptz`
       }),
-    storeReported: (logout) =>
+    storeBatch: (batch) => write((tx, tenant) => storeBatch(tx, tenant, batch)),
+    storeReconciled: (batch) =>
       write(async (tx, tenant) => {
-        const seq = await writeBatch(tx, toBatch(logout), tenant.seq)
-        await tx.$executeRaw`UPDATE tenant SET seq = ${seq}`
+        const advanced = await storeBatch(tx, tenant, batch)
+        await tx.$executeRaw`UPDATE tenant SET reconciled = reconciled + ${advanced}`
+        return advanced
       }),
+    finishReconcile: (at) =>
+      query(async () => {
+        await prisma.$executeRaw`
+          UPDATE tenant SET reconciled_to = GREATEST(reconciled_to, ${timestamp(at)}::timestamptz)`
+      }),
+    storeReported: (logout) =>
+      write(async (tx, tenant) => void (await storeBatch(tx, tenant, toBatch(logout)))),
     raiseFloor: async (at) => {
       if (at > now()) throw new RangeError('the floor cannot be in the future')
       return write((tx, tenant) => raiseFloor(tx, tenant, at))
     },
+    storeGap: (gap, raisesFloor) =>
+      write(async (tx, tenant) => {
+        const isNew = await storeGap(tx, gap)
+        // Auth0's clock may be ahead of ours; the floor may not.
+        if (raisesFloor) await raiseFloor(tx, tenant, Math.min(gap.to, now()))
+        return isNew
+      }),
+    readGaps: () => query(() => readGaps(prisma)),
+    prune: (before) => query(() => prune(prisma, before)),
     storeCaughtUp: (checkpoint, askedAt) =>
       query(async () => {
         // GREATEST passes over NULL. What the sweep has not read yet is not fresh.
@@ -128,13 +156,11 @@ async function acquireLease(prisma: PrismaClient, owner: string, ttlMs: number):
   return taken === 1
 }
 
-async function begin(
+async function setPlace(
   tx: Executor,
-  tenant: LockedTenant,
-  checkpoint: string,
+  checkpoint: string | null,
   sweep: Span | null,
 ): Promise<void> {
-  if (tenant.checkpoint !== null) return
   await tx.$executeRaw`
     UPDATE tenant SET checkpoint = ${checkpoint},
       sweep_from = ${sweep && timestamp(sweep.from)}::timestamptz,
@@ -143,13 +169,19 @@ async function begin(
 
 async function storePage(tx: Executor, tenant: LockedTenant, page: StoredPage): Promise<boolean> {
   if (tenant.checkpoint !== page.from) return false
-  const seq = await writeBatch(tx, page.batch, tenant.seq)
+  const { seq } = await writeBatch(tx, page.batch, tenant.seq)
   const storedAt = page.storedAt && timestamp(page.storedAt)
   await tx.$executeRaw`
     UPDATE tenant SET checkpoint = ${page.next}, seq = ${seq}, last_poll_at = now(),
       as_of = CASE WHEN as_of IS NOT NULL AND sweep_to IS NULL
         THEN GREATEST(as_of, ${storedAt}::timestamptz) ELSE as_of END`
   return true
+}
+
+async function storeBatch(tx: Executor, tenant: LockedTenant, batch: Batch): Promise<number> {
+  const { seq, advanced } = await writeBatch(tx, batch, tenant.seq)
+  await tx.$executeRaw`UPDATE tenant SET seq = ${seq}`
+  return advanced
 }
 
 function toBatch({ userId, sessionId, at, type }: ReportedLogout): Batch {
@@ -171,23 +203,13 @@ async function raiseFloor(tx: Executor, { seq }: LockedTenant, at: Instant): Pro
 
 async function readProgress(prisma: PrismaClient): Promise<Progress> {
   const tenant = await prisma.tenant.findUniqueOrThrow({ where: { id: 1 } })
-  const { checkpoint, asOf, sweepFrom, sweepTo, floorAt, lastPollAt } = tenant
+  const { checkpoint, asOf, sweepFrom, sweepTo, floorAt, lastPollAt, reconciledTo } = tenant
   return {
     checkpoint,
     asOf: instant(asOf),
     sweep: sweepFrom && sweepTo && { from: sweepFrom.getTime(), to: sweepTo.getTime() },
     floorAt: instant(floorAt),
     lastPollAt: instant(lastPollAt),
+    reconciledTo: instant(reconciledTo),
   }
-}
-
-async function count(prisma: PrismaClient): Promise<Counts> {
-  const [users, sessions, gaps, reasons] = await prisma.$transaction([
-    prisma.lastLogout.count(),
-    prisma.sessionLogout.count(),
-    prisma.gap.count(),
-    prisma.unattributable.groupBy({ by: ['reason'], _count: true, orderBy: { reason: 'asc' } }),
-  ])
-  const unattributable = Object.fromEntries(reasons.map((row) => [row.reason, Number(row._count)]))
-  return { users, sessions, gaps, unattributable }
 }

@@ -1,29 +1,38 @@
 import type { Batch } from '../ports.js'
 import type { Instant } from '../rules/instant.js'
 import { Prisma } from './generated/client.js'
-
-/** What is kept of an unattributable entry, in characters. */
-const KEPT_CHARACTERS = 8192
+import { writeUnattributable } from './unattributable.js'
 
 /** What Prisma gives inside and outside a transaction alike. */
 export type Executor = Pick<Prisma.TransactionClient, '$executeRaw' | '$queryRaw'>
 
+/** What writing a batch came to. */
+export interface Written {
+  /** The last feed position given out. */
+  seq: bigint
+  /** How many rows moved forward. */
+  advanced: number
+}
+
 /**
- * Moves rows forward and keeps unattributable entries. `seq` is the last feed position given out;
- * returns the new one. The caller holds the tenant row's lock, which makes the order of positions
- * the order of commits.
+ * Moves rows forward and keeps unattributable entries. `seq` is the last feed position given out
+ * before. The caller holds the tenant row's lock, which makes the order of positions the order of
+ * commits.
  */
-export async function writeBatch(tx: Executor, batch: Batch, seq: bigint): Promise<bigint> {
+export async function writeBatch(tx: Executor, batch: Batch, seq: bigint): Promise<Written> {
   const { users, sessions, unattributable } = batch
-  if (users.length > 0) await writeUsers(tx, users, seq)
-  if (sessions.length > 0) await writeSessions(tx, sessions, seq + BigInt(users.length))
+  let advanced = 0
+  if (users.length > 0) advanced += await writeUsers(tx, users, seq)
+  if (sessions.length > 0) {
+    advanced += await writeSessions(tx, sessions, seq + BigInt(users.length))
+  }
   if (unattributable.length > 0) await writeUnattributable(tx, unattributable)
-  return seq + BigInt(users.length + sessions.length)
+  return { seq: seq + BigInt(users.length + sessions.length), advanced }
 }
 
 /** "Only forward" as the database says it: per column, and only rows in which one advances. */
-async function writeUsers(tx: Executor, users: Batch['users'], seq: bigint): Promise<void> {
-  await tx.$executeRaw`
+async function writeUsers(tx: Executor, users: Batch['users'], seq: bigint): Promise<number> {
+  return tx.$executeRaw`
     INSERT INTO last_logout AS stored (user_id, at, all_sessions_at, log_id, type, seq)
     SELECT user_id, at, all_sessions_at, log_id, type, ${seq}::bigint + position
     FROM unnest(
@@ -43,8 +52,12 @@ async function writeUsers(tx: Executor, users: Batch['users'], seq: bigint): Pro
       OR excluded.all_sessions_at > COALESCE(stored.all_sessions_at, '-infinity')`
 }
 
-async function writeSessions(tx: Executor, sessions: Batch['sessions'], seq: bigint) {
-  await tx.$executeRaw`
+async function writeSessions(
+  tx: Executor,
+  sessions: Batch['sessions'],
+  seq: bigint,
+): Promise<number> {
+  return tx.$executeRaw`
     INSERT INTO session_logout AS stored (session_id, user_id, at, ended, log_id, type, seq)
     SELECT session_id, user_id, at, ended, log_id, type, ${seq}::bigint + position
     FROM unnest(
@@ -70,19 +83,6 @@ async function writeSessions(tx: Executor, sessions: Batch['sessions'], seq: big
 /** Between two of the same millisecond the log id decides, as in `rules/fold.ts`. */
 const EXCLUDED_IS_NEWER = Prisma.sql`
   (excluded.at, excluded.log_id COLLATE "C") > (stored.at, stored.log_id COLLATE "C")`
-
-async function writeUnattributable(tx: Executor, rows: Batch['unattributable']): Promise<void> {
-  const entries = rows.map((row) => row.entry.slice(0, KEPT_CHARACTERS))
-  await tx.$executeRaw`
-    INSERT INTO unattributable (id, reason, entry)
-    SELECT CASE WHEN log_id = '' THEN md5(entry) ELSE log_id END, reason, entry
-    FROM unnest(
-      ${rows.map((row) => row.logId)}::text[],
-      ${rows.map((row) => row.reason)}::text[],
-      ${entries}::text[]
-    ) AS page (log_id, reason, entry)
-    ON CONFLICT (id) DO NOTHING`
-}
 
 /** An instant as PostgreSQL reads it. */
 export function timestamp(at: Instant): string {

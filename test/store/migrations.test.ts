@@ -12,13 +12,14 @@ beforeEach(async () => {
 })
 afterEach(() => database.drop())
 
-const ALL = ['20261124000000_init', '20261124120000_change_feed']
+const ALL = [
+  '20261124000000_init',
+  '20261124120000_change_feed',
+  '20261125000000_gaps_and_retention',
+]
 
 test('the tables are made once, and a second run changes nothing', async () => {
-  await expect(applyMigrations(database.url)).resolves.toEqual([
-    '20261124000000_init',
-    '20261124120000_change_feed',
-  ])
+  await expect(applyMigrations(database.url)).resolves.toEqual(ALL)
   await expect(applyMigrations(database.url)).resolves.toEqual([])
 })
 
@@ -50,10 +51,7 @@ test('a migration that fails leaves nothing behind, and is applied at the next r
   await database.query('CREATE TABLE unattributable (id int)')
   await expect(applyMigrations(database.url)).rejects.toMatchObject({ code: '42P07' })
   await database.query('DROP TABLE unattributable')
-  await expect(applyMigrations(database.url)).resolves.toEqual([
-    '20261124000000_init',
-    '20261124120000_change_feed',
-  ])
+  await expect(applyMigrations(database.url)).resolves.toEqual(ALL)
 })
 
 test('a connection that is lost meanwhile is an error of the run, and not the end of the process', async () => {

@@ -1,0 +1,25 @@
+import type { Gap, GapReason, RecordedGap } from '../ports.js'
+import type { PrismaClient } from './generated/client.js'
+import { type Executor, timestamp } from './write-batch.js'
+
+/** Records a gap; one that begins where another does is the same, grown. True: it is new. */
+export async function storeGap(tx: Executor, { from, to, reason }: Gap): Promise<boolean> {
+  const [row] = await tx.$queryRaw<{ is_new: boolean }[]>`
+    INSERT INTO gap AS stored (from_at, to_at, reason)
+    VALUES (${timestamp(from)}::timestamptz, ${timestamp(to)}::timestamptz, ${reason})
+    ON CONFLICT (from_at) DO UPDATE SET to_at = GREATEST(stored.to_at, excluded.to_at)
+    RETURNING xmax = 0 AS is_new`
+  return row?.is_new === true
+}
+
+/** Every gap, the latest first. */
+export async function readGaps(prisma: PrismaClient): Promise<RecordedGap[]> {
+  const rows = await prisma.gap.findMany({ orderBy: { from: 'desc' } })
+  return rows.map(({ from, to, reason, detectedAt }) => ({
+    from: from.getTime(),
+    to: to.getTime(),
+    // Nobody else writes them.
+    reason: reason as GapReason,
+    detectedAt: detectedAt.getTime(),
+  }))
+}
