@@ -174,7 +174,9 @@ async function runLogged(
   run: (deps: SyncDeps) => Promise<PollOutcome>,
 ): Promise<void> {
   const total = { pages: 0, entries: 0, events: 0 }
-  const onProgress = ({ pages, entries, events }: SyncProgress) => {
+  const onProgress = ({ stage, pages, entries, events }: SyncProgress) => {
+    // What is read twice is told once.
+    if (stage === 'outage' || stage === 'reconcile') return
     total.pages += pages
     total.entries += entries
     total.events += events

@@ -41,7 +41,7 @@ export function createBridge(
   async function sweepSpan(span: Span, between: () => Promise<void>): Promise<void> {
     sweptTo = span.to
     const store = deps.store.storeBatch
-    await sweep(deps, { span, prefix, store, between }, signal)
+    await sweep(deps, { stage: 'outage', span, prefix, store, between }, signal)
   }
 
   const sweepAgain = async (now: Instant): Promise<void> => {

@@ -28,8 +28,11 @@ export type Finding =
 
 /** What has just been stored. */
 export interface SyncProgress {
-  /** Following the checkpoint, or sweeping what is before it. */
-  stage: 'catch-up' | 'sweep'
+  /**
+   * Following the checkpoint, or sweeping: what was before it at a first start, or what is read a
+   * second time, by following the checkpoint after an outage, or by reconciling.
+   */
+  stage: 'catch-up' | 'sweep' | 'outage' | 'reconcile'
   pages: number
   entries: number
   events: number

@@ -55,7 +55,8 @@ async function readToEnd(deps: SyncDeps, options: PollOptions, signal: AbortSign
   if (checkpoint === null || span === null) return
   const between = createKeepUp(deps, options, signal)
   const store = deps.store.storeSweep
-  await sweep(deps, { span, prefix: prefixOf(checkpoint), store, between }, signal)
+  const prefix = prefixOf(checkpoint)
+  await sweep(deps, { stage: 'sweep', span, prefix, store, between }, signal)
   // Only now what has been caught up with is fresh.
   await follow(deps, options, signal)
 }
@@ -78,7 +79,8 @@ async function sweepRecent(
   if (span.from < span.to) {
     const between = createKeepUp(deps, options, signal)
     const store = deps.store.storeReconciled
-    await sweep(deps, { span, prefix: prefixOf(checkpoint), store, between }, signal)
+    const prefix = prefixOf(checkpoint)
+    await sweep(deps, { stage: 'reconcile', span, prefix, store, between }, signal)
   }
   await deps.store.finishReconcile(asOf)
 }

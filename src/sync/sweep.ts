@@ -14,6 +14,8 @@ const SPARSE = SEARCH_CAP / 4
 
 /** What is swept, and what is done with it. */
 export interface SweepOptions {
+  /** What it is told as. */
+  stage: 'sweep' | 'outage' | 'reconcile'
   span: Span
   /** The tenant's log id prefix. */
   prefix: string
@@ -44,8 +46,9 @@ export async function sweep(
     const { batch, events } = readBatch(found.entries, deps.types, found.askedAt)
     await options.store(batch, rest)
     const { entries, pages } = found
+    const { stage } = options
     const reachedAt = part.from
-    deps.onProgress?.({ stage: 'sweep', pages, entries: entries.length, events, reachedAt })
+    deps.onProgress?.({ stage, pages, entries: entries.length, events, reachedAt })
     if (found.entries.length < SPARSE) widthMs *= 4
   }
 }
