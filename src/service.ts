@@ -17,7 +17,7 @@ import type { Finding, SyncDeps, SyncProgress } from './sync/catch-up.js'
 import { type PollOutcome, poll, reconcile } from './sync/poll.js'
 import { readVersion } from './version.js'
 
-/** How long `sync` waits for another poller to finish before it gives up, in milliseconds. */
+/** How long reconciling waits for another poller to finish before it gives up, in milliseconds. */
 const LEASE_PATIENCE_MS = 60_000
 
 /** How often it is asked whether the other one has, in milliseconds. */
@@ -106,7 +106,16 @@ async function sync(
   onProgress?: (progress: SyncProgress) => void,
 ): Promise<void> {
   const deps = { ...syncDeps(parts, parts.log), ...(onProgress && { onProgress }) }
-  await reconcileWhenFree(parts, deps, signal)
+  if ((await reconcileWhenFree(parts, deps, signal)) === 'lease_held') {
+    const message = 'another process is reading the log of this tenant: let it, or stop it'
+    throw new LastLogoutError('LEASE_HELD', message)
+  }
+  await prune(parts, parts.log)
+}
+
+async function prune({ config, store, now }: Parts, log: Logger): Promise<void> {
+  const pruned = await store.prune(now() - config.retainMs)
+  if (pruned.sessions + pruned.unattributable > 0) log.info(pruned, 'pruned')
 }
 
 function syncDeps({ config, source, store }: Parts, log: Logger): SyncDeps {
@@ -123,11 +132,7 @@ async function reconcileWhenFree(
   const giveUpAt = performance.now() + LEASE_PATIENCE_MS
   for (;;) {
     const outcome = await reconcile(deps, config, signal)
-    if (outcome === 'caught_up') return outcome
-    if (performance.now() > giveUpAt) {
-      const message = 'another process is reading the log of this tenant: let it, or stop it'
-      throw new LastLogoutError('LEASE_HELD', message)
-    }
+    if (outcome === 'caught_up' || performance.now() > giveUpAt) return outcome
     await sleep(LEASE_RETRY_MS, undefined, { signal }).catch((error) => {
       throw aborted(error)
     })
@@ -135,7 +140,7 @@ async function reconcileWhenFree(
 }
 
 async function startWorker(parts: Parts): Promise<void> {
-  const { config, closers, databaseUrl, store, now } = parts
+  const { config, closers, databaseUrl } = parts
   const log = parts.log.child({ part: 'worker' })
   const deps = syncDeps(parts, log)
   const jobs = await createJobs({
@@ -154,14 +159,7 @@ async function startWorker(parts: Parts): Promise<void> {
         run: (signal) =>
           runLogged(deps, log, (counted) => reconcileWhenFree(parts, counted, signal)),
       },
-      {
-        name: 'prune',
-        everyMs: PRUNE_INTERVAL_MS,
-        run: async () => {
-          const pruned = await store.prune(now() - config.retainMs)
-          if (pruned.sessions + pruned.unattributable > 0) log.info(pruned, 'pruned')
-        },
-      },
+      { name: 'prune', everyMs: PRUNE_INTERVAL_MS, run: () => prune(parts, log) },
     ],
   })
   closers.push(() => jobs.close())
