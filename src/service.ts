@@ -5,8 +5,10 @@ import { createManagementApi } from './auth0/management-api.js'
 import { type Closers, createClosers } from './closers.js'
 import type { Config } from './config.js'
 import { aborted, hasCode, LastLogoutError } from './errors.js'
-import { buildApp } from './http/app.js'
+import { buildApp, buildMonitor, type MonitorDeps } from './http/app.js'
+import { listen } from './http/listen.js'
 import { createJobs } from './jobs/jobs.js'
+import { createMetrics, type Metrics } from './metrics/metrics.js'
 import { openDatabase, queueConnection } from './open-database.js'
 import type { LastLogoutStore, LogSource } from './ports.js'
 import type { Instant } from './rules/instant.js'
@@ -41,6 +43,8 @@ export interface Service {
   startWorker(): Promise<void>
   /** Serves the API until `close`; returns where. */
   startApi(): Promise<string>
+  /** Serves health and metrics of a worker that runs alone, until `close`; returns where. */
+  startMonitor(port: number): Promise<string>
   /** Stops the schedule, finishes the page at hand, then closes everything, the last opened first. */
   close(): Promise<void>
 }
@@ -64,14 +68,16 @@ export async function createService(
       now,
     })
     await store.claim()
-    const source = overrides.source ?? createSource(config)
-    const parts = { config, log, now, store, source, closers, databaseUrl }
+    const metrics = createMetrics({ ...store, now, rateShare: config.auth0.rateShare })
+    const source = overrides.source ?? createSource(config, metrics)
+    const parts = { config, log, now, store, source, metrics, closers, databaseUrl }
     return {
       store,
       gone,
       sync: (signal, onProgress) => sync(parts, signal, onProgress),
       startWorker: () => startWorker(parts),
       startApi: () => startApi(parts),
+      startMonitor: (port) => startMonitor(parts, port),
       close: closers.close,
     }
   } catch (error) {
@@ -86,12 +92,14 @@ interface Parts {
   now: () => Instant
   store: LastLogoutStore
   source: LogSource
+  metrics: Metrics
   closers: Closers
   databaseUrl: string
 }
 
-function createSource({ auth0 }: Config): LogSource {
-  return createLogSource({ api: createManagementApi(auth0), rateShare: auth0.rateShare })
+function createSource({ auth0 }: Config, { onAuth0Answer }: Metrics): LogSource {
+  const api = createManagementApi(auth0)
+  return createLogSource({ api, rateShare: auth0.rateShare, observe: onAuth0Answer })
 }
 
 async function sync(
@@ -112,12 +120,21 @@ async function sync(
 }
 
 function pollOnce(
-  { config, source, store }: Parts,
+  { config, source, store, metrics }: Parts,
   signal: AbortSignal,
   onProgress?: (progress: SyncProgress) => void,
 ) {
-  const types = new Set(config.eventTypes)
-  return poll({ source, store, types, ...(onProgress && { onProgress }) }, config, signal)
+  const deps = {
+    source,
+    store,
+    types: new Set(config.eventTypes),
+    onFollowed: metrics.onFollowed,
+    onProgress: (progress: SyncProgress) => {
+      metrics.onProgress(progress)
+      onProgress?.(progress)
+    },
+  }
+  return metrics.timePoll(() => poll(deps, config, signal))
 }
 
 async function startWorker(parts: Parts): Promise<void> {
@@ -155,31 +172,40 @@ async function runPoll(parts: Parts, log: Logger, signal: AbortSignal): Promise<
 }
 
 async function startApi(parts: Parts): Promise<string> {
-  const { config, log, now, store, closers, databaseUrl } = parts
+  const { config, store, metrics, closers, databaseUrl } = parts
+  const log = parts.log.child({ part: 'api' })
   const listenUrl = config.database.directUrl ?? databaseUrl
-  const listener = createChangeListener(listenUrl, log.child({ part: 'api' }))
+  const listener = createChangeListener(listenUrl, log)
   closers.push(() => listener.close())
   const app = await buildApp({
+    ...monitorDeps(parts),
     readKnown: store.readKnown,
-    readProgress: store.readProgress,
     readChanges: store.readChanges,
     storeReported: store.storeReported,
     subscribe: listener.subscribe,
     policy: config.policy,
-    maxLagMs: config.maxLagMs,
-    apiKeys: config.http.apiKeys,
-    // Where it listens is said by whoever started it.
-    log: log.child({ part: 'api' }, log.isLevelEnabled('warn') ? { level: 'warn' } : {}),
     version: await readVersion(),
-    now,
   })
   closers.push(() => app.close())
-  const { host, port } = config.http
-  return app.listen({ host, port }).catch((error) => {
-    throw new LastLogoutError(
-      'CANNOT_LISTEN',
-      `cannot listen on port ${port} of ${host} (${error.code}): set PORT or HOST to what is free here`,
-      { cause: error },
-    )
-  })
+  metrics.watchProcess()
+  return listen(app, { ...config.http, variable: 'PORT' })
+}
+
+async function startMonitor(parts: Parts, port: number): Promise<string> {
+  const app = await buildMonitor(monitorDeps(parts))
+  parts.closers.push(() => app.close())
+  parts.metrics.watchProcess()
+  return listen(app, { host: parts.config.http.host, port, variable: 'WORKER_PORT' })
+}
+
+function monitorDeps({ config, log, now, store, metrics }: Parts): MonitorDeps {
+  return {
+    readProgress: store.readProgress,
+    maxLagMs: config.maxLagMs,
+    apiKeys: config.http.apiKeys,
+    metrics,
+    // Where it listens is said by whoever started it.
+    log: log.child({ part: 'api' }, log.isLevelEnabled('warn') ? { level: 'warn' } : {}),
+    now,
+  }
 }

@@ -1,7 +1,7 @@
 import { withAbort } from '../abort.js'
 import { aborted } from '../errors.js'
 import type { LastLogoutStore, LogSource, Page } from '../ports.js'
-import { readLogId } from '../rules/entry.js'
+import { type LogoutEvent, readLogId } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import { readBatch } from './read-batch.js'
@@ -14,6 +14,16 @@ export interface SyncDeps {
   types: ReadonlySet<string>
   /** Told after every page that has been stored. */
   onProgress?: (progress: SyncProgress) => void
+  /** Told of every page with logout events that was stored while the log was being followed. */
+  onFollowed?: ((page: FollowedPage) => void) | undefined
+}
+
+/** When the logout events of a page could be known, and when they were. */
+export interface FollowedPage {
+  events: LogoutEvent[]
+  askedAt: Instant
+  /** From the answer to the commit. */
+  writtenMs: number
 }
 
 /** What has just been stored. */
@@ -33,9 +43,11 @@ export interface SyncProgress {
  */
 export async function catchUp(deps: SyncDeps, signal: AbortSignal): Promise<void> {
   for (;;) {
-    const { checkpoint } = await deps.store.readProgress()
+    const { checkpoint, asOf } = await deps.store.readProgress()
     if (checkpoint === null) return
-    const end = await withAbort(signal, (controller) => followFrom(checkpoint, deps, controller))
+    // What was there before the first catch-up has ended came late for nobody.
+    const told = asOf === null ? { ...deps, onFollowed: undefined } : deps
+    const end = await withAbort(signal, (controller) => followFrom(checkpoint, told, controller))
     if (end === 'end') return
     // Somebody else moved the checkpoint: what was read from the old one is dropped.
   }
@@ -48,16 +60,20 @@ async function followFrom(
 ): Promise<'end' | 'moved'> {
   const { source, store } = deps
   const { signal } = controller
+  const read = async (from: string): Promise<ReceivedPage> => {
+    const page = await source.readPage(from, signal)
+    return { ...page, receivedAt: performance.now() }
+  }
   try {
     let from = checkpoint
-    let coming = source.readPage(from, signal)
+    let coming = read(from)
     for (;;) {
       const page = await coming
       if (page.entries.length === 0) {
         await store.storeCaughtUp(from, page.askedAt)
         return 'end'
       }
-      coming = source.readPage(page.next, signal)
+      coming = read(page.next)
       // Awaited in the next round; until then its failure is nobody's.
       coming.catch(() => {})
       if (!(await storePage(from, page, deps))) return 'moved'
@@ -70,13 +86,19 @@ async function followFrom(
   }
 }
 
-async function storePage(from: string, page: Page, deps: SyncDeps): Promise<boolean> {
-  const { batch, events } = readBatch(page.entries, deps.types, page.askedAt)
+interface ReceivedPage extends Page {
+  receivedAt: number
+}
+
+async function storePage(from: string, page: ReceivedPage, deps: SyncDeps): Promise<boolean> {
+  const { batch, events, logouts } = readBatch(page.entries, deps.types, page.askedAt)
   const reachedAt = readReached(page)
   const stored = await deps.store.storePage({ from, next: page.next, storedAt: reachedAt, batch })
   if (stored) {
     const entries = page.entries.length
     deps.onProgress?.({ stage: 'catch-up', pages: 1, entries, events, reachedAt })
+    const writtenMs = performance.now() - page.receivedAt
+    if (events > 0) deps.onFollowed?.({ events: logouts, askedAt: page.askedAt, writtenMs })
   }
   return stored
 }
