@@ -1,4 +1,4 @@
-import { LastLogoutError } from '../errors.js'
+import { hasCode, LastLogoutError } from '../errors.js'
 import type { LogSource, Search, SearchPage } from '../ports.js'
 import { readLogId } from '../rules/entry.js'
 import { readId } from '../rules/id.js'
@@ -21,12 +21,12 @@ export interface LogSourceOptions {
   api: ManagementApi
   /** Our share of the tenant's rate limit: above 0, at most 1. */
   rateShare: number
-  /** Told after every request. */
+  /** Told after every request that we did not give up. */
   observe?: (answer: ObservedAnswer) => void
 }
 
 /** What a request came to. */
-export interface ObservedAnswer {
+interface ObservedAnswer {
   /** `null`: there was no answer. */
   status: number | null
   durationMs: number
@@ -108,10 +108,9 @@ async function askOnce(
   }
   const { status, headers, body } = await api.get(path, signal).catch((error) => {
     budget.refuse(error)
-    tell({
-      status: error instanceof LastLogoutError ? (error.status ?? null) : null,
-      rateLimit: null,
-    })
+    const status = error instanceof LastLogoutError ? (error.status ?? null) : null
+    // One that we gave up says nothing of Auth0.
+    if (!hasCode(error, 'ABORTED')) tell({ status, rateLimit: null })
     throw error
   })
   const askedAt = readAskedAt(headers, performance.now() - startedAt)

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 
 /** One answer of the API. */
-export interface ServedAnswer {
+interface ServedAnswer {
   /** Of a known route; another's could be any word. */
   method: string
   /** The route's pattern, never a URL: that names a user. */
@@ -12,7 +12,7 @@ export interface ServedAnswer {
 }
 
 /** Why a caller was turned away. */
-export type AuthenticationFailure = 'no_key' | 'unknown_key' | 'lacks_role'
+type AuthenticationFailure = 'no_key' | 'unknown_key' | 'lacks_role'
 
 /** What the API tells. */
 export interface AnswerMetrics {

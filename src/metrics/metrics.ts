@@ -10,7 +10,7 @@ export interface MetricsOptions extends StoredMetricsOptions {
 }
 
 /** All metrics, in the text format of Prometheus. */
-export interface Scrape {
+interface Scrape {
   contentType: string
   text: string
 }

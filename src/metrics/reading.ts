@@ -5,7 +5,7 @@ import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
 
 /** What a request to Auth0 came to. */
-export interface Auth0Answer {
+interface Auth0Answer {
   /** `null`: there was no answer. */
   status: number | null
   durationMs: number
@@ -15,14 +15,14 @@ export interface Auth0Answer {
 }
 
 /** What has just been stored. */
-export interface ReadingProgress {
+interface ReadingProgress {
   stage: string
   entries: number
   events: number
 }
 
 /** When the logout events of a page could be known, and when they were. */
-export interface FollowedEvents {
+interface FollowedEvents {
   events: Pick<LogoutEvent, 'logId' | 'at'>[]
   /** When Auth0 was asked for them. */
   askedAt: Instant

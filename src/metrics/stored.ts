@@ -38,8 +38,8 @@ export function createStoredMetrics(
   const setters = [tellFreshness(registry, now), tellGaps(registry), tellCounts(registry)]
   const readCounts = atMostEvery(COUNT_INTERVAL_MS, PATIENCE_MS / 2, count)
   const readState = shareRunning(async (): Promise<Stored> => {
-    const [progress, gaps] = await Promise.all([readProgress(), readGaps()])
-    return { progress, gaps, counts: await readCounts() }
+    const [progress, gaps, counts] = await Promise.all([readProgress(), readGaps(), readCounts()])
+    return { progress, gaps, counts }
   })
 
   return {

@@ -19,7 +19,7 @@ export interface SyncDeps {
 }
 
 /** When the logout events of a page could be known, and when they were. */
-export interface FollowedPage {
+interface FollowedPage {
   events: LogoutEvent[]
   askedAt: Instant
   /** From the answer to the commit. */
