@@ -6,6 +6,7 @@ import { type Closers, createClosers } from './closers.js'
 import type { Config } from './config.js'
 import { aborted, hasCode, LastLogoutError } from './errors.js'
 import { buildApp } from './http/app.js'
+import type { LogStream } from './http/log-stream.js'
 import { createJobs } from './jobs/jobs.js'
 import { openDatabase, queueConnection } from './open-database.js'
 import type { LastLogoutStore, LogSource } from './ports.js'
@@ -15,6 +16,7 @@ import { createDatabase } from './store/database.js'
 import { createLastLogoutStore } from './store/last-logout-store.js'
 import type { SyncProgress } from './sync/catch-up.js'
 import { poll } from './sync/poll.js'
+import { receive } from './sync/receive.js'
 import { readVersion } from './version.js'
 
 /** How long `sync` waits for another poller to finish before it gives up, in milliseconds. */
@@ -154,6 +156,14 @@ async function runPoll(parts: Parts, log: Logger, signal: AbortSignal): Promise<
   }
 }
 
+function createLogStream({ config, store, now }: Parts): LogStream | undefined {
+  const { logStreamToken: token } = config.http
+  const types = new Set(config.eventTypes)
+  return token === undefined
+    ? undefined
+    : { token, receive: (body) => receive({ store, types, now }, body) }
+}
+
 async function startApi(parts: Parts): Promise<string> {
   const { config, log, now, store, closers, databaseUrl } = parts
   const listenUrl = config.database.directUrl ?? databaseUrl
@@ -168,6 +178,8 @@ async function startApi(parts: Parts): Promise<string> {
     policy: config.policy,
     maxLagMs: config.maxLagMs,
     apiKeys: config.http.apiKeys,
+    logStream: createLogStream(parts),
+    trustProxy: config.http.trustProxy,
     // Where it listens is said by whoever started it.
     log: log.child({ part: 'api' }, log.isLevelEnabled('warn') ? { level: 'warn' } : {}),
     version: await readVersion(),

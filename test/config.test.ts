@@ -37,6 +37,8 @@ test('what is not set has its default', () => {
       host: '127.0.0.1',
       port: 8080,
       apiKeys: [{ name: 'orders', key: KEY, roles: ['read', 'check', 'feed'] }],
+      logStreamToken: undefined,
+      trustProxy: undefined,
     },
     policy: 'session',
     eventTypes: ['slo', 'universal_logout_succeeded'],
@@ -123,6 +125,18 @@ test.each([
   ['API_KEYS', ','],
   ['LOG_LEVEL', 'loud'],
   ['LOG_STREAM_TOKEN', 'short'],
+  ['LOG_STREAM_TOKEN', `${KEY}\u00e4`],
+  ['LOG_STREAM_TOKEN', ` ${KEY}`],
+  ['LOG_STREAM_TOKEN', KEY],
+  ['TRUST_PROXY', 'true'],
+  ['TRUST_PROXY', '1'],
+  ['TRUST_PROXY', ','],
+  ['TRUST_PROXY', 'proxy.example'],
+  ['TRUST_PROXY', '0.0.0.0/0'],
+  ['TRUST_PROXY', '::/0'],
+  ['TRUST_PROXY', '10.0.0.0/33'],
+  ['TRUST_PROXY', '10.0.0.0/8/8'],
+  ['TRUST_PROXY', 'loopback 10.0.0.0/8'],
 ])('%s is refused as %j, by name', (name, value) => {
   const problems = problemsOf({ ...complete, [name]: value })
   expect(problems).toEqual([expect.stringMatching(`^  - ${name} `)])
@@ -136,6 +150,8 @@ test.each([
   ['REDIS_URL', 'rediss://user:pass@redis.example:6380/2'],
   ['POLL_INTERVAL', '200ms'],
   ['RETAIN_DAYS', '31'],
+  ['LOG_STREAM_TOKEN', `Bearer ${KEY}x`],
+  ['TRUST_PROXY', 'loopback, 10.0.0.0/8, 192.0.2.7, 2001:db8::/32'],
   ['API_KEYS', `a:${KEY}:read, b:${KEY}x:feed+logout`],
 ])('%s may be %j', (name, value) => {
   expect(problemsOf({ ...complete, [name]: value })).toEqual([])

@@ -7,33 +7,30 @@ import {
   validatorCompiler,
 } from 'fastify-type-provider-zod'
 import type { ApiKey } from '../config-values.js'
-import { MAX_ID_LENGTH } from '../rules/id.js'
 import { requireKeys } from './auth.js'
 import { type ChangesDeps, changesRoute } from './changes.js'
 import { checkRoute } from './check.js'
 import { handleError, handleNotFound, sendError } from './errors.js'
+import { PAGE_POLICY, secureAnswers } from './headers.js'
 import { type HealthDeps, healthRoutes } from './health.js'
 import { lastLogoutRoute } from './last-logout.js'
+import { LIMITS, MAX_CONNECTIONS } from './limits.js'
+import { type LogStream, logStreamRoute } from './log-stream.js'
 import { type ReportDeps, reportRoute } from './report.js'
 
 /** What the app is built from. */
 export interface AppDeps extends ReportDeps, ChangesDeps, HealthDeps {
   apiKeys: readonly ApiKey[]
+  /** Without it there is no route for one. */
+  logStream?: LogStream | undefined
+  /** Addresses and networks whose word is taken on where a request comes from. */
+  trustProxy?: string[] | undefined
   log: FastifyBaseLogger
   version: string
 }
 
-/** An access token's claims stay far below; Auth0 allows 100 KB of them. */
-const BODY_LIMIT = 256 * 1024
-
-/** Slow and idle callers are not allowed to hold a connection open. */
-const TIMEOUTS = { connectionTimeout: 30_000, requestTimeout: 10_000, keepAliveTimeout: 65_000 }
-
 /** What has not ended this long after closing began is cut off, such as connections that were never used; in milliseconds. */
 const CLOSING_PATIENCE_MS = 2_000
-
-/** Every character may be percent-encoded, over up to four bytes. */
-const MAX_PARAM_LENGTH = MAX_ID_LENGTH * 12
 
 /** The read API. Does not listen. */
 export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
@@ -41,11 +38,11 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
     loggerInstance: deps.log,
     // A request line names a user.
     logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: BODY_LIMIT,
-    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     frameworkErrors: (error, _request, reply) => void sendError(reply, 400, error.message),
-    ...TIMEOUTS,
+    trustProxy: deps.trustProxy ?? false,
+    ...LIMITS,
   })
+  app.server.maxConnections = MAX_CONNECTIONS
   // Everything that is sent here is JSON.
   app.removeContentTypeParser('text/plain')
   app.setValidatorCompiler(validatorCompiler)
@@ -55,27 +52,38 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   app.addHook('preClose', async () => {
     setTimeout(() => app.server.closeAllConnections(), CLOSING_PATIENCE_MS).unref()
   })
-  requireKeys(app, deps.apiKeys)
+  await secureAnswers(app)
+  await requireKeys(app, { apiKeys: deps.apiKeys, logStreamToken: deps.logStream?.token })
 
-  await describe(app, deps.version)
+  await describe(app, deps)
   await app.register(lastLogoutRoute(deps))
   await app.register(checkRoute(deps))
   await app.register(changesRoute(deps))
   await app.register(reportRoute(deps))
+  if (deps.logStream) await app.register(logStreamRoute(deps.logStream))
   await app.register(healthRoutes(deps))
   return app
 }
 
-async function describe(app: FastifyInstance, version: string): Promise<void> {
+async function describe(
+  app: FastifyInstance,
+  { version, logStream }: Pick<AppDeps, 'version' | 'logStream'>,
+): Promise<void> {
+  const token = { type: 'apiKey', in: 'header', name: 'authorization' } as const
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
       info: { title: 'last-logout', version, description: 'Last logouts of an Auth0 tenant.' },
-      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+      components: {
+        securitySchemes: {
+          key: { type: 'http', scheme: 'bearer' },
+          ...(logStream && { log_stream: token }),
+        },
+      },
       security: [{ key: [] }],
     },
     transform: jsonSchemaTransform,
   })
-  await app.register(swaggerUi, { routePrefix: '/docs' })
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: PAGE_POLICY })
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
 }
