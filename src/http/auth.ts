@@ -43,7 +43,9 @@ export async function requireKeys(
     const caller = key === null ? undefined : findCaller(key)
     // Whoever has a right key passes, however many wrong ones come from the same address.
     if (caller === undefined) {
-      return (await countFailure(request, reply)) ?? unauthorized(request, reply, key !== null)
+      const waitSeconds = await countFailure(request)
+      if (waitSeconds > 0) return tooManyFailures(reply, waitSeconds)
+      return unauthorized(request, reply, key !== null)
     }
     if (access === 'any key') return
     if (access === 'log stream') {
@@ -82,6 +84,11 @@ function unauthorized(request: FastifyRequest, reply: FastifyReply, presented: b
     ? 'this key is unknown: send one from API_KEYS; a log stream sends LOG_STREAM_TOKEN'
     : 'a key is missing: send `Authorization: Bearer <key>`, with a key from API_KEYS'
   return sendError(reply, 401, message)
+}
+
+function tooManyFailures(reply: FastifyReply, waitSeconds: number) {
+  reply.header('retry-after', `${waitSeconds}`)
+  return sendError(reply, 429, 'too many wrong keys from this address: correct the key, and wait')
 }
 
 function sha256(text: string): Buffer {

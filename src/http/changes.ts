@@ -72,8 +72,11 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
     let followers = 0
     const follow = async (query: FeedStart, reply: FastifyReply) => {
       if (followers >= MAX_FOLLOWERS) return refuseFollower(reply)
-      followers++
-      reply.raw.once('close', () => followers--)
+      // Whoever has gone already does not go again.
+      if (!reply.raw.closed) {
+        followers++
+        reply.raw.once('close', () => followers--)
+      }
       const pages = feed.follow(query)
       // While the database is away this is a 503, and no stream that breaks.
       const { value: first = null } = await pages.next()

@@ -22,6 +22,7 @@ export const PAGE_POLICY = {
 export async function secureAnswers(app: FastifyInstance): Promise<void> {
   await app.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: DATA_ONLY },
+    xFrameOptions: { action: 'deny' },
     // RFC 6797 §7.2: not over plain HTTP, which is all that is spoken here. Whatever ends TLS sets it.
     strictTransportSecurity: false,
   })

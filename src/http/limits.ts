@@ -15,7 +15,7 @@ const REQUEST_TIMEOUT_MS = 10_000
 export const LIMITS = {
   /** An access token's claims stay far below; Auth0 allows 100 KB of them. */
   bodyLimit: 256 * 1024,
-  /** A connection on which nothing moves, the reader's fault included. */
+  // A connection on which nothing moves; twice as long where it is the reader who takes nothing.
   connectionTimeout: 30_000,
   requestTimeout: REQUEST_TIMEOUT_MS,
   keepAliveTimeout: 65_000,
