@@ -17,7 +17,7 @@ export interface ApiKey {
 /** One day, in milliseconds. */
 export const DAY_MS = 86_400_000
 /** The fewest characters of a key. */
-export const SHORTEST_KEY = 32
+const SHORTEST_KEY = 32
 const DEFAULT_ROLES: Role[] = ['read', 'check', 'feed']
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: DAY_MS } as const

@@ -46,7 +46,7 @@ export function logStreamRoute({ receive }: LogStream): FastifyPluginAsync {
         },
         errorHandler(error, request, reply) {
           // Auth0 gives it up after some attempts, and whoever runs the tenant sees no more than that.
-          if (reply.statusCode === 413 || error.statusCode === 413) {
+          if (error.statusCode === 413) {
             request.log.warn({ limit: BODY_LIMIT }, 'log stream batch too long: left to polling')
           }
           return handleError(error, request, reply)

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { AppDeps } from '../../src/http/app.js'
 import { bearer, keys, openApi } from '../_support/api.js'
+import { createTestDatabase } from '../_support/database.js'
+import { serveApi } from '../_support/served-api.js'
 
 const nothing = async () => {
   throw new Error('not asked')
@@ -168,6 +170,18 @@ describe('behind proxies', () => {
     for (let n = 0; n < 20; n++) await ask(app, forwarded(`203.0.113.${n}`), '198.51.100.1')
     expect((await ask(app, forwarded('203.0.113.99'), '198.51.100.1')).statusCode).toBe(429)
     await app.close()
+  })
+
+  test('TRUST_PROXY says so to `last-logout api`', async () => {
+    const database = await createTestDatabase()
+    const api = await serveApi(database, { TRUST_PROXY: 'loopback' })
+    const status = async (from: string) =>
+      (await fetch(api.url, { headers: forwarded(from) })).status
+    for (let n = 0; n < 20; n++) expect(await status('203.0.113.1')).toBe(401)
+    expect(await status('203.0.113.1')).toBe(429)
+    expect(await status('203.0.113.2')).toBe(401)
+    await api.close()
+    await database.drop()
   })
 
   test.each(['', 'nonsense', '203.0.113.1:8080', ',,,', 'x'.repeat(10_000)])(

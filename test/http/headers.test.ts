@@ -11,12 +11,13 @@ const nothing = async () => {
 
 let app: Awaited<ReturnType<typeof openApi>>
 let url: string
+const reported: unknown[] = []
 beforeAll(async () => {
   app = await openApi({
     readKnown: async () => known,
     readProgress: nothing,
     readChanges: async () => page,
-    storeReported: nothing,
+    storeReported: async (logout) => void reported.push(logout),
   })
   url = await listen(app)
 })
@@ -31,7 +32,7 @@ describe('every answer', () => {
     ['a missing key', '/v1/users/x/last-logout', {}, 401],
     ['a missing role', '/v1/changes', bearer(keys.reader), 403],
     ['a missing path', '/nothing', bearer(keys.reader), 404],
-    ['a fault', '/v1/users/x/logout', bearer(keys.logout), 404],
+    ['another method', '/v1/users/x/logout', bearer(keys.logout), 404],
     ['health', '/health/live', {}, 200],
     ['the description', '/openapi.json', bearer(keys.reader), 200],
   ])('is for nobody to keep, to frame or to run: %s', async (_what, path, headers, status) => {
@@ -50,6 +51,34 @@ describe('every answer', () => {
     expect(answer.headers.has('strict-transport-security')).toBe(false)
     expect(answer.headers.has('server')).toBe(false)
     aborted.abort()
+  })
+})
+
+describe('a browser that knows a key, from /docs', () => {
+  // What a page of another origin can send without being asked first (Fetch standard, "simple").
+  test.each([
+    ['text/plain', 'text/plain'],
+    ['a form', 'application/x-www-form-urlencoded'],
+    ['a form with files', 'multipart/form-data; boundary=x'],
+    ['no type at all', undefined],
+  ])('reports no logout for a page of somebody else, as %s', async (_what, type) => {
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/v1/users/auth0%7C1/logout',
+      headers: {
+        authorization: `Basic ${btoa(`me:${keys.logout.key}`)}`,
+        ...(type && { 'content-type': type }),
+      },
+      payload: JSON.stringify({ at: new Date().toISOString() }),
+    })
+    expect(answer.statusCode).toBe(415)
+    expect(reported).toEqual([])
+  })
+
+  test('tells no page of another origin what it may read', async () => {
+    const headers = { ...bearer(keys.reader), origin: 'https://evil.example' }
+    const answer = await app.inject({ url: '/v1/users/x/last-logout', headers })
+    expect(answer.headers).not.toHaveProperty('access-control-allow-origin')
   })
 })
 
