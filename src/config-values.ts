@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import { DEFAULT_TYPES, OPTIONAL_TYPES, refuseType } from './rules/event-types.js'
 
@@ -16,7 +17,7 @@ export interface ApiKey {
 /** One day, in milliseconds. */
 export const DAY_MS = 86_400_000
 /** The fewest characters of a key. */
-export const SHORTEST_KEY = 32
+const SHORTEST_KEY = 32
 const DEFAULT_ROLES: Role[] = ['read', 'check', 'feed']
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: DAY_MS } as const
@@ -92,6 +93,32 @@ function numberWithin(least: number, most: number, step?: 1) {
     if (value >= least && value <= most && isWhole) return value
     return fail(context, `must be a ${step ? 'whole ' : ''}number from ${least} to ${most}`)
   }
+}
+
+/** The proxies in front of the API: addresses, networks, or names of networks. */
+export const proxies = z.string().transform((text, context) => {
+  const listed = splitList(text)
+  if (listed.length > 0 && listed.every(isNetwork)) return listed
+  return fail(
+    context,
+    'must list the addresses of your proxies, such as 10.0.0.0/8, 192.0.2.7 or loopback; not how many they are',
+  )
+})
+
+/** What is sent in a header as it stands. */
+export const headerToken = z
+  .string()
+  .min(SHORTEST_KEY, `must have at least ${SHORTEST_KEY} characters`)
+  .regex(/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/, 'must be of ASCII characters, as a header is')
+
+/** One of everybody is refused: everybody could then say to be anybody. */
+function isNetwork(text: string): boolean {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
+  const [address = '', bits, ...rest] = text.split('/')
+  const version = address.includes('%') ? 0 : isIP(address)
+  if (version === 0 || rest.length > 0) return false
+  const mostBits = version === 4 ? 32 : 128
+  return bits === undefined || (/^[1-9]\d*$/.test(bits) && Number(bits) <= mostBits)
 }
 
 function readApiKey(text: string, index: number): ApiKey | string {

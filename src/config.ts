@@ -6,9 +6,10 @@ import {
   domain,
   duration,
   eventTypes,
+  headerToken,
   number,
   port,
-  SHORTEST_KEY,
+  proxies,
   url,
 } from './config-values.js'
 import { LastLogoutError } from './errors.js'
@@ -45,10 +46,8 @@ const variables = {
   MAX_LAG: duration('60s', 100),
   EVENT_TYPES: eventTypes.default([...DEFAULT_TYPES]),
   ON_GAP: z.enum(['record', 'floor'], 'must be record or floor').default('record'),
-  LOG_STREAM_TOKEN: z
-    .string()
-    .min(SHORTEST_KEY, `must have at least ${SHORTEST_KEY} characters`)
-    .optional(),
+  LOG_STREAM_TOKEN: headerToken.optional(),
+  TRUST_PROXY: proxies.optional(),
   LOG_LEVEL: z
     .enum(
       ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
@@ -114,6 +113,9 @@ function findContradictions(values: Partial<Variables>): string[] {
     ...(RETAIN_DAYS < leastDays
       ? [`RETAIN_DAYS must be at least ${leastDays}: MAX_REFRESH_AGE plus MAX_TOKEN_AGE`]
       : []),
+    ...(values.API_KEYS?.some(({ key }) => key === values.LOG_STREAM_TOKEN)
+      ? ['LOG_STREAM_TOKEN must not be one of the keys in API_KEYS: Auth0 may send, and not ask']
+      : []),
     ...(values.DATABASE_URL !== undefined && values.DATA_DIR !== undefined
       ? ['DATABASE_URL and DATA_DIR exclude each other: the database is here or there']
       : []),
@@ -141,6 +143,8 @@ function toConfig(values: Variables) {
       /** Where a worker that runs alone is scraped; `undefined`: nowhere. */
       workerPort: values.WORKER_PORT,
       apiKeys: values.API_KEYS ?? [],
+      logStreamToken: values.LOG_STREAM_TOKEN,
+      trustProxy: values.TRUST_PROXY,
     },
     policy: values.POLICY,
     eventTypes: values.EVENT_TYPES,

@@ -5,6 +5,7 @@ import { type Closers, createClosers } from './closers.js'
 import type { Config } from './config.js'
 import { buildApp, buildMonitor, type MonitorDeps } from './http/app.js'
 import { listen } from './http/listen.js'
+import type { LogStream } from './http/log-stream.js'
 import { createJobs } from './jobs/jobs.js'
 import { createMetrics, type Metrics } from './metrics/metrics.js'
 import { openDatabase, queueConnection } from './open-database.js'
@@ -14,6 +15,7 @@ import { createChangeListener } from './store/change-listener.js'
 import { createDatabase } from './store/database.js'
 import { createLastLogoutStore } from './store/last-logout-store.js'
 import type { SyncProgress } from './sync/catch-up.js'
+import { receive } from './sync/receive.js'
 import { readVersion } from './version.js'
 import { createWorkerJobs, sync } from './worker.js'
 
@@ -109,6 +111,14 @@ async function startWorker(parts: Parts): Promise<void> {
   closers.push(() => jobs.close())
 }
 
+function createLogStream({ config, store, now }: Parts): LogStream | undefined {
+  const { logStreamToken: token } = config.http
+  const types = new Set(config.eventTypes)
+  return token === undefined
+    ? undefined
+    : { token, receive: (body) => receive({ store, types, now }, body) }
+}
+
 async function startApi(parts: Parts): Promise<string> {
   const { config, store, metrics, closers, databaseUrl } = parts
   const log = parts.log.child({ part: 'api' })
@@ -122,6 +132,7 @@ async function startApi(parts: Parts): Promise<string> {
     storeReported: store.storeReported,
     subscribe: listener.subscribe,
     policy: config.policy,
+    logStream: createLogStream(parts),
     version: await readVersion(),
   })
   closers.push(() => app.close())
@@ -141,6 +152,7 @@ function monitorDeps({ config, log, now, store, metrics }: Parts): MonitorDeps {
     readProgress: store.readProgress,
     maxLagMs: config.maxLagMs,
     apiKeys: config.http.apiKeys,
+    trustProxy: config.http.trustProxy,
     metrics,
     // Where it listens is said by whoever started it.
     log: log.child({ part: 'api' }, log.isLevelEnabled('warn') ? { level: 'warn' } : {}),

@@ -5,7 +5,8 @@ import { z } from 'zod'
 import type { Change, ChangesPage } from '../ports.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
-import { createFeed, type FeedDeps } from './feed.js'
+import { sendError } from './errors.js'
+import { createFeed, type FeedDeps, type FeedStart } from './feed.js'
 import { toFreshness } from './freshness.js'
 import { dateTimeSchema, errorResponses, freshnessSchema, instantSchema } from './schemas.js'
 
@@ -22,6 +23,9 @@ const RETRY_MS = 1_000
 
 /** Who has not taken a page after so long, in milliseconds, is not followed up with another. */
 const SLOWEST_MS = 15_000
+
+/** How many follow the feed at once; each may hold a page that its reader has not taken. */
+const MAX_FOLLOWERS = 2_000
 
 const MAX_LIMIT = 10_000
 
@@ -65,6 +69,19 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
     const feed = createFeed(deps)
     // Before the server waits for its connections to end.
     app.addHook('preClose', async () => feed.close())
+    let followers = 0
+    const follow = async (query: FeedStart, reply: FastifyReply) => {
+      if (followers >= MAX_FOLLOWERS) return refuseFollower(reply)
+      // Whoever has gone already does not go again.
+      if (!reply.raw.closed) {
+        followers++
+        reply.raw.once('close', () => followers--)
+      }
+      const pages = feed.follow(query)
+      // While the database is away this is a 503, and no stream that breaks.
+      const { value: first = null } = await pages.next()
+      return sendEvents(reply, toEvents(first, pages, deps))
+    }
     app.get(
       '/v1/changes',
       {
@@ -89,10 +106,7 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
         if (headers.accept?.includes(EVENT_STREAM)) {
           const lastEventId = String(headers['last-event-id'] ?? '') || null
           // A browser that connects again keeps its URL, and says in the header how far it came.
-          const pages = feed.follow({ after: lastEventId ?? after, since })
-          // While the database is away this is a 503, and no stream that breaks.
-          const { value: first = null } = await pages.next()
-          return sendEvents(reply, toEvents(first, pages, deps))
+          return follow({ after: lastEventId ?? after, since }, reply)
         }
         const page = await deps.readChanges({ after, since, limit })
         if (page !== null) return toAnswer(page, deps)
@@ -108,13 +122,19 @@ function toAnswer({ changes, cursor, asOf, more }: ChangesPage, { policy, now }:
   return { changes: changes.map(toJson), cursor, ...toFreshness(asOf, now()), policy, more }
 }
 
+function refuseFollower(reply: FastifyReply): never {
+  reply.header('retry-after', '5')
+  const message = `${MAX_FOLLOWERS} follow the feed here already: run another \`last-logout api\` beside this one`
+  return sendError(reply, 503, message) as never
+}
+
 /** Reads on as its reader takes what was read, and drops the one who does not: to come back with its cursor. */
 function sendEvents(reply: FastifyReply, events: AsyncIterable<string>): never {
   const drop = () => void reply.raw.destroy()
   return (
     reply
       .header('content-type', EVENT_STREAM)
-      .header('cache-control', 'no-cache, no-transform')
+      .header('cache-control', 'no-store, no-transform')
       // Nothing follows on this connection: without it, a closing server would wait for its time-out.
       .header('connection', 'close')
       // nginx would hold the events back.

@@ -17,7 +17,7 @@ export interface FeedDeps {
 }
 
 /** Where to begin to follow. */
-type FeedStart = Pick<ChangesQuery, 'after' | 'since'>
+export type FeedStart = Pick<ChangesQuery, 'after' | 'since'>
 
 /** The change feed, for those who follow it. */
 export interface Feed {

@@ -76,6 +76,7 @@ function isEventStream(reply: FastifyReply): boolean {
 
 function readFailure({ headers }: FastifyRequest, { raw }: FastifyReply) {
   if (raw.statusCode === 403) return 'lacks_role'
-  if (raw.statusCode !== 401) return null
+  // With too many of them, a wrong key is told to wait instead.
+  if (raw.statusCode !== 401 && raw.statusCode !== 429) return null
   return headers.authorization === undefined ? 'no_key' : 'unknown_key'
 }

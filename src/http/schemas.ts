@@ -44,5 +44,6 @@ export const errorResponses = {
   400: errorSchema.describe('The request cannot be understood'),
   401: errorSchema.describe('The key is missing or unknown'),
   403: errorSchema.describe('The key lacks the role'),
+  429: errorSchema.describe('Too many wrong keys came from this address'),
   503: errorSchema.describe('The database does not answer'),
 }

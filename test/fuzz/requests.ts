@@ -1,0 +1,266 @@
+import fc from 'fast-check'
+import { syntheticLogId } from '../../src/rules/log-id.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+
+/** A request with a valid credential, and something wrong with it more often than not. */
+export interface FuzzedRequest {
+  method: string
+  url: string
+  headers: Record<string, string>
+  payload: string | Buffer | undefined
+}
+
+/** What the API is asked with: a key of every role, and the log stream's token. */
+export interface FuzzedCredentials {
+  key: string
+  token: string
+}
+
+const NOW = Date.now()
+
+/** Characters that something on the way may take for its own. */
+const nasty = fc.constantFrom(
+  '',
+  ' ',
+  '.',
+  '..',
+  '%',
+  '%2',
+  '%zz',
+  '%00',
+  '%ff',
+  '%c0%af',
+  '%2e%2e%2f',
+  '/',
+  '//',
+  '\\',
+  '?',
+  '#',
+  '&',
+  '=',
+  ';',
+  ':',
+  '*',
+  "'",
+  '"; DROP TABLE tenant; --',
+  '$1',
+  '{}',
+  '[]',
+  '__proto__',
+  'constructor',
+  'null',
+  'undefined',
+  'NaN',
+  '-1',
+  '1e999',
+  '9'.repeat(40),
+  'x'.repeat(801),
+  'x'.repeat(9_601),
+  '%F0%9F%98%80',
+  '\u0000',
+  '\ud800',
+  '\uffff',
+  'auth0|1',
+  'auth0%7C1',
+  'S1',
+  '…@clients',
+)
+const text = fc.oneof(nasty, fc.string(), fc.string({ unit: 'binary' }))
+const escaped = text.map((value) => encodeURIComponent(value.toWellFormed()))
+/** Of characters that a client can put on the wire. */
+const raw = text.map((value) => value.replace(/[^\x21-\x7e]/g, '').replace(/[?#]/g, ''))
+const segment = fc.oneof({ weight: 3, arbitrary: escaped }, { weight: 1, arbitrary: raw })
+
+const instant = fc.oneof(
+  { weight: 3, arbitrary: fc.date({ noInvalidDate: true }).map((date) => date.toISOString()) },
+  fc.constant(new Date(NOW).toISOString()),
+  fc.constantFrom('0000-00-00T00:00:00Z', '9999-12-31T23:59:60Z', '2026-11-23T10:00:00'),
+  text,
+)
+const number = fc.oneof(
+  fc.double(),
+  fc.integer(),
+  fc.constantFrom(NOW / 1_000, 0, -0, 2 ** 53, 1e308, -1e308),
+)
+const value: fc.Arbitrary<unknown> = fc.oneof(
+  text,
+  instant,
+  number,
+  fc.constantFrom(null, true, false, [], {}),
+  fc.jsonValue({ maxDepth: 3 }),
+)
+
+const parameters = (names: string[]) =>
+  fc
+    .array(fc.tuple(fc.oneof(fc.constantFrom(...names), segment), fc.oneof(segment, instant)), {
+      maxLength: 5,
+    })
+    .map((pairs) => pairs.map(([name, given]) => `${name}=${encodeURI(given.toWellFormed())}`))
+    .map((pairs) => (pairs.length === 0 ? '' : `?${pairs.join('&')}`))
+
+/** Some cursors are of a feed; the rest only look like one. */
+const cursor = fc.oneof(
+  segment,
+  fc.bigInt({ min: -1n, max: 2n ** 70n }).map(String),
+  fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('base64url')),
+)
+
+const claims = fc.oneof(
+  value,
+  fc.record(
+    {
+      sub: fc.oneof(fc.constantFrom('auth0|1', 'x@clients'), value),
+      iat: fc.oneof(number, value),
+      auth_time: value,
+      sid: value,
+      'https://last-logout/session_id': value,
+      'https://last-logout/authenticated_at': fc.oneof(number, value),
+      'https://last-logout/last_logout': value,
+    },
+    { requiredKeys: [] },
+  ),
+  fc.dictionary(text, value),
+)
+
+const entry = fc
+  .record(
+    {
+      type: fc.oneof(
+        { weight: 5, arbitrary: fc.constantFrom('slo', 'universal_logout_succeeded', 'flo', 's') },
+        { weight: 1, arbitrary: value },
+      ),
+      user_id: fc.oneof(fc.constantFrom('auth0|1', 'auth0|2', '', null), value),
+      date: fc.oneof(instant, value),
+      log_id: fc.oneof(fc.constant(syntheticLogId(NOW)), value),
+      details: fc.oneof(fc.record({ session_id: value }), value),
+    },
+    { requiredKeys: [] },
+  )
+  .map((fields): unknown => ({ ...buildEntry('slo'), ...fields }))
+const item: fc.Arbitrary<unknown> = fc.oneof(
+  entry,
+  entry.map((data) => ({ log_id: (data as { log_id?: unknown }).log_id, data })),
+  entry.map((data) => ({ detail: { data } })),
+  value,
+)
+
+/** JSON that is cut off, doubled, or has a byte of something else in it. */
+const spoilt = (json: fc.Arbitrary<string>) =>
+  fc.oneof(
+    { weight: 5, arbitrary: json },
+    fc.tuple(json, fc.double({ min: 0, max: 1, noNaN: true })).map(([all, part]) => {
+      return all.slice(0, Math.floor(all.length * part))
+    }),
+    json.map((all) => all + all),
+    fc.tuple(json, text, fc.nat()).map(([all, more, at]) => {
+      const place = at % (all.length + 1)
+      return all.slice(0, place) + more + all.slice(place)
+    }),
+    fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes).toString('latin1')),
+    fc.nat({ max: 20_000 }).map((depth) => '['.repeat(depth)),
+    fc.nat({ max: 20_000 }).map((depth) => '{"a":'.repeat(depth)),
+  )
+const json = (of: fc.Arbitrary<unknown>) => spoilt(of.map((given) => JSON.stringify(given) ?? ''))
+
+const streamBody = fc.oneof(
+  json(fc.array(item, { maxLength: 5 })),
+  fc
+    .array(json(item), { maxLength: 5 })
+    .chain((lines) => fc.constantFrom('\n', '\r\n', '').map((end) => lines.join(end))),
+)
+
+const contentType = fc.oneof(
+  { weight: 6, arbitrary: fc.constant('application/json') },
+  fc.constantFrom('application/x-ndjson', 'text/plain', 'application/json; charset=utf-16', ''),
+  raw,
+)
+const extraHeaders = fc.dictionary(
+  fc.oneof(
+    fc.constantFrom('accept', 'accept-encoding', 'last-event-id', 'content-encoding', 'expect'),
+    fc.constantFrom('x-forwarded-for', 'host', 'origin', 'if-none-match', 'range', 'cookie'),
+    fc.stringMatching(/^[a-z]{1,12}$/).map((name) => `x-${name}`),
+  ),
+  raw.filter((given) => !given.includes('event-stream')),
+  { maxKeys: 3 },
+)
+const method = fc.oneof(
+  { weight: 9, arbitrary: fc.constant(null) },
+  fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'QUERY'),
+)
+
+const GET = { method: 'GET', body: fc.constant(undefined) }
+const POST = { method: 'POST' }
+const userPath = fc.oneof({ weight: 1, arbitrary: fc.constant('auth0%7C1') }, segment)
+
+/** Every route, with what fills it. */
+const routes = [
+  {
+    ...GET,
+    url: fc
+      .tuple(userPath, parameters(['session_id']))
+      .map(([user, query]) => `/v1/users/${user}/last-logout${query}`),
+  },
+  {
+    ...GET,
+    url: fc
+      .tuple(parameters(['after', 'since', 'limit']), cursor)
+      .map(([query, after]) => `/v1/changes${query}${query ? '&' : '?'}after=${after}`),
+  },
+  {
+    ...POST,
+    url: parameters(['x']).map((query) => `/v1/check${query}`),
+    body: json(
+      fc.oneof(
+        fc.record({ claims, namespace: value }, { requiredKeys: ['claims'] }),
+        fc.record({ claims, namespace: fc.constant('https://last-logout/') }),
+        value,
+      ),
+    ),
+  },
+  {
+    ...POST,
+    url: userPath.map((user) => `/v1/users/${user}/logout`),
+    body: json(
+      fc.oneof(
+        fc.record({ at: instant, session_id: value }, { requiredKeys: ['at'] }),
+        fc.record({ at: instant }),
+        value,
+      ),
+    ),
+  },
+  { ...POST, url: fc.constant('/v1/log-stream'), body: streamBody },
+  {
+    ...GET,
+    url: fc
+      .tuple(
+        fc.constantFrom(
+          '/health/live',
+          '/health/ready',
+          '/health/fresh',
+          '/openapi.json',
+          '/docs/',
+        ),
+        parameters(['x']),
+      )
+      .map(([path, query]) => path + query),
+  },
+  { ...GET, url: fc.array(segment, { maxLength: 6 }).map((parts) => `/${parts.join('/')}`) },
+]
+
+/** Requests to every route with a valid credential; the same seed gives the same. */
+export function fuzzedRequests({ key, token }: FuzzedCredentials): fc.Arbitrary<FuzzedRequest> {
+  const ofRoute = (route: (typeof routes)[number]) =>
+    fc
+      .record({ url: route.url, method, payload: route.body, contentType, extraHeaders })
+      .map(({ url, payload, contentType: type, ...drawn }): FuzzedRequest => {
+        const used = drawn.method ?? route.method
+        const isStream = used === 'POST' && url === '/v1/log-stream'
+        const headers = {
+          ...drawn.extraHeaders,
+          ...(payload !== undefined && { 'content-type': type }),
+          authorization: isStream ? token : `Bearer ${key}`,
+        }
+        return { method: used, url, payload, headers }
+      })
+  return fc.oneof(...routes.map(ofRoute))
+}

@@ -1,0 +1,132 @@
+import type { Browser } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { bearer, keys, listen, openApi } from '../_support/api.js'
+import { findBrowser, openBrowser } from '../_support/browser.js'
+
+const known = { user: null, session: null, floorAt: null, asOf: null, complete: false }
+const page = { changes: [], cursor: 'c', asOf: null, more: false }
+const nothing = async () => {
+  throw new Error('not asked')
+}
+
+let app: Awaited<ReturnType<typeof openApi>>
+let url: string
+const reported: unknown[] = []
+beforeAll(async () => {
+  app = await openApi({
+    readKnown: async () => known,
+    readProgress: nothing,
+    readChanges: async () => page,
+    storeReported: async (logout) => void reported.push(logout),
+  })
+  url = await listen(app)
+})
+afterAll(() => app.close())
+
+describe('every answer', () => {
+  test.each([
+    ['a user', '/v1/users/x/last-logout', bearer(keys.reader), 200],
+    ['changes', '/v1/changes', bearer(keys.follower), 200],
+    ['the feed', '/v1/changes', { ...bearer(keys.follower), accept: 'text/event-stream' }, 200],
+    ['an error', '/v1/users/%20/last-logout', bearer(keys.reader), 400],
+    ['a missing key', '/v1/users/x/last-logout', {}, 401],
+    ['a missing role', '/v1/changes', bearer(keys.reader), 403],
+    ['a missing path', '/nothing', bearer(keys.reader), 404],
+    ['another method', '/v1/users/x/logout', bearer(keys.logout), 404],
+    ['health', '/health/live', {}, 200],
+    ['the description', '/openapi.json', bearer(keys.reader), 200],
+  ])('is for nobody to keep, to frame or to run: %s', async (_what, path, headers, status) => {
+    const aborted = new AbortController()
+    const answer = await fetch(`${url}${path}`, { headers, signal: aborted.signal })
+    expect(answer.status).toBe(status)
+    expect(Object.fromEntries(answer.headers)).toMatchObject({
+      'cache-control': expect.stringMatching(/^no-store/),
+      'content-security-policy':
+        "default-src 'none';base-uri 'none';form-action 'none';frame-ancestors 'none'",
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+      'referrer-policy': 'no-referrer',
+    })
+    // Whatever ends TLS says this for the host.
+    expect(answer.headers.has('strict-transport-security')).toBe(false)
+    expect(answer.headers.has('server')).toBe(false)
+    aborted.abort()
+  })
+})
+
+describe('a browser that knows a key, from /docs', () => {
+  // What a page of another origin can send without being asked first (Fetch standard, "simple").
+  test.each([
+    ['text/plain', 'text/plain'],
+    ['a form', 'application/x-www-form-urlencoded'],
+    ['a form with files', 'multipart/form-data; boundary=x'],
+    ['no type at all', undefined],
+  ])('reports no logout for a page of somebody else, as %s', async (_what, type) => {
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/v1/users/auth0%7C1/logout',
+      headers: {
+        authorization: `Basic ${btoa(`me:${keys.logout.key}`)}`,
+        ...(type && { 'content-type': type }),
+      },
+      payload: JSON.stringify({ at: new Date().toISOString() }),
+    })
+    expect(answer.statusCode).toBe(415)
+    expect(reported).toEqual([])
+  })
+
+  test('tells no page of another origin what it may read', async () => {
+    const headers = { ...bearer(keys.reader), origin: 'https://evil.example' }
+    const answer = await app.inject({ url: '/v1/users/x/last-logout', headers })
+    expect(answer.headers).not.toHaveProperty('access-control-allow-origin')
+  })
+})
+
+const found = findBrowser()
+const skip = 'skip' in found ? found.skip : null
+
+describe.skipIf(skip !== null)(`/docs in a browser${skip === null ? '' : ` (${skip})`}`, () => {
+  let browser: Browser
+  beforeAll(async () => {
+    browser = await openBrowser('path' in found ? found.path : '')
+  })
+  afterAll(() => browser.close())
+
+  test('works under its policy, and a call can be made from it', async () => {
+    const credentials = { username: 'me', password: keys.reader.key }
+    const context = await browser.newContext({ httpCredentials: credentials })
+    const tab = await context.newPage()
+    const complaints: string[] = []
+    tab.on('pageerror', (error) => complaints.push(error.message))
+    tab.on('console', (message) => {
+      if (message.type() === 'error') complaints.push(message.text())
+    })
+    const answer = await tab.goto(`${url}/docs/`)
+    expect(answer?.headers()['content-security-policy']).toContain("script-src 'self'")
+    await tab.getByRole('button', { name: 'Authorize' }).click()
+    await tab.locator('.auth-container input').fill(keys.reader.key)
+    await tab
+      .locator('.auth-btn-wrapper')
+      .getByRole('button', { name: /^Apply|^Authorize/ })
+      .click()
+    await tab.getByRole('button', { name: 'Close', exact: true }).click()
+    const operation = tab.locator('.opblock', { hasText: '/v1/users/{user_id}/last-logout' })
+    await operation.locator('.opblock-summary').click()
+    await operation.getByRole('button', { name: 'Try it out' }).click()
+    await operation.getByPlaceholder('user_id').fill('auth0|docs')
+    await operation.getByRole('button', { name: 'Execute' }).click()
+    const shown = operation.locator('.live-responses-table .response')
+    await expect
+      .poll(() => shown.first().textContent(), { timeout: 10_000 })
+      .toContain('auth0|docs')
+    expect(complaints).toEqual([])
+
+    // The policy is what keeps a script of somebody else's out.
+    await tab.evaluate(`
+      const script = document.createElement('script')
+      script.textContent = 'document.title = "somebody else"'
+      document.head.append(script)`)
+    expect(await tab.title()).not.toBe('somebody else')
+    await context.close()
+  }, 60_000)
+})

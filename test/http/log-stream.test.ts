@@ -1,0 +1,220 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { LastLogoutError } from '../../src/errors.js'
+import type { LastLogoutStore } from '../../src/ports.js'
+import { syntheticLogId } from '../../src/rules/log-id.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { receive } from '../../src/sync/receive.js'
+import { bearer, keys, openApi } from '../_support/api.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { KEY, serveApi } from '../_support/served-api.js'
+import { openStore, readRows } from '../_support/store.js'
+
+const TOKEN = 'the-token-of-the-log-stream-of-32-or-more'
+const URL_PATH = '/v1/log-stream'
+
+let database: TestDatabase
+let store: LastLogoutStore & { close(): Promise<void> }
+let app: Awaited<ReturnType<typeof openApi>>
+beforeAll(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database)
+})
+afterAll(async () => {
+  await store.close()
+  await database.drop()
+})
+
+const types = new Set(['slo'])
+const open = (
+  taking = (body: string) => receive({ store, types, now: Date.now }, body),
+): ReturnType<typeof openApi> => openApi({ ...store, logStream: { token: TOKEN, receive: taking } })
+beforeEach(async () => {
+  app = await open()
+})
+afterEach(async () => {
+  await app.close()
+  await database.query('TRUNCATE last_logout, session_logout, unattributable')
+})
+
+const send = (
+  payload: string,
+  headers: Record<string, string> = { authorization: TOKEN, 'content-type': 'application/json' },
+  to = app,
+) => to.inject({ method: 'POST', url: URL_PATH, headers, payload })
+
+const line = (userId: string) => {
+  const entry = { ...buildEntry('slo', { userId }), log_id: syntheticLogId(Date.now() - 1_000) }
+  return JSON.stringify({ log_id: entry.log_id, data: entry })
+}
+const readUsers = async () => (await readRows(database)).users.map(({ userId }) => userId)
+
+describe('POST /v1/log-stream', () => {
+  test('is 204 once what was sent can be read', async () => {
+    const answer = await send(`${line('auth0|1')}\n${line('auth0|2')}`)
+    expect(answer.statusCode).toBe(204)
+    expect(answer.body).toBe('')
+    expect(await readUsers()).toEqual(['auth0|1', 'auth0|2'])
+  })
+
+  test('answers only after the commit', async () => {
+    let isStored = false
+    const slow = await open(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      isStored = true
+    })
+    expect((await send(line('auth0|1'), undefined, slow)).statusCode).toBe(204)
+    expect(isStored).toBe(true)
+    await slow.close()
+  })
+
+  test.each([
+    ['application/json', 'application/json'],
+    ['application/json; charset=utf-8', 'application/json; charset=utf-8'],
+    ['application/x-ndjson', 'application/x-ndjson'],
+    ['text/plain', 'text/plain'],
+    ['none', undefined],
+  ])('reads JSON lines of the content type %s', async (_name, type) => {
+    const headers = { authorization: TOKEN, ...(type && { 'content-type': type }) }
+    const answer = await send(`${line('auth0|1')}\n${line('auth0|2')}\n`, headers)
+    expect(answer.statusCode).toBe(204)
+    expect(await readUsers()).toEqual(['auth0|1', 'auth0|2'])
+  })
+
+  test('takes what nobody can read, and keeps it: sent again it would be the same', async () => {
+    expect((await send('nonsense')).statusCode).toBe(204)
+    expect((await send('')).statusCode).toBe(204)
+    await expect(store.count()).resolves.toMatchObject({ unattributable: { malformed: 1 } })
+  })
+
+  test('is 503 while the database is away, so that it is sent again', async () => {
+    const away = await open(() =>
+      Promise.reject(new LastLogoutError('DATABASE_UNAVAILABLE', 'away')),
+    )
+    const answer = await send(line('auth0|person'), undefined, away)
+    expect(answer.statusCode).toBe(503)
+    expect(answer.headers['retry-after']).toBe('1')
+    expect(away.lines.join()).not.toContain('person')
+    await away.close()
+  })
+
+  test('takes ten megabytes; more is 413, and the log says so', async () => {
+    const filler = ' '.repeat(10 * 1024 * 1024 - line('auth0|1').length)
+    expect((await send(line('auth0|1') + filler)).statusCode).toBe(204)
+    expect(await readUsers()).toEqual(['auth0|1'])
+    expect(app.lines.join()).not.toContain('too long')
+    const answer = await send(`${line('auth0|2')}${filler} `)
+    expect(answer.statusCode).toBe(413)
+    expect(answer.json()).toMatchObject({ statusCode: 413, error: 'Payload Too Large' })
+    expect(app.lines.join()).toContain('log stream batch too long')
+    expect(await readUsers()).toEqual(['auth0|1'])
+  })
+
+  test('does not understand a compressed body, and says so', async () => {
+    const headers = { authorization: TOKEN, 'content-encoding': 'gzip' }
+    const answer = await send('\u001f\u008b', headers)
+    expect(answer.statusCode).toBe(415)
+    expect(answer.json().message).toContain('compressed')
+    await expect(store.count()).resolves.toMatchObject({ unattributable: {} })
+  })
+})
+
+describe('the token of the log stream', () => {
+  test.each([
+    ['as it is', TOKEN],
+    ['as a bearer', `Bearer ${TOKEN}`],
+    ['as a bearer in small letters', `bearer ${TOKEN}`],
+  ])('may be sent %s (P32)', async (_how, authorization) => {
+    expect((await send(line('auth0|1'), { authorization })).statusCode).toBe(204)
+  })
+
+  test('may itself begin with Bearer, as it was entered', async () => {
+    const token = `Bearer ${TOKEN}`
+    const other = await openApi({ ...store, logStream: { token, receive: async () => {} } })
+    expect((await send('', { authorization: token }, other)).statusCode).toBe(204)
+    expect((await send('', { authorization: TOKEN }, other)).statusCode).toBe(401)
+    await other.close()
+  })
+
+  test.each([
+    ['nothing', {}, 401],
+    ['another token', { authorization: `${TOKEN.slice(0, -1)}x` }, 401],
+    ['a part of it', { authorization: TOKEN.slice(0, -1) }, 401],
+    ['more than it', { authorization: `${TOKEN}x` }, 401],
+    ['an empty token', { authorization: 'Bearer ' }, 401],
+    ['it as a password', { authorization: `Basic ${btoa(`me:${TOKEN}`)}` }, 401],
+    ['a key of API_KEYS', bearer(keys.logout), 403],
+  ])('%s is refused, and nothing is stored (P32)', async (_what, headers, statusCode) => {
+    const answer = await send(line('auth0|1'), headers)
+    expect(answer.statusCode).toBe(statusCode)
+    expect(answer.json()).toMatchObject({ statusCode, message: expect.any(String) })
+    expect(await readUsers()).toEqual([])
+  })
+
+  test.each(['/v1/users/x/last-logout', '/v1/changes', '/openapi.json', '/docs/', '/nothing'])(
+    'opens nothing else: %s',
+    async (url) => {
+      expect((await app.inject({ url, headers: { authorization: TOKEN } })).statusCode).toBe(401)
+      expect(
+        (await app.inject({ url, headers: bearer({ ...keys.reader, key: TOKEN }) })).statusCode,
+      ).toBe(401)
+    },
+  )
+
+  test('is in no line of the log', async () => {
+    const broken = await open(() => Promise.reject(new Error('a fault')))
+    expect((await send(line('auth0|person'), undefined, broken)).statusCode).toBe(500)
+    expect(broken.lines.join()).toContain('a fault')
+    expect(broken.lines.join()).not.toContain(TOKEN)
+    expect(broken.lines.join()).not.toContain('person')
+    await broken.close()
+  })
+})
+
+describe('without a token', () => {
+  test('the path does not exist, and outsiders cannot tell', async () => {
+    const without = await openApi(store)
+    expect((await send('', bearer(keys.logout), without)).statusCode).toBe(404)
+    for (const headers of [
+      {},
+      { authorization: TOKEN.toUpperCase() },
+      bearer({ ...keys.reader, key: 'x' }),
+    ]) {
+      const [a, b] = [await send('', headers, without), await send('', headers)]
+      expect([a.statusCode, a.body, a.headers['www-authenticate']]).toEqual([
+        b.statusCode,
+        b.body,
+        b.headers['www-authenticate'],
+      ])
+    }
+    await without.close()
+  })
+
+  test('/openapi.json names it only where it exists', async () => {
+    const without = await openApi(store)
+    const describe = async (api: typeof app) =>
+      (await api.inject({ url: '/openapi.json', headers: bearer(keys.reader) })).json()
+    expect((await describe(without)).paths).not.toHaveProperty([URL_PATH])
+    expect((await describe(app)).paths).toHaveProperty([URL_PATH])
+    await without.close()
+  })
+})
+
+test('`last-logout api` serves it where LOG_STREAM_TOKEN is set, and types count as configured', async () => {
+  const fresh = await createTestDatabase()
+  const api = await serveApi(fresh, { LOG_STREAM_TOKEN: TOKEN, EVENT_TYPES: 'scp' })
+  const scp = { ...buildEntry('scp', { userId: 'auth0|pw' }), log_id: syntheticLogId(Date.now()) }
+  const post = (authorization: string) =>
+    fetch(`${api.url}${URL_PATH}`, {
+      method: 'POST',
+      headers: { authorization },
+      body: JSON.stringify(scp),
+    })
+  expect((await post(KEY)).status).toBe(401)
+  expect((await post(TOKEN)).status).toBe(204)
+  const read = await fetch(`${api.url}/v1/users/auth0%7Cpw/last-logout`, {
+    headers: { authorization: `Bearer ${KEY}` },
+  })
+  expect(await read.json()).toMatchObject({ last_logout_at: expect.any(String), as_of: null })
+  await api.close()
+  await fresh.drop()
+})

@@ -1,0 +1,167 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { bearer, keys, listen, openApi } from '../_support/api.js'
+
+/** Longer than an answer of this service is, and than the buffers of a connection take. */
+const LONG = 'x'.repeat(64)
+const MANY = 100_000
+
+let app: Awaited<ReturnType<typeof openApi>>
+let url: URL
+/** The server's ends of the connections, by the port of the other. */
+const accepted = new Map<number | undefined, Socket>()
+beforeAll(async () => {
+  const user = (n: number) => ({
+    kind: 'user' as const,
+    userId: `auth0|${n}${LONG}`,
+    at: 0,
+    allSessionsAt: null,
+    type: 'slo',
+  })
+  const changes = Array.from({ length: MANY }, (_, n) => user(n))
+  app = await openApi({
+    readKnown: async () => ({
+      user: null,
+      session: null,
+      floorAt: null,
+      asOf: null,
+      complete: false,
+    }),
+    readProgress: async () => {
+      throw new Error('not asked')
+    },
+    readChanges: async () => ({ changes, cursor: 'c', asOf: null, more: false }),
+    storeReported: async () => {},
+  })
+  url = new URL(await listen(app))
+  app.server.on('connection', (socket) => accepted.set(socket.remotePort, socket))
+})
+afterAll(() => app.close())
+
+const open = async (): Promise<Socket> => {
+  const socket = connect(Number(url.port), url.hostname)
+  // The server's reset comes as an error.
+  socket.on('error', () => {})
+  await once(socket, 'connect')
+  return socket
+}
+
+/** Everything that comes until the end, and how long that took in milliseconds. */
+const readToEnd = async (socket: Socket) => {
+  const began = performance.now()
+  let text = ''
+  socket.setEncoding('utf8').on('data', (chunk) => {
+    text += chunk
+  })
+  if (!socket.closed) await once(socket, 'close')
+  return { text, ms: performance.now() - began }
+}
+
+/** Sends a little, again and again. */
+const drip = (socket: Socket, text: string) => {
+  const timer = setInterval(() => void (socket.writable && socket.write(text)), 200)
+  socket.once('close', () => clearInterval(timer))
+}
+
+const head = (lines: string[]) => `${lines.join('\r\n')}\r\n`
+const authorization = (key: typeof keys.reader) => `Authorization: ${bearer(key).authorization}`
+
+describe.concurrent('whoever is slow is dropped', () => {
+  test.concurrent('who says nothing', async () => {
+    const { ms } = await readToEnd(await open())
+    expect(ms).toBeGreaterThan(8_000)
+    expect(ms).toBeLessThan(15_000)
+  })
+
+  test.concurrent('who sends a head bit by bit', async () => {
+    const socket = await open()
+    socket.write(head(['GET /health/live HTTP/1.1', 'Host: x']))
+    drip(socket, 'X-A: b\r\n')
+    const { text, ms } = await readToEnd(socket)
+    expect(text).toMatch(/^HTTP\/1\.1 408 /)
+    expect(ms).toBeLessThan(15_000)
+  })
+
+  test.concurrent('who sends a body bit by bit', async () => {
+    const socket = await open()
+    const lines = ['POST /v1/check HTTP/1.1', 'Host: x', authorization(keys.checker)]
+    socket.write(head([...lines, 'Content-Type: application/json', 'Content-Length: 9999', '']))
+    drip(socket, ' ')
+    const { text, ms } = await readToEnd(socket)
+    expect(text).toMatch(/^HTTP\/1\.1 408 /)
+    expect(ms).toBeLessThan(15_000)
+  })
+
+  test.concurrent('who sends a body bit by bit without a key', async () => {
+    const socket = await open()
+    socket.write(head(['POST /v1/check HTTP/1.1', 'Host: x', 'Transfer-Encoding: chunked', '']))
+    drip(socket, '1\r\n \r\n')
+    const { text, ms } = await readToEnd(socket)
+    expect(text).toMatch(/^HTTP\/1\.1 401 /)
+    expect(ms).toBeLessThan(15_000)
+  })
+
+  test.concurrent('who takes nothing of a long answer', async () => {
+    const socket = (await open()).pause()
+    await expect.poll(() => accepted.has(socket.localPort)).toBe(true)
+    socket.write(head(['GET /v1/changes HTTP/1.1', 'Host: x', authorization(keys.follower), '']))
+    // Node asks twice, 30 s apart, whether anything was taken.
+    await once(accepted.get(socket.localPort) as Socket, 'close')
+    const { text } = await readToEnd(socket.resume())
+    expect(text).toMatch(/^HTTP\/1\.1 200 /)
+    expect(text.length).toBeLessThan(MANY * LONG.length)
+  }, 75_000)
+
+  test.concurrent('and nobody else is kept waiting meanwhile', async () => {
+    const sockets = await Promise.all(Array.from({ length: 200 }, open))
+    for (const socket of sockets) {
+      socket.write(head(['GET /health/live HTTP/1.1', 'Host: x']))
+      drip(socket, 'X-A: b\r\n')
+    }
+    const began = performance.now()
+    const answer = await fetch(new URL('/v1/users/x/last-logout', url), {
+      headers: bearer(keys.reader),
+    })
+    expect(answer.status).toBe(200)
+    expect(performance.now() - began).toBeLessThan(2_000)
+    await Promise.all(sockets.map(readToEnd))
+  })
+})
+
+describe('what is too large', () => {
+  test('a head of more than 24 KB is 431', async () => {
+    const socket = await open()
+    socket.write(head(['GET /health/live HTTP/1.1', 'Host: x', `X: ${'x'.repeat(24 * 1024)}`, '']))
+    const { text } = await readToEnd(socket)
+    expect(text).toMatch(/^HTTP\/1\.1 431 /)
+    expect(text).toContain('"statusCode":431')
+  })
+
+  test('the longest ids fit', async () => {
+    const id = '%EF%BF%BD'.repeat(800)
+    const path = `/v1/users/${id}/last-logout?session_id=${id}`
+    const answer = await fetch(new URL(path, url), { headers: bearer(keys.reader) })
+    expect(answer.status).toBe(200)
+  })
+
+  test('a body is refused by what it says of its length, before it is sent', async () => {
+    const socket = await open()
+    const lines = ['POST /v1/check HTTP/1.1', 'Host: x', authorization(keys.checker)]
+    const type = 'Content-Type: application/json'
+    socket.write(head([...lines, type, 'Content-Length: 999999999', 'Connection: close', '']))
+    expect((await readToEnd(socket)).text).toMatch(/^HTTP\/1\.1 413 /)
+  })
+
+  test('a body that does not say how long it is, is cut off at the limit', async () => {
+    const socket = await open()
+    const lines = ['POST /v1/check HTTP/1.1', 'Host: x', authorization(keys.checker)]
+    const type = 'Content-Type: application/json'
+    socket.write(head([...lines, type, 'Transfer-Encoding: chunked', '']))
+    const piece = `4000\r\n${' '.repeat(0x4000)}\r\n`
+    for (let n = 0; n < 17; n++) socket.write(piece)
+    const reading = readToEnd(socket)
+    socket.end()
+    expect((await reading).text).toMatch(/^HTTP\/1\.1 413 /)
+  })
+})

@@ -1,0 +1,139 @@
+import { Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { loadConfig } from '../src/config.js'
+import { createLog } from '../src/log.js'
+import { syntheticLogId } from '../src/rules/log-id.js'
+import { createService } from '../src/service.js'
+import { buildEntry } from '../src/simulator/entries.js'
+import * as faults from '../src/simulator/faults.js'
+import { createTestDatabase, type TestDatabase } from './_support/database.js'
+import { followFeed } from './_support/events.js'
+import { openProxy } from './_support/proxy.js'
+import { DOMAIN, openTenant, type TestTenant } from './_support/tenant.js'
+
+/** In every id of a user or a session below, so that a line which names one is found. */
+const PERSON = 'identifiable'
+const KEY = 'key-that-no-line-may-show-0123456789'
+const WRONG = 'wrong-one-that-no-line-may-show-01234'
+const TOKEN = 'token-that-no-line-may-show-0123456789'
+const MARKS = [PERSON, KEY, WRONG, TOKEN]
+
+let database: TestDatabase
+let t: TestTenant
+beforeAll(async () => {
+  database = await createTestDatabase()
+  t = await openTenant()
+})
+afterAll(async () => {
+  await t.close()
+  await database.drop()
+})
+
+test('at info no line names a user, a session, a key, a token or the database’s password', async () => {
+  const lines: string[] = []
+  const stream = new Writable({
+    write(chunk, _encoding, done) {
+      lines.push(String(chunk))
+      done()
+    },
+  })
+  const proxy = await openProxy(database.url)
+  const { clientId, clientSecret } = t.simulator.credentials
+  const config = loadConfig(
+    {
+      AUTH0_DOMAIN: DOMAIN,
+      AUTH0_BASE_URL: t.simulator.url,
+      AUTH0_CLIENT_ID: clientId,
+      AUTH0_CLIENT_SECRET: clientSecret,
+      DATABASE_URL: proxy.url,
+      API_KEYS: `test:${KEY}:read+check+feed+logout+metrics`,
+      LOG_STREAM_TOKEN: TOKEN,
+      POLL_INTERVAL: '200ms',
+      PORT: '0',
+    },
+    ['auth0', 'api', 'database'],
+  )
+  const service = await createService(config, await createLog('info', stream))
+  const url = await service.startApi()
+  await service.startWorker()
+
+  // What is read, what is not understood, and what the tenant refuses.
+  writeLogouts()
+  await expect.poll(() => lines.join(), { timeout: 20_000 }).toContain('log read')
+  await askEverything(url)
+  t.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.answer(401, {}) })
+  t.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.cutOffJson() })
+  await expect.poll(() => lines.join(), { timeout: 20_000 }).toMatch(/AUTH0_/)
+
+  // And while the database is away.
+  const feed = await followFeed(url, '', { authorization: `Bearer ${KEY}` })
+  proxy.freeze()
+  const asked = askEverything(url)
+  await sleep(1_000)
+  proxy.thaw()
+  await asked
+  await feed.close()
+  await service.close()
+  await proxy.close()
+
+  const all = lines.join('')
+  expect(lines.length).toBeGreaterThan(3)
+  expect(all).toContain('too many wrong keys')
+  const { password } = new URL(database.url)
+  for (const mark of [...MARKS, clientSecret, ...(password ? [password] : [])]) {
+    expect(lines.filter((line) => line.includes(mark))).toEqual([])
+  }
+}, 90_000)
+
+function writeLogouts(): void {
+  const userId = `auth0|${PERSON}`
+  t.tenant.write(buildEntry('slo', { userId, sessionId: `${PERSON}-session` }))
+  t.tenant.write(buildEntry('slo', { userId, userName: PERSON }, { details: PERSON }))
+  t.tenant.write(buildEntry('slo', {}, { user_id: null, user_name: PERSON, details: null }))
+}
+
+/** Every route, rightly and wrongly. */
+async function askEverything(url: string): Promise<void> {
+  const user = `/v1/users/auth0%7C${PERSON}`
+  const entry = buildEntry('slo', { userId: `auth0|${PERSON}-streamed` })
+  const posts: [string, string, string][] = [
+    ['/v1/check', KEY, JSON.stringify({ claims: { sub: `auth0|${PERSON}`, iat: 1 } })],
+    ['/v1/check', KEY, JSON.stringify({ claims: { sub: 1, sid: PERSON } })],
+    ['/v1/check', KEY, `{"claims":"${PERSON}`],
+    [`${user}/logout`, KEY, JSON.stringify({ at: new Date().toISOString(), session_id: PERSON })],
+    [`${user}/logout`, KEY, JSON.stringify({ at: PERSON })],
+    ['/v1/log-stream', TOKEN, JSON.stringify({ ...entry, log_id: syntheticLogId(Date.now()) })],
+    ['/v1/log-stream', TOKEN, `${PERSON}\n{"type":"slo","user_name":"${PERSON}"}`],
+    ['/v1/log-stream', TOKEN, PERSON.repeat(1_000_000)],
+    ['/v1/log-stream', KEY, PERSON],
+  ]
+  const gets = [
+    `${user}/last-logout?session_id=${PERSON}`,
+    `${user}/last-logout?session_id=%00${PERSON}`,
+    `/v1/users/%zz${PERSON}/last-logout`,
+    `/v1/changes?after=${PERSON}`,
+    `/v1/changes?since=${PERSON}&limit=${PERSON}`,
+    `/${PERSON}`,
+    '/openapi.json',
+    '/docs/',
+    '/metrics',
+    '/health/live',
+    '/health/ready',
+    '/health/fresh',
+  ]
+  const ask = async (path: string, key: string, body?: string) => {
+    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
+    const init = body === undefined ? { headers } : { method: 'POST', headers, body }
+    // The server may not wait for all of a body that is too long.
+    await fetch(url + path, init).then(
+      (answer) => answer.text(),
+      () => '',
+    )
+  }
+  await Promise.all([
+    ...posts.map(([path, key, body]) => ask(path, key, body)),
+    ...gets.map((path) => ask(path, KEY)),
+    ...Array.from({ length: 30 }, () => ask(`${user}/last-logout`, WRONG)),
+  ])
+}

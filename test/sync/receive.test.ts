@@ -1,0 +1,159 @@
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { LastLogoutStore } from '../../src/ports.js'
+import { syntheticLogId } from '../../src/rules/log-id.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { generateHistory } from '../../src/simulator/history.js'
+import type { LogEntry } from '../../src/simulator/tenant.js'
+import { type PollOptions, poll } from '../../src/sync/poll.js'
+import { receive } from '../../src/sync/receive.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openStore, readRows } from '../_support/store.js'
+import { openTenant } from '../_support/tenant.js'
+import { truthOfLog } from '../_support/truth.js'
+
+const types = new Set(['slo', 'universal_logout_succeeded'])
+const options: PollOptions = {
+  reconcileWindowMs: 900_000,
+  maxRefreshAgeMs: 2_592_000_000,
+  pollIntervalMs: 5_000,
+  onGap: 'record',
+}
+
+let database: TestDatabase
+let store: LastLogoutStore & { close(): Promise<void> }
+beforeEach(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database)
+})
+afterEach(async () => {
+  await store.close()
+  await database.drop()
+})
+
+const take = (body: string) => receive({ store, types, now: Date.now }, body)
+const readLost = async () =>
+  (await database.query<{ id: string }>('SELECT id FROM unattributable ORDER BY id')).map(
+    ({ id }) => id,
+  )
+
+/** The forms in which a stream sends entries. */
+const FORMS: Record<string, (entries: LogEntry[]) => string> = {
+  'JSON lines of a webhook': (entries) => entries.map(wrapped).map(toJson).join('\n'),
+  'an array of a webhook': (entries) => toJson(entries.map(wrapped)),
+  'an array of EventBridge': (entries) =>
+    toJson(entries.map((entry) => ({ 'detail-type': 'Auth0 log', detail: wrapped(entry) }))),
+  'JSON lines of bare entries': (entries) => entries.map(toJson).join('\r\n'),
+}
+
+describe('what a log stream sends', () => {
+  test('and what polling reads come to the same rows, in whatever order and form', async () => {
+    const day = { startMs: Date.now() - 3_600_000, endMs: Date.now() - 1_000 }
+    const steps = fc.array(
+      fc.oneof(
+        { weight: 1, arbitrary: fc.constant('poll' as const) },
+        {
+          weight: 4,
+          arbitrary: fc.record({
+            entries: fc.array(fc.nat(), { minLength: 1, maxLength: 40 }),
+            form: fc.constantFrom(...Object.values(FORMS)),
+          }),
+        },
+      ),
+      { maxLength: 8 },
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.nat(), steps, async (seed, plan) => {
+        const log = generateHistory({ ...day, entries: 150, users: 8, logoutShare: 0.7, seed })
+        const t = await openTenant()
+        const aborted = new AbortController().signal
+        t.tenant.writeStored(log)
+        for (const step of [...plan, 'poll' as const]) {
+          if (step === 'poll') await poll({ source: t.source, store, types }, options, aborted)
+          else await take(step.form(step.entries.map((n) => log[n % log.length] as LogEntry)))
+        }
+        const truth = truthOfLog(log)
+        expect(await readRows(database)).toEqual(truth.rows)
+        expect(await readLost()).toEqual(truth.lost)
+        await t.close()
+        await database.query('TRUNCATE last_logout, session_logout, unattributable')
+        await database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL, sweep_to = NULL')
+      }),
+      { numRuns: 25, seed: 4 },
+    )
+  }, 120_000)
+
+  test.each(Object.entries(FORMS))('as %s comes to those rows alone', async (_name, form) => {
+    const endMs = Date.now() - 1_000
+    const log = generateHistory({ entries: 2_500, startMs: endMs - 60_000, endMs, users: 40 })
+    await take(form(log))
+    const truth = truthOfLog(log)
+    expect(await readRows(database)).toEqual(truth.rows)
+    expect(await readLost()).toEqual(truth.lost)
+  })
+
+  test('moves neither the checkpoint nor the freshness', async () => {
+    const checkpoint = syntheticLogId(Date.now() - 60_000)
+    await store.begin(checkpoint, null)
+    const before = await store.readProgress()
+    await take(toJson(logout({ user_id: 'auth0|1' })))
+    expect((await readRows(database)).users).toHaveLength(1)
+    expect(await store.readProgress()).toEqual(before)
+  })
+
+  test('is used but for the lines that cannot be read, which are kept and counted', async () => {
+    const cutOff = '{"log_id":"900","data":{"type":"slo","user_id":"auth0|cut'
+    const nul = `\u0000{"a":1}`
+    const body = [toJson(logout({ user_id: 'auth0|1' })), cutOff, nul, 'null', '[[]]'].join('\n')
+    await take(body)
+    await take(body)
+    expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|1' }])
+    await expect(store.count()).resolves.toMatchObject({ unattributable: { malformed: 4 } })
+    const kept = await database.query<{ entry: string }>('SELECT entry FROM unattributable')
+    expect(kept.map(({ entry }) => JSON.parse(entry))).toContain(cutOff)
+  })
+
+  test('without a date and a storage time is unattributable', async () => {
+    await take(toJson({ type: 'slo', user_id: 'auth0|1' }))
+    await take(toJson({ data: { type: 'slo', user_id: 'auth0|2', date: 'yesterday' } }))
+    expect((await readRows(database)).users).toEqual([])
+    await expect(store.count()).resolves.toMatchObject({ unattributable: { no_instant: 2 } })
+  })
+
+  test('of other types leaves the database alone', async () => {
+    const silent = { storeBatch: () => Promise.reject(new Error('asked')) }
+    const others = [buildEntry('s'), buildEntry('flo'), { type: 'sapi', user_id: 'auth0|admin' }]
+    await receive({ store: silent, types, now: Date.now }, toJson(others))
+  })
+
+  test('is not taken in while the database does not store it', async () => {
+    const broken = { storeBatch: () => Promise.reject(new Error('away')) }
+    const body = toJson(logout({ user_id: 'auth0|1' }))
+    await expect(receive({ store: broken, types, now: Date.now }, body)).rejects.toThrow('away')
+  })
+
+  test.each([
+    ['brackets', '['.repeat(100_000)],
+    ['a deep list', `${'['.repeat(50_000)}${']'.repeat(50_000)}`],
+    ['a deep object', `${'{"data":'.repeat(50_000)}1${'}'.repeat(50_000)}`],
+    ['many short lines', '1\n'.repeat(100_000)],
+    ['one long line', 'x'.repeat(1_000_000)],
+  ])('may be %s, and no fault comes of it', async (_what, body) => {
+    await take(body)
+    const { unattributable } = await store.count()
+    expect(unattributable.malformed).toBeGreaterThan(0)
+  })
+})
+
+function logout(fields: LogEntry): LogEntry {
+  return { ...buildEntry('slo'), log_id: syntheticLogId(Date.now() - 1_000), ...fields }
+}
+
+/** The form of Auth0's webhooks. */
+function wrapped(entry: LogEntry): LogEntry {
+  return { log_id: entry.log_id, data: entry }
+}
+
+function toJson(value: unknown): string {
+  return JSON.stringify(value)
+}
