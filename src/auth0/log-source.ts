@@ -5,7 +5,8 @@ import { readId } from '../rules/id.js'
 import type { Instant } from '../rules/instant.js'
 import { syntheticLogId } from '../rules/log-id.js'
 import type { ManagementApi } from './management-api.js'
-import { createRateBudget, type RateBudget, waitAfterRefusal } from './rate-budget.js'
+import { createRateBudget, type LogAnswer, type RateBudget } from './rate-budget.js'
+import { waitAfterRefusal } from './rate-limit.js'
 import { retry } from './retry.js'
 
 /** The most entries that the Logs API gives in one answer. */
@@ -16,6 +17,8 @@ export interface LogSourceOptions {
   api: ManagementApi
   /** Our share of the tenant's rate limit: above 0, at most 1. */
   rateShare: number
+  /** Told of every request to the log. */
+  observe?: (answer: LogAnswer) => void
 }
 
 /**
@@ -23,8 +26,8 @@ export interface LogSourceOptions {
  *
  * @see https://auth0.com/docs/deploy-monitor/logs/retrieve-log-events-using-mgmt-api
  */
-export function createLogSource({ api, rateShare }: LogSourceOptions): LogSource {
-  const budget = createRateBudget(rateShare)
+export function createLogSource({ api, rateShare, observe }: LogSourceOptions): LogSource {
+  const budget = createRateBudget({ share: rateShare, ...(observe && { observe }) })
   const ask = (parameters: Record<string, string>, signal: AbortSignal) => {
     const path = `logs?${new URLSearchParams(parameters)}`
     return retry(() => askOnce(api, budget, path, signal), signal)
@@ -77,14 +80,11 @@ async function askOnce(
   path: string,
   signal: AbortSignal,
 ): Promise<LogsAnswer> {
-  await budget.wait(signal)
-  const startedAt = performance.now()
-  const { status, headers, body } = await api.get(path, signal).catch((error) => {
-    budget.refuse(error)
-    throw error
-  })
-  const askedAt = readAskedAt(headers, performance.now() - startedAt)
-  budget.observe(status, headers)
+  const { status, headers, body, askedAt } = await budget.send(async () => {
+    const startedAt = performance.now()
+    const answer = await api.get(path, signal)
+    return { ...answer, askedAt: readAskedAt(answer.headers, performance.now() - startedAt) }
+  }, signal)
   if (status !== 200) throw refusal(status, headers, path)
   return { entries: readEntries(body), askedAt, link: headers.get('link') }
 }
