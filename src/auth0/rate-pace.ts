@@ -104,6 +104,7 @@ export function createRatePace(share: number): RatePace {
   function sharpen(at: number, heldByWindow: boolean): number {
     if (last === null || bucket === null) return at
     const { least, most } = bucket.refill()
+    if (least === 0) return at
     // The more are missing from the bucket, the less a part of a second is of the time that they take.
     const inRow = Math.floor(Math.min(Math.max(1, share * least * 500), capacity(last.limit)))
     const untilFull = { least: inRow / most, most: inRow / least }
