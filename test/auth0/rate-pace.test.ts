@@ -86,7 +86,7 @@ const WINDOWS = [
   [50, 1],
 ] as const
 
-/** How many requests an hour of a bucket gives us until `at`. */
+/** How many requests our share of a bucket is until `at`. */
 const supply = (share: number, burst: number, perSecond: number, at: number) =>
   Math.max(1, share * burst) + (share * perSecond * at) / 1000
 
@@ -104,8 +104,9 @@ describe('of a token bucket we send our share and never more (P13)', () => {
     expect(Math.min(...sent.map(({ remaining }) => remaining + 1))).toBeGreaterThan(spared(world))
     expect(sent.every(({ allowed }) => allowed)).toBe(true)
     const allowed = supply(share, burst, perSecond, sent.at(-1)?.at ?? 0)
-    // Where two windows of the same length give the same answers, the lower of both counts.
-    const least = burst === 2 && share !== 0.5 ? 0.8 : 0.95
+    // Refilled within less than the headers can tell, or as a window would be: what is in doubt is not sent.
+    const isDoubtful = (burst === 2 && share === 0.8) || (perSecond >= 20 && share < 0.5)
+    const least = isDoubtful ? 0.8 : 0.95
     expect(sent.length / allowed).toBeGreaterThanOrEqual(least)
   })
 })
