@@ -1,7 +1,7 @@
 import type { Bounds } from './server-clock.js'
 
 /** What one answer tells of the rate limit. Times in milliseconds. */
-export interface Observation {
+interface Observation {
   limit: number
   remaining: number
   /** By the server's clock, in whole seconds. */

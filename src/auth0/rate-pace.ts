@@ -14,7 +14,7 @@ const SPARE_SHARE = 0.01
 const EPSILON = 1e-6
 
 /** What an answer tells of the rate limit, and when. */
-export interface RateAnswer {
+interface RateAnswer {
   limit: number
   remaining: number
   /** When all is there again, by the server's clock in milliseconds; `null`: not told. */

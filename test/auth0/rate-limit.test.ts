@@ -34,7 +34,7 @@ test('whatever the headers are, what is read of them is a limit, or nothing', ()
   )
   fc.assert(
     fc.property(all, (told) => {
-      const headers = new Headers(told)
+      const headers = new Headers(told as Record<string, string>)
       expect(waitAfterRefusal(headers)).toBeGreaterThanOrEqual(1_000)
       const seen = readRateLimit(headers)
       if (seen === null) return
