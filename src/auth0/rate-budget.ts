@@ -1,101 +1,126 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { hasCode } from '../errors.js'
+import { hasCode, LastLogoutError } from '../errors.js'
+import {
+  DEFAULT_WAIT_MS,
+  LONGEST_WAIT_MS,
+  type RateLimit,
+  readRateLimit,
+  readServerTime,
+  waitAfterRefusal,
+} from './rate-limit.js'
+import { createRatePace } from './rate-pace.js'
 
-/** No answer makes us wait longer than this, in milliseconds. */
-const LONGEST_WAIT_MS = 60_000
+/** One request to the log, as it ended. */
+export interface LogAnswer {
+  /** `null`: there was no answer. */
+  status: number | null
+  /** From sending it to the end of its answer. */
+  durationMs: number
+  /** `null` where the answer does not tell it. */
+  rateLimit: RateLimit | null
+  /** How long it was held back before it was sent. */
+  waitedMs: number
+}
 
-/** Waits where a header does not say how long, in milliseconds. */
-const DEFAULT_WAIT_MS = 1_000
+/** What the budget is kept with. */
+export interface RateBudgetOptions {
+  /** Our share of the tenant's rate limit: above 0, at most 1. */
+  share: number
+  /** Told of every request, answered or not, that we did not give up. */
+  observe?: (answer: LogAnswer) => void
+}
 
 /** Keeps our requests within our share of the tenant's rate limit. */
 export interface RateBudget {
-  /** Waits until the next request may be sent. */
+  /** Sends when it may be sent; what it throws is thrown. */
+  send<T extends { status: number; headers: Headers }>(
+    request: () => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T>
+}
+
+/**
+ * The limit is shared by everything that calls the tenant's Management API. Requests are counted when
+ * they are sent: the next may be on its way before the last is answered.
+ *
+ * @see https://auth0.com/docs/troubleshoot/customer-support/operational-policies/rate-limit-policy
+ */
+export function createRateBudget({ share, observe }: RateBudgetOptions): RateBudget {
+  const pace = createRatePace(share)
+  const pause = createPause()
+
+  async function wait(signal: AbortSignal): Promise<void> {
+    // Another request may have been sent, or refused, meanwhile.
+    for (;;) {
+      await pause.wait(signal)
+      const waitMs = pace.readyAt() - performance.now()
+      if (waitMs <= 0) return
+      await sleep(waitMs, undefined, { signal })
+    }
+  }
+
+  return {
+    async send(request, signal) {
+      const calledAt = performance.now()
+      await wait(signal)
+      const sentAt = performance.now()
+      const tell = (status: number | null, rateLimit: RateLimit | null) => {
+        const durationMs = performance.now() - sentAt
+        observe?.({ status, durationMs, rateLimit, waitedMs: sentAt - calledAt })
+      }
+      pace.sent(sentAt)
+      const answer = await request().catch((error) => {
+        pace.lost()
+        pause.refuse(error)
+        // One that we gave up says nothing of Auth0.
+        if (!hasCode(error, 'ABORTED')) {
+          tell(error instanceof LastLogoutError ? (error.status ?? null) : null, null)
+        }
+        throw error
+      })
+      const { status, headers } = answer
+      const rateLimit = readRateLimit(headers)
+      const dateMs = readServerTime(headers)
+      const refused = status === 429
+      // A refusal took nothing, and says itself how long to wait.
+      if (rateLimit === null || refused) pace.lost()
+      else {
+        const resetAt = rateLimit.resetInMs === null ? null : dateMs + rateLimit.resetInMs
+        const receivedAt = performance.now()
+        pace.answered({ ...rateLimit, resetAt, dateMs, sentAt, receivedAt })
+      }
+      if (refused) pause.begin(waitAfterRefusal(headers))
+      tell(status, rateLimit)
+      return answer
+    },
+  }
+}
+
+/** Waits as long as a refusal asks for. */
+export interface Pause {
   wait(signal: AbortSignal): Promise<void>
-  /** Reads what an answer says of the limit; every answer says it. */
-  observe(status: number, headers: Headers): void
+  begin(waitMs: number): void
   /** Takes the wait that an error asks for, if it does. */
   refuse(error: unknown): void
 }
 
-/**
- * The bucket is shared by everything that calls the tenant's Management API, so we stop at
- * `1 - share` of it and wait until it has been filled again.
- *
- * @see https://auth0.com/docs/troubleshoot/customer-support/operational-policies/rate-limit-policy
- */
-export function createRateBudget(share: number): RateBudget {
-  let resumeAt = 0
-  const pause = (waitMs: number) => {
-    if (waitMs > 0) resumeAt = performance.now() + withJitter(Math.min(waitMs, LONGEST_WAIT_MS))
+/** For all requests that are sent through it. */
+export function createPause(): Pause {
+  let endsAt = 0
+  const begin = (waitMs: number) => {
+    endsAt = performance.now() + withJitter(Math.min(waitMs, LONGEST_WAIT_MS))
   }
 
   return {
+    begin,
     async wait(signal) {
-      const waitMs = resumeAt - performance.now()
+      const waitMs = endsAt - performance.now()
       if (waitMs > 0) await sleep(waitMs, undefined, { signal })
     },
-    observe(status, headers) {
-      pause(status === 429 ? waitAfterRefusal(headers) : waitWithinShare(headers, share))
-    },
     refuse(error) {
-      if (hasCode(error, 'AUTH0_RATE_LIMIT')) pause(error.retryAfterMs ?? DEFAULT_WAIT_MS)
+      if (hasCode(error, 'AUTH0_RATE_LIMIT')) begin(error.retryAfterMs ?? DEFAULT_WAIT_MS)
     },
   }
-}
-
-/** The tenant's rate limit, as an answer tells it. */
-export interface RateLimit {
-  /** The size of the bucket, in requests. */
-  limit: number
-  remaining: number
-  /** When the bucket is full again; `null`: the answer does not say. */
-  resetInMs: number | null
-}
-
-/** Reads the headers of the rate limit; `null` where they are missing. */
-export function readRateLimit(headers: Headers): RateLimit | null {
-  const limit = readNumber(headers, 'x-ratelimit-limit')
-  const remaining = readNumber(headers, 'x-ratelimit-remaining')
-  return limit === null || remaining === null
-    ? null
-    : { limit, remaining, resetInMs: readReset(headers) }
-}
-
-/** How long to wait after a 429: `retry-after`, else until `x-ratelimit-reset`, in milliseconds. */
-export function waitAfterRefusal(headers: Headers): number {
-  const told = readRetryAfter(headers) ?? readReset(headers) ?? DEFAULT_WAIT_MS
-  // A reset that has just passed still means: not at once.
-  return Math.max(told, DEFAULT_WAIT_MS)
-}
-
-function waitWithinShare(headers: Headers, share: number): number {
-  const seen = readRateLimit(headers)
-  if (seen === null || seen.remaining > seen.limit * (1 - share)) return 0
-  return seen.resetInMs ?? DEFAULT_WAIT_MS
-}
-
-/** RFC 9110 §10.2.3: seconds or a date. */
-function readRetryAfter(headers: Headers): number | null {
-  const seconds = readNumber(headers, 'retry-after')
-  if (seconds !== null) return seconds * 1000
-  const at = Date.parse(headers.get('retry-after') ?? '')
-  return Number.isNaN(at) ? null : at - readServerTime(headers)
-}
-
-/** Milliseconds until the bucket is filled, by the server's clock: the header has Unix seconds. */
-function readReset(headers: Headers): number | null {
-  const reset = readNumber(headers, 'x-ratelimit-reset')
-  return reset === null ? null : reset * 1000 - readServerTime(headers)
-}
-
-function readServerTime(headers: Headers): number {
-  const date = Date.parse(headers.get('date') ?? '')
-  return Number.isNaN(date) ? Date.now() : date
-}
-
-function readNumber(headers: Headers, name: string): number | null {
-  const value = headers.get(name)
-  return value !== null && /^\d+(\.\d+)?$/.test(value) ? Number(value) : null
 }
 
 /** Several callers that were told the same time should not all come back at it. */

@@ -2,7 +2,7 @@ import type { Management, ManagementClient } from 'auth0'
 import { z } from 'zod'
 import { LastLogoutError } from '../errors.js'
 import type { ManagementApi } from './management-api.js'
-import { createRateBudget } from './rate-budget.js'
+import { createPause } from './rate-budget.js'
 import { retry } from './retry.js'
 
 /** The trigger that runs at every login and every exchange of a refresh token. */
@@ -61,17 +61,17 @@ export interface TenantActions {
 
 /** The tenant's Actions through Auth0's SDK. Waits where the tenant's rate limit asks for it. */
 export function createTenantActions(api: ManagementApi, signal: AbortSignal): TenantActions {
-  const budget = createRateBudget(1)
+  const pause = createPause()
 
   async function ask<T>(
     scope: string,
     request: (client: ManagementClient['actions']) => Promise<T>,
   ): Promise<T> {
-    await budget.wait(signal)
+    await pause.wait(signal)
     return api
       .call(scope, (client) => request(client.actions), signal)
       .catch((error) => {
-        budget.refuse(error)
+        pause.refuse(error)
         throw error
       })
   }

@@ -1,4 +1,4 @@
-import type { RateLimit } from '../auth0/rate-budget.js'
+import type { RateLimit } from '../auth0/rate-limit.js'
 import type { Config } from '../config.js'
 import { readLogId } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'

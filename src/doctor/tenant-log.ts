@@ -1,5 +1,6 @@
 import type { ManagementApi } from '../auth0/management-api.js'
-import { createRateBudget, type RateLimit, readRateLimit } from '../auth0/rate-budget.js'
+import { createRateBudget } from '../auth0/rate-budget.js'
+import { type RateLimit, readRateLimit } from '../auth0/rate-limit.js'
 import { aborted, LastLogoutError } from '../errors.js'
 import type { ClockReading } from './access.js'
 
@@ -27,19 +28,20 @@ export function createTenantLog(
   rateShare: number,
   signal: AbortSignal,
 ): TenantLog {
-  const budget = createRateBudget(rateShare)
+  const budget = createRateBudget({ share: rateShare })
 
   const send: TenantLog['ask'] = async (parameters) => {
-    await budget.wait(signal).catch((error) => {
-      throw aborted(error)
-    })
-    const sentAt = Date.now()
-    const { status, headers, body } = await api.get(
-      `logs?${new URLSearchParams(parameters)}`,
-      signal,
-    )
-    const receivedAt = Date.now()
-    budget.observe(status, headers)
+    const path = `logs?${new URLSearchParams(parameters)}`
+    const request = async () => {
+      const sentAt = Date.now()
+      const answer = await api.get(path, signal)
+      return { ...answer, sentAt, receivedAt: Date.now() }
+    }
+    const { status, headers, body, sentAt, receivedAt } = await budget
+      .send(request, signal)
+      .catch((error) => {
+        throw signal.aborted ? aborted(error) : error
+      })
     const date = Date.parse(headers.get('date') ?? '')
     return {
       status,

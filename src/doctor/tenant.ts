@@ -1,5 +1,5 @@
 import { createManagementApi } from '../auth0/management-api.js'
-import type { RateLimit } from '../auth0/rate-budget.js'
+import type { RateLimit } from '../auth0/rate-limit.js'
 import type { Config } from '../config.js'
 import { readLogId } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'

@@ -1,4 +1,4 @@
-import { createLogSource } from '../../src/auth0/log-source.js'
+import { createLogSource, type LogSourceOptions } from '../../src/auth0/log-source.js'
 import { createManagementApi } from '../../src/auth0/management-api.js'
 import type { LogSource } from '../../src/ports.js'
 import {
@@ -31,9 +31,11 @@ export async function openTenant(
 /** A source of its own, with a token of its own. */
 export function openSource(
   { url, credentials }: Simulator,
-  over: Partial<{ clientSecret: string; baseUrl: string; rateShare: number }> = {},
+  over: Partial<
+    { clientSecret: string; baseUrl: string } & Pick<LogSourceOptions, 'rateShare' | 'observe'>
+  > = {},
 ): LogSource {
-  const { rateShare = 1, ...rest } = over
+  const { rateShare = 1, observe, ...rest } = over
   const api = createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials, ...rest })
-  return createLogSource({ api, rateShare })
+  return createLogSource({ api, rateShare, ...(observe && { observe }) })
 }

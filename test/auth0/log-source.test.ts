@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createManagementApi } from '../../src/auth0/management-api.js'
+import type { LogAnswer } from '../../src/auth0/rate-budget.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
@@ -273,6 +274,53 @@ describe('a rate limit', () => {
     await expect(reading).rejects.toMatchObject({ code: 'ABORTED' })
     expect(limited.simulator.requests.count({ path: LOGS })).toBe(5)
     await limited.close()
+  })
+
+  test.each([
+    ['token bucket', { burst: 20, perSecond: 10 }],
+    ['fixed window', { burst: 20, windowSeconds: 2 }],
+  ])('of a %s is never hit, nor used beyond our share (P2, P13)', async (_what, rateLimit) => {
+    const limited = await openTenant({}, { rateLimit })
+    const answers: LogAnswer[] = []
+    const observe = (answer: LogAnswer) => void answers.push(answer)
+    const source = openSource(limited.simulator, { rateShare: 0.5, observe })
+    const startedAt = performance.now()
+    while (performance.now() - startedAt < 5_000) await source.readPage(begin, signal)
+    const seconds = (performance.now() - startedAt) / 1000
+    await limited.close()
+    expect(answers.every(({ status }) => status === 200)).toBe(true)
+    const least = Math.min(...answers.map(({ rateLimit }) => rateLimit?.remaining ?? 0))
+    expect(least).toBeGreaterThanOrEqual(10)
+    expect(answers.some(({ waitedMs }) => waitedMs > 100)).toBe(true)
+    const supplied = 'perSecond' in rateLimit ? 20 + 10 * seconds : 20 * (seconds / 2 + 2)
+    expect(answers.length).toBeLessThanOrEqual(supplied / 2)
+    expect(answers.length).toBeGreaterThan(supplied / 4)
+  })
+
+  test('that is hit is not stormed: all of the requests wait (P2, P10)', async () => {
+    t.simulator.faults.push({ path: LOGS, respond: faults.rateLimited({ 'retry-after': '0' }) })
+    const answers: LogAnswer[] = []
+    const observe = (answer: LogAnswer) => void answers.push(answer)
+    const source = openSource(t.simulator, { observe })
+    await source.readPage(begin, signal)
+    expect(answers.map(({ status }) => status)).toEqual([429, 200])
+    expect(answers[1]?.waitedMs).toBeGreaterThanOrEqual(1_000)
+  })
+
+  test('is told of a request without an answer too', async () => {
+    t.simulator.faults.push({ path: LOGS, respond: faults.connectionReset() })
+    const answers: LogAnswer[] = []
+    const observe = (answer: LogAnswer) => void answers.push(answer)
+    await openSource(t.simulator, { observe }).readPage(begin, signal)
+    expect(answers).toEqual([
+      {
+        status: null,
+        durationMs: expect.any(Number),
+        rateLimit: null,
+        waitedMs: expect.any(Number),
+      },
+      expect.objectContaining({ status: 200, rateLimit: expect.objectContaining({ limit: 1000 }) }),
+    ])
   })
 
   test('of token requests is waited for as long as told', async () => {

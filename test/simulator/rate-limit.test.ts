@@ -44,6 +44,16 @@ describe('the rate limit', () => {
     expect(limits(await logs())[1]).toBe(1)
   })
 
+  it('gives all back at once at the end of a window', async () => {
+    const { logs, clock } = await start({ rateLimit: { burst: 2, windowSeconds: 60 } })
+    expect(limits(await logs())).toEqual([2, 1, NOON_SECONDS + 60])
+    clock.ms += 59_999
+    expect(limits(await logs())).toEqual([2, 0, NOON_SECONDS + 60])
+    expect((await logs()).status).toBe(429)
+    clock.ms += 1
+    expect(limits(await logs())).toEqual([2, 1, NOON_SECONDS + 120])
+  })
+
   it('leaves the token endpoint alone', async () => {
     const { logs, token } = await start({ rateLimit: { burst: 1, perSecond: 1 } })
     expect((await logs()).status).toBe(200)

@@ -1,0 +1,81 @@
+/**
+ * How much of what it may the log source sends under a backlog, over HTTP, for both models of a rate
+ * limit; all of them at once.
+ *
+ *   npm run bench:rate [-- seconds]
+ */
+import { createLogSource } from '../src/auth0/log-source.js'
+import { createManagementApi } from '../src/auth0/management-api.js'
+import { syntheticLogId } from '../src/rules/log-id.js'
+import type { RateLimit } from '../src/simulator/rate-limit.js'
+import { createSimulator } from '../src/simulator/server.js'
+import { createTenant } from '../src/simulator/tenant.js'
+
+const DOMAIN = 'bench.example'
+const SHARE = 0.5
+const [seconds = '50'] = process.argv.slice(2)
+
+const limits: RateLimit[] = [
+  { burst: 10, perSecond: 100 / 60 },
+  { burst: 20, perSecond: 5 },
+  { burst: 50, perSecond: 16 },
+  { burst: 20, windowSeconds: 2 },
+  { burst: 100, windowSeconds: 10 },
+]
+
+console.log(`a share of ${SHARE}, ${seconds} s\n`)
+console.log('limit                        sent   allowed   ratio   refused')
+const lines = await Promise.all(limits.map(measure))
+console.log(lines.join('\n'))
+
+async function measure(rateLimit: RateLimit): Promise<string> {
+  const tenant = createTenant({ domain: DOMAIN })
+  const simulator = await createSimulator({ tenant, rateLimit, logTokenExchanges: false })
+  const api = createManagementApi({
+    domain: DOMAIN,
+    baseUrl: simulator.url,
+    ...simulator.credentials,
+  })
+  let firstAt = 0
+  let lastAt = 0
+  let sent = 0
+  let refused = 0
+  const source = createLogSource({
+    api,
+    rateShare: SHARE,
+    observe: ({ status, durationMs }) => {
+      lastAt = Date.now()
+      if (sent === 0) firstAt = lastAt - durationMs
+      sent += 1
+      if (status === 429) refused += 1
+    },
+  })
+  const from = syntheticLogId(Date.now() - 60_000)
+  const stop = AbortSignal.timeout(Number(seconds) * 1000)
+  while (!stop.aborted) await source.readPage(from, stop).catch(rethrowUnless(stop))
+  await simulator.close()
+  const allowed = supplied(rateLimit, firstAt, Date.now()) * SHARE
+  const cells = [sent, allowed.toFixed(1), (sent / allowed).toFixed(3), refused]
+  return `${describe(rateLimit)}${cells.map((cell) => String(cell).padStart(9)).join('')}`
+}
+
+function rethrowUnless(stop: AbortSignal) {
+  return (error: unknown) => {
+    if (!stop.aborted) throw error
+  }
+}
+
+function supplied(rateLimit: RateLimit, from: number, to: number): number {
+  const { burst } = rateLimit
+  if ('perSecond' in rateLimit) return burst + (rateLimit.perSecond * (to - from)) / 1000
+  const windowMs = rateLimit.windowSeconds * 1000
+  return burst * (Math.floor(to / windowMs) - Math.floor(from / windowMs) + 1)
+}
+
+function describe(rateLimit: RateLimit): string {
+  const how =
+    'perSecond' in rateLimit
+      ? `bucket, ${rateLimit.perSecond.toFixed(2)} a second`
+      : `window of ${rateLimit.windowSeconds} s`
+  return `${String(rateLimit.burst).padStart(3)}, ${how}`.padEnd(26)
+}
