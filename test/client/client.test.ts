@@ -152,7 +152,7 @@ describe('not knowing', () => {
     })
   })
 
-  test('begins when the freshness is older than allowed; what is revoked stays revoked (P28, P31)', async () => {
+  test('begins when the freshness is older than allowed; what is revoked stays revoked (P31)', async () => {
     await logOut('auth0|1', null)
     const client = open({ maxStalenessMs: 1_500 })
     await client.ready()
