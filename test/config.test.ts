@@ -84,6 +84,21 @@ test('contradictions are named beside everything else', () => {
   ])
 })
 
+test('what would forget a logout before the last token that it covers is refused (P25)', () => {
+  const retain = (RETAIN_DAYS: string, ages: Record<string, string> = {}) =>
+    problemsOf({ ...complete, RETAIN_DAYS, ...ages })
+  const atLeast = (days: number) => [
+    `  - RETAIN_DAYS must be at least ${days}: MAX_REFRESH_AGE plus MAX_TOKEN_AGE`,
+  ]
+  expect(retain('30')).toEqual(atLeast(31))
+  expect(retain('31')).toEqual([])
+  expect(retain('60', { MAX_REFRESH_AGE: '60d' })).toEqual(atLeast(61))
+  expect(retain('61', { MAX_REFRESH_AGE: '60d', MAX_TOKEN_AGE: '25h' })).toEqual(atLeast(62))
+  expect(retain('62', { MAX_REFRESH_AGE: '60d', MAX_TOKEN_AGE: '25h' })).toEqual([])
+  for (const days of ['0', '-1', '30.5']) expect(retain(days)).toHaveLength(1)
+  expect(retain('60', { MAX_TOKEN_AGE: '0s' })).toHaveLength(1)
+})
+
 test('a variable set to nothing is not set', () => {
   expect(problemsOf({ ...complete, REDIS_URL: '', POLICY: '', DATA_DIR: '' })).toEqual([])
   expect(problemsOf({ ...complete, AUTH0_CLIENT_ID: '' })).toEqual([

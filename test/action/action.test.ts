@@ -150,7 +150,7 @@ describe('an exchange', () => {
     expect((await run(event(protocol, enterprise(5)))).denied).toBeNull()
   })
 
-  test('carries the claims of the login that it continues', async () => {
+  test('carries the claims of the login that it continues (P24)', async () => {
     const { accessToken, denied } = await run(refresh(enterprise(5, 'laptop')))
     expect(denied).toBeNull()
     expect(accessToken[`${NS}session_id`]).toBe('laptop')
@@ -191,7 +191,7 @@ describe('not knowing', () => {
   test.each([
     ['nothing tells of the login, and a logout may cover it', {}],
     ['nothing tells of the session either', { user: { user_id: 'auth0|all' } }],
-  ])('%s: LAST_LOGOUT_ON_ERROR decides', async (_what, fields) => {
+  ])('%s: LAST_LOGOUT_ON_ERROR decides (P28)', async (_what, fields) => {
     expect((await run(refresh(fields))).denied).toBeNull()
     expect((await run(refresh(fields, unsure))).denied).toMatch(/cannot be said/)
   })

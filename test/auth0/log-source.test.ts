@@ -32,7 +32,7 @@ function write(count: number, type = 'slo'): string[] {
 const idsOf = (entries: unknown[]) => entries.map((entry) => (entry as { log_id: string }).log_id)
 
 describe('a page', () => {
-  test('has the entries after the checkpoint, oldest first, and the last of them to continue from', async () => {
+  test('has the entries after the checkpoint, oldest first, and the last of them to continue from (P1)', async () => {
     const ids = write(250)
     const first = await t.source.readPage(begin, signal)
     expect(idsOf(first.entries)).toEqual(ids.slice(0, 100))
@@ -42,9 +42,20 @@ describe('a page', () => {
     expect(idsOf((await t.source.readPage(second.next, signal)).entries)).toEqual(ids.slice(200))
   })
 
-  test('is asked for with `from` and `take` alone', async () => {
+  test('is asked for with `from` and `take` alone (P1, P4)', async () => {
     await t.source.readPage(begin, signal)
     expect(t.simulator.requests.all().at(-1)?.url).toBe(`${LOGS}?from=${begin}&take=100`)
+  })
+
+  test('is continued from the last of its ids, to the last of 56 digits (P11)', async () => {
+    const position = syntheticLogId(start)
+    const [first = '', second] = ['1', '2'].map((digit) => position.slice(0, -1) + digit)
+    t.tenant.writeStored([first, second].map((log_id) => ({ log_id, type: 's' })))
+    const page = await t.source.readPage(first, signal)
+    expect(idsOf(page.entries)).toEqual([second])
+    expect(page.next).toBe(second)
+    await t.source.readPage(page.next, signal)
+    expect(t.simulator.requests.all().at(-1)?.url).toBe(`${LOGS}?from=${second}&take=100`)
   })
 
   test('is empty at the end, and to be continued from where it was asked', async () => {
@@ -91,7 +102,7 @@ describe('a search', () => {
 })
 
 describe('the token', () => {
-  test('is asked for once, however many pages are read', async () => {
+  test('is asked for once, however many pages are read (P8)', async () => {
     for (let n = 0; n < 5; n++) await t.source.readPage(begin, signal)
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
     expect(t.simulator.requests.count({ path: LOGS })).toBe(5)
@@ -110,7 +121,7 @@ describe('the token', () => {
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('is not renewed at every poll: each new one is an entry in the log', async () => {
+  test('is not renewed at every poll: each new one is an entry in the log (P8)', async () => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
     for (let n = 0; n < 3; n++) {
       const refused = t.source.readPage(begin, signal)
@@ -158,7 +169,7 @@ describe('the token', () => {
     },
   )
 
-  test('without the scope names the scope to grant', async () => {
+  test('without the scope names the scope to grant (P12)', async () => {
     const other = await openTenant({}, { scopes: ['read:users'] })
     const error = await other.source.readPage(begin, signal).catch((error) => error)
     expect(error).toMatchObject({ code: 'AUTH0_SCOPE', status: 403 })
@@ -222,8 +233,8 @@ describe('what does not pass is the caller’s at once', () => {
 })
 
 describe('a page whose last entry has no log id', () => {
-  test.each([[null], [{ type: 's' }], ['nonsense']])(
-    '%j is continued by its Link',
+  test.each([[null], [{ type: 's' }], ['nonsense'], [{ type: 's', log_id: 9.0020261123e55 }]])(
+    '%j is continued by its Link (P11)',
     async (last) => {
       const [id = ''] = write(1)
       const next = syntheticLogId(start + 500)

@@ -136,7 +136,7 @@ describe.each([
     expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer .*error="invalid_token"/)
   })
 
-  test('answers 503 with Retry-After while it cannot know', async () => {
+  test('answers 503 with Retry-After while it cannot know (P28)', async () => {
     server = await open(blind)
     const answer = await call('auth0|in')
     expect(answer.status).toBe(503)
@@ -171,7 +171,7 @@ describe('a fetch-style server', () => {
 })
 
 describe('put in the wrong place', () => {
-  test('Express answers 500, and no request gets around the check', async () => {
+  test('Express answers 500, and no request gets around the check (P21)', async () => {
     const app = express()
     app.use(forExpress(known))
     app.get('/', (_req, res) => void res.json({}))
@@ -191,7 +191,7 @@ describe('put in the wrong place', () => {
     await server.close()
   })
 
-  test('Fastify answers 500, and no request gets around the check', async () => {
+  test('Fastify answers 500, and no request gets around the check (P21)', async () => {
     const app = Fastify()
     app.get('/', { preHandler: forFastify(known) }, async () => ({}))
     expect((await app.inject('/')).statusCode).toBe(500)

@@ -55,7 +55,7 @@ const login = (sub: string, at: number, session?: string) => ({
 })
 
 describe('a check', () => {
-  test('is answered from memory as soon as the logout is stored', async () => {
+  test('is answered from memory as soon as the logout is stored (P27)', async () => {
     const client = open()
     await client.ready()
     const claims = login('auth0|1', NOW - 60_000, 'phone')
@@ -90,7 +90,7 @@ describe('a check', () => {
     })
   })
 
-  test('asks by request only for a login older than what is held', async () => {
+  test('asks by request only for a login older than what is held (P25)', async () => {
     await logOut('auth0|old', null, NOW - 40 * DAY_MS)
     const client = open()
     await client.ready()
@@ -130,14 +130,17 @@ describe('not knowing', () => {
     ['deny', 'enforce', false],
     ['allow', 'enforce', true],
     ['deny', 'observe', true],
-  ] as const)('with onUnknown %s and mode %s is allowed: %s', async (onUnknown, mode, allowed) => {
-    const decisions: Decision[] = []
-    const onDecision = (decision: Decision) => void decisions.push(decision)
-    const client = open({ onUnknown, mode, onDecision }, 'http://127.0.0.1:1')
-    const decision = await client.check(login('auth0|1', NOW))
-    expect(decision).toMatchObject({ outcome: 'unknown', reason: 'not_loaded', allowed })
-    expect(decisions).toEqual([decision])
-  })
+  ] as const)(
+    'with onUnknown %s and mode %s is allowed: %s (P28)',
+    async (onUnknown, mode, allowed) => {
+      const decisions: Decision[] = []
+      const onDecision = (decision: Decision) => void decisions.push(decision)
+      const client = open({ onUnknown, mode, onDecision }, 'http://127.0.0.1:1')
+      const decision = await client.check(login('auth0|1', NOW))
+      expect(decision).toMatchObject({ outcome: 'unknown', reason: 'not_loaded', allowed })
+      expect(decisions).toEqual([decision])
+    },
+  )
 
   test('observing never refuses, and says what it would have done', async () => {
     await logOut('auth0|1', null)
@@ -149,7 +152,7 @@ describe('not knowing', () => {
     })
   })
 
-  test('begins when the freshness is older than allowed; what is revoked stays revoked', async () => {
+  test('begins when the freshness is older than allowed; what is revoked stays revoked (P31)', async () => {
     await logOut('auth0|1', null)
     const client = open({ maxStalenessMs: 1_500 })
     await client.ready()
@@ -162,7 +165,7 @@ describe('not knowing', () => {
     await expect.poll(() => client.checkNow(login('auth0|2', NOW)).outcome).toBe('accepted')
   })
 
-  test('lasts until the service has caught up for the first time', async () => {
+  test('lasts until the service has caught up for the first time (P29)', async () => {
     await database.query('UPDATE tenant SET as_of = NULL')
     const client = open()
     await expect.poll(() => client.checkNow(login('auth0|2', NOW)).reason).toBe('stale')
@@ -172,7 +175,7 @@ describe('not knowing', () => {
   })
 
   test.each([
-    ['onUnknown left out', { onUnknown: undefined }],
+    ['onUnknown left out (P28)', { onUnknown: undefined }],
     ['no key', { apiKey: '' }],
     ['no URL', { url: 'last-logout' }],
     ['another mode', { mode: 'monitor' }],
@@ -216,7 +219,7 @@ describe('ready', () => {
 })
 
 describe('by request', () => {
-  test('asks once for checks at the same time, and keeps the answer for the stated time', async () => {
+  test('asks once for checks at the same time, and keeps the answer for the stated time (P31)', async () => {
     await logOut('auth0|1', 'phone')
     const client = open({ lookup: 'request', cacheMs: 300 })
     await client.ready()
@@ -229,6 +232,23 @@ describe('by request', () => {
     await logOut('auth0|1', 'laptop')
     expect(client.checkNow(laptop).outcome).toBe('accepted')
     await expect.poll(async () => (await client.check(laptop)).outcome).toBe('revoked')
+  })
+
+  test('an answer that is kept ages meanwhile (P31)', async () => {
+    await store.storeCaughtUp(CHECKPOINT, Date.now())
+    const client = open({ lookup: 'request', cacheMs: 60_000, maxStalenessMs: 2_000 })
+    const claims = login('auth0|1', NOW)
+    expect((await client.check(claims)).outcome).toBe('accepted')
+    await expect.poll(() => client.checkNow(claims).reason, { timeout: 5_000 }).toBe('stale')
+  })
+
+  test('an answer of a service that has forgotten takes nothing back (P30)', async () => {
+    await logOut('auth0|1', 'phone')
+    const client = open({ lookup: 'request', cacheMs: 0 })
+    const phone = login('auth0|1', NOW - 60_000, 'phone')
+    expect((await client.check(phone)).outcome).toBe('revoked')
+    await database.query('TRUNCATE last_logout, session_logout')
+    expect((await client.check(phone)).outcome).toBe('revoked')
   })
 
   test('gives up after the time-out', async () => {
@@ -296,7 +316,7 @@ describe('through faults', () => {
       .toBe(true)
   })
 
-  test('a database set back to an older state takes back nothing, and what comes after is followed', async () => {
+  test('a database set back to an older state takes back nothing, and what comes after is followed (P30)', async () => {
     await logOut('auth0|1', null)
     const client = open()
     await client.ready()
@@ -330,7 +350,7 @@ describe('through faults', () => {
       .toBe('revoked')
   })
 
-  test('a late subscriber loads a hundred thousand changes, from either of two processes', async () => {
+  test('a late subscriber loads a hundred thousand changes, from either of two processes (P29)', async () => {
     await database.query(
       `INSERT INTO last_logout SELECT 'auth0|' || n, now(), now(), '', 'slo', n
        FROM generate_series(1, 100000) AS n`,

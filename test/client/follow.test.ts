@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import type { LastLogoutClientOptions } from '../../src/client/options.js'
@@ -32,7 +33,7 @@ function open(options: Partial<LastLogoutClientOptions> = {}): void {
 }
 
 describe('following the feed', () => {
-  test('a load that is cut off goes on where it was, and is whole when it is done', async () => {
+  test('a load that is cut off goes on where it was, and is whole when it is done (P29)', async () => {
     feed = await openScriptedFeed(
       (response) => {
         response.write(event('change', logout('auth0|1'), 'f.1'), () => response.destroy())
@@ -96,6 +97,25 @@ describe('following the feed', () => {
     expect(errors[0]).toMatchObject({ code: 'UNAVAILABLE' })
     feed = await openScriptedFeed()
   })
+})
+
+test('an answer that was long on its way takes back nothing that the feed told meanwhile (P30)', async () => {
+  const answers: ServerResponse[] = []
+  feed = await openScriptedFeed((response) => {
+    answers.push(response)
+    if (answers.length === 1) response.write(event('freshness', freshness(NOW), 'f.1'))
+  })
+  open({ timeoutMs: 20_000 })
+  await client.ready()
+  const old = { sub: 'auth0|1', iat: Math.floor(NOW / 1000) - 40 * 86_400 }
+  const checked = client.check(old)
+  await expect.poll(() => answers.length).toBe(2)
+  const [following, asked] = answers
+  following?.write(event('change', logout('auth0|1'), 'f.2'))
+  await expect.poll(() => client.checkNow(old).outcome).toBe('revoked')
+  const none = { last_logout_at: null, all_sessions_at: null, session: null, floor_at: null }
+  asked?.end(JSON.stringify({ ...freshness(NOW), ...none }))
+  expect(await checked).toMatchObject({ outcome: 'revoked', reason: 'all_sessions_logout' })
 })
 
 describe('freshness', () => {

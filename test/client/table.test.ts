@@ -23,7 +23,7 @@ const of = (text: string, by = key) => {
 }
 
 describe('a table', () => {
-  test('holds the greatest of each number by id, and forgets what is below', () => {
+  test('holds the greatest of each number by id, and forgets what is below (P30)', () => {
     const steps = fc.array(fc.oneof({ weight: 20, arbitrary: merges }, drops), { maxLength: 200 })
     fc.assert(
       fc.property(steps, (given) => {

@@ -216,7 +216,7 @@ describe('doctor exits 1, and says what to do,', () => {
     await expectFailure('migrations', /serves the tenant tenant\.example/, /AUTH0_DOMAIN/)
   })
 
-  test('where nobody polls any more, or what was not read is deleted', async () => {
+  test('where nobody polls any more, or what was not read is deleted (P6)', async () => {
     await serve({ retentionMs: 3_000_000 })
     await catchUp()
     await database.query("UPDATE tenant SET as_of = now() - interval '2 h'")
@@ -271,7 +271,7 @@ describe('doctor exits 1, and says what to do,', () => {
     await expectFailure('token', /cannot be reached/)
   })
 
-  test('where read:logs is missing', async () => {
+  test('where read:logs is missing (P12)', async () => {
     await serve({}, { scopes: ['read:users'] })
     const found = await expectFailure('scopes', /read:logs is missing \(read:users\)/, /grant it/)
     expect(found).toMatchObject({ token: 'ok', log: 'skipped', logouts: 'skipped' })
@@ -303,7 +303,7 @@ describe.skipIf(skip)(`in Redis${skip ? ` (skipped: ${redis.skip})` : ''}`, () =
   if (skip) return
   afterAll(() => redis.stop())
 
-  test('a schedule that may be evicted is a warning, and noeviction is not', async () => {
+  test('a schedule that may be evicted is a warning, and noeviction is not (P16)', async () => {
     env.REDIS_URL = redis.url
     const { code, checks } = await examine()
     expect(code).toBe(0)

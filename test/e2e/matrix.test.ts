@@ -346,7 +346,7 @@ function renderMatrix(): string {
   return lines.map((line) => `| ${line.join(' | ')} |`).join('\n')
 }
 
-test('the README shows the matrix', async () => {
+test('the README shows the matrix (P14)', async () => {
   const matrix = renderMatrix()
   const [head = ''] = matrix.split('\n')
   const readme = await readFile('README.md', 'utf8')

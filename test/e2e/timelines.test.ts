@@ -149,7 +149,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       ['Enterprise fields', ENTERPRISE],
       ['methods', METHODS],
       ['the session', { session: true }],
-    ])('told with %s lasts until the poll that finds the logout', async (_what, told) => {
+    ])('told with %s lasts until the poll that finds the logout (P24)', async (_what, told) => {
       const world = createWorld({ told })
       const browser = world.openBrowser(userId)
       const first = await browser.logIn()
@@ -163,7 +163,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await world.refresh(first)).toEqual(LOGGED_OUT)
     })
 
-    test('carries the time of the login, not of the refresh', async () => {
+    test('carries the time of the login, not of the refresh (P24)', async () => {
       const world = createWorld({ told: ENTERPRISE })
       const first = await world.openBrowser(userId).logIn()
       const loginAt = clock.now() / 1000
@@ -206,6 +206,21 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
     for (const tokens of again) expect(await passes(await world.refresh(tokens))).toBe(true)
   })
 
+  test('a login on one device revives no token, neither there nor on another (P26)', async () => {
+    const world = createWorld({ told: ENTERPRISE })
+    const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
+    const old = [await a.logIn(), await b.logIn()]
+    await later()
+    a.logOut({ session: false })
+    await later()
+    expect(await passing(...old)).toEqual([false, false])
+    const again = await a.logIn()
+    system.tenant.write(buildEntry('s', { userId, sessionId: 'of the login' }))
+    await later()
+    expect(await passing(...old, again)).toEqual([false, false, true])
+    for (const tokens of old) expect(await world.refresh(tokens)).toEqual(LOGGED_OUT)
+  })
+
   describe('an entry without a session id', () => {
     test('ends all of the user’s sessions; whose Auth0 session is live logs in silently', async () => {
       const world = createWorld({ told: ENTERPRISE })
@@ -239,7 +254,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   })
 
   describe('a user-less slo', () => {
-    test('with a session id ends that session, and touches no other', async () => {
+    test('with a session id ends that session, and touches no other (P27)', async () => {
       const world = createWorld({ told: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
@@ -318,7 +333,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   })
 
   describe('whoever logs in again before the logout is known', () => {
-    test('is not refused when it is', async () => {
+    test('is not refused when it is (P22)', async () => {
       const world = createWorld({ told: ENTERPRISE })
       const browser = world.openBrowser(userId)
       const old = await browser.logIn()
@@ -331,7 +346,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await passes(await world.refresh(again))).toBe(true)
     })
 
-    test('within the same second is refused without the Action: iat has whole seconds', async () => {
+    test('within the same second is refused without the Action: iat has whole seconds (P22)', async () => {
       const world = createWorld({ runAction: null })
       const browser = world.openBrowser(userId)
       await browser.logIn()

@@ -46,7 +46,7 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
     complete: true,
   }
 
-  test('gives the last logout with its freshness', async () => {
+  test('gives the last logout with its freshness (P6)', async () => {
     const answer = await get('/v1/users/auth0%7C123/last-logout')
     expect(answer.statusCode).toBe(200)
     expect(answer.json()).toEqual({
@@ -259,7 +259,9 @@ describe('keys', () => {
     '/docs/',
     '/docs/json',
     '/metrics',
-  ])('%s is closed without one', async (path) => expect((await get(path, {})).statusCode).toBe(401))
+  ])('%s is closed without one (P32)', async (path) =>
+    expect((await get(path, {})).statusCode).toBe(401),
+  )
 
   test('a path that does not exist is 404, with one', async () => {
     const answer = await get('/nothing')
@@ -307,7 +309,7 @@ describe('health', () => {
     [59_999, 200, 'ok'],
     [60_000, 200, 'ok'],
     [60_001, 503, 'stale'],
-  ])('with a lag of %d ms, fresh is %d; ready either way', async (lag, statusCode, status) => {
+  ])('with a lag of %d ms, fresh is %d; ready either way (P6)', async (lag, statusCode, status) => {
     const late = await openApi({ ...store, now: () => NOW - 840 + lag })
     const fresh = await late.inject('/health/fresh')
     expect(fresh.statusCode).toBe(statusCode)

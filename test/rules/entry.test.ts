@@ -34,7 +34,7 @@ describe('what an entry ends', () => {
       { ...event, sessionId: null },
     ],
     [
-      'all sessions, when the session id is null',
+      'all sessions, when the session id is null (P27)',
       { ...slo, details: { session_id: null } },
       { ...event, sessionId: null },
     ],
@@ -87,19 +87,22 @@ describe('what an entry ends', () => {
     expect(readEntry(entry, everything, READ_AT)).toMatchObject({ event: { sessionId: 'S1' } })
   })
 
-  test.each(['scp', 'sce', 'scu', 'scpn'])('all sessions, for %s that was asked for', (type) => {
-    const entry = { ...slo, type }
-    expect(readEntry(entry, everything, READ_AT)).toMatchObject({
-      event: { type, sessionId: null },
-    })
-  })
+  test.each(['scp', 'sce', 'scu', 'scpn'])(
+    'all sessions, for %s that was asked for (P33)',
+    (type) => {
+      const entry = { ...slo, type }
+      expect(readEntry(entry, everything, READ_AT)).toMatchObject({
+        event: { type, sessionId: null },
+      })
+    },
+  )
 })
 
 describe('back-channel logouts', () => {
   const backchannel = { ...slo, type: 'oidc_backchannel_logout_succeeded' }
 
   test.each(['password-changed', 'session-revoked', 'account-deleted', 'email-identifier-changed'])(
-    'count when initiated by %s',
+    'count when initiated by %s (P33)',
     (initiator) => {
       const entry = { ...backchannel, details: { initiator } }
       expect(readEntry(entry, everything, READ_AT)).toMatchObject({ kind: 'event' })
@@ -107,7 +110,7 @@ describe('back-channel logouts', () => {
   )
 
   test.each(['rp-logout', 'idp-logout', 'session-expired', '', null, undefined, 5])(
-    'do not count when initiated by %j',
+    'do not count when initiated by %j (P33)',
     (initiator) => {
       const entry = { ...backchannel, details: { initiator } }
       expect(readEntry(entry, everything, READ_AT)).toEqual({ kind: 'other' })
@@ -204,7 +207,7 @@ describe('a type that is asked for', () => {
     'limit_sul',
     'pwd_leak',
     'signup_pwd_leak',
-  ])('%s is forbidden, whatever the configuration says', (type) =>
+  ])('%s is forbidden, whatever the configuration says (P33)', (type) =>
     expect(refuseType(type)).toBe('forbidden'),
   )
   test.each(['sdu', 'xyz', ''])('%j is unknown', (type) => expect(refuseType(type)).toBe('unknown'))

@@ -40,7 +40,7 @@ test('of two of the same millisecond the greater log id stands, whichever came f
   expect(fold([one, other]).users).toMatchObject([{ logId: 'B', type: 'session_revoked' }])
 })
 
-test('the rows are those worked out event by event, in any order and with repetitions', () => {
+test('the rows are those worked out event by event, in any order and with repetitions (P19)', () => {
   fc.assert(
     fc.property(logoutEvents, fc.infiniteStream(fc.nat()), (events, random) => {
       const repeated = [...events, ...events.filter(() => (random.next().value ?? 0) % 2 === 0)]

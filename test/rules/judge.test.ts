@@ -35,10 +35,10 @@ describe.each<[string, Policy, Token, (at: number) => KnownLogouts, string]>([
 ])('%s under policy %s', (_what, policy, judged, known, reason) => {
   test.each([
     ['one millisecond before the logout', LOGIN + 1, true],
-    ['in the same millisecond', LOGIN, true],
+    ['in the same millisecond (P22)', LOGIN, true],
     ['one millisecond after the logout', LOGIN - 1, false],
     ['a whole second after the logout', LOGIN - 1000, false],
-    ['in the same second, the login known only to the second', LOGIN + 999, true],
+    ['in the same second, the login known only to the second (P22)', LOGIN + 999, true],
   ])('a login %s', (_when, logoutAt, revoked) => {
     const verdict = judge(judged, known(logoutAt), { policy })
     expect(verdict).toEqual({
@@ -53,7 +53,7 @@ describe.each<[string, Policy, Token, (at: number) => KnownLogouts, string]>([
     [10, LOGIN + 9, false],
     [10, LOGIN + 10, true],
     [10, LOGIN + 11, true],
-  ])('a leeway of %d ms moves the login once', (leewayMs, logoutAt, revoked) => {
+  ])('a leeway of %d ms moves the login once (P23)', (leewayMs, logoutAt, revoked) => {
     expect(judge(judged, known(logoutAt), { policy, leewayMs }).revoked).toBe(revoked)
   })
 })
@@ -112,7 +112,7 @@ describe.each<Policy>(['session', 'user'])('under policy %s', (policy) => {
     expect(judge(judged, none, { policy })).toMatchObject({ revoked: false, reason: 'no_logout' })
   })
 
-  test('of several cut-offs the newest decides, never the oldest', () => {
+  test('of several cut-offs the newest decides, never the oldest (P20)', () => {
     const at = fc.integer({ min: LOGIN - 1000, max: LOGIN + 1000 })
     fc.assert(
       fc.property(at, at, at, at, (userAt, allAt, sessionAt, floorAt) => {

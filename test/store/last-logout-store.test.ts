@@ -33,7 +33,7 @@ const slo = (over: Partial<LogoutEvent> = {}): LogoutEvent => ({
 })
 
 describe('rows', () => {
-  test('are those worked out event by event, whatever the batches, their order and their repetition', async () => {
+  test('are those worked out event by event, whatever the batches, their order and their repetition (P2, P18, P19)', async () => {
     const batches = fc.array(fc.tuple(fc.nat(), fc.boolean()), { minLength: 60, maxLength: 60 })
     await fc.assert(
       fc.asyncProperty(logoutEvents, batches, async (events, draws) => {
@@ -52,7 +52,7 @@ describe('rows', () => {
     )
   })
 
-  test('never move back, whichever of two writers comes first', async () => {
+  test('never move back, whichever of two writers comes first (P18)', async () => {
     const other = await openStore(database)
     const events = Array.from({ length: 40 }, (_, n) =>
       slo({ at: NOON + n, logId: `L${n}`, sessionId: n % 2 ? 'S1' : null }),
