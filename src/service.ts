@@ -15,6 +15,7 @@ import { createDatabase } from './store/database.js'
 import { createLastLogoutStore } from './store/last-logout-store.js'
 import type { Finding, SyncDeps, SyncProgress } from './sync/catch-up.js'
 import { type PollOutcome, poll, reconcile } from './sync/poll.js'
+import { withProgress } from './sync/with-progress.js'
 import { readVersion } from './version.js'
 
 /** How long reconciling waits for another poller to finish before it gives up, in milliseconds. */
@@ -26,10 +27,20 @@ const LEASE_RETRY_MS = 500
 /** How often what is older than `RETAIN_DAYS` is deleted, in milliseconds. */
 const PRUNE_INTERVAL_MS = 3_600_000
 
+/**
+ * How long reading may go without an answer of Auth0's, in milliseconds. One question is asked anew for
+ * 20 s, and the last time may wait a minute for the rate limit, and another for a token and the answer.
+ */
+const STALL_MS = 240_000
+
 /** What tests replace, and what a command needs otherwise. */
 export interface ServiceOverrides {
   now?: () => Instant
   source?: LogSource
+  /** How long one request to Auth0 may take. */
+  requestTimeoutMs?: number
+  /** How long reading may go without an answer of Auth0's. */
+  stallMs?: number
   /** False: an embedded database may lose its data when the machine stops. */
   durable?: boolean
   /** True: beside a service that runs in the same `DATA_DIR`, its database is used; none is made. */
@@ -59,7 +70,7 @@ export async function createService(
 ): Promise<Service> {
   const closers = createClosers()
   try {
-    const { now = Date.now, durable = true, joins = false } = overrides
+    const { now = Date.now, durable = true, joins = false, stallMs = STALL_MS } = overrides
     const { url: databaseUrl, gone } = await openDatabase(config, { durable, joins }, closers)
     const database = createDatabase(databaseUrl, log.child({ part: 'store' }))
     closers.push(() => database.close())
@@ -70,8 +81,8 @@ export async function createService(
       now,
     })
     await store.claim()
-    const source = overrides.source ?? createSource(config)
-    const parts = { config, log, now, store, source, closers, databaseUrl }
+    const source = overrides.source ?? createSource(config, overrides.requestTimeoutMs)
+    const parts = { config, log, now, store, source, closers, databaseUrl, stallMs }
     return {
       store,
       gone,
@@ -94,10 +105,12 @@ interface Parts {
   source: LogSource
   closers: Closers
   databaseUrl: string
+  stallMs: number
 }
 
-function createSource({ auth0 }: Config): LogSource {
-  return createLogSource({ api: createManagementApi(auth0), rateShare: auth0.rateShare })
+function createSource({ auth0 }: Config, requestTimeoutMs?: number): LogSource {
+  const api = createManagementApi({ ...auth0, ...(requestTimeoutMs && { requestTimeoutMs }) })
+  return createLogSource({ api, rateShare: auth0.rateShare })
 }
 
 async function sync(
@@ -140,9 +153,13 @@ async function reconcileWhenFree(
 }
 
 async function startWorker(parts: Parts): Promise<void> {
-  const { config, closers, databaseUrl } = parts
+  const { config, closers, databaseUrl, stallMs } = parts
   const log = parts.log.child({ part: 'worker' })
   const deps = syncDeps(parts, log)
+  const watched = (progressed: () => void): SyncDeps => ({
+    ...deps,
+    source: withProgress(deps.source, progressed),
+  })
   const jobs = await createJobs({
     connection: queueConnection(config, databaseUrl),
     prefix: config.auth0.domain,
@@ -151,13 +168,18 @@ async function startWorker(parts: Parts): Promise<void> {
       {
         name: 'poll',
         everyMs: config.pollIntervalMs,
-        run: (signal) => runLogged(deps, log, (counted) => poll(counted, config, signal)),
+        stallMs,
+        run: (signal, progressed) =>
+          runLogged(watched(progressed), log, (counted) => poll(counted, config, signal)),
       },
       {
         name: 'reconcile',
         everyMs: config.reconcileIntervalMs,
-        run: (signal) =>
-          runLogged(deps, log, (counted) => reconcileWhenFree(parts, counted, signal)),
+        stallMs,
+        run: (signal, progressed) =>
+          runLogged(watched(progressed), log, (counted) =>
+            reconcileWhenFree(parts, counted, signal),
+          ),
       },
       { name: 'prune', everyMs: PRUNE_INTERVAL_MS, run: () => prune(parts, log) },
     ],
@@ -170,7 +192,7 @@ async function runLogged(
   deps: SyncDeps,
   log: Logger,
   run: (deps: SyncDeps) => Promise<PollOutcome>,
-): Promise<void> {
+): Promise<'skipped' | undefined> {
   const total = { pages: 0, entries: 0, events: 0 }
   const onProgress = ({ stage, pages, entries, events }: SyncProgress) => {
     // What is read twice is told once.
@@ -183,9 +205,11 @@ async function runLogged(
     const outcome = await run({ ...deps, onProgress })
     if (total.entries > 0) log.info(total, 'log read')
     else log.debug({ outcome }, 'nothing new')
+    return outcome === 'lease_held' ? 'skipped' : undefined
   } catch (error) {
     // The page at hand is stored; the next worker goes on from there.
     if (!hasCode(error, 'ABORTED')) throw error
+    return undefined
   }
 }
 
