@@ -106,7 +106,9 @@ async function fetchAnswer(
   const body = await readBody(response, init.signal)
   const isToken = url === `${origin}/oauth/token`
   assertAnswered(response, isToken, options)
-  if (isToken) options.onGrant?.(readScopes(response, body, options))
+  // Read whether or not anybody is told: it throws where there is no token.
+  const scopes = isToken ? readScopes(response, body, options) : null
+  if (isToken) options.onGrant?.(scopes)
   return new Response(body, { status: response.status, headers: response.headers })
 }
 
