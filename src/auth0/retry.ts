@@ -3,7 +3,7 @@ import { aborted, hasCode, type LastLogoutError } from '../errors.js'
 
 /** A question is asked again so often, and for so long, before the caller is told, in milliseconds. */
 const RETRIES = 4
-const RETRY_FOR_MS = 30_000
+const RETRY_FOR_MS = 20_000
 
 /** The first wait between, in milliseconds. */
 const FIRST_RETRY_MS = 250
