@@ -17,6 +17,8 @@ interface Case {
   /** The message: what is wrong, and what to do. */
   says: RegExp
   requestTimeoutMs?: number
+  /** It is not said before: so long the five attempts have to wait, in milliseconds. */
+  notBeforeMs?: number
 }
 
 const PATIENCE = { timeout: 50_000, interval: 20 }
@@ -69,6 +71,14 @@ const EVERYWHERE: Case[] = [
 ]
 
 const OF_THE_LOG: Case[] = [
+  {
+    name: 'silence, within the real limits,',
+    respond: faults.hang(),
+    code: AWAY,
+    says: /not answered to the end within 30 s/,
+    // Then it is said after one attempt, not after five.
+    notBeforeMs: 29_000,
+  },
   ...EVERYWHERE,
   {
     name: '401 (P12)',
@@ -84,12 +94,14 @@ const OF_THE_LOG: Case[] = [
   },
   {
     name: '429 with retry-after (P10)',
+    notBeforeMs: 4_000,
     respond: faults.rateLimited({ 'retry-after': '1' }),
     code: 'AUTH0_RATE_LIMIT',
     says: /limits the rate of log requests: we wait as long as it says; if this lasts/,
   },
   {
     name: '429 without retry-after (P10)',
+    notBeforeMs: 4_000,
     respond: faults.rateLimited(),
     code: 'AUTH0_RATE_LIMIT',
     says: /lower RATE_SHARE/,
@@ -154,6 +166,7 @@ const OF_THE_TOKEN: Case[] = [
   },
   {
     name: '429 (P10)',
+    notBeforeMs: 4_000,
     respond: faults.rateLimited({ 'retry-after': '1' }),
     code: 'AUTH0_RATE_LIMIT',
     says: /limits the rate of token requests: we wait/,
@@ -174,7 +187,7 @@ const readUsers = async (database: TestDatabase) =>
 
 /** Lets a worker undergo a fault, from its start on where the fault is the token's. */
 async function undergo(
-  { respond, code, says, requestTimeoutMs = 30_000 }: Case,
+  { respond, code, says, requestTimeoutMs = 30_000, notBeforeMs = 0 }: Case,
   path: string,
   { expect, annotate, onTestFinished }: TestContext,
 ): Promise<void> {
@@ -189,18 +202,20 @@ async function undergo(
   const after = ['auth0|3-after']
 
   logOut(t, before)
+  let beganAt = performance.now()
   if (path === TOKEN) t.simulator.faults.push({ path, times: Infinity, respond })
   const worker = await startWorker(workerEnv(t, database), { requestTimeoutMs })
   onTestFinished(() => worker.close())
   if (path === LOGS) {
     await expect.poll(() => readUsers(database), PATIENCE).toEqual(before)
+    beganAt = performance.now()
     t.simulator.faults.push({ path, times: Infinity, respond })
   }
-  const beganAt = performance.now()
   logOut(t, during)
 
   await expect.poll(() => worker.lines('error'), PATIENCE).toHaveLength(1)
   const toldMs = performance.now() - beganAt
+  expect(toldMs).toBeGreaterThanOrEqual(notBeforeMs)
   expect(worker.lines('error')).toMatchObject([
     { msg: 'job failed', job: 'poll', err: { code, message: expect.stringMatching(says) } },
   ])
