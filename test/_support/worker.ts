@@ -5,7 +5,7 @@ import type { TestDatabase } from './database.js'
 import { DOMAIN, type TestTenant } from './tenant.js'
 
 /** One line of a log. */
-export type LogLine = Record<string, unknown>
+type LogLine = Record<string, unknown>
 
 /** A worker that polls in this process, and what it has logged. */
 export interface TestWorker {
