@@ -38,7 +38,7 @@ describe.concurrent('a poll that hangs, for whatever reason,', { timeout: 90_000
     const beganAt = performance.now()
     const worker = await startWorker(workerEnv(t, database), {
       source: hangOnce(t.source, ends),
-      pollStallMs: 1_000,
+      stallMs: 1_000,
     })
     onTestFinished(() => worker.close())
     const over = () => worker.lines('info').filter(({ msg }) => msg === 'job works again')
