@@ -44,3 +44,9 @@ export async function startWorker(
     close: service.close,
   }
 }
+
+/** Whether the first reconciling is done with: from then on there are polls alone, for a while. */
+export async function hasReconciled(database: TestDatabase): Promise<boolean> {
+  const [row] = await database.query('SELECT reconciled_to FROM tenant WHERE lease_owner IS NULL')
+  return row !== undefined && row.reconciled_to !== null
+}

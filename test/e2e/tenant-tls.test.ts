@@ -16,6 +16,7 @@ afterAll(() => certificates.remove())
 interface Line {
   level: number
   msg: string
+  job?: string
   err?: { message: string }
 }
 
@@ -56,7 +57,8 @@ describe.skipIf(skip)(title, () => {
       onTestFinished(() => worker.kill('SIGKILL'))
       t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
 
-      const errors = () => linesOf(worker).filter(({ level }) => level === 50)
+      const errors = () =>
+        linesOf(worker).filter(({ level, job }) => level === 50 && job === 'poll')
       await expect.poll(errors, PATIENCE).toHaveLength(1)
       expect(errors()[0]?.err?.message).toMatch(why)
       expect(errors()[0]?.err?.message).toMatch(/check AUTH0_DOMAIN .*NODE_EXTRA_CA_CERTS/)
@@ -65,7 +67,8 @@ describe.skipIf(skip)(title, () => {
       front.present(right)
       const rows = async () => (await readRows(database)).users.map(({ userId }) => userId)
       await expect.poll(rows, PATIENCE).toEqual(['auth0|1'])
-      const over = () => linesOf(worker).filter(({ msg }) => msg === 'job works again')
+      const over = () =>
+        linesOf(worker).filter(({ msg, job }) => msg === 'job works again' && job === 'poll')
       await expect.poll(over, PATIENCE).toHaveLength(1)
       worker.kill('SIGTERM')
       expect(await worker.exited).toBe(0)
