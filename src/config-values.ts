@@ -38,12 +38,10 @@ export const number = (fallback: number, least: number, most: number, step?: 1) 
   z
     .string()
     .default(`${fallback}`)
-    .transform((text, context) => {
-      const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
-      const isWhole = step === undefined || Number.isInteger(value)
-      if (value >= least && value <= most && isWhole) return value
-      return fail(context, `must be a ${step ? 'whole ' : ''}number from ${least} to ${most}`)
-    })
+    .transform(numberWithin(least, most, step))
+
+/** Where to listen; 0: at any port that is free. */
+export const port = z.string().transform(numberWithin(0, 65_535, 1))
 
 /** A URL of one of these protocols, which end in a colon. */
 export const url = (protocols: string[], example: string) =>
@@ -86,6 +84,15 @@ export const apiKeys = z.string().transform((text, context) => {
   for (const problem of keys.filter((key) => typeof key === 'string')) fail(context, problem)
   return keys.filter((key) => typeof key !== 'string')
 })
+
+function numberWithin(least: number, most: number, step?: 1) {
+  return (text: string, context: z.RefinementCtx): number => {
+    const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
+    const isWhole = step === undefined || Number.isInteger(value)
+    if (value >= least && value <= most && isWhole) return value
+    return fail(context, `must be a ${step ? 'whole ' : ''}number from ${least} to ${most}`)
+  }
+}
 
 function readApiKey(text: string, index: number): ApiKey | string {
   const [name = '', key = '', roles, ...rest] = text.split(':')

@@ -7,6 +7,7 @@ import {
   duration,
   eventTypes,
   number,
+  port,
   SHORTEST_KEY,
   url,
 } from './config-values.js'
@@ -31,7 +32,8 @@ const variables = {
   REDIS_URL: url(['redis:', 'rediss:'], 'redis://host:6379').optional(),
   API_KEYS: apiKeys.optional(),
   HOST: z.string().default('127.0.0.1'),
-  PORT: number(8080, 0, 65_535, 1),
+  PORT: port.default(8080),
+  WORKER_PORT: port.optional(),
   POLICY: z.enum(['session', 'user'], 'must be session or user').default('session'),
   POLL_INTERVAL: duration('5s', 100),
   RECONCILE_INTERVAL: duration('5m', 100),
@@ -133,7 +135,13 @@ function toConfig(values: Variables) {
       dataDir: values.DATA_DIR,
     },
     redisUrl: values.REDIS_URL,
-    http: { host: values.HOST, port: values.PORT, apiKeys: values.API_KEYS ?? [] },
+    http: {
+      host: values.HOST,
+      port: values.PORT,
+      /** Where a worker that runs alone is scraped; `undefined`: nowhere. */
+      workerPort: values.WORKER_PORT,
+      apiKeys: values.API_KEYS ?? [],
+    },
     policy: values.POLICY,
     eventTypes: values.EVENT_TYPES,
     pollIntervalMs: values.POLL_INTERVAL,

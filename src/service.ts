@@ -1,37 +1,21 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createLogSource } from './auth0/log-source.js'
 import { createManagementApi } from './auth0/management-api.js'
 import { type Closers, createClosers } from './closers.js'
 import type { Config } from './config.js'
-import { aborted, hasCode, LastLogoutError } from './errors.js'
-import { buildApp } from './http/app.js'
+import { buildApp, buildMonitor, type MonitorDeps } from './http/app.js'
+import { listen } from './http/listen.js'
 import { createJobs } from './jobs/jobs.js'
+import { createMetrics, type Metrics } from './metrics/metrics.js'
 import { openDatabase, queueConnection } from './open-database.js'
 import type { LastLogoutStore, LogSource } from './ports.js'
-import { type Instant, toDateTime } from './rules/instant.js'
+import type { Instant } from './rules/instant.js'
 import { createChangeListener } from './store/change-listener.js'
 import { createDatabase } from './store/database.js'
 import { createLastLogoutStore } from './store/last-logout-store.js'
-import type { Finding, SyncDeps, SyncProgress } from './sync/catch-up.js'
-import { type PollOutcome, poll, reconcile } from './sync/poll.js'
-import { withProgress } from './sync/with-progress.js'
+import type { SyncProgress } from './sync/catch-up.js'
 import { readVersion } from './version.js'
-
-/** How long reconciling waits for another poller to finish before it gives up, in milliseconds. */
-const LEASE_PATIENCE_MS = 60_000
-
-/** How often it is asked whether the other one has, in milliseconds. */
-const LEASE_RETRY_MS = 500
-
-/** How often what is older than `RETAIN_DAYS` is deleted, in milliseconds. */
-const PRUNE_INTERVAL_MS = 3_600_000
-
-/**
- * How long reading may go without an answer of Auth0's, in milliseconds. One question is asked anew for
- * 20 s, and the last time may wait a minute for the rate limit, and another for a token and the answer.
- */
-const STALL_MS = 240_000
+import { createWorkerJobs, sync } from './worker.js'
 
 /** What tests replace, and what a command needs otherwise. */
 export interface ServiceOverrides {
@@ -58,6 +42,8 @@ export interface Service {
   startWorker(): Promise<void>
   /** Serves the API until `close`; returns where. */
   startApi(): Promise<string>
+  /** Serves health and metrics of a worker that runs alone, until `close`; returns where. */
+  startMonitor(port: number): Promise<string>
   /** Stops the schedule, finishes the page at hand, then closes everything, the last opened first. */
   close(): Promise<void>
 }
@@ -70,7 +56,7 @@ export async function createService(
 ): Promise<Service> {
   const closers = createClosers()
   try {
-    const { now = Date.now, durable = true, joins = false, stallMs = STALL_MS } = overrides
+    const { now = Date.now, durable = true, joins = false } = overrides
     const { url: databaseUrl, gone } = await openDatabase(config, { durable, joins }, closers)
     const database = createDatabase(databaseUrl, log.child({ part: 'store' }))
     closers.push(() => database.close())
@@ -81,14 +67,17 @@ export async function createService(
       now,
     })
     await store.claim()
-    const source = overrides.source ?? createSource(config, overrides.requestTimeoutMs)
-    const parts = { config, log, now, store, source, closers, databaseUrl, stallMs }
+    const metrics = createMetrics({ ...store, now, rateShare: config.auth0.rateShare })
+    const source = overrides.source ?? createSource(config, metrics, overrides.requestTimeoutMs)
+    const { stallMs } = overrides
+    const parts = { config, log, now, store, source, metrics, closers, databaseUrl, stallMs }
     return {
       store,
       gone,
       sync: (signal, onProgress) => sync(parts, signal, onProgress),
       startWorker: () => startWorker(parts),
       startApi: () => startApi(parts),
+      startMonitor: (port) => startMonitor(parts, port),
       close: closers.close,
     }
   } catch (error) {
@@ -103,173 +92,68 @@ interface Parts {
   now: () => Instant
   store: LastLogoutStore
   source: LogSource
+  metrics: Metrics
   closers: Closers
   databaseUrl: string
-  stallMs: number
+  stallMs: number | undefined
 }
 
-function createSource({ auth0 }: Config, requestTimeoutMs?: number): LogSource {
+function createSource(
+  { auth0 }: Config,
+  { onAuth0Answer }: Metrics,
+  requestTimeoutMs: number | undefined,
+): LogSource {
   const api = createManagementApi({ ...auth0, ...(requestTimeoutMs && { requestTimeoutMs }) })
-  return createLogSource({ api, rateShare: auth0.rateShare })
-}
-
-async function sync(
-  parts: Parts,
-  signal: AbortSignal,
-  onProgress?: (progress: SyncProgress) => void,
-): Promise<void> {
-  const deps = { ...syncDeps(parts, parts.log), ...(onProgress && { onProgress }) }
-  if ((await reconcileWhenFree(parts, deps, signal)) === 'lease_held') {
-    const message = 'another process is reading the log of this tenant: let it, or stop it'
-    throw new LastLogoutError('LEASE_HELD', message)
-  }
-  await prune(parts, parts.log)
-}
-
-async function prune({ config, store, now }: Parts, log: Logger): Promise<void> {
-  const pruned = await store.prune(now() - config.retainMs)
-  if (pruned.sessions + pruned.unattributable > 0) log.info(pruned, 'pruned')
-}
-
-function syncDeps({ config, source, store }: Parts, log: Logger): SyncDeps {
-  const types = new Set(config.eventTypes)
-  return { source, store, types, onFinding: (finding) => logFinding(finding, log) }
-}
-
-/** Waits for another poller, for a while. */
-async function reconcileWhenFree(
-  { config }: Parts,
-  deps: SyncDeps,
-  signal: AbortSignal,
-): Promise<PollOutcome> {
-  const giveUpAt = performance.now() + LEASE_PATIENCE_MS
-  for (;;) {
-    const outcome = await reconcile(deps, config, signal)
-    if (outcome === 'caught_up' || performance.now() > giveUpAt) return outcome
-    await sleep(LEASE_RETRY_MS, undefined, { signal }).catch((error) => {
-      throw aborted(error)
-    })
-  }
+  return createLogSource({ api, rateShare: auth0.rateShare, observe: onAuth0Answer })
 }
 
 async function startWorker(parts: Parts): Promise<void> {
-  const { config, closers, databaseUrl, stallMs } = parts
+  const { config, closers, databaseUrl } = parts
   const log = parts.log.child({ part: 'worker' })
-  const deps = syncDeps(parts, log)
-  const watched = (progressed: () => void): SyncDeps => ({
-    ...deps,
-    source: withProgress(deps.source, progressed),
-  })
   const jobs = await createJobs({
     connection: queueConnection(config, databaseUrl),
     prefix: config.auth0.domain,
     log,
-    jobs: [
-      {
-        name: 'poll',
-        everyMs: config.pollIntervalMs,
-        stallMs,
-        run: (signal, progressed) =>
-          runLogged(watched(progressed), log, (counted) => poll(counted, config, signal)),
-      },
-      {
-        name: 'reconcile',
-        everyMs: config.reconcileIntervalMs,
-        stallMs,
-        run: (signal, progressed) =>
-          runLogged(watched(progressed), log, (counted) =>
-            reconcileWhenFree(parts, counted, signal),
-          ),
-      },
-      { name: 'prune', everyMs: PRUNE_INTERVAL_MS, run: () => prune(parts, log) },
-    ],
+    jobs: createWorkerJobs({ ...parts, log }),
   })
   closers.push(() => jobs.close())
 }
 
-/** Says what a run has read; stopped in the middle, it has not failed. */
-async function runLogged(
-  deps: SyncDeps,
-  log: Logger,
-  run: (deps: SyncDeps) => Promise<PollOutcome>,
-): Promise<'skipped' | undefined> {
-  const total = { pages: 0, entries: 0, events: 0 }
-  const onProgress = ({ stage, pages, entries, events }: SyncProgress) => {
-    // What is read twice is told once.
-    if (stage === 'outage' || stage === 'reconcile') return
-    total.pages += pages
-    total.entries += entries
-    total.events += events
-  }
-  try {
-    const outcome = await run({ ...deps, onProgress })
-    if (total.entries > 0) log.info(total, 'log read')
-    else log.debug({ outcome }, 'nothing new')
-    return outcome === 'lease_held' ? 'skipped' : undefined
-  } catch (error) {
-    // The page at hand is stored; the next worker goes on from there.
-    if (!hasCode(error, 'ABORTED')) throw error
-    return undefined
-  }
-}
-
-function logFinding(finding: Finding, log: Logger): void {
-  switch (finding.kind) {
-    case 'gap': {
-      const { from, to, reason } = finding.gap
-      const gap = { from: toDateTime(from), to: toDateTime(to), reason }
-      const next = finding.raisesFloor
-        ? 'tokens from before its end are refused from now on'
-        : 'to be safe from them, refuse the tokens from before its end: last-logout floor raise'
-      log.warn(
-        gap,
-        `a gap: Auth0 does not hold this part of the log any more, and its logouts are not known; ${next}`,
-      )
-      break
-    }
-    case 'outage': {
-      const { from, to } = finding.span
-      const span = { from: toDateTime(from), to: toDateTime(to) }
-      log.info(span, 'nothing was read for a while: searching for logouts first')
-      break
-    }
-    case 'checkpoint_replaced':
-      log.warn(
-        { from: finding.from, to: finding.to },
-        'auth0 refused the checkpoint: reading on from another',
-      )
-      break
-    default:
-      finding satisfies never
-  }
-}
-
 async function startApi(parts: Parts): Promise<string> {
-  const { config, log, now, store, closers, databaseUrl } = parts
+  const { config, store, metrics, closers, databaseUrl } = parts
+  const log = parts.log.child({ part: 'api' })
   const listenUrl = config.database.directUrl ?? databaseUrl
-  const listener = createChangeListener(listenUrl, log.child({ part: 'api' }))
+  const listener = createChangeListener(listenUrl, log)
   closers.push(() => listener.close())
   const app = await buildApp({
+    ...monitorDeps(parts),
     readKnown: store.readKnown,
-    readProgress: store.readProgress,
     readChanges: store.readChanges,
     storeReported: store.storeReported,
     subscribe: listener.subscribe,
     policy: config.policy,
-    maxLagMs: config.maxLagMs,
-    apiKeys: config.http.apiKeys,
-    // Where it listens is said by whoever started it.
-    log: log.child({ part: 'api' }, log.isLevelEnabled('warn') ? { level: 'warn' } : {}),
     version: await readVersion(),
-    now,
   })
   closers.push(() => app.close())
-  const { host, port } = config.http
-  return app.listen({ host, port }).catch((error) => {
-    throw new LastLogoutError(
-      'CANNOT_LISTEN',
-      `cannot listen on port ${port} of ${host} (${error.code}): set PORT or HOST to what is free here`,
-      { cause: error },
-    )
-  })
+  metrics.watchProcess()
+  return listen(app, { ...config.http, variable: 'PORT' })
+}
+
+async function startMonitor(parts: Parts, port: number): Promise<string> {
+  const app = await buildMonitor(monitorDeps(parts))
+  parts.closers.push(() => app.close())
+  parts.metrics.watchProcess()
+  return listen(app, { host: parts.config.http.host, port, variable: 'WORKER_PORT' })
+}
+
+function monitorDeps({ config, log, now, store, metrics }: Parts): MonitorDeps {
+  return {
+    readProgress: store.readProgress,
+    maxLagMs: config.maxLagMs,
+    apiKeys: config.http.apiKeys,
+    metrics,
+    // Where it listens is said by whoever started it.
+    log: log.child({ part: 'api' }, log.isLevelEnabled('warn') ? { level: 'warn' } : {}),
+    now,
+  }
 }

@@ -22,12 +22,14 @@ const ALLOWED: Record<string, string[]> = {
   ],
   demo: ['service', 'auth0', 'config', 'closers', 'errors', 'simulator', 'client', 'action'],
   service: [
+    'worker',
     'open-database',
     'sync',
     'auth0',
     'store',
     'jobs',
     'http',
+    'metrics',
     'config',
     'closers',
     'errors',
@@ -35,6 +37,8 @@ const ALLOWED: Record<string, string[]> = {
     'rules',
     'version',
   ],
+  // What the service's worker does, and what it says of it.
+  worker: ['sync', 'jobs', 'metrics', 'config', 'errors', 'ports', 'rules'],
   // Beside the service: it looks at what the service is wired to, without wiring it.
   doctor: ['open-database', 'auth0', 'store', 'jobs', 'config', 'closers', 'errors', 'rules'],
   sync: ['ports', 'abort', 'errors', 'rules'],
@@ -42,6 +46,7 @@ const ALLOWED: Record<string, string[]> = {
   store: ['ports', 'errors', 'rules'],
   jobs: ['abort', 'errors'],
   http: ['config-values', 'ports', 'errors', 'rules'],
+  metrics: ['ports', 'errors', 'rules'],
   config: ['config-values', 'errors', 'rules'],
   'config-values': ['rules'],
   ports: ['rules'],

@@ -1,4 +1,4 @@
-import { LastLogoutError } from '../errors.js'
+import { hasCode, LastLogoutError } from '../errors.js'
 import type { LogSource, Search, SearchPage } from '../ports.js'
 import { readLogId } from '../rules/entry.js'
 import { readId } from '../rules/id.js'
@@ -6,7 +6,12 @@ import type { Instant } from '../rules/instant.js'
 import { syntheticLogId } from '../rules/log-id.js'
 import type { ManagementApi } from './management-api.js'
 import { badStatus, malformedPage, RATE_LIMIT_HINT } from './management-errors.js'
-import { createRateBudget, type RateBudget, waitAfterRefusal } from './rate-budget.js'
+import {
+  createRateBudget,
+  type RateBudget,
+  readRateLimit,
+  waitAfterRefusal,
+} from './rate-budget.js'
 import { retry } from './retry.js'
 
 /** The most entries that the Logs API gives in one answer. */
@@ -17,6 +22,19 @@ export interface LogSourceOptions {
   api: ManagementApi
   /** Our share of the tenant's rate limit: above 0, at most 1. */
   rateShare: number
+  /** Told after every request that we did not give up. */
+  observe?: (answer: ObservedAnswer) => void
+}
+
+/** What a request came to. */
+interface ObservedAnswer {
+  /** `null`: there was no answer. */
+  status: number | null
+  durationMs: number
+  /** `null`: the answer does not say. */
+  rateLimit: { limit: number; remaining: number } | null
+  /** How long it was held back before it was sent. */
+  waitedMs: number
 }
 
 /**
@@ -24,11 +42,11 @@ export interface LogSourceOptions {
  *
  * @see https://auth0.com/docs/deploy-monitor/logs/retrieve-log-events-using-mgmt-api
  */
-export function createLogSource({ api, rateShare }: LogSourceOptions): LogSource {
-  const budget = createRateBudget(rateShare)
+export function createLogSource({ api, rateShare, observe }: LogSourceOptions): LogSource {
+  const deps = { api, budget: createRateBudget(rateShare), observe }
   const ask = (parameters: Record<string, string>, signal: AbortSignal) => {
     const path = `logs?${new URLSearchParams(parameters)}`
-    return retry(() => askOnce(api, budget, path, signal), signal)
+    return retry(() => askOnce(deps, path, signal), signal)
   }
 
   return {
@@ -72,20 +90,33 @@ interface LogsAnswer extends SearchPage {
   link: string | null
 }
 
+interface AskDeps extends Pick<LogSourceOptions, 'api'> {
+  budget: RateBudget
+  observe: LogSourceOptions['observe'] | undefined
+}
+
 async function askOnce(
-  api: ManagementApi,
-  budget: RateBudget,
+  { api, budget, observe }: AskDeps,
   path: string,
   signal: AbortSignal,
 ): Promise<LogsAnswer> {
+  const wantedAt = performance.now()
   await budget.wait(signal)
   const startedAt = performance.now()
+  const tell = (answer: Pick<ObservedAnswer, 'status' | 'rateLimit'>) => {
+    const durationMs = performance.now() - startedAt
+    observe?.({ ...answer, durationMs, waitedMs: startedAt - wantedAt })
+  }
   const { status, headers, body } = await api.get(path, signal).catch((error) => {
     budget.refuse(error)
+    const status = error instanceof LastLogoutError ? (error.status ?? null) : null
+    // One that we gave up says nothing of Auth0.
+    if (!hasCode(error, 'ABORTED')) tell({ status, rateLimit: null })
     throw error
   })
   const askedAt = readAskedAt(headers, performance.now() - startedAt)
   budget.observe(status, headers)
+  tell({ status, rateLimit: readRateLimit(headers) })
   if (status !== 200) throw refusal(status, headers, path)
   return { entries: readEntries(body), askedAt, link: headers.get('link') }
 }

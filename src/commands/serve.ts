@@ -14,6 +14,10 @@ export async function serve(context: CommandContext, parts: Part[]): Promise<voi
   const service = await createService(config, log)
   try {
     if (parts.includes('api')) log.info({ url: await service.startApi() }, 'serving')
+    const { workerPort } = config.http
+    if (!parts.includes('api') && workerPort !== undefined) {
+      log.info({ url: await service.startMonitor(workerPort) }, 'serving health and metrics')
+    }
     if (parts.includes('worker')) {
       await service.startWorker()
       log.info({ everyMs: config.pollIntervalMs, domain: config.auth0.domain }, 'polling')

@@ -14,13 +14,20 @@ import { checkRoute } from './check.js'
 import { handleError, handleNotFound, sendError } from './errors.js'
 import { type HealthDeps, healthRoutes } from './health.js'
 import { lastLogoutRoute } from './last-logout.js'
+import { type HttpMetrics, measureRequests, metricsRoute } from './metrics.js'
 import { type ReportDeps, reportRoute } from './report.js'
 
 /** What the app is built from. */
-export interface AppDeps extends ReportDeps, ChangesDeps, HealthDeps {
+export interface AppDeps extends ReportDeps, ChangesDeps, MonitorDeps {
+  version: string
+}
+
+/** What a worker that runs alone is watched with. */
+export interface MonitorDeps extends HealthDeps {
   apiKeys: readonly ApiKey[]
   log: FastifyBaseLogger
-  version: string
+  /** Without it, nothing is measured. */
+  metrics?: HttpMetrics
 }
 
 /** An access token's claims stay far below; Auth0 allows 100 KB of them. */
@@ -37,6 +44,27 @@ const MAX_PARAM_LENGTH = MAX_ID_LENGTH * 12
 
 /** The read API. Does not listen. */
 export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
+  const app = createApp(deps)
+  await describe(app, deps.version)
+  await app.register(lastLogoutRoute(deps))
+  await app.register(checkRoute(deps))
+  await app.register(changesRoute(deps))
+  await app.register(reportRoute(deps))
+  return watch(app, deps)
+}
+
+/** Health and metrics alone. Does not listen. */
+export async function buildMonitor(deps: MonitorDeps): Promise<FastifyInstance> {
+  return watch(createApp(deps), deps)
+}
+
+async function watch(app: FastifyInstance, deps: MonitorDeps): Promise<FastifyInstance> {
+  await app.register(healthRoutes(deps))
+  if (deps.metrics) await app.register(metricsRoute(deps.metrics))
+  return app
+}
+
+function createApp(deps: MonitorDeps): FastifyInstance {
   const app = Fastify({
     loggerInstance: deps.log,
     // A request line names a user.
@@ -55,14 +83,9 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   app.addHook('preClose', async () => {
     setTimeout(() => app.server.closeAllConnections(), CLOSING_PATIENCE_MS).unref()
   })
+  // Before the keys: who is turned away is measured too.
+  if (deps.metrics) measureRequests(app, deps.metrics)
   requireKeys(app, deps.apiKeys)
-
-  await describe(app, deps.version)
-  await app.register(lastLogoutRoute(deps))
-  await app.register(checkRoute(deps))
-  await app.register(changesRoute(deps))
-  await app.register(reportRoute(deps))
-  await app.register(healthRoutes(deps))
   return app
 }
 

@@ -19,7 +19,8 @@ export interface LogoutEvent {
 }
 
 /** Why an entry that may be a logout cannot be used. */
-type UnattributableReason = 'malformed' | 'no_subject' | 'no_instant'
+export const UNATTRIBUTABLE_REASONS = ['malformed', 'no_subject', 'no_instant'] as const
+type UnattributableReason = (typeof UNATTRIBUTABLE_REASONS)[number]
 
 /** What an entry turned out to be. */
 export type Reading =

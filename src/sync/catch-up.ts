@@ -1,7 +1,7 @@
 import { withAbort } from '../abort.js'
 import { aborted } from '../errors.js'
 import type { Gap, LastLogoutStore, LogSource, Page, Span } from '../ports.js'
-import { readLogId } from '../rules/entry.js'
+import { type LogoutEvent, readLogId } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import { readBatch } from './read-batch.js'
@@ -16,6 +16,16 @@ export interface SyncDeps {
   onProgress?: (progress: SyncProgress) => void
   /** Told what an operator should know of. */
   onFinding?: (finding: Finding) => void
+  /** Told of every page with logout events that was stored while the log was being followed. */
+  onFollowed?: ((page: FollowedPage) => void) | undefined
+}
+
+/** When the logout events of a page could be known, and when they were. */
+interface FollowedPage {
+  events: LogoutEvent[]
+  askedAt: Instant
+  /** From the answer to the commit. */
+  writtenMs: number
 }
 
 /** What reading the log came upon. */
@@ -51,10 +61,12 @@ export async function catchUp(
   arrived: (page: ArrivedPage) => Promise<void> = async () => {},
 ): Promise<void> {
   for (;;) {
-    const { checkpoint } = await deps.store.readProgress()
+    const { checkpoint, asOf } = await deps.store.readProgress()
     if (checkpoint === null) return
+    // What was there before the first catch-up has ended came late for nobody.
+    const onFollowed = asOf === null ? undefined : deps.onFollowed
     const end = await withAbort(signal, (controller) =>
-      followFrom(checkpoint, { ...deps, arrived }, controller),
+      followFrom(checkpoint, { ...deps, onFollowed, arrived }, controller),
     )
     if (end === 'end') return
     // Somebody else moved the checkpoint: what was read from the old one is dropped.
@@ -75,9 +87,13 @@ async function followFrom(
 ): Promise<'end' | 'moved'> {
   const { source, store } = deps
   const { signal } = controller
+  const read = async (from: string): Promise<ReceivedPage> => {
+    const page = await source.readPage(from, signal)
+    return { ...page, receivedAt: performance.now() }
+  }
   try {
     let from = checkpoint
-    let coming = source.readPage(from, signal)
+    let coming = read(from)
     for (;;) {
       const page = await coming
       await deps.arrived({ askedAt: page.askedAt, reachedAt: readReached(page) })
@@ -85,7 +101,7 @@ async function followFrom(
         await store.storeCaughtUp(from, page.askedAt)
         return 'end'
       }
-      coming = source.readPage(page.next, signal)
+      coming = read(page.next)
       // Awaited in the next round; until then its failure is nobody's.
       coming.catch(() => {})
       if (!(await storePage(from, page, deps))) return 'moved'
@@ -98,13 +114,19 @@ async function followFrom(
   }
 }
 
-async function storePage(from: string, page: Page, deps: SyncDeps): Promise<boolean> {
-  const { batch, events } = readBatch(page.entries, deps.types, page.askedAt)
+interface ReceivedPage extends Page {
+  receivedAt: number
+}
+
+async function storePage(from: string, page: ReceivedPage, deps: SyncDeps): Promise<boolean> {
+  const { batch, events, logouts } = readBatch(page.entries, deps.types, page.askedAt)
   const reachedAt = readReached(page)
   const stored = await deps.store.storePage({ from, next: page.next, storedAt: reachedAt, batch })
   if (stored) {
     const entries = page.entries.length
     deps.onProgress?.({ stage: 'catch-up', pages: 1, entries, events, reachedAt })
+    const writtenMs = performance.now() - page.receivedAt
+    if (events > 0) deps.onFollowed?.({ events: logouts, askedAt: page.askedAt, writtenMs })
   }
   return stored
 }

@@ -22,7 +22,7 @@ export function readBatch(
       unattributable.push({ logId, reason: reading.reason, entry: toJson(entry) })
     }
   }
-  return { batch: { ...fold(events), unattributable }, events: events.length }
+  return { batch: { ...fold(events), unattributable }, events: events.length, logouts: events }
 }
 
 /** What a number of entries come to. */
@@ -30,6 +30,8 @@ export interface ReadBatch {
   batch: Batch
   /** How many of the entries are logout events. */
   events: number
+  /** Those events. */
+  logouts: LogoutEvent[]
 }
 
 /** JSON that was parsed may be nested too deeply to be written again. */

@@ -1,0 +1,170 @@
+import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Counts, GapReason, LastLogoutStore, Progress, RecordedGap } from '../ports.js'
+import { UNATTRIBUTABLE_REASONS } from '../rules/entry.js'
+import type { Instant } from '../rules/instant.js'
+import { atMostEvery, shareRunning, within } from './patience.js'
+
+/** What the metrics of the database are read from. */
+export interface StoredMetricsOptions
+  extends Pick<LastLogoutStore, 'readProgress' | 'readGaps' | 'count'> {
+  now: () => Instant
+}
+
+/** What is known of the database. */
+export interface StoredMetrics {
+  /** Asks the database. Where it does not answer in time, its metrics are left out. */
+  refresh(): Promise<void>
+}
+
+/** How long a scrape waits for the database, in milliseconds: Prometheus waits 10 s for a scrape. */
+const PATIENCE_MS = 3_000
+
+/** Rows are counted no more often, in milliseconds: a million users and sessions take a third of a second. */
+const COUNT_INTERVAL_MS = 60_000
+
+/**
+ * What stands in the database, the same whichever process is asked: also the API's tells that the
+ * worker has stopped.
+ */
+export function createStoredMetrics(
+  registry: Registry,
+  { readProgress, readGaps, count, now }: StoredMetricsOptions,
+): StoredMetrics {
+  const up = new Gauge({
+    name: 'last_logout_database_up',
+    help: 'Whether the database answered this scrape: 1, or 0. Without it, its metrics are left out.',
+    registers: [registry],
+  })
+  const setters = [tellFreshness(registry, now), tellGaps(registry), tellCounts(registry)]
+  const readCounts = atMostEvery(COUNT_INTERVAL_MS, PATIENCE_MS / 2, count)
+  const readState = shareRunning(async (): Promise<Stored> => {
+    const [progress, gaps, counts] = await Promise.all([readProgress(), readGaps(), readCounts()])
+    return { progress, gaps, counts }
+  })
+
+  return {
+    async refresh() {
+      const stored = await within(PATIENCE_MS, readState(), null)
+      up.set(stored === null ? 0 : 1)
+      for (const set of setters) set(stored)
+    },
+  }
+}
+
+interface Stored {
+  progress: Progress
+  gaps: RecordedGap[]
+  /** `null`: not counted yet, since that takes long. */
+  counts: Counts | null
+}
+
+/** Sets metrics; where the database is away there is nothing to say. */
+type Setter = (stored: Stored | null) => void
+
+function tellFreshness(registry: Registry, now: () => Instant): Setter {
+  const registers = [registry]
+  const lag = new Gauge({
+    name: 'last_logout_freshness_lag_seconds',
+    help: 'Age of as_of: the log is known to have been read up to so long ago. Left out before the first catch-up has ended.',
+    registers,
+  })
+  const poll = new Gauge({
+    name: 'last_logout_last_poll_age_seconds',
+    help: 'How long ago the log was last read to its end.',
+    registers,
+  })
+  const reconcile = new Gauge({
+    name: 'last_logout_last_reconcile_age_seconds',
+    help: 'How long ago the last reconcile that ended began.',
+    registers,
+  })
+  return (stored) => {
+    const { asOf = null, lastPollAt = null, reconciledTo = null } = stored?.progress ?? {}
+    const age = (at: Instant | null) => at && Math.max(0, now() - at) / 1000
+    set(lag, age(asOf))
+    set(poll, age(lastPollAt))
+    set(reconcile, age(reconciledTo))
+  }
+}
+
+const NO_GAPS: Record<GapReason, number> = { retention: 0, empty_log: 0, cold_start: 0 }
+
+function tellGaps(registry: Registry): Setter {
+  const registers = [registry]
+  const gaps = new Gauge({
+    name: 'last_logout_gaps',
+    help: 'Spans of the log that are known not to have been read, by why.',
+    labelNames: ['reason'],
+    registers,
+  })
+  const duration = new Gauge({
+    name: 'last_logout_newest_gap_duration_seconds',
+    help: 'Length of the newest gap.',
+    registers,
+  })
+  const end = new Gauge({
+    name: 'last_logout_newest_gap_end_timestamp_seconds',
+    help: 'End of the newest gap. Logouts from before it may be missing.',
+    registers,
+  })
+  const detected = new Gauge({
+    name: 'last_logout_newest_gap_detected_timestamp_seconds',
+    help: 'When the newest gap was found.',
+    registers,
+  })
+  return (stored) => {
+    const newest = stored?.gaps.at(0)
+    gaps.reset()
+    if (stored !== null) {
+      const byReason = { ...NO_GAPS }
+      for (const { reason } of stored.gaps) byReason[reason]++
+      for (const [reason, number] of Object.entries(byReason)) gaps.set({ reason }, number)
+    }
+    set(duration, newest && (newest.to - newest.from) / 1000)
+    set(end, newest && newest.to / 1000)
+    set(detected, newest && newest.detectedAt / 1000)
+  }
+}
+
+function tellCounts(registry: Registry): Setter {
+  const registers = [registry]
+  const users = new Gauge({
+    name: 'last_logout_users',
+    help: 'Users whose last logout is stored.',
+    registers,
+  })
+  const sessions = new Gauge({
+    name: 'last_logout_sessions',
+    help: 'Sessions whose logout is stored.',
+    registers,
+  })
+  const unattributable = new Gauge({
+    name: 'last_logout_unattributable_entries',
+    help: 'Entries of a counting type that could not be used, by why; those of the last RETAIN_DAYS.',
+    labelNames: ['reason'],
+    registers,
+  })
+  const reconciled = new Counter({
+    name: 'last_logout_reconciled_rows_total',
+    help: 'Users and sessions whose logout reconciling found and polling had missed.',
+    registers,
+  })
+  return (stored) => {
+    const counts = stored?.counts
+    set(users, counts?.users)
+    set(sessions, counts?.sessions)
+    unattributable.reset()
+    reconciled.reset()
+    if (!counts) return reconciled.remove()
+    for (const reason of UNATTRIBUTABLE_REASONS) unattributable.set({ reason }, 0)
+    for (const [reason, number] of Object.entries(counts.unattributable)) {
+      unattributable.set({ reason }, number)
+    }
+    reconciled.inc(counts.reconciled)
+  }
+}
+
+function set(gauge: Gauge, value: number | null | undefined): void {
+  if (value == null) gauge.remove()
+  else gauge.set(value)
+}

@@ -1,0 +1,176 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import type { Config } from './config.js'
+import { aborted, hasCode, LastLogoutError } from './errors.js'
+import type { ScheduledJob } from './jobs/jobs.js'
+import type { Metrics } from './metrics/metrics.js'
+import type { LastLogoutStore, LogSource } from './ports.js'
+import { type Instant, toDateTime } from './rules/instant.js'
+import type { Finding, SyncDeps, SyncProgress } from './sync/catch-up.js'
+import { type PollOutcome, poll, reconcile } from './sync/poll.js'
+import { withProgress } from './sync/with-progress.js'
+
+/** How long reconciling waits for another poller to finish before it gives up, in milliseconds. */
+const LEASE_PATIENCE_MS = 60_000
+
+/** How often it is asked whether the other one has, in milliseconds. */
+const LEASE_RETRY_MS = 500
+
+/** How often what is older than `RETAIN_DAYS` is deleted, in milliseconds. */
+const PRUNE_INTERVAL_MS = 3_600_000
+
+/**
+ * How long reading may go without an answer of Auth0's, in milliseconds. One question is asked anew for
+ * 20 s, and the last time may wait a minute for the rate limit, and another for a token and the answer.
+ */
+const STALL_MS = 240_000
+
+/** What reading the log is made of. */
+interface Reader {
+  config: Config
+  log: Logger
+  now: () => Instant
+  store: LastLogoutStore
+  source: LogSource
+  metrics: Metrics
+  /** How long reading may go without an answer of Auth0's. Default: 240,000 ms. */
+  stallMs?: number | undefined
+}
+
+type OnProgress = (progress: SyncProgress) => void
+
+/** What a worker does, and how often. */
+export function createWorkerJobs(reader: Reader): ScheduledJob[] {
+  const { config, metrics, stallMs = STALL_MS } = reader
+  const watched = (progressed: () => void): Reader => ({
+    ...reader,
+    source: withProgress(reader.source, progressed),
+  })
+  return [
+    {
+      name: 'poll',
+      everyMs: config.pollIntervalMs,
+      stallMs,
+      run: (signal, progressed) =>
+        runLogged(watched(progressed), (deps) =>
+          metrics.timePoll(() => poll(deps, config, signal)),
+        ),
+    },
+    {
+      name: 'reconcile',
+      everyMs: config.reconcileIntervalMs,
+      stallMs,
+      run: (signal, progressed) =>
+        runLogged(watched(progressed), (deps) => reconcileWhenFree(deps, reader, signal)),
+    },
+    { name: 'prune', everyMs: PRUNE_INTERVAL_MS, run: () => prune(reader) },
+  ]
+}
+
+/** All of it, once. Throws `LEASE_HELD` where another poller does not make way. */
+export async function sync(
+  reader: Reader,
+  signal: AbortSignal,
+  onProgress: OnProgress = () => {},
+): Promise<void> {
+  const deps = createSyncDeps(reader, onProgress)
+  if ((await reconcileWhenFree(deps, reader, signal)) === 'lease_held') {
+    const message = 'another process is reading the log of this tenant: let it, or stop it'
+    throw new LastLogoutError('LEASE_HELD', message)
+  }
+  await prune(reader)
+}
+
+function createSyncDeps(
+  { config, log, source, store, metrics }: Reader,
+  onProgress: OnProgress,
+): SyncDeps {
+  return {
+    source,
+    store,
+    types: new Set(config.eventTypes),
+    onFollowed: metrics.onFollowed,
+    onFinding: (finding) => logFinding(finding, log),
+    onProgress: (progress) => {
+      metrics.onProgress(progress)
+      onProgress(progress)
+    },
+  }
+}
+
+/** Waits for another poller, for a while. */
+async function reconcileWhenFree(
+  deps: SyncDeps,
+  { config, metrics }: Reader,
+  signal: AbortSignal,
+): Promise<PollOutcome> {
+  const giveUpAt = performance.now() + LEASE_PATIENCE_MS
+  for (;;) {
+    const outcome = await metrics.timePoll(() => reconcile(deps, config, signal))
+    if (outcome === 'caught_up' || performance.now() > giveUpAt) return outcome
+    await sleep(LEASE_RETRY_MS, undefined, { signal }).catch((error) => {
+      throw aborted(error)
+    })
+  }
+}
+
+/** Says what a run has read; stopped in the middle, it has not failed. */
+async function runLogged(
+  reader: Reader,
+  run: (deps: SyncDeps) => Promise<PollOutcome>,
+): Promise<'skipped' | undefined> {
+  const total = { pages: 0, entries: 0, events: 0 }
+  const onProgress = ({ stage, pages, entries, events }: SyncProgress) => {
+    // What is read twice is told once.
+    if (stage === 'outage' || stage === 'reconcile') return
+    total.pages += pages
+    total.entries += entries
+    total.events += events
+  }
+  try {
+    const outcome = await run(createSyncDeps(reader, onProgress))
+    if (total.entries > 0) reader.log.info(total, 'log read')
+    else reader.log.debug({ outcome }, 'nothing new')
+    return outcome === 'lease_held' ? 'skipped' : undefined
+  } catch (error) {
+    // The page at hand is stored; the next worker goes on from there.
+    if (!hasCode(error, 'ABORTED')) throw error
+    return undefined
+  }
+}
+
+async function prune({ config, log, now, store }: Reader): Promise<void> {
+  const pruned = await store.prune(now() - config.retainMs)
+  if (pruned.sessions + pruned.unattributable > 0) log.info(pruned, 'pruned')
+}
+
+function logFinding(finding: Finding, log: Logger): void {
+  switch (finding.kind) {
+    case 'gap': {
+      const { from, to, reason } = finding.gap
+      const gap = { from: toDateTime(from), to: toDateTime(to), reason }
+      const next = finding.raisesFloor
+        ? 'tokens from before its end are refused from now on'
+        : 'to be safe from them, refuse the tokens from before its end: last-logout floor raise'
+      log.warn(
+        gap,
+        `a gap: Auth0 does not hold this part of the log any more, and its logouts are not known; ${next}`,
+      )
+      break
+    }
+    case 'outage': {
+      const { from, to } = finding.span
+      const span = { from: toDateTime(from), to: toDateTime(to) }
+      log.info(span, 'nothing was read for a while: searching for logouts first')
+      break
+    }
+    case 'checkpoint_replaced':
+      log.warn(
+        { from: finding.from, to: finding.to },
+        'auth0 refused the checkpoint: reading on from another',
+      )
+      break
+    default:
+      finding satisfies never
+  }
+}

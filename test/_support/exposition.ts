@@ -1,0 +1,120 @@
+/** One line of a scrape. */
+interface Sample {
+  name: string
+  labels: Record<string, string>
+  value: number
+}
+
+/** A metric, with its lines. */
+export interface Family {
+  name: string
+  type: string
+  help: string
+  samples: Sample[]
+}
+
+const NAME = '[a-zA-Z_:][a-zA-Z0-9_:]*'
+const HELP = new RegExp(`^# HELP (${NAME}) (.+)$`)
+const TYPE = new RegExp(`^# TYPE (${NAME}) (counter|gauge|histogram)$`)
+const SAMPLE = new RegExp(`^(${NAME})(?:\\{(.*)\\})? (\\S+)$`)
+const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(,|$)/y
+
+/**
+ * Reads the text format of Prometheus, and throws where anything is not as it asks for: HELP, TYPE and
+ * samples together, no name and no sample twice, counters from 0 up, histograms that add up.
+ *
+ * @see https://prometheus.io/docs/instrumenting/exposition_formats/
+ */
+export function parseExposition(text: string): Map<string, Family> {
+  assert(text.endsWith('\n'), 'ends with a line feed')
+  const families = new Map<string, Family>()
+  const seen = new Set<string>()
+  let current: Family | undefined
+  for (const line of text.split('\n').filter((line) => line !== '')) {
+    const [, named = '', help = ''] = HELP.exec(line) ?? []
+    const [, typed, type = ''] = TYPE.exec(line) ?? []
+    if (named !== '') {
+      assert(!families.has(named), `${named} comes once`)
+      current = { name: named, type: '', help, samples: [] }
+      families.set(named, current)
+    } else if (typed !== undefined) {
+      assert(
+        typed === current?.name && current.type === '',
+        `the type of ${typed} follows its help`,
+      )
+      current.type = type
+    } else {
+      const sample = parseSample(line)
+      const key = JSON.stringify([sample.name, Object.entries(sample.labels).sort()])
+      assert(!seen.has(key), `${line} comes once`)
+      seen.add(key)
+      assert(current !== undefined && belongs(sample, current), `${line} stands with its metric`)
+      current.samples.push(sample)
+    }
+  }
+  for (const family of families.values()) assertSound(family)
+  return families
+}
+
+function parseSample(line: string): Sample {
+  const [, name = '', inner = '', number = ''] = SAMPLE.exec(line) ?? []
+  assert(name !== '', `${line} is a sample`)
+  const labels: Record<string, string> = {}
+  LABEL.lastIndex = 0
+  for (let at = 0; at < inner.length; at = LABEL.lastIndex) {
+    const [, label = '', value = ''] = LABEL.exec(inner) ?? []
+    assert(label !== '' && !(label in labels), `${line} has good labels`)
+    labels[label] = value.replace(/\\(.)/g, (_, char) => (char === 'n' ? '\n' : char))
+  }
+  return { name, labels, value: parseNumber(number) }
+}
+
+/** As Go's ParseFloat: NaN in any case. */
+function parseNumber(text: string): number {
+  if (/^[+-]?inf$/i.test(text)) return text.startsWith('-') ? -Infinity : Infinity
+  if (/^nan$/i.test(text)) return Number.NaN
+  assert(/^[+-]?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text), `${text} is a number`)
+  return Number(text)
+}
+
+function belongs({ name }: Sample, family: Family): boolean {
+  if (family.type !== 'histogram') return name === family.name
+  return ['_bucket', '_sum', '_count'].some((suffix) => name === family.name + suffix)
+}
+
+function assertSound(family: Family): void {
+  const { name, type, samples } = family
+  assert(type !== '', `${name} has a type`)
+  if (type === 'counter')
+    assert(
+      samples.every(({ value }) => value >= 0),
+      `${name} counts up`,
+    )
+  if (type === 'histogram') for (const group of groupSeries(samples)) assertHistogram(name, group)
+}
+
+function groupSeries(samples: Sample[]): Iterable<Sample[]> {
+  const groups = new Map<string, Sample[]>()
+  for (const sample of samples) {
+    const { le, ...labels } = sample.labels
+    const key = JSON.stringify(Object.entries(labels).sort())
+    groups.set(key, [...(groups.get(key) ?? []), sample])
+  }
+  return groups.values()
+}
+
+function assertHistogram(name: string, series: Sample[]): void {
+  const buckets = series.filter((sample) => sample.name === `${name}_bucket`)
+  const count = series.find((sample) => sample.name === `${name}_count`)
+  const bounds = buckets.map(({ labels }) => parseNumber(labels.le ?? ''))
+  const isRising = (numbers: number[]) =>
+    numbers.every((n, i) => i === 0 || n >= (numbers[i - 1] ?? n))
+  assert(isRising(bounds) && isRising(buckets.map(({ value }) => value)), `${name} is cumulative`)
+  assert(bounds.at(-1) === Infinity, `${name} ends with +Inf`)
+  assert(buckets.at(-1)?.value === count?.value, `${name} counts what is in its buckets`)
+  assert(series.length === buckets.length + 2, `${name} has one sum and one count`)
+}
+
+function assert(condition: boolean, what: string): asserts condition {
+  if (!condition) throw new Error(`not so: ${what}`)
+}

@@ -1,0 +1,41 @@
+/** What an expression asks for: a metric, and the labels that it is narrowed or grouped by. */
+export interface Selector {
+  name: string
+  matchers: { label: string; operator: string; value: string }[]
+}
+
+const NAME = /[a-zA-Z_:][a-zA-Z0-9_:]*/g
+const WORDS = new Set(['by', 'on', 'without', 'unless', 'and', 'or', 'ignoring', 'offset', 'bool'])
+
+/** The metrics of a PromQL expression: names that are neither functions nor words of the language. */
+export function readSelectors(expression: string): Selector[] {
+  const plain = expression
+    // What they group by is no metric; nor is a duration.
+    .replace(/\b(by|on|without|ignoring)\s*\([^)]*\)/g, ' ')
+    .replace(/\[[^\]]*\]/g, ' ')
+  const outside = plain.replace(/\{[^}]*\}/g, (matchers) => ' '.repeat(matchers.length))
+  return [...outside.matchAll(NAME)]
+    .filter(({ 0: name, index }) => {
+      const rest = outside.slice(index + name.length).trimStart()
+      const isFunction = rest.startsWith('(') || /^(sum|min|max|avg|count)$/.test(name)
+      const isPartOfNumber = /[0-9.]/.test(outside[index - 1] ?? '')
+      return !isFunction && !WORDS.has(name) && !isPartOfNumber
+    })
+    .map(({ 0: name, index }) => {
+      const [matchers = ''] = /^\{[^}]*\}/.exec(plain.slice(index + name.length)) ?? []
+      return { name, matchers: readMatchers(matchers) }
+    })
+}
+
+/** The labels that an expression groups by. */
+export function readGroupings(expression: string): string[] {
+  return [...expression.matchAll(/\b(?:by|on)\s*\(([^)]*)\)/g)].flatMap(([, labels = '']) =>
+    labels.split(',').flatMap((label) => label.trim() || []),
+  )
+}
+
+function readMatchers(text: string): Selector['matchers'] {
+  return [...text.matchAll(/(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"/g)].map(
+    ([, label = '', operator = '', value = '']) => ({ label, operator, value }),
+  )
+}

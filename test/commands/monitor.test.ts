@@ -1,0 +1,72 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { runCommand } from '../_support/cli.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+import { readValue, SCRAPER, scrape } from '../metrics/running.js'
+
+const PATIENCE = { timeout: 20_000, interval: 100 }
+
+let database: TestDatabase
+let t: TestTenant
+let env: Record<string, string>
+beforeEach(async () => {
+  database = await createTestDatabase()
+  t = await openTenant()
+  env = {
+    AUTH0_DOMAIN: DOMAIN,
+    AUTH0_BASE_URL: t.simulator.url,
+    AUTH0_CLIENT_ID: t.simulator.credentials.clientId,
+    AUTH0_CLIENT_SECRET: t.simulator.credentials.clientSecret,
+    DATABASE_URL: database.url,
+    POLL_INTERVAL: '200ms',
+  }
+})
+afterEach(async () => {
+  await t.close()
+  await database.drop()
+})
+
+const urlIn = (output: string) => /"url":"([^"]+)"/.exec(output)?.[1] ?? ''
+
+test('a worker that runs alone is watched on WORKER_PORT, where it serves nothing else', async () => {
+  const worker = runCommand(['worker'], {
+    ...env,
+    WORKER_PORT: '0',
+    API_KEYS: `prometheus:${SCRAPER}:metrics+read`,
+  })
+  await expect.poll(worker.stdout, PATIENCE).toContain('"serving health and metrics"')
+  const url = urlIn(worker.stdout())
+  t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 5_000 })
+  const polls = async () =>
+    readValue((await scrape(url)).families, 'last_logout_polls_total', { outcome: 'caught_up' })
+  await expect.poll(polls, PATIENCE).toBeGreaterThan(1)
+  const statusOf = async (path: string, headers = {}) =>
+    (await fetch(url + path, { headers })).status
+  expect(await statusOf('/health/ready')).toBe(200)
+  expect(await statusOf('/metrics')).toBe(401)
+  const authorization = `Bearer ${SCRAPER}`
+  for (const path of ['/v1/users/auth0%7C1/last-logout', '/v1/changes', '/docs', '/openapi.json']) {
+    expect(await statusOf(path, { authorization })).toBe(404)
+  }
+  worker.kill('SIGTERM')
+  expect(await worker.exited).toBe(0)
+})
+
+test('without WORKER_PORT it serves nothing, and needs no keys', async () => {
+  const worker = runCommand(['worker'], env)
+  await expect.poll(worker.stdout, PATIENCE).toContain('"polling"')
+  expect(worker.stdout()).not.toContain('"url"')
+  worker.kill('SIGTERM')
+  expect(await worker.exited).toBe(0)
+})
+
+test('a WORKER_PORT that is taken or is no port is said by its name', async () => {
+  const { port } = new URL(t.simulator.url)
+  const taken = runCommand(['worker'], { ...env, WORKER_PORT: port })
+  expect(await taken.exited).toBe(1)
+  expect(taken.stderr()).toMatch(/cannot listen on port \d+ .*: set WORKER_PORT or HOST/)
+  const wrong = runCommand(['worker'], { ...env, WORKER_PORT: 'http' })
+  expect(await wrong.exited).toBe(2)
+  expect(wrong.stderr()).toContain('WORKER_PORT must be a whole number from 0 to 65535')
+})

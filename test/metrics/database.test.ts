@@ -1,0 +1,105 @@
+import { Registry } from 'prom-client'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createStoredMetrics } from '../../src/metrics/stored.js'
+import type { LastLogoutStore } from '../../src/ports.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { parseExposition } from '../_support/exposition.js'
+import { openProxy } from '../_support/proxy.js'
+import { openStore } from '../_support/store.js'
+import { readValue } from './running.js'
+
+/** What a scrape may take: Prometheus gives up after 10 s. */
+const LONGEST_MS = 4_500
+
+let database: TestDatabase
+let proxy: Awaited<ReturnType<typeof openProxy>>
+let store: LastLogoutStore & { close(): Promise<void> }
+beforeEach(async () => {
+  database = await createTestDatabase()
+  proxy = await openProxy(database.url)
+  store = await openStore({ ...database, url: proxy.url })
+})
+afterEach(async () => {
+  proxy.thaw()
+  await store.close()
+  await proxy.close()
+  await database.drop()
+})
+
+function open(over: Partial<LastLogoutStore> = {}) {
+  const registry = new Registry()
+  const metrics = createStoredMetrics(registry, { ...store, now: Date.now, ...over })
+  const scrape = async () => {
+    await metrics.refresh()
+    const families = parseExposition(await registry.metrics())
+    return (name: string) => readValue(families, `last_logout_${name}`)
+  }
+  return Object.assign(async (name: string) => (await scrape())(name), { scrape })
+}
+
+test('a database that hangs leaves out what stands in it, in time, and it is back with it', async () => {
+  const read = open()
+  await store.storeCaughtUp(null, Date.now())
+  expect(await read('freshness_lag_seconds')).toBeLessThan(60)
+  proxy.freeze()
+  const startedAt = performance.now()
+  const told = await read.scrape()
+  expect(performance.now() - startedAt).toBeLessThan(LONGEST_MS)
+  expect(told('database_up')).toBe(0)
+  for (const name of ['freshness_lag_seconds', 'gaps', 'users', 'reconciled_rows_total']) {
+    expect(told(name)).toBe(undefined)
+  }
+  proxy.thaw()
+  await expect.poll(() => read('database_up'), { timeout: 25_000 }).toBe(1)
+  expect(await read('users')).toBe(0)
+}, 60_000)
+
+test('a database that is gone is told at once', async () => {
+  const read = open()
+  await database.query('ALTER TABLE tenant RENAME TO gone')
+  expect(await read('database_up')).toBe(0)
+  await database.query('ALTER TABLE gone RENAME TO tenant')
+  expect(await read('database_up')).toBe(1)
+})
+
+test('a hanging database is asked once, however often it is scraped', async () => {
+  let asked = 0
+  const read = open({
+    readProgress: () => {
+      asked++
+      return store.readProgress()
+    },
+  })
+  proxy.freeze()
+  expect(await Promise.all([read('database_up'), read('database_up')])).toEqual([0, 0])
+  await read('database_up')
+  expect(asked).toBe(1)
+}, 60_000)
+
+test('rows are counted at most once a minute', async () => {
+  let counted = 0
+  const read = open({
+    count: () => {
+      counted++
+      return store.count()
+    },
+  })
+  expect(await Promise.all([read('users'), read('users')])).toEqual([0, 0])
+  await store.storeReported({ userId: 'auth0|1', sessionId: null, at: 1_000, type: 'slo' })
+  expect(await read('users')).toBe(0)
+  expect(counted).toBe(1)
+})
+
+test('a count that takes long holds no scrape up, and its result is there for a later one', async () => {
+  let release = () => {}
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const read = open({ count: () => held.then(() => store.count()) })
+  const startedAt = performance.now()
+  const told = await read.scrape()
+  expect(performance.now() - startedAt).toBeLessThan(LONGEST_MS)
+  expect([told('users'), told('database_up')]).toEqual([undefined, 1])
+  release()
+  await expect.poll(() => read('users')).toBe(0)
+})

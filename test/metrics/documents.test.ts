@@ -1,0 +1,171 @@
+import { readFile } from 'node:fs/promises'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { parse } from 'yaml'
+import { buildEntry } from '../../src/simulator/entries.js'
+import * as faults from '../../src/simulator/faults.js'
+import type { Family } from '../_support/exposition.js'
+import { readGroupings, readSelectors } from '../_support/promql.js'
+import { CALLER, openRunning, type Running, readValue, SCRAPER, scrape } from './running.js'
+
+interface Rule {
+  alert: string
+  expr: string
+  labels: Record<string, string>
+  annotations: Record<string, string>
+}
+
+const PATIENCE = { timeout: 20_000, interval: 100 }
+const USER = 'auth0|somebody-in-particular'
+const SESSION = 'a-session-in-particular'
+const DAY_MS = 86_400_000
+
+const { groups } = parse(await readFile('docs/alerts.yml', 'utf8')) as {
+  groups: { rules: Rule[] }[]
+}
+const rules = groups.flatMap((group) => group.rules)
+const document = await readFile('docs/metrics.md', 'utf8')
+
+let running: Running
+let text: string
+let families: Map<string, Family>
+beforeAll(async () => {
+  running = await openRunning()
+  const url = await running.service.startApi()
+  await causeTraffic(running, url)
+  ;({ text, families } = await scrape(url))
+})
+afterAll(() => running.close())
+
+/** Something of everything that is measured. */
+async function causeTraffic({ t, service }: Running, url: string): Promise<void> {
+  const { store } = service
+  const { simulator, tenant } = t
+  const refused = { path: '/oauth/token', times: 1, respond: faults.answer(401, {}) }
+  simulator.faults.push(refused)
+  await service.startWorker()
+  const isFresh = async () => expect((await store.readProgress()).asOf).not.toBe(null)
+  await vi.waitFor(isFresh, PATIENCE)
+  tenant.write(buildEntry('slo', { userId: USER, sessionId: SESSION }))
+  await vi.waitFor(async () => {
+    expect((await store.readKnown(USER, SESSION)).session?.ended).toBe(true)
+  }, PATIENCE)
+  const gap = { from: Date.now() - 3 * DAY_MS, to: Date.now() - 2 * DAY_MS }
+  await store.storeGap({ ...gap, reason: 'retention' }, false)
+  await store.finishReconcile(Date.now())
+  const get = (path: string, key: string) =>
+    fetch(url + path, { headers: { authorization: `Bearer ${key}` } })
+  await get(`/v1/users/${encodeURIComponent(USER)}/last-logout?session_id=${SESSION}`, CALLER)
+  await get('/v1/changes', 'a-key-that-nobody-was-ever-given-to-use')
+  await get('/v1/changes', SCRAPER)
+}
+
+/** The label names of a metric's samples, without the bounds of a histogram's buckets. */
+const labelsOf = ({ samples }: Family) =>
+  [...new Set(samples.flatMap(({ labels }) => Object.keys(labels)))]
+    .filter((label) => label !== 'le')
+    .sort()
+
+const ours = () => [...families.values()].filter(({ name }) => name.startsWith('last_logout_'))
+
+describe('what a service that has done something tells', () => {
+  test('is nothing about whom: no user, session, key, secret or token', () => {
+    const { credentials } = running.t.simulator
+    const secrets = [USER, SESSION, CALLER, SCRAPER, credentials.clientId, credentials.clientSecret]
+    for (const secret of [...secrets, encodeURIComponent(USER), 'somebody', 'eyJ', 'Bearer']) {
+      expect(text).not.toContain(secret)
+    }
+  })
+
+  test('has the process beside it, and no name that is neither', () => {
+    const others = [...families.keys()].filter((name) => !name.startsWith('last_logout_'))
+    expect(others).toContain('process_cpu_seconds_total')
+    expect(others).toContain('nodejs_eventloop_lag_p99_seconds')
+    expect(others.filter((name) => !/^(process|nodejs)_/.test(name))).toEqual([])
+  })
+
+  test('is named after what it counts: in base units, counters by _total', () => {
+    for (const { name, type } of ours()) {
+      expect(name.endsWith('_total'), name).toBe(type === 'counter')
+      expect(name).not.toMatch(/_(ms|milliseconds|minutes|percent)(_|$)/)
+      if (type === 'histogram') expect(name).toMatch(/_seconds$/)
+    }
+  })
+
+  test('has a value of every metric, that which is documented and no other', () => {
+    const rows = [...document.matchAll(/^\| `(\w+)` \| (\w+) \|([^|]*)\|/gm)].map(
+      ([, name = '', type = '', labels = '']) => ({
+        name,
+        type,
+        labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label).sort(),
+      }),
+    )
+    const told = ours().map((family) => ({
+      name: family.name,
+      type: family.type,
+      labels: labelsOf(family),
+    }))
+    const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1)
+    expect(rows.sort(byName)).toEqual(told.sort(byName))
+    expect(ours().filter(({ samples }) => samples.length === 0)).toEqual([])
+  })
+})
+
+describe('every alert', () => {
+  test('is about what is told, under labels and values that there are', () => {
+    expect(rules.length).toBeGreaterThan(10)
+    const problems = rules.flatMap(({ alert, expr }) => {
+      const selectors = readSelectors(expr)
+      const missing = selectors.flatMap(({ name, matchers }) => {
+        const family = families.get(name) ?? families.get(name.replace(/_(bucket|count|sum)$/, ''))
+        if (!family?.samples.some((sample) => sample.name === name)) return [`no ${name}`]
+        return matchers.flatMap(({ label, operator, value }) => {
+          const values = family.samples.map(({ labels }) => labels[label])
+          if (values.every((told) => told === undefined)) return [`no ${label} of ${name}`]
+          return operator !== '=' || values.includes(value) ? [] : [`never ${label}="${value}"`]
+        })
+      })
+      const grouped = readGroupings(expr).filter(
+        (label) =>
+          label !== 'le' &&
+          !selectors.some(({ name }) => {
+            const family = families.get(name) ?? families.get(name.replace(/_bucket$/, ''))
+            return family !== undefined && labelsOf(family).includes(label)
+          }),
+      )
+      if (selectors.length === 0) return [`${alert}: no metric`]
+      return [...missing, ...grouped].map((problem) => `${alert}: ${problem}`)
+    })
+    expect(problems).toEqual([])
+  })
+
+  test('says what is wrong, how bad it is and what to do; by labels that its expression keeps', () => {
+    for (const { alert, expr, labels, annotations } of rules) {
+      expect(labels.severity, alert).toMatch(/^(critical|warning)$/)
+      expect(annotations.summary, alert).toMatch(/^\S.{10,}/)
+      expect(annotations.description, alert).toMatch(/^\S.{60,}/)
+      const used = [...`${annotations.summary}`.matchAll(/\$labels\.(\w+)/g)].map(
+        ([, label]) => label,
+      )
+      const kept = /^(sum|min|max|histogram_quantile)/.test(expr) ? readGroupings(expr) : used
+      expect(kept, alert).toEqual(expect.arrayContaining(used))
+    }
+    expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length)
+  })
+
+  test('has error codes in it that there are', async () => {
+    const codes = rules.flatMap(({ expr }) =>
+      readSelectors(expr)
+        .flatMap(({ matchers }) => matchers.filter(({ label }) => label === 'code'))
+        .flatMap(({ value }) => value.split('|')),
+    )
+    const source = await readFile('src/errors.ts', 'utf8')
+    expect(codes).toEqual(['AUTH0_CREDENTIALS', 'AUTH0_SCOPE'])
+    for (const code of codes) expect(source).toContain(`'${code}'`)
+    expect(
+      readValue(families, 'last_logout_polls_total', {
+        outcome: 'failed',
+        code: 'AUTH0_CREDENTIALS',
+      }),
+    ).toBe(1)
+  })
+})

@@ -1,0 +1,227 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { buildEntry } from '../../src/simulator/entries.js'
+import * as faults from '../../src/simulator/faults.js'
+import { followFeed } from '../_support/events.js'
+import { CALLER, openRunning, type Running, readValue, SCRAPER, scrape } from './running.js'
+
+const PATIENCE = { timeout: 20_000, interval: 100 }
+
+let running: Running
+let url: string
+beforeEach(async () => {
+  running = await openRunning()
+  url = await running.service.startApi()
+})
+afterEach(() => running.close())
+
+const sync = () => running.service.sync(new AbortController().signal)
+const read = async (name: string, labels: Record<string, string> = {}) =>
+  readValue((await scrape(url)).families, name, labels)
+const get = (path: string, authorization = `Bearer ${CALLER}`) =>
+  fetch(url + path, { headers: authorization === '' ? {} : { authorization } })
+
+describe('freshness', () => {
+  test('is told as an age, and not before there is one (P6, P31)', async () => {
+    const { families } = await scrape(url)
+    expect(readValue(families, 'last_logout_database_up')).toBe(1)
+    expect(readValue(families, 'last_logout_freshness_lag_seconds')).toBe(undefined)
+    expect(readValue(families, 'last_logout_last_poll_age_seconds')).toBe(undefined)
+    expect(readValue(families, 'last_logout_last_reconcile_age_seconds')).toBe(undefined)
+    running.t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 5_000 })
+    await sync()
+    expect(await read('last_logout_freshness_lag_seconds')).toBeLessThan(10)
+    expect(await read('last_logout_last_poll_age_seconds')).toBeLessThan(10)
+    expect(await read('last_logout_last_reconcile_age_seconds')).toBeLessThan(10)
+  })
+
+  test('grows while nobody polls, and a process that only serves tells it (P6)', async () => {
+    await sync()
+    const hourAgo = "now() - interval '1 hour'"
+    await running.database.query(`UPDATE tenant SET as_of = ${hourAgo}, last_poll_at = ${hourAgo}`)
+    for (const name of ['freshness_lag', 'last_poll_age']) {
+      expect(await read(`last_logout_${name}_seconds`)).toBeGreaterThan(3_599)
+    }
+  })
+})
+
+describe('the lag of an event', () => {
+  const partOf = async (part: string) => ({
+    count: await read('last_logout_event_lag_seconds_count', { part }),
+    sum: (await read('last_logout_event_lag_seconds_sum', { part })) ?? Number.NaN,
+  })
+
+  test('is measured in its parts, for what came while the log was followed', async () => {
+    const { tenant } = running.t
+    const dateMs = Date.now() - 10_000
+    tenant.write(buildEntry('slo', { userId: 'auth0|before' }), { dateMs })
+    await sync()
+    expect((await partOf('auth0')).count).toBe(0)
+    tenant.write(buildEntry('slo', { userId: 'auth0|after' }), { dateMs: Date.now() - 6_000 })
+    await sync()
+    const [auth0, poll, write] = await Promise.all(['auth0', 'poll', 'write'].map(partOf))
+    expect([auth0, poll, write].map((part) => part?.count)).toEqual([1, 1, 1])
+    // The tenant stores an entry 1.5 s after its date; it is asked for 4.5 s later, or a bit more.
+    expect(auth0?.sum).toBeCloseTo(1.5, 1)
+    expect(poll?.sum).toBeGreaterThan(3.4)
+    expect(poll?.sum).toBeLessThan(15)
+    expect(write?.sum).toBeGreaterThan(0)
+    expect(write?.sum).toBeLessThan(5)
+  })
+
+  test('is not spoilt by what a sweep finds, and counts what an outage made late', async () => {
+    const { tenant } = running.t
+    tenant.write(buildEntry('slo', { userId: 'auth0|old' }), { dateMs: Date.now() - 7_200_000 })
+    await sync()
+    expect(await read('last_logout_logout_events_total', { stage: 'sweep' })).toBe(1)
+    expect((await partOf('poll')).count).toBe(0)
+    tenant.write(buildEntry('slo', { userId: 'auth0|late' }), { dateMs: Date.now() - 3_600_000 })
+    await running.database.query('UPDATE tenant SET checkpoint = $1', [
+      `90020200101000000000${'0'.repeat(36)}`,
+    ])
+    await sync()
+    expect((await partOf('poll')).sum).toBeGreaterThan(3_500)
+  })
+})
+
+test('polls are told by what they came to, and how long they took', async () => {
+  await sync()
+  const { faults: coming } = running.t.simulator
+  coming.push({ path: '/api/v2/logs', times: 9, respond: faults.missingScope() })
+  await expect(sync()).rejects.toMatchObject({ code: 'AUTH0_SCOPE' })
+  coming.clear()
+  await expect(running.service.sync(AbortSignal.abort())).rejects.toMatchObject({ code: 'ABORTED' })
+  await running.service.store.acquireLease('another', 3_000)
+  await sync()
+  const { families } = await scrape(url)
+  const polls = (outcome: string, code = '') =>
+    readValue(families, 'last_logout_polls_total', { outcome, code })
+  expect(polls('caught_up')).toBe(2)
+  expect(polls('failed', 'AUTH0_SCOPE')).toBe(1)
+  expect(polls('aborted')).toBe(1)
+  expect(polls('lease_held')).toBeGreaterThan(0)
+  const outcome = 'caught_up'
+  expect(readValue(families, 'last_logout_poll_duration_seconds_count', { outcome })).toBe(2)
+  expect(readValue(families, 'last_logout_poll_duration_seconds_sum', { outcome })).toBeGreaterThan(
+    0,
+  )
+})
+
+test('requests to Auth0 are told by status, with what they leave of the budget (P13)', async () => {
+  const { faults: coming, requests } = running.t.simulator
+  expect(await read('last_logout_auth0_rate_limit_requests')).toBe(undefined)
+  coming.push({
+    path: '/api/v2/logs',
+    respond: faults.rateLimited({ 'x-ratelimit-limit': '100', 'retry-after': '1' }),
+  })
+  coming.push({ path: '/api/v2/logs', respond: faults.connectionReset() })
+  await sync()
+  const { families } = await scrape(url)
+  const count = (status: string) =>
+    readValue(families, 'last_logout_auth0_requests_total', { status })
+  const asked = requests.count({ path: '/api/v2/logs' })
+  expect(count('429')).toBe(1)
+  expect(count('error')).toBe(1)
+  expect(count('200')).toBe(asked - 2)
+  expect(readValue(families, 'last_logout_auth0_wait_seconds_total')).toBeGreaterThan(0.9)
+  expect(readValue(families, 'last_logout_auth0_request_duration_seconds_count')).toBe(asked)
+  expect(readValue(families, 'last_logout_auth0_rate_limit_requests')).toBe(1000)
+  expect(readValue(families, 'last_logout_auth0_rate_remaining_requests')).toBeLessThan(1000)
+  expect(readValue(families, 'last_logout_auth0_rate_share_ratio')).toBe(0.5)
+})
+
+test('entries that cannot be used, gaps and what was reconciled are told from the database', async () => {
+  const { store } = running.service
+  running.t.tenant.write(buildEntry('slo', { userId: '' }), { dateMs: Date.now() - 5_000 })
+  await sync()
+  const at = Date.now()
+  const missed = { userId: 'auth0|1', at, allSessionsAt: at, logId: '', type: 'slo' }
+  await store.storeReconciled({ users: [missed], sessions: [], unattributable: [] })
+  await store.storeGap({ from: 1_000_000, to: 3_000_000, reason: 'cold_start' }, false)
+  await store.storeGap({ from: 4_000_000, to: 9_000_000, reason: 'retention' }, false)
+  const { families } = await scrape(url)
+  const value = (name: string, labels = {}) => readValue(families, `last_logout_${name}`, labels)
+  expect(value('unattributable_entries', { reason: 'no_subject' })).toBe(1)
+  expect(value('unattributable_entries', { reason: 'malformed' })).toBe(0)
+  expect(value('reconciled_rows_total')).toBe(1)
+  expect(value('users')).toBe(1)
+  expect(value('sessions')).toBe(0)
+  expect(
+    ['retention', 'empty_log', 'cold_start'].map((reason) => value('gaps', { reason })),
+  ).toEqual([1, 0, 1])
+  expect(value('newest_gap_duration_seconds')).toBe(5_000)
+  expect(value('newest_gap_end_timestamp_seconds')).toBe(9_000)
+  expect(value('newest_gap_detected_timestamp_seconds')).toBeGreaterThan(at / 1000 - 5)
+})
+
+describe('callers', () => {
+  test('are told by route, never by what they asked for, whatever that is', async () => {
+    await get('/v1/users/auth0%7Csomebody/last-logout')
+    await get('/v1/users/auth0%7Csomebody-else/last-logout')
+    const before = (await scrape(url)).families
+    for (let i = 0; i < 300; i++) {
+      const word = `hostile-${i}"\\\n{}`
+      await get(`/v1/users/${encodeURIComponent(word)}/last-logout`)
+      await get(
+        `/${encodeURIComponent(word)}/${i}?q=${i}`,
+        i % 2 ? '' : `Bearer ${word.slice(0, 9)}`,
+      )
+      await fetch(`${url}/x${i}`, { method: ['PROPFIND', 'MKCOL', 'DELETE'][i % 3] ?? 'GET' })
+    }
+    const { text, families } = await scrape(url)
+    const name = 'last_logout_http_request_duration_seconds'
+    const route = '/v1/users/:user_id/last-logout'
+    expect(readValue(families, `${name}_count`, { route, method: 'GET', status: '200' })).toBe(302)
+    expect(text).not.toMatch(/hostile|somebody|PROPFIND/)
+    const routesOf = (told: typeof families) =>
+      new Set(
+        told
+          .get(name)
+          ?.samples.map(({ labels }) => `${labels.method} ${labels.route} ${labels.status}`),
+      )
+    // The scrape itself, and what is turned away where there is no route.
+    expect(routesOf(families).size - routesOf(before).size).toBeLessThan(5)
+  })
+
+  test('that are turned away are told by why', async () => {
+    await get('/v1/changes', '')
+    await get('/v1/changes', 'Bearer another-key-of-more-than-32-characters')
+    await get('/v1/changes', `Bearer ${SCRAPER}`)
+    await get('/no-such-path', '')
+    const { families } = await scrape(url)
+    const count = (reason: string) =>
+      readValue(families, 'last_logout_failed_authentications_total', { reason })
+    expect({ no_key: count('no_key'), unknown_key: count('unknown_key') }).toEqual({
+      no_key: 2,
+      unknown_key: 1,
+    })
+    expect(count('lacks_role')).toBe(1)
+  })
+
+  test('that follow the change feed are counted for as long as they do', async () => {
+    await sync()
+    expect(await read('last_logout_feed_clients')).toBe(0)
+    const headers = { authorization: `Bearer ${CALLER}` }
+    const [first, second] = await Promise.all([
+      followFeed(url, '', headers),
+      followFeed(url, '', headers),
+    ])
+    expect(await read('last_logout_feed_clients')).toBe(2)
+    await first.close()
+    await expect.poll(() => read('last_logout_feed_clients'), PATIENCE).toBe(1)
+    await second.close()
+    await expect.poll(() => read('last_logout_feed_clients'), PATIENCE).toBe(0)
+    const name = 'last_logout_http_request_duration_seconds_count'
+    expect(await read(name, { route: '/v1/changes' })).toBe(undefined)
+  })
+
+  test('get metrics with a key that has the role, and only then', async () => {
+    expect((await get('/metrics', '')).status).toBe(401)
+    expect((await get('/metrics')).status).toBe(403)
+    const answer = await get('/metrics', `Bearer ${SCRAPER}`)
+    expect(answer.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
+    const { paths } = (await (await get('/openapi.json')).json()) as {
+      paths: Record<string, { get: { responses: { 200: { content: object } } } }>
+    }
+    expect(Object.keys(paths['/metrics']?.get.responses[200].content ?? {})).toEqual(['text/plain'])
+  })
+})

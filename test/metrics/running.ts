@@ -1,0 +1,79 @@
+import { pino } from 'pino'
+import { loadConfig } from '../../src/config.js'
+import { createService, type Service } from '../../src/service.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { type Family, parseExposition } from '../_support/exposition.js'
+import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+
+/** A key that does everything but read metrics, and one that reads nothing else. */
+export const CALLER = 'a-caller-of-more-than-32-characters'
+export const SCRAPER = 'a-scraper-of-more-than-32-characters'
+
+/** A service as it runs, with its database and its tenant. */
+export interface Running {
+  t: TestTenant
+  database: TestDatabase
+  service: Service
+  close(): Promise<void>
+}
+
+/** Opens a service that polls every 200 ms once its worker has been started. */
+export async function openRunning(env: Record<string, string> = {}): Promise<Running> {
+  const database = await createTestDatabase()
+  const t = await openTenant({ lagMs: () => 1_500 })
+  const config = loadConfig(
+    {
+      AUTH0_DOMAIN: DOMAIN,
+      AUTH0_BASE_URL: t.simulator.url,
+      AUTH0_CLIENT_ID: t.simulator.credentials.clientId,
+      AUTH0_CLIENT_SECRET: t.simulator.credentials.clientSecret,
+      DATABASE_URL: database.url,
+      API_KEYS: `caller:${CALLER}:read+check+feed+logout,prometheus:${SCRAPER}:metrics`,
+      PORT: '0',
+      POLL_INTERVAL: '200ms',
+      ...env,
+    },
+    ['auth0', 'api', 'database'],
+  )
+  const service = await createService(config, pino({ level: 'silent' }))
+  return {
+    t,
+    database,
+    service,
+    async close() {
+      await service.close()
+      await t.close()
+      await database.drop()
+    },
+  }
+}
+
+/** Asks for the metrics, as text and read. */
+export async function scrape(
+  url: string,
+): Promise<{ text: string; families: Map<string, Family> }> {
+  const response = await fetch(`${url}/metrics`, {
+    headers: { authorization: `Bearer ${SCRAPER}` },
+  })
+  if (response.status !== 200) throw new Error(`the scrape was answered with ${response.status}`)
+  const text = await response.text()
+  return { text, families: parseExposition(text) }
+}
+
+/** The value of a sample; `undefined` where it is left out. */
+export function readValue(
+  families: Map<string, Family>,
+  name: string,
+  labels: Record<string, string> = {},
+): number | undefined {
+  const [family = ''] = [...families.keys()].filter(
+    (family) => name === family || name.replace(/_(bucket|sum|count)$/, '') === family,
+  )
+  return families
+    .get(family)
+    ?.samples.find(
+      (sample) =>
+        sample.name === name &&
+        Object.entries(labels).every(([label, value]) => sample.labels[label] === value),
+    )?.value
+}
