@@ -20,6 +20,8 @@ export type ErrorCode =
   | 'CHECKS_FAILED'
   | 'CANNOT_LISTEN'
   | 'UNFINISHED'
+  | 'STALLED'
+  | 'ABANDONED'
   | 'ABORTED'
 
 /** What the machine reading the error may need beside its message. */

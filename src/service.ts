@@ -23,6 +23,10 @@ import { createWorkerJobs, sync } from './worker.js'
 export interface ServiceOverrides {
   now?: () => Instant
   source?: LogSource
+  /** How long one request to Auth0 may take. */
+  requestTimeoutMs?: number
+  /** How long reading may go without an answer of Auth0's. */
+  stallMs?: number
   /** False: an embedded database may lose its data when the machine stops. */
   durable?: boolean
   /** True: beside a service that runs in the same `DATA_DIR`, its database is used; none is made. */
@@ -66,8 +70,9 @@ export async function createService(
     })
     await store.claim()
     const metrics = createMetrics({ ...store, now, rateShare: config.auth0.rateShare })
-    const source = overrides.source ?? createSource(config, metrics)
-    const parts = { config, log, now, store, source, metrics, closers, databaseUrl }
+    const source = overrides.source ?? createSource(config, metrics, overrides.requestTimeoutMs)
+    const { stallMs } = overrides
+    const parts = { config, log, now, store, source, metrics, closers, databaseUrl, stallMs }
     return {
       store,
       gone,
@@ -92,10 +97,15 @@ interface Parts {
   metrics: Metrics
   closers: Closers
   databaseUrl: string
+  stallMs: number | undefined
 }
 
-function createSource({ auth0 }: Config, { onAuth0Answer }: Metrics): LogSource {
-  const api = createManagementApi(auth0)
+function createSource(
+  { auth0 }: Config,
+  { onAuth0Answer }: Metrics,
+  requestTimeoutMs: number | undefined,
+): LogSource {
+  const api = createManagementApi({ ...auth0, ...(requestTimeoutMs && { requestTimeoutMs }) })
   return createLogSource({ api, rateShare: auth0.rateShare, observe: onAuth0Answer })
 }
 

@@ -8,6 +8,7 @@ import type { LastLogoutStore, LogSource } from './ports.js'
 import { type Instant, toDateTime } from './rules/instant.js'
 import type { Finding, SyncDeps, SyncProgress } from './sync/catch-up.js'
 import { type PollOutcome, poll, reconcile } from './sync/poll.js'
+import { withProgress } from './sync/with-progress.js'
 
 /** How long reconciling waits for another poller to finish before it gives up, in milliseconds. */
 const LEASE_PATIENCE_MS = 60_000
@@ -18,6 +19,12 @@ const LEASE_RETRY_MS = 500
 /** How often what is older than `RETAIN_DAYS` is deleted, in milliseconds. */
 const PRUNE_INTERVAL_MS = 3_600_000
 
+/**
+ * How long reading may go without an answer of Auth0's, in milliseconds. One question is asked anew for
+ * 20 s, and the last time may wait a minute for the rate limit, and another for a token and the answer.
+ */
+const STALL_MS = 240_000
+
 /** What reading the log is made of. */
 interface Reader {
   config: Config
@@ -26,24 +33,35 @@ interface Reader {
   store: LastLogoutStore
   source: LogSource
   metrics: Metrics
+  /** How long reading may go without an answer of Auth0's. Default: 240,000 ms. */
+  stallMs?: number | undefined
 }
 
 type OnProgress = (progress: SyncProgress) => void
 
 /** What a worker does, and how often. */
 export function createWorkerJobs(reader: Reader): ScheduledJob[] {
-  const { config, metrics } = reader
+  const { config, metrics, stallMs = STALL_MS } = reader
+  const watched = (progressed: () => void): Reader => ({
+    ...reader,
+    source: withProgress(reader.source, progressed),
+  })
   return [
     {
       name: 'poll',
       everyMs: config.pollIntervalMs,
-      run: (signal) =>
-        runLogged(reader, (deps) => metrics.timePoll(() => poll(deps, config, signal))),
+      stallMs,
+      run: (signal, progressed) =>
+        runLogged(watched(progressed), (deps) =>
+          metrics.timePoll(() => poll(deps, config, signal)),
+        ),
     },
     {
       name: 'reconcile',
       everyMs: config.reconcileIntervalMs,
-      run: (signal) => runLogged(reader, (deps) => reconcileWhenFree(deps, reader, signal)),
+      stallMs,
+      run: (signal, progressed) =>
+        runLogged(watched(progressed), (deps) => reconcileWhenFree(deps, reader, signal)),
     },
     { name: 'prune', everyMs: PRUNE_INTERVAL_MS, run: () => prune(reader) },
   ]
@@ -100,7 +118,7 @@ async function reconcileWhenFree(
 async function runLogged(
   reader: Reader,
   run: (deps: SyncDeps) => Promise<PollOutcome>,
-): Promise<void> {
+): Promise<'skipped' | undefined> {
   const total = { pages: 0, entries: 0, events: 0 }
   const onProgress = ({ stage, pages, entries, events }: SyncProgress) => {
     // What is read twice is told once.
@@ -113,9 +131,11 @@ async function runLogged(
     const outcome = await run(createSyncDeps(reader, onProgress))
     if (total.entries > 0) reader.log.info(total, 'log read')
     else reader.log.debug({ outcome }, 'nothing new')
+    return outcome === 'lease_held' ? 'skipped' : undefined
   } catch (error) {
     // The page at hand is stored; the next worker goes on from there.
     if (!hasCode(error, 'ABORTED')) throw error
+    return undefined
   }
 }
 

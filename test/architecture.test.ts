@@ -44,7 +44,7 @@ const ALLOWED: Record<string, string[]> = {
   sync: ['ports', 'abort', 'errors', 'rules'],
   auth0: ['ports', 'abort', 'errors', 'rules'],
   store: ['ports', 'errors', 'rules'],
-  jobs: ['errors'],
+  jobs: ['abort', 'errors'],
   http: ['config-values', 'ports', 'errors', 'rules'],
   metrics: ['ports', 'errors', 'rules'],
   config: ['config-values', 'errors', 'rules'],

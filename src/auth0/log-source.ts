@@ -5,6 +5,7 @@ import { readId } from '../rules/id.js'
 import type { Instant } from '../rules/instant.js'
 import { syntheticLogId } from '../rules/log-id.js'
 import type { ManagementApi } from './management-api.js'
+import { badStatus, malformedPage, RATE_LIMIT_HINT } from './management-errors.js'
 import { createRateBudget, type LogAnswer, type RateBudget } from './rate-budget.js'
 import { waitAfterRefusal } from './rate-limit.js'
 import { retry } from './retry.js'
@@ -59,7 +60,7 @@ function readNext(entries: unknown[], link: string | null, from: string): string
   if (entries.length === 0) return from
   const next = readLogId(entries.at(-1)) ?? readNextLink(link)
   if (next === null || next === from) {
-    throw malformed(next === null ? 'its last entry has no log_id' : 'it ends where it began')
+    throw malformedPage(next === null ? 'its last entry has no log_id' : 'it ends where it began')
   }
   return next
 }
@@ -97,17 +98,16 @@ function readAskedAt(headers: Headers, elapsedMs: number): Instant {
 
 function refusal(status: number, headers: Headers, path: string): LastLogoutError {
   if (status === 429) {
-    return new LastLogoutError('AUTH0_RATE_LIMIT', 'Auth0 limits the rate of log requests', {
-      status,
-      retryAfterMs: waitAfterRefusal(headers),
-    })
+    const message = `Auth0 limits the rate of log requests: ${RATE_LIMIT_HINT}`
+    const retryAfterMs = waitAfterRefusal(headers)
+    return new LastLogoutError('AUTH0_RATE_LIMIT', message, { status, retryAfterMs })
   }
   const isCheckpoint = path.startsWith('logs?from=')
   if (isCheckpoint && (status === 400 || status === 404)) {
     const message = `Auth0 refuses the checkpoint (${status})`
     return new LastLogoutError('AUTH0_CHECKPOINT_REFUSED', message, { status })
   }
-  return new LastLogoutError('AUTH0_UNAVAILABLE', `Auth0 answered with ${status}`, { status })
+  return badStatus('a log request', status)
 }
 
 /** What JSON.parse says quotes the text, and with it the entries: it is not kept. */
@@ -116,12 +116,8 @@ function readEntries(text: string): unknown[] {
   try {
     body = JSON.parse(text)
   } catch {
-    throw malformed('it is not JSON')
+    throw malformedPage('it is not JSON')
   }
-  if (!Array.isArray(body)) throw malformed('it is not an array')
+  if (!Array.isArray(body)) throw malformedPage('it is not an array')
   return body
-}
-
-function malformed(why: string): LastLogoutError {
-  return new LastLogoutError('AUTH0_MALFORMED_PAGE', `Auth0's answer is not a page of logs: ${why}`)
 }

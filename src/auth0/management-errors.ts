@@ -19,6 +19,14 @@ export class TokenRefused extends Error {
   }
 }
 
+/** What there is to look at when something else than Auth0 seems to answer. */
+const CHECK_THE_WAY =
+  'check AUTH0_DOMAIN (and AUTH0_BASE_URL, if you set it), and what is between here and Auth0, such as a proxy or the login page of a network'
+
+/** What there is to do about a rate limit: nothing but wait, unless it lasts. */
+export const RATE_LIMIT_HINT =
+  'we wait as long as it says; if this lasts, see what else calls its Management API, or lower RATE_SHARE'
+
 /** Judges an answer here, where its status is known: of some, the SDK would keep the whole text. */
 export function assertAnswered(
   { status, headers }: Response,
@@ -28,14 +36,13 @@ export function assertAnswered(
   if (isToken && (status === 401 || status === 403)) throw credentialsRefused(status, address)
   if (status === 401 || status === 403) throw new TokenRefused(status)
   if (isToken && status === 429) {
-    const message = 'Auth0 limits the rate of token requests'
+    const message = `Auth0 limits the rate of token requests: ${RATE_LIMIT_HINT}`
     const retryAfterMs = waitAfterRefusal(headers)
     throw new LastLogoutError('AUTH0_RATE_LIMIT', message, { status, retryAfterMs })
   }
   if ((isToken && status !== 200) || (status >= 300 && status < 400)) {
     const what = isToken ? 'the token request to' : 'a request to'
-    const message = `${what} ${address.baseUrl} was answered with ${status}`
-    throw new LastLogoutError('AUTH0_UNAVAILABLE', message, { status })
+    throw badStatus(`${what} ${address.baseUrl}`, status)
   }
 }
 
@@ -48,10 +55,9 @@ export function translate(error: unknown, address: Address): Error {
     return unreachable(address, error instanceof SyntaxError ? undefined : error)
   }
   if (status === 429) {
-    return new LastLogoutError('AUTH0_RATE_LIMIT', 'Auth0 limits the rate of requests', {
-      status,
-      retryAfterMs: waitAfterRefusal(rawResponse.headers),
-    })
+    const message = `Auth0 limits the rate of requests: ${RATE_LIMIT_HINT}`
+    const retryAfterMs = waitAfterRefusal(rawResponse.headers)
+    return new LastLogoutError('AUTH0_RATE_LIMIT', message, { status, retryAfterMs })
   }
   const message = `Auth0 answered with ${status}${readErrorCode(body)}`
   return new LastLogoutError(status < 500 ? 'AUTH0_REFUSED' : 'AUTH0_UNAVAILABLE', message, {
@@ -75,17 +81,50 @@ export function notGranted(baseUrl: string, headers: Headers, error: unknown): L
   const what = isWord(error) ? `the error ${error}` : type
   return new LastLogoutError(
     'AUTH0_UNAVAILABLE',
-    `the token request to ${baseUrl} was answered with 200 and no token (${what}): check AUTH0_DOMAIN (and AUTH0_BASE_URL, if you set it), and what is between here and Auth0, such as a proxy or the login page of a network`,
+    `the token request to ${baseUrl} was answered with 200 and no token (${what}): ${CHECK_THE_WAY}`,
     { status: 200 },
   )
 }
 
+/** An answer that says nothing of why: the server, or whoever stands before it, is at fault. */
+export function badStatus(what: string, status: number): LastLogoutError {
+  const message = `${what} was answered with ${status}; ${toDoAfter(status)}`
+  return new LastLogoutError('AUTH0_UNAVAILABLE', message, { status })
+}
+
+function toDoAfter(status: number): string {
+  if (status >= 500) {
+    return "if this lasts, see Auth0's status page, and what is between here and Auth0"
+  }
+  return status < 400 ? `redirects are not followed: ${CHECK_THE_WAY}` : CHECK_THE_WAY
+}
+
+/** A page of the log that is none; `why` holds nothing of the answer. */
+export function malformedPage(why: string): LastLogoutError {
+  const message = `the answer to a log request is not a page of logs: ${why}; ${CHECK_THE_WAY}`
+  return new LastLogoutError('AUTH0_MALFORMED_PAGE', message)
+}
+
+/** An answer without an end. */
+export function tooLarge(bytes: number): LastLogoutError {
+  return malformedPage(`it has more than ${bytes / 1024 ** 2} MB`)
+}
+
+/** An answer that did not come to its end in time. */
+export function tooLate(timeoutMs: number, { baseUrl }: Address): LastLogoutError {
+  const message = `${baseUrl} has not answered to the end within ${timeoutMs / 1000} s: check the network from here to it`
+  return new LastLogoutError('AUTH0_UNAVAILABLE', message)
+}
+
+/** The codes of Node's TLS for a server that is not whom it should be, or does not speak TLS at all. */
+const TLS_CODE = /^(ERR_SSL|ERR_TLS|CERT_|EPROTO$|\w*(SELF_SIGNED|UNABLE_TO|ISSUER_CERT|ALTNAME))/
+
 function unreachable({ baseUrl }: Address, cause: unknown): LastLogoutError {
-  return new LastLogoutError(
-    'AUTH0_UNAVAILABLE',
-    `${baseUrl} cannot be reached, or its answer broke off: check AUTH0_DOMAIN (and AUTH0_BASE_URL, if you set it), and the network from here to it`,
-    { cause },
-  )
+  const code = String(Object(Object(cause).cause).code)
+  const message = TLS_CODE.test(code)
+    ? `${baseUrl} cannot prove who it is (${code}): check AUTH0_DOMAIN (and AUTH0_BASE_URL, if you set it); behind a proxy that ends TLS, give Node its certificate by NODE_EXTRA_CA_CERTS`
+    : `${baseUrl} cannot be reached, or its answer broke off: check AUTH0_DOMAIN (and AUTH0_BASE_URL, if you set it), and the network from here to it`
+  return new LastLogoutError('AUTH0_UNAVAILABLE', message, { cause })
 }
 
 /** The tenant gives no token, or none that its API takes. */

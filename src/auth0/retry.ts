@@ -1,18 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { aborted, hasCode, type LastLogoutError } from '../errors.js'
 
-/** How often a question is asked again before the caller is told, and the first wait between, in milliseconds. */
+/** A question is asked again so often, and for so long, before the caller is told, in milliseconds. */
 const RETRIES = 4
+const RETRY_FOR_MS = 20_000
+
+/** The first wait between, in milliseconds. */
 const FIRST_RETRY_MS = 250
 
 /** Faults that pass are asked again, later each time; the last one is the caller's. */
 export async function retry<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  const startedAt = performance.now()
   for (let attempt = 0; ; attempt++) {
     try {
       return await run()
     } catch (error) {
       if (signal.aborted) throw aborted(error)
-      if (attempt >= RETRIES || !isPassing(error)) throw error
+      const isLast = attempt >= RETRIES || performance.now() - startedAt > RETRY_FOR_MS
+      if (isLast || !isPassing(error)) throw error
       // A rate limit's wait is kept by the budget, for the next question too.
       if (error.code !== 'AUTH0_RATE_LIMIT') await backOff(attempt, signal)
     }

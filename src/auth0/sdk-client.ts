@@ -1,10 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { ManagementClient } from 'auth0'
 import { withAbort } from '../abort.js'
-import { aborted, LastLogoutError } from '../errors.js'
-import { assertAnswered, notGranted, translate } from './management-errors.js'
+import { aborted } from '../errors.js'
+import { assertAnswered, notGranted, tooLarge, tooLate, translate } from './management-errors.js'
 
-/** How long one request may take, its body included, in milliseconds. */
+/** How long one request may take where nothing else is said, in milliseconds. */
 const REQUEST_TIMEOUT_MS = 30_000
 
 /** The largest answer that is read: a hundred entries of the size that Auth0 allows stay far below. */
@@ -18,6 +18,8 @@ export interface ManagementApiOptions {
   baseUrl: string
   clientId: string
   clientSecret: string
+  /** How long one request may take, its body included, in milliseconds. Default: 30,000. */
+  requestTimeoutMs?: number
   /** Told the scopes of each token that is granted; `null`: the grant does not name them. */
   onGrant?: (scopes: string[] | null) => void
 }
@@ -46,7 +48,7 @@ const NO_ANSWER = 599
 
 /** Makes the SDK's client: it neither retries nor follows redirects, and ends in time. */
 export function createSdkClient(options: ManagementApiOptions): SdkClient {
-  const { domain, clientId, clientSecret } = options
+  const { domain, clientId, clientSecret, requestTimeoutMs = REQUEST_TIMEOUT_MS } = options
   const sendings = new AsyncLocalStorage<Sending>()
 
   const client = new ManagementClient({
@@ -80,7 +82,8 @@ export function createSdkClient(options: ManagementApiOptions): SdkClient {
     async send(request, signal) {
       try {
         return await withAbort(signal, async (controller) => {
-          const late = setTimeout(() => controller.abort(), REQUEST_TIMEOUT_MS)
+          const giveUp = () => controller.abort(tooLate(requestTimeoutMs, options))
+          const late = setTimeout(giveUp, requestTimeoutMs)
           return sendOnce(request, { signal: controller.signal }).finally(() => clearTimeout(late))
         })
       } catch (error) {
@@ -103,7 +106,9 @@ async function fetchAnswer(
   const body = await readBody(response, init.signal)
   const isToken = url === `${origin}/oauth/token`
   assertAnswered(response, isToken, options)
-  if (isToken) options.onGrant?.(readScopes(response, body, options))
+  // Read whether or not anybody is told: it throws where there is no token.
+  const scopes = isToken ? readScopes(response, body, options) : null
+  if (isToken) options.onGrant?.(scopes)
   return new Response(body, { status: response.status, headers: response.headers })
 }
 
@@ -140,7 +145,7 @@ async function readBody(response: Response, signal: AbortSignal): Promise<Buffer
     let bytes = 0
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       bytes += part.value.byteLength
-      if (bytes > MAX_BODY_BYTES) throw tooLarge()
+      if (bytes > MAX_BODY_BYTES) throw tooLarge(MAX_BODY_BYTES)
       chunks.push(part.value)
     }
     signal.throwIfAborted()
@@ -149,9 +154,4 @@ async function readBody(response: Response, signal: AbortSignal): Promise<Buffer
     signal.removeEventListener('abort', cancel)
     cancel()
   }
-}
-
-function tooLarge(): LastLogoutError {
-  const message = `an answer of more than ${MAX_BODY_BYTES} bytes`
-  return new LastLogoutError('AUTH0_MALFORMED_PAGE', message)
 }

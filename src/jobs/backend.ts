@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type BackendClasses,
   createPostgresBackend,
+  ErrorCode,
   type IQueueBackend,
   type PgPool,
   withBackend,
@@ -82,7 +83,7 @@ function openPostgres(options: BackendOptions): Promise<Backend> {
 
 async function start<B extends IQueueBackend, C>(
   { Queue, Worker }: BackendClasses<B, C>,
-  { runner, onError }: BackendOptions,
+  { runner, onError, log }: BackendOptions,
   place: Place<C>,
 ): Promise<Backend> {
   const queue = new Queue(place.name, {
@@ -99,7 +100,10 @@ async function start<B extends IQueueBackend, C>(
     runRetryDelay: 1_000,
   })
   queue.on('error', onError)
-  worker.on('error', onError)
+  worker.on('error', (error) => {
+    if (isRefused(error)) log.debug({ err: error }, 'the queue has no such job any more')
+    else onError(error)
+  })
   async function closeBoth(force: boolean): Promise<void> {
     await worker.close(force)
     await queue.getBackend().close(force)
@@ -120,4 +124,13 @@ async function start<B extends IQueueBackend, C>(
     await close(true)
     throw error
   }
+}
+
+/**
+ * The store answers, and says no: a job is not there as it was, as when another worker makes the
+ * schedule anew meanwhile.
+ */
+function isRefused(error: unknown): boolean {
+  const { code } = Object(error)
+  return typeof code === 'number' && code in ErrorCode
 }

@@ -2,12 +2,13 @@ import type { Logger } from 'pino'
 import { openBackend, type QueueConnection } from './backend.js'
 import { createOutage } from './outage.js'
 import { assertQueueMigrated } from './postgres.js'
-import { createRunner, type ScheduledJob } from './runner.js'
+import { createRunner } from './runner.js'
+import type { ScheduledJob } from './scheduled-job.js'
 import { createWatchdog } from './watchdog.js'
 
 export type { QueueConnection } from './backend.js'
 export { migrateQueue } from './postgres.js'
-export type { ScheduledJob } from './runner.js'
+export type { ScheduledJob } from './scheduled-job.js'
 
 /** What to run, and where the schedule is kept. */
 export interface JobsOptions {

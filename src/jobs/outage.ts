@@ -1,14 +1,6 @@
 import type { Logger } from 'pino'
 import type { QueueConnection } from './backend.js'
-
-/** Whether the queue's store is failing, told to the log twice an outage rather than every time. */
-export interface Outage {
-  isOn(): boolean
-  /** Something failed. */
-  report(error: unknown): void
-  /** Everything worked; the outage is over when nothing has failed since the last time. */
-  settle(): void
-}
+import { createTrouble, type Trouble } from './trouble.js'
 
 /** What to do, by where the queue is stored. */
 const MESSAGES: Record<QueueConnection['kind'], string> = {
@@ -18,30 +10,34 @@ const MESSAGES: Record<QueueConnection['kind'], string> = {
     'job queue is failing, and no job runs until it is back: check that postgresql runs and can be reached from here, and DATABASE_DIRECT_URL or DATABASE_URL',
 }
 
-/** An outage that has not begun. After `closing` nothing counts: connections break on purpose then. */
+/**
+ * The trouble of the queue's store. It is over when nothing has failed between two times that it was
+ * said to be. After `closing` nothing counts: connections break on purpose then.
+ */
 export function createOutage(
   { kind, url }: QueueConnection,
   log: Logger,
   closing: AbortSignal,
-): Outage {
+): Trouble {
   // Without the credentials.
   const { host } = new URL(url)
-  let on = false
-  let failed = false
+  const trouble = createTrouble({
+    onFailure(error, isNew) {
+      if (isNew) log.warn({ err: describe(error), host }, MESSAGES[kind])
+    },
+    onOver: (lastedMs) => log.info({ lastedMs }, 'job queue is back'),
+  })
+  let hasFailed = false
   return {
-    isOn: () => on,
+    isOn: trouble.isOn,
     report(error) {
       if (closing.aborted) return
-      if (!on) log.warn({ err: describe(error), host }, MESSAGES[kind])
-      on = true
-      failed = true
+      trouble.report(error)
+      hasFailed = true
     },
     settle() {
-      if (on && !failed) {
-        log.info('job queue is back')
-        on = false
-      }
-      failed = false
+      if (!hasFailed) trouble.settle()
+      hasFailed = false
     },
   }
 }

@@ -1,46 +1,45 @@
 import type { Logger } from 'pino'
-
-/** A function to be run at a fixed interval. */
-export interface ScheduledJob {
-  /** Unique among the jobs. */
-  name: string
-  everyMs: number
-  /** `signal` aborts when the jobs are being closed; the run is waited for nevertheless. */
-  run(signal: AbortSignal): Promise<void>
-}
+import { hasCode } from '../errors.js'
+import { runWatched } from './run-watched.js'
+import type { ScheduledJob } from './scheduled-job.js'
+import { createTrouble, type Trouble } from './trouble.js'
 
 /** Runs jobs by name, each one at most once at a time. */
 export interface Runner {
   /** How many names there are. */
   readonly size: number
-  /** Never rejects: a job that throws is logged. */
+  /** Never rejects: a job that fails is logged, once until it works again. */
   run(name: string): Promise<void>
-  /** Resolves when nothing is running. */
+  /** Resolves when nothing is running, but for what was abandoned. */
   idle(): Promise<void>
 }
 
 /** A runner of `jobs` that starts nothing once `signal` has aborted. */
 export function createRunner(jobs: ScheduledJob[], signal: AbortSignal, log: Logger): Runner {
-  const byName = new Map(jobs.map((job) => [job.name, job]))
+  const byName = new Map(
+    jobs.map((job) => [job.name, { job, trouble: createJobTrouble(job.name, log) }]),
+  )
   const running = new Map<string, Promise<void>>()
 
-  async function execute(job: ScheduledJob): Promise<void> {
+  async function execute(job: ScheduledJob, trouble: Trouble): Promise<void> {
     try {
-      await job.run(signal)
+      const outcome = await runWatched(job, signal)
+      // One that was stopped has not shown that it works.
+      if (outcome !== 'skipped' && !signal.aborted) trouble.settle()
     } catch (err) {
-      const level = signal.aborted ? 'debug' : 'error'
-      log[level]({ err, job: job.name }, 'job failed')
+      if (!signal.aborted || hasCode(err, 'ABANDONED')) trouble.report(err)
+      else log.debug({ err, job: job.name }, 'job was stopped')
     }
   }
 
   return {
     size: byName.size,
     async run(name) {
-      const job = byName.get(name)
+      const known = byName.get(name)
       // The name may be another version's; and a run that outlasts its interval uses up the slots
       // that come due meanwhile.
-      if (!job || running.has(name) || signal.aborted) return
-      const run = execute(job)
+      if (!known || running.has(name) || signal.aborted) return
+      const run = execute(known.job, known.trouble)
       running.set(name, run)
       await run
       running.delete(name)
@@ -49,4 +48,13 @@ export function createRunner(jobs: ScheduledJob[], signal: AbortSignal, log: Log
       await Promise.all(running.values())
     },
   }
+}
+
+/** Failures of one job: the first is told, and each that has another code. */
+function createJobTrouble(job: string, log: Logger): Trouble {
+  return createTrouble({
+    onFailure: (err, isNew) => log[isNew ? 'error' : 'debug']({ err, job }, 'job failed'),
+    onOver: (lastedMs) => log.info({ job, lastedMs }, 'job works again'),
+    kindOf: (error) => Object(error).code,
+  })
 }

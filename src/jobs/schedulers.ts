@@ -1,5 +1,5 @@
 import type { Queue } from 'bullmq'
-import type { ScheduledJob } from './runner.js'
+import type { ScheduledJob } from './scheduled-job.js'
 
 /** What of a BullMQ queue holds the schedule. */
 export type SchedulerQueue = Pick<

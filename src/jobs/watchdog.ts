@@ -1,15 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Backend } from './backend.js'
-import type { Outage } from './outage.js'
-import type { ScheduledJob } from './runner.js'
+import type { ScheduledJob } from './scheduled-job.js'
 import { registerSchedulers, restoreSchedulers } from './schedulers.js'
+import type { Trouble } from './trouble.js'
 
 /** What a watchdog looks after. */
 export interface WatchdogOptions {
   jobs: ScheduledJob[]
   /** Opens the queue and its worker; tried again when it rejects. */
   open(): Promise<Backend>
-  outage: Outage
+  /** The queue's. */
+  outage: Trouble
   /** Ends the watch. */
   signal: AbortSignal
 }

@@ -1,3 +1,4 @@
+import { pipeline, Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyReply } from 'fastify'
 import { type ApiError, insufficientScope, tooManyRequests, unauthorized } from './errors.js'
@@ -105,9 +106,46 @@ export function connectionReset(): Misbehave {
   }
 }
 
+/** The connection is taken, and nothing ever answered. */
+export function hang(): Misbehave {
+  return (reply) => reply.hijack()
+}
+
+/** 200 with a body that does not end; no more of it is made than is taken. */
+export function endlessBody(): Misbehave {
+  return (reply) => {
+    reply.hijack()
+    reply.raw.writeHead(200, { 'content-type': JSON_TYPE })
+    // Whoever has had enough breaks the connection, which ends the pipeline.
+    pipeline(Readable.from(endlessArray(), { objectMode: false }), reply.raw, () => {})
+  }
+}
+
+/** 200 with a body that goes on, and hardly: a byte every so often. */
+export function slowDrip(intervalMs: number): Misbehave {
+  return (reply) => {
+    reply.hijack()
+    reply.raw.writeHead(200, { 'content-type': JSON_TYPE })
+    reply.raw.write('[')
+    const drip = setInterval(() => reply.raw.write(' '), intervalMs)
+    reply.raw.on('close', () => clearInterval(drip))
+  }
+}
+
+/** The request is sent elsewhere. */
+export function redirect(location: string): Misbehave {
+  return answer(302, '', { location })
+}
+
 /** The usual answer, later. */
 export function delay(ms: number): Misbehave {
   return () => sleep(ms, undefined, { ref: false })
+}
+
+function* endlessArray(): Generator<Buffer> {
+  const entries = Buffer.from('{"type":"s"},'.repeat(5_000))
+  yield Buffer.from('[')
+  for (;;) yield entries
 }
 
 function apiError({ body }: ApiError, headers: Record<string, string> = {}): Misbehave {

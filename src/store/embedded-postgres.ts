@@ -101,7 +101,6 @@ function serverCommand({ programs, cluster }: Home, port: number, durable: boole
     port,
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
-    max_connections: 50,
     log_line_prefix: '%m %e ',
     log_checkpoints: 'off',
     ...(durable ? {} : NOT_DURABLE),

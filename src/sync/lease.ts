@@ -11,12 +11,15 @@ const LEASE_MS = 30_000
  */
 export async function withLease(
   store: LastLogoutStore,
+  signal: AbortSignal,
   run: () => Promise<void>,
 ): Promise<boolean> {
   const owner = randomUUID()
   if (!(await store.acquireLease(owner, LEASE_MS))) return false
   let renewed: Promise<unknown> = Promise.resolve()
   const renewal = setInterval(() => {
+    // A run that was told to stop, and hangs, must not keep the others waiting.
+    if (signal.aborted) return clearInterval(renewal)
     renewed = store.acquireLease(owner, LEASE_MS).catch(() => {
       // The run itself meets the same database and says what is wrong with it.
     })

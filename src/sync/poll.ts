@@ -29,7 +29,7 @@ export async function poll(
   options: PollOptions,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
-  const ran = await withLease(deps.store, () => readToEnd(deps, options, signal))
+  const ran = await withLease(deps.store, signal, () => readToEnd(deps, options, signal))
   return ran ? 'caught_up' : 'lease_held'
 }
 
@@ -42,7 +42,7 @@ export async function reconcile(
   options: PollOptions,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
-  const ran = await withLease(deps.store, async () => {
+  const ran = await withLease(deps.store, signal, async () => {
     await readToEnd(deps, options, signal)
     await sweepRecent(deps, options, signal)
   })

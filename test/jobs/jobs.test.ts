@@ -77,6 +77,45 @@ for (const store of stores) {
       expect((others.at(-1) ?? 0) - first).toBeGreaterThan(13 * everyMs)
     })
 
+    it('are not doubled by restarts, nor by workers that start together (P15)', async () => {
+      const everyMs = 200
+      const job = createTestJob(everyMs)
+      for (let n = 0; n < 3; n++) {
+        const started = Array.from({ length: 2 }, () =>
+          startJobs({ connection, prefix, jobs: [job] }),
+        )
+        await startsAgain(job)
+        for (const jobs of await Promise.all(started)) await jobs.close()
+      }
+      await startJobs({ connection, prefix, jobs: [job] })
+      await startsAgain(job)
+      expect(await queue.getJobSchedulers()).toHaveLength(1)
+      const from = job.startedAt.length
+      await startsAgain(job, 10)
+      const [first = 0, ...others] = job.startedAt.slice(from, from + 10)
+      expect((others.at(-1) ?? 0) - first).toBeGreaterThan(8 * everyMs)
+      const { waiting = 0, delayed = 0 } = await queue.getJobCounts('waiting', 'delayed')
+      expect(waiting + delayed).toBeLessThanOrEqual(2)
+    })
+
+    it('do no harm when they are there several times in one second (P15)', async () => {
+      let running = 0
+      const atOnce: number[] = []
+      const job = createTestJob(300, async () => {
+        atOnce.push(++running)
+        await sleep(50)
+        running -= 1
+      })
+      const { log, lines } = createTestLog()
+      await startJobs({ connection, prefix, jobs: [job], log })
+      await startsAgain(job)
+      await Promise.all(Array.from({ length: 5 }, () => queue.add(job.name, {})))
+      await startsAgain(job, 5)
+      expect(Math.max(...atOnce)).toBe(1)
+      expect(await queue.getJobSchedulers()).toHaveLength(1)
+      expect([...lines('warn'), ...lines('error')]).toEqual([])
+    })
+
     it('come back when a scheduler is deleted', async () => {
       const job = createTestJob(100)
       await startJobs({ connection, prefix, jobs: [job] })

@@ -10,7 +10,7 @@ import { startRedis } from '../_support/redis.js'
 const DEADLOCK = '40P01'
 
 /** A queue as a test looks at it, from outside. */
-export type TestQueue = SchedulerQueue & Pick<Queue, 'getJobCounts' | 'close'>
+export type TestQueue = SchedulerQueue & Pick<Queue, 'add' | 'getJobCounts' | 'close'>
 
 /** A store that can hold the queue. */
 export interface TestStore {

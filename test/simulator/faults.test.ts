@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import {
   answer,
@@ -5,10 +6,14 @@ import {
   cutOffBody,
   cutOffJson,
   delay,
+  endlessBody,
+  hang,
   html,
   invalidToken,
   missingScope,
   rateLimited,
+  redirect,
+  slowDrip,
 } from '../../src/simulator/faults.js'
 import { start, writeLogouts } from './start.js'
 
@@ -120,5 +125,46 @@ describe('the named faults', () => {
     const startedAt = performance.now()
     expect(await ids()).toEqual(written)
     expect(performance.now() - startedAt).toBeGreaterThan(45)
+  })
+
+  it('never answer', async () => {
+    const { simulator, fetch } = await start()
+    simulator.faults.push({ path, respond: hang() })
+    const stop = new AbortController()
+    const answered = fetch(path, { signal: stop.signal })
+    await expect.poll(() => simulator.faults.pending()).toBe(0)
+    expect(await Promise.race([answered, sleep(100, 'nothing')])).toBe('nothing')
+    stop.abort()
+    await expect(answered).rejects.toThrow('aborted')
+  })
+
+  it('never end, and make no more of the body than is read', async () => {
+    const { simulator, logs } = await start()
+    simulator.faults.push({ path, respond: endlessBody() })
+    const reader = (await logs()).body?.getReader()
+    const before = process.memoryUsage().rss
+    await sleep(300)
+    expect(process.memoryUsage().rss - before).toBeLessThan(50 * 1024 ** 2)
+    let bytes = 0
+    while (bytes < 20 * 1024 ** 2) bytes += (await reader?.read())?.value?.byteLength ?? Number.NaN
+    await reader?.cancel()
+  })
+
+  it('drip', async () => {
+    const { simulator, logs } = await start()
+    simulator.faults.push({ path, respond: slowDrip(20) })
+    const reader = (await logs()).body?.getReader()
+    const decoder = new TextDecoder()
+    let text = ''
+    while (text.length < 5) text += decoder.decode((await reader?.read())?.value)
+    expect(text).toMatch(/^\[ {4}/)
+    await reader?.cancel()
+  })
+
+  it('redirect', async () => {
+    const { simulator, fetch } = await start()
+    simulator.faults.push({ path, respond: redirect('https://elsewhere.example/') })
+    const { status, headers } = await fetch(path, { redirect: 'manual' })
+    expect([status, headers.get('location')]).toEqual([302, 'https://elsewhere.example/'])
   })
 })

@@ -1,0 +1,171 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
+import { buildEntry } from '../../src/simulator/entries.js'
+import type { SimulatorOptions } from '../../src/simulator/server.js'
+import { type RunningCommand, runCommand } from '../_support/cli.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { startRedis } from '../_support/redis.js'
+import { readRows } from '../_support/store.js'
+import { openTenant, type TestTenant } from '../_support/tenant.js'
+import { truthOfLog } from '../_support/truth.js'
+import { startWorker, workerEnv } from '../_support/worker.js'
+
+const PATIENCE = { timeout: 60_000, interval: 20 }
+const LOGS = '/api/v2/logs'
+const INTERVAL_MS = 200
+const WINDOW_MS = 4_000
+
+const redis = await startRedis({ own: true })
+const skip = 'skip' in redis
+afterAll(() => ('skip' in redis ? undefined : redis.stop()))
+
+const queues = [
+  { queue: 'PostgreSQL', env: {}, skip: false },
+  {
+    queue: skip ? `Redis (skipped: ${redis.skip})` : 'Redis',
+    env: skip ? {} : { REDIS_URL: redis.url },
+    skip,
+  },
+]
+
+interface World {
+  t: TestTenant
+  database: TestDatabase
+  env: Record<string, string>
+}
+
+/** A tenant and a database that end with the test. */
+async function open(
+  more: Record<string, string>,
+  options: Partial<SimulatorOptions> = {},
+): Promise<World> {
+  const database = await createTestDatabase()
+  onTestFinished(() => database.drop())
+  const t = await openTenant({}, options)
+  onTestFinished(() => t.close())
+  return { t, database, env: { ...workerEnv(t, database), ...more } }
+}
+
+function run(env: Record<string, string>): RunningCommand {
+  const command = runCommand(['worker'], env)
+  onTestFinished(() => command.kill('SIGKILL'))
+  return command
+}
+
+/** So many people log out, one after the other. */
+function logOut({ t }: World, count: number): void {
+  for (let n = 0; n < count; n++) {
+    const userId = `auth0|${10_000 + (n % 700)}`
+    t.tenant.write(buildEntry('slo', { userId, sessionId: `S${n % 900}` }))
+  }
+}
+
+const truth = ({ t }: World) => truthOfLog(t.tenant.entries()).rows
+const countSessions = async ({ database }: World): Promise<number> => {
+  const [row] = await database.query<{ count: number }>(
+    'SELECT count(*)::int AS count FROM session_logout',
+  )
+  return row?.count ?? 0
+}
+
+/** Resolves when nothing is searched for: each worker that starts lets the log be reconciled. */
+async function settles({ t }: World): Promise<void> {
+  const searches = async () => {
+    t.simulator.requests.clear()
+    await sleep(1_500)
+    return t.simulator.requests.all().filter(({ url }) => url.includes('q=')).length
+  }
+  await expect.poll(searches, PATIENCE).toBe(0)
+}
+
+describe.each(queues)('workers with their schedule on $queue', ({ env, skip }) => {
+  test.skipIf(skip).for([1, 2, 5, 10])(
+    '%i at once send the requests of one, and come to the same rows (P15)',
+    async (count, { annotate }) => {
+      const world = await open({ ...env, POLL_INTERVAL: `${INTERVAL_MS}ms` })
+      const { t, database } = world
+      const starting = Array.from({ length: count }, () => startWorker(world.env))
+      const workers = await Promise.all(starting)
+      onTestFinished(async () => void (await Promise.all(workers.map((worker) => worker.close()))))
+      logOut(world, 250)
+      await expect.poll(() => readRows(database), PATIENCE).toEqual(truth(world))
+      await settles(world)
+
+      // With nothing new, a poll is one request.
+      t.simulator.requests.clear()
+      await sleep(WINDOW_MS)
+      const requests = t.simulator.requests.count({ path: LOGS })
+      expect(requests).toBeLessThanOrEqual(WINDOW_MS / INTERVAL_MS + 2)
+      expect(requests).toBeGreaterThan(WINDOW_MS / INTERVAL_MS / 2)
+
+      for (let n = 0; n < 10; n++) {
+        logOut(world, 30)
+        await sleep(INTERVAL_MS / 3)
+      }
+      await expect.poll(() => readRows(database), PATIENCE).toEqual(truth(world))
+      const lines = workers.flatMap((worker) => [...worker.lines('error'), ...worker.lines('warn')])
+      expect(lines).toEqual([])
+      await annotate(`${requests} requests in ${WINDOW_MS / 1000} s`)
+    },
+  )
+})
+
+describe('the program', () => {
+  test('that gets SIGTERM in the middle of a page stores it whole, and the next one goes on', async () => {
+    const world = await open({}, { latencyMs: 20 })
+    for (let n = 0; n < 3_000; n++) {
+      world.t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
+    }
+    const first = run(world.env)
+    await expect.poll(() => countSessions(world), { ...PATIENCE, interval: 1 }).toBeGreaterThan(0)
+    first.kill('SIGTERM')
+    const toldAt = performance.now()
+    expect(await first.exited).toBe(0)
+    expect(performance.now() - toldAt).toBeLessThan(5_000)
+    const stored = await countSessions(world)
+    expect(stored % 100).toBe(0)
+    expect(stored).toBeLessThan(3_000)
+    const [lease] = await world.database.query('SELECT lease_owner FROM tenant')
+    expect(lease).toEqual({ lease_owner: null })
+    const second = run(world.env)
+    await expect.poll(() => countSessions(world), PATIENCE).toBe(3_000)
+    second.kill('SIGTERM')
+    expect(await second.exited).toBe(0)
+    expect(await readRows(world.database)).toEqual(truth(world))
+  })
+
+  describe.each(queues)('with its schedule on $queue', { timeout: 90_000 }, ({ env, skip }) => {
+    test.skipIf(skip)(
+      'that is killed while it holds the lease is followed by another, and nothing is lost (P15)',
+      async ({ annotate }) => {
+        // Slow enough to be killed in the middle of its catch-up.
+        const world = await open(env, { latencyMs: 100 })
+        const all = 6_000
+        for (let n = 0; n < all; n++) {
+          world.t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
+        }
+        const holder = run(world.env)
+        await expect.poll(() => countSessions(world), PATIENCE).toBeGreaterThan(0)
+        const follower = run(world.env)
+        await expect.poll(follower.stdout, PATIENCE).toContain('"polling"')
+        holder.kill('SIGKILL')
+        const killedAt = performance.now()
+        expect(await holder.exited).toBe(null)
+        const [lease] = await world.database.query('SELECT lease_owner FROM tenant')
+        expect(lease).toEqual({ lease_owner: expect.any(String) })
+        const before = await countSessions(world)
+        expect(before % 100).toBe(0)
+        expect(before).toBeLessThan(all)
+        await expect.poll(() => countSessions(world), PATIENCE).toBeGreaterThan(before)
+        const takenMs = performance.now() - killedAt
+        // The lease's 30 s, an interval, and what a busy machine needs.
+        expect(takenMs).toBeLessThan(30_000 + INTERVAL_MS + 5_000)
+        await expect.poll(() => countSessions(world), PATIENCE).toBe(all)
+        expect(await readRows(world.database)).toEqual(truth(world))
+        follower.kill('SIGTERM')
+        expect(await follower.exited).toBe(0)
+        await annotate(`taken over after ${(takenMs / 1000).toFixed(1)} s`)
+      },
+    )
+  })
+})
