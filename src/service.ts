@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createLogSource } from './auth0/log-source.js'
@@ -12,7 +13,9 @@ import type { LastLogoutStore, LogSource } from './ports.js'
 import type { Instant } from './rules/instant.js'
 import { createChangeListener } from './store/change-listener.js'
 import { createDatabase } from './store/database.js'
+import { guardStore, openOrWait } from './store/guard.js'
 import { createLastLogoutStore } from './store/last-logout-store.js'
+import { assertMigrated } from './store/migrations.js'
 import type { SyncProgress } from './sync/catch-up.js'
 import { poll } from './sync/poll.js'
 import { readVersion } from './version.js'
@@ -28,6 +31,8 @@ export interface ServiceOverrides {
   durable?: boolean
   /** True: beside a service that runs in the same `DATA_DIR`, its database is used; none is made. */
   joins?: boolean
+  /** True: a database that is away is no failure; until `opened`, whoever asks is told that it is. */
+  waits?: boolean
 }
 
 /** The parts of last-logout, wired up. */
@@ -35,6 +40,8 @@ export interface Service {
   store: LastLogoutStore
   /** Rejects when the service cannot go on. */
   gone: Promise<never>
+  /** Resolves when the database is there, and this tenant's; at once unless the service `waits`. */
+  opened(signal: AbortSignal): Promise<void>
   /** Reads the log to its end, once. */
   sync(signal: AbortSignal, onProgress?: (progress: SyncProgress) => void): Promise<void>
   /** Polls on a schedule until `close`. */
@@ -53,22 +60,25 @@ export async function createService(
 ): Promise<Service> {
   const closers = createClosers()
   try {
-    const { now = Date.now, durable = true, joins = false } = overrides
+    const { now = Date.now, durable = true, joins = false, waits = false } = overrides
     const { url: databaseUrl, gone } = await openDatabase(config, { durable, joins }, closers)
-    const database = createDatabase(databaseUrl, log.child({ part: 'store' }))
+    const storeLog = log.child({ part: 'store' })
+    const database = createDatabase(databaseUrl, storeLog)
     closers.push(() => database.close())
-    const store = createLastLogoutStore({
+    const unguarded = createLastLogoutStore({
       prisma: database.prisma,
       domain: config.auth0.domain,
       gapConcernsMs: config.maxRefreshAgeMs + config.maxTokenAgeMs,
       now,
     })
-    await store.claim()
+    const { store, open } = guardStore(unguarded, () => assertMigrated(databaseUrl), storeLog)
+    const opened = await openOrWait(open, { waits, log: storeLog })
     const source = overrides.source ?? createSource(config)
-    const parts = { config, log, now, store, source, closers, databaseUrl }
+    const parts = { config, log, now, store, source, closers, databaseUrl, owner: randomUUID() }
     return {
       store,
       gone,
+      opened,
       sync: (signal, onProgress) => sync(parts, signal, onProgress),
       startWorker: () => startWorker(parts),
       startApi: () => startApi(parts),
@@ -88,6 +98,8 @@ interface Parts {
   source: LogSource
   closers: Closers
   databaseUrl: string
+  /** Under which this process takes the lease. */
+  owner: string
 }
 
 function createSource({ auth0 }: Config): LogSource {
@@ -112,12 +124,12 @@ async function sync(
 }
 
 function pollOnce(
-  { config, source, store }: Parts,
+  { config, source, store, owner }: Parts,
   signal: AbortSignal,
   onProgress?: (progress: SyncProgress) => void,
 ) {
   const types = new Set(config.eventTypes)
-  return poll({ source, store, types, ...(onProgress && { onProgress }) }, config, signal)
+  return poll({ source, store, types, owner, ...(onProgress && { onProgress }) }, config, signal)
 }
 
 async function startWorker(parts: Parts): Promise<void> {

@@ -11,9 +11,12 @@ export async function serve(context: CommandContext, parts: Part[]): Promise<voi
   const needs = parts.map((part): Need => (part === 'worker' ? 'auth0' : 'api'))
   const config = loadConfig(context.env, ['database', ...needs])
   const log = await context.createLog(config.logLevel, 'stdout')
-  const service = await createService(config, log)
+  const service = await createService(config, log, { waits: true })
   try {
-    if (parts.includes('api')) log.info({ url: await service.startApi() }, 'serving')
+    // Before the database is there it answers that it is away: whoever watches over it can ask.
+    const url = parts.includes('api') ? await service.startApi() : null
+    await service.opened(context.stop)
+    if (url !== null) log.info({ url }, 'serving')
     if (parts.includes('worker')) {
       await service.startWorker()
       log.info({ everyMs: config.pollIntervalMs, domain: config.auth0.domain }, 'polling')

@@ -12,6 +12,9 @@ import { LastLogoutError } from '../errors.js'
 /** How long PostgreSQL may take to accept a connection, or to answer. */
 const TIMEOUT_MS = 5_000
 
+/** How long a connection is used: one to a server that was demoted may live on. */
+const LIFETIME_SECONDS = 60
+
 /** How long one statement of a migration may take, in milliseconds. */
 const MIGRATION_TIMEOUT_MS = 600_000
 
@@ -34,6 +37,7 @@ export function createQueuePool(databaseUrl: string): pg.Pool {
     max: 5,
     connectionTimeoutMillis: TIMEOUT_MS,
     query_timeout: TIMEOUT_MS,
+    maxLifetimeSeconds: LIFETIME_SECONDS,
     keepAlive: true,
   })
 }

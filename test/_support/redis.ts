@@ -1,11 +1,11 @@
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { Redis } from 'ioredis'
+import { freePort } from './port.js'
 
 /** A Redis to test with. */
 export interface TestRedis {
@@ -16,6 +16,8 @@ export interface TestRedis {
   restart(whileAway?: () => Promise<void>): Promise<void>
   /** Lets it answer nothing any more, with its connections open. Only for one of our own. */
   freeze(): void
+  /** Lets it answer again. */
+  thaw(): void
 }
 
 /** Which Redis is wanted. */
@@ -60,7 +62,7 @@ function givenServer(url: string): TestRedis {
   const refuse = (): never => {
     throw new Error('the Redis that REDIS_URL names is not ours')
   }
-  return { url, stop: async () => undefined, restart: refuse, freeze: refuse }
+  return { url, stop: async () => undefined, restart: refuse, freeze: refuse, thaw: refuse }
 }
 
 async function startServer(cluster: boolean, args: string[]): Promise<TestRedis> {
@@ -85,6 +87,9 @@ async function startServer(cluster: boolean, args: string[]): Promise<TestRedis>
     },
     freeze() {
       signal(server, 'SIGSTOP')
+    },
+    thaw() {
+      signal(server, 'SIGCONT')
     },
   }
 }
@@ -124,13 +129,4 @@ async function claimSlots(url: string): Promise<void> {
   await client.call('CLUSTER', 'ADDSLOTSRANGE', 0, 16_383)
   while (!String(await client.call('CLUSTER', 'INFO')).includes('cluster_state:ok'));
   client.disconnect()
-}
-
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return String(port)
 }
