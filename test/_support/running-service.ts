@@ -21,8 +21,8 @@ export interface Answer {
 export interface RunningService {
   url: string
   tenant: Tenant
-  /** Logs a user out in the tenant. */
-  logout(userId: string): void
+  /** Logs a user out in the tenant; returns the entry as it is served. */
+  logout(userId: string): Record<string, unknown>
   /** Asks the API after a user. */
   ask(userId?: string): Promise<Answer>
   /** Resolves when the API knows of the user's logout, to how long that took, in milliseconds. */
@@ -74,7 +74,8 @@ export async function runService(env: Record<string, string>): Promise<RunningSe
   return {
     url,
     tenant: t.tenant,
-    logout: (userId) => void t.tenant.write(buildEntry('slo', { userId, sessionId: userId })),
+    logout: (userId) =>
+      t.tenant.write(buildEntry('slo', { userId, sessionId: userId })).entry,
     async ask(userId = 'auth0|nobody') {
       const { status, ms } = await readUser(userId)
       return { status, ms }
