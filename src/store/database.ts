@@ -39,19 +39,19 @@ export async function query<T>(run: () => Promise<T>): Promise<T> {
 
 /** What is thrown while PostgreSQL cannot be used. */
 export function unavailable(cause: unknown): LastLogoutError {
-  return new LastLogoutError(
-    'DATABASE_UNAVAILABLE',
-    'PostgreSQL does not answer: check that it runs and that DATABASE_URL is right',
-    { cause },
-  )
+  const state = readState(cause)
+  const message =
+    state !== undefined && isRefusedState(state)
+      ? `PostgreSQL refuses the connection (SQLSTATE ${state}): check the user, the password and the name of the database in DATABASE_URL`
+      : 'PostgreSQL does not answer: check that it runs and that DATABASE_URL is right'
+  return new LastLogoutError('DATABASE_UNAVAILABLE', message, { cause })
 }
 
 /** Whether a database that is unavailable may come back by itself: not where it refuses who asks. */
 export function mayComeBack(error: unknown): boolean {
   if (!hasCode(error, 'DATABASE_UNAVAILABLE')) return false
-  const { cause } = error
-  const state = cause instanceof pg.DatabaseError ? cause.code : readDriverCause(cause).originalCode
-  return typeof state !== 'string' || !isRefusedState(state)
+  const state = readState(error.cause)
+  return state === undefined || !isRefusedState(state)
 }
 
 /** What is thrown where the tenant row has been deleted under a running program. */
@@ -67,10 +67,17 @@ function isUnavailable(error: unknown): boolean {
     // The pool's and the driver's time-outs are plain errors without a code; our own faults are not.
     return error instanceof Error && Object.getPrototypeOf(error) === Error.prototype
   }
-  const { originalCode, kind } = readDriverCause(error)
-  if (typeof originalCode === 'string') return isUnavailableState(originalCode)
+  const state = readState(error)
+  if (state !== undefined) return isUnavailableState(state)
   // Without a SQLSTATE the server was not reached, the connection broke, or no transaction could begin.
-  return kind !== 'UnsupportedNativeDataType'
+  return readDriverCause(error).kind !== 'UnsupportedNativeDataType'
+}
+
+/** The SQLSTATE of the driver's error, be it as it is or as Prisma wraps it. */
+function readState(error: unknown): string | undefined {
+  if (error instanceof pg.DatabaseError) return error.code
+  const { originalCode } = readDriverCause(error)
+  return typeof originalCode === 'string' ? originalCode : undefined
 }
 
 function readDriverCause(error: unknown): Record<string, unknown> {

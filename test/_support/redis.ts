@@ -1,6 +1,6 @@
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
@@ -10,8 +10,10 @@ import { freePort } from './port.js'
 /** A Redis to test with. */
 export interface TestRedis {
   url: string
-  /** Stops it for good; one that REDIS_URL names is left alone. */
+  /** Kills it; one that REDIS_URL names is left alone. */
   stop(): Promise<void>
+  /** Starts it again after `stop`, empty, on the same port. Only for one of our own. */
+  start(): Promise<void>
   /** Kills it, and starts it empty on the same port after `whileAway`. Only for one of our own. */
   restart(whileAway?: () => Promise<void>): Promise<void>
   /** Lets it answer nothing any more, with its connections open. Only for one of our own. */
@@ -62,7 +64,8 @@ function givenServer(url: string): TestRedis {
   const refuse = (): never => {
     throw new Error('the Redis that REDIS_URL names is not ours')
   }
-  return { url, stop: async () => undefined, restart: refuse, freeze: refuse, thaw: refuse }
+  const [start, restart, freeze, thaw] = [refuse, refuse, refuse, refuse]
+  return { url, stop: async () => undefined, start, restart, freeze, thaw }
 }
 
 async function startServer(cluster: boolean, args: string[]): Promise<TestRedis> {
@@ -79,6 +82,10 @@ async function startServer(cluster: boolean, args: string[]): Promise<TestRedis>
     async stop() {
       await kill(server)
       await rm(dir, { recursive: true, force: true })
+    },
+    async start() {
+      await mkdir(dir, { recursive: true })
+      server = await launch(all)
     },
     async restart(whileAway) {
       await kill(server)

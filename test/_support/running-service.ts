@@ -74,8 +74,7 @@ export async function runService(env: Record<string, string>): Promise<RunningSe
   return {
     url,
     tenant: t.tenant,
-    logout: (userId) =>
-      t.tenant.write(buildEntry('slo', { userId, sessionId: userId })).entry,
+    logout: (userId) => t.tenant.write(buildEntry('slo', { userId, sessionId: userId })).entry,
     async ask(userId = 'auth0|nobody') {
       const { status, ms } = await readUser(userId)
       return { status, ms }

@@ -2,14 +2,16 @@ import { pino } from 'pino'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { createDatabase } from '../../src/store/database.js'
 import { createLastLogoutStore } from '../../src/store/last-logout-store.js'
+import type { PoolTimeouts } from '../../src/store/pool.js'
 import type { TestDatabase } from './database.js'
 
 /** A store over a test's database, claimed for `tenant.example`. */
 export async function openStore(
   { url }: TestDatabase,
   { domain = 'tenant.example', gapConcernsMs = 31 * 86_400_000, now = Date.now } = {},
+  timeouts: PoolTimeouts = {},
 ): Promise<LastLogoutStore & { close(): Promise<void> }> {
-  const database = createDatabase(url, pino({ level: 'silent' }))
+  const database = createDatabase(url, pino({ level: 'silent' }), timeouts)
   const store = createLastLogoutStore({ prisma: database.prisma, domain, gapConcernsMs, now })
   await store.claim()
   return { ...store, close: database.close }
