@@ -16,6 +16,9 @@ export interface Proxy {
 /** What PostgreSQL says when it waits for the next query. */
 export const READY_FOR_QUERY = Buffer.from('5a0000000549', 'hex')
 
+/** What it says then within a transaction. */
+export const READY_IN_TRANSACTION = Buffer.from('5a0000000554', 'hex')
+
 /** Opens a way to the server that a URL names; it falls silent once the server has said `lastWord`, so many times. */
 export async function openProxy(target: string, lastWord?: Buffer, times = 1): Promise<Proxy> {
   const url = new URL(target)

@@ -12,7 +12,7 @@ import { DOMAIN, openTenant } from './tenant.js'
 export const PATIENCE = { timeout: 20_000, interval: 20 }
 
 /** An answer to a question after a user, and how long it took. */
-export interface Answer {
+interface Answer {
   status: number
   ms: number
 }

@@ -2,14 +2,14 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { finishCommand, type RunningCommand, runCommand } from '../_support/cli.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { freePort } from '../_support/port.js'
-import { openProxy, type Proxy } from '../_support/proxy.js'
+import { type Proxy as Address, openProxy } from '../_support/proxy.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const KEY = 'a-key-of-more-than-32-characters!'
 const PATIENCE = { timeout: 20_000 }
 
 let database: TestDatabase
-let address: Proxy
+let address: Address
 let t: TestTenant
 let env: Record<string, string>
 beforeEach(async () => {

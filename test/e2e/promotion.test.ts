@@ -1,13 +1,13 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { openClient } from '../_support/client.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
-import { openProxy, type Proxy } from '../_support/proxy.js'
+import { type Proxy as Address, openProxy } from '../_support/proxy.js'
 import { PATIENCE, runService } from '../_support/running-service.js'
 import { readRows } from '../_support/store.js'
 import { truthOfLog } from '../_support/truth.js'
 
 /** A primary, its replica, and the address behind which the one or the other stands. */
-async function openPair(): Promise<{ old: TestPostgres; next: TestPostgres; address: Proxy }> {
+async function openPair(): Promise<{ old: TestPostgres; next: TestPostgres; address: Address }> {
   const old = await startPostgres()
   onTestFinished(() => old.remove())
   const next = await old.replicate()
@@ -17,7 +17,7 @@ async function openPair(): Promise<{ old: TestPostgres; next: TestPostgres; addr
   return { old, next, address }
 }
 
-async function run(address: Proxy) {
+async function run(address: Address) {
   const service = await runService({ DATABASE_URL: address.url })
   onTestFinished(() => service.close())
   const entries: Record<string, unknown>[] = []

@@ -108,13 +108,13 @@ describe.skipIf(skip)(title, () => {
       const before = await askOften(service)
 
       await fault.begin(redis)
-      const meanwhile = logOut(service)
       const during = await askOften(service)
       expect(during.longest).toBeLessThan(LONGEST_MS)
       await annotate(`median ${during.median} ms, p99 ${during.p99} ms of ${QUESTIONS} answers`)
       await annotate(`before that: median ${before.median} ms, p99 ${before.p99} ms`)
       await expect.poll(() => service.count('warn', FAILING), PATIENCE).toBe(1)
 
+      const meanwhile = logOut(service)
       await fault.end(redis)
       await annotate(`the logout is known ${await service.knows(meanwhile)} ms after it is over`)
       await expect.poll(() => service.count('info', BACK), PATIENCE).toBe(1)
