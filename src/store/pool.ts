@@ -12,25 +12,31 @@ export const QUERY_TIMEOUT_MS = 15_000
  */
 const LIFETIME_SECONDS = 60
 
-/** How long the pool waits. */
+/** How long the pool waits, and keeps what it has. */
 export interface PoolTimeouts {
   /** Default: {@link CONNECT_TIMEOUT_MS}. */
   connectMs?: number
   /** Default: {@link QUERY_TIMEOUT_MS}. */
   queryMs?: number
+  /** Default: {@link LIFETIME_SECONDS}. */
+  lifetimeSeconds?: number
 }
 
 /** A pool of connections; none is made before the first query. */
 export function createPool(
   url: string,
-  { connectMs = CONNECT_TIMEOUT_MS, queryMs = QUERY_TIMEOUT_MS }: PoolTimeouts = {},
+  {
+    connectMs = CONNECT_TIMEOUT_MS,
+    queryMs = QUERY_TIMEOUT_MS,
+    lifetimeSeconds = LIFETIME_SECONDS,
+  }: PoolTimeouts,
 ): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     connectionTimeoutMillis: connectMs,
     // By the client: a server that is gone cannot, and a transaction pooler takes no settings.
     query_timeout: queryMs,
-    maxLifetimeSeconds: LIFETIME_SECONDS,
+    maxLifetimeSeconds: lifetimeSeconds,
     keepAlive: true,
   })
   pool.on('connect', endWhenUnusable)

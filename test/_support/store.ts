@@ -7,12 +7,23 @@ import type { TestDatabase } from './database.js'
 
 /** A store over a test's database, claimed for `tenant.example`. */
 export async function openStore(
-  { url }: TestDatabase,
-  { domain = 'tenant.example', gapConcernsMs = 31 * 86_400_000, now = Date.now } = {},
+  { url }: Pick<TestDatabase, 'url'>,
+  {
+    domain = 'tenant.example',
+    gapConcernsMs = 31 * 86_400_000,
+    now = Date.now,
+    stuckMs = 30_000,
+  } = {},
   timeouts: PoolTimeouts = {},
 ): Promise<LastLogoutStore & { close(): Promise<void> }> {
   const database = createDatabase(url, pino({ level: 'silent' }), timeouts)
-  const store = createLastLogoutStore({ prisma: database.prisma, domain, gapConcernsMs, now })
+  const store = createLastLogoutStore({
+    prisma: database.prisma,
+    domain,
+    gapConcernsMs,
+    now,
+    stuckMs,
+  })
   await store.claim()
   return { ...store, close: database.close }
 }

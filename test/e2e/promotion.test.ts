@@ -3,7 +3,8 @@ import { openClient } from '../_support/client.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { type Proxy as Address, openProxy } from '../_support/proxy.js'
 import { PATIENCE, runService } from '../_support/running-service.js'
-import { readRows } from '../_support/store.js'
+import { openStore, readRows } from '../_support/store.js'
+import { DOMAIN } from '../_support/tenant.js'
 import { truthOfLog } from '../_support/truth.js'
 
 /** A primary, its replica, and the address behind which the one or the other stands. */
@@ -70,6 +71,8 @@ test('connections to a primary that was demoted, and lives on, are given up', as
   const before = await logOut()
   await expect.poll(() => readUsers(next), PATIENCE).toEqual([before.user])
   await Promise.all(Array.from({ length: 20 }, () => service.ask()))
+  const reader = await openStore(address, { domain: DOMAIN }, { lifetimeSeconds: 1 })
+  onTestFinished(() => reader.close())
   await next.promote()
   await old.query('ALTER SYSTEM SET default_transaction_read_only = on')
   await old.query('SELECT pg_reload_conf()')
@@ -82,6 +85,9 @@ test('connections to a primary that was demoted, and lives on, are given up', as
   await annotate(`a logout is known after ${after.ms} ms`)
   const { users } = await readRows(next)
   expect(users.filter(({ type }) => type === 'slo')).toEqual(truth().users)
+  // Who only reads meets no error: its connections end by their age.
+  const findLogout = async () => (await reader.readKnown(after.user, null)).user
+  await expect.poll(findLogout, { timeout: 5_000 }).not.toBeNull()
 }, 60_000)
 
 async function readUsers(server: TestPostgres): Promise<string[]> {

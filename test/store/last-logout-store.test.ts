@@ -367,6 +367,22 @@ describe('the database', () => {
     await proxy.close()
   })
 
+  test('is written to by others when a writer has fallen silent with the lock in its hands', async () => {
+    const proxy = await openProxy(database.url, READY_IN_TRANSACTION, 2)
+    const silenced = await openStore({ url: proxy.url }, { stuckMs: 500 })
+    const writing = silenced.begin(BEGIN, null)
+    const failing = expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+    const findLocks = () =>
+      database.query(`SELECT FROM pg_locks WHERE relation = 'tenant'::regclass`)
+    await expect.poll(findLocks, { interval: 5 }).not.toEqual([])
+    const startedAt = performance.now()
+    await expect(store.begin(BEGIN, null)).resolves.toBeUndefined()
+    expect(performance.now() - startedAt).toBeLessThan(5_000)
+    await failing
+    await silenced.close()
+    await proxy.close()
+  })
+
   test('that was read-only is written to as soon as it is not: on new connections', async () => {
     const setReadOnly = (value: string) =>
       database.query(`
