@@ -30,8 +30,14 @@ class Client extends pg.Client {
  * opens by itself end the process when they break at the wrong moment.
  */
 export function createQueuePool(databaseUrl: string): pg.Pool {
-  return new pg.Pool({
+  const sockets = new Set<Socket>()
+  const pool = new pg.Pool({
     Client,
+    stream: () => {
+      const socket = new Socket()
+      sockets.add(socket)
+      return socket.once('close', () => sockets.delete(socket))
+    },
     connectionString: databaseUrl,
     options: `-c search_path=${DEFAULT_SCHEMA}`,
     max: 5,
@@ -40,6 +46,16 @@ export function createQueuePool(databaseUrl: string): pg.Pool {
     maxLifetimeSeconds: LIFETIME_SECONDS,
     keepAlive: true,
   })
+  const end = pool.end.bind(pool) as () => Promise<void>
+  pool.end = (async () => {
+    // A server that has fallen silent does not say goodbye.
+    const cut = () => {
+      for (const socket of sockets) socket.destroy()
+    }
+    setTimeout(cut, TIMEOUT_MS).unref()
+    await end()
+  }) as typeof pool.end
+  return pool
 }
 
 /** Creates the queue's tables (schema `bullmq`) or brings them up to date. */

@@ -18,14 +18,21 @@ export function createDatabase(
   log: Logger,
   timeouts: PoolTimeouts = {},
 ): Database {
-  const adapter = new PrismaPg(createPool(databaseUrl, timeouts), {
+  const { pool, leave } = createPool(databaseUrl, timeouts)
+  const adapter = new PrismaPg(pool, {
     disposeExternalPool: true,
     // An idle connection that breaks is replaced at the next query; without a listener it would end
     // the process.
     onPoolError: (err) => log.debug({ err }, 'idle database connection lost'),
   })
   const prisma = new PrismaClient({ adapter })
-  return { prisma, close: () => prisma.$disconnect() }
+  return {
+    prisma,
+    async close() {
+      await prisma.$disconnect()
+      leave()
+    },
+  }
 }
 
 /** Runs a query; a database that cannot be used becomes `DATABASE_UNAVAILABLE`. */

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import pg from 'pg'
 import { isUnavailableState } from './sql-state.js'
 
@@ -12,6 +13,9 @@ export const QUERY_TIMEOUT_MS = 15_000
  */
 const LIFETIME_SECONDS = 60
 
+/** How long the server may take to take leave, in milliseconds. */
+const CLOSING_PATIENCE_MS = 2_000
+
 /** How long the pool waits, and keeps what it has. */
 export interface PoolTimeouts {
   /** Default: {@link CONNECT_TIMEOUT_MS}. */
@@ -22,6 +26,13 @@ export interface PoolTimeouts {
   lifetimeSeconds?: number
 }
 
+/** A pool of connections. */
+export interface Pool {
+  pool: pg.Pool
+  /** To be called when the pool has ended: a server that has fallen silent does not take leave. */
+  leave(): void
+}
+
 /** A pool of connections; none is made before the first query. */
 export function createPool(
   url: string,
@@ -30,7 +41,13 @@ export function createPool(
     queryMs = QUERY_TIMEOUT_MS,
     lifetimeSeconds = LIFETIME_SECONDS,
   }: PoolTimeouts,
-): pg.Pool {
+): Pool {
+  const sockets = new Set<Socket>()
+  const openSocket = () => {
+    const socket = new Socket()
+    sockets.add(socket)
+    return socket.once('close', () => sockets.delete(socket))
+  }
   const pool = new pg.Pool({
     connectionString: url,
     connectionTimeoutMillis: connectMs,
@@ -38,9 +55,16 @@ export function createPool(
     query_timeout: queryMs,
     maxLifetimeSeconds: lifetimeSeconds,
     keepAlive: true,
+    stream: openSocket,
   })
   pool.on('connect', endWhenUnusable)
-  return pool
+  const leave = () => {
+    const cut = () => {
+      for (const socket of sockets) socket.destroy()
+    }
+    setTimeout(cut, CLOSING_PATIENCE_MS).unref()
+  }
+  return { pool, leave }
 }
 
 /**

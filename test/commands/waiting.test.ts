@@ -91,6 +91,15 @@ describe('a PostgreSQL that is away at the start', () => {
   })
 })
 
+test('a PostgreSQL that has fallen silent does not keep the API from ending', async () => {
+  address.leadTo(database.url)
+  const command = runCommand(['api'], env)
+  await expect.poll(command.stdout, PATIENCE).toContain('"serving"')
+  address.freeze()
+  command.kill('SIGTERM')
+  expect(await command.exited).toBe(0)
+})
+
 describe('a PostgreSQL that is there is not waited for', () => {
   test.each([
     ['takes another password', { password: 'wr0ng' }, /28P01.*DATABASE_URL/],
