@@ -4,9 +4,9 @@ import { LastLogoutError } from './errors.js'
 import { migrateQueue, type QueueConnection } from './jobs/jobs.js'
 import { createEmbeddedPostgres } from './store/embedded-postgres.js'
 import { findEmbeddedPostgres } from './store/find-embedded-postgres.js'
-import { applyMigrations, assertMigrated } from './store/migrations.js'
+import { applyMigrations } from './store/migrations.js'
 
-/** A database whose tables are up to date. */
+/** Where the database is. */
 export interface OpenDatabase {
   url: string
   /** Rejects when it is gone for good: an embedded one that ended by itself. */
@@ -21,7 +21,7 @@ export interface OpenOptions {
 }
 
 /**
- * Finds the configured database, or starts the embedded one. Throws `DATA_DIR_IN_USE`, and with
+ * Finds the configured database, without asking it anything, or starts the embedded one. Throws `DATA_DIR_IN_USE`, and with
  * `joins` `CONFIGURATION` where there is none.
  */
 export async function openDatabase(
@@ -30,10 +30,7 @@ export async function openDatabase(
   closers: Closers,
 ): Promise<OpenDatabase> {
   const url = config.database.url ?? (joins ? await findRunning(config) : undefined)
-  if (url !== undefined) {
-    await assertMigrated(url)
-    return { url, gone: new Promise(() => {}) }
-  }
+  if (url !== undefined) return { url, gone: new Promise(() => {}) }
   // Nobody else uses this database, so nobody else decides when its tables change.
   const embedded = await openEmbedded(config, durable, closers)
   await migrateAll(config, embedded.url)

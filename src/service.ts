@@ -13,8 +13,11 @@ import type { LastLogoutStore, LogSource } from './ports.js'
 import type { Instant } from './rules/instant.js'
 import { createChangeListener } from './store/change-listener.js'
 import { createDatabase } from './store/database.js'
+import { guardStore, openOrWait } from './store/guard.js'
 import { createLastLogoutStore } from './store/last-logout-store.js'
+import { assertMigrated } from './store/migrations.js'
 import type { SyncProgress } from './sync/catch-up.js'
+import { createLease, type Lease } from './sync/lease.js'
 import { receive } from './sync/receive.js'
 import { readVersion } from './version.js'
 import { createWorkerJobs, sync } from './worker.js'
@@ -31,6 +34,8 @@ export interface ServiceOverrides {
   durable?: boolean
   /** True: beside a service that runs in the same `DATA_DIR`, its database is used; none is made. */
   joins?: boolean
+  /** True: a database that is away is no failure; until `opened`, whoever asks is told that it is. */
+  waits?: boolean
 }
 
 /** The parts of last-logout, wired up. */
@@ -38,6 +43,8 @@ export interface Service {
   store: LastLogoutStore
   /** Rejects when the service cannot go on. */
   gone: Promise<never>
+  /** Resolves when the database is there, and this tenant's; at once unless the service `waits`. */
+  opened(signal: AbortSignal): Promise<void>
   /** Reads the log to its end, once. */
   sync(signal: AbortSignal, onProgress?: (progress: SyncProgress) => void): Promise<void>
   /** Polls on a schedule until `close`. */
@@ -58,24 +65,28 @@ export async function createService(
 ): Promise<Service> {
   const closers = createClosers()
   try {
-    const { now = Date.now, durable = true, joins = false } = overrides
+    const { now = Date.now, durable = true, joins = false, waits = false } = overrides
     const { url: databaseUrl, gone } = await openDatabase(config, { durable, joins }, closers)
-    const database = createDatabase(databaseUrl, log.child({ part: 'store' }))
+    const storeLog = log.child({ part: 'store' })
+    const database = createDatabase(databaseUrl, storeLog)
     closers.push(() => database.close())
-    const store = createLastLogoutStore({
+    const unguarded = createLastLogoutStore({
       prisma: database.prisma,
       domain: config.auth0.domain,
       gapConcernsMs: config.maxRefreshAgeMs + config.maxTokenAgeMs,
       now,
     })
-    await store.claim()
+    const { store, open } = guardStore(unguarded, () => assertMigrated(databaseUrl), storeLog)
+    const opened = await openOrWait(open, { waits, log: storeLog })
     const metrics = createMetrics({ ...store, now, rateShare: config.auth0.rateShare })
     const source = overrides.source ?? createSource(config, metrics, overrides.requestTimeoutMs)
     const { stallMs } = overrides
-    const parts = { config, log, now, store, source, metrics, closers, databaseUrl, stallMs }
+    const lease = createLease(store)
+    const parts = { config, log, now, store, source, lease, metrics, closers, databaseUrl, stallMs }
     return {
       store,
       gone,
+      opened,
       sync: (signal, onProgress) => sync(parts, signal, onProgress),
       startWorker: () => startWorker(parts),
       startApi: () => startApi(parts),
@@ -94,6 +105,7 @@ interface Parts {
   now: () => Instant
   store: LastLogoutStore
   source: LogSource
+  lease: Lease
   metrics: Metrics
   closers: Closers
   databaseUrl: string

@@ -6,8 +6,9 @@ import type { ScheduledJob } from './jobs/jobs.js'
 import type { Metrics } from './metrics/metrics.js'
 import type { LastLogoutStore, LogSource } from './ports.js'
 import { type Instant, toDateTime } from './rules/instant.js'
-import type { Finding, SyncDeps, SyncProgress } from './sync/catch-up.js'
-import { type PollOutcome, poll, reconcile } from './sync/poll.js'
+import type { Finding, SyncProgress } from './sync/catch-up.js'
+import type { Lease } from './sync/lease.js'
+import { type PollDeps, type PollOutcome, poll, reconcile } from './sync/poll.js'
 import { withProgress } from './sync/with-progress.js'
 
 /** How long reconciling waits for another poller to finish before it gives up, in milliseconds. */
@@ -32,6 +33,7 @@ interface Reader {
   now: () => Instant
   store: LastLogoutStore
   source: LogSource
+  lease: Lease
   metrics: Metrics
   /** How long reading may go without an answer of Auth0's. Default: 240,000 ms. */
   stallMs?: number | undefined
@@ -73,7 +75,7 @@ export async function sync(
   signal: AbortSignal,
   onProgress: OnProgress = () => {},
 ): Promise<void> {
-  const deps = createSyncDeps(reader, onProgress)
+  const deps = createPollDeps(reader, onProgress)
   if ((await reconcileWhenFree(deps, reader, signal)) === 'lease_held') {
     const message = 'another process is reading the log of this tenant: let it, or stop it'
     throw new LastLogoutError('LEASE_HELD', message)
@@ -81,13 +83,14 @@ export async function sync(
   await prune(reader)
 }
 
-function createSyncDeps(
-  { config, log, source, store, metrics }: Reader,
+function createPollDeps(
+  { config, log, source, store, lease, metrics }: Reader,
   onProgress: OnProgress,
-): SyncDeps {
+): PollDeps {
   return {
     source,
     store,
+    lease,
     types: new Set(config.eventTypes),
     onFollowed: metrics.onFollowed,
     onFinding: (finding) => logFinding(finding, log),
@@ -100,7 +103,7 @@ function createSyncDeps(
 
 /** Waits for another poller, for a while. */
 async function reconcileWhenFree(
-  deps: SyncDeps,
+  deps: PollDeps,
   { config, metrics }: Reader,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
@@ -117,7 +120,7 @@ async function reconcileWhenFree(
 /** Says what a run has read; stopped in the middle, it has not failed. */
 async function runLogged(
   reader: Reader,
-  run: (deps: SyncDeps) => Promise<PollOutcome>,
+  run: (deps: PollDeps) => Promise<PollOutcome>,
 ): Promise<'skipped' | undefined> {
   const total = { pages: 0, entries: 0, events: 0 }
   const onProgress = ({ stage, pages, entries, events }: SyncProgress) => {
@@ -128,7 +131,7 @@ async function runLogged(
     total.events += events
   }
   try {
-    const outcome = await run(createSyncDeps(reader, onProgress))
+    const outcome = await run(createPollDeps(reader, onProgress))
     if (total.entries > 0) reader.log.info(total, 'log read')
     else reader.log.debug({ outcome }, 'nothing new')
     return outcome === 'lease_held' ? 'skipped' : undefined

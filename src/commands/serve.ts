@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { loadConfig, type Need } from '../config.js'
-import { createService } from '../service.js'
+import { createService, type Service } from '../service.js'
 import type { CommandContext } from './context.js'
 
 /** The parts of the service that run until they are told to stop. */
@@ -11,13 +11,12 @@ export async function serve(context: CommandContext, parts: Part[]): Promise<voi
   const needs = parts.map((part): Need => (part === 'worker' ? 'auth0' : 'api'))
   const config = loadConfig(context.env, ['database', ...needs])
   const log = await context.createLog(config.logLevel, 'stdout')
-  const service = await createService(config, log)
+  const service = await createService(config, log, { waits: true })
   try {
-    if (parts.includes('api')) log.info({ url: await service.startApi() }, 'serving')
-    const { workerPort } = config.http
-    if (!parts.includes('api') && workerPort !== undefined) {
-      log.info({ url: await service.startMonitor(workerPort) }, 'serving health and metrics')
-    }
+    // Before the database is there it answers that it is away: whoever watches over it can ask.
+    const served = await startServing(service, parts, config.http.workerPort)
+    await service.opened(context.stop)
+    if (served !== null) log.info({ url: served.url }, served.message)
     if (parts.includes('worker')) {
       await service.startWorker()
       log.info({ everyMs: config.pollIntervalMs, domain: config.auth0.domain }, 'polling')
@@ -28,4 +27,11 @@ export async function serve(context: CommandContext, parts: Part[]): Promise<voi
     await service.close()
     log.info('stopped')
   }
+}
+
+async function startServing(service: Service, parts: Part[], workerPort: number | undefined) {
+  if (parts.includes('api')) return { url: await service.startApi(), message: 'serving' }
+  if (workerPort === undefined) return null
+  const url = await service.startMonitor(workerPort)
+  return { url, message: 'serving health and metrics' }
 }

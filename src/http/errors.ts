@@ -14,8 +14,10 @@ export function handleError(
   const statusCode = readStatus(error)
   if (statusCode < 500) return sendError(reply, statusCode, error.message)
 
+  // A database that is away is said once, by the store, and not by every request.
+  const level = statusCode === 503 ? 'debug' : 'error'
   // The route's pattern, not the URL: that names a user.
-  request.log.error({ err: error, route: request.routeOptions.url }, 'request failed')
+  request.log[level]({ err: error, route: request.routeOptions.url }, 'request failed')
   if (statusCode !== 503) return sendError(reply, statusCode, 'this is our fault: see the log')
   reply.header('retry-after', '1')
   return sendError(reply, statusCode, 'the database does not answer: try again')

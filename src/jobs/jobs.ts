@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import { hasCode } from '../errors.js'
 import { openBackend, type QueueConnection } from './backend.js'
 import { createOutage } from './outage.js'
 import { assertQueueMigrated } from './postgres.js'
@@ -31,11 +32,16 @@ export interface Jobs {
 /**
  * Runs `jobs` at their intervals, the first time at once; of several workers, one takes each run.
  * From then on no failure of a job or of the store ends it: while the store is away nothing runs,
- * and when it is back, be it empty, the jobs go on. Redis may be away from the beginning.
- * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables; PostgreSQL must be there.
+ * and when it is back, be it empty, the jobs go on. It may be away from the beginning.
+ * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
  */
 export async function createJobs({ connection, prefix, jobs, log }: JobsOptions): Promise<Jobs> {
-  if (connection.kind === 'postgres') await assertQueueMigrated(connection.url)
+  if (connection.kind === 'postgres') {
+    await assertQueueMigrated(connection.url).catch((error) => {
+      // What else there is, the watchdog meets as well, and tries again.
+      if (hasCode(error, 'DATABASE_NOT_MIGRATED')) throw error
+    })
+  }
   const stop = new AbortController()
   const runner = createRunner(jobs, stop.signal, log)
   const outage = createOutage(connection, log, stop.signal)

@@ -12,6 +12,9 @@ import { LastLogoutError } from '../errors.js'
 /** How long PostgreSQL may take to accept a connection, or to answer. */
 const TIMEOUT_MS = 5_000
 
+/** How long a connection is used: one to a server that was demoted may live on. */
+const LIFETIME_SECONDS = 60
+
 /** How long one statement of a migration may take, in milliseconds. */
 const MIGRATION_TIMEOUT_MS = 600_000
 
@@ -27,15 +30,32 @@ class Client extends pg.Client {
  * opens by itself end the process when they break at the wrong moment.
  */
 export function createQueuePool(databaseUrl: string): pg.Pool {
-  return new pg.Pool({
+  const sockets = new Set<Socket>()
+  const pool = new pg.Pool({
     Client,
+    stream: () => {
+      const socket = new Socket()
+      sockets.add(socket)
+      return socket.once('close', () => sockets.delete(socket))
+    },
     connectionString: databaseUrl,
     options: `-c search_path=${DEFAULT_SCHEMA}`,
     max: 5,
     connectionTimeoutMillis: TIMEOUT_MS,
     query_timeout: TIMEOUT_MS,
+    maxLifetimeSeconds: LIFETIME_SECONDS,
     keepAlive: true,
   })
+  const end = pool.end.bind(pool) as () => Promise<void>
+  pool.end = (async () => {
+    // A server that has fallen silent does not say goodbye.
+    const cut = () => {
+      for (const socket of sockets) socket.destroy()
+    }
+    setTimeout(cut, TIMEOUT_MS).unref()
+    await end()
+  }) as typeof pool.end
+  return pool
 }
 
 /** Creates the queue's tables (schema `bullmq`) or brings them up to date. */

@@ -12,6 +12,9 @@ const CONNECT_TIMEOUT_MS = 5_000
 /** How long the server may take to take leave, in milliseconds. */
 const CLOSING_PATIENCE_MS = 2_000
 
+/** What a server that was demoted, or cut off, notifies of is nothing: so long is one listened to, in milliseconds. */
+const LIFETIME_MS = 60_000
+
 /** The first and the longest wait before connecting again, in milliseconds. */
 const FIRST_WAIT_MS = 250
 const LONGEST_WAIT_MS = 5_000
@@ -50,10 +53,15 @@ async function listenForEver(
   log: Logger,
 ): Promise<void> {
   let waitMs = FIRST_WAIT_MS
+  const onListening = () => {
+    if (waitMs > FIRST_WAIT_MS) log.info('told of changes again')
+    waitMs = FIRST_WAIT_MS
+    // What was notified before is not told again.
+    wakes.emit('wake')
+  }
   while (!signal.aborted) {
     try {
-      await listen(url, wakes, signal)
-      waitMs = FIRST_WAIT_MS
+      await listen({ url, wakes, signal, onListening })
     } catch (err) {
       // Once an outage, not once an attempt.
       const level = waitMs === FIRST_WAIT_MS ? 'warn' : 'debug'
@@ -64,8 +72,15 @@ async function listenForEver(
   }
 }
 
+interface ListenOptions {
+  url: string
+  wakes: EventEmitter
+  signal: AbortSignal
+  onListening(): void
+}
+
 /** Listens until the connection ends or the signal comes; throws where there is no connection. */
-async function listen(url: string, wakes: EventEmitter, signal: AbortSignal): Promise<void> {
+async function listen({ url, wakes, signal, onListening }: ListenOptions): Promise<void> {
   // One of our own, that a server which has fallen silent cannot keep open.
   const socket = new Socket()
   const client = new pg.Client({
@@ -84,14 +99,15 @@ async function listen(url: string, wakes: EventEmitter, signal: AbortSignal): Pr
   client.on('error', () => {})
   client.on('notification', () => wakes.emit('wake'))
   await client.connect()
+  const lifetime = setTimeout(end, LIFETIME_MS)
   signal.addEventListener('abort', end)
   try {
-    if (!signal.aborted) await client.query(`LISTEN ${CHANNEL}`)
-    else end()
-    // What was notified before is not told again.
-    wakes.emit('wake')
+    if (signal.aborted) return
+    await client.query(`LISTEN ${CHANNEL}`)
+    onListening()
     await ended
   } finally {
+    clearTimeout(lifetime)
     signal.removeEventListener('abort', end)
     end()
   }

@@ -1,10 +1,15 @@
 import { Socket } from 'node:net'
 import pg from 'pg'
-import { CONNECT_TIMEOUT_MS, QUERY_TIMEOUT_MS, unavailable } from './database.js'
+import { unavailable } from './database.js'
+import { CONNECT_TIMEOUT_MS, QUERY_TIMEOUT_MS } from './pool.js'
+import { isUnavailableState } from './sql-state.js'
+
+/** What the system says of a connection that breaks. */
+const BROKEN = new Set<unknown>(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
 
 /**
  * Runs something on one connection of its own. What is begun on it and not committed ends with it.
- * Throws `DATABASE_UNAVAILABLE` when there is no connecting.
+ * Throws `DATABASE_UNAVAILABLE` when there is no connecting, or the connection breaks.
  */
 export async function withClient<T>(
   url: string,
@@ -25,10 +30,19 @@ export async function withClient<T>(
   })
   try {
     return await run(client)
+  } catch (error) {
+    throw isLost(error) ? unavailable(error) : error
   } finally {
     // A server that has fallen silent does not take leave.
     const late = setTimeout(() => socket.destroy(), CONNECT_TIMEOUT_MS)
     await client.end()
     clearTimeout(late)
   }
+}
+
+function isLost(error: unknown): boolean {
+  if (error instanceof pg.DatabaseError) return isUnavailableState(error.code)
+  if (!(error instanceof Error) || Object.getPrototypeOf(error) !== Error.prototype) return false
+  // The driver's own, such as its time-out, bear no code; those of the file system do.
+  return !('code' in error) || BROKEN.has(error.code)
 }

@@ -1,15 +1,10 @@
 import { PrismaPg } from '@prisma/adapter-pg'
+import pg from 'pg'
 import type { Logger } from 'pino'
-import { LastLogoutError } from '../errors.js'
+import { hasCode, LastLogoutError } from '../errors.js'
 import { Prisma, PrismaClient } from './generated/client.js'
-
-/** How long a query may wait for a connection, in milliseconds. */
-export const CONNECT_TIMEOUT_MS = 5_000
-/** How long a query may then wait for its answer, in milliseconds. */
-export const QUERY_TIMEOUT_MS = 15_000
-
-/** SQLSTATE classes that say the server cannot be used now, whatever the query was. */
-const UNAVAILABLE_CLASSES = new Set(['08', '28', '3D', '53', '57'])
+import { createPool, type PoolTimeouts } from './pool.js'
+import { isRefusedState, isUnavailableState } from './sql-state.js'
 
 /** The database through Prisma. */
 export interface Database {
@@ -18,21 +13,26 @@ export interface Database {
 }
 
 /** Opens a pool of connections; none is made before the first query. */
-export function createDatabase(databaseUrl: string, log: Logger): Database {
-  const adapter = new PrismaPg(
-    {
-      connectionString: databaseUrl,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      // By the client: a server that is gone cannot, and a transaction pooler takes no settings.
-      query_timeout: QUERY_TIMEOUT_MS,
-      keepAlive: true,
-    },
+export function createDatabase(
+  databaseUrl: string,
+  log: Logger,
+  timeouts: PoolTimeouts = {},
+): Database {
+  const { pool, leave } = createPool(databaseUrl, timeouts)
+  const adapter = new PrismaPg(pool, {
+    disposeExternalPool: true,
     // An idle connection that breaks is replaced at the next query; without a listener it would end
     // the process.
-    { onPoolError: (err) => log.debug({ err }, 'idle database connection lost') },
-  )
+    onPoolError: (err) => log.debug({ err }, 'idle database connection lost'),
+  })
   const prisma = new PrismaClient({ adapter })
-  return { prisma, close: () => prisma.$disconnect() }
+  return {
+    prisma,
+    async close() {
+      await prisma.$disconnect()
+      leave()
+    },
+  }
 }
 
 /** Runs a query; a database that cannot be used becomes `DATABASE_UNAVAILABLE`. */
@@ -46,11 +46,19 @@ export async function query<T>(run: () => Promise<T>): Promise<T> {
 
 /** What is thrown while PostgreSQL cannot be used. */
 export function unavailable(cause: unknown): LastLogoutError {
-  return new LastLogoutError(
-    'DATABASE_UNAVAILABLE',
-    'PostgreSQL does not answer: check that it runs and that DATABASE_URL is right',
-    { cause },
-  )
+  const state = readState(cause)
+  const message =
+    state !== undefined && isRefusedState(state)
+      ? `PostgreSQL refuses the connection (SQLSTATE ${state}): check the user, the password and the name of the database in DATABASE_URL`
+      : 'PostgreSQL does not answer: check that it runs and that DATABASE_URL is right'
+  return new LastLogoutError('DATABASE_UNAVAILABLE', message, { cause })
+}
+
+/** Whether a database that is unavailable may come back by itself: not where it refuses who asks. */
+export function mayComeBack(error: unknown): boolean {
+  if (!hasCode(error, 'DATABASE_UNAVAILABLE')) return false
+  const state = readState(error.cause)
+  return state === undefined || !isRefusedState(state)
 }
 
 /** What is thrown where the tenant row has been deleted under a running program. */
@@ -66,13 +74,21 @@ function isUnavailable(error: unknown): boolean {
     // The pool's and the driver's time-outs are plain errors without a code; our own faults are not.
     return error instanceof Error && Object.getPrototypeOf(error) === Error.prototype
   }
-  const { originalCode, kind } = readDriverCause(error)
-  if (typeof originalCode === 'string') return UNAVAILABLE_CLASSES.has(originalCode.slice(0, 2))
+  const state = readState(error)
+  if (state !== undefined) return isUnavailableState(state)
   // Without a SQLSTATE the server was not reached, the connection broke, or no transaction could begin.
-  return kind !== 'UnsupportedNativeDataType'
+  return readDriverCause(error).kind !== 'UnsupportedNativeDataType'
 }
 
-function readDriverCause(error: Prisma.PrismaClientKnownRequestError): Record<string, unknown> {
+/** The SQLSTATE of the driver's error, be it as it is or as Prisma wraps it. */
+function readState(error: unknown): string | undefined {
+  if (error instanceof pg.DatabaseError) return error.code
+  const { originalCode } = readDriverCause(error)
+  return typeof originalCode === 'string' ? originalCode : undefined
+}
+
+function readDriverCause(error: unknown): Record<string, unknown> {
+  if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return {}
   const adapterError = error.meta?.driverAdapterError as
     | { cause?: Record<string, unknown> }
     | undefined

@@ -19,8 +19,7 @@ import { type Executor, timestamp, writeBatch } from './write-batch.js'
 /** How long a page may wait for the tenant row's lock, and be written. */
 const TRANSACTION = { maxWait: 10_000, timeout: 60_000 }
 
-/** A writer that hangs with the lock in its hands loses it after so many milliseconds. */
-const STUCK_MS = '30000'
+const STUCK_MS = 30_000
 
 /** What the store is made of. */
 export interface StoreOptions {
@@ -30,6 +29,8 @@ export interface StoreOptions {
   /** How long a gap can still concern a living token. */
   gapConcernsMs: number
   now: () => Instant
+  /** When a writer that hangs with the lock in its hands loses it, in milliseconds; default 30,000. */
+  stuckMs?: number
 }
 
 interface LockedTenant {
@@ -39,11 +40,13 @@ interface LockedTenant {
 
 /** The store over PostgreSQL. */
 export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
-  const { prisma, domain, gapConcernsMs, now } = options
+  const { prisma, domain, gapConcernsMs, now, stuckMs = STUCK_MS } = options
 
   /** Every write runs in here: one lock, so that the order of feed positions is the order of commits. */
   const write = <T>(run: (tx: Executor, tenant: LockedTenant) => Promise<T>): Promise<T> =>
-    query(() => prisma.$transaction(async (tx) => run(tx, await lockTenant(tx)), TRANSACTION))
+    query(() =>
+      prisma.$transaction(async (tx) => run(tx, await lockTenant(tx, stuckMs)), TRANSACTION),
+    )
 
   return {
     claim: () => query(() => claim(prisma, domain)),
@@ -139,10 +142,10 @@ async function claim(prisma: PrismaClient, domain: string): Promise<void> {
  * Positions follow the clock of the database, in microseconds, so that none is given out twice: after a
  * restore or a promotion that lost some, those who follow would pass over what comes at the same ones.
  */
-async function lockTenant(tx: Executor): Promise<LockedTenant> {
+async function lockTenant(tx: Executor, stuckMs: number): Promise<LockedTenant> {
   const [tenant] = await tx.$queryRaw<LockedTenant[]>`
     SELECT checkpoint, GREATEST(seq, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS seq,
-      set_config('idle_in_transaction_session_timeout', ${STUCK_MS}, true)
+      set_config('idle_in_transaction_session_timeout', ${String(stuckMs)}, true)
     FROM tenant WHERE id = 1 FOR UPDATE`
   if (tenant === undefined) throw tenantRowMissing()
   return tenant

@@ -4,7 +4,7 @@ import { createBridge, type ReachOptions } from './bridge.js'
 import { catchUp, type SyncDeps } from './catch-up.js'
 import { coldStart } from './cold-start.js'
 import type { GapOptions } from './gaps.js'
-import { withLease } from './lease.js'
+import { createLease, type Lease } from './lease.js'
 import { replaceCheckpoint } from './replace-checkpoint.js'
 import { sweep } from './sweep.js'
 
@@ -12,6 +12,12 @@ import { sweep } from './sweep.js'
 export interface PollOptions extends ReachOptions, GapOptions {
   /** A sweep makes way for a catch-up after so long, in milliseconds. */
   pollIntervalMs: number
+}
+
+/** What a poll needs. */
+export interface PollDeps extends SyncDeps {
+  /** Shared by the polls of a process. Default: one of its own. */
+  lease?: Lease
 }
 
 /** What a poll came to: the log was read to its end, or another poller is at it. */
@@ -25,11 +31,12 @@ const MOST_REPLACEMENTS = 3
  * what is before; what comes meanwhile is read between its requests.
  */
 export async function poll(
-  deps: SyncDeps,
+  deps: PollDeps,
   options: PollOptions,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
-  const ran = await withLease(deps.store, signal, () => readToEnd(deps, options, signal))
+  const { lease = createLease(deps.store) } = deps
+  const ran = await lease.run(signal, () => readToEnd(deps, options, signal))
   return ran ? 'caught_up' : 'lease_held'
 }
 
@@ -38,11 +45,12 @@ export async function poll(
  * late, polling passes by. What is found so is counted.
  */
 export async function reconcile(
-  deps: SyncDeps,
+  deps: PollDeps,
   options: PollOptions,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
-  const ran = await withLease(deps.store, signal, async () => {
+  const { lease = createLease(deps.store) } = deps
+  const ran = await lease.run(signal, async () => {
     await readToEnd(deps, options, signal)
     await sweepRecent(deps, options, signal)
   })

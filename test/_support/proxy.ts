@@ -8,16 +8,21 @@ export interface Proxy {
   freeze(): void
   /** Breaks the frozen connections, and passes on what new ones send. */
   thaw(): void
+  /** Leads new connections to the server that another URL names, and leaves the open ones as they are. */
+  leadTo(target: string): void
   close(): Promise<void>
 }
 
 /** What PostgreSQL says when it waits for the next query. */
 export const READY_FOR_QUERY = Buffer.from('5a0000000549', 'hex')
 
+/** What it says then within a transaction. */
+export const READY_IN_TRANSACTION = Buffer.from('5a0000000554', 'hex')
+
 /** Opens a way to the server that a URL names; it falls silent once the server has said `lastWord`, so many times. */
 export async function openProxy(target: string, lastWord?: Buffer, times = 1): Promise<Proxy> {
   const url = new URL(target)
-  const { hostname, port } = url
+  let { hostname, port } = url
   const sockets = new Set<Socket>()
   let isFrozen = false
   let left = times
@@ -54,6 +59,9 @@ export async function openProxy(target: string, lastWord?: Buffer, times = 1): P
     thaw: () => {
       isFrozen = false
       cut()
+    },
+    leadTo(next) {
+      ;({ hostname, port } = new URL(next))
     },
     async close() {
       server.close()

@@ -1,21 +1,25 @@
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { Redis } from 'ioredis'
+import { freePort } from './port.js'
 
 /** A Redis to test with. */
 export interface TestRedis {
   url: string
-  /** Stops it for good; one that REDIS_URL names is left alone. */
+  /** Kills it; one that REDIS_URL names is left alone. */
   stop(): Promise<void>
+  /** Starts it again after `stop`, empty, on the same port. Only for one of our own. */
+  start(): Promise<void>
   /** Kills it, and starts it empty on the same port after `whileAway`. Only for one of our own. */
   restart(whileAway?: () => Promise<void>): Promise<void>
   /** Lets it answer nothing any more, with its connections open. Only for one of our own. */
   freeze(): void
+  /** Lets it answer again. */
+  thaw(): void
 }
 
 /** Which Redis is wanted. */
@@ -60,7 +64,8 @@ function givenServer(url: string): TestRedis {
   const refuse = (): never => {
     throw new Error('the Redis that REDIS_URL names is not ours')
   }
-  return { url, stop: async () => undefined, restart: refuse, freeze: refuse }
+  const [start, restart, freeze, thaw] = [refuse, refuse, refuse, refuse]
+  return { url, stop: async () => undefined, start, restart, freeze, thaw }
 }
 
 async function startServer(cluster: boolean, args: string[]): Promise<TestRedis> {
@@ -78,6 +83,10 @@ async function startServer(cluster: boolean, args: string[]): Promise<TestRedis>
       await kill(server)
       await rm(dir, { recursive: true, force: true })
     },
+    async start() {
+      await mkdir(dir, { recursive: true })
+      server = await launch(all)
+    },
     async restart(whileAway) {
       await kill(server)
       await whileAway?.()
@@ -85,6 +94,9 @@ async function startServer(cluster: boolean, args: string[]): Promise<TestRedis>
     },
     freeze() {
       signal(server, 'SIGSTOP')
+    },
+    thaw() {
+      signal(server, 'SIGCONT')
     },
   }
 }
@@ -124,13 +136,4 @@ async function claimSlots(url: string): Promise<void> {
   await client.call('CLUSTER', 'ADDSLOTSRANGE', 0, 16_383)
   while (!String(await client.call('CLUSTER', 'INFO')).includes('cluster_state:ok'));
   client.disconnect()
-}
-
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return String(port)
 }

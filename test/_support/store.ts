@@ -2,15 +2,28 @@ import { pino } from 'pino'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { createDatabase } from '../../src/store/database.js'
 import { createLastLogoutStore } from '../../src/store/last-logout-store.js'
+import type { PoolTimeouts } from '../../src/store/pool.js'
 import type { TestDatabase } from './database.js'
 
 /** A store over a test's database, claimed for `tenant.example`. */
 export async function openStore(
-  { url }: TestDatabase,
-  { domain = 'tenant.example', gapConcernsMs = 31 * 86_400_000, now = Date.now } = {},
+  { url }: Pick<TestDatabase, 'url'>,
+  {
+    domain = 'tenant.example',
+    gapConcernsMs = 31 * 86_400_000,
+    now = Date.now,
+    stuckMs = 30_000,
+  } = {},
+  timeouts: PoolTimeouts = {},
 ): Promise<LastLogoutStore & { close(): Promise<void> }> {
-  const database = createDatabase(url, pino({ level: 'silent' }))
-  const store = createLastLogoutStore({ prisma: database.prisma, domain, gapConcernsMs, now })
+  const database = createDatabase(url, pino({ level: 'silent' }), timeouts)
+  const store = createLastLogoutStore({
+    prisma: database.prisma,
+    domain,
+    gapConcernsMs,
+    now,
+    stuckMs,
+  })
   await store.claim()
   return { ...store, close: database.close }
 }
@@ -33,7 +46,7 @@ interface SessionRow {
 }
 
 /** Every row, in the shape and order of the oracle. */
-export async function readRows(database: TestDatabase) {
+export async function readRows(database: Pick<TestDatabase, 'query'>) {
   const users = await database.query<UserRow>(
     'SELECT * FROM last_logout ORDER BY user_id COLLATE "C"',
   )

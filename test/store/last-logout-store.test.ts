@@ -4,7 +4,7 @@ import type { Batch, LastLogoutStore } from '../../src/ports.js'
 import type { LogoutEvent } from '../../src/rules/entry.js'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openProxy } from '../_support/proxy.js'
+import { openProxy, READY_IN_TRANSACTION } from '../_support/proxy.js'
 import { openStore, readRows } from '../_support/store.js'
 import { logoutEvents, truthOf } from '../_support/truth.js'
 
@@ -309,6 +309,11 @@ describe('the lease', () => {
 })
 
 describe('the database', () => {
+  const endConnections = () =>
+    database.query(`
+      SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+
   test('that nothing was stored in goes to another tenant', async () => {
     const other = await openStore(database, { domain: 'other.example' })
     await other.close()
@@ -333,7 +338,8 @@ describe('the database', () => {
 
   test('that falls silent is unavailable after a time-out, and answers again when it can', async () => {
     const proxy = await openProxy(database.url)
-    const silenced = await openStore({ ...database, url: proxy.url })
+    const timeouts = { connectMs: 1_000, queryMs: 1_000 }
+    const silenced = await openStore({ ...database, url: proxy.url }, {}, timeouts)
     proxy.freeze()
     await expect(silenced.readProgress()).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
     proxy.thaw()
@@ -346,7 +352,52 @@ describe('the database', () => {
     await expect(silenced.begin(BEGIN, null)).resolves.toBeUndefined()
     await silenced.close()
     await proxy.close()
-  }, 90_000)
+  })
+
+  test('that falls silent within a transaction is not asked to roll it back', async () => {
+    const proxy = await openProxy(database.url, READY_IN_TRANSACTION)
+    const timeouts = { connectMs: 1_000, queryMs: 1_000 }
+    const silenced = await openStore({ ...database, url: proxy.url }, {}, timeouts)
+    const startedAt = performance.now()
+    const writing = silenced.begin(BEGIN, null)
+    await expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+    // One time-out, not two.
+    expect(performance.now() - startedAt).toBeLessThan(1_900)
+    await silenced.close()
+    await proxy.close()
+  })
+
+  test('is written to by others when a writer has fallen silent with the lock in its hands', async () => {
+    const proxy = await openProxy(database.url, READY_IN_TRANSACTION, 2)
+    const silenced = await openStore({ url: proxy.url }, { stuckMs: 500 })
+    const writing = silenced.begin(BEGIN, null)
+    const failing = expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+    const findLocks = () =>
+      database.query(`SELECT FROM pg_locks WHERE relation = 'tenant'::regclass`)
+    await expect.poll(findLocks, { interval: 5 }).not.toEqual([])
+    const startedAt = performance.now()
+    await expect(store.begin(BEGIN, null)).resolves.toBeUndefined()
+    expect(performance.now() - startedAt).toBeLessThan(5_000)
+    await failing
+    await silenced.close()
+    await proxy.close()
+  })
+
+  test('that was read-only is written to as soon as it is not: on new connections', async () => {
+    const setReadOnly = (value: string) =>
+      database.query(`
+        BEGIN READ WRITE;
+        ALTER DATABASE ${database.name} SET default_transaction_read_only = ${value};
+        COMMIT`)
+    // It holds for connections that are made from then on, and for as long as they live.
+    await setReadOnly('on')
+    await endConnections()
+    await expect.poll(() => store.readProgress().catch(() => null)).not.toBeNull()
+    const writing = store.begin(BEGIN, null)
+    await expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+    await setReadOnly('off')
+    await expect(store.begin(BEGIN, null)).resolves.toBeUndefined()
+  })
 
   test('is not blamed for a fault of ours', async () => {
     await expect(store.storeCaughtUp(null, Number.NaN)).rejects.toBeInstanceOf(RangeError)
@@ -354,10 +405,7 @@ describe('the database', () => {
 
   test('that has ended the connections answers again on new ones', async () => {
     await store.readProgress()
-    await database.query(
-      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-       WHERE datname = current_database() AND pid <> pg_backend_pid()`,
-    )
+    await endConnections()
     await expect
       .poll(() =>
         store.readProgress().then(

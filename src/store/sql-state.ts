@@ -1,0 +1,24 @@
+/** SQLSTATE classes that say the server cannot be used now, whatever the query was. */
+const UNAVAILABLE_CLASSES = new Set(['08', '28', '3D', '53', '57'])
+
+/**
+ * SQLSTATEs that say so of the connection: read_only_sql_transaction, as of a server that was demoted
+ * or is not promoted yet, and idle_in_transaction_session_timeout, by which it was ended.
+ */
+const UNAVAILABLE_STATES = new Set(['25006', '25P03'])
+
+/** Classes of refusals that waiting does not change: of the credentials, and of the database's name. */
+const REFUSED_CLASSES = new Set(['28', '3D'])
+
+/** Whether a query with this SQLSTATE may pass at another time, or on another connection. */
+export function isUnavailableState(state: string | undefined): boolean {
+  return (
+    state !== undefined &&
+    (UNAVAILABLE_CLASSES.has(state.slice(0, 2)) || UNAVAILABLE_STATES.has(state))
+  )
+}
+
+/** Whether a SQLSTATE says that it is the configuration which is wrong. */
+export function isRefusedState(state: string): boolean {
+  return REFUSED_CLASSES.has(state.slice(0, 2))
+}

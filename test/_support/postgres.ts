@@ -1,0 +1,145 @@
+import { execFile } from 'node:child_process'
+import * as fs from 'node:fs/promises'
+import { open, readFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import { vi } from 'vitest'
+import { migrateQueue } from '../../src/jobs/jobs.js'
+import {
+  chooseServerUser,
+  findPostgresBinaries,
+  type Program,
+  startProgram,
+} from '../../src/store/embedded-postgres-binaries.js'
+import { applyMigrations } from '../../src/store/migrations.js'
+import { freePort } from './port.js'
+
+const run = promisify(execFile)
+const PATIENCE = { timeout: 20_000, interval: 20 }
+
+/** A PostgreSQL server of a test's own, on a port that it keeps; in it a migrated database. */
+export interface TestPostgres {
+  url: string
+  query<Row extends pg.QueryResultRow>(sql: string): Promise<Row[]>
+  start(): Promise<void>
+  /** Ends it: `fast` breaks every connection and stores what is committed; `immediate` is a crash. */
+  stop(how?: 'fast' | 'immediate'): Promise<void>
+  /** Lets it answer nothing any more, with its connections open. */
+  freeze(): Promise<void>
+  thaw(): void
+  /** Copies it, while it is stopped for a moment, into a running replica of it. */
+  replicate(): Promise<TestPostgres>
+  /** Makes a replica a server of its own. */
+  promote(): Promise<void>
+  /** Ends it for good. */
+  remove(): Promise<void>
+}
+
+/** Starts the PostgreSQL that comes with the program, with settings of postgresql.conf. */
+export async function startPostgres(settings: Record<string, string> = {}): Promise<TestPostgres> {
+  const user = await chooseServerUser(null)
+  const dir = await fs.mkdtemp(join(tmpdir(), 'last-logout-server-'))
+  const { initdb } = await findPostgresBinaries(user)
+  if (user) await fs.chown(dir, user.uid, user.gid)
+  const made = await launch(
+    [initdb, '-D', join(dir, 'data'), '-U', 'test', '--auth=trust', '--no-sync', '--no-locale'],
+    dir,
+  )
+  if ((await made.exited) !== 0) throw new Error(`initdb failed: see ${dir}/log`)
+  const server = await openServer(dir, settings)
+  await server.start()
+  await applyMigrations(server.url)
+  await migrateQueue(server.url)
+  return server
+}
+
+async function openServer(dir: string, settings: Record<string, string>): Promise<TestPostgres> {
+  const data = join(dir, 'data')
+  const port = await freePort()
+  const url = `postgresql://test@127.0.0.1:${port}/postgres`
+  const { postgres } = await findPostgresBinaries(await chooseServerUser(null))
+  const args = Object.entries({
+    port,
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    fsync: 'off',
+    ...settings,
+  }).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  let program: Program | undefined
+  let frozen: number[] = []
+
+  const query = <Row extends pg.QueryResultRow>(sql: string) => queryOnce<Row>(url, sql)
+  const readPid = async () => {
+    const [line] = (await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n')
+    return Number(line)
+  }
+  const server: TestPostgres = {
+    url,
+    query,
+    async start() {
+      program = await launch([postgres, '-D', data, ...args], dir)
+      await vi.waitFor(() => query('SELECT 1'), PATIENCE)
+    },
+    async stop(how = 'fast') {
+      if (!program?.isRunning()) return
+      server.thaw()
+      if (how === 'immediate') process.kill(await readPid(), 'SIGQUIT')
+      await program.stop()
+    },
+    async freeze() {
+      const postmaster = await readPid()
+      const backends = await query<{ pid: number }>(
+        'SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()',
+      )
+      frozen = [postmaster, ...backends.map(({ pid }) => pid)]
+      for (const pid of frozen) process.kill(pid, 'SIGSTOP')
+    },
+    thaw() {
+      for (const pid of frozen) process.kill(pid, 'SIGCONT')
+      frozen = []
+    },
+    async replicate() {
+      const copy = await fs.mkdtemp(join(tmpdir(), 'last-logout-server-'))
+      await server.stop()
+      await run('cp', ['-a', `${dir}/.`, copy])
+      await server.start()
+      await run('cp', ['-p', join(data, 'PG_VERSION'), join(copy, 'data', 'standby.signal')])
+      const replica = await openServer(copy, {
+        ...settings,
+        primary_conninfo: `host=127.0.0.1 port=${port} user=test`,
+      })
+      await replica.start()
+      return replica
+    },
+    async promote() {
+      await query('SELECT pg_promote()')
+    },
+    async remove() {
+      await server.stop('immediate')
+      await fs.rm(dir, { recursive: true, force: true })
+    },
+  }
+  return server
+}
+
+async function launch(command: string[], dir: string): Promise<Program> {
+  const log = await open(join(dir, 'log'), 'a')
+  try {
+    return await startProgram(command, log.fd, await chooseServerUser(null))
+  } finally {
+    await log.close()
+  }
+}
+
+async function queryOnce<Row extends pg.QueryResultRow>(url: string, sql: string): Promise<Row[]> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    return (await client.query<Row>(sql)).rows
+  } finally {
+    await client.end()
+  }
+}

@@ -1,0 +1,123 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { finishCommand, type RunningCommand, runCommand } from '../_support/cli.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { freePort } from '../_support/port.js'
+import { type Proxy as Address, openProxy } from '../_support/proxy.js'
+import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+
+const KEY = 'a-key-of-more-than-32-characters!'
+const PATIENCE = { timeout: 20_000 }
+
+let database: TestDatabase
+let address: Address
+let t: TestTenant
+let env: Record<string, string>
+beforeEach(async () => {
+  database = await createTestDatabase()
+  // Behind it there is nothing.
+  address = await openProxy('postgres://127.0.0.1:1')
+  t = await openTenant()
+  env = {
+    AUTH0_DOMAIN: DOMAIN,
+    AUTH0_BASE_URL: t.simulator.url,
+    AUTH0_CLIENT_ID: t.simulator.credentials.clientId,
+    AUTH0_CLIENT_SECRET: t.simulator.credentials.clientSecret,
+    DATABASE_URL: at(database),
+    API_KEYS: `test:${KEY}`,
+    PORT: await freePort(),
+    POLL_INTERVAL: '200ms',
+  }
+})
+afterEach(async () => {
+  await Promise.all([t.close(), address.close()])
+  await database.drop()
+})
+
+/** A database behind the address. */
+function at({ url }: TestDatabase, over: Partial<URL> = {}): string {
+  return Object.assign(new URL(url), { host: new URL(address.url).host }, over).href
+}
+
+const warnings = (command: RunningCommand) =>
+  command.stdout().match(/"postgresql cannot be used yet: waiting for it"/g)?.length ?? 0
+
+describe('a PostgreSQL that is away at the start', () => {
+  test.each(['start', 'worker', 'api'])(
+    'is waited for by %s, which a signal ends',
+    async (name) => {
+      const command = runCommand([name], env)
+      await expect.poll(() => warnings(command), PATIENCE).toBe(1)
+      command.kill('SIGTERM')
+      expect(await command.exited).toBe(0)
+      expect(warnings(command)).toBe(1)
+    },
+  )
+
+  test.each([['sync'], ['status'], ['migrate'], ['floor', 'raise', 'now']])(
+    'fails %s at once',
+    async (...args) => {
+      const { code, stderr } = await finishCommand(args, env)
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/PostgreSQL does not answer/)
+    },
+  )
+
+  test('is said to be away by the API until it is there', async () => {
+    const command = runCommand(['start'], env)
+    const ask = async (path: string) => {
+      const headers = { authorization: `Bearer ${KEY}` }
+      return (await fetch(`http://127.0.0.1:${env.PORT}${path}`, { headers })).status
+    }
+    await expect.poll(() => ask('/health/live').catch(() => 0), PATIENCE).toBe(200)
+    expect(await ask('/health/ready')).toBe(503)
+    expect(await ask('/v1/users/x/last-logout')).toBe(503)
+    expect(await ask('/v1/changes')).toBe(503)
+    address.leadTo(database.url)
+    await expect.poll(command.stdout, PATIENCE).toContain('"polling"')
+    expect(await ask('/v1/users/x/last-logout')).toBe(200)
+    expect(command.stdout()).toMatch(/"postgresql is there".*"serving"/s)
+    command.kill('SIGTERM')
+    expect(await command.exited).toBe(0)
+  })
+
+  test('and turns out to be that of another tenant is refused as ever, and not served', async () => {
+    await database.query(`INSERT INTO tenant (id, domain, seq) VALUES (1, 'other.example', 1)`)
+    const command = runCommand(['api'], env)
+    await expect.poll(() => warnings(command), PATIENCE).toBe(1)
+    address.leadTo(database.url)
+    expect(await command.exited).toBe(2)
+    expect(command.stderr()).toContain('other.example')
+    expect(command.stdout()).not.toContain('"serving"')
+  })
+})
+
+test('a PostgreSQL that has fallen silent does not keep the API from ending', async () => {
+  address.leadTo(database.url)
+  const command = runCommand(['api'], env)
+  await expect.poll(command.stdout, PATIENCE).toContain('"serving"')
+  address.freeze()
+  command.kill('SIGTERM')
+  expect(await command.exited).toBe(0)
+})
+
+describe('a PostgreSQL that is there is not waited for', () => {
+  test.each([
+    ['takes another password', { password: 'wr0ng' }, /28P01.*DATABASE_URL/],
+    ['has no such database', { pathname: '/none' }, /3D000.*DATABASE_URL/],
+  ])('where it %s', async (_what, over, message) => {
+    address.leadTo(database.url)
+    const { code, stderr } = await finishCommand(['start'], {
+      ...env,
+      DATABASE_URL: at(database, over),
+    })
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(message) })
+    expect(stderr).not.toContain('wr0ng')
+  })
+
+  test('where it has not been migrated', async () => {
+    const empty = await createTestDatabase('template0')
+    const { code, stderr } = await finishCommand(['start'], { ...env, DATABASE_URL: empty.url })
+    await empty.drop()
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('migrate') })
+  })
+})

@@ -1,0 +1,56 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { LastLogoutError } from '../../src/errors.js'
+import type { LastLogoutStore } from '../../src/ports.js'
+import { guardStore } from '../../src/store/guard.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openStore } from '../_support/store.js'
+import { createTestLog } from '../jobs/fixture.js'
+
+let database: TestDatabase
+let inner: LastLogoutStore & { close(): Promise<void> }
+beforeEach(async () => {
+  database = await createTestDatabase()
+  inner = await openStore(database)
+})
+afterEach(async () => {
+  await inner.close()
+  await database.drop()
+})
+
+test('a store answers nothing before its database is known to be usable', async () => {
+  const { log, text } = createTestLog()
+  let isUsable = false
+  const assertUsable = async () => {
+    if (!isUsable) throw new LastLogoutError('DATABASE_NOT_MIGRATED', 'not yet')
+  }
+  const { store, open } = guardStore(inner, assertUsable, log)
+  await expect(store.readProgress()).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+  await expect(open()).rejects.toMatchObject({ code: 'DATABASE_NOT_MIGRATED' })
+  await expect(store.readProgress()).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+  isUsable = true
+  await open()
+  await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: null })
+  expect(text()).toBe('')
+})
+
+test('an outage in which some queries pass is one outage', async () => {
+  const { log, lines } = createTestLog()
+  let fails = false
+  const readProgress: LastLogoutStore['readProgress'] = async () => {
+    if (fails) throw new LastLogoutError('DATABASE_UNAVAILABLE', 'no connection is left')
+    return inner.readProgress()
+  }
+  const { store, open } = guardStore({ ...inner, readProgress }, async () => {}, log)
+  await open()
+  for (let n = 0; n < 100; n++) {
+    fails = n % 2 === 0
+    await store.readProgress().catch(() => {})
+  }
+  expect(lines('error')).toHaveLength(1)
+  expect(lines('info')).toEqual([])
+  const hasSettled = () => store.readProgress().then(() => lines('info').length)
+  await expect.poll(hasSettled, { timeout: 5_000 }).toBe(1)
+  fails = true
+  await expect(store.readProgress()).rejects.toThrow()
+  expect(lines('error')).toHaveLength(2)
+})

@@ -1,0 +1,73 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { LastLogoutStore } from '../../src/ports.js'
+import { createLease } from '../../src/sync/lease.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openStore } from '../_support/store.js'
+
+let database: TestDatabase
+let store: LastLogoutStore & { close(): Promise<void> }
+beforeEach(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database)
+})
+afterEach(async () => {
+  await store.close()
+  await database.drop()
+})
+
+const { signal } = new AbortController()
+
+/** Something that runs until it is let go. */
+function createRun() {
+  let end = () => {}
+  const ended = new Promise<void>((resolve) => {
+    end = resolve
+  })
+  return { run: () => ended, end: () => end() }
+}
+
+const readOwner = async () =>
+  (await database.query<{ lease_owner: string | null }>('SELECT lease_owner FROM tenant'))[0]
+    ?.lease_owner
+
+test('one process runs one thing at a time, though the lease is its own', async () => {
+  const lease = createLease(store)
+  const first = createRun()
+  const running = lease.run(signal, first.run)
+  await expect.poll(readOwner).toBeTruthy()
+  await expect(lease.run(signal, async () => {})).resolves.toBe(false)
+  await expect(createLease(store).run(signal, async () => {})).resolves.toBe(false)
+  first.end()
+  await expect(running).resolves.toBe(true)
+  await expect(createLease(store).run(signal, async () => {})).resolves.toBe(true)
+})
+
+test('a run that was told to stop, and hangs, does not keep the next one waiting, nor end its lease', async () => {
+  const lease = createLease(store)
+  const stop = new AbortController()
+  const hanging = createRun()
+  const hung = lease.run(stop.signal, hanging.run)
+  await expect.poll(readOwner).toBeTruthy()
+  stop.abort()
+  const next = createRun()
+  const running = lease.run(signal, next.run)
+  hanging.end()
+  await hung
+  expect(await readOwner()).toBeTruthy()
+  await expect(lease.run(signal, async () => {})).resolves.toBe(false)
+  next.end()
+  await running
+  expect(await readOwner()).toBeNull()
+})
+
+test('a process whose last poll could not give the lease back goes on at once', async () => {
+  const lease = createLease({
+    ...store,
+    releaseLease: async () => {
+      throw new Error('the database is away')
+    },
+  })
+  await expect(lease.run(signal, async () => {})).resolves.toBe(true)
+  await expect(createLease(store).run(signal, async () => {})).resolves.toBe(false)
+  await expect(lease.run(signal, async () => {})).resolves.toBe(true)
+})
