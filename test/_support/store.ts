@@ -33,7 +33,7 @@ interface SessionRow {
 }
 
 /** Every row, in the shape and order of the oracle. */
-export async function readRows(database: TestDatabase) {
+export async function readRows(database: Pick<TestDatabase, 'query'>) {
   const users = await database.query<UserRow>(
     'SELECT * FROM last_logout ORDER BY user_id COLLATE "C"',
   )
