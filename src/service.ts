@@ -9,16 +9,22 @@ import { buildApp } from './http/app.js'
 import { createJobs } from './jobs/jobs.js'
 import { openDatabase, queueConnection } from './open-database.js'
 import type { LastLogoutStore, LogSource } from './ports.js'
-import type { Instant } from './rules/instant.js'
+import { type Instant, toDateTime } from './rules/instant.js'
 import { createChangeListener } from './store/change-listener.js'
 import { createDatabase } from './store/database.js'
 import { createLastLogoutStore } from './store/last-logout-store.js'
-import type { SyncProgress } from './sync/catch-up.js'
-import { poll } from './sync/poll.js'
+import type { Finding, SyncDeps, SyncProgress } from './sync/catch-up.js'
+import { type PollOutcome, poll, reconcile } from './sync/poll.js'
 import { readVersion } from './version.js'
 
-/** How long `sync` waits for another poller to finish before it gives up, in milliseconds. */
+/** How long reconciling waits for another poller to finish before it gives up, in milliseconds. */
 const LEASE_PATIENCE_MS = 60_000
+
+/** How often it is asked whether the other one has, in milliseconds. */
+const LEASE_RETRY_MS = 500
+
+/** How often what is older than `RETAIN_DAYS` is deleted, in milliseconds. */
+const PRUNE_INTERVAL_MS = 3_600_000
 
 /** What tests replace, and what a command needs otherwise. */
 export interface ServiceOverrides {
@@ -99,30 +105,44 @@ async function sync(
   signal: AbortSignal,
   onProgress?: (progress: SyncProgress) => void,
 ): Promise<void> {
+  const deps = { ...syncDeps(parts, parts.log), ...(onProgress && { onProgress }) }
+  if ((await reconcileWhenFree(parts, deps, signal)) === 'lease_held') {
+    const message = 'another process is reading the log of this tenant: let it, or stop it'
+    throw new LastLogoutError('LEASE_HELD', message)
+  }
+  await prune(parts, parts.log)
+}
+
+async function prune({ config, store, now }: Parts, log: Logger): Promise<void> {
+  const pruned = await store.prune(now() - config.retainMs)
+  if (pruned.sessions + pruned.unattributable > 0) log.info(pruned, 'pruned')
+}
+
+function syncDeps({ config, source, store }: Parts, log: Logger): SyncDeps {
+  const types = new Set(config.eventTypes)
+  return { source, store, types, onFinding: (finding) => logFinding(finding, log) }
+}
+
+/** Waits for another poller, for a while. */
+async function reconcileWhenFree(
+  { config }: Parts,
+  deps: SyncDeps,
+  signal: AbortSignal,
+): Promise<PollOutcome> {
   const giveUpAt = performance.now() + LEASE_PATIENCE_MS
-  while ((await pollOnce(parts, signal, onProgress)) === 'lease_held') {
-    if (performance.now() > giveUpAt) {
-      const message = 'another process is reading the log of this tenant: let it, or stop it'
-      throw new LastLogoutError('LEASE_HELD', message)
-    }
-    await sleep(500, undefined, { signal }).catch((error) => {
+  for (;;) {
+    const outcome = await reconcile(deps, config, signal)
+    if (outcome === 'caught_up' || performance.now() > giveUpAt) return outcome
+    await sleep(LEASE_RETRY_MS, undefined, { signal }).catch((error) => {
       throw aborted(error)
     })
   }
 }
 
-function pollOnce(
-  { config, source, store }: Parts,
-  signal: AbortSignal,
-  onProgress?: (progress: SyncProgress) => void,
-) {
-  const types = new Set(config.eventTypes)
-  return poll({ source, store, types, ...(onProgress && { onProgress }) }, config, signal)
-}
-
 async function startWorker(parts: Parts): Promise<void> {
   const { config, closers, databaseUrl } = parts
   const log = parts.log.child({ part: 'worker' })
+  const deps = syncDeps(parts, log)
   const jobs = await createJobs({
     connection: queueConnection(config, databaseUrl),
     prefix: config.auth0.domain,
@@ -131,26 +151,72 @@ async function startWorker(parts: Parts): Promise<void> {
       {
         name: 'poll',
         everyMs: config.pollIntervalMs,
-        run: (signal) => runPoll(parts, log, signal),
+        run: (signal) => runLogged(deps, log, (counted) => poll(counted, config, signal)),
       },
+      {
+        name: 'reconcile',
+        everyMs: config.reconcileIntervalMs,
+        run: (signal) =>
+          runLogged(deps, log, (counted) => reconcileWhenFree(parts, counted, signal)),
+      },
+      { name: 'prune', everyMs: PRUNE_INTERVAL_MS, run: () => prune(parts, log) },
     ],
   })
   closers.push(() => jobs.close())
 }
 
-async function runPoll(parts: Parts, log: Logger, signal: AbortSignal): Promise<void> {
+/** Says what a run has read; stopped in the middle, it has not failed. */
+async function runLogged(
+  deps: SyncDeps,
+  log: Logger,
+  run: (deps: SyncDeps) => Promise<PollOutcome>,
+): Promise<void> {
   const total = { pages: 0, entries: 0, events: 0 }
+  const onProgress = ({ stage, pages, entries, events }: SyncProgress) => {
+    // What is read twice is told once.
+    if (stage === 'outage' || stage === 'reconcile') return
+    total.pages += pages
+    total.entries += entries
+    total.events += events
+  }
   try {
-    const outcome = await pollOnce(parts, signal, ({ pages, entries, events }) => {
-      total.pages += pages
-      total.entries += entries
-      total.events += events
-    })
-    if (total.pages > 0) log.info(total, 'log read')
+    const outcome = await run({ ...deps, onProgress })
+    if (total.entries > 0) log.info(total, 'log read')
     else log.debug({ outcome }, 'nothing new')
   } catch (error) {
     // The page at hand is stored; the next worker goes on from there.
     if (!hasCode(error, 'ABORTED')) throw error
+  }
+}
+
+function logFinding(finding: Finding, log: Logger): void {
+  switch (finding.kind) {
+    case 'gap': {
+      const { from, to, reason } = finding.gap
+      const gap = { from: toDateTime(from), to: toDateTime(to), reason }
+      const next = finding.raisesFloor
+        ? 'tokens from before its end are refused from now on'
+        : 'to be safe from them, refuse the tokens from before its end: last-logout floor raise'
+      log.warn(
+        gap,
+        `a gap: Auth0 does not hold this part of the log any more, and its logouts are not known; ${next}`,
+      )
+      break
+    }
+    case 'outage': {
+      const { from, to } = finding.span
+      const span = { from: toDateTime(from), to: toDateTime(to) }
+      log.info(span, 'nothing was read for a while: searching for logouts first')
+      break
+    }
+    case 'checkpoint_replaced':
+      log.warn(
+        { from: finding.from, to: finding.to },
+        'auth0 refused the checkpoint: reading on from another',
+      )
+      break
+    default:
+      finding satisfies never
   }
 }
 

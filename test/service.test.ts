@@ -64,6 +64,27 @@ describe.each([
     await service.close()
   })
 
+  test.skipIf(skip)('finds what became visible late, and prunes', async () => {
+    const old = new Date(Date.now() - 61 * 86_400_000)
+    await database.query(
+      `INSERT INTO session_logout (session_id, at, ended, log_id, type, seq)
+       VALUES ('old', $1, true, '', 'slo', 1)`,
+      [old],
+    )
+    logout('auth0|1')
+    const service = await open({ ...env, RECONCILE_INTERVAL: '300ms' })
+    await service.startWorker()
+    await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1'])
+    t.tenant.write(buildEntry('slo', { userId: 'auth0|late', sessionId: 'late' }), {
+      dateMs: Date.now() - 120_000,
+    })
+    await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1', 'auth0|late'])
+    const readSessions = async () =>
+      (await readRows(database)).sessions.map(({ sessionId }) => sessionId)
+    await expect.poll(readSessions, PATIENCE).toEqual(['auth0|1', 'late'])
+    await service.close()
+  })
+
   test.skipIf(skip)('shares the tenant with others: the rows are the same', async () => {
     const services = await Promise.all([open(env), open(env), open(env)])
     await Promise.all(services.map((service) => service.startWorker()))

@@ -64,9 +64,12 @@ function createProgress(
   return {
     update({ stage, entries, events, pages, reachedAt }) {
       total.stage = stage
-      total.entries += entries
-      total.events += events
       total.pages += pages
+      // What is read twice counts once.
+      if (stage === 'catch-up' || stage === 'sweep') {
+        total.entries += entries
+        total.events += events
+      }
       total.reachedAt = reachedAt
       total.elapsedMs = now() - startedAt
       if (now() - shownAt < everyMs) return
@@ -93,12 +96,13 @@ function toFields({ stage, entries, events, pages, reachedAt, elapsedMs }: Total
 
 function toLine(total: Total): string {
   const { stage, entries, events, pages, reachedAt, elapsedMs } = total
-  const where =
-    stage === 'catch-up'
-      ? `${toDuration(reachedAt)} behind`
-      : stage === 'sweep'
-        ? `sweeping, ${toDuration(reachedAt)} back`
-        : 'caught up'
+  const where = {
+    'catch-up': `${toDuration(reachedAt)} behind`,
+    sweep: `sweeping, ${toDuration(reachedAt)} back`,
+    outage: `searching for logouts, ${toDuration(reachedAt)} back`,
+    reconcile: 'reconciling',
+    'caught up': 'caught up',
+  }[stage]
   return `${entries} entries read, ${events} logouts, ${where}, ${pagesPerSecond(pages, elapsedMs)} pages/s`
 }
 

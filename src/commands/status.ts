@@ -1,5 +1,5 @@
 import { loadConfig } from '../config.js'
-import type { Counts, Progress } from '../ports.js'
+import type { Counts, Progress, RecordedGap } from '../ports.js'
 import { toDateTime } from '../rules/instant.js'
 import { createService } from '../service.js'
 import type { CommandContext } from './context.js'
@@ -10,32 +10,49 @@ export async function status(context: CommandContext, options: { json?: true }):
   const log = await context.createLog(config.logLevel, 'stderr')
   const service = await createService(config, log, { joins: true })
   try {
-    const [progress, counts] = await Promise.all([
-      service.store.readProgress(),
-      service.store.count(),
+    const { store } = service
+    const [progress, counts, gaps] = await Promise.all([
+      store.readProgress(),
+      store.count(),
+      store.readGaps(),
     ])
-    const report = toReport(config.auth0.domain, progress, counts)
+    const report = toReport(config.auth0.domain, progress, counts, gaps)
     context.print(options.json ? `${JSON.stringify(report, null, 2)}\n` : toText(report))
   } finally {
     await service.close()
   }
 }
 
+/** Why a span was not read, in words. */
+const GAP_REASONS: Record<RecordedGap['reason'], string> = {
+  retention: 'deleted before it was read',
+  empty_log: 'nothing was retained when it could have been read',
+  cold_start: 'deleted before the first start',
+}
+
 type Report = ReturnType<typeof toReport>
 
-function toReport(domain: string, progress: Progress, counts: Counts) {
-  const { checkpoint, asOf, sweep, floorAt, lastPollAt } = progress
+function toReport(domain: string, progress: Progress, counts: Counts, gaps: RecordedGap[]) {
+  const { checkpoint, asOf, sweep, floorAt, lastPollAt, reconciledTo } = progress
   return {
     tenant: domain,
     checkpoint,
     as_of: toDateTime(asOf),
     lag_ms: asOf === null ? null : Math.max(0, Date.now() - asOf),
     last_poll_at: toDateTime(lastPollAt),
+    reconciled_at: toDateTime(reconciledTo),
     sweep_remaining: sweep && { from: toDateTime(sweep.from), to: toDateTime(sweep.to) },
     floor_at: toDateTime(floorAt),
     users: counts.users,
     sessions: counts.sessions,
+    reconciled: counts.reconciled,
     gaps: counts.gaps,
+    gap_list: gaps.map(({ from, to, reason, detectedAt }) => ({
+      from: toDateTime(from),
+      to: toDateTime(to),
+      reason,
+      detected_at: toDateTime(detectedAt),
+    })),
     unattributable: counts.unattributable,
   }
 }
@@ -53,7 +70,12 @@ function toText(report: Report): string {
     ['floor', report.floor_at ?? 'none'],
     ['users', report.users],
     ['sessions', report.sessions],
+    ['reconciled', `${report.reconciled} rows that polling had missed`],
     ['gaps', report.gaps],
+    ...report.gap_list.map((gap): [string, string] => [
+      '  not read',
+      `${gap.from} to ${gap.to}, ${GAP_REASONS[gap.reason]}`,
+    ]),
     ['unattributable', reasons.length === 0 ? 0 : reasons.join(', ')],
   ]
   return rows.map(([name, value]) => `${name.padEnd(15)} ${value}\n`).join('')

@@ -1,5 +1,5 @@
 import type { Config } from '../config.js'
-import type { Instant } from '../rules/instant.js'
+import { type Instant, toDateTime } from '../rules/instant.js'
 import type { TenantState } from '../store/inspect.js'
 import { type Check, failure, ok, skipped, warning } from './check.js'
 import { toDuration } from './duration.js'
@@ -28,7 +28,7 @@ export function examineFreshness(
   return [
     toWorker(now - tenant.lastPollAt, patienceMs),
     toFreshness(tenant, maxLagMs, now),
-    toGaps(tenant.gaps),
+    toGaps(tenant),
   ]
 }
 
@@ -63,11 +63,12 @@ function toFreshness({ asOf, sweepFrom }: TenantState, maxLagMs: number, now: In
       )
 }
 
-function toGaps(gaps: number): Check {
-  if (gaps === 0) return ok('gaps', 'none')
+function toGaps({ gaps, gapTo }: Pick<TenantState, 'gaps' | 'gapTo'>): Check {
+  if (gapTo === null) return ok('gaps', 'none')
+  const end = toDateTime(gapTo)
   return warning(
     'gaps',
-    `${gaps} spans of the log could not be read: logouts of then are unknown`,
-    'raise the floor to the end of the newest one (`last-logout floor raise <instant>`), if its logouts matter',
+    `spans of the log that could not be read: ${gaps}, the last until ${end}; logouts of then are unknown (\`last-logout status\`)`,
+    `to be safe from them, end everybody's tokens from before: \`last-logout floor raise ${end}\``,
   )
 }

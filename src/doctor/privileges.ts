@@ -14,7 +14,7 @@ export async function examinePrivileges(url: string | null): Promise<Check[]> {
       failure(
         NAME,
         `the database user may not write ${names}: the service does not run with it`,
-        `as the owner of the tables: GRANT SELECT, INSERT, UPDATE ON ${names} TO that user; or name another user in DATABASE_URL`,
+        `as the owner of the tables: GRANT SELECT, INSERT, UPDATE, DELETE ON ${names} TO that user; or name another user in DATABASE_URL`,
       ),
     ]
   } catch (error) {

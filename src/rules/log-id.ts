@@ -30,6 +30,12 @@ export function syntheticLogId(at: Instant, prefix: string = DEFAULT_PREFIX): st
   return (prefix + digits).padEnd(LENGTH, '0')
 }
 
+/** Whether no entry bears the id: it is a position that {@link syntheticLogId} made. */
+export function isSynthetic(logId: string): boolean {
+  const at = storageTimeOf(logId)
+  return at !== null && logId === syntheticLogId(at, prefixOf(logId))
+}
+
 /** The part of a log id that stands before its time. */
 export function prefixOf(logId: string): string {
   return logId.slice(0, DEFAULT_PREFIX.length)

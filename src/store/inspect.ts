@@ -22,6 +22,8 @@ export interface TenantState {
   sweepFrom: Instant | null
   /** How many spans are known not to have been read. */
   gaps: number
+  /** Where the latest of them ends; `null`: there is none. */
+  gapTo: Instant | null
 }
 
 /** Asks a server what it is. Throws `DATABASE_UNAVAILABLE`. */
@@ -37,16 +39,20 @@ export function inspectServer(url: string): Promise<ServerState> {
   })
 }
 
-/** What is written, and whether rows of it are changed as well as added. */
-const WRITTEN = `(VALUES ('tenant', true), ('last_logout', true), ('session_logout', true),
-  ('unattributable', false), ('gap', false)) AS written (name, is_changed)`
+/** What the service does to its tables beside reading them. */
+const WRITTEN = `(VALUES ('tenant', 'INSERT'), ('tenant', 'UPDATE'),
+  ('last_logout', 'INSERT'), ('last_logout', 'UPDATE'),
+  ('session_logout', 'INSERT'), ('session_logout', 'UPDATE'), ('session_logout', 'DELETE'),
+  ('gap', 'INSERT'), ('gap', 'UPDATE'),
+  ('unattributable', 'INSERT'), ('unattributable', 'DELETE'),
+  ('unattributable_excess', 'INSERT'), ('unattributable_excess', 'UPDATE'),
+  ('unattributable_excess', 'DELETE')) AS written (name, privilege)`
 
 /** The names of the migrated tables that the database user may not write. */
 export function findUnwritable(url: string): Promise<string[]> {
   return withClient(url, async (client) => {
     const { rows } = await client.query<{ name: string }>(
-      `SELECT name FROM ${WRITTEN} WHERE NOT (has_table_privilege(name, 'INSERT')
-         AND (NOT is_changed OR has_table_privilege(name, 'UPDATE')))`,
+      `SELECT DISTINCT name FROM ${WRITTEN} WHERE NOT has_table_privilege(name, privilege) ORDER BY name`,
     )
     return rows.map(({ name }) => name)
   })
@@ -59,6 +65,7 @@ interface TenantRow {
   last_poll_at: Date | null
   sweep_from: Date | null
   gaps: number
+  gap_to: Date | null
 }
 
 /** Reads what the migrated database holds of its tenant; `null`: no program has used it yet. */
@@ -66,7 +73,7 @@ export function inspectTenant(url: string): Promise<TenantState | null> {
   return withClient(url, async (client) => {
     const { rows } = await client.query<TenantRow>(
       `SELECT domain, checkpoint, as_of, last_poll_at, sweep_from,
-         (SELECT count(*) FROM gap)::integer AS gaps
+         (SELECT count(*) FROM gap)::integer AS gaps, (SELECT max(to_at) FROM gap) AS gap_to
        FROM tenant`,
     )
     const [row] = rows
@@ -78,6 +85,7 @@ export function inspectTenant(url: string): Promise<TenantState | null> {
       lastPollAt: instant(row.last_poll_at),
       sweepFrom: instant(row.sweep_from),
       gaps: row.gaps,
+      gapTo: instant(row.gap_to),
     }
   })
 }

@@ -1,6 +1,6 @@
 import { withAbort } from '../abort.js'
 import { aborted } from '../errors.js'
-import type { LastLogoutStore, LogSource, Page } from '../ports.js'
+import type { Gap, LastLogoutStore, LogSource, Page, Span } from '../ports.js'
 import { readLogId } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
@@ -14,12 +14,25 @@ export interface SyncDeps {
   types: ReadonlySet<string>
   /** Told after every page that has been stored. */
   onProgress?: (progress: SyncProgress) => void
+  /** Told what an operator should know of. */
+  onFinding?: (finding: Finding) => void
 }
+
+/** What reading the log came upon. */
+export type Finding =
+  | { kind: 'gap'; gap: Gap; raisesFloor: boolean }
+  /** Auth0 did not take the checkpoint; what is read continues from another. */
+  | { kind: 'checkpoint_replaced'; from: string; to: string | null }
+  /** So long nothing was read that logouts are searched for before the log is followed. */
+  | { kind: 'outage'; span: Span }
 
 /** What has just been stored. */
 export interface SyncProgress {
-  /** Following the checkpoint, or sweeping what is before it. */
-  stage: 'catch-up' | 'sweep'
+  /**
+   * Following the checkpoint, or sweeping: what was before it at a first start, or what is read a
+   * second time, by following the checkpoint after an outage, or by reconciling.
+   */
+  stage: 'catch-up' | 'sweep' | 'outage' | 'reconcile'
   pages: number
   entries: number
   events: number
@@ -29,21 +42,35 @@ export interface SyncProgress {
 
 /**
  * Follows pages from the checkpoint until the end of the log. The next page is on its way while one
- * is being stored; they are stored in order. Stopping between two pages loses nothing.
+ * is being stored; they are stored in order. Stopping between two pages loses nothing. `arrived`
+ * runs for each page before it is stored.
  */
-export async function catchUp(deps: SyncDeps, signal: AbortSignal): Promise<void> {
+export async function catchUp(
+  deps: SyncDeps,
+  signal: AbortSignal,
+  arrived: (page: ArrivedPage) => Promise<void> = async () => {},
+): Promise<void> {
   for (;;) {
     const { checkpoint } = await deps.store.readProgress()
     if (checkpoint === null) return
-    const end = await withAbort(signal, (controller) => followFrom(checkpoint, deps, controller))
+    const end = await withAbort(signal, (controller) =>
+      followFrom(checkpoint, { ...deps, arrived }, controller),
+    )
     if (end === 'end') return
     // Somebody else moved the checkpoint: what was read from the old one is dropped.
   }
 }
 
+/** A page that has been read and not been stored. */
+export interface ArrivedPage {
+  askedAt: Instant
+  /** Storage time of its last entry; `null` where it has none. */
+  reachedAt: Instant | null
+}
+
 async function followFrom(
   checkpoint: string,
-  deps: SyncDeps,
+  deps: SyncDeps & { arrived(page: ArrivedPage): Promise<void> },
   controller: AbortController,
 ): Promise<'end' | 'moved'> {
   const { source, store } = deps
@@ -53,6 +80,7 @@ async function followFrom(
     let coming = source.readPage(from, signal)
     for (;;) {
       const page = await coming
+      await deps.arrived({ askedAt: page.askedAt, reachedAt: readReached(page) })
       if (page.entries.length === 0) {
         await store.storeCaughtUp(from, page.askedAt)
         return 'end'

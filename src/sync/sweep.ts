@@ -1,7 +1,5 @@
 import { aborted, LastLogoutError } from '../errors.js'
-import type { Span } from '../ports.js'
-import type { Instant } from '../rules/instant.js'
-import { prefixOf } from '../rules/log-id.js'
+import type { Batch, Span } from '../ports.js'
 import type { SyncDeps } from './catch-up.js'
 import { readBatch } from './read-batch.js'
 
@@ -14,31 +12,43 @@ const HOUR_MS = 3_600_000
 /** Below this many results the next span is made wider. */
 const SPARSE = SEARCH_CAP / 4
 
+/** What is swept, and what is done with it. */
+export interface SweepOptions {
+  /** What it is told as. */
+  stage: 'sweep' | 'outage' | 'reconcile'
+  span: Span
+  /** The tenant's log id prefix. */
+  prefix: string
+  /** Stores what a part of the span holds; `rest` is what is left to read. */
+  store(batch: Batch, rest: Span | null): Promise<unknown>
+  /** Runs before each request: what must not wait for the whole sweep. */
+  between(): Promise<unknown>
+}
+
 /**
- * Reads what the cold start's sweep still has to read, newest first, span by span, and stores each
- * with what then remains: a stop in the middle is taken up where it was. A span that holds more than
- * a search can give is split. `afterSpan` lets the caller do what must not wait for the whole sweep.
+ * Reads the logout events that were stored in a span, the newest first, part by part. A part that
+ * holds more than a search can give is split.
  */
 export async function sweep(
   deps: SyncDeps,
+  options: SweepOptions,
   signal: AbortSignal,
-  afterSpan: () => Promise<void>,
 ): Promise<void> {
-  const { checkpoint, sweep: whole } = await deps.store.readProgress()
-  if (checkpoint === null) return
-  const prefix = prefixOf(checkpoint)
   let widthMs = HOUR_MS
-  for (let rest = whole; rest !== null; ) {
-    if (signal.aborted) throw aborted()
-    const span = { from: Math.max(rest.from, rest.to - widthMs), to: rest.to }
-    const found = await searchSpan(deps, span, prefix, signal)
+  for (let rest: Span | null = options.span; rest !== null; ) {
+    const part: Span = { from: Math.max(rest.from, rest.to - widthMs), to: rest.to }
+    const found = await search(deps, part, options, signal)
     if (found === 'too many') {
-      widthMs = halve(span)
+      widthMs = halve(part)
       continue
     }
-    rest = span.from > rest.from ? { from: rest.from, to: span.from } : null
-    await store(deps, found, span, rest)
-    await afterSpan()
+    rest = part.from > rest.from ? { from: rest.from, to: part.from } : null
+    const { batch, events } = readBatch(found.entries, deps.types, found.askedAt)
+    await options.store(batch, rest)
+    const { entries, pages } = found
+    const { stage } = options
+    const reachedAt = part.from
+    deps.onProgress?.({ stage, pages, entries: entries.length, events, reachedAt })
     if (found.entries.length < SPARSE) widthMs *= 4
   }
 }
@@ -46,32 +56,26 @@ export async function sweep(
 interface Found {
   entries: unknown[]
   pages: number
-  askedAt: Instant
+  askedAt: number
 }
 
 /** Read until an empty answer: that only the last one is short, Auth0 does not say. */
-async function searchSpan(
+async function search(
   { source, types }: SyncDeps,
   span: Span,
-  prefix: string,
+  { prefix, between }: SweepOptions,
   signal: AbortSignal,
 ): Promise<Found | 'too many'> {
   const entries: unknown[] = []
   for (let page = 0; page < SEARCH_PAGES; page++) {
+    await between()
+    if (signal.aborted) throw aborted()
     const answer = await source.search({ types: [...types], span, prefix, page }, signal)
     if (answer.entries.length === 0) return { entries, pages: page + 1, askedAt: answer.askedAt }
     entries.push(...answer.entries)
   }
   // As many as a search can give: there may be more.
   return 'too many'
-}
-
-async function store(deps: SyncDeps, found: Found, span: Span, rest: Span | null): Promise<void> {
-  const { batch, events } = readBatch(found.entries, deps.types, found.askedAt)
-  await deps.store.storeSweep(batch, rest)
-  const { entries, pages } = found
-  const reachedAt = span.from
-  deps.onProgress?.({ stage: 'sweep', pages, entries: entries.length, events, reachedAt })
 }
 
 function halve(span: Span): number {

@@ -163,16 +163,34 @@ describe('status', () => {
       as_of: expect.any(String),
       lag_ms: expect.any(Number),
       last_poll_at: expect.any(String),
+      reconciled_at: expect.any(String),
       sweep_remaining: null,
       floor_at: null,
       users: 1,
       sessions: 1,
+      reconciled: 0,
       gaps: 0,
+      gap_list: [],
       unattributable: { no_subject: 1 },
     })
     const text = await finishCommand(['status'], env)
     expect(text.stdout).toMatch(/^users +1$/m)
     expect(text.stdout).toMatch(/^unattributable +1 no_subject$/m)
+  })
+
+  test('names the gaps', async () => {
+    t.tenant.write(buildEntry('s', { userId: 'auth0|1' }), { dateMs: Date.now() - 2 * 86_400_000 })
+    const synced = await finishCommand(['sync'], env)
+    expect(synced.stdout).toMatch(/"level":40.*"reason":"cold_start".*a gap: .*floor raise/)
+    const { stdout } = await finishCommand(['status', '--json'], env)
+    expect(JSON.parse(stdout)).toMatchObject({
+      gaps: 1,
+      gap_list: [{ reason: 'cold_start', detected_at: expect.any(String) }],
+    })
+    const text = await finishCommand(['status'], env)
+    expect(text.stdout).toMatch(
+      /^gaps +1\n {2}not read +\S+ to \S+, deleted before the first start$/m,
+    )
   })
 
   test('of a database that has not been synced says so', async () => {

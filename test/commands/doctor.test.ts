@@ -258,8 +258,8 @@ describe('doctor exits 1, and says what to do,', () => {
     env.DATABASE_URL = url.href
     const found = await expectFailure(
       'privileges',
-      /may not write tenant, last_logout, session_logout, gap:/,
-      /GRANT SELECT, INSERT, UPDATE ON tenant, .* DATABASE_URL/,
+      /may not write gap, last_logout, session_logout, tenant, unattributable, unattributable_excess:/,
+      /GRANT SELECT, INSERT, UPDATE, DELETE ON gap, .* DATABASE_URL/,
     )
     expect(found).toMatchObject({ database: 'ok', worker: 'ok' })
     await database.query(`DROP OWNED BY ${reader}`)

@@ -35,6 +35,7 @@ const POLLED: TenantState = {
   lastPollAt: NOW - 2_000,
   sweepFrom: null,
   gaps: 0,
+  gapTo: null,
 }
 
 describe('freshness', () => {
@@ -57,7 +58,7 @@ describe('freshness', () => {
     ],
     ['polled, and behind', { ...POLLED, asOf: NOW - 60_001 }, ['ok', 'failure', 'ok']],
     ['sweeping', { ...POLLED, asOf: null, sweepFrom: NOW - 1e9 }, ['ok', 'warning', 'ok']],
-    ['gaps', { ...POLLED, gaps: 2 }, ['ok', 'ok', 'warning']],
+    ['gaps', { ...POLLED, gaps: 2, gapTo: 1 }, ['ok', 'ok', 'warning']],
     ['never used', null, ['warning', 'skipped', 'skipped']],
     [
       'never polled',

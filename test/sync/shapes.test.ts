@@ -1,13 +1,18 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { loadRecording, readRecording } from '../../src/simulator/recording.js'
-import { poll } from '../../src/sync/poll.js'
+import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openStore, readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
 const NOON = Date.parse('2026-11-23T12:00:00Z')
-const options = { reconcileWindowMs: 900_000, maxRefreshAgeMs: 86_400_000 }
+const options: PollOptions = {
+  reconcileWindowMs: 900_000,
+  maxRefreshAgeMs: 2_592_000_000,
+  pollIntervalMs: 5_000,
+  onGap: 'record',
+}
 const types = new Set(['slo', 'universal_logout_succeeded'])
 
 let database: TestDatabase

@@ -1,0 +1,70 @@
+import type { Progress, Span } from '../ports.js'
+import type { Instant } from '../rules/instant.js'
+import { prefixOf } from '../rules/log-id.js'
+import type { ArrivedPage, SyncDeps } from './catch-up.js'
+import { type GapOptions, readUpTo, recordGap } from './gaps.js'
+import { sweep } from './sweep.js'
+
+/** How far back what is read is looked for. */
+export interface ReachOptions {
+  /** What becomes visible late does so within this, in milliseconds. */
+  reconcileWindowMs: number
+  /** No refresh token lives longer: a logout from before concerns nobody. */
+  maxRefreshAgeMs: number
+}
+
+/** Read up to here, nothing can have been deleted meanwhile; in milliseconds. */
+const SETTLED_MS = 60_000
+
+/** How often what has come since is searched while the log is being followed from far behind. */
+const AGAIN_MS = 15_000
+
+/** What has just been stored may be found a little later. */
+const OVERLAP_MS = 10_000
+
+/**
+ * Bridges an outage. What a catch-up reads first is the oldest; so that logouts count early, those of
+ * the whole outage are searched for before its first page is stored, and those that come meanwhile
+ * are again and again. Notes what the log does not hold any more.
+ */
+export function createBridge(
+  deps: SyncDeps,
+  progress: Progress,
+  options: ReachOptions & GapOptions & { checksGap?: boolean },
+  signal: AbortSignal,
+): (page: ArrivedPage) => Promise<void> {
+  const readTo = readUpTo(progress)
+  const prefix = prefixOf(progress.checkpoint ?? '')
+  let { checksGap = false } = options
+  let sweptTo: Instant | null = null
+
+  async function sweepSpan(span: Span, between: () => Promise<void>): Promise<void> {
+    sweptTo = span.to
+    const store = deps.store.storeBatch
+    await sweep(deps, { stage: 'outage', span, prefix, store, between }, signal)
+  }
+
+  const sweepAgain = async (now: Instant): Promise<void> => {
+    if (sweptTo === null || now - sweptTo < AGAIN_MS) return
+    await sweepSpan({ from: sweptTo - OVERLAP_MS, to: now }, async () => {})
+  }
+
+  async function sweepOutage(from: Instant, now: Instant): Promise<void> {
+    const reach = Math.max(from - options.reconcileWindowMs, now - options.maxRefreshAgeMs)
+    const span = { from: reach, to: now }
+    deps.onFinding?.({ kind: 'outage', span })
+    const startedAt = performance.now()
+    await sweepSpan(span, () => sweepAgain(now + Math.floor(performance.now() - startedAt)))
+    await deps.store.finishReconcile(now)
+  }
+
+  return async ({ askedAt, reachedAt }) => {
+    if (readTo === null) return
+    if (checksGap && askedAt - readTo > SETTLED_MS) await recordGap(deps, progress, options, signal)
+    checksGap = false
+    const behindMs = reachedAt === null ? 0 : askedAt - reachedAt
+    if (behindMs <= options.reconcileWindowMs + SETTLED_MS) return
+    if (sweptTo === null) await sweepOutage(readTo, askedAt)
+    else await sweepAgain(askedAt)
+  }
+}

@@ -1,0 +1,38 @@
+import type { LastLogoutError } from '../errors.js'
+import { readLogId } from '../rules/entry.js'
+import { storageTimeOf, syntheticLogId } from '../rules/log-id.js'
+import type { SyncDeps } from './catch-up.js'
+import { type GapOptions, recordGap } from './gaps.js'
+
+/**
+ * Continues from another place after Auth0 has refused the checkpoint: from the same storage time,
+ * or where that is not retained any more, from the oldest entry. Throws `refusal` where there is
+ * nothing else to continue from.
+ */
+export async function replaceCheckpoint(
+  deps: SyncDeps,
+  options: GapOptions,
+  refusal: LastLogoutError,
+  signal: AbortSignal,
+): Promise<void> {
+  const progress = await deps.store.readProgress()
+  const { checkpoint, sweep } = progress
+  if (checkpoint === null) return
+  const { oldestAt, prefix } = await recordGap(deps, progress, options, signal)
+  const move = async (to: string | null, rest = sweep) => {
+    if (!(await deps.store.moveCheckpoint(checkpoint, to, rest))) return
+    deps.onFinding?.({ kind: 'checkpoint_replaced', from: checkpoint, to })
+  }
+  if (oldestAt === null) return move(null)
+
+  const storedAt = storageTimeOf(checkpoint)
+  const position = syntheticLogId(Math.max(storedAt ?? oldestAt, oldestAt), prefix)
+  if (position !== checkpoint) return move(position)
+
+  // No position that we make up is taken: page from the newest entry, and sweep what is before it.
+  const [newest] = (await deps.source.readNewest(signal)).entries
+  const newestId = readLogId(newest)
+  const newestAt = storageTimeOf(newestId ?? '')
+  if (storedAt === null || newestId === null || newestAt === null) throw refusal
+  return move(newestId, { from: Math.min(sweep?.from ?? storedAt, newestAt), to: newestAt + 1 })
+}

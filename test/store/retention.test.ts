@@ -1,0 +1,129 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Batch, LastLogoutStore, Unattributable } from '../../src/ports.js'
+import { fold } from '../../src/rules/fold.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openStore, readRows } from '../_support/store.js'
+
+const NOON = Date.parse('2026-11-23T12:00:00Z')
+const DAY = 86_400_000
+
+let database: TestDatabase
+let store: LastLogoutStore & { close(): Promise<void> }
+beforeEach(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database)
+})
+afterEach(async () => {
+  await store.close()
+  await database.drop()
+})
+
+const unattributable = (rows: Partial<Unattributable>[]): Batch => ({
+  ...fold([]),
+  unattributable: rows.map((row, n) => ({
+    logId: `L${n}`,
+    reason: 'no_subject',
+    entry: '{}',
+    ...row,
+  })),
+})
+const many = (count: number, from = 0) =>
+  unattributable(Array.from({ length: count }, (_, n) => ({ logId: `L${from + n}` })))
+const readKept = () =>
+  database.query<{ id: string; reason: string }>('SELECT id, reason FROM unattributable')
+
+describe('unattributable entries', () => {
+  test('are kept up to a thousand a day and reason, and all are counted', async () => {
+    for (let page = 0; page < 13; page++) await store.storeBatch(many(100, page * 100))
+    await store.storeBatch(unattributable([{ logId: 'other', reason: 'malformed' }]))
+    await expect(readKept()).resolves.toHaveLength(1_001)
+    await expect(store.count()).resolves.toMatchObject({
+      unattributable: { no_subject: 1_300, malformed: 1 },
+    })
+  })
+
+  test('are kept and counted once, however often they are read', async () => {
+    await store.storeBatch(many(500))
+    await store.storeBatch(many(600))
+    await store.storeBatch(unattributable([{ logId: 'twice' }, { logId: 'twice' }]))
+    await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 601 } })
+  })
+
+  test('find room again on the next day, in UTC', async () => {
+    await store.storeBatch(many(1_001))
+    await database.query(
+      `UPDATE unattributable SET received_at = date_trunc('day', now(), 'UTC') - interval '1 ms'`,
+    )
+    await store.storeBatch(many(10, 5_000))
+    await expect(readKept()).resolves.toHaveLength(1_010)
+    await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1_011 } })
+  })
+
+  test('without a log id are told apart by what they say', async () => {
+    const rows = ['1', '2', '1'].map((entry) => ({ logId: '', entry }))
+    await store.storeBatch(unattributable(rows))
+    await expect(readKept()).resolves.toHaveLength(2)
+  })
+})
+
+describe('pruning', () => {
+  const slo = (n: number, at: number) => ({
+    logId: `L${n}`,
+    type: 'slo',
+    at,
+    userId: `u${n}`,
+    sessionId: `s${n}`,
+  })
+
+  test('deletes sessions from before, and leaves users, gaps and the floor', async () => {
+    const events = [slo(1, NOON - 1), slo(2, NOON), slo(3, NOON + 1)]
+    await store.storeBatch({ ...fold(events), unattributable: [] })
+    await store.storeGap({ from: NOON - DAY, to: NOON - 1, reason: 'retention' }, true)
+    await expect(store.prune(NOON)).resolves.toEqual({ sessions: 1, unattributable: 0 })
+    const { users, sessions } = await readRows(database)
+    expect(users).toHaveLength(3)
+    expect(sessions.map(({ sessionId }) => sessionId)).toEqual(['s2', 's3'])
+    await expect(store.count()).resolves.toMatchObject({ gaps: 1 })
+    await expect(store.readProgress()).resolves.toMatchObject({ floorAt: NOON - 1 })
+  })
+
+  test('deletes unattributable entries that came before, and those that were only counted', async () => {
+    await store.storeBatch(many(1_005))
+    await database.query(`UPDATE unattributable SET received_at = received_at - interval '61 days'`)
+    await database.query(`UPDATE unattributable_excess SET day = day - 61`)
+    await store.storeBatch(many(2, 9_000))
+    const pruned = await store.prune(Date.now() - 60 * DAY)
+    expect(pruned).toEqual({ sessions: 0, unattributable: 1_001 })
+    await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 2 } })
+  })
+
+  test('of more than it deletes at once goes on to the end', async () => {
+    await database.query(
+      `INSERT INTO session_logout (session_id, at, ended, log_id, type, seq)
+       SELECT n::text, $1, true, '', 'slo', n FROM generate_series(1, 25000) AS n`,
+      [new Date(NOON)],
+    )
+    await expect(store.prune(NOON + 1)).resolves.toEqual({ sessions: 25_000, unattributable: 0 })
+  })
+})
+
+describe('a gap', () => {
+  test('that begins where another does is the same, grown', async () => {
+    const gap = { from: NOON, to: NOON + 1_000, reason: 'retention' } as const
+    await expect(store.storeGap(gap, false)).resolves.toBe(true)
+    await expect(store.storeGap(gap, false)).resolves.toBe(false)
+    await expect(store.storeGap({ ...gap, to: NOON + 2_000 }, false)).resolves.toBe(false)
+    await expect(store.storeGap({ ...gap, to: NOON + 500 }, false)).resolves.toBe(false)
+    const [stored, ...rest] = await store.readGaps()
+    expect(stored).toEqual({ ...gap, to: NOON + 2_000, detectedAt: expect.any(Number) })
+    expect(rest).toEqual([])
+  })
+
+  test('raises the floor where it is told to, never into the future', async () => {
+    const to = Date.now() + 60_000
+    await store.storeGap({ from: NOON, to, reason: 'empty_log' }, true)
+    const { floorAt } = await store.readProgress()
+    expect(floorAt).toBeLessThanOrEqual(Date.now())
+    expect(floorAt).toBeGreaterThan(Date.now() - 5_000)
+  })
+})

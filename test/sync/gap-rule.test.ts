@@ -1,0 +1,60 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { Progress } from '../../src/ports.js'
+import { buildLogId } from '../../src/simulator/log-id.js'
+import { findGap } from '../../src/sync/gaps.js'
+
+const DAY = 86_400_000
+const NOW = Date.UTC(2026, 10, 25)
+
+/** A tenant's life: when entries were stored, what its plan retains, and until when it was polled. */
+const lives = fc.record({
+  entries: fc.array(fc.integer({ min: NOW - 40 * DAY, max: NOW - 1 }), { maxLength: 30 }),
+  retentionMs: fc.constantFrom(DAY, 5 * DAY, 10 * DAY, 30 * DAY),
+  readTo: fc.integer({ min: NOW - 35 * DAY, max: NOW }),
+})
+
+test('a gap covers whatever was deleted unread, and none is found where nothing can have been', () => {
+  fc.assert(
+    fc.property(lives, ({ entries, retentionMs, readTo }) => {
+      const stored = [...entries].sort((a, b) => a - b)
+      const retained = stored.filter((at) => at >= NOW - retentionMs)
+      const lost = stored.filter((at) => at >= readTo && at < NOW - retentionMs)
+      const last = stored.filter((at) => at < readTo).at(-1)
+      const progress = read(readTo, last)
+      const gap = findGap(progress, { oldestAt: retained[0] ?? null, prefix: '900', askedAt: NOW })
+      for (const at of lost) expect(gap && gap.from <= at && at < gap.to).toBe(true)
+      if (readTo >= NOW - retentionMs && last !== undefined && last >= NOW - retentionMs) {
+        // The last entry that was read is still there.
+        expect(gap).toBeNull()
+      }
+      if (readTo >= NOW - DAY) expect(gap).toBeNull()
+      // What has been read is no gap, nor what is still to be read.
+      expect(gap === null || (gap.from >= readTo && gap.to <= (retained[0] ?? NOW))).toBe(true)
+    }),
+    { numRuns: 2_000 },
+  )
+})
+
+test('the checkpoint of a quiet tenant may be long gone, and there is no gap', () => {
+  const progress = read(NOW - 1_000, NOW - 3 * DAY)
+  expect(findGap(progress, { oldestAt: NOW - 500, prefix: '900', askedAt: NOW })).toBeNull()
+  expect(findGap(progress, { oldestAt: null, prefix: '900', askedAt: NOW })).toBeNull()
+})
+
+test('an entry of today that is gone makes a gap, however short the outage was', () => {
+  const progress = read(NOW - 1_000, NOW - 2_000)
+  const gap = { from: NOW - 1_000, to: NOW - 500, reason: 'retention' }
+  expect(findGap(progress, { oldestAt: NOW - 500, prefix: '900', askedAt: NOW })).toEqual(gap)
+})
+
+function read(readTo: number, last: number | undefined): Progress {
+  return {
+    checkpoint: last === undefined ? null : buildLogId('900', last, 1),
+    asOf: readTo,
+    sweep: null,
+    floorAt: null,
+    lastPollAt: null,
+    reconciledTo: null,
+  }
+}

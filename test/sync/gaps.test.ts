@@ -1,0 +1,340 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Gap, LastLogoutStore } from '../../src/ports.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import * as faults from '../../src/simulator/faults.js'
+import type { SimulatorOptions } from '../../src/simulator/server.js'
+import type { TenantOptions } from '../../src/simulator/tenant.js'
+import type { Finding } from '../../src/sync/catch-up.js'
+import { type PollOptions, poll } from '../../src/sync/poll.js'
+import { type Clock, createClock } from '../_support/clock.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openStore, readRows } from '../_support/store.js'
+import { openTenant, type TestTenant } from '../_support/tenant.js'
+
+const LOGS = '/api/v2/logs'
+const SECOND = 1_000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+const options: PollOptions = {
+  reconcileWindowMs: 15 * MINUTE,
+  maxRefreshAgeMs: 30 * DAY,
+  pollIntervalMs: 5 * SECOND,
+  onGap: 'record',
+}
+const types = new Set(['slo', 'universal_logout_succeeded'])
+
+let clock: Clock
+let database: TestDatabase
+let store: LastLogoutStore & { close(): Promise<void> }
+let t: TestTenant
+beforeEach(async () => {
+  clock = createClock()
+  database = await createTestDatabase()
+  store = await openStore(database, { now: clock.now })
+})
+afterEach(async () => {
+  await Promise.all([t.close(), store.close()])
+  await database.drop()
+})
+
+/** A tenant on the test's clock; on the smallest plan unless told otherwise. */
+async function open(
+  tenant: Partial<TenantOptions> = {},
+  simulator: Partial<SimulatorOptions> = {},
+) {
+  t = await openTenant(
+    { now: clock.now, retentionMs: DAY, ...tenant },
+    { expiresInSeconds: 365 * 86_400, ...simulator },
+  )
+}
+
+/** Polls once; returns what it came upon. */
+async function run(over: Partial<PollOptions> = {}): Promise<Finding[]> {
+  const findings: Finding[] = []
+  const onFinding = (finding: Finding) => void findings.push(finding)
+  const deps = { source: t.source, store, types, onFinding }
+  await poll(deps, { ...options, ...over }, new AbortController().signal)
+  return findings
+}
+
+const logout = (userId: string, dateMs = clock.now()) =>
+  t.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), { dateMs })
+const login = (dateMs = clock.now()) => t.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs })
+
+const readGaps = async () =>
+  (await store.readGaps()).map(({ from, to, reason }): Gap => ({ from, to, reason }))
+const isComplete = async () => (await store.readKnown('u', null)).complete
+const asOf = async () => (await store.readProgress()).asOf ?? Number.NaN
+
+describe('there is no gap', () => {
+  test('in a tenant that is quiet over a weekend, its last entry long deleted, while it is polled', async () => {
+    await open()
+    login()
+    for (let hours = 0; hours < 72; hours += 12) {
+      await run()
+      clock.pass(12 * HOUR)
+    }
+    await run()
+    login()
+    clock.pass(2 * SECOND)
+    await expect(run()).resolves.toEqual([])
+    await expect(readGaps()).resolves.toEqual([])
+    await expect(isComplete()).resolves.toBe(true)
+  })
+
+  test.each(['continue', 400, 404] as const)(
+    'when the checkpoint of a quiet tenant has expired, which Auth0 answers with %s',
+    async (expiredCheckpoint) => {
+      await open({}, { expiredCheckpoint })
+      login()
+      await run()
+      for (let hours = 0; hours < 72; hours += 12) {
+        clock.pass(12 * HOUR)
+        await run()
+      }
+      logout('monday')
+      clock.pass(5 * SECOND)
+      await run()
+      expect((await readRows(database)).users).toMatchObject([{ userId: 'monday' }])
+      await expect(readGaps()).resolves.toEqual([])
+      await expect(isComplete()).resolves.toBe(true)
+    },
+  )
+
+  test('after an outage that is shorter than what every plan retains, quiet as it was before', async () => {
+    await open()
+    login(clock.now() - 2 * DAY)
+    await run()
+    clock.pass(20 * HOUR)
+    logout('first')
+    clock.pass(HOUR)
+    await run()
+    await expect(readGaps()).resolves.toEqual([])
+  })
+
+  test('after an outage of two days where the log goes back further', async () => {
+    await open({ retentionMs: 5 * DAY })
+    login(clock.now() - HOUR)
+    await run()
+    clock.pass(DAY)
+    logout('in the outage')
+    clock.pass(DAY)
+    await run()
+    expect((await readRows(database)).users).toMatchObject([{ userId: 'in the outage' }])
+    await expect(readGaps()).resolves.toEqual([])
+  })
+
+  test('where the entry of the oldest date was stored late, and others are older', async () => {
+    await open({ retentionMs: 5 * DAY })
+    login()
+    await run()
+    login(clock.now() + SECOND)
+    clock.pass(4 * DAY)
+    t.tenant.write(buildEntry('scp', { userId: 'u' }), {
+      dateMs: clock.now() - 20 * DAY,
+      storedAtMs: clock.now() - HOUR,
+    })
+    await run()
+    await expect(readGaps()).resolves.toEqual([])
+  })
+
+  test('in a brand-new tenant, empty at first, or with but the entry that our own token left', async () => {
+    await open()
+    await run()
+    await expect(isComplete()).resolves.toBe(true)
+    clock.pass(HOUR)
+    await run()
+    login()
+    clock.pass(2 * SECOND)
+    await run()
+    await expect(readGaps()).resolves.toEqual([])
+    await expect(isComplete()).resolves.toBe(true)
+  })
+
+  test('in a tenant that began an hour ago', async () => {
+    await open()
+    login(clock.now() - HOUR)
+    await run()
+    await expect(readGaps()).resolves.toEqual([])
+  })
+})
+
+describe('there is a gap', () => {
+  test('from the last reading to the oldest entry that is retained, after an outage that outlasts retention (P7)', async () => {
+    await open()
+    login()
+    clock.pass(SECOND)
+    await run()
+    const readTo = await asOf()
+    clock.pass(HOUR)
+    logout('lost')
+    clock.pass(2 * DAY)
+    const { storedAtMs } = logout('kept')
+    clock.pass(MINUTE)
+    const gap: Gap = { from: readTo, to: storedAtMs, reason: 'retention' }
+    await expect(run()).resolves.toContainEqual({ kind: 'gap', gap, raisesFloor: false })
+    await expect(readGaps()).resolves.toEqual([gap])
+    expect((await readRows(database)).users).toMatchObject([{ userId: 'kept' }])
+    await expect(isComplete()).resolves.toBe(false)
+    // Told once, though nothing has changed.
+    await expect(run()).resolves.toEqual([])
+    expect(await asOf()).toBeGreaterThan(storedAtMs)
+  })
+
+  test.each([400, 404] as const)(
+    'when a checkpoint of today is gone, and Auth0 refuses it with %d (P7)',
+    async (expiredCheckpoint) => {
+      await open({ retentionMs: 10 * MINUTE }, { expiredCheckpoint })
+      login()
+      clock.pass(SECOND)
+      await run()
+      const readTo = await asOf()
+      clock.pass(5 * SECOND)
+      logout('lost')
+      clock.pass(20 * MINUTE)
+      const { storedAtMs } = logout('kept')
+      clock.pass(SECOND)
+      const findings = await run()
+      const gap: Gap = { from: readTo, to: storedAtMs, reason: 'retention' }
+      expect(findings.map(({ kind }) => kind)).toEqual(['gap', 'checkpoint_replaced'])
+      await expect(readGaps()).resolves.toEqual([gap])
+      expect((await readRows(database)).users).toMatchObject([{ userId: 'kept' }])
+      await expect(run()).resolves.toEqual([])
+    },
+  )
+
+  test('when the log silently starts later than the checkpoint of today', async () => {
+    await open({ retentionMs: 10 * MINUTE })
+    login()
+    await run()
+    clock.pass(20 * MINUTE)
+    logout('kept')
+    clock.pass(SECOND)
+    await run()
+    await expect(readGaps()).resolves.toMatchObject([{ reason: 'retention' }])
+  })
+
+  test('up to now after an outage that outlasts retention, when nothing is retained', async () => {
+    await open()
+    login()
+    clock.pass(SECOND)
+    await run()
+    const readTo = await asOf()
+    clock.pass(3 * DAY)
+    await run()
+    const [gap] = await readGaps()
+    expect(gap).toMatchObject({ from: readTo, reason: 'empty_log' })
+    expect(clock.now() - (gap?.to ?? 0)).toBeLessThan(SECOND)
+    // From then on it is read.
+    clock.pass(5 * SECOND)
+    logout('next')
+    clock.pass(5 * SECOND)
+    await run()
+    expect((await readRows(database)).users).toMatchObject([{ userId: 'next' }])
+    await expect(readGaps()).resolves.toHaveLength(1)
+  })
+
+  test('in a tenant whose log was empty at first, after an outage that outlasts retention', async () => {
+    await open()
+    await run()
+    const readTo = await asOf()
+    clock.pass(3 * DAY)
+    const { storedAtMs } = logout('kept')
+    clock.pass(SECOND)
+    await run()
+    await expect(readGaps()).resolves.toEqual([
+      { from: readTo, to: storedAtMs, reason: 'retention' },
+    ])
+  })
+
+  test('at a first start from where a refresh token may have begun to where the log begins', async () => {
+    await open()
+    for (let hours = 30; hours > 0; hours--) logout(`${hours} h ago`, clock.now() - hours * HOUR)
+    await run()
+    const [gap] = await readGaps()
+    expect(gap).toMatchObject({ to: clock.now() - DAY, reason: 'cold_start' })
+    // A whole second, from when it was asked.
+    expect(clock.now() - 30 * DAY - (gap?.from ?? 0)).toBeLessThanOrEqual(SECOND)
+    await expect(isComplete()).resolves.toBe(false)
+    // As long as the longest refresh token and its last access token live.
+    clock.pass(30 * DAY - SECOND)
+    await expect(isComplete()).resolves.toBe(false)
+    clock.pass(SECOND)
+    await expect(isComplete()).resolves.toBe(true)
+  })
+
+  test('that a first start which could not end finds again, and it is one', async () => {
+    await open({ retentionMs: 5 * DAY })
+    for (let days = 6; days > 0; days--) logout(`${days}`, clock.now() - days * DAY)
+    const isSweep = (url: URL) => url.searchParams.has('q')
+    t.simulator.faults.push({ path: LOGS, when: isSweep, times: 5, respond: faults.html(502) })
+    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
+    const [first] = await readGaps()
+    clock.pass(DAY)
+    await run()
+    await expect(readGaps()).resolves.toEqual([{ ...first, to: (first?.to ?? 0) + DAY }])
+  })
+
+  test('which with ON_GAP=floor raises the floor to its end', async () => {
+    await open()
+    login()
+    await run({ onGap: 'floor' })
+    await expect(store.readProgress()).resolves.toMatchObject({ floorAt: null })
+    clock.pass(2 * DAY)
+    const { storedAtMs } = login()
+    clock.pass(SECOND)
+    await run({ onGap: 'floor' })
+    await expect(store.readProgress()).resolves.toMatchObject({ floorAt: storedAtMs })
+  })
+})
+
+describe('a checkpoint that Auth0 refuses', () => {
+  test('though it is retained, is replaced by the position of its own time, and nothing is lost', async () => {
+    await open()
+    login()
+    await run()
+    clock.pass(SECOND)
+    logout('next')
+    clock.pass(SECOND)
+    t.simulator.faults.push({ path: LOGS, respond: faults.answer(400, {}) })
+    await expect(run()).resolves.toMatchObject([{ kind: 'checkpoint_replaced' }])
+    expect((await readRows(database)).users).toMatchObject([{ userId: 'next' }])
+    await expect(readGaps()).resolves.toEqual([])
+  })
+
+  test('because it is made up, is replaced by the newest entry, and what is before it is swept', async () => {
+    await open({ retentionMs: 40 * DAY })
+    login(clock.now() - 35 * DAY)
+    for (let n = 0; n < 5; n++) logout(`${n}`, clock.now() - n * MINUTE - SECOND)
+    const isMadeUp = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
+    t.simulator.faults.push({
+      path: LOGS,
+      when: isMadeUp,
+      times: 99,
+      respond: faults.answer(400, {}),
+    })
+    await run()
+    expect((await readRows(database)).users).toHaveLength(5)
+    clock.pass(SECOND)
+    logout('next')
+    clock.pass(SECOND)
+    await run()
+    expect((await readRows(database)).users).toHaveLength(6)
+    await expect(isComplete()).resolves.toBe(true)
+  })
+
+  test('whatever it is replaced by, is an error in the end', async () => {
+    await open()
+    login()
+    await run()
+    const isCheckpoint = (url: URL) => url.searchParams.has('from')
+    t.simulator.faults.push({
+      path: LOGS,
+      when: isCheckpoint,
+      times: 99,
+      respond: faults.answer(400, {}),
+    })
+    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_CHECKPOINT_REFUSED' })
+  })
+})

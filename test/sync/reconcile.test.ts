@@ -1,0 +1,239 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { LastLogoutStore, LogSource } from '../../src/ports.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { generateHistory } from '../../src/simulator/history.js'
+import type { Finding } from '../../src/sync/catch-up.js'
+import { type PollOptions, poll, reconcile } from '../../src/sync/poll.js'
+import { type Clock, createClock } from '../_support/clock.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openStore, readRows } from '../_support/store.js'
+import { openTenant, type TestTenant } from '../_support/tenant.js'
+import { truthOfLog } from '../_support/truth.js'
+
+const SECOND = 1_000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+const options: PollOptions = {
+  reconcileWindowMs: 15 * MINUTE,
+  maxRefreshAgeMs: 30 * DAY,
+  pollIntervalMs: 5 * SECOND,
+  onGap: 'record',
+}
+const types = new Set(['slo', 'universal_logout_succeeded'])
+
+let clock: Clock
+let database: TestDatabase
+let store: LastLogoutStore & { close(): Promise<void> }
+let t: TestTenant
+beforeEach(async () => {
+  clock = createClock()
+  database = await createTestDatabase()
+  store = await openStore(database, { now: clock.now })
+  t = await openTenant({ now: clock.now }, { expiresInSeconds: 365 * 86_400 })
+  // The log goes back as far as any token: there is no gap.
+  t.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs: clock.now() - 31 * DAY })
+})
+afterEach(async () => {
+  await Promise.all([t.close(), store.close()])
+  await database.drop()
+})
+
+const run = async (
+  use: typeof poll,
+  over: Partial<PollOptions> & { source?: LogSource } = {},
+): Promise<Finding[]> => {
+  const findings: Finding[] = []
+  const onFinding = (finding: Finding) => void findings.push(finding)
+  const { source = t.source, ...rest } = over
+  const deps = { source, store, types, onFinding }
+  await use(deps, { ...options, ...rest }, new AbortController().signal)
+  return findings
+}
+
+/** A logout that is stored `agoMs` ago: with some, it becomes visible late. */
+const logout = (userId: string, agoMs = 0) =>
+  t.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), {
+    dateMs: clock.now() - agoMs,
+  })
+const readUsers = async () => (await readRows(database)).users.map(({ userId }) => userId)
+const reconciled = async () => (await store.count()).reconciled
+const requests = (kind: 'from' | 'q') =>
+  t.simulator.requests.all().filter(({ url }) => url.includes(`?${kind}=`)).length
+
+describe('reconciling', () => {
+  test('finds an entry that became visible behind the checkpoint, and counts it', async () => {
+    logout('a', MINUTE)
+    await run(poll)
+    logout('late', 2 * MINUTE)
+    await run(poll)
+    await expect(readUsers()).resolves.toEqual(['a'])
+    await run(reconcile)
+    await expect(readUsers()).resolves.toEqual(['a', 'late'])
+    // The user's row and the session's.
+    await expect(reconciled()).resolves.toBe(2)
+    await run(reconcile)
+    await expect(reconciled()).resolves.toBe(2)
+  })
+
+  test('counts nothing of what polling has read', async () => {
+    for (let n = 0; n < 30; n++) logout(`${n}`, n * MINUTE)
+    await run(poll)
+    await run(reconcile)
+    clock.pass(MINUTE)
+    logout('next')
+    clock.pass(SECOND)
+    await run(reconcile)
+    await expect(reconciled()).resolves.toBe(0)
+    await expect(readUsers()).resolves.toHaveLength(31)
+  })
+
+  test('looks back no further than the window, but over all since the last time', async () => {
+    logout('a', SECOND)
+    await run(reconcile)
+    logout('too late', 20 * MINUTE)
+    await run(reconcile)
+    await expect(readUsers()).resolves.toEqual(['a'])
+
+    // Polled all along, and not reconciled for two hours.
+    for (let hours = 0; hours < 2; hours++) {
+      clock.pass(HOUR)
+      logout(`polled ${hours}`)
+      clock.pass(SECOND)
+      await run(poll)
+    }
+    logout('late', 100 * MINUTE)
+    await run(reconcile)
+    await expect(readUsers()).resolves.toEqual(['a', 'late', 'polled 0', 'polled 1'])
+    await expect(reconciled()).resolves.toBe(2)
+  })
+
+  test('asks for nothing where there is nothing behind the checkpoint', async () => {
+    logout('a', HOUR)
+    await run(reconcile)
+    clock.pass(HOUR)
+    await run(poll)
+    t.simulator.requests.clear()
+    await run(reconcile)
+    expect(requests('q')).toBe(0)
+  })
+
+  test('leaves freshness and the checkpoint to polling', async () => {
+    logout('a', SECOND)
+    await run(poll)
+    const before = await store.readProgress()
+    await run(reconcile)
+    const { checkpoint, asOf, reconciledTo } = await store.readProgress()
+    expect(checkpoint).toBe(before.checkpoint)
+    expect(asOf).toBeGreaterThanOrEqual(before.asOf ?? Number.NaN)
+    expect(reconciledTo).toBe(asOf)
+  })
+
+  test('makes way for what comes meanwhile: a sweep never starves the poll', async () => {
+    for (let n = 0; n < 500; n++) logout(`${n}`, 10 * MINUTE + n)
+    logout('newest', SECOND)
+    await run(poll)
+    const seen: boolean[] = []
+    const source: LogSource = {
+      ...t.source,
+      search: async (search, signal) => {
+        if (search.page === 0) logout('meanwhile')
+        seen.push((await readUsers()).includes('meanwhile'))
+        return t.source.search(search, signal)
+      },
+    }
+    await run(reconcile, { source, pollIntervalMs: 0 })
+    // Read before the second of some six requests for the same span.
+    expect(seen.slice(0, 2)).toEqual([false, true])
+    expect(seen.length).toBeGreaterThan(5)
+  })
+})
+
+describe('an outage', () => {
+  const outage = async (entries: number) => {
+    await run(poll)
+    const startMs = clock.now()
+    clock.pass(10 * HOUR)
+    const endMs = clock.now() - SECOND
+    const log = generateHistory({ entries, startMs, endMs, logoutShare: 0.1, users: 300 })
+    t.tenant.writeStored(log)
+    return log
+  }
+
+  test('is swept before it is followed, the newest first, so that logouts count early', async () => {
+    const log = await outage(3_000)
+    const order: string[] = []
+    const source: LogSource = {
+      ...t.source,
+      readPage: (from, signal) => {
+        order.push('page')
+        return t.source.readPage(from, signal)
+      },
+      search: (search, signal) => {
+        order.push('search')
+        return t.source.search(search, signal)
+      },
+    }
+    const findings = await run(poll, { source })
+    expect(findings.map(({ kind }) => kind)).toEqual(['outage'])
+    // The first page, which shows how far behind it is, and the one after it, are on their way.
+    const afterSweep = order.lastIndexOf('search')
+    expect(order.slice(0, afterSweep).filter((kind) => kind === 'page')).toHaveLength(2)
+    expect(order.slice(afterSweep).filter((kind) => kind === 'page').length).toBeGreaterThan(20)
+    expect(await readRows(database)).toEqual(truthOfLog(log).rows)
+    // What the catch-up would have found is not what polling had missed.
+    await expect(reconciled()).resolves.toBe(0)
+  })
+
+  test('leaves freshness behind until it has been followed', async () => {
+    await outage(3_000)
+    const { asOf } = await store.readProgress()
+    const seen: (number | null)[] = []
+    const source: LogSource = {
+      ...t.source,
+      search: async (search, signal) => {
+        seen.push((await store.readProgress()).asOf)
+        return t.source.search(search, signal)
+      },
+    }
+    await run(poll, { source })
+    expect(new Set(seen)).toEqual(new Set([asOf]))
+    expect((await store.readProgress()).asOf).toBeGreaterThan(clock.now() - 5 * SECOND)
+  })
+
+  test('that one page bridges, or that was shorter than the window, is not swept', async () => {
+    await run(poll)
+    clock.pass(10 * HOUR)
+    logout('a')
+    clock.pass(SECOND)
+    t.simulator.requests.clear()
+    await expect(run(poll)).resolves.toEqual([])
+    clock.pass(10 * MINUTE)
+    for (let n = 0; n < 250; n++) logout(`${n}`, n)
+    clock.pass(SECOND)
+    await expect(run(poll)).resolves.toEqual([])
+    expect(requests('q')).toBe(0)
+    await expect(readUsers()).resolves.toHaveLength(251)
+  })
+
+  test('lets logouts that come while it is followed count before it has been', async () => {
+    await outage(3_000)
+    let pages = 0
+    const seenAfter: number[] = []
+    const source: LogSource = {
+      ...t.source,
+      readPage: async (from, signal) => {
+        pages++
+        if (pages === 5) logout('meanwhile')
+        // Each page takes what a rate limit makes it take.
+        clock.pass(4 * SECOND)
+        if (pages > 5 && (await readUsers()).includes('meanwhile')) seenAfter.push(pages)
+        return t.source.readPage(from, signal)
+      },
+    }
+    await run(poll, { source })
+    // Within some fifteen seconds, of the two minutes that it takes.
+    expect(seenAfter[0]).toBeLessThan(12)
+    expect(pages).toBeGreaterThan(28)
+  })
+})

@@ -1,0 +1,83 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { LastLogoutStore, LogSource, Span } from '../../src/ports.js'
+import { buildLogId } from '../../src/simulator/log-id.js'
+import { sweep } from '../../src/sync/sweep.js'
+
+const NOW = Date.UTC(2026, 10, 25)
+
+interface Entry {
+  log_id: string
+  type: string
+  user_id: string
+}
+
+/** Clusters of entries at times before now: from one to more than a search gives. */
+const clusters = fc.array(
+  fc.record({
+    agoMs: fc.integer({ min: 1_000, max: 20 * 86_400_000 }),
+    count: fc.integer({ min: 1, max: 1_600 }),
+    everyMs: fc.constantFrom(1, 7, 1_000, 60_000),
+  }),
+  { maxLength: 5 },
+)
+
+test('however they lie, a sweep reads every entry of its span, the newest part first, and none outside', async () => {
+  await fc.assert(
+    fc.asyncProperty(clusters, fc.integer({ min: 1, max: 25 }), async (given, days) => {
+      const entries = given
+        .flatMap(({ agoMs, count, everyMs }, cluster) =>
+          Array.from({ length: count }, (_, n) => toEntry(NOW - agoMs - n * everyMs, cluster, n)),
+        )
+        .sort((a, b) => (a.log_id < b.log_id ? 1 : -1))
+      const span = { from: NOW - days * 86_400_000, to: NOW }
+      const { read, parts, rests } = await sweepAll(entries, span)
+
+      const expected = entries.filter(({ log_id }) => log_id >= buildLogId('900', span.from, 0))
+      expect([...read].sort()).toEqual(expected.map(({ user_id }) => user_id).sort())
+      // The parts follow each other without a hole, and what is left shrinks to nothing.
+      expect(parts[0]?.to).toBe(span.to)
+      expect(parts.at(-1)?.from).toBe(span.from)
+      for (const [i, part] of parts.entries()) {
+        if (i > 0) expect(part.to).toBe(parts[i - 1]?.from)
+      }
+      expect(rests.at(-1)).toBeNull()
+    }),
+    { numRuns: 60 },
+  )
+})
+
+async function sweepAll(entries: Entry[], span: Span) {
+  const read: string[] = []
+  const parts: Span[] = []
+  const rests: (Span | null)[] = []
+  const source = {
+    // A search gives a thousand at most, a hundred a page.
+    search: async ({ span: { from, to }, page }) => {
+      const [low, high] = [buildLogId('900', from, 0), buildLogId('900', to, 0)]
+      const found = entries.filter(({ log_id }) => log_id >= low && log_id < high)
+      return { entries: found.slice(0, 1_000).slice(page * 100, page * 100 + 100), askedAt: NOW }
+    },
+  } as Pick<LogSource, 'search'> as LogSource
+  let upTo = span.to
+  const options = {
+    stage: 'sweep' as const,
+    span,
+    prefix: '900',
+    between: async () => {},
+    store: async ({ users }: { users: { userId: string }[] }, rest: Span | null) => {
+      read.push(...users.map(({ userId }) => userId))
+      parts.push({ from: rest?.to ?? span.from, to: upTo })
+      upTo = rest?.to ?? span.from
+      rests.push(rest)
+    },
+  }
+  const deps = { source, store: {} as LastLogoutStore, types: new Set(['slo']) }
+  await sweep(deps, options, new AbortController().signal)
+  return { read, parts, rests }
+}
+
+function toEntry(storedAt: number, cluster: number, n: number): Entry {
+  const log_id = buildLogId('900', storedAt, cluster * 10_000 + n)
+  return { log_id, type: 'slo', user_id: `${cluster}:${n}` }
+}
