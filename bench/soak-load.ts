@@ -6,7 +6,8 @@ import type { LoadReport, Logout } from './soak-messages.js'
 
 const READ_TICK_MS = 10
 const WATCH_TICK_MS = 50
-const MOST_IN_FLIGHT = 200
+/** Two seconds' worth. */
+const MOST_IN_FLIGHT = 1_000
 const TIMEOUT_MS = 5_000
 
 const [url = '', apiKey = '', perSecond, users, feeds] = process.argv.slice(2)

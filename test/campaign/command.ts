@@ -96,11 +96,11 @@ function describe(name: string, report: RoundReport): void {
 ${name}: ${report.seconds.toFixed(0)} s
   kills        ${starting + waiting + polling + closing}: ${starting} while starting, ${polling} with the lease, ${waiting} without it, ${closing} while closing
   starts       ${crew.starts}, of which ${crew.stopped} stopped as told before they were killed
-  entries      ${written.entries} written meanwhile: ${written.duplicates} twice, ${written.late} late, ${written.unattributable} unattributable
+  entries      ${written.entries} written meanwhile: ${written.duplicates} twice, ${written.late.size} late, ${written.unattributable} unattributable
   requests     ${report.requests}, of which ${report.refused} failed
   rows         ${report.users} users, ${report.sessions} sessions, ${report.unattributable} unattributable entries
-  reconciled   ${report.reconciled} rows that polling had missed
-  writes       ${report.writes} logged
+  reconciled   ${report.reconciled} late entries that polling had missed
+  writes       ${report.writes} logged, among them ${report.pages} pages by workers
   differences  ${problems.length === 0 ? 'none: every row is as the entries say, and nothing moved back' : problems.length}`)
   for (const problem of problems.slice(0, MOST_SHOWN)) print(`    ${problem}`)
 }

@@ -82,7 +82,7 @@ function nextLife(random: Random): Life {
   const kind = pick(random, ['start', 'polling', 'polling', 'polling', 'polling', 'closing'])
   return {
     from: kind === 'start' ? 'start' : 'polling',
-    killAfterMs: random() * (kind === 'closing' ? 1_000 : 2_000),
+    killAfterMs: random() * 3_000,
     stopBeforeMs: kind === 'closing' ? random() * 100 : null,
     pauseMs: random() * 500,
     endsLease: random() < 0.75,

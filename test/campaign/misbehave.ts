@@ -13,23 +13,20 @@ import { pick, type Random, seededRandom } from '../../src/simulator/random.js'
 import type { Simulator } from '../../src/simulator/server.js'
 import type { Tenant } from '../../src/simulator/tenant.js'
 
-const EVERY_MS = 700
-/** No more than the retries of one question get over. */
-const MOST_PENDING = 3
+/** Of the questions about the log. More, and no worker would live to store a page. */
+const FAULT_SHARE = 0.06
 /** How far back a page begins that repeats what has been delivered. */
 const REPEATED_MS = 4_000
 
-/** Lets a tenant's API fail every now and then, by a seed; returns how to end that. */
-export function startMisbehaving({ tenant, faults }: Simulator, seed: number): () => void {
+/** Lets a tenant's API fail every now and then, by a seed, until its faults are cleared. */
+export function misbehave({ tenant, faults }: Simulator, seed: number): void {
   const random = seededRandom(seed)
-  const timer = setInterval(() => {
-    const respond = pick(random, FAULTS)({ random, tenant })
-    if (faults.pending() < MOST_PENDING) faults.push({ path: '/api/v2/logs', respond })
-  }, EVERY_MS)
-  return () => {
-    clearInterval(timer)
-    faults.clear()
-  }
+  faults.push({
+    path: '/api/v2/logs',
+    when: () => random() < FAULT_SHARE,
+    times: Infinity,
+    respond: (reply) => pick(random, FAULTS)({ random, tenant })(reply),
+  })
 }
 
 type MakeFault = (by: { random: Random; tenant: Tenant }) => Misbehave

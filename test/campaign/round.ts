@@ -5,7 +5,7 @@ import { createSimulator, type Simulator } from '../../src/simulator/server.js'
 import { createTenant } from '../../src/simulator/tenant.js'
 import { finishCommand } from '../_support/cli.js'
 import { type CrewReport, killWorkers } from './crew.js'
-import { startMisbehaving } from './misbehave.js'
+import { misbehave } from './misbehave.js'
 import { findProblems, type Outcome } from './verdict.js'
 import { endLease, logWrites } from './write-log.js'
 import { startWriting, type Written } from './writer.js'
@@ -110,12 +110,12 @@ async function disturb(
 ): Promise<{ crew: CrewReport; written: Written }> {
   // Seeds of their own: the history's sessions are other ones than the writer's.
   const writer = startWriting(simulator.tenant, { seed: seed + 1_000, users: USERS, lateShare })
-  const endMisbehaving = startMisbehaving(simulator, seed + 2_000)
+  misbehave(simulator, seed + 2_000)
   try {
     const crew = await killWorkers({ seed, kills, workers, env, database, signal })
     return { crew, written: writer.written }
   } finally {
-    endMisbehaving()
+    simulator.faults.clear()
     writer.close()
   }
 }

@@ -5,7 +5,7 @@ import type { TestDatabase } from '../_support/database.js'
 import { readRows } from '../_support/store.js'
 import { sorted, truthOfLog } from '../_support/truth.js'
 import type { CrewReport } from './crew.js'
-import { readWrites } from './write-log.js'
+import { readReconciled, readWrites } from './write-log.js'
 import type { Written } from './writer.js'
 
 type Queryable = Pick<TestDatabase, 'query'>
@@ -15,9 +15,11 @@ export interface Outcome {
   users: number
   sessions: number
   unattributable: number
-  /** Rows that reconciling has moved forward. */
+  /** Entries that reconciling found, and polling had missed. */
   reconciled: number
   writes: number
+  /** Pages that workers stored, before `sync` had the last word. */
+  pages: number
   problems: string[]
 }
 
@@ -36,17 +38,19 @@ export async function findProblems(
 ): Promise<Outcome> {
   const truth = truthOfLog(tenant.entries())
   const rows = sorted(await readRows(database))
-  const { writes, wrong } = await readWrites(database)
+  const { writes, pages, wrong } = await readWrites(database)
   const kept = await database.query<{ id: string }>('SELECT id FROM unattributable')
   const lost = kept.map(({ id }) => id).sort()
+  const reconciled = await readReconciled(database)
   const state = await readState(database)
   const isFresh = (state.as_of?.getTime() ?? 0) >= written.storedAtMs
   return {
     users: rows.users.length,
     sessions: rows.sessions.length,
     unattributable: lost.length,
-    reconciled: state.reconciled,
+    reconciled: reconciled.length,
     writes,
+    pages,
     problems: [
       ...crew.problems,
       ...(sync.code === 0 ? [] : [`sync ended with ${sync.code}: ${sync.stdout}${sync.stderr}`]),
@@ -55,7 +59,11 @@ export async function findProblems(
       ...compare(lost.map(asRow), truth.lost.map(asRow), ({ id }) => `unattributable ${id}`),
       ...(state.excess === 0 ? [] : [`${state.excess} unattributable entries counted twice`]),
       ...wrong,
+      ...reconciled
+        .filter((logId) => !written.late.has(logId))
+        .map((logId) => `polling lost ${logId}, which was not late: reconciling had to find it`),
       ...(state.gaps === 0 ? [] : [`${state.gaps} gaps in a log that nothing is missing from`]),
+      ...(pages > 0 ? [] : ['no worker stored a page: this has shown nothing']),
       ...(isFresh ? [] : [`as_of is ${state.as_of?.toISOString()} in the end`]),
     ],
   }
@@ -66,11 +74,10 @@ const asRow = (id: string) => ({ id })
 async function readState(database: Queryable) {
   const [state] = await database.query<{
     as_of: Date | null
-    reconciled: number
     excess: number
     gaps: number
   }>(`
-    SELECT as_of, reconciled::int,
+    SELECT as_of,
       (SELECT coalesce(sum(count), 0)::int FROM unattributable_excess) AS excess,
       (SELECT count(*)::int FROM gap WHERE reason <> 'cold_start') AS gaps
     FROM tenant`)

@@ -9,6 +9,7 @@ export async function logWrites(database: Queryable): Promise<void> {
   await database.query(`
     CREATE TABLE write_log (
       n bigserial PRIMARY KEY, writer text NOT NULL DEFAULT current_setting('application_name'),
+      transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
       "table" text NOT NULL, operation text NOT NULL, before jsonb, after jsonb);
     CREATE INDEX ON write_log (writer);
     CREATE FUNCTION log_write() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -25,11 +26,12 @@ export async function logWrites(database: Queryable): Promise<void> {
   }
 }
 
-/** How many writes there were, and each that deleted something or moved it back. */
+/** How many writes there were, how many pages workers stored, and each write that deleted something or moved it back. */
 export async function readWrites(database: Queryable) {
-  const [total] = await database.query<{ writes: number }>(
-    'SELECT count(*)::int AS writes FROM write_log',
-  )
+  const [total] = await database.query<{ writes: number; pages: number }>(`
+    SELECT count(*)::int AS writes, count(*) FILTER (WHERE writer LIKE 'worker-%'
+      AND before->>'checkpoint' < after->>'checkpoint')::int AS pages
+    FROM write_log`)
   const wrong = await database.query<{ what: string }>(`
     SELECT writer || ' deleted from ' || "table" || coalesce(': ' || before::text, '') AS what
     FROM write_log WHERE operation IN ('DELETE', 'TRUNCATE')
@@ -44,7 +46,19 @@ export async function readWrites(database: Queryable) {
       WHEN key = 'checkpoint' THEN after->>key COLLATE "C" >= value COLLATE "C"
       WHEN key = 'ended' THEN (after->>key)::boolean >= value::boolean
       ELSE true END, false)`)
-  return { writes: total?.writes ?? 0, wrong: wrong.map(({ what }) => what) }
+  const { writes = 0, pages = 0 } = total ?? {}
+  return { writes, pages, wrong: wrong.map(({ what }) => what) }
+}
+
+/** The log ids of entries by which reconciling moved a row: polling had not stored them. */
+export async function readReconciled(database: Queryable): Promise<string[]> {
+  const rows = await database.query<{ log_id: string }>(`
+    SELECT DISTINCT after->>'log_id' AS log_id FROM write_log
+    WHERE "table" <> 'tenant' AND after->>'log_id' IS DISTINCT FROM before->>'log_id'
+      AND transaction IN (
+        SELECT transaction FROM write_log
+        WHERE (after->>'reconciled')::bigint > (before->>'reconciled')::bigint)`)
+  return rows.map(({ log_id }) => log_id)
 }
 
 /** Whether the lease is in the hands of this writer now. */

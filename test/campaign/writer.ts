@@ -7,8 +7,8 @@ import type { LogEntry, Tenant } from '../../src/simulator/tenant.js'
 export interface Written {
   entries: number
   duplicates: number
-  /** Entries that were stored under an id that the log had passed already. */
-  late: number
+  /** The log ids of those that could be read only when the log may have passed them. */
+  late: Set<string>
   unattributable: number
   /** When the last of them is stored. */
   storedAtMs: number
@@ -54,27 +54,26 @@ const JUNK: LogEntry[] = [
 export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
   const random = seededRandom(options.seed)
   const people = buildPeople(options.users, tenant.domain)
-  const written = { entries: 0, duplicates: 0, late: 0, unattributable: 0, storedAtMs: 0 }
+  const late = new Set<string>()
+  const written = { entries: 0, duplicates: 0, late, unattributable: 0, storedAtMs: 0 }
 
   function writeOne(): void {
     const { entry, kind } = nextEntry(random, people, written.unattributable)
     // What is no logout by its type, a search by type does not find.
     const isLate = (kind === 'logout' || kind === 'no subject') && random() < options.lateShare
-    const isDuplicate = random() < DUPLICATE_SHARE
     const dateMs = tenant.now() - (isLate ? between(random, LATE_LEAST_MS, LATE_MOST_MS) : 0)
     // Not yet readable: what is stored in a millisecond that has been read would be late as well.
     const storedAtMs = dateMs + 1 + Math.floor(random() * (isLate ? LATE_LEAST_MS : LAG_MS))
-    write(entry, { dateMs, storedAtMs })
-    if (isDuplicate)
-      write(entry, { dateMs, storedAtMs: storedAtMs + Math.floor(random() * LAG_MS) })
-    const times = isDuplicate ? 2 : 1
-    written.duplicates += times - 1
-    if (isLate) written.late += 1
-    if (kind === 'no subject' || kind === 'junk') written.unattributable += times
+    const times = [storedAtMs]
+    if (random() < DUPLICATE_SHARE) times.push(storedAtMs + Math.floor(random() * LAG_MS))
+    for (const storedAtMs of times) write(entry, { dateMs, storedAtMs })
+    written.duplicates += times.length - 1
+    if (kind === 'no subject' || kind === 'junk') written.unattributable += times.length
   }
 
   function write(entry: LogEntry, when: { dateMs: number; storedAtMs: number }): void {
-    tenant.write(entry, when)
+    const { logId } = tenant.write(entry, when)
+    if (when.storedAtMs <= tenant.now()) late.add(logId)
     written.entries += 1
     written.storedAtMs = Math.max(written.storedAtMs, when.storedAtMs)
   }
