@@ -292,13 +292,15 @@ describe('there is a gap', () => {
 describe('a checkpoint that Auth0 refuses', () => {
   test('though it is retained, is replaced by the position of its own time, and nothing is lost', async () => {
     await open()
-    login()
+    login(clock.now() - HOUR)
+    const { logId } = login()
     await run()
     clock.pass(SECOND)
     logout('next')
     clock.pass(SECOND)
     t.simulator.faults.push({ path: LOGS, respond: faults.answer(400, {}) })
-    await expect(run()).resolves.toMatchObject([{ kind: 'checkpoint_replaced' }])
+    const to = logId.slice(0, 20).padEnd(56, '0')
+    await expect(run()).resolves.toEqual([{ kind: 'checkpoint_replaced', from: logId, to }])
     expect((await readRows(database)).users).toMatchObject([{ userId: 'next' }])
     await expect(readGaps()).resolves.toEqual([])
   })
