@@ -61,21 +61,20 @@ export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
     const { entry, kind } = nextEntry(random, people, written.unattributable)
     // What is no logout by its type, a search by type does not find.
     const isLate = (kind === 'logout' || kind === 'no subject') && random() < options.lateShare
-    const dateMs = tenant.now() - (isLate ? between(random, LATE_LEAST_MS, LATE_MOST_MS) : 0)
+    const now = tenant.now()
+    const dateMs = now - (isLate ? between(random, LATE_LEAST_MS, LATE_MOST_MS) : 0)
     // Not yet readable: what is stored in a millisecond that has been read would be late as well.
     const storedAtMs = dateMs + 1 + Math.floor(random() * (isLate ? LATE_LEAST_MS : LAG_MS))
     const times = [storedAtMs]
     if (random() < DUPLICATE_SHARE) times.push(storedAtMs + Math.floor(random() * LAG_MS))
-    for (const storedAtMs of times) write(entry, { dateMs, storedAtMs })
+    for (const storedAtMs of times) {
+      const { logId } = tenant.write(entry, { dateMs, storedAtMs })
+      if (storedAtMs <= now) late.add(logId)
+      written.storedAtMs = Math.max(written.storedAtMs, storedAtMs)
+    }
+    written.entries += times.length
     written.duplicates += times.length - 1
     if (kind === 'no subject' || kind === 'junk') written.unattributable += times.length
-  }
-
-  function write(entry: LogEntry, when: { dateMs: number; storedAtMs: number }): void {
-    const { logId } = tenant.write(entry, when)
-    if (when.storedAtMs <= tenant.now()) late.add(logId)
-    written.entries += 1
-    written.storedAtMs = Math.max(written.storedAtMs, when.storedAtMs)
   }
 
   const timer = setInterval(() => {
