@@ -30,8 +30,8 @@ export interface CrewOptions {
 
 /** How long a worker is left alone, and what it is told first. */
 interface Life {
-  /** Counted from its start, or from when it polls. */
-  from: 'start' | 'polling'
+  /** What it is left alone until, at least. */
+  until: 'start' | 'polling' | 'log read'
   killAfterMs: number
   /** How long before it is killed it is told to stop; `null`: it is not. */
   stopBeforeMs: number | null
@@ -41,7 +41,8 @@ interface Life {
   endsLease: boolean
 }
 
-const STARTED_WITHIN_MS = 30_000
+/** As long as the lease of a dead worker lasts, and the time to start. */
+const LONGEST_WAIT_MS = 45_000
 
 /** Starts workers and kills them, until so many have been killed. */
 export async function killWorkers(options: CrewOptions): Promise<CrewReport> {
@@ -79,11 +80,13 @@ export async function killWorkers(options: CrewOptions): Promise<CrewReport> {
 }
 
 function nextLife(random: Random): Life {
-  const kind = pick(random, ['start', 'polling', 'polling', 'polling', 'polling', 'closing'])
+  const until = pick<Life['until']>(random, ['start', 'polling', 'polling', 'log read'])
+  // Node itself would end one that is told before it listens.
+  const isTold = until !== 'start' && random() < 0.2
   return {
-    from: kind === 'start' ? 'start' : 'polling',
+    until,
     killAfterMs: random() * 3_000,
-    stopBeforeMs: kind === 'closing' ? random() * 100 : null,
+    stopBeforeMs: isTold ? random() * 100 : null,
     pauseMs: random() * 500,
     endsLease: random() < 0.75,
   }
@@ -99,7 +102,7 @@ async function live(
   const worker = runCommand(['worker'], { ...env, DATABASE_URL: url.href })
   const wait = (ms: number) => Promise.race([sleep(ms, undefined, { signal }), worker.exited])
   try {
-    if (life.from === 'polling') await untilPolling(worker, wait)
+    if (life.until !== 'start') await untilLogged(life.until, worker, wait)
     await wait(life.killAfterMs)
     if (life.stopBeforeMs !== null) {
       worker.kill('SIGTERM')
@@ -114,20 +117,21 @@ async function live(
   return { problem: `${name} ended by itself with ${code}: ${worker.output().slice(-2_000)}` }
 }
 
-async function untilPolling(
+async function untilLogged(
+  message: string,
   worker: RunningCommand,
   wait: (ms: number) => Promise<unknown>,
 ): Promise<void> {
-  const giveUpAt = performance.now() + STARTED_WITHIN_MS
+  const giveUpAt = performance.now() + LONGEST_WAIT_MS
   let ended = false
   void worker.exited.then(() => {
     ended = true
   })
-  while (!isPolling(worker) && !ended && performance.now() < giveUpAt) await wait(20)
+  while (!hasLogged(worker, message) && !ended && performance.now() < giveUpAt) await wait(20)
 }
 
-function isPolling(worker: RunningCommand): boolean {
-  return worker.stdout().includes('"msg":"polling"')
+function hasLogged(worker: RunningCommand, message: string): boolean {
+  return worker.stdout().includes(`"msg":"${message}"`)
 }
 
 async function stageOf(
@@ -136,7 +140,7 @@ async function stageOf(
   worker: RunningCommand,
   database: CrewOptions['database'],
 ): Promise<Stage> {
-  if (!isPolling(worker)) return 'starting'
+  if (!hasLogged(worker, 'polling')) return 'starting'
   if (life.stopBeforeMs !== null) return 'closing'
   return (await holdsLease(database, name)) ? 'polling' : 'waiting'
 }
