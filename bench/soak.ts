@@ -71,14 +71,17 @@ async function soak(): Promise<void> {
   const wanted = [service.url, KEY, READS_A_SECOND, USERS, FEED_CLIENTS]
   const load = startProcess('soak-load.ts', wanted, running)
   await once(load, 'message', { signal })
+  let isWatching = false
+  // From now on: messages that nobody listens for are kept, and would come late.
+  tenant.on('message', (message: TenantMessage) => {
+    if (isWatching && message.kind === 'logout' && load.connected) load.send(message.logout)
+  })
   await untilSwept(database)
   // The first sweep has used up our share of the requests, and the log has been left alone meanwhile.
   console.log(`warming up for ${WARM_UP_MS / 1_000} s`)
   await sleep(WARM_UP_MS, undefined, { signal })
   await reportOf(load)
-  tenant.on('message', (message: TenantMessage) => {
-    if (message.kind === 'logout' && load.connected) load.send(message.logout)
-  })
+  isWatching = true
   await watch({ database, tenant, load, pid: service.pid })
 }
 
