@@ -82,7 +82,7 @@ export interface Progress {
   sweep: Span | null
   floorAt: Instant | null
   lastPollAt: Instant | null
-  /** When the last reconcile began; `null` before the first. */
+  /** When the last reconcile began; before the first, when reading the log did. */
   reconciledTo: Instant | null
 }
 

@@ -54,14 +54,15 @@ function searchParameters({ types, span, prefix, page }: Search): Record<string,
 
 /**
  * The last entry as delivered, never the newest by date; where that one has no id, what `Link` says.
- * It has to lie beyond `from`, or we would read the same page for ever.
+ * It has to lie beyond `from`, or we would read the same pages for ever.
  */
 function readNext(entries: unknown[], link: string | null, from: string): string {
   if (entries.length === 0) return from
   const next = readLogId(entries.at(-1)) ?? readNextLink(link)
-  if (next === null || next === from) {
-    throw malformedPage(next === null ? 'its last entry has no log_id' : 'it ends where it began')
-  }
+  if (next === null) throw malformedPage('its last entry has no log_id')
+  // Ids of one length tell their order.
+  const isBeyond = next.length === from.length ? next > from : next !== from
+  if (!isBeyond) throw malformedPage('it does not end beyond where it began')
   return next
 }
 

@@ -14,7 +14,7 @@ export async function coldStart(
   options: ReachOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { checkpoint, asOf } = await store.readProgress()
+  const { checkpoint, asOf, reconciledTo } = await store.readProgress()
   if (checkpoint !== null) return
 
   const { entries, askedAt } = await source.readNewest(signal)
@@ -29,6 +29,8 @@ export async function coldStart(
   const begin = wholeSecond(asOf === null ? recent : Math.min(asOf, recent))
   const sweep = { from: wholeSecond(askedAt - options.maxRefreshAgeMs), to: begin }
   const isSwept = asOf === null && sweep.from < sweep.to
+  // What becomes visible from now on is late; the first reconcile may be long in coming.
+  if (reconciledTo === null) await store.finishReconcile(askedAt)
   await store.begin(syntheticLogId(begin, prefix), isSwept ? sweep : null)
 }
 

@@ -77,6 +77,7 @@ export function truthOfLog(log: Record<string, unknown>[]) {
   const events: Event[] = []
   const lost: string[] = []
   for (const entry of log) {
+    if (typeof entry.type !== 'string') lost.push(String(entry.log_id))
     if (entry.type !== 'slo' && entry.type !== 'universal_logout_succeeded') continue
     const logId = String(entry.log_id)
     const userId = entry.user_id ? String(entry.user_id) : null

@@ -254,6 +254,7 @@ describe('a page that cannot be continued is malformed', () => {
   test.each([
     ['without a log id at its end or a Link', [{ type: 's' }]],
     ['that ends where it began', [{ log_id: begin }]],
+    ['that ends before it began', [{ log_id: `800${begin.slice(3)}` }]],
   ])('%s', async (_what, entries) => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.answer(200, entries) })
     await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({

@@ -88,6 +88,18 @@ describe('reconciling', () => {
     await expect(readUsers()).resolves.toHaveLength(31)
   })
 
+  test('looks back to the first start where it never came to its end since', async () => {
+    logout('a', SECOND)
+    await run(poll)
+    logout('late', 10 * MINUTE)
+    clock.pass(HOUR)
+    logout('polled')
+    clock.pass(SECOND)
+    await run(poll)
+    await run(reconcile)
+    await expect(readUsers()).resolves.toEqual(['a', 'late', 'polled'])
+  })
+
   test('looks back no further than the window, but over all since the last time', async () => {
     logout('a', SECOND)
     await run(reconcile)

@@ -1,0 +1,105 @@
+import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdir, readFile, readlink } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+import type { Closers } from '../src/closers.js'
+import type { TenantMessage } from './soak-messages.js'
+
+/** What ends the processes, and is told when one ends by itself. */
+export interface RunningProcesses {
+  closers: Closers
+  fail(error: Error): void
+}
+
+/** Where the service serves, and which process it is. */
+interface ServiceProcess {
+  url: string
+  pid: number
+}
+
+const WARN = 40
+
+/** Runs `last-logout start` as it is built, and shows its warnings. */
+export async function startService(
+  env: Record<string, string>,
+  { closers, fail }: RunningProcesses,
+): Promise<ServiceProcess> {
+  const main = new URL('../dist/main.js', import.meta.url).pathname
+  const child = spawn(process.execPath, [main, 'start'], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let isEnding = false
+  closers.push(() => {
+    isEnding = true
+    return end(child, 'SIGTERM')
+  })
+  const lines = createInterface({ input: child.stdout })
+  const url = await new Promise<string>((resolve, reject) => {
+    child.once('exit', (code) => {
+      const error = new Error(`last-logout start ended with ${code}`)
+      reject(error)
+      if (!isEnding) fail(error)
+    })
+    lines.on('line', (line) => {
+      const { level, msg, url } = JSON.parse(line)
+      if (level >= WARN) console.log(line)
+      if (msg === 'serving') resolve(url)
+    })
+  })
+  return { url, pid: child.pid ?? 0 }
+}
+
+/** Runs a file of this folder until `closers` close. */
+export function startProcess(
+  file: string,
+  args: (string | number)[],
+  { closers, fail }: RunningProcesses,
+): ChildProcess {
+  const child = fork(new URL(`./${file}`, import.meta.url), args.map(String))
+  closers.push(() => end(child, 'SIGKILL'))
+  child.once('exit', (code) => {
+    if (code !== null) fail(new Error(`${file} ended with ${code}`))
+  })
+  return child
+}
+
+/** The next message of this kind; the others are somebody else's. */
+export function nextMessage<Kind extends TenantMessage['kind']>(
+  child: ChildProcess,
+  kind: Kind,
+  signal: AbortSignal,
+): Promise<Extract<TenantMessage, { kind: Kind }>> {
+  return new Promise((resolve, reject) => {
+    const read = (message: TenantMessage) => {
+      if (message.kind !== kind) return
+      child.off('message', read)
+      signal.removeEventListener('abort', stop)
+      resolve(message as Extract<TenantMessage, { kind: Kind }>)
+    }
+    const stop = () => reject(signal.reason)
+    child.on('message', read)
+    signal.addEventListener('abort', stop)
+  })
+}
+
+/** The memory that a process holds, and its open sockets, as Linux tells them. */
+export async function readProcess(pid: number): Promise<{ rssMb: number; sockets: number }> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  const [, kb = ''] = /^VmRSS:\s+(\d+) kB/m.exec(status) ?? []
+  const files = await readdir(`/proc/${pid}/fd`)
+  // One that has been closed meanwhile is none.
+  const targets = files.map((file) => readlink(`/proc/${pid}/fd/${file}`).catch(() => ''))
+  const open = await Promise.all(targets)
+  return {
+    rssMb: Number(kb) / 1_024,
+    sockets: open.filter((target) => target.startsWith('socket:')).length,
+  }
+}
+
+async function end(child: ChildProcess, name: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exited = once(child, 'exit')
+  child.kill(name)
+  await exited
+}

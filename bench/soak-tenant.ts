@@ -1,0 +1,55 @@
+/** A tenant in a process of its own: so many entries a second, a tenth of them logouts; says each logout. */
+import { buildEntry } from '../src/simulator/entries.js'
+import { buildPeople, sessionFor } from '../src/simulator/people.js'
+import { pick, seededRandom } from '../src/simulator/random.js'
+import { createSimulator } from '../src/simulator/server.js'
+import { createTenant } from '../src/simulator/tenant.js'
+import type { TenantMessage } from './soak-messages.js'
+
+const TICK_MS = 100
+const LOGOUT_SHARE = 0.1
+const LAG_MS = 6_000
+const OTHERS = ['s', 'seacft', 'sertft', 'sertft', 'ssa', 'seccft']
+
+const [perSecond = 0, users = 0] = process.argv.slice(2).map(Number)
+const random = seededRandom(1)
+const tenant = createTenant({ domain: 'soak.example' })
+const people = buildPeople(users, tenant.domain)
+const simulator = await createSimulator({
+  tenant,
+  // What Auth0's self-service plans give the Logs API.
+  rateLimit: { burst: 10, perSecond: 100 / 60 },
+})
+
+function write(): void {
+  const person = pick(random, people)
+  const isLogout = random() < LOGOUT_SHARE
+  const type = isLogout ? 'slo' : pick(random, OTHERS)
+  const sessionId = sessionFor(type, person, random)
+  const dateMs = tenant.now()
+  // Not in this millisecond, which may have been read.
+  const storedAtMs = dateMs + 1 + Math.floor(random() * LAG_MS)
+  tenant.write(buildEntry(type, { ...person.subject, sessionId }), { dateMs, storedAtMs })
+  if (!isLogout) return
+  const { userId } = person.subject
+  tell({ kind: 'logout', logout: { userId, sessionId, dateMs, storedAtMs } })
+}
+
+function tell(message: TenantMessage): void {
+  process.send?.(message)
+}
+
+const startedAt = performance.now()
+let written = 0
+setInterval(() => {
+  const due = ((performance.now() - startedAt) * perSecond) / 1_000
+  for (; written < due; written++) write()
+}, TICK_MS)
+
+process.on('message', () => {
+  const all = simulator.requests.all()
+  const refused = all.filter(({ status }) => status === 429).length
+  tell({ kind: 'report', report: { written, requests: all.length, refused } })
+})
+process.on('disconnect', () => process.exit())
+tell({ kind: 'serving', url: simulator.url, credentials: simulator.credentials })

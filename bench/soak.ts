@@ -1,0 +1,196 @@
+/**
+ * Whether `last-logout start` holds out: memory, connections and freshness over time, under 50 entries
+ * and 500 reads a second, at a rate limit of 100 requests a minute. Every process is a real one; the
+ * entries and the reads come from processes of their own. Needs /proc, as Linux has it.
+ *
+ *   npm run soak [-- --minutes 10]
+ */
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import pg from 'pg'
+import { createClosers } from '../src/closers.js'
+import { migrateQueue } from '../src/jobs/jobs.js'
+import { createEmbeddedPostgres } from '../src/store/embedded-postgres.js'
+import { applyMigrations } from '../src/store/migrations.js'
+import type { LoadReport, TenantMessage, TenantReport } from './soak-messages.js'
+import { nextMessage, readProcess, startProcess, startService } from './soak-processes.js'
+import { judgeSoak, type Sample } from './soak-verdict.js'
+
+const ENTRIES_A_SECOND = 50
+const READS_A_SECOND = 500
+const FEED_CLIENTS = 2
+const USERS = 1_000
+const POLL_INTERVAL_MS = 5_000
+const SAMPLE_MS = 5_000
+const SAMPLES_A_LINE = 6
+const WARM_UP_MS = 30_000
+const START_LIMIT_MS = 120_000
+const KEY = 'soak-key-of-at-least-32-characters'
+
+const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' } } })
+const minutes = Number(values.minutes)
+if (!(minutes >= 1)) throw new TypeError('--minutes must be at least 1')
+
+const stopping = new AbortController()
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stopping.abort())
+const { signal } = stopping
+const closers = createClosers()
+const running = { closers, fail: (error: Error) => stopping.abort(error) }
+try {
+  await soak()
+} catch (error) {
+  process.exitCode = 1
+  // By a signal, unless a process has ended by itself.
+  if (signal.aborted && !(signal.reason instanceof DOMException)) throw signal.reason
+  if (!signal.aborted) throw error
+  console.log('stopped')
+} finally {
+  await closers.close()
+}
+
+async function soak(): Promise<void> {
+  const database = await openPostgres()
+  const tenant = startProcess('soak-tenant.ts', [ENTRIES_A_SECOND, USERS], running)
+  const served = await nextMessage(tenant, 'serving', signal)
+  const env = {
+    AUTH0_DOMAIN: 'soak.example',
+    AUTH0_BASE_URL: served.url,
+    AUTH0_CLIENT_ID: served.credentials.clientId,
+    AUTH0_CLIENT_SECRET: served.credentials.clientSecret,
+    DATABASE_URL: database.url,
+    API_KEYS: `soak:${KEY}`,
+    PORT: '0',
+    POLL_INTERVAL: `${POLL_INTERVAL_MS}ms`,
+  }
+  const service = await startService(env, running)
+  const wanted = [service.url, KEY, READS_A_SECOND, USERS, FEED_CLIENTS]
+  const load = startProcess('soak-load.ts', wanted, running)
+  await once(load, 'message', { signal })
+  let isWatching = false
+  // From now on: messages that nobody listens for are kept, and would come late.
+  tenant.on('message', (message: TenantMessage) => {
+    if (isWatching && message.kind === 'logout' && load.connected) load.send(message.logout)
+  })
+  await untilSwept(database)
+  // The first sweep has used up our share of the requests, and the log has been left alone meanwhile.
+  console.log(`warming up for ${WARM_UP_MS / 1_000} s`)
+  await sleep(WARM_UP_MS, undefined, { signal })
+  await reportOf(load)
+  isWatching = true
+  await watch({ database, tenant, load, pid: service.pid })
+}
+
+interface Running {
+  database: Database
+  tenant: ChildProcess
+  load: ChildProcess
+  pid: number
+}
+
+async function watch({ database, tenant, load, pid }: Running): Promise<void> {
+  console.log(
+    `${ENTRIES_A_SECOND} entries/s and ${READS_A_SECOND} reads/s for ${minutes} minutes; a poll every ${POLL_INTERVAL_MS / 1_000} s, 100 requests a minute, of which half are ours\n`,
+  )
+  console.log(
+    ' time  memory  conn  sockets  reads/s  failed   p50    p99  behind  as_of  requests/min  429',
+  )
+  const samples: Sample[] = []
+  const seen = { reads: 0, failed: 0, behindMs: 0, logouts: 0 }
+  let before = await tenantReportOf(tenant)
+  const startedAt = performance.now()
+  while (samples.length < (minutes * 60_000) / SAMPLE_MS) {
+    await sleep(SAMPLE_MS, undefined, { signal })
+    const atMs = performance.now() - startedAt
+    samples.push({ atMs, ...(await readProcess(pid)), connections: await database.count() })
+    if (samples.length % SAMPLES_A_LINE !== 0) continue
+    const report = await reportOf(load)
+    const now = await tenantReportOf(tenant)
+    seen.reads += report.reads
+    seen.failed += report.failed
+    seen.logouts += report.logouts
+    seen.behindMs = Math.max(seen.behindMs, report.behindMs)
+    console.log(toLine(samples, report, before, now))
+    before = now
+  }
+  console.log()
+  for (const { kept, text } of judgeSoak(samples, seen, POLL_INTERVAL_MS)) {
+    console.log(`${kept ? 'kept  ' : 'BROKEN'}  ${text}`)
+    if (!kept) process.exitCode = 1
+  }
+}
+
+function toLine(samples: Sample[], report: LoadReport, before: TenantReport, now: TenantReport) {
+  const seconds = (SAMPLE_MS * SAMPLES_A_LINE) / 1_000
+  const { atMs = 0, rssMb = 0, connections = 0, sockets = 0 } = samples.at(-1) ?? {}
+  return [
+    `${Math.round(atMs / 1_000)} s`.padStart(5),
+    `${rssMb.toFixed(0)} MB`.padStart(6),
+    String(connections).padStart(4),
+    String(sockets).padStart(7),
+    (report.reads / seconds).toFixed(0).padStart(7),
+    String(report.failed).padStart(6),
+    `${report.p50Ms.toFixed(1)}`.padStart(4),
+    `${report.p99Ms.toFixed(0)} ms`.padStart(5),
+    `${(report.behindMs / 1_000).toFixed(1)} s`.padStart(6),
+    `${(report.staleMs / 1_000).toFixed(1)} s`.padStart(5),
+    (((now.requests - before.requests) * 60) / seconds).toFixed(0).padStart(12),
+    String(now.refused - before.refused).padStart(3),
+  ].join('  ')
+}
+
+interface Database {
+  url: string
+  /** Connections of the service. */
+  count(): Promise<number>
+  hasSwept(): Promise<boolean>
+}
+
+async function openPostgres(): Promise<Database> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-soak-'))
+  closers.push(() => rm(dataDir, { recursive: true, force: true }))
+  const { url, close } = await createEmbeddedPostgres({ dataDir })
+  closers.push(close)
+  await applyMigrations(url)
+  await migrateQueue(url)
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  closers.push(() => client.end())
+  const ask = async <Row extends object>(sql: string) => (await client.query<Row>(sql)).rows[0]
+  return {
+    url,
+    async count() {
+      const row = await ask<{ n: number }>(`
+        SELECT count(*)::int AS n FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
+      return row?.n ?? 0
+    },
+    async hasSwept() {
+      const sql = 'SELECT FROM tenant WHERE checkpoint IS NOT NULL AND sweep_to IS NULL'
+      return (await ask(sql)) !== undefined
+    },
+  }
+}
+
+async function untilSwept(database: Database): Promise<void> {
+  const giveUpAt = performance.now() + START_LIMIT_MS
+  while (!(await database.hasSwept())) {
+    if (performance.now() > giveUpAt) throw new Error('the first sweep does not end')
+    await sleep(500, undefined, { signal })
+  }
+}
+
+async function tenantReportOf(tenant: ChildProcess): Promise<TenantReport> {
+  tenant.send('report')
+  return (await nextMessage(tenant, 'report', signal)).report
+}
+
+async function reportOf(load: ChildProcess): Promise<LoadReport> {
+  load.send('report')
+  const [report] = (await once(load, 'message', { signal })) as [LoadReport]
+  return report
+}

@@ -1,0 +1,65 @@
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { startRedis } from '../_support/redis.js'
+import { runRound } from './round.js'
+import { logWrites, readWrites } from './write-log.js'
+
+const redis = await startRedis({ own: true })
+const skip = 'skip' in redis
+if (!skip) afterAll(() => redis.stop())
+
+let database: TestDatabase
+beforeEach(async () => {
+  database = await createTestDatabase()
+})
+afterEach(() => database.drop())
+
+/** The short form of `npm run campaign`. */
+async function runShortRound(redisUrl?: string) {
+  const { signal } = new AbortController()
+  const databaseUrl = database.url
+  return runRound({ databaseUrl, redisUrl, seed: 4, kills: 6, lateShare: 0.1, signal })
+}
+
+describe('workers that are killed at random points lose no entry and move nothing back', () => {
+  test('with the queue in PostgreSQL', { timeout: 90_000 }, async () => {
+    const { problems, crew, unattributable } = await runShortRound()
+    expect(problems).toEqual([])
+    expect(Object.values(crew.kills).reduce((sum, kills) => sum + kills)).toBe(6)
+    expect(unattributable).toBeGreaterThan(0)
+  })
+
+  test.skipIf(skip)('with the queue in Redis', { timeout: 90_000 }, async () => {
+    const { problems, crew, unattributable } = await runShortRound(skip ? undefined : redis.url)
+    expect(problems).toEqual([])
+    expect(Object.values(crew.kills).reduce((sum, kills) => sum + kills)).toBe(6)
+    expect(unattributable).toBeGreaterThan(0)
+  })
+})
+
+test('the log of writes names whatever moves back or is deleted, and nothing else', async () => {
+  await logWrites(database)
+  await database.query(`
+    INSERT INTO tenant (id, domain, checkpoint, as_of) VALUES (1, 'a', '9002', '2026-11-24T10:00Z');
+    INSERT INTO last_logout VALUES ('u', '2026-11-24T10:00Z', '2026-11-24T09:00Z', '1', 'slo', 1);
+    INSERT INTO session_logout VALUES ('s', 'u', '2026-11-24T10:00Z', true, '1', 'slo', 2);
+    UPDATE tenant SET checkpoint = '9003', as_of = '2026-11-24T10:01Z', lease_owner = 'w';
+    UPDATE last_logout SET at = '2026-11-24T10:01Z', seq = 3`)
+  expect(await readWrites(database)).toEqual({ writes: 5, pages: 0, wrong: [] })
+  await database.query(`
+    UPDATE tenant SET checkpoint = '9001', as_of = '2026-11-24T09:00Z';
+    UPDATE last_logout SET at = '2026-11-24T09:00Z', all_sessions_at = NULL;
+    UPDATE session_logout SET ended = false;
+    DELETE FROM session_logout;
+    TRUNCATE last_logout`)
+  const { wrong } = await readWrites(database)
+  expect(wrong.map((text) => text.replace(/ from .*| of .*/, '')).sort()).toEqual([
+    ' deleted',
+    ' deleted',
+    ' moved back all_sessions_at',
+    ' moved back as_of',
+    ' moved back at',
+    ' moved back checkpoint',
+    ' moved back ended',
+  ])
+})

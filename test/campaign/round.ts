@@ -1,0 +1,121 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import { generateHistory } from '../../src/simulator/history.js'
+import { createSimulator, type Simulator } from '../../src/simulator/server.js'
+import { createTenant } from '../../src/simulator/tenant.js'
+import { finishCommand } from '../_support/cli.js'
+import { type CrewReport, killWorkers } from './crew.js'
+import { misbehave } from './misbehave.js'
+import { findProblems, type Outcome } from './verdict.js'
+import { endLease, logWrites } from './write-log.js'
+import { startWriting, type Written } from './writer.js'
+
+/** A round of the campaign: one tenant, one database, one queue. */
+export interface RoundOptions {
+  /** Migrated, and new: its own from beginning to end. */
+  databaseUrl: string
+  /** Left out: the queue is in the database as well. */
+  redisUrl?: string | undefined
+  seed: number
+  /** How many workers are killed. */
+  kills: number
+  /** How many run at once, default 3. */
+  workers?: number
+  /** How many of the logouts become visible late, default 0.02. */
+  lateShare?: number
+  signal: AbortSignal
+}
+
+/** What a round came to. */
+export interface RoundReport extends Outcome {
+  crew: CrewReport
+  written: Written
+  requests: number
+  /** Requests that were answered with something else than 200, or not at all. */
+  refused: number
+  seconds: number
+}
+
+const DOMAIN = 'campaign.example'
+const USERS = 300
+const HISTORY = 1_500
+const HISTORY_MS = 2 * 86_400_000
+/** Long enough for a kill to hit a request. */
+const LATENCY_MS = 15
+
+/** What a worker and the last `sync` are run with. Late entries are at most half the window late. */
+const PACE = {
+  POLL_INTERVAL: '100ms',
+  RECONCILE_INTERVAL: '5s',
+  RECONCILE_WINDOW: '60s',
+  RATE_SHARE: '1',
+}
+
+/** Kills workers while the tenant writes, lets `sync` have the last word, and compares with the truth. */
+export async function runRound(options: RoundOptions): Promise<RoundReport> {
+  const { databaseUrl, redisUrl, seed } = options
+  const startedAt = performance.now()
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 })
+  const query = async (sql: string, values?: unknown[]) => (await pool.query(sql, values)).rows
+  const database = { url: databaseUrl, query }
+  const simulator = await openTenant(seed)
+  const env = { ...PACE, ...credentialsOf(simulator), ...(redisUrl && { REDIS_URL: redisUrl }) }
+  try {
+    await logWrites(database)
+    const { crew, written } = await disturb(options, { database, simulator, env })
+    await sleep(written.storedAtMs + 1_000 - Date.now(), undefined, options)
+    await endLease(database)
+    const sync = await finishCommand(['sync'], { ...env, DATABASE_URL: databaseUrl })
+    const outcome = await findProblems(database, simulator.tenant, { crew, written, sync })
+    const all = simulator.requests.all()
+    const refused = all.filter(({ status }) => status !== 200).length
+    const seconds = (performance.now() - startedAt) / 1_000
+    return { ...outcome, crew, written, requests: all.length, refused, seconds }
+  } finally {
+    await simulator.close()
+    await pool.end()
+  }
+}
+
+async function openTenant(seed: number): Promise<Simulator> {
+  const tenant = createTenant({ domain: DOMAIN })
+  const endMs = tenant.now() - 1_000
+  const log = { entries: HISTORY, logoutShare: 0.3, duplicateShare: 0.05, users: USERS }
+  const span = { startMs: endMs - HISTORY_MS, endMs }
+  tenant.writeStored(generateHistory({ ...log, ...span, domain: DOMAIN, seed }))
+  return createSimulator({ tenant, latencyMs: LATENCY_MS })
+}
+
+function credentialsOf({ url, credentials }: Simulator): Record<string, string> {
+  return {
+    AUTH0_DOMAIN: DOMAIN,
+    AUTH0_BASE_URL: url,
+    AUTH0_CLIENT_ID: credentials.clientId,
+    AUTH0_CLIENT_SECRET: credentials.clientSecret,
+  }
+}
+
+/** Everything at once, until so many workers have been killed. */
+async function disturb(
+  { seed, kills, workers = 3, lateShare = 0.02, signal }: RoundOptions,
+  {
+    database,
+    simulator,
+    env,
+  }: {
+    database: Parameters<typeof killWorkers>[0]['database']
+    simulator: Simulator
+    env: Record<string, string>
+  },
+): Promise<{ crew: CrewReport; written: Written }> {
+  // Seeds of their own: the history's sessions are other ones than the writer's.
+  const writer = startWriting(simulator.tenant, { seed: seed + 1_000, users: USERS, lateShare })
+  misbehave(simulator, seed + 2_000)
+  try {
+    const crew = await killWorkers({ seed, kills, workers, env, database, signal })
+    return { crew, written: writer.written }
+  } finally {
+    simulator.faults.clear()
+    writer.close()
+  }
+}

@@ -1,0 +1,99 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Tenant } from '../../src/simulator/tenant.js'
+import type { finishCommand } from '../_support/cli.js'
+import type { TestDatabase } from '../_support/database.js'
+import { readRows } from '../_support/store.js'
+import { sorted, truthOfLog } from '../_support/truth.js'
+import type { CrewReport } from './crew.js'
+import { readReconciled, readWrites } from './write-log.js'
+import type { Written } from './writer.js'
+
+type Queryable = Pick<TestDatabase, 'query'>
+
+/** What the database holds in the end, and everything that is wrong with it. */
+export interface Outcome {
+  users: number
+  sessions: number
+  unattributable: number
+  /** Entries that reconciling found, and polling had missed. */
+  reconciled: number
+  writes: number
+  /** Pages that workers stored, before `sync` had the last word. */
+  pages: number
+  problems: string[]
+}
+
+/** What was done before. */
+interface Deeds {
+  crew: CrewReport
+  written: Written
+  sync: Awaited<ReturnType<typeof finishCommand>>
+}
+
+/** Compares the database with what the tenant's entries come to. */
+export async function findProblems(
+  database: Queryable,
+  tenant: Tenant,
+  { crew, written, sync }: Deeds,
+): Promise<Outcome> {
+  const truth = truthOfLog(tenant.entries())
+  const rows = sorted(await readRows(database))
+  const { writes, pages, wrong } = await readWrites(database)
+  const kept = await database.query<{ id: string }>('SELECT id FROM unattributable')
+  const lost = kept.map(({ id }) => id).sort()
+  const reconciled = await readReconciled(database)
+  const state = await readState(database)
+  const isFresh = (state.as_of?.getTime() ?? 0) >= written.storedAtMs
+  return {
+    users: rows.users.length,
+    sessions: rows.sessions.length,
+    unattributable: lost.length,
+    reconciled: reconciled.length,
+    writes,
+    pages,
+    problems: [
+      ...crew.problems,
+      ...(sync.code === 0 ? [] : [`sync ended with ${sync.code}: ${sync.stdout}${sync.stderr}`]),
+      ...compare(rows.users, truth.rows.users, ({ userId }) => `user ${userId}`),
+      ...compare(rows.sessions, truth.rows.sessions, ({ sessionId }) => `session ${sessionId}`),
+      ...compare(lost.map(asRow), truth.lost.map(asRow), ({ id }) => `unattributable ${id}`),
+      ...(state.excess === 0 ? [] : [`${state.excess} unattributable entries counted twice`]),
+      ...wrong,
+      ...reconciled
+        .filter((logId) => !written.late.has(logId))
+        .map((logId) => `polling lost ${logId}, which was not late: reconciling had to find it`),
+      ...(state.gaps === 0 ? [] : [`${state.gaps} gaps in a log that nothing is missing from`]),
+      ...(pages > 0 ? [] : ['no worker stored a page: this has shown nothing']),
+      ...(isFresh ? [] : [`as_of is ${state.as_of?.toISOString()} in the end`]),
+    ],
+  }
+}
+
+const asRow = (id: string) => ({ id })
+
+async function readState(database: Queryable) {
+  const [state] = await database.query<{
+    as_of: Date | null
+    excess: number
+    gaps: number
+  }>(`
+    SELECT as_of,
+      (SELECT coalesce(sum(count), 0)::int FROM unattributable_excess) AS excess,
+      (SELECT count(*)::int FROM gap WHERE reason <> 'cold_start') AS gaps
+    FROM tenant`)
+  if (state === undefined) throw new Error('the tenant row is gone')
+  return state
+}
+
+/** Every row that is missing, too many or different, by its name. */
+function compare<Row extends object>(found: Row[], expected: Row[], name: (row: Row) => string) {
+  const byName = new Map(found.map((row) => [name(row), row]))
+  const known = new Set(expected.map(name))
+  const different = expected.flatMap((row) => {
+    const stored = byName.get(name(row))
+    if (isDeepStrictEqual(stored, row)) return []
+    return `${name(row)} is ${JSON.stringify(stored) ?? 'missing'}, not ${JSON.stringify(row)}`
+  })
+  const surplus = [...byName.keys()].filter((key) => !known.has(key))
+  return [...different, ...surplus.map((key) => `${key} is nobody's`)]
+}
