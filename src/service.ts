@@ -17,10 +17,10 @@ import { guardStore, openOrWait } from './store/guard.js'
 import { createLastLogoutStore } from './store/last-logout-store.js'
 import { assertMigrated } from './store/migrations.js'
 import type { SyncProgress } from './sync/catch-up.js'
-import { createLease, type Lease } from './sync/lease.js'
+import { createLease } from './sync/lease.js'
 import { receive } from './sync/receive.js'
 import { readVersion } from './version.js'
-import { createWorkerJobs, sync } from './worker.js'
+import { createWorkerJobs, type Reader, sync } from './worker.js'
 
 /** What tests replace, and what a command needs otherwise. */
 export interface ServiceOverrides {
@@ -99,17 +99,9 @@ export async function createService(
   }
 }
 
-interface Parts {
-  config: Config
-  log: Logger
-  now: () => Instant
-  store: LastLogoutStore
-  source: LogSource
-  lease: Lease
-  metrics: Metrics
+interface Parts extends Reader {
   closers: Closers
   databaseUrl: string
-  stallMs: number | undefined
 }
 
 function createSource(

@@ -27,7 +27,7 @@ const PRUNE_INTERVAL_MS = 3_600_000
 const STALL_MS = 240_000
 
 /** What reading the log is made of. */
-interface Reader {
+export interface Reader {
   config: Config
   log: Logger
   now: () => Instant

@@ -7,7 +7,7 @@ import * as faults from '../src/simulator/faults.js'
 import { createTestDatabase, type TestDatabase } from './_support/database.js'
 import { startRedis } from './_support/redis.js'
 import { readRows } from './_support/store.js'
-import { DOMAIN, openTenant, type TestTenant } from './_support/tenant.js'
+import { openTenant, type TestTenant, tenantEnv } from './_support/tenant.js'
 
 const PATIENCE = { timeout: 20_000, interval: 50 }
 const redis = await startRedis()
@@ -29,10 +29,7 @@ const open = (over: Record<string, string> = {}, lines: string[] = []): Promise<
   createService(
     loadConfig(
       {
-        AUTH0_DOMAIN: DOMAIN,
-        AUTH0_BASE_URL: t.simulator.url,
-        AUTH0_CLIENT_ID: t.simulator.credentials.clientId,
-        AUTH0_CLIENT_SECRET: t.simulator.credentials.clientSecret,
+        ...tenantEnv(t.simulator),
         DATABASE_URL: database.url,
         POLL_INTERVAL: '200ms',
         ...over,

@@ -6,7 +6,7 @@ import { createService } from '../../src/service.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import type { Tenant } from '../../src/simulator/tenant.js'
 import { KEY } from './served-api.js'
-import { DOMAIN, openTenant } from './tenant.js'
+import { openTenant, tenantEnv } from './tenant.js'
 
 /** How long a condition may take that depends on a store. */
 export const PATIENCE = { timeout: 20_000, interval: 20 }
@@ -40,13 +40,9 @@ export interface RunningService {
 export async function runService(env: Record<string, string>): Promise<RunningService> {
   const t = await openTenant()
   const written: string[] = []
-  const { credentials } = t.simulator
   const config = loadConfig(
     {
-      AUTH0_DOMAIN: DOMAIN,
-      AUTH0_BASE_URL: t.simulator.url,
-      AUTH0_CLIENT_ID: credentials.clientId,
-      AUTH0_CLIENT_SECRET: credentials.clientSecret,
+      ...tenantEnv(t.simulator),
       API_KEYS: `test:${KEY}:read+feed+logout`,
       PORT: '0',
       POLL_INTERVAL: '200ms',

@@ -39,3 +39,13 @@ export function openSource(
   const api = createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials, ...rest })
   return createLogSource({ api, rateShare, ...(observe && { observe }) })
 }
+
+/** What a command or a service is configured with to read a simulated tenant. */
+export function tenantEnv({ url, credentials }: Simulator): Record<string, string> {
+  return {
+    AUTH0_DOMAIN: DOMAIN,
+    AUTH0_BASE_URL: url,
+    AUTH0_CLIENT_ID: credentials.clientId,
+    AUTH0_CLIENT_SECRET: credentials.clientSecret,
+  }
+}

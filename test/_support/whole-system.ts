@@ -9,7 +9,7 @@ import { openClient } from './client.js'
 import type { Clock } from './clock.js'
 import { createTestDatabase } from './database.js'
 import { KEY } from './served-api.js'
-import { DOMAIN, openTenant, type TestTenant } from './tenant.js'
+import { openTenant, type TestTenant, tenantEnv } from './tenant.js'
 
 /** How late the tenant stores an entry, in milliseconds. */
 export const LAG_MS = 3_000
@@ -72,10 +72,7 @@ function openService(
 ): Promise<Service> {
   const config = loadConfig(
     {
-      AUTH0_DOMAIN: DOMAIN,
-      AUTH0_BASE_URL: simulator.url,
-      AUTH0_CLIENT_ID: simulator.credentials.clientId,
-      AUTH0_CLIENT_SECRET: simulator.credentials.clientSecret,
+      ...tenantEnv(simulator),
       API_KEYS: `test:${KEY}:read+feed+logout`,
       PORT: '0',
       ...env,

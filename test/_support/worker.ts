@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import { loadConfig } from '../../src/config.js'
 import { createService, type ServiceOverrides } from '../../src/service.js'
 import type { TestDatabase } from './database.js'
-import { DOMAIN, type TestTenant } from './tenant.js'
+import { type TestTenant, tenantEnv } from './tenant.js'
 
 /** One line of a log. */
 type LogLine = Record<string, unknown>
@@ -20,10 +20,7 @@ export function workerEnv(
   database: TestDatabase,
 ): Record<string, string> {
   return {
-    AUTH0_DOMAIN: DOMAIN,
-    AUTH0_BASE_URL: simulator.url,
-    AUTH0_CLIENT_ID: simulator.credentials.clientId,
-    AUTH0_CLIENT_SECRET: simulator.credentials.clientSecret,
+    ...tenantEnv(simulator),
     DATABASE_URL: database.url,
     POLL_INTERVAL: '200ms',
   }

@@ -7,7 +7,7 @@ import * as faults from '../../src/simulator/faults.js'
 import { finishCommand, runCommand } from '../_support/cli.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { readRows } from '../_support/store.js'
-import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+import { DOMAIN, openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 const KEY = 'a-key-of-more-than-32-characters!'
 const commands = [
@@ -22,10 +22,7 @@ beforeEach(async () => {
   database = await createTestDatabase()
   t = await openTenant()
   env = {
-    AUTH0_DOMAIN: DOMAIN,
-    AUTH0_BASE_URL: t.simulator.url,
-    AUTH0_CLIENT_ID: t.simulator.credentials.clientId,
-    AUTH0_CLIENT_SECRET: t.simulator.credentials.clientSecret,
+    ...tenantEnv(t.simulator),
     DATABASE_URL: database.url,
     API_KEYS: `test:${KEY}`,
     PORT: '0',

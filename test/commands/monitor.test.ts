@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { runCommand } from '../_support/cli.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { readValue, SCRAPER, scrape } from '../metrics/running.js'
 
 const PATIENCE = { timeout: 20_000, interval: 100 }
@@ -14,10 +14,7 @@ beforeEach(async () => {
   database = await createTestDatabase()
   t = await openTenant()
   env = {
-    AUTH0_DOMAIN: DOMAIN,
-    AUTH0_BASE_URL: t.simulator.url,
-    AUTH0_CLIENT_ID: t.simulator.credentials.clientId,
-    AUTH0_CLIENT_SECRET: t.simulator.credentials.clientSecret,
+    ...tenantEnv(t.simulator),
     DATABASE_URL: database.url,
     POLL_INTERVAL: '200ms',
   }

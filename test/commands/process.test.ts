@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { finishCommand, runCommand } from '../_support/cli.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 const TOKEN = `eyJhbGciOiJSUzI1NiJ9.${'eyJzdWIiOiJhdXRoMHwxIn0'.repeat(3)}.c2lnbmF0dXJl`
 
@@ -41,10 +41,7 @@ describe('output that nobody reads any more', () => {
     database = await createTestDatabase()
     t = await openTenant()
     env = {
-      AUTH0_DOMAIN: DOMAIN,
-      AUTH0_BASE_URL: t.simulator.url,
-      AUTH0_CLIENT_ID: t.simulator.credentials.clientId,
-      AUTH0_CLIENT_SECRET: t.simulator.credentials.clientSecret,
+      ...tenantEnv(t.simulator),
       DATABASE_URL: database.url,
       POLL_INTERVAL: '200ms',
     }

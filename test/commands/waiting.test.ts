@@ -3,7 +3,7 @@ import { finishCommand, type RunningCommand, runCommand } from '../_support/cli.
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { freePort } from '../_support/port.js'
 import { type Proxy as Address, openProxy } from '../_support/proxy.js'
-import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 const KEY = 'a-key-of-more-than-32-characters!'
 const PATIENCE = { timeout: 20_000 }
@@ -18,10 +18,7 @@ beforeEach(async () => {
   address = await openProxy('postgres://127.0.0.1:1')
   t = await openTenant()
   env = {
-    AUTH0_DOMAIN: DOMAIN,
-    AUTH0_BASE_URL: t.simulator.url,
-    AUTH0_CLIENT_ID: t.simulator.credentials.clientId,
-    AUTH0_CLIENT_SECRET: t.simulator.credentials.clientSecret,
+    ...tenantEnv(t.simulator),
     DATABASE_URL: at(database),
     API_KEYS: `test:${KEY}`,
     PORT: await freePort(),

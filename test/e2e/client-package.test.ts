@@ -12,7 +12,7 @@ import { type ClientProject, installClient } from '../_support/client-package.js
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { AUDIENCE, type Issuer, openIssuer } from '../_support/issuer.js'
 import { readExample } from '../_support/readme.js'
-import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 const KEY = 'a-key-of-more-than-32-characters!'
 const SESSION = 'https://last-logout/session_id'
@@ -31,10 +31,7 @@ beforeAll(async () => {
   issuer = await openIssuer()
   const config = loadConfig(
     {
-      AUTH0_DOMAIN: DOMAIN,
-      AUTH0_BASE_URL: t.simulator.url,
-      AUTH0_CLIENT_ID: t.simulator.credentials.clientId,
-      AUTH0_CLIENT_SECRET: t.simulator.credentials.clientSecret,
+      ...tenantEnv(t.simulator),
       DATABASE_URL: database.url,
       API_KEYS: `orders:${KEY}:feed+read`,
       PORT: '0',

@@ -3,7 +3,7 @@ import { loadConfig } from '../../src/config.js'
 import { createService, type Service } from '../../src/service.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { type Family, parseExposition } from '../_support/exposition.js'
-import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 /** A key that does everything but read metrics, and one that reads nothing else. */
 export const CALLER = 'a-caller-of-more-than-32-characters'
@@ -23,10 +23,7 @@ export async function openRunning(env: Record<string, string> = {}): Promise<Run
   const t = await openTenant({ lagMs: () => 1_500 })
   const config = loadConfig(
     {
-      AUTH0_DOMAIN: DOMAIN,
-      AUTH0_BASE_URL: t.simulator.url,
-      AUTH0_CLIENT_ID: t.simulator.credentials.clientId,
-      AUTH0_CLIENT_SECRET: t.simulator.credentials.clientSecret,
+      ...tenantEnv(t.simulator),
       DATABASE_URL: database.url,
       API_KEYS: `caller:${CALLER}:read+check+feed+logout,prometheus:${SCRAPER}:metrics`,
       PORT: '0',

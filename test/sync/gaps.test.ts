@@ -8,21 +8,11 @@ import type { Finding } from '../../src/sync/catch-up.js'
 import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { type Clock, createClock } from '../_support/clock.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll.js'
 import { openStore, readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
 const LOGS = '/api/v2/logs'
-const SECOND = 1_000
-const MINUTE = 60 * SECOND
-const HOUR = 60 * MINUTE
-const DAY = 24 * HOUR
-const options: PollOptions = {
-  reconcileWindowMs: 15 * MINUTE,
-  maxRefreshAgeMs: 30 * DAY,
-  pollIntervalMs: 5 * SECOND,
-  onGap: 'record',
-}
-const types = new Set(['slo', 'universal_logout_succeeded'])
 
 let clock: Clock
 let database: TestDatabase
@@ -53,8 +43,8 @@ async function open(
 async function run(over: Partial<PollOptions> = {}): Promise<Finding[]> {
   const findings: Finding[] = []
   const onFinding = (finding: Finding) => void findings.push(finding)
-  const deps = { source: t.source, store, types, onFinding }
-  await poll(deps, { ...options, ...over }, new AbortController().signal)
+  const deps = { source: t.source, store, types: TYPES, onFinding }
+  await poll(deps, { ...POLL_OPTIONS, ...over }, new AbortController().signal)
   return findings
 }
 

@@ -6,21 +6,10 @@ import type { Finding } from '../../src/sync/catch-up.js'
 import { type PollOptions, poll, reconcile } from '../../src/sync/poll.js'
 import { type Clock, createClock } from '../_support/clock.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll.js'
 import { openStore, readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 import { truthOfLog } from '../_support/truth.js'
-
-const SECOND = 1_000
-const MINUTE = 60 * SECOND
-const HOUR = 60 * MINUTE
-const DAY = 24 * HOUR
-const options: PollOptions = {
-  reconcileWindowMs: 15 * MINUTE,
-  maxRefreshAgeMs: 30 * DAY,
-  pollIntervalMs: 5 * SECOND,
-  onGap: 'record',
-}
-const types = new Set(['slo', 'universal_logout_succeeded'])
 
 let clock: Clock
 let database: TestDatabase
@@ -46,8 +35,8 @@ const run = async (
   const findings: Finding[] = []
   const onFinding = (finding: Finding) => void findings.push(finding)
   const { source = t.source, ...rest } = over
-  const deps = { source, store, types, onFinding }
-  await use(deps, { ...options, ...rest }, new AbortController().signal)
+  const deps = { source, store, types: TYPES, onFinding }
+  await use(deps, { ...POLL_OPTIONS, ...rest }, new AbortController().signal)
   return findings
 }
 
