@@ -43,8 +43,8 @@ const ALLOWED: Record<string, string[]> = {
   doctor: ['open-database', 'auth0', 'store', 'jobs', 'config', 'closers', 'errors', 'rules'],
   sync: ['ports', 'abort', 'errors', 'rules'],
   auth0: ['ports', 'abort', 'errors', 'rules'],
-  store: ['ports', 'errors', 'rules'],
-  jobs: ['abort', 'errors'],
+  store: ['ports', 'trouble', 'errors', 'rules'],
+  jobs: ['abort', 'trouble', 'errors'],
   http: ['config-values', 'ports', 'errors', 'rules'],
   metrics: ['ports', 'errors', 'rules'],
   config: ['config-values', 'errors', 'rules'],
@@ -58,6 +58,7 @@ const ALLOWED: Record<string, string[]> = {
   log: ['errors'],
   closers: [],
   abort: [],
+  trouble: [],
   version: [],
   'open-database': ['store', 'jobs', 'config', 'closers', 'errors'],
 }

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
+import { createTrouble, type Trouble } from '../trouble.js'
 import type { QueueConnection } from './backend.js'
-import { createTrouble, type Trouble } from './trouble.js'
 
 /** What to do, by where the queue is stored. */
 const MESSAGES: Record<QueueConnection['kind'], string> = {

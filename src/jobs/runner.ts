@@ -1,8 +1,8 @@
 import type { Logger } from 'pino'
 import { hasCode } from '../errors.js'
+import { createTrouble, type Trouble } from '../trouble.js'
 import { runWatched } from './run-watched.js'
 import type { ScheduledJob } from './scheduled-job.js'
-import { createTrouble, type Trouble } from './trouble.js'
 
 /** Runs jobs by name, each one at most once at a time. */
 export interface Runner {

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Trouble } from '../trouble.js'
 import type { Backend } from './backend.js'
 import type { ScheduledJob } from './scheduled-job.js'
 import { registerSchedulers, restoreSchedulers } from './schedulers.js'
-import type { Trouble } from './trouble.js'
 
 /** What a watchdog looks after. */
 export interface WatchdogOptions {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { aborted, hasCode } from '../errors.js'
 import type { LastLogoutStore } from '../ports.js'
+import { createTrouble } from '../trouble.js'
 import { mayComeBack, unavailable } from './database.js'
 
 /** The first and the longest wait before asking again, in milliseconds. */
@@ -54,21 +55,22 @@ export function guardStore(
 }
 
 function createOutage(log: Logger) {
-  let beganAt: number | null = null
   let failedAt = 0
-  return {
-    report(err: unknown) {
-      failedAt = performance.now()
-      if (beganAt === null) {
+  const trouble = createTrouble({
+    onFailure(err, isNew) {
+      if (isNew) {
         log.error({ err }, 'postgresql cannot be used: until it can, nothing is read or answered')
       }
-      beganAt ??= failedAt
+    },
+    onOver: (awayMs) => log.info({ awayMs }, 'postgresql is back'),
+  })
+  return {
+    report(error: unknown) {
+      failedAt = performance.now()
+      trouble.report(error)
     },
     settle() {
-      const now = performance.now()
-      if (beganAt === null || now - failedAt < CALM_MS) return
-      log.info({ awayMs: Math.round(failedAt - beganAt) }, 'postgresql is back')
-      beganAt = null
+      if (performance.now() - failedAt >= CALM_MS) trouble.settle()
     },
   }
 }

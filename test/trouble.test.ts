@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createTrouble } from '../../src/jobs/trouble.js'
+import { createTrouble } from '../src/trouble.js'
 
 function start(kindOf?: (error: unknown) => unknown) {
   const told: unknown[] = []
