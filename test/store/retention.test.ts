@@ -1,4 +1,6 @@
+import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { aborted } from '../../src/errors.js'
 import type { Batch, LastLogoutStore, Unattributable } from '../../src/ports.js'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
@@ -95,6 +97,29 @@ describe('pruning', () => {
     const pruned = await store.prune(Date.now() - 60 * DAY)
     expect(pruned).toEqual({ sessions: 0, unattributable: 1_001 })
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 2 } })
+  })
+
+  test('passes over a session that is being moved forward, and waits for no writer', async () => {
+    const events = [slo(1, NOON - 2), slo(2, NOON - 1)]
+    await store.storeBatch({ ...fold(events), unattributable: [] })
+    const writer = new pg.Client({ connectionString: database.url })
+    await writer.connect()
+    await writer.query('BEGIN')
+    await writer.query(`UPDATE session_logout SET at = now() WHERE session_id = 's2'`)
+    await expect(store.prune(NOON)).resolves.toMatchObject({ sessions: 1 })
+    await writer.query('COMMIT')
+    await writer.end()
+    await expect(store.prune(NOON)).resolves.toMatchObject({ sessions: 0 })
+    expect((await readRows(database)).sessions.map(({ sessionId }) => sessionId)).toEqual(['s2'])
+  })
+
+  test('ends between two deletions when it is told to', async () => {
+    await store.storeBatch({ ...fold([slo(1, NOON - 1)]), unattributable: [] })
+    const stop = () => {
+      throw aborted()
+    }
+    await expect(store.prune(NOON, stop)).rejects.toMatchObject({ code: 'ABORTED' })
+    expect((await readRows(database)).sessions).toHaveLength(1)
   })
 
   test('of more than it deletes at once goes on to the end', async () => {
