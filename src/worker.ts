@@ -168,7 +168,7 @@ function logFinding(finding: Finding, log: Logger): void {
       const gap = { from: toDateTime(from), to: toDateTime(to), reason }
       const next = finding.raisesFloor
         ? 'tokens from before its end are refused from now on'
-        : 'to be safe from them, refuse the tokens from before its end: last-logout floor raise'
+        : `to be safe from them, refuse the tokens from before its end: last-logout floor raise ${gap.to}`
       log.warn(
         gap,
         `a gap: Auth0 does not hold this part of the log any more, and its logouts are not known; ${next}`,

@@ -144,6 +144,19 @@ describe('a gap', () => {
     expect(rest).toEqual([])
   })
 
+  test.each([
+    ['just below its end', 999, false],
+    ['at its end', 1_000, true],
+  ])('with the floor %s leaves answers complete: %s', async (_where, above, complete) => {
+    await store.begin('P0', null)
+    await store.storeCaughtUp('P0', Date.now())
+    const from = Date.now() - 60_000
+    await store.storeGap({ from, to: from + 1_000, reason: 'retention' }, false)
+    await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete: false })
+    await store.raiseFloor(from + above)
+    await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete })
+  })
+
   test('raises the floor where it is told to, never into the future', async () => {
     const to = Date.now() + 60_000
     await store.storeGap({ from: NOON, to, reason: 'empty_log' }, true)
