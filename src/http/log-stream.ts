@@ -41,7 +41,7 @@ export function logStreamRoute({ receive }: LogStream): FastifyPluginAsync {
           },
         },
         onRequest: async ({ headers }, reply) => {
-          if ((headers['content-encoding'] ?? 'identity') === 'identity') return
+          if (/^(identity)?$/i.test(headers['content-encoding'] ?? '')) return
           return sendError(reply, 415, 'a compressed body is not understood: send it as it is')
         },
         errorHandler(error, request, reply) {

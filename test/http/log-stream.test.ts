@@ -109,6 +109,11 @@ describe('POST /v1/log-stream', () => {
     expect(await readUsers()).toEqual(['auth0|1'])
   })
 
+  test.each(['identity', 'Identity', 'IDENTITY'])('may be encoded as %s', async (encoding) => {
+    const headers = { authorization: TOKEN, 'content-encoding': encoding }
+    expect((await send(line('auth0|1'), headers)).statusCode).toBe(204)
+  })
+
   test('does not understand a compressed body, and says so', async () => {
     const headers = { authorization: TOKEN, 'content-encoding': 'gzip' }
     const answer = await send('\u001f\u008b', headers)
