@@ -46,7 +46,7 @@ beforeAll(async () => {
     ],
     logStream: {
       token: credentials.token,
-      receive: (body) => receive({ store, types, now: Date.now }, body),
+      receive: (body, signal) => receive({ store, types, now: Date.now }, body, signal),
     },
   })
   url = new URL(await listen(app))
