@@ -239,6 +239,7 @@ const routes = [
           '/health/fresh',
           '/openapi.json',
           '/docs/',
+          '/metrics',
         ),
         parameters(['x']),
       )
@@ -246,6 +247,27 @@ const routes = [
   },
   { ...GET, url: fc.array(segment, { maxLength: 6 }).map((parts) => `/${parts.join('/')}`) },
 ]
+
+/** Followers of the feed, whose cursors are of it, or are not; the same seed gives the same. */
+export function fuzzedFollowers({ key }: FuzzedCredentials): fc.Arbitrary<FuzzedRequest> {
+  const follower = fc.record({
+    query: parameters(['after', 'since', 'limit']),
+    after: fc.option(cursor),
+    lastEventId: fc.option(fc.oneof(cursor, raw)),
+    extraHeaders,
+  })
+  return follower.map(({ query, after, lastEventId, extraHeaders }) => ({
+    method: 'GET',
+    url: `/v1/changes${query}${after === null ? '' : `${query ? '&' : '?'}after=${after}`}`,
+    payload: undefined,
+    headers: {
+      ...extraHeaders,
+      accept: 'text/event-stream',
+      ...(lastEventId !== null && { 'last-event-id': lastEventId }),
+      authorization: `Bearer ${key}`,
+    },
+  }))
+}
 
 /** Requests to every route with a valid credential; the same seed gives the same. */
 export function fuzzedRequests({ key, token }: FuzzedCredentials): fc.Arbitrary<FuzzedRequest> {
