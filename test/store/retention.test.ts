@@ -3,6 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { aborted } from '../../src/errors.js'
 import type { Batch, LastLogoutStore, Unattributable } from '../../src/ports.js'
 import { fold } from '../../src/rules/fold.js'
+import { writeUnattributable } from '../../src/store/unattributable.js'
+import type { Executor } from '../../src/store/write-batch.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openStore, readRows } from '../_support/store.js'
 
@@ -34,6 +36,19 @@ const many = (count: number, from = 0) =>
 const readKept = () =>
   database.query<{ id: string; reason: string }>('SELECT id, reason FROM unattributable')
 
+/** How PostgreSQL runs a statement. */
+async function explain(run: (tx: Pick<Executor, '$executeRaw'>) => Promise<void>): Promise<string> {
+  let plan = ''
+  const prepared = async (sql: TemplateStringsArray, ...values: unknown[]) => {
+    const text = sql.reduce((before, part, n) => `${before}$${n}${part}`)
+    const lines = await database.query(`EXPLAIN ANALYZE ${text}`, values)
+    plan = lines.map((line) => line['QUERY PLAN']).join('\n')
+    return 0
+  }
+  await run({ $executeRaw: prepared as never })
+  return plan
+}
+
 describe('unattributable entries', () => {
   test('are kept up to a thousand a day and reason, and all are counted', async () => {
     for (let page = 0; page < 13; page++) await store.storeBatch(many(100, page * 100))
@@ -59,6 +74,14 @@ describe('unattributable entries', () => {
     await store.storeBatch(many(10, 5_000))
     await expect(readKept()).resolves.toHaveLength(1_010)
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1_011 } })
+  })
+
+  test('take one count of the day, however many come at once', async () => {
+    await store.storeBatch(many(1_000))
+    const given = many(200, 5_000).unattributable
+    const plan = await explain((tx) => writeUnattributable(tx, given))
+    const loops = plan.matchAll(/ on unattributable counted.*?loops=(\d+)/g)
+    expect([...loops].map(([, times]) => Number(times))).toEqual([1])
   })
 
   test('without a log id are told apart by what they say', async () => {
