@@ -56,10 +56,15 @@ export function startProcess(
   args: (string | number)[],
   { closers, fail }: RunningProcesses,
 ): ChildProcess {
-  const child = fork(new URL(`./${file}`, import.meta.url), args.map(String))
-  closers.push(() => end(child, 'SIGKILL'))
-  child.once('exit', (code) => {
-    if (code !== null) fail(new Error(`${file} ended with ${code}`))
+  // Detached, or it would be gone on Ctrl-C before we have heard of that ourselves.
+  const child = fork(new URL(`./${file}`, import.meta.url), args.map(String), { detached: true })
+  let isEnding = false
+  closers.push(() => {
+    isEnding = true
+    return end(child, 'SIGKILL')
+  })
+  child.once('exit', (code, name) => {
+    if (!isEnding) fail(new Error(`${file} ended with ${code ?? name}`))
   })
   return child
 }

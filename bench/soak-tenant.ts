@@ -9,6 +9,8 @@ import type { TenantMessage } from './soak-messages.js'
 const TICK_MS = 100
 const LOGOUT_SHARE = 0.1
 const LAG_MS = 6_000
+/** Over the loopback alone, pages would cost nothing. */
+const LATENCY_MS = 200
 const OTHERS = ['s', 'seacft', 'sertft', 'sertft', 'ssa', 'seccft']
 
 const [perSecond = 0, users = 0] = process.argv.slice(2).map(Number)
@@ -19,6 +21,7 @@ const simulator = await createSimulator({
   tenant,
   // What Auth0's self-service plans give the Logs API.
   rateLimit: { burst: 10, perSecond: 100 / 60 },
+  latencyMs: LATENCY_MS,
 })
 
 function write(): void {

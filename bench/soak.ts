@@ -1,7 +1,8 @@
 /**
  * Whether `last-logout start` holds out: memory, connections and freshness over time, under 50 entries
- * and 500 reads a second, at a rate limit of 100 requests a minute. Every process is a real one; the
- * entries and the reads come from processes of their own. Needs /proc, as Linux has it.
+ * and 500 reads a second, at a rate limit of 100 requests a minute, each answered after 200 ms. Every
+ * process is a real one; the entries and the reads come from processes of their own. Needs /proc, as
+ * Linux has it.
  *
  *   npm run soak [-- --minutes 10]
  */
@@ -37,7 +38,8 @@ const minutes = Number(values.minutes)
 if (!(minutes >= 1)) throw new TypeError('--minutes must be at least 1')
 
 const stopping = new AbortController()
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stopping.abort())
+// On Ctrl-C the terminal and npm send one each: the second must not cut the cleaning up short.
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stopping.abort())
 const { signal } = stopping
 const closers = createClosers()
 const running = { closers, fail: (error: Error) => stopping.abort(error) }

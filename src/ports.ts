@@ -31,7 +31,7 @@ export interface Gap extends Span {
   reason: GapReason
 }
 
-/** A gap, and when it was found. */
+/** A gap, and when it was found, or last found to have grown. */
 export interface RecordedGap extends Gap {
   detectedAt: Instant
 }
@@ -193,7 +193,7 @@ export interface LastLogoutStore {
   storeReconciled(batch: Batch): Promise<number>
   /** Says that what was visible at `at` has been reconciled. */
   finishReconcile(at: Instant): Promise<void>
-  /** Records a gap; one that begins where another does is the same, grown. True: it is new. */
+  /** Records a gap; one that begins where another does is the same, grown. True: new, or grown. */
   storeGap(gap: Gap, raisesFloor: boolean): Promise<boolean>
   /** Only what the report says: whether the session has ended, Auth0 alone knows. */
   storeReported(logout: ReportedLogout): Promise<void>

@@ -87,7 +87,10 @@ export async function createService(
       store,
       gone,
       opened,
-      sync: (signal, onProgress) => sync(parts, signal, onProgress),
+      sync(signal, onProgress) {
+        metrics.begin('reading')
+        return sync(parts, signal, onProgress)
+      },
       startWorker: () => startWorker(parts),
       startApi: () => startApi(parts),
       startMonitor: (port) => startMonitor(parts, port),
@@ -114,13 +117,15 @@ function createSource(
 }
 
 async function startWorker(parts: Parts): Promise<void> {
-  const { config, closers, databaseUrl } = parts
+  const { config, closers, databaseUrl, metrics } = parts
   const log = parts.log.child({ part: 'worker' })
+  metrics.begin('reading')
   const jobs = await createJobs({
     connection: queueConnection(config, databaseUrl),
     prefix: config.auth0.domain,
     log,
     jobs: createWorkerJobs({ ...parts, log }),
+    onFailure: metrics.onJobFailure,
   })
   closers.push(() => jobs.close())
 }
@@ -150,6 +155,7 @@ async function startApi(parts: Parts): Promise<string> {
     version: await readVersion(),
   })
   closers.push(() => app.close())
+  metrics.begin('answering')
   metrics.watchProcess()
   return listen(app, { ...config.http, variable: 'PORT' })
 }

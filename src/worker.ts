@@ -55,7 +55,7 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
       stallMs,
       run: (signal, progressed) =>
         runLogged(watched(progressed), 'poll', (deps) =>
-          metrics.timePoll(() => poll(deps, config, signal)),
+          metrics.timePoll('poll', () => poll(deps, config, signal)),
         ),
     },
     {
@@ -64,7 +64,7 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
       stallMs,
       run: (signal, progressed) =>
         runLogged(watched(progressed), 'reconcile', (deps) =>
-          reconcileWhenFree(deps, reader, signal),
+          metrics.timePoll('reconcile', () => reconcileWhenFree(deps, config, signal)),
         ),
     },
     {
@@ -81,8 +81,10 @@ export async function sync(
   signal: AbortSignal,
   onProgress: OnProgress = () => {},
 ): Promise<void> {
+  const { config, metrics } = reader
   const deps = createPollDeps(reader, onProgress)
-  if ((await reconcileWhenFree(deps, reader, signal)) === 'lease_held') {
+  const run = () => reconcileWhenFree(deps, config, signal)
+  if ((await metrics.timePoll('reconcile', run)) === 'lease_held') {
     const message = 'another process is reading the log of this tenant: let it, or stop it'
     throw new LastLogoutError('LEASE_HELD', message)
   }
@@ -110,12 +112,12 @@ function createPollDeps(
 /** Waits for another poller, for a while. */
 async function reconcileWhenFree(
   deps: PollDeps,
-  { config, metrics }: Reader,
+  config: Config,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
   const giveUpAt = performance.now() + LEASE_PATIENCE_MS
   for (;;) {
-    const outcome = await metrics.timePoll(() => reconcile(deps, config, signal))
+    const outcome = await reconcile(deps, config, signal)
     if (outcome === 'caught_up' || performance.now() > giveUpAt) return outcome
     await sleep(LEASE_RETRY_MS, undefined, { signal }).catch((error) => {
       throw aborted(error)

@@ -20,6 +20,8 @@ export interface LogAnswer {
   rateLimit: RateLimit | null
   /** How long it was held back before it was sent. */
   waitedMs: number
+  /** The part of what we may send at once that was used with it, at most 1; `null`: not known. */
+  budgetUsed: number | null
 }
 
 /** What the budget is kept with. */
@@ -64,11 +66,12 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
       const calledAt = performance.now()
       await wait(signal)
       const sentAt = performance.now()
+      pace.sent(sentAt)
+      const budgetUsed = pace.used(sentAt)
       const tell = (status: number | null, rateLimit: RateLimit | null) => {
         const durationMs = performance.now() - sentAt
-        observe?.({ status, durationMs, rateLimit, waitedMs: sentAt - calledAt })
+        observe?.({ status, durationMs, rateLimit, waitedMs: sentAt - calledAt, budgetUsed })
       }
-      pace.sent(sentAt)
       const answer = await request().catch((error) => {
         pace.lost()
         pause.refuse(error)

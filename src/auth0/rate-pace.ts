@@ -33,6 +33,8 @@ export interface RatePace {
   /** No answer came, or a refusal, or one that told nothing of the limit. */
   lost(): void
   readyAt(): number
+  /** The part of what we may send at once that is used, at most 1; `null`: not known, as of a window. */
+  used(now: number): number | null
 }
 
 /**
@@ -123,6 +125,12 @@ export function createRatePace(share: number): RatePace {
 
   return {
     readyAt: () => ready,
+
+    used(now) {
+      const refill = bucket?.refill().least ?? 0
+      if (last === null || refill === 0) return null
+      return Math.min(1, debt.owed(now, share * refill) / capacity(last.limit))
+    },
 
     sent(now) {
       debt.add(now)

@@ -1,10 +1,8 @@
-import type { Logger } from 'pino'
 import { hasCode } from '../errors.js'
 import { openBackend, type QueueConnection } from './backend.js'
 import { createOutage } from './outage.js'
 import { assertQueueMigrated } from './postgres.js'
-import { createRunner } from './runner.js'
-import type { ScheduledJob } from './scheduled-job.js'
+import { createRunner, type RunnerOptions } from './runner.js'
 import { createWatchdog } from './watchdog.js'
 
 export type { QueueConnection } from './backend.js'
@@ -12,12 +10,10 @@ export { migrateQueue } from './postgres.js'
 export type { ScheduledJob } from './scheduled-job.js'
 
 /** What to run, and where the schedule is kept. */
-export interface JobsOptions {
+export interface JobsOptions extends RunnerOptions {
   connection: QueueConnection
   /** Sets this queue apart from others in the same store; workers with the same one share it. */
   prefix: string
-  jobs: ScheduledJob[]
-  log: Logger
 }
 
 /** Jobs that run at their intervals. */
@@ -35,7 +31,8 @@ export interface Jobs {
  * and when it is back, be it empty, the jobs go on. It may be away from the beginning.
  * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
  */
-export async function createJobs({ connection, prefix, jobs, log }: JobsOptions): Promise<Jobs> {
+export async function createJobs(options: JobsOptions): Promise<Jobs> {
+  const { connection, prefix, jobs, log } = options
   if (connection.kind === 'postgres') {
     await assertQueueMigrated(connection.url).catch((error) => {
       // What else there is, the watchdog meets as well, and tries again.
@@ -43,7 +40,7 @@ export async function createJobs({ connection, prefix, jobs, log }: JobsOptions)
     })
   }
   const stop = new AbortController()
-  const runner = createRunner(jobs, stop.signal, log)
+  const runner = createRunner(options, stop.signal)
   const outage = createOutage(connection, log, stop.signal)
   const open = () => openBackend({ connection, prefix, runner, onError: outage.report, log })
   const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal })

@@ -14,10 +14,19 @@ export interface Runner {
   idle(): Promise<void>
 }
 
+/** What a runner is made of. */
+export interface RunnerOptions {
+  jobs: ScheduledJob[]
+  /** Told of every run that failed. */
+  onFailure?: (job: string, error: unknown) => void
+  log: Logger
+}
+
 /** A runner of `jobs` that starts nothing once `signal` has aborted. */
-export function createRunner(jobs: ScheduledJob[], signal: AbortSignal, log: Logger): Runner {
+export function createRunner(options: RunnerOptions, signal: AbortSignal): Runner {
+  const { jobs, log } = options
   const byName = new Map(
-    jobs.map((job) => [job.name, { job, trouble: createJobTrouble(job.name, log) }]),
+    jobs.map((job) => [job.name, { job, trouble: createJobTrouble(job.name, options) }]),
   )
   const running = new Map<string, Promise<void>>()
 
@@ -51,9 +60,15 @@ export function createRunner(jobs: ScheduledJob[], signal: AbortSignal, log: Log
 }
 
 /** Failures of one job: the first is told, and each that has another code. */
-function createJobTrouble(job: string, log: Logger): Trouble {
+function createJobTrouble(
+  job: string,
+  { log, onFailure }: Pick<RunnerOptions, 'log' | 'onFailure'>,
+): Trouble {
   return createTrouble({
-    onFailure: (err, isNew) => log[isNew ? 'error' : 'debug']({ err, job }, 'job failed'),
+    onFailure(err, isNew) {
+      log[isNew ? 'error' : 'debug']({ err, job }, 'job failed')
+      onFailure?.(job, err)
+    },
     onOver: (lastedMs) => log.info({ job, lastedMs }, 'job works again'),
     kindOf: (error) => Object(error).code,
   })

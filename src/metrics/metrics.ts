@@ -15,8 +15,13 @@ interface Scrape {
   text: string
 }
 
+/** What a process may do: read the log, or answer callers of the API. */
+type Task = 'reading' | 'answering'
+
 /** What is measured, as callbacks for those who do it, and as text for whoever asks. */
 export interface Metrics extends ReadingMetrics, AnswerMetrics {
+  /** From now on the process does this. What it does not do, it tells no zeros of. */
+  begin(task: Task): void
   /** Measures the process as well, from now on: processor, memory, event loop, garbage collection. */
   watchProcess(): void
   /** Never fails, and waits for the database a few seconds at most. */
@@ -27,13 +32,17 @@ export interface Metrics extends ReadingMetrics, AnswerMetrics {
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry()
   const stored = createStoredMetrics(registry, options)
+  const tasks = { reading: new Registry(), answering: new Registry() }
+  const told = new Set([registry])
   return {
-    ...createReadingMetrics(registry, options.rateShare),
-    ...createAnswerMetrics(registry),
+    ...createReadingMetrics(tasks.reading, options.rateShare),
+    ...createAnswerMetrics(tasks.answering),
+    begin: (task) => void told.add(tasks[task]),
     watchProcess: () => collectDefaultMetrics({ register: registry }),
     async scrape() {
       await stored.refresh()
-      return { contentType: registry.contentType, text: await registry.metrics() }
+      const texts = await Promise.all([...told].map((part) => part.metrics()))
+      return { contentType: registry.contentType, text: texts.join('') }
     },
   }
 }

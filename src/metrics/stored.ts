@@ -70,7 +70,7 @@ function tellFreshness(registry: Registry, now: () => Instant): Setter {
   })
   const poll = new Gauge({
     name: 'last_logout_last_poll_age_seconds',
-    help: 'How long ago the log was last read to its end.',
+    help: 'How long ago a page of the log was last stored, or its end reached.',
     registers,
   })
   const reconcile = new Gauge({
@@ -99,30 +99,35 @@ function tellGaps(registry: Registry): Setter {
   })
   const duration = new Gauge({
     name: 'last_logout_newest_gap_duration_seconds',
-    help: 'Length of the newest gap.',
+    help: 'Length of the gap found last, by why.',
+    labelNames: ['reason'],
     registers,
   })
   const end = new Gauge({
     name: 'last_logout_newest_gap_end_timestamp_seconds',
-    help: 'End of the newest gap. Logouts from before it may be missing.',
+    help: 'End of the gap found last, by why. Logouts from before it may be missing.',
+    labelNames: ['reason'],
     registers,
   })
   const detected = new Gauge({
     name: 'last_logout_newest_gap_detected_timestamp_seconds',
-    help: 'When the newest gap was found.',
+    help: 'When the gap found last was found, or had grown, by why.',
+    labelNames: ['reason'],
     registers,
   })
   return (stored) => {
-    const newest = stored?.gaps.at(0)
-    gaps.reset()
-    if (stored !== null) {
-      const byReason = { ...NO_GAPS }
-      for (const { reason } of stored.gaps) byReason[reason]++
-      for (const [reason, number] of Object.entries(byReason)) gaps.set({ reason }, number)
+    for (const gauge of [gaps, duration, end, detected]) gauge.reset()
+    if (stored === null) return
+    const byReason = { ...NO_GAPS }
+    const inOrder = [...stored.gaps].sort((a, b) => a.detectedAt - b.detectedAt)
+    // The last one of each reason stays.
+    for (const { reason, from, to, detectedAt } of inOrder) {
+      byReason[reason]++
+      duration.set({ reason }, (to - from) / 1000)
+      end.set({ reason }, to / 1000)
+      detected.set({ reason }, detectedAt / 1000)
     }
-    set(duration, newest && (newest.to - newest.from) / 1000)
-    set(end, newest && newest.to / 1000)
-    set(detected, newest && newest.detectedAt / 1000)
+    for (const [reason, number] of Object.entries(byReason)) gaps.set({ reason }, number)
   }
 }
 

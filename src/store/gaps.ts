@@ -2,14 +2,14 @@ import type { Gap, GapReason, RecordedGap } from '../ports.js'
 import type { PrismaClient } from './generated/client.js'
 import { type Executor, timestamp } from './write-batch.js'
 
-/** Records a gap; one that begins where another does is the same, grown. True: it is new. */
+/** Records a gap; one that begins where another does is the same, grown. True: it is new, or has grown. */
 export async function storeGap(tx: Executor, { from, to, reason }: Gap): Promise<boolean> {
-  const [row] = await tx.$queryRaw<{ is_new: boolean }[]>`
+  const changed = await tx.$executeRaw`
     INSERT INTO gap AS stored (from_at, to_at, reason)
     VALUES (${timestamp(from)}::timestamptz, ${timestamp(to)}::timestamptz, ${reason})
-    ON CONFLICT (from_at) DO UPDATE SET to_at = GREATEST(stored.to_at, excluded.to_at)
-    RETURNING xmax = 0 AS is_new`
-  return row?.is_new === true
+    ON CONFLICT (from_at) DO UPDATE SET to_at = excluded.to_at, detected_at = now()
+    WHERE stored.to_at < excluded.to_at`
+  return changed > 0
 }
 
 /** Every gap, the latest first. */

@@ -99,10 +99,10 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
     },
     storeGap: (gap, raisesFloor) =>
       write(async (tx, tenant) => {
-        const isNew = await storeGap(tx, gap)
+        const isNews = await storeGap(tx, gap)
         // Auth0's clock may be ahead of ours; the floor may not.
         if (raisesFloor) await raiseFloor(tx, tenant, Math.min(gap.to, now()))
-        return isNew
+        return isNews
       }),
     readGaps: () => query(() => readGaps(prisma)),
     prune: (before, between) => query(() => prune(prisma, before, between)),

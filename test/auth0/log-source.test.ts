@@ -304,6 +304,13 @@ describe('a rate limit', () => {
     const least = Math.min(...answers.map(({ rateLimit }) => rateLimit?.remaining ?? 0))
     expect(least).toBeGreaterThanOrEqual(10)
     expect(answers.some(({ waitedMs }) => waitedMs > 100)).toBe(true)
+    if ('perSecond' in rateLimit) {
+      // Three of the ten that we may send at once; at the end each waits for room for one more.
+      const used = answers.map(({ budgetUsed }) => budgetUsed ?? 0)
+      expect(used[2]).toBeCloseTo(0.3, 1)
+      expect(Math.max(...used)).toBeGreaterThan(0.95)
+      expect(Math.max(...used)).toBeLessThanOrEqual(1)
+    }
     const supplied = 'perSecond' in rateLimit ? 20 + 10 * seconds : 20 * (seconds / 2 + 2)
     expect(answers.length).toBeLessThanOrEqual(supplied / 2)
     expect(answers.length).toBeGreaterThan(supplied / 4)
@@ -330,6 +337,7 @@ describe('a rate limit', () => {
         durationMs: expect.any(Number),
         rateLimit: null,
         waitedMs: expect.any(Number),
+        budgetUsed: null,
       },
       expect.objectContaining({ status: 200, rateLimit: expect.objectContaining({ limit: 1000 }) }),
     ])

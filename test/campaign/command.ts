@@ -34,7 +34,8 @@ const [kills, seed, workers, lateShare] = [
 ]
 
 const stopping = new AbortController()
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stopping.abort())
+// On Ctrl-C the terminal and npm send one each: the second must not cut the cleaning up short.
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stopping.abort())
 
 const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-campaign-'))
 try {

@@ -9,12 +9,15 @@ import { createTestLog, NEVER_MS } from './fixture.js'
 const NEVER = new Promise<never>(() => {})
 
 /** A runner of one job. */
-function start(run: ScheduledJob['run'], stallMs?: number) {
+function start(work: ScheduledJob['run'], stallMs?: number) {
   const closing = new AbortController()
   const { log, lines } = createTestLog()
-  const job = { name: 'tick', everyMs: NEVER_MS, run, ...(stallMs && { stallMs }) }
-  const runner = createRunner([job], closing.signal, log)
-  return { run: () => runner.run('tick'), idle: runner.idle, close: () => closing.abort(), lines }
+  const job = { name: 'tick', everyMs: NEVER_MS, run: work, ...(stallMs && { stallMs }) }
+  const failures: [string, unknown][] = []
+  const onFailure = (name: string, error: unknown) => void failures.push([name, error])
+  const runner = createRunner({ jobs: [job], log, onFailure }, closing.signal)
+  const run = () => runner.run('tick')
+  return { run, idle: runner.idle, close: () => closing.abort(), lines, failures }
 }
 
 const unavailable = () => new LastLogoutError('AUTH0_UNAVAILABLE', 'cannot be reached')
@@ -50,6 +53,17 @@ describe('a job that fails', () => {
     expect(lines('error')).toHaveLength(1)
     expect(lines('info')).toEqual([])
   })
+
+  it('tells each failure, whether it is news or not', async () => {
+    const { run, failures, lines } = start(async () => {
+      throw unavailable()
+    })
+    await run()
+    await run()
+    expect(lines('error')).toHaveLength(1)
+    const failure = ['tick', expect.objectContaining({ code: 'AUTH0_UNAVAILABLE' })]
+    expect(failures).toEqual([failure, failure])
+  })
 })
 
 describe('a run without progress', () => {
@@ -68,9 +82,10 @@ describe('a run without progress', () => {
   })
 
   it('has failed, also where it takes the abort for its end', async () => {
-    const { run, lines } = start((signal) => once(signal, 'abort'), 50)
+    const { run, lines, failures } = start((signal) => once(signal, 'abort'), 50)
     await run()
     expect(lines('error')).toMatchObject([{ err: { code: 'STALLED' } }])
+    expect(failures).toMatchObject([['tick', { code: 'STALLED' }]])
   })
 
   it('and without an end is left behind: its name is free, and its late failure is nobody’s', async () => {

@@ -51,6 +51,7 @@ async function causeTraffic({ t, service }: Running, url: string): Promise<void>
   }, PATIENCE)
   const gap = { from: Date.now() - 3 * DAY_MS, to: Date.now() - 2 * DAY_MS }
   await store.storeGap({ ...gap, reason: 'retention' }, false)
+  await store.storeGap({ from: gap.from - DAY_MS, to: gap.from, reason: 'cold_start' }, false)
   await store.finishReconcile(Date.now())
   const get = (path: string, key: string) =>
     fetch(url + path, { headers: { authorization: `Bearer ${key}` } })
@@ -64,6 +65,14 @@ const labelsOf = ({ samples }: Family) =>
   [...new Set(samples.flatMap(({ labels }) => Object.keys(labels)))]
     .filter((label) => label !== 'le')
     .sort()
+
+/** What Prometheus tells of each target itself, and the labels that it gives to all. */
+const UP: Family = {
+  name: 'up',
+  type: 'gauge',
+  help: '',
+  samples: [{ name: 'up', labels: { job: 'last-logout', instance: '127.0.0.1:8080' }, value: 1 }],
+}
 
 const ours = () => [...families.values()].filter(({ name }) => name.startsWith('last_logout_'))
 
@@ -116,7 +125,10 @@ describe('every alert', () => {
     const problems = rules.flatMap(({ alert, expr }) => {
       const selectors = readSelectors(expr)
       const missing = selectors.flatMap(({ name, matchers }) => {
-        const family = families.get(name) ?? families.get(name.replace(/_(bucket|count|sum)$/, ''))
+        const family =
+          name === 'up'
+            ? UP
+            : (families.get(name) ?? families.get(name.replace(/_(bucket|count|sum)$/, '')))
         if (!family?.samples.some((sample) => sample.name === name)) return [`no ${name}`]
         return matchers.flatMap(({ label, operator, value }) => {
           const values = family.samples.map(({ labels }) => labels[label])
@@ -126,7 +138,7 @@ describe('every alert', () => {
       })
       const grouped = readGroupings(expr).filter(
         (label) =>
-          label !== 'le' &&
+          !['le', ...Object.keys(UP.samples[0]?.labels ?? {})].includes(label) &&
           !selectors.some(({ name }) => {
             const family = families.get(name) ?? families.get(name.replace(/_bucket$/, ''))
             return family !== undefined && labelsOf(family).includes(label)
@@ -136,6 +148,20 @@ describe('every alert', () => {
       return [...missing, ...grouped].map((problem) => `${alert}: ${problem}`)
     })
     expect(problems).toEqual([])
+  })
+
+  test('judges each tenant for itself, by the job of its processes', () => {
+    for (const { alert, expr } of rules) {
+      const operators = [
+        ...expr.matchAll(/\b(sum|min|max|avg|count|on|ignoring)\b(?: by)? *(\([^)]*\))/g),
+      ]
+      for (const [text, , grouping = ''] of operators) {
+        expect(grouping, `${alert}: ${text}`).toMatch(/[( ]job[,)]/)
+      }
+      // It is true of one tenant only where there is no other.
+      expect(expr.replace('absent(up{job=~"last-logout.*"})', ''), alert).not.toContain('absent')
+      if (!/\bby\b/.test(expr)) expect(expr, alert).toMatch(/^\w+({[^}]*})? == 0$/)
+    }
   })
 
   test('says what is wrong, how bad it is and what to do; by labels that its expression keeps', () => {
@@ -159,11 +185,11 @@ describe('every alert', () => {
         .flatMap(({ value }) => value.split('|')),
     )
     const source = await readFile('src/errors.ts', 'utf8')
-    expect(codes).toEqual(['AUTH0_CREDENTIALS', 'AUTH0_SCOPE'])
+    expect(codes).toEqual(['STALLED', 'ABANDONED', 'AUTH0_CREDENTIALS', 'AUTH0_SCOPE'])
     for (const code of codes) expect(source).toContain(`'${code}'`)
     expect(
-      readValue(families, 'last_logout_polls_total', {
-        outcome: 'failed',
+      readValue(families, 'last_logout_job_failures_total', {
+        task: 'poll',
         code: 'AUTH0_CREDENTIALS',
       }),
     ).toBe(1)

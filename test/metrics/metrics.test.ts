@@ -90,20 +90,46 @@ test('polls are told by what they came to, and how long they took', async () => 
   await expect(sync()).rejects.toMatchObject({ code: 'AUTH0_SCOPE' })
   coming.clear()
   await expect(running.service.sync(AbortSignal.abort())).rejects.toMatchObject({ code: 'ABORTED' })
+  // It waits for the lease, asking again and again, and is one reconcile.
   await running.service.store.acquireLease('another', 3_000)
   await sync()
   const { families } = await scrape(url)
-  const polls = (outcome: string, code = '') =>
-    readValue(families, 'last_logout_polls_total', { outcome, code })
+  const task = 'reconcile'
+  const polls = (outcome: string) =>
+    readValue(families, 'last_logout_polls_total', { task, outcome })
   expect(polls('caught_up')).toBe(2)
-  expect(polls('failed', 'AUTH0_SCOPE')).toBe(1)
+  expect(polls('failed')).toBe(1)
   expect(polls('aborted')).toBe(1)
-  expect(polls('lease_held')).toBeGreaterThan(0)
-  const outcome = 'caught_up'
-  expect(readValue(families, 'last_logout_poll_duration_seconds_count', { outcome })).toBe(2)
-  expect(readValue(families, 'last_logout_poll_duration_seconds_sum', { outcome })).toBeGreaterThan(
-    0,
-  )
+  expect(polls('lease_held')).toBe(0)
+  const name = 'last_logout_poll_duration_seconds'
+  const labels = { task, outcome: 'caught_up' }
+  expect(readValue(families, `${name}_count`, labels)).toBe(2)
+  expect(readValue(families, `${name}_sum`, labels)).toBeGreaterThan(1)
+  expect(readValue(families, 'last_logout_polls_total', { task: 'poll' })).toBe(0)
+})
+
+test('a process tells nothing of what it does not do', async () => {
+  const served = 'last_logout_feed_clients'
+  expect(await read(served)).toBe(0)
+  for (const name of [
+    'polls_total',
+    'job_failures_total',
+    'auth0_requests_total',
+    'event_lag_seconds_count',
+  ]) {
+    expect(await read(`last_logout_${name}`)).toBe(undefined)
+  }
+  const worker = await running.openBeside()
+  try {
+    const monitor = await worker.startMonitor(0)
+    await worker.startWorker()
+    const { families } = await scrape(monitor)
+    expect(readValue(families, 'last_logout_polls_total', { task: 'poll' })).not.toBe(undefined)
+    expect(readValue(families, served)).toBe(undefined)
+    expect([...families.keys()].filter((name) => /http_request|failed_auth/.test(name))).toEqual([])
+  } finally {
+    await worker.close()
+  }
 })
 
 test('requests to Auth0 are told by status, with what they leave of the budget (P13)', async () => {
@@ -114,6 +140,8 @@ test('requests to Auth0 are told by status, with what they leave of the budget (
     respond: faults.rateLimited({ 'x-ratelimit-limit': '100', 'retry-after': '1' }),
   })
   coming.push({ path: '/api/v2/logs', respond: faults.connectionReset() })
+  await sync()
+  // What is used is known once something of the limit is.
   await sync()
   const { families } = await scrape(url)
   const count = (status: string) =>
@@ -127,6 +155,8 @@ test('requests to Auth0 are told by status, with what they leave of the budget (
   expect(readValue(families, 'last_logout_auth0_rate_limit_requests')).toBe(1000)
   expect(readValue(families, 'last_logout_auth0_rate_remaining_requests')).toBeLessThan(1000)
   expect(readValue(families, 'last_logout_auth0_rate_share_ratio')).toBe(0.5)
+  expect(readValue(families, 'last_logout_auth0_budget_used_ratio')).toBeGreaterThan(0)
+  expect(readValue(families, 'last_logout_auth0_budget_used_ratio')).toBeLessThan(0.1)
 })
 
 test('entries that cannot be used, gaps and what was reconciled are told from the database', async () => {
@@ -148,9 +178,28 @@ test('entries that cannot be used, gaps and what was reconciled are told from th
   expect(
     ['retention', 'empty_log', 'cold_start'].map((reason) => value('gaps', { reason })),
   ).toEqual([1, 0, 1])
-  expect(value('newest_gap_duration_seconds')).toBe(5_000)
-  expect(value('newest_gap_end_timestamp_seconds')).toBe(9_000)
-  expect(value('newest_gap_detected_timestamp_seconds')).toBeGreaterThan(at / 1000 - 5)
+  const newest = (name: string, reason: string) => value(`newest_gap_${name}_seconds`, { reason })
+  expect(newest('duration', 'retention')).toBe(5_000)
+  expect(newest('end_timestamp', 'retention')).toBe(9_000)
+  expect(newest('detected_timestamp', 'retention')).toBeGreaterThan(at / 1000 - 5)
+  expect(newest('duration', 'cold_start')).toBe(2_000)
+  expect(newest('duration', 'empty_log')).toBe(undefined)
+})
+
+test('the newest gap is the one found last, be it older or another one grown', async () => {
+  const { store } = running.service
+  const reason = 'retention'
+  const older = { from: 1_000_000, to: 3_000_000, reason } as const
+  await store.storeGap({ from: 4_000_000, to: 9_000_000, reason }, false)
+  await store.storeGap(older, false)
+  await running.database.query("UPDATE gap SET detected_at = now() - interval '2 days'")
+  const ageOf = async () =>
+    Date.now() / 1000 -
+    ((await read('last_logout_newest_gap_detected_timestamp_seconds', { reason })) ?? 0)
+  expect(await ageOf()).toBeGreaterThan(86_400)
+  await store.storeGap({ ...older, to: 3_500_000 }, false)
+  expect(await ageOf()).toBeLessThan(60)
+  expect(await read('last_logout_newest_gap_end_timestamp_seconds', { reason })).toBe(3_500)
 })
 
 describe('callers', () => {

@@ -14,13 +14,15 @@ export interface Running {
   t: TestTenant
   database: TestDatabase
   service: Service
+  /** Another process of the same tenant, as it were; it is to be closed first. */
+  openBeside(): Promise<Service>
   close(): Promise<void>
 }
 
 /** Opens a service that polls every 200 ms once its worker has been started. */
 export async function openRunning(env: Record<string, string> = {}): Promise<Running> {
   const database = await createTestDatabase()
-  const t = await openTenant({ lagMs: () => 1_500 })
+  const t = await openTenant({ lagMs: () => 1_500 }, { rateLimit: { burst: 1_000, perSecond: 50 } })
   const config = loadConfig(
     {
       ...tenantEnv(t.simulator),
@@ -32,11 +34,13 @@ export async function openRunning(env: Record<string, string> = {}): Promise<Run
     },
     ['auth0', 'api', 'database'],
   )
-  const service = await createService(config, pino({ level: 'silent' }))
+  const open = () => createService(config, pino({ level: 'silent' }))
+  const service = await open()
   return {
     t,
     database,
     service,
+    openBeside: open,
     async close() {
       await service.close()
       await t.close()

@@ -156,14 +156,18 @@ describe('pruning', () => {
 })
 
 describe('a gap', () => {
-  test('that begins where another does is the same, grown', async () => {
+  test('that begins where another does is the same, and news where it has grown', async () => {
     const gap = { from: NOON, to: NOON + 1_000, reason: 'retention' } as const
     await expect(store.storeGap(gap, false)).resolves.toBe(true)
     await expect(store.storeGap(gap, false)).resolves.toBe(false)
-    await expect(store.storeGap({ ...gap, to: NOON + 2_000 }, false)).resolves.toBe(false)
+    const before = new Date(Date.now() - 2 * DAY)
+    await database.query('UPDATE gap SET detected_at = $1', [before])
     await expect(store.storeGap({ ...gap, to: NOON + 500 }, false)).resolves.toBe(false)
+    await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt: before.getTime() }])
+    await expect(store.storeGap({ ...gap, to: NOON + 2_000 }, false)).resolves.toBe(true)
     const [stored, ...rest] = await store.readGaps()
     expect(stored).toEqual({ ...gap, to: NOON + 2_000, detectedAt: expect.any(Number) })
+    expect(stored?.detectedAt).toBeGreaterThan(Date.now() - DAY)
     expect(rest).toEqual([])
   })
 
