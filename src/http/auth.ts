@@ -45,7 +45,7 @@ export async function requireKeys(
     if (caller === undefined) {
       const waitSeconds = await countFailure(request)
       if (waitSeconds > 0) return tooManyFailures(reply, waitSeconds)
-      return unauthorized(request, reply, key !== null)
+      return unauthorized(request, reply)
     }
     if (access === 'any key') return
     if (access === 'log stream') {
@@ -67,7 +67,8 @@ function createTokenCheck(token: string | undefined): (authorization: string) =>
 }
 
 /** Says the same on every path: whether there is a log stream is nobody's business without a key. */
-function unauthorized(request: FastifyRequest, reply: FastifyReply, presented: boolean) {
+function unauthorized(request: FastifyRequest, reply: FastifyReply) {
+  const presented = request.headers.authorization !== undefined
   const isBrowser = request.url.startsWith('/docs')
   const error = presented ? ', error="invalid_token"' : ''
   reply.header('www-authenticate', `${isBrowser ? 'Basic' : 'Bearer'} realm="last-logout"${error}`)
