@@ -6,8 +6,11 @@ import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import { readBatch } from './read-batch.js'
 
-/** A catch-up that takes longer need not come to an empty page, in milliseconds. */
-const LONG_MS = 5_000
+/** As many entries as a page can have: more may be there already. */
+const FULL_PAGE = 100
+
+/** A catch-up that takes longer need not come to a page that is not full, in milliseconds. */
+const LONG_MS = 60_000
 
 /** How exact Auth0's `Date` is, in milliseconds. */
 const CLOCK_MS = 1_000
@@ -116,16 +119,19 @@ async function followFrom(
         await store.storeCaughtUp(from, page.askedAt)
         return 'end'
       }
-      coming = read(page.next)
-      // Awaited in the next round; until then its failure is nobody's.
-      coming.catch(() => {})
+      const isLast = hasReachedHead(page, beganAt)
+      if (!isLast) {
+        coming = read(page.next)
+        // Awaited in the next round; until then its failure is nobody's.
+        coming.catch(() => {})
+      }
       if (!(await storePage(from, page, deps))) return 'moved'
-      if (signal.aborted) throw aborted()
-      from = page.next
-      if (isHead(page, beganAt)) {
-        await store.storeCaughtUp(from, beganAt)
+      if (isLast) {
+        await store.storeCaughtUp(page.next, beganAt)
         return 'end'
       }
+      if (signal.aborted) throw aborted()
+      from = page.next
     }
   } finally {
     // What was prefetched is not waited for.
@@ -151,12 +157,12 @@ async function storePage(from: string, page: ReceivedPage, deps: SyncDeps): Prom
 }
 
 /**
- * Whether a page ends with what was stored after the catch-up had begun, a while ago. Where something
- * is stored between any two requests, an empty page never comes, and what waits for the end would wait
- * for ever.
+ * Whether all has been read that was stored before the catch-up began, and there is hardly more. Where
+ * something is stored between any two requests, an empty page never comes, and what waits for the end
+ * of the log would wait for ever.
  */
-function isHead({ entries, askedAt }: Page, beganAt: Instant): boolean {
-  if (askedAt - beganAt < LONG_MS) return false
+function hasReachedHead({ entries, askedAt }: Page, beganAt: Instant): boolean {
+  if (entries.length >= FULL_PAGE && askedAt - beganAt < LONG_MS) return false
   const storedAt = storageTimeOf(readLogId(entries.at(-1)) ?? '')
   return storedAt !== null && storedAt > beganAt + CLOCK_MS && storedAt <= askedAt + CLOCK_MS
 }

@@ -285,21 +285,41 @@ describe('an outage', () => {
 })
 
 describe('a tenant in which something is stored between any two requests', () => {
-  test('is caught up with all the same, and swept', async () => {
+  test.each([
+    ['a page is not full', 1, 10 * SECOND],
+    ['each page is full, within a minute', 100, 70 * SECOND],
+  ])('is caught up with all the same, and swept: where %s', async (_what, count, mostLagMs) => {
     logout('long ago', 2 * HOUR)
     logout('recent', MINUTE)
     const source: LogSource = {
       ...t.source,
       readPage: (from, signal) => {
         clock.pass(250)
-        t.tenant.write(buildEntry('s', { userId: 'u' }))
+        for (let n = 0; n < count; n++) t.tenant.write(buildEntry('s', { userId: 'u' }))
         return t.source.readPage(from, signal)
       },
     }
     await run(reconcile, { source })
     await expect(readUsers()).resolves.toEqual(['long ago', 'recent'])
     const { asOf, reconciledTo } = await store.readProgress()
-    expect(asOf).toBeGreaterThan(clock.now() - 10 * SECOND)
+    expect(asOf).toBeGreaterThan(clock.now() - mostLagMs)
     expect(reconciledTo).toBe(asOf)
+  })
+
+  test('is asked for no page in advance when that is known to be the last', async () => {
+    logout('a', MINUTE)
+    await run(poll)
+    t.simulator.requests.clear()
+    const source: LogSource = {
+      ...t.source,
+      readPage: (from, signal) => {
+        clock.pass(2 * SECOND)
+        t.tenant.write(buildEntry('s', { userId: 'u' }))
+        return t.source.readPage(from, signal)
+      },
+    }
+    await run(poll, { source })
+    // The first tells when it began; the second has what was stored after that.
+    expect(requests('from')).toBe(2)
   })
 })
