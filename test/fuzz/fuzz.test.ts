@@ -28,6 +28,21 @@ const SOCKET_SHARE = 0.05
 /** What a heap may have grown by while nine tenths of the requests were answered, in bytes. */
 const GROWTH = 8 * 1024 * 1024
 
+/** Each of them is to be reached with something that it serves. */
+const ROUTES = [
+  '/v1/users/:user_id/last-logout',
+  '/v1/users/:user_id/logout',
+  '/v1/check',
+  '/v1/changes',
+  '/v1/log-stream',
+  '/health/live',
+  '/health/ready',
+  '/health/fresh',
+  '/metrics',
+  '/openapi.json',
+  '/docs/',
+]
+
 const credentials = { key: 'f'.repeat(32), token: 't'.repeat(32) }
 const types = new Set(['slo', 'universal_logout_succeeded'])
 
@@ -77,6 +92,7 @@ test(`${REQUESTS} requests with a valid key are answered, none by a fault, and n
   expect(after - before).toBeLessThan(GROWTH)
   // Each of the kinds of answers was met: nothing stood in the way of the rest.
   expect([...answered.keys()]).toEqual(expect.arrayContaining([200, 204, 400, 404, 410, 415]))
+  expect(await readServed()).toEqual(expect.arrayContaining(ROUTES))
   const answer = await app.inject({
     url: '/v1/users/auth0%7C1/last-logout',
     headers: bearer({ name: '', roles: [], ...credentials }),
@@ -138,6 +154,12 @@ async function send(requests: number, seed: number): Promise<void> {
     }),
     { seed, numRuns, endOnFailure: REQUESTS > 10_000 },
   )
+}
+
+/** The routes that have served somebody. */
+async function readServed(): Promise<(string | undefined)[]> {
+  const { text } = await metrics.scrape()
+  return [...text.matchAll(/_count\{.*route="([^"]+)",status="20[04]"/g)].map(([, route]) => route)
 }
 
 async function inject({ payload, ...request }: FuzzedRequest): Promise<void> {

@@ -191,6 +191,11 @@ const method = fc.oneof(
 const GET = { method: 'GET', body: fc.constant(undefined) }
 const POST = { method: 'POST' }
 const userPath = fc.oneof({ weight: 1, arbitrary: fc.constant('auth0%7C1') }, segment)
+const changesUrl = fc
+  .tuple(parameters(['after', 'since', 'limit']), fc.option(cursor))
+  .map(([query, after]) => {
+    return `/v1/changes${query}${after === null ? '' : `${query ? '&' : '?'}after=${after}`}`
+  })
 
 /** Every route, with what fills it. */
 const routes = [
@@ -200,12 +205,7 @@ const routes = [
       .tuple(userPath, parameters(['session_id']))
       .map(([user, query]) => `/v1/users/${user}/last-logout${query}`),
   },
-  {
-    ...GET,
-    url: fc
-      .tuple(parameters(['after', 'since', 'limit']), cursor)
-      .map(([query, after]) => `/v1/changes${query}${query ? '&' : '?'}after=${after}`),
-  },
+  { ...GET, url: changesUrl },
   {
     ...POST,
     url: parameters(['x']).map((query) => `/v1/check${query}`),
@@ -250,20 +250,15 @@ const routes = [
 
 /** Followers of the feed, whose cursors are of it, or are not; the same seed gives the same. */
 export function fuzzedFollowers({ key }: FuzzedCredentials): fc.Arbitrary<FuzzedRequest> {
-  const follower = fc.record({
-    query: parameters(['after', 'since', 'limit']),
-    after: fc.option(cursor),
-    lastEventId: fc.option(fc.oneof(cursor, raw)),
-    extraHeaders,
-  })
-  return follower.map(({ query, after, lastEventId, extraHeaders }) => ({
+  const lastEventId = fc.option(fc.oneof(cursor, raw))
+  return fc.record({ url: changesUrl, lastEventId, extraHeaders }).map((drawn) => ({
     method: 'GET',
-    url: `/v1/changes${query}${after === null ? '' : `${query ? '&' : '?'}after=${after}`}`,
+    url: drawn.url,
     payload: undefined,
     headers: {
-      ...extraHeaders,
+      ...drawn.extraHeaders,
       accept: 'text/event-stream',
-      ...(lastEventId !== null && { 'last-event-id': lastEventId }),
+      ...(drawn.lastEventId !== null && { 'last-event-id': drawn.lastEventId }),
       authorization: `Bearer ${key}`,
     },
   }))
