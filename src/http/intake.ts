@@ -11,7 +11,7 @@ export interface Intake<T> {
   /** Does the work in its turn. The signal tells that its sender has gone, or that nobody is served. */
   take(reply: FastifyReply, work: (signal: AbortSignal) => Promise<T>): Promise<T>
   /** Stops what is under way as soon as it can, and the rest before it begins. */
-  close(): Promise<void>
+  close(): void
 }
 
 /**
@@ -45,10 +45,9 @@ export function createIntake<T>(): Intake<T> {
       last = done.catch(() => {})
       return done.finally(() => taken.delete(gone))
     },
-    async close() {
+    close() {
       isOpen = false
       for (const work of taken) work.abort()
-      await last
     },
   }
 }

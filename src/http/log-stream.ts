@@ -28,7 +28,7 @@ const BODY_LIMIT = 10 * 1024 * 1024
 export function logStreamRoute({ receive }: LogStream): FastifyPluginAsync {
   return async (app) => {
     const intake = createIntake<Received>()
-    app.addHook('preClose', () => intake.close())
+    app.addHook('preClose', async () => intake.close())
     // Auth0 calls JSON lines `application/json` too: the body tells what it is.
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body))
