@@ -83,8 +83,25 @@ export const apiKeys = z.string().transform((text, context) => {
   const keys = splitList(text).map(readApiKey)
   if (keys.length === 0) fail(context, 'names no key')
   for (const problem of keys.filter((key) => typeof key === 'string')) fail(context, problem)
-  return keys.filter((key) => typeof key !== 'string')
+  const callers = keys.filter((key) => typeof key !== 'string')
+  // The roles of one of them would be somebody else's.
+  if (new Set(callers.map(({ key }) => key)).size < callers.length) {
+    fail(context, 'has a key that stands twice: every entry needs a key of its own')
+  }
+  return callers
 })
+
+/**
+ * The key within an `Authorization` header; `null`: there is none. RFC 6750 §2.1; and Basic with the
+ * key as password, which is what a browser can send to `/docs`.
+ */
+export function readKey(authorization = ''): string | null {
+  const [, scheme, value] = /^(bearer|basic) +(\S+)$/i.exec(authorization) ?? []
+  if (scheme === undefined || value === undefined) return null
+  if (scheme.toLowerCase() === 'bearer') return value
+  const credentials = Buffer.from(value, 'base64').toString('utf8')
+  return credentials.slice(credentials.indexOf(':') + 1)
+}
 
 function numberWithin(least: number, most: number, step?: 1) {
   return (text: string, context: z.RefinementCtx): number => {
@@ -126,6 +143,9 @@ function readApiKey(text: string, index: number): ApiKey | string {
   const entry = `entry ${index + 1}`
   if (name === '' || rest.length > 0) return `${entry} must read name:key or name:key:role+role`
   if (key.length < SHORTEST_KEY) return `${entry} has a key of less than ${SHORTEST_KEY} characters`
+  if (!/^[\x21-\x7e]+$/.test(key)) {
+    return `${entry} has a key that no header carries: use ASCII without spaces, as openssl rand -hex 24 gives`
+  }
   const listed = roles === undefined ? DEFAULT_ROLES : roles.split('+')
   const unknown = listed.filter((role) => !(ROLES as readonly string[]).includes(role))
   if (unknown.length > 0) return `${entry} has an unknown role: it may be ${ROLES.join(', ')}`

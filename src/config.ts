@@ -10,6 +10,7 @@ import {
   number,
   port,
   proxies,
+  readKey,
   url,
 } from './config-values.js'
 import { LastLogoutError } from './errors.js'
@@ -113,13 +114,18 @@ function findContradictions(values: Partial<Variables>): string[] {
     ...(RETAIN_DAYS < leastDays
       ? [`RETAIN_DAYS must be at least ${leastDays}: MAX_REFRESH_AGE plus MAX_TOKEN_AGE`]
       : []),
-    ...(values.API_KEYS?.some(({ key }) => key === values.LOG_STREAM_TOKEN)
+    ...(values.API_KEYS?.some(({ key }) => isSentWith(key, values.LOG_STREAM_TOKEN))
       ? ['LOG_STREAM_TOKEN must not be one of the keys in API_KEYS: Auth0 may send, and not ask']
       : []),
     ...(values.DATABASE_URL !== undefined && values.DATA_DIR !== undefined
       ? ['DATABASE_URL and DATA_DIR exclude each other: the database is here or there']
       : []),
   ]
+}
+
+/** Whether whoever has the key can send the token: it may have been entered with a scheme before it. */
+function isSentWith(key: string, token: string | undefined): boolean {
+  return key === token || key === readKey(token)
 }
 
 function toConfig(values: Variables) {

@@ -54,7 +54,7 @@ export interface LogSource {
   search(search: Search, signal: AbortSignal): Promise<SearchPage>
   /** The entry of the latest date that is retained, if any. */
   readNewest(signal: AbortSignal): Promise<SearchPage>
-  /** The entry of the earliest date that is retained, if any. */
+  /** Of what is retained, the entries of the earliest dates; at most 100. */
   readOldest(signal: AbortSignal): Promise<SearchPage>
 }
 
@@ -185,8 +185,8 @@ export interface LastLogoutStore {
   moveCheckpoint(from: string, to: string | null, sweep: Span | null): Promise<boolean>
   /** False, and nothing stored, when the checkpoint is not `page.from`. */
   storePage(page: StoredPage): Promise<boolean>
-  /** Stores what a part of the sweep found; `remaining` is what is left of it. */
-  storeSweep(batch: Batch, remaining: Span | null): Promise<void>
+  /** Stores what the newest part of the sweep found; false when that is not its newest part any more. */
+  storeSweep(batch: Batch, part: Span): Promise<boolean>
   /** Stores what came beside the checkpoint. Returns how many rows moved forward. */
   storeBatch(batch: Batch): Promise<number>
   /** The same for what reconciling found, which is counted. */
@@ -207,6 +207,6 @@ export interface LastLogoutStore {
   count(): Promise<Counts>
   /** The latest first. */
   readGaps(): Promise<RecordedGap[]>
-  /** Deletes sessions and unattributable entries from before. */
-  prune(before: Instant): Promise<Pruned>
+  /** Deletes sessions and unattributable entries from before. `between` runs again and again: what it throws ends it. */
+  prune(before: Instant, between?: () => void): Promise<Pruned>
 }

@@ -135,7 +135,7 @@ function createLogStream({ config, store, now }: Parts): LogStream | undefined {
   const types = new Set(config.eventTypes)
   return token === undefined
     ? undefined
-    : { token, receive: (body) => receive({ store, types, now }, body) }
+    : { token, receive: (body, signal) => receive({ store, types, now }, body, signal) }
 }
 
 async function startApi(parts: Parts): Promise<string> {

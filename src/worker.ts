@@ -54,7 +54,7 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
       everyMs: config.pollIntervalMs,
       stallMs,
       run: (signal, progressed) =>
-        runLogged(watched(progressed), (deps) =>
+        runLogged(watched(progressed), 'poll', (deps) =>
           metrics.timePoll('poll', () => poll(deps, config, signal)),
         ),
     },
@@ -63,11 +63,15 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
       everyMs: config.reconcileIntervalMs,
       stallMs,
       run: (signal, progressed) =>
-        runLogged(watched(progressed), (deps) =>
+        runLogged(watched(progressed), 'reconcile', (deps) =>
           metrics.timePoll('reconcile', () => reconcileWhenFree(deps, config, signal)),
         ),
     },
-    { name: 'prune', everyMs: PRUNE_INTERVAL_MS, run: () => prune(reader) },
+    {
+      name: 'prune',
+      everyMs: PRUNE_INTERVAL_MS,
+      run: (signal, progressed) => prune(reader, signal, progressed),
+    },
   ]
 }
 
@@ -84,7 +88,7 @@ export async function sync(
     const message = 'another process is reading the log of this tenant: let it, or stop it'
     throw new LastLogoutError('LEASE_HELD', message)
   }
-  await prune(reader)
+  await prune(reader, signal)
 }
 
 function createPollDeps(
@@ -124,6 +128,7 @@ async function reconcileWhenFree(
 /** Says what a run has read; stopped in the middle, it has not failed. */
 async function runLogged(
   reader: Reader,
+  job: string,
   run: (deps: PollDeps) => Promise<PollOutcome>,
 ): Promise<'skipped' | undefined> {
   const total = { pages: 0, entries: 0, events: 0 }
@@ -136,8 +141,8 @@ async function runLogged(
   }
   try {
     const outcome = await run(createPollDeps(reader, onProgress))
-    if (total.entries > 0) reader.log.info(total, 'log read')
-    else reader.log.debug({ outcome }, 'nothing new')
+    if (total.entries > 0) reader.log.info({ job, ...total }, 'log read')
+    else reader.log.debug({ job, outcome }, 'nothing new')
     return outcome === 'lease_held' ? 'skipped' : undefined
   } catch (error) {
     // The page at hand is stored; the next worker goes on from there.
@@ -146,8 +151,15 @@ async function runLogged(
   }
 }
 
-async function prune({ config, log, now, store }: Reader): Promise<void> {
-  const pruned = await store.prune(now() - config.retainMs)
+async function prune(
+  { config, log, now, store }: Reader,
+  signal: AbortSignal,
+  progressed: () => void = () => {},
+): Promise<void> {
+  const pruned = await store.prune(now() - config.retainMs, () => {
+    if (signal.aborted) throw aborted()
+    progressed()
+  })
   if (pruned.sessions + pruned.unattributable > 0) log.info(pruned, 'pruned')
 }
 
@@ -158,7 +170,7 @@ function logFinding(finding: Finding, log: Logger): void {
       const gap = { from: toDateTime(from), to: toDateTime(to), reason }
       const next = finding.raisesFloor
         ? 'tokens from before its end are refused from now on'
-        : 'to be safe from them, refuse the tokens from before its end: last-logout floor raise'
+        : `to be safe from them, refuse the tokens from before its end: last-logout floor raise ${gap.to}`
       log.warn(
         gap,
         `a gap: Auth0 does not hold this part of the log any more, and its logouts are not known; ${next}`,
@@ -171,6 +183,18 @@ function logFinding(finding: Finding, log: Logger): void {
       log.info(span, 'nothing was read for a while: searching for logouts first')
       break
     }
+    case 'search_failed':
+      log.warn(
+        { err: finding.error },
+        'logouts cannot be searched for: those of the outage count as the log is followed',
+      )
+      break
+    case 'new_tenant':
+      log.info(
+        { oldestAt: toDateTime(finding.oldestAt) },
+        'the log begins only just now, as that of a new tenant; if yours is older, logouts from before are not known: refuse the tokens from before by last-logout floor raise',
+      )
+      break
     case 'checkpoint_replaced':
       log.warn(
         { from: finding.from, to: finding.to },

@@ -41,7 +41,7 @@ export function createLogSource({ api, rateShare, observe }: LogSourceOptions): 
     },
     search: (search, signal) => ask(searchParameters(search), signal),
     readNewest: (signal) => ask({ page: '0', per_page: '1', sort: 'date:-1' }, signal),
-    readOldest: (signal) => ask({ page: '0', per_page: '1', sort: 'date:1' }, signal),
+    readOldest: (signal) => ask({ page: '0', per_page: `${PAGE_SIZE}`, sort: 'date:1' }, signal),
   }
 }
 
@@ -102,6 +102,10 @@ function refusal(status: number, headers: Headers, path: string): LastLogoutErro
     const message = `Auth0 limits the rate of log requests: ${RATE_LIMIT_HINT}`
     const retryAfterMs = waitAfterRefusal(headers)
     return new LastLogoutError('AUTH0_RATE_LIMIT', message, { status, retryAfterMs })
+  }
+  if (path.startsWith('logs?q=') && status >= 400 && status < 500) {
+    const message = `Auth0 refuses to search its log (${status}): late entries, and logouts from before the first start, cannot be found until it does. If it goes on, report this`
+    return new LastLogoutError('AUTH0_REFUSED', message, { status })
   }
   const isCheckpoint = path.startsWith('logs?from=')
   if (isCheckpoint && (status === 400 || status === 404)) {

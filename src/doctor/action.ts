@@ -23,22 +23,19 @@ export async function examineAction(
   { scopes, signal }: ActionAccess,
 ): Promise<Check> {
   // Being refused would cost a second token.
-  if (scopes !== null && !scopes.includes('read:actions')) return cannotTell()
+  if (scopes !== null && !scopes.includes('read:actions')) return notAsked()
   try {
     return toActionCheck(await readActionStatus({ api, name }, signal))
   } catch (error) {
-    return hasCode(error, 'AUTH0_SCOPE')
-      ? cannotTell()
-      : failure(ACTION_CHECK, describeError(error))
+    return hasCode(error, 'AUTH0_SCOPE') ? notAsked() : failure(ACTION_CHECK, describeError(error))
   }
 }
 
-function cannotTell(): Check {
-  return warning(
-    ACTION_CHECK,
-    'cannot be told: the application lacks read:actions',
-    'grant it, or see Dashboard > Actions > Triggers > post-login',
-  )
+/** The worker should not have that scope: it is granted for a deployment. */
+function notAsked(): Check {
+  const message =
+    'not asked: the application lacks read:actions, as it should but while it deploys; see Dashboard > Actions > Triggers > post-login'
+  return { name: ACTION_CHECK, status: 'skipped', message }
 }
 
 /** Judges what the tenant has of it. */

@@ -63,9 +63,12 @@ function toFreshness({ asOf, sweepFrom }: TenantState, maxLagMs: number, now: In
       )
 }
 
-function toGaps({ gaps, gapTo }: Pick<TenantState, 'gaps' | 'gapTo'>): Check {
+function toGaps({ gaps, gapTo, floorAt }: TenantState): Check {
   if (gapTo === null) return ok('gaps', 'none')
   const end = toDateTime(gapTo)
+  if (floorAt !== null && floorAt >= gapTo) {
+    return ok('gaps', `${gaps}, the last until ${end}; the floor refuses the tokens from before`)
+  }
   return warning(
     'gaps',
     `spans of the log that could not be read: ${gaps}, the last until ${end}; logouts of then are unknown (\`last-logout status\`)`,

@@ -11,7 +11,7 @@ import { requireKeys } from './auth.js'
 import { type ChangesDeps, changesRoute } from './changes.js'
 import { checkRoute } from './check.js'
 import { handleError, handleNotFound, sendError } from './errors.js'
-import { PAGE_POLICY, secureAnswers } from './headers.js'
+import { PAGE_POLICY, secureAnswers, secureEarlyAnswer } from './headers.js'
 import { type HealthDeps, healthRoutes } from './health.js'
 import { lastLogoutRoute } from './last-logout.js'
 import { LIMITS, MAX_CONNECTIONS } from './limits.js'
@@ -68,7 +68,8 @@ async function createApp(deps: MonitorDeps, logStreamToken?: string): Promise<Fa
     loggerInstance: deps.log,
     // A request line names a user.
     logController: new LogController({ disableRequestLogging: true }),
-    frameworkErrors: (error, _request, reply) => void sendError(reply, 400, error.message),
+    frameworkErrors: (error, _request, reply) =>
+      void sendError(secureEarlyAnswer(reply), 400, error.message),
     trustProxy: deps.trustProxy ?? false,
     ...LIMITS,
   })

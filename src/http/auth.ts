@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { ApiKey, Role } from '../config-values.js'
+import { type ApiKey, type Role, readKey } from '../config-values.js'
 import { sendError } from './errors.js'
 import { countFailures } from './failures.js'
 
@@ -39,7 +39,7 @@ export async function requireKeys(
     const access = request.routeOptions.config.access ?? 'any key'
     if (access === 'everybody') return
     if (access === 'log stream' && isLogStream(request.headers.authorization ?? '')) return
-    const key = readKey(request)
+    const key = readKey(request.headers.authorization)
     const caller = key === null ? undefined : findCaller(key)
     // Whoever has a right key passes, however many wrong ones come from the same address.
     if (caller === undefined) {
@@ -64,15 +64,6 @@ function createTokenCheck(token: string | undefined): (authorization: string) =>
   return (authorization) =>
     timingSafeEqual(digest, sha256(authorization.replace(/^bearer +/i, ''))) ||
     timingSafeEqual(digest, sha256(authorization))
-}
-
-/** RFC 6750 §2.1; and Basic with the key as password, which is what a browser can send to `/docs`. */
-function readKey({ headers }: FastifyRequest): string | null {
-  const [, scheme, value] = /^(bearer|basic) +(\S+)$/i.exec(headers.authorization ?? '') ?? []
-  if (scheme === undefined || value === undefined) return null
-  if (scheme.toLowerCase() === 'bearer') return value
-  const credentials = Buffer.from(value, 'base64').toString('utf8')
-  return credentials.slice(credentials.indexOf(':') + 1)
 }
 
 /** Says the same on every path: whether there is a log stream is nobody's business without a key. */

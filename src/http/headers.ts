@@ -1,5 +1,5 @@
 import helmet from '@fastify/helmet'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 
 /** Answers are data: a browser that shows one loads nothing for it. */
 const DATA_ONLY = {
@@ -29,5 +29,17 @@ export async function secureAnswers(app: FastifyInstance): Promise<void> {
   app.addHook('onRequest', async (_request, reply) => {
     // An answer is old at once, and may be about a person.
     reply.header('cache-control', 'no-store')
+  })
+}
+
+/** Sets the same for an answer that comes before any hook: to a URL that cannot be read. */
+export function secureEarlyAnswer(reply: FastifyReply): FastifyReply {
+  const policy = Object.entries(DATA_ONLY).map(([name, values]) => `${name} ${values.join(' ')}`)
+  return reply.headers({
+    'cache-control': 'no-store',
+    'content-security-policy': policy.join(';'),
+    'referrer-policy': 'no-referrer',
+    'x-content-type-options': 'nosniff',
+    'x-frame-options': 'DENY',
   })
 }

@@ -4,7 +4,7 @@ import type { Logger } from 'pino'
 import { hasCode, LastLogoutError } from '../errors.js'
 import { Prisma, PrismaClient } from './generated/client.js'
 import { createPool, type PoolTimeouts } from './pool.js'
-import { isRefusedState, isUnavailableState } from './sql-state.js'
+import { adviceFor, isRefusedState, isUnavailableState } from './sql-state.js'
 
 /** The database through Prisma. */
 export interface Database {
@@ -46,12 +46,15 @@ export async function query<T>(run: () => Promise<T>): Promise<T> {
 
 /** What is thrown while PostgreSQL cannot be used. */
 export function unavailable(cause: unknown): LastLogoutError {
-  const state = readState(cause)
-  const message =
-    state !== undefined && isRefusedState(state)
-      ? `PostgreSQL refuses the connection (SQLSTATE ${state}): check the user, the password and the name of the database in DATABASE_URL`
-      : 'PostgreSQL does not answer: check that it runs and that DATABASE_URL is right'
-  return new LastLogoutError('DATABASE_UNAVAILABLE', message, { cause })
+  return new LastLogoutError('DATABASE_UNAVAILABLE', describeState(readState(cause)), { cause })
+}
+
+function describeState(state: string | undefined): string {
+  if (state === undefined) {
+    return 'PostgreSQL does not answer: check that it runs and that DATABASE_URL is right'
+  }
+  const what = isRefusedState(state) ? 'refuses the connection' : 'cannot be used'
+  return `PostgreSQL ${what} (SQLSTATE ${state}): ${adviceFor(state)}`
 }
 
 /** Whether a database that is unavailable may come back by itself: not where it refuses who asks. */

@@ -24,6 +24,7 @@ export interface TenantState {
   gaps: number
   /** Where the latest of them ends; `null`: there is none. */
   gapTo: Instant | null
+  floorAt: Instant | null
 }
 
 /** Asks a server what it is. Throws `DATABASE_UNAVAILABLE`. */
@@ -66,13 +67,14 @@ interface TenantRow {
   sweep_from: Date | null
   gaps: number
   gap_to: Date | null
+  floor_at: Date | null
 }
 
 /** Reads what the migrated database holds of its tenant; `null`: no program has used it yet. */
 export function inspectTenant(url: string): Promise<TenantState | null> {
   return withClient(url, async (client) => {
     const { rows } = await client.query<TenantRow>(
-      `SELECT domain, checkpoint, as_of, last_poll_at, sweep_from,
+      `SELECT domain, checkpoint, as_of, last_poll_at, sweep_from, floor_at,
          (SELECT count(*) FROM gap)::integer AS gaps, (SELECT max(to_at) FROM gap) AS gap_to
        FROM tenant`,
     )
@@ -86,6 +88,7 @@ export function inspectTenant(url: string): Promise<TenantState | null> {
       sweepFrom: instant(row.sweep_from),
       gaps: row.gaps,
       gapTo: instant(row.gap_to),
+      floorAt: instant(row.floor_at),
     }
   })
 }

@@ -74,13 +74,10 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
         return true
       }),
     storePage: (page) => write((tx, tenant) => storePage(tx, tenant, page)),
-    storeSweep: (batch, remaining) =>
+    storeSweep: (batch, part) =>
       write(async (tx, tenant) => {
-        const { seq } = await writeBatch(tx, batch, tenant.seq)
-        await tx.$executeRaw`
-          UPDATE tenant SET seq = ${seq},
-            sweep_from = ${remaining && timestamp(remaining.from)}::timestamptz,
-            sweep_to = ${remaining && timestamp(remaining.to)}::timestamptz`
+        await storeBatch(tx, tenant, batch)
+        return shrinkSweep(tx, part)
       }),
     storeBatch: (batch) => write((tx, tenant) => storeBatch(tx, tenant, batch)),
     storeReconciled: (batch) =>
@@ -108,7 +105,7 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
         return isNews
       }),
     readGaps: () => query(() => readGaps(prisma)),
-    prune: (before) => query(() => prune(prisma, before)),
+    prune: (before, between) => query(() => prune(prisma, before, between)),
     storeCaughtUp: (checkpoint, askedAt) =>
       query(async () => {
         // GREATEST passes over NULL. What the sweep has not read yet is not fresh.
@@ -185,6 +182,17 @@ async function storeBatch(tx: Executor, tenant: LockedTenant, batch: Batch): Pro
   const { seq, advanced } = await writeBatch(tx, batch, tenant.seq)
   await tx.$executeRaw`UPDATE tenant SET seq = ${seq}`
   return advanced
+}
+
+/** Another sweep may have been asked for meanwhile: only what was read is taken off. */
+async function shrinkSweep(tx: Executor, { from, to }: Span): Promise<boolean> {
+  const rest = Prisma.sql`sweep_from < ${timestamp(from)}::timestamptz`
+  const shrunk = await tx.$executeRaw`
+    UPDATE tenant SET
+      sweep_from = CASE WHEN ${rest} THEN sweep_from END,
+      sweep_to = CASE WHEN ${rest} THEN ${timestamp(from)}::timestamptz END
+    WHERE sweep_to = ${timestamp(to)}::timestamptz`
+  return shrunk === 1
 }
 
 function toBatch({ userId, sessionId, at, type }: ReportedLogout): Batch {

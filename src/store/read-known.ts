@@ -27,7 +27,10 @@ export async function readKnown(
 ): Promise<Known> {
   const [row] = await prisma.$queryRaw<KnownRow[]>`
     SELECT tenant.as_of, tenant.floor_at,
-      tenant.sweep_to IS NULL AND NOT EXISTS (SELECT FROM gap WHERE to_at > ${timestamp(gapsSince)}::timestamptz) AS covered,
+      tenant.sweep_to IS NULL AND NOT EXISTS (
+        SELECT FROM gap WHERE to_at > ${timestamp(gapsSince)}::timestamptz
+          AND to_at > COALESCE(tenant.floor_at, '-infinity')
+      ) AS covered,
       u.at AS user_at, u.all_sessions_at, u.log_id AS user_log_id, u.type AS user_type,
       s.at AS session_at, s.ended, s.log_id AS session_log_id, s.type AS session_type
     FROM tenant

@@ -25,14 +25,22 @@ export async function count(prisma: PrismaClient): Promise<Counts> {
 }
 
 /** Deletes sessions and unattributable entries from before. Users and gaps stay. */
-export async function prune(prisma: PrismaClient, before: Instant): Promise<Pruned> {
+export async function prune(
+  prisma: PrismaClient,
+  before: Instant,
+  between: () => void = () => {},
+): Promise<Pruned> {
   const date = new Date(before)
+  // A row that is being written is passed over: it may move forward, and waiting for it may deadlock.
   const sessions = await untilNone(
+    between,
     () => prisma.$executeRaw`
       DELETE FROM session_logout WHERE session_id IN (
-        SELECT session_id FROM session_logout WHERE at < ${date} LIMIT ${AT_ONCE})`,
+        SELECT session_id FROM session_logout WHERE at < ${date}
+        LIMIT ${AT_ONCE} FOR UPDATE SKIP LOCKED)`,
   )
   const unattributable = await untilNone(
+    between,
     () => prisma.$executeRaw`
       DELETE FROM unattributable WHERE id IN (
         SELECT id FROM unattributable WHERE received_at < ${date} LIMIT ${AT_ONCE})`,
@@ -41,8 +49,11 @@ export async function prune(prisma: PrismaClient, before: Instant): Promise<Prun
   return { sessions, unattributable: unattributable + excess.count }
 }
 
-async function untilNone(deleteSome: () => Promise<number>): Promise<number> {
+async function untilNone(between: () => void, deleteSome: () => Promise<number>): Promise<number> {
   let total = 0
-  for (let deleted = AT_ONCE; deleted === AT_ONCE; total += deleted) deleted = await deleteSome()
+  for (let deleted = AT_ONCE; deleted === AT_ONCE; total += deleted) {
+    between()
+    deleted = await deleteSome()
+  }
   return total
 }

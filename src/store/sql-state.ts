@@ -22,3 +22,19 @@ export function isUnavailableState(state: string | undefined): boolean {
 export function isRefusedState(state: string): boolean {
   return REFUSED_CLASSES.has(state.slice(0, 2))
 }
+
+/** What to look at, by SQLSTATE, or else by its class. */
+const ADVICE: Record<string, string> = {
+  '28': 'check the user and the password in DATABASE_URL',
+  '3D': 'check the name of the database in DATABASE_URL',
+  '25006': 'it takes no writes; lead DATABASE_URL to the primary',
+  '53100': 'its disk is full; make room',
+  '53200': 'it is out of memory',
+  '53300': 'it has no connection left; close others, or raise max_connections',
+  '57014': 'it cancelled a query; look at its statement_timeout, and at what keeps it busy',
+}
+
+/** What to do about a server that cannot be used for this reason. */
+export function adviceFor(state: string): string {
+  return ADVICE[state] ?? ADVICE[state.slice(0, 2)] ?? 'see its log'
+}

@@ -9,7 +9,8 @@ const KEPT_A_DAY = 1_000
 
 /**
  * Keeps entries that cannot be attributed, and counts those that there is no room for. Each is kept
- * once; one that was not kept counts as often as it is read. The caller holds the tenant row's lock.
+ * once; one that was not kept counts as often as it is read. The caller holds the tenant row's lock:
+ * what was kept today is counted once, and not for each of the rows.
  */
 export async function writeUnattributable(
   tx: Pick<Prisma.TransactionClient, '$executeRaw'>,
@@ -25,12 +26,16 @@ export async function writeUnattributable(
           ${rows.map((row) => row.entry.slice(0, KEPT_CHARACTERS))}::text[]
         ) WITH ORDINALITY AS page (log_id, reason, entry, position)
       ) AS given ORDER BY id, position
+    ), today AS MATERIALIZED (
+      SELECT reason, count(*) AS count FROM unattributable AS counted
+      WHERE received_at >= date_trunc('day', now(), 'UTC')
+        AND reason = ANY(${[...new Set(rows.map((row) => row.reason))]}::text[])
+      GROUP BY reason
     ), fresh AS (
-      SELECT id, reason, entry, row_number() OVER (PARTITION BY reason ORDER BY position) + (
-        SELECT count(*) FROM unattributable AS kept
-        WHERE kept.reason = page.reason AND kept.received_at >= date_trunc('day', now(), 'UTC')
-      ) AS place
-      FROM page WHERE NOT EXISTS (SELECT FROM unattributable WHERE unattributable.id = page.id)
+      SELECT id, reason, entry,
+        row_number() OVER (PARTITION BY reason ORDER BY position) + COALESCE(today.count, 0) AS place
+      FROM page LEFT JOIN today USING (reason)
+      WHERE NOT EXISTS (SELECT FROM unattributable WHERE unattributable.id = page.id)
     ), kept AS (
       INSERT INTO unattributable (id, reason, entry)
       SELECT id, reason, entry FROM fresh WHERE place <= ${KEPT_A_DAY}

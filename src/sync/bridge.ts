@@ -1,8 +1,9 @@
+import { hasCode } from '../errors.js'
 import type { Progress, Span } from '../ports.js'
 import type { Instant } from '../rules/instant.js'
 import { prefixOf } from '../rules/log-id.js'
 import type { ArrivedPage, SyncDeps } from './catch-up.js'
-import { type GapOptions, readUpTo, recordGap } from './gaps.js'
+import { type GapOptions, readUpTo, recordGap, SETTLED_MS } from './gaps.js'
 import { sweep } from './sweep.js'
 
 /** How far back what is read is looked for. */
@@ -12,9 +13,6 @@ export interface ReachOptions {
   /** No refresh token lives longer: a logout from before concerns nobody. */
   maxRefreshAgeMs: number
 }
-
-/** Read up to here, nothing can have been deleted meanwhile; in milliseconds. */
-const SETTLED_MS = 60_000
 
 /** How often what has come since is searched while the log is being followed from far behind. */
 const AGAIN_MS = 15_000
@@ -33,10 +31,10 @@ export function createBridge(
   options: ReachOptions & GapOptions & { checksGap?: boolean },
   signal: AbortSignal,
 ): (page: ArrivedPage) => Promise<void> {
-  const readTo = readUpTo(progress)
   const prefix = prefixOf(progress.checkpoint ?? '')
   let { checksGap = false } = options
   let sweptTo: Instant | null = null
+  let isGivenUp = false
 
   async function sweepSpan(span: Span, between: () => Promise<void>): Promise<void> {
     sweptTo = span.to
@@ -49,22 +47,37 @@ export function createBridge(
     await sweepSpan({ from: sweptTo - OVERLAP_MS, to: now }, async () => {})
   }
 
-  async function sweepOutage(from: Instant, now: Instant): Promise<void> {
-    const reach = Math.max(from - options.reconcileWindowMs, now - options.maxRefreshAgeMs)
-    const span = { from: reach, to: now }
+  async function sweepOutage(readTo: Instant, now: Instant): Promise<void> {
+    // What is still to be reconciled from before is searched too: it counts as done then.
+    const since = Math.min(readTo, progress.reconciledTo ?? readTo) - options.reconcileWindowMs
+    const span = { from: Math.max(since, now - options.maxRefreshAgeMs), to: now }
     deps.onFinding?.({ kind: 'outage', span })
     const startedAt = performance.now()
     await sweepSpan(span, () => sweepAgain(now + Math.floor(performance.now() - startedAt)))
     await deps.store.finishReconcile(now)
   }
 
-  return async ({ askedAt, reachedAt }) => {
+  async function searchAhead(readTo: Instant, now: Instant): Promise<void> {
+    try {
+      if (sweptTo === null) await sweepOutage(readTo, now)
+      else await sweepAgain(now)
+    } catch (error) {
+      if (hasCode(error, 'ABORTED') || hasCode(error, 'DATABASE_UNAVAILABLE')) throw error
+      // It only lets logouts count earlier: the log is followed to its end whatever becomes of it.
+      isGivenUp = true
+      deps.onFinding?.({ kind: 'search_failed', error })
+    }
+  }
+
+  return async ({ askedAt, firstAt, reachedAt }) => {
+    const readTo = readUpTo(progress, askedAt)
     if (readTo === null) return
-    if (checksGap && askedAt - readTo > SETTLED_MS) await recordGap(deps, progress, options, signal)
+    if (checksGap && askedAt - readTo > SETTLED_MS) {
+      await recordGap(deps, { progress, firstAt, ...options }, signal)
+    }
     checksGap = false
     const behindMs = reachedAt === null ? 0 : askedAt - reachedAt
-    if (behindMs <= options.reconcileWindowMs + SETTLED_MS) return
-    if (sweptTo === null) await sweepOutage(readTo, askedAt)
-    else await sweepAgain(askedAt)
+    if (isGivenUp || behindMs <= options.reconcileWindowMs + SETTLED_MS) return
+    await searchAhead(readTo, askedAt)
   }
 }

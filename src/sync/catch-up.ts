@@ -6,6 +6,12 @@ import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import { readBatch } from './read-batch.js'
 
+/** A catch-up that takes longer need not come to an empty page, in milliseconds. */
+const LONG_MS = 5_000
+
+/** How exact Auth0's `Date` is, in milliseconds. */
+const CLOCK_MS = 1_000
+
 /** What reading the log needs. */
 export interface SyncDeps {
   source: LogSource
@@ -35,6 +41,10 @@ export type Finding =
   | { kind: 'checkpoint_replaced'; from: string; to: string | null }
   /** So long nothing was read that logouts are searched for before the log is followed. */
   | { kind: 'outage'; span: Span }
+  /** That search failed; the log is followed without it. */
+  | { kind: 'search_failed'; error: unknown }
+  /** A first start found a log that begins only just now. */
+  | { kind: 'new_tenant'; oldestAt: Instant }
 
 /** What has just been stored. */
 export interface SyncProgress {
@@ -76,6 +86,8 @@ export async function catchUp(
 /** A page that has been read and not been stored. */
 export interface ArrivedPage {
   askedAt: Instant
+  /** Storage time of its first entry; `null` where it has none. */
+  firstAt: Instant | null
   /** Storage time of its last entry; `null` where it has none. */
   reachedAt: Instant | null
 }
@@ -94,9 +106,12 @@ async function followFrom(
   try {
     let from = checkpoint
     let coming = read(from)
+    let beganAt: Instant | null = null
     for (;;) {
       const page = await coming
-      await deps.arrived({ askedAt: page.askedAt, reachedAt: readReached(page) })
+      beganAt ??= page.askedAt
+      const firstAt = storageTimeOf(readLogId(page.entries[0]) ?? '')
+      await deps.arrived({ askedAt: page.askedAt, firstAt, reachedAt: readReached(page) })
       if (page.entries.length === 0) {
         await store.storeCaughtUp(from, page.askedAt)
         return 'end'
@@ -107,6 +122,10 @@ async function followFrom(
       if (!(await storePage(from, page, deps))) return 'moved'
       if (signal.aborted) throw aborted()
       from = page.next
+      if (isHead(page, beganAt)) {
+        await store.storeCaughtUp(from, beganAt)
+        return 'end'
+      }
     }
   } finally {
     // What was prefetched is not waited for.
@@ -129,6 +148,17 @@ async function storePage(from: string, page: ReceivedPage, deps: SyncDeps): Prom
     if (events > 0) deps.onFollowed?.({ events: logouts, askedAt: page.askedAt, writtenMs })
   }
   return stored
+}
+
+/**
+ * Whether a page ends with what was stored after the catch-up had begun, a while ago. Where something
+ * is stored between any two requests, an empty page never comes, and what waits for the end would wait
+ * for ever.
+ */
+function isHead({ entries, askedAt }: Page, beganAt: Instant): boolean {
+  if (askedAt - beganAt < LONG_MS) return false
+  const storedAt = storageTimeOf(readLogId(entries.at(-1)) ?? '')
+  return storedAt !== null && storedAt > beganAt + CLOCK_MS && storedAt <= askedAt + CLOCK_MS
 }
 
 /** Never later than the question: a log id of another layout may read as any time. */

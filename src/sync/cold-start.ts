@@ -2,6 +2,7 @@ import { readLogId } from '../rules/entry.js'
 import { DEFAULT_PREFIX, prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import type { ReachOptions } from './bridge.js'
 import type { SyncDeps } from './catch-up.js'
+import { type GapOptions, recordGap, SETTLED_MS } from './gaps.js'
 
 /**
  * Fixes where the log is read from, once in a database's life. Paging begins a little before now,
@@ -10,15 +11,21 @@ import type { SyncDeps } from './catch-up.js'
  * What comes into it is read from where it was known to be empty, and there is nothing to sweep.
  */
 export async function coldStart(
-  { source, store }: SyncDeps,
-  options: ReachOptions,
+  deps: SyncDeps,
+  options: ReachOptions & GapOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { checkpoint, asOf, reconciledTo } = await store.readProgress()
+  const { source, store } = deps
+  const progress = await store.readProgress()
+  const { checkpoint, asOf, reconciledTo } = progress
   if (checkpoint !== null) return
 
   const { entries, askedAt } = await source.readNewest(signal)
   if (entries.length === 0) {
+    // Empty before and empty now: what came in between may have been deleted.
+    if (asOf !== null && askedAt - asOf > SETTLED_MS) {
+      await recordGap(deps, { ...options, progress, firstAt: null }, signal)
+    }
     await store.storeCaughtUp(null, askedAt)
     return
   }

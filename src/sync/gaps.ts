@@ -21,6 +21,9 @@ const SHORTEST_RETENTION_MS = 86_400_000
 /** A log that begins later than this before a first start was not cut off: the tenant is new. */
 const NEW_TENANT_MS = SHORTEST_RETENTION_MS / 2
 
+/** Read up to here, nothing can have been deleted meanwhile; in milliseconds. */
+export const SETTLED_MS = 60_000
+
 /** Before every entry there is. */
 const BEGINNING = Date.UTC(2000, 0, 1)
 
@@ -41,26 +44,36 @@ export function findGap(progress: Progress, { oldestAt, askedAt }: Retained): Ga
   const { checkpoint, sweep } = progress
   const end = oldestAt ?? askedAt
   if (sweep !== null) {
-    const isCut = oldestAt !== null && oldestAt <= askedAt - NEW_TENANT_MS
-    return isCut && sweep.from < end ? { from: sweep.from, to: end, reason: 'cold_start' } : null
+    // What lies behind the sweep's end has been read.
+    const to = Math.min(end, sweep.to)
+    const isCut = oldestAt !== null && !isNewTenant(oldestAt, askedAt)
+    return isCut && sweep.from < to ? { from: sweep.from, to, reason: 'cold_start' } : null
   }
-  const from = readUpTo(progress)
+  const from = readUpTo(progress, askedAt)
   if (from === null || from >= end) return null
   const isRetained = from >= askedAt - SHORTEST_RETENTION_MS
-  if (isRetained && !isDeletedEarly(checkpoint, end, askedAt)) return null
+  const isDeletedEarly = oldestAt !== null && isMissing(checkpoint, oldestAt, askedAt)
+  if (isRetained && !isDeletedEarly) return null
   return { from, to: end, reason: oldestAt === null ? 'empty_log' : 'retention' }
 }
 
+/** The log was not cut off, as far as can be told. */
+function isNewTenant(oldestAt: Instant, askedAt: Instant): boolean {
+  return oldestAt > askedAt - NEW_TENANT_MS
+}
+
 /** Up to where the log has been read, be it by freshness or by the checkpoint; `null`: nowhere. */
-export function readUpTo({ asOf, checkpoint }: Progress): Instant | null {
-  return later(asOf, storageTimeOf(checkpoint ?? ''))
+export function readUpTo({ asOf, checkpoint }: Progress, askedAt: Instant): Instant | null {
+  const storedAt = storageTimeOf(checkpoint ?? '')
+  // An id of another layout may read as any time.
+  return storedAt !== null && storedAt <= askedAt + SETTLED_MS ? later(asOf, storedAt) : asOf
 }
 
 /** An entry that every plan would retain is gone: whatever was stored with it may be gone too. */
-function isDeletedEarly(checkpoint: string | null, end: Instant, askedAt: Instant): boolean {
+function isMissing(checkpoint: string | null, oldestAt: Instant, askedAt: Instant): boolean {
   if (checkpoint === null || isSynthetic(checkpoint)) return false
   const storedAt = storageTimeOf(checkpoint)
-  return storedAt !== null && storedAt >= askedAt - SHORTEST_RETENTION_MS && storedAt < end
+  return storedAt !== null && storedAt >= askedAt - SHORTEST_RETENTION_MS && storedAt < oldestAt
 }
 
 /** What is done about a gap beside recording it. */
@@ -69,42 +82,65 @@ export interface GapOptions {
   onGap: 'record' | 'floor'
 }
 
+/** Whose gap is looked for. */
+interface GapSearch extends GapOptions {
+  progress: Progress
+  /** Storage time of an entry that is retained for certain; `null`: none is known. */
+  firstAt: Instant | null
+}
+
 /** Asks what the log holds, and records the gap there is. Returns what the log holds. */
 export async function recordGap(
   deps: SyncDeps,
-  progress: Progress,
-  { onGap }: GapOptions,
+  search: GapSearch,
   signal: AbortSignal,
 ): Promise<Retained> {
-  const retained = await readRetained(deps, progress.sweep?.from ?? readUpTo(progress), signal)
-  const gap = findGap(progress, retained)
+  const { progress, onGap } = search
+  const retained = await readRetained(deps, search, signal)
+  // Asked twice: one answer that is odd shall not refuse everybody's tokens.
+  const isSure =
+    findGap(progress, retained) !== null &&
+    findGap(progress, await readRetained(deps, search, signal)) !== null
+  const gap = isSure ? findGap(progress, retained) : null
   const raisesFloor = onGap === 'floor'
   if (gap !== null && (await deps.store.storeGap(gap, raisesFloor))) {
     deps.onFinding?.({ kind: 'gap', gap, raisesFloor })
   }
+  const { oldestAt, askedAt } = retained
+  const isFirst = progress.asOf === null && progress.lastPollAt === null
+  if (isFirst && oldestAt !== null && isNewTenant(oldestAt, askedAt)) {
+    deps.onFinding?.({ kind: 'new_tenant', oldestAt })
+  }
   return retained
 }
 
-/** `since`: whether anything from before it is retained is what matters. */
 async function readRetained(
   { source }: SyncDeps,
-  since: Instant | null,
+  { progress, firstAt }: GapSearch,
   signal: AbortSignal,
 ): Promise<Retained> {
   const { entries, askedAt } = await source.readOldest(signal)
   const [entry] = entries
-  if (entry === undefined) return { oldestAt: null, prefix: DEFAULT_PREFIX, askedAt }
-  const logId = readLogId(entry) ?? ''
-  const storedAt = storageTimeOf(logId)
+  const known = firstAt ?? Number.POSITIVE_INFINITY
+  const prefix = readPrefix([readLogId(entry), progress.checkpoint])
+  if (entry === undefined && firstAt === null) return { oldestAt: null, prefix, askedAt }
+  // The oldest by date may have been stored late.
+  const storedAts = entries.flatMap((each) => storageTimeOf(readLogId(each) ?? '') ?? [])
   // Where the ids tell no time, the date is not later than the storage.
-  const oldestAt = storedAt ?? readDateTime(Object(entry).date) ?? BEGINNING
-  const prefix = storedAt === null ? DEFAULT_PREFIX : prefixOf(logId)
+  const datedAt = entry === undefined ? known : (readDateTime(Object(entry).date) ?? BEGINNING)
+  const oldestAt = Math.min(known, ...(storedAts.length > 0 ? storedAts : [datedAt]))
+  const since = progress.sweep?.from ?? readUpTo(progress, askedAt)
   if (since === null || oldestAt <= since) return { oldestAt, prefix, askedAt }
-  // The oldest by date may have been stored late: by the order of ids there may be an older one.
+  // By the order of ids there may be an older one.
   const first = await source.readPage(syntheticLogId(BEGINNING, prefix), signal).catch((error) => {
     if (hasCode(error, 'AUTH0_CHECKPOINT_REFUSED')) return null
     throw error
   })
-  const firstAt = storageTimeOf(readLogId(first?.entries[0]) ?? '')
-  return { oldestAt: Math.min(oldestAt, firstAt ?? oldestAt), prefix, askedAt }
+  const olderAt = storageTimeOf(readLogId(first?.entries[0]) ?? '')
+  return { oldestAt: Math.min(oldestAt, olderAt ?? oldestAt), prefix, askedAt }
+}
+
+function readPrefix(logIds: (string | null)[]): string {
+  const logId = logIds.find((id) => id !== null && storageTimeOf(id) !== null)
+  return logId ? prefixOf(logId) : DEFAULT_PREFIX
 }

@@ -1,16 +1,22 @@
 import { randomUUID } from 'node:crypto'
+import { withAbort } from '../abort.js'
 import type { LastLogoutStore } from '../ports.js'
 
 /** How long a poller that died keeps the others waiting, in milliseconds. */
 const LEASE_MS = 30_000
 
+interface Holder {
+  signal: AbortSignal
+}
+
 /** The right to be the one poller. */
 export interface Lease {
   /**
    * Runs something while holding it; false, and not run, while another does, be it in this process. A
-   * run that was told to stop, and hangs, holds it no longer.
+   * run that was told to stop, and hangs, holds it no longer. One that has lost it, as while its
+   * machine slept, is told to stop by `held`.
    */
-  run(signal: AbortSignal, run: () => Promise<void>): Promise<boolean>
+  run(signal: AbortSignal, run: (held: AbortSignal) => Promise<void>): Promise<boolean>
 }
 
 /**
@@ -18,24 +24,27 @@ export interface Lease {
  * only where its checkpoint still stands. One for each process: after an outage of the database, in
  * which it could not be given back, the process that had it goes on at once.
  */
-export function createLease(store: LastLogoutStore): Lease {
+export function createLease(store: LastLogoutStore, leaseMs = LEASE_MS): Lease {
   const owner = randomUUID()
-  let holder: { signal: AbortSignal } | null = null
+  let holder: Holder | null = null
 
-  /** Resolves when it is known whether it was renewed. */
-  const renew = () =>
-    store.acquireLease(owner, LEASE_MS).catch(() => {
-      // The run itself meets the same database and says what is wrong with it.
-    })
-
-  async function hold(mine: { signal: AbortSignal }, run: () => Promise<void>): Promise<void> {
+  async function hold(mine: Holder, run: (held: AbortSignal) => Promise<void>): Promise<void> {
     let renewed: Promise<unknown> = Promise.resolve()
-    const renewal = setInterval(() => {
-      if (mine.signal.aborted) return clearInterval(renewal)
-      renewed = renew()
-    }, LEASE_MS / 3)
+    const renew = async (controller: AbortController) => {
+      const isHeld = await store.acquireLease(owner, leaseMs).catch(() => {
+        // The run itself meets the same database and says what is wrong with it.
+      })
+      if (isHeld === false) controller.abort()
+    }
+    let renewal: NodeJS.Timeout | undefined
     try {
-      await run()
+      await withAbort(mine.signal, (controller) => {
+        renewal = setInterval(() => {
+          if (mine.signal.aborted) return clearInterval(renewal)
+          renewed = renew(controller)
+        }, leaseMs / 3)
+        return run(controller.signal)
+      })
     } finally {
       clearInterval(renewal)
       // One that is still under way would take the lease back.
@@ -54,7 +63,7 @@ export function createLease(store: LastLogoutStore): Lease {
       const mine = { signal }
       holder = mine
       try {
-        if (!(await store.acquireLease(owner, LEASE_MS))) return false
+        if (!(await store.acquireLease(owner, leaseMs))) return false
         await hold(mine, run)
         return true
       } finally {

@@ -1,5 +1,6 @@
 import { hasCode } from '../errors.js'
-import { prefixOf, storageTimeOf } from '../rules/log-id.js'
+import type { Batch } from '../ports.js'
+import { prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import { createBridge, type ReachOptions } from './bridge.js'
 import { catchUp, type SyncDeps } from './catch-up.js'
 import { coldStart } from './cold-start.js'
@@ -13,6 +14,9 @@ export interface PollOptions extends ReachOptions, GapOptions {
   /** A sweep makes way for a catch-up after so long, in milliseconds. */
   pollIntervalMs: number
 }
+
+/** A checkpoint that is older may not be retained any more, in milliseconds: the smallest plan's day. */
+const FORGOTTEN_MS = 86_400_000
 
 /** What a poll needs. */
 export interface PollDeps extends SyncDeps {
@@ -36,7 +40,7 @@ export async function poll(
   signal: AbortSignal,
 ): Promise<PollOutcome> {
   const { lease = createLease(deps.store) } = deps
-  const ran = await lease.run(signal, () => readToEnd(deps, options, signal))
+  const ran = await lease.run(signal, (held) => readToEnd(deps, options, held))
   return ran ? 'caught_up' : 'lease_held'
 }
 
@@ -50,23 +54,25 @@ export async function reconcile(
   signal: AbortSignal,
 ): Promise<PollOutcome> {
   const { lease = createLease(deps.store) } = deps
-  const ran = await lease.run(signal, async () => {
-    await readToEnd(deps, options, signal)
-    await sweepRecent(deps, options, signal)
+  const ran = await lease.run(signal, async (held) => {
+    await readToEnd(deps, options, held)
+    await sweepRecent(deps, options, held)
   })
   return ran ? 'caught_up' : 'lease_held'
 }
 
 async function readToEnd(deps: SyncDeps, options: PollOptions, signal: AbortSignal): Promise<void> {
   await follow(deps, { ...options, checksGap: true }, signal)
-  const { checkpoint, sweep: span } = await deps.store.readProgress()
-  if (checkpoint === null || span === null) return
   const between = createKeepUp(deps, options, signal)
   const store = deps.store.storeSweep
-  const prefix = prefixOf(checkpoint)
-  await sweep(deps, { stage: 'sweep', span, prefix, store, between }, signal)
-  // Only now what has been caught up with is fresh.
-  await follow(deps, options, signal)
+  for (;;) {
+    const { checkpoint, sweep: span } = await deps.store.readProgress()
+    if (checkpoint === null || span === null) return
+    const prefix = prefixOf(checkpoint)
+    await sweep(deps, { stage: 'sweep', span, prefix, store, between }, signal)
+    // Only now what has been caught up with is fresh. And a replaced checkpoint may ask for another.
+    await follow(deps, options, signal)
+  }
 }
 
 async function sweepRecent(
@@ -79,16 +85,22 @@ async function sweepRecent(
   if (checkpoint === null || storedAt === null || asOf === null) return
   // What could become visible late has done so before the last time, or since.
   const since = Math.min(asOf, reconciledTo ?? asOf) - options.reconcileWindowMs
-  const span = {
-    from: Math.max(since, asOf - options.maxRefreshAgeMs),
-    // What lies behind the checkpoint, polling will come to.
-    to: Math.min(storedAt, asOf) + 1,
+  // Up to what is said to be known, though nothing be new behind the checkpoint: by another way.
+  const span = { from: Math.max(since, asOf - options.maxRefreshAgeMs), to: asOf + 1 }
+  const between = createKeepUp(deps, options, signal)
+  const prefix = prefixOf(checkpoint)
+  let found = 0
+  const store = async (batch: Batch) => {
+    found += await deps.store.storeReconciled(batch)
   }
-  if (span.from < span.to) {
-    const between = createKeepUp(deps, options, signal)
-    const store = deps.store.storeReconciled
-    const prefix = prefixOf(checkpoint)
-    await sweep(deps, { stage: 'reconcile', span, prefix, store, between }, signal)
+  await sweep(deps, { stage: 'reconcile', span, prefix, store, between }, signal)
+  // Auth0 may answer a checkpoint that it has forgotten as if nothing had come after it.
+  if (found > 0 && storedAt < asOf - FORGOTTEN_MS) {
+    const to = syntheticLogId(span.from, prefix)
+    const { sweep: rest } = await deps.store.readProgress()
+    if (await deps.store.moveCheckpoint(checkpoint, to, rest)) {
+      deps.onFinding?.({ kind: 'checkpoint_replaced', from: checkpoint, to })
+    }
   }
   await deps.store.finishReconcile(asOf)
 }

@@ -3,11 +3,14 @@
  * what its content type says. A line that is no JSON is given as the text it is.
  */
 export function* readLines(body: string): Generator<unknown> {
-  const whole = parse(body)
+  // Some writers begin with a byte order mark, which is no JSON.
+  const text = body.replace(/^\ufeff/, '')
+  const whole = parse(text)
   if (whole !== undefined) return yield* toItems(whole.value)
-  for (const [line] of body.matchAll(/[^\r\n]+/g)) {
+  for (const [line] of text.matchAll(/[^\r\n]+/g)) {
     if (line.trim() === '') continue
-    const parsed = parse(line)
+    // The only line is the whole: what is nested deeply takes its time, and once is enough.
+    const parsed = line.length === text.length ? undefined : parse(line)
     if (parsed === undefined) yield line
     else yield* toItems(parsed.value)
   }

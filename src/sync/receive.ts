@@ -1,3 +1,4 @@
+import { aborted } from '../errors.js'
 import type { LastLogoutStore } from '../ports.js'
 import type { Instant } from '../rules/instant.js'
 import { readBatch } from './read-batch.js'
@@ -5,6 +6,15 @@ import { readLines, unwrapEntry } from './read-lines.js'
 
 /** How many entries one transaction holds: the tenant row is not kept from the poll for longer. */
 const BATCH_SIZE = 1_000
+
+/**
+ * How many items a body may have. An entry takes a kilobyte or more, so that ten megabytes hold
+ * fewer; of junk they would hold millions, and minutes would go by on them.
+ */
+const MOST_ITEMS = 10_000
+
+/** What became of a body: all of it stored, or nothing, since it has more than {@link MOST_ITEMS}. */
+type Received = 'stored' | 'too many'
 
 /** What receiving needs. */
 export interface ReceiveDeps {
@@ -21,23 +31,32 @@ export interface ReceiveDeps {
  * Nothing is refused for what it says. Auth0 sends a batch that is refused again, and after seven
  * days of that pauses the stream; what cannot be read now could not be read then. It is kept as
  * unattributable, and polling reads the entry itself.
+ *
+ * Throws `ABORTED` between two transactions once nobody waits for the end of it.
  * @see https://auth0.com/docs/customize/log-streams
  */
-export async function receive({ store, types, now }: ReceiveDeps, body: string): Promise<void> {
-  for (const entries of inBatches(readLines(body))) {
-    const { batch } = readBatch(entries.map(unwrapEntry), types, now())
+export async function receive(
+  { store, types, now }: ReceiveDeps,
+  body: string,
+  signal: AbortSignal,
+): Promise<Received> {
+  const items = readItems(body)
+  if (items === null) return 'too many'
+  for (let from = 0; from < items.length; from += BATCH_SIZE) {
+    if (signal.aborted) throw aborted()
+    const entries = items.slice(from, from + BATCH_SIZE).map(unwrapEntry)
+    const { batch } = readBatch(entries, types, now())
     const { users, sessions, unattributable } = batch
     if (users.length + sessions.length + unattributable.length > 0) await store.storeBatch(batch)
   }
+  return 'stored'
 }
 
-function* inBatches<T>(items: Iterable<T>): Generator<T[]> {
-  let batch: T[] = []
-  for (const item of items) {
-    batch.push(item)
-    if (batch.length < BATCH_SIZE) continue
-    yield batch
-    batch = []
+function readItems(body: string): unknown[] | null {
+  const items: unknown[] = []
+  for (const item of readLines(body)) {
+    if (items.length === MOST_ITEMS) return null
+    items.push(item)
   }
-  if (batch.length > 0) yield batch
+  return items
 }

@@ -18,7 +18,8 @@ export async function replaceCheckpoint(
   const progress = await deps.store.readProgress()
   const { checkpoint, sweep } = progress
   if (checkpoint === null) return
-  const { oldestAt, prefix } = await recordGap(deps, progress, options, signal)
+  const search = { ...options, progress, firstAt: null }
+  const { oldestAt, prefix } = await recordGap(deps, search, signal)
   const move = async (to: string | null, rest = sweep) => {
     if (!(await deps.store.moveCheckpoint(checkpoint, to, rest))) return
     deps.onFinding?.({ kind: 'checkpoint_replaced', from: checkpoint, to })

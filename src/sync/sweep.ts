@@ -19,8 +19,8 @@ export interface SweepOptions {
   span: Span
   /** The tenant's log id prefix. */
   prefix: string
-  /** Stores what a part of the span holds; `rest` is what is left to read. */
-  store(batch: Batch, rest: Span | null): Promise<unknown>
+  /** Stores what a part of the span holds. False: the rest of it need not be read. */
+  store(batch: Batch, part: Span): Promise<unknown>
   /** Runs before each request: what must not wait for the whole sweep. */
   between(): Promise<unknown>
 }
@@ -44,11 +44,12 @@ export async function sweep(
     }
     rest = part.from > rest.from ? { from: rest.from, to: part.from } : null
     const { batch, events } = readBatch(found.entries, deps.types, found.askedAt)
-    await options.store(batch, rest)
+    const isStored = (await options.store(batch, part)) !== false
     const { entries, pages } = found
     const { stage } = options
     const reachedAt = part.from
     deps.onProgress?.({ stage, pages, entries: entries.length, events, reachedAt })
+    if (!isStored) return
     if (found.entries.length < SPARSE) widthMs *= 4
   }
 }

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { tmpdir } from 'node:os'
 
 /** A command that runs. */
 export interface RunningCommand {
@@ -16,6 +17,7 @@ export interface RunningCommand {
 
 /** Where a command runs, and what it reads. */
 interface CommandOptions {
+  /** Default: where there is no `.env`. */
   cwd?: string
   /** Standard input. Default: empty. */
   input?: string
@@ -25,12 +27,12 @@ interface CommandOptions {
 export function runCommand(
   args: string[],
   env: Record<string, string> = {},
-  { cwd, input = '' }: CommandOptions = {},
+  { cwd = tmpdir(), input = '' }: CommandOptions = {},
 ): RunningCommand {
   const main = new URL('../../dist/main.js', import.meta.url).pathname
   const child = spawn(process.execPath, [main, ...args], {
     env: { PATH: process.env.PATH, ...env },
-    ...(cwd && { cwd }),
+    cwd,
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   // A command may end before it has read all of it.

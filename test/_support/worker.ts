@@ -43,7 +43,8 @@ export async function startWorker(
 }
 
 /** Whether the first reconciling is done with: from then on there are polls alone, for a while. */
-export async function hasReconciled(database: TestDatabase): Promise<boolean> {
-  const [row] = await database.query('SELECT reconciled_to FROM tenant WHERE lease_owner IS NULL')
-  return row !== undefined && row.reconciled_to !== null
+export function hasReconciled(worker: TestWorker): boolean {
+  return worker.lines().some(({ job, outcome, msg }) => {
+    return job === 'reconcile' && (msg === 'log read' || outcome === 'caught_up')
+  })
 }

@@ -51,7 +51,7 @@ beforeAll(async () => {
   await store.begin(CHECKPOINT, null)
   const ended = { logId: 'L1', type: 'slo', at: LOGOUT, userId: 'auth0|out', sessionId: 'phone' }
   const all = { ...ended, logId: 'L2', userId: 'auth0|all', sessionId: null }
-  await store.storeSweep({ ...fold([ended, all]), unattributable: [] }, null)
+  await store.storeBatch({ ...fold([ended, all]), unattributable: [] })
   await store.storeCaughtUp(CHECKPOINT, Date.now())
   api = await serveApi(database)
 })

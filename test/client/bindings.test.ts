@@ -35,7 +35,7 @@ beforeAll(async () => {
   await store.begin(CHECKPOINT, null)
   const at = Date.now()
   const event = { logId: 'L', type: 'slo', at, userId: 'auth0|out', sessionId: null }
-  await store.storeSweep({ ...fold([event]), unattributable: [] }, null)
+  await store.storeBatch({ ...fold([event]), unattributable: [] })
   await store.storeCaughtUp(CHECKPOINT, Date.now())
   api = await serveApi(database)
   issuer = await openIssuer()

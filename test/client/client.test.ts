@@ -44,7 +44,7 @@ function open(options: Partial<LastLogoutClientOptions> = {}, url = api.url): La
 
 async function logOut(userId: string, sessionId: string | null, at = Date.now()): Promise<void> {
   const event = { logId: `L${at}`, type: 'slo', at, userId, sessionId }
-  await store.storeSweep({ ...fold([event]), unattributable: [] }, null)
+  await store.storeBatch({ ...fold([event]), unattributable: [] })
 }
 
 const seconds = (at: number) => Math.floor(at / 1000)

@@ -120,7 +120,7 @@ describe('doctor', () => {
     expect(stdout).toMatch(/^ok {7}database {8}PostgreSQL \d+/m)
     expect(stdout).toMatch(/^warning {2}worker {10}none has polled yet\n {25}-> run `last-logout/m)
     expect(stdout).toMatch(/^skipped {2}freshness, gaps: none has polled yet$/m)
-    expect(stdout).toMatch(/^warning {2}login Action {4}cannot be told.*read:actions/m)
+    expect(stdout).toMatch(/^skipped {2}login Action {4}not asked.*read:actions/m)
   })
 
   test('asks with --probe what Auth0 does not document', async () => {
@@ -280,7 +280,7 @@ describe('doctor exits 1, and says what to do,', () => {
   test('where the log is not served', async () => {
     t.simulator.faults.push({ path: '/api/v2/logs', times: 9, respond: faults.html(502) })
     const found = await expectFailure('log', /with 502/)
-    expect(found).toMatchObject({ clock: 'skipped', 'login Action': 'warning' })
+    expect(found).toMatchObject({ clock: 'skipped', 'login Action': 'skipped' })
   })
 
   test('where the clock is wrong', async () => {

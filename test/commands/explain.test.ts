@@ -46,7 +46,7 @@ async function storeLogout(seconds: number, sessionId: string | null) {
   const sessions =
     sessionId === null ? [] : [{ sessionId, userId: 'auth0|1', ended: false, ...origin }]
   const users = [{ userId: 'auth0|1', allSessionsAt: all, ...origin }]
-  await store.storeSweep({ users, sessions, unattributable: [] }, null)
+  await store.storeBatch({ users, sessions, unattributable: [] })
 }
 
 async function runExplain(text: string, ...options: string[]) {

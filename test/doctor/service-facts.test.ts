@@ -36,6 +36,7 @@ const POLLED: TenantState = {
   sweepFrom: null,
   gaps: 0,
   gapTo: null,
+  floorAt: null,
 }
 
 describe('freshness', () => {
@@ -59,6 +60,7 @@ describe('freshness', () => {
     ['polled, and behind', { ...POLLED, asOf: NOW - 60_001 }, ['ok', 'failure', 'ok']],
     ['sweeping', { ...POLLED, asOf: null, sweepFrom: NOW - 1e9 }, ['ok', 'warning', 'ok']],
     ['gaps', { ...POLLED, gaps: 2, gapTo: 1 }, ['ok', 'ok', 'warning']],
+    ['gaps below the floor', { ...POLLED, gaps: 2, gapTo: 1, floorAt: 1 }, ['ok', 'ok', 'ok']],
     ['never used', null, ['warning', 'skipped', 'skipped']],
     [
       'never polled',

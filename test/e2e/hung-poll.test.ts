@@ -39,7 +39,7 @@ describe.concurrent('a poll that hangs, for whatever reason,', { timeout: 90_000
     t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
     const worker = await startWorker(workerEnv(t, database), { source, stallMs: 5_000 })
     onTestFinished(() => worker.close())
-    await expect.poll(() => hasReconciled(database), PATIENCE).toBe(true)
+    await expect.poll(() => hasReconciled(worker), PATIENCE).toBe(true)
     next.hangs = true
     const beganAt = performance.now()
     t.tenant.write(buildEntry('slo', { userId: 'auth0|2', sessionId: 'S2' }))

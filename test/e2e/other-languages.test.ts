@@ -25,7 +25,7 @@ beforeAll(async () => {
   database = await createTestDatabase()
   store = await openStore(database, { domain: DOMAIN })
   const slo = { logId: 'L', type: 'slo', at: LOGOUT, userId: 'auth0|123', sessionId: 'S1' }
-  await store.storeSweep({ ...fold([slo]), unattributable: [] }, null)
+  await store.storeBatch({ ...fold([slo]), unattributable: [] })
   await store.begin(CHECKPOINT, null)
   api = await serveApi(database)
 })

@@ -210,7 +210,7 @@ async function undergo(
   onTestFinished(() => worker.close())
   if (path === LOGS) {
     await expect.poll(() => readUsers(database), PATIENCE).toEqual(before)
-    await expect.poll(() => hasReconciled(database), PATIENCE).toBe(true)
+    await expect.poll(() => hasReconciled(worker), PATIENCE).toBe(true)
     beganAt = performance.now()
     t.simulator.faults.push({ path, times: Infinity, respond })
   }

@@ -3,17 +3,21 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createMetrics, type Metrics } from '../../src/metrics/metrics.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { receive } from '../../src/sync/receive.js'
 import { bearer, listen, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openStore } from '../_support/store.js'
-import { type FuzzedRequest, fuzzedRequests } from './requests.js'
+import { type FuzzedRequest, fuzzedFollowers, fuzzedRequests } from './requests.js'
 
 /** The whole of it is a command; what runs with the other tests is short. */
 const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 3_000)
 const SEED = Number(process.env.FUZZ_SEED ?? 8)
+
+/** How many follow the feed beside them: each stream is read to its first event. */
+const FOLLOWERS = Math.ceil(REQUESTS / 20)
 
 /** How many are under way at once. */
 const AT_ONCE = 20
@@ -24,6 +28,21 @@ const SOCKET_SHARE = 0.05
 /** What a heap may have grown by while nine tenths of the requests were answered, in bytes. */
 const GROWTH = 8 * 1024 * 1024
 
+/** Each of them is to be reached with something that it serves. */
+const ROUTES = [
+  '/v1/users/:user_id/last-logout',
+  '/v1/users/:user_id/logout',
+  '/v1/check',
+  '/v1/changes',
+  '/v1/log-stream',
+  '/health/live',
+  '/health/ready',
+  '/health/fresh',
+  '/metrics',
+  '/openapi.json',
+  '/docs/',
+]
+
 const credentials = { key: 'f'.repeat(32), token: 't'.repeat(32) }
 const types = new Set(['slo', 'universal_logout_succeeded'])
 
@@ -31,14 +50,17 @@ let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
 let app: Awaited<ReturnType<typeof openApi>>
 let url: URL
+let metrics: Metrics
 beforeAll(async () => {
   database = await createTestDatabase()
   store = await openStore(database)
   const checkpoint = syntheticLogId(Date.now())
   await store.begin(checkpoint, null)
   await store.storeCaughtUp(checkpoint, Date.now())
+  metrics = createMetrics({ ...store, now: Date.now, rateShare: 1 })
   app = await openApi({
     ...store,
+    metrics,
     // However long it takes, /health/fresh is not 503.
     maxLagMs: Number.MAX_SAFE_INTEGER,
     apiKeys: [
@@ -46,7 +68,7 @@ beforeAll(async () => {
     ],
     logStream: {
       token: credentials.token,
-      receive: (body) => receive({ store, types, now: Date.now }, body),
+      receive: (body, signal) => receive({ store, types, now: Date.now }, body, signal),
     },
   })
   url = new URL(await listen(app))
@@ -70,6 +92,7 @@ test(`${REQUESTS} requests with a valid key are answered, none by a fault, and n
   expect(after - before).toBeLessThan(GROWTH)
   // Each of the kinds of answers was met: nothing stood in the way of the rest.
   expect([...answered.keys()]).toEqual(expect.arrayContaining([200, 204, 400, 404, 410, 415]))
+  expect(await readServed()).toEqual(expect.arrayContaining(ROUTES))
   const answer = await app.inject({
     url: '/v1/users/auth0%7C1/last-logout',
     headers: bearer({ name: '', roles: [], ...credentials }),
@@ -77,6 +100,39 @@ test(`${REQUESTS} requests with a valid key are answered, none by a fault, and n
   expect(answer.json()).toMatchObject({ user_id: 'auth0|1', last_logout_at: expect.any(String) })
   expect(answer.json().last_logout * 1_000).toBeLessThanOrEqual(Date.now())
 }, 3_600_000)
+
+test(`${FOLLOWERS} followers are given a stream or a refusal, and none is left over`, async () => {
+  const statuses = new Set<number>()
+  const batch = fc.array(fuzzedFollowers(credentials), { minLength: 5, maxLength: 5 })
+  await fc.assert(
+    fc.asyncProperty(batch, async (drawn) => {
+      for (const status of await Promise.all(drawn.map(follow))) statuses.add(status)
+      expect(complaints()).toBe('')
+      app.lines.length = 0
+    }),
+    { seed: SEED, numRuns: Math.ceil(FOLLOWERS / 5), endOnFailure: true },
+  )
+  expect([...statuses]).toEqual(expect.arrayContaining([200, 400]))
+  const followers = async () =>
+    /^last_logout_feed_clients (\d+)$/m.exec((await metrics.scrape()).text)
+  await expect.poll(async () => (await followers())?.[1]).toBe('0')
+}, 3_600_000)
+
+/** Reads a stream to its first event, and a refusal to its end; returns the status. */
+async function follow(request: FuzzedRequest): Promise<number> {
+  const socket = connect(Number(url.port), url.hostname)
+  let answer = ''
+  socket.write(toBytes(request))
+  for await (const chunk of socket) {
+    answer += chunk.toString('latin1')
+    // What a stream ends an event with; the head of any answer ends in another way.
+    if (/\ndata: .*\n\n/.test(answer)) break
+  }
+  const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(answer) ?? []
+  expect(Number(status), request.url).toBeLessThan(500)
+  if (status === '200') expect(answer).toMatch(/\nevent: (change|freshness|reset)\n/)
+  return Number(status)
+}
 
 async function send(requests: number, seed: number): Promise<void> {
   const batch = fc.array(fuzzedRequests(credentials), { minLength: AT_ONCE, maxLength: AT_ONCE })
@@ -100,6 +156,12 @@ async function send(requests: number, seed: number): Promise<void> {
   )
 }
 
+/** The routes that have served somebody. */
+async function readServed(): Promise<(string | undefined)[]> {
+  const { text } = await metrics.scrape()
+  return [...text.matchAll(/_count\{.*route="([^"]+)",status="20[04]"/g)].map(([, route]) => route)
+}
+
 async function inject({ payload, ...request }: FuzzedRequest): Promise<void> {
   const answer = await app.inject({
     ...request,
@@ -107,6 +169,7 @@ async function inject({ payload, ...request }: FuzzedRequest): Promise<void> {
     ...(payload !== undefined && { payload }),
   })
   count(answer.statusCode)
+  if (isTurnedAway(answer.body)) return
   expect(answer.statusCode, complaints()).toBeLessThan(500)
   const isJson = answer.headers['content-type']?.toString().startsWith('application/json') ?? false
   if (answer.statusCode >= 400 && isJson && answer.body !== '') {
@@ -116,6 +179,11 @@ async function inject({ payload, ...request }: FuzzedRequest): Promise<void> {
       message: expect.any(String),
     })
   }
+}
+
+/** Whether a log stream was told to come again: more is sent at once here than is taken. */
+function isTurnedAway(answer: string): boolean {
+  return answer.includes('others are being stored')
 }
 
 /** Changes a byte. */
@@ -134,8 +202,9 @@ async function exchange(bytes: Buffer): Promise<void> {
   const closed = new Promise((resolve) => socket.once('close', resolve))
   socket.end(bytes)
   await closed
-  const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(Buffer.concat(chunks).toString('latin1')) ?? []
-  if (status === undefined) return
+  const answer = Buffer.concat(chunks).toString('latin1')
+  const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(answer) ?? []
+  if (status === undefined || isTurnedAway(answer)) return
   count(Number(status))
   expect(Number(status), bytes.toString('latin1')).toBeLessThan(500)
 }

@@ -191,6 +191,11 @@ const method = fc.oneof(
 const GET = { method: 'GET', body: fc.constant(undefined) }
 const POST = { method: 'POST' }
 const userPath = fc.oneof({ weight: 1, arbitrary: fc.constant('auth0%7C1') }, segment)
+const changesUrl = fc
+  .tuple(parameters(['after', 'since', 'limit']), fc.option(cursor))
+  .map(([query, after]) => {
+    return `/v1/changes${query}${after === null ? '' : `${query ? '&' : '?'}after=${after}`}`
+  })
 
 /** Every route, with what fills it. */
 const routes = [
@@ -200,12 +205,7 @@ const routes = [
       .tuple(userPath, parameters(['session_id']))
       .map(([user, query]) => `/v1/users/${user}/last-logout${query}`),
   },
-  {
-    ...GET,
-    url: fc
-      .tuple(parameters(['after', 'since', 'limit']), cursor)
-      .map(([query, after]) => `/v1/changes${query}${query ? '&' : '?'}after=${after}`),
-  },
+  { ...GET, url: changesUrl },
   {
     ...POST,
     url: parameters(['x']).map((query) => `/v1/check${query}`),
@@ -239,6 +239,7 @@ const routes = [
           '/health/fresh',
           '/openapi.json',
           '/docs/',
+          '/metrics',
         ),
         parameters(['x']),
       )
@@ -246,6 +247,22 @@ const routes = [
   },
   { ...GET, url: fc.array(segment, { maxLength: 6 }).map((parts) => `/${parts.join('/')}`) },
 ]
+
+/** Followers of the feed, whose cursors are of it, or are not; the same seed gives the same. */
+export function fuzzedFollowers({ key }: FuzzedCredentials): fc.Arbitrary<FuzzedRequest> {
+  const lastEventId = fc.option(fc.oneof(cursor, raw))
+  return fc.record({ url: changesUrl, lastEventId, extraHeaders }).map((drawn) => ({
+    method: 'GET',
+    url: drawn.url,
+    payload: undefined,
+    headers: {
+      ...drawn.extraHeaders,
+      accept: 'text/event-stream',
+      ...(drawn.lastEventId !== null && { 'last-event-id': drawn.lastEventId }),
+      authorization: `Bearer ${key}`,
+    },
+  }))
+}
 
 /** Requests to every route with a valid credential; the same seed gives the same. */
 export function fuzzedRequests({ key, token }: FuzzedCredentials): fc.Arbitrary<FuzzedRequest> {

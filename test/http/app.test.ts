@@ -19,7 +19,7 @@ beforeAll(async () => {
   database = await createTestDatabase()
   store = await openStore(database)
   const all = { ...slo, userId: 'auth0|all', sessionId: null }
-  await store.storeSweep({ ...fold([slo, all]), unattributable: [] }, null)
+  await store.storeBatch({ ...fold([slo, all]), unattributable: [] })
   await store.begin(CHECKPOINT, null)
   await store.storeCaughtUp(CHECKPOINT, NOW - 840)
 })

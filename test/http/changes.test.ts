@@ -36,7 +36,7 @@ async function logOut(...numbers: number[]): Promise<void> {
       userId: `auth0|${n}`,
       sessionId: null,
     }
-    await store.storeSweep({ ...fold([event]), unattributable: [] }, null)
+    await store.storeBatch({ ...fold([event]), unattributable: [] })
   }
 }
 
@@ -53,7 +53,7 @@ const users = (feed: FollowedFeed) => feed.named('change').map(({ user_id }) => 
 describe('GET /v1/changes', () => {
   test('gives users, sessions and the floor in the order of their commits', async () => {
     const session = { logId: 'L', type: 'slo', at: NOON, userId: 'auth0|1', sessionId: 'S1' }
-    await store.storeSweep({ ...fold([session]), unattributable: [] }, null)
+    await store.storeBatch({ ...fold([session]), unattributable: [] })
     await store.storeCaughtUp(CHECKPOINT, NOON + 5)
     await store.raiseFloor(NOON + 9)
 
@@ -91,7 +91,7 @@ describe('GET /v1/changes', () => {
     await logOut(1, 2)
     const { body } = await get('?limit=1')
     const again = { logId: 'M', type: 'slo', at: NOON + 99, userId: 'auth0|1', sessionId: null }
-    await store.storeSweep({ ...fold([again]), unattributable: [] }, null)
+    await store.storeBatch({ ...fold([again]), unattributable: [] })
     const rest = await get(`?after=${body.cursor}`)
     expect(rest.body.changes.map(({ user_id }) => user_id)).toEqual(['auth0|2', 'auth0|1'])
   })

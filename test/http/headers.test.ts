@@ -30,6 +30,8 @@ describe('every answer', () => {
     ['the feed', '/v1/changes', { ...bearer(keys.follower), accept: 'text/event-stream' }, 200],
     ['an error', '/v1/users/%20/last-logout', bearer(keys.reader), 400],
     ['a missing key', '/v1/users/x/last-logout', {}, 401],
+    ['a URL that cannot be read', '/v1/users/%zz/last-logout', {}, 400],
+    ['a parameter that is too long', `/v1/users/${'x'.repeat(9_700)}/last-logout`, {}, 400],
     ['a missing role', '/v1/changes', bearer(keys.reader), 403],
     ['a missing path', '/nothing', bearer(keys.reader), 404],
     ['another method', '/v1/users/x/logout', bearer(keys.logout), 404],

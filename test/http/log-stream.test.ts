@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { LastLogoutError } from '../../src/errors.js'
+import { aborted, LastLogoutError } from '../../src/errors.js'
+import type { LogStream } from '../../src/http/log-stream.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { receive } from '../../src/sync/receive.js'
-import { bearer, keys, openApi } from '../_support/api.js'
+import { bearer, keys, listen, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { openStore, readRows } from '../_support/store.js'
@@ -26,7 +27,8 @@ afterAll(async () => {
 
 const types = new Set(['slo'])
 const open = (
-  taking = (body: string) => receive({ store, types, now: Date.now }, body),
+  taking: LogStream['receive'] = (body, signal) =>
+    receive({ store, types, now: Date.now }, body, signal),
 ): ReturnType<typeof openApi> => openApi({ ...store, logStream: { token: TOKEN, receive: taking } })
 beforeEach(async () => {
   app = await open()
@@ -36,7 +38,7 @@ afterEach(async () => {
   await database.query('TRUNCATE last_logout, session_logout, unattributable')
 })
 
-const send = (
+const send = async (
   payload: string,
   headers: Record<string, string> = { authorization: TOKEN, 'content-type': 'application/json' },
   to = app,
@@ -61,6 +63,7 @@ describe('POST /v1/log-stream', () => {
     const slow = await open(async () => {
       await new Promise((resolve) => setTimeout(resolve, 50))
       isStored = true
+      return 'stored'
     })
     expect((await send(line('auth0|1'), undefined, slow)).statusCode).toBe(204)
     expect(isStored).toBe(true)
@@ -109,12 +112,91 @@ describe('POST /v1/log-stream', () => {
     expect(await readUsers()).toEqual(['auth0|1'])
   })
 
+  test('of more than ten thousand entries is 413, and the log says so', async () => {
+    expect((await send('x\n'.repeat(10_001))).statusCode).toBe(413)
+    expect(app.lines.join()).toContain('log stream batch too long')
+    expect(await database.query('SELECT id FROM unattributable')).toEqual([])
+  })
+
+  test.each(['identity', 'Identity', 'IDENTITY'])('may be encoded as %s', async (encoding) => {
+    const headers = { authorization: TOKEN, 'content-encoding': encoding }
+    expect((await send(line('auth0|1'), headers)).statusCode).toBe(204)
+  })
+
   test('does not understand a compressed body, and says so', async () => {
     const headers = { authorization: TOKEN, 'content-encoding': 'gzip' }
     const answer = await send('\u001f\u008b', headers)
     expect(answer.statusCode).toBe(415)
     expect(answer.json().message).toContain('compressed')
     await expect(store.count()).resolves.toMatchObject({ unattributable: {} })
+  })
+})
+
+describe('what is sent at once', () => {
+  const warnings = (lines: string[]) => lines.filter((text) => JSON.parse(text).level >= 40)
+
+  /** The API with a store that takes as long as the test likes; tells what is under way. */
+  async function openSlow() {
+    const under = { way: [] as string[], most: 0 }
+    let finish = () => {}
+    const finished = new Promise<void>((resolve) => {
+      finish = resolve
+    })
+    const slow = await open(async (body, signal) => {
+      under.way.push(body)
+      under.most = Math.max(under.most, under.way.length)
+      const stopped = new Promise((_, reject) =>
+        signal.addEventListener('abort', () => reject(aborted())),
+      )
+      await Promise.race([finished, stopped]).finally(() => under.way.shift())
+      return 'stored'
+    })
+    return { slow, under, finish }
+  }
+
+  test('is stored one after the other; what comes beyond five is to be sent again', async () => {
+    const { slow, under, finish } = await openSlow()
+    const five = ['1', '2', '3', '4', '5'].map((body) => send(body, undefined, slow))
+    const sixth = await send('6', undefined, slow)
+    expect(sixth.statusCode).toBe(503)
+    expect(sixth.headers['retry-after']).toBe('1')
+    await expect.poll(() => under.way).toEqual(['1'])
+    finish()
+    expect((await Promise.all(five)).map(({ statusCode }) => statusCode)).toEqual(
+      Array(5).fill(204),
+    )
+    expect(under.most).toBe(1)
+    expect((await send('7', undefined, slow)).statusCode).toBe(204)
+    expect(warnings(slow.lines)).toEqual([])
+    await slow.close()
+  })
+
+  test('is given up when its sender has gone, and holds up nobody', async () => {
+    const { slow, under, finish } = await openSlow()
+    const url = (await listen(slow)) + URL_PATH
+    for (let sent = 0; sent < 7; sent++) {
+      const gone = new AbortController()
+      const headers = { authorization: TOKEN }
+      const sending = fetch(url, { method: 'POST', headers, body: 'x', signal: gone.signal })
+      await expect.poll(() => under.way).toHaveLength(1)
+      gone.abort()
+      await expect(sending).rejects.toThrow()
+      await expect.poll(() => under.way).toEqual([])
+    }
+    finish()
+    expect((await send('x', undefined, slow)).statusCode).toBe(204)
+    expect(warnings(slow.lines)).toEqual([])
+    await slow.close()
+  })
+
+  test('is given up when the service stops, to be sent to the next', async () => {
+    const { slow, under } = await openSlow()
+    const both = [send('1', undefined, slow), send('2', undefined, slow)]
+    await expect.poll(() => under.way).toEqual(['1'])
+    await slow.close()
+    for (const answer of await Promise.all(both)) expect(answer.statusCode).toBe(503)
+    expect(under.way).toEqual([])
+    expect(warnings(slow.lines)).toEqual([])
   })
 })
 
@@ -129,7 +211,7 @@ describe('the token of the log stream', () => {
 
   test('may itself begin with Bearer, as it was entered', async () => {
     const token = `Bearer ${TOKEN}`
-    const other = await openApi({ ...store, logStream: { token, receive: async () => {} } })
+    const other = await openApi({ ...store, logStream: { token, receive: async () => 'stored' } })
     expect((await send('', { authorization: token }, other)).statusCode).toBe(204)
     expect((await send('', { authorization: TOKEN }, other)).statusCode).toBe(401)
     await other.close()

@@ -20,7 +20,7 @@ afterEach(async () => {
 
 async function logOut(n: number): Promise<void> {
   const event = { logId: `L${n}`, type: 'slo', at: NOON, userId: `auth0|${n}`, sessionId: null }
-  await store.storeSweep({ ...fold([event]), unattributable: [] }, null)
+  await store.storeBatch({ ...fold([event]), unattributable: [] })
 }
 
 test('a page never claims a freshness beyond its changes, however fast both move on', async () => {

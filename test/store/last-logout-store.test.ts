@@ -45,7 +45,7 @@ describe('rows', () => {
             parts.set(part, [...(parts.get(part) ?? []), event])
           }
         }
-        for (const part of parts.values()) await store.storeSweep(batch(part), null)
+        for (const part of parts.values()) await store.storeBatch(batch(part))
         expect(await readRows(database)).toEqual(truthOf(events))
       }),
       { numRuns: 60 },
@@ -57,21 +57,19 @@ describe('rows', () => {
     const events = Array.from({ length: 40 }, (_, n) =>
       slo({ at: NOON + n, logId: `L${n}`, sessionId: n % 2 ? 'S1' : null }),
     )
-    const writers = events.map((event, n) =>
-      (n % 2 ? store : other).storeSweep(batch([event]), null),
-    )
+    const writers = events.map((event, n) => (n % 2 ? store : other).storeBatch(batch([event])))
     await Promise.all(writers)
     await other.close()
     expect(await readRows(database)).toEqual(truthOf(events))
   })
 
   test('that do not advance keep their position in the change feed', async () => {
-    await store.storeSweep(batch([slo()]), null)
+    await store.storeBatch(batch([slo()]))
     const [before] = await database.query('SELECT seq FROM last_logout')
-    await store.storeSweep(batch([slo()]), null)
-    await store.storeSweep(batch([slo({ at: NOON - 1, logId: 'L0' })]), null)
+    await store.storeBatch(batch([slo()]))
+    await store.storeBatch(batch([slo({ at: NOON - 1, logId: 'L0' })]))
     expect(await database.query('SELECT seq FROM last_logout')).toEqual([before])
-    await store.storeSweep(batch([slo({ at: NOON + 1 })]), null)
+    await store.storeBatch(batch([slo({ at: NOON + 1 })]))
     expect(await database.query('SELECT seq FROM last_logout')).not.toEqual([before])
   })
 
@@ -81,7 +79,7 @@ describe('rows', () => {
       slo({ userId: 'auth0|2', sessionId: 'S2' }),
       slo({ userId: null, sessionId: 'S3' }),
     ]
-    await store.storeSweep(batch(events), null)
+    await store.storeBatch(batch(events))
     const positions = await database.query<{ seq: string }>(
       'SELECT seq FROM last_logout UNION ALL SELECT seq FROM session_logout ORDER BY seq',
     )
@@ -92,7 +90,7 @@ describe('rows', () => {
 
   test('hold the longest ids that the rules let through', async () => {
     const longest = '\u{ffff}'.repeat(800)
-    await store.storeSweep(batch([slo({ userId: longest, sessionId: longest })]), null)
+    await store.storeBatch(batch([slo({ userId: longest, sessionId: longest })]))
     expect((await readRows(database)).users).toMatchObject([{ userId: longest }])
   })
 })
@@ -152,8 +150,14 @@ describe('freshness', () => {
       asOf: null,
       sweep: { from: NOON - 1000, to: NOON },
     })
-    await store.storeSweep(batch(), null)
-    await store.storeCaughtUp(BEGIN, NOON)
+    const parts = [
+      { from: NOON - 400, to: NOON },
+      { from: NOON - 1000, to: NOON - 400 },
+    ]
+    for (const part of parts) {
+      await expect(store.storeSweep(batch(), part)).resolves.toBe(true)
+      await store.storeCaughtUp(BEGIN, NOON)
+    }
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON, sweep: null })
   })
 
@@ -162,8 +166,18 @@ describe('freshness', () => {
     await store.begin(BEGIN, { from: NOON - 1000, to: NOON })
     await store.storePage({ from: BEGIN, next: 'P1', storedAt: NOON + 7, batch: batch() })
     await expect(store.readKnown('x', null)).resolves.toMatchObject({ asOf: NOON, complete: false })
-    await store.storeSweep(batch(), null)
+    await store.storeSweep(batch(), { from: NOON - 1000, to: NOON })
     await expect(store.readKnown('x', null)).resolves.toMatchObject({ asOf: NOON, complete: true })
+  })
+
+  test('of a sweep that was replaced by another is not claimed by a part of the first', async () => {
+    await store.begin(BEGIN, { from: NOON - 1000, to: NOON })
+    const sweep = { from: NOON - 1000, to: NOON + 500 }
+    await store.moveCheckpoint(BEGIN, 'P1', sweep)
+    const part = { from: NOON - 1000, to: NOON }
+    await expect(store.storeSweep(batch([slo()]), part)).resolves.toBe(false)
+    await expect(store.readProgress()).resolves.toMatchObject({ sweep })
+    expect((await readRows(database)).users).toHaveLength(1)
   })
 
   test('never goes back, and follows the storage time of the pages', async () => {
@@ -221,7 +235,7 @@ describe('what is known', () => {
   })
 
   test('of a user and a session is what was stored', async () => {
-    await store.storeSweep(batch([slo(), slo({ sessionId: null, at: NOON - 5 })]), null)
+    await store.storeBatch(batch([slo(), slo({ sessionId: null, at: NOON - 5 })]))
     await expect(store.readKnown('auth0|1', 'S1')).resolves.toEqual({
       user: { at: NOON, allSessionsAt: NOON - 5, logId: 'L1', type: 'slo' },
       session: { at: NOON, ended: true, logId: 'L1', type: 'slo' },
@@ -265,7 +279,7 @@ describe('unattributable entries', () => {
 
   test('are kept once, however often they come', async () => {
     for (const _ of [1, 2]) {
-      await store.storeSweep({ users: [], sessions: [], unattributable: rows }, null)
+      await store.storeBatch({ users: [], sessions: [], unattributable: rows })
     }
     await expect(store.count()).resolves.toMatchObject({
       unattributable: { malformed: 2, no_subject: 1 },
@@ -274,7 +288,7 @@ describe('unattributable entries', () => {
 
   test('are cut off where they are long', async () => {
     const long = { logId: 'L2', reason: 'malformed', entry: 'x'.repeat(100_000) }
-    await store.storeSweep({ users: [], sessions: [], unattributable: [long] }, null)
+    await store.storeBatch({ users: [], sessions: [], unattributable: [long] })
     expect(await database.query('SELECT length(entry) FROM unattributable')).toEqual([
       { length: 8192 },
     ])

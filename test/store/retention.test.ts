@@ -1,6 +1,10 @@
+import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { aborted } from '../../src/errors.js'
 import type { Batch, LastLogoutStore, Unattributable } from '../../src/ports.js'
 import { fold } from '../../src/rules/fold.js'
+import { writeUnattributable } from '../../src/store/unattributable.js'
+import type { Executor } from '../../src/store/write-batch.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openStore, readRows } from '../_support/store.js'
 
@@ -32,6 +36,19 @@ const many = (count: number, from = 0) =>
 const readKept = () =>
   database.query<{ id: string; reason: string }>('SELECT id, reason FROM unattributable')
 
+/** How PostgreSQL runs a statement. */
+async function explain(run: (tx: Pick<Executor, '$executeRaw'>) => Promise<void>): Promise<string> {
+  let plan = ''
+  const prepared = async (sql: TemplateStringsArray, ...values: unknown[]) => {
+    const text = sql.reduce((before, part, n) => `${before}$${n}${part}`)
+    const lines = await database.query(`EXPLAIN ANALYZE ${text}`, values)
+    plan = lines.map((line) => line['QUERY PLAN']).join('\n')
+    return 0
+  }
+  await run({ $executeRaw: prepared as never })
+  return plan
+}
+
 describe('unattributable entries', () => {
   test('are kept up to a thousand a day and reason, and all are counted', async () => {
     for (let page = 0; page < 13; page++) await store.storeBatch(many(100, page * 100))
@@ -57,6 +74,14 @@ describe('unattributable entries', () => {
     await store.storeBatch(many(10, 5_000))
     await expect(readKept()).resolves.toHaveLength(1_010)
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1_011 } })
+  })
+
+  test('take one count of the day, however many come at once', async () => {
+    await store.storeBatch(many(1_000))
+    const given = many(200, 5_000).unattributable
+    const plan = await explain((tx) => writeUnattributable(tx, given))
+    const loops = plan.matchAll(/ on unattributable counted.*?loops=(\d+)/g)
+    expect([...loops].map(([, times]) => Number(times))).toEqual([1])
   })
 
   test('without a log id are told apart by what they say', async () => {
@@ -97,6 +122,29 @@ describe('pruning', () => {
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 2 } })
   })
 
+  test('passes over a session that is being moved forward, and waits for no writer', async () => {
+    const events = [slo(1, NOON - 2), slo(2, NOON - 1)]
+    await store.storeBatch({ ...fold(events), unattributable: [] })
+    const writer = new pg.Client({ connectionString: database.url })
+    await writer.connect()
+    await writer.query('BEGIN')
+    await writer.query(`UPDATE session_logout SET at = now() WHERE session_id = 's2'`)
+    await expect(store.prune(NOON)).resolves.toMatchObject({ sessions: 1 })
+    await writer.query('COMMIT')
+    await writer.end()
+    await expect(store.prune(NOON)).resolves.toMatchObject({ sessions: 0 })
+    expect((await readRows(database)).sessions.map(({ sessionId }) => sessionId)).toEqual(['s2'])
+  })
+
+  test('ends between two deletions when it is told to', async () => {
+    await store.storeBatch({ ...fold([slo(1, NOON - 1)]), unattributable: [] })
+    const stop = () => {
+      throw aborted()
+    }
+    await expect(store.prune(NOON, stop)).rejects.toMatchObject({ code: 'ABORTED' })
+    expect((await readRows(database)).sessions).toHaveLength(1)
+  })
+
   test('of more than it deletes at once goes on to the end', async () => {
     await database.query(
       `INSERT INTO session_logout (session_id, at, ended, log_id, type, seq)
@@ -121,6 +169,19 @@ describe('a gap', () => {
     expect(stored).toEqual({ ...gap, to: NOON + 2_000, detectedAt: expect.any(Number) })
     expect(stored?.detectedAt).toBeGreaterThan(Date.now() - DAY)
     expect(rest).toEqual([])
+  })
+
+  test.each([
+    ['just below its end', 999, false],
+    ['at its end', 1_000, true],
+  ])('with the floor %s leaves answers complete: %s', async (_where, above, complete) => {
+    await store.begin('P0', null)
+    await store.storeCaughtUp('P0', Date.now())
+    const from = Date.now() - 60_000
+    await store.storeGap({ from, to: from + 1_000, reason: 'retention' }, false)
+    await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete: false })
+    await store.raiseFloor(from + above)
+    await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete })
   })
 
   test('raises the floor where it is told to, never into the future', async () => {

@@ -48,6 +48,22 @@ test('an entry of today that is gone makes a gap, however short the outage was',
   expect(findGap(progress, { oldestAt: NOW - 500, prefix: '900', askedAt: NOW })).toEqual(gap)
 })
 
+test('of a first start a gap ends where the sweep has been', () => {
+  const sweep = { from: NOW - 31 * DAY, to: NOW - 29 * DAY }
+  const progress = { ...read(NOW, undefined), asOf: null, sweep }
+  const retained = { oldestAt: NOW - 10 * DAY, prefix: '900', askedAt: NOW }
+  expect(findGap(progress, retained)).toEqual({ ...sweep, reason: 'cold_start' })
+})
+
+test('a checkpoint that reads as the future hides no gap', () => {
+  const progress = {
+    ...read(NOW - 3 * DAY, undefined),
+    checkpoint: buildLogId('900', NOW + DAY, 1),
+  }
+  const retained = { oldestAt: NOW - DAY, prefix: '900', askedAt: NOW }
+  expect(findGap(progress, retained)).toMatchObject({ from: NOW - 3 * DAY, to: NOW - DAY })
+})
+
 function read(readTo: number, last: number | undefined): Progress {
   return {
     checkpoint: last === undefined ? null : buildLogId('900', last, 1),

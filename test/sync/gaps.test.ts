@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Gap, LastLogoutStore } from '../../src/ports.js'
+import type { Gap, LastLogoutStore, LogSource } from '../../src/ports.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import type { SimulatorOptions } from '../../src/simulator/server.js'
@@ -40,11 +40,12 @@ async function open(
 }
 
 /** Polls once; returns what it came upon. */
-async function run(over: Partial<PollOptions> = {}): Promise<Finding[]> {
+async function run(over: Partial<PollOptions> & { source?: LogSource } = {}): Promise<Finding[]> {
   const findings: Finding[] = []
   const onFinding = (finding: Finding) => void findings.push(finding)
-  const deps = { source: t.source, store, types: TYPES, onFinding }
-  await poll(deps, { ...POLL_OPTIONS, ...over }, new AbortController().signal)
+  const { source = t.source, ...rest } = over
+  const deps = { source, store, types: TYPES, onFinding }
+  await poll(deps, { ...POLL_OPTIONS, ...rest }, new AbortController().signal)
   return findings
 }
 
@@ -129,6 +130,39 @@ describe('there is no gap', () => {
     await expect(readGaps()).resolves.toEqual([])
   })
 
+  test.each([400, 404] as const)(
+    'where the entry of the oldest date was stored late, and positions of long ago are refused with %d',
+    async (expiredCheckpoint) => {
+      await open({ retentionMs: 5 * DAY }, { expiredCheckpoint })
+      login(clock.now() - 4 * DAY)
+      login(clock.now() - SECOND)
+      await run()
+      const before = await readGaps()
+      clock.pass(5 * MINUTE)
+      t.tenant.write(buildEntry('scp', { userId: 'u' }), {
+        dateMs: clock.now() - 20 * DAY,
+        storedAtMs: clock.now() - MINUTE,
+      })
+      await expect(run({ onGap: 'floor' })).resolves.toEqual([])
+      await expect(readGaps()).resolves.toEqual(before)
+    },
+  )
+
+  test.each([1, 2])(
+    'where the question after the oldest entry is answered with nothing, %d times',
+    async (times) => {
+      await open({ retentionMs: 10 * DAY })
+      login(clock.now() - SECOND)
+      await run()
+      clock.pass(2 * MINUTE)
+      login(clock.now() - MINUTE)
+      const isOldest = (url: URL) => url.searchParams.get('sort') === 'date:1'
+      t.simulator.faults.push({ when: isOldest, times, respond: faults.answer(200, []) })
+      await expect(run({ onGap: 'floor' })).resolves.toEqual([])
+      await expect(readGaps()).resolves.toEqual([])
+    },
+  )
+
   test('in a brand-new tenant, empty at first, or with but the entry that our own token left', async () => {
     await open()
     await run()
@@ -142,10 +176,10 @@ describe('there is no gap', () => {
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('in a tenant that began an hour ago', async () => {
+  test('in a tenant that began an hour ago, as far as can be told: and that is said', async () => {
     await open()
-    login(clock.now() - HOUR)
-    await run()
+    const { storedAtMs } = login(clock.now() - HOUR)
+    await expect(run()).resolves.toEqual([{ kind: 'new_tenant', oldestAt: storedAtMs }])
     await expect(readGaps()).resolves.toEqual([])
   })
 })
@@ -223,6 +257,17 @@ describe('there is a gap', () => {
     await run()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'next' }])
     await expect(readGaps()).resolves.toHaveLength(1)
+  })
+
+  test('in a tenant whose log was empty before an outage that outlasts retention, and is empty after it', async () => {
+    await open()
+    await run()
+    const readTo = await asOf()
+    clock.pass(HOUR)
+    logout('lost')
+    clock.pass(3 * DAY)
+    await run()
+    await expect(readGaps()).resolves.toMatchObject([{ from: readTo, reason: 'empty_log' }])
   })
 
   test('in a tenant whose log was empty at first, after an outage that outlasts retention', async () => {
@@ -313,6 +358,36 @@ describe('a checkpoint that Auth0 refuses', () => {
     clock.pass(SECOND)
     await run()
     expect((await readRows(database)).users).toHaveLength(6)
+    await expect(isComplete()).resolves.toBe(true)
+  })
+
+  test('in the course of a first sweep is replaced, and what that asks for is swept as well', async () => {
+    await open({ retentionMs: 40 * DAY })
+    login(clock.now() - 35 * DAY)
+    for (let n = 0; n < 5; n++) logout(`${n}`, clock.now() - n * MINUTE - SECOND)
+    const isMadeUp = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
+    const refused = { times: Infinity, respond: faults.answer(400, {}) }
+    t.simulator.faults.push({ when: isMadeUp, ...refused })
+    let searches = 0
+    const source: LogSource = {
+      ...t.source,
+      search: async (search, signal) => {
+        if (++searches === 3) {
+          const { checkpoint } = await store.readProgress()
+          clock.pass(MINUTE)
+          logout('between')
+          clock.pass(MINUTE)
+          login()
+          clock.pass(SECOND)
+          const isCheckpoint = (url: URL) => url.searchParams.get('from') === checkpoint
+          t.simulator.faults.push({ when: isCheckpoint, ...refused })
+        }
+        return t.source.search(search, signal)
+      },
+    }
+    await run({ pollIntervalMs: 0, source })
+    const users = (await readRows(database)).users.map(({ userId }) => userId)
+    expect(users).toContain('between')
     await expect(isComplete()).resolves.toBe(true)
   })
 

@@ -71,3 +71,16 @@ test('a process whose last poll could not give the lease back goes on at once', 
   await expect(createLease(store).run(signal, async () => {})).resolves.toBe(false)
   await expect(lease.run(signal, async () => {})).resolves.toBe(true)
 })
+
+test('a run whose lease another has taken, as while its machine slept, is told to stop', async () => {
+  const lease = createLease(store, 300)
+  const sleeper = lease.run(
+    signal,
+    (held) => new Promise((resolve) => held.addEventListener('abort', () => resolve())),
+  )
+  await expect.poll(readOwner).toBeTruthy()
+  await database.query(`UPDATE tenant SET lease_until = now() - interval '1 s'`)
+  await expect(store.acquireLease('another', 60_000)).resolves.toBe(true)
+  await expect(sleeper).resolves.toBe(true)
+  expect(await readOwner()).toBe('another')
+})

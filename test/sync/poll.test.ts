@@ -125,9 +125,9 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
           if (++stored === 3) stop.abort()
           return store.storePage(page)
         },
-        storeSweep: async (batch, rest) => {
+        storeSweep: async (batch, part) => {
           if (++stored === 3) stop.abort()
-          return store.storeSweep(batch, rest)
+          return store.storeSweep(batch, part)
         },
       }
       const outcome = await run({ store: interrupted, signal: stop.signal }).catch((error) => error)

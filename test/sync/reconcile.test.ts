@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LastLogoutStore, LogSource } from '../../src/ports.js'
 import { buildEntry } from '../../src/simulator/entries.js'
+import * as faults from '../../src/simulator/faults.js'
 import { generateHistory } from '../../src/simulator/history.js'
 import type { Finding } from '../../src/sync/catch-up.js'
 import { type PollOptions, poll, reconcile } from '../../src/sync/poll.js'
@@ -109,14 +110,29 @@ describe('reconciling', () => {
     await expect(reconciled()).resolves.toBe(2)
   })
 
-  test('asks for nothing where there is nothing behind the checkpoint', async () => {
-    logout('a', HOUR)
+  test('looks up to what is said to be known: a checkpoint that Auth0 answers with nothing is noticed', async () => {
+    logout('friday', SECOND)
     await run(reconcile)
-    clock.pass(HOUR)
-    await run(poll)
-    t.simulator.requests.clear()
-    await run(reconcile)
-    expect(requests('q')).toBe(0)
+    const { checkpoint: forgotten } = await store.readProgress()
+    // What Auth0 says to a checkpoint that it does not hold any more is not known.
+    const source: LogSource = {
+      ...t.source,
+      readPage: async (from, signal) => {
+        const page = await t.source.readPage(from, signal)
+        return from === forgotten ? { ...page, entries: [], next: from } : page
+      },
+    }
+    clock.pass(2 * DAY)
+    await run(reconcile, { source })
+    logout('monday')
+    clock.pass(5 * MINUTE)
+    const findings = await run(reconcile, { source })
+    await expect(readUsers()).resolves.toEqual(['friday', 'monday'])
+    expect(findings.map(({ kind }) => kind)).toEqual(['checkpoint_replaced'])
+    logout('next')
+    clock.pass(SECOND)
+    await run(poll, { source })
+    await expect(readUsers()).resolves.toContain('next')
   })
 
   test('leaves freshness and the checkpoint to polling', async () => {
@@ -177,13 +193,42 @@ describe('an outage', () => {
     }
     const findings = await run(poll, { source })
     expect(findings.map(({ kind }) => kind)).toEqual(['outage'])
-    // The first page, which shows how far behind it is, and the one after it, are on their way.
+    // The first page, which shows how far behind it is.
     const afterSweep = order.lastIndexOf('search')
-    expect(order.slice(0, afterSweep).filter((kind) => kind === 'page')).toHaveLength(2)
+    expect(order.slice(0, afterSweep).filter((kind) => kind === 'page')).toHaveLength(1)
     expect(order.slice(afterSweep).filter((kind) => kind === 'page').length).toBeGreaterThan(20)
     expect(await readRows(database)).toEqual(truthOfLog(log).rows)
     // What the catch-up would have found is not what polling had missed.
     await expect(reconciled()).resolves.toBe(0)
+  })
+
+  test('does not make up for what was to be reconciled from before it', async () => {
+    logout('a', SECOND)
+    await run(poll)
+    for (let hours = 0; hours < 2; hours++) {
+      clock.pass(HOUR)
+      logout(`polled ${hours}`)
+      clock.pass(SECOND)
+      await run(poll)
+    }
+    logout('late', 100 * MINUTE)
+    clock.pass(20 * MINUTE)
+    for (let n = 0; n < 120; n++) logout('in the outage', 18 * MINUTE - n)
+    await run(poll)
+    await run(reconcile)
+    await expect(readUsers()).resolves.toContain('late')
+  })
+
+  test('is followed though the search for its logouts fails', async () => {
+    const log = await outage(3_000)
+    const isSearch = (url: URL) => url.searchParams.has('q')
+    t.simulator.faults.push({ when: isSearch, times: Infinity, respond: faults.answer(400, {}) })
+    const findings = await run(poll)
+    expect(findings).toMatchObject([
+      { kind: 'outage' },
+      { kind: 'search_failed', error: { code: 'AUTH0_REFUSED' } },
+    ])
+    expect(await readRows(database)).toEqual(truthOfLog(log).rows)
   })
 
   test('leaves freshness behind until it has been followed', async () => {
@@ -236,5 +281,25 @@ describe('an outage', () => {
     // Within some fifteen seconds, of the two minutes that it takes.
     expect(seenAfter[0]).toBeLessThan(12)
     expect(pages).toBeGreaterThan(28)
+  })
+})
+
+describe('a tenant in which something is stored between any two requests', () => {
+  test('is caught up with all the same, and swept', async () => {
+    logout('long ago', 2 * HOUR)
+    logout('recent', MINUTE)
+    const source: LogSource = {
+      ...t.source,
+      readPage: (from, signal) => {
+        clock.pass(250)
+        t.tenant.write(buildEntry('s', { userId: 'u' }))
+        return t.source.readPage(from, signal)
+      },
+    }
+    await run(reconcile, { source })
+    await expect(readUsers()).resolves.toEqual(['long ago', 'recent'])
+    const { asOf, reconciledTo } = await store.readProgress()
+    expect(asOf).toBeGreaterThan(clock.now() - 10 * SECOND)
+    expect(reconciledTo).toBe(asOf)
   })
 })
