@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import { type AnswerMetrics, createAnswerMetrics } from './answers.js'
+import { createJobMetrics, type JobMetrics } from './jobs.js'
 import { createReadingMetrics, type ReadingMetrics } from './reading.js'
 import { createStoredMetrics, type StoredMetricsOptions } from './stored.js'
 
@@ -19,7 +20,7 @@ interface Scrape {
 type Task = 'reading' | 'answering'
 
 /** What is measured, as callbacks for those who do it, and as text for whoever asks. */
-export interface Metrics extends ReadingMetrics, AnswerMetrics {
+export interface Metrics extends ReadingMetrics, JobMetrics, AnswerMetrics {
   /** From now on the process does this. What it does not do, it tells no zeros of. */
   begin(task: Task): void
   /** Measures the process as well, from now on: processor, memory, event loop, garbage collection. */
@@ -36,6 +37,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const told = new Set([registry])
   return {
     ...createReadingMetrics(tasks.reading, options.rateShare),
+    ...createJobMetrics(tasks.reading),
     ...createAnswerMetrics(tasks.answering),
     begin: (task) => void told.add(tasks[task]),
     watchProcess: () => collectDefaultMetrics({ register: registry }),

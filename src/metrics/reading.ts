@@ -1,5 +1,4 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import { hasCode, LastLogoutError } from '../errors.js'
 import type { LogoutEvent } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
@@ -37,15 +36,12 @@ export interface ReadingMetrics {
   onAuth0Answer(answer: Auth0Answer): void
   onProgress(progress: ReadingProgress): void
   onFollowed(page: FollowedEvents): void
-  /** Runs a poll, or a reconcile with its waiting for the lease, and notes what it came to. */
-  timePoll<Outcome extends string>(task: string, poll: () => Promise<Outcome>): Promise<Outcome>
-  /** A job has failed, be it that it was given up. */
-  onJobFailure(task: string, error: unknown): void
 }
 
 /** In seconds: Auth0 stores an entry some seconds late, an outage is minutes. */
 const LAG_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600]
-const DURATION_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600]
+/** In seconds: of a request, and of a poll. */
+export const DURATION_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600]
 
 /** What reading the log comes to. */
 export function createReadingMetrics(registry: Registry, rateShare: number): ReadingMetrics {
@@ -53,8 +49,6 @@ export function createReadingMetrics(registry: Registry, rateShare: number): Rea
     onAuth0Answer: measureAnswers(registry, rateShare),
     onProgress: countEntries(registry),
     onFollowed: measureLag(registry),
-    timePoll: timePolls(registry),
-    onJobFailure: countFailures(registry),
   }
 }
 
@@ -155,61 +149,4 @@ function measureLag(registry: Registry): ReadingMetrics['onFollowed'] {
       observe('write', writtenMs)
     }
   }
-}
-
-/** `task`, since Prometheus gives every metric a label `job` of its own. */
-const TASKS = ['poll', 'reconcile']
-
-function timePolls(registry: Registry): ReadingMetrics['timePoll'] {
-  const registers = [registry]
-  const labelNames = ['task', 'outcome']
-  const polls = new Counter({
-    name: 'last_logout_polls_total',
-    help: 'Polls and reconciles by what they came to.',
-    labelNames,
-    registers,
-  })
-  for (const task of TASKS) {
-    for (const outcome of ['caught_up', 'lease_held', 'aborted', 'failed']) {
-      polls.inc({ task, outcome }, 0)
-    }
-  }
-  const duration = new Histogram({
-    name: 'last_logout_poll_duration_seconds',
-    help: 'How long a poll took: one catch-up, and at a first start the sweep; or a reconcile.',
-    labelNames,
-    buckets: DURATION_BUCKETS,
-    registers,
-  })
-
-  return async (task, poll) => {
-    const startedAt = performance.now()
-    const note = (outcome: string) => {
-      polls.inc({ task, outcome })
-      duration.observe({ task, outcome }, (performance.now() - startedAt) / 1000)
-    }
-    try {
-      const outcome = await poll()
-      note(outcome)
-      return outcome
-    } catch (error) {
-      note(hasCode(error, 'ABORTED') ? 'aborted' : 'failed')
-      throw error
-    }
-  }
-}
-
-function countFailures(registry: Registry): ReadingMetrics['onJobFailure'] {
-  const failures = new Counter({
-    name: 'last_logout_job_failures_total',
-    help: 'Runs of a job that failed, by the code of the error.',
-    labelNames: ['task', 'code'],
-    registers: [registry],
-  })
-  // Rare, and one is enough: Prometheus sees no rise in a series that begins with it.
-  for (const task of TASKS) {
-    for (const code of ['STALLED', 'ABANDONED']) failures.inc({ task, code }, 0)
-  }
-  return (task, error) =>
-    failures.inc({ task, code: error instanceof LastLogoutError ? error.code : 'UNEXPECTED' })
 }
