@@ -38,7 +38,8 @@ const ALLOWED: Record<string, string[]> = {
     'version',
   ],
   // What the service's worker does, and what it says of it.
-  worker: ['sync', 'jobs', 'metrics', 'config', 'errors', 'ports', 'rules'],
+  worker: ['findings', 'sync', 'jobs', 'metrics', 'config', 'errors', 'ports', 'rules'],
+  findings: ['sync', 'rules'],
   // Beside the service: it looks at what the service is wired to, without wiring it.
   doctor: ['open-database', 'auth0', 'store', 'jobs', 'config', 'closers', 'errors', 'rules'],
   sync: ['ports', 'abort', 'errors', 'rules'],
