@@ -58,6 +58,7 @@ beforeAll(async () => {
   await store.begin(checkpoint, null)
   await store.storeCaughtUp(checkpoint, Date.now())
   metrics = createMetrics({ ...store, now: Date.now, rateShare: 1 })
+  metrics.begin('answering')
   app = await openApi({
     ...store,
     metrics,
