@@ -2,6 +2,9 @@ import type { Advances } from './rules/fold.js'
 import type { Instant } from './rules/instant.js'
 import type { KnownLogouts } from './rules/judge.js'
 
+/** The most entries that the Logs API gives in one answer. */
+export const PAGE_SIZE = 100
+
 /** One answer of the Logs API that continues from a log id. */
 export interface Page {
   entries: unknown[]
@@ -48,13 +51,13 @@ export interface Search {
 
 /** Where entries come from: the tenant log. */
 export interface LogSource {
-  /** At most 100 entries stored after `from`, in log-id order; none at the end of the log. */
+  /** At most `PAGE_SIZE` entries stored after `from`, in log-id order; none at the end of the log. */
   readPage(from: string, signal: AbortSignal): Promise<Page>
-  /** At most `searchPageSize` entries. */
+  /** At most `PAGE_SIZE` entries. */
   search(search: Search, signal: AbortSignal): Promise<SearchPage>
   /** The entry of the latest date that is retained, if any. */
   readNewest(signal: AbortSignal): Promise<SearchPage>
-  /** Of what is retained, the entries of the earliest dates; at most 100. */
+  /** Of what is retained, the entries of the earliest dates; at most `PAGE_SIZE`. */
   readOldest(signal: AbortSignal): Promise<SearchPage>
 }
 

@@ -7,7 +7,7 @@ import type { ScheduledJob } from './jobs/jobs.js'
 import type { Metrics } from './metrics/metrics.js'
 import type { LastLogoutStore, LogSource } from './ports.js'
 import type { Instant } from './rules/instant.js'
-import type { SyncProgress } from './sync/catch-up.js'
+import { isReadTwice, type SyncProgress } from './sync/catch-up.js'
 import type { Lease } from './sync/lease.js'
 import { type PollDeps, type PollOutcome, poll, reconcile } from './sync/poll.js'
 import { withProgress } from './sync/with-progress.js'
@@ -134,8 +134,7 @@ async function runLogged(
 ): Promise<'skipped' | undefined> {
   const total = { pages: 0, entries: 0, events: 0 }
   const onProgress = ({ stage, pages, entries, events }: SyncProgress) => {
-    // What is read twice is told once.
-    if (stage === 'outage' || stage === 'reconcile') return
+    if (isReadTwice(stage)) return
     total.pages += pages
     total.entries += entries
     total.events += events

@@ -1,5 +1,5 @@
 import { LastLogoutError } from '../errors.js'
-import type { LogSource, Search, SearchPage } from '../ports.js'
+import { type LogSource, PAGE_SIZE, type Search, type SearchPage } from '../ports.js'
 import { readLogId } from '../rules/entry.js'
 import { readId } from '../rules/id.js'
 import type { Instant } from '../rules/instant.js'
@@ -9,9 +9,6 @@ import { badStatus, malformedPage, RATE_LIMIT_HINT } from './management-errors.j
 import { createRateBudget, type LogAnswer, type RateBudget } from './rate-budget.js'
 import { waitAfterRefusal } from './rate-limit.js'
 import { retry } from './retry.js'
-
-/** The most entries that the Logs API gives in one answer. */
-const PAGE_SIZE = 100
 
 /** What the tenant log is read with. */
 export interface LogSourceOptions {

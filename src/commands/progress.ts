@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { Instant } from '../rules/instant.js'
-import type { SyncProgress } from '../sync/catch-up.js'
+import { isReadTwice, type SyncProgress } from '../sync/catch-up.js'
 
 /** Milliseconds since whenever. */
 type Clock = () => number
@@ -65,8 +65,7 @@ function createProgress(
     update({ stage, entries, events, pages, reachedAt }) {
       total.stage = stage
       total.pages += pages
-      // What is read twice counts once.
-      if (stage === 'catch-up' || stage === 'sweep') {
+      if (!isReadTwice(stage)) {
         total.entries += entries
         total.events += events
       }

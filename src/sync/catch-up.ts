@@ -1,13 +1,17 @@
 import { withAbort } from '../abort.js'
 import { aborted } from '../errors.js'
-import type { Gap, LastLogoutStore, LogSource, Page, Span } from '../ports.js'
+import {
+  type Gap,
+  type LastLogoutStore,
+  type LogSource,
+  PAGE_SIZE,
+  type Page,
+  type Span,
+} from '../ports.js'
 import { type LogoutEvent, readLogId } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import { readBatch } from './read-batch.js'
-
-/** As many entries as a page can have: more may be there already. */
-const FULL_PAGE = 100
 
 /** A catch-up that takes longer need not come to a page that is not full, in milliseconds. */
 const LONG_MS = 60_000
@@ -61,6 +65,11 @@ export interface SyncProgress {
   events: number
   /** Storage time reached: read up to here when catching up, down to here when sweeping. */
   reachedAt: Instant | null
+}
+
+/** Whether what a stage reads is read a second time, and has been or will be told as read. */
+export function isReadTwice(stage: SyncProgress['stage']): boolean {
+  return stage === 'outage' || stage === 'reconcile'
 }
 
 /**
@@ -162,7 +171,7 @@ async function storePage(from: string, page: ReceivedPage, deps: SyncDeps): Prom
  * of the log would wait for ever.
  */
 function hasReachedHead({ entries, askedAt }: Page, beganAt: Instant): boolean {
-  if (entries.length >= FULL_PAGE && askedAt - beganAt < LONG_MS) return false
+  if (entries.length >= PAGE_SIZE && askedAt - beganAt < LONG_MS) return false
   const storedAt = storageTimeOf(readLogId(entries.at(-1)) ?? '')
   return storedAt !== null && storedAt > beganAt + CLOCK_MS && storedAt <= askedAt + CLOCK_MS
 }

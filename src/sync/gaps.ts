@@ -16,7 +16,7 @@ import type { SyncDeps } from './catch-up.js'
  *
  * @see https://auth0.com/docs/deploy-monitor/logs/log-data-retention
  */
-const SHORTEST_RETENTION_MS = 86_400_000
+export const SHORTEST_RETENTION_MS = 86_400_000
 
 /** A log that begins later than this before a first start was not cut off: the tenant is new. */
 const NEW_TENANT_MS = SHORTEST_RETENTION_MS / 2
@@ -97,14 +97,12 @@ export async function recordGap(
 ): Promise<Retained> {
   const { progress, onGap } = search
   const retained = await readRetained(deps, search, signal)
+  const gap = findGap(progress, retained)
   // Asked twice: one answer that is odd shall not refuse everybody's tokens.
-  const isSure =
-    findGap(progress, retained) !== null &&
-    findGap(progress, await readRetained(deps, search, signal)) !== null
-  const gap = isSure ? findGap(progress, retained) : null
-  const raisesFloor = onGap === 'floor'
-  if (gap !== null && (await deps.store.storeGap(gap, raisesFloor))) {
-    deps.onFinding?.({ kind: 'gap', gap, raisesFloor })
+  if (gap !== null && findGap(progress, await readRetained(deps, search, signal)) !== null) {
+    const raisesFloor = onGap === 'floor'
+    const isNews = await deps.store.storeGap(gap, raisesFloor)
+    if (isNews) deps.onFinding?.({ kind: 'gap', gap, raisesFloor })
   }
   const { oldestAt, askedAt } = retained
   const isFirst = progress.asOf === null && progress.lastPollAt === null

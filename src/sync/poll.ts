@@ -4,7 +4,7 @@ import { prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import { createBridge, type ReachOptions } from './bridge.js'
 import { catchUp, type SyncDeps } from './catch-up.js'
 import { coldStart } from './cold-start.js'
-import type { GapOptions } from './gaps.js'
+import { type GapOptions, SHORTEST_RETENTION_MS } from './gaps.js'
 import { createLease, type Lease } from './lease.js'
 import { replaceCheckpoint } from './replace-checkpoint.js'
 import { sweep } from './sweep.js'
@@ -14,9 +14,6 @@ export interface PollOptions extends ReachOptions, GapOptions {
   /** A sweep makes way for a catch-up after so long, in milliseconds. */
   pollIntervalMs: number
 }
-
-/** A checkpoint that is older may not be retained any more, in milliseconds: the smallest plan's day. */
-const FORGOTTEN_MS = 86_400_000
 
 /** What a poll needs. */
 export interface PollDeps extends SyncDeps {
@@ -95,7 +92,7 @@ async function sweepRecent(
   }
   await sweep(deps, { stage: 'reconcile', span, prefix, store, between }, signal)
   // Auth0 may answer a checkpoint that it has forgotten as if nothing had come after it.
-  if (found > 0 && storedAt < asOf - FORGOTTEN_MS) {
+  if (found > 0 && storedAt < asOf - SHORTEST_RETENTION_MS) {
     const to = syntheticLogId(span.from, prefix)
     const { sweep: rest } = await deps.store.readProgress()
     if (await deps.store.moveCheckpoint(checkpoint, to, rest)) {

@@ -1,5 +1,6 @@
 import { aborted, LastLogoutError } from '../errors.js'
 import type { Batch, Span } from '../ports.js'
+import type { Instant } from '../rules/instant.js'
 import type { SyncDeps } from './catch-up.js'
 import { readBatch } from './read-batch.js'
 
@@ -57,7 +58,7 @@ export async function sweep(
 interface Found {
   entries: unknown[]
   pages: number
-  askedAt: number
+  askedAt: Instant
 }
 
 /** Read until an empty answer: that only the last one is short, Auth0 does not say. */
