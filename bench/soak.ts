@@ -12,17 +12,11 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import pg from 'pg'
 import { createClosers } from '../src/closers.js'
-import { migrateQueue } from '../src/jobs/jobs.js'
-import { createEmbeddedPostgres } from '../src/store/embedded-postgres.js'
-import { applyMigrations } from '../src/store/migrations.js'
 import type { LoadReport, TenantMessage, TenantReport } from './soak-messages.js'
+import { type Database, openPostgres } from './soak-postgres.js'
 import { nextMessage, readProcess, startProcess, startService } from './soak-processes.js'
 import { judgeSoak, type Sample } from './soak-verdict.js'
 
@@ -65,7 +59,7 @@ try {
 }
 
 async function soak(): Promise<void> {
-  const database = await openPostgres()
+  const database = await openPostgres(closers)
   const tenant = startProcess('soak-tenant.ts', [ENTRIES_A_SECOND, USERS], running)
   const served = await nextMessage(tenant, 'serving', signal)
   const env = {
@@ -153,39 +147,6 @@ function toLine(samples: Sample[], report: LoadReport, before: TenantReport, now
     (((now.requests - before.requests) * 60) / seconds).toFixed(0).padStart(12),
     String(now.refused - before.refused).padStart(3),
   ].join('  ')
-}
-
-interface Database {
-  url: string
-  /** Connections of the service. */
-  count(): Promise<number>
-  hasSwept(): Promise<boolean>
-}
-
-async function openPostgres(): Promise<Database> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-soak-'))
-  closers.push(() => rm(dataDir, { recursive: true, force: true }))
-  const { url, close } = await createEmbeddedPostgres({ dataDir })
-  closers.push(close)
-  await applyMigrations(url)
-  await migrateQueue(url)
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  closers.push(() => client.end())
-  const ask = async <Row extends object>(sql: string) => (await client.query<Row>(sql)).rows[0]
-  return {
-    url,
-    async count() {
-      const row = await ask<{ n: number }>(`
-        SELECT count(*)::int AS n FROM pg_stat_activity
-        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
-      return row?.n ?? 0
-    },
-    async hasSwept() {
-      const sql = 'SELECT FROM tenant WHERE checkpoint IS NOT NULL AND sweep_to IS NULL'
-      return (await ask(sql)) !== undefined
-    },
-  }
 }
 
 async function untilSwept(database: Database): Promise<void> {

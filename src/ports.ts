@@ -1,6 +1,7 @@
 import type { Advances } from './rules/fold.js'
 import type { Instant } from './rules/instant.js'
 import type { KnownLogouts } from './rules/judge.js'
+import type { Gap, RecordedGap, Span } from './rules/span.js'
 
 /** The most entries that the Logs API gives in one answer. */
 export const PAGE_SIZE = 100
@@ -18,25 +19,6 @@ export interface Page {
 export interface SearchPage {
   entries: unknown[]
   askedAt: Instant
-}
-
-/** A span of storage time: from, inclusive, to, exclusive. */
-export interface Span {
-  from: Instant
-  to: Instant
-}
-
-/** Why a span could not be read: Auth0 had deleted it, or its log is empty, or the first start came too late for it. */
-export type GapReason = 'retention' | 'empty_log' | 'cold_start'
-
-/** A span of storage time that is known not to have been read. */
-export interface Gap extends Span {
-  reason: GapReason
-}
-
-/** A gap, and when it was found, or last found to have grown. */
-export interface RecordedGap extends Gap {
-  detectedAt: Instant
 }
 
 /** Which entries to search for. */

@@ -1,6 +1,7 @@
 import { loadConfig } from '../config.js'
-import type { Counts, Progress, RecordedGap } from '../ports.js'
+import type { Counts, Progress } from '../ports.js'
 import { toDateTime } from '../rules/instant.js'
+import type { RecordedGap } from '../rules/span.js'
 import { createService } from '../service.js'
 import type { CommandContext } from './context.js'
 

@@ -1,7 +1,8 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
-import type { Counts, GapReason, LastLogoutStore, Progress, RecordedGap } from '../ports.js'
+import type { Counts, LastLogoutStore, Progress } from '../ports.js'
 import { UNATTRIBUTABLE_REASONS } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
+import type { GapReason, RecordedGap } from '../rules/span.js'
 import { atMostEvery, shareRunning, within } from './patience.js'
 
 /** What the metrics of the database are read from. */

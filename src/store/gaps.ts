@@ -1,4 +1,4 @@
-import type { Gap, GapReason, RecordedGap } from '../ports.js'
+import type { Gap, GapReason, RecordedGap } from '../rules/span.js'
 import type { PrismaClient } from './generated/client.js'
 import { type Executor, timestamp } from './write-batch.js'
 

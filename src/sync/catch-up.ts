@@ -1,16 +1,10 @@
 import { withAbort } from '../abort.js'
 import { aborted } from '../errors.js'
-import {
-  type Gap,
-  type LastLogoutStore,
-  type LogSource,
-  PAGE_SIZE,
-  type Page,
-  type Span,
-} from '../ports.js'
+import { type LastLogoutStore, type LogSource, PAGE_SIZE, type Page } from '../ports.js'
 import { type LogoutEvent, readLogId } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
+import type { Gap, Span } from '../rules/span.js'
 import { readBatch } from './read-batch.js'
 
 /** A catch-up that takes longer need not come to a page that is not full, in milliseconds. */

@@ -1,5 +1,5 @@
 import { hasCode } from '../errors.js'
-import type { Gap, Progress } from '../ports.js'
+import type { Progress } from '../ports.js'
 import { readLogId } from '../rules/entry.js'
 import { type Instant, later, readDateTime } from '../rules/instant.js'
 import {
@@ -9,6 +9,7 @@ import {
   storageTimeOf,
   syntheticLogId,
 } from '../rules/log-id.js'
+import type { Gap } from '../rules/span.js'
 import type { SyncDeps } from './catch-up.js'
 
 /**

@@ -6,7 +6,7 @@ import { catchUp, type SyncDeps } from './catch-up.js'
 import { coldStart } from './cold-start.js'
 import { type GapOptions, SHORTEST_RETENTION_MS } from './gaps.js'
 import { createLease, type Lease } from './lease.js'
-import { replaceCheckpoint } from './replace-checkpoint.js'
+import { moveCheckpoint, replaceCheckpoint } from './replace-checkpoint.js'
 import { sweep } from './sweep.js'
 
 /** How the log is read. */
@@ -93,11 +93,8 @@ async function sweepRecent(
   await sweep(deps, { stage: 'reconcile', span, prefix, store, between }, signal)
   // Auth0 may answer a checkpoint that it has forgotten as if nothing had come after it.
   if (found > 0 && storedAt < asOf - SHORTEST_RETENTION_MS) {
-    const to = syntheticLogId(span.from, prefix)
     const { sweep: rest } = await deps.store.readProgress()
-    if (await deps.store.moveCheckpoint(checkpoint, to, rest)) {
-      deps.onFinding?.({ kind: 'checkpoint_replaced', from: checkpoint, to })
-    }
+    await moveCheckpoint(deps, checkpoint, syntheticLogId(span.from, prefix), rest)
   }
   await deps.store.finishReconcile(asOf)
 }

@@ -1,6 +1,7 @@
 import type { LastLogoutError } from '../errors.js'
 import { readLogId } from '../rules/entry.js'
 import { storageTimeOf, syntheticLogId } from '../rules/log-id.js'
+import type { Span } from '../rules/span.js'
 import type { SyncDeps } from './catch-up.js'
 import { type GapOptions, recordGap } from './gaps.js'
 
@@ -20,10 +21,7 @@ export async function replaceCheckpoint(
   if (checkpoint === null) return
   const search = { ...options, progress, firstAt: null }
   const { oldestAt, prefix } = await recordGap(deps, search, signal)
-  const move = async (to: string | null, rest = sweep) => {
-    if (!(await deps.store.moveCheckpoint(checkpoint, to, rest))) return
-    deps.onFinding?.({ kind: 'checkpoint_replaced', from: checkpoint, to })
-  }
+  const move = (to: string | null, rest = sweep) => moveCheckpoint(deps, checkpoint, to, rest)
   if (oldestAt === null) return move(null)
 
   const storedAt = storageTimeOf(checkpoint)
@@ -36,4 +34,16 @@ export async function replaceCheckpoint(
   const newestAt = storageTimeOf(newestId ?? '')
   if (storedAt === null || newestId === null || newestAt === null) throw refusal
   return move(newestId, { from: Math.min(sweep?.from ?? storedAt, newestAt), to: newestAt + 1 })
+}
+
+/** Continues from another place, and says so; does nothing where somebody else has moved on meanwhile. */
+export async function moveCheckpoint(
+  { store, onFinding }: SyncDeps,
+  from: string,
+  to: string | null,
+  sweep: Span | null,
+): Promise<void> {
+  if (await store.moveCheckpoint(from, to, sweep)) {
+    onFinding?.({ kind: 'checkpoint_replaced', from, to })
+  }
 }

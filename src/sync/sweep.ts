@@ -1,6 +1,7 @@
 import { aborted, LastLogoutError } from '../errors.js'
-import type { Batch, Span } from '../ports.js'
+import type { Batch } from '../ports.js'
 import type { Instant } from '../rules/instant.js'
+import type { Span } from '../rules/span.js'
 import type { SyncDeps } from './catch-up.js'
 import { readBatch } from './read-batch.js'
 

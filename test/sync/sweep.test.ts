@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { LastLogoutStore, LogSource, Span } from '../../src/ports.js'
+import type { LastLogoutStore, LogSource } from '../../src/ports.js'
+import type { Span } from '../../src/rules/span.js'
 import { buildLogId } from '../../src/simulator/log-id.js'
 import { sweep } from '../../src/sync/sweep.js'
 
