@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type BackendClasses,
   createPostgresBackend,
-  ErrorCode,
   type IQueueBackend,
   type PgPool,
   withBackend,
@@ -10,6 +9,7 @@ import {
 import type { Logger } from 'pino'
 import { createQueuePool } from './postgres.js'
 import { createRedisBackendFactory, findRedis } from './redis.js'
+import { isRefused } from './refused.js'
 import type { Runner } from './runner.js'
 import type { SchedulerQueue } from './schedulers.js'
 
@@ -101,7 +101,7 @@ async function start<B extends IQueueBackend, C>(
   })
   queue.on('error', onError)
   worker.on('error', (error) => {
-    if (isRefused(error)) log.debug({ err: error }, 'the queue has no such job any more')
+    if (isRefused(error)) log.debug({ err: error }, 'the queue refused a step')
     else onError(error)
   })
   async function closeBoth(force: boolean): Promise<void> {
@@ -124,13 +124,4 @@ async function start<B extends IQueueBackend, C>(
     await close(true)
     throw error
   }
-}
-
-/**
- * The store answers, and says no: a job is not there as it was, as when another worker makes the
- * schedule anew meanwhile.
- */
-function isRefused(error: unknown): boolean {
-  const { code } = Object(error)
-  return typeof code === 'number' && code in ErrorCode
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Trouble } from '../trouble.js'
 import type { Backend } from './backend.js'
+import { isRefused } from './refused.js'
 import type { ScheduledJob } from './scheduled-job.js'
 import { registerSchedulers, restoreSchedulers } from './schedulers.js'
 
@@ -54,7 +55,7 @@ export function createWatchdog({ jobs, open, outage, signal }: WatchdogOptions):
       await look()
       outage.settle()
     } catch (error) {
-      outage.report(error)
+      if (!isRefused(error)) outage.report(error)
     }
   }
 

@@ -43,13 +43,18 @@ for (const store of stores) {
       expect((later[4] ?? 0) - first).toBeLessThan(3_000)
     })
 
-    it('run at once after a restart too', async () => {
-      const job = createTestJob(NEVER_MS)
-      const before = await startJobs({ connection, prefix, jobs: [job] })
-      await expect.poll(() => job.startedAt.length, PATIENCE).toBe(1)
+    it('keep their rhythm over a restart, and run at once where they came due meanwhile', async () => {
+      const [often, rare] = [createTestJob(1_000), createTestJob(NEVER_MS, undefined, 'rare')]
+      const before = await startJobs({ connection, prefix, jobs: [often, rare] })
+      await startsAgain(often, 1)
       await before.close()
-      await startJobs({ connection, prefix, jobs: [job] })
-      await expect.poll(() => job.startedAt.length, PATIENCE).toBe(2)
+      await sleep(2_500)
+      const startedAt = Date.now()
+      await startJobs({ connection, prefix, jobs: [often, rare] })
+      await startsAgain(often, 2)
+      const [first = 0] = often.startedAt.filter((at) => at >= startedAt)
+      expect(first - startedAt).toBeLessThan(800)
+      expect(rare.startedAt).toHaveLength(1)
     })
 
     it('follow another interval, and another list, from the next start on', async () => {
@@ -96,6 +101,20 @@ for (const store of stores) {
       expect((others.at(-1) ?? 0) - first).toBeGreaterThan(8 * everyMs)
       const { waiting = 0, delayed = 0 } = await queue.getJobCounts('waiting', 'delayed')
       expect(waiting + delayed).toBeLessThanOrEqual(2)
+    })
+
+    it('are begun by ten workers that start together, without a word (P15)', async () => {
+      const job = createTestJob(200)
+      const { log, lines } = createTestLog()
+      const start = () => startJobs({ connection, prefix, jobs: [job], log })
+      await Promise.all(Array.from({ length: 10 }, start))
+      await startsAgain(job)
+      expect(await queue.getJobSchedulers()).toHaveLength(1)
+      const from = job.startedAt.length
+      await startsAgain(job, 20)
+      const [first = 0, ...others] = job.startedAt.slice(from, from + 20)
+      expect((others.at(-1) ?? 0) - first).toBeGreaterThan(17 * 200)
+      expect([...lines('warn'), ...lines('error')]).toEqual([])
     })
 
     it('do no harm when they are there several times in one second (P15)', async () => {

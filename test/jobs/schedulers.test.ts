@@ -37,6 +37,32 @@ for (const store of stores) {
       expect(await countPending()).toEqual({ waiting: 1, delayed: 0 })
     })
 
+    it('put each job in once, although ten workers start together and again (P15)', async () => {
+      const names = ['poll', 'reconcile', 'prune']
+      const jobs = names.map((name) => createTestJob(NEVER_MS, undefined, name))
+      await registerSchedulers(queue, jobs)
+      const next = await readNext()
+      const queues = Array.from({ length: 10 }, () => store.openQueue(prefix))
+      onTestFinished(async () => void (await Promise.all(queues.map((each) => each.close()))))
+      for (let time = 0; time < 5; time++) {
+        await Promise.all(queues.map((each) => registerSchedulers(each, jobs)))
+      }
+      expect(await readNext()).toBe(next)
+      expect(await countPending()).toEqual({ waiting: 3, delayed: 0 })
+    })
+
+    it('make a job due that is farther ahead than its interval, by a clock that was wrong', async () => {
+      await registerSchedulers(queue, [job])
+      const next = await readNext()
+      await store.lose(prefix)
+      await restoreSchedulers(queue, [job], inAMinute())
+      expect(await readNext()).toBeGreaterThan(next)
+      const hoursAgo = Date.now() - 2 * NEVER_MS
+      expect(await restoreSchedulers(queue, [job], hoursAgo)).toBe(false)
+      expect(await readNext()).toBeLessThanOrEqual(Date.now())
+      expect(await countPending()).toEqual({ waiting: 1, delayed: 0 })
+    })
+
     it('leave a schedule alone that is in order, and add one that is missing', async () => {
       await registerSchedulers(queue, [job])
       const next = await readNext()

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { Backend } from '../../src/jobs/backend.js'
 import { createOutage } from '../../src/jobs/outage.js'
 import { createWatchdog } from '../../src/jobs/watchdog.js'
@@ -52,5 +52,20 @@ describe('the watchdog', () => {
     })
     expect(lines('warn')).toMatchObject([{ err: { message: 'away' } }])
     await expect.poll(() => queue.getJobSchedulers(), PATIENCE).toHaveLength(1)
+  })
+
+  it.each([
+    ['BullMQ, because another worker has just made the schedule', -11],
+    ['PostgreSQL, because two workers waited for each other', '40P01'],
+  ])('schedules later, without a word, what is refused by %s', async (_by, code) => {
+    const queue = openQueue()
+    const upsert = queue.upsertJobScheduler.bind(queue)
+    const refused = vi.spyOn(queue, 'upsertJobScheduler')
+    refused.mockRejectedValueOnce(Object.assign(new Error('refused'), { code }))
+    refused.mockImplementation(upsert)
+    const lines = await startWatchdog(async () => ({ queue, close: async () => undefined }))
+    expect(await queue.getJobSchedulers()).toEqual([])
+    await expect.poll(() => queue.getJobSchedulers(), PATIENCE).toHaveLength(1)
+    expect(lines('warn')).toEqual([])
   })
 })
