@@ -8,7 +8,8 @@ import { type GapOptions, recordGap, SETTLED_MS } from './gaps.js'
  * Fixes where the log is read from, once in a database's life. Paging begins a little before now,
  * at a synthetic id, so that the newest logouts count first; the sweep covers what is before. An
  * empty log has no such place yet: it is read to its end as it is, and asked again at the next poll.
- * What comes into it is read from where it was known to be empty, and there is nothing to sweep.
+ * What comes into it is read from a little before it was known to be empty, and there is nothing to
+ * sweep.
  */
 export async function coldStart(
   deps: SyncDeps,
@@ -32,8 +33,8 @@ export async function coldStart(
   const logId = readLogId(entries[0]) ?? ''
   // Ids of another prefix would all lie before or all after a position that we make up.
   const prefix = storageTimeOf(logId) === null ? DEFAULT_PREFIX : prefixOf(logId)
-  const recent = askedAt - options.reconcileWindowMs
-  const begin = wholeSecond(asOf === null ? recent : Math.min(asOf, recent))
+  // What was stored into an empty log may have become visible after it was last asked.
+  const begin = wholeSecond(Math.min(asOf ?? askedAt, askedAt) - options.reconcileWindowMs)
   const sweep = { from: wholeSecond(askedAt - options.maxRefreshAgeMs), to: begin }
   const isSwept = asOf === null && sweep.from < sweep.to
   // What becomes visible from now on is late; the first reconcile may be long in coming.

@@ -177,6 +177,18 @@ describe('there is no gap', () => {
     await expect(isComplete()).resolves.toBe(true)
   })
 
+  test('and nothing is lost where what came into an empty log was visible only later', async () => {
+    await open()
+    await run()
+    logout('late', clock.now() - 5 * SECOND)
+    clock.pass(HOUR)
+    login()
+    clock.pass(SECOND)
+    await run()
+    expect((await readRows(database)).users).toMatchObject([{ userId: 'late' }])
+    await expect(readGaps()).resolves.toEqual([])
+  })
+
   test('in a tenant that began an hour ago, as far as can be told: and that is said', async () => {
     await open()
     const { storedAtMs } = login(clock.now() - HOUR)
