@@ -41,21 +41,37 @@ export interface Retained {
  * Judged by how far the log has been read, not by the checkpoint: in a quiet tenant the last entry
  * is old, and may be gone, and nothing is missing.
  */
-export function findGap(progress: Progress, { oldestAt, askedAt }: Retained): Gap | null {
-  const { checkpoint, sweep } = progress
+export function findGap(progress: Progress, retained: Retained): Gap | null {
+  const { sweep } = progress
+  if (sweep === null) return findUnread(progress, retained)
+  const { oldestAt, askedAt } = retained
+  // Where the log begins beyond the checkpoint, it does not hold the rest of the sweep either.
+  const unread = isFollowed(progress, askedAt) ? null : findUnread(progress, retained)
+  if (unread !== null) return { ...unread, from: Math.min(unread.from, sweep.from) }
+  // What lies behind the sweep's end has been read.
+  const to = Math.min(oldestAt ?? askedAt, sweep.to)
+  const isCut = oldestAt !== null && !isNewTenant(oldestAt, askedAt)
+  return isCut && sweep.from < to ? { from: sweep.from, to, reason: 'cold_start' } : null
+}
+
+/** What has been deleted behind what has been read. */
+function findUnread(progress: Progress, { oldestAt, askedAt }: Retained): Gap | null {
   const end = oldestAt ?? askedAt
-  if (sweep !== null) {
-    // What lies behind the sweep's end has been read.
-    const to = Math.min(end, sweep.to)
-    const isCut = oldestAt !== null && !isNewTenant(oldestAt, askedAt)
-    return isCut && sweep.from < to ? { from: sweep.from, to, reason: 'cold_start' } : null
-  }
   const from = readUpTo(progress, askedAt)
   if (from === null || from >= end) return null
   const isRetained = from >= askedAt - SHORTEST_RETENTION_MS
-  const isDeletedEarly = oldestAt !== null && isMissing(checkpoint, oldestAt, askedAt)
+  const isDeletedEarly = oldestAt !== null && isMissing(progress.checkpoint, oldestAt, askedAt)
   if (isRetained && !isDeletedEarly) return null
   return { from, to: end, reason: oldestAt === null ? 'empty_log' : 'retention' }
+}
+
+/**
+ * Whether the log was polled not long ago. While there is something to sweep, `as_of` does not tell,
+ * and the checkpoint of a quiet tenant is old.
+ */
+function isFollowed({ lastPollAt, reconciledTo }: Progress, askedAt: Instant): boolean {
+  const followedAt = later(lastPollAt, reconciledTo)
+  return followedAt !== null && followedAt >= askedAt - SHORTEST_RETENTION_MS
 }
 
 /** The log was not cut off, as far as can be told. */

@@ -324,6 +324,22 @@ describe('there is a gap', () => {
     await expect(readGaps()).resolves.toEqual([{ ...first, to: (first?.to ?? 0) + DAY }])
   })
 
+  test('that a first start which could not end comes upon, after an outage that outlasts retention', async () => {
+    await open()
+    for (let hours = 30; hours > 0; hours--) logout(`${hours} h ago`, clock.now() - hours * HOUR)
+    const isSweep = (url: URL) => url.searchParams.has('q')
+    t.simulator.faults.push({ path: LOGS, when: isSweep, times: 5, respond: faults.html(502) })
+    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
+    const [first] = await readGaps()
+    clock.pass(HOUR)
+    logout('lost')
+    clock.pass(2 * DAY)
+    const { storedAtMs } = logout('kept')
+    clock.pass(SECOND)
+    await run()
+    await expect(readGaps()).resolves.toEqual([{ ...first, to: storedAtMs }])
+  })
+
   test('which with ON_GAP=floor raises the floor to its end', async () => {
     await open()
     login()
