@@ -113,10 +113,13 @@ export async function recordGap(
   signal: AbortSignal,
 ): Promise<Retained> {
   const { progress, onGap } = search
-  const retained = await readRetained(deps, search, signal)
+  let retained = await readRetained(deps, search, signal)
+  // Asked twice: one answer that is odd shall not refuse everybody's tokens, nor hide what is missing.
+  if (retained.oldestAt === null || findGap(progress, retained) !== null) {
+    retained = olderOf(retained, await readRetained(deps, search, signal))
+  }
   const gap = findGap(progress, retained)
-  // Asked twice: one answer that is odd shall not refuse everybody's tokens.
-  if (gap !== null && findGap(progress, await readRetained(deps, search, signal)) !== null) {
+  if (gap !== null) {
     const raisesFloor = onGap === 'floor'
     const isNews = await deps.store.storeGap(gap, raisesFloor)
     if (isNews) deps.onFinding?.({ kind: 'gap', gap, raisesFloor })
@@ -127,6 +130,11 @@ export async function recordGap(
     deps.onFinding?.({ kind: 'new_tenant', oldestAt })
   }
   return retained
+}
+
+/** Of two answers the one that knows of the older entry: that is retained for certain. */
+function olderOf(a: Retained, b: Retained): Retained {
+  return (b.oldestAt ?? Number.POSITIVE_INFINITY) < (a.oldestAt ?? Number.POSITIVE_INFINITY) ? b : a
 }
 
 async function readRetained(

@@ -340,6 +340,20 @@ describe('there is a gap', () => {
     await expect(readGaps()).resolves.toEqual([{ ...first, to: storedAtMs }])
   })
 
+  test('that ends where the log begins, though it was said once to be empty', async () => {
+    await open({ retentionMs: 10 * MINUTE }, { expiredCheckpoint: 400 })
+    login()
+    await run()
+    clock.pass(20 * MINUTE)
+    const { storedAtMs } = logout('kept')
+    clock.pass(MINUTE)
+    const isOldest = (url: URL) => url.searchParams.get('sort') === 'date:1'
+    t.simulator.faults.push({ when: isOldest, times: 1, respond: faults.answer(200, []) })
+    await run({ onGap: 'floor' })
+    await expect(readGaps()).resolves.toMatchObject([{ to: storedAtMs, reason: 'retention' }])
+    await expect(store.readProgress()).resolves.toMatchObject({ floorAt: storedAtMs })
+  })
+
   test('which with ON_GAP=floor raises the floor to its end', async () => {
     await open()
     login()
