@@ -24,16 +24,17 @@ const OVERLAP_MS = 10_000
 /**
  * Bridges an outage. What a catch-up reads first is the oldest; so that logouts count early, those of
  * the whole outage are searched for before its first page is stored, and those that come meanwhile
- * are again and again. Notes what the log does not hold any more.
+ * are again and again. Notes what the log does not hold any more, unless it has been followed up to
+ * `followedAt`, and that is just now.
  */
 export function createBridge(
   deps: SyncDeps,
   progress: Progress,
-  options: ReachOptions & GapOptions & { checksGap?: boolean },
+  options: ReachOptions & GapOptions & { followedAt: Instant | null },
   signal: AbortSignal,
 ): (page: ArrivedPage) => Promise<void> {
   const prefix = prefixOf(progress.checkpoint ?? '')
-  let { checksGap = false } = options
+  let { followedAt } = options
   let sweptTo: Instant | null = null
   let isGivenUp = false
 
@@ -73,10 +74,12 @@ export function createBridge(
   return async ({ askedAt, firstAt, reachedAt }) => {
     const readTo = readUpTo(progress, askedAt)
     if (readTo === null) return
-    if (checksGap && askedAt - readTo > SETTLED_MS) {
-      await recordGap(deps, { progress, firstAt, ...options }, signal)
+    // Between any two pages the machine may have slept.
+    if (askedAt - Math.max(readTo, followedAt ?? readTo) > SETTLED_MS) {
+      const reached = await deps.store.readProgress()
+      await recordGap(deps, { ...options, progress: reached, firstAt }, signal)
     }
-    checksGap = false
+    followedAt = askedAt
     const behindMs = reachedAt === null ? 0 : askedAt - reachedAt
     if (isGivenUp || behindMs <= options.reconcileWindowMs + SETTLED_MS) return
     await searchAhead(readTo, askedAt)

@@ -59,7 +59,7 @@ export async function reconcile(
 }
 
 async function readToEnd(deps: SyncDeps, options: PollOptions, signal: AbortSignal): Promise<void> {
-  await follow(deps, { ...options, checksGap: true }, signal)
+  await follow(deps, { ...options, isFirst: true }, signal)
   const between = createKeepUp(deps, options, signal)
   const store = deps.store.storeSweep
   for (;;) {
@@ -99,15 +99,17 @@ async function sweepRecent(
   await deps.store.finishReconcile(asOf)
 }
 
-/** Catches up, from wherever Auth0 lets us. */
+/** Catches up, from wherever Auth0 lets us; `isFirst` in a poll, which may come after an outage. */
 async function follow(
   deps: SyncDeps,
-  options: PollOptions & { checksGap?: boolean },
+  { isFirst = false, ...options }: PollOptions & { isFirst?: boolean },
   signal: AbortSignal,
 ): Promise<void> {
   for (let replacements = 0; ; replacements++) {
     await coldStart(deps, options, signal)
-    const bridge = createBridge(deps, await deps.store.readProgress(), options, signal)
+    const progress = await deps.store.readProgress()
+    const followedAt = isFirst ? null : progress.lastPollAt
+    const bridge = createBridge(deps, progress, { ...options, followedAt }, signal)
     try {
       return await catchUp(deps, signal, bridge)
     } catch (error) {

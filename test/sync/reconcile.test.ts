@@ -284,6 +284,53 @@ describe('an outage', () => {
   })
 })
 
+describe('an outage in the middle of a poll, as while its machine slept,', () => {
+  /** Two days in which a logout comes and is deleted; returns how the log begins then. */
+  const sleep = (): number => {
+    clock.pass(HOUR)
+    logout('lost')
+    clock.pass(2 * DAY)
+    const { storedAtMs } = logout('kept')
+    clock.pass(SECOND)
+    return storedAtMs
+  }
+  beforeEach(async () => {
+    await t.close()
+    t = await openTenant({ now: clock.now, retentionMs: DAY }, { expiresInSeconds: 365 * 86_400 })
+    for (let n = 0; n < 150; n++) logout(`${n}`, MINUTE)
+    logout('long before', 20 * HOUR)
+  })
+
+  test('makes a gap where it interrupts a sweep', async () => {
+    let logBeginsAt: number | undefined
+    const search: LogSource['search'] = (...args) => {
+      logBeginsAt ??= sleep()
+      return t.source.search(...args)
+    }
+    await run(poll, { source: { ...t.source, search }, pollIntervalMs: 0 })
+    await expect(readUsers()).resolves.not.toContain('lost')
+    const gaps = await store.readGaps()
+    expect(gaps.map(({ to }) => to)).toContain(logBeginsAt)
+  })
+
+  test('makes a gap where it interrupts a catch-up', async () => {
+    await run(poll)
+    clock.pass(SECOND)
+    for (let n = 0; n < 150; n++) logout(`next ${n}`)
+    clock.pass(SECOND)
+    const { checkpoint } = await store.readProgress()
+    let logBeginsAt: number | undefined
+    const readPage: LogSource['readPage'] = (from, signal) => {
+      if (from !== checkpoint) logBeginsAt ??= sleep()
+      return t.source.readPage(from, signal)
+    }
+    await run(poll, { source: { ...t.source, readPage } })
+    await expect(readUsers()).resolves.not.toContain('lost')
+    const gaps = await store.readGaps()
+    expect(gaps.map(({ to }) => to)).toContain(logBeginsAt)
+  })
+})
+
 describe('a tenant in which something is stored between any two requests', () => {
   test.each([
     ['a page is not full', 1, 10 * SECOND],
