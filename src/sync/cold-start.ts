@@ -1,4 +1,5 @@
 import { readLogId } from '../rules/entry.js'
+import type { Instant } from '../rules/instant.js'
 import { DEFAULT_PREFIX, prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import type { ReachOptions } from './bridge.js'
 import type { SyncDeps } from './catch-up.js'
@@ -9,7 +10,7 @@ import { type GapOptions, recordGap, SETTLED_MS } from './gaps.js'
  * at a synthetic id, so that the newest logouts count first; the sweep covers what is before. An
  * empty log has no such place yet: it is read to its end as it is, and asked again at the next poll.
  * What comes into it is read from a little before it was known to be empty, and there is nothing to
- * sweep.
+ * sweep, unless it was not.
  */
 export async function coldStart(
   deps: SyncDeps,
@@ -36,10 +37,26 @@ export async function coldStart(
   // What was stored into an empty log may have become visible after it was last asked.
   const begin = wholeSecond(Math.min(asOf ?? askedAt, askedAt) - options.reconcileWindowMs)
   const sweep = { from: wholeSecond(askedAt - options.maxRefreshAgeMs), to: begin }
-  const isSwept = asOf === null && sweep.from < sweep.to
+  const wasHidden =
+    asOf !== null && reconciledTo === null && (await holdsBefore(begin, deps, signal))
+  const isSwept = (asOf === null || wasHidden) && sweep.from < sweep.to
+  if (isSwept && wasHidden) {
+    const search = { ...options, progress: { ...progress, sweep }, firstAt: null }
+    await recordGap(deps, search, signal)
+  }
   // What becomes visible from now on is late; the first reconcile may be long in coming.
   if (reconciledTo === null) await store.finishReconcile(askedAt)
   await store.begin(syntheticLogId(begin, prefix), isSwept ? sweep : null)
+}
+
+/** Whether a log that was said to be empty was not: scopes that are missing may hide what is in it. */
+async function holdsBefore(
+  at: Instant,
+  { source }: SyncDeps,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { entries } = await source.readOldest(signal)
+  return entries.some((entry) => (storageTimeOf(readLogId(entry) ?? '') ?? at) < at)
 }
 
 function wholeSecond(at: number): number {

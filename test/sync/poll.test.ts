@@ -8,22 +8,14 @@ import type { TenantOptions } from '../../src/simulator/tenant.js'
 import type { SyncProgress } from '../../src/sync/catch-up.js'
 import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { DAY, HOUR, POLL_OPTIONS, TYPES } from '../_support/poll.js'
 import { openStore, readRows } from '../_support/store.js'
 import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
 import { truthOfLog } from '../_support/truth.js'
 
 const LOGS = '/api/v2/logs'
-const MINUTE = 60_000
-const HOUR = 60 * MINUTE
-const DAY = 24 * HOUR
-const options: PollOptions = {
-  reconcileWindowMs: 15 * MINUTE,
-  maxRefreshAgeMs: 30 * DAY,
-  // A sweep makes way for a catch-up before each of its requests.
-  pollIntervalMs: 0,
-  onGap: 'record',
-}
-const types = new Set(['slo', 'universal_logout_succeeded'])
+// A sweep makes way for a catch-up before each of its requests.
+const options: PollOptions = { ...POLL_OPTIONS, pollIntervalMs: 0 }
 const { signal } = new AbortController()
 
 let database: TestDatabase
@@ -45,7 +37,8 @@ async function run(
 ) {
   const told: SyncProgress[] = []
   const onProgress = (progress: SyncProgress) => void told.push(progress)
-  const deps = { source: over.source ?? t.source, store: over.store ?? store, types, onProgress }
+  const [source, to] = [over.source ?? t.source, over.store ?? store]
+  const deps = { source, store: to, types: TYPES, onProgress }
   const outcome = await poll(deps, options, over.signal ?? signal)
   return { outcome, told }
 }
@@ -253,6 +246,14 @@ describe('a first start', () => {
     t.tenant.write(buildEntry('slo', { userId: 'auth0|first' }))
     await run()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|first' }])
+  })
+
+  test('sweeps a log that was said at first to be empty, as to whom the scopes hide it', async () => {
+    logouts(3, (n) => Date.now() - (n + 1) * DAY)
+    t.simulator.faults.push({ path: LOGS, times: 2, respond: faults.answer(200, []) })
+    for (let polls = 0; polls < 3; polls++) await run()
+    expect((await readRows(database)).users).toHaveLength(3)
+    await expect(store.readGaps()).resolves.toMatchObject([{ reason: 'cold_start' }])
   })
 })
 
