@@ -26,11 +26,15 @@ export interface Watchdog {
 
 const INTERVAL_MS = 3_000
 
+/** As often in a row may the store refuse what another worker is at; more often it is something else. */
+const MOST_REFUSALS = 3
+
 /** A watchdog that has not started. */
 export function createWatchdog({ jobs, open, outage, signal }: WatchdogOptions): Watchdog {
   let backend: Backend | undefined
   let isRegistered = false
   let wasOverdue = false
+  let refusals = 0
   let watching: Promise<void> | undefined
 
   async function look(): Promise<void> {
@@ -53,9 +57,11 @@ export function createWatchdog({ jobs, open, outage, signal }: WatchdogOptions):
   async function tryToLook(): Promise<void> {
     try {
       await look()
+      refusals = 0
       outage.settle()
     } catch (error) {
-      if (!isRefused(error)) outage.report(error)
+      refusals = isRefused(error) ? refusals + 1 : 0
+      if (refusals === 0 || refusals > MOST_REFUSALS) outage.report(error)
     }
   }
 

@@ -68,4 +68,12 @@ describe('the watchdog', () => {
     await expect.poll(() => queue.getJobSchedulers(), PATIENCE).toHaveLength(1)
     expect(lines('warn')).toEqual([])
   })
+
+  it('says so when a schedule is refused over and over (P6)', async () => {
+    const queue = openQueue()
+    const refusal = Object.assign(new Error('refused'), { code: -11 })
+    vi.spyOn(queue, 'upsertJobScheduler').mockRejectedValue(refusal)
+    const lines = await startWatchdog(async () => ({ queue, close: async () => undefined }))
+    await expect.poll(() => lines('warn').length, PATIENCE).toBe(1)
+  })
 })
