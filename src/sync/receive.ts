@@ -13,7 +13,13 @@ const BATCH_SIZE = 1_000
  */
 const MOST_ITEMS = 10_000
 
-/** What became of a body: all of it stored, or nothing, since it has more than {@link MOST_ITEMS}. */
+/**
+ * How many JSON values a body may have: some 50 an entry. Of nothing but brackets ten megabytes hold
+ * millions; reading those stops the process for seconds, and takes more memory than it may have.
+ */
+const MOST_VALUES = 500_000
+
+/** What became of a body: all of it stored, or nothing, since it has more than {@link MOST_ITEMS} or {@link MOST_VALUES}. */
 type Received = 'stored' | 'too many'
 
 /** What receiving needs. */
@@ -53,10 +59,21 @@ export async function receive(
 }
 
 function readItems(body: string): unknown[] | null {
+  if (countValues(body) > MOST_VALUES) return null
   const items: unknown[] = []
   for (const item of readLines(body)) {
     if (items.length === MOST_ITEMS) return null
     items.push(item)
   }
   return items
+}
+
+/** At least as many as a line of it has: each but the first follows one of these. Not read, so that it costs nothing. */
+function countValues(text: string): number {
+  let count = 1
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at]
+    if (character === '[' || character === '{' || character === ',') count++
+  }
+  return count
 }

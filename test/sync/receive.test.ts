@@ -144,6 +144,24 @@ describe('what a log stream sends', () => {
     expect(await readLost()).toHaveLength(1)
   })
 
+  test.each([
+    ['brackets', '['.repeat(500_000)],
+    ['brackets on lines', `${'['.repeat(1_000)}\n`.repeat(500)],
+    ['a deep list', `${'['.repeat(500_000)}${']'.repeat(500_000)}`],
+    ['a deep object', `${'{"data":'.repeat(500_000)}1${'}'.repeat(500_000)}`],
+    ['an entry of many members', `{"type":"slo",${Array(500_000).fill('"a":1')}}`],
+    ['an entry with a long list', `{"type":"slo","data":[${Array(500_000).fill('[]')}]}`],
+  ])('with more than half a million values is not taken in: %s', async (_what, body) => {
+    await expect(take(body)).resolves.toBe('too many')
+    expect(await readLost()).toEqual([])
+  })
+
+  test('is taken in with as many entries as it may have, as Auth0 writes them', async () => {
+    const entries = Array.from({ length: 10_000 }, () => wrapped(buildEntry('s')))
+    await expect(take(entries.map(toJson).join('\n'))).resolves.toBe('stored')
+    await expect(take(toJson(entries))).resolves.toBe('stored')
+  })
+
   test('stops between two transactions when nobody waits for it', async () => {
     const gone = new AbortController()
     let batches = 0
