@@ -24,9 +24,17 @@ const healthSchema = z.object({
 
 /** `GET /health/live`, `/health/ready` and `/health/fresh`: open to everybody. */
 export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
+  let reading: Promise<Progress> | undefined
+  /** However many ask, whom no key keeps out: the database is asked by one at a time. */
+  const readShared = () => {
+    reading ??= deps.readProgress().finally(() => {
+      reading = undefined
+    })
+    return reading
+  }
   /** Stale where there is no freshness yet, too. */
   const readHealth = async () => {
-    const { asOf, lastPollAt } = await deps.readProgress()
+    const { asOf, lastPollAt } = await readShared()
     const freshness = toFreshness(asOf, deps.now())
     const isFresh = freshness.lag_ms !== null && freshness.lag_ms <= deps.maxLagMs
     const status = isFresh ? ('ok' as const) : ('stale' as const)

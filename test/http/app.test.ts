@@ -317,6 +317,24 @@ describe('health', () => {
     expect((await late.inject('/health/ready')).statusCode).toBe(200)
     await late.close()
   })
+
+  test('asks the database once at a time, however many want to know', async () => {
+    const asking = { now: 0, most: 0, times: 0 }
+    const readProgress = async () => {
+      asking.times++
+      asking.most = Math.max(asking.most, ++asking.now)
+      return store.readProgress().finally(() => asking.now--)
+    }
+    const asked = await openApi({ ...store, readProgress, now: () => NOW })
+    const ask = () => ['/health/ready', '/health/fresh'].map((url) => asked.inject(url))
+    const answers = await Promise.all(Array.from({ length: 50 }, ask).flat())
+    expect(new Set(answers.map(({ statusCode }) => statusCode))).toEqual(new Set([200]))
+    expect(asking.most).toBe(1)
+    const before = asking.times
+    await asked.inject('/health/ready')
+    expect(asking.times).toBe(before + 1)
+    await asked.close()
+  })
 })
 
 describe('a database that is away', () => {
