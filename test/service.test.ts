@@ -16,7 +16,10 @@ afterAll(() => ('skip' in redis ? undefined : redis.stop()))
 
 let database: TestDatabase
 let t: TestTenant
+/** Of Redis, one for each test: a schedule outlives its worker. */
+let keyspace = 0
 beforeEach(async () => {
+  keyspace += 1
   database = await createTestDatabase()
   t = await openTenant()
 })
@@ -44,15 +47,15 @@ const logout = (userId: string) =>
 const readUsers = async () => (await readRows(database)).users.map(({ userId }) => userId)
 
 describe.each([
-  { name: 'the same PostgreSQL', env: {}, skip: false },
+  { name: 'the same PostgreSQL', readEnv: () => ({}), skip: false },
   {
     name: skip ? `Redis (skipped: ${redis.skip})` : 'Redis',
-    env: skip ? {} : { REDIS_URL: redis.url },
+    readEnv: () => (skip ? {} : { REDIS_URL: `${redis.url}/${keyspace}` }),
     skip,
   },
-])('a worker with its schedule on $name', ({ env, skip }) => {
+])('a worker with its schedule on $name', ({ readEnv, skip }) => {
   test.skipIf(skip)('polls again and again', async () => {
-    const service = await open(env)
+    const service = await open(readEnv())
     await service.startWorker()
     logout('auth0|1')
     await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1'])
@@ -69,7 +72,7 @@ describe.each([
       [old],
     )
     logout('auth0|1')
-    const service = await open({ ...env, RECONCILE_INTERVAL: '300ms' })
+    const service = await open({ ...readEnv(), RECONCILE_INTERVAL: '300ms' })
     await service.startWorker()
     await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1'])
     t.tenant.write(buildEntry('slo', { userId: 'auth0|late', sessionId: 'late' }), {
@@ -83,7 +86,7 @@ describe.each([
   })
 
   test.skipIf(skip)('shares the tenant with others: the rows are the same', async () => {
-    const services = await Promise.all([open(env), open(env), open(env)])
+    const services = await Promise.all([open(readEnv()), open(readEnv()), open(readEnv())])
     await Promise.all(services.map((service) => service.startWorker()))
     const users = Array.from({ length: 30 }, (_, n) => `auth0|${100 + n}`)
     for (const user of users) logout(user)
@@ -95,7 +98,7 @@ describe.each([
     'goes on after polls that failed, and says why without the secret',
     async () => {
       const lines: string[] = []
-      const service = await open(env, lines)
+      const service = await open(readEnv(), lines)
       t.simulator.faults.push({ path: '/oauth/token', times: 3, respond: faults.answer(401, {}) })
       await service.startWorker()
       logout('auth0|1')
