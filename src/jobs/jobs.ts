@@ -26,9 +26,10 @@ export interface Jobs {
 }
 
 /**
- * Runs `jobs` at their intervals, the first time at once; of several workers, one takes each run.
- * From then on no failure of a job or of the store ends it: while the store is away nothing runs,
- * and when it is back, be it empty, the jobs go on. It may be away from the beginning.
+ * Runs `jobs` at their intervals, at once where one is new or came due while no worker ran; of several
+ * workers, one takes each run. From then on no failure of a job or of the store ends it: while the store
+ * is away nothing runs, and when it is back, be it empty, the jobs go on. It may be away from the
+ * beginning.
  * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {

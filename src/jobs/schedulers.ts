@@ -16,16 +16,17 @@ const CLOCK_SKEW_MS = 60_000
 /**
  * Puts exactly `jobs` into the schedule. One that is in it at this interval keeps its rhythm: workers
  * that start together would get in each other's way on PostgreSQL, where BullMQ does not lock it.
+ * Resolves as {@link restoreSchedulers}.
  */
 export async function registerSchedulers(
   queue: SchedulerQueue,
   jobs: ScheduledJob[],
-): Promise<void> {
+): Promise<boolean> {
   const intervals = new Map(jobs.map(({ name, everyMs }) => [name, everyMs]))
   for (const { key, every } of await queue.getJobSchedulers()) {
     if (intervals.get(key) !== every) await queue.removeJobScheduler(key)
   }
-  await restoreSchedulers(queue, jobs)
+  return restoreSchedulers(queue, jobs)
 }
 
 /**

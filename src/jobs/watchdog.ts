@@ -39,9 +39,9 @@ export function createWatchdog({ jobs, open, outage, signal }: WatchdogOptions):
 
   async function look(): Promise<void> {
     backend ??= await open()
-    if (!isRegistered) await registerSchedulers(backend.queue, jobs)
+    const setUp = isRegistered ? restoreSchedulers : registerSchedulers
+    const isOverdue = await setUp(backend.queue, jobs)
     isRegistered = true
-    const isOverdue = await restoreSchedulers(backend.queue, jobs)
     const isStuck = isOverdue && wasOverdue
     wasOverdue = isOverdue && !isStuck
     if (isStuck) await discard(backend)
