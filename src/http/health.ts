@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { Progress } from '../ports.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
+import { shareRunning } from '../share-running.js'
 import { toFreshness } from './freshness.js'
 import { instantSchema } from './schemas.js'
 
@@ -24,17 +25,11 @@ const healthSchema = z.object({
 
 /** `GET /health/live`, `/health/ready` and `/health/fresh`: open to everybody. */
 export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
-  let reading: Promise<Progress> | undefined
-  /** However many ask, whom no key keeps out: the database is asked by one at a time. */
-  const readShared = () => {
-    reading ??= deps.readProgress().finally(() => {
-      reading = undefined
-    })
-    return reading
-  }
+  // However many ask, whom no key keeps out: the database is asked by one at a time.
+  const readProgress = shareRunning(() => deps.readProgress())
   /** Stale where there is no freshness yet, too. */
   const readHealth = async () => {
-    const { asOf, lastPollAt } = await readShared()
+    const { asOf, lastPollAt } = await readProgress()
     const freshness = toFreshness(asOf, deps.now())
     const isFresh = freshness.lag_ms !== null && freshness.lag_ms <= deps.maxLagMs
     const status = isFresh ? ('ok' as const) : ('stale' as const)

@@ -1,15 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-
-/** Whoever asks while it runs waits for the same: a database that hangs is asked once. */
-export function shareRunning<T>(run: () => Promise<T>): () => Promise<T> {
-  let running: Promise<T> | undefined
-  return () => {
-    running ??= run().finally(() => {
-      running = undefined
-    })
-    return running
-  }
-}
+import { shareRunning } from '../share-running.js'
 
 /** The last result, and a new one once that is old: where it fails or takes long, the last again. */
 export function atMostEvery<T>(

@@ -3,7 +3,8 @@ import type { Counts, LastLogoutStore, Progress } from '../ports.js'
 import { UNATTRIBUTABLE_REASONS } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import type { GapReason, RecordedGap } from '../rules/span.js'
-import { atMostEvery, shareRunning, within } from './patience.js'
+import { shareRunning } from '../share-running.js'
+import { atMostEvery, within } from './patience.js'
 
 /** What the metrics of the database are read from. */
 export interface StoredMetricsOptions
