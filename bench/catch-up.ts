@@ -44,7 +44,6 @@ const store = createLastLogoutStore({
   prisma: database.prisma,
   domain: DOMAIN,
   gapConcernsMs: 0,
-  now: Date.now,
 })
 await store.claim()
 

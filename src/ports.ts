@@ -69,6 +69,8 @@ export interface Progress {
   lastPollAt: Instant | null
   /** When the last reconcile began; before the first, when reading the log did. */
   reconciledTo: Instant | null
+  /** When this was read, by the clock of the database. */
+  now: Instant
 }
 
 /** A page as it is stored. */
@@ -94,6 +96,8 @@ export interface Known extends KnownLogouts {
   user: (NonNullable<KnownLogouts['user']> & Origin) | null
   session: (NonNullable<KnownLogouts['session']> & Origin) | null
   asOf: Instant | null
+  /** When this was read, by the clock of the database. */
+  now: Instant
   /** Nothing that could concern a living token is known to be missing. */
   complete: boolean
 }
@@ -115,7 +119,7 @@ export type Change =
 export interface ChangesQuery {
   /** The cursor to continue from; `null`: from the beginning. */
   after: string | null
-  /** Leaves out logouts from before it; `null`: none. */
+  /** Leaves out what last changed before it; `null`: nothing. */
   since: Instant | null
   limit: number
 }
@@ -127,6 +131,8 @@ export interface ChangesPage {
   cursor: string
   /** `null` also while there is more: what is said to be known must have been delivered. */
   asOf: Instant | null
+  /** When this was read, by the clock of the database. */
+  now: Instant
   more: boolean
 }
 
@@ -152,7 +158,8 @@ export interface ReportedLogout {
   userId: string
   /** `null`: all of the user's sessions. */
   sessionId: string | null
-  at: Instant
+  /** `null`: now, by the clock of the database. */
+  at: Instant | null
   type: string
 }
 
@@ -180,18 +187,30 @@ export interface LastLogoutStore {
   finishReconcile(at: Instant): Promise<void>
   /** Records a gap; one that begins where another does is the same, grown. True: new, or grown. */
   storeGap(gap: Gap, raisesFloor: boolean): Promise<boolean>
-  /** Only what the report says: whether the session has ended, Auth0 alone knows. */
-  storeReported(logout: ReportedLogout): Promise<void>
-  /** Returns the floor as it is then: it only rises. Throws a `RangeError` on one in the future. */
-  raiseFloor(at: Instant): Promise<Instant>
-  /** Says that the log has been read to its end. Freshness never goes back. */
-  storeCaughtUp(checkpoint: string | null, askedAt: Instant): Promise<void>
+  /**
+   * Only what the report says: whether the session has ended, Auth0 alone knows. Returns when the logout
+   * counts as having happened; `null`, and nothing stored, where the report lies too far ahead.
+   */
+  storeReported(logout: ReportedLogout): Promise<Instant | null>
+  /**
+   * Raises the floor; `null`: to now, by the clock of the database. Returns the floor as it is then: it only
+   * rises. Throws a `RangeError` on one in the future.
+   */
+  raiseFloor(at: Instant | null): Promise<Instant>
+  /**
+   * Records that the log has been read to its end. Freshness never goes back, but from ahead of the clock.
+   * False: `askedAt` itself lies too far ahead of the database's clock, and freshness has not moved.
+   */
+  storeCaughtUp(checkpoint: string | null, askedAt: Instant): Promise<boolean>
   readKnown(userId: string, sessionId: string | null): Promise<Known>
   /** `null`: the cursor is none of this feed, or ahead of it, as after a restore. */
   readChanges(query: ChangesQuery): Promise<ChangesPage | null>
   count(): Promise<Counts>
   /** The latest first. */
   readGaps(): Promise<RecordedGap[]>
-  /** Deletes sessions and unattributable entries from before. `between` runs again and again: what it throws ends it. */
-  prune(before: Instant, between?: () => void): Promise<Pruned>
+  /**
+   * Deletes sessions and unattributable entries that last changed longer than `retainMs` before now and
+   * before `as_of`. `onBatch` runs before each statement; throwing ends the pruning.
+   */
+  prune(retainMs: number, onBatch?: () => void): Promise<Pruned>
 }

@@ -13,6 +13,7 @@ import type { LastLogoutStore, LogSource } from './ports.js'
 import type { Instant } from './rules/instant.js'
 import { createChangeListener } from './store/change-listener.js'
 import { createDatabase } from './store/database.js'
+import { fixedClock } from './store/epoch.js'
 import { guardStore, openOrWait } from './store/guard.js'
 import { createLastLogoutStore } from './store/last-logout-store.js'
 import { assertMigrated } from './store/migrations.js'
@@ -24,6 +25,7 @@ import { createWorkerJobs, type Reader, sync } from './worker.js'
 
 /** What tests replace, and what a command needs otherwise. */
 export interface ServiceOverrides {
+  /** In place of the database's clock, wherever that decides. */
   now?: () => Instant
   source?: LogSource
   /** How long one request to Auth0 may take. */
@@ -65,7 +67,7 @@ export async function createService(
 ): Promise<Service> {
   const closers = createClosers()
   try {
-    const { now = Date.now, durable = true, joins = false, waits = false } = overrides
+    const { now, durable = true, joins = false, waits = false } = overrides
     const { url: databaseUrl, gone } = await openDatabase(config, { durable, joins }, closers)
     const storeLog = log.child({ part: 'store' })
     const database = createDatabase(databaseUrl, storeLog)
@@ -74,15 +76,15 @@ export async function createService(
       prisma: database.prisma,
       domain: config.auth0.domain,
       gapConcernsMs: config.maxRefreshAgeMs + config.maxTokenAgeMs,
-      now,
+      clock: now && fixedClock(now),
     })
     const { store, open } = guardStore(unguarded, () => assertMigrated(databaseUrl), storeLog)
     const opened = await openOrWait(open, { waits, log: storeLog })
-    const metrics = createMetrics({ ...store, now, rateShare: config.auth0.rateShare })
+    const metrics = createMetrics({ ...store, rateShare: config.auth0.rateShare })
     const source = overrides.source ?? createSource(config, metrics, overrides.requestTimeoutMs)
     const { stallMs } = overrides
     const lease = createLease(store)
-    const parts = { config, log, now, store, source, lease, metrics, closers, databaseUrl, stallMs }
+    const parts = { config, log, store, source, lease, metrics, closers, databaseUrl, stallMs }
     return {
       store,
       gone,
@@ -130,12 +132,12 @@ async function startWorker(parts: Parts): Promise<void> {
   closers.push(() => jobs.close())
 }
 
-function createLogStream({ config, store, now }: Parts): LogStream | undefined {
+function createLogStream({ config, store }: Parts): LogStream | undefined {
   const { logStreamToken: token } = config.http
   const types = new Set(config.eventTypes)
   return token === undefined
     ? undefined
-    : { token, receive: (body, signal) => receive({ store, types, now }, body, signal) }
+    : { token, receive: (body, signal) => receive({ store, types }, body, signal) }
 }
 
 async function startApi(parts: Parts): Promise<string> {
@@ -167,7 +169,7 @@ async function startMonitor(parts: Parts, port: number): Promise<string> {
   return listen(app, { host: parts.config.http.host, port, variable: 'WORKER_PORT' })
 }
 
-function monitorDeps({ config, log, now, store, metrics }: Parts): MonitorDeps {
+function monitorDeps({ config, log, store, metrics }: Parts): MonitorDeps {
   return {
     readProgress: store.readProgress,
     maxLagMs: config.maxLagMs,
@@ -176,6 +178,5 @@ function monitorDeps({ config, log, now, store, metrics }: Parts): MonitorDeps {
     metrics,
     // Where it listens is said by whoever started it.
     log: log.child({ part: 'api' }, log.isLevelEnabled('warn') ? { level: 'warn' } : {}),
-    now,
   }
 }

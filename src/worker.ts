@@ -6,7 +6,6 @@ import { logFinding } from './findings.js'
 import type { ScheduledJob } from './jobs/jobs.js'
 import type { Metrics } from './metrics/metrics.js'
 import type { LastLogoutStore, LogSource } from './ports.js'
-import type { Instant } from './rules/instant.js'
 import { isReadTwice, type SyncProgress } from './sync/catch-up.js'
 import type { Lease } from './sync/lease.js'
 import { type PollDeps, type PollOutcome, poll, reconcile } from './sync/poll.js'
@@ -31,7 +30,6 @@ const STALL_MS = 240_000
 export interface Reader {
   config: Config
   log: Logger
-  now: () => Instant
   store: LastLogoutStore
   source: LogSource
   lease: Lease
@@ -152,11 +150,11 @@ async function runLogged(
 }
 
 async function prune(
-  { config, log, now, store }: Reader,
+  { config, log, store }: Reader,
   signal: AbortSignal,
   progressed: () => void = () => {},
 ): Promise<void> {
-  const pruned = await store.prune(now() - config.retainMs, () => {
+  const pruned = await store.prune(config.retainMs, () => {
     if (signal.aborted) throw aborted()
     progressed()
   })

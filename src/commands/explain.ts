@@ -40,7 +40,6 @@ export async function explain(
       expiresAt: readNumericDate(claims.exp),
       known: await service.store.readKnown(token.subject, token.sessionId),
       policy: config.policy,
-      now: Date.now(),
     })
     context.print(options.json ? `${JSON.stringify(explanation, null, 2)}\n` : toText(explanation))
   } finally {

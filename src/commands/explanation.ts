@@ -1,5 +1,6 @@
 import type { Known } from '../ports.js'
 import { type ClaimSources, decidedBy } from '../rules/explain.js'
+import { lagOf } from '../rules/freshness.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
 import { judge, type Policy, type RevokedReason, type Verdict } from '../rules/judge.js'
 import type { Token } from '../rules/token.js'
@@ -12,7 +13,6 @@ export interface ExplanationFacts {
   expiresAt: Instant | null
   known: Known
   policy: Policy
-  now: Instant
 }
 
 /** What `explain` prints as JSON. */
@@ -34,12 +34,12 @@ const LOGOUTS: Record<RevokedReason, Logout | null> = {
 }
 
 /** Judges a token, and says by what. */
-export function toExplanation({ token, sources, expiresAt, known, policy, now }: ExplanationFacts) {
+export function toExplanation({ token, sources, expiresAt, known, policy }: ExplanationFacts) {
   const judged = judge(token, known, { policy })
   const { revoked, reason } = judged
   const decider = decidedBy(token, known, { policy })
-  const { user, session, floorAt, asOf } = known
-  const lagMs = asOf === null ? null : Math.max(0, now - asOf)
+  const { user, session, floorAt, asOf, now } = known
+  const lagMs = lagOf(asOf, now)
   const logouts = {
     session: session && { ...toLogout(session.at, session), ended: session.ended },
     all_sessions: toAllSessions(user),
@@ -130,15 +130,18 @@ function describePolicy({ policy, session_id: sessionId }: Explanation): string 
     : `${from}: logouts of this session and of all sessions count`
 }
 
-function describeVerdict({ verdict, lag_ms: lagMs }: Explanation): string {
+function describeVerdict({ verdict, as_of: asOf, lag_ms: lagMs }: Explanation): string {
   switch (verdict) {
     case 'revoked':
       return 'revoked'
     case 'not_revoked':
       return 'not revoked'
     case 'unknown':
+      if (asOf === null) {
+        return 'unknown: not revoked by what is known, but the log has not been read to its end yet'
+      }
       return lagMs === null
-        ? 'unknown: not revoked by what is known, but the log has not been read to its end yet'
+        ? 'unknown: not revoked by what is known, but the age of that is not known'
         : 'unknown: not revoked by what is known, but that is more than 5 minutes old'
     default:
       return verdict satisfies never
@@ -179,6 +182,8 @@ function describeReason({ reason, login_at: loginAt, decided_by, logouts }: Expl
 
 function describeFreshness({ as_of: asOf, lag_ms: lagMs, complete }: Explanation): string {
   if (asOf === null) return 'never: the log has not been read to its end yet'
+  if (lagMs === null)
+    return `${asOf}, ahead of the clock of the database: one of the clocks is wrong`
   const note = complete ? '' : '; logouts from before may be missing (see last-logout status)'
   return `${asOf}, ${lagMs} ms ago${note}`
 }

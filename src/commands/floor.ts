@@ -2,6 +2,7 @@ import { loadConfig } from '../config.js'
 import { LastLogoutError } from '../errors.js'
 import { toDateTime } from '../rules/instant.js'
 import { createService } from '../service.js'
+import { describeClockDifference } from './clock-difference.js'
 import type { CommandContext } from './context.js'
 import { readInstant } from './read-instant.js'
 
@@ -13,21 +14,22 @@ not concerned. The floor cannot be lowered.
 /** `floor raise`: ends the tokens of everybody whose login is not after an instant. */
 export async function raiseFloor(context: CommandContext, instant: string): Promise<void> {
   const config = loadConfig(context.env, ['database'])
-  const now = Date.now()
-  const at = readInstant(instant, now)
-  if (at > now) {
-    throw new LastLogoutError(
-      'USAGE',
-      `the floor cannot be in the future (it is ${toDateTime(now)} here): say now, or an instant that has passed`,
-    )
-  }
+  const at = readInstant(instant)
   const log = await context.createLog(config.logLevel, 'stderr')
   const { store, close } = await createService(config, log, { joins: true })
   try {
-    const { floorAt } = await store.readProgress()
-    const raisedTo = toDateTime(await store.raiseFloor(at))
+    const { floorAt, now } = await store.readProgress()
+    if (at !== null && at > now) {
+      throw new LastLogoutError(
+        'USAGE',
+        `the floor cannot be in the future (it is ${toDateTime(now)} by the clock of the database): say now, or an instant that has passed`,
+      )
+    }
+    const raisedAt = await store.raiseFloor(at)
+    const raisedTo = toDateTime(raisedAt)
+    context.print(describeClockDifference(now, Date.now()))
     context.print(
-      floorAt !== null && floorAt >= at
+      raisedAt === floorAt
         ? `The floor of ${config.auth0.domain} stays at ${raisedTo}: it only rises.\n`
         : `The floor of ${config.auth0.domain} is now ${raisedTo}: all users' tokens are revoked whose login is not after it.\n`,
     )

@@ -1,12 +1,12 @@
 import { loadConfig } from '../config.js'
 import { LastLogoutError } from '../errors.js'
-import type { Known, ReportedLogout } from '../ports.js'
+import type { Known } from '../ports.js'
 import { MAX_ID_LENGTH, readId } from '../rules/id.js'
 import { type Instant, later, toDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
-import { settleReported } from '../rules/reported.js'
 import { isMachine } from '../rules/token.js'
 import { createService } from '../service.js'
+import { describeClockDifference } from './clock-difference.js'
 import type { CommandContext } from './context.js'
 import { printable } from './printable.js'
 import { readInstant } from './read-instant.js'
@@ -32,13 +32,21 @@ export async function logout(
   const userId = readSubject(user)
   const sessionId =
     options.session === undefined ? null : assertId('the session id', options.session)
-  const at = readPast(options.at ?? 'now')
+  const reportedAt = readInstant(options.at ?? 'now')
 
   const log = await context.createLog(config.logLevel, 'stderr')
   const { store, close } = await createService(config, log, { joins: true })
   try {
     const before = await store.readKnown(userId, sessionId)
-    await store.storeReported({ userId, sessionId, at, type: 'operator_logout' })
+    const report = { userId, sessionId, at: reportedAt, type: 'operator_logout' }
+    const at = await store.storeReported(report)
+    if (at === null) {
+      throw new LastLogoutError(
+        'USAGE',
+        `${options.at} is in the future (it is ${toDateTime(before.now)} by the clock of the database): nobody has logged out then`,
+      )
+    }
+    context.print(describeClockDifference(before.now, Date.now()))
     context.print(describe({ userId, sessionId, at }, before, config.policy))
     if (before.user === null) {
       context.print(
@@ -51,8 +59,15 @@ export async function logout(
   }
 }
 
+interface StoredLogout {
+  userId: string
+  /** `null`: all sessions. */
+  sessionId: string | null
+  at: Instant
+}
+
 function describe(
-  { userId, sessionId, at }: Omit<ReportedLogout, 'type'>,
+  { userId, sessionId, at }: StoredLogout,
   { user, session }: Known,
   policy: Policy,
 ): string {
@@ -88,11 +103,4 @@ function assertId(what: string, text: string): string {
   if (id !== null) return id
   const message = `${what} must be a text of 1 to ${MAX_ID_LENGTH} characters`
   throw new LastLogoutError('USAGE', message)
-}
-
-function readPast(text: string): Instant {
-  const now = Date.now()
-  const at = settleReported(readInstant(text, now), now)
-  if (at !== null) return at
-  throw new LastLogoutError('USAGE', `${text} is in the future: nobody has logged out then`)
 }

@@ -1,5 +1,6 @@
 import { loadConfig } from '../config.js'
 import type { Counts, Progress } from '../ports.js'
+import { lagOf } from '../rules/freshness.js'
 import { toDateTime } from '../rules/instant.js'
 import type { RecordedGap } from '../rules/span.js'
 import { createService } from '../service.js'
@@ -34,12 +35,12 @@ const GAP_REASONS: Record<RecordedGap['reason'], string> = {
 type Report = ReturnType<typeof toReport>
 
 function toReport(domain: string, progress: Progress, counts: Counts, gaps: RecordedGap[]) {
-  const { checkpoint, asOf, sweep, floorAt, lastPollAt, reconciledTo } = progress
+  const { checkpoint, asOf, sweep, floorAt, lastPollAt, reconciledTo, now } = progress
   return {
     tenant: domain,
     checkpoint,
     as_of: toDateTime(asOf),
-    lag_ms: asOf === null ? null : Math.max(0, Date.now() - asOf),
+    lag_ms: lagOf(asOf, now),
     last_poll_at: toDateTime(lastPollAt),
     reconciled_at: toDateTime(reconciledTo),
     sweep_remaining: sweep && { from: toDateTime(sweep.from), to: toDateTime(sweep.to) },
@@ -65,7 +66,7 @@ function toText(report: Report): string {
     ['tenant', report.tenant],
     ['checkpoint', checkpoint ?? 'none yet: the log has not been read'],
     ['fresh as of', report.as_of ?? 'never: the first catch-up has not ended'],
-    ['lag', report.lag_ms === null ? '-' : `${report.lag_ms} ms`],
+    ['lag', describeLag(report)],
     ['last poll', report.last_poll_at ?? 'never'],
     ['sweep', sweep ? `still to read ${sweep.from} to ${sweep.to}` : checkpoint ? 'done' : '-'],
     ['floor', report.floor_at ?? 'none'],
@@ -80,4 +81,9 @@ function toText(report: Report): string {
     ['unattributable', reasons.length === 0 ? 0 : reasons.join(', ')],
   ]
   return rows.map(([name, value]) => `${name.padEnd(15)} ${value}\n`).join('')
+}
+
+function describeLag({ as_of: asOf, lag_ms: lagMs }: Report): string {
+  if (lagMs !== null) return `${lagMs} ms`
+  return asOf === null ? '-' : 'unknown: ahead of the clock of the database'
 }

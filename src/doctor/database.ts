@@ -16,21 +16,24 @@ export interface DatabaseFindings {
   isRead: boolean
   /** `null`: no program has used it yet. */
   tenant: TenantState | null
+  /** How far its clock is ahead of that of this machine, in milliseconds; `null`: it does not answer. */
+  clockAheadMs: number | null
 }
 
-const UNREAD = { isRead: false, tenant: null }
+const UNREAD = { isRead: false, tenant: null, clockAheadMs: null }
 
 /** Looks at the database and its tables. Creates neither; starts an embedded server that is there and stopped. */
 export async function examineDatabase(config: Config, closers: Closers): Promise<DatabaseFindings> {
   const { directUrl } = config.database
-  const direct = directUrl === undefined ? [] : [await examineServer('direct database', directUrl)]
+  const direct =
+    directUrl === undefined ? [] : [(await examineServer('direct database', directUrl)).check]
   try {
     const found = await locate(config, closers)
     if (typeof found !== 'string') return lost([found, ...direct])
-    const server = await examineServer('database', found)
+    const { check: server, clockAheadMs } = await examineServer('database', found)
     if (server.status === 'failure') return lost([server, ...direct])
     const { checks, ...rest } = await examineTables(found, config.auth0.domain)
-    return { checks: [server, ...direct, ...checks], url: found, ...rest }
+    return { checks: [server, ...direct, ...checks], url: found, ...rest, clockAheadMs }
   } catch (error) {
     return lost([toUnreadable(error), ...direct])
   }
@@ -73,19 +76,25 @@ async function locate({ database }: Config, closers: Closers): Promise<string | 
   }
 }
 
-async function examineServer(name: string, url: string): Promise<Check> {
+interface ServerFindings {
+  check: Check
+  clockAheadMs: number | null
+}
+
+async function examineServer(name: string, url: string): Promise<ServerFindings> {
   try {
-    const { version, latencyMs, readOnly } = await inspectServer(url)
+    const { version, latencyMs, readOnly, clockAheadMs } = await inspectServer(url)
     const message = `PostgreSQL ${version}, answers in ${Math.max(1, Math.round(latencyMs))} ms`
-    return readOnly
+    const check = readOnly
       ? failure(
           name,
           `${message}, and takes no writes`,
           'use the URL of the primary, not that of a replica',
         )
       : ok(name, message)
+    return { check, clockAheadMs }
   } catch (error) {
-    return toUnreachable(name, error)
+    return { check: toUnreachable(name, error), clockAheadMs: null }
   }
 }
 

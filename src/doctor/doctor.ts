@@ -14,7 +14,7 @@ import { examineTenant, type TenantOptions } from './tenant.js'
 const TENANT_LIMIT_MS = 60_000
 
 /** What is examined, and how closely. */
-export type DoctorOptions = Omit<TenantOptions, 'asOf'>
+export type DoctorOptions = Omit<TenantOptions, 'asOf' | 'databaseAheadMs'>
 
 /**
  * Examines everything that this service needs, one check after the other; what cannot be told because
@@ -33,12 +33,17 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<Check> {
     yield* await unlessAborted(examineQueue(config, database.url), signal)
     yield* await unlessAborted(examinePrivileges(database.isRead ? database.url : null), signal)
     yield* database.isRead
-      ? examineFreshness(database.tenant, config, Date.now())
+      ? examineFreshness(database.tenant, config)
       : skipped(FRESHNESS_CHECKS, 'the tables cannot be read')
     // An embedded server started here would keep the service from starting while Auth0 is asked.
     await closers.close()
     yield* withLimit(signal, (limited) =>
-      examineTenant({ ...options, asOf: asOfIn(database), signal: limited }),
+      examineTenant({
+        ...options,
+        asOf: asOfIn(database),
+        databaseAheadMs: database.clockAheadMs,
+        signal: limited,
+      }),
     )
   } finally {
     await closers.close()

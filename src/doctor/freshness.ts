@@ -1,5 +1,6 @@
 import type { Config } from '../config.js'
-import { type Instant, toDateTime } from '../rules/instant.js'
+import { lagOf } from '../rules/freshness.js'
+import { toDateTime } from '../rules/instant.js'
 import type { TenantState } from '../store/inspect.js'
 import { type Check, failure, ok, skipped, warning } from './check.js'
 import { toDuration } from './duration.js'
@@ -16,7 +17,6 @@ export const FRESHNESS_CHECKS = ['worker', 'freshness', 'gaps'] as const
 export function examineFreshness(
   tenant: TenantState | null,
   { maxLagMs, pollIntervalMs }: Pick<Config, 'maxLagMs' | 'pollIntervalMs'>,
-  now: Instant,
 ): Check[] {
   if (tenant === null || tenant.lastPollAt === null) {
     return [
@@ -26,8 +26,8 @@ export function examineFreshness(
   }
   const patienceMs = Math.max(3 * pollIntervalMs, maxLagMs)
   return [
-    toWorker(now - tenant.lastPollAt, patienceMs),
-    toFreshness(tenant, maxLagMs, now),
+    toWorker(tenant.now - tenant.lastPollAt, patienceMs),
+    toFreshness(tenant, maxLagMs),
     toGaps(tenant),
   ]
 }
@@ -43,7 +43,7 @@ function toWorker(sincePollMs: number, patienceMs: number): Check {
       )
 }
 
-function toFreshness({ asOf, sweepFrom }: TenantState, maxLagMs: number, now: Instant): Check {
+function toFreshness({ asOf, sweepFrom, now }: TenantState, maxLagMs: number): Check {
   if (asOf === null) {
     const still = sweepFrom === null ? '' : `, back to ${new Date(sweepFrom).toISOString()}`
     return warning(
@@ -52,7 +52,14 @@ function toFreshness({ asOf, sweepFrom }: TenantState, maxLagMs: number, now: In
       'wait until it is done; `last-logout status` shows how far it is',
     )
   }
-  const lagMs = Math.max(0, now - asOf)
+  const lagMs = lagOf(asOf, now)
+  if (lagMs === null) {
+    return failure(
+      'freshness',
+      `as of ${toDateTime(asOf)}, which is ahead of the clock of the database (${toDateTime(now)}): what is known counts as stale`,
+      'synchronize the clock of the database server (NTP)',
+    )
+  }
   const message = `as of ${new Date(asOf).toISOString()}, ${toDuration(lagMs)} ago; MAX_LAG is ${toDuration(maxLagMs)}`
   return lagMs <= maxLagMs
     ? ok('freshness', message)

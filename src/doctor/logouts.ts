@@ -1,5 +1,5 @@
 import { readEntry, readLogId } from '../rules/entry.js'
-import { type Instant, readDateTime } from '../rules/instant.js'
+import { readDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import { type Check, ok, warning } from './check.js'
@@ -18,8 +18,8 @@ export interface Attribution {
 }
 
 /** Reads whom the `slo` entries are about, as the worker reads them. */
-export function countAttribution(entries: unknown[], readAt: Instant): Attribution {
-  const readings = entries.map((entry) => readEntry(entry, new Set(['slo']), readAt))
+export function countAttribution(entries: unknown[]): Attribution {
+  const readings = entries.map((entry) => readEntry(entry, new Set(['slo'])))
   const events = readings.flatMap((reading) => (reading.kind === 'event' ? reading.event : []))
   return {
     logouts: entries.length,

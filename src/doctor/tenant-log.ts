@@ -2,7 +2,7 @@ import type { ManagementApi } from '../auth0/management-api.js'
 import { createRateBudget } from '../auth0/rate-budget.js'
 import { type RateLimit, readRateLimit } from '../auth0/rate-limit.js'
 import { aborted, LastLogoutError } from '../errors.js'
-import type { ClockReading } from './access.js'
+import type { ClockReading } from './clock.js'
 
 /** An answer of the Logs API, whatever its status. */
 export interface LogAnswer {

@@ -4,10 +4,11 @@ import type { Config } from '../config.js'
 import { readLogId } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
-import { type ClockReading, examineClock, examineScopes } from './access.js'
+import { examineScopes } from './access.js'
 import { ACTION_CHECK, examineAction } from './action.js'
 import { estimateVolume, examineBudget } from './budget.js'
 import { type Check, describeError, failure, ok, skipped } from './check.js'
+import { type ClockReading, examineClock, examineDatabaseClock } from './clock.js'
 import { countAttribution, examineDelay, examineLogouts } from './logouts.js'
 import { examineBehaviour, PROBE, type ProbeFacts } from './probe.js'
 import { examineRetention } from './retention.js'
@@ -18,6 +19,8 @@ export interface TenantOptions {
   config: Config
   /** Up to where the log has been read; `null`: not yet; undefined: it is not known. */
   asOf: Instant | null | undefined
+  /** How far the clock of the database is ahead of that of this machine, in milliseconds; `null`: not known. */
+  databaseAheadMs: number | null
   /** The name of the login Action. */
   actionName: string
   /** Also ask what only shows how the Logs API behaves. */
@@ -62,6 +65,7 @@ function namesOfLog({ probe }: TenantOptions): string[] {
   const names = [
     'log',
     'clock',
+    'database clock',
     'rate limit',
     'poll budget',
     'retention',
@@ -100,12 +104,16 @@ async function* probe(...args: Parameters<typeof examineBehaviour>): AsyncGenera
   }
 }
 
-function* examineLog(reading: LogReading, { config, asOf }: TenantOptions): Generator<Check> {
+function* examineLog(
+  reading: LogReading,
+  { config, asOf, databaseAheadMs }: TenantOptions,
+): Generator<Check> {
   const { newest, logouts, oldestAt, now, limit, clock } = reading
   yield ok('log', 'can be read and searched')
   yield examineClock(clock)
+  yield examineDatabaseClock(clock, databaseAheadMs)
   yield* examineBudget({ limit, volume: estimateVolume(newest, now) }, config)
   yield examineRetention({ oldestAt, now, asOf }, config)
   yield examineDelay(newest)
-  yield examineLogouts(countAttribution(logouts, now), config.policy)
+  yield examineLogouts(countAttribution(logouts), config.policy)
 }

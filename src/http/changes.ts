@@ -3,7 +3,7 @@ import type { FastifyReply } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { Change, ChangesPage } from '../ports.js'
-import { type Instant, toDateTime } from '../rules/instant.js'
+import { toDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 import { sendError } from './errors.js'
 import { createFeed, type FeedDeps, type FeedStart } from './feed.js'
@@ -13,7 +13,6 @@ import { dateTimeSchema, errorResponses, freshnessSchema, instantSchema } from '
 /** What the change feed asks. */
 export interface ChangesDeps extends FeedDeps {
   policy: Policy
-  now: () => Instant
 }
 
 const EVENT_STREAM = 'text/event-stream'
@@ -31,7 +30,7 @@ const MAX_LIMIT = 10_000
 
 const querySchema = z.object({
   after: z.string().optional().describe('The cursor of an earlier answer; without: everything'),
-  since: dateTimeSchema.optional().describe('Leaves out logouts from before it; RFC 3339'),
+  since: dateTimeSchema.optional().describe('Leaves out what last changed before it; RFC 3339'),
   limit: z.coerce.number().int().min(1).max(MAX_LIMIT).default(1_000),
 })
 
@@ -118,8 +117,9 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
   }
 }
 
-function toAnswer({ changes, cursor, asOf, more }: ChangesPage, { policy, now }: ChangesDeps) {
-  return { changes: changes.map(toJson), cursor, ...toFreshness(asOf, now()), policy, more }
+function toAnswer(page: ChangesPage, { policy }: ChangesDeps) {
+  const { changes, cursor, more } = page
+  return { changes: changes.map(toJson), cursor, ...toFreshness(page), policy, more }
 }
 
 function refuseFollower(reply: FastifyReply): never {
@@ -165,16 +165,16 @@ async function* toEvents(
   for await (const page of rest) yield toText(page, deps)
 }
 
-function toText(page: ChangesPage | null, { policy, now }: ChangesDeps): string {
+function toText(page: ChangesPage | null, { policy }: ChangesDeps): string {
   // The empty id makes a browser forget the one that is unknown here.
   if (page === null) return toEvent('reset', {}, '')
-  const { changes, cursor, asOf, more } = page
+  const { changes, cursor, more } = page
   const last = changes.length - 1
   // The cursor goes with the page's last change: within a page nothing is resumed.
   const events = changes.map((change, i) =>
     toEvent('change', toJson(change), i === last ? cursor : undefined),
   )
-  const freshness = { cursor, ...toFreshness(asOf, now()), policy }
+  const freshness = { cursor, ...toFreshness(page), policy }
   return events.join('') + (more ? '' : toEvent('freshness', freshness, cursor))
 }
 

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { Progress } from '../ports.js'
-import { type Instant, toDateTime } from '../rules/instant.js'
+import { toDateTime } from '../rules/instant.js'
 import { shareRunning } from '../share-running.js'
 import { toFreshness } from './freshness.js'
 import { instantSchema } from './schemas.js'
@@ -11,7 +11,6 @@ export interface HealthDeps {
   readProgress(): Promise<Progress>
   /** Above this lag `/health/fresh` fails, in milliseconds. */
   maxLagMs: number
-  now: () => Instant
 }
 
 const aliveSchema = z.object({ status: z.literal('ok') })
@@ -29,11 +28,11 @@ export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
   const readProgress = shareRunning(() => deps.readProgress())
   /** Stale where there is no freshness yet, too. */
   const readHealth = async () => {
-    const { asOf, lastPollAt } = await readProgress()
-    const freshness = toFreshness(asOf, deps.now())
+    const progress = await readProgress()
+    const freshness = toFreshness(progress)
     const isFresh = freshness.lag_ms !== null && freshness.lag_ms <= deps.maxLagMs
     const status = isFresh ? ('ok' as const) : ('stale' as const)
-    return { status, ...freshness, last_poll_at: toDateTime(lastPollAt) }
+    return { status, ...freshness, last_poll_at: toDateTime(progress.lastPollAt) }
   }
   const unavailable = {
     status: 'database_unavailable' as const,

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { Known } from '../ports.js'
-import { type Instant, toDateTime } from '../rules/instant.js'
+import { toDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 import { toFreshness } from './freshness.js'
 import { errorResponses, freshnessSchema, idSchema, instantSchema } from './schemas.js'
@@ -10,7 +10,6 @@ import { errorResponses, freshnessSchema, idSchema, instantSchema } from './sche
 export interface ReadDeps {
   readKnown(userId: string, sessionId: string | null): Promise<Known>
   policy: Policy
-  now: () => Instant
 }
 
 /** The answer about a user. */
@@ -60,7 +59,7 @@ export async function readLastLogout(deps: ReadDeps, userId: string, sessionId: 
     session: sessionId === null ? null : toSession(sessionId, known),
     floor_at: toDateTime(known.floorAt),
     policy: deps.policy,
-    ...toFreshness(known.asOf, deps.now()),
+    ...toFreshness(known),
     complete: known.complete,
   }
 }

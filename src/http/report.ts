@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { ReportedLogout } from '../ports.js'
-import { settleReported } from '../rules/reported.js'
+import type { Instant } from '../rules/instant.js'
 import { lastLogoutSchema, type ReadDeps, readLastLogout } from './last-logout.js'
 import { dateTimeSchema, errorResponses, idSchema } from './schemas.js'
 
 /** What a report is stored by. */
 export interface ReportDeps extends ReadDeps {
-  storeReported(logout: ReportedLogout): Promise<void>
+  storeReported(logout: ReportedLogout): Promise<Instant | null>
 }
 
 const reportSchema = z.strictObject({
@@ -30,14 +30,13 @@ export function reportRoute(deps: ReportDeps): FastifyPluginAsyncZod {
         },
       },
       async ({ params, body }, reply) => {
-        const at = settleReported(body.at, deps.now())
-        if (at === null) {
+        const { user_id: userId } = params
+        const { at, session_id: sessionId = null } = body
+        const report = { userId, sessionId, at, type: 'reported_logout' }
+        if ((await deps.storeReported(report)) === null) {
           const message = 'body/at must not be more than 60 s ahead: check the clock of the caller'
           return reply.code(400).send({ statusCode: 400, error: 'Bad Request', message })
         }
-        const { user_id: userId } = params
-        const sessionId = body.session_id ?? null
-        await deps.storeReported({ userId, sessionId, at, type: 'reported_logout' })
         return readLastLogout(deps, userId, sessionId)
       },
     )

@@ -26,7 +26,13 @@ export const freshnessSchema = z.object({
   as_of: instantSchema
     .nullable()
     .describe('Storage time up to which the log is known to have been read; null before that'),
-  lag_ms: z.number().int().nullable().describe('How long ago `as_of` is, in milliseconds'),
+  lag_ms: z
+    .number()
+    .int()
+    .nullable()
+    .describe(
+      'How long ago `as_of` is by the clock of the database, in milliseconds; null where `as_of` is, or where it lies more than 60 s ahead',
+    ),
   complete: z
     .boolean()
     .describe('Nothing that could concern a living token is known to be missing'),

@@ -1,16 +1,14 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Counts, LastLogoutStore, Progress } from '../ports.js'
 import { UNATTRIBUTABLE_REASONS } from '../rules/entry.js'
+import { lagOf } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
 import type { GapReason, RecordedGap } from '../rules/span.js'
 import { shareRunning } from '../share-running.js'
 import { atMostEvery, within } from './patience.js'
 
 /** What the metrics of the database are read from. */
-export interface StoredMetricsOptions
-  extends Pick<LastLogoutStore, 'readProgress' | 'readGaps' | 'count'> {
-  now: () => Instant
-}
+export type StoredMetricsOptions = Pick<LastLogoutStore, 'readProgress' | 'readGaps' | 'count'>
 
 /** What is known of the database. */
 export interface StoredMetrics {
@@ -30,14 +28,14 @@ const COUNT_INTERVAL_MS = 60_000
  */
 export function createStoredMetrics(
   registry: Registry,
-  { readProgress, readGaps, count, now }: StoredMetricsOptions,
+  { readProgress, readGaps, count }: StoredMetricsOptions,
 ): StoredMetrics {
   const up = new Gauge({
     name: 'last_logout_database_up',
     help: 'Whether the database answered this scrape: 1, or 0. Without it, its metrics are left out.',
     registers: [registry],
   })
-  const setters = [tellFreshness(registry, now), tellGaps(registry), tellCounts(registry)]
+  const setters = [tellFreshness(registry), tellGaps(registry), tellCounts(registry)]
   const readCounts = atMostEvery(COUNT_INTERVAL_MS, PATIENCE_MS / 2, count)
   const readState = shareRunning(async (): Promise<Stored> => {
     const [progress, gaps, counts] = await Promise.all([readProgress(), readGaps(), readCounts()])
@@ -63,11 +61,11 @@ interface Stored {
 /** Sets metrics; where the database is away there is nothing to say. */
 type Setter = (stored: Stored | null) => void
 
-function tellFreshness(registry: Registry, now: () => Instant): Setter {
+function tellFreshness(registry: Registry): Setter {
   const registers = [registry]
   const lag = new Gauge({
     name: 'last_logout_freshness_lag_seconds',
-    help: 'Age of as_of: the log is known to have been read up to so long ago. Left out before the first catch-up has ended.',
+    help: 'Age of as_of: the log is known to have been read up to so long ago. Left out before the first catch-up has ended, and where as_of lies more than 60 s ahead of the clock of the database.',
     registers,
   })
   const poll = new Gauge({
@@ -81,9 +79,14 @@ function tellFreshness(registry: Registry, now: () => Instant): Setter {
     registers,
   })
   return (stored) => {
-    const { asOf = null, lastPollAt = null, reconciledTo = null } = stored?.progress ?? {}
-    const age = (at: Instant | null) => at && Math.max(0, now() - at) / 1000
-    set(lag, age(asOf))
+    if (stored === null) {
+      for (const gauge of [lag, poll, reconcile]) gauge.remove()
+      return
+    }
+    const { asOf, lastPollAt, reconciledTo, now } = stored.progress
+    const lagMs = lagOf(asOf, now)
+    const age = (at: Instant | null) => at && Math.max(0, now - at) / 1000
+    set(lag, lagMs === null ? null : lagMs / 1000)
     set(poll, age(lastPollAt))
     set(reconcile, age(reconciledTo))
   }

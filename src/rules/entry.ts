@@ -3,14 +3,12 @@ import { readId } from './id.js'
 import { type Instant, readDateTime } from './instant.js'
 import { storageTimeOf } from './log-id.js'
 
-/** How far the clocks of Auth0's parts may be apart, in milliseconds. */
-const CLOCK_TOLERANCE_MS = 60_000
-
 /** An entry that counts. At least one of `userId` and `sessionId` is there. */
 export interface LogoutEvent {
   /** Empty where the entry has none. */
   logId: string
   type: string
+  /** Not bounded by any clock: the store bounds it by the database's. */
   at: Instant
   /** `null`: only the session is known. */
   userId: string | null
@@ -28,13 +26,8 @@ export type Reading =
   | { kind: 'unattributable'; reason: UnattributableReason }
   | { kind: 'other' }
 
-/**
- * Reads one entry of the tenant log. Total: whatever `entry` is, there is an answer.
- *
- * @param readAt When it was read: what claims to be later than that by more than clocks differ is
- *   no time of it.
- */
-export function readEntry(entry: unknown, types: ReadonlySet<string>, readAt: Instant): Reading {
+/** Reads one entry of the tenant log. Total: whatever `entry` is, there is an answer. */
+export function readEntry(entry: unknown, types: ReadonlySet<string>): Reading {
   if (!isRecord(entry) || typeof entry.type !== 'string') return unattributable('malformed')
   const { type } = entry
   if (!types.has(type)) return { kind: 'other' }
@@ -48,7 +41,7 @@ export function readEntry(entry: unknown, types: ReadonlySet<string>, readAt: In
   if (userId === null && sessionId === null) return unattributable('no_subject')
 
   const logId = readLogId(entry)
-  const at = readInstant(entry, logId, readAt)
+  const at = readInstant(entry, logId)
   if (at === null) return unattributable('no_instant')
 
   const endsAll = userId !== null && !endsOneSession(type)
@@ -61,18 +54,12 @@ export function readLogId(entry: unknown): string | null {
   return isRecord(entry) ? (readId(entry.log_id) ?? readId(entry._id)) : null
 }
 
-/** The earlier of the entry's own date and its storage time, so that nothing lies in the future. */
-function readInstant(
-  entry: Record<string, unknown>,
-  logId: string | null,
-  readAt: Instant,
-): Instant | null {
-  const isPast = (at: Instant | null): at is Instant =>
-    at !== null && at <= readAt + CLOCK_TOLERANCE_MS
+/** The earlier of the entry's own date and its storage time. */
+function readInstant(entry: Record<string, unknown>, logId: string | null): Instant | null {
   const date = readDateTime(entry.date)
   const stored = logId === null ? null : storageTimeOf(logId)
-  const past = [date, stored].filter(isPast)
-  return past.length === 0 ? null : Math.min(...past)
+  if (date === null || stored === null) return date ?? stored
+  return Math.min(date, stored)
 }
 
 function unattributable(reason: UnattributableReason): Reading {

@@ -1,9 +1,7 @@
+import { isAhead } from './freshness.js'
 import type { Instant } from './instant.js'
 
-/** Clocks differ: up to this far ahead is taken as now, in milliseconds. */
-const AHEAD_MS = 60_000
-
-/** When a reported logout happened: never in the future; `null` where it is said to be too far ahead. */
+/** When a reported logout happened: never in the future; `null` where the report lies too far ahead. */
 export function settleReported(at: Instant, now: Instant): Instant | null {
-  return at > now + AHEAD_MS ? null : Math.min(at, now)
+  return isAhead(at, now) ? null : Math.min(at, now)
 }

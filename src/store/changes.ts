@@ -1,8 +1,8 @@
 import type { Change, ChangesPage, ChangesQuery } from '../ports.js'
 import type { Instant } from '../rules/instant.js'
 import { tenantRowMissing } from './database.js'
+import { type SqlClock, toEpoch } from './epoch.js'
 import { Prisma, type PrismaClient } from './generated/client.js'
-import { timestamp } from './write-batch.js'
 
 /** A position in the feed, and which feed that is. */
 const CURSOR = /^([0-9a-f]{12})\.(\d{1,18})$/
@@ -13,9 +13,10 @@ const FEED = Prisma.sql`
     (SELECT oid FROM pg_database WHERE datname = current_database()))), 12)`
 
 interface Row {
+  now: Instant
   feed: string
   seq: bigint
-  as_of: Date | null
+  as_of: Instant | null
   changes: ChangeRow[]
 }
 
@@ -31,18 +32,19 @@ interface ChangeRow {
   type: string | null
 }
 
-/** One statement, so that the changes and the freshness are those of one moment. */
+/** One statement, so that the changes, the freshness and the clock are those of one moment. */
 export async function readChanges(
   prisma: PrismaClient,
+  clock: SqlClock,
   { after, since, limit }: ChangesQuery,
 ): Promise<ChangesPage | null> {
   const [, feed, position = '0'] = CURSOR.exec(after ?? '') ?? []
   if (after !== null && feed === undefined) return null
   const from = BigInt(position)
   const [row] = await prisma.$queryRaw<Row[]>`
-    SELECT ${FEED} AS feed, seq, as_of, (
+    SELECT floor(${clock()})::float8 AS now, ${FEED} AS feed, seq, ${toEpoch('as_of')} AS as_of, (
       SELECT coalesce(json_agg(change ORDER BY position), '[]')
-      FROM (${changesAfter(from, since === null ? '-infinity' : timestamp(since), limit + 1)}) AS change
+      FROM (${changesAfter(from, since, limit + 1)}) AS change
     ) AS changes
     FROM tenant`
   if (row === undefined) throw tenantRowMissing()
@@ -55,25 +57,36 @@ export async function readChanges(
     changes: rows.map(toChange),
     cursor: `${row.feed}.${reached}`,
     // What is said to be known must have been delivered.
-    asOf: more ? null : (row.as_of?.getTime() ?? null),
+    asOf: more ? null : row.as_of,
+    now: row.now,
     more,
   }
 }
 
-/** The floor is one row and concerns everybody: it is never too old. */
-function changesAfter(from: bigint, since: string, limit: number): Prisma.Sql {
-  const isNext = Prisma.sql`seq > ${from} AND at >= ${since}::timestamptz ORDER BY seq LIMIT ${limit}`
+/**
+ * Rows by when they last changed, which their position tells, and not by when the logout happened:
+ * an entry may be stored long after. The floor is one row and concerns everybody: it is never too old.
+ */
+function changesAfter(from: bigint, since: Instant | null, limit: number): Prisma.Sql {
+  const changedSince = since === null ? 0n : positionAt(since) - 1n
+  const rowsFrom = changedSince > from ? changedSince : from
+  const isNext = Prisma.sql`seq > ${rowsFrom} ORDER BY seq LIMIT ${limit}`
   return Prisma.sql`
-    (SELECT seq AS position, 'user' AS kind, user_id, NULL AS session_id, ${ms('at')} AS at,
-      ${ms('all_sessions_at')} AS all_sessions_at, NULL::boolean AS ended, type
+    (SELECT seq AS position, 'user' AS kind, user_id, NULL AS session_id, ${toEpoch('at')} AS at,
+      ${toEpoch('all_sessions_at')} AS all_sessions_at, NULL::boolean AS ended, type
     FROM last_logout WHERE ${isNext})
     UNION ALL
-    (SELECT seq, 'session', user_id, session_id, ${ms('at')}, NULL, ended, type
+    (SELECT seq, 'session', user_id, session_id, ${toEpoch('at')}, NULL, ended, type
     FROM session_logout WHERE ${isNext})
     UNION ALL
-    (SELECT floor_seq, 'floor', NULL, NULL, ${ms('floor_at')}, NULL, NULL, NULL
+    (SELECT floor_seq, 'floor', NULL, NULL, ${toEpoch('floor_at')}, NULL, NULL, NULL
     FROM tenant WHERE floor_seq > ${from} AND floor_at IS NOT NULL)
     ORDER BY position LIMIT ${limit}`
+}
+
+/** The least position that is given out at an instant: positions are microseconds of the database's clock. */
+export function positionAt(at: Instant): bigint {
+  return BigInt(Math.floor(at)) * 1000n
 }
 
 function toChange(row: ChangeRow): Change {
@@ -83,9 +96,4 @@ function toChange(row: ChangeRow): Change {
   return kind === 'user'
     ? { kind, userId: userId ?? '', at, allSessionsAt: row.all_sessions_at, type }
     : { kind, sessionId, userId, at, ended: ended === true, type }
-}
-
-/** Milliseconds since the epoch. */
-function ms(column: 'at' | 'all_sessions_at' | 'floor_at'): Prisma.Sql {
-  return Prisma.raw(`(extract(epoch FROM ${column}) * 1000)::bigint`)
 }

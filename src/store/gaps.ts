@@ -1,25 +1,41 @@
+import type { Instant } from '../rules/instant.js'
 import type { Gap, GapReason, RecordedGap } from '../rules/span.js'
+import { timestamp, toEpoch } from './epoch.js'
 import type { PrismaClient } from './generated/client.js'
-import { type Executor, timestamp } from './write-batch.js'
+import type { Executor } from './write-batch.js'
 
 /** Records a gap; one that begins where another does is the same, grown. True: it is new, or has grown. */
-export async function storeGap(tx: Executor, { from, to, reason }: Gap): Promise<boolean> {
+export async function storeGap(
+  tx: Executor,
+  { from, to, reason }: Gap,
+  detectedAt: Instant,
+): Promise<boolean> {
   const changed = await tx.$executeRaw`
-    INSERT INTO gap AS stored (from_at, to_at, reason)
-    VALUES (${timestamp(from)}::timestamptz, ${timestamp(to)}::timestamptz, ${reason})
-    ON CONFLICT (from_at) DO UPDATE SET to_at = excluded.to_at, detected_at = now()
+    INSERT INTO gap AS stored (from_at, to_at, reason, detected_at)
+    VALUES (${timestamp(from)}, ${timestamp(to)}, ${reason}, ${timestamp(detectedAt)})
+    ON CONFLICT (from_at) DO UPDATE SET to_at = excluded.to_at, detected_at = excluded.detected_at
     WHERE stored.to_at < excluded.to_at`
   return changed > 0
 }
 
+interface GapRow {
+  from: Instant
+  to: Instant
+  reason: string
+  detected_at: Instant
+}
+
 /** Every gap, the latest first. */
 export async function readGaps(prisma: PrismaClient): Promise<RecordedGap[]> {
-  const rows = await prisma.gap.findMany({ orderBy: { from: 'desc' } })
-  return rows.map(({ from, to, reason, detectedAt }) => ({
-    from: from.getTime(),
-    to: to.getTime(),
+  const rows = await prisma.$queryRaw<GapRow[]>`
+    SELECT ${toEpoch('from_at')} AS from, ${toEpoch('to_at')} AS to, reason,
+      ${toEpoch('detected_at')} AS detected_at
+    FROM gap ORDER BY from_at DESC`
+  return rows.map(({ from, to, reason, detected_at: detectedAt }) => ({
+    from,
+    to,
     // Nobody else writes them.
     reason: reason as GapReason,
-    detectedAt: detectedAt.getTime(),
+    detectedAt,
   }))
 }

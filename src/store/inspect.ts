@@ -1,6 +1,6 @@
 import type { Instant } from '../rules/instant.js'
 import { withClient } from './client.js'
-import { instant } from './read-known.js'
+import { toEpochSql } from './epoch.js'
 
 /** A server as it answers. */
 export interface ServerState {
@@ -9,6 +9,8 @@ export interface ServerState {
   latencyMs: number
   /** Takes no writes, as a replica does. */
   readOnly: boolean
+  /** How far its clock is ahead of that of this machine, in milliseconds; negative: behind. */
+  clockAheadMs: number
 }
 
 /** What the database holds of its tenant. */
@@ -25,18 +27,27 @@ export interface TenantState {
   /** Where the latest of them ends; `null`: there is none. */
   gapTo: Instant | null
   floorAt: Instant | null
+  /** By the clock of the database. */
+  now: Instant
 }
 
 /** Asks a server what it is. Throws `DATABASE_UNAVAILABLE`. */
 export function inspectServer(url: string): Promise<ServerState> {
   return withClient(url, async (client) => {
     const startedAt = performance.now()
-    const { rows } = await client.query<{ version: string; read_only: boolean }>(
-      `SELECT current_setting('server_version') AS version,
+    const sentAt = Date.now()
+    const { rows } = await client.query<{ version: string; read_only: boolean; now: Instant }>(
+      `SELECT current_setting('server_version') AS version, ${toEpochSql('clock_timestamp()')} AS now,
          pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only`,
     )
     const latencyMs = performance.now() - startedAt
-    return { version: rows[0]?.version ?? '', latencyMs, readOnly: rows[0]?.read_only === true }
+    const [row] = rows
+    return {
+      version: row?.version ?? '',
+      latencyMs,
+      readOnly: row?.read_only === true,
+      clockAheadMs: Math.round((row?.now ?? sentAt) - (sentAt + latencyMs / 2)),
+    }
   })
 }
 
@@ -62,20 +73,24 @@ export function findUnwritable(url: string): Promise<string[]> {
 interface TenantRow {
   domain: string
   checkpoint: string | null
-  as_of: Date | null
-  last_poll_at: Date | null
-  sweep_from: Date | null
+  as_of: Instant | null
+  last_poll_at: Instant | null
+  sweep_from: Instant | null
   gaps: number
-  gap_to: Date | null
-  floor_at: Date | null
+  gap_to: Instant | null
+  floor_at: Instant | null
+  now: Instant
 }
 
 /** Reads what the migrated database holds of its tenant; `null`: no program has used it yet. */
 export function inspectTenant(url: string): Promise<TenantState | null> {
   return withClient(url, async (client) => {
     const { rows } = await client.query<TenantRow>(
-      `SELECT domain, checkpoint, as_of, last_poll_at, sweep_from, floor_at,
-         (SELECT count(*) FROM gap)::integer AS gaps, (SELECT max(to_at) FROM gap) AS gap_to
+      `SELECT domain, checkpoint, ${toEpochSql('as_of')} AS as_of,
+         ${toEpochSql('last_poll_at')} AS last_poll_at, ${toEpochSql('sweep_from')} AS sweep_from,
+         ${toEpochSql('floor_at')} AS floor_at, ${toEpochSql('clock_timestamp()')} AS now,
+         (SELECT count(*) FROM gap)::integer AS gaps,
+         (SELECT ${toEpochSql('max(to_at)')} FROM gap) AS gap_to
        FROM tenant`,
     )
     const [row] = rows
@@ -83,12 +98,13 @@ export function inspectTenant(url: string): Promise<TenantState | null> {
     return {
       domain: row.domain,
       checkpoint: row.checkpoint,
-      asOf: instant(row.as_of),
-      lastPollAt: instant(row.last_poll_at),
-      sweepFrom: instant(row.sweep_from),
+      asOf: row.as_of,
+      lastPollAt: row.last_poll_at,
+      sweepFrom: row.sweep_from,
       gaps: row.gaps,
-      gapTo: instant(row.gap_to),
-      floorAt: instant(row.floor_at),
+      gapTo: row.gap_to,
+      floorAt: row.floor_at,
+      now: row.now,
     }
   })
 }

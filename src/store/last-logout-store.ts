@@ -1,13 +1,18 @@
 import type { Batch, LastLogoutStore, ReportedLogout, StoredPage } from '../ports.js'
+import { isAhead } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
+import { settleReported } from '../rules/reported.js'
+import type { Gap } from '../rules/span.js'
 import { readChanges } from './changes.js'
 import { query } from './database.js'
+import { databaseClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
 import { readGaps, storeGap } from './gaps.js'
 import type { PrismaClient } from './generated/client.js'
 import { readKnown } from './read-known.js'
 import { count, prune } from './retention.js'
 import {
   acquireLease,
+  advanceAsOf,
   claim,
   type LockedTenant,
   lockTenant,
@@ -16,7 +21,7 @@ import {
   setPlace,
   shrinkSweep,
 } from './tenant-row.js'
-import { type Executor, timestamp, writeBatch } from './write-batch.js'
+import { type Executor, writeBatch } from './write-batch.js'
 
 /** How long a page may wait for the tenant row's lock, and be written. */
 const TRANSACTION = { maxWait: 10_000, timeout: 60_000 }
@@ -30,27 +35,28 @@ export interface StoreOptions {
   domain: string
   /** How long a gap can still concern a living token. */
   gapConcernsMs: number
-  now: () => Instant
+  /** Default: the database's. */
+  clock?: SqlClock | undefined
   /** When a writer that hangs with the lock in its hands loses it, in milliseconds; default 30,000. */
   stuckMs?: number
 }
 
 /** The store over PostgreSQL. */
 export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
-  const { prisma, domain, gapConcernsMs, now, stuckMs = STUCK_MS } = options
+  const { prisma, domain, gapConcernsMs, clock = databaseClock, stuckMs = STUCK_MS } = options
 
   /** Every write runs in here: one lock, so that the order of feed positions is the order of commits. */
   const write = <T>(run: (tx: Executor, tenant: LockedTenant) => Promise<T>): Promise<T> =>
     query(() =>
-      prisma.$transaction(async (tx) => run(tx, await lockTenant(tx, stuckMs)), TRANSACTION),
+      prisma.$transaction(async (tx) => run(tx, await lockTenant(tx, clock, stuckMs)), TRANSACTION),
     )
 
   return {
     claim: () => query(() => claim(prisma, domain)),
-    readProgress: () => query(() => readProgress(prisma)),
+    readProgress: () => query(() => readProgress(prisma, clock)),
     readKnown: (userId, sessionId) =>
-      query(() => readKnown(prisma, userId, sessionId, now() - gapConcernsMs)),
-    readChanges: (changes) => query(() => readChanges(prisma, changes)),
+      query(() => readKnown(prisma, clock, { userId, sessionId, gapConcernsMs })),
+    readChanges: (changes) => query(() => readChanges(prisma, clock, changes)),
     count: () => query(() => count(prisma)),
 
     acquireLease: (owner, ttlMs) => query(() => acquireLease(prisma, owner, ttlMs)),
@@ -70,7 +76,7 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
         await setPlace(tx, to, sweep)
         return true
       }),
-    storePage: (page) => write((tx, tenant) => storePage(tx, tenant, page)),
+    storePage: (page) => write((tx, tenant) => storePage(tx, clock, tenant, page)),
     storeSweep: (batch, part) =>
       write(async (tx, tenant) => {
         await storeBatch(tx, tenant, batch)
@@ -86,57 +92,92 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
     finishReconcile: (at) =>
       query(async () => {
         await prisma.$executeRaw`
-          UPDATE tenant SET reconciled_to = GREATEST(reconciled_to, ${timestamp(at)}::timestamptz)`
+          UPDATE tenant SET reconciled_to =
+            GREATEST(reconciled_to, LEAST(${timestamp(at)}, ${timestampOf(clock())}))`
       }),
-    storeReported: (logout) =>
-      write(async (tx, tenant) => void (await storeBatch(tx, tenant, toBatch(logout)))),
-    raiseFloor: async (at) => {
-      if (at > now()) throw new RangeError('the floor cannot be in the future')
-      return write((tx, tenant) => raiseFloor(tx, tenant, at))
-    },
+    storeReported: (logout) => write((tx, tenant) => storeReported(tx, tenant, logout)),
+    raiseFloor: (at) =>
+      write((tx, tenant) => {
+        if (at !== null && at > tenant.now) {
+          throw new RangeError('the floor cannot be in the future of the database')
+        }
+        return raiseFloor(tx, tenant, at ?? tenant.now)
+      }),
     storeGap: (gap, raisesFloor) =>
-      write(async (tx, tenant) => {
-        const isNews = await storeGap(tx, gap)
-        // Auth0's clock may be ahead of ours; the floor may not.
-        if (raisesFloor) await raiseFloor(tx, tenant, Math.min(gap.to, now()))
-        return isNews
-      }),
+      write((tx, tenant) => storePastGap(tx, tenant, gap, raisesFloor)),
     readGaps: () => query(() => readGaps(prisma)),
-    prune: (before, between) => query(() => prune(prisma, before, between)),
+    prune: (retainMs, onBatch) => query(() => prune(prisma, clock, { retainMs, onBatch })),
     storeCaughtUp: (checkpoint, askedAt) =>
-      query(async () => {
-        // GREATEST passes over NULL. What the sweep has not read yet is not fresh.
-        await prisma.$executeRaw`
-          UPDATE tenant SET last_poll_at = now(), as_of = CASE
-            WHEN sweep_to IS NULL THEN GREATEST(as_of, ${timestamp(askedAt)}::timestamptz)
-            ELSE as_of END
-          WHERE checkpoint IS NOT DISTINCT FROM ${checkpoint}`
-      }),
+      query(() => storeCaughtUp(prisma, clock, { checkpoint, askedAt })),
   }
 }
 
-async function storePage(tx: Executor, tenant: LockedTenant, page: StoredPage): Promise<boolean> {
+async function storePage(
+  tx: Executor,
+  clock: SqlClock,
+  tenant: LockedTenant,
+  page: StoredPage,
+): Promise<boolean> {
   if (tenant.checkpoint !== page.from) return false
-  const { seq } = await writeBatch(tx, page.batch, tenant.seq)
-  const storedAt = page.storedAt && timestamp(page.storedAt)
+  const { seq } = await writeBatch(tx, page.batch, tenant)
   await tx.$executeRaw`
-    UPDATE tenant SET checkpoint = ${page.next}, seq = ${seq}, last_poll_at = now(),
+    UPDATE tenant SET checkpoint = ${page.next}, seq = ${seq}, last_poll_at = ${timestampOf(clock())},
       as_of = CASE WHEN as_of IS NOT NULL AND sweep_to IS NULL
-        THEN GREATEST(as_of, ${storedAt}::timestamptz) ELSE as_of END`
+        THEN ${advanceAsOf(page.storedAt, clock)} ELSE as_of END`
   return true
 }
 
+interface CaughtUp {
+  checkpoint: string | null
+  askedAt: Instant
+}
+
+/** False: `askedAt` lies too far ahead to be believed. What the sweep has not read yet is not fresh. */
+async function storeCaughtUp(
+  prisma: PrismaClient,
+  clock: SqlClock,
+  { checkpoint, askedAt }: CaughtUp,
+): Promise<boolean> {
+  const [row] = await prisma.$queryRaw<{ now: Instant }[]>`
+    UPDATE tenant SET last_poll_at = ${timestampOf(clock())},
+      as_of = CASE WHEN sweep_to IS NULL THEN ${advanceAsOf(askedAt, clock)} ELSE as_of END
+    WHERE checkpoint IS NOT DISTINCT FROM ${checkpoint}
+    RETURNING floor(${clock()})::float8 AS now`
+  return row === undefined || !isAhead(askedAt, row.now)
+}
+
 async function storeBatch(tx: Executor, tenant: LockedTenant, batch: Batch): Promise<number> {
-  const { seq, advanced } = await writeBatch(tx, batch, tenant.seq)
+  const { seq, advanced } = await writeBatch(tx, batch, tenant)
   await tx.$executeRaw`UPDATE tenant SET seq = ${seq}`
   return advanced
 }
 
-function toBatch({ userId, sessionId, at, type }: ReportedLogout): Batch {
+async function storeReported(
+  tx: Executor,
+  tenant: LockedTenant,
+  { userId, sessionId, type, ...reported }: ReportedLogout,
+): Promise<Instant | null> {
+  const at = settleReported(reported.at ?? tenant.now, tenant.now)
+  if (at === null) return null
   const origin = { at, logId: '', type }
-  return {
+  await storeBatch(tx, tenant, {
     users: [{ userId, allSessionsAt: sessionId === null ? at : null, ...origin }],
     sessions: sessionId === null ? [] : [{ sessionId, userId, ended: false, ...origin }],
     unattributable: [],
-  }
+  })
+  return at
+}
+
+/** Auth0's clock may be ahead of the database's; neither a gap nor the floor may. */
+async function storePastGap(
+  tx: Executor,
+  tenant: LockedTenant,
+  gap: Gap,
+  raisesFloor: boolean,
+): Promise<boolean> {
+  const to = Math.min(gap.to, tenant.now)
+  if (to <= gap.from) return false
+  const isNews = await storeGap(tx, { ...gap, to }, tenant.now)
+  if (raisesFloor) await raiseFloor(tx, tenant, to)
+  return isNews
 }

@@ -6,6 +6,14 @@ import { writeUnattributable } from './unattributable.js'
 /** What Prisma gives inside and outside a transaction alike. */
 export type Executor = Pick<Prisma.TransactionClient, '$executeRaw' | '$queryRaw'>
 
+/** Where a batch is written: what the caller read as it locked the tenant row. */
+export interface BatchPlace {
+  /** The last feed position given out before. */
+  seq: bigint
+  /** By the clock of the database. */
+  now: Instant
+}
+
 /** What writing a batch came to. */
 export interface Written {
   /** The last feed position given out. */
@@ -15,12 +23,23 @@ export interface Written {
 }
 
 /**
- * Moves rows forward and keeps unattributable entries. `seq` is the last feed position given out
- * before. The caller holds the tenant row's lock, which makes the order of positions the order of
+ * Moves rows forward and keeps unattributable entries. No instant is stored that lies in the future of
+ * the database. The caller holds the tenant row's lock, which makes the order of positions the order of
  * commits.
  */
-export async function writeBatch(tx: Executor, batch: Batch, seq: bigint): Promise<Written> {
-  const { users, sessions, unattributable } = batch
+export async function writeBatch(
+  tx: Executor,
+  batch: Batch,
+  { seq, now }: BatchPlace,
+): Promise<Written> {
+  const { unattributable } = batch
+  const past = (at: Instant) => Math.min(at, now)
+  const users = batch.users.map((row) => ({
+    ...row,
+    at: past(row.at),
+    allSessionsAt: row.allSessionsAt === null ? null : past(row.allSessionsAt),
+  }))
+  const sessions = batch.sessions.map((row) => ({ ...row, at: past(row.at) }))
   let advanced = 0
   if (users.length > 0) advanced += await writeUsers(tx, users, seq)
   if (sessions.length > 0) {
@@ -34,11 +53,12 @@ export async function writeBatch(tx: Executor, batch: Batch, seq: bigint): Promi
 async function writeUsers(tx: Executor, users: Batch['users'], seq: bigint): Promise<number> {
   return tx.$executeRaw`
     INSERT INTO last_logout AS stored (user_id, at, all_sessions_at, log_id, type, seq)
-    SELECT user_id, at, all_sessions_at, log_id, type, ${seq}::bigint + position
+    SELECT user_id, ${FROM_EPOCH.at}, ${FROM_EPOCH.allSessionsAt}, log_id, type,
+      ${seq}::bigint + position
     FROM unnest(
       ${users.map((row) => row.userId)}::text[],
-      ${users.map((row) => timestamp(row.at))}::timestamptz[],
-      ${users.map((row) => row.allSessionsAt && timestamp(row.allSessionsAt))}::timestamptz[],
+      ${users.map((row) => row.at)}::float8[],
+      ${users.map((row) => row.allSessionsAt)}::float8[],
       ${users.map((row) => row.logId)}::text[],
       ${users.map((row) => row.type)}::text[]
     ) WITH ORDINALITY AS page (user_id, at, all_sessions_at, log_id, type, position)
@@ -59,11 +79,11 @@ async function writeSessions(
 ): Promise<number> {
   return tx.$executeRaw`
     INSERT INTO session_logout AS stored (session_id, user_id, at, ended, log_id, type, seq)
-    SELECT session_id, user_id, at, ended, log_id, type, ${seq}::bigint + position
+    SELECT session_id, user_id, ${FROM_EPOCH.at}, ended, log_id, type, ${seq}::bigint + position
     FROM unnest(
       ${sessions.map((row) => row.sessionId)}::text[],
       ${sessions.map((row) => row.userId)}::text[],
-      ${sessions.map((row) => timestamp(row.at))}::timestamptz[],
+      ${sessions.map((row) => row.at)}::float8[],
       ${sessions.map((row) => row.ended)}::boolean[],
       ${sessions.map((row) => row.logId)}::text[],
       ${sessions.map((row) => row.type)}::text[]
@@ -84,7 +104,8 @@ async function writeSessions(
 const EXCLUDED_IS_NEWER = Prisma.sql`
   (excluded.at, excluded.log_id COLLATE "C") > (stored.at, stored.log_id COLLATE "C")`
 
-/** An instant as PostgreSQL reads it. */
-export function timestamp(at: Instant): string {
-  return new Date(at).toISOString()
+/** Columns of the page, which are milliseconds since the epoch, as they are stored. */
+const FROM_EPOCH = {
+  at: Prisma.sql`to_timestamp(page.at / 1000)`,
+  allSessionsAt: Prisma.sql`to_timestamp(page.all_sessions_at / 1000)`,
 }

@@ -6,6 +6,7 @@ import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import type { Gap, Span } from '../rules/span.js'
 import { readBatch } from './read-batch.js'
+import { recordEnd } from './record-end.js'
 
 /** A catch-up that takes longer need not come to a page that is not full, in milliseconds. */
 const LONG_MS = 60_000
@@ -119,7 +120,7 @@ async function followFrom(
       const firstAt = storageTimeOf(readLogId(page.entries[0]) ?? '')
       await deps.arrived({ askedAt: page.askedAt, firstAt, reachedAt: readReached(page) })
       if (page.entries.length === 0) {
-        await store.storeCaughtUp(from, page.askedAt)
+        await recordEnd(store, from, page.askedAt)
         return 'end'
       }
       const isLast = hasReachedHead(page, beganAt)
@@ -130,7 +131,7 @@ async function followFrom(
       }
       if (!(await storePage(from, page, deps))) return 'moved'
       if (isLast) {
-        await store.storeCaughtUp(page.next, beganAt)
+        await recordEnd(store, page.next, beganAt)
         return 'end'
       }
       if (signal.aborted) throw aborted()
@@ -147,7 +148,7 @@ interface ReceivedPage extends Page {
 }
 
 async function storePage(from: string, page: ReceivedPage, deps: SyncDeps): Promise<boolean> {
-  const { batch, events, logouts } = readBatch(page.entries, deps.types, page.askedAt)
+  const { batch, events, logouts } = readBatch(page.entries, deps.types)
   const reachedAt = readReached(page)
   const stored = await deps.store.storePage({ from, next: page.next, storedAt: reachedAt, batch })
   if (stored) {

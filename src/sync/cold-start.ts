@@ -22,7 +22,9 @@ export async function coldStart(
   const { checkpoint, asOf, reconciledTo } = progress
   if (checkpoint !== null) return
 
-  const { entries, askedAt } = await source.readNewest(signal)
+  const { entries, ...answer } = await source.readNewest(signal)
+  // A place in the future of the database would hide what comes before it.
+  const askedAt = Math.min(answer.askedAt, progress.now)
   if (entries.length === 0) {
     // Empty before and empty now: what came in between may have been deleted.
     if (asOf !== null && askedAt - asOf > SETTLED_MS) {

@@ -1,21 +1,13 @@
 import type { Batch, Unattributable } from '../ports.js'
 import { type LogoutEvent, readEntry, readLogId } from '../rules/entry.js'
 import { fold } from '../rules/fold.js'
-import type { Instant } from '../rules/instant.js'
 
-/**
- * Reads entries, as they were at `askedAt`, and folds the logout events among them into one row per
- * subject.
- */
-export function readBatch(
-  entries: unknown[],
-  types: ReadonlySet<string>,
-  askedAt: Instant,
-): ReadBatch {
+/** Reads entries, and folds the logout events among them into one row per subject. */
+export function readBatch(entries: unknown[], types: ReadonlySet<string>): ReadBatch {
   const events: LogoutEvent[] = []
   const unattributable: Unattributable[] = []
   for (const entry of entries) {
-    const reading = readEntry(entry, types, askedAt)
+    const reading = readEntry(entry, types)
     if (reading.kind === 'event') events.push(reading.event)
     if (reading.kind === 'unattributable') {
       const logId = readLogId(entry) ?? ''

@@ -1,6 +1,5 @@
 import { aborted } from '../errors.js'
 import type { LastLogoutStore } from '../ports.js'
-import type { Instant } from '../rules/instant.js'
 import { readBatch } from './read-batch.js'
 import { readLines, unwrapEntry } from './read-lines.js'
 
@@ -27,7 +26,6 @@ export interface ReceiveDeps {
   store: Pick<LastLogoutStore, 'storeBatch'>
   /** The event types that count. */
   types: ReadonlySet<string>
-  now: () => Instant
 }
 
 /**
@@ -42,7 +40,7 @@ export interface ReceiveDeps {
  * @see https://auth0.com/docs/customize/log-streams
  */
 export async function receive(
-  { store, types, now }: ReceiveDeps,
+  { store, types }: ReceiveDeps,
   body: string,
   signal: AbortSignal,
 ): Promise<Received> {
@@ -51,7 +49,7 @@ export async function receive(
   for (let from = 0; from < items.length; from += BATCH_SIZE) {
     if (signal.aborted) throw aborted()
     const entries = items.slice(from, from + BATCH_SIZE).map(unwrapEntry)
-    const { batch } = readBatch(entries, types, now())
+    const { batch } = readBatch(entries, types)
     const { users, sessions, unattributable } = batch
     if (users.length + sessions.length + unattributable.length > 0) await store.storeBatch(batch)
   }

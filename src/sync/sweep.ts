@@ -45,7 +45,7 @@ export async function sweep(
       continue
     }
     rest = part.from > rest.from ? { from: rest.from, to: part.from } : null
-    const { batch, events } = readBatch(found.entries, deps.types, found.askedAt)
+    const { batch, events } = readBatch(found.entries, deps.types)
     const isStored = (await options.store(batch, part)) !== false
     const { entries, pages } = found
     const { stage } = options

@@ -34,7 +34,6 @@ export async function openApi(
     policy: 'session',
     subscribe: () => () => {},
     maxLagMs: 60_000,
-    now: Date.now,
     version: '0.0.0',
     log: pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) }),
     ...deps,

@@ -1,9 +1,18 @@
 import { pino } from 'pino'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { createDatabase } from '../../src/store/database.js'
+import { fixedClock } from '../../src/store/epoch.js'
 import { createLastLogoutStore } from '../../src/store/last-logout-store.js'
 import type { PoolTimeouts } from '../../src/store/pool.js'
 import type { TestDatabase } from './database.js'
+
+interface StoreSettings {
+  domain?: string
+  gapConcernsMs?: number
+  /** In place of the database's clock. */
+  now?: (() => number) | undefined
+  stuckMs?: number
+}
 
 /** A store over a test's database, claimed for `tenant.example`. */
 export async function openStore(
@@ -11,9 +20,9 @@ export async function openStore(
   {
     domain = 'tenant.example',
     gapConcernsMs = 31 * 86_400_000,
-    now = Date.now,
+    now,
     stuckMs = 30_000,
-  } = {},
+  }: StoreSettings = {},
   timeouts: PoolTimeouts = {},
 ): Promise<LastLogoutStore & { close(): Promise<void> }> {
   const database = createDatabase(url, pino({ level: 'silent' }), timeouts)
@@ -21,7 +30,7 @@ export async function openStore(
     prisma: database.prisma,
     domain,
     gapConcernsMs,
-    now,
+    clock: now && fixedClock(now),
     stuckMs,
   })
   await store.claim()

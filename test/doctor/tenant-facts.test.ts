@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { ActionStatus } from '../../src/auth0/login-action.js'
-import { examineClock, examineScopes } from '../../src/doctor/access.js'
+import { examineScopes } from '../../src/doctor/access.js'
 import { toActionCheck } from '../../src/doctor/action.js'
+import { examineClock, examineDatabaseClock } from '../../src/doctor/clock.js'
 import { countAttribution, examineDelay, examineLogouts } from '../../src/doctor/logouts.js'
 import { examineMadeUpId, examinePage } from '../../src/doctor/probe.js'
 import { examineRetention } from '../../src/doctor/retention.js'
@@ -44,10 +45,27 @@ test.each<[string, number, number, number | null, string, RegExp]>([
   ['3 s tolerated', NOW + 3_000, NOW + 3_100, NOW, 'ok', /agrees/],
   ['just beyond', NOW + 3_001, NOW + 3_100, NOW, 'warning', /2 s ahead of/],
   ['behind', NOW - 30_000, NOW - 29_000, NOW, 'warning', /29 s behind/],
-  ['far ahead', NOW + 120_000, NOW + 120_100, NOW, 'failure', /119 s ahead of/],
+  ['far ahead', NOW + 120_000, NOW + 120_100, NOW, 'warning', /119 s ahead of/],
   ['without a Date', NOW, NOW, null, 'warning', /no Date/],
 ])('clock: %s', (_what, sentAt, receivedAt, serverAt, status, message) => {
   expectCheck(examineClock({ sentAt, receivedAt, serverAt }), status, message)
+})
+
+test.each<[string, number, number, string, RegExp]>([
+  ['agrees', 0, 0, 'ok', /agrees/],
+  ['agrees, and this machine is a day ahead', 86_400_000, -86_400_000, 'ok', /agrees/],
+  ['30 s behind', 0, -30_000, 'warning', /30 s behind that of Auth0: lags .* are wrong/],
+  ['120 s ahead', 0, 121_000, 'failure', /2 minutes ahead of .*: .* end tokens of later logins/],
+  ['an hour behind', 0, -3_600_000, 'failure', /60 minutes behind .*: logouts are stored/],
+])('database clock: %s', (_what, machineAheadMs, databaseAheadMs, status, message) => {
+  const at = NOW + machineAheadMs
+  const reading = { sentAt: at, receivedAt: at, serverAt: NOW }
+  expectCheck(examineDatabaseClock(reading, databaseAheadMs), status, message)
+})
+
+test('the database clock is skipped where the database does not tell it', () => {
+  const reading = { sentAt: NOW, receivedAt: NOW, serverAt: NOW }
+  expect(examineDatabaseClock(reading, null).status).toBe('skipped')
 })
 
 test.each<[string, number | null, number | null | undefined, string, RegExp]>([
@@ -75,7 +93,7 @@ describe('logouts', () => {
   })
   test('are counted by what they name', () => {
     const entries = [slo('auth0|1', 'S'), slo('auth0|2'), slo('', 'S2'), slo(null), 'rubbish']
-    expect(countAttribution(entries, NOW)).toEqual({
+    expect(countAttribution(entries)).toEqual({
       logouts: 5,
       withUser: 2,
       withSession: 2,

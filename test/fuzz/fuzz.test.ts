@@ -57,7 +57,7 @@ beforeAll(async () => {
   const checkpoint = syntheticLogId(Date.now())
   await store.begin(checkpoint, null)
   await store.storeCaughtUp(checkpoint, Date.now())
-  metrics = createMetrics({ ...store, now: Date.now, rateShare: 1 })
+  metrics = createMetrics({ ...store, rateShare: 1 })
   metrics.begin('answering')
   app = await openApi({
     ...store,
@@ -69,7 +69,7 @@ beforeAll(async () => {
     ],
     logStream: {
       token: credentials.token,
-      receive: (body, signal) => receive({ store, types, now: Date.now }, body, signal),
+      receive: (body, signal) => receive({ store, types }, body, signal),
     },
   })
   url = new URL(await listen(app))

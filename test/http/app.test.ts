@@ -13,11 +13,13 @@ const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 const slo = { logId: CHECKPOINT, type: 'slo', at: LOGOUT, userId: 'auth0|123', sessionId: 'S1' }
 
 let database: TestDatabase
+/** The clock of the database. */
+let now = NOW
 let store: LastLogoutStore & { close(): Promise<void> }
 let app: FastifyInstance & { lines: string[] }
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openStore(database, { now: () => now })
   const all = { ...slo, userId: 'auth0|all', sessionId: null }
   await store.storeBatch({ ...fold([slo, all]), unattributable: [] })
   await store.begin(CHECKPOINT, null)
@@ -28,7 +30,8 @@ afterAll(async () => {
   await database.drop()
 })
 beforeEach(async () => {
-  app = await openApi({ ...store, now: () => NOW })
+  now = NOW
+  app = await openApi(store)
 })
 afterEach(() => app.close())
 
@@ -91,7 +94,7 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
   test('has neither freshness nor completeness before the first catch-up has ended', async () => {
     const empty = await createTestDatabase()
     const young = await openStore(empty)
-    const early = await openApi({ ...young, now: () => NOW })
+    const early = await openApi(young)
     const answer = await early.inject({
       url: '/v1/users/x/last-logout',
       headers: bearer(keys.reader),
@@ -310,13 +313,28 @@ describe('health', () => {
     [60_000, 200, 'ok'],
     [60_001, 503, 'stale'],
   ])('with a lag of %d ms, fresh is %d; ready either way (P6)', async (lag, statusCode, status) => {
-    const late = await openApi({ ...store, now: () => NOW - 840 + lag })
-    const fresh = await late.inject('/health/fresh')
+    now = NOW - 840 + lag
+    const fresh = await app.inject('/health/fresh')
     expect(fresh.statusCode).toBe(statusCode)
     expect(fresh.json()).toMatchObject({ status, lag_ms: lag })
-    expect((await late.inject('/health/ready')).statusCode).toBe(200)
-    await late.close()
+    expect((await app.inject('/health/ready')).statusCode).toBe(200)
   })
+
+  test.each([
+    [0, 200, 0],
+    [60_000, 200, 0],
+    [60_001, 503, null],
+  ])(
+    'with as_of %d ms ahead of the database, fresh is %d and the lag %j',
+    async (ms, code, lag) => {
+      now = NOW - 840 - ms
+      const fresh = await app.inject('/health/fresh')
+      expect(fresh.statusCode).toBe(code)
+      expect(fresh.json()).toMatchObject({ as_of: new Date(NOW - 840).toISOString(), lag_ms: lag })
+      const user = await get('/v1/users/auth0%7C123/last-logout')
+      expect(user.json()).toMatchObject({ lag_ms: lag })
+    },
+  )
 
   test('asks the database once at a time, however many want to know', async () => {
     const asking = { now: 0, most: 0, times: 0 }
@@ -325,7 +343,7 @@ describe('health', () => {
       asking.most = Math.max(asking.most, ++asking.now)
       return store.readProgress().finally(() => asking.now--)
     }
-    const asked = await openApi({ ...store, readProgress, now: () => NOW })
+    const asked = await openApi({ ...store, readProgress })
     const ask = () => ['/health/ready', '/health/fresh'].map((url) => asked.inject(url))
     const answers = await Promise.all(Array.from({ length: 50 }, ask).flat())
     expect(new Set(answers.map(({ statusCode }) => statusCode))).toEqual(new Set([200]))

@@ -14,6 +14,7 @@ const open = (deps: Partial<AppDeps> = {}) =>
       session: null,
       floorAt: null,
       asOf: null,
+      now: 0,
       complete: false,
     }),
     readProgress: nothing,

@@ -2,7 +2,13 @@ import { expect, test } from 'vitest'
 import { createFeed } from '../../src/http/feed.js'
 import type { ChangesPage, ChangesQuery } from '../../src/ports.js'
 
-const page = (cursor: string): ChangesPage => ({ changes: [], cursor, asOf: 1, more: false })
+const page = (cursor: string): ChangesPage => ({
+  changes: [],
+  cursor,
+  asOf: 1,
+  now: 1,
+  more: false,
+})
 
 test('readers at the same place share a reading, but not its failure', async () => {
   let wake = () => {}

@@ -15,7 +15,7 @@ beforeEach(async () => {
   app = await openApi({
     readKnown: nothing,
     readProgress: nothing,
-    readChanges: async () => ({ changes: [], cursor: 'c', asOf: null, more: false }),
+    readChanges: async () => ({ changes: [], cursor: 'c', asOf: null, now: 0, more: false }),
     storeReported: nothing,
   })
   url = new URL(await listen(app))

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { bearer, keys, listen, openApi } from '../_support/api.js'
 import { findBrowser, openBrowser } from '../_support/browser.js'
 
-const known = { user: null, session: null, floorAt: null, asOf: null, complete: false }
-const page = { changes: [], cursor: 'c', asOf: null, more: false }
+const known = { user: null, session: null, floorAt: null, asOf: null, now: 0, complete: false }
+const page = { changes: [], cursor: 'c', asOf: null, now: 0, more: false }
 const nothing = async () => {
   throw new Error('not asked')
 }
@@ -17,7 +17,10 @@ beforeAll(async () => {
     readKnown: async () => known,
     readProgress: nothing,
     readChanges: async () => page,
-    storeReported: async (logout) => void reported.push(logout),
+    storeReported: async (logout) => {
+      reported.push(logout)
+      return 0
+    },
   })
   url = await listen(app)
 })

@@ -27,8 +27,7 @@ afterAll(async () => {
 
 const types = new Set(['slo'])
 const open = (
-  taking: LogStream['receive'] = (body, signal) =>
-    receive({ store, types, now: Date.now }, body, signal),
+  taking: LogStream['receive'] = (body, signal) => receive({ store, types }, body, signal),
 ): ReturnType<typeof openApi> => openApi({ ...store, logStream: { token: TOKEN, receive: taking } })
 beforeEach(async () => {
   app = await open()

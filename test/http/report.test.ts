@@ -12,8 +12,8 @@ let store: Awaited<ReturnType<typeof openStore>>
 let app: FastifyInstance
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
-  app = await openApi({ ...store, now: () => NOW })
+  store = await openStore(database, { now: () => NOW })
+  app = await openApi(store)
 })
 afterAll(async () => {
   await app.close()

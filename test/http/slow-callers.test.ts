@@ -26,13 +26,14 @@ beforeAll(async () => {
       session: null,
       floorAt: null,
       asOf: null,
+      now: 0,
       complete: false,
     }),
     readProgress: async () => {
       throw new Error('not asked')
     },
-    readChanges: async () => ({ changes, cursor: 'c', asOf: null, more: false }),
-    storeReported: async () => {},
+    readChanges: async () => ({ changes, cursor: 'c', asOf: null, now: 0, more: false }),
+    storeReported: async () => null,
   })
   url = new URL(await listen(app))
   app.server.on('connection', (socket) => accepted.set(socket.remotePort, socket))

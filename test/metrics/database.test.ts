@@ -28,7 +28,7 @@ afterEach(async () => {
 
 function open(over: Partial<LastLogoutStore> = {}) {
   const registry = new Registry()
-  const metrics = createStoredMetrics(registry, { ...store, now: Date.now, ...over })
+  const metrics = createStoredMetrics(registry, { ...store, ...over })
   const scrape = async () => {
     await metrics.refresh()
     const families = parseExposition(await registry.metrics())

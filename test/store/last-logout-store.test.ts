@@ -230,6 +230,7 @@ describe('what is known', () => {
       session: null,
       floorAt: null,
       asOf: NOON,
+      now: expect.any(Number),
       complete: true,
     })
   })
@@ -241,6 +242,7 @@ describe('what is known', () => {
       session: { at: NOON, ended: true, logId: 'L1', type: 'slo' },
       floorAt: null,
       asOf: null,
+      now: expect.any(Number),
       complete: false,
     })
     await expect(store.readKnown('auth0|1', null)).resolves.toMatchObject({ session: null })
@@ -357,7 +359,7 @@ describe('the database', () => {
     proxy.freeze()
     await expect(silenced.readProgress()).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
     proxy.thaw()
-    await expect(silenced.storeCaughtUp(null, NOON)).resolves.toBeUndefined()
+    await expect(silenced.storeCaughtUp(null, NOON)).resolves.toBe(true)
     proxy.freeze()
     await expect(silenced.begin(BEGIN, null)).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',

@@ -16,6 +16,7 @@ const ALL = [
   '20261124000000_init',
   '20261124120000_change_feed',
   '20261125000000_gaps_and_retention',
+  '20261128000000_timeline',
 ]
 
 test('the tables are made once, and a second run changes nothing', async () => {

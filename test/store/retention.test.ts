@@ -92,6 +92,7 @@ describe('unattributable entries', () => {
 })
 
 describe('pruning', () => {
+  const RETAIN_MS = 60 * DAY
   const slo = (n: number, at: number) => ({
     logId: `L${n}`,
     type: 'slo',
@@ -99,17 +100,60 @@ describe('pruning', () => {
     userId: `u${n}`,
     sessionId: `s${n}`,
   })
+  /** The clock of the database. */
+  let now = NOON
+  let clocked: LastLogoutStore & { close(): Promise<void> }
+  beforeEach(async () => {
+    now = NOON
+    clocked = await openStore(database, { now: () => now })
+    await clocked.begin('P0', null)
+  })
+  afterEach(() => clocked.close())
 
-  test('deletes sessions from before, and leaves users, gaps and the floor', async () => {
-    const events = [slo(1, NOON - 1), slo(2, NOON), slo(3, NOON + 1)]
-    await store.storeBatch({ ...fold(events), unattributable: [] })
-    await store.storeGap({ from: NOON - DAY, to: NOON - 1, reason: 'retention' }, true)
-    await expect(store.prune(NOON)).resolves.toEqual({ sessions: 1, unattributable: 0 })
-    const { users, sessions } = await readRows(database)
-    expect(users).toHaveLength(3)
-    expect(sessions.map(({ sessionId }) => sessionId)).toEqual(['s2', 's3'])
-    await expect(store.count()).resolves.toMatchObject({ gaps: 1 })
-    await expect(store.readProgress()).resolves.toMatchObject({ floorAt: NOON - 1 })
+  /** Stores logouts of that moment, one after the other. */
+  const storeAt = async (...rows: { n: number; at: number; date?: number }[]) => {
+    for (const { n, at, date = at } of rows) {
+      now = at
+      await clocked.storeBatch({ ...fold([slo(n, date)]), unattributable: [] })
+    }
+  }
+  /** Prunes as of an instant up to which the log has been read. */
+  const pruneAt = async (at: number, onBatch?: () => void) => {
+    now = at
+    await clocked.storeCaughtUp('P0', at)
+    return clocked.prune(RETAIN_MS, onBatch)
+  }
+  const readSessions = async () =>
+    (await readRows(database)).sessions.map(({ sessionId }) => sessionId)
+
+  test('deletes sessions that changed before then, and leaves users, gaps and the floor', async () => {
+    await storeAt({ n: 1, at: NOON - 1 }, { n: 2, at: NOON }, { n: 3, at: NOON + 1 })
+    await clocked.storeGap({ from: NOON - DAY, to: NOON - 1, reason: 'retention' }, true)
+    const pruned = await pruneAt(NOON + RETAIN_MS)
+    expect(pruned).toEqual({ sessions: 1, unattributable: 0 })
+    await expect(readSessions()).resolves.toEqual(['s2', 's3'])
+    await expect(clocked.count()).resolves.toMatchObject({ users: 3, gaps: 1 })
+    await expect(clocked.readProgress()).resolves.toMatchObject({ floorAt: NOON - 1 })
+  })
+
+  test('keeps a session whose logout was stored long after it happened', async () => {
+    await storeAt({ n: 1, at: NOON, date: NOON - 70 * DAY })
+    await expect(pruneAt(NOON + DAY)).resolves.toMatchObject({ sessions: 0 })
+    await expect(readSessions()).resolves.toEqual(['s1'])
+  })
+
+  test('deletes nothing that is recent by as_of, however far ahead the clock is', async () => {
+    await storeAt({ n: 1, at: NOON })
+    await clocked.storeCaughtUp('P0', NOON)
+    now = NOON + 10 * RETAIN_MS
+    await expect(clocked.prune(RETAIN_MS)).resolves.toMatchObject({ sessions: 0 })
+    await expect(readSessions()).resolves.toEqual(['s1'])
+  })
+
+  test('deletes nothing before the first catch-up has ended', async () => {
+    await storeAt({ n: 1, at: NOON })
+    now = NOON + 10 * RETAIN_MS
+    await expect(clocked.prune(RETAIN_MS)).resolves.toMatchObject({ sessions: 0 })
   })
 
   test('deletes unattributable entries that came before, and those that were only counted', async () => {
@@ -117,41 +161,43 @@ describe('pruning', () => {
     await database.query(`UPDATE unattributable SET received_at = received_at - interval '61 days'`)
     await database.query(`UPDATE unattributable_excess SET day = day - 61`)
     await store.storeBatch(many(2, 9_000))
-    const pruned = await store.prune(Date.now() - 60 * DAY)
-    expect(pruned).toEqual({ sessions: 0, unattributable: 1_001 })
+    await store.storeCaughtUp('P0', Date.now())
+    await expect(store.prune(RETAIN_MS)).resolves.toEqual({ sessions: 0, unattributable: 1_001 })
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 2 } })
   })
 
   test('passes over a session that is being moved forward, and waits for no writer', async () => {
-    const events = [slo(1, NOON - 2), slo(2, NOON - 1)]
-    await store.storeBatch({ ...fold(events), unattributable: [] })
+    await storeAt({ n: 1, at: NOON - 2 }, { n: 2, at: NOON - 1 })
     const writer = new pg.Client({ connectionString: database.url })
     await writer.connect()
     await writer.query('BEGIN')
-    await writer.query(`UPDATE session_logout SET at = now() WHERE session_id = 's2'`)
-    await expect(store.prune(NOON)).resolves.toMatchObject({ sessions: 1 })
+    await writer.query(
+      `UPDATE session_logout SET seq = ${NOON + RETAIN_MS} * 1000 WHERE session_id = 's2'`,
+    )
+    await expect(pruneAt(NOON + RETAIN_MS)).resolves.toMatchObject({ sessions: 1 })
     await writer.query('COMMIT')
     await writer.end()
-    await expect(store.prune(NOON)).resolves.toMatchObject({ sessions: 0 })
-    expect((await readRows(database)).sessions.map(({ sessionId }) => sessionId)).toEqual(['s2'])
+    await expect(pruneAt(NOON + RETAIN_MS)).resolves.toMatchObject({ sessions: 0 })
+    await expect(readSessions()).resolves.toEqual(['s2'])
   })
 
-  test('ends between two deletions when it is told to', async () => {
-    await store.storeBatch({ ...fold([slo(1, NOON - 1)]), unattributable: [] })
+  test('ends between two statements when its callback throws', async () => {
+    await storeAt({ n: 1, at: NOON - 1 })
     const stop = () => {
       throw aborted()
     }
-    await expect(store.prune(NOON, stop)).rejects.toMatchObject({ code: 'ABORTED' })
-    expect((await readRows(database)).sessions).toHaveLength(1)
+    await expect(pruneAt(NOON + RETAIN_MS, stop)).rejects.toMatchObject({ code: 'ABORTED' })
+    await expect(readSessions()).resolves.toEqual(['s1'])
   })
 
-  test('of more than it deletes at once goes on to the end', async () => {
+  test('continues to the end with more rows than one statement deletes', async () => {
     await database.query(
       `INSERT INTO session_logout (session_id, at, ended, log_id, type, seq)
        SELECT n::text, $1, true, '', 'slo', n FROM generate_series(1, 25000) AS n`,
       [new Date(NOON)],
     )
-    await expect(store.prune(NOON + 1)).resolves.toEqual({ sessions: 25_000, unattributable: 0 })
+    const pruned = await pruneAt(NOON + RETAIN_MS)
+    expect(pruned).toEqual({ sessions: 25_000, unattributable: 0 })
   })
 })
 
@@ -160,10 +206,10 @@ describe('a gap', () => {
     const gap = { from: NOON, to: NOON + 1_000, reason: 'retention' } as const
     await expect(store.storeGap(gap, false)).resolves.toBe(true)
     await expect(store.storeGap(gap, false)).resolves.toBe(false)
-    const before = new Date(Date.now() - 2 * DAY)
-    await database.query('UPDATE gap SET detected_at = $1', [before])
+    const before = Date.now() - 2 * DAY
+    await database.query('UPDATE gap SET detected_at = $1', [new Date(before)])
     await expect(store.storeGap({ ...gap, to: NOON + 500 }, false)).resolves.toBe(false)
-    await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt: before.getTime() }])
+    await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt: before }])
     await expect(store.storeGap({ ...gap, to: NOON + 2_000 }, false)).resolves.toBe(true)
     const [stored, ...rest] = await store.readGaps()
     expect(stored).toEqual({ ...gap, to: NOON + 2_000, detectedAt: expect.any(Number) })

@@ -72,5 +72,6 @@ function read(readTo: number, last: number | undefined): Progress {
     floorAt: null,
     lastPollAt: null,
     reconciledTo: null,
+    now: NOW,
   }
 }

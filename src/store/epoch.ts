@@ -1,0 +1,41 @@
+import type { Instant } from '../rules/instant.js'
+import { Prisma } from './generated/client.js'
+
+/**
+ * Instants cross the driver as epochs in milliseconds, in both directions: how PostgreSQL prints and
+ * reads a timestamptz depends on the time zone and the DateStyle of the session, and the driver adapter
+ * of Prisma drops the offset (https://github.com/prisma/orm/issues/26786).
+ */
+
+/** A clock as SQL: a numeric, milliseconds since the epoch. */
+export type SqlClock = () => Prisma.Sql
+
+/** The clock of the database. Unlike `now()` it does not stand still within a transaction. */
+export const databaseClock: SqlClock = () =>
+  Prisma.sql`(extract(epoch FROM clock_timestamp()) * 1000)`
+
+/** A clock that gives whole milliseconds, in place of the database's. */
+export function fixedClock(now: () => Instant): SqlClock {
+  return () => Prisma.sql`(${now()}::float8)::numeric`
+}
+
+/** A timestamptz as milliseconds since the epoch. */
+export function toEpoch(expression: string): Prisma.Sql {
+  return Prisma.raw(toEpochSql(expression))
+}
+
+/** The same as text, for statements that Prisma does not send. */
+export function toEpochSql(expression: string): string {
+  return `floor(extract(epoch FROM ${expression}) * 1000)::float8`
+}
+
+/** An instant as a timestamptz. Throws a `RangeError` on what is no whole number: PostgreSQL takes infinity. */
+export function timestamp(at: Instant | null): Prisma.Sql {
+  if (at !== null && !Number.isSafeInteger(at)) throw new RangeError(`not an instant: ${at}`)
+  return Prisma.sql`to_timestamp(${at}::float8 / 1000)`
+}
+
+/** An expression of SQL in milliseconds since the epoch as a timestamptz, moved by `offsetMs`. */
+export function timestampOf(epochMs: Prisma.Sql, offsetMs = 0): Prisma.Sql {
+  return Prisma.sql`to_timestamp(((${epochMs})::float8 + ${offsetMs}::float8) / 1000)`
+}
