@@ -14,6 +14,7 @@ import {
   startProgram,
 } from '../../src/store/embedded-postgres-binaries.js'
 import { applyMigrations } from '../../src/store/migrations.js'
+import { fakeClock } from './faketime.js'
 import { freePort } from './port.js'
 
 const run = promisify(execFile)
@@ -29,16 +30,25 @@ export interface TestPostgres {
   /** Lets it answer nothing any more, with its connections open. */
   freeze(): Promise<void>
   thaw(): void
-  /** Copies it, while it is stopped for a moment, into a running replica of it. */
-  replicate(): Promise<TestPostgres>
+  /** Copies it, while it is stopped for a moment, into a running replica of it, whose clock may be ahead. */
+  replicate(options?: ServerOptions): Promise<TestPostgres>
   /** Makes a replica a server of its own. */
   promote(): Promise<void>
   /** Ends it for good. */
   remove(): Promise<void>
 }
 
+/** How a server differs from one with the right time. */
+interface ServerOptions {
+  /** How far its clock is ahead, in seconds; negative: behind. Needs Debian's `faketime`. */
+  clockAheadSeconds?: number
+}
+
 /** Starts the PostgreSQL that comes with the program, with settings of postgresql.conf. */
-export async function startPostgres(settings: Record<string, string> = {}): Promise<TestPostgres> {
+export async function startPostgres(
+  settings: Record<string, string> = {},
+  options: ServerOptions = {},
+): Promise<TestPostgres> {
   const user = await chooseServerUser(null)
   const dir = await fs.mkdtemp(join(tmpdir(), 'last-logout-server-'))
   const { initdb } = await findPostgresBinaries(user)
@@ -48,18 +58,23 @@ export async function startPostgres(settings: Record<string, string> = {}): Prom
     dir,
   )
   if ((await made.exited) !== 0) throw new Error(`initdb failed: see ${dir}/log`)
-  const server = await openServer(dir, settings)
+  const server = await openServer(dir, settings, options)
   await server.start()
   await applyMigrations(server.url)
   await migrateQueue(server.url)
   return server
 }
 
-async function openServer(dir: string, settings: Record<string, string>): Promise<TestPostgres> {
+async function openServer(
+  dir: string,
+  settings: Record<string, string>,
+  { clockAheadSeconds = 0 }: ServerOptions,
+): Promise<TestPostgres> {
   const data = join(dir, 'data')
   const port = await freePort()
   const url = `postgresql://test@127.0.0.1:${port}/postgres`
   const { postgres } = await findPostgresBinaries(await chooseServerUser(null))
+  const clock = clockAheadSeconds === 0 ? [] : toVariables(fakeClock(clockAheadSeconds))
   const args = Object.entries({
     port,
     listen_addresses: '127.0.0.1',
@@ -79,7 +94,7 @@ async function openServer(dir: string, settings: Record<string, string>): Promis
     url,
     query,
     async start() {
-      program = await launch([postgres, '-D', data, ...args], dir)
+      program = await launch([...clock, postgres, '-D', data, ...args], dir)
       await vi.waitFor(() => query('SELECT 1'), PATIENCE)
     },
     async stop(how = 'fast') {
@@ -100,16 +115,14 @@ async function openServer(dir: string, settings: Record<string, string>): Promis
       for (const pid of frozen) process.kill(pid, 'SIGCONT')
       frozen = []
     },
-    async replicate() {
+    async replicate(options = {}) {
       const copy = await fs.mkdtemp(join(tmpdir(), 'last-logout-server-'))
       await server.stop()
       await run('cp', ['-a', `${dir}/.`, copy])
       await server.start()
       await run('cp', ['-p', join(data, 'PG_VERSION'), join(copy, 'data', 'standby.signal')])
-      const replica = await openServer(copy, {
-        ...settings,
-        primary_conninfo: `host=127.0.0.1 port=${port} user=test`,
-      })
+      const primary_conninfo = `host=127.0.0.1 port=${port} user=test`
+      const replica = await openServer(copy, { ...settings, primary_conninfo }, options)
       await replica.start()
       return replica
     },
@@ -122,6 +135,10 @@ async function openServer(dir: string, settings: Record<string, string>): Promis
     },
   }
   return server
+}
+
+function toVariables(env: Record<string, string>): string[] {
+  return ['/usr/bin/env', ...Object.entries(env).map(([name, value]) => `${name}=${value}`)]
 }
 
 async function launch(command: string[], dir: string): Promise<Program> {
