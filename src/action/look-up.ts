@@ -1,10 +1,17 @@
 import { type Instant, readDateTime } from '../rules/instant.js'
 import type { KnownLogouts, Policy } from '../rules/judge.js'
+import {
+  chooseForm,
+  isAbout,
+  isOwnNotFound,
+  lastLogoutPath,
+  type RequestForm,
+} from '../rules/last-logout-request.js'
 import type { Subject } from './event.js'
 import type { Settings } from './settings.js'
 
-/** An answer is some 500 characters. */
-const LONGEST_ANSWER = 64 * 1024
+/** A response has some 500 characters. */
+const MAX_RESPONSE_CHARS = 64 * 1024
 
 /** What the service knows of a user and a session. */
 export interface Answer {
@@ -14,52 +21,76 @@ export interface Answer {
   lagMs: number | null
 }
 
-/** Why there is no answer, in words that hold no key and no user. */
+/** Why the look-up failed. The message contains neither key nor user. */
 export class LookUpError extends Error {
   override readonly name = 'LookUpError'
 }
 
-/** Asks the service. Throws where it does not answer in time, or not what it should. */
+/**
+ * Which service did not have the query form, and when. It lasts as long as the runtime keeps this
+ * module; where it does not keep it, a login at a service of 0.1.0 takes one request more.
+ */
+let queryFormMissing: { url: string; at: Instant } | null = null
+
+/** Requests the last logout. Rejects with a `LookUpError` without a valid response within `timeoutMs`. */
 export async function lookUp(settings: Settings, subject: Subject): Promise<Answer> {
-  if (settings.url === null) throw new LookUpError('LAST_LOGOUT_URL is not set')
-  const url = new URL(pathOf(subject), settings.url)
+  const { url, apiKey, timeoutMs } = settings
+  if (url === null) throw new LookUpError('LAST_LOGOUT_URL is not set')
   const abort = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
   // Not by the signal alone: whatever becomes of the request, the login shall not wait for it.
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(
-      () => reject(new LookUpError(`no answer within ${settings.timeoutMs} ms`)),
-      settings.timeoutMs,
+      () => reject(new LookUpError(`no response within ${timeoutMs} ms`)),
+      timeoutMs,
     )
   })
   try {
-    return await Promise.race([ask(url, settings.apiKey, abort.signal), late])
+    return await Promise.race([ask({ url, apiKey, signal: abort.signal }, subject), late])
   } finally {
     clearTimeout(timer)
     abort.abort()
   }
 }
 
-function pathOf({ userId, sessionId }: Subject): string {
-  const query = sessionId === null ? '' : `?session_id=${encodeURIComponent(sessionId)}`
-  return `v1/users/${encodeURIComponent(userId)}/last-logout${query}`
+interface Service {
+  /** Ends in a slash. */
+  url: string
+  apiKey: string
+  signal: AbortSignal
 }
 
-async function ask(url: URL, apiKey: string, signal: AbortSignal): Promise<Answer> {
+async function ask(service: Service, subject: Subject): Promise<Answer> {
+  const { url } = service
+  const missingAt = queryFormMissing?.url === url ? queryFormMissing.at : null
+  const form = chooseForm(missingAt, Date.now())
+  let response = await request(service, subject, form)
+  if (form === 'query' && response.status === 404 && isOwnNotFound(response.text)) {
+    queryFormMissing = { url, at: Date.now() }
+    response = await request(service, subject, 'path')
+  }
+  if (response.status !== 200) throw new LookUpError(`status ${response.status}`)
+  const json = readJson(response.text)
+  if (!isAbout(json, subject)) throw new LookUpError('a response about another user or session')
+  return readAnswer(json)
+}
+
+async function request({ url, apiKey, signal }: Service, subject: Subject, form: RequestForm) {
   const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json' }
-  const response = await fetch(url, { headers, redirect: 'error', signal }).catch((error) => {
+  const target = new URL(lastLogoutPath(subject, form), url)
+  const response = await fetch(target, { headers, redirect: 'error', signal }).catch((error) => {
     // The message of an error of `fetch` may quote a header, and that is the key.
-    throw new LookUpError(`it cannot be reached (${error.cause?.code ?? error.name})`)
+    throw new LookUpError(`unreachable (${error.cause?.code ?? error.name})`)
   })
-  if (response.status !== 200) throw new LookUpError(`it answers with ${response.status}`)
-  return readAnswer(readJson(await readText(response)))
+  const { status } = response
+  return { status, text: status === 200 || status === 404 ? await readText(response) : '' }
 }
 
 function readJson(text: string): Record<string, unknown> {
   try {
     return Object(JSON.parse(text))
   } catch {
-    throw new LookUpError('its answer is no JSON')
+    throw new LookUpError('a response that is not JSON')
   }
 }
 
@@ -68,15 +99,16 @@ async function readText(response: Response): Promise<string> {
   let text = ''
   for await (const chunk of response.body ?? []) {
     text += decoder.decode(chunk, { stream: true })
-    if (text.length > LONGEST_ANSWER) throw new LookUpError('an answer too long')
+    if (text.length > MAX_RESPONSE_CHARS) throw new LookUpError('a response that is too long')
   }
   return text
 }
 
-/** Nothing of an answer that is not as it should be is believed. */
+/** Throws on any malformed part: a response is used whole, or not at all. */
 function readAnswer(json: Record<string, unknown>): Answer {
   const { policy, lag_ms, session } = json
-  if (policy !== 'session' && policy !== 'user') throw new LookUpError('an answer without a policy')
+  if (policy !== 'session' && policy !== 'user')
+    throw new LookUpError('a response without a policy')
   const userAt = readInstant(json.last_logout_at)
   const allSessionsAt = readInstant(json.all_sessions_at)
   return {
@@ -97,6 +129,6 @@ function readSession(session: Record<string, unknown> | null): KnownLogouts['ses
 
 function readInstant(value: unknown): Instant | null {
   const at = readDateTime(value)
-  if (at === null && value !== null) throw new LookUpError('an answer with an instant that is none')
+  if (at === null && value !== null) throw new LookUpError('a response with a malformed instant')
   return at
 }

@@ -4,7 +4,7 @@ export type LastLogoutClientErrorCode =
   | 'UNAUTHORIZED'
   /** The service cannot be reached, or says that it cannot answer now. */
   | 'UNAVAILABLE'
-  /** What answered is not last-logout. */
+  /** The response is not one of last-logout, or is about another user or session than requested. */
   | 'NOT_UNDERSTOOD'
   /** The client has been closed. */
   | 'CLOSED'

@@ -3,8 +3,8 @@ import type { KnownLogouts } from '../rules/judge.js'
 import type { Token } from '../rules/token.js'
 import { LastLogoutClientError } from './errors.js'
 import { type Freshness, readFreshness, readInstant } from './freshness.js'
+import { createLastLogoutRequest } from './last-logout-request.js'
 import type { Settings } from './options.js'
-import { readText, request } from './request.js'
 import type { LastLogoutJson } from './wire.js'
 
 /** How many answers are kept. */
@@ -30,25 +30,14 @@ interface Kept extends Answer {
 
 /** Keeps answers for `cacheMs`. A newer answer never takes back what an older one said. */
 export function createLookup(settings: Settings): Lookup {
+  const requestLastLogout = createLastLogoutRequest(settings)
   const answers = new Map<string, Kept>()
   const asking = new Map<string, Promise<Answer>>()
 
-  async function read(path: string): Promise<string> {
-    const signal = AbortSignal.timeout(settings.timeoutMs)
-    const response = await request(settings, path, { accept: 'application/json', signal })
-    let text = ''
-    try {
-      for await (const part of readText(response, signal)) text += part
-    } catch (error) {
-      throw new LastLogoutClientError('UNAVAILABLE', 'an answer broke off, or came too late', error)
-    }
-    return text
-  }
-
   async function askService(token: Token, key: string): Promise<Answer> {
     const startedAt = performance.now()
-    const text = await read(pathOf(token))
-    const answer = readAnswer(text, startedAt)
+    const json = await requestLastLogout({ userId: token.subject, sessionId: token.sessionId })
+    const answer = readAnswer(json, startedAt)
     const known = newest(answers.get(key)?.known, answer.known)
     const { freshness } = answer
     answers.delete(key)
@@ -76,19 +65,12 @@ export function createLookup(settings: Settings): Lookup {
   }
 }
 
-/** What JSON.parse says quotes the text, and with it a user: it is not kept. */
-function readAnswer(text: string, startedAt: number): Answer {
+function readAnswer(json: LastLogoutJson, startedAt: number): Answer {
   try {
-    const json: LastLogoutJson = JSON.parse(text)
     return { known: readKnown(json), freshness: readFreshness(json, startedAt) }
   } catch {
     throw new LastLogoutClientError('NOT_UNDERSTOOD', 'an answer that is none of last-logout')
   }
-}
-
-function pathOf({ subject, sessionId }: Token): string {
-  const query = sessionId === null ? '' : `?session_id=${encodeURIComponent(sessionId)}`
-  return `v1/users/${encodeURIComponent(subject)}/last-logout${query}`
 }
 
 function keyOf({ subject, sessionId }: Token): string {

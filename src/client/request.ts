@@ -7,11 +7,15 @@ export interface RequestOptions {
   apiKey: string
 }
 
-/** Asks the service. Throws a `LastLogoutClientError` unless it answers with 200. */
+/** Sends a request. Rejects with a `LastLogoutClientError` unless the response has one of `statuses`, by default 200. */
 export async function request(
   { url, apiKey }: RequestOptions,
   path: string,
-  { accept, signal }: { accept: string; signal: AbortSignal },
+  {
+    accept,
+    signal,
+    statuses = [200],
+  }: { accept: string; signal: AbortSignal; statuses?: readonly number[] },
 ): Promise<Response> {
   const response = await fetch(new URL(path, url), {
     headers: { authorization: `Bearer ${apiKey}`, accept },
@@ -21,9 +25,9 @@ export async function request(
   }).catch((error) => {
     throw new LastLogoutClientError('UNAVAILABLE', `${url} cannot be reached`, error)
   })
-  if (response.status === 200) return response
+  if (statuses.includes(response.status)) return response
   await response.body?.cancel()
-  throw toError(response.status, url)
+  throw statusError(response.status, url)
 }
 
 /**
@@ -47,7 +51,8 @@ export async function* readText(response: Response, signal: AbortSignal): AsyncG
   }
 }
 
-function toError(status: number, url: string): LastLogoutClientError {
+/** The error of a response that has another status than expected. */
+export function statusError(status: number, url: string): LastLogoutClientError {
   if (status === 401 || status === 403) {
     const message =
       status === 401

@@ -13,10 +13,11 @@ export interface FreshnessJson {
   policy: Policy
 }
 
-/** The answer of `GET /v1/users/{user_id}/last-logout`, as far as it is used. */
+/** The response of `GET /v1/last-logout`, as far as it is used. */
 export interface LastLogoutJson extends FreshnessJson {
+  user_id: string
   last_logout_at: string | null
   all_sessions_at: string | null
-  session: { logout_at: string | null; ended: boolean } | null
+  session: { session_id: string; logout_at: string | null; ended: boolean } | null
   floor_at: string | null
 }

@@ -13,11 +13,11 @@ import { checkRoute } from './check.js'
 import { handleError, handleNotFound, sendError } from './errors.js'
 import { PAGE_POLICY, secureAnswers, secureEarlyAnswer } from './headers.js'
 import { type HealthDeps, healthRoutes } from './health.js'
-import { lastLogoutRoute } from './last-logout.js'
+import { lastLogoutRoutes } from './last-logout.js'
 import { LIMITS, MAX_CONNECTIONS } from './limits.js'
 import { type LogStream, logStreamRoute } from './log-stream.js'
 import { type HttpMetrics, measureRequests, metricsRoute } from './metrics.js'
-import { type ReportDeps, reportRoute } from './report.js'
+import { type ReportDeps, reportRoutes } from './report.js'
 
 /** What the app is built from. */
 export interface AppDeps extends ReportDeps, ChangesDeps, MonitorDeps {
@@ -44,10 +44,10 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   const { logStream } = deps
   const app = await createApp(deps, logStream?.token)
   await describe(app, deps)
-  await app.register(lastLogoutRoute(deps))
+  await app.register(lastLogoutRoutes(deps))
   await app.register(checkRoute(deps))
   await app.register(changesRoute(deps))
-  await app.register(reportRoute(deps))
+  await app.register(reportRoutes(deps))
   if (logStream) await app.register(logStreamRoute(logStream))
   return watch(app, deps)
 }

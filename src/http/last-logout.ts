@@ -1,8 +1,10 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { Known } from '../ports.js'
 import { toDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
+import { sendError } from './errors.js'
 import { toFreshness } from './freshness.js'
 import { errorResponses, freshnessSchema, idSchema, instantSchema } from './schemas.js'
 
@@ -29,22 +31,50 @@ export const lastLogoutSchema = z.object({
   ...freshnessSchema.shape,
 })
 
-/** `GET /v1/users/{user_id}/last-logout` */
-export function lastLogoutRoute(deps: ReadDeps): FastifyPluginAsyncZod {
+/**
+ * `GET /v1/last-logout`, and the same by path as `GET /v1/users/{user_id}/last-logout`. Use the
+ * first: proxies decode, normalize or reject an encoded `/` or `..` in a path.
+ */
+export function lastLogoutRoutes(deps: ReadDeps): FastifyPluginAsyncZod {
+  const params = z.object({ user_id: idSchema })
+  const querystring = z.object({ session_id: idSchema.optional() })
+  const response = { 200: lastLogoutSchema, ...errorResponses }
+  const options = { config: { access: 'read' }, preValidation: rejectMalformedQuery } as const
   return async (app) => {
+    app.get(
+      '/v1/last-logout',
+      {
+        ...options,
+        schema: {
+          summary: "A user's last logout, and that of one of the user's sessions",
+          querystring: params.extend(querystring.shape),
+          response,
+        },
+      },
+      ({ query }) => readLastLogout(deps, query.user_id, query.session_id ?? null),
+    )
     app.get(
       '/v1/users/:user_id/last-logout',
       {
-        config: { access: 'read' },
+        ...options,
         schema: {
-          summary: "A user's last logout, and that of one of the user's sessions",
-          params: z.object({ user_id: idSchema }),
-          querystring: z.object({ session_id: idSchema.optional() }),
-          response: { 200: lastLogoutSchema, ...errorResponses },
+          summary: 'The same as `GET /v1/last-logout`; not every proxy passes every id in a path',
+          params,
+          querystring,
+          response,
         },
       },
       ({ params, query }) => readLastLogout(deps, params.user_id, query.session_id ?? null),
     )
+  }
+}
+
+/** The query parser takes malformed percent-encoding literally, and the id would be another one. */
+async function rejectMalformedQuery({ url }: FastifyRequest, reply: FastifyReply) {
+  try {
+    decodeURIComponent(url.slice(url.indexOf('?') + 1))
+  } catch {
+    return sendError(reply, 400, 'querystring must be percent-encoded UTF-8')
   }
 }
 
