@@ -39,7 +39,7 @@ async function read(n: number, dueAt: number): Promise<void> {
 }
 
 function readLastLogout(n: number): Promise<number> {
-  return ask('GET', `/v1/users/${encodeURIComponent(userOf(n))}/last-logout?session_id=S${n}`)
+  return ask('GET', `/v1/last-logout?user_id=${encodeURIComponent(userOf(n))}&session_id=S${n}`)
 }
 
 function check(n: number): Promise<number> {

@@ -67,9 +67,12 @@ function known({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
   return async (req, res) => {
     const claims = req.auth?.payload ?? {}
     const session = String(claims['https://last-logout/session_id'] ?? '')
-    const query = session === '' ? '' : `?session_id=${encodeURIComponent(session)}`
+    const query = new URLSearchParams({
+      user_id: String(claims.sub),
+      ...(session !== '' && { session_id: session }),
+    })
     const [lastLogout, check] = await Promise.all([
-      ask(`/v1/users/${encodeURIComponent(String(claims.sub))}/last-logout${query}`),
+      ask(`/v1/last-logout?${query}`),
       ask('/v1/check', { method: 'POST', body: JSON.stringify({ claims }) }),
     ])
     res.json({ lastLogout, check })

@@ -66,7 +66,7 @@ export async function runService(env: Record<string, string>): Promise<RunningSe
     return { status: response.status, ms: performance.now() - startedAt, body }
   }
   const readUser = (userId: string) =>
-    request(`/v1/users/${encodeURIComponent(userId)}/last-logout`)
+    request(`/v1/last-logout?user_id=${encodeURIComponent(userId)}`)
   return {
     url,
     tenant: t.tenant,
@@ -82,10 +82,10 @@ export async function runService(env: Record<string, string>): Promise<RunningSe
       return Math.round(performance.now() - startedAt)
     },
     async report(userId) {
-      const { status } = await fetch(`${url}/v1/users/${encodeURIComponent(userId)}/logout`, {
+      const { status } = await fetch(`${url}/v1/logouts`, {
         method: 'POST',
         headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
-        body: JSON.stringify({ at: new Date().toISOString() }),
+        body: JSON.stringify({ user_id: userId }),
       })
       return status
     },

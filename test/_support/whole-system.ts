@@ -101,10 +101,10 @@ async function accepts(client: LastLogoutClient, claims: Claims): Promise<boolea
 }
 
 async function reportLogout(url: string, userId: string, clock: Clock): Promise<void> {
-  const { status } = await fetch(`${url}/v1/users/${encodeURIComponent(userId)}/logout`, {
+  const { status } = await fetch(`${url}/v1/logouts`, {
     method: 'POST',
     headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ at: new Date(clock.now()).toISOString() }),
+    body: JSON.stringify({ user_id: userId, at: new Date(clock.now()).toISOString() }),
   })
   if (status !== 200) throw new Error(`the logout was answered with ${status}`)
 }

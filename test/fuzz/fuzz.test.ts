@@ -30,7 +30,9 @@ const GROWTH = 8 * 1024 * 1024
 
 /** Each of them is to be reached with something that it serves. */
 const ROUTES = [
+  '/v1/last-logout',
   '/v1/users/:user_id/last-logout',
+  '/v1/logouts',
   '/v1/users/:user_id/logout',
   '/v1/check',
   '/v1/changes',

@@ -205,6 +205,12 @@ const routes = [
       .tuple(userPath, parameters(['session_id']))
       .map(([user, query]) => `/v1/users/${user}/last-logout${query}`),
   },
+  {
+    ...GET,
+    url: fc
+      .tuple(userPath, parameters(['session_id', 'user_id']))
+      .map(([user, query]) => `/v1/last-logout?user_id=${user}${query.replace('?', '&')}`),
+  },
   { ...GET, url: changesUrl },
   {
     ...POST,
@@ -224,6 +230,20 @@ const routes = [
       fc.oneof(
         fc.record({ at: instant, session_id: value }, { requiredKeys: ['at'] }),
         fc.record({ at: instant }),
+        value,
+      ),
+    ),
+  },
+  {
+    ...POST,
+    url: fc.constant('/v1/logouts'),
+    body: json(
+      fc.oneof(
+        fc.record(
+          { user_id: value, at: instant, session_id: value },
+          { requiredKeys: ['user_id'] },
+        ),
+        fc.record({ user_id: fc.constant('auth0|1') }),
         value,
       ),
     ),

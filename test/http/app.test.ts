@@ -294,6 +294,8 @@ test('/openapi.json describes what is served', async () => {
     '/health/ready',
     '/v1/changes',
     '/v1/check',
+    '/v1/last-logout',
+    '/v1/logouts',
     '/v1/users/{user_id}/last-logout',
     '/v1/users/{user_id}/logout',
   ])

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ApiKey } from '../../src/config-values.js'
 import { bearer, keys, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openStore, readRows } from '../_support/store.js'
@@ -21,44 +22,49 @@ afterAll(async () => {
   await database.drop()
 })
 
-const report = (userId: string, payload: object, key = keys.logout) =>
-  app.inject({
-    method: 'POST',
-    url: `/v1/users/${encodeURIComponent(userId)}/logout`,
-    headers: bearer(key),
-    payload,
-  })
+const post = (url: string, payload: object, key: ApiKey) =>
+  app.inject({ method: 'POST', url, headers: bearer(key), payload })
 const check = async (claims: object) => {
   const url = '/v1/check'
   const payload = { claims }
   return (await app.inject({ method: 'POST', url, headers: bearer(keys.checker), payload })).json()
 }
 
-describe('POST /v1/users/{user_id}/logout', () => {
+type Send = (userId: string, payload: object, key: ApiKey) => ReturnType<typeof post>
+const byBody: Send = (user_id, payload, key) => post('/v1/logouts', { user_id, ...payload }, key)
+const byPath: Send = (userId, payload, key) =>
+  post(`/v1/users/${encodeURIComponent(userId)}/logout`, payload, key)
+
+describe.each([
+  ['POST /v1/logouts', 'body', byBody],
+  ['POST /v1/users/{user_id}/logout', 'path', byPath],
+])('%s', (_route, form, send) => {
+  const report = (userId: string, payload: object, key = keys.logout) => send(userId, payload, key)
+
   test('ends all sessions of the user, and answers with the new state', async () => {
-    const answer = await report('auth0|all', { at: at(NOW - 1_000) })
+    const answer = await report(`${form}|all`, { at: at(NOW - 1_000) })
     expect(answer.statusCode).toBe(200)
     expect(answer.json()).toMatchObject({
-      user_id: 'auth0|all',
+      user_id: `${form}|all`,
       last_logout_at: at(NOW - 1_000),
       all_sessions_at: at(NOW - 1_000),
       session: null,
     })
     const iat = Math.floor(NOW / 1000) - 60
-    expect(await check({ sub: 'auth0|all', iat, 'https://last-logout/session_id': 'S' })).toEqual(
+    expect(await check({ sub: `${form}|all`, iat, 'https://last-logout/session_id': 'S' })).toEqual(
       expect.objectContaining({ revoked: true, reason: 'all_sessions_logout' }),
     )
   })
 
   test('with a session revokes its tokens from before, and ends it not', async () => {
-    const answer = await report('auth0|one', { at: at(NOW - 1_000), session_id: 'S1' })
+    const answer = await report(`${form}|one`, { at: at(NOW - 1_000), session_id: 'S1' })
     expect(answer.json()).toMatchObject({
       last_logout_at: at(NOW - 1_000),
       all_sessions_at: null,
       session: { session_id: 'S1', logout_at: at(NOW - 1_000), ended: false },
     })
     const token = (session: string, secondsAgo: number) => ({
-      sub: 'auth0|one',
+      sub: `${form}|one`,
       iat: NOW / 1000 - secondsAgo,
       'https://last-logout/session_id': session,
     })
@@ -69,10 +75,10 @@ describe('POST /v1/users/{user_id}/logout', () => {
 
   test('is idempotent by `at`: the change feed does not move again', async () => {
     const payload = { at: at(NOW - 5_000), session_id: 'S3' }
-    const first = await report('auth0|twice', payload)
+    const first = await report(`${form}|twice`, payload)
     const rows = await readRows(database)
     const before = await store.readChanges({ after: null, since: null, limit: 100 })
-    const second = await report('auth0|twice', payload)
+    const second = await report(`${form}|twice`, payload)
     expect(second.json()).toEqual(first.json())
     expect(await readRows(database)).toEqual(rows)
     const after = await store.readChanges({ after: null, since: null, limit: 100 })
@@ -80,8 +86,8 @@ describe('POST /v1/users/{user_id}/logout', () => {
   })
 
   test('never moves a logout back', async () => {
-    await report('auth0|forward', { at: at(NOW - 1_000), session_id: 'S4' })
-    const answer = await report('auth0|forward', { at: at(NOW - 9_000), session_id: 'S4' })
+    await report(`${form}|forward`, { at: at(NOW - 1_000), session_id: 'S4' })
+    const answer = await report(`${form}|forward`, { at: at(NOW - 9_000), session_id: 'S4' })
     expect(answer.json()).toMatchObject({
       last_logout_at: at(NOW - 1_000),
       session: { logout_at: at(NOW - 1_000) },
@@ -94,19 +100,19 @@ describe('POST /v1/users/{user_id}/logout', () => {
     ['60 s ahead', 60_000, at(NOW)],
     ['long ago', -86_400_000, at(NOW - 86_400_000)],
   ])('takes %s', async (what, aheadMs, stored) => {
-    const answer = await report(`auth0|${what}`, { at: at(NOW + aheadMs) })
+    const answer = await report(`${form}|${what}`, { at: at(NOW + aheadMs) })
     expect(answer.json().last_logout_at).toBe(stored)
   })
 
   test.each([
     ['more than 60 s ahead', { at: at(NOW + 60_001) }, /60 s ahead/],
-    ['no instant', {}, /at/],
+    ['a malformed instant', { at: 'now' }, /RFC 3339/],
     ['an instant without a zone', { at: '2026-11-23T10:00:00' }, /RFC 3339/],
     ['a blank session', { at: at(NOW), session_id: ' ' }, /session_id/],
     ['a misspelt field', { at: at(NOW), sessionId: 'S' }, /sessionId/],
   ])('refuses %s with 400, and stores nothing', async (_what, payload, message) => {
     const rows = await readRows(database)
-    const answer = await report('auth0|refused', payload)
+    const answer = await report(`${form}|refused`, payload)
     expect(answer.statusCode).toBe(400)
     expect(answer.json().message).toMatch(message)
     expect(await readRows(database)).toEqual(rows)
@@ -115,7 +121,42 @@ describe('POST /v1/users/{user_id}/logout', () => {
   test.each([[keys.reader], [keys.checker], [keys.follower]])(
     'is closed to a key that lacks the role: $name',
     async (key) => {
-      expect((await report('auth0|closed', { at: at(NOW) }, key)).statusCode).toBe(403)
+      expect((await report(`${form}|closed`, { at: at(NOW) }, key)).statusCode).toBe(403)
     },
   )
+})
+
+describe('POST /v1/logouts alone', () => {
+  const report = (payload: object) => post('/v1/logouts', payload, keys.logout)
+
+  test('takes a report without an instant as of now', async () => {
+    const answer = await report({ user_id: 'auth0|now', session_id: 'S5' })
+    expect(answer.json()).toMatchObject({
+      last_logout_at: at(NOW),
+      session: { session_id: 'S5', logout_at: at(NOW) },
+    })
+  })
+
+  test('takes an id that no path survives', async () => {
+    const userId = 'samlp|x|a/../b'
+    expect((await report({ user_id: userId })).json()).toMatchObject({ user_id: userId })
+    const rows = (await readRows(database)).users.filter(({ userId }) => userId.endsWith('b'))
+    expect(rows).toEqual([expect.objectContaining({ userId })])
+  })
+
+  test.each([
+    ['no user', { at: at(NOW) }, /user_id/],
+    ['a blank user', { user_id: ' ' }, /user_id/],
+    ['two users', { user_id: ['a', 'b'] }, /user_id/],
+  ])('refuses %s with 400', async (_what, payload, message) => {
+    const answer = await report(payload)
+    expect(answer.statusCode).toBe(400)
+    expect(answer.json().message).toMatch(message)
+  })
+})
+
+test('POST /v1/users/{user_id}/logout needs an instant', async () => {
+  const answer = await byPath('auth0|none', {}, keys.logout)
+  expect(answer.statusCode).toBe(400)
+  expect(answer.json().message).toMatch(/at/)
 })

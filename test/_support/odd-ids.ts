@@ -1,0 +1,18 @@
+/** User ids as enterprise connections make them, with the characters that proxies and parsers treat in ways of their own. */
+export const ODD_IDS = [
+  'auth0|123',
+  'samlp|corp|a/b',
+  'samlp|x|a/../b',
+  'samlp|x|./a//b/',
+  'a%2Fb|x',
+  'x|ü ł',
+  'x|ä😀',
+  'x|a+b&c=d',
+  'x|a?b#c',
+  'x|a\\b',
+  'x|..',
+  '..',
+  'x|a;b,c\'d"e<f>',
+  'x|100%',
+  'x|user@example.com',
+] as const

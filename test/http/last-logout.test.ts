@@ -1,0 +1,101 @@
+import type { FastifyInstance } from 'fastify'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { fold } from '../../src/rules/fold.js'
+import { lastLogoutPath } from '../../src/rules/last-logout-request.js'
+import { bearer, keys, openApi } from '../_support/api.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { ODD_IDS } from '../_support/odd-ids.js'
+import { openStore } from '../_support/store.js'
+
+const LOGOUT = 1_795_428_000_123
+const AT = '2026-11-23T10:00:00.123Z'
+
+let database: TestDatabase
+let store: Awaited<ReturnType<typeof openStore>>
+let app: FastifyInstance
+beforeAll(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database)
+  const events = ODD_IDS.map((id) => ({
+    logId: `L ${id}`,
+    type: 'slo',
+    at: LOGOUT,
+    userId: id,
+    sessionId: `session of ${id}`,
+  }))
+  await store.storeBatch({ ...fold(events), unattributable: [] })
+  app = await openApi({ ...store, now: () => LOGOUT + 60_000 })
+})
+afterAll(async () => {
+  await app.close()
+  await store.close()
+  await database.drop()
+})
+
+const get = (url: string, key = keys.reader) => app.inject({ url, headers: bearer(key) })
+
+describe('GET /v1/last-logout', () => {
+  test.each(ODD_IDS)('responds about the user %s and a session of the user', async (userId) => {
+    const ids = { userId, sessionId: `session of ${userId}` }
+    expect((await get(`/${lastLogoutPath(ids, 'query')}`)).json()).toMatchObject({
+      user_id: userId,
+      last_logout_at: AT,
+      session: { session_id: ids.sessionId, logout_at: AT, ended: true },
+    })
+  })
+
+  // A URL cannot hold `..` as a segment.
+  test.each(ODD_IDS.filter((id) => id !== '..'))(
+    'responds about the user %s as GET /v1/users/{user_id}/last-logout does',
+    async (userId) => {
+      const ids = { userId, sessionId: `session of ${userId}` }
+      const byQuery = await get(`/${lastLogoutPath(ids, 'query')}`)
+      const byPath = await get(`/${lastLogoutPath(ids, 'path')}`)
+      expect(byPath.json()).toEqual(byQuery.json())
+    },
+  )
+
+  test('responds without a session where none is requested', async () => {
+    const answer = await get('/v1/last-logout?user_id=auth0%7C123')
+    expect(answer.json()).toMatchObject({ user_id: 'auth0|123', session: null })
+  })
+
+  test('takes ids of 800 characters, all encoded', async () => {
+    const id = '\ufffd'.repeat(800)
+    const answer = await get(`/${lastLogoutPath({ userId: id, sessionId: id }, 'query')}`)
+    expect(answer.json()).toMatchObject({ user_id: id, session: { session_id: id } })
+  })
+
+  test.each([
+    ['no user id', ''],
+    ['an empty user id', '?user_id='],
+    ['a blank user id', '?user_id=%20'],
+    ['two user ids', '?user_id=auth0%7C123&user_id=b'],
+    ['an over-long user id', `?user_id=${'x'.repeat(801)}`],
+    ['a NUL', '?user_id=a%00b'],
+    ['two session ids', '?user_id=x&session_id=a&session_id=b'],
+    ['an empty session id', '?user_id=x&session_id='],
+    ['an encoding that is cut off', '?user_id=auth0%7'],
+    ['an encoding that is not UTF-8', '?user_id=%ff'],
+    ['a session id in an encoding that is not UTF-8', '?user_id=x&session_id=%fc'],
+  ])('refuses %s with 400', async (_what, query) => {
+    const answer = await get(`/v1/last-logout${query}`)
+    expect(answer.statusCode).toBe(400)
+    expect(answer.json()).toEqual({
+      statusCode: 400,
+      error: 'Bad Request',
+      message: expect.any(String),
+    })
+  })
+
+  test.each([[keys.checker], [keys.follower], [keys.logout]])(
+    'is closed to a key that lacks the role: $name',
+    async (key) => {
+      expect((await get('/v1/last-logout?user_id=x', key)).statusCode).toBe(403)
+    },
+  )
+})
+
+test('GET /v1/users/{user_id}/last-logout refuses a malformed session id with 400', async () => {
+  expect((await get('/v1/users/x/last-logout?session_id=%fc')).statusCode).toBe(400)
+})

@@ -1,0 +1,103 @@
+import { describe, expect, test } from 'vitest'
+import {
+  chooseForm,
+  isAbout,
+  isOwnNotFound,
+  lastLogoutPath,
+} from '../../src/rules/last-logout-request.js'
+
+const MINUTE_MS = 60_000
+
+describe('lastLogoutPath', () => {
+  test.each([
+    ['a/b', null, 'v1/last-logout?user_id=a%2Fb', 'v1/users/a%2Fb/last-logout'],
+    [
+      'x|a+b&c',
+      'S=1',
+      'v1/last-logout?user_id=x%7Ca%2Bb%26c&session_id=S%3D1',
+      'v1/users/x%7Ca%2Bb%26c/last-logout?session_id=S%3D1',
+    ],
+  ])('encodes the user %s and the session %s', (userId, sessionId, byQuery, byPath) => {
+    const ids = { userId, sessionId }
+    expect(lastLogoutPath(ids, 'query')).toBe(byQuery)
+    expect(lastLogoutPath(ids, 'path')).toBe(byPath)
+  })
+
+  test('throws on an id that no URL can hold, rather than request another one', () => {
+    expect(() => lastLogoutPath({ userId: 'x\ud800', sessionId: null }, 'query')).toThrow(URIError)
+  })
+})
+
+describe('chooseForm', () => {
+  const missingAt = 1_000_000
+  test.each([
+    ['was never missing', null, 0, 'query'],
+    ['is missing since now', missingAt, 0, 'path'],
+    ['is missing for a millisecond less than ten minutes', missingAt, 599_999, 'path'],
+    ['is missing for ten minutes', missingAt, 600_000, 'query'],
+    ['was missing at a later time, by a clock since set back', missingAt, -1, 'query'],
+  ] as const)('of a query form that %s', (_what, missing, elapsedMs, form) => {
+    expect(chooseForm(missing, missingAt + elapsedMs)).toBe(form)
+  })
+
+  test('tries the query form again ten minutes after each time that it was missing', () => {
+    let missing: number | null = null
+    let requests = 0
+    for (let now = 0; now < 60 * MINUTE_MS; now += MINUTE_MS) {
+      if (chooseForm(missing, now) === 'path') continue
+      missing = now
+      requests++
+    }
+    expect(requests).toBe(6)
+  })
+})
+
+describe('isOwnNotFound', () => {
+  const own = { statusCode: 404, error: 'Not Found', message: 'there is no such path: see /docs' }
+
+  test('is true of an error of this service, whatever its words and order', () => {
+    expect(isOwnNotFound(JSON.stringify(own))).toBe(true)
+    expect(isOwnNotFound('{ "message": "", "error": "", "statusCode": 404 }')).toBe(true)
+  })
+
+  test.each([
+    ['nothing', ''],
+    ['a page', '<html><body>404 Not Found</body></html>'],
+    ['null', 'null'],
+    ['a list', JSON.stringify([404, 'Not Found', 'message'])],
+    ['another JSON', '{"message":"no Route matched with those values"}'],
+    ['another status', JSON.stringify({ ...own, statusCode: 400 })],
+    ['a status in a string', JSON.stringify({ ...own, statusCode: '404' })],
+    ['one field more', JSON.stringify({ ...own, path: '/v1/last-logout' })],
+    ['one field less', JSON.stringify({ statusCode: 404, error: 'Not Found' })],
+    ['a message that is none', JSON.stringify({ ...own, message: null })],
+    ['a second value', `${JSON.stringify(own)}{}`],
+  ])('is false of %s', (_what, body) => {
+    expect(isOwnNotFound(body)).toBe(false)
+  })
+})
+
+describe('isAbout', () => {
+  const session = { session_id: 'S1', logout_at: null, ended: false }
+
+  test.each([
+    ['the user and the session', { user_id: 'auth0|1', session }, 'S1', true],
+    ['the user, no session requested', { user_id: 'auth0|1', session: null }, null, true],
+    ['another user', { user_id: 'auth0|2', session }, 'S1', false],
+    ['a user in another case', { user_id: 'AUTH0|1', session }, 'S1', false],
+    ['no user', { session }, 'S1', false],
+    [
+      'another session',
+      { user_id: 'auth0|1', session: { ...session, session_id: 'S2' } },
+      'S1',
+      false,
+    ],
+    ['no session, one requested', { user_id: 'auth0|1', session: null }, 'S1', false],
+    ['no field of a session, one requested', { user_id: 'auth0|1' }, 'S1', false],
+    ['a session, none requested', { user_id: 'auth0|1', session }, null, false],
+    ['null', null, 'S1', false],
+    ['a text', 'auth0|1', 'S1', false],
+  ])('of a response about %s', (_what, json, sessionId, expected) => {
+    expect(isAbout(json, { userId: 'auth0|1', sessionId })).toBe(expected)
+  })
+})
