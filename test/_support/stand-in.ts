@@ -1,0 +1,62 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { onTestFinished } from 'vitest'
+
+/** What is sent for one request: a status and a body. */
+export type Reply = [status: number, body: string]
+
+/** A server that stands in for the service, or for what stands in front of it. */
+export interface StandIn {
+  url: string
+  /** The requested URLs, without the host. */
+  requests: string[]
+}
+
+/** Serves what `reply` returns until the test has ended; no response where that is `null`. */
+export async function openStandIn(reply: (url: string) => Reply | null): Promise<StandIn> {
+  const requests: string[] = []
+  const server = createServer((request, response) => {
+    const url = request.url ?? ''
+    requests.push(url)
+    const sent = reply(url)
+    if (sent !== null) response.writeHead(sent[0]).end(sent[1])
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests }
+}
+
+/** The response about a user of whom no logout is known. */
+export function about(user_id: string, session_id: string | null = null): Reply {
+  const body = {
+    user_id,
+    last_logout_at: null,
+    last_logout: null,
+    all_sessions_at: null,
+    session: session_id === null ? null : { session_id, logout_at: null, ended: false },
+    floor_at: null,
+    policy: 'session',
+    as_of: new Date().toISOString(),
+    lag_ms: 0,
+    complete: true,
+  }
+  return [200, JSON.stringify(body)]
+}
+
+/** The 404 of a service that does not have a path. */
+export const OWN_NOT_FOUND: Reply = [
+  404,
+  '{"statusCode":404,"error":"Not Found","message":"there is no such path: see /docs"}',
+]
+
+/** A 404 of something else than the service. */
+export const FOREIGN_NOT_FOUND: Reply[] = [
+  [404, '<html><body><h1>404 Not Found</h1></body></html>'],
+  [404, '{"message":"no Route matched with those values"}'],
+  [404, '{"statusCode":404,"error":"Not Found","message":"","path":"/v1/last-logout"}'],
+  [404, ''],
+]

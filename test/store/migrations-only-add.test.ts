@@ -1,0 +1,83 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
+import { RELEASED_MIGRATIONS } from '../_support/release-0-1-0.js'
+
+/** The migrations that the program applies, by name. */
+const current = await readMigrations(new URL('../../prisma/migrations/', import.meta.url))
+const released = await readMigrations(RELEASED_MIGRATIONS)
+
+/**
+ * What an older service that runs beside a newer one does not notice. Everything else is refused, an
+ * index that is dropped too: without it, queries of the older service may take too long.
+ */
+const ADDITIONS = [
+  /^CREATE TABLE /,
+  /^CREATE INDEX /,
+  /^CREATE FUNCTION /,
+  /^CREATE TRIGGER /,
+  // The older service leaves the column out of its INSERT.
+  /^ALTER TABLE "\w+" ADD COLUMN "\w+" \w+(\(\d+\))?( NOT NULL DEFAULT [^,]+| DEFAULT [^,]+)?$/,
+]
+
+test('the migrations of 0.1.0 are unchanged', () => {
+  expect(Object.keys(released)).not.toEqual([])
+  expect(current).toMatchObject(released)
+})
+
+test('every migration since then only adds', () => {
+  const added = Object.entries(current).filter(([name]) => !(name in released))
+  expect(added.map(([name, sql]) => [name, findOthers(sql)])).toEqual(
+    added.map(([name]) => [name, []]),
+  )
+})
+
+describe('what does not only add', () => {
+  test.each([
+    'DROP TABLE "gap"',
+    'DROP INDEX "session_logout_at_idx"',
+    'DROP FUNCTION "notify_last_logout"()',
+    'ALTER TABLE "tenant" DROP COLUMN "seq"',
+    'ALTER TABLE "tenant" ADD COLUMN "a" TEXT, DROP COLUMN "seq"',
+    'ALTER TABLE "tenant" RENAME COLUMN "seq" TO "position"',
+    'ALTER TABLE "tenant" RENAME TO "tenants"',
+    'ALTER TABLE "tenant" ALTER COLUMN "seq" TYPE TEXT',
+    'ALTER TABLE "tenant" ALTER COLUMN "seq" SET DATA TYPE TEXT',
+    'ALTER TABLE "session_logout" ALTER COLUMN "user_id" SET NOT NULL',
+    'ALTER TABLE "tenant" ADD COLUMN "a" TEXT NOT NULL',
+    'ALTER TABLE "tenant" ADD COLUMN "a" TEXT UNIQUE',
+    'ALTER TABLE "tenant" ADD CONSTRAINT "a" CHECK ("seq" > 0)',
+    'CREATE UNIQUE INDEX "a" ON "last_logout"("seq")',
+    'CREATE OR REPLACE FUNCTION "notify_last_logout"() RETURNS trigger LANGUAGE sql AS $$ $$',
+    'DELETE FROM "gap"',
+    'UPDATE "last_logout" SET "seq" = 0',
+    'TRUNCATE "gap"',
+    '-- CreateIndex\nCREATE INDEX "a" ON "gap"("reason");\ndrop table "gap"',
+  ])('is found: %s', (sql) => {
+    expect(findOthers(`${sql};`)).toHaveLength(1)
+  })
+
+  test('is not what was added before 0.1.0', () => {
+    const before = Object.values(released).flatMap(findOthers)
+    expect(before).toEqual(['CREATE UNIQUE INDEX "gap_from_at_key" ON "gap"("from_at")'])
+  })
+})
+
+/** The statements that are no additions. */
+function findOthers(sql: string): string[] {
+  const statements = sql
+    .replace(/^\s*--.*$/gm, '')
+    .replace(/\$\$[\s\S]*?\$\$/g, '')
+    .split(';')
+    .map((statement) => statement.trim().replace(/\s+/g, ' '))
+  return statements.filter(
+    (statement) => statement !== '' && !ADDITIONS.some((addition) => addition.test(statement)),
+  )
+}
+
+async function readMigrations(directory: URL): Promise<Record<string, string>> {
+  const entries = await readdir(directory, { withFileTypes: true })
+  const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+  const read = async (name: string) =>
+    [name, await readFile(new URL(`${name}/migration.sql`, directory), 'utf8')] as const
+  return Object.fromEntries(await Promise.all(names.sort().map(read)))
+}
