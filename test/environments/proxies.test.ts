@@ -1,0 +1,135 @@
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { readActionFile } from '../../src/auth0/action-code.js'
+import type { LastLogoutClient } from '../../src/client/index.js'
+import { fold } from '../../src/rules/fold.js'
+import { lastLogoutPath } from '../../src/rules/last-logout-request.js'
+import { openClient } from '../_support/client.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { ODD_IDS } from '../_support/odd-ids.js'
+import { loadRecorded, type RunAction } from '../_support/run-action.js'
+import { KEY, serveApi } from '../_support/served-api.js'
+import { openStore } from '../_support/store.js'
+import { DOMAIN } from '../_support/tenant.js'
+import { findProxy, PROXIES, type RunningProxy, startProxy } from './proxy-programs.js'
+
+const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
+const SESSION = 'https://last-logout/session_id'
+const MINUTE_MS = 60_000
+const NOW = Date.now()
+const LOGOUT = NOW - 10 * MINUTE_MS
+
+let database: TestDatabase
+let store: Awaited<ReturnType<typeof openStore>>
+let api: Awaited<ReturnType<typeof serveApi>>
+let runAction: RunAction
+beforeAll(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database, { domain: DOMAIN })
+  await store.begin(CHECKPOINT, null)
+  const events = ODD_IDS.map((userId) => ({
+    logId: `L ${userId}`,
+    type: 'slo',
+    at: LOGOUT,
+    userId,
+    sessionId: sessionOf(userId),
+  }))
+  await store.storeBatch({ ...fold(events), unattributable: [] })
+  await store.storeCaughtUp(CHECKPOINT, NOW)
+  api = await serveApi(database)
+  runAction = loadRecorded(await readActionFile())
+})
+afterAll(async () => {
+  await api.close()
+  await store.close()
+  await database.drop()
+})
+
+const sessionOf = (userId: string) => `session|of/${userId}`
+
+describe.each(PROXIES)('behind $name', (program) => {
+  let proxy: RunningProxy | undefined
+  const url = () => proxy?.url ?? ''
+  let client: LastLogoutClient
+  const errors: unknown[] = []
+  beforeAll(async () => {
+    proxy = await startProxy(program, api.url)
+    const onError = (error: unknown) => void errors.push(error)
+    client = openClient(url(), { lookup: 'request', cacheMs: 0, onError })
+  })
+  afterAll(() => proxy?.close())
+
+  const outcomeOf = async (sub: string, loginAt: number, session?: string) => {
+    const claims = { sub, auth_time: loginAt / 1000, ...(session && { [SESSION]: session }) }
+    const { outcome } = await client.check(claims)
+    expect(errors.splice(0)).toEqual([])
+    return outcome
+  }
+  const refresh = async (user_id: string, session_id: string) => {
+    const { denied, lines } = await runAction({
+      user: { user_id },
+      transaction: { protocol: 'oauth2-refresh-token' },
+      refresh_token: { session_id, created_at: new Date(LOGOUT - MINUTE_MS).toISOString() },
+      secrets: {
+        LAST_LOGOUT_URL: url(),
+        LAST_LOGOUT_API_KEY: KEY,
+        LAST_LOGOUT_ON_ERROR: 'deny',
+        LAST_LOGOUT_TIMEOUT_MS: '5000',
+      },
+    })
+    expect(lines).toEqual([])
+    return denied
+  }
+
+  test.each(ODD_IDS)('the client judges tokens of %s by its own logouts', async (userId) => {
+    const before = LOGOUT - MINUTE_MS
+    expect(await outcomeOf(userId, before, sessionOf(userId))).toBe('revoked')
+    expect(await outcomeOf(userId, before, 'another')).toBe('accepted')
+    expect(await outcomeOf(userId, before)).toBe('revoked')
+    expect(await outcomeOf(userId, LOGOUT + MINUTE_MS)).toBe('accepted')
+  })
+
+  test.each(ODD_IDS)('the Action judges exchanges of %s by its own logouts', async (userId) => {
+    expect(await refresh(userId, sessionOf(userId))).toBe('last_logout: the session was logged out')
+    expect(await refresh(userId, 'another')).toBeNull()
+  })
+
+  test.each(ODD_IDS)('a logout of %s that an application reports counts', async (id) => {
+    const userId = `${program.name} ${id}`
+    const before = LOGOUT - MINUTE_MS
+    expect(await outcomeOf(userId, before)).toBe('accepted')
+    const answer = await fetch(new URL('v1/logouts', url()), {
+      method: 'POST',
+      headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ user_id: userId, at: new Date(LOGOUT).toISOString() }),
+    })
+    expect(answer.status).toBe(200)
+    expect(await answer.json()).toMatchObject({
+      user_id: userId,
+      last_logout_at: new Date(LOGOUT).toISOString(),
+    })
+    expect(await outcomeOf(userId, before)).toBe('revoked')
+    expect(await outcomeOf(userId, LOGOUT + MINUTE_MS)).toBe('accepted')
+  })
+})
+
+describe('an id in a path', () => {
+  const statusOf = async ({ url }: RunningProxy, userId: string) => {
+    const path = lastLogoutPath({ userId, sessionId: null }, 'path')
+    const answer = await fetch(new URL(path, url), { headers: { authorization: `Bearer ${KEY}` } })
+    const isJson = answer.headers.get('content-type')?.startsWith('application/json')
+    return { status: answer.status, body: isJson ? await answer.json() : null }
+  }
+
+  test.each([
+    ['nginx with a path in proxy_pass', 'samlp|corp|a/b', 404, { statusCode: 404 }],
+    ['nginx with a path in proxy_pass', 'samlp|x|a/../b', 200, { user_id: 'b' }],
+    ['Apache', 'samlp|corp|a/b', 404, null],
+  ])('behind %s, %s, is status %d', async (name, userId, status, body) => {
+    const proxy = await startProxy(findProxy(name), api.url)
+    onTestFinished(proxy.close)
+    const answer = await statusOf(proxy, userId)
+    expect(answer.status).toBe(status)
+    if (body === null) expect(answer.body).toBeNull()
+    else expect(answer.body).toMatchObject(body)
+  })
+})
