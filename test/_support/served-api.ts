@@ -7,10 +7,14 @@ import { DOMAIN } from './tenant.js'
 /** The key of {@link serveApi}, with every role. */
 export const KEY = 'a-key-of-more-than-32-characters!'
 
-/** The API as `last-logout api` serves it, on a port of its own unless told which. */
+/** The service of the sources; another release has the same exports. */
+const CURRENT = { createService, loadConfig }
+
+/** The API as `last-logout api` of a release serves it, on a port of its own unless told which. */
 export async function serveApi(
   { url }: Pick<TestDatabase, 'url'>,
   env: Record<string, string> = {},
+  { createService, loadConfig }: typeof CURRENT = CURRENT,
 ): Promise<{ url: string; close(): Promise<void> }> {
   const config = loadConfig(
     {

@@ -6,6 +6,7 @@ import { lastLogoutPath } from '../../src/rules/last-logout-request.js'
 import { openClient } from '../_support/client.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { ODD_IDS } from '../_support/odd-ids.js'
+import { importReleasedService } from '../_support/release-0-1-0.js'
 import { loadRecorded, type RunAction } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { openStore } from '../_support/store.js'
@@ -131,5 +132,23 @@ describe('an id in a path', () => {
     expect(answer.status).toBe(status)
     if (body === null) expect(answer.body).toBeNull()
     else expect(answer.body).toMatchObject(body)
+  })
+  test('that led to another user is unknown, and not judged by the logouts of that one', async () => {
+    const released = await serveApi(database, {}, await importReleasedService())
+    onTestFinished(released.close)
+    const proxy = await startProxy(findProxy('nginx with a path in proxy_pass'), released.url)
+    onTestFinished(proxy.close)
+    const errors: unknown[] = []
+    const onError = (error: unknown) => void errors.push(error)
+    const client = openClient(proxy.url, { lookup: 'request', onError })
+    const claims = (sub: string) => ({ sub, auth_time: (LOGOUT - MINUTE_MS) / 1000 })
+
+    expect(await client.check(claims('samlp|x|a/../b'))).toMatchObject({
+      outcome: 'unknown',
+      reason: 'lookup_failed',
+    })
+    expect(errors).toEqual([expect.objectContaining({ code: 'NOT_UNDERSTOOD' })])
+    // What survives the path is judged there too.
+    expect((await client.check(claims('auth0|123'))).outcome).toBe('revoked')
   })
 })

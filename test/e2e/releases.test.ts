@@ -1,0 +1,175 @@
+import { pino } from 'pino'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { readActionFile } from '../../src/auth0/action-code.js'
+import { createLastLogoutClient } from '../../src/client/index.js'
+import { loadConfig } from '../../src/config.js'
+import { createService } from '../../src/service.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import {
+  importReleasedClient,
+  importReleasedService,
+  readReleasedAction,
+} from '../_support/release-0-1-0.js'
+import { loadRecorded } from '../_support/run-action.js'
+import { KEY } from '../_support/served-api.js'
+import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
+
+const SESSION = 'https://last-logout/session_id'
+const LOGGED_OUT = 'last_logout: the session was logged out'
+const MINUTE_MS = 60_000
+const NOW = Date.now()
+const USERS = ['auth0|123', 'samlp|corp|a/b', 'x|ü ł']
+
+const current = { createService, loadConfig }
+const released = await importReleasedService()
+const clients = [
+  ['the current client', createLastLogoutClient],
+  ['the client of 0.1.0', (await importReleasedClient()).createLastLogoutClient],
+] as const
+const actions = [
+  ['the current Action', await readActionFile()],
+  ['the Action of 0.1.0', await readReleasedAction()],
+] as const
+
+let t: TestTenant
+beforeAll(async () => {
+  t = await openTenant()
+  for (const userId of USERS) t.tenant.write(buildEntry('slo', { userId, sessionId: 'phone' }))
+})
+afterAll(() => t.close())
+
+interface Running {
+  url: string
+  close(): Promise<void>
+}
+
+/** A service that has read the tenant's log. */
+async function start({ url }: TestDatabase, release: typeof current): Promise<Running> {
+  const env = { DATABASE_URL: url, API_KEYS: `test:${KEY}:read+feed+logout`, PORT: '0' }
+  const config = release.loadConfig({ ...tenantEnv(t.simulator), ...env }, ['auth0', 'api'])
+  const service = await release.createService(config, pino({ level: 'silent' }))
+  await service.sync(new AbortController().signal)
+  return { url: await service.startApi(), close: service.close }
+}
+
+async function createReleasedDatabase(): Promise<TestDatabase> {
+  const database = await createTestDatabase('template0')
+  await released.applyMigrations(database.url)
+  return database
+}
+
+/** Claims of a token that was issued before the logouts, or after them. */
+const token = (sub: string, sessionId: string, minutes = -1) => ({
+  sub,
+  iat: Math.floor(NOW / 1000) + minutes * 60,
+  [SESSION]: sessionId,
+})
+
+async function report({ url }: Running, path: string, body: object): Promise<unknown> {
+  const answer = await fetch(`${url}${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  expect(answer.status).toBe(200)
+  return answer.json()
+}
+
+describe.each([
+  ['the current service', current, createTestDatabase],
+  ['the service of 0.1.0, on the tables of 0.1.0', released, createReleasedDatabase],
+  ['the service of 0.1.0, on the current tables', released, createTestDatabase],
+] as const)('%s', (_what, release, createDatabase) => {
+  let database: TestDatabase
+  let service: Running
+  beforeAll(async () => {
+    database = await createDatabase()
+    service = await start(database, release)
+  })
+  afterAll(async () => {
+    await service.close()
+    await database.drop()
+  })
+
+  describe.each(clients)('is read by %s', (_client, createClient) => {
+    test.each(['feed', 'request'] as const)('by lookup: %s', async (lookup) => {
+      const errors: unknown[] = []
+      const client = createClient({
+        url: service.url,
+        apiKey: KEY,
+        onUnknown: 'deny',
+        lookup,
+        onError: (error) => void errors.push(error),
+      })
+      onTestFinished(client.close)
+      await client.ready()
+      for (const userId of USERS) {
+        const outcomes = await Promise.all(
+          [token(userId, 'phone'), token(userId, 'laptop'), token(userId, 'again', 5)].map(
+            async (claims) => (await client.check(claims)).outcome,
+          ),
+        )
+        expect([userId, ...outcomes]).toEqual([userId, 'revoked', 'accepted', 'accepted'])
+      }
+      expect(errors).toEqual([])
+    })
+  })
+
+  test.each(actions)('is read by %s', async (_action, code) => {
+    const run = loadRecorded(code)
+    const exchange = async (user_id: string, session_id: string) => {
+      const { denied, lines } = await run({
+        user: { user_id },
+        transaction: { protocol: 'oauth2-refresh-token' },
+        refresh_token: { session_id, created_at: new Date(NOW - MINUTE_MS).toISOString() },
+        secrets: {
+          LAST_LOGOUT_URL: service.url,
+          LAST_LOGOUT_API_KEY: KEY,
+          LAST_LOGOUT_ON_ERROR: 'deny',
+          LAST_LOGOUT_TIMEOUT_MS: '5000',
+        },
+      })
+      expect(lines).toEqual([])
+      return denied
+    }
+    for (const userId of USERS) {
+      expect(await exchange(userId, 'phone')).toBe(LOGGED_OUT)
+      expect(await exchange(userId, 'laptop')).toBeNull()
+    }
+  })
+
+  test('takes the report of a logout as 0.1.0 does', async () => {
+    const at = new Date(NOW).toISOString()
+    const path = `/v1/users/${encodeURIComponent('samlp|corp|c/d')}/logout`
+    expect(await report(service, path, { at, session_id: 'S' })).toMatchObject({
+      user_id: 'samlp|corp|c/d',
+      last_logout_at: at,
+      session: { session_id: 'S', logout_at: at },
+    })
+  })
+})
+
+test('a service of 0.1.0 and a current one on one database read what the other stores', async () => {
+  const database = await createTestDatabase()
+  onTestFinished(database.drop)
+  const newer = await start(database, current)
+  onTestFinished(newer.close)
+  const older = await start(database, released)
+  onTestFinished(older.close)
+  const pairs = [
+    [newer, older],
+    [older, newer],
+  ] as const
+  for (const [n, [writer, reader]] of pairs.entries()) {
+    const userId = `auth0|reported ${n}`
+    const client = createLastLogoutClient({ url: reader.url, apiKey: KEY, onUnknown: 'deny' })
+    onTestFinished(client.close)
+    await client.ready()
+    const claims = token(userId, 'S')
+    expect(client.checkNow(claims).outcome).toBe('accepted')
+    const at = new Date(NOW).toISOString()
+    await report(writer, `/v1/users/${encodeURIComponent(userId)}/logout`, { at })
+    await expect.poll(() => client.checkNow(claims).outcome, { timeout: 10_000 }).toBe('revoked')
+  }
+})
