@@ -36,7 +36,7 @@ last-logout is running, against a tenant that is simulated here. Log in and out 
 
 When did this user last log out?
 
-  curl -s -H 'Authorization: Bearer ${key}' ${apiUrl}/v1/last-logout?user_id=${encodeURIComponent(userId)}
+  curl -s -H 'Authorization: Bearer ${key}' '${apiUrl}/v1/last-logout?user_id=${encodeURIComponent(userId)}'
 
 An API of your own is protected by it with
 

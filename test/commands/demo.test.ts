@@ -8,7 +8,7 @@ test('runs without any configuration, prints a curl line that works when pasted,
 
   // What curl would do, where there is none.
   const [, authorization = '', url = ''] =
-    /curl -s -H 'Authorization: (.*)' (http\S+)/.exec(command.stdout()) ?? []
+    /curl -s -H 'Authorization: (.*)' '(http\S+)'/.exec(command.stdout()) ?? []
   const answer = await fetch(url, { headers: { authorization } })
   expect(await answer.json()).toMatchObject({
     last_logout_at: expect.stringMatching(/^20/),

@@ -35,14 +35,22 @@ afterAll(async () => {
   await database.drop()
 })
 
-test('the request of the README, sent as curl would, is answered with what a check says', async () => {
-  const example = await readExample(HEADING, 'sh')
-  const [, path = ''] = /127\.0\.0\.1:8080(\S+)/.exec(example) ?? []
-  const headers = [...example.matchAll(/-H '(.*?): (.*?)'/g)].map(
+/** Sends what a command line of the README lets curl send. */
+function sendAsCurl(line: string): Promise<Response> {
+  const [, path = ''] = /127\.0\.0\.1:8080(\S+)/.exec(line) ?? []
+  const headers = [...line.matchAll(/-H '(.*?): (.*?)'/g)].map(
     ([, name = '', value = '']): [string, string] => [name, value.replace('<key>', KEY)],
   )
-  const [, body = ''] = /-d '(.*)'/.exec(example) ?? []
-  const answer = await fetch(`${api.url}${path}`, { method: 'POST', headers, body })
+  const query = [...line.matchAll(/--data-urlencode '(.*?)=(.*?)'/g)].map(
+    ([, name, value = '']) => `${name}=${encodeURIComponent(value)}`,
+  )
+  const [, body] = /-d '(.*)'/.exec(line) ?? []
+  const url = `${api.url}${path}${query.length > 0 ? `?${query.join('&')}` : ''}`
+  return fetch(url, body === undefined ? { headers } : { method: 'POST', headers, body })
+}
+
+test('the request of the README, sent as curl would, is answered with what a check says', async () => {
+  const answer = await sendAsCurl(await readExample(HEADING, 'sh'))
   expect(answer.status).toBe(200)
   expect(await answer.json()).toEqual({
     revoked: true,
@@ -50,6 +58,25 @@ test('the request of the README, sent as curl would, is answered with what a che
     last_logout_at: '2026-11-23T10:00:00.123Z',
     login_at: '2026-11-23T09:59:00.000Z',
     as_of: null,
+  })
+})
+
+test('the requests of the README for a last logout and a report, sent as curl would, are answered with the state', async () => {
+  const [read = '', report = ''] = (await readExample('The API', 'sh')).split('\n')
+  const answer = await sendAsCurl(read)
+  expect(answer.status).toBe(200)
+  expect(await answer.json()).toMatchObject({
+    user_id: 'auth0|123',
+    last_logout_at: '2026-11-23T10:00:00.123Z',
+    session: { session_id: 'S1', logout_at: '2026-11-23T10:00:00.123Z', ended: true },
+  })
+  // The other tests go by this user's logout as it is.
+  const other = report.replace('auth0|123', 'auth0|reported')
+  const reported = await sendAsCurl(other)
+  expect(reported.status).toBe(200)
+  expect(await reported.json()).toMatchObject({
+    user_id: 'auth0|reported',
+    all_sessions_at: expect.any(String),
   })
 })
 
