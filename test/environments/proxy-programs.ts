@@ -164,7 +164,6 @@ export async function startProxy(program: ProxyProgram, targetUrl: string): Prom
     stdio: ['ignore', output.fd, output.fd],
     env: { PATH: `${process.env.PATH}:/usr/sbin:/sbin`, HOME: dir, XDG_DATA_HOME: dir },
   })
-  await output.close()
   const url = `http://127.0.0.1:${place.port}${program.path}`
   const close = async () => {
     await end(child)
@@ -175,6 +174,8 @@ export async function startProxy(program: ProxyProgram, targetUrl: string): Prom
   } catch (error) {
     await close()
     throw error
+  } finally {
+    await output.close()
   }
   return { url, close }
 }

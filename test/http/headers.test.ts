@@ -67,16 +67,21 @@ describe('a browser that knows a key, from /docs', () => {
     ['a form with files', 'multipart/form-data; boundary=x'],
     ['no type at all', undefined],
   ])('reports no logout for a page of somebody else, as %s', async (_what, type) => {
-    const answer = await app.inject({
-      method: 'POST',
-      url: '/v1/users/auth0%7C1/logout',
-      headers: {
-        authorization: `Basic ${btoa(`me:${keys.logout.key}`)}`,
-        ...(type && { 'content-type': type }),
-      },
-      payload: JSON.stringify({ at: new Date().toISOString() }),
-    })
-    expect(answer.statusCode).toBe(415)
+    const send = (url: string, payload: object) =>
+      app.inject({
+        method: 'POST',
+        url,
+        headers: {
+          authorization: `Basic ${btoa(`me:${keys.logout.key}`)}`,
+          ...(type && { 'content-type': type }),
+        },
+        payload: JSON.stringify(payload),
+      })
+    const answers = await Promise.all([
+      send('/v1/logouts', { user_id: 'auth0|1' }),
+      send('/v1/users/auth0%7C1/logout', { at: new Date().toISOString() }),
+    ])
+    expect(answers.map(({ statusCode }) => statusCode)).toEqual([415, 415])
     expect(reported).toEqual([])
   })
 
