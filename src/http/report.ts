@@ -66,11 +66,7 @@ export function reportRoutes(deps: ReportDeps): FastifyPluginAsyncZod {
 }
 
 /** Stores a report, and responds with the state after it. */
-async function report(
-  deps: ReportDeps,
-  reply: FastifyReply,
-  logout: Omit<ReportedLogout, 'type'>,
-) {
+async function report(deps: ReportDeps, reply: FastifyReply, logout: Omit<ReportedLogout, 'type'>) {
   if ((await deps.storeReported({ ...logout, type: 'reported_logout' })) === null) {
     const message = 'body/at must not be more than 60 s ahead: check the clock of the caller'
     return sendError(reply, 400, message)

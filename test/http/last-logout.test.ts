@@ -15,7 +15,7 @@ let store: Awaited<ReturnType<typeof openStore>>
 let app: FastifyInstance
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openStore(database, { now: () => LOGOUT + 60_000 })
   const events = ODD_IDS.map((id) => ({
     logId: `L ${id}`,
     type: 'slo',
@@ -24,7 +24,7 @@ beforeAll(async () => {
     sessionId: `session of ${id}`,
   }))
   await store.storeBatch({ ...fold(events), unattributable: [] })
-  app = await openApi({ ...store, now: () => LOGOUT + 60_000 })
+  app = await openApi(store)
 })
 afterAll(async () => {
   await app.close()
