@@ -1,5 +1,13 @@
-import { judge } from '../rules/judge.js'
-import { type ClaimNames, claimNames, isMachine, readToken, type Token } from '../rules/token.js'
+import { judgeClaims } from '../rules/judge-claims.js'
+import {
+  type ClaimedToken,
+  type ClaimNames,
+  claimNames,
+  isMachine,
+  readToken,
+  type SubjectlessToken,
+} from '../rules/token.js'
+import { createClaimReport, type ReportClaims } from './claim-report.js'
 import { type Decision, decide, decideUnknown, type UnknownReason } from './decision.js'
 import { createFollower, type Follower } from './follow.js'
 import type { Freshness } from './freshness.js'
@@ -33,6 +41,7 @@ export interface LastLogoutClient {
 interface Parts {
   settings: Settings
   names: ClaimNames
+  reportClaims: ReportClaims
   lookup: Lookup
   held: Held
   /** `null` with `lookup: 'request'`. */
@@ -40,7 +49,7 @@ interface Parts {
 }
 
 /** What to do with a token at once, or the token to ask about. */
-type FirstLook = { decision: Decision } | { ask: Token }
+type FirstLook = { decision: Decision } | { ask: ClaimedToken }
 
 /**
  * Opens a client; with `lookup: 'feed'` it connects to the service at once, and again whenever the
@@ -56,6 +65,7 @@ export function createLastLogoutClient(options: LastLogoutClientOptions): LastLo
   const parts: Parts = {
     settings,
     names: claimNames(settings.namespace),
+    reportClaims: createClaimReport(settings.onError),
     lookup: createLookup(settings),
     held,
     follower: settings.lookup === 'feed' ? createFollower(settings, held) : null,
@@ -79,29 +89,33 @@ export function createLastLogoutClient(options: LastLogoutClientOptions): LastLo
 }
 
 function lookFirst(parts: Parts, claims: Claims): FirstLook {
-  const { settings, held, follower } = parts
+  const { settings, follower } = parts
   const freshness = follower?.freshness() ?? null
-  const unknown = (reason: UnknownReason) => ({
-    decision: decideUnknown(reason, freshness?.asOf ?? null, settings),
-  })
-  const token = readToken(Object(claims), parts.names)
-  if (token === null) return unknown('no_subject')
-  if (settings.issuer !== undefined && !isFrom(claims.iss, settings.issuer)) {
+  const asOf = freshness?.asOf ?? null
+  const unknown = (reason: UnknownReason) => ({ decision: decideUnknown(reason, asOf, settings) })
+  const given = Object(claims)
+  const token = readToken(given, parts.names)
+  if (token.subject === null) {
+    parts.reportClaims(token, given)
+    return { decision: decide(judgeHeld(parts, token, freshness), asOf, settings) }
+  }
+  if (settings.issuer !== undefined && !isFrom(given.iss, settings.issuer)) {
     return unknown('other_issuer')
   }
+  parts.reportClaims(token, given)
   if (follower === null) return { ask: token }
   if (freshness === null && !isMachine(token.subject)) return unknown('not_loaded')
 
-  const verdict = judgeBy(parts, token, held.find(token), freshness)
+  const judged = judgeHeld(parts, token, freshness)
   // What revokes a token is never taken back: it counts however old it is.
-  const isKnown = verdict.revoked || verdict.reason === 'machine_token'
+  const isKnown = judged.revoked === true || judged.reason === 'machine_token'
   if (!isKnown && isStale(freshness, settings)) return unknown('stale')
   const isHeld = token.loginAt !== null && token.loginAt >= follower.heldSince()
   if (!isKnown && !isHeld) return { ask: token }
-  return { decision: decide(verdict, freshness?.asOf ?? null, settings) }
+  return { decision: decide(judged, asOf, settings) }
 }
 
-async function ask(parts: Parts, token: Token): Promise<Decision> {
+async function ask(parts: Parts, token: ClaimedToken): Promise<Decision> {
   try {
     return judgeAnswer(parts, token, await parts.lookup.ask(token))
   } catch (error) {
@@ -110,34 +124,46 @@ async function ask(parts: Parts, token: Token): Promise<Decision> {
   }
 }
 
-function peek(parts: Parts, token: Token): Decision {
+function peek(parts: Parts, token: ClaimedToken): Decision {
   const answer = parts.lookup.peek(token)
   return answer ? judgeAnswer(parts, token, answer) : unanswered(parts, token, 'lookup_needed')
 }
 
-function judgeAnswer(parts: Parts, token: Token, { known, freshness }: Answer): Decision {
+function judgeAnswer(parts: Parts, token: ClaimedToken, { known, freshness }: Answer): Decision {
   const { settings, held } = parts
-  const verdict = judgeBy(parts, token, newest(held.find(token), known), freshness)
-  return !verdict.revoked && isStale(freshness, settings)
+  const judged = judgeBy(parts, token, newest(held.find(token), known), freshness)
+  return judged.revoked !== true && isStale(freshness, settings)
     ? unanswered(parts, token, 'stale')
-    : decide(verdict, freshness.asOf, settings)
+    : decide(judged, freshness.asOf, settings)
 }
 
 /** A machine token needs no answer. */
-function unanswered(parts: Parts, token: Token, reason: UnknownReason): Decision {
+function unanswered(parts: Parts, token: ClaimedToken, reason: UnknownReason): Decision {
   const asOf = parts.follower?.freshness()?.asOf ?? null
-  if (!isMachine(token.subject)) return decideUnknown(reason, asOf, parts.settings)
-  return decide(judgeBy(parts, token, parts.held.find(token), null), asOf, parts.settings)
+  return isMachine(token.subject)
+    ? decide(judgeHeld(parts, token, null), asOf, parts.settings)
+    : decideUnknown(reason, asOf, parts.settings)
+}
+
+/** Judges a token by the logouts that are held in memory. */
+function judgeHeld(
+  parts: Parts,
+  token: ClaimedToken | SubjectlessToken,
+  freshness: Freshness | null,
+) {
+  // No user has an empty id, so that only the session and the floor are found.
+  const found = parts.held.find(token.subject === null ? { ...token, subject: '' } : token)
+  return judgeBy(parts, token, found, freshness)
 }
 
 function judgeBy(
   { settings }: Parts,
-  token: Token,
+  token: ClaimedToken | SubjectlessToken,
   known: Answer['known'],
   freshness: Freshness | null,
 ) {
   const policy = freshness?.policy ?? 'user'
-  return judge(token, known, { policy, leewayMs: settings.leewayMs })
+  return judgeClaims(token, known, { policy, leewayMs: settings.leewayMs })
 }
 
 function isStale(freshness: Freshness | null, { maxStalenessMs }: Settings): boolean {

@@ -1,8 +1,10 @@
 import type { Instant } from '../rules/instant.js'
 import type { Verdict } from '../rules/judge.js'
+import type { Judgement, UndecidedReason } from '../rules/judge-claims.js'
 
 /** Why it cannot be said whether a token is revoked. */
 export type UnknownReason =
+  | UndecidedReason
   /** The logouts have not been loaded yet. */
   | 'not_loaded'
   /** What is known is older than `maxStalenessMs`. */
@@ -11,8 +13,6 @@ export type UnknownReason =
   | 'lookup_failed'
   /** `checkNow` only: the service would have to be asked. */
   | 'lookup_needed'
-  /** The claims have no usable `sub`. */
-  | 'no_subject'
   /** The claims' `iss` is not the client's `issuer`. */
   | 'other_issuer'
 
@@ -38,11 +38,16 @@ export interface Consequences {
   onUnknown: 'deny' | 'allow'
 }
 
-/** What to do by a verdict. */
-export function decide(verdict: Verdict, asOf: Instant | null, { mode }: Consequences): Decision {
-  const { revoked, reason, lastLogoutAt, loginAt } = verdict
+/** What to do by a judgement. */
+export function decide(
+  judged: Judgement,
+  asOf: Instant | null,
+  consequences: Consequences,
+): Decision {
+  if (judged.revoked === null) return decideUnknown(judged.reason, asOf, consequences)
+  const { revoked, reason, lastLogoutAt, loginAt } = judged
   return {
-    allowed: !revoked || mode === 'observe',
+    allowed: !revoked || consequences.mode === 'observe',
     outcome: revoked ? 'revoked' : 'accepted',
     revoked,
     reason,
@@ -52,7 +57,7 @@ export function decide(verdict: Verdict, asOf: Instant | null, { mode }: Consequ
   }
 }
 
-/** What to do without one. */
+/** What to do where nothing can be said. */
 export function decideUnknown(
   reason: UnknownReason,
   asOf: Instant | null,

@@ -1,6 +1,5 @@
 import { loadConfig } from '../config.js'
 import { LastLogoutError } from '../errors.js'
-import { sourcesOf } from '../rules/explain.js'
 import { readNumericDate } from '../rules/instant.js'
 import { claimNames, readToken } from '../rules/token.js'
 import { createService } from '../service.js'
@@ -25,9 +24,8 @@ export async function explain(
   const claims = readJwtClaims(
     text === '-' ? await context.readInput(LONGEST_JWT).catch(rethrow) : text,
   )
-  const names = claimNames(options.namespace)
-  const token = readToken(claims, names)
-  if (token === null) {
+  const token = readToken(claims, claimNames(options.namespace))
+  if (token.subject === null) {
     const message = 'the token has no usable sub claim: there is nobody whose logout could end it'
     throw new LastLogoutError('USAGE', message)
   }
@@ -36,7 +34,6 @@ export async function explain(
   try {
     const explanation = toExplanation({
       token,
-      sources: sourcesOf(claims, names),
       expiresAt: readNumericDate(claims.exp),
       known: await service.store.readKnown(token.subject, token.sessionId),
       policy: config.policy,

@@ -1,15 +1,15 @@
 import type { Known } from '../ports.js'
-import { type ClaimSources, decidedBy } from '../rules/explain.js'
+import { decidedBy } from '../rules/explain.js'
 import { lagOf } from '../rules/freshness.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
-import { judge, type Policy, type RevokedReason, type Verdict } from '../rules/judge.js'
-import type { Token } from '../rules/token.js'
+import type { Policy, RevokedReason } from '../rules/judge.js'
+import { type Judgement, judgeClaims } from '../rules/judge-claims.js'
+import type { ClaimedToken } from '../rules/token.js'
 import { printable } from './printable.js'
 
 /** What an explanation is made of. */
 export interface ExplanationFacts {
-  token: Token
-  sources: ClaimSources
+  token: ClaimedToken
   expiresAt: Instant | null
   known: Known
   policy: Policy
@@ -34,8 +34,8 @@ const LOGOUTS: Record<RevokedReason, Logout | null> = {
 }
 
 /** Judges a token, and says by what. */
-export function toExplanation({ token, sources, expiresAt, known, policy }: ExplanationFacts) {
-  const judged = judge(token, known, { policy })
+export function toExplanation({ token, expiresAt, known, policy }: ExplanationFacts) {
+  const judged = judgeClaims(token, known, { policy })
   const { revoked, reason } = judged
   const decider = decidedBy(token, known, { policy })
   const { user, session, floorAt, asOf, now } = known
@@ -50,9 +50,9 @@ export function toExplanation({ token, sources, expiresAt, known, policy }: Expl
     signature_verified: false,
     subject: token.subject,
     session_id: token.sessionId,
-    session_id_claim: sources.session,
+    session_id_claim: token.sessionClaim,
     login_at: toDateTime(token.loginAt),
-    login_at_claim: sources.login,
+    login_at_claim: token.loginClaim,
     expires_at: toDateTime(expiresAt),
     expired: expiresAt !== null && expiresAt <= now,
     policy,
@@ -69,10 +69,10 @@ export function toExplanation({ token, sources, expiresAt, known, policy }: Expl
 
 /** What revokes a token counts however old it is, and nothing can revoke a machine token. */
 function toVerdict(
-  { revoked, reason }: Verdict,
+  { revoked, reason }: Judgement,
   lagMs: number | null,
 ): 'revoked' | 'not_revoked' | 'unknown' {
-  if (revoked) return 'revoked'
+  if (revoked !== false) return revoked ? 'revoked' : 'unknown'
   if (reason === 'machine_token') return 'not_revoked'
   return lagMs === null || lagMs > MAX_STALENESS_MS ? 'unknown' : 'not_revoked'
 }
@@ -95,9 +95,9 @@ export function toText(explanation: Explanation): string {
   const { session_id: sessionId, login_at: loginAt, logouts } = explanation
   const rows: [string, string][] = [
     ['subject', printable(explanation.subject)],
-    ['session', sessionId === null ? 'the token names none' : printable(sessionId)],
+    ['session', describeFact(sessionId, explanation.session_id_claim, 'the token names none')],
     ['  from claim', explanation.session_id_claim ?? '-'],
-    ['login', loginAt ?? 'unknown: the token does not say'],
+    ['login', describeFact(loginAt, explanation.login_at_claim, 'the token does not say')],
     ['  from claim', explanation.login_at_claim ?? '-'],
     ['expires', describeExpiry(explanation)],
     ['policy', describePolicy(explanation)],
@@ -116,6 +116,12 @@ export function toText(explanation: Explanation): string {
   return rows.map(([name, value]) => `${name.padEnd(15)} ${value}\n`).join('')
 }
 
+/** A fact of the token; where there is none, whether its claim is absent or unreadable. */
+function describeFact(fact: string | null, claim: string | null, absent: string): string {
+  if (fact !== null) return printable(fact)
+  return claim === null ? absent : 'unknown: the claim cannot be read'
+}
+
 function describeExpiry({ expires_at: expiresAt, expired }: Explanation): string {
   if (expiresAt === null) return 'the token does not say'
   return expired ? `${expiresAt}: it has expired, and is refused for that alone` : expiresAt
@@ -130,22 +136,24 @@ function describePolicy({ policy, session_id: sessionId }: Explanation): string 
     : `${from}: logouts of this session and of all sessions count`
 }
 
-function describeVerdict({ verdict, as_of: asOf, lag_ms: lagMs }: Explanation): string {
+function describeVerdict(explanation: Explanation): string {
+  const { verdict } = explanation
   switch (verdict) {
     case 'revoked':
       return 'revoked'
     case 'not_revoked':
       return 'not revoked'
     case 'unknown':
-      if (asOf === null) {
-        return 'unknown: not revoked by what is known, but the log has not been read to its end yet'
-      }
-      return lagMs === null
-        ? 'unknown: not revoked by what is known, but the age of that is not known'
-        : 'unknown: not revoked by what is known, but that is more than 5 minutes old'
+      return `unknown: not revoked by what is known, but ${describeDoubt(explanation)}`
     default:
       return verdict satisfies never
   }
+}
+
+function describeDoubt({ revoked, as_of: asOf, lag_ms: lagMs }: Explanation): string {
+  if (revoked === null) return 'a claim cannot be read'
+  if (asOf === null) return 'the log has not been read to its end yet'
+  return lagMs === null ? 'the age of that is not known' : 'that is more than 5 minutes old'
 }
 
 function describeLogout({ logouts, decided_by: decider }: Explanation, name: Logout): string {
@@ -164,6 +172,9 @@ function describeReason({ reason, login_at: loginAt, decided_by, logouts }: Expl
       return 'session_ended: Auth0 has ended the session that it names, whatever its times'
     case 'login_unknown':
       return 'login_unknown: a logout covers it, and it does not say when its login was'
+    case 'no_subject':
+    case 'login_unreadable':
+      return `${reason}: no logout that covers it is known, and a claim cannot be read`
     case 'no_logout':
       return 'no_logout: no logout that covers it is known'
     case 'machine_token':

@@ -2,14 +2,19 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { toDateTime } from '../rules/instant.js'
 import { judge } from '../rules/judge.js'
-import { claimNames, readToken } from '../rules/token.js'
+import { claimNames, isLoginUnreadable, readToken } from '../rules/token.js'
+import { sendError } from './errors.js'
 import type { ReadDeps } from './last-logout.js'
 import { errorResponses, instantSchema } from './schemas.js'
 
 const checkSchema = z.object({
   claims: z
     .record(z.string(), z.unknown())
-    .describe("The token's claims. The caller has verified signature, issuer and audience"),
+    .describe(
+      "The token's claims, as they stand in it. The caller has verified signature, issuer and audience. " +
+        'The login is `authenticated_at` of the namespace, else `auth_time`, else `iat`: the first that is present, ' +
+        'a NumericDate as a number or as a string of ten digits with an optional fraction',
+    ),
   namespace: z
     .string()
     .optional()
@@ -44,15 +49,23 @@ export function checkRoute(deps: ReadDeps): FastifyPluginAsyncZod {
         schema: {
           summary: 'Whether a token is from before the logout that covers it',
           body: checkSchema,
-          response: { 200: verdictSchema, ...errorResponses },
+          response: {
+            200: verdictSchema,
+            ...errorResponses,
+            400: errorResponses[400].describe(
+              'The request cannot be understood; or `sub`, or the claim that says when the login happened, cannot be read',
+            ),
+          },
         },
       },
       async ({ body }, reply) => {
         const token = readToken(body.claims, claimNames(body.namespace))
-        if (token === null) {
-          const message =
-            'body/claims/sub must be the subject of the token: a string of 1 to 800 characters'
-          return reply.code(400).send({ statusCode: 400, error: 'Bad Request', message })
+        if (token.subject === null) {
+          return sendError(reply, 400, 'body/claims/sub must be a string of 1 to 800 characters')
+        }
+        if (isLoginUnreadable(token)) {
+          const message = `body/claims/${token.loginClaim} must be a NumericDate: seconds since the epoch, as a number or as a string of ten digits`
+          return sendError(reply, 400, message)
         }
         const known = await deps.readKnown(token.subject, token.sessionId)
         const verdict = judge(token, known, { policy: deps.policy })

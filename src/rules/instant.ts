@@ -8,6 +8,9 @@ const LATEST = Date.UTC(2200, 0, 1)
 /** RFC 3339, with a zone: `Date.parse` alone also takes prose. */
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
 
+/** Seconds since the epoch as text: neither milliseconds, nor a sign, an exponent or a blank. */
+const TEN_DIGITS = /^\d{10}(\.\d+)?$/
+
 /** The later of two instants; `null` is earlier than any. The whole of "only forward". */
 export function later(a: Instant | null, b: Instant | null): Instant | null {
   if (a === null) return b
@@ -28,12 +31,14 @@ export function readDateTime(value: unknown): Instant | null {
 
 /**
  * Reads a NumericDate (RFC 7519 §2: seconds since the epoch, fractions allowed); `null` for anything
- * else. One that is known only to the second is that second's beginning.
+ * else. A value known only to the second is that second's beginning. Gateways deliver claims as
+ * strings: one of ten digits, with an optional fraction, is read too.
  */
 export function readNumericDate(value: unknown): Instant | null {
-  if (typeof value !== 'number') return null
+  const seconds = typeof value === 'string' && TEN_DIGITS.test(value) ? Number(value) : value
+  if (typeof seconds !== 'number') return null
   // Binary fractions: 1795428000.123 * 1000 may come out just below the millisecond that was meant.
-  return plausibleInstant(Math.floor(value * 1000 + 0.001))
+  return plausibleInstant(Math.floor(seconds * 1000 + 0.001))
 }
 
 /** An instant as it is written everywhere: RFC 3339 with milliseconds, UTC. */

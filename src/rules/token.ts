@@ -14,6 +14,19 @@ export interface Token {
   loginAt: Instant | null
 }
 
+/**
+ * A token as its claims describe it, with the names of the claims that decide. A claim is present
+ * unless it is `undefined`: JSON's `null` is present, and unreadable. A name beside a fact that is
+ * `null` therefore means an unreadable claim; no name means an absent one.
+ */
+export interface ClaimedToken extends Token {
+  sessionClaim: string | null
+  loginClaim: string | null
+}
+
+/** A token without a usable `sub`. */
+export type SubjectlessToken = Omit<ClaimedToken, 'subject'> & { subject: null }
+
 /** The names of the claims that the login Action adds. */
 export interface ClaimNames {
   sessionId: string
@@ -31,24 +44,41 @@ export function claimNames(namespace: string = DEFAULT_NAMESPACE): ClaimNames {
 const DEFAULT_NAMES = claimNames()
 
 /**
- * Reads verified claims (RFC 7519); `null` without a usable `sub`. The login is the Action's
- * `authenticated_at`, else `auth_time`, else `iat`: last, because an exchange of a refresh token
- * that outlived the logout mints a new `iat`.
+ * Reads verified claims (RFC 7519). The login is the Action's `authenticated_at`, else `auth_time`,
+ * else `iat`: last, because an exchange of a refresh token that outlived the logout mints a new
+ * `iat`. The session is the Action's `session_id`, else `sid`. The first claim that is present
+ * decides: an unreadable one never falls through to the next.
  */
 export function readToken(
   claims: Record<string, unknown>,
   names: ClaimNames = DEFAULT_NAMES,
-): Token | null {
-  const subject = readId(claims.sub)
-  if (subject === null) return null
+): ClaimedToken | SubjectlessToken {
+  const ifPresent = (name: string) => (claims[name] === undefined ? null : name)
+  const sessionClaim = ifPresent(names.sessionId) ?? ifPresent('sid')
+  const loginClaim = ifPresent(names.authenticatedAt) ?? ifPresent('auth_time') ?? ifPresent('iat')
   return {
-    subject,
-    sessionId: readId(claims[names.sessionId]) ?? readId(claims.sid),
-    loginAt:
-      readNumericDate(claims[names.authenticatedAt]) ??
-      readNumericDate(claims.auth_time) ??
-      readNumericDate(claims.iat),
+    subject: readId(claims.sub),
+    sessionId: sessionClaim === null ? null : readId(claims[sessionClaim]),
+    loginAt: loginClaim === null ? null : readNumericDate(claims[loginClaim]),
+    sessionClaim,
+    loginClaim,
   }
+}
+
+/** Whether the claim that says when the login happened is present, but cannot be read. */
+export function isLoginUnreadable({
+  loginAt,
+  loginClaim,
+}: ClaimedToken | SubjectlessToken): boolean {
+  return loginAt === null && loginClaim !== null
+}
+
+/** Whether the claim that names the session is present, but cannot be read: it then names none. */
+export function isSessionUnreadable({
+  sessionId,
+  sessionClaim,
+}: ClaimedToken | SubjectlessToken): boolean {
+  return sessionId === null && sessionClaim !== null
 }
 
 /** Whether the subject is an application's own (client credentials): it cannot log out. */
