@@ -1,9 +1,10 @@
 import type { Claims, LastLogoutClient } from './client.js'
 import { type Refusal, toRefusal } from './refusal.js'
+import { assertClaims } from './verified-claims.js'
 
-/** What is used of Express's request: where `express-oauth2-jwt-bearer` puts the claims. */
+/** What is used of Express's request: `express-oauth2-jwt-bearer` puts `{ payload }` into `auth`. */
 interface RequestLike {
-  auth?: { payload?: Claims }
+  auth?: unknown
 }
 
 /** What is used of Express's response. */
@@ -13,29 +14,60 @@ interface ResponseLike {
   json(body: object): this
 }
 
+/** What is used of an Express request handler. */
+type Handler<Request> = (req: Request, res: ResponseLike, next: Next) => Promise<void>
+
 type Next = (error?: unknown) => void
 
 /** How the middleware differs from the default. */
-export interface ExpressOptions {
+export interface ExpressOptions<Request> {
   /** As of `auth()`: false lets requests without a token pass. Default true. */
   authRequired?: boolean
+  /**
+   * Where the verified claims are; `undefined`: the request has no token. Default `req.auth.payload`,
+   * and no token where `req.auth` is `undefined`, as `express-oauth2-jwt-bearer` has it.
+   */
+  getClaims?: (req: Request) => object | undefined
 }
 
 /**
  * Express middleware after `auth()` of `express-oauth2-jwt-bearer`: refuses logged-out tokens. A
- * request that `auth()` has not seen is an error, not a way around the check.
+ * request without verified claims is an error, not a way around the check.
  *
  * @example
  * app.use(auth({ issuerBaseURL, audience }), lastLogout(client))
+ * app.use(passport.authenticate('jwt'), lastLogout(client, { getClaims: (req) => req.user }))
  */
-export function lastLogout(client: LastLogoutClient, { authRequired = true }: ExpressOptions = {}) {
-  return async (req: RequestLike, res: ResponseLike, next: Next): Promise<void> => {
-    const claims = req.auth?.payload
-    if (claims === undefined) return next(authRequired ? misplaced() : undefined)
-    const refusal = toRefusal(await client.check(claims))
+export function lastLogout(
+  client: LastLogoutClient,
+  options?: Pick<ExpressOptions<RequestLike>, 'authRequired'>,
+): Handler<RequestLike>
+export function lastLogout<Request>(
+  client: LastLogoutClient,
+  options: ExpressOptions<Request>,
+): Handler<Request>
+export function lastLogout(
+  client: LastLogoutClient,
+  { authRequired = true, getClaims }: ExpressOptions<RequestLike> = {},
+): Handler<RequestLike> {
+  const source = getClaims ? 'what getClaims returned' : 'req.auth.payload'
+  return async (req, res, next) => {
+    let refusal: Refusal | null
+    try {
+      const found = getClaims ? getClaims(req) : readAuth(req)
+      if (found === undefined && !authRequired) return next()
+      refusal = toRefusal(await client.check(assertClaims(found, source)))
+    } catch (error) {
+      return next(error)
+    }
     if (refusal === null) return next()
     res.status(refusal.status).set(refusal.headers).json(refusal.body)
   }
+}
+
+/** `undefined` only where nothing is in `req.auth`; something else than `{ payload }` is no claims. */
+function readAuth({ auth }: RequestLike): unknown {
+  return auth === undefined ? undefined : (Object(auth).payload ?? null)
 }
 
 /** What a request ends with; Express's own handler answers by `status` and `headers`. */
@@ -67,15 +99,9 @@ export function isRevoked(client: LastLogoutClient) {
     _req: unknown,
     token: { payload: Claims | string } | undefined,
   ): Promise<boolean> => {
-    const claims = token?.payload
-    const refusal = toRefusal(await client.check(typeof claims === 'object' ? claims : {}))
+    const claims = assertClaims(token?.payload, 'the payload of the token')
+    const refusal = toRefusal(await client.check(claims))
     if (refusal !== null) throw new Refused(refusal)
     return false
   }
-}
-
-function misplaced(): TypeError {
-  return new TypeError(
-    'lastLogout(client) found no verified claims: put it after auth() of express-oauth2-jwt-bearer, or give it the same authRequired: false',
-  )
 }

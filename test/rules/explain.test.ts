@@ -1,56 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decidedBy, sourcesOf } from '../../src/rules/explain.js'
+import { decidedBy } from '../../src/rules/explain.js'
 import { judge, type KnownLogouts, type Policy } from '../../src/rules/judge.js'
-import { claimNames, readToken } from '../../src/rules/token.js'
-
-const AT = 1_795_428_000
-const OURS = claimNames()
-
-describe('the claims that a token is read from', () => {
-  test.each<[string, Record<string, unknown>, string | null, string | null]>([
-    ['none', {}, null, null],
-    ['iat alone', { iat: AT }, null, 'iat'],
-    ['auth_time before iat', { iat: AT, auth_time: AT }, null, 'auth_time'],
-    [
-      'those of the Action before all',
-      { iat: AT, auth_time: AT, [OURS.authenticatedAt]: AT, sid: 'S', [OURS.sessionId]: 'S' },
-      OURS.sessionId,
-      OURS.authenticatedAt,
-    ],
-    ['sid without that of the Action', { sid: 'S' }, 'sid', null],
-    ['not what cannot be read', { [OURS.authenticatedAt]: 'soon', iat: AT }, null, 'iat'],
-    ['not an empty session', { [OURS.sessionId]: '', sid: 'S' }, 'sid', null],
-  ])('are %s', (_what, claims, session, login) => {
-    expect(sourcesOf(claims)).toEqual({ session, login })
-  })
-
-  test('may be in another namespace', () => {
-    const names = claimNames('https://api.example/')
-    const claims = { 'https://api.example/session_id': 'S', [OURS.sessionId]: 'T' }
-    expect(sourcesOf(claims, names).session).toBe('https://api.example/session_id')
-  })
-
-  test('are those that the rules go by, whatever is in them', () => {
-    const value = fc.option(fc.oneof(fc.integer({ min: AT, max: AT + 9 }), fc.string()))
-    const claims = fc.record(
-      Object.fromEntries(
-        [OURS.sessionId, OURS.authenticatedAt, 'sid', 'auth_time', 'iat'].map((n) => [n, value]),
-      ),
-    )
-    fc.assert(
-      fc.property(claims, (some) => {
-        const { session, login } = sourcesOf(some)
-        const only = {
-          sub: 'a',
-          [session ?? '']: some[session ?? ''],
-          [login ?? '']: some[login ?? ''],
-        }
-        expect(readToken(only)).toEqual(readToken({ sub: 'a', ...some }))
-      }),
-    )
-  })
-})
 
 describe('the logout that decides', () => {
   const none: KnownLogouts = { user: null, session: null, floorAt: null }

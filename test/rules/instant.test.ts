@@ -37,12 +37,61 @@ test.each([
   expect(readNumericDate(seconds)).toBe(instant)
 })
 
-test.each([['1795428000'], [Number.NaN], [Number.POSITIVE_INFINITY], [-1], [0], [null], [1e300]])(
-  'takes %j for no NumericDate',
-  (value) => {
-    expect(readNumericDate(value)).toBeNull()
-  },
-)
+test.each([
+  ['1795428000', 1_795_428_000_000],
+  ['1795428000.123', 1_795_428_000_123],
+  ['1795428000.9999', 1_795_428_000_999],
+  ['1000000000', 1_000_000_000_000],
+])('reads the string %s as a NumericDate', (text, instant) => {
+  expect(readNumericDate(text)).toBe(instant)
+})
+
+test.each([
+  [Number.NaN],
+  [Number.POSITIVE_INFINITY],
+  [-1],
+  [0],
+  [null],
+  [undefined],
+  [true],
+  [1e300],
+  // Milliseconds.
+  [1_795_428_000_123],
+  ['1795428000123'],
+  [''],
+  [' '],
+  [' 1795428000'],
+  ['1795428000 '],
+  ['1795428000\n'],
+  ['+1795428000'],
+  ['-1795428000'],
+  ['1795428000.'],
+  ['.1795428000'],
+  ['1795428000,5'],
+  ['1.795428e9'],
+  ['1795428000e0'],
+  ['0x6b03e2a0'],
+  ['1_795_428_000'],
+  ['999999999'],
+  ['9999999999'],
+  // Digits of another script.
+  ['١٧٩٥٤٢٨٠٠٠'],
+  [['1795428000']],
+  [{ valueOf: () => 1_795_428_000 }],
+])('takes %j for no NumericDate', (value) => {
+  expect(readNumericDate(value)).toBeNull()
+})
+
+test('a ten-digit string and the number that it spells are the same instant', () => {
+  const seconds = fc.integer({ min: 1_000_000_000, max: 9_999_999_999 })
+  fc.assert(
+    fc.property(seconds, fc.integer({ min: 0, max: 999 }), (whole, millis) => {
+      const text = `${whole}.${String(millis).padStart(3, '0')}`
+      expect(readNumericDate(text)).toBe(readNumericDate(Number(text)))
+      expect(readNumericDate(String(whole))).toBe(readNumericDate(whole))
+    }),
+  )
+})
 
 test('every millisecond survives the way through a NumericDate', () => {
   fc.assert(

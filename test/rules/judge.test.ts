@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { judge, type KnownLogouts, type Policy } from '../../src/rules/judge.js'
-import { claimNames, readToken, type Token } from '../../src/rules/token.js'
+import type { Token } from '../../src/rules/token.js'
 
 const LOGIN = 1_795_428_000_000
 const none: KnownLogouts = { user: null, session: null, floorAt: null }
@@ -168,43 +168,4 @@ describe.each<Policy>(['session', 'user'])('under policy %s', (policy) => {
       }),
     )
   })
-})
-
-describe('a token as its claims say', () => {
-  const claims = { sub: 'auth0|1', iat: 1_795_428_003, auth_time: 1_795_428_002 }
-
-  test.each([
-    [
-      'authenticated_at first',
-      { ...claims, 'https://last-logout/authenticated_at': 1_795_428_001.5 },
-      LOGIN + 1500,
-    ],
-    ['auth_time second', claims, LOGIN + 2000],
-    ['iat last', { ...claims, auth_time: undefined }, LOGIN + 3000],
-    ['iat where the others are no times', { ...claims, auth_time: '1795428002' }, LOGIN + 3000],
-    ['nothing', { sub: 'auth0|1' }, null],
-  ])('says when the login was: %s', (_what, given, loginAt) => {
-    expect(readToken(given)).toMatchObject({ loginAt })
-  })
-
-  test.each([
-    ['the Action’s claim', { ...claims, 'https://last-logout/session_id': 'A', sid: 'B' }, 'A'],
-    ['sid, as ID tokens have it', { ...claims, sid: 'B' }, 'B'],
-    ['no session', claims, null],
-    ['no session where the id is none', { ...claims, sid: 5 }, null],
-  ])('names its session: %s', (_what, given, sessionId) => {
-    expect(readToken(given)).toMatchObject({ sessionId })
-  })
-
-  test('is looked up under another namespace when told so', () => {
-    const given = { ...claims, 'https://acme.example/authenticated_at': 1_795_428_000 }
-    expect(readToken(given, claimNames('https://acme.example/'))).toMatchObject({ loginAt: LOGIN })
-  })
-
-  test.each([[{}], [{ sub: '' }], [{ sub: 5 }], [{ sub: 'x'.repeat(801) }]])(
-    'is none without a subject: %j',
-    (given) => {
-      expect(readToken(given)).toBeNull()
-    },
-  )
 })

@@ -1,0 +1,29 @@
+import type { Claims } from './client.js'
+
+const USE_GET_CLAIMS = 'name the verified claims by getClaims, as in { getClaims: (request) => … }'
+
+/**
+ * The claims that a JWT library has left in a request. Throws a `TypeError` on anything else: a
+ * request that was not verified must not get around the check.
+ *
+ * @param source Where they were expected, for the message.
+ */
+export function assertClaims(found: unknown, source: string): Claims {
+  if (typeof found !== 'object' || found === null) {
+    throw new TypeError(
+      `lastLogout(client): no verified claims in ${source}; run it after the JWT library, or ${USE_GET_CLAIMS}`,
+    )
+  }
+  const claims = found as Claims
+  if (isDecodedToken(claims)) {
+    throw new TypeError(
+      `lastLogout(client): ${source} holds a decoded token, not its claims; ${USE_GET_CLAIMS}`,
+    )
+  }
+  return claims
+}
+
+/** Header, payload and signature in place of the payload, as the option `complete: true` leaves them. */
+function isDecodedToken({ sub, payload }: Claims): boolean {
+  return sub === undefined && typeof payload === 'object' && payload !== null
+}
