@@ -1,6 +1,3 @@
-import { once } from 'node:events'
-import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import jwt from '@fastify/jwt'
 import express, { type ErrorRequestHandler } from 'express'
 import { type Request as ExpressJwtRequest, expressjwt, type GetVerificationKey } from 'express-jwt'
@@ -13,59 +10,27 @@ import { lastLogout as forExpress, isRevoked } from '../../src/client/express.js
 import { lastLogout as forFastify } from '../../src/client/fastify.js'
 import { lastLogout as forFetch } from '../../src/client/fetch.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
-import { fold } from '../../src/rules/fold.js'
 import { openClient } from '../_support/client.js'
-import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { AUDIENCE, type Issuer, openIssuer } from '../_support/issuer.js'
-import { serveApi } from '../_support/served-api.js'
-import { openStore } from '../_support/store.js'
-import { DOMAIN } from '../_support/tenant.js'
+import { type ProtectedServer, serve } from '../_support/protected-server.js'
+import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
 
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
-
-let database: TestDatabase
-let store: Awaited<ReturnType<typeof openStore>>
-let api: Awaited<ReturnType<typeof serveApi>>
+let logouts: ServedLogouts
 let issuer: Issuer
 let known: LastLogoutClient
 let blind: LastLogoutClient
 beforeAll(async () => {
-  database = await createTestDatabase()
-  store = await openStore(database, { domain: DOMAIN })
-  await store.begin(CHECKPOINT, null)
-  const at = Date.now()
-  const event = { logId: 'L', type: 'slo', at, userId: 'auth0|out', sessionId: null }
-  await store.storeBatch({ ...fold([event]), unattributable: [] })
-  await store.storeCaughtUp(CHECKPOINT, Date.now())
-  api = await serveApi(database)
+  logouts = await serveLogouts()
+  await logouts.logOut('auth0|out')
   issuer = await openIssuer()
-  known = openClient(api.url)
+  known = openClient(logouts.url)
   blind = openClient('http://127.0.0.1:1')
   await known.ready()
 })
 afterAll(async () => {
-  await Promise.all([known.close(), blind.close(), api.close(), issuer.close()])
-  await store.close()
-  await database.drop()
+  await Promise.all([known.close(), blind.close(), issuer.close()])
+  await logouts.close()
 })
-
-/** A server with one protected route, and what else it answers. */
-interface Protected {
-  url: string
-  close(): Promise<void>
-}
-
-async function serve(server: Server): Promise<Protected> {
-  if (!server.listening) await once(server, 'listening')
-  return {
-    url: `http://localhost:${(server.address() as AddressInfo).port}/`,
-    async close() {
-      server.close()
-      server.closeAllConnections()
-      await once(server, 'close')
-    },
-  }
-}
 
 const byExpress = (client: LastLogoutClient) => {
   const app = express()
@@ -114,7 +79,7 @@ describe.each([
   ['Fastify after @fastify/jwt', byFastify],
   ['Fastify after fastify-auth0-verify', byFastifyAuth0],
 ])('%s', (_name, open) => {
-  let server: Protected
+  let server: ProtectedServer
   afterEach(() => server.close())
 
   const call = async (sub: string) => {

@@ -1,0 +1,217 @@
+import fc from 'fast-check'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { Claims, LastLogoutClient } from '../../src/client/index.js'
+import type { LastLogoutClientOptions } from '../../src/client/options.js'
+import { openClient } from '../_support/client.js'
+import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
+
+const NOW = Math.floor(Date.now() / 1000)
+const AUTHENTICATED_AT = 'https://last-logout/authenticated_at'
+const SESSION = 'https://last-logout/session_id'
+
+let logouts: ServedLogouts
+let clients: LastLogoutClient[] = []
+beforeAll(async () => {
+  logouts = await serveLogouts()
+  await logouts.logOut('auth0|out', 'ended')
+})
+afterEach(async () => {
+  await Promise.all(clients.map((client) => client.close()))
+  clients = []
+})
+afterAll(() => logouts.close())
+
+/** A client that has loaded everything, with what it reported. */
+async function open(options: Partial<LastLogoutClientOptions> = {}) {
+  const errors: unknown[] = []
+  const onError = (error: unknown) => void errors.push(error)
+  const client = openClient(logouts.url, { onUnknown: 'allow', onError, ...options })
+  clients.push(client)
+  await client.ready()
+  return { client, errors }
+}
+
+describe('claims that a gateway has made strings', () => {
+  test('are read: a login after the logout is accepted, one before it is revoked', async () => {
+    const { client, errors } = await open()
+    const of = (seconds: number) => ({ sub: 'auth0|out', iat: String(seconds) })
+    expect((await client.check(of(NOW - 60))).reason).toBe('user_logout')
+    expect(await client.check(of(NOW + 60))).toMatchObject({
+      outcome: 'accepted',
+      reason: 'login_after_logout',
+      loginAt: (NOW + 60) * 1000,
+    })
+    expect(errors).toEqual([])
+  })
+})
+
+describe('a login that cannot be read', () => {
+  const unreadable = { iat: (NOW + 60) * 1000 }
+
+  test.each(['feed', 'request'] as const)(
+    'is unknown at the first call, before any logout of the user, with lookup %s',
+    async (lookup) => {
+      const { client } = await open({ lookup, onUnknown: 'deny' })
+      expect(await client.check({ sub: 'auth0|in', ...unreadable })).toMatchObject({
+        allowed: false,
+        outcome: 'unknown',
+        reason: 'login_unreadable',
+      })
+    },
+  )
+
+  test.each(['feed', 'request'] as const)(
+    'is revoked where a logout covers it, and first by the end of the session, with lookup %s',
+    async (lookup) => {
+      const { client } = await open({ lookup })
+      const claims = { sub: 'auth0|out', ...unreadable }
+      expect(await client.check(claims)).toMatchObject({ allowed: false, reason: 'login_unknown' })
+      expect(await client.check({ ...claims, [SESSION]: 'ended' })).toMatchObject({
+        allowed: false,
+        reason: 'session_ended',
+      })
+    },
+  )
+
+  test('in authenticated_at does not fall through to the iat of a refreshed token', async () => {
+    const { client } = await open()
+    const refreshed = { sub: 'auth0|out', [AUTHENTICATED_AT]: 'yesterday', iat: NOW + 60 }
+    expect((await client.check(refreshed)).outcome).toBe('revoked')
+  })
+
+  test('of a machine token does not matter', async () => {
+    const { client } = await open({ onUnknown: 'deny' })
+    expect(await client.check({ sub: 'abc@clients', ...unreadable })).toMatchObject({
+      allowed: true,
+      reason: 'machine_token',
+    })
+  })
+})
+
+describe('a token without a usable subject', () => {
+  test.each([
+    ['is refused where it names an ended session', { sid: 'ended', iat: NOW + 60 }, false],
+    ['is up to onUnknown where nothing revokes it', { sid: 'other', iat: NOW + 60 }, true],
+  ])('%s, although unknown is allowed', async (_what, claims, allowed) => {
+    const { client } = await open()
+    expect(client.checkNow({ ...claims, sub: 5 })).toMatchObject({ allowed })
+    expect(client.checkNow(claims)).toMatchObject({ allowed })
+  })
+
+  test('is refused where the floor covers it', async () => {
+    const apart = await serveLogouts()
+    await apart.store.raiseFloor(NOW * 1000)
+    const client = openClient(apart.url, { onUnknown: 'allow' })
+    clients.push(client)
+    await client.ready()
+    expect(client.checkNow({ iat: NOW - 60 })).toMatchObject({ allowed: false, reason: 'floor' })
+    expect(client.checkNow({ iat: NOW + 60 })).toMatchObject({
+      allowed: true,
+      reason: 'no_subject',
+    })
+    await client.close()
+    await apart.close()
+  })
+})
+
+describe('onError', () => {
+  const good = { sub: 'auth0|in', iat: NOW }
+  test.each<[string, Claims, string, string]>([
+    ['iat in milliseconds', { ...good, iat: NOW * 1000 }, 'iat', 'a number'],
+    [
+      'iat in milliseconds, a string',
+      { ...good, iat: `${NOW * 1000}` },
+      'iat',
+      'a string of 13 digits',
+    ],
+    ['auth_time that is null', { ...good, auth_time: null }, 'auth_time', 'null'],
+    [
+      'authenticated_at that is prose',
+      { ...good, [AUTHENTICATED_AT]: 'now' },
+      AUTHENTICATED_AT,
+      'a string of 3 characters',
+    ],
+    ['iat that is a date', { ...good, iat: new Date() }, 'iat', 'an object'],
+    ['no login claim', { sub: 'auth0|in' }, 'iat', 'nothing'],
+    ['a session that is a list', { ...good, [SESSION]: ['S'] }, SESSION, 'an array'],
+    ['no subject', { iat: NOW }, 'sub', 'nothing'],
+    ['a subject that is a number', { ...good, sub: 4711 }, 'sub', 'a number'],
+  ])('hears once of %s, by name and type', async (_what, claims, name, found) => {
+    const { client, errors } = await open()
+    for (let n = 0; n < 3; n++) {
+      await client.check(claims)
+      client.checkNow(claims)
+    }
+    expect(errors).toHaveLength(1)
+    expect(errors[0]).toMatchObject({
+      name: 'LastLogoutClientError',
+      code: 'UNREADABLE_CLAIM',
+      message: expect.stringContaining(`found ${found} in the claim "${name}"`),
+    })
+    expect(String(errors[0])).not.toMatch(new RegExp(`${NOW}|now|4711`))
+  })
+
+  test('hears of each claim, and nothing of claims that are as they should be', async () => {
+    const { client, errors } = await open()
+    await client.check({ ...good, [SESSION]: 'S', sid: 5, auth_time: undefined })
+    await client.check({ sub: 'abc@clients', iat: NOW })
+    expect(errors).toEqual([])
+    await client.check({ ...good, sid: 5, auth_time: 'soon' })
+    await client.check({ ...good, iat: true })
+    expect(errors.map((error) => /claim "(.*?)"/.exec(String(error))?.[1])).toEqual([
+      'auth_time',
+      'sid',
+      'iat',
+    ])
+  })
+
+  test('hears nothing of tokens of another issuer', async () => {
+    const { client, errors } = await open({ issuer: 'https://tenant.example/' })
+    const other = { ...good, iat: 'soon', iss: 'https://other.example/' }
+    expect(client.checkNow(other).reason).toBe('other_issuer')
+    expect(errors).toEqual([])
+  })
+})
+
+test('whatever the claims are, no check throws, and none accepts what it cannot read', async () => {
+  const { client } = await open()
+  const value = fc.oneof(
+    fc.integer({ min: NOW - 9, max: NOW + 999 }),
+    fc.integer({ min: NOW - 9, max: NOW + 999 }).map(String),
+    fc.integer({ min: NOW, max: NOW + 999 }).map((seconds) => String(seconds * 1000)),
+    fc.constantFrom<unknown>(
+      null,
+      undefined,
+      '',
+      'ended',
+      'auth0|out',
+      'auth0|in',
+      'a@clients',
+      5n,
+    ),
+    fc.anything(),
+  )
+  const names = ['sub', 'sid', SESSION, AUTHENTICATED_AT, 'auth_time', 'iat']
+  const shapes = fc.record(Object.fromEntries(names.map((name) => [name, value])), {
+    requiredKeys: [],
+  })
+  const isTime = (at: unknown) =>
+    typeof at === 'number' || (typeof at === 'string' && /^\d{10}(\.\d+)?$/.test(at))
+  fc.assert(
+    fc.property(shapes, (claims) => {
+      const { outcome, reason } = client.checkNow(claims)
+      if (outcome !== 'accepted' || reason === 'machine_token') return
+      const logins = [AUTHENTICATED_AT, 'auth_time', 'iat'].map((name) => claims[name])
+      const login = logins.find((each) => each !== undefined)
+      expect(typeof claims.sub).toBe('string')
+      if (claims.sub === 'auth0|out') expect(isTime(login)).toBe(true)
+      expect(login === undefined || isTime(login)).toBe(true)
+    }),
+    { numRuns: 2_000 },
+  )
+  fc.assert(
+    fc.property(fc.anything(), (claims) => {
+      expect(client.checkNow(claims as Claims).outcome).not.toBe('accepted')
+    }),
+  )
+})

@@ -1,0 +1,223 @@
+import jwt, { type FastifyJWTOptions } from '@fastify/jwt'
+import express, { type ErrorRequestHandler, type Request, type RequestHandler } from 'express'
+import { type Request as ExpressJwtRequest, expressjwt } from 'express-jwt'
+import { auth } from 'express-oauth2-jwt-bearer'
+import Fastify, { type FastifyRequest, type preHandlerAsyncHookHandler } from 'fastify'
+import auth0, { type FastifyAuth0VerifyOptions } from 'fastify-auth0-verify'
+import { exportSPKI } from 'jose'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { lastLogout as forExpress, isRevoked } from '../../src/client/express.js'
+import { lastLogout as forFastify } from '../../src/client/fastify.js'
+import { lastLogout as forFetch } from '../../src/client/fetch.js'
+import type { Claims, LastLogoutClient } from '../../src/client/index.js'
+import { openClient } from '../_support/client.js'
+import { AUDIENCE, type Issuer, openIssuer } from '../_support/issuer.js'
+import { serve } from '../_support/protected-server.js'
+import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
+
+let logouts: ServedLogouts
+let issuer: Issuer
+let client: LastLogoutClient
+let publicKey: string
+beforeAll(async () => {
+  logouts = await serveLogouts()
+  await logouts.logOut('auth0|out')
+  issuer = await openIssuer()
+  publicKey = await exportSPKI(issuer.publicKey)
+  // What passes must have been checked, not let through because it could not be.
+  client = openClient(logouts.url, { onUnknown: 'deny' })
+  await client.ready()
+})
+afterAll(async () => {
+  await Promise.all([client.close(), issuer.close()])
+  await logouts.close()
+})
+
+/** The status of a request of this user, or of one without a token, and what the server said. */
+interface Answer {
+  status: number
+  text: string
+}
+
+async function call(url: string, sub: string | null): Promise<Answer> {
+  const iat = Math.floor(Date.now() / 1000) - 60
+  const token = sub === null ? null : await issuer.sign({ sub, iat })
+  const headers: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` }
+  const response = await fetch(url, { headers })
+  return { status: response.status, text: await response.text() }
+}
+
+/** Calls an Express app of these handlers as each of these users. */
+async function callExpress(handlers: RequestHandler[], subjects: (string | null)[]) {
+  const app = express()
+  app.use(handlers)
+  app.get('/', (_req, res) => void res.send('passed'))
+  app.use(
+    ((error, _req, res, _next) =>
+      void res.status(error.status ?? 500).send(error.message)) as ErrorRequestHandler,
+  )
+  const server = await serve(app.listen(0, '127.0.0.1'))
+  const answers = await Promise.all(subjects.map((sub) => call(server.url, sub)))
+  await server.close()
+  return answers
+}
+
+const namesGetClaims = { status: 500, text: expect.stringContaining('getClaims') }
+const statuses = (answers: Answer[]) => answers.map(({ status }) => status)
+
+describe('Express', () => {
+  const byExpressJwt = (params = {}) =>
+    expressjwt({ secret: publicKey, algorithms: ['RS256'], ...params })
+  const optional = { credentialsRequired: false }
+
+  test('fails behind express-jwt, which leaves the claims in req.auth itself', async () => {
+    const answers = await callExpress(
+      [byExpressJwt(), forExpress(client)],
+      ['auth0|out', 'auth0|in'],
+    )
+    expect(answers).toEqual([namesGetClaims, namesGetClaims])
+  })
+
+  test('passes a request without a token, and nothing else unchecked, where none is required', async () => {
+    const handlers = [byExpressJwt(optional), forExpress(client, { authRequired: false })]
+    const answers = await callExpress(handlers, ['auth0|out', 'auth0|in', null])
+    expect(answers).toEqual([namesGetClaims, namesGetClaims, { status: 200, text: 'passed' }])
+  })
+
+  test.each<[string, object]>([
+    ['null', { auth: null }],
+    ['an empty object', { auth: {} }],
+    ['a payload that is text', { auth: { payload: 'text' } }],
+    ['a payload that is null', { auth: { payload: null } }],
+  ])('fails on a req.auth that is %s, although no token is required', async (_what, fields) => {
+    const put: RequestHandler = (req, _res, next) => {
+      Object.assign(req, fields)
+      next()
+    }
+    const handlers = [put, forExpress(client, { authRequired: false })]
+    expect(await callExpress(handlers, [null])).toEqual([namesGetClaims])
+  })
+
+  test('finds the claims of express-jwt by getClaims', async () => {
+    const getClaims = (req: ExpressJwtRequest) => req.auth
+    const handlers = [byExpressJwt(), forExpress(client, { getClaims })]
+    expect(statuses(await callExpress(handlers, ['auth0|out', 'auth0|in']))).toEqual([401, 200])
+  })
+
+  test('takes undefined of getClaims for no token, which passes only where none is required', async () => {
+    const getClaims = (req: ExpressJwtRequest) => req.auth
+    const of = (authRequired: boolean) => [
+      byExpressJwt(optional),
+      forExpress(client, { authRequired, getClaims }),
+    ]
+    expect(statuses(await callExpress(of(false), ['auth0|out', null]))).toEqual([401, 200])
+    expect(await callExpress(of(true), [null])).toEqual([namesGetClaims])
+  })
+
+  test('fails where getClaims gives the decoded token of auth(), not its payload', async () => {
+    const verify = auth({ issuerBaseURL: issuer.url, audience: AUDIENCE })
+    const hook = forExpress(client, { getClaims: (req: Request) => req.auth })
+    const answers = await callExpress([verify, hook], ['auth0|out', 'auth0|in'])
+    expect(answers).toEqual([namesGetClaims, namesGetClaims])
+  })
+
+  test('hands on what getClaims throws', async () => {
+    const getClaims = () => {
+      throw new Error('no such session')
+    }
+    const answers = await callExpress([forExpress(client, { getClaims })], [null])
+    expect(answers).toEqual([{ status: 500, text: 'no such session' }])
+  })
+
+  test('reads the claims of auth() by default, and lets no token pass where none is required', async () => {
+    const verify = auth({ issuerBaseURL: issuer.url, audience: AUDIENCE, authRequired: false })
+    const handlers = [verify, forExpress(client, { authRequired: false })]
+    const answers = await callExpress(handlers, ['auth0|out', 'auth0|in', null])
+    expect(statuses(answers)).toEqual([401, 200, 200])
+  })
+
+  test.each([
+    ['text', { payload: 'text' }],
+    ['missing', undefined],
+  ])('isRevoked throws where the payload is %s', async (_what, token) => {
+    await expect(isRevoked(client)({}, token)).rejects.toThrow(TypeError)
+  })
+})
+
+describe('Fastify', () => {
+  /** Calls an app of this preHandler as a user who has logged out, and as one who has not. */
+  async function callFastify(
+    verify: Partial<FastifyJWTOptions>,
+    hook: preHandlerAsyncHookHandler,
+  ): Promise<Answer[]> {
+    const app = Fastify()
+    const secret = { public: publicKey }
+    await app.register(jwt, {
+      secret,
+      verify: { algorithms: ['RS256'] },
+      ...verify,
+    } as FastifyJWTOptions)
+    app.addHook('preHandler', async (request) => void (await request.jwtVerify()))
+    app.addHook('preHandler', hook)
+    return listenAndCall(app)
+  }
+
+  async function listenAndCall(app: ReturnType<typeof Fastify>): Promise<Answer[]> {
+    app.get('/', async () => 'passed')
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const { url } = await serve(app.server)
+    const answers = await Promise.all(['auth0|out', 'auth0|in'].map((sub) => call(url, sub)))
+    await app.close()
+    return answers
+  }
+
+  type User = { id: string; claims: Claims }
+  const formatUser = (claims: Claims) => ({ id: claims.sub, claims })
+
+  test('does not accept a user whom formatUser has left without sub', async () => {
+    const answers = await callFastify({ formatUser } as object, forFastify(client))
+    expect(statuses(answers)).toEqual([503, 503])
+  })
+
+  test('finds the claims by getClaims where formatUser has put them', async () => {
+    const getClaims = (request: FastifyRequest) => (request.user as User).claims
+    const hook = forFastify(client, { getClaims })
+    const answers = await callFastify({ formatUser } as object, hook)
+    expect(statuses(answers)).toEqual([401, 200])
+  })
+
+  test('fails on the decoded token of complete: true, and reads its payload by getClaims', async () => {
+    const open = async (hook: preHandlerAsyncHookHandler) => {
+      const app = Fastify()
+      const options = { domain: issuer.url, audience: AUDIENCE, issuer: issuer.url, complete: true }
+      await app.register(auth0, options as FastifyAuth0VerifyOptions)
+      app.addHook('preHandler', app.authenticate)
+      app.addHook('preHandler', hook)
+      return listenAndCall(app)
+    }
+    expect(await open(forFastify(client))).toEqual([namesGetClaims, namesGetClaims])
+    const getClaims = (request: { user?: unknown }) => (request.user as { payload: Claims }).payload
+    expect(statuses(await open(forFastify(client, { getClaims })))).toEqual([401, 200])
+  })
+})
+
+describe('a fetch-style server', () => {
+  const claims = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
+
+  test('finds the claims by getClaims', async () => {
+    const refuse = forFetch(client, {
+      getClaims: (context: Map<string, Claims>) => context.get('jwt'),
+    })
+    expect(await refuse(new Map([['jwt', claims('auth0|in')]]))).toBeNull()
+    expect((await refuse(new Map([['jwt', claims('auth0|out')]])))?.status).toBe(401)
+    await expect(refuse(new Map())).rejects.toThrow('getClaims')
+  })
+
+  test('fails on what is no claims', async () => {
+    const refuse = forFetch(client)
+    const decoded = { header: {}, payload: claims('auth0|in'), signature: '' }
+    for (const given of [undefined, null, 'eyJ', decoded]) {
+      await expect(refuse(given as Claims)).rejects.toThrow('getClaims')
+    }
+  })
+})
