@@ -148,6 +148,24 @@ describe('explain', () => {
     expect(/^verdict +(.*)$/m.exec(stdout)?.[1]).toMatch(says)
   })
 
+  test('says which claim cannot be read, and that the token is neither revoked nor valid', async () => {
+    await store.begin(LOG_ID, null)
+    await store.storeCaughtUp(LOG_ID, Date.now())
+    const given = token({ 'https://last-logout/authenticated_at': 'soon', sid: 'S1', iat: NOW })
+    expect(await runExplain(given)).toMatchObject({
+      login_at: null,
+      login_at_claim: 'https://last-logout/authenticated_at',
+      verdict: 'unknown',
+      revoked: null,
+      reason: 'login_unreadable',
+    })
+    const { stdout } = await finishCommand(['explain', given], env)
+    expect(stdout).toMatch(/^login +unknown: the claim cannot be read$/m)
+    expect(stdout).toMatch(/^verdict +unknown: .* a claim cannot be read$/m)
+    await storeLogout(NOW - 300, null)
+    expect(await runExplain(given)).toMatchObject({ revoked: true, reason: 'login_unknown' })
+  })
+
   test('says that the policy is not the one of the service, but of where it runs', async () => {
     const { stdout } = await finishCommand(['explain', token()], env)
     expect(stdout).toMatch(/^policy +session \(from this environment\): logouts of this session/m)

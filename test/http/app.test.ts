@@ -176,6 +176,30 @@ describe('POST /v1/check', () => {
     expect(answer.json()).toMatchObject({ revoked, reason })
   })
 
+  test('names the claim that cannot be read, and shows nothing of it', async () => {
+    const claims = {
+      sub: 'auth0|123',
+      iat: before,
+      'https://last-logout/authenticated_at': 'secret',
+    }
+    const { message } = (await check(claims)).json()
+    expect(message).toContain(
+      'body/claims/https://last-logout/authenticated_at must be a NumericDate',
+    )
+    expect(message).not.toContain('secret')
+  })
+
+  test('answers by R6 for a token without a login claim', async () => {
+    const of = async (sub: string) => (await check({ sub })).json()
+    expect(await of('auth0|123')).toMatchObject({ revoked: true, reason: 'login_unknown' })
+    expect(await of('auth0|none')).toMatchObject({ revoked: false, reason: 'no_logout' })
+  })
+
+  test('reads a login that a gateway has made a string', async () => {
+    const claims = { sub: 'auth0|123', iat: String(Math.floor(LOGOUT / 1000) + 1) }
+    expect((await check(claims)).json()).toMatchObject({ reason: 'login_after_logout' })
+  })
+
   test('follows the policy', async () => {
     const strict = await openApi({ ...store, policy: 'user' })
     const answer = await strict.inject({
@@ -195,6 +219,9 @@ describe('POST /v1/check', () => {
     ['no subject', {}],
     ['a subject that is a number', { sub: 5 }],
     ['a subject that cannot be stored', { sub: 'a\0b' }],
+    ['iat in milliseconds', { sub: 'auth0|123', iat: LOGOUT }],
+    ['an unreadable auth_time before iat', { sub: 'auth0|123', iat: before, auth_time: 'x' }],
+    ['an unreadable login in an ended session', { sub: 'auth0|123', [session]: 'S1', iat: null }],
   ])('refuses %s with 400', async (_what, claims) => {
     const answer = await check(claims)
     expect(answer.statusCode).toBe(400)
@@ -299,6 +326,8 @@ test('/openapi.json describes what is served', async () => {
     '/v1/users/{user_id}/last-logout',
     '/v1/users/{user_id}/logout',
   ])
+  const { 400: refused } = document.paths['/v1/check'].post.responses
+  expect(refused.description).toContain('the claim that says when the login happened')
 })
 
 describe('health', () => {
