@@ -12,7 +12,15 @@ export type ReportClaims = (
   claims: Record<string, unknown>,
 ) => void
 
-const PASS_ON = 'pass the verified claims on as they stand in the token'
+const WITHOUT_SUBJECT =
+  'Expected a string of 1 to 800 characters; such a token is never accepted, and revoked only by the end of its session or by the floor.'
+const WITHOUT_LOGIN =
+  'Expected a login claim; a token of a user without one is accepted until the first logout that covers it, and revoked from then on.'
+const UNREADABLE_LOGIN =
+  'Expected a NumericDate in seconds (RFC 7519 section 2), as a number or as a string of ten digits; a token of a user with such a claim is never accepted.'
+const UNREADABLE_SESSION =
+  'Expected a string of 1 to 800 characters; such a token counts as naming no session, so that any logout of its user revokes it.'
+const ADVICE = 'Pass the verified claims on unchanged (see getClaims of the bindings).'
 
 /**
  * Calls `onError` with `UNREADABLE_CLAIM` for the first token whose `sub`, login or session claim
@@ -22,11 +30,11 @@ const PASS_ON = 'pass the verified claims on as they stand in the token'
 export function createClaimReport(onError: ((error: unknown) => void) | undefined): ReportClaims {
   const reported = new Set<string>()
 
-  function report(claim: string, value: unknown, consequence: string): void {
+  function report(claim: string, value: unknown, expected: string): void {
     if (reported.has(claim)) return
     reported.add(claim)
-    const found = `found ${describeType(value)} in the claim "${claim}"`
-    onError?.(new LastLogoutClientError('UNREADABLE_CLAIM', `${found}: ${consequence}; ${PASS_ON}`))
+    const problem = `cannot read the claim "${claim}" of a token: found ${describeType(value)}.`
+    onError?.(new LastLogoutClientError('UNREADABLE_CLAIM', `${problem} ${expected} ${ADVICE}`))
   }
 
   return (token, claims) => {
@@ -38,15 +46,6 @@ export function createClaimReport(onError: ((error: unknown) => void) | undefine
       report(token.sessionClaim, claims[token.sessionClaim], UNREADABLE_SESSION)
   }
 }
-
-const WITHOUT_SUBJECT =
-  'it must be a string of 1 to 800 characters; such a token is never accepted, and refused only by the end of its session or by the floor'
-const WITHOUT_LOGIN =
-  'nothing says when the login of the token happened; such a token is accepted until the first logout of its user, and refused from then on'
-const UNREADABLE_LOGIN =
-  'it must be a NumericDate in seconds (RFC 7519 section 2), as a number or as a string of ten digits; such a token of a user is never accepted'
-const UNREADABLE_SESSION =
-  'it must be a string of 1 to 800 characters; such a token counts as naming no session, so that any logout of its user ends it'
 
 /** The type of a value and the shape of a string; nothing of the value itself. */
 function describeType(value: unknown): string {

@@ -38,7 +38,7 @@ export interface Consequences {
   onUnknown: 'deny' | 'allow'
 }
 
-/** What to do by a judgement. */
+/** The decision that follows from a judgement. */
 export function decide(
   judged: Judgement,
   asOf: Instant | null,
@@ -57,7 +57,7 @@ export function decide(
   }
 }
 
-/** What to do where nothing can be said. */
+/** The decision where the outcome is unknown. */
 export function decideUnknown(
   reason: UnknownReason,
   asOf: Instant | null,

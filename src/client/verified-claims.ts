@@ -1,6 +1,7 @@
 import type { Claims } from './client.js'
 
-const USE_GET_CLAIMS = 'name the verified claims by getClaims, as in { getClaims: (request) => … }'
+const USE_GET_CLAIMS =
+  'pass the option getClaims to name the verified claims, as in { getClaims: (request) => … }.'
 
 /**
  * The claims that a JWT library has left in a request. Throws a `TypeError` on anything else: a
@@ -11,13 +12,13 @@ const USE_GET_CLAIMS = 'name the verified claims by getClaims, as in { getClaims
 export function assertClaims(found: unknown, source: string): Claims {
   if (typeof found !== 'object' || found === null) {
     throw new TypeError(
-      `lastLogout(client): no verified claims in ${source}; run it after the JWT library, or ${USE_GET_CLAIMS}`,
+      `lastLogout(client): no verified claims in ${source}. Run it after the JWT library, or ${USE_GET_CLAIMS}`,
     )
   }
   const claims = found as Claims
   if (isDecodedToken(claims)) {
     throw new TypeError(
-      `lastLogout(client): ${source} holds a decoded token, not its claims; ${USE_GET_CLAIMS}`,
+      `lastLogout(client): ${source} holds a decoded token, not its claims. Instead, ${USE_GET_CLAIMS}`,
     )
   }
   return claims

@@ -53,9 +53,8 @@ export function readToken(
   claims: Record<string, unknown>,
   names: ClaimNames = DEFAULT_NAMES,
 ): ClaimedToken | SubjectlessToken {
-  const ifPresent = (name: string) => (claims[name] === undefined ? null : name)
-  const sessionClaim = ifPresent(names.sessionId) ?? ifPresent('sid')
-  const loginClaim = ifPresent(names.authenticatedAt) ?? ifPresent('auth_time') ?? ifPresent('iat')
+  const sessionClaim = findSessionClaim(claims, names)
+  const loginClaim = findLoginClaim(claims, names)
   return {
     subject: readId(claims.sub),
     sessionId: sessionClaim === null ? null : readId(claims[sessionClaim]),
@@ -63,6 +62,17 @@ export function readToken(
     sessionClaim,
     loginClaim,
   }
+}
+
+function findSessionClaim(claims: Record<string, unknown>, { sessionId }: ClaimNames) {
+  if (claims[sessionId] !== undefined) return sessionId
+  return claims.sid === undefined ? null : 'sid'
+}
+
+function findLoginClaim(claims: Record<string, unknown>, { authenticatedAt }: ClaimNames) {
+  if (claims[authenticatedAt] !== undefined) return authenticatedAt
+  if (claims.auth_time !== undefined) return 'auth_time'
+  return claims.iat === undefined ? null : 'iat'
 }
 
 /** Whether the claim that says when the login happened is present, but cannot be read. */

@@ -31,7 +31,7 @@ async function open(options: Partial<LastLogoutClientOptions> = {}) {
   return { client, errors }
 }
 
-describe('claims that a gateway has made strings', () => {
+describe('login claims that a gateway has made strings', () => {
   test('are read: a login after the logout is accepted, one before it is revoked', async () => {
     const { client, errors } = await open()
     const of = (seconds: number) => ({ sub: 'auth0|out', iat: String(seconds) })
@@ -136,7 +136,7 @@ describe('onError', () => {
     ['a session that is a list', { ...good, [SESSION]: ['S'] }, SESSION, 'an array'],
     ['no subject', { iat: NOW }, 'sub', 'nothing'],
     ['a subject that is a number', { ...good, sub: 4711 }, 'sub', 'a number'],
-  ])('hears once of %s, by name and type', async (_what, claims, name, found) => {
+  ])('is called once for %s, with the name and the type', async (_what, claims, name, found) => {
     const { client, errors } = await open()
     for (let n = 0; n < 3; n++) {
       await client.check(claims)
@@ -146,12 +146,12 @@ describe('onError', () => {
     expect(errors[0]).toMatchObject({
       name: 'LastLogoutClientError',
       code: 'UNREADABLE_CLAIM',
-      message: expect.stringContaining(`found ${found} in the claim "${name}"`),
+      message: expect.stringContaining(`claim "${name}" of a token: found ${found}.`),
     })
     expect(String(errors[0])).not.toMatch(new RegExp(`${NOW}|now|4711`))
   })
 
-  test('hears of each claim, and nothing of claims that are as they should be', async () => {
+  test('is called for each claim, and not for claims that can be read', async () => {
     const { client, errors } = await open()
     await client.check({ ...good, [SESSION]: 'S', sid: 5, auth_time: undefined })
     await client.check({ sub: 'abc@clients', iat: NOW })
@@ -165,7 +165,7 @@ describe('onError', () => {
     ])
   })
 
-  test('hears nothing of tokens of another issuer', async () => {
+  test('is not called for tokens of another issuer', async () => {
     const { client, errors } = await open({ issuer: 'https://tenant.example/' })
     const other = { ...good, iat: 'soon', iss: 'https://other.example/' }
     expect(client.checkNow(other).reason).toBe('other_issuer')

@@ -104,7 +104,7 @@ describe('Express', () => {
     expect(statuses(await callExpress(handlers, ['auth0|out', 'auth0|in']))).toEqual([401, 200])
   })
 
-  test('takes undefined of getClaims for no token, which passes only where none is required', async () => {
+  test('treats undefined from getClaims as no token, which passes only where none is required', async () => {
     const getClaims = (req: ExpressJwtRequest) => req.auth
     const of = (authRequired: boolean) => [
       byExpressJwt(optional),
@@ -114,14 +114,14 @@ describe('Express', () => {
     expect(await callExpress(of(true), [null])).toEqual([namesGetClaims])
   })
 
-  test('fails where getClaims gives the decoded token of auth(), not its payload', async () => {
+  test('fails where getClaims returns the decoded token of auth(), not its payload', async () => {
     const verify = auth({ issuerBaseURL: issuer.url, audience: AUDIENCE })
     const hook = forExpress(client, { getClaims: (req: Request) => req.auth })
     const answers = await callExpress([verify, hook], ['auth0|out', 'auth0|in'])
     expect(answers).toEqual([namesGetClaims, namesGetClaims])
   })
 
-  test('hands on what getClaims throws', async () => {
+  test('passes an error of getClaims on to the error handler', async () => {
     const getClaims = () => {
       throw new Error('no such session')
     }
