@@ -95,14 +95,13 @@ function lookFirst(parts: Parts, claims: Claims): FirstLook {
   const unknown = (reason: UnknownReason) => ({ decision: decideUnknown(reason, asOf, settings) })
   const given = Object(claims)
   const token = readToken(given, parts.names)
-  if (token.subject === null) {
-    parts.reportClaims(token, given)
-    return { decision: decide(judgeHeld(parts, token, freshness), asOf, settings) }
-  }
   if (settings.issuer !== undefined && !isFrom(given.iss, settings.issuer)) {
-    return unknown('other_issuer')
+    return unknown(token.subject === null ? 'no_subject' : 'other_issuer')
   }
   parts.reportClaims(token, given)
+  if (token.subject === null) {
+    return { decision: decide(judgeHeld(parts, token, freshness), asOf, settings) }
+  }
   if (follower === null) return { ask: token }
   if (freshness === null && !isMachine(token.subject)) return unknown('not_loaded')
 

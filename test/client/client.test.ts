@@ -352,10 +352,11 @@ describe('through faults', () => {
 
   test('a late subscriber loads a hundred thousand changes, from either of two processes (P29)', async () => {
     await database.query(
-      `INSERT INTO last_logout SELECT 'auth0|' || n, now(), now(), '', 'slo', n
+      `INSERT INTO last_logout
+       SELECT 'auth0|' || n, now(), now(), '', 'slo', extract(epoch FROM now()) * 1000000 + n
        FROM generate_series(1, 100000) AS n`,
     )
-    await database.query('UPDATE tenant SET seq = 100000')
+    await database.query('UPDATE tenant SET seq = (SELECT max(seq) FROM last_logout)')
     const other = await serveApi(database)
     for (const url of [api.url, other.url]) {
       const client = open({}, url)
