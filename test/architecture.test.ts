@@ -38,12 +38,12 @@ const ALLOWED: Record<string, string[]> = {
     'version',
   ],
   // What the service's worker does, and what it says of it.
-  worker: ['findings', 'sync', 'jobs', 'metrics', 'config', 'errors', 'ports', 'rules'],
+  worker: ['findings', 'backoff', 'sync', 'jobs', 'metrics', 'config', 'errors', 'ports', 'rules'],
   findings: ['sync', 'rules'],
   // Beside the service: it looks at what the service is wired to, without wiring it.
   doctor: ['open-database', 'auth0', 'store', 'jobs', 'config', 'closers', 'errors', 'rules'],
-  sync: ['ports', 'abort', 'errors', 'rules'],
-  auth0: ['ports', 'abort', 'errors', 'rules'],
+  sync: ['ports', 'abort', 'backoff', 'errors', 'rules'],
+  auth0: ['ports', 'abort', 'backoff', 'errors', 'rules'],
   store: ['ports', 'trouble', 'errors', 'rules'],
   jobs: ['abort', 'trouble', 'errors'],
   http: ['config-values', 'ports', 'share-running', 'errors', 'rules'],
@@ -59,6 +59,7 @@ const ALLOWED: Record<string, string[]> = {
   log: ['errors'],
   closers: [],
   abort: [],
+  backoff: ['errors'],
   'share-running': [],
   trouble: [],
   version: [],

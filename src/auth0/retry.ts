@@ -1,12 +1,11 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { type Backoff, backOff } from '../backoff.js'
 import { aborted, hasCode, type LastLogoutError } from '../errors.js'
 
 /** A question is asked again so often, and for so long, before the caller is told, in milliseconds. */
 const RETRIES = 4
 const RETRY_FOR_MS = 20_000
 
-/** The first wait between, in milliseconds. */
-const FIRST_RETRY_MS = 250
+const BACKOFF: Backoff = { firstMs: 250, maxMs: 2_000 }
 
 /** Faults that pass are asked again, later each time; the last one is the caller's. */
 export async function retry<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
@@ -19,16 +18,9 @@ export async function retry<T>(run: () => Promise<T>, signal: AbortSignal): Prom
       const isLast = attempt >= RETRIES || performance.now() - startedAt > RETRY_FOR_MS
       if (isLast || !isPassing(error)) throw error
       // A rate limit's wait is kept by the budget, for the next question too.
-      if (error.code !== 'AUTH0_RATE_LIMIT') await backOff(attempt, signal)
+      if (error.code !== 'AUTH0_RATE_LIMIT') await backOff(attempt, BACKOFF, signal)
     }
   }
-}
-
-async function backOff(attempt: number, signal: AbortSignal): Promise<void> {
-  const waitMs = FIRST_RETRY_MS * 2 ** attempt * (1 + Math.random() * 0.5)
-  await sleep(waitMs, undefined, { signal }).catch((error) => {
-    throw aborted(error)
-  })
 }
 
 function isPassing(error: unknown): error is LastLogoutError {
