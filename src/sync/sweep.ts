@@ -1,6 +1,8 @@
 import { aborted, LastLogoutError } from '../errors.js'
 import type { Batch } from '../ports.js'
-import type { Instant } from '../rules/instant.js'
+import { readLogId } from '../rules/entry.js'
+import { type Instant, toDateTime } from '../rules/instant.js'
+import { storageTimeOf } from '../rules/log-id.js'
 import type { Span } from '../rules/span.js'
 import type { SyncDeps } from './catch-up.js'
 import { readBatch } from './read-batch.js'
@@ -30,6 +32,8 @@ export interface SweepOptions {
 /**
  * Reads the logout events that were stored in a span, the newest first, part by part. A part that
  * holds more than a search can give is split.
+ *
+ * @throws `AUTH0_MALFORMED_PAGE` where a search does not give the entries of its span.
  */
 export async function sweep(
   deps: SyncDeps,
@@ -40,8 +44,8 @@ export async function sweep(
   for (let rest: Span | null = options.span; rest !== null; ) {
     const part: Span = { from: Math.max(rest.from, rest.to - widthMs), to: rest.to }
     const found = await search(deps, part, options, signal)
-    if (found === 'too many') {
-      widthMs = halve(part)
+    if (found.isCapped) {
+      widthMs = narrow(part, found.entries)
       continue
     }
     rest = part.from > rest.from ? { from: rest.from, to: part.from } : null
@@ -60,6 +64,8 @@ interface Found {
   entries: unknown[]
   pages: number
   askedAt: Instant
+  /** As many as a search can give: there may be more. */
+  isCapped: boolean
 }
 
 /** Read until an empty answer: that only the last one is short, Auth0 does not say. */
@@ -68,24 +74,37 @@ async function search(
   span: Span,
   { prefix, between }: SweepOptions,
   signal: AbortSignal,
-): Promise<Found | 'too many'> {
+): Promise<Found> {
   const entries: unknown[] = []
-  for (let page = 0; page < SEARCH_PAGES; page++) {
+  for (let page = 0; ; page++) {
     await between()
     if (signal.aborted) throw aborted()
     const answer = await source.search({ types: [...types], span, prefix, page }, signal)
-    if (answer.entries.length === 0) return { entries, pages: page + 1, askedAt: answer.askedAt }
     entries.push(...answer.entries)
+    const [isLast, pages] = [answer.entries.length === 0, page + 1]
+    if (isLast || pages === SEARCH_PAGES) {
+      return { entries, pages, askedAt: answer.askedAt, isCapped: !isLast }
+    }
   }
-  // As many as a search can give: there may be more.
-  return 'too many'
 }
 
-function halve(span: Span): number {
-  const width = span.to - span.from
-  if (width > 1) return Math.ceil(width / 2)
-  throw new LastLogoutError(
-    'AUTH0_MALFORMED_PAGE',
-    `Auth0 gives ${SEARCH_CAP} logout events of a single millisecond: its search does not honour log_id`,
-  )
+/**
+ * The width of a part that holds less than half of these entries, and is at most half as wide: a
+ * search that gives one of the others again does not honour its span.
+ */
+function narrow({ from, to }: Span, entries: unknown[]): number {
+  const storedAts = entries
+    .flatMap((entry) => storageTimeOf(readLogId(entry) ?? '') ?? [])
+    .sort((a, b) => a - b)
+  const median = storedAts[Math.floor(storedAts.length / 2)]
+  const isOutside = (at: Instant) => at < from || at >= to
+  if (median === undefined || storedAts.some(isOutside) || to - from <= 1) {
+    throw new LastLogoutError(
+      'AUTH0_MALFORMED_PAGE',
+      `The search for logout events from ${toDateTime(from)} to ${toDateTime(to)} returned ${SEARCH_CAP}, the most there can be. ` +
+        'Its span cannot be split: Auth0 does not honour log_id in the search, or one millisecond holds as many. ' +
+        'Report this with the version of last-logout.',
+    )
+  }
+  return Math.min(Math.ceil((to - from) / 2), Math.max(1, to - median - 1))
 }

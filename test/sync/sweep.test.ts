@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { LastLogoutStore, LogSource } from '../../src/ports.js'
+import type { LastLogoutStore, LogSource, Search, SearchPage } from '../../src/ports.js'
 import type { Span } from '../../src/rules/span.js'
 import { buildLogId } from '../../src/simulator/log-id.js'
 import { sweep } from '../../src/sync/sweep.js'
@@ -32,7 +32,7 @@ test('however they lie, a sweep reads every entry of its span, the newest part f
         )
         .sort((a, b) => (a.log_id < b.log_id ? 1 : -1))
       const span = { from: NOW - days * 86_400_000, to: NOW }
-      const { read, parts } = await sweepAll(entries, span)
+      const { read, parts } = await sweepAll(searchIn(entries), span)
 
       const expected = entries.filter(({ log_id }) => log_id >= buildLogId('900', span.from, 0))
       expect([...read].sort()).toEqual(expected.map(({ user_id }) => user_id).sort())
@@ -47,17 +47,51 @@ test('however they lie, a sweep reads every entry of its span, the newest part f
   )
 })
 
-async function sweepAll(entries: Entry[], span: Span) {
+test('ends within 20 requests where a search gives the same entries whatever its span is', async () => {
+  const more = fc.integer({ min: 1_000, max: 3_000 })
+  const spacings = fc.constantFrom(0, 1, 7, 400, 1_000, 60_000, 3_600_000)
+  await fc.assert(
+    fc.asyncProperty(more, spacings, spacings, async (count, everyMs, agoMs) => {
+      const at = (n: number) => NOW - 1 - agoMs - n * everyMs
+      const entries = Array.from({ length: count }, (_, n) => toEntry(at(n), 0, n))
+      let requests = 0
+      const search = async ({ page }: Search) => {
+        if (++requests > 20) throw new Error('more than 20 requests')
+        const found = entries.slice(0, 1_000).slice(page * 100, page * 100 + 100)
+        return { entries: found, askedAt: NOW }
+      }
+      const span = { from: NOW - 30 * 86_400_000, to: NOW }
+      await expect(sweepAll(search, span)).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
+    }),
+  )
+})
+
+test('splits a burst of a few seconds in an hour by few requests', async () => {
+  let requests = 0
+  const burst = Array.from({ length: 1_600 }, (_, n) => toEntry(NOW - 1_000 - n, 0, n))
+  const honest = searchIn(burst)
+  const search = (given: Search) => {
+    requests += 1
+    return honest(given)
+  }
+  const { read } = await sweepAll(search, { from: NOW - 3_600_000, to: NOW })
+  expect(new Set(read).size).toBe(1_600)
+  expect(requests).toBeLessThan(60)
+})
+
+/** A search gives a thousand at most, a hundred a page. */
+function searchIn(entries: Entry[]) {
+  return async ({ span: { from, to }, page }: Search) => {
+    const [low, high] = [buildLogId('900', from, 0), buildLogId('900', to, 0)]
+    const found = entries.filter(({ log_id }) => log_id >= low && log_id < high)
+    return { entries: found.slice(0, 1_000).slice(page * 100, page * 100 + 100), askedAt: NOW }
+  }
+}
+
+async function sweepAll(search: (search: Search) => Promise<SearchPage>, span: Span) {
   const read: string[] = []
   const parts: Span[] = []
-  const source = {
-    // A search gives a thousand at most, a hundred a page.
-    search: async ({ span: { from, to }, page }) => {
-      const [low, high] = [buildLogId('900', from, 0), buildLogId('900', to, 0)]
-      const found = entries.filter(({ log_id }) => log_id >= low && log_id < high)
-      return { entries: found.slice(0, 1_000).slice(page * 100, page * 100 + 100), askedAt: NOW }
-    },
-  } as Pick<LogSource, 'search'> as LogSource
+  const source = { search } as Pick<LogSource, 'search'> as LogSource
   const options = {
     stage: 'sweep' as const,
     span,
