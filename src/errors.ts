@@ -22,6 +22,7 @@ export type ErrorCode =
   | 'CANNOT_LISTEN'
   | 'UNFINISHED'
   | 'STALLED'
+  | 'NO_PROGRESS'
   | 'ABANDONED'
   | 'ABORTED'
 

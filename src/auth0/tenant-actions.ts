@@ -10,6 +10,9 @@ export const TRIGGER = { id: 'post-login', version: 'v3' } as const
 
 const PAGE_SIZE = 50
 
+/** No tenant has as many Actions as fit on these pages. */
+const MAX_PAGES = 20
+
 const ACTION = z.object({
   id: z.string().min(1),
   name: z.string(),
@@ -153,15 +156,23 @@ interface Page<T> {
 /**
  * Until there is no more. A binding that is not read here is deleted by writing the others, so neither
  * a short page alone ends it (it may be shorter than asked for), nor the total alone.
+ *
+ * @throws `NO_PROGRESS` where the pages do not end.
  */
 async function readPages<T>(readPage: (page: number) => Promise<Page<T>>): Promise<T[]> {
   const all: T[] = []
-  for (let page = 0; ; page++) {
+  for (let page = 0; page < MAX_PAGES; page++) {
     const { items, total } = await readPage(page)
     all.push(...items)
     const isShort = items.length < PAGE_SIZE
     if (items.length === 0 || (isShort && all.length >= (total ?? Infinity))) return all
   }
+  throw new LastLogoutError(
+    'NO_PROGRESS',
+    `Reading the Actions of the tenant stopped after ${MAX_PAGES} pages. ` +
+      'The pages do not end: Auth0, or a proxy before it, ignores the page number. ' +
+      'Check the network between this program and AUTH0_DOMAIN, and try again.',
+  )
 }
 
 /** Of what is not as it should be nothing is believed: the SDK gives a page of HTML as an answer too. */

@@ -227,6 +227,17 @@ describe('the bindings of others', () => {
     expect(readWrites(simulator)).toEqual([])
   })
 
+  test('are not replaced where the pages that list them do not end', async () => {
+    const { simulator, api } = await openActionTenant()
+    bindOthers(simulator, 2)
+    const respond = faults.answer(200, { bindings: readBindings(simulator) })
+    // With a bound, so that a reader without one ends too.
+    simulator.faults.push({ path: BINDINGS, times: 60, respond })
+    await expect(deploy({ api })).rejects.toMatchObject({ code: 'NO_PROGRESS' })
+    expect(readWrites(simulator)).toEqual([])
+    expect(simulator.faults.pending()).toBe(40)
+  })
+
   test('that somebody changes at the same time are reported', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
