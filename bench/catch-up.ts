@@ -18,6 +18,7 @@ import { createEmbeddedPostgres } from '../src/store/embedded-postgres.js'
 import { createLastLogoutStore } from '../src/store/last-logout-store.js'
 import { applyMigrations } from '../src/store/migrations.js'
 import { catchUp } from '../src/sync/catch-up.js'
+import { createProgressGuard } from '../src/sync/progress-guard.js'
 
 const DOMAIN = 'bench.example'
 const LATENCIES = [0, 20]
@@ -107,7 +108,10 @@ async function ourCatchUp(baseUrl: string): Promise<number> {
   const types = new Set(['slo', 'universal_logout_succeeded'])
   let pages = 0
   const onProgress = () => void pages++
-  await catchUp({ source, store, types, onProgress }, new AbortController().signal)
+  const { signal } = new AbortController()
+  await createProgressGuard().run(store.readProgress, signal, (startLoop) =>
+    catchUp({ source, store, types, onProgress, startLoop }, signal),
+  )
   return pages
 }
 

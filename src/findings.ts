@@ -41,6 +41,9 @@ export function logFinding(finding: Finding, log: Logger): void {
         'auth0 refused the checkpoint: reading on from another',
       )
       break
+    case 'no_progress':
+      log.warn({ loop: finding.loop }, 'sync loop made no progress')
+      break
     default:
       finding satisfies never
   }

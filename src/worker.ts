@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import { type Backoff, backOff } from './backoff.js'
 import type { Config } from './config.js'
 import { aborted, hasCode, LastLogoutError } from './errors.js'
 import { logFinding } from './findings.js'
@@ -9,13 +9,18 @@ import type { LastLogoutStore, LogSource } from './ports.js'
 import { isReadTwice, type SyncProgress } from './sync/catch-up.js'
 import type { Lease } from './sync/lease.js'
 import { type PollDeps, type PollOutcome, poll, reconcile } from './sync/poll.js'
+import {
+  createProgressGuard,
+  type ProgressGuard,
+  type ProgressLimits,
+} from './sync/progress-guard.js'
 import { withProgress } from './sync/with-progress.js'
 
 /** How long reconciling waits for another poller to finish before it gives up, in milliseconds. */
 const LEASE_PATIENCE_MS = 60_000
 
-/** How often it is asked whether the other one has, in milliseconds. */
-const LEASE_RETRY_MS = 500
+/** How long it waits before it tries to take the lease again. */
+const LEASE_BACKOFF: Backoff = { firstMs: 250, maxMs: 2_000 }
 
 /** How often what is older than `RETAIN_DAYS` is deleted, in milliseconds. */
 const PRUNE_INTERVAL_MS = 3_600_000
@@ -36,6 +41,10 @@ export interface Reader {
   metrics: Metrics
   /** How long reading may go without an answer of Auth0's. Default: 240,000 ms. */
   stallMs?: number | undefined
+  /** When loops that repeat without progress are ended. Default: those of `createProgressGuard`. */
+  progressLimits?: Partial<ProgressLimits> | undefined
+  /** The wait for another poller's lease. Default: 250 ms at first, 2,000 ms at most. */
+  leaseBackoff?: Backoff | undefined
 }
 
 type OnProgress = (progress: SyncProgress) => void
@@ -43,6 +52,7 @@ type OnProgress = (progress: SyncProgress) => void
 /** What a worker does, and how often. */
 export function createWorkerJobs(reader: Reader): ScheduledJob[] {
   const { config, metrics, stallMs = STALL_MS } = reader
+  const guard = createGuard(reader)
   const watched = (progressed: () => void): Reader => ({
     ...reader,
     source: withProgress(reader.source, progressed),
@@ -53,7 +63,7 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
       everyMs: config.pollIntervalMs,
       stallMs,
       run: (signal, progressed) =>
-        runLogged(watched(progressed), 'poll', (deps) =>
+        runLogged(watched(progressed), guard, 'poll', (deps) =>
           metrics.timePoll('poll', () => poll(deps, config, signal)),
         ),
     },
@@ -62,8 +72,8 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
       everyMs: config.reconcileIntervalMs,
       stallMs,
       run: (signal, progressed) =>
-        runLogged(watched(progressed), 'reconcile', (deps) =>
-          metrics.timePoll('reconcile', () => reconcileWhenFree(deps, config, signal)),
+        runLogged(watched(progressed), guard, 'reconcile', (deps) =>
+          metrics.timePoll('reconcile', () => reconcileWhenFree(deps, reader, signal)),
         ),
     },
     {
@@ -80,24 +90,36 @@ export async function sync(
   signal: AbortSignal,
   onProgress: OnProgress = () => {},
 ): Promise<void> {
-  const { config, metrics } = reader
-  const deps = createPollDeps(reader, onProgress)
-  const run = () => reconcileWhenFree(deps, config, signal)
-  if ((await metrics.timePoll('reconcile', run)) === 'lease_held') {
+  const deps = createPollDeps(reader, createGuard(reader), onProgress)
+  const run = () => reconcileWhenFree(deps, reader, signal)
+  if ((await reader.metrics.timePoll('reconcile', run)) === 'lease_held') {
     const message = 'another process is reading the log of this tenant: let it, or stop it'
     throw new LastLogoutError('LEASE_HELD', message)
   }
   await prune(reader, signal)
 }
 
+/** Counts rounds without progress, and logs the first of a number in a row. */
+function createGuard({ log, metrics, progressLimits: limits }: Reader): ProgressGuard {
+  return createProgressGuard({
+    limits,
+    onIdleRound(loop, isFirst) {
+      metrics.onIdleRound(loop)
+      if (isFirst) logFinding({ kind: 'no_progress', loop }, log)
+    },
+  })
+}
+
 function createPollDeps(
   { config, log, source, store, lease, metrics }: Reader,
+  guard: ProgressGuard,
   onProgress: OnProgress,
 ): PollDeps {
   return {
     source,
     store,
     lease,
+    guard,
     types: new Set(config.eventTypes),
     onFollowed: metrics.onFollowed,
     onFinding: (finding) => logFinding(finding, log),
@@ -111,22 +133,21 @@ function createPollDeps(
 /** Waits for another poller, for a while. */
 async function reconcileWhenFree(
   deps: PollDeps,
-  config: Config,
+  { config, leaseBackoff = LEASE_BACKOFF }: Reader,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
   const giveUpAt = performance.now() + LEASE_PATIENCE_MS
-  for (;;) {
+  for (let attempt = 0; ; attempt++) {
     const outcome = await reconcile(deps, config, signal)
     if (outcome === 'caught_up' || performance.now() > giveUpAt) return outcome
-    await sleep(LEASE_RETRY_MS, undefined, { signal }).catch((error) => {
-      throw aborted(error)
-    })
+    await backOff(attempt, leaseBackoff, signal)
   }
 }
 
 /** Says what a run has read; stopped in the middle, it has not failed. */
 async function runLogged(
   reader: Reader,
+  guard: ProgressGuard,
   job: string,
   run: (deps: PollDeps) => Promise<PollOutcome>,
 ): Promise<'skipped' | undefined> {
@@ -138,7 +159,7 @@ async function runLogged(
     total.events += events
   }
   try {
-    const outcome = await run(createPollDeps(reader, onProgress))
+    const outcome = await run(createPollDeps(reader, guard, onProgress))
     if (total.entries > 0) reader.log.info({ job, ...total }, 'log read')
     else reader.log.debug({ job, outcome }, 'nothing new')
     return outcome === 'lease_held' ? 'skipped' : undefined

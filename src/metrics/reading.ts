@@ -36,6 +36,8 @@ export interface ReadingMetrics {
   onAuth0Answer(answer: Auth0Answer): void
   onProgress(progress: ReadingProgress): void
   onFollowed(page: FollowedEvents): void
+  /** A loop has started over, and nothing had moved. */
+  onIdleRound(loop: string): void
 }
 
 /** In seconds: Auth0 stores an entry some seconds late, an outage is minutes. */
@@ -49,6 +51,7 @@ export function createReadingMetrics(registry: Registry, rateShare: number): Rea
     onAuth0Answer: measureAnswers(registry, rateShare),
     onProgress: countEntries(registry),
     onFollowed: measureLag(registry),
+    onIdleRound: countIdleRounds(registry),
   }
 }
 
@@ -126,6 +129,17 @@ function countEntries(registry: Registry): ReadingMetrics['onProgress'] {
     entries.inc({ stage }, read.entries)
     events.inc({ stage }, read.events)
   }
+}
+
+function countIdleRounds(registry: Registry): ReadingMetrics['onIdleRound'] {
+  const rounds = new Counter({
+    name: 'last_logout_rounds_without_progress_total',
+    help: 'Rounds of a loop after which neither the checkpoint nor the sweep had moved.',
+    labelNames: ['loop'],
+    registers: [registry],
+  })
+  for (const loop of ['catch-up', 'sweep', 'replace-checkpoint']) rounds.inc({ loop }, 0)
+  return (loop) => rounds.inc({ loop })
 }
 
 function measureLag(registry: Registry): ReadingMetrics['onFollowed'] {

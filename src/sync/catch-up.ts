@@ -5,6 +5,7 @@ import { type LogoutEvent, readLogId } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import type { Gap, Span } from '../rules/span.js'
+import type { StartLoop, SyncLoop } from './progress-guard.js'
 import { readBatch } from './read-batch.js'
 import { recordEnd } from './record-end.js'
 
@@ -28,6 +29,11 @@ export interface SyncDeps {
   onFollowed?: ((page: FollowedPage) => void) | undefined
 }
 
+/** What loops that may start over need beside. */
+export interface LoopDeps extends SyncDeps {
+  startLoop: StartLoop
+}
+
 /** When the logout events of a page could be known, and when they were. */
 interface FollowedPage {
   events: LogoutEvent[]
@@ -47,6 +53,8 @@ export type Finding =
   | { kind: 'search_failed'; error: unknown }
   /** A first start found a log that begins only just now. */
   | { kind: 'new_tenant'; oldestAt: Instant }
+  /** A loop started over, and neither the checkpoint nor the sweep had moved. */
+  | { kind: 'no_progress'; loop: SyncLoop }
 
 /** What has just been stored. */
 export interface SyncProgress {
@@ -71,14 +79,17 @@ export function isReadTwice(stage: SyncProgress['stage']): boolean {
  * Follows pages from the checkpoint until the end of the log. The next page is on its way while one
  * is being stored; they are stored in order. Stopping between two pages loses nothing. `arrived`
  * runs for each page before it is stored.
+ *
+ * @throws `NO_PROGRESS` where the store does not take what is read.
  */
 export async function catchUp(
-  deps: SyncDeps,
+  deps: LoopDeps,
   signal: AbortSignal,
   arrived: (page: ArrivedPage) => Promise<void> = async () => {},
 ): Promise<void> {
+  const nextRound = deps.startLoop('catch-up')
   for (;;) {
-    const { checkpoint, asOf } = await deps.store.readProgress()
+    const { checkpoint, asOf } = await nextRound()
     if (checkpoint === null) return
     // What was there before the first catch-up has ended came late for nobody.
     const onFollowed = asOf === null ? undefined : deps.onFollowed
@@ -121,7 +132,7 @@ async function followFrom(
       await deps.arrived({ askedAt: page.askedAt, firstAt, reachedAt: readReached(page) })
       if (page.entries.length === 0) {
         await recordEnd(store, from, page.askedAt)
-        return 'end'
+        return from === checkpoint || (await isStoredTo(from, store)) ? 'end' : 'moved'
       }
       const isLast = hasReachedHead(page, beganAt)
       if (!isLast) {
@@ -132,7 +143,7 @@ async function followFrom(
       if (!(await storePage(from, page, deps))) return 'moved'
       if (isLast) {
         await recordEnd(store, page.next, beganAt)
-        return 'end'
+        return (await isStoredTo(page.next, store)) ? 'end' : 'moved'
       }
       if (signal.aborted) throw aborted()
       from = page.next
@@ -141,6 +152,11 @@ async function followFrom(
     // What was prefetched is not waited for.
     controller.abort()
   }
+}
+
+/** Whether the checkpoint that is read back is the one that was stored. */
+async function isStoredTo(checkpoint: string, store: LastLogoutStore): Promise<boolean> {
+  return (await store.readProgress()).checkpoint === checkpoint
 }
 
 interface ReceivedPage extends Page {

@@ -1,11 +1,13 @@
 import { hasCode } from '../errors.js'
 import type { Batch } from '../ports.js'
 import { prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
+import type { Span } from '../rules/span.js'
 import { createBridge, type ReachOptions } from './bridge.js'
-import { catchUp, type SyncDeps } from './catch-up.js'
+import { catchUp, type LoopDeps, type SyncDeps } from './catch-up.js'
 import { coldStart } from './cold-start.js'
 import { type GapOptions, SHORTEST_RETENTION_MS } from './gaps.js'
 import { createLease, type Lease } from './lease.js'
+import { createProgressGuard, type ProgressGuard } from './progress-guard.js'
 import { moveCheckpoint, replaceCheckpoint } from './replace-checkpoint.js'
 import { sweep } from './sweep.js'
 
@@ -19,6 +21,8 @@ export interface PollOptions extends ReachOptions, GapOptions {
 export interface PollDeps extends SyncDeps {
   /** Shared by the polls of a process. Default: one of its own. */
   lease?: Lease
+  /** Ends loops that repeat without progress. Shared as the lease is. Default: one of its own. */
+  guard?: ProgressGuard
 }
 
 /** What a poll came to: the log was read to its end, or another poller is at it. */
@@ -36,9 +40,7 @@ export async function poll(
   options: PollOptions,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
-  const { lease = createLease(deps.store) } = deps
-  const ran = await lease.run(signal, (held) => readToEnd(deps, options, held))
-  return ran ? 'caught_up' : 'lease_held'
+  return runGuarded(deps, signal, (guarded, held) => readToEnd(guarded, options, held))
 }
 
 /**
@@ -50,30 +52,49 @@ export async function reconcile(
   options: PollOptions,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
-  const { lease = createLease(deps.store) } = deps
-  const ran = await lease.run(signal, async (held) => {
-    await readToEnd(deps, options, held)
-    await sweepRecent(deps, options, held)
+  return runGuarded(deps, signal, async (guarded, held) => {
+    await readToEnd(guarded, options, held)
+    await sweepRecent(guarded, options, held)
   })
+}
+
+/** Runs something while holding the lease, with loops that end where they make no progress. */
+async function runGuarded(
+  deps: PollDeps,
+  signal: AbortSignal,
+  run: (deps: LoopDeps, held: AbortSignal) => Promise<void>,
+): Promise<PollOutcome> {
+  const { store, lease = createLease(store), guard = createProgressGuard() } = deps
+  const ran = await lease.run(signal, (held) =>
+    guard.run(store.readProgress, held, (startLoop) => run({ ...deps, startLoop }, held)),
+  )
   return ran ? 'caught_up' : 'lease_held'
 }
 
-async function readToEnd(deps: SyncDeps, options: PollOptions, signal: AbortSignal): Promise<void> {
+async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSignal): Promise<void> {
   await follow(deps, { ...options, isFirst: true }, signal)
   const between = createKeepUp(deps, options, signal)
-  const store = deps.store.storeSweep
+  const readRest = async () => (await deps.store.readProgress()).sweep
+  const store = async (batch: Batch, part: Span) => {
+    if (!(await deps.store.storeSweep(batch, part))) return false
+    const rest = await readRest()
+    return rest === null || rest.to <= part.from
+  }
+  const nextRound = deps.startLoop('sweep')
   for (;;) {
-    const { checkpoint, sweep: span } = await deps.store.readProgress()
+    const { checkpoint, sweep: span } = await nextRound()
     if (checkpoint === null || span === null) return
     const prefix = prefixOf(checkpoint)
     await sweep(deps, { stage: 'sweep', span, prefix, store, between }, signal)
+    if ((await readRest()) !== null) continue
     // Only now what has been caught up with is fresh. And a replaced checkpoint may ask for another.
     await follow(deps, options, signal)
+    if ((await readRest()) === null) return
   }
 }
 
 async function sweepRecent(
-  deps: SyncDeps,
+  deps: LoopDeps,
   options: PollOptions,
   signal: AbortSignal,
 ): Promise<void> {
@@ -101,13 +122,15 @@ async function sweepRecent(
 
 /** Catches up, from wherever Auth0 lets us; `isFirst` in a poll, which may come after an outage. */
 async function follow(
-  deps: SyncDeps,
+  deps: LoopDeps,
   { isFirst = false, ...options }: PollOptions & { isFirst?: boolean },
   signal: AbortSignal,
 ): Promise<void> {
+  const nextRound = deps.startLoop('replace-checkpoint')
+  let isReplaced = false
   for (let replacements = 0; ; replacements++) {
     await coldStart(deps, options, signal)
-    const progress = await deps.store.readProgress()
+    const progress = isReplaced ? await deps.store.readProgress() : await nextRound()
     const followedAt = isFirst ? null : progress.lastPollAt
     const bridge = createBridge(deps, progress, { ...options, followedAt }, signal)
     try {
@@ -115,14 +138,14 @@ async function follow(
     } catch (error) {
       if (!hasCode(error, 'AUTH0_CHECKPOINT_REFUSED')) throw error
       if (replacements === MOST_REPLACEMENTS) throw error
-      await replaceCheckpoint(deps, options, error, signal)
+      isReplaced = await replaceCheckpoint(deps, options, error, signal)
     }
   }
 }
 
 /** Catches up when the next poll would be due: a sweep may take hours, and must not keep it waiting. */
 function createKeepUp(
-  deps: SyncDeps,
+  deps: LoopDeps,
   options: PollOptions,
   signal: AbortSignal,
 ): () => Promise<void> {

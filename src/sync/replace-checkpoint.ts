@@ -8,17 +8,17 @@ import { type GapOptions, recordGap } from './gaps.js'
 /**
  * Continues from another place after Auth0 has refused the checkpoint: from the same storage time,
  * or where that is not retained any more, from the oldest entry. Throws `refusal` where there is
- * nothing else to continue from.
+ * nothing else to continue from. Returns whether the checkpoint was moved.
  */
 export async function replaceCheckpoint(
   deps: SyncDeps,
   options: GapOptions,
   refusal: LastLogoutError,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const progress = await deps.store.readProgress()
   const { checkpoint, sweep } = progress
-  if (checkpoint === null) return
+  if (checkpoint === null) return false
   const search = { ...options, progress, firstAt: null }
   const { oldestAt, prefix } = await recordGap(deps, search, signal)
   const move = (to: string | null, rest = sweep) => moveCheckpoint(deps, checkpoint, to, rest)
@@ -36,14 +36,14 @@ export async function replaceCheckpoint(
   return move(newestId, { from: Math.min(sweep?.from ?? storedAt, newestAt), to: newestAt + 1 })
 }
 
-/** Continues from another place, and says so; does nothing where somebody else has moved on meanwhile. */
+/** Continues from another place, and reports it; false, and nothing changed, where another poller has moved on. */
 export async function moveCheckpoint(
   { store, onFinding }: SyncDeps,
   from: string,
   to: string | null,
   sweep: Span | null,
-): Promise<void> {
-  if (await store.moveCheckpoint(from, to, sweep)) {
-    onFinding?.({ kind: 'checkpoint_replaced', from, to })
-  }
+): Promise<boolean> {
+  const isMoved = await store.moveCheckpoint(from, to, sweep)
+  if (isMoved) onFinding?.({ kind: 'checkpoint_replaced', from, to })
+  return isMoved
 }

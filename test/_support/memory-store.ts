@@ -1,0 +1,59 @@
+import type { LastLogoutStore, Progress } from '../../src/ports.js'
+
+/** What reading the log does not use. */
+const unused = async (): Promise<never> => {
+  throw new Error('the store in memory does not have this method')
+}
+
+/** A store that keeps in memory how far the log has been read, and of its entries nothing. */
+export function createMemoryStore(start: Partial<Progress> = {}): LastLogoutStore {
+  let progress: Progress = {
+    checkpoint: null,
+    asOf: null,
+    sweep: null,
+    floorAt: null,
+    lastPollAt: null,
+    reconciledTo: null,
+    ...start,
+  }
+  const set = (changed: Partial<Progress>) => {
+    progress = { ...progress, ...changed }
+  }
+  return {
+    claim: unused,
+    readKnown: unused,
+    readChanges: unused,
+    raiseFloor: unused,
+    storeReported: unused,
+    prune: unused,
+    acquireLease: async () => true,
+    releaseLease: async () => {},
+    readProgress: async () => progress,
+    readGaps: async () => [],
+    count: async () => ({ users: 0, sessions: 0, unattributable: {}, gaps: 0, reconciled: 0 }),
+    storeGap: async () => false,
+    storeBatch: async () => 0,
+    storeReconciled: async () => 0,
+    finishReconcile: async (at) => set({ reconciledTo: at }),
+    begin: async (checkpoint, sweep) => set({ checkpoint, sweep }),
+    async moveCheckpoint(from, to, sweep) {
+      if (progress.checkpoint !== from) return false
+      set({ checkpoint: to, sweep })
+      return true
+    },
+    async storePage({ from, next }) {
+      if (progress.checkpoint !== from) return false
+      set({ checkpoint: next })
+      return true
+    },
+    async storeSweep(_batch, part) {
+      const { sweep } = progress
+      if (sweep?.to !== part.to) return false
+      set({ sweep: sweep.from < part.from ? { from: sweep.from, to: part.from } : null })
+      return true
+    },
+    async storeCaughtUp(checkpoint, askedAt) {
+      if (progress.checkpoint === checkpoint && progress.sweep === null) set({ asOf: askedAt })
+    },
+  }
+}
