@@ -14,6 +14,7 @@ export function createMemoryStore(start: Partial<Progress> = {}): LastLogoutStor
     floorAt: null,
     lastPollAt: null,
     reconciledTo: null,
+    now: Date.now(),
     ...start,
   }
   const set = (changed: Partial<Progress>) => {
@@ -28,7 +29,7 @@ export function createMemoryStore(start: Partial<Progress> = {}): LastLogoutStor
     prune: unused,
     acquireLease: async () => true,
     releaseLease: async () => {},
-    readProgress: async () => progress,
+    readProgress: async () => ({ ...progress, now: Date.now() }),
     readGaps: async () => [],
     count: async () => ({ users: 0, sessions: 0, unattributable: {}, gaps: 0, reconciled: 0 }),
     storeGap: async () => false,
@@ -54,6 +55,7 @@ export function createMemoryStore(start: Partial<Progress> = {}): LastLogoutStor
     },
     async storeCaughtUp(checkpoint, askedAt) {
       if (progress.checkpoint === checkpoint && progress.sweep === null) set({ asOf: askedAt })
+      return true
     },
   }
 }

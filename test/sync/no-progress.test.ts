@@ -127,12 +127,11 @@ function openWorker(
 ) {
   const env = { ...tenantEnv(simulator), DATABASE_URL: 'postgres://localhost/none' }
   const config = loadConfig(env, ['auth0', 'database'])
-  const metrics = createMetrics({ ...store, now: Date.now, rateShare: 1 })
+  const metrics = createMetrics({ ...store, rateShare: 1 })
   metrics.begin('reading')
   const jobs = createWorkerJobs({
     config,
     log,
-    now: Date.now,
     store,
     source,
     lease: createLease(store),

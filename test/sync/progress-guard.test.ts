@@ -16,6 +16,7 @@ const at = (checkpoint: string | null, to: number | null = null): Progress => ({
   floorAt: null,
   lastPollAt: null,
   reconciledTo: null,
+  now: 0,
 })
 
 /** A guard, and a run in which the store is read as being at these places, the last one for ever. */
