@@ -73,6 +73,8 @@ describe.each([
     )
     logout('auth0|1')
     const service = await open({ ...readEnv(), RECONCILE_INTERVAL: '300ms' })
+    // Before the first catch-up has ended nothing is pruned.
+    await service.store.storeCaughtUp(null, Date.now())
     await service.startWorker()
     await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1'])
     t.tenant.write(buildEntry('slo', { userId: 'auth0|late', sessionId: 'late' }), {
