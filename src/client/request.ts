@@ -18,7 +18,12 @@ export async function request(
   }: { accept: string; signal: AbortSignal; statuses?: readonly number[] },
 ): Promise<Response> {
   const response = await fetch(new URL(path, url), {
-    headers: { authorization: `Bearer ${apiKey}`, accept },
+    headers: {
+      authorization: `Bearer ${apiKey}`,
+      accept,
+      // A proxy that compresses may hold events back.
+      'accept-encoding': 'identity',
+    },
     // Whoever redirects is not the service, and shall not be sent the key.
     redirect: 'error',
     signal,

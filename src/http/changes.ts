@@ -30,7 +30,9 @@ const MAX_LIMIT = 10_000
 
 const querySchema = z.object({
   after: z.string().optional().describe('The cursor of an earlier answer; without: everything'),
-  since: dateTimeSchema.optional().describe('Leaves out what last changed before it; RFC 3339'),
+  since: dateTimeSchema
+    .optional()
+    .describe('May leave out what has not changed since then; RFC 3339'),
   limit: z.coerce.number().int().min(1).max(MAX_LIMIT).default(1_000),
 })
 
@@ -135,6 +137,8 @@ function sendEvents(reply: FastifyReply, events: AsyncIterable<string>): never {
     reply
       .header('content-type', EVENT_STREAM)
       .header('cache-control', 'no-store, no-transform')
+      // Caddy compresses in spite of no-transform and then holds events back; never what already has an encoding.
+      .header('content-encoding', 'identity')
       // Nothing follows on this connection: without it, a closing server would wait for its time-out.
       .header('connection', 'close')
       // nginx would hold the events back.
@@ -161,7 +165,9 @@ async function* toEvents(
   rest: AsyncIterable<ChangesPage | null>,
   deps: ChangesDeps,
 ): AsyncGenerator<string> {
-  yield `retry: ${RETRY_MS}\n\n${toText(first, deps)}`
+  // A chunk of its own: a proxy that decides by the first chunk whether to compress sees a short one.
+  yield `retry: ${RETRY_MS}\n\n`
+  yield toText(first, deps)
   for await (const page of rest) yield toText(page, deps)
 }
 

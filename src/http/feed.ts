@@ -16,7 +16,7 @@ export interface FeedDeps {
   subscribe(wake: () => void): () => void
 }
 
-/** Where to begin to follow. */
+/** Where a subscription begins; `since` bounds what is loaded until then, not what changes afterwards. */
 export type FeedStart = Pick<ChangesQuery, 'after' | 'since'>
 
 /** The change feed, for those who follow it. */
@@ -73,7 +73,7 @@ export function createFeed({ readChanges, subscribe }: FeedDeps): Feed {
       const page: ChangesPage | null = isLoading
         ? await readChanges({ after: cursor, since, limit: PAGE_SIZE })
         : await readShared({ after: cursor, since: null, limit: PAGE_SIZE })
-      yield page && leaveOut(page, since)
+      yield page
       cursor = page?.cursor ?? null
       isLoading = page === null || (isLoading && page.more)
       if (page !== null && !page.more && isOpen) await moved
@@ -89,13 +89,5 @@ export function createFeed({ readChanges, subscribe }: FeedDeps): Feed {
       clearTimeout(pause)
       wakeReaders()
     },
-  }
-}
-
-function leaveOut(page: ChangesPage, since: number | null): ChangesPage {
-  if (since === null) return page
-  return {
-    ...page,
-    changes: page.changes.filter(({ kind, at }) => kind === 'floor' || at >= since),
   }
 }

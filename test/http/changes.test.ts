@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { get as httpGet, type IncomingMessage } from 'node:http'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
@@ -167,6 +169,25 @@ describe('the event stream', () => {
     // The tick alone would take seconds.
     expect(performance.now() - startedAt).toBeLessThan(2_000)
     await feed.close()
+  })
+
+  test('sends a logout that is stored after the load, however old its instant is', async () => {
+    const feed = await followFeed(api.url, `?since=${new Date(NOON).toISOString()}`)
+    await loaded(feed)
+    await logOut(-70 * 86_400_000)
+    await expect.poll(() => users(feed)).toEqual(['auth0|-6048000000'])
+    await feed.close()
+  })
+
+  test('begins with a short chunk whatever is stored, and says that it is not compressed', async () => {
+    await logOut(...Array.from({ length: 20 }, (_, n) => n))
+    const headers = { authorization, accept: 'text/event-stream', 'accept-encoding': 'gzip' }
+    const request = httpGet(`${api.url}/v1/changes`, { headers })
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    const [first] = await once(response, 'data')
+    expect(String(first)).toBe('retry: 1000\n\n')
+    expect(response.headers['content-encoding']).toBe('identity')
+    response.destroy()
   })
 
   test('tells a freshness only after every change committed before it', async () => {

@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { LastLogoutClient } from '../../src/client/index.js'
+import { openClient } from '../_support/client.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { type FollowedFeed, followFeed } from '../_support/events.js'
+import { event, freshness, openScriptedFeed } from '../_support/scripted-feed.js'
+import { serveApi } from '../_support/served-api.js'
+import { openStore } from '../_support/store.js'
+import { DOMAIN } from '../_support/tenant.js'
+import { type Caddy, startCaddy } from './caddy.js'
+
+const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
+
+/** Many more than the 512 bytes above which Caddy compresses. */
+const USERS = 50
+
+const login = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 3_600 })
+
+describe('behind Caddy with `encode gzip`', () => {
+  let database: TestDatabase
+  let store: Awaited<ReturnType<typeof openStore>>
+  let api: Awaited<ReturnType<typeof serveApi>>
+  let caddy: Caddy
+  beforeAll(async () => {
+    database = await createTestDatabase()
+    store = await openStore(database, { domain: DOMAIN })
+    await store.begin(CHECKPOINT, null)
+    await store.storeCaughtUp(CHECKPOINT, Date.now())
+    for (let n = 0; n < USERS; n++) await report(`auth0|${n}`)
+    api = await serveApi(database)
+    caddy = await startCaddy(api.url, 'encode gzip')
+  })
+  afterAll(async () => {
+    await caddy.close()
+    await api.close()
+    await store.close()
+    await database.drop()
+  })
+
+  const report = (userId: string) =>
+    store.storeReported({ userId, sessionId: null, at: Date.now(), type: 'reported' })
+  const users = (feed: FollowedFeed) => feed.named('change').map(({ user_id }) => user_id)
+
+  test('a client becomes ready and receives each change', async () => {
+    const client = openClient(caddy.url)
+    try {
+      await client.ready()
+      expect(client.checkNow(login('auth0|0')).outcome).toBe('revoked')
+      await report('auth0|new')
+      await expect.poll(() => client.checkNow(login('auth0|new')).outcome).toBe('revoked')
+    } finally {
+      await client.close()
+    }
+  })
+
+  test('a subscriber that accepts gzip receives everything, and each change when it is stored', async () => {
+    const feed = await followFeed(caddy.url, '', { 'accept-encoding': 'gzip' })
+    try {
+      await expect.poll(() => users(feed).length).toBeGreaterThanOrEqual(USERS)
+      await report('auth0|newer')
+      await expect.poll(() => users(feed)).toContain('auth0|newer')
+    } finally {
+      await feed.close()
+    }
+  })
+})
+
+test('a client behind Caddy becomes ready with a service whose first piece is long', async () => {
+  const at = new Date().toISOString()
+  const change = { kind: 'user', user_id: 'x'.repeat(600), at, all_sessions_at: at, type: 'slo' }
+  const older = await openScriptedFeed((response) =>
+    response.write(
+      event('change', change, 'f.1') + event('freshness', freshness(Date.now()), 'f.1'),
+    ),
+  )
+  const caddy = await startCaddy(older.url, 'encode gzip')
+  let client: LastLogoutClient | undefined
+  try {
+    client = openClient(caddy.url)
+    await client.ready()
+  } finally {
+    await client?.close()
+    await caddy.close()
+    await older.close()
+  }
+})
