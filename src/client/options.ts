@@ -11,7 +11,7 @@ export interface LastLogoutClientOptions {
    * let it pass. There is no default.
    */
   onUnknown: 'deny' | 'allow'
-  /** Knowledge older than this is not knowing, in milliseconds. Default 300,000. */
+  /** Maximum age of the data before a check returns `unknown`, in milliseconds. Default 300,000. */
   maxStalenessMs?: number
   /** `observe` never refuses, and reports what `enforce` would have done. Default `enforce`. */
   mode?: 'enforce' | 'observe'
@@ -28,7 +28,7 @@ export interface LastLogoutClientOptions {
   lookup?: 'feed' | 'request'
   /** How long one request of a check may take, in milliseconds. Default 1,000. */
   timeoutMs?: number
-  /** How long the answer to such a request is used again, in milliseconds. Default 5,000. */
+  /** How long the response to such a request is used again, in milliseconds, by the clock that shows more. Default 5,000. */
   cacheMs?: number
   /** The longest that an access token of the tenant lives, as the service's `MAX_TOKEN_AGE`. Default 24 h. */
   maxTokenAgeMs?: number
@@ -36,9 +36,12 @@ export interface LastLogoutClientOptions {
   maxRefreshAgeMs?: number
   /** How often everything is loaded anew, in milliseconds. Default one hour. */
   reloadIntervalMs?: number
-  /** Called with every decision, for metrics and for `observe`. It must not throw. */
+  /** Called with every decision, for metrics and for `observe`. What it throws, and a promise that it rejects, is ignored. */
   onDecision?: (decision: Decision, claims: Record<string, unknown>) => void
-  /** Called with what went wrong between client and service; the client goes on by itself. It must not throw. */
+  /**
+   * Called with what went wrong between client and service; the client recovers by itself. What it throws, and a promise
+   * that it rejects, is ignored.
+   */
   onError?: (error: unknown) => void
 }
 
@@ -88,8 +91,18 @@ export function readOptions(options: LastLogoutClientOptions) {
     cacheMs: ms('cacheMs', 5_000, 0),
     horizonMs: ms('maxTokenAgeMs', DAY_MS) + ms('maxRefreshAgeMs', 30 * DAY_MS),
     reloadIntervalMs: ms('reloadIntervalMs', HOUR_MS),
-    onDecision: options.onDecision,
-    onError: options.onError,
+    onDecision: ignoreErrors(options.onDecision),
+    onError: ignoreErrors(options.onError),
+  }
+}
+
+/** A callback of the user that fails must not end a check or the connection to the service. */
+function ignoreErrors<Args extends unknown[]>(
+  callback: ((...args: Args) => unknown) | undefined,
+): ((...args: Args) => void) | undefined {
+  if (callback === undefined) return undefined
+  return (...args) => {
+    new Promise((resolve) => resolve(callback(...args))).catch(() => {})
   }
 }
 
