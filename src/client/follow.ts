@@ -1,168 +1,114 @@
 import type { Instant } from '../rules/instant.js'
+import { type Clocks, startStopwatch, systemClocks } from './clocks.js'
 import { LastLogoutClientError } from './errors.js'
-import { createEventReader, type ServerSentEvent } from './event-stream.js'
+import type { ServerSentEvent } from './event-stream.js'
+import { ENDED_ON_PURPOSE, readFeed } from './feed-connection.js'
+import { createFeedFreshness } from './feed-freshness.js'
+import { createFeedProgress } from './feed-progress.js'
 import { type Freshness, readFreshness } from './freshness.js'
 import type { Held } from './held.js'
 import type { Settings } from './options.js'
-import { readText, request } from './request.js'
+import { repeatWithBackoff } from './repeat-with-backoff.js'
 import { createWaiters } from './waiters.js'
 
-const EVENT_STREAM = 'text/event-stream'
-
-/** The service is heard of every five seconds; after this silence the connection counts as broken, in milliseconds. */
-const SILENCE_MS = 15_000
-
-/** How exact the clock is that nobody sets, in milliseconds; the time of day is exact. */
-const TICK_MS = 250
-
-/** The first and the longest wait before connecting again, in milliseconds. */
-const FIRST_WAIT_MS = 100
-const LONGEST_WAIT_MS = 10_000
-
-/** Follows the change feed, and keeps what it tells. */
+/** Follows the change feed, and keeps the logouts that it delivers. */
 export interface Follower {
   /** `null` until everything has been loaded once. */
   freshness(): Freshness | null
-  /** From when on all logouts are held; `Infinity` before that. */
+  /** All logouts from this instant on are held; `Infinity` before the first load is complete. */
   heldSince(): Instant
   /** Resolves when checks can be answered; rejects when the service refuses the key, or at `close`. */
   ready(): Promise<void>
   close(): Promise<void>
 }
 
-/** Loads what the service knows, and follows it until closed, whatever happens to the connection. */
-export function createFollower(settings: Settings, held: Held): Follower {
+/** What a follower does not take from the options of the client. Times in milliseconds. */
+export interface FollowerLimits {
+  clocks: Clocks
+  /** The service sends something every five seconds; after this silence the connection counts as broken. */
+  silenceTimeoutMs: number
+  /** After `as_of` went back everything is loaded within this time: all clients see it at the same instant. */
+  maxReloadDelayMs: number
+}
+
+const DEFAULT_LIMITS: FollowerLimits = {
+  clocks: systemClocks,
+  silenceTimeoutMs: 15_000,
+  maxReloadDelayMs: 10_000,
+}
+
+/**
+ * Loads the logouts that the service knows and follows their changes until closed.
+ *
+ * One connection at a time: it begins with a load, or at the cursor where the last one ended. A freshness event says that
+ * all changes before it have been delivered. A connection that breaks, is silent, or delivers so late that the data is
+ * stale for that reason alone, is replaced; with backoff while that does not help. Everything is loaded anew every
+ * `reloadIntervalMs`, after a `reset`, and when `as_of` went back.
+ */
+export function createFollower(
+  settings: Settings,
+  held: Held,
+  limits: Partial<FollowerLimits> = {},
+): Follower {
+  const { clocks, silenceTimeoutMs, maxReloadDelayMs } = { ...DEFAULT_LIMITS, ...limits }
+  const progress = createFeedProgress(held, {
+    ...settings,
+    maxReloadDelayMs,
+    now: clocks.wall,
+    onReload: () => connection.abort(ENDED_ON_PURPOSE),
+  })
+  const freshness = createFeedFreshness(clocks, settings.maxStalenessMs)
   const waiters = createWaiters()
-  let freshness: Freshness | null = null
-  let heldSince = Number.POSITIVE_INFINITY
-  let cursor: string | null = null
-  /** Where that begins which is being loaded, or has been. */
-  let loadingSince = 0
-  let reloadAt = Number.POSITIVE_INFINITY
   let connection = new AbortController()
-  /** Why we ended the connection, if it was us. */
-  let endedFor: 'reload' | 'silence' | null = null
   let isClosed = false
-  // To ask two clocks at every check would be a tenth of what it costs.
-  let tickedAt = performance.now()
-  const ticking = setInterval(() => {
-    tickedAt = performance.now()
-  }, TICK_MS).unref()
-  let wait: { timer: NodeJS.Timeout; resolve: () => void } | undefined
 
-  /** Takes what the service says it knows: all of it has been delivered by now. */
-  function advance(next: Freshness): void {
-    const isBack = freshness !== null && (next.asOf ?? 0) < (freshness.asOf ?? 0)
-    const isLoaded = heldSince !== loadingSince
-    freshness = next
-    heldSince = loadingSince
-    if (isLoaded) {
-      held.dropBefore(heldSince)
-      reloadAt = performance.now() + settings.reloadIntervalMs * (0.9 + Math.random() * 0.2)
+  /** Resolves to whether the newest freshness of the connection came in time. */
+  async function connect(): Promise<boolean> {
+    let isInTime: boolean | null = null
+    connection = new AbortController()
+    const sinceRequestMs = startStopwatch(clocks)
+    const onEvent = (event: ServerSentEvent) => {
+      progress.apply(event)
+      if (event.name !== 'freshness') return
+      const stated = readFreshness(JSON.parse(event.data))
+      const maxDelayMs = isInTime === null ? sinceRequestMs() : Number.POSITIVE_INFINITY
+      const lateByMs = freshness.take(stated, maxDelayMs)
+      progress.advance(stated)
+      if (stated.asOf !== null) waiters.resolve()
+      isInTime = lateByMs === 0
+      if (!isInTime) connection.abort(late(lateByMs))
     }
-    if (next.asOf !== null) waiters.resolve()
-    // A database that was set back may give the same positions to other changes.
-    if (isBack || performance.now() > reloadAt) {
-      cursor = null
-      end('reload')
-    }
+    const options = { query: progress.nextQuery(), connection, silenceTimeoutMs, onEvent }
+    await readFeed(settings, options).catch(report)
+    return isInTime ?? false
   }
 
-  function take({ name, data, id }: ServerSentEvent): void {
-    // What is left of the last piece of text would set the cursor again.
-    if (connection.signal.aborted) return
-    if (name === 'change') held.merge(JSON.parse(data))
-    if (name === 'reset') cursor = null
-    if (id) cursor = id
-    if (name === 'freshness')
-      advance(readFreshness(JSON.parse(data), performance.now(), () => tickedAt))
+  function report(error: LastLogoutClientError): void {
+    if (error.code === 'UNAUTHORIZED') waiters.reject(error)
+    settings.onError?.(error)
   }
-
-  function end(reason: NonNullable<typeof endedFor>): void {
-    endedFor = reason
-    connection.abort()
-  }
-
-  async function connect(): Promise<void> {
-    // A load that was cut off goes on where it was, and means the same when it is done.
-    if (cursor === null) loadingSince = Date.now() - settings.horizonMs
-    const query = new URLSearchParams({ since: new Date(loadingSince).toISOString() })
-    if (cursor !== null) query.set('after', cursor)
-    const { signal } = connection
-    const silence = setTimeout(() => end('silence'), SILENCE_MS)
-    try {
-      const response = await request(settings, `v1/changes?${query}`, {
-        accept: EVENT_STREAM,
-        signal,
-      })
-      assertEventStream(response)
-      const read = createEventReader(take)
-      for await (const text of readText(response, signal)) {
-        silence.refresh()
-        read(text)
-      }
-    } finally {
-      clearTimeout(silence)
-      // What is left of the answer is not read.
-      connection.abort()
-    }
-  }
-
-  async function run(): Promise<void> {
-    for (let failures = 0; !isClosed; ) {
-      const before = freshness
-      connection = new AbortController()
-      endedFor = null
-      await connect().catch(report)
-      failures = freshness === before ? failures + 1 : 0
-      if (!isClosed) await pause(failures)
-    }
-  }
-
-  function report(error: unknown): void {
-    if (isClosed || endedFor === 'reload') return
-    const isOurs = error instanceof LastLogoutClientError
-    if (isOurs && error.code === 'UNAUTHORIZED') waiters.reject(error)
-    const what = endedFor === 'silence' ? `is silent for ${SILENCE_MS / 1000} s` : 'broke off'
-    settings.onError?.(
-      isOurs ? error : new LastLogoutClientError('UNAVAILABLE', `the feed ${what}`, error),
-    )
-  }
-
-  /** With jitter: all clients of a service that restarts lose it at once. */
-  function pause(failures: number): Promise<void> {
-    const longestMs = Math.min(FIRST_WAIT_MS * 2 ** failures, LONGEST_WAIT_MS)
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, longestMs * (0.5 + Math.random() / 2))
-      wait = { timer, resolve }
-    })
-  }
-
-  const stopped = run()
-
+  const stop = repeatWithBackoff(connect)
   return {
-    freshness: () => freshness,
-    heldSince: () => heldSince,
+    freshness: freshness.current,
+    heldSince: progress.heldSince,
     ready: async () => {
       if (isClosed) throw closed()
-      if (freshness === null || freshness.asOf === null) await waiters.wait()
+      if ((freshness.current()?.asOf ?? null) === null) await waiters.wait()
     },
     async close() {
       isClosed = true
-      clearInterval(ticking)
+      freshness.stop()
+      progress.close()
       waiters.reject(closed())
-      connection.abort()
-      clearTimeout(wait?.timer)
-      wait?.resolve()
-      await stopped
+      connection.abort(ENDED_ON_PURPOSE)
+      await stop()
     },
   }
 }
 
-function assertEventStream({ headers }: Response): void {
-  const type = headers.get('content-type')
-  if (type?.startsWith(EVENT_STREAM)) return
-  throw new LastLogoutClientError('NOT_UNDERSTOOD', `the feed came as ${type}, not as events`)
+function late(ms: number): LastLogoutClientError {
+  const message = `events of the feed arrive ${Math.round(ms / 1000)} s late: a proxy buffers them, or a clock was set; connecting again`
+  return new LastLogoutClientError('UNAVAILABLE', message)
 }
 
 function closed(): LastLogoutClientError {

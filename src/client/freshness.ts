@@ -2,36 +2,41 @@ import type { Instant } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 import type { FreshnessJson } from './wire.js'
 
-/** How fresh the service's answer was when it came. */
+/** How old the data is by now. */
 export interface Freshness {
   asOf: Instant | null
   policy: Policy
-  /**
-   * How old it is by now, in milliseconds; `Infinity` before the first catch-up. Counted by a clock
-   * that nobody sets, and never less than the time of day says: the one stands still while a machine
-   * sleeps and does not see what was long on its way, the other can be set back.
-   */
+  /** Age of the data in milliseconds; `Infinity` where the service does not know it. */
   ageMs(): number
 }
 
-/** Reads the freshness of an answer that was asked for at `startedAt`, or has come just now; `now` is the clock that nobody sets. */
-export function readFreshness(
-  json: FreshnessJson,
-  startedAt = performance.now(),
-  now: () => number = () => performance.now(),
-): Freshness {
-  const { as_of, lag_ms, policy } = json
-  if (policy !== 'session' && policy !== 'user') throw new TypeError('an answer without a policy')
-  const asOf = as_of === null ? null : readInstant(as_of)
-  const isLag = asOf !== null && typeof lag_ms === 'number' && lag_ms >= 0
-  const lagMs = isLag ? lag_ms : Number.POSITIVE_INFINITY
-  const ageMs = () => Math.max(lagMs + now() - startedAt, Date.now() - (asOf ?? 0))
-  return { asOf, policy, ageMs }
+/** Freshness as the service states it in a response or an event. */
+export interface StatedFreshness {
+  asOf: Instant | null
+  policy: Policy
+  /** Age at the time of sending, in milliseconds; `Infinity` where the service does not state it. */
+  lagMs: number
 }
 
-/** Reads an instant of the service. */
+/** Reads the freshness of a response or an event. Throws a `TypeError` on one without a policy or with an invalid instant. */
+export function readFreshness({ as_of, lag_ms, policy }: FreshnessJson): StatedFreshness {
+  if (policy !== 'session' && policy !== 'user') throw new TypeError('a response without a policy')
+  const asOf = as_of === null ? null : readInstant(as_of)
+  const isLag = asOf !== null && typeof lag_ms === 'number' && lag_ms >= 0
+  return { asOf, policy, lagMs: isLag ? lag_ms : Number.POSITIVE_INFINITY }
+}
+
+/** Freshness that ages: `elapsedMs` returns the milliseconds since the data had the age `lagMs`. */
+export function withAge(
+  { asOf, policy, lagMs }: StatedFreshness,
+  elapsedMs: () => number,
+): Freshness {
+  return { asOf, policy, ageMs: () => lagMs + elapsedMs() }
+}
+
+/** Reads an instant of the service. Throws a `TypeError` on an invalid one. */
 export function readInstant(text: string): Instant {
   const at = Date.parse(text)
-  if (Number.isNaN(at)) throw new TypeError('an answer with an instant that is none')
+  if (Number.isNaN(at)) throw new TypeError('a response with an invalid instant')
   return at
 }

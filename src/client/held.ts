@@ -11,11 +11,16 @@ const NONE = Number.NEGATIVE_INFINITY
 
 /** The logouts that a client holds in memory. They only ever move forward. */
 export interface Held {
+  /** Begins a load: changes from now on count as delivered by it. */
+  beginLoad(): void
   merge(change: ChangeJson): void
   /** What may cover a token. */
   find(token: Token): KnownLogouts
-  /** Forgets logouts from before it. */
-  dropBefore(at: Instant): void
+  /**
+   * Drops the rows that have not been delivered since the newest load began. Not those with an old instant: a logout
+   * can be stored long after it happened, and the service alone knows when that was.
+   */
+  dropUndelivered(): void
   /** How many users and sessions are held. */
   size(): number
 }
@@ -29,17 +34,21 @@ export function createHeld(): Held {
   const ofUser = new Uint32Array(2)
   const ofSession = new Uint32Array(2)
   let floorAt = NONE
+  let load = 0
 
   return {
+    beginLoad() {
+      load++
+    },
     merge(change) {
       const at = readInstant(change.at)
       if (change.kind === 'user') {
         fingerprint(change.user_id, key, ofUser)
-        users.merge(ofUser, at, toInstant(change.all_sessions_at))
+        users.merge(ofUser, at, toInstant(change.all_sessions_at), load)
       }
       if (change.kind === 'session') {
         fingerprint(change.session_id, key, ofSession)
-        sessions.merge(ofSession, at, change.ended ? 1 : 0)
+        sessions.merge(ofSession, at, change.ended ? 1 : 0, load)
       }
       if (change.kind === 'floor') floorAt = Math.max(floorAt, at)
     },
@@ -59,9 +68,9 @@ export function createHeld(): Held {
         floorAt: orNull(floorAt),
       }
     },
-    dropBefore(at) {
-      users.dropBelow(at)
-      sessions.dropBelow(at)
+    dropUndelivered() {
+      users.dropBefore(load)
+      sessions.dropBefore(load)
     },
     size: () => users.size + sessions.size,
   }

@@ -1,8 +1,9 @@
 import { type Instant, later } from '../rules/instant.js'
 import type { KnownLogouts } from '../rules/judge.js'
 import type { Token } from '../rules/token.js'
+import { startStopwatch, systemClocks } from './clocks.js'
 import { LastLogoutClientError } from './errors.js'
-import { type Freshness, readFreshness, readInstant } from './freshness.js'
+import { type Freshness, readFreshness, readInstant, withAge } from './freshness.js'
 import { createLastLogoutRequest } from './last-logout-request.js'
 import type { Settings } from './options.js'
 import type { LastLogoutJson } from './wire.js'
@@ -25,23 +26,24 @@ export interface Lookup {
 }
 
 interface Kept extends Answer {
-  usableUntil: number
+  /** Milliseconds since it was asked for. */
+  elapsedMs(): number
 }
 
-/** Keeps answers for `cacheMs`. A newer answer never takes back what an older one said. */
-export function createLookup(settings: Settings): Lookup {
-  const requestLastLogout = createLastLogoutRequest(settings)
+/** Keeps answers for `cacheMs`, by the clock that shows more. A newer answer never takes back what an older one said. */
+export function createLookup(settings: Settings, clocks = systemClocks): Lookup {
+  const requestLastLogout = createLastLogoutRequest(settings, clocks.wall)
   const answers = new Map<string, Kept>()
   const asking = new Map<string, Promise<Answer>>()
 
   async function askService(token: Token, key: string): Promise<Answer> {
-    const startedAt = performance.now()
+    const elapsedMs = startStopwatch(clocks)
     const json = await requestLastLogout({ userId: token.subject, sessionId: token.sessionId })
-    const answer = readAnswer(json, startedAt)
+    const answer = readAnswer(json, elapsedMs)
     const known = newest(answers.get(key)?.known, answer.known)
     const { freshness } = answer
     answers.delete(key)
-    answers.set(key, { known, freshness, usableUntil: startedAt + settings.cacheMs })
+    answers.set(key, { known, freshness, elapsedMs })
     const [oldest] = answers.keys()
     if (answers.size > MAX_ANSWERS && oldest !== undefined) answers.delete(oldest)
     return { known, freshness }
@@ -49,7 +51,7 @@ export function createLookup(settings: Settings): Lookup {
 
   function peek(token: Token): Answer | undefined {
     const answer = answers.get(keyOf(token))
-    return answer && performance.now() < answer.usableUntil ? answer : undefined
+    return answer && answer.elapsedMs() < settings.cacheMs ? answer : undefined
   }
 
   return {
@@ -65,9 +67,9 @@ export function createLookup(settings: Settings): Lookup {
   }
 }
 
-function readAnswer(json: LastLogoutJson, startedAt: number): Answer {
+function readAnswer(json: LastLogoutJson, elapsedMs: () => number): Answer {
   try {
-    return { known: readKnown(json), freshness: readFreshness(json, startedAt) }
+    return { known: readKnown(json), freshness: withAge(readFreshness(json), elapsedMs) }
   } catch {
     throw new LastLogoutClientError('NOT_UNDERSTOOD', 'an answer that is none of last-logout')
   }

@@ -5,17 +5,17 @@ const FIRST_CAPACITY = 1_024
 /** Above this share of taken slots the capacity is doubled. */
 const FULL = 0.6
 
-/** Two numbers by the fingerprint of an id. A number only ever grows. */
+/** Two numbers by the fingerprint of an id, and the load that delivered them last. A number only ever grows. */
 export interface Table {
   readonly size: number
   /** Where the numbers stand, until the next change; -1 where there are none. */
   find(sought: Fingerprint): number
   first(slot: number): number
   second(slot: number): number
-  /** Moves both numbers forward. */
-  merge(sought: Fingerprint, first: number, second: number): void
-  /** Forgets those whose first number is below. */
-  dropBelow(first: number): void
+  /** Moves both numbers forward, and marks the row as delivered by this load. */
+  merge(sought: Fingerprint, first: number, second: number, load: number): void
+  /** Drops the rows that neither this load nor a later one has delivered. */
+  dropBefore(load: number): void
 }
 
 /**
@@ -28,7 +28,7 @@ interface Slots {
   tags: Uint8Array
   /** The first two of eight words of a slot. */
   fingerprints: Uint32Array
-  /** Of the same memory the second and third of four numbers of a slot. */
+  /** Of the same memory: the second and third of four numbers of a slot, and as the fourth its load. */
   numbers: Float64Array
 }
 
@@ -48,16 +48,17 @@ export function createTable(): Table {
   const first = (slot: number) => slots.numbers[4 * slot + 1] as number
   const second = (slot: number) => slots.numbers[4 * slot + 2] as number
 
-  /** Moves the rows whose first number is not below into slots of their own. */
-  function rebuild(capacity: number, least: number): void {
+  /** Moves the rows that this load or a later one has delivered into new slots. */
+  function rebuild(capacity: number, minLoad: number): void {
     const old = slots
     slots = createSlots(capacity)
     size = 0
     for (let slot = 0; slot < old.capacity; slot++) {
       const [low, high] = [old.fingerprints[8 * slot] ?? 0, old.fingerprints[8 * slot + 1] ?? 0]
       const [a, b] = [old.numbers[4 * slot + 1] ?? 0, old.numbers[4 * slot + 2] ?? 0]
-      if (old.tags[slot] === 0 || a < least) continue
-      put(slots, slotOf(slots, low, high), [low, high, a, b])
+      const load = old.numbers[4 * slot + 3] ?? 0
+      if (old.tags[slot] === 0 || load < minLoad) continue
+      put(slots, slotOf(slots, low, high), [low, high, a, b, load])
       size++
     }
   }
@@ -72,20 +73,21 @@ export function createTable(): Table {
     },
     first,
     second,
-    merge(sought, nextFirst, nextSecond) {
+    merge(sought, nextFirst, nextSecond, load) {
       if (size + 1 > FULL * slots.capacity) {
         rebuild(2 * slots.capacity, Number.NEGATIVE_INFINITY)
       }
       const slot = seek(sought)
       if (slots.tags[slot] === 0) {
-        put(slots, slot, [sought[0] ?? 0, sought[1] ?? 0, nextFirst, nextSecond])
+        put(slots, slot, [sought[0] ?? 0, sought[1] ?? 0, nextFirst, nextSecond, load])
         size++
         return
       }
       slots.numbers[4 * slot + 1] = Math.max(first(slot), nextFirst)
       slots.numbers[4 * slot + 2] = Math.max(second(slot), nextSecond)
+      slots.numbers[4 * slot + 3] = load
     },
-    dropBelow: (least) => rebuild(slots.capacity, least),
+    dropBefore: (load) => rebuild(slots.capacity, load),
   }
 }
 
@@ -120,11 +122,12 @@ function tagOf(high: number): number {
 function put(
   { tags, fingerprints, numbers }: Slots,
   slot: number,
-  row: [number, number, number, number],
+  row: [number, number, number, number, number],
 ) {
   tags[slot] = tagOf(row[1])
   fingerprints[8 * slot] = row[0]
   fingerprints[8 * slot + 1] = row[1]
   numbers[4 * slot + 1] = row[2]
   numbers[4 * slot + 2] = row[3]
+  numbers[4 * slot + 3] = row[4]
 }

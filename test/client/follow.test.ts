@@ -1,8 +1,11 @@
 import type { ServerResponse } from 'node:http'
-import { afterEach, describe, expect, test } from 'vitest'
-import type { LastLogoutClient } from '../../src/client/index.js'
-import type { LastLogoutClientOptions } from '../../src/client/options.js'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createFollower, type FollowerLimits } from '../../src/client/follow.js'
+import { createHeld } from '../../src/client/held.js'
+import type { Decision, LastLogoutClient } from '../../src/client/index.js'
+import { type LastLogoutClientOptions, readOptions } from '../../src/client/options.js'
 import { openClient } from '../_support/client.js'
+import { createSettableClocks } from '../_support/client-clocks.js'
 import { event, freshness, openScriptedFeed, type ScriptedFeed } from '../_support/scripted-feed.js'
 
 const NOW = Date.now()
@@ -19,17 +22,39 @@ const login = (sub: string) => ({ sub, iat: Math.floor(NOW / 1000) - 3_600 })
 let feed: ScriptedFeed
 let client: LastLogoutClient
 let errors: Error[]
+let opened: { close(): Promise<void> }[]
+beforeEach(() => {
+  errors = []
+  opened = []
+})
 afterEach(async () => {
-  await client.close()
+  await Promise.all(opened.map((each) => each.close()))
   await feed.close()
 })
 
+const onError = (error: unknown) => void errors.push(error as Error)
+
 function open(options: Partial<LastLogoutClientOptions> = {}): void {
-  errors = []
-  client = openClient(feed.url, {
-    onError: (error) => void errors.push(error as Error),
+  client = openClient(feed.url, { onError, ...options })
+  opened.push(client)
+}
+
+/** A follower of its own, of which a test can set the clocks and the limits. */
+function follow(
+  limits: Partial<FollowerLimits> = {},
+  options: Partial<LastLogoutClientOptions> = {},
+) {
+  const held = createHeld()
+  const settings = readOptions({
+    url: feed.url,
+    apiKey: 'unused',
+    onUnknown: 'deny',
+    onError,
     ...options,
   })
+  const follower = createFollower(settings, held, limits)
+  opened.push(follower)
+  return { follower, held }
 }
 
 describe('following the feed', () => {
@@ -66,7 +91,7 @@ describe('following the feed', () => {
     expect(feed.asked[1]?.get('after')).toBeNull()
   })
 
-  test('freshness that goes back is a database that was set back: everything is loaded anew', async () => {
+  test('loads everything anew after `as_of` went back', async () => {
     feed = await openScriptedFeed(
       (response) =>
         response.write(
@@ -76,10 +101,10 @@ describe('following the feed', () => {
         ),
       (response) => response.write(event('freshness', freshness(NOW - 4_000), 'f.5')),
     )
-    open()
+    const { follower } = follow({ maxReloadDelayMs: 200 })
     await expect.poll(() => feed.asked.length).toBe(2)
     expect(feed.asked[1]?.get('after')).toBeNull()
-    await expect.poll(() => client.checkNow(login('auth0|1')).asOf).toBe(NOW - 4_000)
+    await expect.poll(() => follower.freshness()?.asOf).toBe(NOW - 4_000)
   })
 
   test('a reload is no error, a connection that breaks off is', async () => {
@@ -118,20 +143,223 @@ test('an answer that was long on its way takes back nothing that the feed told m
   expect(await checked).toMatchObject({ outcome: 'revoked', reason: 'all_sessions_logout' })
 })
 
+describe('rows', () => {
+  const longAgo = NOW - 70 * 86_400_000
+  const lateLogout = { ...logout('auth0|1'), at: new Date(longAgo).toISOString() }
+  const before = { sub: 'auth0|1', iat: Math.floor(longAgo / 1000) - 60 }
+
+  test('stay held when their logout happened long before it was stored', async () => {
+    feed = await openScriptedFeed((response) => {
+      response.write(event('change', lateLogout, 'f.1') + event('freshness', freshness(NOW), 'f.1'))
+    })
+    open({ reloadIntervalMs: 100 })
+    await expect.poll(() => feed.asked.length).toBeGreaterThan(2)
+    expect(client.checkNow(before).outcome).toBe('revoked')
+  })
+
+  test('are dropped when a complete load has not delivered them, and not before', async () => {
+    const rest: ServerResponse[] = []
+    feed = await openScriptedFeed(
+      (response) => {
+        response.write(event('change', lateLogout, 'f.1'))
+        response.write(event('change', logout('auth0|2'), 'f.2'))
+        response.write(event('freshness', freshness(NOW), 'f.2'))
+      },
+      (response) => {
+        rest.push(response)
+        response.write(event('change', logout('auth0|2'), 'f.2'))
+      },
+    )
+    open({ reloadIntervalMs: 100 })
+    await expect.poll(() => rest.length).toBe(1)
+    expect(client.checkNow(before).outcome).toBe('revoked')
+    rest[0]?.write(event('freshness', freshness(NOW + 1), 'f.2'))
+    await expect.poll(() => client.checkNow(before).reason).toBe('lookup_needed')
+    expect(client.checkNow(login('auth0|2')).outcome).toBe('revoked')
+  })
+
+  test('stay held while a database that was set back has not read the log again', async () => {
+    feed = await openScriptedFeed(
+      (response) => {
+        response.write(event('change', logout('auth0|1'), 'f.1'))
+        response.write(event('freshness', freshness(NOW), 'f.1'))
+        response.write(event('reset', {}, ''))
+        response.write(event('freshness', freshness(NOW - 5_000), 'f.0'))
+      },
+      (response) => response.write(event('freshness', freshness(NOW - 1), 'f.0')),
+      (response) => response.write(event('freshness', freshness(NOW + 1), 'f.0')),
+    )
+    const { follower, held } = follow({ maxReloadDelayMs: 1 }, { reloadIntervalMs: 100 })
+    await expect.poll(() => follower.freshness()?.asOf).toBe(NOW - 1)
+    expect(held.size()).toBe(1)
+    await expect.poll(() => follower.freshness()?.asOf).toBe(NOW + 1)
+    expect(held.size()).toBe(0)
+  })
+})
+
+test('the clients of a service do not all load at once when `as_of` goes back', async () => {
+  const open: ServerResponse[] = []
+  const reloadedAt: number[] = []
+  feed = await openScriptedFeed((response) => {
+    if (open.length === 10) return void reloadedAt.push(performance.now())
+    open.push(response)
+    response.write(event('freshness', freshness(NOW), 'f.9'))
+  })
+  for (let n = 0; n < 10; n++) follow({ maxReloadDelayMs: 1_000 })
+  await expect.poll(() => open.length).toBe(10)
+  const startedAt = performance.now()
+  for (const each of open) each.write(event('freshness', freshness(NOW - 5_000), 'f.4'))
+  await expect.poll(() => reloadedAt.length, { timeout: 5_000 }).toBe(10)
+  expect(Math.max(...reloadedAt) - Math.min(...reloadedAt)).toBeGreaterThan(200)
+  expect(Math.max(...reloadedAt) - startedAt).toBeLessThan(3_000)
+})
+
+test.each([
+  [
+    'throws',
+    () => {
+      throw new Error('of the user')
+    },
+  ],
+  ['returns a promise that rejects', () => Promise.reject(new Error('of the user'))],
+])(
+  'a callback that %s ends neither a check nor the connection to the feed',
+  async (_what, fail) => {
+    feed = await openScriptedFeed(
+      (response) => response.destroy(),
+      (response) => response.end('x'.repeat(2_000_000)),
+      (response) => response.write(event('freshness', freshness(NOW), 'f.1')),
+    )
+    let calls = 0
+    const callback = () => {
+      calls++
+      return fail()
+    }
+    open({ onError: callback, onDecision: callback })
+    expect((await client.check(login('auth0|1'))).reason).toBe('not_loaded')
+    expect(client.checkNow(login('auth0|1')).reason).toBe('not_loaded')
+    await client.ready()
+    expect(client.checkNow(login('auth0|1')).outcome).toBe('accepted')
+    // Two connections that failed, and three checks.
+    expect(calls).toBe(5)
+  },
+)
+
 describe('freshness', () => {
-  const stale = async (data: object) => {
-    feed = await openScriptedFeed((response) => response.write(event('freshness', data, 'f.1')))
-    open({ maxStalenessMs: 3_000 })
-    await expect.poll(() => client.checkNow(login('auth0|1')).reason).toBe('stale')
+  const now = (lagMs: number, sentAt = Date.now()) =>
+    event('freshness', freshness(sentAt - lagMs, { lag_ms: lagMs }), 'f.1')
+
+  test.each([
+    ['ahead of', 3_600_000],
+    ['behind', -3_600_000],
+  ])('is that of the service although its clock is %s this one', async (_what, offsetMs) => {
+    feed = await openScriptedFeed((response) => {
+      response.write(now(1_000, Date.now() + offsetMs))
+    })
+    open({ maxStalenessMs: 20_000 })
+    await client.ready()
+    expect(client.checkNow(login('auth0|1')).outcome).toBe('accepted')
+  })
+
+  test('of events that were held back is stale; the connection is replaced and resumes', async () => {
+    // The service's clock is an hour ahead, so the time of day alone shows nothing.
+    const ahead = 3_600_000
+    const responses: ServerResponse[] = []
+    feed = await openScriptedFeed((response) => {
+      responses.push(response)
+      response.write(now(1_000, Date.now() + ahead))
+      if (responses.length > 1) return
+      response.write(event('change', logout('auth0|1'), 'f.2'))
+      response.write(now(1_000, Date.now() + ahead - 60_000))
+      response.write(now(1_000, Date.now() + ahead - 50_000))
+    })
+    const decisions: string[] = []
+    const onDecision = ({ reason }: Decision) => void decisions.push(reason)
+    open({ maxStalenessMs: 20_000, onDecision })
+    await expect.poll(() => client.checkNow(login('auth0|2')).outcome).toBe('accepted')
+    expect(decisions).toContain('stale')
+    expect(feed.asked.map((query) => query.get('after'))).toEqual([null, 'f.1'])
+    expect(errors).toMatchObject([
+      { code: 'UNAVAILABLE', message: expect.stringContaining('60 s late') },
+    ])
+    expect(client.checkNow(login('auth0|1')).outcome).toBe('revoked')
+  })
+
+  test('of connections that are late again and again is asked for ever more rarely', async () => {
+    const askedAt: number[] = []
+    feed = await openScriptedFeed((response) => {
+      askedAt.push(performance.now())
+      response.write(now(1_000))
+      response.write(now(1_000, Date.now() - 60_000))
+    })
+    open({ maxStalenessMs: 20_000 })
+    await expect.poll(() => askedAt.length, { timeout: 10_000 }).toBe(5)
+    const [, , , fourth = 0, fifth = 0] = askedAt
+    // At least half of 100 ms doubled four times.
+    expect(fifth - fourth).toBeGreaterThan(750)
+  })
+
+  const ticking = (response: ServerResponse) => {
+    const timer = setInterval(() => response.write(now(1_000)), 20)
+    response.on('close', () => clearInterval(timer))
   }
 
-  test('is not what the service said when that was long on its way, or its clock is behind', () =>
-    stale(freshness(Date.now() - 8_000)))
+  test('heals with one reconnect after the clock of the client was set ahead for good', async () => {
+    feed = await openScriptedFeed(ticking)
+    const clocks = createSettableClocks()
+    const { follower } = follow({ clocks }, { maxStalenessMs: 20_000 })
+    await follower.ready()
+    clocks.setAhead(3_600_000)
+    expect(follower.freshness()?.ageMs()).toBeGreaterThan(3_600_000)
+    await expect.poll(() => follower.freshness()?.ageMs()).toBeLessThan(20_000)
+    expect(feed.asked).toHaveLength(2)
+    expect(errors).toHaveLength(1)
+  })
+
+  test('is not changed by a clock of the client that was set back', async () => {
+    feed = await openScriptedFeed(ticking)
+    const clocks = createSettableClocks()
+    const { follower } = follow({ clocks }, { maxStalenessMs: 20_000 })
+    await follower.ready()
+    clocks.setAhead(-3_600_000)
+    const { asOf } = follower.freshness() ?? {}
+    await expect.poll(() => follower.freshness()?.asOf).not.toBe(asOf)
+    const ageMs = follower.freshness()?.ageMs()
+    expect(ageMs).toBeGreaterThanOrEqual(1_000)
+    expect(ageMs).toBeLessThan(20_000)
+    expect(feed.asked).toHaveLength(1)
+  })
+
+  test('counts the time that the machine slept', async () => {
+    feed = await openScriptedFeed((response) => response.write(now(1_000)))
+    const clocks = createSettableClocks()
+    const { follower } = follow({ clocks })
+    await follower.ready()
+    clocks.sleep(3_600_000)
+    expect(follower.freshness()?.ageMs()).toBeGreaterThan(3_600_000)
+  })
 
   test.each([
     ['is missing', { lag_ms: undefined }],
     ['is a text', { lag_ms: '0' }],
     ['is negative', { lag_ms: -1_000_000 }],
     ['is null', { lag_ms: null }],
-  ])('of an answer whose lag %s is none', (_what, over) => stale(freshness(Date.now(), over)))
+  ])('of a response whose lag %s is unknown', async (_what, over) => {
+    feed = await openScriptedFeed((response) =>
+      response.write(event('freshness', freshness(Date.now(), over), 'f.1')),
+    )
+    open({ maxStalenessMs: 3_000 })
+    await expect.poll(() => client.checkNow(login('auth0|1')).reason).toBe('stale')
+  })
+})
+
+test('replaces a connection that is silent', async () => {
+  feed = await openScriptedFeed((response) =>
+    response.write(event('freshness', freshness(NOW), 'f.1')),
+  )
+  follow({ silenceTimeoutMs: 100 })
+  await expect.poll(() => feed.asked.length).toBe(2)
+  expect(errors).toMatchObject([
+    { code: 'UNAVAILABLE', message: 'the feed sent nothing for 0.1 s' },
+  ])
 })

@@ -1,0 +1,24 @@
+import { describe, expect, test } from 'vitest'
+import { startStopwatch } from '../../src/client/clocks.js'
+
+function createClocks() {
+  const at = { monotonic: 5_000, wall: 1_795_428_000_000 }
+  return { at, monotonic: () => at.monotonic, wall: () => at.wall }
+}
+
+describe('a stopwatch', () => {
+  test('counts the time that a machine slept, although the monotonic clock stood still', () => {
+    const clocks = createClocks()
+    const elapsedMs = startStopwatch(clocks)
+    clocks.at.wall += 3_600_000
+    expect(elapsedMs()).toBe(3_600_000)
+  })
+
+  test('goes by the monotonic clock while the wall clock is set back', () => {
+    const clocks = createClocks()
+    const elapsedMs = startStopwatch(clocks)
+    clocks.at.monotonic += 700
+    clocks.at.wall -= 3_600_000
+    expect(elapsedMs()).toBe(700)
+  })
+})

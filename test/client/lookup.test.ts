@@ -1,0 +1,72 @@
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createLookup } from '../../src/client/lookup.js'
+import { readOptions } from '../../src/client/options.js'
+import type { Token } from '../../src/rules/token.js'
+import { createSettableClocks, type SettableClocks } from '../_support/client-clocks.js'
+
+const CACHE_MS = 60_000
+
+const token = { subject: 'auth0|1', sessionId: null } as Token
+
+let server: Server
+let requests: number
+let clocks: SettableClocks
+let lookup: ReturnType<typeof createLookup>
+beforeEach(async () => {
+  requests = 0
+  server = createServer((_request, response) => {
+    requests++
+    response.end(
+      JSON.stringify({
+        user_id: 'auth0|1',
+        last_logout_at: null,
+        last_logout: null,
+        all_sessions_at: null,
+        session: null,
+        floor_at: null,
+        policy: 'session',
+        as_of: new Date().toISOString(),
+        lag_ms: 800,
+        complete: true,
+      }),
+    )
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  clocks = createSettableClocks()
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const options = { url, apiKey: 'unused', onUnknown: 'deny', cacheMs: CACHE_MS } as const
+  lookup = createLookup(readOptions(options), clocks)
+  await lookup.ask(token)
+})
+afterEach(async () => {
+  server.close()
+  server.closeAllConnections()
+  await once(server, 'close')
+})
+
+describe('a kept response', () => {
+  test('is used again within `cacheMs`', async () => {
+    clocks.setAhead(CACHE_MS / 2)
+    await lookup.ask(token)
+    expect(requests).toBe(1)
+    expect(lookup.peek(token)).toBeDefined()
+  })
+
+  test('is not used after a function was frozen for longer than `cacheMs`', async () => {
+    const kept = lookup.peek(token)
+    clocks.sleep(CACHE_MS)
+    expect(lookup.peek(token)).toBeUndefined()
+    expect(kept?.freshness.ageMs()).toBeGreaterThanOrEqual(CACHE_MS + 800)
+    await lookup.ask(token)
+    expect(requests).toBe(2)
+  })
+
+  test('is not used for longer because the wall clock was set back', () => {
+    clocks.setAhead(-CACHE_MS)
+    clocks.passMonotonic(CACHE_MS)
+    expect(lookup.peek(token)).toBeUndefined()
+  })
+})
