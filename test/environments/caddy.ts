@@ -38,7 +38,8 @@ export async function startCaddy(upstream: string, ...directives: string[]): Pro
     url: `http://127.0.0.1:${port}`,
     async close() {
       if (child.exitCode === null) {
-        child.kill()
+        // It would wait for connections that are still open.
+        child.kill('SIGKILL')
         await once(child, 'exit')
       }
       await rm(dir, { recursive: true })
