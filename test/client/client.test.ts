@@ -92,6 +92,7 @@ describe('a check', () => {
 
   test('asks by request only for a login older than what is held (P25)', async () => {
     await logOut('auth0|old', null, NOW - 40 * DAY_MS)
+    await database.query('UPDATE last_logout SET seq = $1', [(NOW - 40 * DAY_MS) * 1000])
     const client = open()
     await client.ready()
     expect(client.checkNow(login('auth0|old', NOW - 41 * DAY_MS)).reason).toBe('lookup_needed')

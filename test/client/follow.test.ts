@@ -139,7 +139,7 @@ test('an answer that was long on its way takes back nothing that the feed told m
   following?.write(event('change', logout('auth0|1'), 'f.2'))
   await expect.poll(() => client.checkNow(old).outcome).toBe('revoked')
   const none = { last_logout_at: null, all_sessions_at: null, session: null, floor_at: null }
-  asked?.end(JSON.stringify({ ...freshness(NOW), ...none }))
+  asked?.end(JSON.stringify({ user_id: 'auth0|1', ...freshness(NOW), ...none }))
   expect(await checked).toMatchObject({ outcome: 'revoked', reason: 'all_sessions_logout' })
 })
 

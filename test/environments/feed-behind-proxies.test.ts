@@ -7,9 +7,11 @@ import { event, freshness, openScriptedFeed } from '../_support/scripted-feed.js
 import { serveApi } from '../_support/served-api.js'
 import { openStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
-import { type Caddy, startCaddy } from './caddy.js'
+import { caddyWith, type RunningProxy, startProxy } from './proxy-programs.js'
 
 const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
+
+const CADDY = caddyWith('encode gzip')
 
 /** Many more than the 512 bytes above which Caddy compresses. */
 const USERS = 50
@@ -20,7 +22,7 @@ describe('behind Caddy with `encode gzip`', () => {
   let database: TestDatabase
   let store: Awaited<ReturnType<typeof openStore>>
   let api: Awaited<ReturnType<typeof serveApi>>
-  let caddy: Caddy
+  let caddy: RunningProxy
   beforeAll(async () => {
     database = await createTestDatabase()
     store = await openStore(database, { domain: DOMAIN })
@@ -28,7 +30,7 @@ describe('behind Caddy with `encode gzip`', () => {
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     for (let n = 0; n < USERS; n++) await report(`auth0|${n}`)
     api = await serveApi(database)
-    caddy = await startCaddy(api.url, 'encode gzip')
+    caddy = await startProxy(CADDY, api.url)
   })
   afterAll(async () => {
     await caddy.close()
@@ -54,7 +56,7 @@ describe('behind Caddy with `encode gzip`', () => {
   })
 
   test('a subscriber that accepts gzip receives everything, and each change when it is stored', async () => {
-    const feed = await followFeed(caddy.url, '', { 'accept-encoding': 'gzip' })
+    const feed = await followFeed(caddy.url.slice(0, -1), '', { 'accept-encoding': 'gzip' })
     try {
       await expect.poll(() => users(feed).length).toBeGreaterThanOrEqual(USERS)
       await report('auth0|newer')
@@ -73,7 +75,7 @@ test('a client behind Caddy becomes ready with a service whose first piece is lo
       event('change', change, 'f.1') + event('freshness', freshness(Date.now()), 'f.1'),
     ),
   )
-  const caddy = await startCaddy(older.url, 'encode gzip')
+  const caddy = await startProxy(CADDY, older.url)
   let client: LastLogoutClient | undefined
   try {
     client = openClient(caddy.url)

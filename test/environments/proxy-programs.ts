@@ -27,6 +27,8 @@ export interface ProxyProgram {
   config(place: Place): string
   /** The path that the proxy takes off the URLs of requests; ends in a slash. */
   path: string
+  /** Ends it; default SIGTERM. */
+  endSignal?: NodeJS.Signals
 }
 
 /** A proxy that runs. */
@@ -56,6 +58,28 @@ const nginx = {
         ${location}
       }
     }`,
+}
+
+/** Caddy with these directives of its site. */
+export function caddyWith(...directives: string[]): ProxyProgram {
+  return {
+    name: 'Caddy',
+    command: 'caddy',
+    debianPackage: 'caddy',
+    path: '/',
+    // At SIGTERM it would wait for connections that are still open.
+    endSignal: 'SIGKILL',
+    args: ({ dir }) => ['run', '--adapter', 'caddyfile', '--config', join(dir, 'config')],
+    config: ({ port, target }) => `{
+      admin off
+      auto_https off
+    }
+    http://127.0.0.1:${port} {
+      bind 127.0.0.1
+      ${directives.join('\n      ')}
+      reverse_proxy ${target}
+    }`,
+  }
 }
 
 /** Each reads, rewrites or rejects paths in a way of its own. */
@@ -110,21 +134,7 @@ export const PROXIES: ProxyProgram[] = [
         server service ${target}
 `,
   },
-  {
-    name: 'Caddy',
-    command: 'caddy',
-    debianPackage: 'caddy',
-    path: '/',
-    args: ({ dir }) => ['run', '--adapter', 'caddyfile', '--config', join(dir, 'config')],
-    config: ({ port, target }) => `{
-      admin off
-      auto_https off
-    }
-    http://127.0.0.1:${port} {
-      bind 127.0.0.1
-      reverse_proxy ${target}
-    }`,
-  },
+  caddyWith(),
   {
     name: 'Varnish',
     command: 'varnishd',
@@ -166,7 +176,7 @@ export async function startProxy(program: ProxyProgram, targetUrl: string): Prom
   })
   const url = `http://127.0.0.1:${place.port}${program.path}`
   const close = async () => {
-    await end(child)
+    await end(child, program.endSignal)
     await rm(dir, { recursive: true, force: true })
   }
   try {
@@ -183,7 +193,8 @@ export async function startProxy(program: ProxyProgram, targetUrl: string): Prom
 function untilServed(url: string): Promise<void> {
   const request = async () => {
     const { status } = await fetch(`${url}health/live`)
-    if (status !== 200) throw new Error(`${url} has status ${status}`)
+    // Whatever the server says; these are the proxy's own.
+    if (status === 502 || status === 503) throw new Error(`${url} has status ${status}`)
   }
   return vi.waitFor(request, { timeout: 20_000, interval: 50 })
 }
@@ -199,9 +210,9 @@ async function untilEnded(program: ProxyProgram, child: ChildProcess, dir: strin
   throw new Error(`${name}: ${command} exited with ${code}: ${written}`)
 }
 
-async function end(child: ChildProcess): Promise<void> {
+async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
-  child.kill('SIGTERM')
+  child.kill(signal)
   await exited
 }
