@@ -14,7 +14,12 @@ export async function count(prisma: PrismaClient): Promise<Counts> {
     prisma.sessionLogout.count(),
     prisma.gap.count(),
     prisma.unattributable.groupBy({ by: ['reason'], _count: true, orderBy: { reason: 'asc' } }),
-    prisma.unattributableExcess.findMany({ orderBy: { reason: 'asc' } }),
+    // Not `findMany`: it asks for the day too, which is part of the key.
+    prisma.unattributableExcess.groupBy({
+      by: ['reason'],
+      _sum: { count: true },
+      orderBy: { reason: 'asc' },
+    }),
     prisma.tenant.findUniqueOrThrow({ where: { id: 1 } }),
   ])
   const unattributable: Counts['unattributable'] = {}
@@ -22,7 +27,7 @@ export async function count(prisma: PrismaClient): Promise<Counts> {
     unattributable[reason] = (unattributable[reason] ?? 0) + count
   }
   for (const { reason, _count } of kept) add(reason, Number(_count))
-  for (const { reason, count } of excess) add(reason, Number(count))
+  for (const { reason, _sum } of excess) add(reason, Number(_sum?.count ?? 0))
   return { users, sessions, gaps, unattributable, reconciled: Number(tenant.reconciled) }
 }
 
