@@ -10,6 +10,9 @@ export interface TestDatabase {
   drop(): Promise<void>
 }
 
+/** What a test itself reads and writes is in UTC and ISO 8601, whatever the server's settings are. */
+const READABLE = '-c timezone=UTC -c datestyle=ISO'
+
 /** Makes a database: a copy of the migrated one, of a test's that nobody is connected to, or an empty one. */
 export async function createTestDatabase(
   template: 'migrated' | 'template0' | TestDatabase = 'migrated',
@@ -19,7 +22,7 @@ export async function createTestDatabase(
   await onServer(`CREATE DATABASE ${name} TEMPLATE ${source}`)
   const url = new URL(inject('postgresUrl'))
   url.pathname = `/${name}`
-  const pool = new pg.Pool({ connectionString: url.href, max: 2 })
+  const pool = new pg.Pool({ connectionString: url.href, max: 2, options: READABLE })
   // Dropping the database ends connections that are on their way out.
   pool.on('error', () => {})
   return {

@@ -3,9 +3,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import pg from 'pg'
+import type pg from 'pg'
 import type { TestProject } from 'vitest/node'
 import { migrateQueue } from '../../src/jobs/jobs.js'
+import { withClient } from '../../src/store/client.js'
 import { createEmbeddedPostgres } from '../../src/store/embedded-postgres.js'
 import { applyMigrations } from '../../src/store/migrations.js'
 
@@ -13,25 +14,44 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** Of the server that all test files share; each makes databases of its own on it. */
     postgresUrl: string
+    /** What that server sets for every session, such as `timezone`. */
+    postgresSettings: Record<string, string>
   }
 }
 
-/** Builds the login Action, and starts one PostgreSQL for the whole run, with a migrated database to copy. */
-export async function setup({ provide }: TestProject): Promise<() => Promise<void>> {
+/** Builds the login Action, and starts one PostgreSQL for the project's run, with a migrated database to copy. */
+export async function setup({ config, provide }: TestProject): Promise<() => Promise<void>> {
   await promisify(execFile)('npm', ['run', '--silent', 'build:action'])
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-test-'))
   const postgres = await createEmbeddedPostgres({ dataDir, durable: false })
-  const client = new pg.Client({ connectionString: postgres.url })
-  await client.connect()
-  await client.query('CREATE DATABASE migrated')
-  await client.end()
+  const { postgresSettings = {} } = config.provide
+  await withClient(postgres.url, async (client) => {
+    await changeSettings(client, postgresSettings)
+    await client.query('CREATE DATABASE migrated')
+  })
   const template = new URL(postgres.url)
   template.pathname = '/migrated'
+  await withClient(template.href, (client) => assertSettings(client, postgresSettings))
   await applyMigrations(template.href)
   await migrateQueue(template.href)
   provide('postgresUrl', postgres.url)
   return async () => {
     await postgres.close()
     await rm(dataDir, { recursive: true })
+  }
+}
+
+/** For every session that begins from now on; unlike those of postgresql.conf, at once. */
+async function changeSettings(client: pg.Client, settings: Record<string, string>): Promise<void> {
+  for (const [name, value] of Object.entries(settings)) {
+    await client.query(`ALTER ROLE ALL SET ${name} = ${client.escapeLiteral(value)}`)
+  }
+}
+
+/** Without it, tests of settings that have no effect would pass. */
+async function assertSettings(client: pg.Client, settings: Record<string, string>): Promise<void> {
+  for (const [name, value] of Object.entries(settings)) {
+    const { rows } = await client.query('SELECT current_setting($1) AS value', [name])
+    if (rows[0].value !== value) throw new Error(`${name} is ${rows[0].value}, not ${value}`)
   }
 }
