@@ -1,0 +1,62 @@
+import * as fs from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { vi } from 'vitest'
+import { withClient } from '../../src/store/client.js'
+import { chooseServerUser, startProgram } from '../../src/store/embedded-postgres-binaries.js'
+import { freePort } from './port.js'
+
+const PATIENCE = { timeout: 10_000, interval: 20 }
+
+/** PgBouncer in front of a database, in transaction pooling mode. */
+export interface PgBouncer {
+  /** Connects to the database through the pooler. */
+  url: string
+  close(): Promise<void>
+}
+
+/** Starts PgBouncer, which has to be installed, in front of the database that a URL names. */
+export async function startPgBouncer(databaseUrl: string): Promise<PgBouncer> {
+  const user = await chooseServerUser(null)
+  const dir = await fs.mkdtemp(join(tmpdir(), 'last-logout-pgbouncer-'))
+  const port = await freePort()
+  const file = join(dir, 'pgbouncer.ini')
+  await fs.writeFile(file, describePooler(new URL(databaseUrl), port))
+  if (user) await fs.chown(file, user.uid, user.gid)
+  if (user) await fs.chown(dir, user.uid, user.gid)
+  const log = await fs.open(join(dir, 'log'), 'a')
+  // Debian keeps it where only root looks for programs.
+  const command = ['/usr/bin/env', 'PATH=/usr/local/sbin:/usr/sbin:/usr/bin', 'pgbouncer', file]
+  const program = await startProgram(command, log.fd, user)
+  await log.close()
+  const url = `postgresql://anyone@127.0.0.1:${port}/pooled`
+  await vi
+    .waitFor(() => withClient(url, (client) => client.query('SELECT 1')), PATIENCE)
+    .catch((cause) => {
+      throw new Error('PgBouncer does not answer: install the Debian package pgbouncer', { cause })
+    })
+  return {
+    url,
+    async close() {
+      await program.stop()
+      await fs.rm(dir, { recursive: true })
+    },
+  }
+}
+
+function describePooler(
+  { hostname, port, pathname, username, password }: URL,
+  ownPort: string,
+): string {
+  const target = `host=${hostname} port=${port} dbname=${pathname.slice(1)} user=${username}`
+  return `
+[databases]
+pooled = ${target}${password && ` password=${password}`}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${ownPort}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+`
+}

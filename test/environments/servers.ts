@@ -1,0 +1,80 @@
+import { randomBytes } from 'node:crypto'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { startPgBouncer } from '../_support/pgbouncer.js'
+import { startPostgres } from '../_support/postgres.js'
+
+/** A database whose server sets something for every session. */
+export interface OpenServer {
+  /** `DATABASE_URL`, and `DATABASE_DIRECT_URL` where the former leads to a pooler. */
+  env: { DATABASE_URL: string; DATABASE_DIRECT_URL?: string }
+  close(): Promise<void>
+}
+
+/** What a server sets for every session. */
+type Settings = Partial<Record<'timezone' | 'datestyle', string>>
+
+/** Every server that the product is run against: its name, what it sets, and how. */
+export const SERVERS: [
+  name: string,
+  server: { settings: Settings; open(settings: Settings): Promise<OpenServer> },
+][] = [
+  ['default settings', { settings: {}, open: inDatabase }],
+  [
+    'America/New_York in postgresql.conf',
+    { settings: { timezone: 'America/New_York' }, open: inServer },
+  ],
+  [
+    'Asia/Kolkata and DateStyle German of the database',
+    { settings: { timezone: 'Asia/Kolkata', datestyle: 'German, DMY' }, open: inDatabase },
+  ],
+  ['Europe/Berlin of the database', { settings: { timezone: 'Europe/Berlin' }, open: inDatabase }],
+  ['Europe/London of the database', { settings: { timezone: 'Europe/London' }, open: inDatabase }],
+  ['DateStyle SQL, DMY of the database', { settings: { datestyle: 'SQL, DMY' }, open: inDatabase }],
+  ['America/New_York of the role', { settings: { timezone: 'America/New_York' }, open: inRole }],
+  [
+    'America/New_York of the database behind PgBouncer',
+    { settings: { timezone: 'America/New_York' }, open: behindPooler },
+  ],
+]
+
+async function inServer(settings: Settings): Promise<OpenServer> {
+  const server = await startPostgres({ ...settings })
+  return { env: { DATABASE_URL: server.url }, close: server.remove }
+}
+
+async function inDatabase(settings: Settings): Promise<OpenServer> {
+  const database = await createTestDatabase('template0')
+  await change(database, `DATABASE ${database.name}`, settings)
+  return { env: { DATABASE_URL: database.url }, close: database.drop }
+}
+
+async function inRole(settings: Settings): Promise<OpenServer> {
+  const database = await createTestDatabase('template0')
+  const role = `role_${randomBytes(6).toString('hex')}`
+  await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'test'`)
+  await database.query(`ALTER DATABASE ${database.name} OWNER TO ${role}`)
+  await change(database, `ROLE ${role}`, settings)
+  const url = new URL(database.url)
+  Object.assign(url, { username: role, password: 'test' })
+  return { env: { DATABASE_URL: url.href }, close: database.drop }
+}
+
+async function behindPooler(settings: Settings): Promise<OpenServer> {
+  const database = await inDatabase(settings)
+  const pooler = await startPgBouncer(database.env.DATABASE_URL)
+  return {
+    env: { DATABASE_URL: pooler.url, DATABASE_DIRECT_URL: database.env.DATABASE_URL },
+    async close() {
+      await pooler.close()
+      await database.close()
+    },
+  }
+}
+
+async function change({ query }: TestDatabase, what: string, settings: Settings): Promise<void> {
+  for (const [name, value] of Object.entries(settings)) {
+    // A list of values is written as one.
+    const values = value.split(', ').map((part: string) => `'${part}'`)
+    await query(`ALTER ${what} SET ${name} = ${values.join(', ')}`)
+  }
+}
