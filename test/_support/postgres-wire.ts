@@ -1,0 +1,172 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+
+/** A way to a PostgreSQL server on which every message is read. */
+export interface PostgresWire {
+  url: string
+  /** How many results have been described: without any, nothing has been seen. */
+  described(): number
+  /** Every instant that crossed as a date or time, be it by type or by its text; once each. */
+  instants(): string[]
+  close(): Promise<void>
+}
+
+/** The types of dates and times, and of their arrays and ranges, by object identifier (pg_type). */
+const TEMPORAL: Readonly<Record<number, string>> = {
+  1082: 'date',
+  1083: 'time',
+  1114: 'timestamp',
+  1115: 'timestamp[]',
+  1182: 'date[]',
+  1183: 'time[]',
+  1184: 'timestamptz',
+  1185: 'timestamptz[]',
+  1186: 'interval',
+  1187: 'interval[]',
+  1266: 'timetz',
+  1270: 'timetz[]',
+  3908: 'tsrange',
+  3910: 'tstzrange',
+  3912: 'daterange',
+}
+
+/** A date, alone or with a time, or an array that begins with one. */
+const DATE_TEXT = /^\{?"?\d{4}-\d\d-\d\d(?!\d)/
+
+/** Where it was seen, and what. */
+type Report = (finding: string) => void
+
+/** Opens a way to the server that a URL names. Connections through it are not encrypted. */
+export async function openPostgresWire(target: string): Promise<PostgresWire> {
+  const url = new URL(target)
+  const { hostname: host, port } = url
+  const sockets = new Set<Socket>()
+  const findings = new Set<string>()
+  let described = 0
+  const server = createServer((near) => {
+    const far = connect({ host, port: Number(port) })
+    for (const socket of [near, far]) sockets.add(socket.on('error', () => {}))
+    const { onRequest, onResponse } = readConversation({
+      report: (finding) => void findings.add(finding),
+      onDescribed: () => {
+        described++
+      },
+    })
+    near.on('data', readMessages(onRequest, { startsUntyped: true }))
+    far.on('data', readMessages(onResponse, { startsUntyped: false }))
+    near.pipe(far).pipe(near)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  url.port = `${(server.address() as AddressInfo).port}`
+  return {
+    url: url.href,
+    described: () => described,
+    instants: () => [...findings],
+    async close() {
+      server.close()
+      for (const socket of sockets) socket.destroy()
+      await once(server, 'close')
+    },
+  }
+}
+
+type OnMessage = (type: string, body: Buffer) => void
+
+/** Splits a stream into messages: a type, the length of the rest, the rest. The first of a client has no type. */
+function readMessages(onMessage: OnMessage, { startsUntyped }: { startsUntyped: boolean }) {
+  let rest: Buffer = Buffer.alloc(0)
+  let typeBytes = startsUntyped ? 0 : 1
+  return (chunk: Buffer) => {
+    rest = Buffer.concat([rest, chunk])
+    while (rest.length >= typeBytes + 4) {
+      const end = typeBytes + rest.readInt32BE(typeBytes)
+      if (rest.length < end) return
+      onMessage(rest.toString('latin1', 0, typeBytes), rest.subarray(typeBytes + 4, end))
+      rest = rest.subarray(end)
+      typeBytes = 1
+    }
+  }
+}
+
+/** Reads what one connection carries. */
+function readConversation({ report, onDescribed }: { report: Report; onDescribed(): void }) {
+  let sql = ''
+  let columns: string[] = []
+  const where = () => sql.replace(/\s+/g, ' ').trim().slice(0, 120)
+  const onRequest: OnMessage = (type, body) => {
+    const fields = openFields(body)
+    if (type === 'P') {
+      fields.text()
+      sql = fields.text()
+      const types = fields.list(() => fields.int32())
+      for (const [n, oid] of types.entries()) {
+        if (oid in TEMPORAL) report(`parameter $${n + 1} is a ${TEMPORAL[oid]}: ${where()}`)
+      }
+    } else if (type === 'B') {
+      fields.text()
+      fields.text()
+      fields.list(() => fields.int16())
+      for (const [n, value] of fields.list(() => fields.value()).entries()) {
+        if (DATE_TEXT.test(value)) report(`parameter $${n + 1} is the text of a date: ${where()}`)
+      }
+    } else if (type === 'Q') {
+      sql = fields.text()
+    }
+  }
+  const onResponse: OnMessage = (type, body) => {
+    const fields = openFields(body)
+    if (type === 'T') {
+      onDescribed()
+      columns = fields.list(() => {
+        const { name, oid } = fields.column()
+        if (oid in TEMPORAL) report(`column ${name} is a ${TEMPORAL[oid]}: ${where()}`)
+        return name
+      })
+    } else if (type === 'D') {
+      for (const [n, value] of fields.list(() => fields.value()).entries()) {
+        if (DATE_TEXT.test(value)) report(`column ${columns[n]} is the text of a date: ${where()}`)
+      }
+    }
+  }
+  return { onRequest, onResponse }
+}
+
+/**
+ * The fields of a message, one after the other.
+ * @see https://www.postgresql.org/docs/current/protocol-message-formats.html
+ */
+function openFields(body: Buffer) {
+  let at = 0
+  const int16 = () => {
+    at += 2
+    return body.readInt16BE(at - 2)
+  }
+  const int32 = () => {
+    at += 4
+    return body.readInt32BE(at - 4)
+  }
+  const text = () => {
+    const start = at
+    at = body.indexOf(0, start) + 1
+    return body.toString('utf8', start, at - 1)
+  }
+  return {
+    int16,
+    int32,
+    text,
+    list: <T>(read: () => T): T[] => Array.from({ length: int16() }, read),
+    /** NULL is as the empty text. */
+    value() {
+      const start = at + 4
+      at = start + Math.max(0, int32())
+      return body.toString('utf8', start, at)
+    },
+    column() {
+      const name = text()
+      at += 6
+      const oid = int32()
+      at += 8
+      return { name, oid }
+    },
+  }
+}

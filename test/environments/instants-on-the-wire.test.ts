@@ -1,0 +1,140 @@
+import pg from 'pg'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Batch, LastLogoutStore } from '../../src/ports.js'
+import { fold } from '../../src/rules/fold.js'
+import { withClient } from '../../src/store/client.js'
+import { applyMigrations, assertMigrated } from '../../src/store/migrations.js'
+import { openClient } from '../_support/client.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openPostgresWire, type PostgresWire } from '../_support/postgres-wire.js'
+import { openStore } from '../_support/store.js'
+import { openSystem, SCRAPER } from './system.js'
+
+const NOW = Date.now()
+const MINUTE = 60_000
+const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
+
+let database: TestDatabase
+let wire: PostgresWire
+beforeEach(async () => {
+  database = await createTestDatabase()
+  wire = await openPostgresWire(database.url)
+})
+afterEach(async () => {
+  await wire.close()
+  await database.drop()
+})
+
+const batch = (n: number): Batch => ({
+  ...fold([
+    { logId: `L${n}`, type: 'slo', at: NOW + n, userId: 'auth0|1', sessionId: 'S1' },
+    { logId: `M${n}`, type: 'slo', at: NOW + n, userId: 'auth0|2', sessionId: null },
+  ]),
+  unattributable: [{ logId: `U${n}`, reason: 'no_subject', entry: '{}' }],
+})
+
+/** Every method of the store, in an order in which each has something to do. */
+const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<unknown>> = {
+  claim: (store) => store.claim(),
+  acquireLease: (store) => store.acquireLease('worker', MINUTE),
+  releaseLease: (store) => store.releaseLease('worker'),
+  begin: (store) => store.begin(CHECKPOINT, { from: NOW - MINUTE, to: NOW }),
+  storeSweep: (store) => store.storeSweep(batch(1), { from: NOW - MINUTE / 2, to: NOW }),
+  moveCheckpoint: (store) =>
+    store.moveCheckpoint(CHECKPOINT, 'P1', { from: NOW - MINUTE, to: NOW }),
+  storePage: (store) => store.storePage({ from: 'P1', next: 'P2', storedAt: NOW, batch: batch(2) }),
+  storeBatch: (store) => store.storeBatch(batch(3)),
+  storeReconciled: (store) => store.storeReconciled(batch(4)),
+  finishReconcile: (store) => store.finishReconcile(NOW),
+  storeCaughtUp: (store) => store.storeCaughtUp('P2', NOW),
+  storeReported: (store) =>
+    store.storeReported({ userId: 'auth0|3', sessionId: 'S3', at: null, type: 'reported_logout' }),
+  storeGap: (store) =>
+    store.storeGap({ from: NOW - MINUTE, to: NOW - 1, reason: 'retention' }, true),
+  raiseFloor: (store) => store.raiseFloor(NOW),
+  readProgress: (store) => store.readProgress(),
+  readKnown: (store) => store.readKnown('auth0|1', 'S1'),
+  readChanges: (store) => store.readChanges({ after: null, since: NOW - MINUTE, limit: 10 }),
+  readGaps: (store) => store.readGaps(),
+  count: (store) => store.count(),
+  prune: (store) => store.prune(MINUTE),
+}
+
+test('an instant that crosses as a date or time is seen, by its type and by its text', async () => {
+  const declared = Object.assign([1184], pg.types)
+  await withClient(wire.url, async (client) => {
+    await client.query('SELECT now() AS a, $1::timestamptz::text AS b', [new Date(NOW)])
+    await client.query('SELECT $1::bigint AS c, $2::text AS d', [NOW, '90020261128'])
+    await client.query({ text: 'SELECT $1 < now() AS e', values: ['now'], types: declared })
+  })
+  expect(wire.instants()).toEqual([
+    'parameter $1 is the text of a date: SELECT now() AS a, $1::timestamptz::text AS b',
+    'column a is a timestamptz: SELECT now() AS a, $1::timestamptz::text AS b',
+    'column a is the text of a date: SELECT now() AS a, $1::timestamptz::text AS b',
+    'column b is the text of a date: SELECT now() AS a, $1::timestamptz::text AS b',
+    'parameter $1 is a timestamptz: SELECT $1 < now() AS e',
+  ])
+})
+
+test('no instant crosses the driver as a date or time while the tables are made', async () => {
+  const empty = await createTestDatabase('template0')
+  const way = await openPostgresWire(empty.url)
+  await applyMigrations(way.url)
+  await assertMigrated(way.url)
+  await way.close()
+  await empty.drop()
+  expect(way.instants()).toEqual([])
+  expect(way.described()).toBeGreaterThanOrEqual(2)
+})
+
+test('no instant crosses the driver as a date or time in any method of the store', async () => {
+  const store = await openStore(wire)
+  try {
+    for (const call of Object.values(CALLS)) await call(store)
+  } finally {
+    await store.close()
+  }
+  expect(wire.instants()).toEqual([])
+  // Each method but a few asks for something, or locks the tenant row.
+  expect(wire.described()).toBeGreaterThanOrEqual(Object.keys(CALLS).length)
+})
+
+test('no instant crosses the driver as a date or time in a service, its feed, its metrics and its commands', async () => {
+  const system = await openSystem({ DATABASE_URL: wire.url, DATABASE_DIRECT_URL: database.url })
+  const client = openClient(system.url)
+  try {
+    expect(system.failure).toBeNull()
+    await client.ready()
+    const claims = { sub: 'auth0|1', iat: NOW / 1000 }
+    await client.check(claims)
+    const at = new Date(NOW - MINUTE).toISOString()
+    const requests: [path: string, body?: object][] = [
+      ['/v1/check', { claims }],
+      ['/v1/logouts', { user_id: 'auth0|1' }],
+      ['/v1/users/auth0%7C1/logout', { at }],
+      ['/v1/users/auth0%7C1/last-logout?session_id=S1'],
+      ['/v1/last-logout?user_id=auth0%7C1&session_id=S1'],
+      [`/v1/changes?since=${at}`],
+      ['/health/fresh'],
+    ]
+    for (const [path, body] of requests) {
+      expect({ path, ...(await system.request(path, body)) }).toMatchObject({ path, status: 200 })
+    }
+    const headers = { authorization: `Bearer ${SCRAPER}` }
+    expect((await fetch(`${system.url}/metrics`, { headers })).status).toBe(200)
+    await system.run('status')
+    await system.run('logout', 'auth0|1', '--at', at)
+    await system.run('floor', 'raise', at)
+    expect(await system.run('doctor')).toMatch(/^ok +freshness/m)
+    await system.service.startWorker()
+    const { lastPollAt } = await system.service.store.readProgress()
+    const hasPolled = async () =>
+      ((await system.service.store.readProgress()).lastPollAt ?? 0) > (lastPollAt ?? 0)
+    await expect.poll(hasPolled, { timeout: 20_000 }).toBe(true)
+  } finally {
+    await client.close()
+    await system.close()
+  }
+  expect(wire.instants()).toEqual([])
+  expect(wire.described()).toBeGreaterThanOrEqual(50)
+})
