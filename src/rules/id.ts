@@ -10,7 +10,7 @@ export function readId(value: unknown): string | null {
   return value.trim() === '' || !isStorable(value) ? null : value
 }
 
-/** PostgreSQL's text holds neither U+0000 nor half a surrogate pair. */
+/** PostgreSQL's text holds neither U+0000 nor half a surrogate pair. The Action runs on Node 18, which has no `isWellFormed`. */
 function isStorable(text: string): boolean {
-  return !text.includes('\0') && text.isWellFormed()
+  return !text.includes('\0') && !/\p{Surrogate}/u.test(text)
 }

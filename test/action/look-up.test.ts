@@ -105,6 +105,42 @@ test.each(FOREIGN_NOT_FOUND)(
   },
 )
 
+/** What Node 22 or 24 has and Node 18, which is also a runtime of Actions, has not. */
+const NEWER_THAN_NODE_18 = `
+  for (const [owner, names] of [
+    [String.prototype, 'isWellFormed toWellFormed'],
+    [Array, 'fromAsync'],
+    [Array.prototype, 'toReversed toSorted toSpliced with'],
+    [ArrayBuffer.prototype, 'detached maxByteLength resizable resize transfer transferToFixedLength'],
+    [Object, 'groupBy'],
+    [Map, 'groupBy'],
+    [Promise, 'try withResolvers'],
+    [RegExp, 'escape'],
+    [Set.prototype, 'difference intersection isDisjointFrom isSubsetOf isSupersetOf symmetricDifference union'],
+    [Error, 'isError'],
+    [JSON, 'isRawJSON rawJSON'],
+    [Math, 'f16round'],
+    [globalThis, 'Float16Array Iterator SuppressedError'],
+  ]) for (const name of names.split(' ')) delete owner[name]
+`
+
+test('works on Node 18: sets its claims, and denies an exchange after the logout', async () => {
+  const { exchange, clock } = await open(() => {
+    const at = new Date(clock.now() + MINUTE_MS).toISOString()
+    const [status, body] = about(USER, 'S1')
+    const session = { session_id: 'S1', logout_at: at, ended: true }
+    return [status, JSON.stringify({ ...JSON.parse(body), last_logout_at: at, session })]
+  })
+  const { denied, lines, accessToken } = await exchange(
+    loadRecorded(NEWER_THAN_NODE_18 + code, clock.now),
+  )
+  expect(lines).toEqual([])
+  expect(denied).toBe('last_logout: the session was logged out')
+  expect(Object.keys(accessToken).sort()).toEqual(
+    ['authenticated_at', 'last_logout', 'session_id'].map((name) => `https://last-logout/${name}`),
+  )
+})
+
 test('does not take an event without a user id for one of the user "null"', async () => {
   const { exchange, load } = await open(() => about('null', 'S1'))
   const { denied } = await exchange(load(), null as unknown as string)
