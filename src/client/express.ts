@@ -52,16 +52,20 @@ export function lastLogout(
 ): Handler<RequestLike> {
   const source = getClaims ? 'what getClaims returned' : 'req.auth.payload'
   return async (req, res, next) => {
-    let refusal: Refusal | null
     try {
       const found = getClaims ? getClaims(req) : readAuth(req)
-      if (found === undefined && !authRequired) return next()
-      refusal = toRefusal(await client.check(assertClaims(found, source)))
+      const isWithoutToken = found === undefined && !authRequired
+      const refusal = isWithoutToken
+        ? null
+        : toRefusal(await client.check(assertClaims(found, source)))
+      // Throws where something else has sent a response meanwhile; Express 4 would not catch that.
+      if (refusal !== null) {
+        return void res.status(refusal.status).set(refusal.headers).json(refusal.body)
+      }
     } catch (error) {
       return next(error)
     }
-    if (refusal === null) return next()
-    res.status(refusal.status).set(refusal.headers).json(refusal.body)
+    next()
   }
 }
 

@@ -16,6 +16,11 @@ export function assertClaims(found: unknown, source: string): Claims {
     )
   }
   const claims = found as Claims
+  if (typeof claims.then === 'function') {
+    throw new TypeError(
+      `lastLogout(client): ${source} is a promise, not the verified claims. Await it before, and ${USE_GET_CLAIMS}`,
+    )
+  }
   if (isDecodedToken(claims)) {
     throw new TypeError(
       `lastLogout(client): ${source} holds a decoded token, not its claims. Instead, ${USE_GET_CLAIMS}`,

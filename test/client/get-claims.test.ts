@@ -136,6 +136,32 @@ describe('Express', () => {
     expect(statuses(answers)).toEqual([401, 200, 200])
   })
 
+  test('passes an error on where something else has sent a response meanwhile', async () => {
+    // Express 4, unlike 5, does not catch what the promise of a handler rejects with.
+    const sent = new Error('headers have been sent')
+    const response = {
+      status: () => response,
+      set() {
+        throw sent
+      },
+      json: () => response,
+    }
+    const errors: unknown[] = []
+    const iat = Math.floor(Date.now() / 1000) - 60
+    const request = { auth: { payload: { sub: 'auth0|out', iat } } }
+    await forExpress(client)(request, response, (error) => void errors.push(error))
+    expect(errors).toEqual([sent])
+  })
+
+  test('fails where getClaims returns a promise, which holds no claims itself', async () => {
+    const tolerant = openClient(logouts.url, { onUnknown: 'allow' })
+    const getClaims = async (req: Request) => req.auth?.payload
+    const verify = auth({ issuerBaseURL: issuer.url, audience: AUDIENCE })
+    const handlers = [verify, forExpress(tolerant, { getClaims })]
+    expect(await callExpress(handlers, ['auth0|out'])).toEqual([namesGetClaims])
+    await tolerant.close()
+  })
+
   test.each([
     ['text', { payload: 'text' }],
     ['missing', undefined],
