@@ -28,11 +28,19 @@ export interface TickingClocks extends Clocks {
   stop(): void
 }
 
-/** Reads the monotonic clock every `tickMs` milliseconds. The time of day stays exact. */
+/** Reads the monotonic clock every `tickMs` milliseconds, and once stopped at each call. The time of day stays exact. */
 export function startTickingClocks({ monotonic, wall }: Clocks, tickMs = 250): TickingClocks {
   let tickedAt = monotonic()
+  let isStopped = false
   const timer = setInterval(() => {
     tickedAt = monotonic()
   }, tickMs).unref()
-  return { monotonic: () => tickedAt, wall, stop: () => clearInterval(timer) }
+  return {
+    monotonic: () => (isStopped ? monotonic() : tickedAt),
+    wall,
+    stop() {
+      isStopped = true
+      clearInterval(timer)
+    },
+  }
 }

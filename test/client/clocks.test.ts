@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { startStopwatch } from '../../src/client/clocks.js'
+import { startStopwatch, startTickingClocks } from '../../src/client/clocks.js'
 
 function createClocks() {
   const at = { monotonic: 5_000, wall: 1_795_428_000_000 }
@@ -21,4 +21,14 @@ describe('a stopwatch', () => {
     clocks.at.wall -= 3_600_000
     expect(elapsedMs()).toBe(700)
   })
+})
+
+test('data ages by both clocks after the client has been closed, although nothing ticks then', () => {
+  const clocks = createClocks()
+  const ticking = startTickingClocks(clocks)
+  const elapsedMs = startStopwatch(ticking)
+  ticking.stop()
+  clocks.at.monotonic += 600_000
+  clocks.at.wall -= 3_600_000
+  expect(elapsedMs()).toBe(600_000)
 })
