@@ -24,15 +24,16 @@ const ADVICE = 'Pass the verified claims on unchanged (see getClaims of the bind
 
 /**
  * Calls `onError` with `UNREADABLE_CLAIM` for the first token whose `sub`, login or session claim
- * cannot be read, and for the first one that has no `sub` or no login claim: once for each claim, not
- * for each request. The message names the claim and the type of what was found, never its value.
+ * cannot be read, and for the first one that has no `sub` or no login claim: once for each, not for
+ * each request. The message names the claim and the type of what was found, never its value.
  */
 export function createClaimReport(onError: ((error: unknown) => void) | undefined): ReportClaims {
   const reported = new Set<string>()
 
   function report(claim: string, value: unknown, expected: string): void {
-    if (reported.has(claim)) return
-    reported.add(claim)
+    const finding = value === undefined ? `${claim} is missing` : `${claim} is unreadable`
+    if (reported.has(finding)) return
+    reported.add(finding)
     const problem = `cannot read the claim "${claim}" of a token: found ${describeType(value)}.`
     onError?.(new LastLogoutClientError('UNREADABLE_CLAIM', `${problem} ${expected} ${ADVICE}`))
   }

@@ -165,6 +165,22 @@ describe('onError', () => {
     ])
   })
 
+  test('is called for a claim that cannot be read, although it was missing before', async () => {
+    const { client, errors } = await open()
+    for (const claims of [{ sub: 'auth0|in' }, { sub: 'auth0|in', iat: 'soon' }, { sub: 5 }, {}]) {
+      await client.check(claims)
+      await client.check(claims)
+    }
+    expect(
+      errors.map((error) => /claim "(.*?)".* found (.*?)\./.exec(String(error))?.slice(1)),
+    ).toEqual([
+      ['iat', 'nothing'],
+      ['iat', 'a string of 4 characters'],
+      ['sub', 'a number'],
+      ['sub', 'nothing'],
+    ])
+  })
+
   test('is not called for tokens of another issuer', async () => {
     const { client, errors } = await open({ issuer: 'https://tenant.example/' })
     const other = { ...good, iat: 'soon', iss: 'https://other.example/' }
