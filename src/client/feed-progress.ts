@@ -4,6 +4,9 @@ import type { StatedFreshness } from './freshness.js'
 import type { Held } from './held.js'
 import { createReloadTimer } from './reload-timer.js'
 
+/** The service rejects an earlier instant, as the clock of a machine without a battery shows. */
+const MIN_SINCE: Instant = Date.UTC(2000, 0, 1)
+
 /** How far the feed has been read, which logouts are therefore held, and when everything is loaded anew. */
 export interface FeedProgress {
   /** Query of the next connection: resumes at the cursor; without one it begins a load of everything. */
@@ -50,7 +53,7 @@ export function createFeedProgress(held: Held, options: FeedProgressOptions): Fe
     nextQuery() {
       // A load that was cut off resumes at its cursor and keeps its beginning.
       if (cursor === null) {
-        loadingSince = options.now() - options.horizonMs
+        loadingSince = Math.max(options.now() - options.horizonMs, MIN_SINCE)
         beginLoad()
       }
       const query = new URLSearchParams({ since: new Date(loadingSince).toISOString() })

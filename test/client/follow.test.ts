@@ -78,6 +78,17 @@ describe('following the feed', () => {
     expect(client.checkNow(login('auth0|3')).outcome).toBe('accepted')
   })
 
+  test('asks for no instant that the service rejects, whatever the clock shows', async () => {
+    feed = await openScriptedFeed((response) =>
+      response.write(event('freshness', freshness(NOW), 'f.1')),
+    )
+    const clocks = createSettableClocks()
+    clocks.setAhead(-NOW)
+    const { follower } = follow({ clocks })
+    await follower.ready()
+    expect(feed.asked[0]?.get('since')).toBe('2000-01-01T00:00:00.000Z')
+  })
+
   test('a reset that is cut off is a reset all the same', async () => {
     feed = await openScriptedFeed(
       (response) => {
