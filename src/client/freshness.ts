@@ -1,4 +1,4 @@
-import type { Instant } from '../rules/instant.js'
+import { type Instant, readDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 import type { FreshnessJson } from './wire.js'
 
@@ -36,7 +36,7 @@ export function withAge(
 
 /** Reads an instant of the service. Throws a `TypeError` on an invalid one. */
 export function readInstant(text: string): Instant {
-  const at = Date.parse(text)
-  if (Number.isNaN(at)) throw new TypeError('a response with an invalid instant')
+  const at = readDateTime(text)
+  if (at === null) throw new TypeError('a response with an invalid instant')
   return at
 }

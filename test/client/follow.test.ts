@@ -350,6 +350,23 @@ describe('freshness', () => {
     expect(follower.freshness()?.ageMs()).toBeGreaterThan(3_600_000)
   })
 
+  test.each<[string, unknown]>([
+    ['a number', 5],
+    ['prose', 'Monday 23 November 2026'],
+    ['without a zone', '2026-11-23T10:00:00'],
+    ['in the year 275760', '+275760-09-13T00:00:00Z'],
+  ])('of a response whose as_of is %s is not believed', async (_what, as_of) => {
+    feed = await openScriptedFeed((response) =>
+      response.write(event('freshness', freshness(NOW, { as_of }), 'f.1')),
+    )
+    open()
+    await expect.poll(() => errors.length).toBeGreaterThan(0)
+    expect(client.checkNow(login('auth0|1'))).toMatchObject({
+      allowed: false,
+      reason: 'not_loaded',
+    })
+  })
+
   test.each([
     ['is missing', { lag_ms: undefined }],
     ['is a text', { lag_ms: '0' }],
