@@ -87,7 +87,8 @@ export function readOptions(options: LastLogoutClientOptions) {
     namespace: options.namespace,
     leewayMs: ms('leewayMs', 0, 0),
     maxStalenessMs: ms('maxStalenessMs', 300_000),
-    timeoutMs: ms('timeoutMs', 1_000),
+    // A signal takes whole milliseconds only.
+    timeoutMs: Math.ceil(ms('timeoutMs', 1_000)),
     cacheMs: ms('cacheMs', 5_000, 0),
     horizonMs: ms('maxTokenAgeMs', DAY_MS) + ms('maxRefreshAgeMs', 30 * DAY_MS),
     reloadIntervalMs: ms('reloadIntervalMs', HOUR_MS),

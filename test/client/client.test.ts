@@ -255,7 +255,7 @@ describe('by request', () => {
   test('gives up after the time-out', async () => {
     const proxy = await openProxy(api.url)
     proxy.freeze()
-    const client = open({ lookup: 'request', timeoutMs: 200 }, proxy.url)
+    const client = open({ lookup: 'request', timeoutMs: 199.5 }, proxy.url)
     const startedAt = performance.now()
     const decision = await client.check(login('auth0|1', NOW))
     expect(decision).toMatchObject({ outcome: 'unknown', reason: 'lookup_failed' })
