@@ -1,4 +1,29 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
+import { findScratchDirectory } from './test/_support/scratch.js'
+
+// Before the workers and the global set-up start: they inherit it.
+process.env.TMPDIR = findScratchDirectory()
+
+/** Pure code, and code that needs no server but HTTP on the loopback: no PostgreSQL is started for it. */
+const UNIT = [
+  'test/{bench,rules,simulator}/**/*.test.ts',
+  'test/action/look-up.test.ts',
+  'test/{architecture,backoff,config,install-scripts,trouble}.test.ts',
+  'test/auth0/{rate-limit,retry}.test.ts',
+  'test/client/{clocks,delivery-delay,last-logout-request,lookup,table}.test.ts',
+  'test/commands/progress.test.ts',
+  'test/doctor/{budget,service-facts,tenant-facts}.test.ts',
+  'test/http/feed.test.ts',
+  'test/jobs/runner.test.ts',
+  'test/store/{migrations-only-add,schema}.test.ts',
+  'test/sync/{gap-rule,no-progress,progress-guard,read-lines,sweep}.test.ts',
+]
+
+const ENVIRONMENTS = ['test/environments/**/*.test.ts']
+
+/** What resource servers install, and the examples in their languages. */
+const CONSUMERS = ['test/consumers/**/*.test.ts']
 
 /** The test files that hold for any database server, whatever its settings are. */
 const CONTRACT = [
@@ -8,7 +33,7 @@ const CONTRACT = [
   'test/metrics/database.test.ts',
 ]
 
-/** Each project starts a server of its own, with these settings for every session. */
+/** A project that starts a server of its own, with these settings for every session. */
 const project = (
   name: string,
   files: { include: string[]; exclude?: string[] },
@@ -23,15 +48,23 @@ const project = (
   },
 })
 
-const ENVIRONMENTS = ['test/environments/**/*.test.ts']
-
 export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Most files wait most of the time: for a poll, a database, a process.
+    maxWorkers: Math.max(4, availableParallelism()),
     projects: [
-      project('default', { include: ['test/**/*.test.ts'], exclude: ENVIRONMENTS }),
+      {
+        extends: true,
+        test: { name: 'unit', include: UNIT, globalSetup: 'test/_support/build-action.ts' },
+      },
+      project('system', {
+        include: ['test/**/*.test.ts'],
+        exclude: [...UNIT, ...ENVIRONMENTS, ...CONSUMERS],
+      }),
       project('environments', { include: ENVIRONMENTS }),
+      project('consumers', { include: CONSUMERS }),
       project('contract:new-york', { include: CONTRACT }, { timezone: 'America/New_York' }),
       project(
         'contract:kolkata',

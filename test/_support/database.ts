@@ -20,7 +20,7 @@ export async function createTestDatabase(
   const source = typeof template === 'string' ? template : template.name
   const name = `test_${randomBytes(6).toString('hex')}`
   await onServer(`CREATE DATABASE ${name} TEMPLATE ${source}`)
-  const url = new URL(inject('postgresUrl'))
+  const url = new URL(serverUrl())
   url.pathname = `/${name}`
   const pool = new pg.Pool({ connectionString: url.href, max: 2, options: READABLE })
   // Dropping the database ends connections that are on their way out.
@@ -38,7 +38,7 @@ export async function createTestDatabase(
 
 /** One at a time: PostgreSQL copies a template only while nobody else does. */
 async function onServer(sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: inject('postgresUrl') })
+  const client = new pg.Client({ connectionString: serverUrl() })
   await client.connect()
   try {
     await client.query('SELECT pg_advisory_lock(1)')
@@ -46,4 +46,11 @@ async function onServer(sql: string): Promise<void> {
   } finally {
     await client.end()
   }
+}
+
+/** Without it `pg` would connect to whatever server runs on its default port. */
+function serverUrl(): string {
+  const url = inject('postgresUrl') as string | undefined
+  if (url !== undefined) return url
+  throw new Error('this project has no PostgreSQL: take the file out of UNIT in vitest.config.ts')
 }

@@ -1,14 +1,13 @@
-import { execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import type pg from 'pg'
 import type { TestProject } from 'vitest/node'
 import { migrateQueue } from '../../src/jobs/jobs.js'
 import { withClient } from '../../src/store/client.js'
 import { createEmbeddedPostgres } from '../../src/store/embedded-postgres.js'
 import { applyMigrations } from '../../src/store/migrations.js'
+import { setup as buildAction } from './build-action.js'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -21,7 +20,7 @@ declare module 'vitest' {
 
 /** Builds the login Action, and starts one PostgreSQL for the project's run, with a migrated database to copy. */
 export async function setup({ config, provide }: TestProject): Promise<() => Promise<void>> {
-  await promisify(execFile)('npm', ['run', '--silent', 'build:action'])
+  await buildAction()
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-test-'))
   const postgres = await createEmbeddedPostgres({ dataDir, durable: false })
   const { postgresSettings = {} } = config.provide
