@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
-import { createLogSource } from './auth0/log-source.js'
+import { createLogSource, type LogSourceOptions } from './auth0/log-source.js'
 import { createManagementApi } from './auth0/management-api.js'
+import type { ManagementApiOptions } from './auth0/sdk-client.js'
 import { type Closers, createClosers } from './closers.js'
 import type { Config } from './config.js'
 import { buildApp, buildMonitor, type MonitorDeps } from './http/app.js'
@@ -17,19 +18,28 @@ import { fixedClock } from './store/epoch.js'
 import { guardStore, openOrWait } from './store/guard.js'
 import { createLastLogoutStore } from './store/last-logout-store.js'
 import { assertMigrated } from './store/migrations.js'
+import type { PoolTimeouts } from './store/pool.js'
 import type { SyncProgress } from './sync/catch-up.js'
 import { createLease } from './sync/lease.js'
 import { receive } from './sync/receive.js'
 import { readVersion } from './version.js'
 import { createWorkerJobs, type Reader, sync } from './worker.js'
 
+/** How long a request to Auth0 may take, how large its response may be, and how often it is retried. */
+export type Auth0Limits = Pick<ManagementApiOptions, 'requestTimeoutMs' | 'maxBodyBytes'> &
+  Pick<LogSourceOptions, 'retryLimits'>
+
 /** What tests replace, and what a command needs otherwise. */
 export interface ServiceOverrides {
   /** In place of the database's clock, wherever that decides. */
   now?: () => Instant
   source?: LogSource
-  /** How long one request to Auth0 may take. */
-  requestTimeoutMs?: number
+  /** Limits of requests to Auth0. Default: those of `createManagementApi` and `createLogSource`. */
+  auth0Limits?: Auth0Limits
+  /** How often the queue and its schedule are checked, in milliseconds. Default: 3,000. */
+  watchdogIntervalMs?: number
+  /** How long the store waits for PostgreSQL. Default: those of `createPool`. */
+  poolTimeouts?: PoolTimeouts
   /** How long reading may go without an answer of Auth0's. */
   stallMs?: number
   /** False: an embedded database may lose its data when the machine stops. */
@@ -70,7 +80,7 @@ export async function createService(
     const { now, durable = true, joins = false, waits = false } = overrides
     const { url: databaseUrl, gone } = await openDatabase(config, { durable, joins }, closers)
     const storeLog = log.child({ part: 'store' })
-    const database = createDatabase(databaseUrl, storeLog)
+    const database = createDatabase(databaseUrl, storeLog, overrides.poolTimeouts)
     closers.push(() => database.close())
     const unguarded = createLastLogoutStore({
       prisma: database.prisma,
@@ -81,10 +91,11 @@ export async function createService(
     const { store, open } = guardStore(unguarded, () => assertMigrated(databaseUrl), storeLog)
     const opened = await openOrWait(open, { waits, log: storeLog })
     const metrics = createMetrics({ ...store, rateShare: config.auth0.rateShare })
-    const source = overrides.source ?? createSource(config, metrics, overrides.requestTimeoutMs)
-    const { stallMs } = overrides
+    const source = overrides.source ?? createSource(config, metrics, overrides.auth0Limits)
+    const { stallMs, watchdogIntervalMs } = overrides
     const lease = createLease(store)
-    const parts = { config, log, store, source, lease, metrics, closers, databaseUrl, stallMs }
+    const reader = { config, log, store, source, lease, metrics, stallMs }
+    const parts = { ...reader, closers, databaseUrl, watchdogIntervalMs }
     return {
       store,
       gone,
@@ -107,15 +118,16 @@ export async function createService(
 interface Parts extends Reader {
   closers: Closers
   databaseUrl: string
+  watchdogIntervalMs: number | undefined
 }
 
 function createSource(
   { auth0 }: Config,
   { onAuth0Answer }: Metrics,
-  requestTimeoutMs: number | undefined,
+  limits: Auth0Limits = {},
 ): LogSource {
-  const api = createManagementApi({ ...auth0, ...(requestTimeoutMs && { requestTimeoutMs }) })
-  return createLogSource({ api, rateShare: auth0.rateShare, observe: onAuth0Answer })
+  const api = createManagementApi({ ...auth0, ...limits })
+  return createLogSource({ api, rateShare: auth0.rateShare, observe: onAuth0Answer, ...limits })
 }
 
 async function startWorker(parts: Parts): Promise<void> {
@@ -128,6 +140,7 @@ async function startWorker(parts: Parts): Promise<void> {
     log,
     jobs: createWorkerJobs({ ...parts, log }),
     onFailure: metrics.onJobFailure,
+    watchdogIntervalMs: parts.watchdogIntervalMs,
   })
   closers.push(() => jobs.close())
 }

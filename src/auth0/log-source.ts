@@ -8,7 +8,7 @@ import type { ManagementApi } from './management-api.js'
 import { badStatus, malformedPage, RATE_LIMIT_HINT } from './management-errors.js'
 import { createRateBudget, type LogAnswer, type RateBudget } from './rate-budget.js'
 import { waitAfterRefusal } from './rate-limit.js'
-import { retry } from './retry.js'
+import { RETRY_LIMITS, type RetryLimits, retry } from './retry.js'
 
 /** What the tenant log is read with. */
 export interface LogSourceOptions {
@@ -17,6 +17,8 @@ export interface LogSourceOptions {
   rateShare: number
   /** Told of every request to the log. */
   observe?: (answer: LogAnswer) => void
+  /** Default: {@link RETRY_LIMITS}. */
+  retryLimits?: RetryLimits
 }
 
 /**
@@ -24,11 +26,12 @@ export interface LogSourceOptions {
  *
  * @see https://auth0.com/docs/deploy-monitor/logs/retrieve-log-events-using-mgmt-api
  */
-export function createLogSource({ api, rateShare, observe }: LogSourceOptions): LogSource {
+export function createLogSource(options: LogSourceOptions): LogSource {
+  const { api, rateShare, observe, retryLimits } = options
   const budget = createRateBudget({ share: rateShare, ...(observe && { observe }) })
   const ask = (parameters: Record<string, string>, signal: AbortSignal) => {
     const path = `logs?${new URLSearchParams(parameters)}`
-    return retry(() => askOnce(api, budget, path, signal), signal)
+    return retry(() => askOnce(api, budget, path, signal), signal, retryLimits)
   }
 
   return {

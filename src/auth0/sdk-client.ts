@@ -5,10 +5,10 @@ import { aborted } from '../errors.js'
 import { assertAnswered, notGranted, tooLarge, tooLate, translate } from './management-errors.js'
 
 /** How long one request may take where nothing else is said, in milliseconds. */
-const REQUEST_TIMEOUT_MS = 30_000
+export const REQUEST_TIMEOUT_MS = 30_000
 
-/** The largest answer that is read: a hundred entries of the size that Auth0 allows stay far below. */
-const MAX_BODY_BYTES = 64 * 1024 * 1024
+/** The largest response that is read by default: a hundred entries of the size that Auth0 allows stay far below. */
+export const MAX_BODY_BYTES = 64 * 1024 * 1024
 
 /** How the Management API is reached. */
 export interface ManagementApiOptions {
@@ -20,6 +20,8 @@ export interface ManagementApiOptions {
   clientSecret: string
   /** How long one request may take, its body included, in milliseconds. Default: 30,000. */
   requestTimeoutMs?: number
+  /** The largest response that is read, in bytes. Default: 64 MiB. */
+  maxBodyBytes?: number
   /** Told the scopes of each token that is granted; `null`: the grant does not name them. */
   onGrant?: (scopes: string[] | null) => void
 }
@@ -103,7 +105,7 @@ async function fetchAnswer(
   const address = url.replace(origin, options.baseUrl)
   // Whoever answers with a redirect is not the Management API, and shall not be sent the token.
   const response = await fetch(address, { ...init, redirect: 'manual' })
-  const body = await readBody(response, init.signal)
+  const body = await readBody(response, init.signal, options.maxBodyBytes)
   const isToken = url === `${origin}/oauth/token`
   assertAnswered(response, isToken, options)
   // Read whether or not anybody is told: it throws where there is no token.
@@ -135,7 +137,11 @@ function readFields(body: Buffer | null): Record<string, unknown> {
  * Not by the signal of `fetch` alone: on Node 20 that can be forgotten at a garbage collection, and
  * the reading would never end.
  */
-async function readBody(response: Response, signal: AbortSignal): Promise<Buffer | null> {
+async function readBody(
+  response: Response,
+  signal: AbortSignal,
+  maxBytes = MAX_BODY_BYTES,
+): Promise<Buffer | null> {
   const reader = response.body?.getReader()
   if (reader === undefined) return null
   const cancel = () => void reader.cancel().catch(() => {})
@@ -145,7 +151,7 @@ async function readBody(response: Response, signal: AbortSignal): Promise<Buffer
     let bytes = 0
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       bytes += part.value.byteLength
-      if (bytes > MAX_BODY_BYTES) throw tooLarge(MAX_BODY_BYTES)
+      if (bytes > maxBytes) throw tooLarge(maxBytes)
       chunks.push(part.value)
     }
     signal.throwIfAborted()

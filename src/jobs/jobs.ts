@@ -14,6 +14,8 @@ export interface JobsOptions extends RunnerOptions {
   connection: QueueConnection
   /** Sets this queue apart from others in the same store; workers with the same one share it. */
   prefix: string
+  /** How often the queue and its schedule are checked, in milliseconds. Default: 3,000. */
+  watchdogIntervalMs?: number | undefined
 }
 
 /** Jobs that run at their intervals. */
@@ -33,7 +35,7 @@ export interface Jobs {
  * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
-  const { connection, prefix, jobs, log } = options
+  const { connection, prefix, jobs, log, watchdogIntervalMs: intervalMs } = options
   if (connection.kind === 'postgres') {
     await assertQueueMigrated(connection.url).catch((error) => {
       // What else there is, the watchdog meets as well, and tries again.
@@ -44,7 +46,7 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const runner = createRunner(options, stop.signal)
   const outage = createOutage(connection, log, stop.signal)
   const open = () => openBackend({ connection, prefix, runner, onError: outage.report, log })
-  const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal })
+  const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal, intervalMs })
   await watchdog.start()
 
   async function close(): Promise<void> {
