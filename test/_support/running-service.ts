@@ -1,8 +1,8 @@
 import { type Level, pino } from 'pino'
-import { expect } from 'vitest'
+import { vi } from 'vitest'
 import { loadConfig } from '../../src/config.js'
 import { toLoggedError } from '../../src/errors.js'
-import { createService } from '../../src/service.js'
+import { createService, type ServiceOverrides } from '../../src/service.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import type { Tenant } from '../../src/simulator/tenant.js'
 import { KEY } from './served-api.js'
@@ -36,8 +36,11 @@ export interface RunningService {
   close(): Promise<void>
 }
 
-/** Starts the service; `env` says which stores it has. */
-export async function runService(env: Record<string, string>): Promise<RunningService> {
+/** Starts the service; `env` says which stores it has, `overrides` which limits. */
+export async function runService(
+  env: Record<string, string>,
+  overrides: ServiceOverrides = {},
+): Promise<RunningService> {
   const t = await openTenant()
   const written: string[] = []
   const config = loadConfig(
@@ -52,7 +55,7 @@ export async function runService(env: Record<string, string>): Promise<RunningSe
   )
   const options = { level: 'info', serializers: { err: toLoggedError } }
   const log = pino(options, { write: (line: string) => void written.push(line) })
-  const service = await createService(config, log, { waits: true })
+  const service = await createService(config, log, { waits: true, ...overrides })
   const url = await service.startApi()
   const stop = new AbortController()
   const working = service.opened(stop.signal).then(() => service.startWorker())
@@ -77,8 +80,10 @@ export async function runService(env: Record<string, string>): Promise<RunningSe
     },
     async knows(userId) {
       const startedAt = performance.now()
-      const isKnown = async () => Boolean((await readUser(userId)).body.last_logout_at)
-      await expect.poll(isKnown, PATIENCE).toBe(true)
+      await vi.waitFor(async () => {
+        const { body } = await readUser(userId)
+        if (!body.last_logout_at) throw new Error(`no logout of ${userId} is known`)
+      }, PATIENCE)
       return Math.round(performance.now() - startedAt)
     },
     async report(userId) {

@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { describe, type TestContext, test } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { startRedis, type TestRedis } from '../_support/redis.js'
 import { PATIENCE, type RunningService, runService } from '../_support/running-service.js'
@@ -16,16 +16,12 @@ const LONGEST_MS = 3_000
 /** Redis takes any from who needs none. */
 const PASSWORD = 'another'
 
-const found = await startRedis({ own: true })
-const skip = 'skip' in found
-const title = skip ? `Redis (skipped: ${found.skip})` : 'Redis'
-afterAll(() => (skip ? undefined : found.stop()))
+/** The queue is looked at more often than every 3 s. */
+const LIMITS = { watchdogIntervalMs: 300 }
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createTestDatabase()
-})
-afterAll(() => database.drop())
+const found = await startRedis({ own: true })
+const title = 'skip' in found ? `Redis (skipped: ${found.skip})` : 'Redis'
+if (!('skip' in found)) await found.stop()
 
 /** A fault of Redis: how it comes, and how it goes. */
 interface Fault {
@@ -63,92 +59,107 @@ const FAULTS: Record<string, Fault> = {
   },
 }
 
-async function ownRedis(args: string[] = []): Promise<TestRedis> {
-  const server = await startRedis({ own: true, args })
-  if ('skip' in server) throw new Error(server.skip)
-  onTestFinished(() => server.stop())
-  return server
+/** A Redis, a service whose queue is in it, and whom it has to know of. */
+interface World {
+  redis: TestRedis
+  database: TestDatabase
+  service: RunningService
+  /** Logs somebody new out in the tenant; returns who. */
+  logOut(): string
+  /** What the rows have to be. */
+  truth(): ReturnType<typeof truthOfLog>['rows']
 }
 
-async function run(redis: TestRedis) {
-  const service = await runService({ DATABASE_URL: database.url, REDIS_URL: redis.url })
+async function open(
+  { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
+  { args = [], isAway = false }: { args?: string[]; isAway?: boolean } = {},
+): Promise<World> {
+  const redis = await startRedis({ own: true, args })
+  if ('skip' in redis) throw new Error(redis.skip)
+  onTestFinished(() => redis.stop())
+  if (isAway) await redis.stop()
+  const database = await createTestDatabase()
+  onTestFinished(() => database.drop())
+  const service = await runService({ DATABASE_URL: database.url, REDIS_URL: redis.url }, LIMITS)
   onTestFinished(() => service.close())
-  return service
-}
-
-let users = 0
-const entries: Record<string, unknown>[] = []
-
-function logOut(service: RunningService): string {
-  const user = `auth0|${++users}`
-  entries.push(service.logout(user))
-  return user
+  const entries: Record<string, unknown>[] = []
+  return {
+    redis,
+    database,
+    service,
+    logOut() {
+      const user = `auth0|${entries.length}`
+      entries.push(service.logout(user))
+      return user
+    },
+    truth: () => sorted(truthOfLog(entries).rows),
+  }
 }
 
 /** How long the slower half, and the slowest, of many questions took, in milliseconds. */
 async function askOften(service: RunningService) {
   const times: number[] = []
+  const statuses = new Set<number>()
   for (let n = 0; n < QUESTIONS; n++) {
     const { status, ms } = await service.ask()
-    expect(status).toBe(200)
+    statuses.add(status)
     times.push(ms)
   }
   times.sort((a, b) => a - b)
   const at = (share: number) => Math.round((times[Math.floor(QUESTIONS * share)] ?? 0) * 10) / 10
-  return { median: at(0.5), p99: at(0.99), longest: times.at(-1) ?? Number.POSITIVE_INFINITY }
+  const longest = times.at(-1) ?? Number.POSITIVE_INFINITY
+  return { statuses: [...statuses], median: at(0.5), p99: at(0.99), longest }
 }
 
-describe.skipIf(skip)(title, () => {
+describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
   test.for(Object.entries(FAULTS))(
     'that %s: the API answers as ever, nothing is lost, polling goes on by itself (P15, P16, P17)',
     { timeout: 90_000 },
-    async ([, fault], { annotate }) => {
-      const redis = await ownRedis()
-      const service = await run(redis)
-      await service.knows(logOut(service))
+    async ([, fault], context) => {
+      const { annotate, expect } = context
+      const { redis, database, service, logOut, truth } = await open(context)
+      await service.knows(logOut())
       const before = await askOften(service)
+      expect(before.statuses).toEqual([200])
 
       await fault.begin(redis)
       const during = await askOften(service)
+      expect(during.statuses).toEqual([200])
       expect(during.longest).toBeLessThan(LONGEST_MS)
       await annotate(`median ${during.median} ms, p99 ${during.p99} ms of ${QUESTIONS} answers`)
       await annotate(`before that: median ${before.median} ms, p99 ${before.p99} ms`)
       await expect.poll(() => service.count('warn', FAILING), PATIENCE).toBe(1)
 
-      const meanwhile = logOut(service)
+      const meanwhile = logOut()
       await fault.end(redis)
       await annotate(`the logout is known ${await service.knows(meanwhile)} ms after it is over`)
       await expect.poll(() => service.count('info', BACK), PATIENCE).toBe(1)
       expect(service.count('warn', FAILING)).toBe(1)
-      expect(await readRows(database)).toEqual(sorted(truthOfLog(entries).rows))
+      expect(await readRows(database)).toEqual(truth())
     },
   )
 
-  test('that is away at the start is begun without: the API answers, polling begins when it is there (P17)', async ({
-    annotate,
-  }) => {
-    const redis = await ownRedis()
-    await redis.stop()
-    const service = await run(redis)
+  test('that is away at the start is begun without: the API answers, polling begins when it is there (P17)', async (context) => {
+    const { annotate, expect } = context
+    const { redis, service, logOut } = await open(context, { isAway: true })
     expect((await service.ask()).status).toBe(200)
-    const user = logOut(service)
+    const user = logOut()
     await expect.poll(() => service.count('warn', FAILING), PATIENCE).toBe(1)
     await redis.start()
     await annotate(`the logout is known ${await service.knows(user)} ms after Redis is there`)
     await expect.poll(() => service.count('info', BACK), PATIENCE).toBe(1)
   })
 
-  test('that evicts what it needs room for is warned of, and the schedule comes back (P15, P16)', async ({
-    annotate,
-  }) => {
-    const redis = await ownRedis(['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru'])
-    const service = await run(redis)
-    await service.knows(logOut(service))
+  test('that evicts what it needs room for is warned of, and the schedule comes back (P15, P16)', async (context) => {
+    const { annotate, expect } = context
+    const args = ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru']
+    const { redis, database, service, logOut, truth } = await open(context, { args })
+    await service.knows(logOut())
     expect(service.count('warn', /^redis may evict the schedule: set noeviction$/)).toBe(1)
     await fillUntilEvicted(redis)
-    const user = logOut(service)
+    const user = logOut()
     await annotate(`the logout is known ${await service.knows(user)} ms after the schedule is gone`)
-    expect(await readRows(database)).toEqual(sorted(truthOfLog(entries).rows))
+    expect(await readRows(database)).toEqual(truth())
   })
 })
 
