@@ -14,6 +14,7 @@ import {
   type Tokens,
   type Told,
 } from '../_support/session-world.js'
+import { createSharedTime, type SharedTime } from '../_support/shared-time.js'
 import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-system.js'
 
 const MINUTE_MS = 60_000
@@ -140,6 +141,7 @@ const COLUMNS = {
 
 interface Scene {
   system: WholeSystem
+  time: SharedTime
   world: SessionWorld
   userId: string
   a: Browser
@@ -152,8 +154,7 @@ interface Scene {
 const flows = {
   async tokenInWindow(scene: Scene) {
     scene.a.logOut()
-    scene.system.clock.pass(LAG_MS - 1)
-    await scene.system.poll()
+    await later(scene, LAG_MS - 1)
     return passes(scene, scene.onA)
   },
   async tokenOfA(scene: Scene) {
@@ -172,10 +173,9 @@ const flows = {
     return refreshes(scene, scene.onA)
   },
   async tokenFromWindow(scene: Scene) {
-    const { a, onA, system, world } = scene
+    const { a, onA, world } = scene
     a.logOut()
-    system.clock.pass(LAG_MS - 1)
-    await system.poll()
+    await later(scene, LAG_MS - 1)
     const minted = await world.refresh(onA)
     expect(await passes(scene, minted)).toBe(true)
     await later(scene)
@@ -241,11 +241,8 @@ const flows = {
   },
 }
 
-/** A minute goes by, and the log is read. */
-async function later({ system }: Pick<Scene, 'system'>): Promise<void> {
-  system.clock.pass(MINUTE_MS)
-  await system.poll()
-}
+/** A minute goes by, unless told otherwise, and the log is read. */
+const later = ({ time }: Scene, ms = MINUTE_MS): Promise<void> => time.pass(ms)
 
 async function passes({ system }: Scene, answer: Awaited<ReturnType<SessionWorld['refresh']>>) {
   return !isDenial(answer) && system.accepts(answer.claims)
@@ -278,6 +275,8 @@ beforeAll(async () => {
 describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   const clock = createClock()
   let system: WholeSystem
+  // The cells' users have nothing to do with each other.
+  const time = createSharedTime(clock, () => system.poll())
   let action: RunAction
   beforeAll(async () => {
     action = loadRecorded(code, clock.now)
@@ -299,7 +298,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
     })
     const userId = `auth0|${randomUUID()}`
     const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
-    const scene = { system, world, userId, a, b, onA: await a.logIn(), onB: await b.logIn() }
+    const scene = { system, time, world, userId, a, b, onA: await a.logIn(), onB: await b.logIn() }
     await later(scene)
     for (const tokens of [scene.onA, scene.onB]) {
       expect(await passes(scene, tokens)).toBe(true)
@@ -314,8 +313,10 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
         .filter((onError) => plan !== 'none' || onError === 'allow')
         .map((onError) => ({ flow, onError, fate: fateOf(row[plan], policy, onError) })),
     )
-    test.each(cells)('$flow is $fate (on error: $onError)', async ({ flow, onError, fate }) => {
-      const goesOn = await flows[flow as keyof typeof flows](await open(plan, onError))
+    test.concurrent.each(cells)('$flow is $fate (on error: $onError)', async (cell) => {
+      const { flow, onError, fate } = cell
+      const play = flows[flow as keyof typeof flows]
+      const goesOn = await time.play(async () => play(await open(plan, onError)))
       expect(goesOn).toBe(fate !== 'closed' && fate !== 'refused too')
     })
   })
