@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, describe, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { type RunningCommand, runCommand } from '../_support/cli.js'
 import { createTestDatabase } from '../_support/database.js'
@@ -30,15 +30,14 @@ const linesOf = (command: RunningCommand): Line[] =>
 const title = skip ? 'a worker (skipped: no openssl in the PATH)' : 'a worker'
 
 // The program as it is run: whom Node trusts is settled when the process starts.
-describe.skipIf(skip)(title, () => {
-  test.each([
+describe.skipIf(skip)(title, { concurrent: true, timeout: 60_000 }, () => {
+  test.for([
     ['a stranger’s certificate', 'IP:127.0.0.1', /SELF_SIGNED_CERT/],
     ['another name’s certificate', 'DNS:elsewhere.example', /ALTNAME_INVALID/],
     ['no certificate, but plain HTTP', null, /ERR_SSL_\w+/],
-  ])(
+  ] as const)(
     'that is shown %s says so once, sends it nothing, and goes on when that is put right',
-    { timeout: 60_000 },
-    async (_what, name, why) => {
+    async ([_what, name, why], { expect, onTestFinished }) => {
       const database = await createTestDatabase()
       onTestFinished(() => database.drop())
       const t = await openTenant()
