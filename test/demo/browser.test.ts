@@ -36,24 +36,26 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     return page
   }
 
-  /** A demo for each test, and two browsers of one user. */
-  const testWith = (policy: string, enterprise: boolean) =>
-    test.extend<{ demo: Demo; mine: Page; other: Page }>({
+  /** Tests of one demo, each with two browsers of one user. */
+  const testWith = (policy: string, enterprise: boolean) => {
+    let demo: Demo
+    beforeAll(async () => {
+      demo = await createDemo({
+        env: { POLICY: policy, PORT: '0' },
+        createLog: async () => pino({ level: 'silent' }),
+        stop: new AbortController().signal,
+        enterprise,
+        lagMs: () => LAG_MS,
+      })
+    })
+    afterAll(() => demo.close())
+    return test.extend<{ demo: Demo; mine: Page; other: Page }>({
       // biome-ignore lint/correctness/noEmptyPattern: Vitest reads from it what a fixture needs
-      demo: async ({}, use) => {
-        const demo = await createDemo({
-          env: { POLICY: policy, PORT: '0' },
-          createLog: async () => pino({ level: 'silent' }),
-          stop: new AbortController().signal,
-          enterprise,
-          lagMs: () => LAG_MS,
-        })
-        await use(demo)
-        await demo.close()
-      },
+      demo: async ({}, use) => use(demo),
       mine: async ({ demo }, use) => use(await openPage(demo)),
       other: async ({ demo }, use) => use(await openPage(demo)),
     })
+  }
   afterEach(async () => {
     for (const context of browser.contexts()) await context.close()
     expect(errors.splice(0)).toEqual([])
