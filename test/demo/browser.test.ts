@@ -21,48 +21,72 @@ interface Tokens {
 const found = findBrowser()
 const skip = 'skip' in found ? found.skip : null
 
+/** The demos that the tests share. */
+const KINDS = {
+  session: { policy: 'session', enterprise: true },
+  user: { policy: 'user', enterprise: true },
+  plain: { policy: 'user', enterprise: false },
+}
+type Kind = keyof typeof KINDS
+
+function startDemo({ policy, enterprise }: (typeof KINDS)[Kind]): Promise<Demo> {
+  return createDemo({
+    env: { POLICY: policy, PORT: '0' },
+    createLog: async () => pino({ level: 'silent' }),
+    stop: new AbortController().signal,
+    enterprise,
+    lagMs: () => LAG_MS,
+  })
+}
+
 describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` (${skip})`}`, () => {
   const errors: string[] = []
+  const demos = new Map<string, Demo>()
   let browser: Browser
-  beforeAll(async () => {
-    browser = await openBrowser('path' in found ? found.path : '')
-  })
-  afterAll(() => browser.close())
-
-  const openPage = async ({ pageUrl }: Demo): Promise<Page> => {
+  let pages: { mine: Page; other: Page }
+  const openPage = async () => {
+    // With cookies of its own.
     const page = await (await browser.newContext()).newPage()
     page.on('pageerror', (error) => errors.push(error.message))
+    return page
+  }
+  beforeAll(async () => {
+    browser = await openBrowser('path' in found ? found.path : '')
+    pages = { mine: await openPage(), other: await openPage() }
+    const started = Object.entries(KINDS).map(async ([kind, options]) => {
+      demos.set(kind, await startDemo(options))
+    })
+    await Promise.all(started)
+  })
+  afterAll(async () => {
+    await browser.close()
+    await Promise.all([...demos.values()].map((demo) => demo.close()))
+  })
+  afterEach(async () => {
+    for (const page of Object.values(pages)) await page.goto('about:blank')
+    expect(errors.splice(0)).toEqual([])
+  })
+
+  /** Leaves nothing of the test before. */
+  const visit = async (page: Page, { pageUrl }: Demo): Promise<Page> => {
+    await page.context().clearCookies()
+    await page.goto(pageUrl)
+    await page.evaluate('sessionStorage.clear()')
     await page.goto(pageUrl)
     return page
   }
 
-  /** Tests of one demo, each with two browsers of one user. */
-  const testWith = (policy: string, enterprise: boolean) => {
-    let demo: Demo
-    beforeAll(async () => {
-      demo = await createDemo({
-        env: { POLICY: policy, PORT: '0' },
-        createLog: async () => pino({ level: 'silent' }),
-        stop: new AbortController().signal,
-        enterprise,
-        lagMs: () => LAG_MS,
-      })
-    })
-    afterAll(() => demo.close())
-    return test.extend<{ demo: Demo; mine: Page; other: Page }>({
+  /** Tests of one demo, each with one or two browsers of one user. */
+  const testWith = (kind: Kind) =>
+    test.extend<{ demo: Demo; mine: Page; other: Page }>({
       // biome-ignore lint/correctness/noEmptyPattern: Vitest reads from it what a fixture needs
-      demo: async ({}, use) => use(demo),
-      mine: async ({ demo }, use) => use(await openPage(demo)),
-      other: async ({ demo }, use) => use(await openPage(demo)),
+      demo: async ({}, use) => use(demos.get(kind) as Demo),
+      mine: async ({ demo }, use) => use(await visit(pages.mine, demo)),
+      other: async ({ demo }, use) => use(await visit(pages.other, demo)),
     })
-  }
-  afterEach(async () => {
-    for (const context of browser.contexts()) await context.close()
-    expect(errors.splice(0)).toEqual([])
-  })
 
   describe('where a logout ends its session, with Enterprise fields', () => {
-    const test = testWith('session', true)
+    const test = testWith('session')
 
     test('a kept token dies within the window; logging in again works, the old refresh token does not', async ({
       demo,
@@ -140,7 +164,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
   })
 
   describe('where one logout ends all, with Enterprise fields', () => {
-    const test = testWith('user', true)
+    const test = testWith('user')
 
     test('another browser’s token is refused; a silent login works, and so does the first refresh after it', async ({
       demo,
@@ -161,7 +185,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
   })
 
   describe('where one logout ends all, without Enterprise fields', () => {
-    const test = testWith('user', false)
+    const test = testWith('plain')
 
     test('a silent login works, the first refresh after it does not, and a login with prompt=login mends that', async ({
       demo,
