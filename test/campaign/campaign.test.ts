@@ -1,5 +1,5 @@
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { afterAll, describe, expect, onTestFinished, type TestContext, test } from 'vitest'
+import { createTestDatabase } from '../_support/database.js'
 import { startRedis } from '../_support/redis.js'
 import { runRound } from './round.js'
 import { logWrites, readWrites } from './write-log.js'
@@ -8,29 +8,26 @@ const redis = await startRedis({ own: true })
 const skip = 'skip' in redis
 if (!skip) afterAll(() => redis.stop())
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createTestDatabase()
-})
-afterEach(() => database.drop())
-
-/** The short form of `npm run campaign`. */
-async function runShortRound(redisUrl?: string) {
+/** The short form of `npm run campaign`, in a database that ends with the test. */
+async function runShortRound({ onTestFinished }: TestContext, redisUrl?: string) {
+  const database = await createTestDatabase()
+  onTestFinished(() => database.drop())
   const { signal } = new AbortController()
   const databaseUrl = database.url
   return runRound({ databaseUrl, redisUrl, seed: 4, kills: 6, lateShare: 0.1, signal })
 }
 
-describe('workers that are killed at random points lose no entry and move nothing back', () => {
-  test('with the queue in PostgreSQL', { timeout: 90_000 }, async () => {
-    const { problems, crew, unattributable } = await runShortRound()
+describe.concurrent('workers that are killed at random points lose no entry and move nothing back', () => {
+  test('with the queue in PostgreSQL', { timeout: 90_000 }, async (context) => {
+    const { problems, crew, unattributable } = await runShortRound(context)
     expect(problems).toEqual([])
     expect(Object.values(crew.kills).reduce((sum, kills) => sum + kills)).toBe(6)
     expect(unattributable).toBeGreaterThan(0)
   })
 
-  test.skipIf(skip)('with the queue in Redis', { timeout: 90_000 }, async () => {
-    const { problems, crew, unattributable } = await runShortRound(skip ? undefined : redis.url)
+  test.skipIf(skip)('with the queue in Redis', { timeout: 90_000 }, async (context) => {
+    const redisUrl = skip ? undefined : redis.url
+    const { problems, crew, unattributable } = await runShortRound(context, redisUrl)
     expect(problems).toEqual([])
     expect(Object.values(crew.kills).reduce((sum, kills) => sum + kills)).toBe(6)
     expect(unattributable).toBeGreaterThan(0)
@@ -38,6 +35,8 @@ describe('workers that are killed at random points lose no entry and move nothin
 })
 
 test('the log of writes names whatever moves back or is deleted, and nothing else', async () => {
+  const database = await createTestDatabase()
+  onTestFinished(() => database.drop())
   await logWrites(database)
   await database.query(`
     INSERT INTO tenant (id, domain, checkpoint, as_of) VALUES (1, 'a', '9002', '2026-11-24T10:00Z');
