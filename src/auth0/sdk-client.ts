@@ -5,10 +5,10 @@ import { aborted } from '../errors.js'
 import { assertAnswered, notGranted, tooLarge, tooLate, translate } from './management-errors.js'
 
 /** How long one request may take where nothing else is said, in milliseconds. */
-export const REQUEST_TIMEOUT_MS = 30_000
+const REQUEST_TIMEOUT_MS = 30_000
 
 /** The largest response that is read by default: a hundred entries of the size that Auth0 allows stay far below. */
-export const MAX_BODY_BYTES = 64 * 1024 * 1024
+const MAX_BODY_BYTES = 64 * 1024 * 1024
 
 /** How the Management API is reached. */
 export interface ManagementApiOptions {

@@ -9,8 +9,8 @@ const run = promisify(execFile)
 /** An empty project with the client's package installed, as a user has it. */
 export interface ClientProject {
   dir: string
-  /** Where the package was built. */
-  builtDir: string
+  /** The package as it is published. */
+  tarball: string
   /** Makes a package of this repository one of the project's. */
   add(name: string): Promise<void>
   remove(): Promise<void>
@@ -20,14 +20,14 @@ export interface ClientProject {
 export async function installClient(): Promise<ClientProject> {
   const dir = await realpath(await mkdtemp(join(tmpdir(), 'last-logout-client-')))
   const builtDir = resolve('dist/client-package')
+  const tarball = join(dir, 'last-logout-client-0.1.0.tgz')
   await run('npm', ['run', '--silent', 'build:client'])
   await run('npm', ['pack', '--silent', '--pack-destination', dir, builtDir])
   await writeFile(join(dir, 'package.json'), '{ "type": "module", "private": true }')
-  const tarball = './last-logout-client-0.1.0.tgz'
   await run('npm', ['install', '--offline', '--no-audit', '--no-fund', tarball], { cwd: dir })
   return {
     dir,
-    builtDir,
+    tarball,
     async add(name) {
       const link = join(dir, 'node_modules', name)
       await mkdir(dirname(link), { recursive: true })

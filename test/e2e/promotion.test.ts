@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { type TestContext, test } from 'vitest'
 import { openClient } from '../_support/client.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { type Proxy as Address, openProxy } from '../_support/proxy.js'
@@ -8,7 +8,9 @@ import { DOMAIN } from '../_support/tenant.js'
 import { truthOfLog } from '../_support/truth.js'
 
 /** A primary, its replica, and the address behind which the one or the other stands. */
-async function openPair(): Promise<{ old: TestPostgres; next: TestPostgres; address: Address }> {
+async function openPair({
+  onTestFinished,
+}: TestContext): Promise<{ old: TestPostgres; next: TestPostgres; address: Address }> {
   const old = await startPostgres()
   onTestFinished(() => old.remove())
   const next = await old.replicate()
@@ -18,7 +20,7 @@ async function openPair(): Promise<{ old: TestPostgres; next: TestPostgres; addr
   return { old, next, address }
 }
 
-async function run(address: Address) {
+async function run(address: Address, { onTestFinished }: TestContext) {
   const service = await runService({ DATABASE_URL: address.url })
   onTestFinished(() => service.close())
   const entries: Record<string, unknown>[] = []
@@ -32,11 +34,10 @@ async function run(address: Address) {
   return { service, logOut, truth: () => truthOfLog(entries).rows }
 }
 
-test('a replica that is promoted takes over: what it had not got is read from the log again', async ({
-  annotate,
-}) => {
-  const { old, next, address } = await openPair()
-  const { service, logOut, truth } = await run(address)
+test.concurrent('a replica that is promoted takes over: what it had not got is read from the log again', async (context) => {
+  const { annotate, expect, onTestFinished } = context
+  const { old, next, address } = await openPair(context)
+  const { service, logOut, truth } = await run(address, context)
   const client = openClient(service.url)
   onTestFinished(() => client.close())
   const before = await logOut()
@@ -63,11 +64,10 @@ test('a replica that is promoted takes over: what it had not got is read from th
   expect(isRevoked(lost.user)).toBe('revoked')
 }, 60_000)
 
-test('connections to a primary that was demoted, and lives on, are given up', async ({
-  annotate,
-}) => {
-  const { old, next, address } = await openPair()
-  const { service, logOut, truth } = await run(address)
+test.concurrent('connections to a primary that was demoted, and lives on, are given up', async (context) => {
+  const { annotate, expect, onTestFinished } = context
+  const { old, next, address } = await openPair(context)
+  const { service, logOut, truth } = await run(address, context)
   const before = await logOut()
   await expect.poll(() => readUsers(next), PATIENCE).toEqual([before.user])
   await Promise.all(Array.from({ length: 20 }, () => service.ask()))
