@@ -5,7 +5,7 @@ import type pg from 'pg'
 import type { TestProject } from 'vitest/node'
 import { migrateQueue } from '../../src/jobs/jobs.js'
 import { withClient } from '../../src/store/client.js'
-import { createEmbeddedPostgres } from '../../src/store/embedded-postgres.js'
+import { createEmbeddedPostgres, type EmbeddedPostgres } from '../../src/store/embedded-postgres.js'
 import { applyMigrations } from '../../src/store/migrations.js'
 import { setup as buildAction } from './build-action.js'
 
@@ -22,7 +22,7 @@ declare module 'vitest' {
 export async function setup({ config, provide }: TestProject): Promise<() => Promise<void>> {
   await buildAction()
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-test-'))
-  const postgres = await createEmbeddedPostgres({ dataDir, durable: false })
+  const postgres = await startServer(dataDir)
   const { postgresSettings = {} } = config.provide
   await withClient(postgres.url, async (client) => {
     await changeSettings(client, postgresSettings)
@@ -53,4 +53,13 @@ async function assertSettings(client: pg.Client, settings: Record<string, string
     const { rows } = await client.query('SELECT current_setting($1) AS value', [name])
     if (rows[0].value !== value) throw new Error(`${name} is ${rows[0].value}, not ${value}`)
   }
+}
+
+/** Many files share it, and each may run several services. */
+async function startServer(dataDir: string): Promise<EmbeddedPostgres> {
+  const options = { dataDir, durable: false }
+  const first = await createEmbeddedPostgres(options)
+  await withClient(first.url, (client) => client.query('ALTER SYSTEM SET max_connections = 500'))
+  await first.close()
+  return createEmbeddedPostgres(options)
 }
