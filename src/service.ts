@@ -36,8 +36,6 @@ export interface ServiceOverrides {
   source?: LogSource
   /** Limits of requests to Auth0. Default: those of `createManagementApi` and `createLogSource`. */
   auth0Limits?: Auth0Limits
-  /** How often the queue and its schedule are checked, in milliseconds. Default: 3,000. */
-  watchdogIntervalMs?: number
   /** How long the store waits for PostgreSQL. Default: those of `createPool`. */
   poolTimeouts?: PoolTimeouts
   /** How long reading may go without an answer of Auth0's. */
@@ -92,10 +90,10 @@ export async function createService(
     const opened = await openOrWait(open, { waits, log: storeLog })
     const metrics = createMetrics({ ...store, rateShare: config.auth0.rateShare })
     const source = overrides.source ?? createSource(config, metrics, overrides.auth0Limits)
-    const { stallMs, watchdogIntervalMs } = overrides
+    const { stallMs } = overrides
     const lease = createLease(store)
     const reader = { config, log, store, source, lease, metrics, stallMs }
-    const parts = { ...reader, closers, databaseUrl, watchdogIntervalMs }
+    const parts = { ...reader, closers, databaseUrl }
     return {
       store,
       gone,
@@ -118,7 +116,6 @@ export async function createService(
 interface Parts extends Reader {
   closers: Closers
   databaseUrl: string
-  watchdogIntervalMs: number | undefined
 }
 
 function createSource(
@@ -140,7 +137,6 @@ async function startWorker(parts: Parts): Promise<void> {
     log,
     jobs: createWorkerJobs({ ...parts, log }),
     onFailure: metrics.onJobFailure,
-    watchdogIntervalMs: parts.watchdogIntervalMs,
   })
   closers.push(() => jobs.close())
 }

@@ -14,8 +14,6 @@ export interface JobsOptions extends RunnerOptions {
   connection: QueueConnection
   /** Sets this queue apart from others in the same store; workers with the same one share it. */
   prefix: string
-  /** How often the queue and its schedule are checked, in milliseconds. Default: 3,000. */
-  watchdogIntervalMs?: number | undefined
 }
 
 /** Jobs that run at their intervals. */
@@ -35,7 +33,7 @@ export interface Jobs {
  * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
-  const { connection, prefix, jobs, log, watchdogIntervalMs: intervalMs } = options
+  const { connection, prefix, jobs, log } = options
   if (connection.kind === 'postgres') {
     await assertQueueMigrated(connection.url).catch((error) => {
       // What else there is, the watchdog meets as well, and tries again.
@@ -46,7 +44,7 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const runner = createRunner(options, stop.signal)
   const outage = createOutage(connection, log, stop.signal)
   const open = () => openBackend({ connection, prefix, runner, onError: outage.report, log })
-  const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal, intervalMs })
+  const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal })
   await watchdog.start()
 
   async function close(): Promise<void> {

@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest'
-import { WATCHDOG_INTERVAL_MS } from '../../src/jobs/watchdog.js'
 import { createPool } from '../../src/store/pool.js'
 
 // What the other tests here shorten; those of requests to Auth0: test/auth0/{limits,retry}.test.ts.
@@ -8,8 +7,4 @@ test('the store waits 5 s for a connection and 15 s for an answer by default', a
   const { pool } = createPool('postgresql://127.0.0.1:1/x', {})
   expect(pool.options).toMatchObject({ connectionTimeoutMillis: 5_000, query_timeout: 15_000 })
   await pool.end()
-})
-
-test('the queue is checked every 3 s by default', () => {
-  expect(WATCHDOG_INTERVAL_MS).toBe(3_000)
 })

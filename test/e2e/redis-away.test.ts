@@ -16,9 +16,6 @@ const LONGEST_MS = 3_000
 /** Redis takes any from who needs none. */
 const PASSWORD = 'another'
 
-/** The queue is looked at more often than every 3 s. */
-const LIMITS = { watchdogIntervalMs: 300 }
-
 const found = await startRedis({ own: true })
 const title = 'skip' in found ? `Redis (skipped: ${found.skip})` : 'Redis'
 if (!('skip' in found)) await found.stop()
@@ -80,7 +77,7 @@ async function open(
   if (isAway) await redis.stop()
   const database = await createTestDatabase()
   onTestFinished(() => database.drop())
-  const service = await runService({ DATABASE_URL: database.url, REDIS_URL: redis.url }, LIMITS)
+  const service = await runService({ DATABASE_URL: database.url, REDIS_URL: redis.url })
   onTestFinished(() => service.close())
   const entries: Record<string, unknown>[] = []
   return {

@@ -215,9 +215,11 @@ describe.concurrent('createEmbeddedPostgres', () => {
       child.kill('SIGKILL')
       await vi.waitFor(async () => expect(await isFree()).toBe(true), WAIT)
 
-      const other = lock('cat')
+      // Not by asking whether it is free: to ask takes it for a moment.
+      const other = lock('sh', '-c', 'echo held; exec cat')
       onTestFinished(() => void other.kill())
-      await vi.waitFor(async () => expect(await isFree()).toBe(false), WAIT)
+      await once(other.stdout, 'data')
+      expect(await isFree()).toBe(false)
       await expect(start(dataDir)).rejects.toMatchObject({ code: 'DATA_DIR_IN_USE' })
       const next = start(dataDir)
       other.stdin.end()
