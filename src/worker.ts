@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { type Backoff, backOff } from './backoff.js'
+import type { Backoff } from './backoff.js'
 import type { Config } from './config.js'
 import { aborted, hasCode, LastLogoutError } from './errors.js'
 import { logFinding } from './findings.js'
@@ -133,14 +133,14 @@ function createPollDeps(
 /** Waits for another poller, for a while. */
 async function reconcileWhenFree(
   deps: PollDeps,
-  { config, leaseBackoff = LEASE_BACKOFF }: Reader,
+  { config, lease, leaseBackoff = LEASE_BACKOFF }: Reader,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
   const giveUpAt = performance.now() + LEASE_PATIENCE_MS
   for (let attempt = 0; ; attempt++) {
     const outcome = await reconcile(deps, config, signal)
     if (outcome === 'caught_up' || performance.now() > giveUpAt) return outcome
-    await backOff(attempt, leaseBackoff, signal)
+    await lease.wait(attempt, leaseBackoff, signal)
   }
 }
 

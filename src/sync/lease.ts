@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { withAbort } from '../abort.js'
+import { type Backoff, backOff } from '../backoff.js'
 import type { LastLogoutStore } from '../ports.js'
 
 /** How long a poller that died keeps the others waiting, in milliseconds. */
@@ -7,6 +8,8 @@ const LEASE_MS = 30_000
 
 interface Holder {
   signal: AbortSignal
+  /** Resolves when it does not have the lease any more. */
+  ended: Promise<void>
 }
 
 /** The right to be the one poller. */
@@ -17,6 +20,11 @@ export interface Lease {
    * machine slept, is told to stop by `held`.
    */
   run(signal: AbortSignal, run: (held: AbortSignal) => Promise<void>): Promise<boolean>
+  /**
+   * Waits with backoff before the next attempt to run, and no longer than until this process gives the
+   * lease back: its polls can follow each other so closely that no attempt would come between two.
+   */
+  wait(attempt: number, backoff: Backoff, signal: AbortSignal): Promise<void>
 }
 
 /**
@@ -60,7 +68,11 @@ export function createLease(store: LastLogoutStore, leaseMs = LEASE_MS): Lease {
   return {
     async run(signal, run) {
       if (holder !== null && !holder.signal.aborted) return false
-      const mine = { signal }
+      let end = () => {}
+      const ended = new Promise<void>((resolve) => {
+        end = resolve
+      })
+      const mine = { signal, ended }
       holder = mine
       try {
         if (!(await store.acquireLease(owner, leaseMs))) return false
@@ -68,7 +80,15 @@ export function createLease(store: LastLogoutStore, leaseMs = LEASE_MS): Lease {
         return true
       } finally {
         if (holder === mine) holder = null
+        end()
       }
     },
+    wait: (attempt, backoff, signal) =>
+      withAbort(signal, async (waiting) => {
+        void holder?.ended.then(() => waiting.abort())
+        await backOff(attempt, backoff, waiting.signal).catch((error) => {
+          if (signal.aborted) throw error
+        })
+      }),
   }
 }

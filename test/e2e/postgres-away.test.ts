@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { ServiceOverrides } from '../../src/service.js'
 import { openClient } from '../_support/client.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
@@ -19,6 +19,8 @@ beforeAll(async () => {
   postgres = await startPostgres({ max_connections: '30' })
 })
 afterAll(() => postgres.remove())
+// A test that fails in the middle leaves it stopped.
+beforeEach(() => postgres.query('SELECT 1').catch(() => postgres.start()))
 
 async function run(overrides: ServiceOverrides = {}): Promise<RunningService> {
   const service = await runService({ DATABASE_URL: postgres.url }, overrides)

@@ -84,3 +84,33 @@ test('a run whose lease another has taken, as while its machine slept, is told t
   await expect(sleeper).resolves.toBe(true)
   expect(await readOwner()).toBe('another')
 })
+
+test('who waits for a run of the same process tries again when it ends, whatever the backoff', async () => {
+  const lease = createLease(store)
+  const first = createRun()
+  const running = lease.run(signal, first.run)
+  await expect.poll(readOwner).toBeTruthy()
+  let hasWaited = false
+  const waited = lease.wait(0, { firstMs: 3_600_000, maxMs: 3_600_000 }, signal).then(() => {
+    hasWaited = true
+  })
+  await expect(lease.run(signal, async () => {})).resolves.toBe(false)
+  expect(hasWaited).toBe(false)
+  first.end()
+  await waited
+  await expect(lease.run(signal, async () => {})).resolves.toBe(true)
+  await running
+})
+
+test('who waits for another process waits as long as the backoff', async () => {
+  const startedAt = performance.now()
+  await createLease(store).wait(1, { firstMs: 20, maxMs: 1_000 }, signal)
+  expect(performance.now() - startedAt).toBeGreaterThanOrEqual(39)
+})
+
+test('a wait for the lease is ABORTED by its signal', async () => {
+  const stop = new AbortController()
+  const waited = createLease(store).wait(0, { firstMs: 60_000, maxMs: 60_000 }, stop.signal)
+  stop.abort()
+  await expect(waited).rejects.toMatchObject({ code: 'ABORTED' })
+})
