@@ -118,6 +118,11 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
       await service.knows(logOut())
       const before = await askOften(service, 50)
       expect(before.statuses).toEqual([200])
+      // On a busy machine, Redis can have been late while this service started.
+      const warnings = () => service.count('warn', FAILING)
+      const recoveries = () => service.count('info', BACK)
+      await expect.poll(() => warnings() - recoveries(), PATIENCE).toBe(0)
+      const earlier = warnings()
 
       await fault.begin(redis)
       const during = await askOften(service)
@@ -125,13 +130,13 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
       expect(during.longest).toBeLessThan(LONGEST_MS)
       await annotate(`median ${during.median} ms, p99 ${during.p99} ms of ${QUESTIONS} answers`)
       await annotate(`before that: median ${before.median} ms, p99 ${before.p99} ms`)
-      await expect.poll(() => service.count('warn', FAILING), PATIENCE).toBe(1)
+      await expect.poll(warnings, PATIENCE).toBe(earlier + 1)
 
       const meanwhile = logOut()
       await fault.end(redis)
       await annotate(`the logout is known ${await service.knows(meanwhile)} ms after it is over`)
-      await expect.poll(() => service.count('info', BACK), PATIENCE).toBe(1)
-      expect(service.count('warn', FAILING)).toBe(1)
+      await expect.poll(recoveries, PATIENCE).toBe(earlier + 1)
+      expect(warnings()).toBe(earlier + 1)
       expect(await readRows(database)).toEqual(truth())
     },
   )
