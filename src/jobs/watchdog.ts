@@ -14,8 +14,6 @@ export interface WatchdogOptions {
   outage: Trouble
   /** Ends the watch. */
   signal: AbortSignal
-  /** How long it waits between two looks, in milliseconds. Default: {@link WATCHDOG_INTERVAL_MS}. */
-  intervalMs?: number
 }
 
 /** Keeps a queue with its worker open, and the schedule in it. */
@@ -26,15 +24,13 @@ export interface Watchdog {
   close(): Promise<void>
 }
 
-/** How long the watchdog waits between two looks by default, in milliseconds. */
-export const WATCHDOG_INTERVAL_MS = 3_000
+const INTERVAL_MS = 3_000
 
 /** As often in a row may the store refuse what another worker is at; more often it is something else. */
 const MOST_REFUSALS = 3
 
 /** A watchdog that has not started. */
-export function createWatchdog(options: WatchdogOptions): Watchdog {
-  const { jobs, open, outage, signal, intervalMs = WATCHDOG_INTERVAL_MS } = options
+export function createWatchdog({ jobs, open, outage, signal }: WatchdogOptions): Watchdog {
   let backend: Backend | undefined
   let isRegistered = false
   let wasOverdue = false
@@ -72,7 +68,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
   async function keepLooking(): Promise<void> {
     while (!signal.aborted) {
       // It rejects when the signal aborts, which ends the loop.
-      await sleep(intervalMs, undefined, { signal }).then(tryToLook, () => undefined)
+      await sleep(INTERVAL_MS, undefined, { signal }).then(tryToLook, () => undefined)
     }
   }
 

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { Backend } from '../../src/jobs/backend.js'
 import { createOutage } from '../../src/jobs/outage.js'
-import { createWatchdog, WATCHDOG_INTERVAL_MS } from '../../src/jobs/watchdog.js'
+import { createWatchdog } from '../../src/jobs/watchdog.js'
 import { createTestJob, createTestLog, NEVER_MS, PATIENCE, uniquePrefix } from './fixture.js'
 import { startPostgresStore, type TestQueue } from './stores.js'
 
@@ -30,10 +30,6 @@ function openQueue(): TestQueue {
 }
 
 describe('the watchdog', () => {
-  it('looks every 3 s by default', () => {
-    expect(WATCHDOG_INTERVAL_MS).toBe(3_000)
-  })
-
   it('replaces a worker that does not take what is due', async () => {
     const queue = openQueue()
     const forced: boolean[] = []
