@@ -175,7 +175,10 @@ export interface LastLogoutStore {
   begin(checkpoint: string, sweep: Span | null): Promise<void>
   /** Continues from another place; false, and nothing changed, when the checkpoint is not `from`. */
   moveCheckpoint(from: string, to: string | null, sweep: Span | null): Promise<boolean>
-  /** False, and nothing stored, when the checkpoint is not `page.from`. */
+  /**
+   * False, and nothing stored, when the checkpoint is not `page.from`. Throws `CLOCK_AHEAD` where `storedAt` lies
+   * too far ahead of the database's clock: the rows are stored then, and the checkpoint stays.
+   */
   storePage(page: StoredPage): Promise<boolean>
   /** Stores what the newest part of the sweep found; false when that is not its newest part any more. */
   storeSweep(batch: Batch, part: Span): Promise<boolean>
@@ -199,9 +202,9 @@ export interface LastLogoutStore {
   raiseFloor(at: Instant | null): Promise<Instant>
   /**
    * Records that the log has been read to its end. Freshness never goes back, but from ahead of the clock.
-   * False: `askedAt` itself lies too far ahead of the database's clock, and freshness has not moved.
+   * Throws `CLOCK_AHEAD` where `askedAt` itself lies too far ahead of the database's clock: it has not moved then.
    */
-  storeCaughtUp(checkpoint: string | null, askedAt: Instant): Promise<boolean>
+  storeCaughtUp(checkpoint: string | null, askedAt: Instant): Promise<void>
   readKnown(userId: string, sessionId: string | null): Promise<Known>
   /** `null`: the cursor is none of this feed, or ahead of it, as after a restore. */
   readChanges(query: ChangesQuery): Promise<ChangesPage | null>

@@ -2,10 +2,29 @@ import type { Instant } from '../rules/instant.js'
 import type { Gap, GapReason, RecordedGap } from '../rules/span.js'
 import { timestamp, toEpoch } from './epoch.js'
 import type { PrismaClient } from './generated/client.js'
+import { type LockedTenant, raiseFloor } from './tenant-row.js'
 import type { Executor } from './write-batch.js'
 
+/**
+ * Auth0's clock may be ahead of the database's; the floor may not, nor a gap whose end is only what Auth0's
+ * clock said. That of the others is the storage time of an entry: a database that is behind must not lose it.
+ */
+export async function storePastGap(
+  tx: Executor,
+  tenant: LockedTenant,
+  gap: Gap,
+  raisesFloor: boolean,
+): Promise<boolean> {
+  const past = Math.min(gap.to, tenant.now)
+  const to = gap.reason === 'empty_log' ? past : gap.to
+  if (to <= gap.from) return false
+  const isNews = await storeGap(tx, { ...gap, to }, tenant.now)
+  if (raisesFloor) await raiseFloor(tx, tenant, past)
+  return isNews
+}
+
 /** Records a gap; one that begins where another does is the same, grown. True: it is new, or has grown. */
-export async function storeGap(
+async function storeGap(
   tx: Executor,
   { from, to, reason }: Gap,
   detectedAt: Instant,

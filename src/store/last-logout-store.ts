@@ -1,12 +1,13 @@
+import { LastLogoutError } from '../errors.js'
 import type { Batch, LastLogoutStore, ReportedLogout, StoredPage } from '../ports.js'
 import { isAhead } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
 import { settleReported } from '../rules/reported.js'
-import type { Gap } from '../rules/span.js'
 import { readChanges } from './changes.js'
+import { clockAhead } from './clock-ahead.js'
 import { query } from './database.js'
 import { databaseClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
-import { readGaps, storeGap } from './gaps.js'
+import { readGaps, storePastGap } from './gaps.js'
 import type { PrismaClient } from './generated/client.js'
 import { readKnown } from './read-known.js'
 import { count, prune } from './retention.js'
@@ -76,7 +77,11 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
         await setPlace(tx, to, sweep)
         return true
       }),
-    storePage: (page) => write((tx, tenant) => storePage(tx, clock, tenant, page)),
+    async storePage(page) {
+      const stored = await write((tx, tenant) => storePage(tx, clock, tenant, page))
+      if (stored instanceof LastLogoutError) throw stored
+      return stored
+    },
     storeSweep: (batch, part) =>
       write(async (tx, tenant) => {
         await storeBatch(tx, tenant, batch)
@@ -112,13 +117,22 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
   }
 }
 
+/**
+ * Returns `CLOCK_AHEAD`, which thrown in here would undo the write, where the page was stored too far ahead of
+ * the clock of the database. Its logouts count, although too early. The checkpoint stays: they are read again
+ * when the clock is right, and get their instants before anything is fresh.
+ */
 async function storePage(
   tx: Executor,
   clock: SqlClock,
   tenant: LockedTenant,
   page: StoredPage,
-): Promise<boolean> {
+): Promise<boolean | LastLogoutError> {
   if (tenant.checkpoint !== page.from) return false
+  if (page.storedAt !== null && isAhead(page.storedAt, tenant.now)) {
+    await storeBatch(tx, tenant, page.batch)
+    return clockAhead(page.storedAt)
+  }
   const { seq } = await writeBatch(tx, page.batch, tenant)
   await tx.$executeRaw`
     UPDATE tenant SET checkpoint = ${page.next}, seq = ${seq}, last_poll_at = ${timestampOf(clock())},
@@ -132,18 +146,18 @@ interface CaughtUp {
   askedAt: Instant
 }
 
-/** False: `askedAt` lies too far ahead to be believed. What the sweep has not read yet is not fresh. */
+/** What the sweep has not read yet is not fresh. */
 async function storeCaughtUp(
   prisma: PrismaClient,
   clock: SqlClock,
   { checkpoint, askedAt }: CaughtUp,
-): Promise<boolean> {
+): Promise<void> {
   const [row] = await prisma.$queryRaw<{ now: Instant }[]>`
     UPDATE tenant SET last_poll_at = ${timestampOf(clock())},
       as_of = CASE WHEN sweep_to IS NULL THEN ${advanceAsOf(askedAt, clock)} ELSE as_of END
     WHERE checkpoint IS NOT DISTINCT FROM ${checkpoint}
     RETURNING floor(${clock()})::float8 AS now`
-  return row === undefined || !isAhead(askedAt, row.now)
+  if (row !== undefined && isAhead(askedAt, row.now)) throw clockAhead(askedAt)
 }
 
 async function storeBatch(tx: Executor, tenant: LockedTenant, batch: Batch): Promise<number> {
@@ -166,18 +180,4 @@ async function storeReported(
     unattributable: [],
   })
   return at
-}
-
-/** Auth0's clock may be ahead of the database's; neither a gap nor the floor may. */
-async function storePastGap(
-  tx: Executor,
-  tenant: LockedTenant,
-  gap: Gap,
-  raisesFloor: boolean,
-): Promise<boolean> {
-  const to = Math.min(gap.to, tenant.now)
-  if (to <= gap.from) return false
-  const isNews = await storeGap(tx, { ...gap, to }, tenant.now)
-  if (raisesFloor) await raiseFloor(tx, tenant, to)
-  return isNews
 }

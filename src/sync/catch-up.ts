@@ -7,7 +7,6 @@ import { storageTimeOf } from '../rules/log-id.js'
 import type { Gap, Span } from '../rules/span.js'
 import type { StartLoop, SyncLoop } from './progress-guard.js'
 import { readBatch } from './read-batch.js'
-import { recordEnd } from './record-end.js'
 
 /** A catch-up that takes longer need not come to a page that is not full, in milliseconds. */
 const LONG_MS = 60_000
@@ -80,7 +79,8 @@ export function isReadTwice(stage: SyncProgress['stage']): boolean {
  * is being stored; they are stored in order. Stopping between two pages loses nothing. `arrived`
  * runs for each page before it is stored.
  *
- * @throws `NO_PROGRESS` where the store does not take what is read.
+ * @throws `NO_PROGRESS` where the store does not take what is read; `CLOCK_AHEAD` where the clock of the database
+ *   is behind.
  */
 export async function catchUp(
   deps: LoopDeps,
@@ -131,7 +131,7 @@ async function followFrom(
       const firstAt = storageTimeOf(readLogId(page.entries[0]) ?? '')
       await deps.arrived({ askedAt: page.askedAt, firstAt, reachedAt: readReached(page) })
       if (page.entries.length === 0) {
-        await recordEnd(store, from, page.askedAt)
+        await store.storeCaughtUp(from, page.askedAt)
         return from === checkpoint || (await isStoredTo(from, store)) ? 'end' : 'moved'
       }
       const isLast = hasReachedHead(page, beganAt)
@@ -142,7 +142,7 @@ async function followFrom(
       }
       if (!(await storePage(from, page, deps))) return 'moved'
       if (isLast) {
-        await recordEnd(store, page.next, beganAt)
+        await store.storeCaughtUp(page.next, beganAt)
         return (await isStoredTo(page.next, store)) ? 'end' : 'moved'
       }
       if (signal.aborted) throw aborted()

@@ -151,7 +151,9 @@ async function readRetained(
   const storedAts = entries.flatMap((each) => storageTimeOf(readLogId(each) ?? '') ?? [])
   // Where the ids tell no time, the date is not later than the storage.
   const datedAt = entry === undefined ? known : (readDateTime(Object(entry).date) ?? BEGINNING)
-  const oldestAt = Math.min(known, ...(storedAts.length > 0 ? storedAts : [datedAt]))
+  // An id of another layout may read as any time.
+  const latestAt = Math.max(askedAt, progress.now)
+  const oldestAt = Math.min(known, latestAt, ...(storedAts.length > 0 ? storedAts : [datedAt]))
   const since = progress.sweep?.from ?? readUpTo(progress, askedAt)
   if (since === null || oldestAt <= since) return { oldestAt, prefix, askedAt }
   // By the order of ids there may be an older one.

@@ -55,7 +55,6 @@ export function createMemoryStore(start: Partial<Progress> = {}): LastLogoutStor
     },
     async storeCaughtUp(checkpoint, askedAt) {
       if (progress.checkpoint === checkpoint && progress.sweep === null) set({ asOf: askedAt })
-      return true
     },
   }
 }

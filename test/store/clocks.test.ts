@@ -67,24 +67,33 @@ describe('as_of', () => {
     ['60 s ahead of the database', 60_000],
     ['an hour behind it', -HOUR],
   ])('moves to %s', async (_what, aheadMs) => {
-    await expect(store.storeCaughtUp('P0', NOW + aheadMs)).resolves.toBe(true)
+    await store.storeCaughtUp('P0', NOW + aheadMs)
     await expect(asOf()).resolves.toBe(NOW + aheadMs)
   })
 
   test('does not move to an instant more than 60 s ahead of the database', async () => {
     await store.storeCaughtUp('P0', NOW - 5_000)
-    await expect(store.storeCaughtUp('P0', NOW + 60_001)).resolves.toBe(false)
+    await expect(store.storeCaughtUp('P0', NOW + 60_001)).rejects.toMatchObject({
+      code: 'CLOCK_AHEAD',
+    })
     await expect(asOf()).resolves.toBe(NOW - 5_000)
     await expect(store.readProgress()).resolves.toMatchObject({ lastPollAt: NOW })
   })
 
-  test('does not move there with a page either', async () => {
+  test('does not move there with a page either, whose logouts count and are read again', async () => {
     await store.storeCaughtUp('P0', NOW - 5_000)
-    const batch = { ...fold([]), unattributable: [] }
-    await store.storePage({ from: 'P0', next: 'P1', storedAt: NOW + HOUR, batch })
+    const batch = { ...fold([slo('u', NOW + HOUR)]), unattributable: [] }
+    const page = { from: 'P0', next: 'P1', storedAt: NOW + 60_001, batch }
+    await expect(store.storePage(page)).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
+    await expect(store.readProgress()).resolves.toMatchObject({
+      checkpoint: 'P0',
+      asOf: NOW - 5_000,
+    })
+    await expect(store.readKnown('u', null)).resolves.toMatchObject({ user: { at: NOW } })
+    await expect(store.storePage({ ...page, storedAt: NOW + 60_000 })).resolves.toBe(true)
     await expect(store.readProgress()).resolves.toMatchObject({
       checkpoint: 'P1',
-      asOf: NOW - 5_000,
+      asOf: NOW + 60_000,
     })
   })
 
@@ -163,6 +172,13 @@ describe('a gap', () => {
     const gap = { from: NOW - DAY, to: NOW + HOUR, reason: 'empty_log' } as const
     await expect(store.storeGap(gap, true)).resolves.toBe(true)
     await expect(store.readGaps()).resolves.toEqual([{ ...gap, to: NOW, detectedAt: NOW }])
+    await expect(store.readProgress()).resolves.toMatchObject({ floorAt: NOW })
+  })
+
+  test('up to an entry ends where that was stored, even if the database is behind; the floor does not', async () => {
+    const gap = { from: NOW + HOUR, to: NOW + 2 * HOUR, reason: 'retention' } as const
+    await expect(store.storeGap(gap, true)).resolves.toBe(true)
+    await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt: NOW }])
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: NOW })
   })
 

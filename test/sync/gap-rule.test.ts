@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Progress } from '../../src/ports.js'
+import type { LogSource, Progress } from '../../src/ports.js'
+import type { Gap } from '../../src/rules/span.js'
 import { buildLogId } from '../../src/simulator/log-id.js'
-import { findGap } from '../../src/sync/gaps.js'
+import { findGap, recordGap } from '../../src/sync/gaps.js'
+import { createMemoryStore } from '../_support/memory-store.js'
 
 const DAY = 86_400_000
 const NOW = Date.UTC(2026, 10, 25)
@@ -75,3 +77,20 @@ function read(readTo: number, last: number | undefined): Progress {
     now: NOW,
   }
 }
+
+test('a gap ends no later than now, whatever time an id of another layout reads as', async () => {
+  const gaps: Gap[] = []
+  const store = { ...createMemoryStore(), storeGap: async (gap: Gap) => gaps.push(gap) > 0 }
+  const entries = [{ log_id: buildLogId('900', Date.UTC(2150, 0, 1), 1) }]
+  const source = {
+    readOldest: async () => ({ entries, askedAt: NOW }),
+    readPage: async () => ({ entries, askedAt: NOW, next: '' }),
+  } satisfies Partial<LogSource> as unknown as LogSource
+  const search = {
+    progress: read(NOW - 2 * DAY, undefined),
+    firstAt: null,
+    onGap: 'record',
+  } as const
+  await recordGap({ source, store, types: new Set() }, search, new AbortController().signal)
+  expect(gaps).toEqual([{ from: NOW - 2 * DAY, to: NOW, reason: 'retention' }])
+})

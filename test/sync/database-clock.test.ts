@@ -1,0 +1,85 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { LastLogoutStore } from '../../src/ports.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import type { SimulatorOptions } from '../../src/simulator/server.js'
+import { poll } from '../../src/sync/poll.js'
+import { type Clock, createClock } from '../_support/clock.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll.js'
+import { openStore } from '../_support/store.js'
+import { openTenant, type TestTenant } from '../_support/tenant.js'
+
+let clock: Clock
+/** How far the clock of the database is ahead; negative: behind. */
+let databaseAheadMs = 0
+let database: TestDatabase
+let store: LastLogoutStore & { close(): Promise<void> }
+let t: TestTenant
+beforeEach(async () => {
+  clock = createClock()
+  databaseAheadMs = 0
+  database = await createTestDatabase()
+  store = await openStore(database, { now: () => clock.now() + databaseAheadMs })
+})
+afterEach(async () => {
+  await Promise.all([t.close(), store.close()])
+  await database.drop()
+})
+
+const open = async (simulator: Partial<SimulatorOptions> = {}) => {
+  const tenantOptions = { now: clock.now, retentionMs: DAY }
+  t = await openTenant(tenantOptions, { expiresInSeconds: 365 * 86_400, ...simulator })
+}
+const { signal } = new AbortController()
+const run = () => poll({ source: t.source, store, types: TYPES }, POLL_OPTIONS, signal)
+const logOut = (userId: string) => t.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
+const readInstant = async (userId: string) => (await store.readKnown(userId, null)).user?.at
+
+describe('a database whose clock is behind for a while', () => {
+  test.each([
+    ['an hour', HOUR],
+    ['61 s', 61 * SECOND],
+  ])('by %s calls nothing fresh before each logout has its instant', async (_what, behindMs) => {
+    await open()
+    logOut('auth0|0')
+    clock.pass(5 * SECOND)
+    await run()
+
+    databaseAheadMs = -behindMs
+    const at = clock.now()
+    logOut('auth0|1')
+    await expect(run()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
+    // It counts at once, although too early.
+    await expect(readInstant('auth0|1')).resolves.toBe(at - behindMs)
+
+    databaseAheadMs = 0
+    clock.pass(5 * SECOND)
+    await run()
+    const { asOf, now } = await store.readProgress()
+    expect(asOf).toBeGreaterThan(now - SECOND)
+    await expect(readInstant('auth0|1')).resolves.toBe(at)
+  })
+
+  test.each([400, 404, 'continue'] as const)(
+    'records the gap that it was read across, where the old checkpoint gets %s',
+    async (expiredCheckpoint) => {
+      await open({ expiredCheckpoint })
+      logOut('auth0|0')
+      clock.pass(5 * SECOND)
+      await run()
+      const { asOf } = await store.readProgress()
+
+      // Longer than anything is retained nobody reads, and the database comes back three days behind.
+      clock.pass(2 * DAY)
+      databaseAheadMs = -3 * DAY
+      const oldestAt = clock.now()
+      logOut('auth0|1')
+      clock.pass(5 * SECOND)
+      await expect(run()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
+      databaseAheadMs = 0
+      clock.pass(MINUTE)
+      await run()
+      await expect(store.readGaps()).resolves.toMatchObject([{ from: asOf, to: oldestAt }])
+    },
+  )
+})
