@@ -1,7 +1,7 @@
 import type { Change, ChangesPage, ChangesQuery } from '../ports.js'
 import type { Instant } from '../rules/instant.js'
 import { tenantRowMissing } from './database.js'
-import { type SqlClock, toEpoch } from './epoch.js'
+import { readClock, type SqlClock, toEpoch } from './epoch.js'
 import { Prisma, type PrismaClient } from './generated/client.js'
 
 /** A position in the feed, and which feed that is. */
@@ -42,7 +42,7 @@ export async function readChanges(
   if (after !== null && feed === undefined) return null
   const from = BigInt(position)
   const [row] = await prisma.$queryRaw<Row[]>`
-    SELECT floor(${clock()})::float8 AS now, ${FEED} AS feed, seq, ${toEpoch('as_of')} AS as_of, (
+    SELECT ${readClock(clock)} AS now, ${FEED} AS feed, seq, ${toEpoch('as_of')} AS as_of, (
       SELECT coalesce(json_agg(change ORDER BY position), '[]')
       FROM (${changesAfter(from, since, limit + 1)}) AS change
     ) AS changes

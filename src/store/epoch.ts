@@ -24,9 +24,17 @@ export function toEpoch(expression: string): Prisma.Sql {
   return Prisma.raw(toEpochSql(expression))
 }
 
-/** The same as text, for statements that Prisma does not send. */
+/** What a clock shows, in whole milliseconds since the epoch. */
+export function readClock(clock: SqlClock): Prisma.Sql {
+  return Prisma.sql`to_json(floor(${clock()})::bigint)`
+}
+
+/**
+ * The same as text, for statements that Prisma does not send. As JSON, which reads as a number: a bigint would
+ * not, and how a float8 is printed depends on `extra_float_digits` of the session.
+ */
 export function toEpochSql(expression: string): string {
-  return `floor(extract(epoch FROM ${expression}) * 1000)::float8`
+  return `to_json(floor(extract(epoch FROM ${expression}) * 1000)::bigint)`
 }
 
 /** An instant as a timestamptz. Throws a `RangeError` on what is no whole number: PostgreSQL takes infinity. */

@@ -6,7 +6,7 @@ import { settleReported } from '../rules/reported.js'
 import { readChanges } from './changes.js'
 import { clockAhead } from './clock-ahead.js'
 import { query } from './database.js'
-import { databaseClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
+import { databaseClock, readClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
 import { readGaps, storePastGap } from './gaps.js'
 import type { PrismaClient } from './generated/client.js'
 import { readKnown } from './read-known.js'
@@ -156,7 +156,7 @@ async function storeCaughtUp(
     UPDATE tenant SET last_poll_at = ${timestampOf(clock())},
       as_of = CASE WHEN sweep_to IS NULL THEN ${advanceAsOf(askedAt, clock)} ELSE as_of END
     WHERE checkpoint IS NOT DISTINCT FROM ${checkpoint}
-    RETURNING floor(${clock()})::float8 AS now`
+    RETURNING ${readClock(clock)} AS now`
   if (row !== undefined && isAhead(askedAt, row.now)) throw clockAhead(askedAt)
 }
 

@@ -1,7 +1,7 @@
 import type { Known } from '../ports.js'
 import type { Instant } from '../rules/instant.js'
 import { tenantRowMissing } from './database.js'
-import { type SqlClock, timestampOf, toEpoch } from './epoch.js'
+import { readClock, type SqlClock, timestampOf, toEpoch } from './epoch.js'
 import type { PrismaClient } from './generated/client.js'
 
 /** Instants as milliseconds since the epoch. */
@@ -35,7 +35,7 @@ export async function readKnown(
   { userId, sessionId, gapConcernsMs }: KnownQuery,
 ): Promise<Known> {
   const [row] = await prisma.$queryRaw<KnownRow[]>`
-    SELECT floor(${clock()})::float8 AS now,
+    SELECT ${readClock(clock)} AS now,
       ${toEpoch('tenant.as_of')} AS as_of, ${toEpoch('tenant.floor_at')} AS floor_at,
       tenant.sweep_to IS NULL AND NOT EXISTS (
         SELECT FROM gap WHERE to_at > ${timestampOf(clock(), -gapConcernsMs)}

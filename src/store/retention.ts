@@ -1,7 +1,7 @@
 import type { Counts, Pruned } from '../ports.js'
 import type { Instant } from '../rules/instant.js'
 import { positionAt } from './changes.js'
-import { type SqlClock, timestamp, toEpoch } from './epoch.js'
+import { readClock, type SqlClock, timestamp, toEpoch } from './epoch.js'
 import type { PrismaClient } from './generated/client.js'
 
 /** How many rows are deleted at once: what is written meanwhile waits no longer than that takes. */
@@ -78,7 +78,7 @@ async function readPruneLimit(
   retainMs: number,
 ): Promise<Instant | null> {
   const [row] = await prisma.$queryRaw<{ now: Instant; as_of: Instant | null }[]>`
-    SELECT floor(${clock()})::float8 AS now, ${toEpoch('as_of')} AS as_of FROM tenant`
+    SELECT ${readClock(clock)} AS now, ${toEpoch('as_of')} AS as_of FROM tenant`
   if (row === undefined || row.as_of === null) return null
   return Math.min(row.now, row.as_of) - retainMs
 }

@@ -4,7 +4,7 @@ import { MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
 import type { Span } from '../rules/span.js'
 import { tenantRowMissing } from './database.js'
-import { type SqlClock, timestamp, timestampOf, toEpoch } from './epoch.js'
+import { readClock, type SqlClock, timestamp, timestampOf, toEpoch } from './epoch.js'
 import { Prisma, type PrismaClient } from './generated/client.js'
 import type { BatchPlace, Executor } from './write-batch.js'
 
@@ -44,7 +44,7 @@ export async function lockTenant(
 ): Promise<LockedTenant> {
   const [tenant] = await tx.$queryRaw<(LockedTenant & Timelines)[]>`
     SELECT checkpoint, GREATEST(seq, (${clock()} * 1000)::bigint) AS seq,
-      floor(${clock()})::float8 AS now, timeline, last_logout_timeline() AS current,
+      ${readClock(clock)} AS now, timeline, last_logout_timeline() AS current,
       set_config('idle_in_transaction_session_timeout', ${String(stuckMs)}, true)
     FROM tenant WHERE id = 1 FOR UPDATE`
   if (tenant === undefined) throw tenantRowMissing()
@@ -154,7 +154,7 @@ export async function readProgress(prisma: PrismaClient, clock: SqlClock): Promi
     SELECT checkpoint, ${toEpoch('as_of')} AS as_of, ${toEpoch('sweep_from')} AS sweep_from,
       ${toEpoch('sweep_to')} AS sweep_to, ${toEpoch('floor_at')} AS floor_at,
       ${toEpoch('last_poll_at')} AS last_poll_at, ${toEpoch('reconciled_to')} AS reconciled_to,
-      floor(${clock()})::float8 AS now
+      ${readClock(clock)} AS now
     FROM tenant`
   if (row === undefined) throw tenantRowMissing()
   const { checkpoint, sweep_from: from, sweep_to: to } = row
