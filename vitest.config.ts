@@ -29,7 +29,7 @@ const CONSUMERS = ['test/consumers/**/*.test.ts']
 const CONTRACT = [
   'test/store/{changes,last-logout-store,migrations,retention}.test.ts',
   'test/sync/{gaps,lease,poll,receive,reconcile}.test.ts',
-  'test/http/{app,changes,report}.test.ts',
+  'test/http/{app,changes,health,report}.test.ts',
   'test/metrics/database.test.ts',
 ]
 

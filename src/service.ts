@@ -31,7 +31,7 @@ export type Auth0Limits = Pick<ManagementApiOptions, 'requestTimeoutMs' | 'maxBo
 
 /** What tests replace, and what a command needs otherwise. */
 export interface ServiceOverrides {
-  /** In place of the database's clock, wherever that decides. */
+  /** In place of the database's clock; not for leases, nor for when an unattributable entry was received. */
   now?: () => Instant
   source?: LogSource
   /** Limits of requests to Auth0. Default: those of `createManagementApi` and `createLogSource`. */

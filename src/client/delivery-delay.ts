@@ -1,7 +1,5 @@
+import { MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
-
-/** How far `as_of` may be ahead of the service's clock before the service reports it as stale, in milliseconds. */
-const MAX_AS_OF_AHEAD_MS = 60_000
 
 /** A freshness event of the feed, as it was received. */
 export interface Delivery {
@@ -35,7 +33,7 @@ export function createDelayEstimator(): (delivery: Delivery) => number {
   let offsetMs = Number.POSITIVE_INFINITY
   return ({ asOf, lagMs, receivedAt, maxDelayMs }) => {
     const differenceMs = receivedAt - (asOf + lagMs)
-    const atMostMs = lagMs > 0 ? differenceMs : differenceMs + MAX_AS_OF_AHEAD_MS
+    const atMostMs = lagMs > 0 ? differenceMs : differenceMs + MAX_CLOCK_AHEAD_MS
     const atLeastMs = differenceMs - maxDelayMs
     offsetMs = Math.max(Math.min(offsetMs, atMostMs), atLeastMs)
     return Math.max(0, differenceMs - offsetMs)

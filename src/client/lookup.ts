@@ -30,7 +30,7 @@ interface Kept extends Answer {
   elapsedMs(): number
 }
 
-/** Keeps answers for `cacheMs`, by the clock that shows more. A newer answer never takes back what an older one said. */
+/** Keeps answers for `cacheMs`, by the clock that shows more. Logouts of an older answer are merged into a newer one. */
 export function createLookup(settings: Settings, clocks = systemClocks): Lookup {
   const requestLastLogout = createLastLogoutRequest(settings, clocks.wall)
   const answers = new Map<string, Kept>()

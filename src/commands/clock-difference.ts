@@ -3,7 +3,7 @@ import { type Instant, toDateTime } from '../rules/instant.js'
 
 /**
  * A line for an operator whose machine tells another time than the database, which decides; empty where
- * the two differ by no more than a minute.
+ * the two differ by no more than a minute. Both are to be read at the same time.
  */
 export function describeClockDifference(databaseNow: Instant, machineNow: Instant): string {
   const aheadMs = machineNow - databaseNow

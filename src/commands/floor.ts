@@ -19,6 +19,7 @@ export async function raiseFloor(context: CommandContext, instant: string): Prom
   const { store, close } = await createService(config, log, { joins: true })
   try {
     const { floorAt, now } = await store.readProgress()
+    const clockDifference = describeClockDifference(now, Date.now())
     if (at !== null && at > now) {
       throw new LastLogoutError(
         'USAGE',
@@ -27,7 +28,7 @@ export async function raiseFloor(context: CommandContext, instant: string): Prom
     }
     const raisedAt = await store.raiseFloor(at)
     const raisedTo = toDateTime(raisedAt)
-    context.print(describeClockDifference(now, Date.now()))
+    context.print(clockDifference)
     context.print(
       raisedAt === floorAt
         ? `The floor of ${config.auth0.domain} stays at ${raisedTo}: it only rises.\n`

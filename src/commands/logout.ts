@@ -38,15 +38,16 @@ export async function logout(
   const { store, close } = await createService(config, log, { joins: true })
   try {
     const before = await store.readKnown(userId, sessionId)
+    const clockDifference = describeClockDifference(before.now, Date.now())
     const report = { userId, sessionId, at: reportedAt, type: 'operator_logout' }
     const at = await store.storeReported(report)
     if (at === null) {
       throw new LastLogoutError(
         'USAGE',
-        `${options.at} is in the future (it is ${toDateTime(before.now)} by the clock of the database): nobody has logged out then`,
+        `${options.at} is in the future (it is ${toDateTime(before.now)} by the clock of the database): give an instant that has passed`,
       )
     }
-    context.print(describeClockDifference(before.now, Date.now()))
+    context.print(clockDifference)
     context.print(describe({ userId, sessionId, at }, before, config.policy))
     if (before.user === null) {
       context.print(

@@ -2,9 +2,9 @@ import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
-import type { Change, ChangesPage } from '../ports.js'
-import { toDateTime } from '../rules/instant.js'
+import type { ChangesPage } from '../ports.js'
 import type { Policy } from '../rules/judge.js'
+import { toEvents, toJson } from './change-events.js'
 import { sendError } from './errors.js'
 import { createFeed, type FeedDeps, type FeedStart } from './feed.js'
 import { toFreshness } from './freshness.js'
@@ -16,9 +16,6 @@ export interface ChangesDeps extends FeedDeps {
 }
 
 const EVENT_STREAM = 'text/event-stream'
-
-/** After a broken connection a browser waits this long, in milliseconds. */
-const RETRY_MS = 1_000
 
 /** Who has not taken a page after so long, in milliseconds, is not followed up with another. */
 const SLOWEST_MS = 15_000
@@ -81,7 +78,7 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
       const pages = feed.follow(query)
       // While the database is away this is a 503, and no stream that breaks.
       const { value: first = null } = await pages.next()
-      return sendEvents(reply, toEvents(first, pages, deps))
+      return sendEvents(reply, toEvents(first, pages, deps.policy))
     }
     app.get(
       '/v1/changes',
@@ -157,49 +154,5 @@ async function* whileTaken(texts: AsyncIterable<string>, drop: () => void): Asyn
     }
   } finally {
     clearTimeout(late)
-  }
-}
-
-async function* toEvents(
-  first: ChangesPage | null,
-  rest: AsyncIterable<ChangesPage | null>,
-  deps: ChangesDeps,
-): AsyncGenerator<string> {
-  // A chunk of its own: a proxy that decides by the first chunk whether to compress sees a short one.
-  yield `retry: ${RETRY_MS}\n\n`
-  yield toText(first, deps)
-  for await (const page of rest) yield toText(page, deps)
-}
-
-function toText(page: ChangesPage | null, { policy }: ChangesDeps): string {
-  // The empty id makes a browser forget the one that is unknown here.
-  if (page === null) return toEvent('reset', {}, '')
-  const { changes, cursor, more } = page
-  const last = changes.length - 1
-  // The cursor goes with the page's last change: within a page nothing is resumed.
-  const events = changes.map((change, i) =>
-    toEvent('change', toJson(change), i === last ? cursor : undefined),
-  )
-  const freshness = { cursor, ...toFreshness(page), policy }
-  return events.join('') + (more ? '' : toEvent('freshness', freshness, cursor))
-}
-
-function toEvent(name: string, data: object, id?: string): string {
-  return `event: ${name}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`
-}
-
-function toJson(change: Change) {
-  const at = toDateTime(change.at)
-  switch (change.kind) {
-    case 'user': {
-      const all_sessions_at = toDateTime(change.allSessionsAt)
-      return { kind: change.kind, user_id: change.userId, at, all_sessions_at, type: change.type }
-    }
-    case 'session': {
-      const { kind, sessionId: session_id, userId: user_id, ended, type } = change
-      return { kind, session_id, user_id, at, ended, type }
-    }
-    case 'floor':
-      return { kind: change.kind, at }
   }
 }

@@ -9,7 +9,7 @@ export function isAhead(at: Instant, now: Instant): boolean {
 }
 
 /**
- * The age of `as_of`, in milliseconds; `null` where nobody knows it: before the first catch-up has
+ * The age of `as_of`, in milliseconds; `null` where it is not known: before the first catch-up has
  * ended, and where `as_of` lies ahead of the clock.
  *
  * @param now By the clock of the database.

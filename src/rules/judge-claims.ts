@@ -22,7 +22,7 @@ export function judgeClaims(
   options: JudgeOptions,
 ): Judgement {
   if (token.subject === null) {
-    // The logouts of a user cannot be told to cover it.
+    // Without a user, only the session and the floor can cover it.
     const verdict = judge({ ...token, subject: '' }, { ...known, user: null }, options)
     return verdict.revoked ? verdict : { revoked: null, reason: 'no_subject' }
   }

@@ -19,19 +19,19 @@ export function fixedClock(now: () => Instant): SqlClock {
   return () => Prisma.sql`(${now()}::float8)::numeric`
 }
 
-/** A timestamptz as milliseconds since the epoch. */
-export function toEpoch(expression: string): Prisma.Sql {
-  return Prisma.raw(toEpochSql(expression))
-}
-
 /** What a clock shows, in whole milliseconds since the epoch. */
 export function readClock(clock: SqlClock): Prisma.Sql {
   return Prisma.sql`to_json(floor(${clock()})::bigint)`
 }
 
+/** A timestamptz as milliseconds since the epoch. */
+export function toEpoch(expression: string): Prisma.Sql {
+  return Prisma.raw(toEpochSql(expression))
+}
+
 /**
- * The same as text, for statements that Prisma does not send. As JSON, which reads as a number: a bigint would
- * not, and how a float8 is printed depends on `extra_float_digits` of the session.
+ * The same as text, for statements that Prisma does not send. JSON is parsed to a number, which a bigint is not;
+ * and `extra_float_digits` of the session decides how a float8 is printed.
  */
 export function toEpochSql(expression: string): string {
   return `to_json(floor(extract(epoch FROM ${expression}) * 1000)::bigint)`

@@ -6,8 +6,9 @@ import { type LockedTenant, raiseFloor } from './tenant-row.js'
 import type { Executor } from './write-batch.js'
 
 /**
- * Auth0's clock may be ahead of the database's; the floor may not, nor a gap whose end is only what Auth0's
- * clock said. That of the others is the storage time of an entry: a database that is behind must not lose it.
+ * Records a gap, and raises the floor to its end where `raisesFloor`. The floor never lies ahead of the database's
+ * clock, nor does the end of an `empty_log` gap, which is read from Auth0's clock. The end of every other gap is the
+ * storage time of an entry, and is stored as it is, also where the database's clock is behind.
  */
 export async function storePastGap(
   tx: Executor,

@@ -50,7 +50,7 @@ export interface ProgressGuard {
 /**
  * A guard for the runs of one process.
  *
- * Progress is a checkpoint or a sweep that this run has not seen before, whoever moved it. A round
+ * Progress is a checkpoint or a sweep that this run has not seen before, also where another process moved it. A round
  * without progress is idle. Idle rounds are counted over all loops of a run, and over runs that fail:
  * while the store stays broken, each further run ends at its first idle round. A run that ends well
  * sets the count back.

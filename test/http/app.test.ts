@@ -330,62 +330,6 @@ test('/openapi.json describes what is served', async () => {
   expect(refused.description).toContain('the claim that says when the login happened')
 })
 
-describe('health', () => {
-  test('is open to everybody', async () => {
-    expect((await get('/health/live', {})).json()).toEqual({ status: 'ok' })
-    const ready = await get('/health/ready', {})
-    expect(ready.statusCode).toBe(200)
-    expect(ready.json()).toMatchObject({ status: 'ok', lag_ms: 840 })
-    expect((await get('/health/fresh', {})).statusCode).toBe(200)
-  })
-
-  test.each([
-    [59_999, 200, 'ok'],
-    [60_000, 200, 'ok'],
-    [60_001, 503, 'stale'],
-  ])('with a lag of %d ms, fresh is %d; ready either way (P6)', async (lag, statusCode, status) => {
-    now = NOW - 840 + lag
-    const fresh = await app.inject('/health/fresh')
-    expect(fresh.statusCode).toBe(statusCode)
-    expect(fresh.json()).toMatchObject({ status, lag_ms: lag })
-    expect((await app.inject('/health/ready')).statusCode).toBe(200)
-  })
-
-  test.each([
-    [0, 200, 0],
-    [60_000, 200, 0],
-    [60_001, 503, null],
-  ])(
-    'with as_of %d ms ahead of the database, fresh is %d and the lag %j',
-    async (ms, code, lag) => {
-      now = NOW - 840 - ms
-      const fresh = await app.inject('/health/fresh')
-      expect(fresh.statusCode).toBe(code)
-      expect(fresh.json()).toMatchObject({ as_of: new Date(NOW - 840).toISOString(), lag_ms: lag })
-      const user = await get('/v1/users/auth0%7C123/last-logout')
-      expect(user.json()).toMatchObject({ lag_ms: lag })
-    },
-  )
-
-  test('asks the database once at a time, however many want to know', async () => {
-    const asking = { now: 0, most: 0, times: 0 }
-    const readProgress = async () => {
-      asking.times++
-      asking.most = Math.max(asking.most, ++asking.now)
-      return store.readProgress().finally(() => asking.now--)
-    }
-    const asked = await openApi({ ...store, readProgress })
-    const ask = () => ['/health/ready', '/health/fresh'].map((url) => asked.inject(url))
-    const answers = await Promise.all(Array.from({ length: 50 }, ask).flat())
-    expect(new Set(answers.map(({ statusCode }) => statusCode))).toEqual(new Set([200]))
-    expect(asking.most).toBe(1)
-    const before = asking.times
-    await asked.inject('/health/ready')
-    expect(asking.times).toBe(before + 1)
-    await asked.close()
-  })
-})
-
 describe('a database that is away', () => {
   test('is 503 without details, logged without the user, and live stays live', async () => {
     const url = new URL(database.url)

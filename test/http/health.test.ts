@@ -1,0 +1,89 @@
+import type { FastifyInstance } from 'fastify'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { LastLogoutStore } from '../../src/ports.js'
+import { bearer, keys, openApi } from '../_support/api.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openStore } from '../_support/store.js'
+
+const NOW = 1_795_428_300_123
+const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
+
+let database: TestDatabase
+/** The clock of the database. */
+let now = NOW
+let store: LastLogoutStore & { close(): Promise<void> }
+let app: FastifyInstance
+beforeAll(async () => {
+  database = await createTestDatabase()
+  store = await openStore(database, { now: () => now })
+  await store.begin(CHECKPOINT, null)
+  await store.storeCaughtUp(CHECKPOINT, NOW - 840)
+})
+afterAll(async () => {
+  await store.close()
+  await database.drop()
+})
+beforeEach(async () => {
+  now = NOW
+  app = await openApi(store)
+})
+afterEach(() => app.close())
+
+const get = (url: string, headers: Record<string, string> = bearer(keys.reader)) =>
+  app.inject({ url, headers })
+
+describe('health', () => {
+  test('is open to everybody', async () => {
+    expect((await get('/health/live', {})).json()).toEqual({ status: 'ok' })
+    const ready = await get('/health/ready', {})
+    expect(ready.statusCode).toBe(200)
+    expect(ready.json()).toMatchObject({ status: 'ok', lag_ms: 840 })
+    expect((await get('/health/fresh', {})).statusCode).toBe(200)
+  })
+
+  test.each([
+    [59_999, 200, 'ok'],
+    [60_000, 200, 'ok'],
+    [60_001, 503, 'stale'],
+  ])('with a lag of %d ms, fresh is %d; ready either way (P6)', async (lag, statusCode, status) => {
+    now = NOW - 840 + lag
+    const fresh = await app.inject('/health/fresh')
+    expect(fresh.statusCode).toBe(statusCode)
+    expect(fresh.json()).toMatchObject({ status, lag_ms: lag })
+    expect((await app.inject('/health/ready')).statusCode).toBe(200)
+  })
+
+  test.each([
+    [0, 200, 0],
+    [60_000, 200, 0],
+    [60_001, 503, null],
+  ])(
+    'with as_of %d ms ahead of the database, fresh is %d and the lag %j',
+    async (ms, code, lag) => {
+      now = NOW - 840 - ms
+      const fresh = await app.inject('/health/fresh')
+      expect(fresh.statusCode).toBe(code)
+      expect(fresh.json()).toMatchObject({ as_of: new Date(NOW - 840).toISOString(), lag_ms: lag })
+      const user = await get('/v1/users/auth0%7C123/last-logout')
+      expect(user.json()).toMatchObject({ lag_ms: lag })
+    },
+  )
+
+  test('asks the database once at a time, however many want to know', async () => {
+    const asking = { now: 0, most: 0, times: 0 }
+    const readProgress = async () => {
+      asking.times++
+      asking.most = Math.max(asking.most, ++asking.now)
+      return store.readProgress().finally(() => asking.now--)
+    }
+    const asked = await openApi({ ...store, readProgress })
+    const ask = () => ['/health/ready', '/health/fresh'].map((url) => asked.inject(url))
+    const answers = await Promise.all(Array.from({ length: 50 }, ask).flat())
+    expect(new Set(answers.map(({ statusCode }) => statusCode))).toEqual(new Set([200]))
+    expect(asking.most).toBe(1)
+    const before = asking.times
+    await asked.inject('/health/ready')
+    expect(asking.times).toBe(before + 1)
+    await asked.close()
+  })
+})
