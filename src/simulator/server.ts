@@ -37,8 +37,8 @@ export interface SimulatorOptions {
   actionBuildMs?: number
   /** How long every answer takes, default 0. */
   latencyMs?: number
-  /** How far the `Date` of responses is ahead of the tenant's clock, in milliseconds; default 0. */
-  dateAheadMs?: () => number
+  /** How far the clock behind `Date` and `x-ratelimit-reset` is ahead of the tenant's, in ms; default 0. */
+  clockAheadMs?: () => number
   /** `127.0.0.1` (default) or `::1`: it listens on loopback only. */
   host?: string
   /** Default 0: any free one. */
@@ -85,7 +85,7 @@ export async function createSimulator(options: SimulatorOptions): Promise<Simula
 /** What happens to every request, known or not, before it is answered. */
 function addHooks(
   app: FastifyInstance,
-  { tenant, rateLimit = UNLIMITED, latencyMs = 0, dateAheadMs = () => 0 }: SimulatorOptions,
+  { tenant, rateLimit = UNLIMITED, latencyMs = 0, clockAheadMs = () => 0 }: SimulatorOptions,
   { requests, faults }: Pick<Simulator, 'requests' | 'faults'>,
 ): void {
   const takeManagement = rateLimiter(rateLimit, tenant.now)
@@ -94,10 +94,11 @@ function addHooks(
     requests.add(request.raw, reply.raw)
     const url = toUrl(request)
     const state = url.pathname.startsWith('/api/v2/') ? takeManagement() : takeOther()
-    reply.raw.setHeader('date', new Date(tenant.now() + dateAheadMs()).toUTCString())
+    const aheadMs = clockAheadMs()
+    reply.raw.setHeader('date', new Date(tenant.now() + aheadMs).toUTCString())
     reply.raw.setHeader('x-ratelimit-limit', state.limit)
     reply.raw.setHeader('x-ratelimit-remaining', state.remaining)
-    reply.raw.setHeader('x-ratelimit-reset', state.resetSeconds)
+    reply.raw.setHeader('x-ratelimit-reset', state.resetSeconds + aheadMs / 1000)
     if (latencyMs > 0) await sleep(latencyMs, undefined, { ref: false })
     await faults.take(url)?.(reply)
     if (!reply.sent && !state.allowed) throw tooManyRequests()

@@ -18,7 +18,7 @@ beforeEach(async () => {
   dateAheadMs = 0
   database = await createTestDatabase()
   store = await openStore(database)
-  t = await openTenant({}, { dateAheadMs: () => dateAheadMs })
+  t = await openTenant({}, { clockAheadMs: () => dateAheadMs })
 })
 afterEach(async () => {
   await t.close()
