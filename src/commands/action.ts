@@ -1,4 +1,3 @@
-import { readActionFile } from '../auth0/action-code.js'
 import type { Step } from '../auth0/action-plan.js'
 import {
   type ActionStatus,
@@ -11,11 +10,6 @@ import { LastLogoutError } from '../errors.js'
 import { type DeployFlags, readSecrets } from './action-options.js'
 import type { CommandContext } from './context.js'
 import { rethrow } from './rethrow.js'
-
-/** `action print`: the file. */
-export async function printAction(context: CommandContext): Promise<void> {
-  context.print(await readActionFile())
-}
 
 /** `action deploy`: brings the tenant's Action to what it shall be, and says what that took. */
 export async function deployAction(context: CommandContext, flags: DeployFlags): Promise<void> {

@@ -5,6 +5,10 @@ export interface CommandContext {
   env: Record<string, string | undefined>
   /** Writes to standard output. */
   print(text: string): void
+  /** Writes to standard error. */
+  printError(text: string): void
+  /** Whether whoever reads either of them has gone. */
+  isReaderGone(): boolean
   /** Reads standard input to its end, or until it is longer than `maxLength` characters. */
   readInput(maxLength: number): Promise<string>
   /** Whether standard output is a terminal. */

@@ -1,8 +1,8 @@
 import { loadConfig } from '../config.js'
 import { LastLogoutError } from '../errors.js'
+import { openStore } from '../open-store.js'
 import { readNumericDate } from '../rules/instant.js'
 import { claimNames, readToken } from '../rules/token.js'
-import { createService } from '../service.js'
 import type { CommandContext } from './context.js'
 import { toExplanation, toText } from './explanation.js'
 import { LONGEST_JWT, readJwtClaims } from './read-jwt.js'
@@ -30,16 +30,16 @@ export async function explain(
     throw new LastLogoutError('USAGE', message)
   }
   const log = await context.createLog(config.logLevel, 'stderr')
-  const service = await createService(config, log, { joins: true })
+  const { store, close } = await openStore(config, log, { joins: true })
   try {
     const explanation = toExplanation({
       token,
       expiresAt: readNumericDate(claims.exp),
-      known: await service.store.readKnown(token.subject, token.sessionId),
+      known: await store.readKnown(token.subject, token.sessionId),
       policy: config.policy,
     })
     context.print(options.json ? `${JSON.stringify(explanation, null, 2)}\n` : toText(explanation))
   } finally {
-    await service.close()
+    await close()
   }
 }

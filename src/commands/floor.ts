@@ -1,7 +1,7 @@
 import { loadConfig } from '../config.js'
 import { LastLogoutError } from '../errors.js'
+import { openStore } from '../open-store.js'
 import { toDateTime } from '../rules/instant.js'
-import { createService } from '../service.js'
 import { describeClockDifference } from './clock-difference.js'
 import type { CommandContext } from './context.js'
 import { readInstant } from './read-instant.js'
@@ -16,7 +16,7 @@ export async function raiseFloor(context: CommandContext, instant: string): Prom
   const config = loadConfig(context.env, ['database'])
   const at = readInstant(instant)
   const log = await context.createLog(config.logLevel, 'stderr')
-  const { store, close } = await createService(config, log, { joins: true })
+  const { store, close } = await openStore(config, log, { joins: true })
   try {
     const { floorAt, now } = await store.readProgress()
     const clockDifference = describeClockDifference(now, Date.now())

@@ -1,11 +1,11 @@
 import { loadConfig } from '../config.js'
 import { LastLogoutError } from '../errors.js'
+import { openStore } from '../open-store.js'
 import type { Known } from '../ports.js'
 import { MAX_ID_LENGTH, readId } from '../rules/id.js'
 import { type Instant, later, toDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 import { isMachine } from '../rules/token.js'
-import { createService } from '../service.js'
 import { describeClockDifference } from './clock-difference.js'
 import type { CommandContext } from './context.js'
 import { printable } from './printable.js'
@@ -35,7 +35,7 @@ export async function logout(
   const reportedAt = readInstant(options.at ?? 'now')
 
   const log = await context.createLog(config.logLevel, 'stderr')
-  const { store, close } = await createService(config, log, { joins: true })
+  const { store, close } = await openStore(config, log, { joins: true })
   try {
     const before = await store.readKnown(userId, sessionId)
     const clockDifference = describeClockDifference(before.now, Date.now())

@@ -24,7 +24,11 @@ export async function createProgram(context: CommandContext): Promise<Command> {
   const program = new Command('last-logout')
     // Before the commands are made: they take it over.
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(withoutTokens(text)) })
+    .configureOutput({
+      writeOut: context.print,
+      writeErr: context.printError,
+      outputError: (text, write) => write(withoutTokens(text)),
+    })
     .description('Makes Auth0 access tokens die at logout.')
     .version(await readVersion())
     .addHelpText('after', FOOTER)
@@ -128,7 +132,7 @@ function addActionCommands(action: Command, context: CommandContext): void {
   action
     .command('print')
     .description('the file, for other tools; needs no configuration')
-    .action(async () => (await load()).printAction(context))
+    .action(async () => (await import('./print-action.js')).printAction(context))
   action
     .command('deploy')
     .description('creates or updates it in the tenant, deploys it and binds it after all others')

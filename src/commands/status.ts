@@ -1,18 +1,17 @@
 import { loadConfig } from '../config.js'
+import { openStore } from '../open-store.js'
 import type { Counts, Progress } from '../ports.js'
 import { lagOf } from '../rules/freshness.js'
 import { toDateTime } from '../rules/instant.js'
 import type { RecordedGap } from '../rules/span.js'
-import { createService } from '../service.js'
 import type { CommandContext } from './context.js'
 
 /** `status`: what the database knows, and how fresh it is. */
 export async function status(context: CommandContext, options: { json?: true }): Promise<void> {
   const config = loadConfig(context.env, ['database'])
   const log = await context.createLog(config.logLevel, 'stderr')
-  const service = await createService(config, log, { joins: true })
+  const { store, close } = await openStore(config, log, { joins: true })
   try {
-    const { store } = service
     const [progress, counts, gaps] = await Promise.all([
       store.readProgress(),
       store.count(),
@@ -21,7 +20,7 @@ export async function status(context: CommandContext, options: { json?: true }):
     const report = toReport(config.auth0.domain, progress, counts, gaps)
     context.print(options.json ? `${JSON.stringify(report, null, 2)}\n` : toText(report))
   } finally {
-    await service.close()
+    await close()
   }
 }
 

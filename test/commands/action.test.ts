@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Simulator } from '../../src/simulator/server.js'
 import { bindOthers, openActionTenant, readBindings, readWrites } from '../_support/actions.js'
-import { finishCommand, runCommand } from '../_support/cli.js'
+import { finishCommand } from '../_support/cli.js'
+import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
 import { DOMAIN } from '../_support/tenant.js'
 
 const OLD_KEY = 'the-old-key-of-the-action-0123456789'
@@ -40,7 +41,7 @@ describe('action print', () => {
 describe('action deploy', () => {
   test('says each step, then that nothing is to be changed, and never a secret', async () => {
     bindOthers(simulator, 2)
-    const first = await finishCommand(DEPLOY, env)
+    const first = await finishCommandLine(DEPLOY, env)
     expect(first).toEqual({
       code: 0,
       stderr: '',
@@ -51,7 +52,7 @@ describe('action deploy', () => {
         'done: last-logout is deployed and bound\n',
     })
     simulator.requests.clear()
-    const second = await finishCommand(DEPLOY, env)
+    const second = await finishCommandLine(DEPLOY, env)
     expect(second).toEqual({
       code: 0,
       stderr: '',
@@ -68,7 +69,7 @@ describe('action deploy', () => {
   test('gives the Action what it was told, and the newer of two keys', async () => {
     const flags = ['--mode', 'observe', '--on-error', 'deny', '--timeout-ms', '2500']
     const more = ['--namespace', 'https://acme.example/', '--policy', 'user', '--name', 'ours']
-    const { code, stdout } = await finishCommand([...DEPLOY, ...flags, ...more], env)
+    const { code, stdout } = await finishCommandLine([...DEPLOY, ...flags, ...more], env)
     expect(code).toBe(0)
     expect(simulator.actions.secretsOf('ours')).toEqual({
       LAST_LOGOUT_URL: URL_OF_SERVICE,
@@ -83,12 +84,12 @@ describe('action deploy', () => {
   })
 
   test('with --dry-run says what would change, and only reads', async () => {
-    await finishCommand(DEPLOY, env)
+    await finishCommandLine(DEPLOY, env)
     simulator.actions.update(simulator.actions.list()[0]?.id ?? '', {
       secrets: [{ name: 'BY_HAND', value: 'x' }],
     })
     simulator.requests.clear()
-    const { code, stdout } = await finishCommand([...DEPLOY, '--dry-run'], env)
+    const { code, stdout } = await finishCommandLine([...DEPLOY, '--dry-run'], env)
     expect({ code, stdout }).toEqual({
       code: 0,
       stdout:
@@ -118,7 +119,7 @@ describe('action deploy', () => {
     ['--namespace', 'urn:auth0:'],
     ['--policy', 'everyone'],
   ])('refuses %s %s with exit 2, before it asks Auth0 for anything', async (flag, value) => {
-    const { code, stderr } = await finishCommand([...DEPLOY, flag, value], env)
+    const { code, stderr } = await finishCommandLine([...DEPLOY, flag, value], env)
     expect(code).toBe(2)
     expect(stderr).toMatch(new RegExp(`^  - ${flag} must be`, 'm'))
     expect(stderr).not.toContain('hunter2')
@@ -130,21 +131,21 @@ describe('action deploy', () => {
     ['one that may not read', `action:${KEY}:feed`, /no role read/],
     ['no key at all', '', /API_KEYS=…,action:KEY:read/],
   ])('with %s named action exits 2, and says what to add', async (_what, keys, said) => {
-    const { code, stderr } = await finishCommand(DEPLOY, { ...env, API_KEYS: keys })
+    const { code, stderr } = await finishCommandLine(DEPLOY, { ...env, API_KEYS: keys })
     expect(code).toBe(2)
     expect(stderr).toMatch(said)
     expect(stderr).not.toContain(KEY)
   })
 
   test('without --url exits 2', async () => {
-    const { code, stderr } = await finishCommand(['action', 'deploy'], env)
+    const { code, stderr } = await finishCommandLine(['action', 'deploy'], env)
     expect(code).toBe(2)
     expect(stderr).toContain('--url')
   })
 
   test('without a scope exits 1, and names it', async () => {
     const narrow = await openActionTenant({ scopes: ['read:actions'] })
-    const { code, stderr } = await finishCommand(DEPLOY, environmentFor(narrow.simulator))
+    const { code, stderr } = await finishCommandLine(DEPLOY, environmentFor(narrow.simulator))
     expect(code).toBe(1)
     expect(stderr).toMatch(/lacks create:actions .*Dashboard/)
     expect(stderr).not.toMatch(/ {4}at /)
@@ -152,18 +153,18 @@ describe('action deploy', () => {
 
   test('that is stopped exits 1: nobody shall take it for deployed', async () => {
     const slow = await openActionTenant({ actionBuildMs: 60_000 })
-    const command = runCommand(DEPLOY, environmentFor(slow.simulator))
+    const command = startCommandLine(DEPLOY, environmentFor(slow.simulator))
     await expect.poll(() => readWrites(slow.simulator), { timeout: 10_000 }).toHaveLength(1)
-    command.kill('SIGINT')
-    expect(await command.exited).toBe(1)
+    command.stop()
+    expect(await command.ended).toBe(1)
     expect(command.stderr()).toMatch(/stopped before the end: run this again/)
-    expect(command.output()).not.toContain(KEY)
+    expect(command.stdout() + command.stderr()).not.toContain(KEY)
   })
 })
 
 describe('action status', () => {
   test('exits 1 before the Action is deployed, and says what to do', async () => {
-    const { code, stdout, stderr } = await finishCommand(['action', 'status'], env)
+    const { code, stdout, stderr } = await finishCommandLine(['action', 'status'], env)
     expect({ code, stdout }).toEqual({
       code: 1,
       stdout: 'tenant     tenant.example\nAction     last-logout\nexists     no\n',
@@ -173,9 +174,9 @@ describe('action status', () => {
 
   test('exits 0 when it is, and needs no API key for that', async () => {
     bindOthers(simulator, 1)
-    await finishCommand(DEPLOY, env)
+    await finishCommandLine(DEPLOY, env)
     const { API_KEYS: _, ...rest } = env
-    expect(await finishCommand(['action', 'status'], rest)).toEqual({
+    expect(await finishCommandLine(['action', 'status'], rest)).toEqual({
       code: 0,
       stderr: '',
       stdout:
@@ -189,10 +190,10 @@ describe('action status', () => {
   })
 
   test('exits 1 when its code is changed, or it is not bound', async () => {
-    await finishCommand(DEPLOY, env)
+    await finishCommandLine(DEPLOY, env)
     simulator.actions.update(simulator.actions.list()[0]?.id ?? '', { code: '// changed' })
     simulator.bindings.replace({ bindings: [] })
-    const { code, stdout } = await finishCommand(['action', 'status'], env)
+    const { code, stdout } = await finishCommandLine(['action', 'status'], env)
     expect(code).toBe(1)
     expect(stdout).toMatch(/^code +of another version, or changed$/m)
     expect(stdout).toMatch(/^deployed +no/m)
@@ -203,7 +204,7 @@ describe('action status', () => {
 test.each([[['action']], [['action', 'nonsense']], [['action', 'print', '--nonsense']]])(
   'the usage is pointed to after %j, with exit 2',
   async (args) => {
-    const { code, stderr } = await finishCommand(args)
+    const { code, stderr } = await finishCommandLine(args)
     expect(code).toBe(2)
     expect(stderr).toMatch(/--help|Usage: last-logout action/)
   },

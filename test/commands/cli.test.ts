@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import { finishCommand, runCommand } from '../_support/cli.js'
+import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { readRows } from '../_support/store.js'
 import { DOMAIN, openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
@@ -46,7 +47,7 @@ describe('help', () => {
   })
 
   test.each(commands)('of %s is given without any configuration', async (name) => {
-    const { code, stdout } = await finishCommand([name, '--help'])
+    const { code, stdout } = await finishCommandLine([name, '--help'])
     expect(code).toBe(0)
     expect(stdout).toMatch(`Usage: last-logout ${name}`)
   })
@@ -54,7 +55,7 @@ describe('help', () => {
   test.each([[['nonsense']], [['sync', '--nonsense']], [[]]])(
     'is pointed to after %j, with exit 2',
     async (args) => {
-      const { code, stderr } = await finishCommand(args)
+      const { code, stderr } = await finishCommandLine(args)
       expect(code).toBe(2)
       expect(stderr).toContain('--help')
     },
@@ -67,7 +68,7 @@ describe('a wrong configuration', () => {
     async (name) => {
       const secret = 'the-client-secret'
       const wrong = { AUTH0_CLIENT_SECRET: secret, API_KEYS: 'a:short-key', PORT: 'x' }
-      const { code, stdout, stderr } = await finishCommand([name], wrong)
+      const { code, stdout, stderr } = await finishCommandLine([name], wrong)
       expect(code).toBe(2)
       expect(stdout).toBe('')
       for (const problem of ['AUTH0_DOMAIN', 'PORT', 'API_KEYS', 'DATABASE_URL']) {
@@ -78,8 +79,8 @@ describe('a wrong configuration', () => {
   )
 
   test('may be a database of another tenant', async () => {
-    await finishCommand(['sync'], env)
-    const { code, stderr } = await finishCommand(['sync'], {
+    await finishCommandLine(['sync'], env)
+    const { code, stderr } = await finishCommandLine(['sync'], {
       ...env,
       AUTH0_DOMAIN: 'other.example',
     })
@@ -108,7 +109,7 @@ describe('sync', () => {
 
   test('exits 1 on refused credentials, and says what to check', async () => {
     const wrong = { ...env, AUTH0_CLIENT_SECRET: 'a-wrong-secret' }
-    const { code, stdout, stderr } = await finishCommand(['sync'], wrong)
+    const { code, stdout, stderr } = await finishCommandLine(['sync'], wrong)
     expect(code).toBe(1)
     expect(stderr).toMatch(/refuses the client credentials.*AUTH0_CLIENT_SECRET/)
     expect(stdout + stderr).not.toMatch(/a-wrong-secret| {4}at /)
@@ -116,7 +117,7 @@ describe('sync', () => {
 
   test('exits 1 without the scope, and names it', async () => {
     const narrow = await openTenant({}, { scopes: [] })
-    const { code, stderr } = await finishCommand(['sync'], {
+    const { code, stderr } = await finishCommandLine(['sync'], {
       ...env,
       AUTH0_BASE_URL: narrow.simulator.url,
     })
@@ -126,7 +127,7 @@ describe('sync', () => {
   })
 
   test('exits 1 when the database does not answer, and names the variable', async () => {
-    const { code, stderr } = await finishCommand(['sync'], {
+    const { code, stderr } = await finishCommandLine(['sync'], {
       ...env,
       DATABASE_URL: 'postgresql://user:a-password@127.0.0.1:1/x',
     })
@@ -137,12 +138,12 @@ describe('sync', () => {
 
   test('exits 1 on a database without tables, and says how to make them', async () => {
     const empty = await createTestDatabase('template0')
-    const before = await finishCommand(['sync'], { ...env, DATABASE_URL: empty.url })
+    const before = await finishCommandLine(['sync'], { ...env, DATABASE_URL: empty.url })
     expect(before.code).toBe(1)
     expect(before.stderr).toContain('last-logout migrate')
-    const made = await finishCommand(['migrate'], { ...env, DATABASE_URL: empty.url })
+    const made = await finishCommandLine(['migrate'], { ...env, DATABASE_URL: empty.url })
     expect(made).toMatchObject({ code: 0, stdout: expect.stringContaining('up to date') })
-    expect((await finishCommand(['sync'], { ...env, DATABASE_URL: empty.url })).code).toBe(0)
+    expect((await finishCommandLine(['sync'], { ...env, DATABASE_URL: empty.url })).code).toBe(0)
     await empty.drop()
   })
 })
@@ -151,8 +152,8 @@ describe('status', () => {
   test('shows what is known, and how fresh it is', async () => {
     logout('auth0|1')
     t.tenant.write(buildEntry('slo', {}, { user_id: null, details: {} }))
-    await finishCommand(['sync'], env)
-    const { code, stdout } = await finishCommand(['status', '--json'], env)
+    await finishCommandLine(['sync'], env)
+    const { code, stdout } = await finishCommandLine(['status', '--json'], env)
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toEqual({
       tenant: DOMAIN,
@@ -170,28 +171,28 @@ describe('status', () => {
       gap_list: [],
       unattributable: { no_subject: 1 },
     })
-    const text = await finishCommand(['status'], env)
+    const text = await finishCommandLine(['status'], env)
     expect(text.stdout).toMatch(/^users +1$/m)
     expect(text.stdout).toMatch(/^unattributable +1 no_subject$/m)
   })
 
   test('names the gaps', async () => {
     t.tenant.write(buildEntry('s', { userId: 'auth0|1' }), { dateMs: Date.now() - 2 * 86_400_000 })
-    const synced = await finishCommand(['sync'], env)
+    const synced = await finishCommandLine(['sync'], env)
     expect(synced.stdout).toMatch(/"level":40.*"reason":"cold_start".*a gap: .*floor raise/)
-    const { stdout } = await finishCommand(['status', '--json'], env)
+    const { stdout } = await finishCommandLine(['status', '--json'], env)
     expect(JSON.parse(stdout)).toMatchObject({
       gaps: 1,
       gap_list: [{ reason: 'cold_start', detected_at: expect.any(String) }],
     })
-    const text = await finishCommand(['status'], env)
+    const text = await finishCommandLine(['status'], env)
     expect(text.stdout).toMatch(
       /^gaps +1\n {2}not read +\S+ to \S+, deleted before the first start$/m,
     )
   })
 
   test('of a database that has not been synced says so', async () => {
-    const { stdout } = await finishCommand(['status'], env)
+    const { stdout } = await finishCommandLine(['status'], env)
     expect(stdout).toMatch(/^fresh as of +never/m)
   })
 })
@@ -231,8 +232,8 @@ describe('with DATA_DIR', () => {
 
   test('sync runs a PostgreSQL of its own, makes its tables, and finds its data again', async () => {
     logout('auth0|1')
-    expect((await finishCommand(['sync'], env)).code).toBe(0)
-    const { stdout } = await finishCommand(['status', '--json'], env)
+    expect((await finishCommandLine(['sync'], env)).code).toBe(0)
+    const { stdout } = await finishCommandLine(['status', '--json'], env)
     expect(JSON.parse(stdout)).toMatchObject({ users: 1 })
   })
 })
@@ -240,14 +241,14 @@ describe('with DATA_DIR', () => {
 describe('a mistake of the operator', () => {
   test('such as a port that is taken is named, without a stack', async () => {
     const port = new URL(t.simulator.url).port
-    const { code, stderr } = await finishCommand(['api'], { ...env, PORT: port })
+    const { code, stderr } = await finishCommandLine(['api'], { ...env, PORT: port })
     expect(code).toBe(1)
     expect(stderr).toMatch(new RegExp(`cannot listen on port ${port} of 127.0.0.1 .*set PORT`))
     expect(stderr).not.toMatch(/ {4}at /)
   })
 
   test('such as a wrong log level of the demo is named, with exit 2', async () => {
-    const { code, stderr } = await finishCommand(['demo'], { LOG_LEVEL: 'loud' })
+    const { code, stderr } = await finishCommandLine(['demo'], { LOG_LEVEL: 'loud' })
     expect(code).toBe(2)
     expect(stderr).toMatch(/LOG_LEVEL must be/)
   })
@@ -260,7 +261,7 @@ test('a sync that is stopped says so', async () => {
   await expect
     .poll(() => t.simulator.requests.count({ path: '/api/v2/logs' }), { timeout: 10_000 })
     .toBe(1)
-  command.kill('SIGINT')
+  command.kill('SIGTERM')
   expect(await command.exited).toBe(0)
   expect(command.stderr()).toMatch(/stopped before the end/)
 })

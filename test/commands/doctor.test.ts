@@ -6,7 +6,8 @@ import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import * as faults from '../../src/simulator/faults.js'
 import { generateHistory } from '../../src/simulator/history.js'
-import { finishCommand, runCommand } from '../_support/cli.js'
+import { runCommand } from '../_support/cli.js'
+import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openProxy, READY_FOR_QUERY } from '../_support/proxy.js'
 import { startRedis } from '../_support/redis.js'
@@ -51,7 +52,7 @@ interface Check {
 
 /** Runs it, and gives the checks by name. */
 async function examine(...options: string[]) {
-  const { code, stdout, stderr } = await finishCommand(['doctor', '--json', ...options], env)
+  const { code, stdout, stderr } = await finishCommandLine(['doctor', '--json', ...options], env)
   expect(stdout + stderr).not.toMatch(new RegExp(`${SECRET}|${KEY}| {4}at `))
   const { checks } = JSON.parse(stdout) as { checks: Check[] }
   return { code, stderr, checks: new Map(checks.map((check) => [check.name, check])) }
@@ -69,7 +70,7 @@ function writeHistory() {
 /** A tenant of an hour's traffic that has been read to its end. */
 async function catchUp() {
   writeHistory()
-  expect((await finishCommand(['sync'], env)).code).toBe(0)
+  expect((await finishCommandLine(['sync'], env)).code).toBe(0)
   t.simulator.requests.clear()
 }
 
@@ -79,7 +80,7 @@ describe('doctor', () => {
   test('finds all in order where it is, with few requests, and changes nothing', async () => {
     await serve({}, { scopes: ALL })
     await catchUp()
-    const deployed = await finishCommand(
+    const deployed = await finishCommandLine(
       ['action', 'deploy', '--url', 'https://last-logout.example'],
       { ...env, API_KEYS: `action:${KEY}:read` },
     )
@@ -116,7 +117,7 @@ describe('doctor', () => {
   })
 
   test('prints a line a check, and below it what to do', async () => {
-    const { code, stdout, stderr } = await finishCommand(['doctor'], env)
+    const { code, stdout, stderr } = await finishCommandLine(['doctor'], env)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^ok {7}database {8}PostgreSQL \d+/m)
     expect(stdout).toMatch(/^warning {2}worker {10}none has polled yet\n {25}-> run `last-logout/m)
@@ -143,12 +144,12 @@ describe('doctor', () => {
 
   test('stops at a signal', async () => {
     t.simulator.faults.push({ path: '/api/v2/logs', respond: faults.delay(60_000) })
-    const command = runCommand(['doctor'], env)
+    const command = startCommandLine(['doctor'], env)
     await expect
       .poll(() => t.simulator.requests.count({ path: '/api/v2/logs' }), { timeout: 20_000 })
       .toBe(1)
-    command.kill('SIGINT')
-    expect(await command.exited).toBe(1)
+    command.stop()
+    expect(await command.ended).toBe(1)
     expect(command.stderr()).toMatch(/stopped before the end: run this again/)
   })
 
@@ -193,7 +194,7 @@ describe('doctor exits 1, and says what to do,', () => {
       privileges: 'skipped',
       retention: 'ok',
     })
-    const { stdout } = await finishCommand(['doctor'], env)
+    const { stdout } = await finishCommandLine(['doctor'], env)
     expect(stdout).not.toMatch(/a-password|floor raise/)
   })
 
@@ -236,7 +237,7 @@ describe('doctor exits 1, and says what to do,', () => {
     env.AUTH0_CLIENT_ID = 'other'
     const found = await expectFailure('token', /refuses the client credentials.*AUTH0_CLIENT_ID/)
     expect(found).toMatchObject({ scopes: 'skipped', log: 'skipped', 'login Action': 'skipped' })
-    const { stdout } = await finishCommand(['doctor'], env)
+    const { stdout } = await finishCommandLine(['doctor'], env)
     expect(stdout.match(/.*there is no token$/gm)).toEqual([
       expect.stringMatching(/^skipped {2}scopes, log, .*, login Action: there is no token$/),
     ])
@@ -293,7 +294,7 @@ describe('doctor exits 1, and says what to do,', () => {
 
 describe('a wrong configuration', () => {
   test('is exit 2', async () => {
-    const { code, stdout, stderr } = await finishCommand(['doctor'], { AUTH0_DOMAIN: DOMAIN })
+    const { code, stdout, stderr } = await finishCommandLine(['doctor'], { AUTH0_DOMAIN: DOMAIN })
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toMatch(/AUTH0_CLIENT_SECRET is missing[\s\S]*DATABASE_URL is missing/)
   })
@@ -356,11 +357,11 @@ describe('with DATA_DIR', () => {
   })
 
   test('looks into the database of a service that runs, and into one that is stopped', async () => {
-    const service = runCommand(['start'], env)
+    const service = startCommandLine(['start'], env)
     await expect.poll(service.stdout, { timeout: 30_000 }).toContain('"polling"')
     const running = await examine()
-    service.kill('SIGTERM')
-    expect(await service.exited).toBe(0)
+    service.stop()
+    expect(await service.ended).toBe(0)
     expect(service.stderr()).toBe('')
     const stopped = await examine()
     for (const { code, checks } of [running, stopped]) {
@@ -375,7 +376,7 @@ describe('with DATA_DIR', () => {
   }, 90_000)
 
   test('starts no server where one may run that does not answer from here', async () => {
-    expect((await finishCommand(['migrate'], env)).code).toBe(0)
+    expect((await finishCommandLine(['migrate'], env)).code).toBe(0)
     const lockFile = join(parent, 'data', 'postgres', 'postmaster.pid')
     const lock = `${process.pid}\n${parent}/data/postgres\n1795428000\n1\n\n127.0.0.1\n`
     await writeFile(lockFile, lock)
@@ -391,14 +392,14 @@ describe('with DATA_DIR', () => {
   }, 60_000)
 
   test('lets the service start while it asks Auth0', async () => {
-    expect((await finishCommand(['migrate'], env)).code).toBe(0)
+    expect((await finishCommandLine(['migrate'], env)).code).toBe(0)
     t.simulator.faults.push({ path: '/oauth/token', respond: faults.delay(60_000) })
-    const doctor = runCommand(['doctor'], env)
+    const doctor = startCommandLine(['doctor'], env)
     await expect
       .poll(() => t.simulator.requests.count({ path: '/oauth/token' }), { timeout: 20_000 })
       .toBe(1)
-    expect(await finishCommand(['migrate'], env)).toMatchObject({ code: 0, stderr: '' })
-    doctor.kill('SIGINT')
-    expect(await doctor.exited).toBe(1)
+    expect(await finishCommandLine(['migrate'], env)).toMatchObject({ code: 0, stderr: '' })
+    doctor.stop()
+    expect(await doctor.ended).toBe(1)
   }, 60_000)
 })

@@ -1,9 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { CommandContext } from '../../src/commands/context.js'
-import { explain } from '../../src/commands/explain.js'
 import { aborted } from '../../src/errors.js'
-import { createLog } from '../../src/log.js'
 import { finishCommand } from '../_support/cli.js'
+import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openStore } from '../_support/store.js'
 
@@ -50,7 +48,10 @@ async function storeLogout(seconds: number, sessionId: string | null) {
 }
 
 async function runExplain(text: string, ...options: string[]) {
-  const { code, stdout, stderr } = await finishCommand(['explain', text, '--json', ...options], env)
+  const { code, stdout, stderr } = await finishCommandLine(
+    ['explain', text, '--json', ...options],
+    env,
+  )
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   return JSON.parse(stdout)
 }
@@ -98,7 +99,7 @@ describe('explain', () => {
     await storeLogout(NOW - 300, null)
     await storeLogout(NOW - 200, 'S2')
     const given = token()
-    const { stdout } = await finishCommand(['explain', given], env)
+    const { stdout } = await finishCommandLine(['explain', given], env)
     expect(stdout).toMatch(
       new RegExp(`^all sessions +${iso(NOW - 300)}, its entry is not kept  <- decides$`, 'm'),
     )
@@ -144,7 +145,7 @@ describe('explain', () => {
     await database.query(`UPDATE tenant SET as_of = ${asOf}`)
     const given = token(claims)
     expect(await runExplain(given)).toMatchObject({ verdict, revoked: verdict === 'revoked' })
-    const { stdout } = await finishCommand(['explain', given], env)
+    const { stdout } = await finishCommandLine(['explain', given], env)
     expect(/^verdict +(.*)$/m.exec(stdout)?.[1]).toMatch(says)
   })
 
@@ -159,7 +160,7 @@ describe('explain', () => {
       revoked: null,
       reason: 'login_unreadable',
     })
-    const { stdout } = await finishCommand(['explain', given], env)
+    const { stdout } = await finishCommandLine(['explain', given], env)
     expect(stdout).toMatch(/^login +unknown: the claim cannot be read$/m)
     expect(stdout).toMatch(/^verdict +unknown: .* a claim cannot be read$/m)
     await storeLogout(NOW - 300, null)
@@ -167,7 +168,7 @@ describe('explain', () => {
   })
 
   test('says that the policy is not the one of the service, but of where it runs', async () => {
-    const { stdout } = await finishCommand(['explain', token()], env)
+    const { stdout } = await finishCommandLine(['explain', token()], env)
     expect(stdout).toMatch(/^policy +session \(from this environment\): logouts of this session/m)
   })
 
@@ -179,19 +180,11 @@ describe('explain', () => {
   })
 
   test('that is stopped before it has read the token has not been answered', async () => {
-    const context: CommandContext = {
-      env,
-      print: () => {},
-      readInput: () => Promise.reject(aborted()),
-      isTerminal: false,
-      stop: AbortSignal.abort(),
-      createLog: (level) => createLog(level, process.stderr),
-    }
-    const running = explain(context, '-', {})
-    await expect(running).rejects.toMatchObject({
-      code: 'UNFINISHED',
-      message: 'stopped before the end: run this again',
-    })
+    const readInput = () => Promise.reject(aborted())
+    const context = { readInput, stop: AbortSignal.abort() }
+    const { code, stdout, stderr } = await finishCommandLine(['explain', '-'], env, { context })
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toBe('last-logout: stopped before the end: run this again\n')
   })
 
   test('goes by the namespace and by the policy it is given', async () => {
@@ -208,7 +201,7 @@ describe('explain', () => {
   })
 
   test('mentions that a token has expired, and shows no control characters', async () => {
-    const { stdout } = await finishCommand(
+    const { stdout } = await finishCommandLine(
       ['explain', token({ exp: NOW - 1, sub: 'auth0|\u001b[2J' })],
       env,
     )
@@ -229,7 +222,7 @@ describe('explain', () => {
   ])(
     'answers %s with exit 2 and what to do, and repeats none of it',
     async (_what, input, says) => {
-      const { code, stdout, stderr } = await finishCommand(['explain', '-'], env, { input })
+      const { code, stdout, stderr } = await finishCommandLine(['explain', '-'], env, { input })
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
       expect(stderr).toMatch(says)
       if (input !== '') expect(stderr).not.toContain(input)

@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { finishCommand, runCommand } from '../_support/cli.js'
+import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openStore, readRows } from '../_support/store.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
@@ -17,7 +17,7 @@ beforeEach(async () => {
 })
 afterEach(() => database.drop())
 
-const run = (...args: string[]) => finishCommand(args, env)
+const run = (...args: string[]) => finishCommandLine(args, env)
 
 describe('logout', () => {
   test('ends all tokens of the user from before now, and says what it does not end', async () => {
@@ -181,14 +181,14 @@ describe('beside a service that runs in the same DATA_DIR', () => {
   })
 
   test('they use its database, and leave it running', async () => {
-    const service = runCommand(['worker'], env)
+    const service = startCommandLine(['worker'], env)
     await expect.poll(service.stdout, { timeout: 30_000 }).toContain('"polling"')
     expect((await run('floor', 'raise', 'now')).code).toBe(0)
     expect((await run('logout', 'auth0|1')).code).toBe(0)
     const { stdout } = await run('status', '--json')
     expect(JSON.parse(stdout)).toMatchObject({ users: 1, floor_at: expect.any(String) })
-    service.kill('SIGTERM')
-    expect(await service.exited).toBe(0)
+    service.stop()
+    expect(await service.ended).toBe(0)
     expect(service.stderr()).toBe('')
     expect(JSON.parse((await run('status', '--json')).stdout)).toMatchObject({ users: 1 })
   }, 60_000)

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { finishCommand, type RunningCommand, runCommand } from '../_support/cli.js'
+import { runCommand } from '../_support/cli.js'
+import { type CommandRun, finishCommandLine, startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { freePort } from '../_support/port.js'
 import { type Proxy as Address, openProxy } from '../_support/proxy.js'
@@ -35,17 +36,17 @@ function at({ url }: TestDatabase, over: Partial<URL> = {}): string {
   return Object.assign(new URL(url), { host: new URL(address.url).host }, over).href
 }
 
-const warnings = (command: RunningCommand) =>
+const warnings = (command: CommandRun) =>
   command.stdout().match(/"postgresql cannot be used yet: waiting for it"/g)?.length ?? 0
 
 describe('a PostgreSQL that is away at the start', () => {
   test.each(['start', 'worker', 'api'])(
     'is waited for by %s, which a signal ends',
     async (name) => {
-      const command = runCommand([name], env)
+      const command = startCommandLine([name], env)
       await expect.poll(() => warnings(command), PATIENCE).toBe(1)
-      command.kill('SIGTERM')
-      expect(await command.exited).toBe(0)
+      command.stop()
+      expect(await command.ended).toBe(0)
       expect(warnings(command)).toBe(1)
     },
   )
@@ -53,14 +54,14 @@ describe('a PostgreSQL that is away at the start', () => {
   test.each([['sync'], ['status'], ['migrate'], ['floor', 'raise', 'now']])(
     'fails %s at once',
     async (...args) => {
-      const { code, stderr } = await finishCommand(args, env)
+      const { code, stderr } = await finishCommandLine(args, env)
       expect(code).toBe(1)
       expect(stderr).toMatch(/PostgreSQL does not answer/)
     },
   )
 
   test('is said to be away by the API until it is there', async () => {
-    const command = runCommand(['start'], env)
+    const command = startCommandLine(['start'], env)
     const ask = async (path: string) => {
       const headers = { authorization: `Bearer ${KEY}` }
       return (await fetch(`http://127.0.0.1:${env.PORT}${path}`, { headers })).status
@@ -73,16 +74,16 @@ describe('a PostgreSQL that is away at the start', () => {
     await expect.poll(command.stdout, PATIENCE).toContain('"polling"')
     expect(await ask('/v1/users/x/last-logout')).toBe(200)
     expect(command.stdout()).toMatch(/"postgresql is there".*"serving"/s)
-    command.kill('SIGTERM')
-    expect(await command.exited).toBe(0)
+    command.stop()
+    expect(await command.ended).toBe(0)
   })
 
   test('and turns out to be that of another tenant is refused as ever, and not served', async () => {
     await database.query(`INSERT INTO tenant (id, domain, seq) VALUES (1, 'other.example', 1)`)
-    const command = runCommand(['api'], env)
+    const command = startCommandLine(['api'], env)
     await expect.poll(() => warnings(command), PATIENCE).toBe(1)
     address.leadTo(database.url)
-    expect(await command.exited).toBe(2)
+    expect(await command.ended).toBe(2)
     expect(command.stderr()).toContain('other.example')
     expect(command.stdout()).not.toContain('"serving"')
   })
@@ -103,7 +104,7 @@ describe('a PostgreSQL that is there is not waited for', () => {
     ['has no such database', { pathname: '/none' }, /3D000.*DATABASE_URL/],
   ])('where it %s', async (_what, over, message) => {
     address.leadTo(database.url)
-    const { code, stderr } = await finishCommand(['start'], {
+    const { code, stderr } = await finishCommandLine(['start'], {
       ...env,
       DATABASE_URL: at(database, over),
     })
@@ -113,7 +114,7 @@ describe('a PostgreSQL that is there is not waited for', () => {
 
   test('where it has not been migrated', async () => {
     const empty = await createTestDatabase('template0')
-    const { code, stderr } = await finishCommand(['start'], { ...env, DATABASE_URL: empty.url })
+    const { code, stderr } = await finishCommandLine(['start'], { ...env, DATABASE_URL: empty.url })
     await empty.drop()
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('migrate') })
   })

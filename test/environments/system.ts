@@ -1,11 +1,11 @@
 import { pino } from 'pino'
-import { createProgram } from '../../src/commands/program.js'
 import { loadConfig } from '../../src/config.js'
 import { migrate } from '../../src/open-database.js'
 import { createService, type Service } from '../../src/service.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import type { Simulator } from '../../src/simulator/server.js'
 import type { Tenant } from '../../src/simulator/tenant.js'
+import { finishCommandLine } from '../_support/command-line.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 
@@ -115,19 +115,9 @@ async function request(url: string, body?: object) {
 }
 
 async function run(env: Record<string, string>, args: string[]): Promise<string> {
-  let printed = ''
-  const program = await createProgram({
-    env,
-    print: (text) => {
-      printed += text
-    },
-    readInput: async () => '',
-    isTerminal: false,
-    stop: new AbortController().signal,
-    createLog: async () => pino({ level: 'silent' }),
-  })
-  await program.parseAsync(args, { from: 'user' })
-  return printed
+  const { code, stdout, stderr } = await finishCommandLine(args, env)
+  if (code !== 0) throw new Error(stderr)
+  return stdout
 }
 
 /** The middle of the latest such month that is over. */

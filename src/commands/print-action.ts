@@ -1,0 +1,7 @@
+import { readActionFile } from '../auth0/action-code.js'
+import type { CommandContext } from './context.js'
+
+/** `action print`: the file. */
+export async function printAction(context: CommandContext): Promise<void> {
+  context.print(await readActionFile())
+}

@@ -1,0 +1,68 @@
+import { Writable } from 'node:stream'
+import type { CommandContext } from '../../src/commands/context.js'
+import { runCommandLine } from '../../src/commands/run.js'
+import { createLog } from '../../src/log.js'
+
+/** A command that runs in this process. */
+export interface CommandRun {
+  stdout(): string
+  stderr(): string
+  /** What a signal does. */
+  stop(): void
+  /** Resolves to the exit code. */
+  ended: Promise<number>
+}
+
+/** Where a command reads and writes. */
+interface CommandStreams {
+  /** Standard input. Default: empty. */
+  input?: string
+  /** Replaces what the process gives a command. */
+  context?: Partial<CommandContext>
+}
+
+/** Runs a command line in this process, with this environment and no other. */
+export function startCommandLine(
+  args: string[],
+  env: Record<string, string> = {},
+  { input = '', context = {} }: CommandStreams = {},
+): CommandRun {
+  const written = { stdout: '', stderr: '' }
+  const write = (to: keyof typeof written) => (text: string) => {
+    written[to] += text
+  }
+  const stopping = new AbortController()
+  const running = runCommandLine(args, {
+    env,
+    print: write('stdout'),
+    printError: write('stderr'),
+    isReaderGone: () => false,
+    readInput: async (maxLength) => input.slice(0, maxLength + 1),
+    isTerminal: false,
+    stop: stopping.signal,
+    createLog: (level, to) => createLog(level, toStream(write(to))),
+    ...context,
+  })
+  return {
+    stdout: () => written.stdout,
+    stderr: () => written.stderr,
+    stop: () => stopping.abort(),
+    ended: running.then(({ exitCode }) => exitCode),
+  }
+}
+
+/** Runs a command line in this process to its end. */
+export async function finishCommandLine(...args: Parameters<typeof startCommandLine>) {
+  const command = startCommandLine(...args)
+  const code = await command.ended
+  return { code, stdout: command.stdout(), stderr: command.stderr() }
+}
+
+function toStream(write: (text: string) => void): NodeJS.WritableStream {
+  return new Writable({
+    write(chunk, _encoding, done) {
+      write(String(chunk))
+      done()
+    },
+  })
+}
