@@ -19,6 +19,7 @@ import { createLastLogoutStore } from '../src/store/last-logout-store.js'
 import { applyMigrations } from '../src/store/migrations.js'
 import { catchUp } from '../src/sync/catch-up.js'
 import { createProgressGuard } from '../src/sync/progress-guard.js'
+import { median } from './median.js'
 
 const DOMAIN = 'bench.example'
 const LATENCIES = [0, 20]
@@ -119,10 +120,6 @@ async function pagesPerSecond(run: () => Promise<number>): Promise<number> {
   const startedAt = performance.now()
   const pages = await run()
   return (pages * 1000) / (performance.now() - startedAt)
-}
-
-function median(values: number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }
 
 function show(value: number): string {

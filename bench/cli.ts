@@ -1,0 +1,116 @@
+/**
+ * What each command costs, in CPU time of its process, as a ratio to a Node that does nothing. All take
+ * turns, so that a machine that slows down slows all of them.
+ *
+ *   npm run bench:cli [-- rounds]
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createSimulator } from '../src/simulator/server.js'
+import { createTenant } from '../src/simulator/tenant.js'
+import { createEmbeddedPostgres } from '../src/store/embedded-postgres.js'
+import { median } from './median.js'
+
+const MAIN = new URL('../dist/main.js', import.meta.url).pathname
+const PROBE = new URL('./cpu-probe.mjs', import.meta.url).pathname
+const TOKEN = `e30.${Buffer.from('{"sub":"auth0|1","iat":1}').toString('base64url')}.c2ln`
+const [rounds = '5'] = process.argv.slice(2)
+
+interface Measured {
+  /** CPU time in milliseconds until the first query; undefined: there was none. */
+  query: number | undefined
+  /** Until the end. */
+  exit: number
+}
+
+/** The arguments of Node, and, for what runs until a signal, what it says once it has started. */
+interface Command {
+  args: string[]
+  until?: string
+}
+
+const program = (...args: string[]): Command => ({ args: [MAIN, ...args] })
+const commands = new Map<string, Command>([
+  ['node -e 0', { args: ['-e', '0'] }],
+  ['--help', program('--help')],
+  ['migrate', program('migrate')],
+  ['status', program('status')],
+  ['explain', program('explain', TOKEN)],
+  ['logout', program('logout', 'auth0|1')],
+  ['floor raise', program('floor', 'raise', 'now')],
+  ['action print', program('action', 'print')],
+  ['sync', program('sync')],
+  ['doctor', program('doctor')],
+  ['api', { ...program('api'), until: '"serving"' }],
+  ['worker', { ...program('worker'), until: '"polling"' }],
+  ['start', { ...program('start'), until: '"polling"' }],
+])
+
+const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
+const postgres = await createEmbeddedPostgres({ dataDir })
+const tenant = createTenant({ domain: 'bench.example', lagMs: () => 0 })
+const simulator = await createSimulator({ tenant })
+const env = {
+  PATH: process.env.PATH,
+  AUTH0_DOMAIN: 'bench.example',
+  AUTH0_BASE_URL: simulator.url,
+  AUTH0_CLIENT_ID: simulator.credentials.clientId,
+  AUTH0_CLIENT_SECRET: simulator.credentials.clientSecret,
+  DATABASE_URL: postgres.url,
+  API_KEYS: 'bench:a-key-of-more-than-32-characters!',
+  PORT: '0',
+}
+try {
+  await measure(program('migrate'))
+  const results = new Map([...commands.keys()].map((name): [string, Measured[]] => [name, []]))
+  for (let round = 0; round < Number(rounds); round++) {
+    for (const [name, command] of commands) results.get(name)?.push(await measure(command))
+  }
+  print(results)
+} finally {
+  await simulator.close()
+  await postgres.close()
+  await rm(dataDir, { recursive: true })
+}
+
+async function measure({ args, until }: Command): Promise<Measured> {
+  const child = spawn(process.execPath, ['--import', PROBE, ...args], {
+    env,
+    cwd: tmpdir(),
+    stdio: ['ignore', 'pipe', 'ignore', 'pipe'],
+  })
+  let said = ''
+  child.stdout?.on('data', (text) => {
+    said += text
+    if (until !== undefined && said.includes(until)) child.kill('SIGTERM')
+  })
+  let told = ''
+  child.stdio[3]?.on('data', (text) => {
+    told += text
+  })
+  await once(child, 'close')
+  const read = (event: string) => {
+    const us = new RegExp(`^${event} (\\d+)$`, 'm').exec(told)?.[1]
+    return us === undefined ? undefined : Number(us) / 1000
+  }
+  const exit = read('exit')
+  if (exit === undefined) throw new Error(`${args.join(' ')} has told nothing: ${said}`)
+  return { query: read('query'), exit }
+}
+
+function print(results: Map<string, Measured[]>): void {
+  const base = median((results.get('node -e 0') ?? []).map(({ exit }) => exit))
+  const cell = (ms: number | undefined) =>
+    ms === undefined ? '' : `${ms.toFixed(0)} ms, ${(ms / base).toFixed(1)}`
+  console.log(`CPU time, and its ratio to that of node -e 0; median of ${rounds}\n`)
+  console.log(`${''.padEnd(14)} ${'first query'.padEnd(14)} end`)
+  for (const [name, measured] of results) {
+    const queries = measured.flatMap(({ query }) => query ?? [])
+    const query = queries.length === 0 ? undefined : median(queries)
+    const exit = median(measured.map((one) => one.exit))
+    console.log(`${name.padEnd(14)} ${cell(query).padEnd(14)} ${cell(exit)}`)
+  }
+}

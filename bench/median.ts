@@ -1,0 +1,4 @@
+/** The value in the middle; of an even number of values, the upper of the two. */
+export function median(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+}
