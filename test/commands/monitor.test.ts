@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
-import { runCommand } from '../_support/cli.js'
+import { startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { readValue, SCRAPER, scrape } from '../metrics/running.js'
@@ -27,7 +27,7 @@ afterEach(async () => {
 const urlIn = (output: string) => /"url":"([^"]+)"/.exec(output)?.[1] ?? ''
 
 test('a worker that runs alone is watched on WORKER_PORT, where it serves nothing else', async () => {
-  const worker = runCommand(['worker'], {
+  const worker = startCommandLine(['worker'], {
     ...env,
     WORKER_PORT: '0',
     API_KEYS: `prometheus:${SCRAPER}:metrics+read`,
@@ -46,24 +46,24 @@ test('a worker that runs alone is watched on WORKER_PORT, where it serves nothin
   for (const path of ['/v1/users/auth0%7C1/last-logout', '/v1/changes', '/docs', '/openapi.json']) {
     expect(await statusOf(path, { authorization })).toBe(404)
   }
-  worker.kill('SIGTERM')
-  expect(await worker.exited).toBe(0)
+  worker.stop()
+  expect(await worker.ended).toBe(0)
 })
 
 test('without WORKER_PORT it serves nothing, and needs no keys', async () => {
-  const worker = runCommand(['worker'], env)
+  const worker = startCommandLine(['worker'], env)
   await expect.poll(worker.stdout, PATIENCE).toContain('"polling"')
   expect(worker.stdout()).not.toContain('"url"')
-  worker.kill('SIGTERM')
-  expect(await worker.exited).toBe(0)
+  worker.stop()
+  expect(await worker.ended).toBe(0)
 })
 
 test('a WORKER_PORT that is taken or is no port is said by its name', async () => {
   const { port } = new URL(t.simulator.url)
-  const taken = runCommand(['worker'], { ...env, WORKER_PORT: port })
-  expect(await taken.exited).toBe(1)
+  const taken = startCommandLine(['worker'], { ...env, WORKER_PORT: port })
+  expect(await taken.ended).toBe(1)
   expect(taken.stderr()).toMatch(/cannot listen on port \d+ .*: set WORKER_PORT or HOST/)
-  const wrong = runCommand(['worker'], { ...env, WORKER_PORT: 'http' })
-  expect(await wrong.exited).toBe(2)
+  const wrong = startCommandLine(['worker'], { ...env, WORKER_PORT: 'http' })
+  expect(await wrong.ended).toBe(2)
   expect(wrong.stderr()).toContain('WORKER_PORT must be a whole number from 0 to 65535')
 })

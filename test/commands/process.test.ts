@@ -2,10 +2,14 @@ import { readFile } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { finishCommand, runCommand } from '../_support/cli.js'
+import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 const TOKEN = `eyJhbGciOiJSUzI1NiJ9.${'eyJzdWIiOiJhdXRoMHwxIn0'.repeat(3)}.c2lnbmF0dXJl`
+
+/** One that is not asked. */
+const DATABASE = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: 'postgresql://127.0.0.1:1/none' }
 
 test('--version tells the version of the package', async () => {
   const { version } = JSON.parse(await readFile('package.json', 'utf8'))
@@ -19,18 +23,26 @@ test.each([
   ['an option', ['explain', `--${TOKEN}`]],
   ['a subcommand', ['floor', TOKEN]],
 ])('a token that is taken for %s is not printed', async (_what, args) => {
-  const { code, stdout, stderr } = await finishCommand(args)
+  const { code, stdout, stderr } = await finishCommandLine(args)
   expect(code).toBe(2)
   expect(stderr).toMatch(/^error: unknown .*eyJ[\w]*…'/)
   expect(stdout + stderr).not.toMatch(/eyJhbGciOiJSUzI1NiJ9|eyJzdWIi|c2lnbmF0dXJl/)
 })
 
 test('a configuration that is missing is told with where to set it', async () => {
-  const { code, stderr } = await finishCommand(['action', 'status'])
+  const { code, stderr } = await finishCommandLine(['action', 'status'])
   expect(code).toBe(2)
   expect(stderr).toMatch(
     /AUTH0_DOMAIN is missing[\s\S]*environment, or in a file \.env .*\.env\.example\)\.\n$/,
   )
+})
+
+test('more than a token on standard input is not read to its end', async () => {
+  const { code, stderr } = await finishCommand(['explain', '-'], DATABASE, {
+    input: 'a'.repeat(70_000),
+  })
+  expect(code).toBe(2)
+  expect(stderr).toMatch(/longer than/)
 })
 
 describe('output that nobody reads any more', () => {
