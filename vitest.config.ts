@@ -52,6 +52,8 @@ export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Loading the program takes a second of CPU: a worker loads it once, not for each of its files.
+    isolate: false,
     // Most files wait most of the time: for a poll, a database, a process.
     maxWorkers: Math.max(3, availableParallelism()),
     projects: [
