@@ -9,9 +9,9 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
 import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
-import { createEmbeddedPostgres } from '../src/store/embedded-postgres.js'
 import { median } from './median.js'
 
 const MAIN = new URL('../dist/main.js', import.meta.url).pathname

@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
-import type { Closers } from '../src/closers.js'
+import type { Closers } from '../src/async/closers.js'
+import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
 import { migrateQueue } from '../src/jobs/jobs.js'
-import { createEmbeddedPostgres } from '../src/store/embedded-postgres.js'
 import { applyMigrations } from '../src/store/migrations.js'
 
 /** The PostgreSQL of a soak, as it is watched. */

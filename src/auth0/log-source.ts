@@ -6,8 +6,8 @@ import type { Instant } from '../rules/instant.js'
 import { syntheticLogId } from '../rules/log-id.js'
 import type { ManagementApi } from './management-api.js'
 import { badStatus, malformedPage, RATE_LIMIT_HINT } from './management-errors.js'
-import { createRateBudget, type LogAnswer, type RateBudget } from './rate-budget.js'
-import { waitAfterRefusal } from './rate-limit.js'
+import { createRateBudget, type LogAnswer, type RateBudget } from './rate/budget.js'
+import { waitAfterRefusal } from './rate/limit.js'
 import { RETRY_LIMITS, type RetryLimits, retry } from './retry.js'
 
 /** What the tenant log is read with. */

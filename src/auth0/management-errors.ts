@@ -1,6 +1,6 @@
 import { ManagementError } from 'auth0'
 import { LastLogoutError } from '../errors.js'
-import { waitAfterRefusal } from './rate-limit.js'
+import { waitAfterRefusal } from './rate/limit.js'
 
 /** Whose API it is, and where it is reached. */
 interface Address {

@@ -1,4 +1,4 @@
-import { type Backoff, backOff } from '../backoff.js'
+import { type Backoff, backOff } from '../async/backoff.js'
 import { aborted, hasCode, type LastLogoutError } from '../errors.js'
 
 /** How often, and for how long, a request is repeated before its failure is reported. */

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { ManagementClient } from 'auth0'
-import { withAbort } from '../abort.js'
+import { withAbort } from '../async/abort.js'
 import { aborted } from '../errors.js'
 import { assertAnswered, notGranted, tooLarge, tooLate, translate } from './management-errors.js'
 

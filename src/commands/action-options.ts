@@ -1,4 +1,5 @@
-import { type ApiKey, isSafe } from '../config-values.js'
+import type { ApiKey } from '../config/api-keys.js'
+import { isSafe } from '../config/values.js'
 import { LastLogoutError } from '../errors.js'
 import { LONGEST_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
 

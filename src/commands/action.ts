@@ -1,11 +1,11 @@
-import type { Step } from '../auth0/action-plan.js'
 import {
   type ActionStatus,
   deployAction as deploy,
   readActionStatus,
-} from '../auth0/login-action.js'
+} from '../auth0/actions/login-action.js'
+import type { Step } from '../auth0/actions/plan.js'
 import { createManagementApi } from '../auth0/management-api.js'
-import { loadConfig } from '../config.js'
+import { loadConfig } from '../config/config.js'
 import { LastLogoutError } from '../errors.js'
 import { type DeployFlags, readSecrets } from './action-options.js'
 import type { CommandContext } from './context.js'

@@ -1,4 +1,4 @@
-import { loadConfig } from '../config.js'
+import { loadConfig } from '../config/config.js'
 import type { Check } from '../doctor/check.js'
 import { examine } from '../doctor/doctor.js'
 import { LastLogoutError } from '../errors.js'

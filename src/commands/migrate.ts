@@ -1,5 +1,5 @@
-import { loadConfig } from '../config.js'
-import { migrate as migrateDatabase } from '../open-database.js'
+import { loadConfig } from '../config/config.js'
+import { migrate as migrateDatabase } from '../service/open-database.js'
 import type { CommandContext } from './context.js'
 
 /** `migrate`: creates or updates the tables. */

@@ -1,4 +1,4 @@
-import { readActionFile } from '../auth0/action-code.js'
+import { readActionFile } from '../auth0/actions/code.js'
 import type { CommandContext } from './context.js'
 
 /** `action print`: the file. */

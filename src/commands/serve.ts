@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import { loadConfig, type Need } from '../config.js'
-import { createService, type Service } from '../service.js'
+import { loadConfig, type Need } from '../config/config.js'
+import { createService, type Service } from '../service/service.js'
 import type { CommandContext } from './context.js'
 
 /** The parts of the service that run until they are told to stop. */

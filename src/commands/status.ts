@@ -1,9 +1,9 @@
-import { loadConfig } from '../config.js'
-import { openStore } from '../open-store.js'
+import { loadConfig } from '../config/config.js'
 import type { Counts, Progress } from '../ports.js'
 import { lagOf } from '../rules/freshness.js'
 import { toDateTime } from '../rules/instant.js'
 import type { RecordedGap } from '../rules/span.js'
+import { openStore } from '../service/open-store.js'
 import type { CommandContext } from './context.js'
 
 /** `status`: what the database knows, and how fresh it is. */

@@ -1,5 +1,5 @@
-import { loadConfig } from '../config.js'
-import { createService } from '../service.js'
+import { loadConfig } from '../config/config.js'
+import { createService } from '../service/service.js'
 import type { CommandContext } from './context.js'
 import { createProgressLine, createProgressLog } from './progress.js'
 

@@ -1,6 +1,6 @@
-import { readActionFile } from '../auth0/action-code.js'
+import type { Closers } from '../async/closers.js'
+import { readActionFile } from '../auth0/actions/code.js'
 import { createLastLogoutClient } from '../client/index.js'
-import type { Closers } from '../closers.js'
 import type { Tenant } from '../simulator/tenant.js'
 import { listen } from './listen.js'
 import { createLogins, type DemoUser } from './logins.js'

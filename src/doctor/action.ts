@@ -1,4 +1,4 @@
-import { type ActionStatus, readActionStatus } from '../auth0/login-action.js'
+import { type ActionStatus, readActionStatus } from '../auth0/actions/login-action.js'
 import type { ManagementApi } from '../auth0/management-api.js'
 import { hasCode } from '../errors.js'
 import { type Check, describeError, failure, ok, warning } from './check.js'

@@ -1,4 +1,4 @@
-import { createClosers } from '../closers.js'
+import { createClosers } from '../async/closers.js'
 import { aborted } from '../errors.js'
 import type { Instant } from '../rules/instant.js'
 import type { Check } from './check.js'

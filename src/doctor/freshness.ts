@@ -1,4 +1,4 @@
-import type { Config } from '../config.js'
+import type { Config } from '../config/config.js'
 import { lagOf } from '../rules/freshness.js'
 import { toDateTime } from '../rules/instant.js'
 import type { TenantState } from '../store/inspect.js'

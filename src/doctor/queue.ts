@@ -1,8 +1,8 @@
-import type { Config } from '../config.js'
+import type { Config } from '../config/config.js'
 import { hasCode } from '../errors.js'
 import { assertQueueMigrated } from '../jobs/postgres.js'
 import { findRedis } from '../jobs/redis.js'
-import { queueConnection } from '../open-database.js'
+import { queueConnection } from '../service/open-database.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
 
 const NAME = 'queue'

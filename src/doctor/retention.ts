@@ -1,4 +1,4 @@
-import type { Config } from '../config.js'
+import type { Config } from '../config/config.js'
 import type { Instant } from '../rules/instant.js'
 import { type Check, failure, ok, warning } from './check.js'
 import { toDuration } from './duration.js'

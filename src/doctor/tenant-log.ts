@@ -1,6 +1,6 @@
 import type { ManagementApi } from '../auth0/management-api.js'
-import { createRateBudget } from '../auth0/rate-budget.js'
-import { type RateLimit, readRateLimit } from '../auth0/rate-limit.js'
+import { createRateBudget } from '../auth0/rate/budget.js'
+import { type RateLimit, readRateLimit } from '../auth0/rate/limit.js'
 import { aborted, LastLogoutError } from '../errors.js'
 import type { ClockReading } from './clock.js'
 

@@ -1,6 +1,6 @@
 import { createManagementApi } from '../auth0/management-api.js'
-import type { RateLimit } from '../auth0/rate-limit.js'
-import type { Config } from '../config.js'
+import type { RateLimit } from '../auth0/rate/limit.js'
+import type { Config } from '../config/config.js'
 import { readLogId } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type ApiKey, type Role, readKey } from '../config-values.js'
+import { type ApiKey, type Role, readKey } from '../config/api-keys.js'
 import { sendError } from './errors.js'
 import { countFailures } from './failures.js'
 

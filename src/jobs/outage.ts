@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { createTrouble, type Trouble } from '../trouble.js'
+import { createTrouble, type Trouble } from '../async/failure-tracker.js'
 import type { QueueConnection } from './backend.js'
 
 /** What to do, by where the queue is stored. */

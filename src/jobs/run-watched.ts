@@ -1,4 +1,4 @@
-import { withAbort } from '../abort.js'
+import { withAbort } from '../async/abort.js'
 import { LastLogoutError } from '../errors.js'
 import type { ScheduledJob } from './scheduled-job.js'
 

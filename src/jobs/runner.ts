@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
+import { createTrouble, type Trouble } from '../async/failure-tracker.js'
 import { hasCode } from '../errors.js'
-import { createTrouble, type Trouble } from '../trouble.js'
 import { runWatched } from './run-watched.js'
 import type { ScheduledJob } from './scheduled-job.js'
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Trouble } from '../trouble.js'
+import type { Trouble } from '../async/failure-tracker.js'
 import type { Backend } from './backend.js'
 import { isRefused } from './refused.js'
 import type { ScheduledJob } from './scheduled-job.js'

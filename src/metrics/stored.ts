@@ -1,11 +1,11 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
+import { shareRunning } from '../async/single-flight.js'
+import { atMostEvery, within } from '../async/timeout.js'
 import type { Counts, LastLogoutStore, Progress } from '../ports.js'
 import { UNATTRIBUTABLE_REASONS } from '../rules/entry.js'
 import { lagOf } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
 import type { GapReason, RecordedGap } from '../rules/span.js'
-import { shareRunning } from '../share-running.js'
-import { atMostEvery, within } from './patience.js'
 
 /** What the metrics of the database are read from. */
 export type StoredMetricsOptions = Pick<LastLogoutStore, 'readProgress' | 'readGaps' | 'count'>

@@ -2,9 +2,10 @@ import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 import type { Logger } from 'pino'
 import { hasCode, LastLogoutError } from '../errors.js'
+import { createPool, type PoolTimeouts } from '../pg/pool.js'
+import { isRefusedState, isUnavailableState } from '../pg/sql-state.js'
+import { unavailable } from '../pg/unavailable.js'
 import { Prisma, PrismaClient } from './generated/client.js'
-import { createPool, type PoolTimeouts } from './pool.js'
-import { adviceFor, isRefusedState, isUnavailableState } from './sql-state.js'
 
 /** The database through Prisma. */
 export interface Database {
@@ -40,21 +41,8 @@ export async function query<T>(run: () => Promise<T>): Promise<T> {
   try {
     return await run()
   } catch (error) {
-    throw isUnavailable(error) ? unavailable(error) : error
+    throw isUnavailable(error) ? unavailable(error, readState(error)) : error
   }
-}
-
-/** What is thrown while PostgreSQL cannot be used. */
-export function unavailable(cause: unknown): LastLogoutError {
-  return new LastLogoutError('DATABASE_UNAVAILABLE', describeState(readState(cause)), { cause })
-}
-
-function describeState(state: string | undefined): string {
-  if (state === undefined) {
-    return 'PostgreSQL does not answer: check that it runs and that DATABASE_URL is right'
-  }
-  const what = isRefusedState(state) ? 'refuses the connection' : 'cannot be used'
-  return `PostgreSQL ${what} (SQLSTATE ${state}): ${adviceFor(state)}`
 }
 
 /** Whether a database that is unavailable may come back by itself: not where it refuses who asks. */

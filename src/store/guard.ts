@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import { createTrouble } from '../async/failure-tracker.js'
 import { aborted, hasCode } from '../errors.js'
+import { unavailable } from '../pg/unavailable.js'
 import type { LastLogoutStore } from '../ports.js'
-import { createTrouble } from '../trouble.js'
-import { mayComeBack, unavailable } from './database.js'
+import { mayComeBack } from './database.js'
 
 /** The first and the longest wait before asking again, in milliseconds. */
 const FIRST_WAIT_MS = 500

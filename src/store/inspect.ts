@@ -1,5 +1,5 @@
+import { withClient } from '../pg/client.js'
 import type { Instant } from '../rules/instant.js'
-import { withClient } from './client.js'
 import { toEpochSql } from './epoch.js'
 
 /** A server as it answers. */

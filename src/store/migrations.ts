@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
-import { withClient } from './client.js'
+import { withClient } from '../pg/client.js'
 
 const DIRECTORY = new URL('../../prisma/migrations/', import.meta.url)
 

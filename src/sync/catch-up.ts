@@ -1,4 +1,4 @@
-import { withAbort } from '../abort.js'
+import { withAbort } from '../async/abort.js'
 import { aborted } from '../errors.js'
 import { type LastLogoutStore, type LogSource, PAGE_SIZE, type Page } from '../ports.js'
 import { type LogoutEvent, readLogId } from '../rules/entry.js'

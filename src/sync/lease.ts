@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { withAbort } from '../abort.js'
-import { type Backoff, backOff } from '../backoff.js'
+import { withAbort } from '../async/abort.js'
+import { type Backoff, backOff } from '../async/backoff.js'
 import type { LastLogoutStore } from '../ports.js'
 
 /** How long a poller that died keeps the others waiting, in milliseconds. */

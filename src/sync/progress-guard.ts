@@ -1,4 +1,4 @@
-import { type Backoff, backOff } from '../backoff.js'
+import { type Backoff, backOff } from '../async/backoff.js'
 import { LastLogoutError } from '../errors.js'
 import type { Progress } from '../ports.js'
 

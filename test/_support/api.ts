@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
-import type { ApiKey } from '../../src/config-values.js'
+import type { ApiKey } from '../../src/config/api-keys.js'
 import { type AppDeps, buildApp } from '../../src/http/app.js'
 
 const key = (name: string, roles: ApiKey['roles']): ApiKey => ({

@@ -3,9 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type pg from 'pg'
 import type { TestProject } from 'vitest/node'
+import {
+  createEmbeddedPostgres,
+  type EmbeddedPostgres,
+} from '../../src/embedded-postgres/server.js'
 import { migrateQueue } from '../../src/jobs/jobs.js'
-import { withClient } from '../../src/store/client.js'
-import { createEmbeddedPostgres, type EmbeddedPostgres } from '../../src/store/embedded-postgres.js'
+import { withClient } from '../../src/pg/client.js'
 import { applyMigrations } from '../../src/store/migrations.js'
 import { setup as buildAction } from './build-action.js'
 

@@ -2,8 +2,8 @@ import * as fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { vi } from 'vitest'
-import { withClient } from '../../src/store/client.js'
-import { chooseServerUser, startProgram } from '../../src/store/embedded-postgres-binaries.js'
+import { chooseServerUser, startProgram } from '../../src/embedded-postgres/binaries.js'
+import { withClient } from '../../src/pg/client.js'
 import { freePort } from './port.js'
 
 const PATIENCE = { timeout: 10_000, interval: 20 }

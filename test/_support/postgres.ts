@@ -6,13 +6,13 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { vi } from 'vitest'
-import { migrateQueue } from '../../src/jobs/jobs.js'
 import {
   chooseServerUser,
   findPostgresBinaries,
   type Program,
   startProgram,
-} from '../../src/store/embedded-postgres-binaries.js'
+} from '../../src/embedded-postgres/binaries.js'
+import { migrateQueue } from '../../src/jobs/jobs.js'
 import { applyMigrations } from '../../src/store/migrations.js'
 import { fakeClock } from './faketime.js'
 import { freePort } from './port.js'

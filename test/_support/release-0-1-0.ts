@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 
 /** What `test/fixtures/0.1.0/service/bundle/service.mjs` exports. */
-type ReleasedService = Pick<typeof import('../../src/service.js'), 'createService'> &
-  Pick<typeof import('../../src/config.js'), 'loadConfig'> &
+type ReleasedService = Pick<typeof import('../../src/service/service.js'), 'createService'> &
+  Pick<typeof import('../../src/config/config.js'), 'loadConfig'> &
   Pick<typeof import('../../src/store/migrations.js'), 'applyMigrations'>
 
 const DIRECTORY = new URL('../fixtures/0.1.0/', import.meta.url)

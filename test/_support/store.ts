@@ -1,9 +1,9 @@
 import { pino } from 'pino'
+import type { PoolTimeouts } from '../../src/pg/pool.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { createDatabase } from '../../src/store/database.js'
 import { fixedClock } from '../../src/store/epoch.js'
 import { createLastLogoutStore } from '../../src/store/last-logout-store.js'
-import type { PoolTimeouts } from '../../src/store/pool.js'
 import type { TestDatabase } from './database.js'
 
 interface StoreSettings {

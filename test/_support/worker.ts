@@ -1,6 +1,6 @@
 import { pino } from 'pino'
-import { loadConfig } from '../../src/config.js'
-import { createService, type ServiceOverrides } from '../../src/service.js'
+import { loadConfig } from '../../src/config/config.js'
+import { createService, type ServiceOverrides } from '../../src/service/service.js'
 import type { TestDatabase } from './database.js'
 import { type TestTenant, tenantEnv } from './tenant.js'
 

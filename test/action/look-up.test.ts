@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { readActionFile } from '../../src/auth0/action-code.js'
+import { readActionFile } from '../../src/auth0/actions/code.js'
 import { createClock } from '../_support/clock.js'
 import { loadRecorded } from '../_support/run-action.js'
 import {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { RateLimit } from '../../src/auth0/rate-limit.js'
+import type { RateLimit } from '../../src/auth0/rate/limit.js'
 import { estimateVolume, examineBudget, toAllowance } from '../../src/doctor/budget.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { loadConfig } from '../../src/config.js'
+import { loadConfig } from '../../src/config/config.js'
 import { describeError } from '../../src/doctor/check.js'
 import { examineConfiguration } from '../../src/doctor/configuration.js'
 import { toDuration } from '../../src/doctor/duration.js'

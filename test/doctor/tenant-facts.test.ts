@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { ActionStatus } from '../../src/auth0/login-action.js'
+import type { ActionStatus } from '../../src/auth0/actions/login-action.js'
 import { examineScopes } from '../../src/doctor/access.js'
 import { toActionCheck } from '../../src/doctor/action.js'
 import { examineClock, examineDatabaseClock } from '../../src/doctor/clock.js'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createPool } from '../../src/store/pool.js'
+import { createPool } from '../../src/pg/pool.js'
 
 // What the other tests here shorten; those of requests to Auth0: test/auth0/{limits,retry}.test.ts.
 

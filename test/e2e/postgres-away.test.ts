@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import type { ServiceOverrides } from '../../src/service.js'
+import type { ServiceOverrides } from '../../src/service/service.js'
 import { openClient } from '../_support/client.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { PATIENCE, type RunningService, runService } from '../_support/running-service.js'

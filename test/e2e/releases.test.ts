@@ -1,9 +1,9 @@
 import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { readActionFile } from '../../src/auth0/action-code.js'
+import { readActionFile } from '../../src/auth0/actions/code.js'
 import { createLastLogoutClient } from '../../src/client/index.js'
-import { loadConfig } from '../../src/config.js'
-import { createService } from '../../src/service.js'
+import { loadConfig } from '../../src/config/config.js'
+import { createService } from '../../src/service/service.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { readActionFile } from '../../src/auth0/action-code.js'
+import { readActionFile } from '../../src/auth0/actions/code.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { fold } from '../../src/rules/fold.js'
 import { lastLogoutPath } from '../../src/rules/last-logout-request.js'

@@ -1,6 +1,6 @@
 import { pino } from 'pino'
-import { loadConfig } from '../../src/config.js'
-import { createService, type Service } from '../../src/service.js'
+import { loadConfig } from '../../src/config/config.js'
+import { createService, type Service } from '../../src/service/service.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { type Family, parseExposition } from '../_support/exposition.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { unavailable } from '../../src/store/database.js'
+import { unavailable } from '../../src/pg/unavailable.js'
 
 test.each([
   ['28P01', /refuses the connection \(SQLSTATE 28P01\): check the user and the password/],

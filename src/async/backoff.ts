@@ -1,0 +1,29 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { aborted } from '../errors.js'
+
+/** How long to wait between attempts. */
+export interface Backoff {
+  /** The wait after the first attempt, in milliseconds. */
+  firstMs: number
+  /** Upper bound of the wait, in milliseconds, before jitter is added. */
+  maxMs: number
+}
+
+/** Jitter lengthens a wait by up to this part of it. */
+const MAX_JITTER = 0.5
+
+/**
+ * Waits with exponential backoff and jitter. `attempt` is counted from 0; the wait doubles with each.
+ *
+ * @throws `ABORTED` when `signal` aborts.
+ */
+export async function backOff(
+  attempt: number,
+  { firstMs, maxMs }: Backoff,
+  signal: AbortSignal,
+): Promise<void> {
+  const waitMs = Math.min(firstMs * 2 ** attempt, maxMs) * (1 + Math.random() * MAX_JITTER)
+  await sleep(waitMs, undefined, { signal }).catch((error) => {
+    throw aborted(error)
+  })
+}

@@ -1,0 +1,178 @@
+import type { Logger } from 'pino'
+import { type Closers, createClosers } from '../async/closers.js'
+import type { LogSourceOptions } from '../auth0/log-source.js'
+import type { ManagementApiOptions } from '../auth0/sdk-client.js'
+import type { Config } from '../config/config.js'
+import type { MonitorDeps } from '../http/app.js'
+import { listen } from '../http/listen.js'
+import type { LogStream } from '../http/log-stream.js'
+import { createMetrics, type Metrics } from '../metrics/metrics.js'
+import type { LastLogoutStore, LogSource } from '../ports.js'
+import { createChangeListener } from '../store/change-listener.js'
+import type { SyncProgress } from '../sync/catch-up.js'
+import { createLease } from '../sync/lease.js'
+import { receive } from '../sync/receive.js'
+import { readVersion } from '../version.js'
+import { queueConnection } from './open-database.js'
+import { type OpenStore, openStore, type StoreOptions } from './open-store.js'
+import { createWorkerJobs, type Reader, sync } from './worker-jobs.js'
+
+/** How long a request to Auth0 may take, how large its response may be, and how often it is retried. */
+export type Auth0Limits = Pick<ManagementApiOptions, 'requestTimeoutMs' | 'maxBodyBytes'> &
+  Pick<LogSourceOptions, 'retryLimits'>
+
+/** What tests replace, and what a command needs otherwise. */
+export interface ServiceOverrides extends StoreOptions {
+  source?: LogSource
+  /** Limits of requests to Auth0. Default: those of `createManagementApi` and `createLogSource`. */
+  auth0Limits?: Auth0Limits
+  /** How long reading may go without an answer of Auth0's. */
+  stallMs?: number
+}
+
+/** The parts of last-logout, wired up. */
+export interface Service {
+  store: LastLogoutStore
+  /** Rejects when the service cannot go on. */
+  gone: Promise<never>
+  /** Resolves when the database is there, and this tenant's; at once unless the service `waits`. */
+  opened(signal: AbortSignal): Promise<void>
+  /** Reads the log to its end, once. */
+  sync(signal: AbortSignal, onProgress?: (progress: SyncProgress) => void): Promise<void>
+  /** Polls on a schedule until `close`. */
+  startWorker(): Promise<void>
+  /** Serves the API until `close`; returns where. */
+  startApi(): Promise<string>
+  /** Serves health and metrics of a worker that runs alone, until `close`; returns where. */
+  startMonitor(port: number): Promise<string>
+  /** Stops the schedule, finishes the page at hand, then closes everything, the last opened first. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens the database, and wires everything else to it. What only a part needs is loaded when that
+ * part is started.
+ */
+export async function createService(
+  config: Config,
+  log: Logger,
+  overrides: ServiceOverrides = {},
+): Promise<Service> {
+  const closers = createClosers()
+  const opened = await openStore(config, log, overrides)
+  closers.push(opened.close)
+  const { store, databaseUrl } = opened
+  const metrics = createMetrics({ ...store, rateShare: config.auth0.rateShare })
+  const parts: Parts = { config, log, store, metrics, databaseUrl, closers }
+  // One for all: it keeps to the rate limit.
+  let reader: Promise<Reader> | undefined
+  const openReader = () => {
+    reader ??= createReader(parts, overrides)
+    return reader
+  }
+  return {
+    store,
+    gone: opened.gone,
+    opened: opened.opened,
+    async sync(signal, onProgress) {
+      metrics.begin('reading')
+      await sync(await openReader(), signal, onProgress)
+    },
+    async startWorker() {
+      metrics.begin('reading')
+      await startWorker(parts, await openReader())
+    },
+    startApi: () => startApi(parts),
+    startMonitor: (port) => startMonitor(parts, port),
+    close: closers.close,
+  }
+}
+
+interface Parts extends Pick<OpenStore, 'store' | 'databaseUrl'> {
+  config: Config
+  log: Logger
+  metrics: Metrics
+  closers: Closers
+}
+
+async function createReader(parts: Parts, overrides: ServiceOverrides): Promise<Reader> {
+  const { config, log, store, metrics } = parts
+  const { source = await createSource(parts, overrides.auth0Limits), stallMs } = overrides
+  return { config, log, store, source, lease: createLease(store), metrics, stallMs }
+}
+
+async function createSource(
+  { config: { auth0 }, metrics }: Parts,
+  limits: Auth0Limits = {},
+): Promise<LogSource> {
+  const { createManagementApi } = await import('../auth0/management-api.js')
+  const { createLogSource } = await import('../auth0/log-source.js')
+  const { rateShare } = auth0
+  const api = createManagementApi({ ...auth0, ...limits })
+  return createLogSource({ api, rateShare, observe: metrics.onAuth0Answer, ...limits })
+}
+
+async function startWorker(parts: Parts, reader: Reader): Promise<void> {
+  const { createJobs } = await import('../jobs/jobs.js')
+  const { config, closers, databaseUrl, metrics } = parts
+  const log = parts.log.child({ part: 'worker' })
+  const jobs = await createJobs({
+    connection: queueConnection(config, databaseUrl),
+    prefix: config.auth0.domain,
+    log,
+    jobs: createWorkerJobs({ ...reader, log }),
+    onFailure: metrics.onJobFailure,
+  })
+  closers.push(() => jobs.close())
+}
+
+function createLogStream({ config, store }: Parts): LogStream | undefined {
+  const { logStreamToken: token } = config.http
+  const types = new Set(config.eventTypes)
+  return token === undefined
+    ? undefined
+    : { token, receive: (body, signal) => receive({ store, types }, body, signal) }
+}
+
+async function startApi(parts: Parts): Promise<string> {
+  const { buildApp } = await import('../http/app.js')
+  const { config, store, metrics, closers, databaseUrl } = parts
+  const log = parts.log.child({ part: 'api' })
+  const listenUrl = config.database.directUrl ?? databaseUrl
+  const listener = createChangeListener(listenUrl, log)
+  closers.push(() => listener.close())
+  const app = await buildApp({
+    ...monitorDeps(parts),
+    readKnown: store.readKnown,
+    readChanges: store.readChanges,
+    storeReported: store.storeReported,
+    subscribe: listener.subscribe,
+    policy: config.policy,
+    logStream: createLogStream(parts),
+    version: await readVersion(),
+  })
+  closers.push(() => app.close())
+  metrics.begin('answering')
+  metrics.watchProcess()
+  return listen(app, { ...config.http, variable: 'PORT' })
+}
+
+async function startMonitor(parts: Parts, port: number): Promise<string> {
+  const { buildMonitor } = await import('../http/app.js')
+  const app = await buildMonitor(monitorDeps(parts))
+  parts.closers.push(() => app.close())
+  parts.metrics.watchProcess()
+  return listen(app, { host: parts.config.http.host, port, variable: 'WORKER_PORT' })
+}
+
+function monitorDeps({ config, log, store, metrics }: Parts): MonitorDeps {
+  return {
+    readProgress: store.readProgress,
+    maxLagMs: config.maxLagMs,
+    apiKeys: config.http.apiKeys,
+    trustProxy: config.http.trustProxy,
+    metrics,
+    // Where it listens is said by whoever started it.
+    log: log.child({ part: 'api' }, log.isLevelEnabled('warn') ? { level: 'warn' } : {}),
+  }
+}

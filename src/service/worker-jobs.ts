@@ -1,0 +1,183 @@
+import type { Logger } from 'pino'
+import type { Backoff } from '../async/backoff.js'
+import type { Config } from '../config/config.js'
+import { aborted, hasCode, LastLogoutError } from '../errors.js'
+import type { ScheduledJob } from '../jobs/jobs.js'
+import type { Metrics } from '../metrics/metrics.js'
+import type { LastLogoutStore, LogSource } from '../ports.js'
+import { isReadTwice, type SyncProgress } from '../sync/catch-up.js'
+import type { Lease } from '../sync/lease.js'
+import { type PollDeps, type PollOutcome, poll, reconcile } from '../sync/poll.js'
+import {
+  createProgressGuard,
+  type ProgressGuard,
+  type ProgressLimits,
+} from '../sync/progress-guard.js'
+import { withProgress } from '../sync/with-progress.js'
+import { logFinding } from './log-finding.js'
+
+/** How long reconciling waits for another poller to finish before it gives up, in milliseconds. */
+const LEASE_PATIENCE_MS = 60_000
+
+/** How long it waits before it tries to take the lease again. */
+const LEASE_BACKOFF: Backoff = { firstMs: 250, maxMs: 2_000 }
+
+/** How often what is older than `RETAIN_DAYS` is deleted, in milliseconds. */
+const PRUNE_INTERVAL_MS = 3_600_000
+
+/**
+ * How long reading may go without an answer of Auth0's, in milliseconds. One question is asked anew for
+ * 20 s, and the last time may wait a minute for the rate limit, and another for a token and the answer.
+ */
+const STALL_MS = 240_000
+
+/** What reading the log is made of. */
+export interface Reader {
+  config: Config
+  log: Logger
+  store: LastLogoutStore
+  source: LogSource
+  lease: Lease
+  metrics: Metrics
+  /** How long reading may go without an answer of Auth0's. Default: 240,000 ms. */
+  stallMs?: number | undefined
+  /** When loops that repeat without progress are ended. Default: those of `createProgressGuard`. */
+  progressLimits?: Partial<ProgressLimits> | undefined
+  /** The wait for another poller's lease. Default: 250 ms at first, 2,000 ms at most. */
+  leaseBackoff?: Backoff | undefined
+}
+
+type OnProgress = (progress: SyncProgress) => void
+
+/** What a worker does, and how often. */
+export function createWorkerJobs(reader: Reader): ScheduledJob[] {
+  const { config, metrics, stallMs = STALL_MS } = reader
+  const guard = createGuard(reader)
+  const watched = (progressed: () => void): Reader => ({
+    ...reader,
+    source: withProgress(reader.source, progressed),
+  })
+  return [
+    {
+      name: 'poll',
+      everyMs: config.pollIntervalMs,
+      stallMs,
+      run: (signal, progressed) =>
+        runLogged(watched(progressed), guard, 'poll', (deps) =>
+          metrics.timePoll('poll', () => poll(deps, config, signal)),
+        ),
+    },
+    {
+      name: 'reconcile',
+      everyMs: config.reconcileIntervalMs,
+      stallMs,
+      run: (signal, progressed) =>
+        runLogged(watched(progressed), guard, 'reconcile', (deps) =>
+          metrics.timePoll('reconcile', () => reconcileWhenFree(deps, reader, signal)),
+        ),
+    },
+    {
+      name: 'prune',
+      everyMs: PRUNE_INTERVAL_MS,
+      run: (signal, progressed) => prune(reader, signal, progressed),
+    },
+  ]
+}
+
+/** All of it, once. Throws `LEASE_HELD` where another poller does not make way. */
+export async function sync(
+  reader: Reader,
+  signal: AbortSignal,
+  onProgress: OnProgress = () => {},
+): Promise<void> {
+  const deps = createPollDeps(reader, createGuard(reader), onProgress)
+  const run = () => reconcileWhenFree(deps, reader, signal)
+  if ((await reader.metrics.timePoll('reconcile', run)) === 'lease_held') {
+    const message = 'another process is reading the log of this tenant: let it, or stop it'
+    throw new LastLogoutError('LEASE_HELD', message)
+  }
+  await prune(reader, signal)
+}
+
+/** Counts rounds without progress, and logs the first of a number in a row. */
+function createGuard({ log, metrics, progressLimits: limits }: Reader): ProgressGuard {
+  return createProgressGuard({
+    limits,
+    onIdleRound(loop, isFirst) {
+      metrics.onIdleRound(loop)
+      if (isFirst) logFinding({ kind: 'no_progress', loop }, log)
+    },
+  })
+}
+
+function createPollDeps(
+  { config, log, source, store, lease, metrics }: Reader,
+  guard: ProgressGuard,
+  onProgress: OnProgress,
+): PollDeps {
+  return {
+    source,
+    store,
+    lease,
+    guard,
+    types: new Set(config.eventTypes),
+    onFollowed: metrics.onFollowed,
+    onFinding: (finding) => logFinding(finding, log),
+    onProgress: (progress) => {
+      metrics.onProgress(progress)
+      onProgress(progress)
+    },
+  }
+}
+
+/** Waits for another poller, for a while. */
+async function reconcileWhenFree(
+  deps: PollDeps,
+  { config, lease, leaseBackoff = LEASE_BACKOFF }: Reader,
+  signal: AbortSignal,
+): Promise<PollOutcome> {
+  const giveUpAt = performance.now() + LEASE_PATIENCE_MS
+  for (let attempt = 0; ; attempt++) {
+    const outcome = await reconcile(deps, config, signal)
+    if (outcome === 'caught_up' || performance.now() > giveUpAt) return outcome
+    await lease.wait(attempt, leaseBackoff, signal)
+  }
+}
+
+/** Says what a run has read; stopped in the middle, it has not failed. */
+async function runLogged(
+  reader: Reader,
+  guard: ProgressGuard,
+  job: string,
+  run: (deps: PollDeps) => Promise<PollOutcome>,
+): Promise<'skipped' | undefined> {
+  const total = { pages: 0, entries: 0, events: 0 }
+  const onProgress = ({ stage, pages, entries, events }: SyncProgress) => {
+    if (isReadTwice(stage)) return
+    total.pages += pages
+    total.entries += entries
+    total.events += events
+  }
+  try {
+    const outcome = await run(createPollDeps(reader, guard, onProgress))
+    if (total.entries > 0) reader.log.info({ job, ...total }, 'log read')
+    else reader.log.debug({ job, outcome }, 'nothing new')
+    return outcome === 'lease_held' ? 'skipped' : undefined
+  } catch (error) {
+    // The page at hand is stored; the next worker goes on from there.
+    if (!hasCode(error, 'ABORTED')) throw error
+    return undefined
+  }
+}
+
+async function prune(
+  { config, log, store }: Reader,
+  signal: AbortSignal,
+  progressed: () => void = () => {},
+): Promise<void> {
+  const pruned = await store.prune(config.retainMs, () => {
+    if (signal.aborted) throw aborted()
+    progressed()
+  })
+  if (pruned.sessions + pruned.unattributable > 0) log.info(pruned, 'pruned')
+}

@@ -1,0 +1,402 @@
+import { inspect } from 'node:util'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { readActionFile, stampCode } from '../../../src/auth0/actions/code.js'
+import { deployAction, readActionStatus } from '../../../src/auth0/actions/login-action.js'
+import type { Step } from '../../../src/auth0/actions/plan.js'
+import type { ManagementApi } from '../../../src/auth0/management-api.js'
+import * as faults from '../../../src/simulator/faults.js'
+import type { Simulator } from '../../../src/simulator/server.js'
+import {
+  ACTION_SCOPES,
+  addAction,
+  bindOthers,
+  openActionTenant,
+  readBindings,
+  readWrites,
+} from '../../_support/actions.js'
+import { loadRecorded } from '../../_support/run-action.js'
+
+const ACTIONS = '/api/v2/actions/actions'
+const BINDINGS = '/api/v2/actions/triggers/post-login/bindings'
+const CREATE = `POST ${ACTIONS}`
+const UPDATE = `PATCH ${ACTIONS}/:id`
+const DEPLOY = `POST ${ACTIONS}/:id/deploy`
+const BIND = `PATCH ${BINDINGS}`
+
+const name = 'last-logout'
+const secrets = {
+  LAST_LOGOUT_URL: 'https://last-logout.example',
+  LAST_LOGOUT_API_KEY: 'the-key-of-the-action-0123456789abcd',
+}
+const { signal } = new AbortController()
+
+let file: string
+beforeAll(async () => {
+  file = await readActionFile()
+})
+
+interface Given {
+  api: ManagementApi
+  secrets?: Record<string, string>
+  dryRun?: boolean
+  signal?: AbortSignal
+}
+
+const deploy = ({ api, ...over }: Given, onStep: (step: Step) => void = () => {}) =>
+  deployAction({ api, name, secrets, dryRun: false, onStep, ...over }, over.signal ?? signal)
+
+const kindsOf = (steps: Step[]) => steps.map(({ kind }) => kind)
+const status = (api: ManagementApi) => readActionStatus({ api, name }, signal)
+const find = ({ actions }: Simulator, wanted = name) =>
+  actions.list().find((action) => action.name === wanted)
+
+/** Writes the Action as an older version of last-logout would have. */
+function addOlder(simulator: Simulator, more: object = {}): string {
+  const code = stampCode('// The login Action of last-logout 0.0.1.\n', secrets)
+  const listed = Object.entries(secrets).map(([name, value]) => ({ name, value }))
+  return addAction(simulator, name, { code, secrets: listed, ...more })
+}
+
+describe('a first deployment', () => {
+  test('creates the Action, deploys it and binds it', async () => {
+    const { simulator, api } = await openActionTenant()
+    expect(kindsOf(await deploy({ api }))).toEqual(['create', 'deploy', 'bind'])
+    expect(readWrites(simulator)).toEqual([CREATE, DEPLOY, BIND])
+    expect(simulator.actions.secretsOf(name)).toEqual(secrets)
+    expect(find(simulator)).toMatchObject({
+      runtime: 'node22',
+      supported_triggers: [{ id: 'post-login', version: 'v3' }],
+      code: stampCode(file, secrets),
+    })
+    expect(readBindings(simulator)).toMatchObject([{ display_name: name, action: { name } }])
+  })
+
+  test('deploys code that runs, and in which no secret is', async () => {
+    const { simulator, api } = await openActionTenant()
+    await deploy({ api })
+    const { code = '' } = find(simulator) ?? {}
+    expect(code).not.toContain(secrets.LAST_LOGOUT_API_KEY)
+    const run = await loadRecorded(code)({
+      user: { user_id: 'auth0|1' },
+      session: { id: 'S1' },
+      secrets: { ...secrets, LAST_LOGOUT_URL: simulator.url },
+    })
+    expect(run.accessToken).toMatchObject({ 'https://last-logout/session_id': 'S1' })
+  })
+
+  test('waits while it is built, and until its version is', async () => {
+    const { simulator, api } = await openActionTenant({ actionBuildMs: 1_500 })
+    await deploy({ api })
+    expect(readWrites(simulator)).toEqual([CREATE, DEPLOY, BIND])
+    expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
+  })
+
+  test.each([
+    ['too early', 1, [CREATE, DEPLOY, DEPLOY, BIND], undefined],
+    ['for another reason', 99, [CREATE, ...Array(5).fill(DEPLOY)], 'AUTH0_REFUSED'],
+  ])('asks again, but not for ever, where it is refused: %s', async (_why, times, writes, code) => {
+    const { simulator, api } = await openActionTenant()
+    const when = ({ pathname }: URL) => pathname.endsWith('/deploy')
+    simulator.faults.push({ when, times, respond: faults.answer(400, { statusCode: 400 }) })
+    const error = await deploy({ api }).catch((error) => error)
+    expect(error.code).toBe(code)
+    expect(readWrites(simulator)).toEqual(writes)
+  })
+})
+
+describe('a second deployment', () => {
+  test('of the same writes nothing', async () => {
+    const { simulator, api } = await openActionTenant()
+    await deploy({ api })
+    simulator.requests.clear()
+    expect(await deploy({ api })).toEqual([])
+    expect(readWrites(simulator)).toEqual([])
+  })
+
+  test('of another secret writes that, and does not bind again', async () => {
+    const { simulator, api } = await openActionTenant()
+    await deploy({ api })
+    simulator.requests.clear()
+    const changed = { ...secrets, LAST_LOGOUT_API_KEY: 'another-key-0123456789abcdefghijkl' }
+    expect(await deploy({ api, secrets: changed })).toEqual([
+      { kind: 'update', changes: ['secrets'], removedSecrets: [] },
+      { kind: 'deploy' },
+    ])
+    expect(readWrites(simulator)).toEqual([UPDATE, DEPLOY])
+    expect(simulator.actions.secretsOf(name)).toEqual(changed)
+    expect(await deploy({ api, secrets: changed })).toEqual([])
+  })
+
+  test('of another version, runtime and trigger version says so', async () => {
+    const { simulator, api } = await openActionTenant()
+    const supported_triggers = [{ id: 'post-login', version: 'v2' }]
+    addOlder(simulator, { runtime: 'node18', supported_triggers })
+    expect(await status(api)).toMatchObject({ exists: true, current: false, deployed: true })
+    const steps = await deploy({ api })
+    expect(steps[0]).toMatchObject({ changes: ['code', 'runtime', 'trigger version'] })
+    expect(await status(api)).toMatchObject({ current: true, deployed: true })
+  })
+
+  test('removes secrets that are not ours, and names them', async () => {
+    const { simulator, api } = await openActionTenant()
+    await deploy({ api })
+    const foreign = [{ name: 'BY_HAND', value: 'x' }]
+    simulator.actions.update(find(simulator)?.id ?? '', { secrets: foreign })
+    const steps = await deploy({ api })
+    expect(steps[0]).toEqual({
+      kind: 'update',
+      changes: ['secrets'],
+      removedSecrets: ['BY_HAND'],
+    })
+    expect(simulator.actions.secretsOf(name)).toEqual(secrets)
+  })
+
+  test('refuses to lose a setting that it is not told again', async () => {
+    const { simulator, api } = await openActionTenant()
+    const told = {
+      ...secrets,
+      LAST_LOGOUT_MODE: 'observe',
+      LAST_LOGOUT_TIMEOUT_MS: '500',
+    }
+    await deploy({ api, secrets: told })
+    simulator.requests.clear()
+    await expect(deploy({ api })).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('--mode, --timeout-ms'),
+    })
+    expect(readWrites(simulator)).toEqual([])
+    const enforced = { ...told, LAST_LOGOUT_MODE: 'enforce' }
+    expect(kindsOf(await deploy({ api, secrets: enforced }))).toEqual(['update', 'deploy'])
+    expect(simulator.actions.secretsOf(name)).toEqual(enforced)
+  })
+
+  test('takes over what another tool deployed from the printed file', async () => {
+    const { simulator, api } = await openActionTenant()
+    addAction(simulator, name, { code: file })
+    expect(kindsOf(await deploy({ api }))).toEqual(['update', 'deploy', 'bind'])
+    expect(readWrites(simulator)).toEqual([UPDATE, DEPLOY, BIND])
+  })
+})
+
+describe('a dry run', () => {
+  test('says what would be done, and only reads', async () => {
+    const { simulator, api } = await openActionTenant()
+    bindOthers(simulator, 2)
+    const seen: Step[] = []
+    await deploy({ api, dryRun: true }, (step) => seen.push(step))
+    expect(seen).toEqual([
+      { kind: 'create', secretNames: Object.keys(secrets) },
+      { kind: 'deploy' },
+      { kind: 'bind', others: 2 },
+    ])
+    expect(readWrites(simulator)).toEqual([])
+    expect(find(simulator)).toBeUndefined()
+  })
+})
+
+describe('the bindings of others', () => {
+  test.each([3, 120])('stay as they are and where they are: %d of them', async (count) => {
+    const { simulator, api } = await openActionTenant()
+    bindOthers(simulator, count)
+    const before = readBindings(simulator)
+    await deploy({ api })
+    const after = readBindings(simulator)
+    expect(after).toHaveLength(count + 1)
+    expect(after.slice(0, -1)).toEqual(before)
+    expect(after.at(-1)?.action.name).toBe(name)
+    expect(await status(api)).toMatchObject({ position: count + 1, bindings: count + 1 })
+  })
+
+  test('stay when ours stands before them', async () => {
+    const { simulator, api } = await openActionTenant()
+    await deploy({ api })
+    const [ours] = readBindings(simulator)
+    const ref = (value = '') => ({ ref: { type: 'action_id', value } })
+    const other = addAction(simulator, 'other')
+    simulator.bindings.replace({ bindings: [ref(ours?.action.id), ref(other)] })
+    await deploy({ api, secrets: { ...secrets, LAST_LOGOUT_MODE: 'observe' } })
+    expect(readBindings(simulator).map(({ action }) => action.name)).toEqual([name, 'other'])
+    expect(await status(api)).toMatchObject({ position: 1, bindings: 2 })
+  })
+
+  test('are not replaced by what a proxy says in place of them', async () => {
+    const { simulator, api } = await openActionTenant()
+    bindOthers(simulator, 2)
+    simulator.faults.push({ path: BINDINGS, times: 99, respond: faults.html(200) })
+    await expect(deploy({ api })).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
+    expect(readWrites(simulator)).toEqual([])
+  })
+
+  test('are not replaced where the pages that list them do not end', async () => {
+    const { simulator, api } = await openActionTenant()
+    bindOthers(simulator, 2)
+    const respond = faults.answer(200, { bindings: readBindings(simulator) })
+    // With a bound, so that a reader without one ends too.
+    simulator.faults.push({ path: BINDINGS, times: 60, respond })
+    await expect(deploy({ api })).rejects.toMatchObject({ code: 'NO_PROGRESS' })
+    expect(readWrites(simulator)).toEqual([])
+    expect(simulator.faults.pending()).toBe(40)
+  })
+
+  test('that somebody changes at the same time are reported', async () => {
+    const { simulator, api } = await openActionTenant()
+    bindOthers(simulator, 2)
+    // What is read after it was written, as if another had taken ours out again.
+    const respond = faults.answer(200, { bindings: readBindings(simulator), total: 2 })
+    const written = () =>
+      simulator.requests.all().some(({ url, method }) => url === BINDINGS && method === 'PATCH')
+    simulator.faults.push({
+      path: BINDINGS,
+      when: ({ search }) => search !== '' && written(),
+      respond,
+    })
+    await expect(deploy({ api })).rejects.toMatchObject({
+      code: 'ACTION_NOT_DEPLOYED',
+      message: expect.stringMatching(/somebody else changes them/),
+    })
+  })
+})
+
+describe('an Action of the same name', () => {
+  test.each([
+    ['with other code', {}],
+    [
+      'for another trigger',
+      {
+        code: '// The login Action of last-logout 1',
+        supported_triggers: [{ id: 'credentials-exchange' }],
+      },
+    ],
+  ])('%s is left alone', async (_what, more) => {
+    const { simulator, api } = await openActionTenant()
+    addAction(simulator, name, more)
+    await expect(deploy({ api })).rejects.toMatchObject({
+      code: 'OTHER_ACTION',
+      message: expect.stringContaining('--name'),
+    })
+    expect(readWrites(simulator)).toEqual([])
+  })
+})
+
+describe('a deployment that ended half-way', () => {
+  test.each([
+    ['after it was created', `${ACTIONS}/`, [DEPLOY, BIND]],
+    ['after it was deployed', BINDINGS, [BIND]],
+  ])('%s is finished by the next one', async (_when, path, rest) => {
+    const { simulator, api } = await openActionTenant()
+    const stop = new AbortController()
+    const isReached = ({ pathname, search }: URL) => pathname.startsWith(path) && search === ''
+    simulator.faults.push({ when: isReached, respond: faults.delay(60_000) })
+    const ended = deploy({ api, signal: stop.signal })
+    await expect.poll(() => simulator.faults.pending()).toBe(0)
+    stop.abort()
+    await expect(ended).rejects.toMatchObject({ code: 'ABORTED' })
+    simulator.requests.clear()
+    await deploy({ api })
+    expect(readWrites(simulator)).toEqual(rest)
+    expect(await status(api)).toMatchObject({ current: true, deployed: true, position: 1 })
+  })
+
+  test('while it waits for the build, ends at once', async () => {
+    const { simulator, api } = await openActionTenant({ actionBuildMs: 60_000 })
+    const stop = new AbortController()
+    const ended = deploy({ api, signal: stop.signal })
+    await expect.poll(() => readWrites(simulator)).toEqual([CREATE])
+    stop.abort()
+    await expect(ended).rejects.toMatchObject({ code: 'ABORTED' })
+  })
+})
+
+test('a build that fails is told, and built anew by the next deployment', async () => {
+  const { simulator, api } = await openActionTenant()
+  simulator.actions.failNextBuild()
+  await expect(deploy({ api })).rejects.toMatchObject({
+    code: 'ACTION_NOT_DEPLOYED',
+    message: expect.stringContaining('could not build'),
+  })
+  expect((await deploy({ api }))[0]).toMatchObject({ changes: ['build, which failed'] })
+  expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
+})
+
+describe('a missing scope is named, and it alone', () => {
+  test.each(ACTION_SCOPES)('%s', async (missing) => {
+    const scopes = ACTION_SCOPES.filter((scope) => scope !== missing)
+    const { api } = await openActionTenant({ scopes })
+    const error = await deploy({ api }).catch((error) => error)
+    expect(error).toMatchObject({ code: 'AUTH0_SCOPE', status: 403 })
+    expect(error.message.match(/\w+:\w+/g)).toEqual([missing])
+    expect(error.message).toContain('Dashboard')
+  })
+})
+
+describe('what passes is asked again', () => {
+  test.each([
+    ['a rate limit', faults.rateLimited({ 'retry-after': '1' })],
+    ['a server error', faults.html(502)],
+    ['a reset', faults.connectionReset()],
+  ])(
+    '%s, at the first attempt of every request',
+    async (_what, respond) => {
+      const { simulator, api } = await openActionTenant()
+      bindOthers(simulator, 1)
+      const seen = new Set<string>()
+      const isFirst = () => {
+        const { method, url } = simulator.requests.all().at(-1) ?? {}
+        return seen.size < seen.add(`${method} ${url}`).size
+      }
+      simulator.faults.push({ times: 99, when: isFirst, respond })
+      await deploy({ api })
+      simulator.faults.clear()
+      expect(seen.size).toBeGreaterThanOrEqual(6)
+      expect(simulator.actions.list().filter((action) => action.name === name)).toHaveLength(1)
+      expect(readBindings(simulator)).toHaveLength(2)
+      expect(await status(api)).toMatchObject({ deployed: true, position: 2 })
+    },
+    60_000,
+  )
+
+  test('but a creation whose answer was lost is looked for first', async () => {
+    const { simulator, api } = await openActionTenant()
+    const respond = (reply: Parameters<ReturnType<typeof faults.html>>[0]) => {
+      addOlder(simulator)
+      return faults.connectionReset()(reply)
+    }
+    simulator.faults.push({ path: ACTIONS, when: ({ search }) => search === '', respond })
+    await deploy({ api })
+    expect(readWrites(simulator)).toEqual([CREATE, DEPLOY, BIND])
+  })
+})
+
+test('what Auth0 refuses is told by its word for it, not by its sentence, which may quote a secret', async () => {
+  const { simulator, api } = await openActionTenant()
+  const body = { statusCode: 400, errorCode: 'invalid_body', message: secrets.LAST_LOGOUT_API_KEY }
+  const when = ({ search }: URL) => search === ''
+  simulator.faults.push({ path: ACTIONS, when, respond: faults.answer(400, body) })
+  const error = await deploy({ api }).catch((error) => error)
+  expect(error).toMatchObject({ code: 'AUTH0_REFUSED', status: 400 })
+  expect(error.message).toContain('invalid_body')
+  expect(inspect(error, { depth: 9 })).not.toContain(secrets.LAST_LOGOUT_API_KEY)
+})
+
+describe('the status', () => {
+  test('of a tenant without the Action says so', async () => {
+    const { simulator, api } = await openActionTenant()
+    bindOthers(simulator, 2)
+    expect(await status(api)).toEqual({
+      exists: false,
+      current: false,
+      deployed: false,
+      position: null,
+      bindings: 2,
+      secretNames: [],
+    })
+  })
+
+  test('is read by reading alone', async () => {
+    const { simulator, api } = await openActionTenant()
+    await deploy({ api })
+    simulator.requests.clear()
+    expect(await status(api)).toMatchObject({ secretNames: Object.keys(secrets) })
+    expect(new Set(simulator.requests.all().map(({ method }) => method))).toEqual(new Set(['GET']))
+  })
+})

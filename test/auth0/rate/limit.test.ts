@@ -1,0 +1,47 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { readRateLimit, waitAfterRefusal } from '../../../src/auth0/rate/limit.js'
+
+const DATE = 'Wed, 25 Nov 2026 12:00:00 GMT'
+const SECONDS = Date.parse(DATE) / 1000
+const wait = (headers: Record<string, string>) =>
+  waitAfterRefusal(new Headers({ date: DATE, ...headers }))
+
+test.each([
+  [{ 'retry-after': '7', 'x-ratelimit-reset': `${SECONDS + 30}` }, 7_000],
+  [{ 'retry-after': 'Wed, 25 Nov 2026 12:00:09 GMT' }, 9_000],
+  [{ 'retry-after': 'soon', 'x-ratelimit-reset': `${SECONDS + 30}` }, 30_000],
+  [{ 'x-ratelimit-reset': `${SECONDS - 5}` }, 1_000],
+  [{ 'x-ratelimit-reset': '99999999999999' }, 1_000],
+  [{ 'retry-after': '0' }, 1_000],
+  [{ 'retry-after': '-5' }, 1_000],
+  [{}, 1_000],
+])('a refusal with %j is waited for %d ms (P10)', (headers, expected) => {
+  expect(wait(headers)).toBe(expected)
+})
+
+test('whatever the headers are, what is read of them is a limit, or nothing', () => {
+  const header = fc.oneof(
+    fc.constantFrom('', '-1', '0', '1e9', 'NaN', 'Infinity', '0x10', '9'.repeat(400), DATE),
+    fc.integer().map(String),
+    fc.double().map(String),
+    fc.string({ unit: fc.integer({ min: 33, max: 126 }).map((code) => String.fromCharCode(code)) }),
+  )
+  const names = ['limit', 'remaining', 'reset'].map((name) => `x-ratelimit-${name}`)
+  const all = fc.record(
+    Object.fromEntries([...names, 'retry-after', 'date'].map((name) => [name, header])),
+    { requiredKeys: [] },
+  )
+  fc.assert(
+    fc.property(all, (told) => {
+      const headers = new Headers(told as Record<string, string>)
+      expect(waitAfterRefusal(headers)).toBeGreaterThanOrEqual(1_000)
+      const seen = readRateLimit(headers)
+      if (seen === null) return
+      expect(seen.limit).toBeGreaterThanOrEqual(1)
+      expect(seen.remaining).toBeGreaterThanOrEqual(0)
+      expect(seen.remaining).toBeLessThanOrEqual(seen.limit)
+      expect(Number.isFinite(seen.resetInMs ?? 0)).toBe(true)
+    }),
+  )
+})

@@ -1,0 +1,214 @@
+import { expect, test } from 'vitest'
+import { loadConfig, type Need } from '../../src/config/config.js'
+import { hasCode } from '../../src/errors.js'
+
+const KEY = 'k'.repeat(32)
+const complete = {
+  AUTH0_DOMAIN: 'tenant.eu.auth0.com',
+  AUTH0_CLIENT_ID: 'id',
+  AUTH0_CLIENT_SECRET: 'hush',
+  DATABASE_URL: 'postgresql://user:pass@127.0.0.1:5432/last_logout',
+  API_KEYS: `orders:${KEY}`,
+}
+const all: Need[] = ['auth0', 'api', 'database']
+
+function problemsOf(env: Record<string, string | undefined>, needs: Need[] = all): string[] {
+  try {
+    loadConfig(env, needs)
+    return []
+  } catch (error) {
+    if (!hasCode(error, 'CONFIGURATION')) throw error
+    return error.message.split('\n').slice(1, -1)
+  }
+}
+
+test('what is not set has its default', () => {
+  expect(loadConfig(complete, all)).toEqual({
+    auth0: {
+      domain: 'tenant.eu.auth0.com',
+      baseUrl: 'https://tenant.eu.auth0.com',
+      clientId: 'id',
+      clientSecret: 'hush',
+      rateShare: 0.5,
+    },
+    database: { url: complete.DATABASE_URL, directUrl: undefined, dataDir: undefined },
+    redisUrl: undefined,
+    http: {
+      host: '127.0.0.1',
+      port: 8080,
+      apiKeys: [{ name: 'orders', key: KEY, roles: ['read', 'check', 'feed'] }],
+      logStreamToken: undefined,
+      trustProxy: undefined,
+      workerPort: undefined,
+    },
+    policy: 'session',
+    eventTypes: ['slo', 'universal_logout_succeeded'],
+    pollIntervalMs: 5_000,
+    onGap: 'record',
+    reconcileIntervalMs: 300_000,
+    reconcileWindowMs: 900_000,
+    retainMs: 60 * 86_400_000,
+    maxTokenAgeMs: 86_400_000,
+    maxRefreshAgeMs: 2_592_000_000,
+    maxLagMs: 60_000,
+    logLevel: 'info',
+  })
+})
+
+test('every problem is named in one message', () => {
+  expect(problemsOf({})).toEqual([
+    '  - AUTH0_DOMAIN is missing',
+    '  - AUTH0_CLIENT_ID is missing',
+    '  - AUTH0_CLIENT_SECRET is missing',
+    '  - API_KEYS is missing',
+    '  - DATABASE_URL is missing; or set DATA_DIR to let this program run its own PostgreSQL there',
+  ])
+})
+
+test('a command asks only for what it uses', () => {
+  const { AUTH0_DOMAIN, DATABASE_URL } = complete
+  expect(problemsOf({ AUTH0_DOMAIN }, [])).toEqual([])
+  expect(problemsOf({ AUTH0_DOMAIN }, ['api'])).toEqual(['  - API_KEYS is missing'])
+  expect(problemsOf({ AUTH0_DOMAIN }, ['database'])).toEqual([
+    expect.stringMatching('DATABASE_URL is missing; or set DATA_DIR'),
+  ])
+  expect(problemsOf({ AUTH0_DOMAIN, DATABASE_URL }, ['database'])).toEqual([])
+})
+
+test('contradictions are named beside everything else', () => {
+  const problems = problemsOf({ ...complete, PORT: 'x', DATA_DIR: './data', RETAIN_DAYS: '30' })
+  expect(problems.map((problem) => problem.split(' ')[3])).toEqual([
+    'PORT',
+    'RETAIN_DAYS',
+    'DATABASE_URL',
+  ])
+})
+
+test('what would forget a logout before the last token that it covers is refused (P25)', () => {
+  const retain = (RETAIN_DAYS: string, ages: Record<string, string> = {}) =>
+    problemsOf({ ...complete, RETAIN_DAYS, ...ages })
+  const atLeast = (days: number) => [
+    `  - RETAIN_DAYS must be at least ${days}: MAX_REFRESH_AGE plus MAX_TOKEN_AGE`,
+  ]
+  expect(retain('30')).toEqual(atLeast(31))
+  expect(retain('31')).toEqual([])
+  expect(retain('60', { MAX_REFRESH_AGE: '60d' })).toEqual(atLeast(61))
+  expect(retain('61', { MAX_REFRESH_AGE: '60d', MAX_TOKEN_AGE: '25h' })).toEqual(atLeast(62))
+  expect(retain('62', { MAX_REFRESH_AGE: '60d', MAX_TOKEN_AGE: '25h' })).toEqual([])
+  for (const days of ['0', '-1', '30.5']) expect(retain(days)).toHaveLength(1)
+  expect(retain('60', { MAX_TOKEN_AGE: '0s' })).toHaveLength(1)
+})
+
+test('a variable set to nothing is not set', () => {
+  expect(problemsOf({ ...complete, REDIS_URL: '', POLICY: '', DATA_DIR: '' })).toEqual([])
+  expect(problemsOf({ ...complete, AUTH0_CLIENT_ID: '' })).toEqual([
+    '  - AUTH0_CLIENT_ID is missing',
+  ])
+})
+
+test.each([
+  ['AUTH0_DOMAIN', 'https://tenant.eu.auth0.com'],
+  ['AUTH0_DOMAIN', 'tenant.eu.auth0.com/'],
+  ['AUTH0_BASE_URL', 'http://tenant.eu.auth0.com'],
+  ['AUTH0_BASE_URL', 'http://127.0.0.1.evil.example'],
+  ['AUTH0_BASE_URL', 'https://proxy.example/auth0'],
+  ['AUTH0_BASE_URL', 'ftp://tenant.eu.auth0.com'],
+  ['AUTH0_BASE_URL', 'https://user:hunter2@proxy.example'],
+  ['AUTH0_BASE_URL', 'https://proxy.example/?'],
+  ['AUTH0_BASE_URL', 'https://proxy.example/#x'],
+  ['DATABASE_URL', 'mysql://127.0.0.1/x'],
+  ['DATABASE_URL', 'nonsense'],
+  ['REDIS_URL', 'http://127.0.0.1'],
+  ['PORT', '65536'],
+  ['PORT', '-1'],
+  ['PORT', '80a'],
+  ['PORT', '80.5'],
+  ['POLICY', 'everyone'],
+  ['POLL_INTERVAL', '5'],
+  ['POLL_INTERVAL', '0s'],
+  ['POLL_INTERVAL', '5 s'],
+  ['MAX_REFRESH_AGE', '1y'],
+  ['RATE_SHARE', '0'],
+  ['RATE_SHARE', '1.1'],
+  ['RETAIN_DAYS', '0'],
+  ['RETAIN_DAYS', '30'],
+  ['EVENT_TYPES', 'slo,flo'],
+  ['EVENT_TYPES', 'limit_wc'],
+  ['EVENT_TYPES', 'nonsense'],
+  ['API_KEYS', 'orders'],
+  ['API_KEYS', 'orders:short'],
+  ['API_KEYS', `:${KEY}`],
+  ['API_KEYS', `orders:${KEY}:admin`],
+  ['API_KEYS', `orders:${KEY}:`],
+  ['API_KEYS', `orders:${KEY}:read:more`],
+  ['API_KEYS', ','],
+  ['API_KEYS', 'orders:correct horse battery staple 1234'],
+  ['API_KEYS', `orders:${'\u044e'.repeat(32)}`],
+  ['API_KEYS', `a:${KEY}:read,b:${KEY}:logout`],
+  ['LOG_LEVEL', 'loud'],
+  ['LOG_STREAM_TOKEN', 'short'],
+  ['LOG_STREAM_TOKEN', `${KEY}\u00e4`],
+  ['LOG_STREAM_TOKEN', ` ${KEY}`],
+  ['LOG_STREAM_TOKEN', KEY],
+  ['LOG_STREAM_TOKEN', `Bearer ${KEY}`],
+  ['LOG_STREAM_TOKEN', `bearer  ${KEY}`],
+  ['LOG_STREAM_TOKEN', `Basic ${btoa(`anybody:${KEY}`)}`],
+  ['TRUST_PROXY', 'true'],
+  ['TRUST_PROXY', '1'],
+  ['TRUST_PROXY', ','],
+  ['TRUST_PROXY', 'proxy.example'],
+  ['TRUST_PROXY', '0.0.0.0/0'],
+  ['TRUST_PROXY', '::/0'],
+  ['TRUST_PROXY', '10.0.0.0/33'],
+  ['TRUST_PROXY', '10.0.0.0/8/8'],
+  ['TRUST_PROXY', 'loopback 10.0.0.0/8'],
+])('%s is refused as %j, by name', (name, value) => {
+  const problems = problemsOf({ ...complete, [name]: value })
+  expect(problems).toEqual([expect.stringMatching(`^  - ${name} `)])
+})
+
+test.each([
+  ['AUTH0_BASE_URL', 'http://127.0.0.1:4000'],
+  ['AUTH0_BASE_URL', 'http://localhost:4000/'],
+  ['AUTH0_BASE_URL', 'http://[::1]:4000'],
+  ['AUTH0_BASE_URL', 'https://proxy.example'],
+  ['REDIS_URL', 'rediss://user:pass@redis.example:6380/2'],
+  ['POLL_INTERVAL', '200ms'],
+  ['RETAIN_DAYS', '31'],
+  ['LOG_STREAM_TOKEN', `Bearer ${KEY}x`],
+  ['LOG_STREAM_TOKEN', `Basic ${btoa(`auth0:${KEY}x`)}`],
+  ['TRUST_PROXY', 'loopback, 10.0.0.0/8, 192.0.2.7, 2001:db8::/32'],
+  ['API_KEYS', `a:${KEY}:read, b:${KEY}x:feed+logout`],
+])('%s may be %j', (name, value) => {
+  expect(problemsOf({ ...complete, [name]: value })).toEqual([])
+})
+
+test('no secret is in the message', () => {
+  const secrets = {
+    AUTH0_CLIENT_SECRET: 'secret-one',
+    API_KEYS: 'orders:secret-two',
+    DATABASE_URL: 'mysql://user:secret-three@127.0.0.1/x',
+    REDIS_URL: 'secret-four',
+    LOG_STREAM_TOKEN: 'secret-five',
+    DATABASE_DIRECT_URL: 'secret-six',
+  }
+  const message = problemsOf({ ...complete, ...secrets, PORT: 'x' }).join('\n')
+  expect(message).not.toBe('')
+  expect(message).not.toContain('secret-')
+})
+
+test('asked-for types come on top of those that always count', () => {
+  expect(loadConfig({ ...complete, EVENT_TYPES: 'scp' }, all).eventTypes).toEqual([
+    'slo',
+    'universal_logout_succeeded',
+    'scp',
+  ])
+})
+
+test('a database is here or there', () => {
+  const { DATABASE_URL: _, ...rest } = complete
+  expect(problemsOf({ ...rest, DATA_DIR: './data' })).toEqual([])
+  expect(problemsOf({ ...complete, DATA_DIR: './data' })).toEqual([
+    '  - DATABASE_URL and DATA_DIR exclude each other: the database is here or there',
+  ])
+})

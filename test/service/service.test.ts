@@ -1,0 +1,136 @@
+import { pino } from 'pino'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { loadConfig } from '../../src/config/config.js'
+import { createService, type Service } from '../../src/service/service.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import * as faults from '../../src/simulator/faults.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { startRedis } from '../_support/redis.js'
+import { readRows } from '../_support/store.js'
+import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
+
+const PATIENCE = { timeout: 20_000, interval: 50 }
+const redis = await startRedis()
+const skip = 'skip' in redis
+afterAll(() => ('skip' in redis ? undefined : redis.stop()))
+
+let database: TestDatabase
+let t: TestTenant
+/** Of Redis, one for each test: a schedule outlives its worker. */
+let keyspace = 0
+beforeEach(async () => {
+  keyspace += 1
+  database = await createTestDatabase()
+  t = await openTenant()
+})
+afterEach(async () => {
+  await t.close()
+  await database.drop()
+})
+
+const open = (over: Record<string, string> = {}, lines: string[] = []): Promise<Service> =>
+  createService(
+    loadConfig(
+      {
+        ...tenantEnv(t.simulator),
+        DATABASE_URL: database.url,
+        POLL_INTERVAL: '200ms',
+        ...over,
+      },
+      ['auth0', 'database'],
+    ),
+    pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) }),
+  )
+
+const logout = (userId: string) =>
+  void t.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
+const readUsers = async () => (await readRows(database)).users.map(({ userId }) => userId)
+
+describe.each([
+  { name: 'the same PostgreSQL', readEnv: () => ({}), skip: false },
+  {
+    name: skip ? `Redis (skipped: ${redis.skip})` : 'Redis',
+    readEnv: () => (skip ? {} : { REDIS_URL: `${redis.url}/${keyspace}` }),
+    skip,
+  },
+])('a worker with its schedule on $name', ({ readEnv, skip }) => {
+  test.skipIf(skip)('polls again and again', async () => {
+    const service = await open(readEnv())
+    await service.startWorker()
+    logout('auth0|1')
+    await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1'])
+    logout('auth0|2')
+    await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1', 'auth0|2'])
+    await service.close()
+  })
+
+  test.skipIf(skip)('finds what became visible late, and prunes', async () => {
+    const old = new Date(Date.now() - 61 * 86_400_000)
+    await database.query(
+      `INSERT INTO session_logout (session_id, at, ended, log_id, type, seq)
+       VALUES ('old', $1, true, '', 'slo', 1)`,
+      [old],
+    )
+    logout('auth0|1')
+    const service = await open({ ...readEnv(), RECONCILE_INTERVAL: '300ms' })
+    // Before the first catch-up has ended nothing is pruned.
+    await service.store.storeCaughtUp(null, Date.now())
+    await service.startWorker()
+    await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1'])
+    t.tenant.write(buildEntry('slo', { userId: 'auth0|late', sessionId: 'late' }), {
+      dateMs: Date.now() - 120_000,
+    })
+    await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1', 'auth0|late'])
+    const readSessions = async () =>
+      (await readRows(database)).sessions.map(({ sessionId }) => sessionId)
+    await expect.poll(readSessions, PATIENCE).toEqual(['auth0|1', 'late'])
+    await service.close()
+  })
+
+  test.skipIf(skip)('shares the tenant with others: the rows are the same', async () => {
+    const services = await Promise.all([open(readEnv()), open(readEnv()), open(readEnv())])
+    await Promise.all(services.map((service) => service.startWorker()))
+    const users = Array.from({ length: 30 }, (_, n) => `auth0|${100 + n}`)
+    for (const user of users) logout(user)
+    await expect.poll(readUsers, PATIENCE).toEqual(users)
+    await Promise.all(services.map((service) => service.close()))
+  })
+
+  test.skipIf(skip)(
+    'goes on after polls that failed, and says why without the secret',
+    async () => {
+      const lines: string[] = []
+      const service = await open(readEnv(), lines)
+      t.simulator.faults.push({ path: '/oauth/token', times: 3, respond: faults.answer(401, {}) })
+      await service.startWorker()
+      logout('auth0|1')
+      await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1'])
+      await service.close()
+      expect(lines.join()).toContain('AUTH0_CREDENTIALS')
+      expect(lines.join()).not.toContain(t.simulator.credentials.clientSecret)
+    },
+  )
+})
+
+test('closing in the middle of a catch-up stores the page at hand, and the next worker goes on', async () => {
+  const users = Array.from({ length: 3_000 }, (_, n) => `auth0|${10_000 + n}`)
+  for (const user of users) logout(user)
+  const first = await open()
+  await first.startWorker()
+  await expect
+    .poll(async () => (await readUsers()).length, { ...PATIENCE, interval: 1 })
+    .toBeGreaterThan(0)
+  await first.close()
+  const stored = (await readUsers()).length
+  expect(stored % 100).toBe(0)
+  expect(stored).toBeLessThan(users.length)
+  const second = await open()
+  await second.startWorker()
+  await expect.poll(readUsers, PATIENCE).toEqual(users)
+  await second.close()
+})
+
+test('closing twice is closing once', async () => {
+  const service = await open()
+  await Promise.all([service.close(), service.close()])
+})

@@ -1,0 +1,61 @@
+import { EventEmitter, once } from 'node:events'
+import { pino } from 'pino'
+import { expect, onTestFinished, test } from 'vitest'
+import { loadConfig } from '../../src/config/config.js'
+import { createMetrics } from '../../src/metrics/metrics.js'
+import type { LogSource } from '../../src/ports.js'
+import { syntheticLogId } from '../../src/rules/log-id.js'
+import { createWorkerJobs } from '../../src/service/worker-jobs.js'
+import { createLease } from '../../src/sync/lease.js'
+import { createMemoryStore } from '../_support/memory-store.js'
+import { openTenant, tenantEnv } from '../_support/tenant.js'
+
+const { signal } = new AbortController()
+const HOUR_MS = 3_600_000
+
+/** A source whose first page comes when `arrive` is called. */
+function createLateSource(source: LogSource) {
+  const events = new EventEmitter()
+  const [asked, arrived] = [once(events, 'asked'), once(events, 'arrived')]
+  let isFirst = true
+  const late: LogSource = {
+    ...source,
+    async readPage(from, signal) {
+      if (isFirst) {
+        isFirst = false
+        events.emit('asked')
+        await arrived
+      }
+      return source.readPage(from, signal)
+    },
+  }
+  return { source: late, asked, arrive: () => void events.emit('arrived') }
+}
+
+test('reconciling begins when the poll at hand ends, whatever the backoff: the next poll is soon', async () => {
+  const t = await openTenant()
+  onTestFinished(() => t.close())
+  const { source, asked, arrive } = createLateSource(t.source)
+  const readTo = Date.now() - 60_000
+  const store = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
+  const env = { ...tenantEnv(t.simulator), DATABASE_URL: 'postgres://localhost/none' }
+  const jobs = createWorkerJobs({
+    config: loadConfig(env, ['auth0', 'database']),
+    log: pino({ level: 'silent' }),
+    store,
+    source,
+    lease: createLease(store),
+    metrics: createMetrics({ ...store, rateShare: 1 }),
+    leaseBackoff: { firstMs: HOUR_MS, maxMs: HOUR_MS },
+  })
+  const run = (name: string) => jobs.find((job) => job.name === name)?.run(signal, () => {})
+
+  const polled = run('poll')
+  await asked
+  const reconciled = run('reconcile')
+  // By now it has found the lease taken.
+  await expect(run('poll')).resolves.toBe('skipped')
+  arrive()
+  await expect(polled).resolves.toBeUndefined()
+  await expect(reconciled).resolves.toBeUndefined()
+})
