@@ -18,7 +18,7 @@ const UNIT = [
   'test/http/feed.test.ts',
   'test/jobs/runner.test.ts',
   'test/store/{migrations-only-add,schema}.test.ts',
-  'test/sync/{gap-rule,no-progress,progress-guard,read-lines,sweep}.test.ts',
+  'test/sync/{no-progress,progress-guard,read-lines,sweep}.test.ts',
 ]
 
 const ENVIRONMENTS = ['test/environments/**/*.test.ts']

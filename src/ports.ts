@@ -1,6 +1,7 @@
 import type { Advances } from './rules/fold.js'
 import type { Instant } from './rules/instant.js'
 import type { KnownLogouts } from './rules/judge.js'
+import type { Progress } from './rules/progress.js'
 import type { Gap, RecordedGap, Span } from './rules/span.js'
 
 /** The most entries that the Logs API gives in one answer. */
@@ -55,22 +56,6 @@ export interface Unattributable {
   reason: string
   /** The entry as JSON. */
   entry: string
-}
-
-/** How far the log has been read. */
-export interface Progress {
-  /** The log id to continue from; `null` before the cold start. */
-  checkpoint: string | null
-  /** `null` until the first catch-up has ended. */
-  asOf: Instant | null
-  /** What the cold start's sweep still has to read; `null`: nothing. */
-  sweep: Span | null
-  floorAt: Instant | null
-  lastPollAt: Instant | null
-  /** When the last reconcile began; before the first, when reading the log did. */
-  reconciledTo: Instant | null
-  /** When this was read, by the clock of the database. */
-  now: Instant
 }
 
 /** A page as it is stored. */

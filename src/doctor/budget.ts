@@ -40,7 +40,7 @@ export function toAllowance({ limit, remaining, resetInMs }: RateLimit): Allowan
 
 /** Entries a minute, by the storage times of the newest ones; `null`: they do not tell. */
 export function estimateVolume(entries: unknown[], now: Instant): number | null {
-  const times = entries.flatMap((entry) => storageTimeOf(readLogId(entry) ?? '') ?? [])
+  const times = entries.flatMap((entry) => storageTimeOf(readLogId(entry)) ?? [])
   if (times.length === 0) return null
   return (times.length * MINUTE_MS) / Math.max(now - Math.min(...times), 1_000)
 }

@@ -77,7 +77,7 @@ export function examineDelay(entries: unknown[]): Check {
 }
 
 function delayOf(entry: unknown): number[] {
-  const storedAt = storageTimeOf(readLogId(entry) ?? '')
+  const storedAt = storageTimeOf(readLogId(entry))
   const happenedAt = readDateTime(Object(entry).date)
   return storedAt === null || happenedAt === null ? [] : [Math.max(0, storedAt - happenedAt)]
 }

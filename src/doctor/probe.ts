@@ -127,9 +127,7 @@ async function examineSearch(
     page: 0,
   }
   const found = (await createLogSource(source).search(search, signal)).entries.map(readLogId)
-  const isInside = found.every(
-    (id) => Math.floor((storageTimeOf(id ?? '') ?? 0) / 1000) * 1000 === from,
-  )
+  const isInside = found.every((id) => Math.floor((storageTimeOf(id) ?? 0) / 1000) * 1000 === from)
   if (found.includes(wanted) && isInside) return ok(name, 'a search by log id finds what it should')
   return failure(
     name,

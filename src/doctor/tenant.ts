@@ -87,7 +87,7 @@ async function readLog(log: TenantLog): Promise<LogReading> {
   return {
     newest: newest.entries,
     logouts: logouts.entries,
-    oldestAt: storageTimeOf(readLogId(oldest.entries[0]) ?? ''),
+    oldestAt: storageTimeOf(readLogId(oldest.entries[0])),
     now: newest.clock.serverAt ?? newest.clock.sentAt,
     limit: logouts.limit,
     // Of the first request the token is a part.

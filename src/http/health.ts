@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { shareRunning } from '../async/single-flight.js'
-import type { Progress } from '../ports.js'
 import { toDateTime } from '../rules/instant.js'
+import type { Progress } from '../rules/progress.js'
 import { toFreshness } from './freshness.js'
 import { instantSchema } from './schemas.js'
 

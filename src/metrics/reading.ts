@@ -35,7 +35,7 @@ interface FollowedEvents {
 export interface ReadingMetrics {
   onAuth0Answer(answer: Auth0Answer): void
   onProgress(progress: ReadingProgress): void
-  onFollowed(page: FollowedEvents): void
+  onLogoutPage(page: FollowedEvents): void
   /** A loop has started over, and nothing had moved. */
   onIdleRound(loop: string): void
 }
@@ -50,7 +50,7 @@ export function createReadingMetrics(registry: Registry, rateShare: number): Rea
   return {
     onAuth0Answer: measureAnswers(registry, rateShare),
     onProgress: countEntries(registry),
-    onFollowed: measureLag(registry),
+    onLogoutPage: measureLag(registry),
     onIdleRound: countIdleRounds(registry),
   }
 }
@@ -142,7 +142,7 @@ function countIdleRounds(registry: Registry): ReadingMetrics['onIdleRound'] {
   return (loop) => rounds.inc({ loop })
 }
 
-function measureLag(registry: Registry): ReadingMetrics['onFollowed'] {
+function measureLag(registry: Registry): ReadingMetrics['onLogoutPage'] {
   const lag = new Histogram({
     name: 'last_logout_event_lag_seconds',
     help: 'How late a logout event is, by part: auth0 storing it, its waiting for the poll, and its being written.',

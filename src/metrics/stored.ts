@@ -1,10 +1,11 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { shareRunning } from '../async/single-flight.js'
 import { atMostEvery, within } from '../async/timeout.js'
-import type { Counts, LastLogoutStore, Progress } from '../ports.js'
+import type { Counts, LastLogoutStore } from '../ports.js'
 import { UNATTRIBUTABLE_REASONS } from '../rules/entry.js'
 import { lagOf } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
+import type { Progress } from '../rules/progress.js'
 import type { GapReason, RecordedGap } from '../rules/span.js'
 
 /** What the metrics of the database are read from. */

@@ -10,10 +10,10 @@ const LAYOUT = /^\d{3}(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d{3})\d*$/
 
 /**
  * When Auth0 stored the entry, read from its log id: three digits, then UTC as `yyyyMMddHHmmssSSS`.
- * Auth0 does not document the layout; an id that does not follow it gives `null`.
+ * Auth0 does not document the layout; for an id that does not follow it, and for none, it is `null`.
  */
-export function storageTimeOf(logId: string): Instant | null {
-  const [, year, month, day, hour, minute, second, millisecond] = LAYOUT.exec(logId) ?? []
+export function storageTimeOf(logId: string | null): Instant | null {
+  const [, year, month, day, hour, minute, second, millisecond] = LAYOUT.exec(logId ?? '') ?? []
   if (year === undefined) return null
   const iso = `${year}-${month}-${day}T${hour}:${minute}:${second}.${millisecond}Z`
   const at = Date.parse(iso)

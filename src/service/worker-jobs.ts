@@ -13,7 +13,7 @@ import {
   type ProgressGuard,
   type ProgressLimits,
 } from '../sync/progress-guard.js'
-import { withProgress } from '../sync/with-progress.js'
+import { withHeartbeat } from '../sync/with-heartbeat.js'
 import { logFinding } from './log-finding.js'
 
 /** How long reconciling waits for another poller to finish before it gives up, in milliseconds. */
@@ -55,7 +55,7 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
   const guard = createGuard(reader)
   const watched = (progressed: () => void): Reader => ({
     ...reader,
-    source: withProgress(reader.source, progressed),
+    source: withHeartbeat(reader.source, progressed),
   })
   return [
     {
@@ -121,7 +121,7 @@ function createPollDeps(
     lease,
     guard,
     types: new Set(config.eventTypes),
-    onFollowed: metrics.onFollowed,
+    onLogoutPage: metrics.onLogoutPage,
     onFinding: (finding) => logFinding(finding, log),
     onProgress: (progress) => {
       metrics.onProgress(progress)

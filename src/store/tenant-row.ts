@@ -1,7 +1,7 @@
 import { LastLogoutError } from '../errors.js'
-import type { Progress } from '../ports.js'
 import { MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
+import { type Progress, toProgress } from '../rules/progress.js'
 import type { Span } from '../rules/span.js'
 import { tenantRowMissing } from './database.js'
 import { readClock, type SqlClock, timestamp, timestampOf, toEpoch } from './epoch.js'
@@ -158,7 +158,7 @@ export async function readProgress(prisma: PrismaClient, clock: SqlClock): Promi
     FROM tenant`
   if (row === undefined) throw tenantRowMissing()
   const { checkpoint, sweep_from: from, sweep_to: to } = row
-  return {
+  return toProgress({
     checkpoint,
     asOf: row.as_of,
     sweep: from === null || to === null ? null : { from, to },
@@ -166,5 +166,5 @@ export async function readProgress(prisma: PrismaClient, clock: SqlClock): Promi
     lastPollAt: row.last_poll_at,
     reconciledTo: row.reconciled_to,
     now: row.now,
-  }
+  })
 }

@@ -8,100 +8,101 @@ import type { Gap, Span } from '../rules/span.js'
 import type { StartLoop, SyncLoop } from './progress-guard.js'
 import { readBatch } from './read-batch.js'
 
-/** A catch-up that takes longer need not come to a page that is not full, in milliseconds. */
-const LONG_MS = 60_000
+/** A catch-up that takes longer may end at a full page, in milliseconds. */
+const LONG_CATCH_UP_MS = 60_000
 
-/** How exact Auth0's `Date` is, in milliseconds. */
-const CLOCK_MS = 1_000
+/** Precision of Auth0's `Date` header, in milliseconds. */
+const DATE_PRECISION_MS = 1_000
 
 /** What reading the log needs. */
 export interface SyncDeps {
   source: LogSource
   store: LastLogoutStore
-  /** The event types that count. */
+  /** The event types that count as a logout. */
   types: ReadonlySet<string>
-  /** Told after every page that has been stored. */
+  /** Called after each stored page. */
   onProgress?: (progress: SyncProgress) => void
-  /** Told what an operator should know of. */
+  /** Called for each condition that an operator should know. */
   onFinding?: (finding: Finding) => void
-  /** Told of every page with logout events that was stored while the log was being followed. */
-  onFollowed?: ((page: FollowedPage) => void) | undefined
+  /** Called for each page with logout events that was stored after the first catch-up. */
+  onLogoutPage?: ((page: LogoutPage) => void) | undefined
 }
 
-/** What loops that may start over need beside. */
+/** For loops that can start again. */
 export interface LoopDeps extends SyncDeps {
   startLoop: StartLoop
 }
 
-/** When the logout events of a page could be known, and when they were. */
-interface FollowedPage {
+/** When the logout events of a page could be known, and when they were stored. */
+interface LogoutPage {
   events: LogoutEvent[]
   askedAt: Instant
-  /** From the answer to the commit. */
+  /** From the response to the commit, in milliseconds. */
   writtenMs: number
 }
 
-/** What reading the log came upon. */
+/** Condition detected while syncing. */
 export type Finding =
   | { kind: 'gap'; gap: Gap; raisesFloor: boolean }
-  /** Auth0 did not take the checkpoint; what is read continues from another. */
+  /** Auth0 refused the checkpoint. Reading continues from another one. */
   | { kind: 'checkpoint_replaced'; from: string; to: string | null }
-  /** So long nothing was read that logouts are searched for before the log is followed. */
+  /** Resuming after an outage: its logouts are searched before the pages are read. */
   | { kind: 'outage'; span: Span }
-  /** That search failed; the log is followed without it. */
+  /** This search failed. The pages are read without it. */
   | { kind: 'search_failed'; error: unknown }
-  /** A first start found a log that begins only just now. */
+  /** At a first start: the log begins only just now. */
   | { kind: 'new_tenant'; oldestAt: Instant }
-  /** A loop started over, and neither the checkpoint nor the sweep had moved. */
+  /** A loop started again, and neither the checkpoint nor the sweep had moved. */
   | { kind: 'no_progress'; loop: SyncLoop }
 
-/** What has just been stored. */
+/** What was just stored. */
 export interface SyncProgress {
   /**
-   * Following the checkpoint, or sweeping: what was before it at a first start, or what is read a
-   * second time, by following the checkpoint after an outage, or by reconciling.
+   * `catch-up`: pages from the checkpoint. `sweep`: older entries, at a first start. `outage` and
+   * `reconcile`: entries that a catch-up reads as well.
    */
   stage: 'catch-up' | 'sweep' | 'outage' | 'reconcile'
   pages: number
   entries: number
   events: number
-  /** Storage time reached: read up to here when catching up, down to here when sweeping. */
+  /** The storage time reached: a catch-up has read up to it, a search down to it. */
   reachedAt: Instant | null
 }
 
-/** Whether what a stage reads is read a second time, and has been or will be told as read. */
+/** Whether a catch-up reads the entries of this stage as well. */
 export function isReadTwice(stage: SyncProgress['stage']): boolean {
   return stage === 'outage' || stage === 'reconcile'
 }
 
 /**
- * Follows pages from the checkpoint until the end of the log. The next page is on its way while one
- * is being stored; they are stored in order. Stopping between two pages loses nothing. `arrived`
- * runs for each page before it is stored.
+ * Reads pages from the checkpoint to the end of the log. The next page is requested while one is being
+ * stored. Pages are stored in order, each together with its checkpoint, so that an abort between two pages
+ * loses nothing.
  *
- * @throws `NO_PROGRESS` where the store does not take what is read; `CLOCK_AHEAD` where the clock of the database
- *   is behind.
+ * @param onPage Runs before a page is stored.
+ * @throws `NO_PROGRESS` where the database does not keep what is written.
+ * @throws `CLOCK_AHEAD` where the clock of the database is behind.
  */
 export async function catchUp(
   deps: LoopDeps,
   signal: AbortSignal,
-  arrived: (page: ArrivedPage) => Promise<void> = async () => {},
+  onPage: (page: ArrivedPage) => Promise<void> = async () => {},
 ): Promise<void> {
   const nextRound = deps.startLoop('catch-up')
   for (;;) {
     const { checkpoint, asOf } = await nextRound()
     if (checkpoint === null) return
-    // What was there before the first catch-up has ended came late for nobody.
-    const onFollowed = asOf === null ? undefined : deps.onFollowed
+    // Entries that were there before the first catch-up are late for nobody.
+    const onLogoutPage = asOf === null ? undefined : deps.onLogoutPage
     const end = await withAbort(signal, (controller) =>
-      followFrom(checkpoint, { ...deps, onFollowed, arrived }, controller),
+      readPages(checkpoint, { ...deps, onLogoutPage, onPage }, controller),
     )
     if (end === 'end') return
-    // Somebody else moved the checkpoint: what was read from the old one is dropped.
+    // Another poller moved the checkpoint: pages read from the old one are discarded.
   }
 }
 
-/** A page that has been read and not been stored. */
+/** A page that was read and is not stored yet. */
 export interface ArrivedPage {
   askedAt: Instant
   /** Storage time of its first entry; `null` where it has none. */
@@ -110,9 +111,9 @@ export interface ArrivedPage {
   reachedAt: Instant | null
 }
 
-async function followFrom(
+async function readPages(
   checkpoint: string,
-  deps: SyncDeps & { arrived(page: ArrivedPage): Promise<void> },
+  deps: SyncDeps & { onPage(page: ArrivedPage): Promise<void> },
   controller: AbortController,
 ): Promise<'end' | 'moved'> {
   const { source, store } = deps
@@ -123,22 +124,22 @@ async function followFrom(
   }
   try {
     let from = checkpoint
-    let coming = read(from)
+    let next = read(from)
     let beganAt: Instant | null = null
     for (;;) {
-      const page = await coming
+      const page = await next
       beganAt ??= page.askedAt
-      const firstAt = storageTimeOf(readLogId(page.entries[0]) ?? '')
-      await deps.arrived({ askedAt: page.askedAt, firstAt, reachedAt: readReached(page) })
+      const firstAt = storageTimeOf(readLogId(page.entries[0]))
+      await deps.onPage({ askedAt: page.askedAt, firstAt, reachedAt: readReached(page) })
       if (page.entries.length === 0) {
         await store.storeCaughtUp(from, page.askedAt)
         return from === checkpoint || (await isStoredTo(from, store)) ? 'end' : 'moved'
       }
-      const isLast = hasReachedHead(page, beganAt)
+      const isLast = hasReachedEnd(page, beganAt)
       if (!isLast) {
-        coming = read(page.next)
-        // Awaited in the next round; until then its failure is nobody's.
-        coming.catch(() => {})
+        next = read(page.next)
+        // Awaited in the next round. Until then a rejection must not count as unhandled.
+        next.catch(() => {})
       }
       if (!(await storePage(from, page, deps))) return 'moved'
       if (isLast) {
@@ -149,12 +150,12 @@ async function followFrom(
       from = page.next
     }
   } finally {
-    // What was prefetched is not waited for.
+    // Cancels a page that was requested ahead.
     controller.abort()
   }
 }
 
-/** Whether the checkpoint that is read back is the one that was stored. */
+/** Whether the database returns the checkpoint that was stored. */
 async function isStoredTo(checkpoint: string, store: LastLogoutStore): Promise<boolean> {
   return (await store.readProgress()).checkpoint === checkpoint
 }
@@ -164,31 +165,34 @@ interface ReceivedPage extends Page {
 }
 
 async function storePage(from: string, page: ReceivedPage, deps: SyncDeps): Promise<boolean> {
-  const { batch, events, logouts } = readBatch(page.entries, deps.types)
+  const { batch, events } = readBatch(page.entries, deps.types)
   const reachedAt = readReached(page)
   const stored = await deps.store.storePage({ from, next: page.next, storedAt: reachedAt, batch })
   if (stored) {
     const entries = page.entries.length
-    deps.onProgress?.({ stage: 'catch-up', pages: 1, entries, events, reachedAt })
+    deps.onProgress?.({ stage: 'catch-up', pages: 1, entries, events: events.length, reachedAt })
     const writtenMs = performance.now() - page.receivedAt
-    if (events > 0) deps.onFollowed?.({ events: logouts, askedAt: page.askedAt, writtenMs })
+    if (events.length > 0) deps.onLogoutPage?.({ events, askedAt: page.askedAt, writtenMs })
   }
   return stored
 }
 
 /**
- * Whether all has been read that was stored before the catch-up began, and there is hardly more. Where
- * something is stored between any two requests, an empty page never comes, and what waits for the end
- * of the log would wait for ever.
+ * Whether everything stored before the catch-up began has been read, and hardly anything is left. In a
+ * tenant that stores an entry between any two requests, no page is ever empty.
  */
-function hasReachedHead({ entries, askedAt }: Page, beganAt: Instant): boolean {
-  if (entries.length >= PAGE_SIZE && askedAt - beganAt < LONG_MS) return false
-  const storedAt = storageTimeOf(readLogId(entries.at(-1)) ?? '')
-  return storedAt !== null && storedAt > beganAt + CLOCK_MS && storedAt <= askedAt + CLOCK_MS
+function hasReachedEnd({ entries, askedAt }: Page, beganAt: Instant): boolean {
+  if (entries.length >= PAGE_SIZE && askedAt - beganAt < LONG_CATCH_UP_MS) return false
+  const storedAt = storageTimeOf(readLogId(entries.at(-1)))
+  return (
+    storedAt !== null &&
+    storedAt > beganAt + DATE_PRECISION_MS &&
+    storedAt <= askedAt + DATE_PRECISION_MS
+  )
 }
 
-/** Never later than the question: a log id of another layout may read as any time. */
+/** Not later than the request: an id of another layout can read as any time. */
 function readReached({ entries, askedAt }: Page): Instant | null {
-  const storedAt = storageTimeOf(readLogId(entries.at(-1)) ?? '')
+  const storedAt = storageTimeOf(readLogId(entries.at(-1)))
   return storedAt === null ? null : Math.min(storedAt, askedAt)
 }

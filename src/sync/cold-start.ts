@@ -1,42 +1,44 @@
 import { readLogId } from '../rules/entry.js'
+import { GAP_CHECK_THRESHOLD_MS } from '../rules/gap.js'
 import type { Instant } from '../rules/instant.js'
 import { DEFAULT_PREFIX, prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
-import type { ReachOptions } from './bridge.js'
 import type { SyncDeps } from './catch-up.js'
-import { type GapOptions, recordGap, SETTLED_MS } from './gaps.js'
+import { type GapOptions, recordGap } from './gaps.js'
+import type { SearchRange } from './outage-search.js'
 
 /**
- * Fixes where the log is read from, once in a database's life. Paging begins a little before now,
- * at a synthetic id, so that the newest logouts count first; the sweep covers what is before. An
- * empty log has no such place yet: it is read to its end as it is, and asked again at the next poll.
- * What comes into it is read from a little before it was known to be empty, and there is nothing to
- * sweep, unless it was not.
+ * Sets the first checkpoint: leaves the states `not_started` and `empty_log` of {@link Progress}.
+ *
+ * Paging begins a little before now, at a synthetic log id, so that the newest logouts count first. The
+ * sweep covers everything before it. An empty log has no position yet: it is recorded as read, and the
+ * next poll asks again. Entries that then appear are read from a little before the last poll. Nothing is
+ * swept, unless the log holds entries that are older: then it was not empty, but hidden.
  */
 export async function coldStart(
   deps: SyncDeps,
-  options: ReachOptions & GapOptions,
+  options: SearchRange & GapOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const { source, store } = deps
   const progress = await store.readProgress()
-  const { checkpoint, asOf, reconciledTo } = progress
-  if (checkpoint !== null) return
+  if (progress.state === 'sweeping' || progress.state === 'reading') return
 
-  const { entries, ...answer } = await source.readNewest(signal)
-  // A place in the future of the database would hide what comes before it.
-  const askedAt = Math.min(answer.askedAt, progress.now)
+  const { asOf, reconciledTo } = progress
+  const { entries, ...response } = await source.readNewest(signal)
+  // A position in the database's future would hide what is stored before it.
+  const askedAt = Math.min(response.askedAt, progress.now)
   if (entries.length === 0) {
-    // Empty before and empty now: what came in between may have been deleted.
-    if (asOf !== null && askedAt - asOf > SETTLED_MS) {
+    // Empty before and empty now: entries in between can have been deleted.
+    if (asOf !== null && askedAt - asOf > GAP_CHECK_THRESHOLD_MS) {
       await recordGap(deps, { ...options, progress, firstAt: null }, signal)
     }
     await store.storeCaughtUp(null, askedAt)
     return
   }
-  const logId = readLogId(entries[0]) ?? ''
-  // Ids of another prefix would all lie before or all after a position that we make up.
-  const prefix = storageTimeOf(logId) === null ? DEFAULT_PREFIX : prefixOf(logId)
-  // What was stored into an empty log may have become visible after it was last asked.
+  const logId = readLogId(entries[0])
+  // Ids with another prefix would all sort before or after a synthetic id.
+  const prefix = storageTimeOf(logId) === null ? DEFAULT_PREFIX : prefixOf(logId ?? '')
+  // An entry can become visible after the last poll of an empty log.
   const begin = wholeSecond(Math.min(asOf ?? askedAt, askedAt) - options.reconcileWindowMs)
   const sweep = { from: wholeSecond(askedAt - options.maxRefreshAgeMs), to: begin }
   const wasHidden =
@@ -46,19 +48,19 @@ export async function coldStart(
     const search = { ...options, progress: { ...progress, sweep }, firstAt: null }
     await recordGap(deps, search, signal)
   }
-  // What becomes visible from now on is late; the first reconcile may be long in coming.
+  // Entries that become visible from now on are late, and the first reconcile can be far away.
   if (reconciledTo === null) await store.finishReconcile(askedAt)
   await store.begin(syntheticLogId(begin, prefix), isSwept ? sweep : null)
 }
 
-/** Whether a log that was said to be empty was not: scopes that are missing may hide what is in it. */
+/** Whether the log holds entries stored before `at`: without a scope, Auth0 can present it as empty. */
 async function holdsBefore(
   at: Instant,
   { source }: SyncDeps,
   signal: AbortSignal,
 ): Promise<boolean> {
   const { entries } = await source.readOldest(signal)
-  return entries.some((entry) => (storageTimeOf(readLogId(entry) ?? '') ?? at) < at)
+  return entries.some((entry) => (storageTimeOf(readLogId(entry)) ?? at) < at)
 }
 
 function wholeSecond(at: number): number {

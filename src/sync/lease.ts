@@ -3,44 +3,45 @@ import { withAbort } from '../async/abort.js'
 import { type Backoff, backOff } from '../async/backoff.js'
 import type { LastLogoutStore } from '../ports.js'
 
-/** How long a poller that died keeps the others waiting, in milliseconds. */
-const LEASE_MS = 30_000
+/** Time to live: how long a poller that died delays the others, in milliseconds. */
+const LEASE_TTL_MS = 30_000
 
 interface Holder {
   signal: AbortSignal
-  /** Resolves when it does not have the lease any more. */
+  /** Resolves when this run no longer holds the lease. */
   ended: Promise<void>
 }
 
-/** The right to be the one poller. */
+/** Exclusive polling lease. */
 export interface Lease {
   /**
-   * Runs something while holding it; false, and not run, while another does, be it in this process. A
-   * run that was told to stop, and hangs, holds it no longer. One that has lost it, as while its
-   * machine slept, is told to stop by `held`.
+   * Runs `run` while this process holds the lease. A run that was aborted and hangs no longer holds it.
+   *
+   * @param run `held` is aborted when the lease is lost, as after the machine slept.
+   * @returns False, without running, while another run holds the lease, in this process or another.
    */
   run(signal: AbortSignal, run: (held: AbortSignal) => Promise<void>): Promise<boolean>
   /**
-   * Waits with backoff before the next attempt to run, and no longer than until this process gives the
-   * lease back: its polls can follow each other so closely that no attempt would come between two.
+   * Waits with backoff before the next attempt, but not longer than until this process releases the
+   * lease: its polls can follow each other so closely that no attempt would fall between two of them.
    */
   wait(attempt: number, backoff: Backoff, signal: AbortSignal): Promise<void>
 }
 
 /**
- * Keeps the requests to one poller's. Nothing depends on it but their number, since a page is stored
- * only where its checkpoint still stands. One for each process: after an outage of the database, in
- * which it could not be given back, the process that had it goes on at once.
+ * Lets one poller at a time send requests. Correctness does not depend on it, since a page is stored only
+ * where its checkpoint still stands. Create one per process: after a database outage, in which it could not
+ * release the lease, the same process continues at once.
  */
-export function createLease(store: LastLogoutStore, leaseMs = LEASE_MS): Lease {
+export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease {
   const owner = randomUUID()
   let holder: Holder | null = null
 
   async function hold(mine: Holder, run: (held: AbortSignal) => Promise<void>): Promise<void> {
     let renewed: Promise<unknown> = Promise.resolve()
     const renew = async (controller: AbortController) => {
-      const isHeld = await store.acquireLease(owner, leaseMs).catch(() => {
-        // The run itself meets the same database and says what is wrong with it.
+      const isHeld = await store.acquireLease(owner, ttlMs).catch(() => {
+        // The run uses the same database and reports what is wrong with it.
       })
       if (isHeld === false) controller.abort()
     }
@@ -50,16 +51,16 @@ export function createLease(store: LastLogoutStore, leaseMs = LEASE_MS): Lease {
         renewal = setInterval(() => {
           if (mine.signal.aborted) return clearInterval(renewal)
           renewed = renew(controller)
-        }, leaseMs / 3)
+        }, ttlMs / 3)
         return run(controller.signal)
       })
     } finally {
       clearInterval(renewal)
-      // One that is still under way would take the lease back.
+      // A renewal in flight would take the lease again.
       await renewed
       if (holder === mine) {
         await store.releaseLease(owner).catch(() => {
-          // It runs out by itself; the run's own failure is what the caller should see.
+          // The lease expires by itself. The caller should see the failure of the run.
         })
       }
     }
@@ -75,7 +76,7 @@ export function createLease(store: LastLogoutStore, leaseMs = LEASE_MS): Lease {
       const mine = { signal, ended }
       holder = mine
       try {
-        if (!(await store.acquireLease(owner, leaseMs))) return false
+        if (!(await store.acquireLease(owner, ttlMs))) return false
         await hold(mine, run)
         return true
       } finally {

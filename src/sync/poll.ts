@@ -1,39 +1,41 @@
 import { hasCode } from '../errors.js'
 import type { Batch } from '../ports.js'
+import { MIN_RETENTION_MS } from '../rules/gap.js'
 import { prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import type { Span } from '../rules/span.js'
-import { createBridge, type ReachOptions } from './bridge.js'
+import { createBridge } from './bridge.js'
 import { catchUp, type LoopDeps, type SyncDeps } from './catch-up.js'
 import { coldStart } from './cold-start.js'
-import { type GapOptions, SHORTEST_RETENTION_MS } from './gaps.js'
+import type { GapOptions } from './gaps.js'
 import { createLease, type Lease } from './lease.js'
+import type { SearchRange } from './outage-search.js'
 import { createProgressGuard, type ProgressGuard } from './progress-guard.js'
 import { moveCheckpoint, replaceCheckpoint } from './replace-checkpoint.js'
 import { sweep } from './sweep.js'
 
 /** How the log is read. */
-export interface PollOptions extends ReachOptions, GapOptions {
-  /** A sweep makes way for a catch-up after so long, in milliseconds. */
+export interface PollOptions extends SearchRange, GapOptions {
+  /** A sweep pauses for a catch-up at this interval, in milliseconds. */
   pollIntervalMs: number
 }
 
 /** What a poll needs. */
 export interface PollDeps extends SyncDeps {
-  /** Shared by the polls of a process. Default: one of its own. */
+  /** Shared by the polls of a process. Default: a lease of its own. */
   lease?: Lease
-  /** Ends loops that repeat without progress. Shared as the lease is. Default: one of its own. */
+  /** Ends loops that repeat without progress. Shared like the lease. Default: a guard of its own. */
   guard?: ProgressGuard
 }
 
-/** What a poll came to: the log was read to its end, or another poller is at it. */
+/** Poll outcome: the log was read to its end, or another poller holds the lease. */
 export type PollOutcome = 'caught_up' | 'lease_held'
 
-/** In one poll, a checkpoint that is refused is replaced at most so often. */
-const MOST_REPLACEMENTS = 3
+/** How often one poll replaces a refused checkpoint. */
+const MAX_REPLACEMENTS = 3
 
 /**
- * Reads the log to its end, once. At a first start the newest entries come first, then the sweep of
- * what is before; what comes meanwhile is read between its requests.
+ * Reads the log to its end, once. A first start reads the newest entries first, then sweeps the older
+ * ones. It catches up with new entries between the requests of the sweep.
  */
 export async function poll(
   deps: PollDeps,
@@ -44,8 +46,8 @@ export async function poll(
 }
 
 /**
- * Polls, and then reads again what lies a little behind the checkpoint: an entry that became visible
- * late, polling passes by. What is found so is counted.
+ * Polls, then searches a little behind the checkpoint for entries that became visible late, which paging
+ * has passed. The rows found this way are counted.
  */
 export async function reconcile(
   deps: PollDeps,
@@ -58,7 +60,7 @@ export async function reconcile(
   })
 }
 
-/** Runs something while holding the lease, with loops that end where they make no progress. */
+/** Runs `run` while this poller holds the lease. Its loops end where they make no progress. */
 async function runGuarded(
   deps: PollDeps,
   signal: AbortSignal,
@@ -72,24 +74,24 @@ async function runGuarded(
 }
 
 async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSignal): Promise<void> {
-  await follow(deps, { ...options, isFirst: true }, signal)
-  const between = createKeepUp(deps, options, signal)
-  const readRest = async () => (await deps.store.readProgress()).sweep
+  await catchUpFromCheckpoint(deps, { ...options, isFirst: true }, signal)
+  const between = catchUpWhenDue(deps, options, signal)
+  const isSwept = async () => (await deps.store.readProgress()).sweep === null
   const store = async (batch: Batch, part: Span) => {
     if (!(await deps.store.storeSweep(batch, part))) return false
-    const rest = await readRest()
+    const { sweep: rest } = await deps.store.readProgress()
     return rest === null || rest.to <= part.from
   }
   const nextRound = deps.startLoop('sweep')
   for (;;) {
-    const { checkpoint, sweep: span } = await nextRound()
-    if (checkpoint === null || span === null) return
-    const prefix = prefixOf(checkpoint)
-    await sweep(deps, { stage: 'sweep', span, prefix, store, between }, signal)
-    if ((await readRest()) !== null) continue
-    // Only now what has been caught up with is fresh. And a replaced checkpoint may ask for another.
-    await follow(deps, options, signal)
-    if ((await readRest()) === null) return
+    const progress = await nextRound()
+    if (progress.state !== 'sweeping') return
+    const prefix = prefixOf(progress.checkpoint)
+    await sweep(deps, { stage: 'sweep', span: progress.sweep, prefix, store, between }, signal)
+    if (!(await isSwept())) continue
+    // Freshness moves only now. A replaced checkpoint can ask for another sweep.
+    await catchUpFromCheckpoint(deps, options, signal)
+    if (await isSwept()) return
   }
 }
 
@@ -99,29 +101,29 @@ async function sweepRecent(
   signal: AbortSignal,
 ): Promise<void> {
   const { checkpoint, asOf, reconciledTo } = await deps.store.readProgress()
-  const storedAt = storageTimeOf(checkpoint ?? '')
+  const storedAt = storageTimeOf(checkpoint)
   if (checkpoint === null || storedAt === null || asOf === null) return
-  // What could become visible late has done so before the last time, or since.
+  // Late entries became visible before the last reconcile, or since.
   const since = Math.min(asOf, reconciledTo ?? asOf) - options.reconcileWindowMs
-  // Up to what is said to be known, though nothing be new behind the checkpoint: by another way.
+  // Up to `asOf`, also where the checkpoint is older: this reads what is claimed to be known in another way.
   const span = { from: Math.max(since, asOf - options.maxRefreshAgeMs), to: asOf + 1 }
-  const between = createKeepUp(deps, options, signal)
+  const between = catchUpWhenDue(deps, options, signal)
   const prefix = prefixOf(checkpoint)
   let found = 0
   const store = async (batch: Batch) => {
     found += await deps.store.storeReconciled(batch)
   }
   await sweep(deps, { stage: 'reconcile', span, prefix, store, between }, signal)
-  // Auth0 may answer a checkpoint that it has forgotten as if nothing had come after it.
-  if (found > 0 && storedAt < asOf - SHORTEST_RETENTION_MS) {
+  // Auth0 can answer an expired checkpoint as if no entry had followed it.
+  if (found > 0 && storedAt < asOf - MIN_RETENTION_MS) {
     const { sweep: rest } = await deps.store.readProgress()
     await moveCheckpoint(deps, checkpoint, syntheticLogId(span.from, prefix), rest)
   }
   await deps.store.finishReconcile(asOf)
 }
 
-/** Catches up, from wherever Auth0 lets us; `isFirst` in a poll, which may come after an outage. */
-async function follow(
+/** Catches up. Replaces a checkpoint that Auth0 refuses. `isFirst`: an outage can precede this catch-up. */
+async function catchUpFromCheckpoint(
   deps: LoopDeps,
   { isFirst = false, ...options }: PollOptions & { isFirst?: boolean },
   signal: AbortSignal,
@@ -131,20 +133,20 @@ async function follow(
   for (let replacements = 0; ; replacements++) {
     await coldStart(deps, options, signal)
     const progress = isReplaced ? await deps.store.readProgress() : await nextRound()
-    const followedAt = isFirst ? null : progress.lastPollAt
-    const bridge = createBridge(deps, progress, { ...options, followedAt }, signal)
+    const polledAt = isFirst ? null : progress.lastPollAt
+    const bridge = createBridge(deps, progress, { ...options, polledAt }, signal)
     try {
       return await catchUp(deps, signal, bridge)
     } catch (error) {
       if (!hasCode(error, 'AUTH0_CHECKPOINT_REFUSED')) throw error
-      if (replacements === MOST_REPLACEMENTS) throw error
+      if (replacements === MAX_REPLACEMENTS) throw error
       isReplaced = await replaceCheckpoint(deps, options, error, signal)
     }
   }
 }
 
-/** Catches up when the next poll would be due: a sweep may take hours, and must not keep it waiting. */
-function createKeepUp(
+/** Catches up when the next poll is due: a sweep can take hours and must not delay it. */
+function catchUpWhenDue(
   deps: LoopDeps,
   options: PollOptions,
   signal: AbortSignal,
@@ -152,7 +154,7 @@ function createKeepUp(
   let caughtUpAt = performance.now()
   return async () => {
     if (performance.now() - caughtUpAt < options.pollIntervalMs) return
-    await follow(deps, options, signal)
+    await catchUpFromCheckpoint(deps, options, signal)
     caughtUpAt = performance.now()
   }
 }

@@ -1,26 +1,29 @@
 import { type Backoff, backOff } from '../async/backoff.js'
 import { LastLogoutError } from '../errors.js'
-import type { Progress } from '../ports.js'
+import type { Progress } from '../rules/progress.js'
 
-/** A loop that reads the log, and starts over when the store did not take what it read. */
+/** A loop that reads the log, and starts again when the store has not accepted what was read. */
 export type SyncLoop = 'catch-up' | 'sweep' | 'replace-checkpoint'
 
 /**
- * Starts a loop. The function that it returns is called before each round: it reads the progress, and
- * from the second round on it backs off first. It throws `NO_PROGRESS`, or `ABORTED` while it waits.
+ * Starts a loop.
+ *
+ * @returns A function to be called before each round. It returns the progress. From the second round on, it
+ *   waits with backoff first.
+ * @throws `NO_PROGRESS`, and `ABORTED` while it waits.
  */
 export type StartLoop = (loop: SyncLoop) => () => Promise<Progress>
 
-/** When loops that start over are ended. */
+/** When a loop that starts again is ended. */
 export interface ProgressLimits {
-  /** Rounds without progress in a row. Default: 3. */
+  /** Consecutive rounds without progress. Default: 3. */
   maxIdleRounds: number
   /**
-   * How often the loops of one run start over, whatever progress other processes make. Default: 10. By
-   * then more time has passed than two processes can both hold the lease.
+   * How often the loops of one run start again, even if other processes make progress. Default: 10. This
+   * takes longer than two processes can both believe that they hold the lease.
    */
   maxRepeats: number
-  /** The wait before a loop starts over. Default: 500 ms at first, 5,000 ms at most. */
+  /** Default: 500 ms to 5,000 ms. */
   backoff: Backoff
 }
 
@@ -30,16 +33,16 @@ const LIMITS: ProgressLimits = {
   backoff: { firstMs: 500, maxMs: 5_000 },
 }
 
-/** What a progress guard is made of. */
+/** Options of a progress guard. */
 export interface ProgressGuardOptions {
   limits?: Partial<ProgressLimits> | undefined
-  /** Called for every round without progress. `isFirst`: the first one since a run had none. */
+  /** Called for each round without progress. `isFirst`: the first one after a run without any. */
   onIdleRound?(loop: SyncLoop, isFirst: boolean): void
 }
 
-/** Slows down loops that repeat without progress, and ends them. */
+/** Slows down and ends loops that repeat without progress. */
 export interface ProgressGuard {
-  /** Runs `body`, whose loops start with `startLoop`. */
+  /** Runs `body`, which starts its loops with `startLoop`. */
   run(
     readProgress: () => Promise<Progress>,
     signal: AbortSignal,
@@ -48,12 +51,12 @@ export interface ProgressGuard {
 }
 
 /**
- * A guard for the runs of one process.
+ * Creates a guard for the runs of one process.
  *
- * Progress is a checkpoint or a sweep that this run has not seen before, also where another process moved it. A round
- * without progress is idle. Idle rounds are counted over all loops of a run, and over runs that fail:
- * while the store stays broken, each further run ends at its first idle round. A run that ends well
- * sets the count back.
+ * Progress is a checkpoint or a sweep that this run has not seen before. It does not matter which process
+ * moved it. A round without progress is idle. Idle rounds are counted across the loops of a run, and across
+ * failed runs: while the database stays broken, each further run ends at its first idle round. A successful
+ * run resets the count.
  */
 export function createProgressGuard({
   limits,
@@ -69,12 +72,12 @@ export function createProgressGuard({
       let repeats = 0
       let wasIdle = false
 
-      /** Whether the run has moved on since it was last asked; always true at its first place. */
+      /** Whether the position is new to this run. */
       const hasMoved = ({ checkpoint, sweep }: Progress): boolean => {
-        const place = JSON.stringify([checkpoint, sweep])
-        if (seen.has(place)) return false
+        const position = JSON.stringify([checkpoint, sweep])
+        if (seen.has(position)) return false
         if (seen.size > 0) idleRounds = 0
-        seen.add(place)
+        seen.add(position)
         return true
       }
 
@@ -118,7 +121,7 @@ function idle(loop: SyncLoop, rounds: number): LastLogoutError {
 function superseded(loop: SyncLoop, rounds: number): LastLogoutError {
   return new LastLogoutError(
     'NO_PROGRESS',
-    `The loop ${loop} stopped after it had started over ${rounds} times. ` +
+    `The loop ${loop} stopped after it had started again ${rounds} times. ` +
       'Another process keeps moving the checkpoint or the sweep, or the database is read from a replica that is behind. ' +
       'Let one installation read the log of this tenant, and check that DATABASE_URL leads to the primary PostgreSQL server.',
   )

@@ -14,19 +14,16 @@ export function readBatch(entries: unknown[], types: ReadonlySet<string>): ReadB
       unattributable.push({ logId, reason: reading.reason, entry: toJson(entry) })
     }
   }
-  return { batch: { ...fold(events), unattributable }, events: events.length, logouts: events }
+  return { batch: { ...fold(events), unattributable }, events }
 }
 
-/** What a number of entries come to. */
-export interface ReadBatch {
+/** A batch to be stored, and the logout events it was folded from. */
+interface ReadBatch {
   batch: Batch
-  /** How many of the entries are logout events. */
-  events: number
-  /** Those events. */
-  logouts: LogoutEvent[]
+  events: LogoutEvent[]
 }
 
-/** JSON that was parsed may be nested too deeply to be written again. */
+/** Parsed JSON can be nested too deeply for `JSON.stringify`. */
 function toJson(entry: unknown): string {
   try {
     return JSON.stringify(entry)

@@ -1,15 +1,15 @@
 /**
- * The items of a log stream's body: JSON lines, an array or one object, by what it is and not by
- * what its content type says. A line that is no JSON is given as the text it is.
+ * The items of a log-stream body: JSON lines, an array, or one object. The content decides, not the content
+ * type. A line that is not JSON is returned as text.
  */
 export function* readLines(body: string): Generator<unknown> {
-  // Some writers begin with a byte order mark, which is no JSON.
+  // Some clients send a byte order mark, which is not JSON.
   const text = body.replace(/^\ufeff/, '')
   const whole = parse(text)
   if (whole !== undefined) return yield* toItems(whole.value)
   for (const [line] of text.matchAll(/[^\r\n]+/g)) {
     if (line.trim() === '') continue
-    // The only line is the whole: what is nested deeply takes its time, and once is enough.
+    // A single line was parsed above. Parsing deeply nested text is slow, so do not repeat it.
     const parsed = line.length === text.length ? undefined : parse(line)
     if (parsed === undefined) yield line
     else yield* toItems(parsed.value)
@@ -17,12 +17,13 @@ export function* readLines(body: string): Generator<unknown> {
 }
 
 /**
- * The entry within an item: bare, or as a webhook wraps it, `{ log_id, data }`, which EventBridge
- * puts into a `detail`.
+ * Returns the entry within an item: the item itself, the `data` of a webhook's `{ log_id, data }`, or that
+ * within the `detail` of EventBridge.
+ *
  * @see https://auth0.com/docs/customize/log-streams
  */
 export function unwrapEntry(item: unknown): unknown {
-  // An entry has a type, and no wrapping does.
+  // An entry has a type. A wrapper has none.
   if (!isRecord(item) || 'type' in item) return item
   if (isRecord(item.detail)) return unwrapData(item.detail)
   return unwrapData(item)

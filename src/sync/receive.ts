@@ -3,22 +3,22 @@ import type { LastLogoutStore } from '../ports.js'
 import { readBatch } from './read-batch.js'
 import { readLines, unwrapEntry } from './read-lines.js'
 
-/** How many entries one transaction holds: the tenant row is not kept from the poll for longer. */
+/** Entries per transaction: a transaction blocks the poll, which needs the same tenant row. */
 const BATCH_SIZE = 1_000
 
 /**
- * How many items a body may have. An entry takes a kilobyte or more, so that ten megabytes hold
- * fewer; of junk they would hold millions, and minutes would go by on them.
+ * Items per body. An entry takes a kilobyte or more, so ten megabytes of entries hold fewer. Ten megabytes
+ * of junk would hold millions and take minutes.
  */
-const MOST_ITEMS = 10_000
+const MAX_ITEMS = 10_000
 
 /**
- * How many JSON values a body may have: some 50 an entry. Of nothing but brackets ten megabytes hold
- * millions; reading those stops the process for seconds, and takes more memory than it may have.
+ * JSON values per body, at about 50 per entry. Ten megabytes of brackets hold millions: parsing them would
+ * block the process for seconds and exceed its memory.
  */
-const MOST_VALUES = 500_000
+const MAX_VALUES = 500_000
 
-/** What became of a body: all of it stored, or nothing, since it has more than {@link MOST_ITEMS} or {@link MOST_VALUES}. */
+/** Outcome: all of it is stored, or nothing, because the body exceeds {@link MAX_ITEMS} or {@link MAX_VALUES}. */
 type Received = 'stored' | 'too many'
 
 /** What receiving needs. */
@@ -29,14 +29,15 @@ export interface ReceiveDeps {
 }
 
 /**
- * Stores what a log stream has sent; all of it when this resolves. It only makes logouts count
- * earlier: neither the checkpoint nor `as_of` moves, since a stream leaves out what it failed to send.
+ * Stores the body of a log-stream request. When this resolves, everything is committed. A stream only makes
+ * logouts count earlier: it does not move the checkpoint or `as_of`, since a stream can drop entries.
  *
- * Nothing is refused for what it says. Auth0 sends a batch that is refused again, and after seven
- * days of that pauses the stream; what cannot be read now could not be read then. It is kept as
- * unattributable, and polling reads the entry itself.
+ * No content is refused. Auth0 repeats a refused batch and pauses the stream after seven days, and an
+ * item that cannot be read now cannot be read then. It is stored as unattributable, and polling reads the
+ * entry itself.
  *
- * Throws `ABORTED` between two transactions once nobody waits for the end of it.
+ * @param signal Aborted when the client has disconnected.
+ * @throws `ABORTED` between two transactions.
  * @see https://auth0.com/docs/customize/log-streams
  */
 export async function receive(
@@ -57,16 +58,16 @@ export async function receive(
 }
 
 function readItems(body: string): unknown[] | null {
-  if (countValues(body) > MOST_VALUES) return null
+  if (countValues(body) > MAX_VALUES) return null
   const items: unknown[] = []
   for (const item of readLines(body)) {
-    if (items.length === MOST_ITEMS) return null
+    if (items.length === MAX_ITEMS) return null
     items.push(item)
   }
   return items
 }
 
-/** At least as many as a line of it has: each but the first follows one of these. Not read, so that it costs nothing. */
+/** An upper bound, without parsing: each value but the first follows one of these characters. */
 function countValues(text: string): number {
   let count = 1
   for (let at = 0; at < text.length; at++) {

@@ -6,9 +6,11 @@ import type { SyncDeps } from './catch-up.js'
 import { type GapOptions, recordGap } from './gaps.js'
 
 /**
- * Continues from another place after Auth0 has refused the checkpoint: from the same storage time,
- * or where that is not retained any more, from the oldest entry. Throws `refusal` where there is
- * nothing else to continue from. Returns whether the checkpoint was moved.
+ * Replaces a checkpoint that Auth0 has refused. Reading continues from the same storage time, from the
+ * oldest entry where that time is not retained, or from the newest entry where Auth0 takes no synthetic id.
+ *
+ * @returns Whether the checkpoint was moved.
+ * @throws `refusal` where there is no other position.
  */
 export async function replaceCheckpoint(
   deps: SyncDeps,
@@ -28,15 +30,15 @@ export async function replaceCheckpoint(
   const position = syntheticLogId(Math.max(storedAt ?? oldestAt, oldestAt), prefix)
   if (position !== checkpoint) return move(position)
 
-  // No position that we make up is taken: page from the newest entry, and sweep what is before it.
+  // Auth0 takes no synthetic id: page from the newest entry, and sweep everything before it.
   const [newest] = (await deps.source.readNewest(signal)).entries
   const newestId = readLogId(newest)
-  const newestAt = storageTimeOf(newestId ?? '')
+  const newestAt = storageTimeOf(newestId)
   if (storedAt === null || newestId === null || newestAt === null) throw refusal
   return move(newestId, { from: Math.min(sweep?.from ?? storedAt, newestAt), to: newestAt + 1 })
 }
 
-/** Continues from another place, and reports it; false, and nothing changed, where another poller has moved on. */
+/** Moves the checkpoint and reports it. False, and nothing changed, where another poller has moved it. */
 export async function moveCheckpoint(
   { store, onFinding }: SyncDeps,
   from: string,

@@ -7,33 +7,33 @@ import type { Span } from '../rules/span.js'
 import type { SyncDeps } from './catch-up.js'
 import { readBatch } from './read-batch.js'
 
-/** A search gives at most this many entries, over at most this many pages. */
-const SEARCH_CAP = 1_000
-const SEARCH_PAGES = 10
+/** Auth0 returns at most this many entries for one search, on this many pages. */
+const MAX_SEARCH_ENTRIES = 1_000
+const MAX_SEARCH_PAGES = 10
 
 const HOUR_MS = 3_600_000
 
-/** Below this many results the next span is made wider. */
-const SPARSE = SEARCH_CAP / 4
+/** After fewer entries than this, the next span is wider. */
+const SPARSE_ENTRIES = MAX_SEARCH_ENTRIES / 4
 
-/** What is swept, and what is done with it. */
+/** What is searched, and where the result goes. */
 export interface SweepOptions {
-  /** What it is told as. */
+  /** Label in progress reports. */
   stage: 'sweep' | 'outage' | 'reconcile'
   span: Span
   /** The tenant's log id prefix. */
   prefix: string
-  /** Stores what a part of the span holds. False: the rest of it need not be read. */
+  /** Stores the logout events of a part of the span. Returning false ends the sweep. */
   store(batch: Batch, part: Span): Promise<unknown>
-  /** Runs before each request: what must not wait for the whole sweep. */
+  /** Runs before each request, for work that must not wait for the end of the sweep. */
   between(): Promise<unknown>
 }
 
 /**
- * Reads the logout events that were stored in a span, the newest first, part by part. A part that
- * holds more than a search can give is split.
+ * Searches the logout events that were stored in a span, the newest first. The span is read in parts. A
+ * part that holds more entries than one search returns is split.
  *
- * @throws `AUTH0_MALFORMED_PAGE` where a search does not give the entries of its span.
+ * @throws `AUTH0_MALFORMED_PAGE` where Auth0 does not honour the span of a search.
  */
 export async function sweep(
   deps: SyncDeps,
@@ -54,9 +54,9 @@ export async function sweep(
     const { entries, pages } = found
     const { stage } = options
     const reachedAt = part.from
-    deps.onProgress?.({ stage, pages, entries: entries.length, events, reachedAt })
+    deps.onProgress?.({ stage, pages, entries: entries.length, events: events.length, reachedAt })
     if (!isStored) return
-    if (found.entries.length < SPARSE) widthMs *= 4
+    if (found.entries.length < SPARSE_ENTRIES) widthMs *= 4
   }
 }
 
@@ -64,11 +64,11 @@ interface Found {
   entries: unknown[]
   pages: number
   askedAt: Instant
-  /** As many as a search can give: there may be more. */
+  /** The search reached its maximum: there can be more entries. */
   isCapped: boolean
 }
 
-/** Read until an empty answer: that only the last one is short, Auth0 does not say. */
+/** Reads until an empty page: Auth0 does not document that only the last page is short. */
 async function search(
   { source, types }: SyncDeps,
   span: Span,
@@ -79,29 +79,29 @@ async function search(
   for (let page = 0; ; page++) {
     await between()
     if (signal.aborted) throw aborted()
-    const answer = await source.search({ types: [...types], span, prefix, page }, signal)
-    entries.push(...answer.entries)
-    const [isLast, pages] = [answer.entries.length === 0, page + 1]
-    if (isLast || pages === SEARCH_PAGES) {
-      return { entries, pages, askedAt: answer.askedAt, isCapped: !isLast }
+    const response = await source.search({ types: [...types], span, prefix, page }, signal)
+    entries.push(...response.entries)
+    const [isLast, pages] = [response.entries.length === 0, page + 1]
+    if (isLast || pages === MAX_SEARCH_PAGES) {
+      return { entries, pages, askedAt: response.askedAt, isCapped: !isLast }
     }
   }
 }
 
 /**
- * The width of a part that holds less than half of these entries, and is at most half as wide: a
- * search that gives one of the others again does not honour its span.
+ * The width of a part that holds less than half of these entries and is at most half as wide. An entry from
+ * outside the span shows that Auth0 does not honour it.
  */
 function narrow({ from, to }: Span, entries: unknown[]): number {
   const storedAts = entries
-    .flatMap((entry) => storageTimeOf(readLogId(entry) ?? '') ?? [])
+    .flatMap((entry) => storageTimeOf(readLogId(entry)) ?? [])
     .sort((a, b) => a - b)
   const median = storedAts[Math.floor(storedAts.length / 2)]
   const isOutside = (at: Instant) => at < from || at >= to
   if (median === undefined || storedAts.some(isOutside) || to - from <= 1) {
     throw new LastLogoutError(
       'AUTH0_MALFORMED_PAGE',
-      `The search for logout events from ${toDateTime(from)} to ${toDateTime(to)} returned ${SEARCH_CAP}, the most there can be. ` +
+      `The search for logout events from ${toDateTime(from)} to ${toDateTime(to)} returned ${MAX_SEARCH_ENTRIES}, the most there can be. ` +
         'Its span cannot be split: Auth0 does not honour log_id in the search, or one millisecond holds as many. ' +
         'Report this with the version of last-logout.',
     )

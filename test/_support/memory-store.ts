@@ -1,4 +1,5 @@
-import type { LastLogoutStore, Progress } from '../../src/ports.js'
+import type { LastLogoutStore } from '../../src/ports.js'
+import { type StoredProgress, toProgress } from '../../src/rules/progress.js'
 
 /** What reading the log does not use. */
 const unused = async (): Promise<never> => {
@@ -6,8 +7,8 @@ const unused = async (): Promise<never> => {
 }
 
 /** A store that keeps in memory how far the log has been read, and of its entries nothing. */
-export function createMemoryStore(start: Partial<Progress> = {}): LastLogoutStore {
-  let progress: Progress = {
+export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogoutStore {
+  let progress: StoredProgress = {
     checkpoint: null,
     asOf: null,
     sweep: null,
@@ -17,7 +18,7 @@ export function createMemoryStore(start: Partial<Progress> = {}): LastLogoutStor
     now: Date.now(),
     ...start,
   }
-  const set = (changed: Partial<Progress>) => {
+  const set = (changed: Partial<StoredProgress>) => {
     progress = { ...progress, ...changed }
   }
   return {
@@ -29,7 +30,7 @@ export function createMemoryStore(start: Partial<Progress> = {}): LastLogoutStor
     prune: unused,
     acquireLease: async () => true,
     releaseLease: async () => {},
-    readProgress: async () => ({ ...progress, now: Date.now() }),
+    readProgress: async () => toProgress({ ...progress, now: Date.now() }),
     readGaps: async () => [],
     count: async () => ({ users: 0, sessions: 0, unattributable: {}, gaps: 0, reconciled: 0 }),
     storeGap: async () => false,

@@ -3,8 +3,9 @@ import { pino } from 'pino'
 import { afterEach, describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/config.js'
 import { createMetrics } from '../../src/metrics/metrics.js'
-import type { LastLogoutStore, LogSource, Progress } from '../../src/ports.js'
+import type { LastLogoutStore, LogSource } from '../../src/ports.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
+import { type StoredProgress, toProgress } from '../../src/rules/progress.js'
 import type { Span } from '../../src/rules/span.js'
 import { createWorkerJobs } from '../../src/service/worker-jobs.js'
 import { buildEntry } from '../../src/simulator/entries.js'
@@ -67,7 +68,7 @@ const LIES = {
       storePage: async () => false,
       async readProgress() {
         const progress = await store.readProgress()
-        return ++reads % 2 === 0 ? { ...progress, checkpoint: other } : progress
+        return ++reads % 2 === 0 ? toProgress({ ...progress, checkpoint: other }) : progress
       },
     }
   },
@@ -76,7 +77,7 @@ const LIES = {
   'reads the sweep in another time zone': (store: LastLogoutStore) => ({
     async readProgress() {
       const progress = await store.readProgress()
-      return { ...progress, sweep: shift(progress.sweep, 5 * HOUR) }
+      return toProgress({ ...progress, sweep: shift(progress.sweep, 5 * HOUR) })
     },
   }),
 } satisfies Record<string, (store: LastLogoutStore) => Partial<LastLogoutStore>>
@@ -84,7 +85,7 @@ const LIES = {
 type Lie = keyof typeof LIES
 
 /** A store that tells these lies, the last one where two of them contradict each other. */
-function createLyingStore(lies: Lie[], start?: Partial<Progress>): LastLogoutStore {
+function createLyingStore(lies: Lie[], start?: Partial<StoredProgress>): LastLogoutStore {
   let store = createMemoryStore(start)
   for (const lie of lies) store = { ...store, ...LIES[lie](store) }
   return store
@@ -112,7 +113,7 @@ interface Start {
   sweptMs: number
 }
 
-function toProgress({ followedMs, isFresh, sweptMs }: Start): Partial<Progress> {
+function startOf({ followedMs, isFresh, sweptMs }: Start): Partial<StoredProgress> {
   if (followedMs === null) return {}
   const readTo = Date.now() - followedMs
   const sweep = { from: readTo - sweptMs, to: readTo }
@@ -153,7 +154,7 @@ describe('a store that never agrees', () => {
           limits: LIMITS,
           onIdleRound: (_loop, isFirst) => void reports.push(isFirst),
         })
-        const store = createLyingStore(lies, toProgress(start))
+        const store = createLyingStore(lies, startOf(start))
         const source = limitRequests(tenant)
         const deps = { source, store, types: TYPES, guard }
         await expect(task(deps, POLL_OPTIONS, signal)).rejects.toMatchObject({

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Progress } from '../../src/ports.js'
+import { type Progress, toProgress } from '../../src/rules/progress.js'
 import {
   createProgressGuard,
   type ProgressGuardOptions,
@@ -9,15 +9,16 @@ import {
 const FAST = { backoff: { firstMs: 1, maxMs: 1 } }
 const { signal } = new AbortController()
 
-const at = (checkpoint: string | null, to: number | null = null): Progress => ({
-  checkpoint,
-  asOf: null,
-  sweep: to === null ? null : { from: 0, to },
-  floorAt: null,
-  lastPollAt: null,
-  reconciledTo: null,
-  now: 0,
-})
+const at = (checkpoint: string | null, to: number | null = null): Progress =>
+  toProgress({
+    checkpoint,
+    asOf: null,
+    sweep: to === null ? null : { from: 0, to },
+    floorAt: null,
+    lastPollAt: null,
+    reconciledTo: null,
+    now: 0,
+  })
 
 /** A guard, and a run in which the store is read as being at these places, the last one for ever. */
 function guardOf(options: ProgressGuardOptions = {}) {

@@ -1,9 +1,11 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { LogSource, Progress } from '../../src/ports.js'
+import type { LogSource } from '../../src/ports.js'
+import { findGap } from '../../src/rules/gap.js'
+import { type StoredProgress, toProgress } from '../../src/rules/progress.js'
 import type { Gap } from '../../src/rules/span.js'
 import { buildLogId } from '../../src/simulator/log-id.js'
-import { findGap, recordGap } from '../../src/sync/gaps.js'
+import { recordGap } from '../../src/sync/gaps.js'
 import { createMemoryStore } from '../_support/memory-store.js'
 
 const DAY = 86_400_000
@@ -24,7 +26,7 @@ test('a gap covers whatever was deleted unread, and none is found where nothing 
       const lost = stored.filter((at) => at >= readTo && at < NOW - retentionMs)
       const last = stored.filter((at) => at < readTo).at(-1)
       const progress = read(readTo, last)
-      const gap = findGap(progress, { oldestAt: retained[0] ?? null, prefix: '900', askedAt: NOW })
+      const gap = findGap(toProgress(progress), { oldestAt: retained[0] ?? null, askedAt: NOW })
       for (const at of lost) expect(gap && gap.from <= at && at < gap.to).toBe(true)
       if (readTo >= NOW - retentionMs && last !== undefined && last >= NOW - retentionMs) {
         // The last entry that was read is still there.
@@ -40,21 +42,21 @@ test('a gap covers whatever was deleted unread, and none is found where nothing 
 
 test('the checkpoint of a quiet tenant may be long gone, and there is no gap', () => {
   const progress = read(NOW - 1_000, NOW - 3 * DAY)
-  expect(findGap(progress, { oldestAt: NOW - 500, prefix: '900', askedAt: NOW })).toBeNull()
-  expect(findGap(progress, { oldestAt: null, prefix: '900', askedAt: NOW })).toBeNull()
+  expect(findGap(toProgress(progress), { oldestAt: NOW - 500, askedAt: NOW })).toBeNull()
+  expect(findGap(toProgress(progress), { oldestAt: null, askedAt: NOW })).toBeNull()
 })
 
 test('an entry of today that is gone makes a gap, however short the outage was', () => {
   const progress = read(NOW - 1_000, NOW - 2_000)
   const gap = { from: NOW - 1_000, to: NOW - 500, reason: 'retention' }
-  expect(findGap(progress, { oldestAt: NOW - 500, prefix: '900', askedAt: NOW })).toEqual(gap)
+  expect(findGap(toProgress(progress), { oldestAt: NOW - 500, askedAt: NOW })).toEqual(gap)
 })
 
 test('of a first start a gap ends where the sweep has been', () => {
   const sweep = { from: NOW - 31 * DAY, to: NOW - 29 * DAY }
   const progress = { ...read(NOW, undefined), asOf: null, sweep }
-  const retained = { oldestAt: NOW - 10 * DAY, prefix: '900', askedAt: NOW }
-  expect(findGap(progress, retained)).toEqual({ ...sweep, reason: 'cold_start' })
+  const retained = { oldestAt: NOW - 10 * DAY, askedAt: NOW }
+  expect(findGap(toProgress(progress), retained)).toEqual({ ...sweep, reason: 'cold_start' })
 })
 
 test('a checkpoint that reads as the future hides no gap', () => {
@@ -62,11 +64,14 @@ test('a checkpoint that reads as the future hides no gap', () => {
     ...read(NOW - 3 * DAY, undefined),
     checkpoint: buildLogId('900', NOW + DAY, 1),
   }
-  const retained = { oldestAt: NOW - DAY, prefix: '900', askedAt: NOW }
-  expect(findGap(progress, retained)).toMatchObject({ from: NOW - 3 * DAY, to: NOW - DAY })
+  const retained = { oldestAt: NOW - DAY, askedAt: NOW }
+  expect(findGap(toProgress(progress), retained)).toMatchObject({
+    from: NOW - 3 * DAY,
+    to: NOW - DAY,
+  })
 })
 
-function read(readTo: number, last: number | undefined): Progress {
+function read(readTo: number, last: number | undefined): StoredProgress {
   return {
     checkpoint: last === undefined ? null : buildLogId('900', last, 1),
     asOf: readTo,
@@ -87,7 +92,7 @@ test('a gap ends no later than now, whatever time an id of another layout reads 
     readPage: async () => ({ entries, askedAt: NOW, next: '' }),
   } satisfies Partial<LogSource> as unknown as LogSource
   const search = {
-    progress: read(NOW - 2 * DAY, undefined),
+    progress: toProgress(read(NOW - 2 * DAY, undefined)),
     firstAt: null,
     onGap: 'record',
   } as const
