@@ -14,7 +14,7 @@ import { handleError, handleNotFound, sendError } from './errors.js'
 import { PAGE_POLICY, secureAnswers, secureEarlyAnswer } from './headers.js'
 import { type HealthDeps, healthRoutes } from './health.js'
 import { lastLogoutRoutes } from './last-logout.js'
-import { LIMITS, MAX_CONNECTIONS } from './limits.js'
+import { LIMITS, type Limits, MAX_CONNECTIONS } from './limits.js'
 import { type LogStream, logStreamRoute } from './log-stream.js'
 import { type HttpMetrics, measureRequests, metricsRoute } from './metrics.js'
 import { type ReportDeps, reportRoutes } from './report.js'
@@ -34,6 +34,8 @@ export interface MonitorDeps extends HealthDeps {
   log: FastifyBaseLogger
   /** Without it, nothing is measured. */
   metrics?: HttpMetrics
+  /** Default: {@link LIMITS}. */
+  limits?: Limits
 }
 
 /** What has not ended this long after closing began is cut off, such as connections that were never used; in milliseconds. */
@@ -71,7 +73,7 @@ async function createApp(deps: MonitorDeps, logStreamToken?: string): Promise<Fa
     frameworkErrors: (error, _request, reply) =>
       void sendError(secureEarlyAnswer(reply), 400, error.message),
     trustProxy: deps.trustProxy ?? false,
-    ...LIMITS,
+    ...(deps.limits ?? LIMITS),
   })
   app.server.maxConnections = MAX_CONNECTIONS
   // Everything that is sent here is JSON.

@@ -6,7 +6,7 @@ import type { ChangesPage } from '../ports.js'
 import type { Policy } from '../rules/judge.js'
 import { toEvents, toJson } from './change-events.js'
 import { sendError } from './errors.js'
-import { createFeed, type FeedDeps, type FeedStart } from './feed.js'
+import { createFeed, FEED_LIMITS, type FeedDeps, type FeedStart } from './feed.js'
 import { toFreshness } from './freshness.js'
 import { dateTimeSchema, errorResponses, freshnessSchema, instantSchema } from './schemas.js'
 
@@ -16,12 +16,6 @@ export interface ChangesDeps extends FeedDeps {
 }
 
 const EVENT_STREAM = 'text/event-stream'
-
-/** Who has not taken a page after so long, in milliseconds, is not followed up with another. */
-const SLOWEST_MS = 15_000
-
-/** How many follow the feed at once; each may hold a page that its reader has not taken. */
-const MAX_FOLLOWERS = 2_000
 
 const MAX_LIMIT = 10_000
 
@@ -65,11 +59,12 @@ const changesSchema = z.object({
 export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
   return async (app) => {
     const feed = createFeed(deps)
+    const { maxSubscribers, writeTimeoutMs } = deps.feedLimits ?? FEED_LIMITS
     // Before the server waits for its connections to end.
     app.addHook('preClose', async () => feed.close())
     let followers = 0
     const follow = async (query: FeedStart, reply: FastifyReply) => {
-      if (followers >= MAX_FOLLOWERS) return refuseFollower(reply)
+      if (followers >= maxSubscribers) return refuseFollower(reply, maxSubscribers)
       // Whoever has gone already does not go again.
       if (!reply.raw.closed) {
         followers++
@@ -78,7 +73,7 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
       const pages = feed.follow(query)
       // While the database is away this is a 503, and no stream that breaks.
       const { value: first = null } = await pages.next()
-      return sendEvents(reply, toEvents(first, pages, deps.policy))
+      return sendEvents(reply, toEvents(first, pages, deps.policy), writeTimeoutMs)
     }
     app.get(
       '/v1/changes',
@@ -121,15 +116,16 @@ function toAnswer(page: ChangesPage, { policy }: ChangesDeps) {
   return { changes: changes.map(toJson), cursor, ...toFreshness(page), policy, more }
 }
 
-function refuseFollower(reply: FastifyReply): never {
+function refuseFollower(reply: FastifyReply, maxSubscribers: number): never {
   reply.header('retry-after', '5')
-  const message = `${MAX_FOLLOWERS} follow the feed here already: run another \`last-logout api\` beside this one`
+  const message = `${maxSubscribers} follow the feed here already: run another \`last-logout api\` beside this one`
   return sendError(reply, 503, message) as never
 }
 
 /** Reads on as its reader takes what was read, and drops the one who does not: to come back with its cursor. */
-function sendEvents(reply: FastifyReply, events: AsyncIterable<string>): never {
+function sendEvents(reply: FastifyReply, events: AsyncIterable<string>, timeoutMs: number): never {
   const drop = () => void reply.raw.destroy()
+  const taken = whileTaken(events, timeoutMs, drop)
   return (
     reply
       .header('content-type', EVENT_STREAM)
@@ -140,15 +136,19 @@ function sendEvents(reply: FastifyReply, events: AsyncIterable<string>): never {
       .header('connection', 'close')
       // nginx would hold the events back.
       .header('x-accel-buffering', 'no')
-      .send(Readable.from(whileTaken(events, drop), { highWaterMark: 1 })) as never
+      .send(Readable.from(taken, { highWaterMark: 1 })) as never
   )
 }
 
-async function* whileTaken(texts: AsyncIterable<string>, drop: () => void): AsyncGenerator<string> {
+async function* whileTaken(
+  texts: AsyncIterable<string>,
+  timeoutMs: number,
+  drop: () => void,
+): AsyncGenerator<string> {
   let late: NodeJS.Timeout | undefined
   try {
     for await (const text of texts) {
-      late = setTimeout(drop, SLOWEST_MS)
+      late = setTimeout(drop, timeoutMs)
       yield text
       clearTimeout(late)
     }

@@ -1,7 +1,21 @@
 import type { ChangesPage, ChangesQuery } from '../ports.js'
 
-/** Everybody who follows is told the freshness at least this often, in milliseconds: below 5 s with the reading. */
-const TICK_MS = 4_000
+/** What those who follow the feed may count on, and what they may ask for. */
+export interface FeedLimits {
+  /** Every subscriber is told the freshness at least this often, in milliseconds. */
+  tickMs: number
+  /** How many subscribers there are at once; each may hold a page that it has not read. */
+  maxSubscribers: number
+  /** A subscriber that takes longer than this to read a page is disconnected, in milliseconds. */
+  writeTimeoutMs: number
+}
+
+/** The limits of the feed, unless other ones are given. The tick: below 5 s with the reading. */
+export const FEED_LIMITS: FeedLimits = {
+  tickMs: 4_000,
+  maxSubscribers: 2_000,
+  writeTimeoutMs: 15_000,
+}
 
 /** However many changes there are, readers are woken no more often than this, in milliseconds. */
 const LEAST_PAUSE_MS = 25
@@ -14,6 +28,8 @@ export interface FeedDeps {
   readChanges(query: ChangesQuery): Promise<ChangesPage | null>
   /** Calls back when the feed may have moved; returns how to stop that. */
   subscribe(wake: () => void): () => void
+  /** Default: {@link FEED_LIMITS}. */
+  feedLimits?: FeedLimits | undefined
 }
 
 /** Where a subscription begins; `since` bounds what is loaded until then, not what changes afterwards. */
@@ -30,7 +46,8 @@ export interface Feed {
 }
 
 /** Wakes its readers together, and lets those that stand at the same place share one reading. */
-export function createFeed({ readChanges, subscribe }: FeedDeps): Feed {
+export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Feed {
+  const { tickMs } = feedLimits ?? FEED_LIMITS
   const readings = new Map<string, Promise<ChangesPage | null>>()
   let isOpen = true
   let pause: NodeJS.Timeout | undefined
@@ -51,7 +68,7 @@ export function createFeed({ readChanges, subscribe }: FeedDeps): Feed {
     pause ??= setTimeout(wake, LEAST_PAUSE_MS)
   }
   const unsubscribe = subscribe(wakeSoon)
-  const tick = setInterval(wakeSoon, TICK_MS)
+  const tick = setInterval(wakeSoon, tickMs)
 
   /** Only for those who have loaded: pages of a load are many, and hardly ever the same. */
   const readShared = (query: ChangesQuery) => {

@@ -30,3 +30,6 @@ export const LIMITS = {
     connectionsCheckingInterval: 1_000,
   },
 } satisfies FastifyHttpOptions<Server>
+
+/** Of the kind of {@link LIMITS}. */
+export type Limits = typeof LIMITS

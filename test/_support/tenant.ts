@@ -1,5 +1,6 @@
 import { createLogSource, type LogSourceOptions } from '../../src/auth0/log-source.js'
 import { createManagementApi } from '../../src/auth0/management-api.js'
+import { RETRY_LIMITS, type RetryLimits } from '../../src/auth0/retry.js'
 import type { LogSource } from '../../src/ports.js'
 import {
   createSimulator,
@@ -9,6 +10,9 @@ import {
 import { createTenant, type Tenant, type TenantOptions } from '../../src/simulator/tenant.js'
 
 export const DOMAIN = 'tenant.example'
+
+/** As often as by default, with hardly a wait between. */
+export const QUICK_RETRIES: RetryLimits = { ...RETRY_LIMITS, backoff: { firstMs: 1, maxMs: 4 } }
 
 /** A simulated tenant, and the source that reads it. */
 export interface TestTenant {
@@ -28,7 +32,7 @@ export async function openTenant(
   return { tenant, simulator, source: openSource(simulator), close: simulator.close }
 }
 
-/** A source of its own, with a token of its own. */
+/** A source of its own, with a token of its own; retries by {@link QUICK_RETRIES}. */
 export function openSource(
   { url, credentials }: Simulator,
   over: Partial<
@@ -37,7 +41,8 @@ export function openSource(
 ): LogSource {
   const { rateShare = 1, observe, ...rest } = over
   const api = createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials, ...rest })
-  return createLogSource({ api, rateShare, ...(observe && { observe }) })
+  const retryLimits = QUICK_RETRIES
+  return createLogSource({ api, rateShare, retryLimits, ...(observe && { observe }) })
 }
 
 /** What a command or a service is configured with to read a simulated tenant. */

@@ -1,8 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { retry } from '../../src/auth0/retry.js'
+import { RETRY_LIMITS, retry } from '../../src/auth0/retry.js'
 import { LastLogoutError } from '../../src/errors.js'
 
 const { signal } = new AbortController()
+
+/** As often as by default, with hardly a wait between. */
+const QUICK = { ...RETRY_LIMITS, backoff: { firstMs: 1, maxMs: 4 } }
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
 afterEach(() => void vi.useRealTimers())
@@ -15,7 +18,9 @@ async function count(eachMs: number): Promise<number> {
     vi.advanceTimersByTime(eachMs)
     throw new LastLogoutError('AUTH0_UNAVAILABLE', 'away')
   }
-  await expect(retry(run, signal)).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
+  await expect(retry(run, signal, QUICK)).rejects.toMatchObject({
+    code: 'AUTH0_UNAVAILABLE',
+  })
   return attempts
 }
 
@@ -27,4 +32,20 @@ describe('a question that fails', () => {
   ])('is asked %s', async (_what, eachMs, attempts) => {
     expect(await count(eachMs)).toBe(attempts)
   })
+})
+
+test('by default, 250 ms pass before the second attempt, and twice as many before each after it', async () => {
+  expect(RETRY_LIMITS).toEqual({
+    retries: 4,
+    forMs: 20_000,
+    backoff: { firstMs: 250, maxMs: 2_000 },
+  })
+  const attemptedAt: number[] = []
+  await retry(async () => {
+    attemptedAt.push(Date.now())
+    if (attemptedAt.length < 2) throw new LastLogoutError('AUTH0_UNAVAILABLE', 'away')
+  }, signal)
+  const [first = 0, second = 0] = attemptedAt
+  // A timer may fire up to a millisecond early.
+  expect(second - first).toBeGreaterThan(248)
 })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createFeed } from '../../src/http/feed.js'
+import { createFeed, FEED_LIMITS } from '../../src/http/feed.js'
 import type { ChangesPage, ChangesQuery } from '../../src/ports.js'
 
 const page = (cursor: string): ChangesPage => ({
@@ -8,6 +8,10 @@ const page = (cursor: string): ChangesPage => ({
   asOf: 1,
   now: 1,
   more: false,
+})
+
+test('by default a tick is told within five seconds, and two thousand follow, each with 15 s for a page', () => {
+  expect(FEED_LIMITS).toEqual({ tickMs: 4_000, maxSubscribers: 2_000, writeTimeoutMs: 15_000 })
 })
 
 test('readers at the same place share a reading, but not its failure', async () => {

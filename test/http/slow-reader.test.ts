@@ -3,14 +3,19 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createEventReader } from '../../src/client/event-stream.js'
+import { FEED_LIMITS } from '../../src/http/feed.js'
 import { bearer, keys, listen, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { followFeed } from '../_support/events.js'
 import { openStore } from '../_support/store.js'
 
-/** More than the buffers of a connection take. */
-const CHANGES = 300_000
+/** More than the buffers of a connection take, with ids as long as these. */
+const CHANGES = 50_000
 const PAGES = CHANGES / 1_000
+const PREFIX = `auth0|${'x'.repeat(700)}`
+
+/** Long enough for others to follow meanwhile. */
+const WRITE_TIMEOUT_MS = 4_000
 
 let database: TestDatabase
 let store: Awaited<ReturnType<typeof openStore>>
@@ -21,7 +26,7 @@ beforeAll(async () => {
   database = await createTestDatabase()
   store = await openStore(database)
   await database.query(
-    `INSERT INTO last_logout SELECT 'auth0|' || n, now(), now(), '', 'slo', n
+    `INSERT INTO last_logout SELECT '${PREFIX}' || n, now(), now(), '', 'slo', n
      FROM generate_series(1, ${CHANGES}) AS n`,
   )
   await database.query(`UPDATE tenant SET seq = ${CHANGES}`)
@@ -29,7 +34,8 @@ beforeAll(async () => {
     pagesRead++
     return store.readChanges(query)
   }
-  api = await openApi({ ...store, readChanges })
+  const feedLimits = { ...FEED_LIMITS, writeTimeoutMs: WRITE_TIMEOUT_MS }
+  api = await openApi({ ...store, readChanges, feedLimits })
   url = await listen(api)
 })
 afterAll(async () => {
@@ -39,8 +45,11 @@ afterAll(async () => {
 })
 
 test('who follows the feed and reads nothing is dropped, keeps nobody else waiting, and resumes', async () => {
+  const accepted = once(api.server, 'connection')
   const stalled = await openStalled(url)
-  await sleep(5_000)
+  const [theirs] = await accepted
+  const dropped = once(theirs, 'close')
+  await stopsReading()
   // The buffers of both ends hold some pages; what is not taken is not read.
   expect(pagesRead).toBeGreaterThan(0)
   expect(pagesRead).toBeLessThan(PAGES / 2)
@@ -50,7 +59,8 @@ test('who follows the feed and reads nothing is dropped, keeps nobody else waiti
   expect(other.named('change')).toHaveLength(CHANGES)
   await other.close()
 
-  const got = parse(await readToEnd(stalled, 15_000))
+  await dropped
+  const got = parse(await readToEnd(stalled))
   expect(got.users.length).toBeLessThan(CHANGES)
 
   const resumed = await followFeed(url, `?after=${got.cursor}`, bearer(keys.follower))
@@ -72,9 +82,16 @@ async function openStalled(url: string): Promise<Socket> {
   return socket.pause()
 }
 
-/** Takes nothing for so long, then what is there until the end. */
-async function readToEnd(socket: Socket, stalledMs: number) {
-  await sleep(stalledMs)
+/** Resolves when no page has been read for half a second. */
+async function stopsReading(): Promise<void> {
+  for (let before = 0; pagesRead !== before || before === 0; ) {
+    before = pagesRead
+    await sleep(500)
+  }
+}
+
+/** Takes what is there until the end. */
+async function readToEnd(socket: Socket) {
   let text = ''
   socket.setEncoding('utf8').on('data', (chunk) => {
     text += chunk

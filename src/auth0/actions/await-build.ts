@@ -5,12 +5,19 @@ import { aborted, LastLogoutError } from '../../errors.js'
 export const BUILD_PATIENCE_MS = 120_000
 
 /** How often a build is looked at, in milliseconds. */
-const LOOK_EVERY_MS = 1_000
+export const BUILD_POLL_MS = 1_000
 
-/** Looks until it is done. Throws `ACTION_NOT_DEPLOYED` past the deadline (`performance.now()`), or `ABORTED`. */
+interface WaitOptions {
+  /** By `performance.now()`. */
+  deadline: number
+  /** Default: {@link BUILD_POLL_MS}. */
+  pollMs?: number | undefined
+}
+
+/** Looks until it is done. Throws `ACTION_NOT_DEPLOYED` past the deadline, or `ABORTED`. */
 export async function waitUntil(
   isDone: () => Promise<boolean>,
-  deadline: number,
+  { deadline, pollMs = BUILD_POLL_MS }: WaitOptions,
   signal: AbortSignal,
 ): Promise<void> {
   while (!(await isDone())) {
@@ -18,7 +25,7 @@ export async function waitUntil(
       const message = `Auth0 has not built the Action within ${BUILD_PATIENCE_MS / 1000} s: run this again`
       throw new LastLogoutError('ACTION_NOT_DEPLOYED', message)
     }
-    await sleep(LOOK_EVERY_MS, undefined, { signal }).catch((error) => {
+    await sleep(pollMs, undefined, { signal }).catch((error) => {
       throw aborted(error)
     })
   }

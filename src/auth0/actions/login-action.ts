@@ -1,6 +1,6 @@
 import { hasCode, LastLogoutError } from '../../errors.js'
 import type { ManagementApi } from '../management-api.js'
-import { retry } from '../retry.js'
+import { type RetryLimits, retry } from '../retry.js'
 import { BUILD_PATIENCE_MS, waitUntil } from './await-build.js'
 import { readActionFile, type Secrets, stampCode, unstampCode } from './code.js'
 import {
@@ -10,6 +10,7 @@ import {
   type Step,
   secretNamesOf,
 } from './plan.js'
+
 import {
   type ActionDraft,
   type Binding,
@@ -27,6 +28,8 @@ const MOST_REFUSALS = 5
 export interface ActionOptions {
   api: ManagementApi
   name: string
+  /** Default: `RETRY_LIMITS`. */
+  retryLimits?: RetryLimits
 }
 
 /** What the tenant has of the login Action. */
@@ -50,14 +53,16 @@ export interface DeployOptions extends ActionOptions {
   dryRun: boolean
   /** Called before each step; of a dry run, with each that would be taken. */
   onStep(step: Step): void
+  /** How often a build is looked at, in milliseconds. Default: 1,000. */
+  buildPollMs?: number
 }
 
 /** Reads what the tenant has of the login Action; changes nothing. */
 export async function readActionStatus(
-  { api, name }: ActionOptions,
+  { api, name, retryLimits }: ActionOptions,
   signal: AbortSignal,
 ): Promise<ActionStatus> {
-  const actions = createTenantActions(api, signal)
+  const actions = createTenantActions(api, signal, retryLimits)
   const action = await actions.find(name)
   const bindings = await actions.listBindings()
   const index = bindings.findIndex((binding) => binding.action.id === action?.id)
@@ -78,8 +83,9 @@ export async function readActionStatus(
  * `ACTION_NOT_DEPLOYED`.
  */
 export async function deployAction(options: DeployOptions, signal: AbortSignal): Promise<Step[]> {
-  const { name, secrets, onStep } = options
-  const actions = createTenantActions(options.api, signal)
+  const { name, secrets, onStep, retryLimits, buildPollMs } = options
+  const withRetries: Deployment['withRetries'] = (run) => retry(run, signal, retryLimits)
+  const actions = createTenantActions(options.api, signal, retryLimits)
   const code = stampCode(await readActionFile(), secrets)
   const draft: ActionDraft = { name, code, runtime: RUNTIME, secrets }
   const action = await actions.find(name)
@@ -89,7 +95,8 @@ export async function deployAction(options: DeployOptions, signal: AbortSignal):
   let id = action?.id ?? ''
   for (const step of steps) {
     onStep(step)
-    if (!options.dryRun) id = await take(step, { actions, draft, id, signal })
+    if (options.dryRun) continue
+    id = await take(step, { actions, draft, id, signal, withRetries, buildPollMs })
   }
   return steps
 }
@@ -99,16 +106,18 @@ interface Deployment {
   draft: ActionDraft
   id: string
   signal: AbortSignal
+  withRetries<T>(run: () => Promise<T>): Promise<T>
+  buildPollMs: number | undefined
 }
 
 /** Returns the id of the Action. */
 async function take(step: Step, deployment: Deployment): Promise<string> {
-  const { actions, draft, id, signal } = deployment
+  const { actions, draft, id, withRetries } = deployment
   switch (step.kind) {
     case 'create':
-      return (await retry(() => findOrCreate(actions, draft), signal)).id
+      return (await withRetries(() => findOrCreate(actions, draft))).id
     case 'update':
-      return (await retry(() => actions.update(id, draft), signal)).id
+      return (await withRetries(() => actions.update(id, draft))).id
     case 'deploy':
       await deploy(deployment)
       return id
@@ -127,14 +136,15 @@ async function findOrCreate(actions: TenantActions, draft: ActionDraft): Promise
   return action ?? actions.create(draft)
 }
 
-async function deploy({ actions, id, signal }: Deployment): Promise<void> {
-  const deadline = performance.now() + BUILD_PATIENCE_MS
+async function deploy(deployment: Deployment): Promise<void> {
+  const { actions, id, signal, withRetries, buildPollMs } = deployment
+  const wait = { deadline: performance.now() + BUILD_PATIENCE_MS, pollMs: buildPollMs }
   let refusals = 0
   const isBuilt = async () => {
     const { status } = await actions.get(id)
     if (status === 'failed') throw buildFailed()
     if (status !== 'built') return false
-    return retry(() => actions.deploy(id), signal).then(
+    return withRetries(() => actions.deploy(id)).then(
       () => true,
       // What was read may have been the state of the build before.
       (error) => {
@@ -144,10 +154,10 @@ async function deploy({ actions, id, signal }: Deployment): Promise<void> {
       },
     )
   }
-  await waitUntil(isBuilt, deadline, signal)
+  await waitUntil(isBuilt, wait, signal)
   // A version is deployed a while after it was asked for, and cannot be bound before.
   const isDeployed = async () => (await actions.get(id)).all_changes_deployed === true
-  await waitUntil(isDeployed, deadline, signal)
+  await waitUntil(isDeployed, wait, signal)
 }
 
 function buildFailed(): LastLogoutError {
@@ -161,14 +171,14 @@ function buildFailed(): LastLogoutError {
  * The list can only be replaced as a whole: it is read right before. Whoever changes it between the two
  * cannot be noticed; whoever does so after, is.
  */
-async function bind({ actions, draft, id, signal }: Deployment): Promise<void> {
-  const written = await retry(async () => {
+async function bind({ actions, draft, id, withRetries }: Deployment): Promise<void> {
+  const written = await withRetries(async () => {
     const bindings = await actions.listBindings()
     if (bindings.some((binding) => binding.action.id === id)) return bindings
     const longer = [...bindings, { action: { id }, display_name: draft.name }]
     await actions.replaceBindings(longer)
     return longer
-  }, signal)
+  })
   const bound = await actions.listBindings()
   if (idsOf(bound) === idsOf(written)) return
   throw new LastLogoutError(

@@ -1,9 +1,10 @@
 import type { Management, ManagementClient } from 'auth0'
 import { z } from 'zod'
+
 import { LastLogoutError } from '../../errors.js'
 import type { ManagementApi } from '../management-api.js'
 import { createPause } from '../rate/budget.js'
-import { retry } from '../retry.js'
+import { type RetryLimits, retry } from '../retry.js'
 
 /** The trigger that runs at every login and every exchange of a refresh token. */
 export const TRIGGER = { id: 'post-login', version: 'v3' } as const
@@ -63,7 +64,11 @@ export interface TenantActions {
 }
 
 /** The tenant's Actions through Auth0's SDK. Waits where the tenant's rate limit asks for it. */
-export function createTenantActions(api: ManagementApi, signal: AbortSignal): TenantActions {
+export function createTenantActions(
+  api: ManagementApi,
+  signal: AbortSignal,
+  retryLimits?: RetryLimits,
+): TenantActions {
   const pause = createPause()
 
   async function ask<T>(
@@ -80,7 +85,7 @@ export function createTenantActions(api: ManagementApi, signal: AbortSignal): Te
   }
 
   const askRead = <T>(request: (client: ManagementClient['actions']) => Promise<T>) =>
-    retry(() => ask('read:actions', request), signal)
+    retry(() => ask('read:actions', request), signal, retryLimits)
 
   async function get(id: string): Promise<TenantAction> {
     return read(ACTION, await askRead((actions) => actions.get(id)))

@@ -10,33 +10,45 @@ export interface RequestDebt {
   reset(debt: number, now: number): void
 }
 
+/** What was owed at an instant. */
+interface Balance {
+  debt: number
+  at: number
+}
+
 /** Owes nothing. Time comes as an argument. */
 export function createRequestDebt(): RequestDebt {
-  let base = { debt: 0, at: 0 }
+  let base: Balance = { debt: 0, at: 0 }
   let sends: number[] = []
+  /** The balance after the first `count` sends, valid while the rate is this one. */
+  let folded = { perMs: Number.NaN, count: 0, balance: base }
 
-  const payOff = (from: typeof base, now: number, perMs: number) =>
+  const payOff = (from: Balance, now: number, perMs: number) =>
     now > from.at ? { debt: Math.max(0, from.debt - perMs * (now - from.at)), at: now } : from
 
-  function fold(count: number, perMs: number): typeof base {
-    return sends.slice(0, count).reduce((from, at) => {
-      const { debt } = payOff(from, at, perMs)
+  function fold(from: Balance, times: number[], perMs: number): Balance {
+    return times.reduce((balance, at) => {
+      const { debt } = payOff(balance, at, perMs)
       return { debt: debt + 1, at }
-    }, base)
+    }, from)
   }
 
   return {
     add: (now) => void sends.push(now),
     owed(now, perMs) {
+      if (perMs !== folded.perMs) folded = { perMs, count: 0, balance: base }
+      const balance = fold(folded.balance, sends.slice(folded.count), perMs)
       if (sends.length > KEPT) {
-        base = fold(KEPT / 2, perMs)
+        base = fold(base, sends.slice(0, KEPT / 2), perMs)
         sends = sends.slice(KEPT / 2)
       }
-      return payOff(fold(sends.length, perMs), now, perMs).debt
+      folded = { perMs, count: sends.length, balance }
+      return payOff(balance, now, perMs).debt
     },
     reset(debt, at) {
       base = { debt, at }
       sends = []
+      folded = { perMs: Number.NaN, count: 0, balance: base }
     },
   }
 }

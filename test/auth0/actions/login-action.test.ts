@@ -1,11 +1,14 @@
 import { inspect } from 'node:util'
 import { beforeAll, describe, expect, test } from 'vitest'
+
+import { BUILD_POLL_MS } from '../../../src/auth0/actions/await-build.js'
 import { readActionFile, stampCode } from '../../../src/auth0/actions/code.js'
 import { deployAction, readActionStatus } from '../../../src/auth0/actions/login-action.js'
 import type { Step } from '../../../src/auth0/actions/plan.js'
 import type { ManagementApi } from '../../../src/auth0/management-api.js'
 import * as faults from '../../../src/simulator/faults.js'
 import type { Simulator } from '../../../src/simulator/server.js'
+
 import {
   ACTION_SCOPES,
   addAction,
@@ -14,7 +17,9 @@ import {
   readBindings,
   readWrites,
 } from '../../_support/actions.js'
+
 import { loadRecorded } from '../../_support/run-action.js'
+import { QUICK_RETRIES } from '../../_support/tenant.js'
 
 const ACTIONS = '/api/v2/actions/actions'
 const BINDINGS = '/api/v2/actions/triggers/post-login/bindings'
@@ -42,8 +47,12 @@ interface Given {
   signal?: AbortSignal
 }
 
+const quick = { retryLimits: QUICK_RETRIES, buildPollMs: 10 }
 const deploy = ({ api, ...over }: Given, onStep: (step: Step) => void = () => {}) =>
-  deployAction({ api, name, secrets, dryRun: false, onStep, ...over }, over.signal ?? signal)
+  deployAction(
+    { api, name, secrets, dryRun: false, onStep, ...quick, ...over },
+    over.signal ?? signal,
+  )
 
 const kindsOf = (steps: Step[]) => steps.map(({ kind }) => kind)
 const status = (api: ManagementApi) => readActionStatus({ api, name }, signal)
@@ -85,10 +94,14 @@ describe('a first deployment', () => {
   })
 
   test('waits while it is built, and until its version is', async () => {
-    const { simulator, api } = await openActionTenant({ actionBuildMs: 1_500 })
+    const { simulator, api } = await openActionTenant({ actionBuildMs: 150 })
     await deploy({ api })
     expect(readWrites(simulator)).toEqual([CREATE, DEPLOY, BIND])
     expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
+  })
+
+  test('is looked at every second', () => {
+    expect(BUILD_POLL_MS).toBe(1_000)
   })
 
   test.each([

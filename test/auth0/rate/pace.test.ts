@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+
 import { createRatePace } from '../../../src/auth0/rate/pace.js'
+import { createRequestDebt } from '../../../src/auth0/rate/request-debt.js'
 import { type RateLimit, rateLimiter } from '../../../src/simulator/rate-limit.js'
 
 const EPOCH = 1_763_000_000_000
@@ -172,6 +174,28 @@ test('requests count when they are sent: two on their way leave room for as many
   expect(pace.readyAt()).toBeLessThanOrEqual(6)
   pace.sent(7)
   expect(pace.readyAt()).toBeGreaterThan(1000)
+})
+
+test('what is owed at a rate does not depend on what was asked before, at this rate or another', () => {
+  const step = fc.record({
+    waitMs: fc.nat({ max: 200 }),
+    perMs: fc.constantFrom(0.002, 0.01, 0.05),
+  })
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 1, maxLength: 50 }), (steps) => {
+      const asked = createRequestDebt()
+      const unasked = createRequestDebt()
+      let now = 0
+      for (const { waitMs, perMs } of steps) {
+        now += waitMs
+        asked.add(now)
+        asked.owed(now, perMs)
+        unasked.add(now)
+      }
+      const { perMs } = steps[0] as (typeof steps)[0]
+      expect(asked.owed(now, perMs)).toBe(unasked.owed(now, perMs))
+    }),
+  )
 })
 
 test('a limit that is changed is found out', () => {
