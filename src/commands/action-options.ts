@@ -1,7 +1,7 @@
 import type { ApiKey } from '../config/api-keys.js'
 import { isSafe } from '../config/values.js'
 import { LastLogoutError } from '../errors.js'
-import { LONGEST_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
+import { MAX_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
 
 /** The caller of the API whose key the Action is given. */
 const CALLER = 'action'
@@ -25,7 +25,7 @@ const RULES = {
   url: [isServiceUrl, 'must be an https URL without a query; http only for the loopback'],
   mode: oneOf(MODES),
   onError: oneOf(ON_ERROR),
-  timeoutMs: [isTimeout, `must be a whole number from 1 to ${LONGEST_TIMEOUT_MS}`],
+  timeoutMs: [isTimeout, `must be a whole number from 1 to ${MAX_TIMEOUT_MS}`],
   namespace: [
     isNamespace,
     'must be a URL or URN that ends in / or : and that Auth0 does not keep for itself',
@@ -88,7 +88,7 @@ function isServiceUrl(text: string): boolean {
 }
 
 function isTimeout(text: string): boolean {
-  return /^[1-9]\d*$/.test(text) && Number(text) <= LONGEST_TIMEOUT_MS
+  return /^[1-9]\d*$/.test(text) && Number(text) <= MAX_TIMEOUT_MS
 }
 
 /**
