@@ -30,7 +30,7 @@ export async function explain(
     throw new LastLogoutError('USAGE', message)
   }
   const log = await context.createLog(config.logLevel, 'stderr')
-  const { store, close } = await openStore(config, log, { joins: true })
+  const { store, close } = await openStore(config, log, { attachOnly: true })
   try {
     const explanation = toExplanation({
       token,

@@ -11,7 +11,7 @@ export async function serve(context: CommandContext, parts: Part[]): Promise<voi
   const needs = parts.map((part): Need => (part === 'worker' ? 'auth0' : 'api'))
   const config = loadConfig(context.env, ['database', ...needs])
   const log = await context.createLog(config.logLevel, 'stdout')
-  const service = await createService(config, log, { waits: true })
+  const service = await createService(config, log, { waitForDatabase: true })
   try {
     // Before the database is there it answers that it is away: whoever watches over it can ask.
     const served = await startServing(service, parts, config.http.workerPort)
