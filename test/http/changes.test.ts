@@ -46,7 +46,7 @@ async function logOut(...numbers: number[]): Promise<void> {
   }
 }
 
-/** The API over the same store, with a tick so short that a test can wait for it. */
+/** Serves the API over the same store, with a tick that a test can wait for. */
 async function serveTicking() {
   const listener = createChangeListener(database.url, pino({ level: 'silent' }))
   const { subscribe } = listener
@@ -233,7 +233,7 @@ describe('the event stream', () => {
     await store.storeCaughtUp(CHECKPOINT, NOON)
     const ticking = await serveTicking()
     const feed = await followFeed(ticking.url, '', bearer(keys.follower))
-    // Once loaded, once where the listener begins; the others are ticks.
+    // The load sends one, the start of LISTEN another; the rest are ticks.
     const told = () => feed.named('freshness').length
     await expect.poll(told, { timeout: 5_000 }).toBeGreaterThan(3)
     expect(feed.named('freshness').at(-1)).toEqual({
