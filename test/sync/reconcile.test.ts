@@ -220,7 +220,7 @@ describe('an outage', () => {
   })
 
   test('is followed though the search for its logouts fails', async () => {
-    const log = await outage(3_000)
+    const log = await outage(1_000)
     const isSearch = (url: URL) => url.searchParams.has('q')
     t.simulator.faults.push({ when: isSearch, times: Infinity, respond: faults.answer(400, {}) })
     const findings = await run(poll)
@@ -232,7 +232,7 @@ describe('an outage', () => {
   })
 
   test('leaves freshness behind until it has been followed', async () => {
-    await outage(3_000)
+    await outage(1_000)
     const { asOf } = await store.readProgress()
     const seen: (number | null)[] = []
     const source: LogSource = {
@@ -341,7 +341,7 @@ describe('a tenant in which something is stored between any two requests', () =>
     const source: LogSource = {
       ...t.source,
       readPage: (from, signal) => {
-        clock.pass(250)
+        clock.pass(SECOND)
         for (let n = 0; n < count; n++) t.tenant.write(buildEntry('s', { userId: 'u' }))
         return t.source.readPage(from, signal)
       },
