@@ -7,7 +7,7 @@ process.env.TMPDIR = findScratchDirectory()
 
 /** Pure code, and code that needs no server but HTTP on the loopback: no PostgreSQL is started for it. */
 const UNIT = [
-  'test/{bench,rules,simulator}/**/*.test.ts',
+  'test/{bench,pg,rules,simulator}/**/*.test.ts',
   'test/action/look-up.test.ts',
   'test/{architecture,install-scripts,pitfalls}.test.ts',
   'test/{async,config}/**/*.test.ts',

@@ -45,7 +45,7 @@ const database = createDatabase(postgres.url, pino({ level: 'warn' }))
 const store = createLastLogoutStore({
   prisma: database.prisma,
   domain: DOMAIN,
-  gapConcernsMs: 0,
+  horizonMs: 0,
 })
 await store.claim()
 

@@ -1,204 +1,195 @@
-import type { Advances } from './rules/fold.js'
+import type { Batch, StoredPage } from './rules/batch.js'
+import type { ChangesPage, ChangesQuery } from './rules/change-feed.js'
 import type { Instant } from './rules/instant.js'
-import type { KnownLogouts } from './rules/judge.js'
+import type { Known } from './rules/known.js'
 import type { Progress } from './rules/progress.js'
 import type { Gap, RecordedGap, Span } from './rules/span.js'
 
-/** The most entries that the Logs API gives in one answer. */
+/** Maximum number of entries in a response of the Logs API. */
 export const PAGE_SIZE = 100
 
-/** One answer of the Logs API that continues from a log id. */
-export interface Page {
-  entries: unknown[]
-  /** The log id to continue from; that of the question where `entries` is empty. */
-  next: string
-  /** When Auth0 began to answer, by its own clock. */
-  askedAt: Instant
-}
-
-/** One answer of the Logs API to a search. */
+/** Response of the Logs API to a search. */
 export interface SearchPage {
   entries: unknown[]
+  /** When the request began, by Auth0's clock. */
   askedAt: Instant
 }
 
-/** Which entries to search for. */
+/** Response of the Logs API that continues from a log id. */
+export interface Page extends SearchPage {
+  /** The log id to continue from. If `entries` is empty: the one that this page was read from. */
+  next: string
+}
+
+/** A search for entries. */
 export interface Search {
   types: readonly string[]
   span: Span
   /** The tenant's log id prefix. */
   prefix: string
-  /** Counted from 0. */
+  /** Page number, from 0. */
   page: number
 }
 
-/** Where entries come from: the tenant log. */
+/**
+ * The tenant log. Every method retries transient errors first. Every method throws these errors, and
+ * those that it names:
+ *
+ * @throws AUTH0_CREDENTIALS when Auth0 refuses the client credentials.
+ * @throws AUTH0_SCOPE when the token lacks a scope.
+ * @throws AUTH0_RATE_LIMIT when the rate limit of the tenant is exhausted.
+ * @throws AUTH0_UNAVAILABLE when Auth0 is unreachable, times out or responds with an unexpected status.
+ * @throws AUTH0_MALFORMED_PAGE when the response is not a page of entries.
+ * @throws ABORTED when `signal` aborts.
+ */
 export interface LogSource {
-  /** At most `PAGE_SIZE` entries stored after `from`, in log-id order; none at the end of the log. */
+  /**
+   * Reads up to `PAGE_SIZE` entries stored after `from`, in log-id order. Returns none at the end of the log.
+   *
+   * @throws AUTH0_CHECKPOINT_REFUSED when Auth0 does not accept `from`.
+   */
   readPage(from: string, signal: AbortSignal): Promise<Page>
-  /** At most `PAGE_SIZE` entries. */
+  /**
+   * Reads up to `PAGE_SIZE` matching entries.
+   *
+   * @throws AUTH0_REFUSED when Auth0 does not accept the search.
+   */
   search(search: Search, signal: AbortSignal): Promise<SearchPage>
-  /** The entry of the latest date that is retained, if any. */
+  /** Reads the entry with the latest date, if there is one. */
   readNewest(signal: AbortSignal): Promise<SearchPage>
-  /** Of what is retained, the entries of the earliest dates; at most `PAGE_SIZE`. */
+  /** Reads up to `PAGE_SIZE` entries with the earliest dates. */
   readOldest(signal: AbortSignal): Promise<SearchPage>
 }
 
-/** What a number of entries come to, ready to be stored. */
-export interface Batch extends Advances {
-  unattributable: Unattributable[]
-}
-
-/** An entry that may be a logout and cannot be used. */
-export interface Unattributable {
-  /** Empty where the entry has none. */
-  logId: string
-  reason: string
-  /** The entry as JSON. */
-  entry: string
-}
-
-/** A page as it is stored. */
-export interface StoredPage {
-  /** The checkpoint that the page was read from. */
-  from: string
-  /** The checkpoint to continue from. */
-  next: string
-  /** Storage time of the page's last entry; `null` where it has none. */
-  storedAt: Instant | null
-  batch: Batch
-}
-
-/** Where a stored instant comes from. */
-interface Origin {
-  /** Empty where it comes from no entry. */
-  logId: string
-  type: string
-}
-
-/** A user's last logout, with what is needed to judge a token, as of one moment. */
-export interface Known extends KnownLogouts {
-  user: (NonNullable<KnownLogouts['user']> & Origin) | null
-  session: (NonNullable<KnownLogouts['session']> & Origin) | null
-  asOf: Instant | null
-  /** When this was read, by the clock of the database. */
-  now: Instant
-  /** Nothing that could concern a living token is known to be missing. */
-  complete: boolean
-}
-
-/** One row of the change feed, as it is now. */
-export type Change =
-  | { kind: 'user'; userId: string; at: Instant; allSessionsAt: Instant | null; type: string }
-  | {
-      kind: 'session'
-      sessionId: string
-      userId: string | null
-      at: Instant
-      ended: boolean
-      type: string
-    }
-  | { kind: 'floor'; at: Instant }
-
-/** Which changes to read. */
-export interface ChangesQuery {
-  /** The cursor to continue from; `null`: from the beginning. */
-  after: string | null
-  /** Leaves out what last changed before it; `null`: nothing. */
-  since: Instant | null
-  limit: number
-}
-
-/** Changes in the order of their commits. */
-export interface ChangesPage {
-  changes: Change[]
-  /** Where to continue. */
-  cursor: string
-  /** `null` also while there is more: what is said to be known must have been delivered. */
-  asOf: Instant | null
-  /** When this was read, by the clock of the database. */
-  now: Instant
-  more: boolean
-}
-
-/** What `status` counts. */
+/** Number of rows of each kind. */
 export interface Counts {
   users: number
   sessions: number
-  /** By reason; those that came beyond the kept ones count each time they are read. */
+  /** By reason. Entries in excess of the stored ones count each time they are read. */
   unattributable: Record<string, number>
   gaps: number
-  /** Rows that reconciling has moved forward, and polling had missed. */
+  /** Rows that a reconcile moved forward because polling had missed an entry. */
   reconciled: number
 }
 
-/** What `prune` has deleted. */
+/** Number of rows that `prune` deleted. */
 export interface Pruned {
   sessions: number
   unattributable: number
 }
 
-/** A logout that no entry tells of. */
+/** A logout reported by an application. No entry of the tenant log describes it. */
 export interface ReportedLogout {
   userId: string
-  /** `null`: all of the user's sessions. */
+  /** `null`: all sessions of the user. */
   sessionId: string | null
   /** `null`: now, by the clock of the database. */
   at: Instant | null
   type: string
 }
 
-/** Where last logouts are kept. Every instant in it only ever moves forward. */
+/**
+ * The last logouts of a tenant. Stored instants only move forward.
+ *
+ * Every method throws this error, and those that it names:
+ *
+ * @throws DATABASE_UNAVAILABLE when PostgreSQL is unavailable, or the store is not open yet.
+ */
 export interface LastLogoutStore {
-  /** Takes the database for this tenant; refuses one that serves another. */
+  /**
+   * Claims the database for this tenant, and creates the tenant row.
+   *
+   * @throws OTHER_TENANT when the database holds data of another tenant.
+   */
   claim(): Promise<void>
+  /** @throws DATABASE_NOT_MIGRATED when the tenant row is missing. */
   readProgress(): Promise<Progress>
-  /** Takes the right to poll for `ttlMs`; false while another holds it. Renews one's own. */
+  /** Acquires or renews the polling lease for `ttlMs`. Returns false while another owner holds it. */
   acquireLease(owner: string, ttlMs: number): Promise<boolean>
+  /** Releases the polling lease, if `owner` holds it. */
   releaseLease(owner: string): Promise<void>
-  /** Fixes where the log is read from. Does nothing if that has been done. */
+  /**
+   * Sets the first checkpoint, and the span to sweep. Does nothing if a checkpoint is set.
+   *
+   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   */
   begin(checkpoint: string, sweep: Span | null): Promise<void>
-  /** Continues from another place; false, and nothing changed, when the checkpoint is not `from`. */
+  /**
+   * Replaces the checkpoint and the sweep. Returns false, without a change, unless the checkpoint is `from`.
+   *
+   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   */
   moveCheckpoint(from: string, to: string | null, sweep: Span | null): Promise<boolean>
   /**
-   * False, and nothing stored, when the checkpoint is not `page.from`. Throws `CLOCK_AHEAD` where `storedAt` lies
-   * too far ahead of the database's clock: the rows are stored then, and the checkpoint stays.
+   * Stores a page and moves the checkpoint. Returns false, without a change, unless the checkpoint is `page.from`.
+   *
+   * @throws CLOCK_AHEAD when `storedAt` is too far ahead of the database's clock: the rows are stored, the
+   * checkpoint does not move.
+   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   storePage(page: StoredPage): Promise<boolean>
-  /** Stores what the newest part of the sweep found; false when that is not its newest part any more. */
+  /**
+   * Stores the newest part of the sweep. Returns false if it no longer is the newest part; the rows are stored.
+   *
+   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   */
   storeSweep(batch: Batch, part: Span): Promise<boolean>
-  /** Stores what came beside the checkpoint. Returns how many rows moved forward. */
+  /**
+   * Stores entries without moving the checkpoint. Returns the number of rows that moved forward.
+   *
+   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   */
   storeBatch(batch: Batch): Promise<number>
-  /** The same for what reconciling found, which is counted. */
+  /**
+   * The same for entries found by a reconcile, which adds to the count of reconciled rows.
+   *
+   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   */
   storeReconciled(batch: Batch): Promise<number>
-  /** Says that what was visible at `at` has been reconciled. */
+  /** Records that every entry that was visible at `at` has been reconciled. */
   finishReconcile(at: Instant): Promise<void>
-  /** Records a gap; one that begins where another does is the same, grown. True: new, or grown. */
+  /**
+   * Stores a gap. Returns whether it is new or has grown; a gap with the same beginning is the same gap.
+   *
+   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   */
   storeGap(gap: Gap, raisesFloor: boolean): Promise<boolean>
   /**
-   * Only what the report says: whether the session has ended, Auth0 alone knows. Returns when the logout
-   * counts as having happened; `null`, and nothing stored, where the report lies too far ahead.
+   * Stores a reported logout. It does not end the session, which only Auth0 can report. Returns the instant that
+   * counts, or `null`, without a change, if the report is too far ahead of the database's clock.
+   *
+   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   storeReported(logout: ReportedLogout): Promise<Instant | null>
   /**
-   * Raises the floor; `null`: to now, by the clock of the database. Returns the floor as it is then: it only
-   * rises. Throws a `RangeError` on one in the future.
+   * Raises the floor to `at`; `null`: to now, by the clock of the database. Returns the floor, which never falls.
+   *
+   * @throws RangeError when `at` is in the future.
+   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   raiseFloor(at: Instant | null): Promise<Instant>
   /**
-   * Records that the log has been read to its end. Freshness never goes back, but from ahead of the clock.
-   * Throws `CLOCK_AHEAD` where `askedAt` itself lies too far ahead of the database's clock: it has not moved then.
+   * Records that the log has been read to its end. Does nothing unless the checkpoint is `checkpoint`. Freshness
+   * moves back only from an instant that is too far ahead of the database's clock.
+   *
+   * @throws CLOCK_AHEAD when `askedAt` is too far ahead of the database's clock: freshness does not move.
    */
   storeCaughtUp(checkpoint: string | null, askedAt: Instant): Promise<void>
+  /** @throws DATABASE_NOT_MIGRATED when the tenant row is missing. */
   readKnown(userId: string, sessionId: string | null): Promise<Known>
-  /** `null`: the cursor is none of this feed, or ahead of it, as after a restore. */
+  /**
+   * Returns `null` if the cursor is of another feed, or ahead of this one, as after a restore.
+   *
+   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   */
   readChanges(query: ChangesQuery): Promise<ChangesPage | null>
+  /** @throws DATABASE_NOT_MIGRATED when the tenant row is missing. */
   count(): Promise<Counts>
-  /** The latest first. */
+  /** Reads all gaps, the latest first. */
   readGaps(): Promise<RecordedGap[]>
   /**
-   * Deletes sessions and unattributable entries that last changed longer than `retainMs` before now and
-   * before `as_of`. `onBatch` runs before each statement; throwing ends the pruning.
+   * Deletes sessions and unattributable entries whose last change is older than `retainMs`, by the clock of the
+   * database and by `as_of`. Calls `onBatch` before each statement, and throws what it throws.
    */
   prune(retainMs: number, onBatch?: () => void): Promise<Pruned>
 }

@@ -1,9 +1,9 @@
-import type { Known } from '../ports.js'
 import { decidedBy } from '../rules/explain.js'
 import { lagOf } from '../rules/freshness.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
 import type { Policy, RevokedReason } from '../rules/judge.js'
 import { type Judgement, judgeClaims } from '../rules/judge-claims.js'
+import type { Known } from '../rules/known.js'
 import type { ClaimedToken } from '../rules/token.js'
 import { printable } from './printable.js'
 

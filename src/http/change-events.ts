@@ -1,4 +1,4 @@
-import type { Change, ChangesPage } from '../ports.js'
+import type { Change, ChangesPage } from '../rules/change-feed.js'
 import { toDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 import { toFreshness } from './freshness.js'

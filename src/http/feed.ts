@@ -1,4 +1,4 @@
-import type { ChangesPage, ChangesQuery } from '../ports.js'
+import type { ChangesPage, ChangesQuery } from '../rules/change-feed.js'
 
 /** How often the feed reports its freshness, and which subscribers it refuses or disconnects. */
 export interface FeedLimits {

@@ -1,29 +1,33 @@
-import { Socket } from 'node:net'
 import pg from 'pg'
-import { CONNECT_TIMEOUT_MS, QUERY_TIMEOUT_MS } from './pool.js'
+import { createSockets } from './sockets.js'
 import { isUnavailableState } from './sql-state.js'
+import { CONNECT_TIMEOUT_MS, QUERY_TIMEOUT_MS } from './timeouts.js'
 import { unavailable } from './unavailable.js'
 
-/** What the system says of a connection that breaks. */
-const BROKEN = new Set<unknown>(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
+/** System error codes of a broken connection. */
+const BROKEN_CONNECTION_CODES = new Set<unknown>(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
 
 /**
- * Runs something on one connection of its own. What is begun on it and not committed ends with it.
- * Throws `DATABASE_UNAVAILABLE` when there is no connecting, or the connection breaks.
+ * Runs `run` on a connection of its own, then closes the connection. An uncommitted transaction is rolled
+ * back.
+ *
+ * @param queryTimeoutMs Upper bound for each query, in milliseconds. Default: {@link QUERY_TIMEOUT_MS}.
+ * @returns The result of `run`.
+ * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
 export async function withClient<T>(
   url: string,
   run: (client: pg.Client) => Promise<T>,
   queryTimeoutMs: number = QUERY_TIMEOUT_MS,
 ): Promise<T> {
-  const socket = new Socket()
+  const sockets = createSockets()
   const client = new pg.Client({
-    stream: () => socket,
+    stream: sockets.open,
     connectionString: url,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: queryTimeoutMs,
   })
-  // A connection that breaks also fails the query; unheard, this event would end the process.
+  // A broken connection also rejects the query. Without a listener this event would end the process.
   client.on('error', () => {})
   await client.connect().catch((error) => {
     throw unavailable(error)
@@ -31,18 +35,16 @@ export async function withClient<T>(
   try {
     return await run(client)
   } catch (error) {
-    throw isLost(error) ? unavailable(error) : error
+    throw isConnectionFailure(error) ? unavailable(error) : error
   } finally {
-    // A server that has fallen silent does not take leave.
-    const late = setTimeout(() => socket.destroy(), CONNECT_TIMEOUT_MS)
+    sockets.destroyAfterGrace(CONNECT_TIMEOUT_MS)
     await client.end()
-    clearTimeout(late)
   }
 }
 
-function isLost(error: unknown): boolean {
+function isConnectionFailure(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) return isUnavailableState(error.code)
   if (!(error instanceof Error) || Object.getPrototypeOf(error) !== Error.prototype) return false
-  // The driver's own, such as its time-out, bear no code; those of the file system do.
-  return !('code' in error) || BROKEN.has(error.code)
+  // Errors of the driver, such as a timeout, have no code. Errors of the file system have one.
+  return !('code' in error) || BROKEN_CONNECTION_CODES.has(error.code)
 }

@@ -1,86 +1,63 @@
-import { Socket } from 'node:net'
 import pg from 'pg'
+import { createSockets } from './sockets.js'
 import { isUnavailableState } from './sql-state.js'
+import { CONNECT_TIMEOUT_MS, MAX_LIFETIME_SECONDS, QUERY_TIMEOUT_MS } from './timeouts.js'
 
-/** How long a query may wait for a connection, in milliseconds. */
-export const CONNECT_TIMEOUT_MS = 5_000
-/** How long a query may then wait for its answer, in milliseconds. */
-export const QUERY_TIMEOUT_MS = 15_000
-
-/**
- * How long a connection is used, in seconds. One to a server that was demoted, or cut off from the
- * others, may live on; what the address stands for by now is found by connecting anew.
- */
-const LIFETIME_SECONDS = 60
-
-/** How long the server may take to take leave, in milliseconds. */
-const CLOSING_PATIENCE_MS = 2_000
-
-/** How long the pool waits, and keeps what it has. */
+/** Timeouts of a pool. */
 export interface PoolTimeouts {
-  /** Default: {@link CONNECT_TIMEOUT_MS}. */
-  connectMs?: number
-  /** Default: {@link QUERY_TIMEOUT_MS}. */
-  queryMs?: number
-  /** Default: {@link LIFETIME_SECONDS}. */
-  lifetimeSeconds?: number
+  /** Upper bound of the wait for a connection, in milliseconds. Default: {@link CONNECT_TIMEOUT_MS}. */
+  connectTimeoutMs?: number
+  /** Upper bound of the wait for a response, in milliseconds. Default: {@link QUERY_TIMEOUT_MS}. */
+  queryTimeoutMs?: number
+  /** Maximum age of a connection, in seconds. Default: {@link MAX_LIFETIME_SECONDS}. */
+  maxLifetimeSeconds?: number
 }
 
-/** A pool of connections. */
+/** A connection pool. */
 export interface Pool {
   pool: pg.Pool
-  /** To be called when the pool has ended: a server that has fallen silent does not take leave. */
-  leave(): void
+  /** Destroys the sockets that are still open after the grace period for closing. Call it once the pool has ended. */
+  destroySockets(): void
 }
 
-/** A pool of connections; none is made before the first query. */
+/** Creates a connection pool. It opens the first connection for the first query. */
 export function createPool(
   url: string,
   {
-    connectMs = CONNECT_TIMEOUT_MS,
-    queryMs = QUERY_TIMEOUT_MS,
-    lifetimeSeconds = LIFETIME_SECONDS,
+    connectTimeoutMs = CONNECT_TIMEOUT_MS,
+    queryTimeoutMs = QUERY_TIMEOUT_MS,
+    maxLifetimeSeconds = MAX_LIFETIME_SECONDS,
   }: PoolTimeouts,
 ): Pool {
-  const sockets = new Set<Socket>()
-  const openSocket = () => {
-    const socket = new Socket()
-    sockets.add(socket)
-    return socket.once('close', () => sockets.delete(socket))
-  }
+  const sockets = createSockets()
   const pool = new pg.Pool({
     connectionString: url,
-    connectionTimeoutMillis: connectMs,
-    // By the client: a server that is gone cannot, and a transaction pooler takes no settings.
-    query_timeout: queryMs,
-    maxLifetimeSeconds: lifetimeSeconds,
+    connectionTimeoutMillis: connectTimeoutMs,
+    // Enforced by the client: an unreachable server cannot, and a transaction pooler rejects settings.
+    query_timeout: queryTimeoutMs,
+    maxLifetimeSeconds,
     keepAlive: true,
-    stream: openSocket,
+    stream: sockets.open,
   })
   pool.on('connect', endWhenUnusable)
-  const leave = () => {
-    const cut = () => {
-      for (const socket of sockets) socket.destroy()
-    }
-    setTimeout(cut, CLOSING_PATIENCE_MS).unref()
-  }
-  return { pool, leave }
+  return { pool, destroySockets: () => sockets.destroyAfterGrace() }
 }
 
 /**
- * The pool itself drops a connection on which a query of its own has failed, but takes one back from
- * a transaction whatever has happened on it: silent, or to a server that has become read-only.
+ * Ends a connection on which a query fails, unless the server only rejected the query. The pool does this for
+ * its own queries, but reuses the connection of a failed transaction, even if the server is unresponsive or
+ * has become read-only.
  */
 function endWhenUnusable(client: pg.PoolClient): void {
   const query = client.query.bind(client) as (...args: unknown[]) => unknown
   client.query = ((...args: unknown[]) => {
-    const answer = query(...args)
-    if (answer instanceof Promise) {
-      answer.catch((error) => {
-        const isRefusal = error instanceof pg.DatabaseError && !isUnavailableState(error.code)
-        if (!isRefusal) client.end()
+    const result = query(...args)
+    if (result instanceof Promise) {
+      result.catch((error) => {
+        const isRejection = error instanceof pg.DatabaseError && !isUnavailableState(error.code)
+        if (!isRejection) client.end()
       })
     }
-    return answer
+    return result
   }) as typeof client.query
 }

@@ -1,16 +1,21 @@
-/** SQLSTATE classes that say the server cannot be used now, whatever the query was. */
+/**
+ * SQLSTATE classes of an unavailable server: connection exception, invalid authorization, invalid catalog
+ * name, insufficient resources, operator intervention.
+ *
+ * @see https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
 const UNAVAILABLE_CLASSES = new Set(['08', '28', '3D', '53', '57'])
 
 /**
- * SQLSTATEs that say so of the connection: read_only_sql_transaction, as of a server that was demoted
- * or is not promoted yet, and idle_in_transaction_session_timeout, by which it was ended.
+ * SQLSTATEs of an unusable connection. `25006`, read_only_sql_transaction: the server was demoted, or is not
+ * promoted yet. `25P03`, idle_in_transaction_session_timeout: the server ended the session.
  */
 const UNAVAILABLE_STATES = new Set(['25006', '25P03'])
 
-/** Classes of refusals that waiting does not change: of the credentials, and of the database's name. */
+/** Classes that a retry cannot resolve: wrong credentials, and an unknown database. */
 const REFUSED_CLASSES = new Set(['28', '3D'])
 
-/** Whether a query with this SQLSTATE may pass at another time, or on another connection. */
+/** Whether the same query can succeed later, or on another connection. */
 export function isUnavailableState(state: string | undefined): boolean {
   return (
     state !== undefined &&
@@ -18,23 +23,23 @@ export function isUnavailableState(state: string | undefined): boolean {
   )
 }
 
-/** Whether a SQLSTATE says that it is the configuration which is wrong. */
+/** Whether the server refused the connection because the configuration is wrong. */
 export function isRefusedState(state: string): boolean {
   return REFUSED_CLASSES.has(state.slice(0, 2))
 }
 
-/** What to look at, by SQLSTATE, or else by its class. */
+/** What to do, by SQLSTATE or else by its class. */
 const ADVICE: Record<string, string> = {
   '28': 'check the user and the password in DATABASE_URL',
   '3D': 'check the name of the database in DATABASE_URL',
-  '25006': 'it takes no writes; lead DATABASE_URL to the primary',
-  '53100': 'its disk is full; make room',
-  '53200': 'it is out of memory',
-  '53300': 'it has no connection left; close others, or raise max_connections',
-  '57014': 'it cancelled a query; look at its statement_timeout, and at what keeps it busy',
+  '25006': 'the server is read-only; set DATABASE_URL to the primary',
+  '53100': 'the disk is full; free disk space',
+  '53200': 'the server is out of memory; free memory',
+  '53300': 'all connections are in use; close some, or raise max_connections',
+  '57014': 'a query was cancelled; check statement_timeout and the load of the server',
 }
 
-/** What to do about a server that cannot be used for this reason. */
+/** What to do when PostgreSQL reports this SQLSTATE. */
 export function adviceFor(state: string): string {
-  return ADVICE[state] ?? ADVICE[state.slice(0, 2)] ?? 'see its log'
+  return ADVICE[state] ?? ADVICE[state.slice(0, 2)] ?? 'see the PostgreSQL log'
 }

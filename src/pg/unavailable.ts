@@ -2,7 +2,11 @@ import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 import { adviceFor, isRefusedState } from './sql-state.js'
 
-/** The error while PostgreSQL cannot be used; `state` is the SQLSTATE of the cause, if it has one. */
+/**
+ * Creates a `DATABASE_UNAVAILABLE` error.
+ *
+ * @param state SQLSTATE of the cause, if it has one. Default: that of a `pg.DatabaseError`.
+ */
 export function unavailable(
   cause: unknown,
   state: string | undefined = cause instanceof pg.DatabaseError ? cause.code : undefined,
@@ -12,8 +16,8 @@ export function unavailable(
 
 function describe(state: string | undefined): string {
   if (state === undefined) {
-    return 'PostgreSQL does not answer: check that it runs and that DATABASE_URL is right'
+    return 'PostgreSQL is unreachable: check that it is running and that DATABASE_URL is correct'
   }
-  const what = isRefusedState(state) ? 'refuses the connection' : 'cannot be used'
-  return `PostgreSQL ${what} (SQLSTATE ${state}): ${adviceFor(state)}`
+  const problem = isRefusedState(state) ? 'refused the connection' : 'is unavailable'
+  return `PostgreSQL ${problem} (SQLSTATE ${state}): ${adviceFor(state)}`
 }

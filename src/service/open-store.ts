@@ -6,9 +6,10 @@ import type { LastLogoutStore } from '../ports.js'
 import type { Instant } from '../rules/instant.js'
 import { createDatabase } from '../store/database.js'
 import { fixedClock } from '../store/epoch.js'
-import { guardStore, openOrWait } from '../store/guard.js'
+import { guardStore } from '../store/guard.js'
 import { createLastLogoutStore } from '../store/last-logout-store.js'
 import { assertMigrated } from '../store/migrations.js'
+import { openWhenAvailable } from '../store/open-when-available.js'
 import { openDatabase } from './open-database.js'
 
 /** How a store is opened. */
@@ -69,11 +70,11 @@ export async function openStore(
     const unguarded = createLastLogoutStore({
       prisma: database.prisma,
       domain: config.auth0.domain,
-      gapConcernsMs: config.maxRefreshAgeMs + config.maxTokenAgeMs,
+      horizonMs: config.maxRefreshAgeMs + config.maxTokenAgeMs,
       clock: now && fixedClock(now),
     })
     const { store, open } = guardStore(unguarded, () => assertMigrated(databaseUrl), storeLog)
-    const opened = await openOrWait(open, { waits: waitForDatabase, log: storeLog })
+    const opened = await openWhenAvailable(open, { waitForDatabase, log: storeLog })
     return { store, databaseUrl, gone, opened, close: closers.close }
   } catch (error) {
     await closers.close()

@@ -1,105 +1,101 @@
 import { EventEmitter } from 'node:events'
-import { Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Logger } from 'pino'
+import { type Backoff, backOff } from '../async/backoff.js'
+import { createSockets } from '../pg/sockets.js'
+import { CONNECT_TIMEOUT_MS, MAX_LIFETIME_SECONDS } from '../pg/timeouts.js'
 
-/** What the trigger on the tenant row notifies. */
+/** Channel that the trigger on the tenant row notifies. */
 const CHANNEL = 'last_logout'
 
-const CONNECT_TIMEOUT_MS = 5_000
+const RECONNECT_BACKOFF: Backoff = { firstMs: 250, maxMs: 5_000 }
 
-/** How long the server may take to take leave, in milliseconds. */
-const CLOSING_PATIENCE_MS = 2_000
-
-/** What a server that was demoted, or cut off, notifies of is nothing: so long is one listened to, in milliseconds. */
-const LIFETIME_MS = 60_000
-
-/** The first and the longest wait before connecting again, in milliseconds. */
-const FIRST_WAIT_MS = 250
-const LONGEST_WAIT_MS = 5_000
-
-/** Tells when the change feed has moved. */
+/** Reports changes of the change feed. */
 export interface ChangeListener {
-  /** Calls `wake` after each change, and when one may have been missed; returns how to stop that. */
-  subscribe(wake: () => void): () => void
+  /**
+   * Calls `onChange` after each change, and whenever a notification may have been missed.
+   *
+   * @returns Unsubscribes.
+   */
+  subscribe(onChange: () => void): () => void
   close(): Promise<void>
 }
 
 /**
- * Listens on a connection of its own, which must not go through a transaction pooler, and connects
- * again for as long as it is open. While it cannot, nobody is woken.
+ * Listens for changes (LISTEN) on a connection of its own, and reconnects with backoff until it is closed.
+ * While it is disconnected it reports no changes: subscribers have to poll.
+ *
+ * @param databaseUrl Must not point to a transaction pooler, which does not support LISTEN.
  */
 export function createChangeListener(databaseUrl: string, log: Logger): ChangeListener {
-  const wakes = new EventEmitter().setMaxListeners(0)
+  const changes = new EventEmitter().setMaxListeners(0)
   const closing = new AbortController()
-  const stopped = listenForEver(databaseUrl, wakes, closing.signal, log)
+  const closed = listenUntilAborted(databaseUrl, changes, closing.signal, log)
   return {
-    subscribe(wake) {
-      wakes.on('wake', wake)
-      return () => void wakes.off('wake', wake)
+    subscribe(onChange) {
+      changes.on('change', onChange)
+      return () => void changes.off('change', onChange)
     },
     async close() {
       closing.abort()
-      await stopped
+      await closed
     },
   }
 }
 
-async function listenForEver(
+async function listenUntilAborted(
   url: string,
-  wakes: EventEmitter,
+  changes: EventEmitter,
   signal: AbortSignal,
   log: Logger,
 ): Promise<void> {
-  let waitMs = FIRST_WAIT_MS
+  let failures = 0
   const onListening = () => {
-    if (waitMs > FIRST_WAIT_MS) log.info('told of changes again')
-    waitMs = FIRST_WAIT_MS
-    // What was notified before is not told again.
-    wakes.emit('wake')
+    if (failures > 0) log.info('LISTEN connection restored')
+    failures = 0
+    // PostgreSQL does not repeat notifications that were sent before.
+    changes.emit('change')
   }
   while (!signal.aborted) {
     try {
-      await listen({ url, wakes, signal, onListening })
+      await listen({ url, changes, signal, onListening })
     } catch (err) {
-      // Once an outage, not once an attempt.
-      const level = waitMs === FIRST_WAIT_MS ? 'warn' : 'debug'
-      log[level]({ err }, 'not told of changes: looking for them every few seconds instead')
-      waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)
+      // One warning per outage, not per attempt.
+      const level = failures === 0 ? 'warn' : 'debug'
+      log[level]({ err }, 'LISTEN connection lost, polling for changes')
+      failures++
     }
-    await sleep(waitMs, undefined, { signal }).catch(() => {})
+    await backOff(failures, RECONNECT_BACKOFF, signal).catch(() => {})
   }
 }
 
 interface ListenOptions {
   url: string
-  wakes: EventEmitter
+  changes: EventEmitter
   signal: AbortSignal
   onListening(): void
 }
 
-/** Listens until the connection ends or the signal comes; throws where there is no connection. */
-async function listen({ url, wakes, signal, onListening }: ListenOptions): Promise<void> {
-  // One of our own, that a server which has fallen silent cannot keep open.
-  const socket = new Socket()
+/** Listens until the connection ends or `signal` aborts. Throws when it cannot connect. */
+async function listen({ url, changes, signal, onListening }: ListenOptions): Promise<void> {
+  const sockets = createSockets()
   const client = new pg.Client({
     connectionString: url,
-    stream: () => socket,
+    stream: sockets.open,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     query_timeout: CONNECT_TIMEOUT_MS,
     keepAlive: true,
   })
   const end = () => {
     client.end()
-    setTimeout(() => socket.destroy(), CLOSING_PATIENCE_MS).unref()
+    sockets.destroyAfterGrace()
   }
   const ended = new Promise<void>((resolve) => void client.once('end', resolve))
-  // A connection that breaks ends too; unheard, this event would end the process.
+  // A broken connection also emits `end`. Without a listener this event would end the process.
   client.on('error', () => {})
-  client.on('notification', () => wakes.emit('wake'))
+  client.on('notification', () => changes.emit('change'))
   await client.connect()
-  const lifetime = setTimeout(end, LIFETIME_MS)
+  const lifetime = setTimeout(end, MAX_LIFETIME_SECONDS * 1_000)
   signal.addEventListener('abort', end)
   try {
     if (signal.aborted) return

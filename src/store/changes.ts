@@ -1,13 +1,13 @@
-import type { Change, ChangesPage, ChangesQuery } from '../ports.js'
+import type { Change, ChangesPage, ChangesQuery } from '../rules/change-feed.js'
 import type { Instant } from '../rules/instant.js'
 import { tenantRowMissing } from './database.js'
-import { readClock, type SqlClock, toEpoch } from './epoch.js'
+import { positionAt, readClock, type SqlClock, toEpoch } from './epoch.js'
 import { Prisma, type PrismaClient } from './generated/client.js'
 
-/** A position in the feed, and which feed that is. */
+/** A cursor: the id of the feed, and a position in it. */
 const CURSOR = /^([0-9a-f]{12})\.(\d{1,18})$/
 
-/** Which feed it is: another in a copy of the database, whose positions have the same beginning. */
+/** The id of the feed. A copy of the database gets another one: its positions are the same only up to the copy. */
 const FEED = Prisma.sql`
   left(md5(concat_ws(' ', feed_id,
     (SELECT oid FROM pg_database WHERE datname = current_database()))), 12)`
@@ -20,7 +20,7 @@ interface Row {
   changes: ChangeRow[]
 }
 
-/** One of the three kinds; what it does not have is null. */
+/** A change of any kind. Columns that its kind does not have are `null`. */
 interface ChangeRow {
   position: number
   kind: Change['kind']
@@ -32,7 +32,13 @@ interface ChangeRow {
   type: string | null
 }
 
-/** One statement, so that the changes, the freshness and the clock are those of one moment. */
+/**
+ * Reads a page of the change feed in one statement, so that the changes, the freshness and the clock are of one
+ * moment.
+ *
+ * @returns `null` where the cursor belongs to another feed, or is ahead of this one.
+ * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
+ */
 export async function readChanges(
   prisma: PrismaClient,
   clock: SqlClock,
@@ -56,7 +62,7 @@ export async function readChanges(
   return {
     changes: rows.map(toChange),
     cursor: `${row.feed}.${reached}`,
-    // What is said to be known must have been delivered.
+    // A subscriber may rely on freshness only after it has received every change up to it.
     asOf: more ? null : row.as_of,
     now: row.now,
     more,
@@ -64,8 +70,8 @@ export async function readChanges(
 }
 
 /**
- * Rows by when they last changed, which their position tells, and not by when the logout happened:
- * an entry may be stored long after. The floor is one row and concerns everybody: it is never too old.
+ * Selects rows by when they last changed, which is their position, and not by when the logout happened: an
+ * entry can be stored long after it. The floor is one row that concerns every user: `since` does not filter it.
  */
 function changesAfter(from: bigint, since: Instant | null, limit: number): Prisma.Sql {
   const changedSince = since === null ? 0n : positionAt(since) - 1n
@@ -82,11 +88,6 @@ function changesAfter(from: bigint, since: Instant | null, limit: number): Prism
     (SELECT floor_seq, 'floor', NULL, NULL, ${toEpoch('floor_at')}, NULL, NULL, NULL
     FROM tenant WHERE floor_seq > ${from} AND floor_at IS NOT NULL)
     ORDER BY position LIMIT ${limit}`
-}
-
-/** The least position that is given out at an instant: positions are microseconds of the database's clock. */
-export function positionAt(at: Instant): bigint {
-  return BigInt(Math.floor(at)) * 1000n
 }
 
 function toChange(row: ChangeRow): Change {

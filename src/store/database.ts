@@ -7,23 +7,22 @@ import { isRefusedState, isUnavailableState } from '../pg/sql-state.js'
 import { unavailable } from '../pg/unavailable.js'
 import { Prisma, PrismaClient } from './generated/client.js'
 
-/** The database through Prisma. */
+/** The Prisma client, over a connection pool. */
 export interface Database {
   prisma: PrismaClient
   close(): Promise<void>
 }
 
-/** Opens a pool of connections; none is made before the first query. */
+/** Creates a Prisma client over a connection pool. It connects with the first query. */
 export function createDatabase(
   databaseUrl: string,
   log: Logger,
   timeouts: PoolTimeouts = {},
 ): Database {
-  const { pool, leave } = createPool(databaseUrl, timeouts)
+  const { pool, destroySockets } = createPool(databaseUrl, timeouts)
   const adapter = new PrismaPg(pool, {
     disposeExternalPool: true,
-    // An idle connection that breaks is replaced at the next query; without a listener it would end
-    // the process.
+    // The next query replaces a broken idle connection. Without a listener the event would end the process.
     onPoolError: (err) => log.debug({ err }, 'idle database connection lost'),
   })
   const prisma = new PrismaClient({ adapter })
@@ -31,12 +30,16 @@ export function createDatabase(
     prisma,
     async close() {
       await prisma.$disconnect()
-      leave()
+      destroySockets()
     },
   }
 }
 
-/** Runs a query; a database that cannot be used becomes `DATABASE_UNAVAILABLE`. */
+/**
+ * Runs a query.
+ *
+ * @throws `DATABASE_UNAVAILABLE` instead of the driver's error when the database cannot be used.
+ */
 export async function query<T>(run: () => Promise<T>): Promise<T> {
   try {
     return await run()
@@ -45,33 +48,33 @@ export async function query<T>(run: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Whether a database that is unavailable may come back by itself: not where it refuses who asks. */
-export function mayComeBack(error: unknown): boolean {
+/** Whether an outage of the database can end by itself: not when the server refuses the credentials. */
+export function isTransientOutage(error: unknown): boolean {
   if (!hasCode(error, 'DATABASE_UNAVAILABLE')) return false
   const state = readState(error.cause)
   return state === undefined || !isRefusedState(state)
 }
 
-/** What is thrown where the tenant row has been deleted under a running program. */
+/** Creates the error for a tenant row that was deleted while the program runs. */
 export function tenantRowMissing(): LastLogoutError {
   return new LastLogoutError(
     'DATABASE_NOT_MIGRATED',
-    'the tenant row is missing from the database: restart this program, which makes it anew',
+    'the tenant row is missing from the database: restart this program, which creates it again',
   )
 }
 
 function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Prisma.PrismaClientKnownRequestError)) {
-    // The pool's and the driver's time-outs are plain errors without a code; our own faults are not.
+    // Timeouts of the pool and the driver are plain errors without a code. Programming errors are subclasses.
     return error instanceof Error && Object.getPrototypeOf(error) === Error.prototype
   }
   const state = readState(error)
   if (state !== undefined) return isUnavailableState(state)
-  // Without a SQLSTATE the server was not reached, the connection broke, or no transaction could begin.
+  // No SQLSTATE: the server was unreachable, the connection broke, or no transaction could begin.
   return readDriverCause(error).kind !== 'UnsupportedNativeDataType'
 }
 
-/** The SQLSTATE of the driver's error, be it as it is or as Prisma wraps it. */
+/** Reads the SQLSTATE of a driver error, with or without Prisma's wrapper. */
 function readState(error: unknown): string | undefined {
   if (error instanceof pg.DatabaseError) return error.code
   const { originalCode } = readDriverCause(error)

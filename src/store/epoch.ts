@@ -1,49 +1,68 @@
 import type { Instant } from '../rules/instant.js'
 import { Prisma } from './generated/client.js'
 
-/**
- * Instants cross the driver as epochs in milliseconds, in both directions: how PostgreSQL prints and
- * reads a timestamptz depends on the time zone and the DateStyle of the session, and the driver adapter
- * of Prisma drops the offset (https://github.com/prisma/orm/issues/26786).
+/*
+ * Every conversion between instants and SQL. Instants cross the driver as milliseconds since the epoch, in
+ * both directions. As text, a timestamptz depends on the time zone and the DateStyle of the session, and
+ * Prisma's driver adapter drops the offset (https://github.com/prisma/orm/issues/26786).
  */
 
-/** A clock as SQL: a numeric, milliseconds since the epoch. */
+/** A clock as SQL: a numeric, in milliseconds since the epoch. */
 export type SqlClock = () => Prisma.Sql
 
-/** The clock of the database. Unlike `now()` it does not stand still within a transaction. */
+/** The clock of the database. It advances within a transaction, unlike `now()`. */
 export const databaseClock: SqlClock = () =>
   Prisma.sql`(extract(epoch FROM clock_timestamp()) * 1000)`
 
-/** A clock that gives whole milliseconds, in place of the database's. */
+/** A clock for tests that replaces the database's. `now` returns whole milliseconds. */
 export function fixedClock(now: () => Instant): SqlClock {
   return () => Prisma.sql`(${now()}::float8)::numeric`
 }
 
-/** What a clock shows, in whole milliseconds since the epoch. */
+/** SQL that reads a clock, in whole milliseconds since the epoch. */
 export function readClock(clock: SqlClock): Prisma.Sql {
   return Prisma.sql`to_json(floor(${clock()})::bigint)`
 }
 
-/** A timestamptz as milliseconds since the epoch. */
+/** SQL that converts a timestamptz to milliseconds since the epoch. */
 export function toEpoch(expression: string): Prisma.Sql {
   return Prisma.raw(toEpochSql(expression))
 }
 
 /**
- * The same as text, for statements that Prisma does not send. JSON is parsed to a number, which a bigint is not;
- * and `extra_float_digits` of the session decides how a float8 is printed.
+ * The same as text, for statements that do not go through Prisma. The result is JSON: the driver parses it to
+ * a number, which it does not do with a bigint. A float8 would be printed by the session's `extra_float_digits`.
  */
 export function toEpochSql(expression: string): string {
   return `to_json(floor(extract(epoch FROM ${expression}) * 1000)::bigint)`
 }
 
-/** An instant as a timestamptz. Throws a `RangeError` on what is no whole number: PostgreSQL takes infinity. */
+/**
+ * SQL that converts an instant to a timestamptz.
+ *
+ * @throws `RangeError` on a number that is not a safe integer: PostgreSQL would accept infinity.
+ */
 export function timestamp(at: Instant | null): Prisma.Sql {
   if (at !== null && !Number.isSafeInteger(at)) throw new RangeError(`not an instant: ${at}`)
   return Prisma.sql`to_timestamp(${at}::float8 / 1000)`
 }
 
-/** An expression of SQL in milliseconds since the epoch as a timestamptz, moved by `offsetMs`. */
+/**
+ * SQL that converts an expression in milliseconds since the epoch to a timestamptz.
+ *
+ * @param offsetMs Added to it, in milliseconds. Default: 0.
+ */
 export function timestampOf(epochMs: Prisma.Sql, offsetMs = 0): Prisma.Sql {
-  return Prisma.sql`to_timestamp(((${epochMs})::float8 + ${offsetMs}::float8) / 1000)`
+  const moved = offsetMs === 0 ? epochMs : Prisma.sql`((${epochMs})::float8 + ${offsetMs}::float8)`
+  return Prisma.sql`to_timestamp((${moved})::float8 / 1000)`
+}
+
+/** SQL that returns the feed position of this moment: positions are microseconds of the database's clock. */
+export function currentPosition(clock: SqlClock): Prisma.Sql {
+  return Prisma.sql`(${clock()} * 1000)::bigint`
+}
+
+/** The lowest feed position that can be assigned at an instant. */
+export function positionAt(at: Instant): bigint {
+  return BigInt(Math.floor(at)) * 1000n
 }

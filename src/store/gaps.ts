@@ -2,15 +2,17 @@ import type { Instant } from '../rules/instant.js'
 import type { Gap, GapReason, RecordedGap } from '../rules/span.js'
 import { timestamp, toEpoch } from './epoch.js'
 import type { PrismaClient } from './generated/client.js'
-import { type LockedTenant, raiseFloor } from './tenant-row.js'
+import { type LockedTenant, writeFloor } from './tenant-row.js'
 import type { Executor } from './write-batch.js'
 
 /**
- * Records a gap, and raises the floor to its end where `raisesFloor`. The floor never lies ahead of the database's
- * clock, nor does the end of an `empty_log` gap, which is read from Auth0's clock. The end of every other gap is the
- * storage time of an entry, and is stored as it is, also where the database's clock is behind.
+ * Stores a gap, and raises the floor to its end if `raisesFloor` is set. The floor is never ahead of the
+ * database's clock, and neither is the end of an `empty_log` gap, which comes from Auth0's clock. The end of every
+ * other gap is the storage time of an entry: it is stored unchanged, even if the database's clock is behind.
+ *
+ * @returns Whether the gap is new or has grown.
  */
-export async function storePastGap(
+export async function writeGap(
   tx: Executor,
   tenant: LockedTenant,
   gap: Gap,
@@ -19,13 +21,13 @@ export async function storePastGap(
   const past = Math.min(gap.to, tenant.now)
   const to = gap.reason === 'empty_log' ? past : gap.to
   if (to <= gap.from) return false
-  const isNews = await storeGap(tx, { ...gap, to }, tenant.now)
-  if (raisesFloor) await raiseFloor(tx, tenant, past)
-  return isNews
+  const isNew = await upsertGap(tx, { ...gap, to }, tenant.now)
+  if (raisesFloor) await writeFloor(tx, tenant, past)
+  return isNew
 }
 
-/** Records a gap; one that begins where another does is the same, grown. True: it is new, or has grown. */
-async function storeGap(
+/** A gap with the same beginning as a stored one is that gap: it can only grow. */
+async function upsertGap(
   tx: Executor,
   { from, to, reason }: Gap,
   detectedAt: Instant,
@@ -45,7 +47,7 @@ interface GapRow {
   detected_at: Instant
 }
 
-/** Every gap, the latest first. */
+/** Reads all gaps, the latest first. */
 export async function readGaps(prisma: PrismaClient): Promise<RecordedGap[]> {
   const rows = await prisma.$queryRaw<GapRow[]>`
     SELECT ${toEpoch('from_at')} AS from, ${toEpoch('to_at')} AS to, reason,
@@ -54,7 +56,7 @@ export async function readGaps(prisma: PrismaClient): Promise<RecordedGap[]> {
   return rows.map(({ from, to, reason, detected_at: detectedAt }) => ({
     from,
     to,
-    // Nobody else writes them.
+    // Only `upsertGap` writes this column.
     reason: reason as GapReason,
     detectedAt,
   }))

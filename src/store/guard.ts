@@ -1,113 +1,75 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { createFailureTracker } from '../async/failure-tracker.js'
-import { aborted, hasCode } from '../errors.js'
+import { hasCode } from '../errors.js'
 import { unavailable } from '../pg/unavailable.js'
 import type { LastLogoutStore } from '../ports.js'
-import { mayComeBack } from './database.js'
+import { createOutageLog } from './outage-log.js'
 
-/** The first and the longest wait before asking again, in milliseconds. */
-const FIRST_WAIT_MS = 500
-const LONGEST_WAIT_MS = 5_000
-
-/** An outage is over when nothing has failed for so long, in milliseconds: some queries may pass in its course. */
-const CALM_MS = 2_000
-
-/** A store that is closed until its database is known to be the right one, and says when that is away. */
+/** A store that rejects every call until its database has been checked and claimed. */
 export interface GuardedStore {
   store: LastLogoutStore
-  /** Takes the database for the tenant; from then on the store answers. */
+  /**
+   * Checks the database and claims it for the tenant. From then on the store passes calls on.
+   *
+   * @throws What `assertUsable` and `claim` throw. Another attempt is possible.
+   */
   open(): Promise<void>
 }
 
 /**
- * Before `open` every call fails with `DATABASE_UNAVAILABLE`; from then on the log is told of an
- * outage when it begins and when it is over. `assertUsable` throws where the database must not be used.
+ * Guards a store: until `open` has succeeded every call throws `DATABASE_UNAVAILABLE`. From then on outages of
+ * the database are logged.
+ *
+ * @param assertUsable Throws where the database must not be used.
  */
 export function guardStore(
   inner: LastLogoutStore,
   assertUsable: () => Promise<void>,
   log: Logger,
 ): GuardedStore {
-  const outage = createOutage(log)
+  const outage = createOutageLog(log)
   let isOpen = false
+
   const guard =
-    (call: (...args: unknown[]) => Promise<unknown>) =>
-    async (...args: unknown[]) => {
-      if (!isOpen) throw unavailable(new Error('the database has not been opened yet'))
+    <Args extends unknown[], Result>(call: (...args: Args) => Promise<Result>) =>
+    async (...args: Args): Promise<Result> => {
+      if (!isOpen) throw unavailable(new Error('the database is not open yet'))
       try {
-        const answer = await call(...args)
+        const result = await call(...args)
         outage.recordSuccess()
-        return answer
+        return result
       } catch (error) {
         if (hasCode(error, 'DATABASE_UNAVAILABLE')) outage.recordFailure(error)
         throw error
       }
     }
-  const guarded = Object.entries(inner).map(([name, call]) => [name, guard(call)])
+
   return {
-    store: Object.fromEntries(guarded),
+    store: {
+      claim: guard(inner.claim),
+      readProgress: guard(inner.readProgress),
+      acquireLease: guard(inner.acquireLease),
+      releaseLease: guard(inner.releaseLease),
+      begin: guard(inner.begin),
+      moveCheckpoint: guard(inner.moveCheckpoint),
+      storePage: guard(inner.storePage),
+      storeSweep: guard(inner.storeSweep),
+      storeBatch: guard(inner.storeBatch),
+      storeReconciled: guard(inner.storeReconciled),
+      finishReconcile: guard(inner.finishReconcile),
+      storeGap: guard(inner.storeGap),
+      storeReported: guard(inner.storeReported),
+      raiseFloor: guard(inner.raiseFloor),
+      storeCaughtUp: guard(inner.storeCaughtUp),
+      readKnown: guard(inner.readKnown),
+      readChanges: guard(inner.readChanges),
+      count: guard(inner.count),
+      readGaps: guard(inner.readGaps),
+      prune: guard(inner.prune),
+    },
     async open() {
       await assertUsable()
       await inner.claim()
       isOpen = true
     },
-  }
-}
-
-function createOutage(log: Logger) {
-  let failedAt = 0
-  const trouble = createFailureTracker({
-    onFailure(err, isNew) {
-      if (isNew) {
-        log.error({ err }, 'postgresql cannot be used: until it can, nothing is read or answered')
-      }
-    },
-    onRecovery: (awayMs) => log.info({ awayMs }, 'postgresql is back'),
-  })
-  return {
-    recordFailure(error: unknown) {
-      failedAt = performance.now()
-      trouble.recordFailure(error)
-    },
-    recordSuccess() {
-      if (performance.now() - failedAt >= CALM_MS) trouble.recordSuccess()
-    },
-  }
-}
-
-/**
- * Opens a database, once; where it may come back by itself, and `waits`, what is returned goes on until
- * that has succeeded, or throws `ABORTED` at the signal.
- */
-export async function openOrWait(
-  open: () => Promise<void>,
-  { waits, log }: { waits: boolean; log: Logger },
-): Promise<(signal: AbortSignal) => Promise<void>> {
-  try {
-    await open()
-    return async () => {}
-  } catch (err) {
-    if (!waits || !mayComeBack(err)) throw err
-    log.warn({ err }, 'postgresql cannot be used yet: waiting for it')
-    return (signal) => keepOpening(open, log, signal)
-  }
-}
-
-async function keepOpening(
-  open: () => Promise<void>,
-  log: Logger,
-  signal: AbortSignal,
-): Promise<void> {
-  for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
-    await sleep(waitMs, undefined, { signal }).catch((error) => {
-      throw aborted(error)
-    })
-    try {
-      await open()
-      return log.info('postgresql is there')
-    } catch (error) {
-      if (!mayComeBack(error)) throw error
-    }
   }
 }

@@ -2,36 +2,40 @@ import { withClient } from '../pg/client.js'
 import type { Instant } from '../rules/instant.js'
 import { toEpochSql } from './epoch.js'
 
-/** A server as it answers. */
+/** State of a PostgreSQL server. */
 export interface ServerState {
   version: string
-  /** How long it took to answer, without the connecting. */
+  /** Duration of a query, without connecting, in milliseconds. */
   latencyMs: number
-  /** Takes no writes, as a replica does. */
+  /** Whether the server rejects writes, as a replica does. */
   readOnly: boolean
-  /** How far its clock is ahead of that of this machine, in milliseconds; negative: behind. */
+  /** How far its clock is ahead of the clock of this machine, in milliseconds; negative: behind. */
   clockAheadMs: number
 }
 
-/** What the database holds of its tenant. */
+/** State of the tenant, as its database holds it. */
 export interface TenantState {
   domain: string
   /** `null` before the first poll. */
   checkpoint: string | null
   asOf: Instant | null
   lastPollAt: Instant | null
-  /** How far back the cold start still has to sweep; `null`: it is done. */
+  /** Where the rest of the cold start's sweep begins; `null`: the sweep is complete. */
   sweepFrom: Instant | null
-  /** How many spans are known not to have been read. */
+  /** Number of gaps. */
   gaps: number
-  /** Where the latest of them ends; `null`: there is none. */
+  /** End of the latest gap; `null`: there is none. */
   gapTo: Instant | null
   floorAt: Instant | null
   /** By the clock of the database. */
   now: Instant
 }
 
-/** Asks a server what it is. Throws `DATABASE_UNAVAILABLE`. */
+/**
+ * Reads the state of a server.
+ *
+ * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ */
 export function inspectServer(url: string): Promise<ServerState> {
   return withClient(url, async (client) => {
     const startedAt = performance.now()
@@ -51,20 +55,24 @@ export function inspectServer(url: string): Promise<ServerState> {
   })
 }
 
-/** What the service does to its tables beside reading them. */
-const WRITTEN = `(VALUES ('tenant', 'INSERT'), ('tenant', 'UPDATE'),
+/** Privileges that the service needs on its tables, besides SELECT. */
+const REQUIRED_PRIVILEGES = `(VALUES ('tenant', 'INSERT'), ('tenant', 'UPDATE'),
   ('last_logout', 'INSERT'), ('last_logout', 'UPDATE'),
   ('session_logout', 'INSERT'), ('session_logout', 'UPDATE'), ('session_logout', 'DELETE'),
   ('gap', 'INSERT'), ('gap', 'UPDATE'),
   ('unattributable', 'INSERT'), ('unattributable', 'DELETE'),
   ('unattributable_excess', 'INSERT'), ('unattributable_excess', 'UPDATE'),
-  ('unattributable_excess', 'DELETE')) AS written (name, privilege)`
+  ('unattributable_excess', 'DELETE')) AS required (name, privilege)`
 
-/** The names of the migrated tables that the database user may not write. */
+/**
+ * Returns the names of the migrated tables that the database user lacks privileges to write, in alphabetical order.
+ *
+ * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ */
 export function findUnwritable(url: string): Promise<string[]> {
   return withClient(url, async (client) => {
     const { rows } = await client.query<{ name: string }>(
-      `SELECT DISTINCT name FROM ${WRITTEN} WHERE NOT has_table_privilege(name, privilege) ORDER BY name`,
+      `SELECT DISTINCT name FROM ${REQUIRED_PRIVILEGES} WHERE NOT has_table_privilege(name, privilege) ORDER BY name`,
     )
     return rows.map(({ name }) => name)
   })
@@ -82,7 +90,12 @@ interface TenantRow {
   now: Instant
 }
 
-/** Reads what the migrated database holds of its tenant; `null`: no program has used it yet. */
+/**
+ * Reads the state of the tenant from a migrated database.
+ *
+ * @returns `null` where no program has claimed the database yet.
+ * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ */
 export function inspectTenant(url: string): Promise<TenantState | null> {
   return withClient(url, async (client) => {
     const { rows } = await client.query<TenantRow>(

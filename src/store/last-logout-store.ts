@@ -1,5 +1,6 @@
 import { LastLogoutError } from '../errors.js'
-import type { Batch, LastLogoutStore, ReportedLogout, StoredPage } from '../ports.js'
+import type { LastLogoutStore, ReportedLogout } from '../ports.js'
+import type { Batch, StoredPage } from '../rules/batch.js'
 import { isAhead } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
 import { settleReported } from '../rules/reported.js'
@@ -7,7 +8,7 @@ import { readChanges } from './changes.js'
 import { clockAhead } from './clock-ahead.js'
 import { query } from './database.js'
 import { databaseClock, readClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
-import { readGaps, storePastGap } from './gaps.js'
+import { readGaps, writeGap } from './gaps.js'
 import type { PrismaClient } from './generated/client.js'
 import { readKnown } from './read-known.js'
 import { count, prune } from './retention.js'
@@ -17,46 +18,53 @@ import {
   claim,
   type LockedTenant,
   lockTenant,
-  raiseFloor,
   readProgress,
-  setPlace,
+  setCheckpoint,
   shrinkSweep,
+  writeFloor,
 } from './tenant-row.js'
 import { type Executor, writeBatch } from './write-batch.js'
 
-/** How long a page may wait for the tenant row's lock, and be written. */
+/** Upper bounds of a transaction, in milliseconds: the wait for a connection, and the run. */
 const TRANSACTION = { maxWait: 10_000, timeout: 60_000 }
 
-const STUCK_MS = 30_000
+const IDLE_TRANSACTION_TIMEOUT_MS = 30_000
 
-/** What the store is made of. */
-export interface StoreOptions {
+/** Options of the store. */
+export interface LastLogoutStoreOptions {
   prisma: PrismaClient
   /** The tenant's canonical domain. */
   domain: string
-  /** How long a gap can still concern a living token. */
-  gapConcernsMs: number
-  /** Default: the database's. */
+  /**
+   * How long a gap can affect valid tokens, in milliseconds: the maximum age of a refresh token plus that of an
+   * access token.
+   */
+  horizonMs: number
+  /** Default: {@link databaseClock}. */
   clock?: SqlClock | undefined
-  /** When a writer that hangs with the lock in its hands loses it, in milliseconds; default 30,000. */
-  stuckMs?: number
+  /** A writer that holds the lock and is unresponsive loses it after this time, in milliseconds. Default: 30,000. */
+  idleTransactionTimeoutMs?: number
 }
 
-/** The store over PostgreSQL. */
-export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
-  const { prisma, domain, gapConcernsMs, clock = databaseClock, stuckMs = STUCK_MS } = options
+/** Creates the store over PostgreSQL. */
+export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogoutStore {
+  const { prisma, domain, horizonMs, clock = databaseClock } = options
+  const { idleTransactionTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS } = options
 
-  /** Every write runs in here: one lock, so that the order of feed positions is the order of commits. */
+  /** Runs every write under one lock, so that feed positions are in the order of commits. */
   const write = <T>(run: (tx: Executor, tenant: LockedTenant) => Promise<T>): Promise<T> =>
     query(() =>
-      prisma.$transaction(async (tx) => run(tx, await lockTenant(tx, clock, stuckMs)), TRANSACTION),
+      prisma.$transaction(
+        async (tx) => run(tx, await lockTenant(tx, clock, idleTransactionTimeoutMs)),
+        TRANSACTION,
+      ),
     )
 
   return {
     claim: () => query(() => claim(prisma, domain)),
     readProgress: () => query(() => readProgress(prisma, clock)),
     readKnown: (userId, sessionId) =>
-      query(() => readKnown(prisma, clock, { userId, sessionId, gapConcernsMs })),
+      query(() => readKnown(prisma, clock, { userId, sessionId, horizonMs })),
     readChanges: (changes) => query(() => readChanges(prisma, clock, changes)),
     count: () => query(() => count(prisma)),
 
@@ -69,12 +77,12 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
 
     begin: (checkpoint, sweep) =>
       write(async (tx, tenant) => {
-        if (tenant.checkpoint === null) await setPlace(tx, checkpoint, sweep)
+        if (tenant.checkpoint === null) await setCheckpoint(tx, checkpoint, sweep)
       }),
     moveCheckpoint: (from, to, sweep) =>
       write(async (tx, tenant) => {
         if (tenant.checkpoint !== from) return false
-        await setPlace(tx, to, sweep)
+        await setCheckpoint(tx, to, sweep)
         return true
       }),
     async storePage(page) {
@@ -104,12 +112,11 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
     raiseFloor: (at) =>
       write((tx, tenant) => {
         if (at !== null && at > tenant.now) {
-          throw new RangeError('the floor cannot be in the future of the database')
+          throw new RangeError('the floor cannot be later than now by the clock of the database')
         }
-        return raiseFloor(tx, tenant, at ?? tenant.now)
+        return writeFloor(tx, tenant, at ?? tenant.now)
       }),
-    storeGap: (gap, raisesFloor) =>
-      write((tx, tenant) => storePastGap(tx, tenant, gap, raisesFloor)),
+    storeGap: (gap, raisesFloor) => write((tx, tenant) => writeGap(tx, tenant, gap, raisesFloor)),
     readGaps: () => query(() => readGaps(prisma)),
     prune: (retainMs, onBatch) => query(() => prune(prisma, clock, { retainMs, onBatch })),
     storeCaughtUp: (checkpoint, askedAt) =>
@@ -118,9 +125,11 @@ export function createLastLogoutStore(options: StoreOptions): LastLogoutStore {
 }
 
 /**
- * Returns `CLOCK_AHEAD`, which thrown in here would undo the write, where the page was stored too far ahead of
- * the clock of the database. Its logouts count, although too early. The checkpoint stays: they are read again
- * when the clock is right, and get their instants before anything is fresh.
+ * Stores a page. If its storage time is too far ahead of the database's clock, its logouts are stored too early,
+ * and the checkpoint does not move: once the clock is right they are read again, and get their instants before
+ * freshness advances.
+ *
+ * @returns Whether the page was stored, or a `CLOCK_AHEAD` error: throwing it here would roll back the write.
  */
 async function storePage(
   tx: Executor,
@@ -146,7 +155,7 @@ interface CaughtUp {
   askedAt: Instant
 }
 
-/** What the sweep has not read yet is not fresh. */
+/** Freshness does not advance while a part of the sweep is unread. */
 async function storeCaughtUp(
   prisma: PrismaClient,
   clock: SqlClock,

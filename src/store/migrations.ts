@@ -4,20 +4,18 @@ import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 import { withClient } from '../pg/client.js'
+import { MIGRATION_TIMEOUT_MS } from '../pg/timeouts.js'
 
 const DIRECTORY = new URL('../../prisma/migrations/', import.meta.url)
 
-/** The advisory lock that Prisma's own schema engine takes: both may migrate the same database. */
-const LOCK = 72_707_369
-
-/** How long one statement of a migration may take, in milliseconds. */
-const MIGRATION_TIMEOUT_MS = 600_000
+/** Key of the advisory lock that Prisma's schema engine takes: both can migrate the same database. */
+const LOCK_KEY = 72_707_369
 
 /** SQLSTATE: undefined_table. */
 const UNDEFINED_TABLE = '42P01'
 
-/** Prisma's ledger, so that `prisma migrate` reads what this runner did, and the reverse. */
-const CREATE_LEDGER = `
+/** Prisma's history table, so that `prisma migrate` and this runner recognize each other's migrations. */
+const CREATE_HISTORY = `
   CREATE TABLE IF NOT EXISTS _prisma_migrations (
     id VARCHAR(36) PRIMARY KEY NOT NULL,
     checksum VARCHAR(64) NOT NULL,
@@ -36,9 +34,12 @@ interface Migration {
 }
 
 /**
- * Brings the database's tables up to date and returns the names of the migrations applied: all that
- * are missing, or none. Prisma's schema engine would do the same, but is a program that has to be
- * downloaded.
+ * Applies all pending migrations in one transaction. Prisma's schema engine would do the same, but is a separate
+ * program to download.
+ *
+ * @returns The names of the applied migrations.
+ * @throws `DATABASE_NOT_MIGRATED` when an applied migration has changed, or failed in another tool.
+ * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
 export async function applyMigrations(databaseUrl: string): Promise<string[]> {
   return withClient(databaseUrl, migrateWith, MIGRATION_TIMEOUT_MS)
@@ -46,15 +47,20 @@ export async function applyMigrations(databaseUrl: string): Promise<string[]> {
 
 async function migrateWith(client: pg.Client): Promise<string[]> {
   await client.query('BEGIN')
-  await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK])
-  await client.query(CREATE_LEDGER)
+  await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY])
+  await client.query(CREATE_HISTORY)
   const pending = await readPending(client)
   for (const migration of pending) await apply(client, migration)
   await client.query('COMMIT')
   return pending.map((migration) => migration.name)
 }
 
-/** Throws `DATABASE_NOT_MIGRATED` unless every migration has been applied. */
+/**
+ * Checks that every migration has been applied.
+ *
+ * @throws `DATABASE_NOT_MIGRATED` when one is missing, has changed, or failed in another tool.
+ * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ */
 export async function assertMigrated(databaseUrl: string): Promise<void> {
   const pending = await withClient(databaseUrl, readPending).catch((error) => {
     if (error instanceof pg.DatabaseError && error.code === UNDEFINED_TABLE) throw notMigrated()
@@ -77,8 +83,8 @@ async function readPending(client: pg.Client): Promise<Migration[]> {
     throw new LastLogoutError(
       'DATABASE_NOT_MIGRATED',
       row.finished
-        ? `migration ${migration.name} was applied in another version than this program has: use the program that migrated the database, or restore the file`
-        : `migration ${migration.name} failed half-way in another tool: mend it there (prisma migrate resolve), then run \`last-logout migrate\` again`,
+        ? `migration ${migration.name} was applied with another checksum than that of this program: use the program that migrated the database, or restore the file`
+        : `migration ${migration.name} failed in another tool: resolve it there (prisma migrate resolve), then run \`last-logout migrate\` again`,
     )
   })
 }
@@ -106,6 +112,6 @@ async function readMigration(name: string): Promise<Migration> {
 function notMigrated(): LastLogoutError {
   return new LastLogoutError(
     'DATABASE_NOT_MIGRATED',
-    'the database has no tables of this version yet: run `last-logout migrate`',
+    'the database is not migrated to this version: run `last-logout migrate`',
   )
 }

@@ -1,10 +1,9 @@
-import type { Known } from '../ports.js'
 import type { Instant } from '../rules/instant.js'
+import type { Known } from '../rules/known.js'
 import { tenantRowMissing } from './database.js'
 import { readClock, type SqlClock, timestampOf, toEpoch } from './epoch.js'
 import type { PrismaClient } from './generated/client.js'
 
-/** Instants as milliseconds since the epoch. */
 interface KnownRow {
   now: Instant
   as_of: Instant | null
@@ -24,21 +23,26 @@ interface KnownRow {
 interface KnownQuery {
   userId: string
   sessionId: string | null
-  /** How long a gap can still concern a living token, in milliseconds. */
-  gapConcernsMs: number
+  /** How long a gap can affect valid tokens, in milliseconds. */
+  horizonMs: number
 }
 
-/** One statement, so that rows, freshness, gaps and clock are those of one moment. */
+/**
+ * Reads the logouts of a user and a session in one statement, so that rows, freshness, gaps and clock are of one
+ * moment.
+ *
+ * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
+ */
 export async function readKnown(
   prisma: PrismaClient,
   clock: SqlClock,
-  { userId, sessionId, gapConcernsMs }: KnownQuery,
+  { userId, sessionId, horizonMs }: KnownQuery,
 ): Promise<Known> {
   const [row] = await prisma.$queryRaw<KnownRow[]>`
     SELECT ${readClock(clock)} AS now,
       ${toEpoch('tenant.as_of')} AS as_of, ${toEpoch('tenant.floor_at')} AS floor_at,
       tenant.sweep_to IS NULL AND NOT EXISTS (
-        SELECT FROM gap WHERE to_at > ${timestampOf(clock(), -gapConcernsMs)}
+        SELECT FROM gap WHERE to_at > ${timestampOf(clock(), -horizonMs)}
           AND to_at > COALESCE(tenant.floor_at, '-infinity')
       ) AS covered,
       ${toEpoch('u.at')} AS user_at, ${toEpoch('u.all_sessions_at')} AS all_sessions_at,

@@ -1,27 +1,32 @@
 import type { Counts, Pruned } from '../ports.js'
 import type { Instant } from '../rules/instant.js'
-import { positionAt } from './changes.js'
-import { readClock, type SqlClock, timestamp, toEpoch } from './epoch.js'
+import { tenantRowMissing } from './database.js'
+import { positionAt, readClock, type SqlClock, timestamp, toEpoch } from './epoch.js'
 import type { PrismaClient } from './generated/client.js'
 
-/** How many rows are deleted at once: what is written meanwhile waits no longer than that takes. */
-const AT_ONCE = 10_000
+/** Rows per DELETE statement: concurrent writers wait no longer than for one statement. */
+const BATCH_SIZE = 10_000
 
-/** What there is, by kind. */
+/**
+ * Counts the rows of each kind.
+ *
+ * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
+ */
 export async function count(prisma: PrismaClient): Promise<Counts> {
   const [users, sessions, gaps, kept, excess, tenant] = await prisma.$transaction([
     prisma.lastLogout.count(),
     prisma.sessionLogout.count(),
     prisma.gap.count(),
     prisma.unattributable.groupBy({ by: ['reason'], _count: true, orderBy: { reason: 'asc' } }),
-    // Not `findMany`: it asks for the day too, which is part of the key.
+    // `findMany` would also select the day, which is part of the key and a date.
     prisma.unattributableExcess.groupBy({
       by: ['reason'],
       _sum: { count: true },
       orderBy: { reason: 'asc' },
     }),
-    prisma.tenant.findUniqueOrThrow({ where: { id: 1 } }),
+    prisma.tenant.findUnique({ where: { id: 1 } }),
   ])
+  if (tenant === null) throw tenantRowMissing()
   const unattributable: Counts['unattributable'] = {}
   const add = (reason: string, count: number) => {
     unattributable[reason] = (unattributable[reason] ?? 0) + count
@@ -31,19 +36,18 @@ export async function count(prisma: PrismaClient): Promise<Counts> {
   return { users, sessions, gaps, unattributable, reconciled: Number(tenant.reconciled) }
 }
 
-/** What to delete. */
+/** What `prune` deletes. */
 export interface PruneOptions {
-  /** How long ago a row must have changed last, in milliseconds. */
+  /** Minimum age of the last change of a deleted row, in milliseconds. */
   retainMs: number
-  /** Runs before each statement; throwing ends the pruning. */
+  /** Called before each DELETE statement. Throwing aborts the operation. */
   onBatch?: (() => void) | undefined
 }
 
 /**
- * Deletes sessions and unattributable entries that last changed longer ago than `retainMs`: by the
- * clock of the database, and counted from `as_of` where that is earlier, so that a clock which is ahead
- * deletes nothing that still counts. Before the first catch-up has ended it deletes nothing. Users and
- * gaps stay.
+ * Deletes sessions and unattributable entries whose last change is older than `retainMs`. The age is measured by
+ * the clock of the database, or from `as_of` if that is earlier: a clock that is ahead must not delete rows that
+ * still count. Before the first catch-up has ended nothing is deleted. Users and gaps are kept.
  */
 export async function prune(
   prisma: PrismaClient,
@@ -52,26 +56,26 @@ export async function prune(
 ): Promise<Pruned> {
   const before = await readPruneLimit(prisma, clock, retainMs)
   if (before === null) return { sessions: 0, unattributable: 0 }
-  // A row that is being written is passed over: it may move forward, and waiting for it may deadlock.
-  const sessions = await untilNone(
+  // Skips a row that is locked by a writer: it can move forward, and waiting for it can deadlock.
+  const sessions = await deleteInBatches(
     onBatch,
     () => prisma.$executeRaw`
       DELETE FROM session_logout WHERE session_id IN (
         SELECT session_id FROM session_logout WHERE seq < ${positionAt(before)}
-        LIMIT ${AT_ONCE} FOR UPDATE SKIP LOCKED)`,
+        LIMIT ${BATCH_SIZE} FOR UPDATE SKIP LOCKED)`,
   )
-  const unattributable = await untilNone(
+  const unattributable = await deleteInBatches(
     onBatch,
     () => prisma.$executeRaw`
       DELETE FROM unattributable WHERE id IN (
-        SELECT id FROM unattributable WHERE received_at < ${timestamp(before)} LIMIT ${AT_ONCE})`,
+        SELECT id FROM unattributable WHERE received_at < ${timestamp(before)} LIMIT ${BATCH_SIZE})`,
   )
   const excess = await prisma.$executeRaw`
     DELETE FROM unattributable_excess WHERE day < (${timestamp(before)} AT TIME ZONE 'UTC')::date`
   return { sessions, unattributable: unattributable + excess }
 }
 
-/** What changed before it may be deleted; `null`: nothing may. */
+/** Rows that last changed before this instant may be deleted; `null`: none may. */
 async function readPruneLimit(
   prisma: PrismaClient,
   clock: SqlClock,
@@ -83,11 +87,14 @@ async function readPruneLimit(
   return Math.min(row.now, row.as_of) - retainMs
 }
 
-async function untilNone(onBatch: () => void, deleteSome: () => Promise<number>): Promise<number> {
+async function deleteInBatches(
+  onBatch: () => void,
+  deleteBatch: () => Promise<number>,
+): Promise<number> {
   let total = 0
-  for (let deleted = AT_ONCE; deleted === AT_ONCE; total += deleted) {
+  for (let deleted = BATCH_SIZE; deleted === BATCH_SIZE; total += deleted) {
     onBatch()
-    deleted = await deleteSome()
+    deleted = await deleteBatch()
   }
   return total
 }

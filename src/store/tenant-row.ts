@@ -4,24 +4,36 @@ import type { Instant } from '../rules/instant.js'
 import { type Progress, toProgress } from '../rules/progress.js'
 import type { Span } from '../rules/span.js'
 import { tenantRowMissing } from './database.js'
-import { readClock, type SqlClock, timestamp, timestampOf, toEpoch } from './epoch.js'
+import {
+  currentPosition,
+  databaseClock,
+  readClock,
+  type SqlClock,
+  timestamp,
+  timestampOf,
+  toEpoch,
+} from './epoch.js'
 import { Prisma, type PrismaClient } from './generated/client.js'
-import type { BatchPlace, Executor } from './write-batch.js'
+import type { Executor, WriteState } from './write-batch.js'
 
-/** The tenant row, as whoever writes has locked it. */
-export interface LockedTenant extends BatchPlace {
+/** The tenant row, locked for writing. */
+export interface LockedTenant extends WriteState {
   checkpoint: string | null
 }
 
-/** A database that nothing was stored in may still be given to another tenant. */
-const NOTHING_READ = Prisma.sql`
+/** A database without data can be claimed for another tenant. */
+const IS_UNUSED = Prisma.sql`
   tenant.checkpoint IS NULL AND tenant.as_of IS NULL AND tenant.seq = 0`
 
-/** Takes the database for this tenant; throws `OTHER_TENANT` where it serves another. */
+/**
+ * Claims the database for this tenant.
+ *
+ * @throws `OTHER_TENANT` when it holds data of another one.
+ */
 export async function claim(prisma: PrismaClient, domain: string): Promise<void> {
   await prisma.$executeRaw`
     INSERT INTO tenant (id, domain) VALUES (1, ${domain}) ON CONFLICT (id)
-    DO UPDATE SET domain = excluded.domain WHERE ${NOTHING_READ}`
+    DO UPDATE SET domain = excluded.domain WHERE ${IS_UNUSED}`
   const tenant = await prisma.tenant.findUniqueOrThrow({ where: { id: 1 } })
   if (tenant.domain !== domain) {
     throw new LastLogoutError(
@@ -32,65 +44,74 @@ export async function claim(prisma: PrismaClient, domain: string): Promise<void>
 }
 
 /**
- * Locks the tenant row. Positions of the feed follow the clock of the database, in microseconds, so
- * that none is given out twice: after a restore or a promotion that lost some, subscribers would pass
- * over what comes at the same ones. A clock that is behind gives some out again all the same: on another
- * timeline the feed becomes another.
+ * Locks the tenant row, and assigns the feed position to continue from.
+ *
+ * Positions are microseconds of the database's clock, so that none is assigned twice. After a restore or a failover
+ * that lost some, subscribers would otherwise skip the changes that get the same positions again. A clock that
+ * is behind can still assign a position again. For this case the feed gets a new id on a new timeline.
+ *
+ * @param idleTimeoutMs After this time PostgreSQL ends a session that is idle in this transaction, in milliseconds.
+ * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
 export async function lockTenant(
   tx: Executor,
   clock: SqlClock,
-  stuckMs: number,
+  idleTimeoutMs: number,
 ): Promise<LockedTenant> {
   const [tenant] = await tx.$queryRaw<(LockedTenant & Timelines)[]>`
-    SELECT checkpoint, GREATEST(seq, (${clock()} * 1000)::bigint) AS seq,
+    SELECT checkpoint, GREATEST(seq, ${currentPosition(clock)}) AS seq,
       ${readClock(clock)} AS now, timeline, last_logout_timeline() AS current,
-      set_config('idle_in_transaction_session_timeout', ${String(stuckMs)}, true)
+      set_config('idle_in_transaction_session_timeout', ${String(idleTimeoutMs)}, true)
     FROM tenant WHERE id = 1 FOR UPDATE`
   if (tenant === undefined) throw tenantRowMissing()
   const { checkpoint, seq, now } = tenant
-  await noteTimeline(tx, tenant)
+  await updateTimeline(tx, tenant)
   return { checkpoint, seq, now }
 }
 
 interface Timelines {
-  /** That of the last writer; `null`: none has noted it yet. */
+  /** Timeline of the last writer; `null`: none is stored yet. */
   timeline: string | null
-  /** That of the server; `null`: it does not reveal it. */
+  /** Timeline of the server; `null`: the server does not reveal it. */
   current: string | null
 }
 
-/** Two replicas promoted from one primary share the new timeline: the random id tells them apart. */
-async function noteTimeline(tx: Executor, { timeline, current }: Timelines): Promise<void> {
+/**
+ * Stores the timeline. A change of it renews the id of the feed, to a random one: two replicas that were promoted
+ * from the same primary have the same timeline.
+ */
+async function updateTimeline(tx: Executor, { timeline, current }: Timelines): Promise<void> {
   if (current === null || current === timeline) return
   await tx.$executeRaw`
     UPDATE tenant SET timeline = ${current},
       feed_id = CASE WHEN timeline IS NULL THEN feed_id ELSE gen_random_uuid() END`
 }
 
-/** No lease is held for longer without being renewed, in milliseconds. */
-const MAX_LEASE_MS = 120_000
+/** Upper bound of a lease's time to live, in milliseconds. */
+const MAX_LEASE_TTL_MS = 120_000
 
 /**
- * Takes the lease, or renews one's own; false while another holds it. The database's clock decides, so
- * that the workers' own need not agree. A lease that ends later than any can is from before that clock
- * was set back: it is free.
+ * Acquires or renews the polling lease. The clock of the database decides, so that the clocks of the workers
+ * need not agree. A lease beyond the upper bound was acquired before that clock was set back: it is free.
+ *
+ * @returns False while another owner holds it.
  */
 export async function acquireLease(
   prisma: PrismaClient,
   owner: string,
   ttlMs: number,
 ): Promise<boolean> {
-  const after = (ms: number) => Prisma.sql`clock_timestamp() + ${ms}::float8 * interval '1 ms'`
-  const taken = await prisma.$executeRaw`
-    UPDATE tenant SET lease_owner = ${owner}, lease_until = ${after(Math.min(ttlMs, MAX_LEASE_MS))}
+  const fromNow = (ms: number) => timestampOf(databaseClock(), ms)
+  const until = fromNow(Math.min(ttlMs, MAX_LEASE_TTL_MS))
+  const acquired = await prisma.$executeRaw`
+    UPDATE tenant SET lease_owner = ${owner}, lease_until = ${until}
     WHERE lease_owner = ${owner} OR lease_until IS NULL OR lease_until < clock_timestamp()
-      OR lease_until > ${after(MAX_LEASE_MS)}`
-  return taken === 1
+      OR lease_until > ${fromNow(MAX_LEASE_TTL_MS)}`
+  return acquired === 1
 }
 
-/** Sets where the log is read from, and what is to be swept. */
-export async function setPlace(
+/** Sets the checkpoint, and the span to sweep. */
+export async function setCheckpoint(
   tx: Executor,
   checkpoint: string | null,
   sweep: Span | null,
@@ -100,20 +121,24 @@ export async function setPlace(
       sweep_from = ${timestamp(sweep?.from ?? null)}, sweep_to = ${timestamp(sweep?.to ?? null)}`
 }
 
-/** Another sweep may have been asked for meanwhile: only what was read is taken off. */
+/**
+ * Removes the newest part of the sweep.
+ *
+ * @returns False where the sweep does not end with this part: another sweep was requested in the meantime.
+ */
 export async function shrinkSweep(tx: Executor, { from, to }: Span): Promise<boolean> {
-  const rest = Prisma.sql`sweep_from < ${timestamp(from)}`
+  const hasRest = Prisma.sql`sweep_from < ${timestamp(from)}`
   const shrunk = await tx.$executeRaw`
     UPDATE tenant SET
-      sweep_from = CASE WHEN ${rest} THEN sweep_from END,
-      sweep_to = CASE WHEN ${rest} THEN ${timestamp(from)} END
+      sweep_from = CASE WHEN ${hasRest} THEN sweep_from END,
+      sweep_to = CASE WHEN ${hasRest} THEN ${timestamp(from)} END
     WHERE sweep_to = ${timestamp(to)}`
   return shrunk === 1
 }
 
 /**
- * `as_of` moved forward to an instant of Auth0's clock: never back, except where it lies further ahead of
- * the database's clock than clocks may differ; and not to an instant that does.
+ * SQL that moves `as_of` forward to an instant of Auth0's clock, unless that instant is further ahead of the
+ * database's clock than clocks may differ. It moves back only from such an instant.
  */
 export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql {
   const latest = timestampOf(clock(), MAX_CLOCK_AHEAD_MS)
@@ -123,8 +148,8 @@ export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql
     as_of)`
 }
 
-/** Returns the floor as it is then: it only rises. */
-export async function raiseFloor(
+/** Raises the floor, which never falls. Returns the resulting floor. */
+export async function writeFloor(
   tx: Executor,
   { seq }: LockedTenant,
   at: Instant,
@@ -148,7 +173,11 @@ interface ProgressRow {
   now: Instant
 }
 
-/** How far the log has been read. */
+/**
+ * Reads how far the log has been read.
+ *
+ * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
+ */
 export async function readProgress(prisma: PrismaClient, clock: SqlClock): Promise<Progress> {
   const [row] = await prisma.$queryRaw<ProgressRow[]>`
     SELECT checkpoint, ${toEpoch('as_of')} AS as_of, ${toEpoch('sweep_from')} AS sweep_from,

@@ -1,16 +1,18 @@
-import type { Unattributable } from '../ports.js'
+import type { Unattributable } from '../rules/batch.js'
 import type { Prisma } from './generated/client.js'
 
-/** What is kept of an entry, in characters. */
-const KEPT_CHARACTERS = 8_192
+/** Length at which a stored entry is truncated, in characters. */
+const MAX_ENTRY_LENGTH = 8_192
 
-/** How many entries are kept of a reason and a day; outsiders can cause them. */
-const KEPT_A_DAY = 1_000
+/** Entries that are stored per reason and day. A limit, because outsiders can cause them. */
+const MAX_PER_DAY = 1_000
 
 /**
- * Keeps entries that cannot be attributed, and counts those that there is no room for. Each is kept
- * once; one that was not kept counts as often as it is read. The caller holds the tenant row's lock:
- * what was kept today is counted once, and not for each of the rows.
+ * Stores unattributable entries up to {@link MAX_PER_DAY}, and counts the excess. An entry is stored once. An
+ * excess entry is counted each time it is read.
+ *
+ * The caller holds the lock of the tenant row, so that one count of today's entries is valid for the whole
+ * statement: `MATERIALIZED` prevents a count per row.
  */
 export async function writeUnattributable(
   tx: Pick<Prisma.TransactionClient, '$executeRaw'>,
@@ -23,25 +25,25 @@ export async function writeUnattributable(
         FROM unnest(
           ${rows.map((row) => row.logId)}::text[],
           ${rows.map((row) => row.reason)}::text[],
-          ${rows.map((row) => row.entry.slice(0, KEPT_CHARACTERS))}::text[]
+          ${rows.map((row) => row.entry.slice(0, MAX_ENTRY_LENGTH))}::text[]
         ) WITH ORDINALITY AS page (log_id, reason, entry, position)
-      ) AS given ORDER BY id, position
+      ) AS received ORDER BY id, position
     ), today AS MATERIALIZED (
       SELECT reason, count(*) AS count FROM unattributable AS counted
       WHERE received_at >= date_trunc('day', now(), 'UTC')
         AND reason = ANY(${[...new Set(rows.map((row) => row.reason))]}::text[])
       GROUP BY reason
-    ), fresh AS (
+    ), unseen AS (
       SELECT id, reason, entry,
-        row_number() OVER (PARTITION BY reason ORDER BY position) + COALESCE(today.count, 0) AS place
+        row_number() OVER (PARTITION BY reason ORDER BY position) + COALESCE(today.count, 0) AS rank
       FROM page LEFT JOIN today USING (reason)
       WHERE NOT EXISTS (SELECT FROM unattributable WHERE unattributable.id = page.id)
-    ), kept AS (
+    ), stored AS (
       INSERT INTO unattributable (id, reason, entry)
-      SELECT id, reason, entry FROM fresh WHERE place <= ${KEPT_A_DAY}
+      SELECT id, reason, entry FROM unseen WHERE rank <= ${MAX_PER_DAY}
     )
-    INSERT INTO unattributable_excess AS stored (reason, day, count)
+    INSERT INTO unattributable_excess AS excess (reason, day, count)
     SELECT reason, (now() AT TIME ZONE 'UTC')::date, count(*)
-    FROM fresh WHERE place > ${KEPT_A_DAY} GROUP BY reason
-    ON CONFLICT (reason, day) DO UPDATE SET count = stored.count + excluded.count`
+    FROM unseen WHERE rank > ${MAX_PER_DAY} GROUP BY reason
+    ON CONFLICT (reason, day) DO UPDATE SET count = excess.count + excluded.count`
 }

@@ -1,37 +1,37 @@
-import type { Batch } from '../ports.js'
+import type { Batch } from '../rules/batch.js'
 import type { Instant } from '../rules/instant.js'
+import { timestampOf } from './epoch.js'
 import { Prisma } from './generated/client.js'
 import { writeUnattributable } from './unattributable.js'
 
-/** What Prisma gives inside and outside a transaction alike. */
+/** Runs raw SQL, inside or outside a transaction. */
 export type Executor = Pick<Prisma.TransactionClient, '$executeRaw' | '$queryRaw'>
 
-/** Where a batch is written: what the caller read as it locked the tenant row. */
-export interface BatchPlace {
-  /** The last feed position given out before. */
+/** State of the tenant row when it was locked for writing. */
+export interface WriteState {
+  /** The highest feed position assigned so far. */
   seq: bigint
-  /** By the clock of the database. */
+  /** The clock of the database. */
   now: Instant
 }
 
-/** What writing a batch came to. */
-export interface Written {
-  /** The last feed position given out. */
+/** Result of writing a batch. */
+export interface WrittenBatch {
+  /** The highest feed position assigned. */
   seq: bigint
-  /** How many rows moved forward. */
+  /** Number of rows that moved forward. */
   advanced: number
 }
 
 /**
- * Moves rows forward and keeps unattributable entries. No instant is stored that lies in the future of
- * the database. The caller holds the tenant row's lock, which makes the order of positions the order of
- * commits.
+ * Moves rows forward and stores unattributable entries. Instants are limited to the clock of the database. The
+ * caller holds the lock of the tenant row, so that positions are in the order of commits.
  */
 export async function writeBatch(
   tx: Executor,
   batch: Batch,
-  { seq, now }: BatchPlace,
-): Promise<Written> {
+  { seq, now }: WriteState,
+): Promise<WrittenBatch> {
   const { unattributable } = batch
   const past = (at: Instant) => Math.min(at, now)
   const users = batch.users.map((row) => ({
@@ -49,11 +49,11 @@ export async function writeBatch(
   return { seq: seq + BigInt(users.length + sessions.length), advanced }
 }
 
-/** "Only forward" as the database says it: per column, and only rows in which one advances. */
+/** Stored instants only move forward: each column on its own, and only in rows where one of them advances. */
 async function writeUsers(tx: Executor, users: Batch['users'], seq: bigint): Promise<number> {
   return tx.$executeRaw`
     INSERT INTO last_logout AS stored (user_id, at, all_sessions_at, log_id, type, seq)
-    SELECT user_id, ${FROM_EPOCH.at}, ${FROM_EPOCH.allSessionsAt}, log_id, type,
+    SELECT user_id, ${AT}, ${ALL_SESSIONS_AT}, log_id, type,
       ${seq}::bigint + position
     FROM unnest(
       ${users.map((row) => row.userId)}::text[],
@@ -79,7 +79,7 @@ async function writeSessions(
 ): Promise<number> {
   return tx.$executeRaw`
     INSERT INTO session_logout AS stored (session_id, user_id, at, ended, log_id, type, seq)
-    SELECT session_id, user_id, ${FROM_EPOCH.at}, ended, log_id, type, ${seq}::bigint + position
+    SELECT session_id, user_id, ${AT}, ended, log_id, type, ${seq}::bigint + position
     FROM unnest(
       ${sessions.map((row) => row.sessionId)}::text[],
       ${sessions.map((row) => row.userId)}::text[],
@@ -100,12 +100,9 @@ async function writeSessions(
       OR excluded.user_id COLLATE "C" > COALESCE(stored.user_id, '') COLLATE "C"`
 }
 
-/** Between two of the same millisecond the log id decides, as in `rules/fold.ts`. */
+/** In the same millisecond the log id decides, as in `rules/fold.ts`. */
 const EXCLUDED_IS_NEWER = Prisma.sql`
   (excluded.at, excluded.log_id COLLATE "C") > (stored.at, stored.log_id COLLATE "C")`
 
-/** Columns of the page, which are milliseconds since the epoch, as they are stored. */
-const FROM_EPOCH = {
-  at: Prisma.sql`to_timestamp(page.at / 1000)`,
-  allSessionsAt: Prisma.sql`to_timestamp(page.all_sessions_at / 1000)`,
-}
+const AT = timestampOf(Prisma.sql`page.at`)
+const ALL_SESSIONS_AT = timestampOf(Prisma.sql`page.all_sessions_at`)

@@ -1,5 +1,5 @@
 import { hasCode } from '../errors.js'
-import type { Batch } from '../ports.js'
+import type { Batch } from '../rules/batch.js'
 import { MIN_RETENTION_MS } from '../rules/gap.js'
 import { prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import type { Span } from '../rules/span.js'

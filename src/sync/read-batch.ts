@@ -1,4 +1,4 @@
-import type { Batch, Unattributable } from '../ports.js'
+import type { Batch, Unattributable } from '../rules/batch.js'
 import { type LogoutEvent, readEntry, readLogId } from '../rules/entry.js'
 import { fold } from '../rules/fold.js'
 

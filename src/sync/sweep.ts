@@ -1,5 +1,5 @@
 import { aborted, LastLogoutError } from '../errors.js'
-import type { Batch } from '../ports.js'
+import type { Batch } from '../rules/batch.js'
 import { readLogId } from '../rules/entry.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'

@@ -8,10 +8,10 @@ import type { TestDatabase } from './database.js'
 
 interface StoreSettings {
   domain?: string
-  gapConcernsMs?: number
+  horizonMs?: number
   /** In place of the database's clock. */
   now?: (() => number) | undefined
-  stuckMs?: number
+  idleTransactionTimeoutMs?: number
 }
 
 /** A store over a test's database, claimed for `tenant.example`. */
@@ -19,9 +19,9 @@ export async function openStore(
   { url }: Pick<TestDatabase, 'url'>,
   {
     domain = 'tenant.example',
-    gapConcernsMs = 31 * 86_400_000,
+    horizonMs = 31 * 86_400_000,
     now,
-    stuckMs = 30_000,
+    idleTransactionTimeoutMs = 30_000,
   }: StoreSettings = {},
   timeouts: PoolTimeouts = {},
 ): Promise<LastLogoutStore & { close(): Promise<void> }> {
@@ -29,9 +29,9 @@ export async function openStore(
   const store = createLastLogoutStore({
     prisma: database.prisma,
     domain,
-    gapConcernsMs,
+    horizonMs,
     clock: now && fixedClock(now),
-    stuckMs,
+    idleTransactionTimeoutMs,
   })
   await store.claim()
   return { ...store, close: database.close }

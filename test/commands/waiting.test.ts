@@ -37,7 +37,7 @@ function at({ url }: TestDatabase, over: Partial<URL> = {}): string {
 }
 
 const warnings = (command: CommandRun) =>
-  command.stdout().match(/"postgresql cannot be used yet: waiting for it"/g)?.length ?? 0
+  command.stdout().match(/"database unavailable, retrying"/g)?.length ?? 0
 
 describe('a PostgreSQL that is away at the start', () => {
   test.each(['start', 'worker', 'api'])(
@@ -56,7 +56,7 @@ describe('a PostgreSQL that is away at the start', () => {
     async (...args) => {
       const { code, stderr } = await finishCommandLine(args, env)
       expect(code).toBe(1)
-      expect(stderr).toMatch(/PostgreSQL does not answer/)
+      expect(stderr).toMatch(/PostgreSQL is unreachable/)
     },
   )
 
@@ -73,7 +73,7 @@ describe('a PostgreSQL that is away at the start', () => {
     address.leadTo(database.url)
     await expect.poll(command.stdout, PATIENCE).toContain('"polling"')
     expect(await ask('/v1/users/x/last-logout')).toBe(200)
-    expect(command.stdout()).toMatch(/"postgresql is there".*"serving"/s)
+    expect(command.stdout()).toMatch(/"connected to postgresql".*"serving"/s)
     command.stop()
     expect(await command.ended).toBe(0)
   })

@@ -6,13 +6,13 @@ import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { PATIENCE, type RunningService, runService } from '../_support/running-service.js'
 
 /** As by default, 5 s and 15 s, but shorter. */
-const poolTimeouts = { connectMs: 500, queryMs: 1_500 }
+const poolTimeouts = { connectTimeoutMs: 500, queryTimeoutMs: 1_500 }
 
 /** A connection and an answer, and what the machine takes. */
-const LONGEST_ANSWER_MS = poolTimeouts.connectMs + poolTimeouts.queryMs + 1_000
+const LONGEST_ANSWER_MS = poolTimeouts.connectTimeoutMs + poolTimeouts.queryTimeoutMs + 1_000
 
-const AWAY = /^postgresql cannot be used: /
-const BACK = /^postgresql is back$/
+const AWAY = /^database unavailable$/
+const BACK = /^database available again$/
 
 let postgres: TestPostgres
 beforeAll(async () => {
@@ -148,8 +148,8 @@ describe('PostgreSQL', () => {
     expect((await service.ask()).status).toBe(503)
     await postgres.start()
     await annotate(`known ${await logOut(service)} ms after PostgreSQL is there`)
-    expect(service.count('warn', /^postgresql cannot be used yet: waiting for it$/)).toBe(1)
-    expect(service.count('info', /^postgresql is there$/)).toBe(1)
+    expect(service.count('warn', /^database unavailable, retrying$/)).toBe(1)
+    expect(service.count('info', /^connected to postgresql$/)).toBe(1)
   })
 })
 

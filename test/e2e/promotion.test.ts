@@ -71,7 +71,7 @@ test.concurrent('connections to a primary that was demoted, and lives on, are gi
   const before = await logOut()
   await expect.poll(() => readUsers(next), PATIENCE).toEqual([before.user])
   await Promise.all(Array.from({ length: 20 }, () => service.ask()))
-  const reader = await openStore(address, { domain: DOMAIN }, { lifetimeSeconds: 1 })
+  const reader = await openStore(address, { domain: DOMAIN }, { maxLifetimeSeconds: 1 })
   onTestFinished(() => reader.close())
   await next.promote()
   await old.query('ALTER SYSTEM SET default_transaction_read_only = on')

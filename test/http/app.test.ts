@@ -393,6 +393,6 @@ async function openStoreUnclaimed(url: string) {
   const { createDatabase } = await import('../../src/store/database.js')
   const { createLastLogoutStore } = await import('../../src/store/last-logout-store.js')
   const { prisma, close } = createDatabase(url, pino({ level: 'silent' }))
-  const options = { prisma, domain: 'tenant.example', gapConcernsMs: 1, now: Date.now }
+  const options = { prisma, domain: 'tenant.example', horizonMs: 1, now: Date.now }
   return { ...createLastLogoutStore(options), close }
 }

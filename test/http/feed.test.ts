@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createFeed, FEED_LIMITS } from '../../src/http/feed.js'
-import type { ChangesPage, ChangesQuery } from '../../src/ports.js'
+import type { ChangesPage, ChangesQuery } from '../../src/rules/change-feed.js'
 
 const page = (cursor: string): ChangesPage => ({
   changes: [],

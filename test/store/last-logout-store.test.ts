@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Batch, LastLogoutStore } from '../../src/ports.js'
+import type { LastLogoutStore } from '../../src/ports.js'
+import type { Batch } from '../../src/rules/batch.js'
 import type { LogoutEvent } from '../../src/rules/entry.js'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
@@ -255,10 +256,10 @@ describe('what is known', () => {
   ])(
     'is incomplete while a gap can concern a living token: %d ms to go',
     async (left, complete) => {
-      const gapConcernsMs = 1000
+      const horizonMs = 1000
       const judged = await openStore(database, {
-        gapConcernsMs,
-        now: () => NOON + gapConcernsMs - left,
+        horizonMs,
+        now: () => NOON + horizonMs - left,
       })
       await store.begin(BEGIN, null)
       await store.storeCaughtUp(BEGIN, NOON)
@@ -354,7 +355,7 @@ describe('the database', () => {
 
   test('that falls silent is unavailable after a time-out, and answers again when it can', async () => {
     const proxy = await openProxy(database.url)
-    const timeouts = { connectMs: 1_000, queryMs: 1_000 }
+    const timeouts = { connectTimeoutMs: 1_000, queryTimeoutMs: 1_000 }
     const silenced = await openStore({ ...database, url: proxy.url }, {}, timeouts)
     proxy.freeze()
     await expect(silenced.readProgress()).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
@@ -372,7 +373,7 @@ describe('the database', () => {
 
   test('that falls silent within a transaction is not asked to roll it back', async () => {
     const proxy = await openProxy(database.url, READY_IN_TRANSACTION)
-    const timeouts = { connectMs: 1_000, queryMs: 1_000 }
+    const timeouts = { connectTimeoutMs: 1_000, queryTimeoutMs: 1_000 }
     const silenced = await openStore({ ...database, url: proxy.url }, {}, timeouts)
     const startedAt = performance.now()
     const writing = silenced.begin(BEGIN, null)
@@ -385,7 +386,7 @@ describe('the database', () => {
 
   test('is written to by others when a writer has fallen silent with the lock in its hands', async () => {
     const proxy = await openProxy(database.url, READY_IN_TRANSACTION, 2)
-    const silenced = await openStore({ url: proxy.url }, { stuckMs: 500 })
+    const silenced = await openStore({ url: proxy.url }, { idleTransactionTimeoutMs: 500 })
     const writing = silenced.begin(BEGIN, null)
     const failing = expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
     const findLocks = () =>

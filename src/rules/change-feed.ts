@@ -1,0 +1,35 @@
+import type { Instant } from './instant.js'
+
+/** The current state of a row that changed. */
+export type Change =
+  | { kind: 'user'; userId: string; at: Instant; allSessionsAt: Instant | null; type: string }
+  | {
+      kind: 'session'
+      sessionId: string
+      userId: string | null
+      at: Instant
+      ended: boolean
+      type: string
+    }
+  | { kind: 'floor'; at: Instant }
+
+/** Which changes to read. */
+export interface ChangesQuery {
+  /** The cursor to continue from; `null`: from the beginning. */
+  after: string | null
+  /** Skips rows that last changed before this instant; `null`: skips none. */
+  since: Instant | null
+  limit: number
+}
+
+/** A page of the change feed, in commit order. */
+export interface ChangesPage {
+  changes: Change[]
+  /** The cursor to continue from. */
+  cursor: string
+  /** `null` also while `more` is set: a subscriber must receive every change before it relies on freshness. */
+  asOf: Instant | null
+  /** When this was read, by the clock of the database. */
+  now: Instant
+  more: boolean
+}

@@ -1,0 +1,26 @@
+import type { Logger } from 'pino'
+import { createFailureTracker, type FailureTracker } from '../async/failure-tracker.js'
+
+/** An outage is over when no query has failed for this time, in milliseconds: single queries can succeed during it. */
+const RECOVERY_MS = 2_000
+
+/** Creates a tracker that logs an outage of the database when it begins and when it ends. */
+export function createOutageLog(log: Logger): FailureTracker {
+  const tracker = createFailureTracker({
+    onFailure(err, isFirst) {
+      if (isFirst) log.error({ err }, 'database unavailable')
+    },
+    onRecovery: (outageMs) => log.info({ outageMs }, 'database available again'),
+  })
+  let failedAt = 0
+  return {
+    isFailing: tracker.isFailing,
+    recordFailure(error) {
+      failedAt = performance.now()
+      tracker.recordFailure(error)
+    },
+    recordSuccess() {
+      if (performance.now() - failedAt >= RECOVERY_MS) tracker.recordSuccess()
+    },
+  }
+}
