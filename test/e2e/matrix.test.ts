@@ -129,13 +129,14 @@ const TITLES: Record<keyof typeof flows, string> = {
   refreshOfReported: 'operator’s logout: refresh',
   silentLoginOfReported: 'operator’s logout: silent login ²',
   tokenOfDeleted: 'account deleted: access token ³',
-  tokenOfDeletedToldByBackchannel: 'account deleted, told by Back-Channel Logout ³: access token',
+  tokenOfDeletedToldByBackchannel:
+    'account deleted, reported by Back-Channel Logout ³: access token',
   machineToken: 'machine token',
 }
 const COLUMNS = {
   none: 'no Action',
-  nothing: 'Action, a refresh tells nothing',
-  methods: 'Action, it tells `methods`',
+  nothing: 'Action, no fields',
+  methods: 'Action, `methods`',
   enterprise: 'Action, Enterprise fields',
 } satisfies Partial<Record<Plan, string>>
 
