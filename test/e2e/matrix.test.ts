@@ -113,7 +113,7 @@ const MATRIX: Record<keyof typeof flows, Row> = {
   machineToken: everywhere('unaffected'),
 }
 
-/** The table of the README. */
+/** The table of docs/login-action.md. */
 const TITLES: Record<keyof typeof flows, string> = {
   tokenInWindow: 'access token of A, in the window before the poll',
   tokenOfA: 'access token of A, after the poll',
@@ -129,13 +129,14 @@ const TITLES: Record<keyof typeof flows, string> = {
   refreshOfReported: 'operator’s logout: refresh',
   silentLoginOfReported: 'operator’s logout: silent login ²',
   tokenOfDeleted: 'account deleted: access token ³',
-  tokenOfDeletedToldByBackchannel: 'account deleted, told by Back-Channel Logout ³: access token',
+  tokenOfDeletedToldByBackchannel:
+    'account deleted, reported by Back-Channel Logout ³: access token',
   machineToken: 'machine token',
 }
 const COLUMNS = {
   none: 'no Action',
-  nothing: 'Action, a refresh tells nothing',
-  methods: 'Action, it tells `methods`',
+  nothing: 'Action, no fields',
+  methods: 'Action, `methods`',
   enterprise: 'Action, Enterprise fields',
 } satisfies Partial<Record<Plan, string>>
 
@@ -347,10 +348,10 @@ function renderMatrix(): string {
   return lines.map((line) => `| ${line.join(' | ')} |`).join('\n')
 }
 
-test('the README shows the matrix (P14)', async () => {
+test('docs/login-action.md shows the matrix (P14)', async () => {
   const matrix = renderMatrix()
   const [head = ''] = matrix.split('\n')
-  const readme = await readFile('README.md', 'utf8')
-  const shown = readme.slice(readme.indexOf(head)).split('\n\n')[0]
+  const document = await readFile('docs/login-action.md', 'utf8')
+  const shown = document.slice(document.indexOf(head)).split('\n\n')[0]
   expect(shown).toBe(matrix)
 })
