@@ -1,5 +1,5 @@
 import type { ApiKey } from '../config/api-keys.js'
-import { isSafe } from '../config/values.js'
+import { isSecureUrl } from '../config/values.js'
 import { LastLogoutError } from '../errors.js'
 import { LONGEST_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
 
@@ -84,7 +84,7 @@ function isServiceUrl(text: string): boolean {
   if (!URL.canParse(text)) return false
   const url = new URL(text)
   // Paths are added to it; and credentials would be printed.
-  return isSafe(url) && url.href === `${url.origin}${url.pathname}`
+  return isSecureUrl(url) && url.href === `${url.origin}${url.pathname}`
 }
 
 function isTimeout(text: string): boolean {

@@ -38,7 +38,7 @@ export interface OpenStore {
 
 /** Opens the configured database, and what is known of the tenant in it. */
 export async function openStore(
-  config: Config,
+  config: Config<'database'>,
   log: Logger,
   options: StoreOptions = {},
 ): Promise<OpenStore> {

@@ -54,7 +54,7 @@ export interface Service {
  * part is started.
  */
 export async function createService(
-  config: Config,
+  config: Config<'database'>,
   log: Logger,
   overrides: ServiceOverrides = {},
 ): Promise<Service> {
@@ -89,7 +89,7 @@ export async function createService(
 }
 
 interface Parts extends Pick<OpenStore, 'store' | 'databaseUrl'> {
-  config: Config
+  config: Config<'database'>
   log: Logger
   metrics: Metrics
   closers: Closers
@@ -107,8 +107,11 @@ async function createSource(
 ): Promise<LogSource> {
   const { createManagementApi } = await import('../auth0/management-api.js')
   const { createLogSource } = await import('../auth0/log-source.js')
-  const { rateShare } = auth0
-  const api = createManagementApi({ ...auth0, ...limits })
+  const { rateShare, clientId, clientSecret } = auth0
+  if (clientId === undefined || clientSecret === undefined) {
+    throw new TypeError('the configuration must be loaded with the need auth0 to read the log')
+  }
+  const api = createManagementApi({ ...auth0, clientId, clientSecret, ...limits })
   return createLogSource({ api, rateShare, observe: metrics.onAuth0Answer, ...limits })
 }
 

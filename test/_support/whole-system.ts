@@ -77,7 +77,7 @@ function openService(
       PORT: '0',
       ...env,
     },
-    ['auth0', 'api'],
+    ['auth0', 'api', 'database'],
   )
   return createService(config, pino({ level: 'silent' }), { now: clock.now })
 }

@@ -47,7 +47,11 @@ interface Running {
 /** A service that has read the tenant's log. */
 async function start({ url }: TestDatabase, release: typeof current): Promise<Running> {
   const env = { DATABASE_URL: url, API_KEYS: `test:${KEY}:read+feed+logout`, PORT: '0' }
-  const config = release.loadConfig({ ...tenantEnv(t.simulator), ...env }, ['auth0', 'api'])
+  const config = release.loadConfig({ ...tenantEnv(t.simulator), ...env }, [
+    'auth0',
+    'api',
+    'database',
+  ])
   const service = await release.createService(config, pino({ level: 'silent' }))
   await service.sync(new AbortController().signal)
   return { url: await service.startApi(), close: service.close }
