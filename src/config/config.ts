@@ -73,7 +73,7 @@ type Listed<Needs extends readonly Need[]> = Needs extends readonly [
   : never
 
 /** The credentials of the machine-to-machine application that reads the log. */
-export interface Credentials {
+interface Credentials {
   clientId: string
   clientSecret: string
 }

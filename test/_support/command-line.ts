@@ -36,7 +36,7 @@ export function startCommandLine(
     env,
     print: write('stdout'),
     printError: write('stderr'),
-    isReaderGone: () => false,
+    isOutputClosed: () => false,
     readInput: async (maxLength) => input.slice(0, maxLength + 1),
     isTerminal: false,
     stop: stopping.signal,
