@@ -86,7 +86,7 @@ describe('when PostgreSQL is unavailable at the start', () => {
   })
 })
 
-test('api shuts down while PostgreSQL does not respond', async () => {
+test('api shuts down while PostgreSQL is silent', async () => {
   address.leadTo(database.url)
   const command = runCommand(['api'], env)
   await expect.poll(command.stdout, WAIT).toContain('"serving"')
