@@ -84,7 +84,7 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
   },
   CHECKS_FAILED: {
     when: '`last-logout doctor` found at least one failure.',
-    todo: 'Follow the advice that stands after each failed check.',
+    todo: 'Follow the advice after each failed check.',
   },
   CANNOT_LISTEN: {
     when: 'The port or the address of the API, or of the monitoring port, cannot be bound.',

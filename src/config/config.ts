@@ -64,7 +64,7 @@ const WHERE_TO_SET =
 
 type Variables = { [Name in keyof typeof variables]: z.output<(typeof variables)[Name]> }
 
-/** The needs that a tuple lists. Elements after one of unknown position, as of `Need[]`, do not count. */
+/** The needs that a tuple lists for certain: an array of unknown length guarantees none of its elements. */
 type Listed<Needs extends readonly Need[]> = Needs extends readonly [
   infer First extends Need,
   ...infer Rest extends readonly Need[],

@@ -10,7 +10,7 @@ import { readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 import { truthOfLog } from '../_support/truth.js'
 import { hasReconciled, startWorker, workerEnv } from '../_support/worker.js'
-import { endLease } from '../campaign/write-log.js'
+import { expireLease } from '../campaign/write-log.js'
 
 const WAIT = { timeout: 60_000, interval: 20 }
 const LOGS = '/api/v2/logs'
@@ -201,7 +201,7 @@ describe('a worker process', () => {
           expect(lease.remainingMs).toBeLessThanOrEqual(LEASE_TTL_MS)
 
           // Skip the rest of the 30 s.
-          await endLease(world.database)
+          await expireLease(world.database)
           const expiredAt = performance.now()
           await expect.poll(() => countSessions(world), WAIT).toBeGreaterThan(before)
           const takeoverMs = performance.now() - expiredAt
