@@ -85,7 +85,7 @@ function watch(): void {
     return false
   })
   for (const client of clients) {
-    const { asOf } = client.checkNow({ sub: 'auth0|nobody', iat: Math.floor(now / 1_000) })
+    const { asOf } = client.checkNow({ sub: 'auth0|unknown', iat: Math.floor(now / 1_000) })
     staleMs = Math.max(staleMs, asOf === null ? now : now - asOf)
   }
 }

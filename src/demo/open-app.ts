@@ -19,7 +19,7 @@ const USERS: readonly DemoUser[] = [1, 2].map((n) => ({
 }))
 
 /** The dependencies of {@link openApp}. */
-export interface AppDeps {
+export interface DemoAppDeps {
   tenant: Tenant
   /** URL of the API of last-logout. */
   apiUrl: string
@@ -39,7 +39,7 @@ export interface OpenApp {
 }
 
 /** Serves the tenant's login, and an app that uses last-logout: a page, and an API that is protected. */
-export async function openApp(deps: AppDeps, closers: Closers): Promise<OpenApp> {
+export async function openApp(deps: DemoAppDeps, closers: Closers): Promise<OpenApp> {
   const { tenant, apiUrl, keys, enterprise, onLogLine } = deps
   const client = createLastLogoutClient({ url: apiUrl, apiKey: keys.app, onUnknown: 'deny' })
   closers.push(() => client.close())

@@ -71,7 +71,7 @@ export async function holdsLease(database: Queryable, writer: string): Promise<b
   return rows.length > 0
 }
 
-/** Expires the lease at once, whoever holds it, instead of waiting for its time to live. */
+/** Expires the lease at once, instead of waiting for its time to live. */
 export async function expireLease(database: Queryable): Promise<void> {
   await database.query('UPDATE tenant SET lease_until = now() WHERE lease_until > now()')
 }

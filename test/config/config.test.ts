@@ -152,7 +152,7 @@ test.each([
   ['LOG_STREAM_TOKEN', KEY],
   ['LOG_STREAM_TOKEN', `Bearer ${KEY}`],
   ['LOG_STREAM_TOKEN', `bearer  ${KEY}`],
-  ['LOG_STREAM_TOKEN', `Basic ${btoa(`anybody:${KEY}`)}`],
+  ['LOG_STREAM_TOKEN', `Basic ${btoa(`user:${KEY}`)}`],
   ['TRUST_PROXY', 'true'],
   ['TRUST_PROXY', '1'],
   ['TRUST_PROXY', ','],

@@ -109,7 +109,7 @@ const MATRIX: Record<keyof typeof flows, Row> = {
   silentLoginOfReported: everywhere('open'),
   // The entry, `sdu`, does not identify the user reliably.
   tokenOfDeleted: everywhere('open until `exp`'),
-  tokenOfDeletedToldByBackchannel: everywhere('closed'),
+  tokenOfDeletedWithBackchannel: everywhere('closed'),
   machineToken: everywhere('unaffected'),
 }
 
@@ -129,13 +129,13 @@ const TITLES: Record<keyof typeof flows, string> = {
   refreshOfReported: 'operator’s logout: refresh',
   silentLoginOfReported: 'operator’s logout: silent login ²',
   tokenOfDeleted: 'account deleted: access token ³',
-  tokenOfDeletedToldByBackchannel: 'account deleted, told by Back-Channel Logout ³: access token',
+  tokenOfDeletedWithBackchannel: 'account deleted, with Back-Channel Logout ³: access token',
   machineToken: 'machine token',
 }
 const COLUMNS = {
   none: 'no Action',
-  nothing: 'Action, a refresh tells nothing',
-  methods: 'Action, it tells `methods`',
+  nothing: 'Action, no event fields',
+  methods: 'Action, field `methods`',
   enterprise: 'Action, Enterprise fields',
 } satisfies Partial<Record<Plan, string>>
 
@@ -224,7 +224,7 @@ const flows = {
     await later(scene)
     return passes(scene, scene.onA)
   },
-  async tokenOfDeletedToldByBackchannel(scene: Scene) {
+  async tokenOfDeletedWithBackchannel(scene: Scene) {
     const { system, userId } = scene
     deleteAccount(scene)
     const details = { initiator: 'account-deleted' }
