@@ -9,7 +9,7 @@ process.env.TMPDIR = findScratchDirectory()
 const UNIT = [
   'test/{bench,rules,simulator}/**/*.test.ts',
   'test/action/look-up.test.ts',
-  'test/{architecture,errors,install-scripts,words}.test.ts',
+  'test/{architecture,errors,install-scripts,pitfalls,words}.test.ts',
   'test/{async,config}/**/*.test.ts',
   'test/auth0/{rate/limit,retry}.test.ts',
   'test/client/{clocks,delivery-delay,last-logout-request,lookup,table}.test.ts',

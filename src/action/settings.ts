@@ -1,4 +1,4 @@
-import { LONGEST_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
+import { MAX_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
 import type { Policy } from '../rules/judge.js'
 
 const NAMESPACE = 'https://last-logout/'
@@ -32,8 +32,8 @@ export function readSettings(
   if (!URL.canParse(url)) warn('LAST_LOGOUT_URL must be the URL of last-logout')
   if (!secrets.LAST_LOGOUT_API_KEY) warn('LAST_LOGOUT_API_KEY is missing')
   const timeoutMs = Number(secrets.LAST_LOGOUT_TIMEOUT_MS || TIMEOUT_MS)
-  const isTimeout = timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS
-  if (!isTimeout) warn(`LAST_LOGOUT_TIMEOUT_MS must be from 1 to ${LONGEST_TIMEOUT_MS}`)
+  const isTimeout = timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS
+  if (!isTimeout) warn(`LAST_LOGOUT_TIMEOUT_MS must be from 1 to ${MAX_TIMEOUT_MS}`)
   const policy = choose('LAST_LOGOUT_POLICY', POLICIES)
   return {
     url: URL.canParse(url) ? url.replace(/\/?$/, '/') : null,

@@ -1,7 +1,8 @@
 /**
- * Runs something that ends with `parent`, or earlier by the controller that it is handed. Not
- * `AbortSignal.any`: on Node 20 it forgets a time-out among its signals at a garbage collection, and
- * leaves a trace on a parent that lives long.
+ * Runs `run` with a controller that aborts with `parent`, or earlier.
+ *
+ * `AbortSignal.any` is not used: on Node 20 a timeout signal among its sources can be garbage-collected
+ * before it fires, and each call leaves an entry on a long-lived parent.
  */
 export async function withAbort<T>(
   parent: AbortSignal,

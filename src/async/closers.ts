@@ -1,11 +1,11 @@
-/** Closes what has been opened. */
+/** A stack of cleanup functions. */
 export interface Closers {
   push(close: () => Promise<void>): void
-  /** Runs every closer once, the last pushed first, whatever the others do; then throws the first failure. */
+  /** Runs each closer once, the last pushed first, even if others fail. Then throws the first failure. */
   close(): Promise<void>
 }
 
-/** Makes an empty stack of closers. */
+/** Creates an empty stack. */
 export function createClosers(): Closers {
   const stack: (() => Promise<void>)[] = []
   let closing: Promise<void> | undefined

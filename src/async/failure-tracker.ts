@@ -1,44 +1,42 @@
-/** Something that may fail over and over, and is told once rather than every time. */
-export interface Trouble {
-  isOn(): boolean
-  /** It failed. */
-  report(error: unknown): void
-  /** It worked: what troubled it is over. */
-  settle(): void
+/** Tracks an operation that can fail repeatedly, so that a failure is logged once and not at each attempt. */
+export interface FailureTracker {
+  isFailing(): boolean
+  recordFailure(error: unknown): void
+  recordSuccess(): void
 }
 
-/** Whom a trouble is told to. */
-export interface TroubleOptions {
-  /** Called for every failure; `isNew`: the first one of its kind since it last worked. */
-  onFailure(error: unknown, isNew: boolean): void
-  /** Called when it works again, after so many milliseconds. */
-  onOver(lastedMs: number): void
-  /** What makes two failures different. Default: nothing does. */
+/** Callbacks of a failure tracker. */
+export interface FailureTrackerOptions {
+  /** Called for each failure. `isFirst`: no failure of this kind since the last success. */
+  onFailure(error: unknown, isFirst: boolean): void
+  /** Called at the first success after failures, with the time since the first of them in milliseconds. */
+  onRecovery(failingMs: number): void
+  /** Distinguishes failures. Default: all are of one kind. */
   kindOf?(error: unknown): unknown
 }
 
-/** A trouble that has not begun. */
-export function createTrouble({
+/** Creates a tracker of an operation that has not failed yet. */
+export function createFailureTracker({
   onFailure,
-  onOver,
+  onRecovery,
   kindOf = () => undefined,
-}: TroubleOptions): Trouble {
-  // All of them, not the last one alone: two that take turns are not news each time.
-  const told = new Set<unknown>()
-  let beganAt = 0
+}: FailureTrackerOptions): FailureTracker {
+  // All kinds, not only the last: two kinds that alternate are reported once each.
+  const kinds = new Set<unknown>()
+  let failingSince = 0
   return {
-    isOn: () => told.size > 0,
-    report(error) {
+    isFailing: () => kinds.size > 0,
+    recordFailure(error) {
       const kind = kindOf(error)
-      const isNew = !told.has(kind)
-      if (told.size === 0) beganAt = performance.now()
-      told.add(kind)
-      onFailure(error, isNew)
+      const isFirst = !kinds.has(kind)
+      if (kinds.size === 0) failingSince = performance.now()
+      kinds.add(kind)
+      onFailure(error, isFirst)
     },
-    settle() {
-      if (told.size === 0) return
-      told.clear()
-      onOver(Math.round(performance.now() - beganAt))
+    recordSuccess() {
+      if (kinds.size === 0) return
+      kinds.clear()
+      onRecovery(Math.round(performance.now() - failingSince))
     },
   }
 }

@@ -1,7 +1,7 @@
 import type { ApiKey } from '../config/api-keys.js'
 import { isSecureUrl } from '../config/values.js'
 import { LastLogoutError } from '../errors.js'
-import { LONGEST_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
+import { MAX_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
 
 /** The name of the API key that the Action uses. */
 const KEY_NAME = 'action'
@@ -28,7 +28,7 @@ const RULES = {
   ],
   mode: oneOf(MODES),
   onError: oneOf(ON_ERROR),
-  timeoutMs: [isTimeout, `must be a whole number from 1 to ${LONGEST_TIMEOUT_MS}`],
+  timeoutMs: [isTimeout, `must be a whole number from 1 to ${MAX_TIMEOUT_MS}`],
   namespace: [
     isNamespace,
     'must be a URL or URN that ends in / or :, outside the namespaces that Auth0 reserves',
@@ -100,7 +100,7 @@ function isServiceUrl(text: string): boolean {
 }
 
 function isTimeout(text: string): boolean {
-  return /^[1-9]\d*$/.test(text) && Number(text) <= LONGEST_TIMEOUT_MS
+  return /^[1-9]\d*$/.test(text) && Number(text) <= MAX_TIMEOUT_MS
 }
 
 /**

@@ -34,7 +34,7 @@ export async function runExplain(
     throw new LastLogoutError('USAGE', message)
   }
   const log = await context.createLog(config.logLevel, 'stderr')
-  const { store, close } = await openStore(config, log, { joins: true })
+  const { store, close } = await openStore(config, log, { attachOnly: true })
   try {
     const explanation = toExplanation({
       token,

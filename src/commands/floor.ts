@@ -16,7 +16,7 @@ export async function runFloorRaise(context: CommandContext, instant: string): P
   const config = loadConfig(context.env, ['database'])
   const at = readInstantArgument(instant)
   const log = await context.createLog(config.logLevel, 'stderr')
-  const { store, close } = await openStore(config, log, { joins: true })
+  const { store, close } = await openStore(config, log, { attachOnly: true })
   try {
     const { floorAt, now } = await store.readProgress()
     const clockDifference = describeClockDifference(now, Date.now())

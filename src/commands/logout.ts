@@ -34,7 +34,7 @@ export async function runLogout(
   const reportedAt = readInstantArgument(options.at ?? 'now')
 
   const log = await context.createLog(config.logLevel, 'stderr')
-  const { store, close } = await openStore(config, log, { joins: true })
+  const { store, close } = await openStore(config, log, { attachOnly: true })
   try {
     const before = await store.readKnown(userId, sessionId)
     const clockDifference = describeClockDifference(before.now, Date.now())

@@ -11,7 +11,7 @@ export async function runServe(context: CommandContext, parts: ServicePart[]): P
   const needs = parts.map((part): Need => (part === 'worker' ? 'auth0' : 'api'))
   const config = loadConfig(context.env, ['database', ...needs])
   const log = await context.createLog(config.logLevel, 'stdout')
-  const service = await createService(config, log, { waits: true })
+  const service = await createService(config, log, { waitForDatabase: true })
   try {
     // Serve before the database is available, so that health checks report its outage.
     const served = await startServing(service, parts, config.http.workerPort)

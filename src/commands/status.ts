@@ -11,7 +11,7 @@ import type { CommandContext } from './context.js'
 export async function runStatus(context: CommandContext, options: { json?: true }): Promise<void> {
   const config = loadConfig(context.env, ['database'])
   const log = await context.createLog(config.logLevel, 'stderr')
-  const { store, close } = await openStore(config, log, { joins: true })
+  const { store, close } = await openStore(config, log, { attachOnly: true })
   try {
     const [progress, counts, gaps] = await Promise.all([
       store.readProgress(),

@@ -1,16 +1,16 @@
 import type { ChangesPage, ChangesQuery } from '../ports.js'
 
-/** What those who follow the feed may count on, and what they may ask for. */
+/** How often the feed reports its freshness, and which subscribers it refuses or disconnects. */
 export interface FeedLimits {
-  /** Every subscriber is told the freshness at least this often, in milliseconds. */
+  /** The freshness is sent to every subscriber at least this often, in milliseconds. */
   tickMs: number
-  /** How many subscribers there are at once; each may hold a page that it has not read. */
+  /** Upper bound of the subscribers at one time; each may hold a page that it has not read. */
   maxSubscribers: number
   /** A subscriber that takes longer than this to read a page is disconnected, in milliseconds. */
   writeTimeoutMs: number
 }
 
-/** The limits of the feed, unless other ones are given. The tick: below 5 s with the reading. */
+/** The default limits. With the time to read a page, a tick stays below 5 s. */
 export const FEED_LIMITS: FeedLimits = {
   tickMs: 4_000,
   maxSubscribers: 2_000,

@@ -31,5 +31,5 @@ export const LIMITS = {
   },
 } satisfies FastifyHttpOptions<Server>
 
-/** Of the kind of {@link LIMITS}. */
+/** What a caller may send and how slowly: see {@link LIMITS}. */
 export type Limits = typeof LIMITS

@@ -43,7 +43,7 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const stop = new AbortController()
   const runner = createRunner(options, stop.signal)
   const outage = createOutage(connection, log, stop.signal)
-  const open = () => openBackend({ connection, prefix, runner, onError: outage.report, log })
+  const open = () => openBackend({ connection, prefix, runner, onError: outage.recordFailure, log })
   const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal })
   await watchdog.start()
 

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { createTrouble, type Trouble } from '../async/failure-tracker.js'
+import { createFailureTracker, type FailureTracker } from '../async/failure-tracker.js'
 import type { QueueConnection } from './backend.js'
 
 /** What to do, by where the queue is stored. */
@@ -18,25 +18,25 @@ export function createOutage(
   { kind, url }: QueueConnection,
   log: Logger,
   closing: AbortSignal,
-): Trouble {
+): FailureTracker {
   // Without the credentials.
   const { host } = new URL(url)
-  const trouble = createTrouble({
+  const trouble = createFailureTracker({
     onFailure(error, isNew) {
       if (isNew) log.warn({ err: describe(error), host }, MESSAGES[kind])
     },
-    onOver: (lastedMs) => log.info({ lastedMs }, 'job queue is back'),
+    onRecovery: (lastedMs) => log.info({ lastedMs }, 'job queue is back'),
   })
   let hasFailed = false
   return {
-    isOn: trouble.isOn,
-    report(error) {
+    isFailing: trouble.isFailing,
+    recordFailure(error) {
       if (closing.aborted) return
-      trouble.report(error)
+      trouble.recordFailure(error)
       hasFailed = true
     },
-    settle() {
-      if (!hasFailed) trouble.settle()
+    recordSuccess() {
+      if (!hasFailed) trouble.recordSuccess()
       hasFailed = false
     },
   }

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { createTrouble, type Trouble } from '../async/failure-tracker.js'
+import { createFailureTracker, type FailureTracker } from '../async/failure-tracker.js'
 import { hasCode } from '../errors.js'
 import { runWatched } from './run-watched.js'
 import type { ScheduledJob } from './scheduled-job.js'
@@ -30,13 +30,13 @@ export function createRunner(options: RunnerOptions, signal: AbortSignal): Runne
   )
   const running = new Map<string, Promise<void>>()
 
-  async function execute(job: ScheduledJob, trouble: Trouble): Promise<void> {
+  async function execute(job: ScheduledJob, trouble: FailureTracker): Promise<void> {
     try {
       const outcome = await runWatched(job, signal)
       // One that was stopped has not shown that it works.
-      if (outcome !== 'skipped' && !signal.aborted) trouble.settle()
+      if (outcome !== 'skipped' && !signal.aborted) trouble.recordSuccess()
     } catch (err) {
-      if (!signal.aborted || hasCode(err, 'ABANDONED')) trouble.report(err)
+      if (!signal.aborted || hasCode(err, 'ABANDONED')) trouble.recordFailure(err)
       else log.debug({ err, job: job.name }, 'job was stopped')
     }
   }
@@ -63,13 +63,13 @@ export function createRunner(options: RunnerOptions, signal: AbortSignal): Runne
 function createJobTrouble(
   job: string,
   { log, onFailure }: Pick<RunnerOptions, 'log' | 'onFailure'>,
-): Trouble {
-  return createTrouble({
+): FailureTracker {
+  return createFailureTracker({
     onFailure(err, isNew) {
       log[isNew ? 'error' : 'debug']({ err, job }, 'job failed')
       onFailure?.(job, err)
     },
-    onOver: (lastedMs) => log.info({ job, lastedMs }, 'job works again'),
+    onRecovery: (lastedMs) => log.info({ job, lastedMs }, 'job works again'),
     kindOf: (error) => Object(error).code,
   })
 }

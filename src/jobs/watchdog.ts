@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Trouble } from '../async/failure-tracker.js'
+import type { FailureTracker } from '../async/failure-tracker.js'
 import type { Backend } from './backend.js'
 import { isRefused } from './refused.js'
 import type { ScheduledJob } from './scheduled-job.js'
@@ -11,7 +11,7 @@ export interface WatchdogOptions {
   /** Opens the queue and its worker; tried again when it rejects. */
   open(): Promise<Backend>
   /** The queue's. */
-  outage: Trouble
+  outage: FailureTracker
   /** Ends the watch. */
   signal: AbortSignal
 }
@@ -58,10 +58,10 @@ export function createWatchdog({ jobs, open, outage, signal }: WatchdogOptions):
     try {
       await look()
       refusals = 0
-      outage.settle()
+      outage.recordSuccess()
     } catch (error) {
       refusals = isRefused(error) ? refusals + 1 : 0
-      if (refusals === 0 || refusals > MOST_REFUSALS) outage.report(error)
+      if (refusals === 0 || refusals > MOST_REFUSALS) outage.recordFailure(error)
     }
   }
 
@@ -79,7 +79,7 @@ export function createWatchdog({ jobs, open, outage, signal }: WatchdogOptions):
     },
     async close() {
       await watching
-      await backend?.close(outage.isOn())
+      await backend?.close(outage.isFailing())
     },
   }
 }

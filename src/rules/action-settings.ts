@@ -1,19 +1,19 @@
-/** The name of the login Action, unless told otherwise. */
+/** Default name of the login Action. */
 export const ACTION_NAME = 'last-logout'
 
-/** What the login Action does with a refusal: the first of each list is the default. */
+/** What the login Action does with a revoked login. The first of each list is the default. */
 export const MODES = ['enforce', 'observe'] as const
 
-/** What it does where it cannot find out. */
+/** What it does when last-logout is unavailable. */
 export const ON_ERROR = ['allow', 'deny'] as const
 
-/** By whose policy it judges. */
+/** Which policy it applies; `service`: that of the service. */
 export const POLICIES = ['service', 'session', 'user'] as const
 
-/** How long it may wait for the service at most, in milliseconds: a trigger has 20 s for all its Actions. */
-export const LONGEST_TIMEOUT_MS = 8_000
+/** Upper bound of its request timeout, in milliseconds: a trigger has 20 s for all its Actions. */
+export const MAX_TIMEOUT_MS = 8_000
 
-/** Its secrets beside those that it cannot do without. */
+/** Its optional secrets. */
 export const OPTIONAL_SECRETS = [
   'LAST_LOGOUT_MODE',
   'LAST_LOGOUT_ON_ERROR',

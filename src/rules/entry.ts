@@ -3,30 +3,30 @@ import { readId } from './id.js'
 import { type Instant, readDateTime } from './instant.js'
 import { storageTimeOf } from './log-id.js'
 
-/** An entry that counts. At least one of `userId` and `sessionId` is there. */
+/** A logout event. At least one of `userId` and `sessionId` is not `null`. */
 export interface LogoutEvent {
-  /** Empty where the entry has none. */
+  /** Empty if the entry has none. */
   logId: string
   type: string
-  /** Not bounded by any clock: the store bounds it by the database's. */
+  /** Not checked against a clock: the store limits it to the clock of the database. */
   at: Instant
   /** `null`: only the session is known. */
   userId: string | null
-  /** The session that has ended; `null`: all sessions of the user have. */
+  /** The session that ended; `null`: all sessions of the user. */
   sessionId: string | null
 }
 
-/** Why an entry that may be a logout cannot be used. */
+/** Why an entry of a logout type cannot be used. */
 export const UNATTRIBUTABLE_REASONS = ['malformed', 'no_subject', 'no_instant'] as const
 type UnattributableReason = (typeof UNATTRIBUTABLE_REASONS)[number]
 
-/** What an entry turned out to be. */
+/** Result of reading an entry. */
 export type Reading =
   | { kind: 'event'; event: LogoutEvent }
   | { kind: 'unattributable'; reason: UnattributableReason }
   | { kind: 'other' }
 
-/** Reads one entry of the tenant log. Total: whatever `entry` is, there is an answer. */
+/** Reads one entry of the tenant log. Accepts any value and never throws. */
 export function readEntry(entry: unknown, types: ReadonlySet<string>): Reading {
   if (!isRecord(entry) || typeof entry.type !== 'string') return unattributable('malformed')
   const { type } = entry
@@ -49,7 +49,7 @@ export function readEntry(entry: unknown, types: ReadonlySet<string>): Reading {
   return { kind: 'event', event }
 }
 
-/** The id of an entry; `_id` is what older tenants and exporters call it. */
+/** The id of an entry. Older tenants and exporters name it `_id`. */
 export function readLogId(entry: unknown): string | null {
   return isRecord(entry) ? (readId(entry.log_id) ?? readId(entry._id)) : null
 }

@@ -1,10 +1,10 @@
-/** Types that end one session, where the entry names it. */
+/** Types that end only one session, if the entry names it. */
 const SESSION_TYPES = ['slo', 'session_revoked'] as const
 
-/** Types that always count. */
+/** Types that always count as a logout. */
 export const DEFAULT_TYPES = ['slo', 'universal_logout_succeeded'] as const
 
-/** Types that count when asked for (`EVENT_TYPES`). */
+/** Types that count if `EVENT_TYPES` names them. */
 export const OPTIONAL_TYPES = [
   'scp',
   'sce',
@@ -15,12 +15,12 @@ export const OPTIONAL_TYPES = [
 ] as const
 
 /**
- * Types that never count, whatever the configuration says: outsiders can cause them, or their
- * `user_id` is somebody else's, or they end less than a session.
+ * Types that never count. Outsiders can cause them, or their `user_id` is not the user who was logged out, or
+ * they end less than a session.
  */
 const FORBIDDEN_TYPES = /^(flo|scpr|sapi|srrt|limit_.*|.*pwd_leak)$/
 
-/** Back-channel initiators after which nothing of the user's may stay valid. */
+/** Back-channel logout initiators that end all sessions of a user. */
 const BACKCHANNEL_INITIATORS = new Set([
   'password-changed',
   'session-revoked',
@@ -28,7 +28,7 @@ const BACKCHANNEL_INITIATORS = new Set([
   'email-identifier-changed',
 ])
 
-/** Why a type cannot be asked for; `null` if it can. */
+/** Why `EVENT_TYPES` cannot name this type; `null` if it can. */
 export function refuseType(type: string): 'forbidden' | 'unknown' | null {
   if (FORBIDDEN_TYPES.test(type)) return 'forbidden'
   const known: readonly string[] = [...DEFAULT_TYPES, ...OPTIONAL_TYPES]
@@ -40,7 +40,7 @@ export function endsOneSession(type: string): boolean {
   return (SESSION_TYPES as readonly string[]).includes(type)
 }
 
-/** Whether a back-channel logout with this initiator is a logout of everything. */
+/** Whether a back-channel logout with this initiator ends all sessions of the user. */
 export function isFullBackchannelLogout(initiator: unknown): boolean {
   return typeof initiator === 'string' && BACKCHANNEL_INITIATORS.has(initiator)
 }

@@ -1,34 +1,34 @@
 import type { LogoutEvent } from './entry.js'
 import { type Instant, later } from './instant.js'
 
-/** What is stored of a user: the newest logout, and the newest that ended all sessions. */
+/** Row of a user: the newest logout, and the newest one that ended all sessions. */
 interface UserLogout {
   userId: string
   at: Instant
   allSessionsAt: Instant | null
-  /** The entry that `at` comes from; empty where it comes from none. */
+  /** Log id of the entry that `at` comes from; empty for a reported logout. */
   logId: string
   type: string
 }
 
-/** What is stored of a session. */
+/** Row of a session. */
 interface SessionLogout {
   sessionId: string
   userId: string | null
   at: Instant
-  /** Auth0 has ended the session: its id is never used again. */
+  /** Auth0 has ended the session, and never reuses its id. */
   ended: boolean
   logId: string
   type: string
 }
 
-/** One row per user and per session: what a number of events come to. */
+/** Rows to store: one per user and one per session. */
 export interface Advances {
   users: UserLogout[]
   sessions: SessionLogout[]
 }
 
-/** Folds events into one row per subject. Order and repetition of the events do not matter. */
+/** Folds events into one row per user and session. The order and repetition of events do not matter. */
 export function fold(events: Iterable<LogoutEvent>): Advances {
   const users = new Map<string, UserLogout>()
   const sessions = new Map<string, SessionLogout>()
@@ -59,12 +59,12 @@ function laterSession(stored: SessionLogout | undefined, next: SessionLogout): S
   return { ...newest, ended, userId: greater(stored.userId, next.userId) }
 }
 
-/** The log id decides between two of the same millisecond, so that their order does not. */
+/** In the same millisecond the log id decides, so that the order of events does not matter. */
 function isNewer(a: { at: Instant; logId: string }, b: { at: Instant; logId: string }): boolean {
   return a.at > b.at || (a.at === b.at && a.logId > b.logId)
 }
 
-/** A session has one user; should entries disagree, any rule will do that does not ask for their order. */
+/** A session has one user. If entries disagree, the result must not depend on their order. */
 function greater(a: string | null, b: string | null): string | null {
   if (a === null || b === null) return a ?? b
   return a > b ? a : b

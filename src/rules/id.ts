@@ -1,16 +1,16 @@
 /**
- * The longest user or session id: at up to three bytes a character it still fits into an index row
- * of PostgreSQL (2,704 bytes), so that no entry can make a page impossible to store.
+ * Maximum length of a user or session id, in UTF-16 code units. At three bytes each it fits into an index row
+ * of PostgreSQL (2,704 bytes), so that no entry can prevent a page from being stored.
  */
 export const MAX_ID_LENGTH = 800
 
-/** Reads a user, session or log id. `null`, absent, blank, over-long and unstorable are all `null`. */
+/** Reads a user, session or log id. Returns `null` for a missing, blank, too long or unstorable value. */
 export function readId(value: unknown): string | null {
   if (typeof value !== 'string' || value.length > MAX_ID_LENGTH) return null
   return value.trim() === '' || !isStorable(value) ? null : value
 }
 
-/** PostgreSQL's text holds neither U+0000 nor half a surrogate pair. The Action runs on Node 18, which has no `isWellFormed`. */
+/** PostgreSQL cannot store U+0000 or a lone surrogate. `isWellFormed` is missing on Node 18, which runs the Action. */
 function isStorable(text: string): boolean {
   return !text.includes('\0') && !/\p{Surrogate}/u.test(text)
 }

@@ -1,20 +1,19 @@
 import { type JudgeOptions, judge, type KnownLogouts, type Verdict } from './judge.js'
 import { type ClaimedToken, isLoginUnreadable, type SubjectlessToken } from './token.js'
 
-/** Why claims do not suffice to accept a token. */
+/** Why the claims are not sufficient to accept a token. */
 export type UndecidedReason =
   /** The claims have no usable `sub`. */
   | 'no_subject'
-  /** The claim that says when the login happened is present, but cannot be read. */
+  /** The claim with the time of the login is present but unreadable. */
   | 'login_unreadable'
 
-/** A verdict; or no logout is known to revoke the token, but its claims do not suffice to accept it. */
+/** A verdict, or `null`: no known logout revokes the token, but its claims are not sufficient to accept it. */
 export type Judgement = Verdict | { revoked: null; reason: UndecidedReason }
 
 /**
- * Judges a token by what its claims say. Whatever revokes it counts: the end of its session first,
- * then a covering logout or the floor. Where nothing does, a missing `sub` or an unreadable login
- * leaves it undecided.
+ * Judges a token by its claims. The token is revoked by the end of its session, by a logout that covers it, or
+ * by the floor. Otherwise a missing `sub` or an unreadable login leaves it undecided.
  */
 export function judgeClaims(
   token: ClaimedToken | SubjectlessToken,
@@ -22,7 +21,7 @@ export function judgeClaims(
   options: JudgeOptions,
 ): Judgement {
   if (token.subject === null) {
-    // Without a user, only the session and the floor can cover it.
+    // Without a user, only the session and the floor can cover the token.
     const verdict = judge({ ...token, subject: '' }, { ...known, user: null }, options)
     return verdict.revoked ? verdict : { revoked: null, reason: 'no_subject' }
   }

@@ -1,13 +1,10 @@
 import type { Instant } from './instant.js'
 import { isMachine, type Token } from './token.js'
 
-/**
- * Whose tokens a logout ends: `session` those of the session that was logged out, `user` all of the
- * user's.
- */
+/** Which tokens a logout revokes: `session`: those of the session; `user`: all tokens of the user. */
 export type Policy = 'session' | 'user'
 
-/** What is known of the logouts that may cover a token. */
+/** The known logouts that can cover a token. */
 export interface KnownLogouts {
   user: { at: Instant; allSessionsAt: Instant | null } | null
   session: { at: Instant; ended: boolean } | null
@@ -26,16 +23,16 @@ export type RevokedReason =
 /** Why a token is not revoked. */
 type AcceptedReason = 'no_logout' | 'login_after_logout' | 'machine_token'
 
-/** Whether a token is revoked, and by what. `lastLogoutAt` is the newest logout that covers it. */
+/** Whether a token is revoked, and why. `lastLogoutAt`: the newest logout that covers it. */
 export type Verdict = { lastLogoutAt: Instant | null; loginAt: Instant | null } & (
   | { revoked: true; reason: RevokedReason }
   | { revoked: false; reason: AcceptedReason }
 )
 
-/** What a token is judged by. */
+/** How a token is judged. */
 export interface JudgeOptions {
   policy: Policy
-  /** Added once, to the login. Default 0. */
+  /** Added to the time of the login, in milliseconds. Default: 0. */
   leewayMs?: number
 }
 
@@ -62,7 +59,7 @@ export function judge(token: Token, known: KnownLogouts, options: JudgeOptions):
     : { revoked: false, reason: 'login_after_logout', lastLogoutAt, loginAt }
 }
 
-/** The newest logout that covers the token, never the oldest: several cut-offs do not weaken each other. */
+/** The newest logout that covers the token: an older one never weakens a newer one. */
 function newestCover(token: Token, known: KnownLogouts, policy: Policy): Cover | null {
   const { user, session, floorAt } = known
   const ownSessionOnly = policy === 'session' && token.sessionId !== null

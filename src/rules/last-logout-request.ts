@@ -1,22 +1,26 @@
 import type { Instant } from './instant.js'
 
-/** How long the older form is used before the newer one is tried again, in milliseconds. */
-const RETRY_AFTER_MS = 600_000
+/** How long the path form is used before the query form is tried again, in milliseconds. */
+const QUERY_RETRY_INTERVAL_MS = 600_000
 
-/** Whose last logout is requested. */
+/** The user and the session whose last logout is requested. */
 export interface RequestedIds {
   userId: string
-  /** `null`: no session's. */
+  /** `null`: no session. */
   sessionId: string | null
 }
 
 /**
- * Where the user id stands in the request: in the query, or in the path, as services of 0.1.0 need
- * it. Proxies decode, normalize or reject an encoded `/` or `..` in a path; a query passes unchanged.
+ * Where the request carries the user id: in the query, or in the path, as release 0.1.0 requires. Proxies
+ * decode, normalize or reject an encoded `/` or `..` in a path, but pass a query unchanged.
  */
 export type RequestForm = 'query' | 'path'
 
-/** The path of the request, relative to the service's URL. Throws a `URIError` on half a surrogate pair. */
+/**
+ * The path of the request, relative to the URL of the service.
+ *
+ * @throws `URIError` for a lone surrogate.
+ */
 export function lastLogoutPath({ userId, sessionId }: RequestedIds, form: RequestForm): string {
   const session = sessionId === null ? '' : `session_id=${encodeURIComponent(sessionId)}`
   const user = encodeURIComponent(userId)
@@ -25,18 +29,20 @@ export function lastLogoutPath({ userId, sessionId }: RequestedIds, form: Reques
 }
 
 /**
- * Which form to use, when the service did not have the query form at `missingAt` (`null`: it has not
- * been missing). A clock that was set back since then means trying the query form at once.
+ * Chooses the form of the request.
+ *
+ * @param missingAt When the service last had no query form; `null`: it always had one. If the clock was set
+ *   back since then, the query form is tried at once.
  */
 export function chooseForm(missingAt: Instant | null, now: Instant): RequestForm {
   if (missingAt === null) return 'query'
   const elapsedMs = now - missingAt
-  return elapsedMs >= 0 && elapsedMs < RETRY_AFTER_MS ? 'path' : 'query'
+  return elapsedMs >= 0 && elapsedMs < QUERY_RETRY_INTERVAL_MS ? 'path' : 'query'
 }
 
 /**
- * Whether the body of a 404 is this service's own, which tells that the service is an older one and
- * has no such path. A proxy's 404 tells nothing of the service.
+ * Whether the body of a 404 comes from last-logout: an older release without this path. A 404 of a proxy says
+ * nothing about the service.
  */
 export function isOwnNotFound(body: string): boolean {
   const json = parseObject(body)
@@ -45,8 +51,8 @@ export function isOwnNotFound(body: string): boolean {
 }
 
 /**
- * Whether a response is about the user and the session that were requested. A path that a proxy has
- * rewritten gets the response about another user.
+ * Whether a response is about the requested user and session. A proxy that rewrites the path causes a response
+ * about another user.
  */
 export function isAbout(json: unknown, { userId, sessionId }: RequestedIds): boolean {
   const { user_id, session } = Object(json)

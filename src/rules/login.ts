@@ -1,8 +1,8 @@
 import { type Instant, later, readDateTime } from './instant.js'
 
 /**
- * The protocols of transactions with a live session or fresh credentials: browser flows, device,
- * CIBA, password and passkey. Everything else exchanges something that is older.
+ * Protocols of transactions with a live session or fresh credentials: browser flows, device, CIBA, password
+ * and passkey. All others exchange an older credential.
  *
  * @see https://auth0.com/docs/customize/actions/reference/post-login/post-login-event-object
  */
@@ -26,27 +26,27 @@ export function isInteractive(protocol: unknown): boolean {
   return INTERACTIVE.has(protocol)
 }
 
-/** What Auth0 tells of a login; hardly a field of it is certain. */
+/** What Auth0 passes to the Action. Almost no field is guaranteed. */
 export interface LoginFacts {
   protocol: unknown
-  /** Of the refresh token that is exchanged; only Enterprise plans have it. */
+  /** Of the exchanged refresh token. Available on Enterprise plans only. */
   refreshTokenCreatedAt: unknown
   /** When each authentication method was completed. */
   methodTimestamps: readonly unknown[]
 }
 
-/** When a token's login happened, as seen when the token is issued. */
+/** The login behind a token, as known when the token is issued. */
 export interface Login {
-  /** There is a live session, or credentials have just been given. */
+  /** The user has a live session or has just given credentials. */
   interactive: boolean
-  /** `null`: nothing tells. */
+  /** `null`: unknown. */
   loginAt: Instant | null
 }
 
 /**
- * An interactive login happens now: the session's first login would lock another device into a loop
- * of silent logins that are refused. An exchange is as old as the refresh token, else as the newest
- * authentication. What lies in the future is not believed.
+ * Determines when the login happened. For an interactive transaction: now. The first login of the session would
+ * be wrong, since another device would repeat refused silent logins. For an exchange: the creation of the
+ * refresh token, else the newest authentication. Instants in the future are ignored.
  */
 export function readLogin(facts: LoginFacts, now: Instant): Login {
   if (isInteractive(facts.protocol)) return { interactive: true, loginAt: now }
@@ -58,7 +58,7 @@ export function readLogin(facts: LoginFacts, now: Instant): Login {
   return { interactive: false, loginAt: readPast(facts.refreshTokenCreatedAt) ?? newestMethod }
 }
 
-/** An RFC 3339 text, or a `Date`, perhaps of another realm. */
+/** Reads an RFC 3339 string or a `Date`, which can belong to another realm. */
 function readTime(value: unknown): Instant | null {
   return value !== null && typeof value === 'object' && 'toJSON' in value
     ? readDateTime((value as Date).toJSON())

@@ -1,20 +1,23 @@
 import type { Instant } from './instant.js'
 
-/** A span of storage time: from, inclusive, to, exclusive. */
+/** A span of storage time: `from` is inclusive, `to` exclusive. */
 export interface Span {
   from: Instant
   to: Instant
 }
 
-/** Why a span could not be read: Auth0 had deleted it, or its log is empty, or the first start came too late for it. */
+/**
+ * Why a span was not read. `retention`: Auth0 deleted it. `empty_log`: the log was empty. `cold_start`: it was
+ * deleted before the first start.
+ */
 export type GapReason = 'retention' | 'empty_log' | 'cold_start'
 
-/** A span of storage time that is known not to have been read. */
+/** A span that was deleted before it was read. */
 export interface Gap extends Span {
   reason: GapReason
 }
 
-/** A gap, and when it was found, or last found to have grown. */
+/** A gap, and when it was detected or last extended. */
 export interface RecordedGap extends Gap {
   detectedAt: Instant
 }

@@ -1,23 +1,23 @@
 import { readId } from './id.js'
 import { type Instant, readNumericDate } from './instant.js'
 
-/** The namespace of the claims that the login Action adds, unless configured otherwise. */
+/** Default namespace of the claims that the login Action adds. */
 const DEFAULT_NAMESPACE = 'https://last-logout/'
 
-/** What the rules need to know of a token. */
+/** The facts of a token that decide. */
 export interface Token {
   /** The user, or the client of a machine token. */
   subject: string
-  /** `null`: the token names no session. */
+  /** `null`: the token has no session. */
   sessionId: string | null
-  /** When the token's login happened; `null`: the token does not say. */
+  /** When the user logged in; `null`: unknown. */
   loginAt: Instant | null
 }
 
 /**
- * A token as its claims describe it, with the names of the claims that decide. A claim is present
- * unless it is `undefined`: JSON's `null` is present, and unreadable. A name beside a fact that is
- * `null` therefore means an unreadable claim; no name means an absent one.
+ * The facts of a token, with the names of the claims that they come from. A claim is present unless it is
+ * `undefined`: a JSON `null` is present and unreadable. If a fact is `null`, a claim name means an unreadable
+ * claim, and no claim name an absent one.
  */
 export interface ClaimedToken extends Token {
   sessionClaim: string | null
@@ -33,7 +33,7 @@ export interface ClaimNames {
   authenticatedAt: string
 }
 
-/** The names within a namespace. */
+/** The claim names in a namespace. */
 export function claimNames(namespace: string = DEFAULT_NAMESPACE): ClaimNames {
   return {
     sessionId: `${namespace}session_id`,
@@ -44,10 +44,10 @@ export function claimNames(namespace: string = DEFAULT_NAMESPACE): ClaimNames {
 const DEFAULT_NAMES = claimNames()
 
 /**
- * Reads verified claims (RFC 7519). The login is the Action's `authenticated_at`, else `auth_time`,
- * else `iat`: last, because an exchange of a refresh token that outlived the logout mints a new
- * `iat`. The session is the Action's `session_id`, else `sid`. The first claim that is present
- * decides: an unreadable one never falls through to the next.
+ * Reads verified claims (RFC 7519). The login comes from the Action's `authenticated_at`, else `auth_time`, else
+ * `iat`. `iat` comes last, because exchanging a refresh token that outlived the logout creates a new `iat`. The
+ * session comes from the Action's `session_id`, else `sid`. The first claim that is present decides, even if it
+ * is unreadable.
  */
 export function readToken(
   claims: Record<string, unknown>,
@@ -75,7 +75,7 @@ function findLoginClaim(claims: Record<string, unknown>, { authenticatedAt }: Cl
   return claims.iat === undefined ? null : 'iat'
 }
 
-/** Whether the claim that says when the login happened is present, but cannot be read. */
+/** Whether the claim with the time of the login is present but unreadable. */
 export function isLoginUnreadable({
   loginAt,
   loginClaim,
@@ -83,7 +83,7 @@ export function isLoginUnreadable({
   return loginAt === null && loginClaim !== null
 }
 
-/** Whether the claim that names the session is present, but cannot be read: it then names none. */
+/** Whether the claim with the session id is present but unreadable. The token then has no session. */
 export function isSessionUnreadable({
   sessionId,
   sessionClaim,
@@ -91,7 +91,7 @@ export function isSessionUnreadable({
   return sessionId === null && sessionClaim !== null
 }
 
-/** Whether the subject is an application's own (client credentials): it cannot log out. */
+/** Whether the subject is an application (client credentials), which cannot log out. */
 export function isMachine(subject: string): boolean {
   return subject.endsWith('@clients') && /^[^|]+@clients$/.test(subject)
 }

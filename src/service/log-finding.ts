@@ -1,45 +1,33 @@
 import type { Logger } from 'pino'
 import { toDateTime } from '../rules/instant.js'
+import type { Span } from '../rules/span.js'
 import type { Finding } from '../sync/catch-up.js'
 
-/** Says what reading the log came upon, and what to do about it. */
+/** Logs a condition detected while syncing, with advice where an operator must act. */
 export function logFinding(finding: Finding, log: Logger): void {
   switch (finding.kind) {
     case 'gap': {
-      const { from, to, reason } = finding.gap
-      const gap = { from: toDateTime(from), to: toDateTime(to), reason }
-      const next = finding.raisesFloor
-        ? 'tokens from before its end are refused from now on'
-        : `to be safe from them, refuse the tokens from before its end: last-logout floor raise ${gap.to}`
-      log.warn(
-        gap,
-        `a gap: Auth0 does not hold this part of the log any more, and its logouts are not known; ${next}`,
-      )
+      const { reason, to } = finding.gap
+      const advice = finding.raisesFloor
+        ? 'ON_GAP=floor: all tokens whose login is not after its end are revoked'
+        : `logouts in this span are unknown; to revoke all tokens from before its end, run: last-logout floor raise ${toDateTime(to)}`
+      log.warn({ ...toFields(finding.gap), reason, advice }, 'gap detected')
       break
     }
-    case 'outage': {
-      const { from, to } = finding.span
-      const span = { from: toDateTime(from), to: toDateTime(to) }
-      log.info(span, 'nothing was read for a while: searching for logouts first')
+    case 'outage':
+      log.info(toFields(finding.span), 'resuming after an outage')
       break
-    }
     case 'search_failed':
-      log.warn(
-        { err: finding.error },
-        'logouts cannot be searched for: those of the outage count as the log is followed',
-      )
+      log.warn({ err: finding.error }, 'outage search failed')
       break
-    case 'new_tenant':
-      log.info(
-        { oldestAt: toDateTime(finding.oldestAt) },
-        'the log begins only just now, as that of a new tenant; if yours is older, logouts from before are not known: refuse the tokens from before by last-logout floor raise',
-      )
+    case 'new_tenant': {
+      const advice =
+        'expected for a new tenant; if the tenant is older, its earlier logouts are unknown; to revoke all tokens from before now, run: last-logout floor raise now'
+      log.info({ oldestAt: toDateTime(finding.oldestAt), advice }, 'tenant log is new')
       break
+    }
     case 'checkpoint_replaced':
-      log.warn(
-        { from: finding.from, to: finding.to },
-        'auth0 refused the checkpoint: reading on from another',
-      )
+      log.warn({ from: finding.from, to: finding.to }, 'checkpoint replaced')
       break
     case 'no_progress':
       log.warn({ loop: finding.loop }, 'sync loop made no progress')
@@ -47,4 +35,8 @@ export function logFinding(finding: Finding, log: Logger): void {
     default:
       finding satisfies never
   }
+}
+
+function toFields({ from, to }: Span) {
+  return { from: toDateTime(from), to: toDateTime(to) }
 }

@@ -6,46 +6,48 @@ import { LastLogoutError } from '../errors.js'
 import type { QueueConnection } from '../jobs/jobs.js'
 import { applyMigrations } from '../store/migrations.js'
 
-/** Where the database is. */
+/** A database that can be connected to. */
 export interface OpenDatabase {
   url: string
-  /** Rejects when it is gone for good: an embedded one that ended by itself. */
+  /** Rejects when an embedded database has stopped by itself. */
   gone: Promise<never>
 }
 
 /** How the embedded database is opened. */
 export interface OpenOptions {
   durable: boolean
-  /** Whether to use that of a process that runs, which ends with that process, and to make none. */
-  joins: boolean
+  /** Uses an existing database only, also that of a running process, with which it stops. */
+  attachOnly: boolean
 }
 
 /**
- * Finds the configured database, without asking it anything, or starts the embedded one. Throws `DATA_DIR_IN_USE`, and with
- * `joins` `CONFIGURATION` where there is none.
+ * Returns the configured database without connecting to it, or starts the embedded one.
+ *
+ * @throws `DATA_DIR_IN_USE` where another process uses the directory.
+ * @throws `CONFIGURATION` where there is no database and `attachOnly` is set.
  */
 export async function openDatabase(
   config: Config<'database'>,
-  { durable, joins }: OpenOptions,
+  { durable, attachOnly }: OpenOptions,
   closers: Closers,
 ): Promise<OpenDatabase> {
   const { database } = config
   if (database.url !== undefined) return external(database.url)
   const { dataDir } = database
-  const runningUrl = joins ? await findRunning(dataDir) : undefined
+  const runningUrl = attachOnly ? await findRunning(dataDir) : undefined
   if (runningUrl !== undefined) return external(runningUrl)
-  // Nobody else uses this database, so nobody else decides when its tables change.
+  // No other program uses this database, so it is migrated at once.
   const embedded = await openEmbedded(dataDir, durable, closers)
   await migrateAll(config, embedded.url)
   return embedded
 }
 
-/** Creates or updates the tables, and those of the queue where it lives in the same database. */
+/** Creates or updates the tables, and those of the queue if it is in the same database. Returns the applied migrations. */
 export async function migrate(config: Config<'database'>): Promise<string[]> {
   const { database } = config
   const closers = createClosers()
   try {
-    // Not through a transaction pooler, if it can be helped.
+    // Prefer a direct connection to a transaction pooler.
     const url = database.url ?? (await openEmbedded(database.dataDir, true, closers)).url
     return await migrateAll(config, database.directUrl ?? url)
   } finally {
@@ -53,7 +55,7 @@ export async function migrate(config: Config<'database'>): Promise<string[]> {
   }
 }
 
-/** Where BullMQ keeps its schedule. */
+/** Where BullMQ stores its queue. */
 export function queueConnection(config: Config, databaseUrl: string): QueueConnection {
   const { redisUrl, database } = config
   return redisUrl === undefined
@@ -76,12 +78,12 @@ async function findRunning(dataDir: string): Promise<string | undefined> {
     case 'missing':
       throw new LastLogoutError(
         'CONFIGURATION',
-        `there is no database in ${dataDir}: check DATA_DIR. \`last-logout start\` makes one`,
+        `there is no database in ${dataDir}: check DATA_DIR; \`last-logout start\` creates a database there`,
       )
     case 'locked':
       throw new LastLogoutError(
         'DATA_DIR_IN_USE',
-        `the database in ${dataDir} is in use (postgres/postmaster.pid), and does not answer from here: run this where the service runs, such as in its container (docker exec). If none runs, it has crashed: start it again, and then run this`,
+        `the database in ${dataDir} is in use (postgres/postmaster.pid) but not reachable from here: run this command where the service runs, for example in its container (docker exec); if no service runs, it has crashed: start it, then run this command again`,
       )
     default:
       return found satisfies never
@@ -103,10 +105,10 @@ async function openEmbedded(
     if (isClosing) return new Promise(() => {})
     throw new LastLogoutError(
       'DATABASE_UNAVAILABLE',
-      `the PostgreSQL in ${dataDir} has ended by itself: see postgres.log there, then start this program again`,
+      `the PostgreSQL server in ${dataDir} has stopped by itself: read postgres.log there, then start this program again`,
     )
   })
-  // Whoever does not wait for it need not handle it.
+  // A rejection that no caller awaits must not end the process.
   gone.catch(() => {})
   return { url: embedded.url, gone }
 }
@@ -115,7 +117,7 @@ async function migrateAll(config: Config, databaseUrl: string): Promise<string[]
   const applied = await applyMigrations(databaseUrl)
   const queue = queueConnection(config, databaseUrl)
   if (queue.kind === 'postgres') {
-    // Loads BullMQ, which opening a database does not need.
+    // Loads BullMQ only where it is needed.
     const { migrateQueue } = await import('../jobs/postgres.js')
     await migrateQueue(queue.url)
   }

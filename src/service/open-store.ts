@@ -13,40 +13,57 @@ import { openDatabase } from './open-database.js'
 
 /** How a store is opened. */
 export interface StoreOptions {
-  /** In place of the database's clock; not for leases, nor for when an unattributable entry was received. */
-  now?: () => Instant
-  /** How long the store waits for PostgreSQL. Default: those of `createPool`. */
-  poolTimeouts?: PoolTimeouts
-  /** False: an embedded database may lose its data when the machine stops. */
+  /** `false`: an embedded database can lose data when the machine stops. Default: true. */
   durable?: boolean
-  /** True: beside a service that runs in the same `DATA_DIR`, its database is used; none is made. */
-  joins?: boolean
-  /** True: a database that is away is no failure; until `opened`, whoever asks is told that it is. */
-  waits?: boolean
+  /**
+   * `true`: uses the database in `DATA_DIR`, also that of a service that is running, and never creates one.
+   * Default: false.
+   */
+  attachOnly?: boolean
+  /**
+   * `true`: an unavailable database is not an error. Until `opened` resolves, the store rejects calls with
+   * `DATABASE_UNAVAILABLE`. Default: false.
+   */
+  waitForDatabase?: boolean
+  /** Seams for tests. */
+  overrides?: StoreOverrides
 }
 
-/** A tenant's last logouts, and the database that they are in. */
+/** What tests replace. */
+export interface StoreOverrides {
+  /** Replaces the clock of the database, except for leases and for when an unattributable entry was received. */
+  now?: () => Instant
+  /** Default: those of `createPool`. */
+  poolTimeouts?: PoolTimeouts
+}
+
+/** The store of a tenant, and the database behind it. */
 export interface OpenStore {
   store: LastLogoutStore
   databaseUrl: string
-  /** Rejects when the database is gone for good. */
+  /** Rejects when an embedded database has stopped by itself. */
   gone: Promise<never>
-  /** Resolves when the database is there, and this tenant's; at once unless the store `waits`. */
+  /** Resolves when the database is available and claimed for this tenant; at once unless `waitForDatabase`. */
   opened(signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }
 
-/** Opens the configured database, and what is known of the tenant in it. */
+/** Opens the configured database and claims it for the tenant. */
 export async function openStore(
   config: Config<'database'>,
   log: Logger,
-  options: StoreOptions = {},
+  {
+    durable = true,
+    attachOnly = false,
+    waitForDatabase = false,
+    overrides = {},
+  }: StoreOptions = {},
 ): Promise<OpenStore> {
-  const { now, poolTimeouts, durable = true, joins = false, waits = false } = options
+  const { now, poolTimeouts } = overrides
   const storeLog = log.child({ part: 'store' })
   const closers = createClosers()
   try {
-    const { url: databaseUrl, gone } = await openDatabase(config, { durable, joins }, closers)
+    const { url: databaseUrl, gone } = await openDatabase(config, { durable, attachOnly }, closers)
     const database = createDatabase(databaseUrl, storeLog, poolTimeouts)
     closers.push(() => database.close())
     const unguarded = createLastLogoutStore({
@@ -56,7 +73,7 @@ export async function openStore(
       clock: now && fixedClock(now),
     })
     const { store, open } = guardStore(unguarded, () => assertMigrated(databaseUrl), storeLog)
-    const opened = await openOrWait(open, { waits, log: storeLog })
+    const opened = await openOrWait(open, { waits: waitForDatabase, log: storeLog })
     return { store, databaseUrl, gone, opened, close: closers.close }
   } catch (error) {
     await closers.close()

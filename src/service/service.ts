@@ -14,60 +14,62 @@ import { createLease } from '../sync/lease.js'
 import { receive } from '../sync/receive.js'
 import { readVersion } from '../version.js'
 import { queueConnection } from './open-database.js'
-import { type OpenStore, openStore, type StoreOptions } from './open-store.js'
+import { type OpenStore, openStore, type StoreOptions, type StoreOverrides } from './open-store.js'
 import { createWorkerJobs, type Reader, sync } from './worker-jobs.js'
 
-/** How long a request to Auth0 may take, how large its response may be, and how often it is retried. */
+/** Timeout, response size and retries of requests to Auth0. */
 export type Auth0Limits = Pick<ManagementApiOptions, 'requestTimeoutMs' | 'maxBodyBytes'> &
   Pick<LogSourceOptions, 'retryLimits'>
 
-/** What tests replace, and what a command needs otherwise. */
-export interface ServiceOverrides extends StoreOptions {
-  source?: LogSource
-  /** Limits of requests to Auth0. Default: those of `createManagementApi` and `createLogSource`. */
-  auth0Limits?: Auth0Limits
-  /** How long reading may go without an answer of Auth0's. */
-  stallMs?: number
+/** How a service is opened. */
+export interface ServiceOptions extends StoreOptions {
+  overrides?: ServiceOverrides
 }
 
-/** The parts of last-logout, wired up. */
+/** What tests replace. */
+export interface ServiceOverrides extends StoreOverrides {
+  source?: LogSource
+  /** Default: those of `createManagementApi` and `createLogSource`. */
+  auth0Limits?: Auth0Limits
+  /** How long a job may run without a response from Auth0. Default: that of `createWorkerJobs`. */
+  stallTimeoutMs?: number
+}
+
+/** The running service. */
 export interface Service {
   store: LastLogoutStore
-  /** Rejects when the service cannot go on. */
+  /** Rejects when the service cannot continue. */
   gone: Promise<never>
-  /** Resolves when the database is there, and this tenant's; at once unless the service `waits`. */
+  /** Resolves when the database is available and claimed for this tenant; at once unless `waitForDatabase`. */
   opened(signal: AbortSignal): Promise<void>
   /** Reads the log to its end, once. */
   sync(signal: AbortSignal, onProgress?: (progress: SyncProgress) => void): Promise<void>
-  /** Polls on a schedule until `close`. */
+  /** Runs the scheduled jobs until `close`. */
   startWorker(): Promise<void>
-  /** Serves the API until `close`; returns where. */
+  /** Serves the API until `close`. Returns its URL. */
   startApi(): Promise<string>
-  /** Serves health and metrics of a worker that runs alone, until `close`; returns where. */
+  /** Serves health and metrics of a worker without an API, until `close`. Returns their URL. */
   startMonitor(port: number): Promise<string>
-  /** Stops the schedule, finishes the page at hand, then closes everything, the last opened first. */
+  /** Graceful shutdown: stops the schedule, stores the current page, then closes everything in reverse order. */
   close(): Promise<void>
 }
 
-/**
- * Opens the database, and wires everything else to it. What only a part needs is loaded when that
- * part is started.
- */
+/** Composes the service. Modules that only one part needs are loaded when that part starts. */
 export async function createService(
   config: Config<'database'>,
   log: Logger,
-  overrides: ServiceOverrides = {},
+  options: ServiceOptions = {},
 ): Promise<Service> {
   const closers = createClosers()
-  const opened = await openStore(config, log, overrides)
+  const opened = await openStore(config, log, options)
   closers.push(opened.close)
   const { store, databaseUrl } = opened
   const metrics = createMetrics({ ...store, rateShare: config.auth0.rateShare })
   const parts: Parts = { config, log, store, metrics, databaseUrl, closers }
-  // One for all: it keeps to the rate limit.
+  // Shared: the log source keeps the rate limit.
   let reader: Promise<Reader> | undefined
   const openReader = () => {
-    reader ??= createReader(parts, overrides)
+    reader ??= createReader(parts, options.overrides)
     return reader
   }
   return {
@@ -95,10 +97,10 @@ interface Parts extends Pick<OpenStore, 'store' | 'databaseUrl'> {
   closers: Closers
 }
 
-async function createReader(parts: Parts, overrides: ServiceOverrides): Promise<Reader> {
+async function createReader(parts: Parts, overrides: ServiceOverrides = {}): Promise<Reader> {
   const { config, log, store, metrics } = parts
-  const { source = await createSource(parts, overrides.auth0Limits), stallMs } = overrides
-  return { config, log, store, source, lease: createLease(store), metrics, stallMs }
+  const { source = await createSource(parts, overrides.auth0Limits), stallTimeoutMs } = overrides
+  return { config, log, store, source, lease: createLease(store), metrics, stallTimeoutMs }
 }
 
 async function createSource(
@@ -175,7 +177,7 @@ function monitorDeps({ config, log, store, metrics }: Parts): MonitorDeps {
     apiKeys: config.http.apiKeys,
     trustProxy: config.http.trustProxy,
     metrics,
-    // Where it listens is said by whoever started it.
+    // The command logs the URL; requests are logged at `warn` and above.
     log: log.child({ part: 'api' }, log.isLevelEnabled('warn') ? { level: 'warn' } : {}),
   }
 }

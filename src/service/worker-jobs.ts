@@ -16,22 +16,22 @@ import {
 import { withHeartbeat } from '../sync/with-heartbeat.js'
 import { logFinding } from './log-finding.js'
 
-/** How long reconciling waits for another poller to finish before it gives up, in milliseconds. */
-const LEASE_PATIENCE_MS = 60_000
+/** How long a reconcile waits for the lease of another poller, in milliseconds. */
+const LEASE_WAIT_TIMEOUT_MS = 60_000
 
-/** How long it waits before it tries to take the lease again. */
+/** Backoff between attempts to take the lease. */
 const LEASE_BACKOFF: Backoff = { firstMs: 250, maxMs: 2_000 }
 
-/** How often what is older than `RETAIN_DAYS` is deleted, in milliseconds. */
+/** How often rows older than `RETAIN_DAYS` are deleted, in milliseconds. */
 const PRUNE_INTERVAL_MS = 3_600_000
 
 /**
- * How long reading may go without an answer of Auth0's, in milliseconds. One question is asked anew for
- * 20 s, and the last time may wait a minute for the rate limit, and another for a token and the answer.
+ * How long a job may run without a response from Auth0, in milliseconds. One request is retried for 20 s, and
+ * its last attempt can wait a minute for the rate limit, and another for a token and the response.
  */
-const STALL_MS = 240_000
+const STALL_TIMEOUT_MS = 240_000
 
-/** What reading the log is made of. */
+/** What the worker's jobs use. */
 export interface Reader {
   config: Config
   log: Logger
@@ -39,40 +39,40 @@ export interface Reader {
   source: LogSource
   lease: Lease
   metrics: Metrics
-  /** How long reading may go without an answer of Auth0's. Default: 240,000 ms. */
-  stallMs?: number | undefined
-  /** When loops that repeat without progress are ended. Default: those of `createProgressGuard`. */
+  /** How long a job may run without a response from Auth0, in milliseconds. Default: 240,000. */
+  stallTimeoutMs?: number | undefined
+  /** When loops without progress are ended. Default: those of `createProgressGuard`. */
   progressLimits?: Partial<ProgressLimits> | undefined
-  /** The wait for another poller's lease. Default: 250 ms at first, 2,000 ms at most. */
+  /** Backoff between attempts to take the lease. Default: 250 ms to 2,000 ms. */
   leaseBackoff?: Backoff | undefined
 }
 
 type OnProgress = (progress: SyncProgress) => void
 
-/** What a worker does, and how often. */
+/** The scheduled jobs of a worker. */
 export function createWorkerJobs(reader: Reader): ScheduledJob[] {
-  const { config, metrics, stallMs = STALL_MS } = reader
+  const { config, metrics, stallTimeoutMs = STALL_TIMEOUT_MS } = reader
   const guard = createGuard(reader)
-  const watched = (progressed: () => void): Reader => ({
+  const withWatchdog = (onResponse: () => void): Reader => ({
     ...reader,
-    source: withHeartbeat(reader.source, progressed),
+    source: withHeartbeat(reader.source, onResponse),
   })
   return [
     {
       name: 'poll',
       everyMs: config.pollIntervalMs,
-      stallMs,
+      stallMs: stallTimeoutMs,
       run: (signal, progressed) =>
-        runLogged(watched(progressed), guard, 'poll', (deps) =>
+        runLogged(withWatchdog(progressed), guard, 'poll', (deps) =>
           metrics.timePoll('poll', () => poll(deps, config, signal)),
         ),
     },
     {
       name: 'reconcile',
       everyMs: config.reconcileIntervalMs,
-      stallMs,
+      stallMs: stallTimeoutMs,
       run: (signal, progressed) =>
-        runLogged(watched(progressed), guard, 'reconcile', (deps) =>
+        runLogged(withWatchdog(progressed), guard, 'reconcile', (deps) =>
           metrics.timePoll('reconcile', () => reconcileWhenFree(deps, reader, signal)),
         ),
     },
@@ -84,7 +84,11 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
   ]
 }
 
-/** All of it, once. Throws `LEASE_HELD` where another poller does not make way. */
+/**
+ * Runs all jobs once.
+ *
+ * @throws `LEASE_HELD` where another poller keeps the lease.
+ */
 export async function sync(
   reader: Reader,
   signal: AbortSignal,
@@ -93,13 +97,14 @@ export async function sync(
   const deps = createPollDeps(reader, createGuard(reader), onProgress)
   const run = () => reconcileWhenFree(deps, reader, signal)
   if ((await reader.metrics.timePoll('reconcile', run)) === 'lease_held') {
-    const message = 'another process is reading the log of this tenant: let it, or stop it'
+    const message =
+      'another process reads the log of this tenant and holds the lease: wait for it, or stop it'
     throw new LastLogoutError('LEASE_HELD', message)
   }
   await prune(reader, signal)
 }
 
-/** Counts rounds without progress, and logs the first of a number in a row. */
+/** Counts rounds without progress, and logs the first of consecutive ones. */
 function createGuard({ log, metrics, progressLimits: limits }: Reader): ProgressGuard {
   return createProgressGuard({
     limits,
@@ -130,13 +135,13 @@ function createPollDeps(
   }
 }
 
-/** Waits for another poller, for a while. */
+/** Reconciles. Waits while another poller holds the lease, up to a timeout. */
 async function reconcileWhenFree(
   deps: PollDeps,
   { config, lease, leaseBackoff = LEASE_BACKOFF }: Reader,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
-  const giveUpAt = performance.now() + LEASE_PATIENCE_MS
+  const giveUpAt = performance.now() + LEASE_WAIT_TIMEOUT_MS
   for (let attempt = 0; ; attempt++) {
     const outcome = await reconcile(deps, config, signal)
     if (outcome === 'caught_up' || performance.now() > giveUpAt) return outcome
@@ -144,7 +149,7 @@ async function reconcileWhenFree(
   }
 }
 
-/** Says what a run has read; stopped in the middle, it has not failed. */
+/** Logs what a run has read. An aborted run is not a failure. */
 async function runLogged(
   reader: Reader,
   guard: ProgressGuard,
@@ -164,7 +169,7 @@ async function runLogged(
     else reader.log.debug({ job, outcome }, 'nothing new')
     return outcome === 'lease_held' ? 'skipped' : undefined
   } catch (error) {
-    // The page at hand is stored; the next worker goes on from there.
+    // The current page is stored. The next run continues from there.
     if (!hasCode(error, 'ABORTED')) throw error
     return undefined
   }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { createTrouble } from '../async/failure-tracker.js'
+import { createFailureTracker } from '../async/failure-tracker.js'
 import { aborted, hasCode } from '../errors.js'
 import { unavailable } from '../pg/unavailable.js'
 import type { LastLogoutStore } from '../ports.js'
@@ -37,10 +37,10 @@ export function guardStore(
       if (!isOpen) throw unavailable(new Error('the database has not been opened yet'))
       try {
         const answer = await call(...args)
-        outage.settle()
+        outage.recordSuccess()
         return answer
       } catch (error) {
-        if (hasCode(error, 'DATABASE_UNAVAILABLE')) outage.report(error)
+        if (hasCode(error, 'DATABASE_UNAVAILABLE')) outage.recordFailure(error)
         throw error
       }
     }
@@ -57,21 +57,21 @@ export function guardStore(
 
 function createOutage(log: Logger) {
   let failedAt = 0
-  const trouble = createTrouble({
+  const trouble = createFailureTracker({
     onFailure(err, isNew) {
       if (isNew) {
         log.error({ err }, 'postgresql cannot be used: until it can, nothing is read or answered')
       }
     },
-    onOver: (awayMs) => log.info({ awayMs }, 'postgresql is back'),
+    onRecovery: (awayMs) => log.info({ awayMs }, 'postgresql is back'),
   })
   return {
-    report(error: unknown) {
+    recordFailure(error: unknown) {
       failedAt = performance.now()
-      trouble.report(error)
+      trouble.recordFailure(error)
     },
-    settle() {
-      if (performance.now() - failedAt >= CALM_MS) trouble.settle()
+    recordSuccess() {
+      if (performance.now() - failedAt >= CALM_MS) trouble.recordSuccess()
     },
   }
 }

@@ -59,7 +59,7 @@ export async function runService(
   )
   const options = { level: 'info', serializers: { err: toLoggedError } }
   const log = pino(options, { write: (line: string) => void written.push(line) })
-  const service = await createService(config, log, { waits: true, ...overrides })
+  const service = await createService(config, log, { waitForDatabase: true, overrides })
   const url = await service.startApi()
   const stop = new AbortController()
   const working = service.opened(stop.signal).then(() => service.startWorker())

@@ -11,7 +11,7 @@ import { createTenant, type Tenant, type TenantOptions } from '../../src/simulat
 
 export const DOMAIN = 'tenant.example'
 
-/** As often as by default, with hardly a wait between. */
+/** The default number of retries, with short waits between them. */
 export const QUICK_RETRIES: RetryLimits = { ...RETRY_LIMITS, backoff: { firstMs: 1, maxMs: 4 } }
 
 /** A simulated tenant, and the source that reads it. */

@@ -79,7 +79,7 @@ function openService(
     },
     ['auth0', 'api', 'database'],
   )
-  return createService(config, pino({ level: 'silent' }), { now: clock.now })
+  return createService(config, pino({ level: 'silent' }), { overrides: { now: clock.now } })
 }
 
 const WAIT = { timeout: 10_000, interval: 2 }

@@ -33,7 +33,7 @@ export async function startWorker(
 ): Promise<TestWorker> {
   const lines: LogLine[] = []
   const log = pino({ level: 'debug' }, { write: (line) => void lines.push(JSON.parse(line)) })
-  const service = await createService(loadConfig(env, ['auth0', 'database']), log, overrides)
+  const service = await createService(loadConfig(env, ['auth0', 'database']), log, { overrides })
   await service.startWorker()
   return {
     lines: (level) =>

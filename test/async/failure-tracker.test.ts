@@ -1,41 +1,41 @@
-import { describe, expect, it } from 'vitest'
-import { createTrouble } from '../../src/async/failure-tracker.js'
+import { describe, expect, test } from 'vitest'
+import { createFailureTracker } from '../../src/async/failure-tracker.js'
 
 function start(kindOf?: (error: unknown) => unknown) {
-  const told: unknown[] = []
-  const trouble = createTrouble({
-    onFailure: (error, isNew) => told.push([error, isNew ? 'new' : 'again']),
-    onOver: (lastedMs) => told.push(lastedMs),
+  const calls: unknown[] = []
+  const tracker = createFailureTracker({
+    onFailure: (error, isFirst) => calls.push([error, isFirst ? 'first' : 'again']),
+    onRecovery: (failingMs) => calls.push(failingMs),
     ...(kindOf && { kindOf }),
   })
-  return { trouble, told }
+  return { tracker, calls }
 }
 
-describe('a trouble', () => {
-  it('is new once, until it is over', () => {
-    const { trouble, told } = start()
-    for (const error of ['a', 'b']) trouble.report(error)
-    expect(trouble.isOn()).toBe(true)
-    trouble.settle()
-    expect(trouble.isOn()).toBe(false)
-    trouble.report('c')
-    expect(told).toEqual([['a', 'new'], ['b', 'again'], expect.any(Number), ['c', 'new']])
+describe('a failure tracker', () => {
+  test('reports the first failure, the recovery, and the first failure after it', () => {
+    const { tracker, calls } = start()
+    for (const error of ['a', 'b']) tracker.recordFailure(error)
+    expect(tracker.isFailing()).toBe(true)
+    tracker.recordSuccess()
+    expect(tracker.isFailing()).toBe(false)
+    tracker.recordFailure('c')
+    expect(calls).toEqual([['a', 'first'], ['b', 'again'], expect.any(Number), ['c', 'first']])
   })
 
-  it('is new once for each kind, also where kinds take turns', () => {
-    const { trouble, told } = start((error) => error)
-    for (const error of ['a', 'b', 'a', 'b']) trouble.report(error)
-    expect(told).toEqual([
-      ['a', 'new'],
-      ['b', 'new'],
+  test('reports each kind of failure once, even when kinds alternate', () => {
+    const { tracker, calls } = start((error) => error)
+    for (const error of ['a', 'b', 'a', 'b']) tracker.recordFailure(error)
+    expect(calls).toEqual([
+      ['a', 'first'],
+      ['b', 'first'],
       ['a', 'again'],
       ['b', 'again'],
     ])
   })
 
-  it('that has not begun is not over either', () => {
-    const { trouble, told } = start()
-    trouble.settle()
-    expect(told).toEqual([])
+  test('reports no recovery without a failure', () => {
+    const { tracker, calls } = start()
+    tracker.recordSuccess()
+    expect(calls).toEqual([])
   })
 })

@@ -4,7 +4,7 @@ import { LastLogoutError } from '../../src/errors.js'
 
 const { signal } = new AbortController()
 
-/** As often as by default, with hardly a wait between. */
+/** The default number of retries, with short waits between them. */
 const QUICK = { ...RETRY_LIMITS, backoff: { firstMs: 1, maxMs: 4 } }
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))

@@ -179,7 +179,7 @@ describe('status', () => {
   test('lists the gaps', async () => {
     t.tenant.write(buildEntry('s', { userId: 'auth0|1' }), { dateMs: Date.now() - 2 * 86_400_000 })
     const synced = await finishCommandLine(['sync'], env)
-    expect(synced.stdout).toMatch(/"level":40.*"reason":"cold_start".*a gap: .*floor raise/)
+    expect(synced.stdout).toMatch(/"level":40.*"reason":"cold_start".*floor raise.*"gap detected"/)
     const { stdout } = await finishCommandLine(['status', '--json'], env)
     expect(JSON.parse(stdout)).toMatchObject({
       gaps: 1,

@@ -155,7 +155,7 @@ describe('with DATA_DIR', () => {
     for (const args of commands) {
       const { code, stdout, stderr } = await run(...args)
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-      expect(stderr).toMatch(/does not answer from here: run this where the service runs/)
+      expect(stderr).toMatch(/not reachable from here: run this command where the service runs/)
     }
     expect(await readFile(lockFile, 'utf8')).toBe(lock)
     expect(await readFile(join(dataDir, 'postgres.log'), 'utf8')).toBe(log)

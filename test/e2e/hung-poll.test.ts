@@ -54,7 +54,7 @@ describe.concurrent('a poll that hangs', { timeout: 90_000 }, () => {
     onTestFinished(() => first.close())
     await expect.poll(() => hasReconciled(first), WAIT).toBe(true)
     await first.close()
-    const worker = await startWorker(workerEnv(t, database), { source, stallMs: STALL_MS })
+    const worker = await startWorker(workerEnv(t, database), { source, stallTimeoutMs: STALL_MS })
     onTestFinished(() => worker.close())
     const polls = () => worker.lines('debug').filter(({ outcome }) => outcome === 'caught_up')
     await expect.poll(polls, WAIT).not.toEqual([])

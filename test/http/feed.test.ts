@@ -10,7 +10,7 @@ const page = (cursor: string): ChangesPage => ({
   more: false,
 })
 
-test('by default a tick is told within five seconds, and two thousand follow, each with 15 s for a page', () => {
+test('ticks every 4 s by default, for at most 2,000 subscribers that read a page within 15 s', () => {
   expect(FEED_LIMITS).toEqual({ tickMs: 4_000, maxSubscribers: 2_000, writeTimeoutMs: 15_000 })
 })
 

@@ -8,7 +8,7 @@ import { bearer, keys, listen, openApi } from '../_support/api.js'
 const LONG = 'x'.repeat(64)
 const MANY = 100_000
 
-/** A tenth of the time for a request. */
+/** Requests time out after a tenth of the default. */
 const QUICK_REQUESTS: Limits = {
   ...LIMITS,
   requestTimeout: 1_000,

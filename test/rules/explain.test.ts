@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { decidedBy } from '../../src/rules/explain.js'
 import { judge, type KnownLogouts, type Policy } from '../../src/rules/judge.js'
 
-describe('the logout that decides', () => {
+describe('the deciding logout', () => {
   const none: KnownLogouts = { user: null, session: null, floorAt: null }
   const known: KnownLogouts = {
     user: { at: 30, allSessionsAt: 10 },
@@ -11,20 +11,26 @@ describe('the logout that decides', () => {
     floorAt: 5,
   }
   test.each<[string, Policy, string | null, KnownLogouts, string | null]>([
-    ['nothing, where none is known', 'session', 'S', none, null],
-    ["the session's, where it is the newest that covers", 'session', 'S', known, 'session_logout'],
-    ["the user's, under policy user", 'user', 'S', known, 'user_logout'],
-    ["the user's, without a session", 'session', null, known, 'user_logout'],
-    ['the floor, where it is the newest', 'session', 'S', { ...known, floorAt: 99 }, 'floor'],
+    ['none if no logout is known', 'session', 'S', none, null],
     [
-      'the logout of all sessions, where it is the newest that covers',
+      'that of the session if it is the newest that covers the token',
+      'session',
+      'S',
+      known,
+      'session_logout',
+    ],
+    ['that of the user under policy user', 'user', 'S', known, 'user_logout'],
+    ['that of the user if the token has no session', 'session', null, known, 'user_logout'],
+    ['the floor if it is the newest', 'session', 'S', { ...known, floorAt: 99 }, 'floor'],
+    [
+      'that of all sessions if it is the newest that covers the token',
       'session',
       'S',
       { ...known, user: { at: 30, allSessionsAt: 25 } },
       'all_sessions_logout',
     ],
     [
-      'the end of the session, whatever else is newer',
+      'the end of the session, even if another logout is newer',
       'session',
       'S',
       { ...known, session: { at: 1, ended: true } },
@@ -42,7 +48,7 @@ describe('the logout that decides', () => {
     expect(decidedBy(token, { ...none, floorAt: 5 }, { policy: 'session' })).toBeNull()
   })
 
-  test('is the one that judge names, whenever it revokes by one', () => {
+  test('is the reason that judge returns for a revoked token', () => {
     const instant = fc.integer({ min: 0, max: 9 })
     const logouts = fc.record({
       user: fc.option(fc.record({ at: instant, allSessionsAt: fc.option(instant) })),

@@ -13,7 +13,7 @@ const at = (n: number, over: Partial<LogoutEvent> = {}): LogoutEvent => ({
   ...over,
 })
 
-test('a session logout moves the user and ends the session, and leaves the other sessions alone', () => {
+test('a session logout moves the user row, ends the session, and does not affect other sessions', () => {
   expect(fold([at(1)])).toEqual({
     users: [{ userId: 'auth0|1', at: at(1).at, allSessionsAt: null, logId: 'L1', type: 'slo' }],
     sessions: [
@@ -22,25 +22,25 @@ test('a session logout moves the user and ends the session, and leaves the other
   })
 })
 
-test('a late logout of all sessions that is older than the newest logout still counts for all sessions', () => {
+test('an older logout of all sessions that arrives late still counts for all sessions', () => {
   const { users } = fold([at(5), at(2, { sessionId: null })])
   expect(users).toMatchObject([{ at: at(5).at, allSessionsAt: at(2).at, logId: 'L5' }])
 })
 
-test('a session without a user ends all the same, and takes its user from another entry', () => {
+test('a session without a user id ends, and takes its user id from another entry', () => {
   const alone = at(1, { userId: null })
   expect(fold([alone])).toMatchObject({ users: [], sessions: [{ userId: null, ended: true }] })
   expect(fold([alone, at(0)])).toMatchObject({ sessions: [{ userId: 'auth0|1', at: at(1).at }] })
 })
 
-test('of two of the same millisecond the greater log id stands, whichever came first', () => {
+test('of two events in the same millisecond the one with the greater log id is kept, in any order', () => {
   const one = at(1, { logId: 'A' })
   const other = at(1, { logId: 'B', type: 'session_revoked' })
   expect(fold([one, other])).toEqual(fold([other, one]))
   expect(fold([one, other]).users).toMatchObject([{ logId: 'B', type: 'session_revoked' }])
 })
 
-test('the rows are those worked out event by event, in any order and with repetitions (P19)', () => {
+test('folding gives the same rows as applying events one by one, in any order and with repetitions (P19)', () => {
   fc.assert(
     fc.property(logoutEvents, fc.infiniteStream(fc.nat()), (events, random) => {
       const repeated = [...events, ...events.filter(() => (random.next().value ?? 0) % 2 === 0)]

@@ -18,7 +18,7 @@ const lives = fc.record({
   readTo: fc.integer({ min: NOW - 35 * DAY, max: NOW }),
 })
 
-test('a gap covers whatever was deleted unread, and none is found where nothing can have been', () => {
+test('a gap covers all entries deleted before they were read, and no gap is found where none can have been deleted', () => {
   fc.assert(
     fc.property(lives, ({ entries, retentionMs, readTo }) => {
       const stored = [...entries].sort((a, b) => a - b)
@@ -40,26 +40,26 @@ test('a gap covers whatever was deleted unread, and none is found where nothing 
   )
 })
 
-test('the checkpoint of a quiet tenant may be long gone, and there is no gap', () => {
+test('a deleted checkpoint of a quiet tenant is no gap', () => {
   const progress = read(NOW - 1_000, NOW - 3 * DAY)
   expect(findGap(toProgress(progress), { oldestAt: NOW - 500, askedAt: NOW })).toBeNull()
   expect(findGap(toProgress(progress), { oldestAt: null, askedAt: NOW })).toBeNull()
 })
 
-test('an entry of today that is gone makes a gap, however short the outage was', () => {
+test('a deleted entry from today makes a gap, even after a short outage', () => {
   const progress = read(NOW - 1_000, NOW - 2_000)
   const gap = { from: NOW - 1_000, to: NOW - 500, reason: 'retention' }
   expect(findGap(toProgress(progress), { oldestAt: NOW - 500, askedAt: NOW })).toEqual(gap)
 })
 
-test('of a first start a gap ends where the sweep has been', () => {
+test('a gap at a first start ends where the sweep has read', () => {
   const sweep = { from: NOW - 31 * DAY, to: NOW - 29 * DAY }
   const progress = { ...read(NOW, undefined), asOf: null, sweep }
   const retained = { oldestAt: NOW - 10 * DAY, askedAt: NOW }
   expect(findGap(toProgress(progress), retained)).toEqual({ ...sweep, reason: 'cold_start' })
 })
 
-test('a checkpoint that reads as the future hides no gap', () => {
+test('a checkpoint with a future time hides no gap', () => {
   const progress = {
     ...read(NOW - 3 * DAY, undefined),
     checkpoint: buildLogId('900', NOW + DAY, 1),
@@ -83,7 +83,7 @@ function read(readTo: number, last: number | undefined): StoredProgress {
   }
 }
 
-test('a gap ends no later than now, whatever time an id of another layout reads as', async () => {
+test('a gap never ends after now, even if an id of another layout reads as the future', async () => {
   const gaps: Gap[] = []
   const store = { ...createMemoryStore(), storeGap: async (gap: Gap) => gaps.push(gap) > 0 }
   const entries = [{ log_id: buildLogId('900', Date.UTC(2150, 0, 1), 1) }]

@@ -24,7 +24,7 @@ test.each([
   ['2026-13-23T10:00:00Z'],
   ['0001-01-01T00:00:00Z'],
   ['9999-01-01T00:00:00Z'],
-])('takes %j for no date-time', (value) => {
+])('rejects %j as a date-time', (value) => {
   expect(readDateTime(value)).toBeNull()
 })
 
@@ -78,11 +78,11 @@ test.each([
   ['١٧٩٥٤٢٨٠٠٠'],
   [['1795428000']],
   [{ valueOf: () => 1_795_428_000 }],
-])('takes %j for no NumericDate', (value) => {
+])('rejects %j as a NumericDate', (value) => {
   expect(readNumericDate(value)).toBeNull()
 })
 
-test('a ten-digit string and the number that it spells are the same instant', () => {
+test('a ten-digit string and its number are the same instant', () => {
   const seconds = fc.integer({ min: 1_000_000_000, max: 9_999_999_999 })
   fc.assert(
     fc.property(seconds, fc.integer({ min: 0, max: 999 }), (whole, millis) => {
@@ -93,7 +93,7 @@ test('a ten-digit string and the number that it spells are the same instant', ()
   )
 })
 
-test('every millisecond survives the way through a NumericDate', () => {
+test('every millisecond survives conversion to a NumericDate and back', () => {
   fc.assert(
     fc.property(fc.integer({ min: Date.UTC(2010), max: Date.UTC(2100) }), (at) => {
       expect(readNumericDate(at / 1000)).toBe(at)

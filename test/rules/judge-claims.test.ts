@@ -16,14 +16,14 @@ const floor = { ...none, floorAt: LOGOUT }
 const judged = (claims: Record<string, unknown>, known: KnownLogouts) =>
   judgeClaims(readToken(claims), known, { policy: 'session' })
 
-describe('an unreadable login', () => {
+describe('a token with an unreadable login', () => {
   const claims = { sub: 'auth0|1', sid: 'S', iat: LOGOUT + 60_000 }
   test.each<[string, KnownLogouts, boolean | null, string]>([
     ['is undecided where no logout is known', none, null, 'login_unreadable'],
     ['is revoked by a logout of its user', user, true, 'login_unknown'],
     ['is revoked by the floor', floor, true, 'login_unknown'],
     [
-      'is revoked by the end of its session, first of all',
+      'is revoked by the end of its session before any other reason',
       { ...user, ...ended },
       true,
       'session_ended',
@@ -32,7 +32,7 @@ describe('an unreadable login', () => {
     expect(judged(claims, known)).toMatchObject({ revoked, reason })
   })
 
-  test('of a machine token is never revoked', () => {
+  test('is not revoked if it is a machine token', () => {
     const machine = { ...claims, sub: 'abc@clients' }
     expect(judged(machine, { ...user, ...floor })).toMatchObject({
       revoked: false,
@@ -63,7 +63,7 @@ describe('a token without a subject', () => {
   })
 })
 
-test('an unreadable session is judged as no session, by any logout of the user', () => {
+test('a token with an unreadable session is judged like one without a session', () => {
   const known = { ...none, user: { at: LOGOUT, allSessionsAt: null } }
   const claims = { sub: 'auth0|1', iat: AT - 60 }
   expect(judged({ ...claims, [OURS.sessionId]: 'other' }, known)).toMatchObject({ revoked: false })
@@ -73,7 +73,7 @@ test('an unreadable session is judged as no session, by any logout of the user',
   })
 })
 
-describe('whatever the claims are', () => {
+describe('for any claims', () => {
   /** Values as gateways and libraries make them, beside anything else that JSON can hold. */
   const value = fc.oneof(
     fc.integer({ min: AT - 9, max: AT + 9 }),
@@ -95,7 +95,7 @@ describe('whatever the claims are', () => {
   })
   const policies = fc.constantFrom<Policy>('session', 'user')
 
-  test('nothing throws, and an unreadable login or subject is never accepted', () => {
+  test('judging never throws, and never accepts an unreadable login or subject', () => {
     fc.assert(
       fc.property(shapes, logouts, policies, (claims, known, policy) => {
         const token = readToken(claims)
@@ -116,7 +116,7 @@ describe('whatever the claims are', () => {
     )
   })
 
-  test('an unreadable login is revoked wherever a login before everything is', () => {
+  test('an unreadable login is revoked whenever the earliest login is', () => {
     const machineOrUser = fc.constantFrom('auth0|1', 'abc@clients')
     fc.assert(
       fc.property(shapes, machineOrUser, logouts, policies, (claims, sub, known, policy) => {
@@ -128,7 +128,7 @@ describe('whatever the claims are', () => {
     )
   })
 
-  test('seconds as a string give the same judgement as the number', () => {
+  test('seconds as a string are judged like the number', () => {
     const seconds = fc.record(
       Object.fromEntries(
         [OURS.authenticatedAt, 'auth_time', 'iat'].map((name) => [

@@ -23,7 +23,7 @@ describe.each<[string, Policy, Token, (at: number) => KnownLogouts, string]>([
   ['a logout of all sessions', 'session', token(), (at) => user(at, at), 'all_sessions_logout'],
   ['the floor', 'session', token(), floor, 'floor'],
   [
-    'any logout of its user, without a session',
+    'any logout of its user if it has no session',
     'session',
     token({ sessionId: null }),
     (at) => user(at),
@@ -58,14 +58,14 @@ describe.each<[string, Policy, Token, (at: number) => KnownLogouts, string]>([
   })
 })
 
-describe('what does not cover a token', () => {
-  test('a logout of another session, under policy session', () => {
+describe('a token is not covered by', () => {
+  test('a logout of another session under policy session', () => {
     expect(judge(token(), user(LOGIN + 5_000), { policy: 'session' })).toMatchObject({
       revoked: false,
       reason: 'no_logout',
     })
   })
-  test('nothing, where no logout is known', () => {
+  test('anything if no logout is known', () => {
     expect(judge(token(), none, { policy: 'user' })).toEqual({
       revoked: false,
       reason: 'no_logout',
@@ -76,7 +76,7 @@ describe('what does not cover a token', () => {
 })
 
 describe.each<Policy>(['session', 'user'])('under policy %s', (policy) => {
-  test('a token of an ended session is revoked, whatever its times', () => {
+  test('a token of an ended session is revoked, even if its login is later', () => {
     const verdict = judge(token({ loginAt: LOGIN + 1e9 }), session(LOGIN, true), { policy })
     expect(verdict).toMatchObject({ revoked: true, reason: 'session_ended', lastLogoutAt: LOGIN })
   })
@@ -97,13 +97,13 @@ describe.each<Policy>(['session', 'user'])('under policy %s', (policy) => {
   )
 
   test.each(['auth0|abc@clients', '@clients', 'abc@clients.example', 'samlp|x|y@clients'])(
-    'the user %s is none, though its id looks like a machine',
+    'the user %s is not a machine, although its id resembles one',
     (subject) => {
       expect(judge(token({ subject }), floor(LOGIN + 1), { policy }).revoked).toBe(true)
     },
   )
 
-  test('a token that does not say when its login was is revoked once a logout covers it', () => {
+  test('a token with an unknown login is revoked if any logout covers it', () => {
     const judged = token({ loginAt: null })
     expect(judge(judged, floor(1), { policy })).toMatchObject({
       revoked: true,
@@ -112,7 +112,7 @@ describe.each<Policy>(['session', 'user'])('under policy %s', (policy) => {
     expect(judge(judged, none, { policy })).toMatchObject({ revoked: false, reason: 'no_logout' })
   })
 
-  test('of several cut-offs the newest decides, never the oldest (P20)', () => {
+  test('the newest of several covering logouts decides (P20)', () => {
     const at = fc.integer({ min: LOGIN - 1000, max: LOGIN + 1000 })
     fc.assert(
       fc.property(at, at, at, at, (userAt, allAt, sessionAt, floorAt) => {
@@ -129,7 +129,7 @@ describe.each<Policy>(['session', 'user'])('under policy %s', (policy) => {
     )
   })
 
-  test('whatever is revoked stays revoked as more becomes known', () => {
+  test('a revoked token stays revoked when more logouts become known', () => {
     const at = fc.integer({ min: LOGIN - 50, max: LOGIN + 50 })
     const known = fc.record({
       user: fc.option(fc.record({ at, allSessionsAt: fc.option(at) })),

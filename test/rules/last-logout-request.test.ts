@@ -23,7 +23,7 @@ describe('lastLogoutPath', () => {
     expect(lastLogoutPath(ids, 'path')).toBe(byPath)
   })
 
-  test('throws on an id that no URL can hold, rather than request another one', () => {
+  test('throws for an id that a URL cannot encode', () => {
     expect(() => lastLogoutPath({ userId: 'x\ud800', sessionId: null }, 'query')).toThrow(URIError)
   })
 })
@@ -40,7 +40,7 @@ describe('chooseForm', () => {
     expect(chooseForm(missing, missingAt + elapsedMs)).toBe(form)
   })
 
-  test('tries the query form again ten minutes after each time that it was missing', () => {
+  test('tries the query form again ten minutes after it was missing', () => {
     let missing: number | null = null
     let requests = 0
     for (let now = 0; now < 60 * MINUTE_MS; now += MINUTE_MS) {
@@ -55,7 +55,7 @@ describe('chooseForm', () => {
 describe('isOwnNotFound', () => {
   const own = { statusCode: 404, error: 'Not Found', message: 'there is no such path: see /docs' }
 
-  test('is true of an error of this service, whatever its words and order', () => {
+  test('is true for an error body of this service, with any texts and order', () => {
     expect(isOwnNotFound(JSON.stringify(own))).toBe(true)
     expect(isOwnNotFound('{ "message": "", "error": "", "statusCode": 404 }')).toBe(true)
   })
@@ -72,7 +72,7 @@ describe('isOwnNotFound', () => {
     ['one field less', JSON.stringify({ statusCode: 404, error: 'Not Found' })],
     ['a message that is none', JSON.stringify({ ...own, message: null })],
     ['a second value', `${JSON.stringify(own)}{}`],
-  ])('is false of %s', (_what, body) => {
+  ])('is false for %s', (_what, body) => {
     expect(isOwnNotFound(body)).toBe(false)
   })
 })

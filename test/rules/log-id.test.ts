@@ -26,24 +26,24 @@ test.each([
   expect(storageTimeOf(logId)).toBeNull()
 })
 
-test('a synthetic id is laid out as the recorded ones: 56 digits, the time after the prefix', () => {
+test('a synthetic id has the recorded layout: 56 digits, with the time after the prefix', () => {
   const id = syntheticLogId(Date.parse('2026-11-23T10:05:09Z'))
   expect(id).toBe(`90020261123100509${'0'.repeat(39)}`)
   expect(id).toHaveLength(56)
 })
 
-test('a synthetic id takes the prefix of its tenant', () => {
+test('a synthetic id has the prefix of its tenant', () => {
   expect(prefixOf('80020211103055400418')).toBe('800')
   expect(syntheticLogId(0, '800').slice(0, 17)).toBe('80019700101000000')
 })
 
 const instants = fc.integer({ min: Date.UTC(2010), max: Date.UTC(2100) })
 
-test('a synthetic id gives back its time', () => {
+test('the storage time of a synthetic id is its time', () => {
   fc.assert(fc.property(instants, (at) => storageTimeOf(syntheticLogId(at)) === at))
 })
 
-test('ids sort as their times do', () => {
+test('ids sort by their times', () => {
   fc.assert(
     fc.property(instants, instants, (a, b) => {
       expect(syntheticLogId(a) < syntheticLogId(b)).toBe(a < b)
@@ -51,6 +51,6 @@ test('ids sort as their times do', () => {
   )
 })
 
-test('whatever the id, there is an answer', () => {
+test('storageTimeOf never throws', () => {
   fc.assert(fc.property(fc.string(), (text) => void storageTimeOf(text)))
 })

@@ -24,7 +24,7 @@ describe('an interactive login', () => {
     'samlp',
     'wsfed',
     'wstrust-usernamemixed',
-  ])('by %s happens now, whatever else is told', (protocol) => {
+  ])('by %s happens now, whatever the other facts are', (protocol) => {
     const given = facts({ protocol, refreshTokenCreatedAt: at(-9), methodTimestamps: [at(-5)] })
     expect(readLogin(given, NOW)).toEqual({ interactive: true, loginAt: NOW })
   })
@@ -50,18 +50,18 @@ describe('an exchange', () => {
     ['the newest method', { methodTimestamps: [at(-9), at(-5), at(-7)] }, -5],
     ['a Date', { refreshTokenCreatedAt: new Date(NOW - 60_000) }, -1],
     [
-      'the methods where the token has rubbish',
+      'the methods if the time of the token is unreadable',
       { refreshTokenCreatedAt: 'x', methodTimestamps: [at(-5)] },
       -5,
     ],
     [
-      'the methods where the token is from the future',
+      'the methods if the time of the token is in the future',
       { refreshTokenCreatedAt: at(1), methodTimestamps: [at(-5)] },
       -5,
     ],
     ['a method that can be read', { methodTimestamps: [null, 5, {}, 'x', at(1), at(-5)] }, -5],
     ['this very moment', { refreshTokenCreatedAt: at(0) }, 0],
-  ])('goes by %s', (_what, given, minutes) => {
+  ])('uses %s', (_what, given, minutes) => {
     expect(readLogin(facts(given), NOW).loginAt).toBe(NOW + minutes * 60_000)
   })
 
@@ -70,7 +70,7 @@ describe('an exchange', () => {
     [{ methodTimestamps: [at(1)] }],
     [{ refreshTokenCreatedAt: new Date(Number.NaN) }],
     [{ refreshTokenCreatedAt: 1_795_428_000 }],
-  ])('of which nothing tells is of an unknown login: %j', (given) => {
+  ])('without a readable time has an unknown login: %j', (given) => {
     expect(readLogin(facts(given), NOW)).toEqual({ interactive: false, loginAt: null })
   })
 })

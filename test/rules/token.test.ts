@@ -45,7 +45,7 @@ describe('the login of a token', () => {
     expect(isLoginUnreadable(token)).toBe(true)
   })
 
-  test('is not concerned by an unreadable claim behind the one that decides', () => {
+  test('ignores an unreadable claim after the one that decides', () => {
     const token = readToken({ ...claims, iat: LOGIN })
     expect(token).toMatchObject({ loginAt: LOGIN + 2_000, loginClaim: 'auth_time' })
     expect(isLoginUnreadable(token)).toBe(false)
@@ -69,21 +69,21 @@ describe('the session of a token', () => {
     ['empty', ''],
     ['an object', { id: 'A' }],
     ['over-long', 'x'.repeat(801)],
-  ])('is none where the claim is %s, whatever sid says', (_what, value) => {
+  ])('is missing if the claim is %s, even if sid is readable', (_what, value) => {
     const token = readToken({ ...claims, [OURS.sessionId]: value, sid: 'B' })
     expect(token).toMatchObject({ sessionId: null, sessionClaim: OURS.sessionId })
     expect(isSessionUnreadable(token)).toBe(true)
   })
 })
 
-test('the claims of the Action are looked up under another namespace when told so', () => {
+test('the claims of the Action are read from a configured namespace', () => {
   const names = claimNames('https://acme.example/')
   const given = { ...claims, 'https://acme.example/authenticated_at': AT, [OURS.sessionId]: 'T' }
   expect(readToken(given, names)).toMatchObject({ loginAt: LOGIN, sessionClaim: null })
 })
 
 test.each([[{}], [{ sub: '' }], [{ sub: null }], [{ sub: 5 }], [{ sub: 'x'.repeat(801) }]])(
-  'a token has no subject where its claims are %j, and keeps its session and login',
+  'a token with the claims %j has no subject, and keeps its session and login',
   (given) => {
     const token = readToken({ iat: AT, sid: 'B', ...given })
     expect(token).toMatchObject({ subject: null, sessionId: 'B', loginAt: LOGIN })

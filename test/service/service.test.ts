@@ -54,7 +54,7 @@ describe.each([
     skip,
   },
 ])('a worker with its schedule on $name', ({ readEnv, skip }) => {
-  test.skipIf(skip)('polls again and again', async () => {
+  test.skipIf(skip)('polls repeatedly', async () => {
     const service = await open(readEnv())
     await service.startWorker()
     logout('auth0|1')
@@ -64,7 +64,7 @@ describe.each([
     await service.close()
   })
 
-  test.skipIf(skip)('finds what became visible late, and prunes', async () => {
+  test.skipIf(skip)('stores entries that became visible late, and prunes', async () => {
     const old = new Date(Date.now() - 61 * 86_400_000)
     await database.query(
       `INSERT INTO session_logout (session_id, at, ended, log_id, type, seq)
@@ -87,7 +87,7 @@ describe.each([
     await service.close()
   })
 
-  test.skipIf(skip)('shares the tenant with others: the rows are the same', async () => {
+  test.skipIf(skip)('stores the same rows when several workers share the tenant', async () => {
     const services = await Promise.all([open(readEnv()), open(readEnv()), open(readEnv())])
     await Promise.all(services.map((service) => service.startWorker()))
     const users = Array.from({ length: 30 }, (_, n) => `auth0|${100 + n}`)
@@ -97,7 +97,7 @@ describe.each([
   })
 
   test.skipIf(skip)(
-    'goes on after polls that failed, and says why without the secret',
+    'continues after failed polls, and logs the cause without the secret',
     async () => {
       const lines: string[] = []
       const service = await open(readEnv(), lines)
@@ -112,7 +112,7 @@ describe.each([
   )
 })
 
-test('closing in the middle of a catch-up stores the page at hand, and the next worker goes on', async () => {
+test('closing during a catch-up stores the current page, and the next worker continues', async () => {
   const users = Array.from({ length: 3_000 }, (_, n) => `auth0|${10_000 + n}`)
   for (const user of users) logout(user)
   const first = await open()
@@ -130,7 +130,7 @@ test('closing in the middle of a catch-up stores the page at hand, and the next 
   await second.close()
 })
 
-test('closing twice is closing once', async () => {
+test('closing twice closes once', async () => {
   const service = await open()
   await Promise.all([service.close(), service.close()])
 })

@@ -32,7 +32,7 @@ function createLateSource(source: LogSource) {
   return { source: late, asked, arrive: () => void events.emit('arrived') }
 }
 
-test('reconciling begins when the poll at hand ends, whatever the backoff: the next poll is soon', async () => {
+test('a reconcile starts as soon as the running poll ends, before its backoff elapses', async () => {
   const t = await openTenant()
   onTestFinished(() => t.close())
   const { source, asked, arrive } = createLateSource(t.source)

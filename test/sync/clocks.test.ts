@@ -32,7 +32,7 @@ const logOut = (userId: string) => t.tenant.write(buildEntry('slo', { userId, se
 const isKnown = async (userId: string) => (await store.readKnown(userId, null)).user !== null
 
 describe('a Date of Auth0 that is an hour ahead', () => {
-  test('for a while is no freshness, and leaves none behind', async () => {
+  test('does not count as freshness, then or later', async () => {
     logOut('auth0|1')
     await run()
     const before = await store.readProgress()
@@ -53,7 +53,7 @@ describe('a Date of Auth0 that is an hour ahead', () => {
     await expect(isKnown('auth0|3')).resolves.toBe(true)
   })
 
-  test('at a first start hides nothing that comes in the course of that hour', async () => {
+  test('at a first start hides no logout of the following hour', async () => {
     dateAheadMs = HOUR
     logOut('auth0|1')
     await expect(run()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
@@ -66,7 +66,7 @@ describe('a Date of Auth0 that is an hour ahead', () => {
   })
 })
 
-test('a Date of Auth0 that is an hour behind makes what is known an hour old, and loses no logout', async () => {
+test('a Date of Auth0 that is an hour behind makes the data an hour old, and loses no logout', async () => {
   dateAheadMs = -HOUR
   logOut('auth0|1')
   await run()

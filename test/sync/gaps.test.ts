@@ -59,8 +59,8 @@ const readGaps = async () =>
 const isComplete = async () => (await store.readKnown('u', null)).complete
 const asOf = async () => (await store.readProgress()).asOf ?? Number.NaN
 
-describe('there is no gap', () => {
-  test('in a tenant that is quiet over a weekend, its last entry long deleted, while it is polled', async () => {
+describe('no gap is recorded', () => {
+  test('while a quiet tenant is polled over a weekend and its last entry is deleted', async () => {
     await open()
     login()
     for (let hours = 0; hours < 72; hours += 12) {
@@ -76,7 +76,7 @@ describe('there is no gap', () => {
   })
 
   test.each(['continue', 400, 404] as const)(
-    'when the checkpoint of a quiet tenant has expired, which Auth0 answers with %s',
+    'if the checkpoint of a quiet tenant has expired and Auth0 responds with %s',
     async (expiredCheckpoint) => {
       await open({}, { expiredCheckpoint })
       login()
@@ -94,7 +94,7 @@ describe('there is no gap', () => {
     },
   )
 
-  test('after an outage that is shorter than what every plan retains, quiet as it was before', async () => {
+  test('after an outage of a quiet tenant that is shorter than the retention of every plan', async () => {
     await open()
     login(clock.now() - 2 * DAY)
     await run()
@@ -105,7 +105,7 @@ describe('there is no gap', () => {
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  test('after an outage of two days where the log goes back further', async () => {
+  test('after an outage of two days if the log goes back further', async () => {
     await open({ retentionMs: 5 * DAY })
     login(clock.now() - HOUR)
     await run()
@@ -117,7 +117,7 @@ describe('there is no gap', () => {
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  test('where the entry of the oldest date was stored late, and others are older', async () => {
+  test('if the entry with the oldest date was stored late and others are older', async () => {
     await open({ retentionMs: 5 * DAY })
     login()
     await run()
@@ -132,7 +132,7 @@ describe('there is no gap', () => {
   })
 
   test.each([400, 404] as const)(
-    'where the entry of the oldest date was stored late, and positions of long ago are refused with %d',
+    'if the entry with the oldest date was stored late and old positions are refused with %d',
     async (expiredCheckpoint) => {
       await open({ retentionMs: 5 * DAY }, { expiredCheckpoint })
       login(clock.now() - 4 * DAY)
@@ -150,7 +150,7 @@ describe('there is no gap', () => {
   )
 
   test.each([1, 2])(
-    'where the question after the oldest entry is answered with nothing, %d times',
+    'if the request for the oldest entry returns nothing %d times',
     async (times) => {
       await open({ retentionMs: 10 * DAY })
       login(clock.now() - SECOND)
@@ -164,7 +164,7 @@ describe('there is no gap', () => {
     },
   )
 
-  test('in a brand-new tenant, empty at first, or with but the entry that our own token left', async () => {
+  test('in a new tenant whose log is empty or holds only the entry of our own token', async () => {
     await open()
     await run()
     await expect(isComplete()).resolves.toBe(true)
@@ -177,7 +177,7 @@ describe('there is no gap', () => {
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('and nothing is lost where what came into an empty log was visible only later', async () => {
+  test('and no logout is lost if an entry of an empty log becomes visible late', async () => {
     await open()
     await run()
     logout('late', clock.now() - 5 * SECOND)
@@ -189,7 +189,7 @@ describe('there is no gap', () => {
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  test('in a tenant that began an hour ago, as far as can be told: and that is said', async () => {
+  test('in a tenant whose log begins an hour ago, which is logged', async () => {
     await open()
     const { storedAtMs } = login(clock.now() - HOUR)
     await expect(run()).resolves.toEqual([{ kind: 'new_tenant', oldestAt: storedAtMs }])
@@ -197,8 +197,8 @@ describe('there is no gap', () => {
   })
 })
 
-describe('there is a gap', () => {
-  test('from the last reading to the oldest entry that is retained, after an outage that outlasts retention (P7)', async () => {
+describe('a gap is recorded', () => {
+  test('from the last poll to the oldest retained entry after an outage longer than the retention (P7)', async () => {
     await open()
     login()
     clock.pass(SECOND)
@@ -220,7 +220,7 @@ describe('there is a gap', () => {
   })
 
   test.each([400, 404] as const)(
-    'when a checkpoint of today is gone, and Auth0 refuses it with %d (P7)',
+    'if a checkpoint from today is deleted and Auth0 refuses it with %d (P7)',
     async (expiredCheckpoint) => {
       await open({ retentionMs: 10 * MINUTE }, { expiredCheckpoint })
       login()
@@ -241,7 +241,7 @@ describe('there is a gap', () => {
     },
   )
 
-  test('when the log silently starts later than the checkpoint of today', async () => {
+  test('if the log silently begins after a checkpoint from today', async () => {
     await open({ retentionMs: 10 * MINUTE })
     login()
     await run()
@@ -252,7 +252,7 @@ describe('there is a gap', () => {
     await expect(readGaps()).resolves.toMatchObject([{ reason: 'retention' }])
   })
 
-  test('up to now after an outage that outlasts retention, when nothing is retained', async () => {
+  test('up to now after an outage longer than the retention if the log is empty', async () => {
     await open()
     login()
     clock.pass(SECOND)
@@ -272,7 +272,7 @@ describe('there is a gap', () => {
     await expect(readGaps()).resolves.toHaveLength(1)
   })
 
-  test('in a tenant whose log was empty before an outage that outlasts retention, and is empty after it', async () => {
+  test('if the log was empty before and after an outage longer than the retention', async () => {
     await open()
     await run()
     const readTo = await asOf()
@@ -283,7 +283,7 @@ describe('there is a gap', () => {
     await expect(readGaps()).resolves.toMatchObject([{ from: readTo, reason: 'empty_log' }])
   })
 
-  test('in a tenant whose log was empty at first, after an outage that outlasts retention', async () => {
+  test('if the log was empty at the first start, after an outage longer than the retention', async () => {
     await open()
     await run()
     const readTo = await asOf()
@@ -296,7 +296,7 @@ describe('there is a gap', () => {
     ])
   })
 
-  test('at a first start from where a refresh token may have begun to where the log begins', async () => {
+  test('at a first start from the earliest life of a refresh token to the beginning of the log', async () => {
     await open()
     for (let hours = 30; hours > 0; hours--) logout(`${hours} h ago`, clock.now() - hours * HOUR)
     await run()
@@ -312,7 +312,7 @@ describe('there is a gap', () => {
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('that a first start which could not end finds again, and it is one', async () => {
+  test('once, if a first start that could not complete finds it again', async () => {
     await open({ retentionMs: 5 * DAY })
     for (let days = 6; days > 0; days--) logout(`${days}`, clock.now() - days * DAY)
     const isSweep = (url: URL) => url.searchParams.has('q')
@@ -324,7 +324,7 @@ describe('there is a gap', () => {
     await expect(readGaps()).resolves.toEqual([{ ...first, to: (first?.to ?? 0) + DAY }])
   })
 
-  test('that a first start which could not end comes upon, after an outage that outlasts retention', async () => {
+  test('after a first start that could not complete and an outage longer than the retention', async () => {
     await open()
     for (let hours = 30; hours > 0; hours--) logout(`${hours} h ago`, clock.now() - hours * HOUR)
     const isSweep = (url: URL) => url.searchParams.has('q')
@@ -340,7 +340,7 @@ describe('there is a gap', () => {
     await expect(readGaps()).resolves.toEqual([{ ...first, to: storedAtMs }])
   })
 
-  test('that ends where the log begins, though it was said once to be empty', async () => {
+  test('up to the beginning of the log, even if one response said that it was empty', async () => {
     await open({ retentionMs: 10 * MINUTE }, { expiredCheckpoint: 400 })
     login()
     await run()
@@ -354,7 +354,7 @@ describe('there is a gap', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: storedAtMs })
   })
 
-  test('which with ON_GAP=floor raises the floor to its end', async () => {
+  test('and raises the floor to its end with ON_GAP=floor', async () => {
     await open()
     login()
     await run({ onGap: 'floor' })
@@ -368,7 +368,7 @@ describe('there is a gap', () => {
 })
 
 describe('a checkpoint that Auth0 refuses', () => {
-  test('though it is retained, is replaced by the position of its own time, and nothing is lost', async () => {
+  test('is replaced by the position of its storage time if that is retained, and no logout is lost', async () => {
     await open()
     login(clock.now() - HOUR)
     const { logId } = login()
@@ -383,7 +383,7 @@ describe('a checkpoint that Auth0 refuses', () => {
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  test('because it is made up, is replaced by the newest entry, and what is before it is swept', async () => {
+  test('is replaced by the newest entry if it was synthetic, and older entries are swept', async () => {
     await open({ retentionMs: 40 * DAY })
     login(clock.now() - 35 * DAY)
     for (let n = 0; n < 5; n++) logout(`${n}`, clock.now() - n * MINUTE - SECOND)
@@ -404,7 +404,7 @@ describe('a checkpoint that Auth0 refuses', () => {
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('in the course of a first sweep is replaced, and what that asks for is swept as well', async () => {
+  test('is replaced during a first sweep, and the additional span is swept as well', async () => {
     await open({ retentionMs: 40 * DAY })
     login(clock.now() - 35 * DAY)
     for (let n = 0; n < 5; n++) logout(`${n}`, clock.now() - n * MINUTE - SECOND)
@@ -434,7 +434,7 @@ describe('a checkpoint that Auth0 refuses', () => {
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('whatever it is replaced by, is an error in the end', async () => {
+  test('ends the poll with an error if each replacement is refused', async () => {
     await open()
     login()
     await run()

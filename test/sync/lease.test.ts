@@ -30,7 +30,7 @@ const readOwner = async () =>
   (await database.query<{ lease_owner: string | null }>('SELECT lease_owner FROM tenant'))[0]
     ?.lease_owner
 
-test('one process runs one thing at a time, though the lease is its own', async () => {
+test('a process runs one poll at a time, although it owns the lease', async () => {
   const lease = createLease(store)
   const first = createRun()
   const running = lease.run(signal, first.run)
@@ -42,7 +42,7 @@ test('one process runs one thing at a time, though the lease is its own', async 
   await expect(createLease(store).run(signal, async () => {})).resolves.toBe(true)
 })
 
-test('a run that was told to stop, and hangs, does not keep the next one waiting, nor end its lease', async () => {
+test('an aborted run that hangs neither delays the next run nor ends its lease', async () => {
   const lease = createLease(store)
   const stop = new AbortController()
   const hanging = createRun()
@@ -60,7 +60,7 @@ test('a run that was told to stop, and hangs, does not keep the next one waiting
   expect(await readOwner()).toBeNull()
 })
 
-test('a process whose last poll could not give the lease back goes on at once', async () => {
+test('a process that could not release the lease continues at once', async () => {
   const lease = createLease({
     ...store,
     releaseLease: async () => {
@@ -72,7 +72,7 @@ test('a process whose last poll could not give the lease back goes on at once', 
   await expect(lease.run(signal, async () => {})).resolves.toBe(true)
 })
 
-test('a run whose lease another has taken, as while its machine slept, is told to stop', async () => {
+test('a run is aborted when another process has taken its lease, as after the machine slept', async () => {
   const lease = createLease(store, 300)
   const sleeper = lease.run(
     signal,
@@ -85,7 +85,7 @@ test('a run whose lease another has taken, as while its machine slept, is told t
   expect(await readOwner()).toBe('another')
 })
 
-test('who waits for a run of the same process tries again when it ends, whatever the backoff', async () => {
+test('a wait ends when the run of the same process ends, before the backoff elapses', async () => {
   const lease = createLease(store)
   const first = createRun()
   const running = lease.run(signal, first.run)
@@ -102,13 +102,13 @@ test('who waits for a run of the same process tries again when it ends, whatever
   await running
 })
 
-test('who waits for another process waits as long as the backoff', async () => {
+test('a wait for another process takes as long as the backoff', async () => {
   const startedAt = performance.now()
   await createLease(store).wait(1, { firstMs: 20, maxMs: 1_000 }, signal)
   expect(performance.now() - startedAt).toBeGreaterThanOrEqual(39)
 })
 
-test('a wait for the lease is ABORTED by its signal', async () => {
+test('a wait for the lease rejects with ABORTED when its signal aborts', async () => {
   const stop = new AbortController()
   const waited = createLease(store).wait(0, { firstMs: 60_000, maxMs: 60_000 }, stop.signal)
   stop.abort()

@@ -144,7 +144,7 @@ function openWorker(
   return { metrics, run }
 }
 
-describe('a store that never agrees', () => {
+describe('a database that does not keep what is written', () => {
   test('ends every poll and reconcile with NO_PROGRESS, after at most 20 requests, and is reported once', async () => {
     await fc.assert(
       fc.asyncProperty(situations, async ({ lies, task, entries, start }) => {
@@ -212,7 +212,7 @@ describe('a store that never agrees', () => {
     expect(count()).toEqual([true, false, false])
   })
 
-  test('is counted by a worker for every round, and logged once over all polls', async () => {
+  test('is counted by a worker in each round, and logged once across all polls', async () => {
     const tenant = await openLog([MINUTE])
     const lines: { level: number; msg: string; loop?: string }[] = []
     const log = pino({ level: 'debug' }, { write: (line) => void lines.push(JSON.parse(line)) })
@@ -264,7 +264,7 @@ describe('another poller that moves the checkpoint', () => {
     return outcome
   }
 
-  test('makes a poll start over as often as it does, and the poll ends well', async () => {
+  test('makes a poll start again each time, and the poll succeeds', async () => {
     await expect(contend(8)).resolves.toBe('caught_up')
   })
 
@@ -272,7 +272,7 @@ describe('another poller that moves the checkpoint', () => {
     await expect(contend(Number.POSITIVE_INFINITY)).resolves.toMatchObject({ code: 'NO_PROGRESS' })
   })
 
-  test('is waited for longer each time that it holds the lease', async () => {
+  test('is waited for with backoff while it holds the lease', async () => {
     const tenant = await openLog([MINUTE])
     const triedAt: number[] = []
     const store: LastLogoutStore = {

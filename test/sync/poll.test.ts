@@ -70,7 +70,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     })
 
   test.each([1, 2])(
-    'come to the rows of the truth, and a second sync changes nothing (seed %d) (P2)',
+    'are stored as the expected rows, and a second sync changes nothing (seed %d) (P2)',
     async (seed) => {
       const log = history(seed)
       const truth = truthOfLog(log)
@@ -91,7 +91,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     },
   )
 
-  test('come to the same rows from two workers at once, and a third that starts over', async () => {
+  test('are stored as the same rows by two concurrent workers and a third that starts again', async () => {
     const log = history(3)
     t.tenant.writeStored(log)
     const other = await openStore(database)
@@ -106,7 +106,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     expect(await readRows(database)).toEqual(truthOfLog(log).rows)
   })
 
-  test('are taken up again by the next poll wherever the last one was stopped (P9)', async () => {
+  test('are continued by the next poll wherever the last one was aborted (P9)', async () => {
     const log = history(4)
     t.tenant.writeStored(log)
     for (let polls = 1; polls < 200; polls++) {
@@ -136,7 +136,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
 })
 
 describe('a first start', () => {
-  test('pages from a little before now and sweeps what is before, newest first', async () => {
+  test('pages from a little before now, and sweeps older entries, the newest first', async () => {
     logouts(50, (n) => Date.now() - n * 12 * HOUR - 1_000)
     const { told } = await run()
     expect((await readRows(database)).users).toHaveLength(50)
@@ -149,21 +149,21 @@ describe('a first start', () => {
     expect(first?.url).toMatch(/from=900\d{14}0{39}&take=100$/)
   })
 
-  test('splits a span that holds more than a search can give (P4)', async () => {
+  test('splits a span that holds more entries than a search returns (P4)', async () => {
     const at = Date.now() - DAY
     logouts(2_600, (n) => at + Math.floor(n / 3))
     await run()
     expect((await readRows(database)).users).toHaveLength(2_600)
   })
 
-  test('says so when a single millisecond holds more than a search can give', async () => {
+  test('reports a millisecond that holds more entries than a search returns', async () => {
     const at = Date.now() - DAY
     logouts(1_001, () => at)
     await expect(run()).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
   })
 
-  test('reads a span to an empty answer: a short one is not the end', async () => {
+  test('reads a span to an empty page: a short page is not the last', async () => {
     logouts(250, (n) => Date.now() - DAY - n * 1_000)
     const stingy: LogSource = {
       ...t.source,
@@ -183,13 +183,13 @@ describe('a first start', () => {
     expect((await readRows(database)).users).toHaveLength(250)
   })
 
-  test('looks no further back than a refresh token lives', async () => {
+  test('searches no further back than the life of a refresh token', async () => {
     logouts(2, (n) => Date.now() - (29.9 + n * 0.2) * DAY)
     await run()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|0' }])
   })
 
-  test('is not fresh before the sweep is done, and goes on with it at the next poll', async () => {
+  test('reports no freshness before the sweep is complete, and continues it at the next poll', async () => {
     // Old enough for the log to reach back to where a refresh token may have begun.
     t.tenant.write(buildEntry('s', { userId: 'auth0|old' }), { dateMs: Date.now() - 31 * DAY })
     logouts(3, (n) => Date.now() - n * DAY - 1_000)
@@ -210,7 +210,7 @@ describe('a first start', () => {
     })
   })
 
-  test('reads what comes while it sweeps before the sweep is done', async () => {
+  test('reads new entries while it sweeps', async () => {
     logouts(3, (n) => Date.now() - (n + 1) * DAY)
     const spans = { count: 0 }
     const busy: LogSource = {
@@ -227,7 +227,7 @@ describe('a first start', () => {
     expect(late).toBeLessThan(lastSweep)
   })
 
-  test('follows the prefix of the tenant’s log ids', async () => {
+  test('uses the log id prefix of the tenant', async () => {
     await reopen({ prefix: '800' })
     logouts(4, (n) => Date.now() - n * DAY - 1_000)
     await run()
@@ -237,7 +237,7 @@ describe('a first start', () => {
     expect((await readRows(database)).users).toHaveLength(5)
   })
 
-  test('of an empty log is fresh, and begins once there is something in it', async () => {
+  test('of an empty log is fresh, and begins once an entry appears', async () => {
     await run()
     await expect(store.readProgress()).resolves.toMatchObject({
       checkpoint: null,
@@ -248,7 +248,7 @@ describe('a first start', () => {
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|first' }])
   })
 
-  test('sweeps a log that was said at first to be empty, as to whom the scopes hide it', async () => {
+  test('sweeps a log that was presented as empty, as without a scope', async () => {
     logouts(3, (n) => Date.now() - (n + 1) * DAY)
     t.simulator.faults.push({ path: LOGS, times: 2, respond: faults.answer(200, []) })
     for (let polls = 0; polls < 3; polls++) await run()
@@ -258,7 +258,7 @@ describe('a first start', () => {
 })
 
 describe('a poll', () => {
-  test('reads what has come since the last one', async () => {
+  test('reads the entries since the last poll', async () => {
     logouts(1, () => Date.now() - 1_000)
     await run()
     t.tenant.write(buildEntry('slo', { userId: 'auth0|next' }))
@@ -266,7 +266,7 @@ describe('a poll', () => {
     expect(told).toMatchObject([{ stage: 'catch-up', pages: 1, entries: 1, events: 1 }])
   })
 
-  test('takes the last entry as delivered for its checkpoint, not the newest date (P3)', async () => {
+  test('uses the last delivered entry as its checkpoint, not the newest date (P3)', async () => {
     await run()
     const now = Date.now()
     t.tenant.write(buildEntry('slo', { userId: 'auth0|a' }), {
@@ -283,7 +283,7 @@ describe('a poll', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: last.logId })
   })
 
-  test('leaves a checkpoint where it is at the end of the log (P2)', async () => {
+  test('keeps the checkpoint at the end of the log (P2)', async () => {
     const { logId } = t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }))
     await run()
     const { asOf } = await store.readProgress()
@@ -293,7 +293,7 @@ describe('a poll', () => {
     expect(after.asOf).toBeGreaterThanOrEqual(asOf ?? Number.NaN)
   })
 
-  test('goes past entries that nobody can read, and keeps them (P5)', async () => {
+  test('continues after unreadable entries, and stores them (P5)', async () => {
     logouts(1, () => Date.now() - 2_000)
     await run()
     const at = Date.now() - 1_000
@@ -316,7 +316,7 @@ describe('a poll', () => {
     })
   })
 
-  test('keeps an entry that is nested too deeply to be written again', async () => {
+  test('stores an entry that is nested too deeply to be serialized', async () => {
     logouts(1, () => Date.now() - 2_000)
     await run()
     const depth = 20_000
@@ -334,7 +334,7 @@ describe('a poll', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: logId })
   })
 
-  test('claims no freshness from a log id that lies in the future', async () => {
+  test('takes no freshness from a log id with a future time', async () => {
     logouts(1, () => Date.now() - 2_000)
     await run()
     const logId = syntheticLogId(Date.UTC(2150, 0, 1))
@@ -347,7 +347,7 @@ describe('a poll', () => {
     expect(user?.at).toSatisfy((at: number) => at <= now && at > now - 60_000)
   })
 
-  test('never skips a page that cannot be read (P5)', async () => {
+  test('never skips an unreadable page (P5)', async () => {
     logouts(1, () => Date.now() - 2_000)
     await run()
     const { checkpoint } = await store.readProgress()
@@ -360,7 +360,7 @@ describe('a poll', () => {
     expect((await readRows(database)).users).toHaveLength(2)
   })
 
-  test('asks for the next page while one is being stored', async () => {
+  test('requests the next page while one is being stored', async () => {
     logouts(1, () => Date.now() - 2_000)
     await run()
     logouts(250, () => Date.now() - 1_000)
@@ -385,7 +385,7 @@ describe('a poll', () => {
     expect(order.slice(0, 3)).toEqual(['asked', 'asked', 'stored'])
   })
 
-  test('drops what it read when somebody else moved the checkpoint, and goes on from there', async () => {
+  test('discards its pages when another poller moved the checkpoint, and continues from there', async () => {
     logouts(1, () => Date.now() - 3_000)
     await run()
     const between = t.tenant.write(buildEntry('slo', { userId: 'auth0|b' }), {
@@ -408,7 +408,7 @@ describe('a poll', () => {
     expect((await readRows(database)).users).toHaveLength(3)
   })
 
-  test('leaves the log alone while another poller holds the lease, and takes it when that is done', async () => {
+  test('sends no request while another poller holds the lease, and takes it afterwards', async () => {
     await store.acquireLease('another', 60_000)
     await expect(run()).resolves.toMatchObject({ outcome: 'lease_held' })
     expect(t.simulator.requests.count({ path: LOGS })).toBe(0)
@@ -416,7 +416,7 @@ describe('a poll', () => {
     await expect(run()).resolves.toMatchObject({ outcome: 'caught_up' })
   })
 
-  test('gives the lease back for good, also while it is being renewed', async () => {
+  test('releases the lease, even while it is being renewed', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     let asked = 0
     let letRenew = () => {}
@@ -442,7 +442,7 @@ describe('a poll', () => {
     await expect(store.acquireLease('next', 1_000)).resolves.toBe(true)
   })
 
-  test('gives the lease back, also when it fails', async () => {
+  test('releases the lease when it fails', async () => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.missingScope() })
     await expect(run()).rejects.toMatchObject({ code: 'AUTH0_SCOPE' })
     await expect(store.acquireLease('next', 1_000)).resolves.toBe(true)

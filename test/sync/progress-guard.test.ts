@@ -38,7 +38,7 @@ const repeat = (rounds: number) => async (startLoop: StartLoop) => {
 const NO_PROGRESS = { code: 'NO_PROGRESS' }
 
 describe('a progress guard', () => {
-  test('ends a loop after three rounds in which neither checkpoint nor sweep has moved', async () => {
+  test('ends a loop after three rounds without a new checkpoint or sweep', async () => {
     const run = guardOf()
     await expect(run([at('A', 9)], repeat(3))).resolves.toBeUndefined()
     await expect(run([at('A', 9)], repeat(4))).rejects.toMatchObject(NO_PROGRESS)
@@ -48,12 +48,12 @@ describe('a progress guard', () => {
     ['the checkpoint', [at('A'), at('A'), at('A'), at('B'), at('B'), at('B')]],
     ['the sweep', [at('A', 9), at('A', 9), at('A', 9), at('A', 8), at('A', 8), at('A', 8)]],
     ['the end of the sweep', [at('A', 9), at('A', 9), at('A', 9), at('A'), at('A'), at('A')]],
-  ])('counts from the beginning once %s has moved', async (_what, places) => {
+  ])('resets the count when %s has moved', async (_what, places) => {
     await expect(guardOf()(places, repeat(6))).resolves.toBeUndefined()
     await expect(guardOf()(places, repeat(7))).rejects.toMatchObject(NO_PROGRESS)
   })
 
-  test('takes no return to an earlier place for progress', async () => {
+  test('does not count a return to an earlier position as progress', async () => {
     const places = [at('A'), at('B'), at('A'), at('B'), at('A')]
     await expect(guardOf()(places, repeat(5))).rejects.toMatchObject(NO_PROGRESS)
   })
@@ -65,14 +65,14 @@ describe('a progress guard', () => {
     await expect(guardOf()([at('A')], body)).rejects.toMatchObject(NO_PROGRESS)
   })
 
-  test('lets loops start at the same place as often as they like', async () => {
+  test('lets loops start at the same position any number of times', async () => {
     const body = async (startLoop: StartLoop) => {
       for (let loop = 0; loop < 100; loop++) await repeat(1)(startLoop)
     }
     await expect(guardOf()([at('A')], body)).resolves.toBeUndefined()
   })
 
-  test('ends a loop that starts over eleven times, whatever moves', async () => {
+  test('ends a loop that starts again eleven times, even with progress', async () => {
     const places = Array.from({ length: 20 }, (_, n) => at(`${n}`))
     await expect(guardOf()(places, repeat(11))).resolves.toBeUndefined()
     await expect(guardOf()(places, repeat(12))).rejects.toMatchObject(NO_PROGRESS)
@@ -84,7 +84,7 @@ describe('a progress guard', () => {
     )
   })
 
-  test('reads the progress after it has waited, not before', async () => {
+  test('reads the progress after the backoff', async () => {
     const read: number[] = []
     const guard = createProgressGuard({ limits: { backoff: { firstMs: 30, maxMs: 30 } } })
     const readProgress = async () => {
@@ -107,7 +107,7 @@ describe('a progress guard', () => {
     await expect(running).rejects.toMatchObject({ code: 'ABORTED' })
   })
 
-  test('reports one trouble as the first again only after a run without any', async () => {
+  test('reports a round as the first again only after a run without idle rounds', async () => {
     const reports: boolean[] = []
     const run = guardOf({ onIdleRound: (_loop, isFirst) => void reports.push(isFirst) })
     await run([at('A')], repeat(2))

@@ -4,7 +4,7 @@ import { readLines, unwrapEntry } from '../../src/sync/read-lines.js'
 
 const read = (body: string) => [...readLines(body)]
 
-describe('the body of a log stream', () => {
+describe('a log-stream body', () => {
   test.each<[string, string, unknown[]]>([
     ['one object', '{"a":1}', [{ a: 1 }]],
     ['one object over several lines', '{\n  "a": 1\n}\n', [{ a: 1 }]],
@@ -32,7 +32,7 @@ describe('the body of a log stream', () => {
   const items = fc.array(fc.dictionary(fc.string(), fc.jsonValue()), { minLength: 1 })
   const lineEnds = fc.constantFrom('\n', '\r\n', '\n\n')
 
-  test('gives the same items in each of its forms', () => {
+  test('gives the same items in each form', () => {
     fc.assert(
       fc.property(items, lineEnds, (given, lineEnd) => {
         const lines = given.map((item) => JSON.stringify(item))
@@ -43,7 +43,7 @@ describe('the body of a log stream', () => {
     )
   })
 
-  test('loses nothing that is not blank, whatever it is', () => {
+  test('keeps every item that is not blank', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: 'binary' })), (texts) => {
         const lines = texts.join('\n').split(/[\r\n]+/)
@@ -56,7 +56,7 @@ describe('the body of a log stream', () => {
     )
   })
 
-  test('keeps the good lines, wherever a broken one stands', () => {
+  test('keeps the valid lines around a broken one', () => {
     fc.assert(
       fc.property(items, fc.nat(), (given, at) => {
         const lines = given.map((item) => JSON.stringify(item))
@@ -77,14 +77,14 @@ describe('an item', () => {
     ['the entry itself', entry, entry],
     ['what a webhook wraps', { log_id: '9001', data: entry }, entry],
     [
-      'what a webhook wraps, its id outside only',
+      'the wrapper of a webhook with the id outside only',
       { log_id: '9001', data: { type: 'slo', user_id: 'auth0|1' } },
       entry,
     ],
     ['what EventBridge wraps', { id: 'x', detail: { log_id: '9001', data: entry } }, entry],
     ['what EventBridge wraps, without the inner wrapping', { detail: entry }, entry],
     [
-      'an entry that has data of its own',
+      'an entry with a field named data',
       { ...entry, data: { a: 1 } },
       { ...entry, data: { a: 1 } },
     ],
@@ -95,7 +95,7 @@ describe('an item', () => {
     ['a list', [entry], [entry]],
   ])('may be %s', (_what, item, wanted) => expect(unwrapEntry(item)).toEqual(wanted))
 
-  test('is unwrapped without failing, whatever it is', () => {
+  test('is unwrapped without an error for any value', () => {
     fc.assert(fc.property(fc.jsonValue(), (item) => void unwrapEntry(item)))
   })
 })

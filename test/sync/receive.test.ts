@@ -47,8 +47,8 @@ const FORMS: Record<string, (entries: LogEntry[]) => string> = {
   'JSON lines of bare entries': (entries) => entries.map(toJson).join('\r\n'),
 }
 
-describe('what a log stream sends', () => {
-  test('and what polling reads come to the same rows, in whatever order and form', async () => {
+describe('a log-stream request', () => {
+  test('and polling store the same rows, in any order and form', async () => {
     const day = { startMs: Date.now() - 3_600_000, endMs: Date.now() - 1_000 }
     const steps = fc.array(
       fc.oneof(
@@ -84,16 +84,19 @@ describe('what a log stream sends', () => {
     )
   }, 120_000)
 
-  test.each(Object.entries(FORMS))('as %s comes to those rows alone', async (_name, form) => {
-    const endMs = Date.now() - 1_000
-    const log = generateHistory({ entries: 2_500, startMs: endMs - 60_000, endMs, users: 40 })
-    await take(form(log))
-    const truth = truthOfLog(log)
-    expect(await readRows(database)).toEqual(truth.rows)
-    expect(await readLost()).toEqual(truth.lost)
-  })
+  test.each(Object.entries(FORMS))(
+    'in the form %s stores these rows by itself',
+    async (_name, form) => {
+      const endMs = Date.now() - 1_000
+      const log = generateHistory({ entries: 2_500, startMs: endMs - 60_000, endMs, users: 40 })
+      await take(form(log))
+      const truth = truthOfLog(log)
+      expect(await readRows(database)).toEqual(truth.rows)
+      expect(await readLost()).toEqual(truth.lost)
+    },
+  )
 
-  test('moves neither the checkpoint nor the freshness', async () => {
+  test('moves neither the checkpoint nor as_of', async () => {
     const checkpoint = syntheticLogId(Date.now() - 60_000)
     await store.begin(checkpoint, null)
     const before = await store.readProgress()
@@ -102,7 +105,7 @@ describe('what a log stream sends', () => {
     expect(await store.readProgress()).toEqual({ ...before, now: expect.any(Number) })
   })
 
-  test('is used but for the lines that cannot be read, which are kept and counted', async () => {
+  test('is stored except for unreadable lines, which are stored as unattributable', async () => {
     const cutOff = '{"log_id":"900","data":{"type":"slo","user_id":"auth0|cut'
     const nul = `\u0000{"a":1}`
     const body = [toJson(logout({ user_id: 'auth0|1' })), cutOff, nul, 'null', '[[]]'].join('\n')
@@ -114,20 +117,20 @@ describe('what a log stream sends', () => {
     expect(kept.map(({ entry }) => JSON.parse(entry))).toContain(cutOff)
   })
 
-  test('without a date and a storage time is unattributable', async () => {
+  test('with an entry without date and storage time stores it as unattributable', async () => {
     await take(toJson({ type: 'slo', user_id: 'auth0|1' }))
     await take(toJson({ data: { type: 'slo', user_id: 'auth0|2', date: 'yesterday' } }))
     expect((await readRows(database)).users).toEqual([])
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_instant: 2 } })
   })
 
-  test('of other types leaves the database alone', async () => {
+  test('with entries of other types writes nothing', async () => {
     const silent = { storeBatch: () => Promise.reject(new Error('asked')) }
     const others = [buildEntry('s'), buildEntry('flo'), { type: 'sapi', user_id: 'auth0|admin' }]
     await receive({ store: silent, types }, toJson(others), open)
   })
 
-  test('is not taken in while the database does not store it', async () => {
+  test('rejects while the database is unavailable', async () => {
     const broken = { storeBatch: () => Promise.reject(new Error('away')) }
     const body = toJson(logout({ user_id: 'auth0|1' }))
     const taken = receive({ store: broken, types }, body, open)
@@ -137,7 +140,7 @@ describe('what a log stream sends', () => {
   test.each<[string, (count: number) => string]>([
     ['JSON lines', (count) => '1\n'.repeat(count)],
     ['an array', (count) => `[${Array(count).fill(1)}]`],
-  ])('of more than ten thousand items is not taken in: %s', async (_form, items) => {
+  ])('with more than ten thousand items is refused: %s', async (_form, items) => {
     await expect(take(items(10_001))).resolves.toBe('too many')
     expect(await readLost()).toEqual([])
     await expect(take(items(10_000))).resolves.toBe('stored')
@@ -151,18 +154,18 @@ describe('what a log stream sends', () => {
     ['a deep object', `${'{"data":'.repeat(500_000)}1${'}'.repeat(500_000)}`],
     ['an entry of many members', `{"type":"slo",${Array(500_000).fill('"a":1')}}`],
     ['an entry with a long list', `{"type":"slo","data":[${Array(500_000).fill('[]')}]}`],
-  ])('with more than half a million values is not taken in: %s', async (_what, body) => {
+  ])('with more than half a million JSON values is refused: %s', async (_what, body) => {
     await expect(take(body)).resolves.toBe('too many')
     expect(await readLost()).toEqual([])
   })
 
-  test('is taken in with as many entries as it may have, as Auth0 writes them', async () => {
+  test('is stored with the maximum number of entries as Auth0 writes them', async () => {
     const entries = Array.from({ length: 10_000 }, () => wrapped(buildEntry('s')))
     await expect(take(entries.map(toJson).join('\n'))).resolves.toBe('stored')
     await expect(take(toJson(entries))).resolves.toBe('stored')
   })
 
-  test('stops between two transactions when nobody waits for it', async () => {
+  test('stops between two transactions when the client has disconnected', async () => {
     const gone = new AbortController()
     let batches = 0
     const storeBatch = async () => {
@@ -183,7 +186,7 @@ describe('what a log stream sends', () => {
     ['a deep object', `${'{"data":'.repeat(50_000)}1${'}'.repeat(50_000)}`],
     ['many short lines', '1\n'.repeat(10_000)],
     ['one long line', 'x'.repeat(1_000_000)],
-  ])('may be %s, and no fault comes of it', async (_what, body) => {
+  ])('can be %s without an error', async (_what, body) => {
     await take(body)
     const { unattributable } = await store.count()
     expect(unattributable.malformed).toBeGreaterThan(0)

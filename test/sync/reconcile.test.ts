@@ -66,7 +66,7 @@ describe('reconciling', () => {
     await expect(reconciled()).resolves.toBe(2)
   })
 
-  test('counts nothing of what polling has read', async () => {
+  test('does not count entries that polling has read', async () => {
     for (let n = 0; n < 30; n++) logout(`${n}`, n * MINUTE)
     await run(poll)
     await run(reconcile)
@@ -78,7 +78,7 @@ describe('reconciling', () => {
     await expect(readUsers()).resolves.toHaveLength(31)
   })
 
-  test('looks back to the first start where it never came to its end since', async () => {
+  test('searches back to the first start if it never completed', async () => {
     logout('a', SECOND)
     await run(poll)
     logout('late', 10 * MINUTE)
@@ -90,7 +90,7 @@ describe('reconciling', () => {
     await expect(readUsers()).resolves.toEqual(['a', 'late', 'polled'])
   })
 
-  test('looks back no further than the window, but over all since the last time', async () => {
+  test('searches the window and everything since the last reconcile', async () => {
     logout('a', SECOND)
     await run(reconcile)
     logout('too late', 20 * MINUTE)
@@ -110,7 +110,7 @@ describe('reconciling', () => {
     await expect(reconciled()).resolves.toBe(2)
   })
 
-  test('looks up to what is said to be known: a checkpoint that Auth0 answers with nothing is noticed', async () => {
+  test('searches up to as_of, and detects a checkpoint after which Auth0 returns nothing', async () => {
     logout('friday', SECOND)
     await run(reconcile)
     const { checkpoint: forgotten } = await store.readProgress()
@@ -135,7 +135,7 @@ describe('reconciling', () => {
     await expect(readUsers()).resolves.toContain('next')
   })
 
-  test('leaves freshness and the checkpoint to polling', async () => {
+  test('moves neither as_of nor the checkpoint', async () => {
     logout('a', SECOND)
     await run(poll)
     const before = await store.readProgress()
@@ -146,7 +146,7 @@ describe('reconciling', () => {
     expect(reconciledTo).toBe(asOf)
   })
 
-  test('makes way for what comes meanwhile: a sweep never starves the poll', async () => {
+  test('catches up with new entries between its requests', async () => {
     for (let n = 0; n < 500; n++) logout(`${n}`, 10 * MINUTE + n)
     logout('newest', SECOND)
     await run(poll)
@@ -177,7 +177,7 @@ describe('an outage', () => {
     return log
   }
 
-  test('is swept before it is followed, the newest first, so that logouts count early', async () => {
+  test('is searched before its pages are read, the newest logouts first', async () => {
     const log = await outage(3_000)
     const order: string[] = []
     const source: LogSource = {
@@ -202,7 +202,7 @@ describe('an outage', () => {
     await expect(reconciled()).resolves.toBe(0)
   })
 
-  test('does not make up for what was to be reconciled from before it', async () => {
+  test('does not replace the reconcile of the time before it', async () => {
     logout('a', SECOND)
     await run(poll)
     for (let hours = 0; hours < 2; hours++) {
@@ -219,8 +219,8 @@ describe('an outage', () => {
     await expect(readUsers()).resolves.toContain('late')
   })
 
-  test('is followed though the search for its logouts fails', async () => {
-    const log = await outage(3_000)
+  test('is read page by page even if the search fails', async () => {
+    const log = await outage(1_000)
     const isSearch = (url: URL) => url.searchParams.has('q')
     t.simulator.faults.push({ when: isSearch, times: Infinity, respond: faults.answer(400, {}) })
     const findings = await run(poll)
@@ -231,8 +231,8 @@ describe('an outage', () => {
     expect(await readRows(database)).toEqual(truthOfLog(log).rows)
   })
 
-  test('leaves freshness behind until it has been followed', async () => {
-    await outage(3_000)
+  test('does not advance as_of until its pages are read', async () => {
+    await outage(1_000)
     const { asOf } = await store.readProgress()
     const seen: (number | null)[] = []
     const source: LogSource = {
@@ -247,7 +247,7 @@ describe('an outage', () => {
     expect((await store.readProgress()).asOf).toBeGreaterThan(clock.now() - 5 * SECOND)
   })
 
-  test('that one page bridges, or that was shorter than the window, is not swept', async () => {
+  test('that fits into one page or into the window is not searched', async () => {
     await run(poll)
     clock.pass(10 * HOUR)
     logout('a')
@@ -262,7 +262,7 @@ describe('an outage', () => {
     await expect(readUsers()).resolves.toHaveLength(251)
   })
 
-  test('lets logouts that come while it is followed count before it has been', async () => {
+  test('lets new logouts count before all its pages are read', async () => {
     await outage(3_000)
     let pages = 0
     const seenAfter: number[] = []
@@ -284,7 +284,7 @@ describe('an outage', () => {
   })
 })
 
-describe('an outage in the middle of a poll, as while its machine slept,', () => {
+describe('an outage during a poll, as while the machine slept,', () => {
   /** Two days in which a logout comes and is deleted; returns how the log begins then. */
   const sleep = (): number => {
     clock.pass(HOUR)
@@ -301,7 +301,7 @@ describe('an outage in the middle of a poll, as while its machine slept,', () =>
     logout('long before', 20 * HOUR)
   })
 
-  test('makes a gap where it interrupts a sweep', async () => {
+  test('records a gap if it interrupts a sweep', async () => {
     let logBeginsAt: number | undefined
     const search: LogSource['search'] = (...args) => {
       logBeginsAt ??= sleep()
@@ -313,7 +313,7 @@ describe('an outage in the middle of a poll, as while its machine slept,', () =>
     expect(gaps.map(({ to }) => to)).toContain(logBeginsAt)
   })
 
-  test('makes a gap where it interrupts a catch-up', async () => {
+  test('records a gap if it interrupts a catch-up', async () => {
     await run(poll)
     clock.pass(SECOND)
     for (let n = 0; n < 150; n++) logout(`next ${n}`)
@@ -331,17 +331,17 @@ describe('an outage in the middle of a poll, as while its machine slept,', () =>
   })
 })
 
-describe('a tenant in which something is stored between any two requests', () => {
+describe('a tenant that stores an entry between any two requests', () => {
   test.each([
     ['a page is not full', 1, 10 * SECOND],
     ['each page is full, within a minute', 100, 70 * SECOND],
-  ])('is caught up with all the same, and swept: where %s', async (_what, count, mostLagMs) => {
+  ])('is caught up with and swept if %s', async (_what, count, mostLagMs) => {
     logout('long ago', 2 * HOUR)
     logout('recent', MINUTE)
     const source: LogSource = {
       ...t.source,
       readPage: (from, signal) => {
-        clock.pass(250)
+        clock.pass(SECOND)
         for (let n = 0; n < count; n++) t.tenant.write(buildEntry('s', { userId: 'u' }))
         return t.source.readPage(from, signal)
       },
@@ -353,7 +353,7 @@ describe('a tenant in which something is stored between any two requests', () =>
     expect(reconciledTo).toBe(asOf)
   })
 
-  test('is asked for no page in advance when that is known to be the last', async () => {
+  test('is not asked for a page after the last one', async () => {
     logout('a', MINUTE)
     await run(poll)
     t.simulator.requests.clear()

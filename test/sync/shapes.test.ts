@@ -55,7 +55,7 @@ const browser = {
 }
 
 describe('logouts in the shapes that tenants write', () => {
-  test('give the rows worked out by hand', async () => {
+  test('are stored as the expected rows', async () => {
     const log = [
       {
         // 2021 and 2023, database and social: with its session.
@@ -203,7 +203,7 @@ describe('recorded traffic', () => {
     ],
     ['go-auth0', 'go-auth0_pull_checkpoint_2023-03-14.recording.json', '2023-03-14T14:48:00Z', 5],
   ])(
-    'of %s is read to its end in the order of its ids, and holds no logout (P1)',
+    'in %s is read to its end in the order of ids, and holds no logout (P1)',
     async (_of, file, now, count) => {
       const exchanges = readRecording(`test/fixtures/auth0-recordings/${file}`)
       const entries = await read(Date.parse(now), (tenant) => loadRecording(tenant, exchanges))

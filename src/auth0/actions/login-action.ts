@@ -53,7 +53,7 @@ export interface DeployOptions extends ActionOptions {
   dryRun: boolean
   /** Called before each step; of a dry run, with each that would be taken. */
   onStep(step: Step): void
-  /** How often a build is looked at, in milliseconds. Default: 1,000. */
+  /** The interval between two reads of the state of a build, in milliseconds. Default: 1,000. */
   buildPollMs?: number
 }
 

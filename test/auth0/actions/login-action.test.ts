@@ -100,7 +100,7 @@ describe('a first deployment', () => {
     expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
   })
 
-  test('is looked at every second', () => {
+  test('reads the state of the build every second by default', () => {
     expect(BUILD_POLL_MS).toBe(1_000)
   })
 
