@@ -30,7 +30,7 @@ export async function createProgram(context: CommandContext): Promise<Command> {
       writeErr: context.printError,
       outputError: (text, write) => write(redactTokens(text)),
     })
-    .description('Makes Auth0 access tokens die at logout.')
+    .description('Revokes Auth0 access tokens at logout.')
     .version(await readVersion())
     .addHelpText('after', FOOTER)
     .showHelpAfterError('(see last-logout --help)')
@@ -71,7 +71,7 @@ export async function createProgram(context: CommandContext): Promise<Command> {
   addOperatorCommands(program, context)
   program
     .command('migrate')
-    .description('creates or updates the tables in DATABASE_URL')
+    .description('creates or updates the tables of the database')
     .action(async () => (await import('./migrate.js')).runMigrate(context))
   return program
 }
