@@ -34,17 +34,23 @@ const LIMITS: Auth0Limits = {
 
 /** Two attempts of a length that a request without a fault never takes, not on a busy machine either. */
 const TIMED_OUT: Auth0Limits = {
-  requestTimeoutMs: 3_000,
+  requestTimeoutMs: 2_000,
   retryLimits: { ...RETRY_LIMITS, retries: 1, backoff: { firstMs: 20, maxMs: 200 } },
 }
 
 /** As by default, one attempt lasts longer than all of them may. */
 const TIMED_OUT_ONCE: Auth0Limits = {
-  requestTimeoutMs: 3_000,
-  retryLimits: { ...RETRY_LIMITS, forMs: 2_000 },
+  requestTimeoutMs: 2_000,
+  retryLimits: { ...RETRY_LIMITS, forMs: 1_000 },
 }
 
-const PATIENCE = { timeout: 50_000, interval: 20 }
+/** Three attempts, and a second before the second and the third. */
+const RATE_LIMITED: Auth0Limits = {
+  ...LIMITS,
+  retryLimits: { ...RETRY_LIMITS, retries: 2 },
+}
+
+const PATIENCE = { timeout: 50_000, interval: 50 }
 const LOGS = '/api/v2/logs'
 const TOKEN = '/oauth/token'
 
@@ -64,7 +70,7 @@ const MALFORMED = 'AUTH0_MALFORMED_PAGE'
 const notAPage = (why: string) =>
   new RegExp(`not a page of logs: ${why}.*check AUTH0_DOMAIN.*proxy`)
 const lasts = (status: number) => new RegExp(`answered with ${status}; if this lasts, see`)
-const late = /not answered to the end within 3 s: check the network/
+const late = /not answered to the end within 2 s: check the network/
 
 /** On every path. */
 const EVERYWHERE: Case[] = [
@@ -100,7 +106,7 @@ const OF_THE_LOG: Case[] = [
     code: AWAY,
     says: late,
     limits: TIMED_OUT_ONCE,
-    notBeforeMs: 2_900,
+    notBeforeMs: 1_900,
     // The next may be that of the next poll.
     attempts: 2,
   },
@@ -119,14 +125,16 @@ const OF_THE_LOG: Case[] = [
   },
   {
     name: '429 with retry-after (P10)',
-    notBeforeMs: 4_000,
+    limits: RATE_LIMITED,
+    notBeforeMs: 2_000,
     respond: faults.rateLimited({ 'retry-after': '1' }),
     code: 'AUTH0_RATE_LIMIT',
     says: /limits the rate of log requests: we wait as long as it says; if this lasts/,
   },
   {
     name: '429 without retry-after (P10)',
-    notBeforeMs: 4_000,
+    limits: RATE_LIMITED,
+    notBeforeMs: 2_000,
     respond: faults.rateLimited(),
     code: 'AUTH0_RATE_LIMIT',
     says: /lower RATE_SHARE/,
@@ -191,7 +199,8 @@ const OF_THE_TOKEN: Case[] = [
   },
   {
     name: '429 (P10)',
-    notBeforeMs: 4_000,
+    limits: RATE_LIMITED,
+    notBeforeMs: 2_000,
     respond: faults.rateLimited({ 'retry-after': '1' }),
     code: 'AUTH0_RATE_LIMIT',
     says: /limits the rate of token requests: we wait/,

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, describe, type TestContext, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { hang } from '../../src/simulator/faults.js'
 import type { SimulatorOptions } from '../../src/simulator/server.js'
@@ -33,6 +33,8 @@ const queues = [
   },
 ]
 
+type Context = Pick<TestContext, 'onTestFinished'>
+
 interface World {
   t: TestTenant
   database: TestDatabase
@@ -41,6 +43,7 @@ interface World {
 
 /** A tenant and a database that end with the test. */
 async function open(
+  { onTestFinished }: Context,
   more: Record<string, string>,
   options: Partial<SimulatorOptions> = {},
 ): Promise<World> {
@@ -51,7 +54,7 @@ async function open(
   return { t, database, env: { ...workerEnv(t, database), ...more } }
 }
 
-function run(env: Record<string, string>): RunningCommand {
+function run({ onTestFinished }: Context, env: Record<string, string>): RunningCommand {
   const command = runCommand(['worker'], env)
   onTestFinished(() => command.kill('SIGKILL'))
   return command
@@ -77,7 +80,7 @@ const countSessions = async ({ database }: World): Promise<number> => {
  * The requests of a window in which the log is polled and no more: now and then it is reconciled too.
  * There are never more than there are slots, nor, unless the machine is busy, less than half as many.
  */
-async function countPolls({ t }: World): Promise<number> {
+async function countPolls({ t }: World, { expect }: Pick<TestContext, 'expect'>): Promise<number> {
   const giveUpAt = performance.now() + PATIENCE.timeout
   for (;;) {
     t.simulator.requests.clear()
@@ -108,12 +111,13 @@ async function readLease({ database }: World): Promise<{ owner: string | null; l
   return row
 }
 
-describe.each(queues)('workers with their schedule on $queue', ({ queueEnv, skip }) => {
+describe.concurrent.each(queues)('workers with their schedule on $queue', ({ queueEnv, skip }) => {
   test.skipIf(skip).for([1, 2, 5, 10])(
     '%i at once send the requests of one, and come to the same rows (P15)',
     { timeout: 90_000 },
-    async (count, { annotate }) => {
-      const world = await open({ ...queueEnv(), POLL_INTERVAL: `${INTERVAL_MS}ms` })
+    async (count, context) => {
+      const { annotate, expect, onTestFinished } = context
+      const world = await open(context, { ...queueEnv(), POLL_INTERVAL: `${INTERVAL_MS}ms` })
       const { database } = world
       const starting = Array.from({ length: count }, () => startWorker(world.env))
       const workers = await Promise.all(starting)
@@ -123,7 +127,7 @@ describe.each(queues)('workers with their schedule on $queue', ({ queueEnv, skip
 
       // With nothing new, a poll is one request.
       await expect.poll(() => workers.some(hasReconciled), PATIENCE).toBe(true)
-      const requests = await countPolls(world)
+      const requests = await countPolls(world, context)
 
       for (let n = 0; n < 10; n++) {
         logOut(world, 30)
@@ -137,13 +141,14 @@ describe.each(queues)('workers with their schedule on $queue', ({ queueEnv, skip
   )
 })
 
-describe('the program', () => {
-  test('that gets SIGTERM in the middle of a page stores it whole, and the next one goes on', async () => {
-    const world = await open({}, { latencyMs: 20 })
+describe.concurrent('the program', () => {
+  test('that gets SIGTERM in the middle of a page stores it whole, and the next one goes on', async (context) => {
+    const { expect } = context
+    const world = await open(context, {}, { latencyMs: 20 })
     for (let n = 0; n < 3_000; n++) {
       world.t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
     }
-    const first = run(world.env)
+    const first = run(context, world.env)
     await expect.poll(() => countSessions(world), { ...PATIENCE, interval: 1 }).toBeGreaterThan(0)
     first.kill('SIGTERM')
     const toldAt = performance.now()
@@ -154,7 +159,7 @@ describe('the program', () => {
     expect(stored).toBeLessThan(3_000)
     const [lease] = await world.database.query('SELECT lease_owner FROM tenant')
     expect(lease).toEqual({ lease_owner: null })
-    const second = run(world.env)
+    const second = run(context, world.env)
     await expect.poll(() => countSessions(world), PATIENCE).toBe(3_000)
     second.kill('SIGTERM')
     expect(await second.exited).toBe(0)
@@ -167,8 +172,9 @@ describe('the program', () => {
     ({ queueEnv, skip }) => {
       test.skipIf(skip)(
         'that is killed while it holds the lease is followed by another, and nothing is lost (P15)',
-        async ({ annotate }) => {
-          const world = await open({ ...queueEnv(), LOG_LEVEL: 'debug' })
+        async (context) => {
+          const { annotate, expect } = context
+          const world = await open(context, { ...queueEnv(), LOG_LEVEL: 'debug' })
           const all = 1_500
           for (let n = 0; n < all; n++) {
             world.t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
@@ -178,9 +184,9 @@ describe('the program', () => {
           const isLatePage = ({ searchParams }: URL) => searchParams.has('from') && ++pages > 4
           const fault = { path: LOGS, when: isLatePage, times: Infinity, respond: hang() }
           world.t.simulator.faults.push(fault)
-          const holder = run(world.env)
+          const holder = run(context, world.env)
           await expect.poll(() => countSessions(world), PATIENCE).toBeGreaterThan(0)
-          const follower = run(world.env)
+          const follower = run(context, world.env)
           await expect.poll(() => countLeaseHeld(follower), PATIENCE).toBeGreaterThan(0)
           holder.kill('SIGKILL')
           expect(await holder.exited).toBe(null)
