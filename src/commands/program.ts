@@ -9,7 +9,7 @@ import type { LogoutOptions } from './logout.js'
 import type { ServicePart } from './serve.js'
 
 const FOOTER = `
-Configuration is read from the environment and from the file .env in the current directory. See README.md.
+Configuration is read from the environment and from the file .env in the current directory. See docs/configuration.md.
 Exit codes: 0 success, 1 failure, 2 invalid configuration or usage.`
 
 const DOCTOR_FOOTER = `

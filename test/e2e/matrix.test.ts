@@ -129,8 +129,7 @@ const TITLES: Record<keyof typeof flows, string> = {
   refreshOfReported: 'operator’s logout: refresh',
   silentLoginOfReported: 'operator’s logout: silent login ²',
   tokenOfDeleted: 'account deleted: access token ³',
-  tokenOfDeletedWithBackchannel:
-    'account deleted, reported by Back-Channel Logout ³: access token',
+  tokenOfDeletedWithBackchannel: 'account deleted, reported by Back-Channel Logout ³: access token',
   machineToken: 'machine token',
 }
 const COLUMNS = {

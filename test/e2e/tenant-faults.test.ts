@@ -34,14 +34,20 @@ const LIMITS: Auth0Limits = {
 
 /** Two attempts with a timeout that a healthy request never reaches, even on a busy machine. */
 const TIMED_OUT: Auth0Limits = {
-  requestTimeoutMs: 3_000,
+  requestTimeoutMs: 2_000,
   retryLimits: { ...RETRY_LIMITS, retries: 1, backoff: { firstMs: 20, maxMs: 200 } },
 }
 
 /** As by default, the timeout of one attempt exceeds the time for all of them. */
 const TIMED_OUT_ONCE: Auth0Limits = {
-  requestTimeoutMs: 3_000,
-  retryLimits: { ...RETRY_LIMITS, forMs: 2_000 },
+  requestTimeoutMs: 2_000,
+  retryLimits: { ...RETRY_LIMITS, forMs: 1_000 },
+}
+
+/** Three attempts, and a second before the second and the third. */
+const RATE_LIMITED: Auth0Limits = {
+  ...LIMITS,
+  retryLimits: { ...RETRY_LIMITS, retries: 2 },
 }
 
 const WAIT = { timeout: 50_000, interval: 20 }
@@ -64,7 +70,7 @@ const MALFORMED = 'AUTH0_MALFORMED_PAGE'
 const notAPage = (why: string) =>
   new RegExp(`not a page of logs: ${why}.*check AUTH0_DOMAIN.*proxy`)
 const lasts = (status: number) => new RegExp(`answered with ${status}; if this lasts, see`)
-const late = /not answered to the end within 3 s: check the network/
+const late = /not answered to the end within 2 s: check the network/
 
 /** Faults of every path. */
 const EVERYWHERE: Fault[] = [
@@ -111,7 +117,7 @@ const OF_THE_LOG: Fault[] = [
     code: UNAVAILABLE,
     message: late,
     limits: TIMED_OUT_ONCE,
-    minRetryMs: 2_900,
+    minRetryMs: 1_900,
     // The second request can be that of the next poll.
     maxAttempts: 2,
   },
@@ -130,14 +136,16 @@ const OF_THE_LOG: Fault[] = [
   },
   {
     name: '429 with retry-after (P10)',
-    minRetryMs: 4_000,
+    limits: RATE_LIMITED,
+    minRetryMs: 2_000,
     respond: faults.rateLimited({ 'retry-after': '1' }),
     code: 'AUTH0_RATE_LIMIT',
     message: /limits the rate of log requests: we wait as long as it says; if this lasts/,
   },
   {
     name: '429 without retry-after (P10)',
-    minRetryMs: 4_000,
+    limits: RATE_LIMITED,
+    minRetryMs: 2_000,
     respond: faults.rateLimited(),
     code: 'AUTH0_RATE_LIMIT',
     message: /lower RATE_SHARE/,
@@ -202,7 +210,8 @@ const OF_THE_TOKEN: Fault[] = [
   },
   {
     name: '429 (P10)',
-    minRetryMs: 4_000,
+    limits: RATE_LIMITED,
+    minRetryMs: 2_000,
     respond: faults.rateLimited({ 'retry-after': '1' }),
     code: 'AUTH0_RATE_LIMIT',
     message: /limits the rate of token requests: we wait/,

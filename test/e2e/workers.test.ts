@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, describe, type TestContext, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { hang } from '../../src/simulator/faults.js'
 import type { SimulatorOptions } from '../../src/simulator/server.js'
@@ -33,6 +33,8 @@ const queues = [
   },
 ]
 
+type Context = Pick<TestContext, 'onTestFinished'>
+
 interface World {
   t: TestTenant
   database: TestDatabase
@@ -41,6 +43,7 @@ interface World {
 
 /** Opens a tenant and a database until the end of the test. */
 async function open(
+  { onTestFinished }: Context,
   more: Record<string, string>,
   options: Partial<SimulatorOptions> = {},
 ): Promise<World> {
@@ -51,7 +54,7 @@ async function open(
   return { t, database, env: { ...workerEnv(t, database), ...more } }
 }
 
-function run(env: Record<string, string>): RunningCommand {
+function run({ onTestFinished }: Context, env: Record<string, string>): RunningCommand {
   const command = runCommand(['worker'], env)
   onTestFinished(() => command.kill('SIGKILL'))
   return command
@@ -77,7 +80,7 @@ const countSessions = async ({ database }: World): Promise<number> => {
  * Counts the requests of a window in which the log is only polled, and not reconciled. There are never
  * more requests than intervals, and at least half as many, unless the machine is busy.
  */
-async function countPolls({ t }: World): Promise<number> {
+async function countPolls({ t }: World, { expect }: Pick<TestContext, 'expect'>): Promise<number> {
   const deadline = performance.now() + WAIT.timeout
   for (;;) {
     t.simulator.requests.clear()
@@ -110,12 +113,14 @@ async function readLease({
   return row
 }
 
-describe.each(queues)('with the schedule in $queue', ({ queueEnv, skip }) => {
+describe.concurrent.each(queues)('with the schedule in $queue', ({ queueEnv, skip }) => {
   test.skipIf(skip).for([1, 2, 5, 10])(
     '%i workers send as many requests as one, and store the expected rows (P15)',
-    { timeout: 90_000 },
-    async (count, { annotate }) => {
-      const world = await open({ ...queueEnv(), POLL_INTERVAL: `${INTERVAL_MS}ms` })
+    // One after the other, but beside those of the other queue: many workers at once are slow.
+    { timeout: 90_000, concurrent: false },
+    async (count, context) => {
+      const { annotate, expect, onTestFinished } = context
+      const world = await open(context, { ...queueEnv(), POLL_INTERVAL: `${INTERVAL_MS}ms` })
       const { database } = world
       const starting = Array.from({ length: count }, () => startWorker(world.env))
       const workers = await Promise.all(starting)
@@ -123,9 +128,9 @@ describe.each(queues)('with the schedule in $queue', ({ queueEnv, skip }) => {
       logOut(world, 250)
       await expect.poll(() => readRows(database), WAIT).toEqual(truth(world))
 
-      // Without new entries a poll is one request.
+      // With nothing new, a poll is one request.
       await expect.poll(() => workers.some(hasReconciled), WAIT).toBe(true)
-      const requests = await countPolls(world)
+      const requests = await countPolls(world, context)
 
       for (let n = 0; n < 10; n++) {
         logOut(world, 30)
@@ -139,13 +144,14 @@ describe.each(queues)('with the schedule in $queue', ({ queueEnv, skip }) => {
   )
 })
 
-describe('a worker process', () => {
-  test('stores the current page completely after SIGTERM, and the next one resumes', async () => {
-    const world = await open({}, { latencyMs: 20 })
+describe.concurrent('a worker process', () => {
+  test('stores the current page completely after SIGTERM, and the next one resumes', async (context) => {
+    const { expect } = context
+    const world = await open(context, {}, { latencyMs: 20 })
     for (let n = 0; n < 3_000; n++) {
       world.t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
     }
-    const first = run(world.env)
+    const first = run(context, world.env)
     await expect.poll(() => countSessions(world), { ...WAIT, interval: 1 }).toBeGreaterThan(0)
     first.kill('SIGTERM')
     const signalledAt = performance.now()
@@ -156,7 +162,7 @@ describe('a worker process', () => {
     expect(stored).toBeLessThan(3_000)
     const [lease] = await world.database.query('SELECT lease_owner FROM tenant')
     expect(lease).toEqual({ lease_owner: null })
-    const second = run(world.env)
+    const second = run(context, world.env)
     await expect.poll(() => countSessions(world), WAIT).toBe(3_000)
     second.kill('SIGTERM')
     expect(await second.exited).toBe(0)
@@ -169,8 +175,9 @@ describe('a worker process', () => {
     ({ queueEnv, skip }) => {
       test.skipIf(skip)(
         'that is killed while it holds the lease is replaced by another, without loss (P15)',
-        async ({ annotate }) => {
-          const world = await open({ ...queueEnv(), LOG_LEVEL: 'debug' })
+        async (context) => {
+          const { annotate, expect } = context
+          const world = await open(context, { ...queueEnv(), LOG_LEVEL: 'debug' })
           const all = 1_500
           for (let n = 0; n < all; n++) {
             world.t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
@@ -180,9 +187,9 @@ describe('a worker process', () => {
           const isLatePage = ({ searchParams }: URL) => searchParams.has('from') && ++pages > 4
           const fault = { path: LOGS, when: isLatePage, times: Infinity, respond: hang() }
           world.t.simulator.faults.push(fault)
-          const holder = run(world.env)
+          const holder = run(context, world.env)
           await expect.poll(() => countSessions(world), WAIT).toBeGreaterThan(0)
-          const standby = run(world.env)
+          const standby = run(context, world.env)
           await expect.poll(() => countLeaseHeld(standby), WAIT).toBeGreaterThan(0)
           holder.kill('SIGKILL')
           expect(await holder.exited).toBe(null)
