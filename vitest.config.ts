@@ -9,11 +9,11 @@ process.env.TMPDIR = findScratchDirectory()
 const UNIT = [
   'test/{bench,pg,rules,simulator}/**/*.test.ts',
   'test/action/look-up.test.ts',
-  'test/{architecture,install-scripts,pitfalls}.test.ts',
+  'test/{architecture,documents,errors,install-scripts,pitfalls,words}.test.ts',
   'test/{async,config}/**/*.test.ts',
   'test/auth0/{rate/limit,retry}.test.ts',
   'test/client/{clocks,delivery-delay,last-logout-request,lookup,table}.test.ts',
-  'test/commands/progress.test.ts',
+  'test/commands/progress-display.test.ts',
   'test/doctor/{budget,service-facts,tenant-facts}.test.ts',
   'test/http/feed.test.ts',
   'test/jobs/runner.test.ts',

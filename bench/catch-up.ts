@@ -1,6 +1,6 @@
 /**
- * How fast a catch-up is, as a ratio to a loop that fetches and parses the same pages and does
- * nothing with them. The two take turns, so that a machine that slows down slows both.
+ * Measures the throughput of a catch-up, relative to a bare loop that only fetches and parses the same
+ * pages. Both run alternately, so that a slower machine slows down both.
  *
  *   npm run bench:catch-up [-- entries rounds]
  */
@@ -52,25 +52,25 @@ await store.claim()
 console.log(
   `${entries} entries of at least 1.5 kB, 20 % logouts, in pages of 100; ${rounds} rounds\n`,
 )
-console.log('latency   bare loop   catch-up   ratio: median (least to most)')
+console.log('latency   bare loop   catch-up   ratio: median (min to max)')
 for (const [index, latencyMs] of LATENCIES.entries()) {
   const url = urls[index] ?? ''
   const bare: number[] = []
-  const ours: number[] = []
+  const catchUps: number[] = []
   for (let round = 0; round < Number(rounds); round++) {
     bare.push(await pagesPerSecond(() => bareLoop(url)))
     await database.prisma.$executeRaw`TRUNCATE last_logout, session_logout, unattributable`
     await database.prisma
       .$executeRaw`UPDATE tenant SET checkpoint = ${begin}, as_of = NULL, seq = 0`
-    ours.push(await pagesPerSecond(() => ourCatchUp(url)))
+    catchUps.push(await pagesPerSecond(() => fullCatchUp(url)))
   }
-  const ratios = ours
+  const ratios = catchUps
     .map((value, round) => value / (bare[round] ?? Number.NaN))
     .sort((a, b) => a - b)
-  const [least = 0, most = 0] = [ratios[0], ratios.at(-1)]
+  const [min = 0, max = 0] = [ratios[0], ratios.at(-1)]
   console.log(
-    `${String(latencyMs).padStart(4)} ms  ${show(median(bare))}/s  ${show(median(ours))}/s   ` +
-      `${median(ratios).toFixed(3)} (${least.toFixed(3)} to ${most.toFixed(3)})`,
+    `${String(latencyMs).padStart(4)} ms  ${show(median(bare))}/s  ${show(median(catchUps))}/s   ` +
+      `${median(ratios).toFixed(3)} (${min.toFixed(3)} to ${max.toFixed(3)})`,
   )
 }
 const { users, sessions } = await store.count()
@@ -88,11 +88,11 @@ async function bareLoop(url: string): Promise<number> {
     client_secret: credentials.clientSecret,
     audience: `https://${DOMAIN}/api/v2/`,
   }
-  const answer = await fetch(`${url}/oauth/token`, {
+  const response = await fetch(`${url}/oauth/token`, {
     method: 'POST',
     body: new URLSearchParams(body),
   })
-  const { access_token } = (await answer.json()) as { access_token: string }
+  const { access_token } = (await response.json()) as { access_token: string }
   const headers = { authorization: `Bearer ${access_token}` }
   let from = begin
   for (let pages = 0; ; pages++) {
@@ -103,7 +103,7 @@ async function bareLoop(url: string): Promise<number> {
   }
 }
 
-async function ourCatchUp(baseUrl: string): Promise<number> {
+async function fullCatchUp(baseUrl: string): Promise<number> {
   const api = createManagementApi({ domain: DOMAIN, baseUrl, ...credentials })
   const source = createLogSource({ api, rateShare: 1 })
   const types = new Set(['slo', 'universal_logout_succeeded'])

@@ -1,6 +1,6 @@
 /**
- * What each command costs, in CPU time of its process, as a ratio to a Node that does nothing. All take
- * turns, so that a machine that slows down slows all of them.
+ * Measures the CPU time of each command, relative to an empty Node process. The commands run alternately,
+ * so that a slower machine slows down all of them.
  *
  *   npm run bench:cli [-- rounds]
  */
@@ -20,13 +20,13 @@ const TOKEN = `e30.${Buffer.from('{"sub":"auth0|1","iat":1}').toString('base64ur
 const [rounds = '5'] = process.argv.slice(2)
 
 interface Measured {
-  /** CPU time in milliseconds until the first query; undefined: there was none. */
+  /** CPU time until the first query, in milliseconds; undefined: there was none. */
   query: number | undefined
-  /** Until the end. */
+  /** CPU time until the exit, in milliseconds. */
   exit: number
 }
 
-/** The arguments of Node, and, for what runs until a signal, what it says once it has started. */
+/** The arguments of Node. A command with `until` is stopped after it has printed this text. */
 interface Command {
   args: string[]
   until?: string
@@ -82,22 +82,23 @@ async function measure({ args, until }: Command): Promise<Measured> {
     cwd: tmpdir(),
     stdio: ['ignore', 'pipe', 'ignore', 'pipe'],
   })
-  let said = ''
+  let output = ''
   child.stdout?.on('data', (text) => {
-    said += text
-    if (until !== undefined && said.includes(until)) child.kill('SIGTERM')
+    output += text
+    if (until !== undefined && output.includes(until)) child.kill('SIGTERM')
   })
-  let told = ''
+  let probed = ''
   child.stdio[3]?.on('data', (text) => {
-    told += text
+    probed += text
   })
   await once(child, 'close')
   const read = (event: string) => {
-    const us = new RegExp(`^${event} (\\d+)$`, 'm').exec(told)?.[1]
+    const us = new RegExp(`^${event} (\\d+)$`, 'm').exec(probed)?.[1]
     return us === undefined ? undefined : Number(us) / 1000
   }
   const exit = read('exit')
-  if (exit === undefined) throw new Error(`${args.join(' ')} has told nothing: ${said}`)
+  if (exit === undefined)
+    throw new Error(`the probe of ${args.join(' ')} reported nothing; output: ${output}`)
   return { query: read('query'), exit }
 }
 
@@ -105,7 +106,7 @@ function print(results: Map<string, Measured[]>): void {
   const base = median((results.get('node -e 0') ?? []).map(({ exit }) => exit))
   const cell = (ms: number | undefined) =>
     ms === undefined ? '' : `${ms.toFixed(0)} ms, ${(ms / base).toFixed(1)}`
-  console.log(`CPU time, and its ratio to that of node -e 0; median of ${rounds}\n`)
+  console.log(`CPU time, and its ratio to node -e 0; median of ${rounds} rounds\n`)
   console.log(`${''.padEnd(14)} ${'first query'.padEnd(14)} end`)
   for (const [name, measured] of results) {
     const queries = measured.flatMap(({ query }) => query ?? [])

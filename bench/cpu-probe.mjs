@@ -1,6 +1,6 @@
 /**
- * Loaded into a command before its own code: tells on the third pipe the CPU time of its process in
- * microseconds, as `query` when it sends its first query to PostgreSQL and as `exit` at its end.
+ * Reports the CPU time of a command on the third pipe, in microseconds: as `query` when it sends its first
+ * query to PostgreSQL, and as `exit` when it exits. It is loaded before the code of the command.
  */
 import { writeSync } from 'node:fs'
 import { Socket } from 'node:net'
@@ -11,20 +11,20 @@ const PIPE = 3
 const QUERIES = new Set([0x51, 0x50])
 
 /** @param {string} event */
-const tell = (event) => {
+const report = (event) => {
   const { user, system } = process.cpuUsage()
   writeSync(PIPE, `${event} ${user + system}\n`)
 }
 
 const write = Socket.prototype.write
-let hasAsked = false
+let hasQueried = false
 Socket.prototype.write = function (...args) {
   const [chunk] = args
-  if (!hasAsked && Buffer.isBuffer(chunk) && QUERIES.has(chunk[0] ?? 0)) {
-    hasAsked = true
-    tell('query')
+  if (!hasQueried && Buffer.isBuffer(chunk) && QUERIES.has(chunk[0] ?? 0)) {
+    hasQueried = true
+    report('query')
   }
   return Reflect.apply(write, this, args)
 }
 
-process.on('exit', () => tell('exit'))
+process.on('exit', () => report('exit'))

@@ -1,4 +1,4 @@
-/** Serves a change feed of so many users and as many sessions, once loaded for ever fresh. */
+/** Serves a change feed with a number of users and as many sessions, followed by one freshness event. */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
@@ -32,6 +32,6 @@ function* events() {
 
 const server = createServer((_request, response) => {
   response.setHeader('content-type', 'text/event-stream')
-  // Stays open: a stream that ends is connected to again.
+  // The stream stays open, so that the client does not reconnect.
   Readable.from(events()).pipe(response, { end: false })
 }).listen(0, '127.0.0.1', () => process.send?.((server.address() as AddressInfo).port))

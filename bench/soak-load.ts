@@ -1,4 +1,4 @@
-/** The readers in a process of their own: so many reads a second, and clients that follow the feed. */
+/** Generates the load of a soak, in its own process: reads at a fixed rate, and subscribers of the feed. */
 import { Agent, request } from 'node:http'
 import { createLastLogoutClient, type LastLogoutClient } from '../src/client/index.js'
 import { buildPeople } from '../src/simulator/people.js'
@@ -6,9 +6,9 @@ import type { LoadReport, Logout } from './soak-messages.js'
 
 const READ_TICK_MS = 10
 const WATCH_TICK_MS = 50
-/** Two seconds' worth. */
-const MOST_IN_FLIGHT = 1_000
-const TIMEOUT_MS = 5_000
+/** The reads of two seconds. */
+const MAX_IN_FLIGHT = 1_000
+const REQUEST_TIMEOUT_MS = 5_000
 
 const [url = '', apiKey = '', perSecond, users, feeds] = process.argv.slice(2)
 const people = buildPeople(Number(users), 'soak.example')
@@ -25,9 +25,9 @@ let behind: { storage: number; logout: number }[] = []
 let staleMs = 0
 let pending: Logout[] = []
 
-/** Measured from when it was due, so that a service that stands still is not asked less. */
+/** Sends a read. Its latency counts from when it was due, so that a stalled service does not hide delays. */
 async function read(n: number, dueAt: number): Promise<void> {
-  if (inFlight >= MOST_IN_FLIGHT) {
+  if (inFlight >= MAX_IN_FLIGHT) {
     failed += 1
     return
   }
@@ -39,35 +39,40 @@ async function read(n: number, dueAt: number): Promise<void> {
 }
 
 function readLastLogout(n: number): Promise<number> {
-  return ask('GET', `/v1/last-logout?user_id=${encodeURIComponent(userOf(n))}&session_id=S${n}`)
+  return send('GET', `/v1/last-logout?user_id=${encodeURIComponent(userOf(n))}&session_id=S${n}`)
 }
 
 function check(n: number): Promise<number> {
   const claims = { sub: userOf(n), sid: `S${n}`, iat: Math.floor(Date.now() / 1_000) - 60 }
-  return ask('POST', '/v1/check', JSON.stringify({ claims }))
+  return send('POST', '/v1/check', JSON.stringify({ claims }))
 }
 
 function userOf(n: number): string {
   return people[n % people.length]?.subject.userId ?? ''
 }
 
-function ask(method: string, path: string, body?: string): Promise<number> {
+function send(method: string, path: string, body?: string): Promise<number> {
   const headers = {
     authorization: `Bearer ${apiKey}`,
     ...(body && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
   }
   return new Promise((resolve, reject) => {
-    const asked = request(new URL(path, url), { method, agent, headers, timeout: TIMEOUT_MS })
-    asked.on('error', reject)
-    asked.on('timeout', () => asked.destroy(new Error('no answer')))
-    asked.on('response', (response) => {
+    const sent = request(new URL(path, url), {
+      method,
+      agent,
+      headers,
+      timeout: REQUEST_TIMEOUT_MS,
+    })
+    sent.on('error', reject)
+    sent.on('timeout', () => sent.destroy(new Error('timeout')))
+    sent.on('response', (response) => {
       response.resume().on('end', () => resolve(response.statusCode ?? 0))
     })
-    asked.end(body)
+    sent.end(body)
   })
 }
 
-function knows(client: LastLogoutClient, { userId, sessionId, dateMs }: Logout): boolean {
+function hasReceived(client: LastLogoutClient, { userId, sessionId, dateMs }: Logout): boolean {
   const iat = Math.floor(dateMs / 1_000) - 3_600
   return client.checkNow({ sub: userId, sid: sessionId, iat }).outcome === 'revoked'
 }
@@ -75,12 +80,12 @@ function knows(client: LastLogoutClient, { userId, sessionId, dateMs }: Logout):
 function watch(): void {
   const now = Date.now()
   pending = pending.filter((logout) => {
-    if (!clients.every((client) => knows(client, logout))) return true
+    if (!clients.every((client) => hasReceived(client, logout))) return true
     behind.push({ storage: now - logout.storedAtMs, logout: now - logout.dateMs })
     return false
   })
   for (const client of clients) {
-    const { asOf } = client.checkNow({ sub: 'auth0|nobody', iat: Math.floor(now / 1_000) })
+    const { asOf } = client.checkNow({ sub: 'auth0|unknown', iat: Math.floor(now / 1_000) })
     staleMs = Math.max(staleMs, asOf === null ? now : now - asOf)
   }
 }
@@ -89,18 +94,18 @@ function report(): LoadReport {
   const now = Date.now()
   const sorted = latencies.sort((a, b) => a - b)
   const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? Number.NaN
-  const most = (values: number[]) => values.reduce((a, b) => Math.max(a, b), 0)
+  const max = (values: number[]) => values.reduce((a, b) => Math.max(a, b), 0)
   const done: LoadReport = {
     reads: sorted.length,
     failed,
     p50Ms: at(0.5),
     p99Ms: at(0.99),
     logouts: behind.length,
-    behindMs: most([
+    behindMs: max([
       ...behind.map(({ storage }) => storage),
       ...pending.map(({ storedAtMs }) => now - storedAtMs),
     ]),
-    behindLogoutMs: most(behind.map(({ logout }) => logout)),
+    behindLogoutMs: max(behind.map(({ logout }) => logout)),
     staleMs,
   }
   latencies = []

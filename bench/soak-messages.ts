@@ -1,4 +1,4 @@
-/** A logout that the tenant has just logged; it can be read from `storedAtMs`. */
+/** A logout of the tenant, which becomes readable at `storedAtMs`. */
 export interface Logout {
   userId: string
   sessionId: string
@@ -6,34 +6,34 @@ export interface Logout {
   storedAtMs: number
 }
 
-/** What the tenant's process says; its report covers everything so far. */
+/** A message of the tenant's process. Its report covers the whole run so far. */
 export type TenantMessage =
   | { kind: 'serving'; url: string; credentials: { clientId: string; clientSecret: string } }
   | { kind: 'logout'; logout: Logout }
   | { kind: 'report'; report: TenantReport }
 
-/** What the tenant has written and was asked. */
+/** The entries written by the tenant, and the requests to it. */
 export interface TenantReport {
   written: number
   requests: number
-  /** Answered with 429. */
+  /** Responses with 429. */
   refused: number
 }
 
-/** What the readers have seen since their last report. */
+/** The results of the load since the last report. */
 export interface LoadReport {
-  /** Answered as they should be. */
+  /** Responses with 200. */
   reads: number
-  /** Answered otherwise, or not sent because too many were on their way. */
+  /** Other results, and reads that were not sent because too many were in flight. */
   failed: number
   p50Ms: number
   p99Ms: number
-  /** Logouts that the feed clients came to know. */
+  /** Logouts that every subscriber has received. */
   logouts: number
-  /** The longest from a logout's storage until every client knew it; also of those not known yet. */
+  /** Maximum time from the storage of a logout until every subscriber received it, or until now. */
   behindMs: number
-  /** The longest from a logout itself. */
+  /** Maximum time from a logout itself until every subscriber received it. */
   behindLogoutMs: number
-  /** The oldest `as_of` that a client had. */
+  /** Maximum age of `as_of` in a subscriber. */
   staleMs: number
 }

@@ -7,15 +7,15 @@ import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
 import { migrateQueue } from '../src/jobs/jobs.js'
 import { applyMigrations } from '../src/store/migrations.js'
 
-/** The PostgreSQL of a soak, as it is watched. */
+/** The PostgreSQL server of a soak. */
 export interface Database {
   url: string
-  /** Connections of the service. */
+  /** Counts the connections of the service. */
   count(): Promise<number>
   hasSwept(): Promise<boolean>
 }
 
-/** Starts it, migrated, in a directory that goes with it. */
+/** Starts a migrated server in a temporary directory, until `closers` close. */
 export async function openPostgres(closers: Closers): Promise<Database> {
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-soak-'))
   closers.push(() => rm(dataDir, { recursive: true, force: true }))
@@ -26,18 +26,18 @@ export async function openPostgres(closers: Closers): Promise<Database> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   closers.push(() => client.end())
-  const ask = async <Row extends object>(sql: string) => (await client.query<Row>(sql)).rows[0]
+  const queryOne = async <Row extends object>(sql: string) => (await client.query<Row>(sql)).rows[0]
   return {
     url,
     async count() {
-      const row = await ask<{ n: number }>(`
+      const row = await queryOne<{ n: number }>(`
         SELECT count(*)::int AS n FROM pg_stat_activity
         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
       return row?.n ?? 0
     },
     async hasSwept() {
       const sql = 'SELECT FROM tenant WHERE checkpoint IS NOT NULL AND sweep_to IS NULL'
-      return (await ask(sql)) !== undefined
+      return (await queryOne(sql)) !== undefined
     },
   }
 }

@@ -5,21 +5,22 @@ import { createInterface } from 'node:readline'
 import type { Closers } from '../src/async/closers.js'
 import type { TenantMessage } from './soak-messages.js'
 
-/** What ends the processes, and is told when one ends by itself. */
+/** Ends the processes of a soak, and receives the error when one exits unexpectedly. */
 export interface RunningProcesses {
   closers: Closers
   fail(error: Error): void
 }
 
-/** Where the service serves, and which process it is. */
+/** The URL and the process id of the service. */
 interface ServiceProcess {
   url: string
   pid: number
 }
 
+/** The level `warn` of pino. */
 const WARN = 40
 
-/** Runs `last-logout start` as it is built, and shows its warnings. */
+/** Runs the built `last-logout start`, and prints its warnings. */
 export async function startService(
   env: Record<string, string>,
   { closers, fail }: RunningProcesses,
@@ -37,7 +38,7 @@ export async function startService(
   const lines = createInterface({ input: child.stdout })
   const url = await new Promise<string>((resolve, reject) => {
     child.once('exit', (code) => {
-      const error = new Error(`last-logout start ended with ${code}`)
+      const error = new Error(`last-logout start exited with ${code}`)
       reject(error)
       if (!isEnding) fail(error)
     })
@@ -50,13 +51,13 @@ export async function startService(
   return { url, pid: child.pid ?? 0 }
 }
 
-/** Runs a file of this folder until `closers` close. */
+/** Runs a file of this directory until `closers` close. */
 export function startProcess(
   file: string,
   args: (string | number)[],
   { closers, fail }: RunningProcesses,
 ): ChildProcess {
-  // Detached, or it would be gone on Ctrl-C before we have heard of that ourselves.
+  // Detached: on Ctrl-C it would otherwise exit before this process can end it.
   const child = fork(new URL(`./${file}`, import.meta.url), args.map(String), { detached: true })
   let isEnding = false
   closers.push(() => {
@@ -64,12 +65,12 @@ export function startProcess(
     return end(child, 'SIGKILL')
   })
   child.once('exit', (code, name) => {
-    if (!isEnding) fail(new Error(`${file} ended with ${code ?? name}`))
+    if (!isEnding) fail(new Error(`${file} exited with ${code ?? name}`))
   })
   return child
 }
 
-/** The next message of this kind; the others are somebody else's. */
+/** Waits for the next message of this kind, and ignores others. */
 export function nextMessage<Kind extends TenantMessage['kind']>(
   child: ChildProcess,
   kind: Kind,
@@ -88,12 +89,12 @@ export function nextMessage<Kind extends TenantMessage['kind']>(
   })
 }
 
-/** The memory that a process holds, and its open sockets, as Linux tells them. */
+/** Reads the resident memory and the number of open sockets of a process from /proc. */
 export async function readProcess(pid: number): Promise<{ rssMb: number; sockets: number }> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
   const [, kb = ''] = /^VmRSS:\s+(\d+) kB/m.exec(status) ?? []
   const files = await readdir(`/proc/${pid}/fd`)
-  // One that has been closed meanwhile is none.
+  // A descriptor that was closed meanwhile has no target.
   const targets = files.map((file) => readlink(`/proc/${pid}/fd/${file}`).catch(() => ''))
   const open = await Promise.all(targets)
   return {

@@ -1,4 +1,4 @@
-/** A tenant in a process of its own: so many entries a second, a tenth of them logouts; says each logout. */
+/** Simulates the tenant of a soak, in its own process. Writes entries at a fixed rate, a tenth of them logouts, and sends each logout to its parent. */
 import { buildEntry } from '../src/simulator/entries.js'
 import { buildPeople, sessionFor } from '../src/simulator/people.js'
 import { pick, seededRandom } from '../src/simulator/random.js'
@@ -9,7 +9,7 @@ import type { TenantMessage } from './soak-messages.js'
 const TICK_MS = 100
 const LOGOUT_SHARE = 0.1
 const LAG_MS = 6_000
-/** Over the loopback alone, pages would cost nothing. */
+/** Latency of each response: on the loopback interface alone there would be none. */
 const LATENCY_MS = 200
 const OTHERS = ['s', 'seacft', 'sertft', 'sertft', 'ssa', 'seccft']
 
@@ -19,7 +19,7 @@ const tenant = createTenant({ domain: 'soak.example' })
 const people = buildPeople(users, tenant.domain)
 const simulator = await createSimulator({
   tenant,
-  // What Auth0's self-service plans give the Logs API.
+  // The rate limit of the Logs API in Auth0's self-service plans.
   rateLimit: { burst: 10, perSecond: 100 / 60 },
   latencyMs: LATENCY_MS,
 })
@@ -30,15 +30,15 @@ function write(): void {
   const type = isLogout ? 'slo' : pick(random, OTHERS)
   const sessionId = sessionFor(type, person, random)
   const dateMs = tenant.now()
-  // Not in this millisecond, which may have been read.
+  // Store the entry in the future: the current millisecond may have been read.
   const storedAtMs = dateMs + 1 + Math.floor(random() * LAG_MS)
   tenant.write(buildEntry(type, { ...person.subject, sessionId }), { dateMs, storedAtMs })
   if (!isLogout) return
   const { userId } = person.subject
-  tell({ kind: 'logout', logout: { userId, sessionId, dateMs, storedAtMs } })
+  send({ kind: 'logout', logout: { userId, sessionId, dateMs, storedAtMs } })
 }
 
-function tell(message: TenantMessage): void {
+function send(message: TenantMessage): void {
   process.send?.(message)
 }
 
@@ -52,7 +52,7 @@ setInterval(() => {
 process.on('message', () => {
   const all = simulator.requests.all()
   const refused = all.filter(({ status }) => status === 429).length
-  tell({ kind: 'report', report: { written, requests: all.length, refused } })
+  send({ kind: 'report', report: { written, requests: all.length, refused } })
 })
 process.on('disconnect', () => process.exit())
-tell({ kind: 'serving', url: simulator.url, credentials: simulator.credentials })
+send({ kind: 'serving', url: simulator.url, credentials: simulator.credentials })

@@ -8,56 +8,60 @@ export interface Sample {
   sockets: number
 }
 
-/** What the readers have seen in all. */
-export interface Seen {
+/** The results of the load over the whole run. */
+export interface LoadTotals {
   reads: number
   failed: number
-  /** The longest from the storage of a logout until every feed client knew it. */
+  /** Maximum time from the storage of a logout until every subscriber received it. */
   behindMs: number
   logouts: number
 }
 
-/** One promise, and whether it was kept. */
+/** A limit, and whether it was kept. */
 export interface Verdict {
   kept: boolean
   text: string
 }
 
-/** Garbage comes and goes; a leak of this size would double the memory in an hour and a half. */
-const MOST_GROWTH = 0.1
-const MOST_MORE_CONNECTIONS = 2
-const LEAST_ANSWERED = 0.999
+/** Larger than the noise of garbage collection. Such a leak would double the memory in an hour and a half. */
+const MAX_GROWTH = 0.1
+const MAX_ADDED_CONNECTIONS = 2
+const MIN_SUCCESS_SHARE = 0.999
 
-/** A poll pages, stores and tells the feed: what is stored during one waits for the next, and its end. */
+/** Duration of a poll, in milliseconds. An entry that is stored during a poll is read by the next one. */
 export const POLL_TIME_MS = 2_000
 
-/** Judges a run. The first half of the samples is for warming up. */
-export function judgeSoak(samples: Sample[], seen: Seen, pollIntervalMs: number): Verdict[] {
+/** Judges a run. The first half of the samples is the warm-up. */
+export function judgeSoak(
+  samples: Sample[],
+  totals: LoadTotals,
+  pollIntervalMs: number,
+): Verdict[] {
   const half = samples.slice(Math.floor(samples.length / 2))
   const [third, last] = [half.slice(0, half.length / 2), half.slice(half.length / 2)]
   const growth = riseOf(half.map(({ atMs, rssMb }) => [atMs, rssMb])) / mean(half.map(rss))
-  const more = (key: 'connections' | 'sockets') =>
+  const added = (key: 'connections' | 'sockets') =>
     median(last.map((sample) => sample[key])) - median(third.map((sample) => sample[key]))
-  const answered = seen.reads / (seen.reads + seen.failed)
+  const successShare = totals.reads / (totals.reads + totals.failed)
   const allowedMs = pollIntervalMs + POLL_TIME_MS
   return [
     verdict(
-      growth <= MOST_GROWTH,
-      `memory: over the second half its line rises by ${percent(growth)} (limit ${percent(MOST_GROWTH)})`,
+      growth <= MAX_GROWTH,
+      `memory: rises in the second half by ${percent(growth)} (limit ${percent(MAX_GROWTH)})`,
     ),
     ...(['connections', 'sockets'] as const).map((key) =>
       verdict(
-        more(key) <= MOST_MORE_CONNECTIONS,
-        `${key}: ${more(key)} more in the last quarter than in the third, by the median (limit ${MOST_MORE_CONNECTIONS})`,
+        added(key) <= MAX_ADDED_CONNECTIONS,
+        `${key}: ${added(key)} more in the last quarter than in the third, by median (limit ${MAX_ADDED_CONNECTIONS})`,
       ),
     ),
     verdict(
-      seen.logouts > 0 && seen.behindMs <= allowedMs,
-      `freshness: the latest of ${seen.logouts} logouts was known to every client ${seen.behindMs} ms after its storage (limit ${allowedMs} ms: one poll interval and ${POLL_TIME_MS} ms for the poll)`,
+      totals.logouts > 0 && totals.behindMs <= allowedMs,
+      `freshness: every subscriber received each of ${totals.logouts} logouts at most ${totals.behindMs} ms after its storage (limit ${allowedMs} ms: one poll interval and ${POLL_TIME_MS} ms for the poll)`,
     ),
     verdict(
-      answered >= LEAST_ANSWERED,
-      `reads: ${percent(answered)} answered with 200 (limit ${percent(LEAST_ANSWERED)})`,
+      successShare >= MIN_SUCCESS_SHARE,
+      `reads: ${percent(successShare)} with status 200 (limit ${percent(MIN_SUCCESS_SHARE)})`,
     ),
   ]
 }
@@ -66,7 +70,7 @@ function verdict(kept: boolean, text: string): Verdict {
   return { kept, text }
 }
 
-/** By how much the line of the least squares rises from the first point to the last. */
+/** The rise of the least-squares line from the first point to the last. */
 function riseOf(points: [x: number, y: number][]): number {
   const [meanX, meanY] = [mean(points.map(([x]) => x)), mean(points.map(([, y]) => y))]
   const sum = (of: (dx: number, dy: number) => number) =>

@@ -1,14 +1,13 @@
 /**
- * Whether `last-logout start` holds out: memory, connections and freshness over time, under 50 entries
- * and 500 reads a second, at a rate limit of 100 requests a minute, each answered after 200 ms. Every
- * process is a real one; the entries and the reads come from processes of their own. Needs /proc, as
- * Linux has it.
+ * Measures memory, connections and freshness of `last-logout start` over time, with 50 entries and 500
+ * reads per second, a rate limit of 100 requests per minute, and a response time of 200 ms. The service,
+ * the tenant and the load run in separate processes. Needs /proc of Linux.
  *
  *   npm run soak [-- --minutes 10 --share 0.85]
  *
- * A poll takes three to five requests here, by where in a second it begins, as Auth0 tells whole
- * seconds: 36 to 60 a minute, and reconciling five logouts a second takes another 10. That is more than
- * half of the limit, so the share is what an operator would raise it to, as `doctor` says.
+ * A poll takes three to five requests here, 36 to 60 per minute. The number depends on when within a second
+ * it starts, since Auth0 returns times in whole seconds. Reconciliation of five logouts per second takes
+ * another 10. That is more than half of the limit, so the share is higher, as `doctor` would advise.
  */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -20,15 +19,15 @@ import { type Database, openPostgres } from './soak-postgres.js'
 import { nextMessage, readProcess, startProcess, startService } from './soak-processes.js'
 import { judgeSoak, type Sample } from './soak-verdict.js'
 
-const ENTRIES_A_SECOND = 50
-const READS_A_SECOND = 500
+const ENTRIES_PER_SECOND = 50
+const READS_PER_SECOND = 500
 const FEED_CLIENTS = 2
 const USERS = 1_000
 const POLL_INTERVAL_MS = 5_000
 const SAMPLE_MS = 5_000
-const SAMPLES_A_LINE = 6
+const SAMPLES_PER_LINE = 6
 const WARM_UP_MS = 30_000
-const START_LIMIT_MS = 120_000
+const SWEEP_TIMEOUT_MS = 120_000
 const KEY = 'soak-key-of-at-least-32-characters'
 
 const { values } = parseArgs({
@@ -41,7 +40,7 @@ const minutes = Number(values.minutes)
 if (!(minutes >= 1)) throw new TypeError('--minutes must be at least 1')
 
 const stopping = new AbortController()
-// On Ctrl-C the terminal and npm send one each: the second must not cut the cleaning up short.
+// On Ctrl-C the terminal and npm send one signal each. The second one must not interrupt the cleanup.
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stopping.abort())
 const { signal } = stopping
 const closers = createClosers()
@@ -50,7 +49,7 @@ try {
   await soak()
 } catch (error) {
   process.exitCode = 1
-  // By a signal, unless a process has ended by itself.
+  // The reason is a DOMException after a signal, and the error of a process that exited unexpectedly.
   if (signal.aborted && !(signal.reason instanceof DOMException)) throw signal.reason
   if (!signal.aborted) throw error
   console.log('stopped')
@@ -60,7 +59,7 @@ try {
 
 async function soak(): Promise<void> {
   const database = await openPostgres(closers)
-  const tenant = startProcess('soak-tenant.ts', [ENTRIES_A_SECOND, USERS], running)
+  const tenant = startProcess('soak-tenant.ts', [ENTRIES_PER_SECOND, USERS], running)
   const served = await nextMessage(tenant, 'serving', signal)
   const env = {
     AUTH0_DOMAIN: 'soak.example',
@@ -74,16 +73,16 @@ async function soak(): Promise<void> {
     RATE_SHARE: values.share,
   }
   const service = await startService(env, running)
-  const wanted = [service.url, KEY, READS_A_SECOND, USERS, FEED_CLIENTS]
+  const wanted = [service.url, KEY, READS_PER_SECOND, USERS, FEED_CLIENTS]
   const load = startProcess('soak-load.ts', wanted, running)
   await once(load, 'message', { signal })
   let isWatching = false
-  // From now on: messages that nobody listens for are kept, and would come late.
+  // Subscribe early: messages without a listener are buffered, and would arrive late.
   tenant.on('message', (message: TenantMessage) => {
     if (isWatching && message.kind === 'logout' && load.connected) load.send(message.logout)
   })
   await untilSwept(database)
-  // The first sweep has used up our share of the requests, and the log has been left alone meanwhile.
+  // The first sweep used up the share of the rate limit, and entries were not polled meanwhile.
   console.log(`warming up for ${WARM_UP_MS / 1_000} s`)
   await sleep(WARM_UP_MS, undefined, { signal })
   await reportOf(load)
@@ -100,38 +99,38 @@ interface Running {
 
 async function watch({ database, tenant, load, pid }: Running): Promise<void> {
   console.log(
-    `${ENTRIES_A_SECOND} entries/s and ${READS_A_SECOND} reads/s for ${minutes} minutes; a poll every ${POLL_INTERVAL_MS / 1_000} s, 100 requests a minute, of which ${values.share} are ours\n`,
+    `${ENTRIES_PER_SECOND} entries/s and ${READS_PER_SECOND} reads/s for ${minutes} minutes; a poll every ${POLL_INTERVAL_MS / 1_000} s, 100 requests per minute, with a share of ${values.share}\n`,
   )
   console.log(
     ' time  memory  conn  sockets  reads/s  failed   p50    p99  behind  as_of  requests/min  429',
   )
   const samples: Sample[] = []
-  const seen = { reads: 0, failed: 0, behindMs: 0, logouts: 0 }
+  const totals = { reads: 0, failed: 0, behindMs: 0, logouts: 0 }
   let before = await tenantReportOf(tenant)
   const startedAt = performance.now()
   while (samples.length < (minutes * 60_000) / SAMPLE_MS) {
     await sleep(SAMPLE_MS, undefined, { signal })
     const atMs = performance.now() - startedAt
     samples.push({ atMs, ...(await readProcess(pid)), connections: await database.count() })
-    if (samples.length % SAMPLES_A_LINE !== 0) continue
+    if (samples.length % SAMPLES_PER_LINE !== 0) continue
     const report = await reportOf(load)
     const now = await tenantReportOf(tenant)
-    seen.reads += report.reads
-    seen.failed += report.failed
-    seen.logouts += report.logouts
-    seen.behindMs = Math.max(seen.behindMs, report.behindMs)
+    totals.reads += report.reads
+    totals.failed += report.failed
+    totals.logouts += report.logouts
+    totals.behindMs = Math.max(totals.behindMs, report.behindMs)
     console.log(toLine(samples, report, before, now))
     before = now
   }
   console.log()
-  for (const { kept, text } of judgeSoak(samples, seen, POLL_INTERVAL_MS)) {
+  for (const { kept, text } of judgeSoak(samples, totals, POLL_INTERVAL_MS)) {
     console.log(`${kept ? 'kept  ' : 'BROKEN'}  ${text}`)
     if (!kept) process.exitCode = 1
   }
 }
 
 function toLine(samples: Sample[], report: LoadReport, before: TenantReport, now: TenantReport) {
-  const seconds = (SAMPLE_MS * SAMPLES_A_LINE) / 1_000
+  const seconds = (SAMPLE_MS * SAMPLES_PER_LINE) / 1_000
   const { atMs = 0, rssMb = 0, connections = 0, sockets = 0 } = samples.at(-1) ?? {}
   return [
     `${Math.round(atMs / 1_000)} s`.padStart(5),
@@ -150,9 +149,10 @@ function toLine(samples: Sample[], report: LoadReport, before: TenantReport, now
 }
 
 async function untilSwept(database: Database): Promise<void> {
-  const giveUpAt = performance.now() + START_LIMIT_MS
+  const deadline = performance.now() + SWEEP_TIMEOUT_MS
   while (!(await database.hasSwept())) {
-    if (performance.now() > giveUpAt) throw new Error('the first sweep does not end')
+    if (performance.now() > deadline)
+      throw new Error(`the first sweep did not complete within ${SWEEP_TIMEOUT_MS} ms`)
     await sleep(500, undefined, { signal })
   }
 }

@@ -2,7 +2,7 @@ import { generateHistory } from '../src/simulator/history.js'
 import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
 
-/** Serves one log at several latencies, in a process of its own; says where, then waits to be killed. */
+/** Serves one log at several latencies, in its own process. Sends the URLs to its parent, and runs until it is killed. */
 const [entries = '0', ...latencies] = process.argv.slice(2)
 const endMs = Date.now()
 const startMs = endMs - 3_000_000

@@ -1,4 +1,4 @@
-/** Every way this service fails by its own word. Closed: a `switch` over it is exhaustive. */
+/** Every error code this service throws, a closed union. docs/errors.md describes each of them. */
 export type ErrorCode =
   | 'CONFIGURATION'
   | 'USAGE'
@@ -26,18 +26,18 @@ export type ErrorCode =
   | 'ABANDONED'
   | 'ABORTED'
 
-/** What the machine reading the error may need beside its message. */
+/** Fields of an error that programs read. */
 export interface ErrorOptions {
   cause?: unknown
-  /** HTTP status of the answer that caused it. */
+  /** HTTP status of the response that caused the error. */
   status?: number
-  /** How long to wait before trying again, in milliseconds. */
+  /** Minimum time before a retry, in milliseconds. */
   retryAfterMs?: number
 }
 
 /**
- * The one error class. The message tells the reader what to do and holds no secret, token or claim;
- * programs go by `code`.
+ * The error class of this service. The message says what failed and what to do, and contains no secret,
+ * token or claim. Programs distinguish errors by `code`.
  */
 export class LastLogoutError extends Error {
   override readonly name = 'LastLogoutError'
@@ -53,20 +53,22 @@ export class LastLogoutError extends Error {
   }
 }
 
-/** Whether `error` is one of ours with this code. */
+/** Whether `error` is a {@link LastLogoutError} with this code. */
 export function hasCode(error: unknown, code: ErrorCode): error is LastLogoutError {
   return error instanceof LastLogoutError && error.code === code
 }
 
-/** What an operation throws that was told to stop. */
+/** Creates the error of an operation that was aborted. */
 export function aborted(cause?: unknown): LastLogoutError {
-  return new LastLogoutError('ABORTED', 'stopped before it was done', { cause })
+  return new LastLogoutError('ABORTED', 'The operation was aborted before it had finished.', {
+    cause,
+  })
 }
 
-const LONGEST_MESSAGE = 500
-const LONGEST_STACK = 2_000
+const MAX_MESSAGE_LENGTH = 500
+const MAX_STACK_LENGTH = 2_000
 
-/** What the log keeps of an error. */
+/** The fields of an error that are logged. */
 export interface LoggedError {
   type: string
   message: string
@@ -76,20 +78,22 @@ export interface LoggedError {
 }
 
 /**
- * An error as it is logged: by a closed list of fields, since drivers hang whole connections on
- * theirs, passwords included.
+ * Serializes an error for the log, with a closed list of fields: drivers attach whole connections to
+ * their errors, passwords included.
+ *
+ * @param depth Maximum number of nested causes. Default: 5.
  */
 export function toLoggedError(error: unknown, depth = 5): LoggedError {
   if (!(error instanceof Error)) return { type: typeof error, message: String(error) }
   const { name, message, stack, cause } = error
   return {
     type: name,
-    // An answer that somebody quotes may be as long as a page.
-    message: message.slice(0, LONGEST_MESSAGE),
+    // A message that quotes a response can be as long as a page.
+    message: message.slice(0, MAX_MESSAGE_LENGTH),
     ...('code' in error && { code: error.code }),
-    // Ours say what to do; where in the program that is said, nobody needs.
+    // The code and the message of our own errors suffice; their stack adds nothing.
     ...(!(error instanceof LastLogoutError) && {
-      stack: stack?.replace(message, '').slice(0, LONGEST_STACK),
+      stack: stack?.replace(message, '').slice(0, MAX_STACK_LENGTH),
     }),
     ...(cause !== undefined && depth > 0 && { cause: toLoggedError(cause, depth - 1) }),
   }

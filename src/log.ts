@@ -1,15 +1,15 @@
 import { type Logger, pino } from 'pino'
 import { toLoggedError } from './errors.js'
 
-/** Where log lines go. */
-export interface LogStream extends NodeJS.WritableStream {
+/** The stream that log lines are written to. */
+export interface LogDestination extends NodeJS.WritableStream {
   isTTY?: boolean
 }
 
-/** Makes the log: JSON lines, or lines to read where the stream is a terminal. */
-export async function createLog(level: string, stream: LogStream): Promise<Logger> {
+/** Creates the logger. It writes JSON lines, or human-readable lines if the destination is a terminal. */
+export async function createLog(level: string, destination: LogDestination): Promise<Logger> {
   const options = { level, serializers: { err: toLoggedError } }
-  if (!stream.isTTY) return pino(options, stream)
+  if (!destination.isTTY) return pino(options, destination)
   const { default: pretty } = await import('pino-pretty')
-  return pino(options, pretty({ destination: stream, ignore: 'pid,hostname', sync: true }))
+  return pino(options, pretty({ destination, ignore: 'pid,hostname', sync: true }))
 }

@@ -6,29 +6,29 @@ import { runCommandLine } from './commands/run.js'
 import { aborted } from './errors.js'
 import { createLog } from './log.js'
 
-/** How long an answer that was given up may keep the process, in milliseconds. */
-const LINGER_MS = 500
+/** Grace period for a request that was abandoned, in milliseconds. Then the process exits. */
+const EXIT_GRACE_MS = 500
 
 const stopping = new AbortController()
 
-/** Whoever reads what is written has gone, as `head` does when it has seen enough. */
-let isReaderGone = false
+/** Whether stdout or stderr was closed (EPIPE), as by `head`. */
+let isOutputClosed = false
 
 const context: CommandContext = {
   env: process.env,
   print: (text) => void process.stdout.write(text),
   printError: (text) => void process.stderr.write(text),
-  isReaderGone: () => isReaderGone,
+  isOutputClosed: () => isOutputClosed,
   readInput,
   isTerminal: process.stdout.isTTY === true,
   stop: stopping.signal,
   createLog: (level, to) => createLog(level, process[to]),
 }
 
-// SIGHUP: the terminal was closed.
+// SIGHUP is sent when the terminal is closed.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
-    // The first lets the page at hand be stored; whoever sends a second will not wait.
+    // The first signal starts a graceful shutdown, which stores the current page. A second one exits at once.
     if (stopping.signal.aborted) process.exit(1)
     stopping.abort()
   })
@@ -37,18 +37,18 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
-    isReaderGone = true
+    isOutputClosed = true
     stopping.abort()
   })
 }
 
-// Variables that are set already win over the file's.
+// Variables of the environment take precedence over those of the file.
 if (existsSync('.env')) process.loadEnvFile('.env')
 
 const { exitCode, isUnfinished } = await runCommandLine(process.argv.slice(2), context)
 process.exitCode = exitCode
-// What was opened is closed; no answer of a server that has fallen silent is waited for.
-if (isUnfinished) setTimeout(() => process.exit(), LINGER_MS).unref()
+// Everything is closed, but the socket of an unresponsive server can keep the process alive.
+if (isUnfinished) setTimeout(() => process.exit(), EXIT_GRACE_MS).unref()
 
 async function readInput(maxLength: number): Promise<string> {
   const input = addAbortSignal(stopping.signal, process.stdin.setEncoding('utf8'))

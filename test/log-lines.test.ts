@@ -12,12 +12,12 @@ import { followFeed } from './_support/events.js'
 import { openProxy } from './_support/proxy.js'
 import { DOMAIN, openTenant, type TestTenant } from './_support/tenant.js'
 
-/** In every id of a user or a session below, so that a line which names one is found. */
+/** A part of every user and session id below, which finds the lines that contain one. */
 const PERSON = 'identifiable'
 const KEY = 'key-that-no-line-may-show-0123456789'
-const WRONG = 'wrong-one-that-no-line-may-show-01234'
+const INVALID_KEY = 'wrong-one-that-no-line-may-show-01234'
 const TOKEN = 'token-that-no-line-may-show-0123456789'
-const MARKS = [PERSON, KEY, WRONG, TOKEN]
+const MARKS = [PERSON, KEY, INVALID_KEY, TOKEN]
 
 let database: TestDatabase
 let t: TestTenant
@@ -30,7 +30,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-test('at info no line names a user, a session, a key, a token or the database’s password', async () => {
+test('at level info no line contains a user, a session, a key, a token or the password of the database', async () => {
   const lines: string[] = []
   const stream = new Writable({
     write(chunk, _encoding, done) {
@@ -58,21 +58,21 @@ test('at info no line names a user, a session, a key, a token or the database’
   const url = await service.startApi()
   await service.startWorker()
 
-  // What is read, what is not understood, and what the tenant refuses.
+  // Log lines about valid entries, invalid entries, and errors of the tenant.
   writeLogouts()
   await expect.poll(() => lines.join(), { timeout: 20_000 }).toContain('log read')
-  await askEverything(url)
+  await requestEverything(url)
   t.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.answer(401, {}) })
   t.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.cutOffJson() })
   await expect.poll(() => lines.join(), { timeout: 20_000 }).toMatch(/AUTH0_/)
 
-  // And while the database is away.
+  // Log lines about an outage of the database.
   const feed = await followFeed(url, '', { authorization: `Bearer ${KEY}` })
   proxy.freeze()
-  const asked = askEverything(url)
+  const requests = requestEverything(url)
   await sleep(1_000)
   proxy.thaw()
-  await asked
+  await requests
   await feed.close()
   await service.close()
   await proxy.close()
@@ -93,8 +93,8 @@ function writeLogouts(): void {
   t.tenant.write(buildEntry('slo', {}, { user_id: null, user_name: PERSON, details: null }))
 }
 
-/** Every route, rightly and wrongly. */
-async function askEverything(url: string): Promise<void> {
+/** Sends valid and invalid requests to every route. */
+async function requestEverything(url: string): Promise<void> {
   const user = `/v1/users/auth0%7C${PERSON}`
   const entry = buildEntry('slo', { userId: `auth0|${PERSON}-streamed` })
   const posts: [string, string, string][] = [
@@ -127,18 +127,18 @@ async function askEverything(url: string): Promise<void> {
     '/health/ready',
     '/health/fresh',
   ]
-  const ask = async (path: string, key: string, body?: string) => {
+  const send = async (path: string, key: string, body?: string) => {
     const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
     const init = body === undefined ? { headers } : { method: 'POST', headers, body }
-    // The server may not wait for all of a body that is too long.
+    // The server can close the connection before it has received a body that is too long.
     await fetch(url + path, init).then(
-      (answer) => answer.text(),
+      (response) => response.text(),
       () => '',
     )
   }
   await Promise.all([
-    ...posts.map(([path, key, body]) => ask(path, key, body)),
-    ...gets.map((path) => ask(path, KEY)),
-    ...Array.from({ length: 30 }, () => ask(`${user}/last-logout`, WRONG)),
+    ...posts.map(([path, key, body]) => send(path, key, body)),
+    ...gets.map((path) => send(path, KEY)),
+    ...Array.from({ length: 30 }, () => send(`${user}/last-logout`, INVALID_KEY)),
   ])
 }

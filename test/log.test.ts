@@ -17,7 +17,7 @@ async function written(write: (log: Awaited<ReturnType<typeof createLog>>) => vo
   return lines.join('')
 }
 
-test('an error is logged with its code, its message and its causes', async () => {
+test('logs an error with its code, its message and its causes', async () => {
   const cause = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
   const err = new LastLogoutError('AUTH0_UNAVAILABLE', 'cannot be reached', { cause })
   const line = JSON.parse(await written((log) => log.error({ err }, 'poll failed')))
@@ -31,13 +31,13 @@ test('an error is logged with its code, its message and its causes', async () =>
   })
 })
 
-test('an error that is its own cause is logged', async () => {
+test('logs an error that is its own cause', async () => {
   const err = new Error('round')
   err.cause = err
   expect(await written((log) => log.error({ err }))).toContain('round')
 })
 
-test('a driver’s error is logged without the connection that hangs on it, and its password', async () => {
+test('logs an error of a driver without its connection and password', async () => {
   const database = await createTestDatabase()
   const pool = new pg.Pool({ connectionString: database.url })
   const broken = new Promise<unknown>((resolve) => pool.once('error', resolve))
@@ -56,7 +56,7 @@ test('a driver’s error is logged without the connection that hangs on it, and 
   await database.drop()
 })
 
-test('a terminal gets lines to read', async () => {
+test('writes human-readable lines to a terminal', async () => {
   const lines: string[] = []
   const stream = Object.assign(
     new Writable({

@@ -2,17 +2,17 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
-/** The test files, without their suffix, that name each pitfall. */
+/** The files of tests, without their suffix, that name each pitfall. */
 async function readTests(): Promise<Map<string, string[]>> {
   const found = new Map<string, string[]>()
   const files = await readdir('test', { recursive: true })
-  for (const file of files.filter((name) => name.endsWith('.test.ts')).sort()) {
+  for (const file of files.filter((name) => name.endsWith('.ts')).sort()) {
     const text = await readFile(join('test', file), 'utf8')
     const numbers = [...text.matchAll(/\((P\d+(?:, P\d+)*)\)/g)].flatMap(([, list = '']) =>
       list.split(', '),
     )
     for (const number of new Set(numbers)) {
-      found.set(number, [...(found.get(number) ?? []), file.replace(/\.test\.ts$/, '')])
+      found.set(number, [...(found.get(number) ?? []), file.replace(/(\.test)?\.ts$/, '')])
     }
   }
   return found

@@ -1,12 +1,12 @@
 import type { ApiKey } from '../config/api-keys.js'
-import { isSafe } from '../config/values.js'
+import { isSecureUrl } from '../config/values.js'
 import { LastLogoutError } from '../errors.js'
 import { MAX_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
 
-/** The caller of the API whose key the Action is given. */
-const CALLER = 'action'
+/** The name of the API key that the Action uses. */
+const KEY_NAME = 'action'
 
-/** What `action deploy` is told. */
+/** The options of `action deploy`. */
 export interface DeployFlags {
   url: string
   name: string
@@ -18,22 +18,25 @@ export interface DeployFlags {
   dryRun?: true
 }
 
-/** Whether a value is one that the Action takes, and what to say when it is not. */
+/** Validates an option, and describes what is valid. */
 type Rule = readonly [isValid: (value: string) => boolean, problem: string]
 
 const RULES = {
-  url: [isServiceUrl, 'must be an https URL without a query; http only for the loopback'],
+  url: [
+    isServiceUrl,
+    'must be an https URL without a query; http is allowed for the loopback interface only',
+  ],
   mode: oneOf(MODES),
   onError: oneOf(ON_ERROR),
   timeoutMs: [isTimeout, `must be a whole number from 1 to ${MAX_TIMEOUT_MS}`],
   namespace: [
     isNamespace,
-    'must be a URL or URN that ends in / or : and that Auth0 does not keep for itself',
+    'must be a URL or URN that ends in / or :, outside the namespaces that Auth0 reserves',
   ],
   policy: oneOf(POLICIES),
 } satisfies Partial<Record<keyof DeployFlags, Rule>>
 
-/** The Action's secrets, as src/action/settings.ts reads them; what is not told is left to it. */
+/** The name of each secret, as src/action/settings.ts reads it. Options without a value have no secret. */
 const SECRETS = {
   url: 'LAST_LOGOUT_URL',
   mode: 'LAST_LOGOUT_MODE',
@@ -43,33 +46,42 @@ const SECRETS = {
   policy: 'LAST_LOGOUT_POLICY',
 } satisfies Record<keyof typeof RULES, string>
 
-/** Reads the Action's secrets. Throws `CONFIGURATION` with every problem in one message. */
+/**
+ * Builds the secrets of the Action from the options and its API key.
+ *
+ * @throws `CONFIGURATION` with every problem in one message.
+ */
 export function readSecrets(flags: DeployFlags, apiKeys: ApiKey[]): Record<string, string> {
   const names = (Object.keys(RULES) as (keyof typeof RULES)[]).filter(
     (name) => flags[name] !== undefined,
   )
-  // While it is replaced, a caller has two keys: the new one is added after the old one.
-  const caller = apiKeys.findLast(({ name }) => name === CALLER)
+  // During a key rotation two keys have the same name. The new one is added after the old one.
+  const apiKey = apiKeys.findLast(({ name }) => name === KEY_NAME)
   const problems = names.flatMap((name) => {
     const [isValid, problem]: Rule = RULES[name]
     return isValid(flags[name] ?? '') ? [] : [`${toFlag(name)} ${problem}`]
   })
-  if (caller === undefined) {
+  if (apiKey === undefined) {
     problems.push(
-      'API_KEYS has no key for the Action: add one named action, as in ' +
-        'API_KEYS=…,action:KEY:read with a KEY from `openssl rand -hex 24`',
+      'API_KEYS has no key named action, which the Action needs: add one, as in ' +
+        'API_KEYS=…,action:KEY:read, with a KEY from `openssl rand -hex 24`',
     )
-  } else if (!caller.roles.includes('read')) {
-    problems.push('API_KEYS gives the key named action no role read, which the Action needs')
+  } else if (!apiKey.roles.includes('read')) {
+    problems.push(
+      'API_KEYS has a key named action without the role read, which the Action needs: add it',
+    )
   }
-  if (problems.length > 0 || caller === undefined) throw wrong(problems)
-  const told = names.map((name) => [SECRETS[name], flags[name] ?? ''])
-  return { ...Object.fromEntries(told), LAST_LOGOUT_API_KEY: caller.key }
+  if (problems.length > 0 || apiKey === undefined) throw invalid(problems)
+  const values = names.map((name) => [SECRETS[name], flags[name] ?? ''])
+  return { ...Object.fromEntries(values), LAST_LOGOUT_API_KEY: apiKey.key }
 }
 
-function wrong(problems: string[]): LastLogoutError {
+function invalid(problems: string[]): LastLogoutError {
   const lines = problems.map((problem) => `  - ${problem}`).join('\n')
-  return new LastLogoutError('CONFIGURATION', `the Action cannot be deployed so:\n${lines}`)
+  return new LastLogoutError(
+    'CONFIGURATION',
+    `The Action cannot be deployed with this configuration:\n${lines}`,
+  )
 }
 
 function toFlag(name: string): string {
@@ -83,8 +95,8 @@ function oneOf(choices: readonly string[]): Rule {
 function isServiceUrl(text: string): boolean {
   if (!URL.canParse(text)) return false
   const url = new URL(text)
-  // Paths are added to it; and credentials would be printed.
-  return isSafe(url) && url.href === `${url.origin}${url.pathname}`
+  // Paths are appended to the URL, and credentials would be printed.
+  return isSecureUrl(url) && url.href === `${url.origin}${url.pathname}`
 }
 
 function isTimeout(text: string): boolean {
@@ -92,7 +104,7 @@ function isTimeout(text: string): boolean {
 }
 
 /**
- * Claims under any other are dropped silently.
+ * Whether Auth0 accepts claims in this namespace. It silently drops claims in other ones.
  *
  * @see https://auth0.com/docs/secure/tokens/json-web-tokens/create-custom-claims
  */

@@ -1,18 +1,14 @@
-import {
-  type ActionStatus,
-  deployAction as deploy,
-  readActionStatus,
-} from '../auth0/actions/login-action.js'
+import { type ActionStatus, deployAction, readActionStatus } from '../auth0/actions/login-action.js'
 import type { Step } from '../auth0/actions/plan.js'
 import { createManagementApi } from '../auth0/management-api.js'
 import { loadConfig } from '../config/config.js'
 import { LastLogoutError } from '../errors.js'
 import { type DeployFlags, readSecrets } from './action-options.js'
 import type { CommandContext } from './context.js'
-import { rethrow } from './rethrow.js'
+import { rethrowUnfinished } from './rethrow-unfinished.js'
 
-/** `action deploy`: brings the tenant's Action to what it shall be, and says what that took. */
-export async function deployAction(context: CommandContext, flags: DeployFlags): Promise<void> {
+/** Runs `action deploy`: creates or updates the tenant's login Action, and prints each step. */
+export async function runActionDeploy(context: CommandContext, flags: DeployFlags): Promise<void> {
   const { auth0, http } = loadConfig(context.env, ['auth0'])
   const secrets = readSecrets(flags, http.apiKeys)
   const { name, dryRun = false } = flags
@@ -23,21 +19,25 @@ export async function deployAction(context: CommandContext, flags: DeployFlags):
     dryRun,
     onStep: (step: Step) => context.print(`${dryRun ? 'would ' : ''}${describe(step, name)}\n`),
   }
-  const steps = await deploy(options, context.stop).catch(rethrow)
+  const steps = await deployAction(options, context.stop).catch(rethrowUnfinished)
   context.print(`${conclude(steps, flags)}\n`)
 }
 
-/** `action status`: what the tenant has of it. Throws unless it is deployed, bound and of this version. */
-export async function showAction(context: CommandContext, { name }: { name: string }) {
+/**
+ * Runs `action status`: prints the state of the login Action in the tenant.
+ *
+ * @throws `ACTION_NOT_DEPLOYED` unless the Action is deployed, bound and of this version.
+ */
+export async function runActionStatus(context: CommandContext, { name }: { name: string }) {
   const { auth0 } = loadConfig(context.env, ['auth0'])
   const options = { api: createManagementApi(auth0), name }
-  const status = await readActionStatus(options, context.stop).catch(rethrow)
+  const status = await readActionStatus(options, context.stop).catch(rethrowUnfinished)
   const rows = [['tenant', auth0.domain], ['Action', name], ...toRows(status)]
   context.print(rows.map(([title = '', value]) => `${title.padEnd(10)} ${value}\n`).join(''))
   if (status.current && status.deployed && status.position !== null) return
   throw new LastLogoutError(
     'ACTION_NOT_DEPLOYED',
-    'the login Action of this version does not run: `last-logout action deploy` sees to it',
+    `The Action ${name} is not deployed, not bound or of another version: run \`last-logout action deploy\`.`,
   )
 }
 
@@ -47,31 +47,31 @@ function describe(step: Step, name: string): string {
       return `create the Action ${name}, with the secrets ${list(step.secretNames)}`
     case 'update': {
       const removed = step.removedSecrets.length > 0
-      const rest = removed ? `; not ours, and removed: ${list(step.removedSecrets)}` : ''
+      const rest = removed ? `; remove the unknown secrets ${list(step.removedSecrets)}` : ''
       return `update the Action ${name}: ${step.changes.join(', ')}${rest}`
     }
     case 'deploy':
-      return 'deploy it, as soon as Auth0 has built it'
+      return 'deploy the Action when Auth0 has built it'
     case 'bind':
       return step.others === 0
-        ? 'bind it to post-login'
-        : `bind it to post-login, after the ${step.others} bound there`
+        ? 'bind the Action to post-login'
+        : `bind the Action to post-login, after the ${step.others} that are bound there`
     default:
       return step satisfies never
   }
 }
 
 function conclude(steps: Step[], { name, dryRun }: DeployFlags): string {
-  if (steps.length === 0) return `nothing to change: ${name} is deployed and bound`
-  return dryRun ? 'nothing was changed' : `done: ${name} is deployed and bound`
+  if (steps.length === 0) return `no changes: ${name} is deployed and bound`
+  return dryRun ? 'dry run: nothing was changed' : `done: ${name} is deployed and bound`
 }
 
 function toRows({ exists, current, deployed, position, bindings, secretNames }: ActionStatus) {
   if (!exists) return [['exists', 'no']]
   return [
-    ['code', current ? 'of this version' : 'of another version, or changed'],
-    ['deployed', deployed ? 'yes' : 'no, or not its newest state'],
-    ['bound', position === null ? 'no' : `yes, as number ${position} of ${bindings}`],
+    ['code', current ? 'of this version' : 'of another version, or modified'],
+    ['deployed', deployed ? 'yes' : 'no, or not the latest draft'],
+    ['bound', position === null ? 'no' : `yes, at position ${position} of ${bindings}`],
     ['secrets', list(secretNames)],
   ]
 }

@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { createDemo, type Demo } from '../demo/demo.js'
 import type { CommandContext } from './context.js'
 
-/** `demo`: everything against a simulated tenant. */
-export async function demo(
+/** Runs `demo`: the whole system with a simulated tenant. */
+export async function runDemo(
   context: CommandContext,
   { enterprise = false }: { enterprise?: boolean },
 ): Promise<void> {
@@ -13,24 +13,24 @@ export async function demo(
   try {
     context.print(describe(running))
     if (!stop.aborted) await once(stop, 'abort')
-    context.print('\nEnding the demo…\n')
+    context.print('\nStopping the demo…\n')
   } finally {
     await running.close()
-    context.print('The demo has ended, and its database is deleted.\n')
+    context.print('The demo has stopped. Its database is deleted.\n')
   }
 }
 
 function describe(demo: Demo): string {
   const { pageUrl, apiUrl, tenantUrl, dataDir, key, policy, userId, issuer, audience } = demo
   return `
-last-logout is running, against a tenant that is simulated here. Log in and out in a browser:
+last-logout is running with a simulated tenant. Log in and out in a browser:
 
   ${pageUrl}
 
-  tenant    ${tenantUrl}: somebody logs in or out every second
+  tenant    ${tenantUrl}: a user logs in or out every second
   worker    polls the tenant's log every 2 seconds
   policy    ${policy}
-  database  a PostgreSQL of its own in ${dataDir}, deleted at the end
+  database  an embedded PostgreSQL in ${dataDir}, deleted when the demo stops
   API       ${apiUrl}
   docs      ${apiUrl}/docs (any user name; password: ${key})
 
@@ -38,11 +38,11 @@ When did this user last log out?
 
   curl -s -H 'Authorization: Bearer ${key}' '${apiUrl}/v1/last-logout?user_id=${encodeURIComponent(userId)}'
 
-An API of your own is protected by it with
+To protect your own API, run it with
 
   ISSUER_BASE_URL=${issuer} AUDIENCE=${audience} LAST_LOGOUT_URL=${apiUrl} LAST_LOGOUT_API_KEY=${key}
 
-Ctrl-C ends it.
+Press Ctrl-C to stop the demo.
 
 `
 }

@@ -3,8 +3,8 @@ import type { Check } from '../doctor/check.js'
 import { examine } from '../doctor/doctor.js'
 import { LastLogoutError } from '../errors.js'
 import type { CommandContext } from './context.js'
-import { printable } from './printable.js'
-import { rethrow } from './rethrow.js'
+import { escapeControls } from './escape-controls.js'
+import { rethrowUnfinished } from './rethrow-unfinished.js'
 
 /** The options of `doctor`. */
 export interface DoctorFlags {
@@ -14,21 +14,28 @@ export interface DoctorFlags {
   json?: true
 }
 
-/** `doctor`: whether all that the service needs is as it should be. Throws where something is not. */
-export async function doctor(context: CommandContext, flags: DoctorFlags): Promise<void> {
+/**
+ * Runs `doctor`: checks configuration, credentials and connectivity, and prints the checks.
+ *
+ * @throws `CHECKS_FAILED` where a check failed.
+ */
+export async function runDoctor(context: CommandContext, flags: DoctorFlags): Promise<void> {
   const config = loadConfig(context.env, ['auth0', 'database'])
   const { action: actionName, probe = false, json = false } = flags
   const examination = examine({ config, actionName, probe, signal: context.stop })
-  const checks = await collect(examination, json ? () => {} : context.print).catch(rethrow)
+  const checks = await collect(examination, json ? () => {} : context.print).catch(
+    rethrowUnfinished,
+  )
   if (json) context.print(`${JSON.stringify({ checks }, null, 2)}\n`)
   const failed = checks.filter(({ status }) => status === 'failure').length
   if (failed > 0) {
-    const what = failed === 1 ? '1 check has failed' : `${failed} checks have failed`
-    throw new LastLogoutError('CHECKS_FAILED', what)
+    const count = failed === 1 ? '1 check' : `${failed} checks`
+    const message = `${count} failed: follow the advice after each failure.`
+    throw new LastLogoutError('CHECKS_FAILED', message)
   }
 }
 
-/** The checks, each printed as soon as it is done; skipped ones of one reason are one line. */
+/** Prints each check when it is done. Consecutive skipped checks with the same reason share a line. */
 async function collect(
   examination: AsyncIterable<Check>,
   print: (text: string) => void,
@@ -57,6 +64,6 @@ function toSkippedText(checks: Check[]): string {
 }
 
 function toText({ name, status, message, advice }: Check): string {
-  const line = `${status.padEnd(8)} ${name.padEnd(15)} ${printable(message)}\n`
+  const line = `${status.padEnd(8)} ${name.padEnd(15)} ${escapeControls(message)}\n`
   return advice === undefined ? line : `${line}${' '.repeat(25)}-> ${advice}\n`
 }

@@ -5,8 +5,8 @@ import { claimNames, readToken } from '../rules/token.js'
 import { openStore } from '../service/open-store.js'
 import type { CommandContext } from './context.js'
 import { toExplanation, toText } from './explanation.js'
-import { LONGEST_JWT, readJwtClaims } from './read-jwt.js'
-import { rethrow } from './rethrow.js'
+import { MAX_JWT_LENGTH, readJwtClaims } from './read-jwt.js'
+import { rethrowUnfinished } from './rethrow-unfinished.js'
 
 /** The options of `explain`. */
 export interface ExplainOptions {
@@ -14,19 +14,23 @@ export interface ExplainOptions {
   json?: true
 }
 
-/** `explain`: why a token is revoked, or is not. Of the token it shows only what is judged. */
-export async function explain(
+/**
+ * Runs `explain`: prints whether a token is revoked, and why. Of the token it prints only the claims that
+ * are judged.
+ */
+export async function runExplain(
   context: CommandContext,
   text: string,
   options: ExplainOptions,
 ): Promise<void> {
   const config = loadConfig(context.env, ['database'])
   const claims = readJwtClaims(
-    text === '-' ? await context.readInput(LONGEST_JWT).catch(rethrow) : text,
+    text === '-' ? await context.readInput(MAX_JWT_LENGTH).catch(rethrowUnfinished) : text,
   )
   const token = readToken(claims, claimNames(options.namespace))
   if (token.subject === null) {
-    const message = 'the token has no usable sub claim: there is nobody whose logout could end it'
+    const message =
+      'The token cannot be judged: it has no usable sub claim, and without a user no logout applies to it. Paste an access token of a user.'
     throw new LastLogoutError('USAGE', message)
   }
   const log = await context.createLog(config.logLevel, 'stderr')

@@ -5,9 +5,9 @@ import type { Policy, RevokedReason } from '../rules/judge.js'
 import { type Judgement, judgeClaims } from '../rules/judge-claims.js'
 import type { Known } from '../rules/known.js'
 import type { ClaimedToken } from '../rules/token.js'
-import { printable } from './printable.js'
+import { escapeControls } from './escape-controls.js'
 
-/** What an explanation is made of. */
+/** The facts that an explanation is derived from. */
 export interface ExplanationFacts {
   token: ClaimedToken
   expiresAt: Instant | null
@@ -15,15 +15,15 @@ export interface ExplanationFacts {
   policy: Policy
 }
 
-/** What `explain` prints as JSON. */
+/** The JSON output of `explain`. */
 export type Explanation = ReturnType<typeof toExplanation>
 
 type Logout = 'session' | 'all_sessions' | 'user' | 'floor'
 
-/** Older than this, nothing is known: `maxStalenessMs` of the client, unless configured otherwise. */
+/** Maximum age of the data before the verdict is `unknown`: the default of the client's `maxStalenessMs`. */
 const MAX_STALENESS_MS = 300_000
 
-/** Which of the stored logouts a reason speaks of. */
+/** The stored logout that each reason refers to. */
 const LOGOUTS: Record<RevokedReason, Logout | null> = {
   session_ended: 'session',
   session_logout: 'session',
@@ -33,7 +33,7 @@ const LOGOUTS: Record<RevokedReason, Logout | null> = {
   login_unknown: null,
 }
 
-/** Judges a token, and says by what. */
+/** Judges a token, and explains the judgement. */
 export function toExplanation({ token, expiresAt, known, policy }: ExplanationFacts) {
   const judged = judgeClaims(token, known, { policy })
   const { revoked, reason } = judged
@@ -67,7 +67,7 @@ export function toExplanation({ token, expiresAt, known, policy }: ExplanationFa
   }
 }
 
-/** What revokes a token counts however old it is, and nothing can revoke a machine token. */
+/** A revocation holds for data of any age. A machine token is never revoked, whatever the age. */
 function toVerdict(
   { revoked, reason }: Judgement,
   lagMs: number | null,
@@ -77,27 +77,27 @@ function toVerdict(
   return lagMs === null || lagMs > MAX_STALENESS_MS ? 'unknown' : 'not_revoked'
 }
 
-/** Where a stored instant comes from; `null`: from no entry, or from one that is not kept. */
+/** The log entry of a stored logout; `null`: there is none, or it is no longer stored. */
 type Origin = { logId: string; type: string } | null
 
 function toLogout(at: Instant, origin: Origin) {
   return { at: toDateTime(at), log_id: origin?.logId || null, type: origin?.type ?? null }
 }
 
-/** The entry is kept of a user's newest logout only, which may be a later one of a single session. */
+/** Only the entry of a user's newest logout is stored, which can be a later logout of a single session. */
 function toAllSessions(user: Known['user']) {
   if (!user || user.allSessionsAt === null) return null
   return toLogout(user.allSessionsAt, user.allSessionsAt === user.at ? user : null)
 }
 
-/** An explanation for the eye. */
+/** Formats an explanation as text. */
 export function toText(explanation: Explanation): string {
   const { session_id: sessionId, login_at: loginAt, logouts } = explanation
   const rows: [string, string][] = [
-    ['subject', printable(explanation.subject)],
-    ['session', describeFact(sessionId, explanation.session_id_claim, 'the token names none')],
+    ['subject', escapeControls(explanation.subject)],
+    ['session', describeFact(sessionId, explanation.session_id_claim, 'no claim contains one')],
     ['  from claim', explanation.session_id_claim ?? '-'],
-    ['login', describeFact(loginAt, explanation.login_at_claim, 'the token does not say')],
+    ['login', describeFact(loginAt, explanation.login_at_claim, 'no claim contains it')],
     ['  from claim', explanation.login_at_claim ?? '-'],
     ['expires', describeExpiry(explanation)],
     ['policy', describePolicy(explanation)],
@@ -111,29 +111,29 @@ export function toText(explanation: Explanation): string {
     ['verdict', describeVerdict(explanation)],
     ['  because', describeReason(explanation)],
     ['fresh as of', describeFreshness(explanation)],
-    ['signature', 'not verified: all this is true only if the token is genuine'],
+    ['signature', 'not verified: the explanation applies only if the token is authentic'],
   ]
   return rows.map(([name, value]) => `${name.padEnd(15)} ${value}\n`).join('')
 }
 
-/** A fact of the token; where there is none, whether its claim is absent or unreadable. */
+/** Describes a fact from a claim, which can be absent or invalid. */
 function describeFact(fact: string | null, claim: string | null, absent: string): string {
-  if (fact !== null) return printable(fact)
-  return claim === null ? absent : 'unknown: the claim cannot be read'
+  if (fact !== null) return escapeControls(fact)
+  return claim === null ? absent : 'unknown: the claim is invalid'
 }
 
 function describeExpiry({ expires_at: expiresAt, expired }: Explanation): string {
-  if (expiresAt === null) return 'the token does not say'
-  return expired ? `${expiresAt}: it has expired, and is refused for that alone` : expiresAt
+  if (expiresAt === null) return 'no valid exp claim'
+  return expired ? `${expiresAt}: expired, and rejected for that reason alone` : expiresAt
 }
 
-/** The service may run with another one. */
+/** The service can run with another policy than this environment. */
 function describePolicy({ policy, session_id: sessionId }: Explanation): string {
   const from = `${policy} (from this environment)`
-  if (policy === 'user') return `${from}: any logout of the user counts`
+  if (policy === 'user') return `${from}: any logout of the user applies`
   return sessionId === null
-    ? `${from}: but without a session, any logout of the user counts`
-    : `${from}: logouts of this session and of all sessions count`
+    ? `${from}: any logout of the user applies, since the token has no session`
+    : `${from}: logouts of this session and of all sessions apply`
 }
 
 function describeVerdict(explanation: Explanation): string {
@@ -144,16 +144,16 @@ function describeVerdict(explanation: Explanation): string {
     case 'not_revoked':
       return 'not revoked'
     case 'unknown':
-      return `unknown: not revoked by what is known, but ${describeDoubt(explanation)}`
+      return `unknown: no known logout revokes the token, but ${describeDoubt(explanation)}`
     default:
       return verdict satisfies never
   }
 }
 
 function describeDoubt({ revoked, as_of: asOf, lag_ms: lagMs }: Explanation): string {
-  if (revoked === null) return 'a claim cannot be read'
-  if (asOf === null) return 'the log has not been read to its end yet'
-  return lagMs === null ? 'the age of that is not known' : 'that is more than 5 minutes old'
+  if (revoked === null) return 'a claim is invalid'
+  if (asOf === null) return 'the first catch-up is not complete'
+  return lagMs === null ? 'the age of the data is unknown' : 'the data is more than 5 minutes old'
 }
 
 function describeLogout({ logouts, decided_by: decider }: Explanation, name: Logout): string {
@@ -161,24 +161,24 @@ function describeLogout({ logouts, decided_by: decider }: Explanation, name: Log
   if (logout === null) return name === 'floor' ? 'none' : 'no logout known'
   const { at, log_id: logId, type } = logout
   const entry =
-    type === null ? 'its entry is not kept' : printable([type, logId ?? []].flat().join(' '))
-  return `${at}${name === 'floor' ? '' : `, ${entry}`}${name === decider ? '  <- decides' : ''}`
+    type === null ? 'log entry not stored' : escapeControls([type, logId ?? []].flat().join(' '))
+  return `${at}${name === 'floor' ? '' : `, ${entry}`}${name === decider ? '  <- decisive' : ''}`
 }
 
 function describeReason({ reason, login_at: loginAt, decided_by, logouts }: Explanation): string {
   const at = decided_by && logouts[decided_by]?.at
   switch (reason) {
     case 'session_ended':
-      return 'session_ended: Auth0 has ended the session that it names, whatever its times'
+      return 'session_ended: Auth0 has ended the session of the token'
     case 'login_unknown':
-      return 'login_unknown: a logout covers it, and it does not say when its login was'
+      return 'login_unknown: a logout applies to the token, and no claim contains the time of the login'
     case 'no_subject':
     case 'login_unreadable':
-      return `${reason}: no logout that covers it is known, and a claim cannot be read`
+      return `${reason}: no known logout applies to the token, and a claim is invalid`
     case 'no_logout':
-      return 'no_logout: no logout that covers it is known'
+      return 'no_logout: no known logout applies to the token'
     case 'machine_token':
-      return "machine_token: it is an application's own, which cannot log out"
+      return 'machine_token: the token belongs to an application, which does not log out'
     case 'login_after_logout':
       return `login_after_logout: the login at ${loginAt} is after ${at}`
     case 'session_logout':
@@ -192,9 +192,9 @@ function describeReason({ reason, login_at: loginAt, decided_by, logouts }: Expl
 }
 
 function describeFreshness({ as_of: asOf, lag_ms: lagMs, complete }: Explanation): string {
-  if (asOf === null) return 'never: the log has not been read to its end yet'
+  if (asOf === null) return 'never: the first catch-up is not complete'
   if (lagMs === null)
     return `${asOf}, ahead of the clock of the database: one of the clocks is wrong`
-  const note = complete ? '' : '; logouts from before may be missing (see last-logout status)'
+  const note = complete ? '' : '; earlier logouts can be missing (see last-logout status)'
   return `${asOf}, ${lagMs} ms ago${note}`
 }

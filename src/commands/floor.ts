@@ -4,17 +4,17 @@ import { toDateTime } from '../rules/instant.js'
 import { openStore } from '../service/open-store.js'
 import { describeClockDifference } from './clock-difference.js'
 import type { CommandContext } from './context.js'
-import { readInstant } from './read-instant.js'
+import { readInstantArgument } from './instant-argument.js'
 
-const CONSEQUENCES = `This ends tokens, not Auth0 sessions: browsers that are still logged in at Auth0 get new tokens without
-a password, and without the login Action refresh tokens go on as well. Machine tokens (…@clients) are
-not concerned. The floor cannot be lowered.
+const CONSEQUENCES = `This revokes tokens, and does not end Auth0 sessions. A browser with an Auth0 session gets new tokens
+without a password. Without the login Action, refresh tokens stay valid as well. Machine tokens
+(…@clients) are not affected. The floor cannot be lowered.
 `
 
-/** `floor raise`: ends the tokens of everybody whose login is not after an instant. */
-export async function raiseFloor(context: CommandContext, instant: string): Promise<void> {
+/** Runs `floor raise`: revokes the tokens of all users whose login is not after an instant. */
+export async function runFloorRaise(context: CommandContext, instant: string): Promise<void> {
   const config = loadConfig(context.env, ['database'])
-  const at = readInstant(instant)
+  const at = readInstantArgument(instant)
   const log = await context.createLog(config.logLevel, 'stderr')
   const { store, close } = await openStore(config, log, { attachOnly: true })
   try {
@@ -23,7 +23,7 @@ export async function raiseFloor(context: CommandContext, instant: string): Prom
     if (at !== null && at > now) {
       throw new LastLogoutError(
         'USAGE',
-        `the floor cannot be in the future (it is ${toDateTime(now)} by the clock of the database): say now, or an instant that has passed`,
+        `The floor cannot be raised to ${instant}: it is in the future, since the clock of the database shows ${toDateTime(now)}. Use now, or an instant in the past.`,
       )
     }
     const raisedAt = await store.raiseFloor(at)
@@ -31,8 +31,8 @@ export async function raiseFloor(context: CommandContext, instant: string): Prom
     context.print(clockDifference)
     context.print(
       raisedAt === floorAt
-        ? `The floor of ${config.auth0.domain} stays at ${raisedTo}: it only rises.\n`
-        : `The floor of ${config.auth0.domain} is now ${raisedTo}: all users' tokens are revoked whose login is not after it.\n`,
+        ? `The floor of ${config.auth0.domain} stays at ${raisedTo}: it cannot be lowered.\n`
+        : `The floor of ${config.auth0.domain} is now ${raisedTo}: tokens of all users are revoked unless their login is later.\n`,
     )
     context.print(CONSEQUENCES)
   } finally {

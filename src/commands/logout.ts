@@ -8,8 +8,8 @@ import { isMachine } from '../rules/token.js'
 import { openStore } from '../service/open-store.js'
 import { describeClockDifference } from './clock-difference.js'
 import type { CommandContext } from './context.js'
-import { printable } from './printable.js'
-import { readInstant } from './read-instant.js'
+import { escapeControls } from './escape-controls.js'
+import { readInstantArgument } from './instant-argument.js'
 
 /** The options of `logout`. */
 export interface LogoutOptions {
@@ -17,22 +17,21 @@ export interface LogoutOptions {
   at?: string
 }
 
-const TOKENS_ONLY = `This ends tokens, not Auth0 sessions: a browser that is still logged in at Auth0 gets new tokens
-without a password, and without the login Action refresh tokens go on as well. End the user's
+const CONSEQUENCES = `This revokes tokens, and does not end Auth0 sessions. A browser with an Auth0 session gets new tokens
+without a password. Without the login Action, refresh tokens stay valid as well. End the user's
 sessions in Auth0 too, or block the user there.
 `
 
-/** `logout`: ends the tokens that a user has. */
-export async function logout(
+/** Runs `logout`: revokes the tokens of a user, or of one of the user's sessions. */
+export async function runLogout(
   context: CommandContext,
   user: string,
   options: LogoutOptions,
 ): Promise<void> {
   const config = loadConfig(context.env, ['database'])
   const userId = readSubject(user)
-  const sessionId =
-    options.session === undefined ? null : assertId('the session id', options.session)
-  const reportedAt = readInstant(options.at ?? 'now')
+  const sessionId = options.session === undefined ? null : assertId('session id', options.session)
+  const reportedAt = readInstantArgument(options.at ?? 'now')
 
   const log = await context.createLog(config.logLevel, 'stderr')
   const { store, close } = await openStore(config, log, { attachOnly: true })
@@ -44,17 +43,17 @@ export async function logout(
     if (at === null) {
       throw new LastLogoutError(
         'USAGE',
-        `${options.at} is in the future (it is ${toDateTime(before.now)} by the clock of the database): give an instant that has passed`,
+        `The logout cannot be stored: ${options.at} is in the future, since the clock of the database shows ${toDateTime(before.now)}. Use now, or an instant in the past.`,
       )
     }
     context.print(clockDifference)
     context.print(describe({ userId, sessionId, at }, before, config.policy))
     if (before.user === null) {
       context.print(
-        "No logout of this user was known before: is the id right? It is the token's sub.\n",
+        'This is the first known logout of this user. Check that the id equals the sub claim of the tokens.\n',
       )
     }
-    context.print(TOKENS_ONLY)
+    context.print(CONSEQUENCES)
   } finally {
     await close()
   }
@@ -75,33 +74,35 @@ function describe(
   const ofSession = sessionId !== null && policy === 'session'
   const allAt = policy === 'user' ? user?.at : user?.allSessionsAt
   const knownAt = (ofSession ? session?.at : allAt) ?? null
-  const whose = ofSession ? ` in session ${printable(sessionId)}` : ''
+  const inSession = ofSession ? ` in session ${escapeControls(sessionId)}` : ''
   const since = toDateTime(later(at, knownAt))
-  const known = knownAt !== null && knownAt > at ? ': a later logout was known already' : ''
-  const more =
-    sessionId === null || ofSession ? '' : ' POLICY is user: the logout of one session ends all.'
-  return `Tokens of ${printable(userId)}${whose} are revoked whose login is not after ${since}${known}.${more}\n`
+  const known = knownAt !== null && knownAt > at ? ', when a later logout was already known' : ''
+  const note =
+    sessionId === null || ofSession
+      ? ''
+      : ' POLICY is user: the logout of one session applies to all of them.'
+  return `Tokens of ${escapeControls(userId)}${inSession} are revoked unless their login is later than ${since}${known}.${note}\n`
 }
 
 function readSubject(text: string): string {
-  const userId = assertId('the user id', text)
+  const userId = assertId('user id', text)
   if (isMachine(userId)) {
     throw new LastLogoutError(
       'USAGE',
-      'an application cannot log out, and its own tokens are never revoked: rotate its secret in Auth0, or delete its grant',
+      `The tokens of ${escapeControls(userId)} cannot be revoked: it is an application, which does not log out. Rotate its secret in Auth0, or delete its grant.`,
     )
   }
-  // Auth0 has no other ones, and what a shell has cut at its pipe sign would be reported as done.
+  // Every user id of Auth0 contains a pipe. Without one, the shell has cut off the rest of the id.
   if (userId.includes('|')) return userId
   throw new LastLogoutError(
     'USAGE',
-    `there is no | in the user id ${printable(userId)}: quote it for the shell, which takes | for its own, as in: last-logout logout 'auth0|123'`,
+    `The user id ${escapeControls(userId)} is invalid: it contains no |, which the shell interprets unless it is quoted. Quote the id, as in: last-logout logout 'auth0|123'`,
   )
 }
 
-function assertId(what: string, text: string): string {
+function assertId(name: string, text: string): string {
   const id = readId(text)
   if (id !== null) return id
-  const message = `${what} must be a text of 1 to ${MAX_ID_LENGTH} characters`
+  const message = `The ${name} is invalid: it must be a text of 1 to ${MAX_ID_LENGTH} characters.`
   throw new LastLogoutError('USAGE', message)
 }

@@ -1,35 +1,36 @@
 import { LastLogoutError } from '../errors.js'
 
-/** The longest token that is read, in characters: far above what a header can carry. */
-export const LONGEST_JWT = 65_536
+/** Maximum length of a token, in characters. No HTTP header can carry as many. */
+export const MAX_JWT_LENGTH = 65_536
 
 const WHAT_TO_PASTE =
-  'paste the access token as the application sends it: three parts of letters, digits, - and _, ' +
-  'joined by dots (eyJ….eyJ….…), with or without "Bearer " before it'
+  'Paste the access token as the application sends it: three parts of letters, digits, - and _, ' +
+  'joined by dots (eyJ….eyJ….…), with or without the prefix "Bearer ".'
 
 /**
- * The claims of a JWT (RFC 7519) in its compact form. Nothing is verified. Throws `USAGE`, with a message
- * that holds nothing of the text.
+ * Reads the claims of a JWT (RFC 7519) in the compact serialization, without verifying anything.
+ *
+ * @throws `USAGE` where the text is no JWT. The message contains nothing of the text.
  */
 export function readJwtClaims(text: string): Record<string, unknown> {
-  if (text.length > LONGEST_JWT) throw notJwt(`it is longer than ${LONGEST_JWT} characters`)
-  // A terminal may have wrapped it.
+  if (text.length > MAX_JWT_LENGTH) throw notJwt(`it is longer than ${MAX_JWT_LENGTH} characters`)
+  // A terminal can have wrapped the token.
   const jwt = text.replace(/^\s*(authorization:\s*)?bearer\s/i, '').replace(/\s/g, '')
-  if (jwt === '') throw notJwt('there is nothing in it')
+  if (jwt === '') throw notJwt('it is empty')
   const parts = jwt.split('.')
-  if (!parts.every((part) => /^[\w-]*$/.test(part))) throw notJwt('it has other characters')
+  if (!parts.every((part) => /^[\w-]*$/.test(part))) throw notJwt('it contains invalid characters')
   if (parts.length === 5) {
-    throw unreadable('an encrypted token (JWE): only the API that it is for can read it')
+    throw unreadable('an encrypted token (JWE), which only its API can decrypt')
   }
   if (parts.length === 1) {
     throw unreadable(
-      'an opaque token, or a part of one: applications get a JWT when they ask Auth0 for the audience of an API',
+      'an opaque token or a part of a token. Applications get a JWT when they request the audience of an API',
     )
   }
   const [header = '', payload = ''] = parts
   const claims = readJsonObject(payload)
   if (parts.length !== 3 || readJsonObject(header) === null || claims === null) {
-    throw notJwt('its parts are not those of one')
+    throw notJwt('its header or payload is no JSON object, or it does not have three parts')
   }
   return claims
 }
@@ -41,15 +42,15 @@ function readJsonObject(part: string): Record<string, unknown> | null {
       ? (value as Record<string, unknown>)
       : null
   } catch {
-    // What JSON.parse says quotes the text.
+    // The message of JSON.parse quotes the text.
     return null
   }
 }
 
 function notJwt(why: string): LastLogoutError {
-  return new LastLogoutError('USAGE', `this is not a JWT, ${why}: ${WHAT_TO_PASTE}`)
+  return new LastLogoutError('USAGE', `The token is not a JWT: ${why}. ${WHAT_TO_PASTE}`)
 }
 
 function unreadable(what: string): LastLogoutError {
-  return new LastLogoutError('USAGE', `this is ${what}; ${WHAT_TO_PASTE}`)
+  return new LastLogoutError('USAGE', `The token cannot be read: it is ${what}. ${WHAT_TO_PASTE}`)
 }

@@ -3,20 +3,24 @@ import { type ErrorCode, hasCode, LastLogoutError } from '../errors.js'
 import type { CommandContext } from './context.js'
 import { createProgram } from './program.js'
 
-const FAILED = 1
-const WRONG_CONFIGURATION = 2
+const EXIT_FAILURE = 1
+const EXIT_USAGE = 2
 
-const USAGE: ErrorCode[] = ['CONFIGURATION', 'USAGE', 'OTHER_TENANT']
+/** Errors that exit with {@link EXIT_USAGE}. */
+const USAGE_CODES: ErrorCode[] = ['CONFIGURATION', 'USAGE', 'OTHER_TENANT']
 
-/** How a command has ended. */
-export interface Ending {
+/** The result of a command. */
+export interface CommandResult {
   exitCode: number
-  /** True: an answer that was given up may still keep the process. */
+  /** Whether an abandoned request can keep the process alive. */
   isUnfinished: boolean
 }
 
-/** Runs the command that the arguments name; an error becomes a message and an exit code. */
-export async function runCommandLine(args: string[], context: CommandContext): Promise<Ending> {
+/** Runs the command that the arguments name. An error is reported as a message and an exit code. */
+export async function runCommandLine(
+  args: string[],
+  context: CommandContext,
+): Promise<CommandResult> {
   try {
     const program = await createProgram(context)
     await program.parseAsync(args, { from: 'user' })
@@ -27,18 +31,18 @@ export async function runCommandLine(args: string[], context: CommandContext): P
 }
 
 function report(error: unknown, context: CommandContext): number {
-  const say = (message: string) => context.printError(`last-logout: ${message}\n`)
-  const isReaderGone = context.isReaderGone()
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_CONFIGURATION
+  const printLine = (message: string) => context.printError(`last-logout: ${message}\n`)
+  const isOutputClosed = context.isOutputClosed()
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE
   if (context.stop.aborted && hasCode(error, 'ABORTED')) {
-    if (!isReaderGone) say('stopped before the end; what was stored stays stored')
+    if (!isOutputClosed) printLine('Stopped by a signal. Everything stored so far is kept.')
     return 0
   }
-  if (!(isReaderGone && hasCode(error, 'UNFINISHED'))) say(toMessage(error))
-  return USAGE.some((code) => hasCode(error, code)) ? WRONG_CONFIGURATION : FAILED
+  if (!(isOutputClosed && hasCode(error, 'UNFINISHED'))) printLine(toMessage(error))
+  return USAGE_CODES.some((code) => hasCode(error, code)) ? EXIT_USAGE : EXIT_FAILURE
 }
 
-/** What the reader can act on; a stack only where the fault is in this program. */
+/** The message of an expected error, or the stack of an unexpected one, which is a bug. */
 function toMessage(error: unknown): string {
   if (error instanceof LastLogoutError) return error.message
   return error instanceof Error ? (error.stack ?? error.message) : String(error)

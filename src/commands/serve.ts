@@ -3,17 +3,17 @@ import { loadConfig, type Need } from '../config/config.js'
 import { createService, type Service } from '../service/service.js'
 import type { CommandContext } from './context.js'
 
-/** The parts of the service that run until they are told to stop. */
-export type Part = 'worker' | 'api'
+/** A part of the service. */
+export type ServicePart = 'worker' | 'api'
 
-/** `start`, `worker` and `api`: runs parts of the service until a signal comes. */
-export async function serve(context: CommandContext, parts: Part[]): Promise<void> {
+/** Runs `start`, `worker` or `api`: these parts of the service, until a signal is received. */
+export async function runServe(context: CommandContext, parts: ServicePart[]): Promise<void> {
   const needs = parts.map((part): Need => (part === 'worker' ? 'auth0' : 'api'))
   const config = loadConfig(context.env, ['database', ...needs])
   const log = await context.createLog(config.logLevel, 'stdout')
   const service = await createService(config, log, { waitForDatabase: true })
   try {
-    // Before the database is there it answers that it is away: whoever watches over it can ask.
+    // Serve before the database is available, so that health checks report its outage.
     const served = await startServing(service, parts, config.http.workerPort)
     await service.opened(context.stop)
     if (served !== null) log.info({ url: served.url }, served.message)
@@ -29,7 +29,11 @@ export async function serve(context: CommandContext, parts: Part[]): Promise<voi
   }
 }
 
-async function startServing(service: Service, parts: Part[], workerPort: number | undefined) {
+async function startServing(
+  service: Service,
+  parts: ServicePart[],
+  workerPort: number | undefined,
+) {
   if (parts.includes('api')) return { url: await service.startApi(), message: 'serving' }
   if (workerPort === undefined) return null
   const url = await service.startMonitor(workerPort)

@@ -7,8 +7,8 @@ import type { RecordedGap } from '../rules/span.js'
 import { openStore } from '../service/open-store.js'
 import type { CommandContext } from './context.js'
 
-/** `status`: what the database knows, and how fresh it is. */
-export async function status(context: CommandContext, options: { json?: true }): Promise<void> {
+/** Runs `status`: prints what the database holds, and how fresh it is. */
+export async function runStatus(context: CommandContext, options: { json?: true }): Promise<void> {
   const config = loadConfig(context.env, ['database'])
   const log = await context.createLog(config.logLevel, 'stderr')
   const { store, close } = await openStore(config, log, { attachOnly: true })
@@ -25,10 +25,10 @@ export async function status(context: CommandContext, options: { json?: true }):
   }
 }
 
-/** Why a span was not read, in words. */
+/** A description of each reason for a gap. */
 const GAP_REASONS: Record<RecordedGap['reason'], string> = {
   retention: 'deleted before it was read',
-  empty_log: 'nothing was retained when it could have been read',
+  empty_log: 'the log was empty when reading resumed',
   cold_start: 'deleted before the first start',
 }
 
@@ -64,15 +64,15 @@ function toText(report: Report): string {
   const reasons = Object.entries(unattributable).map(([reason, count]) => `${count} ${reason}`)
   const rows: [string, string | number | null][] = [
     ['tenant', report.tenant],
-    ['checkpoint', checkpoint ?? 'none yet: the log has not been read'],
-    ['fresh as of', report.as_of ?? 'never: the first catch-up has not ended'],
+    ['checkpoint', checkpoint ?? 'none: the log has not been read yet'],
+    ['fresh as of', report.as_of ?? 'never: the first catch-up is not complete'],
     ['lag', describeLag(report)],
     ['last poll', report.last_poll_at ?? 'never'],
-    ['sweep', sweep ? `still to read ${sweep.from} to ${sweep.to}` : checkpoint ? 'done' : '-'],
+    ['sweep', sweep ? `remaining: ${sweep.from} to ${sweep.to}` : checkpoint ? 'done' : '-'],
     ['floor', report.floor_at ?? 'none'],
     ['users', report.users],
     ['sessions', report.sessions],
-    ['reconciled', `${report.reconciled} rows that polling had missed`],
+    ['reconciled', `${report.reconciled} rows that polling missed`],
     ['gaps', report.gaps],
     ...report.gap_list.map((gap): [string, string] => [
       '  not read',
@@ -85,5 +85,5 @@ function toText(report: Report): string {
 
 function describeLag({ as_of: asOf, lag_ms: lagMs }: Report): string {
   if (lagMs !== null) return `${lagMs} ms`
-  return asOf === null ? '-' : 'unknown: ahead of the clock of the database'
+  return asOf === null ? '-' : 'unknown: the time is ahead of the clock of the database'
 }

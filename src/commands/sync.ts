@@ -1,10 +1,10 @@
 import { loadConfig } from '../config/config.js'
 import { createService } from '../service/service.js'
 import type { CommandContext } from './context.js'
-import { createProgressLine, createProgressLog } from './progress.js'
+import { createProgressLine, createProgressLog } from './progress-display.js'
 
-/** `sync`: reads the log to its end, once, and says how far it is. */
-export async function sync(context: CommandContext): Promise<void> {
+/** Runs `sync`: reads the log to its end once, and shows the progress. */
+export async function runSync(context: CommandContext): Promise<void> {
   const config = loadConfig(context.env, ['auth0', 'database'])
   const log = await context.createLog(config.logLevel, 'stdout')
   const service = await createService(config, log)

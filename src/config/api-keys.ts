@@ -1,12 +1,11 @@
 import { z } from 'zod'
 import { fail, MIN_KEY_LENGTH, splitList } from './values.js'
 
-/** What a caller of the API may do. */
 const ROLES = ['read', 'check', 'feed', 'logout', 'metrics'] as const
-/** What a caller of the API may do. */
+/** A permission of an API key. */
 export type Role = (typeof ROLES)[number]
 
-/** A caller of the API. A name may stand twice, while its key is being replaced. */
+/** A key of the API. During a key rotation two keys have the same name. */
 export interface ApiKey {
   name: string
   key: string
@@ -15,22 +14,24 @@ export interface ApiKey {
 
 const DEFAULT_ROLES: Role[] = ['read', 'check', 'feed']
 
-/** The callers of the API. */
+/** Schema of `API_KEYS`: a list of `name:key` or `name:key:role+role`. */
 export const apiKeys = z.string().transform((text, context) => {
   const keys = splitList(text).map(readApiKey)
-  if (keys.length === 0) fail(context, 'names no key')
+  if (keys.length === 0) fail(context, 'holds no key: add one as name:key')
   for (const problem of keys.filter((key) => typeof key === 'string')) fail(context, problem)
-  const callers = keys.filter((key) => typeof key !== 'string')
-  // The roles of one of them would be somebody else's.
-  if (new Set(callers.map(({ key }) => key)).size < callers.length) {
-    fail(context, 'has a key that stands twice: every entry needs a key of its own')
+  const apiKeys = keys.filter((key) => typeof key !== 'string')
+  // With the same key for two entries, one would have the roles of the other.
+  if (new Set(apiKeys.map(({ key }) => key)).size < apiKeys.length) {
+    fail(context, 'has two entries with the same key: give every entry its own')
   }
-  return callers
+  return apiKeys
 })
 
 /**
- * The key within an `Authorization` header; `null`: there is none. RFC 6750 §2.1; and Basic with the
- * key as password, which is what a browser can send to `/docs`.
+ * Reads the key from an `Authorization` header: a bearer token (RFC 6750 §2.1), or the password of Basic
+ * authentication (RFC 7617), which a browser can send to `/docs`.
+ *
+ * @returns `null` where the header holds neither.
  */
 export function readKey(authorization = ''): string | null {
   const [, scheme, value] = /^(bearer|basic) +(\S+)$/i.exec(authorization) ?? []
@@ -43,14 +44,15 @@ export function readKey(authorization = ''): string | null {
 function readApiKey(text: string, index: number): ApiKey | string {
   const [name = '', key = '', roles, ...rest] = text.split(':')
   const entry = `entry ${index + 1}`
-  if (name === '' || rest.length > 0) return `${entry} must read name:key or name:key:role+role`
+  if (name === '' || rest.length > 0)
+    return `${entry} is invalid: it must be name:key or name:key:role+role`
   if (key.length < MIN_KEY_LENGTH)
-    return `${entry} has a key of less than ${MIN_KEY_LENGTH} characters`
+    return `${entry} has a key with fewer than ${MIN_KEY_LENGTH} characters`
   if (!/^[\x21-\x7e]+$/.test(key)) {
-    return `${entry} has a key that no header carries: use ASCII without spaces, as openssl rand -hex 24 gives`
+    return `${entry} has a key that cannot be sent in a header: use ASCII without spaces, such as the output of openssl rand -hex 24`
   }
   const listed = roles === undefined ? DEFAULT_ROLES : roles.split('+')
   const unknown = listed.filter((role) => !(ROLES as readonly string[]).includes(role))
-  if (unknown.length > 0) return `${entry} has an unknown role: it may be ${ROLES.join(', ')}`
+  if (unknown.length > 0) return `${entry} has an unknown role: use ${ROLES.join(', ')}`
   return { name, key, roles: listed as Role[] }
 }

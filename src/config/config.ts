@@ -15,10 +15,13 @@ import {
   url,
 } from './values.js'
 
-/** What a command needs beside the tenant's domain. */
+/**
+ * A part of the configuration that a command needs besides the tenant's domain: the credentials of the
+ * application at Auth0, the API keys, or a database.
+ */
 export type Need = 'auth0' | 'api' | 'database'
 
-/** Every variable, by its name in the environment. */
+/** The schema of every environment variable. */
 const variables = {
   AUTH0_DOMAIN: domain,
   AUTH0_CLIENT_ID: z.string().optional(),
@@ -57,19 +60,51 @@ const variables = {
 }
 
 const WHERE_TO_SET =
-  'Set them in the environment, or in a file .env in the current directory (see .env.example).'
+  'Set the variables in the environment, or in a file .env in the current directory (see .env.example).'
 
 type Variables = { [Name in keyof typeof variables]: z.output<(typeof variables)[Name]> }
 
-/** What the service is run with; every time in milliseconds. */
-export type Config = ReturnType<typeof toConfig>
+/** The needs that a tuple lists for certain: an array of unknown length guarantees none of its elements. */
+type Listed<Needs extends readonly Need[]> = Needs extends readonly [
+  infer First extends Need,
+  ...infer Rest extends readonly Need[],
+]
+  ? First | Listed<Rest>
+  : never
+
+/** The credentials of the machine-to-machine application that reads the log. */
+interface Credentials {
+  clientId: string
+  clientSecret: string
+}
+
+/** The database: a PostgreSQL server by its URL, or an embedded one in a directory. */
+export type DatabaseConfig =
+  | { url: string; directUrl: string | undefined; dataDir: undefined }
+  | { url: undefined; directUrl: string | undefined; dataDir: string }
+
+/** The settings as parsed, whatever a command needs. */
+type Settings = ReturnType<typeof toSettings>
 
 /**
- * Reads the configuration from the environment. Throws `CONFIGURATION` with every problem in one
- * message, in which no value of a secret appears.
+ * The configuration; every time in milliseconds. `Needs` are the needs it was loaded with: with `auth0`
+ * the credentials are set, with `database` either `url` or `dataDir` is.
  */
-export function loadConfig(env: Record<string, string | undefined>, needs: Need[]): Config {
-  // Compose files and shells set variables to nothing where they mean not to set them.
+export type Config<Needs extends Need = never> = Settings &
+  ('auth0' extends Needs ? { auth0: Credentials } : unknown) &
+  ('database' extends Needs ? { database: DatabaseConfig } : unknown)
+
+/**
+ * Reads the configuration from the environment.
+ *
+ * @param needs The parts that must be set. They narrow the type of the result.
+ * @throws `CONFIGURATION` with every problem in one message, without any value of a secret.
+ */
+export function loadConfig<const Needs extends readonly Need[]>(
+  env: Record<string, string | undefined>,
+  needs: Needs,
+): Config<Listed<Needs>> {
+  // Compose files and shells set a variable to the empty string where it is meant to be unset.
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
   const problems: string[] = []
   const read = Object.entries(variables).map(([name, schema]) => {
@@ -79,11 +114,11 @@ export function loadConfig(env: Record<string, string | undefined>, needs: Need[
   })
   const values = Object.fromEntries(read) as Partial<Variables>
   problems.push(...findMissing(given, needs), ...findContradictions(values))
-  // Without a problem every variable has been read.
-  if (problems.length === 0) return toConfig(values as Variables)
+  // Without a problem every variable has been parsed, and `findMissing` has checked the needs.
+  if (problems.length === 0) return toSettings(values as Variables) as Config<Listed<Needs>>
   throw new LastLogoutError(
     'CONFIGURATION',
-    `the configuration is wrong:\n${bullets(problems)}\n${WHERE_TO_SET}`,
+    `The configuration is invalid:\n${bullets(problems)}\n${WHERE_TO_SET}`,
   )
 }
 
@@ -91,7 +126,7 @@ function describe(name: string, message: string, given: Record<string, unknown>)
   return given[name] === undefined ? `${name} is missing` : `${name} ${message}`
 }
 
-function findMissing(given: Record<string, unknown>, needs: Need[]): string[] {
+function findMissing(given: Record<string, unknown>, needs: readonly Need[]): string[] {
   const required = [
     ...(needs.includes('auth0') ? ['AUTH0_CLIENT_ID', 'AUTH0_CLIENT_SECRET'] : []),
     ...(needs.includes('api') ? ['API_KEYS'] : []),
@@ -101,39 +136,41 @@ function findMissing(given: Record<string, unknown>, needs: Need[]): string[] {
   return needs.includes('database') && !hasDatabase
     ? [
         ...missing,
-        'DATABASE_URL is missing; or set DATA_DIR to let this program run its own PostgreSQL there',
+        'DATABASE_URL is missing; set it, or set DATA_DIR to run an embedded PostgreSQL in that directory',
       ]
     : missing
 }
 
 function findContradictions(values: Partial<Variables>): string[] {
   const { RETAIN_DAYS = Infinity, MAX_REFRESH_AGE = 0, MAX_TOKEN_AGE = 0 } = values
-  const leastDays = Math.ceil((MAX_REFRESH_AGE + MAX_TOKEN_AGE) / DAY_MS)
+  const minDays = Math.ceil((MAX_REFRESH_AGE + MAX_TOKEN_AGE) / DAY_MS)
   return [
-    ...(RETAIN_DAYS < leastDays
-      ? [`RETAIN_DAYS must be at least ${leastDays}: MAX_REFRESH_AGE plus MAX_TOKEN_AGE`]
+    ...(RETAIN_DAYS < minDays
+      ? [`RETAIN_DAYS must be at least ${minDays}: MAX_REFRESH_AGE plus MAX_TOKEN_AGE`]
       : []),
-    ...(values.API_KEYS?.some(({ key }) => isSentWith(key, values.LOG_STREAM_TOKEN))
-      ? ['LOG_STREAM_TOKEN must not be one of the keys in API_KEYS: Auth0 may send, and not ask']
+    ...(values.API_KEYS?.some(({ key }) => isSameSecret(key, values.LOG_STREAM_TOKEN))
+      ? [
+          'LOG_STREAM_TOKEN must not be a key of API_KEYS: the log stream must not have access to the API',
+        ]
       : []),
     ...(values.DATABASE_URL !== undefined && values.DATA_DIR !== undefined
-      ? ['DATABASE_URL and DATA_DIR exclude each other: the database is here or there']
+      ? ['DATABASE_URL and DATA_DIR exclude each other: set one of them']
       : []),
   ]
 }
 
-/** Whether whoever has the key can send the token: it may have been entered with a scheme before it. */
-function isSentWith(key: string, token: string | undefined): boolean {
+/** Whether a key is the secret of a token that may include its authorization scheme. */
+function isSameSecret(key: string, token: string | undefined): boolean {
   return key === token || key === readKey(token)
 }
 
-function toConfig(values: Variables) {
+function toSettings(values: Variables) {
   return {
     auth0: {
       domain: values.AUTH0_DOMAIN,
       baseUrl: new URL(values.AUTH0_BASE_URL ?? `https://${values.AUTH0_DOMAIN}`).origin,
-      clientId: values.AUTH0_CLIENT_ID ?? '',
-      clientSecret: values.AUTH0_CLIENT_SECRET ?? '',
+      clientId: values.AUTH0_CLIENT_ID,
+      clientSecret: values.AUTH0_CLIENT_SECRET,
       rateShare: values.RATE_SHARE,
     },
     database: {
@@ -145,7 +182,7 @@ function toConfig(values: Variables) {
     http: {
       host: values.HOST,
       port: values.PORT,
-      /** Where a worker that runs alone is scraped; `undefined`: nowhere. */
+      /** Port for health and metrics of a worker without the API. Default: none is served. */
       workerPort: values.WORKER_PORT,
       apiKeys: values.API_KEYS ?? [],
       logStreamToken: values.LOG_STREAM_TOKEN,

@@ -10,50 +10,51 @@ import { generateHistory } from '../simulator/history.js'
 import { createSimulator, type Simulator } from '../simulator/server.js'
 import { createTenant, type LogEntry, type Tenant } from '../simulator/tenant.js'
 import { createTraffic } from '../simulator/traffic.js'
-import { listen } from './listen.js'
 import { openApp } from './open-app.js'
+import { openServer } from './open-server.js'
 
 const DOMAIN = 'acme.eu.auth0.com'
 const HOUR_MS = 3_600_000
-/** Something happens in the simulated tenant this often, in milliseconds. */
+/** Interval between two events in the simulated tenant, in milliseconds. */
 const TRAFFIC_INTERVAL_MS = 1_000
-/** The port that is tried first. */
+/** The preferred port of the API. Any free port is used where it is taken. */
 const PORT = 8080
 
-/** What the demo is run with. */
+/** The options of {@link createDemo}. */
 export interface DemoOptions {
-  /** Of it `HOST`, `PORT`, `POLICY` and `LOG_LEVEL` count. */
+  /** The environment, of which `HOST`, `PORT`, `POLICY` and `LOG_LEVEL` are used. */
   env: Record<string, string | undefined>
   createLog(level: string): Promise<Logger>
   stop: AbortSignal
-  /** Whether logins are given what only Enterprise plans have. */
+  /** Whether the login Action receives the fields of Enterprise plans. */
   enterprise: boolean
-  /** How late the tenant stores an entry, in milliseconds; default a random 0–6 s. */
+  /** Storage delay of a log entry, in milliseconds. Default: random, 0 to 6,000. */
   lagMs?: () => number
 }
 
 /** A running demo. */
 export interface Demo {
-  /** Where the page is served. */
+  /** URL of the page. */
   pageUrl: string
-  /** Where the API is served. */
+  /** URL of the API of last-logout. */
   apiUrl: string
-  /** Where the simulated tenant's Management API is served. */
+  /** URL of the simulated tenant's Management API. */
   tenantUrl: string
   dataDir: string
+  /** An API key of last-logout. */
   key: string
   policy: string
-  /** Whom the tokens of the app are from, and which API they are for. */
+  /** Issuer and audience of the tokens of the app. */
   issuer: string
   audience: string
-  /** Somebody who has logged out. */
+  /** A user who has logged out. */
   userId: string
   close(): Promise<void>
 }
 
 /**
- * Runs everything against a simulated tenant with people logging in and out: an hour of history,
- * then one thing after the other. Its database is deleted when it closes.
+ * Runs the whole system with a simulated tenant: an hour of history, then simulated logins and logouts.
+ * `close` deletes the database.
  */
 export async function createDemo(options: DemoOptions): Promise<Demo> {
   const { env, createLog, stop, enterprise } = options
@@ -73,7 +74,7 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
         HOST: env.HOST,
         PORT: env.PORT || port.number,
         POLICY: env.POLICY,
-        // Polls every two seconds would push away what was said at the beginning.
+        // A log line for every poll would scroll the introduction off the screen.
         LOG_LEVEL: env.LOG_LEVEL || 'warn',
       },
       ['auth0', 'api', 'database'],
@@ -85,8 +86,8 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
     await port.release()
     const apiUrl = await service.startApi()
     await service.startWorker()
-    const say = (line: string) => log.info({ part: 'action' }, line)
-    const app = await openApp({ tenant, apiUrl, keys, enterprise, say }, closers)
+    const onLogLine = (line: string) => log.info({ part: 'action' }, line)
+    const app = await openApp({ tenant, apiUrl, keys, enterprise, onLogLine }, closers)
     startTraffic(tenant, closers)
 
     const { policy } = config
@@ -139,10 +140,10 @@ function findLoggedOut(history: LogEntry[]): string {
   return String(logout?.user_id)
 }
 
-/** Keeps the preferred port, or any where it is taken, for whoever listens there in a moment. */
+/** Reserves the preferred port, or any free one where it is taken, until `release`. */
 async function reservePort(host: string): Promise<{ number: string; release(): Promise<void> }> {
-  const reserved = await listen(PORT, host).catch(() => null)
-  // Who cannot listen there at all is told so when it matters.
+  const reserved = await openServer(PORT, host).catch(() => null)
+  // A host that cannot be bound at all fails later, when the API starts.
   if (reserved === null) return { number: `${PORT}`, release: async () => {} }
   const { url, close } = reserved
   let released: Promise<void> | undefined

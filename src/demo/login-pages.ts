@@ -4,7 +4,7 @@ import type { DemoUser } from './logins.js'
 
 type Middleware = Parameters<Provider['use']>[0]
 
-/** The login page of the tenant: who one is, is believed. */
+/** Serves the login page of the tenant, which lets the visitor choose a user without a password. */
 export function loginRoutes(provider: Provider, users: readonly DemoUser[]): Middleware {
   return async (ctx, next) => {
     if (!ctx.path.startsWith('/login/')) return next()
@@ -16,7 +16,7 @@ export function loginRoutes(provider: Provider, users: readonly DemoUser[]): Mid
     const accountId = new URLSearchParams(await text(ctx.req)).get('user') ?? ''
     const result = users.some(({ userId }) => userId === accountId)
       ? { login: { accountId, remember: true } }
-      : { error: 'access_denied', error_description: 'nobody was chosen' }
+      : { error: 'access_denied', error_description: 'no user was chosen' }
     await provider.interactionFinished(ctx.req, ctx.res, result)
     ctx.respond = false
   }
@@ -29,11 +29,15 @@ function loginPage(users: readonly DemoUser[]): string {
   )
   return page(
     'Log in',
-    `<p>This plays the tenant's login. It asks for no password.</p><form method="post">${buttons.join('')}</form>`,
+    `<p>This page simulates the tenant's login. It needs no password.</p><form method="post">${buttons.join('')}</form>`,
   )
 }
 
-/** Ends the session without asking, as Auth0 does; `form` is the provider's. */
+/**
+ * A page that ends the session without confirmation, as Auth0 does.
+ *
+ * @param form The provider's HTML form for the logout.
+ */
 export function signOutPage(form: string): string {
   const confirmed = form.replace(
     '</form>',
@@ -42,7 +46,7 @@ export function signOutPage(form: string): string {
   return page('Log out', `${confirmed}<script>document.querySelector('button').click()</script>`)
 }
 
-/** A page that only says something. */
+/** A page with a message. */
 export function messagePage(title: string, message: string): string {
   return page(escapeHtml(title), `<p>${escapeHtml(message)}</p>`)
 }

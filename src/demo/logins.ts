@@ -2,54 +2,59 @@ import { buildEntry } from '../simulator/entries.js'
 import type { Tenant } from '../simulator/tenant.js'
 import { type Action, type ActionRun, createActionApi } from './run-action.js'
 
-/** Somebody who can log in to the demo. */
+/** A user of the demo. */
 export interface DemoUser {
   userId: string
   userName: string
 }
 
-/** What an authorization was granted for. */
+/** The login of a grant. */
 interface Login {
   user: DemoUser
   sessionId: string
-  /** When the credentials were given; earlier than the grant after a silent login. */
+  /** When the credentials were entered. After a silent login this is earlier than the grant. */
   authenticatedAt: Date
   grantedAt: Date
   run: ActionRun
 }
 
-/** A login that has just happened. */
+/** A login, as the provider reports it. */
 interface NewLogin {
   user: DemoUser
   sessionId: string
-  /** Of the session's last login: tells one from the next. */
+  /** When the session last logged in, in seconds. Distinguishes the logins of a session. */
   loginTs: number
   isSilent: boolean
 }
 
-/** What Auth0 does around a token: it runs the Action, and writes the log. */
+/** The part of Auth0 around the tokens: it runs the Action and writes the log. */
 export interface Logins {
-  /** Whoever was authorized by this grant has logged in. */
+  /** Records the login of a grant, and runs the Action. */
   logIn(grantId: string, login: NewLogin): Promise<void>
-  /** A refresh token of this grant is exchanged. Returns why not; `null`: it may be. */
+  /**
+   * Runs the Action for the exchange of a refresh token of this grant.
+   *
+   * @returns The reason of a denial; `null`: the exchange is allowed.
+   */
   refresh(grantId: string): Promise<string | null>
+  /** Records a logout. */
   logOut(user: DemoUser, sessionId: string): void
-  /** What the Action added when it last ran for this grant. */
+  /** The claims that the last run of the Action added for this grant. */
   claimsOf(grantId: string | undefined): Pick<ActionRun, 'accessToken' | 'idToken'>
 }
 
-/** How the tenant is made. */
+/** The options of {@link createLogins}. */
 export interface LoginsOptions {
   tenant: Tenant
   client: { clientId: string; clientName: string }
   action: Action
-  /** The Action's. */
+  /** The secrets of the Action. */
   secrets: Record<string, string>
-  /** Whether the Action is given what only Enterprise plans have. */
+  /** Whether the Action receives the fields of Enterprise plans. */
   enterprise: boolean
 }
 
-/** The logins of a tenant in memory. */
+/** Keeps the logins of a tenant in memory. */
 export function createLogins(options: LoginsOptions): Logins {
   const { tenant, client, action, secrets, enterprise } = options
   const logins = new Map<string, Login>()
@@ -78,7 +83,7 @@ export function createLogins(options: LoginsOptions): Logins {
     async logIn(grantId, { user, sessionId, loginTs, isSilent }) {
       const now = new Date(tenant.now())
       const key = `${sessionId} ${loginTs}`
-      // The provider counts in seconds, Auth0 in milliseconds.
+      // The provider knows the time of the login in seconds only, Auth0 in milliseconds.
       const authenticatedAt = authentications.get(key) ?? now
       authentications.set(key, authenticatedAt)
       const login = { user, sessionId, authenticatedAt, grantedAt: now }
@@ -88,7 +93,7 @@ export function createLogins(options: LoginsOptions): Logins {
     },
     async refresh(grantId) {
       const login = logins.get(grantId)
-      if (login === undefined) return 'no such login'
+      if (login === undefined) return 'unknown login'
       const { sessionId, grantedAt } = login
       const refreshToken = { created_at: grantedAt.toISOString(), session_id: sessionId }
       const fields = enterprise ? { refresh_token: refreshToken } : {}

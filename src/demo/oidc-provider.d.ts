@@ -1,5 +1,5 @@
-// The entry of oidc-provider says on Node 20 that it is not supported. What the demo uses of it runs
-// there, as the tests show, so the demo asks for the parts.
+// The entry point of oidc-provider warns on Node 20 that it is not supported. The parts that the demo
+// uses work there, as the tests show, so the demo imports them directly.
 
 declare module 'oidc-provider/lib/provider.js' {
   export { Provider } from 'oidc-provider'

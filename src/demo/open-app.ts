@@ -2,13 +2,13 @@ import type { Closers } from '../async/closers.js'
 import { readActionFile } from '../auth0/actions/code.js'
 import { createLastLogoutClient } from '../client/index.js'
 import type { Tenant } from '../simulator/tenant.js'
-import { listen } from './listen.js'
 import { createLogins, type DemoUser } from './logins.js'
+import { openServer } from './open-server.js'
 import { createOrderDesk } from './order-desk.js'
 import { AUDIENCE, createProvider } from './provider.js'
 import { loadAction } from './run-action.js'
 
-/** The ports that are tried first. */
+/** The preferred ports. Any free ones are used where they are taken. */
 const PORTS = { page: 3000, login: 3001 }
 
 const CLIENT = { clientId: 'OrderDeskWebClient00000000000001', clientName: 'Order desk' }
@@ -18,44 +18,42 @@ const USERS: readonly DemoUser[] = [1, 2].map((n) => ({
   userName: `demo-user-${n}@example.com`,
 }))
 
-/** What the demo's app stands on. */
-export interface AppParts {
+/** The dependencies of {@link openApp}. */
+export interface DemoAppDeps {
   tenant: Tenant
-  /** Where last-logout is served. */
+  /** URL of the API of last-logout. */
   apiUrl: string
-  /** Of last-logout: the live view's, the Action's and the protected API's. */
+  /** API keys of last-logout: of the page, of the Action and of the protected API. */
   keys: { demo: string; action: string; app: string }
-  /** Whether logins are given what only Enterprise plans have. */
+  /** Whether the login Action receives the fields of Enterprise plans. */
   enterprise: boolean
-  /** Takes what the Action says. */
-  say(line: string): void
+  /** Receives each line that the Action logs. */
+  onLogLine(line: string): void
 }
 
-/** Where the app is, and whom its tokens are from. */
+/** The URL of the app, and the issuer and audience of its tokens. */
 export interface OpenApp {
   pageUrl: string
   issuer: string
   audience: string
 }
 
-/**
- * Serves the tenant's login, and an app with a page and an API, as a user of last-logout has them.
- */
-export async function openApp(parts: AppParts, closers: Closers): Promise<OpenApp> {
-  const { tenant, apiUrl, keys, enterprise, say } = parts
+/** Serves the tenant's login, and an app that uses last-logout: a page, and an API that is protected. */
+export async function openApp(deps: DemoAppDeps, closers: Closers): Promise<OpenApp> {
+  const { tenant, apiUrl, keys, enterprise, onLogLine } = deps
   const client = createLastLogoutClient({ url: apiUrl, apiKey: keys.app, onUnknown: 'deny' })
   closers.push(() => client.close())
   await client.ready()
 
-  const page = await listen(PORTS.page)
+  const page = await openServer(PORTS.page)
   closers.push(page.close)
-  const login = await listen(PORTS.login)
+  const login = await openServer(PORTS.login)
   closers.push(login.close)
 
   const secrets = { LAST_LOGOUT_URL: apiUrl, LAST_LOGOUT_API_KEY: keys.action }
-  const action = loadAction(await readActionFile(), { now: tenant.now, say })
+  const action = loadAction(await readActionFile(), { now: tenant.now, onLogLine })
   const logins = createLogins({ tenant, client: CLIENT, action, secrets, enterprise })
-  // As Auth0's, with a slash at the end.
+  // The issuer of Auth0 ends in a slash, too.
   const issuer = `${login.url}/`
   const common = { issuer, clientId: CLIENT.clientId }
   const provider = createProvider({ ...common, appUrl: page.url, users: USERS, logins })

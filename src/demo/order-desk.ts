@@ -6,32 +6,32 @@ import { lastLogout } from '../client/express.js'
 import type { LastLogoutClient } from '../client/index.js'
 import { AUDIENCE } from './provider.js'
 
-/** Read as they are: the page has no build step. */
+/** The page is served from its sources, without a build step. */
 const PAGE = fileURLToPath(new URL('../../src/demo/page', import.meta.url))
 
 const EVENT_STREAM = 'text/event-stream'
 
-/** What the app is made of. */
+/** The options of {@link createOrderDesk}. */
 export interface OrderDeskOptions {
   issuer: string
   clientId: string
   client: LastLogoutClient
-  /** Where last-logout is served. */
+  /** URL of the API of last-logout. */
   serviceUrl: string
-  /** A key of it with the roles read, check and feed. */
+  /** An API key of last-logout with the roles read, check and feed. */
   apiKey: string
-  /** Whether logins are given what only Enterprise plans have. */
+  /** Whether the login Action receives the fields of Enterprise plans. */
   enterprise: boolean
 }
 
-/** The demo's web page, the API that it calls, and the view of what the service knows. */
+/** Creates the demo's app: the page, the API that it calls, and the state of last-logout for display. */
 export function createOrderDesk(options: OrderDeskOptions): Express {
   const { issuer, clientId, client, enterprise } = options
   const verified = auth({ issuerBaseURL: issuer, audience: AUDIENCE, tokenSigningAlg: 'RS256' })
 
   const app = express()
   app.disable('x-powered-by')
-  app.use(secured(issuer))
+  app.use(setSecurityHeaders(issuer))
   app.get('/settings.json', (_req, res) => void res.json({ issuer, clientId, enterprise }))
   app.get('/api/orders', verified, lastLogout(client), (req, res) => {
     res.json({ user: req.auth?.payload.sub, orders: ['A-1001', 'A-1002'] })
@@ -43,8 +43,8 @@ export function createOrderDesk(options: OrderDeskOptions): Express {
   return app
 }
 
-/** Nothing from another host; only the login is asked elsewhere. */
-function secured(issuer: string): RequestHandler {
+/** The page loads nothing from other hosts, and sends requests to its own host and the issuer only. */
+function setSecurityHeaders(issuer: string): RequestHandler {
   const policy = `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ${new URL(issuer).origin}; base-uri 'none'; frame-ancestors 'none'`
   return (_req, res, next) => {
     res.set({
@@ -57,12 +57,12 @@ function secured(issuer: string): RequestHandler {
   }
 }
 
-/** What the service knows of the bearer, and whether it would refuse the token. */
+/** Responds with the user's last logout, and whether last-logout considers the token revoked. */
 function known({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
-  const ask = async (path: string, init: RequestInit = {}): Promise<unknown> => {
+  const request = async (path: string, init: RequestInit = {}): Promise<unknown> => {
     const headers = { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' }
-    const answer = await fetch(`${serviceUrl}${path}`, { ...init, headers })
-    return answer.json()
+    const response = await fetch(`${serviceUrl}${path}`, { ...init, headers })
+    return response.json()
   }
   return async (req, res) => {
     const claims = req.auth?.payload ?? {}
@@ -72,18 +72,18 @@ function known({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
       ...(session !== '' && { session_id: session }),
     })
     const [lastLogout, check] = await Promise.all([
-      ask(`/v1/last-logout?${query}`),
-      ask('/v1/check', { method: 'POST', body: JSON.stringify({ claims }) }),
+      request(`/v1/last-logout?${query}`),
+      request('/v1/check', { method: 'POST', body: JSON.stringify({ claims }) }),
     ])
     res.json({ lastLogout, check })
   }
 }
 
-/** The change feed of the last minute and from now on; its key stays here. */
+/** Proxies the change feed, from one minute ago on. The API key stays on the server. */
 function feed({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
   return async (req, res) => {
-    const left = new AbortController()
-    res.on('close', () => left.abort())
+    const closed = new AbortController()
+    res.on('close', () => closed.abort())
     const since = new Date(Date.now() - 60_000).toISOString()
     const lastEventId = req.get('last-event-id')
     const headers = {
@@ -92,17 +92,17 @@ function feed({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
       ...(lastEventId && { 'last-event-id': lastEventId }),
     }
     const url = `${serviceUrl}/v1/changes?since=${since}`
-    const answer = await fetch(url, { headers, signal: left.signal }).catch(() => null)
-    if (!answer?.body) return void res.status(503).end()
-    res.status(answer.status).type(EVENT_STREAM)
-    // Whoever leaves ends it, and so does the end of the service: the page connects again.
-    await pipeline(answer.body, res).catch(() => {})
+    const response = await fetch(url, { headers, signal: closed.signal }).catch(() => null)
+    if (!response?.body) return void res.status(503).end()
+    res.status(response.status).type(EVENT_STREAM)
+    // The stream ends when the page is closed or the service stops. The page reconnects by itself.
+    await pipeline(response.body, res).catch(() => {})
   }
 }
 
-/** What `auth()` throws has a status, headers and a code (RFC 6750 §3.1). */
+/** Errors of `auth()` and `lastLogout()` have a status, headers and a code (RFC 6750 §3.1). */
 const handleError: ErrorRequestHandler = (error, _req, res, _next) => {
   const { status = 500, headers = {}, code = 'server_error', message } = error
-  const error_description = status < 500 ? message : 'this failed'
+  const error_description = status < 500 ? message : 'internal error'
   res.status(status).set(headers).json({ error: code, error_description })
 }

@@ -6,11 +6,11 @@ import { Provider } from 'oidc-provider/lib/provider.js'
 import { loginRoutes, messagePage, signOutPage } from './login-pages.js'
 import type { DemoUser, Logins } from './logins.js'
 
-/** The API that the tokens are for. */
+/** The audience of the access tokens. */
 export const AUDIENCE = 'https://orders.example.com'
 
-/** As Auth0's defaults, in seconds. */
 const DAY = 86_400
+/** Lifetimes as Auth0 has them by default, in seconds. */
 const TTL = {
   AccessToken: DAY,
   AuthorizationCode: 60,
@@ -21,24 +21,25 @@ const TTL = {
   Session: 3 * DAY,
 }
 
-/** What the Action adds to an ID token. */
+/** The claims that the Action adds to an ID token. */
 const ACTION_CLAIMS = ['authenticated_at', 'session_id', 'last_logout'].map(
   (name) => `https://last-logout/${name}`,
 )
 
-/** How the provider is made. */
+/** The options of {@link createProvider}. */
 export interface ProviderOptions {
   issuer: string
   clientId: string
-  /** Where the page is served. */
+  /** URL of the page. */
   appUrl: string
   users: readonly DemoUser[]
   logins: Logins
 }
 
 /**
- * An OpenID provider that plays the login of an Auth0 tenant, at Auth0's paths: a logout ends the
- * session and no token, the Action runs at every login and every exchange of a refresh token.
+ * Creates an OpenID provider that simulates the login of an Auth0 tenant, with Auth0's paths. A logout
+ * ends the session and revokes no token. The Action runs at every login and every exchange of a refresh
+ * token.
  */
 export function createProvider(options: ProviderOptions): Provider {
   const { issuer, clientId, appUrl, users, logins } = options
@@ -84,14 +85,14 @@ function configure({ users, logins }: ProviderOptions): Configuration {
     }),
     loadExistingGrant: (ctx) => grant(ctx, users, logins),
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
-    // Before the token is rotated: who is denied keeps it, as with Auth0.
+    // The Action runs before the rotation: as with Auth0, a denied exchange does not consume the token.
     async rotateRefreshToken({ oidc }) {
       const denied = await logins.refresh(oidc.entities.RefreshToken?.grantId ?? '')
       if (denied !== null) throw new AccessDenied(denied)
       return true
     },
     extraTokenClaims: (_ctx, token) => logins.claimsOf(grantIdOf(token)).accessToken,
-    // A logout ends neither access tokens nor refresh tokens: that is what last-logout is for.
+    // A logout revokes neither access tokens nor refresh tokens: last-logout does.
     expiresWithSession: () => false,
     renderError(ctx, { error, error_description }) {
       ctx.type = 'html'
@@ -123,7 +124,7 @@ function configure({ users, logins }: ProviderOptions): Configuration {
   }
 }
 
-/** Grants what is asked for, without asking; runs the Action, as Auth0 does before it answers. */
+/** Grants the requested scopes without consent, and runs the Action before the response, as Auth0 does. */
 async function grant({ oidc }: KoaContextWithOIDC, users: readonly DemoUser[], logins: Logins) {
   const { session, client, provider } = oidc
   const user = users.find(({ userId }) => userId === session?.accountId)

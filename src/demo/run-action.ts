@@ -1,6 +1,6 @@
 import { createContext, Script } from 'node:vm'
 
-/** What an Action did in one run. */
+/** The result of one run of an Action. */
 export interface ActionRun {
   accessToken: Record<string, unknown>
   idToken: Record<string, unknown>
@@ -11,21 +11,21 @@ export interface ActionRun {
 /** An Action's handler of the post-login trigger. */
 export type Action = (event: object, api: object) => Promise<void>
 
-/** What an Action is given by its runtime, beside the globals. */
+/** The runtime of an Action. */
 export interface ActionRuntime {
-  /** What its `Date.now` says. */
+  /** Replaces `Date.now` of the Action. */
   now(): number
-  /** Takes what it writes to the console. */
-  say(line: string): void
+  /** Receives each line that the Action writes to the console. */
+  onLogLine(line: string): void
 }
 
-/** Loads an Action as Auth0 does: into a context that has the runtime's own globals and nothing else. */
-export function loadAction(code: string, { now, say }: ActionRuntime): Action {
+/** Loads an Action as Auth0 does, into a context that has only the globals of the Action runtime. */
+export function loadAction(code: string, { now, onLogLine }: ActionRuntime): Action {
   const module = { exports: {} as { onExecutePostLogin: Action } }
   const context = createContext({
     module,
     exports: module.exports,
-    console: { log: say },
+    console: { log: onLogLine },
     fetch,
     URL,
     AbortController,
@@ -38,7 +38,7 @@ export function loadAction(code: string, { now, say }: ActionRuntime): Action {
   return module.exports.onExecutePostLogin
 }
 
-/** What an Action is given as `api`, and what becomes of it in `run`. */
+/** Creates the `api` object of one run of an Action. Its methods record the result in `run`. */
 export function createActionApi() {
   const run: ActionRun = { accessToken: {}, idToken: {}, denied: null }
   const api = {

@@ -23,7 +23,10 @@ export interface DatabaseFindings {
 const UNREAD = { isRead: false, tenant: null, clockAheadMs: null }
 
 /** Looks at the database and its tables. Creates neither; starts an embedded server that is there and stopped. */
-export async function examineDatabase(config: Config, closers: Closers): Promise<DatabaseFindings> {
+export async function examineDatabase(
+  config: Config<'database'>,
+  closers: Closers,
+): Promise<DatabaseFindings> {
   const { directUrl } = config.database
   const direct =
     directUrl === undefined ? [] : [(await examineServer('direct database', directUrl)).check]
@@ -47,9 +50,9 @@ function lost(checks: Check[]): DatabaseFindings {
   }
 }
 
-async function locate({ database }: Config, closers: Closers): Promise<string | Check> {
-  const { url, dataDir = '' } = database
-  if (url !== undefined) return url
+async function locate({ database }: Config<'database'>, closers: Closers): Promise<string | Check> {
+  if (database.url !== undefined) return database.url
+  const { dataDir } = database
   const found = await findEmbeddedPostgres(dataDir)
   switch (found.state) {
     case 'missing':

@@ -16,7 +16,7 @@ import { createTenantLog, type TenantLog } from './tenant-log.js'
 
 /** What the tenant is examined with. */
 export interface TenantOptions {
-  config: Config
+  config: Config<'auth0' | 'database'>
   /** Up to where the log has been read; `null`: not yet; undefined: it is not known. */
   asOf: Instant | null | undefined
   /** How far the clock of the database is ahead of that of this machine, in milliseconds; `null`: not known. */

@@ -24,6 +24,8 @@ export interface BackendOptions {
   /** Called for each failure of the store: over and over while it is away. */
   onError(error: unknown): void
   log: Logger
+  /** How long a store may take to be ready, to answer, and to be closed, in milliseconds. */
+  timeoutMs: number
 }
 
 /** A queue, and the worker that takes its jobs. */
@@ -45,23 +47,21 @@ interface Place<C> {
   disconnect(): Promise<void>
 }
 
-/** How long a store may take to be ready, to answer, and to be closed. */
-const TIMEOUT_MS = 5_000
-
 /** Throws when the store cannot be reached. */
 export function openBackend(options: BackendOptions): Promise<Backend> {
   return options.connection.kind === 'redis' ? openRedis(options) : openPostgres(options)
 }
 
 async function openRedis(options: BackendOptions): Promise<Backend> {
-  const server = await findRedis(options.connection.url)
+  const { connection, timeoutMs } = options
+  const server = await findRedis(connection.url, timeoutMs)
   const { maxmemoryPolicy = 'noeviction' } = server
   if (maxmemoryPolicy !== 'noeviction') {
     options.log.warn({ maxmemoryPolicy }, 'redis may evict the schedule: set noeviction')
   }
   // The braces put all keys into one slot of a Redis Cluster.
   const prefix = `{last-logout:${options.prefix}}`
-  return start(withBackend(createRedisBackendFactory(prefix)), options, {
+  return start(withBackend(createRedisBackendFactory(prefix, timeoutMs)), options, {
     name: 'jobs',
     options: { prefix },
     connection: server,
@@ -70,7 +70,7 @@ async function openRedis(options: BackendOptions): Promise<Backend> {
 }
 
 function openPostgres(options: BackendOptions): Promise<Backend> {
-  const pool = createQueuePool(options.connection.url)
+  const pool = createQueuePool(options.connection.url, options.timeoutMs)
   pool.on('error', options.onError)
   return start(withBackend(createPostgresBackend), options, {
     name: `last-logout-${options.prefix}`.replaceAll(':', '-'),
@@ -83,7 +83,7 @@ function openPostgres(options: BackendOptions): Promise<Backend> {
 
 async function start<B extends IQueueBackend, C>(
   { Queue, Worker }: BackendClasses<B, C>,
-  { runner, onError, log }: BackendOptions,
+  { runner, onError, log, timeoutMs }: BackendOptions,
   place: Place<C>,
 ): Promise<Backend> {
   const queue = new Queue(place.name, {
@@ -111,13 +111,13 @@ async function start<B extends IQueueBackend, C>(
   async function close(force: boolean): Promise<void> {
     const closed = closeBoth(force).catch(onError)
     if (!force) await runner.idle()
-    await Promise.race([closed, sleep(TIMEOUT_MS, undefined, { ref: false })])
-    await Promise.race([place.disconnect(), sleep(TIMEOUT_MS, undefined, { ref: false })])
+    await Promise.race([closed, sleep(timeoutMs, undefined, { ref: false })])
+    await Promise.race([place.disconnect(), sleep(timeoutMs, undefined, { ref: false })])
   }
   try {
     // BullMQ keeps the outcome of a first connection: on PostgreSQL one failure would be for ever.
     const ready = Promise.all([queue.waitUntilReady(), worker.waitUntilReady()])
-    const late = sleep(TIMEOUT_MS, 'late', { ref: false })
+    const late = sleep(timeoutMs, 'late', { ref: false })
     if ((await Promise.race([ready, late])) === 'late') throw new Error('the queue is not ready')
     return { queue, close }
   } catch (error) {

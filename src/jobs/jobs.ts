@@ -14,7 +14,14 @@ export interface JobsOptions extends RunnerOptions {
   connection: QueueConnection
   /** Sets this queue apart from others in the same store; workers with the same one share it. */
   prefix: string
+  /** How often the schedule is looked after, in milliseconds. Default: 3,000. */
+  watchIntervalMs?: number
+  /** How long a store may take to be ready, to answer, and to be closed, in milliseconds. Default: 5,000. */
+  timeoutMs?: number
 }
+
+/** The default limits of {@link JobsOptions}. */
+export const JOBS_DEFAULTS = { watchIntervalMs: 3_000, timeoutMs: 5_000 }
 
 /** Jobs that run at their intervals. */
 export interface Jobs {
@@ -33,9 +40,12 @@ export interface Jobs {
  * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
-  const { connection, prefix, jobs, log } = options
+  const { connection, prefix, jobs, log, watchIntervalMs, timeoutMs } = {
+    ...JOBS_DEFAULTS,
+    ...options,
+  }
   if (connection.kind === 'postgres') {
-    await assertQueueMigrated(connection.url).catch((error) => {
+    await assertQueueMigrated(connection.url, timeoutMs).catch((error) => {
       // What else there is, the watchdog meets as well, and tries again.
       if (hasCode(error, 'DATABASE_NOT_MIGRATED')) throw error
     })
@@ -43,8 +53,9 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const stop = new AbortController()
   const runner = createRunner(options, stop.signal)
   const outage = createOutage(connection, log, stop.signal)
-  const open = () => openBackend({ connection, prefix, runner, onError: outage.recordFailure, log })
-  const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal })
+  const open = () =>
+    openBackend({ connection, prefix, runner, onError: outage.recordFailure, log, timeoutMs })
+  const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal, watchIntervalMs })
   await watchdog.start()
 
   async function close(): Promise<void> {

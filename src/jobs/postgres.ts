@@ -29,7 +29,7 @@ class Client extends pg.Client {
  * Connections for a queue and its worker, which keeps one of them for LISTEN. Those that BullMQ
  * opens by itself end the process when they break at the wrong moment.
  */
-export function createQueuePool(databaseUrl: string): pg.Pool {
+export function createQueuePool(databaseUrl: string, timeoutMs = TIMEOUT_MS): pg.Pool {
   const sockets = new Set<Socket>()
   const pool = new pg.Pool({
     Client,
@@ -41,8 +41,8 @@ export function createQueuePool(databaseUrl: string): pg.Pool {
     connectionString: databaseUrl,
     options: `-c search_path=${DEFAULT_SCHEMA}`,
     max: 5,
-    connectionTimeoutMillis: TIMEOUT_MS,
-    query_timeout: TIMEOUT_MS,
+    connectionTimeoutMillis: timeoutMs,
+    query_timeout: timeoutMs,
     maxLifetimeSeconds: LIFETIME_SECONDS,
     keepAlive: true,
   })
@@ -52,7 +52,7 @@ export function createQueuePool(databaseUrl: string): pg.Pool {
     const cut = () => {
       for (const socket of sockets) socket.destroy()
     }
-    setTimeout(cut, TIMEOUT_MS).unref()
+    setTimeout(cut, timeoutMs).unref()
     await end()
   }) as typeof pool.end
   return pool
@@ -60,12 +60,17 @@ export function createQueuePool(databaseUrl: string): pg.Pool {
 
 /** Creates the queue's tables (schema `bullmq`) or brings them up to date. */
 export async function migrateQueue(databaseUrl: string): Promise<void> {
-  await withClient(databaseUrl, (client) => runMigrations(client), MIGRATION_TIMEOUT_MS)
+  await withClient(databaseUrl, (client) => runMigrations(client), {
+    queryTimeoutMs: MIGRATION_TIMEOUT_MS,
+  })
 }
 
 /** Throws `DATABASE_NOT_MIGRATED` when the queue's tables are missing or older than this program. */
-export async function assertQueueMigrated(databaseUrl: string): Promise<void> {
-  const version = await withClient(databaseUrl, readVersion)
+export async function assertQueueMigrated(
+  databaseUrl: string,
+  timeoutMs = TIMEOUT_MS,
+): Promise<void> {
+  const version = await withClient(databaseUrl, readVersion, { timeoutMs })
   if (version < LATEST_SCHEMA_VERSION) {
     throw new LastLogoutError('DATABASE_NOT_MIGRATED', 'run `last-logout migrate`')
   }
@@ -83,13 +88,14 @@ async function readVersion(client: pg.Client): Promise<number> {
 async function withClient<T>(
   url: string,
   use: (client: pg.Client) => Promise<T>,
-  queryTimeoutMs = TIMEOUT_MS,
+  limits: { timeoutMs?: number; queryTimeoutMs?: number },
 ): Promise<T> {
+  const { timeoutMs = TIMEOUT_MS, queryTimeoutMs = timeoutMs } = limits
   const socket = new Socket()
   const client = new Client({
     stream: () => socket,
     connectionString: url,
-    connectionTimeoutMillis: TIMEOUT_MS,
+    connectionTimeoutMillis: timeoutMs,
     query_timeout: queryTimeoutMs,
   })
   await client.connect()
@@ -97,7 +103,7 @@ async function withClient<T>(
     return await use(client)
   } finally {
     // A server that has fallen silent does not say goodbye.
-    const late = setTimeout(() => socket.destroy(), TIMEOUT_MS)
+    const late = setTimeout(() => socket.destroy(), timeoutMs)
     await client.end()
     clearTimeout(late)
   }

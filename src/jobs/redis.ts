@@ -19,25 +19,16 @@ type Limits = Pick<
   'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout' | 'socketTimeout'
 >
 
+/** How long Redis may take to accept a connection, or to answer. */
 const TIMEOUT_MS = 5_000
 const MAX_RETRY_DELAY_MS = 2_000
-
-/** An error soon rather than an answer late. */
-const QUEUE: Limits = {
-  enableOfflineQueue: false,
-  commandTimeout: TIMEOUT_MS,
-  socketTimeout: TIMEOUT_MS,
-}
-
-/** A worker's commands wait for as long as Redis is away. */
-const WORKER: Limits = { maxRetriesPerRequest: null, socketTimeout: TIMEOUT_MS }
 
 /** For the worker's wait for a job: no answer means no job, and BullMQ ends it in time. */
 const WORKER_WAIT: Limits = { maxRetriesPerRequest: null }
 
 /** Throws when Redis cannot be reached or refuses the credentials. */
-export async function findRedis(url: string): Promise<RedisServer> {
-  const { options, info } = await ask(url)
+export async function findRedis(url: string, timeoutMs = TIMEOUT_MS): Promise<RedisServer> {
+  const { options, info } = await ask(url, timeoutMs)
   const isCluster = /^redis_mode:cluster/m.test(info)
   const clients: (Redis | Cluster)[] = []
   return {
@@ -56,12 +47,15 @@ export async function findRedis(url: string): Promise<RedisServer> {
 }
 
 /** Reads INFO over a connection that is tried once. */
-async function ask(url: string): Promise<{ options: RedisOptions; info: string }> {
+async function ask(
+  url: string,
+  timeoutMs: number,
+): Promise<{ options: RedisOptions; info: string }> {
   const client = new Redis(url, {
     retryStrategy: () => null,
     enableReadyCheck: false,
-    connectTimeout: TIMEOUT_MS,
-    commandTimeout: TIMEOUT_MS,
+    connectTimeout: timeoutMs,
+    commandTimeout: timeoutMs,
   })
   // The event says why a connection failed, the command only that it did.
   const failed = new Promise<never>((_, reject) => client.on('error', reject))
@@ -99,8 +93,13 @@ function connectCluster(
  */
 export function createRedisBackendFactory(
   prefix: string,
+  timeoutMs: number,
 ): BackendFactory<RedisQueueBackend, RedisServer> {
   const keys = new QueueKeys(prefix)
+  // An error soon rather than an answer late.
+  const queue = { enableOfflineQueue: false, commandTimeout: timeoutMs, socketTimeout: timeoutMs }
+  // A worker's commands wait for as long as Redis is away.
+  const worker = { maxRetriesPerRequest: null, socketTimeout: timeoutMs }
   return (name, options, { withBlockingConnection: isWorker = false } = {}) => {
     const open = (limits: Limits): RedisConnection =>
       new RedisConnection(options.connection.connect(limits), {
@@ -108,7 +107,7 @@ export function createRedisBackendFactory(
         skipVersionCheck: true,
       })
     return new RedisQueueBackend(
-      open(isWorker ? WORKER : QUEUE),
+      open(isWorker ? worker : queue),
       name,
       keys.getKeys(name),
       (type) => keys.toKey(name, type),

@@ -21,12 +21,13 @@ const CLOCK_SKEW_MS = 60_000
 export async function registerSchedulers(
   queue: SchedulerQueue,
   jobs: ScheduledJob[],
+  now = Date.now(),
 ): Promise<boolean> {
   const intervals = new Map(jobs.map(({ name, everyMs }) => [name, everyMs]))
   for (const { key, every } of await queue.getJobSchedulers()) {
     if (intervals.get(key) !== every) await queue.removeJobScheduler(key)
   }
-  return restoreSchedulers(queue, jobs)
+  return restoreSchedulers(queue, jobs, now)
 }
 
 /**

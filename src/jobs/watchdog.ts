@@ -14,6 +14,10 @@ export interface WatchdogOptions {
   outage: FailureTracker
   /** Ends the watch. */
   signal: AbortSignal
+  /** How often the schedule is looked after, in milliseconds. */
+  watchIntervalMs: number
+  /** Milliseconds since 1970. Default: `Date.now`. */
+  now?: () => number
 }
 
 /** Keeps a queue with its worker open, and the schedule in it. */
@@ -24,13 +28,12 @@ export interface Watchdog {
   close(): Promise<void>
 }
 
-const INTERVAL_MS = 3_000
-
 /** As often in a row may the store refuse what another worker is at; more often it is something else. */
 const MOST_REFUSALS = 3
 
 /** A watchdog that has not started. */
-export function createWatchdog({ jobs, open, outage, signal }: WatchdogOptions): Watchdog {
+export function createWatchdog(options: WatchdogOptions): Watchdog {
+  const { jobs, open, outage, signal, watchIntervalMs, now = Date.now } = options
   let backend: Backend | undefined
   let isRegistered = false
   let wasOverdue = false
@@ -40,7 +43,7 @@ export function createWatchdog({ jobs, open, outage, signal }: WatchdogOptions):
   async function look(): Promise<void> {
     backend ??= await open()
     const setUp = isRegistered ? restoreSchedulers : registerSchedulers
-    const isOverdue = await setUp(backend.queue, jobs)
+    const isOverdue = await setUp(backend.queue, jobs, now())
     isRegistered = true
     const isStuck = isOverdue && wasOverdue
     wasOverdue = isOverdue && !isStuck
@@ -68,7 +71,7 @@ export function createWatchdog({ jobs, open, outage, signal }: WatchdogOptions):
   async function keepLooking(): Promise<void> {
     while (!signal.aborted) {
       // It rejects when the signal aborts, which ends the loop.
-      await sleep(INTERVAL_MS, undefined, { signal }).then(tryToLook, () => undefined)
+      await sleep(watchIntervalMs, undefined, { signal }).then(tryToLook, () => undefined)
     }
   }
 

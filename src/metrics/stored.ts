@@ -9,7 +9,10 @@ import type { Progress } from '../rules/progress.js'
 import type { GapReason, RecordedGap } from '../rules/span.js'
 
 /** What the metrics of the database are read from. */
-export type StoredMetricsOptions = Pick<LastLogoutStore, 'readProgress' | 'readGaps' | 'count'>
+export type StoredMetricsOptions = Pick<LastLogoutStore, 'readProgress' | 'readGaps' | 'count'> & {
+  /** How long a scrape waits for the database, in milliseconds. Default: {@link PATIENCE_MS}. */
+  patienceMs?: number
+}
 
 /** What is known of the database. */
 export interface StoredMetrics {
@@ -17,8 +20,8 @@ export interface StoredMetrics {
   refresh(): Promise<void>
 }
 
-/** How long a scrape waits for the database, in milliseconds: Prometheus waits 10 s for a scrape. */
-const PATIENCE_MS = 3_000
+/** Of {@link StoredMetricsOptions}: Prometheus waits 10 s for a scrape. */
+export const PATIENCE_MS = 3_000
 
 /** Rows are counted no more often, in milliseconds: a million users and sessions take a third of a second. */
 const COUNT_INTERVAL_MS = 60_000
@@ -29,7 +32,7 @@ const COUNT_INTERVAL_MS = 60_000
  */
 export function createStoredMetrics(
   registry: Registry,
-  { readProgress, readGaps, count }: StoredMetricsOptions,
+  { readProgress, readGaps, count, patienceMs = PATIENCE_MS }: StoredMetricsOptions,
 ): StoredMetrics {
   const up = new Gauge({
     name: 'last_logout_database_up',
@@ -37,7 +40,7 @@ export function createStoredMetrics(
     registers: [registry],
   })
   const setters = [tellFreshness(registry), tellGaps(registry), tellCounts(registry)]
-  const readCounts = atMostEvery(COUNT_INTERVAL_MS, PATIENCE_MS / 2, count)
+  const readCounts = atMostEvery(COUNT_INTERVAL_MS, patienceMs / 2, count)
   const readState = shareRunning(async (): Promise<Stored> => {
     const [progress, gaps, counts] = await Promise.all([readProgress(), readGaps(), readCounts()])
     return { progress, gaps, counts }
@@ -45,7 +48,7 @@ export function createStoredMetrics(
 
   return {
     async refresh() {
-      const stored = await within(PATIENCE_MS, readState(), null)
+      const stored = await within(patienceMs, readState(), null)
       up.set(stored === null ? 0 : 1)
       for (const set of setters) set(stored)
     },

@@ -27,25 +27,29 @@ export interface OpenOptions {
  * @throws `CONFIGURATION` where there is no database and `attachOnly` is set.
  */
 export async function openDatabase(
-  config: Config,
+  config: Config<'database'>,
   { durable, attachOnly }: OpenOptions,
   closers: Closers,
 ): Promise<OpenDatabase> {
-  const url = config.database.url ?? (attachOnly ? await findRunning(config) : undefined)
-  if (url !== undefined) return { url, gone: new Promise(() => {}) }
+  const { database } = config
+  if (database.url !== undefined) return external(database.url)
+  const { dataDir } = database
+  const runningUrl = attachOnly ? await findRunning(dataDir) : undefined
+  if (runningUrl !== undefined) return external(runningUrl)
   // No other program uses this database, so it is migrated at once.
-  const embedded = await openEmbedded(config, durable, closers)
+  const embedded = await openEmbedded(dataDir, durable, closers)
   await migrateAll(config, embedded.url)
   return embedded
 }
 
 /** Creates or updates the tables, and those of the queue if it is in the same database. Returns the applied migrations. */
-export async function migrate(config: Config): Promise<string[]> {
+export async function migrate(config: Config<'database'>): Promise<string[]> {
+  const { database } = config
   const closers = createClosers()
   try {
     // Prefer a direct connection to a transaction pooler.
-    const { directUrl, url = (await openEmbedded(config, true, closers)).url } = config.database
-    return await migrateAll(config, directUrl ?? url)
+    const url = database.url ?? (await openEmbedded(database.dataDir, true, closers)).url
+    return await migrateAll(config, database.directUrl ?? url)
   } finally {
     await closers.close()
   }
@@ -59,8 +63,12 @@ export function queueConnection(config: Config, databaseUrl: string): QueueConne
     : { kind: 'redis', url: redisUrl }
 }
 
-async function findRunning({ database }: Config): Promise<string | undefined> {
-  const { dataDir = '' } = database
+/** A database that another process runs. */
+function external(url: string): OpenDatabase {
+  return { url, gone: new Promise(() => {}) }
+}
+
+async function findRunning(dataDir: string): Promise<string | undefined> {
   const found = await findEmbeddedPostgres(dataDir)
   switch (found.state) {
     case 'running':
@@ -83,11 +91,10 @@ async function findRunning({ database }: Config): Promise<string | undefined> {
 }
 
 async function openEmbedded(
-  config: Config,
+  dataDir: string,
   durable: boolean,
   closers: Closers,
 ): Promise<OpenDatabase> {
-  const { dataDir = '' } = config.database
   const embedded = await createEmbeddedPostgres({ dataDir, durable })
   let isClosing = false
   closers.push(() => {

@@ -51,7 +51,7 @@ export interface OpenStore {
 
 /** Opens the configured database and claims it for the tenant. */
 export async function openStore(
-  config: Config,
+  config: Config<'database'>,
   log: Logger,
   {
     durable = true,

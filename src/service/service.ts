@@ -56,7 +56,7 @@ export interface Service {
 
 /** Composes the service. Modules that only one part needs are loaded when that part starts. */
 export async function createService(
-  config: Config,
+  config: Config<'database'>,
   log: Logger,
   options: ServiceOptions = {},
 ): Promise<Service> {
@@ -91,7 +91,7 @@ export async function createService(
 }
 
 interface Parts extends Pick<OpenStore, 'store' | 'databaseUrl'> {
-  config: Config
+  config: Config<'database'>
   log: Logger
   metrics: Metrics
   closers: Closers
@@ -109,8 +109,11 @@ async function createSource(
 ): Promise<LogSource> {
   const { createManagementApi } = await import('../auth0/management-api.js')
   const { createLogSource } = await import('../auth0/log-source.js')
-  const { rateShare } = auth0
-  const api = createManagementApi({ ...auth0, ...limits })
+  const { rateShare, clientId, clientSecret } = auth0
+  if (clientId === undefined || clientSecret === undefined) {
+    throw new TypeError('the configuration must be loaded with the need auth0 to read the log')
+  }
+  const api = createManagementApi({ ...auth0, clientId, clientSecret, ...limits })
   return createLogSource({ api, rateShare, observe: metrics.onAuth0Answer, ...limits })
 }
 

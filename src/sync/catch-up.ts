@@ -92,7 +92,7 @@ export async function catchUp(
   for (;;) {
     const { checkpoint, asOf } = await nextRound()
     if (checkpoint === null) return
-    // Entries that were there before the first catch-up are late for nobody.
+    // Entries from before the first catch-up are not late: no earlier poll could have read them.
     const onLogoutPage = asOf === null ? undefined : deps.onLogoutPage
     const end = await withAbort(signal, (controller) =>
       readPages(checkpoint, { ...deps, onLogoutPage, onPage }, controller),

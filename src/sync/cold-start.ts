@@ -11,7 +11,7 @@ import type { SearchRange } from './outage-search.js'
  *
  * Paging begins a little before now, at a synthetic log id, so that the newest logouts count first. The
  * sweep covers everything before it. An empty log has no position yet: it is recorded as read, and the
- * next poll asks again. Entries that then appear are read from a little before the last poll. Nothing is
+ * next poll reads it again. Entries that then appear are read from a little before the last poll. Nothing is
  * swept, unless the log holds entries that are older: then it was not empty, but hidden.
  */
 export async function coldStart(

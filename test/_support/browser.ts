@@ -14,7 +14,7 @@ const ARGUMENTS = [
   '--disable-sync',
 ]
 
-/** The path of a Chromium, from CHROMIUM_PATH or the PATH; `skip` tells why there is none. */
+/** Finds Chromium by CHROMIUM_PATH or in the PATH. `skip` is the reason why there is none. */
 export function findBrowser(): { path: string } | { skip: string } {
   const { CHROMIUM_PATH } = process.env
   if (CHROMIUM_PATH) return { path: CHROMIUM_PATH }
@@ -25,7 +25,7 @@ export function findBrowser(): { path: string } | { skip: string } {
   return { skip: `no ${NAMES.join(', ')} in the PATH` }
 }
 
-/** Starts a browser without a window. */
+/** Starts a headless browser. */
 export function openBrowser(executablePath: string): Promise<Browser> {
   return chromium.launch({ executablePath, args: ARGUMENTS })
 }

@@ -2,28 +2,28 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 
-/** A command that runs. */
+/** A running command. */
 export interface RunningCommand {
-  /** What it has written so far, to standard output and standard error. */
+  /** Standard output and standard error so far. */
   output(): string
   stdout(): string
   stderr(): string
   kill(signal: NodeJS.Signals): void
-  /** Reads nothing more of its standard output: what it writes from now on fails. */
+  /** Closes the reading end of its standard output: later writes fail with EPIPE. */
   closeOutput(): void
-  /** Resolves to the exit code; `null` after a signal that it did not handle. */
+  /** Resolves to the exit code; `null` after a signal that the command did not handle. */
   exited: Promise<number | null>
 }
 
-/** Where a command runs, and what it reads. */
+/** The working directory and the input of a command. */
 interface CommandOptions {
-  /** Default: where there is no `.env`. */
+  /** Working directory. Default: one without a `.env`. */
   cwd?: string
   /** Standard input. Default: empty. */
   input?: string
 }
 
-/** Runs the program as it is built, with this environment and no other. */
+/** Starts the built program, with this environment and no other variables. */
 export function runCommand(
   args: string[],
   env: Record<string, string> = {},
@@ -35,7 +35,7 @@ export function runCommand(
     cwd,
     stdio: ['pipe', 'pipe', 'pipe'],
   })
-  // A command may end before it has read all of it.
+  // A command can exit before it has read its whole input.
   child.stdin.on('error', () => {})
   child.stdin.end(input)
   const written = { stdout: '', stderr: '' }
@@ -55,7 +55,7 @@ export function runCommand(
   }
 }
 
-/** Runs the program to its end. */
+/** Runs the built program until it exits. */
 export async function finishCommand(
   args: string[],
   env: Record<string, string> = {},

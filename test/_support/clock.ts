@@ -1,10 +1,10 @@
-/** A clock that stands until it is told how long has passed; in milliseconds. */
+/** A clock in milliseconds that moves only when `pass` is called. */
 export interface Clock {
   now(): number
   pass(ms: number): void
 }
 
-/** A clock that begins at the last whole second. */
+/** Creates a clock that starts at the last full second. */
 export function createClock(): Clock {
   let at = Math.floor(Date.now() / 1000) * 1000
   return {

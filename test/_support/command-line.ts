@@ -7,21 +7,21 @@ import { createLog } from '../../src/log.js'
 export interface CommandRun {
   stdout(): string
   stderr(): string
-  /** What a signal does. */
+  /** Aborts the command, as a signal does. */
   stop(): void
   /** Resolves to the exit code. */
   ended: Promise<number>
 }
 
-/** Where a command reads and writes. */
+/** The input and the context of a command. */
 interface CommandStreams {
   /** Standard input. Default: empty. */
   input?: string
-  /** Replaces what the process gives a command. */
+  /** Replaces parts of the context. */
   context?: Partial<CommandContext>
 }
 
-/** Runs a command line in this process, with this environment and no other. */
+/** Starts a command line in this process, with this environment and no other variables. */
 export function startCommandLine(
   args: string[],
   env: Record<string, string> = {},
@@ -36,7 +36,7 @@ export function startCommandLine(
     env,
     print: write('stdout'),
     printError: write('stderr'),
-    isReaderGone: () => false,
+    isOutputClosed: () => false,
     readInput: async (maxLength) => input.slice(0, maxLength + 1),
     isTerminal: false,
     stop: stopping.signal,
@@ -51,7 +51,7 @@ export function startCommandLine(
   }
 }
 
-/** Runs a command line in this process to its end. */
+/** Runs a command line in this process until it ends. */
 export async function finishCommandLine(...args: Parameters<typeof startCommandLine>) {
   const command = startCommandLine(...args)
   const code = await command.ended

@@ -1,6 +1,8 @@
 /**
- * The environment of a program whose clock is ahead, or with a negative number behind. Needs Debian's
- * `faketime`; without it the program keeps the right time. Its monotonic clock stays as it is.
+ * The environment variables that shift the wall clock of a program. They need the Debian package
+ * `faketime`, and have no effect without it. The monotonic clock is not shifted.
+ *
+ * @param aheadSeconds The shift in seconds. Negative: the clock is behind.
  */
 export function fakeClock(aheadSeconds: number): Record<string, string> {
   return {

@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type CryptoKey, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
 
-/** Who signs access tokens: what a resource server needs of an OpenID provider. */
+/** An issuer of access tokens: the part of an OpenID provider that a resource server needs. */
 export interface Issuer {
   url: string
   publicKey: CryptoKey
@@ -13,7 +13,7 @@ export interface Issuer {
 
 export const AUDIENCE = 'https://orders.example.com'
 
-/** Serves a key set on the loopback, and signs with its key. */
+/** Serves a key set on the loopback interface, and signs with its key. */
 export async function openIssuer(): Promise<Issuer> {
   const { privateKey, publicKey } = await generateKeyPair('RS256')
   const keys = [{ ...(await exportJWK(publicKey)), kid: 'one', alg: 'RS256', use: 'sig' }]

@@ -7,34 +7,35 @@ import type { Readable, Writable } from 'node:stream'
 import { Redis } from 'ioredis'
 import { freePort } from './port.js'
 
-/** A Redis to test with. */
+/** A Redis server for tests. */
 export interface TestRedis {
   url: string
-  /** Kills it; one that REDIS_URL names is left alone. */
+  /** Kills the server. Does nothing to the one of REDIS_URL. */
   stop(): Promise<void>
-  /** Starts it again after `stop`, empty, on the same port. Only for one of our own. */
+  /** Starts the server again after `stop`, empty, on the same port. Own servers only. */
   start(): Promise<void>
-  /** Kills it, and starts it empty on the same port after `whileAway`. Only for one of our own. */
-  restart(whileAway?: () => Promise<void>): Promise<void>
-  /** Lets it answer nothing any more, with its connections open. Only for one of our own. */
+  /** Kills the server, and starts it empty on the same port after `whileStopped`. Own servers only. */
+  restart(whileStopped?: () => Promise<void>): Promise<void>
+  /** Stops the process with SIGSTOP, which keeps its connections open. Own servers only. */
   freeze(): void
-  /** Lets it answer again. */
+  /** Continues the process after `freeze`. */
   thaw(): void
 }
 
-/** Which Redis is wanted. */
+/** The options of {@link startRedis}. */
 export interface TestRedisOptions {
-  /** One of our own even where REDIS_URL is set; default false. */
+  /** Whether to start an own server even where REDIS_URL is set. Default: false. */
   own?: boolean
-  /** Of our own: make it a cluster of one node; default false. */
+  /** Whether an own server is a cluster of one node. Default: false. */
   cluster?: boolean
-  /** Of our own: more arguments for redis-server. */
+  /** Additional arguments of an own redis-server. */
   args?: string[]
 }
 
 type Server = ChildProcessByStdio<Writable, Readable, null>
 
-// Kills redis-server when its stdin closes, which only we hold: it never outlives this process.
+// Kills redis-server when stdin is closed. This process holds the only writing end, so the server never
+// outlives it.
 const WATCHER = `
 "$@" &
 server=$!
@@ -44,8 +45,8 @@ kill -KILL "$server"
 wait "$server" 2>&-`
 
 /**
- * Takes the Redis that REDIS_URL names, or starts one: `redis-server` from the PATH, on a free port
- * of the loopback, in memory only. `skip` tells why there is none.
+ * Uses the server of REDIS_URL, or starts `redis-server` from the PATH, on a free port of the loopback
+ * interface, in memory only. `skip` is the reason why there is none.
  */
 export async function startRedis({
   own = false,
@@ -62,7 +63,7 @@ export async function startRedis({
 
 function givenServer(url: string): TestRedis {
   const refuse = (): never => {
-    throw new Error('the Redis that REDIS_URL names is not ours')
+    throw new Error('the server of REDIS_URL cannot be controlled by tests: use own: true')
   }
   const [start, restart, freeze, thaw] = [refuse, refuse, refuse, refuse]
   return { url, stop: async () => undefined, start, restart, freeze, thaw }
@@ -87,9 +88,9 @@ async function startServer(cluster: boolean, args: string[]): Promise<TestRedis>
       await mkdir(dir, { recursive: true })
       server = await launch(all)
     },
-    async restart(whileAway) {
+    async restart(whileStopped) {
       await kill(server)
-      await whileAway?.()
+      await whileStopped?.()
       server = await launch(all)
     },
     freeze() {
@@ -101,10 +102,10 @@ async function startServer(cluster: boolean, args: string[]): Promise<TestRedis>
   }
 }
 
-/** Resolves when it accepts connections; rejects when it ends instead. */
+/** Resolves when the server accepts connections, and rejects when it exits. */
 async function launch(args: string[]): Promise<Server> {
   const server = spawn('sh', ['-c', WATCHER, 'sh', 'redis-server', ...args], {
-    // A group of their own, to be frozen together.
+    // Its own process group, so that a signal reaches the shell and the server.
     detached: true,
     stdio: ['pipe', 'pipe', 'inherit'],
   })
@@ -116,7 +117,7 @@ async function launch(args: string[]): Promise<Server> {
       return server
     }
   }
-  throw new Error(`redis-server ended: ${output}`)
+  throw new Error(`redis-server exited: ${output}`)
 }
 
 function signal(server: Server, name: NodeJS.Signals): void {

@@ -6,7 +6,7 @@ export type RunAction = (event: object, over?: object) => Promise<ActionRun & { 
 /** Loads an Action by a clock; what it says comes with what it did. One run at a time. */
 export function loadRecorded(code: string, now = Date.now): RunAction {
   let lines: string[] = []
-  const action = loadAction(code, { now, say: (line) => void lines.push(line) })
+  const action = loadAction(code, { now, onLogLine: (line) => void lines.push(line) })
   return async (event, over) => {
     lines = []
     const { api, run } = createActionApi()

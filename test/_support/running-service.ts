@@ -8,35 +8,39 @@ import type { Tenant } from '../../src/simulator/tenant.js'
 import { KEY } from './served-api.js'
 import { openTenant, tenantEnv } from './tenant.js'
 
-/** How long a condition may take that depends on a store. */
-export const PATIENCE = { timeout: 20_000, interval: 20 }
+/** Polling options for conditions that depend on a store. */
+export const WAIT = { timeout: 20_000, interval: 20 }
 
-/** An answer to a question after a user, and how long it took. */
-interface Answer {
+/** The response for a user, and how long it took. */
+interface TimedResponse {
   status: number
   ms: number
 }
 
-/** Worker and API as `last-logout start` runs them, around a simulated tenant. */
+/** A worker and an API, as `last-logout start` runs them, with a simulated tenant. */
 export interface RunningService {
   url: string
   tenant: Tenant
-  /** Logs a user out in the tenant; returns the entry as it is served. */
+  /** Logs a user out in the tenant. Returns the log entry as served. */
   logout(userId: string): Record<string, unknown>
-  /** Asks the API after a user. */
-  ask(userId?: string): Promise<Answer>
-  /** Resolves when the API knows of the user's logout, to how long that took, in milliseconds. */
-  knows(userId: string): Promise<number>
-  /** Reports a user's logout by the API; resolves to the status. */
-  report(userId: string): Promise<number>
-  /** The status of a path that is open to everybody. */
-  status(path: string): Promise<number>
-  /** How many lines of this level and message the log has. */
-  count(level: Level, message: RegExp): number
+  /** Requests a user's last logout from the API. */
+  requestUser(userId?: string): Promise<TimedResponse>
+  /** Waits until the API returns a logout of the user. Resolves to the time that took, in milliseconds. */
+  waitForLogout(userId: string): Promise<number>
+  /** Reports a user's logout to the API. Resolves to the status. */
+  reportLogout(userId: string): Promise<number>
+  /** Requests a path that needs no API key. Resolves to the status. */
+  requestStatus(path: string): Promise<number>
+  /** Counts the log lines of this level and message. */
+  countLines(level: Level, message: RegExp): number
   close(): Promise<void>
 }
 
-/** Starts the service; `env` says which stores it has, `overrides` which limits. */
+/**
+ * Starts the service.
+ *
+ * @param env Variables in addition to those of the tenant and the API, such as `DATABASE_URL`.
+ */
 export async function runService(
   env: Record<string, string>,
   overrides: ServiceOverrides = {},
@@ -59,7 +63,7 @@ export async function runService(
   const url = await service.startApi()
   const stop = new AbortController()
   const working = service.opened(stop.signal).then(() => service.startWorker())
-  // Those who stop it before the database is there need no worker.
+  // A test that closes the service before the database is available needs no worker.
   working.catch(() => {})
 
   const request = async (path: string) => {
@@ -74,19 +78,19 @@ export async function runService(
     url,
     tenant: t.tenant,
     logout: (userId) => t.tenant.write(buildEntry('slo', { userId, sessionId: userId })).entry,
-    async ask(userId = 'auth0|nobody') {
+    async requestUser(userId = 'auth0|nobody') {
       const { status, ms } = await readUser(userId)
       return { status, ms }
     },
-    async knows(userId) {
+    async waitForLogout(userId) {
       const startedAt = performance.now()
       await vi.waitFor(async () => {
         const { body } = await readUser(userId)
-        if (!body.last_logout_at) throw new Error(`no logout of ${userId} is known`)
-      }, PATIENCE)
+        if (!body.last_logout_at) throw new Error(`the API returns no logout of ${userId}`)
+      }, WAIT)
       return Math.round(performance.now() - startedAt)
     },
-    async report(userId) {
+    async reportLogout(userId) {
       const { status } = await fetch(`${url}/v1/logouts`, {
         method: 'POST',
         headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
@@ -94,8 +98,8 @@ export async function runService(
       })
       return status
     },
-    status: async (path) => (await request(path)).status,
-    count: (level, message) =>
+    requestStatus: async (path) => (await request(path)).status,
+    countLines: (level, message) =>
       written
         .map((line) => JSON.parse(line))
         .filter((line) => line.level === pino.levels.values[level] && message.test(line.msg))

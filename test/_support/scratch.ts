@@ -4,25 +4,25 @@ import { join } from 'node:path'
 
 const MEMORY = '/dev/shm'
 
-/** What the databases of a run need at most, in bytes. */
+/** The maximum size of the databases of a test run, in bytes. */
 const MIN_FREE_BYTES = 2 * 1024 ** 3
 
 /**
- * Where tests keep their files: in memory where that is possible, since creating and dropping a database
- * on a disk takes ten times as long.
+ * Finds the directory for the files of the tests. It is in memory where that is possible: on a disk,
+ * creating and dropping a database takes ten times as long.
  */
 export function findScratchDirectory(): string {
   try {
     const { bavail, bsize } = statfsSync(MEMORY)
-    return bavail * bsize >= MIN_FREE_BYTES && mayRunPrograms(MEMORY) ? MEMORY : tmpdir()
+    return bavail * bsize >= MIN_FREE_BYTES && allowsPrograms(MEMORY) ? MEMORY : tmpdir()
   } catch {
-    // Not Linux, or not allowed.
+    // The directory does not exist outside Linux, or is not writable.
     return tmpdir()
   }
 }
 
-/** A container often has it mounted `noexec`; the embedded PostgreSQL is a program. */
-function mayRunPrograms(directory: string): boolean {
+/** Whether programs can run there, as the embedded PostgreSQL must. Containers often mount it `noexec`. */
+function allowsPrograms(directory: string): boolean {
   const own = mkdtempSync(join(directory, 'last-logout-'))
   try {
     const program = join(own, 'program')

@@ -1,10 +1,10 @@
 import type { Clock } from './clock.js'
 
-/** The time of scenes that are played beside each other on one clock: it passes while all of them wait. */
+/** Runs scenes concurrently on one clock, which moves only while all of them wait. */
 export interface SharedTime {
-  /** Plays a scene: while it does anything but `pass`, the clock stands. */
+  /** Runs a scene. The clock stands still while the scene does anything but `pass`. */
   play<T>(scene: () => Promise<T>): Promise<T>
-  /** Resolves when so much time has passed, in milliseconds, and what comes then has been done. */
+  /** Resolves when this time has passed, in milliseconds, and `onPassed` has run. */
   pass(ms: number): Promise<void>
 }
 
@@ -15,8 +15,8 @@ interface Waiting {
 }
 
 /**
- * When every scene waits, the clock is set to the earliest instant that one waits for, `onPassed` is
- * run once for all of them, and those whose instant has come go on.
+ * Creates the time of concurrent scenes. When every scene waits, the clock is set to the earliest instant
+ * that a scene waits for, `onPassed` runs once, and the scenes that wait for this instant continue.
  */
 export function createSharedTime(clock: Clock, onPassed: () => Promise<void>): SharedTime {
   let playing = 0

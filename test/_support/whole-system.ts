@@ -11,23 +11,23 @@ import { createTestDatabase } from './database.js'
 import { KEY } from './served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from './tenant.js'
 
-/** How late the tenant stores an entry, in milliseconds. */
+/** Storage delay of the tenant, in milliseconds. */
 export const LAG_MS = 3_000
 
-/** More than any clock of a test goes on: a management token lives a day by default. */
+/** Lifetime of management tokens, longer than any test moves its clock. The default is a day. */
 const YEAR_SECONDS = 365 * 86_400
 
-/** All of last-logout around a simulated tenant, on one clock, and the client of a resource server. */
+/** The whole system on one clock: a simulated tenant, the service, and the client of a resource server. */
 export interface WholeSystem {
   clock: Clock
   tenant: Tenant
-  /** Of an Action that asks this service. */
+  /** The secrets of an Action that uses this service. */
   secrets: Record<string, string>
-  /** Reads the log to its end; resolves when the client knows what it says. */
+  /** Reads the log to its end. Resolves when the client has received the changes. */
   poll(): Promise<void>
-  /** Whether the resource server lets a token pass; throws where it cannot say. */
+  /** Whether the resource server accepts a token. Throws where the outcome is unknown. */
   accepts(claims: Claims): Promise<boolean>
-  /** An operator's logout: it ends the user's tokens, and no session of Auth0's. */
+  /** Reports a logout of all sessions, as an operator does. It ends no session of Auth0. */
   reportLogout(userId: string): Promise<void>
   count(): Promise<Counts>
   close(): Promise<void>
@@ -77,16 +77,16 @@ function openService(
       PORT: '0',
       ...env,
     },
-    ['auth0', 'api'],
+    ['auth0', 'api', 'database'],
   )
   return createService(config, pino({ level: 'silent' }), { overrides: { now: clock.now } })
 }
 
-const PATIENCE = { timeout: 10_000, interval: 2 }
+const WAIT = { timeout: 10_000, interval: 2 }
 
 let polls = 0
 
-/** The feed is in the order of commits: who knows of the last has heard of all before it. */
+/** The feed is in the order of commits: a client that has received the last change has all before it. */
 async function poll(service: Service, client: LastLogoutClient, clock: Clock): Promise<void> {
   await service.sync(new AbortController().signal)
   const userId = `last-of-poll|${++polls}`
@@ -94,13 +94,14 @@ async function poll(service: Service, client: LastLogoutClient, clock: Clock): P
   await service.store.storeReported({ userId, sessionId: null, at, type: 'reported_logout' })
   const last = { sub: userId, iat: at / 1000 - 60 }
   await vi.waitFor(() => {
-    if (client.checkNow(last).outcome !== 'revoked') throw new Error('the feed lags behind')
-  }, PATIENCE)
+    if (client.checkNow(last).outcome !== 'revoked')
+      throw new Error('the client has not received the last change')
+  }, WAIT)
 }
 
 async function accepts(client: LastLogoutClient, claims: Claims): Promise<boolean> {
   const { outcome, reason } = await client.check(claims)
-  if (outcome === 'unknown') throw new Error(`the client cannot say: ${reason}`)
+  if (outcome === 'unknown') throw new Error(`the outcome is unknown: ${reason}`)
   return outcome === 'accepted'
 }
 
@@ -110,5 +111,5 @@ async function reportLogout(url: string, userId: string, clock: Clock): Promise<
     headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
     body: JSON.stringify({ user_id: userId, at: new Date(clock.now()).toISOString() }),
   })
-  if (status !== 200) throw new Error(`the logout was answered with ${status}`)
+  if (status !== 200) throw new Error(`the response to the logout report was ${status}`)
 }

@@ -4,17 +4,17 @@ import { createService, type ServiceOverrides } from '../../src/service/service.
 import type { TestDatabase } from './database.js'
 import { type TestTenant, tenantEnv } from './tenant.js'
 
-/** One line of a log. */
+/** A parsed log line. */
 type LogLine = Record<string, unknown>
 
-/** A worker that polls in this process, and what it has logged. */
+/** A worker that polls in this process, and its log. */
 export interface TestWorker {
-  /** The lines of a level, or all of them. */
+  /** The log lines of a level. Default: all lines. */
   lines(level?: 'debug' | 'info' | 'warn' | 'error'): LogLine[]
   close(): Promise<void>
 }
 
-/** The environment in which a worker reads this tenant into this database. */
+/** The environment of a worker that reads this tenant into this database. */
 export function workerEnv(
   { simulator }: Pick<TestTenant, 'simulator'>,
   database: TestDatabase,
@@ -26,7 +26,7 @@ export function workerEnv(
   }
 }
 
-/** Starts a worker; it has begun to poll when this resolves. */
+/** Starts a worker. Resolves when its schedule is running. */
 export async function startWorker(
   env: Record<string, string>,
   overrides: ServiceOverrides = {},
@@ -42,7 +42,7 @@ export async function startWorker(
   }
 }
 
-/** Whether the first reconciling is done with: from then on there are polls alone, for a while. */
+/** Whether the first reconciliation is complete. After it there are only polls, for a while. */
 export function hasReconciled(worker: TestWorker): boolean {
   return worker.lines().some(({ job, outcome, msg }) => {
     return job === 'reconcile' && (msg === 'log read' || outcome === 'caught_up')

@@ -8,7 +8,7 @@ const redis = await startRedis({ own: true })
 const skip = 'skip' in redis
 if (!skip) afterAll(() => redis.stop())
 
-/** The short form of `npm run campaign`, in a database that ends with the test. */
+/** Runs a short form of `npm run campaign`, in a database that is dropped after the test. */
 async function runShortRound({ onTestFinished }: TestContext, redisUrl?: string) {
   const database = await createTestDatabase()
   onTestFinished(() => database.drop())
@@ -17,7 +17,7 @@ async function runShortRound({ onTestFinished }: TestContext, redisUrl?: string)
   return runRound({ databaseUrl, redisUrl, seed: 4, kills: 6, lateShare: 0.1, signal })
 }
 
-describe.concurrent('workers that are killed at random points lose no entry and move nothing back', () => {
+describe.concurrent('workers that are killed at random points lose no entry and decrease no value', () => {
   test('with the queue in PostgreSQL', { timeout: 90_000 }, async (context) => {
     const { problems, crew, unattributable } = await runShortRound(context)
     expect(problems).toEqual([])
@@ -34,7 +34,7 @@ describe.concurrent('workers that are killed at random points lose no entry and 
   })
 })
 
-test('the log of writes names whatever moves back or is deleted, and nothing else', async () => {
+test('the write log reports every value that decreases and every row that is deleted, and nothing else', async () => {
   const database = await createTestDatabase()
   onTestFinished(() => database.drop())
   await logWrites(database)
@@ -53,12 +53,12 @@ test('the log of writes names whatever moves back or is deleted, and nothing els
     TRUNCATE last_logout`)
   const { wrong } = await readWrites(database)
   expect(wrong.map((text) => text.replace(/ from .*| of .*/, '')).sort()).toEqual([
+    ' decreased all_sessions_at',
+    ' decreased as_of',
+    ' decreased at',
+    ' decreased checkpoint',
+    ' decreased ended',
     ' deleted',
     ' deleted',
-    ' moved back all_sessions_at',
-    ' moved back as_of',
-    ' moved back at',
-    ' moved back checkpoint',
-    ' moved back ended',
   ])
 })

@@ -1,7 +1,7 @@
 /**
- * Kills workers at random points, again and again, while a simulated tenant writes and misbehaves;
- * then compares every row with the truth. One seed kills at the same points of the workers' lives and
- * writes the same entries; how the two meet, the clock decides.
+ * Kills workers repeatedly at random points while a simulated tenant writes entries and fails, and then
+ * compares every row with the expected one. A seed determines the entries and when in its life each worker
+ * is killed. The interleaving of both depends on the clock.
  *
  *   npm run campaign [-- --kills 200 --seed 1 --workers 3 --late 0.02]
  */
@@ -16,7 +16,7 @@ import { applyMigrations } from '../../src/store/migrations.js'
 import { startRedis } from '../_support/redis.js'
 import { type RoundReport, runRound } from './round.js'
 
-const MOST_SHOWN = 20
+const MAX_SHOWN_PROBLEMS = 20
 
 const { values } = parseArgs({
   options: {
@@ -34,7 +34,7 @@ const [kills, seed, workers, lateShare] = [
 ]
 
 const stopping = new AbortController()
-// On Ctrl-C the terminal and npm send one each: the second must not cut the cleaning up short.
+// On Ctrl-C the terminal and npm send one signal each. The second one must not interrupt the cleanup.
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stopping.abort())
 
 const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-campaign-'))
@@ -55,14 +55,14 @@ async function campaign(): Promise<boolean> {
     if ('skip' in redis) throw new Error(redis.skip)
     const first = Math.ceil(kills / 2)
     const halves = { workers, lateShare, signal: stopping.signal }
-    print(`seed ${seed}: ${kills} kills among ${workers} workers at once, in two rounds`)
+    print(`seed ${seed}: ${kills} kills with ${workers} concurrent workers, in two rounds`)
     const onPostgres = await runRound({
       ...halves,
       databaseUrl: await createDatabase(postgres.url, 'queue_on_postgresql'),
       seed,
       kills: first,
     })
-    describe('queue on PostgreSQL', onPostgres)
+    describe('queue in PostgreSQL', onPostgres)
     const onRedis = await runRound({
       ...halves,
       databaseUrl: await createDatabase(postgres.url, 'queue_on_redis'),
@@ -70,7 +70,7 @@ async function campaign(): Promise<boolean> {
       seed: seed + 1,
       kills: kills - first,
     })
-    describe('queue on Redis', onRedis)
+    describe('queue in Redis', onRedis)
     return onPostgres.problems.length + onRedis.problems.length === 0
   } finally {
     if (!('skip' in redis)) await redis.stop()
@@ -96,19 +96,19 @@ function describe(name: string, report: RoundReport): void {
   print(`
 ${name}: ${report.seconds.toFixed(0)} s
   kills        ${starting + waiting + polling + closing}: ${starting} while starting, ${polling} with the lease, ${waiting} without it, ${closing} while closing
-  starts       ${crew.starts}, of which ${crew.stopped} stopped as told before they were killed
-  entries      ${written.entries} written meanwhile: ${written.duplicates} twice, ${written.late.size} late, ${written.unattributable} unattributable
+  starts       ${crew.starts}, of which ${crew.stopped} shut down gracefully before they were killed
+  entries      ${written.entries} written: ${written.duplicates} twice, ${written.late.size} late, ${written.unattributable} unattributable
   requests     ${report.requests}, of which ${report.refused} failed
   rows         ${report.users} users, ${report.sessions} sessions, ${report.unattributable} unattributable entries
-  reconciled   ${report.reconciled} late entries that polling had missed
+  reconciled   ${report.reconciled} late entries that polling missed
   writes       ${report.writes} logged, among them ${report.pages} pages by workers
-  differences  ${problems.length === 0 ? 'none: every row is as the entries say, and nothing moved back' : problems.length}`)
-  for (const problem of problems.slice(0, MOST_SHOWN)) print(`    ${problem}`)
+  differences  ${problems.length === 0 ? 'none: every row is as expected, and no value decreased' : problems.length}`)
+  for (const problem of problems.slice(0, MAX_SHOWN_PROBLEMS)) print(`    ${problem}`)
 }
 
-function number(name: keyof typeof values, least: number): number {
+function number(name: keyof typeof values, min: number): number {
   const value = Number(values[name])
-  if (!(value >= least)) throw new TypeError(`--${name} must be a number from ${least}`)
+  if (!(value >= min)) throw new TypeError(`--${name} must be a number from ${min}`)
   return value
 }
 

@@ -2,49 +2,49 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pick, type Random, seededRandom } from '../../src/simulator/random.js'
 import { type RunningCommand, runCommand } from '../_support/cli.js'
 import type { TestDatabase } from '../_support/database.js'
-import { endLease, holdsLease } from './write-log.js'
+import { expireLease, holdsLease } from './write-log.js'
 
-/** What a worker was at when it was killed. `polling`: it held the lease. */
+/** The state of a worker when it was killed. `polling`: it held the lease. */
 type Stage = 'starting' | 'waiting' | 'polling' | 'closing'
 
-/** What became of the workers. */
+/** The result of {@link killWorkers}. */
 export interface CrewReport {
   starts: number
   kills: Record<Stage, number>
-  /** Those that were told to stop, and had done so before they could be killed. */
+  /** Workers that shut down gracefully before they were killed. */
   stopped: number
   problems: string[]
 }
 
-/** Who is killed, how often, and by which seed. */
+/** The options of {@link killWorkers}. */
 export interface CrewOptions {
   seed: number
   kills: number
-  /** How many run at once. */
+  /** Number of concurrent workers. */
   workers: number
   env: Record<string, string>
-  /** The workers' database; each worker bears its name there. */
+  /** The workers' database, to which each worker connects with its name as `application_name`. */
   database: Pick<TestDatabase, 'query' | 'url'>
   signal: AbortSignal
 }
 
-/** How long a worker is left alone, and what it is told first. */
+/** When a worker is stopped and killed. */
 interface Life {
-  /** What it is left alone until, at least. */
+  /** The state that the worker must reach first. */
   until: 'start' | 'polling' | 'log read'
   killAfterMs: number
-  /** How long before it is killed it is told to stop; `null`: it is not. */
+  /** Time between SIGTERM and SIGKILL; `null`: no SIGTERM is sent. */
   stopBeforeMs: number | null
-  /** How long nobody is there in its place. */
+  /** Time until the next worker starts in its place. */
   pauseMs: number
-  /** Otherwise the lease of a killed worker keeps the others waiting, as it does in earnest. */
-  endsLease: boolean
+  /** Whether the lease is expired after the kill. Otherwise the other workers wait for it. */
+  expiresLease: boolean
 }
 
-/** As long as the lease of a dead worker lasts, and the time to start. */
-const LONGEST_WAIT_MS = 45_000
+/** Longer than the lease of a killed worker and a start. */
+const STATE_TIMEOUT_MS = 45_000
 
-/** Starts workers and kills them, until so many have been killed. */
+/** Starts workers and kills them, until the number of kills is reached. */
 export async function killWorkers(options: CrewOptions): Promise<CrewReport> {
   const { workers, signal } = options
   const random = seededRandom(options.seed)
@@ -60,11 +60,11 @@ export async function killWorkers(options: CrewOptions): Promise<CrewReport> {
     if (end === 'stopped') report.stopped += 1
     else if (typeof end === 'object') report.problems.push(end.problem)
     else kills[end] += 1
-    if (life.endsLease) await endLease(options.database)
+    if (life.expiresLease) await expireLease(options.database)
     await sleep(life.pauseMs, undefined, { signal })
   }
 
-  async function fillOnePlace(): Promise<void> {
+  async function runSlot(): Promise<void> {
     try {
       while (remaining > 0 && report.problems.length === 0) await runOne()
     } catch (error) {
@@ -73,22 +73,22 @@ export async function killWorkers(options: CrewOptions): Promise<CrewReport> {
     }
   }
 
-  // Nobody is left behind: the others end with the lives they have.
-  const places = await Promise.allSettled(Array.from({ length: workers }, fillOnePlace))
-  for (const place of places) if (place.status === 'rejected') throw place.reason
+  // After a failure the other slots finish their current worker, so that no process is left.
+  const slots = await Promise.allSettled(Array.from({ length: workers }, runSlot))
+  for (const slot of slots) if (slot.status === 'rejected') throw slot.reason
   return report
 }
 
 function nextLife(random: Random): Life {
   const until = pick<Life['until']>(random, ['start', 'polling', 'polling', 'log read'])
-  // Node itself would end one that is told before it listens.
-  const isTold = until !== 'start' && random() < 0.2
+  // Before the program handles signals, SIGTERM would end the process with an error.
+  const isStopped = until !== 'start' && random() < 0.2
   return {
     until,
     killAfterMs: random() * 3_000,
-    stopBeforeMs: isTold ? random() * 100 : null,
+    stopBeforeMs: isStopped ? random() * 100 : null,
     pauseMs: random() * 500,
-    endsLease: random() < 0.75,
+    expiresLease: random() < 0.75,
   }
 }
 
@@ -114,7 +114,7 @@ async function live(
   const code = await worker.exited
   if (code === null) return stageOf(life, name, worker, database)
   if (code === 0 && life.stopBeforeMs !== null) return 'stopped'
-  return { problem: `${name} ended by itself with ${code}: ${worker.output().slice(-2_000)}` }
+  return { problem: `${name} exited unexpectedly with ${code}: ${worker.output().slice(-2_000)}` }
 }
 
 async function untilLogged(
@@ -122,12 +122,12 @@ async function untilLogged(
   worker: RunningCommand,
   wait: (ms: number) => Promise<unknown>,
 ): Promise<void> {
-  const giveUpAt = performance.now() + LONGEST_WAIT_MS
+  const deadline = performance.now() + STATE_TIMEOUT_MS
   let ended = false
   void worker.exited.then(() => {
     ended = true
   })
-  while (!hasLogged(worker, message) && !ended && performance.now() < giveUpAt) await wait(20)
+  while (!hasLogged(worker, message) && !ended && performance.now() < deadline) await wait(20)
 }
 
 function hasLogged(worker: RunningCommand, message: string): boolean {

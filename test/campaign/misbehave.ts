@@ -13,12 +13,12 @@ import { pick, type Random, seededRandom } from '../../src/simulator/random.js'
 import type { Simulator } from '../../src/simulator/server.js'
 import type { Tenant } from '../../src/simulator/tenant.js'
 
-/** Of the questions about the log. More, and no worker would live to store a page. */
+/** Share of the log requests that fail. With a larger one, no worker would live to store a page. */
 const FAULT_SHARE = 0.06
-/** How far back a page begins that repeats what has been delivered. */
+/** How far before the present a repeated page begins, in milliseconds. */
 const REPEATED_MS = 4_000
 
-/** Lets a tenant's API fail every now and then, by a seed, until its faults are cleared. */
+/** Makes requests to a tenant's API fail at random, by a seed, until its faults are cleared. */
 export function misbehave({ tenant, faults }: Simulator, seed: number): void {
   const random = seededRandom(seed)
   faults.push({
@@ -45,16 +45,16 @@ const FAULTS: MakeFault[] = [
   ({ tenant }) => repeatedPage(tenant),
 ]
 
-/** A page that begins before the checkpoint: what was delivered once comes again, before what is new. */
+/** A page that begins before the checkpoint: entries that were delivered before precede the new ones. */
 function repeatedPage(tenant: Tenant): Misbehave {
   return (reply) => {
     const from = new URL(reply.request.url, 'http://simulator').searchParams.get('from')
     const begin = tenant.positionAt(tenant.now() - REPEATED_MS)
-    // What nobody has read yet may not be passed over.
+    // The page must not skip entries that were not read yet.
     if (from === null || from < begin) return
     const page = tenant.readAfter(begin, 100)
     const last = page.at(-1)?.logId
-    // A page that does not go beyond the checkpoint would be none that Auth0 gives.
+    // Auth0 never returns a page that ends before the checkpoint.
     if (last === undefined || last <= from) return
     return reply.type('application/json').send(`[${page.map(({ json }) => json).join(',')}]`)
   }

@@ -7,31 +7,31 @@ import { finishCommand } from '../_support/cli.js'
 import { type CrewReport, killWorkers } from './crew.js'
 import { misbehave } from './misbehave.js'
 import { findProblems, type Outcome } from './verdict.js'
-import { endLease, logWrites } from './write-log.js'
+import { expireLease, logWrites } from './write-log.js'
 import { startWriting, type Written } from './writer.js'
 
-/** A round of the campaign: one tenant, one database, one queue. */
+/** The options of a round, which has one tenant, one database and one queue. */
 export interface RoundOptions {
-  /** Migrated, and new: its own from beginning to end. */
+  /** A new, migrated database that only this round uses. */
   databaseUrl: string
-  /** Left out: the queue is in the database as well. */
+  /** Default: the queue is in the database. */
   redisUrl?: string | undefined
   seed: number
-  /** How many workers are killed. */
+  /** Number of kills. */
   kills: number
-  /** How many run at once, default 3. */
+  /** Number of concurrent workers. Default: 3. */
   workers?: number
-  /** How many of the logouts become visible late, default 0.02. */
+  /** Share of the logouts that become visible late. Default: 0.02. */
   lateShare?: number
   signal: AbortSignal
 }
 
-/** What a round came to. */
+/** The result of a round. */
 export interface RoundReport extends Outcome {
   crew: CrewReport
   written: Written
   requests: number
-  /** Requests that were answered with something else than 200, or not at all. */
+  /** Requests without a response of status 200. */
   refused: number
   seconds: number
 }
@@ -40,10 +40,10 @@ const DOMAIN = 'campaign.example'
 const USERS = 300
 const HISTORY = 1_500
 const HISTORY_MS = 2 * 86_400_000
-/** Long enough for a kill to hit a request. */
+/** Long enough for a kill to interrupt a request. */
 const LATENCY_MS = 15
 
-/** What a worker and the last `sync` are run with. Late entries are at most half the window late. */
+/** Variables of the workers and of the final `sync`. Late entries are at most half the window late. */
 const PACE = {
   POLL_INTERVAL: '100ms',
   RECONCILE_INTERVAL: '5s',
@@ -51,7 +51,7 @@ const PACE = {
   RATE_SHARE: '1',
 }
 
-/** Kills workers while the tenant writes, lets `sync` have the last word, and compares with the truth. */
+/** Kills workers while the tenant writes, runs a final `sync`, and compares the rows with the expected ones. */
 export async function runRound(options: RoundOptions): Promise<RoundReport> {
   const { databaseUrl, redisUrl, seed } = options
   const startedAt = performance.now()
@@ -64,7 +64,7 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
     await logWrites(database)
     const { crew, written } = await disturb(options, { database, simulator, env })
     await sleep(written.storedAtMs + 1_000 - Date.now(), undefined, options)
-    await endLease(database)
+    await expireLease(database)
     const sync = await finishCommand(['sync'], { ...env, DATABASE_URL: databaseUrl })
     const outcome = await findProblems(database, simulator.tenant, { crew, written, sync })
     const all = simulator.requests.all()
@@ -95,7 +95,7 @@ function credentialsOf({ url, credentials }: Simulator): Record<string, string> 
   }
 }
 
-/** Everything at once, until so many workers have been killed. */
+/** Writes entries, fails requests and kills workers, until the number of kills is reached. */
 async function disturb(
   { seed, kills, workers = 3, lateShare = 0.02, signal }: RoundOptions,
   {
@@ -108,7 +108,7 @@ async function disturb(
     env: Record<string, string>
   },
 ): Promise<{ crew: CrewReport; written: Written }> {
-  // Seeds of their own: the history's sessions are other ones than the writer's.
+  // Different seeds, so that the sessions of the history are not those of the writer.
   const writer = startWriting(simulator.tenant, { seed: seed + 1_000, users: USERS, lateShare })
   misbehave(simulator, seed + 2_000)
   try {

@@ -10,44 +10,44 @@ import type { Written } from './writer.js'
 
 type Queryable = Pick<TestDatabase, 'query'>
 
-/** What the database holds in the end, and everything that is wrong with it. */
+/** The final contents of the database, and every difference from the expected ones. */
 export interface Outcome {
   users: number
   sessions: number
   unattributable: number
-  /** Entries that reconciling found, and polling had missed. */
+  /** Entries that polling missed and reconciliation found. */
   reconciled: number
   writes: number
-  /** Pages that workers stored, before `sync` had the last word. */
+  /** Pages that workers stored before the final `sync`. */
   pages: number
   problems: string[]
 }
 
-/** What was done before. */
-interface Deeds {
+/** What happened during the round. */
+interface RoundEvents {
   crew: CrewReport
   written: Written
   sync: Awaited<ReturnType<typeof finishCommand>>
 }
 
-/** Compares the database with what the tenant's entries come to. */
+/** Compares the database with the rows that the tenant's entries must produce. */
 export async function findProblems(
   database: Queryable,
   tenant: Tenant,
-  { crew, written, sync }: Deeds,
+  { crew, written, sync }: RoundEvents,
 ): Promise<Outcome> {
   const truth = truthOfLog(tenant.entries())
   const rows = sorted(await readRows(database))
   const { writes, pages, wrong } = await readWrites(database)
-  const kept = await database.query<{ id: string }>('SELECT id FROM unattributable')
-  const lost = kept.map(({ id }) => id).sort()
+  const stored = await database.query<{ id: string }>('SELECT id FROM unattributable')
+  const unattributable = stored.map(({ id }) => id).sort()
   const reconciled = await readReconciled(database)
   const state = await readState(database)
   const isFresh = (state.as_of?.getTime() ?? 0) >= written.storedAtMs
   return {
     users: rows.users.length,
     sessions: rows.sessions.length,
-    unattributable: lost.length,
+    unattributable: unattributable.length,
     reconciled: reconciled.length,
     writes,
     pages,
@@ -56,15 +56,21 @@ export async function findProblems(
       ...(sync.code === 0 ? [] : [`sync ended with ${sync.code}: ${sync.stdout}${sync.stderr}`]),
       ...compare(rows.users, truth.rows.users, ({ userId }) => `user ${userId}`),
       ...compare(rows.sessions, truth.rows.sessions, ({ sessionId }) => `session ${sessionId}`),
-      ...compare(lost.map(asRow), truth.lost.map(asRow), ({ id }) => `unattributable ${id}`),
+      ...compare(
+        unattributable.map(asRow),
+        truth.lost.map(asRow),
+        ({ id }) => `unattributable ${id}`,
+      ),
       ...(state.excess === 0 ? [] : [`${state.excess} unattributable entries counted twice`]),
       ...wrong,
       ...reconciled
         .filter((logId) => !written.late.has(logId))
-        .map((logId) => `polling lost ${logId}, which was not late: reconciling had to find it`),
-      ...(state.gaps === 0 ? [] : [`${state.gaps} gaps in a log that nothing is missing from`]),
-      ...(pages > 0 ? [] : ['no worker stored a page: this has shown nothing']),
-      ...(isFresh ? [] : [`as_of is ${state.as_of?.toISOString()} in the end`]),
+        .map((logId) => `polling missed ${logId}, which was not late`),
+      ...(state.gaps === 0
+        ? []
+        : [`${state.gaps} gaps were recorded, though no entry was deleted`]),
+      ...(pages > 0 ? [] : ['no worker stored a page: the round is not conclusive']),
+      ...(isFresh ? [] : [`as_of is ${state.as_of?.toISOString()}, before the last entry`]),
     ],
   }
 }
@@ -81,11 +87,11 @@ async function readState(database: Queryable) {
       (SELECT coalesce(sum(count), 0)::int FROM unattributable_excess) AS excess,
       (SELECT count(*)::int FROM gap WHERE reason <> 'cold_start') AS gaps
     FROM tenant`)
-  if (state === undefined) throw new Error('the tenant row is gone')
+  if (state === undefined) throw new Error('the tenant row is missing')
   return state
 }
 
-/** Every row that is missing, too many or different, by its name. */
+/** Describes every row that is missing, unexpected or different. */
 function compare<Row extends object>(found: Row[], expected: Row[], name: (row: Row) => string) {
   const byName = new Map(found.map((row) => [name(row), row]))
   const known = new Set(expected.map(name))
@@ -95,5 +101,5 @@ function compare<Row extends object>(found: Row[], expected: Row[], name: (row: 
     return `${name(row)} is ${JSON.stringify(stored) ?? 'missing'}, not ${JSON.stringify(row)}`
   })
   const surplus = [...byName.keys()].filter((key) => !known.has(key))
-  return [...different, ...surplus.map((key) => `${key} is nobody's`)]
+  return [...different, ...surplus.map((key) => `${key} is unexpected`)]
 }

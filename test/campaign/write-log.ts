@@ -4,7 +4,7 @@ type Queryable = Pick<TestDatabase, 'query'>
 
 const TABLES = ['last_logout', 'session_logout', 'tenant']
 
-/** Logs every committed write of these tables, with who wrote: the connection's `application_name`. */
+/** Logs every committed write to these tables, with the connection's `application_name` as the writer. */
 export async function logWrites(database: Queryable): Promise<void> {
   await database.query(`
     CREATE TABLE write_log (
@@ -26,7 +26,7 @@ export async function logWrites(database: Queryable): Promise<void> {
   }
 }
 
-/** How many writes there were, how many pages workers stored, and each write that deleted something or moved it back. */
+/** Reads the number of writes and of pages stored by workers, and the writes that deleted a row or decreased a value. */
 export async function readWrites(database: Queryable) {
   const [total] = await database.query<{ writes: number; pages: number }>(`
     SELECT count(*)::int AS writes, count(*) FILTER (WHERE writer LIKE 'worker-%'
@@ -36,7 +36,7 @@ export async function readWrites(database: Queryable) {
     SELECT writer || ' deleted from ' || "table" || coalesce(': ' || before::text, '') AS what
     FROM write_log WHERE operation IN ('DELETE', 'TRUNCATE')
     UNION ALL
-    SELECT writer || ' moved back ' || key || ' of ' || "table" || ' from ' || value || ' to '
+    SELECT writer || ' decreased ' || key || ' of ' || "table" || ' from ' || value || ' to '
       || coalesce(after->>key, 'nothing') || coalesce(' of ' || (after->>'user_id'), '')
     FROM write_log, jsonb_each_text(before)
     WHERE operation = 'UPDATE' AND value IS NOT NULL AND NOT coalesce(CASE
@@ -50,7 +50,7 @@ export async function readWrites(database: Queryable) {
   return { writes, pages, wrong: wrong.map(({ what }) => what) }
 }
 
-/** The log ids of entries by which reconciling moved a row: polling had not stored them. */
+/** Reads the log ids of entries that reconciliation stored because polling had missed them. */
 export async function readReconciled(database: Queryable): Promise<string[]> {
   const rows = await database.query<{ log_id: string }>(`
     SELECT DISTINCT after->>'log_id' AS log_id FROM write_log
@@ -61,7 +61,7 @@ export async function readReconciled(database: Queryable): Promise<string[]> {
   return rows.map(({ log_id }) => log_id)
 }
 
-/** Whether the lease is in the hands of this writer now. */
+/** Whether this writer holds the lease. */
 export async function holdsLease(database: Queryable, writer: string): Promise<boolean> {
   const rows = await database.query(
     `SELECT FROM tenant JOIN write_log ON after->>'lease_owner' = lease_owner
@@ -71,7 +71,7 @@ export async function holdsLease(database: Queryable, writer: string): Promise<b
   return rows.length > 0
 }
 
-/** Lets the lease run out now, whoever has it: what else takes as long as it is given for. */
-export async function endLease(database: Queryable): Promise<void> {
+/** Expires the lease at once, instead of waiting for its time to live. */
+export async function expireLease(database: Queryable): Promise<void> {
   await database.query('UPDATE tenant SET lease_until = now() WHERE lease_until > now()')
 }

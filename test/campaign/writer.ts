@@ -3,14 +3,14 @@ import { buildPeople, type Person, sessionFor } from '../../src/simulator/people
 import { pick, type Random, seededRandom } from '../../src/simulator/random.js'
 import type { LogEntry, Tenant } from '../../src/simulator/tenant.js'
 
-/** What has been written. */
+/** The entries written so far. */
 export interface Written {
   entries: number
   duplicates: number
-  /** The log ids of those that could be read only when the log may have passed them. */
+  /** The log ids of entries that became readable after the log may have been read past them. */
   late: Set<string>
   unattributable: number
-  /** When the last of them is stored. */
+  /** Storage time of the last entry. */
   storedAtMs: number
 }
 
@@ -20,27 +20,27 @@ export interface Writer {
   close(): void
 }
 
-/** What is written. */
+/** The options of {@link startWriting}. */
 export interface WriterOptions {
   seed: number
   users: number
-  /** How many of the logouts become visible late. */
+  /** Share of the logouts that become visible late. */
   lateShare: number
 }
 
 const TICK_MS = 50
-const ENTRIES_A_TICK = 2
-/** Now and then several pages come at once. */
+const ENTRIES_PER_TICK = 2
+/** Probability of a burst of several pages, per tick. */
 const BURST_SHARE = 0.005
 const BURST = 250
 
 const LAG_MS = 6_000
 const DUPLICATE_SHARE = 0.05
-const LATE_LEAST_MS = 5_000
-const LATE_MOST_MS = 30_000
+const MIN_LATE_MS = 5_000
+const MAX_LATE_MS = 30_000
 
-/** The store keeps and counts 1,000 of a reason and day exactly, and those beyond as often as it reads them. */
-const MOST_UNATTRIBUTABLE = 900
+/** The store counts only the first 1,000 of a reason and day exactly. It counts others each time it reads them. */
+const MAX_UNATTRIBUTABLE = 900
 
 const OTHERS = ['s', 'seacft', 'sertft', 'ssa', 'fs', 'seccft', 'flo', 'scp', 'sapi']
 const JUNK: LogEntry[] = [
@@ -50,7 +50,7 @@ const JUNK: LogEntry[] = [
   { description: { deeply: { nested: ['slo'] } } },
 ]
 
-/** The same seed writes the same entries one after the other; at which times, the clock decides. */
+/** Writes entries until `close`. A seed determines the entries and their order, but not their times. */
 export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
   const random = seededRandom(options.seed)
   const people = buildPeople(options.users, tenant.domain)
@@ -59,12 +59,12 @@ export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
 
   function writeOne(): void {
     const { entry, kind } = nextEntry(random, people, written.unattributable)
-    // What is no logout by its type, a search by type does not find.
+    // Reconciliation searches by type, and would not find a late entry of another type.
     const isLate = (kind === 'logout' || kind === 'no subject') && random() < options.lateShare
     const now = tenant.now()
-    const dateMs = now - (isLate ? between(random, LATE_LEAST_MS, LATE_MOST_MS) : 0)
-    // Not yet readable: what is stored in a millisecond that has been read would be late as well.
-    const storedAtMs = dateMs + 1 + Math.floor(random() * (isLate ? LATE_LEAST_MS : LAG_MS))
+    const dateMs = now - (isLate ? between(random, MIN_LATE_MS, MAX_LATE_MS) : 0)
+    // Store the entry in the future: the current millisecond may have been read, which would make it late.
+    const storedAtMs = dateMs + 1 + Math.floor(random() * (isLate ? MIN_LATE_MS : LAG_MS))
     const times = [storedAtMs]
     if (random() < DUPLICATE_SHARE) times.push(storedAtMs + Math.floor(random() * LAG_MS))
     for (const storedAtMs of times) {
@@ -78,7 +78,7 @@ export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
   }
 
   const timer = setInterval(() => {
-    const count = random() < BURST_SHARE ? BURST : ENTRIES_A_TICK
+    const count = random() < BURST_SHARE ? BURST : ENTRIES_PER_TICK
     for (let n = 0; n < count; n++) writeOne()
   }, TICK_MS)
   return { written, close: () => clearInterval(timer) }
@@ -95,18 +95,18 @@ function nextEntry(random: Random, people: Person[], unattributable: number): Ne
     ...person.subject,
     sessionId: sessionFor(type, person, random),
   })
-  const nobody = { user_id: pick(random, [null, '', undefined]) }
+  const withoutUser = { user_id: pick(random, [null, '', undefined]) }
   const logout = (entry: LogEntry): NextEntry => ({ entry, kind: 'logout' })
   const dice = random()
   if (dice < 0.4) {
     const type = pick(random, OTHERS)
     return { entry: buildEntry(type, about(type)), kind: 'other' }
   }
-  if (dice < 0.43 && unattributable < MOST_UNATTRIBUTABLE) {
+  if (dice < 0.43 && unattributable < MAX_UNATTRIBUTABLE) {
     if (dice < 0.41) return { entry: pick(random, JUNK), kind: 'junk' }
-    return { entry: buildEntry('slo', person.subject, nobody), kind: 'no subject' }
+    return { entry: buildEntry('slo', person.subject, withoutUser), kind: 'no subject' }
   }
-  if (dice < 0.46) return logout(buildEntry('slo', about('slo'), nobody))
+  if (dice < 0.46) return logout(buildEntry('slo', about('slo'), withoutUser))
   if (dice < 0.48) return logout(buildEntry('slo', about('slo'), { date: undefined }))
   if (dice < 0.55) return logout(buildEntry('slo', person.subject))
   if (dice < 0.6) {
@@ -116,6 +116,6 @@ function nextEntry(random: Random, people: Person[], unattributable: number): Ne
   return logout(buildEntry('slo', about('slo')))
 }
 
-function between(random: Random, least: number, most: number): number {
-  return Math.floor(least + random() * (most - least))
+function between(random: Random, min: number, max: number): number {
+  return Math.floor(min + random() * (max - min))
 }

@@ -16,25 +16,35 @@ const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 const SESSION = 'https://last-logout/session_id'
 const DAY_MS = 86_400_000
 const NOW = Date.now()
+/** Where no service is. */
+const NOWHERE = 'http://127.0.0.1:1'
 
 let database: TestDatabase
 let store: Awaited<ReturnType<typeof openStore>>
 let api: Awaited<ReturnType<typeof serveApi>>
 let clients: LastLogoutClient[]
-beforeEach(async () => {
-  database = await createTestDatabase()
-  store = await openStore(database, { domain: DOMAIN })
-  await store.begin(CHECKPOINT, null)
-  await store.storeCaughtUp(CHECKPOINT, Date.now())
-  api = await serveApi(database)
+beforeEach(() => {
   clients = []
 })
-afterEach(async () => {
-  await Promise.all(clients.map((client) => client.close()))
-  await api.close()
-  await store.close()
-  await database.drop()
-})
+const closeClients = () => Promise.all(clients.map((client) => client.close()))
+afterEach(closeClients)
+
+/** Gives every test of a group a service of its own. */
+function withService(): void {
+  beforeEach(async () => {
+    database = await createTestDatabase()
+    store = await openStore(database, { domain: DOMAIN })
+    await store.begin(CHECKPOINT, null)
+    await store.storeCaughtUp(CHECKPOINT, Date.now())
+    api = await serveApi(database)
+  })
+  afterEach(async () => {
+    await closeClients()
+    await api.close()
+    await store.close()
+    await database.drop()
+  })
+}
 
 function open(options: Partial<LastLogoutClientOptions> = {}, url = api.url): LastLogoutClient {
   const client = openClient(url, options)
@@ -55,6 +65,8 @@ const login = (sub: string, at: number, session?: string) => ({
 })
 
 describe('a check', () => {
+  withService()
+
   test('is answered from memory as soon as the logout is stored (P27)', async () => {
     const client = open()
     await client.ready()
@@ -107,12 +119,6 @@ describe('a check', () => {
     expect((await client.check(login('auth0|old', NOW))).outcome).toBe('accepted')
   })
 
-  test('of a machine token needs nothing of the service', async () => {
-    const client = open({}, 'http://127.0.0.1:1')
-    const decision = await client.check(login('abc@clients', NOW))
-    expect(decision).toMatchObject({ allowed: true, reason: 'machine_token' })
-  })
-
   test.each([
     ['no subject', {}, 'no_subject'],
     ['another issuer', { sub: 'auth0|1', iss: 'https://other/' }, 'other_issuer'],
@@ -127,21 +133,7 @@ describe('a check', () => {
 })
 
 describe('not knowing', () => {
-  test.each([
-    ['deny', 'enforce', false],
-    ['allow', 'enforce', true],
-    ['deny', 'observe', true],
-  ] as const)(
-    'with onUnknown %s and mode %s is allowed: %s (P28)',
-    async (onUnknown, mode, allowed) => {
-      const decisions: Decision[] = []
-      const onDecision = (decision: Decision) => void decisions.push(decision)
-      const client = open({ onUnknown, mode, onDecision }, 'http://127.0.0.1:1')
-      const decision = await client.check(login('auth0|1', NOW))
-      expect(decision).toMatchObject({ outcome: 'unknown', reason: 'not_loaded', allowed })
-      expect(decisions).toEqual([decision])
-    },
-  )
+  withService()
 
   test('observing never refuses, and says what it would have done', async () => {
     await logOut('auth0|1', null)
@@ -174,37 +166,17 @@ describe('not knowing', () => {
     await client.ready()
     expect(client.checkNow(login('auth0|2', NOW)).outcome).toBe('accepted')
   })
-
-  test.each([
-    ['onUnknown left out (P28)', { onUnknown: undefined }],
-    ['no key', { apiKey: '' }],
-    ['no URL', { url: 'last-logout' }],
-    ['another mode', { mode: 'monitor' }],
-    ['a negative staleness', { maxStalenessMs: -1 }],
-    ['a key that no header can carry', { apiKey: 'first\nsecond' }],
-    ['a password in the URL', { url: 'https://user:secret@last-logout.example' }],
-    ['an endless token age', { maxTokenAgeMs: Number.POSITIVE_INFINITY }],
-    ['an endless time-out', { timeoutMs: Number.POSITIVE_INFINITY }],
-  ])('%s is a TypeError', (_what, options) => {
-    expect(() => openClient(api.url, options as object)).toThrow(TypeError)
-  })
 })
 
 describe('ready', () => {
+  withService()
+
   test('rejects when the key is refused, and says where to look', async () => {
     const client = open({ apiKey: 'x'.repeat(32) })
     await expect(client.ready()).rejects.toMatchObject({
       code: 'UNAUTHORIZED',
       message: expect.stringContaining('API_KEYS'),
     })
-  })
-
-  test('rejects when the client is closed', async () => {
-    const client = open({}, 'http://127.0.0.1:1')
-    const ready = client.ready()
-    await client.close()
-    await expect(ready).rejects.toMatchObject({ code: 'CLOSED' })
-    await expect(client.ready()).rejects.toMatchObject({ code: 'CLOSED' })
   })
 
   test('waits for a service that comes later', async () => {
@@ -220,6 +192,8 @@ describe('ready', () => {
 })
 
 describe('by request', () => {
+  withService()
+
   test('asks once for checks at the same time, and keeps the answer for the stated time (P31)', async () => {
     await logOut('auth0|1', 'phone')
     const client = open({ lookup: 'request', cacheMs: 2_000 })
@@ -272,6 +246,8 @@ describe('by request', () => {
 })
 
 describe('through faults', () => {
+  withService()
+
   let proxy: Awaited<ReturnType<typeof openProxy>> | undefined
   afterEach(() => proxy?.close())
 
@@ -371,6 +347,52 @@ describe('through faults', () => {
       await client.close()
     }
     await other.close()
+  })
+})
+
+describe('without a service', () => {
+  test('a check of a machine token needs nothing of the service', async () => {
+    const client = open({}, NOWHERE)
+    const decision = await client.check(login('abc@clients', NOW))
+    expect(decision).toMatchObject({ allowed: true, reason: 'machine_token' })
+  })
+
+  test.each([
+    ['deny', 'enforce', false],
+    ['allow', 'enforce', true],
+    ['deny', 'observe', true],
+  ] as const)(
+    'not knowing with onUnknown %s and mode %s is allowed: %s (P28)',
+    async (onUnknown, mode, allowed) => {
+      const decisions: Decision[] = []
+      const onDecision = (decision: Decision) => void decisions.push(decision)
+      const client = open({ onUnknown, mode, onDecision }, NOWHERE)
+      const decision = await client.check(login('auth0|1', NOW))
+      expect(decision).toMatchObject({ outcome: 'unknown', reason: 'not_loaded', allowed })
+      expect(decisions).toEqual([decision])
+    },
+  )
+
+  test.each([
+    ['onUnknown left out (P28)', { onUnknown: undefined }],
+    ['no key', { apiKey: '' }],
+    ['no URL', { url: 'last-logout' }],
+    ['another mode', { mode: 'monitor' }],
+    ['a negative staleness', { maxStalenessMs: -1 }],
+    ['a key that no header can carry', { apiKey: 'first\nsecond' }],
+    ['a password in the URL', { url: 'https://user:secret@last-logout.example' }],
+    ['an endless token age', { maxTokenAgeMs: Number.POSITIVE_INFINITY }],
+    ['an endless time-out', { timeoutMs: Number.POSITIVE_INFINITY }],
+  ])('%s is a TypeError', (_what, options) => {
+    expect(() => openClient(NOWHERE, options as object)).toThrow(TypeError)
+  })
+
+  test('`ready` rejects when the client is closed', async () => {
+    const client = open({}, NOWHERE)
+    const ready = client.ready()
+    await client.close()
+    await expect(ready).rejects.toMatchObject({ code: 'CLOSED' })
+    await expect(client.ready()).rejects.toMatchObject({ code: 'CLOSED' })
   })
 
   test.each([

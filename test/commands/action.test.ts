@@ -19,7 +19,7 @@ beforeEach(async () => {
   env = environmentFor(simulator)
 })
 
-/** No database: none of these commands needs one. */
+/** The environment of the commands, none of which needs a database. */
 function environmentFor({ url, credentials }: Simulator): Record<string, string> {
   return {
     AUTH0_DOMAIN: DOMAIN,
@@ -31,7 +31,7 @@ function environmentFor({ url, credentials }: Simulator): Record<string, string>
 }
 
 describe('action print', () => {
-  test('writes the file and nothing else, without any configuration', async () => {
+  test('prints the source and nothing else, without any configuration', async () => {
     const { code, stdout, stderr } = await finishCommand(['action', 'print'])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toBe(await readFile('dist/login-action.cjs', 'utf8'))
@@ -39,7 +39,7 @@ describe('action print', () => {
 })
 
 describe('action deploy', () => {
-  test('says each step, then that nothing is to be changed, and never a secret', async () => {
+  test('prints each step without secrets, and no steps when nothing changes', async () => {
     bindOthers(simulator, 2)
     const first = await finishCommandLine(DEPLOY, env)
     expect(first).toEqual({
@@ -47,8 +47,8 @@ describe('action deploy', () => {
       stderr: '',
       stdout:
         'create the Action last-logout, with the secrets LAST_LOGOUT_API_KEY, LAST_LOGOUT_URL\n' +
-        'deploy it, as soon as Auth0 has built it\n' +
-        'bind it to post-login, after the 2 bound there\n' +
+        'deploy the Action when Auth0 has built it\n' +
+        'bind the Action to post-login, after the 2 that are bound there\n' +
         'done: last-logout is deployed and bound\n',
     })
     simulator.requests.clear()
@@ -56,7 +56,7 @@ describe('action deploy', () => {
     expect(second).toEqual({
       code: 0,
       stderr: '',
-      stdout: 'nothing to change: last-logout is deployed and bound\n',
+      stdout: 'no changes: last-logout is deployed and bound\n',
     })
     expect(readWrites(simulator)).toEqual([])
     expect(readBindings(simulator).map(({ action }) => action.name)).toEqual([
@@ -66,7 +66,7 @@ describe('action deploy', () => {
     ])
   })
 
-  test('gives the Action what it was told, and the newer of two keys', async () => {
+  test('passes its options and the newer of two keys to the Action', async () => {
     const flags = ['--mode', 'observe', '--on-error', 'deny', '--timeout-ms', '2500']
     const more = ['--namespace', 'https://acme.example/', '--policy', 'user', '--name', 'ours']
     const { code, stdout } = await finishCommandLine([...DEPLOY, ...flags, ...more], env)
@@ -83,7 +83,7 @@ describe('action deploy', () => {
     expect(stdout).not.toContain(KEY)
   })
 
-  test('with --dry-run says what would change, and only reads', async () => {
+  test('with --dry-run prints the changes, and only reads', async () => {
     await finishCommandLine(DEPLOY, env)
     simulator.actions.update(simulator.actions.list()[0]?.id ?? '', {
       secrets: [{ name: 'BY_HAND', value: 'x' }],
@@ -93,9 +93,9 @@ describe('action deploy', () => {
     expect({ code, stdout }).toEqual({
       code: 0,
       stdout:
-        'would update the Action last-logout: secrets; not ours, and removed: BY_HAND\n' +
-        'would deploy it, as soon as Auth0 has built it\n' +
-        'nothing was changed\n',
+        'would update the Action last-logout: secrets; remove the unknown secrets BY_HAND\n' +
+        'would deploy the Action when Auth0 has built it\n' +
+        'dry run: nothing was changed\n',
     })
     expect(readWrites(simulator)).toEqual([])
   })
@@ -118,7 +118,7 @@ describe('action deploy', () => {
     ['--namespace', 'https://webtask.run/'],
     ['--namespace', 'urn:auth0:'],
     ['--policy', 'everyone'],
-  ])('refuses %s %s with exit 2, before it asks Auth0 for anything', async (flag, value) => {
+  ])('rejects %s %s with exit code 2, before it sends a request to Auth0', async (flag, value) => {
     const { code, stderr } = await finishCommandLine([...DEPLOY, flag, value], env)
     expect(code).toBe(2)
     expect(stderr).toMatch(new RegExp(`^  - ${flag} must be`, 'm'))
@@ -127,23 +127,26 @@ describe('action deploy', () => {
   })
 
   test.each([
-    ['none', `orders:${KEY}`, /API_KEYS=…,action:KEY:read/],
-    ['one that may not read', `action:${KEY}:feed`, /no role read/],
-    ['no key at all', '', /API_KEYS=…,action:KEY:read/],
-  ])('with %s named action exits 2, and says what to add', async (_what, keys, said) => {
-    const { code, stderr } = await finishCommandLine(DEPLOY, { ...env, API_KEYS: keys })
-    expect(code).toBe(2)
-    expect(stderr).toMatch(said)
-    expect(stderr).not.toContain(KEY)
-  })
+    ['no key', `orders:${KEY}`, /API_KEYS=…,action:KEY:read/],
+    ['one without the role read', `action:${KEY}:feed`, /without the role read/],
+    ['nothing', '', /API_KEYS=…,action:KEY:read/],
+  ])(
+    'exits with 2 and suggests a key where API_KEYS holds %s named action',
+    async (_case, keys, expected) => {
+      const { code, stderr } = await finishCommandLine(DEPLOY, { ...env, API_KEYS: keys })
+      expect(code).toBe(2)
+      expect(stderr).toMatch(expected)
+      expect(stderr).not.toContain(KEY)
+    },
+  )
 
-  test('without --url exits 2', async () => {
+  test('exits with 2 without --url', async () => {
     const { code, stderr } = await finishCommandLine(['action', 'deploy'], env)
     expect(code).toBe(2)
     expect(stderr).toContain('--url')
   })
 
-  test('without a scope exits 1, and names it', async () => {
+  test('exits with 1 and names the scope that is missing', async () => {
     const narrow = await openActionTenant({ scopes: ['read:actions'] })
     const { code, stderr } = await finishCommandLine(DEPLOY, environmentFor(narrow.simulator))
     expect(code).toBe(1)
@@ -151,19 +154,19 @@ describe('action deploy', () => {
     expect(stderr).not.toMatch(/ {4}at /)
   })
 
-  test('that is stopped exits 1: nobody shall take it for deployed', async () => {
+  test('exits with 1 when it is interrupted, since the Action is not deployed', async () => {
     const slow = await openActionTenant({ actionBuildMs: 60_000 })
     const command = startCommandLine(DEPLOY, environmentFor(slow.simulator))
     await expect.poll(() => readWrites(slow.simulator), { timeout: 10_000 }).toHaveLength(1)
     command.stop()
     expect(await command.ended).toBe(1)
-    expect(command.stderr()).toMatch(/stopped before the end: run this again/)
+    expect(command.stderr()).toMatch(/interrupted before it had finished: run it again/)
     expect(command.stdout() + command.stderr()).not.toContain(KEY)
   })
 })
 
 describe('action status', () => {
-  test('exits 1 before the Action is deployed, and says what to do', async () => {
+  test('exits with 1 before the Action is deployed, and suggests to deploy it', async () => {
     const { code, stdout, stderr } = await finishCommandLine(['action', 'status'], env)
     expect({ code, stdout }).toEqual({
       code: 1,
@@ -172,7 +175,7 @@ describe('action status', () => {
     expect(stderr).toMatch(/last-logout action deploy/)
   })
 
-  test('exits 0 when it is, and needs no API key for that', async () => {
+  test('exits with 0 when the Action is deployed, without needing an API key', async () => {
     bindOthers(simulator, 1)
     await finishCommandLine(DEPLOY, env)
     const { API_KEYS: _, ...rest } = env
@@ -184,25 +187,25 @@ describe('action status', () => {
         'Action     last-logout\n' +
         'code       of this version\n' +
         'deployed   yes\n' +
-        'bound      yes, as number 2 of 2\n' +
+        'bound      yes, at position 2 of 2\n' +
         'secrets    LAST_LOGOUT_API_KEY, LAST_LOGOUT_URL\n',
     })
   })
 
-  test('exits 1 when its code is changed, or it is not bound', async () => {
+  test('exits with 1 when the code was modified and the Action is not bound', async () => {
     await finishCommandLine(DEPLOY, env)
     simulator.actions.update(simulator.actions.list()[0]?.id ?? '', { code: '// changed' })
     simulator.bindings.replace({ bindings: [] })
     const { code, stdout } = await finishCommandLine(['action', 'status'], env)
     expect(code).toBe(1)
-    expect(stdout).toMatch(/^code +of another version, or changed$/m)
+    expect(stdout).toMatch(/^code +of another version, or modified$/m)
     expect(stdout).toMatch(/^deployed +no/m)
     expect(stdout).toMatch(/^bound +no$/m)
   })
 })
 
 test.each([[['action']], [['action', 'nonsense']], [['action', 'print', '--nonsense']]])(
-  'the usage is pointed to after %j, with exit 2',
+  'suggests the help after the arguments %j, with exit code 2',
   async (args) => {
     const { code, stderr } = await finishCommandLine(args)
     expect(code).toBe(2)

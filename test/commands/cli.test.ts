@@ -38,22 +38,22 @@ afterEach(async () => {
 const logout = (userId: string, sessionId = 'S1') =>
   t.tenant.write(buildEntry('slo', { userId, sessionId }), { dateMs: Date.now() - 1_000 })
 
-describe('help', () => {
-  test('names every command and the exit codes', async () => {
+describe('--help', () => {
+  test('lists every command and the exit codes', async () => {
     const { code, stdout } = await finishCommand(['--help'])
     expect(code).toBe(0)
     for (const name of commands) expect(stdout).toMatch(new RegExp(`^  ${name}`, 'm'))
-    expect(stdout).toContain('2 wrong configuration')
+    expect(stdout).toContain('2 invalid configuration')
   })
 
-  test.each(commands)('of %s is given without any configuration', async (name) => {
+  test.each(commands)('describes %s without any configuration', async (name) => {
     const { code, stdout } = await finishCommandLine([name, '--help'])
     expect(code).toBe(0)
     expect(stdout).toMatch(`Usage: last-logout ${name}`)
   })
 
   test.each([[['nonsense']], [['sync', '--nonsense']], [[]]])(
-    'is pointed to after %j, with exit 2',
+    'is suggested after the arguments %j, with exit code 2',
     async (args) => {
       const { code, stderr } = await finishCommandLine(args)
       expect(code).toBe(2)
@@ -62,13 +62,13 @@ describe('help', () => {
   )
 })
 
-describe('a wrong configuration', () => {
+describe('an invalid configuration', () => {
   test.each(['start', 'worker', 'api', 'sync', 'status', 'doctor', 'migrate'])(
-    'stops %s with exit 2 and one message, without a stack or a secret',
+    'makes %s exit with 2 and one message, without a stack or a secret',
     async (name) => {
       const secret = 'the-client-secret'
-      const wrong = { AUTH0_CLIENT_SECRET: secret, API_KEYS: 'a:short-key', PORT: 'x' }
-      const { code, stdout, stderr } = await finishCommandLine([name], wrong)
+      const invalid = { AUTH0_CLIENT_SECRET: secret, API_KEYS: 'a:short-key', PORT: 'x' }
+      const { code, stdout, stderr } = await finishCommandLine([name], invalid)
       expect(code).toBe(2)
       expect(stdout).toBe('')
       for (const problem of ['AUTH0_DOMAIN', 'PORT', 'API_KEYS', 'DATABASE_URL']) {
@@ -78,7 +78,7 @@ describe('a wrong configuration', () => {
     },
   )
 
-  test('may be a database of another tenant', async () => {
+  test('includes a database that holds another tenant', async () => {
     await finishCommandLine(['sync'], env)
     const { code, stderr } = await finishCommandLine(['sync'], {
       ...env,
@@ -90,7 +90,7 @@ describe('a wrong configuration', () => {
 })
 
 describe('sync', () => {
-  test('catches up, logs how far it is as JSON lines, and exits 0', async () => {
+  test('catches up, logs its progress as JSON lines, and exits with 0', async () => {
     logout('auth0|1')
     const { code, stdout, stderr } = await finishCommand(['sync'], env)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -107,7 +107,7 @@ describe('sync', () => {
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|1' }])
   })
 
-  test('exits 1 on refused credentials, and says what to check', async () => {
+  test('exits with 1 and names the variables when Auth0 refuses the credentials', async () => {
     const wrong = { ...env, AUTH0_CLIENT_SECRET: 'a-wrong-secret' }
     const { code, stdout, stderr } = await finishCommandLine(['sync'], wrong)
     expect(code).toBe(1)
@@ -115,7 +115,7 @@ describe('sync', () => {
     expect(stdout + stderr).not.toMatch(/a-wrong-secret| {4}at /)
   })
 
-  test('exits 1 without the scope, and names it', async () => {
+  test('exits with 1 and names the scope that is missing', async () => {
     const narrow = await openTenant({}, { scopes: [] })
     const { code, stderr } = await finishCommandLine(['sync'], {
       ...env,
@@ -126,7 +126,7 @@ describe('sync', () => {
     await narrow.close()
   })
 
-  test('exits 1 when the database does not answer, and names the variable', async () => {
+  test('exits with 1 and names the variable when the database is unreachable', async () => {
     const { code, stderr } = await finishCommandLine(['sync'], {
       ...env,
       DATABASE_URL: 'postgresql://user:a-password@127.0.0.1:1/x',
@@ -136,20 +136,20 @@ describe('sync', () => {
     expect(stderr).not.toMatch(/a-password| {4}at /)
   })
 
-  test('exits 1 on a database without tables, and says how to make them', async () => {
+  test('exits with 1 and suggests migrate for a database without tables', async () => {
     const empty = await createTestDatabase('template0')
     const before = await finishCommandLine(['sync'], { ...env, DATABASE_URL: empty.url })
     expect(before.code).toBe(1)
     expect(before.stderr).toContain('last-logout migrate')
-    const made = await finishCommandLine(['migrate'], { ...env, DATABASE_URL: empty.url })
-    expect(made).toMatchObject({ code: 0, stdout: expect.stringContaining('up to date') })
+    const migrated = await finishCommandLine(['migrate'], { ...env, DATABASE_URL: empty.url })
+    expect(migrated).toMatchObject({ code: 0, stdout: expect.stringContaining('up to date') })
     expect((await finishCommandLine(['sync'], { ...env, DATABASE_URL: empty.url })).code).toBe(0)
     await empty.drop()
   })
 })
 
 describe('status', () => {
-  test('shows what is known, and how fresh it is', async () => {
+  test('prints counts, checkpoint and freshness', async () => {
     logout('auth0|1')
     t.tenant.write(buildEntry('slo', {}, { user_id: null, details: {} }))
     await finishCommandLine(['sync'], env)
@@ -176,7 +176,7 @@ describe('status', () => {
     expect(text.stdout).toMatch(/^unattributable +1 no_subject$/m)
   })
 
-  test('names the gaps', async () => {
+  test('lists the gaps', async () => {
     t.tenant.write(buildEntry('s', { userId: 'auth0|1' }), { dateMs: Date.now() - 2 * 86_400_000 })
     const synced = await finishCommandLine(['sync'], env)
     expect(synced.stdout).toMatch(/"level":40.*"reason":"cold_start".*floor raise.*"gap detected"/)
@@ -191,28 +191,28 @@ describe('status', () => {
     )
   })
 
-  test('of a database that has not been synced says so', async () => {
+  test('reports that a database has never been synced', async () => {
     const { stdout } = await finishCommandLine(['status'], env)
     expect(stdout).toMatch(/^fresh as of +never/m)
   })
 })
 
 describe('start', () => {
-  test('polls and serves until SIGTERM, then exits 0', async () => {
+  test('polls and serves until SIGTERM, then exits with 0', async () => {
     logout('auth0|1')
     const command = runCommand(['start'], env)
     const url = await expect
       .poll(() => /"url":"([^"]+)"/.exec(command.stdout())?.[1], { timeout: 20_000 })
       .toBeTruthy()
       .then(() => /"url":"([^"]+)"/.exec(command.stdout())?.[1])
-    const ask = async (userId: string) => {
+    const readLastLogout = async (userId: string) => {
       const path = `/v1/users/${encodeURIComponent(userId)}/last-logout`
-      const answer = await fetch(`${url}${path}`, { headers: { authorization: `Bearer ${KEY}` } })
-      return ((await answer.json()) as { last_logout_at: string | null }).last_logout_at
+      const response = await fetch(`${url}${path}`, { headers: { authorization: `Bearer ${KEY}` } })
+      return ((await response.json()) as { last_logout_at: string | null }).last_logout_at
     }
-    await expect.poll(() => ask('auth0|1'), { timeout: 10_000 }).toBeTruthy()
+    await expect.poll(() => readLastLogout('auth0|1'), { timeout: 10_000 }).toBeTruthy()
     logout('auth0|2')
-    await expect.poll(() => ask('auth0|2'), { timeout: 10_000 }).toBeTruthy()
+    await expect.poll(() => readLastLogout('auth0|2'), { timeout: 10_000 }).toBeTruthy()
     command.kill('SIGTERM')
     expect(await command.exited).toBe(0)
     expect(command.stderr()).toBe('')
@@ -230,7 +230,7 @@ describe('with DATA_DIR', () => {
   })
   afterEach(() => rm(dataDir, { recursive: true, force: true }))
 
-  test('sync runs a PostgreSQL of its own, makes its tables, and finds its data again', async () => {
+  test('sync runs an embedded PostgreSQL, creates its tables, and keeps its data', async () => {
     logout('auth0|1')
     expect((await finishCommandLine(['sync'], env)).code).toBe(0)
     const { stdout } = await finishCommandLine(['status', '--json'], env)
@@ -238,8 +238,8 @@ describe('with DATA_DIR', () => {
   })
 })
 
-describe('a mistake of the operator', () => {
-  test('such as a port that is taken is named, without a stack', async () => {
+describe('an operator error', () => {
+  test('in PORT, which is already in use, is reported without a stack', async () => {
     const port = new URL(t.simulator.url).port
     const { code, stderr } = await finishCommandLine(['api'], { ...env, PORT: port })
     expect(code).toBe(1)
@@ -247,14 +247,14 @@ describe('a mistake of the operator', () => {
     expect(stderr).not.toMatch(/ {4}at /)
   })
 
-  test('such as a wrong log level of the demo is named, with exit 2', async () => {
+  test('in LOG_LEVEL makes demo exit with 2', async () => {
     const { code, stderr } = await finishCommandLine(['demo'], { LOG_LEVEL: 'loud' })
     expect(code).toBe(2)
     expect(stderr).toMatch(/LOG_LEVEL must be/)
   })
 })
 
-test('a sync that is stopped says so', async () => {
+test('sync exits with 0 after SIGTERM, and reports that it was stopped', async () => {
   for (let n = 0; n < 500; n++) logout(`auth0|${n}`, `S${n}`)
   t.simulator.faults.push({ path: '/api/v2/logs', times: 99, respond: faults.delay(60_000) })
   const command = runCommand(['sync'], env)
@@ -263,20 +263,20 @@ test('a sync that is stopped says so', async () => {
     .toBe(1)
   command.kill('SIGTERM')
   expect(await command.exited).toBe(0)
-  expect(command.stderr()).toMatch(/stopped before the end/)
+  expect(command.stderr()).toMatch(/Stopped by a signal/)
 })
 
-test('a file .env in the current directory is read, and the environment wins over it', async () => {
+test('reads .env in the current directory, and the environment takes precedence', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'last-logout-env-'))
   const lines = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   await writeFile(join(directory, '.env'), lines.join('\n'))
   const fromFile = await finishCommand(['sync'], {}, { cwd: directory })
   expect(fromFile.code).toBe(0)
-  const overruled = await finishCommand(
+  const overridden = await finishCommand(
     ['sync'],
     { AUTH0_DOMAIN: 'other.example' },
     { cwd: directory },
   )
-  expect(overruled.code).toBe(2)
+  expect(overridden.code).toBe(2)
   await rm(directory, { recursive: true })
 })

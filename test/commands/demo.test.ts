@@ -2,15 +2,17 @@ import { existsSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { runCommand } from '../_support/cli.js'
 
-test('runs without any configuration, prints a curl line that works when pasted, and leaves nothing behind', async () => {
+test('demo runs without configuration, prints a curl command that works, and deletes its database', async () => {
   const command = runCommand(['demo'])
-  await expect.poll(() => command.stdout(), { timeout: 30_000 }).toContain('Ctrl-C ends it.')
+  await expect
+    .poll(() => command.stdout(), { timeout: 30_000 })
+    .toContain('Press Ctrl-C to stop the demo.')
 
-  // What curl would do, where there is none.
+  // Send the request of the curl command.
   const [, authorization = '', url = ''] =
     /curl -s -H 'Authorization: (.*)' '(http\S+)'/.exec(command.stdout()) ?? []
-  const answer = await fetch(url, { headers: { authorization } })
-  expect(await answer.json()).toMatchObject({
+  const response = await fetch(url, { headers: { authorization } })
+  expect(await response.json()).toMatchObject({
     last_logout_at: expect.stringMatching(/^20/),
     complete: true,
   })

@@ -50,7 +50,7 @@ interface Check {
   advice?: string
 }
 
-/** Runs it, and gives the checks by name. */
+/** Runs `doctor`, and returns the checks by name. */
 async function examine(...options: string[]) {
   const { code, stdout, stderr } = await finishCommandLine(['doctor', '--json', ...options], env)
   expect(stdout + stderr).not.toMatch(new RegExp(`${SECRET}|${KEY}| {4}at `))
@@ -61,13 +61,13 @@ async function examine(...options: string[]) {
 const statuses = (checks: Map<string, Check>) =>
   Object.fromEntries([...checks.values()].map(({ name, status }) => [name, status]))
 
-/** An hour's traffic. */
+/** Writes one hour of log entries. */
 function writeHistory() {
   const [startMs, endMs] = [Date.now() - 3_600_000, Date.now()]
   t.tenant.writeStored(generateHistory({ entries: 500, users: 9, domain: DOMAIN, startMs, endMs }))
 }
 
-/** A tenant of an hour's traffic that has been read to its end. */
+/** Writes one hour of log entries, and reads the log to its end. */
 async function catchUp() {
   writeHistory()
   expect((await finishCommandLine(['sync'], env)).code).toBe(0)
@@ -77,7 +77,7 @@ async function catchUp() {
 const ALL = ['read:logs', 'read:logs_users', 'read:actions', 'create:actions', 'update:actions']
 
 describe('doctor', () => {
-  test('finds all in order where it is, with few requests, and changes nothing', async () => {
+  test('passes every check with few requests, and changes nothing', async () => {
     await serve({}, { scopes: ALL })
     await catchUp()
     const deployed = await finishCommandLine(
@@ -116,7 +116,7 @@ describe('doctor', () => {
     expect(await database.query('SELECT xmin::text, tenant::text FROM tenant')).toEqual(before)
   })
 
-  test('prints a line a check, and below it what to do', async () => {
+  test('prints one line per check, followed by the advice', async () => {
     const { code, stdout, stderr } = await finishCommandLine(['doctor'], env)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^ok {7}database {8}PostgreSQL \d+/m)
@@ -125,7 +125,7 @@ describe('doctor', () => {
     expect(stdout).toMatch(/^skipped {2}login Action {4}not asked.*read:actions/m)
   })
 
-  test('asks with --probe what Auth0 does not document', async () => {
+  test('checks undocumented behaviour of Auth0 with --probe', async () => {
     await serve({ retentionMs: 3_000_000 }, { expiredCheckpoint: 404 })
     await catchUp()
     const { code, checks } = await examine('--probe')
@@ -142,7 +142,7 @@ describe('doctor', () => {
     expect(t.simulator.requests.count({})).toBeLessThanOrEqual(14)
   })
 
-  test('stops at a signal', async () => {
+  test('stops at a signal while Auth0 does not respond', async () => {
     t.simulator.faults.push({ path: '/api/v2/logs', respond: faults.delay(60_000) })
     const command = startCommandLine(['doctor'], env)
     await expect
@@ -150,10 +150,10 @@ describe('doctor', () => {
       .toBe(1)
     command.stop()
     expect(await command.ended).toBe(1)
-    expect(command.stderr()).toMatch(/stopped before the end: run this again/)
+    expect(command.stderr()).toMatch(/interrupted before it had finished: run it again/)
   })
 
-  test('stops at a signal while the database is silent', async () => {
+  test('stops at a signal while the database does not respond', async () => {
     const silent = await openProxy(database.url, READY_FOR_QUERY)
     onTestFinished(() => silent.close())
     const command = runCommand(['doctor'], { ...env, DATABASE_DIRECT_URL: silent.url })
@@ -165,11 +165,13 @@ describe('doctor', () => {
   })
 })
 
-describe('doctor exits 1, and says what to do,', () => {
+describe('doctor exits with 1 and gives advice', () => {
   async function expectFailure(name: string, message: RegExp, advice?: RegExp) {
     const { code, stderr, checks } = await examine()
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^last-logout: \d+ checks? ha(s|ve) failed\n$/)
+    expect(stderr).toMatch(
+      /^last-logout: \d+ checks? failed: follow the advice after each failure\.\n$/,
+    )
     expect(checks.get(name)).toMatchObject({
       status: 'failure',
       message: expect.stringMatching(message),
@@ -178,7 +180,7 @@ describe('doctor exits 1, and says what to do,', () => {
     return statuses(checks)
   }
 
-  test('where PostgreSQL does not answer, and looks at the rest all the same', async () => {
+  test('where PostgreSQL is unreachable, and runs the other checks', async () => {
     writeHistory()
     env.DATABASE_URL = 'postgresql://user:a-password@127.0.0.1:1/x'
     const found = await expectFailure(
@@ -203,7 +205,7 @@ describe('doctor exits 1, and says what to do,', () => {
     await expectFailure('database', /3D000/, /create it/)
   })
 
-  test('where the tables are missing, and makes none', async () => {
+  test('where the tables are missing, without creating them', async () => {
     const empty = await createTestDatabase('template0')
     env.DATABASE_URL = empty.url
     const found = await expectFailure('migrations', /no tables.*last-logout migrate/)
@@ -218,7 +220,7 @@ describe('doctor exits 1, and says what to do,', () => {
     await expectFailure('migrations', /serves the tenant tenant\.example/, /AUTH0_DOMAIN/)
   })
 
-  test('where nobody polls any more, or what was not read is deleted (P6)', async () => {
+  test('where no worker polls, or unread entries are deleted (P6)', async () => {
     await serve({ retentionMs: 3_000_000 })
     await catchUp()
     await database.query("UPDATE tenant SET as_of = now() - interval '2 h'")
@@ -228,7 +230,7 @@ describe('doctor exits 1, and says what to do,', () => {
     await expectFailure('retention', /may be lost/, /last-logout floor raise 20/)
   })
 
-  test('where Redis does not answer', async () => {
+  test('where Redis is unreachable', async () => {
     env.REDIS_URL = 'redis://:a-password@127.0.0.1:1'
     await expectFailure('queue', /Redis does not answer \(ECONNREFUSED\)/, /REDIS_URL/)
   })
@@ -243,13 +245,13 @@ describe('doctor exits 1, and says what to do,', () => {
     ])
   })
 
-  test('where a page answers in place of Auth0', async () => {
+  test('where the token response is an HTML page', async () => {
     t.simulator.faults.push({ path: '/oauth/token', times: 9, respond: faults.html(200) })
     const found = await expectFailure('token', /200 and no token \(text\/html\)/)
     expect(found).toMatchObject({ scopes: 'skipped' })
   })
 
-  test('where the database user may only read', async () => {
+  test('where the database user lacks write privileges', async () => {
     await catchUp()
     const reader = `reader_${randomBytes(6).toString('hex')}`
     await database.query(`CREATE ROLE ${reader} LOGIN PASSWORD 'a-password'`)
@@ -268,7 +270,7 @@ describe('doctor exits 1, and says what to do,', () => {
     await database.query(`DROP ROLE ${reader}`)
   })
 
-  test('where the tenant is not reached', async () => {
+  test('where the tenant is unreachable', async () => {
     env.AUTH0_BASE_URL = 'http://127.0.0.1:1'
     await expectFailure('token', /cannot be reached/)
   })
@@ -279,7 +281,7 @@ describe('doctor exits 1, and says what to do,', () => {
     expect(found).toMatchObject({ token: 'ok', log: 'skipped', logouts: 'skipped' })
   })
 
-  test('where the log is not served', async () => {
+  test('where the log request fails', async () => {
     t.simulator.faults.push({ path: '/api/v2/logs', times: 9, respond: faults.html(502) })
     const found = await expectFailure('log', /with 502/)
     expect(found).toMatchObject({ clock: 'skipped', 'login Action': 'skipped' })
@@ -292,8 +294,8 @@ describe('doctor exits 1, and says what to do,', () => {
   })
 })
 
-describe('a wrong configuration', () => {
-  test('is exit 2', async () => {
+describe('an invalid configuration', () => {
+  test('makes doctor exit with 2', async () => {
     const { code, stdout, stderr } = await finishCommandLine(['doctor'], { AUTH0_DOMAIN: DOMAIN })
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toMatch(/AUTH0_CLIENT_SECRET is missing[\s\S]*DATABASE_URL is missing/)
@@ -302,11 +304,11 @@ describe('a wrong configuration', () => {
 
 const redis = await startRedis({ own: true, args: ['--maxmemory-policy', 'allkeys-lru'] })
 const skip = 'skip' in redis
-describe.skipIf(skip)(`in Redis${skip ? ` (skipped: ${redis.skip})` : ''}`, () => {
+describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip})` : ''}`, () => {
   if (skip) return
   afterAll(() => redis.stop())
 
-  test('a schedule that may be evicted is a warning, and noeviction is not (P16)', async () => {
+  test('warns where maxmemory-policy allows the eviction of the schedule (P16)', async () => {
     env.REDIS_URL = redis.url
     const { code, checks } = await examine()
     expect(code).toBe(0)
@@ -322,7 +324,7 @@ describe.skipIf(skip)(`in Redis${skip ? ` (skipped: ${redis.skip})` : ''}`, () =
   })
 })
 
-test.skipIf(skip)('a replica in place of Redis is a failure: it takes no writes', async () => {
+test.skipIf(skip)('fails where REDIS_URL leads to a replica, which rejects writes', async () => {
   const replica = await startRedis({ own: true, args: ['--replicaof', '127.0.0.1', '1'] })
   if ('skip' in replica) throw new Error(replica.skip)
   onTestFinished(() => replica.stop())
@@ -346,7 +348,7 @@ describe('with DATA_DIR', () => {
   })
   afterEach(() => rm(parent, { recursive: true, force: true }))
 
-  test('makes no database where there is none', async () => {
+  test('creates no database', async () => {
     const { code, checks } = await examine()
     expect(code).toBe(0)
     expect(checks.get('database')).toMatchObject({
@@ -356,7 +358,7 @@ describe('with DATA_DIR', () => {
     expect(await readdir(parent)).toEqual([])
   })
 
-  test('looks into the database of a service that runs, and into one that is stopped', async () => {
+  test('checks the database of a running service and of a stopped one', async () => {
     const service = startCommandLine(['start'], env)
     await expect.poll(service.stdout, { timeout: 30_000 }).toContain('"polling"')
     const running = await examine()
@@ -375,7 +377,7 @@ describe('with DATA_DIR', () => {
     }
   }, 90_000)
 
-  test('starts no server where one may run that does not answer from here', async () => {
+  test('starts no server where one may run that is unreachable', async () => {
     expect((await finishCommandLine(['migrate'], env)).code).toBe(0)
     const lockFile = join(parent, 'data', 'postgres', 'postmaster.pid')
     const lock = `${process.pid}\n${parent}/data/postgres\n1795428000\n1\n\n127.0.0.1\n`
@@ -391,7 +393,7 @@ describe('with DATA_DIR', () => {
     expect(await readFile(lockFile, 'utf8')).toBe(lock)
   }, 60_000)
 
-  test('lets the service start while it asks Auth0', async () => {
+  test('does not block the start of the service while it waits for Auth0', async () => {
     expect((await finishCommandLine(['migrate'], env)).code).toBe(0)
     t.simulator.faults.push({ path: '/oauth/token', respond: faults.delay(60_000) })
     const doctor = startCommandLine(['doctor'], env)

@@ -57,7 +57,7 @@ async function runExplain(text: string, ...options: string[]) {
 }
 
 describe('explain', () => {
-  test('tells the claims used, the rule, the times and the log id that decides', async () => {
+  test('prints the claims used, the rule, the times and the log id of the decisive logout', async () => {
     await storeLogout(NOW - 300, 'S1')
     expect(await runExplain(token())).toEqual({
       signature_verified: false,
@@ -85,7 +85,7 @@ describe('explain', () => {
     })
   })
 
-  test('names what decides also where the token is not revoked', async () => {
+  test('names the decisive logout of a token that is not revoked', async () => {
     await storeLogout(LOGIN - 5, null)
     expect(await runExplain(token())).toMatchObject({
       decided_by: 'all_sessions',
@@ -95,13 +95,13 @@ describe('explain', () => {
     })
   })
 
-  test('says for the eye which logout decides, and that nothing was verified', async () => {
+  test('marks the decisive logout in the text, and states that the signature is not verified', async () => {
     await storeLogout(NOW - 300, null)
     await storeLogout(NOW - 200, 'S2')
     const given = token()
     const { stdout } = await finishCommandLine(['explain', given], env)
     expect(stdout).toMatch(
-      new RegExp(`^all sessions +${iso(NOW - 300)}, its entry is not kept  <- decides$`, 'm'),
+      new RegExp(`^all sessions +${iso(NOW - 300)}, log entry not stored  <- decisive$`, 'm'),
     )
     expect(stdout).toMatch(new RegExp(`^last logout +${iso(NOW - 200)}, slo ${LOG_ID}$`, 'm'))
     expect(stdout).toMatch(
@@ -115,29 +115,29 @@ describe('explain', () => {
 
   test.each([
     [
-      'where the log was read a minute ago',
+      'when the log was read a minute ago',
       "now() - interval '1 min'",
       {},
       'not_revoked',
       /^not revoked$/,
     ],
     [
-      'where it was never read to its end',
+      'before the first catch-up',
       'NULL',
       {},
       'unknown',
-      /^unknown: not revoked by .* but .* end yet$/,
+      /^unknown: no known logout revokes the token, but the first catch-up is not complete$/,
     ],
     [
-      'where it was read too long ago',
+      'when the data is stale',
       "now() - interval '301 s'",
       {},
       'unknown',
       /^unknown: .* 5 minutes old$/,
     ],
     ['of a machine', 'NULL', { sub: 'app@clients' }, 'not_revoked', /^not revoked$/],
-    ['whose user has logged out', 'NULL', { sub: 'auth0|2' }, 'revoked', /^revoked$/],
-  ])('gives a verdict on a token %s', async (_what, asOf, claims, verdict, says) => {
+    ['of a user who has logged out', 'NULL', { sub: 'auth0|2' }, 'revoked', /^revoked$/],
+  ])('prints the verdict on a token %s', async (_case, asOf, claims, verdict, expected) => {
     await store.storeReported({
       ...{ userId: 'auth0|2', sessionId: null },
       ...{ at: NOW * 1000, type: 'operator_logout' },
@@ -146,10 +146,10 @@ describe('explain', () => {
     const given = token(claims)
     expect(await runExplain(given)).toMatchObject({ verdict, revoked: verdict === 'revoked' })
     const { stdout } = await finishCommandLine(['explain', given], env)
-    expect(/^verdict +(.*)$/m.exec(stdout)?.[1]).toMatch(says)
+    expect(/^verdict +(.*)$/m.exec(stdout)?.[1]).toMatch(expected)
   })
 
-  test('says which claim cannot be read, and that the token is neither revoked nor valid', async () => {
+  test('reports an invalid claim, and that the token is neither revoked nor valid', async () => {
     await store.begin(LOG_ID, null)
     await store.storeCaughtUp(LOG_ID, Date.now())
     const given = token({ 'https://last-logout/authenticated_at': 'soon', sid: 'S1', iat: NOW })
@@ -161,33 +161,35 @@ describe('explain', () => {
       reason: 'login_unreadable',
     })
     const { stdout } = await finishCommandLine(['explain', given], env)
-    expect(stdout).toMatch(/^login +unknown: the claim cannot be read$/m)
-    expect(stdout).toMatch(/^verdict +unknown: .* a claim cannot be read$/m)
+    expect(stdout).toMatch(/^login +unknown: the claim is invalid$/m)
+    expect(stdout).toMatch(/^verdict +unknown: .* a claim is invalid$/m)
     await storeLogout(NOW - 300, null)
     expect(await runExplain(given)).toMatchObject({ revoked: true, reason: 'login_unknown' })
   })
 
-  test('says that the policy is not the one of the service, but of where it runs', async () => {
+  test('states that the policy is from its own environment, not from the service', async () => {
     const { stdout } = await finishCommandLine(['explain', token()], env)
     expect(stdout).toMatch(/^policy +session \(from this environment\): logouts of this session/m)
   })
 
-  test('reads a Bearer header from standard input, wrapped by a terminal', async () => {
+  test('reads an authorization header with line breaks from standard input', async () => {
     const input = `Authorization: Bearer ${token().replace('.', '.\n')}\n`
     const { code, stdout } = await finishCommand(['explain', '-', '--json'], env, { input })
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject({ subject: 'auth0|1', reason: 'no_logout' })
   })
 
-  test('that is stopped before it has read the token has not been answered', async () => {
+  test('exits with 1 when it is interrupted before it has read the token', async () => {
     const readInput = () => Promise.reject(aborted())
     const context = { readInput, stop: AbortSignal.abort() }
     const { code, stdout, stderr } = await finishCommandLine(['explain', '-'], env, { context })
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-    expect(stderr).toBe('last-logout: stopped before the end: run this again\n')
+    expect(stderr).toBe(
+      'last-logout: The command was interrupted before it had finished: run it again.\n',
+    )
   })
 
-  test('goes by the namespace and by the policy it is given', async () => {
+  test('uses the given namespace and policy', async () => {
     await storeLogout(NOW - 300, 'S2')
     env.POLICY = 'user'
     const given = token({ 'https://api.example/session_id': 'S9' })
@@ -200,31 +202,31 @@ describe('explain', () => {
     })
   })
 
-  test('mentions that a token has expired, and shows no control characters', async () => {
+  test('reports that a token has expired, and escapes control characters', async () => {
     const { stdout } = await finishCommandLine(
       ['explain', token({ exp: NOW - 1, sub: 'auth0|\u001b[2J' })],
       env,
     )
-    expect(stdout).toMatch(/^expires .*it has expired/m)
+    expect(stdout).toMatch(/^expires .*: expired/m)
     expect(stdout).toMatch(/^subject +auth0\|\\u\{1b\}\[2J$/m)
   })
 
   const part = encode({ sub: 'auth0|secret' })
   test.each([
-    ['nothing', '', /nothing in it.*paste the access token/],
-    ['rubbish', 'what? no!', /not a JWT.*paste the access token/],
+    ['nothing', '', /is empty.*Paste the access token/],
+    ['prose', 'what? no!', /not a JWT.*Paste the access token/],
     ['an opaque token', 'h5bKq0f9Wl2v', /opaque token.*audience/],
     ['an encrypted token', `${part}.${part}.${part}.${part}.${part}`, /encrypted token \(JWE\)/],
-    ['parts that hold no JSON', 'aaaa.bbbb.cccc', /not those of one/],
-    ['two parts only', `${part}.${part}`, /not those of one/],
+    ['parts that are no JSON', 'aaaa.bbbb.cccc', /header or payload is no JSON/],
+    ['two parts only', `${part}.${part}`, /not have three parts/],
     ['a token without a subject', jwt({ iat: 1 }), /no usable sub/],
-    ['far too much', 'a'.repeat(70_000), /longer than/],
+    ['a text of 70,000 characters', 'a'.repeat(70_000), /longer than/],
   ])(
-    'answers %s with exit 2 and what to do, and repeats none of it',
-    async (_what, input, says) => {
+    'exits with 2 after %s, and prints what to do but nothing of the input',
+    async (_case, input, expected) => {
       const { code, stdout, stderr } = await finishCommandLine(['explain', '-'], env, { input })
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-      expect(stderr).toMatch(says)
+      expect(stderr).toMatch(expected)
       if (input !== '') expect(stderr).not.toContain(input)
       expect(stderr).not.toMatch(/ {4}at /)
     },

@@ -5,7 +5,7 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { readValue, SCRAPER, scrape } from '../metrics/running.js'
 
-const PATIENCE = { timeout: 20_000, interval: 100 }
+const WAIT = { timeout: 20_000, interval: 100 }
 
 let database: TestDatabase
 let t: TestTenant
@@ -26,18 +26,18 @@ afterEach(async () => {
 
 const urlIn = (output: string) => /"url":"([^"]+)"/.exec(output)?.[1] ?? ''
 
-test('a worker that runs alone is watched on WORKER_PORT, where it serves nothing else', async () => {
+test('worker serves health and metrics on WORKER_PORT, and nothing else', async () => {
   const worker = startCommandLine(['worker'], {
     ...env,
     WORKER_PORT: '0',
     API_KEYS: `prometheus:${SCRAPER}:metrics+read`,
   })
-  await expect.poll(worker.stdout, PATIENCE).toContain('"serving health and metrics"')
+  await expect.poll(worker.stdout, WAIT).toContain('"serving health and metrics"')
   const url = urlIn(worker.stdout())
   t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 5_000 })
   const polls = async () =>
     readValue((await scrape(url)).families, 'last_logout_polls_total', { outcome: 'caught_up' })
-  await expect.poll(polls, PATIENCE).toBeGreaterThan(1)
+  await expect.poll(polls, WAIT).toBeGreaterThan(1)
   const statusOf = async (path: string, headers = {}) =>
     (await fetch(url + path, { headers })).status
   expect(await statusOf('/health/ready')).toBe(200)
@@ -50,20 +50,20 @@ test('a worker that runs alone is watched on WORKER_PORT, where it serves nothin
   expect(await worker.ended).toBe(0)
 })
 
-test('without WORKER_PORT it serves nothing, and needs no keys', async () => {
+test('worker without WORKER_PORT serves nothing, and needs no API keys', async () => {
   const worker = startCommandLine(['worker'], env)
-  await expect.poll(worker.stdout, PATIENCE).toContain('"polling"')
+  await expect.poll(worker.stdout, WAIT).toContain('"polling"')
   expect(worker.stdout()).not.toContain('"url"')
   worker.stop()
   expect(await worker.ended).toBe(0)
 })
 
-test('a WORKER_PORT that is taken or is no port is said by its name', async () => {
+test('worker names WORKER_PORT where it is in use or invalid', async () => {
   const { port } = new URL(t.simulator.url)
   const taken = startCommandLine(['worker'], { ...env, WORKER_PORT: port })
   expect(await taken.ended).toBe(1)
   expect(taken.stderr()).toMatch(/cannot listen on port \d+ .*: set WORKER_PORT or HOST/)
-  const wrong = startCommandLine(['worker'], { ...env, WORKER_PORT: 'http' })
-  expect(await wrong.ended).toBe(2)
-  expect(wrong.stderr()).toContain('WORKER_PORT must be a whole number from 0 to 65535')
+  const invalid = startCommandLine(['worker'], { ...env, WORKER_PORT: 'http' })
+  expect(await invalid.ended).toBe(2)
+  expect(invalid.stderr()).toContain('WORKER_PORT must be a whole number from 0 to 65535')
 })

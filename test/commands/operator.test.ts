@@ -20,13 +20,15 @@ afterEach(() => database.drop())
 const run = (...args: string[]) => finishCommandLine(args, env)
 
 describe('logout', () => {
-  test('ends all tokens of the user from before now, and says what it does not end', async () => {
+  test('revokes all tokens of the user, and states that Auth0 sessions continue', async () => {
     const before = Date.now()
     const { code, stdout, stderr } = await run('logout', 'auth0|1')
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(stdout).toMatch(/^Tokens of auth0\|1 are revoked whose login is not after \S+Z\.$/m)
-    expect(stdout).toContain('not Auth0 sessions')
-    expect(stdout).toContain('is the id right?')
+    expect(stdout).toMatch(
+      /^Tokens of auth0\|1 are revoked unless their login is later than \S+Z\.$/m,
+    )
+    expect(stdout).toContain('does not end Auth0 sessions')
+    expect(stdout).toContain('Check that the id equals the sub claim')
     const [user] = (await readRows(database)).users
     expect(user).toMatchObject({ userId: 'auth0|1', logId: '', type: 'operator_logout' })
     expect(user?.at).toBe(user?.allSessionsAt)
@@ -34,45 +36,49 @@ describe('logout', () => {
     expect(user?.at).toBeLessThanOrEqual(Date.now())
   })
 
-  test('of one session moves that session, and does not take it for ended', async () => {
+  test('with --session revokes the tokens of that session, and does not mark it as ended', async () => {
     const at = Date.now() - 5_000
     const { code, stdout } = await run('logout', 'auth0|1', '--session', 'S1', '--at', iso(at))
     expect(code).toBe(0)
     expect(stdout).toContain(
-      `of auth0|1 in session S1 are revoked whose login is not after ${iso(at)}`,
+      `of auth0|1 in session S1 are revoked unless their login is later than ${iso(at)}`,
     )
     const { users, sessions } = await readRows(database)
     expect(sessions).toMatchObject([{ sessionId: 'S1', userId: 'auth0|1', at, ended: false }])
     expect(users).toMatchObject([{ at, allSessionsAt: null }])
   })
 
-  test('of one session is one of all where POLICY says so', async () => {
+  test('with --session applies to all sessions where POLICY is user', async () => {
     env.POLICY = 'user'
     const { stdout } = await run('logout', 'auth0|1', '--session', 'S1')
     expect(stdout).toMatch(/^Tokens of auth0\|1 are revoked .*POLICY is user/)
   })
 
-  test('says so where a later one was known, which stays', async () => {
+  test('reports a later logout that is already known, and keeps it', async () => {
     const at = Date.now() - 5_000
     await run('logout', 'auth0|1', '--at', iso(at))
     const { stdout } = await run('logout', 'auth0|1', '--at', iso(at - 1))
-    expect(stdout).toContain(`not after ${iso(at)}: a later logout was known already`)
-    expect(stdout).not.toContain('is the id right?')
+    expect(stdout).toContain(`later than ${iso(at)}, when a later logout was already known`)
+    expect(stdout).not.toContain('Check that the id equals the sub claim')
     expect((await readRows(database)).users).toMatchObject([{ at }])
   })
 
   test.each([
-    ['an instant ahead', ['auth0|1', '--at', iso(Date.now() + 600_000)], /in the future/],
-    ['prose for an instant', ['auth0|1', '--at', 'yesterday'], /must be now, or a time/],
-    ['an empty session id', ['auth0|1', '--session', ''], /session id must be/],
-    ['a user id that is too long', ['a'.repeat(801)], /user id must be/],
-    ['what a shell leaves of an id', ['auth0'], /quote it .* last-logout logout 'auth0\|123'/],
-    ['an application', ['app@clients'], /application cannot log out/],
-    ['nobody', [], /missing required argument/],
-  ])('with %s exits 2, and stores nothing', async (_what, args, says) => {
+    ['a future instant', ['auth0|1', '--at', iso(Date.now() + 600_000)], /in the future/],
+    ['prose instead of an instant', ['auth0|1', '--at', 'yesterday'], /use now, or a time/],
+    ['an empty session id', ['auth0|1', '--session', ''], /session id is invalid/],
+    ['a user id that is too long', ['a'.repeat(801)], /user id is invalid/],
+    [
+      'an id that the shell has cut off',
+      ['auth0'],
+      /Quote the id.* last-logout logout 'auth0\|123'/,
+    ],
+    ['an application', ['app@clients'], /is an application/],
+    ['no user', [], /missing required argument/],
+  ])('with %s exits with 2, and stores nothing', async (_case, args, expected) => {
     const { code, stdout, stderr } = await run('logout', ...args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-    expect(stderr).toMatch(says)
+    expect(stderr).toMatch(expected)
     expect((await readRows(database)).users).toEqual([])
   })
 })
@@ -85,16 +91,16 @@ describe('floor raise', () => {
     return floorAt
   }
 
-  test('raises the floor for everybody, and says whom it concerns', async () => {
+  test('raises the floor, and states which tokens are revoked', async () => {
     const at = Date.now() - 5_000
     const { code, stdout, stderr } = await run('floor', 'raise', iso(at))
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(stdout).toContain(`The floor of tenant.example is now ${iso(at)}: all users' tokens`)
-    expect(stdout).toMatch(/not Auth0 sessions[\s\S]*@clients/)
+    expect(stdout).toContain(`The floor of tenant.example is now ${iso(at)}: tokens of all users`)
+    expect(stdout).toMatch(/not end Auth0 sessions[\s\S]*@clients/)
     expect(await readFloor()).toBe(at)
   })
 
-  test('never lowers it, and says where it is', async () => {
+  test('never lowers the floor, and prints where it is', async () => {
     await run('floor', 'raise', 'now')
     const floor = (await readFloor()) ?? 0
     expect(Date.now() - floor).toBeLessThan(20_000)
@@ -105,12 +111,12 @@ describe('floor raise', () => {
   })
 
   test.each([
-    [iso(Date.now() + 600_000), /cannot be in the future.*say now/],
-    ['2026-11-24', /must be now, or a time/],
-  ])('to %s exits 2, and changes nothing', async (instant, says) => {
+    [iso(Date.now() + 600_000), /in the future.*Use now/],
+    ['2026-11-24', /use now, or a time/],
+  ])('to %s exits with 2, and changes nothing', async (instant, expected) => {
     const { code, stderr } = await run('floor', 'raise', instant)
     expect(code).toBe(2)
-    expect(stderr).toMatch(says)
+    expect(stderr).toMatch(expected)
     expect(await readFloor()).toBeNull()
   })
 })
@@ -133,14 +139,14 @@ describe('with DATA_DIR', () => {
   })
   afterEach(() => rm(parent, { recursive: true, force: true }))
 
-  test.each(commands)('%s makes no database where there is none, and exits 2', async (...args) => {
+  test.each(commands)('%s creates no database, and exits with 2', async (...args) => {
     const { code, stdout, stderr } = await run(...args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toContain(`there is no database in ${dataDir}: check DATA_DIR`)
     expect(await readdir(parent)).toEqual([])
   })
 
-  test('they do not start a second server where one may run that does not answer from here', async () => {
+  test('no command starts a second server where one may run that is unreachable', async () => {
     expect((await run('migrate')).code).toBe(0)
     const lockFile = join(dataDir, 'postgres', 'postmaster.pid')
     const lock = `${process.pid}\n${dataDir}/postgres\n1795428000\n1\n\n127.0.0.1\n`
@@ -158,7 +164,7 @@ describe('with DATA_DIR', () => {
   }, 60_000)
 })
 
-describe('beside a service that runs in the same DATA_DIR', () => {
+describe('next to a running service in the same DATA_DIR', () => {
   let parent: string
   let t: TestTenant
   beforeEach(async () => {
@@ -180,7 +186,7 @@ describe('beside a service that runs in the same DATA_DIR', () => {
     await rm(parent, { recursive: true, force: true })
   })
 
-  test('they use its database, and leave it running', async () => {
+  test('the commands use its database, and leave it running', async () => {
     const service = startCommandLine(['worker'], env)
     await expect.poll(service.stdout, { timeout: 30_000 }).toContain('"polling"')
     expect((await run('floor', 'raise', 'now')).code).toBe(0)

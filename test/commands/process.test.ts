@@ -8,10 +8,10 @@ import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 const TOKEN = `eyJhbGciOiJSUzI1NiJ9.${'eyJzdWIiOiJhdXRoMHwxIn0'.repeat(3)}.c2lnbmF0dXJl`
 
-/** One that is not asked. */
+/** A database that is never connected to. */
 const DATABASE = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: 'postgresql://127.0.0.1:1/none' }
 
-test('--version tells the version of the package', async () => {
+test('--version prints the version of the package', async () => {
   const { version } = JSON.parse(await readFile('package.json', 'utf8'))
   const { code, stdout } = await finishCommand(['--version'])
   expect({ code, stdout }).toEqual({ code: 0, stdout: `${version}\n` })
@@ -22,14 +22,14 @@ test.each([
   ['a header', [`Bearer ${TOKEN}`]],
   ['an option', ['explain', `--${TOKEN}`]],
   ['a subcommand', ['floor', TOKEN]],
-])('a token that is taken for %s is not printed', async (_what, args) => {
+])('does not print a token that is passed as %s', async (_case, args) => {
   const { code, stdout, stderr } = await finishCommandLine(args)
   expect(code).toBe(2)
   expect(stderr).toMatch(/^error: unknown .*eyJ[\w]*…'/)
   expect(stdout + stderr).not.toMatch(/eyJhbGciOiJSUzI1NiJ9|eyJzdWIi|c2lnbmF0dXJl/)
 })
 
-test('a configuration that is missing is told with where to set it', async () => {
+test('explains where to set a variable that is missing', async () => {
   const { code, stderr } = await finishCommandLine(['action', 'status'])
   expect(code).toBe(2)
   expect(stderr).toMatch(
@@ -37,7 +37,7 @@ test('a configuration that is missing is told with where to set it', async () =>
   )
 })
 
-test('more than a token on standard input is not read to its end', async () => {
+test('stops reading standard input that is longer than any token', async () => {
   const { code, stderr } = await finishCommand(['explain', '-'], DATABASE, {
     input: 'a'.repeat(70_000),
   })
@@ -45,7 +45,7 @@ test('more than a token on standard input is not read to its end', async () => {
   expect(stderr).toMatch(/longer than/)
 })
 
-describe('output that nobody reads any more', () => {
+describe('a closed standard output', () => {
   let database: TestDatabase
   let t: TestTenant
   let env: Record<string, string>
@@ -64,20 +64,20 @@ describe('output that nobody reads any more', () => {
   })
 
   test.each([
-    ['lets a command end that is done', 'status', 0],
-    ['stops one that is not, without a word', 'doctor', 1],
-  ])('%s', async (_what, name, expected) => {
+    ['does not fail status, which has its result', 'status', 0],
+    ['ends doctor, which is still running, without a message', 'doctor', 1],
+  ])('%s', async (_case, name, expected) => {
     const command = runCommand([name], env)
     command.closeOutput()
     const code = await command.exited
     expect({ code, stderr: command.stderr() }).toEqual({ code: expected, stderr: '' })
   })
 
-  test('stops a worker as a signal does', async () => {
+  test('shuts a worker down gracefully, as a signal does', async () => {
     const command = runCommand(['worker'], env)
     await expect.poll(command.stdout, { timeout: 20_000 }).toContain('"polling"')
     command.closeOutput()
-    // Something to be logged.
+    // The worker logs this entry, which fails with EPIPE.
     t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 1_000 })
     const code = await command.exited
     expect({ code, stderr: command.stderr() }).toEqual({ code: 0, stderr: '' })

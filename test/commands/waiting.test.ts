@@ -7,7 +7,7 @@ import { type Proxy as Address, openProxy } from '../_support/proxy.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 const KEY = 'a-key-of-more-than-32-characters!'
-const PATIENCE = { timeout: 20_000 }
+const WAIT = { timeout: 20_000 }
 
 let database: TestDatabase
 let address: Address
@@ -15,7 +15,7 @@ let t: TestTenant
 let env: Record<string, string>
 beforeEach(async () => {
   database = await createTestDatabase()
-  // Behind it there is nothing.
+  // Nothing listens at its target.
   address = await openProxy('postgres://127.0.0.1:1')
   t = await openTenant()
   env = {
@@ -31,7 +31,7 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** A database behind the address. */
+/** The URL of a database through the proxy. */
 function at({ url }: TestDatabase, over: Partial<URL> = {}): string {
   return Object.assign(new URL(url), { host: new URL(address.url).host }, over).href
 }
@@ -39,20 +39,17 @@ function at({ url }: TestDatabase, over: Partial<URL> = {}): string {
 const warnings = (command: CommandRun) =>
   command.stdout().match(/"database unavailable, retrying"/g)?.length ?? 0
 
-describe('a PostgreSQL that is away at the start', () => {
-  test.each(['start', 'worker', 'api'])(
-    'is waited for by %s, which a signal ends',
-    async (name) => {
-      const command = startCommandLine([name], env)
-      await expect.poll(() => warnings(command), PATIENCE).toBe(1)
-      command.stop()
-      expect(await command.ended).toBe(0)
-      expect(warnings(command)).toBe(1)
-    },
-  )
+describe('when PostgreSQL is unavailable at the start', () => {
+  test.each(['start', 'worker', 'api'])('%s waits until a signal stops it', async (name) => {
+    const command = startCommandLine([name], env)
+    await expect.poll(() => warnings(command), WAIT).toBe(1)
+    command.stop()
+    expect(await command.ended).toBe(0)
+    expect(warnings(command)).toBe(1)
+  })
 
   test.each([['sync'], ['status'], ['migrate'], ['floor', 'raise', 'now']])(
-    'fails %s at once',
+    '%s fails at once',
     async (...args) => {
       const { code, stderr } = await finishCommandLine(args, env)
       expect(code).toBe(1)
@@ -60,28 +57,28 @@ describe('a PostgreSQL that is away at the start', () => {
     },
   )
 
-  test('is said to be away by the API until it is there', async () => {
+  test('start serves 503 until PostgreSQL is available', async () => {
     const command = startCommandLine(['start'], env)
-    const ask = async (path: string) => {
+    const statusOf = async (path: string) => {
       const headers = { authorization: `Bearer ${KEY}` }
       return (await fetch(`http://127.0.0.1:${env.PORT}${path}`, { headers })).status
     }
-    await expect.poll(() => ask('/health/live').catch(() => 0), PATIENCE).toBe(200)
-    expect(await ask('/health/ready')).toBe(503)
-    expect(await ask('/v1/users/x/last-logout')).toBe(503)
-    expect(await ask('/v1/changes')).toBe(503)
+    await expect.poll(() => statusOf('/health/live').catch(() => 0), WAIT).toBe(200)
+    expect(await statusOf('/health/ready')).toBe(503)
+    expect(await statusOf('/v1/users/x/last-logout')).toBe(503)
+    expect(await statusOf('/v1/changes')).toBe(503)
     address.leadTo(database.url)
-    await expect.poll(command.stdout, PATIENCE).toContain('"polling"')
-    expect(await ask('/v1/users/x/last-logout')).toBe(200)
+    await expect.poll(command.stdout, WAIT).toContain('"polling"')
+    expect(await statusOf('/v1/users/x/last-logout')).toBe(200)
     expect(command.stdout()).toMatch(/"connected to postgresql".*"serving"/s)
     command.stop()
     expect(await command.ended).toBe(0)
   })
 
-  test('and turns out to be that of another tenant is refused as ever, and not served', async () => {
+  test('api exits with 2 when the database turns out to hold another tenant', async () => {
     await database.query(`INSERT INTO tenant (id, domain, seq) VALUES (1, 'other.example', 1)`)
     const command = startCommandLine(['api'], env)
-    await expect.poll(() => warnings(command), PATIENCE).toBe(1)
+    await expect.poll(() => warnings(command), WAIT).toBe(1)
     address.leadTo(database.url)
     expect(await command.ended).toBe(2)
     expect(command.stderr()).toContain('other.example')
@@ -89,20 +86,20 @@ describe('a PostgreSQL that is away at the start', () => {
   })
 })
 
-test('a PostgreSQL that has fallen silent does not keep the API from ending', async () => {
+test('api shuts down while PostgreSQL is silent', async () => {
   address.leadTo(database.url)
   const command = runCommand(['api'], env)
-  await expect.poll(command.stdout, PATIENCE).toContain('"serving"')
+  await expect.poll(command.stdout, WAIT).toContain('"serving"')
   address.freeze()
   command.kill('SIGTERM')
   expect(await command.exited).toBe(0)
 })
 
-describe('a PostgreSQL that is there is not waited for', () => {
+describe('when PostgreSQL refuses the connection, start fails at once', () => {
   test.each([
-    ['takes another password', { password: 'wr0ng' }, /28P01.*DATABASE_URL/],
+    ['refuses the password', { password: 'wr0ng' }, /28P01.*DATABASE_URL/],
     ['has no such database', { pathname: '/none' }, /3D000.*DATABASE_URL/],
-  ])('where it %s', async (_what, over, message) => {
+  ])('where it %s', async (_case, over, message) => {
     address.leadTo(database.url)
     const { code, stderr } = await finishCommandLine(['start'], {
       ...env,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { loadConfig, type Need } from '../../src/config/config.js'
+import { type DatabaseConfig, loadConfig, type Need } from '../../src/config/config.js'
 import { hasCode } from '../../src/errors.js'
 
 const KEY = 'k'.repeat(32)
@@ -22,7 +22,7 @@ function problemsOf(env: Record<string, string | undefined>, needs: Need[] = all
   }
 }
 
-test('what is not set has its default', () => {
+test('uses the default of every variable that is not set', () => {
   expect(loadConfig(complete, all)).toEqual({
     auth0: {
       domain: 'tenant.eu.auth0.com',
@@ -55,27 +55,27 @@ test('what is not set has its default', () => {
   })
 })
 
-test('every problem is named in one message', () => {
+test('reports every problem in one message', () => {
   expect(problemsOf({})).toEqual([
     '  - AUTH0_DOMAIN is missing',
     '  - AUTH0_CLIENT_ID is missing',
     '  - AUTH0_CLIENT_SECRET is missing',
     '  - API_KEYS is missing',
-    '  - DATABASE_URL is missing; or set DATA_DIR to let this program run its own PostgreSQL there',
+    '  - DATABASE_URL is missing; set it, or set DATA_DIR to run an embedded PostgreSQL in that directory',
   ])
 })
 
-test('a command asks only for what it uses', () => {
+test('requires only the variables that the needs list', () => {
   const { AUTH0_DOMAIN, DATABASE_URL } = complete
   expect(problemsOf({ AUTH0_DOMAIN }, [])).toEqual([])
   expect(problemsOf({ AUTH0_DOMAIN }, ['api'])).toEqual(['  - API_KEYS is missing'])
   expect(problemsOf({ AUTH0_DOMAIN }, ['database'])).toEqual([
-    expect.stringMatching('DATABASE_URL is missing; or set DATA_DIR'),
+    expect.stringMatching('DATABASE_URL is missing; set it, or set DATA_DIR'),
   ])
   expect(problemsOf({ AUTH0_DOMAIN, DATABASE_URL }, ['database'])).toEqual([])
 })
 
-test('contradictions are named beside everything else', () => {
+test('reports contradictions together with invalid values', () => {
   const problems = problemsOf({ ...complete, PORT: 'x', DATA_DIR: './data', RETAIN_DAYS: '30' })
   expect(problems.map((problem) => problem.split(' ')[3])).toEqual([
     'PORT',
@@ -84,7 +84,7 @@ test('contradictions are named beside everything else', () => {
   ])
 })
 
-test('what would forget a logout before the last token that it covers is refused (P25)', () => {
+test('rejects a retention that is shorter than the lifetime of the tokens that a logout covers (P25)', () => {
   const retain = (RETAIN_DAYS: string, ages: Record<string, string> = {}) =>
     problemsOf({ ...complete, RETAIN_DAYS, ...ages })
   const atLeast = (days: number) => [
@@ -99,7 +99,7 @@ test('what would forget a logout before the last token that it covers is refused
   expect(retain('60', { MAX_TOKEN_AGE: '0s' })).toHaveLength(1)
 })
 
-test('a variable set to nothing is not set', () => {
+test('treats a variable that is set to the empty string as not set', () => {
   expect(problemsOf({ ...complete, REDIS_URL: '', POLICY: '', DATA_DIR: '' })).toEqual([])
   expect(problemsOf({ ...complete, AUTH0_CLIENT_ID: '' })).toEqual([
     '  - AUTH0_CLIENT_ID is missing',
@@ -152,7 +152,7 @@ test.each([
   ['LOG_STREAM_TOKEN', KEY],
   ['LOG_STREAM_TOKEN', `Bearer ${KEY}`],
   ['LOG_STREAM_TOKEN', `bearer  ${KEY}`],
-  ['LOG_STREAM_TOKEN', `Basic ${btoa(`anybody:${KEY}`)}`],
+  ['LOG_STREAM_TOKEN', `Basic ${btoa(`user:${KEY}`)}`],
   ['TRUST_PROXY', 'true'],
   ['TRUST_PROXY', '1'],
   ['TRUST_PROXY', ','],
@@ -162,7 +162,7 @@ test.each([
   ['TRUST_PROXY', '10.0.0.0/33'],
   ['TRUST_PROXY', '10.0.0.0/8/8'],
   ['TRUST_PROXY', 'loopback 10.0.0.0/8'],
-])('%s is refused as %j, by name', (name, value) => {
+])('rejects %s=%j and names the variable', (name, value) => {
   const problems = problemsOf({ ...complete, [name]: value })
   expect(problems).toEqual([expect.stringMatching(`^  - ${name} `)])
 })
@@ -179,11 +179,11 @@ test.each([
   ['LOG_STREAM_TOKEN', `Basic ${btoa(`auth0:${KEY}x`)}`],
   ['TRUST_PROXY', 'loopback, 10.0.0.0/8, 192.0.2.7, 2001:db8::/32'],
   ['API_KEYS', `a:${KEY}:read, b:${KEY}x:feed+logout`],
-])('%s may be %j', (name, value) => {
+])('accepts %s=%j', (name, value) => {
   expect(problemsOf({ ...complete, [name]: value })).toEqual([])
 })
 
-test('no secret is in the message', () => {
+test('does not include secrets in the message', () => {
   const secrets = {
     AUTH0_CLIENT_SECRET: 'secret-one',
     API_KEYS: 'orders:secret-two',
@@ -197,7 +197,7 @@ test('no secret is in the message', () => {
   expect(message).not.toContain('secret-')
 })
 
-test('asked-for types come on top of those that always count', () => {
+test('adds the configured event types to the default types', () => {
   expect(loadConfig({ ...complete, EVENT_TYPES: 'scp' }, all).eventTypes).toEqual([
     'slo',
     'universal_logout_succeeded',
@@ -205,10 +205,24 @@ test('asked-for types come on top of those that always count', () => {
   ])
 })
 
-test('a database is here or there', () => {
+test('rejects DATABASE_URL together with DATA_DIR', () => {
   const { DATABASE_URL: _, ...rest } = complete
   expect(problemsOf({ ...rest, DATA_DIR: './data' })).toEqual([])
   expect(problemsOf({ ...complete, DATA_DIR: './data' })).toEqual([
-    '  - DATABASE_URL and DATA_DIR exclude each other: the database is here or there',
+    '  - DATABASE_URL and DATA_DIR exclude each other: set one of them',
   ])
+})
+
+test('narrows the type of the configuration to the needs', () => {
+  const { auth0, database } = loadConfig(complete, ['auth0', 'database'])
+  const credentials: { clientId: string; clientSecret: string } = auth0
+  const server: DatabaseConfig = database
+  expect(credentials).toMatchObject({ clientId: 'id', clientSecret: 'hush' })
+  expect(server.url === undefined ? server.dataDir : server.url).toBe(complete.DATABASE_URL)
+
+  // @ts-expect-error Without the need the credentials can be missing.
+  const clientId: string = loadConfig(complete, ['api']).auth0.clientId
+  // @ts-expect-error Which needs a list of unknown length holds is not known.
+  const sameId: string = loadConfig(complete, ['database', ...all]).auth0.clientId
+  expect([clientId, sameId]).toEqual(['id', 'id'])
 })

@@ -10,10 +10,11 @@ import { createService, type Service } from '../../src/service/service.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { type ClientProject, installClient } from '../_support/client-package.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { readExample } from '../_support/documents.js'
 import { AUDIENCE, type Issuer, openIssuer } from '../_support/issuer.js'
-import { readExample } from '../_support/readme.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
+const DOCUMENT = 'docs/resource-servers.md'
 const KEY = 'a-key-of-more-than-32-characters!'
 const SESSION = 'https://last-logout/session_id'
 const run = promisify(execFile)
@@ -82,7 +83,7 @@ describe('the package', () => {
   )
 })
 
-/** A server made of an example of the README. */
+/** A server that runs an example of the document. */
 interface Example {
   url: string
   close(): Promise<void>
@@ -91,8 +92,8 @@ interface Example {
 describe.each([
   ['Express', ['express', 'express-oauth2-jwt-bearer'], 'const server = app.listen'],
   ['Fastify', ['fastify', 'fastify-auth0-verify'], 'app.listen'],
-  ['Servers that speak Request and Response', ['jose'], ''],
-])('the example of the README: %s', (heading, packages, listen) => {
+  ['Request and Response', ['jose'], ''],
+])('the example for %s', (heading, packages, listen) => {
   let example: Example
   beforeAll(async () => {
     await Promise.all(packages.map((name) => project.add(name)))
@@ -141,9 +142,9 @@ describe.each([
   })
 })
 
-/** Runs the code that the README tells its reader to write, as it stands there, in the project. */
+/** Runs an example in the project, exactly as the document shows it. */
 async function runExample(heading: string, listen: string, lastLogoutUrl: string) {
-  const code = await readExample(heading, 'js')
+  const code = await readExample(DOCUMENT, heading, 'js')
   const file = join(project.dir, `example-${Math.random().toString(36).slice(2)}.mjs`)
   await writeFile(
     file,

@@ -6,14 +6,15 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { readExample } from '../_support/readme.js'
+import { readExample } from '../_support/documents.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { openStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 
+const DOCUMENT = 'docs/resource-servers.md'
 const HEADING = 'Other languages'
 const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
-/** That of the README's example is a minute before it. */
+/** The login in the example of the document is a minute earlier. */
 const LOGOUT = 1_795_428_000_123
 const SESSION = 'https://last-logout/session_id'
 const MINUTE_MS = 60_000
@@ -35,7 +36,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** Sends what a command line of the README lets curl send. */
+/** Sends the request that curl would send for a command line of a document. */
 function sendAsCurl(line: string): Promise<Response> {
   const [, path = ''] = /127\.0\.0\.1:8080(\S+)/.exec(line) ?? []
   const headers = [...line.matchAll(/-H '(.*?): (.*?)'/g)].map(
@@ -49,8 +50,8 @@ function sendAsCurl(line: string): Promise<Response> {
   return fetch(url, body === undefined ? { headers } : { method: 'POST', headers, body })
 }
 
-test('the request of the README, sent as curl would, is answered with what a check says', async () => {
-  const answer = await sendAsCurl(await readExample(HEADING, 'sh'))
+test('the documented curl request for a check returns the verdict', async () => {
+  const answer = await sendAsCurl(await readExample(DOCUMENT, HEADING, 'sh'))
   expect(answer.status).toBe(200)
   expect(await answer.json()).toEqual({
     revoked: true,
@@ -61,8 +62,8 @@ test('the request of the README, sent as curl would, is answered with what a che
   })
 })
 
-test('the requests of the README for a last logout and a report, sent as curl would, are answered with the state', async () => {
-  const [read = '', report = ''] = (await readExample('The API', 'sh')).split('\n')
+test('the documented curl requests for a last logout and a report return the state', async () => {
+  const [read = '', report = ''] = (await readExample('docs/api.md', 'Requests', 'sh')).split('\n')
   const answer = await sendAsCurl(read)
   expect(answer.status).toBe(200)
   expect(await answer.json()).toMatchObject({
@@ -81,7 +82,7 @@ test('the requests of the README for a last logout and a report, sent as curl wo
 })
 
 test.each(['python', 'go', 'java'])('the example in %s sends that request', async (language) => {
-  const code = await readExample(HEADING, language)
+  const code = await readExample(DOCUMENT, HEADING, language)
   for (const part of ['/v1/check', 'Authorization', '"Bearer "', '"claims"']) {
     expect(code).toContain(part)
   }
@@ -94,7 +95,10 @@ describe.skipIf(skip !== null)(`the example in Python${skip === null ? '' : ` ($
   let directory: string
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'last-logout-python-'))
-    await writeFile(join(directory, 'last_logout.py'), await readExample(HEADING, 'python'))
+    await writeFile(
+      join(directory, 'last_logout.py'),
+      await readExample(DOCUMENT, HEADING, 'python'),
+    )
   })
   afterAll(() => rm(directory, { recursive: true }))
 

@@ -4,14 +4,14 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { createDemo, type Demo } from '../../src/demo/demo.js'
 import { findBrowser, openBrowser } from '../_support/browser.js'
 
-/** How late the simulated tenant stores an entry. */
+/** Storage delay of the simulated tenant. */
 const LAG_MS = 1_500
 const POLL_INTERVAL_MS = 2_000
-/** What a logout may take until its tokens are refused. */
+/** Maximum time from a logout until its tokens are rejected. */
 const WINDOW_MS = LAG_MS + POLL_INTERVAL_MS + 2_000
 
-/** A browser on a busy machine takes its time. */
-const PATIENCE = { timeout: 10_000 }
+/** Generous, for a browser on a busy machine. */
+const WAIT = { timeout: 10_000 }
 
 interface Tokens {
   access_token: string
@@ -21,7 +21,7 @@ interface Tokens {
 const found = findBrowser()
 const skip = 'skip' in found ? found.skip : null
 
-/** The demos that the tests share. */
+/** The demos, each shared by several tests. */
 const KINDS = {
   session: { policy: 'session', enterprise: true },
   user: { policy: 'user', enterprise: true },
@@ -45,7 +45,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
   let browser: Browser
   let pages: { mine: Page; other: Page }
   const openPage = async () => {
-    // With cookies of its own.
+    // Each context has its own cookies.
     const page = await (await browser.newContext()).newPage()
     page.on('pageerror', (error) => errors.push(error.message))
     return page
@@ -67,7 +67,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     expect(errors.splice(0)).toEqual([])
   })
 
-  /** Leaves nothing of the test before. */
+  /** Opens the page without the state of the previous test. */
   const visit = async (page: Page, { pageUrl }: Demo): Promise<Page> => {
     await page.context().clearCookies()
     await page.goto(pageUrl)
@@ -76,19 +76,19 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     return page
   }
 
-  /** Tests of one demo, each with one or two browsers of one user. */
+  /** Creates tests of one demo, with up to two browsers of the same user. */
   const testWith = (kind: Kind) =>
     test.extend<{ demo: Demo; mine: Page; other: Page }>({
-      // biome-ignore lint/correctness/noEmptyPattern: Vitest reads from it what a fixture needs
+      // biome-ignore lint/correctness/noEmptyPattern: Vitest derives the dependencies of a fixture from it
       demo: async ({}, use) => use(demos.get(kind) as Demo),
       mine: async ({ demo }, use) => use(await visit(pages.mine, demo)),
       other: async ({ demo }, use) => use(await visit(pages.other, demo)),
     })
 
-  describe('where a logout ends its session, with Enterprise fields', () => {
+  describe('with the policy session and Enterprise fields', () => {
     const test = testWith('session')
 
-    test('a kept token dies within the window; logging in again works, the old refresh token does not', async ({
+    test('rejects a kept access token and the old refresh token within the window, and accepts a new login', async ({
       demo,
       mine,
     }) => {
@@ -99,12 +99,12 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       const loggedOutAt = Date.now()
       await logOut(mine)
       await expect
-        .poll(async () => (await ask(demo, kept)).status, { timeout: WINDOW_MS, interval: 50 })
+        .poll(async () => (await callApi(demo, kept)).status, { timeout: WINDOW_MS, interval: 50 })
         .toBe(401)
       expect(Date.now() - loggedOutAt).toBeLessThan(WINDOW_MS)
-      const refused = await ask(demo, kept)
-      expect(await refused.json()).toMatchObject({ error: 'invalid_token' })
-      expect(refused.headers.get('www-authenticate')).toMatch(/^Bearer.*error="invalid_token"/)
+      const rejected = await callApi(demo, kept)
+      expect(await rejected.json()).toMatchObject({ error: 'invalid_token' })
+      expect(rejected.headers.get('www-authenticate')).toMatch(/^Bearer.*error="invalid_token"/)
       expect(await call(mine)).toMatch(/^API: 401 invalid_token/)
       expect(await mine.textContent('#notice')).toContain('log in again')
       await expect.poll(() => mine.textContent('#why')).toContain('session_ended')
@@ -118,7 +118,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       expect(await mine.textContent('#notice')).toContain('prompt=login')
     })
 
-    test('logging in again at once works, before the logout is known and after', async ({
+    test('accepts an immediate new login, before the logout is known and after', async ({
       demo,
       mine,
     }) => {
@@ -127,16 +127,16 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       await logOut(mine)
       await logIn(mine)
       expect(await call(mine)).toMatch(/^API: 200 orders/)
-      await untilRefused(demo, kept)
+      await untilRejected(demo, kept)
       expect(await call(mine)).toMatch(/^API: 200 orders/)
       expect(await refresh(mine)).toBe('refresh: a new token')
     })
 
-    test('nothing changes for another browser of the user', async ({ demo, mine, other }) => {
+    test('does not affect another browser of the user', async ({ demo, mine, other }) => {
       await logIn(mine)
       await logIn(other)
       await logOut(mine)
-      await untilRefused(demo, await tokensOf(mine))
+      await untilRejected(demo, await tokensOf(mine))
       expect(await call(other)).toMatch(/^API: 200 orders/)
       expect(await refresh(other)).toBe('refresh: a new token')
       expect(await call(other)).toMatch(/^API: 200 orders/)
@@ -144,18 +144,18 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       expect(await call(other)).toMatch(/^API: 200 orders/)
     })
 
-    test('a silent login is told that no session is live any more', async ({ demo, mine }) => {
+    test('rejects a silent login after the logout with login_required', async ({ demo, mine }) => {
       await logIn(mine)
       await logOut(mine)
       await mine.click('#silent')
       await mine.waitForURL(`${demo.pageUrl}/`)
-      await expect.poll(() => newest(mine), PATIENCE).toBe('silent login: login_required')
+      await expect.poll(() => newest(mine), WAIT).toBe('silent login: login_required')
     })
 
-    test('shows what the service knows, and the changes of others', async ({ mine }) => {
+    test('shows the state of the service and the changes of other users', async ({ mine }) => {
       await logIn(mine)
       await expect.poll(() => mine.textContent('#verdict')).toBe('Accepted')
-      await expect.poll(() => mine.textContent('#known')).toContain('not ended')
+      await expect.poll(() => mine.textContent('#known')).toContain('no logout known')
       await expect.poll(() => mine.textContent('#freshness')).toMatch(/read up to .* s ago/)
       await expect
         .poll(() => mine.textContent('#feed'), { timeout: 20_000 })
@@ -163,10 +163,10 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     })
   })
 
-  describe('where one logout ends all, with Enterprise fields', () => {
+  describe('with the policy user and Enterprise fields', () => {
     const test = testWith('user')
 
-    test('another browser’s token is refused; a silent login works, and so does the first refresh after it', async ({
+    test('rejects the token of another browser, and accepts a silent login and the refresh after it', async ({
       demo,
       mine,
       other,
@@ -174,7 +174,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       await logIn(mine)
       await logIn(other)
       await logOut(mine)
-      await untilRefused(demo, await tokensOf(other))
+      await untilRejected(demo, await tokensOf(other))
       expect(await call(other)).toMatch(/^API: 401 invalid_token/)
       expect(await refresh(other)).toMatch(/^refresh: access_denied/)
       await logInSilently(other)
@@ -184,10 +184,10 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     })
   })
 
-  describe('where one logout ends all, without Enterprise fields', () => {
+  describe('with the policy user and without Enterprise fields', () => {
     const test = testWith('plain')
 
-    test('a silent login works, the first refresh after it does not, and a login with prompt=login mends that', async ({
+    test('accepts a silent login, denies the refresh after it, and allows refreshes after a login with prompt=login', async ({
       demo,
       mine,
       other,
@@ -195,7 +195,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       await logIn(mine)
       await logIn(other)
       await logOut(mine)
-      await untilRefused(demo, await tokensOf(other))
+      await untilRejected(demo, await tokensOf(other))
       await logInSilently(other)
       expect(await call(other)).toMatch(/^API: 200 orders/)
       expect(await refresh(other)).toMatch(/^refresh: access_denied/)
@@ -206,7 +206,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
   })
 })
 
-/** Clicks, and waits until the page is back. */
+/** Clicks, and waits until the tenant has redirected back to the page. */
 async function leaveAndReturn(page: Page, clicks: () => Promise<void>): Promise<void> {
   await Promise.all([page.waitForEvent('load', { timeout: 10_000 }), clicks()])
 }
@@ -214,34 +214,34 @@ async function leaveAndReturn(page: Page, clicks: () => Promise<void>): Promise<
 async function logIn(page: Page): Promise<void> {
   await leaveAndReturn(page, () => page.click('#login'))
   await page.click('text=demo-user-1')
-  await expect.poll(() => newest(page), PATIENCE).toBe('login: a new token')
+  await expect.poll(() => newest(page), WAIT).toBe('login: a new token')
 }
 
 async function logInSilently(page: Page): Promise<void> {
   await leaveAndReturn(page, () => page.click('#silent'))
-  await expect.poll(() => newest(page), PATIENCE).toBe('silent login: a new token')
+  await expect.poll(() => newest(page), WAIT).toBe('silent login: a new token')
 }
 
 async function logOut(page: Page): Promise<void> {
   const before = await tokensOf(page)
   await leaveAndReturn(page, () => page.click('#logout'))
-  await expect.poll(() => newest(page), PATIENCE).toMatch(/^logout: /)
+  await expect.poll(() => newest(page), WAIT).toMatch(/^logout: /)
   expect(await tokensOf(page)).toEqual(before)
 }
 
-/** The newest line of what was answered; empty while there is none. */
+/** The newest line of the responses; empty while there is none. */
 async function newest(page: Page): Promise<string> {
   const lines = await page
-    .locator('#answers li span')
+    .locator('#responses li span')
     .allTextContents()
     .catch(() => [])
   return lines[0] ?? ''
 }
 
 async function click(page: Page, button: string): Promise<string> {
-  const count = await page.locator('#answers li').count()
+  const count = await page.locator('#responses li').count()
   await page.click(button)
-  await expect.poll(() => page.locator('#answers li').count(), PATIENCE).toBe(count + 1)
+  await expect.poll(() => page.locator('#responses li').count(), WAIT).toBe(count + 1)
   return newest(page)
 }
 
@@ -257,12 +257,12 @@ async function useRefreshToken(page: Page, { refresh_token }: Tokens): Promise<v
   await page.evaluate(`sessionStorage.setItem('tokens', ${JSON.stringify(tokens)})`)
 }
 
-function ask({ pageUrl }: Demo, { access_token }: Tokens): Promise<Response> {
+function callApi({ pageUrl }: Demo, { access_token }: Tokens): Promise<Response> {
   return fetch(`${pageUrl}/api/orders`, { headers: { authorization: `Bearer ${access_token}` } })
 }
 
-async function untilRefused(demo: Demo, tokens: Tokens): Promise<void> {
+async function untilRejected(demo: Demo, tokens: Tokens): Promise<void> {
   await expect
-    .poll(async () => (await ask(demo, tokens)).status, { timeout: WINDOW_MS, interval: 50 })
+    .poll(async () => (await callApi(demo, tokens)).status, { timeout: WINDOW_MS, interval: 50 })
     .toBe(401)
 }

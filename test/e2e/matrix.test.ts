@@ -19,25 +19,25 @@ import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-sys
 
 const MINUTE_MS = 60_000
 
-/** What becomes of a flow. */
-type Fate =
-  /** It is refused, from the poll on that reads the logout. */
+/** The expected result of a flow. */
+type Outcome =
+  /** It is rejected from the poll on that reads the logout. */
   | 'closed'
-  /** It should be refused, and is not: for so long, or again and again. */
+  /** It should be rejected, and is accepted for this time, or without limit. */
   | 'open until the poll'
   | 'open until `exp`'
   | 'open'
-  /** It should go on, and does. */
+  /** It should be accepted, and is. */
   | 'unaffected'
-  /** It should go on, and the user has to log in anew. */
+  /** It should be accepted, and is rejected: the user must log in again. */
   | 'refused too'
 
-/** By `LAST_LOGOUT_ON_ERROR`, where nothing tells the Action when the login was. */
-type ByOnError = Fate | { allow: Fate; deny: Fate }
-/** By `POLICY`. */
+/** The outcome by `LAST_LOGOUT_ON_ERROR`, where the Action does not know the time of the login. */
+type ByOnError = Outcome | { allow: Outcome; deny: Outcome }
+/** The outcome by `POLICY`. */
 type Cell = ByOnError | { session: ByOnError; user: ByOnError }
 
-/** What Auth0 tells an Action when a refresh token is exchanged; `null`: there is no Action. */
+/** The fields of the Action's event at a refresh token exchange; `null`: there is no Action. */
 const PLANS = {
   none: null,
   nothing: {},
@@ -57,19 +57,19 @@ const everywhere = (cell: Cell): Row => ({
   both: cell,
   enterprise: cell,
 })
-const B_GOES_ON = { session: 'unaffected', user: 'closed' } as const
+const B_UNAFFECTED = { session: 'unaffected', user: 'closed' } as const
 const OPEN_UNLESS_DENY = { allow: 'open', deny: 'closed' } as const
 const WORKS_UNLESS_DENY = { allow: 'unaffected', deny: 'refused too' } as const
 
-/** A user is logged in on the browsers A and B; then A is logged out, unless the row says otherwise. */
+/** A user is logged in on the browsers A and B. Then A logs out, unless the flow does something else. */
 const MATRIX: Record<keyof typeof flows, Row> = {
   tokenInWindow: everywhere('open until the poll'),
   tokenOfA: everywhere('closed'),
-  // It names no session without the Action: any logout may have been its own.
-  tokenOfB: { ...everywhere(B_GOES_ON), none: { session: 'refused too', user: 'closed' } },
-  // Refresh tokens outlive the logout in Auth0.
+  // Without the Action the token has no session: any logout can be that of its session.
+  tokenOfB: { ...everywhere(B_UNAFFECTED), none: { session: 'refused too', user: 'closed' } },
+  // Auth0 does not revoke refresh tokens at a logout.
   refreshOnA: { ...everywhere('closed'), none: 'open', nothing: OPEN_UNLESS_DENY },
-  // Nobody knows of the logout yet; its token is as old as its login, where that is told.
+  // The logout is not known yet. The token has the time of its login, if the event contains it.
   tokenFromWindow: {
     ...everywhere('closed'),
     none: 'open until `exp`',
@@ -80,8 +80,8 @@ const MATRIX: Record<keyof typeof flows, Row> = {
     nothing: { session: WORKS_UNLESS_DENY, user: OPEN_UNLESS_DENY },
     methods: { session: 'refused too', user: 'closed' },
     session: { session: 'unaffected', user: OPEN_UNLESS_DENY },
-    both: B_GOES_ON,
-    enterprise: B_GOES_ON,
+    both: B_UNAFFECTED,
+    enterprise: B_UNAFFECTED,
   },
   newLogin: everywhere('unaffected'),
   refreshOfNewLogin: {
@@ -89,9 +89,9 @@ const MATRIX: Record<keyof typeof flows, Row> = {
     nothing: WORKS_UNLESS_DENY,
     session: { session: 'unaffected', user: WORKS_UNLESS_DENY },
   },
-  // Auth0's session is live: whoever has it can log in.
+  // The session of B is still active in Auth0.
   silentLogin: everywhere('unaffected'),
-  // Its refresh token is new; the methods are those of the login that the session began with.
+  // The refresh token is new. The methods have the time of the login at the start of the session.
   refreshOfSilentLogin: {
     ...everywhere('unaffected'),
     nothing: WORKS_UNLESS_DENY,
@@ -107,13 +107,13 @@ const MATRIX: Record<keyof typeof flows, Row> = {
     session: OPEN_UNLESS_DENY,
   },
   silentLoginOfReported: everywhere('open'),
-  // Its entry, `sdu`, names nobody for certain.
+  // The entry, `sdu`, does not identify the user reliably.
   tokenOfDeleted: everywhere('open until `exp`'),
-  tokenOfDeletedToldByBackchannel: everywhere('closed'),
+  tokenOfDeletedWithBackchannel: everywhere('closed'),
   machineToken: everywhere('unaffected'),
 }
 
-/** The table of the README. */
+/** The table of docs/login-action.md. */
 const TITLES: Record<keyof typeof flows, string> = {
   tokenInWindow: 'access token of A, in the window before the poll',
   tokenOfA: 'access token of A, after the poll',
@@ -129,16 +129,17 @@ const TITLES: Record<keyof typeof flows, string> = {
   refreshOfReported: 'operator’s logout: refresh',
   silentLoginOfReported: 'operator’s logout: silent login ²',
   tokenOfDeleted: 'account deleted: access token ³',
-  tokenOfDeletedToldByBackchannel: 'account deleted, told by Back-Channel Logout ³: access token',
+  tokenOfDeletedWithBackchannel: 'account deleted, reported by Back-Channel Logout ³: access token',
   machineToken: 'machine token',
 }
 const COLUMNS = {
   none: 'no Action',
-  nothing: 'Action, a refresh tells nothing',
-  methods: 'Action, it tells `methods`',
+  nothing: 'Action, no fields',
+  methods: 'Action, `methods`',
   enterprise: 'Action, Enterprise fields',
 } satisfies Partial<Record<Plan, string>>
 
+/** Two browsers of a user, and the tokens of their logins. */
 interface Scene {
   system: WholeSystem
   time: SharedTime
@@ -150,7 +151,7 @@ interface Scene {
   onB: Tokens
 }
 
-/** Each plays its flow, and says whether it went on. */
+/** The flows. Each returns whether it was accepted. */
 const flows = {
   async tokenInWindow(scene: Scene) {
     scene.a.logOut()
@@ -223,7 +224,7 @@ const flows = {
     await later(scene)
     return passes(scene, scene.onA)
   },
-  async tokenOfDeletedToldByBackchannel(scene: Scene) {
+  async tokenOfDeletedWithBackchannel(scene: Scene) {
     const { system, userId } = scene
     deleteAccount(scene)
     const details = { initiator: 'account-deleted' }
@@ -241,14 +242,14 @@ const flows = {
   },
 }
 
-/** A minute goes by, unless told otherwise, and the log is read. */
+/** Advances the clock, by default by a minute, and reads the log. */
 const later = ({ time }: Scene, ms = MINUTE_MS): Promise<void> => time.pass(ms)
 
-async function passes({ system }: Scene, answer: Awaited<ReturnType<SessionWorld['refresh']>>) {
-  return !isDenial(answer) && system.accepts(answer.claims)
+async function passes({ system }: Scene, result: Awaited<ReturnType<SessionWorld['refresh']>>) {
+  return !isDenial(result) && system.accepts(result.claims)
 }
 
-/** The first refresh from now on, and with it those after. */
+/** Whether the next refresh is accepted, which must equal the result of the one after it. */
 async function refreshes(scene: Scene, tokens: Tokens): Promise<boolean> {
   const first = await passes(scene, await scene.world.refresh(tokens))
   await later(scene)
@@ -261,7 +262,7 @@ async function reportLogout(scene: Scene): Promise<void> {
   await later(scene)
 }
 
-/** Its entry as recorded: the id stands in the description, without the connection. */
+/** Writes the recorded entry: its description contains the id, without the connection. */
 function deleteAccount({ system, userId }: Scene): void {
   const description = `user_id: ${userId.split('|')[1]}`
   system.tenant.write(buildEntry('sdu', { userId }, { user_id: '', description }))
@@ -275,7 +276,7 @@ beforeAll(async () => {
 describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   const clock = createClock()
   let system: WholeSystem
-  // The cells' users have nothing to do with each other.
+  // The cells run concurrently: each has its own user.
   const time = createSharedTime(clock, () => system.poll())
   let action: RunAction
   beforeAll(async () => {
@@ -287,7 +288,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   })
   afterAll(() => system.close())
 
-  /** Both browsers are logged in, and nothing of it is refused. */
+  /** Logs both browsers in, and expects their tokens and refreshes to be accepted. */
   async function open(plan: Plan, onError: string): Promise<Scene> {
     const told = PLANS[plan]
     const world = createSessionWorld({
@@ -307,30 +308,30 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
     return scene
   }
 
-  describe.each(Object.keys(PLANS) as Plan[])('an exchange that tells: %s', (plan) => {
+  describe.each(Object.keys(PLANS) as Plan[])('with the event fields of the plan %s', (plan) => {
     const cells = Object.entries(MATRIX).flatMap(([flow, row]) =>
       (['allow', 'deny'] as const)
         .filter((onError) => plan !== 'none' || onError === 'allow')
-        .map((onError) => ({ flow, onError, fate: fateOf(row[plan], policy, onError) })),
+        .map((onError) => ({ flow, onError, outcome: outcomeOf(row[plan], policy, onError) })),
     )
-    test.concurrent.each(cells)('$flow is $fate (on error: $onError)', async (cell) => {
-      const { flow, onError, fate } = cell
-      const play = flows[flow as keyof typeof flows]
-      const goesOn = await time.play(async () => play(await open(plan, onError)))
-      expect(goesOn).toBe(fate !== 'closed' && fate !== 'refused too')
+    test.concurrent.each(cells)('$flow is $outcome (on error: $onError)', async (cell) => {
+      const { flow, onError, outcome } = cell
+      const run = flows[flow as keyof typeof flows]
+      const isAccepted = await time.play(async () => run(await open(plan, onError)))
+      expect(isAccepted).toBe(outcome !== 'closed' && outcome !== 'refused too')
     })
   })
 })
 
-function fateOf(cell: Cell, policy: Policy, onError: 'allow' | 'deny'): Fate {
+function outcomeOf(cell: Cell, policy: Policy, onError: 'allow' | 'deny'): Outcome {
   const byOnError = typeof cell === 'object' && 'user' in cell ? cell[policy] : cell
   return typeof byOnError === 'object' ? byOnError[onError] : byOnError
 }
 
-/** Left of the slash under `session`, right of it under `user`, where they differ. */
+/** Describes a cell; where the policies differ, as `session / user`. */
 function describeCell(cell: Cell): string {
   const describe = (policy: Policy) => {
-    const [allow, deny] = [fateOf(cell, policy, 'allow'), fateOf(cell, policy, 'deny')]
+    const [allow, deny] = [outcomeOf(cell, policy, 'allow'), outcomeOf(cell, policy, 'deny')]
     return allow === deny ? allow : `${allow} ¹`
   }
   const [session, user] = [describe('session'), describe('user')]
@@ -347,10 +348,10 @@ function renderMatrix(): string {
   return lines.map((line) => `| ${line.join(' | ')} |`).join('\n')
 }
 
-test('the README shows the matrix (P14)', async () => {
+test('docs/login-action.md shows the matrix (P14)', async () => {
   const matrix = renderMatrix()
   const [head = ''] = matrix.split('\n')
-  const readme = await readFile('README.md', 'utf8')
-  const shown = readme.slice(readme.indexOf(head)).split('\n\n')[0]
+  const document = await readFile('docs/login-action.md', 'utf8')
+  const shown = document.slice(document.indexOf(head)).split('\n\n')[0]
   expect(shown).toBe(matrix)
 })

@@ -44,10 +44,14 @@ interface Running {
   close(): Promise<void>
 }
 
-/** A service that has read the tenant's log. */
+/** Starts a service that has read the tenant's log. */
 async function start({ url }: TestDatabase, release: typeof current): Promise<Running> {
   const env = { DATABASE_URL: url, API_KEYS: `test:${KEY}:read+feed+logout`, PORT: '0' }
-  const config = release.loadConfig({ ...tenantEnv(t.simulator), ...env }, ['auth0', 'api'])
+  const config = release.loadConfig({ ...tenantEnv(t.simulator), ...env }, [
+    'auth0',
+    'api',
+    'database',
+  ])
   const service = await release.createService(config, pino({ level: 'silent' }))
   await service.sync(new AbortController().signal)
   return { url: await service.startApi(), close: service.close }
@@ -59,7 +63,7 @@ async function createReleasedDatabase(): Promise<TestDatabase> {
   return database
 }
 
-/** Claims of a token that was issued before the logouts, or after them. */
+/** Claims of a token. By default it was issued a minute before the logouts. */
 const token = (sub: string, sessionId: string, minutes = -1) => ({
   sub,
   iat: Math.floor(NOW / 1000) + minutes * 60,
@@ -67,20 +71,20 @@ const token = (sub: string, sessionId: string, minutes = -1) => ({
 })
 
 async function report({ url }: Running, path: string, body: object): Promise<unknown> {
-  const answer = await fetch(`${url}${path}`, {
+  const response = await fetch(`${url}${path}`, {
     method: 'POST',
     headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
     body: JSON.stringify(body),
   })
-  expect(answer.status).toBe(200)
-  return answer.json()
+  expect(response.status).toBe(200)
+  return response.json()
 }
 
 describe.each([
   ['the current service', current, createTestDatabase],
   ['the service of 0.1.0, on the tables of 0.1.0', released, createReleasedDatabase],
   ['the service of 0.1.0, on the current tables', released, createTestDatabase],
-] as const)('%s', (_what, release, createDatabase) => {
+] as const)('%s', (_name, release, createDatabase) => {
   let database: TestDatabase
   let service: Running
   beforeAll(async () => {
@@ -92,8 +96,8 @@ describe.each([
     await database.drop()
   })
 
-  describe.each(clients)('is read by %s', (_client, createClient) => {
-    test.each(['feed', 'request'] as const)('by lookup: %s', async (lookup) => {
+  describe.each(clients)('works with %s', (_client, createClient) => {
+    test.each(['feed', 'request'] as const)('and lookup %s', async (lookup) => {
       const errors: unknown[] = []
       const client = createClient({
         url: service.url,
@@ -116,7 +120,7 @@ describe.each([
     })
   })
 
-  test.each(actions)('is read by %s', async (_action, code) => {
+  test.each(actions)('works with %s', async (_action, code) => {
     const run = loadRecorded(code)
     const exchange = async (user_id: string, session_id: string) => {
       const { denied, lines } = await run({
@@ -139,7 +143,7 @@ describe.each([
     }
   })
 
-  test('takes the report of a logout as 0.1.0 does', async () => {
+  test('accepts the report of a logout as 0.1.0 does', async () => {
     const at = new Date(NOW).toISOString()
     const path = `/v1/users/${encodeURIComponent('samlp|corp|c/d')}/logout`
     expect(await report(service, path, { at, session_id: 'S' })).toMatchObject({
@@ -150,7 +154,7 @@ describe.each([
   })
 })
 
-test('a service of 0.1.0 and a current one on one database read what the other stores', async () => {
+test('a service of 0.1.0 and a current one share a database', async () => {
   const database = await createTestDatabase()
   onTestFinished(database.drop)
   const newer = await start(database, current)

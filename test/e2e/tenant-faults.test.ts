@@ -11,196 +11,216 @@ import { readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 import { hasReconciled, startWorker, workerEnv } from '../_support/worker.js'
 
-/** What a tenant, or whoever stands before it, may answer, and what the log then says. */
-interface Case {
+/** A faulty response of a tenant or of a proxy, and the log line that it causes. */
+interface Fault {
   name: string
   respond: faults.Misbehave
   code: string
-  /** The message: what is wrong, and what to do. */
-  says: RegExp
-  /** In place of {@link LIMITS}. */
+  /** The message, which names the cause and what to do. */
+  message: RegExp
+  /** Default: {@link LIMITS}. */
   limits?: Auth0Limits
-  /** It is not said before: so long the attempts have to wait, in milliseconds. */
-  notBeforeMs?: number
-  /** How many requests get the fault, at most, before it is said. */
-  attempts?: number
+  /** Minimum time of the retries before the error is logged, in milliseconds. */
+  minRetryMs?: number
+  /** Maximum number of faulty responses before the error is logged. */
+  maxAttempts?: number
 }
 
-/** The limits of the service but for its waits, which `test/auth0` tests, and a body that is soon read. */
+/** The default limits, with shorter waits, which `test/auth0` tests, and a smaller maximum body. */
 const LIMITS: Auth0Limits = {
   maxBodyBytes: 1024 ** 2,
   retryLimits: { ...RETRY_LIMITS, backoff: { firstMs: 20, maxMs: 200 } },
 }
 
-/** Two attempts of a length that a request without a fault never takes, not on a busy machine either. */
+/** Two attempts with a timeout that a healthy request never reaches, even on a busy machine. */
 const TIMED_OUT: Auth0Limits = {
-  requestTimeoutMs: 3_000,
+  requestTimeoutMs: 2_000,
   retryLimits: { ...RETRY_LIMITS, retries: 1, backoff: { firstMs: 20, maxMs: 200 } },
 }
 
-/** As by default, one attempt lasts longer than all of them may. */
+/** As by default, the timeout of one attempt exceeds the time for all of them. */
 const TIMED_OUT_ONCE: Auth0Limits = {
-  requestTimeoutMs: 3_000,
-  retryLimits: { ...RETRY_LIMITS, forMs: 2_000 },
+  requestTimeoutMs: 2_000,
+  retryLimits: { ...RETRY_LIMITS, forMs: 1_000 },
 }
 
-const PATIENCE = { timeout: 50_000, interval: 20 }
+/** Three attempts, and a second before the second and the third. */
+const RATE_LIMITED: Auth0Limits = {
+  ...LIMITS,
+  retryLimits: { ...RETRY_LIMITS, retries: 2 },
+}
+
+const WAIT = { timeout: 50_000, interval: 20 }
 const LOGS = '/api/v2/logs'
 const TOKEN = '/oauth/token'
 
-/** Whom a redirect leads to, and what was sent there. */
-const sentElsewhere: IncomingHttpHeaders[] = []
-const elsewhere = createServer((request, response) => {
-  sentElsewhere.push(request.headers)
+/** The target of a redirect, and the headers of the requests to it. */
+const redirected: IncomingHttpHeaders[] = []
+const redirectTarget = createServer((request, response) => {
+  redirected.push(request.headers)
   response.end('[]')
 }).listen(0, '127.0.0.1')
-await once(elsewhere, 'listening')
-afterAll(() => elsewhere.close())
-const location = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/`
+await once(redirectTarget, 'listening')
+afterAll(() => redirectTarget.close())
+const location = `http://127.0.0.1:${(redirectTarget.address() as AddressInfo).port}/`
 
 const json = { 'content-type': 'application/json' }
-const AWAY = 'AUTH0_UNAVAILABLE'
+const UNAVAILABLE = 'AUTH0_UNAVAILABLE'
 const MALFORMED = 'AUTH0_MALFORMED_PAGE'
 const notAPage = (why: string) =>
   new RegExp(`not a page of logs: ${why}.*check AUTH0_DOMAIN.*proxy`)
 const lasts = (status: number) => new RegExp(`answered with ${status}; if this lasts, see`)
-const late = /not answered to the end within 3 s: check the network/
+const late = /not answered to the end within 2 s: check the network/
 
-/** On every path. */
-const EVERYWHERE: Case[] = [
-  { name: '500', respond: faults.answer(500, {}), code: AWAY, says: lasts(500) },
-  { name: '502 with HTML', respond: faults.html(502), code: AWAY, says: lasts(502) },
-  { name: 'a reset', respond: faults.connectionReset(), code: AWAY, says: /cannot be reached/ },
+/** Faults of every path. */
+const EVERYWHERE: Fault[] = [
+  { name: '500', respond: faults.answer(500, {}), code: UNAVAILABLE, message: lasts(500) },
+  { name: '502 with HTML', respond: faults.html(502), code: UNAVAILABLE, message: lasts(502) },
+  {
+    name: 'a connection reset',
+    respond: faults.connectionReset(),
+    code: UNAVAILABLE,
+    message: /cannot be reached/,
+  },
   {
     name: 'a cut-off body',
     respond: faults.cutOffBody(),
-    code: AWAY,
-    says: /broke off: check AUTH0/,
+    code: UNAVAILABLE,
+    message: /broke off: check AUTH0/,
   },
   {
     name: 'a redirect to another host',
     respond: faults.redirect(location),
-    code: AWAY,
-    says: /answered with 302; redirects are not followed: check AUTH0_DOMAIN/,
+    code: UNAVAILABLE,
+    message: /answered with 302; redirects are not followed: check AUTH0_DOMAIN/,
   },
-  { name: 'silence', respond: faults.hang(), code: AWAY, says: late, limits: TIMED_OUT },
+  {
+    name: 'no response',
+    respond: faults.hang(),
+    code: UNAVAILABLE,
+    message: late,
+    limits: TIMED_OUT,
+  },
   {
     name: 'a slow drip',
     respond: faults.slowDrip(100),
-    code: AWAY,
-    says: late,
+    code: UNAVAILABLE,
+    message: late,
     limits: TIMED_OUT,
   },
 ]
 
-const OF_THE_LOG: Case[] = [
+const OF_THE_LOG: Fault[] = [
   {
-    name: 'silence, for longer than all attempts may last,',
+    name: 'no response within the time for all attempts',
     respond: faults.hang(),
-    code: AWAY,
-    says: late,
+    code: UNAVAILABLE,
+    message: late,
     limits: TIMED_OUT_ONCE,
-    notBeforeMs: 2_900,
-    // The next may be that of the next poll.
-    attempts: 2,
+    minRetryMs: 1_900,
+    // The second request can be that of the next poll.
+    maxAttempts: 2,
   },
   ...EVERYWHERE,
   {
     name: '401 (P12)',
     respond: faults.invalidToken(),
     code: 'AUTH0_CREDENTIALS',
-    says: /check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
+    message: /check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
   },
   {
     name: '403 (P12)',
     respond: faults.missingScope(),
     code: 'AUTH0_SCOPE',
-    says: /lacks read:logs and read:logs_users .* grant it/,
+    message: /lacks read:logs and read:logs_users .* grant it/,
   },
   {
     name: '429 with retry-after (P10)',
-    notBeforeMs: 4_000,
+    limits: RATE_LIMITED,
+    minRetryMs: 2_000,
     respond: faults.rateLimited({ 'retry-after': '1' }),
     code: 'AUTH0_RATE_LIMIT',
-    says: /limits the rate of log requests: we wait as long as it says; if this lasts/,
+    message: /limits the rate of log requests: we wait as long as it says; if this lasts/,
   },
   {
     name: '429 without retry-after (P10)',
-    notBeforeMs: 4_000,
+    limits: RATE_LIMITED,
+    minRetryMs: 2_000,
     respond: faults.rateLimited(),
     code: 'AUTH0_RATE_LIMIT',
-    says: /lower RATE_SHARE/,
+    message: /lower RATE_SHARE/,
   },
   {
     name: '200 with HTML',
     respond: faults.html(200),
     code: MALFORMED,
-    says: notAPage('it is not JSON'),
+    message: notAPage('it is not JSON'),
   },
   {
-    name: '200 with nothing',
+    name: '200 with an empty body',
     respond: faults.answer(200, ''),
     code: MALFORMED,
-    says: notAPage('it is not JSON'),
+    message: notAPage('it is not JSON'),
   },
   {
     name: 'cut-off JSON',
     respond: faults.cutOffJson(),
     code: MALFORMED,
-    says: notAPage('it is not JSON'),
+    message: notAPage('it is not JSON'),
   },
   {
     name: 'an endless body',
     respond: faults.endlessBody(),
     code: MALFORMED,
-    says: notAPage('it has more than 1 MB'),
+    message: notAPage('it has more than 1 MB'),
   },
   {
     name: 'an object',
     respond: faults.answer(200, {}),
     code: MALFORMED,
-    says: notAPage('it is not an array'),
+    message: notAPage('it is not an array'),
   },
   {
     name: '{"logs":[]}',
     respond: faults.answer(200, { logs: [] }),
     code: MALFORMED,
-    says: notAPage('it is not an array'),
+    message: notAPage('it is not an array'),
   },
   {
     name: 'null',
     respond: faults.answer(200, 'null', json),
     code: MALFORMED,
-    says: notAPage('it is not an array'),
+    message: notAPage('it is not an array'),
   },
   {
     name: 'an array of junk',
     respond: faults.answer(200, [1, 'x', null, {}, [[]]]),
     code: MALFORMED,
-    says: notAPage('its last entry has no log_id'),
+    message: notAPage('its last entry has no log_id'),
   },
 ]
 
-const OF_THE_TOKEN: Case[] = [
+const OF_THE_TOKEN: Fault[] = [
   ...EVERYWHERE,
   {
     name: '401 (P12)',
     respond: faults.answer(401, { error: 'access_denied' }),
     code: 'AUTH0_CREDENTIALS',
-    says: /check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
+    message: /check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
   },
   {
     name: '429 (P10)',
-    notBeforeMs: 4_000,
+    limits: RATE_LIMITED,
+    minRetryMs: 2_000,
     respond: faults.rateLimited({ 'retry-after': '1' }),
     code: 'AUTH0_RATE_LIMIT',
-    says: /limits the rate of token requests: we wait/,
+    message: /limits the rate of token requests: we wait/,
   },
   {
     name: '200 with HTML',
     respond: faults.html(200),
-    code: AWAY,
-    says: /no token \(text\/html\): check AUTH0_DOMAIN/,
+    code: UNAVAILABLE,
+    message: /no token \(text\/html\): check AUTH0_DOMAIN/,
   },
 ]
 
@@ -210,9 +230,9 @@ const logOut = ({ tenant }: TestTenant, users: string[]) => {
 const readUsers = async (database: TestDatabase) =>
   (await readRows(database)).users.map(({ userId }) => userId)
 
-/** Lets a worker undergo a fault, from its start on where the fault is the token's. */
-async function undergo(
-  { code, says, limits = LIMITS, notBeforeMs = 0, attempts = Infinity, ...fault }: Case,
+/** Runs a worker with a fault: of the token from its start on, of the log after its first catch-up. */
+async function runWithFault(
+  { code, message, limits = LIMITS, minRetryMs = 0, maxAttempts = Infinity, ...fault }: Fault,
   path: string,
   { expect, annotate, onTestFinished }: TestContext,
 ): Promise<void> {
@@ -220,9 +240,9 @@ async function undergo(
   onTestFinished(() => database.drop())
   const t = await openTenant()
   onTestFinished(() => t.close())
-  const sent = watchTokens(t)
+  const sent = recordTokens(t)
   const before = Array.from({ length: 3 }, (_, n) => `auth0|1-before-${n}`)
-  // More than a page.
+  // More entries than fit on a page.
   const during = Array.from({ length: 120 }, (_, n) => `auth0|2-during-${100 + n}`)
   const after = ['auth0|3-after']
 
@@ -232,56 +252,58 @@ async function undergo(
     return fault.respond(reply)
   }
   logOut(t, before)
-  let beganAt = performance.now()
+  let startedAt = performance.now()
   if (path === TOKEN) t.simulator.faults.push({ path, times: Infinity, respond })
-  // Reconciling fails too, and shall work again before long.
+  // Reconciliation fails as well, and must recover soon.
   const env = { ...workerEnv(t, database), ...(path === TOKEN && { RECONCILE_INTERVAL: '1s' }) }
   const worker = await startWorker(env, { auth0Limits: limits })
   onTestFinished(() => worker.close())
   if (path === LOGS) {
-    await expect.poll(() => readUsers(database), PATIENCE).toEqual(before)
-    await expect.poll(() => hasReconciled(worker), PATIENCE).toBe(true)
-    beganAt = performance.now()
+    await expect.poll(() => readUsers(database), WAIT).toEqual(before)
+    await expect.poll(() => hasReconciled(worker), WAIT).toBe(true)
+    startedAt = performance.now()
     t.simulator.faults.push({ path, times: Infinity, respond })
   }
   logOut(t, during)
 
-  const jobsThat = (level: 'error' | 'info' | 'debug', what: string) =>
-    worker.lines(level).flatMap(({ msg, job }) => (msg === what ? [job] : []))
-  await expect.poll(() => worker.lines('error'), PATIENCE).not.toEqual([])
-  const toldMs = performance.now() - beganAt
-  expect(toldMs).toBeGreaterThanOrEqual(notBeforeMs)
-  expect(faulty).toBeLessThanOrEqual(attempts)
-  await expect.poll(() => jobsThat('debug', 'job failed'), PATIENCE).toContain('poll')
+  const jobsWith = (level: 'error' | 'info' | 'debug', message: string) =>
+    worker.lines(level).flatMap(({ msg, job }) => (msg === message ? [job] : []))
+  await expect.poll(() => worker.lines('error'), WAIT).not.toEqual([])
+  const loggedMs = performance.now() - startedAt
+  expect(loggedMs).toBeGreaterThanOrEqual(minRetryMs)
+  expect(faulty).toBeLessThanOrEqual(maxAttempts)
+  await expect.poll(() => jobsWith('debug', 'job failed'), WAIT).toContain('poll')
 
   t.simulator.faults.clear()
   const clearedAt = performance.now()
   logOut(t, after)
-  await expect.poll(() => readUsers(database), PATIENCE).toEqual([...before, ...during, ...after])
+  await expect.poll(() => readUsers(database), WAIT).toEqual([...before, ...during, ...after])
   const recoveredMs = performance.now() - clearedAt
-  const troubled = jobsThat('error', 'job failed')
-  expect(troubled).toContain('poll')
-  expect(new Set(troubled).size).toBe(troubled.length)
+  const failedJobs = jobsWith('error', 'job failed')
+  expect(failedJobs).toContain('poll')
+  expect(new Set(failedJobs).size).toBe(failedJobs.length)
   await expect
-    .poll(() => jobsThat('info', 'job works again').sort(), PATIENCE)
-    .toEqual(troubled.sort())
+    .poll(() => jobsWith('info', 'job works again').sort(), WAIT)
+    .toEqual(failedJobs.sort())
 
   await worker.close()
-  const told = { msg: 'job failed', err: { code, message: expect.stringMatching(says) } }
-  expect(worker.lines('error')).toMatchObject(troubled.map(() => told))
+  const logged = { msg: 'job failed', err: { code, message: expect.stringMatching(message) } }
+  expect(worker.lines('error')).toMatchObject(failedJobs.map(() => logged))
   expect(worker.lines('warn')).toEqual([])
-  const logged = JSON.stringify(worker.lines())
+  const allLines = JSON.stringify(worker.lines())
   expect(sent.size).toBeGreaterThan(0)
-  for (const token of sent) expect(logged).not.toContain(token)
-  expect(logged).not.toContain(t.simulator.credentials.clientSecret)
-  expect(logged).not.toMatch(/auth0\|/)
-  expect(sentElsewhere).toEqual([])
+  for (const token of sent) expect(allLines).not.toContain(token)
+  expect(allLines).not.toContain(t.simulator.credentials.clientSecret)
+  expect(allLines).not.toMatch(/auth0\|/)
+  expect(redirected).toEqual([])
   if (path === LOGS) expect(t.simulator.requests.count({ path: TOKEN })).toBeLessThanOrEqual(2)
-  await annotate(`said after ${toSeconds(toldMs)}, read ${toSeconds(recoveredMs)} after its end`)
+  await annotate(
+    `logged after ${toSeconds(loggedMs)}, recovered ${toSeconds(recoveredMs)} after the end of the fault`,
+  )
 }
 
-/** The credentials that were sent: a fault that does nothing sees every request first. */
-function watchTokens({ simulator }: TestTenant): Set<string> {
+/** Records the tokens that are sent, by a wrapper around every request. */
+function recordTokens({ simulator }: TestTenant): Set<string> {
   const sent = new Set<string>()
   const { take } = simulator.faults
   simulator.faults.take = (url) => {
@@ -297,18 +319,18 @@ function watchTokens({ simulator }: TestTenant): Set<string> {
 
 const toSeconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`
 
-describe.concurrent('a worker whose log requests are answered with', { timeout: 90_000 }, () => {
-  for (const one of OF_THE_LOG) {
-    test(`${one.name} says so once, goes on by itself, and loses nothing (P5, P8)`, (context) =>
-      undergo(one, LOGS, context))
+describe.concurrent('a worker whose log requests fail with', { timeout: 90_000 }, () => {
+  for (const fault of OF_THE_LOG) {
+    test(`${fault.name} logs the error once, recovers, and loses nothing (P5, P8)`, (context) =>
+      runWithFault(fault, LOGS, context))
   }
 })
 
-describe.concurrent('a worker whose token requests are answered, from its start on, with', {
+describe.concurrent('a worker whose token requests fail from its start on with', {
   timeout: 90_000,
 }, () => {
-  for (const one of OF_THE_TOKEN) {
-    test(`${one.name} says so once, goes on by itself, and loses nothing (P5)`, (context) =>
-      undergo(one, TOKEN, context))
+  for (const fault of OF_THE_TOKEN) {
+    test(`${fault.name} logs the error once, recovers, and loses nothing (P5)`, (context) =>
+      runWithFault(fault, TOKEN, context))
   }
 })

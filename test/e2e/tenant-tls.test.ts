@@ -8,7 +8,7 @@ import { openTenant } from '../_support/tenant.js'
 import { openCertificates, openTlsFront } from '../_support/tls.js'
 import { workerEnv } from '../_support/worker.js'
 
-const PATIENCE = { timeout: 30_000, interval: 20 }
+const WAIT = { timeout: 30_000, interval: 20 }
 const skip = spawnSync('openssl', ['version']).error !== undefined
 const certificates = await openCertificates()
 afterAll(() => certificates.remove())
@@ -29,46 +29,46 @@ const linesOf = (command: RunningCommand): Line[] =>
 
 const title = skip ? 'a worker (skipped: no openssl in the PATH)' : 'a worker'
 
-// The program as it is run: whom Node trusts is settled when the process starts.
+// These tests run the built program: Node loads the trusted certificates when the process starts.
 describe.skipIf(skip)(title, { concurrent: true, timeout: 60_000 }, () => {
   test.for([
-    ['a stranger’s certificate', 'IP:127.0.0.1', /SELF_SIGNED_CERT/],
-    ['another name’s certificate', 'DNS:elsewhere.example', /ALTNAME_INVALID/],
-    ['no certificate, but plain HTTP', null, /ERR_SSL_\w+/],
+    ['a self-signed certificate', 'IP:127.0.0.1', /SELF_SIGNED_CERT/],
+    ['a certificate for another name', 'DNS:elsewhere.example', /ALTNAME_INVALID/],
+    ['plain HTTP instead of a certificate', null, /ERR_SSL_\w+/],
   ] as const)(
-    'that is shown %s says so once, sends it nothing, and goes on when that is put right',
-    async ([_what, name, why], { expect, onTestFinished }) => {
+    'that receives %s logs it once, sends no request, and resumes with a valid certificate',
+    async ([_case, name, cause], { expect, onTestFinished }) => {
       const database = await createTestDatabase()
       onTestFinished(() => database.drop())
       const t = await openTenant()
       onTestFinished(() => t.close())
-      const right = await certificates.create('IP:127.0.0.1')
-      const wrong = name === null ? 'plain' : await certificates.create(name)
-      const front = await openTlsFront(t.simulator.url, wrong)
+      const valid = await certificates.create('IP:127.0.0.1')
+      const invalid = name === null ? 'plain' : await certificates.create(name)
+      const front = await openTlsFront(t.simulator.url, invalid)
       onTestFinished(() => front.close())
-      // Trusted too where only the name is wrong.
-      const isTrusted = name?.startsWith('DNS:') && wrong !== 'plain'
+      // A certificate for another name is trusted, so that only the name is invalid.
+      const isTrusted = name?.startsWith('DNS:') && invalid !== 'plain'
       const worker = runCommand(['worker'], {
         ...workerEnv(t, database),
         AUTH0_BASE_URL: front.url,
-        NODE_EXTRA_CA_CERTS: isTrusted ? await certificates.bundle(right, wrong) : right.file,
+        NODE_EXTRA_CA_CERTS: isTrusted ? await certificates.bundle(valid, invalid) : valid.file,
       })
       onTestFinished(() => worker.kill('SIGKILL'))
       t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
 
       const errors = () =>
         linesOf(worker).filter(({ level, job }) => level === 50 && job === 'poll')
-      await expect.poll(errors, PATIENCE).toHaveLength(1)
-      expect(errors()[0]?.err?.message).toMatch(why)
+      await expect.poll(errors, WAIT).toHaveLength(1)
+      expect(errors()[0]?.err?.message).toMatch(cause)
       expect(errors()[0]?.err?.message).toMatch(/check AUTH0_DOMAIN .*NODE_EXTRA_CA_CERTS/)
       expect(t.simulator.requests.count()).toBe(0)
 
-      front.present(right)
+      front.present(valid)
       const rows = async () => (await readRows(database)).users.map(({ userId }) => userId)
-      await expect.poll(rows, PATIENCE).toEqual(['auth0|1'])
-      const over = () =>
+      await expect.poll(rows, WAIT).toEqual(['auth0|1'])
+      const recoveries = () =>
         linesOf(worker).filter(({ msg, job }) => msg === 'job works again' && job === 'poll')
-      await expect.poll(over, PATIENCE).toHaveLength(1)
+      await expect.poll(recoveries, WAIT).toHaveLength(1)
       worker.kill('SIGTERM')
       expect(await worker.exited).toBe(0)
       expect(errors()).toHaveLength(1)

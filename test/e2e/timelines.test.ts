@@ -20,7 +20,7 @@ const AUTHENTICATED_AT = 'https://last-logout/authenticated_at'
 const SECOND_MS = 1_000
 const MINUTE_MS = 60 * SECOND_MS
 
-/** What an exchange tells the Action. */
+/** Fields of the Action's event at an exchange. */
 const ENTERPRISE = { methods: true, refreshToken: true }
 const METHODS = { methods: true }
 
@@ -40,7 +40,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   })
   afterAll(() => system.close())
 
-  /** A tenant with the Action, unless told otherwise, and a user whom nobody knows yet. */
+  /** Creates a tenant with the Action by default, and a new user. */
   function createWorld(
     over: Partial<WorldOptions> = {},
     secrets: Record<string, string> = {},
@@ -55,16 +55,16 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
     await system.poll()
   }
 
-  async function passes(answer: Awaited<ReturnType<SessionWorld['refresh']>>): Promise<boolean> {
-    if (isDenial(answer)) throw new Error(`no tokens: ${answer.denied}`)
-    return system.accepts(answer.claims)
+  async function passes(result: Awaited<ReturnType<SessionWorld['refresh']>>): Promise<boolean> {
+    if (isDenial(result)) throw new Error(`no tokens: ${result.denied}`)
+    return system.accepts(result.claims)
   }
 
-  /** Which of them pass. */
+  /** Whether each token is accepted. */
   const passing = (...tokens: Tokens[]) => Promise.all(tokens.map(passes))
 
-  describe('an authorization begun before the logout and finished after it, on the same session,', () => {
-    test('whose code came before it gives tokens that are refused, and no others', async () => {
+  describe('an authorization that is started before the logout and finished after it', () => {
+    test('gives only rejected tokens where the code was issued before the logout', async () => {
       const world = createWorld({ told: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
@@ -80,7 +80,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await world.refresh(inWindow)).toEqual(LOGGED_OUT)
     })
 
-    test('whose login page was still open gives tokens of the ended session: refused', async () => {
+    test('gives rejected tokens of the ended session where the login page was still open', async () => {
       const world = createWorld({ told: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
@@ -95,7 +95,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await world.refresh(tokens)).toEqual(LOGGED_OUT)
     })
 
-    test('is not told from a new login without the Action', async () => {
+    test('is accepted like a new login without the Action', async () => {
       const world = createWorld({ runAction: null })
       const browser = world.openBrowser(userId)
       await browser.logIn()
@@ -109,9 +109,9 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
     })
   })
 
-  describe('a token exchange of an access token from before the logout', () => {
-    /** In the window, and after the poll. */
-    async function play(world: SessionWorld) {
+  describe('the exchange of an access token from before the logout', () => {
+    /** Exchanges a token before the logout is known, and after it. */
+    async function run(world: SessionWorld) {
       const browser = world.openBrowser(userId)
       const old = await browser.logIn()
       await later()
@@ -123,33 +123,33 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       return { outlives: await passes(inWindow), after: await world.exchangeToken(old) }
     }
 
-    test('is refused, and what it gave in the window, where the login is told', async () => {
-      const { outlives, after } = await play(createWorld({ told: METHODS }))
+    test('is denied, and its earlier result rejected, where the event contains the login', async () => {
+      const { outlives, after } = await run(createWorld({ told: METHODS }))
       expect(outlives).toBe(false)
       expect(after).toEqual(LOGGED_OUT)
     })
 
-    test('goes on where nothing is told, unless LAST_LOGOUT_ON_ERROR is deny', async () => {
-      const { outlives, after } = await play(createWorld())
+    test('is allowed without such fields, unless LAST_LOGOUT_ON_ERROR is deny', async () => {
+      const { outlives, after } = await run(createWorld())
       expect(outlives).toBe(true)
       expect(await passes(after)).toBe(true)
-      const strict = await play(createWorld({}, { LAST_LOGOUT_ON_ERROR: 'deny' }))
+      const strict = await run(createWorld({}, { LAST_LOGOUT_ON_ERROR: 'deny' }))
       expect(strict).toEqual({ outlives: true, after: UNKNOWN })
     })
 
-    test('goes on without the Action', async () => {
-      const { outlives, after } = await play(createWorld({ runAction: null }))
+    test('is allowed without the Action', async () => {
+      const { outlives, after } = await run(createWorld({ runAction: null }))
       expect(outlives).toBe(true)
       expect(await passes(after)).toBe(true)
     })
   })
 
-  describe('a refresh in the seconds before the poll', () => {
+  describe('a refresh between the logout and the poll', () => {
     test.each([
       ['Enterprise fields', ENTERPRISE],
       ['methods', METHODS],
       ['the session', { session: true }],
-    ])('told with %s lasts until the poll that finds the logout (P24)', async (_what, told) => {
+    ])('with %s is accepted until the poll that reads the logout (P24)', async (_fields, told) => {
       const world = createWorld({ told })
       const browser = world.openBrowser(userId)
       const first = await browser.logIn()
@@ -163,7 +163,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await world.refresh(first)).toEqual(LOGGED_OUT)
     })
 
-    test('carries the time of the login, not of the refresh (P24)', async () => {
+    test('gives a token with the time of the login, not of the refresh (P24)', async () => {
       const world = createWorld({ told: ENTERPRISE })
       const first = await world.openBrowser(userId).logIn()
       const loginAt = clock.now() / 1000
@@ -173,7 +173,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       })
     })
 
-    test('of a rotating refresh token is known by its session, should its beginning move', async () => {
+    test('of a rotating refresh token is judged by its session', async () => {
       const world = createWorld({ told: ENTERPRISE, rotates: true })
       const browser = world.openBrowser(userId)
       const first = await browser.logIn()
@@ -187,7 +187,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
     })
   })
 
-  test('two apps on one session are logged out together, and log in again together', async () => {
+  test('a logout applies to all apps of a session, and so does the next login', async () => {
     const world = createWorld({ told: ENTERPRISE })
     const browser = world.openBrowser(userId)
     const [orders, mail] = [await browser.logIn('orders'), await browser.logInSilently('mail')]
@@ -206,7 +206,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
     for (const tokens of again) expect(await passes(await world.refresh(tokens))).toBe(true)
   })
 
-  test('a login on one device revives no token, neither there nor on another (P26)', async () => {
+  test('a new login makes no revoked token valid again, on any device (P26)', async () => {
     const world = createWorld({ told: ENTERPRISE })
     const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
     const old = [await a.logIn(), await b.logIn()]
@@ -222,7 +222,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   })
 
   describe('an entry without a session id', () => {
-    test('ends all of the user’s sessions; whose Auth0 session is live logs in silently', async () => {
+    test('revokes all sessions of the user, and allows silent logins of active Auth0 sessions', async () => {
       const world = createWorld({ told: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
@@ -237,7 +237,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await passes(await world.refresh(silent))).toBe(true)
     })
 
-    test('does not find a refresh token that was begun in the window', async () => {
+    test('does not revoke a refresh token that was issued in the window', async () => {
       const world = createWorld({ told: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
@@ -253,8 +253,8 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
     })
   })
 
-  describe('a user-less slo', () => {
-    test('with a session id ends that session, and touches no other (P27)', async () => {
+  describe('an slo entry without a user', () => {
+    test('with a session id revokes that session only (P27)', async () => {
       const world = createWorld({ told: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
@@ -266,7 +266,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await passes(await world.refresh(onB))).toBe(true)
     })
 
-    test('with a session id is no logout of tokens that name none', async () => {
+    test('with a session id does not revoke tokens without a session', async () => {
       const bare = createWorld({ runAction: null })
       const browser = bare.openBrowser(userId)
       const tokens = await browser.logIn()
@@ -276,7 +276,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await passes(tokens)).toBe(true)
     })
 
-    test('with neither is kept, and the logouts around it count', async () => {
+    test('without a session id is stored as unattributable, and other logouts apply', async () => {
       const world = createWorld({ told: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
@@ -295,8 +295,8 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   })
 
   describe('a second browser of the same user', () => {
-    /** Logged in on both; logged out on the first, and that is known. */
-    async function play(world: SessionWorld) {
+    /** Logs in on both browsers, logs out on the first, and reads the log. */
+    async function run(world: SessionWorld) {
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [, second] = [await a.logIn(), await b.logIn()]
       await later()
@@ -305,9 +305,9 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       return { b, second }
     }
 
-    test(`with Enterprise fields: ${policy === 'session' ? 'nothing changes' : 'logs in silently, and goes on'}`, async () => {
+    test(`with Enterprise fields ${policy === 'session' ? 'is unaffected' : 'continues after a silent login'}`, async () => {
       const world = createWorld({ told: ENTERPRISE })
-      const { b, second } = await play(world)
+      const { b, second } = await run(world)
       expect(await passes(second)).toBe(policy === 'session')
       const refreshed = await world.refresh(second)
       if (policy === 'session') expect(await passes(refreshed)).toBe(true)
@@ -320,20 +320,20 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await passing(silent, first as Tokens)).toEqual([true, true])
     })
 
-    test('with methods alone: logs in silently, and cannot refresh before a real login', async () => {
+    test('with methods alone can log in silently, and refreshes only after an interactive login', async () => {
       const world = createWorld({ told: METHODS })
-      const { b } = await play(world)
+      const { b } = await run(world)
       const silent = await b.logInSilently()
       expect(await passes(silent)).toBe(true)
       expect(await world.refresh(silent)).toEqual(LOGGED_OUT)
-      const real = await b.logIn()
+      const interactive = await b.logIn()
       await later()
-      expect(await passes(await world.refresh(real))).toBe(true)
+      expect(await passes(await world.refresh(interactive))).toBe(true)
     })
   })
 
-  describe('whoever logs in again before the logout is known', () => {
-    test('is not refused when it is (P22)', async () => {
+  describe('a new login before the logout is known', () => {
+    test('stays valid when the logout is known (P22)', async () => {
       const world = createWorld({ told: ENTERPRISE })
       const browser = world.openBrowser(userId)
       const old = await browser.logIn()
@@ -346,7 +346,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await passes(await world.refresh(again))).toBe(true)
     })
 
-    test('within the same second is refused without the Action: iat has whole seconds (P22)', async () => {
+    test('in the same second is rejected without the Action, since iat has whole seconds (P22)', async () => {
       const world = createWorld({ runAction: null })
       const browser = world.openBrowser(userId)
       await browser.logIn()

@@ -6,7 +6,7 @@ import { openClient } from '../_support/client.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { fakeClock } from '../_support/faketime.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
-import { PATIENCE, runService } from '../_support/running-service.js'
+import { runService, WAIT } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
 import { openStore } from '../_support/store.js'
 
@@ -78,10 +78,10 @@ describe('a database whose clock is wrong', () => {
   test('and two hours behind makes nothing fresh, and clients answer unknown', async () => {
     const service = await start(-2 * HOUR)
     service.logout('auth0|1')
-    await service.knows('auth0|1')
-    await expect.poll(() => service.count('error', /^job failed$/), PATIENCE).toBeGreaterThan(0)
+    await service.waitForLogout('auth0|1')
+    await expect.poll(() => service.countLines('error', /^job failed$/), WAIT).toBeGreaterThan(0)
     await expect(readUser(service.url, 'auth0|1')).resolves.toMatchObject({ lag_ms: null })
-    await expect(service.status('/health/fresh')).resolves.toBe(503)
+    await expect(service.requestStatus('/health/fresh')).resolves.toBe(503)
     const client = openClient(service.url, { lookup: 'request' })
     onTestFinished(() => client.close())
     // A login in the two hours that the stored logout is too early.
@@ -93,11 +93,11 @@ describe('a database whose clock is wrong', () => {
   test('and two hours ahead makes everything two hours old', async () => {
     const service = await start(2 * HOUR)
     service.logout('auth0|1')
-    await service.knows('auth0|1')
+    await service.waitForLogout('auth0|1')
     await expect
-      .poll(async () => (await readUser(service.url, 'auth0|1')).lag_ms, PATIENCE)
+      .poll(async () => (await readUser(service.url, 'auth0|1')).lag_ms, WAIT)
       .toBeGreaterThan(7_190_000)
-    await expect(service.status('/health/fresh')).resolves.toBe(503)
+    await expect(service.requestStatus('/health/fresh')).resolves.toBe(503)
   }, 60_000)
 })
 
@@ -120,7 +120,7 @@ describe('a replica that is promoted, and whose clock is two hours behind', () =
     await server.promote()
     const isPrimary = async () =>
       (await server.query<{ on: string }>('SHOW transaction_read_only'))[0]
-    await expect.poll(isPrimary, PATIENCE).toMatchObject({ transaction_read_only: 'off' })
+    await expect.poll(isPrimary, WAIT).toMatchObject({ transaction_read_only: 'off' })
   }
 
   test('takes no cursor of the old primary, nor of a sibling on the same new timeline', async () => {

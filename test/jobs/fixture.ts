@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type Level, type Logger, pino } from 'pino'
-import { afterEach, beforeEach, expect, onTestFinished, vi } from 'vitest'
+import { afterAll, beforeAll, expect, type TestContext, vi } from 'vitest'
 import { createJobs, type Jobs, type JobsOptions, type ScheduledJob } from '../../src/jobs/jobs.js'
 
 /** A job that notes when it was started. */
@@ -37,19 +37,23 @@ export function createTestJob(
   return { name, everyMs, run, startedAt }
 }
 
+/** How a test of its own is ended: tests of one file run at the same time. */
+export type Context = Pick<TestContext, 'onTestFinished'>
+
 /** Starts jobs that are closed when the test ends. */
 export async function startJobs(
+  { onTestFinished }: Context,
   options: Omit<JobsOptions, 'log'> & { log?: Logger },
 ): Promise<Jobs> {
-  const jobs = await createJobs({ log: createTestLog().log, ...options })
+  const jobs = await createJobs({ log: createTestLog().log, watchIntervalMs: 500, ...options })
   onTestFinished(() => jobs.close())
   return jobs
 }
 
 /** Resolves when `job` has been started `times` more times. */
 export async function startsAgain(job: TestJob, times = 2): Promise<void> {
-  const before = job.startedAt.length
-  await expect.poll(() => job.startedAt.length, PATIENCE).toBeGreaterThanOrEqual(before + times)
+  const atLeast = job.startedAt.length + times
+  await vi.waitFor(() => expect(job.startedAt.length).toBeGreaterThanOrEqual(atLeast), PATIENCE)
 }
 
 /** A logger to look into. */
@@ -68,18 +72,16 @@ export function uniquePrefix(): string {
   return `test-${randomUUID()}`
 }
 
-/** Makes every test fail in which something is printed past the log. */
+/** Makes a file fail in which something is printed past the log. */
 export function forbidConsole(): void {
   const print = vi.fn()
-  beforeEach(() => {
+  beforeAll(() => {
     for (const method of ['log', 'info', 'warn', 'error'] as const) {
       vi.spyOn(console, method).mockImplementation(print)
     }
   })
-  afterEach(() => {
-    const { calls } = print.mock
+  afterAll(() => {
     vi.restoreAllMocks()
-    print.mockClear()
-    expect(calls).toEqual([])
+    expect(print.mock.calls).toEqual([])
   })
 }

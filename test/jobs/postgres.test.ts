@@ -1,9 +1,10 @@
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, it } from 'vitest'
 import { createJobs, migrateQueue } from '../../src/jobs/jobs.js'
 import { assertQueueMigrated, createQueuePool } from '../../src/jobs/postgres.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openProxy, READY_FOR_QUERY } from '../_support/proxy.js'
 import {
+  type Context,
   createTestJob,
   createTestLog,
   forbidConsole,
@@ -15,17 +16,21 @@ import {
 
 forbidConsole()
 
-async function openDatabase(template: 'migrated' | 'template0'): Promise<TestDatabase> {
+async function openDatabase(
+  { onTestFinished }: Context,
+  template: 'migrated' | 'template0' = 'migrated',
+): Promise<TestDatabase> {
   const database = await createTestDatabase(template)
   onTestFinished(() => database.drop())
   return database
 }
 
-describe('a queue in PostgreSQL', () => {
+describe.concurrent('a queue in PostgreSQL', () => {
   const prefix = uniquePrefix()
 
-  it('is refused until it has been migrated', async () => {
-    const { url, query } = await openDatabase('template0')
+  it('is refused until it has been migrated', async (context) => {
+    const { expect } = context
+    const { url, query } = await openDatabase(context, 'template0')
     const connection = { kind: 'postgres', url } as const
     const { log } = createTestLog()
     const create = () => createJobs({ connection, prefix, jobs: [], log })
@@ -37,15 +42,16 @@ describe('a queue in PostgreSQL', () => {
     await expect(create()).rejects.toMatchObject({ code: 'DATABASE_NOT_MIGRATED' })
   })
 
-  it('begins when PostgreSQL does, if that is later, and says no password until then', async () => {
-    const { url } = await openDatabase('migrated')
+  it('begins when PostgreSQL does, if that is later, and says no password until then', async (context) => {
+    const { expect, onTestFinished } = context
+    const { url } = await openDatabase(context)
     const address = await openProxy('postgres://127.0.0.1:1')
     onTestFinished(() => address.close())
     const behind = Object.assign(new URL(url), { host: new URL(address.url).host })
     const connection = { kind: 'postgres', url: behind.href } as const
     const { log, lines, text } = createTestLog()
     const job = createTestJob(100)
-    await startJobs({ connection, prefix, jobs: [job], log })
+    await startJobs(context, { connection, prefix, jobs: [job], log })
     expect(lines('warn')).toMatchObject([
       { msg: expect.stringMatching(/no job runs until it is back: check that postgresql/) },
     ])
@@ -55,12 +61,13 @@ describe('a queue in PostgreSQL', () => {
     expect(text()).not.toContain(behind.password)
   })
 
-  it('is not waited for where the server falls silent, whenever that is', async () => {
-    const { url } = await openDatabase('migrated')
+  it('is not waited for where the server falls silent, whenever that is', async (context) => {
+    const { expect, onTestFinished } = context
+    const { url } = await openDatabase(context)
     const outcomes = [1, 2, 3].map(async (times) => {
       const proxy = await openProxy(url, READY_FOR_QUERY, times)
       onTestFinished(() => proxy.close())
-      return assertQueueMigrated(proxy.url).then(
+      return assertQueueMigrated(proxy.url, 1_000).then(
         () => 'migrated',
         () => 'silent',
       )
@@ -68,11 +75,12 @@ describe('a queue in PostgreSQL', () => {
     expect(await Promise.all(outcomes)).toEqual(expect.arrayContaining(['migrated', 'silent']))
   })
 
-  it('gets over the loss of all connections, and says so once', async () => {
-    const { url, query } = await openDatabase('migrated')
+  it('gets over the loss of all connections, and says so once', async (context) => {
+    const { expect } = context
+    const { url, query } = await openDatabase(context)
     const { log, lines } = createTestLog()
     const job = createTestJob(100)
-    await startJobs({ connection: { kind: 'postgres', url }, prefix, jobs: [job], log })
+    await startJobs(context, { connection: { kind: 'postgres', url }, prefix, jobs: [job], log })
     await startsAgain(job)
     await query(`
       SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -82,8 +90,9 @@ describe('a queue in PostgreSQL', () => {
     expect(lines('warn')).toHaveLength(1)
   })
 
-  it('outlives a connection that breaks while it is in use', async () => {
-    const { url, query } = await openDatabase('migrated')
+  it('outlives a connection that breaks while it is in use', async (context) => {
+    const { expect, onTestFinished } = context
+    const { url, query } = await openDatabase(context)
     const pool = createQueuePool(url)
     onTestFinished(() => pool.end())
     const client = await pool.connect()

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import { Redis } from 'ioredis'
-import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
+import { describe, it } from 'vitest'
 import { startRedis, type TestRedis, type TestRedisOptions } from '../_support/redis.js'
 import {
+  type Context,
   createTestJob,
   createTestLog,
   forbidConsole,
@@ -13,30 +14,34 @@ import {
   uniquePrefix,
 } from './fixture.js'
 
-const shared = await startRedis({ own: true })
-const skip = 'skip' in shared
-if (!skip) afterAll(() => shared.stop())
+const found = await startRedis({ own: true })
+const skip = 'skip' in found
+if (!skip) await found.stop()
 forbidConsole()
 
-async function ownRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
+async function ownRedis(
+  { onTestFinished }: Context,
+  options: TestRedisOptions = {},
+): Promise<TestRedis> {
   const server = await startRedis({ ...options, own: true })
   if ('skip' in server) throw new Error(server.skip)
   onTestFinished(() => server.stop())
   return server
 }
 
-const title = skip ? `a queue in Redis (skipped: ${shared.skip})` : 'a queue in Redis'
+const title = skip ? `a queue in Redis (skipped: ${found.skip})` : 'a queue in Redis'
 
-describe.skipIf(skip)(title, () => {
+describe.skipIf(skip)(title, { concurrent: true }, () => {
   const prefix = uniquePrefix()
   const redis = (url: string) => ({ kind: 'redis', url }) as const
 
-  it('comes back after Redis was restarted empty, and says so once', async () => {
-    const server = await ownRedis()
+  it('comes back after Redis was restarted empty, and says so once', async (context) => {
+    const { expect } = context
+    const server = await ownRedis(context)
     const { log, lines } = createTestLog()
     const job = createTestJob(100)
     const rare = createTestJob(NEVER_MS, undefined, 'rare')
-    await startJobs({ connection: redis(server.url), prefix, jobs: [job, rare], log })
+    await startJobs(context, { connection: redis(server.url), prefix, jobs: [job, rare], log })
     await startsAgain(job)
     await server.restart(async () => {
       await expect.poll(() => lines('warn'), PATIENCE).toHaveLength(1)
@@ -48,13 +53,14 @@ describe.skipIf(skip)(title, () => {
     expect(lines('error')).toEqual([])
   })
 
-  it('begins when Redis does, if that is later, and says what to do until then', async () => {
-    const server = await ownRedis({ args: ['--requirepass', 's3cret'] })
+  it('begins when Redis does, if that is later, and says what to do until then', async (context) => {
+    const { expect } = context
+    const server = await ownRedis(context, { args: ['--requirepass', 's3cret'] })
     const url = server.url.replace('//', '//:s3cret@')
     const { log, lines, text } = createTestLog()
     const job = createTestJob(100)
     await server.restart(async () => {
-      await startJobs({ connection: redis(url), prefix, jobs: [job], log })
+      await startJobs(context, { connection: redis(url), prefix, jobs: [job], log })
       expect(lines('warn')).toMatchObject([
         {
           err: { code: 'ECONNREFUSED' },
@@ -68,15 +74,21 @@ describe.skipIf(skip)(title, () => {
     expect(text()).not.toMatch(/s3cret| {4}at /)
   })
 
-  it('closes while Redis is away, once the running job has ended', async () => {
-    const server = await ownRedis()
+  it('closes while Redis is away, once the running job has ended', async (context) => {
+    const { expect } = context
+    const server = await ownRedis(context)
     const { log, lines } = createTestLog()
     let ended = false
     const job = createTestJob(NEVER_MS, async (signal) => {
       await once(signal, 'abort')
       ended = true
     })
-    const jobs = await startJobs({ connection: redis(server.url), prefix, jobs: [job], log })
+    const jobs = await startJobs(context, {
+      connection: redis(server.url),
+      prefix,
+      jobs: [job],
+      log,
+    })
     await expect.poll(() => job.startedAt.length, PATIENCE).toBe(1)
     await server.restart(async () => {
       await expect.poll(() => lines('warn'), PATIENCE).toHaveLength(1)
@@ -85,55 +97,73 @@ describe.skipIf(skip)(title, () => {
     expect(ended).toBe(true)
   })
 
-  it('closes when Redis falls silent', async () => {
-    const server = await ownRedis()
+  it('closes when Redis falls silent', async (context) => {
+    const server = await ownRedis(context)
     const job = createTestJob(100)
-    const jobs = await startJobs({ connection: redis(server.url), prefix, jobs: [job] })
+    const jobs = await startJobs(context, {
+      connection: redis(server.url),
+      prefix,
+      jobs: [job],
+      timeoutMs: 500,
+    })
     await startsAgain(job)
     server.freeze()
     await jobs.close()
   })
 
-  it('warns of a Redis that may evict the schedule', async () => {
-    const { url } = await ownRedis({ args: ['--maxmemory-policy', 'allkeys-lru'] })
+  it('warns of a Redis that may evict the schedule', async (context) => {
+    const { expect } = context
+    const { url } = await ownRedis(context, { args: ['--maxmemory-policy', 'allkeys-lru'] })
     const { log, lines } = createTestLog()
     const job = createTestJob(100)
-    await startJobs({ connection: redis(url), prefix, jobs: [job], log })
+    await startJobs(context, { connection: redis(url), prefix, jobs: [job], log })
     await startsAgain(job)
     expect(lines('warn')).toMatchObject([{ maxmemoryPolicy: 'allkeys-lru' }])
   })
 
-  it('uses the password and the database of the URL, and tells neither', async () => {
-    const { url } = await ownRedis({ args: ['--requirepass', 's3cret'] })
+  it('uses the password and the database of the URL, and tells neither', async (context) => {
+    const { expect } = context
+    const { url } = await ownRedis(context, { args: ['--requirepass', 's3cret'] })
     const { log, text } = createTestLog()
     const withPassword = (password: string) => `${url.replace('//', `//:${password}@`)}/3`
     const [right, wrong] = [createTestJob(100), createTestJob(100)]
-    await startJobs({ connection: redis(withPassword('s3cret')), prefix, jobs: [right], log })
-    await startJobs({ connection: redis(withPassword('wr0ng')), prefix, jobs: [wrong], log })
+    await startJobs(context, {
+      connection: redis(withPassword('s3cret')),
+      prefix,
+      jobs: [right],
+      log,
+    })
+    await startJobs(context, {
+      connection: redis(withPassword('wr0ng')),
+      prefix,
+      jobs: [wrong],
+      log,
+    })
     await startsAgain(right)
-    expect(await readKeyspace(withPassword('s3cret'))).toMatch(/^db3:/m)
+    expect(await readKeyspace(context, withPassword('s3cret'))).toMatch(/^db3:/m)
     expect(text()).toContain('WRONGPASS')
     expect(text()).not.toMatch(/s3cret|wr0ng/)
     expect(wrong.startedAt).toEqual([])
   })
 
-  it('keeps all its keys in one slot of a cluster', async () => {
-    const { url } = await ownRedis({ cluster: true })
+  it('keeps all its keys in one slot of a cluster', async (context) => {
+    const { expect } = context
+    const { url } = await ownRedis(context, { cluster: true })
     const job = createTestJob(100)
-    await startJobs({ connection: redis(url), prefix, jobs: [job] })
+    await startJobs(context, { connection: redis(url), prefix, jobs: [job] })
     await startsAgain(job, 5)
-    expect(new Set(await readSlots(url)).size).toBe(1)
+    expect(new Set(await readSlots(context, url)).size).toBe(1)
   })
 })
 
-async function readSlots(url: string): Promise<unknown[]> {
+async function readSlots({ onTestFinished }: Context, url: string): Promise<unknown[]> {
   const client = new Redis(url)
   onTestFinished(() => client.disconnect())
   const keys = await client.keys('*')
   return Promise.all(keys.map((key) => client.call('CLUSTER', 'KEYSLOT', key)))
 }
 
-async function readKeyspace(url: string): Promise<string> {
+async function readKeyspace({ onTestFinished }: Context, url: string): Promise<string> {
   const client = new Redis(url)
   onTestFinished(() => client.disconnect())
   return client.info('keyspace')

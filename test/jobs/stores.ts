@@ -31,7 +31,8 @@ export function startStores(): Promise<TestStore[]> {
   return Promise.all([startRedisStore(), startPostgresStore()])
 }
 
-async function startRedisStore(): Promise<TestStore> {
+/** A store that is there where `redis-server` is. */
+export async function startRedisStore(): Promise<TestStore> {
   const server = await startRedis()
   const skip = 'skip' in server
   const url = skip ? '' : server.url
@@ -60,13 +61,16 @@ async function startRedisStore(): Promise<TestStore> {
 export async function startPostgresStore(): Promise<TestStore> {
   const { url, query, drop } = await createTestDatabase()
   const classes = withBackend(createPostgresBackend)
+  const queueName = (prefix: string): string => `last-logout-${prefix}`
   // A worker that is running may hold the same locks in another order.
-  async function truncate(tables: string): Promise<void> {
+  async function forget(prefix: string, tables: string[]): Promise<void> {
+    const deletions = tables.map((table) => `DELETE FROM bullmq.${table} WHERE queue = $1`)
+    const parts = deletions.map((sql, n) => `part_${n} AS (${sql})`)
     try {
-      await query(`TRUNCATE ${tables} CASCADE`)
+      await query(`WITH ${parts.join(', ')} SELECT`, [queueName(prefix)])
     } catch (error) {
       if (!(error instanceof pg.DatabaseError && error.code === DEADLOCK)) throw error
-      await truncate(tables)
+      await forget(prefix, tables)
     }
   }
   return {
@@ -74,13 +78,9 @@ export async function startPostgresStore(): Promise<TestStore> {
     skip: false,
     connection: { kind: 'postgres', url },
     openQueue: (prefix) =>
-      new classes.Queue(`last-logout-${prefix}`, { connection: { connectionString: url } }),
-    async wipe() {
-      await truncate('bullmq.job, bullmq.scheduler, bullmq.meta, bullmq.event')
-    },
-    async lose() {
-      await truncate('bullmq.job')
-    },
+      new classes.Queue(queueName(prefix), { connection: { connectionString: url } }),
+    wipe: (prefix) => forget(prefix, ['job', 'scheduler', 'meta', 'event']),
+    lose: (prefix) => forget(prefix, ['job']),
     stop: drop,
   }
 }

@@ -1,20 +1,33 @@
-import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import type { Backend } from '../../src/jobs/backend.js'
+import { JOBS_DEFAULTS } from '../../src/jobs/jobs.js'
 import { createOutage } from '../../src/jobs/outage.js'
 import { createWatchdog } from '../../src/jobs/watchdog.js'
-import { createTestJob, createTestLog, NEVER_MS, PATIENCE, uniquePrefix } from './fixture.js'
+import {
+  type Context,
+  createTestJob,
+  createTestLog,
+  NEVER_MS,
+  PATIENCE,
+  uniquePrefix,
+} from './fixture.js'
 import { startPostgresStore, type TestQueue } from './stores.js'
 
 const store = await startPostgresStore()
 afterAll(() => store.stop())
 
 /** Starts a watchdog that ends with the test; returns what it logs. */
-async function startWatchdog(open: () => Promise<Backend>) {
+async function startWatchdog(
+  { onTestFinished }: Context,
+  open: () => Promise<Backend>,
+  now = Date.now,
+) {
   const stop = new AbortController()
   const { log, lines } = createTestLog()
   const outage = createOutage({ kind: 'redis', url: 'redis://here' }, log, stop.signal)
   const jobs = [createTestJob(NEVER_MS)]
-  const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal })
+  const { signal } = stop
+  const watchdog = createWatchdog({ jobs, open, outage, signal, watchIntervalMs: 100, now })
   onTestFinished(() => {
     stop.abort()
     return watchdog.close()
@@ -23,29 +36,36 @@ async function startWatchdog(open: () => Promise<Backend>) {
   return lines
 }
 
-function openQueue(): TestQueue {
+function openQueue({ onTestFinished }: Context): TestQueue {
   const queue = store.openQueue(uniquePrefix())
   onTestFinished(() => queue.close())
   return queue
 }
 
-describe('the watchdog', () => {
-  it('replaces a worker that does not take what is due', async () => {
-    const queue = openQueue()
+describe.concurrent('the watchdog', () => {
+  it('looks every three seconds, and gives a store five, unless told otherwise', () => {
+    expect(JOBS_DEFAULTS).toEqual({ watchIntervalMs: 3_000, timeoutMs: 5_000 })
+  })
+
+  it('replaces a worker that does not take what is due', async (context) => {
+    const { expect } = context
+    const queue = openQueue(context)
     const forced: boolean[] = []
     const close = async (force: boolean): Promise<void> => {
       forced.push(force)
     }
-    const lines = await startWatchdog(async () => ({ queue, close }))
+    const aMinuteLater = () => Date.now() + 60_000
+    const lines = await startWatchdog(context, async () => ({ queue, close }), aMinuteLater)
     await expect.poll(() => forced, PATIENCE).toEqual([true])
     const message = 'the worker does not take a job that is due'
     expect(lines('warn')).toMatchObject([{ err: { message } }])
   })
 
-  it('opens later what cannot be opened at first', async () => {
-    const queue = openQueue()
+  it('opens later what cannot be opened at first', async (context) => {
+    const { expect } = context
+    const queue = openQueue(context)
     let attempts = 0
-    const lines = await startWatchdog(async () => {
+    const lines = await startWatchdog(context, async () => {
       attempts += 1
       if (attempts === 1) throw new Error('away')
       return { queue, close: async () => undefined }
@@ -54,26 +74,34 @@ describe('the watchdog', () => {
     await expect.poll(() => queue.getJobSchedulers(), PATIENCE).toHaveLength(1)
   })
 
-  it.each([
+  it.for([
     ['BullMQ, because another worker has just made the schedule', -11],
     ['PostgreSQL, because two workers waited for each other', '40P01'],
-  ])('schedules later, without a word, what is refused by %s', async (_by, code) => {
-    const queue = openQueue()
+  ])('schedules later, without a word, what is refused by %s', async ([, code], context) => {
+    const { expect } = context
+    const queue = openQueue(context)
     const upsert = queue.upsertJobScheduler.bind(queue)
     const refused = vi.spyOn(queue, 'upsertJobScheduler')
     refused.mockRejectedValueOnce(Object.assign(new Error('refused'), { code }))
     refused.mockImplementation(upsert)
-    const lines = await startWatchdog(async () => ({ queue, close: async () => undefined }))
+    const lines = await startWatchdog(context, async () => ({
+      queue,
+      close: async () => undefined,
+    }))
     expect(await queue.getJobSchedulers()).toEqual([])
     await expect.poll(() => queue.getJobSchedulers(), PATIENCE).toHaveLength(1)
     expect(lines('warn')).toEqual([])
   })
 
-  it('says so when a schedule is refused over and over (P6)', async () => {
-    const queue = openQueue()
+  it('says so when a schedule is refused over and over (P6)', async (context) => {
+    const { expect } = context
+    const queue = openQueue(context)
     const refusal = Object.assign(new Error('refused'), { code: -11 })
     vi.spyOn(queue, 'upsertJobScheduler').mockRejectedValue(refusal)
-    const lines = await startWatchdog(async () => ({ queue, close: async () => undefined }))
+    const lines = await startWatchdog(context, async () => ({
+      queue,
+      close: async () => undefined,
+    }))
     await expect.poll(() => lines('warn').length, PATIENCE).toBe(1)
   })
 })

@@ -91,7 +91,7 @@ test('polls are told by what they came to, and how long they took', async () => 
   coming.clear()
   await expect(running.service.sync(AbortSignal.abort())).rejects.toMatchObject({ code: 'ABORTED' })
   // It waits for the lease, asking again and again, and is one reconcile.
-  await running.service.store.acquireLease('another', 3_000)
+  await running.service.store.acquireLease('another', 1_500)
   await sync()
   const { families } = await scrape(url)
   const task = 'reconcile'

@@ -1,4 +1,4 @@
-const LONGEST_LIST = 50
+const MAX_ITEMS = 50
 
 const TIME = new Intl.DateTimeFormat('en-GB', {
   hour: '2-digit',
@@ -9,7 +9,7 @@ const TIME = new Intl.DateTimeFormat('en-GB', {
 
 export const element = (id) => document.getElementById(id)
 
-/** A value that outlives the way to the tenant's login and back. */
+/** A value in the session storage, which survives the redirect to the tenant's login and back. */
 export function store(name, fallback) {
   return {
     get: () => JSON.parse(sessionStorage.getItem(name) ?? 'null') ?? fallback,
@@ -17,21 +17,21 @@ export function store(name, fallback) {
   }
 }
 
-/** Puts a line at the beginning of a list, with its time. */
-export function prepend(id, at, said, className) {
+/** Prepends a line with its time to a list. */
+export function prepend(id, at, message, className) {
   const item = document.createElement('li')
   const time = document.createElement('time')
   time.textContent = clock(at)
   const text = document.createElement('span')
   text.className = className
-  text.textContent = said
+  text.textContent = message
   item.append(time, text)
   const items = element(id)
   items.prepend(item)
-  while (items.children.length > LONGEST_LIST) items.lastElementChild.remove()
+  while (items.children.length > MAX_ITEMS) items.lastElementChild.remove()
 }
 
-/** Fills a list of names and values. */
+/** Replaces the content of a description list. */
 export function list(id, values) {
   const rows = Object.entries(values).flatMap(([name, value]) => {
     const term = document.createElement('dt')
@@ -43,7 +43,7 @@ export function list(id, values) {
   element(id).replaceChildren(...rows)
 }
 
-/** To the millisecond, since that is what decides; with the day where it is not today. */
+/** Formats a time to the millisecond, which can be decisive, and with its date unless it is today. */
 export function clock(time) {
   if (!time) return null
   const at = new Date(time)

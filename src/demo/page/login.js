@@ -1,13 +1,13 @@
-/** What a logout comes back with. */
+/** The `state` of a logout. */
 const LOGGED_OUT = 'logged-out'
 
-/** Begins the authorization code flow with PKCE: the browser leaves the page. */
+/** Starts the authorization code flow with PKCE. The browser leaves the page. */
 export async function startLogin({ issuer, clientId }, prompt) {
   const verifier = randomText()
   const state = randomText()
   sessionStorage.setItem('login', JSON.stringify({ verifier, state, prompt }))
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier))
-  location.href = addressOf(issuer, 'authorize', {
+  location.href = toUrl(issuer, 'authorize', {
     client_id: clientId,
     response_type: 'code',
     redirect_uri: `${location.origin}/`,
@@ -19,16 +19,16 @@ export async function startLogin({ issuer, clientId }, prompt) {
   })
 }
 
-/** Ends the session at the tenant; the page comes back with its tokens kept. */
+/** Ends the session at the tenant, which redirects back to the page. The page keeps its tokens. */
 export function startLogout({ issuer }, idToken) {
-  location.href = addressOf(issuer, 'oidc/logout', {
+  location.href = toUrl(issuer, 'oidc/logout', {
     id_token_hint: idToken,
     post_logout_redirect_uri: `${location.origin}/`,
     state: LOGGED_OUT,
   })
 }
 
-/** What a login or a logout came back with, taken out of the address; `null`: there was none. */
+/** Takes the result of a login or a logout from the URL. Returns `null` where there is none. */
 export function takeCallback() {
   const query = new URLSearchParams(location.search)
   history.replaceState(null, '', '/')
@@ -40,26 +40,26 @@ export function takeCallback() {
   return { kind, error: query.get('error'), code: query.get('code'), verifier }
 }
 
-/** Asks for tokens. */
+/** Requests tokens. */
 export async function tokenRequest({ issuer, clientId }, parameters) {
-  const response = await fetch(addressOf(issuer, 'oauth/token'), {
+  const response = await fetch(toUrl(issuer, 'oauth/token'), {
     method: 'POST',
     body: new URLSearchParams({ client_id: clientId, ...parameters }),
   })
   return { ok: response.ok, body: await response.json() }
 }
 
-/** The claims of a token. Whoever shows them need not verify it; the API does. */
+/** Reads the claims of a token for display. Only the API verifies its signature. */
 export function readClaims(token) {
   const payload = token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')
   const bytes = Uint8Array.from(atob(payload), (character) => character.charCodeAt(0))
   return JSON.parse(new TextDecoder().decode(bytes))
 }
 
-function addressOf(issuer, path, parameters = {}) {
-  const address = new URL(path, issuer)
-  address.search = new URLSearchParams(parameters)
-  return address.href
+function toUrl(issuer, path, parameters = {}) {
+  const url = new URL(path, issuer)
+  url.search = new URLSearchParams(parameters)
+  return url.href
 }
 
 function randomText() {

@@ -3,30 +3,30 @@ import { readClaims, startLogin, startLogout, takeCallback, tokenRequest } from 
 
 const CLAIM = 'https://last-logout/'
 
-/** What a reason means, in the words of a person. */
+/** The text of each reason. */
 const REASONS = {
-  session_ended: 'Its session was logged out, and a session never comes back.',
-  session_logout: 'Its login is from before the logout of its session.',
-  all_sessions_logout: 'Its login is from before a logout of all of the user’s sessions.',
-  user_logout: 'Its login is from before the user’s last logout.',
-  floor: 'Its login is from before the time before which no token counts.',
-  login_unknown: 'Nothing tells when its login happened, and there was a logout.',
-  no_logout: 'No logout that covers it is known.',
-  login_after_logout: 'Its login happened after the last logout that covers it.',
+  session_ended: 'Its session was logged out.',
+  session_logout: 'Its login is not after the logout of its session.',
+  all_sessions_logout: 'Its login is not after a logout of all sessions of the user.',
+  user_logout: 'Its login is not after the last logout of the user.',
+  floor: 'Its login is not after the floor, which applies to all users.',
+  login_unknown: 'There was a logout, and the token does not contain the time of its login.',
+  no_logout: 'No known logout applies to the token.',
+  login_after_logout: 'Its login is after the last logout that applies to it.',
 }
 
-/** What an application does then. */
+/** What to do after each error. */
 const ADVICE = {
-  invalid_token: 'The API refused the token: log in again.',
+  invalid_token: 'The API rejected the token: log in again.',
   access_denied:
-    'The login Action refused the exchange: log in again, with prompt=login and no cached token.',
-  login_required: 'No session is live in this browser: log in.',
+    'The login Action denied the exchange: log in again, with prompt=login and no cached token.',
+  login_required: 'This browser has no session: log in.',
   invalid_grant: 'The tenant does not know this refresh token: log in again.',
 }
 
 const settings = await (await fetch('settings.json')).json()
 const tokens = store('tokens', null)
-const answers = store('answers', [])
+const responses = store('responses', [])
 
 element('login').onclick = () => startLogin(settings, 'login')
 element('silent').onclick = () => startLogin(settings, 'none')
@@ -34,31 +34,31 @@ element('call').onclick = () => attempt('API', callApi)
 element('refresh').onclick = () => attempt('refresh', refreshToken)
 element('logout').onclick = () => startLogout(settings, tokens.get().id_token)
 
-for (const answer of answers.get()) showAnswer(answer)
-await attempt('login', comeBack)
+for (const response of responses.get()) showResponse(response)
+await attempt('login', handleCallback)
 showToken()
-followFeed()
+subscribeToFeed()
 setInterval(showFreshness, 250)
 
-/** Whatever fails in between is told: the demo may have ended. */
+/** Runs an action of the user, and shows a failure: the demo may have stopped. */
 async function attempt(what, run) {
   try {
     await run()
   } catch {
-    answered(what, false, 'nobody answers', 'Nobody answers: is the demo still running?')
+    report(what, false, 'no response', 'No response: check that the demo is running.')
   }
 }
 
-async function comeBack() {
+async function handleCallback() {
   const callback = takeCallback()
   if (callback === null) return
   const { kind, error, code, verifier } = callback
   if (kind === 'logout') {
     const advice =
-      'Logged out, and the token is kept: call the API until it is refused, when the worker has read the log.'
-    return answered('logout', true, 'the session has ended at the tenant', advice)
+      'Logged out. The page keeps the token: call the API until the worker has read the log and the API rejects the token.'
+    return report('logout', true, 'the session at the tenant has ended', advice)
   }
-  if (error !== null) return answered(kind, false, error, adviceFor(error))
+  if (error !== null) return report(kind, false, error, adviceFor(error))
   const { ok, body } = await tokenRequest(settings, {
     grant_type: 'authorization_code',
     code,
@@ -66,44 +66,45 @@ async function comeBack() {
     redirect_uri: `${location.origin}/`,
   })
   if (ok) tokens.set(body)
-  answered(kind, ok, ok ? 'a new token' : body.error, adviceFor(body.error))
+  report(kind, ok, ok ? 'a new token' : body.error, adviceFor(body.error))
 }
 
 async function callApi() {
   const response = await fetch('api/orders', { headers: bearer() })
   const { error, error_description, orders } = await response.json()
-  const said = error ? `${error}: ${error_description}` : `orders ${orders.join(', ')}`
-  answered('API', response.ok, `${response.status} ${said}`, adviceFor(error))
+  const result = error ? `${error}: ${error_description}` : `orders ${orders.join(', ')}`
+  report('API', response.ok, `${response.status} ${result}`, adviceFor(error))
 }
 
 async function refreshToken() {
   const { refresh_token } = tokens.get()
   const { ok, body } = await tokenRequest(settings, { grant_type: 'refresh_token', refresh_token })
   if (ok) tokens.set({ ...tokens.get(), ...body })
-  const said = ok ? 'a new token' : `${body.error}: ${body.error_description}`
-  answered('refresh', ok, said, adviceFor(body.error))
+  const result = ok ? 'a new token' : `${body.error}: ${body.error_description}`
+  report('refresh', ok, result, adviceFor(body.error))
   showToken()
 }
 
 function adviceFor(error) {
-  return error ? (ADVICE[error] ?? `The answer was ${error}.`) : ''
+  return error ? (ADVICE[error] ?? `The error was ${error}.`) : ''
 }
 
 function bearer() {
   return { authorization: `Bearer ${tokens.get().access_token}` }
 }
 
-function answered(what, ok, said, advice) {
-  const answer = { at: Date.now(), ok, said: `${what}: ${said}` }
-  answers.set([...answers.get(), answer].slice(-50))
-  showAnswer(answer)
+/** Shows the result of an action, with advice after a failure. */
+function report(what, ok, result, advice) {
+  const response = { at: Date.now(), ok, message: `${what}: ${result}` }
+  responses.set([...responses.get(), response].slice(-50))
+  showResponse(response)
   element('notice').hidden = advice === ''
   element('notice').textContent = advice
   element('notice').classList.toggle('bad', !ok)
 }
 
-function showAnswer({ at, ok, said }) {
-  prepend('answers', at, said, ok ? 'good' : 'bad')
+function showResponse({ at, ok, message }) {
+  prepend('responses', at, message, ok ? 'good' : 'bad')
 }
 
 function showToken() {
@@ -117,8 +118,8 @@ function showToken() {
     user: claims.sub,
     session: claims[`${CLAIM}session_id`],
     'issued at': timeOf(claims.iat),
-    'login counts from': timeOf(claims[`${CLAIM}authenticated_at`]),
-    'last logout until then': timeOf(claims[`${CLAIM}last_logout`]),
+    'login at': timeOf(claims[`${CLAIM}authenticated_at`]),
+    'last logout before': timeOf(claims[`${CLAIM}last_logout`]),
     'expires at': timeOf(claims.exp),
   })
   showKnown()
@@ -131,38 +132,38 @@ async function showKnown() {
   if (!response.ok) return
   const { lastLogout, check } = await response.json()
   const { revoked, reason } = check
-  say(revoked ? 'Refused' : 'Accepted', revoked ? 'bad' : 'good')
+  showVerdict(revoked ? 'Rejected' : 'Accepted', revoked ? 'bad' : 'good')
   element('why').textContent = `${REASONS[reason] ?? ''} (${reason})`
   list('known', {
     'last logout': clock(lastLogout.last_logout_at),
-    'of all sessions': clock(lastLogout.all_sessions_at),
+    'all sessions': clock(lastLogout.all_sessions_at),
     'your session': stateOf(lastLogout.session),
     policy: lastLogout.policy,
     plan: settings.enterprise ? 'Enterprise' : 'without Enterprise fields',
   })
 }
 
-/** A token that another run of the demo has signed. */
+/** Discards a token that another run of the demo has issued. */
 function forget() {
   tokens.set(null)
-  say('This token is of another run of the demo: log in.', '')
+  showVerdict('The token is from another run of the demo: log in.', '')
   for (const id of ['token', 'known']) list(id, {})
   showToken()
 }
 
-function say(verdict, className) {
+function showVerdict(verdict, className) {
   element('verdict').textContent = verdict
   element('verdict').className = `verdict ${className}`
 }
 
 function stateOf(session) {
-  if (session === null) return 'the token names none'
-  return session.ended ? `ended at ${clock(session.logout_at)}` : 'not ended, as far as known'
+  if (session === null) return 'none in the token'
+  return session.ended ? `ended at ${clock(session.logout_at)}` : 'no logout known'
 }
 
 let freshness = null
 
-function followFeed() {
+function subscribeToFeed() {
   const feed = new EventSource('feed')
   feed.addEventListener('change', ({ data }) => showChange(JSON.parse(data)))
   feed.addEventListener('freshness', ({ data }) => {
@@ -178,7 +179,7 @@ function showFreshness() {
   const isLive = age !== null && age < 10
   element('freshness').classList.toggle('live', isLive)
   if (age === null) return
-  const hint = isLive ? '' : ': is the demo still running?'
+  const hint = isLive ? '' : ': check that the demo is running'
   element('freshness').textContent =
     `Log read up to ${clock(freshness.asOf)}, ${age.toFixed(1)} s ago${hint}`
 }
@@ -188,7 +189,7 @@ function showChange(change) {
   const what = {
     user: () => `${user_id} logged out`,
     session: () => `session ${session_id.slice(0, 8)}… ${ended ? 'ended' : 'logged out'}`,
-    floor: () => 'no token from before counts',
+    floor: () => 'the floor was raised',
   }[kind]()
   const held = tokens.get()
   const own = held !== null && readClaims(held.access_token).sub === user_id

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
-import { createProgressLine, createProgressLog } from '../../src/commands/progress.js'
+import { createProgressLine, createProgressLog } from '../../src/commands/progress-display.js'
 import { createLog } from '../../src/log.js'
 import type { SyncProgress } from '../../src/sync/catch-up.js'
 
@@ -12,26 +12,26 @@ const page = (reachedAt: number): SyncProgress => ({
   reachedAt,
 })
 
-/** A clock that is told what time it is. */
+/** A clock that the test advances. */
 function createClock() {
   let ms = 0
-  const pass = (by: number) => {
-    ms += by
+  const advance = (byMs: number) => {
+    ms += byMs
   }
-  return { now: () => ms, pass }
+  return { now: () => ms, advance }
 }
 
-test('a terminal gets one line that updates: entries, logouts, how far behind, pages a second', () => {
+test('shows entries, logouts, lag and pages per second in one line that is redrawn', () => {
   const printed: string[] = []
   const clock = createClock()
   const line = createProgressLine((text) => printed.push(text), clock.now)
   line.update(page(Date.now() - 3_723_000))
   expect(printed).toEqual([])
-  clock.pass(500)
+  clock.advance(500)
   line.update(page(Date.now() - 3_723_000))
   line.update(page(Date.now()))
   expect(printed).toEqual(['\r\x1b[K200 entries read, 40 logouts, 1 h 2 min behind, 4 pages/s'])
-  clock.pass(500)
+  clock.advance(500)
   line.finish()
   expect(printed.slice(1)).toEqual([
     '\r\x1b[K300 entries read, 60 logouts, caught up, 3 pages/s',
@@ -39,7 +39,7 @@ test('a terminal gets one line that updates: entries, logouts, how far behind, p
   ])
 })
 
-test('a log gets a line every five seconds, and one at the end', async () => {
+test('logs the progress every five seconds and at the end', async () => {
   const lines: Record<string, unknown>[] = []
   const stream = new Writable({
     write(chunk, _encoding, done) {
@@ -50,7 +50,7 @@ test('a log gets a line every five seconds, and one at the end', async () => {
   const clock = createClock()
   const progress = createProgressLog(await createLog('info', stream), clock.now)
   progress.update(page(Date.now() - 60_000))
-  clock.pass(5_000)
+  clock.advance(5_000)
   progress.update(page(Date.now() - 60_000))
   progress.finish()
   expect(lines).toMatchObject([

@@ -4,15 +4,15 @@ import type { AddressInfo } from 'node:net'
 
 const LOOPBACK = '127.0.0.1'
 
-/** A server that answers nothing yet. */
-export interface Listening {
+/** A server without a request handler. */
+export interface OpenServer {
   server: Server
   url: string
   close(): Promise<void>
 }
 
-/** Listens on the preferred port, or on any where it is taken. */
-export async function listen(preferredPort: number, host = LOOPBACK): Promise<Listening> {
+/** Opens a server on the preferred port, or on any free one where it is taken. */
+export async function openServer(preferredPort: number, host = LOOPBACK): Promise<OpenServer> {
   const server = createServer()
   await listenOn(server, preferredPort, host).catch(() => listenOn(server, 0, host))
   const { port } = server.address() as AddressInfo
@@ -30,6 +30,6 @@ export async function listen(preferredPort: number, host = LOOPBACK): Promise<Li
 
 async function listenOn(server: Server, port: number, host: string): Promise<void> {
   server.listen(port, host)
-  // Rejects on an error.
+  // `once` rejects when the server emits an error.
   await once(server, 'listening')
 }

@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import { afterAll, describe, it } from 'vitest'
 import {
+  type Context,
   createTestJob,
   createTestLog,
   forbidConsole,
@@ -9,33 +10,53 @@ import {
   PATIENCE,
   startJobs,
   startsAgain,
+  type TestJob,
   uniquePrefix,
 } from './fixture.js'
-import { startStores, type TestQueue } from './stores.js'
+import type { TestStore } from './stores.js'
 
-const stores = await startStores()
-afterAll(() => Promise.all(stores.map((store) => store.stop())))
-forbidConsole()
+/** Defines what holds for jobs on any store, and stops the store after it. */
+export function describeJobs(store: TestStore): void {
+  afterAll(() => store.stop())
+  forbidConsole()
 
-for (const store of stores) {
-  describe.skipIf(store.skip)(`jobs on ${store.name}`, () => {
-    const { connection } = store
-    let prefix: string
-    let queue: TestQueue
-
-    beforeEach(() => {
-      prefix = uniquePrefix()
-      queue = store.openQueue(prefix)
-      onTestFinished(async () => {
+  describe.skipIf(store.skip)(`jobs on ${store.name}`, { concurrent: true }, () => {
+    /** A queue that no other test has; `start` runs jobs on it. */
+    function openQueue(context: Context) {
+      const { connection } = store
+      const prefix = uniquePrefix()
+      const queue = store.openQueue(prefix)
+      context.onTestFinished(async () => {
         await store.wipe(prefix)
         await queue.close()
       })
+      const start = (jobs: TestJob[], log = createTestLog().log) =>
+        startJobs(context, { connection, prefix, jobs, log })
+      return { prefix, queue, start }
+    }
+
+    // It counts the sockets of this process: alone, and before the others have opened any.
+    it('leave no connection open when closed', { concurrent: false }, async (context) => {
+      const { expect } = context
+      const { queue, start } = openQueue(context)
+      const countSockets = (): number =>
+        process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length
+      await queue.getJobCounts()
+      const before = countSockets()
+      const job = createTestJob(100)
+      const jobs = await start([job])
+      await startsAgain(job)
+      expect(countSockets()).toBeGreaterThan(before)
+      await jobs.close()
+      await expect.poll(countSockets, PATIENCE).toBeLessThanOrEqual(before)
     })
 
-    it('run at once and then at their interval', async () => {
+    it('run at once and then at their interval', async (context) => {
+      const { expect } = context
+      const { start } = openQueue(context)
       const job = createTestJob(200)
       const createdAt = Date.now()
-      await startJobs({ connection, prefix, jobs: [job] })
+      await start([job])
       await startsAgain(job, 6)
       const [first = 0, ...later] = job.startedAt
       expect(first - createdAt).toBeLessThan(2_000)
@@ -43,27 +64,31 @@ for (const store of stores) {
       expect((later[4] ?? 0) - first).toBeLessThan(3_000)
     })
 
-    it('keep their rhythm over a restart, and run at once where they came due meanwhile', async () => {
-      const [often, rare] = [createTestJob(3_000), createTestJob(NEVER_MS, undefined, 'rare')]
-      const before = await startJobs({ connection, prefix, jobs: [often, rare] })
+    it('keep their rhythm over a restart, and run at once where they came due meanwhile', async (context) => {
+      const { expect } = context
+      const { start } = openQueue(context)
+      const [often, rare] = [createTestJob(2_000), createTestJob(NEVER_MS, undefined, 'rare')]
+      const before = await start([often, rare])
       const runs = (job: { startedAt: number[] }) => job.startedAt.length
       await expect.poll(() => Math.min(runs(often), runs(rare)), PATIENCE).toBeGreaterThan(0)
       await before.close()
-      await sleep(3_500)
+      await sleep(2_300)
       const startedAt = Date.now()
-      await startJobs({ connection, prefix, jobs: [often, rare] })
+      await start([often, rare])
       await startsAgain(often, 2)
       const [first = 0] = often.startedAt.filter((at) => at >= startedAt)
-      expect(first - startedAt).toBeLessThan(2_500)
+      expect(first - startedAt).toBeLessThan(1_800)
       expect(rare.startedAt).toHaveLength(1)
     })
 
-    it('follow another interval, and another list, from the next start on', async () => {
+    it('follow another interval, and another list, from the next start on', async (context) => {
+      const { expect } = context
+      const { queue, start } = openQueue(context)
       const [slow, gone] = [createTestJob(NEVER_MS), createTestJob(NEVER_MS, undefined, 'gone')]
-      const before = await startJobs({ connection, prefix, jobs: [slow, gone] })
+      const before = await start([slow, gone])
       await before.close()
       const fast = createTestJob(100)
-      await startJobs({ connection, prefix, jobs: [fast] })
+      await start([fast])
       await startsAgain(fast, 5)
       const schedulers = await queue.getJobSchedulers()
       expect(schedulers.map(({ key, every }) => ({ key, every }))).toEqual([
@@ -71,11 +96,13 @@ for (const store of stores) {
       ])
     })
 
-    it('share each run between two workers', async () => {
+    it('share each run between two workers', async (context) => {
+      const { expect } = context
+      const { start } = openQueue(context)
       const everyMs = 200
       const job = createTestJob(everyMs)
-      await startJobs({ connection, prefix, jobs: [job] })
-      await startJobs({ connection, prefix, jobs: [job] })
+      await start([job])
+      await start([job])
       await startsAgain(job)
       const from = job.startedAt.length
       await startsAgain(job, 15)
@@ -83,17 +110,17 @@ for (const store of stores) {
       expect((others.at(-1) ?? 0) - first).toBeGreaterThan(13 * everyMs)
     })
 
-    it('are not doubled by restarts, nor by workers that start together (P15)', async () => {
+    it('are not doubled by restarts, nor by workers that start together (P15)', async (context) => {
+      const { expect } = context
+      const { queue, start } = openQueue(context)
       const everyMs = 200
       const job = createTestJob(everyMs)
       for (let n = 0; n < 3; n++) {
-        const started = Array.from({ length: 2 }, () =>
-          startJobs({ connection, prefix, jobs: [job] }),
-        )
+        const started = Array.from({ length: 2 }, () => start([job]))
         await startsAgain(job)
         for (const jobs of await Promise.all(started)) await jobs.close()
       }
-      await startJobs({ connection, prefix, jobs: [job] })
+      await start([job])
       await startsAgain(job)
       expect(await queue.getJobSchedulers()).toHaveLength(1)
       const from = job.startedAt.length
@@ -104,11 +131,12 @@ for (const store of stores) {
       expect(waiting + delayed).toBeLessThanOrEqual(2)
     })
 
-    it('are begun by ten workers that start together, without a word (P15)', async () => {
+    it('are begun by ten workers that start together, without a word (P15)', async (context) => {
+      const { expect } = context
+      const { queue, start } = openQueue(context)
       const job = createTestJob(200)
       const { log, lines } = createTestLog()
-      const start = () => startJobs({ connection, prefix, jobs: [job], log })
-      await Promise.all(Array.from({ length: 10 }, start))
+      await Promise.all(Array.from({ length: 10 }, () => start([job], log)))
       await startsAgain(job)
       expect(await queue.getJobSchedulers()).toHaveLength(1)
       const from = job.startedAt.length
@@ -118,7 +146,9 @@ for (const store of stores) {
       expect([...lines('warn'), ...lines('error')]).toEqual([])
     })
 
-    it('do no harm when they are there several times in one second (P15)', async () => {
+    it('do no harm when they are there several times in one second (P15)', async (context) => {
+      const { expect } = context
+      const { queue, start } = openQueue(context)
       let running = 0
       const atOnce: number[] = []
       const job = createTestJob(300, async () => {
@@ -127,7 +157,7 @@ for (const store of stores) {
         running -= 1
       })
       const { log, lines } = createTestLog()
-      await startJobs({ connection, prefix, jobs: [job], log })
+      await start([job], log)
       await startsAgain(job)
       await Promise.all(Array.from({ length: 5 }, () => queue.add(job.name, {})))
       await startsAgain(job, 5)
@@ -136,30 +166,35 @@ for (const store of stores) {
       expect([...lines('warn'), ...lines('error')]).toEqual([])
     })
 
-    it('come back when a scheduler is deleted', async () => {
+    it('come back when a scheduler is deleted', async (context) => {
+      const { queue, start } = openQueue(context)
       const job = createTestJob(100)
-      await startJobs({ connection, prefix, jobs: [job] })
+      await start([job])
       await startsAgain(job)
       await queue.removeJobScheduler(job.name)
       await startsAgain(job, 10)
     })
 
-    it('come back when everything that was stored is gone', async () => {
+    it('come back when everything that was stored is gone', async (context) => {
+      const { expect } = context
+      const { prefix, start } = openQueue(context)
       const [job, rare] = [createTestJob(100), createTestJob(NEVER_MS, undefined, 'rare')]
-      await startJobs({ connection, prefix, jobs: [job, rare] })
+      await start([job, rare])
       await startsAgain(job)
       await store.wipe(prefix)
       await startsAgain(job, 10)
       await expect.poll(() => rare.startedAt.length, PATIENCE).toBe(2)
     })
 
-    it('go on after one of them throws', async () => {
+    it('go on after one of them throws', async (context) => {
+      const { expect } = context
+      const { start } = openQueue(context)
       const { log, lines } = createTestLog()
       const rejects = createTestJob(100, () => Promise.reject(new Error('refused')), 'rejects')
       const throws = createTestJob(100, () => {
         throw new Error('broken')
       })
-      await startJobs({ connection, prefix, jobs: [rejects, throws], log })
+      await start([rejects, throws], log)
       await Promise.all([startsAgain(rejects, 4), startsAgain(throws, 4)])
       expect(lines('error')).toContainEqual(
         expect.objectContaining({
@@ -171,14 +206,16 @@ for (const store of stores) {
       expect(lines('warn')).toEqual([])
     })
 
-    it('do not run over themselves, but beside each other', async () => {
+    it('do not run over themselves, but beside each other', async (context) => {
+      const { expect } = context
+      const { queue, start } = openQueue(context)
       let end = (): void => undefined
       const ended = new Promise<void>((resolve) => {
         end = resolve
       })
       const long = createTestJob(100, () => ended, 'long')
       const short = createTestJob(100)
-      await startJobs({ connection, prefix, jobs: [long, short] })
+      await start([long, short])
       await startsAgain(short, 10)
       expect(long.startedAt).toHaveLength(1)
       const { waiting = 0, delayed = 0 } = await queue.getJobCounts('waiting', 'delayed')
@@ -188,49 +225,42 @@ for (const store of stores) {
       expect(long.startedAt.length).toBeLessThan(10)
     })
 
-    it('leave nothing behind when they finish', async () => {
+    it('leave nothing behind when they finish', async (context) => {
+      const { expect } = context
+      const { queue, start } = openQueue(context)
       const failing = createTestJob(100, () => Promise.reject(new Error('refused')), 'failing')
       const job = createTestJob(100)
-      const jobs = await startJobs({ connection, prefix, jobs: [job, failing] })
+      const jobs = await start([job, failing])
       await Promise.all([startsAgain(job, 5), startsAgain(failing, 5)])
       await jobs.close()
       expect(await queue.getJobCounts()).toMatchObject({ active: 0, completed: 0, failed: 0 })
     })
 
-    it('are told to stop and then waited for when closed', async () => {
+    it('are told to stop and then waited for when closed', async (context) => {
+      const { expect } = context
+      const { queue, start } = openQueue(context)
       let ended = false
       const job = createTestJob(NEVER_MS, async (signal) => {
         await once(signal, 'abort')
         await sleep(300)
         ended = true
       })
-      const jobs = await startJobs({ connection, prefix, jobs: [job] })
+      const jobs = await start([job])
       await expect.poll(() => job.startedAt.length, PATIENCE).toBe(1)
       await Promise.all([jobs.close(), jobs.close()])
       expect(ended).toBe(true)
       expect(await queue.getJobCounts('active')).toEqual({ active: 0 })
     })
 
-    it('leave no connection open when closed', async () => {
-      const countSockets = (): number =>
-        process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length
-      await queue.getJobCounts()
-      const before = countSockets()
-      const job = createTestJob(100)
-      const jobs = await startJobs({ connection, prefix, jobs: [job] })
-      await startsAgain(job)
-      expect(countSockets()).toBeGreaterThan(before)
-      await jobs.close()
-      await expect.poll(countSockets, PATIENCE).toBeLessThanOrEqual(before)
-    })
-
-    it('are not taken any more once closing has begun', async () => {
+    it('are not taken any more once closing has begun', async (context) => {
+      const { expect } = context
+      const { queue, start } = openQueue(context)
       let end = (): void => undefined
       const ended = new Promise<void>((resolve) => {
         end = resolve
       })
       const [job, slow] = [createTestJob(50), createTestJob(NEVER_MS, () => ended, 'slow')]
-      const jobs = await startJobs({ connection, prefix, jobs: [job, slow] })
+      const jobs = await start([job, slow])
       await Promise.all([startsAgain(job), startsAgain(slow, 1 - slow.startedAt.length)])
       const closed = jobs.close()
       const { length } = job.startedAt

@@ -2,35 +2,38 @@ import type { Logger } from 'pino'
 import type { Instant } from '../rules/instant.js'
 import { isReadTwice, type SyncProgress } from '../sync/catch-up.js'
 
-/** Milliseconds since whenever. */
+/** A monotonic clock, in milliseconds. */
 type Clock = () => number
 
-/** Shows how far a sync is. */
-export interface Progress {
+/** Shows the progress of a sync. */
+export interface ProgressDisplay {
   update(progress: SyncProgress): void
   finish(): void
 }
 
-const LINE_EVERY_MS = 100
-const LOG_EVERY_MS = 5_000
+const LINE_INTERVAL_MS = 100
+const LOG_INTERVAL_MS = 5_000
 
-/** One line that updates, for a terminal. */
+/** Shows the progress as one line of a terminal that is redrawn. */
 export function createProgressLine(
   print: (text: string) => void,
   now: Clock = () => performance.now(),
-): Progress {
+): ProgressDisplay {
   const show = (total: Total) => print(`\r\x1b[K${toLine(total)}`)
-  return createProgress(now, LINE_EVERY_MS, show, (total) => {
+  return createDisplay(now, LINE_INTERVAL_MS, show, (total) => {
     show(total)
     print('\n')
   })
 }
 
-/** A log line every few seconds, and one at the end. */
-export function createProgressLog(log: Logger, now: Clock = () => performance.now()): Progress {
-  return createProgress(
+/** Logs the progress every few seconds, and once at the end. */
+export function createProgressLog(
+  log: Logger,
+  now: Clock = () => performance.now(),
+): ProgressDisplay {
+  return createDisplay(
     now,
-    LOG_EVERY_MS,
+    LOG_INTERVAL_MS,
     (total) => log.info(toFields(total), 'reading the log'),
     (total) => log.info(toFields(total), 'caught up'),
   )
@@ -45,12 +48,12 @@ interface Total {
   elapsedMs: number
 }
 
-function createProgress(
+function createDisplay(
   now: Clock,
-  everyMs: number,
+  intervalMs: number,
   show: (total: Total) => void,
   finish: (total: Total) => void,
-): Progress {
+): ProgressDisplay {
   const startedAt = now()
   const total: Total = {
     stage: 'catch-up',
@@ -71,7 +74,7 @@ function createProgress(
       }
       total.reachedAt = reachedAt
       total.elapsedMs = now() - startedAt
-      if (now() - shownAt < everyMs) return
+      if (now() - shownAt < intervalMs) return
       shownAt = now()
       show(total)
     },
@@ -95,14 +98,14 @@ function toFields({ stage, entries, events, pages, reachedAt, elapsedMs }: Total
 
 function toLine(total: Total): string {
   const { stage, entries, events, pages, reachedAt, elapsedMs } = total
-  const where = {
+  const position = {
     'catch-up': `${toDuration(reachedAt)} behind`,
     sweep: `sweeping, ${toDuration(reachedAt)} back`,
-    outage: `searching for logouts, ${toDuration(reachedAt)} back`,
+    outage: `searching the outage, ${toDuration(reachedAt)} back`,
     reconcile: 'reconciling',
     'caught up': 'caught up',
   }[stage]
-  return `${entries} entries read, ${events} logouts, ${where}, ${pagesPerSecond(pages, elapsedMs)} pages/s`
+  return `${entries} entries read, ${events} logouts, ${position}, ${pagesPerSecond(pages, elapsedMs)} pages/s`
 }
 
 function pagesPerSecond(pages: number, elapsedMs: number): number {

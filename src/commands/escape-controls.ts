@@ -1,0 +1,7 @@
+/** Escapes control characters, so that untrusted text cannot send control sequences to the terminal. */
+export function escapeControls(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  )
+}

@@ -1,0 +1,16 @@
+import { readFile } from 'node:fs/promises'
+
+/** The first example in this language below a heading of a Markdown document, exactly as the document shows it. */
+export async function readExample(
+  document: string,
+  heading: string,
+  language: string,
+): Promise<string> {
+  const text = await readFile(document, 'utf8')
+  const section = text.split(`## ${heading}\n`)[1]?.split(/\n##+ /)[0] ?? ''
+  const [, code] = new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``).exec(section) ?? []
+  if (code === undefined) {
+    throw new Error(`${document} has no ${language} example in the section ${heading}`)
+  }
+  return code
+}

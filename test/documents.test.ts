@@ -1,0 +1,113 @@
+import { access, readdir, readFile } from 'node:fs/promises'
+import { join, normalize } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { readExample } from './_support/documents.js'
+
+const MAX_README_LINES = 200
+const MAX_README_WORDS = 1_500
+
+const pages = (await readdir('docs')).filter((name) => name.endsWith('.md'))
+const documents = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'CHANGELOG.md',
+  ...pages.map((name) => `docs/${name}`),
+]
+const texts = new Map(
+  await Promise.all(
+    documents.map(async (name) => [name, await readFile(name, 'utf8')] as [string, string]),
+  ),
+)
+
+/** The document without its examples, in which a `#` is a comment. */
+const withoutCode = (name: string) => (texts.get(name) ?? '').replace(/^ *```[\s\S]*?^ *```$/gm, '')
+
+/** The anchors that GitHub gives to the headings of a document. */
+function listAnchors(name: string): string[] {
+  const headings = [...withoutCode(name).matchAll(/^#{1,6} (.+)$/gm)].map(([, text = '']) =>
+    text
+      .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .toLowerCase()
+      .replace(/[^\p{L}\p{M}\p{N}\p{Pc} -]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+  return headings.map((slug, index) => {
+    const earlier = headings.slice(0, index).filter((other) => other === slug).length
+    return earlier === 0 ? slug : `${slug}-${earlier}`
+  })
+}
+
+const listLinks = (name: string) =>
+  [...withoutCode(name).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target)
+
+const exists = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  )
+
+/** Why a link of a document leads nowhere; `null` if it resolves. */
+async function findProblem(name: string, target: string): Promise<string | null> {
+  if (/^[a-z]+:/.test(target)) return null
+  const [path = '', anchor] = target.split('#')
+  const file = path === '' ? name : normalize(join(name, '..', path))
+  if (!(await exists(file))) return `${target}: no such file`
+  if (anchor === undefined) return null
+  if (!texts.has(file)) return `${target}: not a document with headings`
+  return listAnchors(file).includes(anchor) ? null : `${target}: no such heading`
+}
+
+describe.each(documents)('%s', (name) => {
+  test('has links and anchors that resolve', async () => {
+    const problems = await Promise.all(listLinks(name).map((target) => findProblem(name, target)))
+    expect(problems.filter((problem) => problem !== null)).toEqual([])
+  })
+
+  test('names npm scripts that exist', async () => {
+    const { scripts } = JSON.parse(await readFile('package.json', 'utf8'))
+    const named = [...(texts.get(name) ?? '').matchAll(/npm run (?:--silent )?([a-z][\w:-]*)/g)]
+    for (const [command, script = ''] of named) expect(scripts, command).toHaveProperty(script)
+  })
+
+  test('names test files, and tests in them, that exist', async () => {
+    const named = [
+      ...(texts.get(name) ?? '').matchAll(/`(test\/[\w/.-]+\.ts)(?: -t (?:'([^']+)'|([\w-]+)))?`/g),
+    ]
+    for (const [command, file = '', quoted, word] of named) {
+      const pattern = new RegExp((quoted ?? word ?? '').replaceAll('\\|', '|'))
+      expect(await readFile(file, 'utf8'), command).toMatch(pattern)
+    }
+  })
+})
+
+describe('README.md', () => {
+  const readme = texts.get('README.md') ?? ''
+
+  test('is short enough to read in a minute or two', () => {
+    expect(readme.split('\n').length - 1).toBeLessThanOrEqual(MAX_README_LINES)
+    expect(readme.split(/\s+/).filter(Boolean).length).toBeLessThanOrEqual(MAX_README_WORDS)
+  })
+
+  test('shows the tested example for Express', async () => {
+    const shown = await readExample('README.md', 'Reject logged-out tokens', 'js')
+    expect(shown).toBe(await readExample('docs/resource-servers.md', 'Express', 'js'))
+  })
+
+  test('links every page in docs', () => {
+    const links = listLinks('README.md')
+    for (const page of pages) expect(links).toContain(`docs/${page}`)
+  })
+})
+
+test('ARCHITECTURE.md names files and folders of src that exist', async () => {
+  const named = [
+    ...(texts.get('ARCHITECTURE.md') ?? '').matchAll(/`([a-z][\w-]*(?:\/[\w-]+)*(?:\.ts)?)`/g),
+  ]
+    .map(([, path = '']) => path)
+    .filter((path) => path.includes('/') || path.endsWith('.ts'))
+    .filter((path) => !path.startsWith('test/'))
+  expect(named.length).toBeGreaterThan(20)
+  for (const path of named) expect(await exists(join('src', path)), path).toBe(true)
+})

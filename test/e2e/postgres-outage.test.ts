@@ -1,0 +1,182 @@
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import type { ServiceOverrides } from '../../src/service/service.js'
+import { openClient } from '../_support/client.js'
+import { startPostgres, type TestPostgres } from '../_support/postgres.js'
+import { type RunningService, runService, WAIT } from '../_support/running-service.js'
+
+/** Shorter than the defaults, which are 5 s and 15 s. */
+const poolTimeouts = { connectTimeoutMs: 500, queryTimeoutMs: 1_500 }
+
+/** Both timeouts, and a margin for a busy machine. */
+const MAX_RESPONSE_MS = poolTimeouts.connectTimeoutMs + poolTimeouts.queryTimeoutMs + 1_000
+
+const UNAVAILABLE = /^database unavailable$/
+const RECOVERED = /^database available again$/
+
+let postgres: TestPostgres
+beforeAll(async () => {
+  postgres = await startPostgres({ max_connections: '30' })
+})
+afterAll(() => postgres.remove())
+// A test that fails can leave PostgreSQL stopped.
+beforeEach(() => postgres.query('SELECT 1').catch(() => postgres.start()))
+
+async function run(overrides: ServiceOverrides = {}): Promise<RunningService> {
+  const service = await runService({ DATABASE_URL: postgres.url }, overrides)
+  onTestFinished(() => service.close())
+  return service
+}
+
+let users = 0
+
+/** Logs a new user out. Resolves to the time until the API returned the logout, in milliseconds. */
+function logOut(service: RunningService): Promise<number> {
+  const user = `auth0|${++users}`
+  service.logout(user)
+  return service.waitForLogout(user)
+}
+
+/** Expects one log line about the outage, and one about the recovery. */
+async function expectLoggedOnce(service: RunningService): Promise<void> {
+  await expect
+    .poll(() => service.requestUser().then(() => service.countLines('info', RECOVERED)), WAIT)
+    .toBe(1)
+  expect(service.countLines('error', UNAVAILABLE)).toBe(1)
+}
+
+describe('the service', () => {
+  test.for(['fast', 'immediate'] as const)(
+    'loses nothing when PostgreSQL is restarted (%s), and logs the outage once (P28)',
+    async (how, { annotate }) => {
+      const service = await run()
+      await logOut(service)
+      const client = openClient(service.url)
+      onTestFinished(() => client.close())
+      await client.ready()
+
+      await postgres.stop(how)
+      const responses = await Promise.all(Array.from({ length: 50 }, () => service.requestUser()))
+      expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([503]))
+      expect(Math.max(...responses.map(({ ms }) => ms))).toBeLessThan(2_000)
+      expect(await service.requestStatus('/health/ready')).toBe(503)
+      expect(await service.requestStatus('/health/live')).toBe(200)
+      const user = `auth0|${++users}`
+      service.logout(user)
+
+      await postgres.start()
+      await annotate(`logout returned ${await service.waitForLogout(user)} ms after the restart`)
+      const claims = { sub: user, iat: Date.now() / 1000 - 60 }
+      await expect.poll(() => client.checkNow(claims).outcome, WAIT).toBe('revoked')
+      await expectLoggedOnce(service)
+      expect(service.countLines('error', /request failed/)).toBe(0)
+    },
+  )
+
+  test('responds with 503 within the timeouts while PostgreSQL is silent, and recovers', async ({
+    annotate,
+  }) => {
+    const service = await run({ poolTimeouts })
+    await logOut(service)
+    await postgres.freeze()
+    onTestFinished(() => postgres.thaw())
+    const responses = await Promise.all(Array.from({ length: 50 }, () => service.requestUser()))
+    expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([503]))
+    const longestMs = Math.max(...responses.map(({ ms }) => ms))
+    await annotate(
+      `responses within ${Math.round(longestMs)} ms, then ${(await service.requestUser()).ms} ms`,
+    )
+    expect(longestMs).toBeLessThan(MAX_RESPONSE_MS)
+    postgres.thaw()
+    await annotate(`logout returned ${await logOut(service)} ms after the recovery`)
+    await expectLoggedOnce(service)
+  }, 60_000)
+
+  test('responds with 503 while PostgreSQL has no connection left, and recovers', async ({
+    annotate,
+  }) => {
+    const service = await run()
+    await logOut(service)
+    await postgres.query(`
+      SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
+    const taken = await takeAllConnections()
+    await expect.poll(async () => (await service.requestUser()).status, WAIT).toBe(503)
+    for (const client of taken) await client.end()
+    await annotate(`logout returned ${await logOut(service)} ms after connections are available`)
+    await expectLoggedOnce(service)
+  })
+
+  test('continues to read while PostgreSQL is read-only, and then writes again', async ({
+    annotate,
+  }) => {
+    const service = await run()
+    await logOut(service)
+    await setReadOnly('on')
+    onTestFinished(() => setReadOnly('off'))
+    await expect.poll(() => service.reportLogout('auth0|x'), WAIT).toBe(503)
+    expect((await service.requestUser()).status).toBe(200)
+    await expect.poll(() => service.countLines('error', UNAVAILABLE), WAIT).toBe(1)
+    const user = `auth0|${++users}`
+    service.logout(user)
+    await setReadOnly('off')
+    await annotate(
+      `logout returned ${await service.waitForLogout(user)} ms after PostgreSQL accepts writes`,
+    )
+    expect(await service.reportLogout('auth0|x')).toBe(200)
+    await expectLoggedOnce(service)
+  })
+
+  test('continues to read while an idle transaction holds a lock, and writes when it is ended', async ({
+    annotate,
+  }) => {
+    const service = await run()
+    await logOut(service)
+    const idle = new pg.Client({ connectionString: postgres.url })
+    idle.on('error', () => {})
+    await idle.connect()
+    await idle.query(`SET idle_in_transaction_session_timeout = '2s'; BEGIN`)
+    await idle.query('SELECT FROM tenant FOR UPDATE')
+    const [knownMs, { status, ms }] = await Promise.all([logOut(service), service.requestUser()])
+    expect(status).toBe(200)
+    expect(ms).toBeLessThan(1_000)
+    expect(knownMs).toBeGreaterThan(1_500)
+    await annotate(
+      `logout returned after ${knownMs} ms, with a transaction that was idle for 2,000 ms`,
+    )
+  })
+
+  test('waits for PostgreSQL at the start, is alive but not ready, and logs the wait once', async ({
+    annotate,
+  }) => {
+    await postgres.stop()
+    const service = await run()
+    expect(await service.requestStatus('/health/live')).toBe(200)
+    expect(await service.requestStatus('/health/ready')).toBe(503)
+    expect((await service.requestUser()).status).toBe(503)
+    await postgres.start()
+    await annotate(`logout returned ${await logOut(service)} ms after PostgreSQL is available`)
+    expect(service.countLines('warn', /^database unavailable, retrying$/)).toBe(1)
+    expect(service.countLines('info', /^connected to postgresql$/)).toBe(1)
+  })
+})
+
+async function takeAllConnections(): Promise<pg.Client[]> {
+  const taken: pg.Client[] = []
+  for (;;) {
+    const client = new pg.Client({ connectionString: postgres.url })
+    client.on('error', () => {})
+    try {
+      await client.connect()
+    } catch (error) {
+      expect(error).toMatchObject({ code: '53300' })
+      return taken
+    }
+    taken.push(client)
+  }
+}
+
+async function setReadOnly(value: 'on' | 'off'): Promise<void> {
+  await postgres.query(`ALTER SYSTEM SET default_transaction_read_only = ${value}`)
+  await postgres.query('SELECT pg_reload_conf()')
+}

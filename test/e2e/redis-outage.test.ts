@@ -1,0 +1,194 @@
+import { Redis } from 'ioredis'
+import { describe, type TestContext, test } from 'vitest'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { startRedis, type TestRedis } from '../_support/redis.js'
+import { type RunningService, runService, WAIT } from '../_support/running-service.js'
+import { readRows } from '../_support/store.js'
+import { sorted, truthOfLog } from '../_support/truth.js'
+
+const FAILING = /^job queue is failing, and no job runs until it is back: /
+const RECOVERED = /^job queue is back$/
+
+/** Number of requests to the API, and the maximum time of one: less than the queue waits for Redis. */
+const REQUESTS = 300
+const MAX_RESPONSE_MS = 3_000
+
+/** Redis accepts any password from a client while it requires none. */
+const PASSWORD = 'another'
+
+const found = await startRedis({ own: true })
+const title = 'skip' in found ? `the service (skipped: ${found.skip})` : 'the service'
+if (!('skip' in found)) await found.stop()
+
+/** A fault of Redis, with its beginning and its end. */
+interface Fault {
+  begin(redis: TestRedis): Promise<unknown>
+  end(redis: TestRedis): Promise<unknown>
+}
+
+const FAULTS: Record<string, Fault> = {
+  'is unavailable and comes back empty': {
+    begin: (redis) => redis.stop(),
+    end: (redis) => redis.start(),
+  },
+  'is frozen': {
+    begin: async (redis) => redis.freeze(),
+    end: async (redis) => redis.thaw(),
+  },
+  'is demoted to a replica': {
+    begin: (redis) => send(redis, 'REPLICAOF', '127.0.0.1', '1'),
+    end: (redis) => send(redis, 'REPLICAOF', 'NO', 'ONE'),
+  },
+  'is full and evicts nothing': {
+    begin: (redis) => send(redis, 'CONFIG', 'SET', 'maxmemory', '1'),
+    end: (redis) => send(redis, 'CONFIG', 'SET', 'maxmemory', '0'),
+  },
+  'requires another password': {
+    async begin(redis) {
+      await send(redis, 'CONFIG', 'SET', 'requirepass', PASSWORD)
+      await send(redis, 'CLIENT', 'KILL', 'TYPE', 'normal')
+    },
+    end: (redis) => send(redis, 'CONFIG', 'SET', 'requirepass', ''),
+  },
+  'forbids writes': {
+    begin: (redis) => send(redis, 'ACL', 'SETUSER', 'default', '-@write', '-@scripting'),
+    end: (redis) => send(redis, 'ACL', 'SETUSER', 'default', '+@all'),
+  },
+}
+
+/** Redis, a service with its queue in Redis, and the expected rows. */
+interface World {
+  redis: TestRedis
+  database: TestDatabase
+  service: RunningService
+  /** Logs a new user out in the tenant. Returns the id. */
+  logOut(): string
+  /** The expected rows. */
+  truth(): ReturnType<typeof truthOfLog>['rows']
+}
+
+async function open(
+  { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
+  { args = [], isStopped = false }: { args?: string[]; isStopped?: boolean } = {},
+): Promise<World> {
+  const redis = await startRedis({ own: true, args })
+  if ('skip' in redis) throw new Error(redis.skip)
+  onTestFinished(() => redis.stop())
+  if (isStopped) await redis.stop()
+  const database = await createTestDatabase()
+  onTestFinished(() => database.drop())
+  const service = await runService({ DATABASE_URL: database.url, REDIS_URL: redis.url })
+  onTestFinished(() => service.close())
+  const entries: Record<string, unknown>[] = []
+  return {
+    redis,
+    database,
+    service,
+    logOut() {
+      const user = `auth0|${entries.length}`
+      entries.push(service.logout(user))
+      return user
+    },
+    truth: () => sorted(truthOfLog(entries).rows),
+  }
+}
+
+/** Sends many requests. Resolves to their statuses, and to quantiles of the times in milliseconds. */
+async function measureResponses(service: RunningService, requests = REQUESTS) {
+  const times: number[] = []
+  const statuses = new Set<number>()
+  for (let n = 0; n < requests; n++) {
+    const { status, ms } = await service.requestUser()
+    statuses.add(status)
+    times.push(ms)
+  }
+  times.sort((a, b) => a - b)
+  const at = (share: number) => Math.round((times[Math.floor(requests * share)] ?? 0) * 10) / 10
+  const longest = times.at(-1) ?? Number.POSITIVE_INFINITY
+  return { statuses: [...statuses], median: at(0.5), p99: at(0.99), longest }
+}
+
+describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
+  test.for(Object.entries(FAULTS))(
+    'serves as before while Redis %s, loses nothing, and resumes polling (P15, P16, P17)',
+    { timeout: 90_000 },
+    async ([, fault], context) => {
+      const { annotate, expect } = context
+      const { redis, database, service, logOut, truth } = await open(context)
+      await service.waitForLogout(logOut())
+      const before = await measureResponses(service, 50)
+      expect(before.statuses).toEqual([200])
+      // On a busy machine, Redis can have been slow while this service started.
+      const warnings = () => service.countLines('warn', FAILING)
+      const recoveries = () => service.countLines('info', RECOVERED)
+      await expect.poll(() => warnings() - recoveries(), WAIT).toBe(0)
+      const earlier = warnings()
+
+      await fault.begin(redis)
+      const during = await measureResponses(service)
+      expect(during.statuses).toEqual([200])
+      expect(during.longest).toBeLessThan(MAX_RESPONSE_MS)
+      await annotate(`median ${during.median} ms, p99 ${during.p99} ms of ${REQUESTS} responses`)
+      await annotate(`before that: median ${before.median} ms, p99 ${before.p99} ms`)
+      await expect.poll(warnings, WAIT).toBe(earlier + 1)
+
+      const meanwhile = logOut()
+      await fault.end(redis)
+      await annotate(
+        `logout returned ${await service.waitForLogout(meanwhile)} ms after the end of the fault`,
+      )
+      await expect.poll(recoveries, WAIT).toBe(earlier + 1)
+      expect(warnings()).toBe(earlier + 1)
+      expect(await readRows(database)).toEqual(truth())
+    },
+  )
+
+  test('serves without Redis at the start, and polls when Redis is available (P17)', async (context) => {
+    const { annotate, expect } = context
+    const { redis, service, logOut } = await open(context, { isStopped: true })
+    expect((await service.requestUser()).status).toBe(200)
+    const user = logOut()
+    await expect.poll(() => service.countLines('warn', FAILING), WAIT).toBe(1)
+    await redis.start()
+    await annotate(
+      `logout returned ${await service.waitForLogout(user)} ms after Redis is available`,
+    )
+    await expect.poll(() => service.countLines('info', RECOVERED), WAIT).toBe(1)
+  })
+
+  test('warns when Redis evicts keys, and restores the schedule (P15, P16)', async (context) => {
+    const { annotate, expect } = context
+    const args = ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru']
+    const { redis, database, service, logOut, truth } = await open(context, { args })
+    await service.waitForLogout(logOut())
+    expect(service.countLines('warn', /^redis may evict the schedule: set noeviction$/)).toBe(1)
+    await fillUntilEvicted(redis)
+    const user = logOut()
+    await annotate(
+      `logout returned ${await service.waitForLogout(user)} ms after the schedule was evicted`,
+    )
+    expect(await readRows(database)).toEqual(truth())
+  })
+})
+
+async function send(redis: TestRedis, ...[command = '', ...args]: string[]): Promise<unknown> {
+  const client = new Redis(redis.url, { retryStrategy: () => null, password: PASSWORD })
+  client.on('error', () => {})
+  try {
+    return await client.call(command, ...args)
+  } finally {
+    client.disconnect()
+  }
+}
+
+/** Writes other keys until Redis has evicted every key of the schedule. */
+async function fillUntilEvicted(redis: TestRedis): Promise<void> {
+  const client = new Redis(redis.url)
+  try {
+    for (let n = 0; (await client.keys('{last-logout:*')).length > 0; n++) {
+      await client.set(`filler:${n}`, 'x'.repeat(100_000))
+    }
+  } finally {
+    client.disconnect()
+  }
+}

@@ -1,0 +1,4 @@
+import { describeJobs } from './jobs-suite.js'
+import { startRedisStore } from './stores.js'
+
+describeJobs(await startRedisStore())

@@ -1,0 +1,195 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseSync, Visitor } from 'oxc-parser'
+import { describe, expect, test } from 'vitest'
+
+/** The rooms that these rules hold in: path prefixes of files in src, test, bench and scripts. */
+const ROOMS = [
+  'src/commands/',
+  'src/config/',
+  'src/demo/',
+  'src/sync/',
+  'src/errors.ts',
+  'src/log.ts',
+  'src/main.ts',
+  'src/version.ts',
+  'bench/',
+  'scripts/',
+  'test/campaign/',
+  'test/commands/',
+  'test/config/',
+  'test/demo/',
+  'test/e2e/',
+]
+
+/** Files with the lists of forbidden words. */
+const EXCEPT = ['test/words.test.ts']
+
+/** Phrases that do not belong in comments and strings, each with what to write instead. */
+const FORBIDDEN: [phrase: RegExp, instead: string][] = [
+  [
+    /\b(is|are|was|were|be|been|gets?) told\b/i,
+    'receives, is notified, or the name of the argument',
+  ],
+  [/\btells\b/i, 'reports, returns, or contains'],
+  [/\b(is|are|was) said\b|\bsays so\b/i, 'is logged, or is reported'],
+  [
+    /\b(nobody|somebody|anybody|everybody|whoever)\b(?!@)/i,
+    'the subject, such as a process or a user',
+  ],
+  [/\btakes? leave\b/i, 'closes, or disconnects'],
+  [/\bc[ao]mes? (upon|to know)\b/i, 'detects, or receives'],
+  [/\blooks? whether\b/i, 'checks whether'],
+  [/\bask(s|ed)? (again|anew|whether)\b/i, 'retries, or checks whether'],
+  [/\bshall\b/i, 'must, or the present tense'],
+  [/\b(has|have|is) gone\b/i, 'is closed, missing or unavailable'],
+  [/\bpatience\b/i, 'timeout, or grace period'],
+  [/\bmakes? way\b/i, 'releases'],
+  [/\bfall(s|en)? silent\b/i, 'does not respond'],
+  [/\bby its own word\b/i, 'the errors it throws'],
+  [/\bas ever\b/i, 'as before'],
+]
+
+/** Names of constants for a bound and for a time: MAX_ and MIN_, …TimeoutMs, …GraceMs. */
+const FORBIDDEN_NAME = /^(LONGEST|MOST|SHORTEST|LEAST|SLOWEST|FEWEST)_|PATIENCE|patience/
+
+/** A unit within the name of a constant: it belongs at the end, as in MAX_BODY_BYTES. */
+const UNIT_NOT_LAST = /(^|_)(MS|SECONDS|MINUTES|HOURS|DAYS|BYTES|MB)_/
+
+interface Source {
+  file: string
+  /** Comments and strings, each with its line. */
+  texts: [text: string, line: number][]
+  /** Declared variables, functions, types and parameters. */
+  names: string[]
+  /** Names that the file exports and declares itself. */
+  exported: string[]
+  /** Constant messages of calls of a logger. */
+  messages: string[]
+}
+
+const sources = await readSources()
+const inRooms = sources.filter(
+  ({ file }) => ROOMS.some((room) => file.startsWith(room)) && !EXCEPT.includes(file),
+)
+
+describe('in the rooms of this list', () => {
+  test('comments and strings use the terms of the field', () => {
+    const found = inRooms.flatMap(({ file, texts }) =>
+      texts.flatMap(([text, line]) =>
+        FORBIDDEN.flatMap(([phrase, instead]) => {
+          const [words] = phrase.exec(text) ?? []
+          return words === undefined ? [] : `${file}:${line} "${words}": write ${instead}`
+        }),
+      ),
+    )
+    expect(found).toEqual([])
+  })
+
+  test('bounds are named MAX_ and MIN_, and units are last', () => {
+    const found = inRooms.flatMap(({ file, names }) =>
+      names
+        .filter((name) => FORBIDDEN_NAME.test(name) || UNIT_NOT_LAST.test(name))
+        .map((name) => `${file}: ${name}`),
+    )
+    expect(found).toEqual([])
+  })
+
+  test('log messages are constant and begin in lower case', () => {
+    const found = inRooms.flatMap(({ file, messages }) =>
+      messages.filter((message) => !/^[a-z][^.]*$/.test(message)).map((text) => `${file}: ${text}`),
+    )
+    expect(found).toEqual([])
+  })
+
+  test('no export of src shares its name with another one', () => {
+    const ours = inRooms.filter(({ file }) => file.startsWith('src/'))
+    const found = ours.flatMap(({ file, exported }) =>
+      exported.flatMap((name) =>
+        sources
+          .filter((other) => other.file.startsWith('src/') && other.file !== file)
+          .filter((other) => other.exported.includes(name))
+          .map((other) => `${name}: ${file} and ${other.file}`),
+      ),
+    )
+    expect(found).toEqual([])
+  })
+
+  test('every test is a call of `test`', () => {
+    const found = inRooms.filter(({ names }) => names.includes('it')).map(({ file }) => file)
+    expect(found).toEqual([])
+  })
+})
+
+test('the rooms exist, and hold comments and names', () => {
+  for (const room of ROOMS) expect(sources.some(({ file }) => file.startsWith(room))).toBe(true)
+  const count = (key: 'texts' | 'names' | 'exported' | 'messages') =>
+    inRooms.reduce((sum, source) => sum + source[key].length, 0)
+  expect(count('texts')).toBeGreaterThan(1_000)
+  expect(count('names')).toBeGreaterThan(500)
+  expect(count('exported')).toBeGreaterThan(50)
+  expect(count('messages')).toBeGreaterThan(3)
+})
+
+async function readSources(): Promise<Source[]> {
+  const folders = await Promise.all(
+    ['src', 'test', 'bench', 'scripts'].map(async (folder) =>
+      (await readdir(folder, { recursive: true })).map((file) => join(folder, file)),
+    ),
+  )
+  const files = folders
+    .flat()
+    .filter((file) => /\.(ts|js|mjs)$/.test(file) && !/\/(generated|fixtures)\//.test(file))
+  return Promise.all(files.sort().map(async (file) => read(file, await readFile(file, 'utf8'))))
+}
+
+function read(file: string, code: string): Source {
+  const { program, comments, module } = parseSync(file, code)
+  const source: Source = { file, texts: [], names: [], exported: [], messages: [] }
+  const addText = (text: string, start: number) =>
+    source.texts.push([text, code.slice(0, start).split('\n').length])
+  const addName = (node: { type: string; name?: unknown } | null) => {
+    if (node?.type === 'Identifier') source.names.push(String(node.name))
+  }
+  // A phrase can continue on the next line of a comment.
+  for (const { value, start } of comments) addText(value.replace(/\s*\n[\s*]*/g, ' '), start)
+  new Visitor({
+    Literal({ value, start }) {
+      if (typeof value === 'string') addText(value, start)
+    },
+    TemplateElement({ value, start }) {
+      addText(value.raw, start)
+    },
+    VariableDeclarator({ id }) {
+      addName(id)
+    },
+    FunctionDeclaration({ id, params }) {
+      for (const node of [id, ...params]) addName(node)
+    },
+    ArrowFunctionExpression({ params }) {
+      for (const node of params) addName(node)
+    },
+    TSPropertySignature({ key }) {
+      addName(key)
+    },
+    ImportSpecifier({ imported }) {
+      if (imported.type === 'Identifier' && imported.name === 'it') addName(imported)
+    },
+    CallExpression({ callee, arguments: [...args] }) {
+      const message = args.at(-1)
+      if (!/\blog\.(trace|debug|info|warn|error|fatal)$/i.test(textOf(callee))) return
+      if (message?.type === 'TemplateLiteral') source.messages.push(textOf(message))
+      if (message?.type === 'Literal') source.messages.push(String(message.value))
+    },
+  }).visit(program)
+  source.exported = module.staticExports.flatMap(({ entries }) =>
+    entries.flatMap(({ moduleRequest, exportName: { name } }) =>
+      moduleRequest === null && name !== null ? [name] : [],
+    ),
+  )
+  return source
+
+  function textOf({ start, end }: { start: number; end: number }): string {
+    return code.slice(start, end)
+  }
+}
