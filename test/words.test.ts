@@ -8,8 +8,14 @@ const ROOMS = [
   'src/commands/',
   'src/config/',
   'src/demo/',
+  'src/async/',
+  'src/rules/',
+  'src/service/',
   'src/sync/',
   'src/errors.ts',
+  'src/pg/',
+  'src/ports.ts',
+  'src/store/',
   'src/log.ts',
   'src/main.ts',
   'src/version.ts',
@@ -19,7 +25,11 @@ const ROOMS = [
   'test/commands/',
   'test/config/',
   'test/demo/',
+  'test/async/',
   'test/e2e/',
+  'test/rules/',
+  'test/service/',
+  'test/sync/',
 ]
 
 /** Files with the lists of forbidden words. */

@@ -1,3 +1,4 @@
+import { DEFAULT_MAX_STALENESS_MS } from '../rules/freshness.js'
 import { judge } from '../rules/judge.js'
 import { isInteractive } from '../rules/login.js'
 import type { PostLoginApi, PostLoginEvent, Subject } from './event.js'
@@ -8,9 +9,6 @@ import { readSettings, type Settings } from './settings.js'
 /** What the application is told; it has to log its user in anew, with `prompt=login`. */
 const LOGGED_OUT = 'last_logout: the session was logged out'
 const UNKNOWN = 'last_logout: it cannot be said now whether the session was logged out'
-
-/** Knowledge older than this is not knowing, in milliseconds. */
-const MAX_STALENESS_MS = 300_000
 
 /** Auth0 keeps so many characters of a line. */
 const LONGEST_LINE = 256
@@ -73,7 +71,7 @@ function judgeExchange(settings: Settings, subject: Subject, answer: Answer): Ju
   })
   if (reason === 'login_unknown') return 'unknown'
   if (revoked) return 'revoked'
-  return answer.lagMs === null || answer.lagMs > MAX_STALENESS_MS ? 'unknown' : 'accepted'
+  return answer.lagMs === null || answer.lagMs > DEFAULT_MAX_STALENESS_MS ? 'unknown' : 'accepted'
 }
 
 function conclude(api: PostLoginApi, { mode, onError }: Settings, judgement: Judgement): void {

@@ -1,3 +1,4 @@
+import { DEFAULT_MAX_STALENESS_MS } from '../rules/freshness.js'
 import type { Decision } from './decision.js'
 
 /** What a client is made with. */
@@ -86,7 +87,7 @@ export function readOptions(options: LastLogoutClientOptions) {
     issuer: options.issuer?.replace(/\/$/, ''),
     namespace: options.namespace,
     leewayMs: ms('leewayMs', 0, 0),
-    maxStalenessMs: ms('maxStalenessMs', 300_000),
+    maxStalenessMs: ms('maxStalenessMs', DEFAULT_MAX_STALENESS_MS),
     // A signal takes whole milliseconds only.
     timeoutMs: Math.ceil(ms('timeoutMs', 1_000)),
     cacheMs: ms('cacheMs', 5_000, 0),

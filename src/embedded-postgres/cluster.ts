@@ -123,7 +123,7 @@ async function createPassword({ dataDir, user }: Home, draft: string): Promise<v
 }
 
 async function initialize(home: Home, cluster: string, durable: boolean): Promise<void> {
-  const initdb = await startProgram(home, [
+  const initdb = await startLoggedProgram(home, [
     home.programs.initdb,
     ...[`--pgdata=${cluster}`, `--username=${NAME}`, `--pwfile=${join(home.dataDir, 'password')}`],
     ...['--auth=scram-sha-256', '--encoding=UTF8', '--no-locale', '--no-instructions'],
@@ -133,7 +133,7 @@ async function initialize(home: Home, cluster: string, durable: boolean): Promis
 }
 
 /** Starts a program of PostgreSQL's, with its output in the log. */
-export async function startProgram({ log: path, user }: Home, command: string[]) {
+export async function startLoggedProgram({ log: path, user }: Home, command: string[]) {
   const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = fs.constants
   const log = await fs.open(path, O_APPEND | O_CREAT | O_NOFOLLOW | O_RDWR, 0o600)
   try {

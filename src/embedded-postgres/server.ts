@@ -16,7 +16,7 @@ import {
   notStarted,
   openHome,
   orNull,
-  startProgram,
+  startLoggedProgram,
   unusable,
 } from './cluster.js'
 
@@ -81,7 +81,7 @@ async function startServer(home: Home, durable: boolean): Promise<EmbeddedPostgr
   for (let attempt = 1; ; attempt += 1) {
     const port = await findFreePort()
     const url = `postgres://${NAME}:${password}@127.0.0.1:${port}`
-    const server = await startProgram(home, serverCommand(home, port, durable))
+    const server = await startLoggedProgram(home, serverCommand(home, port, durable))
     if (await becomesReady(server, url)) {
       return { url: `${url}/${NAME}`, exited: server.exited, close: server.stop }
     }

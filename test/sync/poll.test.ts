@@ -14,7 +14,7 @@ import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
 import { truthOfLog } from '../_support/truth.js'
 
 const LOGS = '/api/v2/logs'
-// A sweep makes way for a catch-up before each of its requests.
+// A sweep catches up before each of its requests.
 const options: PollOptions = { ...POLL_OPTIONS, pollIntervalMs: 0 }
 const { signal } = new AbortController()
 

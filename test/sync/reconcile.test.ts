@@ -366,7 +366,7 @@ describe('a tenant that stores an entry between any two requests', () => {
       },
     }
     await run(poll, { source })
-    // The first tells when it began; the second has what was stored after that.
+    // The first page determines when the catch-up began. The second holds what was stored after that.
     expect(requests('from')).toBe(2)
   })
 })
