@@ -6,8 +6,8 @@ import { type RunningService, runService, WAIT } from '../_support/running-servi
 import { readRows } from '../_support/store.js'
 import { sorted, truthOfLog } from '../_support/truth.js'
 
-const FAILING = /^job queue is failing, and no job runs until it is back: /
-const RECOVERED = /^job queue is back$/
+const FAILING = /^job queue unavailable$/
+const RECOVERED = /^job queue restored$/
 
 /** Number of requests to the API, and the maximum time of one: less than the queue waits for Redis. */
 const REQUESTS = 300
@@ -161,7 +161,7 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
     const args = ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru']
     const { redis, database, service, logOut, truth } = await open(context, { args })
     await service.waitForLogout(logOut())
-    expect(service.countLines('warn', /^redis may evict the schedule: set noeviction$/)).toBe(1)
+    expect(service.countLines('warn', /^redis can evict the schedule$/)).toBe(1)
     await fillUntilEvicted(redis)
     const user = logOut()
     await annotate(

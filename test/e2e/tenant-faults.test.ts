@@ -282,9 +282,7 @@ async function runWithFault(
   const failedJobs = jobsWith('error', 'job failed')
   expect(failedJobs).toContain('poll')
   expect(new Set(failedJobs).size).toBe(failedJobs.length)
-  await expect
-    .poll(() => jobsWith('info', 'job works again').sort(), WAIT)
-    .toEqual(failedJobs.sort())
+  await expect.poll(() => jobsWith('info', 'job recovered').sort(), WAIT).toEqual(failedJobs.sort())
 
   await worker.close()
   const logged = { msg: 'job failed', err: { code, message: expect.stringMatching(message) } }

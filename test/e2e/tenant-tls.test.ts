@@ -67,7 +67,7 @@ describe.skipIf(skip)(title, { concurrent: true, timeout: 60_000 }, () => {
       const rows = async () => (await readRows(database)).users.map(({ userId }) => userId)
       await expect.poll(rows, WAIT).toEqual(['auth0|1'])
       const recoveries = () =>
-        linesOf(worker).filter(({ msg, job }) => msg === 'job works again' && job === 'poll')
+        linesOf(worker).filter(({ msg, job }) => msg === 'job recovered' && job === 'poll')
       await expect.poll(recoveries, WAIT).toHaveLength(1)
       worker.kill('SIGTERM')
       expect(await worker.exited).toBe(0)
