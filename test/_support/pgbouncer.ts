@@ -2,7 +2,7 @@ import * as fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { vi } from 'vitest'
-import { chooseServerUser, startProgram } from '../../src/embedded-postgres/binaries.js'
+import { chooseServerUser, spawnProgram } from '../../src/embedded-postgres/binaries.js'
 import { withClient } from '../../src/pg/client.js'
 import { freePort } from './port.js'
 
@@ -27,7 +27,7 @@ export async function startPgBouncer(databaseUrl: string): Promise<PgBouncer> {
   const log = await fs.open(join(dir, 'log'), 'a')
   // Debian keeps it where only root looks for programs.
   const command = ['/usr/bin/env', 'PATH=/usr/local/sbin:/usr/sbin:/usr/bin', 'pgbouncer', file]
-  const program = await startProgram(command, log.fd, user)
+  const program = await spawnProgram(command, log.fd, user)
   await log.close()
   const url = `postgresql://anyone@127.0.0.1:${port}/pooled`
   await vi

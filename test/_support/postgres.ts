@@ -10,7 +10,7 @@ import {
   chooseServerUser,
   findPostgresBinaries,
   type Program,
-  startProgram,
+  spawnProgram,
 } from '../../src/embedded-postgres/binaries.js'
 import { migrateQueue } from '../../src/jobs/jobs.js'
 import { applyMigrations } from '../../src/store/migrations.js'
@@ -144,7 +144,7 @@ function toVariables(env: Record<string, string>): string[] {
 async function launch(command: string[], dir: string): Promise<Program> {
   const log = await open(join(dir, 'log'), 'a')
   try {
-    return await startProgram(command, log.fd, await chooseServerUser(null))
+    return await spawnProgram(command, log.fd, await chooseServerUser(null))
   } finally {
     await log.close()
   }
