@@ -1,10 +1,10 @@
 import { Redis } from 'ioredis'
 import { describe, type TestContext, test } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { expectedFromLog, sortRows } from '../_support/expected-rows.js'
 import { startRedis, type TestRedis } from '../_support/redis.js'
 import { type RunningService, runService, WAIT } from '../_support/running-service.js'
 import { readRows } from '../_support/store.js'
-import { sorted, truthOfLog } from '../_support/truth.js'
 
 const FAILING = /^job queue unavailable$/
 const RECOVERED = /^job queue restored$/
@@ -64,7 +64,7 @@ interface World {
   /** Logs a new user out in the tenant. Returns the id. */
   logOut(): string
   /** The expected rows. */
-  truth(): ReturnType<typeof truthOfLog>['rows']
+  truth(): ReturnType<typeof expectedFromLog>['rows']
 }
 
 async function open(
@@ -89,7 +89,7 @@ async function open(
       entries.push(service.logout(user))
       return user
     },
-    truth: () => sorted(truthOfLog(entries).rows),
+    truth: () => sortRows(expectedFromLog(entries).rows),
   }
 }
 
