@@ -41,7 +41,7 @@ const TIMED_OUT: Auth0Limits = {
 /** As by default, one attempt lasts longer than all of them may. */
 const TIMED_OUT_ONCE: Auth0Limits = {
   requestTimeoutMs: 3_000,
-  retryLimits: { ...RETRY_LIMITS, forMs: 2_000 },
+  retryLimits: { ...RETRY_LIMITS, maxElapsedMs: 2_000 },
 }
 
 const PATIENCE = { timeout: 50_000, interval: 20 }
@@ -62,9 +62,10 @@ const json = { 'content-type': 'application/json' }
 const AWAY = 'AUTH0_UNAVAILABLE'
 const MALFORMED = 'AUTH0_MALFORMED_PAGE'
 const notAPage = (why: string) =>
-  new RegExp(`not a page of logs: ${why}.*check AUTH0_DOMAIN.*proxy`)
-const lasts = (status: number) => new RegExp(`answered with ${status}; if this lasts, see`)
-const late = /not answered to the end within 3 s: check the network/
+  new RegExp(`not a page of logs: ${why}.*Check AUTH0_DOMAIN.*proxy`)
+const lasts = (status: number) =>
+  new RegExp(`failed with status ${status}\\. If this persists, check`)
+const late = /timed out after 3 s\. Check the network/
 
 /** On every path. */
 const EVERYWHERE: Case[] = [
@@ -75,13 +76,13 @@ const EVERYWHERE: Case[] = [
     name: 'a cut-off body',
     respond: faults.cutOffBody(),
     code: AWAY,
-    says: /broke off: check AUTH0/,
+    says: /closed the connection during the response.*Check AUTH0/,
   },
   {
     name: 'a redirect to another host',
     respond: faults.redirect(location),
     code: AWAY,
-    says: /answered with 302; redirects are not followed: check AUTH0_DOMAIN/,
+    says: /failed with status 302\. Redirects are not followed\. Check AUTH0_DOMAIN/,
   },
   { name: 'silence', respond: faults.hang(), code: AWAY, says: late, limits: TIMED_OUT },
   {
@@ -109,20 +110,20 @@ const OF_THE_LOG: Case[] = [
     name: '401 (P12)',
     respond: faults.invalidToken(),
     code: 'AUTH0_CREDENTIALS',
-    says: /check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
+    says: /Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
   },
   {
     name: '403 (P12)',
     respond: faults.missingScope(),
     code: 'AUTH0_SCOPE',
-    says: /lacks read:logs and read:logs_users .* grant it/,
+    says: /lacks read:logs and read:logs_users .* Grant it/,
   },
   {
     name: '429 with retry-after (P10)',
     notBeforeMs: 4_000,
     respond: faults.rateLimited({ 'retry-after': '1' }),
     code: 'AUTH0_RATE_LIMIT',
-    says: /limits the rate of log requests: we wait as long as it says; if this lasts/,
+    says: /log request exceeded the rate limit of Auth0 .*retried once Auth0 allows it\. If this persists/,
   },
   {
     name: '429 without retry-after (P10)',
@@ -153,7 +154,7 @@ const OF_THE_LOG: Case[] = [
     name: 'an endless body',
     respond: faults.endlessBody(),
     code: MALFORMED,
-    says: notAPage('it has more than 1 MB'),
+    says: notAPage('it is larger than 1 MB'),
   },
   {
     name: 'an object',
@@ -187,20 +188,20 @@ const OF_THE_TOKEN: Case[] = [
     name: '401 (P12)',
     respond: faults.answer(401, { error: 'access_denied' }),
     code: 'AUTH0_CREDENTIALS',
-    says: /check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
+    says: /Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
   },
   {
     name: '429 (P10)',
     notBeforeMs: 4_000,
     respond: faults.rateLimited({ 'retry-after': '1' }),
     code: 'AUTH0_RATE_LIMIT',
-    says: /limits the rate of token requests: we wait/,
+    says: /token request exceeded the rate limit of Auth0/,
   },
   {
     name: '200 with HTML',
     respond: faults.html(200),
     code: AWAY,
-    says: /no token \(text\/html\): check AUTH0_DOMAIN/,
+    says: /without a token \(text\/html\)\. Check AUTH0_DOMAIN/,
   },
 ]
 
