@@ -60,7 +60,7 @@ describe.skipIf(skip)(title, { concurrent: true, timeout: 60_000 }, () => {
         linesOf(worker).filter(({ level, job }) => level === 50 && job === 'poll')
       await expect.poll(errors, WAIT).toHaveLength(1)
       expect(errors()[0]?.err?.message).toMatch(cause)
-      expect(errors()[0]?.err?.message).toMatch(/check AUTH0_DOMAIN .*NODE_EXTRA_CA_CERTS/)
+      expect(errors()[0]?.err?.message).toMatch(/Check AUTH0_DOMAIN .*NODE_EXTRA_CA_CERTS/)
       expect(t.simulator.requests.count()).toBe(0)
 
       front.present(valid)
