@@ -34,11 +34,11 @@ describe('a command on a machine whose clock is a day ahead', () => {
       ...fakeClock(DAY),
     })
 
-  test('raises the floor to now by the clock of the database, and says which clock decides', async () => {
+  test('raises the floor to now by the clock of the database, and states which clock applies', async () => {
     const { code, stdout } = await run('floor', 'raise', 'now')
     expect(code).toBe(0)
     expect(stdout).toMatch(
-      /^The clock of this machine is 864\d\d s ahead of that of the database, where it is \S+Z\. The clock of the database decides\.$/m,
+      /^The clock of this machine is 864\d\d s ahead of the clock of the database, which shows \S+Z\. The clock of the database applies\.$/m,
     )
     const { floorAt, now } = await store.readProgress()
     expect(floorAt).toBeLessThanOrEqual(now)
@@ -48,7 +48,7 @@ describe('a command on a machine whose clock is a day ahead', () => {
   test('ends tokens up to now by the clock of the database', async () => {
     const { code, stdout } = await run('logout', 'auth0|1')
     expect(code).toBe(0)
-    expect(stdout).toContain('The clock of the database decides.')
+    expect(stdout).toContain('The clock of the database applies.')
     const { user, now } = await store.readKnown('auth0|1', null)
     expect(user?.at).toBeLessThanOrEqual(now)
     expect(user?.at).toBeGreaterThan(now - 30_000)
