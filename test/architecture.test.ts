@@ -70,6 +70,9 @@ const ALLOWED: Record<string, string[]> = {
 /** Parts that may not import packages or Node's modules either. */
 const PURE = new Set(['rules'])
 
+/** A longer file has more than one subject. */
+const MAX_FILE_LINES = 200
+
 interface Source {
   file: string
   part: string
@@ -130,6 +133,16 @@ function closureOf(file: string): Set<string> {
   for (const path of found) for (const next of byFile.get(path) ?? []) found.add(next)
   return found
 }
+
+test('no file of src is longer than one subject needs', async () => {
+  const lengths = await Promise.all(
+    sources.map(async ({ file }) => ({
+      file,
+      lines: (await readFile(file, 'utf8')).split('\n').length - 1,
+    })),
+  )
+  expect(lengths.filter(({ lines }) => lines > MAX_FILE_LINES)).toEqual([])
+})
 
 test('every part is known', () => {
   expect(

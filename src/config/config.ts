@@ -1,19 +1,7 @@
-import { z } from 'zod'
 import { LastLogoutError } from '../errors.js'
-import { DEFAULT_TYPES } from '../rules/event-types.js'
-import { apiKeys, readKey } from './api-keys.js'
-import {
-  baseUrl,
-  DAY_MS,
-  domain,
-  duration,
-  eventTypes,
-  headerToken,
-  number,
-  port,
-  proxies,
-  url,
-} from './values.js'
+import { readKey } from './api-keys.js'
+import { DAY_MS } from './values.js'
+import { type Variables, variables } from './variables.js'
 
 /**
  * A part of the configuration that a command needs besides the tenant's domain: the credentials of the
@@ -21,48 +9,8 @@ import {
  */
 export type Need = 'auth0' | 'api' | 'database'
 
-/** The schema of every environment variable. */
-const variables = {
-  AUTH0_DOMAIN: domain,
-  AUTH0_CLIENT_ID: z.string().optional(),
-  AUTH0_CLIENT_SECRET: z.string().optional(),
-  AUTH0_BASE_URL: baseUrl.optional(),
-  DATABASE_URL: url(['postgres:', 'postgresql:'], 'postgresql://user@host/database').optional(),
-  DATABASE_DIRECT_URL: url(
-    ['postgres:', 'postgresql:'],
-    'postgresql://user@host/database',
-  ).optional(),
-  DATA_DIR: z.string().optional(),
-  REDIS_URL: url(['redis:', 'rediss:'], 'redis://host:6379').optional(),
-  API_KEYS: apiKeys.optional(),
-  HOST: z.string().default('127.0.0.1'),
-  PORT: port.default(8080),
-  WORKER_PORT: port.optional(),
-  POLICY: z.enum(['session', 'user'], 'must be session or user').default('session'),
-  POLL_INTERVAL: duration('5s', 100),
-  RECONCILE_INTERVAL: duration('5m', 100),
-  RECONCILE_WINDOW: duration('15m', 1_000),
-  MAX_TOKEN_AGE: duration('24h', 1_000),
-  MAX_REFRESH_AGE: duration('30d', 1_000),
-  RETAIN_DAYS: number(60, 1, 3_650),
-  RATE_SHARE: number(0.5, 0.01, 1),
-  MAX_LAG: duration('60s', 100),
-  EVENT_TYPES: eventTypes.default([...DEFAULT_TYPES]),
-  ON_GAP: z.enum(['record', 'floor'], 'must be record or floor').default('record'),
-  LOG_STREAM_TOKEN: headerToken.optional(),
-  TRUST_PROXY: proxies.optional(),
-  LOG_LEVEL: z
-    .enum(
-      ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
-      'must be trace, debug, info, warn, error or silent',
-    )
-    .default('info'),
-}
-
 const WHERE_TO_SET =
   'Set the variables in the environment, or in a file .env in the current directory (see .env.example).'
-
-type Variables = { [Name in keyof typeof variables]: z.output<(typeof variables)[Name]> }
 
 /** The needs that a tuple lists for certain: an array of unknown length guarantees none of its elements. */
 type Listed<Needs extends readonly Need[]> = Needs extends readonly [

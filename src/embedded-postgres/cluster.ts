@@ -4,8 +4,8 @@ import { existsSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { type ErrorOptions, LastLogoutError } from '../errors.js'
 import * as binaries from './binaries.js'
+import { codeOf, notStarted, nullIfMissing, unusable } from './errors.js'
 
 /** Name of the superuser and of the database. */
 export const DATABASE_NAME = 'last_logout'
@@ -175,49 +175,4 @@ export async function startLoggedProgram(
   } finally {
     await log.close()
   }
-}
-
-/** Resolves with `null` instead of rejecting with ENOENT. */
-export async function nullIfMissing<T>(found: Promise<T>): Promise<T | null> {
-  try {
-    return await found
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return null
-    throw error
-  }
-}
-
-/** The `code` of an error of the system or of PostgreSQL. */
-export function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
-}
-
-/** Creates the error for a failed start of PostgreSQL, with the end of its output. */
-export function notStarted(directory: DataDirectory, output: string): LastLogoutError {
-  const end = output.trimEnd().split('\n').slice(-8).join('\n')
-  return unusable(
-    directory.path,
-    `cannot be served: PostgreSQL did not start. The end of ${directory.logFile}:\n${end}`,
-  )
-}
-
-/** Creates a `DATA_DIR_UNUSABLE` error. `problem` completes "The data directory … ". */
-export function unusable(
-  dataDir: string,
-  problem: string,
-  options?: ErrorOptions,
-): LastLogoutError {
-  return new LastLogoutError(
-    'DATA_DIR_UNUSABLE',
-    `The data directory ${dataDir} ${problem}`,
-    options,
-  )
-}
-
-/** Creates the error for a data directory that another server uses. */
-export function inUse({ path }: DataDirectory): LastLogoutError {
-  return new LastLogoutError(
-    'DATA_DIR_IN_USE',
-    `The data directory ${path} is in use by another instance. Stop that instance, set another DATA_DIR, or share a database between both with DATABASE_URL.`,
-  )
 }

@@ -2,7 +2,8 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hasCode } from '../errors.js'
 import { withClient } from '../pg/client.js'
-import { codeOf, DATABASE_NAME, nullIfMissing, unusable } from './cluster.js'
+import { DATABASE_NAME } from './cluster.js'
+import { codeOf, nullIfMissing, unusable } from './errors.js'
 
 /**
  * The state of a data directory. `locked`: PostgreSQL has crashed, or runs where it cannot be reached from here, such

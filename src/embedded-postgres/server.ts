@@ -1,24 +1,18 @@
-import { once } from 'node:events'
 import * as fs from 'node:fs/promises'
-import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import { Client } from 'pg'
 import { LastLogoutError } from '../errors.js'
 import type { Program } from './binaries.js'
 import {
-  codeOf,
   DATABASE_NAME,
   type DataDirectory,
   ensureCluster,
-  inUse,
-  notStarted,
-  nullIfMissing,
   openDataDirectory,
   startLoggedProgram,
-  unusable,
 } from './cluster.js'
+import { codeOf, inUse, notStarted, nullIfMissing, unusable } from './errors.js'
+import { acceptsConnections, findFreePort } from './loopback-port.js'
 
 const START_TIMEOUT_MS = 60_000
 const MAX_START_ATTEMPTS = 3
@@ -178,26 +172,5 @@ async function waitForLockFile(directory: DataDirectory): Promise<void> {
     if (Date.now() - unresponsiveSince > STALE_LOCK_MS) return fs.rm(file, { force: true })
     previous = lock
     await delay(50)
-  }
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  await promisify(server.close.bind(server))()
-  return port
-}
-
-async function acceptsConnections(port: number): Promise<boolean> {
-  if (!(port > 0 && port < 65_536)) return false
-  const socket = connect(port, '127.0.0.1')
-  try {
-    await once(socket, 'connect')
-    return true
-  } catch {
-    return false
-  } finally {
-    socket.destroy()
   }
 }

@@ -1,0 +1,55 @@
+import { z } from 'zod'
+import { DEFAULT_TYPES } from '../rules/event-types.js'
+import { apiKeys } from './api-keys.js'
+import {
+  baseUrl,
+  domain,
+  duration,
+  eventTypes,
+  headerToken,
+  number,
+  port,
+  proxies,
+  url,
+} from './values.js'
+
+/** The schema of every environment variable. */
+export const variables = {
+  AUTH0_DOMAIN: domain,
+  AUTH0_CLIENT_ID: z.string().optional(),
+  AUTH0_CLIENT_SECRET: z.string().optional(),
+  AUTH0_BASE_URL: baseUrl.optional(),
+  DATABASE_URL: url(['postgres:', 'postgresql:'], 'postgresql://user@host/database').optional(),
+  DATABASE_DIRECT_URL: url(
+    ['postgres:', 'postgresql:'],
+    'postgresql://user@host/database',
+  ).optional(),
+  DATA_DIR: z.string().optional(),
+  REDIS_URL: url(['redis:', 'rediss:'], 'redis://host:6379').optional(),
+  API_KEYS: apiKeys.optional(),
+  HOST: z.string().default('127.0.0.1'),
+  PORT: port.default(8080),
+  WORKER_PORT: port.optional(),
+  POLICY: z.enum(['session', 'user'], 'must be session or user').default('session'),
+  POLL_INTERVAL: duration('5s', 100),
+  RECONCILE_INTERVAL: duration('5m', 100),
+  RECONCILE_WINDOW: duration('15m', 1_000),
+  MAX_TOKEN_AGE: duration('24h', 1_000),
+  MAX_REFRESH_AGE: duration('30d', 1_000),
+  RETAIN_DAYS: number(60, 1, 3_650),
+  RATE_SHARE: number(0.5, 0.01, 1),
+  MAX_LAG: duration('60s', 100),
+  EVENT_TYPES: eventTypes.default([...DEFAULT_TYPES]),
+  ON_GAP: z.enum(['record', 'floor'], 'must be record or floor').default('record'),
+  LOG_STREAM_TOKEN: headerToken.optional(),
+  TRUST_PROXY: proxies.optional(),
+  LOG_LEVEL: z
+    .enum(
+      ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
+      'must be trace, debug, info, warn, error or silent',
+    )
+    .default('info'),
+}
+
+/** The value of each variable after parsing. */
+export type Variables = { [Name in keyof typeof variables]: z.output<(typeof variables)[Name]> }

@@ -1,0 +1,37 @@
+import { existsSync } from 'node:fs'
+import * as fs from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+
+/** Copies the package once for all starts, to a directory that every user can reach. */
+export async function copyPackage(installed: string, version: string): Promise<string> {
+  const copy = join(tmpdir(), `last-logout-postgres-${version}-${process.geteuid?.()}`)
+  if (await isOwned(copy)) return copy
+  const draft = await fs.mkdtemp(`${copy}-`)
+  const native = join(draft, 'native')
+  try {
+    await fs.cp(join(installed, 'native'), native, { recursive: true, verbatimSymlinks: true })
+    await makeReadable(draft)
+    await fs.rename(draft, copy)
+  } catch (error) {
+    await fs.rm(draft, { recursive: true, force: true })
+    // Another start of this program was faster, or another user created it: every user can write there.
+    if (!(await isOwned(copy))) throw error
+  }
+  return copy
+}
+
+async function isOwned(directory: string): Promise<boolean> {
+  if (!existsSync(directory)) return false
+  const found = await fs.lstat(directory)
+  return found.isDirectory() && found.uid === process.geteuid?.() && (found.mode & 0o022) === 0
+}
+
+async function makeReadable(directory: string): Promise<void> {
+  const entries = await fs.readdir(directory, { recursive: true, withFileTypes: true })
+  for (const entry of entries.filter((found) => !found.isSymbolicLink())) {
+    await fs.chmod(join(entry.parentPath, entry.name), 0o755)
+  }
+  await fs.chmod(directory, 0o755)
+}

@@ -1,0 +1,49 @@
+import { type ErrorOptions, LastLogoutError } from '../errors.js'
+
+/** Resolves with `null` instead of rejecting with ENOENT. */
+export async function nullIfMissing<T>(found: Promise<T>): Promise<T | null> {
+  try {
+    return await found
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null
+    throw error
+  }
+}
+
+/** The `code` of an error of the system or of PostgreSQL. */
+export function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
+}
+
+/** Creates the error for a failed start of PostgreSQL, with the end of its output. */
+export function notStarted(
+  { path, logFile }: { path: string; logFile: string },
+  output: string,
+): LastLogoutError {
+  const end = output.trimEnd().split('\n').slice(-8).join('\n')
+  return unusable(
+    path,
+    `cannot be served: PostgreSQL did not start. The end of ${logFile}:\n${end}`,
+  )
+}
+
+/** Creates a `DATA_DIR_UNUSABLE` error. `problem` completes "The data directory … ". */
+export function unusable(
+  dataDir: string,
+  problem: string,
+  options?: ErrorOptions,
+): LastLogoutError {
+  return new LastLogoutError(
+    'DATA_DIR_UNUSABLE',
+    `The data directory ${dataDir} ${problem}`,
+    options,
+  )
+}
+
+/** Creates the error for a data directory that another server uses. */
+export function inUse({ path }: { path: string }): LastLogoutError {
+  return new LastLogoutError(
+    'DATA_DIR_IN_USE',
+    `The data directory ${path} is in use by another instance. Stop that instance, set another DATA_DIR, or share a database between both with DATABASE_URL.`,
+  )
+}
