@@ -12,6 +12,7 @@ const ROOMS = [
   'src/rules/',
   'src/service/',
   'src/embedded-postgres/',
+  'src/jobs/',
   'src/pg/',
   'src/ports.ts',
   'src/store/',
@@ -32,6 +33,7 @@ const ROOMS = [
   'test/service/',
   'test/sync/',
   'test/embedded-postgres/',
+  'test/jobs/',
   'test/pg/',
   'test/store/',
 ]

@@ -229,13 +229,13 @@ describe('the event stream', () => {
     await feed.close()
   })
 
-  test('is heard of at every tick when nothing happens', async () => {
+  test('sends the freshness at every tick while nothing changes', async () => {
     await store.storeCaughtUp(CHECKPOINT, NOON)
     const ticking = await serveTicking()
     const feed = await followFeed(ticking.url, '', bearer(keys.follower))
     // The load sends one, the start of LISTEN another; the rest are ticks.
-    const told = () => feed.named('freshness').length
-    await expect.poll(told, { timeout: 5_000 }).toBeGreaterThan(3)
+    const ticks = () => feed.named('freshness').length
+    await expect.poll(ticks, { timeout: 5_000 }).toBeGreaterThan(3)
     expect(feed.named('freshness').at(-1)).toEqual({
       cursor: expect.any(String),
       as_of: '2026-11-23T12:00:00.000Z',

@@ -45,7 +45,7 @@ async function followMany(count: number): Promise<Socket[]> {
   return sockets
 }
 
-test('followers beyond the limit are sent elsewhere; whoever goes makes room', async () => {
+test('rejects subscribers beyond the limit, until one disconnects', async () => {
   const sockets = await followMany(MOST)
   const refused = await follow()
   expect(refused.answer).toMatch(/^HTTP\/1\.1 503 /)

@@ -8,7 +8,7 @@ export interface TestJob extends ScheduledJob {
   startedAt: number[]
 }
 
-/** A logger that keeps what it is told. */
+/** A logger that keeps its lines. */
 export interface TestLog {
   log: Logger
   /** The lines of one level. */
@@ -21,7 +21,7 @@ export interface TestLog {
 export const NEVER_MS = 3_600_000
 
 /** How long a condition may take that depends on the watchdog. */
-export const PATIENCE = { timeout: 20_000, interval: 20 }
+export const WAIT = { timeout: 20_000, interval: 20 }
 
 /** A job that does `work` every `everyMs`. */
 export function createTestJob(
@@ -53,7 +53,7 @@ export async function startJobs(
 /** Resolves when `job` has been started `times` more times. */
 export async function startsAgain(job: TestJob, times = 2): Promise<void> {
   const atLeast = job.startedAt.length + times
-  await vi.waitFor(() => expect(job.startedAt.length).toBeGreaterThanOrEqual(atLeast), PATIENCE)
+  await vi.waitFor(() => expect(job.startedAt.length).toBeGreaterThanOrEqual(atLeast), WAIT)
 }
 
 /** A logger to look into. */

@@ -1,17 +1,17 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, describe, it } from 'vitest'
+import { afterAll, describe, test } from 'vitest'
 import {
   type Context,
   createTestJob,
   createTestLog,
   forbidConsole,
   NEVER_MS,
-  PATIENCE,
   startJobs,
   startsAgain,
   type TestJob,
   uniquePrefix,
+  WAIT,
 } from './fixture.js'
 import type { TestStore } from './stores.js'
 
@@ -36,7 +36,7 @@ export function describeJobs(store: TestStore): void {
     }
 
     // It counts the sockets of this process: alone, and before the others have opened any.
-    it('leave no connection open when closed', { concurrent: false }, async (context) => {
+    test('leave no connection open after closing', { concurrent: false }, async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       const countSockets = (): number =>
@@ -48,10 +48,10 @@ export function describeJobs(store: TestStore): void {
       await startsAgain(job)
       expect(countSockets()).toBeGreaterThan(before)
       await jobs.close()
-      await expect.poll(countSockets, PATIENCE).toBeLessThanOrEqual(before)
+      await expect.poll(countSockets, WAIT).toBeLessThanOrEqual(before)
     })
 
-    it('run at once and then at their interval', async (context) => {
+    test('run at once, then at their interval', async (context) => {
       const { expect } = context
       const { start } = openQueue(context)
       const job = createTestJob(200)
@@ -64,13 +64,13 @@ export function describeJobs(store: TestStore): void {
       expect((later[4] ?? 0) - first).toBeLessThan(3_000)
     })
 
-    it('keep their rhythm over a restart, and run at once where they came due meanwhile', async (context) => {
+    test('keep their rhythm across a restart, and run at once if they became due meanwhile', async (context) => {
       const { expect } = context
       const { start } = openQueue(context)
       const [often, rare] = [createTestJob(4_000), createTestJob(NEVER_MS, undefined, 'rare')]
       const before = await start([often, rare])
       const runs = (job: { startedAt: number[] }) => job.startedAt.length
-      await expect.poll(() => Math.min(runs(often), runs(rare)), PATIENCE).toBeGreaterThan(0)
+      await expect.poll(() => Math.min(runs(often), runs(rare)), WAIT).toBeGreaterThan(0)
       await before.close()
       await sleep(4_300)
       const startedAt = Date.now()
@@ -81,7 +81,7 @@ export function describeJobs(store: TestStore): void {
       expect(rare.startedAt).toHaveLength(1)
     })
 
-    it('follow another interval, and another list, from the next start on', async (context) => {
+    test('use a changed interval and a changed list from the next start on', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       const [slow, gone] = [createTestJob(NEVER_MS), createTestJob(NEVER_MS, undefined, 'gone')]
@@ -96,7 +96,7 @@ export function describeJobs(store: TestStore): void {
       ])
     })
 
-    it('share each run between two workers', async (context) => {
+    test('share each run between two workers', async (context) => {
       const { expect } = context
       const { start } = openQueue(context)
       const everyMs = 200
@@ -110,7 +110,7 @@ export function describeJobs(store: TestStore): void {
       expect((others.at(-1) ?? 0) - first).toBeGreaterThan(13 * everyMs)
     })
 
-    it('are not doubled by restarts, nor by workers that start together (P15)', async (context) => {
+    test('are not duplicated by restarts or by workers that start together (P15)', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       const everyMs = 200
@@ -131,7 +131,7 @@ export function describeJobs(store: TestStore): void {
       expect(waiting + delayed).toBeLessThanOrEqual(2)
     })
 
-    it('are begun by ten workers that start together, without a word (P15)', async (context) => {
+    test('are scheduled by ten workers that start together, without logging a warning (P15)', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       const job = createTestJob(200)
@@ -146,7 +146,7 @@ export function describeJobs(store: TestStore): void {
       expect([...lines('warn'), ...lines('error')]).toEqual([])
     })
 
-    it('do no harm when they are there several times in one second (P15)', async (context) => {
+    test('run once at a time when they are queued several times in a second (P15)', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       let running = 0
@@ -166,7 +166,7 @@ export function describeJobs(store: TestStore): void {
       expect([...lines('warn'), ...lines('error')]).toEqual([])
     })
 
-    it('come back when a scheduler is deleted', async (context) => {
+    test('are scheduled again after a scheduler was deleted', async (context) => {
       const { queue, start } = openQueue(context)
       const job = createTestJob(100)
       await start([job])
@@ -175,7 +175,7 @@ export function describeJobs(store: TestStore): void {
       await startsAgain(job, 10)
     })
 
-    it('come back when everything that was stored is gone', async (context) => {
+    test('are scheduled again after all stored data was deleted', async (context) => {
       const { expect } = context
       const { prefix, start } = openQueue(context)
       const [job, rare] = [createTestJob(100), createTestJob(NEVER_MS, undefined, 'rare')]
@@ -183,10 +183,10 @@ export function describeJobs(store: TestStore): void {
       await startsAgain(job)
       await store.wipe(prefix)
       await startsAgain(job, 10)
-      await expect.poll(() => rare.startedAt.length, PATIENCE).toBe(2)
+      await expect.poll(() => rare.startedAt.length, WAIT).toBe(2)
     })
 
-    it('go on after one of them throws', async (context) => {
+    test('continue after one of them throws', async (context) => {
       const { expect } = context
       const { start } = openQueue(context)
       const { log, lines } = createTestLog()
@@ -206,7 +206,7 @@ export function describeJobs(store: TestStore): void {
       expect(lines('warn')).toEqual([])
     })
 
-    it('do not run over themselves, but beside each other', async (context) => {
+    test('never overlap with themselves, but run beside each other', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       let end = (): void => undefined
@@ -225,7 +225,7 @@ export function describeJobs(store: TestStore): void {
       expect(long.startedAt.length).toBeLessThan(10)
     })
 
-    it('leave nothing behind when they finish', async (context) => {
+    test('leave no record in the queue when they finish', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       const failing = createTestJob(100, () => Promise.reject(new Error('refused')), 'failing')
@@ -236,7 +236,7 @@ export function describeJobs(store: TestStore): void {
       expect(await queue.getJobCounts()).toMatchObject({ active: 0, completed: 0, failed: 0 })
     })
 
-    it('are told to stop and then waited for when closed', async (context) => {
+    test('are aborted and awaited when closing', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       let ended = false
@@ -246,13 +246,13 @@ export function describeJobs(store: TestStore): void {
         ended = true
       })
       const jobs = await start([job])
-      await expect.poll(() => job.startedAt.length, PATIENCE).toBe(1)
+      await expect.poll(() => job.startedAt.length, WAIT).toBe(1)
       await Promise.all([jobs.close(), jobs.close()])
       expect(ended).toBe(true)
       expect(await queue.getJobCounts('active')).toEqual({ active: 0 })
     })
 
-    it('are not taken any more once closing has begun', async (context) => {
+    test('are not started once closing has begun', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       let end = (): void => undefined
@@ -269,7 +269,7 @@ export function describeJobs(store: TestStore): void {
         const next = schedulers.find(({ key }) => key === job.name)?.next
         return Number(next) < Date.now() - 4 * job.everyMs
       }
-      await expect.poll(isOverdue, PATIENCE).toBe(true)
+      await expect.poll(isOverdue, WAIT).toBe(true)
       end()
       await closed
       expect(job.startedAt).toHaveLength(length)

@@ -1,4 +1,4 @@
-import { describe, it } from 'vitest'
+import { describe, test } from 'vitest'
 import { createJobs, migrateQueue } from '../../src/jobs/jobs.js'
 import { assertQueueMigrated, createQueuePool } from '../../src/jobs/postgres.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
@@ -8,10 +8,10 @@ import {
   createTestJob,
   createTestLog,
   forbidConsole,
-  PATIENCE,
   startJobs,
   startsAgain,
   uniquePrefix,
+  WAIT,
 } from './fixture.js'
 
 forbidConsole()
@@ -28,7 +28,7 @@ async function openDatabase(
 describe.concurrent('a queue in PostgreSQL', () => {
   const prefix = uniquePrefix()
 
-  it('is refused until it has been migrated', async (context) => {
+  test('is refused until it is migrated', async (context) => {
     const { expect } = context
     const { url, query } = await openDatabase(context, 'template0')
     const connection = { kind: 'postgres', url } as const
@@ -42,7 +42,7 @@ describe.concurrent('a queue in PostgreSQL', () => {
     await expect(create()).rejects.toMatchObject({ code: 'DATABASE_NOT_MIGRATED' })
   })
 
-  it('begins when PostgreSQL does, if that is later, and says no password until then', async (context) => {
+  test('starts once PostgreSQL is available, and logs no password until then', async (context) => {
     const { expect, onTestFinished } = context
     const { url } = await openDatabase(context)
     const address = await openProxy('postgres://127.0.0.1:1')
@@ -57,11 +57,11 @@ describe.concurrent('a queue in PostgreSQL', () => {
     ])
     address.leadTo(url)
     await startsAgain(job)
-    await expect.poll(() => lines('info'), PATIENCE).toMatchObject([{ msg: 'job queue restored' }])
+    await expect.poll(() => lines('info'), WAIT).toMatchObject([{ msg: 'job queue restored' }])
     expect(text()).not.toContain(behind.password)
   })
 
-  it('is not waited for where the server falls silent, whenever that is', async (context) => {
+  test('does not block while the server is unresponsive, at any time', async (context) => {
     const { expect, onTestFinished } = context
     const { url } = await openDatabase(context)
     const outcomes = [1, 2, 3].map(async (times) => {
@@ -75,7 +75,7 @@ describe.concurrent('a queue in PostgreSQL', () => {
     expect(await Promise.all(outcomes)).toEqual(expect.arrayContaining(['migrated', 'silent']))
   })
 
-  it('gets over the loss of all connections, and says so once', async (context) => {
+  test('recovers from the loss of all connections, and logs it once', async (context) => {
     const { expect } = context
     const { url, query } = await openDatabase(context)
     const { log, lines } = createTestLog()
@@ -86,11 +86,11 @@ describe.concurrent('a queue in PostgreSQL', () => {
       SELECT pg_terminate_backend(pid) FROM pg_stat_activity
       WHERE datname = current_database() AND pid <> pg_backend_pid()`)
     await startsAgain(job, 5)
-    await expect.poll(() => lines('info'), PATIENCE).toHaveLength(1)
+    await expect.poll(() => lines('info'), WAIT).toHaveLength(1)
     expect(lines('warn')).toHaveLength(1)
   })
 
-  it('outlives a connection that breaks while it is in use', async (context) => {
+  test('survives a connection that breaks while it is in use', async (context) => {
     const { expect, onTestFinished } = context
     const { url, query } = await openDatabase(context)
     const pool = createQueuePool(url)

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { Redis } from 'ioredis'
-import { describe, it } from 'vitest'
+import { describe, test } from 'vitest'
 import { startRedis, type TestRedis, type TestRedisOptions } from '../_support/redis.js'
 import {
   type Context,
@@ -8,10 +8,10 @@ import {
   createTestLog,
   forbidConsole,
   NEVER_MS,
-  PATIENCE,
   startJobs,
   startsAgain,
   uniquePrefix,
+  WAIT,
 } from './fixture.js'
 
 const found = await startRedis({ own: true })
@@ -35,7 +35,7 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
   const prefix = uniquePrefix()
   const redis = (url: string) => ({ kind: 'redis', url }) as const
 
-  it('comes back after Redis was restarted empty, and says so once', async (context) => {
+  test('recovers after Redis was restarted empty, and logs it once', async (context) => {
     const { expect } = context
     const server = await ownRedis(context)
     const { log, lines } = createTestLog()
@@ -44,16 +44,16 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
     await startJobs(context, { connection: redis(server.url), prefix, jobs: [job, rare], log })
     await startsAgain(job)
     await server.restart(async () => {
-      await expect.poll(() => lines('warn'), PATIENCE).toHaveLength(1)
+      await expect.poll(() => lines('warn'), WAIT).toHaveLength(1)
     })
     await startsAgain(job, 5)
-    await expect.poll(() => rare.startedAt.length, PATIENCE).toBe(2)
-    await expect.poll(() => lines('info'), PATIENCE).toHaveLength(1)
+    await expect.poll(() => rare.startedAt.length, WAIT).toBe(2)
+    await expect.poll(() => lines('info'), WAIT).toHaveLength(1)
     expect(lines('warn')).toHaveLength(1)
     expect(lines('error')).toEqual([])
   })
 
-  it('begins when Redis does, if that is later, and says what to do until then', async (context) => {
+  test('starts once Redis is available, and logs advice until then', async (context) => {
     const { expect } = context
     const server = await ownRedis(context, { args: ['--requirepass', 's3cret'] })
     const url = server.url.replace('//', '//:s3cret@')
@@ -71,11 +71,11 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
       ])
     })
     await startsAgain(job, 5)
-    await expect.poll(() => lines('info'), PATIENCE).toMatchObject([{ msg: 'job queue restored' }])
+    await expect.poll(() => lines('info'), WAIT).toMatchObject([{ msg: 'job queue restored' }])
     expect(text()).not.toMatch(/s3cret| {4}at /)
   })
 
-  it('closes while Redis is away, once the running job has ended', async (context) => {
+  test('closes during an outage of Redis, once the running job has ended', async (context) => {
     const { expect } = context
     const server = await ownRedis(context)
     const { log, lines } = createTestLog()
@@ -90,15 +90,15 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
       jobs: [job],
       log,
     })
-    await expect.poll(() => job.startedAt.length, PATIENCE).toBe(1)
+    await expect.poll(() => job.startedAt.length, WAIT).toBe(1)
     await server.restart(async () => {
-      await expect.poll(() => lines('warn'), PATIENCE).toHaveLength(1)
+      await expect.poll(() => lines('warn'), WAIT).toHaveLength(1)
       await jobs.close()
     })
     expect(ended).toBe(true)
   })
 
-  it('closes when Redis falls silent', async (context) => {
+  test('closes while Redis is unresponsive', async (context) => {
     const server = await ownRedis(context)
     const job = createTestJob(100)
     const jobs = await startJobs(context, {
@@ -112,7 +112,7 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
     await jobs.close()
   })
 
-  it('warns of a Redis that may evict the schedule', async (context) => {
+  test('warns if Redis can evict the schedule', async (context) => {
     const { expect } = context
     const { url } = await ownRedis(context, { args: ['--maxmemory-policy', 'allkeys-lru'] })
     const { log, lines } = createTestLog()
@@ -122,7 +122,7 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
     expect(lines('warn')).toMatchObject([{ maxmemoryPolicy: 'allkeys-lru' }])
   })
 
-  it('uses the password and the database of the URL, and tells neither', async (context) => {
+  test('uses the password and the database of the URL, and logs neither', async (context) => {
     const { expect } = context
     const { url } = await ownRedis(context, { args: ['--requirepass', 's3cret'] })
     const { log, text } = createTestLog()
@@ -147,7 +147,7 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
     expect(wrong.startedAt).toEqual([])
   })
 
-  it('keeps all its keys in one slot of a cluster', async (context) => {
+  test('keeps all its keys in one slot of a cluster', async (context) => {
     const { expect } = context
     const { url } = await ownRedis(context, { cluster: true })
     const job = createTestJob(100)

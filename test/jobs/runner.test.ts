@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { aborted, LastLogoutError } from '../../src/errors.js'
 import { createRunner } from '../../src/jobs/runner.js'
 import type { ScheduledJob } from '../../src/jobs/scheduled-job.js'
@@ -24,7 +24,7 @@ const unavailable = () => new LastLogoutError('AUTH0_UNAVAILABLE', 'cannot be re
 const credentials = () => new LastLogoutError('AUTH0_CREDENTIALS', 'check AUTH0_CLIENT_SECRET')
 
 describe('a job that fails', () => {
-  it('says so once for each code, and once that it works again, and for how long it did not', async () => {
+  test('is logged once for each error code, and once when it has recovered, with the duration', async () => {
     const outcomes = [unavailable, unavailable, credentials, unavailable, null, null, unavailable]
     const { run, lines } = start(async () => {
       const error = outcomes.shift()?.()
@@ -42,7 +42,7 @@ describe('a job that fails', () => {
     ])
   })
 
-  it('does not work again by a run that tried nothing', async () => {
+  test('has not recovered after a skipped run', async () => {
     const outcomes = [unavailable, null, unavailable]
     const { run, lines } = start(async () => {
       const error = outcomes.shift()?.()
@@ -54,7 +54,7 @@ describe('a job that fails', () => {
     expect(lines('info')).toEqual([])
   })
 
-  it('tells each failure, whether it is news or not', async () => {
+  test('reports each failure, also one that is not logged', async () => {
     const { run, failures, lines } = start(async () => {
       throw unavailable()
     })
@@ -67,7 +67,7 @@ describe('a job that fails', () => {
 })
 
 describe('a run without progress', () => {
-  it('is aborted and run again (P6)', async () => {
+  test('is aborted, and the job runs again (P6)', async () => {
     let runs = 0
     const { run, lines } = start(async (signal) => {
       runs += 1
@@ -81,14 +81,14 @@ describe('a run without progress', () => {
     expect(lines('info')).toMatchObject([{ msg: 'job recovered' }])
   })
 
-  it('has failed, also where it takes the abort for its end', async () => {
+  test('has failed, even if it resolves when it is aborted', async () => {
     const { run, lines, failures } = start((signal) => once(signal, 'abort'), 50)
     await run()
     expect(lines('error')).toMatchObject([{ err: { code: 'STALLED' } }])
     expect(failures).toMatchObject([['tick', { code: 'STALLED' }]])
   })
 
-  it('and without an end is left behind: its name is free, and its late failure is nobody’s', async () => {
+  test('is abandoned if it does not end: the job can run again, and its late failure is ignored', async () => {
     let fail = (_error: Error): void => {}
     const hanging = new Promise<never>((_, reject) => {
       fail = reject
@@ -111,7 +111,7 @@ describe('a run without progress', () => {
 })
 
 describe('a run with progress', () => {
-  it('may outlast its stall time by far (P9)', async () => {
+  test('can run far longer than its stall timeout (P9)', async () => {
     const { run, lines } = start(async (signal, progressed) => {
       for (let n = 0; n < 10; n++) {
         await sleep(50)
@@ -124,8 +124,8 @@ describe('a run with progress', () => {
   })
 })
 
-describe('a run that is closed', () => {
-  it('is not waited for without an end', async () => {
+describe('a run during closing', () => {
+  test('is not awaited if it does not end', async () => {
     const { run, idle, close, lines } = start(() => NEVER, 200)
     const running = run()
     close()
@@ -134,7 +134,7 @@ describe('a run that is closed', () => {
     expect(lines('error')).toMatchObject([{ err: { code: 'ABANDONED' } }])
   })
 
-  it('has not failed by being stopped', async () => {
+  test('has not failed if it was aborted', async () => {
     const { run, close, lines } = start(async (signal) => {
       await once(signal, 'abort')
       throw aborted()

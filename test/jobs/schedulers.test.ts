@@ -1,4 +1,4 @@
-import { afterAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import { afterAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { registerSchedulers, restoreSchedulers } from '../../src/jobs/schedulers.js'
 import { createTestJob, NEVER_MS, uniquePrefix } from './fixture.js'
 import { startStores, type TestQueue } from './stores.js'
@@ -31,13 +31,13 @@ for (const store of stores) {
       return queue.getJobCounts('waiting', 'delayed')
     }
 
-    it('make every job due when they are registered', async () => {
+    test('make every job due when registered', async () => {
       await registerSchedulers(queue, [job])
       expect(await readNext()).toBeLessThanOrEqual(Date.now())
       expect(await countPending()).toEqual({ waiting: 1, delayed: 0 })
     })
 
-    it('put each job in once, although ten workers start together and again (P15)', async () => {
+    test('schedule each job once, even if ten workers start together, twice (P15)', async () => {
       const names = ['poll', 'reconcile', 'prune']
       const jobs = names.map((name) => createTestJob(NEVER_MS, undefined, name))
       await registerSchedulers(queue, jobs)
@@ -51,7 +51,7 @@ for (const store of stores) {
       expect(await countPending()).toEqual({ waiting: 3, delayed: 0 })
     })
 
-    it('make a job due that is farther ahead than its interval, by a clock that was wrong', async () => {
+    test('make a job due that a wrong clock has scheduled further ahead than its interval', async () => {
       await registerSchedulers(queue, [job])
       const next = await readNext()
       await store.lose(prefix)
@@ -63,7 +63,7 @@ for (const store of stores) {
       expect(await countPending()).toEqual({ waiting: 1, delayed: 0 })
     })
 
-    it('leave a schedule alone that is in order, and add one that is missing', async () => {
+    test('do not change a correct schedule, and add a missing one', async () => {
       await registerSchedulers(queue, [job])
       const next = await readNext()
       const missing = createTestJob(NEVER_MS, undefined, 'missing')
@@ -78,7 +78,7 @@ for (const store of stores) {
       expect(await countPending()).toEqual({ waiting: 2, delayed: 0 })
     })
 
-    it('keep a due job due, however often they are restored', async () => {
+    test('keep a due job due after any number of restores', async () => {
       await registerSchedulers(queue, [job])
       const next = await readNext()
       for (let time = 0; time < 3; time += 1) await restoreSchedulers(queue, [job], inAMinute())
@@ -86,7 +86,7 @@ for (const store of stores) {
       expect(await countPending()).toEqual({ waiting: 1, delayed: 0 })
     })
 
-    it('give a job whose pending run is lost the next one', async () => {
+    test('schedule the next run of a job whose pending run was lost', async () => {
       await registerSchedulers(queue, [job])
       await store.lose(prefix)
       await restoreSchedulers(queue, [job], inAMinute())

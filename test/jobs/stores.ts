@@ -15,7 +15,7 @@ export type TestQueue = SchedulerQueue & Pick<Queue, 'add' | 'getJobCounts' | 'c
 /** A store that can hold the queue. */
 export interface TestStore {
   name: string
-  /** Whether there is none; its name then tells why, and nothing else of it may be used. */
+  /** Whether there is none. The name then gives the reason, and no other member may be used. */
   skip: boolean
   connection: QueueConnection
   openQueue(prefix: string): TestQueue

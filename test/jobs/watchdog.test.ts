@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import type { Backend } from '../../src/jobs/backend.js'
 import { JOBS_DEFAULTS } from '../../src/jobs/jobs.js'
 import { createQueueOutage } from '../../src/jobs/outage.js'
@@ -8,8 +8,8 @@ import {
   createTestJob,
   createTestLog,
   NEVER_MS,
-  PATIENCE,
   uniquePrefix,
+  WAIT,
 } from './fixture.js'
 import { startPostgresStore, type TestQueue } from './stores.js'
 
@@ -43,11 +43,11 @@ function openQueue({ onTestFinished }: Context): TestQueue {
 }
 
 describe.concurrent('the watchdog', () => {
-  it('looks every three seconds, and gives a store five, unless told otherwise', () => {
+  test('checks every three seconds, with a timeout of five, by default', () => {
     expect(JOBS_DEFAULTS).toEqual({ watchIntervalMs: 3_000, timeoutMs: 5_000 })
   })
 
-  it('replaces a worker that does not take what is due', async (context) => {
+  test('replaces a worker that does not take due jobs', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
     const forced: boolean[] = []
@@ -56,12 +56,12 @@ describe.concurrent('the watchdog', () => {
     }
     const aMinuteLater = () => Date.now() + 60_000
     const lines = await startWatchdog(context, async () => ({ queue, close }), aMinuteLater)
-    await expect.poll(() => forced, PATIENCE).toEqual([true])
+    await expect.poll(() => forced, WAIT).toEqual([true])
     const message = 'the worker does not take a due job'
     expect(lines('warn')).toMatchObject([{ err: { message } }])
   })
 
-  it('opens later what cannot be opened at first', async (context) => {
+  test('opens a queue that could not be opened at first', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
     let attempts = 0
@@ -71,10 +71,10 @@ describe.concurrent('the watchdog', () => {
       return { queue, close: async () => undefined }
     })
     expect(lines('warn')).toMatchObject([{ err: { message: 'away' } }])
-    await expect.poll(() => queue.getJobSchedulers(), PATIENCE).toHaveLength(1)
+    await expect.poll(() => queue.getJobSchedulers(), WAIT).toHaveLength(1)
   })
 
-  it.for([
+  test.for([
     ['BullMQ, because another worker has just made the schedule', -11],
     ['PostgreSQL, because two workers waited for each other', '40P01'],
   ])('schedules later, without a word, what is refused by %s', async ([, code], context) => {
@@ -89,11 +89,11 @@ describe.concurrent('the watchdog', () => {
       close: async () => undefined,
     }))
     expect(await queue.getJobSchedulers()).toEqual([])
-    await expect.poll(() => queue.getJobSchedulers(), PATIENCE).toHaveLength(1)
+    await expect.poll(() => queue.getJobSchedulers(), WAIT).toHaveLength(1)
     expect(lines('warn')).toEqual([])
   })
 
-  it('says so when a schedule is refused over and over (P6)', async (context) => {
+  test('reports a schedule that is refused repeatedly (P6)', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
     const refusal = Object.assign(new Error('refused'), { code: -11 })
@@ -102,6 +102,6 @@ describe.concurrent('the watchdog', () => {
       queue,
       close: async () => undefined,
     }))
-    await expect.poll(() => lines('warn').length, PATIENCE).toBe(1)
+    await expect.poll(() => lines('warn').length, WAIT).toBe(1)
   })
 })

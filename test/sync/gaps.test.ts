@@ -214,7 +214,7 @@ describe('a gap is recorded', () => {
     await expect(readGaps()).resolves.toEqual([gap])
     expect((await readRows(database)).users).toMatchObject([{ userId: 'kept' }])
     await expect(isComplete()).resolves.toBe(false)
-    // Told once, though nothing has changed.
+    // Reported once, although nothing has changed.
     await expect(run()).resolves.toEqual([])
     expect(await asOf()).toBeGreaterThan(storedAtMs)
   })
