@@ -4,6 +4,7 @@ import { readLogId } from '../rules/entry.js'
 import { readId } from '../rules/id.js'
 import type { Instant } from '../rules/instant.js'
 import { syntheticLogId } from '../rules/log-id.js'
+import { readHttpDate } from './http-date.js'
 import type { ManagementApi } from './management-api.js'
 import { badStatus, malformedPage, rateLimited } from './management-errors.js'
 import { createRateBudget, type LogRequest, type RateBudget } from './rate/budget.js'
@@ -93,8 +94,7 @@ async function requestOnce(
 
 /** When the request was sent, by Auth0's clock; by ours where the response has no `Date`. */
 function readAskedAt(headers: Headers, elapsedMs: number): Instant {
-  const date = Date.parse(headers.get('date') ?? '')
-  return Math.floor((Number.isNaN(date) ? Date.now() : date) - elapsedMs)
+  return Math.floor((readHttpDate(headers, 'date') ?? Date.now()) - elapsedMs)
 }
 
 function refusal(status: number, headers: Headers, path: string): LastLogoutError {

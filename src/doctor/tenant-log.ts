@@ -1,3 +1,4 @@
+import { readHttpDate } from '../auth0/http-date.js'
 import type { ManagementApi } from '../auth0/management-api.js'
 import { createRateBudget } from '../auth0/rate/budget.js'
 import { type RateLimit, readRateLimit } from '../auth0/rate/limit.js'
@@ -42,13 +43,12 @@ export function createTenantLog(
       .catch((error) => {
         throw signal.aborted ? aborted(error) : error
       })
-    const date = Date.parse(headers.get('date') ?? '')
     return {
       status,
       entries: readArray(body),
       hasLink: headers.has('link'),
       limit: readRateLimit(headers),
-      clock: { sentAt, receivedAt, serverAt: Number.isNaN(date) ? null : date },
+      clock: { sentAt, receivedAt, serverAt: readHttpDate(headers, 'date') },
     }
   }
 

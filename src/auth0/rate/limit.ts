@@ -1,3 +1,5 @@
+import { readHttpDate } from '../http-date.js'
+
 /** Upper bound of every wait for the rate limit, whatever the headers state, in milliseconds. */
 export const MAX_WAIT_MS = 60_000
 
@@ -36,8 +38,8 @@ export function waitAfterRefusal(headers: Headers): number {
 function readRetryAfter(headers: Headers): number | null {
   const seconds = readNumber(headers, 'retry-after')
   if (seconds !== null) return seconds * 1000
-  const at = Date.parse(headers.get('retry-after') ?? '')
-  return Number.isNaN(at) ? null : at - readServerTime(headers)
+  const at = readHttpDate(headers, 'retry-after')
+  return at === null ? null : at - readServerTime(headers)
 }
 
 /** Milliseconds until `reset`, which is in Unix seconds, by the server's clock. */
@@ -49,8 +51,7 @@ function readReset(headers: Headers): number | null {
 
 /** The `Date` of the response, in whole seconds; where it has none, the time by our clock. */
 export function readServerTime(headers: Headers): number {
-  const date = Date.parse(headers.get('date') ?? '')
-  return Number.isNaN(date) ? Math.floor(Date.now() / 1000) * 1000 : date
+  return readHttpDate(headers, 'date') ?? Math.floor(Date.now() / 1000) * 1000
 }
 
 function readNumber(headers: Headers, name: string): number | null {
