@@ -1,5 +1,5 @@
 import { decidedBy } from '../rules/explain.js'
-import { lagOf } from '../rules/freshness.js'
+import { DEFAULT_MAX_STALENESS_MS, lagOf } from '../rules/freshness.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
 import type { Policy, RevokedReason } from '../rules/judge.js'
 import { type Judgement, judgeClaims } from '../rules/judge-claims.js'
@@ -19,9 +19,6 @@ export interface ExplanationFacts {
 export type Explanation = ReturnType<typeof toExplanation>
 
 type Logout = 'session' | 'all_sessions' | 'user' | 'floor'
-
-/** Maximum age of the data before the verdict is `unknown`: the default of the client's `maxStalenessMs`. */
-const MAX_STALENESS_MS = 300_000
 
 /** The stored logout that each reason refers to. */
 const LOGOUTS: Record<RevokedReason, Logout | null> = {
@@ -74,7 +71,7 @@ function toVerdict(
 ): 'revoked' | 'not_revoked' | 'unknown' {
   if (revoked !== false) return revoked ? 'revoked' : 'unknown'
   if (reason === 'machine_token') return 'not_revoked'
-  return lagMs === null || lagMs > MAX_STALENESS_MS ? 'unknown' : 'not_revoked'
+  return lagMs === null || lagMs > DEFAULT_MAX_STALENESS_MS ? 'unknown' : 'not_revoked'
 }
 
 /** The log entry of a stored logout; `null`: there is none, or it is no longer stored. */

@@ -3,6 +3,9 @@ import type { Instant } from './instant.js'
 /** Largest accepted difference between two clocks, in milliseconds. */
 export const MAX_CLOCK_AHEAD_MS = 60_000
 
+/** Default maximum age of the data before the revocation status is unknown, in milliseconds. */
+export const DEFAULT_MAX_STALENESS_MS = 300_000
+
 /** Whether an instant is ahead of `now` by more than clocks may differ. */
 export function isAhead(at: Instant, now: Instant): boolean {
   return at > now + MAX_CLOCK_AHEAD_MS
