@@ -7,26 +7,26 @@ import type { RunAction } from './run-action.js'
 const DAY_SECONDS = 86_400
 
 /**
- * What a post-login event tells in an exchange beside the user. The refresh token is for Enterprise
- * plans; of the others nobody has said for certain when they are there.
+ * Which fields a post-login event of an exchange has in addition to the user. `event.refresh_token` needs an Enterprise
+ * plan. Auth0 does not document when the other two are present.
  */
-export interface Told {
-  /** `event.authentication.methods`: when the session's login was. */
+export interface ExchangeFields {
+  /** `event.authentication.methods`: the time of the session's login. */
   methods?: boolean
   /** `event.session.id`. */
   session?: boolean
-  /** `event.refresh_token`: its beginning and its session. */
+  /** `event.refresh_token`: its creation and its session. */
   refreshToken?: boolean
 }
 
-/** How Auth0 is set up. */
+/** Configuration of the simulated Auth0. */
 export interface WorldOptions {
   tenant: Tenant
   /** `null`: the tenant has no login Action. */
   runAction: RunAction | null
   secrets: Record<string, string>
-  told?: Told
-  /** Whether each exchange of a refresh token gives another, begun then; default that it stays. */
+  exchangeFields?: ExchangeFields
+  /** Whether each exchange creates a new refresh token. Default: `false`. */
   rotates?: boolean
 }
 
@@ -41,56 +41,56 @@ interface RefreshToken {
   createdAt: number
 }
 
-/** What an application gets. */
+/** The tokens that an application receives. */
 export interface Tokens {
-  /** Of the access token. */
+  /** The claims of the access token. */
   claims: Claims
   refreshToken: RefreshToken
 }
 
-/** What an application gets instead, as `access_denied`. */
+/** The error `access_denied` that an application receives instead. */
 interface Denial {
   denied: string
 }
 
-/** An authorization code: the Action has run, the tokens are not issued yet. */
+/** An authorization code: the Action has run, and the tokens are not issued yet. */
 interface Code {
   session: Session
   claims: Claims
 }
 
-/** What a logout's log entry names. */
-interface Named {
+/** Which ids the log entry of a logout contains. Default: both. */
+interface EntryIds {
   user?: boolean
   session?: boolean
 }
 
-/** A browser of a user. */
+/** The browser of a user. */
 export interface Browser {
-  /** With fresh credentials: a new session. */
+  /** Logs in with credentials, and begins a new session. */
   logIn(app?: string): Promise<Tokens>
-  /** On the live session (`prompt=none`); throws without one. */
+  /** Logs in with the current session (`prompt=none`). Throws without one. */
   logInSilently(app?: string): Promise<Tokens>
-  /** As far as the code. */
+  /** Logs in with the current session, up to the authorization code. */
   authorize(app?: string): Promise<Code>
-  /** Is shown a login page on the session it has; what it returns is the user finishing there. */
+  /** Opens the login page with the current session. The returned function completes the login. */
   beginLogin(app?: string): () => Promise<Tokens>
-  /** Ends the session, and logs it. Refresh tokens outlive it. */
-  logOut(named?: Named): void
+  /** Ends the session and writes a log entry. Refresh tokens stay valid. */
+  logOut(ids?: EntryIds): void
 }
 
-/** The part of Auth0 that is in front of users and applications; all of it is in memory. */
+/** The part of Auth0 that users and applications interact with, in memory. */
 export interface SessionWorld {
   openBrowser(userId: string): Browser
   redeem(code: Code): Tokens
   refresh(tokens: Tokens, app?: string): Promise<Tokens | Denial>
-  /** Custom token exchange, with an access token as the subject token. */
+  /** Performs a custom token exchange with the access token as the subject token. */
   exchangeToken(tokens: Tokens): Promise<Tokens | Denial>
 }
 
-/** Auth0 with nobody logged in. */
+/** Creates an Auth0 without sessions. */
 export function createSessionWorld(options: WorldOptions): SessionWorld {
-  const { tenant, told = {}, rotates = false } = options
+  const { tenant, exchangeFields = {}, rotates = false } = options
   const now = () => tenant.now()
 
   async function run(event: object): Promise<Claims | Denial> {
@@ -99,7 +99,7 @@ export function createSessionWorld(options: WorldOptions): SessionWorld {
     return denied === null ? accessToken : { denied }
   }
 
-  const about = ({ userId }: Session, protocol: string, app: string) => ({
+  const baseEvent = ({ userId }: Session, protocol: string, app: string) => ({
     user: { user_id: userId },
     client: { client_id: app },
     transaction: { protocol },
@@ -109,11 +109,11 @@ export function createSessionWorld(options: WorldOptions): SessionWorld {
 
   async function authorize(session: Session, app: string): Promise<Code> {
     const claims = await run({
-      ...about(session, 'oidc-basic-profile', app),
+      ...baseEvent(session, 'oidc-basic-profile', app),
       session: { id: session.id },
       authentication: methodsOf(session),
     })
-    if (isDenial(claims)) throw new Error(`a login was refused: ${claims.denied}`)
+    if (isDenial(claims)) throw new Error(`a login was denied: ${claims.denied}`)
     return { session, claims }
   }
 
@@ -132,8 +132,8 @@ export function createSessionWorld(options: WorldOptions): SessionWorld {
     const { session } = refreshToken
     const claims = await run({
       ...event,
-      ...(told.session && { session: { id: session.id } }),
-      ...(told.methods && { authentication: methodsOf(session) }),
+      ...(exchangeFields.session && { session: { id: session.id } }),
+      ...(exchangeFields.methods && { authentication: methodsOf(session) }),
     })
     return isDenial(claims) ? claims : issue(next, claims)
   }
@@ -144,30 +144,30 @@ export function createSessionWorld(options: WorldOptions): SessionWorld {
     refresh(tokens, app = 'web') {
       const { refreshToken } = tokens
       const event = {
-        ...about(refreshToken.session, 'oauth2-refresh-token', app),
-        ...(told.refreshToken && { refresh_token: tell(refreshToken) }),
+        ...baseEvent(refreshToken.session, 'oauth2-refresh-token', app),
+        ...(exchangeFields.refreshToken && { refresh_token: toEventField(refreshToken) }),
       }
       const next = rotates ? { ...refreshToken, createdAt: now() } : refreshToken
       return exchange(tokens, event, next)
     },
     exchangeToken(tokens) {
       const { refreshToken } = tokens
-      const event = about(refreshToken.session, 'oauth2-token-exchange', 'web')
+      const event = baseEvent(refreshToken.session, 'oauth2-token-exchange', 'web')
       return exchange(tokens, event, refreshToken)
     },
   }
 }
 
-/** Whether an application got none. */
-export function isDenial(answer: object): answer is Denial {
-  return 'denied' in answer
+/** Whether an application received a denial instead of tokens. */
+export function isDenial(result: object): result is Denial {
+  return 'denied' in result
 }
 
 function methodsOf({ authenticatedAt }: Session) {
   return { methods: [{ name: 'pwd', timestamp: new Date(authenticatedAt).toISOString() }] }
 }
 
-function tell({ createdAt, session }: RefreshToken) {
+function toEventField({ createdAt, session }: RefreshToken) {
   return { created_at: new Date(createdAt).toISOString(), session_id: session.id }
 }
 

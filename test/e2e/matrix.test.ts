@@ -9,10 +9,10 @@ import { loadRecorded, type RunAction } from '../_support/run-action.js'
 import {
   type Browser,
   createSessionWorld,
+  type ExchangeFields,
   isDenial,
   type SessionWorld,
   type Tokens,
-  type Told,
 } from '../_support/session-world.js'
 import { createSharedTime, type SharedTime } from '../_support/shared-time.js'
 import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-system.js'
@@ -45,7 +45,7 @@ const PLANS = {
   session: { session: true },
   both: { methods: true, session: true },
   enterprise: { methods: true, refreshToken: true },
-} satisfies Record<string, Told | null>
+} satisfies Record<string, ExchangeFields | null>
 type Plan = keyof typeof PLANS
 type Row = Record<Plan, Cell>
 
@@ -290,12 +290,12 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
 
   /** Logs both browsers in, and expects their tokens and refreshes to be accepted. */
   async function open(plan: Plan, onError: string): Promise<Scene> {
-    const told = PLANS[plan]
+    const exchangeFields = PLANS[plan]
     const world = createSessionWorld({
       tenant: system.tenant,
-      runAction: told && action,
+      runAction: exchangeFields && action,
       secrets: { ...system.secrets, LAST_LOGOUT_ON_ERROR: onError },
-      told: told ?? {},
+      exchangeFields: exchangeFields ?? {},
     })
     const userId = `auth0|${randomUUID()}`
     const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
