@@ -6,7 +6,7 @@ import {
   lastLogoutPath,
   type RequestForm,
 } from '../rules/last-logout-request.js'
-import { type LastLogoutResponse, readLastLogout } from '../rules/last-logout-response.js'
+import { type LastLogoutResponse, readLastLogoutResponse } from '../rules/last-logout-response.js'
 import type { LoginSubject } from './event.js'
 import type { ActionSettings } from './settings.js'
 
@@ -103,7 +103,7 @@ function readResponse(text: string, subject: LoginSubject): LastLogoutResponse {
   if (!isAbout(json, subject)) {
     throw new LookupError('the response is about another user or session')
   }
-  const response = readLastLogout(json)
+  const response = readLastLogoutResponse(json)
   if (!('invalidField' in response)) return response
   throw new LookupError(`${response.invalidField} in the response is missing or malformed`)
 }

@@ -1,5 +1,5 @@
-/** Whoever asks while it runs waits for the same: a database that hangs is asked once. */
-export function shareRunning<T>(run: () => Promise<T>): () => Promise<T> {
+/** Shares one running call: callers that arrive while it runs wait for the same result. Rejections are not cached. */
+export function singleFlight<T>(run: () => Promise<T>): () => Promise<T> {
   let running: Promise<T> | undefined
   return () => {
     running ??= run().finally(() => {

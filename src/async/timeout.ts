@@ -1,29 +1,36 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { shareRunning } from './single-flight.js'
+import { singleFlight } from './single-flight.js'
 
-/** The last result, and a new one once that is old: where it fails or takes long, the last again. */
-export function atMostEvery<T>(
+/**
+ * Caches a result for `intervalMs`. When it is due, `run` is called again. If that fails or takes longer than
+ * `timeoutMs`, the last result is returned; `null`: there is none yet.
+ */
+export function cacheFor<T>(
   intervalMs: number,
-  patienceMs: number,
+  timeoutMs: number,
   run: () => Promise<T>,
 ): () => Promise<T | null> {
   let last: T | null = null
   let dueAt = Number.NEGATIVE_INFINITY
-  const renew = shareRunning(async () => {
+  const renew = singleFlight(async () => {
     last = await run()
     dueAt = performance.now() + intervalMs
     return last
   })
-  return async () => (performance.now() < dueAt ? last : within(patienceMs, renew(), last))
+  return async () => (performance.now() < dueAt ? last : withTimeout(timeoutMs, renew(), last))
 }
 
-/** `otherwise` where it fails or takes longer, for those to whom that is an answer. */
-export async function within<T>(patienceMs: number, running: Promise<T>, otherwise: T): Promise<T> {
+/** Returns `fallback` if `running` fails or takes longer than `timeoutMs`. */
+export async function withTimeout<T>(
+  timeoutMs: number,
+  running: Promise<T>,
+  fallback: T,
+): Promise<T> {
   const ended = new AbortController()
   try {
-    return await Promise.race([running, sleep(patienceMs, otherwise, { signal: ended.signal })])
+    return await Promise.race([running, sleep(timeoutMs, fallback, { signal: ended.signal })])
   } catch {
-    return otherwise
+    return fallback
   } finally {
     ended.abort()
   }

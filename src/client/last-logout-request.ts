@@ -7,7 +7,7 @@ import {
   type RequestedIds,
   type RequestForm,
 } from '../rules/last-logout-request.js'
-import { type LastLogoutResponse, readLastLogout } from '../rules/last-logout-response.js'
+import { type LastLogoutResponse, readLastLogoutResponse } from '../rules/last-logout-response.js'
 import { invalidResponse, LastLogoutClientError } from './errors.js'
 import type { ClientSettings } from './options.js'
 import { readText, request, statusError } from './request.js'
@@ -73,7 +73,7 @@ function readResponse(ids: RequestedIds, text: string, url: string): LastLogoutR
       `the response of ${url} is about another user or session than requested: check whether a proxy rewrites the URL`,
     )
   }
-  const response = readLastLogout(json)
+  const response = readLastLogoutResponse(json)
   if (!('invalidField' in response)) return response
   throw invalidResponse(
     `the field ${response.invalidField} in the response of ${url} is missing or malformed: check that url is the address of last-logout`,

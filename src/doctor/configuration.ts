@@ -1,11 +1,9 @@
 import type { Config } from '../config/config.js'
+import { DEFAULT_MAX_STALENESS_MS } from '../rules/freshness.js'
 import { type Check, ok, warning } from './check.js'
 import { toDuration } from './duration.js'
 
 const NAME = 'configuration'
-
-/** Until then a client answers by what it holds, unless it is told otherwise (`maxStalenessMs`). */
-const CLIENT_PATIENCE_MS = 300_000
 
 /** From here on Auth0 writes an `api_limit_warning` into the log. */
 const RISKY_SHARE = 0.8
@@ -20,10 +18,10 @@ export function examineConfiguration(config: Config): Check[] {
         `POLL_INTERVAL (${toDuration(pollIntervalMs)}) is not below MAX_LAG (${toDuration(maxLagMs)}): /health/fresh fails between two polls`,
         'set MAX_LAG to at least three times POLL_INTERVAL',
       ),
-    maxLagMs > CLIENT_PATIENCE_MS &&
+    maxLagMs > DEFAULT_MAX_STALENESS_MS &&
       warning(
         NAME,
-        `MAX_LAG (${toDuration(maxLagMs)}) is above ${toDuration(CLIENT_PATIENCE_MS)}, after which clients no longer trust what they know: they complain before you are alerted`,
+        `MAX_LAG (${toDuration(maxLagMs)}) is above ${toDuration(DEFAULT_MAX_STALENESS_MS)}, after which clients no longer trust what they know: they complain before you are alerted`,
         'lower MAX_LAG, or raise maxStalenessMs in the clients',
       ),
     auth0.rateShare > RISKY_SHARE &&

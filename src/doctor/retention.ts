@@ -6,7 +6,7 @@ import { toDuration } from './duration.js'
 const NAME = 'retention'
 
 /** What the tenant keeps of its log, and what of it has been read. */
-export interface Retained {
+export interface RetentionFacts {
   /** Storage time of the oldest entry that is kept; `null`: none is, or it does not tell. */
   oldestAt: Instant | null
   /** By Auth0's clock. */
@@ -17,7 +17,7 @@ export interface Retained {
 
 /** Whether anything was deleted before it was read, and how long an outage may last. */
 export function examineRetention(
-  { oldestAt, now, asOf }: Retained,
+  { oldestAt, now, asOf }: RetentionFacts,
   { maxRefreshAgeMs }: Pick<Config, 'maxRefreshAgeMs'>,
 ): Check {
   if (oldestAt === null) {

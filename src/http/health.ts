@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
-import { shareRunning } from '../async/single-flight.js'
+import { singleFlight } from '../async/single-flight.js'
 import { toDateTime } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
 import { toFreshness } from './freshness.js'
@@ -25,7 +25,7 @@ const healthSchema = z.object({
 /** `GET /health/live`, `/health/ready` and `/health/fresh`: open to everybody. */
 export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
   // However many ask, whom no key keeps out: the database is asked by one at a time.
-  const readProgress = shareRunning(() => deps.readProgress())
+  const readProgress = singleFlight(() => deps.readProgress())
   /** Stale where there is no freshness yet, too. */
   const readHealth = async () => {
     const progress = await readProgress()

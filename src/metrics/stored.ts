@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
-import { shareRunning } from '../async/single-flight.js'
-import { atMostEvery, within } from '../async/timeout.js'
+import { singleFlight } from '../async/single-flight.js'
+import { cacheFor, withTimeout } from '../async/timeout.js'
 import type { Counts, LastLogoutStore } from '../ports.js'
 import { UNATTRIBUTABLE_REASONS } from '../rules/entry.js'
 import { lagOf } from '../rules/freshness.js'
@@ -10,8 +10,8 @@ import type { GapReason, RecordedGap } from '../rules/span.js'
 
 /** What the metrics of the database are read from. */
 export type StoredMetricsOptions = Pick<LastLogoutStore, 'readProgress' | 'readGaps' | 'count'> & {
-  /** How long a scrape waits for the database, in milliseconds. Default: {@link PATIENCE_MS}. */
-  patienceMs?: number
+  /** How long a scrape waits for the database, in milliseconds. Default: {@link SCRAPE_TIMEOUT_MS}. */
+  timeoutMs?: number
 }
 
 /** What is known of the database. */
@@ -21,7 +21,7 @@ export interface StoredMetrics {
 }
 
 /** Of {@link StoredMetricsOptions}: Prometheus waits 10 s for a scrape. */
-export const PATIENCE_MS = 3_000
+export const SCRAPE_TIMEOUT_MS = 3_000
 
 /** Rows are counted no more often, in milliseconds: a million users and sessions take a third of a second. */
 const COUNT_INTERVAL_MS = 60_000
@@ -32,7 +32,7 @@ const COUNT_INTERVAL_MS = 60_000
  */
 export function createStoredMetrics(
   registry: Registry,
-  { readProgress, readGaps, count, patienceMs = PATIENCE_MS }: StoredMetricsOptions,
+  { readProgress, readGaps, count, timeoutMs = SCRAPE_TIMEOUT_MS }: StoredMetricsOptions,
 ): StoredMetrics {
   const up = new Gauge({
     name: 'last_logout_database_up',
@@ -40,15 +40,15 @@ export function createStoredMetrics(
     registers: [registry],
   })
   const setters = [tellFreshness(registry), tellGaps(registry), tellCounts(registry)]
-  const readCounts = atMostEvery(COUNT_INTERVAL_MS, patienceMs / 2, count)
-  const readState = shareRunning(async (): Promise<Stored> => {
+  const readCounts = cacheFor(COUNT_INTERVAL_MS, timeoutMs / 2, count)
+  const readState = singleFlight(async (): Promise<Stored> => {
     const [progress, gaps, counts] = await Promise.all([readProgress(), readGaps(), readCounts()])
     return { progress, gaps, counts }
   })
 
   return {
     async refresh() {
-      const stored = await within(patienceMs, readState(), null)
+      const stored = await withTimeout(timeoutMs, readState(), null)
       up.set(stored === null ? 0 : 1)
       for (const set of setters) set(stored)
     },

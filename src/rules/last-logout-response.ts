@@ -35,7 +35,7 @@ export function readFreshness(json: unknown): StatedFreshness | InvalidField {
  * Reads a response of `GET /v1/last-logout`. One malformed field makes the whole response invalid: a part of it
  * could hide a logout. Accepts any value and never throws.
  */
-export function readLastLogout(json: unknown): LastLogoutResponse | InvalidField {
+export function readLastLogoutResponse(json: unknown): LastLogoutResponse | InvalidField {
   const freshness = readFreshness(json)
   if ('invalidField' in freshness) return freshness
   const { last_logout_at, all_sessions_at, floor_at, session } = Object(json)

@@ -1,5 +1,5 @@
 import { buildEntry } from './entries.js'
-import { buildLogId, DEFAULT_PREFIX } from './log-id.js'
+import { buildLogId, USUAL_PREFIX } from './log-id.js'
 import { buildPeople, type Person, sessionFor } from './people.js'
 import { pick, type Random, seededRandom } from './random.js'
 import type { LogEntry } from './tenant.js'
@@ -43,7 +43,7 @@ const LATE_MS = 600_000
  */
 export function generateHistory(options: HistoryOptions): LogEntry[] {
   const { entries, startMs, endMs, users = 1000, duplicateShare = 0, bytes = 0 } = options
-  const { logoutShare = 0.1, domain = 'acme.example.com', prefix = DEFAULT_PREFIX } = options
+  const { logoutShare = 0.1, domain = 'acme.example.com', prefix = USUAL_PREFIX } = options
   const random = seededRandom(options.seed ?? 1)
   const people = buildPeople(users, domain)
   const filler = buildFiller(bytes)

@@ -1,5 +1,5 @@
 /** What precedes the time in nearly every real log id; `800` exists too. */
-export const DEFAULT_PREFIX = '900'
+export const USUAL_PREFIX = '900'
 
 const LOG_ID = /^\d{56}$/
 

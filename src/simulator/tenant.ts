@@ -1,4 +1,4 @@
-import { buildLogId, DEFAULT_PREFIX, isLogId, logIdPosition } from './log-id.js'
+import { buildLogId, isLogId, logIdPosition, USUAL_PREFIX } from './log-id.js'
 import { AFTER_ALL, justAfter, type Query, type Searchable } from './query.js'
 import { seededRandom } from './random.js'
 
@@ -82,7 +82,7 @@ export interface Tenant {
 export function createTenant(options: TenantOptions): Tenant {
   const random = seededRandom(1)
   const { domain, now = Date.now, lagMs = () => random() * 6000 } = options
-  const { retentionMs = Infinity, prefix = DEFAULT_PREFIX } = options
+  const { retentionMs = Infinity, prefix = USUAL_PREFIX } = options
   let stored: StoredEntry[] = []
   let sequence = 0
 

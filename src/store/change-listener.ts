@@ -51,7 +51,7 @@ async function listenUntilAborted(
 ): Promise<void> {
   let failures = 0
   const onListening = () => {
-    if (failures > 0) log.info('LISTEN connection restored')
+    if (failures > 0) log.info('listener connection restored')
     failures = 0
     // PostgreSQL does not repeat notifications that were sent before.
     changes.emit('change')
@@ -62,7 +62,7 @@ async function listenUntilAborted(
     } catch (err) {
       // One warning per outage, not per attempt.
       const level = failures === 0 ? 'warn' : 'debug'
-      log[level]({ err }, 'LISTEN connection lost, polling for changes')
+      log[level]({ err }, 'listener connection lost, polling for changes')
       failures++
     }
     await backOff(failures, RECONNECT_BACKOFF, signal).catch(() => {})

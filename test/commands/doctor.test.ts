@@ -237,7 +237,7 @@ describe('doctor exits with 1 and gives advice', () => {
 
   test('where the credentials are refused', async () => {
     env.AUTH0_CLIENT_ID = 'other'
-    const found = await expectFailure('token', /refuses the client credentials.*AUTH0_CLIENT_ID/)
+    const found = await expectFailure('token', /refused the client credentials.*AUTH0_CLIENT_ID/)
     expect(found).toMatchObject({ scopes: 'skipped', log: 'skipped', 'login Action': 'skipped' })
     const { stdout } = await finishCommandLine(['doctor'], env)
     expect(stdout.match(/.*there is no token$/gm)).toEqual([

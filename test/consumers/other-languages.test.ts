@@ -127,11 +127,11 @@ describe.skipIf(skip !== null)(`the example in Python${skip === null ? '' : ` ($
   })
   const before = LOGOUT / 1000 - 60
 
-  test('knows what is revoked, whatever the freshness', async () => {
+  test('returns revoked even if the data is stale', async () => {
     expect(await check(claims('S1', before))).toBe('revoked')
   })
 
-  test('knows what is accepted only while that is fresh', async () => {
+  test('returns accepted only while the data is fresh, except for machine tokens', async () => {
     expect(await check(claims('S2', before))).toBe('unknown')
     await store.storeCaughtUp(CHECKPOINT, Date.now() - 6 * MINUTE_MS)
     expect(await check(claims('S2', before))).toBe('unknown')
@@ -141,9 +141,9 @@ describe.skipIf(skip !== null)(`the example in Python${skip === null ? '' : ` ($
   })
 
   test.each([
-    ['nobody answers', { LAST_LOGOUT_URL: 'http://127.0.0.1:1' }],
-    ['the key is refused', { LAST_LOGOUT_API_KEY: 'x'.repeat(32) }],
-  ])('knows nothing when %s', async (_what, env) => {
+    ['the service is unreachable', { LAST_LOGOUT_URL: 'http://127.0.0.1:1' }],
+    ['the service rejects the key', { LAST_LOGOUT_API_KEY: 'x'.repeat(32) }],
+  ])('returns unknown if %s', async (_what, env) => {
     expect(await check(claims('S1', before), env)).toBe('unknown')
   })
 })

@@ -1,6 +1,6 @@
 import { Registry } from 'prom-client'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createStoredMetrics, PATIENCE_MS } from '../../src/metrics/stored.js'
+import { createStoredMetrics, SCRAPE_TIMEOUT_MS } from '../../src/metrics/stored.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { parseExposition } from '../_support/exposition.js'
@@ -55,7 +55,7 @@ test('a database that hangs leaves out what stands in it, in time, and it is bac
 }, 60_000)
 
 test('a scrape waits for the database for less than Prometheus waits for the scrape', () => {
-  expect(PATIENCE_MS).toBe(3_000)
+  expect(SCRAPE_TIMEOUT_MS).toBe(3_000)
 })
 
 test('a database that is gone is told at once', async () => {
@@ -69,7 +69,7 @@ test('a database that is gone is told at once', async () => {
 test('a hanging database is asked once, however often it is scraped', async () => {
   let asked = 0
   const read = open({
-    patienceMs: 500,
+    timeoutMs: 500,
     readProgress: () => {
       asked++
       return store.readProgress()
@@ -100,7 +100,7 @@ test('a count that takes long holds no scrape up, and its result is there for a 
   const held = new Promise<void>((resolve) => {
     release = resolve
   })
-  const read = open({ count: () => held.then(() => store.count()), patienceMs: 1_000 })
+  const read = open({ count: () => held.then(() => store.count()), timeoutMs: 1_000 })
   const startedAt = performance.now()
   const told = await read.scrape()
   expect(performance.now() - startedAt).toBeLessThan(LONGEST_MS)

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { readFreshness, readLastLogout } from '../../src/rules/last-logout-response.js'
+import { readFreshness, readLastLogoutResponse } from '../../src/rules/last-logout-response.js'
 
 const AT = '2026-11-23T10:00:00.123Z'
 const INSTANT = Date.parse(AT)
@@ -17,7 +17,7 @@ const NO_LOGOUT = { ...RESPONSE, last_logout_at: null, session: null }
 
 describe('the response about a last logout', () => {
   test('is read with the logouts of the user and the session', () => {
-    expect(readLastLogout(RESPONSE)).toEqual({
+    expect(readLastLogoutResponse(RESPONSE)).toEqual({
       known: {
         user: { at: INSTANT, allSessionsAt: null },
         session: { at: INSTANT, ended: true },
@@ -28,13 +28,13 @@ describe('the response about a last logout', () => {
   })
 
   test('is read without a known logout', () => {
-    expect(readLastLogout(NO_LOGOUT)).toMatchObject({
+    expect(readLastLogoutResponse(NO_LOGOUT)).toMatchObject({
       known: { user: null, session: null, floorAt: null },
     })
   })
 
   test('is read with the floor', () => {
-    expect(readLastLogout({ ...NO_LOGOUT, floor_at: AT })).toMatchObject({
+    expect(readLastLogoutResponse({ ...NO_LOGOUT, floor_at: AT })).toMatchObject({
       known: { floorAt: INSTANT },
     })
   })
@@ -49,11 +49,11 @@ describe('the response about a last logout', () => {
     ['logout_at', { session: {} }],
     ['logout_at', { session: undefined }],
   ])('is rejected as a whole with a malformed %s', (invalidField, over) => {
-    expect(readLastLogout({ ...RESPONSE, ...over })).toEqual({ invalidField })
+    expect(readLastLogoutResponse({ ...RESPONSE, ...over })).toEqual({ invalidField })
   })
 
   test('can be any value without an error', () => {
-    fc.assert(fc.property(fc.anything(), (json) => void readLastLogout(json)))
+    fc.assert(fc.property(fc.anything(), (json) => void readLastLogoutResponse(json)))
   })
 })
 

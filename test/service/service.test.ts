@@ -9,7 +9,7 @@ import { startRedis } from '../_support/redis.js'
 import { readRows } from '../_support/store.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
-const PATIENCE = { timeout: 20_000, interval: 50 }
+const WAIT = { timeout: 20_000, interval: 50 }
 const redis = await startRedis()
 const skip = 'skip' in redis
 afterAll(() => ('skip' in redis ? undefined : redis.stop()))
@@ -58,9 +58,9 @@ describe.each([
     const service = await open(readEnv())
     await service.startWorker()
     logout('auth0|1')
-    await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1'])
+    await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
     logout('auth0|2')
-    await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1', 'auth0|2'])
+    await expect.poll(readUsers, WAIT).toEqual(['auth0|1', 'auth0|2'])
     await service.close()
   })
 
@@ -76,14 +76,14 @@ describe.each([
     // Before the first catch-up has ended nothing is pruned.
     await service.store.storeCaughtUp(null, Date.now())
     await service.startWorker()
-    await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1'])
+    await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
     t.tenant.write(buildEntry('slo', { userId: 'auth0|late', sessionId: 'late' }), {
       dateMs: Date.now() - 120_000,
     })
-    await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1', 'auth0|late'])
+    await expect.poll(readUsers, WAIT).toEqual(['auth0|1', 'auth0|late'])
     const readSessions = async () =>
       (await readRows(database)).sessions.map(({ sessionId }) => sessionId)
-    await expect.poll(readSessions, PATIENCE).toEqual(['auth0|1', 'late'])
+    await expect.poll(readSessions, WAIT).toEqual(['auth0|1', 'late'])
     await service.close()
   })
 
@@ -92,7 +92,7 @@ describe.each([
     await Promise.all(services.map((service) => service.startWorker()))
     const users = Array.from({ length: 30 }, (_, n) => `auth0|${100 + n}`)
     for (const user of users) logout(user)
-    await expect.poll(readUsers, PATIENCE).toEqual(users)
+    await expect.poll(readUsers, WAIT).toEqual(users)
     await Promise.all(services.map((service) => service.close()))
   })
 
@@ -104,7 +104,7 @@ describe.each([
       t.simulator.faults.push({ path: '/oauth/token', times: 3, respond: faults.answer(401, {}) })
       await service.startWorker()
       logout('auth0|1')
-      await expect.poll(readUsers, PATIENCE).toEqual(['auth0|1'])
+      await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
       await service.close()
       expect(lines.join()).toContain('AUTH0_CREDENTIALS')
       expect(lines.join()).not.toContain(t.simulator.credentials.clientSecret)
@@ -118,7 +118,7 @@ test('closing during a catch-up stores the current page, and the next worker con
   const first = await open()
   await first.startWorker()
   await expect
-    .poll(async () => (await readUsers()).length, { ...PATIENCE, interval: 1 })
+    .poll(async () => (await readUsers()).length, { ...WAIT, interval: 1 })
     .toBeGreaterThan(0)
   await first.close()
   const stored = (await readUsers()).length
@@ -126,7 +126,7 @@ test('closing during a catch-up stores the current page, and the next worker con
   expect(stored).toBeLessThan(users.length)
   const second = await open()
   await second.startWorker()
-  await expect.poll(readUsers, PATIENCE).toEqual(users)
+  await expect.poll(readUsers, WAIT).toEqual(users)
   await second.close()
 })
 

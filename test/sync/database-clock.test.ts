@@ -72,7 +72,7 @@ describe('a database whose clock is temporarily behind', () => {
       await run()
       const { asOf } = await store.readProgress()
 
-      // Longer than anything is retained nobody reads, and the database comes back three days behind.
+      // No poll runs for longer than the retention. Then the database returns three days behind.
       clock.pass(2 * DAY)
       databaseAheadMs = -3 * DAY
       const oldestAt = clock.now()

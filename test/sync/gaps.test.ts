@@ -40,7 +40,7 @@ async function open(
   )
 }
 
-/** Polls once; returns what it came upon. */
+/** Polls once. Returns its findings. */
 async function run(over: Partial<PollOptions> & { source?: LogSource } = {}): Promise<Finding[]> {
   const findings: Finding[] = []
   const onFinding = (finding: Finding) => void findings.push(finding)

@@ -84,7 +84,7 @@ const LIES = {
 
 type Lie = keyof typeof LIES
 
-/** A store that tells these lies, the last one where two of them contradict each other. */
+/** A store with these faults. The last one wins where two contradict each other. */
 function createLyingStore(lies: Lie[], start?: Partial<StoredProgress>): LastLogoutStore {
   let store = createMemoryStore(start)
   for (const lie of lies) store = { ...store, ...LIES[lie](store) }

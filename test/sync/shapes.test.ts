@@ -100,7 +100,7 @@ describe('logouts in the shapes that tenants write', () => {
         type: 'slo',
         description: '',
         client_id: null,
-        details: { session_id: 'session-of-nobody', initiated_by: 'x', protocol: 'y' },
+        details: { session_id: 'session-without-user', initiated_by: 'x', protocol: 'y' },
         log_id: idAt(5000),
         environment_name: 'prod-eu-1',
         tenant_name: 'tenant',
@@ -126,7 +126,7 @@ describe('logouts in the shapes that tenants write', () => {
         log_id: idAt(7000),
       },
       {
-        // A failed logout, which anybody can cause.
+        // A failed logout, which outsiders can cause.
         ...browser,
         date: '2026-11-23T12:00:08.000Z',
         type: 'flo',
@@ -163,7 +163,7 @@ describe('logouts in the shapes that tenants write', () => {
       ],
       sessions: [
         {
-          sessionId: 'session-of-nobody',
+          sessionId: 'session-without-user',
           userId: null,
           at: NOON + 4000,
           ended: true,
