@@ -12,7 +12,7 @@ const UNIT = [
   'test/{architecture,documents,errors,install-scripts,pitfalls,words}.test.ts',
   'test/{async,config}/**/*.test.ts',
   'test/auth0/{rate/limit,retry}.test.ts',
-  'test/client/{clocks,delivery-delay,feed-events,last-logout-request,lookup,table}.test.ts',
+  'test/client/{clocks,delivery-delay,feed-events,feed-progress,last-logout-request,lookup,repeat-with-backoff,table}.test.ts',
   'test/commands/progress-display.test.ts',
   'test/doctor/{budget,service-facts,tenant-facts}.test.ts',
   'test/http/feed.test.ts',

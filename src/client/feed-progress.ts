@@ -14,16 +14,16 @@ const MIN_SINCE: Instant = Date.UTC(2000, 0, 1)
  * | state | meaning | event | next state |
  * |---|---|---|---|
  * | `load_due` | the next connection loads everything | a connection begins | `loading` |
- * | `loading` | all logouts since `since` are being received | freshness | `following` |
+ * | `loading` | all logouts since `since` are arriving | freshness | `live` |
  * | | | the next connection begins | `loading`: resumed at the cursor, or restarted without one |
- * | `following` | the cache holds all logouts since `since`; changes are being received | the next connection begins | `following`, resumed at the cursor |
- * | `loading`, `following` | | `reset` | `loading` with the same `since` |
+ * | `live` | the cache holds all logouts since `since`; further changes are arriving | the next connection begins | `live`, resumed at the cursor |
+ * | `loading`, `live` | | `reset` | `loading` with the same `since` |
  * | | | a reload is due | `load_due`; the connection is replaced |
  */
 type FeedState = { name: 'load_due' } | ReadingState
 
 interface ReadingState {
-  name: 'loading' | 'following'
+  name: 'loading' | 'live'
   since: Instant
   cursor: string | null
 }
@@ -68,7 +68,7 @@ export function createFeedProgress(cache: LogoutCache, options: FeedProgressOpti
   function applyFreshness(freshness: StatedFreshness): void {
     const { wentBack, isLatest } = compareAsOf(freshness)
     if (state.name === 'loading') {
-      state = { ...state, name: 'following' }
+      state = { ...state, name: 'live' }
       completeSince = state.since
       // After its database was set back, the service delivers less until it has read the log that far again.
       if (isLatest) cache.dropUndelivered()

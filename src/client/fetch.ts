@@ -14,9 +14,9 @@ export interface FetchOptions<Input> {
  * @returns A function that takes verified claims and resolves to the response that rejects the request, or to `null` if
  *   the request may continue. It rejects with a `TypeError` if there are no claims.
  * @example
- * const refuse = lastLogout(client)
- * const refusal = await refuse(claims)
- * if (refusal) return refusal
+ * const checkClaims = lastLogout(client)
+ * const rejection = await checkClaims(claims)
+ * if (rejection) return rejection
  */
 export function lastLogout<Input = Claims>(
   client: LastLogoutClient,

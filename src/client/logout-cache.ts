@@ -34,6 +34,7 @@ export function createLogoutCache(): LogoutCache {
   const userFingerprint = new Uint32Array(2)
   const sessionFingerprint = new Uint32Array(2)
   let floorAt = NONE
+  /** Number of the current load. Each row keeps the number of the load that delivered it last. */
   let load = 0
 
   return {

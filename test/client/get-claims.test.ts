@@ -232,19 +232,19 @@ describe('a fetch-style server', () => {
   const claims = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
 
   test('reads the claims with getClaims', async () => {
-    const refuse = forFetch(client, {
+    const check = forFetch(client, {
       getClaims: (context: Map<string, Claims>) => context.get('jwt'),
     })
-    expect(await refuse(new Map([['jwt', claims('auth0|in')]]))).toBeNull()
-    expect((await refuse(new Map([['jwt', claims('auth0|out')]])))?.status).toBe(401)
-    await expect(refuse(new Map())).rejects.toThrow('getClaims')
+    expect(await check(new Map([['jwt', claims('auth0|in')]]))).toBeNull()
+    expect((await check(new Map([['jwt', claims('auth0|out')]])))?.status).toBe(401)
+    await expect(check(new Map())).rejects.toThrow('getClaims')
   })
 
   test('fails for values that are not claims', async () => {
-    const refuse = forFetch(client)
+    const check = forFetch(client)
     const decoded = { header: {}, payload: claims('auth0|in'), signature: '' }
     for (const given of [undefined, null, 'eyJ', decoded]) {
-      await expect(refuse(given as Claims)).rejects.toThrow('getClaims')
+      await expect(check(given as Claims)).rejects.toThrow('getClaims')
     }
   })
 })
