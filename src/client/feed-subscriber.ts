@@ -38,8 +38,8 @@ const DEFAULT_LIMITS: SubscriberLimits = {
   maxReloadDelayMs: 10_000,
 }
 
-/** What the events of all connections update. */
-interface FeedState {
+/** The state that the events of all connections update. */
+interface ReceiverContext {
   progress: FeedProgress
   freshness: FeedFreshness
   /** Pending callers of `ready`. */
@@ -110,7 +110,7 @@ type Timeliness = 'no_freshness_yet' | 'in_time' | 'late'
 
 /** Receives the events of one connection. Ends the connection when an event is late. */
 function createReceiver(
-  { progress, freshness, waiters }: FeedState,
+  { progress, freshness, waiters }: ReceiverContext,
   connection: AbortController,
   clocks: Clocks,
 ) {

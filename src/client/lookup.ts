@@ -17,7 +17,7 @@ export interface LookupResult {
 
 /** Requests what the service knows about a token, with a cache. */
 export interface Lookup {
-  /** Returns the cached result, else sends a request. Concurrent calls for the same ids share one request. */
+  /** Returns the cached result, else sends a request. Concurrent calls for the same ids share one request (single flight). */
   fetch(token: Token): Promise<LookupResult>
   /** Returns the result that `fetch` would return without a request, if any. */
   cached(token: Token): LookupResult | undefined

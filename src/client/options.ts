@@ -41,8 +41,8 @@ export interface LastLogoutClientOptions {
   /** Called with every decision, for metrics and for `observe`. Its errors and rejections are ignored. */
   onDecision?: (decision: Decision, claims: Record<string, unknown>) => void
   /**
-   * Called with each `LastLogoutClientError`. The client recovers without help. Errors and rejections of the callback are
-   * ignored.
+   * Called with each error of the connection and of the claims, a `LastLogoutClientError`. The client retries by itself.
+   * Errors and rejections of the callback are ignored.
    */
   onError?: (error: unknown) => void
 }
