@@ -8,11 +8,11 @@ process.env.TMPDIR = findScratchDirectory()
 /** Pure code, and code that needs no server but HTTP on the loopback: no PostgreSQL is started for it. */
 const UNIT = [
   'test/{bench,pg,rules,simulator}/**/*.test.ts',
-  'test/action/look-up.test.ts',
+  'test/action/lookup.test.ts',
   'test/{architecture,documents,errors,install-scripts,pitfalls,words}.test.ts',
   'test/{async,config}/**/*.test.ts',
   'test/auth0/{rate/limit,retry}.test.ts',
-  'test/client/{clocks,delivery-delay,last-logout-request,lookup,table}.test.ts',
+  'test/client/{clocks,delivery-delay,feed-events,feed-progress,last-logout-request,lookup,repeat-with-backoff,table}.test.ts',
   'test/commands/progress-display.test.ts',
   'test/doctor/{budget,service-facts,tenant-facts}.test.ts',
   'test/http/feed.test.ts',

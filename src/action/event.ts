@@ -2,8 +2,8 @@ import { readId } from '../rules/id.js'
 import { type Login, readLogin } from '../rules/login.js'
 
 /**
- * What is used of a post-login event. Fields that Auth0 documents may be missing all the same, by plan
- * and by flow.
+ * The part of a post-login event that is used. By plan and by flow, any field can be missing, even if Auth0 documents
+ * it.
  *
  * @see https://auth0.com/docs/customize/actions/reference/post-login/post-login-event-object
  */
@@ -16,22 +16,23 @@ export interface PostLoginEvent {
   authentication?: { methods?: { timestamp?: string }[] }
 }
 
-/** What is used of the post-login API. */
+/** The part of the post-login API that is used. */
 export interface PostLoginApi {
   accessToken: { setCustomClaim(name: string, value: unknown): void }
   idToken: { setCustomClaim(name: string, value: unknown): void }
   access: { deny(reason: string): void }
 }
 
-/** Whose login it is, and of which session. */
-export interface Subject {
+/** The user, session and login that tokens are issued for. */
+export interface LoginSubject {
   userId: string
+  /** `null`: the event names no session. */
   sessionId: string | null
   login: Login
 }
 
-/** Reads an event. */
-export function readSubject(event: PostLoginEvent): Subject {
+/** Reads a post-login event. */
+export function readSubject(event: PostLoginEvent): LoginSubject {
   const { methods } = event.authentication ?? {}
   const facts = {
     protocol: event.transaction?.protocol,

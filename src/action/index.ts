@@ -1,84 +1,90 @@
 import { DEFAULT_MAX_STALENESS_MS } from '../rules/freshness.js'
-import { judge } from '../rules/judge.js'
+import { judge, type Outcome } from '../rules/judge.js'
+import type { LastLogoutResponse } from '../rules/last-logout-response.js'
 import { isInteractive } from '../rules/login.js'
-import type { PostLoginApi, PostLoginEvent, Subject } from './event.js'
+import type { LoginSubject, PostLoginApi, PostLoginEvent } from './event.js'
 import { readSubject } from './event.js'
-import { type Answer, LookUpError, lookUp } from './look-up.js'
-import { readSettings, type Settings } from './settings.js'
+import { LookupError, lookUp } from './lookup.js'
+import { type ActionSettings, readSettings } from './settings.js'
 
-/** What the application is told; it has to log its user in anew, with `prompt=login`. */
+/** The denial that the application receives. It must log the user in again, with `prompt=login`. */
 const LOGGED_OUT = 'last_logout: the session was logged out'
-const UNKNOWN = 'last_logout: it cannot be said now whether the session was logged out'
 
-/** Auth0 keeps so many characters of a line. */
-const LONGEST_LINE = 256
+/** The denial with `LAST_LOGOUT_ON_ERROR=deny`. */
+const STATUS_UNAVAILABLE = 'last_logout: the revocation status of the session is unavailable'
 
-type Judgement = 'accepted' | 'revoked' | 'unknown'
+/** Auth0 keeps this many characters of a log line. */
+const MAX_LINE_LENGTH = 256
 
 /**
- * Auth0's post-login trigger, which runs at every login, silent login and exchange of a refresh token.
- * Adds the claims to the tokens; refuses the exchange for a session that was logged out. Never throws.
+ * Auth0's post-login trigger. It runs at every login, silent login and exchange of a refresh token. It adds the claims
+ * to the tokens, and denies an exchange for a session that was logged out. Never throws.
+ *
+ * @see https://auth0.com/docs/customize/actions/reference/post-login
  */
 export async function onExecutePostLogin(event: PostLoginEvent, api: PostLoginApi): Promise<void> {
   try {
-    const settings = readSettings(event.secrets ?? {}, say)
+    const settings = readSettings(event.secrets ?? {}, log)
     await run(event, api, settings).catch(() => {
-      say('the Action failed: its claims are not certain')
-      if (!isInteractive(event.transaction?.protocol)) conclude(api, settings, 'unknown')
+      log('unexpected error: claims may be missing')
+      if (!isInteractive(event.transaction?.protocol)) enforce(api, settings, 'unknown')
     })
   } catch {
-    say('the Action failed: neither claims nor a denial are certain')
+    log('unexpected error: claims or a denial may be missing')
   }
 }
 
-async function run(event: PostLoginEvent, api: PostLoginApi, settings: Settings): Promise<void> {
+/** Sets the claims of the login before the lookup: these do not depend on last-logout. */
+async function run(
+  event: PostLoginEvent,
+  api: PostLoginApi,
+  settings: ActionSettings,
+): Promise<void> {
+  const { claims } = settings
   const subject = readSubject(event)
-  addClaims(api, settings, {
-    authenticated_at: toNumericDate(subject.login.loginAt),
-    session_id: subject.sessionId,
-  })
-  const answer = await lookUp(settings, subject).catch((error) => {
-    say(`could not be asked: ${error instanceof LookUpError ? error.message : error.name}`)
+  setClaim(api, claims.authenticatedAt, toNumericDate(subject.login.loginAt))
+  setClaim(api, claims.sessionId, subject.sessionId)
+  const response = await lookUp(settings, subject).catch((error) => {
+    log(`lookup failed: ${error instanceof LookupError ? error.message : error.name}`)
     return null
   })
-  addClaims(api, settings, { last_logout: toNumericDate(answer?.known.user?.at ?? null) })
+  setClaim(api, claims.lastLogout, toNumericDate(response?.known.user?.at ?? null))
   if (subject.login.interactive) return
-  conclude(api, settings, answer ? judgeExchange(settings, subject, answer) : 'unknown')
+  enforce(api, settings, response ? judgeExchange(settings, subject, response) : 'unknown')
 }
 
-function addClaims(api: PostLoginApi, { namespace }: Settings, claims: Record<string, unknown>) {
-  for (const [name, value] of Object.entries(claims)) {
-    if (value === null) continue
-    for (const token of [api.accessToken, api.idToken]) setClaim(token, namespace + name, value)
+/** Sets a claim in both tokens unless its value is `null`. A failure does not prevent the exchange from being judged. */
+function setClaim(api: PostLoginApi, name: string, value: unknown): void {
+  if (value === null) return
+  for (const token of [api.accessToken, api.idToken]) {
+    try {
+      token.setCustomClaim(name, value)
+    } catch {
+      log(`claim ${name} not set`)
+    }
   }
 }
 
-/** A claim that cannot be set keeps nothing from being judged. */
-function setClaim(token: PostLoginApi['idToken'], name: string, value: unknown): void {
-  try {
-    token.setCustomClaim(name, value)
-  } catch {
-    say(`the claim ${name} could not be set`)
-  }
-}
-
-/** What revokes a token is believed however old it is; that nothing does, only while it is fresh. */
-function judgeExchange(settings: Settings, subject: Subject, answer: Answer): Judgement {
-  const { userId, sessionId, login } = subject
+/** A logout revokes even if the data is stale. Without one, stale data is not sufficient to accept. */
+function judgeExchange(
+  settings: ActionSettings,
+  { userId, sessionId, login }: LoginSubject,
+  { known, freshness }: LastLogoutResponse,
+): Outcome {
   const token = { subject: userId, sessionId, loginAt: login.loginAt }
-  const { revoked, reason } = judge(token, answer.known, {
-    policy: settings.policy ?? answer.policy,
-  })
+  const policy = settings.policy ?? freshness.policy
+  const { revoked, reason } = judge(token, known, { policy })
   if (reason === 'login_unknown') return 'unknown'
   if (revoked) return 'revoked'
-  return answer.lagMs === null || answer.lagMs > DEFAULT_MAX_STALENESS_MS ? 'unknown' : 'accepted'
+  return freshness.lagMs > DEFAULT_MAX_STALENESS_MS ? 'unknown' : 'accepted'
 }
 
-function conclude(api: PostLoginApi, { mode, onError }: Settings, judgement: Judgement): void {
-  const isDenied = judgement === 'revoked' || (judgement === 'unknown' && onError === 'deny')
+/** Denies the exchange if the outcome and the settings require it. */
+function enforce(api: PostLoginApi, { mode, onError }: ActionSettings, outcome: Outcome): void {
+  const isDenied = outcome === 'revoked' || (outcome === 'unknown' && onError === 'deny')
   if (!isDenied) return
-  const reason = judgement === 'revoked' ? LOGGED_OUT : UNKNOWN
-  if (mode === 'observe') say(`observed, not denied: ${reason}`)
+  const reason = outcome === 'revoked' ? LOGGED_OUT : STATUS_UNAVAILABLE
+  if (mode === 'observe') log(`observed, not denied: ${reason}`)
   else api.access.deny(reason)
 }
 
@@ -86,8 +92,8 @@ function toNumericDate(at: number | null): number | null {
   return at === null ? null : at / 1000
 }
 
-function say(message: string): void {
-  // Auth0 shows it in the tenant's Action logs.
-  // biome-ignore lint/suspicious/noConsole: an Action has nothing else to say it with
-  console.log(`last_logout: ${message}`.slice(0, LONGEST_LINE))
+function log(message: string): void {
+  // Auth0 shows the line in the tenant's Action logs.
+  // biome-ignore lint/suspicious/noConsole: an Action has no other log
+  console.log(`last_logout: ${message}`.slice(0, MAX_LINE_LENGTH))
 }

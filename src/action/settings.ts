@@ -1,45 +1,45 @@
 import { MAX_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
 import type { Policy } from '../rules/judge.js'
+import { type ClaimNames, claimNames } from '../rules/token.js'
 
-const NAMESPACE = 'https://last-logout/'
-const TIMEOUT_MS = 1_000
+const DEFAULT_TIMEOUT_MS = 1_000
 
-/** How the Action is run: its secrets. */
-export interface Settings {
-  /** Ends in a slash; `null`: it is missing or no URL. */
+/** Settings of the Action, read from its secrets. */
+export interface ActionSettings {
+  /** Ends in a slash; `null`: missing or invalid. */
   url: string | null
   apiKey: string
   timeoutMs: number
-  namespace: string
-  /** `null`: the service's. */
+  claims: ClaimNames
+  /** `null`: the policy of the service. */
   policy: Policy | null
   mode: 'enforce' | 'observe'
   onError: 'allow' | 'deny'
 }
 
-/** Reads the secrets. What cannot be meant is as if it were left out, and told to `warn`. */
+/** Reads the secrets. For an invalid secret it calls `warn` and uses the default. Never throws. */
 export function readSettings(
   secrets: Record<string, string | undefined>,
   warn: (message: string) => void,
-): Settings {
+): ActionSettings {
   const choose = <T extends string>(name: string, choices: readonly [T, ...T[]]): T => {
     const value = secrets[name] || choices[0]
-    const found = choices.find((choice) => choice === value)
-    if (found === undefined) warn(`${name} must be ${choices.join(' or ')}`)
-    return found ?? choices[0]
+    const chosen = choices.find((choice) => choice === value)
+    if (chosen === undefined) warn(`${name} must be ${choices.join(' or ')}`)
+    return chosen ?? choices[0]
   }
   const url = secrets.LAST_LOGOUT_URL ?? ''
   if (!URL.canParse(url)) warn('LAST_LOGOUT_URL must be the URL of last-logout')
   if (!secrets.LAST_LOGOUT_API_KEY) warn('LAST_LOGOUT_API_KEY is missing')
-  const timeoutMs = Number(secrets.LAST_LOGOUT_TIMEOUT_MS || TIMEOUT_MS)
+  const timeoutMs = Number(secrets.LAST_LOGOUT_TIMEOUT_MS || DEFAULT_TIMEOUT_MS)
   const isTimeout = timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS
   if (!isTimeout) warn(`LAST_LOGOUT_TIMEOUT_MS must be from 1 to ${MAX_TIMEOUT_MS}`)
   const policy = choose('LAST_LOGOUT_POLICY', POLICIES)
   return {
     url: URL.canParse(url) ? url.replace(/\/?$/, '/') : null,
     apiKey: secrets.LAST_LOGOUT_API_KEY ?? '',
-    timeoutMs: isTimeout ? timeoutMs : TIMEOUT_MS,
-    namespace: secrets.LAST_LOGOUT_NAMESPACE || NAMESPACE,
+    timeoutMs: isTimeout ? timeoutMs : DEFAULT_TIMEOUT_MS,
+    claims: claimNames(secrets.LAST_LOGOUT_NAMESPACE || undefined),
     policy: policy === 'service' ? null : policy,
     mode: choose('LAST_LOGOUT_MODE', MODES),
     onError: choose('LAST_LOGOUT_ON_ERROR', ON_ERROR),

@@ -6,36 +6,36 @@ import {
 } from '../rules/token.js'
 import { LastLogoutClientError } from './errors.js'
 
-/** Reports claims that cannot be read, each of them once. */
+/** Reports the unreadable and missing claims of a token, each of them only the first time. */
 export type ReportClaims = (
   token: ClaimedToken | SubjectlessToken,
   claims: Record<string, unknown>,
 ) => void
 
 const WITHOUT_SUBJECT =
-  'Expected a string of 1 to 800 characters; such a token is never accepted, and revoked only by the end of its session or by the floor.'
+  'Expected a string of 1 to 800 characters. Such a token is never accepted; the end of its session and the floor revoke it.'
 const WITHOUT_LOGIN =
-  'Expected a login claim; a token of a user without one is accepted until the first logout that covers it, and revoked from then on.'
+  'Expected a login claim. A token of a user without one is accepted until the first logout that covers it, then revoked.'
 const UNREADABLE_LOGIN =
-  'Expected a NumericDate in seconds (RFC 7519 section 2), as a number or as a string of ten digits; a token of a user with such a claim is never accepted.'
+  'Expected a NumericDate in seconds (RFC 7519 section 2), as a number or as a string of ten digits. A token of a user with such a claim is never accepted.'
 const UNREADABLE_SESSION =
-  'Expected a string of 1 to 800 characters; such a token counts as naming no session, so that any logout of its user revokes it.'
-const ADVICE = 'Pass the verified claims on unchanged (see getClaims of the bindings).'
+  'Expected a string of 1 to 800 characters. Such a token counts as one without a session: any logout of its user revokes it.'
+const ADVICE = 'Pass the verified claims without changes (see getClaims of the bindings).'
 
 /**
- * Calls `onError` with `UNREADABLE_CLAIM` for the first token whose `sub`, login or session claim
- * cannot be read, and for the first one that has no `sub` or no login claim: once for each, not for
- * each request. The message names the claim and the type of what was found, never its value.
+ * Creates a function that calls `onError` with `UNREADABLE_CLAIM`: once for each unreadable `sub`, login or session claim,
+ * once for a missing `sub`, and once for a missing login claim. The message contains the name of the claim and the type
+ * of its value, never the value.
  */
 export function createClaimReport(onError: ((error: unknown) => void) | undefined): ReportClaims {
   const reported = new Set<string>()
 
   function report(claim: string, value: unknown, expected: string): void {
-    const finding = value === undefined ? `${claim} is missing` : `${claim} is unreadable`
-    if (reported.has(finding)) return
-    reported.add(finding)
-    const problem = `cannot read the claim "${claim}" of a token: found ${describeType(value)}.`
-    onError?.(new LastLogoutClientError('UNREADABLE_CLAIM', `${problem} ${expected} ${ADVICE}`))
+    const problem = value === undefined ? `${claim} is missing` : `${claim} is unreadable`
+    if (reported.has(problem)) return
+    reported.add(problem)
+    const summary = `cannot read the claim "${claim}" of a token: found ${describeType(value)}.`
+    onError?.(new LastLogoutClientError('UNREADABLE_CLAIM', `${summary} ${expected} ${ADVICE}`))
   }
 
   return (token, claims) => {
@@ -48,7 +48,7 @@ export function createClaimReport(onError: ((error: unknown) => void) | undefine
   }
 }
 
-/** The type of a value and the shape of a string; nothing of the value itself. */
+/** Describes the type of a value and the length of a string, without the value. */
 function describeType(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (value === null) return 'null'

@@ -1,8 +1,8 @@
-/** The two clocks of a process, in milliseconds. Each has a fault that the other does not have. */
+/** The two clocks of a process, in milliseconds. Each has a weakness that the other does not have. */
 export interface Clocks {
-  /** Cannot be set. Stands still while the machine sleeps or the function is frozen. */
+  /** The monotonic clock cannot be set. It stands still while the machine sleeps or the function is frozen. */
   monotonic(): number
-  /** The time of day. Runs on during sleep, but can be set back or ahead. */
+  /** The wall clock runs during sleep, but can be set back or ahead. */
   wall(): number
 }
 
@@ -13,9 +13,9 @@ export const systemClocks: Clocks = {
 }
 
 /**
- * Starts to measure a time span by both clocks.
+ * Starts to measure elapsed time by both clocks.
  *
- * @returns a function that returns the milliseconds since then, by the clock that shows more.
+ * @returns A function that returns the elapsed milliseconds, by the clock that shows more.
  */
 export function startStopwatch({ monotonic, wall }: Clocks): () => number {
   const startMonotonic = monotonic()
@@ -23,12 +23,12 @@ export function startStopwatch({ monotonic, wall }: Clocks): () => number {
   return () => Math.max(monotonic() - startMonotonic, wall() - startWall)
 }
 
-/** Clocks of which the monotonic one is read on a timer: reading it at every check would cost a tenth of the check. */
+/** Clocks that read the monotonic clock on a timer. Reading it for every check would add a tenth to the cost of the check. */
 export interface TickingClocks extends Clocks {
   stop(): void
 }
 
-/** Reads the monotonic clock every `tickMs` milliseconds, and once stopped at each call. The time of day stays exact. */
+/** Starts to read the monotonic clock every `tickMs` milliseconds. After `stop`, each call reads it. The wall clock is always exact. */
 export function startTickingClocks({ monotonic, wall }: Clocks, tickMs = 250): TickingClocks {
   let tickedAt = monotonic()
   let isStopped = false

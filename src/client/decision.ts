@@ -1,53 +1,53 @@
 import type { Instant } from '../rules/instant.js'
-import type { Verdict } from '../rules/judge.js'
+import type { Outcome, Verdict } from '../rules/judge.js'
 import type { Judgement, UndecidedReason } from '../rules/judge-claims.js'
 
-/** Why it cannot be said whether a token is revoked. */
+/** Why the revocation status of a token is unknown. */
 export type UnknownReason =
   | UndecidedReason
-  /** The logouts have not been loaded yet. */
+  /** The first load of the logouts is not complete. */
   | 'not_loaded'
-  /** What is known is older than `maxStalenessMs`. */
+  /** The data is older than `maxStalenessMs`. */
   | 'stale'
-  /** The login is older than the logouts that are held, and asking the service failed. */
+  /** The login is older than the logouts in memory reach, and the request to the service failed. */
   | 'lookup_failed'
-  /** `checkNow` only: the service would have to be asked. */
+  /** Only from `checkNow`: a request to the service is needed. */
   | 'lookup_needed'
   /** The claims' `iss` is not the client's `issuer`. */
   | 'other_issuer'
 
-/** What became of a check. Instants are milliseconds since the Unix epoch. */
+/** Result of a check. Instants are milliseconds since the Unix epoch. */
 export interface Decision {
-  /** Whether the request may go on, by `onUnknown` and `mode`. */
+  /** Whether the request may continue, by `onUnknown` and `mode`. */
   allowed: boolean
-  outcome: 'accepted' | 'revoked' | 'unknown'
-  /** `null`: it cannot be said. */
+  outcome: Outcome
+  /** `null`: unknown. */
   revoked: boolean | null
   reason: Verdict['reason'] | UnknownReason
   /** The newest logout that covers the token. */
   lastLogoutAt: Instant | null
-  /** When the token's login happened. */
+  /** When the user logged in. */
   loginAt: Instant | null
-  /** Logouts stored by Auth0 after it are not known yet. */
+  /** Logouts that Auth0 stored after this instant may be missing. */
   asOf: Instant | null
 }
 
-/** What follows from an outcome. */
-export interface Consequences {
+/** The settings that turn an outcome into a decision. */
+export interface Enforcement {
   mode: 'enforce' | 'observe'
   onUnknown: 'deny' | 'allow'
 }
 
-/** The decision that follows from a judgement. */
+/** Returns the decision for a judgement. */
 export function decide(
   judged: Judgement,
   asOf: Instant | null,
-  consequences: Consequences,
+  enforcement: Enforcement,
 ): Decision {
-  if (judged.revoked === null) return decideUnknown(judged.reason, asOf, consequences)
+  if (judged.revoked === null) return decideUnknown(judged.reason, asOf, enforcement)
   const { revoked, reason, lastLogoutAt, loginAt } = judged
   return {
-    allowed: !revoked || consequences.mode === 'observe',
+    allowed: !revoked || enforcement.mode === 'observe',
     outcome: revoked ? 'revoked' : 'accepted',
     revoked,
     reason,
@@ -57,11 +57,11 @@ export function decide(
   }
 }
 
-/** The decision where the outcome is unknown. */
+/** Returns the decision for an unknown outcome. */
 export function decideUnknown(
   reason: UnknownReason,
   asOf: Instant | null,
-  { mode, onUnknown }: Consequences,
+  { mode, onUnknown }: Enforcement,
 ): Decision {
   const allowed = onUnknown === 'allow' || mode === 'observe'
   return {

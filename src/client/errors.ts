@@ -1,17 +1,20 @@
-/** What a `LastLogoutClientError` is about. */
+/** Why a `LastLogoutClientError` was reported. */
 export type LastLogoutClientErrorCode =
-  /** The key is unknown to the service, or lacks a role. */
+  /** The service rejected the API key (401), or the key lacks a role (403). */
   | 'UNAUTHORIZED'
-  /** The service cannot be reached, or says that it cannot answer now. */
+  /** The service cannot be reached, did not respond in time, or responded with 429 or 5xx. */
   | 'UNAVAILABLE'
-  /** The response is not one of last-logout, or is about another user or session than requested. */
+  /** The response is not a valid one of last-logout, or is about another user or session than requested. */
   | 'NOT_UNDERSTOOD'
-  /** A claim that a check needs is missing or cannot be read: the claims are not the token's own. */
+  /** A claim that a check needs is missing or unreadable: the claims are not those of the token. */
   | 'UNREADABLE_CLAIM'
-  /** The client has been closed. */
+  /** The client is closed. */
   | 'CLOSED'
 
-/** An error between client and service, or in the claims to check. Programs go by `code`. */
+/**
+ * An error of the connection to the service, or of the claims to check. Programs distinguish errors by `code`.
+ * The message contains no key, token or claim value.
+ */
 export class LastLogoutClientError extends Error {
   override readonly name = 'LastLogoutClientError'
   readonly code: LastLogoutClientErrorCode
@@ -20,4 +23,9 @@ export class LastLogoutClientError extends Error {
     super(message, { cause })
     this.code = code
   }
+}
+
+/** Creates the error of an invalid response. The code has this name since release 0.1.0. */
+export function invalidResponse(message: string): LastLogoutClientError {
+  return new LastLogoutClientError('NOT_UNDERSTOOD', message)
 }

@@ -2,24 +2,29 @@
 export interface ServerSentEvent {
   name: string
   data: string
-  /** `null`: the event has none. */
+  /** `null`: the event has no id. */
   id: string | null
 }
 
-/** No event of the service comes near it, in characters. */
-const LONGEST_EVENT = 1_000_000
+/** Upper bound of an event, in UTF-16 code units. Events of the service are far shorter. */
+const MAX_EVENT_LENGTH = 1_000_000
 
 /**
- * Reads Server-Sent Events as they come; returns what takes the next piece of text.
+ * Creates a parser for a stream of Server-Sent Events.
  *
+ * @param onEvent Called for each complete event.
+ * @returns A function that takes the next piece of the stream. It throws a `RangeError` for an event that is
+ *   too long.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
  */
 export function createEventReader(onEvent: (event: ServerSentEvent) => void) {
-  let rest = ''
+  let incomplete = ''
   return (text: string): void => {
-    const blocks = (rest + text).split('\n\n')
-    rest = blocks.pop() ?? ''
-    if (rest.length > LONGEST_EVENT) throw new RangeError('an event without an end')
+    const blocks = (incomplete + text).split('\n\n')
+    incomplete = blocks.pop() ?? ''
+    if (incomplete.length > MAX_EVENT_LENGTH) {
+      throw new RangeError(`an event is longer than ${MAX_EVENT_LENGTH} characters`)
+    }
     for (const block of blocks) onEvent(readEvent(block))
   }
 }

@@ -1,38 +1,39 @@
 import type { Claims, LastLogoutClient } from './client.js'
-import { type Refusal, toRefusal } from './refusal.js'
+import { type ErrorResponse, toErrorResponse } from './error-response.js'
 import { assertClaims } from './verified-claims.js'
 
-/** What is used of Express's request: `express-oauth2-jwt-bearer` puts `{ payload }` into `auth`. */
+/** The part of an Express request that is used. `express-oauth2-jwt-bearer` sets `auth` to `{ payload }`. */
 interface RequestLike {
   auth?: unknown
 }
 
-/** What is used of Express's response. */
+/** The part of an Express response that is used. */
 interface ResponseLike {
   status(code: number): this
   set(headers: Record<string, string>): this
   json(body: object): this
 }
 
-/** What is used of an Express request handler. */
+/** The part of an Express request handler that is used. */
 type Handler<Request> = (req: Request, res: ResponseLike, next: Next) => Promise<void>
 
 type Next = (error?: unknown) => void
 
-/** How the middleware differs from the default. */
+/** Options of the Express middleware. */
 export interface ExpressOptions<Request> {
-  /** As of `auth()`: false lets requests without a token pass. Default true. */
+  /** As the option of `auth()`: `false` accepts requests without a token. Default `true`. */
   authRequired?: boolean
   /**
-   * Where the verified claims are; `undefined`: the request has no token. Default `req.auth.payload`,
-   * and no token where `req.auth` is `undefined`, as `express-oauth2-jwt-bearer` has it.
+   * Returns the verified claims of a request, or `undefined` if it has no token. Default: `req.auth.payload`, and
+   * `undefined` if `req.auth` is `undefined`, as `express-oauth2-jwt-bearer` sets them.
    */
   getClaims?: (req: Request) => object | undefined
 }
 
 /**
- * Express middleware after `auth()` of `express-oauth2-jwt-bearer`: refuses logged-out tokens. A
- * request without verified claims is an error, not a way around the check.
+ * Creates an Express middleware that rejects revoked tokens. It runs after `auth()` of `express-oauth2-jwt-bearer`, or
+ * after another JWT library with `getClaims`. It passes a `TypeError` to the error handler if a request has no
+ * verified claims, so that no request bypasses the check.
  *
  * @example
  * app.use(auth({ issuerBaseURL, audience }), lastLogout(client))
@@ -50,17 +51,15 @@ export function lastLogout(
   client: LastLogoutClient,
   { authRequired = true, getClaims }: ExpressOptions<RequestLike> = {},
 ): Handler<RequestLike> {
-  const source = getClaims ? 'what getClaims returned' : 'req.auth.payload'
+  const source = getClaims ? 'the result of getClaims' : 'req.auth.payload'
   return async (req, res, next) => {
     try {
-      const found = getClaims ? getClaims(req) : readAuth(req)
-      const isWithoutToken = found === undefined && !authRequired
-      const refusal = isWithoutToken
-        ? null
-        : toRefusal(await client.check(assertClaims(found, source)))
-      // Throws where something else has sent a response meanwhile; Express 4 would not catch that.
-      if (refusal !== null) {
-        return void res.status(refusal.status).set(refusal.headers).json(refusal.body)
+      const claims = getClaims ? getClaims(req) : readPayload(req)
+      if (claims !== undefined || authRequired) {
+        const decision = await client.check(assertClaims(claims, source))
+        const error = toErrorResponse(decision)
+        // Throws if another handler has sent a response in the meantime. Express 4 does not catch that.
+        if (error !== null) return void res.status(error.status).set(error.headers).json(error.body)
       }
     } catch (error) {
       return next(error)
@@ -69,20 +68,20 @@ export function lastLogout(
   }
 }
 
-/** `undefined` only where nothing is in `req.auth`; something else than `{ payload }` is no claims. */
-function readAuth({ auth }: RequestLike): unknown {
+/** Returns `undefined` only if `req.auth` is `undefined`. Any other value without a payload is not accepted as claims. */
+function readPayload({ auth }: RequestLike): unknown {
   return auth === undefined ? undefined : (Object(auth).payload ?? null)
 }
 
-/** What a request ends with; Express's own handler answers by `status` and `headers`. */
-class Refused extends Error {
-  /** As the errors of `express-jwt`, where the token is to blame. */
+/** Rejects a request. The default error handler of Express uses `status` and `headers`. */
+class RejectedError extends Error {
+  /** For a revoked token, the same as of the errors of `express-jwt`. */
   override readonly name: string
   readonly code: string
   readonly status: number
   readonly headers: Record<string, string>
 
-  constructor({ status, headers, body }: Refusal) {
+  constructor({ status, headers, body }: ErrorResponse) {
     super(body.error_description)
     this.name = status === 401 ? 'UnauthorizedError' : 'LastLogoutUnknownError'
     this.code = status === 401 ? 'revoked_token' : body.error
@@ -92,8 +91,9 @@ class Refused extends Error {
 }
 
 /**
- * The `isRevoked` of `express-jwt`. Throws itself what `express-jwt` would throw of a revoked token, since
- * that lacks `WWW-Authenticate` (RFC 6750 §3); and where it cannot be said, an error of status 503.
+ * Creates the option `isRevoked` of `express-jwt`. For a revoked token it throws an error with status 401 itself,
+ * because the error of `express-jwt` has no `WWW-Authenticate` (RFC 6750 §3). For an unknown revocation status it
+ * throws an error with status 503.
  *
  * @example
  * app.use(expressjwt({ secret, algorithms: ['RS256'], isRevoked: isRevoked(client) }))
@@ -104,8 +104,8 @@ export function isRevoked(client: LastLogoutClient) {
     token: { payload: Claims | string } | undefined,
   ): Promise<boolean> => {
     const claims = assertClaims(token?.payload, 'the payload of the token')
-    const refusal = toRefusal(await client.check(claims))
-    if (refusal !== null) throw new Refused(refusal)
+    const error = toErrorResponse(await client.check(claims))
+    if (error !== null) throw new RejectedError(error)
     return false
   }
 }

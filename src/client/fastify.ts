@@ -1,32 +1,32 @@
 import type { LastLogoutClient } from './client.js'
-import { toRefusal } from './refusal.js'
+import { toErrorResponse } from './error-response.js'
 import { assertClaims } from './verified-claims.js'
 
-/** What is used of Fastify's request: where `@fastify/jwt` puts the claims. */
+/** The part of a Fastify request that is used. `@fastify/jwt` sets `user` to the claims. */
 interface RequestLike {
   user?: unknown
 }
 
-/** What is used of Fastify's reply. */
+/** The part of a Fastify reply that is used. */
 interface ReplyLike {
   code(status: number): this
   headers(headers: Record<string, string>): this
   send(body: object): this
 }
 
-/** How the hook differs from the default. */
+/** Options of the Fastify hook. */
 export interface FastifyOptions<Request> {
-  /** Where the verified claims are, if not in `request.user`, where `@fastify/jwt` puts them. */
+  /** Returns the verified claims of a request. Default: `request.user`, as `@fastify/jwt` sets it. */
   getClaims: (request: Request) => object | undefined
 }
 
-/** What is used of a Fastify `preHandler`. */
+/** The part of a Fastify `preHandler` that is used. */
 type Hook<Request> = (request: Request, reply: ReplyLike) => Promise<ReplyLike | undefined>
 
 /**
- * A Fastify hook to run after `jwtVerify` of `@fastify/jwt`, or `authenticate` of
- * `fastify-auth0-verify`: refuses logged-out tokens. A request without verified claims is an error,
- * not a way around the check.
+ * Creates a Fastify hook that rejects revoked tokens. It runs after `jwtVerify` of `@fastify/jwt`, or after
+ * `authenticate` of `fastify-auth0-verify`. It throws a `TypeError` if a request has no verified claims, so that no
+ * request bypasses the check.
  *
  * @example
  * app.get('/orders', { preHandler: [app.authenticate, lastLogout(client)] }, handler)
@@ -40,12 +40,10 @@ export function lastLogout(
   client: LastLogoutClient,
   options?: FastifyOptions<RequestLike>,
 ): Hook<RequestLike> {
-  const source = options ? 'what getClaims returned' : 'request.user'
+  const source = options ? 'the result of getClaims' : 'request.user'
   return async (request, reply) => {
-    const found = options ? options.getClaims(request) : request.user
-    const refusal = toRefusal(await client.check(assertClaims(found, source)))
-    return refusal
-      ? reply.code(refusal.status).headers(refusal.headers).send(refusal.body)
-      : undefined
+    const claims = options ? options.getClaims(request) : request.user
+    const error = toErrorResponse(await client.check(assertClaims(claims, source)))
+    return error ? reply.code(error.status).headers(error.headers).send(error.body) : undefined
   }
 }

@@ -1,60 +1,71 @@
-import { LastLogoutClientError } from './errors.js'
+import { invalidResponse, LastLogoutClientError } from './errors.js'
 import { createEventReader, type ServerSentEvent } from './event-stream.js'
-import { type RequestOptions, readText, request } from './request.js'
+import { type RequestOptions, readText, reasonOf, request } from './request.js'
 
 const EVENT_STREAM = 'text/event-stream'
 
-/** Reason to abort a connection that is no error: a reload, or `close`. */
+/** Abort reason of a connection that ends without an error: for a reload, or because the client is closed. */
 export const ENDED_ON_PURPOSE = Symbol('ended on purpose')
 
 /** How a connection is read. */
 export interface ConnectionOptions {
   query: URLSearchParams
-  /** Aborting it ends the connection; events that have been received by then are dropped. */
+  /** Aborting it ends the connection. Events that are parsed after that are dropped. */
   connection: AbortController
-  /** Ends the connection when nothing has been received for this time, in milliseconds. */
+  /** Ends the connection if no data arrives for this time, in milliseconds. */
   silenceTimeoutMs: number
+  /** Called for each event. If it throws, the connection ends. */
   onEvent(event: ServerSentEvent): void
 }
 
 /**
- * Reads the feed over one connection until the service closes it, or it is aborted with `ENDED_ON_PURPOSE`.
+ * Reads the change feed over one connection, until the service closes it or it is aborted with `ENDED_ON_PURPOSE`.
  *
- * @throws `LastLogoutClientError` where it ends in another way; an error of that class that it is aborted with is thrown as it is.
+ * @throws `LastLogoutClientError` if the connection ends in any other way. If it is aborted with such an error,
+ *   rethrows that error.
  */
 export async function readFeed(
   service: RequestOptions,
   { query, connection, silenceTimeoutMs, onEvent }: ConnectionOptions,
 ): Promise<void> {
   const { signal } = connection
-  const silence = setTimeout(() => connection.abort(silent(silenceTimeoutMs)), silenceTimeoutMs)
+  const silenceTimer = setTimeout(
+    () => connection.abort(silenceError(silenceTimeoutMs)),
+    silenceTimeoutMs,
+  )
   try {
     const response = await request(service, `v1/changes?${query}`, { accept: EVENT_STREAM, signal })
-    assertEventStream(response)
+    assertEventStream(response, service)
     const read = createEventReader((event) => void (signal.aborted || onEvent(event)))
     for await (const text of readText(response, signal)) {
-      silence.refresh()
+      silenceTimer.refresh()
       read(text)
     }
   } catch (error) {
     const cause = signal.aborted ? signal.reason : error
     if (cause === ENDED_ON_PURPOSE) return
-    throw cause instanceof LastLogoutClientError
-      ? cause
-      : new LastLogoutClientError('UNAVAILABLE', 'the connection to the feed was lost', cause)
+    throw cause instanceof LastLogoutClientError ? cause : connectionLost(cause, service)
   } finally {
-    clearTimeout(silence)
-    // What is left of the response is not read.
+    clearTimeout(silenceTimer)
+    // Discards the rest of the response.
     connection.abort(ENDED_ON_PURPOSE)
   }
 }
 
-function assertEventStream({ headers }: Response): void {
+function assertEventStream({ headers }: Response, { url }: RequestOptions): void {
   const type = headers.get('content-type')
   if (type?.startsWith(EVENT_STREAM)) return
-  throw new LastLogoutClientError('NOT_UNDERSTOOD', `the feed came as ${type}, not as events`)
+  throw invalidResponse(
+    `the change feed of ${url} has the content type ${type}, not ${EVENT_STREAM}: check that url is the address of last-logout`,
+  )
 }
 
-function silent(ms: number): LastLogoutClientError {
-  return new LastLogoutClientError('UNAVAILABLE', `the feed sent nothing for ${ms / 1000} s`)
+function connectionLost(cause: unknown, { url }: RequestOptions): LastLogoutClientError {
+  const message = `the connection to the change feed of ${url} was lost (${reasonOf(cause)}): connecting again`
+  return new LastLogoutClientError('UNAVAILABLE', message, cause)
+}
+
+function silenceError(timeoutMs: number): LastLogoutClientError {
+  const message = `the change feed sent no data for ${timeoutMs / 1000} s: connecting again`
+  return new LastLogoutClientError('UNAVAILABLE', message)
 }

@@ -1,29 +1,31 @@
+import type { StatedFreshness } from '../rules/last-logout-response.js'
 import { type Clocks, startStopwatch, startTickingClocks } from './clocks.js'
 import { createDelayEstimator } from './delivery-delay.js'
-import { type Freshness, type StatedFreshness, withAge } from './freshness.js'
+import { type Freshness, withAge } from './freshness.js'
 
-/** How fresh the data is that the feed delivered. */
+/** How fresh the data of the feed is. */
 export interface FeedFreshness {
   /** `null` before the first event. */
   current(): Freshness | null
   /**
-   * Takes an event that was received now. `maxDelayMs`: an upper bound of its delay; for the first of a connection the
-   * time since the request, since it was sent after that; else `Infinity`.
+   * Updates the freshness with an event that was received now.
    *
-   * @returns the estimated delay in milliseconds where the data is stale for that reason alone, else 0.
+   * @param maxDelayMs Upper bound of the event's delay in milliseconds. For the first event of a connection it is
+   *   the time since the request, because the event was sent after that; else `Infinity`.
+   * @returns The estimated delay in milliseconds if the data is stale only because of it, else 0.
    */
-  take(stated: StatedFreshness, maxDelayMs: number): number
+  update(stated: StatedFreshness, maxDelayMs: number): number
   stop(): void
 }
 
-/** The age of the data is what the service stated, the delay of the event's delivery, and the time since its receipt. */
+/** The age of the data is the sum of the age that the service stated, the delay of the event, and the time since its receipt. */
 export function createFeedFreshness(clocks: Clocks, maxStalenessMs: number): FeedFreshness {
   const ticking = startTickingClocks(clocks)
   const estimateDelay = createDelayEstimator()
   let freshness: Freshness | null = null
   return {
     current: () => freshness,
-    take(stated, maxDelayMs) {
+    update(stated, maxDelayMs) {
       const { asOf, lagMs } = stated
       const receivedAt = clocks.wall()
       const isKnown = asOf !== null && lagMs < Number.POSITIVE_INFINITY

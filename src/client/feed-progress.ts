@@ -1,87 +1,104 @@
 import type { Instant } from '../rules/instant.js'
-import type { ServerSentEvent } from './event-stream.js'
-import type { StatedFreshness } from './freshness.js'
-import type { Held } from './held.js'
+import type { StatedFreshness } from '../rules/last-logout-response.js'
+import { createAsOfHistory } from './as-of-history.js'
+import type { FeedEvent } from './feed-events.js'
+import type { LogoutCache } from './logout-cache.js'
 import { createReloadTimer } from './reload-timer.js'
 
-/** The service rejects an earlier instant, as the clock of a machine without a battery shows. */
+/** The service rejects an earlier `since`, which a machine without a battery-backed clock could send. */
 const MIN_SINCE: Instant = Date.UTC(2000, 0, 1)
 
-/** How far the feed has been read, which logouts are therefore held, and when everything is loaded anew. */
+/**
+ * How far the feed has been read.
+ *
+ * | state | meaning | event | next state |
+ * |---|---|---|---|
+ * | `load_due` | the next connection loads everything | a connection begins | `loading` |
+ * | `loading` | all logouts since `since` are arriving | freshness | `live` |
+ * | | | the next connection begins | `loading`: resumed at the cursor, or restarted without one |
+ * | `live` | the cache holds all logouts since `since`; further changes are arriving | the next connection begins | `live`, resumed at the cursor |
+ * | `loading`, `live` | | `reset` | `loading` with the same `since` |
+ * | | | a reload is due | `load_due`; the connection is replaced |
+ */
+type FeedState = { name: 'load_due' } | ReadingState
+
+interface ReadingState {
+  name: 'loading' | 'live'
+  since: Instant
+  cursor: string | null
+}
+
+/** How far the feed has been read, and which logouts the cache therefore holds. */
 export interface FeedProgress {
-  /** Query of the next connection: resumes at the cursor; without one it begins a load of everything. */
+  /** Returns the query of the next connection: it resumes at the cursor, or begins a load. */
   nextQuery(): URLSearchParams
-  /** Applies a change or a reset, and takes the event's cursor. */
-  apply(event: ServerSentEvent): void
-  /** Takes a freshness: all changes before it have been applied. It completes a load, and may show that another is needed. */
-  advance(stated: StatedFreshness): void
-  /** All logouts from this instant on are held; `Infinity` before the first load is complete. */
-  heldSince(): Instant
+  /** Applies an event to the cache. */
+  apply(event: FeedEvent): void
+  /** The cache holds all logouts since this instant; `Infinity` until the first load is complete. */
+  completeSince(): Instant
   close(): void
 }
 
-/** What progress depends on. Times in milliseconds. */
+/** Dependencies and limits of a `FeedProgress`. Times in milliseconds. */
 export interface FeedProgressOptions {
   /** How far back a load reaches. */
   horizonMs: number
   reloadIntervalMs: number
   maxReloadDelayMs: number
   now(): Instant
-  /** Called when the next connection is to load everything. */
+  /** Called when the current connection must be replaced by one that loads everything. */
   onReload(): void
 }
 
-/** Begins without a cursor. */
-export function createFeedProgress(held: Held, options: FeedProgressOptions): FeedProgress {
-  let cursor: string | null = null
-  let isLoading = false
-  let loadingSince = 0
-  let heldSince = Number.POSITIVE_INFINITY
-  let lastAsOf = 0
-  let maxAsOf = 0
+/** Creates the progress of a feed that has not been read. */
+export function createFeedProgress(cache: LogoutCache, options: FeedProgressOptions): FeedProgress {
+  let state: FeedState = { name: 'load_due' }
+  let completeSince = Number.POSITIVE_INFINITY
+  const compareAsOf = createAsOfHistory()
   const reload = createReloadTimer(options, () => {
-    cursor = null
+    state = { name: 'load_due' }
     options.onReload()
   })
 
-  function beginLoad(): void {
-    isLoading = true
-    held.beginLoad()
+  function beginLoad(since: Instant): ReadingState {
+    cache.beginLoad()
+    return { name: 'loading', since, cursor: null }
+  }
+
+  function applyFreshness(freshness: StatedFreshness): void {
+    const { wentBack, isLatest } = compareAsOf(freshness)
+    if (state.name === 'loading') {
+      state = { ...state, name: 'live' }
+      completeSince = state.since
+      // After its database was set back, the service delivers less until it has read the log that far again.
+      if (isLatest) cache.dropUndelivered()
+      reload.scheduleNext()
+    }
+    // A database that was set back may assign the same cursors to other changes.
+    if (wentBack) reload.scheduleSoon()
   }
 
   return {
     nextQuery() {
-      // A load that was cut off resumes at its cursor and keeps its beginning.
-      if (cursor === null) {
-        loadingSince = Math.max(options.now() - options.horizonMs, MIN_SINCE)
-        beginLoad()
+      if (state.name === 'load_due' || state.cursor === null) {
+        state = beginLoad(Math.max(options.now() - options.horizonMs, MIN_SINCE))
       }
-      const query = new URLSearchParams({ since: new Date(loadingSince).toISOString() })
-      if (cursor !== null) query.set('after', cursor)
-      return query
+      return toQuery(state)
     },
-    apply({ name, data, id }) {
-      if (name === 'change') held.merge(JSON.parse(data))
-      if (name === 'reset') {
-        cursor = null
-        beginLoad()
-      }
-      if (id) cursor = id
+    apply(event) {
+      if (event.kind === 'change') cache.merge(event.change)
+      if (event.kind === 'freshness') applyFreshness(event.freshness)
+      if (state.name === 'load_due') return
+      if (event.kind === 'reset') state = beginLoad(state.since)
+      if (event.cursor !== null) state = { ...state, cursor: event.cursor }
     },
-    advance({ asOf, lagMs }) {
-      if (isLoading) {
-        isLoading = false
-        heldSince = loadingSince
-        // A service whose database was set back delivers less, until it has read the log again that far.
-        if (asOf !== null && asOf >= maxAsOf) held.dropUndelivered()
-        reload.scheduleNext()
-      }
-      // A database that was set back may give the same positions to other changes.
-      if ((asOf ?? 0) < lastAsOf) reload.scheduleSoon()
-      lastAsOf = asOf ?? 0
-      if (lagMs < Number.POSITIVE_INFINITY) maxAsOf = Math.max(maxAsOf, lastAsOf)
-    },
-    heldSince: () => heldSince,
+    completeSince: () => completeSince,
     close: reload.stop,
   }
+}
+
+function toQuery({ since, cursor }: ReadingState): URLSearchParams {
+  const query = new URLSearchParams({ since: new Date(since).toISOString() })
+  if (cursor !== null) query.set('after', cursor)
+  return query
 }

@@ -1,32 +1,33 @@
 import type { Claims, LastLogoutClient } from './client.js'
-import { toRefusal } from './refusal.js'
+import { toErrorResponse } from './error-response.js'
 import { assertClaims } from './verified-claims.js'
 
-/** What a check is called with, where that is not the claims themselves. */
+/** Options of the check for servers that use `Request` and `Response`. */
 export interface FetchOptions<Input> {
-  /** Where the verified claims are in it, such as `(context) => context.get('jwtPayload')`. */
+  /** Returns the verified claims of the input, such as `(context) => context.get('jwtPayload')`. Default: the input. */
   getClaims?: (input: Input) => object | undefined
 }
 
 /**
- * For servers that speak `Request` and `Response`: what to answer to the bearer of these verified
- * claims; `null`: go on. Rejects with a `TypeError` where there are no claims.
+ * Creates a check for servers that use the web standard `Request` and `Response`.
  *
+ * @returns A function that takes verified claims and resolves to the response that rejects the request, or to `null` if
+ *   the request may continue. It rejects with a `TypeError` if there are no claims.
  * @example
- * const refuse = lastLogout(client)
- * const refusal = await refuse(claims)
- * if (refusal) return refusal
+ * const checkClaims = lastLogout(client)
+ * const rejection = await checkClaims(claims)
+ * if (rejection) return rejection
  */
 export function lastLogout<Input = Claims>(
   client: LastLogoutClient,
   { getClaims }: FetchOptions<Input> = {},
 ): (input: Input) => Promise<Response | null> {
-  const source = getClaims ? 'what getClaims returned' : 'what it was called with'
+  const source = getClaims ? 'the result of getClaims' : 'the argument'
   return async (input) => {
     const claims = assertClaims(getClaims ? getClaims(input) : input, source)
-    const refusal = toRefusal(await client.check(claims))
-    if (refusal === null) return null
-    const { status, headers, body } = refusal
+    const error = toErrorResponse(await client.check(claims))
+    if (error === null) return null
+    const { status, headers, body } = error
     return Response.json(body, { status, headers })
   }
 }

@@ -1,13 +1,13 @@
 /** The two halves of a 64-bit fingerprint. */
 export type Fingerprint = Uint32Array
 
-/** A key of one's own: nobody else can tell which ids share a fingerprint. */
+/** Creates a random key. Without the key, an attacker cannot choose ids that share a fingerprint. */
 export function createKey(): Uint32Array {
   return crypto.getRandomValues(new Uint32Array(2))
 }
 
 /**
- * HalfSipHash-1-3 with 64 bits of output, of a text's UTF-16 code units; writes it to `out`.
+ * Computes HalfSipHash-1-3 of the UTF-16 code units of a text, and writes the 64 bits to `out`.
  *
  * @see https://github.com/veorq/SipHash/blob/master/halfsiphash.c
  */
@@ -19,9 +19,9 @@ export function fingerprint(text: string, key: Uint32Array, out: Fingerprint): v
   let v2 = k0 ^ 0x6c796765
   let v3 = k1 ^ 0x74656462
   const { length } = text
-  // Two code units each; the last holds the length in bytes, and what is left over.
+  // A word holds two code units. The last word holds the length in bytes, and an odd last code unit.
   const words = (length >>> 1) + 1
-  // One loop for the words and for both finishes: calls in here would cost more than the rest.
+  // One loop for the words and both finalizations: function calls would cost more than the loop body.
   for (let step = 0; step < words + 6; step++) {
     const i = 2 * step
     let word = 0

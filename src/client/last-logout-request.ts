@@ -1,3 +1,4 @@
+import type { Instant } from '../rules/instant.js'
 import {
   chooseForm,
   isAbout,
@@ -6,30 +7,35 @@ import {
   type RequestedIds,
   type RequestForm,
 } from '../rules/last-logout-request.js'
-import { LastLogoutClientError } from './errors.js'
-import type { Settings } from './options.js'
+import { type LastLogoutResponse, readLastLogoutResponse } from '../rules/last-logout-response.js'
+import { invalidResponse, LastLogoutClientError } from './errors.js'
+import type { ClientSettings } from './options.js'
 import { readText, request, statusError } from './request.js'
-import type { LastLogoutJson } from './wire.js'
-
-/** Requests a user's last logout. Rejects with a `LastLogoutClientError` unless the response is about these ids. */
-export type LastLogoutRequest = (ids: RequestedIds) => Promise<LastLogoutJson>
 
 /**
- * Requests last logouts by `GET /v1/last-logout`. A service of 0.1.0 does not have that path: from
- * its first 404 on, the older path is used, and for ten minutes nothing else is tried.
+ * Requests the last logout of a user and a session.
  *
- * @param now - The time of day in milliseconds.
+ * @throws `LastLogoutClientError` without a valid response about these ids.
+ */
+export type LastLogoutRequest = (ids: RequestedIds) => Promise<LastLogoutResponse>
+
+/**
+ * Creates a function that sends `GET /v1/last-logout`. A service of release 0.1.0 does not have that path. After
+ * such a service responded with 404, only the older path is used for ten minutes.
+ *
+ * @param now Returns the time of day in milliseconds.
  */
 export function createLastLogoutRequest(
-  settings: Pick<Settings, 'url' | 'apiKey' | 'timeoutMs'>,
-  now: () => number = Date.now,
+  settings: Pick<ClientSettings, 'url' | 'apiKey' | 'timeoutMs'>,
+  now: () => Instant = Date.now,
 ): LastLogoutRequest {
-  let queryFormMissingAt: number | null = null
+  /** `null`: the service has the query form, as far as known. */
+  let queryFormMissingAt: Instant | null = null
 
   async function send(ids: RequestedIds, form: RequestForm, signal: AbortSignal) {
     const options = { accept: 'application/json', signal, statuses: [200, 404] }
     const response = await request(settings, lastLogoutPath(ids, form), options)
-    return { status: response.status, text: await readBody(response, signal) }
+    return { status: response.status, text: await readBody(response, settings, signal) }
   }
 
   return async (ids) => {
@@ -41,29 +47,46 @@ export function createLastLogoutRequest(
       response = await send(ids, 'path', signal)
     }
     if (response.status !== 200) throw statusError(response.status, settings.url)
-    return readAbout(ids, response.text)
+    return readResponse(ids, response.text, settings.url)
   }
 }
 
-async function readBody(response: Response, signal: AbortSignal): Promise<string> {
+async function readBody(
+  response: Response,
+  { url, timeoutMs }: Pick<ClientSettings, 'url' | 'timeoutMs'>,
+  signal: AbortSignal,
+): Promise<string> {
   let text = ''
   try {
-    for await (const part of readText(response, signal)) text += part
+    for await (const piece of readText(response, signal)) text += piece
   } catch (error) {
-    throw new LastLogoutClientError('UNAVAILABLE', 'a response broke off, or came too late', error)
+    const message = `the response of ${url} was incomplete, or took longer than ${timeoutMs} ms (timeoutMs)`
+    throw new LastLogoutClientError('UNAVAILABLE', message, error)
   }
   return text
 }
 
-/** The message of an error of `JSON.parse` quotes the text, and with it a user: it is not kept. */
-function readAbout(ids: RequestedIds, text: string): LastLogoutJson {
-  let json: LastLogoutJson
-  try {
-    json = JSON.parse(text)
-  } catch {
-    throw new LastLogoutClientError('NOT_UNDERSTOOD', 'a response that is not JSON')
+function readResponse(ids: RequestedIds, text: string, url: string): LastLogoutResponse {
+  const json = parseJson(text, url)
+  if (!isAbout(json, ids)) {
+    throw invalidResponse(
+      `the response of ${url} is about another user or session than requested: check whether a proxy rewrites the URL`,
+    )
   }
-  if (isAbout(json, ids)) return json
-  const message = 'a response about another user or session: a proxy may rewrite the URL'
-  throw new LastLogoutClientError('NOT_UNDERSTOOD', message)
+  const response = readLastLogoutResponse(json)
+  if (!('invalidField' in response)) return response
+  throw invalidResponse(
+    `the field ${response.invalidField} in the response of ${url} is missing or malformed: check that url is the address of last-logout`,
+  )
+}
+
+/** Does not keep the error of `JSON.parse`: its message quotes the text, which names a user. */
+function parseJson(text: string, url: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw invalidResponse(
+      `the response of ${url} is not JSON: check that url is the address of last-logout`,
+    )
+  }
 }

@@ -1,35 +1,38 @@
-/** A longer timer would fire at once, in milliseconds. */
+/** A timer with a longer delay would fire at once, in milliseconds. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-/** When everything is to be loaded anew. */
+/** Spread of the interval between two reloads: a tenth more or less. */
+const INTERVAL_JITTER = 0.1
+
+/** Schedules the next reload. At most one is scheduled. */
 export interface ReloadTimer {
-  /** After the interval, give or take a tenth. Replaces what was scheduled. */
+  /** Schedules a reload after `reloadIntervalMs`, with jitter. Replaces a scheduled one. */
   scheduleNext(): void
-  /** Within `maxReloadDelayMs`, at random: the clients of a service must not all load at once. */
+  /** Schedules a reload at random within `maxReloadDelayMs`, so that not all clients of a service load at once. */
   scheduleSoon(): void
   stop(): void
 }
 
-/** Times in milliseconds. Nothing is scheduled yet. */
+/** Creates a timer with nothing scheduled. Times in milliseconds. */
 export function createReloadTimer(
   { reloadIntervalMs, maxReloadDelayMs }: { reloadIntervalMs: number; maxReloadDelayMs: number },
   reload: () => void,
 ): ReloadTimer {
   let timer: NodeJS.Timeout | undefined
-  let isSoon = false
+  let scheduled: 'nothing' | 'next' | 'soon' = 'nothing'
   const schedule = (delayMs: number) => {
     clearTimeout(timer)
     timer = setTimeout(reload, Math.min(delayMs, MAX_TIMER_MS))
   }
   return {
     scheduleNext() {
-      isSoon = false
-      schedule(reloadIntervalMs * (0.9 + Math.random() * 0.2))
+      scheduled = 'next'
+      schedule(reloadIntervalMs * (1 + (2 * Math.random() - 1) * INTERVAL_JITTER))
     },
     scheduleSoon() {
-      // What goes back again and again must not postpone the reload.
-      if (isSoon) return
-      isSoon = true
+      // If `as_of` keeps going back, the reload must not be postponed each time.
+      if (scheduled === 'soon') return
+      scheduled = 'soon'
       schedule(Math.random() * maxReloadDelayMs)
     },
     stop: () => clearTimeout(timer),

@@ -1,38 +1,34 @@
-/** The first and the longest wait between two attempts, in milliseconds. */
-const FIRST_BACKOFF_MS = 100
+import { sleep } from './sleep.js'
+
+/** Delay after a successful attempt, in milliseconds. It doubles with each failure in a row. */
+const MIN_BACKOFF_MS = 100
 const MAX_BACKOFF_MS = 10_000
 
 /**
- * Calls `attempt` again whenever it has ended. Waits longer with each attempt in a row that resolves to false; with
- * jitter, since all clients of a service that restarts lose it at once.
+ * Repeats an attempt with exponential backoff and jitter, until stopped.
  *
- * @returns a function that ends the repetition and resolves when the running attempt has ended.
+ * @param attempt Resolves to whether it was successful. A failure doubles the delay before the next attempt, a
+ *   success resets it.
+ * @returns A function that stops the repetition and resolves when the current attempt has ended.
  */
 export function repeatWithBackoff(attempt: () => Promise<boolean>): () => Promise<void> {
-  let isStopped = false
-  let timer: NodeJS.Timeout | undefined
-  let endWait = () => {}
-
-  function wait(failures: number): Promise<void> {
-    const longestMs = Math.min(FIRST_BACKOFF_MS * 2 ** failures, MAX_BACKOFF_MS)
-    return new Promise((resolve) => {
-      endWait = resolve
-      timer = setTimeout(resolve, longestMs * (0.5 + Math.random() / 2))
-    })
-  }
-
-  async function run(): Promise<void> {
-    for (let failures = 0; !isStopped; ) {
-      failures = (await attempt()) ? 0 : failures + 1
-      if (!isStopped) await wait(failures)
-    }
-  }
-
-  const ended = run()
+  const stopped = new AbortController()
+  const ended = repeat(attempt, stopped.signal)
   return () => {
-    isStopped = true
-    clearTimeout(timer)
-    endWait()
+    stopped.abort()
     return ended
   }
+}
+
+async function repeat(attempt: () => Promise<boolean>, stopped: AbortSignal): Promise<void> {
+  let failures = 0
+  while (!stopped.aborted) {
+    failures = (await attempt()) ? 0 : failures + 1
+    await sleep(backoffMs(failures), stopped)
+  }
+}
+
+/** Random between half and all of the delay: a service that restarts disconnects all of its clients at once. */
+function backoffMs(failures: number): number {
+  return Math.min(MIN_BACKOFF_MS * 2 ** failures, MAX_BACKOFF_MS) * (0.5 + Math.random() / 2)
 }

@@ -1,13 +1,18 @@
-import { LastLogoutClientError } from './errors.js'
+import { invalidResponse, LastLogoutClientError } from './errors.js'
 
-/** How the service is asked. */
+/** The service that requests are sent to. */
 export interface RequestOptions {
   /** Ends in a slash. */
   url: string
   apiKey: string
 }
 
-/** Sends a request. Rejects with a `LastLogoutClientError` unless the response has one of `statuses`, by default 200. */
+/**
+ * Sends a request to the service.
+ *
+ * @param statuses The accepted statuses. Default: 200.
+ * @throws `LastLogoutClientError` for any other status, and if the service is unreachable.
+ */
 export async function request(
   { url, apiKey }: RequestOptions,
   path: string,
@@ -21,14 +26,15 @@ export async function request(
     headers: {
       authorization: `Bearer ${apiKey}`,
       accept,
-      // A proxy that compresses may hold events back.
+      // A proxy that compresses the response can buffer events.
       'accept-encoding': 'identity',
     },
-    // Whoever redirects is not the service, and shall not be sent the key.
+    // The service never redirects. The target of a redirect must not receive the key.
     redirect: 'error',
     signal,
   }).catch((error) => {
-    throw new LastLogoutClientError('UNAVAILABLE', `${url} cannot be reached`, error)
+    const message = `cannot connect to ${url} (${reasonOf(error)}): check that last-logout is running and reachable there`
+    throw new LastLogoutClientError('UNAVAILABLE', message, error)
   })
   if (statuses.includes(response.status)) return response
   await response.body?.cancel()
@@ -36,8 +42,8 @@ export async function request(
 }
 
 /**
- * Reads an answer's body as it comes. Not by the signal of `fetch` alone: on Node 20 that can be
- * forgotten at a garbage collection, and the reading would never end.
+ * Reads the body of a response in pieces, as they arrive. The signal of `fetch` alone is not sufficient: Node 20 can
+ * lose it in a garbage collection, and reading would never end.
  */
 export async function* readText(response: Response, signal: AbortSignal): AsyncGenerator<string> {
   const reader = response.body?.getReader()
@@ -46,8 +52,8 @@ export async function* readText(response: Response, signal: AbortSignal): AsyncG
   signal.addEventListener('abort', cancel)
   try {
     const decoder = new TextDecoder()
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      yield decoder.decode(part.value, { stream: true })
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+      yield decoder.decode(chunk.value, { stream: true })
     }
     signal.throwIfAborted()
   } finally {
@@ -56,19 +62,27 @@ export async function* readText(response: Response, signal: AbortSignal): AsyncG
   }
 }
 
-/** The error of a response that has another status than expected. */
+/** Creates the error of a response with an unexpected status. */
 export function statusError(status: number, url: string): LastLogoutClientError {
-  if (status === 401 || status === 403) {
-    const message =
-      status === 401
-        ? `${url} does not know the key: see API_KEYS there`
-        : `${url} refuses the key: give it the roles feed and read in API_KEYS there`
+  if (status === 401) {
+    const message = `${url} rejected the API key (status 401): add it to API_KEYS of last-logout`
     return new LastLogoutClientError('UNAUTHORIZED', message)
   }
-  return status >= 500 || status === 429
-    ? new LastLogoutClientError('UNAVAILABLE', `${url} answers with ${status}`)
-    : new LastLogoutClientError(
-        'NOT_UNDERSTOOD',
-        `${url} answers with ${status}: it is not a last-logout of this version`,
-      )
+  if (status === 403) {
+    const message = `${url} denied the request (status 403): give the key the roles feed and read in API_KEYS of last-logout`
+    return new LastLogoutClientError('UNAUTHORIZED', message)
+  }
+  if (status >= 500 || status === 429) {
+    const message = `${url} is unavailable (status ${status}): see the log of last-logout`
+    return new LastLogoutClientError('UNAVAILABLE', message)
+  }
+  return invalidResponse(
+    `${url} responded with status ${status}: check that url is the address of last-logout, and that its version is not older than this client's`,
+  )
+}
+
+/** The code of what caused an error, else the name of the error. The messages of `fetch` can quote the key. */
+export function reasonOf(error: unknown): string {
+  const { cause, name } = Object(error)
+  return String(Object(cause).code ?? name)
 }

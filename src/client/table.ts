@@ -1,54 +1,57 @@
 import type { Fingerprint } from './fingerprint.js'
 
-/** A power of two, as every capacity after it. */
-const FIRST_CAPACITY = 1_024
-/** Above this share of taken slots the capacity is doubled. */
-const FULL = 0.6
+/** All capacities are powers of two. */
+const INITIAL_CAPACITY = 1_024
+/** The capacity is doubled above this share of used slots. */
+const MAX_LOAD_FACTOR = 0.6
 
-/** Two numbers by the fingerprint of an id, and the load that delivered them last. A number only ever grows. */
+/**
+ * A hash table: fingerprint of an id to two numbers, and to the load that delivered the row last. The numbers only
+ * increase.
+ */
 export interface Table {
   readonly size: number
-  /** Where the numbers stand, until the next change; -1 where there are none. */
-  find(sought: Fingerprint): number
+  /** Returns the slot of a row, which is valid until the next change; -1 if there is no row. */
+  find(id: Fingerprint): number
   first(slot: number): number
   second(slot: number): number
-  /** Moves both numbers forward, and marks the row as delivered by this load. */
-  merge(sought: Fingerprint, first: number, second: number, load: number): void
-  /** Drops the rows that neither this load nor a later one has delivered. */
+  /** Inserts a row, or raises its numbers, and marks it as delivered by this load. */
+  merge(id: Fingerprint, first: number, second: number, load: number): void
+  /** Deletes the rows that neither this load nor a later one has delivered. */
   dropBefore(load: number): void
 }
 
 /**
- * Open addressing with linear probing. Most of a check is waiting for memory, and most of what is
- * checked is not held: that shows in the tags alone, which stay in the processor's cache.
+ * Slots for open addressing with linear probing. Memory access dominates the cost of a check, and most ids that are
+ * checked have no row. The tags alone show that, and they fit into the processor's cache.
  */
 interface Slots {
   capacity: number
-  /** A byte of a slot's fingerprint, never 0; 0 where the slot is free. */
+  /** One byte of the fingerprint in each slot, never 0; 0 if the slot is free. */
   tags: Uint8Array
-  /** The first two of eight words of a slot. */
+  /** Words 0 and 1 of the eight words of a slot. */
   fingerprints: Uint32Array
-  /** Of the same memory: the second and third of four numbers of a slot, and as the fourth its load. */
+  /** A view of the same memory, with four numbers for each slot: 1 and 2 are the numbers of the row, 3 is its load. */
   numbers: Float64Array
 }
 
-/** Half a line of the cache: who looks at a fingerprint has its numbers at hand. */
+/** Half a cache line: reading the fingerprint loads the numbers as well. */
 const SLOT_BYTES = 32
 
 /**
- * An empty table. It keeps 64-bit fingerprints in place of ids: each takes 55 to 110 bytes, outside
- * the heap of objects. That an id meets the fingerprint of another happens once in
- * 10^13 checks; what is then believed is a logout too many, never one too few.
+ * Creates an empty table. It holds 64-bit fingerprints instead of ids. A row takes 55 to 110 bytes, outside the
+ * JavaScript heap. About one check in 10^13 finds the row of another id with the same fingerprint. The result is then a
+ * token that is wrongly revoked, never one that is wrongly accepted.
  */
 export function createTable(): Table {
-  let slots = createSlots(FIRST_CAPACITY)
+  let slots = createSlots(INITIAL_CAPACITY)
   let size = 0
 
-  const seek = (sought: Fingerprint) => slotOf(slots, sought[0] as number, sought[1] as number)
+  const seek = (id: Fingerprint) => slotOf(slots, id[0] as number, id[1] as number)
   const first = (slot: number) => slots.numbers[4 * slot + 1] as number
   const second = (slot: number) => slots.numbers[4 * slot + 2] as number
 
-  /** Moves the rows that this load or a later one has delivered into new slots. */
+  /** Copies the rows that load `minLoad` or a later one has delivered into new slots. */
   function rebuild(capacity: number, minLoad: number): void {
     const old = slots
     slots = createSlots(capacity)
@@ -67,19 +70,19 @@ export function createTable(): Table {
     get size() {
       return size
     },
-    find(sought) {
-      const slot = seek(sought)
+    find(id) {
+      const slot = seek(id)
       return slots.tags[slot] === 0 ? -1 : slot
     },
     first,
     second,
-    merge(sought, nextFirst, nextSecond, load) {
-      if (size + 1 > FULL * slots.capacity) {
+    merge(id, nextFirst, nextSecond, load) {
+      if (size + 1 > MAX_LOAD_FACTOR * slots.capacity) {
         rebuild(2 * slots.capacity, Number.NEGATIVE_INFINITY)
       }
-      const slot = seek(sought)
+      const slot = seek(id)
       if (slots.tags[slot] === 0) {
-        put(slots, slot, [sought[0] ?? 0, sought[1] ?? 0, nextFirst, nextSecond, load])
+        put(slots, slot, [id[0] ?? 0, id[1] ?? 0, nextFirst, nextSecond, load])
         size++
         return
       }
@@ -101,7 +104,7 @@ function createSlots(capacity: number): Slots {
   }
 }
 
-/** The slot of a fingerprint, or the free one where it would stand. */
+/** Returns the slot of a fingerprint, or the free slot to insert it into. */
 function slotOf({ capacity, tags, fingerprints }: Slots, low: number, high: number): number {
   const tag = tagOf(high)
   let slot = low & (capacity - 1)

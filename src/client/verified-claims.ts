@@ -1,24 +1,24 @@
 import type { Claims } from './client.js'
 
 const USE_GET_CLAIMS =
-  'pass the option getClaims to name the verified claims, as in { getClaims: (request) => … }.'
+  'set the option getClaims, as in { getClaims: (request) => … }, to return the verified claims.'
 
 /**
- * The claims that a JWT library has left in a request. Throws a `TypeError` on anything else: a
- * request that was not verified must not get around the check.
+ * Asserts that a value is the verified claims of a token, so that a request that was not verified cannot bypass the check.
  *
- * @param source Where they were expected, for the message.
+ * @param source Where the value comes from, for the message.
+ * @throws `TypeError` for any other value.
  */
-export function assertClaims(found: unknown, source: string): Claims {
-  if (typeof found !== 'object' || found === null) {
+export function assertClaims(value: unknown, source: string): Claims {
+  if (typeof value !== 'object' || value === null) {
     throw new TypeError(
       `lastLogout(client): no verified claims in ${source}. Run it after the JWT library, or ${USE_GET_CLAIMS}`,
     )
   }
-  const claims = found as Claims
+  const claims = value as Claims
   if (typeof claims.then === 'function') {
     throw new TypeError(
-      `lastLogout(client): ${source} is a promise, not the verified claims. Await it before, and ${USE_GET_CLAIMS}`,
+      `lastLogout(client): ${source} is a promise, not the verified claims. Await it first, and ${USE_GET_CLAIMS}`,
     )
   }
   if (isDecodedToken(claims)) {
@@ -29,7 +29,7 @@ export function assertClaims(found: unknown, source: string): Claims {
   return claims
 }
 
-/** Header, payload and signature in place of the payload, as the option `complete: true` leaves them. */
+/** Whether a value has header, payload and signature, as with the option `complete: true` of `@fastify/jwt`. */
 function isDecodedToken({ sub, payload }: Claims): boolean {
   return sub === undefined && typeof payload === 'object' && payload !== null
 }

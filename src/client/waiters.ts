@@ -1,20 +1,21 @@
-/** Those who wait for something that may fail, and be waited for again. */
+/** Pending callers of `wait`. */
 export interface Waiters {
+  /** Settles with the next `resolve` or `reject`. */
   wait(): Promise<void>
   resolve(): void
   reject(error: Error): void
 }
 
-/** Nobody waits yet. A failure that nobody waits for is no unhandled rejection. */
+/** Creates an empty list. `reject` with no pending caller causes no unhandled rejection. */
 export function createWaiters(): Waiters {
-  let waiting: { resolve: () => void; reject: (error: Error) => void }[] = []
-  const settle = (how: (waiter: (typeof waiting)[number]) => void) => {
-    const settled = waiting
-    waiting = []
-    for (const waiter of settled) how(waiter)
+  let pending: { resolve: () => void; reject: (error: Error) => void }[] = []
+  const settle = (settleOne: (waiter: (typeof pending)[number]) => void) => {
+    const settled = pending
+    pending = []
+    for (const waiter of settled) settleOne(waiter)
   }
   return {
-    wait: () => new Promise((resolve, reject) => void waiting.push({ resolve, reject })),
+    wait: () => new Promise((resolve, reject) => void pending.push({ resolve, reject })),
     resolve: () => settle(({ resolve }) => resolve()),
     reject: (error) => settle(({ reject }) => reject(error)),
   }

@@ -3,7 +3,7 @@ import type { Instant } from './instant.js'
 /** Largest accepted difference between two clocks, in milliseconds. */
 export const MAX_CLOCK_AHEAD_MS = 60_000
 
-/** Default age of the data after which a decision is unknown, in milliseconds. */
+/** Default maximum age of the data before the revocation status is unknown, in milliseconds. */
 export const DEFAULT_MAX_STALENESS_MS = 300_000
 
 /** Whether an instant is ahead of `now` by more than clocks may differ. */

@@ -29,6 +29,9 @@ export type Verdict = { lastLogoutAt: Instant | null; loginAt: Instant | null } 
   | { revoked: false; reason: AcceptedReason }
 )
 
+/** Outcome of a check. `unknown`: the known logouts, the claims or the freshness of the data are not sufficient. */
+export type Outcome = 'accepted' | 'revoked' | 'unknown'
+
 /** How a token is judged. */
 export interface JudgeOptions {
   policy: Policy

@@ -2,7 +2,7 @@ import { readId } from './id.js'
 import { type Instant, readNumericDate } from './instant.js'
 
 /** Default namespace of the claims that the login Action adds. */
-const DEFAULT_NAMESPACE = 'https://last-logout/'
+export const DEFAULT_NAMESPACE = 'https://last-logout/'
 
 /** The facts of a token that decide. */
 export interface Token {
@@ -31,6 +31,7 @@ export type SubjectlessToken = Omit<ClaimedToken, 'subject'> & { subject: null }
 export interface ClaimNames {
   sessionId: string
   authenticatedAt: string
+  lastLogout: string
 }
 
 /** The claim names in a namespace. */
@@ -38,6 +39,7 @@ export function claimNames(namespace: string = DEFAULT_NAMESPACE): ClaimNames {
   return {
     sessionId: `${namespace}session_id`,
     authenticatedAt: `${namespace}authenticated_at`,
+    lastLogout: `${namespace}last_logout`,
   }
 }
 

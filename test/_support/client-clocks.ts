@@ -1,16 +1,16 @@
 import { type Clocks, systemClocks } from '../../src/client/clocks.js'
 
-/** The clocks of a client. They run on, and a test can move them besides; in milliseconds. */
+/** Running clocks of a client that a test can also set. Times in milliseconds. */
 export interface SettableClocks extends Clocks {
-  /** Sets the wall clock ahead, or back by a negative number. */
+  /** Sets the wall clock ahead; a negative number sets it back. */
   setAhead(ms: number): void
-  /** Lets time pass as while the machine sleeps or the function is frozen: the wall clock alone shows it. */
+  /** Lets time pass as while the machine sleeps or the function is frozen: only the wall clock advances. */
   sleep(ms: number): void
-  /** Lets time pass that the monotonic clock alone shows. */
+  /** Advances only the monotonic clock. */
   passMonotonic(ms: number): void
 }
 
-/** Clocks that agree with those of this process at first. */
+/** Creates clocks that begin with the time of this process. */
 export function createSettableClocks(): SettableClocks {
   let wallMs = 0
   let monotonicMs = 0
@@ -20,7 +20,7 @@ export function createSettableClocks(): SettableClocks {
   return {
     monotonic: () => systemClocks.monotonic() + monotonicMs,
     wall: () => systemClocks.wall() + wallMs,
-    // To a client the two are the same.
+    // A client cannot distinguish the two.
     setAhead: moveWall,
     sleep: moveWall,
     passMonotonic(ms) {

@@ -6,17 +6,17 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
-/** An empty project with the client's package installed, as a user has it. */
+/** A project of a user, with only the client's package installed. */
 export interface ClientProject {
   dir: string
-  /** The package as it is published. */
+  /** Path of the package as it is published. */
   tarball: string
-  /** Makes a package of this repository one of the project's. */
+  /** Links a package of this repository into the project. */
   add(name: string): Promise<void>
   remove(): Promise<void>
 }
 
-/** Builds the client's package, packs it and installs it into an empty project, without a network. */
+/** Builds and packs the client's package, and installs it into an empty project without network access. */
 export async function installClient(): Promise<ClientProject> {
   const dir = await realpath(await mkdtemp(join(tmpdir(), 'last-logout-client-')))
   const builtDir = resolve('dist/client-package')

@@ -2,7 +2,7 @@ import { createLastLogoutClient, type LastLogoutClient } from '../../src/client/
 import type { LastLogoutClientOptions } from '../../src/client/options.js'
 import { KEY } from './served-api.js'
 
-/** A client of a served API that denies what it does not know. */
+/** Creates a client of a served API that rejects tokens whose revocation status is unknown. */
 export function openClient(
   url: string,
   options: Partial<LastLogoutClientOptions> = {},

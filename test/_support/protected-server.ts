@@ -2,13 +2,13 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** A server whose routes a client protects. */
+/** A server with routes that a client protects. */
 export interface ProtectedServer {
   url: string
   close(): Promise<void>
 }
 
-/** Waits until a server listens on the loopback. */
+/** Waits until a server listens on the loopback interface. */
 export async function serve(server: Server): Promise<ProtectedServer> {
   if (!server.listening) await once(server, 'listening')
   return {

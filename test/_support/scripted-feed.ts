@@ -2,11 +2,11 @@ import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** A change feed that says what a test wants; of faults that a real one shows only by chance. */
+/** A change feed that sends scripted responses, with faults that a real one rarely has. */
 export interface ScriptedFeed {
   url: string
-  /** The queries it was asked with, in order. */
-  asked: URLSearchParams[]
+  /** The queries of its requests, in order. */
+  queries: URLSearchParams[]
   close(): Promise<void>
 }
 
@@ -15,26 +15,26 @@ export function event(name: string, data: object, id?: string): string {
   return `event: ${name}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`
 }
 
-/** What a feed says of its freshness. */
+/** The data of a freshness event. */
 export function freshness(asOfMs: number, over: object = {}): object {
   return { as_of: new Date(asOfMs).toISOString(), lag_ms: 0, policy: 'session', ...over }
 }
 
-/** Answers each connection with the next script, and those after the last with the last. */
+/** Runs the next script for each connection, and the last script for all further ones. */
 export async function openScriptedFeed(
   ...scripts: ((response: ServerResponse) => void)[]
 ): Promise<ScriptedFeed> {
-  const asked: URLSearchParams[] = []
+  const queries: URLSearchParams[] = []
   const server = createServer((request, response) => {
-    const script = scripts[Math.min(asked.length, scripts.length - 1)]
-    asked.push(new URL(request.url ?? '', 'http://feed').searchParams)
+    const script = scripts[Math.min(queries.length, scripts.length - 1)]
+    queries.push(new URL(request.url ?? '', 'http://feed').searchParams)
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     script?.(response)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    asked,
+    queries,
     async close() {
       server.close()
       server.closeAllConnections()

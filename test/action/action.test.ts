@@ -67,7 +67,7 @@ const secrets = (over: Record<string, string> = {}) => ({
   LAST_LOGOUT_API_KEY: KEY,
   ...over,
 })
-/** An event in which a plan or a flow has these fields beside those that are always there. */
+/** An event with these fields of a plan or a flow, in addition to those that every event has. */
 const event = (protocol: string, fields: object = {}, over: Record<string, string> = {}) => ({
   user: { user_id: 'auth0|out' },
   client: { client_id: 'app' },
@@ -79,15 +79,15 @@ const event = (protocol: string, fields: object = {}, over: Record<string, strin
 const refresh = (fields: object = {}, over: Record<string, string> = {}) =>
   event('oauth2-refresh-token', fields, over)
 
-describe('the built file', () => {
-  test('is below the limit of an Action, and asks for no module', () => {
+describe('the built Action', () => {
+  test('is below the size limit of an Action, and requires no module', () => {
     expect(code.length).toBeLessThan(100_000)
     expect(code).not.toMatch(/\brequire\(/)
   })
 })
 
 describe('an interactive login', () => {
-  test.each(INTERACTIVE)('by %s is given the claims, and never refused', async (protocol) => {
+  test.each(INTERACTIVE)('by %s gets the claims, and is never denied', async (protocol) => {
     const before = Math.floor(Date.now() / 1000)
     const { accessToken, idToken, denied } = await run(
       event(protocol, {
@@ -105,14 +105,14 @@ describe('an interactive login', () => {
     expect(accessToken[`${NS}authenticated_at`]).toBeGreaterThanOrEqual(before)
   })
 
-  test('of somebody who never logged out has no last_logout', async () => {
+  test('of a user who never logged out gets no last_logout', async () => {
     const { accessToken } = await run(
       event('oidc-basic-profile', { user: { user_id: 'auth0|new' }, session: { id: 'S' } }),
     )
     expect(accessToken).not.toHaveProperty([`${NS}last_logout`])
   })
 
-  test('has claims of the namespace that is told', async () => {
+  test('gets claims in the configured namespace', async () => {
     const namespace = { LAST_LOGOUT_NAMESPACE: 'https://acme.example/' }
     const { accessToken } = await run(event('samlp', {}, namespace))
     expect(Object.keys(accessToken)).toEqual([
@@ -131,26 +131,29 @@ describe('an exchange', () => {
   })
 
   test.each([
-    ['Enterprise, the session that was logged out', enterprise(20, 'phone'), LOGGED_OUT],
-    ['Enterprise, another session', enterprise(20, 'laptop'), null],
-    ['Enterprise, no session, from before', enterprise(20), LOGGED_OUT],
-    ['Enterprise, no session, from after', enterprise(5), null],
-    ['event.session, that was logged out', { session: { id: 'phone' } }, LOGGED_OUT],
-    ['event.session, another, login unknown', { session: { id: 'laptop' } }, null],
-    ['methods from before', methods(20), LOGGED_OUT],
-    ['methods, one from after', methods(20, 5), null],
-    ['an ended session, whatever the time', { ...enterprise(1, 'phone') }, LOGGED_OUT],
-    ['nothing that tells, and a logout that may cover it', {}, null],
-  ])('with %s: denied for %s', async (_what, fields, denied) => {
+    ['the refresh token of a session that was logged out', enterprise(20, 'phone'), LOGGED_OUT],
+    ['the refresh token of another session', enterprise(20, 'laptop'), null],
+    ['a refresh token without a session from before the logout', enterprise(20), LOGGED_OUT],
+    ['a refresh token without a session from after the logout', enterprise(5), null],
+    ['an event.session that was logged out', { session: { id: 'phone' } }, LOGGED_OUT],
+    ['another event.session and an unknown login', { session: { id: 'laptop' } }, null],
+    ['methods from before the logout', methods(20), LOGGED_OUT],
+    ['methods of which one is from after the logout', methods(20, 5), null],
+    ['an ended session and a later refresh token', { ...enterprise(1, 'phone') }, LOGGED_OUT],
+    ['neither session nor login, and a logout that may cover it', {}, null],
+  ])('with %s has the denial %s', async (_what, fields, denied) => {
     expect((await run(refresh(fields))).denied).toBe(denied)
   })
 
-  test.each(EXCHANGES.concat('a protocol of tomorrow'))('by %s is judged', async (protocol) => {
-    expect((await run(event(protocol, enterprise(20)))).denied).toBe(LOGGED_OUT)
-    expect((await run(event(protocol, enterprise(5)))).denied).toBeNull()
-  })
+  test.each(EXCHANGES.concat('an unknown protocol'))(
+    'by %s is denied after a logout',
+    async (protocol) => {
+      expect((await run(event(protocol, enterprise(20)))).denied).toBe(LOGGED_OUT)
+      expect((await run(event(protocol, enterprise(5)))).denied).toBeNull()
+    },
+  )
 
-  test('carries the claims of the login that it continues (P24)', async () => {
+  test('gets the claims of the login that it continues (P24)', async () => {
     const { accessToken, denied } = await run(refresh(enterprise(5, 'laptop')))
     expect(denied).toBeNull()
     expect(accessToken[`${NS}session_id`]).toBe('laptop')
@@ -160,24 +163,24 @@ describe('an exchange', () => {
     )
   })
 
-  test('of an unknown login leaves the claim out', async () => {
+  test('of an unknown login gets no authenticated_at', async () => {
     const { accessToken } = await run(refresh({ session: { id: 'laptop' } }))
     expect(accessToken).not.toHaveProperty([`${NS}authenticated_at`])
     expect(accessToken[`${NS}session_id`]).toBe('laptop')
   })
 
-  test('of another session is refused where one logout ends all: by secret, or by the service', async () => {
+  test('of another session is denied with the policy user of the secret or of the service', async () => {
     const other = enterprise(20, 'laptop')
     expect((await run(refresh(other, { LAST_LOGOUT_POLICY: 'user' }))).denied).toBe(LOGGED_OUT)
     const strict = await serveApi(database, { POLICY: 'user' })
-    const told = { LAST_LOGOUT_URL: strict.url }
-    expect((await run(refresh(other, told))).denied).toBe(LOGGED_OUT)
-    const lenient = { ...told, LAST_LOGOUT_POLICY: 'session' }
+    const strictUrl = { LAST_LOGOUT_URL: strict.url }
+    expect((await run(refresh(other, strictUrl))).denied).toBe(LOGGED_OUT)
+    const lenient = { ...strictUrl, LAST_LOGOUT_POLICY: 'session' }
     expect((await run(refresh(other, lenient))).denied).toBeNull()
     await strict.close()
   })
 
-  test('is never refused while observing; what would be is said, without the user', async () => {
+  test('is never denied with the mode observe, and the log line does not name the user', async () => {
     const { denied, lines } = await run(refresh(enterprise(20), { LAST_LOGOUT_MODE: 'observe' }))
     expect(denied).toBeNull()
     expect(lines).toEqual([expect.stringContaining('not denied')])
@@ -185,31 +188,31 @@ describe('an exchange', () => {
   })
 })
 
-describe('not knowing', () => {
+describe('an unknown revocation status', () => {
   const unsure = { LAST_LOGOUT_ON_ERROR: 'deny' }
 
   test.each([
-    ['nothing tells of the login, and a logout may cover it', {}],
-    ['nothing tells of the session either', { user: { user_id: 'auth0|all' } }],
-  ])('%s: LAST_LOGOUT_ON_ERROR decides (P28)', async (_what, fields) => {
+    ['an unknown login and a logout that may cover it', {}],
+    ['an unknown login and session', { user: { user_id: 'auth0|all' } }],
+  ])('of %s is decided by LAST_LOGOUT_ON_ERROR (P28)', async (_what, fields) => {
     expect((await run(refresh(fields))).denied).toBeNull()
-    expect((await run(refresh(fields, unsure))).denied).toMatch(/cannot be said/)
+    expect((await run(refresh(fields, unsure))).denied).toMatch(/revocation status/)
   })
 
-  test('a login that nothing tells of is let through where no logout covers it', async () => {
+  test('does not apply to an unknown login that no logout covers', async () => {
     const fields = { user: { user_id: 'auth0|new' } }
     expect((await run(refresh(fields, unsure))).denied).toBeNull()
   })
 
-  test('a log that was never read to its end, or long ago, is not knowing', async () => {
+  test('results from data that is stale, or from before the first catch-up', async () => {
     const stale = await createTestDatabase()
     const staleStore = await openStore(stale, { domain: DOMAIN })
     const staleApi = await serveApi(stale)
     const over = { LAST_LOGOUT_URL: staleApi.url, ...unsure }
-    expect((await run(refresh({}, over))).denied).toMatch(/cannot be said/)
+    expect((await run(refresh({}, over))).denied).toMatch(/revocation status/)
     await staleStore.begin(CHECKPOINT, null)
     await staleStore.storeCaughtUp(CHECKPOINT, Date.now() - 6 * MINUTE_MS)
-    expect((await run(refresh({}, over))).denied).toMatch(/cannot be said/)
+    expect((await run(refresh({}, over))).denied).toMatch(/revocation status/)
     await staleStore.storeCaughtUp(CHECKPOINT, Date.now() - 4 * MINUTE_MS)
     expect((await run(refresh({}, over))).denied).toBeNull()
     await staleApi.close()
@@ -222,24 +225,24 @@ describe('not knowing', () => {
     (_request, response) =>
       void response.end(JSON.stringify(body))
   test.each<[string, RequestListener]>([
-    ['is slow', () => {}],
-    ['drips', (_request, response) => void response.write('{')],
-    ['is away', (request) => void request.destroy()],
-    ['answers 500', (_request, response) => void response.writeHead(500).end()],
-    ['answers 401', (_request, response) => void response.writeHead(401).end()],
+    ['does not respond', () => {}],
+    ['sends an incomplete response', (_request, response) => void response.write('{')],
+    ['closes the connection', (request) => void request.destroy()],
+    ['responds with 500', (_request, response) => void response.writeHead(500).end()],
+    ['responds with 401', (_request, response) => void response.writeHead(401).end()],
     [
       'redirects',
       (_request, response) => void response.writeHead(302, { location: api.url }).end(),
     ],
-    ['answers HTML', (_request, response) => void response.end('<html>')],
-    ['answers nothing', (_request, response) => void response.end()],
-    ['answers null', json(null)],
-    ['answers a list', json([])],
-    ['answers another object', json({ ok: true })],
-    ['answers rubbish for an instant', json({ policy: 'session', last_logout_at: 'yesterday' })],
-    ['answers endlessly', (_request, response) => void response.end('x'.repeat(1e6))],
+    ['responds with HTML', (_request, response) => void response.end('<html>')],
+    ['responds with an empty body', (_request, response) => void response.end()],
+    ['responds with null', json(null)],
+    ['responds with a list', json([])],
+    ['responds with another object', json({ ok: true })],
+    ['responds with a malformed instant', json({ policy: 'session', last_logout_at: 'yesterday' })],
+    ['responds with a megabyte', (_request, response) => void response.end('x'.repeat(1e6))],
   ])(
-    'a service that %s is not knowing, and the claims are set all the same',
+    'results from a service that %s, and the claims of the login are set',
     async (_what, listen) => {
       const server = createServer(listen).listen(0, '127.0.0.1')
       await once(server, 'listening')
@@ -252,8 +255,8 @@ describe('not knowing', () => {
       expect(Object.keys(login.accessToken)).toEqual([`${NS}authenticated_at`, `${NS}session_id`])
       expect((await run(refresh({}, over))).denied).toBeNull()
       const denied = await run(refresh({}, { ...over, ...unsure }))
-      expect(denied.denied).toMatch(/cannot be said/)
-      expect(denied.lines.join()).toMatch(/could not be asked/)
+      expect(denied.denied).toMatch(/revocation status/)
+      expect(denied.lines.join()).toMatch(/lookup failed/)
       expect(denied.lines.join()).not.toContain(KEY)
       const observed = { ...over, ...unsure, LAST_LOGOUT_MODE: 'observe' }
       expect((await run(refresh({}, observed))).denied).toBeNull()
@@ -268,12 +271,12 @@ describe('not knowing', () => {
     [{ LAST_LOGOUT_URL: '' }, /LAST_LOGOUT_URL/],
     [{ LAST_LOGOUT_URL: 'last-logout' }, /LAST_LOGOUT_URL/],
     [{ LAST_LOGOUT_API_KEY: '' }, /LAST_LOGOUT_API_KEY/],
-    [{ LAST_LOGOUT_API_KEY: 'secret\nkey' }, /could not be asked/],
+    [{ LAST_LOGOUT_API_KEY: 'secret\nkey' }, /lookup failed/],
     [{ LAST_LOGOUT_TIMEOUT_MS: 'soon' }, /LAST_LOGOUT_TIMEOUT_MS/],
     [{ LAST_LOGOUT_MODE: 'monitor' }, /LAST_LOGOUT_MODE/],
     [{ LAST_LOGOUT_POLICY: 'all' }, /LAST_LOGOUT_POLICY/],
     [{ LAST_LOGOUT_ON_ERROR: 'ignore' }, /LAST_LOGOUT_ON_ERROR/],
-  ])('the secrets %j are said to be wrong, without what they hold', async (over, line) => {
+  ])('the invalid secrets %j are logged by name, without their values', async (over, line) => {
     const { lines, accessToken } = await run(event('oidc-basic-profile', {}, over))
     expect(lines.join()).toMatch(line)
     expect(lines.join()).not.toContain('secret\nkey')
@@ -281,8 +284,8 @@ describe('not knowing', () => {
   })
 })
 
-describe('whatever happens', () => {
-  test('it never throws, and never refuses an interactive login', async () => {
+describe('an unexpected error', () => {
+  test('is never thrown for any event, and never denies an interactive login', async () => {
     const anything = fc.anything({ maxDepth: 2 })
     const fields = fc.record(
       {
@@ -308,26 +311,23 @@ describe('whatever happens', () => {
   })
 
   test.each([
-    ['deny', {}, /cannot be said/],
-    ['deny, observing', { LAST_LOGOUT_MODE: 'observe' }, null],
+    ['deny', {}, /revocation status/],
+    ['deny with the mode observe', { LAST_LOGOUT_MODE: 'observe' }, null],
     ['allow', { LAST_LOGOUT_ON_ERROR: 'allow' }, null],
-  ])(
-    'an exchange in which the Action itself fails is decided by: %s',
-    async (_what, over, said) => {
-      const broken = { ...refresh({}, { LAST_LOGOUT_ON_ERROR: 'deny', ...over }), user: null }
-      const { denied } = await run(broken)
-      if (said === null) expect(denied).toBeNull()
-      else expect(denied).toMatch(said)
-    },
-  )
+  ])('in an exchange is handled by LAST_LOGOUT_ON_ERROR %s', async (_what, over, expected) => {
+    const broken = { ...refresh({}, { LAST_LOGOUT_ON_ERROR: 'deny', ...over }), user: null }
+    const { denied } = await run(broken)
+    if (expected === null) expect(denied).toBeNull()
+    else expect(denied).toMatch(expected)
+  })
 
-  test('an API that refuses everything keeps it from nothing but its purpose', async () => {
-    const refuse = () => {
+  test('of the Auth0 API does not prevent the denial', async () => {
+    const fail = () => {
       throw new Error('no')
     }
-    const api = { accessToken: { setCustomClaim: refuse }, idToken: { setCustomClaim: refuse } }
+    const api = { accessToken: { setCustomClaim: fail }, idToken: { setCustomClaim: fail } }
     const fields = { refresh_token: { created_at: ago(20) } }
     expect((await run(refresh(fields), api)).denied).toBe(LOGGED_OUT)
-    await run(refresh(fields), { ...api, access: { deny: refuse } })
+    await run(refresh(fields), { ...api, access: { deny: fail } })
   })
 })

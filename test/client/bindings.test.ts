@@ -17,18 +17,18 @@ import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
 
 let logouts: ServedLogouts
 let issuer: Issuer
-let known: LastLogoutClient
-let blind: LastLogoutClient
+let connected: LastLogoutClient
+let unreachable: LastLogoutClient
 beforeAll(async () => {
   logouts = await serveLogouts()
   await logouts.logOut('auth0|out')
   issuer = await openIssuer()
-  known = openClient(logouts.url)
-  blind = openClient('http://127.0.0.1:1')
-  await known.ready()
+  connected = openClient(logouts.url)
+  unreachable = openClient('http://127.0.0.1:1')
+  await connected.ready()
 })
 afterAll(async () => {
-  await Promise.all([known.close(), blind.close(), issuer.close()])
+  await Promise.all([connected.close(), unreachable.close(), issuer.close()])
   await logouts.close()
 })
 
@@ -44,7 +44,7 @@ const byExpressJwt = (client: LastLogoutClient) => {
   const secret: GetVerificationKey = async () => exportSPKI(issuer.publicKey)
   app.use(expressjwt({ secret, algorithms: ['RS256'], isRevoked: isRevoked(client) }))
   app.get('/', ({ auth }: ExpressJwtRequest, res) => void res.json({ user: auth?.sub }))
-  // It prints every error that it answers, unless told that this is a test.
+  // Outside of tests, Express prints every error.
   app.set('env', 'test')
   return serve(app.listen(0, '127.0.0.1'))
 }
@@ -87,29 +87,29 @@ describe.each([
     return fetch(server.url, { headers: { authorization: `Bearer ${token}` } })
   }
 
-  test('lets a token pass that is not from before a logout', async () => {
-    server = await open(known)
-    const answer = await call('auth0|in')
-    expect(answer.status).toBe(200)
-    expect(await answer.json()).toEqual({ user: 'auth0|in' })
+  test('accepts a token that no logout covers', async () => {
+    server = await open(connected)
+    const response = await call('auth0|in')
+    expect(response.status).toBe(200)
+    expect(await response.json()).toEqual({ user: 'auth0|in' })
   })
 
-  test('refuses one that is with 401 invalid_token', async () => {
-    server = await open(known)
-    const answer = await call('auth0|out')
-    expect(answer.status).toBe(401)
-    expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer .*error="invalid_token"/)
+  test('rejects a token from before a logout with 401 invalid_token', async () => {
+    server = await open(connected)
+    const response = await call('auth0|out')
+    expect(response.status).toBe(401)
+    expect(response.headers.get('www-authenticate')).toMatch(/^Bearer .*error="invalid_token"/)
   })
 
-  test('answers 503 with Retry-After while it cannot know (P28)', async () => {
-    server = await open(blind)
-    const answer = await call('auth0|in')
-    expect(answer.status).toBe(503)
-    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
+  test('responds with 503 and Retry-After while the revocation status is unknown (P28)', async () => {
+    server = await open(unreachable)
+    const response = await call('auth0|in')
+    expect(response.status).toBe(503)
+    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
   })
 
-  test('leaves what is wrong with the token itself to the JWT library', async () => {
-    server = await open(known)
+  test('leaves the rejection of invalid tokens to the JWT library', async () => {
+    server = await open(connected)
     expect((await fetch(server.url)).status).toBe(401)
   })
 })
@@ -117,28 +117,28 @@ describe.each([
 describe('a fetch-style server', () => {
   const keys = async () => createLocalJWKSet(await keySet())
   const keySet = async () => (await (await fetch(`${issuer.url}jwks`)).json()) as JSONWebKeySet
-  const answerTo = async (client: LastLogoutClient, sub: string) => {
+  const responseTo = async (client: LastLogoutClient, sub: string) => {
     const token = await issuer.sign({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
     const { payload } = await jwtVerify(token, await keys())
     return forFetch(client)(payload)
   }
 
-  test('is told null to go on, or what to answer', async () => {
-    expect(await answerTo(known, 'auth0|in')).toBeNull()
-    const refused = await answerTo(known, 'auth0|out')
-    expect(refused?.status).toBe(401)
-    expect(refused?.headers.get('www-authenticate')).toMatch(/^Bearer error="invalid_token"/)
-    expect(await refused?.json()).toMatchObject({ error: 'invalid_token' })
-    const unknown = await answerTo(blind, 'auth0|in')
+  test('receives null for an accepted token, else the response to send', async () => {
+    expect(await responseTo(connected, 'auth0|in')).toBeNull()
+    const revoked = await responseTo(connected, 'auth0|out')
+    expect(revoked?.status).toBe(401)
+    expect(revoked?.headers.get('www-authenticate')).toMatch(/^Bearer error="invalid_token"/)
+    expect(await revoked?.json()).toMatchObject({ error: 'invalid_token' })
+    const unknown = await responseTo(unreachable, 'auth0|in')
     expect(unknown?.status).toBe(503)
     expect(unknown?.headers.get('retry-after')).toBe('5')
   })
 })
 
-describe('put in the wrong place', () => {
-  test('Express answers 500, and no request gets around the check (P21)', async () => {
+describe('a binding in the wrong place', () => {
+  test('causes a 500 of Express, and no request bypasses the check (P21)', async () => {
     const app = express()
-    app.use(forExpress(known))
+    app.use(forExpress(connected))
     app.get('/', (_req, res) => void res.json({}))
     app.use(((_error, _req, res, _next) => void res.status(500).end()) as ErrorRequestHandler)
     const server = await serve(app.listen(0, '127.0.0.1'))
@@ -146,19 +146,19 @@ describe('put in the wrong place', () => {
     await server.close()
   })
 
-  test('Express lets requests without a token pass where they are said to be allowed', async () => {
+  test('accepts requests without a token in Express if no token is required', async () => {
     const app = express()
     app.use(auth({ issuerBaseURL: issuer.url, audience: AUDIENCE, authRequired: false }))
-    app.use(forExpress(known, { authRequired: false }))
+    app.use(forExpress(connected, { authRequired: false }))
     app.get('/', (_req, res) => void res.json({}))
     const server = await serve(app.listen(0, '127.0.0.1'))
     expect((await fetch(server.url)).status).toBe(200)
     await server.close()
   })
 
-  test('Fastify answers 500, and no request gets around the check (P21)', async () => {
+  test('causes a 500 of Fastify, and no request bypasses the check (P21)', async () => {
     const app = Fastify()
-    app.get('/', { preHandler: forFastify(known) }, async () => ({}))
+    app.get('/', { preHandler: forFastify(connected) }, async () => ({}))
     expect((await app.inject('/')).statusCode).toBe(500)
     await app.close()
   })

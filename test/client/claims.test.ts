@@ -21,7 +21,7 @@ afterEach(async () => {
 })
 afterAll(() => logouts.close())
 
-/** A client that has loaded everything, with what it reported. */
+/** Opens a client, loads all logouts, and collects its errors. */
 async function open(options: Partial<LastLogoutClientOptions> = {}) {
   const errors: unknown[] = []
   const onError = (error: unknown) => void errors.push(error)
@@ -31,7 +31,7 @@ async function open(options: Partial<LastLogoutClientOptions> = {}) {
   return { client, errors }
 }
 
-describe('login claims that a gateway has made strings', () => {
+describe('login claims that a gateway has converted to strings', () => {
   test('are read: a login after the logout is accepted, one before it is revoked', async () => {
     const { client, errors } = await open()
     const of = (seconds: number) => ({ sub: 'auth0|out', iat: String(seconds) })
@@ -45,11 +45,11 @@ describe('login claims that a gateway has made strings', () => {
   })
 })
 
-describe('a login that cannot be read', () => {
+describe('an unreadable login', () => {
   const unreadable = { iat: (NOW + 60) * 1000 }
 
   test.each(['feed', 'request'] as const)(
-    'is unknown at the first call, before any logout of the user, with lookup %s',
+    'has an unknown outcome before any logout of the user, with lookup %s',
     async (lookup) => {
       const { client } = await open({ lookup, onUnknown: 'deny' })
       expect(await client.check({ sub: 'auth0|in', ...unreadable })).toMatchObject({
@@ -61,7 +61,7 @@ describe('a login that cannot be read', () => {
   )
 
   test.each(['feed', 'request'] as const)(
-    'is revoked where a logout covers it, and first by the end of the session, with lookup %s',
+    'is revoked by the end of its session, and by a logout that covers it, with lookup %s',
     async (lookup) => {
       const { client } = await open({ lookup })
       const claims = { sub: 'auth0|out', ...unreadable }
@@ -73,13 +73,13 @@ describe('a login that cannot be read', () => {
     },
   )
 
-  test('in authenticated_at does not fall through to the iat of a refreshed token', async () => {
+  test('in authenticated_at is not replaced by the iat of a refreshed token', async () => {
     const { client } = await open()
     const refreshed = { sub: 'auth0|out', [AUTHENTICATED_AT]: 'yesterday', iat: NOW + 60 }
     expect((await client.check(refreshed)).outcome).toBe('revoked')
   })
 
-  test('of a machine token does not matter', async () => {
+  test('does not matter in a machine token', async () => {
     const { client } = await open({ onUnknown: 'deny' })
     expect(await client.check({ sub: 'abc@clients', ...unreadable })).toMatchObject({
       allowed: true,
@@ -90,15 +90,15 @@ describe('a login that cannot be read', () => {
 
 describe('a token without a usable subject', () => {
   test.each([
-    ['is refused where it names an ended session', { sid: 'ended', iat: NOW + 60 }, false],
-    ['is up to onUnknown where nothing revokes it', { sid: 'other', iat: NOW + 60 }, true],
-  ])('%s, although unknown is allowed', async (_what, claims, allowed) => {
+    ['is rejected if it names an ended session', { sid: 'ended', iat: NOW + 60 }, false],
+    ['is decided by onUnknown if nothing revokes it', { sid: 'other', iat: NOW + 60 }, true],
+  ])('%s, with onUnknown allow', async (_what, claims, allowed) => {
     const { client } = await open()
     expect(client.checkNow({ ...claims, sub: 5 })).toMatchObject({ allowed })
     expect(client.checkNow(claims)).toMatchObject({ allowed })
   })
 
-  test('is refused where the floor covers it', async () => {
+  test('is rejected if the floor covers it', async () => {
     const apart = await serveLogouts()
     await apart.store.raiseFloor(NOW * 1000)
     const client = openClient(apart.url, { onUnknown: 'allow' })
@@ -126,7 +126,7 @@ describe('onError', () => {
     ],
     ['auth_time that is null', { ...good, auth_time: null }, 'auth_time', 'null'],
     [
-      'authenticated_at that is prose',
+      'authenticated_at that is a word',
       { ...good, [AUTHENTICATED_AT]: 'now' },
       AUTHENTICATED_AT,
       'a string of 3 characters',
@@ -136,22 +136,25 @@ describe('onError', () => {
     ['a session that is a list', { ...good, [SESSION]: ['S'] }, SESSION, 'an array'],
     ['no subject', { iat: NOW }, 'sub', 'nothing'],
     ['a subject that is a number', { ...good, sub: 4711 }, 'sub', 'a number'],
-  ])('is called once for %s, with the name and the type', async (_what, claims, name, found) => {
-    const { client, errors } = await open()
-    for (let n = 0; n < 3; n++) {
-      await client.check(claims)
-      client.checkNow(claims)
-    }
-    expect(errors).toHaveLength(1)
-    expect(errors[0]).toMatchObject({
-      name: 'LastLogoutClientError',
-      code: 'UNREADABLE_CLAIM',
-      message: expect.stringContaining(`claim "${name}" of a token: found ${found}.`),
-    })
-    expect(String(errors[0])).not.toMatch(new RegExp(`${NOW}|now|4711`))
-  })
+  ])(
+    'is called once for %s, with the name of the claim and the type of its value',
+    async (_what, claims, name, found) => {
+      const { client, errors } = await open()
+      for (let n = 0; n < 3; n++) {
+        await client.check(claims)
+        client.checkNow(claims)
+      }
+      expect(errors).toHaveLength(1)
+      expect(errors[0]).toMatchObject({
+        name: 'LastLogoutClientError',
+        code: 'UNREADABLE_CLAIM',
+        message: expect.stringContaining(`claim "${name}" of a token: found ${found}.`),
+      })
+      expect(String(errors[0])).not.toMatch(new RegExp(`${NOW}|now|4711`))
+    },
+  )
 
-  test('is called for each claim, and not for claims that can be read', async () => {
+  test('is called once for each unreadable claim, and not for readable ones', async () => {
     const { client, errors } = await open()
     await client.check({ ...good, [SESSION]: 'S', sid: 5, auth_time: undefined })
     await client.check({ sub: 'abc@clients', iat: NOW })
@@ -165,7 +168,7 @@ describe('onError', () => {
     ])
   })
 
-  test('is called for a claim that cannot be read, although it was missing before', async () => {
+  test('is called for an unreadable claim that was missing before', async () => {
     const { client, errors } = await open()
     for (const claims of [{ sub: 'auth0|in' }, { sub: 'auth0|in', iat: 'soon' }, { sub: 5 }, {}]) {
       await client.check(claims)
@@ -189,7 +192,7 @@ describe('onError', () => {
   })
 })
 
-test('whatever the claims are, no check throws, and none accepts what it cannot read', async () => {
+test('no check throws for any claims, and none accepts unreadable claims', async () => {
   const { client } = await open()
   const value = fc.oneof(
     fc.integer({ min: NOW - 9, max: NOW + 999 }),

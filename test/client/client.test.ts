@@ -16,8 +16,8 @@ const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 const SESSION = 'https://last-logout/session_id'
 const DAY_MS = 86_400_000
 const NOW = Date.now()
-/** Where no service is. */
-const NOWHERE = 'http://127.0.0.1:1'
+/** No service runs at this address. */
+const UNREACHABLE_URL = 'http://127.0.0.1:1'
 
 let database: TestDatabase
 let store: Awaited<ReturnType<typeof openStore>>
@@ -29,7 +29,7 @@ beforeEach(() => {
 const closeClients = () => Promise.all(clients.map((client) => client.close()))
 afterEach(closeClients)
 
-/** Gives every test of a group a service of its own. */
+/** Starts a service for every test of a group. */
 function withService(): void {
   beforeEach(async () => {
     database = await createTestDatabase()
@@ -67,7 +67,7 @@ const login = (sub: string, at: number, session?: string) => ({
 describe('a check', () => {
   withService()
 
-  test('is answered from memory as soon as the logout is stored (P27)', async () => {
+  test('returns revoked from memory as soon as the service has stored the logout (P27)', async () => {
     const client = open()
     await client.ready()
     const claims = login('auth0|1', NOW - 60_000, 'phone')
@@ -91,7 +91,7 @@ describe('a check', () => {
     })
   })
 
-  test('takes the policy from the service', async () => {
+  test('applies the policy of the service', async () => {
     await api.close()
     api = await serveApi(database, { POLICY: 'user' })
     await logOut('auth0|1', 'phone')
@@ -102,7 +102,7 @@ describe('a check', () => {
     })
   })
 
-  test('asks by request only for a login older than what is held (P25)', async () => {
+  test('sends a request only for a login older than the logouts in memory reach (P25)', async () => {
     await logOut('auth0|old', null, NOW - 40 * DAY_MS)
     await database.query('UPDATE last_logout SET seq = $1', [(NOW - 40 * DAY_MS) * 1000])
     const client = open()
@@ -110,7 +110,7 @@ describe('a check', () => {
     expect(client.checkNow(login('auth0|old', NOW - 41 * DAY_MS)).reason).toBe('lookup_needed')
     const revoked = await client.check(login('auth0|old', NOW - 41 * DAY_MS))
     expect(revoked).toMatchObject({ outcome: 'revoked', reason: 'all_sessions_logout' })
-    // The answer is kept for a while.
+    // The response is cached.
     expect(client.checkNow(login('auth0|old', NOW - 41 * DAY_MS)).outcome).toBe('revoked')
     await api.close()
     expect((await client.check(login('auth0|other', NOW - 41 * DAY_MS))).reason).toBe(
@@ -123,7 +123,7 @@ describe('a check', () => {
     ['no subject', {}, 'no_subject'],
     ['another issuer', { sub: 'auth0|1', iss: 'https://other/' }, 'other_issuer'],
     ['no issuer', { sub: 'auth0|1' }, 'other_issuer'],
-  ])('of claims with %s is unknown', async (_what, claims, reason) => {
+  ])('returns unknown for claims with %s', async (_what, claims, reason) => {
     const client = open({ issuer: 'https://tenant.example/' })
     await client.ready()
     expect(await client.check(claims)).toMatchObject({ outcome: 'unknown', allowed: false, reason })
@@ -132,10 +132,10 @@ describe('a check', () => {
   })
 })
 
-describe('not knowing', () => {
+describe('the outcome of a check', () => {
   withService()
 
-  test('observing never refuses, and says what it would have done', async () => {
+  test('is reported but not enforced with the mode observe', async () => {
     await logOut('auth0|1', null)
     const client = open({ mode: 'observe' })
     await client.ready()
@@ -145,7 +145,7 @@ describe('not knowing', () => {
     })
   })
 
-  test('begins when the freshness is older than allowed; what is revoked stays revoked (P31)', async () => {
+  test('is unknown while the data is older than maxStalenessMs, but stays revoked for a revoked token (P31)', async () => {
     await logOut('auth0|1', null)
     const client = open({ maxStalenessMs: 1_500 })
     await client.ready()
@@ -158,7 +158,7 @@ describe('not knowing', () => {
     await expect.poll(() => client.checkNow(login('auth0|2', NOW)).outcome).toBe('accepted')
   })
 
-  test('lasts until the service has caught up for the first time (P29)', async () => {
+  test('is unknown until the service has completed its first catch-up (P29)', async () => {
     await database.query('UPDATE tenant SET as_of = NULL')
     const client = open()
     await expect.poll(() => client.checkNow(login('auth0|2', NOW)).reason).toBe('stale')
@@ -171,7 +171,7 @@ describe('not knowing', () => {
 describe('ready', () => {
   withService()
 
-  test('rejects when the key is refused, and says where to look', async () => {
+  test('rejects when the service rejects the key, and names API_KEYS', async () => {
     const client = open({ apiKey: 'x'.repeat(32) })
     await expect(client.ready()).rejects.toMatchObject({
       code: 'UNAUTHORIZED',
@@ -179,7 +179,7 @@ describe('ready', () => {
     })
   })
 
-  test('waits for a service that comes later', async () => {
+  test('waits for a service that starts later', async () => {
     const { port } = new URL(api.url)
     await api.close()
     const errors: unknown[] = []
@@ -191,10 +191,10 @@ describe('ready', () => {
   })
 })
 
-describe('by request', () => {
+describe("a client with lookup: 'request'", () => {
   withService()
 
-  test('asks once for checks at the same time, and keeps the answer for the stated time (P31)', async () => {
+  test('sends one request for concurrent checks, and caches the response for cacheMs (P31)', async () => {
     await logOut('auth0|1', 'phone')
     const client = open({ lookup: 'request', cacheMs: 2_000 })
     await client.ready()
@@ -210,7 +210,7 @@ describe('by request', () => {
     await expect.poll(outcome, { timeout: 20_000 }).toBe('revoked')
   })
 
-  test('an answer that is kept ages meanwhile (P31)', async () => {
+  test('adds the time in the cache to the age of a response (P31)', async () => {
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     const client = open({ lookup: 'request', cacheMs: 60_000, maxStalenessMs: 2_000 })
     const claims = login('auth0|1', NOW)
@@ -218,7 +218,7 @@ describe('by request', () => {
     await expect.poll(() => client.checkNow(claims).reason, { timeout: 5_000 }).toBe('stale')
   })
 
-  test('an answer of a service that has forgotten takes nothing back (P30)', async () => {
+  test('keeps a token revoked when the service has lost the logout (P30)', async () => {
     await logOut('auth0|1', 'phone')
     const client = open({ lookup: 'request', cacheMs: 0 })
     const phone = login('auth0|1', NOW - 60_000, 'phone')
@@ -227,7 +227,7 @@ describe('by request', () => {
     expect((await client.check(phone)).outcome).toBe('revoked')
   })
 
-  test('gives up after the time-out', async () => {
+  test('stops waiting for a response after timeoutMs', async () => {
     const proxy = await openProxy(api.url)
     proxy.freeze()
     const client = open({ lookup: 'request', timeoutMs: 199.5 }, proxy.url)
@@ -238,20 +238,20 @@ describe('by request', () => {
     await proxy.close()
   })
 
-  test('is unknown while the service is stale', async () => {
+  test('returns unknown while the data of the service is stale', async () => {
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     const client = open({ lookup: 'request', maxStalenessMs: 1, cacheMs: 0 })
     expect((await client.check(login('auth0|1', NOW))).reason).toBe('stale')
   })
 })
 
-describe('through faults', () => {
+describe('a subscribed client', () => {
   withService()
 
   let proxy: Awaited<ReturnType<typeof openProxy>> | undefined
   afterEach(() => proxy?.close())
 
-  test('a restarted service is followed from where it was left', async () => {
+  test('resumes at its cursor after the service was restarted', async () => {
     const { port } = new URL(api.url)
     const client = open()
     await client.ready()
@@ -263,7 +263,7 @@ describe('through faults', () => {
       .toBe('revoked')
   })
 
-  test('a connection that falls silent is given up, and freshness ages meanwhile', async () => {
+  test('replaces a connection that sends no data, and its data becomes stale in the meantime', async () => {
     proxy = await openProxy(api.url)
     const client = open({ maxStalenessMs: 3_000 }, proxy.url)
     await client.ready()
@@ -279,7 +279,7 @@ describe('through faults', () => {
       .toBe('revoked')
   })
 
-  test('nothing is missed when the connection is cut again and again', async () => {
+  test('misses no change when its connection breaks repeatedly', async () => {
     proxy = await openProxy(api.url)
     const client = open({}, proxy.url)
     await client.ready()
@@ -294,7 +294,7 @@ describe('through faults', () => {
       .toBe(true)
   })
 
-  test('a database set back to an older state takes back nothing, and what comes after is followed (P30)', async () => {
+  test('keeps tokens revoked and receives new changes after the database was set back (P30)', async () => {
     await logOut('auth0|1', null)
     const client = open()
     await client.ready()
@@ -305,7 +305,7 @@ describe('through faults', () => {
     await database.query("DELETE FROM last_logout WHERE user_id = 'auth0|2'")
     await database.query("UPDATE tenant SET seq = seq - 1, as_of = as_of - interval '10 s'")
 
-    // No claim beyond what the service says.
+    // `asOf` is never later than that of the service.
     await expect
       .poll(() => (client.checkNow(login('auth0|3', NOW)).asOf ?? 0) < before, { timeout: 8_000 })
       .toBe(true)
@@ -314,10 +314,10 @@ describe('through faults', () => {
     expect(client.checkNow(login('auth0|2', NOW - 60_000)).outcome).toBe('revoked')
   })
 
-  test('what went wrong unseen is healed by the next reload', async () => {
+  test('receives a change that the feed did not deliver with its next reload', async () => {
     const client = open({ reloadIntervalMs: 1_000 })
     await client.ready()
-    // A row that came to be without a position of its own.
+    // A row that appeared without a new position in the feed.
     await database.query(
       `INSERT INTO last_logout VALUES ('auth0|lost', now(), now(), '', 'slo', 0)`,
     )
@@ -328,7 +328,7 @@ describe('through faults', () => {
       .toBe('revoked')
   })
 
-  test('a late subscriber loads a hundred thousand changes, from either of two processes (P29)', async () => {
+  test('loads a hundred thousand changes from either of two processes (P29)', async () => {
     await database.query(
       `INSERT INTO last_logout
        SELECT 'auth0|' || n, now(), now(), '', 'slo', extract(epoch FROM now()) * 1000000 + n
@@ -350,9 +350,9 @@ describe('through faults', () => {
   })
 })
 
-describe('without a service', () => {
-  test('a check of a machine token needs nothing of the service', async () => {
-    const client = open({}, NOWHERE)
+describe('while no service is reachable', () => {
+  test('a check accepts a machine token', async () => {
+    const client = open({}, UNREACHABLE_URL)
     const decision = await client.check(login('abc@clients', NOW))
     expect(decision).toMatchObject({ allowed: true, reason: 'machine_token' })
   })
@@ -362,11 +362,11 @@ describe('without a service', () => {
     ['allow', 'enforce', true],
     ['deny', 'observe', true],
   ] as const)(
-    'not knowing with onUnknown %s and mode %s is allowed: %s (P28)',
+    'an unknown outcome with onUnknown %s and mode %s is allowed: %s (P28)',
     async (onUnknown, mode, allowed) => {
       const decisions: Decision[] = []
       const onDecision = (decision: Decision) => void decisions.push(decision)
-      const client = open({ onUnknown, mode, onDecision }, NOWHERE)
+      const client = open({ onUnknown, mode, onDecision }, UNREACHABLE_URL)
       const decision = await client.check(login('auth0|1', NOW))
       expect(decision).toMatchObject({ outcome: 'unknown', reason: 'not_loaded', allowed })
       expect(decisions).toEqual([decision])
@@ -374,21 +374,21 @@ describe('without a service', () => {
   )
 
   test.each([
-    ['onUnknown left out (P28)', { onUnknown: undefined }],
-    ['no key', { apiKey: '' }],
-    ['no URL', { url: 'last-logout' }],
-    ['another mode', { mode: 'monitor' }],
+    ['no onUnknown (P28)', { onUnknown: undefined }],
+    ['an empty key', { apiKey: '' }],
+    ['a relative URL', { url: 'last-logout' }],
+    ['an unknown mode', { mode: 'monitor' }],
     ['a negative staleness', { maxStalenessMs: -1 }],
-    ['a key that no header can carry', { apiKey: 'first\nsecond' }],
+    ['a key that is no valid header value', { apiKey: 'first\nsecond' }],
     ['a password in the URL', { url: 'https://user:secret@last-logout.example' }],
-    ['an endless token age', { maxTokenAgeMs: Number.POSITIVE_INFINITY }],
-    ['an endless time-out', { timeoutMs: Number.POSITIVE_INFINITY }],
-  ])('%s is a TypeError', (_what, options) => {
-    expect(() => openClient(NOWHERE, options as object)).toThrow(TypeError)
+    ['an infinite token age', { maxTokenAgeMs: Number.POSITIVE_INFINITY }],
+    ['an infinite timeout', { timeoutMs: Number.POSITIVE_INFINITY }],
+  ])('creating a client with %s throws a TypeError', (_what, options) => {
+    expect(() => openClient(UNREACHABLE_URL, options as object)).toThrow(TypeError)
   })
 
   test('`ready` rejects when the client is closed', async () => {
-    const client = open({}, NOWHERE)
+    const client = open({}, UNREACHABLE_URL)
     const ready = client.ready()
     await client.close()
     await expect(ready).rejects.toMatchObject({ code: 'CLOSED' })
@@ -396,7 +396,7 @@ describe('without a service', () => {
   })
 
   test.each([
-    ['another page', 'text/html', '<html>'],
+    ['an HTML page', 'text/html', '<html>'],
     ['a broken event', 'text/event-stream', 'event: change\ndata: {"kind"\n\n'],
     [
       'a change without an instant',
@@ -404,21 +404,24 @@ describe('without a service', () => {
       'event: change\ndata: {"kind":"user","user_id":"x","at":"never","all_sessions_at":null}\n\n',
     ],
     ['an endless event', 'text/event-stream', 'x'.repeat(2_000_000)],
-  ])('%s instead of the feed is not knowing', async (_what, type, body) => {
-    const server = createServer((_request, response) => {
-      response.setHeader('content-type', type).end(body)
-    }).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address() as AddressInfo
-    const errors: unknown[] = []
-    const onError = (error: unknown) => void errors.push(error)
-    const client = open({ onError }, `http://127.0.0.1:${port}`)
-    await expect.poll(() => errors.length).toBeGreaterThan(1)
-    expect(client.checkNow(login('x', NOW)).reason).toBe('not_loaded')
-    expect(errors[0]).toMatchObject({ name: 'LastLogoutClientError' })
-    expect(String(errors[0])).not.toContain(KEY)
-    await client.close()
-    server.close()
-    server.closeAllConnections()
-  })
+  ])(
+    'a check returns unknown when the service sends %s instead of the feed',
+    async (_what, type, body) => {
+      const server = createServer((_request, response) => {
+        response.setHeader('content-type', type).end(body)
+      }).listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      const { port } = server.address() as AddressInfo
+      const errors: unknown[] = []
+      const onError = (error: unknown) => void errors.push(error)
+      const client = open({ onError }, `http://127.0.0.1:${port}`)
+      await expect.poll(() => errors.length).toBeGreaterThan(1)
+      expect(client.checkNow(login('x', NOW)).reason).toBe('not_loaded')
+      expect(errors[0]).toMatchObject({ name: 'LastLogoutClientError' })
+      expect(String(errors[0])).not.toContain(KEY)
+      await client.close()
+      server.close()
+      server.closeAllConnections()
+    },
+  )
 })

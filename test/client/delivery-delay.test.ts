@@ -5,31 +5,31 @@ import { createDelayEstimator, type Delivery } from '../../src/client/delivery-d
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 const HOUR_MS = 3_600_000
 
-/** An event as it really was; times in milliseconds. */
+/** The true facts of an event. Times in milliseconds. */
 interface Event {
-  /** Since the event before it, or since the request. */
+  /** Since the previous event, or since the request. */
   afterMs: number
   lagMs: number
-  /** How far `as_of` is ahead of the service's clock where `lagMs` is 0. */
+  /** How far `as_of` is ahead of the service's clock. Used only if `lagMs` is 0. */
   aheadMs: number
   delayMs: number
 }
 
 interface Connection {
   events: Event[]
-  /** What the client's clock is ahead of the service's. */
+  /** How far the client's clock is ahead of the service's. */
   offsetMs: number
 }
 
-interface Judged {
+interface Estimate {
   estimatedMs: number
   trueMs: number
   sinceRequestMs: number
   lagMs: number
 }
 
-/** Delivers the events of one connection after the other, each connection's in their order. */
-function deliver(connections: Connection[]): Judged[][] {
+/** Delivers the events of each connection in order, one connection after the other. */
+function deliver(connections: Connection[]): Estimate[][] {
   const estimate = createDelayEstimator()
   let trueNow = NOON
   return connections.map(({ events, offsetMs }) => {
@@ -58,7 +58,7 @@ const event = (over: Partial<Event> = {}): Event => ({
   ...over,
 })
 const estimates = (...connections: Connection[]) =>
-  deliver(connections).map((judged) => judged.map(({ estimatedMs }) => estimatedMs))
+  deliver(connections).map((connection) => connection.map(({ estimatedMs }) => estimatedMs))
 
 const events = (lag: fc.Arbitrary<number>) =>
   fc.array(
@@ -76,15 +76,15 @@ const offset = fc.integer({ min: -1e12, max: 1e12 })
 
 describe('the estimated delay of delivery', () => {
   test.each([0, -HOUR_MS, HOUR_MS, 3_650 * 24 * HOUR_MS])(
-    'is what an event was held back, with a client clock that is off by %i ms',
+    'is the time that an event was delayed, with a client clock that is off by %i ms',
     (offsetMs) => {
       const events = [event(), event({ delayMs: 90_000 }), event({ delayMs: 20 }), event()]
-      // The third is held back by the one before it.
+      // The second event delays the third and the fourth.
       expect(estimates({ offsetMs, events })).toEqual([[0, 90_000, 86_000, 82_000]])
     },
   )
 
-  test('does not depend on a constant offset between the clocks, whatever it is', () => {
+  test('does not depend on a constant offset between the clocks', () => {
     fc.assert(
       fc.property(fc.array(events(anyLag), { maxLength: 4 }), offset, (all, offsetMs) => {
         const at = (ms: number) =>
@@ -94,26 +94,26 @@ describe('the estimated delay of delivery', () => {
     )
   })
 
-  test('is exact once an event has come at once, and never more than the true delay', () => {
+  test('is the true delay minus that of the fastest event so far', () => {
     fc.assert(
       fc.property(events(someLag), offset, (all, offsetMs) => {
-        let quickestMs = Number.POSITIVE_INFINITY
+        let minDelayMs = Number.POSITIVE_INFINITY
         for (const { estimatedMs, trueMs } of deliver([{ events: all, offsetMs }]).flat()) {
-          quickestMs = Math.min(quickestMs, trueMs)
-          expect(estimatedMs).toBe(trueMs - quickestMs)
+          minDelayMs = Math.min(minDelayMs, trueMs)
+          expect(estimatedMs).toBe(trueMs - minDelayMs)
         }
       }),
     )
   })
 
-  test('is too low by at most the quickest delay and two minutes where `as_of` may be a minute ahead', () => {
+  test('is too low by at most the smallest delay plus two minutes if `as_of` may be a minute ahead', () => {
     fc.assert(
       fc.property(events(anyLag), offset, (all, offsetMs) => {
-        let quickestMs = Number.POSITIVE_INFINITY
+        let minDelayMs = Number.POSITIVE_INFINITY
         for (const { estimatedMs, trueMs } of deliver([{ events: all, offsetMs }]).flat()) {
-          quickestMs = Math.min(quickestMs, trueMs)
+          minDelayMs = Math.min(minDelayMs, trueMs)
           expect(estimatedMs).toBeLessThanOrEqual(trueMs)
-          expect(estimatedMs).toBeGreaterThanOrEqual(trueMs - quickestMs - 2 * 60_000)
+          expect(estimatedMs).toBeGreaterThanOrEqual(trueMs - minDelayMs - 2 * 60_000)
         }
       }),
     )
@@ -125,28 +125,28 @@ describe('the estimated delay of delivery', () => {
     expect(late).toBeGreaterThan(HOUR_MS - 120_000)
   })
 
-  test('an `as_of` that is ahead does not make later events look late', () => {
+  test('is zero for on-time events after an `as_of` that was ahead', () => {
     const events = [event({ lagMs: 0, aheadMs: 60_000 }), event({ lagMs: 1 }), event()]
     expect(estimates({ offsetMs: 0, events })).toEqual([[0, 0, 0]])
   })
 
-  test('a client clock that is set ahead makes events look late until the next connection', () => {
+  test('includes the step of a client clock that is set ahead, until the next connection', () => {
     const before = { offsetMs: 0, events: [event(), event()] }
     const after = { offsetMs: HOUR_MS, events: [event({ afterMs: 30 }), event()] }
-    // As late as it can be at most: 30 ms after the request.
+    // The upper bound of the delay: 30 ms after the request.
     expect(estimates(before, after)).toEqual([
       [0, 0],
       [30, 30],
     ])
   })
 
-  test('a client clock that is set back heals at the next event', () => {
+  test('is correct at the next event after the client clock is set back', () => {
     const before = { offsetMs: 0, events: [event()] }
     const after = { offsetMs: -HOUR_MS, events: [event(), event({ delayMs: 5_000 })] }
     expect(estimates(before, after)).toEqual([[0], [0, 5_000]])
   })
 
-  test('the first event of a connection is never estimated later than the connection is old', () => {
+  test('of the first event of a connection is at most the age of the connection', () => {
     const connections = fc.array(fc.record({ events: events(anyLag), offsetMs: offset }), {
       minLength: 1,
       maxLength: 6,

@@ -24,7 +24,7 @@ beforeAll(async () => {
   await logouts.logOut('auth0|out')
   issuer = await openIssuer()
   publicKey = await exportSPKI(issuer.publicKey)
-  // What passes must have been checked, not let through because it could not be.
+  // With `deny`, an accepted request has certainly been checked.
   client = openClient(logouts.url, { onUnknown: 'deny' })
   await client.ready()
 })
@@ -33,13 +33,14 @@ afterAll(async () => {
   await logouts.close()
 })
 
-/** The status of a request of this user, or of one without a token, and what the server said. */
-interface Answer {
+/** Response of the protected server. */
+interface ServerResponse {
   status: number
   text: string
 }
 
-async function call(url: string, sub: string | null): Promise<Answer> {
+/** Sends a request with a token of this user; `null`: without a token. */
+async function call(url: string, sub: string | null): Promise<ServerResponse> {
   const iat = Math.floor(Date.now() / 1000) - 60
   const token = sub === null ? null : await issuer.sign({ sub, iat })
   const headers: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` }
@@ -47,7 +48,7 @@ async function call(url: string, sub: string | null): Promise<Answer> {
   return { status: response.status, text: await response.text() }
 }
 
-/** Calls an Express app of these handlers as each of these users. */
+/** Calls an Express app with these handlers as each of these users. */
 async function callExpress(handlers: RequestHandler[], subjects: (string | null)[]) {
   const app = express()
   app.use(handlers)
@@ -57,31 +58,31 @@ async function callExpress(handlers: RequestHandler[], subjects: (string | null)
       void res.status(error.status ?? 500).send(error.message)) as ErrorRequestHandler,
   )
   const server = await serve(app.listen(0, '127.0.0.1'))
-  const answers = await Promise.all(subjects.map((sub) => call(server.url, sub)))
+  const responses = await Promise.all(subjects.map((sub) => call(server.url, sub)))
   await server.close()
-  return answers
+  return responses
 }
 
 const namesGetClaims = { status: 500, text: expect.stringContaining('getClaims') }
-const statuses = (answers: Answer[]) => answers.map(({ status }) => status)
+const statuses = (responses: ServerResponse[]) => responses.map(({ status }) => status)
 
 describe('Express', () => {
   const byExpressJwt = (params = {}) =>
     expressjwt({ secret: publicKey, algorithms: ['RS256'], ...params })
   const optional = { credentialsRequired: false }
 
-  test('fails behind express-jwt, which leaves the claims in req.auth itself', async () => {
-    const answers = await callExpress(
+  test('fails after express-jwt, which sets req.auth to the claims', async () => {
+    const responses = await callExpress(
       [byExpressJwt(), forExpress(client)],
       ['auth0|out', 'auth0|in'],
     )
-    expect(answers).toEqual([namesGetClaims, namesGetClaims])
+    expect(responses).toEqual([namesGetClaims, namesGetClaims])
   })
 
-  test('passes a request without a token, and nothing else unchecked, where none is required', async () => {
+  test('accepts a request without a token, and no other without a check, if no token is required', async () => {
     const handlers = [byExpressJwt(optional), forExpress(client, { authRequired: false })]
-    const answers = await callExpress(handlers, ['auth0|out', 'auth0|in', null])
-    expect(answers).toEqual([namesGetClaims, namesGetClaims, { status: 200, text: 'passed' }])
+    const responses = await callExpress(handlers, ['auth0|out', 'auth0|in', null])
+    expect(responses).toEqual([namesGetClaims, namesGetClaims, { status: 200, text: 'passed' }])
   })
 
   test.each<[string, object]>([
@@ -89,7 +90,7 @@ describe('Express', () => {
     ['an empty object', { auth: {} }],
     ['a payload that is text', { auth: { payload: 'text' } }],
     ['a payload that is null', { auth: { payload: null } }],
-  ])('fails on a req.auth that is %s, although no token is required', async (_what, fields) => {
+  ])('fails for a req.auth that is %s, even if no token is required', async (_what, fields) => {
     const put: RequestHandler = (req, _res, next) => {
       Object.assign(req, fields)
       next()
@@ -98,13 +99,13 @@ describe('Express', () => {
     expect(await callExpress(handlers, [null])).toEqual([namesGetClaims])
   })
 
-  test('finds the claims of express-jwt by getClaims', async () => {
+  test('reads the claims of express-jwt with getClaims', async () => {
     const getClaims = (req: ExpressJwtRequest) => req.auth
     const handlers = [byExpressJwt(), forExpress(client, { getClaims })]
     expect(statuses(await callExpress(handlers, ['auth0|out', 'auth0|in']))).toEqual([401, 200])
   })
 
-  test('treats undefined from getClaims as no token, which passes only where none is required', async () => {
+  test('accepts a request for which getClaims returns undefined only if no token is required', async () => {
     const getClaims = (req: ExpressJwtRequest) => req.auth
     const of = (authRequired: boolean) => [
       byExpressJwt(optional),
@@ -114,30 +115,30 @@ describe('Express', () => {
     expect(await callExpress(of(true), [null])).toEqual([namesGetClaims])
   })
 
-  test('fails where getClaims returns the decoded token of auth(), not its payload', async () => {
+  test('fails if getClaims returns the decoded token of auth() instead of its payload', async () => {
     const verify = auth({ issuerBaseURL: issuer.url, audience: AUDIENCE })
     const hook = forExpress(client, { getClaims: (req: Request) => req.auth })
-    const answers = await callExpress([verify, hook], ['auth0|out', 'auth0|in'])
-    expect(answers).toEqual([namesGetClaims, namesGetClaims])
+    const responses = await callExpress([verify, hook], ['auth0|out', 'auth0|in'])
+    expect(responses).toEqual([namesGetClaims, namesGetClaims])
   })
 
-  test('passes an error of getClaims on to the error handler', async () => {
+  test('passes an error of getClaims to the error handler', async () => {
     const getClaims = () => {
       throw new Error('no such session')
     }
-    const answers = await callExpress([forExpress(client, { getClaims })], [null])
-    expect(answers).toEqual([{ status: 500, text: 'no such session' }])
+    const responses = await callExpress([forExpress(client, { getClaims })], [null])
+    expect(responses).toEqual([{ status: 500, text: 'no such session' }])
   })
 
-  test('reads the claims of auth() by default, and lets no token pass where none is required', async () => {
+  test('reads the claims of auth() by default, and accepts a request without a token if none is required', async () => {
     const verify = auth({ issuerBaseURL: issuer.url, audience: AUDIENCE, authRequired: false })
     const handlers = [verify, forExpress(client, { authRequired: false })]
-    const answers = await callExpress(handlers, ['auth0|out', 'auth0|in', null])
-    expect(statuses(answers)).toEqual([401, 200, 200])
+    const responses = await callExpress(handlers, ['auth0|out', 'auth0|in', null])
+    expect(statuses(responses)).toEqual([401, 200, 200])
   })
 
-  test('passes an error on where something else has sent a response meanwhile', async () => {
-    // Express 4, unlike 5, does not catch what the promise of a handler rejects with.
+  test('passes an error to the error handler if another handler has sent a response in the meantime', async () => {
+    // Express 4, unlike Express 5, does not catch a rejection of a handler.
     const sent = new Error('headers have been sent')
     const response = {
       status: () => response,
@@ -153,7 +154,7 @@ describe('Express', () => {
     expect(errors).toEqual([sent])
   })
 
-  test('fails where getClaims returns a promise, which holds no claims itself', async () => {
+  test('fails if getClaims returns a promise', async () => {
     const tolerant = openClient(logouts.url, { onUnknown: 'allow' })
     const getClaims = async (req: Request) => req.auth?.payload
     const verify = auth({ issuerBaseURL: issuer.url, audience: AUDIENCE })
@@ -165,17 +166,17 @@ describe('Express', () => {
   test.each([
     ['text', { payload: 'text' }],
     ['missing', undefined],
-  ])('isRevoked throws where the payload is %s', async (_what, token) => {
+  ])('isRevoked throws a TypeError if the payload is %s', async (_what, token) => {
     await expect(isRevoked(client)({}, token)).rejects.toThrow(TypeError)
   })
 })
 
 describe('Fastify', () => {
-  /** Calls an app of this preHandler as a user who has logged out, and as one who has not. */
+  /** Calls an app with this preHandler as a user who has logged out, and as one who has not. */
   async function callFastify(
     verify: Partial<FastifyJWTOptions>,
     hook: preHandlerAsyncHookHandler,
-  ): Promise<Answer[]> {
+  ): Promise<ServerResponse[]> {
     const app = Fastify()
     const secret = { public: publicKey }
     await app.register(jwt, {
@@ -188,31 +189,31 @@ describe('Fastify', () => {
     return listenAndCall(app)
   }
 
-  async function listenAndCall(app: ReturnType<typeof Fastify>): Promise<Answer[]> {
+  async function listenAndCall(app: ReturnType<typeof Fastify>): Promise<ServerResponse[]> {
     app.get('/', async () => 'passed')
     await app.listen({ host: '127.0.0.1', port: 0 })
     const { url } = await serve(app.server)
-    const answers = await Promise.all(['auth0|out', 'auth0|in'].map((sub) => call(url, sub)))
+    const responses = await Promise.all(['auth0|out', 'auth0|in'].map((sub) => call(url, sub)))
     await app.close()
-    return answers
+    return responses
   }
 
   type User = { id: string; claims: Claims }
   const formatUser = (claims: Claims) => ({ id: claims.sub, claims })
 
-  test('does not accept a user whom formatUser has left without sub', async () => {
-    const answers = await callFastify({ formatUser } as object, forFastify(client))
-    expect(statuses(answers)).toEqual([503, 503])
+  test('accepts no user without the sub that formatUser has removed', async () => {
+    const responses = await callFastify({ formatUser } as object, forFastify(client))
+    expect(statuses(responses)).toEqual([503, 503])
   })
 
-  test('finds the claims by getClaims where formatUser has put them', async () => {
+  test('reads the claims of formatUser with getClaims', async () => {
     const getClaims = (request: FastifyRequest) => (request.user as User).claims
     const hook = forFastify(client, { getClaims })
-    const answers = await callFastify({ formatUser } as object, hook)
-    expect(statuses(answers)).toEqual([401, 200])
+    const responses = await callFastify({ formatUser } as object, hook)
+    expect(statuses(responses)).toEqual([401, 200])
   })
 
-  test('fails on the decoded token of complete: true, and reads its payload by getClaims', async () => {
+  test('fails for the decoded token of complete: true, and reads its payload with getClaims', async () => {
     const open = async (hook: preHandlerAsyncHookHandler) => {
       const app = Fastify()
       const options = { domain: issuer.url, audience: AUDIENCE, issuer: issuer.url, complete: true }
@@ -230,20 +231,20 @@ describe('Fastify', () => {
 describe('a fetch-style server', () => {
   const claims = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
 
-  test('finds the claims by getClaims', async () => {
-    const refuse = forFetch(client, {
+  test('reads the claims with getClaims', async () => {
+    const check = forFetch(client, {
       getClaims: (context: Map<string, Claims>) => context.get('jwt'),
     })
-    expect(await refuse(new Map([['jwt', claims('auth0|in')]]))).toBeNull()
-    expect((await refuse(new Map([['jwt', claims('auth0|out')]])))?.status).toBe(401)
-    await expect(refuse(new Map())).rejects.toThrow('getClaims')
+    expect(await check(new Map([['jwt', claims('auth0|in')]]))).toBeNull()
+    expect((await check(new Map([['jwt', claims('auth0|out')]])))?.status).toBe(401)
+    await expect(check(new Map())).rejects.toThrow('getClaims')
   })
 
-  test('fails on what is no claims', async () => {
-    const refuse = forFetch(client)
+  test('fails for values that are not claims', async () => {
+    const check = forFetch(client)
     const decoded = { header: {}, payload: claims('auth0|in'), signature: '' }
     for (const given of [undefined, null, 'eyJ', decoded]) {
-      await expect(refuse(given as Claims)).rejects.toThrow('getClaims')
+      await expect(check(given as Claims)).rejects.toThrow('getClaims')
     }
   })
 })

@@ -24,9 +24,12 @@ async function open(reply: (url: string) => Reply | null, timeoutMs = 5_000) {
 }
 
 describe('a service that has the query form', () => {
-  test('is sent one request, with the ids in the query', async () => {
+  test('receives one request, with the ids in the query', async () => {
     const { request, requests } = await open(() => about(ids.userId, ids.sessionId))
-    expect(await request(ids)).toMatchObject({ user_id: ids.userId, session: { session_id: 'S1' } })
+    expect(await request(ids)).toMatchObject({
+      known: { user: null, session: null, floorAt: null },
+      freshness: { policy: 'session', lagMs: 0 },
+    })
     expect(requests).toEqual([QUERY])
   })
 
@@ -34,9 +37,9 @@ describe('a service that has the query form', () => {
     ['another user', about('b', 'S1')],
     ['another session', about(ids.userId, 'S2')],
     ['no session, though one is requested', about(ids.userId)],
-    ['nobody', [200, '{"policy":"session"}'] as Reply],
+    ['no user', [200, '{"policy":"session"}'] as Reply],
     ['null', [200, 'null'] as Reply],
-  ])('is not believed when its response is about %s', async (_what, reply) => {
+  ])('causes an error with a response about %s', async (_what, reply) => {
     const { request } = await open(() => reply)
     const error = await request(ids).catch((error) => error)
     expect(error).toMatchObject({ code: 'NOT_UNDERSTOOD' })
@@ -44,7 +47,7 @@ describe('a service that has the query form', () => {
     expect(error.message).not.toContain(ids.userId)
   })
 
-  test('is not believed when its response names a session, though none is requested', async () => {
+  test('causes an error with a response that names a session, though none is requested', async () => {
     const { request } = await open(() => about('x', 'S1'))
     await expect(request({ userId: 'x', sessionId: null })).rejects.toMatchObject({
       code: 'NOT_UNDERSTOOD',
@@ -55,7 +58,7 @@ describe('a service that has the query form', () => {
 describe('a service that does not have the query form', () => {
   const old = (url: string) => (isQuery(url) ? OWN_NOT_FOUND : about(ids.userId, ids.sessionId))
 
-  test('is sent the path form, and for ten minutes nothing else', async () => {
+  test('receives only the path form for ten minutes', async () => {
     const { request, requests, clock } = await open(old)
     await request(ids)
     expect(requests.splice(0)).toEqual([QUERY, PATH])
@@ -69,7 +72,7 @@ describe('a service that does not have the query form', () => {
     expect(requests).toEqual([PATH])
   })
 
-  test('is sent the query form from its upgrade on, ten minutes late at most', async () => {
+  test('receives the query form at most ten minutes after its upgrade', async () => {
     let upgraded = false
     const { request, requests, clock } = await open((url) =>
       upgraded ? about(ids.userId, ids.sessionId) : old(url),
@@ -83,19 +86,19 @@ describe('a service that does not have the query form', () => {
     expect(requests).toEqual([QUERY, QUERY])
   })
 
-  test('is not believed when the path led to another user', async () => {
+  test('causes an error when the path form returns another user', async () => {
     const { request } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : about('b', 'S1')))
     await expect(request(ids)).rejects.toMatchObject({ code: 'NOT_UNDERSTOOD' })
   })
 
-  test('is an error when it does not have the path form either', async () => {
+  test('causes an error when it does not have the path form either', async () => {
     const { request } = await open(() => OWN_NOT_FOUND)
     await expect(request(ids)).rejects.toMatchObject({ code: 'NOT_UNDERSTOOD' })
   })
 })
 
 test.each(FOREIGN_NOT_FOUND)(
-  'the 404 of something else is an error, and the path form is not tried: %d %s',
+  'a 404 that is not of last-logout is an error, and the path form is not tried: %d %s',
   async (...reply) => {
     const { request, requests } = await open(() => reply)
     await expect(request(ids)).rejects.toMatchObject({ code: 'NOT_UNDERSTOOD' })
@@ -104,7 +107,7 @@ test.each(FOREIGN_NOT_FOUND)(
   },
 )
 
-test('a path form without a response is given up after the time-out', async () => {
+test('a request in the path form without a response fails after the timeout', async () => {
   const { request, requests } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : null), 200)
   await expect(request(ids)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
   expect(requests).toEqual([QUERY, PATH])

@@ -39,7 +39,7 @@ beforeEach(async () => {
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const options = { url, apiKey: 'unused', onUnknown: 'deny', cacheMs: CACHE_MS } as const
   lookup = createLookup(readOptions(options), clocks)
-  await lookup.ask(token)
+  await lookup.fetch(token)
 })
 afterEach(async () => {
   server.close()
@@ -47,26 +47,26 @@ afterEach(async () => {
   await once(server, 'close')
 })
 
-describe('a kept response', () => {
-  test('is used again within `cacheMs`', async () => {
+describe('a cached response', () => {
+  test('is reused within `cacheMs`', async () => {
     clocks.setAhead(CACHE_MS / 2)
-    await lookup.ask(token)
+    await lookup.fetch(token)
     expect(requests).toBe(1)
-    expect(lookup.peek(token)).toBeDefined()
+    expect(lookup.cached(token)).toBeDefined()
   })
 
-  test('is not used after a function was frozen for longer than `cacheMs`', async () => {
-    const kept = lookup.peek(token)
+  test('is not reused after a function was frozen for longer than `cacheMs`', async () => {
+    const cached = lookup.cached(token)
     clocks.sleep(CACHE_MS)
-    expect(lookup.peek(token)).toBeUndefined()
-    expect(kept?.freshness.ageMs()).toBeGreaterThanOrEqual(CACHE_MS + 800)
-    await lookup.ask(token)
+    expect(lookup.cached(token)).toBeUndefined()
+    expect(cached?.freshness.ageMs()).toBeGreaterThanOrEqual(CACHE_MS + 800)
+    await lookup.fetch(token)
     expect(requests).toBe(2)
   })
 
-  test('is not used for longer because the wall clock was set back', () => {
+  test('is not reused for longer because the wall clock was set back', () => {
     clocks.setAhead(-CACHE_MS)
     clocks.passMonotonic(CACHE_MS)
-    expect(lookup.peek(token)).toBeUndefined()
+    expect(lookup.cached(token)).toBeUndefined()
   })
 })

@@ -23,7 +23,7 @@ const of = (text: string, by = key) => {
 }
 
 describe('a table', () => {
-  test('holds the greatest of each number by id, and drops what no load has delivered since (P30)', () => {
+  test('holds the greatest numbers of each id, and deletes the rows that no later load has delivered (P30)', () => {
     const steps = fc.array(fc.oneof({ weight: 20, arbitrary: merges }, loads), { maxLength: 200 })
     fc.assert(
       fc.property(steps, (given) => {
@@ -52,24 +52,24 @@ describe('a table', () => {
           const slot = table.find(of(key))
           expect([table.first(slot), table.second(slot)]).toEqual([first, second])
         }
-        expect(table.find(of('none of them'))).toBe(-1)
+        expect(table.find(of('not in the table'))).toBe(-1)
       }),
     )
   })
 
-  test('tells fingerprints apart that stand at the same place and have the same tag', () => {
+  test('distinguishes fingerprints with the same slot and the same tag', () => {
     const table = createTable()
-    const alike = Array.from({ length: 500 }, (_, n) => Uint32Array.of(1_000, (n << 8) | 0xff))
-    for (const [n, fingerprint] of alike.entries()) table.merge(fingerprint, n, 0, n)
-    expect(alike.map((fingerprint) => table.first(table.find(fingerprint)))).toEqual(
-      alike.map((_, n) => n),
+    const similar = Array.from({ length: 500 }, (_, n) => Uint32Array.of(1_000, (n << 8) | 0xff))
+    for (const [n, fingerprint] of similar.entries()) table.merge(fingerprint, n, 0, n)
+    expect(similar.map((fingerprint) => table.first(table.find(fingerprint)))).toEqual(
+      similar.map((_, n) => n),
     )
     expect(table.find(Uint32Array.of(1_000, 0xfe))).toBe(-1)
     table.dropBefore(499)
     expect(table.size).toBe(1)
   })
 
-  test('grows to a hundred thousand rows and loses none', () => {
+  test('grows to a hundred thousand rows without losing one', () => {
     const table = createTable()
     for (let n = 0; n < 100_000; n++) table.merge(of(`auth0|${n}`), n, -n, n < 99_990 ? 1 : 2)
     expect(table.size).toBe(100_000)
@@ -84,22 +84,22 @@ describe('a table', () => {
 })
 
 describe('a fingerprint', () => {
-  const said = (text: string, by = key) => of(text, by).join('.')
+  const hash = (text: string, by = key) => of(text, by).join('.')
 
-  test('depends on every character, their order, their number and the key', () => {
+  test('depends on every character, on their order and number, and on the key', () => {
     const texts = ['', '\0', '\0\0', 'a', 'ab', 'ba', 'aba', 'abab', 'Ł', 'A', 'a\0', '\0a']
-    expect(new Set(texts.map((text) => said(text))).size).toBe(texts.length)
-    expect(said('ab')).toBe(said('ab'))
-    expect(said('ab')).not.toBe(said('ab', Uint32Array.of(0x03020101, 0x07060504)))
+    expect(new Set(texts.map((text) => hash(text))).size).toBe(texts.length)
+    expect(hash('ab')).toBe(hash('ab'))
+    expect(hash('ab')).not.toBe(hash('ab', Uint32Array.of(0x03020101, 0x07060504)))
   })
 
-  test('is shared by none of two hundred thousand ids that differ little', () => {
+  test('is different for two hundred thousand similar ids', () => {
     const seen = new Set<string>()
-    for (let n = 0; n < 200_000; n++) seen.add(said(`auth0|65000000000000000000${n}`))
+    for (let n = 0; n < 200_000; n++) seen.add(hash(`auth0|65000000000000000000${n}`))
     expect(seen.size).toBe(200_000)
   })
 
-  test('has bits that are set as often as not', () => {
+  test('has each bit set in about half of all ids', () => {
     const counts = new Array(64).fill(0)
     const out = new Uint32Array(2)
     for (let n = 0; n < 10_000; n++) {

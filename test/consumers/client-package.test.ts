@@ -51,18 +51,18 @@ afterAll(async () => {
 })
 
 describe('the package', () => {
-  test('brings no other package', async () => {
+  test('has no dependency', async () => {
     const installed = await readdir(join(project.dir, 'node_modules'))
     expect(installed.filter((name) => !name.startsWith('.'))).toEqual(['last-logout-client'])
   })
 
-  test('is what its users get: publint and are-the-types-wrong find nothing', async () => {
+  test('has no problems that publint or are-the-types-wrong find', async () => {
     await run('node_modules/.bin/publint', ['--strict', project.tarball])
     await run('node_modules/.bin/attw', [project.tarball])
   }, 60_000)
 
   test.each(['', '/express', '/fastify', '/fetch'])(
-    'is imported and required as last-logout-client%s',
+    'has the same exports with import and require: last-logout-client%s',
     async (entry) => {
       const specifier = `last-logout-client${entry}`
       const named = `console.log(Object.keys(names).filter((name) => name !== 'default' && name !== 'module.exports' && name !== '__esModule').sort().join())`
@@ -107,7 +107,7 @@ describe.each([
   const now = () => Math.floor(Date.now() / 1000)
   const userId = `auth0|${heading}`
 
-  test('refuses a token from before the logout, accepts one from after it, and one of another session', async () => {
+  test('rejects a token from before the logout, and accepts one from after it and one of another session', async () => {
     const claims = { sub: userId, iat: now() - 60 }
     const phone = await issuer.sign({ ...claims, [SESSION]: `${heading} phone` })
     const laptop = await issuer.sign({ ...claims, [SESSION]: `${heading} laptop` })
@@ -118,27 +118,27 @@ describe.each([
     t.tenant.write(buildEntry('slo', { userId, sessionId: `${heading} phone` }))
 
     await expect.poll(() => statusOf(phone), { timeout: 10_000 }).toBe(401)
-    const refused = await call(phone)
-    expect(refused.headers.get('www-authenticate')).toMatch(/^Bearer error="invalid_token"/)
+    const rejected = await call(phone)
+    expect(rejected.headers.get('www-authenticate')).toMatch(/^Bearer error="invalid_token"/)
     expect(await statusOf(laptop)).toBe(200)
-    // It names no session: any logout of the user may have been its own.
+    // A token without a session: any logout of the user can be that of its session.
     expect(await statusOf(plain)).toBe(401)
     const again = await issuer.sign({ sub: userId, iat: now() + 1, [SESSION]: 'again' })
     expect(await statusOf(again)).toBe(200)
   })
 
-  test('still refuses what its JWT library refuses', async () => {
+  test('rejects the tokens that its JWT library rejects', async () => {
     const expired = await issuer.sign({ sub: userId, iat: now() - 60, exp: now() - 30 })
     expect(await statusOf(expired)).toBe(401)
     expect((await fetch(`${example.url}/orders`)).status).toBe(401)
   })
 
-  test('answers 503 while the service cannot be asked', async () => {
-    const blind = await runExample(heading, listen, 'http://127.0.0.1:1')
-    const answer = await call(await issuer.sign({ sub: userId, iat: now() }), blind)
-    expect(answer.status).toBe(503)
-    expect(answer.headers.get('retry-after')).toBeTruthy()
-    await blind.close()
+  test('responds with 503 while the service is unreachable', async () => {
+    const unreachable = await runExample(heading, listen, 'http://127.0.0.1:1')
+    const response = await call(await issuer.sign({ sub: userId, iat: now() }), unreachable)
+    expect(response.status).toBe(503)
+    expect(response.headers.get('retry-after')).toBeTruthy()
+    await unreachable.close()
   })
 })
 
@@ -159,7 +159,7 @@ async function runExample(heading: string, listen: string, lastLogoutUrl: string
       AUDIENCE,
       LAST_LOGOUT_URL: lastLogoutUrl,
       LAST_LOGOUT_API_KEY: KEY,
-      // Express prints every error it answers, unless told that this is a test.
+      // Outside of tests, Express prints every error.
       NODE_ENV: 'test',
       PORT: '0',
     },
@@ -175,7 +175,7 @@ async function runExample(heading: string, listen: string, lastLogoutUrl: string
   }
 }
 
-/** What the example lacks for a test: it says where it listens; the handler gets a server around it. */
+/** The code that a test adds to an example: it sends the port to the test, and runs a server for the handler. */
 function reportPort(heading: string): string {
   if (heading === 'Express')
     return `server.on('listening', () => process.send(server.address().port))`
@@ -183,7 +183,7 @@ function reportPort(heading: string): string {
   return `
     const { createServer } = await import('node:http')
     const server = createServer(async (req, res) => {
-      const answer = await handle(new Request('http://x' + req.url, { headers: req.headers }))
-      res.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text())
+      const response = await handle(new Request('http://x' + req.url, { headers: req.headers }))
+      res.writeHead(response.status, Object.fromEntries(response.headers)).end(await response.text())
     }).listen(0, '127.0.0.1', () => process.send(server.address().port))`
 }

@@ -51,9 +51,9 @@ function sendAsCurl(line: string): Promise<Response> {
 }
 
 test('the documented curl request for a check returns the verdict', async () => {
-  const answer = await sendAsCurl(await readExample(DOCUMENT, HEADING, 'sh'))
-  expect(answer.status).toBe(200)
-  expect(await answer.json()).toEqual({
+  const response = await sendAsCurl(await readExample(DOCUMENT, HEADING, 'sh'))
+  expect(response.status).toBe(200)
+  expect(await response.json()).toEqual({
     revoked: true,
     reason: 'session_ended',
     last_logout_at: '2026-11-23T10:00:00.123Z',
@@ -64,14 +64,14 @@ test('the documented curl request for a check returns the verdict', async () => 
 
 test('the documented curl requests for a last logout and a report return the state', async () => {
   const [read = '', report = ''] = (await readExample('docs/api.md', 'Requests', 'sh')).split('\n')
-  const answer = await sendAsCurl(read)
-  expect(answer.status).toBe(200)
-  expect(await answer.json()).toMatchObject({
+  const response = await sendAsCurl(read)
+  expect(response.status).toBe(200)
+  expect(await response.json()).toMatchObject({
     user_id: 'auth0|123',
     last_logout_at: '2026-11-23T10:00:00.123Z',
     session: { session_id: 'S1', logout_at: '2026-11-23T10:00:00.123Z', ended: true },
   })
-  // The other tests go by this user's logout as it is.
+  // The other tests need the logout of this user unchanged.
   const other = report.replace('auth0|123', 'auth0|reported')
   const reported = await sendAsCurl(other)
   expect(reported.status).toBe(200)
@@ -127,11 +127,11 @@ describe.skipIf(skip !== null)(`the example in Python${skip === null ? '' : ` ($
   })
   const before = LOGOUT / 1000 - 60
 
-  test('knows what is revoked, whatever the freshness', async () => {
+  test('returns revoked even if the data is stale', async () => {
     expect(await check(claims('S1', before))).toBe('revoked')
   })
 
-  test('knows what is accepted only while that is fresh', async () => {
+  test('returns accepted only while the data is fresh, except for machine tokens', async () => {
     expect(await check(claims('S2', before))).toBe('unknown')
     await store.storeCaughtUp(CHECKPOINT, Date.now() - 6 * MINUTE_MS)
     expect(await check(claims('S2', before))).toBe('unknown')
@@ -141,9 +141,9 @@ describe.skipIf(skip !== null)(`the example in Python${skip === null ? '' : ` ($
   })
 
   test.each([
-    ['nobody answers', { LAST_LOGOUT_URL: 'http://127.0.0.1:1' }],
-    ['the key is refused', { LAST_LOGOUT_API_KEY: 'x'.repeat(32) }],
-  ])('knows nothing when %s', async (_what, env) => {
+    ['the service is unreachable', { LAST_LOGOUT_URL: 'http://127.0.0.1:1' }],
+    ['the service rejects the key', { LAST_LOGOUT_API_KEY: 'x'.repeat(32) }],
+  ])('returns unknown if %s', async (_what, env) => {
     expect(await check(claims('S1', before), env)).toBe('unknown')
   })
 })

@@ -15,7 +15,7 @@ import {
 import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-system.js'
 
 const LOGGED_OUT = { denied: 'last_logout: the session was logged out' }
-const UNKNOWN = { denied: expect.stringContaining('cannot be said') }
+const UNKNOWN = { denied: expect.stringContaining('revocation status') }
 const AUTHENTICATED_AT = 'https://last-logout/authenticated_at'
 const SECOND_MS = 1_000
 const MINUTE_MS = 60 * SECOND_MS

@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createFollower, type FollowerLimits } from '../../src/client/follow.js'
-import { createHeld } from '../../src/client/held.js'
+import { createFeedSubscriber, type SubscriberLimits } from '../../src/client/feed-subscriber.js'
 import type { Decision, LastLogoutClient } from '../../src/client/index.js'
+import { createLogoutCache } from '../../src/client/logout-cache.js'
 import { type LastLogoutClientOptions, readOptions } from '../../src/client/options.js'
 import { openClient } from '../_support/client.js'
 import { createSettableClocks } from '../_support/client-clocks.js'
@@ -39,12 +39,12 @@ function open(options: Partial<LastLogoutClientOptions> = {}): void {
   opened.push(client)
 }
 
-/** A follower of its own, of which a test can set the clocks and the limits. */
-function follow(
-  limits: Partial<FollowerLimits> = {},
+/** Opens a subscriber without a client, with clocks and limits of the test. */
+function subscribe(
+  limits: Partial<SubscriberLimits> = {},
   options: Partial<LastLogoutClientOptions> = {},
 ) {
-  const held = createHeld()
+  const cache = createLogoutCache()
   const settings = readOptions({
     url: feed.url,
     apiKey: 'unused',
@@ -52,13 +52,13 @@ function follow(
     onError,
     ...options,
   })
-  const follower = createFollower(settings, held, limits)
-  opened.push(follower)
-  return { follower, held }
+  const subscriber = createFeedSubscriber(settings, cache, limits)
+  opened.push(subscriber)
+  return { subscriber, cache }
 }
 
-describe('following the feed', () => {
-  test('a load that is cut off goes on where it was, and is whole when it is done (P29)', async () => {
+describe('a feed subscriber', () => {
+  test('resumes an interrupted load at its cursor, and then holds all logouts (P29)', async () => {
     feed = await openScriptedFeed(
       (response) => {
         response.write(event('change', logout('auth0|1'), 'f.1'), () => response.destroy())
@@ -70,26 +70,26 @@ describe('following the feed', () => {
     )
     open()
     await client.ready()
-    expect(feed.asked.map((query) => query.get('after'))).toEqual([null, 'f.1'])
-    expect(feed.asked[1]?.get('since')).toBe(feed.asked[0]?.get('since'))
+    expect(feed.queries.map((query) => query.get('after'))).toEqual([null, 'f.1'])
+    expect(feed.queries[1]?.get('since')).toBe(feed.queries[0]?.get('since'))
     for (const user of ['auth0|1', 'auth0|2']) {
       expect(client.checkNow(login(user)).outcome).toBe('revoked')
     }
     expect(client.checkNow(login('auth0|3')).outcome).toBe('accepted')
   })
 
-  test('asks for no instant that the service rejects, whatever the clock shows', async () => {
+  test('sends no `since` that the service rejects, even if its clock shows 1970', async () => {
     feed = await openScriptedFeed((response) =>
       response.write(event('freshness', freshness(NOW), 'f.1')),
     )
     const clocks = createSettableClocks()
     clocks.setAhead(-NOW)
-    const { follower } = follow({ clocks })
-    await follower.ready()
-    expect(feed.asked[0]?.get('since')).toBe('2000-01-01T00:00:00.000Z')
+    const { subscriber } = subscribe({ clocks })
+    await subscriber.ready()
+    expect(feed.queries[0]?.get('since')).toBe('2000-01-01T00:00:00.000Z')
   })
 
-  test('a reset that is cut off is a reset all the same', async () => {
+  test('begins a new load after a reset that was interrupted', async () => {
     feed = await openScriptedFeed(
       (response) => {
         response.write(event('freshness', freshness(NOW), 'f.9'))
@@ -98,11 +98,11 @@ describe('following the feed', () => {
       (response) => response.write(event('freshness', freshness(NOW), 'g.1')),
     )
     open()
-    await expect.poll(() => feed.asked.length).toBe(2)
-    expect(feed.asked[1]?.get('after')).toBeNull()
+    await expect.poll(() => feed.queries.length).toBe(2)
+    expect(feed.queries[1]?.get('after')).toBeNull()
   })
 
-  test('loads everything anew after `as_of` went back', async () => {
+  test('loads everything again after `as_of` went back', async () => {
     feed = await openScriptedFeed(
       (response) =>
         response.write(
@@ -112,21 +112,21 @@ describe('following the feed', () => {
         ),
       (response) => response.write(event('freshness', freshness(NOW - 4_000), 'f.5')),
     )
-    const { follower } = follow({ maxReloadDelayMs: 200 })
-    await expect.poll(() => feed.asked.length).toBe(2)
-    expect(feed.asked[1]?.get('after')).toBeNull()
-    await expect.poll(() => follower.freshness()?.asOf).toBe(NOW - 4_000)
+    const { subscriber } = subscribe({ maxReloadDelayMs: 200 })
+    await expect.poll(() => feed.queries.length).toBe(2)
+    expect(feed.queries[1]?.get('after')).toBeNull()
+    await expect.poll(() => subscriber.freshness()?.asOf).toBe(NOW - 4_000)
   })
 
-  test('a reload is no error, a connection that breaks off is', async () => {
+  test('reports a connection that breaks, but not one that it replaces for a reload', async () => {
     feed = await openScriptedFeed((response) => {
-      const tell = () => response.write(event('freshness', freshness(Date.now()), 'f.1'))
-      tell()
-      const ticking = setInterval(tell, 50)
+      const send = () => response.write(event('freshness', freshness(Date.now()), 'f.1'))
+      send()
+      const ticking = setInterval(send, 50)
       response.on('close', () => clearInterval(ticking))
     })
     open({ reloadIntervalMs: 100 })
-    await expect.poll(() => feed.asked.length).toBeGreaterThan(3)
+    await expect.poll(() => feed.queries.length).toBeGreaterThan(3)
     expect(errors).toEqual([])
     await feed.close()
     await expect.poll(() => errors.length).toBeGreaterThan(0)
@@ -135,40 +135,40 @@ describe('following the feed', () => {
   })
 })
 
-test('an answer that was long on its way takes back nothing that the feed told meanwhile (P30)', async () => {
-  const answers: ServerResponse[] = []
+test('a slow response does not undo a logout that the feed delivers in the meantime (P30)', async () => {
+  const responses: ServerResponse[] = []
   feed = await openScriptedFeed((response) => {
-    answers.push(response)
-    if (answers.length === 1) response.write(event('freshness', freshness(NOW), 'f.1'))
+    responses.push(response)
+    if (responses.length === 1) response.write(event('freshness', freshness(NOW), 'f.1'))
   })
   open({ timeoutMs: 20_000 })
   await client.ready()
   const old = { sub: 'auth0|1', iat: Math.floor(NOW / 1000) - 40 * 86_400 }
   const checked = client.check(old)
-  await expect.poll(() => answers.length).toBe(2)
-  const [following, asked] = answers
-  following?.write(event('change', logout('auth0|1'), 'f.2'))
+  await expect.poll(() => responses.length).toBe(2)
+  const [feedResponse, lookupResponse] = responses
+  feedResponse?.write(event('change', logout('auth0|1'), 'f.2'))
   await expect.poll(() => client.checkNow(old).outcome).toBe('revoked')
   const none = { last_logout_at: null, all_sessions_at: null, session: null, floor_at: null }
-  asked?.end(JSON.stringify({ user_id: 'auth0|1', ...freshness(NOW), ...none }))
+  lookupResponse?.end(JSON.stringify({ user_id: 'auth0|1', ...freshness(NOW), ...none }))
   expect(await checked).toMatchObject({ outcome: 'revoked', reason: 'all_sessions_logout' })
 })
 
-describe('rows', () => {
+describe('a cached logout', () => {
   const longAgo = NOW - 70 * 86_400_000
   const lateLogout = { ...logout('auth0|1'), at: new Date(longAgo).toISOString() }
   const before = { sub: 'auth0|1', iat: Math.floor(longAgo / 1000) - 60 }
 
-  test('stay held when their logout happened long before it was stored', async () => {
+  test('stays cached if it happened long before it was stored', async () => {
     feed = await openScriptedFeed((response) => {
       response.write(event('change', lateLogout, 'f.1') + event('freshness', freshness(NOW), 'f.1'))
     })
     open({ reloadIntervalMs: 100 })
-    await expect.poll(() => feed.asked.length).toBeGreaterThan(2)
+    await expect.poll(() => feed.queries.length).toBeGreaterThan(2)
     expect(client.checkNow(before).outcome).toBe('revoked')
   })
 
-  test('are dropped when a complete load has not delivered them, and not before', async () => {
+  test('is deleted when a complete load has not delivered it, and not before', async () => {
     const rest: ServerResponse[] = []
     feed = await openScriptedFeed(
       (response) => {
@@ -189,7 +189,7 @@ describe('rows', () => {
     expect(client.checkNow(login('auth0|2')).outcome).toBe('revoked')
   })
 
-  test('stay held while a database that was set back has not read the log again', async () => {
+  test('stays cached while a database that was set back has not read the log again', async () => {
     feed = await openScriptedFeed(
       (response) => {
         response.write(event('change', logout('auth0|1'), 'f.1'))
@@ -200,11 +200,11 @@ describe('rows', () => {
       (response) => response.write(event('freshness', freshness(NOW - 1), 'f.0')),
       (response) => response.write(event('freshness', freshness(NOW + 1), 'f.0')),
     )
-    const { follower, held } = follow({ maxReloadDelayMs: 1 }, { reloadIntervalMs: 100 })
-    await expect.poll(() => follower.freshness()?.asOf).toBe(NOW - 1)
-    expect(held.size()).toBe(1)
-    await expect.poll(() => follower.freshness()?.asOf).toBe(NOW + 1)
-    expect(held.size()).toBe(0)
+    const { subscriber, cache } = subscribe({ maxReloadDelayMs: 1 }, { reloadIntervalMs: 100 })
+    await expect.poll(() => subscriber.freshness()?.asOf).toBe(NOW - 1)
+    expect(cache.size()).toBe(1)
+    await expect.poll(() => subscriber.freshness()?.asOf).toBe(NOW + 1)
+    expect(cache.size()).toBe(0)
   })
 })
 
@@ -216,7 +216,7 @@ test('the clients of a service do not all load at once when `as_of` goes back', 
     open.push(response)
     response.write(event('freshness', freshness(NOW), 'f.9'))
   })
-  for (let n = 0; n < 10; n++) follow({ maxReloadDelayMs: 1_000 })
+  for (let n = 0; n < 10; n++) subscribe({ maxReloadDelayMs: 1_000 })
   await expect.poll(() => open.length).toBe(10)
   const startedAt = performance.now()
   for (const each of open) each.write(event('freshness', freshness(NOW - 5_000), 'f.4'))
@@ -261,19 +261,22 @@ describe('freshness', () => {
     event('freshness', freshness(sentAt - lagMs, { lag_ms: lagMs }), 'f.1')
 
   test.each([
-    ['ahead of', 3_600_000],
-    ['behind', -3_600_000],
-  ])('is that of the service although its clock is %s this one', async (_what, offsetMs) => {
-    feed = await openScriptedFeed((response) => {
-      response.write(now(1_000, Date.now() + offsetMs))
-    })
-    open({ maxStalenessMs: 20_000 })
-    await client.ready()
-    expect(client.checkNow(login('auth0|1')).outcome).toBe('accepted')
-  })
+    ['an hour ahead of', 3_600_000],
+    ['an hour behind', -3_600_000],
+  ])(
+    'is as the service states it, even if its clock is %s that of the client',
+    async (_what, offsetMs) => {
+      feed = await openScriptedFeed((response) => {
+        response.write(now(1_000, Date.now() + offsetMs))
+      })
+      open({ maxStalenessMs: 20_000 })
+      await client.ready()
+      expect(client.checkNow(login('auth0|1')).outcome).toBe('accepted')
+    },
+  )
 
-  test('of events that were held back is stale; the connection is replaced and resumes', async () => {
-    // The service's clock is an hour ahead, so the time of day alone shows nothing.
+  test('is stale for events that were held back; the client replaces the connection and resumes', async () => {
+    // The service's clock is an hour ahead: a comparison with the client's clock alone shows no delay.
     const ahead = 3_600_000
     const responses: ServerResponse[] = []
     feed = await openScriptedFeed((response) => {
@@ -289,14 +292,14 @@ describe('freshness', () => {
     open({ maxStalenessMs: 20_000, onDecision })
     await expect.poll(() => client.checkNow(login('auth0|2')).outcome).toBe('accepted')
     expect(decisions).toContain('stale')
-    expect(feed.asked.map((query) => query.get('after'))).toEqual([null, 'f.1'])
+    expect(feed.queries.map((query) => query.get('after'))).toEqual([null, 'f.1'])
     expect(errors).toMatchObject([
       { code: 'UNAVAILABLE', message: expect.stringContaining('60 s late') },
     ])
     expect(client.checkNow(login('auth0|1')).outcome).toBe('revoked')
   })
 
-  test('of connections that are late again and again is asked for ever more rarely', async () => {
+  test('is requested with growing backoff while each connection delivers late', async () => {
     const askedAt: number[] = []
     feed = await openScriptedFeed((response) => {
       askedAt.push(performance.now())
@@ -315,39 +318,39 @@ describe('freshness', () => {
     response.on('close', () => clearInterval(timer))
   }
 
-  test('heals with one reconnect after the clock of the client was set ahead for good', async () => {
+  test('is correct after one reconnection when the clock of the client was set ahead permanently', async () => {
     feed = await openScriptedFeed(ticking)
     const clocks = createSettableClocks()
-    const { follower } = follow({ clocks }, { maxStalenessMs: 20_000 })
-    await follower.ready()
+    const { subscriber } = subscribe({ clocks }, { maxStalenessMs: 20_000 })
+    await subscriber.ready()
     clocks.setAhead(3_600_000)
-    expect(follower.freshness()?.ageMs()).toBeGreaterThan(3_600_000)
-    await expect.poll(() => follower.freshness()?.ageMs()).toBeLessThan(20_000)
-    expect(feed.asked).toHaveLength(2)
+    expect(subscriber.freshness()?.ageMs()).toBeGreaterThan(3_600_000)
+    await expect.poll(() => subscriber.freshness()?.ageMs()).toBeLessThan(20_000)
+    expect(feed.queries).toHaveLength(2)
     expect(errors).toHaveLength(1)
   })
 
-  test('is not changed by a clock of the client that was set back', async () => {
+  test('does not change when the clock of the client was set back', async () => {
     feed = await openScriptedFeed(ticking)
     const clocks = createSettableClocks()
-    const { follower } = follow({ clocks }, { maxStalenessMs: 20_000 })
-    await follower.ready()
+    const { subscriber } = subscribe({ clocks }, { maxStalenessMs: 20_000 })
+    await subscriber.ready()
     clocks.setAhead(-3_600_000)
-    const { asOf } = follower.freshness() ?? {}
-    await expect.poll(() => follower.freshness()?.asOf).not.toBe(asOf)
-    const ageMs = follower.freshness()?.ageMs()
+    const { asOf } = subscriber.freshness() ?? {}
+    await expect.poll(() => subscriber.freshness()?.asOf).not.toBe(asOf)
+    const ageMs = subscriber.freshness()?.ageMs()
     expect(ageMs).toBeGreaterThanOrEqual(1_000)
     expect(ageMs).toBeLessThan(20_000)
-    expect(feed.asked).toHaveLength(1)
+    expect(feed.queries).toHaveLength(1)
   })
 
-  test('counts the time that the machine slept', async () => {
+  test('includes the time that the machine slept', async () => {
     feed = await openScriptedFeed((response) => response.write(now(1_000)))
     const clocks = createSettableClocks()
-    const { follower } = follow({ clocks })
-    await follower.ready()
+    const { subscriber } = subscribe({ clocks })
+    await subscriber.ready()
     clocks.sleep(3_600_000)
-    expect(follower.freshness()?.ageMs()).toBeGreaterThan(3_600_000)
+    expect(subscriber.freshness()?.ageMs()).toBeGreaterThan(3_600_000)
   })
 
   test.each<[string, unknown]>([
@@ -355,7 +358,7 @@ describe('freshness', () => {
     ['prose', 'Monday 23 November 2026'],
     ['without a zone', '2026-11-23T10:00:00'],
     ['in the year 275760', '+275760-09-13T00:00:00Z'],
-  ])('of a response whose as_of is %s is not believed', async (_what, as_of) => {
+  ])('is rejected if as_of is %s', async (_what, as_of) => {
     feed = await openScriptedFeed((response) =>
       response.write(event('freshness', freshness(NOW, { as_of }), 'f.1')),
     )
@@ -372,7 +375,7 @@ describe('freshness', () => {
     ['is a text', { lag_ms: '0' }],
     ['is negative', { lag_ms: -1_000_000 }],
     ['is null', { lag_ms: null }],
-  ])('of a response whose lag %s is unknown', async (_what, over) => {
+  ])('is unknown if lag_ms %s', async (_what, over) => {
     feed = await openScriptedFeed((response) =>
       response.write(event('freshness', freshness(Date.now(), over), 'f.1')),
     )
@@ -381,13 +384,13 @@ describe('freshness', () => {
   })
 })
 
-test('replaces a connection that is silent', async () => {
+test('a feed subscriber replaces a connection that is silent', async () => {
   feed = await openScriptedFeed((response) =>
     response.write(event('freshness', freshness(NOW), 'f.1')),
   )
-  follow({ silenceTimeoutMs: 100 })
-  await expect.poll(() => feed.asked.length).toBe(2)
+  subscribe({ silenceTimeoutMs: 100 })
+  await expect.poll(() => feed.queries.length).toBe(2)
   expect(errors).toMatchObject([
-    { code: 'UNAVAILABLE', message: 'the feed sent nothing for 0.1 s' },
+    { code: 'UNAVAILABLE', message: 'the change feed sent no data for 0.1 s: connecting again' },
   ])
 })

@@ -18,7 +18,7 @@ const code = await readActionFile()
 
 const isQuery = (url: string) => url.startsWith('/v1/last-logout')
 
-/** The Action as deployed, asking what `reply` stands for; whatever cannot be known is refused. */
+/** Loads the Action as deployed, with a service that sends `reply`. It denies an unknown revocation status. */
 async function open(reply: (url: string) => Reply) {
   const { url, requests } = await openStandIn(reply)
   const clock = createClock()
@@ -37,7 +37,7 @@ async function open(reply: (url: string) => Reply) {
   return { requests, clock, load, exchange }
 }
 
-test('sends the ids in the query', async () => {
+test('the Action sends the ids in the query', async () => {
   const { exchange, requests } = await open(() => about(USER, 'S1'))
   expect((await exchange()).denied).toBeNull()
   expect(requests).toEqual([QUERY])
@@ -47,7 +47,7 @@ test.each([
   ['another user', about('b', 'S1')],
   ['another session', about(USER, 'S2')],
   ['no session, though one is requested', about(USER)],
-])('does not believe a response about %s', async (_what, reply) => {
+])('the Action rejects a response about %s', async (_what, reply) => {
   const { exchange } = await open(() => reply)
   const { denied, lines, accessToken } = await exchange()
   expect(denied).toMatch(/^last_logout: /)
@@ -56,10 +56,10 @@ test.each([
   expect(accessToken).not.toHaveProperty(['https://last-logout/last_logout'])
 })
 
-describe('at a service that does not have the query form', () => {
+describe('with a service that does not have the query form, the Action', () => {
   const old = (url: string) => (isQuery(url) ? OWN_NOT_FOUND : about(USER, 'S1'))
 
-  test('sends the path form, and for ten minutes nothing else', async () => {
+  test('sends only the path form for ten minutes', async () => {
     const { exchange, requests, clock, load } = await open(old)
     const run = load()
     expect((await exchange(run)).denied).toBeNull()
@@ -72,14 +72,14 @@ describe('at a service that does not have the query form', () => {
     expect(requests).toEqual([QUERY, PATH])
   })
 
-  test('sends both each time where the runtime loads it anew for each login', async () => {
+  test('sends both forms for each login if the runtime loads it each time', async () => {
     const { exchange, requests } = await open(old)
     expect((await exchange()).denied).toBeNull()
     expect((await exchange()).denied).toBeNull()
     expect(requests).toEqual([QUERY, PATH, QUERY, PATH])
   })
 
-  test('sends the query form to another service', async () => {
+  test('still sends the query form to another service', async () => {
     const { exchange, load } = await open(old)
     const newer = await openStandIn(() => about(USER, 'S1'))
     const run = load()
@@ -88,14 +88,14 @@ describe('at a service that does not have the query form', () => {
     expect(newer.requests).toEqual([QUERY])
   })
 
-  test('does not believe a response about the user that the path led to', async () => {
+  test('rejects a response of the path form about another user', async () => {
     const { exchange } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : about('b', 'S1')))
     expect((await exchange()).denied).toMatch(/^last_logout: /)
   })
 })
 
 test.each(FOREIGN_NOT_FOUND)(
-  'takes the 404 of something else for an error, and does not send the path form: %d %s',
+  'the Action does not send the path form after a 404 that is not of last-logout: %d %s',
   async (...reply) => {
     const { exchange, requests } = await open(() => reply)
     const { denied, lines } = await exchange()
@@ -105,7 +105,7 @@ test.each(FOREIGN_NOT_FOUND)(
   },
 )
 
-/** What Node 22 or 24 has and Node 18, which is also a runtime of Actions, has not. */
+/** Deletes the methods that Node 22 and 24 have, and that Node 18, another runtime of Actions, lacks. */
 const NEWER_THAN_NODE_18 = `
   for (const [owner, names] of [
     [String.prototype, 'isWellFormed toWellFormed'],
@@ -124,7 +124,7 @@ const NEWER_THAN_NODE_18 = `
   ]) for (const name of names.split(' ')) delete owner[name]
 `
 
-test('works on Node 18: sets its claims, and denies an exchange after the logout', async () => {
+test('the Action sets its claims and denies an exchange after the logout on Node 18', async () => {
   const { exchange, clock } = await open(() => {
     const at = new Date(clock.now() + MINUTE_MS).toISOString()
     const [status, body] = about(USER, 'S1')
@@ -141,7 +141,7 @@ test('works on Node 18: sets its claims, and denies an exchange after the logout
   )
 })
 
-test('does not take an event without a user id for one of the user "null"', async () => {
+test('the Action does not use the user "null" for an event without a user id', async () => {
   const { exchange, load } = await open(() => about('null', 'S1'))
   const { denied } = await exchange(load(), null as unknown as string)
   expect(denied).toMatch(/^last_logout: /)

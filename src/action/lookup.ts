@@ -1,0 +1,118 @@
+import type { Instant } from '../rules/instant.js'
+import {
+  chooseForm,
+  isAbout,
+  isOwnNotFound,
+  lastLogoutPath,
+  type RequestForm,
+} from '../rules/last-logout-request.js'
+import { type LastLogoutResponse, readLastLogoutResponse } from '../rules/last-logout-response.js'
+import type { LoginSubject } from './event.js'
+import type { ActionSettings } from './settings.js'
+
+/** Upper bound of a response, in UTF-16 code units. A response has about 500. */
+const MAX_RESPONSE_LENGTH = 64 * 1024
+
+/** Why a lookup failed. The message contains neither key nor user. */
+export class LookupError extends Error {
+  override readonly name = 'LookupError'
+}
+
+/**
+ * The service that responded that it does not have the query form, and when. It lasts as long as the runtime keeps this
+ * module. A runtime that does not keep it sends one request more for each login to a service of release 0.1.0.
+ */
+let missingQueryForm: { url: string; at: Instant } | null = null
+
+/**
+ * Requests the last logout of a user and a session.
+ *
+ * @throws `LookupError` without a valid response within `timeoutMs`.
+ */
+export async function lookUp(
+  settings: ActionSettings,
+  subject: LoginSubject,
+): Promise<LastLogoutResponse> {
+  const { url, apiKey, timeoutMs } = settings
+  if (url === null) throw new LookupError('LAST_LOGOUT_URL is not set')
+  const abort = new AbortController()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  // The signal alone is not sufficient: the login must not wait for a request that ignores it.
+  const timeout = new Promise<never>((_resolve, reject) => {
+    const error = new LookupError(`no response within ${timeoutMs} ms`)
+    timer = setTimeout(() => reject(error), timeoutMs)
+  })
+  try {
+    return await Promise.race([
+      requestLastLogout({ url, apiKey, signal: abort.signal }, subject),
+      timeout,
+    ])
+  } finally {
+    clearTimeout(timer)
+    abort.abort()
+  }
+}
+
+interface Service {
+  /** Ends in a slash. */
+  url: string
+  apiKey: string
+  signal: AbortSignal
+}
+
+/** Uses the query form. Falls back to the path form if the service is of release 0.1.0. */
+async function requestLastLogout(
+  service: Service,
+  subject: LoginSubject,
+): Promise<LastLogoutResponse> {
+  const { url } = service
+  const missingAt = missingQueryForm?.url === url ? missingQueryForm.at : null
+  const form = chooseForm(missingAt, Date.now())
+  let response = await send(service, subject, form)
+  if (form === 'query' && response.status === 404 && isOwnNotFound(response.text)) {
+    missingQueryForm = { url, at: Date.now() }
+    response = await send(service, subject, 'path')
+  }
+  if (response.status !== 200) throw new LookupError(`status ${response.status}`)
+  return readResponse(response.text, subject)
+}
+
+async function send({ url, apiKey, signal }: Service, subject: LoginSubject, form: RequestForm) {
+  const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json' }
+  const target = new URL(lastLogoutPath(subject, form), url)
+  const response = await fetch(target, { headers, redirect: 'error', signal }).catch((error) => {
+    // The message of an error of `fetch` can quote a header, and with it the key.
+    throw new LookupError(`unreachable (${error.cause?.code ?? error.name})`)
+  })
+  const { status } = response
+  return { status, text: status === 200 || status === 404 ? await readText(response) : '' }
+}
+
+async function readText(response: Response): Promise<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  for await (const chunk of response.body ?? []) {
+    text += decoder.decode(chunk, { stream: true })
+    if (text.length > MAX_RESPONSE_LENGTH) throw new LookupError('the response is too long')
+  }
+  return text
+}
+
+function readResponse(text: string, subject: LoginSubject): LastLogoutResponse {
+  const json = parseJson(text)
+  if (!isAbout(json, subject)) {
+    throw new LookupError('the response is about another user or session')
+  }
+  const response = readLastLogoutResponse(json)
+  if (!('invalidField' in response)) return response
+  throw new LookupError(`${response.invalidField} in the response is missing or malformed`)
+}
+
+/** Does not keep the error of `JSON.parse`: its message quotes the text, which names a user. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new LookupError('the response is not JSON')
+  }
+}

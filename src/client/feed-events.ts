@@ -1,0 +1,96 @@
+import type { Change } from '../rules/change-feed.js'
+import { type Instant, readDateTime } from '../rules/instant.js'
+import { readFreshness, type StatedFreshness } from '../rules/last-logout-response.js'
+import type { ServerSentEvent } from './event-stream.js'
+
+type ChangeOf<Kind> = Extract<Change, { kind: Kind }>
+
+/** The part of a change that a check needs. */
+export type ReceivedChange =
+  | Pick<ChangeOf<'user'>, 'kind' | 'userId' | 'at' | 'allSessionsAt'>
+  | Pick<ChangeOf<'session'>, 'kind' | 'sessionId' | 'at' | 'ended'>
+  | ChangeOf<'floor'>
+
+/** An event of the change feed. `cursor`: the position after it; `null` within a page. */
+export type FeedEvent = { cursor: string | null } & (
+  | { kind: 'change'; change: ReceivedChange }
+  /** The service does not know the cursor, and sends everything again. */
+  | { kind: 'reset' }
+  /** All changes before this event have been sent. */
+  | { kind: 'freshness'; freshness: StatedFreshness }
+  /** An event or a kind of change that only later releases know. */
+  | { kind: 'other' }
+)
+
+/**
+ * Parses an event of the change feed.
+ *
+ * @throws `TypeError` if it is malformed. The message does not contain the data, which names users.
+ */
+export function readFeedEvent({ name, data, id }: ServerSentEvent): FeedEvent {
+  // A reset has an empty id.
+  const cursor = id || null
+  switch (name) {
+    case 'change': {
+      const change = readChange(parseJson(data))
+      return change === null ? { kind: 'other', cursor } : { kind: 'change', change, cursor }
+    }
+    case 'freshness': {
+      const freshness = readFreshness(parseJson(data))
+      if ('invalidField' in freshness) throw malformed(freshness.invalidField)
+      return { kind: 'freshness', freshness, cursor }
+    }
+    case 'reset':
+      return { kind: 'reset', cursor }
+    default:
+      return { kind: 'other', cursor }
+  }
+}
+
+/** Returns `null` for an unknown kind of change. */
+function readChange(json: unknown): ReceivedChange | null {
+  const { kind, user_id, session_id, at, all_sessions_at, ended } = Object(json)
+  switch (kind) {
+    case 'user': {
+      const allSessionsAt =
+        all_sessions_at === null ? null : readInstant(all_sessions_at, 'all_sessions_at')
+      return {
+        kind,
+        userId: readText(user_id, 'user_id'),
+        at: readInstant(at, 'at'),
+        allSessionsAt,
+      }
+    }
+    case 'session': {
+      const sessionId = readText(session_id, 'session_id')
+      return { kind, sessionId, at: readInstant(at, 'at'), ended: ended === true }
+    }
+    case 'floor':
+      return { kind, at: readInstant(at, 'at') }
+    default:
+      return null
+  }
+}
+
+function readInstant(value: unknown, field: string): Instant {
+  const at = readDateTime(value)
+  if (at === null) throw malformed(field)
+  return at
+}
+
+function readText(value: unknown, field: string): string {
+  if (typeof value !== 'string') throw malformed(field)
+  return value
+}
+
+function parseJson(data: string): unknown {
+  try {
+    return JSON.parse(data)
+  } catch {
+    throw new TypeError('the data of an event is not JSON')
+  }
+}
+
+function malformed(field: string): TypeError {
+  return new TypeError(`the field ${field} of an event is missing or malformed`)
+}

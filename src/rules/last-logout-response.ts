@@ -1,0 +1,59 @@
+import { type Instant, readDateTime } from './instant.js'
+import type { KnownLogouts, Policy } from './judge.js'
+
+/** How fresh the data was when the service sent it. */
+export interface StatedFreshness {
+  /** All entries that Auth0 stored before this instant are known; `null` before the first catch-up has ended. */
+  asOf: Instant | null
+  policy: Policy
+  /** Age of the data in milliseconds; `Infinity` if the service does not know it. */
+  lagMs: number
+}
+
+/** A valid response of `GET /v1/last-logout`. */
+export interface LastLogoutResponse {
+  known: KnownLogouts
+  freshness: StatedFreshness
+}
+
+/** Why a response was rejected: this field is missing or malformed. */
+export interface InvalidField {
+  invalidField: string
+}
+
+/** Reads the freshness of a response, or of an event of the change feed. Accepts any value and never throws. */
+export function readFreshness(json: unknown): StatedFreshness | InvalidField {
+  const { as_of, lag_ms, policy } = Object(json)
+  if (policy !== 'session' && policy !== 'user') return { invalidField: 'policy' }
+  if (!isDateTimeOrNull(as_of)) return { invalidField: 'as_of' }
+  const asOf = readDateTime(as_of)
+  const isLag = asOf !== null && typeof lag_ms === 'number' && lag_ms >= 0
+  return { asOf, policy, lagMs: isLag ? lag_ms : Number.POSITIVE_INFINITY }
+}
+
+/**
+ * Reads a response of `GET /v1/last-logout`. One malformed field makes the whole response invalid: a part of it
+ * could hide a logout. Accepts any value and never throws.
+ */
+export function readLastLogoutResponse(json: unknown): LastLogoutResponse | InvalidField {
+  const freshness = readFreshness(json)
+  if ('invalidField' in freshness) return freshness
+  const { last_logout_at, all_sessions_at, floor_at, session } = Object(json)
+  const logout_at = session === null ? null : Object(session).logout_at
+  const instants = { last_logout_at, all_sessions_at, floor_at, logout_at }
+  for (const [invalidField, value] of Object.entries(instants)) {
+    if (!isDateTimeOrNull(value)) return { invalidField }
+  }
+  const userAt = readDateTime(last_logout_at)
+  const sessionAt = readDateTime(logout_at)
+  const known = {
+    user: userAt === null ? null : { at: userAt, allSessionsAt: readDateTime(all_sessions_at) },
+    session: sessionAt === null ? null : { at: sessionAt, ended: Object(session).ended === true },
+    floorAt: readDateTime(floor_at),
+  }
+  return { known, freshness }
+}
+
+function isDateTimeOrNull(value: unknown): boolean {
+  return value === null || readDateTime(value) !== null
+}

@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest'
+import { readFeedEvent } from '../../src/client/feed-events.js'
+
+const AT = '2026-11-23T10:00:00.123Z'
+const INSTANT = Date.parse(AT)
+const USER = { kind: 'user', user_id: 'auth0|1', at: AT, all_sessions_at: null, type: 'slo' }
+const SESSION = { kind: 'session', session_id: 'S1', user_id: null, at: AT, ended: true }
+
+const read = (name: string, data: object, id: string | null = 'f.1') =>
+  readFeedEvent({ name, data: JSON.stringify(data), id })
+
+describe('an event of the change feed', () => {
+  test.each([
+    ['user', USER, { kind: 'user', userId: 'auth0|1', at: INSTANT, allSessionsAt: null }],
+    [
+      'user, of all sessions',
+      { ...USER, all_sessions_at: AT },
+      { kind: 'user', userId: 'auth0|1', at: INSTANT, allSessionsAt: INSTANT },
+    ],
+    ['session', SESSION, { kind: 'session', sessionId: 'S1', at: INSTANT, ended: true }],
+    ['floor', { kind: 'floor', at: AT }, { kind: 'floor', at: INSTANT }],
+  ])('is read as a change of kind %s', (_kind, data, change) => {
+    expect(read('change', data)).toEqual({ kind: 'change', change, cursor: 'f.1' })
+  })
+
+  test('has no cursor within a page', () => {
+    expect(read('change', USER, null).cursor).toBeNull()
+  })
+
+  test('is read as a reset, whose empty id is no cursor', () => {
+    expect(read('reset', {}, '')).toEqual({ kind: 'reset', cursor: null })
+  })
+
+  test('is read as freshness', () => {
+    expect(read('freshness', { as_of: AT, lag_ms: 800, policy: 'user' })).toEqual({
+      kind: 'freshness',
+      freshness: { asOf: INSTANT, lagMs: 800, policy: 'user' },
+      cursor: 'f.1',
+    })
+  })
+
+  test.each([
+    ['event', 'notice', {}],
+    ['kind of change', 'change', { kind: 'client', at: AT }],
+  ])('of an unknown %s has no effect but its cursor', (_what, name, data) => {
+    expect(read(name, data)).toEqual({ kind: 'other', cursor: 'f.1' })
+  })
+
+  test.each<[string, string, object]>([
+    ['user_id', 'change', { ...USER, user_id: 4711 }],
+    ['session_id', 'change', { ...SESSION, session_id: undefined }],
+    ['at', 'change', { ...USER, at: 'never' }],
+    ['at', 'change', { kind: 'floor' }],
+    ['all_sessions_at', 'change', { ...USER, all_sessions_at: undefined }],
+    ['policy', 'freshness', { as_of: AT, lag_ms: 0 }],
+    ['as_of', 'freshness', { as_of: 'never', lag_ms: 0, policy: 'user' }],
+  ])('with a malformed %s throws an error that names the field only', (field, name, data) => {
+    expect(() => read(name, data)).toThrow(
+      new TypeError(`the field ${field} of an event is missing or malformed`),
+    )
+  })
+
+  test('that is not JSON throws an error without the text', () => {
+    const data = '{"user_id":"auth0|1"'
+    expect(() => readFeedEvent({ name: 'change', data, id: null })).toThrow(
+      new TypeError('the data of an event is not JSON'),
+    )
+  })
+})

@@ -1,0 +1,96 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import type { FeedEvent, ReceivedChange } from '../../src/client/feed-events.js'
+import { createFeedProgress, type FeedProgress } from '../../src/client/feed-progress.js'
+import { createLogoutCache, type LogoutCache } from '../../src/client/logout-cache.js'
+
+const NOW = Date.UTC(2026, 10, 23, 10)
+const DAY_MS = 86_400_000
+
+const change: ReceivedChange = { kind: 'user', userId: 'auth0|1', at: NOW, allSessionsAt: null }
+const changed = (cursor: string | null): FeedEvent => ({ kind: 'change', change, cursor })
+const fresh = (cursor: string, asOf = NOW): FeedEvent => ({
+  kind: 'freshness',
+  freshness: { asOf, lagMs: 0, policy: 'session' },
+  cursor,
+})
+const reset: FeedEvent = { kind: 'reset', cursor: null }
+
+let now: number
+let cache: LogoutCache
+let progress: FeedProgress
+function open(): void {
+  now = NOW
+  cache = createLogoutCache()
+  progress = createFeedProgress(cache, {
+    horizonMs: DAY_MS,
+    reloadIntervalMs: DAY_MS,
+    maxReloadDelayMs: DAY_MS,
+    now: () => now,
+    onReload: () => {},
+  })
+}
+afterEach(() => progress.close())
+
+/** The query of the next connection, as an object. */
+const connect = () => Object.fromEntries(progress.nextQuery())
+const SINCE = new Date(NOW - DAY_MS).toISOString()
+
+describe('a connection', () => {
+  test('begins a load from the horizon if nothing was received', () => {
+    open()
+    expect(connect()).toEqual({ since: SINCE })
+    now += 5
+    expect(connect()).toEqual({ since: new Date(NOW - DAY_MS + 5).toISOString() })
+  })
+
+  test.each([
+    ['a load', [changed('f.1')]],
+    ['a live connection', [fresh('f.1')]],
+  ])('resumes %s at the cursor, with the same `since`', (_what, events) => {
+    open()
+    connect()
+    for (const event of events) progress.apply(event)
+    now += 5
+    expect(connect()).toEqual({ since: SINCE, after: 'f.1' })
+  })
+
+  test('does not resume within a page', () => {
+    open()
+    connect()
+    progress.apply(changed('f.1'))
+    progress.apply(changed(null))
+    expect(connect()).toEqual({ since: SINCE, after: 'f.1' })
+  })
+
+  test('begins a new load after a reset', () => {
+    open()
+    connect()
+    progress.apply(fresh('f.1'))
+    progress.apply(reset)
+    now += 5
+    expect(connect()).toEqual({ since: new Date(NOW - DAY_MS + 5).toISOString() })
+  })
+})
+
+describe('the cache', () => {
+  test('is complete from the beginning of a load when freshness ends it, and not before', () => {
+    open()
+    connect()
+    progress.apply(changed('f.1'))
+    expect(progress.completeSince()).toBe(Number.POSITIVE_INFINITY)
+    progress.apply(fresh('f.1'))
+    expect(progress.completeSince()).toBe(NOW - DAY_MS)
+  })
+
+  test('stays complete during a later load, which drops what it does not deliver at its end', () => {
+    open()
+    connect()
+    progress.apply(changed('f.1'))
+    progress.apply(fresh('f.1'))
+    progress.apply(reset)
+    expect(progress.completeSince()).toBe(NOW - DAY_MS)
+    expect(cache.size()).toBe(1)
+    progress.apply(fresh('g.1', NOW + 1))
+    expect(cache.size()).toBe(0)
+  })
+})

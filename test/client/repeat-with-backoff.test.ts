@@ -1,0 +1,61 @@
+import { describe, expect, test } from 'vitest'
+import { repeatWithBackoff } from '../../src/client/repeat-with-backoff.js'
+import { sleep } from '../../src/client/sleep.js'
+
+describe('a repeated attempt', () => {
+  test('is delayed longer after each failure, and at most 100 ms after a success', async () => {
+    const outcomes = [false, false, true]
+    const endedAt: number[] = []
+    const startedAt: number[] = []
+    const stop = repeatWithBackoff(async () => {
+      startedAt.push(performance.now())
+      const isSuccess = outcomes.shift() ?? true
+      endedAt.push(performance.now())
+      return isSuccess
+    })
+    await expect.poll(() => startedAt.length).toBe(4)
+    await stop()
+    const delaysMs = endedAt.slice(0, 3).map((at, i) => (startedAt[i + 1] ?? 0) - at)
+    // The lower bounds: half of 100 ms doubled once and twice. Timers can be 1 ms early.
+    expect(delaysMs[0]).toBeGreaterThan(98)
+    expect(delaysMs[1]).toBeGreaterThan(198)
+    expect(delaysMs[2]).toBeGreaterThan(48)
+  })
+
+  test('does not run again after it was stopped', async () => {
+    let attempts = 0
+    const stop = repeatWithBackoff(async () => ++attempts < 0)
+    await stop()
+    expect(attempts).toBe(1)
+  })
+
+  test('has ended when stopping resolves', async () => {
+    let finish = () => {}
+    let isEnded = false
+    const running = new Promise<void>((resolve) => {
+      finish = resolve
+    })
+    const stop = repeatWithBackoff(async () => {
+      await running
+      isEnded = true
+      return true
+    })
+    const stopped = stop()
+    finish()
+    await stopped
+    expect(isEnded).toBe(true)
+  })
+})
+
+describe('sleep', () => {
+  test('ends at once when its signal aborts, without an error', async () => {
+    const controller = new AbortController()
+    const slept = sleep(60_000, controller.signal)
+    controller.abort()
+    await slept
+  })
+
+  test('does not wait with a signal that was aborted before', async () => {
+    await sleep(60_000, AbortSignal.abort())
+  })
+})
