@@ -61,7 +61,7 @@ beforeAll(async () => {
   await store.begin(checkpoint, null)
   await store.storeCaughtUp(checkpoint, Date.now())
   metrics = createMetrics({ ...store, rateShare: 1 })
-  metrics.begin('answering')
+  metrics.expose('api')
   app = await openApi({
     ...store,
     metrics,
@@ -97,12 +97,12 @@ test(`${REQUESTS} requests with a valid key are answered, none by a fault, and n
   // Each of the kinds of answers was met: nothing stood in the way of the rest.
   expect([...answered.keys()]).toEqual(expect.arrayContaining([200, 204, 400, 404, 410, 415]))
   expect(await readServed()).toEqual(expect.arrayContaining(ROUTES))
-  const answer = await app.inject({
+  const response = await app.inject({
     url: '/v1/users/auth0%7C1/last-logout',
     headers: bearer({ name: '', roles: [], ...credentials }),
   })
-  expect(answer.json()).toMatchObject({ user_id: 'auth0|1', last_logout_at: expect.any(String) })
-  expect(answer.json().last_logout * 1_000).toBeLessThanOrEqual(Date.now())
+  expect(response.json()).toMatchObject({ user_id: 'auth0|1', last_logout_at: expect.any(String) })
+  expect(response.json().last_logout * 1_000).toBeLessThanOrEqual(Date.now())
 }, 3_600_000)
 
 test(`${FOLLOWERS} followers are given a stream or a refusal, and none is left over`, async () => {
@@ -125,16 +125,16 @@ test(`${FOLLOWERS} followers are given a stream or a refusal, and none is left o
 /** Reads a stream to its first event, and a refusal to its end; returns the status. */
 async function follow(request: FuzzedRequest): Promise<number> {
   const socket = connect(Number(url.port), url.hostname)
-  let answer = ''
+  let response = ''
   socket.write(toBytes(request))
   for await (const chunk of socket) {
-    answer += chunk.toString('latin1')
-    // What a stream ends an event with; the head of any answer ends in another way.
-    if (/\ndata: .*\n\n/.test(answer)) break
+    response += chunk.toString('latin1')
+    // What a stream ends an event with; the head of any response ends in another way.
+    if (/\ndata: .*\n\n/.test(response)) break
   }
-  const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(answer) ?? []
+  const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(response) ?? []
   expect(Number(status), request.url).toBeLessThan(500)
-  if (status === '200') expect(answer).toMatch(/\nevent: (change|freshness|reset)\n/)
+  if (status === '200') expect(response).toMatch(/\nevent: (change|freshness|reset)\n/)
   return Number(status)
 }
 
@@ -167,18 +167,19 @@ async function readServed(): Promise<(string | undefined)[]> {
 }
 
 async function inject({ payload, ...request }: FuzzedRequest): Promise<void> {
-  const answer = await app.inject({
+  const response = await app.inject({
     ...request,
     method: request.method as 'GET',
     ...(payload !== undefined && { payload }),
   })
-  count(answer.statusCode)
-  if (isTurnedAway(answer.body)) return
-  expect(answer.statusCode, complaints()).toBeLessThan(500)
-  const isJson = answer.headers['content-type']?.toString().startsWith('application/json') ?? false
-  if (answer.statusCode >= 400 && isJson && answer.body !== '') {
-    expect(answer.json()).toEqual({
-      statusCode: answer.statusCode,
+  count(response.statusCode)
+  if (isTurnedAway(response.body)) return
+  expect(response.statusCode, complaints()).toBeLessThan(500)
+  const isJson =
+    response.headers['content-type']?.toString().startsWith('application/json') ?? false
+  if (response.statusCode >= 400 && isJson && response.body !== '') {
+    expect(response.json()).toEqual({
+      statusCode: response.statusCode,
       error: expect.any(String),
       message: expect.any(String),
     })
@@ -186,8 +187,8 @@ async function inject({ payload, ...request }: FuzzedRequest): Promise<void> {
 }
 
 /** Whether a log stream was told to come again: more is sent at once here than is taken. */
-function isTurnedAway(answer: string): boolean {
-  return answer.includes('others are being stored')
+function isTurnedAway(response: string): boolean {
+  return response.includes('other batches are being stored')
 }
 
 /** Changes a byte. */
@@ -206,9 +207,9 @@ async function exchange(bytes: Buffer): Promise<void> {
   const closed = new Promise((resolve) => socket.once('close', resolve))
   socket.end(bytes)
   await closed
-  const answer = Buffer.concat(chunks).toString('latin1')
-  const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(answer) ?? []
-  if (status === undefined || isTurnedAway(answer)) return
+  const response = Buffer.concat(chunks).toString('latin1')
+  const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(response) ?? []
+  if (status === undefined || isTurnedAway(response)) return
   count(Number(status))
   expect(Number(status), bytes.toString('latin1')).toBeLessThan(500)
 }

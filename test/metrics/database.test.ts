@@ -1,6 +1,6 @@
 import { Registry } from 'prom-client'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createStoredMetrics, SCRAPE_TIMEOUT_MS } from '../../src/metrics/stored.js'
+import { createDatabaseMetrics, SCRAPE_TIMEOUT_MS } from '../../src/metrics/database.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { parseExposition } from '../_support/exposition.js'
@@ -26,9 +26,9 @@ afterEach(async () => {
   await database.drop()
 })
 
-function open(over: Partial<Parameters<typeof createStoredMetrics>[1]> = {}) {
+function open(over: Partial<Parameters<typeof createDatabaseMetrics>[1]> = {}) {
   const registry = new Registry()
-  const metrics = createStoredMetrics(registry, { ...store, ...over })
+  const metrics = createDatabaseMetrics(registry, { ...store, ...over })
   const scrape = async () => {
     await metrics.refresh()
     const families = parseExposition(await registry.metrics())

@@ -266,8 +266,8 @@ describe('callers', () => {
   test('get metrics with a key that has the role, and only then', async () => {
     expect((await get('/metrics', '')).status).toBe(401)
     expect((await get('/metrics')).status).toBe(403)
-    const answer = await get('/metrics', `Bearer ${SCRAPER}`)
-    expect(answer.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
+    const response = await get('/metrics', `Bearer ${SCRAPER}`)
+    expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
     const { paths } = (await (await get('/openapi.json')).json()) as {
       paths: Record<string, { get: { responses: { 200: { content: object } } } }>
     }

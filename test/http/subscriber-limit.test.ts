@@ -4,13 +4,13 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { FEED_LIMITS } from '../../src/http/feed.js'
 import { bearer, keys, listen, openApi } from '../_support/api.js'
 
-/** How many may follow the feed at once. */
-const MOST = 200
+/** Maximum number of concurrent subscribers. */
+const MAX_SUBSCRIBERS = 200
 
 let app: Awaited<ReturnType<typeof openApi>>
 let url: URL
 const nothing = async () => {
-  throw new Error('not asked')
+  throw new Error('not called')
 }
 beforeEach(async () => {
   app = await openApi({
@@ -18,7 +18,7 @@ beforeEach(async () => {
     readProgress: nothing,
     readChanges: async () => ({ changes: [], cursor: 'c', asOf: null, now: 0, more: false }),
     storeReported: nothing,
-    feedLimits: { ...FEED_LIMITS, maxSubscribers: MOST },
+    feedLimits: { ...FEED_LIMITS, maxSubscribers: MAX_SUBSCRIBERS },
   })
   url = new URL(await listen(app))
 })
@@ -26,48 +26,48 @@ afterEach(() => app.close())
 
 const request = `GET /v1/changes HTTP/1.1\r\nHost: x\r\nAuthorization: ${bearer(keys.follower).authorization}\r\nAccept: text/event-stream\r\n\r\n`
 
-/** Follows the feed; returns once the head of the answer is there. */
-async function follow(): Promise<{ socket: Socket; answer: string }> {
+/** Subscribes to the feed. Resolves when the response begins. */
+async function subscribe(): Promise<{ socket: Socket; response: string }> {
   const socket = connect(Number(url.port), url.hostname)
   socket.on('error', () => {})
   socket.write(request)
   const [chunk] = await once(socket, 'data')
-  return { socket: socket.resume(), answer: String(chunk) }
+  return { socket: socket.resume(), response: String(chunk) }
 }
 
-async function followMany(count: number): Promise<Socket[]> {
+async function subscribeMany(count: number): Promise<Socket[]> {
   const sockets: Socket[] = []
   while (sockets.length < count) {
-    const some = await Promise.all(Array.from({ length: 100 }, follow))
-    expect(some.every(({ answer }) => answer.startsWith('HTTP/1.1 200'))).toBe(true)
+    const some = await Promise.all(Array.from({ length: 100 }, subscribe))
+    expect(some.every(({ response }) => response.startsWith('HTTP/1.1 200'))).toBe(true)
     sockets.push(...some.map(({ socket }) => socket))
   }
   return sockets
 }
 
-test('followers beyond the limit are sent elsewhere; whoever goes makes room', async () => {
-  const sockets = await followMany(MOST)
-  const refused = await follow()
-  expect(refused.answer).toMatch(/^HTTP\/1\.1 503 /)
-  expect(refused.answer).toMatch(/retry-after: 5/i)
-  expect(refused.answer).toContain('last-logout api')
+test('rejects subscribers beyond the limit until another one disconnects', async () => {
+  const sockets = await subscribeMany(MAX_SUBSCRIBERS)
+  const refused = await subscribe()
+  expect(refused.response).toMatch(/^HTTP\/1\.1 503 /)
+  expect(refused.response).toMatch(/retry-after: 5/i)
+  expect(refused.response).toContain('last-logout api')
   refused.socket.destroy()
 
-  // The other requests go on.
+  // Other requests still work.
   const page = await fetch(new URL('/v1/changes', url), { headers: bearer(keys.follower) })
   expect(page.status).toBe(200)
 
   sockets.pop()?.destroy()
-  const isLetIn = async () => {
-    const { socket, answer } = await follow()
+  const resubscribe = async () => {
+    const { socket, response } = await subscribe()
     sockets.push(socket)
-    return answer.slice(9, 12)
+    return response.slice(9, 12)
   }
-  await expect.poll(isLetIn, { timeout: 10_000 }).toBe('200')
+  await expect.poll(resubscribe, { timeout: 10_000 }).toBe('200')
   for (const socket of sockets) socket.destroy()
 }, 60_000)
 
-test('whoever hangs up at once takes no room for good', async () => {
+test('does not count subscribers that disconnect at once', async () => {
   for (let round = 0; round < 6; round++) {
     await Promise.all(
       Array.from({ length: 100 }, async () => {
@@ -79,6 +79,6 @@ test('whoever hangs up at once takes no room for good', async () => {
       }),
     )
   }
-  const sockets = await followMany(MOST)
+  const sockets = await subscribeMany(MAX_SUBSCRIBERS)
   for (const socket of sockets) socket.destroy()
 }, 60_000)
