@@ -7,7 +7,7 @@ import { fold } from '../../src/rules/fold.js'
 import { createChangeListener } from '../../src/store/change-listener.js'
 import { bearer, keys, listen, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { type FollowedFeed, followFeed } from '../_support/events.js'
+import { type FeedSubscription, subscribeToFeed } from '../_support/events.js'
 import { openProxy } from '../_support/proxy.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { openStore } from '../_support/store.js'
@@ -68,9 +68,9 @@ const get = async (query = '') => {
   return { status: response.status, body }
 }
 /** Waits for the end of the load. */
-const loaded = (feed: FollowedFeed) =>
+const loaded = (feed: FeedSubscription) =>
   expect.poll(() => feed.named('freshness').length).toBeGreaterThan(0)
-const users = (feed: FollowedFeed) => feed.named('change').map(({ user_id }) => user_id)
+const users = (feed: FeedSubscription) => feed.named('change').map(({ user_id }) => user_id)
 
 describe('GET /v1/changes', () => {
   test('returns users, sessions and the floor in commit order', async () => {
@@ -185,7 +185,7 @@ describe('GET /v1/changes', () => {
 describe('the event stream', () => {
   test('sends all rows, then each change when it is committed', async () => {
     await logOut(1)
-    const feed = await followFeed(api.url)
+    const feed = await subscribeToFeed(api.url)
     await loaded(feed)
     expect(users(feed)).toEqual(['auth0|1'])
 
@@ -198,7 +198,7 @@ describe('the event stream', () => {
   })
 
   test('sends a logout that is stored after the load, however old it is', async () => {
-    const feed = await followFeed(api.url, `?since=${new Date(NOON).toISOString()}`)
+    const feed = await subscribeToFeed(api.url, `?since=${new Date(NOON).toISOString()}`)
     await loaded(feed)
     await logOut(-70 * 86_400_000)
     await expect.poll(() => users(feed)).toEqual(['auth0|-6048000000'])
@@ -217,7 +217,7 @@ describe('the event stream', () => {
   })
 
   test('sends a freshness only after every change that was committed before it', async () => {
-    const feed = await followFeed(api.url)
+    const feed = await subscribeToFeed(api.url)
     const storeAll = async () => {
       for (let n = 1; n <= 40; n++) {
         await logOut(n)
@@ -239,7 +239,7 @@ describe('the event stream', () => {
   test('sends the freshness at every heartbeat while nothing changes', async () => {
     await store.storeCaughtUp(CHECKPOINT, NOON)
     const served = await serveWithHeartbeat()
-    const feed = await followFeed(served.url, '', bearer(keys.follower))
+    const feed = await subscribeToFeed(served.url, '', bearer(keys.subscriber))
     // The load sends one, the start of LISTEN another. The rest are heartbeats.
     const countFreshness = () => feed.named('freshness').length
     await expect.poll(countFreshness, { timeout: 5_000 }).toBeGreaterThan(3)
@@ -257,8 +257,8 @@ describe('the event stream', () => {
     await logOut(1)
     const { body } = await get()
     await logOut(2)
-    const byQuery = await followFeed(api.url, `?after=${body.cursor}`)
-    const byHeader = await followFeed(api.url, '', { 'last-event-id': body.cursor })
+    const byQuery = await subscribeToFeed(api.url, `?after=${body.cursor}`)
+    const byHeader = await subscribeToFeed(api.url, '', { 'last-event-id': body.cursor })
     for (const feed of [byQuery, byHeader]) {
       await loaded(feed)
       expect(users(feed)).toEqual(['auth0|2'])
@@ -276,7 +276,7 @@ describe('the event stream', () => {
     const { body } = await get()
     await logOut(3)
     const headers = { 'last-event-id': body.cursor }
-    const feed = await followFeed(api.url, `?after=${old.body.cursor}`, headers)
+    const feed = await subscribeToFeed(api.url, `?after=${old.body.cursor}`, headers)
     await loaded(feed)
     expect(users(feed)).toEqual(['auth0|3'])
     await feed.close()
@@ -290,7 +290,7 @@ describe('the event stream', () => {
 
   test('sends `reset` for an unknown cursor, then all rows', async () => {
     await logOut(1)
-    const feed = await followFeed(api.url, '?after=0123456789ab.1')
+    const feed = await subscribeToFeed(api.url, '?after=0123456789ab.1')
     await loaded(feed)
     const names = feed.events.map(({ name }) => name).filter((name) => name !== 'message')
     expect(names.slice(0, 3)).toEqual(['reset', 'change', 'freshness'])
@@ -299,7 +299,7 @@ describe('the event stream', () => {
 
   test('sends the same changes from every API process', async () => {
     const other = await serveApi(database)
-    const feeds = [await followFeed(api.url), await followFeed(other.url)]
+    const feeds = [await subscribeToFeed(api.url), await subscribeToFeed(other.url)]
     await logOut(1, 2, 3)
     for (const feed of feeds) {
       await expect.poll(() => users(feed)).toEqual(['auth0|1', 'auth0|2', 'auth0|3'])
@@ -309,7 +309,7 @@ describe('the event stream', () => {
   })
 
   test('continues when the LISTEN connection is lost, and sends the changes missed meanwhile', async () => {
-    const feed = await followFeed(api.url)
+    const feed = await subscribeToFeed(api.url)
     await loaded(feed)
     const cut = await database.query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -325,7 +325,7 @@ describe('the event stream', () => {
     // A transaction pooler has this effect on LISTEN.
     await database.query('DROP TRIGGER tenant_notify ON tenant')
     const served = await serveWithHeartbeat()
-    const feed = await followFeed(served.url, '', bearer(keys.follower))
+    const feed = await subscribeToFeed(served.url, '', bearer(keys.subscriber))
     await loaded(feed)
     await logOut(1)
     await expect.poll(() => users(feed), { timeout: 6_000 }).toEqual(['auth0|1'])
@@ -336,16 +336,16 @@ describe('the event stream', () => {
   test('responds with 503 while the database is unavailable', async () => {
     const proxy = await openProxy(database.url)
     const behind = await serveApi({ url: proxy.url })
-    const feed = await followFeed(behind.url)
+    const feed = await subscribeToFeed(behind.url)
     await loaded(feed)
     await proxy.close()
-    await expect(followFeed(behind.url)).rejects.toThrow('503')
+    await expect(subscribeToFeed(behind.url)).rejects.toThrow('503')
     await behind.close()
     await feed.close()
   })
 
   test('ends at once when the service closes', async () => {
-    const feed = await followFeed(api.url)
+    const feed = await subscribeToFeed(api.url)
     const startedAt = performance.now()
     await api.close()
     expect(performance.now() - startedAt).toBeLessThan(3_000)

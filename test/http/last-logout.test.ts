@@ -88,7 +88,7 @@ describe('GET /v1/last-logout', () => {
     })
   })
 
-  test.each([[keys.checker], [keys.follower], [keys.logout]])(
+  test.each([[keys.checker], [keys.subscriber], [keys.logout]])(
     'rejects a key without the role: $name',
     async (key) => {
       expect((await get('/v1/last-logout?user_id=x', key)).statusCode).toBe(403)

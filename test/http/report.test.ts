@@ -118,7 +118,7 @@ describe.each([
     expect(await readRows(database)).toEqual(rows)
   })
 
-  test.each([[keys.reader], [keys.checker], [keys.follower]])(
+  test.each([[keys.reader], [keys.checker], [keys.subscriber]])(
     'rejects a key without the role: $name',
     async (key) => {
       expect((await report(`${form}|closed`, { at: at(NOW) }, key)).statusCode).toBe(403)

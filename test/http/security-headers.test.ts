@@ -29,8 +29,8 @@ afterAll(() => app.close())
 describe('every response', () => {
   test.each([
     ['a user', '/v1/users/x/last-logout', bearer(keys.reader), 200],
-    ['changes', '/v1/changes', bearer(keys.follower), 200],
-    ['the feed', '/v1/changes', { ...bearer(keys.follower), accept: 'text/event-stream' }, 200],
+    ['changes', '/v1/changes', bearer(keys.subscriber), 200],
+    ['the feed', '/v1/changes', { ...bearer(keys.subscriber), accept: 'text/event-stream' }, 200],
     ['an error', '/v1/users/%20/last-logout', bearer(keys.reader), 400],
     ['a missing key', '/v1/users/x/last-logout', {}, 401],
     ['a malformed URL', '/v1/users/%zz/last-logout', {}, 400],

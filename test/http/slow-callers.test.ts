@@ -124,7 +124,7 @@ describe.concurrent('the server disconnects a client', () => {
     onTestFinished(() => other.close())
     const accepted = once(other.server, 'connection')
     const socket = (await open(new URL(await listen(other)))).pause()
-    socket.write(head(['GET /v1/changes HTTP/1.1', 'Host: x', authorization(keys.follower), '']))
+    socket.write(head(['GET /v1/changes HTTP/1.1', 'Host: x', authorization(keys.subscriber), '']))
     // Node closes the connection after two timeouts without a read.
     const [theirs] = await accepted
     await once(theirs, 'close')

@@ -6,7 +6,7 @@ import { createEventReader } from '../../src/client/event-stream.js'
 import { FEED_LIMITS } from '../../src/http/feed.js'
 import { bearer, keys, listen, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { followFeed } from '../_support/events.js'
+import { subscribeToFeed } from '../_support/events.js'
 import { openStore } from '../_support/store.js'
 
 /** With ids as long as these, more than the buffers of a connection hold. */
@@ -54,7 +54,7 @@ test('a subscriber that reads nothing is disconnected without delaying others, a
   expect(pagesRead).toBeGreaterThan(0)
   expect(pagesRead).toBeLessThan(PAGES / 2)
 
-  const other = await followFeed(url, '', bearer(keys.follower))
+  const other = await subscribeToFeed(url, '', bearer(keys.subscriber))
   await expect.poll(() => other.named('freshness').length, { timeout: 20_000 }).toBeGreaterThan(0)
   expect(other.named('change')).toHaveLength(CHANGES)
   await other.close()
@@ -63,7 +63,7 @@ test('a subscriber that reads nothing is disconnected without delaying others, a
   const received = parse(await readToEnd(stalled))
   expect(received.users.length).toBeLessThan(CHANGES)
 
-  const resumed = await followFeed(url, `?after=${received.cursor}`, bearer(keys.follower))
+  const resumed = await subscribeToFeed(url, `?after=${received.cursor}`, bearer(keys.subscriber))
   await expect.poll(() => resumed.named('freshness').length, { timeout: 20_000 }).toBe(1)
   const seen = new Set([
     ...received.users,
@@ -80,7 +80,7 @@ async function openStalled(url: string): Promise<Socket> {
   // A reset by the server is emitted as an error.
   socket.on('error', () => {})
   socket.write(
-    `GET /v1/changes HTTP/1.0\r\nHost: ${hostname}\r\nAuthorization: Bearer ${keys.follower.key}\r\nAccept: text/event-stream\r\n\r\n`,
+    `GET /v1/changes HTTP/1.0\r\nHost: ${hostname}\r\nAuthorization: Bearer ${keys.subscriber.key}\r\nAccept: text/event-stream\r\n\r\n`,
   )
   return socket.pause()
 }

@@ -24,7 +24,7 @@ beforeEach(async () => {
 })
 afterEach(() => app.close())
 
-const request = `GET /v1/changes HTTP/1.1\r\nHost: x\r\nAuthorization: ${bearer(keys.follower).authorization}\r\nAccept: text/event-stream\r\n\r\n`
+const request = `GET /v1/changes HTTP/1.1\r\nHost: x\r\nAuthorization: ${bearer(keys.subscriber).authorization}\r\nAccept: text/event-stream\r\n\r\n`
 
 /** Subscribes to the feed. Resolves when the response begins. */
 async function subscribe(): Promise<{ socket: Socket; response: string }> {
@@ -54,7 +54,7 @@ test('rejects subscribers beyond the limit until another one disconnects', async
   refused.socket.destroy()
 
   // Other requests still work.
-  const page = await fetch(new URL('/v1/changes', url), { headers: bearer(keys.follower) })
+  const page = await fetch(new URL('/v1/changes', url), { headers: bearer(keys.subscriber) })
   expect(page.status).toBe(200)
 
   sockets.pop()?.destroy()
