@@ -11,11 +11,12 @@ const ROOMS = [
   'src/async/',
   'src/rules/',
   'src/service/',
-  'src/sync/',
-  'src/errors.ts',
+  'src/embedded-postgres/',
   'src/pg/',
   'src/ports.ts',
   'src/store/',
+  'src/sync/',
+  'src/errors.ts',
   'src/log.ts',
   'src/main.ts',
   'src/version.ts',
@@ -30,10 +31,13 @@ const ROOMS = [
   'test/rules/',
   'test/service/',
   'test/sync/',
+  'test/embedded-postgres/',
+  'test/pg/',
+  'test/store/',
 ]
 
-/** Files with the lists of forbidden words. */
-const EXCEPT = ['test/words.test.ts']
+/** This list, and a file that names the system user `nobody`. */
+const EXCEPT = ['test/words.test.ts', 'src/embedded-postgres/binaries.ts']
 
 /** Phrases that do not belong in comments and strings, each with what to write instead. */
 const FORBIDDEN: [phrase: RegExp, instead: string][] = [
@@ -105,9 +109,11 @@ describe('in the rooms of this list', () => {
     expect(found).toEqual([])
   })
 
-  test('log messages are constant and begin in lower case', () => {
+  test('log messages are constant and begin in lower case, except for SQL keywords', () => {
     const found = inRooms.flatMap(({ file, messages }) =>
-      messages.filter((message) => !/^[a-z][^.]*$/.test(message)).map((text) => `${file}: ${text}`),
+      messages
+        .filter((message) => !/^([a-z]|LISTEN )[^.]*$/.test(message))
+        .map((text) => `${file}: ${text}`),
     )
     expect(found).toEqual([])
   })

@@ -5,43 +5,43 @@ import { readId } from '../rules/id.js'
 import type { Instant } from '../rules/instant.js'
 import { syntheticLogId } from '../rules/log-id.js'
 import type { ManagementApi } from './management-api.js'
-import { badStatus, malformedPage, RATE_LIMIT_HINT } from './management-errors.js'
-import { createRateBudget, type LogAnswer, type RateBudget } from './rate/budget.js'
-import { waitAfterRefusal } from './rate/limit.js'
+import { badStatus, malformedPage, rateLimited } from './management-errors.js'
+import { createRateBudget, type LogRequest, type RateBudget } from './rate/budget.js'
 import { RETRY_LIMITS, type RetryLimits, retry } from './retry.js'
 
-/** What the tenant log is read with. */
+/** Options of {@link createLogSource}. */
 export interface LogSourceOptions {
   api: ManagementApi
   /** Our share of the tenant's rate limit: above 0, at most 1. */
   rateShare: number
-  /** Told of every request to the log. */
-  observe?: (answer: LogAnswer) => void
+  /** Called after every request to the log. */
+  observe?: (request: LogRequest) => void
   /** Default: {@link RETRY_LIMITS}. */
   retryLimits?: RetryLimits
 }
 
 /**
- * The tenant log over `GET /api/v2/logs`. The SDK's `logs.list()` cannot page by checkpoint.
+ * Reads the tenant log by `GET /api/v2/logs`. The SDK's `logs.list()` cannot page by checkpoint.
  *
  * @see https://auth0.com/docs/deploy-monitor/logs/retrieve-log-events-using-mgmt-api
  */
 export function createLogSource(options: LogSourceOptions): LogSource {
   const { api, rateShare, observe, retryLimits } = options
   const budget = createRateBudget({ share: rateShare, ...(observe && { observe }) })
-  const ask = (parameters: Record<string, string>, signal: AbortSignal) => {
+  const request = (parameters: Record<string, string>, signal: AbortSignal) => {
     const path = `logs?${new URLSearchParams(parameters)}`
-    return retry(() => askOnce(api, budget, path, signal), signal, retryLimits)
+    return retry(() => requestOnce(api, budget, path, signal), signal, retryLimits)
   }
 
   return {
     async readPage(from, signal) {
-      const { entries, askedAt, link } = await ask({ from, take: `${PAGE_SIZE}` }, signal)
+      const { entries, askedAt, link } = await request({ from, take: `${PAGE_SIZE}` }, signal)
       return { entries, askedAt, next: readNext(entries, link, from) }
     },
-    search: (search, signal) => ask(searchParameters(search), signal),
-    readNewest: (signal) => ask({ page: '0', per_page: '1', sort: 'date:-1' }, signal),
-    readOldest: (signal) => ask({ page: '0', per_page: `${PAGE_SIZE}`, sort: 'date:1' }, signal),
+    search: (search, signal) => request(searchParameters(search), signal),
+    readNewest: (signal) => request({ page: '0', per_page: '1', sort: 'date:-1' }, signal),
+    readOldest: (signal) =>
+      request({ page: '0', per_page: `${PAGE_SIZE}`, sort: 'date:1' }, signal),
   }
 }
 
@@ -53,16 +53,16 @@ function searchParameters({ types, span, prefix, page }: Search): Record<string,
 }
 
 /**
- * The last entry as delivered, never the newest by date; where that one has no id, what `Link` says.
- * It has to lie beyond `from`, or we would read the same pages for ever.
+ * The id of the last entry in the order of the response, not the newest by date; where that entry has no id,
+ * the one of `Link`. It must be after `from`: otherwise the same pages would be read forever.
  */
 function readNext(entries: unknown[], link: string | null, from: string): string {
   if (entries.length === 0) return from
   const next = readLogId(entries.at(-1)) ?? readNextLink(link)
   if (next === null) throw malformedPage('its last entry has no log_id')
-  // Ids of one length tell their order.
-  const isBeyond = next.length === from.length ? next > from : next !== from
-  if (!isBeyond) throw malformedPage('it does not end beyond where it began')
+  // Only ids of one length are ordered.
+  const isAfter = next.length === from.length ? next > from : next !== from
+  if (!isAfter) throw malformedPage('it ends at or before the checkpoint that was requested')
   return next
 }
 
@@ -72,50 +72,46 @@ function readNextLink(link: string | null): string | null {
   return URL.canParse(url) ? readId(new URL(url).searchParams.get('from')) : null
 }
 
-interface LogsAnswer extends SearchPage {
+interface LogsResponse extends SearchPage {
   link: string | null
 }
 
-async function askOnce(
+async function requestOnce(
   api: ManagementApi,
   budget: RateBudget,
   path: string,
   signal: AbortSignal,
-): Promise<LogsAnswer> {
+): Promise<LogsResponse> {
   const { status, headers, body, askedAt } = await budget.send(async () => {
     const startedAt = performance.now()
-    const answer = await api.get(path, signal)
-    return { ...answer, askedAt: readAskedAt(answer.headers, performance.now() - startedAt) }
+    const response = await api.get(path, signal)
+    return { ...response, askedAt: readAskedAt(response.headers, performance.now() - startedAt) }
   }, signal)
   if (status !== 200) throw refusal(status, headers, path)
   return { entries: readEntries(body), askedAt, link: headers.get('link') }
 }
 
-/** The start of the request by Auth0's clock; ours only where no `Date` comes with the answer. */
+/** When the request was sent, by Auth0's clock; by ours where the response has no `Date`. */
 function readAskedAt(headers: Headers, elapsedMs: number): Instant {
   const date = Date.parse(headers.get('date') ?? '')
   return Math.floor((Number.isNaN(date) ? Date.now() : date) - elapsedMs)
 }
 
 function refusal(status: number, headers: Headers, path: string): LastLogoutError {
-  if (status === 429) {
-    const message = `Auth0 limits the rate of log requests: ${RATE_LIMIT_HINT}`
-    const retryAfterMs = waitAfterRefusal(headers)
-    return new LastLogoutError('AUTH0_RATE_LIMIT', message, { status, retryAfterMs })
-  }
+  if (status === 429) return rateLimited('A log request', headers)
   if (path.startsWith('logs?q=') && status >= 400 && status < 500) {
-    const message = `Auth0 refuses to search its log (${status}): late entries, and logouts from before the first start, cannot be found until it does. If it goes on, report this`
+    const message = `Auth0 refused a search of the tenant log (${status}). Until it accepts one, late entries and logouts from before the first start are not found. If this persists, report it with the version of last-logout.`
     return new LastLogoutError('AUTH0_REFUSED', message, { status })
   }
   const isCheckpoint = path.startsWith('logs?from=')
   if (isCheckpoint && (status === 400 || status === 404)) {
-    const message = `Auth0 refuses the checkpoint (${status})`
+    const message = `Auth0 refused the checkpoint (${status}). Reading continues from another one.`
     return new LastLogoutError('AUTH0_CHECKPOINT_REFUSED', message, { status })
   }
-  return badStatus('a log request', status)
+  return badStatus('A log request', status)
 }
 
-/** What JSON.parse says quotes the text, and with it the entries: it is not kept. */
+/** An error of JSON.parse quotes the text, and with it the entries: it is not kept as the cause. */
 function readEntries(text: string): unknown[] {
   let body: unknown
   try {

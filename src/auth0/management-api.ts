@@ -2,31 +2,36 @@ import { LastLogoutError } from '../errors.js'
 import { credentialsRefused, TokenRefused } from './management-errors.js'
 import { createSdkClient, type ManagementApiOptions, type SdkRequest } from './sdk-client.js'
 
-/** A refused token is replaced at most this often: each new one is an entry in the tenant's log. */
+/** Minimum interval between two renewals of a refused token: each grant writes an entry to the tenant log. */
 const RENEWAL_INTERVAL_MS = 60_000
 
-/** An answer, read to its end. */
-interface Answer {
+/** A complete response. */
+interface ApiResponse {
   status: number
   headers: Headers
   body: string
 }
 
-/** The Management API, authenticated. Renews the token when it is refused, as after a scope was granted. */
+/** The authenticated Management API. It renews the token when that is refused, as after a scope was granted. */
 export interface ManagementApi {
   /**
-   * GET `/api/v2/{path}` of the log. Throws `AUTH0_CREDENTIALS`, `AUTH0_SCOPE`, `AUTH0_RATE_LIMIT` (of
-   * token requests), `AUTH0_UNAVAILABLE` or `ABORTED`; other answers are returned.
+   * Sends GET `/api/v2/{path}`, for which the scopes of the log are needed.
+   *
+   * @returns The response, whatever its status, except 401 and 403.
+   * @throws `AUTH0_CREDENTIALS`, `AUTH0_SCOPE`, `AUTH0_RATE_LIMIT` (of a token request),
+   * `AUTH0_MALFORMED_PAGE` (too large), `AUTH0_UNAVAILABLE` or `ABORTED`.
    */
-  get(path: string, signal: AbortSignal): Promise<Answer>
+  get(path: string, signal: AbortSignal): Promise<ApiResponse>
   /**
-   * One request through a method of the SDK, for which this scope is needed. Throws as `get` does,
-   * and `AUTH0_RATE_LIMIT` or `AUTH0_REFUSED` by the answer's status.
+   * Sends one request through a method of the SDK.
+   *
+   * @param scope The scope that the request needs, for the message of `AUTH0_SCOPE`.
+   * @throws What `get` throws, and `AUTH0_RATE_LIMIT` or `AUTH0_REFUSED` by the status of the response.
    */
   call<T>(scope: string, request: SdkRequest<T>, signal: AbortSignal): Promise<T>
 }
 
-/** The Management API through Auth0's SDK, which gets and caches the token. */
+/** Creates the Management API on Auth0's SDK, which requests and caches the token. */
 export function createManagementApi(options: ManagementApiOptions): ManagementApi {
   let sdk = createSdkClient(options)
   let renewedAt = Number.NEGATIVE_INFINITY
@@ -36,12 +41,13 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
       return await sdk.send(request, signal)
     } catch (error) {
       if (!(error instanceof TokenRefused)) throw error
-      if (performance.now() - renewedAt <= RENEWAL_INTERVAL_MS) throw refused(error, scope, options)
+      if (performance.now() - renewedAt <= RENEWAL_INTERVAL_MS)
+        throw toRefusal(error, scope, options)
     }
     renewedAt = performance.now()
     sdk = createSdkClient(options)
     return sdk.send(request, signal).catch((error) => {
-      throw error instanceof TokenRefused ? refused(error, scope, options) : error
+      throw error instanceof TokenRefused ? toRefusal(error, scope, options) : error
     })
   }
 
@@ -51,7 +57,7 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
       call(
         'read:logs and read:logs_users',
         async (client) => {
-          // An absolute URL: of a relative one the SDK escapes the question mark.
+          // The URL is absolute: in a relative one the SDK escapes the question mark.
           const response = await client.fetch(`https://${options.domain}/api/v2/${path}`, {})
           const { status, headers } = response
           return { status, headers, body: await response.text() }
@@ -61,7 +67,7 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
   }
 }
 
-function refused(
+function toRefusal(
   { status }: TokenRefused,
   scope: string,
   options: ManagementApiOptions,
@@ -69,8 +75,8 @@ function refused(
   if (status === 401) return credentialsRefused(status, options)
   return new LastLogoutError(
     'AUTH0_SCOPE',
-    `the application lacks ${scope} at ${options.domain}: grant it that of the Auth0 Management API ` +
-      '(Dashboard > Applications > the application > APIs)',
+    `The application lacks ${scope} at ${options.domain}. Grant it this scope of the Auth0 Management API ` +
+      '(Dashboard > Applications > the application > APIs).',
     { status },
   )
 }

@@ -2,81 +2,89 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { ManagementClient } from 'auth0'
 import { withAbort } from '../async/abort.js'
 import { aborted } from '../errors.js'
-import { assertAnswered, notGranted, tooLarge, tooLate, translate } from './management-errors.js'
+import {
+  assertUsableStatus,
+  notGranted,
+  timedOut,
+  tooLarge,
+  translateSdkError,
+} from './management-errors.js'
 
-/** How long one request may take where nothing else is said, in milliseconds. */
+/** Default timeout of one request. */
 const REQUEST_TIMEOUT_MS = 30_000
 
-/** The largest response that is read by default: a hundred entries of the size that Auth0 allows stay far below. */
+/** Default maximum size of a response: a hundred entries of the size that Auth0 allows are far smaller. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024
 
-/** How the Management API is reached. */
+/** Options of the Management API. */
 export interface ManagementApiOptions {
   /** The tenant's canonical domain, a bare host name. */
   domain: string
-  /** Where the tenant is reached; differs from `https://{domain}` behind a proxy or in tests. */
+  /** The URL at which the tenant is reached: `https://{domain}`, except behind a proxy and in tests. */
   baseUrl: string
   clientId: string
   clientSecret: string
-  /** How long one request may take, its body included, in milliseconds. Default: 30,000. */
+  /** Timeout of one request, its body included, in milliseconds. Default: 30,000. */
   requestTimeoutMs?: number
-  /** The largest response that is read, in bytes. Default: 64 MiB. */
+  /** Maximum size of a response, in bytes. Default: 64 MiB. */
   maxBodyBytes?: number
-  /** Told the scopes of each token that is granted; `null`: the grant does not name them. */
+  /** Called with the scopes of each token that is granted; `null`: the response does not name them. */
   onGrant?: (scopes: string[] | null) => void
 }
 
-/** What is asked of Auth0's SDK. */
+/** One call of a method of Auth0's SDK. */
 export type SdkRequest<T> = (client: ManagementClient) => Promise<T>
 
-/** Auth0's SDK with a token of its own, which it gets and caches. */
+/** Auth0's SDK with one token, which it requests and caches. */
 export interface SdkClient {
   /**
-   * Throws `TokenRefused`, or an error of ours that holds nothing of an answer:
-   * `AUTH0_CREDENTIALS`, `AUTH0_RATE_LIMIT`, `AUTH0_REFUSED`, `AUTH0_UNAVAILABLE` or `ABORTED`.
+   * Sends one request.
+   *
+   * @throws `TokenRefused`, or a `LastLogoutError` that quotes nothing of a response: `AUTH0_CREDENTIALS`,
+   * `AUTH0_MALFORMED_PAGE`, `AUTH0_RATE_LIMIT`, `AUTH0_REFUSED`, `AUTH0_UNAVAILABLE` or `ABORTED`.
    */
   send<T>(request: SdkRequest<T>, signal: AbortSignal): Promise<T>
 }
 
-/** One call of {@link SdkClient.send}. */
-interface Sending {
+/** State of one call of {@link SdkClient.send}. */
+interface Call {
   signal: AbortSignal
-  /** Why there is no answer for the SDK. */
+  /** Why the SDK got no response. */
   failure?: unknown
 }
 
-/** What the SDK is told where there is no answer: no server says so. */
-const NO_ANSWER = 599
+/** Status that the SDK gets in place of a response. No server uses it. */
+const NO_RESPONSE = 599
 
-/** Makes the SDK's client: it neither retries nor follows redirects, and ends in time. */
+/** Creates a client of the SDK that neither retries nor follows redirects, and times out. */
 export function createSdkClient(options: ManagementApiOptions): SdkClient {
   const { domain, clientId, clientSecret, requestTimeoutMs = REQUEST_TIMEOUT_MS } = options
-  const sendings = new AsyncLocalStorage<Sending>()
+  const calls = new AsyncLocalStorage<Call>()
 
   const client = new ManagementClient({
     domain,
     clientId,
     clientSecret,
     maxRetries: 0,
-    // Does not throw: the SDK would leave a timer behind, which keeps the process from ending.
+    // Must not throw: the SDK would leave a timer running, which keeps the process alive.
     fetch: async (url, init) => {
-      const sending = sendings.getStore()
-      if (sending === undefined) throw new TypeError('the client is used within `send` only')
-      return fetchAnswer(String(url), { ...init, signal: sending.signal }, options).catch(
+      const call = calls.getStore()
+      if (call === undefined) throw new TypeError('The SDK client was used outside of `send`.')
+      return fetchResponse(String(url), { ...init, signal: call.signal }, options).catch(
         (error) => {
-          sending.failure = error
-          return new Response(null, { status: NO_ANSWER })
+          call.failure = error
+          return new Response(null, { status: NO_RESPONSE })
         },
       )
     },
   })
 
-  const sendOnce = <T>(request: SdkRequest<T>, sending: Sending) =>
-    sendings.run(sending, async () => {
+  const sendOnce = <T>(request: SdkRequest<T>, call: Call) =>
+    calls.run(call, async () => {
       const result = await request(client).catch((error) => {
-        throw sending.failure ?? error
+        throw call.failure ?? error
       })
-      if (sending.failure !== undefined) throw sending.failure
+      if (call.failure !== undefined) throw call.failure
       return result
     })
 
@@ -84,37 +92,37 @@ export function createSdkClient(options: ManagementApiOptions): SdkClient {
     async send(request, signal) {
       try {
         return await withAbort(signal, async (controller) => {
-          const giveUp = () => controller.abort(tooLate(requestTimeoutMs, options))
-          const late = setTimeout(giveUp, requestTimeoutMs)
-          return sendOnce(request, { signal: controller.signal }).finally(() => clearTimeout(late))
+          const abort = () => controller.abort(timedOut(requestTimeoutMs, options))
+          const timer = setTimeout(abort, requestTimeoutMs)
+          return sendOnce(request, { signal: controller.signal }).finally(() => clearTimeout(timer))
         })
       } catch (error) {
-        throw signal.aborted ? aborted(error) : translate(error, options)
+        throw signal.aborted ? aborted(error) : translateSdkError(error, options)
       }
     },
   }
 }
 
-/** An answer to its end; throws where the token or the way to the API is at fault. */
-async function fetchAnswer(
+/** Fetches a complete response. Throws where the token, or the route to the API, is at fault. */
+async function fetchResponse(
   url: string,
   init: RequestInit & { signal: AbortSignal },
   options: ManagementApiOptions,
 ): Promise<Response> {
   const origin = `https://${options.domain}`
   const address = url.replace(origin, options.baseUrl)
-  // Whoever answers with a redirect is not the Management API, and shall not be sent the token.
+  // A server that redirects is not the Management API, and must not get the token.
   const response = await fetch(address, { ...init, redirect: 'manual' })
   const body = await readBody(response, init.signal, options.maxBodyBytes)
   const isToken = url === `${origin}/oauth/token`
-  assertAnswered(response, isToken, options)
-  // Read whether or not anybody is told: it throws where there is no token.
+  assertUsableStatus(response, isToken, options)
+  // Read even without `onGrant`: it throws where there is no token.
   const scopes = isToken ? readScopes(response, body, options) : null
   if (isToken) options.onGrant?.(scopes)
   return new Response(body, { status: response.status, headers: response.headers })
 }
 
-/** The scopes of a grant (RFC 6749 §5.1); throws where nothing was granted, whatever the status. */
+/** The scopes of a token response (RFC 6749 §5.1). Throws where it holds no token. */
 function readScopes(
   { headers }: Response,
   body: Buffer | null,
@@ -134,8 +142,8 @@ function readFields(body: Buffer | null): Record<string, unknown> {
 }
 
 /**
- * Not by the signal of `fetch` alone: on Node 20 that can be forgotten at a garbage collection, and
- * the reading would never end.
+ * Cancels the reader itself when the signal aborts. On Node 20 a garbage collection can drop the signal of
+ * `fetch`, and the read would never end.
  */
 async function readBody(
   response: Response,

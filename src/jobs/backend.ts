@@ -32,22 +32,22 @@ export interface BackendOptions {
 export interface Backend {
   queue: SchedulerQueue
   /**
-   * Takes no further job, waits for those that run, and closes the connections. `force` waits for
-   * nothing: the store will not learn that they have run.
+   * Takes no further job, waits for running jobs, and closes the connections. `force`: does not wait, and the
+   * queue does not record that they have run.
    */
   close(force: boolean): Promise<void>
 }
 
-/** Where BullMQ puts a queue. */
+/** Name and connection of a queue. */
 interface Place<C> {
   name: string
   options: { prefix?: string }
   connection: C
-  /** Closes what BullMQ leaves open. */
+  /** Closes connections that BullMQ leaves open. */
   disconnect(): Promise<void>
 }
 
-/** Throws when the store cannot be reached. */
+/** Opens the queue and its worker. Rejects when the queue is unavailable. */
 export function openBackend(options: BackendOptions): Promise<Backend> {
   return options.connection.kind === 'redis' ? openRedis(options) : openPostgres(options)
 }
@@ -57,9 +57,9 @@ async function openRedis(options: BackendOptions): Promise<Backend> {
   const server = await findRedis(connection.url, timeoutMs)
   const { maxmemoryPolicy = 'noeviction' } = server
   if (maxmemoryPolicy !== 'noeviction') {
-    options.log.warn({ maxmemoryPolicy }, 'redis may evict the schedule: set noeviction')
+    options.log.warn({ maxmemoryPolicy }, 'redis can evict the schedule')
   }
-  // The braces put all keys into one slot of a Redis Cluster.
+  // The braces keep all keys in one slot of a Redis Cluster.
   const prefix = `{last-logout:${options.prefix}}`
   return start(withBackend(createRedisBackendFactory(prefix, timeoutMs)), options, {
     name: 'jobs',
@@ -75,7 +75,7 @@ function openPostgres(options: BackendOptions): Promise<Backend> {
   return start(withBackend(createPostgresBackend), options, {
     name: `last-logout-${options.prefix}`.replaceAll(':', '-'),
     options: {},
-    // BullMQ's type for a pool words the listeners of a client differently.
+    // The pool type of BullMQ declares the listeners of a client differently.
     connection: pool as PgPool,
     disconnect: () => pool.end(),
   })
@@ -89,19 +89,19 @@ async function start<B extends IQueueBackend, C>(
   const queue = new Queue(place.name, {
     ...place.options,
     connection: place.connection,
-    // Nobody reads the events.
+    // The events are not read.
     streams: { events: { maxLen: 100 } },
   })
   const worker = new Worker(place.name, (job) => runner.run(job.name), {
     ...place.options,
     connection: place.connection,
-    // With one more than there are jobs, a job that is due while it runs is taken and done with.
+    // One more than there are jobs: a job that becomes due while it runs is taken and skipped.
     concurrency: runner.size + 1,
     runRetryDelay: 1_000,
   })
   queue.on('error', onError)
   worker.on('error', (error) => {
-    if (isRefused(error)) log.debug({ err: error }, 'the queue refused a step')
+    if (isRefused(error)) log.debug({ err: error }, 'job queue refused a step')
     else onError(error)
   })
   async function closeBoth(force: boolean): Promise<void> {
@@ -115,10 +115,11 @@ async function start<B extends IQueueBackend, C>(
     await Promise.race([place.disconnect(), sleep(timeoutMs, undefined, { ref: false })])
   }
   try {
-    // BullMQ keeps the outcome of a first connection: on PostgreSQL one failure would be for ever.
+    // BullMQ keeps the result of the first connection: on PostgreSQL one failure would be permanent.
     const ready = Promise.all([queue.waitUntilReady(), worker.waitUntilReady()])
     const late = sleep(timeoutMs, 'late', { ref: false })
-    if ((await Promise.race([ready, late])) === 'late') throw new Error('the queue is not ready')
+    if ((await Promise.race([ready, late])) === 'late')
+      throw new Error(`the queue was not ready within ${timeoutMs} ms`)
     return { queue, close }
   } catch (error) {
     await close(true)

@@ -1,6 +1,6 @@
 import { hasCode } from '../errors.js'
 import { openBackend, type QueueConnection } from './backend.js'
-import { createOutage } from './outage.js'
+import { createQueueOutage } from './outage.js'
 import { assertQueueMigrated } from './postgres.js'
 import { createRunner, type RunnerOptions } from './runner.js'
 import { createWatchdog } from './watchdog.js'
@@ -52,7 +52,7 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
   }
   const stop = new AbortController()
   const runner = createRunner(options, stop.signal)
-  const outage = createOutage(connection, log, stop.signal)
+  const outage = createQueueOutage(connection, log, stop.signal)
   const open = () =>
     openBackend({ connection, prefix, runner, onError: outage.recordFailure, log, timeoutMs })
   const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal, watchIntervalMs })

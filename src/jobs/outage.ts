@@ -3,48 +3,50 @@ import { createFailureTracker, type FailureTracker } from '../async/failure-trac
 import type { QueueConnection } from './backend.js'
 
 /** What to do, by where the queue is stored. */
-const MESSAGES: Record<QueueConnection['kind'], string> = {
+const ADVICE: Record<QueueConnection['kind'], string> = {
   redis:
-    'job queue is failing, and no job runs until it is back: check that redis runs and can be reached from here, and REDIS_URL',
+    'no job runs until it is restored: check that redis runs and is reachable from here, and REDIS_URL',
   postgres:
-    'job queue is failing, and no job runs until it is back: check that postgresql runs and can be reached from here, and DATABASE_DIRECT_URL or DATABASE_URL',
+    'no job runs until it is restored: check that postgresql runs and is reachable from here, and DATABASE_DIRECT_URL or DATABASE_URL',
 }
 
 /**
- * The trouble of the queue's store. It is over when nothing has failed between two times that it was
- * said to be. After `closing` nothing counts: connections break on purpose then.
+ * Tracks outages of the queue. An outage is over when nothing has failed between two successes. Failures after
+ * `closing` do not count, since connections are then closed on purpose.
  */
-export function createOutage(
+export function createQueueOutage(
   { kind, url }: QueueConnection,
   log: Logger,
   closing: AbortSignal,
 ): FailureTracker {
-  // Without the credentials.
+  // The URL without its credentials.
   const { host } = new URL(url)
-  const trouble = createFailureTracker({
-    onFailure(error, isNew) {
-      if (isNew) log.warn({ err: describe(error), host }, MESSAGES[kind])
+  const tracker = createFailureTracker({
+    onFailure(error, isFirst) {
+      if (isFirst) {
+        log.warn({ err: describe(error), host, advice: ADVICE[kind] }, 'job queue unavailable')
+      }
     },
-    onRecovery: (lastedMs) => log.info({ lastedMs }, 'job queue is back'),
+    onRecovery: (failingMs) => log.info({ failingMs }, 'job queue restored'),
   })
   let hasFailed = false
   return {
-    isFailing: trouble.isFailing,
+    isFailing: tracker.isFailing,
     recordFailure(error) {
       if (closing.aborted) return
-      trouble.recordFailure(error)
+      tracker.recordFailure(error)
       hasFailed = true
     },
     recordSuccess() {
-      if (!hasFailed) trouble.recordSuccess()
+      if (!hasFailed) tracker.recordSuccess()
       hasFailed = false
     },
   }
 }
 
 /**
- * A copy without the rest: ioredis adds the command it sent, such as AUTH with the password. A stack only
- * where there is no code: by a code the network or the server says it all.
+ * Copies an error without its other properties: ioredis adds the command, such as AUTH with the password. The
+ * stack is kept only for an error without a code.
  */
 function describe(error: unknown): unknown {
   if (!(error instanceof Error)) return error

@@ -1,4 +1,3 @@
-import { Socket } from 'node:net'
 import {
   assertSchemaCompatibility,
   DEFAULT_SCHEMA,
@@ -8,17 +7,14 @@ import {
 } from 'bullmq'
 import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
+import { withClient } from '../pg/client.js'
+import { createSockets } from '../pg/sockets.js'
+import { MAX_LIFETIME_SECONDS, MIGRATION_TIMEOUT_MS } from '../pg/timeouts.js'
 
-/** How long PostgreSQL may take to accept a connection, or to answer. */
+/** Upper bound of the wait for a connection or a response, in milliseconds. */
 const TIMEOUT_MS = 5_000
 
-/** How long a connection is used: one to a server that was demoted may live on. */
-const LIFETIME_SECONDS = 60
-
-/** How long one statement of a migration may take, in milliseconds. */
-const MIGRATION_TIMEOUT_MS = 600_000
-
-/** Whoever uses a connection that breaks is told by the query; unheard, the event ends the process. */
+/** A broken connection also rejects the query. Without a listener its event would end the process. */
 class Client extends pg.Client {
   override emit(...[event, ...args]: Parameters<pg.Client['emit']>): boolean {
     return event === 'error' && this.listenerCount(event) === 0 ? false : super.emit(event, ...args)
@@ -26,33 +22,25 @@ class Client extends pg.Client {
 }
 
 /**
- * Connections for a queue and its worker, which keeps one of them for LISTEN. Those that BullMQ
- * opens by itself end the process when they break at the wrong moment.
+ * Creates the connections of a queue and its worker, which keeps one for LISTEN. Connections that BullMQ opens
+ * by itself can end the process when they break.
  */
 export function createQueuePool(databaseUrl: string, timeoutMs = TIMEOUT_MS): pg.Pool {
-  const sockets = new Set<Socket>()
+  const sockets = createSockets()
   const pool = new pg.Pool({
     Client,
-    stream: () => {
-      const socket = new Socket()
-      sockets.add(socket)
-      return socket.once('close', () => sockets.delete(socket))
-    },
+    stream: sockets.open,
     connectionString: databaseUrl,
     options: `-c search_path=${DEFAULT_SCHEMA}`,
     max: 5,
     connectionTimeoutMillis: timeoutMs,
     query_timeout: timeoutMs,
-    maxLifetimeSeconds: LIFETIME_SECONDS,
+    maxLifetimeSeconds: MAX_LIFETIME_SECONDS,
     keepAlive: true,
   })
   const end = pool.end.bind(pool) as () => Promise<void>
   pool.end = (async () => {
-    // A server that has fallen silent does not say goodbye.
-    const cut = () => {
-      for (const socket of sockets) socket.destroy()
-    }
-    setTimeout(cut, timeoutMs).unref()
+    sockets.destroyAfterGrace(timeoutMs)
     await end()
   }) as typeof pool.end
   return pool
@@ -65,14 +53,20 @@ export async function migrateQueue(databaseUrl: string): Promise<void> {
   })
 }
 
-/** Throws `DATABASE_NOT_MIGRATED` when the queue's tables are missing or older than this program. */
+/** @throws `DATABASE_NOT_MIGRATED` when the tables of the queue are missing or too old. */
 export async function assertQueueMigrated(
   databaseUrl: string,
   timeoutMs = TIMEOUT_MS,
 ): Promise<void> {
-  const version = await withClient(databaseUrl, readVersion, { timeoutMs })
+  const version = await withClient(databaseUrl, readVersion, {
+    connectTimeoutMs: timeoutMs,
+    queryTimeoutMs: timeoutMs,
+  })
   if (version < LATEST_SCHEMA_VERSION) {
-    throw new LastLogoutError('DATABASE_NOT_MIGRATED', 'run `last-logout migrate`')
+    throw new LastLogoutError(
+      'DATABASE_NOT_MIGRATED',
+      'the tables of the job queue are missing or too old: run `last-logout migrate`',
+    )
   }
 }
 
@@ -82,29 +76,5 @@ async function readVersion(client: pg.Client): Promise<number> {
   } catch (error) {
     if (error instanceof SchemaMigrationRequiredError) return 0
     throw error
-  }
-}
-
-async function withClient<T>(
-  url: string,
-  use: (client: pg.Client) => Promise<T>,
-  limits: { timeoutMs?: number; queryTimeoutMs?: number },
-): Promise<T> {
-  const { timeoutMs = TIMEOUT_MS, queryTimeoutMs = timeoutMs } = limits
-  const socket = new Socket()
-  const client = new Client({
-    stream: () => socket,
-    connectionString: url,
-    connectionTimeoutMillis: timeoutMs,
-    query_timeout: queryTimeoutMs,
-  })
-  await client.connect()
-  try {
-    return await use(client)
-  } finally {
-    // A server that has fallen silent does not say goodbye.
-    const late = setTimeout(() => socket.destroy(), timeoutMs)
-    await client.end()
-    clearTimeout(late)
   }
 }

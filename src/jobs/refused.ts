@@ -1,11 +1,11 @@
 import { ErrorCode } from 'bullmq'
 
-/** SQLSTATE class: transaction rollback, as of one of two that waited for each other. */
+/** SQLSTATE class: transaction rollback, for example after a deadlock. */
 const ROLLED_BACK = /^40/
 
 /**
- * Whether the store answers, and says no: a job is not there as it was, or another worker is at the
- * same schedule. The next time it may say yes; nothing is wrong with the store.
+ * Whether the queue refused a step although it is available: a job has changed, or another worker updates the
+ * same schedule. The next attempt can succeed.
  */
 export function isRefused(error: unknown): boolean {
   const { code } = Object(error)

@@ -2,19 +2,21 @@ import { withAbort } from '../async/abort.js'
 import { LastLogoutError } from '../errors.js'
 import type { ScheduledJob } from './scheduled-job.js'
 
-/** How long a run may go without progress where its job does not say, in milliseconds. */
-const STALL_MS = 120_000
+/** Default for how long a run may be without progress, in milliseconds. */
+const STALL_TIMEOUT_MS = 120_000
 
-/** How long a run that was told to stop may take to do so, in milliseconds: a query may have to run out. */
-const GRACE_MS = 20_000
+/** How long an aborted run may take to end, in milliseconds: a query can have to time out. */
+const ABORT_GRACE_MS = 20_000
 
 /**
- * Runs a job once. A run that makes no progress is aborted (`STALLED`), and one that does not end
- * when it is aborted, for whatever reason, is waited for no longer (`ABANDONED`).
+ * Runs a job once.
+ *
+ * @throws `STALLED` after it was aborted for lack of progress.
+ * @throws `ABANDONED` when an aborted run does not end within its grace period.
  */
 export function runWatched(job: ScheduledJob, signal: AbortSignal): Promise<unknown> {
-  const { stallMs = STALL_MS } = job
-  const graceMs = Math.min(stallMs, GRACE_MS)
+  const { stallMs = STALL_TIMEOUT_MS } = job
+  const graceMs = Math.min(stallMs, ABORT_GRACE_MS)
 
   return withAbort(signal, (controller) => {
     let state: 'running' | 'stalled' | 'over' = 'running'
@@ -49,13 +51,13 @@ export function runWatched(job: ScheduledJob, signal: AbortSignal): Promise<unkn
 }
 
 function stalled(name: string, stallMs: number): LastLogoutError {
-  const message = `${name} made no progress for ${stallMs / 1000} s: it was stopped, and is run again`
+  const message = `the job ${name} made no progress for ${stallMs / 1000} s and was aborted; it runs again at its interval`
   return new LastLogoutError('STALLED', message)
 }
 
 function abandoned(name: string, graceMs: number): LastLogoutError {
   const message =
-    `${name} did not stop within ${graceMs / 1000} s of being told to: it is left behind, and the ` +
-    'next run does not wait for it. If this comes again, restart this process'
+    `the job ${name} did not end within ${graceMs / 1000} s after it was aborted; the next run does not ` +
+    'wait for it. If this occurs again, restart this process'
   return new LastLogoutError('ABANDONED', message)
 }

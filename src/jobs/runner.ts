@@ -4,40 +4,40 @@ import { hasCode } from '../errors.js'
 import { runWatched } from './run-watched.js'
 import type { ScheduledJob } from './scheduled-job.js'
 
-/** Runs jobs by name, each one at most once at a time. */
+/** Runs jobs by name, each at most once at a time. */
 export interface Runner {
-  /** How many names there are. */
+  /** Number of jobs. */
   readonly size: number
-  /** Never rejects: a job that fails is logged, once until it works again. */
+  /** Never rejects. A failure is logged once, until the job has recovered. */
   run(name: string): Promise<void>
-  /** Resolves when nothing is running, but for what was abandoned. */
+  /** Resolves when no job is running, except abandoned ones. */
   idle(): Promise<void>
 }
 
-/** What a runner is made of. */
+/** Options of a runner. */
 export interface RunnerOptions {
   jobs: ScheduledJob[]
-  /** Told of every run that failed. */
+  /** Called for each failed run. */
   onFailure?: (job: string, error: unknown) => void
   log: Logger
 }
 
-/** A runner of `jobs` that starts nothing once `signal` has aborted. */
+/** Creates a runner that starts no job after `signal` has aborted. */
 export function createRunner(options: RunnerOptions, signal: AbortSignal): Runner {
   const { jobs, log } = options
   const byName = new Map(
-    jobs.map((job) => [job.name, { job, trouble: createJobTrouble(job.name, options) }]),
+    jobs.map((job) => [job.name, { job, tracker: createJobTracker(job.name, options) }]),
   )
   const running = new Map<string, Promise<void>>()
 
-  async function execute(job: ScheduledJob, trouble: FailureTracker): Promise<void> {
+  async function execute(job: ScheduledJob, tracker: FailureTracker): Promise<void> {
     try {
       const outcome = await runWatched(job, signal)
-      // One that was stopped has not shown that it works.
-      if (outcome !== 'skipped' && !signal.aborted) trouble.recordSuccess()
+      // An aborted run has not shown that the job works.
+      if (outcome !== 'skipped' && !signal.aborted) tracker.recordSuccess()
     } catch (err) {
-      if (!signal.aborted || hasCode(err, 'ABANDONED')) trouble.recordFailure(err)
-      else log.debug({ err, job: job.name }, 'job was stopped')
+      if (!signal.aborted || hasCode(err, 'ABANDONED')) tracker.recordFailure(err)
+      else log.debug({ err, job: job.name }, 'job aborted')
     }
   }
 
@@ -45,10 +45,10 @@ export function createRunner(options: RunnerOptions, signal: AbortSignal): Runne
     size: byName.size,
     async run(name) {
       const known = byName.get(name)
-      // The name may be another version's; and a run that outlasts its interval uses up the slots
-      // that come due meanwhile.
+      // The name can be that of another version. A run longer than its interval skips the runs that become due
+      // meanwhile.
       if (!known || running.has(name) || signal.aborted) return
-      const run = execute(known.job, known.trouble)
+      const run = execute(known.job, known.tracker)
       running.set(name, run)
       await run
       running.delete(name)
@@ -59,17 +59,17 @@ export function createRunner(options: RunnerOptions, signal: AbortSignal): Runne
   }
 }
 
-/** Failures of one job: the first is told, and each that has another code. */
-function createJobTrouble(
+/** Tracks the failures of one job: the first with each error code is logged. */
+function createJobTracker(
   job: string,
   { log, onFailure }: Pick<RunnerOptions, 'log' | 'onFailure'>,
 ): FailureTracker {
   return createFailureTracker({
-    onFailure(err, isNew) {
-      log[isNew ? 'error' : 'debug']({ err, job }, 'job failed')
+    onFailure(err, isFirst) {
+      log[isFirst ? 'error' : 'debug']({ err, job }, 'job failed')
       onFailure?.(job, err)
     },
-    onRecovery: (lastedMs) => log.info({ job, lastedMs }, 'job works again'),
+    onRecovery: (failingMs) => log.info({ job, failingMs }, 'job recovered'),
     kindOf: (error) => Object(error).code,
   })
 }

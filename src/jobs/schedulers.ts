@@ -1,22 +1,23 @@
 import type { Queue } from 'bullmq'
 import type { ScheduledJob } from './scheduled-job.js'
 
-/** What of a BullMQ queue holds the schedule. */
+/** The part of a BullMQ queue that holds the schedule. */
 export type SchedulerQueue = Pick<
   Queue,
   'getJobSchedulers' | 'removeJobScheduler' | 'upsertJobScheduler'
 >
 
-/** A healthy worker takes a due job at once. */
+/** A job that is due for longer than this is overdue, in milliseconds. */
 const OVERDUE_MS = 5_000
 
-/** By how much the clocks of two workers may differ, in milliseconds. */
-const CLOCK_SKEW_MS = 60_000
+/** Largest accepted difference between the clocks of two workers, in milliseconds. */
+const MAX_CLOCK_SKEW_MS = 60_000
 
 /**
- * Puts exactly `jobs` into the schedule. One that is in it at this interval keeps its rhythm: workers
- * that start together would get in each other's way on PostgreSQL, where BullMQ does not lock it.
- * Resolves as {@link restoreSchedulers}.
+ * Makes `jobs` the whole schedule. A job that is scheduled at its interval is not changed: on PostgreSQL BullMQ
+ * takes no lock, and workers that start together would conflict.
+ *
+ * @returns As {@link restoreSchedulers}.
  */
 export async function registerSchedulers(
   queue: SchedulerQueue,
@@ -31,9 +32,10 @@ export async function registerSchedulers(
 }
 
 /**
- * Schedules those of `jobs` again whose schedule is missing, stands still, because the entry of the
- * next run was lost, or is farther ahead than it can be, because a clock was set back; leaves the
- * others alone. Resolves to whether one stood still.
+ * Schedules jobs again whose schedule is missing, overdue because its next run was lost, or too far ahead
+ * because a clock was set back.
+ *
+ * @returns Whether a job was overdue.
  */
 export async function restoreSchedulers(
   queue: SchedulerQueue,
@@ -41,21 +43,21 @@ export async function restoreSchedulers(
   now = Date.now(),
 ): Promise<boolean> {
   const schedulers = new Map((await queue.getJobSchedulers()).map((each) => [each.key, each]))
-  let hasStoodStill = false
+  let wasOverdue = false
   for (const job of jobs) {
     const { next = now, every = job.everyMs } = schedulers.get(job.name) ?? {}
     const isOverdue = next < now - OVERDUE_MS
-    const isTooFarAhead = next > now + every + CLOCK_SKEW_MS
+    const isTooFarAhead = next > now + every + MAX_CLOCK_SKEW_MS
     if (isTooFarAhead) await queue.removeJobScheduler(job.name)
     if (isOverdue || isTooFarAhead || !schedulers.has(job.name)) await schedule(queue, job)
-    hasStoodStill ||= isOverdue
+    wasOverdue ||= isOverdue
   }
-  return hasStoodStill
+  return wasOverdue
 }
 
 /**
- * Where the job is due already it stays so. Several workers may do this at the same time: on PostgreSQL
- * some are refused then, and for once there may be more runs than one.
+ * A job that is due stays due. Several workers can do this at once: on PostgreSQL some are refused, and the job
+ * can run more than once.
  */
 async function schedule(queue: SchedulerQueue, { name, everyMs }: ScheduledJob): Promise<void> {
   const opts = { removeOnComplete: true, removeOnFail: true }

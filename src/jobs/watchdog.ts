@@ -5,33 +5,33 @@ import { isRefused } from './refused.js'
 import type { ScheduledJob } from './scheduled-job.js'
 import { registerSchedulers, restoreSchedulers } from './schedulers.js'
 
-/** What a watchdog looks after. */
+/** Options of a watchdog. */
 export interface WatchdogOptions {
   jobs: ScheduledJob[]
-  /** Opens the queue and its worker; tried again when it rejects. */
+  /** Opens the queue and its worker. Repeated after a rejection. */
   open(): Promise<Backend>
-  /** The queue's. */
+  /** Outage of the queue. */
   outage: FailureTracker
-  /** Ends the watch. */
+  /** Stops the watchdog. */
   signal: AbortSignal
-  /** How often the schedule is looked after, in milliseconds. */
+  /** How often the schedule is checked, in milliseconds. */
   watchIntervalMs: number
   /** Milliseconds since 1970. Default: `Date.now`. */
   now?: () => number
 }
 
-/** Keeps a queue with its worker open, and the schedule in it. */
+/** Keeps a queue and its worker open, and the schedule complete. */
 export interface Watchdog {
-  /** Looks once, and from then on every few seconds. Never rejects. */
+  /** Checks once, then at each interval. Never rejects. */
   start(): Promise<void>
-  /** To be called after the signal has aborted. */
+  /** Call this after the signal has aborted. */
   close(): Promise<void>
 }
 
-/** As often in a row may the store refuse what another worker is at; more often it is something else. */
-const MOST_REFUSALS = 3
+/** Consecutive refusals that concurrent workers can cause. More of them have another cause. */
+const MAX_REFUSALS = 3
 
-/** A watchdog that has not started. */
+/** Creates a watchdog that has not started. */
 export function createWatchdog(options: WatchdogOptions): Watchdog {
   const { jobs, open, outage, signal, watchIntervalMs, now = Date.now } = options
   let backend: Backend | undefined
@@ -40,7 +40,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
   let refusals = 0
   let watching: Promise<void> | undefined
 
-  async function look(): Promise<void> {
+  async function checkSchedule(): Promise<void> {
     backend ??= await open()
     const setUp = isRegistered ? restoreSchedulers : registerSchedulers
     const isOverdue = await setUp(backend.queue, jobs, now())
@@ -50,35 +50,35 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
     if (isStuck) await discard(backend)
   }
 
-  /** BullMQ's worker can stop taking jobs for good, as when a Redis Cluster loses a node. */
+  /** A worker of BullMQ can stop taking jobs permanently, for example when a Redis Cluster loses a node. */
   async function discard(stuck: Backend): Promise<never> {
     backend = undefined
     await stuck.close(true)
-    throw new Error('the worker does not take a job that is due')
+    throw new Error('the worker does not take a due job')
   }
 
-  async function tryToLook(): Promise<void> {
+  async function tryToCheck(): Promise<void> {
     try {
-      await look()
+      await checkSchedule()
       refusals = 0
       outage.recordSuccess()
     } catch (error) {
       refusals = isRefused(error) ? refusals + 1 : 0
-      if (refusals === 0 || refusals > MOST_REFUSALS) outage.recordFailure(error)
+      if (refusals === 0 || refusals > MAX_REFUSALS) outage.recordFailure(error)
     }
   }
 
-  async function keepLooking(): Promise<void> {
+  async function repeatCheck(): Promise<void> {
     while (!signal.aborted) {
       // It rejects when the signal aborts, which ends the loop.
-      await sleep(watchIntervalMs, undefined, { signal }).then(tryToLook, () => undefined)
+      await sleep(watchIntervalMs, undefined, { signal }).then(tryToCheck, () => undefined)
     }
   }
 
   return {
     async start() {
-      await tryToLook()
-      watching = keepLooking()
+      await tryToCheck()
+      watching = repeatCheck()
     },
     async close() {
       await watching

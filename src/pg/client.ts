@@ -11,20 +11,23 @@ const BROKEN_CONNECTION_CODES = new Set<unknown>(['ECONNRESET', 'EPIPE', 'ETIMED
  * Runs `run` on a connection of its own, then closes the connection. An uncommitted transaction is rolled
  * back.
  *
- * @param queryTimeoutMs Upper bound for each query, in milliseconds. Default: {@link QUERY_TIMEOUT_MS}.
+ * @param timeouts In milliseconds. Defaults: {@link CONNECT_TIMEOUT_MS}, {@link QUERY_TIMEOUT_MS}.
  * @returns The result of `run`.
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
 export async function withClient<T>(
   url: string,
   run: (client: pg.Client) => Promise<T>,
-  queryTimeoutMs: number = QUERY_TIMEOUT_MS,
+  {
+    connectTimeoutMs = CONNECT_TIMEOUT_MS,
+    queryTimeoutMs = QUERY_TIMEOUT_MS,
+  }: { connectTimeoutMs?: number; queryTimeoutMs?: number } = {},
 ): Promise<T> {
   const sockets = createSockets()
   const client = new pg.Client({
     stream: sockets.open,
     connectionString: url,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    connectionTimeoutMillis: connectTimeoutMs,
     query_timeout: queryTimeoutMs,
   })
   // A broken connection also rejects the query. Without a listener this event would end the process.
@@ -37,7 +40,7 @@ export async function withClient<T>(
   } catch (error) {
     throw isConnectionFailure(error) ? unavailable(error) : error
   } finally {
-    sockets.destroyAfterGrace(CONNECT_TIMEOUT_MS)
+    sockets.destroyAfterGrace(connectTimeoutMs)
     await client.end()
   }
 }

@@ -42,7 +42,7 @@ interface Migration {
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
 export async function applyMigrations(databaseUrl: string): Promise<string[]> {
-  return withClient(databaseUrl, migrateWith, MIGRATION_TIMEOUT_MS)
+  return withClient(databaseUrl, migrateWith, { queryTimeoutMs: MIGRATION_TIMEOUT_MS })
 }
 
 async function migrateWith(client: pg.Client): Promise<string[]> {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { inject } from 'vitest'
 
-/** A database of a test's own. */
+/** A database for one test file. */
 export interface TestDatabase {
   name: string
   url: string
@@ -10,10 +10,10 @@ export interface TestDatabase {
   drop(): Promise<void>
 }
 
-/** What a test itself reads and writes is in UTC and ISO 8601, whatever the server's settings are. */
-const READABLE = '-c timezone=UTC -c datestyle=ISO'
+/** Tests read and write dates in UTC and ISO 8601, independent of the server's settings. */
+const SESSION_OPTIONS = '-c timezone=UTC -c datestyle=ISO'
 
-/** Makes a database: a copy of the migrated one, of a test's that nobody is connected to, or an empty one. */
+/** Creates a database: a copy of the migrated one, an empty one, or a copy of another test database without connections. */
 export async function createTestDatabase(
   template: 'migrated' | 'template0' | TestDatabase = 'migrated',
 ): Promise<TestDatabase> {
@@ -22,8 +22,8 @@ export async function createTestDatabase(
   await onServer(`CREATE DATABASE ${name} TEMPLATE ${source}`)
   const url = new URL(serverUrl())
   url.pathname = `/${name}`
-  const pool = new pg.Pool({ connectionString: url.href, max: 2, options: READABLE })
-  // Dropping the database ends connections that are on their way out.
+  const pool = new pg.Pool({ connectionString: url.href, max: 2, options: SESSION_OPTIONS })
+  // Dropping the database terminates connections that are still closing.
   pool.on('error', () => {})
   return {
     name,
@@ -36,7 +36,7 @@ export async function createTestDatabase(
   }
 }
 
-/** One at a time: PostgreSQL copies a template only while nobody else does. */
+/** Runs one statement at a time: PostgreSQL copies a template only while no other session uses it. */
 async function onServer(sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: serverUrl() })
   await client.connect()
@@ -48,7 +48,7 @@ async function onServer(sql: string): Promise<void> {
   }
 }
 
-/** Without it `pg` would connect to whatever server runs on its default port. */
+/** Throws instead of returning `undefined`, with which `pg` would connect to a server on its default port. */
 function serverUrl(): string {
   const url = inject('postgresUrl') as string | undefined
   if (url !== undefined) return url

@@ -14,14 +14,14 @@ import { setup as buildAction } from './build-action.js'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** Of the server that all test files share; each makes databases of its own on it. */
+    /** URL of the server that all test files share. Each file creates its own databases. */
     postgresUrl: string
-    /** What that server sets for every session, such as `timezone`. */
+    /** Settings of every session on that server, such as `timezone`. */
     postgresSettings: Record<string, string>
   }
 }
 
-/** Builds the login Action, and starts one PostgreSQL for the project's run, with a migrated database to copy. */
+/** Builds the login Action, and starts one PostgreSQL server per project with a migrated database to copy. */
 export async function setup({ config, provide }: TestProject): Promise<() => Promise<void>> {
   await buildAction()
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-test-'))
@@ -43,14 +43,14 @@ export async function setup({ config, provide }: TestProject): Promise<() => Pro
   }
 }
 
-/** For every session that begins from now on; unlike those of postgresql.conf, at once. */
+/** Changes settings for new sessions. Unlike those of postgresql.conf, they need no restart or reload. */
 async function changeSettings(client: pg.Client, settings: Record<string, string>): Promise<void> {
   for (const [name, value] of Object.entries(settings)) {
     await client.query(`ALTER ROLE ALL SET ${name} = ${client.escapeLiteral(value)}`)
   }
 }
 
-/** Without it, tests of settings that have no effect would pass. */
+/** Prevents tests of settings from passing when the settings have no effect. */
 async function assertSettings(client: pg.Client, settings: Record<string, string>): Promise<void> {
   for (const [name, value] of Object.entries(settings)) {
     const { rows } = await client.query('SELECT current_setting($1) AS value', [name])
@@ -58,7 +58,7 @@ async function assertSettings(client: pg.Client, settings: Record<string, string
   }
 }
 
-/** Many files share it, and each may run several services. */
+/** Raises the connection limit: many files share the server, and each can run several services. */
 async function startServer(dataDir: string): Promise<EmbeddedPostgres> {
   const options = { dataDir, durable: false }
   const first = await createEmbeddedPostgres(options)

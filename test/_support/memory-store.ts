@@ -1,12 +1,12 @@
 import type { LastLogoutStore } from '../../src/ports.js'
 import { type StoredProgress, toProgress } from '../../src/rules/progress.js'
 
-/** What reading the log does not use. */
+/** A method that reading the log does not use. */
 const unused = async (): Promise<never> => {
-  throw new Error('the store in memory does not have this method')
+  throw new Error('the in-memory store does not implement this method')
 }
 
-/** A store that keeps in memory how far the log has been read, and of its entries nothing. */
+/** Creates a store that keeps how far the log has been read in memory, and discards entries. */
 export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogoutStore {
   let progress: StoredProgress = {
     checkpoint: null,

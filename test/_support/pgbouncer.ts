@@ -2,11 +2,11 @@ import * as fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { vi } from 'vitest'
-import { chooseServerUser, startProgram } from '../../src/embedded-postgres/binaries.js'
+import { chooseServerUser, spawnProgram } from '../../src/embedded-postgres/binaries.js'
 import { withClient } from '../../src/pg/client.js'
 import { freePort } from './port.js'
 
-const PATIENCE = { timeout: 10_000, interval: 20 }
+const WAIT = { timeout: 10_000, interval: 20 }
 
 /** PgBouncer in front of a database, in transaction pooling mode. */
 export interface PgBouncer {
@@ -15,7 +15,7 @@ export interface PgBouncer {
   close(): Promise<void>
 }
 
-/** Starts PgBouncer, which has to be installed, in front of the database that a URL names. */
+/** Starts PgBouncer, which must be installed, in front of the database of a URL. */
 export async function startPgBouncer(databaseUrl: string): Promise<PgBouncer> {
   const user = await chooseServerUser(null)
   const dir = await fs.mkdtemp(join(tmpdir(), 'last-logout-pgbouncer-'))
@@ -25,15 +25,15 @@ export async function startPgBouncer(databaseUrl: string): Promise<PgBouncer> {
   if (user) await fs.chown(file, user.uid, user.gid)
   if (user) await fs.chown(dir, user.uid, user.gid)
   const log = await fs.open(join(dir, 'log'), 'a')
-  // Debian keeps it where only root looks for programs.
+  // Debian installs it in a directory that is only on root's PATH.
   const command = ['/usr/bin/env', 'PATH=/usr/local/sbin:/usr/sbin:/usr/bin', 'pgbouncer', file]
-  const program = await startProgram(command, log.fd, user)
+  const program = await spawnProgram(command, log.fd, user)
   await log.close()
   const url = `postgresql://anyone@127.0.0.1:${port}/pooled`
   await vi
-    .waitFor(() => withClient(url, (client) => client.query('SELECT 1')), PATIENCE)
+    .waitFor(() => withClient(url, (client) => client.query('SELECT 1')), WAIT)
     .catch((cause) => {
-      throw new Error('PgBouncer does not answer: install the Debian package pgbouncer', { cause })
+      throw new Error('PgBouncer does not respond: install the Debian package pgbouncer', { cause })
     })
   return {
     url,

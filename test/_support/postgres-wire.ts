@@ -1,17 +1,17 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
-/** A way to a PostgreSQL server on which every message is read. */
+/** A proxy to a PostgreSQL server that parses every message. */
 export interface PostgresWire {
   url: string
-  /** How many results have been described: without any, nothing has been seen. */
+  /** Number of row descriptions seen. Zero means that the proxy has parsed no result. */
   described(): number
-  /** Every instant that crossed as a date or time, be it by type or by its text; once each. */
+  /** The instants that were sent as a date or time, by type or as text, without duplicates. */
   instants(): string[]
   close(): Promise<void>
 }
 
-/** The types of dates and times, and of their arrays and ranges, by object identifier (pg_type). */
+/** Date and time types, their arrays and ranges, by object identifier (pg_type). */
 const TEMPORAL: Readonly<Record<number, string>> = {
   1082: 'date',
   1083: 'time',
@@ -33,10 +33,10 @@ const TEMPORAL: Readonly<Record<number, string>> = {
 /** A date, alone or with a time, or an array that begins with one. */
 const DATE_TEXT = /^\{?"?\d{4}-\d\d-\d\d(?!\d)/
 
-/** Where it was seen, and what. */
+/** Receives a description of each date or time. */
 type Report = (finding: string) => void
 
-/** Opens a way to the server that a URL names. Connections through it are not encrypted. */
+/** Opens a proxy to the server of a URL. It does not support encrypted connections. */
 export async function openPostgresWire(target: string): Promise<PostgresWire> {
   const url = new URL(target)
   const { hostname: host, port } = url
@@ -72,7 +72,7 @@ export async function openPostgresWire(target: string): Promise<PostgresWire> {
 
 type OnMessage = (type: string, body: Buffer) => void
 
-/** Splits a stream into messages: a type, the length of the rest, the rest. The first of a client has no type. */
+/** Splits a stream into messages of a type, a length and a body. The first message of a client has no type. */
 function readMessages(onMessage: OnMessage, { startsUntyped }: { startsUntyped: boolean }) {
   let rest: Buffer = Buffer.alloc(0)
   let typeBytes = startsUntyped ? 0 : 1
@@ -88,7 +88,7 @@ function readMessages(onMessage: OnMessage, { startsUntyped }: { startsUntyped: 
   }
 }
 
-/** Reads what one connection carries. */
+/** Parses the messages of one connection. */
 function readConversation({ report, onDescribed }: { report: Report; onDescribed(): void }) {
   let sql = ''
   let columns: string[] = []
@@ -132,7 +132,8 @@ function readConversation({ report, onDescribed }: { report: Report; onDescribed
 }
 
 /**
- * The fields of a message, one after the other.
+ * Reads the fields of a message in order.
+ *
  * @see https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
 function openFields(body: Buffer) {
@@ -155,7 +156,7 @@ function openFields(body: Buffer) {
     int32,
     text,
     list: <T>(read: () => T): T[] => Array.from({ length: int16() }, read),
-    /** NULL is as the empty text. */
+    /** Returns the empty string for NULL. */
     value() {
       const start = at + 4
       at = start + Math.max(0, int32())

@@ -10,7 +10,7 @@ import {
   chooseServerUser,
   findPostgresBinaries,
   type Program,
-  startProgram,
+  spawnProgram,
 } from '../../src/embedded-postgres/binaries.js'
 import { migrateQueue } from '../../src/jobs/jobs.js'
 import { applyMigrations } from '../../src/store/migrations.js'
@@ -18,33 +18,33 @@ import { fakeClock } from './faketime.js'
 import { freePort } from './port.js'
 
 const run = promisify(execFile)
-const PATIENCE = { timeout: 20_000, interval: 20 }
+const WAIT = { timeout: 20_000, interval: 20 }
 
-/** A PostgreSQL server of a test's own, on a port that it keeps; in it a migrated database. */
+/** A PostgreSQL server for one test, on a fixed port, with a migrated database. */
 export interface TestPostgres {
   url: string
   query<Row extends pg.QueryResultRow>(sql: string): Promise<Row[]>
   start(): Promise<void>
-  /** Ends it: `fast` breaks every connection and stores what is committed; `immediate` is a crash. */
+  /** Stops the server. `fast` closes all connections and flushes committed data; `immediate` is a crash. */
   stop(how?: 'fast' | 'immediate'): Promise<void>
-  /** Lets it answer nothing any more, with its connections open. */
+  /** Suspends the server, which leaves its connections open and unresponsive. */
   freeze(): Promise<void>
   thaw(): void
-  /** Copies it, while it is stopped for a moment, into a running replica of it, whose clock may be ahead. */
+  /** Starts a replica from a copy. Stops the server while it is copied. */
   replicate(options?: ServerOptions): Promise<TestPostgres>
-  /** Makes a replica a server of its own. */
+  /** Promotes a replica to a primary. */
   promote(): Promise<void>
-  /** Ends it for good. */
+  /** Stops the server and deletes its data. */
   remove(): Promise<void>
 }
 
-/** How a server differs from one with the right time. */
+/** Options of a server. */
 interface ServerOptions {
-  /** How far its clock is ahead, in seconds; negative: behind. Needs Debian's `faketime`. */
+  /** How far its clock is ahead, in seconds; negative: behind. Requires the Debian package `faketime`. */
   clockAheadSeconds?: number
 }
 
-/** Starts the PostgreSQL that comes with the program, with settings of postgresql.conf. */
+/** Starts the embedded PostgreSQL binaries with settings of postgresql.conf. */
 export async function startPostgres(
   settings: Record<string, string> = {},
   options: ServerOptions = {},
@@ -95,7 +95,7 @@ async function openServer(
     query,
     async start() {
       program = await launch([...clock, postgres, '-D', data, ...args], dir)
-      await vi.waitFor(() => query('SELECT 1'), PATIENCE)
+      await vi.waitFor(() => query('SELECT 1'), WAIT)
     },
     async stop(how = 'fast') {
       if (!program?.isRunning()) return
@@ -144,7 +144,7 @@ function toVariables(env: Record<string, string>): string[] {
 async function launch(command: string[], dir: string): Promise<Program> {
   const log = await open(join(dir, 'log'), 'a')
   try {
-    return await startProgram(command, log.fd, await chooseServerUser(null))
+    return await spawnProgram(command, log.fd, await chooseServerUser(null))
   } finally {
     await log.close()
   }

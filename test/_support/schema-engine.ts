@@ -6,7 +6,7 @@ import * as bindings from '@prisma/schema-engine-wasm/schema_engine_bg'
 
 const noFilters = { externalTables: ['public._prisma_migrations'], externalEnums: [] }
 
-/** The SQL that makes an empty database what `prisma/schema.prisma` says, by Prisma's own engine. */
+/** Returns the SQL that creates the schema of `prisma/schema.prisma` in an empty database, by Prisma's own engine. */
 export async function readSchemaSql(databaseUrl: string): Promise<string> {
   await instantiate()
   const schema = { path: 'schema.prisma', content: await readFile('prisma/schema.prisma', 'utf8') }
@@ -32,7 +32,7 @@ export async function readSchemaSql(databaseUrl: string): Promise<string> {
   }
 }
 
-/** What the package's own entry does with a bundler's WebAssembly import, done with Node's API. */
+/** Instantiates the WebAssembly module with Node's API. The entry of the package needs a bundler for this. */
 async function instantiate(): Promise<void> {
   const file = createRequire(import.meta.url)
     .resolve('@prisma/schema-engine-wasm')
@@ -44,7 +44,7 @@ async function instantiate(): Promise<void> {
   instance.exports.__wbindgen_start()
 }
 
-/** Node has it; its types are a browser's. */
+/** Node provides it. TypeScript declares it only in the types of a browser. */
 const { WebAssembly: webAssembly } = globalThis as unknown as {
   WebAssembly: {
     instantiate(

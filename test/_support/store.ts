@@ -9,12 +9,12 @@ import type { TestDatabase } from './database.js'
 interface StoreSettings {
   domain?: string
   horizonMs?: number
-  /** In place of the database's clock. */
+  /** Replaces the clock of the database. */
   now?: (() => number) | undefined
   idleTransactionTimeoutMs?: number
 }
 
-/** A store over a test's database, claimed for `tenant.example`. */
+/** Opens a store over a test database, claimed for `tenant.example` by default. */
 export async function openStore(
   { url }: Pick<TestDatabase, 'url'>,
   {
@@ -54,7 +54,7 @@ interface SessionRow {
   type: string
 }
 
-/** Every row, in the shape and order of the oracle. */
+/** Reads all rows, in the shape and order of `expectedRows`. */
 export async function readRows(database: Pick<TestDatabase, 'query'>) {
   const users = await database.query<UserRow>(
     'SELECT * FROM last_logout ORDER BY user_id COLLATE "C"',

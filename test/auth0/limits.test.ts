@@ -7,11 +7,11 @@ import { DOMAIN, openTenant } from '../_support/tenant.js'
 const { signal } = new AbortController()
 const PATH = 'logs?per_page=1'
 
-/** The Management API of a simulated tenant whose log is answered in another way, with the limits by default. */
+/** The Management API, with its default limits, of a simulated tenant whose log responds with a fault. */
 async function openApi(respond: faults.Misbehave) {
   const t = await openTenant()
   onTestFinished(() => t.close())
-  const asked = new Promise<void>((resolve) => {
+  const requested = new Promise<void>((resolve) => {
     t.simulator.faults.push({
       path: '/api/v2/logs',
       respond: (reply) => {
@@ -22,32 +22,32 @@ async function openApi(respond: faults.Misbehave) {
   })
   const { url, credentials } = t.simulator
   const api = createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials })
-  return { api, asked }
+  return { api, requested }
 }
 
 afterEach(() => void vi.useRealTimers())
 
-test('a request without a response is given up after 30 s', async () => {
+test('a request without a response times out after 30 s', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  const { api, asked } = await openApi(faults.hang())
+  const { api, requested } = await openApi(faults.hang())
   const ended = vi.fn()
   const request = api.get(PATH, signal).finally(ended)
   request.catch(() => {})
-  await asked
+  await requested
   vi.advanceTimersByTime(29_999)
   await turn()
   expect(ended).not.toHaveBeenCalled()
   vi.advanceTimersByTime(1)
   await expect(request).rejects.toMatchObject({
     code: 'AUTH0_UNAVAILABLE',
-    message: expect.stringContaining('within 30 s'),
+    message: expect.stringContaining('timed out after 30 s'),
   })
 })
 
-test('a response without an end is given up at 64 MB', async () => {
+test('a response without an end is aborted at 64 MB', async () => {
   const { api } = await openApi(faults.endlessBody())
   await expect(api.get(PATH, signal)).rejects.toMatchObject({
     code: 'AUTH0_MALFORMED_PAGE',
-    message: expect.stringContaining('more than 64 MB'),
+    message: expect.stringContaining('larger than 64 MB'),
   })
 })

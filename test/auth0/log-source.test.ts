@@ -4,7 +4,6 @@ import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createManagementApi } from '../../src/auth0/management-api.js'
-
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
@@ -21,7 +20,7 @@ beforeEach(async () => {
 })
 afterEach(() => t.close())
 
-/** Writes so many entries, a millisecond after one another; returns their log ids. */
+/** Writes entries that are one millisecond apart. Returns their log ids. */
 function write(count: number, type = 'slo'): string[] {
   return Array.from({ length: count }, (_, n) => {
     const entry = buildEntry(type, { userId: `auth0|${n}`, sessionId: `S${n}` })
@@ -32,7 +31,7 @@ function write(count: number, type = 'slo'): string[] {
 const idsOf = (entries: unknown[]) => entries.map((entry) => (entry as { log_id: string }).log_id)
 
 describe('a page', () => {
-  test('has the entries after the checkpoint, oldest first, and the last of them to continue from (P1)', async () => {
+  test('holds the entries after the checkpoint, oldest first, and the id to continue from (P1)', async () => {
     const ids = write(250)
     const first = await t.source.readPage(begin, signal)
     expect(idsOf(first.entries)).toEqual(ids.slice(0, 100))
@@ -42,12 +41,12 @@ describe('a page', () => {
     expect(idsOf((await t.source.readPage(second.next, signal)).entries)).toEqual(ids.slice(200))
   })
 
-  test('is asked for with `from` and `take` alone (P1, P4)', async () => {
+  test('is requested with `from` and `take` alone (P1, P4)', async () => {
     await t.source.readPage(begin, signal)
     expect(t.simulator.requests.all().at(-1)?.url).toBe(`${LOGS}?from=${begin}&take=100`)
   })
 
-  test('is continued from the last of its ids, to the last of 56 digits (P11)', async () => {
+  test('is continued from its last id, exact to the last of 56 digits (P11)', async () => {
     const position = syntheticLogId(start)
     const [first = '', second] = ['1', '2'].map((digit) => position.slice(0, -1) + digit)
     t.tenant.writeStored([first, second].map((log_id) => ({ log_id, type: 's' })))
@@ -58,25 +57,25 @@ describe('a page', () => {
     expect(t.simulator.requests.all().at(-1)?.url).toBe(`${LOGS}?from=${second}&take=100`)
   })
 
-  test('is empty at the end, and to be continued from where it was asked', async () => {
+  test('is empty at the end of the log, and continued from the same checkpoint', async () => {
     const page = await t.source.readPage(begin, signal)
     expect(page).toMatchObject({ entries: [], next: begin })
   })
 
-  test('says when it was asked for, by Auth0’s clock', async () => {
-    const ahead = 3_600_000
-    const other = await openTenant({ now: () => Date.now() + ahead })
+  test('states when it was requested, by Auth0’s clock', async () => {
+    const aheadMs = 3_600_000
+    const other = await openTenant({ now: () => Date.now() + aheadMs })
     const page = await other.source.readPage(begin, signal)
-    const late = Date.now() + ahead - page.askedAt
-    // The header has whole seconds: up to one too early, never too late.
-    expect(late).toBeGreaterThanOrEqual(0)
-    expect(late).toBeLessThan(3_000)
+    const lateMs = Date.now() + aheadMs - page.askedAt
+    // The header has whole seconds: at most one too early, never too late.
+    expect(lateMs).toBeGreaterThanOrEqual(0)
+    expect(lateMs).toBeLessThan(3_000)
     await other.close()
   })
 })
 
 describe('a search', () => {
-  test('finds the types of a span: from, inclusive, to, exclusive', async () => {
+  test('finds the given types in a span that includes its begin and excludes its end', async () => {
     const ids = write(10)
     write(3, 's')
     const span = { from: start + 2, to: start + 5 }
@@ -85,7 +84,7 @@ describe('a search', () => {
     expect(idsOf(found.entries)).toEqual([ids[4], ids[3], ids[2]])
   })
 
-  test('goes on over pages of a hundred', async () => {
+  test('has pages of a hundred entries', async () => {
     write(230)
     const span = { from: start, to: start + 1000 }
     const sizes = [0, 1, 2].map(async (page) => {
@@ -95,14 +94,14 @@ describe('a search', () => {
     expect(await Promise.all(sizes)).toEqual([100, 100, 30])
   })
 
-  test('finds the newest entry', async () => {
+  test('for the newest entry finds it', async () => {
     const ids = write(3)
     expect(idsOf((await t.source.readNewest(signal)).entries)).toEqual([ids[2]])
   })
 })
 
 describe('the token', () => {
-  test('is asked for once, however many pages are read (P8)', async () => {
+  test('is requested once, however many pages are read (P8)', async () => {
     for (let n = 0; n < 5; n++) await t.source.readPage(begin, signal)
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
     expect(t.simulator.requests.count({ path: LOGS })).toBe(5)
@@ -115,13 +114,13 @@ describe('the token', () => {
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('is renewed when a scope is missing: it may have been granted since', async () => {
+  test('is renewed when a scope is missing, which can have been granted since', async () => {
     t.simulator.faults.push({ path: LOGS, respond: faults.missingScope() })
     await t.source.readPage(begin, signal)
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('is not renewed at every poll: each new one is an entry in the log (P8)', async () => {
+  test('is not renewed at every poll, as each grant writes an entry to the log (P8)', async () => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
     for (let n = 0; n < 3; n++) {
       const refused = t.source.readPage(begin, signal)
@@ -130,7 +129,7 @@ describe('the token', () => {
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('that is refused again is a matter of credentials, and not asked for without end', async () => {
+  test('that is refused after its renewal causes a credentials error without another renewal', async () => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
     await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
       code: 'AUTH0_CREDENTIALS',
@@ -138,7 +137,7 @@ describe('the token', () => {
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('that is not given names the variables to check, and shows no secret', async () => {
+  test('that is not granted causes an error that names the variables to check and holds no secret', async () => {
     const clientSecret = 'a-wrong-secret'
     const error = await openSource(t.simulator, { clientSecret })
       .readPage(begin, signal)
@@ -150,11 +149,11 @@ describe('the token', () => {
   })
 
   test.each([
-    ['a page', faults.html(200), /text\/html/],
-    ['an error', faults.answer(200, { error: 'access_denied' }), /the error access_denied/],
+    ['a page of HTML', faults.html(200), /\(text\/html\)/],
+    ['an error', faults.answer(200, { error: 'access_denied' }), /\(error access_denied\)/],
   ])(
-    'that is not granted for all of the 200, but %s, is told as that',
-    async (_what, respond, answer) => {
+    'that is missing in a response of status 200, which holds %s, causes an error that names it',
+    async (_what, respond, reason) => {
       t.simulator.faults.push({ path: '/oauth/token', times: 99, respond })
       const granted: unknown[] = []
       const api = createManagementApi({
@@ -163,13 +162,13 @@ describe('the token', () => {
       })
       await expect(api.get('logs', signal)).rejects.toMatchObject({
         code: 'AUTH0_UNAVAILABLE',
-        message: expect.stringMatching(answer),
+        message: expect.stringMatching(reason),
       })
       expect(granted).toEqual([])
     },
   )
 
-  test('without the scope names the scope to grant (P12)', async () => {
+  test('without the scope causes an error that names the scope to grant (P12)', async () => {
     const other = await openTenant({}, { scopes: ['read:users'] })
     const error = await other.source.readPage(begin, signal).catch((error) => error)
     expect(error).toMatchObject({ code: 'AUTH0_SCOPE', status: 403 })
@@ -178,7 +177,7 @@ describe('the token', () => {
   })
 })
 
-describe('what passes is asked again', () => {
+describe('a transient error is retried', () => {
   test.each([
     ['a server error', faults.answer(500, { statusCode: 500 })],
     ['a gateway’s page', faults.html(502)],
@@ -196,7 +195,7 @@ describe('what passes is asked again', () => {
     expect(t.simulator.faults.pending()).toBe(0)
   })
 
-  test('but not for ever', async () => {
+  test('at most four times', async () => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.html(502) })
     await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
       code: 'AUTH0_UNAVAILABLE',
@@ -205,7 +204,7 @@ describe('what passes is asked again', () => {
     expect(t.simulator.requests.count({ path: LOGS })).toBe(5)
   })
 
-  test('and a redirect is not followed: the token stays here', async () => {
+  test('and a redirect is not followed, so that the token is not sent elsewhere', async () => {
     const seen: unknown[] = []
     const elsewhere = createServer((request, response) => {
       seen.push(request.headers)
@@ -221,8 +220,8 @@ describe('what passes is asked again', () => {
   })
 })
 
-describe('what does not pass is the caller’s at once', () => {
-  test.each([400, 404])('a checkpoint that is refused with %d', async (status) => {
+describe('a permanent error is thrown at once', () => {
+  test.each([400, 404])('for a checkpoint that is refused with status %d', async (status) => {
     t.simulator.faults.push({ path: LOGS, respond: faults.answer(status, { statusCode: status }) })
     await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
       code: 'AUTH0_CHECKPOINT_REFUSED',
@@ -263,8 +262,8 @@ describe('a page that cannot be continued is malformed', () => {
   })
 })
 
-describe('stopping', () => {
-  test('ends a request under way', async () => {
+describe('an abort', () => {
+  test('ends a request in flight', async () => {
     const stop = new AbortController()
     t.simulator.faults.push({ path: LOGS, respond: faults.delay(60_000) })
     const page = t.source.readPage(begin, stop.signal)
@@ -273,7 +272,7 @@ describe('stopping', () => {
     await expect(page).rejects.toMatchObject({ code: 'ABORTED' })
   })
 
-  test('ends a request for a token under way', async () => {
+  test('ends a token request in flight', async () => {
     const stop = new AbortController()
     t.simulator.faults.push({ path: '/oauth/token', respond: faults.delay(60_000) })
     const page = t.source.readPage(begin, stop.signal)
@@ -293,7 +292,7 @@ describe('stopping', () => {
   })
 })
 
-test('what an answer says is not kept: it may be long, and quote entries', async () => {
+test('no error quotes a response, which can be long and hold entries', async () => {
   const text = `<html>${'secret detail '.repeat(20_000)}`
   t.simulator.faults.push({ path: '/oauth/token', times: 99, respond: faults.answer(500, text) })
   const token = await t.source.readPage(begin, signal).catch((error) => error)
@@ -304,7 +303,7 @@ test('what an answer says is not kept: it may be long, and quote entries', async
   expect(inspect([token, page], { depth: 9 })).not.toContain('secret detail')
 })
 
-test('a tenant that cannot be reached names the variable to check', async () => {
+test('the error for a tenant that cannot be reached names the variable to check', async () => {
   const nowhere = openSource(t.simulator, { baseUrl: 'http://127.0.0.1:1' })
   await expect(nowhere.readPage(begin, signal)).rejects.toMatchObject({
     code: 'AUTH0_UNAVAILABLE',

@@ -4,19 +4,19 @@ import { LastLogoutError } from '../../src/errors.js'
 
 const { signal } = new AbortController()
 
-/** The default number of retries, with short waits between them. */
+/** The default limits with a short backoff. */
 const QUICK = { ...RETRY_LIMITS, backoff: { firstMs: 1, maxMs: 4 } }
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
 afterEach(() => void vi.useRealTimers())
 
-/** What fails so often in so many milliseconds each time. */
-async function count(eachMs: number): Promise<number> {
+/** Counts the attempts of a request that fails after `durationMs` each time. */
+async function countAttempts(durationMs: number): Promise<number> {
   let attempts = 0
   const run = async () => {
     attempts += 1
-    vi.advanceTimersByTime(eachMs)
-    throw new LastLogoutError('AUTH0_UNAVAILABLE', 'away')
+    vi.advanceTimersByTime(durationMs)
+    throw new LastLogoutError('AUTH0_UNAVAILABLE', 'unavailable')
   }
   await expect(retry(run, signal, QUICK)).rejects.toMatchObject({
     code: 'AUTH0_UNAVAILABLE',
@@ -24,28 +24,28 @@ async function count(eachMs: number): Promise<number> {
   return attempts
 }
 
-describe('a question that fails', () => {
+describe('a request that fails', () => {
   test.each([
-    ['five times, where each is short', 10, 5],
-    ['fewer times, where each is long: whoever waits is told what is wrong', 8_000, 3],
-    ['once, where that takes as long as a request may', 30_000, 1],
-  ])('is asked %s', async (_what, eachMs, attempts) => {
-    expect(await count(eachMs)).toBe(attempts)
+    ['five times, if each attempt is short', 10, 5],
+    ['fewer times, if each attempt is long', 8_000, 3],
+    ['once, if that takes as long as the timeout of a request', 30_000, 1],
+  ])('is sent %s', async (_what, durationMs, attempts) => {
+    expect(await countAttempts(durationMs)).toBe(attempts)
   })
 })
 
-test('by default, 250 ms pass before the second attempt, and twice as many before each after it', async () => {
+test('the default backoff is 250 ms before the second attempt, doubled before each further one', async () => {
   expect(RETRY_LIMITS).toEqual({
     retries: 4,
-    forMs: 20_000,
+    maxElapsedMs: 20_000,
     backoff: { firstMs: 250, maxMs: 2_000 },
   })
   const attemptedAt: number[] = []
   await retry(async () => {
     attemptedAt.push(Date.now())
-    if (attemptedAt.length < 2) throw new LastLogoutError('AUTH0_UNAVAILABLE', 'away')
+    if (attemptedAt.length < 2) throw new LastLogoutError('AUTH0_UNAVAILABLE', 'unavailable')
   }, signal)
   const [first = 0, second = 0] = attemptedAt
-  // A timer may fire up to a millisecond early.
+  // A timer can fire up to a millisecond early.
   expect(second - first).toBeGreaterThan(248)
 })

@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Tenant } from '../../src/simulator/tenant.js'
 import type { finishCommand } from '../_support/cli.js'
 import type { TestDatabase } from '../_support/database.js'
+import { expectedFromLog, sortRows } from '../_support/expected-rows.js'
 import { readRows } from '../_support/store.js'
-import { sorted, truthOfLog } from '../_support/truth.js'
 import type { CrewReport } from './crew.js'
 import { readReconciled, readWrites } from './write-log.js'
 import type { Written } from './writer.js'
@@ -36,8 +36,8 @@ export async function findProblems(
   tenant: Tenant,
   { crew, written, sync }: RoundEvents,
 ): Promise<Outcome> {
-  const truth = truthOfLog(tenant.entries())
-  const rows = sorted(await readRows(database))
+  const truth = expectedFromLog(tenant.entries())
+  const rows = sortRows(await readRows(database))
   const { writes, pages, wrong } = await readWrites(database)
   const stored = await database.query<{ id: string }>('SELECT id FROM unattributable')
   const unattributable = stored.map(({ id }) => id).sort()
@@ -58,7 +58,7 @@ export async function findProblems(
       ...compare(rows.sessions, truth.rows.sessions, ({ sessionId }) => `session ${sessionId}`),
       ...compare(
         unattributable.map(asRow),
-        truth.lost.map(asRow),
+        truth.unattributable.map(asRow),
         ({ id }) => `unattributable ${id}`,
       ),
       ...(state.excess === 0 ? [] : [`${state.excess} unattributable entries counted twice`]),

@@ -111,7 +111,7 @@ describe('sync', () => {
     const wrong = { ...env, AUTH0_CLIENT_SECRET: 'a-wrong-secret' }
     const { code, stdout, stderr } = await finishCommandLine(['sync'], wrong)
     expect(code).toBe(1)
-    expect(stderr).toMatch(/refuses the client credentials.*AUTH0_CLIENT_SECRET/)
+    expect(stderr).toMatch(/refused the client credentials.*AUTH0_CLIENT_SECRET/)
     expect(stdout + stderr).not.toMatch(/a-wrong-secret| {4}at /)
   })
 

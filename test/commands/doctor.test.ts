@@ -208,7 +208,7 @@ describe('doctor exits with 1 and gives advice', () => {
   test('where the tables are missing, without creating them', async () => {
     const empty = await createTestDatabase('template0')
     env.DATABASE_URL = empty.url
-    const found = await expectFailure('migrations', /no tables.*last-logout migrate/)
+    const found = await expectFailure('migrations', /not migrated.*last-logout migrate/)
     expect(found).toMatchObject({ queue: 'failure', worker: 'skipped', token: 'ok' })
     expect(await empty.query("SELECT FROM pg_tables WHERE schemaname !~ '^(pg_|inf)'")).toEqual([])
     await empty.drop()
@@ -237,7 +237,7 @@ describe('doctor exits with 1 and gives advice', () => {
 
   test('where the credentials are refused', async () => {
     env.AUTH0_CLIENT_ID = 'other'
-    const found = await expectFailure('token', /refuses the client credentials.*AUTH0_CLIENT_ID/)
+    const found = await expectFailure('token', /refused the client credentials.*AUTH0_CLIENT_ID/)
     expect(found).toMatchObject({ scopes: 'skipped', log: 'skipped', 'login Action': 'skipped' })
     const { stdout } = await finishCommandLine(['doctor'], env)
     expect(stdout.match(/.*there is no token$/gm)).toEqual([
@@ -247,7 +247,7 @@ describe('doctor exits with 1 and gives advice', () => {
 
   test('where the token response is an HTML page', async () => {
     t.simulator.faults.push({ path: '/oauth/token', times: 9, respond: faults.html(200) })
-    const found = await expectFailure('token', /200 and no token \(text\/html\)/)
+    const found = await expectFailure('token', /status 200 without a token \(text\/html\)/)
     expect(found).toMatchObject({ scopes: 'skipped' })
   })
 

@@ -39,7 +39,7 @@ describe.concurrent('a poll that hangs', { timeout: 90_000 }, () => {
       'and ignores its abort signal does not block the next poll',
       false,
       'ABANDONED',
-      /left behind/,
+      /did not end within/,
     ],
   ] as const)('%s (P6)', async ([_title, isAbortable, code, message], context) => {
     const { expect, annotate, onTestFinished } = context
@@ -61,7 +61,7 @@ describe.concurrent('a poll that hangs', { timeout: 90_000 }, () => {
     next.hangs = true
     const startedAt = performance.now()
     t.tenant.write(buildEntry('slo', { userId: 'auth0|2', sessionId: 'S2' }))
-    const recoveries = () => worker.lines('info').filter(({ msg }) => msg === 'job works again')
+    const recoveries = () => worker.lines('info').filter(({ msg }) => msg === 'job recovered')
     await expect.poll(recoveries, WAIT).toHaveLength(1)
     const recoveredMs = performance.now() - startedAt
     expect((await readRows(database)).users).toHaveLength(2)

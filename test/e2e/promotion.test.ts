@@ -1,11 +1,11 @@
 import { type TestContext, test } from 'vitest'
 import { openClient } from '../_support/client.js'
+import { expectedFromLog } from '../_support/expected-rows.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { type Proxy as Address, openProxy } from '../_support/proxy.js'
 import { runService, WAIT } from '../_support/running-service.js'
 import { openStore, readRows } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
-import { truthOfLog } from '../_support/truth.js'
 
 /** A primary, its replica, and a proxy that leads to one of them. */
 async function openPair({
@@ -31,7 +31,7 @@ async function run(address: Address, { onTestFinished }: TestContext) {
     entries.push(service.logout(user))
     return { user, ms: await service.waitForLogout(user) }
   }
-  return { service, logOut, truth: () => truthOfLog(entries).rows }
+  return { service, logOut, truth: () => expectedFromLog(entries).rows }
 }
 
 test.concurrent('a promoted replica takes over, and lost writes are read from the log again', async (context) => {

@@ -1,13 +1,13 @@
 import { Redis } from 'ioredis'
 import { describe, type TestContext, test } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { expectedFromLog, sortRows } from '../_support/expected-rows.js'
 import { startRedis, type TestRedis } from '../_support/redis.js'
 import { type RunningService, runService, WAIT } from '../_support/running-service.js'
 import { readRows } from '../_support/store.js'
-import { sorted, truthOfLog } from '../_support/truth.js'
 
-const FAILING = /^job queue is failing, and no job runs until it is back: /
-const RECOVERED = /^job queue is back$/
+const FAILING = /^job queue unavailable$/
+const RECOVERED = /^job queue restored$/
 
 /** Number of requests to the API, and the maximum time of one: less than the queue waits for Redis. */
 const REQUESTS = 300
@@ -64,7 +64,7 @@ interface World {
   /** Logs a new user out in the tenant. Returns the id. */
   logOut(): string
   /** The expected rows. */
-  truth(): ReturnType<typeof truthOfLog>['rows']
+  truth(): ReturnType<typeof expectedFromLog>['rows']
 }
 
 async function open(
@@ -89,7 +89,7 @@ async function open(
       entries.push(service.logout(user))
       return user
     },
-    truth: () => sorted(truthOfLog(entries).rows),
+    truth: () => sortRows(expectedFromLog(entries).rows),
   }
 }
 
@@ -161,7 +161,7 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
     const args = ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru']
     const { redis, database, service, logOut, truth } = await open(context, { args })
     await service.waitForLogout(logOut())
-    expect(service.countLines('warn', /^redis may evict the schedule: set noeviction$/)).toBe(1)
+    expect(service.countLines('warn', /^redis can evict the schedule$/)).toBe(1)
     await fillUntilEvicted(redis)
     const user = logOut()
     await annotate(

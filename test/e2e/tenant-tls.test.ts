@@ -60,14 +60,14 @@ describe.skipIf(skip)(title, { concurrent: true, timeout: 60_000 }, () => {
         linesOf(worker).filter(({ level, job }) => level === 50 && job === 'poll')
       await expect.poll(errors, WAIT).toHaveLength(1)
       expect(errors()[0]?.err?.message).toMatch(cause)
-      expect(errors()[0]?.err?.message).toMatch(/check AUTH0_DOMAIN .*NODE_EXTRA_CA_CERTS/)
+      expect(errors()[0]?.err?.message).toMatch(/Check AUTH0_DOMAIN .*NODE_EXTRA_CA_CERTS/)
       expect(t.simulator.requests.count()).toBe(0)
 
       front.present(valid)
       const rows = async () => (await readRows(database)).users.map(({ userId }) => userId)
       await expect.poll(rows, WAIT).toEqual(['auth0|1'])
       const recoveries = () =>
-        linesOf(worker).filter(({ msg, job }) => msg === 'job works again' && job === 'poll')
+        linesOf(worker).filter(({ msg, job }) => msg === 'job recovered' && job === 'poll')
       await expect.poll(recoveries, WAIT).toHaveLength(1)
       worker.kill('SIGTERM')
       expect(await worker.exited).toBe(0)

@@ -5,10 +5,10 @@ import { hang } from '../../src/simulator/faults.js'
 import type { SimulatorOptions } from '../../src/simulator/server.js'
 import { type RunningCommand, runCommand } from '../_support/cli.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { expectedFromLog } from '../_support/expected-rows.js'
 import { startRedis } from '../_support/redis.js'
 import { readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
-import { truthOfLog } from '../_support/truth.js'
 import { hasReconciled, startWorker, workerEnv } from '../_support/worker.js'
 import { expireLease } from '../campaign/write-log.js'
 
@@ -68,7 +68,7 @@ function logOut({ t }: World, count: number): void {
   }
 }
 
-const truth = ({ t }: World) => truthOfLog(t.tenant.entries()).rows
+const truth = ({ t }: World) => expectedFromLog(t.tenant.entries()).rows
 const countSessions = async ({ database }: World): Promise<number> => {
   const [row] = await database.query<{ count: number }>(
     'SELECT count(*)::int AS count FROM session_logout',

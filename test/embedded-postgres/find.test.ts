@@ -10,7 +10,7 @@ import { createEmbeddedPostgres } from '../../src/embedded-postgres/server.js'
 let parent: string
 let dataDir: string
 let lockFile: string
-/** As it is while the server runs. */
+/** Content of the lock file while the server runs. */
 let lock: string
 beforeAll(async () => {
   parent = await fs.mkdtemp(join(tmpdir(), 'last-logout-find-'))
@@ -23,21 +23,21 @@ beforeAll(async () => {
 })
 afterAll(() => fs.rm(parent, { recursive: true, force: true }))
 
-/** Of a process that lives, with nobody of ours at its port. */
+/** Writes a lock file of a live process that does not serve this directory. */
 async function writeLock(port: number | string) {
   const [, path, startedAt, , ...rest] = lock.split('\n')
   await fs.writeFile(lockFile, [process.pid, path, startedAt, port, ...rest].join('\n'))
   onTestFinished(() => fs.rm(lockFile, { force: true }))
 }
 
-describe('what there is in a data directory is', () => {
-  test('nothing, where there is no such directory, or no cluster in it', async () => {
+describe('findEmbeddedPostgres', () => {
+  test('reports a missing cluster for a missing directory and for one without a cluster', async () => {
     expect(await findEmbeddedPostgres(join(parent, 'other'))).toEqual({ state: 'missing' })
     expect(await findEmbeddedPostgres(parent)).toEqual({ state: 'missing' })
     expect(await fs.readdir(parent)).toEqual(['data'])
   })
 
-  test('a stopped cluster, or one that runs', async () => {
+  test('reports whether the cluster is stopped or running', async () => {
     expect(await findEmbeddedPostgres(dataDir)).toEqual({ state: 'stopped' })
     const { url, close } = await createEmbeddedPostgres({ dataDir, durable: false })
     expect(await findEmbeddedPostgres(dataDir)).toEqual({ state: 'running', url })
@@ -45,20 +45,23 @@ describe('what there is in a data directory is', () => {
     expect(await findEmbeddedPostgres(dataDir)).toEqual({ state: 'stopped' })
   })
 
-  test.each([1, ''])('a locked cluster, where its lock names port "%s"', async (port) => {
-    await writeLock(port)
+  test.each([1, ''])(
+    'reports a locked cluster when its lock file contains port "%s"',
+    async (port) => {
+      await writeLock(port)
+      expect(await findEmbeddedPostgres(dataDir)).toEqual({ state: 'locked' })
+    },
+  )
+
+  test('reports a locked cluster when another program uses the port', async () => {
+    const other = createServer((_request, response) => void response.end('hello'))
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void other.close())
+    await writeLock((other.address() as AddressInfo).port)
     expect(await findEmbeddedPostgres(dataDir)).toEqual({ state: 'locked' })
   })
 
-  test("a locked cluster, where the port is a stranger's by now", async () => {
-    const stranger = createServer((_request, response) => void response.end('hello'))
-    await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
-    onTestFinished(() => void stranger.close())
-    await writeLock((stranger.address() as AddressInfo).port)
-    expect(await findEmbeddedPostgres(dataDir)).toEqual({ state: 'locked' })
-  })
-
-  test("a locked cluster, where the port is another PostgreSQL's by now", async () => {
+  test('reports a locked cluster when another PostgreSQL server uses the port', async () => {
     const other = join(parent, 'other')
     const { url, close } = await createEmbeddedPostgres({ dataDir: other, durable: false })
     await writeLock(new URL(url).port)
@@ -67,7 +70,7 @@ describe('what there is in a data directory is', () => {
     await fs.rm(other, { recursive: true })
   })
 
-  test('not to be told, where the path is none', async () => {
+  test('rejects a path that is not a directory', async () => {
     const found = findEmbeddedPostgres(join(dataDir, 'password'))
     await expect(found).rejects.toMatchObject({
       code: 'DATA_DIR_UNUSABLE',

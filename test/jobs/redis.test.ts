@@ -65,12 +65,13 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
         {
           err: { code: 'ECONNREFUSED' },
           host: new URL(url).host,
-          msg: expect.stringMatching(/no job runs until it is back: check that redis.*REDIS_URL/),
+          msg: 'job queue unavailable',
+          advice: expect.stringMatching(/check that redis.*REDIS_URL/),
         },
       ])
     })
     await startsAgain(job, 5)
-    await expect.poll(() => lines('info'), PATIENCE).toMatchObject([{ msg: 'job queue is back' }])
+    await expect.poll(() => lines('info'), PATIENCE).toMatchObject([{ msg: 'job queue restored' }])
     expect(text()).not.toMatch(/s3cret| {4}at /)
   })
 

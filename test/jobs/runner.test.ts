@@ -38,7 +38,7 @@ describe('a job that fails', () => {
     ])
     expect(lines('debug')).toHaveLength(2)
     expect(lines('info')).toMatchObject([
-      { msg: 'job works again', job: 'tick', lastedMs: expect.any(Number) },
+      { msg: 'job recovered', job: 'tick', failingMs: expect.any(Number) },
     ])
   })
 
@@ -78,7 +78,7 @@ describe('a run without progress', () => {
     await run()
     expect(lines('error')).toMatchObject([{ err: { code: 'STALLED' } }])
     await run()
-    expect(lines('info')).toMatchObject([{ msg: 'job works again' }])
+    expect(lines('info')).toMatchObject([{ msg: 'job recovered' }])
   })
 
   it('has failed, also where it takes the abort for its end', async () => {

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it, vi } from 'vitest'
 import type { Backend } from '../../src/jobs/backend.js'
 import { JOBS_DEFAULTS } from '../../src/jobs/jobs.js'
-import { createOutage } from '../../src/jobs/outage.js'
+import { createQueueOutage } from '../../src/jobs/outage.js'
 import { createWatchdog } from '../../src/jobs/watchdog.js'
 import {
   type Context,
@@ -24,7 +24,7 @@ async function startWatchdog(
 ) {
   const stop = new AbortController()
   const { log, lines } = createTestLog()
-  const outage = createOutage({ kind: 'redis', url: 'redis://here' }, log, stop.signal)
+  const outage = createQueueOutage({ kind: 'redis', url: 'redis://here' }, log, stop.signal)
   const jobs = [createTestJob(NEVER_MS)]
   const { signal } = stop
   const watchdog = createWatchdog({ jobs, open, outage, signal, watchIntervalMs: 100, now })
@@ -57,7 +57,7 @@ describe.concurrent('the watchdog', () => {
     const aMinuteLater = () => Date.now() + 60_000
     const lines = await startWatchdog(context, async () => ({ queue, close }), aMinuteLater)
     await expect.poll(() => forced, PATIENCE).toEqual([true])
-    const message = 'the worker does not take a job that is due'
+    const message = 'the worker does not take a due job'
     expect(lines('warn')).toMatchObject([{ err: { message } }])
   })
 

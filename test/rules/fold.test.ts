@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { LogoutEvent } from '../../src/rules/entry.js'
 import { fold } from '../../src/rules/fold.js'
-import { logoutEvents, sorted, truthOf } from '../_support/truth.js'
+import { expectedRows, logoutEvents, sortRows } from '../_support/expected-rows.js'
 
 const at = (n: number, over: Partial<LogoutEvent> = {}): LogoutEvent => ({
   logId: `L${n}`,
@@ -48,7 +48,7 @@ test('folding gives the same rows as applying events one by one, in any order an
         .map((event) => ({ event, by: random.next().value ?? 0 }))
         .sort((a, b) => a.by - b.by)
         .map(({ event }) => event)
-      expect(sorted(fold(shuffled))).toEqual(truthOf(events))
+      expect(sortRows(fold(shuffled))).toEqual(expectedRows(events))
     }),
   )
 })

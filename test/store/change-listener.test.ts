@@ -11,20 +11,20 @@ beforeEach(async () => {
 })
 afterEach(() => database.drop())
 
-test('closes although the server has fallen silent and does not even take leave', async () => {
+test('closes within the grace period when the server is unresponsive', async () => {
   const { url, freeze, close } = await openHalfOpen(database.url)
   const listener = createChangeListener(url, pino({ level: 'silent' }))
-  let woken = 0
+  let changes = 0
   listener.subscribe(() => {
-    woken++
+    changes++
   })
-  await expect.poll(() => woken).toBeGreaterThan(0)
+  await expect.poll(() => changes).toBeGreaterThan(0)
   freeze()
   await listener.close()
   await close()
 }, 10_000)
 
-/** A way to the server that, frozen, reads nothing any more, the end of a connection neither. */
+/** Opens a proxy to the server. Once frozen it reads nothing, not even the end of a connection. */
 async function openHalfOpen(target: string) {
   const url = new URL(target)
   const sockets: Socket[] = []

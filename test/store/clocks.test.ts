@@ -39,7 +39,7 @@ const storeLogout = (userId: string, at: number) =>
   store.storeBatch({ ...fold([slo(userId, at)]), unattributable: [] })
 
 test.each([1, 0, -8])(
-  'every instant is the same after it was stored and read, with extra_float_digits %d',
+  'an instant is unchanged after it is stored and read with extra_float_digits %d',
   async (digits) => {
     await database.query(`ALTER DATABASE ${database.name} SET extra_float_digits = ${digits}`)
     const { prisma, close } = createDatabase(database.url, pino({ level: 'silent' }))
@@ -59,7 +59,7 @@ test.each([1, 0, -8])(
 )
 
 test.each([Number.NaN, Number.POSITIVE_INFINITY, 1.5])(
-  '%d is refused as an instant',
+  'the store rejects %d as an instant',
   async (at) => {
     await expect(store.storeCaughtUp('P0', at)).rejects.toBeInstanceOf(RangeError)
   },
@@ -84,7 +84,7 @@ describe('as_of', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ lastPollAt: NOW })
   })
 
-  test('does not move there with a page either, whose logouts count and are read again', async () => {
+  test('does not move with a page stored more than 60 s ahead, whose logouts count and are read again', async () => {
     await store.storeCaughtUp('P0', NOW - 5_000)
     const batch = { ...fold([slo('u', NOW + HOUR)]), unattributable: [] }
     const page = { from: 'P0', next: 'P1', storedAt: NOW + 60_001, batch }
@@ -113,7 +113,7 @@ describe('as_of', () => {
 })
 
 describe('a logout', () => {
-  test('in the future of the database is stored as now, of a user and of a session', async () => {
+  test('in the future of the database is stored as now, for the user and the session', async () => {
     await storeLogout('u', NOW + HOUR)
     await expect(store.readKnown('u', 'S-u')).resolves.toMatchObject({
       user: { at: NOW },
@@ -121,7 +121,7 @@ describe('a logout', () => {
     })
   })
 
-  test('that is read again as the clock of the database catches up moves to its instant', async () => {
+  test('moves to its instant when it is read again after the clock of the database has passed it', async () => {
     await storeLogout('u', NOW + 2_000)
     now = NOW + DAY
     await storeLogout('u', NOW + 2_000)
@@ -129,7 +129,7 @@ describe('a logout', () => {
     expect(user?.at).toBe(NOW + 2_000)
   })
 
-  test('stored now with a date 70 days back is in the feed since a moment ago', async () => {
+  test('with a date 70 days ago is in the feed by when it was stored', async () => {
     await storeLogout('early', NOW - 71 * DAY)
     now = NOW + 1_000
     await storeLogout('late', NOW - 70 * DAY)
@@ -141,9 +141,9 @@ describe('a logout', () => {
   })
 
   test.each([
-    ['without an instant happened now', null, NOW],
-    ['60 s ahead happened now', NOW + 60_000, NOW],
-    ['in the past happened then', NOW - DAY, NOW - DAY],
+    ['without an instant is stored as now', null, NOW],
+    ['60 s ahead is stored as now', NOW + 60_000, NOW],
+    ['in the past is stored with its instant', NOW - DAY, NOW - DAY],
   ])('that is reported %s', async (_what, at, expected) => {
     const report = { userId: 'u', sessionId: null, at, type: 'reported_logout' }
     await expect(store.storeReported(report)).resolves.toBe(expected)
@@ -179,14 +179,14 @@ describe('a gap', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: NOW })
   })
 
-  test('up to an entry ends where that was stored, even if the database is behind; the floor does not', async () => {
+  test('ends at the storage time of an entry, even ahead of the database, and the floor does not', async () => {
     const gap = { from: NOW + HOUR, to: NOW + 2 * HOUR, reason: 'retention' } as const
     await expect(store.storeGap(gap, true)).resolves.toBe(true)
     await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt: NOW }])
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: NOW })
   })
 
-  test('that lies in the future altogether is none', async () => {
+  test('that begins at or after now is not stored', async () => {
     const gap = { from: NOW, to: NOW + HOUR, reason: 'empty_log' } as const
     await expect(store.storeGap(gap, true)).resolves.toBe(false)
     await expect(store.readGaps()).resolves.toEqual([])
@@ -206,13 +206,13 @@ describe('a lease', () => {
   })
 })
 
-describe('another timeline of the server', () => {
+describe('a new timeline of the server', () => {
   const readFeed = async () =>
     (await store.readChanges({ after: null, since: null, limit: 1 }))?.cursor.split('.')[0]
   const readTimeline = async () =>
     (await database.query<{ timeline: string }>('SELECT timeline FROM tenant'))[0]?.timeline
 
-  test('is noted by the first writer, which leaves the feed as it is', async () => {
+  test('is stored by the first writer, which keeps the id of the feed', async () => {
     const before = await readFeed()
     await database.query('UPDATE tenant SET timeline = NULL')
     await storeLogout('u', NOW)
@@ -220,7 +220,7 @@ describe('another timeline of the server', () => {
     await expect(readFeed()).resolves.toBe(before)
   })
 
-  test('makes another feed of it, once, so that no cursor of before is taken', async () => {
+  test('renews the id of the feed once, so that earlier cursors are rejected', async () => {
     await storeLogout('u', NOW)
     const page = await store.readChanges({ after: null, since: null, limit: 10 })
     await database.query(`UPDATE tenant SET timeline = '0000000F'`)

@@ -17,11 +17,11 @@ afterEach(async () => {
   await database.drop()
 })
 
-test('a store answers nothing before its database is known to be usable', async () => {
+test('a guarded store rejects every call until its database has been opened', async () => {
   const { log, text } = createTestLog()
   let isUsable = false
   const assertUsable = async () => {
-    if (!isUsable) throw new LastLogoutError('DATABASE_NOT_MIGRATED', 'not yet')
+    if (!isUsable) throw new LastLogoutError('DATABASE_NOT_MIGRATED', 'not migrated')
   }
   const { store, open } = guardStore(inner, assertUsable, log)
   await expect(store.readProgress()).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
@@ -33,11 +33,11 @@ test('a store answers nothing before its database is known to be usable', async 
   expect(text()).toBe('')
 })
 
-test('an outage in which some queries pass is one outage', async () => {
+test('an outage during which some queries succeed is logged once', async () => {
   const { log, lines } = createTestLog()
   let fails = false
   const readProgress: LastLogoutStore['readProgress'] = async () => {
-    if (fails) throw new LastLogoutError('DATABASE_UNAVAILABLE', 'no connection is left')
+    if (fails) throw new LastLogoutError('DATABASE_UNAVAILABLE', 'all connections are in use')
     return inner.readProgress()
   }
   const { store, open } = guardStore({ ...inner, readProgress }, async () => {}, log)
@@ -48,8 +48,8 @@ test('an outage in which some queries pass is one outage', async () => {
   }
   expect(lines('error')).toHaveLength(1)
   expect(lines('info')).toEqual([])
-  const hasSettled = () => store.readProgress().then(() => lines('info').length)
-  await expect.poll(hasSettled, { timeout: 5_000 }).toBe(1)
+  const countRecoveries = () => store.readProgress().then(() => lines('info').length)
+  await expect.poll(countRecoveries, { timeout: 5_000 }).toBe(1)
   fails = true
   await expect(store.readProgress()).rejects.toThrow()
   expect(lines('error')).toHaveLength(2)

@@ -5,9 +5,9 @@ import type { Batch } from '../../src/rules/batch.js'
 import type { LogoutEvent } from '../../src/rules/entry.js'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { expectedRows, logoutEvents } from '../_support/expected-rows.js'
 import { openProxy, READY_IN_TRANSACTION } from '../_support/proxy.js'
 import { openStore, readRows } from '../_support/store.js'
-import { logoutEvents, truthOf } from '../_support/truth.js'
 
 const BEGIN = '90020261123100000000000000000000000000000000000000000000'
 const NOON = Date.parse('2026-11-23T12:00:00Z')
@@ -34,7 +34,7 @@ const slo = (over: Partial<LogoutEvent> = {}): LogoutEvent => ({
 })
 
 describe('rows', () => {
-  test('are those worked out event by event, whatever the batches, their order and their repetition (P2, P18, P19)', async () => {
+  test('do not depend on the batches of the events, their order and their repetition (P2, P18, P19)', async () => {
     const batches = fc.array(fc.tuple(fc.nat(), fc.boolean()), { minLength: 60, maxLength: 60 })
     await fc.assert(
       fc.asyncProperty(logoutEvents, batches, async (events, draws) => {
@@ -47,13 +47,13 @@ describe('rows', () => {
           }
         }
         for (const part of parts.values()) await store.storeBatch(batch(part))
-        expect(await readRows(database)).toEqual(truthOf(events))
+        expect(await readRows(database)).toEqual(expectedRows(events))
       }),
       { numRuns: 60 },
     )
   })
 
-  test('never move back, whichever of two writers comes first (P18)', async () => {
+  test('never move back with two concurrent writers (P18)', async () => {
     const other = await openStore(database)
     const events = Array.from({ length: 40 }, (_, n) =>
       slo({ at: NOON + n, logId: `L${n}`, sessionId: n % 2 ? 'S1' : null }),
@@ -61,10 +61,10 @@ describe('rows', () => {
     const writers = events.map((event, n) => (n % 2 ? store : other).storeBatch(batch([event])))
     await Promise.all(writers)
     await other.close()
-    expect(await readRows(database)).toEqual(truthOf(events))
+    expect(await readRows(database)).toEqual(expectedRows(events))
   })
 
-  test('that do not advance keep their position in the change feed', async () => {
+  test('that do not move forward keep their position in the change feed', async () => {
     await store.storeBatch(batch([slo()]))
     const [before] = await database.query('SELECT seq FROM last_logout')
     await store.storeBatch(batch([slo()]))
@@ -74,7 +74,7 @@ describe('rows', () => {
     expect(await database.query('SELECT seq FROM last_logout')).not.toEqual([before])
   })
 
-  test('written together have positions of their own', async () => {
+  test('of one batch have distinct positions', async () => {
     const events = [
       slo(),
       slo({ userId: 'auth0|2', sessionId: 'S2' }),
@@ -89,7 +89,7 @@ describe('rows', () => {
     expect(await database.query('SELECT seq FROM tenant')).toEqual([{ seq: `${first + 4}` }])
   })
 
-  test('hold the longest ids that the rules let through', async () => {
+  test('can hold ids of the maximum length', async () => {
     const longest = '\u{ffff}'.repeat(800)
     await store.storeBatch(batch([slo({ userId: longest, sessionId: longest })]))
     expect((await readRows(database)).users).toMatchObject([{ userId: longest }])
@@ -104,14 +104,14 @@ describe('the checkpoint', () => {
     batch: batch(events),
   })
 
-  test('moves with the page, in one transaction', async () => {
+  test('moves with the page in one transaction', async () => {
     await store.begin(BEGIN, null)
     await expect(store.storePage(page(BEGIN, 'P1', [slo()]))).resolves.toBe(true)
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P1' })
     expect((await readRows(database)).users).toHaveLength(1)
   })
 
-  test('stays where it is, and nothing is stored, when the page was read from another', async () => {
+  test('does not move, and nothing is stored, when the page was read from another checkpoint', async () => {
     await store.begin(BEGIN, null)
     await store.storePage(page(BEGIN, 'P1'))
     await expect(store.storePage(page(BEGIN, 'P2', [slo()]))).resolves.toBe(false)
@@ -119,7 +119,7 @@ describe('the checkpoint', () => {
     expect((await readRows(database)).users).toEqual([])
   })
 
-  test('stays where it is when the page cannot be written', async () => {
+  test('does not move when writing the page fails', async () => {
     await store.begin(BEGIN, null)
     await database.query('ALTER TABLE session_logout RENAME TO elsewhere')
     await expect(store.storePage(page(BEGIN, 'P1', [slo()]))).rejects.toThrow()
@@ -128,7 +128,7 @@ describe('the checkpoint', () => {
     expect((await readRows(database)).users).toEqual([])
   })
 
-  test('is fixed once', async () => {
+  test('is set once by `begin`', async () => {
     await store.begin(BEGIN, null)
     await store.begin('another', { from: 1, to: 2 })
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: BEGIN, sweep: null })
@@ -136,7 +136,7 @@ describe('the checkpoint', () => {
 })
 
 describe('freshness', () => {
-  test('is unknown until the first catch-up has ended, however many pages are stored', async () => {
+  test('is unknown until the first catch-up has ended, even when pages are stored', async () => {
     await store.begin(BEGIN, null)
     await store.storePage({ from: BEGIN, next: 'P1', storedAt: NOON, batch: batch() })
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
@@ -162,7 +162,7 @@ describe('freshness', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON, sweep: null })
   })
 
-  test('does not follow the pages while a sweep is to be done, and completeness waits for it too', async () => {
+  test('does not advance with pages until the sweep has ended, and neither does completeness', async () => {
     await store.storeCaughtUp(null, NOON)
     await store.begin(BEGIN, { from: NOON - 1000, to: NOON })
     await store.storePage({ from: BEGIN, next: 'P1', storedAt: NOON + 7, batch: batch() })
@@ -171,7 +171,7 @@ describe('freshness', () => {
     await expect(store.readKnown('x', null)).resolves.toMatchObject({ asOf: NOON, complete: true })
   })
 
-  test('of a sweep that was replaced by another is not claimed by a part of the first', async () => {
+  test('of a replaced sweep does not end with a part of the earlier one', async () => {
     await store.begin(BEGIN, { from: NOON - 1000, to: NOON })
     const sweep = { from: NOON - 1000, to: NOON + 500 }
     await store.moveCheckpoint(BEGIN, 'P1', sweep)
@@ -181,7 +181,7 @@ describe('freshness', () => {
     expect((await readRows(database)).users).toHaveLength(1)
   })
 
-  test('never goes back, and follows the storage time of the pages', async () => {
+  test('advances with the storage time of the pages, and never goes back', async () => {
     await store.begin(BEGIN, null)
     await store.storeCaughtUp(BEGIN, NOON)
     await store.storeCaughtUp(BEGIN, NOON - 1)
@@ -194,7 +194,7 @@ describe('freshness', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON + 7 })
   })
 
-  test('is not taken from whoever caught up from another checkpoint', async () => {
+  test('does not advance for a catch-up from another checkpoint', async () => {
     await store.begin(BEGIN, null)
     await store.storeCaughtUp('another', NOON)
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
@@ -202,7 +202,7 @@ describe('freshness', () => {
 })
 
 describe('the floor', () => {
-  test('only rises, and moves the change feed when it does', async () => {
+  test('only rises, and is a change of the feed when it does', async () => {
     await expect(store.raiseFloor(NOON)).resolves.toBe(NOON)
     const risen = await store.readChanges({ after: null, since: null, limit: 10 })
     expect(risen?.changes).toEqual([{ kind: 'floor', at: NOON }])
@@ -222,11 +222,11 @@ describe('the floor', () => {
   })
 })
 
-describe('what is known', () => {
-  test('of an unknown user and session is nothing, as fresh as the log', async () => {
+describe('knowledge', () => {
+  test('of an unknown user and session is empty, with the freshness of the log', async () => {
     await store.begin(BEGIN, null)
     await store.storeCaughtUp(BEGIN, NOON)
-    await expect(store.readKnown('nobody', 'none')).resolves.toEqual({
+    await expect(store.readKnown('unknown-user', 'unknown-session')).resolves.toEqual({
       user: null,
       session: null,
       floorAt: null,
@@ -236,7 +236,7 @@ describe('what is known', () => {
     })
   })
 
-  test('of a user and a session is what was stored', async () => {
+  test('of a user and a session is their stored rows', async () => {
     await store.storeBatch(batch([slo(), slo({ sessionId: null, at: NOON - 5 })]))
     await expect(store.readKnown('auth0|1', 'S1')).resolves.toEqual({
       user: { at: NOON, allSessionsAt: NOON - 5, logId: 'L1', type: 'slo' },
@@ -254,7 +254,7 @@ describe('what is known', () => {
     [0, true],
     [1, false],
   ])(
-    'is incomplete while a gap can concern a living token: %d ms to go',
+    'is incomplete until the horizon of a gap: %d ms before it, complete is %s',
     async (left, complete) => {
       const horizonMs = 1000
       const judged = await openStore(database, {
@@ -280,7 +280,7 @@ describe('unattributable entries', () => {
     { logId: '', reason: 'malformed', entry: '"\\u0000"' },
   ]
 
-  test('are kept once, however often they come', async () => {
+  test('are stored once when they are read more than once', async () => {
     for (const _ of [1, 2]) {
       await store.storeBatch({ users: [], sessions: [], unattributable: rows })
     }
@@ -289,7 +289,7 @@ describe('unattributable entries', () => {
     })
   })
 
-  test('are cut off where they are long', async () => {
+  test('are truncated to the maximum length', async () => {
     const long = { logId: 'L2', reason: 'malformed', entry: 'x'.repeat(100_000) }
     await store.storeBatch({ users: [], sessions: [], unattributable: [long] })
     expect(await database.query('SELECT length(entry) FROM unattributable')).toEqual([
@@ -299,13 +299,13 @@ describe('unattributable entries', () => {
 })
 
 describe('the lease', () => {
-  test('goes to one, who may renew it', async () => {
+  test('is held by one owner, who can renew it', async () => {
     await expect(store.acquireLease('a', 60_000)).resolves.toBe(true)
     await expect(store.acquireLease('b', 60_000)).resolves.toBe(false)
     await expect(store.acquireLease('a', 60_000)).resolves.toBe(true)
   })
 
-  test('goes to the next when it is released by its owner', async () => {
+  test('can be acquired after its owner has released it', async () => {
     await store.acquireLease('a', 60_000)
     await store.releaseLease('b')
     await expect(store.acquireLease('b', 60_000)).resolves.toBe(false)
@@ -313,15 +313,15 @@ describe('the lease', () => {
     await expect(store.acquireLease('b', 60_000)).resolves.toBe(true)
   })
 
-  test('goes to the next when it has run out', async () => {
+  test('can be acquired after it has expired', async () => {
     await store.acquireLease('a', 60_000)
     await database.query(`UPDATE tenant SET lease_until = now() - interval '1 ms'`)
     await expect(store.acquireLease('b', 60_000)).resolves.toBe(true)
   })
 
-  test('goes to one of many who ask at once', async () => {
-    const asked = Array.from({ length: 10 }, (_, n) => store.acquireLease(`w${n}`, 60_000))
-    expect((await Promise.all(asked)).filter(Boolean)).toHaveLength(1)
+  test('is acquired by one of many concurrent callers', async () => {
+    const attempts = Array.from({ length: 10 }, (_, n) => store.acquireLease(`w${n}`, 60_000))
+    expect((await Promise.all(attempts)).filter(Boolean)).toHaveLength(1)
   })
 })
 
@@ -331,69 +331,71 @@ describe('the database', () => {
       SELECT pg_terminate_backend(pid) FROM pg_stat_activity
       WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 
-  test('that nothing was stored in goes to another tenant', async () => {
+  test('without data can be claimed for another tenant', async () => {
     const other = await openStore(database, { domain: 'other.example' })
     await other.close()
     expect(await database.query('SELECT domain FROM tenant')).toEqual([{ domain: 'other.example' }])
   })
 
-  test('of another tenant is refused, and both are named', async () => {
+  test('of another tenant is rejected with an error that names both', async () => {
     await store.storeCaughtUp(null, NOON)
-    const refused = openStore(database, { domain: 'other.example' })
-    await expect(refused).rejects.toMatchObject({
+    const rejected = openStore(database, { domain: 'other.example' })
+    await expect(rejected).rejects.toMatchObject({
       code: 'OTHER_TENANT',
       message: expect.stringMatching(/tenant\.example.*other\.example/),
     })
   })
 
-  test('that does not answer is unavailable, whatever is asked of it', async () => {
+  test('is unavailable when its server is unreachable', async () => {
     const url = new URL(database.url)
     url.port = '1'
-    const nowhere = openStore({ ...database, url: url.href })
-    await expect(nowhere).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+    const opening = openStore({ ...database, url: url.href })
+    await expect(opening).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
   })
 
-  test('that falls silent is unavailable after a time-out, and answers again when it can', async () => {
+  test('is unavailable after a timeout while unresponsive, and available again afterwards', async () => {
     const proxy = await openProxy(database.url)
     const timeouts = { connectTimeoutMs: 1_000, queryTimeoutMs: 1_000 }
-    const silenced = await openStore({ ...database, url: proxy.url }, {}, timeouts)
+    const unresponsive = await openStore({ ...database, url: proxy.url }, {}, timeouts)
     proxy.freeze()
-    await expect(silenced.readProgress()).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
-    proxy.thaw()
-    await expect(silenced.storeCaughtUp(null, NOON)).resolves.toBeUndefined()
-    proxy.freeze()
-    await expect(silenced.begin(BEGIN, null)).rejects.toMatchObject({
+    await expect(unresponsive.readProgress()).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',
     })
     proxy.thaw()
-    await expect(silenced.begin(BEGIN, null)).resolves.toBeUndefined()
-    await silenced.close()
+    await expect(unresponsive.storeCaughtUp(null, NOON)).resolves.toBeUndefined()
+    proxy.freeze()
+    await expect(unresponsive.begin(BEGIN, null)).rejects.toMatchObject({
+      code: 'DATABASE_UNAVAILABLE',
+    })
+    proxy.thaw()
+    await expect(unresponsive.begin(BEGIN, null)).resolves.toBeUndefined()
+    await unresponsive.close()
     await proxy.close()
   })
 
-  test('that falls silent within a transaction is not asked to roll it back', async () => {
+  test('is not sent a rollback when it becomes unresponsive within a transaction', async () => {
     const proxy = await openProxy(database.url, READY_IN_TRANSACTION)
     const timeouts = { connectTimeoutMs: 1_000, queryTimeoutMs: 1_000 }
-    const silenced = await openStore({ ...database, url: proxy.url }, {}, timeouts)
+    const unresponsive = await openStore({ ...database, url: proxy.url }, {}, timeouts)
     const startedAt = performance.now()
-    const writing = silenced.begin(BEGIN, null)
+    const writing = unresponsive.begin(BEGIN, null)
     await expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
-    // One time-out, not two.
+    // One timeout, not two.
     expect(performance.now() - startedAt).toBeLessThan(1_900)
-    await silenced.close()
+    await unresponsive.close()
     await proxy.close()
   })
 
-  test('is written to by others when a writer has fallen silent with the lock in its hands', async () => {
+  test('accepts other writers after an unresponsive writer has lost the lock', async () => {
     const proxy = await openProxy(database.url, READY_IN_TRANSACTION, 2)
-    // It waits for longer than the others may: the server ends its transaction, not its connection.
+    // Longer than the time limit below: the server ends its transaction before the client gives up.
     const timeouts = { queryTimeoutMs: 4_000 }
-    const silenced = await openStore(
+    const unresponsive = await openStore(
       { url: proxy.url },
       { idleTransactionTimeoutMs: 500 },
       timeouts,
     )
-    const writing = silenced.begin(BEGIN, null)
+    const writing = unresponsive.begin(BEGIN, null)
     const failing = expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
     const findLocks = () =>
       database.query(`SELECT FROM pg_locks WHERE relation = 'tenant'::regclass`)
@@ -402,17 +404,17 @@ describe('the database', () => {
     await expect(store.begin(BEGIN, null)).resolves.toBeUndefined()
     expect(performance.now() - startedAt).toBeLessThan(3_500)
     await failing
-    await silenced.close()
+    await unresponsive.close()
     await proxy.close()
   })
 
-  test('that was read-only is written to as soon as it is not: on new connections', async () => {
+  test('accepts writes on new connections as soon as it is no longer read-only', async () => {
     const setReadOnly = (value: string) =>
       database.query(`
         BEGIN READ WRITE;
         ALTER DATABASE ${database.name} SET default_transaction_read_only = ${value};
         COMMIT`)
-    // It holds for connections that are made from then on, and for as long as they live.
+    // The setting applies to new connections, for their whole lifetime.
     await setReadOnly('on')
     await endConnections()
     await expect.poll(() => store.readProgress().catch(() => null)).not.toBeNull()
@@ -422,20 +424,20 @@ describe('the database', () => {
     await expect(store.begin(BEGIN, null)).resolves.toBeUndefined()
   })
 
-  test('is not blamed for a fault of ours', async () => {
+  test('is not reported as unavailable for a programming error', async () => {
     await expect(store.storeCaughtUp(null, Number.NaN)).rejects.toBeInstanceOf(RangeError)
   })
 
-  test('that has ended the connections answers again on new ones', async () => {
+  test('is available on new connections after it has closed the existing ones', async () => {
     await store.readProgress()
     await endConnections()
     await expect
       .poll(() =>
         store.readProgress().then(
-          () => 'answers',
-          () => 'fails',
+          () => 'available',
+          () => 'unavailable',
         ),
       )
-      .toBe('answers')
+      .toBe('available')
   })
 })

@@ -7,15 +7,15 @@ const current = await readMigrations(new URL('../../prisma/migrations/', import.
 const released = await readMigrations(RELEASED_MIGRATIONS)
 
 /**
- * What an older service that runs beside a newer one does not notice. Everything else is refused, an
- * index that is dropped too: without it, queries of the older service may take too long.
+ * Statements that do not affect an older service that runs beside a newer one. All others are rejected. That
+ * includes dropping an index: without it, queries of the older service can be too slow.
  */
 const ADDITIONS = [
   /^CREATE TABLE /,
   /^CREATE INDEX /,
   /^CREATE FUNCTION /,
   /^CREATE TRIGGER /,
-  // The older service leaves the column out of its INSERT.
+  // The INSERT of the older service omits the column.
   /^ALTER TABLE "\w+" ADD COLUMN "\w+" \w+(\(\d+\))?( NOT NULL DEFAULT [^,]+| DEFAULT [^,]+)?$/,
 ]
 
@@ -24,14 +24,14 @@ test('the migrations of 0.1.0 are unchanged', () => {
   expect(current).toMatchObject(released)
 })
 
-test('every migration since then only adds', () => {
+test('every migration since 0.1.0 only adds', () => {
   const added = Object.entries(current).filter(([name]) => !(name in released))
-  expect(added.map(([name, sql]) => [name, findOthers(sql)])).toEqual(
+  expect(added.map(([name, sql]) => [name, findNonAdditions(sql)])).toEqual(
     added.map(([name]) => [name, []]),
   )
 })
 
-describe('what does not only add', () => {
+describe('the check for additions', () => {
   test.each([
     'DROP TABLE "gap"',
     'DROP INDEX "session_logout_at_idx"',
@@ -52,18 +52,18 @@ describe('what does not only add', () => {
     'UPDATE "last_logout" SET "seq" = 0',
     'TRUNCATE "gap"',
     '-- CreateIndex\nCREATE INDEX "a" ON "gap"("reason");\ndrop table "gap"',
-  ])('is found: %s', (sql) => {
-    expect(findOthers(`${sql};`)).toHaveLength(1)
+  ])('detects %s', (sql) => {
+    expect(findNonAdditions(`${sql};`)).toHaveLength(1)
   })
 
-  test('is not what was added before 0.1.0', () => {
-    const before = Object.values(released).flatMap(findOthers)
+  test('accepts the migrations before 0.1.0, except one unique index', () => {
+    const before = Object.values(released).flatMap(findNonAdditions)
     expect(before).toEqual(['CREATE UNIQUE INDEX "gap_from_at_key" ON "gap"("from_at")'])
   })
 })
 
-/** The statements that are no additions. */
-function findOthers(sql: string): string[] {
+/** Returns the statements that are not additions. */
+function findNonAdditions(sql: string): string[] {
   const statements = sql
     .replace(/^\s*--.*$/gm, '')
     .replace(/\$\$[\s\S]*?\$\$/g, '')

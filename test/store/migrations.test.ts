@@ -19,17 +19,17 @@ const ALL = [
   '20261128000000_timeline',
 ]
 
-test('the tables are made once, and a second run changes nothing', async () => {
+test('the first run creates the tables, and a second run changes nothing', async () => {
   await expect(applyMigrations(database.url)).resolves.toEqual(ALL)
   await expect(applyMigrations(database.url)).resolves.toEqual([])
 })
 
-test('two runs at once make the tables once', async () => {
+test('two concurrent runs create the tables once', async () => {
   const runs = await Promise.all([applyMigrations(database.url), applyMigrations(database.url)])
   expect(runs.flat()).toEqual(ALL)
 })
 
-test('a database without tables is refused, with what to do', async () => {
+test('a database without tables is rejected with the command to run', async () => {
   const error = await assertMigrated(database.url).catch((error) => error)
   expect(hasCode(error, 'DATABASE_NOT_MIGRATED')).toBe(true)
   expect(error.message).toContain('last-logout migrate')
@@ -40,7 +40,7 @@ test('a migrated database is accepted', async () => {
   await expect(assertMigrated(database.url)).resolves.toBeUndefined()
 })
 
-test('a migration that was edited after it was applied is refused', async () => {
+test('a migration that was edited after it was applied is rejected', async () => {
   await applyMigrations(database.url)
   await database.query(`UPDATE _prisma_migrations SET checksum = 'another'`)
   await expect(applyMigrations(database.url)).rejects.toMatchObject({
@@ -48,14 +48,14 @@ test('a migration that was edited after it was applied is refused', async () => 
   })
 })
 
-test('a migration that fails leaves nothing behind, and is applied at the next run', async () => {
+test('a failed migration is rolled back, and applied by the next run', async () => {
   await database.query('CREATE TABLE unattributable (id int)')
   await expect(applyMigrations(database.url)).rejects.toMatchObject({ code: '42P07' })
   await database.query('DROP TABLE unattributable')
   await expect(applyMigrations(database.url)).resolves.toEqual(ALL)
 })
 
-test('a connection that is lost meanwhile is an error of the run, and not the end of the process', async () => {
+test('a lost connection rejects the run and does not end the process', async () => {
   const other = new pg.Client({ connectionString: database.url })
   await other.connect()
   await other.query('SELECT pg_advisory_lock(72707369)')
@@ -70,7 +70,7 @@ test('a connection that is lost meanwhile is an error of the run, and not the en
   await other.end()
 })
 
-test('the migrations make the tables that the schema describes', async () => {
+test('the migrations create the tables that schema.prisma describes', async () => {
   await applyMigrations(database.url)
   const described = await createTestDatabase('template0')
   try {

@@ -37,7 +37,7 @@ const many = (count: number, from = 0) =>
 const readKept = () =>
   database.query<{ id: string; reason: string }>('SELECT id, reason FROM unattributable')
 
-/** How PostgreSQL runs a statement. */
+/** Returns the query plan of a statement. */
 async function explain(run: (tx: Pick<Executor, '$executeRaw'>) => Promise<void>): Promise<string> {
   let plan = ''
   const prepared = async (sql: TemplateStringsArray, ...values: unknown[]) => {
@@ -51,7 +51,7 @@ async function explain(run: (tx: Pick<Executor, '$executeRaw'>) => Promise<void>
 }
 
 describe('unattributable entries', () => {
-  test('are kept up to a thousand a day and reason, and all are counted', async () => {
+  test('are stored up to 1,000 per reason and day, and all are counted', async () => {
     for (let page = 0; page < 13; page++) await store.storeBatch(many(100, page * 100))
     await store.storeBatch(unattributable([{ logId: 'other', reason: 'malformed' }]))
     await expect(readKept()).resolves.toHaveLength(1_001)
@@ -60,14 +60,14 @@ describe('unattributable entries', () => {
     })
   })
 
-  test('are kept and counted once, however often they are read', async () => {
+  test('are stored and counted once when they are read more than once', async () => {
     await store.storeBatch(many(500))
     await store.storeBatch(many(600))
     await store.storeBatch(unattributable([{ logId: 'twice' }, { logId: 'twice' }]))
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 601 } })
   })
 
-  test('find room again on the next day, in UTC', async () => {
+  test('are stored again on the next day in UTC', async () => {
     await store.storeBatch(many(1_001))
     await database.query(
       `UPDATE unattributable SET received_at = date_trunc('day', now(), 'UTC') - interval '1 ms'`,
@@ -77,15 +77,15 @@ describe('unattributable entries', () => {
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1_011 } })
   })
 
-  test('take one count of the day, however many come at once', async () => {
+  test('are stored with one count of the day for the whole batch', async () => {
     await store.storeBatch(many(1_000))
-    const given = many(200, 5_000).unattributable
-    const plan = await explain((tx) => writeUnattributable(tx, given))
+    const rows = many(200, 5_000).unattributable
+    const plan = await explain((tx) => writeUnattributable(tx, rows))
     const loops = plan.matchAll(/ on unattributable counted.*?loops=(\d+)/g)
     expect([...loops].map(([, times]) => Number(times))).toEqual([1])
   })
 
-  test('without a log id are told apart by what they say', async () => {
+  test('without a log id are distinguished by their content', async () => {
     const rows = ['1', '2', '1'].map((entry) => ({ logId: '', entry }))
     await store.storeBatch(unattributable(rows))
     await expect(readKept()).resolves.toHaveLength(2)
@@ -111,14 +111,14 @@ describe('pruning', () => {
   })
   afterEach(() => clocked.close())
 
-  /** Stores logouts of that moment, one after the other. */
+  /** Stores logouts at their instants, one after the other. */
   const storeAt = async (...rows: { n: number; at: number; date?: number }[]) => {
     for (const { n, at, date = at } of rows) {
       now = at
       await clocked.storeBatch({ ...fold([slo(n, date)]), unattributable: [] })
     }
   }
-  /** Prunes as of an instant up to which the log has been read. */
+  /** Records that the log has been read up to an instant, then prunes at that instant. */
   const pruneAt = async (at: number, onBatch?: () => void) => {
     now = at
     await clocked.storeCaughtUp('P0', at)
@@ -127,7 +127,7 @@ describe('pruning', () => {
   const readSessions = async () =>
     (await readRows(database)).sessions.map(({ sessionId }) => sessionId)
 
-  test('deletes sessions that changed before then, and leaves users, gaps and the floor', async () => {
+  test('deletes sessions that changed before the limit, and keeps users, gaps and the floor', async () => {
     await storeAt({ n: 1, at: NOON - 1 }, { n: 2, at: NOON }, { n: 3, at: NOON + 1 })
     await clocked.storeGap({ from: NOON - DAY, to: NOON - 1, reason: 'retention' }, true)
     const pruned = await pruneAt(NOON + RETAIN_MS)
@@ -143,7 +143,7 @@ describe('pruning', () => {
     await expect(readSessions()).resolves.toEqual(['s1'])
   })
 
-  test('deletes nothing that is recent by as_of, however far ahead the clock is', async () => {
+  test('keeps sessions that are recent by as_of when the clock is far ahead', async () => {
     await storeAt({ n: 1, at: NOON })
     await clocked.storeCaughtUp('P0', NOON)
     now = NOON + 10 * RETAIN_MS
@@ -157,7 +157,7 @@ describe('pruning', () => {
     await expect(clocked.prune(RETAIN_MS)).resolves.toMatchObject({ sessions: 0 })
   })
 
-  test('deletes unattributable entries that came before, and those that were only counted', async () => {
+  test('deletes unattributable entries before the limit, and their excess counts', async () => {
     await store.storeBatch(many(1_005))
     await database.query(`UPDATE unattributable SET received_at = received_at - interval '61 days'`)
     await database.query(`UPDATE unattributable_excess SET day = day - 61`)
@@ -167,7 +167,7 @@ describe('pruning', () => {
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 2 } })
   })
 
-  test('passes over a session that is being moved forward, and waits for no writer', async () => {
+  test('skips a session that a writer has locked, without waiting', async () => {
     await storeAt({ n: 1, at: NOON - 2 }, { n: 2, at: NOON - 1 })
     const writer = new pg.Client({ connectionString: database.url })
     await writer.connect()
@@ -182,7 +182,7 @@ describe('pruning', () => {
     await expect(readSessions()).resolves.toEqual(['s2'])
   })
 
-  test('ends between two statements when its callback throws', async () => {
+  test('aborts before the next statement when the callback throws', async () => {
     await storeAt({ n: 1, at: NOON - 1 })
     const stop = () => {
       throw aborted()
@@ -191,7 +191,7 @@ describe('pruning', () => {
     await expect(readSessions()).resolves.toEqual(['s1'])
   })
 
-  test('continues to the end with more rows than one statement deletes', async () => {
+  test('deletes more rows than fit into one statement', async () => {
     await database.query(
       `INSERT INTO session_logout (session_id, at, ended, log_id, type, seq)
        SELECT n::text, $1, true, '', 'slo', n FROM generate_series(1, 25000) AS n`,
@@ -203,7 +203,7 @@ describe('pruning', () => {
 })
 
 describe('a gap', () => {
-  test('that begins where another does is the same, and news where it has grown', async () => {
+  test('with the same beginning as another is the same gap, which can grow', async () => {
     const gap = { from: NOON, to: NOON + 1_000, reason: 'retention' } as const
     await expect(store.storeGap(gap, false)).resolves.toBe(true)
     await expect(store.storeGap(gap, false)).resolves.toBe(false)
@@ -221,17 +221,20 @@ describe('a gap', () => {
   test.each([
     ['just below its end', 999, false],
     ['at its end', 1_000, true],
-  ])('with the floor %s leaves answers complete: %s', async (_where, above, complete) => {
-    await store.begin('P0', null)
-    await store.storeCaughtUp('P0', Date.now())
-    const from = Date.now() - 60_000
-    await store.storeGap({ from, to: from + 1_000, reason: 'retention' }, false)
-    await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete: false })
-    await store.raiseFloor(from + above)
-    await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete })
-  })
+  ])(
+    'does not affect completeness below the floor: with the floor %s complete is %s',
+    async (_where, above, complete) => {
+      await store.begin('P0', null)
+      await store.storeCaughtUp('P0', Date.now())
+      const from = Date.now() - 60_000
+      await store.storeGap({ from, to: from + 1_000, reason: 'retention' }, false)
+      await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete: false })
+      await store.raiseFloor(from + above)
+      await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete })
+    },
+  )
 
-  test('raises the floor where it is told to, never into the future', async () => {
+  test('raises the floor if requested, never to the future', async () => {
     const to = Date.now() + 60_000
     await store.storeGap({ from: NOON, to, reason: 'empty_log' }, true)
     const { floorAt } = await store.readProgress()

@@ -8,10 +8,10 @@ import type { TenantOptions } from '../../src/simulator/tenant.js'
 import type { SyncProgress } from '../../src/sync/catch-up.js'
 import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { expectedFromLog } from '../_support/expected-rows.js'
 import { DAY, HOUR, POLL_OPTIONS, TYPES } from '../_support/poll.js'
 import { openStore, readRows } from '../_support/store.js'
 import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
-import { truthOfLog } from '../_support/truth.js'
 
 const LOGS = '/api/v2/logs'
 // A sweep catches up before each of its requests.
@@ -73,16 +73,16 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     'are stored as the expected rows, and a second sync changes nothing (seed %d) (P2)',
     async (seed) => {
       const log = history(seed)
-      const truth = truthOfLog(log)
+      const truth = expectedFromLog(log)
       expect(truth.events).toBeGreaterThan(1_500)
-      expect(truth.lost.length).toBeGreaterThan(0)
+      expect(truth.unattributable.length).toBeGreaterThan(0)
       t.tenant.writeStored(log)
 
       await run()
       const rows = await readRows(database)
       expect(rows).toEqual(truth.rows)
       const kept = await database.query<{ id: string }>('SELECT id FROM unattributable')
-      expect(kept.map(({ id }) => id).sort()).toEqual(truth.lost)
+      expect(kept.map(({ id }) => id).sort()).toEqual(truth.unattributable)
 
       const before = await database.query('SELECT * FROM last_logout ORDER BY user_id')
       const again = await run()
@@ -103,7 +103,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     await database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL')
     await run()
     await other.close()
-    expect(await readRows(database)).toEqual(truthOfLog(log).rows)
+    expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
   })
 
   test('are continued by the next poll wherever the last one was aborted (P9)', async () => {
@@ -127,7 +127,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
       if (outcome.outcome === 'caught_up') break
       expect(outcome).toMatchObject({ code: 'ABORTED' })
     }
-    expect(await readRows(database)).toEqual(truthOfLog(log).rows)
+    expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
     await expect(store.readProgress()).resolves.toMatchObject({
       sweep: null,
       asOf: expect.any(Number),

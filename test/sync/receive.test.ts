@@ -8,9 +8,9 @@ import type { LogEntry } from '../../src/simulator/tenant.js'
 import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { receive } from '../../src/sync/receive.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { expectedFromLog } from '../_support/expected-rows.js'
 import { openStore, readRows } from '../_support/store.js'
 import { openTenant } from '../_support/tenant.js'
-import { truthOfLog } from '../_support/truth.js'
 
 const types = new Set(['slo', 'universal_logout_succeeded'])
 const options: PollOptions = {
@@ -73,9 +73,9 @@ describe('a log-stream request', () => {
           if (step === 'poll') await poll({ source: t.source, store, types }, options, aborted)
           else await take(step.form(step.entries.map((n) => log[n % log.length] as LogEntry)))
         }
-        const truth = truthOfLog(log)
+        const truth = expectedFromLog(log)
         expect(await readRows(database)).toEqual(truth.rows)
-        expect(await readLost()).toEqual(truth.lost)
+        expect(await readLost()).toEqual(truth.unattributable)
         await t.close()
         await database.query('TRUNCATE last_logout, session_logout, unattributable')
         await database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL, sweep_to = NULL')
@@ -90,9 +90,9 @@ describe('a log-stream request', () => {
       const endMs = Date.now() - 1_000
       const log = generateHistory({ entries: 2_500, startMs: endMs - 60_000, endMs, users: 40 })
       await take(form(log))
-      const truth = truthOfLog(log)
+      const truth = expectedFromLog(log)
       expect(await readRows(database)).toEqual(truth.rows)
-      expect(await readLost()).toEqual(truth.lost)
+      expect(await readLost()).toEqual(truth.unattributable)
     },
   )
 

@@ -7,10 +7,10 @@ import type { Finding } from '../../src/sync/catch-up.js'
 import { type PollOptions, poll, reconcile } from '../../src/sync/poll.js'
 import { type Clock, createClock } from '../_support/clock.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { expectedFromLog } from '../_support/expected-rows.js'
 import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll.js'
 import { openStore, readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
-import { truthOfLog } from '../_support/truth.js'
 
 let clock: Clock
 let database: TestDatabase
@@ -197,7 +197,7 @@ describe('an outage', () => {
     const afterSweep = order.lastIndexOf('search')
     expect(order.slice(0, afterSweep).filter((kind) => kind === 'page')).toHaveLength(1)
     expect(order.slice(afterSweep).filter((kind) => kind === 'page').length).toBeGreaterThan(20)
-    expect(await readRows(database)).toEqual(truthOfLog(log).rows)
+    expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
     // What the catch-up would have found is not what polling had missed.
     await expect(reconciled()).resolves.toBe(0)
   })
@@ -228,7 +228,7 @@ describe('an outage', () => {
       { kind: 'outage' },
       { kind: 'search_failed', error: { code: 'AUTH0_REFUSED' } },
     ])
-    expect(await readRows(database)).toEqual(truthOfLog(log).rows)
+    expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
   })
 
   test('does not advance as_of until its pages are read', async () => {

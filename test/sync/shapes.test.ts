@@ -100,7 +100,7 @@ describe('logouts in the shapes that tenants write', () => {
         type: 'slo',
         description: '',
         client_id: null,
-        details: { session_id: 'session-without-user', initiated_by: 'x', protocol: 'y' },
+        details: { session_id: 'session-of-no-user', initiated_by: 'x', protocol: 'y' },
         log_id: idAt(5000),
         environment_name: 'prod-eu-1',
         tenant_name: 'tenant',
@@ -163,7 +163,7 @@ describe('logouts in the shapes that tenants write', () => {
       ],
       sessions: [
         {
-          sessionId: 'session-without-user',
+          sessionId: 'session-of-no-user',
           userId: null,
           at: NOON + 4000,
           ended: true,

@@ -1,31 +1,35 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { aborted, LastLogoutError } from '../../errors.js'
 
-/** How long a build of an Action may take, in milliseconds. */
-export const BUILD_PATIENCE_MS = 120_000
+/** Timeout of a build of an Action. */
+export const BUILD_TIMEOUT_MS = 120_000
 
-/** How often a build is looked at, in milliseconds. */
-export const BUILD_POLL_MS = 1_000
+/** Default interval between two reads of the state of a build. */
+export const BUILD_POLL_INTERVAL_MS = 1_000
 
 interface WaitOptions {
-  /** By `performance.now()`. */
+  /** In `performance.now()` time. */
   deadline: number
-  /** Default: {@link BUILD_POLL_MS}. */
-  pollMs?: number | undefined
+  /** Default: {@link BUILD_POLL_INTERVAL_MS}. */
+  pollIntervalMs?: number | undefined
 }
 
-/** Looks until it is done. Throws `ACTION_NOT_DEPLOYED` past the deadline, or `ABORTED`. */
+/**
+ * Polls until `isDone` resolves to true.
+ *
+ * @throws `ACTION_NOT_DEPLOYED` after the deadline, or `ABORTED`.
+ */
 export async function waitUntil(
   isDone: () => Promise<boolean>,
-  { deadline, pollMs = BUILD_POLL_MS }: WaitOptions,
+  { deadline, pollIntervalMs = BUILD_POLL_INTERVAL_MS }: WaitOptions,
   signal: AbortSignal,
 ): Promise<void> {
   while (!(await isDone())) {
     if (performance.now() > deadline) {
-      const message = `Auth0 has not built the Action within ${BUILD_PATIENCE_MS / 1000} s: run this again`
+      const message = `Auth0 did not build and deploy the Action within ${BUILD_TIMEOUT_MS / 1000} s. Run this command again.`
       throw new LastLogoutError('ACTION_NOT_DEPLOYED', message)
     }
-    await sleep(pollMs, undefined, { signal }).catch((error) => {
+    await sleep(pollIntervalMs, undefined, { signal }).catch((error) => {
       throw aborted(error)
     })
   }

@@ -1,24 +1,24 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 
-/** What `npm run build:action` makes. */
+/** The output of `npm run build:action`. */
 const FILE = new URL('../../../dist/login-action.cjs', import.meta.url)
 
-/** How the file begins, and how what we make of it does. */
+/** The first line of the file, and the line that {@link stampCode} puts before it. */
 const BANNER = '// The login Action of last-logout '
 const STAMP = /^\/\/ last-logout deployed this with the secrets [0-9a-f]{16}\n/
 
-/** Environment variables of the Action, which Auth0 never gives back. */
+/** Secrets of the Action: environment variables whose values Auth0 never returns. */
 export type Secrets = Record<string, string>
 
-/** The login Action as it is built. */
+/** Reads the built login Action. */
 export function readActionFile(): Promise<string> {
   return readFile(FILE, 'utf8')
 }
 
 /**
- * The file as it is deployed: with a first line from which the next run can tell whether it would
- * deploy other secrets. Nothing leads back from there to an API key, which cannot be guessed.
+ * Adds a first line with a digest of the secrets, by which the next run detects that they differ. An API key
+ * has too much entropy to be recovered from it.
  */
 export function stampCode(file: string, secrets: Secrets): string {
   const entries = Object.entries(secrets).sort(([a], [b]) => (a < b ? -1 : 1))
@@ -26,12 +26,12 @@ export function stampCode(file: string, secrets: Secrets): string {
   return `// last-logout deployed this with the secrets ${digest.slice(0, 16)}\n${file}`
 }
 
-/** What was stamped; the code itself where nothing was. */
+/** Removes the line that {@link stampCode} added, if any. */
 export function unstampCode(code: string): string {
   return code.replace(STAMP, '')
 }
 
-/** Whether code is a login Action of some version of ours, whoever deployed it. */
+/** Whether the code is the login Action of any version, deployed by this program or by hand. */
 export function isLoginAction(code: string): boolean {
   return unstampCode(code).startsWith(BANNER)
 }

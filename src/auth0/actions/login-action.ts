@@ -1,16 +1,15 @@
 import { hasCode, LastLogoutError } from '../../errors.js'
 import type { ManagementApi } from '../management-api.js'
 import { type RetryLimits, retry } from '../retry.js'
-import { BUILD_PATIENCE_MS, waitUntil } from './await-build.js'
+import { BUILD_TIMEOUT_MS, waitUntil } from './await-build.js'
 import { readActionFile, type Secrets, stampCode, unstampCode } from './code.js'
 import {
-  assertNothingForgotten,
-  assertOurs,
+  assertLoginAction,
+  assertNoSettingLost,
   planDeployment,
   type Step,
   secretNamesOf,
 } from './plan.js'
-
 import {
   type ActionDraft,
   type Binding,
@@ -21,10 +20,10 @@ import {
 
 const RUNTIME = 'node22'
 
-/** How often a deployment may be refused of what seemed to be built. */
-const MOST_REFUSALS = 5
+/** Maximum number of deployments that Auth0 may refuse while it reports the Action as built. */
+const MAX_DEPLOY_REFUSALS = 5
 
-/** Which Action of which tenant. */
+/** The tenant and the name of the login Action. */
 export interface ActionOptions {
   api: ManagementApi
   name: string
@@ -32,32 +31,32 @@ export interface ActionOptions {
   retryLimits?: RetryLimits
 }
 
-/** What the tenant has of the login Action. */
+/** State of the login Action in the tenant. */
 export interface ActionStatus {
   exists: boolean
-  /** Whether its code is that of this version of last-logout; that of its settings is not looked at. */
+  /** Whether its code is that of this version of last-logout, whatever its settings. */
   current: boolean
-  /** Whether its newest state is what runs. */
+  /** Whether its latest version is the one that runs. */
   deployed: boolean
-  /** Its place in the order of the trigger, from 1; `null`: it is not bound, and never runs. */
+  /** Its position in the trigger, from 1; `null`: it is not bound, and never runs. */
   position: number | null
-  /** How many Actions the trigger runs. */
+  /** Number of Actions bound to the trigger. */
   bindings: number
   secretNames: string[]
 }
 
-/** How the Action shall be deployed. */
+/** Options of {@link deployAction}. */
 export interface DeployOptions extends ActionOptions {
   secrets: Secrets
-  /** Whether to look only. */
+  /** Plans the steps, and takes none. */
   dryRun: boolean
-  /** Called before each step; of a dry run, with each that would be taken. */
+  /** Called before each step; in a dry run, with each step that would be taken. */
   onStep(step: Step): void
-  /** The interval between two reads of the state of a build, in milliseconds. Default: 1,000. */
-  buildPollMs?: number
+  /** Interval between two reads of the state of a build, in milliseconds. Default: 1,000. */
+  buildPollIntervalMs?: number
 }
 
-/** Reads what the tenant has of the login Action; changes nothing. */
+/** Reads the state of the login Action. Changes nothing. */
 export async function readActionStatus(
   { api, name, retryLimits }: ActionOptions,
   signal: AbortSignal,
@@ -77,26 +76,28 @@ export async function readActionStatus(
 }
 
 /**
- * Creates or updates the login Action, deploys it and binds it after all others, as far as that is not
- * so already: interrupted, it is finished by the next run. Returns the steps that were taken. Throws
- * `OTHER_ACTION` where the name is somebody else's, `USAGE` where a setting would be lost, and
- * `ACTION_NOT_DEPLOYED`.
+ * Creates or updates the login Action, deploys it, and binds it after all others. Steps that are already done
+ * are skipped, so that the next run completes an interrupted one.
+ *
+ * @returns The steps that were taken; in a dry run, those that would be.
+ * @throws `OTHER_ACTION` where another Action has the name, `USAGE` where a setting would be lost,
+ * `ACTION_NOT_DEPLOYED`, and what {@link ManagementApi.call} throws.
  */
 export async function deployAction(options: DeployOptions, signal: AbortSignal): Promise<Step[]> {
-  const { name, secrets, onStep, retryLimits, buildPollMs } = options
+  const { name, secrets, onStep, retryLimits, buildPollIntervalMs } = options
   const withRetries: Deployment['withRetries'] = (run) => retry(run, signal, retryLimits)
   const actions = createTenantActions(options.api, signal, retryLimits)
   const code = stampCode(await readActionFile(), secrets)
   const draft: ActionDraft = { name, code, runtime: RUNTIME, secrets }
   const action = await actions.find(name)
-  assertOurs(action)
-  assertNothingForgotten(draft, action)
+  assertLoginAction(action)
+  assertNoSettingLost(draft, action)
   const steps = planDeployment(draft, action, await actions.listBindings())
   let id = action?.id ?? ''
   for (const step of steps) {
     onStep(step)
     if (options.dryRun) continue
-    id = await take(step, { actions, draft, id, signal, withRetries, buildPollMs })
+    id = await take(step, { actions, draft, id, signal, withRetries, buildPollIntervalMs })
   }
   return steps
 }
@@ -107,10 +108,10 @@ interface Deployment {
   id: string
   signal: AbortSignal
   withRetries<T>(run: () => Promise<T>): Promise<T>
-  buildPollMs: number | undefined
+  buildPollIntervalMs: number | undefined
 }
 
-/** Returns the id of the Action. */
+/** Takes one step. Returns the id of the Action. */
 async function take(step: Step, deployment: Deployment): Promise<string> {
   const { actions, draft, id, withRetries } = deployment
   switch (step.kind) {
@@ -129,16 +130,19 @@ async function take(step: Step, deployment: Deployment): Promise<string> {
   }
 }
 
-/** An attempt whose answer was lost may have created it. */
+/** An earlier attempt whose response was lost can have created it. */
 async function findOrCreate(actions: TenantActions, draft: ActionDraft): Promise<TenantAction> {
   const action = await actions.find(draft.name)
-  assertOurs(action)
+  assertLoginAction(action)
   return action ?? actions.create(draft)
 }
 
 async function deploy(deployment: Deployment): Promise<void> {
-  const { actions, id, signal, withRetries, buildPollMs } = deployment
-  const wait = { deadline: performance.now() + BUILD_PATIENCE_MS, pollMs: buildPollMs }
+  const { actions, id, signal, withRetries, buildPollIntervalMs } = deployment
+  const wait = {
+    deadline: performance.now() + BUILD_TIMEOUT_MS,
+    pollIntervalMs: buildPollIntervalMs,
+  }
   let refusals = 0
   const isBuilt = async () => {
     const { status } = await actions.get(id)
@@ -146,16 +150,16 @@ async function deploy(deployment: Deployment): Promise<void> {
     if (status !== 'built') return false
     return withRetries(() => actions.deploy(id)).then(
       () => true,
-      // What was read may have been the state of the build before.
+      // The status can still be that of the build before.
       (error) => {
         const isRefused = hasCode(error, 'AUTH0_REFUSED') && error.status === 400
-        if (isRefused && ++refusals < MOST_REFUSALS) return false
+        if (isRefused && ++refusals < MAX_DEPLOY_REFUSALS) return false
         throw error
       },
     )
   }
   await waitUntil(isBuilt, wait, signal)
-  // A version is deployed a while after it was asked for, and cannot be bound before.
+  // Auth0 deploys a version a while after the request. It cannot be bound before.
   const isDeployed = async () => (await actions.get(id)).all_changes_deployed === true
   await waitUntil(isDeployed, wait, signal)
 }
@@ -163,13 +167,13 @@ async function deploy(deployment: Deployment): Promise<void> {
 function buildFailed(): LastLogoutError {
   return new LastLogoutError(
     'ACTION_NOT_DEPLOYED',
-    'Auth0 could not build the Action: see Dashboard > Actions > Library, then run this again',
+    'Auth0 could not build the Action. See Dashboard > Actions > Library, then run this command again.',
   )
 }
 
 /**
- * The list can only be replaced as a whole: it is read right before. Whoever changes it between the two
- * cannot be noticed; whoever does so after, is.
+ * Auth0 can only replace the list of bindings as a whole, so it is read right before. A change by someone else
+ * between the read and the write is lost; a change after the write is detected.
  */
 async function bind({ actions, draft, id, withRetries }: Deployment): Promise<void> {
   const written = await withRetries(async () => {
@@ -183,8 +187,8 @@ async function bind({ actions, draft, id, withRetries }: Deployment): Promise<vo
   if (idsOf(bound) === idsOf(written)) return
   throw new LastLogoutError(
     'ACTION_NOT_DEPLOYED',
-    'the Actions of post-login are not those that were written: somebody else changes them now. ' +
-      'Look at Dashboard > Actions > Triggers > post-login, then run this again',
+    'The Actions bound to post-login are not those that were written: something else changed them at the same time. ' +
+      'Check Dashboard > Actions > Triggers > post-login, then run this command again.',
   )
 }
 

@@ -3,41 +3,41 @@ import { OPTIONAL_SECRETS } from '../../rules/action-settings.js'
 import { isLoginAction, unstampCode } from './code.js'
 import { type ActionDraft, type Binding, type TenantAction, TRIGGER } from './tenant-actions.js'
 
-/** One thing that has to be done, or would have to be. */
+/** One step of a deployment. */
 export type Step =
   | { kind: 'create'; secretNames: string[] }
   | { kind: 'update'; changes: string[]; removedSecrets: string[] }
   | { kind: 'deploy' }
   | { kind: 'bind'; others: number }
 
-/** Throws `OTHER_ACTION` where the name is somebody else's. */
-export function assertOurs(action: TenantAction | null): void {
+/** Throws `OTHER_ACTION` unless the Action is the login Action of last-logout. */
+export function assertLoginAction(action: TenantAction | null): void {
   if (action === null) return
   if (action.supported_triggers[0]?.id === TRIGGER.id && isLoginAction(action.code ?? '')) return
   throw new LastLogoutError(
     'OTHER_ACTION',
-    `there is an Action "${action.name}" that is not the login Action of last-logout: ` +
-      'rename that one, or choose another name with --name',
+    `The Action "${action.name}" exists and is not the login Action of last-logout. ` +
+      'Rename it, or choose another name with --name.',
   )
 }
 
 /**
- * Throws `USAGE` where a setting of the Action would be lost: secrets are replaced as a whole, and Auth0
- * gives no value back to be written again.
+ * Throws `USAGE` where a setting of the Action would be lost: secrets are replaced as a whole, and Auth0 never
+ * returns their values.
  */
-export function assertNothingForgotten(draft: ActionDraft, action: TenantAction | null): void {
-  const there = new Set(secretNamesOf(action))
-  const forgotten = OPTIONAL_SECRETS.filter((name) => there.has(name) && !(name in draft.secrets))
-  if (forgotten.length === 0) return
-  const flags = forgotten.map((name) => name.replace('LAST_LOGOUT_', '--').toLowerCase())
+export function assertNoSettingLost(draft: ActionDraft, action: TenantAction | null): void {
+  const deployed = new Set(secretNamesOf(action))
+  const missing = OPTIONAL_SECRETS.filter((name) => deployed.has(name) && !(name in draft.secrets))
+  if (missing.length === 0) return
+  const flags = missing.map((name) => name.replace('LAST_LOGOUT_', '--').toLowerCase())
   throw new LastLogoutError(
     'USAGE',
-    `the Action was deployed with ${flags.join(', ').replaceAll('_', '-')}, and Auth0 does not say with what: ` +
-      'say it again, or the default where that is meant now',
+    `The Action was deployed with ${flags.join(', ').replaceAll('_', '-')}, and Auth0 does not return the values. ` +
+      'Pass these options again, with the default value where that is wanted now.',
   )
 }
 
-/** What is missing between what is there and what shall be. */
+/** The steps from the state of the tenant to the draft. */
 export function planDeployment(
   draft: ActionDraft,
   action: TenantAction | null,
@@ -68,19 +68,19 @@ function findChanges(draft: ActionDraft, action: TenantAction): string[] {
   const names = Object.keys(draft.secrets).sort().join()
   const isSameSecrets =
     secretNamesOf(action).sort().join() === names &&
-    // The stamp stands before the file, whichever version of it that is.
+    // The first line is the stamp, whatever the version of the file.
     code.split('\n')[0] === draft.code.split('\n')[0]
   return [
     ...(isSameFile ? [] : ['code']),
     ...(isSameSecrets ? [] : ['secrets']),
     ...(action.runtime === draft.runtime ? [] : ['runtime']),
     ...(action.supported_triggers[0]?.version === TRIGGER.version ? [] : ['trigger version']),
-    // Only another writing is built again.
+    // Auth0 builds again only after a write.
     ...(action.status === 'failed' ? ['build, which failed'] : []),
   ]
 }
 
-/** The names of its secrets; Auth0 gives no more of them. */
+/** The names of its secrets. Auth0 does not return their values. */
 export function secretNamesOf(action: TenantAction | null): string[] {
   return (action?.secrets ?? []).map((secret) => secret.name)
 }

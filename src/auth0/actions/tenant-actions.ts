@@ -3,7 +3,8 @@ import { z } from 'zod'
 
 import { LastLogoutError } from '../../errors.js'
 import type { ManagementApi } from '../management-api.js'
-import { createPause } from '../rate/budget.js'
+import { CHECK_ROUTE } from '../management-errors.js'
+import { createPause } from '../rate/pause.js'
 import { type RetryLimits, retry } from '../retry.js'
 
 /** The trigger that runs at every login and every exchange of a refresh token. */
@@ -11,7 +12,7 @@ export const TRIGGER = { id: 'post-login', version: 'v3' } as const
 
 const PAGE_SIZE = 50
 
-/** No tenant has as many Actions as fit on these pages. */
+/** No tenant has so many Actions. */
 const MAX_PAGES = 20
 
 const ACTION = z.object({
@@ -34,13 +35,13 @@ const ACTIONS_PAGE = z.object({
 })
 const BINDINGS_PAGE = z.object({ bindings: z.array(BINDING), total: z.number().nullish() })
 
-/** An Action as the tenant has it. */
+/** An Action of the tenant. */
 export type TenantAction = z.output<typeof ACTION>
 
-/** An Action that the trigger runs. */
+/** An Action that is bound to the trigger. */
 export type Binding = z.output<typeof BINDING>
 
-/** What an Action shall be. */
+/** The desired state of an Action. */
 export interface ActionDraft {
   name: string
   code: string
@@ -48,22 +49,22 @@ export interface ActionDraft {
   secrets: Record<string, string>
 }
 
-/** The tenant's Actions. Reading is tried again by itself; writing is one attempt: its answer may get lost. */
+/** The Actions of the tenant. Reads are retried. A write is one attempt: whether one without a response was done is for the caller to find out. */
 export interface TenantActions {
-  /** The Action of this name, `null` if there is none. */
+  /** The Action of this name; `null`: there is none. */
   find(name: string): Promise<TenantAction | null>
   get(id: string): Promise<TenantAction>
   create(draft: ActionDraft): Promise<TenantAction>
-  /** Replaces what the draft names, all secrets included. */
+  /** Replaces the code, the runtime and all secrets. */
   update(id: string, draft: ActionDraft): Promise<TenantAction>
   deploy(id: string): Promise<void>
-  /** All bindings of the trigger, in the order in which they run. */
+  /** All bindings of the trigger, in execution order. */
   listBindings(): Promise<Binding[]>
-  /** Replaces all of them. */
+  /** Replaces all bindings of the trigger. */
   replaceBindings(bindings: Binding[]): Promise<void>
 }
 
-/** The tenant's Actions through Auth0's SDK. Waits where the tenant's rate limit asks for it. */
+/** Creates access to the Actions through Auth0's SDK. After a 429, all requests wait as long as it asks for. */
 export function createTenantActions(
   api: ManagementApi,
   signal: AbortSignal,
@@ -71,7 +72,7 @@ export function createTenantActions(
 ): TenantActions {
   const pause = createPause()
 
-  async function ask<T>(
+  async function send<T>(
     scope: string,
     request: (client: ManagementClient['actions']) => Promise<T>,
   ): Promise<T> {
@@ -79,16 +80,16 @@ export function createTenantActions(
     return api
       .call(scope, (client) => request(client.actions), signal)
       .catch((error) => {
-        pause.refuse(error)
+        pause.beginAfter(error)
         throw error
       })
   }
 
-  const askRead = <T>(request: (client: ManagementClient['actions']) => Promise<T>) =>
-    retry(() => ask('read:actions', request), signal, retryLimits)
+  const sendRead = <T>(request: (client: ManagementClient['actions']) => Promise<T>) =>
+    retry(() => send('read:actions', request), signal, retryLimits)
 
   async function get(id: string): Promise<TenantAction> {
-    return read(ACTION, await askRead((actions) => actions.get(id)))
+    return read(ACTION, await sendRead((actions) => actions.get(id)))
   }
 
   return {
@@ -97,7 +98,7 @@ export function createTenantActions(
     async find(name) {
       const found = await readPages(async (page) => {
         const query = { actionName: name, page, per_page: PAGE_SIZE }
-        const { response } = await askRead((actions) => actions.list(query))
+        const { response } = await sendRead((actions) => actions.list(query))
         const { actions, total } = read(ACTIONS_PAGE, response)
         return { items: actions, total }
       })
@@ -107,22 +108,22 @@ export function createTenantActions(
 
     async create(draft) {
       const body = { name: draft.name, ...toBody(draft) }
-      return read(ACTION, await ask('create:actions', (actions) => actions.create(body)))
+      return read(ACTION, await send('create:actions', (actions) => actions.create(body)))
     },
 
     async update(id, draft) {
       const body = toBody(draft)
-      return read(ACTION, await ask('update:actions', (actions) => actions.update(id, body)))
+      return read(ACTION, await send('update:actions', (actions) => actions.update(id, body)))
     },
 
     async deploy(id) {
-      await ask('create:actions', (actions) => actions.deploy(id))
+      await send('create:actions', (actions) => actions.deploy(id))
     },
 
     listBindings: () =>
       readPages(async (page) => {
         const query = { page, per_page: PAGE_SIZE }
-        const { response } = await askRead(({ triggers }) =>
+        const { response } = await sendRead(({ triggers }) =>
           triggers.bindings.list(TRIGGER.id, query),
         )
         const { bindings, total } = read(BINDINGS_PAGE, response)
@@ -131,7 +132,7 @@ export function createTenantActions(
 
     async replaceBindings(bindings) {
       const body = { bindings: bindings.map(toRef) }
-      await ask('update:actions', ({ triggers }) => triggers.bindings.updateMany(TRIGGER.id, body))
+      await send('update:actions', ({ triggers }) => triggers.bindings.updateMany(TRIGGER.id, body))
     },
   }
 }
@@ -145,7 +146,7 @@ function toBody({ code, runtime, secrets }: ActionDraft) {
   }
 }
 
-/** By the Action's id, which is how a binding is kept as well as made. */
+/** Refers to the Action by its id, as the bindings that Auth0 returns do. */
 function toRef({ action, display_name }: Binding): Management.ActionBindingWithRef {
   return {
     ref: { type: 'action_id', value: action.id },
@@ -159,8 +160,8 @@ interface Page<T> {
 }
 
 /**
- * Until there is no more. A binding that is not read here is deleted by writing the others, so neither
- * a short page alone ends it (it may be shorter than asked for), nor the total alone.
+ * Reads all pages. A binding that is missed here is deleted when the others are written, so neither a short page
+ * nor the total alone ends the list: Auth0 can return fewer items than requested.
  *
  * @throws `NO_PROGRESS` where the pages do not end.
  */
@@ -180,10 +181,10 @@ async function readPages<T>(readPage: (page: number) => Promise<Page<T>>): Promi
   )
 }
 
-/** Of what is not as it should be nothing is believed: the SDK gives a page of HTML as an answer too. */
-function read<T>(schema: z.ZodType<T>, answer: unknown): T {
-  const { data, error } = schema.safeParse(answer)
+/** Validates a response: the SDK returns a page of HTML as one, too. */
+function read<T>(schema: z.ZodType<T>, response: unknown): T {
+  const { data, error } = schema.safeParse(response)
   if (error === undefined) return data
-  const message = 'the answer is not what the Management API says of Actions'
+  const message = `The response is not what the Management API documents for Actions. ${CHECK_ROUTE}`
   throw new LastLogoutError('AUTH0_UNAVAILABLE', message)
 }

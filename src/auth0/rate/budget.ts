@@ -1,40 +1,34 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hasCode, LastLogoutError } from '../../errors.js'
-import {
-  DEFAULT_WAIT_MS,
-  LONGEST_WAIT_MS,
-  type RateLimit,
-  readRateLimit,
-  readServerTime,
-  waitAfterRefusal,
-} from './limit.js'
-import { createRatePace } from './pace.js'
+import { type RateLimit, readRateLimit, readServerTime, waitAfterRefusal } from './limit.js'
+import { createPause } from './pause.js'
+import { createRateLimiter } from './rate-limiter.js'
 
-/** One request to the log, as it ended. */
-export interface LogAnswer {
-  /** `null`: there was no answer. */
+/** The outcome of one request to the log. */
+export interface LogRequest {
+  /** `null`: there was no response. */
   status: number | null
-  /** From sending it to the end of its answer. */
+  /** From sending the request to the end of its response, in milliseconds. */
   durationMs: number
-  /** `null` where the answer does not tell it. */
+  /** `null` where the response does not state it. */
   rateLimit: RateLimit | null
-  /** How long it was held back before it was sent. */
+  /** How long the request was delayed before it was sent, in milliseconds. */
   waitedMs: number
-  /** The part of what we may send at once that was used with it, at most 1; `null`: not known. */
+  /** The part of our share of the bucket that is used with this request, at most 1; `null`: unknown. */
   budgetUsed: number | null
 }
 
-/** What the budget is kept with. */
+/** Options of {@link createRateBudget}. */
 export interface RateBudgetOptions {
   /** Our share of the tenant's rate limit: above 0, at most 1. */
   share: number
-  /** Told of every request, answered or not, that we did not give up. */
-  observe?: (answer: LogAnswer) => void
+  /** Called after every request that we did not abort, with or without a response. */
+  observe?: (request: LogRequest) => void
 }
 
 /** Keeps our requests within our share of the tenant's rate limit. */
 export interface RateBudget {
-  /** Sends when it may be sent; what it throws is thrown. */
+  /** Sends the request as soon as the budget allows. Rethrows what `request` throws. */
   send<T extends { status: number; headers: Headers }>(
     request: () => Promise<T>,
     signal: AbortSignal,
@@ -42,20 +36,20 @@ export interface RateBudget {
 }
 
 /**
- * The limit is shared by everything that calls the tenant's Management API. Requests are counted when
- * they are sent: the next may be on its way before the last is answered.
+ * Delays requests by a {@link createRateLimiter | rate limiter}, and all of them after a 429 for as long as
+ * that response asks for. A request counts when it is sent: the next may be sent before the response.
  *
  * @see https://auth0.com/docs/troubleshoot/customer-support/operational-policies/rate-limit-policy
  */
 export function createRateBudget({ share, observe }: RateBudgetOptions): RateBudget {
-  const pace = createRatePace(share)
+  const limiter = createRateLimiter(share)
   const pause = createPause()
 
   async function wait(signal: AbortSignal): Promise<void> {
-    // Another request may have been sent, or refused, meanwhile.
+    // Meanwhile another request can have been sent, or refused.
     for (;;) {
       await pause.wait(signal)
-      const waitMs = pace.readyAt() - performance.now()
+      const waitMs = limiter.readyAt() - performance.now()
       if (waitMs <= 0) return
       await sleep(waitMs, undefined, { signal })
     }
@@ -66,67 +60,35 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
       const calledAt = performance.now()
       await wait(signal)
       const sentAt = performance.now()
-      pace.sent(sentAt)
-      const budgetUsed = pace.used(sentAt)
-      const tell = (status: number | null, rateLimit: RateLimit | null) => {
+      limiter.recordSent(sentAt)
+      const budgetUsed = limiter.used(sentAt)
+      const report = (status: number | null, rateLimit: RateLimit | null) => {
         const durationMs = performance.now() - sentAt
         observe?.({ status, durationMs, rateLimit, waitedMs: sentAt - calledAt, budgetUsed })
       }
-      const answer = await request().catch((error) => {
-        pace.lost()
-        pause.refuse(error)
-        // One that we gave up says nothing of Auth0.
+      const response = await request().catch((error) => {
+        limiter.recordLost()
+        pause.beginAfter(error)
+        // An aborted request says nothing about Auth0.
         if (!hasCode(error, 'ABORTED')) {
-          tell(error instanceof LastLogoutError ? (error.status ?? null) : null, null)
+          report(error instanceof LastLogoutError ? (error.status ?? null) : null, null)
         }
         throw error
       })
-      const { status, headers } = answer
+      const { status, headers } = response
       const rateLimit = readRateLimit(headers)
-      const dateMs = readServerTime(headers)
-      const refused = status === 429
-      // A refusal took nothing, and says itself how long to wait.
-      if (rateLimit === null || refused) pace.lost()
+      const isRefused = status === 429
+      // A refusal took no token, and states itself how long to wait.
+      if (rateLimit === null || isRefused) limiter.recordLost()
       else {
+        const dateMs = readServerTime(headers)
         const resetAt = rateLimit.resetInMs === null ? null : dateMs + rateLimit.resetInMs
         const receivedAt = performance.now()
-        pace.answered({ ...rateLimit, resetAt, dateMs, sentAt, receivedAt })
+        limiter.recordResponse({ ...rateLimit, resetAt, dateMs, sentAt, receivedAt })
       }
-      if (refused) pause.begin(waitAfterRefusal(headers))
-      tell(status, rateLimit)
-      return answer
+      if (isRefused) pause.begin(waitAfterRefusal(headers))
+      report(status, rateLimit)
+      return response
     },
   }
-}
-
-/** Waits as long as a refusal asks for. */
-export interface Pause {
-  wait(signal: AbortSignal): Promise<void>
-  begin(waitMs: number): void
-  /** Takes the wait that an error asks for, if it does. */
-  refuse(error: unknown): void
-}
-
-/** For all requests that are sent through it. */
-export function createPause(): Pause {
-  let endsAt = 0
-  const begin = (waitMs: number) => {
-    endsAt = performance.now() + withJitter(Math.min(waitMs, LONGEST_WAIT_MS))
-  }
-
-  return {
-    begin,
-    async wait(signal) {
-      const waitMs = endsAt - performance.now()
-      if (waitMs > 0) await sleep(waitMs, undefined, { signal })
-    },
-    refuse(error) {
-      if (hasCode(error, 'AUTH0_RATE_LIMIT')) begin(error.retryAfterMs ?? DEFAULT_WAIT_MS)
-    },
-  }
-}
-
-/** Several callers that were told the same time should not all come back at it. */
-function withJitter(waitMs: number): number {
-  return waitMs * (1 + Math.random() * 0.1)
 }

@@ -1,22 +1,22 @@
-/** No answer makes us wait longer than this, in milliseconds. */
-export const LONGEST_WAIT_MS = 60_000
+/** Upper bound of every wait for the rate limit, whatever the headers state, in milliseconds. */
+export const MAX_WAIT_MS = 60_000
 
-/** Waits where a header does not say how long, in milliseconds. */
+/** The wait where the headers do not state one, and the shortest after a 429, in milliseconds. */
 export const DEFAULT_WAIT_MS = 1_000
 
-/** The tenant's rate limit, as an answer tells it. */
+/** The tenant's rate limit, as a response states it. */
 export interface RateLimit {
   /** The size of the bucket, in requests. */
   limit: number
   remaining: number
-  /** When the bucket is full again; `null`: the answer does not say. */
+  /** When the bucket is full again; `null`: not stated. */
   resetInMs: number | null
 }
 
-/** No bucket takes longer to fill, in milliseconds: what is said to is nonsense. */
-const LONGEST_RESET_MS = 86_400_000
+/** A `reset` that is further away than this is invalid, in milliseconds. */
+const MAX_RESET_MS = 86_400_000
 
-/** Reads the headers of the rate limit; `null` where they are missing or nonsense. */
+/** Reads the `x-ratelimit-*` headers; `null` where they are missing or invalid. */
 export function readRateLimit(headers: Headers): RateLimit | null {
   const limit = readNumber(headers, 'x-ratelimit-limit')
   const remaining = readNumber(headers, 'x-ratelimit-remaining')
@@ -25,11 +25,11 @@ export function readRateLimit(headers: Headers): RateLimit | null {
   return { limit, remaining: Math.min(remaining, limit), resetInMs: readReset(headers) }
 }
 
-/** How long to wait after a 429: `retry-after`, else until `x-ratelimit-reset`, in milliseconds. */
+/** The wait after a 429, in milliseconds: `retry-after`, else until `x-ratelimit-reset`, at least a second. */
 export function waitAfterRefusal(headers: Headers): number {
-  const told = readRetryAfter(headers) ?? readReset(headers) ?? DEFAULT_WAIT_MS
-  // A reset that has just passed still means: not at once.
-  return Math.max(told, DEFAULT_WAIT_MS)
+  const statedMs = readRetryAfter(headers) ?? readReset(headers) ?? DEFAULT_WAIT_MS
+  // A reset that has just passed does not allow a retry at once.
+  return Math.max(statedMs, DEFAULT_WAIT_MS)
 }
 
 /** RFC 9110 §10.2.3: seconds or a date. */
@@ -40,14 +40,14 @@ function readRetryAfter(headers: Headers): number | null {
   return Number.isNaN(at) ? null : at - readServerTime(headers)
 }
 
-/** Milliseconds until the bucket is filled, by the server's clock: the header has Unix seconds. */
+/** Milliseconds until `reset`, which is in Unix seconds, by the server's clock. */
 function readReset(headers: Headers): number | null {
   const reset = readNumber(headers, 'x-ratelimit-reset')
   const resetInMs = reset === null ? Number.NaN : reset * 1000 - readServerTime(headers)
-  return Math.abs(resetInMs) <= LONGEST_RESET_MS ? resetInMs : null
+  return Math.abs(resetInMs) <= MAX_RESET_MS ? resetInMs : null
 }
 
-/** The answer's `Date`, in whole seconds; by our clock where it has none. */
+/** The `Date` of the response, in whole seconds; where it has none, the time by our clock. */
 export function readServerTime(headers: Headers): number {
   const date = Date.parse(headers.get('date') ?? '')
   return Number.isNaN(date) ? Math.floor(Date.now() / 1000) * 1000 : date

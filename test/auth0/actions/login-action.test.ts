@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { beforeAll, describe, expect, test } from 'vitest'
 
-import { BUILD_POLL_MS } from '../../../src/auth0/actions/await-build.js'
+import { BUILD_POLL_INTERVAL_MS } from '../../../src/auth0/actions/await-build.js'
 import { readActionFile, stampCode } from '../../../src/auth0/actions/code.js'
 import { deployAction, readActionStatus } from '../../../src/auth0/actions/login-action.js'
 import type { Step } from '../../../src/auth0/actions/plan.js'
@@ -47,7 +47,7 @@ interface Given {
   signal?: AbortSignal
 }
 
-const quick = { retryLimits: QUICK_RETRIES, buildPollMs: 10 }
+const quick = { retryLimits: QUICK_RETRIES, buildPollIntervalMs: 10 }
 const deploy = ({ api, ...over }: Given, onStep: (step: Step) => void = () => {}) =>
   deployAction(
     { api, name, secrets, dryRun: false, onStep, ...quick, ...over },
@@ -59,7 +59,7 @@ const status = (api: ManagementApi) => readActionStatus({ api, name }, signal)
 const find = ({ actions }: Simulator, wanted = name) =>
   actions.list().find((action) => action.name === wanted)
 
-/** Writes the Action as an older version of last-logout would have. */
+/** Creates the Action as an older version of last-logout would. */
 function addOlder(simulator: Simulator, more: object = {}): string {
   const code = stampCode('// The login Action of last-logout 0.0.1.\n', secrets)
   const listed = Object.entries(secrets).map(([name, value]) => ({ name, value }))
@@ -80,7 +80,7 @@ describe('a first deployment', () => {
     expect(readBindings(simulator)).toMatchObject([{ display_name: name, action: { name } }])
   })
 
-  test('deploys code that runs, and in which no secret is', async () => {
+  test('deploys code that runs and contains no secret', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     const { code = '' } = find(simulator) ?? {}
@@ -93,32 +93,35 @@ describe('a first deployment', () => {
     expect(run.accessToken).toMatchObject({ 'https://last-logout/session_id': 'S1' })
   })
 
-  test('waits while it is built, and until its version is', async () => {
+  test('waits until the draft and its version are built', async () => {
     const { simulator, api } = await openActionTenant({ actionBuildMs: 150 })
     await deploy({ api })
     expect(readWrites(simulator)).toEqual([CREATE, DEPLOY, BIND])
     expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
   })
 
-  test('reads the state of the build every second by default', () => {
-    expect(BUILD_POLL_MS).toBe(1_000)
+  test('polls the state of the build every second', () => {
+    expect(BUILD_POLL_INTERVAL_MS).toBe(1_000)
   })
 
   test.each([
-    ['too early', 1, [CREATE, DEPLOY, DEPLOY, BIND], undefined],
-    ['for another reason', 99, [CREATE, ...Array(5).fill(DEPLOY)], 'AUTH0_REFUSED'],
-  ])('asks again, but not for ever, where it is refused: %s', async (_why, times, writes, code) => {
-    const { simulator, api } = await openActionTenant()
-    const when = ({ pathname }: URL) => pathname.endsWith('/deploy')
-    simulator.faults.push({ when, times, respond: faults.answer(400, { statusCode: 400 }) })
-    const error = await deploy({ api }).catch((error) => error)
-    expect(error.code).toBe(code)
-    expect(readWrites(simulator)).toEqual(writes)
-  })
+    ['once, as too early', 1, [CREATE, DEPLOY, DEPLOY, BIND], undefined],
+    ['at every attempt', 99, [CREATE, ...Array(5).fill(DEPLOY)], 'AUTH0_REFUSED'],
+  ])(
+    'is retried at most five times where Auth0 refuses it %s',
+    async (_why, times, writes, code) => {
+      const { simulator, api } = await openActionTenant()
+      const when = ({ pathname }: URL) => pathname.endsWith('/deploy')
+      simulator.faults.push({ when, times, respond: faults.answer(400, { statusCode: 400 }) })
+      const error = await deploy({ api }).catch((error) => error)
+      expect(error.code).toBe(code)
+      expect(readWrites(simulator)).toEqual(writes)
+    },
+  )
 })
 
 describe('a second deployment', () => {
-  test('of the same writes nothing', async () => {
+  test('with the same settings writes nothing', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     simulator.requests.clear()
@@ -126,7 +129,7 @@ describe('a second deployment', () => {
     expect(readWrites(simulator)).toEqual([])
   })
 
-  test('of another secret writes that, and does not bind again', async () => {
+  test('with another secret updates and deploys the Action, and does not bind it again', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     simulator.requests.clear()
@@ -140,7 +143,7 @@ describe('a second deployment', () => {
     expect(await deploy({ api, secrets: changed })).toEqual([])
   })
 
-  test('of another version, runtime and trigger version says so', async () => {
+  test('over another version, runtime and trigger version reports these changes', async () => {
     const { simulator, api } = await openActionTenant()
     const supported_triggers = [{ id: 'post-login', version: 'v2' }]
     addOlder(simulator, { runtime: 'node18', supported_triggers })
@@ -150,7 +153,7 @@ describe('a second deployment', () => {
     expect(await status(api)).toMatchObject({ current: true, deployed: true })
   })
 
-  test('removes secrets that are not ours, and names them', async () => {
+  test('removes secrets that were added by hand, and reports their names', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     const foreign = [{ name: 'BY_HAND', value: 'x' }]
@@ -164,26 +167,26 @@ describe('a second deployment', () => {
     expect(simulator.actions.secretsOf(name)).toEqual(secrets)
   })
 
-  test('refuses to lose a setting that it is not told again', async () => {
+  test('fails where an optional setting would be lost', async () => {
     const { simulator, api } = await openActionTenant()
-    const told = {
+    const before = {
       ...secrets,
       LAST_LOGOUT_MODE: 'observe',
       LAST_LOGOUT_TIMEOUT_MS: '500',
     }
-    await deploy({ api, secrets: told })
+    await deploy({ api, secrets: before })
     simulator.requests.clear()
     await expect(deploy({ api })).rejects.toMatchObject({
       code: 'USAGE',
       message: expect.stringContaining('--mode, --timeout-ms'),
     })
     expect(readWrites(simulator)).toEqual([])
-    const enforced = { ...told, LAST_LOGOUT_MODE: 'enforce' }
+    const enforced = { ...before, LAST_LOGOUT_MODE: 'enforce' }
     expect(kindsOf(await deploy({ api, secrets: enforced }))).toEqual(['update', 'deploy'])
     expect(simulator.actions.secretsOf(name)).toEqual(enforced)
   })
 
-  test('takes over what another tool deployed from the printed file', async () => {
+  test('takes over an Action that another tool deployed from the printed file', async () => {
     const { simulator, api } = await openActionTenant()
     addAction(simulator, name, { code: file })
     expect(kindsOf(await deploy({ api }))).toEqual(['update', 'deploy', 'bind'])
@@ -192,7 +195,7 @@ describe('a second deployment', () => {
 })
 
 describe('a dry run', () => {
-  test('says what would be done, and only reads', async () => {
+  test('reports the steps and only reads', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
     const seen: Step[] = []
@@ -208,7 +211,7 @@ describe('a dry run', () => {
 })
 
 describe('the bindings of others', () => {
-  test.each([3, 120])('stay as they are and where they are: %d of them', async (count) => {
+  test.each([3, 120])('keep their order and names: %d of them', async (count) => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, count)
     const before = readBindings(simulator)
@@ -220,7 +223,7 @@ describe('the bindings of others', () => {
     expect(await status(api)).toMatchObject({ position: count + 1, bindings: count + 1 })
   })
 
-  test('stay when ours stands before them', async () => {
+  test('are kept where ours is bound before them', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     const [ours] = readBindings(simulator)
@@ -232,7 +235,7 @@ describe('the bindings of others', () => {
     expect(await status(api)).toMatchObject({ position: 1, bindings: 2 })
   })
 
-  test('are not replaced by what a proxy says in place of them', async () => {
+  test('are not replaced where a proxy responds with a page of HTML', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
     simulator.faults.push({ path: BINDINGS, times: 99, respond: faults.html(200) })
@@ -240,21 +243,21 @@ describe('the bindings of others', () => {
     expect(readWrites(simulator)).toEqual([])
   })
 
-  test('are not replaced where the pages that list them do not end', async () => {
+  test('are not replaced where the list of them has no last page', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
     const respond = faults.answer(200, { bindings: readBindings(simulator) })
-    // With a bound, so that a reader without one ends too.
+    // Bounded, so that this test ends for a reader without a bound, too.
     simulator.faults.push({ path: BINDINGS, times: 60, respond })
     await expect(deploy({ api })).rejects.toMatchObject({ code: 'NO_PROGRESS' })
     expect(readWrites(simulator)).toEqual([])
     expect(simulator.faults.pending()).toBe(40)
   })
 
-  test('that somebody changes at the same time are reported', async () => {
+  test('cause an error where something else changes them at the same time', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
-    // What is read after it was written, as if another had taken ours out again.
+    // The response after the write, as if something else had removed our binding.
     const respond = faults.answer(200, { bindings: readBindings(simulator), total: 2 })
     const written = () =>
       simulator.requests.all().some(({ url, method }) => url === BINDINGS && method === 'PATCH')
@@ -265,7 +268,7 @@ describe('the bindings of others', () => {
     })
     await expect(deploy({ api })).rejects.toMatchObject({
       code: 'ACTION_NOT_DEPLOYED',
-      message: expect.stringMatching(/somebody else changes them/),
+      message: expect.stringMatching(/changed them at the same time/),
     })
   })
 })
@@ -280,7 +283,7 @@ describe('an Action of the same name', () => {
         supported_triggers: [{ id: 'credentials-exchange' }],
       },
     ],
-  ])('%s is left alone', async (_what, more) => {
+  ])('%s is not changed', async (_what, more) => {
     const { simulator, api } = await openActionTenant()
     addAction(simulator, name, more)
     await expect(deploy({ api })).rejects.toMatchObject({
@@ -291,11 +294,11 @@ describe('an Action of the same name', () => {
   })
 })
 
-describe('a deployment that ended half-way', () => {
+describe('an interrupted deployment', () => {
   test.each([
-    ['after it was created', `${ACTIONS}/`, [DEPLOY, BIND]],
-    ['after it was deployed', BINDINGS, [BIND]],
-  ])('%s is finished by the next one', async (_when, path, rest) => {
+    ['after the creation', `${ACTIONS}/`, [DEPLOY, BIND]],
+    ['after the deployment', BINDINGS, [BIND]],
+  ])('%s is completed by the next one', async (_when, path, rest) => {
     const { simulator, api } = await openActionTenant()
     const stop = new AbortController()
     const isReached = ({ pathname, search }: URL) => pathname.startsWith(path) && search === ''
@@ -310,7 +313,7 @@ describe('a deployment that ended half-way', () => {
     expect(await status(api)).toMatchObject({ current: true, deployed: true, position: 1 })
   })
 
-  test('while it waits for the build, ends at once', async () => {
+  test('ends at once while it waits for the build', async () => {
     const { simulator, api } = await openActionTenant({ actionBuildMs: 60_000 })
     const stop = new AbortController()
     const ended = deploy({ api, signal: stop.signal })
@@ -320,7 +323,7 @@ describe('a deployment that ended half-way', () => {
   })
 })
 
-test('a build that fails is told, and built anew by the next deployment', async () => {
+test('a failed build is reported, and repeated by the next deployment', async () => {
   const { simulator, api } = await openActionTenant()
   simulator.actions.failNextBuild()
   await expect(deploy({ api })).rejects.toMatchObject({
@@ -331,7 +334,7 @@ test('a build that fails is told, and built anew by the next deployment', async 
   expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
 })
 
-describe('a missing scope is named, and it alone', () => {
+describe('the error for a missing scope names that scope alone', () => {
   test.each(ACTION_SCOPES)('%s', async (missing) => {
     const scopes = ACTION_SCOPES.filter((scope) => scope !== missing)
     const { api } = await openActionTenant({ scopes })
@@ -342,7 +345,7 @@ describe('a missing scope is named, and it alone', () => {
   })
 })
 
-describe('what passes is asked again', () => {
+describe('a transient error is retried', () => {
   test.each([
     ['a rate limit', faults.rateLimited({ 'retry-after': '1' })],
     ['a server error', faults.html(502)],
@@ -368,7 +371,7 @@ describe('what passes is asked again', () => {
     60_000,
   )
 
-  test('but a creation whose answer was lost is looked for first', async () => {
+  test('a creation without a response is not repeated where the Action exists', async () => {
     const { simulator, api } = await openActionTenant()
     const respond = (reply: Parameters<ReturnType<typeof faults.html>>[0]) => {
       addOlder(simulator)
@@ -380,7 +383,7 @@ describe('what passes is asked again', () => {
   })
 })
 
-test('what Auth0 refuses is told by its word for it, not by its sentence, which may quote a secret', async () => {
+test('the error for a refusal holds the error code of Auth0, not its message, which can quote a secret', async () => {
   const { simulator, api } = await openActionTenant()
   const body = { statusCode: 400, errorCode: 'invalid_body', message: secrets.LAST_LOGOUT_API_KEY }
   const when = ({ search }: URL) => search === ''
@@ -391,8 +394,8 @@ test('what Auth0 refuses is told by its word for it, not by its sentence, which 
   expect(inspect(error, { depth: 9 })).not.toContain(secrets.LAST_LOGOUT_API_KEY)
 })
 
-describe('the status', () => {
-  test('of a tenant without the Action says so', async () => {
+describe('readActionStatus', () => {
+  test('reports that the Action does not exist', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
     expect(await status(api)).toEqual({
@@ -405,7 +408,7 @@ describe('the status', () => {
     })
   })
 
-  test('is read by reading alone', async () => {
+  test('only reads', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     simulator.requests.clear()

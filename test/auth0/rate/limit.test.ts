@@ -16,11 +16,11 @@ test.each([
   [{ 'retry-after': '0' }, 1_000],
   [{ 'retry-after': '-5' }, 1_000],
   [{}, 1_000],
-])('a refusal with %j is waited for %d ms (P10)', (headers, expected) => {
+])('after a 429 with %j the wait is %d ms (P10)', (headers, expected) => {
   expect(wait(headers)).toBe(expected)
 })
 
-test('whatever the headers are, what is read of them is a limit, or nothing', () => {
+test('any headers are read as a valid limit or as null', () => {
   const header = fc.oneof(
     fc.constantFrom('', '-1', '0', '1e9', 'NaN', 'Infinity', '0x10', '9'.repeat(400), DATE),
     fc.integer().map(String),
@@ -33,8 +33,8 @@ test('whatever the headers are, what is read of them is a limit, or nothing', ()
     { requiredKeys: [] },
   )
   fc.assert(
-    fc.property(all, (told) => {
-      const headers = new Headers(told as Record<string, string>)
+    fc.property(all, (stated) => {
+      const headers = new Headers(stated as Record<string, string>)
       expect(waitAfterRefusal(headers)).toBeGreaterThanOrEqual(1_000)
       const seen = readRateLimit(headers)
       if (seen === null) return

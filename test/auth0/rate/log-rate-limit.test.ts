@@ -1,5 +1,5 @@
 import { describe, expect, type TestContext, test } from 'vitest'
-import type { LogAnswer } from '../../../src/auth0/rate/budget.js'
+import type { LogRequest } from '../../../src/auth0/rate/budget.js'
 import { syntheticLogId } from '../../../src/rules/log-id.js'
 import * as faults from '../../../src/simulator/faults.js'
 import type { SimulatorOptions } from '../../../src/simulator/server.js'
@@ -9,7 +9,7 @@ const LOGS = '/api/v2/logs'
 const { signal } = new AbortController()
 const begin = syntheticLogId(Date.now() - 61_000)
 
-/** A tenant that ends with the test. */
+/** Opens a tenant that is closed after the test. */
 async function open(
   { onTestFinished }: TestContext,
   options: Partial<SimulatorOptions> = {},
@@ -19,8 +19,8 @@ async function open(
   return t
 }
 
-describe.concurrent('a rate limit', () => {
-  test('that is hit is waited for as long as told', async (context) => {
+describe.concurrent('the rate limit of Auth0', () => {
+  test('delays the next request after a 429 for as long as stated', async (context) => {
     const t = await open(context)
     const respond = faults.rateLimited({ 'retry-after': '1' })
     t.simulator.faults.push({ path: LOGS, respond })
@@ -30,7 +30,7 @@ describe.concurrent('a rate limit', () => {
     expect(t.simulator.requests.count({ path: LOGS })).toBe(2)
   })
 
-  test('is used up to our share: then we wait until it is filled again', async (context) => {
+  test('is used up to our share, after which requests wait for the refill', async (context) => {
     const limited = await open(context, { rateLimit: { burst: 10, perSecond: 0.01 } })
     const source = openSource(limited.simulator, { rateShare: 0.5 })
     const stop = new AbortController()
@@ -48,33 +48,33 @@ describe.concurrent('a rate limit', () => {
     ['token bucket', { burst: 20, perSecond: 10 }],
     ['fixed window', { burst: 20, windowSeconds: 2 }],
   ] as const)(
-    'of a %s is never hit, nor used beyond our share (P2, P13)',
+    'as a %s is never exceeded, nor used beyond our share (P2, P13)',
     async ([, rateLimit], context) => {
       const limited = await open(context, { rateLimit })
-      const answers: LogAnswer[] = []
-      const observe = (answer: LogAnswer) => void answers.push(answer)
+      const sent: LogRequest[] = []
+      const observe = (request: LogRequest) => void sent.push(request)
       const source = openSource(limited.simulator, { rateShare: 0.5, observe })
       const startedAt = performance.now()
       while (performance.now() - startedAt < 5_000) await source.readPage(begin, signal)
       const seconds = (performance.now() - startedAt) / 1000
-      expect(answers.every(({ status }) => status === 200)).toBe(true)
-      const least = Math.min(...answers.map(({ rateLimit }) => rateLimit?.remaining ?? 0))
+      expect(sent.every(({ status }) => status === 200)).toBe(true)
+      const least = Math.min(...sent.map(({ rateLimit }) => rateLimit?.remaining ?? 0))
       expect(least).toBeGreaterThanOrEqual(10)
-      expect(answers.some(({ waitedMs }) => waitedMs > 100)).toBe(true)
+      expect(sent.some(({ waitedMs }) => waitedMs > 100)).toBe(true)
       if ('perSecond' in rateLimit) {
-        // Three of the ten that we may send at once; at the end each waits for room for one more.
-        const used = answers.map(({ budgetUsed }) => budgetUsed ?? 0)
+        // Three of the ten tokens of our share. In the end each request waits for one token.
+        const used = sent.map(({ budgetUsed }) => budgetUsed ?? 0)
         expect(used[2]).toBeCloseTo(0.3, 1)
         expect(Math.max(...used)).toBeGreaterThan(0.95)
         expect(Math.max(...used)).toBeLessThanOrEqual(1)
       }
       const supplied = 'perSecond' in rateLimit ? 20 + 10 * seconds : 20 * (seconds / 2 + 2)
-      expect(answers.length).toBeLessThanOrEqual(supplied / 2)
-      expect(answers.length).toBeGreaterThan(supplied / 4)
+      expect(sent.length).toBeLessThanOrEqual(supplied / 2)
+      expect(sent.length).toBeGreaterThan(supplied / 4)
     },
   )
 
-  test('that is hit is not stormed: all of the requests wait (P2, P10)', async (context) => {
+  test('delays all requests after a 429 by at least a second (P2, P10)', async (context) => {
     const t = await open(context)
     let refusedAt = 0
     const refuse = faults.rateLimited({ 'retry-after': '0' })
@@ -85,26 +85,26 @@ describe.concurrent('a rate limit', () => {
         return refuse(reply)
       },
     })
-    const answers: LogAnswer[] = []
+    const sent: LogRequest[] = []
     let sentAt = 0
-    const observe = (answer: LogAnswer) => {
-      answers.push(answer)
-      sentAt = performance.now() - answer.durationMs
+    const observe = (request: LogRequest) => {
+      sent.push(request)
+      sentAt = performance.now() - request.durationMs
     }
     const source = openSource(t.simulator, { observe })
     await source.readPage(begin, signal)
-    expect(answers.map(({ status }) => status)).toEqual([429, 200])
-    expect(answers[1]?.waitedMs).toBeGreaterThan(0)
+    expect(sent.map(({ status }) => status)).toEqual([429, 200])
+    expect(sent[1]?.waitedMs).toBeGreaterThan(0)
     expect(sentAt - refusedAt).toBeGreaterThanOrEqual(1_000)
   })
 
-  test('is told of a request without an answer too', async (context) => {
+  test('is reported as unknown for a request without a response', async (context) => {
     const t = await open(context)
     t.simulator.faults.push({ path: LOGS, respond: faults.connectionReset() })
-    const answers: LogAnswer[] = []
-    const observe = (answer: LogAnswer) => void answers.push(answer)
+    const sent: LogRequest[] = []
+    const observe = (request: LogRequest) => void sent.push(request)
     await openSource(t.simulator, { observe }).readPage(begin, signal)
-    expect(answers).toEqual([
+    expect(sent).toEqual([
       {
         status: null,
         durationMs: expect.any(Number),
@@ -116,7 +116,7 @@ describe.concurrent('a rate limit', () => {
     ])
   })
 
-  test('of token requests is waited for as long as told', async (context) => {
+  test('delays the next token request after a 429 for as long as stated', async (context) => {
     const t = await open(context)
     const respond = faults.rateLimited({ 'retry-after': '2' })
     t.simulator.faults.push({ path: '/oauth/token', respond })
@@ -126,7 +126,7 @@ describe.concurrent('a rate limit', () => {
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('of token requests is not stormed', async (context) => {
+  test('delays token requests after a 429 with backoff', async (context) => {
     const t = await open(context)
     t.simulator.faults.push({ path: '/oauth/token', times: 2, respond: faults.rateLimited() })
     const before = performance.now()

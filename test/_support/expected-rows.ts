@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 
-/** An event as the oracle reads it. Shares its shape with the rules, and no code. */
+/** A logout event, in the shape that the rules use. This file shares no code with the rules. */
 interface Event {
   logId: string
   type: string
@@ -15,8 +15,8 @@ interface Row {
   type: string
 }
 
-/** What the rows have to be after these events: each column worked out by itself, over all of them. */
-export function truthOf(events: Event[]) {
+/** Returns the expected rows after these events. Derives each column independently from all events. */
+export function expectedRows(events: Event[]) {
   const users = [...new Set(events.flatMap(({ userId }) => userId ?? []))].sort()
   const sessions = [...new Set(events.flatMap(({ sessionId }) => sessionId ?? []))].sort()
   return {
@@ -33,8 +33,8 @@ export function truthOf(events: Event[]) {
   }
 }
 
-/** Rows in the oracle's order. */
-export function sorted<U extends { userId: string }, S extends { sessionId: string }>(rows: {
+/** Sorts rows in the order of the expected rows. */
+export function sortRows<U extends { userId: string }, S extends { sessionId: string }>(rows: {
   users: U[]
   sessions: S[]
 }) {
@@ -45,7 +45,7 @@ export function sorted<U extends { userId: string }, S extends { sessionId: stri
   }
 }
 
-/** The newest event; the greater log id among those of the same millisecond. */
+/** Returns the newest event. In the same millisecond the greater log id decides. */
 function newest(events: Event[]): Row {
   const at = Math.max(...events.map((event) => event.at))
   const [last] = events
@@ -55,7 +55,7 @@ function newest(events: Event[]): Row {
   return { at, logId: last.logId, type: last.type }
 }
 
-/** Few users and sessions within few milliseconds, so that they meet often. */
+/** Generates events of few users and sessions within few milliseconds, so that they often collide. */
 export const logoutEvents: fc.Arbitrary<Event[]> = fc
   .array(
     fc.record({
@@ -72,19 +72,19 @@ export const logoutEvents: fc.Arbitrary<Event[]> = fc
       .map((event, index) => ({ ...event, logId: `9${String(index).padStart(5, '0')}` })),
   )
 
-/** What the entries of a log come to, as a person would work it out from DESIGN's words. */
-export function truthOfLog(log: Record<string, unknown>[]) {
+/** Returns the expected rows and unattributable entries of a log, derived from the specification. */
+export function expectedFromLog(log: Record<string, unknown>[]) {
   const events: Event[] = []
-  const lost: string[] = []
+  const unattributable: string[] = []
   for (const entry of log) {
-    if (typeof entry.type !== 'string') lost.push(String(entry.log_id))
+    if (typeof entry.type !== 'string') unattributable.push(String(entry.log_id))
     if (entry.type !== 'slo' && entry.type !== 'universal_logout_succeeded') continue
     const logId = String(entry.log_id)
     const userId = entry.user_id ? String(entry.user_id) : null
     const details = entry.details as { session_id?: string } | null | undefined
     const named = details?.session_id ?? null
     if (userId === null && named === null) {
-      lost.push(logId)
+      unattributable.push(logId)
       continue
     }
     const keepsOthers = entry.type === 'slo' || userId === null
@@ -96,10 +96,14 @@ export function truthOfLog(log: Record<string, unknown>[]) {
       sessionId: keepsOthers ? named : null,
     })
   }
-  return { rows: truthOf(events), events: events.length, lost: lost.sort() }
+  return {
+    rows: expectedRows(events),
+    events: events.length,
+    unattributable: unattributable.sort(),
+  }
 }
 
-/** 900 2026 11 23 10 00 03 400 …: digits 3 to 19 of a log id are the time of its storage. */
+/** Reads the storage time from digits 3 to 19 of a log id: 900 2026 11 23 10 00 03 400 …. */
 function storedAt(logId: string): number {
   const part = (from: number, length: number) => Number(logId.slice(from, from + length))
   return Date.UTC(

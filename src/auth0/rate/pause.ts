@@ -1,0 +1,36 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { hasCode } from '../../errors.js'
+import { DEFAULT_WAIT_MS, MAX_WAIT_MS } from './limit.js'
+
+/** Jitter lengthens a pause by up to this part of it, so that callers refused together do not return together. */
+const MAX_JITTER = 0.1
+
+/** A pause of all requests after a 429. */
+export interface Pause {
+  /** Resolves when the pause is over. */
+  wait(signal: AbortSignal): Promise<void>
+  /** Begins a pause of at most a minute. */
+  begin(waitMs: number): void
+  /** Begins the pause that an `AUTH0_RATE_LIMIT` error asks for; ignores other errors. */
+  beginAfter(error: unknown): void
+}
+
+/** Creates a pause that has not begun. */
+export function createPause(): Pause {
+  let endsAt = 0
+  const begin = (waitMs: number) => {
+    const jitter = 1 + Math.random() * MAX_JITTER
+    endsAt = performance.now() + Math.min(waitMs, MAX_WAIT_MS) * jitter
+  }
+
+  return {
+    begin,
+    async wait(signal) {
+      const waitMs = endsAt - performance.now()
+      if (waitMs > 0) await sleep(waitMs, undefined, { signal })
+    },
+    beginAfter(error) {
+      if (hasCode(error, 'AUTH0_RATE_LIMIT')) begin(error.retryAfterMs ?? DEFAULT_WAIT_MS)
+    },
+  }
+}

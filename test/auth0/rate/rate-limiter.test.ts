@@ -1,0 +1,312 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+
+import { documentedPerMinute } from '../../../src/auth0/rate/documented-limits.js'
+import { createRateLimiter } from '../../../src/auth0/rate/rate-limiter.js'
+import { type RateLimit, rateLimiter } from '../../../src/simulator/rate-limit.js'
+
+const EPOCH = 1_763_000_000_000
+
+interface World {
+  limit: RateLimit
+  share: number
+  /** Requests of other callers, a second on average. */
+  others?: number
+  /** Upper bound of the duration of a request. */
+  latencyMs?: number
+  minutes?: number
+  seed?: number
+}
+
+interface Sent {
+  /** When Auth0 counted it, in milliseconds since the first one could be sent. */
+  at: number
+  allowed: boolean
+  remaining: number
+  resetSeconds: number
+}
+
+/** Sends as fast as our limiter allows, in simulated time, to the limiter of the simulator. */
+function run({ limit, share, others = 0, latencyMs = 2, minutes = 10, seed = 1 }: World): Sent[] {
+  const random = generator(seed)
+  let serverNow = EPOCH + random() * 60_000
+  const began = serverNow
+  const take = rateLimiter(limit, () => serverNow)
+  const limiter = createRateLimiter(share)
+  const sent: Sent[] = []
+  let otherAt = others > 0 ? random() * (2000 / others) : Number.POSITIVE_INFINITY
+  for (let now = 0; now < minutes * 60_000; ) {
+    // A timer never fires early, and often late.
+    const readyAt = limiter.readyAt()
+    if (readyAt > now) now = readyAt + random()
+    limiter.recordSent(now)
+    const latency = latencyMs * (0.5 + random() / 2)
+    const at = now + latency * random()
+    for (; otherAt < at; otherAt += random() * (2000 / others)) {
+      serverNow = began + otherAt
+      take()
+    }
+    serverNow = began + at
+    const { allowed, limit: size, remaining, resetSeconds } = take()
+    sent.push({ at, allowed, remaining, resetSeconds })
+    const [sentAt, receivedAt] = [now, now + latency]
+    const dateMs = Math.floor(serverNow / 1000) * 1000
+    const resetAt = resetSeconds * 1000
+    const response = { limit: size, remaining, resetAt, dateMs, sentAt, receivedAt }
+    if (allowed) limiter.recordResponse(response)
+    else limiter.recordLost()
+    now = receivedAt + (allowed ? 0 : 1000)
+  }
+  return sent
+}
+
+function generator(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
+/** The tokens that our requests must leave to others. */
+const reserveOf = ({ limit, share }: World) => Math.min((1 - share) * limit.burst, limit.burst - 1)
+
+const SHARES = [0.25, 0.5, 0.8, 1]
+const DOCUMENTED = [
+  [2, 2],
+  [10, 100 / 60],
+  [50, 16],
+] as const
+const OTHER_BUCKETS = [
+  [5, 0.2],
+  [20, 5],
+  [20, 20],
+  [100, 30],
+] as const
+const WINDOWS = [
+  [100, 60],
+  [10, 60],
+  [20, 2],
+] as const
+
+/** How many requests our share of a bucket allows until `at`. */
+const supply = (share: number, burst: number, perSecond: number, at: number) =>
+  Math.max(1, share * burst) + (share * perSecond * at) / 1000
+
+function withShares<T extends readonly [number, number]>(limits: readonly T[]) {
+  return limits.flatMap(([burst, rate]) => SHARES.map((share) => ({ burst, rate, share })))
+}
+
+/** The part of our supply that is sent. */
+function expectWithinSupply(world: World & { limit: { burst: number; perSecond: number } }) {
+  const { share, limit } = world
+  const sent = run(world)
+  const suppliedAt = (at: number) => supply(share, limit.burst, limit.perSecond, at)
+  const over = sent.filter(({ at }, index) => index + 1 > suppliedAt(at) + 1e-6)
+  expect(over).toEqual([])
+  expect(Math.min(...sent.map(({ remaining }) => remaining + 1))).toBeGreaterThan(reserveOf(world))
+  expect(sent.every(({ allowed }) => allowed)).toBe(true)
+  return sent.length / suppliedAt(sent.at(-1)?.at ?? 0)
+}
+
+describe('of a token bucket, the limiter sends our share and never more (P13)', () => {
+  test.each(withShares(DOCUMENTED))(
+    'documented: $burst at $rate a second, share $share',
+    ({ burst, rate, share }) => {
+      const used = expectWithinSupply({ limit: { burst, perSecond: rate }, share, minutes: 30 })
+      expect(used).toBeGreaterThanOrEqual(0.98)
+    },
+  )
+
+  test.each(withShares(OTHER_BUCKETS))(
+    'in no table: $burst at $rate a second, share $share',
+    ({ burst, rate, share }) => {
+      const used = expectWithinSupply({ limit: { burst, perSecond: rate }, share, minutes: 30 })
+      // The headers have whole seconds. What they leave open is not sent.
+      expect(used).toBeGreaterThanOrEqual(rate >= 20 || share < 0.5 ? 0.2 : 0.7)
+    },
+  )
+
+  test.each(SHARES)(
+    'refilled faster than documented: the documented refill is used, share %f',
+    (share) => {
+      const used = expectWithinSupply({ limit: { burst: 10, perSecond: 2 }, share, minutes: 30 })
+      expect(used).toBeGreaterThanOrEqual(0.8)
+    },
+  )
+
+  test('in any world, at any latency and beside any other callers', () => {
+    const world = fc.record({
+      burst: fc.oneof(fc.constantFrom(2, 10, 50), fc.integer({ min: 2, max: 100 })),
+      perSecond: fc.double({ min: 0.1, max: 40, noNaN: true }),
+      share: fc.double({ min: 0.05, max: 1, noNaN: true }),
+      latencyMs: fc.double({ min: 0.1, max: 400, noNaN: true }),
+      others: fc.constantFrom(0, 0.5, 3),
+      seed: fc.nat(),
+    })
+    fc.assert(
+      fc.property(world, ({ burst, share, ...rest }) => {
+        const perSecond = Math.max(rest.perSecond, (documentedPerMinute(burst) ?? 0) / 60)
+        const sent = run({ minutes: 1, ...rest, limit: { burst, perSecond }, share })
+          // A refused request takes nothing.
+          .filter(({ allowed }) => allowed)
+        const isWithin = ({ at }: Sent, index: number) =>
+          index + 1 <= supply(share, burst, perSecond, at) + 1e-6
+        // One request a minute is sent whatever the headers state.
+        return sent.every((one, index) => isWithin(one, index) || one.at >= 60_000)
+      }),
+      { numRuns: 150 },
+    )
+  })
+})
+
+describe('of a bucket that is refilled more slowly than documented (P2, P13)', () => {
+  test('no request is refused, and at most one token of the reserve is taken', () => {
+    const world = fc.record({
+      burst: fc.constantFrom(2, 10, 50),
+      slowness: fc.double({ min: 1.01, max: 40, noNaN: true }),
+      share: fc.double({ min: 0.05, max: 1, noNaN: true }),
+      latencyMs: fc.double({ min: 0.1, max: 400, noNaN: true }),
+      seed: fc.nat(),
+    })
+    fc.assert(
+      fc.property(world, ({ burst, slowness, ...rest }) => {
+        const perSecond = (documentedPerMinute(burst) ?? 0) / 60 / slowness
+        const one = { limit: { burst, perSecond }, minutes: 5, ...rest }
+        const sent = run(one)
+        const least = Math.min(...sent.map(({ remaining }) => remaining))
+        expect(sent.every(({ allowed }) => allowed)).toBe(true)
+        expect(least + 1).toBeGreaterThan(reserveOf(one) - 1)
+      }),
+      { numRuns: 150 },
+    )
+  })
+
+  // The headers have whole seconds: a bucket that takes up to two seconds longer to fill is not noticed.
+  test.each([
+    ['half as fast', 2, [10, 50]],
+    ['at a quarter of the rate', 4, [2, 10, 50]],
+    ['at a tenth of the rate', 10, [2, 10, 50]],
+  ])('refilled %s: our share of the real refill is kept', (_how, slowness, sizes) => {
+    for (const burst of sizes) {
+      for (const share of SHARES) {
+        const perSecond = (documentedPerMinute(burst) ?? 0) / 60 / slowness
+        const sent = run({ limit: { burst, perSecond }, share, minutes: 60 })
+        const supplied = supply(share, burst, perSecond, sent.at(-1)?.at ?? 0)
+        expect(sent.length).toBeLessThanOrEqual(supplied + 2)
+        expect(sent.length).toBeGreaterThan(0.6 * supplied)
+      }
+    }
+  })
+})
+
+describe('of a fixed window, the limiter sends our share and never more (P13)', () => {
+  test.each(withShares(WINDOWS))('$burst per $rate s, share $share', ({ burst, rate, share }) => {
+    const sent = run({ limit: { burst, windowSeconds: rate }, share, minutes: 30 })
+    const ours = new Map<number, number>()
+    for (const { resetSeconds } of sent) {
+      ours.set(resetSeconds, (ours.get(resetSeconds) ?? 0) + 1)
+    }
+    const allowed = Math.max(1, Math.floor(share * burst))
+    expect(Math.max(...ours.values())).toBeLessThanOrEqual(allowed)
+    expect(sent.every((one) => one.allowed)).toBe(true)
+    const resets = [...ours.keys()]
+    const windows = (Math.max(...resets) - Math.min(...resets)) / rate + 1
+    // A short window looks like a bucket as long as a small share of it is used.
+    const least = rate <= 2 && share < 0.5 ? 0.2 : 0.95
+    expect(sent.length / (windows * allowed)).toBeGreaterThanOrEqual(least)
+  })
+})
+
+test.each([
+  ['a token bucket', { burst: 10, perSecond: 2 }],
+  ['a bucket that is in no table', { burst: 20, perSecond: 1 }],
+  ['a fixed window', { burst: 20, windowSeconds: 10 }],
+])('the limiter backs off while others use up %s, and is not starved (P13)', (_what, limit) => {
+  const share = 0.5
+  const alone = run({ limit, share })
+  const crowded = run({ limit, share, others: 4 })
+  expect(crowded.length).toBeLessThan(alone.length)
+  const gaps = crowded.map(({ at }, index) => at - (crowded[index - 1]?.at ?? 0))
+  expect(Math.max(...gaps)).toBeLessThanOrEqual(61_100)
+})
+
+test('requests count when they are sent: two in flight leave room for as many less', () => {
+  const limiter = createRateLimiter(0.5)
+  const response = { limit: 10, resetAt: EPOCH + 60_000, dateMs: EPOCH }
+  limiter.recordSent(0)
+  limiter.recordResponse({ ...response, remaining: 7, sentAt: 0, receivedAt: 5 })
+  expect(limiter.readyAt()).toBeLessThanOrEqual(5)
+  limiter.recordSent(6)
+  expect(limiter.readyAt()).toBeLessThanOrEqual(6)
+  limiter.recordSent(7)
+  expect(limiter.readyAt()).toBeGreaterThan(1000)
+})
+
+describe('the limiter notices a changed limit', () => {
+  const open = (share: number) => {
+    const limiter = createRateLimiter(share)
+    const send = (now: number, limit: number, remaining: number, resetAt: number) => {
+      limiter.recordSent(now)
+      const dateMs = EPOCH + Math.floor(now / 1000) * 1000
+      const times = { dateMs, sentAt: now, receivedAt: now + 1 }
+      limiter.recordResponse({ limit, remaining, resetAt: EPOCH + resetAt, ...times })
+    }
+    return { limiter, send }
+  }
+
+  test.each([[10], [20]])('a bucket of %d that is refilled more slowly', (size) => {
+    const { limiter, send } = open(0.5)
+    // Refilled at 10 a second, then at one in 20 seconds.
+    for (let n = 0; n < 20; n++) send(n * 1000 + 850, size, size - 1, (n + 1) * 1000)
+    for (let n = 0; n < 4; n++) send(20_000 + n, size, size - 1 - n, 40_000 + n * 20_000)
+    expect(limiter.readyAt()).toBeGreaterThan(20_000 + 5_000)
+  })
+
+  test('a bucket of another size', () => {
+    const { limiter, send } = open(0.5)
+    for (let n = 0; n < 5; n++) send(n, 50, 49 - n, 1000)
+    expect(limiter.readyAt()).toBeLessThan(10)
+    send(10, 10, 9, 1000)
+    expect(limiter.readyAt()).toBeGreaterThan(1000)
+  })
+})
+
+test('no headers make a request wait for more than a minute', () => {
+  const number = fc.oneof(fc.integer({ min: 0, max: 200 }), fc.maxSafeNat())
+  const response = fc.record({
+    limit: fc.oneof(
+      fc.integer({ min: 1, max: 200 }),
+      fc.maxSafeNat().map((n) => n + 1),
+    ),
+    remaining: number,
+    resetAt: fc.oneof(
+      fc.constant(null),
+      fc.integer({ min: -86_400, max: 86_400 }).map((s) => EPOCH + s * 1000),
+    ),
+    skewMs: fc.integer({ min: -100_000, max: 100_000 }),
+    waitMs: fc.nat({ max: 5000 }),
+    latencyMs: fc.nat({ max: 3000 }),
+  })
+  fc.assert(
+    fc.property(
+      fc.array(response, { maxLength: 60 }),
+      fc.double({ min: 0.01, max: 1, noNaN: true }),
+      (responses, share) => {
+        const limiter = createRateLimiter(share)
+        let now = 0
+        return responses.every(({ skewMs, waitMs, latencyMs, ...stated }) => {
+          now += waitMs
+          limiter.recordSent(now)
+          const dateMs = EPOCH + now + skewMs
+          const remaining = Math.min(stated.remaining, stated.limit)
+          const times = { dateMs, sentAt: now, receivedAt: now + latencyMs }
+          limiter.recordResponse({ ...stated, remaining, ...times })
+          now += latencyMs
+          return limiter.readyAt() <= now + 60_000
+        })
+      },
+    ),
+    { numRuns: 500 },
+  )
+})
