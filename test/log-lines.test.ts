@@ -8,7 +8,7 @@ import { createService } from '../src/service/service.js'
 import { buildEntry } from '../src/simulator/entries.js'
 import * as faults from '../src/simulator/faults.js'
 import { createTestDatabase, type TestDatabase } from './_support/database.js'
-import { followFeed } from './_support/events.js'
+import { subscribeToFeed } from './_support/events.js'
 import { openProxy } from './_support/proxy.js'
 import { DOMAIN, openTenant, type TestTenant } from './_support/tenant.js'
 
@@ -67,7 +67,7 @@ test('at level info no line contains a user, a session, a key, a token or the pa
   await expect.poll(() => lines.join(), { timeout: 20_000 }).toMatch(/AUTH0_/)
 
   // Log lines about an outage of the database.
-  const feed = await followFeed(url, '', { authorization: `Bearer ${KEY}` })
+  const feed = await subscribeToFeed(url, '', { authorization: `Bearer ${KEY}` })
   proxy.freeze()
   const requests = requestEverything(url)
   await sleep(1_000)

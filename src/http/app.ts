@@ -11,55 +11,55 @@ import { requireKeys } from './auth.js'
 import { type ChangesDeps, changesRoute } from './changes.js'
 import { checkRoute } from './check.js'
 import { handleError, handleNotFound, sendError } from './errors.js'
-import { PAGE_POLICY, secureAnswers, secureEarlyAnswer } from './headers.js'
 import { type HealthDeps, healthRoutes } from './health.js'
 import { lastLogoutRoutes } from './last-logout.js'
-import { LIMITS, type Limits, MAX_CONNECTIONS } from './limits.js'
+import { HTTP_LIMITS, type HttpLimits, MAX_CONNECTIONS } from './limits.js'
 import { type LogStream, logStreamRoute } from './log-stream.js'
-import { type HttpMetrics, measureRequests, metricsRoute } from './metrics.js'
 import { type ReportDeps, reportRoutes } from './report.js'
+import { type HttpMetrics, measureRequests, metricsRoute } from './request-metrics.js'
+import { DOCS_POLICY, secureEarlyResponse, secureResponses } from './security-headers.js'
 
-/** What the app is built from. */
+/** Dependencies of the API. */
 export interface AppDeps extends ReportDeps, ChangesDeps, MonitorDeps {
   version: string
-  /** Without it there is no route for one. */
+  /** Undefined: the route of the log stream does not exist. */
   logStream?: LogStream | undefined
 }
 
-/** What a worker that runs alone is watched with. */
+/** Dependencies of health and metrics, which a worker without an API serves. */
 export interface MonitorDeps extends HealthDeps {
   apiKeys: readonly ApiKey[]
-  /** Addresses and networks whose word is taken on where a request comes from. */
+  /** Addresses and networks of proxies whose `X-Forwarded-For` is trusted. Default: none. */
   trustProxy?: string[] | undefined
   log: FastifyBaseLogger
-  /** Without it, nothing is measured. */
+  /** Undefined: nothing is measured, and `/metrics` does not exist. */
   metrics?: HttpMetrics
-  /** Default: {@link LIMITS}. */
-  limits?: Limits
+  /** Default: {@link HTTP_LIMITS}. */
+  limits?: HttpLimits
 }
 
-/** What has not ended this long after closing began is cut off, such as connections that were never used; in milliseconds. */
-const CLOSING_PATIENCE_MS = 2_000
+/** Connections that are still open this long after closing began are destroyed, in milliseconds. */
+const CLOSE_GRACE_MS = 2_000
 
-/** The read API. Does not listen. */
+/** Builds the API. Does not listen. */
 export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   const { logStream } = deps
   const app = await createApp(deps, logStream?.token)
-  await describe(app, deps)
+  await serveDocs(app, deps)
   await app.register(lastLogoutRoutes(deps))
   await app.register(checkRoute(deps))
   await app.register(changesRoute(deps))
   await app.register(reportRoutes(deps))
   if (logStream) await app.register(logStreamRoute(logStream))
-  return watch(app, deps)
+  return addMonitoring(app, deps)
 }
 
-/** Health and metrics alone. Does not listen. */
+/** Builds an app with health and metrics only. Does not listen. */
 export async function buildMonitor(deps: MonitorDeps): Promise<FastifyInstance> {
-  return watch(await createApp(deps), deps)
+  return addMonitoring(await createApp(deps), deps)
 }
 
-async function watch(app: FastifyInstance, deps: MonitorDeps): Promise<FastifyInstance> {
+async function addMonitoring(app: FastifyInstance, deps: MonitorDeps): Promise<FastifyInstance> {
   await app.register(healthRoutes(deps))
   if (deps.metrics) await app.register(metricsRoute(deps.metrics))
   return app
@@ -68,31 +68,32 @@ async function watch(app: FastifyInstance, deps: MonitorDeps): Promise<FastifyIn
 async function createApp(deps: MonitorDeps, logStreamToken?: string): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: deps.log,
-    // A request line names a user.
+    // The URL of a request contains a user id.
     logController: new LogController({ disableRequestLogging: true }),
     frameworkErrors: (error, _request, reply) =>
-      void sendError(secureEarlyAnswer(reply), 400, error.message),
+      void sendError(secureEarlyResponse(reply), 400, error.message),
     trustProxy: deps.trustProxy ?? false,
-    ...(deps.limits ?? LIMITS),
+    ...(deps.limits ?? HTTP_LIMITS),
   })
   app.server.maxConnections = MAX_CONNECTIONS
-  // Everything that is sent here is JSON.
+  // All request bodies are JSON.
   app.removeContentTypeParser('text/plain')
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   app.setErrorHandler(handleError)
   app.setNotFoundHandler(handleNotFound)
   app.addHook('preClose', async () => {
-    setTimeout(() => app.server.closeAllConnections(), CLOSING_PATIENCE_MS).unref()
+    // Closing waits for connections that no request was ever sent on.
+    setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE_MS).unref()
   })
-  await secureAnswers(app)
-  // Before the keys: who is turned away is measured too.
+  await secureResponses(app)
+  // Before authentication: rejected requests are measured too.
   if (deps.metrics) measureRequests(app, deps.metrics)
   await requireKeys(app, { apiKeys: deps.apiKeys, logStreamToken })
   return app
 }
 
-async function describe(
+async function serveDocs(
   app: FastifyInstance,
   { version, logStream }: Pick<AppDeps, 'version' | 'logStream'>,
 ): Promise<void> {
@@ -111,6 +112,6 @@ async function describe(
     },
     transform: jsonSchemaTransform,
   })
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: PAGE_POLICY })
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCS_POLICY })
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
 }

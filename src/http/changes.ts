@@ -4,74 +4,65 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { ChangesPage } from '../rules/change-feed.js'
 import type { Policy } from '../rules/judge.js'
-import { toEvents, toJson } from './change-events.js'
 import { sendError } from './errors.js'
+import { toEvents } from './event-stream.js'
 import { createFeed, FEED_LIMITS, type FeedDeps, type FeedStart } from './feed.js'
 import { toFreshness } from './freshness.js'
-import { dateTimeSchema, errorResponses, freshnessSchema, instantSchema } from './schemas.js'
+import { dateTimeSchema, errorResponses, freshnessSchema, policySchema } from './schemas.js'
+import { changeSchema, toWireChange } from './wire-change.js'
 
-/** What the change feed asks. */
+/** Dependencies of the change feed. */
 export interface ChangesDeps extends FeedDeps {
   policy: Policy
 }
 
 const EVENT_STREAM = 'text/event-stream'
 
+/** Maximum number of changes in a response. */
 const MAX_LIMIT = 10_000
 
+/** Delay before a refused subscriber should retry, in seconds. */
+const RETRY_AFTER_SECONDS = 5
+
 const querySchema = z.object({
-  after: z.string().optional().describe('The cursor of an earlier answer; without: everything'),
+  after: z
+    .string()
+    .optional()
+    .describe('The cursor of an earlier response. Default: none, which returns everything'),
   since: dateTimeSchema
     .optional()
-    .describe('May leave out what has not changed since then; RFC 3339'),
+    .describe('May omit rows that have not changed since this instant; RFC 3339'),
   limit: z.coerce.number().int().min(1).max(MAX_LIMIT).default(1_000),
 })
 
-const changeSchema = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('user'),
-    user_id: z.string(),
-    at: instantSchema,
-    all_sessions_at: instantSchema.nullable(),
-    type: z.string(),
-  }),
-  z.object({
-    kind: z.literal('session'),
-    session_id: z.string(),
-    user_id: z.string().nullable(),
-    at: instantSchema,
-    ended: z.boolean(),
-    type: z.string(),
-  }),
-  z.object({ kind: z.literal('floor'), at: instantSchema }),
-])
-
 const changesSchema = z.object({
-  changes: z.array(changeSchema).describe('In the order of their commits; a row as it is now'),
-  cursor: z.string().describe('Where to continue: opaque'),
-  as_of: freshnessSchema.shape.as_of.describe('What is known by now; null while there is more'),
+  changes: z.array(changeSchema).describe('In commit order. Each is the current state of a row'),
+  cursor: z.string().describe('The cursor to continue from. Opaque'),
+  as_of: freshnessSchema.shape.as_of.describe(
+    'Storage time up to which every logout has been delivered; null while `more` is true',
+  ),
   lag_ms: freshnessSchema.shape.lag_ms,
-  policy: z.enum(['session', 'user']),
-  more: z.boolean(),
+  policy: policySchema,
+  more: z.boolean().describe('Whether there is a next page'),
 })
 
-/** `GET /v1/changes`: pages, or with `Accept: text/event-stream` the same as Server-Sent Events. */
+/** `GET /v1/changes`: a page of the change feed, or a stream with `Accept: text/event-stream`. */
 export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
   return async (app) => {
     const feed = createFeed(deps)
     const { maxSubscribers, writeTimeoutMs } = deps.feedLimits ?? FEED_LIMITS
-    // Before the server waits for its connections to end.
+    // The server waits for its connections to end: the streams must end before.
     app.addHook('preClose', async () => feed.close())
-    let followers = 0
-    const follow = async (query: FeedStart, reply: FastifyReply) => {
-      if (followers >= maxSubscribers) return refuseFollower(reply, maxSubscribers)
-      // Whoever has gone already does not go again.
+    let subscribers = 0
+    const subscribe = async (start: FeedStart, reply: FastifyReply) => {
+      if (subscribers >= maxSubscribers) return refuseSubscriber(reply, maxSubscribers)
+      // A connection that is closed already emits no `close` event.
       if (!reply.raw.closed) {
-        followers++
-        reply.raw.once('close', () => followers--)
+        subscribers++
+        reply.raw.once('close', () => subscribers--)
       }
-      const pages = feed.follow(query)
-      // While the database is away this is a 503, and no stream that breaks.
+      const pages = feed.stream(start)
+      // Read before the headers are sent: while the database is unavailable, the response is a 503.
       const { value: first = null } = await pages.next()
       return sendEvents(reply, toEvents(first, pages, deps.policy), writeTimeoutMs)
     }
@@ -79,18 +70,20 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
       '/v1/changes',
       {
         config: { access: 'feed' },
-        // It would read the whole feed to say nothing, for ever.
+        // A HEAD request would read the feed without end, and send nothing.
         exposeHeadRoute: false,
         schema: {
-          summary: 'What has changed since a cursor',
+          summary: 'Changes since a cursor',
           description:
-            'With `Accept: text/event-stream`: events `change`, `freshness` (cursor, `as_of`, `lag_ms`, `policy`) and `reset`, ' +
-            'after which everything follows anew. Resumes after `Last-Event-ID`, else `after`.',
+            'With `Accept: text/event-stream`, the response is a stream of the events `change`, `freshness` (cursor, `as_of`, `lag_ms`, `policy`) and `reset`. ' +
+            'After `reset`, the feed begins again without a cursor. The stream resumes after `Last-Event-ID`, else after `after`.',
           querystring: querySchema,
           response: {
             200: changesSchema,
             ...errorResponses,
-            410: errorResponses[400].describe('The cursor is unknown or ahead: begin without one'),
+            410: errorResponses[400].describe(
+              'The cursor is unknown or ahead of the feed: discard your copy and begin without a cursor',
+            ),
           },
         },
       },
@@ -98,61 +91,62 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
         const { after = null, since = null, limit } = query
         if (headers.accept?.includes(EVENT_STREAM)) {
           const lastEventId = String(headers['last-event-id'] ?? '') || null
-          // A browser that connects again keeps its URL, and says in the header how far it came.
-          return follow({ after: lastEventId ?? after, since }, reply)
+          // A browser that reconnects sends the same URL, with its progress in `Last-Event-ID`.
+          return subscribe({ after: lastEventId ?? after, since }, reply)
         }
         const page = await deps.readChanges({ after, since, limit })
-        if (page !== null) return toAnswer(page, deps)
+        if (page !== null) return toResponse(page, deps)
         const message =
-          'the cursor is unknown, or ahead of a restored database: drop what you hold and begin without one'
+          'the cursor is unknown, or ahead of a restored database: discard your copy and begin without a cursor'
         return reply.code(410).send({ statusCode: 410, error: 'Gone', message })
       },
     )
   }
 }
 
-function toAnswer(page: ChangesPage, { policy }: ChangesDeps) {
+function toResponse(page: ChangesPage, { policy }: ChangesDeps) {
   const { changes, cursor, more } = page
-  return { changes: changes.map(toJson), cursor, ...toFreshness(page), policy, more }
+  return { changes: changes.map(toWireChange), cursor, ...toFreshness(page), policy, more }
 }
 
-function refuseFollower(reply: FastifyReply, maxSubscribers: number): never {
-  reply.header('retry-after', '5')
-  const message = `${maxSubscribers} follow the feed here already: run another \`last-logout api\` beside this one`
+function refuseSubscriber(reply: FastifyReply, maxSubscribers: number): never {
+  reply.header('retry-after', `${RETRY_AFTER_SECONDS}`)
+  const message = `the limit of ${maxSubscribers} subscribers is reached: retry later, or run another \`last-logout api\``
   return sendError(reply, 503, message) as never
 }
 
-/** Reads on as its reader takes what was read, and drops the one who does not: to come back with its cursor. */
+/** Streams events as fast as the subscriber reads them. A slow subscriber is disconnected, and can resume with its cursor. */
 function sendEvents(reply: FastifyReply, events: AsyncIterable<string>, timeoutMs: number): never {
-  const drop = () => void reply.raw.destroy()
-  const taken = whileTaken(events, timeoutMs, drop)
+  const disconnect = () => void reply.raw.destroy()
+  const written = withWriteTimeout(events, timeoutMs, disconnect)
   return (
     reply
       .header('content-type', EVENT_STREAM)
       .header('cache-control', 'no-store, no-transform')
-      // Caddy compresses in spite of no-transform and then holds events back; never what already has an encoding.
+      // Caddy ignores no-transform, compresses and then buffers events, unless the response has an encoding.
       .header('content-encoding', 'identity')
-      // Nothing follows on this connection: without it, a closing server would wait for its time-out.
+      // No request follows on this connection. Without it, a closing server waits for the keep-alive timeout.
       .header('connection', 'close')
-      // nginx would hold the events back.
+      // nginx would buffer the events.
       .header('x-accel-buffering', 'no')
-      .send(Readable.from(taken, { highWaterMark: 1 })) as never
+      .send(Readable.from(written, { highWaterMark: 1 })) as never
   )
 }
 
-async function* whileTaken(
+/** Yields `texts`. Calls `onTimeout` when the consumer does not request the next one within `timeoutMs`. */
+async function* withWriteTimeout(
   texts: AsyncIterable<string>,
   timeoutMs: number,
-  drop: () => void,
+  onTimeout: () => void,
 ): AsyncGenerator<string> {
-  let late: NodeJS.Timeout | undefined
+  let timer: NodeJS.Timeout | undefined
   try {
     for await (const text of texts) {
-      late = setTimeout(drop, timeoutMs)
+      timer = setTimeout(onTimeout, timeoutMs)
       yield text
-      clearTimeout(late)
+      clearTimeout(timer)
     }
   } finally {
-    clearTimeout(late)
+    clearTimeout(timer)
   }
 }

@@ -11,14 +11,14 @@ const checkSchema = z.object({
   claims: z
     .record(z.string(), z.unknown())
     .describe(
-      "The token's claims, as they stand in it. The caller has verified signature, issuer and audience. " +
+      'The claims of the token, unchanged. The caller has verified signature, issuer and audience. ' +
         'The login is `authenticated_at` of the namespace, else `auth_time`, else `iat`: the first that is present, ' +
         'a NumericDate as a number or as a string of ten digits with an optional fraction',
     ),
   namespace: z
     .string()
     .optional()
-    .describe("Of the login Action's claims, where it is not the default (LAST_LOGOUT_NAMESPACE)"),
+    .describe("Namespace of the login Action's claims (LAST_LOGOUT_NAMESPACE), if not the default"),
 })
 
 const verdictSchema = z.object({
@@ -35,11 +35,11 @@ const verdictSchema = z.object({
     'machine_token',
   ]),
   last_logout_at: instantSchema.nullable().describe('The newest logout that covers the token'),
-  login_at: instantSchema.nullable().describe("When the token's login happened"),
-  as_of: instantSchema.nullable().describe('Logouts stored after it are not known yet'),
+  login_at: instantSchema.nullable().describe('When the login of the token happened'),
+  as_of: instantSchema.nullable().describe('Logouts stored after this instant are not known yet'),
 })
 
-/** `POST /v1/check` */
+/** `POST /v1/check`: decides whether a token is revoked. */
 export function checkRoute(deps: ReadDeps): FastifyPluginAsyncZod {
   return async (app) => {
     app.post(
@@ -47,13 +47,13 @@ export function checkRoute(deps: ReadDeps): FastifyPluginAsyncZod {
       {
         config: { access: 'check' },
         schema: {
-          summary: 'Whether a token is from before the logout that covers it',
+          summary: 'Decides whether a token is revoked',
           body: checkSchema,
           response: {
             200: verdictSchema,
             ...errorResponses,
             400: errorResponses[400].describe(
-              'The request cannot be understood; or `sub`, or the claim that says when the login happened, cannot be read',
+              'The request is invalid, or `sub` or the login claim cannot be read',
             ),
           },
         },

@@ -3,8 +3,8 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { hasCode } from '../errors.js'
 
 /**
- * Answers for every failure. Below 500 the caller is told what is wrong; from 500 on only that
- * something is, and the log has the rest.
+ * Sends the response to a request that failed. Below 500 it contains the message of the error. From 500 on, only
+ * the log contains details.
  */
 export function handleError(
   error: FastifyError,
@@ -14,21 +14,24 @@ export function handleError(
   const statusCode = readStatus(error)
   if (statusCode < 500) return sendError(reply, statusCode, error.message)
 
-  // A database that is away is said once, by the store, and not by every request.
+  // The store logs an outage of the database once. A line for each request would add nothing.
   const level = statusCode === 503 ? 'debug' : 'error'
-  // The route's pattern, not the URL: that names a user.
+  // The pattern of the route: a URL contains a user id.
   request.log[level]({ err: error, route: request.routeOptions.url }, 'request failed')
-  if (statusCode !== 503) return sendError(reply, statusCode, 'this is our fault: see the log')
+  if (statusCode !== 503) {
+    const message = `internal error: see the server log for the request id ${request.id}`
+    return sendError(reply, statusCode, message)
+  }
   reply.header('retry-after', '1')
-  return sendError(reply, statusCode, 'the database does not answer: try again')
+  return sendError(reply, statusCode, 'the database is unavailable: retry later')
 }
 
-/** Answers for paths that do not exist, to callers with a key. */
+/** Sends the response for a path that does not exist, to a caller with a key. */
 export function handleNotFound(_request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  return sendError(reply, 404, 'there is no such path: see /docs')
+  return sendError(reply, 404, 'not found: /docs lists all paths')
 }
 
-/** Answers in the shape of Auth0's own errors. */
+/** Sends an error in the format of Auth0's errors. */
 export function sendError(reply: FastifyReply, statusCode: number, message: string): FastifyReply {
   return reply
     .code(statusCode)

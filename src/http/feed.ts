@@ -1,110 +1,118 @@
+/*
+ * The change feed. Each subscriber holds a cursor and loads pages from it until none is left. Then it waits for
+ * the next wake-up, and reads again. A wake-up is caused by a notification of PostgreSQL or by the heartbeat, and is
+ * delayed a little, so that a burst of changes causes one. After a wake-up, most subscribers hold the same cursor.
+ * They share one query for each cursor, so that the load of the database does not grow with their number.
+ */
+
 import type { ChangesPage, ChangesQuery } from '../rules/change-feed.js'
 
 /** How often the feed reports its freshness, and which subscribers it refuses or disconnects. */
 export interface FeedLimits {
-  /** The freshness is sent to every subscriber at least this often, in milliseconds. */
-  tickMs: number
-  /** Upper bound of the subscribers at one time; each may hold a page that it has not read. */
+  /** Maximum interval between two `freshness` events of a subscriber, in milliseconds, without the time of the query. */
+  heartbeatIntervalMs: number
+  /** Maximum number of concurrent subscribers. Each can hold a page in memory. */
   maxSubscribers: number
-  /** A subscriber that takes longer than this to read a page is disconnected, in milliseconds. */
+  /** A subscriber that has not read a page within this time is disconnected, in milliseconds. */
   writeTimeoutMs: number
 }
 
-/** The default limits. With the time to read a page, a tick stays below 5 s. */
+/** The default limits. Together with the query, the heartbeat interval stays below the documented 5 s. */
 export const FEED_LIMITS: FeedLimits = {
-  tickMs: 4_000,
+  heartbeatIntervalMs: 4_000,
   maxSubscribers: 2_000,
   writeTimeoutMs: 15_000,
 }
 
-/** However many changes there are, readers are woken no more often than this, in milliseconds. */
-const LEAST_PAUSE_MS = 25
+/** Minimum interval between two wake-ups, in milliseconds. */
+const MIN_WAKE_INTERVAL_MS = 25
 
-/** How many changes are read at once. */
-const PAGE_SIZE = 1_000
+/** Number of changes in a page of a stream. */
+const STREAM_PAGE_SIZE = 1_000
 
-/** What the feed is read from. */
+/** Dependencies of the feed. */
 export interface FeedDeps {
   readChanges(query: ChangesQuery): Promise<ChangesPage | null>
-  /** Calls back when the feed may have moved; returns how to stop that. */
+  /** Calls `wake` when there may be changes. Returns a function that ends the subscription. */
   subscribe(wake: () => void): () => void
   /** Default: {@link FEED_LIMITS}. */
   feedLimits?: FeedLimits | undefined
 }
 
-/** Where a subscription begins; `since` bounds what is loaded until then, not what changes afterwards. */
+/** The cursor where a stream begins. `since` limits the load, not the changes after it. */
 export type FeedStart = Pick<ChangesQuery, 'after' | 'since'>
 
-/** The change feed, for those who follow it. */
+/** The change feed as a stream. */
 export interface Feed {
   /**
-   * Pages as they come: again after every change and at each tick. `null`, once: the cursor is none
-   * of this feed; what follows begins anew. Ends with the feed.
+   * Yields pages: first the load, then one after each change and at each heartbeat. `null`: the cursor is unknown, and
+   * the load begins again without one. Ends when the feed is closed.
    */
-  follow(start: FeedStart): AsyncGenerator<ChangesPage | null>
+  stream(start: FeedStart): AsyncGenerator<ChangesPage | null>
   close(): void
 }
 
-/** Wakes its readers together, and lets those that stand at the same place share one reading. */
+/** Creates the feed. It subscribes to changes until it is closed. */
 export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Feed {
-  const { tickMs } = feedLimits ?? FEED_LIMITS
-  const readings = new Map<string, Promise<ChangesPage | null>>()
+  const { heartbeatIntervalMs } = feedLimits ?? FEED_LIMITS
+  /** The queries since the last wake-up, by cursor. */
+  const queries = new Map<string, Promise<ChangesPage | null>>()
   let isOpen = true
-  let pause: NodeJS.Timeout | undefined
-  let wakeReaders = () => {}
+  let wakeTimer: NodeJS.Timeout | undefined
+  let resolveWake = () => {}
   const nextWake = () =>
     new Promise<void>((resolve) => {
-      wakeReaders = resolve
+      resolveWake = resolve
     })
   let woken = nextWake()
 
   const wake = () => {
-    pause = undefined
-    readings.clear()
-    wakeReaders()
+    wakeTimer = undefined
+    queries.clear()
+    resolveWake()
     woken = nextWake()
   }
-  const wakeSoon = () => {
-    pause ??= setTimeout(wake, LEAST_PAUSE_MS)
+  const scheduleWake = () => {
+    wakeTimer ??= setTimeout(wake, MIN_WAKE_INTERVAL_MS)
   }
-  const unsubscribe = subscribe(wakeSoon)
-  const tick = setInterval(wakeSoon, tickMs)
+  const unsubscribe = subscribe(scheduleWake)
+  const heartbeat = setInterval(scheduleWake, heartbeatIntervalMs)
 
-  /** Only for those who have loaded: pages of a load are many, and hardly ever the same. */
+  /** Only for subscribers that have loaded: a load has many pages, which are hardly ever the same. */
   const readShared = (query: ChangesQuery) => {
-    const place = String(query.after)
-    const reading = readings.get(place) ?? readChanges(query)
-    readings.set(place, reading)
-    // A failure is nobody else's.
-    reading.catch(() => readings.delete(place))
+    const cursor = String(query.after)
+    const reading = queries.get(cursor) ?? readChanges(query)
+    queries.set(cursor, reading)
+    // Do not cache rejections.
+    reading.catch(() => queries.delete(cursor))
     return reading
   }
 
-  async function* follow({ after, since }: FeedStart): AsyncGenerator<ChangesPage | null> {
+  async function* stream({ after, since }: FeedStart): AsyncGenerator<ChangesPage | null> {
     let cursor = after
     let isLoading = true
     while (isOpen) {
-      // Before the reading: what comes in its course is read next.
-      const moved = woken
-      // Once loaded, readers differ by nothing but their place.
+      // Taken before the query: a change that is committed during the query wakes this subscriber again.
+      const nextChange = woken
+      // After the load, queries differ only by their cursor.
       const page: ChangesPage | null = isLoading
-        ? await readChanges({ after: cursor, since, limit: PAGE_SIZE })
-        : await readShared({ after: cursor, since: null, limit: PAGE_SIZE })
+        ? await readChanges({ after: cursor, since, limit: STREAM_PAGE_SIZE })
+        : await readShared({ after: cursor, since: null, limit: STREAM_PAGE_SIZE })
       yield page
       cursor = page?.cursor ?? null
       isLoading = page === null || (isLoading && page.more)
-      if (page !== null && !page.more && isOpen) await moved
+      if (page !== null && !page.more && isOpen) await nextChange
     }
   }
 
   return {
-    follow,
+    stream,
     close() {
       isOpen = false
       unsubscribe()
-      clearInterval(tick)
-      clearTimeout(pause)
-      wakeReaders()
+      clearInterval(heartbeat)
+      clearTimeout(wakeTimer)
+      resolveWake()
     },
   }
 }

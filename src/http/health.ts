@@ -6,14 +6,14 @@ import type { Progress } from '../rules/progress.js'
 import { toFreshness } from './freshness.js'
 import { instantSchema } from './schemas.js'
 
-/** What the health routes ask. */
+/** Dependencies of the health routes. */
 export interface HealthDeps {
   readProgress(): Promise<Progress>
-  /** Above this lag `/health/fresh` fails, in milliseconds. */
+  /** `/health/fresh` fails above this lag, in milliseconds. */
   maxLagMs: number
 }
 
-const aliveSchema = z.object({ status: z.literal('ok') })
+const liveSchema = z.object({ status: z.literal('ok') })
 
 const healthSchema = z.object({
   status: z.enum(['ok', 'stale', 'database_unavailable']),
@@ -22,11 +22,11 @@ const healthSchema = z.object({
   last_poll_at: instantSchema.nullable(),
 })
 
-/** `GET /health/live`, `/health/ready` and `/health/fresh`: open to everybody. */
+/** `GET /health/live`, `/health/ready` and `/health/fresh`: without a key. */
 export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
-  // However many ask, whom no key keeps out: the database is asked by one at a time.
+  // No key protects these routes: concurrent requests share one query.
   const readProgress = singleFlight(() => deps.readProgress())
-  /** Stale where there is no freshness yet, too. */
+  /** Without freshness, the status is `stale` too. */
   const readHealth = async () => {
     const progress = await readProgress()
     const freshness = toFreshness(progress)
@@ -40,19 +40,22 @@ export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
     lag_ms: null,
     last_poll_at: null,
   }
-  const config = { access: 'everybody' as const }
+  const config = { access: 'public' as const }
   const security: [] = []
   const response = { 200: healthSchema, 503: healthSchema }
 
   return async (app) => {
     app.get(
       '/health/live',
-      { config, schema: { summary: 'The process runs', security, response: { 200: aliveSchema } } },
+      {
+        config,
+        schema: { summary: 'Whether the process runs', security, response: { 200: liveSchema } },
+      },
       async () => ({ status: 'ok' as const }),
     )
     app.get(
       '/health/ready',
-      { config, schema: { summary: 'The database answers', security, response } },
+      { config, schema: { summary: 'Whether the database is available', security, response } },
       async (_request, reply) => {
         const health = await readHealth().catch(() => unavailable)
         return reply.code(health.status === 'database_unavailable' ? 503 : 200).send(health)
@@ -60,10 +63,7 @@ export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
     )
     app.get(
       '/health/fresh',
-      {
-        config,
-        schema: { summary: 'The log has been read up to MAX_LAG ago', security, response },
-      },
+      { config, schema: { summary: 'Whether the lag is at most MAX_LAG', security, response } },
       async (_request, reply) => {
         const health = await readHealth().catch(() => unavailable)
         return reply.code(health.status === 'ok' ? 200 : 503).send(health)

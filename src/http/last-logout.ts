@@ -6,34 +6,40 @@ import type { Policy } from '../rules/judge.js'
 import type { Known } from '../rules/known.js'
 import { sendError } from './errors.js'
 import { toFreshness } from './freshness.js'
-import { errorResponses, freshnessSchema, idSchema, instantSchema } from './schemas.js'
+import {
+  errorResponses,
+  freshnessSchema,
+  idSchema,
+  instantSchema,
+  policySchema,
+} from './schemas.js'
 
-/** What the routes under `/v1` read from. */
+/** Dependencies of the routes that read last logouts. */
 export interface ReadDeps {
   readKnown(userId: string, sessionId: string | null): Promise<Known>
   policy: Policy
 }
 
-/** The answer about a user. */
+/** The last logout of a user. */
 export const lastLogoutSchema = z.object({
   user_id: z.string(),
-  last_logout_at: instantSchema.nullable().describe("The user's own; never the floor's"),
-  last_logout: z.number().nullable().describe('The same as NumericDate (RFC 7519 §2)'),
+  last_logout_at: instantSchema
+    .nullable()
+    .describe("The user's last logout. It never includes the floor"),
+  last_logout: z.number().nullable().describe('The same as a NumericDate (RFC 7519 §2)'),
   all_sessions_at: instantSchema.nullable().describe('The last logout that ended all sessions'),
   session: z
     .object({ session_id: z.string(), logout_at: instantSchema.nullable(), ended: z.boolean() })
     .nullable()
-    .describe('The session that was asked for'),
-  floor_at: instantSchema
-    .nullable()
-    .describe('Tokens from before it are revoked, whoever has them'),
-  policy: z.enum(['session', 'user']),
+    .describe('The requested session; null if none was requested'),
+  floor_at: instantSchema.nullable().describe('Tokens of all users from before it are revoked'),
+  policy: policySchema,
   ...freshnessSchema.shape,
 })
 
 /**
- * `GET /v1/last-logout`, and the same by path as `GET /v1/users/{user_id}/last-logout`. Use the
- * first: proxies decode, normalize or reject an encoded `/` or `..` in a path.
+ * `GET /v1/last-logout`, and `GET /v1/users/{user_id}/last-logout` with the id in the path. Prefer the first: proxies
+ * decode, normalize or reject an encoded `/` or `..` in a path.
  */
 export function lastLogoutRoutes(deps: ReadDeps): FastifyPluginAsyncZod {
   const params = z.object({ user_id: idSchema })
@@ -46,7 +52,7 @@ export function lastLogoutRoutes(deps: ReadDeps): FastifyPluginAsyncZod {
       {
         ...options,
         schema: {
-          summary: "A user's last logout, and that of one of the user's sessions",
+          summary: "A user's last logout, and that of a session",
           querystring: params.extend(querystring.shape),
           response,
         },
@@ -58,7 +64,7 @@ export function lastLogoutRoutes(deps: ReadDeps): FastifyPluginAsyncZod {
       {
         ...options,
         schema: {
-          summary: 'The same as `GET /v1/last-logout`; not every proxy passes every id in a path',
+          summary: 'The same as `GET /v1/last-logout`. Some proxies do not pass every id in a path',
           params,
           querystring,
           response,
@@ -69,7 +75,7 @@ export function lastLogoutRoutes(deps: ReadDeps): FastifyPluginAsyncZod {
   }
 }
 
-/** The query parser takes malformed percent-encoding literally, and the id would be another one. */
+/** Rejects malformed percent-encoding: the query parser would take it literally, and read another id. */
 async function rejectMalformedQuery({ url }: FastifyRequest, reply: FastifyReply) {
   try {
     decodeURIComponent(url.slice(url.indexOf('?') + 1))
@@ -78,7 +84,7 @@ async function rejectMalformedQuery({ url }: FastifyRequest, reply: FastifyReply
   }
 }
 
-/** What is known of a user and, where asked for, of a session. */
+/** Reads the last logout of a user, and that of a session unless `sessionId` is `null`. */
 export async function readLastLogout(deps: ReadDeps, userId: string, sessionId: string | null) {
   const known = await deps.readKnown(userId, sessionId)
   return {

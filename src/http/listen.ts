@@ -1,14 +1,19 @@
 import type { FastifyInstance } from 'fastify'
 import { LastLogoutError } from '../errors.js'
 
-/** Where to listen, and the variable that says so. */
+/** An address, and the environment variable of its port. */
 interface ListenOptions {
   host: string
   port: number
   variable: 'PORT' | 'WORKER_PORT'
 }
 
-/** Lets an app listen; returns its URL. Throws `CANNOT_LISTEN`. */
+/**
+ * Starts listening.
+ *
+ * @returns The URL of the app.
+ * @throws `CANNOT_LISTEN` when the address cannot be bound.
+ */
 export function listen(
   app: FastifyInstance,
   { host, port, variable }: ListenOptions,
@@ -16,7 +21,7 @@ export function listen(
   return app.listen({ host, port }).catch((error) => {
     throw new LastLogoutError(
       'CANNOT_LISTEN',
-      `cannot listen on port ${port} of ${host} (${error.code}): set ${variable} or HOST to what is free here`,
+      `cannot listen on port ${port} of ${host} (${error.code}): set ${variable} to a free port, or HOST to an address of this machine`,
       { cause: error },
     )
   })

@@ -2,84 +2,90 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { hasCode } from '../errors.js'
 import { handleError, sendError } from './errors.js'
-import { createIntake } from './intake.js'
 import { errorResponses } from './schemas.js'
+import { createSerialQueue } from './serial-queue.js'
 
-type Received = 'stored' | 'too many'
+type ReceiveOutcome = 'stored' | 'too many'
 
-/** What a log stream is taken in by. */
+/** Receiver of an Auth0 log stream. */
 export interface LogStream {
-  /** What Auth0 sends in `Authorization`. */
+  /** The value of `Authorization` that is configured in Auth0. */
   token: string
   /**
-   * Stores the body's entries, and resolves when that is committed, or once there are too many of
-   * them. Throws `ABORTED` when told to stop.
+   * Stores the entries of a body. Resolves with `stored` after the commit, or with `too many` if the body has more
+   * entries than allowed.
+   *
+   * @throws `ABORTED` when `signal` aborts.
    */
-  receive(body: string, signal: AbortSignal): Promise<Received>
+  receive(body: string, signal: AbortSignal): Promise<ReceiveOutcome>
 }
 
 /**
- * How many entries Auth0 sends at once is not documented. One takes some kilobytes, rarely tens: a
- * hundred of the largest fit.
+ * Maximum size of a body. Auth0 does not document how many entries it sends at once. An entry takes some kilobytes,
+ * rarely tens of them, so that a hundred of the largest fit.
  */
-const BODY_LIMIT = 10 * 1024 * 1024
+const MAX_BODY_BYTES = 10 * 1024 * 1024
 
-/** `POST /v1/log-stream`: where an Auth0 log stream of the kind "custom webhook" sends to. */
+/** `POST /v1/log-stream`: the target of an Auth0 log stream of the type "Custom Webhook". */
 export function logStreamRoute({ receive }: LogStream): FastifyPluginAsync {
   return async (app) => {
-    const intake = createIntake<Received>()
-    app.addHook('preClose', async () => intake.close())
-    // Auth0 calls JSON lines `application/json` too: the body tells what it is.
+    const queue = createSerialQueue<ReceiveOutcome>()
+    app.addHook('preClose', async () => queue.close())
+    // Auth0 sends JSON lines as `application/json` too: only the body shows its format.
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body))
     app.post<{ Body: string | undefined }>(
       '/v1/log-stream',
       {
-        bodyLimit: BODY_LIMIT,
+        bodyLimit: MAX_BODY_BYTES,
         config: { access: 'log stream' },
         schema: {
-          summary: 'Takes in what a log stream of Auth0 sends, so that it counts earlier',
+          summary: 'Receives entries of an Auth0 log stream, before polling reads them',
           description:
-            'JSON lines, a JSON array or one object. 204 once it is stored; lines that cannot be read are kept and counted as unattributable.',
+            'JSON lines, a JSON array or one object. The response is 204 after the entries are stored. Lines that cannot be parsed are stored as unattributable.',
           security: [{ log_stream: [] }],
           response: {
             204: z.null().describe('Stored'),
             ...errorResponses,
-            413: errorResponses[400].describe('The body is too long, or has too many entries'),
+            413: errorResponses[400].describe('The body is too large or has too many entries'),
             415: errorResponses[400].describe('The body is compressed'),
           },
         },
         onRequest: async ({ headers }, reply) => {
           if (!/^(identity)?$/i.test(headers['content-encoding'] ?? '')) {
-            return sendError(reply, 415, 'a compressed body is not understood: send it as it is')
+            return sendError(reply, 415, 'the body is compressed: send it without Content-Encoding')
           }
-          if (!intake.enter(reply)) return sendLater(reply)
+          if (!queue.reserve(reply)) return sendBusy(reply)
         },
         errorHandler(error, request, reply) {
-          if (error.statusCode === 413) return sendTooLong(request, reply)
-          // Nobody waits for the answer, or it is the next process that will take the body.
-          if (hasCode(error, 'ABORTED')) return sendLater(reply)
+          if (error.statusCode === 413) return sendTooLarge(request, reply)
+          // The client has disconnected, or the service stops and the next process receives the body.
+          if (hasCode(error, 'ABORTED')) return sendBusy(reply)
           return handleError(error, request, reply)
         },
       },
       async (request, reply) => {
         const { body = '' } = request
-        const received = await intake.take(reply, (signal) => receive(body, signal))
-        if (received === 'too many') return sendTooLong(request, reply)
+        const outcome = await queue.run(reply, (signal) => receive(body, signal))
+        if (outcome === 'too many') return sendTooLarge(request, reply)
         return reply.code(204).send()
       },
     )
   }
 }
 
-/** Auth0 sends again what was not taken. */
-function sendLater(reply: FastifyReply): FastifyReply {
+/** Makes Auth0 send the body again. */
+function sendBusy(reply: FastifyReply): FastifyReply {
   reply.header('retry-after', '1')
-  return sendError(reply, 503, 'others are being stored, or the service stops: send it again')
+  return sendError(reply, 503, 'other batches are being stored, or the service stops: retry later')
 }
 
-/** Auth0 gives it up after some attempts, and whoever runs the tenant sees no more than that. */
-function sendTooLong(request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  request.log.warn('log stream batch too long: left to polling')
-  return sendError(reply, 413, 'the body is too long, or has too many entries: send fewer at once')
+/** Auth0 drops the batch after some attempts, and its log stream shows no reason: the warning does. */
+function sendTooLarge(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  request.log.warn('log stream batch too large, polling reads its entries')
+  return sendError(
+    reply,
+    413,
+    'the body is too large or has too many entries: send smaller batches',
+  )
 }

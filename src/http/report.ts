@@ -7,17 +7,18 @@ import { sendError } from './errors.js'
 import { lastLogoutSchema, type ReadDeps, readLastLogout } from './last-logout.js'
 import { dateTimeSchema, errorResponses, idSchema } from './schemas.js'
 
-/** What a report is stored by. */
+/** Dependencies of the routes that report a logout. */
 export interface ReportDeps extends ReadDeps {
+  /** Returns the instant that counts; `null`: the report is too far ahead. */
   storeReported(logout: ReportedLogout): Promise<Instant | null>
 }
 
-const at = dateTimeSchema.describe('When; up to 60 s ahead is taken as now')
-const session_id = idSchema.optional().describe('Without: all sessions of the user')
+const at = dateTimeSchema.describe('When the logout happened. Up to 60 s ahead counts as now')
+const session_id = idSchema.optional().describe('Default: all sessions of the user')
 
 /**
- * `POST /v1/logouts`: an application reports its own logout. The same by path as
- * `POST /v1/users/{user_id}/logout`, where `at` is required and the id has to survive each proxy.
+ * `POST /v1/logouts`: an application reports its own logout. `POST /v1/users/{user_id}/logout` is the same with the id in
+ * the path, which some proxies change. There, `at` is required.
  */
 export function reportRoutes(deps: ReportDeps): FastifyPluginAsyncZod {
   const response = { 200: lastLogoutSchema, ...errorResponses }
@@ -28,10 +29,12 @@ export function reportRoutes(deps: ReportDeps): FastifyPluginAsyncZod {
       {
         config,
         schema: {
-          summary: 'Reports a logout, to count at once',
+          summary: 'Reports a logout, which counts at once',
           body: z.strictObject({
             user_id: idSchema,
-            at: at.optional().describe('When; by default, and up to 60 s ahead, now'),
+            at: at
+              .optional()
+              .describe('When the logout happened. Default: now. Up to 60 s ahead counts as now'),
             session_id,
           }),
           response,
@@ -49,7 +52,7 @@ export function reportRoutes(deps: ReportDeps): FastifyPluginAsyncZod {
       {
         config,
         schema: {
-          summary: 'The same as `POST /v1/logouts`; not every proxy passes every id in a path',
+          summary: 'The same as `POST /v1/logouts`. Some proxies do not pass every id in a path',
           params: z.object({ user_id: idSchema }),
           body: z.strictObject({ at, session_id }),
           response,
@@ -65,10 +68,10 @@ export function reportRoutes(deps: ReportDeps): FastifyPluginAsyncZod {
   }
 }
 
-/** Stores a report, and responds with the state after it. */
+/** Stores a report, and returns the state after it. */
 async function report(deps: ReportDeps, reply: FastifyReply, logout: Omit<ReportedLogout, 'type'>) {
   if ((await deps.storeReported({ ...logout, type: 'reported_logout' })) === null) {
-    const message = 'body/at must not be more than 60 s ahead: check the clock of the caller'
+    const message = 'body/at must not be more than 60 s ahead: synchronize the clock of the caller'
     return sendError(reply, 400, message)
   }
   return readLastLogout(deps, logout.userId, logout.sessionId)

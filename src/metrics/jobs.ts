@@ -1,29 +1,29 @@
 import { Counter, Histogram, type Registry } from 'prom-client'
 import { hasCode, LastLogoutError } from '../errors.js'
-import { DURATION_BUCKETS } from './reading.js'
+import { DURATION_BUCKETS } from './sync.js'
 
-/** What those who run the worker's jobs tell. */
+/** Records runs of the worker's jobs. */
 export interface JobMetrics {
-  /** Runs a poll, or a reconcile with its waiting for the lease, and notes what it came to. */
+  /** Runs a poll, or a reconcile including its wait for the lease, and records its outcome and duration. */
   timePoll<Outcome extends string>(task: string, poll: () => Promise<Outcome>): Promise<Outcome>
-  /** A job has failed, be it that it was given up. */
+  /** A run has failed, or was abandoned. */
   onJobFailure(task: string, error: unknown): void
 }
 
-/** `task`, since Prometheus gives every metric a label `job` of its own. */
+/** Values of the label `task`. It is not named `job`, which is a label of Prometheus itself. */
 const TASKS = ['poll', 'reconcile']
 
-/** What polling and reconciling come to, as wholes. */
+/** Registers the metrics of the worker's jobs. */
 export function createJobMetrics(registry: Registry): JobMetrics {
-  return { timePoll: timePolls(registry), onJobFailure: countFailures(registry) }
+  return { timePoll: registerPolls(registry), onJobFailure: registerFailures(registry) }
 }
 
-function timePolls(registry: Registry): JobMetrics['timePoll'] {
+function registerPolls(registry: Registry): JobMetrics['timePoll'] {
   const registers = [registry]
   const labelNames = ['task', 'outcome']
   const polls = new Counter({
     name: 'last_logout_polls_total',
-    help: 'Polls and reconciles by what they came to.',
+    help: 'Runs of poll and reconcile by outcome.',
     labelNames,
     registers,
   })
@@ -34,7 +34,7 @@ function timePolls(registry: Registry): JobMetrics['timePoll'] {
   }
   const duration = new Histogram({
     name: 'last_logout_poll_duration_seconds',
-    help: 'How long a poll took: one catch-up, and at a first start the sweep; or a reconcile.',
+    help: 'Duration of such a run, including the sweep of a first start. A reconcile includes the wait for another worker.',
     labelNames,
     buckets: DURATION_BUCKETS,
     registers,
@@ -42,29 +42,29 @@ function timePolls(registry: Registry): JobMetrics['timePoll'] {
 
   return async (task, poll) => {
     const startedAt = performance.now()
-    const note = (outcome: string) => {
+    const record = (outcome: string) => {
       polls.inc({ task, outcome })
       duration.observe({ task, outcome }, (performance.now() - startedAt) / 1000)
     }
     try {
       const outcome = await poll()
-      note(outcome)
+      record(outcome)
       return outcome
     } catch (error) {
-      note(hasCode(error, 'ABORTED') ? 'aborted' : 'failed')
+      record(hasCode(error, 'ABORTED') ? 'aborted' : 'failed')
       throw error
     }
   }
 }
 
-function countFailures(registry: Registry): JobMetrics['onJobFailure'] {
+function registerFailures(registry: Registry): JobMetrics['onJobFailure'] {
   const failures = new Counter({
     name: 'last_logout_job_failures_total',
-    help: 'Runs of a job that failed, by the code of the error.',
+    help: 'Failed runs of a job by error code.',
     labelNames: ['task', 'code'],
     registers: [registry],
   })
-  // Rare, and one is enough: Prometheus sees no rise in a series that begins with it.
+  // An alert fires at the first of these rare failures. Prometheus sees an increase only in a series that exists.
   for (const task of TASKS) {
     for (const code of ['STALLED', 'ABANDONED']) failures.inc({ task, code }, 0)
   }

@@ -1,49 +1,49 @@
 import { collectDefaultMetrics, Registry } from 'prom-client'
-import { type AnswerMetrics, createAnswerMetrics } from './answers.js'
+import { type ApiMetrics, createApiMetrics } from './api.js'
+import { createDatabaseMetrics, type DatabaseMetricsOptions } from './database.js'
 import { createJobMetrics, type JobMetrics } from './jobs.js'
-import { createReadingMetrics, type ReadingMetrics } from './reading.js'
-import { createStoredMetrics, type StoredMetricsOptions } from './stored.js'
+import { createSyncMetrics, type SyncMetrics } from './sync.js'
 
-/** What the metrics are made of. */
-export interface MetricsOptions extends StoredMetricsOptions {
-  /** Our share of the tenant's rate limit. */
+/** What the metrics are created from. */
+export interface MetricsOptions extends DatabaseMetricsOptions {
+  /** Our share of the tenant's rate limit, from 0 to 1. */
   rateShare: number
 }
 
-/** All metrics, in the text format of Prometheus. */
+/** Metrics in the text format of Prometheus. */
 interface Scrape {
   contentType: string
   text: string
 }
 
-/** What a process may do: read the log, or answer callers of the API. */
-type Task = 'reading' | 'answering'
+/** What only some processes do: read the log, or serve the API. */
+type Task = 'sync' | 'api'
 
-/** What is measured, as callbacks for those who do it, and as text for whoever asks. */
-export interface Metrics extends ReadingMetrics, JobMetrics, AnswerMetrics {
-  /** From now on the process does this. What it does not do, it tells no zeros of. */
-  begin(task: Task): void
-  /** Measures the process as well, from now on: processor, memory, event loop, garbage collection. */
-  watchProcess(): void
-  /** Never fails, and waits for the database a few seconds at most. */
+/** All metrics of a process: callbacks that record measurements, and their exposition. */
+export interface Metrics extends SyncMetrics, JobMetrics, ApiMetrics {
+  /** Exposes the metrics of a task. Without it they are absent, instead of zeros that mean nothing. */
+  expose(task: Task): void
+  /** Exposes CPU time, memory, event loop and garbage collection of the process. */
+  exposeProcess(): void
+  /** Never fails. Waits for the database for at most `timeoutMs`. */
   scrape(): Promise<Scrape>
 }
 
-/** Makes the metrics of one service. */
+/** Creates the metrics of a process. */
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry()
-  const stored = createStoredMetrics(registry, options)
-  const tasks = { reading: new Registry(), answering: new Registry() }
-  const told = new Set([registry])
+  const database = createDatabaseMetrics(registry, options)
+  const tasks = { sync: new Registry(), api: new Registry() }
+  const exposed = new Set([registry])
   return {
-    ...createReadingMetrics(tasks.reading, options.rateShare),
-    ...createJobMetrics(tasks.reading),
-    ...createAnswerMetrics(tasks.answering),
-    begin: (task) => void told.add(tasks[task]),
-    watchProcess: () => collectDefaultMetrics({ register: registry }),
+    ...createSyncMetrics(tasks.sync, options.rateShare),
+    ...createJobMetrics(tasks.sync),
+    ...createApiMetrics(tasks.api),
+    expose: (task) => void exposed.add(tasks[task]),
+    exposeProcess: () => collectDefaultMetrics({ register: registry }),
     async scrape() {
-      await stored.refresh()
-      const texts = await Promise.all([...told].map((part) => part.metrics()))
+      await database.refresh()
+      const texts = await Promise.all([...exposed].map((part) => part.metrics()))
       return { contentType: registry.contentType, text: texts.join('') }
     },
   }

@@ -77,11 +77,11 @@ export async function createService(
     gone: opened.gone,
     opened: opened.opened,
     async sync(signal, onProgress) {
-      metrics.begin('reading')
+      metrics.expose('sync')
       await sync(await openReader(), signal, onProgress)
     },
     async startWorker() {
-      metrics.begin('reading')
+      metrics.expose('sync')
       await startWorker(parts, await openReader())
     },
     startApi: () => startApi(parts),
@@ -114,7 +114,7 @@ async function createSource(
     throw new TypeError('the configuration must be loaded with the need auth0 to read the log')
   }
   const api = createManagementApi({ ...auth0, clientId, clientSecret, ...limits })
-  return createLogSource({ api, rateShare, observe: metrics.onAuth0Answer, ...limits })
+  return createLogSource({ api, rateShare, observe: metrics.onAuth0Response, ...limits })
 }
 
 async function startWorker(parts: Parts, reader: Reader): Promise<void> {
@@ -157,8 +157,8 @@ async function startApi(parts: Parts): Promise<string> {
     version: await readVersion(),
   })
   closers.push(() => app.close())
-  metrics.begin('answering')
-  metrics.watchProcess()
+  metrics.expose('api')
+  metrics.exposeProcess()
   return listen(app, { ...config.http, variable: 'PORT' })
 }
 
@@ -166,7 +166,7 @@ async function startMonitor(parts: Parts, port: number): Promise<string> {
   const { buildMonitor } = await import('../http/app.js')
   const app = await buildMonitor(monitorDeps(parts))
   parts.closers.push(() => app.close())
-  parts.metrics.watchProcess()
+  parts.metrics.exposeProcess()
   return listen(app, { host: parts.config.http.host, port, variable: 'WORKER_PORT' })
 }
 

@@ -10,20 +10,20 @@ const key = (name: string, roles: ApiKey['roles']): ApiKey => ({
   roles,
 })
 
-/** One key for each kind of caller. */
+/** One key for each role. */
 export const keys = {
   reader: key('reader', ['read']),
   checker: key('checker', ['check']),
-  follower: key('follower', ['feed']),
+  subscriber: key('subscriber', ['feed']),
   logout: key('logout', ['logout']),
 }
 
-/** The header that sends a key. */
+/** The `Authorization` header of a key. */
 export function bearer({ key }: ApiKey): { authorization: string } {
   return { authorization: `Bearer ${key}` }
 }
 
-/** The API over a store; log lines go to `lines`. */
+/** Opens the API over a store. `lines` collects its log. */
 export async function openApi(
   deps: Pick<AppDeps, 'readKnown' | 'readProgress' | 'readChanges' | 'storeReported'> &
     Partial<AppDeps>,
@@ -41,7 +41,7 @@ export async function openApi(
   return Object.assign(app, { lines })
 }
 
-/** Lets an app listen on a free port of the loopback; returns its URL. */
+/** Starts listening on a free port of the loopback interface. Returns the URL. */
 export async function listen(app: FastifyInstance): Promise<string> {
   await app.listen({ host: '127.0.0.1', port: 0 })
   return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`

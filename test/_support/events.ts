@@ -1,20 +1,21 @@
 import { createEventReader, type ServerSentEvent } from '../../src/client/event-stream.js'
 import { KEY } from './served-api.js'
 
-/** Follows the change feed; what comes is in `events`. */
-export interface FollowedFeed {
+/** A subscription to the change feed. */
+export interface FeedSubscription {
+  /** All events received so far. */
   events: ServerSentEvent[]
-  /** The data of the events of this name. */
+  /** Returns the data of the events with this name. */
   named(name: string): Record<string, unknown>[]
   close(): Promise<void>
 }
 
-/** Opens a stream of the change feed. */
-export async function followFeed(
+/** Subscribes to the change feed. Throws the status if it is not 200. */
+export async function subscribeToFeed(
   url: string,
   query = '',
   headers: Record<string, string> = {},
-): Promise<FollowedFeed> {
+): Promise<FeedSubscription> {
   const abort = new AbortController()
   const response = await fetch(`${url}/v1/changes${query}`, {
     headers: { authorization: `Bearer ${KEY}`, accept: 'text/event-stream', ...headers },

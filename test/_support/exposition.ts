@@ -1,11 +1,11 @@
-/** One line of a scrape. */
+/** A sample: one line of a scrape. */
 interface Sample {
   name: string
   labels: Record<string, string>
   value: number
 }
 
-/** A metric, with its lines. */
+/** A metric with its samples. */
 export interface Family {
   name: string
   type: string
@@ -20,9 +20,10 @@ const SAMPLE = new RegExp(`^(${NAME})(?:\\{(.*)\\})? (\\S+)$`)
 const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(,|$)/y
 
 /**
- * Reads the text format of Prometheus, and throws where anything is not as it asks for: HELP, TYPE and
- * samples together, no name and no sample twice, counters from 0 up, histograms that add up.
+ * Parses the text format of Prometheus.
  *
+ * @throws `Error` when the text violates the format: HELP, TYPE and samples of a metric are adjacent, names and samples
+ *   are unique, counters are not negative, and histograms are cumulative.
  * @see https://prometheus.io/docs/instrumenting/exposition_formats/
  */
 export function parseExposition(text: string): Map<string, Family> {
@@ -34,7 +35,7 @@ export function parseExposition(text: string): Map<string, Family> {
     const [, named = '', help = ''] = HELP.exec(line) ?? []
     const [, typed, type = ''] = TYPE.exec(line) ?? []
     if (named !== '') {
-      assert(!families.has(named), `${named} comes once`)
+      assert(!families.has(named), `${named} occurs once`)
       current = { name: named, type: '', help, samples: [] }
       families.set(named, current)
     } else if (typed !== undefined) {
@@ -46,13 +47,13 @@ export function parseExposition(text: string): Map<string, Family> {
     } else {
       const sample = parseSample(line)
       const key = JSON.stringify([sample.name, Object.entries(sample.labels).sort()])
-      assert(!seen.has(key), `${line} comes once`)
+      assert(!seen.has(key), `${line} occurs once`)
       seen.add(key)
-      assert(current !== undefined && belongs(sample, current), `${line} stands with its metric`)
+      assert(current !== undefined && belongs(sample, current), `${line} follows its metric`)
       current.samples.push(sample)
     }
   }
-  for (const family of families.values()) assertSound(family)
+  for (const family of families.values()) assertValid(family)
   return families
 }
 
@@ -63,13 +64,13 @@ function parseSample(line: string): Sample {
   LABEL.lastIndex = 0
   for (let at = 0; at < inner.length; at = LABEL.lastIndex) {
     const [, label = '', value = ''] = LABEL.exec(inner) ?? []
-    assert(label !== '' && !(label in labels), `${line} has good labels`)
+    assert(label !== '' && !(label in labels), `${line} has valid labels`)
     labels[label] = value.replace(/\\(.)/g, (_, char) => (char === 'n' ? '\n' : char))
   }
   return { name, labels, value: parseNumber(number) }
 }
 
-/** As Go's ParseFloat: NaN in any case. */
+/** Parses a number as Go's ParseFloat does, which Prometheus uses. */
 function parseNumber(text: string): number {
   if (/^[+-]?inf$/i.test(text)) return text.startsWith('-') ? -Infinity : Infinity
   if (/^nan$/i.test(text)) return Number.NaN
@@ -82,13 +83,13 @@ function belongs({ name }: Sample, family: Family): boolean {
   return ['_bucket', '_sum', '_count'].some((suffix) => name === family.name + suffix)
 }
 
-function assertSound(family: Family): void {
+function assertValid(family: Family): void {
   const { name, type, samples } = family
   assert(type !== '', `${name} has a type`)
   if (type === 'counter')
     assert(
       samples.every(({ value }) => value >= 0),
-      `${name} counts up`,
+      `${name} is not negative`,
     )
   if (type === 'histogram') for (const group of groupSeries(samples)) assertHistogram(name, group)
 }
@@ -111,10 +112,10 @@ function assertHistogram(name: string, series: Sample[]): void {
     numbers.every((n, i) => i === 0 || n >= (numbers[i - 1] ?? n))
   assert(isRising(bounds) && isRising(buckets.map(({ value }) => value)), `${name} is cumulative`)
   assert(bounds.at(-1) === Infinity, `${name} ends with +Inf`)
-  assert(buckets.at(-1)?.value === count?.value, `${name} counts what is in its buckets`)
+  assert(buckets.at(-1)?.value === count?.value, `${name} has the count of its buckets`)
   assert(series.length === buckets.length + 2, `${name} has one sum and one count`)
 }
 
-function assert(condition: boolean, what: string): asserts condition {
-  if (!condition) throw new Error(`not so: ${what}`)
+function assert(condition: boolean, expectation: string): asserts condition {
+  if (!condition) throw new Error(`invalid exposition, expected: ${expectation}`)
 }

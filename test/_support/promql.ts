@@ -1,16 +1,26 @@
-/** What an expression asks for: a metric, and the labels that it is narrowed or grouped by. */
+/** A metric in an expression, with its label matchers. */
 export interface Selector {
   name: string
   matchers: { label: string; operator: string; value: string }[]
 }
 
 const NAME = /[a-zA-Z_:][a-zA-Z0-9_:]*/g
-const WORDS = new Set(['by', 'on', 'without', 'unless', 'and', 'or', 'ignoring', 'offset', 'bool'])
+const KEYWORDS = new Set([
+  'by',
+  'on',
+  'without',
+  'unless',
+  'and',
+  'or',
+  'ignoring',
+  'offset',
+  'bool',
+])
 
-/** The metrics of a PromQL expression: names that are neither functions nor words of the language. */
+/** Lists the metrics of a PromQL expression: names that are neither functions nor keywords. */
 export function readSelectors(expression: string): Selector[] {
   const plain = expression
-    // What they group by is no metric; nor is a duration.
+    // Grouping labels and durations are not metrics.
     .replace(/\b(by|on|without|ignoring)\s*\([^)]*\)/g, ' ')
     .replace(/\[[^\]]*\]/g, ' ')
   const outside = plain.replace(/\{[^}]*\}/g, (matchers) => ' '.repeat(matchers.length))
@@ -19,7 +29,7 @@ export function readSelectors(expression: string): Selector[] {
       const rest = outside.slice(index + name.length).trimStart()
       const isFunction = rest.startsWith('(') || /^(sum|min|max|avg|count)$/.test(name)
       const isPartOfNumber = /[0-9.]/.test(outside[index - 1] ?? '')
-      return !isFunction && !WORDS.has(name) && !isPartOfNumber
+      return !isFunction && !KEYWORDS.has(name) && !isPartOfNumber
     })
     .map(({ 0: name, index }) => {
       const [matchers = ''] = /^\{[^}]*\}/.exec(plain.slice(index + name.length)) ?? []
@@ -27,7 +37,7 @@ export function readSelectors(expression: string): Selector[] {
     })
 }
 
-/** The labels that an expression groups by. */
+/** Lists the labels that an expression groups by. */
 export function readGroupings(expression: string): string[] {
   return [...expression.matchAll(/\b(?:by|on)\s*\(([^)]*)\)/g)].flatMap(([, labels = '']) =>
     labels.split(',').flatMap((label) => label.trim() || []),

@@ -4,13 +4,13 @@ import { createService } from '../../src/service/service.js'
 import type { TestDatabase } from './database.js'
 import { DOMAIN } from './tenant.js'
 
-/** The key of {@link serveApi}, with every role. */
+/** A key of {@link serveApi} with every role but `metrics`. */
 export const KEY = 'a-key-of-more-than-32-characters!'
 
-/** The service of the sources; another release has the same exports. */
+/** The service of this version. Another release has the same exports. */
 const CURRENT = { createService, loadConfig }
 
-/** The API as `last-logout api` of a release serves it, on a port of its own unless told which. */
+/** Serves the API as `last-logout api` does, of this version or of another release. Default port: a free one. */
 export async function serveApi(
   { url }: Pick<TestDatabase, 'url'>,
   env: Record<string, string> = {},

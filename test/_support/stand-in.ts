@@ -50,7 +50,7 @@ export function about(user_id: string, session_id: string | null = null): Reply 
 /** The 404 of a service that does not have a path. */
 export const OWN_NOT_FOUND: Reply = [
   404,
-  '{"statusCode":404,"error":"Not Found","message":"there is no such path: see /docs"}',
+  '{"statusCode":404,"error":"Not Found","message":"not found: /docs lists all paths"}',
 ]
 
 /** A 404 of something else than the service. */

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { type FollowedFeed, followFeed } from '../_support/events.js'
+import { type FeedSubscription, subscribeToFeed } from '../_support/events.js'
 import { event, freshness, openScriptedFeed } from '../_support/scripted-feed.js'
 import { serveApi } from '../_support/served-api.js'
 import { openStore } from '../_support/store.js'
@@ -41,7 +41,7 @@ describe('behind Caddy with `encode gzip`', () => {
 
   const report = (userId: string) =>
     store.storeReported({ userId, sessionId: null, at: Date.now(), type: 'reported' })
-  const users = (feed: FollowedFeed) => feed.named('change').map(({ user_id }) => user_id)
+  const users = (feed: FeedSubscription) => feed.named('change').map(({ user_id }) => user_id)
 
   test('a client becomes ready and receives each change', async () => {
     const client = openClient(caddy.url)
@@ -56,7 +56,7 @@ describe('behind Caddy with `encode gzip`', () => {
   })
 
   test('a subscriber that accepts gzip receives everything, and each change when it is stored', async () => {
-    const feed = await followFeed(caddy.url.slice(0, -1), '', { 'accept-encoding': 'gzip' })
+    const feed = await subscribeToFeed(caddy.url.slice(0, -1), '', { 'accept-encoding': 'gzip' })
     try {
       await expect.poll(() => users(feed).length).toBeGreaterThanOrEqual(USERS)
       await report('auth0|newer')

@@ -10,25 +10,25 @@ import { receive } from '../../src/sync/receive.js'
 import { bearer, listen, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openStore } from '../_support/store.js'
-import { type FuzzedRequest, fuzzedFollowers, fuzzedRequests } from './requests.js'
+import { type FuzzedRequest, fuzzedRequests, fuzzedSubscriptions } from './requests.js'
 
-/** The whole of it is a command; what runs with the other tests is short. */
+/** Default: a short run. `npm run fuzz` sends more. */
 const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 3_000)
 const SEED = Number(process.env.FUZZ_SEED ?? 8)
 
-/** How many follow the feed beside them: each stream is read to its first event. */
-const FOLLOWERS = Math.ceil(REQUESTS / 20)
+/** Number of subscriptions to the change feed. Each stream is read to its first event. */
+const SUBSCRIPTIONS = Math.ceil(REQUESTS / 20)
 
-/** How many are under way at once. */
-const AT_ONCE = 20
+/** Number of concurrent requests. */
+const CONCURRENCY = 20
 
-/** Of the requests, how many go over a socket of their own, as they would come from a client. */
+/** Share of the requests that use a socket of their own, as those of a client. */
 const SOCKET_SHARE = 0.05
 
-/** What a heap may have grown by while nine tenths of the requests were answered, in bytes. */
-const GROWTH = 8 * 1024 * 1024
+/** Maximum growth of the heap during nine tenths of the requests. */
+const MAX_GROWTH_BYTES = 8 * 1024 * 1024
 
-/** Each of them is to be reached with something that it serves. */
+/** Each of these routes must respond to some request with 200 or 204. */
 const ROUTES = [
   '/v1/last-logout',
   '/v1/users/:user_id/last-logout',
@@ -42,7 +42,7 @@ const ROUTES = [
   '/health/fresh',
   '/metrics',
   '/openapi.json',
-  // What GET of /docs/ is counted as.
+  // The route of GET /docs/.
   '/docs',
 ]
 
@@ -61,11 +61,11 @@ beforeAll(async () => {
   await store.begin(checkpoint, null)
   await store.storeCaughtUp(checkpoint, Date.now())
   metrics = createMetrics({ ...store, rateShare: 1 })
-  metrics.begin('answering')
+  metrics.expose('api')
   app = await openApi({
     ...store,
     metrics,
-    // However long it takes, /health/fresh is not 503.
+    // A long run must not make /health/fresh respond with 503.
     maxLagMs: Number.MAX_SAFE_INTEGER,
     apiKeys: [
       { name: 'fuzz', key: credentials.key, roles: ['read', 'check', 'feed', 'logout', 'metrics'] },
@@ -83,132 +83,136 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** How often each status was answered with. */
-const answered = new Map<number, number>()
-const count = (status: number) => answered.set(status, (answered.get(status) ?? 0) + 1)
+/** Number of responses by status. */
+const statusCounts = new Map<number, number>()
+const count = (status: number) => statusCounts.set(status, (statusCounts.get(status) ?? 0) + 1)
 
-test(`${REQUESTS} requests with a valid key are answered, none by a fault, and nothing is left of them`, async () => {
+test(`${REQUESTS} requests with a valid key cause no internal error and no memory leak`, async () => {
   await send(REQUESTS / 10, SEED)
   const before = heapUsed()
   await send((REQUESTS * 9) / 10, SEED + 1)
   const after = heapUsed()
   process.stdout.write(`${report(before, after)}\n`)
-  expect(after - before).toBeLessThan(GROWTH)
-  // Each of the kinds of answers was met: nothing stood in the way of the rest.
-  expect([...answered.keys()]).toEqual(expect.arrayContaining([200, 204, 400, 404, 410, 415]))
+  expect(after - before).toBeLessThan(MAX_GROWTH_BYTES)
+  // Every kind of response occurred: no early rejection hid the routes.
+  expect([...statusCounts.keys()]).toEqual(expect.arrayContaining([200, 204, 400, 404, 410, 415]))
   expect(await readServed()).toEqual(expect.arrayContaining(ROUTES))
-  const answer = await app.inject({
+  const response = await app.inject({
     url: '/v1/users/auth0%7C1/last-logout',
     headers: bearer({ name: '', roles: [], ...credentials }),
   })
-  expect(answer.json()).toMatchObject({ user_id: 'auth0|1', last_logout_at: expect.any(String) })
-  expect(answer.json().last_logout * 1_000).toBeLessThanOrEqual(Date.now())
+  expect(response.json()).toMatchObject({ user_id: 'auth0|1', last_logout_at: expect.any(String) })
+  expect(response.json().last_logout * 1_000).toBeLessThanOrEqual(Date.now())
 }, 3_600_000)
 
-test(`${FOLLOWERS} followers are given a stream or a refusal, and none is left over`, async () => {
+test(`${SUBSCRIPTIONS} subscriptions get a stream or are rejected, and none remains`, async () => {
   const statuses = new Set<number>()
-  const batch = fc.array(fuzzedFollowers(credentials), { minLength: 5, maxLength: 5 })
+  const batch = fc.array(fuzzedSubscriptions(credentials), { minLength: 5, maxLength: 5 })
   await fc.assert(
     fc.asyncProperty(batch, async (drawn) => {
-      for (const status of await Promise.all(drawn.map(follow))) statuses.add(status)
-      expect(complaints()).toBe('')
+      for (const status of await Promise.all(drawn.map(subscribe))) statuses.add(status)
+      expect(warnings()).toBe('')
       app.lines.length = 0
     }),
-    { seed: SEED, numRuns: Math.ceil(FOLLOWERS / 5), endOnFailure: true },
+    { seed: SEED, numRuns: Math.ceil(SUBSCRIPTIONS / 5), endOnFailure: true },
   )
   expect([...statuses]).toEqual(expect.arrayContaining([200, 400]))
-  const followers = async () =>
+  const countSubscribers = async () =>
     /^last_logout_feed_clients (\d+)$/m.exec((await metrics.scrape()).text)
-  await expect.poll(async () => (await followers())?.[1]).toBe('0')
+  await expect.poll(async () => (await countSubscribers())?.[1]).toBe('0')
 }, 3_600_000)
 
-/** Reads a stream to its first event, and a refusal to its end; returns the status. */
-async function follow(request: FuzzedRequest): Promise<number> {
+/** Reads a stream to its first event, or a rejection to its end. Returns the status. */
+async function subscribe(request: FuzzedRequest): Promise<number> {
   const socket = connect(Number(url.port), url.hostname)
-  let answer = ''
+  let response = ''
   socket.write(toBytes(request))
   for await (const chunk of socket) {
-    answer += chunk.toString('latin1')
-    // What a stream ends an event with; the head of any answer ends in another way.
-    if (/\ndata: .*\n\n/.test(answer)) break
+    response += chunk.toString('latin1')
+    // The end of an event. Headers end with CRLF.
+    if (/\ndata: .*\n\n/.test(response)) break
   }
-  const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(answer) ?? []
+  const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(response) ?? []
   expect(Number(status), request.url).toBeLessThan(500)
-  if (status === '200') expect(answer).toMatch(/\nevent: (change|freshness|reset)\n/)
+  if (status === '200') expect(response).toMatch(/\nevent: (change|freshness|reset)\n/)
   return Number(status)
 }
 
 async function send(requests: number, seed: number): Promise<void> {
-  const batch = fc.array(fuzzedRequests(credentials), { minLength: AT_ONCE, maxLength: AT_ONCE })
-  const numRuns = Math.ceil(requests / AT_ONCE)
-  const overSockets = Math.max(1, AT_ONCE * SOCKET_SHARE)
+  const batch = fc.array(fuzzedRequests(credentials), {
+    minLength: CONCURRENCY,
+    maxLength: CONCURRENCY,
+  })
+  const numRuns = Math.ceil(requests / CONCURRENCY)
+  const overSockets = Math.max(1, CONCURRENCY * SOCKET_SHARE)
   await fc.assert(
-    fc.asyncProperty(batch, fc.nat(), async (drawn, place) => {
-      const spoilt = drawn.slice(0, overSockets).map((request) => {
-        return exchange(spoil(toBytes(request), place))
+    fc.asyncProperty(batch, fc.nat(), async (drawn, position) => {
+      const corrupted = drawn.slice(0, overSockets).map((request) => {
+        return exchange(corrupt(toBytes(request), position))
       })
-      // What no URL can say goes over the wire as it is.
-      const whole = drawn.slice(overSockets).map((request) => {
+      // A path that is not a valid URL is sent over a socket.
+      const intact = drawn.slice(overSockets).map((request) => {
         return URL.canParse(request.url, url.href) ? inject(request) : exchange(toBytes(request))
       })
-      await Promise.all([...spoilt, ...whole])
-      // No request may trouble whoever reads the log; nor are its lines what is measured.
-      expect(complaints()).toBe('')
+      await Promise.all([...corrupted, ...intact])
+      // No request may cause a warning. Kept lines would count as memory.
+      expect(warnings()).toBe('')
       app.lines.length = 0
     }),
     { seed, numRuns, endOnFailure: REQUESTS > 10_000 },
   )
 }
 
-/** The routes that have served somebody. */
+/** Returns the routes that responded with 200 or 204. */
 async function readServed(): Promise<(string | undefined)[]> {
   const { text } = await metrics.scrape()
   return [...text.matchAll(/_count\{.*route="([^"]+)",status="20[04]"/g)].map(([, route]) => route)
 }
 
 async function inject({ payload, ...request }: FuzzedRequest): Promise<void> {
-  const answer = await app.inject({
+  const response = await app.inject({
     ...request,
     method: request.method as 'GET',
     ...(payload !== undefined && { payload }),
   })
-  count(answer.statusCode)
-  if (isTurnedAway(answer.body)) return
-  expect(answer.statusCode, complaints()).toBeLessThan(500)
-  const isJson = answer.headers['content-type']?.toString().startsWith('application/json') ?? false
-  if (answer.statusCode >= 400 && isJson && answer.body !== '') {
-    expect(answer.json()).toEqual({
-      statusCode: answer.statusCode,
+  count(response.statusCode)
+  if (isQueueFull(response.body)) return
+  expect(response.statusCode, warnings()).toBeLessThan(500)
+  const isJson =
+    response.headers['content-type']?.toString().startsWith('application/json') ?? false
+  if (response.statusCode >= 400 && isJson && response.body !== '') {
+    expect(response.json()).toEqual({
+      statusCode: response.statusCode,
       error: expect.any(String),
       message: expect.any(String),
     })
   }
 }
 
-/** Whether a log stream was told to come again: more is sent at once here than is taken. */
-function isTurnedAway(answer: string): boolean {
-  return answer.includes('others are being stored')
+/** Whether the queue of the log stream was full: this test sends more concurrent batches than it holds. */
+function isQueueFull(response: string): boolean {
+  return response.includes('other batches are being stored')
 }
 
-/** Changes a byte. */
-function spoil(bytes: Buffer, place: number): Buffer {
-  bytes[place % bytes.length] = (place >> 8) & 0xff
+/** Replaces a byte. */
+function corrupt(bytes: Buffer, position: number): Buffer {
+  bytes[position % bytes.length] = (position >> 8) & 0xff
   return bytes
 }
 
-/** Sends bytes, and waits until the server is done with them. */
+/** Sends bytes, and waits until the connection is closed. */
 async function exchange(bytes: Buffer): Promise<void> {
   const socket = connect(Number(url.port), url.hostname)
   const chunks: Buffer[] = []
   socket.on('data', (chunk) => void chunks.push(chunk))
-  // Whatever is sent, the server may end the connection.
+  // The server may reset the connection.
   socket.on('error', () => {})
   const closed = new Promise((resolve) => socket.once('close', resolve))
   socket.end(bytes)
   await closed
-  const answer = Buffer.concat(chunks).toString('latin1')
-  const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(answer) ?? []
-  if (status === undefined || isTurnedAway(answer)) return
+  const response = Buffer.concat(chunks).toString('latin1')
+  const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(response) ?? []
+  if (status === undefined || isQueueFull(response)) return
   count(Number(status))
   expect(Number(status), bytes.toString('latin1')).toBeLessThan(500)
 }
@@ -224,11 +228,11 @@ function toBytes({ method, url, headers, payload = '' }: FuzzedRequest): Buffer 
   return Buffer.concat([Buffer.from(`${method} ${url} HTTP/1.1\r\n${lines.join('')}\r\n`), body])
 }
 
-/** What the log says at `warn` and above; a changed byte may have made a key a wrong one. */
-function complaints(): string {
-  const isComplaint = (line: string) =>
+/** Returns the log at `warn` and above, without warnings about wrong keys: a replaced byte can change a key. */
+function warnings(): string {
+  const isWarning = (line: string) =>
     JSON.parse(line).level >= 40 && !line.includes('too many wrong keys')
-  return app.lines.filter(isComplaint).join('\n')
+  return app.lines.filter(isWarning).join('\n')
 }
 
 function heapUsed(): number {
@@ -240,7 +244,9 @@ function heapUsed(): number {
 }
 
 function report(before: number, after: number): string {
-  const statuses = [...answered].sort(([a], [b]) => a - b).map(([status, n]) => `${status}: ${n}`)
+  const statuses = [...statusCounts]
+    .sort(([a], [b]) => a - b)
+    .map(([status, n]) => `${status}: ${n}`)
   const toMb = (bytes: number) => `${(bytes / 1024 / 1024).toFixed(1)} MB`
-  return `answers ${statuses.join(', ')}; heap after a tenth ${toMb(before)}, at the end ${toMb(after)}`
+  return `responses ${statuses.join(', ')}; heap after a tenth ${toMb(before)}, at the end ${toMb(after)}`
 }

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 
-/** A request with a valid credential, and something wrong with it more often than not. */
+/** A request with a valid credential that is often invalid in another way. */
 export interface FuzzedRequest {
   method: string
   url: string
@@ -10,15 +10,17 @@ export interface FuzzedRequest {
   payload: string | Buffer | undefined
 }
 
-/** What the API is asked with: a key of every role, and the log stream's token. */
+/** Credentials of the requests. */
 export interface FuzzedCredentials {
+  /** A key with every role. */
   key: string
+  /** The token of the log stream. */
   token: string
 }
 
 const NOW = Date.now()
 
-/** Characters that something on the way may take for its own. */
+/** Strings with a special meaning to parsers, proxies or databases. */
 const nasty = fc.constantFrom(
   '',
   ' ',
@@ -67,7 +69,7 @@ const nasty = fc.constantFrom(
 )
 const text = fc.oneof(nasty, fc.string(), fc.string({ unit: 'binary' }))
 const escaped = text.map((value) => encodeURIComponent(value.toWellFormed()))
-/** Of characters that a client can put on the wire. */
+/** Only characters that a client can send unencoded. */
 const raw = text.map((value) => value.replace(/[^\x21-\x7e]/g, '').replace(/[?#]/g, ''))
 const segment = fc.oneof({ weight: 3, arbitrary: escaped }, { weight: 1, arbitrary: raw })
 
@@ -98,14 +100,14 @@ const parameters = (names: string[]) =>
     .map((pairs) => pairs.map(([name, given]) => `${name}=${encodeURI(given.toWellFormed())}`))
     .map((pairs) => (pairs.length === 0 ? '' : `?${pairs.join('&')}`))
 
-/** Some cursors are of a feed; the rest only look like one. */
+/** Malformed cursors, and well-formed cursors of unknown feeds. */
 const cursor = fc.oneof(
   segment,
   fc.bigInt({ min: -1n, max: 2n ** 70n }).map(String),
   fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('base64url')),
 )
 
-/** Most can be read: a login that cannot is refused with 400. */
+/** Mostly valid: an invalid login claim is rejected with 400. */
 const login = fc.oneof(
   { weight: 4, arbitrary: fc.integer({ min: 1_000_000_000, max: 2_000_000_000 }) },
   number,
@@ -150,8 +152,8 @@ const item: fc.Arbitrary<unknown> = fc.oneof(
   value,
 )
 
-/** JSON that is cut off, doubled, or has a byte of something else in it. */
-const spoilt = (json: fc.Arbitrary<string>) =>
+/** JSON that is truncated, repeated, or contains other text. */
+const corrupted = (json: fc.Arbitrary<string>) =>
   fc.oneof(
     { weight: 5, arbitrary: json },
     fc.tuple(json, fc.double({ min: 0, max: 1, noNaN: true })).map(([all, part]) => {
@@ -159,14 +161,15 @@ const spoilt = (json: fc.Arbitrary<string>) =>
     }),
     json.map((all) => all + all),
     fc.tuple(json, text, fc.nat()).map(([all, more, at]) => {
-      const place = at % (all.length + 1)
-      return all.slice(0, place) + more + all.slice(place)
+      const position = at % (all.length + 1)
+      return all.slice(0, position) + more + all.slice(position)
     }),
     fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes).toString('latin1')),
     fc.nat({ max: 20_000 }).map((depth) => '['.repeat(depth)),
     fc.nat({ max: 20_000 }).map((depth) => '{"a":'.repeat(depth)),
   )
-const json = (of: fc.Arbitrary<unknown>) => spoilt(of.map((given) => JSON.stringify(given) ?? ''))
+const json = (of: fc.Arbitrary<unknown>) =>
+  corrupted(of.map((given) => JSON.stringify(given) ?? ''))
 
 const streamBody = fc.oneof(
   json(fc.array(item, { maxLength: 5 })),
@@ -203,7 +206,7 @@ const changesUrl = fc
     return `/v1/changes${query}${after === null ? '' : `${query ? '&' : '?'}after=${after}`}`
   })
 
-/** Every route, with what fills it. */
+/** Every route, with generators of its URL and body. */
 const routes = [
   {
     ...GET,
@@ -274,8 +277,8 @@ const routes = [
   { ...GET, url: fc.array(segment, { maxLength: 6 }).map((parts) => `/${parts.join('/')}`) },
 ]
 
-/** Followers of the feed, whose cursors are of it, or are not; the same seed gives the same. */
-export function fuzzedFollowers({ key }: FuzzedCredentials): fc.Arbitrary<FuzzedRequest> {
+/** Generates subscriptions to the change feed. */
+export function fuzzedSubscriptions({ key }: FuzzedCredentials): fc.Arbitrary<FuzzedRequest> {
   const lastEventId = fc.option(fc.oneof(cursor, raw))
   return fc.record({ url: changesUrl, lastEventId, extraHeaders }).map((drawn) => ({
     method: 'GET',
@@ -290,20 +293,20 @@ export function fuzzedFollowers({ key }: FuzzedCredentials): fc.Arbitrary<Fuzzed
   }))
 }
 
-/** Requests to every route with a valid credential; the same seed gives the same. */
+/** Generates requests to every route. */
 export function fuzzedRequests({ key, token }: FuzzedCredentials): fc.Arbitrary<FuzzedRequest> {
   const ofRoute = (route: (typeof routes)[number]) =>
     fc
       .record({ url: route.url, method, payload: route.body, contentType, extraHeaders })
       .map(({ url, payload, contentType: type, ...drawn }): FuzzedRequest => {
-        const used = drawn.method ?? route.method
-        const isStream = used === 'POST' && url === '/v1/log-stream'
+        const method = drawn.method ?? route.method
+        const isStream = method === 'POST' && url === '/v1/log-stream'
         const headers = {
           ...drawn.extraHeaders,
           ...(payload !== undefined && { 'content-type': type }),
           authorization: isStream ? token : `Bearer ${key}`,
         }
-        return { method: used, url, payload, headers }
+        return { method, url, payload, headers }
       })
   return fc.oneof(...routes.map(ofRoute))
 }

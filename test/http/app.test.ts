@@ -49,10 +49,10 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
     complete: true,
   }
 
-  test('gives the last logout with its freshness (P6)', async () => {
-    const answer = await get('/v1/users/auth0%7C123/last-logout')
-    expect(answer.statusCode).toBe(200)
-    expect(answer.json()).toEqual({
+  test('returns the last logout with its freshness (P6)', async () => {
+    const response = await get('/v1/users/auth0%7C123/last-logout')
+    expect(response.statusCode).toBe(200)
+    expect(response.json()).toEqual({
       user_id: 'auth0|123',
       last_logout_at: '2026-11-23T10:00:00.123Z',
       last_logout: 1795428000.123,
@@ -62,9 +62,9 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
     })
   })
 
-  test('gives the session that was asked for', async () => {
-    const answer = await get('/v1/users/auth0%7C123/last-logout?session_id=S1')
-    expect(answer.json().session).toEqual({
+  test('returns the requested session', async () => {
+    const response = await get('/v1/users/auth0%7C123/last-logout?session_id=S1')
+    expect(response.json().session).toEqual({
       session_id: 'S1',
       logout_at: '2026-11-23T10:00:00.123Z',
       ended: true,
@@ -73,16 +73,16 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
     expect(unknown.json().session).toEqual({ session_id: 'S2', logout_at: null, ended: false })
   })
 
-  test('says when all sessions were ended', async () => {
-    const answer = await get('/v1/users/auth0%7Call/last-logout')
-    expect(answer.json()).toMatchObject({ all_sessions_at: '2026-11-23T10:00:00.123Z' })
+  test('returns when all sessions were ended', async () => {
+    const response = await get('/v1/users/auth0%7Call/last-logout')
+    expect(response.json()).toMatchObject({ all_sessions_at: '2026-11-23T10:00:00.123Z' })
   })
 
-  test('answers for an unknown user, with nulls', async () => {
-    const answer = await get('/v1/users/auth0%7Cnobody/last-logout')
-    expect(answer.statusCode).toBe(200)
-    expect(answer.json()).toEqual({
-      user_id: 'auth0|nobody',
+  test('returns nulls for an unknown user', async () => {
+    const response = await get('/v1/users/auth0%7Cunknown/last-logout')
+    expect(response.statusCode).toBe(200)
+    expect(response.json()).toEqual({
+      user_id: 'auth0|unknown',
       last_logout_at: null,
       last_logout: null,
       all_sessions_at: null,
@@ -91,15 +91,15 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
     })
   })
 
-  test('has neither freshness nor completeness before the first catch-up has ended', async () => {
+  test('returns neither freshness nor completeness before the first catch-up has ended', async () => {
     const empty = await createTestDatabase()
     const young = await openStore(empty)
     const early = await openApi(young)
-    const answer = await early.inject({
+    const response = await early.inject({
       url: '/v1/users/x/last-logout',
       headers: bearer(keys.reader),
     })
-    expect(answer.json()).toMatchObject({ as_of: null, lag_ms: null, complete: false })
+    expect(response.json()).toMatchObject({ as_of: null, lag_ms: null, complete: false })
     await Promise.all([early.close(), young.close()])
     await empty.drop()
   })
@@ -109,15 +109,15 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
     ['letters beyond ASCII', 'auth0%7C%C3%A4%F0%9F%98%80', 'auth0|ä😀'],
     ['a percent sign', '100%25', '100%'],
     ['800 characters, all encoded', '%EF%BF%BD'.repeat(800), '\ufffd'.repeat(800)],
-  ])('takes an id with %s', async (_what, encoded, id) => {
-    const answer = await get(`/v1/users/${encoded}/last-logout`)
-    expect(answer.statusCode).toBe(200)
-    expect(answer.json().user_id).toBe(id)
+  ])('accepts an id with %s', async (_what, encoded, id) => {
+    const response = await get(`/v1/users/${encoded}/last-logout`)
+    expect(response.statusCode).toBe(200)
+    expect(response.json().user_id).toBe(id)
   })
 
   test.each([
-    ['a bad percent-encoding', '/v1/users/auth0%7/last-logout'],
-    ['an encoding that is no UTF-8', '/v1/users/%ff/last-logout'],
+    ['malformed percent-encoding', '/v1/users/auth0%7/last-logout'],
+    ['percent-encoding that is not UTF-8', '/v1/users/%ff/last-logout'],
     ['an over-long id', `/v1/users/${'x'.repeat(801)}/last-logout`],
     ['a very long id', `/v1/users/${'x'.repeat(9601)}/last-logout`],
     ['a NUL', '/v1/users/a%00b/last-logout'],
@@ -126,10 +126,10 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
     ['an over-long session id', `/v1/users/x/last-logout?session_id=${'x'.repeat(801)}`],
     ['an empty session id', '/v1/users/x/last-logout?session_id='],
     ['two session ids', '/v1/users/x/last-logout?session_id=a&session_id=b'],
-  ])('refuses %s with 400', async (_what, url) => {
-    const answer = await get(url)
-    expect(answer.statusCode).toBe(400)
-    expect(answer.json()).toEqual({
+  ])('rejects %s with 400', async (_what, url) => {
+    const response = await get(url)
+    expect(response.statusCode).toBe(400)
+    expect(response.json()).toEqual({
       statusCode: 400,
       error: 'Bad Request',
       message: expect.any(String),
@@ -141,7 +141,7 @@ describe('POST /v1/check', () => {
   const before = LOGOUT / 1000 - 60
   const session = 'https://last-logout/session_id'
 
-  test('goes by the claims of the namespace that it is told', async () => {
+  test('reads the claims of the requested namespace', async () => {
     const namespace = 'https://acme.example/'
     const claims = {
       sub: 'auth0|all',
@@ -154,10 +154,10 @@ describe('POST /v1/check', () => {
     expect((await ask({ claims })).json()).toMatchObject({ reason: 'login_after_logout' })
   })
 
-  test('refuses a token from before the logout of its session', async () => {
-    const answer = await check({ sub: 'auth0|123', iat: Math.floor(before), [session]: 'S1' })
-    expect(answer.statusCode).toBe(200)
-    expect(answer.json()).toEqual({
+  test('reports a token from before the logout of its session as revoked', async () => {
+    const response = await check({ sub: 'auth0|123', iat: Math.floor(before), [session]: 'S1' })
+    expect(response.statusCode).toBe(200)
+    expect(response.json()).toEqual({
       revoked: true,
       reason: 'session_ended',
       last_logout_at: '2026-11-23T10:00:00.123Z',
@@ -168,15 +168,25 @@ describe('POST /v1/check', () => {
 
   test.each([
     ['of another session', { [session]: 'S2', iat: before }, false, 'no_logout'],
-    ['that names no session, from before', { iat: before }, true, 'user_logout'],
-    ['that names no session, from after', { iat: LOGOUT / 1000 + 1 }, false, 'login_after_logout'],
-    ['of the same second', { iat: Math.floor(LOGOUT / 1000) }, true, 'user_logout'],
+    ['without a session, from before the logout', { iat: before }, true, 'user_logout'],
+    [
+      'without a session, from after the logout',
+      { iat: LOGOUT / 1000 + 1 },
+      false,
+      'login_after_logout',
+    ],
+    [
+      'issued in the same second as the logout',
+      { iat: Math.floor(LOGOUT / 1000) },
+      true,
+      'user_logout',
+    ],
   ])('judges a token %s', async (_what, claims, revoked, reason) => {
-    const answer = await check({ sub: 'auth0|123', ...claims })
-    expect(answer.json()).toMatchObject({ revoked, reason })
+    const response = await check({ sub: 'auth0|123', ...claims })
+    expect(response.json()).toMatchObject({ revoked, reason })
   })
 
-  test('names the claim that cannot be read, and shows nothing of it', async () => {
+  test('names the claim that cannot be read, without its value', async () => {
     const claims = {
       sub: 'auth0|123',
       iat: before,
@@ -189,55 +199,58 @@ describe('POST /v1/check', () => {
     expect(message).not.toContain('secret')
   })
 
-  test('answers by R6 for a token without a login claim', async () => {
+  test('revokes a token without a login claim only if a logout covers it (R6)', async () => {
     const of = async (sub: string) => (await check({ sub })).json()
     expect(await of('auth0|123')).toMatchObject({ revoked: true, reason: 'login_unknown' })
     expect(await of('auth0|none')).toMatchObject({ revoked: false, reason: 'no_logout' })
   })
 
-  test('reads a login that a gateway has made a string', async () => {
+  test('reads a login claim that a gateway has converted to a string', async () => {
     const claims = { sub: 'auth0|123', iat: String(Math.floor(LOGOUT / 1000) + 1) }
     expect((await check(claims)).json()).toMatchObject({ reason: 'login_after_logout' })
   })
 
-  test('follows the policy', async () => {
+  test('applies the configured policy', async () => {
     const strict = await openApi({ ...store, policy: 'user' })
-    const answer = await strict.inject({
+    const response = await strict.inject({
       method: 'POST',
       url: '/v1/check',
       headers: bearer(keys.checker),
       payload: { claims: { sub: 'auth0|123', iat: before, [session]: 'S2' } },
     })
-    expect(answer.json()).toMatchObject({ revoked: true, reason: 'user_logout' })
+    expect(response.json()).toMatchObject({ revoked: true, reason: 'user_logout' })
     await strict.close()
   })
 
   test.each([
     ['no claims', undefined],
-    ['claims that are a token', 'eyJ'],
+    ['claims that are an encoded token', 'eyJ'],
     ['claims that are a list', []],
     ['no subject', {}],
-    ['a subject that is a number', { sub: 5 }],
+    ['a numeric subject', { sub: 5 }],
     ['a subject that cannot be stored', { sub: 'a\0b' }],
     ['iat in milliseconds', { sub: 'auth0|123', iat: LOGOUT }],
-    ['an unreadable auth_time before iat', { sub: 'auth0|123', iat: before, auth_time: 'x' }],
-    ['an unreadable login in an ended session', { sub: 'auth0|123', [session]: 'S1', iat: null }],
-  ])('refuses %s with 400', async (_what, claims) => {
-    const answer = await check(claims)
-    expect(answer.statusCode).toBe(400)
-    expect(answer.json()).toMatchObject({ statusCode: 400, error: 'Bad Request' })
+    [
+      'an invalid auth_time although iat is valid',
+      { sub: 'auth0|123', iat: before, auth_time: 'x' },
+    ],
+    ['an invalid login in an ended session', { sub: 'auth0|123', [session]: 'S1', iat: null }],
+  ])('rejects %s with 400', async (_what, claims) => {
+    const response = await check(claims)
+    expect(response.statusCode).toBe(400)
+    expect(response.json()).toMatchObject({ statusCode: 400, error: 'Bad Request' })
   })
 
   test.each([
-    ['a body that is no JSON', 'application/json', '{', 400],
+    ['a body that is not JSON', 'application/json', '{', 400],
     ['no body', 'application/json', '', 400],
     ['another content type', 'text/plain', 'x', 415],
     ['a body of a megabyte', 'application/json', `"${'x'.repeat(1e6)}"`, 413],
-  ])('refuses %s', async (_what, type, payload, statusCode) => {
+  ])('rejects %s', async (_what, type, payload, statusCode) => {
     const headers = { ...bearer(keys.checker), 'content-type': type }
-    const answer = await app.inject({ method: 'POST', url: '/v1/check', headers, payload })
-    expect(answer.statusCode).toBe(statusCode)
-    expect(answer.json()).toEqual({
+    const response = await app.inject({ method: 'POST', url: '/v1/check', headers, payload })
+    expect(response.statusCode).toBe(statusCode)
+    expect(response.json()).toEqual({
       statusCode,
       error: expect.any(String),
       message: expect.any(String),
@@ -245,7 +258,7 @@ describe('POST /v1/check', () => {
   })
 })
 
-describe('keys', () => {
+describe('authentication', () => {
   const url = '/v1/users/x/last-logout'
 
   test.each([
@@ -253,30 +266,30 @@ describe('keys', () => {
     ['an unknown key', { authorization: `Bearer ${'x'.repeat(32)}` }],
     ['half a key', { authorization: `Bearer ${keys.reader.key.slice(0, 16)}` }],
     ['another scheme', { authorization: keys.reader.key }],
-  ])('%s is 401, and says which scheme is expected', async (_what, headers) => {
-    const answer = await get(url, headers)
-    expect(answer.statusCode).toBe(401)
-    expect(answer.headers['www-authenticate']).toMatch(/^Bearer realm="last-logout"/)
-    expect(answer.json()).toEqual({
+  ])('rejects %s with 401 and the expected scheme', async (_what, headers) => {
+    const response = await get(url, headers)
+    expect(response.statusCode).toBe(401)
+    expect(response.headers['www-authenticate']).toMatch(/^Bearer realm="last-logout"/)
+    expect(response.json()).toEqual({
       statusCode: 401,
       error: 'Unauthorized',
       message: expect.any(String),
     })
   })
 
-  test('without the role it is 403, and the role is named', async () => {
-    const answer = await get(url, bearer(keys.checker))
-    expect(answer.statusCode).toBe(403)
-    expect(answer.json()).toMatchObject({
+  test('rejects a key without the role with 403, which names the role', async () => {
+    const response = await get(url, bearer(keys.checker))
+    expect(response.statusCode).toBe(403)
+    expect(response.json()).toMatchObject({
       error: 'Forbidden',
       message: expect.stringContaining('read'),
     })
     expect((await check({ sub: 'x' }, bearer(keys.logout))).statusCode).toBe(403)
   })
 
-  test('the scheme may be written in any case', async () => {
-    const answer = await get(url, { authorization: `bearer ${keys.reader.key}` })
-    expect(answer.statusCode).toBe(200)
+  test('accepts the scheme in any case', async () => {
+    const response = await get(url, { authorization: `bearer ${keys.reader.key}` })
+    expect(response.statusCode).toBe(200)
   })
 
   test.each([
@@ -289,22 +302,22 @@ describe('keys', () => {
     '/docs/',
     '/docs/json',
     '/metrics',
-  ])('%s is closed without one (P32)', async (path) =>
+  ])('rejects a request to %s without a key (P32)', async (path) =>
     expect((await get(path, {})).statusCode).toBe(401),
   )
 
-  test('a path that does not exist is 404, with one', async () => {
-    const answer = await get('/nothing')
-    expect(answer.json()).toEqual({
+  test('responds with 404 to a path that does not exist, if the key is valid', async () => {
+    const response = await get('/nothing')
+    expect(response.json()).toEqual({
       statusCode: 404,
       error: 'Not Found',
       message: expect.any(String),
     })
   })
 
-  test('a browser is asked for one at /docs, and may send it as a password', async () => {
-    const asked = await get('/docs', {})
-    expect(asked.headers['www-authenticate']).toMatch(/^Basic /)
+  test('requests Basic authentication at /docs, and accepts the key as the password', async () => {
+    const unauthorized = await get('/docs', {})
+    expect(unauthorized.headers['www-authenticate']).toMatch(/^Basic /)
     const basic = Buffer.from(`me:${keys.reader.key}`).toString('base64')
     const page = await get('/docs/', { authorization: `Basic ${basic}` })
     expect(page.statusCode).toBe(200)
@@ -312,7 +325,7 @@ describe('keys', () => {
   })
 })
 
-test('/openapi.json describes what is served', async () => {
+test('/openapi.json describes all routes', async () => {
   const document = (await get('/openapi.json')).json()
   expect(document.openapi).toMatch(/^3\.1/)
   expect(Object.keys(document.paths).sort()).toEqual([
@@ -327,25 +340,25 @@ test('/openapi.json describes what is served', async () => {
     '/v1/users/{user_id}/logout',
   ])
   const { 400: refused } = document.paths['/v1/check'].post.responses
-  expect(refused.description).toContain('the claim that says when the login happened')
+  expect(refused.description).toContain('the login claim cannot be read')
 })
 
-describe('a database that is away', () => {
-  test('is 503 without details, logged without the user, and live stays live', async () => {
+describe('while the database is unavailable', () => {
+  test('responds with 503 without details, logs no user, and stays live', async () => {
     const url = new URL(database.url)
     url.port = '1'
-    const away = await openStoreUnclaimed(url.href)
-    const blind = await openApi(away)
-    const answer = await blind.inject({
+    const closedStore = await openStoreUnclaimed(url.href)
+    const blind = await openApi(closedStore)
+    const response = await blind.inject({
       url: '/v1/users/auth0%7Cperson/last-logout',
       headers: bearer(keys.reader),
     })
-    expect(answer.statusCode).toBe(503)
-    expect(answer.headers['retry-after']).toBe('1')
-    expect(answer.json()).toEqual({
+    expect(response.statusCode).toBe(503)
+    expect(response.headers['retry-after']).toBe('1')
+    expect(response.json()).toEqual({
       statusCode: 503,
       error: 'Service Unavailable',
-      message: 'the database does not answer: try again',
+      message: 'the database is unavailable: retry later',
     })
     expect((await blind.inject('/health/ready')).json()).toMatchObject({
       status: 'database_unavailable',
@@ -354,32 +367,33 @@ describe('a database that is away', () => {
     expect((await blind.inject('/health/fresh')).statusCode).toBe(503)
     expect((await blind.inject('/health/live')).statusCode).toBe(200)
     const failed = blind.lines.map((line) => JSON.parse(line)).filter(({ err }) => err)
-    // Debug: the store has said it once, for all requests.
+    // At debug: the store logs the outage once, for all requests.
     expect(failed).toMatchObject([{ level: 20, msg: 'request failed' }])
     expect(blind.lines.join()).not.toContain('person')
     expect(blind.lines.join()).not.toContain(keys.reader.key)
-    await Promise.all([blind.close(), away.close()])
+    await Promise.all([blind.close(), closedStore.close()])
   })
 })
 
-test('a fault of ours is 500, without its message', async () => {
+test('responds to an internal error with 500 and the request id, without the message of the error', async () => {
   const broken = await openApi({
     ...store,
     readKnown: async () => {
       throw new Error('secret detail')
     },
   })
-  const answer = await broken.inject({
+  const response = await broken.inject({
     url: '/v1/users/x/last-logout',
     headers: bearer(keys.reader),
   })
-  expect(answer.statusCode).toBe(500)
-  expect(answer.body).not.toContain('secret detail')
+  expect(response.statusCode).toBe(500)
+  expect(response.json().message).toMatch(/^internal error: .* request id req-\w+$/)
+  expect(response.body).not.toContain('secret detail')
   expect(broken.lines.join()).toContain('secret detail')
   await broken.close()
 })
 
-test('what is not HTTP is answered with 400 over a real socket', async () => {
+test('responds with 400 to data that is not HTTP, over a real socket', async () => {
   const url = new URL(await listen(app))
   const socket = connect(Number(url.port), url.hostname)
   socket.end('NONSENSE\r\n\r\n')

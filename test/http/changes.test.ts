@@ -7,7 +7,7 @@ import { fold } from '../../src/rules/fold.js'
 import { createChangeListener } from '../../src/store/change-listener.js'
 import { bearer, keys, listen, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { type FollowedFeed, followFeed } from '../_support/events.js'
+import { type FeedSubscription, subscribeToFeed } from '../_support/events.js'
 import { openProxy } from '../_support/proxy.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { openStore } from '../_support/store.js'
@@ -32,7 +32,7 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Logs the users of these numbers out, in this order. */
+/** Stores a logout of each of these users, in this order. */
 async function logOut(...numbers: number[]): Promise<void> {
   for (const n of numbers) {
     const event = {
@@ -46,11 +46,15 @@ async function logOut(...numbers: number[]): Promise<void> {
   }
 }
 
-/** Serves the API over the same store, with a tick that a test can wait for. */
-async function serveTicking() {
+/** Serves the API over the same store, with a heartbeat that a test can wait for. */
+async function serveWithHeartbeat() {
   const listener = createChangeListener(database.url, pino({ level: 'silent' }))
   const { subscribe } = listener
-  const app = await openApi({ ...store, subscribe, feedLimits: { ...FEED_LIMITS, tickMs: 200 } })
+  const app = await openApi({
+    ...store,
+    subscribe,
+    feedLimits: { ...FEED_LIMITS, heartbeatIntervalMs: 200 },
+  })
   const close = async () => {
     await app.close()
     await listener.close()
@@ -59,17 +63,17 @@ async function serveTicking() {
 }
 
 const get = async (query = '') => {
-  const answer = await fetch(`${api.url}/v1/changes${query}`, { headers: { authorization } })
-  const body = (await answer.json()) as { changes: { user_id?: string }[]; cursor: string }
-  return { status: answer.status, body }
+  const response = await fetch(`${api.url}/v1/changes${query}`, { headers: { authorization } })
+  const body = (await response.json()) as { changes: { user_id?: string }[]; cursor: string }
+  return { status: response.status, body }
 }
-/** Waits for the end of what was there at the beginning. */
-const loaded = (feed: FollowedFeed) =>
+/** Waits for the end of the load. */
+const loaded = (feed: FeedSubscription) =>
   expect.poll(() => feed.named('freshness').length).toBeGreaterThan(0)
-const users = (feed: FollowedFeed) => feed.named('change').map(({ user_id }) => user_id)
+const users = (feed: FeedSubscription) => feed.named('change').map(({ user_id }) => user_id)
 
 describe('GET /v1/changes', () => {
-  test('gives users, sessions and the floor in the order of their commits', async () => {
+  test('returns users, sessions and the floor in commit order', async () => {
     const session = { logId: 'L', type: 'slo', at: NOON, userId: 'auth0|1', sessionId: 'S1' }
     await store.storeBatch({ ...fold([session]), unattributable: [] })
     await store.storeCaughtUp(CHECKPOINT, NOON + 5)
@@ -94,7 +98,7 @@ describe('GET /v1/changes', () => {
     expect(await get(`?after=${body.cursor}`)).toMatchObject({ body: { changes: [], more: false } })
   })
 
-  test('is paged, and claims no freshness before the last page', async () => {
+  test('returns pages, and no freshness before the last one', async () => {
     await logOut(1, 2, 3)
     await store.storeCaughtUp(CHECKPOINT, NOON + 5)
     const first = await get('?limit=2')
@@ -105,7 +109,7 @@ describe('GET /v1/changes', () => {
     expect(seen.map(({ user_id }) => user_id)).toEqual(['auth0|1', 'auth0|2', 'auth0|3'])
   })
 
-  test('gives a row that moved again at its new place only', async () => {
+  test('returns a row that changed again only at its new position', async () => {
     await logOut(1, 2)
     const { body } = await get('?limit=1')
     const again = { logId: 'M', type: 'slo', at: NOON + 99, userId: 'auth0|1', sessionId: null }
@@ -114,7 +118,7 @@ describe('GET /v1/changes', () => {
     expect(rest.body.changes.map(({ user_id }) => user_id)).toEqual(['auth0|2', 'auth0|1'])
   })
 
-  test('leaves out what last changed before `since`, never the floor', async () => {
+  test('omits rows that last changed before `since`, but never the floor', async () => {
     await logOut(1)
     await store.raiseFloor(NOON - 9)
     const { now } = await store.readProgress()
@@ -128,22 +132,25 @@ describe('GET /v1/changes', () => {
   })
 
   test.each([
-    ['rubbish', 'x'],
+    ['malformed', 'x'],
     ['of another feed', '0123456789ab.1'],
-  ])('a cursor that is %s is 410, with what to do', async (_what, cursor) => {
+  ])('rejects a cursor that is %s with 410, and says what to do', async (_what, cursor) => {
     const { status, body } = await get(`?after=${cursor}`)
     expect(status).toBe(410)
-    expect(body).toMatchObject({ error: 'Gone', message: expect.stringContaining('without one') })
+    expect(body).toMatchObject({
+      error: 'Gone',
+      message: expect.stringContaining('begin without a cursor'),
+    })
   })
 
-  test('a cursor that is ahead, as after a restore, is 410', async () => {
+  test('rejects a cursor that is ahead, as after a restore, with 410', async () => {
     await logOut(1, 2)
     const { body } = await get()
     await database.query('UPDATE tenant SET seq = seq - 1')
     expect((await get(`?after=${body.cursor}`)).status).toBe(410)
   })
 
-  test('a cursor of the database that this one is a copy of is 410', async () => {
+  test('rejects a cursor of the database that this one was copied from with 410', async () => {
     await logOut(1)
     const { body } = await get()
     await api.close()
@@ -155,7 +162,7 @@ describe('GET /v1/changes', () => {
     await copy.drop()
   })
 
-  test('refuses what is no instant, or no limit, with 400', async () => {
+  test('rejects an invalid instant or limit with 400', async () => {
     const queries = [
       'since=yesterday',
       'since=2026-11-23T12:00:00',
@@ -168,7 +175,7 @@ describe('GET /v1/changes', () => {
     }
   })
 
-  test('is closed to callers without the role', async () => {
+  test('rejects a key without the role', async () => {
     await api.close()
     api = await serveApi(database, { API_KEYS: `test:${KEY}:read` })
     expect((await get()).status).toBe(403)
@@ -176,29 +183,29 @@ describe('GET /v1/changes', () => {
 })
 
 describe('the event stream', () => {
-  test('begins with everything, then tells each change when it is committed', async () => {
+  test('sends all rows, then each change when it is committed', async () => {
     await logOut(1)
-    const feed = await followFeed(api.url)
+    const feed = await subscribeToFeed(api.url)
     await loaded(feed)
     expect(users(feed)).toEqual(['auth0|1'])
 
     const startedAt = performance.now()
     await logOut(2)
     await expect.poll(() => users(feed), { interval: 5 }).toEqual(['auth0|1', 'auth0|2'])
-    // The tick alone would take seconds.
+    // The heartbeat alone would take seconds.
     expect(performance.now() - startedAt).toBeLessThan(2_000)
     await feed.close()
   })
 
-  test('sends a logout that is stored after the load, however old its instant is', async () => {
-    const feed = await followFeed(api.url, `?since=${new Date(NOON).toISOString()}`)
+  test('sends a logout that is stored after the load, however old it is', async () => {
+    const feed = await subscribeToFeed(api.url, `?since=${new Date(NOON).toISOString()}`)
     await loaded(feed)
     await logOut(-70 * 86_400_000)
     await expect.poll(() => users(feed)).toEqual(['auth0|-6048000000'])
     await feed.close()
   })
 
-  test('begins with a short chunk whatever is stored, and says that it is not compressed', async () => {
+  test('begins with a short chunk, and declares that it is not compressed', async () => {
     await logOut(...Array.from({ length: 20 }, (_, n) => n))
     const headers = { authorization, accept: 'text/event-stream', 'accept-encoding': 'gzip' }
     const request = httpGet(`${api.url}/v1/changes`, { headers })
@@ -209,8 +216,8 @@ describe('the event stream', () => {
     response.destroy()
   })
 
-  test('tells a freshness only after every change committed before it', async () => {
-    const feed = await followFeed(api.url)
+  test('sends a freshness only after every change that was committed before it', async () => {
+    const feed = await subscribeToFeed(api.url)
     const storeAll = async () => {
       for (let n = 1; n <= 40; n++) {
         await logOut(n)
@@ -229,13 +236,13 @@ describe('the event stream', () => {
     await feed.close()
   })
 
-  test('sends the freshness at every tick while nothing changes', async () => {
+  test('sends the freshness at every heartbeat while nothing changes', async () => {
     await store.storeCaughtUp(CHECKPOINT, NOON)
-    const ticking = await serveTicking()
-    const feed = await followFeed(ticking.url, '', bearer(keys.follower))
-    // The load sends one, the start of LISTEN another; the rest are ticks.
-    const ticks = () => feed.named('freshness').length
-    await expect.poll(ticks, { timeout: 5_000 }).toBeGreaterThan(3)
+    const served = await serveWithHeartbeat()
+    const feed = await subscribeToFeed(served.url, '', bearer(keys.subscriber))
+    // The load sends one, the start of LISTEN another. The rest are heartbeats.
+    const countFreshness = () => feed.named('freshness').length
+    await expect.poll(countFreshness, { timeout: 5_000 }).toBeGreaterThan(3)
     expect(feed.named('freshness').at(-1)).toEqual({
       cursor: expect.any(String),
       as_of: '2026-11-23T12:00:00.000Z',
@@ -243,15 +250,15 @@ describe('the event stream', () => {
       policy: 'session',
     })
     await feed.close()
-    await ticking.close()
+    await served.close()
   })
 
-  test('resumes after a cursor, given as `after` or as Last-Event-ID', async () => {
+  test('resumes after a cursor in `after` or in Last-Event-ID', async () => {
     await logOut(1)
     const { body } = await get()
     await logOut(2)
-    const byQuery = await followFeed(api.url, `?after=${body.cursor}`)
-    const byHeader = await followFeed(api.url, '', { 'last-event-id': body.cursor })
+    const byQuery = await subscribeToFeed(api.url, `?after=${body.cursor}`)
+    const byHeader = await subscribeToFeed(api.url, '', { 'last-event-id': body.cursor })
     for (const feed of [byQuery, byHeader]) {
       await loaded(feed)
       expect(users(feed)).toEqual(['auth0|2'])
@@ -262,37 +269,37 @@ describe('the event stream', () => {
     }
   })
 
-  test('goes by Last-Event-ID where a browser that connects again sends both', async () => {
+  test('prefers Last-Event-ID, since a browser that reconnects sends both', async () => {
     await logOut(1)
     const old = await get()
     await logOut(2)
     const { body } = await get()
     await logOut(3)
     const headers = { 'last-event-id': body.cursor }
-    const feed = await followFeed(api.url, `?after=${old.body.cursor}`, headers)
+    const feed = await subscribeToFeed(api.url, `?after=${old.body.cursor}`, headers)
     await loaded(feed)
     expect(users(feed)).toEqual(['auth0|3'])
     await feed.close()
   })
 
-  test('is not asked for by HEAD, which would read it for nobody', async () => {
+  test('rejects HEAD, which would read the feed without sending it', async () => {
     const headers = { authorization, accept: 'text/event-stream' }
     const { status } = await fetch(`${api.url}/v1/changes`, { method: 'HEAD', headers })
     expect(status).toBe(404)
   })
 
-  test('says `reset` to a cursor that it does not know, then begins anew', async () => {
+  test('sends `reset` for an unknown cursor, then all rows', async () => {
     await logOut(1)
-    const feed = await followFeed(api.url, '?after=0123456789ab.1')
+    const feed = await subscribeToFeed(api.url, '?after=0123456789ab.1')
     await loaded(feed)
     const names = feed.events.map(({ name }) => name).filter((name) => name !== 'message')
     expect(names.slice(0, 3)).toEqual(['reset', 'change', 'freshness'])
     await feed.close()
   })
 
-  test('comes from every API process alike', async () => {
+  test('sends the same changes from every API process', async () => {
     const other = await serveApi(database)
-    const feeds = [await followFeed(api.url), await followFeed(other.url)]
+    const feeds = [await subscribeToFeed(api.url), await subscribeToFeed(other.url)]
     await logOut(1, 2, 3)
     for (const feed of feeds) {
       await expect.poll(() => users(feed)).toEqual(['auth0|1', 'auth0|2', 'auth0|3'])
@@ -301,8 +308,8 @@ describe('the event stream', () => {
     await other.close()
   })
 
-  test('goes on when the listening connection is lost, and tells what was missed', async () => {
-    const feed = await followFeed(api.url)
+  test('continues when the LISTEN connection is lost, and sends the changes missed meanwhile', async () => {
+    const feed = await subscribeToFeed(api.url)
     await loaded(feed)
     const cut = await database.query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -314,31 +321,31 @@ describe('the event stream', () => {
     await feed.close()
   })
 
-  test('comes late at most by a tick where notifications get lost', async () => {
-    // What a transaction pooler does to LISTEN.
+  test('sends a change at the next heartbeat if its notification is lost', async () => {
+    // A transaction pooler has this effect on LISTEN.
     await database.query('DROP TRIGGER tenant_notify ON tenant')
-    const ticking = await serveTicking()
-    const feed = await followFeed(ticking.url, '', bearer(keys.follower))
+    const served = await serveWithHeartbeat()
+    const feed = await subscribeToFeed(served.url, '', bearer(keys.subscriber))
     await loaded(feed)
     await logOut(1)
     await expect.poll(() => users(feed), { timeout: 6_000 }).toEqual(['auth0|1'])
     await feed.close()
-    await ticking.close()
+    await served.close()
   })
 
-  test('is 503 while the database is away, and can be followed when it is back', async () => {
+  test('responds with 503 while the database is unavailable', async () => {
     const proxy = await openProxy(database.url)
     const behind = await serveApi({ url: proxy.url })
-    const feed = await followFeed(behind.url)
+    const feed = await subscribeToFeed(behind.url)
     await loaded(feed)
     await proxy.close()
-    await expect(followFeed(behind.url)).rejects.toThrow('503')
+    await expect(subscribeToFeed(behind.url)).rejects.toThrow('503')
     await behind.close()
     await feed.close()
   })
 
-  test('ends when the service closes, at once', async () => {
-    const feed = await followFeed(api.url)
+  test('ends at once when the service closes', async () => {
+    const feed = await subscribeToFeed(api.url)
     const startedAt = performance.now()
     await api.close()
     expect(performance.now() - startedAt).toBeLessThan(3_000)

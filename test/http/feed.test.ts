@@ -10,18 +10,22 @@ const page = (cursor: string): ChangesPage => ({
   more: false,
 })
 
-test('ticks every 4 s by default, for at most 2,000 subscribers that read a page within 15 s', () => {
-  expect(FEED_LIMITS).toEqual({ tickMs: 4_000, maxSubscribers: 2_000, writeTimeoutMs: 15_000 })
+test('by default sends a heartbeat every 4 s, to at most 2,000 subscribers that read a page within 15 s', () => {
+  expect(FEED_LIMITS).toEqual({
+    heartbeatIntervalMs: 4_000,
+    maxSubscribers: 2_000,
+    writeTimeoutMs: 15_000,
+  })
 })
 
-test('readers at the same place share a reading, but not its failure', async () => {
+test('subscribers with the same cursor share a query, but a failed query is not cached', async () => {
   let wake = () => {}
-  const asked: ChangesQuery[] = []
+  const queries: ChangesQuery[] = []
   let isDown = false
   const feed = createFeed({
     readChanges: async (query) => {
-      asked.push(query)
-      if (isDown) throw new Error('the database is away')
+      queries.push(query)
+      if (isDown) throw new Error('the database is unavailable')
       return page('f.1')
     },
     subscribe: (call) => {
@@ -29,23 +33,23 @@ test('readers at the same place share a reading, but not its failure', async () 
       return () => {}
     },
   })
-  const late = feed.follow({ after: null, since: null })
-  await late.next()
-  const readers = [1, 2].map(() => feed.follow({ after: null, since: null }))
-  const next = () => Promise.allSettled(readers.map((reader) => reader.next()))
+  const first = feed.stream({ after: null, since: null })
+  await first.next()
+  const subscribers = [1, 2].map(() => feed.stream({ after: null, since: null }))
+  const next = () => Promise.allSettled(subscribers.map((pages) => pages.next()))
   await next()
-  expect(asked).toHaveLength(3)
+  expect(queries).toHaveLength(3)
 
   const waiting = next()
   wake()
   expect(await waiting).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled' }])
-  expect(asked).toHaveLength(4)
+  expect(queries).toHaveLength(4)
 
   isDown = true
   const failing = next()
   wake()
   expect(await failing).toMatchObject([{ status: 'rejected' }, { status: 'rejected' }])
   isDown = false
-  expect(await late.next()).toMatchObject({ value: { cursor: 'f.1' } })
+  expect(await first.next()).toMatchObject({ value: { cursor: 'f.1' } })
   feed.close()
 })

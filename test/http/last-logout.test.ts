@@ -35,7 +35,7 @@ afterAll(async () => {
 const get = (url: string, key = keys.reader) => app.inject({ url, headers: bearer(key) })
 
 describe('GET /v1/last-logout', () => {
-  test.each(ODD_IDS)('responds about the user %s and a session of the user', async (userId) => {
+  test.each(ODD_IDS)('returns the last logout of user %s and of a session', async (userId) => {
     const ids = { userId, sessionId: `session of ${userId}` }
     expect((await get(`/${lastLogoutPath(ids, 'query')}`)).json()).toMatchObject({
       user_id: userId,
@@ -44,9 +44,9 @@ describe('GET /v1/last-logout', () => {
     })
   })
 
-  // A URL cannot hold `..` as a segment.
+  // A URL cannot contain `..` as a segment.
   test.each(ODD_IDS.filter((id) => id !== '..'))(
-    'responds about the user %s as GET /v1/users/{user_id}/last-logout does',
+    'returns the same for user %s as GET /v1/users/{user_id}/last-logout',
     async (userId) => {
       const ids = { userId, sessionId: `session of ${userId}` }
       const byQuery = await get(`/${lastLogoutPath(ids, 'query')}`)
@@ -55,15 +55,15 @@ describe('GET /v1/last-logout', () => {
     },
   )
 
-  test('responds without a session where none is requested', async () => {
-    const answer = await get('/v1/last-logout?user_id=auth0%7C123')
-    expect(answer.json()).toMatchObject({ user_id: 'auth0|123', session: null })
+  test('returns no session if none is requested', async () => {
+    const response = await get('/v1/last-logout?user_id=auth0%7C123')
+    expect(response.json()).toMatchObject({ user_id: 'auth0|123', session: null })
   })
 
-  test('takes ids of 800 characters, all encoded', async () => {
+  test('accepts ids of 800 characters, all percent-encoded', async () => {
     const id = '\ufffd'.repeat(800)
-    const answer = await get(`/${lastLogoutPath({ userId: id, sessionId: id }, 'query')}`)
-    expect(answer.json()).toMatchObject({ user_id: id, session: { session_id: id } })
+    const response = await get(`/${lastLogoutPath({ userId: id, sessionId: id }, 'query')}`)
+    expect(response.json()).toMatchObject({ user_id: id, session: { session_id: id } })
   })
 
   test.each([
@@ -75,27 +75,27 @@ describe('GET /v1/last-logout', () => {
     ['a NUL', '?user_id=a%00b'],
     ['two session ids', '?user_id=x&session_id=a&session_id=b'],
     ['an empty session id', '?user_id=x&session_id='],
-    ['an encoding that is cut off', '?user_id=auth0%7'],
-    ['an encoding that is not UTF-8', '?user_id=%ff'],
-    ['a session id in an encoding that is not UTF-8', '?user_id=x&session_id=%fc'],
-  ])('refuses %s with 400', async (_what, query) => {
-    const answer = await get(`/v1/last-logout${query}`)
-    expect(answer.statusCode).toBe(400)
-    expect(answer.json()).toEqual({
+    ['truncated percent-encoding', '?user_id=auth0%7'],
+    ['percent-encoding that is not UTF-8', '?user_id=%ff'],
+    ['a session id in percent-encoding that is not UTF-8', '?user_id=x&session_id=%fc'],
+  ])('rejects %s with 400', async (_what, query) => {
+    const response = await get(`/v1/last-logout${query}`)
+    expect(response.statusCode).toBe(400)
+    expect(response.json()).toEqual({
       statusCode: 400,
       error: 'Bad Request',
       message: expect.any(String),
     })
   })
 
-  test.each([[keys.checker], [keys.follower], [keys.logout]])(
-    'is closed to a key that lacks the role: $name',
+  test.each([[keys.checker], [keys.subscriber], [keys.logout]])(
+    'rejects a key without the role: $name',
     async (key) => {
       expect((await get('/v1/last-logout?user_id=x', key)).statusCode).toBe(403)
     },
   )
 })
 
-test('GET /v1/users/{user_id}/last-logout refuses a malformed session id with 400', async () => {
+test('GET /v1/users/{user_id}/last-logout rejects a malformed session id with 400', async () => {
   expect((await get('/v1/users/x/last-logout?session_id=%fc')).statusCode).toBe(400)
 })

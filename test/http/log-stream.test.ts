@@ -27,8 +27,9 @@ afterAll(async () => {
 
 const types = new Set(['slo'])
 const open = (
-  taking: LogStream['receive'] = (body, signal) => receive({ store, types }, body, signal),
-): ReturnType<typeof openApi> => openApi({ ...store, logStream: { token: TOKEN, receive: taking } })
+  receiver: LogStream['receive'] = (body, signal) => receive({ store, types }, body, signal),
+): ReturnType<typeof openApi> =>
+  openApi({ ...store, logStream: { token: TOKEN, receive: receiver } })
 beforeEach(async () => {
   app = await open()
 })
@@ -50,14 +51,14 @@ const line = (userId: string) => {
 const readUsers = async () => (await readRows(database)).users.map(({ userId }) => userId)
 
 describe('POST /v1/log-stream', () => {
-  test('is 204 once what was sent can be read', async () => {
-    const answer = await send(`${line('auth0|1')}\n${line('auth0|2')}`)
-    expect(answer.statusCode).toBe(204)
-    expect(answer.body).toBe('')
+  test('responds with 204 when the entries can be read', async () => {
+    const response = await send(`${line('auth0|1')}\n${line('auth0|2')}`)
+    expect(response.statusCode).toBe(204)
+    expect(response.body).toBe('')
     expect(await readUsers()).toEqual(['auth0|1', 'auth0|2'])
   })
 
-  test('answers only after the commit', async () => {
+  test('responds after the commit', async () => {
     let isStored = false
     const slow = await open(async () => {
       await new Promise((resolve) => setTimeout(resolve, 50))
@@ -77,110 +78,113 @@ describe('POST /v1/log-stream', () => {
     ['none', undefined],
   ])('reads JSON lines of the content type %s', async (_name, type) => {
     const headers = { authorization: TOKEN, ...(type && { 'content-type': type }) }
-    const answer = await send(`${line('auth0|1')}\n${line('auth0|2')}\n`, headers)
-    expect(answer.statusCode).toBe(204)
+    const response = await send(`${line('auth0|1')}\n${line('auth0|2')}\n`, headers)
+    expect(response.statusCode).toBe(204)
     expect(await readUsers()).toEqual(['auth0|1', 'auth0|2'])
   })
 
-  test('takes what nobody can read, and keeps it: sent again it would be the same', async () => {
+  test('stores lines that cannot be parsed: a retry would not help', async () => {
     expect((await send('nonsense')).statusCode).toBe(204)
     expect((await send('')).statusCode).toBe(204)
     await expect(store.count()).resolves.toMatchObject({ unattributable: { malformed: 1 } })
   })
 
-  test('is 503 while the database is away, so that it is sent again', async () => {
-    const away = await open(() =>
-      Promise.reject(new LastLogoutError('DATABASE_UNAVAILABLE', 'away')),
+  test('responds with 503 while the database is unavailable, so that Auth0 retries', async () => {
+    const unavailable = await open(() =>
+      Promise.reject(new LastLogoutError('DATABASE_UNAVAILABLE', 'unavailable')),
     )
-    const answer = await send(line('auth0|person'), undefined, away)
-    expect(answer.statusCode).toBe(503)
-    expect(answer.headers['retry-after']).toBe('1')
-    expect(away.lines.join()).not.toContain('person')
-    await away.close()
+    const response = await send(line('auth0|person'), undefined, unavailable)
+    expect(response.statusCode).toBe(503)
+    expect(response.headers['retry-after']).toBe('1')
+    expect(unavailable.lines.join()).not.toContain('person')
+    await unavailable.close()
   })
 
-  test('takes ten megabytes; more is 413, and the log says so', async () => {
+  test('accepts ten megabytes, and rejects more with 413 and a warning', async () => {
     const filler = ' '.repeat(10 * 1024 * 1024 - line('auth0|1').length)
     expect((await send(line('auth0|1') + filler)).statusCode).toBe(204)
     expect(await readUsers()).toEqual(['auth0|1'])
-    expect(app.lines.join()).not.toContain('too long')
-    const answer = await send(`${line('auth0|2')}${filler} `)
-    expect(answer.statusCode).toBe(413)
-    expect(answer.json()).toMatchObject({ statusCode: 413, error: 'Payload Too Large' })
-    expect(app.lines.join()).toContain('log stream batch too long')
+    expect(app.lines.join()).not.toContain('too large')
+    const response = await send(`${line('auth0|2')}${filler} `)
+    expect(response.statusCode).toBe(413)
+    expect(response.json()).toMatchObject({ statusCode: 413, error: 'Payload Too Large' })
+    expect(app.lines.join()).toContain('log stream batch too large')
     expect(await readUsers()).toEqual(['auth0|1'])
   })
 
-  test('of more than ten thousand entries is 413, and the log says so', async () => {
+  test('rejects more than ten thousand entries with 413 and a warning', async () => {
     expect((await send('x\n'.repeat(10_001))).statusCode).toBe(413)
-    expect(app.lines.join()).toContain('log stream batch too long')
+    expect(app.lines.join()).toContain('log stream batch too large')
     expect(await database.query('SELECT id FROM unattributable')).toEqual([])
   })
 
-  test.each(['identity', 'Identity', 'IDENTITY'])('may be encoded as %s', async (encoding) => {
-    const headers = { authorization: TOKEN, 'content-encoding': encoding }
-    expect((await send(line('auth0|1'), headers)).statusCode).toBe(204)
-  })
+  test.each(['identity', 'Identity', 'IDENTITY'])(
+    'accepts Content-Encoding: %s',
+    async (encoding) => {
+      const headers = { authorization: TOKEN, 'content-encoding': encoding }
+      expect((await send(line('auth0|1'), headers)).statusCode).toBe(204)
+    },
+  )
 
-  test('does not understand a compressed body, and says so', async () => {
+  test('rejects a compressed body with 415', async () => {
     const headers = { authorization: TOKEN, 'content-encoding': 'gzip' }
-    const answer = await send('\u001f\u008b', headers)
-    expect(answer.statusCode).toBe(415)
-    expect(answer.json().message).toContain('compressed')
+    const response = await send('\u001f\u008b', headers)
+    expect(response.statusCode).toBe(415)
+    expect(response.json().message).toContain('compressed')
     await expect(store.count()).resolves.toMatchObject({ unattributable: {} })
   })
 })
 
-describe('what is sent at once', () => {
+describe('concurrent batches', () => {
   const warnings = (lines: string[]) => lines.filter((text) => JSON.parse(text).level >= 40)
 
-  /** The API with a store that takes as long as the test likes; tells what is under way. */
+  /** Opens the API with a receiver that runs until `finish`, and records the running batches. */
   async function openSlow() {
-    const under = { way: [] as string[], most: 0 }
+    const batches = { running: [] as string[], maxRunning: 0 }
     let finish = () => {}
     const finished = new Promise<void>((resolve) => {
       finish = resolve
     })
     const slow = await open(async (body, signal) => {
-      under.way.push(body)
-      under.most = Math.max(under.most, under.way.length)
+      batches.running.push(body)
+      batches.maxRunning = Math.max(batches.maxRunning, batches.running.length)
       const stopped = new Promise((_, reject) =>
         signal.addEventListener('abort', () => reject(aborted())),
       )
-      await Promise.race([finished, stopped]).finally(() => under.way.shift())
+      await Promise.race([finished, stopped]).finally(() => batches.running.shift())
       return 'stored'
     })
-    return { slow, under, finish }
+    return { slow, batches, finish }
   }
 
-  test('is stored one after the other; what comes beyond five is to be sent again', async () => {
-    const { slow, under, finish } = await openSlow()
+  test('are stored one after the other, and rejected with 503 beyond five', async () => {
+    const { slow, batches, finish } = await openSlow()
     const five = ['1', '2', '3', '4', '5'].map((body) => send(body, undefined, slow))
     const sixth = await send('6', undefined, slow)
     expect(sixth.statusCode).toBe(503)
     expect(sixth.headers['retry-after']).toBe('1')
-    await expect.poll(() => under.way).toEqual(['1'])
+    await expect.poll(() => batches.running).toEqual(['1'])
     finish()
     expect((await Promise.all(five)).map(({ statusCode }) => statusCode)).toEqual(
       Array(5).fill(204),
     )
-    expect(under.most).toBe(1)
+    expect(batches.maxRunning).toBe(1)
     expect((await send('7', undefined, slow)).statusCode).toBe(204)
     expect(warnings(slow.lines)).toEqual([])
     await slow.close()
   })
 
-  test('is given up when its sender has gone, and holds up nobody', async () => {
-    const { slow, under, finish } = await openSlow()
+  test('are aborted when the client disconnects, without blocking others', async () => {
+    const { slow, batches, finish } = await openSlow()
     const url = (await listen(slow)) + URL_PATH
     for (let sent = 0; sent < 7; sent++) {
-      const gone = new AbortController()
+      const client = new AbortController()
       const headers = { authorization: TOKEN }
-      const sending = fetch(url, { method: 'POST', headers, body: 'x', signal: gone.signal })
-      await expect.poll(() => under.way).toHaveLength(1)
-      gone.abort()
+      const sending = fetch(url, { method: 'POST', headers, body: 'x', signal: client.signal })
+      await expect.poll(() => batches.running).toHaveLength(1)
+      client.abort()
       await expect(sending).rejects.toThrow()
-      await expect.poll(() => under.way).toEqual([])
+      await expect.poll(() => batches.running).toEqual([])
     }
     finish()
     expect((await send('x', undefined, slow)).statusCode).toBe(204)
@@ -188,27 +192,27 @@ describe('what is sent at once', () => {
     await slow.close()
   })
 
-  test('is given up when the service stops, to be sent to the next', async () => {
-    const { slow, under } = await openSlow()
+  test('are aborted with 503 when the service stops, so that Auth0 retries', async () => {
+    const { slow, batches } = await openSlow()
     const both = [send('1', undefined, slow), send('2', undefined, slow)]
-    await expect.poll(() => under.way).toEqual(['1'])
+    await expect.poll(() => batches.running).toEqual(['1'])
     await slow.close()
-    for (const answer of await Promise.all(both)) expect(answer.statusCode).toBe(503)
-    expect(under.way).toEqual([])
+    for (const response of await Promise.all(both)) expect(response.statusCode).toBe(503)
+    expect(batches.running).toEqual([])
     expect(warnings(slow.lines)).toEqual([])
   })
 })
 
 describe('the token of the log stream', () => {
   test.each([
-    ['as it is', TOKEN],
-    ['as a bearer', `Bearer ${TOKEN}`],
-    ['as a bearer in small letters', `bearer ${TOKEN}`],
-  ])('may be sent %s (P32)', async (_how, authorization) => {
+    ['alone', TOKEN],
+    ['as a bearer token', `Bearer ${TOKEN}`],
+    ['as a bearer token in lower case', `bearer ${TOKEN}`],
+  ])('is accepted %s (P32)', async (_how, authorization) => {
     expect((await send(line('auth0|1'), { authorization })).statusCode).toBe(204)
   })
 
-  test('may itself begin with Bearer, as it was entered', async () => {
+  test('can itself begin with Bearer', async () => {
     const token = `Bearer ${TOKEN}`
     const other = await openApi({ ...store, logStream: { token, receive: async () => 'stored' } })
     expect((await send('', { authorization: token }, other)).statusCode).toBe(204)
@@ -219,20 +223,23 @@ describe('the token of the log stream', () => {
   test.each([
     ['nothing', {}, 401],
     ['another token', { authorization: `${TOKEN.slice(0, -1)}x` }, 401],
-    ['a part of it', { authorization: TOKEN.slice(0, -1) }, 401],
-    ['more than it', { authorization: `${TOKEN}x` }, 401],
+    ['a prefix of the token', { authorization: TOKEN.slice(0, -1) }, 401],
+    ['the token with a suffix', { authorization: `${TOKEN}x` }, 401],
     ['an empty token', { authorization: 'Bearer ' }, 401],
-    ['it as a password', { authorization: `Basic ${btoa(`me:${TOKEN}`)}` }, 401],
+    ['the token as a password', { authorization: `Basic ${btoa(`me:${TOKEN}`)}` }, 401],
     ['a key of API_KEYS', bearer(keys.logout), 403],
-  ])('%s is refused, and nothing is stored (P32)', async (_what, headers, statusCode) => {
-    const answer = await send(line('auth0|1'), headers)
-    expect(answer.statusCode).toBe(statusCode)
-    expect(answer.json()).toMatchObject({ statusCode, message: expect.any(String) })
-    expect(await readUsers()).toEqual([])
-  })
+  ])(
+    'is required: %s is rejected, and nothing is stored (P32)',
+    async (_what, headers, statusCode) => {
+      const response = await send(line('auth0|1'), headers)
+      expect(response.statusCode).toBe(statusCode)
+      expect(response.json()).toMatchObject({ statusCode, message: expect.any(String) })
+      expect(await readUsers()).toEqual([])
+    },
+  )
 
   test.each(['/v1/users/x/last-logout', '/v1/changes', '/openapi.json', '/docs/', '/nothing'])(
-    'opens nothing else: %s',
+    'is rejected at %s',
     async (url) => {
       expect((await app.inject({ url, headers: { authorization: TOKEN } })).statusCode).toBe(401)
       expect(
@@ -241,18 +248,18 @@ describe('the token of the log stream', () => {
     },
   )
 
-  test('is in no line of the log', async () => {
-    const broken = await open(() => Promise.reject(new Error('a fault')))
+  test('is not logged', async () => {
+    const broken = await open(() => Promise.reject(new Error('internal detail')))
     expect((await send(line('auth0|person'), undefined, broken)).statusCode).toBe(500)
-    expect(broken.lines.join()).toContain('a fault')
+    expect(broken.lines.join()).toContain('internal detail')
     expect(broken.lines.join()).not.toContain(TOKEN)
     expect(broken.lines.join()).not.toContain('person')
     await broken.close()
   })
 })
 
-describe('without a token', () => {
-  test('the path does not exist, and outsiders cannot tell', async () => {
+describe('without LOG_STREAM_TOKEN', () => {
+  test('the path does not exist, which a caller without a key cannot detect', async () => {
     const without = await openApi(store)
     expect((await send('', bearer(keys.logout), without)).statusCode).toBe(404)
     for (const headers of [
@@ -270,7 +277,7 @@ describe('without a token', () => {
     await without.close()
   })
 
-  test('/openapi.json names it only where it exists', async () => {
+  test('/openapi.json does not contain the path', async () => {
     const without = await openApi(store)
     const describe = async (api: typeof app) =>
       (await api.inject({ url: '/openapi.json', headers: bearer(keys.reader) })).json()
@@ -280,7 +287,7 @@ describe('without a token', () => {
   })
 })
 
-test('`last-logout api` serves it where LOG_STREAM_TOKEN is set, and types count as configured', async () => {
+test('`last-logout api` serves the log stream if LOG_STREAM_TOKEN is set, with the configured event types', async () => {
   const fresh = await createTestDatabase()
   const api = await serveApi(fresh, { LOG_STREAM_TOKEN: TOKEN, EVENT_TYPES: 'scp' })
   const scp = { ...buildEntry('scp', { userId: 'auth0|pw' }), log_id: syntheticLogId(Date.now()) }

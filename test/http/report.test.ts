@@ -41,10 +41,10 @@ describe.each([
 ])('%s', (_route, form, send) => {
   const report = (userId: string, payload: object, key = keys.logout) => send(userId, payload, key)
 
-  test('ends all sessions of the user, and answers with the new state', async () => {
-    const answer = await report(`${form}|all`, { at: at(NOW - 1_000) })
-    expect(answer.statusCode).toBe(200)
-    expect(answer.json()).toMatchObject({
+  test('ends all sessions of the user, and returns the new state', async () => {
+    const response = await report(`${form}|all`, { at: at(NOW - 1_000) })
+    expect(response.statusCode).toBe(200)
+    expect(response.json()).toMatchObject({
       user_id: `${form}|all`,
       last_logout_at: at(NOW - 1_000),
       all_sessions_at: at(NOW - 1_000),
@@ -56,9 +56,9 @@ describe.each([
     )
   })
 
-  test('with a session revokes its tokens from before, and ends it not', async () => {
-    const answer = await report(`${form}|one`, { at: at(NOW - 1_000), session_id: 'S1' })
-    expect(answer.json()).toMatchObject({
+  test('with a session, revokes its earlier tokens without ending it', async () => {
+    const response = await report(`${form}|one`, { at: at(NOW - 1_000), session_id: 'S1' })
+    expect(response.json()).toMatchObject({
       last_logout_at: at(NOW - 1_000),
       all_sessions_at: null,
       session: { session_id: 'S1', logout_at: at(NOW - 1_000), ended: false },
@@ -73,7 +73,7 @@ describe.each([
     expect(await check(token('S2', 2))).toMatchObject({ revoked: false })
   })
 
-  test('is idempotent by `at`: the change feed does not move again', async () => {
+  test('is idempotent for the same `at`: the change feed does not change', async () => {
     const payload = { at: at(NOW - 5_000), session_id: 'S3' }
     const first = await report(`${form}|twice`, payload)
     const rows = await readRows(database)
@@ -87,8 +87,8 @@ describe.each([
 
   test('never moves a logout back', async () => {
     await report(`${form}|forward`, { at: at(NOW - 1_000), session_id: 'S4' })
-    const answer = await report(`${form}|forward`, { at: at(NOW - 9_000), session_id: 'S4' })
-    expect(answer.json()).toMatchObject({
+    const response = await report(`${form}|forward`, { at: at(NOW - 9_000), session_id: 'S4' })
+    expect(response.json()).toMatchObject({
       last_logout_at: at(NOW - 1_000),
       session: { logout_at: at(NOW - 1_000) },
     })
@@ -99,9 +99,9 @@ describe.each([
     ['a millisecond ahead', 1, at(NOW)],
     ['60 s ahead', 60_000, at(NOW)],
     ['long ago', -86_400_000, at(NOW - 86_400_000)],
-  ])('takes %s', async (what, aheadMs, stored) => {
-    const answer = await report(`${form}|${what}`, { at: at(NOW + aheadMs) })
-    expect(answer.json().last_logout_at).toBe(stored)
+  ])('accepts %s', async (what, aheadMs, stored) => {
+    const response = await report(`${form}|${what}`, { at: at(NOW + aheadMs) })
+    expect(response.json().last_logout_at).toBe(stored)
   })
 
   test.each([
@@ -110,34 +110,34 @@ describe.each([
     ['an instant without a zone', { at: '2026-11-23T10:00:00' }, /RFC 3339/],
     ['a blank session', { at: at(NOW), session_id: ' ' }, /session_id/],
     ['a misspelt field', { at: at(NOW), sessionId: 'S' }, /sessionId/],
-  ])('refuses %s with 400, and stores nothing', async (_what, payload, message) => {
+  ])('rejects %s with 400, and stores nothing', async (_what, payload, message) => {
     const rows = await readRows(database)
-    const answer = await report(`${form}|refused`, payload)
-    expect(answer.statusCode).toBe(400)
-    expect(answer.json().message).toMatch(message)
+    const response = await report(`${form}|refused`, payload)
+    expect(response.statusCode).toBe(400)
+    expect(response.json().message).toMatch(message)
     expect(await readRows(database)).toEqual(rows)
   })
 
-  test.each([[keys.reader], [keys.checker], [keys.follower]])(
-    'is closed to a key that lacks the role: $name',
+  test.each([[keys.reader], [keys.checker], [keys.subscriber]])(
+    'rejects a key without the role: $name',
     async (key) => {
       expect((await report(`${form}|closed`, { at: at(NOW) }, key)).statusCode).toBe(403)
     },
   )
 })
 
-describe('POST /v1/logouts alone', () => {
+describe('only POST /v1/logouts', () => {
   const report = (payload: object) => post('/v1/logouts', payload, keys.logout)
 
-  test('takes a report without an instant as of now', async () => {
-    const answer = await report({ user_id: 'auth0|now', session_id: 'S5' })
-    expect(answer.json()).toMatchObject({
+  test('stores a report without an instant as of now', async () => {
+    const response = await report({ user_id: 'auth0|now', session_id: 'S5' })
+    expect(response.json()).toMatchObject({
       last_logout_at: at(NOW),
       session: { session_id: 'S5', logout_at: at(NOW) },
     })
   })
 
-  test('takes an id that no path survives', async () => {
+  test('accepts an id that proxies change in a path', async () => {
     const userId = 'samlp|x|a/../b'
     expect((await report({ user_id: userId })).json()).toMatchObject({ user_id: userId })
     const rows = (await readRows(database)).users.filter(({ userId }) => userId.endsWith('b'))
@@ -148,15 +148,15 @@ describe('POST /v1/logouts alone', () => {
     ['no user', { at: at(NOW) }, /user_id/],
     ['a blank user', { user_id: ' ' }, /user_id/],
     ['two users', { user_id: ['a', 'b'] }, /user_id/],
-  ])('refuses %s with 400', async (_what, payload, message) => {
-    const answer = await report(payload)
-    expect(answer.statusCode).toBe(400)
-    expect(answer.json().message).toMatch(message)
+  ])('rejects %s with 400', async (_what, payload, message) => {
+    const response = await report(payload)
+    expect(response.statusCode).toBe(400)
+    expect(response.json().message).toMatch(message)
   })
 })
 
-test('POST /v1/users/{user_id}/logout needs an instant', async () => {
-  const answer = await byPath('auth0|none', {}, keys.logout)
-  expect(answer.statusCode).toBe(400)
-  expect(answer.json().message).toMatch(/at/)
+test('POST /v1/users/{user_id}/logout requires an instant', async () => {
+  const response = await byPath('auth0|none', {}, keys.logout)
+  expect(response.statusCode).toBe(400)
+  expect(response.json().message).toMatch(/at/)
 })

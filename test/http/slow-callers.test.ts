@@ -1,19 +1,19 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { LIMITS, type Limits } from '../../src/http/limits.js'
+import { HTTP_LIMITS, type HttpLimits } from '../../src/http/limits.js'
 import { bearer, keys, listen, openApi } from '../_support/api.js'
 
-/** Longer than an answer of this service is, and than the buffers of a connection take. */
+/** Makes a response larger than the buffers of a connection. */
 const LONG = 'x'.repeat(64)
 const MANY = 100_000
 
 /** Requests time out after a tenth of the default. */
-const QUICK_REQUESTS: Limits = {
-  ...LIMITS,
+const QUICK_REQUESTS: HttpLimits = {
+  ...HTTP_LIMITS,
   requestTimeout: 1_000,
   http: {
-    ...LIMITS.http,
+    ...HTTP_LIMITS.http,
     headersTimeout: 1_000,
     requestTimeout: 1_000,
     connectionsCheckingInterval: 100,
@@ -28,8 +28,8 @@ beforeAll(async () => {
 })
 afterAll(() => app.close())
 
-/** The API with a long answer to give. */
-async function openLongApi(limits?: Limits) {
+/** Opens the API with a long response. */
+async function openLongApi(limits?: HttpLimits) {
   const user = (n: number) => ({
     kind: 'user' as const,
     userId: `auth0|${n}${LONG}`,
@@ -49,7 +49,7 @@ async function openLongApi(limits?: Limits) {
       complete: false,
     }),
     readProgress: async () => {
-      throw new Error('not asked')
+      throw new Error('not called')
     },
     readChanges: async () => ({ changes, cursor: 'c', asOf: null, now: 0, more: false }),
     storeReported: async () => null,
@@ -58,13 +58,13 @@ async function openLongApi(limits?: Limits) {
 
 const open = async (to = url): Promise<Socket> => {
   const socket = connect(Number(to.port), to.hostname)
-  // The server's reset comes as an error.
+  // A reset by the server is emitted as an error.
   socket.on('error', () => {})
   await once(socket, 'connect')
   return socket
 }
 
-/** Everything that comes until the end, and how long that took in milliseconds. */
+/** Reads until the connection is closed, and measures how long that took, in milliseconds. */
 const readToEnd = async (socket: Socket) => {
   const began = performance.now()
   let text = ''
@@ -75,7 +75,7 @@ const readToEnd = async (socket: Socket) => {
   return { text, ms: performance.now() - began }
 }
 
-/** Sends a little, again and again. */
+/** Sends `text` every 200 ms. */
 const drip = (socket: Socket, text: string) => {
   const timer = setInterval(() => void (socket.writable && socket.write(text)), 200)
   socket.once('close', () => clearInterval(timer))
@@ -84,14 +84,14 @@ const drip = (socket: Socket, text: string) => {
 const head = (lines: string[]) => `${lines.join('\r\n')}\r\n`
 const authorization = (key: typeof keys.reader) => `Authorization: ${bearer(key).authorization}`
 
-describe.concurrent('whoever is slow is dropped', () => {
-  test.concurrent('who says nothing', async () => {
+describe.concurrent('the server disconnects a client', () => {
+  test.concurrent('that sends nothing', async () => {
     const { ms } = await readToEnd(await open())
     expect(ms).toBeGreaterThan(800)
     expect(ms).toBeLessThan(5_000)
   })
 
-  test.concurrent('who sends a head bit by bit', async () => {
+  test.concurrent('that sends headers slowly', async () => {
     const socket = await open()
     socket.write(head(['GET /health/live HTTP/1.1', 'Host: x']))
     drip(socket, 'X-A: b\r\n')
@@ -100,7 +100,7 @@ describe.concurrent('whoever is slow is dropped', () => {
     expect(ms).toBeLessThan(5_000)
   })
 
-  test.concurrent('who sends a body bit by bit', async () => {
+  test.concurrent('that sends a body slowly', async () => {
     const socket = await open()
     const lines = ['POST /v1/check HTTP/1.1', 'Host: x', authorization(keys.checker)]
     socket.write(head([...lines, 'Content-Type: application/json', 'Content-Length: 9999', '']))
@@ -110,7 +110,7 @@ describe.concurrent('whoever is slow is dropped', () => {
     expect(ms).toBeLessThan(5_000)
   })
 
-  test.concurrent('who sends a body bit by bit without a key', async () => {
+  test.concurrent('that sends a body slowly without a key', async () => {
     const socket = await open()
     socket.write(head(['POST /v1/check HTTP/1.1', 'Host: x', 'Transfer-Encoding: chunked', '']))
     drip(socket, '1\r\n \r\n')
@@ -119,13 +119,13 @@ describe.concurrent('whoever is slow is dropped', () => {
     expect(ms).toBeLessThan(5_000)
   })
 
-  test.concurrent('who takes nothing of a long answer', async ({ onTestFinished }) => {
-    const other = await openLongApi({ ...LIMITS, connectionTimeout: 1_000 })
+  test.concurrent('that does not read a long response', async ({ onTestFinished }) => {
+    const other = await openLongApi({ ...HTTP_LIMITS, connectionTimeout: 1_000 })
     onTestFinished(() => other.close())
     const accepted = once(other.server, 'connection')
     const socket = (await open(new URL(await listen(other)))).pause()
-    socket.write(head(['GET /v1/changes HTTP/1.1', 'Host: x', authorization(keys.follower), '']))
-    // Node asks twice, the time-out apart, whether anything was taken.
+    socket.write(head(['GET /v1/changes HTTP/1.1', 'Host: x', authorization(keys.subscriber), '']))
+    // Node closes the connection after two timeouts without a read.
     const [theirs] = await accepted
     await once(theirs, 'close')
     const { text } = await readToEnd(socket.resume())
@@ -133,23 +133,23 @@ describe.concurrent('whoever is slow is dropped', () => {
     expect(text.length).toBeLessThan(MANY * LONG.length)
   })
 
-  test.concurrent('and nobody else is kept waiting meanwhile', async () => {
+  test.concurrent('without delaying other clients', async () => {
     const sockets = await Promise.all(Array.from({ length: 200 }, () => open()))
     for (const socket of sockets) {
       socket.write(head(['GET /health/live HTTP/1.1', 'Host: x']))
       drip(socket, 'X-A: b\r\n')
     }
     const began = performance.now()
-    const answer = await fetch(new URL('/v1/users/x/last-logout', url), {
+    const response = await fetch(new URL('/v1/users/x/last-logout', url), {
       headers: bearer(keys.reader),
     })
-    expect(answer.status).toBe(200)
+    expect(response.status).toBe(200)
     expect(performance.now() - began).toBeLessThan(2_000)
     await Promise.all(sockets.map(readToEnd))
   })
 })
 
-test('by default a request may take 10 s, and a connection on which nothing moves 30 s', async () => {
+test('by default a request times out after 10 s, and an idle connection after 30 s', async () => {
   const { server, close } = await openLongApi()
   expect(server).toMatchObject({
     headersTimeout: 10_000,
@@ -158,12 +158,12 @@ test('by default a request may take 10 s, and a connection on which nothing move
     timeout: 30_000,
     maxConnections: 10_000,
   })
-  expect(LIMITS.http.connectionsCheckingInterval).toBe(1_000)
+  expect(HTTP_LIMITS.http.connectionsCheckingInterval).toBe(1_000)
   await close()
 })
 
-describe('what is too large', () => {
-  test('a head of more than 24 KB is 431', async () => {
+describe('size limits', () => {
+  test('headers of more than 24 KB are rejected with 431', async () => {
     const socket = await open()
     socket.write(head(['GET /health/live HTTP/1.1', 'Host: x', `X: ${'x'.repeat(24 * 1024)}`, '']))
     const { text } = await readToEnd(socket)
@@ -171,14 +171,14 @@ describe('what is too large', () => {
     expect(text).toContain('"statusCode":431')
   })
 
-  test('the longest ids fit', async () => {
+  test('the longest ids are accepted', async () => {
     const id = '%EF%BF%BD'.repeat(800)
     const path = `/v1/users/${id}/last-logout?session_id=${id}`
-    const answer = await fetch(new URL(path, url), { headers: bearer(keys.reader) })
-    expect(answer.status).toBe(200)
+    const response = await fetch(new URL(path, url), { headers: bearer(keys.reader) })
+    expect(response.status).toBe(200)
   })
 
-  test('a body is refused by what it says of its length, before it is sent', async () => {
+  test('a body is rejected by its Content-Length, before it is sent', async () => {
     const socket = await open()
     const lines = ['POST /v1/check HTTP/1.1', 'Host: x', authorization(keys.checker)]
     const type = 'Content-Type: application/json'
@@ -186,7 +186,7 @@ describe('what is too large', () => {
     expect((await readToEnd(socket)).text).toMatch(/^HTTP\/1\.1 413 /)
   })
 
-  test('a body that does not say how long it is, is cut off at the limit', async () => {
+  test('a body without a Content-Length is rejected at the limit', async () => {
     const socket = await open()
     const lines = ['POST /v1/check HTTP/1.1', 'Host: x', authorization(keys.checker)]
     const type = 'Content-Type: application/json'

@@ -1,6 +1,6 @@
 import { Registry } from 'prom-client'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createStoredMetrics, SCRAPE_TIMEOUT_MS } from '../../src/metrics/stored.js'
+import { createDatabaseMetrics, SCRAPE_TIMEOUT_MS } from '../../src/metrics/database.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { parseExposition } from '../_support/exposition.js'
@@ -8,8 +8,8 @@ import { openProxy } from '../_support/proxy.js'
 import { openStore } from '../_support/store.js'
 import { readValue } from './running.js'
 
-/** What a scrape may take: Prometheus gives up after 10 s. */
-const LONGEST_MS = 4_500
+/** Maximum duration of a scrape, in milliseconds. Prometheus times out after 10 s. */
+const MAX_SCRAPE_MS = 4_500
 
 let database: TestDatabase
 let proxy: Awaited<ReturnType<typeof openProxy>>
@@ -26,9 +26,9 @@ afterEach(async () => {
   await database.drop()
 })
 
-function open(over: Partial<Parameters<typeof createStoredMetrics>[1]> = {}) {
+function open(over: Partial<Parameters<typeof createDatabaseMetrics>[1]> = {}) {
   const registry = new Registry()
-  const metrics = createStoredMetrics(registry, { ...store, ...over })
+  const metrics = createDatabaseMetrics(registry, { ...store, ...over })
   const scrape = async () => {
     await metrics.refresh()
     const families = parseExposition(await registry.metrics())
@@ -37,28 +37,28 @@ function open(over: Partial<Parameters<typeof createStoredMetrics>[1]> = {}) {
   return Object.assign(async (name: string) => (await scrape())(name), { scrape })
 }
 
-test('a database that hangs leaves out what stands in it, in time, and it is back with it', async () => {
+test('a database that hangs makes its metrics absent within the timeout, until it responds again', async () => {
   const read = open()
   await store.storeCaughtUp(null, Date.now())
   expect(await read('freshness_lag_seconds')).toBeLessThan(60)
   proxy.freeze()
   const startedAt = performance.now()
-  const told = await read.scrape()
-  expect(performance.now() - startedAt).toBeLessThan(LONGEST_MS)
-  expect(told('database_up')).toBe(0)
+  const value = await read.scrape()
+  expect(performance.now() - startedAt).toBeLessThan(MAX_SCRAPE_MS)
+  expect(value('database_up')).toBe(0)
   for (const name of ['freshness_lag_seconds', 'gaps', 'users', 'reconciled_rows_total']) {
-    expect(told(name)).toBe(undefined)
+    expect(value(name)).toBe(undefined)
   }
   proxy.thaw()
   await expect.poll(() => read('database_up'), { timeout: 25_000 }).toBe(1)
   expect(await read('users')).toBe(0)
 }, 60_000)
 
-test('a scrape waits for the database for less than Prometheus waits for the scrape', () => {
+test('a scrape times out before Prometheus does', () => {
   expect(SCRAPE_TIMEOUT_MS).toBe(3_000)
 })
 
-test('a database that is gone is told at once', async () => {
+test('a failing database is reported at once', async () => {
   const read = open()
   await database.query('ALTER TABLE tenant RENAME TO gone')
   expect(await read('database_up')).toBe(0)
@@ -66,45 +66,45 @@ test('a database that is gone is told at once', async () => {
   expect(await read('database_up')).toBe(1)
 })
 
-test('a hanging database is asked once, however often it is scraped', async () => {
-  let asked = 0
+test('concurrent and later scrapes share one query of a database that hangs', async () => {
+  let queries = 0
   const read = open({
     timeoutMs: 500,
     readProgress: () => {
-      asked++
+      queries++
       return store.readProgress()
     },
   })
   proxy.freeze()
   expect(await Promise.all([read('database_up'), read('database_up')])).toEqual([0, 0])
   await read('database_up')
-  expect(asked).toBe(1)
+  expect(queries).toBe(1)
 }, 60_000)
 
 test('rows are counted at most once a minute', async () => {
-  let counted = 0
+  let counts = 0
   const read = open({
     count: () => {
-      counted++
+      counts++
       return store.count()
     },
   })
   expect(await Promise.all([read('users'), read('users')])).toEqual([0, 0])
   await store.storeReported({ userId: 'auth0|1', sessionId: null, at: 1_000, type: 'slo' })
   expect(await read('users')).toBe(0)
-  expect(counted).toBe(1)
+  expect(counts).toBe(1)
 })
 
-test('a count that takes long holds no scrape up, and its result is there for a later one', async () => {
+test('a slow count delays no scrape, and a later scrape reports its result', async () => {
   let release = () => {}
   const held = new Promise<void>((resolve) => {
     release = resolve
   })
   const read = open({ count: () => held.then(() => store.count()), timeoutMs: 1_000 })
   const startedAt = performance.now()
-  const told = await read.scrape()
-  expect(performance.now() - startedAt).toBeLessThan(LONGEST_MS)
-  expect([told('users'), told('database_up')]).toEqual([undefined, 1])
+  const value = await read.scrape()
+  expect(performance.now() - startedAt).toBeLessThan(MAX_SCRAPE_MS)
+  expect([value('users'), value('database_up')]).toEqual([undefined, 1])
   release()
   await expect.poll(() => read('users')).toBe(0)
 })

@@ -14,9 +14,9 @@ interface Rule {
   annotations: Record<string, string>
 }
 
-const PATIENCE = { timeout: 20_000, interval: 100 }
-const USER = 'auth0|somebody-in-particular'
-const SESSION = 'a-session-in-particular'
+const POLLING = { timeout: 20_000, interval: 100 }
+const USER = 'auth0|identifiable-user'
+const SESSION = 'identifiable-session'
 const DAY_MS = 86_400_000
 
 const { groups } = parse(await readFile('docs/alerts.yml', 'utf8')) as {
@@ -36,7 +36,7 @@ beforeAll(async () => {
 })
 afterAll(() => running.close())
 
-/** Something of everything that is measured. */
+/** Causes at least one sample of every metric. */
 async function causeTraffic({ t, service }: Running, url: string): Promise<void> {
   const { store } = service
   const { simulator, tenant } = t
@@ -44,11 +44,11 @@ async function causeTraffic({ t, service }: Running, url: string): Promise<void>
   simulator.faults.push(refused)
   await service.startWorker()
   const isFresh = async () => expect((await store.readProgress()).asOf).not.toBe(null)
-  await vi.waitFor(isFresh, PATIENCE)
+  await vi.waitFor(isFresh, POLLING)
   tenant.write(buildEntry('slo', { userId: USER, sessionId: SESSION }))
   await vi.waitFor(async () => {
     expect((await store.readKnown(USER, SESSION)).session?.ended).toBe(true)
-  }, PATIENCE)
+  }, POLLING)
   const gap = { from: Date.now() - 3 * DAY_MS, to: Date.now() - 2 * DAY_MS }
   await store.storeGap({ ...gap, reason: 'retention' }, false)
   await store.storeGap({ from: gap.from - DAY_MS, to: gap.from, reason: 'cold_start' }, false)
@@ -56,7 +56,7 @@ async function causeTraffic({ t, service }: Running, url: string): Promise<void>
   const get = (path: string, key: string) =>
     fetch(url + path, { headers: { authorization: `Bearer ${key}` } })
   await get(`/v1/users/${encodeURIComponent(USER)}/last-logout?session_id=${SESSION}`, CALLER)
-  await get('/v1/changes', 'a-key-that-nobody-was-ever-given-to-use')
+  await get('/v1/changes', 'an-unknown-key-of-more-than-32-characters')
   await get('/v1/changes', SCRAPER)
 }
 
@@ -66,7 +66,7 @@ const labelsOf = ({ samples }: Family) =>
     .filter((label) => label !== 'le')
     .sort()
 
-/** What Prometheus tells of each target itself, and the labels that it gives to all. */
+/** The metric that Prometheus itself adds for each target, with the labels of every metric. */
 const UP: Family = {
   name: 'up',
   type: 'gauge',
@@ -76,23 +76,23 @@ const UP: Family = {
 
 const ours = () => [...families.values()].filter(({ name }) => name.startsWith('last_logout_'))
 
-describe('what a service that has done something tells', () => {
-  test('is nothing about whom: no user, session, key, secret or token', () => {
+describe('the metrics of a running service', () => {
+  test('contain no user, session, key, secret or token', () => {
     const { credentials } = running.t.simulator
     const secrets = [USER, SESSION, CALLER, SCRAPER, credentials.clientId, credentials.clientSecret]
-    for (const secret of [...secrets, encodeURIComponent(USER), 'somebody', 'eyJ', 'Bearer']) {
+    for (const secret of [...secrets, encodeURIComponent(USER), 'identifiable', 'eyJ', 'Bearer']) {
       expect(text).not.toContain(secret)
     }
   })
 
-  test('has the process beside it, and no name that is neither', () => {
+  test('include those of the process, and no others', () => {
     const others = [...families.keys()].filter((name) => !name.startsWith('last_logout_'))
     expect(others).toContain('process_cpu_seconds_total')
     expect(others).toContain('nodejs_eventloop_lag_p99_seconds')
     expect(others.filter((name) => !/^(process|nodejs)_/.test(name))).toEqual([])
   })
 
-  test('is named after what it counts: in base units, counters by _total', () => {
+  test('are named with base units, and counters with _total', () => {
     for (const { name, type } of ours()) {
       expect(name.endsWith('_total'), name).toBe(type === 'counter')
       expect(name).not.toMatch(/_(ms|milliseconds|minutes|percent)(_|$)/)
@@ -100,7 +100,7 @@ describe('what a service that has done something tells', () => {
     }
   })
 
-  test('has a value of every metric, that which is documented and no other', () => {
+  test('are those that docs/metrics.md lists, and each has a value', () => {
     const rows = [...document.matchAll(/^\| `(\w+)` \| (\w+) \|([^|]*)\|/gm)].map(
       ([, name = '', type = '', labels = '']) => ({
         name,
@@ -108,19 +108,19 @@ describe('what a service that has done something tells', () => {
         labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label).sort(),
       }),
     )
-    const told = ours().map((family) => ({
+    const exposed = ours().map((family) => ({
       name: family.name,
       type: family.type,
       labels: labelsOf(family),
     }))
     const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1)
-    expect(rows.sort(byName)).toEqual(told.sort(byName))
+    expect(rows.sort(byName)).toEqual(exposed.sort(byName))
     expect(ours().filter(({ samples }) => samples.length === 0)).toEqual([])
   })
 })
 
 describe('every alert', () => {
-  test('is about what is told, under labels and values that there are', () => {
+  test('selects metrics, labels and values that exist', () => {
     expect(rules.length).toBeGreaterThan(10)
     const problems = rules.flatMap(({ alert, expr }) => {
       const selectors = readSelectors(expr)
@@ -132,7 +132,7 @@ describe('every alert', () => {
         if (!family?.samples.some((sample) => sample.name === name)) return [`no ${name}`]
         return matchers.flatMap(({ label, operator, value }) => {
           const values = family.samples.map(({ labels }) => labels[label])
-          if (values.every((told) => told === undefined)) return [`no ${label} of ${name}`]
+          if (values.every((value) => value === undefined)) return [`no ${label} of ${name}`]
           return operator !== '=' || values.includes(value) ? [] : [`never ${label}="${value}"`]
         })
       })
@@ -150,7 +150,7 @@ describe('every alert', () => {
     expect(problems).toEqual([])
   })
 
-  test('judges each tenant for itself, by the job of its processes', () => {
+  test('aggregates by job, so that it distinguishes tenants', () => {
     for (const { alert, expr } of rules) {
       const operators = [
         ...expr.matchAll(/\b(sum|min|max|avg|count|on|ignoring)\b(?: by)? *(\([^)]*\))/g),
@@ -158,13 +158,13 @@ describe('every alert', () => {
       for (const [text, , grouping = ''] of operators) {
         expect(grouping, `${alert}: ${text}`).toMatch(/[( ]job[,)]/)
       }
-      // It is true of one tenant only where there is no other.
+      // An absent metric shows an outage only if there is one tenant.
       expect(expr.replace('absent(up{job=~"last-logout.*"})', ''), alert).not.toContain('absent')
       if (!/\bby\b/.test(expr)) expect(expr, alert).toMatch(/^\w+({[^}]*})? == 0$/)
     }
   })
 
-  test('says what is wrong, how bad it is and what to do; by labels that its expression keeps', () => {
+  test('has a severity, a summary and a description, with labels that its expression keeps', () => {
     for (const { alert, expr, labels, annotations } of rules) {
       expect(labels.severity, alert).toMatch(/^(critical|warning)$/)
       expect(annotations.summary, alert).toMatch(/^\S.{10,}/)
@@ -178,7 +178,7 @@ describe('every alert', () => {
     expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length)
   })
 
-  test('has error codes in it that there are', async () => {
+  test('names error codes that exist', async () => {
     const codes = rules.flatMap(({ expr }) =>
       readSelectors(expr)
         .flatMap(({ matchers }) => matchers.filter(({ label }) => label === 'code'))

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
-import { followFeed } from '../_support/events.js'
+import { subscribeToFeed } from '../_support/events.js'
 import { CALLER, openRunning, type Running, readValue, SCRAPER, scrape } from './running.js'
 
-const PATIENCE = { timeout: 20_000, interval: 100 }
+const POLLING = { timeout: 20_000, interval: 100 }
 
 let running: Running
 let url: string
@@ -21,7 +21,7 @@ const get = (path: string, authorization = `Bearer ${CALLER}`) =>
   fetch(url + path, { headers: authorization === '' ? {} : { authorization } })
 
 describe('freshness', () => {
-  test('is told as an age, and not before there is one (P6, P31)', async () => {
+  test('is reported as an age, and absent before the first catch-up has ended (P6, P31)', async () => {
     const { families } = await scrape(url)
     expect(readValue(families, 'last_logout_database_up')).toBe(1)
     expect(readValue(families, 'last_logout_freshness_lag_seconds')).toBe(undefined)
@@ -34,7 +34,7 @@ describe('freshness', () => {
     expect(await read('last_logout_last_reconcile_age_seconds')).toBeLessThan(10)
   })
 
-  test('grows while nobody polls, and a process that only serves tells it (P6)', async () => {
+  test('grows while no worker polls, as a process that only serves the API reports (P6)', async () => {
     await sync()
     const hourAgo = "now() - interval '1 hour'"
     await running.database.query(`UPDATE tenant SET as_of = ${hourAgo}, last_poll_at = ${hourAgo}`)
@@ -50,7 +50,7 @@ describe('the lag of an event', () => {
     sum: (await read('last_logout_event_lag_seconds_sum', { part })) ?? Number.NaN,
   })
 
-  test('is measured in its parts, for what came while the log was followed', async () => {
+  test('is measured in parts, for the events of a catch-up after the first', async () => {
     const { tenant } = running.t
     const dateMs = Date.now() - 10_000
     tenant.write(buildEntry('slo', { userId: 'auth0|before' }), { dateMs })
@@ -60,7 +60,7 @@ describe('the lag of an event', () => {
     await sync()
     const [auth0, poll, write] = await Promise.all(['auth0', 'poll', 'write'].map(partOf))
     expect([auth0, poll, write].map((part) => part?.count)).toEqual([1, 1, 1])
-    // The tenant stores an entry 1.5 s after its date; it is asked for 4.5 s later, or a bit more.
+    // The tenant stores an entry 1.5 s after its date. The request follows at least 4.5 s later.
     expect(auth0?.sum).toBeCloseTo(1.5, 1)
     expect(poll?.sum).toBeGreaterThan(3.4)
     expect(poll?.sum).toBeLessThan(15)
@@ -68,7 +68,7 @@ describe('the lag of an event', () => {
     expect(write?.sum).toBeLessThan(5)
   })
 
-  test('is not spoilt by what a sweep finds, and counts what an outage made late', async () => {
+  test('does not include events of a sweep, but those that an outage made late', async () => {
     const { tenant } = running.t
     tenant.write(buildEntry('slo', { userId: 'auth0|old' }), { dateMs: Date.now() - 7_200_000 })
     await sync()
@@ -83,14 +83,14 @@ describe('the lag of an event', () => {
   })
 })
 
-test('polls are told by what they came to, and how long they took', async () => {
+test('polls are counted by outcome, with their duration', async () => {
   await sync()
   const { faults: coming } = running.t.simulator
   coming.push({ path: '/api/v2/logs', times: 9, respond: faults.missingScope() })
   await expect(sync()).rejects.toMatchObject({ code: 'AUTH0_SCOPE' })
   coming.clear()
   await expect(running.service.sync(AbortSignal.abort())).rejects.toMatchObject({ code: 'ABORTED' })
-  // It waits for the lease, asking again and again, and is one reconcile.
+  // It retries until it gets the lease, and counts as one reconcile.
   await running.service.store.acquireLease('another', 1_500)
   await sync()
   const { families } = await scrape(url)
@@ -108,7 +108,7 @@ test('polls are told by what they came to, and how long they took', async () => 
   expect(readValue(families, 'last_logout_polls_total', { task: 'poll' })).toBe(0)
 })
 
-test('a process tells nothing of what it does not do', async () => {
+test('a process exposes no metrics of a task that it does not perform', async () => {
   const served = 'last_logout_feed_clients'
   expect(await read(served)).toBe(0)
   for (const name of [
@@ -132,7 +132,7 @@ test('a process tells nothing of what it does not do', async () => {
   }
 })
 
-test('requests to Auth0 are told by status, with what they leave of the budget (P13)', async () => {
+test('requests to Auth0 are counted by status, with the rest of the budget (P13)', async () => {
   const { faults: coming, requests } = running.t.simulator
   expect(await read('last_logout_auth0_rate_limit_requests')).toBe(undefined)
   coming.push({
@@ -141,17 +141,17 @@ test('requests to Auth0 are told by status, with what they leave of the budget (
   })
   coming.push({ path: '/api/v2/logs', respond: faults.connectionReset() })
   await sync()
-  // What is used is known once something of the limit is.
+  // The used share is known after a response with the rate limit.
   await sync()
   const { families } = await scrape(url)
   const count = (status: string) =>
     readValue(families, 'last_logout_auth0_requests_total', { status })
-  const asked = requests.count({ path: '/api/v2/logs' })
+  const sent = requests.count({ path: '/api/v2/logs' })
   expect(count('429')).toBe(1)
   expect(count('error')).toBe(1)
-  expect(count('200')).toBe(asked - 2)
+  expect(count('200')).toBe(sent - 2)
   expect(readValue(families, 'last_logout_auth0_wait_seconds_total')).toBeGreaterThan(0.9)
-  expect(readValue(families, 'last_logout_auth0_request_duration_seconds_count')).toBe(asked)
+  expect(readValue(families, 'last_logout_auth0_request_duration_seconds_count')).toBe(sent)
   expect(readValue(families, 'last_logout_auth0_rate_limit_requests')).toBe(1000)
   expect(readValue(families, 'last_logout_auth0_rate_remaining_requests')).toBeLessThan(1000)
   expect(readValue(families, 'last_logout_auth0_rate_share_ratio')).toBe(0.5)
@@ -159,7 +159,7 @@ test('requests to Auth0 are told by status, with what they leave of the budget (
   expect(readValue(families, 'last_logout_auth0_budget_used_ratio')).toBeLessThan(0.1)
 })
 
-test('entries that cannot be used, gaps and what was reconciled are told from the database', async () => {
+test('unattributable entries, gaps and reconciled rows are read from the database', async () => {
   const { store } = running.service
   running.t.tenant.write(buildEntry('slo', { userId: '' }), { dateMs: Date.now() - 5_000 })
   await sync()
@@ -186,7 +186,7 @@ test('entries that cannot be used, gaps and what was reconciled are told from th
   expect(newest('duration', 'empty_log')).toBe(undefined)
 })
 
-test('the newest gap is the one found last, be it older or another one grown', async () => {
+test('the newest gap is the one detected last, even if it is an older gap that has grown', async () => {
   const { store } = running.service
   const reason = 'retention'
   const older = { from: 1_000_000, to: 3_000_000, reason } as const
@@ -203,16 +203,16 @@ test('the newest gap is the one found last, be it older or another one grown', a
 })
 
 describe('callers', () => {
-  test('are told by route, never by what they asked for, whatever that is', async () => {
-    await get('/v1/users/auth0%7Csomebody/last-logout')
-    await get('/v1/users/auth0%7Csomebody-else/last-logout')
+  test('are measured by route, never by the URL they request', async () => {
+    await get('/v1/users/auth0%7Csome-user/last-logout')
+    await get('/v1/users/auth0%7Cother-user/last-logout')
     const before = (await scrape(url)).families
     for (let i = 0; i < 300; i++) {
-      const word = `hostile-${i}"\\\n{}`
-      await get(`/v1/users/${encodeURIComponent(word)}/last-logout`)
+      const segment = `hostile-${i}"\\\n{}`
+      await get(`/v1/users/${encodeURIComponent(segment)}/last-logout`)
       await get(
-        `/${encodeURIComponent(word)}/${i}?q=${i}`,
-        i % 2 ? '' : `Bearer ${word.slice(0, 9)}`,
+        `/${encodeURIComponent(segment)}/${i}?q=${i}`,
+        i % 2 ? '' : `Bearer ${segment.slice(0, 9)}`,
       )
       await fetch(`${url}/x${i}`, { method: ['PROPFIND', 'MKCOL', 'DELETE'][i % 3] ?? 'GET' })
     }
@@ -220,18 +220,18 @@ describe('callers', () => {
     const name = 'last_logout_http_request_duration_seconds'
     const route = '/v1/users/:user_id/last-logout'
     expect(readValue(families, `${name}_count`, { route, method: 'GET', status: '200' })).toBe(302)
-    expect(text).not.toMatch(/hostile|somebody|PROPFIND/)
-    const routesOf = (told: typeof families) =>
+    expect(text).not.toMatch(/hostile|some-user|other-user|PROPFIND/)
+    const routesOf = (scraped: typeof families) =>
       new Set(
-        told
+        scraped
           .get(name)
           ?.samples.map(({ labels }) => `${labels.method} ${labels.route} ${labels.status}`),
       )
-    // The scrape itself, and what is turned away where there is no route.
+    // The scrape itself, and rejected requests without a route.
     expect(routesOf(families).size - routesOf(before).size).toBeLessThan(5)
   })
 
-  test('that are turned away are told by why', async () => {
+  test('that are rejected are counted by reason', async () => {
     await get('/v1/changes', '')
     await get('/v1/changes', 'Bearer another-key-of-more-than-32-characters')
     await get('/v1/changes', `Bearer ${SCRAPER}`)
@@ -246,28 +246,28 @@ describe('callers', () => {
     expect(count('lacks_role')).toBe(1)
   })
 
-  test('that follow the change feed are counted for as long as they do', async () => {
+  test('that subscribe to the change feed are counted until they disconnect', async () => {
     await sync()
     expect(await read('last_logout_feed_clients')).toBe(0)
     const headers = { authorization: `Bearer ${CALLER}` }
     const [first, second] = await Promise.all([
-      followFeed(url, '', headers),
-      followFeed(url, '', headers),
+      subscribeToFeed(url, '', headers),
+      subscribeToFeed(url, '', headers),
     ])
     expect(await read('last_logout_feed_clients')).toBe(2)
     await first.close()
-    await expect.poll(() => read('last_logout_feed_clients'), PATIENCE).toBe(1)
+    await expect.poll(() => read('last_logout_feed_clients'), POLLING).toBe(1)
     await second.close()
-    await expect.poll(() => read('last_logout_feed_clients'), PATIENCE).toBe(0)
+    await expect.poll(() => read('last_logout_feed_clients'), POLLING).toBe(0)
     const name = 'last_logout_http_request_duration_seconds_count'
     expect(await read(name, { route: '/v1/changes' })).toBe(undefined)
   })
 
-  test('get metrics with a key that has the role, and only then', async () => {
+  test('need a key with the role to read metrics', async () => {
     expect((await get('/metrics', '')).status).toBe(401)
     expect((await get('/metrics')).status).toBe(403)
-    const answer = await get('/metrics', `Bearer ${SCRAPER}`)
-    expect(answer.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
+    const response = await get('/metrics', `Bearer ${SCRAPER}`)
+    expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
     const { paths } = (await (await get('/openapi.json')).json()) as {
       paths: Record<string, { get: { responses: { 200: { content: object } } } }>
     }

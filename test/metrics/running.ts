@@ -5,21 +5,21 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { type Family, parseExposition } from '../_support/exposition.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
-/** A key that does everything but read metrics, and one that reads nothing else. */
+/** A key with every role but `metrics`, and a key with that role only. */
 export const CALLER = 'a-caller-of-more-than-32-characters'
 export const SCRAPER = 'a-scraper-of-more-than-32-characters'
 
-/** A service as it runs, with its database and its tenant. */
+/** A service with its database and its tenant. */
 export interface Running {
   t: TestTenant
   database: TestDatabase
   service: Service
-  /** Another process of the same tenant, as it were; it is to be closed first. */
+  /** Opens a second service of the same tenant, in place of another process. Close it first. */
   openBeside(): Promise<Service>
   close(): Promise<void>
 }
 
-/** Opens a service that polls every 200 ms once its worker has been started. */
+/** Opens a service whose worker polls every 200 ms. */
 export async function openRunning(env: Record<string, string> = {}): Promise<Running> {
   const database = await createTestDatabase()
   const t = await openTenant({ lagMs: () => 1_500 }, { rateLimit: { burst: 1_000, perSecond: 50 } })
@@ -49,19 +49,19 @@ export async function openRunning(env: Record<string, string> = {}): Promise<Run
   }
 }
 
-/** Asks for the metrics, as text and read. */
+/** Requests the metrics. Returns their text, and the parsed families. */
 export async function scrape(
   url: string,
 ): Promise<{ text: string; families: Map<string, Family> }> {
   const response = await fetch(`${url}/metrics`, {
     headers: { authorization: `Bearer ${SCRAPER}` },
   })
-  if (response.status !== 200) throw new Error(`the scrape was answered with ${response.status}`)
+  if (response.status !== 200) throw new Error(`the scrape failed with status ${response.status}`)
   const text = await response.text()
   return { text, families: parseExposition(text) }
 }
 
-/** The value of a sample; `undefined` where it is left out. */
+/** Returns the value of a sample; `undefined` if it is absent. */
 export function readValue(
   families: Map<string, Family>,
   name: string,

@@ -53,7 +53,7 @@ describe('chooseForm', () => {
 })
 
 describe('isOwnNotFound', () => {
-  const own = { statusCode: 404, error: 'Not Found', message: 'there is no such path: see /docs' }
+  const own = { statusCode: 404, error: 'Not Found', message: 'not found: /docs lists all paths' }
 
   test('is true for an error body of this service, with any texts and order', () => {
     expect(isOwnNotFound(JSON.stringify(own))).toBe(true)

@@ -129,7 +129,7 @@ function openWorker(
   const env = { ...tenantEnv(simulator), DATABASE_URL: 'postgres://localhost/none' }
   const config = loadConfig(env, ['auth0', 'database'])
   const metrics = createMetrics({ ...store, rateShare: 1 })
-  metrics.begin('reading')
+  metrics.expose('sync')
   const jobs = createWorkerJobs({
     config,
     log,

@@ -3,99 +3,99 @@ import type { LogoutEvent } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
 
-/** What a request to Auth0 came to. */
-interface Auth0Answer {
-  /** `null`: there was no answer. */
+/** Measurement of a request to Auth0. */
+interface Auth0Response {
+  /** `null`: there was no response. */
   status: number | null
   durationMs: number
   rateLimit: { limit: number; remaining: number } | null
-  /** How long it was held back before it was sent. */
+  /** How long the request waited for the rate budget. */
   waitedMs: number
-  /** The part of our budget that was used when it was sent; `null`: not known. */
+  /** The used part of our budget when the request was sent, from 0 to 1; `null`: unknown. */
   budgetUsed: number | null
 }
 
-/** What has just been stored. */
-interface ReadingProgress {
+/** What was just stored. */
+interface StoredEntries {
   stage: string
   entries: number
   events: number
 }
 
-/** When the logout events of a page could be known, and when they were. */
-interface FollowedEvents {
+/** When the logout events of a page could be known, and when they were stored. */
+interface LogoutPageTimes {
   events: Pick<LogoutEvent, 'logId' | 'at'>[]
-  /** When Auth0 was asked for them. */
+  /** When the request for the page began. */
   askedAt: Instant
-  /** From the answer to the commit. */
+  /** From the response to the commit, in milliseconds. */
   writtenMs: number
 }
 
-/** What those who read the log tell. */
-export interface ReadingMetrics {
-  onAuth0Answer(answer: Auth0Answer): void
-  onProgress(progress: ReadingProgress): void
-  onLogoutPage(page: FollowedEvents): void
-  /** A loop has started over, and nothing had moved. */
+/** Records how the log is read. */
+export interface SyncMetrics {
+  onAuth0Response(response: Auth0Response): void
+  onProgress(progress: StoredEntries): void
+  onLogoutPage(page: LogoutPageTimes): void
+  /** A round of a loop moved neither the checkpoint nor the sweep. */
   onIdleRound(loop: string): void
 }
 
-/** In seconds: Auth0 stores an entry some seconds late, an outage is minutes. */
+/** In seconds. Auth0 stores an entry within seconds; an outage lasts for minutes. */
 const LAG_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600]
-/** In seconds: of a request, and of a poll. */
+/** Of requests and polls, in seconds. */
 export const DURATION_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600]
 
-/** What reading the log comes to. */
-export function createReadingMetrics(registry: Registry, rateShare: number): ReadingMetrics {
+/** Registers the metrics of reading the log. */
+export function createSyncMetrics(registry: Registry, rateShare: number): SyncMetrics {
   return {
-    onAuth0Answer: measureAnswers(registry, rateShare),
-    onProgress: countEntries(registry),
-    onLogoutPage: measureLag(registry),
-    onIdleRound: countIdleRounds(registry),
+    onAuth0Response: registerRequests(registry, rateShare),
+    onProgress: registerEntries(registry),
+    onLogoutPage: registerLag(registry),
+    onIdleRound: registerIdleRounds(registry),
   }
 }
 
-function measureAnswers(registry: Registry, rateShare: number): ReadingMetrics['onAuth0Answer'] {
+function registerRequests(registry: Registry, rateShare: number): SyncMetrics['onAuth0Response'] {
   const registers = [registry]
   const requests = new Counter({
     name: 'last_logout_auth0_requests_total',
-    help: 'Requests to Auth0 by the status of the answer; error: there was none.',
+    help: 'Requests to Auth0 by the status of the response; error: no response.',
     labelNames: ['status'],
     registers,
   })
   for (const status of [200, 429, 'error']) requests.inc({ status }, 0)
   const duration = new Histogram({
     name: 'last_logout_auth0_request_duration_seconds',
-    help: 'Time that Auth0 took to answer.',
+    help: 'Duration of requests to Auth0.',
     buckets: DURATION_BUCKETS,
     registers,
   })
   const waited = new Counter({
     name: 'last_logout_auth0_wait_seconds_total',
-    help: 'Time that requests to Auth0 were held back, to stay within the rate budget.',
+    help: 'Time that requests to Auth0 waited to stay within the rate budget.',
     registers,
   })
   const limit = new Gauge({
     name: 'last_logout_auth0_rate_limit_requests',
-    help: "Size of the tenant's bucket of requests, as the last answer told it.",
+    help: "Size of the tenant's rate limit bucket, as of the last response.",
     registers,
   })
   const remaining = new Gauge({
     name: 'last_logout_auth0_rate_remaining_requests',
-    help: "What was left of the tenant's bucket of requests then; other callers take from it too.",
+    help: "What remained in the tenant's rate limit bucket, as of the last response. Other callers use it too.",
     registers,
   })
   new Gauge({
     name: 'last_logout_auth0_rate_share_ratio',
-    help: 'The part of the bucket that may be used: RATE_SHARE.',
+    help: 'Share of the rate limit bucket that may be used: RATE_SHARE.',
     registers,
   }).set(rateShare)
   const used = new Gauge({
     name: 'last_logout_auth0_budget_used_ratio',
-    help: 'The part of our share of the bucket that was used up when the last request was sent.',
+    help: 'How much of our share of the bucket was used at the last request, by our count.',
     registers,
   })
-  // No zero that Auth0 has not said.
+  // Absent until Auth0 has reported a value: a zero would be wrong.
   for (const gauge of [limit, remaining, used]) gauge.remove()
 
   return ({ status, durationMs, rateLimit, waitedMs, budgetUsed }) => {
@@ -110,12 +110,12 @@ function measureAnswers(registry: Registry, rateShare: number): ReadingMetrics['
   }
 }
 
-function countEntries(registry: Registry): ReadingMetrics['onProgress'] {
+function registerEntries(registry: Registry): SyncMetrics['onProgress'] {
   const registers = [registry]
   const labelNames = ['stage']
   const entries = new Counter({
     name: 'last_logout_entries_total',
-    help: 'Entries of the tenant log that were read and stored, or passed over.',
+    help: 'Entries of the tenant log that were read.',
     labelNames,
     registers,
   })
@@ -131,10 +131,10 @@ function countEntries(registry: Registry): ReadingMetrics['onProgress'] {
   }
 }
 
-function countIdleRounds(registry: Registry): ReadingMetrics['onIdleRound'] {
+function registerIdleRounds(registry: Registry): SyncMetrics['onIdleRound'] {
   const rounds = new Counter({
     name: 'last_logout_rounds_without_progress_total',
-    help: 'Rounds of a loop after which neither the checkpoint nor the sweep had moved.',
+    help: 'Rounds of a loop that moved neither the checkpoint nor the sweep.',
     labelNames: ['loop'],
     registers: [registry],
   })
@@ -142,16 +142,16 @@ function countIdleRounds(registry: Registry): ReadingMetrics['onIdleRound'] {
   return (loop) => rounds.inc({ loop })
 }
 
-function measureLag(registry: Registry): ReadingMetrics['onLogoutPage'] {
+function registerLag(registry: Registry): SyncMetrics['onLogoutPage'] {
   const lag = new Histogram({
     name: 'last_logout_event_lag_seconds',
-    help: 'How late a logout event is, by part: auth0 storing it, its waiting for the poll, and its being written.',
+    help: 'How late a logout event is, by part. auth0: until Auth0 stored it. poll: until the request for it. write: from the response to the commit.',
     labelNames: ['part'],
     buckets: LAG_BUCKETS,
     registers: [registry],
   })
   for (const part of ['auth0', 'poll', 'write']) lag.zero({ part })
-  // Clocks that disagree, and a `Date` header of whole seconds, make nothing negative.
+  // Clocks differ, and a `Date` header has whole seconds: a difference can be negative.
   const observe = (part: string, ms: number) => lag.observe({ part }, Math.max(0, ms) / 1000)
 
   return ({ events, askedAt, writtenMs }) => {

@@ -2,20 +2,22 @@ import { isIP } from 'node:net'
 import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
-/** How many wrong keys an address may send in a window. */
+/** Maximum number of wrong keys from one address in a window. */
 const MAX_FAILURES = 20
 
-/** In milliseconds. */
+/** Length of a window, in milliseconds. */
 const WINDOW_MS = 60_000
 
-/** How many addresses are remembered: those that were wrong least recently are forgotten first. */
+/** Maximum number of tracked addresses. The least recently used one is evicted. */
 const MAX_ADDRESSES = 10_000
 
 /**
- * Counts the wrong keys of an address. What it returns tells how many seconds to wait where there
- * were too many; 0 below that, and where no key was sent.
+ * Throttles addresses that send wrong keys.
+ *
+ * @returns A function that records a failed request, and returns after how many seconds the address may retry;
+ *   0 while it is not throttled. A request without a key does not count.
  */
-export async function countFailures(
+export async function throttleFailedAuth(
   app: FastifyInstance,
 ): Promise<(request: FastifyRequest) => Promise<number>> {
   await app.register(rateLimit, {
@@ -26,22 +28,22 @@ export async function countFailures(
     keyGenerator: readAddress,
   })
   const count = app.createRateLimit()
-  let saidAt = -WINDOW_MS
+  let loggedAt = -WINDOW_MS
 
   return async (request) => {
     if (request.headers.authorization === undefined) return 0
     const failures = await count(request)
     if (failures.isAllowed || !failures.isExceeded) return 0
-    // Once a window, however many addresses: whoever sends them does not fill the log.
-    if (performance.now() - saidAt >= WINDOW_MS) {
-      saidAt = performance.now()
+    // Once per window for all addresses together: an attacker must not be able to flood the log.
+    if (performance.now() - loggedAt >= WINDOW_MS) {
+      loggedAt = performance.now()
       request.log.warn({ address: failures.key }, 'too many wrong keys from an address')
     }
     return failures.ttlInSeconds
   }
 }
 
-/** Of IPv6 the /64, which is what one subscriber gets. A connection that has ended has none. */
+/** Returns the /64 prefix of an IPv6 address, the usual size of one customer's network. A closed connection has no address. */
 function readAddress({ ip }: FastifyRequest): string {
   return isIP(ip) === 0 ? 'unknown' : normalizeIP(ip)
 }

@@ -6,7 +6,7 @@ import { findBrowser, openBrowser } from '../_support/browser.js'
 const known = { user: null, session: null, floorAt: null, asOf: null, now: 0, complete: false }
 const page = { changes: [], cursor: 'c', asOf: null, now: 0, more: false }
 const nothing = async () => {
-  throw new Error('not asked')
+  throw new Error('not called')
 }
 
 let app: Awaited<ReturnType<typeof openApi>>
@@ -26,25 +26,25 @@ beforeAll(async () => {
 })
 afterAll(() => app.close())
 
-describe('every answer', () => {
+describe('every response', () => {
   test.each([
     ['a user', '/v1/users/x/last-logout', bearer(keys.reader), 200],
-    ['changes', '/v1/changes', bearer(keys.follower), 200],
-    ['the feed', '/v1/changes', { ...bearer(keys.follower), accept: 'text/event-stream' }, 200],
+    ['changes', '/v1/changes', bearer(keys.subscriber), 200],
+    ['the feed', '/v1/changes', { ...bearer(keys.subscriber), accept: 'text/event-stream' }, 200],
     ['an error', '/v1/users/%20/last-logout', bearer(keys.reader), 400],
     ['a missing key', '/v1/users/x/last-logout', {}, 401],
-    ['a URL that cannot be read', '/v1/users/%zz/last-logout', {}, 400],
-    ['a parameter that is too long', `/v1/users/${'x'.repeat(9_700)}/last-logout`, {}, 400],
+    ['a malformed URL', '/v1/users/%zz/last-logout', {}, 400],
+    ['a parameter that exceeds the limit', `/v1/users/${'x'.repeat(9_700)}/last-logout`, {}, 400],
     ['a missing role', '/v1/changes', bearer(keys.reader), 403],
-    ['a missing path', '/nothing', bearer(keys.reader), 404],
+    ['an unknown path', '/nothing', bearer(keys.reader), 404],
     ['another method', '/v1/users/x/logout', bearer(keys.logout), 404],
     ['health', '/health/live', {}, 200],
-    ['the description', '/openapi.json', bearer(keys.reader), 200],
-  ])('is for nobody to keep, to frame or to run: %s', async (_what, path, headers, status) => {
+    ['the OpenAPI document', '/openapi.json', bearer(keys.reader), 200],
+  ])('forbids caching, framing and execution: %s', async (_what, path, headers, status) => {
     const aborted = new AbortController()
-    const answer = await fetch(`${url}${path}`, { headers, signal: aborted.signal })
-    expect(answer.status).toBe(status)
-    expect(Object.fromEntries(answer.headers)).toMatchObject({
+    const response = await fetch(`${url}${path}`, { headers, signal: aborted.signal })
+    expect(response.status).toBe(status)
+    expect(Object.fromEntries(response.headers)).toMatchObject({
       'cache-control': expect.stringMatching(/^no-store/),
       'content-security-policy':
         "default-src 'none';base-uri 'none';form-action 'none';frame-ancestors 'none'",
@@ -52,43 +52,46 @@ describe('every answer', () => {
       'x-frame-options': 'DENY',
       'referrer-policy': 'no-referrer',
     })
-    // Whatever ends TLS says this for the host.
-    expect(answer.headers.has('strict-transport-security')).toBe(false)
-    expect(answer.headers.has('server')).toBe(false)
+    // The proxy that terminates TLS sets this for its host.
+    expect(response.headers.has('strict-transport-security')).toBe(false)
+    expect(response.headers.has('server')).toBe(false)
     aborted.abort()
   })
 })
 
-describe('a browser that knows a key, from /docs', () => {
-  // What a page of another origin can send without being asked first (Fetch standard, "simple").
+describe('a browser that stores a key for /docs', () => {
+  // Content types that a page of another origin can send without a preflight (Fetch standard, "simple").
   test.each([
     ['text/plain', 'text/plain'],
     ['a form', 'application/x-www-form-urlencoded'],
-    ['a form with files', 'multipart/form-data; boundary=x'],
-    ['no type at all', undefined],
-  ])('reports no logout for a page of somebody else, as %s', async (_what, type) => {
-    const send = (url: string, payload: object) =>
-      app.inject({
-        method: 'POST',
-        url,
-        headers: {
-          authorization: `Basic ${btoa(`me:${keys.logout.key}`)}`,
-          ...(type && { 'content-type': type }),
-        },
-        payload: JSON.stringify(payload),
-      })
-    const answers = await Promise.all([
-      send('/v1/logouts', { user_id: 'auth0|1' }),
-      send('/v1/users/auth0%7C1/logout', { at: new Date().toISOString() }),
-    ])
-    expect(answers.map(({ statusCode }) => statusCode)).toEqual([415, 415])
-    expect(reported).toEqual([])
-  })
+    ['a multipart form', 'multipart/form-data; boundary=x'],
+    ['no content type', undefined],
+  ])(
+    'cannot be made to report a logout by a page of another origin, as %s',
+    async (_what, type) => {
+      const send = (url: string, payload: object) =>
+        app.inject({
+          method: 'POST',
+          url,
+          headers: {
+            authorization: `Basic ${btoa(`me:${keys.logout.key}`)}`,
+            ...(type && { 'content-type': type }),
+          },
+          payload: JSON.stringify(payload),
+        })
+      const responses = await Promise.all([
+        send('/v1/logouts', { user_id: 'auth0|1' }),
+        send('/v1/users/auth0%7C1/logout', { at: new Date().toISOString() }),
+      ])
+      expect(responses.map(({ statusCode }) => statusCode)).toEqual([415, 415])
+      expect(reported).toEqual([])
+    },
+  )
 
-  test('tells no page of another origin what it may read', async () => {
+  test('does not expose responses to pages of another origin', async () => {
     const headers = { ...bearer(keys.reader), origin: 'https://evil.example' }
-    const answer = await app.inject({ url: '/v1/users/x/last-logout', headers })
-    expect(answer.headers).not.toHaveProperty('access-control-allow-origin')
+    const response = await app.inject({ url: '/v1/users/x/last-logout', headers })
+    expect(response.headers).not.toHaveProperty('access-control-allow-origin')
   })
 })
 
@@ -102,17 +105,17 @@ describe.skipIf(skip !== null)(`/docs in a browser${skip === null ? '' : ` (${sk
   })
   afterAll(() => browser.close())
 
-  test('works under its policy, and a call can be made from it', async () => {
+  test('works under its content security policy, and sends a request', async () => {
     const credentials = { username: 'me', password: keys.reader.key }
     const context = await browser.newContext({ httpCredentials: credentials })
     const tab = await context.newPage()
-    const complaints: string[] = []
-    tab.on('pageerror', (error) => complaints.push(error.message))
+    const errors: string[] = []
+    tab.on('pageerror', (error) => errors.push(error.message))
     tab.on('console', (message) => {
-      if (message.type() === 'error') complaints.push(message.text())
+      if (message.type() === 'error') errors.push(message.text())
     })
-    const answer = await tab.goto(`${url}/docs/`)
-    expect(answer?.headers()['content-security-policy']).toContain("script-src 'self'")
+    const response = await tab.goto(`${url}/docs/`)
+    expect(response?.headers()['content-security-policy']).toContain("script-src 'self'")
     await tab.getByRole('button', { name: 'Authorize' }).click()
     await tab.locator('.auth-container input').fill(keys.reader.key)
     await tab
@@ -129,14 +132,14 @@ describe.skipIf(skip !== null)(`/docs in a browser${skip === null ? '' : ` (${sk
     await expect
       .poll(() => shown.first().textContent(), { timeout: 10_000 })
       .toContain('auth0|docs')
-    expect(complaints).toEqual([])
+    expect(errors).toEqual([])
 
-    // The policy is what keeps a script of somebody else's out.
+    // The policy blocks an injected script.
     await tab.evaluate(`
       const script = document.createElement('script')
-      script.textContent = 'document.title = "somebody else"'
+      script.textContent = 'document.title = "injected"'
       document.head.append(script)`)
-    expect(await tab.title()).not.toBe('somebody else')
+    expect(await tab.title()).not.toBe('injected')
     await context.close()
   }, 60_000)
 })

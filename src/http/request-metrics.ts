@@ -2,29 +2,29 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 
-/** Who is told what is served, and tells what was measured. */
+/** Receives the measurements of the API, and exposes all metrics. */
 export interface HttpMetrics {
-  onServed(answer: ServedAnswer): void
-  /** A caller began to follow the change feed, or no longer does. */
-  onFollower(change: 1 | -1): void
-  onAuthenticationFailure(reason: 'no_key' | 'unknown_key' | 'lacks_role'): void
+  onResponse(response: MeasuredResponse): void
+  /** A stream of the change feed has begun (1) or ended (-1). */
+  onSubscriber(change: 1 | -1): void
+  onFailedAuthentication(reason: 'no_key' | 'unknown_key' | 'lacks_role'): void
   scrape(): Promise<{ contentType: string; text: string }>
 }
 
-/** An answer, by words that callers cannot make up. */
-interface ServedAnswer {
+/** Measurement of a response. Callers cannot cause new values of `method` and `route`. */
+interface MeasuredResponse {
   method: string
-  /** The route's pattern. */
+  /** The pattern of the route. */
   route: string
-  /** `null`: the caller had gone before it. */
+  /** `null`: the caller disconnected before the response. */
   status: number | null
   durationMs: number
 }
 
-/** Where no route matches, method and path are whatever the caller likes. */
+/** Labels without a matching route, where the caller chooses method and path. */
 const NO_ROUTE = { method: 'any', route: 'none' }
 
-/** `GET /metrics`: everything that is measured, in Prometheus' text format. */
+/** `GET /metrics`: all metrics in the text format of Prometheus. */
 export function metricsRoute({ scrape }: Pick<HttpMetrics, 'scrape'>): FastifyPluginAsyncZod {
   return async (app) => {
     app.get(
@@ -32,7 +32,7 @@ export function metricsRoute({ scrape }: Pick<HttpMetrics, 'scrape'>): FastifyPl
       {
         config: { access: 'metrics' },
         schema: {
-          summary: 'Metrics, for Prometheus',
+          summary: 'Metrics for Prometheus',
           produces: ['text/plain'],
           response: { 200: z.string() },
         },
@@ -45,17 +45,17 @@ export function metricsRoute({ scrape }: Pick<HttpMetrics, 'scrape'>): FastifyPl
   }
 }
 
-/** Measures every request to its end, be it that the caller is gone. */
+/** Measures every request until its connection is done with the response, or is closed by the caller. */
 export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): void {
   app.addHook('onRequest', async (request, reply) => {
     const startedAt = performance.now()
     reply.raw.once('close', () => {
       const failure = readFailure(request, reply)
-      if (failure !== null) metrics.onAuthenticationFailure(failure)
-      // A stream ends when its reader has had enough: that is no latency.
+      if (failure !== null) metrics.onFailedAuthentication(failure)
+      // The duration of a stream is not a latency.
       if (isEventStream(reply)) return
       const { url: route } = request.routeOptions
-      metrics.onServed({
+      metrics.onResponse({
         ...(route === undefined ? NO_ROUTE : { method: request.method, route }),
         status: reply.raw.headersSent ? reply.raw.statusCode : null,
         durationMs: performance.now() - startedAt,
@@ -63,10 +63,10 @@ export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): voi
     })
   })
   app.addHook('onSend', async (_request, reply) => {
-    // Who has gone already will not be heard to go.
+    // A response that is destroyed already emits no `close` event.
     if (!isEventStream(reply) || reply.raw.destroyed) return
-    metrics.onFollower(1)
-    reply.raw.once('close', () => metrics.onFollower(-1))
+    metrics.onSubscriber(1)
+    reply.raw.once('close', () => metrics.onSubscriber(-1))
   })
 }
 
@@ -76,7 +76,7 @@ function isEventStream(reply: FastifyReply): boolean {
 
 function readFailure({ headers }: FastifyRequest, { raw }: FastifyReply) {
   if (raw.statusCode === 403) return 'lacks_role'
-  // With too many of them, a wrong key is told to wait instead.
+  // A throttled address gets a 429 instead of a 401.
   if (raw.statusCode !== 401 && raw.statusCode !== 429) return null
   return headers.authorization === undefined ? 'no_key' : 'unknown_key'
 }

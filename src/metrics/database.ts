@@ -8,86 +8,89 @@ import type { Instant } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
 import type { GapReason, RecordedGap } from '../rules/span.js'
 
-/** What the metrics of the database are read from. */
-export type StoredMetricsOptions = Pick<LastLogoutStore, 'readProgress' | 'readGaps' | 'count'> & {
+/** What the metrics of the database are read with. */
+export type DatabaseMetricsOptions = Pick<
+  LastLogoutStore,
+  'readProgress' | 'readGaps' | 'count'
+> & {
   /** How long a scrape waits for the database, in milliseconds. Default: {@link SCRAPE_TIMEOUT_MS}. */
   timeoutMs?: number
 }
 
-/** What is known of the database. */
-export interface StoredMetrics {
-  /** Asks the database. Where it does not answer in time, its metrics are left out. */
+/** Metrics that are read from the database. */
+export interface DatabaseMetrics {
+  /** Reads the database. Removes its metrics if it does not respond in time. */
   refresh(): Promise<void>
 }
 
-/** Of {@link StoredMetricsOptions}: Prometheus waits 10 s for a scrape. */
+/** Default of {@link DatabaseMetricsOptions}. Prometheus waits 10 s for a scrape. */
 export const SCRAPE_TIMEOUT_MS = 3_000
 
-/** Rows are counted no more often, in milliseconds: a million users and sessions take a third of a second. */
+/** Minimum interval between two counts of rows, in milliseconds. A million users and sessions take a third of a second. */
 const COUNT_INTERVAL_MS = 60_000
 
 /**
- * What stands in the database, the same whichever process is asked: also the API's tells that the
- * worker has stopped.
+ * Registers the metrics of the database. Every process of a tenant reports the same values, so that the API also
+ * reveals a worker that has stopped.
  */
-export function createStoredMetrics(
+export function createDatabaseMetrics(
   registry: Registry,
-  { readProgress, readGaps, count, timeoutMs = SCRAPE_TIMEOUT_MS }: StoredMetricsOptions,
-): StoredMetrics {
+  { readProgress, readGaps, count, timeoutMs = SCRAPE_TIMEOUT_MS }: DatabaseMetricsOptions,
+): DatabaseMetrics {
   const up = new Gauge({
     name: 'last_logout_database_up',
-    help: 'Whether the database answered this scrape: 1, or 0. Without it, its metrics are left out.',
+    help: 'Whether the database responded to this scrape: 1 or 0. At 0, its other metrics are absent.',
     registers: [registry],
   })
-  const setters = [tellFreshness(registry), tellGaps(registry), tellCounts(registry)]
+  const setters = [registerFreshness(registry), registerGaps(registry), registerCounts(registry)]
   const readCounts = cacheFor(COUNT_INTERVAL_MS, timeoutMs / 2, count)
-  const readState = singleFlight(async (): Promise<Stored> => {
+  const readState = singleFlight(async (): Promise<DatabaseState> => {
     const [progress, gaps, counts] = await Promise.all([readProgress(), readGaps(), readCounts()])
     return { progress, gaps, counts }
   })
 
   return {
     async refresh() {
-      const stored = await withTimeout(timeoutMs, readState(), null)
-      up.set(stored === null ? 0 : 1)
-      for (const set of setters) set(stored)
+      const state = await withTimeout(timeoutMs, readState(), null)
+      up.set(state === null ? 0 : 1)
+      for (const set of setters) set(state)
     },
   }
 }
 
-interface Stored {
+interface DatabaseState {
   progress: Progress
   gaps: RecordedGap[]
-  /** `null`: not counted yet, since that takes long. */
+  /** `null`: the first count has not ended yet. */
   counts: Counts | null
 }
 
-/** Sets metrics; where the database is away there is nothing to say. */
-type Setter = (stored: Stored | null) => void
+/** Sets metrics. `null`, while the database is unavailable, removes them. */
+type Setter = (state: DatabaseState | null) => void
 
-function tellFreshness(registry: Registry): Setter {
+function registerFreshness(registry: Registry): Setter {
   const registers = [registry]
   const lag = new Gauge({
     name: 'last_logout_freshness_lag_seconds',
-    help: 'Age of as_of: the log is known to have been read up to so long ago. Left out before the first catch-up has ended, and where as_of lies more than 60 s ahead of the clock of the database.',
+    help: 'Age of as_of, up to which the log has been read. Absent before the first catch-up has ended, and while as_of is more than 60 s ahead of the clock of the database.',
     registers,
   })
   const poll = new Gauge({
     name: 'last_logout_last_poll_age_seconds',
-    help: 'How long ago a page of the log was last stored, or its end reached.',
+    help: 'Time since a page of the log was last stored, or the end of the log was reached.',
     registers,
   })
   const reconcile = new Gauge({
     name: 'last_logout_last_reconcile_age_seconds',
-    help: 'How long ago the last reconcile that ended began.',
+    help: 'Time since the start of the last completed reconcile.',
     registers,
   })
-  return (stored) => {
-    if (stored === null) {
+  return (state) => {
+    if (state === null) {
       for (const gauge of [lag, poll, reconcile]) gauge.remove()
       return
     }
-    const { asOf, lastPollAt, reconciledTo, now } = stored.progress
+    const { asOf, lastPollAt, reconciledTo, now } = state.progress
     const lagMs = lagOf(asOf, now)
     const age = (at: Instant | null) => at && Math.max(0, now - at) / 1000
     set(lag, lagMs === null ? null : lagMs / 1000)
@@ -98,38 +101,38 @@ function tellFreshness(registry: Registry): Setter {
 
 const NO_GAPS: Record<GapReason, number> = { retention: 0, empty_log: 0, cold_start: 0 }
 
-function tellGaps(registry: Registry): Setter {
+function registerGaps(registry: Registry): Setter {
   const registers = [registry]
   const gaps = new Gauge({
     name: 'last_logout_gaps',
-    help: 'Spans of the log that are known not to have been read, by why.',
+    help: 'Spans of the log that are known not to have been read, by reason.',
     labelNames: ['reason'],
     registers,
   })
   const duration = new Gauge({
     name: 'last_logout_newest_gap_duration_seconds',
-    help: 'Length of the gap found last, by why.',
+    help: 'Length of the gap detected last, by reason.',
     labelNames: ['reason'],
     registers,
   })
   const end = new Gauge({
     name: 'last_logout_newest_gap_end_timestamp_seconds',
-    help: 'End of the gap found last, by why. Logouts from before it may be missing.',
+    help: 'End of the gap detected last, by reason. Logouts from before it may be missing.',
     labelNames: ['reason'],
     registers,
   })
   const detected = new Gauge({
     name: 'last_logout_newest_gap_detected_timestamp_seconds',
-    help: 'When the gap found last was found, or had grown, by why.',
+    help: 'When the gap detected last was detected, or last grew, by reason.',
     labelNames: ['reason'],
     registers,
   })
-  return (stored) => {
+  return (state) => {
     for (const gauge of [gaps, duration, end, detected]) gauge.reset()
-    if (stored === null) return
+    if (state === null) return
     const byReason = { ...NO_GAPS }
-    const inOrder = [...stored.gaps].sort((a, b) => a.detectedAt - b.detectedAt)
-    // The last one of each reason stays.
+    const inOrder = [...state.gaps].sort((a, b) => a.detectedAt - b.detectedAt)
+    // A later gap replaces an earlier one of the same reason.
     for (const { reason, from, to, detectedAt } of inOrder) {
       byReason[reason]++
       duration.set({ reason }, (to - from) / 1000)
@@ -140,7 +143,7 @@ function tellGaps(registry: Registry): Setter {
   }
 }
 
-function tellCounts(registry: Registry): Setter {
+function registerCounts(registry: Registry): Setter {
   const registers = [registry]
   const users = new Gauge({
     name: 'last_logout_users',
@@ -154,17 +157,17 @@ function tellCounts(registry: Registry): Setter {
   })
   const unattributable = new Gauge({
     name: 'last_logout_unattributable_entries',
-    help: 'Entries of a counting type that could not be used, by why; those of the last RETAIN_DAYS.',
+    help: 'Entries of a counting type that could not be used, by reason, of the last RETAIN_DAYS.',
     labelNames: ['reason'],
     registers,
   })
   const reconciled = new Counter({
     name: 'last_logout_reconciled_rows_total',
-    help: 'Users and sessions whose logout reconciling found and polling had missed.',
+    help: 'Users and sessions whose logout a reconcile found and polling had missed.',
     registers,
   })
-  return (stored) => {
-    const counts = stored?.counts
+  return (state) => {
+    const counts = state?.counts
     set(users, counts?.users)
     set(sessions, counts?.sessions)
     unattributable.reset()

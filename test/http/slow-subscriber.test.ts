@@ -6,15 +6,15 @@ import { createEventReader } from '../../src/client/event-stream.js'
 import { FEED_LIMITS } from '../../src/http/feed.js'
 import { bearer, keys, listen, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { followFeed } from '../_support/events.js'
+import { subscribeToFeed } from '../_support/events.js'
 import { openStore } from '../_support/store.js'
 
-/** More than the buffers of a connection take, with ids as long as these. */
+/** With ids as long as these, more than the buffers of a connection hold. */
 const CHANGES = 50_000
 const PAGES = CHANGES / 1_000
 const PREFIX = `auth0|${'x'.repeat(700)}`
 
-/** Long enough for others to follow meanwhile. */
+/** Long enough for another subscriber to load meanwhile. */
 const WRITE_TIMEOUT_MS = 4_000
 
 let database: TestDatabase
@@ -44,53 +44,56 @@ afterAll(async () => {
   await database.drop()
 })
 
-test('who follows the feed and reads nothing is dropped, keeps nobody else waiting, and resumes', async () => {
+test('a subscriber that reads nothing is disconnected without delaying others, and can resume', async () => {
   const accepted = once(api.server, 'connection')
   const stalled = await openStalled(url)
-  const [theirs] = await accepted
-  const dropped = once(theirs, 'close')
-  await stopsReading()
-  // The buffers of both ends hold some pages; what is not taken is not read.
+  const [connection] = await accepted
+  const disconnected = once(connection, 'close')
+  await waitForIdle()
+  // The buffers of both ends hold some pages. Further pages are not read from the database.
   expect(pagesRead).toBeGreaterThan(0)
   expect(pagesRead).toBeLessThan(PAGES / 2)
 
-  const other = await followFeed(url, '', bearer(keys.follower))
+  const other = await subscribeToFeed(url, '', bearer(keys.subscriber))
   await expect.poll(() => other.named('freshness').length, { timeout: 20_000 }).toBeGreaterThan(0)
   expect(other.named('change')).toHaveLength(CHANGES)
   await other.close()
 
-  await dropped
-  const got = parse(await readToEnd(stalled))
-  expect(got.users.length).toBeLessThan(CHANGES)
+  await disconnected
+  const received = parse(await readToEnd(stalled))
+  expect(received.users.length).toBeLessThan(CHANGES)
 
-  const resumed = await followFeed(url, `?after=${got.cursor}`, bearer(keys.follower))
+  const resumed = await subscribeToFeed(url, `?after=${received.cursor}`, bearer(keys.subscriber))
   await expect.poll(() => resumed.named('freshness').length, { timeout: 20_000 }).toBe(1)
-  const seen = new Set([...got.users, ...resumed.named('change').map(({ user_id }) => user_id)])
+  const seen = new Set([
+    ...received.users,
+    ...resumed.named('change').map(({ user_id }) => user_id),
+  ])
   expect(seen.size).toBe(CHANGES)
   await resumed.close()
 }, 90_000)
 
-/** Asks for the feed, and takes nothing of it. */
+/** Subscribes to the feed, and reads nothing. */
 async function openStalled(url: string): Promise<Socket> {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
-  // The server's reset comes as an error.
+  // A reset by the server is emitted as an error.
   socket.on('error', () => {})
   socket.write(
-    `GET /v1/changes HTTP/1.0\r\nHost: ${hostname}\r\nAuthorization: Bearer ${keys.follower.key}\r\nAccept: text/event-stream\r\n\r\n`,
+    `GET /v1/changes HTTP/1.0\r\nHost: ${hostname}\r\nAuthorization: Bearer ${keys.subscriber.key}\r\nAccept: text/event-stream\r\n\r\n`,
   )
   return socket.pause()
 }
 
 /** Resolves when no page has been read for half a second. */
-async function stopsReading(): Promise<void> {
+async function waitForIdle(): Promise<void> {
   for (let before = 0; pagesRead !== before || before === 0; ) {
     before = pagesRead
     await sleep(500)
   }
 }
 
-/** Takes what is there until the end. */
+/** Reads until the connection is closed. */
 async function readToEnd(socket: Socket) {
   let text = ''
   socket.setEncoding('utf8').on('data', (chunk) => {

@@ -1,0 +1,40 @@
+import type { ChangesPage } from '../rules/change-feed.js'
+import type { Policy } from '../rules/judge.js'
+import { toFreshness } from './freshness.js'
+import { toWireChange } from './wire-change.js'
+
+/** Delay before a browser reconnects, in milliseconds. */
+const RECONNECT_DELAY_MS = 1_000
+
+/**
+ * Formats pages of the change feed as Server-Sent Events.
+ *
+ * @param first The first page. `null`, here and in `rest`: the cursor is unknown, and a `reset` is sent.
+ */
+export async function* toEvents(
+  first: ChangesPage | null,
+  rest: AsyncIterable<ChangesPage | null>,
+  policy: Policy,
+): AsyncGenerator<string> {
+  // A short chunk comes first: some proxies decide by the size of the first chunk whether to compress.
+  yield `retry: ${RECONNECT_DELAY_MS}\n\n`
+  yield formatPage(first, policy)
+  for await (const page of rest) yield formatPage(page, policy)
+}
+
+function formatPage(page: ChangesPage | null, policy: Policy): string {
+  // An empty id makes a browser discard its unknown cursor.
+  if (page === null) return formatEvent('reset', {}, '')
+  const { changes, cursor, more } = page
+  const last = changes.length - 1
+  // Only the last change carries the cursor: a stream cannot resume within a page.
+  const events = changes.map((change, i) =>
+    formatEvent('change', toWireChange(change), i === last ? cursor : undefined),
+  )
+  const freshness = { cursor, ...toFreshness(page), policy }
+  return events.join('') + (more ? '' : formatEvent('freshness', freshness, cursor))
+}
+
+function formatEvent(name: string, data: object, id?: string): string {
+  return `event: ${name}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`
+}

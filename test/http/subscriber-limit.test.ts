@@ -1,0 +1,84 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { FEED_LIMITS } from '../../src/http/feed.js'
+import { bearer, keys, listen, openApi } from '../_support/api.js'
+
+/** Maximum number of concurrent subscribers. */
+const MAX_SUBSCRIBERS = 200
+
+let app: Awaited<ReturnType<typeof openApi>>
+let url: URL
+const nothing = async () => {
+  throw new Error('not called')
+}
+beforeEach(async () => {
+  app = await openApi({
+    readKnown: nothing,
+    readProgress: nothing,
+    readChanges: async () => ({ changes: [], cursor: 'c', asOf: null, now: 0, more: false }),
+    storeReported: nothing,
+    feedLimits: { ...FEED_LIMITS, maxSubscribers: MAX_SUBSCRIBERS },
+  })
+  url = new URL(await listen(app))
+})
+afterEach(() => app.close())
+
+const request = `GET /v1/changes HTTP/1.1\r\nHost: x\r\nAuthorization: ${bearer(keys.subscriber).authorization}\r\nAccept: text/event-stream\r\n\r\n`
+
+/** Subscribes to the feed. Resolves when the response begins. */
+async function subscribe(): Promise<{ socket: Socket; response: string }> {
+  const socket = connect(Number(url.port), url.hostname)
+  socket.on('error', () => {})
+  socket.write(request)
+  const [chunk] = await once(socket, 'data')
+  return { socket: socket.resume(), response: String(chunk) }
+}
+
+async function subscribeMany(count: number): Promise<Socket[]> {
+  const sockets: Socket[] = []
+  while (sockets.length < count) {
+    const some = await Promise.all(Array.from({ length: 100 }, subscribe))
+    expect(some.every(({ response }) => response.startsWith('HTTP/1.1 200'))).toBe(true)
+    sockets.push(...some.map(({ socket }) => socket))
+  }
+  return sockets
+}
+
+test('rejects subscribers beyond the limit until another one disconnects', async () => {
+  const sockets = await subscribeMany(MAX_SUBSCRIBERS)
+  const refused = await subscribe()
+  expect(refused.response).toMatch(/^HTTP\/1\.1 503 /)
+  expect(refused.response).toMatch(/retry-after: 5/i)
+  expect(refused.response).toContain('last-logout api')
+  refused.socket.destroy()
+
+  // Other requests still work.
+  const page = await fetch(new URL('/v1/changes', url), { headers: bearer(keys.subscriber) })
+  expect(page.status).toBe(200)
+
+  sockets.pop()?.destroy()
+  const resubscribe = async () => {
+    const { socket, response } = await subscribe()
+    sockets.push(socket)
+    return response.slice(9, 12)
+  }
+  await expect.poll(resubscribe, { timeout: 10_000 }).toBe('200')
+  for (const socket of sockets) socket.destroy()
+}, 60_000)
+
+test('does not count subscribers that disconnect at once', async () => {
+  for (let round = 0; round < 6; round++) {
+    await Promise.all(
+      Array.from({ length: 100 }, async () => {
+        const socket = connect(Number(url.port), url.hostname)
+        socket.on('error', () => {})
+        socket.end(request)
+        socket.destroySoon()
+        await once(socket, 'close')
+      }),
+    )
+  }
+  const sockets = await subscribeMany(MAX_SUBSCRIBERS)
+  for (const socket of sockets) socket.destroy()
+}, 60_000)
