@@ -7,7 +7,7 @@
 import { createLogSource } from '../src/auth0/log-source.js'
 import { createManagementApi } from '../src/auth0/management-api.js'
 import { syntheticLogId } from '../src/rules/log-id.js'
-import type { RateLimit } from '../src/simulator/rate-limit.js'
+import type { SimulatedRateLimit } from '../src/simulator/rate-limit.js'
 import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
 
@@ -15,7 +15,7 @@ const DOMAIN = 'bench.example'
 const SHARE = 0.5
 const [seconds = '50'] = process.argv.slice(2)
 
-const limits: RateLimit[] = [
+const limits: SimulatedRateLimit[] = [
   { burst: 10, perSecond: 100 / 60 },
   { burst: 20, perSecond: 5 },
   { burst: 50, perSecond: 16 },
@@ -28,7 +28,7 @@ console.log('limit                        sent   allowed   ratio   refused')
 const lines = await Promise.all(limits.map(measure))
 console.log(lines.join('\n'))
 
-async function measure(rateLimit: RateLimit): Promise<string> {
+async function measure(rateLimit: SimulatedRateLimit): Promise<string> {
   const tenant = createTenant({ domain: DOMAIN })
   const simulator = await createSimulator({ tenant, rateLimit, logTokenExchanges: false })
   const api = createManagementApi({
@@ -65,14 +65,14 @@ function rethrowUnless(stop: AbortSignal) {
   }
 }
 
-function supplied(rateLimit: RateLimit, from: number, to: number): number {
+function supplied(rateLimit: SimulatedRateLimit, from: number, to: number): number {
   const { burst } = rateLimit
   if ('perSecond' in rateLimit) return burst + (rateLimit.perSecond * (to - from)) / 1000
   const windowMs = rateLimit.windowSeconds * 1000
   return burst * (Math.floor(to / windowMs) - Math.floor(from / windowMs) + 1)
 }
 
-function describe(rateLimit: RateLimit): string {
+function describe(rateLimit: SimulatedRateLimit): string {
   const how =
     'perSecond' in rateLimit
       ? `bucket, ${rateLimit.perSecond.toFixed(2)} a second`

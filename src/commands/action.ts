@@ -1,6 +1,6 @@
 import {
   type ActionStatus,
-  deployAction as deploy,
+  deployLoginAction,
   readActionStatus,
 } from '../auth0/actions/login-action.js'
 import type { Step } from '../auth0/actions/plan.js'
@@ -23,7 +23,7 @@ export async function deployAction(context: CommandContext, flags: DeployFlags):
     dryRun,
     onStep: (step: Step) => context.print(`${dryRun ? 'would ' : ''}${describe(step, name)}\n`),
   }
-  const steps = await deploy(options, context.stop).catch(rethrow)
+  const steps = await deployLoginAction(options, context.stop).catch(rethrow)
   context.print(`${conclude(steps, flags)}\n`)
 }
 

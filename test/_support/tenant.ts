@@ -7,7 +7,11 @@ import {
   type Simulator,
   type SimulatorOptions,
 } from '../../src/simulator/server.js'
-import { createTenant, type Tenant, type TenantOptions } from '../../src/simulator/tenant.js'
+import {
+  createTenant,
+  type SimulatedTenantOptions,
+  type Tenant,
+} from '../../src/simulator/tenant.js'
 
 export const DOMAIN = 'tenant.example'
 
@@ -24,7 +28,7 @@ export interface TestTenant {
 
 /** Serves a tenant whose entries are stored without delay, unless told otherwise. */
 export async function openTenant(
-  tenantOptions: Partial<TenantOptions> = {},
+  tenantOptions: Partial<SimulatedTenantOptions> = {},
   simulatorOptions: Partial<SimulatorOptions> = {},
 ): Promise<TestTenant> {
   const tenant = createTenant({ domain: DOMAIN, lagMs: () => 0, ...tenantOptions })

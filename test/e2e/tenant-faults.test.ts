@@ -14,7 +14,7 @@ import { hasReconciled, startWorker, workerEnv } from '../_support/worker.js'
 /** What a tenant, or whoever stands before it, may answer, and what the log then says. */
 interface Case {
   name: string
-  respond: faults.Misbehave
+  respond: faults.FaultHandler
   code: string
   /** The message: what is wrong, and what to do. */
   says: RegExp
@@ -69,7 +69,7 @@ const late = /timed out after 3 s\. Check the network/
 
 /** On every path. */
 const EVERYWHERE: Case[] = [
-  { name: '500', respond: faults.answer(500, {}), code: AWAY, says: lasts(500) },
+  { name: '500', respond: faults.respondWith(500, {}), code: AWAY, says: lasts(500) },
   { name: '502 with HTML', respond: faults.html(502), code: AWAY, says: lasts(502) },
   { name: 'a reset', respond: faults.connectionReset(), code: AWAY, says: /cannot be reached/ },
   {
@@ -140,7 +140,7 @@ const OF_THE_LOG: Case[] = [
   },
   {
     name: '200 with nothing',
-    respond: faults.answer(200, ''),
+    respond: faults.respondWith(200, ''),
     code: MALFORMED,
     says: notAPage('it is not JSON'),
   },
@@ -158,25 +158,25 @@ const OF_THE_LOG: Case[] = [
   },
   {
     name: 'an object',
-    respond: faults.answer(200, {}),
+    respond: faults.respondWith(200, {}),
     code: MALFORMED,
     says: notAPage('it is not an array'),
   },
   {
     name: '{"logs":[]}',
-    respond: faults.answer(200, { logs: [] }),
+    respond: faults.respondWith(200, { logs: [] }),
     code: MALFORMED,
     says: notAPage('it is not an array'),
   },
   {
     name: 'null',
-    respond: faults.answer(200, 'null', json),
+    respond: faults.respondWith(200, 'null', json),
     code: MALFORMED,
     says: notAPage('it is not an array'),
   },
   {
     name: 'an array of junk',
-    respond: faults.answer(200, [1, 'x', null, {}, [[]]]),
+    respond: faults.respondWith(200, [1, 'x', null, {}, [[]]]),
     code: MALFORMED,
     says: notAPage('its last entry has no log_id'),
   },
@@ -186,7 +186,7 @@ const OF_THE_TOKEN: Case[] = [
   ...EVERYWHERE,
   {
     name: '401 (P12)',
-    respond: faults.answer(401, { error: 'access_denied' }),
+    respond: faults.respondWith(401, { error: 'access_denied' }),
     code: 'AUTH0_CREDENTIALS',
     says: /Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
   },
@@ -228,7 +228,7 @@ async function undergo(
   const after = ['auth0|3-after']
 
   let faulty = 0
-  const respond: faults.Misbehave = (reply) => {
+  const respond: faults.FaultHandler = (reply) => {
     faulty++
     return fault.respond(reply)
   }

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { DOMAIN, NOON, start, writeLogouts } from './start.js'
 
 const ZEROS = '0'.repeat(39)
@@ -8,13 +8,13 @@ function next(from: string | undefined, take: number): string {
 }
 
 describe('GET /api/v2/logs by checkpoint', () => {
-  it('serves what was stored after the checkpoint, oldest first, without the checkpoint itself', async () => {
+  test('serves what was stored after the checkpoint, oldest first, without the checkpoint itself', async () => {
     const { tenant, ids } = await start()
     const written = writeLogouts(tenant, 5)
     expect(await ids(`?from=${written[1]}&take=2`)).toEqual(written.slice(2, 4))
   })
 
-  it('points to the last entry by its Link header', async () => {
+  test('points to the last entry by its Link header', async () => {
     const { tenant, logs } = await start()
     const written = writeLogouts(tenant, 5)
     const answer = await logs(`?from=${written[1]}&take=2`)
@@ -22,7 +22,7 @@ describe('GET /api/v2/logs by checkpoint', () => {
     expect(answer.headers.get('content-type')).toBe('application/json; charset=utf-8')
   })
 
-  it('ends with an empty array and a Link to the checkpoint just used', async () => {
+  test('ends with an empty array and a Link to the checkpoint just used', async () => {
     const { tenant, logs } = await start()
     const last = writeLogouts(tenant, 2).at(-1)
     const answer = await logs(`?from=${last}&take=100`)
@@ -30,7 +30,7 @@ describe('GET /api/v2/logs by checkpoint', () => {
     expect(answer.headers.get('link')).toBe(next(last, 100))
   })
 
-  it('goes on from the checkpoint of an empty page once something is stored', async () => {
+  test('goes on from the checkpoint of an empty page once something is stored', async () => {
     const { tenant, ids, clock } = await start()
     const last = writeLogouts(tenant, 2).at(-1)
     expect(await ids(`?from=${last}`)).toEqual([])
@@ -39,7 +39,7 @@ describe('GET /api/v2/logs by checkpoint', () => {
     expect(await ids(`?from=${last}`)).toEqual([logId])
   })
 
-  it('follows Link from page to page through the whole log', async () => {
+  test('follows Link from page to page through the whole log', async () => {
     const { tenant, logs } = await start()
     const written = writeLogouts(tenant, 250)
     const seen: string[] = []
@@ -54,28 +54,28 @@ describe('GET /api/v2/logs by checkpoint', () => {
     expect(seen).toEqual(written)
   })
 
-  it('takes a made-up id for a position in time', async () => {
+  test('takes a made-up id for a position in time', async () => {
     const { tenant, ids } = await start()
     const written = writeLogouts(tenant, 3)
     expect(await ids(`?from=90020260301115959${ZEROS}`)).toEqual(written.slice(1))
     expect(await ids('?from=90020260301115959')).toEqual(written.slice(1))
   })
 
-  it('serves a tenant whose log ids begin with 800', async () => {
+  test('serves a tenant whose log ids begin with 800', async () => {
     const { tenant, ids } = await start({ prefix: '800' })
     const written = writeLogouts(tenant, 3)
     expect(await ids(`?from=${written[0]}`)).toEqual(written.slice(1))
     expect(await ids()).toEqual(written.reverse())
   })
 
-  it('ignores every other parameter', async () => {
+  test('ignores every other parameter', async () => {
     const { tenant, ids } = await start()
     const written = writeLogouts(tenant, 3)
     const others = 'q=type:s&sort=date:-1&page=3&per_page=1&include_totals=true&fields=type'
     expect(await ids(`?${others}&from=${written[0]}&take=10`)).toEqual(written.slice(1))
   })
 
-  it.each(['from=none', 'from=', 'from=900&take=101', 'from=900&take=0', 'from=900&take=x'])(
+  test.each(['from=none', 'from=', 'from=900&take=101', 'from=900&take=0', 'from=900&take=x'])(
     'refuses %s',
     async (query) => {
       const { logs } = await start()
@@ -89,7 +89,7 @@ describe('GET /api/v2/logs by checkpoint', () => {
     },
   )
 
-  it('serves 50 entries when take is left out', async () => {
+  test('serves 50 entries when take is left out', async () => {
     const { tenant, ids } = await start()
     writeLogouts(tenant, 60)
     expect(await ids('?from=900')).toHaveLength(50)
@@ -99,14 +99,14 @@ describe('GET /api/v2/logs by checkpoint', () => {
 describe('a checkpoint older than the retention', () => {
   const HOUR = 3_600_000
 
-  it('continues silently with the oldest entry that is kept', async () => {
+  test('continues silently with the oldest entry that is kept', async () => {
     const { tenant, ids } = await start({ retentionMs: HOUR })
     const lost = tenant.write({ type: 'slo' }, { dateMs: NOON - 2 * HOUR }).logId
     const kept = writeLogouts(tenant, 2)
     expect(await ids(`?from=${lost}`)).toEqual(kept)
   })
 
-  it.each([400, 404] as const)('is refused with %i when told so', async (status) => {
+  test.each([400, 404] as const)('is refused with %i when told so', async (status) => {
     const { tenant, logs } = await start({ retentionMs: HOUR, expiredCheckpoint: status })
     const kept = writeLogouts(tenant, 2)
     const refused = await logs(`?from=${tenant.positionAt(NOON - 2 * HOUR)}`)

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { parseQuery, QueryError, type Searchable } from '../../src/simulator/query.js'
 
 const NOON = Date.parse('2026-03-01T12:00:00.000Z')
@@ -10,7 +10,7 @@ function found(q: string, entry: Partial<Searchable> = {}): boolean {
 }
 
 describe('parseQuery', () => {
-  it.each([
+  test.each([
     ['type:slo', true],
     ['type:"slo"', true],
     ['type:SLO', false],
@@ -42,15 +42,15 @@ describe('parseQuery', () => {
     expect(found(q)).toBe(expected)
   })
 
-  it('reads escapes within quotes', () => {
+  test('reads escapes within quotes', () => {
     expect(found(String.raw`user_id:"a\"b\\c"`, { userId: String.raw`a"b\c` })).toBe(true)
   })
 
-  it('finds no entry without a date by a range of dates', () => {
+  test('finds no entry without a date by a range of dates', () => {
     expect(found('date:[* TO *]', { dateMs: Number.NaN })).toBe(false)
   })
 
-  it.each([
+  test.each([
     '',
     'slo',
     'type:',

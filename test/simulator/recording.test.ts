@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { type Exchange, loadRecording, readRecording } from '../../src/simulator/recording.js'
 import { start } from './start.js'
@@ -22,7 +22,7 @@ function queryOf({ request }: Exchange): string {
 }
 
 describe('recorded traffic', () => {
-  it('is answered as Auth0 answered ruby-auth0: bodies, order and headers', async () => {
+  test('is answered as Auth0 answered ruby-auth0: bodies, order and headers', async () => {
     const exchanges = readRecording(new URL(RUBY, FOLDER))
     const rateLimit = { burst: 50, perSecond: 16 }
     const { tenant, clock, logs } = await start({ domain: 'auth0-sdk-tests.auth0.com', rateLimit })
@@ -40,7 +40,7 @@ describe('recorded traffic', () => {
     }
   })
 
-  it('is answered as Auth0 answered go-auth0: bodies and order', async () => {
+  test('is answered as Auth0 answered go-auth0: bodies and order', async () => {
     const exchanges = readRecording(new URL(GO, FOLDER))
     const { tenant, logs } = await start({ domain: 'go-auth0-dev.eu.auth0.com' })
     loadRecording(tenant, exchanges)
@@ -54,7 +54,7 @@ describe('recorded traffic', () => {
     }
   })
 
-  it('leads to the next page by the Link of the recording', async () => {
+  test('leads to the next page by the Link of the recording', async () => {
     const exchanges = readRecording(new URL(GO, FOLDER))
     const { tenant, logs } = await start({ domain: 'go-auth0-dev.eu.auth0.com' })
     loadRecording(tenant, exchanges)

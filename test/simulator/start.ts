@@ -4,7 +4,11 @@ import {
   type Simulator,
   type SimulatorOptions,
 } from '../../src/simulator/server.js'
-import { createTenant, type Tenant, type TenantOptions } from '../../src/simulator/tenant.js'
+import {
+  createTenant,
+  type SimulatedTenantOptions,
+  type Tenant,
+} from '../../src/simulator/tenant.js'
 
 export const DOMAIN = 'acme.example.com'
 export const NOON = Date.parse('2026-03-01T12:00:00.000Z')
@@ -33,7 +37,7 @@ interface Answer {
 
 /** A simulator that ends with the test; it stands at noon, stores at once and logs no exchanges. */
 export async function start(
-  options: Partial<SimulatorOptions & TenantOptions> = {},
+  options: Partial<SimulatorOptions & SimulatedTenantOptions> = {},
 ): Promise<Started> {
   const clock = { ms: NOON }
   const tenant = createTenant({ domain: DOMAIN, now: () => clock.ms, lagMs: () => 0, ...options })

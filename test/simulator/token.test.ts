@@ -1,9 +1,9 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createTenant } from '../../src/simulator/tenant.js'
 import { DOMAIN, grant, NOON, start } from './start.js'
 
 describe('POST /oauth/token', () => {
-  it.each(['json', 'form'])('gives a token for a grant in %s', async (encoding) => {
+  test.each(['json', 'form'])('gives a token for a grant in %s', async (encoding) => {
     const { simulator, fetch } = await start({ expiresInSeconds: 600 })
     const init =
       encoding === 'form'
@@ -25,7 +25,7 @@ describe('POST /oauth/token', () => {
     expect((await fetch('/api/v2/logs', { headers })).status).toBe(200)
   })
 
-  it.each([
+  test.each([
     [{ client_secret: 'wrong' }, 401, 'access_denied', 'Unauthorized'],
     [{ client_id: 'unknown' }, 401, 'access_denied', 'Unauthorized'],
     [{ audience: 'https://api.example.com' }, 403, 'access_denied', expect.any(String)],
@@ -37,7 +37,7 @@ describe('POST /oauth/token', () => {
     expect(await answer.json()).toEqual({ error, error_description: description })
   })
 
-  it.each(['', '[]', '{'])('refuses the body %j', async (body) => {
+  test.each(['', '[]', '{'])('refuses the body %j', async (body) => {
     const { fetch } = await start()
     const headers = { 'content-type': 'application/json' }
     const answer = await fetch('/oauth/token', { method: 'POST', headers, body })
@@ -45,7 +45,7 @@ describe('POST /oauth/token', () => {
     expect(answer.status).toBeLessThan(500)
   })
 
-  it('writes each exchange into the log as Auth0 does', async () => {
+  test('writes each exchange into the log as Auth0 does', async () => {
     const { tenant, token } = await start({ logTokenExchanges: true })
     await token({ client_secret: 'wrong' })
     await token()
@@ -62,7 +62,7 @@ describe('POST /oauth/token', () => {
     })
   })
 
-  it('keeps exchanges out of the log when told so', async () => {
+  test('keeps exchanges out of the log when told so', async () => {
     const { tenant, token } = await start({ logTokenExchanges: false })
     await token()
     expect(tenant.entries()).toEqual([])
@@ -70,7 +70,7 @@ describe('POST /oauth/token', () => {
 })
 
 describe('the bearer token', () => {
-  it.each([
+  test.each([
     [undefined, 'Missing authentication'],
     ['Bearer unknown', 'Invalid token'],
     ['Basic dXNlcjpwYXNz', 'Invalid token'],
@@ -86,7 +86,7 @@ describe('the bearer token', () => {
     })
   })
 
-  it('expires', async () => {
+  test('expires', async () => {
     const { clock, logs } = await start({ expiresInSeconds: 60 })
     clock.ms = NOON + 59_999
     expect((await logs()).status).toBe(200)
@@ -98,12 +98,12 @@ describe('the bearer token', () => {
     })
   })
 
-  it('lives for a day by default', async () => {
+  test('lives for a day by default', async () => {
     const { token } = await start()
     expect(await (await token()).json()).toMatchObject({ expires_in: 86_400 })
   })
 
-  it('needs the scope read:logs', async () => {
+  test('needs the scope read:logs', async () => {
     const { logs } = await start({ scopes: ['read:users'] })
     const answer = await logs()
     expect(answer.status).toBe(403)
@@ -115,7 +115,7 @@ describe('the bearer token', () => {
     })
   })
 
-  it('belongs to one simulator', async () => {
+  test('belongs to one simulator', async () => {
     const first = await start()
     const second = await start({ tenant: createTenant({ domain: DOMAIN }) })
     const { access_token } = (await (await first.token()).json()) as { access_token: string }
