@@ -1,6 +1,6 @@
 /**
- * How much of what it may the log source sends under a backlog, over HTTP, for both models of a rate
- * limit; all of them at once.
+ * Measures, over HTTP and under a backlog, how many of the requests that its share allows the log source
+ * sends, for token buckets and fixed windows. All limits are measured at the same time.
  *
  *   npm run bench:rate [-- seconds]
  */
@@ -23,7 +23,7 @@ const limits: SimulatedRateLimit[] = [
   { burst: 100, windowSeconds: 10 },
 ]
 
-console.log(`a share of ${SHARE}, ${seconds} s\n`)
+console.log(`share ${SHARE}, ${seconds} s\n`)
 console.log('limit                        sent   allowed   ratio   refused')
 const lines = await Promise.all(limits.map(measure))
 console.log(lines.join('\n'))
@@ -54,7 +54,7 @@ async function measure(rateLimit: SimulatedRateLimit): Promise<string> {
   const stop = AbortSignal.timeout(Number(seconds) * 1000)
   while (!stop.aborted) await source.readPage(from, stop).catch(rethrowUnless(stop))
   await simulator.close()
-  const allowed = supplied(rateLimit, firstAt, Date.now()) * SHARE
+  const allowed = supplyOf(rateLimit, firstAt, Date.now()) * SHARE
   const cells = [sent, allowed.toFixed(1), (sent / allowed).toFixed(3), refused]
   return `${describe(rateLimit)}${cells.map((cell) => String(cell).padStart(9)).join('')}`
 }
@@ -65,7 +65,7 @@ function rethrowUnless(stop: AbortSignal) {
   }
 }
 
-function supplied(rateLimit: SimulatedRateLimit, from: number, to: number): number {
+function supplyOf(rateLimit: SimulatedRateLimit, from: number, to: number): number {
   const { burst } = rateLimit
   if ('perSecond' in rateLimit) return burst + (rateLimit.perSecond * (to - from)) / 1000
   const windowMs = rateLimit.windowSeconds * 1000

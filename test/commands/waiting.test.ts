@@ -70,7 +70,7 @@ describe('a PostgreSQL that is away at the start', () => {
     expect(await ask('/health/ready')).toBe(503)
     expect(await ask('/v1/users/x/last-logout')).toBe(503)
     expect(await ask('/v1/changes')).toBe(503)
-    address.leadTo(database.url)
+    address.redirectTo(database.url)
     await expect.poll(command.stdout, PATIENCE).toContain('"polling"')
     expect(await ask('/v1/users/x/last-logout')).toBe(200)
     expect(command.stdout()).toMatch(/"postgresql is there".*"serving"/s)
@@ -82,7 +82,7 @@ describe('a PostgreSQL that is away at the start', () => {
     await database.query(`INSERT INTO tenant (id, domain, seq) VALUES (1, 'other.example', 1)`)
     const command = startCommandLine(['api'], env)
     await expect.poll(() => warnings(command), PATIENCE).toBe(1)
-    address.leadTo(database.url)
+    address.redirectTo(database.url)
     expect(await command.ended).toBe(2)
     expect(command.stderr()).toContain('other.example')
     expect(command.stdout()).not.toContain('"serving"')
@@ -90,7 +90,7 @@ describe('a PostgreSQL that is away at the start', () => {
 })
 
 test('a PostgreSQL that has fallen silent does not keep the API from ending', async () => {
-  address.leadTo(database.url)
+  address.redirectTo(database.url)
   const command = runCommand(['api'], env)
   await expect.poll(command.stdout, PATIENCE).toContain('"serving"')
   address.freeze()
@@ -103,7 +103,7 @@ describe('a PostgreSQL that is there is not waited for', () => {
     ['takes another password', { password: 'wr0ng' }, /28P01.*DATABASE_URL/],
     ['has no such database', { pathname: '/none' }, /3D000.*DATABASE_URL/],
   ])('where it %s', async (_what, over, message) => {
-    address.leadTo(database.url)
+    address.redirectTo(database.url)
     const { code, stderr } = await finishCommandLine(['start'], {
       ...env,
       DATABASE_URL: at(database, over),

@@ -54,7 +54,7 @@ test.concurrent('a replica that is promoted takes over: what it had not got is r
   await next.start()
   await next.promote()
   expect(await readUsers(next)).toEqual([before.user])
-  address.leadTo(next.url)
+  address.redirectTo(next.url)
 
   await annotate(`what was lost is known again after ${await service.knows(lost.user)} ms`)
   const after = await logOut()
@@ -77,7 +77,7 @@ test.concurrent('connections to a primary that was demoted, and lives on, are gi
   await old.query('ALTER SYSTEM SET default_transaction_read_only = on')
   await old.query('SELECT pg_reload_conf()')
   // The open connections still lead to the old one: only an error tells.
-  address.leadTo(next.url)
+  address.redirectTo(next.url)
   const startedAt = performance.now()
   await expect.poll(() => service.report('auth0|reported'), PATIENCE).toBe(200)
   await annotate(`a report is taken after ${Math.round(performance.now() - startedAt)} ms`)

@@ -49,7 +49,7 @@ describe('a queue in PostgreSQL', () => {
     expect(lines('warn')).toMatchObject([
       { msg: expect.stringMatching(/no job runs until it is back: check that postgresql/) },
     ])
-    address.leadTo(url)
+    address.redirectTo(url)
     await startsAgain(job)
     await expect.poll(() => lines('info'), PATIENCE).toMatchObject([{ msg: 'job queue is back' }])
     expect(text()).not.toContain(behind.password)

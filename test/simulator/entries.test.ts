@@ -14,11 +14,11 @@ describe('buildEntry', () => {
     expect(entry).toMatchObject({ user_id: 'auth0|1', details: { session_id: 'S1' } })
   })
 
-  test('leaves the session out when none is given', () => {
+  test('omits the session where none is given', () => {
     expect(buildEntry('slo').details).not.toHaveProperty('session_id')
   })
 
-  test('gives an exchange of client credentials its explicit nulls', () => {
+  test('gives an exchange of client credentials explicit nulls', () => {
     expect(buildEntry('seccft')).toMatchObject({
       connection: null,
       details: null,
@@ -34,12 +34,12 @@ describe('buildEntry', () => {
     expect(entry).not.toHaveProperty('client_id')
   })
 
-  test.each(['seacft', 'sertft'])('links the token of %s to its session', (type) => {
+  test.each(['seacft', 'sertft'])('names the session of the token in %s', (type) => {
     const { details } = buildEntry(type, { sessionId: 'S1' })
     expect(details).toMatchObject({ refresh_token: { session_id: 'S1' } })
   })
 
-  test.each(['s', 'ssa'])('names the session of %s', (type) => {
+  test.each(['s', 'ssa'])('names the session in %s', (type) => {
     expect(buildEntry(type, { sessionId: 'S1' }).details).toMatchObject({ session_id: 'S1' })
   })
 
@@ -57,11 +57,11 @@ describe('buildEntry', () => {
     'sapi',
     'scp',
     'session_revoked',
-  ])('builds %s with its type', (type) => {
+  ])('builds %s with this type', (type) => {
     expect(buildEntry(type)).toHaveProperty('type', type)
   })
 
-  test('replaces fields by overrides and drops those that are undefined', () => {
+  test('replaces fields by overrides, and removes those that are undefined', () => {
     const entry = buildEntry('slo', {}, { user_id: undefined, user_name: null, extra: 1 })
     expect(entry).not.toHaveProperty('user_id')
     expect(entry).toMatchObject({ user_name: null, extra: 1 })

@@ -38,15 +38,15 @@ describe('parseQuery', () => {
     ['date:[* TO 2026-03-01T12:00:00.001}', true],
     ['type:slo AND user_id:"auth0|1" AND date:[* TO *]', true],
     ['type:slo  AND  user_id:"auth0|2"', false],
-  ])('reads %s', (q, expected) => {
+  ])('evaluates %s', (q, expected) => {
     expect(found(q)).toBe(expected)
   })
 
-  test('reads escapes within quotes', () => {
+  test('unescapes quoted words', () => {
     expect(found(String.raw`user_id:"a\"b\\c"`, { userId: String.raw`a"b\c` })).toBe(true)
   })
 
-  test('finds no entry without a date by a range of dates', () => {
+  test('excludes entries without a date from every range of dates', () => {
     expect(found('date:[* TO *]', { dateMs: Number.NaN })).toBe(false)
   })
 
@@ -79,7 +79,7 @@ describe('parseQuery', () => {
     'date:[2026-03-01 TO *]',
     'date:[yesterday TO *]',
     'date:[2026-13-01T00:00:00Z TO *]',
-  ])('refuses %j', (q) => {
+  ])('rejects %j', (q) => {
     expect(() => parseQuery(q)).toThrow(QueryError)
   })
 })
