@@ -42,7 +42,7 @@ export function assertUsableStatus(
   }
 }
 
-/** Translates an error of the SDK to one of ours. Errors of the SDK hold the whole body: they are not kept as the cause. */
+/** Translates an error of the SDK to one of ours. It holds the whole body, so it is not kept as the cause. */
 export function translateSdkError(error: unknown, address: Address): Error {
   if (error instanceof LastLogoutError || error instanceof TokenRefused) return error
   const { statusCode: status, rawResponse, body } = error instanceof ManagementError ? error : {}
