@@ -245,7 +245,7 @@ describe('doctor exits 1, and says what to do,', () => {
 
   test('where a page answers in place of Auth0', async () => {
     t.simulator.faults.push({ path: '/oauth/token', times: 9, respond: faults.html(200) })
-    const found = await expectFailure('token', /200 and no token \(text\/html\)/)
+    const found = await expectFailure('token', /status 200 without a token \(text\/html\)/)
     expect(found).toMatchObject({ scopes: 'skipped' })
   })
 
