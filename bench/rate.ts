@@ -1,13 +1,13 @@
 /**
- * How much of what it may the log source sends under a backlog, over HTTP, for both models of a rate
- * limit; all of them at once.
+ * Measures, over HTTP and under a backlog, how many of the requests that its share allows the log source
+ * sends, for token buckets and fixed windows. All limits are measured at the same time.
  *
  *   npm run bench:rate [-- seconds]
  */
 import { createLogSource } from '../src/auth0/log-source.js'
 import { createManagementApi } from '../src/auth0/management-api.js'
 import { syntheticLogId } from '../src/rules/log-id.js'
-import type { RateLimit } from '../src/simulator/rate-limit.js'
+import type { SimulatedRateLimit } from '../src/simulator/rate-limit.js'
 import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
 
@@ -15,7 +15,7 @@ const DOMAIN = 'bench.example'
 const SHARE = 0.5
 const [seconds = '50'] = process.argv.slice(2)
 
-const limits: RateLimit[] = [
+const limits: SimulatedRateLimit[] = [
   { burst: 10, perSecond: 100 / 60 },
   { burst: 20, perSecond: 5 },
   { burst: 50, perSecond: 16 },
@@ -23,12 +23,12 @@ const limits: RateLimit[] = [
   { burst: 100, windowSeconds: 10 },
 ]
 
-console.log(`a share of ${SHARE}, ${seconds} s\n`)
+console.log(`share ${SHARE}, ${seconds} s\n`)
 console.log('limit                        sent   allowed   ratio   refused')
 const lines = await Promise.all(limits.map(measure))
 console.log(lines.join('\n'))
 
-async function measure(rateLimit: RateLimit): Promise<string> {
+async function measure(rateLimit: SimulatedRateLimit): Promise<string> {
   const tenant = createTenant({ domain: DOMAIN })
   const simulator = await createSimulator({ tenant, rateLimit, logTokenExchanges: false })
   const api = createManagementApi({
@@ -54,7 +54,7 @@ async function measure(rateLimit: RateLimit): Promise<string> {
   const stop = AbortSignal.timeout(Number(seconds) * 1000)
   while (!stop.aborted) await source.readPage(from, stop).catch(rethrowUnless(stop))
   await simulator.close()
-  const allowed = supplied(rateLimit, firstAt, Date.now()) * SHARE
+  const allowed = supplyOf(rateLimit, firstAt, Date.now()) * SHARE
   const cells = [sent, allowed.toFixed(1), (sent / allowed).toFixed(3), refused]
   return `${describe(rateLimit)}${cells.map((cell) => String(cell).padStart(9)).join('')}`
 }
@@ -65,14 +65,14 @@ function rethrowUnless(stop: AbortSignal) {
   }
 }
 
-function supplied(rateLimit: RateLimit, from: number, to: number): number {
+function supplyOf(rateLimit: SimulatedRateLimit, from: number, to: number): number {
   const { burst } = rateLimit
   if ('perSecond' in rateLimit) return burst + (rateLimit.perSecond * (to - from)) / 1000
   const windowMs = rateLimit.windowSeconds * 1000
   return burst * (Math.floor(to / windowMs) - Math.floor(from / windowMs) + 1)
 }
 
-function describe(rateLimit: RateLimit): string {
+function describe(rateLimit: SimulatedRateLimit): string {
   const how =
     'perSecond' in rateLimit
       ? `bucket, ${rateLimit.perSecond.toFixed(2)} a second`

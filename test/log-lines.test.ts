@@ -62,7 +62,7 @@ test('at level info no line contains a user, a session, a key, a token or the pa
   writeLogouts()
   await expect.poll(() => lines.join(), { timeout: 20_000 }).toContain('log read')
   await requestEverything(url)
-  t.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.answer(401, {}) })
+  t.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.respondWith(401, {}) })
   t.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.cutOffJson() })
   await expect.poll(() => lines.join(), { timeout: 20_000 }).toMatch(/AUTH0_/)
 

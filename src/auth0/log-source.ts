@@ -6,7 +6,7 @@ import type { Instant } from '../rules/instant.js'
 import { syntheticLogId } from '../rules/log-id.js'
 import { readHttpDate } from './http-date.js'
 import type { ManagementApi } from './management-api.js'
-import { badStatus, malformedPage, rateLimited } from './management-errors.js'
+import { badStatus, malformedPage, rateLimitExceeded } from './management-errors.js'
 import { createRateBudget, type LogRequest, type RateBudget } from './rate/budget.js'
 import { RETRY_LIMITS, type RetryLimits, retry } from './retry.js'
 
@@ -98,7 +98,7 @@ function readAskedAt(headers: Headers, elapsedMs: number): Instant {
 }
 
 function refusal(status: number, headers: Headers, path: string): LastLogoutError {
-  if (status === 429) return rateLimited('A log request', headers)
+  if (status === 429) return rateLimitExceeded('A log request', headers)
   if (path.startsWith('logs?q=') && status >= 400 && status < 500) {
     const message = `Auth0 refused a search of the tenant log (${status}). Until it accepts one, late entries and logouts from before the first start are not found. If this persists, report it with the version of last-logout.`
     return new LastLogoutError('AUTH0_REFUSED', message, { status })

@@ -35,14 +35,14 @@ export function assertUsableStatus(
 ): void {
   if (isToken && (status === 401 || status === 403)) throw credentialsRefused(status, address)
   if (status === 401 || status === 403) throw new TokenRefused(status)
-  if (isToken && status === 429) throw rateLimited('A token request', headers)
+  if (isToken && status === 429) throw rateLimitExceeded('A token request', headers)
   if ((isToken && status !== 200) || (status >= 300 && status < 400)) {
     const what = isToken ? 'The token request' : 'The request'
     throw badStatus(`${what} to ${address.baseUrl}`, status)
   }
 }
 
-/** Translates an error of the SDK to one of ours. Errors of the SDK hold the whole body: they are not kept as the cause. */
+/** Translates an error of the SDK to one of ours. It holds the whole body, so it is not kept as the cause. */
 export function translateSdkError(error: unknown, address: Address): Error {
   if (error instanceof LastLogoutError || error instanceof TokenRefused) return error
   const { statusCode: status, rawResponse, body } = error instanceof ManagementError ? error : {}
@@ -50,14 +50,14 @@ export function translateSdkError(error: unknown, address: Address): Error {
     // A SyntaxError of JSON.parse quotes the text, which can hold the token.
     return unreachable(address, error instanceof SyntaxError ? undefined : error)
   }
-  if (status === 429) return rateLimited('A request', rawResponse.headers)
+  if (status === 429) return rateLimitExceeded('A request', rawResponse.headers)
   if (status >= 500) return badStatus(`A request to ${address.baseUrl}`, status)
   const message = `Auth0 refused a request (${status}${readErrorCode(body)}). See the log of the tenant for the reason.`
   return new LastLogoutError('AUTH0_REFUSED', message, { status })
 }
 
 /** The error after a 429. It holds how long to wait. */
-export function rateLimited(what: string, headers: Headers): LastLogoutError {
+export function rateLimitExceeded(what: string, headers: Headers): LastLogoutError {
   const message = `${what} exceeded the rate limit of Auth0 (429). ${RATE_LIMIT_ADVICE}`
   const retryAfterMs = waitAfterRefusal(headers)
   return new LastLogoutError('AUTH0_RATE_LIMIT', message, { status: 429, retryAfterMs })

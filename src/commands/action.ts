@@ -1,4 +1,8 @@
-import { type ActionStatus, deployAction, readActionStatus } from '../auth0/actions/login-action.js'
+import {
+  type ActionStatus,
+  deployLoginAction,
+  readActionStatus,
+} from '../auth0/actions/login-action.js'
 import type { Step } from '../auth0/actions/plan.js'
 import { createManagementApi } from '../auth0/management-api.js'
 import { loadConfig } from '../config/config.js'
@@ -19,7 +23,7 @@ export async function runActionDeploy(context: CommandContext, flags: DeployFlag
     dryRun,
     onStep: (step: Step) => context.print(`${dryRun ? 'would ' : ''}${describe(step, name)}\n`),
   }
-  const steps = await deployAction(options, context.stop).catch(rethrowUnfinished)
+  const steps = await deployLoginAction(options, context.stop).catch(rethrowUnfinished)
   context.print(`${conclude(steps, flags)}\n`)
 }
 

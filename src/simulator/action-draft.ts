@@ -6,7 +6,7 @@ const SECRET = z.strictObject({
   name: z.string().min(1).max(128),
   value: z.string().max(4_096),
 })
-/** What an Action is created from. */
+/** Body of a request that creates an Action. */
 export const DRAFT = z.strictObject({
   name: z.string().min(1),
   supported_triggers: z.array(TRIGGER).length(1),
@@ -15,7 +15,7 @@ export const DRAFT = z.strictObject({
   secrets: z.array(SECRET).max(30).default([]),
   dependencies: z.array(z.strictObject({ name: z.string(), version: z.string() })).default([]),
 })
-/** What of it can be changed; without defaults, since what is left out stays. */
+/** Body of a request that updates an Action. It has no defaults: omitted fields keep their value. */
 export const PATCH = z
   .strictObject({
     ...DRAFT.shape,
@@ -26,10 +26,10 @@ export const PATCH = z
   })
   .partial()
 
-/** An Action as it is written, with the values of its secrets. */
+/** The written state of an Action, with the values of its secrets. */
 export type Draft = z.output<typeof DRAFT>
 
-/** Reads a body; throws what Auth0 says of one that it does not understand. */
+/** Parses a body. Throws an `ApiError` like that of Auth0 for an invalid one. */
 export function parse<T>(schema: z.ZodType<T>, body: unknown): T {
   const { data, error } = schema.safeParse(body)
   if (error === undefined) return data as T

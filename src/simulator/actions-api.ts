@@ -16,14 +16,14 @@ interface ByTrigger {
   Params: { trigger: string }
 }
 
-/** What the API of Actions is served from. */
+/** What the endpoints of Actions need. */
 export interface ActionsApi {
   tokens: Tokens
   actions: Actions
   bindings: Bindings
 }
 
-/** The endpoints of Actions, each with the scope that Auth0 asks for. */
+/** Adds the endpoints of Actions, each with the scope that Auth0 requires. */
 export function addActionRoutes(app: FastifyInstance, { tokens, actions, bindings }: ActionsApi) {
   const assertScope = (request: FastifyRequest, scope: string) =>
     tokens.assertAuthorized(request.headers.authorization, scope)
@@ -84,7 +84,7 @@ function readQuery(request: FastifyRequest): URLSearchParams {
   return new URL(request.url, 'http://simulator').searchParams
 }
 
-/** One page; of 20 by default. */
+/** One page of the list; by default the first, of 20 items. */
 function paginate(name: string, all: object[], query: URLSearchParams): object {
   const page = readNumber(query, 'page', 0, 0)
   const perPage = readNumber(query, 'per_page', 20, 1)
@@ -96,11 +96,11 @@ function readNumber(
   query: URLSearchParams,
   name: 'page' | 'per_page',
   fallback: number,
-  least: number,
+  min: number,
 ): number {
   const text = query.get(name) ?? `${fallback}`
   const value = Number(text)
-  const most = name === 'per_page' ? 100 : Infinity
-  if (/^\d+$/.test(text) && value >= least && value <= most) return value
+  const max = name === 'per_page' ? 100 : Infinity
+  if (/^\d+$/.test(text) && value >= min && value <= max) return value
   throw invalidQuery(`'${text}' on property ${name}`)
 }

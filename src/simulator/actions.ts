@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { DRAFT, type Draft, PATCH, parse } from './action-draft.js'
 import { ApiError } from './errors.js'
 
-/** How far the building of an Action is. */
+/** State of a build. */
 type BuildStatus = 'pending' | 'building' | 'built' | 'failed'
 
-/** Something that Auth0 builds: an Action's draft, or one of its versions. */
+/** The build of a draft or of a version. */
 interface Build {
   readonly startedMs: number
   readonly fails: boolean
@@ -14,7 +14,7 @@ interface Build {
 interface Version extends Draft, Build {
   readonly id: string
   readonly number: number
-  /** Which state of the draft it is. */
+  /** The revision of the draft that was deployed. */
   readonly revision: number
 }
 
@@ -22,43 +22,44 @@ interface Action extends Draft {
   readonly id: string
   readonly createdMs: number
   updatedMs: number
-  /** Rises with every change. */
+  /** Incremented by every change. */
   revision: number
   build: Build
   versions: Version[]
 }
 
-/** How Actions are built. */
-export interface ActionOptions {
+/** Options of {@link createActions}. */
+export interface SimulatedActionsOptions {
   now(): number
-  /** How long the building of a draft, and of a version, takes on the tenant's clock. */
+  /** Duration of the build of a draft, and of a version, by the tenant's clock. */
   buildMs: number
 }
 
 /** The Actions of a tenant. */
 export interface Actions {
   create(body: unknown): object
-  /** In the order of their creation. */
+  /** All Actions, in order of creation. */
   list(): readonly Action[]
   get(id: string): Action
   update(id: string, body: unknown): object
-  /** Makes a version of the draft, which is deployed as soon as it is built. */
+  /** Creates a version of the draft, which is deployed as soon as it is built. */
   deploy(id: string): object
-  /** Whether a version of it has been built. */
+  /** Whether a version of the Action has been built. */
   isDeployed(action: Action): boolean
-  /** As the API serves it: of secrets the names only. */
+  /** The Action as the API returns it: secrets by name only. */
   serve(action: Action): object
-  /** The values of the secrets, which the API never gives back. */
+  /** The values of the secrets, which the API never returns. */
   secretsOf(name: string): Record<string, string>
-  /** The next draft cannot be built. */
+  /** Makes the build of the next draft fail. */
   failNextBuild(): void
 }
 
 /**
- * Actions, their drafts and versions.
+ * Creates the Actions of a tenant, with their drafts and versions.
+ *
  * @see https://auth0.com/docs/api/management/v2/actions/post-action
  */
-export function createActions({ now, buildMs }: ActionOptions): Actions {
+export function createActions({ now, buildMs }: SimulatedActionsOptions): Actions {
   const actions: Action[] = []
   let failNext = false
 

@@ -25,16 +25,17 @@ interface Binding {
   readonly createdMs: number
 }
 
-/** The Actions that a trigger runs, in their order. */
+/** The Actions bound to the trigger `post-login`, in execution order. */
 export interface Bindings {
-  /** As the API serves them. */
+  /** The bindings as the API returns them. */
   list(): object[]
-  /** Replaces all of them: one that is not named is gone. */
+  /** Replaces all bindings: those that are not listed are removed. */
   replace(body: unknown): object[]
 }
 
 /**
- * The bindings of the trigger `post-login`.
+ * Creates an empty list of bindings.
+ *
  * @see https://auth0.com/docs/api/management/v2/actions/patch-bindings
  */
 export function createBindings(actions: Actions, now: () => number): Bindings {
@@ -60,12 +61,12 @@ export function createBindings(actions: Actions, now: () => number): Bindings {
       const message = 'Trying to create a binding for an action that has not been deployed.'
       throw new ApiError(400, message)
     }
-    const kept = bindings.find(({ actionId }) => actionId === action.id)
+    const existing = bindings.find(({ actionId }) => actionId === action.id)
     return {
-      id: kept?.id ?? randomUUID(),
+      id: existing?.id ?? randomUUID(),
       actionId: action.id,
-      displayName: display_name ?? kept?.displayName ?? action.name,
-      createdMs: kept?.createdMs ?? now(),
+      displayName: display_name ?? existing?.displayName ?? action.name,
+      createdMs: existing?.createdMs ?? now(),
     }
   }
 

@@ -1,12 +1,12 @@
 import type { LogEntry } from './tenant.js'
 
-/** Whom and what an entry is about; everything has a made-up default. */
+/** The user, client and session of an entry. Every field has a default. */
 export interface EntrySubject {
   /** The tenant's domain: the entry's `hostname`. */
   domain?: string
   userId?: string
   userName?: string
-  /** Left out of the entry when left out here. */
+  /** Default: the entry has no session. */
   sessionId?: string
   clientId?: string
   clientName?: string
@@ -33,9 +33,10 @@ const CONNECTION_ID = 'con_SimulatedUsers01'
 const MACHINE_AGENT = 'Other 0.0.0 / Other 0.0.0'
 
 /**
- * The entry of this type as the pull API serves it, but for `date`, `log_id` and `_id`, which come
- * at its storage. A type without a shape of its own gets that of a change to a user's account.
- * `overrides` replace whole fields; `undefined` leaves one out.
+ * Builds an entry of this type as the pull API returns it, without `date`, `log_id` and `_id`, which
+ * {@link Tenant.write} adds. Other types get the shape of a change to a user's account.
+ *
+ * @param overrides Replace whole fields; `undefined` removes one.
  * @see https://auth0.com/docs/deploy-monitor/logs/log-event-type-codes
  */
 export function buildEntry(

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 
-/** An error as the Management API tells it. */
+/** Body of an error response of the Management API. */
 export interface ErrorBody {
   statusCode: number
   error: string
@@ -9,7 +9,7 @@ export interface ErrorBody {
   attributes?: { error: string }
 }
 
-/** Thrown to be answered with {@link ApiError.body}. */
+/** Makes the simulator respond with {@link ApiError.body}. */
 export class ApiError extends Error {
   override readonly name = 'ApiError'
   readonly body: ErrorBody
@@ -24,24 +24,24 @@ export class ApiError extends Error {
   }
 }
 
-/** No valid bearer token. */
+/** 401: there is no valid bearer token. */
 export function unauthorized(message: string): ApiError {
   return new ApiError(401, message, { attributes: { error: message } })
 }
 
-/** The token is valid, but lacks the scope. */
+/** 403: the token lacks the scope. */
 export function insufficientScope(scope: string): ApiError {
   const message = `Insufficient scope, expected any of: ${scope}`
   return new ApiError(403, message, { errorCode: 'insufficient_scope' })
 }
 
-/** The tenant's bucket is empty. */
+/** 429: the tenant's rate limit is exceeded. */
 export function tooManyRequests(): ApiError {
   const message = 'Global limit has been reached'
   return new ApiError(429, message, { errorCode: 'too_many_requests' })
 }
 
-/** A query parameter that Auth0 refuses, or that the simulator does not know. */
+/** 400: a query parameter is invalid, or is not simulated. */
 export function invalidQuery(message: string): ApiError {
   return new ApiError(400, `Query validation error: ${message}`, {
     errorCode: 'invalid_query_string',

@@ -4,40 +4,40 @@ import type { FastifyReply } from 'fastify'
 import { type ApiError, insufficientScope, tooManyRequests, unauthorized } from './errors.js'
 
 /**
- * Misbehaves in place of an answer: through `reply`, or past it by `reply.hijack()` and
- * `reply.raw`. When it has not answered on its end, the request goes its usual way.
+ * Replaces the response to a request: through `reply`, or directly by `reply.hijack()` and `reply.raw`. If it
+ * has sent nothing when it resolves, the request is processed as usual.
  */
-export type Misbehave = (reply: FastifyReply) => unknown
+export type FaultHandler = (reply: FastifyReply) => unknown
 
-/** What goes wrong, where and how often. */
+/** A fault and the requests that it affects. */
 interface Fault {
   /** Default: every path. */
   path?: string
   /** Default: every request with that path. */
   when?: (url: URL) => boolean
-  /** How many requests it hits, default 1. */
+  /** Number of requests that it affects. Default: 1. */
   times?: number
-  respond: Misbehave
+  respond: FaultHandler
 }
 
-/** The faults to come: each request is hit by the first that matches it. */
+/** A queue of faults: each request gets the first one that matches it. */
 export interface Faults {
   push(fault: Fault): void
   clear(): void
-  /** How many hits are still to come. */
+  /** Number of requests that are still to be affected. */
   pending(): number
-  /** Takes the fault that hits a request to this address. */
-  take(url: URL): Misbehave | undefined
+  /** Removes and returns the fault for a request to this URL. */
+  take(url: URL): FaultHandler | undefined
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 const CUT_OFF = '[{"date":"2026-01-01T00:00:00.000Z","type":"slo","user_id":"auth0|65'
 
-/** An empty queue of faults. */
+/** Creates an empty queue of faults. */
 export function createFaults(): Faults {
   let queue: (Fault & { times: number })[] = []
 
-  function take(url: URL): Misbehave | undefined {
+  function take(url: URL): FaultHandler | undefined {
     const fault = queue.find(
       ({ path, when }) => (path ?? url.pathname) === url.pathname && (when?.(url) ?? true),
     )
@@ -55,42 +55,42 @@ export function createFaults(): Faults {
 }
 
 /** Any status with any body. */
-export function answer(
+export function respondWith(
   status: number,
   body: string | object,
   headers: Record<string, string> = {},
-): Misbehave {
+): FaultHandler {
   return (reply) => reply.code(status).headers(headers).send(body)
 }
 
-/** 401, as for a token that has been revoked. */
-export function invalidToken(): Misbehave {
+/** 401, as for a revoked token. */
+export function invalidToken(): FaultHandler {
   return apiError(unauthorized('Invalid token'))
 }
 
 /** 403, as for a token without the scope. */
-export function missingScope(scope = 'read:logs'): Misbehave {
+export function missingScope(scope = 'read:logs'): FaultHandler {
   return apiError(insufficientScope(scope))
 }
 
-/** 429 with an empty bucket; `headers` add or replace, for example `retry-after`. */
-export function rateLimited(headers: Record<string, string> = {}): Misbehave {
+/** 429 with an empty bucket. `headers` are added or replaced, for example `retry-after`. */
+export function rateLimited(headers: Record<string, string> = {}): FaultHandler {
   return apiError(tooManyRequests(), { 'x-ratelimit-remaining': '0', ...headers })
 }
 
-/** A page of HTML where JSON is due: with 200 from a captive proxy, with 502 from a gateway. */
-export function html(status: number): Misbehave {
+/** A page of HTML in place of JSON: with 200 as from a captive portal, with 502 as from a gateway. */
+export function html(status: number): FaultHandler {
   const page = `<!doctype html><title>${status}</title><h1>Please try again</h1>`
-  return answer(status, page, { 'content-type': 'text/html; charset=utf-8' })
+  return respondWith(status, page, { 'content-type': 'text/html; charset=utf-8' })
 }
 
-/** 200 with JSON that ends in the middle, in an answer that is whole as HTTP. */
-export function cutOffJson(): Misbehave {
-  return answer(200, CUT_OFF, { 'content-type': JSON_TYPE })
+/** 200 with truncated JSON in a complete HTTP response. */
+export function cutOffJson(): FaultHandler {
+  return respondWith(200, CUT_OFF, { 'content-type': JSON_TYPE })
 }
 
-/** 200 with half a body, then the end of the connection. */
-export function cutOffBody(): Misbehave {
+/** 200 with a part of the body, after which the connection is closed. */
+export function cutOffBody(): FaultHandler {
   return (reply) => {
     reply.hijack()
     reply.raw.writeHead(200, { 'content-type': JSON_TYPE, 'content-length': 1000 })
@@ -98,31 +98,31 @@ export function cutOffBody(): Misbehave {
   }
 }
 
-/** No answer, but a TCP reset. */
-export function connectionReset(): Misbehave {
+/** A TCP reset in place of a response. */
+export function connectionReset(): FaultHandler {
   return (reply) => {
     reply.hijack()
     reply.raw.socket?.resetAndDestroy()
   }
 }
 
-/** The connection is taken, and nothing ever answered. */
-export function hang(): Misbehave {
+/** An open connection without a response. */
+export function hang(): FaultHandler {
   return (reply) => reply.hijack()
 }
 
-/** 200 with a body that does not end; no more of it is made than is taken. */
-export function endlessBody(): Misbehave {
+/** 200 with an endless body, generated only as fast as the client reads it. */
+export function endlessBody(): FaultHandler {
   return (reply) => {
     reply.hijack()
     reply.raw.writeHead(200, { 'content-type': JSON_TYPE })
-    // Whoever has had enough breaks the connection, which ends the pipeline.
+    // The client closes the connection, which ends the pipeline.
     pipeline(Readable.from(endlessArray(), { objectMode: false }), reply.raw, () => {})
   }
 }
 
-/** 200 with a body that goes on, and hardly: a byte every so often. */
-export function slowDrip(intervalMs: number): Misbehave {
+/** 200 with an endless body of one byte per interval. */
+export function slowDrip(intervalMs: number): FaultHandler {
   return (reply) => {
     reply.hijack()
     reply.raw.writeHead(200, { 'content-type': JSON_TYPE })
@@ -132,13 +132,13 @@ export function slowDrip(intervalMs: number): Misbehave {
   }
 }
 
-/** The request is sent elsewhere. */
-export function redirect(location: string): Misbehave {
-  return answer(302, '', { location })
+/** 302 to another location. */
+export function redirect(location: string): FaultHandler {
+  return respondWith(302, '', { location })
 }
 
-/** The usual answer, later. */
-export function delay(ms: number): Misbehave {
+/** The usual response after a delay. */
+export function delay(ms: number): FaultHandler {
   return () => sleep(ms, undefined, { ref: false })
 }
 
@@ -148,6 +148,6 @@ function* endlessArray(): Generator<Buffer> {
   for (;;) yield entries
 }
 
-function apiError({ body }: ApiError, headers: Record<string, string> = {}): Misbehave {
-  return answer(body.statusCode, body, headers)
+function apiError({ body }: ApiError, headers: Record<string, string> = {}): FaultHandler {
+  return respondWith(body.statusCode, body, headers)
 }

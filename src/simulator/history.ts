@@ -1,29 +1,29 @@
 import { buildEntry } from './entries.js'
-import { buildLogId, USUAL_PREFIX } from './log-id.js'
+import { buildLogId, DEFAULT_ID_PREFIX } from './log-id.js'
 import { buildPeople, type Person, sessionFor } from './people.js'
 import { pick, type Random, seededRandom } from './random.js'
 import type { LogEntry } from './tenant.js'
 
-/** What a generated log looks like. */
+/** Options of {@link generateHistory}. */
 export interface HistoryOptions {
-  /** How many, duplicates included. */
+  /** Number of entries, duplicates included. */
   entries: number
-  /** The first and the last moment of storage, in milliseconds. */
+  /** The first and the last storage time, in milliseconds. */
   startMs: number
   endMs: number
-  /** The first users do more than the last, so that a page holds several entries of one; default 1,000. */
+  /** Number of users. The first are more active, so that a page holds several entries of one. Default: 1,000. */
   users?: number
-  /** How many of the entries are logouts, default 0.1. */
+  /** Share of logouts. Default: 0.1. */
   logoutShare?: number
-  /** How many repeat the entry before, under an id of their own; default 0. */
+  /** Share of entries that repeat the one before under another id. Default: 0. */
   duplicateShare?: number
-  /** The least size of an entry's JSON, default as it comes: 0.4–0.7 kB. */
+  /** Minimum size of the JSON of an entry. Default: none, which gives 0.4–0.7 kB. */
   bytes?: number
-  /** Default 1. */
+  /** Default: 1. */
   seed?: number
-  /** Default `acme.example.com`. */
+  /** Default: `acme.example.com`. */
   domain?: string
-  /** The first three digits of log ids, default `900`. */
+  /** The first three digits of log ids. Default: `900`. */
   prefix?: string
 }
 
@@ -37,13 +37,13 @@ const LAG_MS = 6_000
 const LATE_MS = 600_000
 
 /**
- * A made-up log in the order of its ids, for {@link Tenant.writeStored}. Its entries are stored 0–6 s
- * after their `date`. Of the logouts some have no session, no user (`null`, `''` or absent) or no
- * date, and some are of all sessions, half of those stored up to 10 minutes late.
+ * Generates a log in order of its ids, for {@link Tenant.writeStored}. Entries are stored 0–6 s after their
+ * `date`. Some logouts have no session, no user (`null`, `''` or absent) or no date. Some are of all
+ * sessions, and half of those are stored up to 10 minutes late.
  */
 export function generateHistory(options: HistoryOptions): LogEntry[] {
   const { entries, startMs, endMs, users = 1000, duplicateShare = 0, bytes = 0 } = options
-  const { logoutShare = 0.1, domain = 'acme.example.com', prefix = USUAL_PREFIX } = options
+  const { logoutShare = 0.1, domain = 'acme.example.com', prefix = DEFAULT_ID_PREFIX } = options
   const random = seededRandom(options.seed ?? 1)
   const people = buildPeople(users, domain)
   const filler = buildFiller(bytes)
@@ -52,8 +52,8 @@ export function generateHistory(options: HistoryOptions): LogEntry[] {
     const storedAtMs = startMs + ((i + random()) / entries) * (endMs - startMs)
     const person = pick(() => random() ** 2, people)
     const before = random() < duplicateShare ? history.at(-1) : undefined
-    const happen = random() < logoutShare ? logout : other
-    const entry = before ? { ...before } : happen(person, storedAtMs, random)
+    const build = random() < logoutShare ? logout : other
+    const entry = before ? { ...before } : build(person, storedAtMs, random)
     entry.log_id = buildLogId(prefix, storedAtMs, Math.floor(random() * 1e10))
     entry._id = entry.log_id
     if (bytes > 0) lengthen(entry, bytes, filler)
@@ -69,14 +69,14 @@ function other(person: Person, storedAtMs: number, random: Random): LogEntry {
 }
 
 function logout(person: Person, storedAtMs: number, random: Random): LogEntry {
-  const happens = (share: number) => random() < share
-  const universal = happens(UNIVERSAL_SHARE)
+  const isChosen = (share: number) => random() < share
+  const universal = isChosen(UNIVERSAL_SHARE)
   const type = universal ? 'universal_logout_succeeded' : 'slo'
   const sessionId = sessionFor(type, person, random)
-  const about = happens(NO_SESSION_SHARE) ? person.subject : { ...person.subject, sessionId }
-  const lagMs = random() * (universal && happens(LATE_SHARE) ? LATE_MS : LAG_MS)
-  const date = happens(NO_DATE_SHARE) ? undefined : dateOf(storedAtMs - lagMs)
-  const missing = happens(NO_USER_SHARE) ? { user_id: pick(random, [null, '', undefined]) } : {}
+  const about = isChosen(NO_SESSION_SHARE) ? person.subject : { ...person.subject, sessionId }
+  const lagMs = random() * (universal && isChosen(LATE_SHARE) ? LATE_MS : LAG_MS)
+  const date = isChosen(NO_DATE_SHARE) ? undefined : dateOf(storedAtMs - lagMs)
+  const missing = isChosen(NO_USER_SHARE) ? { user_id: pick(random, [null, '', undefined]) } : {}
   return buildEntry(type, about, { date, ...missing })
 }
 
@@ -84,13 +84,13 @@ function dateOf(ms: number): string {
   return new Date(ms).toISOString()
 }
 
-/** Enough return URLs to make any entry that long. */
+/** Return URLs that together have this size. */
 function buildFiller(bytes: number): string[] {
   const url = (i: number) => `https://shop-${i}.example.com/signed-out`
   return Array.from({ length: Math.ceil(bytes / url(0).length) }, (_, i) => url(i))
 }
 
-/** Lengthens an entry where real ones are long: return URLs, scopes, executed Actions. */
+/** Lengthens the fields that are long in real entries: return URLs, scopes, executed Actions. */
 function lengthen(entry: LogEntry, bytes: number, filler: readonly string[]): void {
   const missing = bytes - JSON.stringify(entry).length
   if (missing <= 0) return

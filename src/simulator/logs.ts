@@ -2,11 +2,11 @@ import { ApiError, invalidQuery } from './errors.js'
 import { AFTER_ALL, parseQuery, type Query, QueryError } from './query.js'
 import type { Sort, StoredEntry, Tenant } from './tenant.js'
 
-/** What to do with a checkpoint older than what is kept: Auth0's way is not known. */
+/** The response to a checkpoint that is older than the retention. What Auth0 does is not documented. */
 export type ExpiredCheckpoint = 'continue' | 400 | 404
 
-/** The answer of `GET /api/v2/logs`. */
-export interface LogsAnswer {
+/** The response of `GET /api/v2/logs`. */
+export interface LogsResponse {
   readonly body: Buffer
   /** The `Link` header, in checkpoint mode only. */
   readonly link?: string
@@ -14,9 +14,9 @@ export interface LogsAnswer {
 
 const MAX_RESULTS = 1000
 const NUMBERS = {
-  page: { fallback: 0, least: 0, most: Infinity },
-  per_page: { fallback: 50, least: 1, most: 100 },
-  take: { fallback: 50, least: 1, most: 100 },
+  page: { fallback: 0, min: 0, max: Infinity },
+  per_page: { fallback: 50, min: 1, max: 100 },
+  take: { fallback: 50, min: 1, max: 100 },
 }
 const [OPEN, COMMA, CLOSE] = [Buffer.from('['), Buffer.from(','), Buffer.from(']')]
 const SEARCH_PARAMETERS = new Set(['q', 'page', 'per_page', 'sort', 'include_totals'])
@@ -24,14 +24,15 @@ const EVERYTHING: Query = { from: '', before: AFTER_ALL, matches: () => true }
 const NEWEST_FIRST: Sort = { by: 'log_id', descending: true }
 
 /**
- * Answers `GET /api/v2/logs`; throws an `ApiError` for what Auth0 refuses.
+ * Handles `GET /api/v2/logs`. Throws an `ApiError` for what Auth0 refuses.
+ *
  * @see https://auth0.com/docs/deploy-monitor/logs/retrieve-log-events-using-mgmt-api
  */
 export function readLogs(
   tenant: Tenant,
   parameters: URLSearchParams,
   expired: ExpiredCheckpoint,
-): LogsAnswer {
+): LogsResponse {
   const from = parameters.get('from')
   return from === null
     ? searchLogs(tenant, parameters)
@@ -41,9 +42,9 @@ export function readLogs(
 function readCheckpoint(
   tenant: Tenant,
   { from, take, expired }: { from: string; take: number; expired: ExpiredCheckpoint },
-): LogsAnswer {
+): LogsResponse {
   if (!/^\d+$/.test(from)) throw invalidQuery(`'${from}' on property from`)
-  if (expired !== 'continue' && from < tenant.oldestKept()) {
+  if (expired !== 'continue' && from < tenant.oldestRetained()) {
     throw new ApiError(expired, 'The checkpoint is no longer available')
   }
   const page = tenant.readAfter(from, take)
@@ -51,7 +52,7 @@ function readCheckpoint(
   return { body: toJson(page), link: `<${next}>; rel="next"` }
 }
 
-function searchLogs(tenant: Tenant, parameters: URLSearchParams): LogsAnswer {
+function searchLogs(tenant: Tenant, parameters: URLSearchParams): LogsResponse {
   for (const name of parameters.keys()) {
     if (!SEARCH_PARAMETERS.has(name)) throw invalidQuery(`'${name}' is not simulated in a search`)
   }
@@ -95,13 +96,13 @@ function readSort(parameters: URLSearchParams): Sort {
 }
 
 function readNumber(parameters: URLSearchParams, name: keyof typeof NUMBERS): number {
-  const { fallback, least, most } = NUMBERS[name]
+  const { fallback, min, max } = NUMBERS[name]
   const text = parameters.get(name)
   if (text === null) return fallback
   const value = Number(text)
-  if (!/^\d+$/.test(text) || value < least) throw invalidQuery(`'${text}' on property ${name}`)
-  if (value > most) {
-    throw invalidQuery(`'Value ${value} is greater than maximum ${most}' on property ${name}`)
+  if (!/^\d+$/.test(text) || value < min) throw invalidQuery(`'${text}' on property ${name}`)
+  if (value > max) {
+    throw invalidQuery(`'Value ${value} is greater than maximum ${max}' on property ${name}`)
   }
   return value
 }

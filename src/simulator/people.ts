@@ -1,10 +1,10 @@
 import type { EntrySubject } from './entries.js'
 import type { Random } from './random.js'
 
-/** A made-up user of the tenant. */
+/** A simulated user. */
 export interface Person {
   readonly subject: EntrySubject & { userId: string }
-  /** The ids of the sessions that are open. */
+  /** The ids of the open sessions. */
   sessions: string[]
 }
 
@@ -15,7 +15,7 @@ const AGENTS = [
 ]
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-/** So many users, each fifth from a social connection, none logged in. */
+/** Builds users without a session. Every fifth comes from a social connection. */
 export function buildPeople(count: number, domain: string): Person[] {
   return Array.from({ length: count }, (_, i) => {
     const number = String(i + 1).padStart(20, '0')
@@ -31,8 +31,8 @@ export function buildPeople(count: number, domain: string): Person[] {
 }
 
 /**
- * The session that an entry of this type is about: a login opens one, a logout ends one. Who has
- * none logged in before the log began.
+ * The session of an entry of this type: a login opens one, a logout ends one. A user without one is treated as
+ * logged in before the log began.
  */
 export function sessionFor(type: string, person: Person, random: Random): string {
   if (type === 's' || person.sessions.length === 0) person.sessions.unshift(sessionId(random))
@@ -43,7 +43,7 @@ export function sessionFor(type: string, person: Person, random: Random): string
   return session
 }
 
-/** As Auth0's look: 32 characters of base64url. */
+/** A session id like those of Auth0: 32 characters of base64url. */
 function sessionId(random: Random): string {
   let id = ''
   while (id.length < 32) id += BASE64URL[Math.floor(random() * 64)]

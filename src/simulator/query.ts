@@ -1,20 +1,20 @@
-/** What a query can see of an entry. */
+/** The fields of an entry that can be searched. */
 export interface Searchable {
   readonly logId: string
   readonly type: unknown
   readonly userId: unknown
-  /** Milliseconds; `NaN` without a usable `date`, which then lies in no range. */
+  /** Milliseconds. `NaN` without a valid `date`: no range holds such an entry. */
   readonly dateMs: number
 }
 
-/** A parsed `q`: half-open bounds on the log id, to be searched by halving, and the rest as a test. */
+/** A parsed `q`: a half-open range of log ids, for a binary search, and a predicate for the rest. */
 export interface Query {
   readonly from: string
   readonly before: string
   matches(entry: Searchable): boolean
 }
 
-/** The query is beyond the part of Lucene that is simulated here; the API answers 400. */
+/** The query is outside of the simulated part of Lucene. The API responds with 400. */
 export class QueryError extends Error {
   override readonly name = 'QueryError'
 }
@@ -36,15 +36,15 @@ const WORD = /^(?:"((?:[^"\\]|\\.)*)"|(?!(?:AND|OR|NOT|TO)$)([\w.@-]+))$/
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z?$/
 const NO_LIMIT = '*'
 
-/** Sorts after every log id, which hold digits only. */
+/** Sorts after every log id, which holds digits only. */
 export const AFTER_ALL = ':'
 
-/** The smallest string greater than this one: it turns `>` into `>=`, and `<=` into `<`. */
+/** The next greater string: it turns `>` into `>=`, and `<=` into `<`. */
 export function justAfter(text: string): string {
   return `${text}\0`
 }
 
-/** Parses `q`; throws a {@link QueryError} rather than pass over a part of it. */
+/** Parses `q`. Throws a {@link QueryError} for any part that it cannot interpret. */
 export function parseQuery(q: string): Query {
   const tests: Test[] = []
   let from = ''
@@ -67,7 +67,7 @@ export function parseQuery(q: string): Query {
   return { from, before, matches: (entry) => tests.every((test) => test(entry)) }
 }
 
-/** Every `field:…` of a query in which nothing but `AND` joins them. */
+/** The clauses `field:…` of a query. They can only be joined by `AND`. */
 function clauses(q: string): RegExpExecArray[] {
   const found: RegExpExecArray[] = []
   let at = 0

@@ -1,7 +1,7 @@
-/** A source of numbers in [0, 1), as `Math.random` is one. */
+/** A source of numbers in [0, 1), like `Math.random`. */
 export type Random = () => number
 
-/** Mulberry32: the same seed gives the same numbers, so a failing run can be had again. */
+/** Mulberry32. The same seed gives the same numbers, so that a failed run can be reproduced. */
 export function seededRandom(seed: number): Random {
   let state = seed >>> 0
   return () => {
@@ -12,7 +12,7 @@ export function seededRandom(seed: number): Random {
   }
 }
 
-/** One element of a list that is not empty. */
+/** Picks one element of a non-empty list. */
 export function pick<T>(random: Random, list: readonly T[]): T {
   return list[Math.floor(random() * list.length)] as T
 }

@@ -1,29 +1,32 @@
-/** A bucket of `burst` requests that is refilled, steadily or all at once. */
-export type RateLimit = TokenBucket | FixedWindow
+/** A limit of `burst` requests that is refilled steadily (token bucket) or all at once (fixed window). */
+export type SimulatedRateLimit = TokenBucket | FixedWindow
 
 interface TokenBucket {
   burst: number
-  /** `Infinity` never refuses. */
+  /** Refill in requests a second. `Infinity`: no request is refused. */
   perSecond: number
 }
 
-/** Windows follow one another by the clock: `burst` requests in each. */
+/** Consecutive windows of the clock, each with `burst` requests. */
 interface FixedWindow {
   burst: number
   windowSeconds: number
 }
 
-/** The bucket after one request, as Auth0's headers tell it. */
+/** The state after one request, as in the headers of Auth0. */
 export interface RateLimitState {
   allowed: boolean
   limit: number
   remaining: number
-  /** UNIX seconds at which the bucket is full again. */
+  /** When the bucket is full again, in Unix seconds. */
   resetSeconds: number
 }
 
-/** Takes one request from the bucket by each call of the returned function. */
-export function rateLimiter(rateLimit: RateLimit, now: () => number): () => RateLimitState {
+/** Creates a rate limit. Each call of the returned function counts one request. */
+export function simulateRateLimit(
+  rateLimit: SimulatedRateLimit,
+  now: () => number,
+): () => RateLimitState {
   return 'perSecond' in rateLimit ? tokenBucket(rateLimit, now) : fixedWindow(rateLimit, now)
 }
 

@@ -5,18 +5,18 @@ interface RecordedRequest {
   readonly method: string
   /** Path and query. */
   readonly url: string
-  /** `null` until it is answered, and for ever after a broken connection. */
+  /** `null` until the response is sent, and permanently after a broken connection. */
   readonly status: number | null
 }
 
-/** Which requests to count; everything by default. */
+/** The requests to count. Default: all. */
 interface RequestFilter {
   /** Without the query. */
   path?: string
   status?: number
 }
 
-/** The requests so far, in the order of their arrival. */
+/** The received requests, in order of arrival. */
 export interface RequestLog {
   all(): readonly RecordedRequest[]
   count(filter?: RequestFilter): number
@@ -25,7 +25,7 @@ export interface RequestLog {
   add(request: IncomingMessage, response: ServerResponse): void
 }
 
-/** An empty log of requests. */
+/** Creates an empty log of requests. */
 export function createRequestLog(): RequestLog {
   let requests: RecordedRequest[] = []
 
@@ -45,7 +45,7 @@ export function createRequestLog(): RequestLog {
       status: null as number | null,
     }
     requests.push(record)
-    // Not `finish`: by then the caller may have read the answer and asked for this status.
+    // Not `finish`: before that event the client can have read the response, and the test this status.
     response.once('prefinish', () => {
       record.status = response.statusCode
     })

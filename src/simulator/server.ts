@@ -8,61 +8,61 @@ import { buildEntry } from './entries.js'
 import { ApiError, tooManyRequests } from './errors.js'
 import { createFaults, type Faults } from './faults.js'
 import { type ExpiredCheckpoint, readLogs } from './logs.js'
-import { type RateLimit, rateLimiter } from './rate-limit.js'
+import { type SimulatedRateLimit, simulateRateLimit } from './rate-limit.js'
 import { createRequestLog, type RequestLog } from './request-log.js'
 import type { Tenant } from './tenant.js'
-import { type Credentials, createTokens, type Tokens } from './tokens.js'
+import { type ClientCredentials, createTokens, type Tokens } from './tokens.js'
 
-const DEFAULT_CREDENTIALS: Credentials = {
+const DEFAULT_CREDENTIALS: ClientCredentials = {
   clientId: 'LastLogoutWorker0000000000000001',
   clientSecret: 'simulated-secret-of-the-worker',
 }
 
-/** How a simulator differs from the default. */
+/** Options of {@link createSimulator}. */
 export interface SimulatorOptions {
   tenant: Tenant
-  /** The one application that may ask for tokens; a made-up one by default. */
-  credentials?: Credentials
-  /** The scopes of every token, default `read:logs` and `read:logs_users`. */
+  /** The only application that is granted tokens. Default: a fixed one. */
+  credentials?: ClientCredentials
+  /** The scopes of every token. Default: `read:logs` and `read:logs_users`. */
   scopes?: readonly string[]
-  /** How long a token lives, default 86,400 s. */
+  /** Lifetime of a token. Default: 86,400. */
   expiresInSeconds?: number
-  /** Whether a token exchange writes a `seccft` entry, as Auth0 does; default true. */
+  /** Whether a token exchange writes a `seccft` entry, as in Auth0. Default: true. */
   logTokenExchanges?: boolean
-  /** The bucket of `/api/v2`, on the tenant's clock; default one that never empties. */
-  rateLimit?: RateLimit
-  /** What a checkpoint older than the retention gets, default `continue`. */
+  /** The rate limit of `/api/v2`, by the tenant's clock. Default: one that refuses nothing. */
+  rateLimit?: SimulatedRateLimit
+  /** The response to a checkpoint that is older than the retention. Default: `continue`. */
   expiredCheckpoint?: ExpiredCheckpoint
-  /** How long an Action, and each version of it, is built, default 0. */
+  /** Duration of the build of an Action and of each version, in milliseconds. Default: 0. */
   actionBuildMs?: number
-  /** How long every answer takes, default 0. */
+  /** Delay of every response, in milliseconds. Default: 0. */
   latencyMs?: number
-  /** How far the clock behind `Date` and `x-ratelimit-reset` is ahead of the tenant's, in ms; default 0. */
+  /** How far `Date` and `x-ratelimit-reset` are ahead of the tenant's clock, in milliseconds. Default: 0. */
   clockAheadMs?: () => number
-  /** `127.0.0.1` (default) or `::1`: it listens on loopback only. */
+  /** The loopback address to listen on: `127.0.0.1` (default) or `::1`. */
   host?: string
-  /** Default 0: any free one. */
+  /** Default: 0, any free port. */
   port?: number
 }
 
 /** A running simulator. */
 export interface Simulator {
-  /** Where it listens, for example `http://127.0.0.1:40123`. */
+  /** The base URL, for example `http://127.0.0.1:40123`. */
   readonly url: string
   readonly tenant: Tenant
   readonly actions: Actions
   readonly bindings: Bindings
-  readonly credentials: Credentials
+  readonly credentials: ClientCredentials
   readonly requests: RequestLog
   readonly faults: Faults
   close(): Promise<void>
 }
 
 const LOOPBACK = new Set(['127.0.0.1', '::1'])
-const UNLIMITED: RateLimit = { burst: 1000, perSecond: Infinity }
+const UNLIMITED: SimulatedRateLimit = { burst: 1000, perSecond: Infinity }
 const FORM = 'application/x-www-form-urlencoded'
 
-/** Starts an HTTP double of a tenant: its token endpoint, its Logs API and its Actions. */
+/** Starts an HTTP simulator of a tenant: its token endpoint, its Logs API and its Actions. */
 export async function createSimulator(options: SimulatorOptions): Promise<Simulator> {
   const { tenant, credentials = DEFAULT_CREDENTIALS, host = '127.0.0.1', port = 0 } = options
   if (!LOOPBACK.has(host)) throw new TypeError(`not a loopback address: ${host}`)
@@ -82,14 +82,14 @@ export async function createSimulator(options: SimulatorOptions): Promise<Simula
   return { url, tenant, actions, bindings, credentials, requests, faults, close }
 }
 
-/** What happens to every request, known or not, before it is answered. */
+/** Adds what applies to every request: the request log, the rate limit, the latency and the faults. */
 function addHooks(
   app: FastifyInstance,
   { tenant, rateLimit = UNLIMITED, latencyMs = 0, clockAheadMs = () => 0 }: SimulatorOptions,
   { requests, faults }: Pick<Simulator, 'requests' | 'faults'>,
 ): void {
-  const takeManagement = rateLimiter(rateLimit, tenant.now)
-  const takeOther = rateLimiter(UNLIMITED, tenant.now)
+  const takeManagement = simulateRateLimit(rateLimit, tenant.now)
+  const takeOther = simulateRateLimit(UNLIMITED, tenant.now)
   app.addHook('onRequest', async (request, reply) => {
     requests.add(request.raw, reply.raw)
     const url = toUrl(request)
@@ -105,7 +105,7 @@ function addHooks(
   })
 }
 
-/** Errors in Auth0's form, for unknown paths too. */
+/** Makes every error response, also for unknown paths, look like one of Auth0. */
 function addErrors(app: FastifyInstance): void {
   app.setNotFoundHandler(() => {
     throw new ApiError(404, 'Not Found')
@@ -120,7 +120,7 @@ function addErrors(app: FastifyInstance): void {
 function addRoutes(
   app: FastifyInstance,
   options: SimulatorOptions,
-  credentials: Credentials,
+  credentials: ClientCredentials,
 ): Tokens {
   const { tenant, expiredCheckpoint = 'continue' } = options
   const tokens = createTokens({

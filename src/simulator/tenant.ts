@@ -1,11 +1,11 @@
-import { buildLogId, isLogId, logIdPosition, USUAL_PREFIX } from './log-id.js'
+import { buildLogId, DEFAULT_ID_PREFIX, isLogId, logIdPosition } from './log-id.js'
 import { AFTER_ALL, justAfter, type Query, type Searchable } from './query.js'
 import { seededRandom } from './random.js'
 
-/** One raw record of the log, as the API serves it; hardly a field of it is certain. */
+/** One raw entry of the log, as the API returns it. Hardly any field is guaranteed. */
 export type LogEntry = Record<string, unknown>
 
-/** An entry as it is kept: its JSON, made and encoded once, and the fields that can be searched. */
+/** A stored entry: its JSON, encoded once, and the fields that can be searched. */
 export interface StoredEntry extends Searchable {
   readonly json: Buffer
 }
@@ -23,74 +23,75 @@ interface Search {
   readonly take: number
 }
 
-/** When an entry happened, and when it is stored; both in milliseconds. */
+/** When the event of an entry happened, and when the entry is stored, in milliseconds. */
 interface When {
   dateMs?: number
   storedAtMs?: number
 }
 
-/** What {@link Tenant.write} made of an entry. */
+/** The result of {@link Tenant.write}. */
 interface WrittenEntry {
   readonly logId: string
   readonly storedAtMs: number
-  /** The entry as served, with `log_id`, `_id` and `date`. */
+  /** The entry as the API returns it, with `log_id`, `_id` and `date`. */
   readonly entry: LogEntry
 }
 
-/** How a tenant differs from the default. */
-export interface TenantOptions {
+/** Options of {@link createTenant}. */
+export interface SimulatedTenantOptions {
   /** For example `acme.eu.auth0.com`. */
   domain: string
-  /** The tenant's clock in milliseconds, default `Date.now`. */
+  /** The tenant's clock, in milliseconds. Default: `Date.now`. */
   now?: () => number
-  /** How late the next entry is stored, in milliseconds; default a seeded random 0–6 s. */
+  /** The delay between an event and its storage, in milliseconds. Default: a seeded random 0–6 s. */
   lagMs?: () => number
-  /** How long after its storage an entry is served, default for ever. */
+  /** How long a stored entry is retained, in milliseconds. Default: forever. */
   retentionMs?: number
-  /** The first three digits of log ids, default `900`. */
+  /** The first three digits of log ids. Default: `900`. */
   prefix?: string
 }
 
-/** The log of a simulated tenant. What is not stored yet, or kept no longer, cannot be read. */
+/** The log of a simulated tenant. Entries can be read from their storage until the end of the retention. */
 export interface Tenant {
   readonly domain: string
   now(): number
-  /** Where in the order of log ids that which was stored at this time begins. */
+  /** The lower bound of the log ids that are stored from this time on. */
   positionAt(ms: number): string
-  /** The position before which entries are kept no longer, `''` without a retention. */
-  oldestKept(): string
+  /** The lower bound of the retained log ids; `''` without a retention. */
+  oldestRetained(): string
   /**
-   * Logs what happened at `dateMs` (default: the entry's own `date`, else now); stored after the
-   * tenant's lag or at `storedAtMs`, which may lie in the past: such an entry turns up late. The
-   * entry's own `date` is served as it is, whatever it is.
+   * Writes an entry about an event at `dateMs` (default: the `date` of the entry, else now). It is stored after
+   * the lag of the tenant, or at `storedAtMs`; in the past, it appears late, behind checkpoints. A `date` of the
+   * entry is returned unchanged, even if it is invalid.
    */
   write(entry: object, when?: When): WrittenEntry
   /**
-   * Adds ready-made entries under their own `log_id`, in any order; known ids are passed over.
-   * Throws a `TypeError` on an id that is no log id of this tenant.
+   * Adds complete entries with their `log_id`, in any order. Known ids are skipped.
+   *
+   * @throws `TypeError` for an id that is not a log id of this tenant.
    */
   writeStored(entries: readonly object[]): void
-  /** Checkpoint mode: the oldest entries after this position. */
+  /** Checkpoint mode: at most `take` entries after this position, oldest first. */
   readAfter(position: string, take: number): readonly StoredEntry[]
   /** Search mode. */
   search(search: Search): readonly StoredEntry[]
-  /** All entries, also those that cannot be read now, in the order of their ids. */
+  /** All entries in order of their ids, also those that cannot be read now. */
   entries(): LogEntry[]
 }
 
-/** An empty tenant; all of it is in memory. */
-export function createTenant(options: TenantOptions): Tenant {
+/** Creates an empty tenant, in memory. */
+export function createTenant(options: SimulatedTenantOptions): Tenant {
   const random = seededRandom(1)
   const { domain, now = Date.now, lagMs = () => random() * 6000 } = options
-  const { retentionMs = Infinity, prefix = USUAL_PREFIX } = options
+  const { retentionMs = Infinity, prefix = DEFAULT_ID_PREFIX } = options
   let stored: StoredEntry[] = []
   let sequence = 0
 
   const positionAt = (ms: number) => logIdPosition(prefix, ms)
-  const oldestKept = () => (retentionMs === Infinity ? '' : positionAt(now() - retentionMs))
+  const oldestRetained = () => (retentionMs === Infinity ? '' : positionAt(now() - retentionMs))
 
   function readable(from: string, before: string): [start: number, end: number] {
-    const oldest = oldestKept()
+    const oldest = oldestRetained()
     const future = positionAt(Math.floor(now()) + 1)
     return [
       indexOf(stored, from > oldest ? from : oldest),
@@ -109,7 +110,7 @@ export function createTenant(options: TenantOptions): Tenant {
   }
 
   function writeStored(entries: readonly object[]): void {
-    const added = entries.map((entry) => toReadyMade(entry, prefix))
+    const added = entries.map((entry) => toImported(entry, prefix))
     stored = merge(stored, added)
   }
 
@@ -130,7 +131,7 @@ export function createTenant(options: TenantOptions): Tenant {
     domain,
     now,
     positionAt,
-    oldestKept,
+    oldestRetained,
     write,
     writeStored,
     readAfter,
@@ -150,13 +151,13 @@ function toStored(entry: object, logId: string): StoredEntry {
   }
 }
 
-function toReadyMade(entry: object, prefix: string): StoredEntry {
+function toImported(entry: object, prefix: string): StoredEntry {
   const { log_id: logId } = entry as LogEntry
-  if (!isLogId(logId, prefix)) throw new TypeError(`no log id of this tenant: ${logId}`)
+  if (!isLogId(logId, prefix)) throw new TypeError(`Not a log id of this tenant: ${logId}`)
   return toStored(entry, logId)
 }
 
-/** Both lists in the order of ids; of two entries with one id the first stays. */
+/** Merges both lists in order of ids. Of two entries with the same id, the first is kept. */
 function merge(stored: readonly StoredEntry[], added: readonly StoredEntry[]): StoredEntry[] {
   const all = [...stored, ...added].sort(byLogId)
   return all.filter((entry, i) => entry.logId !== all[i - 1]?.logId)

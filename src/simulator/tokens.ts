@@ -1,41 +1,42 @@
 import { randomBytes } from 'node:crypto'
 import { insufficientScope, unauthorized } from './errors.js'
 
-/** The machine-to-machine application that may ask for a token. */
-export interface Credentials {
+/** Client credentials of the machine-to-machine application. */
+export interface ClientCredentials {
   clientId: string
   clientSecret: string
 }
 
-/** How the tenant gives out management tokens. */
+/** Options of {@link createTokens}. */
 export interface TokenOptions {
   domain: string
-  credentials: Credentials
+  credentials: ClientCredentials
   /** The scopes of each token. */
   scopes: readonly string[]
-  /** How long a token lives. */
+  /** Lifetime of a token. */
   expiresInSeconds: number
   now: () => number
   /** Called after each successful exchange. */
   onExchange: (audience: string, scope: string) => void
 }
 
-/** The answer of `POST /oauth/token`. */
-interface TokenAnswer {
+/** The response of `POST /oauth/token`. */
+interface TokenResponse {
   readonly status: number
   readonly body: object
 }
 
-/** Gives out management tokens and checks them. */
+/** Issues and verifies management tokens. */
 export interface Tokens {
-  /** Answers a client-credentials grant. */
-  exchange(body: unknown): TokenAnswer
-  /** Throws an `ApiError` unless this `Authorization` header carries a valid token with the scope. */
+  /** Handles a client credentials grant. */
+  exchange(body: unknown): TokenResponse
+  /** Throws an `ApiError` unless this `Authorization` header holds a valid token with the scope. */
   assertAuthorized(header: string | undefined, scope: string): void
 }
 
 /**
- * The token endpoint of a tenant.
+ * Creates the token endpoint of a tenant.
+ *
  * @see https://auth0.com/docs/secure/tokens/access-tokens/management-api-access-tokens
  */
 export function createTokens(options: TokenOptions): Tokens {
@@ -43,7 +44,7 @@ export function createTokens(options: TokenOptions): Tokens {
   const audience = `https://${domain}/api/v2/`
   const expiries = new Map<string, number>()
 
-  function issue(): TokenAnswer {
+  function issue(): TokenResponse {
     const token = randomBytes(32).toString('base64url')
     const scope = scopes.join(' ')
     expiries.set(token, now() + expiresInSeconds * 1000)
@@ -52,17 +53,17 @@ export function createTokens(options: TokenOptions): Tokens {
     return { status: 200, body }
   }
 
-  function exchange(body: unknown): TokenAnswer {
-    const asked = isRecord(body) ? body : {}
-    if (asked.grant_type !== 'client_credentials') {
-      return refuse(403, 'unsupported_grant_type', `Unsupported grant type: ${asked.grant_type}`)
+  function exchange(body: unknown): TokenResponse {
+    const grant = isRecord(body) ? body : {}
+    if (grant.grant_type !== 'client_credentials') {
+      return refuse(403, 'unsupported_grant_type', `Unsupported grant type: ${grant.grant_type}`)
     }
     const { clientId, clientSecret } = credentials
-    if (asked.client_id !== clientId || asked.client_secret !== clientSecret) {
+    if (grant.client_id !== clientId || grant.client_secret !== clientSecret) {
       return refuse(401, 'access_denied', 'Unauthorized')
     }
-    if (asked.audience !== audience) {
-      return refuse(403, 'access_denied', `Service not found: ${asked.audience}`)
+    if (grant.audience !== audience) {
+      return refuse(403, 'access_denied', `Service not found: ${grant.audience}`)
     }
     return issue()
   }
@@ -80,7 +81,7 @@ export function createTokens(options: TokenOptions): Tokens {
   return { exchange, assertAuthorized }
 }
 
-function refuse(status: number, error: string, description: string): TokenAnswer {
+function refuse(status: number, error: string, description: string): TokenResponse {
   return { status, body: { error, error_description: description } }
 }
 

@@ -3,33 +3,33 @@ import { buildPeople, sessionFor } from './people.js'
 import { pick, seededRandom } from './random.js'
 import type { Tenant } from './tenant.js'
 
-/** How lively the tenant is. */
+/** Options of {@link createTraffic}. */
 export interface TrafficOptions {
-  /** How many users it has, default 20. */
+  /** Number of users. Default: 20. */
   users?: number
-  /** The same seed lets the same people do the same, default 1. */
+  /** The same seed gives the same events. Default: 1. */
   seed?: number
 }
 
-/** What one user just did. */
-interface Happening {
+/** One action of one user. */
+interface TrafficEvent {
   readonly action: 'login' | 'refresh' | 'silent login' | 'logout'
   readonly userId: string
   readonly sessionId: string
 }
 
-/** People who log in and out of a tenant. */
+/** Simulated users who log in and out. */
 export interface Traffic {
-  /** Lets one user do one thing now. */
-  tick(): Happening
-  /** Ticks until closed; a second start replaces the first. */
+  /** Makes one user act now. */
+  tick(): TrafficEvent
+  /** Ticks at the interval until `close`. A second start replaces the first. */
   start(intervalMs: number): void
   close(): void
 }
 
-type Action = Happening['action']
+type Action = TrafficEvent['action']
 
-/** A login logs the redeemed code too. The first type decides on the session. */
+/** The event types of each action. The first one determines the session: see {@link sessionFor}. */
 const TYPES: Readonly<Record<Action, readonly [string, ...string[]]>> = {
   login: ['s', 'seacft'],
   refresh: ['sertft'],
@@ -37,7 +37,7 @@ const TYPES: Readonly<Record<Action, readonly [string, ...string[]]>> = {
   logout: ['slo'],
 }
 
-/** More logouts than second logins, so that sessions do not pile up. */
+/** Logouts are more frequent than logins of users with a session, so that sessions do not accumulate. */
 const ACTIONS: readonly Action[] = [
   'login',
   'refresh',
@@ -47,14 +47,14 @@ const ACTIONS: readonly Action[] = [
   'logout',
 ]
 
-/** Makes people log in, refresh tokens and log out, by {@link Traffic.tick} or at an interval. */
+/** Creates users who log in, refresh tokens and log out, by {@link Traffic.tick} or at an interval. */
 export function createTraffic(tenant: Tenant, options: TrafficOptions = {}): Traffic {
   const { users = 20, seed = 1 } = options
   const random = seededRandom(seed)
   const people = buildPeople(users, tenant.domain)
   let timer: NodeJS.Timeout | undefined
 
-  function tick(): Happening {
+  function tick(): TrafficEvent {
     const person = pick(random, people)
     const action = person.sessions.length === 0 ? 'login' : pick(random, ACTIONS)
     const types = TYPES[action]

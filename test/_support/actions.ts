@@ -5,14 +5,14 @@ import { DOMAIN, openTenant } from './tenant.js'
 
 export const ACTION_SCOPES = ['read:actions', 'create:actions', 'update:actions']
 
-/** A binding as the Management API gives it. */
+/** A binding as the Management API returns it. */
 interface ServedBinding {
   id: string
   display_name: string
   action: { id: string; name: string }
 }
 
-/** A tenant whose Actions may be read and written; it ends with the test. */
+/** Opens a tenant whose Actions can be read and written. It is closed after the test. */
 export async function openActionTenant(
   options: Partial<SimulatorOptions> = {},
 ): Promise<{ simulator: Simulator; api: ManagementApi }> {
@@ -22,7 +22,7 @@ export async function openActionTenant(
   return { simulator, api: createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials }) }
 }
 
-/** Another's Action, written and deployed; returns its id. */
+/** Creates and deploys another Action. Returns its id. */
 export function addAction({ actions }: Simulator, name: string, more: object = {}): string {
   const supported_triggers = [{ id: 'post-login', version: 'v3' }]
   actions.create({ name, supported_triggers, code: '// another', ...more })
@@ -31,7 +31,7 @@ export function addAction({ actions }: Simulator, name: string, more: object = {
   return id
 }
 
-/** So many Actions of others, bound, with names to show of their own. */
+/** Creates and binds other Actions, each with a display name. */
 export function bindOthers(simulator: Simulator, count: number): void {
   const bindings = Array.from({ length: count }, (_, n) => ({
     ref: { type: 'action_id', value: addAction(simulator, `other ${n}`) },
@@ -40,12 +40,12 @@ export function bindOthers(simulator: Simulator, count: number): void {
   simulator.bindings.replace({ bindings })
 }
 
-/** The bindings as they are served. */
+/** The bindings as the Management API returns them. */
 export function readBindings({ bindings }: Simulator): ServedBinding[] {
   return bindings.list() as ServedBinding[]
 }
 
-/** The requests that change something: method and path. */
+/** The requests that write: method and path. */
 export function readWrites({ requests }: Simulator): string[] {
   return requests
     .all()

@@ -1,32 +1,36 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
-/** A way to a server that can fall silent. */
+/** A TCP proxy that can freeze. */
 export interface Proxy {
   url: string
-  /** Passes nothing on, and leaves the connections open. */
+  /** Stops forwarding, and keeps the connections open. */
   freeze(): void
-  /** Breaks the frozen connections, and passes on what new ones send. */
+  /** Closes the frozen connections, and forwards new ones. */
   thaw(): void
-  /** Leads new connections to the server that another URL names, and leaves the open ones as they are. */
-  leadTo(target: string): void
+  /** Forwards new connections to the server of another URL. Open connections are not affected. */
+  redirectTo(target: string): void
   close(): Promise<void>
 }
 
-/** What PostgreSQL says when it waits for the next query. */
+/** The message of PostgreSQL when it is ready for the next query. */
 export const READY_FOR_QUERY = Buffer.from('5a0000000549', 'hex')
 
-/** What it says then within a transaction. */
+/** The same message within a transaction. */
 export const READY_IN_TRANSACTION = Buffer.from('5a0000000554', 'hex')
 
-/** Opens a way to the server that a URL names; it falls silent once the server has said `lastWord`, so many times. */
-export async function openProxy(target: string, lastWord?: Buffer, times = 1): Promise<Proxy> {
+/**
+ * Opens a proxy to the server of a URL.
+ *
+ * @param freezeAfter It freezes once the server has sent this, as often as `times` says.
+ */
+export async function openProxy(target: string, freezeAfter?: Buffer, times = 1): Promise<Proxy> {
   const url = new URL(target)
   let { hostname, port } = url
   const sockets = new Set<Socket>()
   let isFrozen = false
-  let left = times
-  // A silent network passes no goodbye on either.
+  let remaining = times
+  // A frozen network does not forward a FIN either.
   const server = createServer({ allowHalfOpen: true }, (near) => {
     const far = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
     for (const [from, to] of [
@@ -36,9 +40,9 @@ export async function openProxy(target: string, lastWord?: Buffer, times = 1): P
       sockets.add(from)
       from.on('data', (chunk) => {
         if (!isFrozen) to.write(chunk)
-        if (from !== far || lastWord === undefined || !chunk.includes(lastWord)) return
-        left--
-        isFrozen ||= left === 0
+        if (from !== far || freezeAfter === undefined || !chunk.includes(freezeAfter)) return
+        remaining--
+        isFrozen ||= remaining === 0
       })
       from.on('end', () => void (isFrozen || to.end()))
       from.on('error', () => {})
@@ -46,7 +50,7 @@ export async function openProxy(target: string, lastWord?: Buffer, times = 1): P
     }
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const cut = () => {
+  const closeAll = () => {
     for (const socket of sockets) socket.destroy()
     sockets.clear()
   }
@@ -58,14 +62,14 @@ export async function openProxy(target: string, lastWord?: Buffer, times = 1): P
     },
     thaw: () => {
       isFrozen = false
-      cut()
+      closeAll()
     },
-    leadTo(next) {
+    redirectTo(next) {
       ;({ hostname, port } = new URL(next))
     },
     async close() {
       server.close()
-      cut()
+      closeAll()
       await once(server, 'close')
     },
   }

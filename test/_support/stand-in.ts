@@ -3,17 +3,17 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
 
-/** What is sent for one request: a status and a body. */
+/** A response: status and body. */
 export type Reply = [status: number, body: string]
 
-/** A server that stands in for the service, or for what stands in front of it. */
+/** A stub server in place of the service, or of a proxy before it. */
 export interface StandIn {
   url: string
   /** The requested URLs, without the host. */
   requests: string[]
 }
 
-/** Serves what `reply` returns until the test has ended; no response where that is `null`. */
+/** Sends what `reply` returns, until the test ends; `null`: no response. */
 export async function openStandIn(reply: (url: string) => Reply | null): Promise<StandIn> {
   const requests: string[] = []
   const server = createServer((request, response) => {
@@ -30,7 +30,7 @@ export async function openStandIn(reply: (url: string) => Reply | null): Promise
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests }
 }
 
-/** The response about a user of whom no logout is known. */
+/** The response about a user without a known logout. */
 export function about(user_id: string, session_id: string | null = null): Reply {
   const body = {
     user_id,
@@ -47,13 +47,13 @@ export function about(user_id: string, session_id: string | null = null): Reply 
   return [200, JSON.stringify(body)]
 }
 
-/** The 404 of a service that does not have a path. */
+/** The 404 of the service for an unknown path. */
 export const OWN_NOT_FOUND: Reply = [
   404,
   '{"statusCode":404,"error":"Not Found","message":"not found: /docs lists all paths"}',
 ]
 
-/** A 404 of something else than the service. */
+/** 404 responses of other servers. */
 export const FOREIGN_NOT_FOUND: Reply[] = [
   [404, '<html><body><h1>404 Not Found</h1></body></html>'],
   [404, '{"message":"no Route matched with those values"}'],

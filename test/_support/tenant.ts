@@ -7,11 +7,15 @@ import {
   type Simulator,
   type SimulatorOptions,
 } from '../../src/simulator/server.js'
-import { createTenant, type Tenant, type TenantOptions } from '../../src/simulator/tenant.js'
+import {
+  createTenant,
+  type SimulatedTenantOptions,
+  type Tenant,
+} from '../../src/simulator/tenant.js'
 
 export const DOMAIN = 'tenant.example'
 
-/** The default number of retries, with short waits between them. */
+/** The default retry limits with a short backoff. */
 export const QUICK_RETRIES: RetryLimits = { ...RETRY_LIMITS, backoff: { firstMs: 1, maxMs: 4 } }
 
 /** A simulated tenant, and the source that reads it. */
@@ -22,9 +26,9 @@ export interface TestTenant {
   close(): Promise<void>
 }
 
-/** Serves a tenant whose entries are stored without delay, unless told otherwise. */
+/** Serves a tenant. By default, its entries are stored without delay. */
 export async function openTenant(
-  tenantOptions: Partial<TenantOptions> = {},
+  tenantOptions: Partial<SimulatedTenantOptions> = {},
   simulatorOptions: Partial<SimulatorOptions> = {},
 ): Promise<TestTenant> {
   const tenant = createTenant({ domain: DOMAIN, lagMs: () => 0, ...tenantOptions })
@@ -32,7 +36,7 @@ export async function openTenant(
   return { tenant, simulator, source: openSource(simulator), close: simulator.close }
 }
 
-/** A source of its own, with a token of its own; retries by {@link QUICK_RETRIES}. */
+/** Creates a log source with its own token, which retries by {@link QUICK_RETRIES}. */
 export function openSource(
   { url, credentials }: Simulator,
   over: Partial<
@@ -45,7 +49,7 @@ export function openSource(
   return createLogSource({ api, rateShare, retryLimits, ...(observe && { observe }) })
 }
 
-/** What a command or a service is configured with to read a simulated tenant. */
+/** The environment variables by which a command or a service reads a simulated tenant. */
 export function tenantEnv({ url, credentials }: Simulator): Record<string, string> {
   return {
     AUTH0_DOMAIN: DOMAIN,

@@ -7,23 +7,23 @@ import { join } from 'node:path'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { promisify } from 'node:util'
 
-/** A certificate that has signed itself, with its key. */
+/** A self-signed certificate with its key. */
 interface Certificate {
-  /** Where it is, for those who shall trust it. */
+  /** Path of the certificate, for clients that trust it. */
   file: string
   context: SecureContext
 }
 
-/** Certificates of a test. */
+/** Creates certificates for a test. */
 export interface Certificates {
-  /** Makes one for a subject alternative name, such as `IP:127.0.0.1`. */
+  /** Creates one for a subject alternative name, such as `IP:127.0.0.1`. */
   create(name: string): Promise<Certificate>
-  /** One file with all of these. */
+  /** Writes these certificates to one file. Returns its path. */
   bundle(...certificates: Certificate[]): Promise<string>
   remove(): Promise<void>
 }
 
-/** A place for certificates; they are made by `openssl`. */
+/** Opens a temporary directory for certificates, which `openssl` creates. */
 export async function openCertificates(): Promise<Certificates> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-tls-'))
   let count = 0
@@ -47,26 +47,28 @@ export async function openCertificates(): Promise<Certificates> {
   }
 }
 
-/** A way to an HTTP server that ends TLS. */
+/** A proxy that terminates TLS before an HTTP server. */
 export interface TlsFront {
   /** Begins with `https:`. */
   url: string
-  /** From now on it shows this certificate, or speaks no TLS at all. */
+  /** Presents this certificate from now on, or none and plain HTTP. Closes all connections. */
   present(certificate: Certificate | 'plain'): void
   close(): Promise<void>
 }
 
-/** Opens a way to the server that an `http:` URL names. */
+/** Opens a proxy to the server of an `http:` URL. */
 export async function openTlsFront(
   target: string,
-  first: Certificate | 'plain',
+  initial: Certificate | 'plain',
 ): Promise<TlsFront> {
   const { hostname, port } = new URL(target)
   const sockets = new Set<Socket>()
-  let shown = first
+  let presented = initial
   const server = createServer((raw) => {
     const near =
-      shown === 'plain' ? raw : new TLSSocket(raw, { isServer: true, secureContext: shown.context })
+      presented === 'plain'
+        ? raw
+        : new TLSSocket(raw, { isServer: true, secureContext: presented.context })
     const far = connect({ port: Number(port), host: hostname })
     for (const [from, to] of [
       [near, far],
@@ -79,19 +81,19 @@ export async function openTlsFront(
     }
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const cut = () => {
+  const closeAll = () => {
     for (const socket of sockets) socket.destroy()
     sockets.clear()
   }
   return {
     url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
     present(certificate) {
-      shown = certificate
-      cut()
+      presented = certificate
+      closeAll()
     },
     async close() {
       server.close()
-      cut()
+      closeAll()
       await once(server, 'close')
     },
   }

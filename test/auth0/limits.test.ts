@@ -8,7 +8,7 @@ const { signal } = new AbortController()
 const PATH = 'logs?per_page=1'
 
 /** The Management API, with its default limits, of a simulated tenant whose log responds with a fault. */
-async function openApi(respond: faults.Misbehave) {
+async function openApi(respond: faults.FaultHandler) {
   const t = await openTenant()
   onTestFinished(() => t.close())
   const requested = new Promise<void>((resolve) => {

@@ -150,7 +150,7 @@ describe('the token', () => {
 
   test.each([
     ['a page of HTML', faults.html(200), /\(text\/html\)/],
-    ['an error', faults.answer(200, { error: 'access_denied' }), /\(error access_denied\)/],
+    ['an error', faults.respondWith(200, { error: 'access_denied' }), /\(error access_denied\)/],
   ])(
     'that is missing in a response of status 200, which holds %s, causes an error that names it',
     async (_what, respond, reason) => {
@@ -179,14 +179,14 @@ describe('the token', () => {
 
 describe('a transient error is retried', () => {
   test.each([
-    ['a server error', faults.answer(500, { statusCode: 500 })],
+    ['a server error', faults.respondWith(500, { statusCode: 500 })],
     ['a gateway’s page', faults.html(502)],
     ['a page that is HTML', faults.html(200)],
     ['cut-off JSON', faults.cutOffJson()],
     ['a cut-off body', faults.cutOffBody()],
-    ['an object', faults.answer(200, { logs: [] })],
+    ['an object', faults.respondWith(200, { logs: [] })],
     ['a reset', faults.connectionReset()],
-    ['a redirect', faults.answer(302, '', { location: 'http://127.0.0.1:1/' })],
+    ['a redirect', faults.respondWith(302, '', { location: 'http://127.0.0.1:1/' })],
   ])('%s', async (_what, respond) => {
     const [id] = write(1)
     t.simulator.faults.push({ path: LOGS, times: 2, respond })
@@ -213,7 +213,7 @@ describe('a transient error is retried', () => {
     await once(elsewhere, 'listening')
     const { port } = elsewhere.address() as AddressInfo
     const location = `http://127.0.0.1:${port}/`
-    t.simulator.faults.push({ path: LOGS, respond: faults.answer(302, '', { location }) })
+    t.simulator.faults.push({ path: LOGS, respond: faults.respondWith(302, '', { location }) })
     await t.source.readPage(begin, signal)
     expect(seen).toEqual([])
     elsewhere.close()
@@ -222,7 +222,10 @@ describe('a transient error is retried', () => {
 
 describe('a permanent error is thrown at once', () => {
   test.each([400, 404])('for a checkpoint that is refused with status %d', async (status) => {
-    t.simulator.faults.push({ path: LOGS, respond: faults.answer(status, { statusCode: status }) })
+    t.simulator.faults.push({
+      path: LOGS,
+      respond: faults.respondWith(status, { statusCode: status }),
+    })
     await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
       code: 'AUTH0_CHECKPOINT_REFUSED',
       status,
@@ -239,7 +242,7 @@ describe('a page whose last entry has no log id', () => {
       const next = syntheticLogId(start + 500)
       const link = `<https://tenant.example/api/v2/logs?from=${next}&take=100>; rel="next"`
       const entries = [{ log_id: id, type: 's' }, last]
-      t.simulator.faults.push({ path: LOGS, respond: faults.answer(200, entries, { link }) })
+      t.simulator.faults.push({ path: LOGS, respond: faults.respondWith(200, entries, { link }) })
       await expect(t.source.readPage(begin, signal)).resolves.toEqual({
         entries,
         next,
@@ -255,7 +258,7 @@ describe('a page that cannot be continued is malformed', () => {
     ['that ends where it began', [{ log_id: begin }]],
     ['that ends before it began', [{ log_id: `800${begin.slice(3)}` }]],
   ])('%s', async (_what, entries) => {
-    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.answer(200, entries) })
+    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.respondWith(200, entries) })
     await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
       code: 'AUTH0_MALFORMED_PAGE',
     })
@@ -294,10 +297,14 @@ describe('an abort', () => {
 
 test('no error quotes a response, which can be long and hold entries', async () => {
   const text = `<html>${'secret detail '.repeat(20_000)}`
-  t.simulator.faults.push({ path: '/oauth/token', times: 99, respond: faults.answer(500, text) })
+  t.simulator.faults.push({
+    path: '/oauth/token',
+    times: 99,
+    respond: faults.respondWith(500, text),
+  })
   const token = await t.source.readPage(begin, signal).catch((error) => error)
   t.simulator.faults.clear()
-  t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.answer(200, text) })
+  t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.respondWith(200, text) })
   const page = await t.source.readPage(begin, signal).catch((error) => error)
   expect([token.code, page.code]).toEqual(['AUTH0_UNAVAILABLE', 'AUTH0_MALFORMED_PAGE'])
   expect(inspect([token, page], { depth: 9 })).not.toContain('secret detail')

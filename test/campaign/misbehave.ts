@@ -1,13 +1,13 @@
 import {
-  answer,
   connectionReset,
   cutOffBody,
   cutOffJson,
   delay,
+  type FaultHandler,
   html,
   invalidToken,
-  type Misbehave,
   rateLimited,
+  respondWith,
 } from '../../src/simulator/faults.js'
 import { pick, type Random, seededRandom } from '../../src/simulator/random.js'
 import type { Simulator } from '../../src/simulator/server.js'
@@ -29,11 +29,11 @@ export function misbehave({ tenant, faults }: Simulator, seed: number): void {
   })
 }
 
-type MakeFault = (by: { random: Random; tenant: Tenant }) => Misbehave
+type MakeFault = (by: { random: Random; tenant: Tenant }) => FaultHandler
 
 const FAULTS: MakeFault[] = [
   () => rateLimited({ 'retry-after': '1' }),
-  () => answer(500, { statusCode: 500, error: 'Internal Server Error', message: 'Sorry' }),
+  () => respondWith(500, { statusCode: 500, error: 'Internal Server Error', message: 'Sorry' }),
   () => html(502),
   () => html(200),
   () => cutOffJson(),
@@ -46,7 +46,7 @@ const FAULTS: MakeFault[] = [
 ]
 
 /** A page that begins before the checkpoint: entries that were delivered before precede the new ones. */
-function repeatedPage(tenant: Tenant): Misbehave {
+function repeatedPage(tenant: Tenant): FaultHandler {
   return (reply) => {
     const from = new URL(reply.request.url, 'http://simulator').searchParams.get('from')
     const begin = tenant.positionAt(tenant.now() - REPEATED_MS)

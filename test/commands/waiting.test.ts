@@ -67,7 +67,7 @@ describe('when PostgreSQL is unavailable at the start', () => {
     expect(await statusOf('/health/ready')).toBe(503)
     expect(await statusOf('/v1/users/x/last-logout')).toBe(503)
     expect(await statusOf('/v1/changes')).toBe(503)
-    address.leadTo(database.url)
+    address.redirectTo(database.url)
     await expect.poll(command.stdout, WAIT).toContain('"polling"')
     expect(await statusOf('/v1/users/x/last-logout')).toBe(200)
     expect(command.stdout()).toMatch(/"connected to postgresql".*"serving"/s)
@@ -79,7 +79,7 @@ describe('when PostgreSQL is unavailable at the start', () => {
     await database.query(`INSERT INTO tenant (id, domain, seq) VALUES (1, 'other.example', 1)`)
     const command = startCommandLine(['api'], env)
     await expect.poll(() => warnings(command), WAIT).toBe(1)
-    address.leadTo(database.url)
+    address.redirectTo(database.url)
     expect(await command.ended).toBe(2)
     expect(command.stderr()).toContain('other.example')
     expect(command.stdout()).not.toContain('"serving"')
@@ -87,7 +87,7 @@ describe('when PostgreSQL is unavailable at the start', () => {
 })
 
 test('api shuts down while PostgreSQL is silent', async () => {
-  address.leadTo(database.url)
+  address.redirectTo(database.url)
   const command = runCommand(['api'], env)
   await expect.poll(command.stdout, WAIT).toContain('"serving"')
   address.freeze()
@@ -100,7 +100,7 @@ describe('when PostgreSQL refuses the connection, start fails at once', () => {
     ['refuses the password', { password: 'wr0ng' }, /28P01.*DATABASE_URL/],
     ['has no such database', { pathname: '/none' }, /3D000.*DATABASE_URL/],
   ])('where it %s', async (_case, over, message) => {
-    address.leadTo(database.url)
+    address.redirectTo(database.url)
     const { code, stderr } = await finishCommandLine(['start'], {
       ...env,
       DATABASE_URL: at(database, over),

@@ -54,7 +54,7 @@ test.concurrent('a promoted replica takes over, and lost writes are read from th
   await next.start()
   await next.promote()
   expect(await readUsers(next)).toEqual([before.user])
-  address.leadTo(next.url)
+  address.redirectTo(next.url)
 
   await annotate(`lost logout returned again after ${await service.waitForLogout(lost.user)} ms`)
   const after = await logOut()
@@ -77,7 +77,7 @@ test.concurrent('closes connections to a demoted primary that still runs', async
   await old.query('ALTER SYSTEM SET default_transaction_read_only = on')
   await old.query('SELECT pg_reload_conf()')
   // The open connections still lead to the old primary, until a write fails.
-  address.leadTo(next.url)
+  address.redirectTo(next.url)
   const startedAt = performance.now()
   await expect.poll(() => service.reportLogout('auth0|reported'), WAIT).toBe(200)
   await annotate(`report accepted after ${Math.round(performance.now() - startedAt)} ms`)

@@ -14,7 +14,7 @@ import { hasReconciled, startWorker, workerEnv } from '../_support/worker.js'
 /** A faulty response of a tenant or of a proxy, and the log line that it causes. */
 interface Fault {
   name: string
-  respond: faults.Misbehave
+  respond: faults.FaultHandler
   code: string
   /** The message, which names the cause and what to do. */
   message: RegExp
@@ -75,7 +75,7 @@ const late = /timed out after 2 s\. Check the network/
 
 /** Faults of every path. */
 const EVERYWHERE: Fault[] = [
-  { name: '500', respond: faults.answer(500, {}), code: UNAVAILABLE, message: lasts(500) },
+  { name: '500', respond: faults.respondWith(500, {}), code: UNAVAILABLE, message: lasts(500) },
   { name: '502 with HTML', respond: faults.html(502), code: UNAVAILABLE, message: lasts(502) },
   {
     name: 'a connection reset',
@@ -160,7 +160,7 @@ const OF_THE_LOG: Fault[] = [
   },
   {
     name: '200 with an empty body',
-    respond: faults.answer(200, ''),
+    respond: faults.respondWith(200, ''),
     code: MALFORMED,
     message: notAPage('it is not JSON'),
   },
@@ -178,25 +178,25 @@ const OF_THE_LOG: Fault[] = [
   },
   {
     name: 'an object',
-    respond: faults.answer(200, {}),
+    respond: faults.respondWith(200, {}),
     code: MALFORMED,
     message: notAPage('it is not an array'),
   },
   {
     name: '{"logs":[]}',
-    respond: faults.answer(200, { logs: [] }),
+    respond: faults.respondWith(200, { logs: [] }),
     code: MALFORMED,
     message: notAPage('it is not an array'),
   },
   {
     name: 'null',
-    respond: faults.answer(200, 'null', json),
+    respond: faults.respondWith(200, 'null', json),
     code: MALFORMED,
     message: notAPage('it is not an array'),
   },
   {
     name: 'an array of junk',
-    respond: faults.answer(200, [1, 'x', null, {}, [[]]]),
+    respond: faults.respondWith(200, [1, 'x', null, {}, [[]]]),
     code: MALFORMED,
     message: notAPage('its last entry has no log_id'),
   },
@@ -206,7 +206,7 @@ const OF_THE_TOKEN: Fault[] = [
   ...EVERYWHERE,
   {
     name: '401 (P12)',
-    respond: faults.answer(401, { error: 'access_denied' }),
+    respond: faults.respondWith(401, { error: 'access_denied' }),
     code: 'AUTH0_CREDENTIALS',
     message: /Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
   },
@@ -249,7 +249,7 @@ async function runWithFault(
   const after = ['auth0|3-after']
 
   let faulty = 0
-  const respond: faults.Misbehave = (reply) => {
+  const respond: faults.FaultHandler = (reply) => {
     faulty++
     return fault.respond(reply)
   }

@@ -55,7 +55,7 @@ describe.concurrent('a queue in PostgreSQL', () => {
     expect(lines('warn')).toMatchObject([
       { msg: 'job queue unavailable', advice: expect.stringContaining('check that postgresql') },
     ])
-    address.leadTo(url)
+    address.redirectTo(url)
     await startsAgain(job)
     await expect.poll(() => lines('info'), WAIT).toMatchObject([{ msg: 'job queue restored' }])
     expect(text()).not.toContain(behind.password)

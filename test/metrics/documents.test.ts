@@ -40,7 +40,7 @@ afterAll(() => running.close())
 async function causeTraffic({ t, service }: Running, url: string): Promise<void> {
   const { store } = service
   const { simulator, tenant } = t
-  const refused = { path: '/oauth/token', times: 1, respond: faults.answer(401, {}) }
+  const refused = { path: '/oauth/token', times: 1, respond: faults.respondWith(401, {}) }
   simulator.faults.push(refused)
   await service.startWorker()
   const isFresh = async () => expect((await store.readProgress()).asOf).not.toBe(null)

@@ -101,7 +101,11 @@ describe.each([
     async () => {
       const lines: string[] = []
       const service = await open(readEnv(), lines)
-      t.simulator.faults.push({ path: '/oauth/token', times: 3, respond: faults.answer(401, {}) })
+      t.simulator.faults.push({
+        path: '/oauth/token',
+        times: 3,
+        respond: faults.respondWith(401, {}),
+      })
       await service.startWorker()
       logout('auth0|1')
       await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { type Started, start } from './start.js'
 
 const scopes = ['read:actions', 'create:actions', 'update:actions']
@@ -24,7 +24,7 @@ async function createDeployed(started: Started, name: string): Promise<string> {
 const byId = (value: string) => ({ ref: { type: 'action_id', value } })
 
 describe('an Action', () => {
-  it('is created as a draft, and its secrets are told by name only', async () => {
+  test('is created as a draft, whose secrets are returned by name only', async () => {
     const { call } = await start({ scopes })
     const secrets = [{ name: 'KEY', value: 'hush' }]
     const created = await call('POST', ACTIONS, draft('a', { secrets }))
@@ -40,7 +40,7 @@ describe('an Action', () => {
     expect(JSON.stringify(body)).not.toContain('hush')
   })
 
-  it('is pending, then building, then built, on the clock of the tenant', async () => {
+  test('is pending, then building, then built, by the clock of the tenant', async () => {
     const started = await start({ scopes, actionBuildMs: 1_000 })
     const id = await create(started, 'a')
     const status = async () => (await started.call('GET', `${ACTIONS}/${id}`)).body.status
@@ -52,7 +52,7 @@ describe('an Action', () => {
     expect(seen).toEqual(['pending', 'building', 'built'])
   })
 
-  it('is not deployed before it is built, nor when it could not be built', async () => {
+  test('cannot be deployed before its build, nor after a failed one', async () => {
     const started = await start({ scopes, actionBuildMs: 1_000 })
     started.simulator.actions.failNextBuild()
     const id = await create(started, 'a')
@@ -66,7 +66,7 @@ describe('an Action', () => {
     expect((await deploy()).status).toBe(400)
   })
 
-  it('runs its old version until the new one is built', async () => {
+  test('keeps its deployed version until the new one is built', async () => {
     const started = await start({ scopes, actionBuildMs: 1_000 })
     const id = await create(started, 'a')
     const read = async () => (await started.call('GET', `${ACTIONS}/${id}`)).body
@@ -87,7 +87,7 @@ describe('an Action', () => {
     })
   })
 
-  it('keeps what a PATCH does not name, and of its secrets only those that one names', async () => {
+  test('keeps fields that a PATCH omits, and replaces all secrets', async () => {
     const { call, simulator } = await start({ scopes })
     const [a, b] = [
       { name: 'A', value: '1' },
@@ -100,21 +100,21 @@ describe('an Action', () => {
     expect(simulator.actions.secretsOf('a')).toEqual({ B: '2' })
   })
 
-  it.each([
-    ['a trigger too many', draft('b', { supported_triggers: [] }), 400],
-    ['a field that is not known', draft('b', { nonsense: 1 }), 400],
+  test.each([
+    ['no trigger', draft('b', { supported_triggers: [] }), 400],
+    ['an unknown field', draft('b', { nonsense: 1 }), 400],
     ['code beyond 100 kB', draft('b', { code: 'x'.repeat(100_001) }), 400],
     ['a name that is taken', draft('a'), 409],
   ])('is refused with %s', async (_what, body, status) => {
     const started = await start({ scopes })
     await create(started, 'a')
-    const answer = await started.call('POST', ACTIONS, body)
-    expect(answer).toMatchObject({ status, body: { statusCode: status } })
+    const response = await started.call('POST', ACTIONS, body)
+    expect(response).toMatchObject({ status, body: { statusCode: status } })
   })
 })
 
 describe('the list of Actions', () => {
-  it('is paged, and filtered by name, trigger and deployment', async () => {
+  test('has pages, and filters by name, trigger and deployment', async () => {
     const started = await start({ scopes })
     for (let n = 0; n < 25; n++) await create(started, `a${n}`)
     await createDeployed(started, 'deployed')
@@ -132,7 +132,7 @@ describe('the list of Actions', () => {
 })
 
 describe('bindings', () => {
-  it('are replaced as a whole, in the order given, by any of three references', async () => {
+  test('are replaced as a whole, in the given order, by any of three references', async () => {
     const started = await start({ scopes })
     const [a, b, c] = await Promise.all(
       ['a', 'b', 'c'].map((name) => createDeployed(started, name)),
@@ -154,7 +154,7 @@ describe('bindings', () => {
     })
   })
 
-  it('are refused for an Action that is not deployed, or that does not exist', async () => {
+  test('are refused for an Action that is not deployed or does not exist', async () => {
     const started = await start({ scopes })
     const id = await create(started, 'a')
     for (const value of [id, 'nobody']) {
@@ -165,7 +165,7 @@ describe('bindings', () => {
 })
 
 describe('the scope', () => {
-  it.each([
+  test.each([
     ['read:actions', 'GET', ACTIONS],
     ['read:actions', 'GET', `${ACTIONS}/x`],
     ['create:actions', 'POST', ACTIONS],
@@ -173,7 +173,7 @@ describe('the scope', () => {
     ['create:actions', 'POST', `${ACTIONS}/x/deploy`],
     ['read:actions', 'GET', BINDINGS],
     ['update:actions', 'PATCH', BINDINGS],
-  ])('%s is needed to %s %s', async (scope, method, path) => {
+  ])('%s is required for %s %s', async (scope, method, path) => {
     const { call } = await start({ scopes: scopes.filter((other) => other !== scope) })
     expect(await call(method, path)).toMatchObject({
       status: 403,

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { DOMAIN, NOON, start, writeLogouts } from './start.js'
 
 const ZEROS = '0'.repeat(39)
@@ -8,29 +8,29 @@ function next(from: string | undefined, take: number): string {
 }
 
 describe('GET /api/v2/logs by checkpoint', () => {
-  it('serves what was stored after the checkpoint, oldest first, without the checkpoint itself', async () => {
+  test('returns the entries stored after the checkpoint, oldest first, without the checkpoint itself', async () => {
     const { tenant, ids } = await start()
     const written = writeLogouts(tenant, 5)
     expect(await ids(`?from=${written[1]}&take=2`)).toEqual(written.slice(2, 4))
   })
 
-  it('points to the last entry by its Link header', async () => {
+  test('names the last entry in its Link header', async () => {
     const { tenant, logs } = await start()
     const written = writeLogouts(tenant, 5)
-    const answer = await logs(`?from=${written[1]}&take=2`)
-    expect(answer.headers.get('link')).toBe(next(written[3], 2))
-    expect(answer.headers.get('content-type')).toBe('application/json; charset=utf-8')
+    const response = await logs(`?from=${written[1]}&take=2`)
+    expect(response.headers.get('link')).toBe(next(written[3], 2))
+    expect(response.headers.get('content-type')).toBe('application/json; charset=utf-8')
   })
 
-  it('ends with an empty array and a Link to the checkpoint just used', async () => {
+  test('ends with an empty array and a Link to the same checkpoint', async () => {
     const { tenant, logs } = await start()
     const last = writeLogouts(tenant, 2).at(-1)
-    const answer = await logs(`?from=${last}&take=100`)
-    expect(await answer.text()).toBe('[]')
-    expect(answer.headers.get('link')).toBe(next(last, 100))
+    const response = await logs(`?from=${last}&take=100`)
+    expect(await response.text()).toBe('[]')
+    expect(response.headers.get('link')).toBe(next(last, 100))
   })
 
-  it('goes on from the checkpoint of an empty page once something is stored', async () => {
+  test('returns an entry that is stored after an empty page, from the same checkpoint', async () => {
     const { tenant, ids, clock } = await start()
     const last = writeLogouts(tenant, 2).at(-1)
     expect(await ids(`?from=${last}`)).toEqual([])
@@ -39,7 +39,7 @@ describe('GET /api/v2/logs by checkpoint', () => {
     expect(await ids(`?from=${last}`)).toEqual([logId])
   })
 
-  it('follows Link from page to page through the whole log', async () => {
+  test('leads through the whole log by its Links', async () => {
     const { tenant, logs } = await start()
     const written = writeLogouts(tenant, 250)
     const seen: string[] = []
@@ -54,34 +54,34 @@ describe('GET /api/v2/logs by checkpoint', () => {
     expect(seen).toEqual(written)
   })
 
-  it('takes a made-up id for a position in time', async () => {
+  test('accepts a synthetic id as a position in time', async () => {
     const { tenant, ids } = await start()
     const written = writeLogouts(tenant, 3)
     expect(await ids(`?from=90020260301115959${ZEROS}`)).toEqual(written.slice(1))
     expect(await ids('?from=90020260301115959')).toEqual(written.slice(1))
   })
 
-  it('serves a tenant whose log ids begin with 800', async () => {
+  test('supports log ids that begin with 800', async () => {
     const { tenant, ids } = await start({ prefix: '800' })
     const written = writeLogouts(tenant, 3)
     expect(await ids(`?from=${written[0]}`)).toEqual(written.slice(1))
     expect(await ids()).toEqual(written.reverse())
   })
 
-  it('ignores every other parameter', async () => {
+  test('ignores every other parameter', async () => {
     const { tenant, ids } = await start()
     const written = writeLogouts(tenant, 3)
     const others = 'q=type:s&sort=date:-1&page=3&per_page=1&include_totals=true&fields=type'
     expect(await ids(`?${others}&from=${written[0]}&take=10`)).toEqual(written.slice(1))
   })
 
-  it.each(['from=none', 'from=', 'from=900&take=101', 'from=900&take=0', 'from=900&take=x'])(
-    'refuses %s',
+  test.each(['from=none', 'from=', 'from=900&take=101', 'from=900&take=0', 'from=900&take=x'])(
+    'rejects %s',
     async (query) => {
       const { logs } = await start()
-      const answer = await logs(`?${query}`)
-      expect(answer.status).toBe(400)
-      expect(await answer.json()).toMatchObject({
+      const response = await logs(`?${query}`)
+      expect(response.status).toBe(400)
+      expect(await response.json()).toMatchObject({
         statusCode: 400,
         error: 'Bad Request',
         errorCode: 'invalid_query_string',
@@ -89,7 +89,7 @@ describe('GET /api/v2/logs by checkpoint', () => {
     },
   )
 
-  it('serves 50 entries when take is left out', async () => {
+  test('returns 50 entries where take is omitted', async () => {
     const { tenant, ids } = await start()
     writeLogouts(tenant, 60)
     expect(await ids('?from=900')).toHaveLength(50)
@@ -99,14 +99,14 @@ describe('GET /api/v2/logs by checkpoint', () => {
 describe('a checkpoint older than the retention', () => {
   const HOUR = 3_600_000
 
-  it('continues silently with the oldest entry that is kept', async () => {
+  test('continues with the oldest retained entry by default', async () => {
     const { tenant, ids } = await start({ retentionMs: HOUR })
     const lost = tenant.write({ type: 'slo' }, { dateMs: NOON - 2 * HOUR }).logId
     const kept = writeLogouts(tenant, 2)
     expect(await ids(`?from=${lost}`)).toEqual(kept)
   })
 
-  it.each([400, 404] as const)('is refused with %i when told so', async (status) => {
+  test.each([400, 404] as const)('is refused with status %i where configured', async (status) => {
     const { tenant, logs } = await start({ retentionMs: HOUR, expiredCheckpoint: status })
     const kept = writeLogouts(tenant, 2)
     const refused = await logs(`?from=${tenant.positionAt(NOON - 2 * HOUR)}`)

@@ -1,9 +1,9 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { start } from './start.js'
 
 describe('buildEntry', () => {
-  it('gives a logout the fields of the pull API', async () => {
+  test('gives a logout the fields of the pull API', async () => {
     const { tenant, logs } = await start()
     tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
     const [entry] = (await (await logs('?from=900')).json()) as [{ details: object }]
@@ -14,11 +14,11 @@ describe('buildEntry', () => {
     expect(entry).toMatchObject({ user_id: 'auth0|1', details: { session_id: 'S1' } })
   })
 
-  it('leaves the session out when none is given', () => {
+  test('omits the session where none is given', () => {
     expect(buildEntry('slo').details).not.toHaveProperty('session_id')
   })
 
-  it('gives an exchange of client credentials its explicit nulls', () => {
+  test('gives an exchange of client credentials explicit nulls', () => {
     expect(buildEntry('seccft')).toMatchObject({
       connection: null,
       details: null,
@@ -28,22 +28,22 @@ describe('buildEntry', () => {
     })
   })
 
-  it('gives a universal logout no session and no client', () => {
+  test('gives a universal logout no session and no client', () => {
     const entry = buildEntry('universal_logout_succeeded', { userId: 'auth0|1', sessionId: 'S1' })
     expect(entry).toMatchObject({ user_id: 'auth0|1', details: null })
     expect(entry).not.toHaveProperty('client_id')
   })
 
-  it.each(['seacft', 'sertft'])('links the token of %s to its session', (type) => {
+  test.each(['seacft', 'sertft'])('names the session of the token in %s', (type) => {
     const { details } = buildEntry(type, { sessionId: 'S1' })
     expect(details).toMatchObject({ refresh_token: { session_id: 'S1' } })
   })
 
-  it.each(['s', 'ssa'])('names the session of %s', (type) => {
+  test.each(['s', 'ssa'])('names the session in %s', (type) => {
     expect(buildEntry(type, { sessionId: 'S1' }).details).toMatchObject({ session_id: 'S1' })
   })
 
-  it.each([
+  test.each([
     's',
     'ssa',
     'fs',
@@ -57,11 +57,11 @@ describe('buildEntry', () => {
     'sapi',
     'scp',
     'session_revoked',
-  ])('builds %s with its type', (type) => {
+  ])('builds %s with this type', (type) => {
     expect(buildEntry(type)).toHaveProperty('type', type)
   })
 
-  it('replaces fields by overrides and drops those that are undefined', () => {
+  test('replaces fields by overrides, and removes those that are undefined', () => {
     const entry = buildEntry('slo', {}, { user_id: undefined, user_name: null, extra: 1 })
     expect(entry).not.toHaveProperty('user_id')
     expect(entry).toMatchObject({ user_name: null, extra: 1 })

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
-  answer,
   connectionReset,
   cutOffBody,
   cutOffJson,
@@ -13,6 +12,7 @@ import {
   missingScope,
   rateLimited,
   redirect,
+  respondWith,
   slowDrip,
 } from '../../src/simulator/faults.js'
 import { start, writeLogouts } from './start.js'
@@ -20,9 +20,9 @@ import { start, writeLogouts } from './start.js'
 const path = '/api/v2/logs'
 
 describe('a fault', () => {
-  it('hits as many requests to its path as told, then lets the rest through', async () => {
+  test('affects the given number of requests to its path, and no more', async () => {
     const { simulator, logs, token } = await start()
-    simulator.faults.push({ path, times: 2, respond: answer(500, { message: 'oops' }) })
+    simulator.faults.push({ path, times: 2, respond: respondWith(500, { message: 'oops' }) })
     expect((await token()).status).toBe(200)
     expect(simulator.faults.pending()).toBe(2)
     const statuses = [await logs(), await logs(), await logs()].map(({ status }) => status)
@@ -30,38 +30,38 @@ describe('a fault', () => {
     expect(simulator.faults.pending()).toBe(0)
   })
 
-  it('hits once, everywhere, unless told otherwise', async () => {
+  test('affects one request to any path by default', async () => {
     const { simulator, token } = await start()
-    simulator.faults.push({ respond: answer(503, '') })
+    simulator.faults.push({ respond: respondWith(503, '') })
     expect((await token()).status).toBe(503)
     expect((await token()).status).toBe(200)
   })
 
-  it('waits for the requests that it is meant for', async () => {
+  test('affects only requests that match its condition', async () => {
     const { simulator, logs } = await start()
     const when = (url: URL) => url.searchParams.has('from')
-    simulator.faults.push({ when, respond: answer(404, {}) })
+    simulator.faults.push({ when, respond: respondWith(404, {}) })
     expect((await logs()).status).toBe(200)
     expect((await logs('?from=900')).status).toBe(404)
   })
 
-  it('waits its turn behind the faults before it', async () => {
+  test('is applied after the faults that were pushed before it', async () => {
     const { simulator, logs } = await start()
-    simulator.faults.push({ respond: answer(500, {}) })
-    simulator.faults.push({ respond: answer(502, {}) })
+    simulator.faults.push({ respond: respondWith(500, {}) })
+    simulator.faults.push({ respond: respondWith(502, {}) })
     expect([(await logs()).status, (await logs()).status]).toEqual([500, 502])
   })
 
-  it('is gone after clear', async () => {
+  test('is removed by clear', async () => {
     const { simulator, logs } = await start()
-    simulator.faults.push({ times: Infinity, respond: answer(500, {}) })
+    simulator.faults.push({ times: Infinity, respond: respondWith(500, {}) })
     simulator.faults.clear()
     expect((await logs()).status).toBe(200)
   })
 })
 
-describe('the named faults', () => {
-  it('answer 401, 403 and 429 as Auth0 does', async () => {
+describe('the predefined faults', () => {
+  test('respond with 401, 403 and 429 like Auth0', async () => {
     const { simulator, logs } = await start()
     for (const respond of [invalidToken(), missingScope(), rateLimited()]) {
       simulator.faults.push({ path, respond })
@@ -74,18 +74,18 @@ describe('the named faults', () => {
     ])
   })
 
-  it('answer 429 with and without Retry-After, the bucket being empty', async () => {
+  test('respond with 429 and an empty bucket, with and without Retry-After', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: rateLimited() })
     simulator.faults.push({ path, respond: rateLimited({ 'retry-after': '7' }) })
-    const [without, told] = [await logs(), await logs()]
+    const [without, withHeader] = [await logs(), await logs()]
     expect(without.headers.get('retry-after')).toBeNull()
-    expect(told.headers.get('retry-after')).toBe('7')
-    expect(told.headers.get('x-ratelimit-remaining')).toBe('0')
-    expect(told.headers.get('date')).not.toBeNull()
+    expect(withHeader.headers.get('retry-after')).toBe('7')
+    expect(withHeader.headers.get('x-ratelimit-remaining')).toBe('0')
+    expect(withHeader.headers.get('date')).not.toBeNull()
   })
 
-  it.each([200, 502])('answer %i with HTML', async (status) => {
+  test.each([200, 502])('respond with status %i and HTML', async (status) => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: html(status) })
     const response = await logs()
@@ -94,7 +94,7 @@ describe('the named faults', () => {
     expect(await response.text()).toContain('<h1>')
   })
 
-  it('cut JSON off in an answer that is whole', async () => {
+  test('truncate the JSON in a complete response', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: cutOffJson() })
     const text = await (await logs()).text()
@@ -102,7 +102,7 @@ describe('the named faults', () => {
     expect(() => JSON.parse(text)).toThrow(SyntaxError)
   })
 
-  it('cut the body off', async () => {
+  test('close the connection during the body', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: cutOffBody() })
     const response = await logs()
@@ -110,7 +110,7 @@ describe('the named faults', () => {
     await expect(response.text()).rejects.toThrow('terminated')
   })
 
-  it('reset the connection', async () => {
+  test('reset the connection', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: connectionReset() })
     await expect(logs()).rejects.toMatchObject({ cause: { code: 'ECONNRESET' } })
@@ -118,7 +118,7 @@ describe('the named faults', () => {
     expect((await logs()).status).toBe(200)
   })
 
-  it('delay the usual answer', async () => {
+  test('delay the usual response', async () => {
     const { simulator, tenant, ids } = await start()
     const written = writeLogouts(tenant, 1)
     simulator.faults.push({ path, respond: delay(50) })
@@ -127,18 +127,18 @@ describe('the named faults', () => {
     expect(performance.now() - startedAt).toBeGreaterThan(45)
   })
 
-  it('never answer', async () => {
+  test('leave the connection open without a response', async () => {
     const { simulator, fetch } = await start()
     simulator.faults.push({ path, respond: hang() })
     const stop = new AbortController()
-    const answered = fetch(path, { signal: stop.signal })
+    const pending = fetch(path, { signal: stop.signal })
     await expect.poll(() => simulator.faults.pending()).toBe(0)
-    expect(await Promise.race([answered, sleep(100, 'nothing')])).toBe('nothing')
+    expect(await Promise.race([pending, sleep(100, 'nothing')])).toBe('nothing')
     stop.abort()
-    await expect(answered).rejects.toThrow('aborted')
+    await expect(pending).rejects.toThrow('aborted')
   })
 
-  it('never end, and make no more of the body than is read', async () => {
+  test('generate an endless body only as fast as it is read', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: endlessBody() })
     const reader = (await logs()).body?.getReader()
@@ -150,7 +150,7 @@ describe('the named faults', () => {
     await reader?.cancel()
   })
 
-  it('drip', async () => {
+  test('send one byte per interval', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: slowDrip(20) })
     const reader = (await logs()).body?.getReader()
@@ -161,7 +161,7 @@ describe('the named faults', () => {
     await reader?.cancel()
   })
 
-  it('redirect', async () => {
+  test('redirect to another location', async () => {
     const { simulator, fetch } = await start()
     simulator.faults.push({ path, respond: redirect('https://elsewhere.example/') })
     const { status, headers } = await fetch(path, { redirect: 'manual' })

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { generateHistory, type HistoryOptions } from '../../src/simulator/history.js'
 import { createTenant, type LogEntry } from '../../src/simulator/tenant.js'
 import { DOMAIN, NOON } from './start.js'
@@ -15,13 +15,13 @@ function logouts(history: LogEntry[]): LogEntry[] {
 }
 
 describe('generateHistory', () => {
-  it('gives as many entries as asked for, in the order of unique ids', () => {
+  test('returns the given number of entries, in order of unique ids', () => {
     const ids = generate().map((entry) => String(entry.log_id))
     expect(ids).toHaveLength(5000)
     expect(ids).toEqual([...new Set(ids)].sort())
   })
 
-  it('is stored within the span, whole', () => {
+  test('returns entries that are stored within the given span', () => {
     const tenant = createTenant({ domain: DOMAIN, now: () => NOON, retentionMs: DAY })
     const history = generate()
     tenant.writeStored(history)
@@ -29,24 +29,24 @@ describe('generateHistory', () => {
     expect(tenant.readAfter('', 10_000)).toHaveLength(5000)
   })
 
-  it('gives the same for the same seed', () => {
+  test('returns the same entries for the same seed', () => {
     expect(generate({ seed: 3 })).toEqual(generate({ seed: 3 }))
     expect(generate({ seed: 3 })).not.toEqual(generate({ seed: 4 }))
   })
 
-  it('makes entries as large as asked for', () => {
+  test('returns entries of the given minimum size', () => {
     const sizes = generate({ bytes: 1500 }).map((entry) => JSON.stringify(entry).length)
     expect(Math.min(...sizes)).toBeGreaterThanOrEqual(1500)
     expect(Math.max(...sizes)).toBeLessThan(1800)
   })
 
-  it.each([0.02, 0.5])('holds a share of %d of logouts', (logoutShare) => {
+  test.each([0.02, 0.5])('returns logouts with a share of %d', (logoutShare) => {
     const share = logouts(generate({ logoutShare })).length / 5000
     expect(share).toBeGreaterThan(logoutShare * 0.8)
     expect(share).toBeLessThan(logoutShare * 1.2)
   })
 
-  it('holds logouts without session, user or date, and of all sessions', () => {
+  test('includes logouts without session, user or date, and logouts of all sessions', () => {
     const all = logouts(generate({ logoutShare: 0.5 }))
     const count = (is: (entry: LogEntry) => boolean) => all.filter(is).length
     expect(count((entry) => entry.user_id === null)).toBeGreaterThan(0)
@@ -57,7 +57,7 @@ describe('generateHistory', () => {
     expect(count((entry) => entry.type === 'universal_logout_succeeded')).toBeGreaterThan(100)
   })
 
-  it('stores up to 6 s after the date, and some logouts of all sessions minutes late', () => {
+  test('stores entries up to 6 s after their date, and some logouts of all sessions minutes late', () => {
     const history = generate({ logoutShare: 0.5 }).filter((entry) => 'date' in entry)
     const lagMs = ({ log_id, date }: LogEntry) =>
       storedAtMs(String(log_id)) - Date.parse(String(date))
@@ -68,7 +68,7 @@ describe('generateHistory', () => {
     expect(Math.min(...history.map(lagMs))).toBeGreaterThanOrEqual(-1)
   })
 
-  it('lets dates run backwards in the order of ids', () => {
+  test('includes dates that run backwards in order of ids', () => {
     const dates = generate({ startMs: NOON - 3_600_000 }).map(({ date }) =>
       Date.parse(String(date)),
     )
@@ -76,12 +76,12 @@ describe('generateHistory', () => {
     expect(backwards.length).toBeGreaterThan(100)
   })
 
-  it('holds several logouts of one user within a page', () => {
+  test('includes several logouts of one user within a page', () => {
     const page = logouts(generate({ logoutShare: 1 }).slice(0, 100))
     expect(new Set(page.map((entry) => entry.user_id)).size).toBeLessThan(page.length)
   })
 
-  it('repeats entries under ids of their own when asked to', () => {
+  test('repeats entries under other ids where a share is given', () => {
     const repeats = (history: LogEntry[]) =>
       history.filter((entry, i) => content(entry) === content(history[i - 1] ?? {})).length
     expect(repeats(generate())).toBe(0)
@@ -93,7 +93,7 @@ function content({ log_id, _id, ...rest }: LogEntry): string {
   return JSON.stringify(rest)
 }
 
-/** The milliseconds within a log id. */
+/** The storage time in a log id, in milliseconds. */
 function storedAtMs(logId: string): number {
   const [, year, month, day, hour, minute, second, ms] =
     /^900(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d{3})/.exec(logId) ?? []

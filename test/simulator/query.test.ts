@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { parseQuery, QueryError, type Searchable } from '../../src/simulator/query.js'
 
 const NOON = Date.parse('2026-03-01T12:00:00.000Z')
@@ -10,7 +10,7 @@ function found(q: string, entry: Partial<Searchable> = {}): boolean {
 }
 
 describe('parseQuery', () => {
-  it.each([
+  test.each([
     ['type:slo', true],
     ['type:"slo"', true],
     ['type:SLO', false],
@@ -38,19 +38,19 @@ describe('parseQuery', () => {
     ['date:[* TO 2026-03-01T12:00:00.001}', true],
     ['type:slo AND user_id:"auth0|1" AND date:[* TO *]', true],
     ['type:slo  AND  user_id:"auth0|2"', false],
-  ])('reads %s', (q, expected) => {
+  ])('evaluates %s', (q, expected) => {
     expect(found(q)).toBe(expected)
   })
 
-  it('reads escapes within quotes', () => {
+  test('unescapes quoted words', () => {
     expect(found(String.raw`user_id:"a\"b\\c"`, { userId: String.raw`a"b\c` })).toBe(true)
   })
 
-  it('finds no entry without a date by a range of dates', () => {
+  test('excludes entries without a date from every range of dates', () => {
     expect(found('date:[* TO *]', { dateMs: Number.NaN })).toBe(false)
   })
 
-  it.each([
+  test.each([
     '',
     'slo',
     'type:',
@@ -79,7 +79,7 @@ describe('parseQuery', () => {
     'date:[2026-03-01 TO *]',
     'date:[yesterday TO *]',
     'date:[2026-13-01T00:00:00Z TO *]',
-  ])('refuses %j', (q) => {
+  ])('rejects %j', (q) => {
     expect(() => parseQuery(q)).toThrow(QueryError)
   })
 })

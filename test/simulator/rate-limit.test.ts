@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { NOON, start } from './start.js'
 
 function limits({ headers }: Response): number[] {
@@ -8,7 +8,7 @@ function limits({ headers }: Response): number[] {
 const NOON_SECONDS = NOON / 1000
 
 describe('the rate limit', () => {
-  it('stands in the headers of every answer', async () => {
+  test('is stated in the headers of every response', async () => {
     const { logs, fetch, token } = await start({ rateLimit: { burst: 10, perSecond: 2 } })
     expect(limits(await logs())).toEqual([10, 9, NOON_SECONDS + 1])
     expect(limits(await logs('?q=nonsense'))).toEqual([10, 8, NOON_SECONDS + 1])
@@ -17,14 +17,14 @@ describe('the rate limit', () => {
     expect(limits(await token()).every((value) => value > 0)).toBe(true)
   })
 
-  it('answers 429 when the bucket is empty', async () => {
+  test('causes a 429 when the bucket is empty', async () => {
     const { logs } = await start({ rateLimit: { burst: 2, perSecond: 1 } })
     await logs()
     await logs()
-    const answer = await logs()
-    expect(answer.status).toBe(429)
-    expect(limits(answer)).toEqual([2, 0, NOON_SECONDS + 2])
-    expect(await answer.json()).toEqual({
+    const response = await logs()
+    expect(response.status).toBe(429)
+    expect(limits(response)).toEqual([2, 0, NOON_SECONDS + 2])
+    expect(await response.json()).toEqual({
       statusCode: 429,
       error: 'Too Many Requests',
       message: 'Global limit has been reached',
@@ -32,7 +32,7 @@ describe('the rate limit', () => {
     })
   })
 
-  it("refills the bucket by the tenant's clock, up to the burst", async () => {
+  test("refills the bucket by the tenant's clock, up to the burst", async () => {
     const { logs, clock } = await start({ rateLimit: { burst: 2, perSecond: 1 } })
     await logs()
     await logs()
@@ -44,7 +44,7 @@ describe('the rate limit', () => {
     expect(limits(await logs())[1]).toBe(1)
   })
 
-  it('gives all back at once at the end of a window', async () => {
+  test('restores all requests at the end of a window', async () => {
     const { logs, clock } = await start({ rateLimit: { burst: 2, windowSeconds: 60 } })
     expect(limits(await logs())).toEqual([2, 1, NOON_SECONDS + 60])
     clock.ms += 59_999
@@ -54,19 +54,19 @@ describe('the rate limit', () => {
     expect(limits(await logs())).toEqual([2, 1, NOON_SECONDS + 120])
   })
 
-  it('leaves the token endpoint alone', async () => {
+  test('does not apply to the token endpoint', async () => {
     const { logs, token } = await start({ rateLimit: { burst: 1, perSecond: 1 } })
     expect((await logs()).status).toBe(200)
     expect((await logs()).status).toBe(429)
     expect((await token()).status).toBe(200)
   })
 
-  it('never refuses by default', async () => {
+  test('refuses nothing by default', async () => {
     const { logs } = await start()
     for (let i = 0; i < 20; i++) {
-      const answer = await logs()
-      expect(answer.status).toBe(200)
-      expect(limits(answer)).toEqual([1000, 999, NOON_SECONDS])
+      const response = await logs()
+      expect(response.status).toBe(200)
+      expect(limits(response)).toEqual([1000, 999, NOON_SECONDS])
     }
   })
 })

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { type Exchange, loadRecording, readRecording } from '../../src/simulator/recording.js'
 import { start } from './start.js'
@@ -7,7 +7,7 @@ const FOLDER = new URL('../fixtures/auth0-recordings/', import.meta.url)
 const GO = 'go-auth0_pull_checkpoint_2023-03-14.recording.json'
 const RUBY = 'ruby-auth0_pull_first-page-then-checkpoint_2021-09-03.recording.json'
 
-/** All that the recording kept. */
+/** The recorded headers. */
 const HEADERS = [
   'date',
   'content-type',
@@ -22,46 +22,46 @@ function queryOf({ request }: Exchange): string {
 }
 
 describe('recorded traffic', () => {
-  it('is answered as Auth0 answered ruby-auth0: bodies, order and headers', async () => {
+  test('of ruby-auth0 gets the recorded bodies, order and headers', async () => {
     const exchanges = readRecording(new URL(RUBY, FOLDER))
     const rateLimit = { burst: 50, perSecond: 16 }
     const { tenant, clock, logs } = await start({ domain: 'auth0-sdk-tests.auth0.com', rateLimit })
     clock.ms = Date.parse('Fri, 03 Sep 2021 20:16:32 GMT')
     loadRecording(tenant, exchanges)
     for (const exchange of exchanges) {
-      const answer = await logs(queryOf(exchange))
-      expect(answer.status).toBe(exchange.response.status)
-      expect(await answer.text()).toBe(JSON.stringify(exchange.response.body))
+      const response = await logs(queryOf(exchange))
+      expect(response.status).toBe(exchange.response.status)
+      expect(await response.text()).toBe(JSON.stringify(exchange.response.body))
       for (const name of HEADERS) {
-        expect(answer.headers.get(name)).toBe(recordedHeader(exchange, name))
+        expect(response.headers.get(name)).toBe(recordedHeader(exchange, name))
       }
-      // The tenth of a second that refills the bucket in the recording, too.
+      // In the recording, too, a tenth of a second refills the bucket.
       clock.ms += 100
     }
   })
 
-  it('is answered as Auth0 answered go-auth0: bodies and order', async () => {
+  test('of go-auth0 gets the recorded bodies and order', async () => {
     const exchanges = readRecording(new URL(GO, FOLDER))
     const { tenant, logs } = await start({ domain: 'go-auth0-dev.eu.auth0.com' })
     loadRecording(tenant, exchanges)
-    // The recorded search asks for the second page: five newer entries were on the first.
+    // The recorded search requests the second page: the first held five newer entries.
     for (let i = 0; i < 5; i++) tenant.write(buildEntry('seccft'))
     for (const exchange of exchanges) {
-      const answer = await logs(queryOf(exchange))
-      expect(answer.status).toBe(exchange.response.status)
-      expect(await answer.text()).toBe(JSON.stringify(exchange.response.body))
-      expect(answer.headers.get('content-type')).toBe(recordedHeader(exchange, 'content-type'))
+      const response = await logs(queryOf(exchange))
+      expect(response.status).toBe(exchange.response.status)
+      expect(await response.text()).toBe(JSON.stringify(exchange.response.body))
+      expect(response.headers.get('content-type')).toBe(recordedHeader(exchange, 'content-type'))
     }
   })
 
-  it('leads to the next page by the Link of the recording', async () => {
+  test('gets the recorded Link to the next page', async () => {
     const exchanges = readRecording(new URL(GO, FOLDER))
     const { tenant, logs } = await start({ domain: 'go-auth0-dev.eu.auth0.com' })
     loadRecording(tenant, exchanges)
     const checkpoint = exchanges.at(-1) as Exchange
     const last = checkpoint.response.body.at(-1)?.log_id
-    const answer = await logs(queryOf(checkpoint))
-    expect(answer.headers.get('link')).toBe(
+    const response = await logs(queryOf(checkpoint))
+    expect(response.headers.get('link')).toBe(
       `<https://go-auth0-dev.eu.auth0.com/api/v2/logs?from=${last}&take=2>; rel="next"`,
     )
   })

@@ -1,19 +1,19 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { NOON, start, writeLogouts } from './start.js'
 
 const encode = encodeURIComponent
 
 describe('GET /api/v2/logs by search', () => {
-  it('serves the 50 newest entries, newest first, as a plain array without a Link', async () => {
+  test('returns the 50 newest entries, newest first, as an array without a Link', async () => {
     const { tenant, logs } = await start()
     const written = writeLogouts(tenant, 60)
-    const answer = await logs()
-    const entries = (await answer.json()) as { log_id: string }[]
+    const response = await logs()
+    const entries = (await response.json()) as { log_id: string }[]
     expect(entries.map((entry) => entry.log_id)).toEqual(written.reverse().slice(0, 50))
-    expect(answer.headers.get('link')).toBeNull()
+    expect(response.headers.get('link')).toBeNull()
   })
 
-  it('pages from 0', async () => {
+  test('counts pages from 0', async () => {
     const { tenant, ids } = await start()
     const written = writeLogouts(tenant, 5).reverse()
     expect(await ids('?page=0&per_page=2')).toEqual(written.slice(0, 2))
@@ -21,7 +21,7 @@ describe('GET /api/v2/logs by search', () => {
     expect(await ids('?page=3&per_page=2')).toEqual([])
   })
 
-  it('sorts by date and by log id, both ways', async () => {
+  test('sorts by date and by log id, in both directions', async () => {
     const { tenant, ids } = await start()
     const late = tenant.write({ type: 's' }, { dateMs: NOON - 9000, storedAtMs: NOON }).logId
     const early = tenant.write({ type: 's' }, { dateMs: NOON - 5000 }).logId
@@ -31,22 +31,22 @@ describe('GET /api/v2/logs by search', () => {
     expect(await ids('?sort=log_id:-1')).toEqual([late, early])
   })
 
-  it('tells the oldest entry that is kept by sort=date:1&per_page=1', async () => {
+  test('returns the oldest retained entry for sort=date:1&per_page=1', async () => {
     const { tenant, ids } = await start({ retentionMs: 2500 })
     const written = writeLogouts(tenant, 5)
     expect(await ids('?sort=date:1&per_page=1')).toEqual([written[2]])
   })
 
-  it('counts the page, not the matches, as total', async () => {
+  test('states the entries of the page, not the matches, as total', async () => {
     const { tenant, logs } = await start()
     writeLogouts(tenant, 5)
-    const answer = await logs('?include_totals=true&page=1&per_page=3')
-    const { logs: entries, ...totals } = (await answer.json()) as { logs: unknown[] }
+    const response = await logs('?include_totals=true&page=1&per_page=3')
+    const { logs: entries, ...totals } = (await response.json()) as { logs: unknown[] }
     expect(totals).toEqual({ start: 3, limit: 3, length: 2, total: 2 })
     expect(entries).toHaveLength(2)
   })
 
-  it('finds by type and by a half-open range of log ids', async () => {
+  test('finds by type and by a half-open range of log ids', async () => {
     const { tenant, ids } = await start()
     const written = writeLogouts(tenant, 4)
     tenant.write({ type: 's' }, { dateMs: NOON - 1500 })
@@ -54,7 +54,7 @@ describe('GET /api/v2/logs by search', () => {
     expect(await ids(`?q=${encode(q)}&sort=log_id:1`)).toEqual(written.slice(1, 3))
   })
 
-  it('finds by user and by a range of dates', async () => {
+  test('finds by user and by a range of dates', async () => {
     const { tenant, ids } = await start()
     const [, second, third] = ['auth0|1', 'auth0|2', 'auth0|2'].map(
       (user_id, i) => tenant.write({ type: 'slo', user_id }, { dateMs: NOON - 3000 + i }).logId,
@@ -64,7 +64,7 @@ describe('GET /api/v2/logs by search', () => {
     expect(await ids(`?q=${encode(`${q}{2026-03-01T11:59:57.001Z TO *]`)}`)).toEqual([third])
   })
 
-  it.each([
+  test.each([
     'q=details.session_id:x',
     'q=NOT%20type:slo',
     'q=',
@@ -74,28 +74,28 @@ describe('GET /api/v2/logs by search', () => {
     'per_page=0',
     'fields=type',
     'take=10',
-  ])('refuses %s instead of ignoring it', async (query) => {
+  ])('rejects %s instead of ignoring it', async (query) => {
     const { logs } = await start()
-    const answer = await logs(`?${query}`)
-    expect(answer.status).toBe(400)
-    expect(await answer.json()).toMatchObject({ errorCode: 'invalid_query_string' })
+    const response = await logs(`?${query}`)
+    expect(response.status).toBe(400)
+    expect(await response.json()).toMatchObject({ errorCode: 'invalid_query_string' })
   })
 })
 
-describe('the cap of 1,000 results', () => {
-  it('serves the last page below it', async () => {
+describe('the maximum of 1,000 results', () => {
+  test('includes the last page below it', async () => {
     const { tenant, ids } = await start()
     writeLogouts(tenant, 1100)
     expect(await ids('?page=9&per_page=100')).toHaveLength(100)
   })
 
-  it.each(['page=10&per_page=100', 'page=20', 'page=15&per_page=64', 'page=99999'])(
-    'refuses %s',
+  test.each(['page=10&per_page=100', 'page=20', 'page=15&per_page=64', 'page=99999'])(
+    'excludes %s',
     async (query) => {
       const { logs } = await start()
-      const answer = await logs(`?${query}`)
-      expect(answer.status).toBe(400)
-      expect(await answer.json()).toEqual({
+      const response = await logs(`?${query}`)
+      expect(response.status).toBe(400)
+      expect(await response.json()).toEqual({
         statusCode: 400,
         error: 'Bad Request',
         message: expect.stringContaining('exceeds the allowed maximum of 1000 records'),

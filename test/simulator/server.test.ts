@@ -1,19 +1,19 @@
 import { Agent, get } from 'node:http'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { delay } from '../../src/simulator/faults.js'
 import { createSimulator } from '../../src/simulator/server.js'
 import { createTenant } from '../../src/simulator/tenant.js'
 import { DOMAIN, NOON, start } from './start.js'
 
 describe('the simulator', () => {
-  it("dates every answer by the tenant's clock", async () => {
+  test("sets the Date of every response by the tenant's clock", async () => {
     const { clock, logs, fetch } = await start()
     expect((await logs()).headers.get('date')).toBe('Sun, 01 Mar 2026 12:00:00 GMT')
     clock.ms = NOON + 61_000
     expect((await fetch('/unknown')).headers.get('date')).toBe('Sun, 01 Mar 2026 12:01:01 GMT')
   })
 
-  it('records method, address and status of every request', async () => {
+  test('records method, URL and status of every request', async () => {
     const { simulator, logs, fetch, token } = await start()
     await logs('?from=900&take=5')
     await fetch('/api/v2/logs')
@@ -30,30 +30,30 @@ describe('the simulator', () => {
     expect(simulator.requests.count()).toBe(0)
   })
 
-  it("answers 404 in Auth0's form where it has nothing", async () => {
+  test("responds to unknown paths with a 404 like Auth0's", async () => {
     const { fetch } = await start()
-    const answer = await fetch('/api/v2/users')
-    expect(answer.status).toBe(404)
-    expect(await answer.json()).toEqual({
+    const response = await fetch('/api/v2/users')
+    expect(response.status).toBe(404)
+    expect(await response.json()).toEqual({
       statusCode: 404,
       error: 'Not Found',
       message: 'Not Found',
     })
   })
 
-  it('answers after its latency', async () => {
+  test('delays responses by its latency', async () => {
     const { logs } = await start({ latencyMs: 40 })
     const startedAt = performance.now()
     await logs()
     expect(performance.now() - startedAt).toBeGreaterThan(35)
   })
 
-  it.each(['0.0.0.0', '::', '192.0.2.1', 'localhost'])('does not listen on %s', async (host) => {
+  test.each(['0.0.0.0', '::', '192.0.2.1', 'localhost'])('does not listen on %s', async (host) => {
     const tenant = createTenant({ domain: DOMAIN })
     await expect(createSimulator({ tenant, host })).rejects.toThrow(TypeError)
   })
 
-  it('closes at once in spite of idle and waiting connections', async () => {
+  test('closes at once despite idle and waiting connections', async () => {
     const { simulator, logs } = await start()
     const agent = new Agent({ keepAlive: true })
     await new Promise((resolve) => {

@@ -4,7 +4,11 @@ import {
   type Simulator,
   type SimulatorOptions,
 } from '../../src/simulator/server.js'
-import { createTenant, type Tenant, type TenantOptions } from '../../src/simulator/tenant.js'
+import {
+  createTenant,
+  type SimulatedTenantOptions,
+  type Tenant,
+} from '../../src/simulator/tenant.js'
 
 export const DOMAIN = 'acme.example.com'
 export const NOON = Date.parse('2026-03-01T12:00:00.000Z')
@@ -12,28 +16,28 @@ export const NOON = Date.parse('2026-03-01T12:00:00.000Z')
 export interface Started {
   tenant: Tenant
   simulator: Simulator
-  /** The tenant's clock; it stands still unless moved. */
+  /** The tenant's clock. It moves only when set. */
   clock: { ms: number }
   fetch(path: string, init?: RequestInit): Promise<Response>
   /** `GET /api/v2/logs` with a valid token. */
   logs(query?: string): Promise<Response>
-  /** The log ids of a successful answer with an array. */
+  /** The log ids of a response with an array. */
   ids(query?: string): Promise<string[]>
   token(body?: Record<string, unknown>): Promise<Response>
   /** Any endpoint of `/api/v2` with a valid token. */
-  call(method: string, path: string, body?: object): Promise<Answer>
+  call(method: string, path: string, body?: object): Promise<ApiResponse>
 }
 
-/** An answer of the API, read to its end. */
-interface Answer {
+/** A complete response of the API. */
+interface ApiResponse {
   status: number
-  // biome-ignore lint/suspicious/noExplicitAny: whatever the API says
+  // biome-ignore lint/suspicious/noExplicitAny: any response of the API
   body: any
 }
 
-/** A simulator that ends with the test; it stands at noon, stores at once and logs no exchanges. */
+/** Starts a simulator that closes after the test: its clock stands at noon, it stores at once, and logs no token exchanges. */
 export async function start(
-  options: Partial<SimulatorOptions & TenantOptions> = {},
+  options: Partial<SimulatorOptions & SimulatedTenantOptions> = {},
 ): Promise<Started> {
   const clock = { ms: NOON }
   const tenant = createTenant({ domain: DOMAIN, now: () => clock.ms, lagMs: () => 0, ...options })
@@ -75,7 +79,7 @@ export async function start(
   return { tenant, simulator, clock, fetch: get, logs, ids, token, call }
 }
 
-/** What a client-credentials grant asks for. */
+/** The body of a client credentials grant. */
 export function grant({ credentials, tenant }: Simulator): Record<string, string> {
   return {
     grant_type: 'client_credentials',
@@ -85,7 +89,7 @@ export function grant({ credentials, tenant }: Simulator): Record<string, string
   }
 }
 
-/** So many logouts, one a second, the last of them at noon; their log ids, oldest first. */
+/** Writes logouts, one a second, the last at noon. Returns their log ids, oldest first. */
 export function writeLogouts(tenant: Tenant, count: number): string[] {
   return Array.from(
     { length: count },

@@ -1,29 +1,29 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createTenant } from '../../src/simulator/tenant.js'
 import { DOMAIN, NOON, start } from './start.js'
 
 describe('the storage of an entry', () => {
-  it('makes the log id at storage time: prefix, time with microseconds, 33 digits', () => {
+  test('determines the log id: prefix, time with microseconds, 33 digits', () => {
     const tenant = createTenant({ domain: DOMAIN, now: () => NOON, lagMs: () => 1234.5 })
     const { logId, entry } = tenant.write({ type: 'slo' })
     expect(logId).toMatch(/^90020260301120001234500\d{33}$/)
     expect(entry).toMatchObject({ log_id: logId, _id: logId, date: '2026-03-01T12:00:00.000Z' })
   })
 
-  it('takes another prefix', () => {
+  test('supports another prefix', () => {
     const tenant = createTenant({ domain: DOMAIN, now: () => NOON, prefix: '800' })
     expect(tenant.write({ type: 'slo' }).logId).toMatch(/^800\d{53}$/)
     expect(tenant.positionAt(NOON)).toBe('80020260301120000000000')
   })
 
-  it('gives entries of the same moment unique ids in the order of writing', () => {
+  test('gives entries of the same time unique ids in order of writing', () => {
     const tenant = createTenant({ domain: DOMAIN, now: () => NOON, lagMs: () => 0 })
     const ids = Array.from({ length: 1000 }, () => tenant.write({ type: 's' }).logId)
     expect(ids).toEqual([...new Set(ids)].sort())
   })
 
-  it('happens 0–6 s after the date by default, so that dates run backwards', async () => {
+  test('happens 0–6 s after the date by default, so that dates run backwards', async () => {
     const clock = { ms: NOON }
     const tenant = createTenant({ domain: DOMAIN, now: () => clock.ms })
     const { logs } = await start({ tenant })
@@ -41,7 +41,7 @@ describe('the storage of an entry', () => {
     expect(dates).not.toEqual(dates.toSorted())
   })
 
-  it('hides an entry until it is stored', async () => {
+  test('makes an entry readable, and not before', async () => {
     const { tenant, clock, ids } = await start({ lagMs: () => 3000 })
     const { logId } = tenant.write({ type: 'slo' })
     clock.ms = NOON + 2999
@@ -50,7 +50,7 @@ describe('the storage of an entry', () => {
     expect([await ids('?from=900'), await ids()]).toEqual([[logId], [logId]])
   })
 
-  it('serves by log id although dates run backwards', async () => {
+  test('orders entries by log id although dates run backwards', async () => {
     const { tenant, clock, logs } = await start()
     tenant.write({ type: 'slo' }, { dateMs: NOON, storedAtMs: NOON + 4000 })
     tenant.write({ type: 'slo' }, { dateMs: NOON + 1000, storedAtMs: NOON + 2000 })
@@ -59,7 +59,7 @@ describe('the storage of an entry', () => {
     expect(entries.map(({ date }) => Date.parse(date) - NOON)).toEqual([1000, 0])
   })
 
-  it('lets an entry turn up behind a checkpoint when it is stored in the past', async () => {
+  test('in the past puts an entry behind a checkpoint', async () => {
     const { tenant, ids } = await start()
     const checkpoint = tenant.write({ type: 's' }).logId
     const { logId } = tenant.write({ type: 'slo' }, { storedAtMs: NOON - 60_000 })
@@ -67,7 +67,7 @@ describe('the storage of an entry', () => {
     expect(await ids('?from=900')).toEqual([logId, checkpoint])
   })
 
-  it('ends with the retention, for both modes', async () => {
+  test('ends with the retention, in both modes', async () => {
     const { tenant, clock, ids } = await start({ retentionMs: 10_000 })
     const { logId } = tenant.write({ type: 'slo' })
     clock.ms = NOON + 10_000
@@ -77,7 +77,7 @@ describe('the storage of an entry', () => {
     expect(tenant.entries()).toHaveLength(1)
   })
 
-  it('serves the own date of an entry as it is', async () => {
+  test('keeps the date of an entry unchanged', async () => {
     const { tenant, logs } = await start()
     tenant.write({ type: 'slo', date: null })
     tenant.write({ type: 'slo', date: 'soon' })
@@ -91,13 +91,13 @@ describe('the storage of an entry', () => {
   })
 })
 
-describe('ready-made entries', () => {
+describe('complete entries', () => {
   const entry = (n: number, more: object = {}) => {
     const id = `90020260301110000${String(n).padStart(39, '0')}`
     return { log_id: id, _id: id, type: 'slo', ...more }
   }
 
-  it('are served in the order of their ids, whatever the order of writing', () => {
+  test('are read in order of their ids, whatever the order of writing', () => {
     fc.assert(
       fc.property(fc.array(fc.array(fc.nat(50))), (batches) => {
         const tenant = createTenant({ domain: DOMAIN, now: () => NOON })
@@ -108,15 +108,18 @@ describe('ready-made entries', () => {
     )
   })
 
-  it('are passed over when their id is known', () => {
+  test('are skipped where their id is known', () => {
     const tenant = createTenant({ domain: DOMAIN })
     tenant.writeStored([entry(1, { type: 'first' })])
     tenant.writeStored([entry(1, { type: 'second' })])
     expect(tenant.entries()).toEqual([entry(1, { type: 'first' })])
   })
 
-  it.each([undefined, 7, '', '123', `800${'0'.repeat(53)}`])('are refused with the id %s', (id) => {
-    const tenant = createTenant({ domain: DOMAIN })
-    expect(() => tenant.writeStored([{ log_id: id }])).toThrow(TypeError)
-  })
+  test.each([undefined, 7, '', '123', `800${'0'.repeat(53)}`])(
+    'are rejected with the id %s',
+    (id) => {
+      const tenant = createTenant({ domain: DOMAIN })
+      expect(() => tenant.writeStored([{ log_id: id }])).toThrow(TypeError)
+    },
+  )
 })

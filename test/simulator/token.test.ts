@@ -1,9 +1,9 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createTenant } from '../../src/simulator/tenant.js'
 import { DOMAIN, grant, NOON, start } from './start.js'
 
 describe('POST /oauth/token', () => {
-  it.each(['json', 'form'])('gives a token for a grant in %s', async (encoding) => {
+  test.each(['json', 'form'])('grants a token for a request in %s', async (encoding) => {
     const { simulator, fetch } = await start({ expiresInSeconds: 600 })
     const init =
       encoding === 'form'
@@ -12,9 +12,9 @@ describe('POST /oauth/token', () => {
             body: JSON.stringify(grant(simulator)),
             headers: { 'content-type': 'application/json' },
           }
-    const answer = await fetch('/oauth/token', { method: 'POST', ...init })
-    expect(answer.status).toBe(200)
-    const body = (await answer.json()) as { access_token: string }
+    const response = await fetch('/oauth/token', { method: 'POST', ...init })
+    expect(response.status).toBe(200)
+    const body = (await response.json()) as { access_token: string }
     expect(body).toEqual({
       access_token: expect.any(String),
       scope: 'read:logs read:logs_users',
@@ -25,27 +25,27 @@ describe('POST /oauth/token', () => {
     expect((await fetch('/api/v2/logs', { headers })).status).toBe(200)
   })
 
-  it.each([
+  test.each([
     [{ client_secret: 'wrong' }, 401, 'access_denied', 'Unauthorized'],
     [{ client_id: 'unknown' }, 401, 'access_denied', 'Unauthorized'],
     [{ audience: 'https://api.example.com' }, 403, 'access_denied', expect.any(String)],
     [{ grant_type: 'password' }, 403, 'unsupported_grant_type', expect.any(String)],
   ])('refuses %j with %i', async (wrong, status, error, description) => {
     const { token } = await start()
-    const answer = await token(wrong)
-    expect(answer.status).toBe(status)
-    expect(await answer.json()).toEqual({ error, error_description: description })
+    const response = await token(wrong)
+    expect(response.status).toBe(status)
+    expect(await response.json()).toEqual({ error, error_description: description })
   })
 
-  it.each(['', '[]', '{'])('refuses the body %j', async (body) => {
+  test.each(['', '[]', '{'])('refuses the body %j', async (body) => {
     const { fetch } = await start()
     const headers = { 'content-type': 'application/json' }
-    const answer = await fetch('/oauth/token', { method: 'POST', headers, body })
-    expect(answer.status).toBeGreaterThanOrEqual(400)
-    expect(answer.status).toBeLessThan(500)
+    const response = await fetch('/oauth/token', { method: 'POST', headers, body })
+    expect(response.status).toBeGreaterThanOrEqual(400)
+    expect(response.status).toBeLessThan(500)
   })
 
-  it('writes each exchange into the log as Auth0 does', async () => {
+  test('writes each exchange to the log like Auth0', async () => {
     const { tenant, token } = await start({ logTokenExchanges: true })
     await token({ client_secret: 'wrong' })
     await token()
@@ -62,7 +62,7 @@ describe('POST /oauth/token', () => {
     })
   })
 
-  it('keeps exchanges out of the log when told so', async () => {
+  test('writes no exchange to the log where configured', async () => {
     const { tenant, token } = await start({ logTokenExchanges: false })
     await token()
     expect(tenant.entries()).toEqual([])
@@ -70,44 +70,44 @@ describe('POST /oauth/token', () => {
 })
 
 describe('the bearer token', () => {
-  it.each([
+  test.each([
     [undefined, 'Missing authentication'],
     ['Bearer unknown', 'Invalid token'],
     ['Basic dXNlcjpwYXNz', 'Invalid token'],
-  ])('is needed: %s gets 401', async (authorization, message) => {
+  ])('is required: %s gets 401', async (authorization, message) => {
     const { fetch } = await start()
     const headers = authorization === undefined ? {} : { authorization }
-    const answer = await fetch('/api/v2/logs', { headers })
-    expect(answer.status).toBe(401)
-    expect(await answer.json()).toMatchObject({
+    const response = await fetch('/api/v2/logs', { headers })
+    expect(response.status).toBe(401)
+    expect(await response.json()).toMatchObject({
       statusCode: 401,
       error: 'Unauthorized',
       message,
     })
   })
 
-  it('expires', async () => {
+  test('expires', async () => {
     const { clock, logs } = await start({ expiresInSeconds: 60 })
     clock.ms = NOON + 59_999
     expect((await logs()).status).toBe(200)
     clock.ms = NOON + 60_000
-    const answer = await logs()
-    expect(answer.status).toBe(401)
-    expect(await answer.json()).toMatchObject({
+    const response = await logs()
+    expect(response.status).toBe(401)
+    expect(await response.json()).toMatchObject({
       message: 'Expired token received for JSON Web Token validation',
     })
   })
 
-  it('lives for a day by default', async () => {
+  test('is valid for a day by default', async () => {
     const { token } = await start()
     expect(await (await token()).json()).toMatchObject({ expires_in: 86_400 })
   })
 
-  it('needs the scope read:logs', async () => {
+  test('needs the scope read:logs', async () => {
     const { logs } = await start({ scopes: ['read:users'] })
-    const answer = await logs()
-    expect(answer.status).toBe(403)
-    expect(await answer.json()).toEqual({
+    const response = await logs()
+    expect(response.status).toBe(403)
+    expect(await response.json()).toEqual({
       statusCode: 403,
       error: 'Forbidden',
       message: 'Insufficient scope, expected any of: read:logs',
@@ -115,7 +115,7 @@ describe('the bearer token', () => {
     })
   })
 
-  it('belongs to one simulator', async () => {
+  test('is valid at one simulator only', async () => {
     const first = await start()
     const second = await start({ tenant: createTenant({ domain: DOMAIN }) })
     const { access_token } = (await (await first.token()).json()) as { access_token: string }

@@ -1,4 +1,4 @@
-import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createTenant } from '../../src/simulator/tenant.js'
 import { createTraffic } from '../../src/simulator/traffic.js'
 import { DOMAIN, NOON } from './start.js'
@@ -12,7 +12,7 @@ function startTraffic(seed = 1) {
 }
 
 describe('traffic', () => {
-  it('ends only sessions that a login opened, and each once', () => {
+  test('ends only sessions that a login opened, each once', () => {
     const { traffic, clock } = startTraffic()
     const open = new Set<string>()
     for (let i = 0; i < 500; i++) {
@@ -25,7 +25,7 @@ describe('traffic', () => {
     expect(open.size).toBeLessThan(30)
   })
 
-  it('writes what happens into the tenant', () => {
+  test('writes its events to the tenant', () => {
     const { traffic, tenant, clock } = startTraffic()
     for (let i = 0; i < 100; i++) {
       clock.ms += 1000
@@ -39,16 +39,16 @@ describe('traffic', () => {
     expect([...types].sort()).toEqual(['s', 'seacft', 'sertft', 'slo', 'ssa'])
   })
 
-  it('does the same again by the same seed', () => {
-    const happenings = (seed: number) => {
+  test('repeats its events for the same seed', () => {
+    const eventsOf = (seed: number) => {
       const { traffic } = startTraffic(seed)
       return Array.from({ length: 20 }, () => traffic.tick())
     }
-    expect(happenings(7)).toEqual(happenings(7))
-    expect(happenings(7)).not.toEqual(happenings(8))
+    expect(eventsOf(7)).toEqual(eventsOf(7))
+    expect(eventsOf(7)).not.toEqual(eventsOf(8))
   })
 
-  it('ticks at an interval until it is closed', async () => {
+  test('ticks at an interval until it is closed', async () => {
     const { traffic, tenant } = startTraffic()
     traffic.start(1)
     await vi.waitFor(() => expect(tenant.entries().length).toBeGreaterThan(3))

@@ -4,7 +4,7 @@ import type { Gap } from '../../src/rules/span.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import type { SimulatorOptions } from '../../src/simulator/server.js'
-import type { TenantOptions } from '../../src/simulator/tenant.js'
+import type { SimulatedTenantOptions } from '../../src/simulator/tenant.js'
 import type { Finding } from '../../src/sync/catch-up.js'
 import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { type Clock, createClock } from '../_support/clock.js'
@@ -31,7 +31,7 @@ afterEach(async () => {
 
 /** A tenant on the test's clock; on the smallest plan unless told otherwise. */
 async function open(
-  tenant: Partial<TenantOptions> = {},
+  tenant: Partial<SimulatedTenantOptions> = {},
   simulator: Partial<SimulatorOptions> = {},
 ) {
   t = await openTenant(
@@ -158,7 +158,7 @@ describe('no gap is recorded', () => {
       clock.pass(2 * MINUTE)
       login(clock.now() - MINUTE)
       const isOldest = (url: URL) => url.searchParams.get('sort') === 'date:1'
-      t.simulator.faults.push({ when: isOldest, times, respond: faults.answer(200, []) })
+      t.simulator.faults.push({ when: isOldest, times, respond: faults.respondWith(200, []) })
       await expect(run({ onGap: 'floor' })).resolves.toEqual([])
       await expect(readGaps()).resolves.toEqual([])
     },
@@ -348,7 +348,7 @@ describe('a gap is recorded', () => {
     const { storedAtMs } = logout('kept')
     clock.pass(MINUTE)
     const isOldest = (url: URL) => url.searchParams.get('sort') === 'date:1'
-    t.simulator.faults.push({ when: isOldest, times: 1, respond: faults.answer(200, []) })
+    t.simulator.faults.push({ when: isOldest, times: 1, respond: faults.respondWith(200, []) })
     await run({ onGap: 'floor' })
     await expect(readGaps()).resolves.toMatchObject([{ to: storedAtMs, reason: 'retention' }])
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: storedAtMs })
@@ -376,7 +376,7 @@ describe('a checkpoint that Auth0 refuses', () => {
     clock.pass(SECOND)
     logout('next')
     clock.pass(SECOND)
-    t.simulator.faults.push({ path: LOGS, respond: faults.answer(400, {}) })
+    t.simulator.faults.push({ path: LOGS, respond: faults.respondWith(400, {}) })
     const to = logId.slice(0, 20).padEnd(56, '0')
     await expect(run()).resolves.toEqual([{ kind: 'checkpoint_replaced', from: logId, to }])
     expect((await readRows(database)).users).toMatchObject([{ userId: 'next' }])
@@ -392,7 +392,7 @@ describe('a checkpoint that Auth0 refuses', () => {
       path: LOGS,
       when: isMadeUp,
       times: 99,
-      respond: faults.answer(400, {}),
+      respond: faults.respondWith(400, {}),
     })
     await run()
     expect((await readRows(database)).users).toHaveLength(5)
@@ -409,7 +409,7 @@ describe('a checkpoint that Auth0 refuses', () => {
     login(clock.now() - 35 * DAY)
     for (let n = 0; n < 5; n++) logout(`${n}`, clock.now() - n * MINUTE - SECOND)
     const isMadeUp = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
-    const refused = { times: Infinity, respond: faults.answer(400, {}) }
+    const refused = { times: Infinity, respond: faults.respondWith(400, {}) }
     t.simulator.faults.push({ when: isMadeUp, ...refused })
     let searches = 0
     const source: LogSource = {
@@ -443,7 +443,7 @@ describe('a checkpoint that Auth0 refuses', () => {
       path: LOGS,
       when: isCheckpoint,
       times: 99,
-      respond: faults.answer(400, {}),
+      respond: faults.respondWith(400, {}),
     })
     await expect(run()).rejects.toMatchObject({ code: 'AUTH0_CHECKPOINT_REFUSED' })
   })

@@ -170,7 +170,7 @@ describe('a database that does not keep what is written', () => {
   test('ends a poll whose refused checkpoint cannot be replaced', async () => {
     const tenant = await openLog([MINUTE, 2 * DAY])
     const isFollowed = (url: URL) => url.searchParams.has('from')
-    const refused = { when: isFollowed, times: Infinity, respond: faults.answer(400, {}) }
+    const refused = { when: isFollowed, times: Infinity, respond: faults.respondWith(400, {}) }
     tenant.simulator.faults.push({ path: LOGS, ...refused })
     const readTo = Date.now() - HOUR
     const honest = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })

@@ -4,7 +4,7 @@ import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import { generateHistory } from '../../src/simulator/history.js'
-import type { TenantOptions } from '../../src/simulator/tenant.js'
+import type { SimulatedTenantOptions } from '../../src/simulator/tenant.js'
 import type { SyncProgress } from '../../src/sync/catch-up.js'
 import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
@@ -43,7 +43,7 @@ async function run(
   return { outcome, told }
 }
 
-async function reopen(tenantOptions: Partial<TenantOptions>): Promise<void> {
+async function reopen(tenantOptions: Partial<SimulatedTenantOptions>): Promise<void> {
   await t.close()
   t = await openTenant(tenantOptions)
 }
@@ -250,7 +250,7 @@ describe('a first start', () => {
 
   test('sweeps a log that was presented as empty, as without a scope', async () => {
     logouts(3, (n) => Date.now() - (n + 1) * DAY)
-    t.simulator.faults.push({ path: LOGS, times: 2, respond: faults.answer(200, []) })
+    t.simulator.faults.push({ path: LOGS, times: 2, respond: faults.respondWith(200, []) })
     for (let polls = 0; polls < 3; polls++) await run()
     expect((await readRows(database)).users).toHaveLength(3)
     await expect(store.readGaps()).resolves.toMatchObject([{ reason: 'cold_start' }])
@@ -304,7 +304,7 @@ describe('a poll', () => {
       { type: 'slo', user_id: 'auth0|nul\u0000', details: {}, log_id: syntheticLogId(at + 1) },
       { ...buildEntry('slo', { userId: 'auth0|good' }), log_id: syntheticLogId(at + 2) },
     ]
-    t.simulator.faults.push({ path: LOGS, respond: faults.answer(200, page) })
+    t.simulator.faults.push({ path: LOGS, respond: faults.respondWith(200, page) })
     await run()
     const { users } = await readRows(database)
     expect(users.map(({ userId }) => userId)).toEqual(['auth0|0', 'auth0|good'])
@@ -339,7 +339,7 @@ describe('a poll', () => {
     await run()
     const logId = syntheticLogId(Date.UTC(2150, 0, 1))
     const page = [{ ...buildEntry('slo', { userId: 'auth0|odd' }), date: null, log_id: logId }]
-    t.simulator.faults.push({ path: LOGS, respond: faults.answer(200, page) })
+    t.simulator.faults.push({ path: LOGS, respond: faults.respondWith(200, page) })
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.html(502) })
     await expect(run()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     expect((await store.readProgress()).asOf).toBeLessThanOrEqual(Date.now())

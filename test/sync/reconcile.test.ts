@@ -222,7 +222,11 @@ describe('an outage', () => {
   test('is read page by page even if the search fails', async () => {
     const log = await outage(1_000)
     const isSearch = (url: URL) => url.searchParams.has('q')
-    t.simulator.faults.push({ when: isSearch, times: Infinity, respond: faults.answer(400, {}) })
+    t.simulator.faults.push({
+      when: isSearch,
+      times: Infinity,
+      respond: faults.respondWith(400, {}),
+    })
     const findings = await run(poll)
     expect(findings).toMatchObject([
       { kind: 'outage' },

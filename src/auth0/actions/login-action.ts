@@ -24,7 +24,7 @@ const RUNTIME = 'node22'
 const MAX_DEPLOY_REFUSALS = 5
 
 /** The tenant and the name of the login Action. */
-export interface ActionOptions {
+export interface LoginActionOptions {
   api: ManagementApi
   name: string
   /** Default: `RETRY_LIMITS`. */
@@ -45,8 +45,8 @@ export interface ActionStatus {
   secretNames: string[]
 }
 
-/** Options of {@link deployAction}. */
-export interface DeployOptions extends ActionOptions {
+/** Options of {@link deployLoginAction}. */
+export interface DeployOptions extends LoginActionOptions {
   secrets: Secrets
   /** Plans the steps, and takes none. */
   dryRun: boolean
@@ -58,7 +58,7 @@ export interface DeployOptions extends ActionOptions {
 
 /** Reads the state of the login Action. Changes nothing. */
 export async function readActionStatus(
-  { api, name, retryLimits }: ActionOptions,
+  { api, name, retryLimits }: LoginActionOptions,
   signal: AbortSignal,
 ): Promise<ActionStatus> {
   const actions = createTenantActions(api, signal, retryLimits)
@@ -83,7 +83,10 @@ export async function readActionStatus(
  * @throws `OTHER_ACTION` where another Action has the name, `USAGE` where a setting would be lost,
  * `ACTION_NOT_DEPLOYED`, and what {@link ManagementApi.call} throws.
  */
-export async function deployAction(options: DeployOptions, signal: AbortSignal): Promise<Step[]> {
+export async function deployLoginAction(
+  options: DeployOptions,
+  signal: AbortSignal,
+): Promise<Step[]> {
   const { name, secrets, onStep, retryLimits, buildPollIntervalMs } = options
   const withRetries: Deployment['withRetries'] = (run) => retry(run, signal, retryLimits)
   const actions = createTenantActions(options.api, signal, retryLimits)

@@ -49,7 +49,7 @@ export interface ActionDraft {
   secrets: Record<string, string>
 }
 
-/** The Actions of the tenant. Reads are retried. A write is one attempt: whether one without a response was done is for the caller to find out. */
+/** The Actions of the tenant. Reads are retried. A write is one attempt, as one without a response can have succeeded. */
 export interface TenantActions {
   /** The Action of this name; `null`: there is none. */
   find(name: string): Promise<TenantAction | null>

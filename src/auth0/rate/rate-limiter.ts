@@ -61,12 +61,13 @@ interface Refill {
  * |---|---|---|
  * | 10, refilled at 100 a minute (documented) | 0.986 | 0.986 |
  * | 50, refilled at 16 a second (documented) | 0.969 | 0.998 |
- * | 20, refilled at 5 a second (in no table) | 0.985 | 0.622 |
- * | 20 per window of 2 s (in no table) | 0.996 | 0.988 |
+ * | 20, refilled at 5 a second (in no table) | 0.985 | 0.62–0.81 |
+ * | 20 per window of 2 s (in no table) | 0.996 | 0.99–1.00 |
  * | 100 per window of 10 s (in no table) | 1.000 | 1.000 |
  *
- * The price: of a limit in no table, what the whole seconds of the headers leave open is not sent. A bucket
- * that is refilled more slowly than documented is noticed once it takes two seconds longer to fill.
+ * The price: of a limit in no table, what the whole seconds of the headers leave open is not sent. A limit of
+ * a documented size that is refilled more slowly, or is a window, is noticed once `reset` is two seconds later
+ * than documented.
  *
  * @param share Above 0, at most 1.
  */

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 
 import { BUILD_POLL_INTERVAL_MS } from '../../../src/auth0/actions/await-build.js'
 import { readActionFile, stampCode } from '../../../src/auth0/actions/code.js'
-import { deployAction, readActionStatus } from '../../../src/auth0/actions/login-action.js'
+import { deployLoginAction, readActionStatus } from '../../../src/auth0/actions/login-action.js'
 import type { Step } from '../../../src/auth0/actions/plan.js'
 import type { ManagementApi } from '../../../src/auth0/management-api.js'
 import * as faults from '../../../src/simulator/faults.js'
@@ -49,7 +49,7 @@ interface Given {
 
 const quick = { retryLimits: QUICK_RETRIES, buildPollIntervalMs: 10 }
 const deploy = ({ api, ...over }: Given, onStep: (step: Step) => void = () => {}) =>
-  deployAction(
+  deployLoginAction(
     { api, name, secrets, dryRun: false, onStep, ...quick, ...over },
     over.signal ?? signal,
   )
@@ -112,7 +112,7 @@ describe('a first deployment', () => {
     async (_why, times, writes, code) => {
       const { simulator, api } = await openActionTenant()
       const when = ({ pathname }: URL) => pathname.endsWith('/deploy')
-      simulator.faults.push({ when, times, respond: faults.answer(400, { statusCode: 400 }) })
+      simulator.faults.push({ when, times, respond: faults.respondWith(400, { statusCode: 400 }) })
       const error = await deploy({ api }).catch((error) => error)
       expect(error.code).toBe(code)
       expect(readWrites(simulator)).toEqual(writes)
@@ -246,7 +246,7 @@ describe('the bindings of others', () => {
   test('are not replaced where the list of them has no last page', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
-    const respond = faults.answer(200, { bindings: readBindings(simulator) })
+    const respond = faults.respondWith(200, { bindings: readBindings(simulator) })
     // Bounded, so that this test ends for a reader without a bound, too.
     simulator.faults.push({ path: BINDINGS, times: 60, respond })
     await expect(deploy({ api })).rejects.toMatchObject({ code: 'NO_PROGRESS' })
@@ -258,7 +258,7 @@ describe('the bindings of others', () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
     // The response after the write, as if something else had removed our binding.
-    const respond = faults.answer(200, { bindings: readBindings(simulator), total: 2 })
+    const respond = faults.respondWith(200, { bindings: readBindings(simulator), total: 2 })
     const written = () =>
       simulator.requests.all().some(({ url, method }) => url === BINDINGS && method === 'PATCH')
     simulator.faults.push({
@@ -387,7 +387,7 @@ test('the error for a refusal holds the error code of Auth0, not its message, wh
   const { simulator, api } = await openActionTenant()
   const body = { statusCode: 400, errorCode: 'invalid_body', message: secrets.LAST_LOGOUT_API_KEY }
   const when = ({ search }: URL) => search === ''
-  simulator.faults.push({ path: ACTIONS, when, respond: faults.answer(400, body) })
+  simulator.faults.push({ path: ACTIONS, when, respond: faults.respondWith(400, body) })
   const error = await deploy({ api }).catch((error) => error)
   expect(error).toMatchObject({ code: 'AUTH0_REFUSED', status: 400 })
   expect(error.message).toContain('invalid_body')

@@ -3,12 +3,12 @@ import { describe, expect, test } from 'vitest'
 
 import { documentedPerMinute } from '../../../src/auth0/rate/documented-limits.js'
 import { createRateLimiter } from '../../../src/auth0/rate/rate-limiter.js'
-import { type RateLimit, rateLimiter } from '../../../src/simulator/rate-limit.js'
+import { type SimulatedRateLimit, simulateRateLimit } from '../../../src/simulator/rate-limit.js'
 
 const EPOCH = 1_763_000_000_000
 
 interface World {
-  limit: RateLimit
+  limit: SimulatedRateLimit
   share: number
   /** Requests of other callers, a second on average. */
   others?: number
@@ -31,7 +31,7 @@ function run({ limit, share, others = 0, latencyMs = 2, minutes = 10, seed = 1 }
   const random = generator(seed)
   let serverNow = EPOCH + random() * 60_000
   const began = serverNow
-  const take = rateLimiter(limit, () => serverNow)
+  const take = simulateRateLimit(limit, () => serverNow)
   const limiter = createRateLimiter(share)
   const sent: Sent[] = []
   let otherAt = others > 0 ? random() * (2000 / others) : Number.POSITIVE_INFINITY
