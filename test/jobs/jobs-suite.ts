@@ -107,7 +107,8 @@ export function describeJobs(store: TestStore): void {
       const from = job.startedAt.length
       await startsAgain(job, 15)
       const [first = 0, ...others] = job.startedAt.slice(from, from + 15)
-      expect((others.at(-1) ?? 0) - first).toBeGreaterThan(13 * everyMs)
+      // 14 intervals, of which a late first run takes some; two runs per interval would take 7.
+      expect((others.at(-1) ?? 0) - first).toBeGreaterThan(11 * everyMs)
     })
 
     test('are not duplicated by restarts or by workers that start together (P15)', async (context) => {
