@@ -17,7 +17,7 @@ interface ActionAccess {
 }
 
 /** Whether the login Action runs at each login. */
-export async function examineAction(
+export async function checkAction(
   api: ManagementApi,
   name: string,
   { scopes, signal }: ActionAccess,

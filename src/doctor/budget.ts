@@ -15,7 +15,7 @@ const MINUTE_MS = 60_000
 export interface Allowance {
   perMinute: number
   /** Known from Auth0's documentation, or that many at the least, as seen. */
-  source: 'documented' | 'seen'
+  source: 'documented' | 'observed'
 }
 
 /** Estimates what a bucket of this size gives; `null`: it does not tell. */
@@ -25,7 +25,7 @@ export function toAllowance({ limit, remaining, resetInMs }: RateLimit): Allowan
   const used = limit - remaining
   if (resetInMs === null || used <= 0) return null
   // The header has whole seconds: what is refilled within less looks like a second.
-  return { perMinute: (used * MINUTE_MS) / Math.max(resetInMs, 1_000), source: 'seen' }
+  return { perMinute: (used * MINUTE_MS) / Math.max(resetInMs, 1_000), source: 'observed' }
 }
 
 /** Entries a minute, by the storage times of the newest ones; `null`: they do not tell. */
@@ -43,7 +43,7 @@ export interface BudgetFacts {
 }
 
 /** Shows the rate limit, and whether our share of it keeps up with the tenant. */
-export function examineBudget(
+export function checkBudget(
   { limit, volume }: BudgetFacts,
   { pollIntervalMs, auth0 }: Pick<Config, 'pollIntervalMs' | 'auth0'>,
 ): Check[] {
@@ -58,7 +58,7 @@ export function examineBudget(
   const seen = `a bucket of ${limit.limit}, ${limit.remaining} left${describe(allowance)}`
   return [
     ok('rate limit', seen),
-    toPollBudget(allowance, volume ?? 0, { pollIntervalMs, share: auth0.rateShare }),
+    toPollBudgetCheck(allowance, volume ?? 0, { pollIntervalMs, share: auth0.rateShare }),
   ]
 }
 
@@ -70,7 +70,7 @@ function describe(allowance: Allowance | null): string {
     : `; refilled by at least ${Math.round(perMinute)} a minute`
 }
 
-function toPollBudget(
+function toPollBudgetCheck(
   allowance: Allowance | null,
   volume: number,
   { pollIntervalMs, share }: { pollIntervalMs: number; share: number },
@@ -84,7 +84,7 @@ function toPollBudget(
   const ours = allowance.perMinute * share
   const message = `${need}; RATE_SHARE allows ${round(ours)}`
   if (needed <= ours) return ok('poll budget', message)
-  if (allowance.source === 'seen') {
+  if (allowance.source === 'observed') {
     return warning(
       'poll budget',
       `${need}; that RATE_SHARE allows as many is not certain (at least ${round(ours)})`,

@@ -1,9 +1,9 @@
 import { MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import { type Check, failure, ok, warning } from './check.js'
-import { toDuration } from './duration.js'
+import { formatDuration } from './format-duration.js'
 
 /** Up to here clocks may differ, in milliseconds: `Date` has whole seconds. */
-const MAX_UNNOTICED_MS = 2_000
+const MAX_SKEW_MS = 2_000
 
 /** When a request was sent and answered by our clock, and answered by Auth0's, in whole seconds. */
 export interface ClockReading {
@@ -14,12 +14,12 @@ export interface ClockReading {
 }
 
 /** Whether the clock of this machine agrees with Auth0's. Nothing that is stored depends on it. */
-export function examineClock(reading: ClockReading): Check {
+export function checkClock(reading: ClockReading): Check {
   const skewMs = skewOf(reading, 0)
   if (skewMs === null) {
     return warning('clock', "Auth0's answers have no Date", 'see what is between here and Auth0')
   }
-  if (Math.abs(skewMs) <= MAX_UNNOTICED_MS) return ok('clock', 'agrees with that of Auth0')
+  if (Math.abs(skewMs) <= MAX_SKEW_MS) return ok('clock', 'agrees with that of Auth0')
   return warning(
     'clock',
     `is ${describeSkew(skewMs)} that of Auth0: only log lines and times that are typed in depend on it`,
@@ -33,13 +33,13 @@ export function examineClock(reading: ClockReading): Check {
  *
  * @param databaseAheadMs As in `TenantOptions`.
  */
-export function examineDatabaseClock(reading: ClockReading, databaseAheadMs: number | null): Check {
+export function checkDatabaseClock(reading: ClockReading, databaseAheadMs: number | null): Check {
   const name = 'database clock'
   const skewMs = databaseAheadMs === null ? null : skewOf(reading, databaseAheadMs)
   if (skewMs === null) {
     return { name, status: 'skipped', message: 'the database or Auth0 does not tell its time' }
   }
-  if (Math.abs(skewMs) <= MAX_UNNOTICED_MS) return ok(name, 'agrees with that of Auth0')
+  if (Math.abs(skewMs) <= MAX_SKEW_MS) return ok(name, 'agrees with that of Auth0')
   const message = `is ${describeSkew(skewMs)} that of Auth0`
   const advice = 'synchronize the clock of the database server (NTP)'
   if (Math.abs(skewMs) <= MAX_CLOCK_AHEAD_MS) {
@@ -63,5 +63,5 @@ function skewOf({ sentAt, receivedAt, serverAt }: ClockReading, aheadMs: number)
 }
 
 function describeSkew(skewMs: number): string {
-  return `${toDuration(Math.abs(skewMs))} ${skewMs > 0 ? 'ahead of' : 'behind'}`
+  return `${formatDuration(Math.abs(skewMs))} ${skewMs > 0 ? 'ahead of' : 'behind'}`
 }

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.js'
 import { DEFAULT_MAX_STALENESS_MS } from '../rules/freshness.js'
 import { type Check, ok, warning } from './check.js'
-import { toDuration } from './duration.js'
+import { formatDuration } from './format-duration.js'
 
 const NAME = 'configuration'
 
@@ -9,19 +9,19 @@ const NAME = 'configuration'
 const RISKY_SHARE = 0.8
 
 /** Looks for settings that are right one by one and ask for trouble. */
-export function examineConfiguration(config: Config): Check[] {
+export function checkConfiguration(config: Config): Check[] {
   const { pollIntervalMs, maxLagMs, http, auth0 } = config
   const risks = [
     pollIntervalMs >= maxLagMs &&
       warning(
         NAME,
-        `POLL_INTERVAL (${toDuration(pollIntervalMs)}) is not below MAX_LAG (${toDuration(maxLagMs)}): /health/fresh fails between two polls`,
+        `POLL_INTERVAL (${formatDuration(pollIntervalMs)}) is not below MAX_LAG (${formatDuration(maxLagMs)}): /health/fresh fails between two polls`,
         'set MAX_LAG to at least three times POLL_INTERVAL',
       ),
     maxLagMs > DEFAULT_MAX_STALENESS_MS &&
       warning(
         NAME,
-        `MAX_LAG (${toDuration(maxLagMs)}) is above ${toDuration(DEFAULT_MAX_STALENESS_MS)}, after which clients no longer trust what they know: they complain before you are alerted`,
+        `MAX_LAG (${formatDuration(maxLagMs)}) is above ${formatDuration(DEFAULT_MAX_STALENESS_MS)}, after which clients no longer trust what they know: they complain before you are alerted`,
         'lower MAX_LAG, or raise maxStalenessMs in the clients',
       ),
     auth0.rateShare > RISKY_SHARE &&

@@ -8,7 +8,7 @@ import { assertMigrated } from '../store/migrations.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
 
 /** What was found out about the database. */
-export interface DatabaseFindings {
+export interface DatabaseResult {
   checks: Check[]
   /** Where it answers; `null`: nowhere. */
   url: string | null
@@ -23,26 +23,26 @@ export interface DatabaseFindings {
 const UNREAD = { isRead: false, tenant: null, clockAheadMs: null }
 
 /** Looks at the database and its tables. Creates neither; starts an embedded server that is there and stopped. */
-export async function examineDatabase(
+export async function checkDatabase(
   config: Config<'database'>,
   closers: Closers,
-): Promise<DatabaseFindings> {
+): Promise<DatabaseResult> {
   const { directUrl } = config.database
   const direct =
-    directUrl === undefined ? [] : [(await examineServer('direct database', directUrl)).check]
+    directUrl === undefined ? [] : [(await checkServer('direct database', directUrl)).check]
   try {
     const found = await locate(config, closers)
     if (typeof found !== 'string') return lost([found, ...direct])
-    const { check: server, clockAheadMs } = await examineServer('database', found)
+    const { check: server, clockAheadMs } = await checkServer('database', found)
     if (server.status === 'failure') return lost([server, ...direct])
-    const { checks, ...rest } = await examineTables(found, config.auth0.domain)
+    const { checks, ...rest } = await checkTables(found, config.auth0.domain)
     return { checks: [server, ...direct, ...checks], url: found, ...rest, clockAheadMs }
   } catch (error) {
     return lost([toUnreadable(error), ...direct])
   }
 }
 
-function lost(checks: Check[]): DatabaseFindings {
+function lost(checks: Check[]): DatabaseResult {
   return {
     ...UNREAD,
     url: null,
@@ -79,12 +79,12 @@ async function locate({ database }: Config<'database'>, closers: Closers): Promi
   }
 }
 
-interface ServerFindings {
+interface ServerResult {
   check: Check
   clockAheadMs: number | null
 }
 
-async function examineServer(name: string, url: string): Promise<ServerFindings> {
+async function checkServer(name: string, url: string): Promise<ServerResult> {
   try {
     const { version, latencyMs, readOnly, clockAheadMs } = await inspectServer(url)
     const message = `PostgreSQL ${version}, answers in ${Math.max(1, Math.round(latencyMs))} ms`
@@ -128,10 +128,10 @@ function toUnreachable(name: string, error: unknown): Check {
   )
 }
 
-async function examineTables(
+async function checkTables(
   url: string,
   domain: string,
-): Promise<Pick<DatabaseFindings, 'checks' | 'isRead' | 'tenant'>> {
+): Promise<Pick<DatabaseResult, 'checks' | 'isRead' | 'tenant'>> {
   try {
     await assertMigrated(url)
   } catch (error) {

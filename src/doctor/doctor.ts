@@ -3,42 +3,42 @@ import { aborted } from '../errors.js'
 import type { Instant } from '../rules/instant.js'
 import type { Check } from './check.js'
 import { skipped } from './check.js'
-import { examineConfiguration } from './configuration.js'
-import { type DatabaseFindings, examineDatabase } from './database.js'
-import { examineFreshness, FRESHNESS_CHECKS } from './freshness.js'
-import { examinePrivileges } from './privileges.js'
-import { examineQueue } from './queue.js'
-import { examineTenant, type TenantOptions } from './tenant.js'
+import { checkConfiguration } from './configuration.js'
+import { checkDatabase, type DatabaseResult } from './database.js'
+import { checkFreshness, FRESHNESS_CHECKS } from './freshness.js'
+import { checkPrivileges } from './privileges.js'
+import { checkQueue } from './queue.js'
+import { checkTenant, type TenantOptions } from './tenant.js'
 
 /** How long Auth0 may take for all of its answers, in milliseconds. */
-const TENANT_LIMIT_MS = 60_000
+const TENANT_TIMEOUT_MS = 60_000
 
-/** What is examined, and how closely. */
+/** What is checked, and how closely. */
 export type DoctorOptions = Omit<TenantOptions, 'asOf' | 'databaseAheadMs'>
 
 /**
- * Examines everything that this service needs, one check after the other; what cannot be told because
+ * Checks everything that this service needs, one check after the other; what cannot be told because
  * of an earlier one is skipped. Writes nothing. Throws `ABORTED`.
  */
-export async function* examine(options: DoctorOptions): AsyncGenerator<Check> {
+export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> {
   const { config, signal } = options
   const closers = createClosers()
   try {
-    yield* examineConfiguration(config)
-    const looking = examineDatabase(config, closers)
+    yield* checkConfiguration(config)
+    const looking = checkDatabase(config, closers)
     // A server that is being started is waited for: only then can it be stopped.
     if (config.database.url === undefined) await looking
     const database = await unlessAborted(looking, signal)
     yield* database.checks
-    yield* await unlessAborted(examineQueue(config, database.url), signal)
-    yield* await unlessAborted(examinePrivileges(database.isRead ? database.url : null), signal)
+    yield* await unlessAborted(checkQueue(config, database.url), signal)
+    yield* await unlessAborted(checkPrivileges(database.isRead ? database.url : null), signal)
     yield* database.isRead
-      ? examineFreshness(database.tenant, config)
+      ? checkFreshness(database.tenant, config)
       : skipped(FRESHNESS_CHECKS, 'the tables cannot be read')
     // An embedded server started here would keep the service from starting while Auth0 is asked.
     await closers.close()
-    yield* withLimit(signal, (limited) =>
-      examineTenant({
+    yield* withDeadline(signal, (limited) =>
+      checkTenant({
         ...options,
         asOf: asOfIn(database),
         databaseAheadMs: database.clockAheadMs,
@@ -66,19 +66,19 @@ async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promis
 }
 
 /** As `TenantOptions.asOf`: where there is no database yet, nothing has been read. */
-function asOfIn({ isRead, tenant, checks }: DatabaseFindings): Instant | null | undefined {
+function asOfIn({ isRead, tenant, checks }: DatabaseResult): Instant | null | undefined {
   if (isRead) return tenant?.asOf ?? null
   return checks.some(({ status }) => status === 'failure') ? undefined : null
 }
 
 /** The check that is under way when the time is over says so itself. */
-async function* withLimit(
+async function* withDeadline(
   signal: AbortSignal,
   run: (limited: AbortSignal) => AsyncGenerator<Check>,
 ): AsyncGenerator<Check> {
   const controller = new AbortController()
   const abort = () => controller.abort()
-  const late = setTimeout(abort, TENANT_LIMIT_MS)
+  const late = setTimeout(abort, TENANT_TIMEOUT_MS)
   signal.addEventListener('abort', abort)
   if (signal.aborted) abort()
   try {

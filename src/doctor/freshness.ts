@@ -3,7 +3,7 @@ import { lagOf } from '../rules/freshness.js'
 import { toDateTime } from '../rules/instant.js'
 import type { TenantState } from '../store/inspect.js'
 import { type Check, failure, ok, skipped, warning } from './check.js'
-import { toDuration } from './duration.js'
+import { formatDuration } from './format-duration.js'
 
 const START = 'run `last-logout start` or `last-logout worker`, or `last-logout sync` by cron'
 
@@ -14,7 +14,7 @@ const BY_CRON =
 export const FRESHNESS_CHECKS = ['worker', 'freshness', 'gaps'] as const
 
 /** Whether somebody polls, how fresh the answers are, and what is missing from them. */
-export function examineFreshness(
+export function checkFreshness(
   tenant: TenantState | null,
   { maxLagMs, pollIntervalMs }: Pick<Config, 'maxLagMs' | 'pollIntervalMs'>,
 ): Check[] {
@@ -24,17 +24,17 @@ export function examineFreshness(
       ...skipped(['freshness', 'gaps'], 'none has polled yet'),
     ]
   }
-  const patienceMs = Math.max(3 * pollIntervalMs, maxLagMs)
+  const maxSincePollMs = Math.max(3 * pollIntervalMs, maxLagMs)
   return [
-    toWorker(tenant.now - tenant.lastPollAt, patienceMs),
-    toFreshness(tenant, maxLagMs),
-    toGaps(tenant),
+    toWorkerCheck(tenant.now - tenant.lastPollAt, maxSincePollMs),
+    toFreshnessCheck(tenant, maxLagMs),
+    toGapsCheck(tenant),
   ]
 }
 
-function toWorker(sincePollMs: number, patienceMs: number): Check {
-  const message = `the last poll was ${toDuration(Math.max(0, sincePollMs))} ago`
-  return sincePollMs <= patienceMs
+function toWorkerCheck(sincePollMs: number, maxSincePollMs: number): Check {
+  const message = `the last poll was ${formatDuration(Math.max(0, sincePollMs))} ago`
+  return sincePollMs <= maxSincePollMs
     ? ok('worker', message)
     : failure(
         'worker',
@@ -43,7 +43,7 @@ function toWorker(sincePollMs: number, patienceMs: number): Check {
       )
 }
 
-function toFreshness({ asOf, sweepFrom, now }: TenantState, maxLagMs: number): Check {
+function toFreshnessCheck({ asOf, sweepFrom, now }: TenantState, maxLagMs: number): Check {
   if (asOf === null) {
     const still = sweepFrom === null ? '' : `, back to ${new Date(sweepFrom).toISOString()}`
     return warning(
@@ -60,7 +60,7 @@ function toFreshness({ asOf, sweepFrom, now }: TenantState, maxLagMs: number): C
       'synchronize the clock of the database server (NTP)',
     )
   }
-  const message = `as of ${new Date(asOf).toISOString()}, ${toDuration(lagMs)} ago; MAX_LAG is ${toDuration(maxLagMs)}`
+  const message = `as of ${new Date(asOf).toISOString()}, ${formatDuration(lagMs)} ago; MAX_LAG is ${formatDuration(maxLagMs)}`
   return lagMs <= maxLagMs
     ? ok('freshness', message)
     : failure(
@@ -70,7 +70,7 @@ function toFreshness({ asOf, sweepFrom, now }: TenantState, maxLagMs: number): C
       )
 }
 
-function toGaps({ gaps, gapTo, floorAt }: TenantState): Check {
+function toGapsCheck({ gaps, gapTo, floorAt }: TenantState): Check {
   if (gapTo === null) return ok('gaps', 'none')
   const end = toDateTime(gapTo)
   if (floorAt !== null && floorAt >= gapTo) {

@@ -3,10 +3,10 @@ import { readDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import { type Check, ok, warning } from './check.js'
-import { toDuration } from './duration.js'
+import { formatDuration } from './format-duration.js'
 
 /** Later than that, and it is not only Auth0's usual delay. */
-const SLOW_MS = 60_000
+const MAX_USUAL_DELAY_MS = 60_000
 
 /** How many of some `slo` entries say whose logout they are. */
 export interface Attribution {
@@ -30,7 +30,7 @@ export function countAttribution(entries: unknown[]): Attribution {
 }
 
 /** Whether the tenant's logouts name what the policy needs. */
-export function examineLogouts(attribution: Attribution, policy: Policy): Check {
+export function checkLogouts(attribution: Attribution, policy: Policy): Check {
   const { logouts, withUser, withSession, unattributable } = attribution
   if (logouts === 0) {
     return warning(
@@ -59,15 +59,15 @@ export function examineLogouts(attribution: Attribution, policy: Policy): Check 
 }
 
 /** How late Auth0 stores what happened: a lower bound of how late a logout can count. */
-export function examineDelay(entries: unknown[]): Check {
+export function checkStorageDelay(entries: unknown[]): Check {
   const delays = entries.flatMap(delayOf).sort((a, b) => a - b)
   const median = delays[Math.floor(delays.length / 2)]
   if (median === undefined) {
     return warning('storage delay', 'no entry tells', 'log in once, and run this again')
   }
   const longest = delays.at(-1) ?? median
-  const message = `Auth0 stores entries ${toDuration(median)} after they happen, at most ${toDuration(longest)} (${delays.length} entries)`
-  return median <= SLOW_MS
+  const message = `Auth0 stores entries ${formatDuration(median)} after they happen, at most ${formatDuration(longest)} (${delays.length} entries)`
+  return median <= MAX_USUAL_DELAY_MS
     ? ok('storage delay', message)
     : warning(
         'storage delay',

@@ -4,7 +4,7 @@ import { type Check, describeError, failure, ok, skipped } from './check.js'
 const NAME = 'privileges'
 
 /** Whether the database user may write what the service writes. `url` of migrated tables; `null`: there are none. */
-export async function examinePrivileges(url: string | null): Promise<Check[]> {
+export async function checkPrivileges(url: string | null): Promise<Check[]> {
   if (url === null) return skipped([NAME], 'the tables cannot be read')
   try {
     const tables = await findUnwritable(url)

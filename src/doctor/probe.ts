@@ -3,7 +3,7 @@ import { readLogId } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import { prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import { type Check, failure, ok, skipped, warning } from './check.js'
-import type { LogAnswer, TenantLog } from './tenant-log.js'
+import type { LogResponse, LogsApi } from './logs-api.js'
 
 /** What the names of the checks below begin with. */
 export const PROBE = 'probe'
@@ -25,8 +25,8 @@ export interface ProbeFacts {
  * Asks what Auth0 does not document: how the Logs API takes positions, and whether it searches by log
  * id. Whatever it answers is handled, where the line is not a failure.
  */
-export async function* examineBehaviour(
-  log: TenantLog,
+export async function* probeLogsApi(
+  log: LogsApi,
   { newest, logouts, oldestAt, now }: ProbeFacts,
   source: LogSourceOptions & { signal: AbortSignal },
 ): AsyncGenerator<Check> {
@@ -38,29 +38,29 @@ export async function* examineBehaviour(
     return
   }
   const prefix = prefixOf(first)
-  const ask = (from: string) => log.ask({ from, take: `${TAKE}` })
+  const request = (from: string) => log.request({ from, take: `${TAKE}` })
 
-  yield examinePage(await ask(first), first, ids.length - 1)
-  yield examineMadeUpId(await ask(syntheticLogId(at, prefix)), first)
+  yield checkPage(await request(first), first, ids.length - 1)
+  yield checkSyntheticId(await request(syntheticLogId(at, prefix)), first)
   const expired = syntheticLogId((oldestAt ?? now) - DAY_MS, prefix)
-  const before = await ask(expired)
-  yield describeAnswer(
+  const before = await request(expired)
+  yield describeResponse(
     'expired',
     'an id older than what is kept',
     before,
     'is passed over silently',
   )
-  yield describeAnswer('bad id', 'an id that is none', await ask('no-log-id'), 'is taken')
-  yield describeTakeAlone(await log.ask({ take: `${TAKE}` }))
-  yield await examineSearch(logouts, source)
+  yield describeResponse('bad id', 'an id that is none', await request('no-log-id'), 'is taken')
+  yield describeTakeAlone(await log.request({ take: `${TAKE}` }))
+  yield await checkSearch(logouts, source)
 }
 
 /** Whether pages are as the worker needs them: strictly newer than `from`, ascending. */
-export function examinePage(answer: LogAnswer, from: string, known: number): Check {
+export function checkPage(response: LogResponse, from: string, known: number): Check {
   const name = `${PROBE}: page`
-  const ids = answer.entries.map((entry) => readLogId(entry) ?? '')
-  if (answer.status !== 200) {
-    return failure(name, `from a real id it is answered with ${answer.status}`)
+  const ids = response.entries.map((entry) => readLogId(entry) ?? '')
+  if (response.status !== 200) {
+    return failure(name, `from a real id it is answered with ${response.status}`)
   }
   const isOrdered = ids.every((id, index) => id > (ids[index - 1] ?? from))
   if (!isOrdered) {
@@ -70,45 +70,45 @@ export function examinePage(answer: LogAnswer, from: string, known: number): Che
       'please report this: the tenant does not behave as Auth0 documents',
     )
   }
-  const link = answer.hasLink ? 'with a Link' : 'without a Link'
+  const link = response.hasLink ? 'with a Link' : 'without a Link'
   const short = ids.length < Math.min(TAKE, known) ? ', and short before the end of the log' : ''
   return ok(name, `${ids.length} entries, ascending, none twice, ${link}${short}`)
 }
 
 /** Whether a made-up id is taken as a position: a first start begins at one. */
-export function examineMadeUpId(answer: LogAnswer, next: string): Check {
+export function checkSyntheticId(response: LogResponse, next: string): Check {
   const name = `${PROBE}: position`
-  const first = readLogId(answer.entries[0])
-  if (answer.status === 200 && first !== null && first <= next) {
+  const first = readLogId(response.entries[0])
+  if (response.status === 200 && first !== null && first <= next) {
     return ok(name, 'a made-up id is taken as a position in the log')
   }
   return failure(
     name,
-    answer.status === 200
+    response.status === 200
       ? 'a made-up id is not taken as a position: what follows it is missing'
-      : `a made-up id is refused (${answer.status})`,
+      : `a made-up id is refused (${response.status})`,
     'please report this: a first start begins at such an id',
   )
 }
 
 /** `taken` is what it says where it is answered with 200. */
-function describeAnswer(name: string, what: string, answer: LogAnswer, taken: string): Check {
-  const { status, entries } = answer
+function describeResponse(name: string, what: string, response: LogResponse, taken: string): Check {
+  const { status, entries } = response
   const message =
     status === 200 ? `${taken} (200, ${entries.length} entries)` : `is refused (${status})`
   return ok(`${PROBE}: ${name}`, `${what} ${message}`)
 }
 
-function describeTakeAlone(answer: LogAnswer): Check {
-  const ids = answer.entries.map((entry) => readLogId(entry) ?? '')
+function describeTakeAlone(response: LogResponse): Check {
+  const ids = response.entries.map((entry) => readLogId(entry) ?? '')
   const isAscending = ids.every((id, index) => index === 0 || id > (ids[index - 1] ?? ''))
   const order = ids.length < 2 ? '' : isAscending ? ', oldest first' : ', newest first'
-  const link = answer.hasLink ? ', with a Link' : ', without a Link'
-  return describeAnswer('take', 'take without from', answer, `is answered${order}${link}`)
+  const link = response.hasLink ? ', with a Link' : ', without a Link'
+  return describeResponse('take', 'take without from', response, `is answered${order}${link}`)
 }
 
 /** Whether the sweep finds by log id what is there. */
-async function examineSearch(
+async function checkSearch(
   logouts: unknown[],
   { signal, ...source }: LogSourceOptions & { signal: AbortSignal },
 ): Promise<Check> {

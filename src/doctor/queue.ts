@@ -8,13 +8,13 @@ import { type Check, describeError, failure, ok, skipped, warning } from './chec
 const NAME = 'queue'
 
 /** Looks at the store of the schedule. */
-export async function examineQueue(config: Config, databaseUrl: string | null): Promise<Check[]> {
-  if (config.redisUrl !== undefined) return [await examineRedis(config.redisUrl)]
+export async function checkQueue(config: Config, databaseUrl: string | null): Promise<Check[]> {
+  if (config.redisUrl !== undefined) return [await checkRedis(config.redisUrl)]
   if (databaseUrl === null) return skipped([NAME], 'it is in the database, and there is none')
-  return [await examinePostgres(queueConnection(config, databaseUrl).url)]
+  return [await checkPostgres(queueConnection(config, databaseUrl).url)]
 }
 
-async function examineRedis(url: string): Promise<Check> {
+async function checkRedis(url: string): Promise<Check> {
   try {
     const { isReplica, maxmemoryPolicy, disconnect } = await findRedis(url)
     disconnect()
@@ -48,7 +48,7 @@ async function examineRedis(url: string): Promise<Check> {
   }
 }
 
-async function examinePostgres(url: string): Promise<Check> {
+async function checkPostgres(url: string): Promise<Check> {
   try {
     await assertQueueMigrated(url)
     return ok(NAME, 'in PostgreSQL, its tables up to date')

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.js'
 import type { Instant } from '../rules/instant.js'
 import { type Check, failure, ok, warning } from './check.js'
-import { toDuration } from './duration.js'
+import { formatDuration } from './format-duration.js'
 
 const NAME = 'retention'
 
@@ -16,7 +16,7 @@ export interface RetentionFacts {
 }
 
 /** Whether anything was deleted before it was read, and how long an outage may last. */
-export function examineRetention(
+export function checkRetention(
   { oldestAt, now, asOf }: RetentionFacts,
   { maxRefreshAgeMs }: Pick<Config, 'maxRefreshAgeMs'>,
 ): Check {
@@ -29,7 +29,7 @@ export function examineRetention(
   }
   const oldest = new Date(oldestAt).toISOString()
   const keptMs = Math.max(0, now - oldestAt)
-  const kept = `the oldest entry kept is of ${oldest}, ${toDuration(keptMs)} ago`
+  const kept = `the oldest entry kept is of ${oldest}, ${formatDuration(keptMs)} ago`
   if (asOf === undefined) return ok(NAME, kept)
   if (asOf !== null && oldestAt > asOf) {
     return failure(
@@ -41,7 +41,7 @@ export function examineRetention(
   if (asOf === null && keptMs < maxRefreshAgeMs) {
     return warning(
       NAME,
-      `${kept}, and MAX_REFRESH_AGE is ${toDuration(maxRefreshAgeMs)}: a first start cannot know of logouts from before`,
+      `${kept}, and MAX_REFRESH_AGE is ${formatDuration(maxRefreshAgeMs)}: a first start cannot know of logouts from before`,
       `to be safe from them, end everybody's tokens from before: \`last-logout floor raise ${oldest}\``,
     )
   }

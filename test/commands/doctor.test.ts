@@ -51,7 +51,7 @@ interface Check {
 }
 
 /** Runs `doctor`, and returns the checks by name. */
-async function examine(...options: string[]) {
+async function runDoctor(...options: string[]) {
   const { code, stdout, stderr } = await finishCommandLine(['doctor', '--json', ...options], env)
   expect(stdout + stderr).not.toMatch(new RegExp(`${SECRET}|${KEY}| {4}at `))
   const { checks } = JSON.parse(stdout) as { checks: Check[] }
@@ -87,7 +87,7 @@ describe('doctor', () => {
     expect(deployed.code).toBe(0)
     t.simulator.requests.clear()
     const before = await database.query('SELECT xmin::text, tenant::text FROM tenant')
-    const { code, checks, stderr } = await examine()
+    const { code, checks, stderr } = await runDoctor()
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(statuses(checks)).toEqual({
       configuration: 'ok',
@@ -128,7 +128,7 @@ describe('doctor', () => {
   test('checks undocumented behaviour of Auth0 with --probe', async () => {
     await serve({ retentionMs: 3_000_000 }, { expiredCheckpoint: 404 })
     await catchUp()
-    const { code, checks } = await examine('--probe')
+    const { code, checks } = await runDoctor('--probe')
     expect(code).toBe(0)
     const found = [...checks.values()].filter(({ name }) => name.startsWith('probe'))
     expect(found.map(({ name, status, message }) => [name, status, message])).toEqual([
@@ -167,7 +167,7 @@ describe('doctor', () => {
 
 describe('doctor exits with 1 and gives advice', () => {
   async function expectFailure(name: string, message: RegExp, advice?: RegExp) {
-    const { code, stderr, checks } = await examine()
+    const { code, stderr, checks } = await runDoctor()
     expect(code).toBe(1)
     expect(stderr).toMatch(
       /^last-logout: \d+ checks? failed: follow the advice after each failure\.\n$/,
@@ -310,7 +310,7 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
 
   test('warns where maxmemory-policy allows the eviction of the schedule (P16)', async () => {
     env.REDIS_URL = redis.url
-    const { code, checks } = await examine()
+    const { code, checks } = await runDoctor()
     expect(code).toBe(0)
     expect(checks.get('queue')).toMatchObject({
       status: 'warning',
@@ -320,7 +320,7 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
     const client = new Redis(redis.url)
     await client.config('SET', 'maxmemory-policy', 'noeviction')
     client.disconnect()
-    expect((await examine()).checks.get('queue')?.status).toBe('ok')
+    expect((await runDoctor()).checks.get('queue')?.status).toBe('ok')
   })
 })
 
@@ -329,7 +329,7 @@ test.skipIf(skip)('fails where REDIS_URL leads to a replica, which rejects write
   if ('skip' in replica) throw new Error(replica.skip)
   onTestFinished(() => replica.stop())
   env.REDIS_URL = replica.url
-  const { code, checks } = await examine()
+  const { code, checks } = await runDoctor()
   expect(code).toBe(1)
   expect(checks.get('queue')).toMatchObject({
     status: 'failure',
@@ -349,7 +349,7 @@ describe('with DATA_DIR', () => {
   afterEach(() => rm(parent, { recursive: true, force: true }))
 
   test('creates no database', async () => {
-    const { code, checks } = await examine()
+    const { code, checks } = await runDoctor()
     expect(code).toBe(0)
     expect(checks.get('database')).toMatchObject({
       status: 'warning',
@@ -361,11 +361,11 @@ describe('with DATA_DIR', () => {
   test('checks the database of a running service and of a stopped one', async () => {
     const service = startCommandLine(['start'], env)
     await expect.poll(service.stdout, { timeout: 30_000 }).toContain('"polling"')
-    const running = await examine()
+    const running = await runDoctor()
     service.stop()
     expect(await service.ended).toBe(0)
     expect(service.stderr()).toBe('')
-    const stopped = await examine()
+    const stopped = await runDoctor()
     for (const { code, checks } of [running, stopped]) {
       expect(code).toBe(0)
       const { database, migrations, queue } = statuses(checks)
@@ -382,7 +382,7 @@ describe('with DATA_DIR', () => {
     const lockFile = join(parent, 'data', 'postgres', 'postmaster.pid')
     const lock = `${process.pid}\n${parent}/data/postgres\n1795428000\n1\n\n127.0.0.1\n`
     await writeFile(lockFile, lock)
-    const { code, checks } = await examine()
+    const { code, checks } = await runDoctor()
     expect(code).toBe(1)
     expect(checks.get('database')).toMatchObject({
       status: 'failure',

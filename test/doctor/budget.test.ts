@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { RateLimit } from '../../src/auth0/rate/limit.js'
-import { estimateVolume, examineBudget, toAllowance } from '../../src/doctor/budget.js'
+import { checkBudget, estimateVolume, toAllowance } from '../../src/doctor/budget.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 
 const NOW = 1_795_428_000_000
@@ -27,12 +27,12 @@ describe('what a bucket allows', () => {
     [
       'of another size, as it is refilled',
       { limit: 250, remaining: 240, resetInMs: 2_000 },
-      { perMinute: 300, source: 'seen' },
+      { perMinute: 300, source: 'observed' },
     ],
     [
       'of another size, refilled within a second',
       { limit: 250, remaining: 249, resetInMs: -300 },
-      { perMinute: 60, source: 'seen' },
+      { perMinute: 60, source: 'observed' },
     ],
     ['of another size, untouched', { limit: 250, remaining: 250, resetInMs: 0 }, null],
     ['of another size, without a reset', { limit: 250, remaining: 249, resetInMs: null }, null],
@@ -55,14 +55,14 @@ describe('the volume', () => {
 
 describe('the poll budget', () => {
   const of10 = { limit: 10, remaining: 9, resetInMs: 600 }
-  const examine = (
+  const judge = (
     limit: RateLimit | null,
     volume: number,
     pollIntervalMs = 5_000,
     rateShare = 0.5,
   ) => {
     const auth0 = { domain: '', baseUrl: '', clientId: '', clientSecret: '', rateShare }
-    return examineBudget({ limit, volume }, { pollIntervalMs, auth0 })[1]
+    return checkBudget({ limit, volume }, { pollIntervalMs, auth0 })[1]
   }
 
   test.each<[string, RateLimit, number, number, string, RegExp]>([
@@ -95,20 +95,20 @@ describe('the poll budget', () => {
       /did not show/,
     ],
   ])('of a tenant that is %s', (_what, limit, volume, pollIntervalMs, status, message) => {
-    const check = examine(limit, volume, pollIntervalMs)
+    const check = judge(limit, volume, pollIntervalMs)
     expect(check).toMatchObject({ status, message: expect.stringMatching(message) })
     expect(check?.advice === undefined).toBe(status === 'ok')
   })
 
   test('advises an interval that fits', () => {
-    const advised = /POLL_INTERVAL to (\d+)s/.exec(examine(of10, 3, 500)?.advice ?? '')?.[1]
-    expect(examine(of10, 3, Number(advised) * 1000)?.status).toBe('ok')
-    expect(examine(of10, 3, (Number(advised) - 2) * 1000)?.status).toBe('warning')
+    const advised = /POLL_INTERVAL to (\d+)s/.exec(judge(of10, 3, 500)?.advice ?? '')?.[1]
+    expect(judge(of10, 3, Number(advised) * 1000)?.status).toBe('ok')
+    expect(judge(of10, 3, (Number(advised) - 2) * 1000)?.status).toBe('warning')
   })
 
   test('is not known where the answers lack the headers', () => {
     expect(
-      examineBudget(
+      checkBudget(
         { limit: null, volume: 1 },
         {
           pollIntervalMs: 5_000,

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/config.js'
 import { describeError } from '../../src/doctor/check.js'
-import { examineConfiguration } from '../../src/doctor/configuration.js'
-import { toDuration } from '../../src/doctor/duration.js'
-import { examineFreshness } from '../../src/doctor/freshness.js'
+import { checkConfiguration } from '../../src/doctor/configuration.js'
+import { formatDuration } from '../../src/doctor/format-duration.js'
+import { checkFreshness } from '../../src/doctor/freshness.js'
 import { aborted, LastLogoutError } from '../../src/errors.js'
 import type { TenantState } from '../../src/store/inspect.js'
 
@@ -18,13 +18,13 @@ describe('the configuration', () => {
     [{ RATE_SHARE: '0.9' }, 'warning', /RATE_SHARE \(0\.9\)/],
     [{ API_KEYS: '' }, 'warning', /no API_KEYS/],
   ])('with %j', (over, status, message) => {
-    const checks = examineConfiguration(loadConfig({ ...env, ...over }, []))
+    const checks = checkConfiguration(loadConfig({ ...env, ...over }, []))
     expect(checks).toMatchObject([{ status, message: expect.stringMatching(message) }])
   })
 
   test('has a line for each risk', () => {
     const risky = { POLL_INTERVAL: '10m', MAX_LAG: '6m', API_KEYS: '' }
-    expect(examineConfiguration(loadConfig({ ...env, ...risky }, []))).toHaveLength(3)
+    expect(checkConfiguration(loadConfig({ ...env, ...risky }, []))).toHaveLength(3)
   })
 })
 
@@ -74,7 +74,7 @@ describe('freshness', () => {
       ['warning', 'skipped', 'skipped'],
     ],
   ])('%s', (_what, tenant, statuses) => {
-    const checks = examineFreshness(tenant, { maxLagMs: 60_000, pollIntervalMs: 5_000 })
+    const checks = checkFreshness(tenant, { maxLagMs: 60_000, pollIntervalMs: 5_000 })
     expect(checks.map(({ name }) => name)).toEqual(['worker', 'freshness', 'gaps'])
     expect(checks.map(({ status }) => status)).toEqual(statuses)
     for (const { status, advice } of checks) {
@@ -85,7 +85,7 @@ describe('freshness', () => {
 
 test('whoever polls by cron is told which MAX_LAG goes with that', () => {
   const longAgo = { ...POLLED, asOf: NOW - 900_000, lastPollAt: NOW - 900_000 }
-  const checks = examineFreshness(longAgo, { maxLagMs: 60_000, pollIntervalMs: 5_000 })
+  const checks = checkFreshness(longAgo, { maxLagMs: 60_000, pollIntervalMs: 5_000 })
   const advice = expect.stringMatching(/with cron .*: set MAX_LAG above it/)
   expect(checks.slice(0, 2)).toMatchObject([{ advice }, { advice }])
 })
@@ -98,7 +98,7 @@ test.each([
   [7_200_000, '2 hours'],
   [30 * 86_400_000, '30 days'],
 ])('%d ms are %s', (ms, text) => {
-  expect(toDuration(ms)).toBe(text)
+  expect(formatDuration(ms)).toBe(text)
 })
 
 test.each([

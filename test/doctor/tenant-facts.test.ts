@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import type { ActionStatus } from '../../src/auth0/actions/login-action.js'
-import { examineScopes } from '../../src/doctor/access.js'
 import { toActionCheck } from '../../src/doctor/action.js'
-import { examineClock, examineDatabaseClock } from '../../src/doctor/clock.js'
-import { countAttribution, examineDelay, examineLogouts } from '../../src/doctor/logouts.js'
-import { examineMadeUpId, examinePage } from '../../src/doctor/probe.js'
-import { examineRetention } from '../../src/doctor/retention.js'
+import { checkClock, checkDatabaseClock } from '../../src/doctor/clock.js'
+import { checkLogouts, checkStorageDelay, countAttribution } from '../../src/doctor/logouts.js'
+import { checkPage, checkSyntheticId } from '../../src/doctor/probe.js'
+import { checkRetention } from '../../src/doctor/retention.js'
+import { checkScopes } from '../../src/doctor/scopes.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 
 const NOW = 1_795_428_000_000
@@ -35,7 +35,7 @@ test.each<[string, string[] | null, string, RegExp]>([
   ],
   ['not told', null, 'warning', /does not name/],
 ])('scopes: %s', (_what, scopes, status, message) => {
-  expectCheck(examineScopes(scopes), status, message)
+  expectCheck(checkScopes(scopes), status, message)
 })
 
 test.each<[string, number, number, number | null, string, RegExp]>([
@@ -48,7 +48,7 @@ test.each<[string, number, number, number | null, string, RegExp]>([
   ['far ahead', NOW + 120_000, NOW + 120_100, NOW, 'warning', /119 s ahead of/],
   ['without a Date', NOW, NOW, null, 'warning', /no Date/],
 ])('clock: %s', (_what, sentAt, receivedAt, serverAt, status, message) => {
-  expectCheck(examineClock({ sentAt, receivedAt, serverAt }), status, message)
+  expectCheck(checkClock({ sentAt, receivedAt, serverAt }), status, message)
 })
 
 test.each<[string, number, number, string, RegExp]>([
@@ -60,12 +60,12 @@ test.each<[string, number, number, string, RegExp]>([
 ])('database clock: %s', (_what, machineAheadMs, databaseAheadMs, status, message) => {
   const at = NOW + machineAheadMs
   const reading = { sentAt: at, receivedAt: at, serverAt: NOW }
-  expectCheck(examineDatabaseClock(reading, databaseAheadMs), status, message)
+  expectCheck(checkDatabaseClock(reading, databaseAheadMs), status, message)
 })
 
 test('the database clock is skipped where the database does not tell it', () => {
   const reading = { sentAt: NOW, receivedAt: NOW, serverAt: NOW }
-  expect(examineDatabaseClock(reading, null).status).toBe('skipped')
+  expect(checkDatabaseClock(reading, null).status).toBe('skipped')
 })
 
 test.each<[string, number | null, number | null | undefined, string, RegExp]>([
@@ -78,7 +78,7 @@ test.each<[string, number | null, number | null | undefined, string, RegExp]>([
   ['nothing kept', null, NOW, 'warning', /no entry is kept/],
 ])('retention: %s', (_what, oldestAt, asOf, status, message) => {
   expectCheck(
-    examineRetention({ oldestAt, asOf, now: NOW }, { maxRefreshAgeMs: 30 * DAY }),
+    checkRetention({ oldestAt, asOf, now: NOW }, { maxRefreshAgeMs: 30 * DAY }),
     status,
     message,
   )
@@ -110,7 +110,7 @@ describe('logouts', () => {
   ] as const)(
     '%s',
     (_what, logouts, withUser, withSession, unattributable, policy, status, says) => {
-      const check = examineLogouts({ logouts, withUser, withSession, unattributable }, policy)
+      const check = checkLogouts({ logouts, withUser, withSession, unattributable }, policy)
       expectCheck(check, status, says)
     },
   )
@@ -125,7 +125,7 @@ describe('logouts', () => {
       log_id: syntheticLogId(NOW),
       date: new Date(NOW - ms).toISOString(),
     }))
-    expectCheck(examineDelay([...entries, { log_id: 'x' }, null]), status, message)
+    expectCheck(checkStorageDelay([...entries, { log_id: 'x' }, null]), status, message)
   })
 })
 
@@ -172,7 +172,7 @@ describe('a probe', () => {
     ['one twice', answer([1, 1]), 'failure', /not strictly newer/],
     ['refused', answer([], 404), 'failure', /answered with 404/],
   ])('of a page: %s', (_what, given, status, message) => {
-    expect(examinePage(given, id(0), 50)).toMatchObject({
+    expect(checkPage(given, id(0), 50)).toMatchObject({
       status,
       message: expect.stringMatching(message),
     })
@@ -185,6 +185,6 @@ describe('a probe', () => {
     ['none: nothing follows', answer([]), 'failure'],
     ['none: refused', answer([], 400), 'failure'],
   ])('of a made-up id: %s', (_what, given, status) => {
-    expect(examineMadeUpId(given, id(5)).status).toBe(status)
+    expect(checkSyntheticId(given, id(5)).status).toBe(status)
   })
 })

@@ -8,7 +8,7 @@ const GRANT =
   'Dashboard > Applications > the machine-to-machine application > APIs > Auth0 Management API'
 
 /** Whether the token may do what is needed, and no more. `null`: the grant did not say. */
-export function examineScopes(scopes: string[] | null): Check {
+export function checkScopes(scopes: string[] | null): Check {
   if (scopes === null) {
     return warning('scopes', 'the token does not name its scopes', `see ${GRANT}`)
   }
