@@ -1,16 +1,17 @@
 import type { Check } from './check.js'
 import { failure, ok, warning } from './check.js'
 
-const NEEDED = ['read:logs', 'read:logs_users']
-/** What `action status` needs, and this program. */
-const USEFUL = ['read:actions']
+/** Scopes that the worker needs. */
+const REQUIRED = ['read:logs', 'read:logs_users']
+/** Scopes that `action status` and the check of the login Action need. */
+const OPTIONAL = ['read:actions']
 const GRANT =
   'Dashboard > Applications > the machine-to-machine application > APIs > Auth0 Management API'
 
-/** Whether the token may do what is needed, and no more. `null`: the grant did not say. */
+/** Checks that the token has the scopes that are needed, and no others. `null`: the grant does not state them. */
 export function checkScopes(scopes: string[] | null): Check {
   if (scopes === null) {
-    return warning('scopes', 'the token does not name its scopes', `see ${GRANT}`)
+    return warning('scopes', 'the token response does not state the scopes', `check them: ${GRANT}`)
   }
   if (!scopes.includes('read:logs')) {
     return failure('scopes', `read:logs is missing (${list(scopes)})`, `grant it: ${GRANT}`)
@@ -18,16 +19,16 @@ export function checkScopes(scopes: string[] | null): Check {
   if (!scopes.includes('read:logs_users')) {
     return warning(
       'scopes',
-      'read:logs_users is missing: entries may come without their user',
+      'read:logs_users is missing: entries may lack their user',
       `grant it: ${GRANT}`,
     )
   }
-  const more = scopes.filter((scope) => ![...NEEDED, ...USEFUL].includes(scope))
-  if (more.length === 0) return ok('scopes', list(scopes))
+  const excess = scopes.filter((scope) => ![...REQUIRED, ...OPTIONAL].includes(scope))
+  if (excess.length === 0) return ok('scopes', list(scopes))
   return warning(
     'scopes',
-    `the token may do more than is needed: ${list(more)}`,
-    `withdraw it, as whoever gets hold of AUTH0_CLIENT_SECRET has it too: ${GRANT}. For \`action deploy\`, grant what it needs only while it runs, or to another application`,
+    `the token has more scopes than are needed: ${list(excess)}`,
+    `remove them, because a stolen AUTH0_CLIENT_SECRET has them too: ${GRANT}. For \`action deploy\`, grant its scopes only while it runs, or to another application`,
   )
 }
 

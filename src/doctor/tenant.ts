@@ -14,21 +14,24 @@ import { PROBE, type ProbeFacts, probeLogsApi } from './probe.js'
 import { checkRetention } from './retention.js'
 import { checkScopes } from './scopes.js'
 
-/** What the tenant is checked with. */
+/** Options of the checks of the tenant. */
 export interface TenantOptions {
   config: Config<'auth0' | 'database'>
-  /** Up to where the log has been read; `null`: not yet; undefined: it is not known. */
+  /** The instant up to which the log has been read; `null`: not read yet; undefined: unknown. */
   asOf: Instant | null | undefined
-  /** How far the clock of the database is ahead of that of this machine, in milliseconds; `null`: not known. */
+  /** How far the clock of the database is ahead of the clock of this machine, in milliseconds; `null`: unknown. */
   databaseAheadMs: number | null
   /** The name of the login Action. */
   actionName: string
-  /** Also ask what only shows how the Logs API behaves. */
+  /** Also test undocumented behaviour of the Logs API. */
   probe: boolean
   signal: AbortSignal
 }
 
-/** Asks Auth0 for one token, three searches of the log, and the Actions; six times more to probe. */
+/**
+ * Checks the tenant. It requests one token, searches the log three times, and reads the Actions. A probe sends
+ * six more requests.
+ */
 export async function* checkTenant(options: TenantOptions): AsyncGenerator<Check> {
   const { config, actionName, signal } = options
   let scopes: string[] | null | undefined
@@ -40,18 +43,18 @@ export async function* checkTenant(options: TenantOptions): AsyncGenerator<Check
   const read = await readLog(log).catch((error: unknown) => ({ error }))
 
   if (scopes === undefined) {
-    yield failure('token', 'error' in read ? describeError(read.error) : 'Auth0 gave none')
+    yield failure('token', 'error' in read ? describeError(read.error) : 'Auth0 granted no token')
     yield* skipped(['scopes', ...namesOfLog(options), ACTION_CHECK], 'there is no token')
     return
   }
   yield ok('token', `granted by ${config.auth0.baseUrl}`)
-  const may = checkScopes(scopes)
-  yield may
+  const scopesCheck = checkScopes(scopes)
+  yield scopesCheck
   if (!('error' in read)) {
     yield* checkLog(read, options)
     if (options.probe) yield* probe(log, read, { api, ...config.auth0, signal })
-  } else if (may.status === 'failure') {
-    yield* skipped(namesOfLog(options), 'the scope is missing')
+  } else if (scopesCheck.status === 'failure') {
+    yield* skipped(namesOfLog(options), 'the scope read:logs is missing')
   } else {
     const [first = '', ...rest] = namesOfLog(options)
     yield failure(first, describeError(read.error))
@@ -60,7 +63,7 @@ export async function* checkTenant(options: TenantOptions): AsyncGenerator<Check
   yield await checkAction(api, actionName, { scopes, signal })
 }
 
-/** What the checks are called that need the log. */
+/** Returns the names of the checks that need the log. */
 function namesOfLog({ probe }: TenantOptions): string[] {
   const names = [
     'log',
@@ -90,12 +93,12 @@ async function readLog(log: LogsApi): Promise<LogReading> {
     oldestAt: storageTimeOf(readLogId(oldest.entries[0])),
     now: newest.clock.serverAt ?? newest.clock.sentAt,
     limit: logouts.limit,
-    // Of the first request the token is a part.
+    // The first request includes the request of the token, so that its duration is not that of a response.
     clock: oldest.clock,
   }
 }
 
-/** Of what was asked until one question failed, the answers stand. */
+/** Probes the Logs API. If one request fails, the results of the earlier ones remain. */
 async function* probe(...args: Parameters<typeof probeLogsApi>): AsyncGenerator<Check> {
   try {
     yield* probeLogsApi(...args)

@@ -120,9 +120,11 @@ describe('doctor', () => {
     const { code, stdout, stderr } = await finishCommandLine(['doctor'], env)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^ok {7}database {8}PostgreSQL \d+/m)
-    expect(stdout).toMatch(/^warning {2}worker {10}none has polled yet\n {25}-> run `last-logout/m)
-    expect(stdout).toMatch(/^skipped {2}freshness, gaps: none has polled yet$/m)
-    expect(stdout).toMatch(/^skipped {2}login Action {4}not asked.*read:actions/m)
+    expect(stdout).toMatch(
+      /^warning {2}worker {10}no worker has polled yet\n {25}-> run `last-logout/m,
+    )
+    expect(stdout).toMatch(/^skipped {2}freshness, gaps: no worker has polled yet$/m)
+    expect(stdout).toMatch(/^skipped {2}login Action {4}not checked.*read:actions/m)
   })
 
   test('checks undocumented behaviour of Auth0 with --probe', async () => {
@@ -132,12 +134,12 @@ describe('doctor', () => {
     expect(code).toBe(0)
     const found = [...checks.values()].filter(({ name }) => name.startsWith('probe'))
     expect(found.map(({ name, status, message }) => [name, status, message])).toEqual([
-      ['probe: page', 'ok', '10 entries, ascending, none twice, with a Link'],
-      ['probe: position', 'ok', 'a made-up id is taken as a position in the log'],
-      ['probe: expired', 'ok', 'an id older than what is kept is refused (404)'],
-      ['probe: bad id', 'ok', 'an id that is none is refused (400)'],
+      ['probe: page', 'ok', '10 entries in ascending order, no duplicates, with a Link'],
+      ['probe: position', 'ok', 'a synthetic id is accepted as a position in the log'],
+      ['probe: expired', 'ok', 'an id older than every retained entry is refused (404)'],
+      ['probe: bad id', 'ok', 'a malformed id is refused (400)'],
       ['probe: take', 'ok', 'take without from is refused (400)'],
-      ['probe: sweep', 'ok', 'a search by log id finds what it should'],
+      ['probe: sweep', 'ok', 'a search by log id finds the expected entry'],
     ])
     expect(t.simulator.requests.count({})).toBeLessThanOrEqual(14)
   })
@@ -289,7 +291,11 @@ describe('doctor exits with 1 and gives advice', () => {
 
   test('where the clock is wrong', async () => {
     await serve({ now: () => Date.now() - 3_600_000 })
-    const found = await expectFailure('database clock', /60 minutes ahead of that of Auth0/, /NTP/)
+    const found = await expectFailure(
+      'database clock',
+      /60 minutes ahead of the clock of Auth0/,
+      /NTP/,
+    )
     expect(found).toMatchObject({ clock: 'warning' })
   })
 })
@@ -353,7 +359,7 @@ describe('with DATA_DIR', () => {
     expect(code).toBe(0)
     expect(checks.get('database')).toMatchObject({
       status: 'warning',
-      message: expect.stringContaining('there is none in'),
+      message: expect.stringContaining('there is no database in'),
     })
     expect(await readdir(parent)).toEqual([])
   })

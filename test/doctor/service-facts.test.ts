@@ -16,13 +16,13 @@ describe('the configuration', () => {
     [{ POLL_INTERVAL: '60s' }, 'warning', /POLL_INTERVAL \(60 s\) is not below MAX_LAG \(60 s\)/],
     [{ MAX_LAG: '6m' }, 'warning', /MAX_LAG \(6 minutes\) is above 5 minutes/],
     [{ RATE_SHARE: '0.9' }, 'warning', /RATE_SHARE \(0\.9\)/],
-    [{ API_KEYS: '' }, 'warning', /no API_KEYS/],
-  ])('with %j', (over, status, message) => {
+    [{ API_KEYS: '' }, 'warning', /API_KEYS is empty/],
+  ])('is judged with %j', (over, status, message) => {
     const checks = checkConfiguration(loadConfig({ ...env, ...over }, []))
     expect(checks).toMatchObject([{ status, message: expect.stringMatching(message) }])
   })
 
-  test('has a line for each risk', () => {
+  test('yields one check for each risk', () => {
     const risky = { POLL_INTERVAL: '10m', MAX_LAG: '6m', API_KEYS: '' }
     expect(checkConfiguration(loadConfig({ ...env, ...risky }, []))).toHaveLength(3)
   })
@@ -42,38 +42,42 @@ const POLLED: TenantState = {
 
 describe('freshness', () => {
   test.each<[string, TenantState | null, string[]]>([
-    ['all well', POLLED, ['ok', 'ok', 'ok']],
+    ['everything is well', POLLED, ['ok', 'ok', 'ok']],
     [
-      'a clock behind the database',
+      'the instants are slightly ahead of the clock',
       { ...POLLED, lastPollAt: NOW + 5, asOf: NOW + 5 },
       ['ok', 'ok', 'ok'],
     ],
     [
-      'at the limit',
+      'the lag is at the limit',
       { ...POLLED, asOf: NOW - 60_000, lastPollAt: NOW - 60_000 },
       ['ok', 'ok', 'ok'],
     ],
     [
-      'nobody polls',
+      'no worker polls',
       { ...POLLED, asOf: NOW - 60_001, lastPollAt: NOW - 60_001 },
       ['failure', 'failure', 'ok'],
     ],
-    ['polled, and behind', { ...POLLED, asOf: NOW - 60_001 }, ['ok', 'failure', 'ok']],
-    ['sweeping', { ...POLLED, asOf: null, sweepFrom: NOW - 1e9 }, ['ok', 'warning', 'ok']],
+    ['a worker polls and is behind', { ...POLLED, asOf: NOW - 60_001 }, ['ok', 'failure', 'ok']],
+    ['a sweep runs', { ...POLLED, asOf: null, sweepFrom: NOW - 1e9 }, ['ok', 'warning', 'ok']],
     [
-      'ahead of the clock of the database',
+      'the instant is far ahead of the clock',
       { ...POLLED, asOf: NOW + 60_001 },
       ['ok', 'failure', 'ok'],
     ],
-    ['gaps', { ...POLLED, gaps: 2, gapTo: 1 }, ['ok', 'ok', 'warning']],
-    ['gaps below the floor', { ...POLLED, gaps: 2, gapTo: 1, floorAt: 1 }, ['ok', 'ok', 'ok']],
-    ['never used', null, ['warning', 'skipped', 'skipped']],
+    ['a gap is known', { ...POLLED, gaps: 2, gapTo: 1 }, ['ok', 'ok', 'warning']],
     [
-      'never polled',
+      'the floor is not before the gap',
+      { ...POLLED, gaps: 2, gapTo: 1, floorAt: 1 },
+      ['ok', 'ok', 'ok'],
+    ],
+    ['no worker has used the database', null, ['warning', 'skipped', 'skipped']],
+    [
+      'no worker has polled',
       { ...POLLED, lastPollAt: null, asOf: null },
       ['warning', 'skipped', 'skipped'],
     ],
-  ])('%s', (_what, tenant, statuses) => {
+  ])('is judged where %s', (_what, tenant, statuses) => {
     const checks = checkFreshness(tenant, { maxLagMs: 60_000, pollIntervalMs: 5_000 })
     expect(checks.map(({ name }) => name)).toEqual(['worker', 'freshness', 'gaps'])
     expect(checks.map(({ status }) => status)).toEqual(statuses)
@@ -83,10 +87,10 @@ describe('freshness', () => {
   })
 })
 
-test('whoever polls by cron is told which MAX_LAG goes with that', () => {
+test('the advice names the MAX_LAG that polls by cron need', () => {
   const longAgo = { ...POLLED, asOf: NOW - 900_000, lastPollAt: NOW - 900_000 }
   const checks = checkFreshness(longAgo, { maxLagMs: 60_000, pollIntervalMs: 5_000 })
-  const advice = expect.stringMatching(/with cron .*: set MAX_LAG above it/)
+  const advice = expect.stringMatching(/with cron, .*: set MAX_LAG above it/)
   expect(checks.slice(0, 2)).toMatchObject([{ advice }, { advice }])
 })
 
@@ -97,16 +101,16 @@ test.each([
   [120_000, '2 minutes'],
   [7_200_000, '2 hours'],
   [30 * 86_400_000, '30 days'],
-])('%d ms are %s', (ms, text) => {
+])('%d ms are formatted as %s', (ms, text) => {
   expect(formatDuration(ms)).toBe(text)
 })
 
 test.each([
-  [new LastLogoutError('AUTH0_UNAVAILABLE', 'say what to do'), 'say what to do'],
-  [aborted(), 'no answer in time'],
+  [new LastLogoutError('AUTH0_UNAVAILABLE', 'what to do'), 'what to do'],
+  [aborted(), 'no response in time'],
   [Object.assign(new Error('user:password'), { code: 'ECONNREFUSED' }), 'ECONNREFUSED'],
   [new Error('WRONGPASS invalid password'), 'WRONGPASS'],
   [new TypeError('a secret'), 'TypeError'],
-])('of %o is shown only %s', (error, text) => {
+])('the description of %o is %s', (error, text) => {
   expect(describeError(error)).toBe(text)
 })
