@@ -19,7 +19,7 @@ const ALLOWED: Record<string, string[]> = {
     'version',
   ],
   demo: ['service', 'auth0', 'config', 'async', 'simulator', 'client'],
-  // It looks at what the service is wired to, without wiring it.
+  // It checks what the service is connected to, without starting the service.
   doctor: [
     'service',
     'auth0',
