@@ -65,12 +65,7 @@ const sources = await readSources()
 describe('in every source file', () => {
   test('comments and strings use the terms of the field', () => {
     const found = sources.flatMap(({ file, texts }) =>
-      texts.flatMap(([text, line]) =>
-        FORBIDDEN.flatMap(([phrase, instead]) => {
-          const [words] = phrase.exec(text) ?? []
-          return words === undefined ? [] : `${file}:${line} "${words}": write ${instead}`
-        }),
-      ),
+      texts.flatMap(([text, line]) => findForbidden(text, `${file}:${line}`)),
     )
     expect(found).toEqual([])
   })
@@ -114,6 +109,15 @@ describe('in every source file', () => {
   })
 })
 
+test('documents and alerts use the terms of the field', async () => {
+  const documents = await readDocuments()
+  expect(documents.length).toBeGreaterThan(15)
+  const found = documents.flatMap(([file, text]) =>
+    text.split('\n').flatMap((line, index) => findForbidden(line, `${file}:${index + 1}`)),
+  )
+  expect(found).toEqual([])
+})
+
 test('the rules see comments, names and messages of every folder', () => {
   for (const folder of FOLDERS) {
     expect(sources.some(({ file }) => file.startsWith(`${folder}/`))).toBe(true)
@@ -125,6 +129,24 @@ test('the rules see comments, names and messages of every folder', () => {
   expect(count('exported')).toBeGreaterThan(50)
   expect(count('messages')).toBeGreaterThan(3)
 })
+
+function findForbidden(text: string, place: string): string[] {
+  return FORBIDDEN.flatMap(([phrase, instead]) => {
+    const [words] = phrase.exec(text) ?? []
+    return words === undefined ? [] : `${place} "${words}": write ${instead}`
+  })
+}
+
+async function readDocuments(): Promise<[file: string, text: string][]> {
+  const folders = ['.', 'docs', 'src/client']
+  const names = await Promise.all(
+    folders.map(async (folder) => (await readdir(folder)).map((name) => join(folder, name))),
+  )
+  const files = names.flat().filter((file) => /\.md$|^docs\/.*\.yml$/.test(file))
+  return Promise.all(
+    files.map(async (file): Promise<[string, string]> => [file, await readFile(file, 'utf8')]),
+  )
+}
 
 async function readSources(): Promise<Source[]> {
   const folders = await Promise.all(
