@@ -55,14 +55,14 @@ export function checkBudget(
     ]
   }
   const allowance = toAllowance(limit)
-  const message = `a bucket of ${limit.limit} requests, ${limit.remaining} left${describe(allowance)}`
+  const message = `a bucket of ${limit.limit} requests, ${limit.remaining} left${describeAllowance(allowance)}`
   return [
     ok('rate limit', message),
     toPollBudgetCheck(allowance, volume ?? 0, { pollIntervalMs, share: auth0.rateShare }),
   ]
 }
 
-function describe(allowance: Allowance | null): string {
+function describeAllowance(allowance: Allowance | null): string {
   if (allowance === null) return ''
   const { perMinute, source } = allowance
   return source === 'documented'
