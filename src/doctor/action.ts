@@ -46,7 +46,7 @@ export function toActionCheck(status: ActionStatus): Check {
     return warning(
       ACTION_CHECK,
       'missing: tokens are judged by iat alone. A token that was issued for a refresh token after the logout is accepted, and no token names its session',
-      'run `last-logout action deploy` when you are ready; see docs/login-action.md',
+      'when you are ready, run `last-logout action deploy --url https://<your host> --mode observe`; see docs/login-action.md',
     )
   }
   const missing = SECRETS.filter((name) => !secretNames.includes(name))

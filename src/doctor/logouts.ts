@@ -52,7 +52,7 @@ export function checkLogouts(attribution: Attribution, policy: Policy): Check {
     return warning(
       'logouts',
       `${message}; a logout without a session ends the tokens of all sessions of its user`,
-      'accept this, or set POLICY=user, with which every logout does so',
+      'accept this, or set POLICY=user: then every logout does this',
     )
   }
   return ok('logouts', message)
