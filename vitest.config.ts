@@ -14,7 +14,7 @@ const UNIT = [
   'test/auth0/{rate/limit,retry}.test.ts',
   'test/client/{clocks,delivery-delay,feed-events,feed-progress,last-logout-request,lookup,repeat-with-backoff,table}.test.ts',
   'test/commands/progress-display.test.ts',
-  'test/doctor/{budget,service-facts,tenant-facts}.test.ts',
+  'test/doctor/*.test.ts',
   'test/http/feed.test.ts',
   'test/jobs/runner.test.ts',
   'test/store/{migrations-only-add,schema}.test.ts',

@@ -1,32 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { loadConfig } from '../../src/config/config.js'
-import { describeError } from '../../src/doctor/check.js'
-import { checkConfiguration } from '../../src/doctor/configuration.js'
-import { formatDuration } from '../../src/doctor/format-duration.js'
 import { checkFreshness } from '../../src/doctor/freshness.js'
-import { aborted, LastLogoutError } from '../../src/errors.js'
 import type { TenantState } from '../../src/store/inspect.js'
 
 const NOW = 1_795_428_000_000
-
-describe('the configuration', () => {
-  const env = { AUTH0_DOMAIN: 'tenant.example', API_KEYS: `a:${'k'.repeat(32)}` }
-  test.each<[Record<string, string>, string, RegExp]>([
-    [{}, 'ok', /tenant\.example, policy session/],
-    [{ POLL_INTERVAL: '60s' }, 'warning', /POLL_INTERVAL \(60 s\) is not below MAX_LAG \(60 s\)/],
-    [{ MAX_LAG: '6m' }, 'warning', /MAX_LAG \(6 minutes\) is above 5 minutes/],
-    [{ RATE_SHARE: '0.9' }, 'warning', /RATE_SHARE \(0\.9\)/],
-    [{ API_KEYS: '' }, 'warning', /API_KEYS is empty/],
-  ])('is judged with %j', (over, status, message) => {
-    const checks = checkConfiguration(loadConfig({ ...env, ...over }, []))
-    expect(checks).toMatchObject([{ status, message: expect.stringMatching(message) }])
-  })
-
-  test('yields one check for each risk', () => {
-    const risky = { POLL_INTERVAL: '10m', MAX_LAG: '6m', API_KEYS: '' }
-    expect(checkConfiguration(loadConfig({ ...env, ...risky }, []))).toHaveLength(3)
-  })
-})
 
 const POLLED: TenantState = {
   domain: 'tenant.example',
@@ -92,25 +68,4 @@ test('the advice names the MAX_LAG that polls by cron need', () => {
   const checks = checkFreshness(longAgo, { maxLagMs: 60_000, pollIntervalMs: 5_000 })
   const advice = expect.stringMatching(/with cron, .*: set MAX_LAG above it/)
   expect(checks.slice(0, 2)).toMatchObject([{ advice }, { advice }])
-})
-
-test.each([
-  [0, '0 s'],
-  [1_234, '1.2 s'],
-  [61_000, '61 s'],
-  [120_000, '2 minutes'],
-  [7_200_000, '2 hours'],
-  [30 * 86_400_000, '30 days'],
-])('%d ms are formatted as %s', (ms, text) => {
-  expect(formatDuration(ms)).toBe(text)
-})
-
-test.each([
-  [new LastLogoutError('AUTH0_UNAVAILABLE', 'what to do'), 'what to do'],
-  [aborted(), 'no response in time'],
-  [Object.assign(new Error('user:password'), { code: 'ECONNREFUSED' }), 'ECONNREFUSED'],
-  [new Error('WRONGPASS invalid password'), 'WRONGPASS'],
-  [new TypeError('a secret'), 'TypeError'],
-])('the description of %o is %s', (error, text) => {
-  expect(describeError(error)).toBe(text)
 })
