@@ -3,7 +3,10 @@ import { join } from 'node:path'
 import { parseSync, Visitor } from 'oxc-parser'
 import { describe, expect, test } from 'vitest'
 
-/** The rooms that these rules hold in: path prefixes of files in src, test, bench and scripts. */
+/** Every folder with code. */
+const FOLDERS = ['src', 'test', 'bench', 'campaign', 'soak', 'scripts']
+
+/** The rooms that these rules hold in: path prefixes of files in {@link FOLDERS}. */
 const ROOMS = [
   'src/action/',
   'src/client/',
@@ -24,6 +27,8 @@ const ROOMS = [
   'src/main.ts',
   'src/version.ts',
   'bench/',
+  'campaign/',
+  'soak/',
   'scripts/',
   'test/action/',
   'test/campaign/',
@@ -46,8 +51,11 @@ const ROOMS = [
 /** This list, and a file that names the system user `nobody`. */
 const EXCEPT = ['test/words.test.ts', 'src/embedded-postgres/binaries.ts']
 
-/** Names that several exports may share: each binding of the client exports its check under the same public name. */
-const SHARED_NAMES = ['lastLogout']
+/**
+ * Names that several exports may share: each binding of the client exports its check under the same public name, and
+ * Vitest calls `setup` of every global set-up.
+ */
+const SHARED_NAMES = ['lastLogout', 'setup']
 
 /** Phrases that do not belong in comments and strings, each with what to write instead. */
 const FORBIDDEN: [phrase: RegExp, instead: string][] = [
@@ -128,25 +136,22 @@ describe('in the rooms of this list', () => {
     expect(found).toEqual([])
   })
 
-  test('no export of src shares its name with another one', () => {
-    const ours = inRooms.filter(({ file }) => file.startsWith('src/'))
-    const found = ours.flatMap(({ file, exported }) =>
-      exported
-        .filter((name) => !SHARED_NAMES.includes(name))
-        .flatMap((name) =>
-          sources
-            .filter((other) => other.file.startsWith('src/') && other.file !== file)
-            .filter((other) => other.exported.includes(name))
-            .map((other) => `${name}: ${file} and ${other.file}`),
-        ),
-    )
-    expect(found).toEqual([])
-  })
-
   test('every test is a call of `test`', () => {
     const found = inRooms.filter(({ names }) => names.includes('it')).map(({ file }) => file)
     expect(found).toEqual([])
   })
+})
+
+test('no export shares its name with another one', () => {
+  const filesOf = new Map<string, string[]>()
+  for (const { file, exported } of sources) {
+    for (const name of exported) filesOf.set(name, [...(filesOf.get(name) ?? []), file])
+  }
+  for (const name of SHARED_NAMES) expect(filesOf.get(name)?.length).toBeGreaterThan(1)
+  const shared = [...filesOf].filter(
+    ([name, files]) => new Set(files).size > 1 && !SHARED_NAMES.includes(name),
+  )
+  expect(shared).toEqual([])
 })
 
 test('the rooms exist, and hold comments and names', () => {
@@ -161,7 +166,7 @@ test('the rooms exist, and hold comments and names', () => {
 
 async function readSources(): Promise<Source[]> {
   const folders = await Promise.all(
-    ['src', 'test', 'bench', 'scripts'].map(async (folder) =>
+    FOLDERS.map(async (folder) =>
       (await readdir(folder, { recursive: true })).map((file) => join(folder, file)),
     ),
   )

@@ -11,7 +11,7 @@ export interface Issuer {
   close(): Promise<void>
 }
 
-export const AUDIENCE = 'https://orders.example.com'
+export const ORDERS_AUDIENCE = 'https://orders.example.com'
 
 /** Serves a key set on the loopback interface, and signs with its key. */
 export async function openIssuer(): Promise<Issuer> {
@@ -29,7 +29,12 @@ export async function openIssuer(): Promise<Issuer> {
     url,
     publicKey,
     sign: (claims) =>
-      new SignJWT({ iss: url, aud: AUDIENCE, exp: Math.floor(Date.now() / 1000) + 3600, ...claims })
+      new SignJWT({
+        iss: url,
+        aud: ORDERS_AUDIENCE,
+        exp: Math.floor(Date.now() / 1000) + 3600,
+        ...claims,
+      })
         .setProtectedHeader({ alg: 'RS256', kid: 'one' })
         .sign(privateKey),
     async close() {

@@ -15,7 +15,7 @@ interface StoreSettings {
 }
 
 /** Opens a store over a test database, claimed for `tenant.example` by default. */
-export async function openStore(
+export async function openTestStore(
   { url }: Pick<TestDatabase, 'url'>,
   {
     domain = 'tenant.example',
@@ -79,4 +79,9 @@ export async function readRows(database: Pick<TestDatabase, 'query'>) {
       type: row.type,
     })),
   }
+}
+
+/** Expires the lease at once, instead of waiting for its time to live. */
+export async function expireLease(database: Pick<TestDatabase, 'query'>): Promise<void> {
+  await database.query('UPDATE tenant SET lease_until = now() WHERE lease_until > now()')
 }

@@ -8,7 +8,7 @@ import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { loadRecorded, type RunAction } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
-import { openStore } from '../_support/store.js'
+import { openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 
 const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
@@ -41,13 +41,13 @@ const EXCHANGES = [
 let code: string
 let run: RunAction
 let database: TestDatabase
-let store: Awaited<ReturnType<typeof openStore>>
+let store: Awaited<ReturnType<typeof openTestStore>>
 let api: Awaited<ReturnType<typeof serveApi>>
 beforeAll(async () => {
   code = await readActionFile()
   run = loadRecorded(code)
   database = await createTestDatabase()
-  store = await openStore(database, { domain: DOMAIN })
+  store = await openTestStore(database, { domain: DOMAIN })
   await store.begin(CHECKPOINT, null)
   const ended = { logId: 'L1', type: 'slo', at: LOGOUT, userId: 'auth0|out', sessionId: 'phone' }
   const all = { ...ended, logId: 'L2', userId: 'auth0|all', sessionId: null }
@@ -206,7 +206,7 @@ describe('an unknown revocation status', () => {
 
   test('results from data that is stale, or from before the first catch-up', async () => {
     const stale = await createTestDatabase()
-    const staleStore = await openStore(stale, { domain: DOMAIN })
+    const staleStore = await openTestStore(stale, { domain: DOMAIN })
     const staleApi = await serveApi(stale)
     const over = { LAST_LOGOUT_URL: staleApi.url, ...unsure }
     expect((await run(refresh({}, over))).denied).toMatch(/revocation status/)

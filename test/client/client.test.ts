@@ -9,7 +9,7 @@ import { openClient } from '../_support/client.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openProxy } from '../_support/proxy.js'
 import { KEY, serveApi } from '../_support/served-api.js'
-import { openStore } from '../_support/store.js'
+import { openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 
 const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
@@ -20,7 +20,7 @@ const NOW = Date.now()
 const UNREACHABLE_URL = 'http://127.0.0.1:1'
 
 let database: TestDatabase
-let store: Awaited<ReturnType<typeof openStore>>
+let store: Awaited<ReturnType<typeof openTestStore>>
 let api: Awaited<ReturnType<typeof serveApi>>
 let clients: LastLogoutClient[]
 beforeEach(() => {
@@ -33,7 +33,7 @@ afterEach(closeClients)
 function withService(): void {
   beforeEach(async () => {
     database = await createTestDatabase()
-    store = await openStore(database, { domain: DOMAIN })
+    store = await openTestStore(database, { domain: DOMAIN })
     await store.begin(CHECKPOINT, null)
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     api = await serveApi(database)

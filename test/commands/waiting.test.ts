@@ -5,9 +5,9 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { freePort } from '../_support/port.js'
 import { type Proxy as Address, openProxy } from '../_support/proxy.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
+import { WAIT } from '../_support/wait.js'
 
 const KEY = 'a-key-of-more-than-32-characters!'
-const WAIT = { timeout: 20_000 }
 
 let database: TestDatabase
 let address: Address

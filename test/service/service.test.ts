@@ -8,8 +8,8 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { startRedis } from '../_support/redis.js'
 import { readRows } from '../_support/store.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
+import { WAIT } from '../_support/wait.js'
 
-const WAIT = { timeout: 20_000, interval: 50 }
 const redis = await startRedis()
 const skip = 'skip' in redis
 afterAll(() => ('skip' in redis ? undefined : redis.stop()))

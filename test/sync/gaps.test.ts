@@ -10,7 +10,7 @@ import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { type Clock, createClock } from '../_support/clock.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll.js'
-import { openStore, readRows } from '../_support/store.js'
+import { openTestStore, readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
 const LOGS = '/api/v2/logs'
@@ -22,7 +22,7 @@ let t: TestTenant
 beforeEach(async () => {
   clock = createClock()
   database = await createTestDatabase()
-  store = await openStore(database, { now: clock.now })
+  store = await openTestStore(database, { now: clock.now })
 })
 afterEach(async () => {
   await Promise.all([t.close(), store.close()])

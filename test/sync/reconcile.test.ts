@@ -9,7 +9,7 @@ import { type Clock, createClock } from '../_support/clock.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { expectedFromLog } from '../_support/expected-rows.js'
 import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll.js'
-import { openStore, readRows } from '../_support/store.js'
+import { openTestStore, readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
 let clock: Clock
@@ -19,7 +19,7 @@ let t: TestTenant
 beforeEach(async () => {
   clock = createClock()
   database = await createTestDatabase()
-  store = await openStore(database, { now: clock.now })
+  store = await openTestStore(database, { now: clock.now })
   t = await openTenant({ now: clock.now }, { expiresInSeconds: 365 * 86_400 })
   // The log goes back as far as any token: there is no gap.
   t.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs: clock.now() - 31 * DAY })

@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { generateHistory } from '../../src/simulator/history.js'
-import { createSimulator, type Simulator } from '../../src/simulator/server.js'
-import { createTenant } from '../../src/simulator/tenant.js'
-import { finishCommand } from '../_support/cli.js'
+import { generateHistory } from '../src/simulator/history.js'
+import { createSimulator, type Simulator } from '../src/simulator/server.js'
+import { createTenant } from '../src/simulator/tenant.js'
+import { finishCommand } from '../test/_support/cli.js'
+import { expireLease } from '../test/_support/store.js'
 import { type CrewReport, killWorkers } from './crew.js'
 import { misbehave } from './misbehave.js'
-import { findProblems, type Outcome } from './verdict.js'
-import { expireLease, logWrites } from './write-log.js'
+import { findProblems, type RoundOutcome } from './verdict.js'
+import { logWrites } from './write-log.js'
 import { startWriting, type Written } from './writer.js'
 
 /** The options of a round, which has one tenant, one database and one queue. */
@@ -27,7 +28,7 @@ export interface RoundOptions {
 }
 
 /** The result of a round. */
-export interface RoundReport extends Outcome {
+export interface RoundReport extends RoundOutcome {
   crew: CrewReport
   written: Written
   requests: number
