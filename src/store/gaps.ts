@@ -1,5 +1,5 @@
+import type { Gap, GapReason, RecordedGap } from '../rules/gap.js'
 import type { Instant } from '../rules/instant.js'
-import type { Gap, GapReason, RecordedGap } from '../rules/span.js'
 import { timestamp, toEpoch } from './epoch.js'
 import { writeFloor } from './floor.js'
 import type { PrismaClient } from './generated/client.js'

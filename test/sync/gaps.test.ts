@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LastLogoutStore, LogSource } from '../../src/ports.js'
-import type { Gap } from '../../src/rules/span.js'
+import type { Gap } from '../../src/rules/gap.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import type { SimulatorOptions } from '../../src/simulator/server.js'
