@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { ApiMetrics } from '../measurements.js'
+import { EVENT_STREAM } from './event-stream.js'
 
 /** Receives the measurements of the API, and exposes all metrics. */
 export interface HttpMetrics extends ApiMetrics {
@@ -58,7 +59,7 @@ export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): voi
 }
 
 function isEventStream(reply: FastifyReply): boolean {
-  return reply.getHeader('content-type') === 'text/event-stream'
+  return reply.getHeader('content-type') === EVENT_STREAM
 }
 
 function readFailure({ headers }: FastifyRequest, { raw }: FastifyReply) {

@@ -1,7 +1,6 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { type CryptoKey, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
+import { openLoopback } from './loopback.js'
 
 /** An issuer of access tokens: the part of an OpenID provider that a resource server needs. */
 export interface Issuer {
@@ -22,9 +21,9 @@ export async function openIssuer(): Promise<Issuer> {
     const isKeySet = /jwks/.test(request.url ?? '')
     const body = isKeySet ? { keys } : { issuer, jwks_uri: `${issuer}jwks` }
     response.setHeader('content-type', 'application/json').end(JSON.stringify(body))
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  })
+  const { url: origin, close } = await openLoopback(server)
+  const url = `${origin}/`
   return {
     url,
     publicKey,
@@ -37,10 +36,6 @@ export async function openIssuer(): Promise<Issuer> {
       })
         .setProtectedHeader({ alg: 'RS256', kid: 'one' })
         .sign(privateKey),
-    async close() {
-      server.close()
-      server.closeAllConnections()
-      await once(server, 'close')
-    },
+    close,
   }
 }

@@ -2,10 +2,8 @@ import type { LastLogoutStore } from '../../src/ports.js'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase } from './database.js'
 import { serveApi } from './served-api.js'
-import { openTestStore } from './store.js'
+import { CHECKPOINT, openTestStore } from './store.js'
 import { DOMAIN } from './tenant.js'
-
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 
 /** A served API, read up to now. */
 export interface ServedLogouts {

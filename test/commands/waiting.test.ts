@@ -4,10 +4,9 @@ import { type CommandRun, finishCommandLine, startCommandLine } from '../_suppor
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { freePort } from '../_support/port.js'
 import { type Proxy as Address, openProxy } from '../_support/proxy.js'
+import { KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
-
-const KEY = 'a-key-of-more-than-32-characters!'
 
 let database: TestDatabase
 let address: Address

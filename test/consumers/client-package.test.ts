@@ -12,10 +12,10 @@ import { type ClientProject, installClient } from '../_support/client-package.js
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { readExample } from '../_support/documents.js'
 import { type Issuer, ORDERS_AUDIENCE, openIssuer } from '../_support/issuer.js'
+import { KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 const DOCUMENT = 'docs/resource-servers.md'
-const KEY = 'a-key-of-more-than-32-characters!'
 const SESSION = 'https://last-logout/session_id'
 const run = promisify(execFile)
 

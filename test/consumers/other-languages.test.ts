@@ -8,12 +8,11 @@ import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { readExample } from '../_support/documents.js'
 import { KEY, serveApi } from '../_support/served-api.js'
-import { openTestStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 
 const DOCUMENT = 'docs/resource-servers.md'
 const HEADING = 'Other languages'
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 /** The login in the example of the document is a minute earlier. */
 const LOGOUT = 1_795_428_000_123
 const SESSION = 'https://last-logout/session_id'

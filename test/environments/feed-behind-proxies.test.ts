@@ -5,11 +5,9 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { type FeedSubscription, subscribeToFeed } from '../_support/events.js'
 import { event, freshness, openScriptedFeed } from '../_support/scripted-feed.js'
 import { serveApi } from '../_support/served-api.js'
-import { openTestStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 import { caddyWith, type RunningProxy, startProxy } from './proxy-programs.js'
-
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 
 const CADDY = caddyWith('encode gzip')
 

@@ -9,12 +9,11 @@ import { openClient } from '../_support/client.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openPostgresWire, type PostgresWire } from '../_support/postgres-wire.js'
 import { SCRAPER } from '../_support/served-api.js'
-import { openTestStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { openSystem } from './system.js'
 
 const NOW = Date.now()
 const MINUTE = 60_000
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 
 let database: TestDatabase
 let wire: PostgresWire

@@ -9,11 +9,10 @@ import { ODD_IDS } from '../_support/odd-ids.js'
 import { importReleasedService } from '../_support/release-0-1-0.js'
 import { loadRecorded, type RunAction } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
-import { openTestStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 import { findProxy, PROXIES, type RunningProxy, startProxy } from './proxy-programs.js'
 
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 const SESSION = 'https://last-logout/session_id'
 const MINUTE_MS = 60_000
 const NOW = Date.now()

@@ -5,11 +5,10 @@ import type { LastLogoutStore } from '../../src/ports.js'
 import { fold } from '../../src/rules/fold.js'
 import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openTestStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 
 const LOGOUT = 1_795_428_000_123
 const NOW = LOGOUT + 300_000
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 const slo = { logId: CHECKPOINT, type: 'slo', at: LOGOUT, userId: 'auth0|123', sessionId: 'S1' }
 
 let database: TestDatabase

@@ -10,10 +10,9 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { type FeedSubscription, subscribeToFeed } from '../_support/events.js'
 import { openProxy } from '../_support/proxy.js'
 import { KEY, serveApi } from '../_support/served-api.js'
-import { openTestStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 const authorization = `Bearer ${KEY}`
 

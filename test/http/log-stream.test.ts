@@ -8,7 +8,7 @@ import { receive } from '../../src/sync/receive.js'
 import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { KEY, serveApi } from '../_support/served-api.js'
-import { openTestStore, readRows } from '../_support/store.js'
+import { openTestStore, readUserIds } from '../_support/store.js'
 
 const TOKEN = 'the-token-of-the-log-stream-of-32-or-more'
 const URL_PATH = '/v1/log-stream'
@@ -48,7 +48,7 @@ const line = (userId: string) => {
   const entry = { ...buildEntry('slo', { userId }), log_id: syntheticLogId(Date.now() - 1_000) }
   return JSON.stringify({ log_id: entry.log_id, data: entry })
 }
-const readUsers = async () => (await readRows(database)).users.map(({ userId }) => userId)
+const readUsers = () => readUserIds(database)
 
 describe('POST /v1/log-stream', () => {
   test('responds with 204 when the entries can be read', async () => {

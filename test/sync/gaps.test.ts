@@ -10,7 +10,7 @@ import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { type Clock, createClock } from '../_support/clock.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll.js'
-import { openTestStore, readRows } from '../_support/store.js'
+import { openTestStore, readRows, readUserIds } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
 const LOGS = '/api/v2/logs'
@@ -429,7 +429,7 @@ describe('a checkpoint that Auth0 refuses', () => {
       },
     }
     await run({ pollIntervalMs: 0, source })
-    const users = (await readRows(database)).users.map(({ userId }) => userId)
+    const users = await readUserIds(database)
     expect(users).toContain('between')
     await expect(isComplete()).resolves.toBe(true)
   })
