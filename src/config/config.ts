@@ -1,6 +1,6 @@
 import { LastLogoutError } from '../errors.js'
+import { DAY_MS } from '../rules/instant.js'
 import { readKey } from './api-keys.js'
-import { DAY_MS } from './values.js'
 import { type Variables, variables } from './variables.js'
 
 /**

@@ -1,6 +1,8 @@
+import { DAY_MS, HOUR_MS } from '../rules/instant.js'
+
 const UNITS: [name: string, ms: number][] = [
-  ['days', 86_400_000],
-  ['hours', 3_600_000],
+  ['days', DAY_MS],
+  ['hours', HOUR_MS],
   ['minutes', 60_000],
 ]
 

@@ -1,6 +1,6 @@
 import { createLogSource, type LogSourceOptions } from '../auth0/log-source.js'
 import { readLogId } from '../rules/entry.js'
-import type { Instant } from '../rules/instant.js'
+import { DAY_MS, type Instant } from '../rules/instant.js'
 import { prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import { type Check, failure, ok, skipped, warning } from './check.js'
 import type { LogResponse, LogsApi } from './logs-api.js'
@@ -8,7 +8,6 @@ import type { LogResponse, LogsApi } from './logs-api.js'
 /** Prefix of the names of the checks below. */
 export const PROBE = 'probe'
 
-const DAY_MS = 86_400_000
 /** Entries per page of the probe. */
 const TAKE = 10
 

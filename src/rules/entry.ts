@@ -2,6 +2,7 @@ import { endsOneSession, isFullBackchannelLogout } from './event-types.js'
 import { readId } from './id.js'
 import { type Instant, readDateTime } from './instant.js'
 import { storageTimeOf } from './log-id.js'
+import { isRecord } from './record.js'
 
 /** A logout event. At least one of `userId` and `sessionId` is not `null`. */
 export interface LogoutEvent {
@@ -64,8 +65,4 @@ function readInstant(entry: Record<string, unknown>, logId: string | null): Inst
 
 function unattributable(reason: UnattributableReason): Reading {
   return { kind: 'unattributable', reason }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

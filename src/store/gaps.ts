@@ -1,9 +1,9 @@
+import type { Gap, GapReason, RecordedGap } from '../rules/gap.js'
 import type { Instant } from '../rules/instant.js'
-import type { Gap, GapReason, RecordedGap } from '../rules/span.js'
 import { timestamp, toEpoch } from './epoch.js'
+import { writeFloor } from './floor.js'
 import type { PrismaClient } from './generated/client.js'
-import { type LockedTenant, writeFloor } from './tenant-row.js'
-import type { Executor } from './write-batch.js'
+import type { Executor, WriteState } from './write-batch.js'
 
 /**
  * Stores a gap, and raises the floor to its end if `raisesFloor` is set. The floor is never ahead of the
@@ -14,7 +14,7 @@ import type { Executor } from './write-batch.js'
  */
 export async function writeGap(
   tx: Executor,
-  tenant: LockedTenant,
+  tenant: WriteState,
   gap: Gap,
   raisesFloor: boolean,
 ): Promise<boolean> {

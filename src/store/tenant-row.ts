@@ -1,18 +1,9 @@
 import { LastLogoutError } from '../errors.js'
-import { MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
 import { type Progress, toProgress } from '../rules/progress.js'
 import type { Span } from '../rules/span.js'
 import { tenantRowMissing } from './database.js'
-import {
-  currentPosition,
-  databaseClock,
-  readClock,
-  type SqlClock,
-  timestamp,
-  timestampOf,
-  toEpoch,
-} from './epoch.js'
+import { currentPosition, readClock, type SqlClock, timestamp, toEpoch } from './epoch.js'
 import { Prisma, type PrismaClient } from './generated/client.js'
 import type { Executor, WriteState } from './write-batch.js'
 
@@ -87,37 +78,35 @@ async function updateTimeline(tx: Executor, { timeline, current }: Timelines): P
       feed_id = CASE WHEN timeline IS NULL THEN feed_id ELSE gen_random_uuid() END`
 }
 
-/** Upper bound of a lease's time to live, in milliseconds. */
-const MAX_LEASE_TTL_MS = 120_000
-
-/**
- * Acquires or renews the polling lease. The clock of the database decides, so that the clocks of the workers
- * need not agree. A lease beyond the upper bound was acquired before that clock was set back: it is free.
- *
- * @returns False while another owner holds it.
- */
-export async function acquireLease(
-  prisma: PrismaClient,
-  owner: string,
-  ttlMs: number,
-): Promise<boolean> {
-  const fromNow = (ms: number) => timestampOf(databaseClock(), ms)
-  const until = fromNow(Math.min(ttlMs, MAX_LEASE_TTL_MS))
-  const acquired = await prisma.$executeRaw`
-    UPDATE tenant SET lease_owner = ${owner}, lease_until = ${until}
-    WHERE lease_owner = ${owner} OR lease_until IS NULL OR lease_until < clock_timestamp()
-      OR lease_until > ${fromNow(MAX_LEASE_TTL_MS)}`
-  return acquired === 1
+/** Sets the first checkpoint, and the span to sweep. Does nothing if a checkpoint is set. */
+export async function begin(
+  tx: Executor,
+  tenant: LockedTenant,
+  { to, sweep }: Move,
+): Promise<void> {
+  if (tenant.checkpoint === null) await setCheckpoint(tx, { to, sweep })
 }
 
-/** Sets the checkpoint, and the span to sweep. */
-export async function setCheckpoint(
+/** Replaces the checkpoint and the sweep. Returns false, without a change, unless the checkpoint is `from`. */
+export async function compareAndSetCheckpoint(
   tx: Executor,
-  checkpoint: string | null,
-  sweep: Span | null,
-): Promise<void> {
+  tenant: LockedTenant,
+  { from, ...move }: Move & { from: string },
+): Promise<boolean> {
+  if (tenant.checkpoint !== from) return false
+  await setCheckpoint(tx, move)
+  return true
+}
+
+/** The next checkpoint, and the span to sweep. */
+interface Move {
+  to: string | null
+  sweep: Span | null
+}
+
+async function setCheckpoint(tx: Executor, { to, sweep }: Move): Promise<void> {
   await tx.$executeRaw`
-    UPDATE tenant SET checkpoint = ${checkpoint},
+    UPDATE tenant SET checkpoint = ${to},
       sweep_from = ${timestamp(sweep?.from ?? null)}, sweep_to = ${timestamp(sweep?.to ?? null)}`
 }
 
@@ -134,32 +123,6 @@ export async function shrinkSweep(tx: Executor, { from, to }: Span): Promise<boo
       sweep_to = CASE WHEN ${hasRest} THEN ${timestamp(from)} END
     WHERE sweep_to = ${timestamp(to)}`
   return shrunk === 1
-}
-
-/**
- * SQL that moves `as_of` forward to an instant of Auth0's clock, unless that instant is further ahead of the
- * database's clock than clocks may differ. It moves back only from such an instant.
- */
-export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql {
-  const latest = timestampOf(clock(), MAX_CLOCK_AHEAD_MS)
-  const next = timestamp(readTo)
-  return Prisma.sql`COALESCE(
-    GREATEST(CASE WHEN as_of <= ${latest} THEN as_of END, CASE WHEN ${next} <= ${latest} THEN ${next} END),
-    as_of)`
-}
-
-/** Raises the floor, which never falls. Returns the resulting floor. */
-export async function writeFloor(
-  tx: Executor,
-  { seq }: LockedTenant,
-  at: Instant,
-): Promise<Instant> {
-  await tx.$executeRaw`
-    UPDATE tenant SET floor_at = ${timestamp(at)}, floor_seq = ${seq + 1n}, seq = ${seq + 1n}
-    WHERE floor_at IS NULL OR floor_at < ${timestamp(at)}`
-  const [row] = await tx.$queryRaw<{ floor_at: Instant }[]>`
-    SELECT ${toEpoch('floor_at')} AS floor_at FROM tenant`
-  return row?.floor_at ?? at
 }
 
 interface ProgressRow {

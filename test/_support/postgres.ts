@@ -16,9 +16,9 @@ import { migrateQueue } from '../../src/jobs/jobs.js'
 import { applyMigrations } from '../../src/store/migrations.js'
 import { fakeClock } from './faketime.js'
 import { freePort } from './port.js'
+import { WAIT } from './wait.js'
 
 const run = promisify(execFile)
-const WAIT = { timeout: 20_000, interval: 20 }
 
 /** A PostgreSQL server for one test, on a fixed port, with a migrated database. */
 export interface TestPostgres {

@@ -7,9 +7,7 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import type { Tenant } from '../../src/simulator/tenant.js'
 import { KEY } from './served-api.js'
 import { openTenant, tenantEnv } from './tenant.js'
-
-/** Polling options for conditions that depend on a store. */
-export const WAIT = { timeout: 20_000, interval: 20 }
+import { WAIT } from './wait.js'
 
 /** The response for a user, and how long it took. */
 interface TimedResponse {

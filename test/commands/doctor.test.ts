@@ -11,9 +11,9 @@ import { finishCommandLine, startCommandLine } from '../_support/command-line.js
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openProxy, READY_FOR_QUERY } from '../_support/proxy.js'
 import { startRedis } from '../_support/redis.js'
+import { KEY } from '../_support/served-api.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
-const KEY = 'a-key-of-more-than-32-characters!'
 const SECRET = 'a-secret-of-the-worker'
 
 let database: TestDatabase

@@ -7,14 +7,14 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import { openClient } from '../_support/client.js'
 import { parseExposition } from '../_support/exposition.js'
 import { loadRecorded } from '../_support/run-action.js'
-import { KEY } from '../_support/served-api.js'
+import { KEY, SCRAPER } from '../_support/served-api.js'
+import { WAIT } from '../_support/wait.js'
 import { readValue } from '../metrics/running.js'
-import { type OpenServer, SERVERS } from './servers.js'
-import { FLOOR, LOGOUTS, MAX_REFRESH_AGE_MS, openSystem, SCRAPER, type System } from './system.js'
+import { SERVERS, type ServerWithSettings } from './servers.js'
+import { FLOOR, LOGOUTS, MAX_REFRESH_AGE_MS, openSystem, type System } from './system.js'
 
 const SECOND = 1_000
 const HOUR = 3_600_000
-const WAIT = { timeout: 20_000, interval: 20 }
 
 /** Logins around a logout, in milliseconds, and whether their tokens are revoked by it. */
 const LOGINS = [
@@ -36,7 +36,7 @@ const TOKENS = Object.values(LOGOUTS).flatMap(({ userId, at }) =>
 )
 
 describe.each(SERVERS)('on a server with %s', (_, { settings, open }) => {
-  let server: OpenServer
+  let server: ServerWithSettings
   let system: System
   beforeAll(async () => {
     server = await open(settings)

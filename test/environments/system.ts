@@ -6,13 +6,10 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import type { Simulator } from '../../src/simulator/server.js'
 import type { Tenant } from '../../src/simulator/tenant.js'
 import { finishCommandLine } from '../_support/command-line.js'
-import { KEY } from '../_support/served-api.js'
+import { KEY, SCRAPER } from '../_support/served-api.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 
 const DAY_MS = 86_400_000
-
-/** The key that may read metrics. */
-export const SCRAPER = 'a-scraper-of-more-than-32-characters'
 
 /** How long reading two entries may take, in milliseconds. */
 const SYNC_TIMEOUT_MS = 8_000

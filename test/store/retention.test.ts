@@ -7,7 +7,7 @@ import { fold } from '../../src/rules/fold.js'
 import { writeUnattributable } from '../../src/store/unattributable.js'
 import type { Executor } from '../../src/store/write-batch.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openStore, readRows } from '../_support/store.js'
+import { openTestStore, readRows } from '../_support/store.js'
 
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 const DAY = 86_400_000
@@ -16,7 +16,7 @@ let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
 beforeEach(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openTestStore(database)
 })
 afterEach(async () => {
   await store.close()
@@ -106,7 +106,7 @@ describe('pruning', () => {
   let clocked: LastLogoutStore & { close(): Promise<void> }
   beforeEach(async () => {
     now = NOON
-    clocked = await openStore(database, { now: () => now })
+    clocked = await openTestStore(database, { now: () => now })
     await clocked.begin('P0', null)
   })
   afterEach(() => clocked.close())

@@ -1,4 +1,4 @@
-import type { TestDatabase } from '../_support/database.js'
+import type { TestDatabase } from '../test/_support/database.js'
 
 type Queryable = Pick<TestDatabase, 'query'>
 
@@ -69,9 +69,4 @@ export async function holdsLease(database: Queryable, writer: string): Promise<b
     [writer],
   )
   return rows.length > 0
-}
-
-/** Expires the lease at once, instead of waiting for its time to live. */
-export async function expireLease(database: Queryable): Promise<void> {
-  await database.query('UPDATE tenant SET lease_until = now() WHERE lease_until > now()')
 }

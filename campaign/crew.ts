@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { pick, type Random, seededRandom } from '../../src/simulator/random.js'
-import { type RunningCommand, runCommand } from '../_support/cli.js'
-import type { TestDatabase } from '../_support/database.js'
-import { expireLease, holdsLease } from './write-log.js'
+import { pick, type Random, seededRandom } from '../src/simulator/random.js'
+import { type RunningCommand, runCommand } from '../test/_support/cli.js'
+import type { TestDatabase } from '../test/_support/database.js'
+import { expireLease } from '../test/_support/store.js'
+import { holdsLease } from './write-log.js'
 
 /** The state of a worker when it was killed. `polling`: it held the lease. */
 type Stage = 'starting' | 'waiting' | 'polling' | 'closing'

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Tenant } from '../../src/simulator/tenant.js'
-import type { finishCommand } from '../_support/cli.js'
-import type { TestDatabase } from '../_support/database.js'
-import { expectedFromLog, sortRows } from '../_support/expected-rows.js'
-import { readRows } from '../_support/store.js'
+import type { Tenant } from '../src/simulator/tenant.js'
+import type { finishCommand } from '../test/_support/cli.js'
+import type { TestDatabase } from '../test/_support/database.js'
+import { expectedFromLog, sortRows } from '../test/_support/expected-rows.js'
+import { readRows } from '../test/_support/store.js'
 import type { CrewReport } from './crew.js'
 import { readReconciled, readWrites } from './write-log.js'
 import type { Written } from './writer.js'
@@ -11,7 +11,7 @@ import type { Written } from './writer.js'
 type Queryable = Pick<TestDatabase, 'query'>
 
 /** The final contents of the database, and every difference from the expected ones. */
-export interface Outcome {
+export interface RoundOutcome {
   users: number
   sessions: number
   unattributable: number
@@ -35,7 +35,7 @@ export async function findProblems(
   database: Queryable,
   tenant: Tenant,
   { crew, written, sync }: RoundEvents,
-): Promise<Outcome> {
+): Promise<RoundOutcome> {
   const truth = expectedFromLog(tenant.entries())
   const rows = sortRows(await readRows(database))
   const { writes, pages, wrong } = await readWrites(database)

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import type { Closers } from '../src/async/closers.js'
-import type { TenantMessage } from './soak-messages.js'
+import type { TenantMessage } from './messages.js'
 
 /** Ends the processes of a soak, and receives the error when one exits unexpectedly. */
 export interface RunningProcesses {

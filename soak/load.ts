@@ -2,7 +2,7 @@
 import { Agent, request } from 'node:http'
 import { createLastLogoutClient, type LastLogoutClient } from '../src/client/index.js'
 import { buildPeople } from '../src/simulator/people.js'
-import type { LoadReport, Logout } from './soak-messages.js'
+import type { LoadReport, Logout } from './messages.js'
 
 const READ_TICK_MS = 10
 const WATCH_TICK_MS = 50

@@ -4,7 +4,7 @@ import { buildPeople, sessionFor } from '../src/simulator/people.js'
 import { pick, seededRandom } from '../src/simulator/random.js'
 import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
-import type { TenantMessage } from './soak-messages.js'
+import type { TenantMessage } from './messages.js'
 
 const TICK_MS = 100
 const LOGOUT_SHARE = 0.1

@@ -1,7 +1,7 @@
-import { buildEntry } from '../../src/simulator/entries.js'
-import { buildPeople, type Person, sessionFor } from '../../src/simulator/people.js'
-import { pick, type Random, seededRandom } from '../../src/simulator/random.js'
-import type { LogEntry, Tenant } from '../../src/simulator/tenant.js'
+import { buildEntry } from '../src/simulator/entries.js'
+import { buildPeople, type Person, sessionFor } from '../src/simulator/people.js'
+import { pick, type Random, seededRandom } from '../src/simulator/random.js'
+import type { LogEntry, Tenant } from '../src/simulator/tenant.js'
 
 /** The entries written so far. */
 export interface Written {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { judgeSoak, type Sample } from '../../bench/soak-verdict.js'
+import { judgeSoak, type Sample } from '../../soak/verdict.js'
 
 const seen = { reads: 300_000, failed: 0, behindMs: 6_900, logouts: 3_000 }
 

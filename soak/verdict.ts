@@ -18,7 +18,7 @@ export interface LoadTotals {
 }
 
 /** A limit, and whether it was kept. */
-export interface Verdict {
+export interface SoakVerdict {
   kept: boolean
   text: string
 }
@@ -29,14 +29,14 @@ const MAX_ADDED_CONNECTIONS = 2
 const MIN_SUCCESS_SHARE = 0.999
 
 /** Duration of a poll, in milliseconds. An entry that is stored during a poll is read by the next one. */
-export const POLL_TIME_MS = 2_000
+const POLL_TIME_MS = 2_000
 
 /** Judges a run. The first half of the samples is the warm-up. */
 export function judgeSoak(
   samples: Sample[],
   totals: LoadTotals,
   pollIntervalMs: number,
-): Verdict[] {
+): SoakVerdict[] {
   const half = samples.slice(Math.floor(samples.length / 2))
   const [third, last] = [half.slice(0, half.length / 2), half.slice(half.length / 2)]
   const growth = riseOf(half.map(({ atMs, rssMb }) => [atMs, rssMb])) / mean(half.map(rss))
@@ -66,7 +66,7 @@ export function judgeSoak(
   ]
 }
 
-function verdict(kept: boolean, text: string): Verdict {
+function verdict(kept: boolean, text: string): SoakVerdict {
   return { kept, text }
 }
 

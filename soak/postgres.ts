@@ -8,7 +8,7 @@ import { migrateQueue } from '../src/jobs/jobs.js'
 import { applyMigrations } from '../src/store/migrations.js'
 
 /** The PostgreSQL server of a soak. */
-export interface Database {
+export interface SoakDatabase {
   url: string
   /** Counts the connections of the service. */
   count(): Promise<number>
@@ -16,7 +16,7 @@ export interface Database {
 }
 
 /** Starts a migrated server in a temporary directory, until `closers` close. */
-export async function openPostgres(closers: Closers): Promise<Database> {
+export async function openPostgres(closers: Closers): Promise<SoakDatabase> {
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-soak-'))
   closers.push(() => rm(dataDir, { recursive: true, force: true }))
   const { url, close } = await createEmbeddedPostgres({ dataDir })

@@ -1,13 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { generateHistory } from '../../src/simulator/history.js'
-import { createSimulator, type Simulator } from '../../src/simulator/server.js'
-import { createTenant } from '../../src/simulator/tenant.js'
-import { finishCommand } from '../_support/cli.js'
+import { generateHistory } from '../src/simulator/history.js'
+import { createSimulator, type Simulator } from '../src/simulator/server.js'
+import { createTenant } from '../src/simulator/tenant.js'
+import { finishCommand } from '../test/_support/cli.js'
+import { expireLease } from '../test/_support/store.js'
+import { tenantEnv } from '../test/_support/tenant.js'
 import { type CrewReport, killWorkers } from './crew.js'
 import { misbehave } from './misbehave.js'
-import { findProblems, type Outcome } from './verdict.js'
-import { expireLease, logWrites } from './write-log.js'
+import { findProblems, type RoundOutcome } from './verdict.js'
+import { logWrites } from './write-log.js'
 import { startWriting, type Written } from './writer.js'
 
 /** The options of a round, which has one tenant, one database and one queue. */
@@ -27,7 +29,7 @@ export interface RoundOptions {
 }
 
 /** The result of a round. */
-export interface RoundReport extends Outcome {
+export interface RoundReport extends RoundOutcome {
   crew: CrewReport
   written: Written
   requests: number
@@ -59,7 +61,7 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
   const query = async (sql: string, values?: unknown[]) => (await pool.query(sql, values)).rows
   const database = { url: databaseUrl, query }
   const simulator = await openTenant(seed)
-  const env = { ...PACE, ...credentialsOf(simulator), ...(redisUrl && { REDIS_URL: redisUrl }) }
+  const env = { ...PACE, ...tenantEnv(simulator), ...(redisUrl && { REDIS_URL: redisUrl }) }
   try {
     await logWrites(database)
     const { crew, written } = await disturb(options, { database, simulator, env })
@@ -84,15 +86,6 @@ async function openTenant(seed: number): Promise<Simulator> {
   const span = { startMs: endMs - HISTORY_MS, endMs }
   tenant.writeStored(generateHistory({ ...log, ...span, domain: DOMAIN, seed }))
   return createSimulator({ tenant, latencyMs: LATENCY_MS })
-}
-
-function credentialsOf({ url, credentials }: Simulator): Record<string, string> {
-  return {
-    AUTH0_DOMAIN: DOMAIN,
-    AUTH0_BASE_URL: url,
-    AUTH0_CLIENT_ID: credentials.clientId,
-    AUTH0_CLIENT_SECRET: credentials.clientSecret,
-  }
 }
 
 /** Writes entries, fails requests and kills workers, until the number of kills is reached. */

@@ -14,10 +14,10 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { createClosers } from '../src/async/closers.js'
-import type { LoadReport, TenantMessage, TenantReport } from './soak-messages.js'
-import { type Database, openPostgres } from './soak-postgres.js'
-import { nextMessage, readProcess, startProcess, startService } from './soak-processes.js'
-import { judgeSoak, type Sample } from './soak-verdict.js'
+import type { LoadReport, TenantMessage, TenantReport } from './messages.js'
+import { openPostgres, type SoakDatabase } from './postgres.js'
+import { nextMessage, readProcess, startProcess, startService } from './processes.js'
+import { judgeSoak, type Sample } from './verdict.js'
 
 const ENTRIES_PER_SECOND = 50
 const READS_PER_SECOND = 500
@@ -59,7 +59,7 @@ try {
 
 async function soak(): Promise<void> {
   const database = await openPostgres(closers)
-  const tenant = startProcess('soak-tenant.ts', [ENTRIES_PER_SECOND, USERS], running)
+  const tenant = startProcess('tenant.ts', [ENTRIES_PER_SECOND, USERS], running)
   const served = await nextMessage(tenant, 'serving', signal)
   const env = {
     AUTH0_DOMAIN: 'soak.example',
@@ -74,7 +74,7 @@ async function soak(): Promise<void> {
   }
   const service = await startService(env, running)
   const wanted = [service.url, KEY, READS_PER_SECOND, USERS, FEED_CLIENTS]
-  const load = startProcess('soak-load.ts', wanted, running)
+  const load = startProcess('load.ts', wanted, running)
   await once(load, 'message', { signal })
   let isWatching = false
   // Subscribe early: messages without a listener are buffered, and would arrive late.
@@ -91,7 +91,7 @@ async function soak(): Promise<void> {
 }
 
 interface Running {
-  database: Database
+  database: SoakDatabase
   tenant: ChildProcess
   load: ChildProcess
   pid: number
@@ -148,7 +148,7 @@ function toLine(samples: Sample[], report: LoadReport, before: TenantReport, now
   ].join('  ')
 }
 
-async function untilSwept(database: Database): Promise<void> {
+async function untilSwept(database: SoakDatabase): Promise<void> {
   const deadline = performance.now() + SWEEP_TIMEOUT_MS
   while (!(await database.hasSwept())) {
     if (performance.now() > deadline)

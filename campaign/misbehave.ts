@@ -8,10 +8,10 @@ import {
   invalidToken,
   rateLimited,
   respondWith,
-} from '../../src/simulator/faults.js'
-import { pick, type Random, seededRandom } from '../../src/simulator/random.js'
-import type { Simulator } from '../../src/simulator/server.js'
-import type { Tenant } from '../../src/simulator/tenant.js'
+} from '../src/simulator/faults.js'
+import { pick, type Random, seededRandom } from '../src/simulator/random.js'
+import type { Simulator } from '../src/simulator/server.js'
+import type { Tenant } from '../src/simulator/tenant.js'
 
 /** Share of the log requests that fail. With a larger one, no worker would live to store a page. */
 const FAULT_SHARE = 0.06
