@@ -1,6 +1,8 @@
 import { withClient } from '../pg/client.js'
+import { schemaOf } from '../pg/connection.js'
 import type { Instant } from '../rules/instant.js'
 import { toEpochSql } from './epoch.js'
+import { qualifyNames } from './tables.js'
 
 /** State of a PostgreSQL server. */
 export interface ServerState {
@@ -55,29 +57,6 @@ export function inspectServer(url: string): Promise<ServerState> {
   })
 }
 
-/** Privileges that the service needs on its tables, besides SELECT. */
-const REQUIRED_PRIVILEGES = `(VALUES ('tenant', 'INSERT'), ('tenant', 'UPDATE'),
-  ('last_logout', 'INSERT'), ('last_logout', 'UPDATE'),
-  ('session_logout', 'INSERT'), ('session_logout', 'UPDATE'), ('session_logout', 'DELETE'),
-  ('gap', 'INSERT'), ('gap', 'UPDATE'),
-  ('unattributable', 'INSERT'), ('unattributable', 'DELETE'),
-  ('unattributable_excess', 'INSERT'), ('unattributable_excess', 'UPDATE'),
-  ('unattributable_excess', 'DELETE')) AS required (name, privilege)`
-
-/**
- * Returns the names of the migrated tables that the database user lacks privileges to write, in alphabetical order.
- *
- * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
- */
-export function findUnwritable(url: string): Promise<string[]> {
-  return withClient(url, async (client) => {
-    const { rows } = await client.query<{ name: string }>(
-      `SELECT DISTINCT name FROM ${REQUIRED_PRIVILEGES} WHERE NOT has_table_privilege(name, privilege) ORDER BY name`,
-    )
-    return rows.map(({ name }) => name)
-  })
-}
-
 interface TenantRow {
   domain: string
   checkpoint: string | null
@@ -97,14 +76,15 @@ interface TenantRow {
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
 export function inspectTenant(url: string): Promise<TenantState | null> {
+  const { gap, tenant } = qualifyNames(schemaOf(url))
   return withClient(url, async (client) => {
     const { rows } = await client.query<TenantRow>(
       `SELECT domain, checkpoint, ${toEpochSql('as_of')} AS as_of,
          ${toEpochSql('last_poll_at')} AS last_poll_at, ${toEpochSql('sweep_from')} AS sweep_from,
          ${toEpochSql('floor_at')} AS floor_at, ${toEpochSql('clock_timestamp()')} AS now,
-         (SELECT count(*) FROM gap)::integer AS gaps,
-         (SELECT ${toEpochSql('max(to_at)')} FROM gap) AS gap_to
-       FROM tenant`,
+         (SELECT count(*) FROM ${gap})::integer AS gaps,
+         (SELECT ${toEpochSql('max(to_at)')} FROM ${gap}) AS gap_to
+       FROM ${tenant}`,
     )
     const [row] = rows
     if (row === undefined) return null

@@ -4,12 +4,19 @@ import type { Batch, StoredPage } from '../rules/batch.js'
 import { isAhead } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
 import { settleReported } from '../rules/reported.js'
+import { storeCaughtUp } from './caught-up.js'
 import { readChanges } from './changes.js'
 import { clockAhead } from './clock-ahead.js'
-import { query } from './database.js'
-import { databaseClock, readClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
+import {
+  isRefusedRow,
+  query,
+  type StoreClient,
+  TRANSACTION,
+  type Transact,
+  type Transaction,
+} from './database.js'
+import { databaseClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
 import { readGaps, writeGap } from './gaps.js'
-import type { PrismaClient } from './generated/client.js'
 import { readKnown } from './read-known.js'
 import { count, prune } from './retention.js'
 import {
@@ -23,16 +30,13 @@ import {
   shrinkSweep,
   writeFloor,
 } from './tenant-row.js'
-import { type Executor, writeBatch } from './write-batch.js'
-
-/** Upper bounds of a transaction, in milliseconds: the wait for a connection, and the run. */
-const TRANSACTION = { maxWait: 10_000, timeout: 60_000 }
+import { writeBatch } from './write-batch.js'
 
 const IDLE_TRANSACTION_TIMEOUT_MS = 30_000
 
 /** Options of the store. */
 export interface LastLogoutStoreOptions {
-  prisma: PrismaClient
+  prisma: StoreClient
   /** The tenant's canonical domain. */
   domain: string
   /**
@@ -46,33 +50,40 @@ export interface LastLogoutStoreOptions {
   idleTransactionTimeoutMs?: number
 }
 
+/** Writes in a transaction that has locked the tenant row. */
+type Write<T> = (tx: Transaction, tenant: LockedTenant) => Promise<T>
+
 /** Creates the store over PostgreSQL. */
 export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogoutStore {
   const { prisma, domain, horizonMs, clock = databaseClock } = options
   const { idleTransactionTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS } = options
 
+  const transact: Transact = (run) => query(() => prisma.$transaction(run, TRANSACTION))
+
   /** Runs every write under one lock, so that feed positions are in the order of commits. */
-  const write = <T>(run: (tx: Executor, tenant: LockedTenant) => Promise<T>): Promise<T> =>
-    query(() =>
-      prisma.$transaction(
-        async (tx) => run(tx, await lockTenant(tx, clock, idleTransactionTimeoutMs)),
-        TRANSACTION,
-      ),
-    )
+  const write = <T>(run: Write<T>): Promise<T> =>
+    transact(async (tx) => run(tx, await lockTenant(tx, clock, idleTransactionTimeoutMs)))
+
+  /** Writes what the log contains. A row that PostgreSQL refuses must not keep the others from being stored. */
+  const writeRead = <T>(run: Write<T>): Promise<T> =>
+    write(run).catch((error) => {
+      if (!isRefusedRow(error)) throw error
+      return write((tx, tenant) => run(tx, { ...tenant, isolatesRows: true }))
+    })
 
   return {
-    claim: () => query(() => claim(prisma, domain)),
+    claim: () => transact((tx) => claim(tx, domain)),
     readProgress: () => query(() => readProgress(prisma, clock)),
     readKnown: (userId, sessionId) =>
       query(() => readKnown(prisma, clock, { userId, sessionId, horizonMs })),
     readChanges: (changes) => query(() => readChanges(prisma, clock, changes)),
     count: () => query(() => count(prisma)),
 
-    acquireLease: (owner, ttlMs) => query(() => acquireLease(prisma, owner, ttlMs)),
+    acquireLease: (owner, ttlMs) => transact((tx) => acquireLease(tx, owner, ttlMs)),
     releaseLease: (owner) =>
-      query(async () => {
-        await prisma.$executeRaw`
-          UPDATE tenant SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = ${owner}`
+      transact(async (tx) => {
+        await tx.$executeRaw`
+          UPDATE ${tx.tables.tenant} SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = ${owner}`
       }),
 
     begin: (checkpoint, sweep) =>
@@ -86,26 +97,26 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
         return true
       }),
     async storePage(page) {
-      const stored = await write((tx, tenant) => storePage(tx, clock, tenant, page))
+      const stored = await writeRead((tx, tenant) => storePage(tx, clock, tenant, page))
       if (stored instanceof LastLogoutError) throw stored
       return stored
     },
     storeSweep: (batch, part) =>
-      write(async (tx, tenant) => {
+      writeRead(async (tx, tenant) => {
         await storeBatch(tx, tenant, batch)
         return shrinkSweep(tx, part)
       }),
-    storeBatch: (batch) => write((tx, tenant) => storeBatch(tx, tenant, batch)),
+    storeBatch: (batch) => writeRead((tx, tenant) => storeBatch(tx, tenant, batch)),
     storeReconciled: (batch) =>
-      write(async (tx, tenant) => {
+      writeRead(async (tx, tenant) => {
         const advanced = await storeBatch(tx, tenant, batch)
-        await tx.$executeRaw`UPDATE tenant SET reconciled = reconciled + ${advanced}`
+        await tx.$executeRaw`UPDATE ${tx.tables.tenant} SET reconciled = reconciled + ${advanced}`
         return advanced
       }),
     finishReconcile: (at) =>
-      query(async () => {
-        await prisma.$executeRaw`
-          UPDATE tenant SET reconciled_to =
+      transact(async (tx) => {
+        await tx.$executeRaw`
+          UPDATE ${tx.tables.tenant} SET reconciled_to =
             GREATEST(reconciled_to, LEAST(${timestamp(at)}, ${timestampOf(clock())}))`
       }),
     storeReported: (logout) => write((tx, tenant) => storeReported(tx, tenant, logout)),
@@ -118,9 +129,11 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
       }),
     storeGap: (gap, raisesFloor) => write((tx, tenant) => writeGap(tx, tenant, gap, raisesFloor)),
     readGaps: () => query(() => readGaps(prisma)),
-    prune: (retainMs, onBatch) => query(() => prune(prisma, clock, { retainMs, onBatch })),
-    storeCaughtUp: (checkpoint, askedAt) =>
-      query(() => storeCaughtUp(prisma, clock, { checkpoint, askedAt })),
+    prune: (retainMs, onBatch) => prune(transact, clock, { retainMs, onBatch }),
+    async storeCaughtUp(checkpoint, askedAt) {
+      const failure = await transact((tx) => storeCaughtUp(tx, clock, { checkpoint, askedAt }))
+      if (failure !== null) throw failure
+    },
   }
 }
 
@@ -132,7 +145,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
  * @returns Whether the page was stored, or a `CLOCK_AHEAD` error: throwing it here would roll back the write.
  */
 async function storePage(
-  tx: Executor,
+  tx: Transaction,
   clock: SqlClock,
   tenant: LockedTenant,
   page: StoredPage,
@@ -144,39 +157,20 @@ async function storePage(
   }
   const { seq } = await writeBatch(tx, page.batch, tenant)
   await tx.$executeRaw`
-    UPDATE tenant SET checkpoint = ${page.next}, seq = ${seq}, last_poll_at = ${timestampOf(clock())},
+    UPDATE ${tx.tables.tenant} SET checkpoint = ${page.next}, seq = ${seq}, last_poll_at = ${timestampOf(clock())},
       as_of = CASE WHEN as_of IS NOT NULL AND sweep_to IS NULL
         THEN ${advanceAsOf(page.storedAt, clock)} ELSE as_of END`
   return true
 }
 
-interface CaughtUp {
-  checkpoint: string | null
-  askedAt: Instant
-}
-
-/** Freshness does not advance while a part of the sweep is unread. */
-async function storeCaughtUp(
-  prisma: PrismaClient,
-  clock: SqlClock,
-  { checkpoint, askedAt }: CaughtUp,
-): Promise<void> {
-  const [row] = await prisma.$queryRaw<{ now: Instant }[]>`
-    UPDATE tenant SET last_poll_at = ${timestampOf(clock())},
-      as_of = CASE WHEN sweep_to IS NULL THEN ${advanceAsOf(askedAt, clock)} ELSE as_of END
-    WHERE checkpoint IS NOT DISTINCT FROM ${checkpoint}
-    RETURNING ${readClock(clock)} AS now`
-  if (row !== undefined && isAhead(askedAt, row.now)) throw clockAhead(askedAt)
-}
-
-async function storeBatch(tx: Executor, tenant: LockedTenant, batch: Batch): Promise<number> {
+async function storeBatch(tx: Transaction, tenant: LockedTenant, batch: Batch): Promise<number> {
   const { seq, advanced } = await writeBatch(tx, batch, tenant)
-  await tx.$executeRaw`UPDATE tenant SET seq = ${seq}`
+  await tx.$executeRaw`UPDATE ${tx.tables.tenant} SET seq = ${seq}`
   return advanced
 }
 
 async function storeReported(
-  tx: Executor,
+  tx: Transaction,
   tenant: LockedTenant,
   { userId, sessionId, type, ...reported }: ReportedLogout,
 ): Promise<Instant | null> {

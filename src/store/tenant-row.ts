@@ -3,7 +3,7 @@ import { MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
 import { type Progress, toProgress } from '../rules/progress.js'
 import type { Span } from '../rules/span.js'
-import { tenantRowMissing } from './database.js'
+import { type Executor, type Transaction, tenantRowMissing } from './database.js'
 import {
   currentPosition,
   databaseClock,
@@ -13,8 +13,8 @@ import {
   timestampOf,
   toEpoch,
 } from './epoch.js'
-import { Prisma, type PrismaClient } from './generated/client.js'
-import type { Executor, WriteState } from './write-batch.js'
+import { Prisma } from './generated/client.js'
+import type { WriteState } from './write-batch.js'
 
 /** The tenant row, locked for writing. */
 export interface LockedTenant extends WriteState {
@@ -30,15 +30,15 @@ const IS_UNUSED = Prisma.sql`
  *
  * @throws `OTHER_TENANT` when it holds data of another one.
  */
-export async function claim(prisma: PrismaClient, domain: string): Promise<void> {
-  await prisma.$executeRaw`
-    INSERT INTO tenant (id, domain) VALUES (1, ${domain}) ON CONFLICT (id)
+export async function claim(tx: Transaction, domain: string): Promise<void> {
+  await tx.$executeRaw`
+    INSERT INTO ${tx.tables.tenant} (id, domain) VALUES (1, ${domain}) ON CONFLICT (id)
     DO UPDATE SET domain = excluded.domain WHERE ${IS_UNUSED}`
-  const tenant = await prisma.tenant.findUniqueOrThrow({ where: { id: 1 } })
+  const tenant = await tx.tenant.findUniqueOrThrow({ where: { id: 1 } })
   if (tenant.domain !== domain) {
     throw new LastLogoutError(
       'OTHER_TENANT',
-      `this database serves the tenant ${tenant.domain}, not ${domain}: give each tenant its own database, or correct AUTH0_DOMAIN`,
+      `this database serves the tenant ${tenant.domain}, not ${domain}: give each tenant its own schema (?schema= in DATABASE_URL) or database, or correct AUTH0_DOMAIN`,
     )
   }
 }
@@ -60,9 +60,9 @@ export async function lockTenant(
 ): Promise<LockedTenant> {
   const [tenant] = await tx.$queryRaw<(LockedTenant & Timelines)[]>`
     SELECT checkpoint, GREATEST(seq, ${currentPosition(clock)}) AS seq,
-      ${readClock(clock)} AS now, timeline, last_logout_timeline() AS current,
+      ${readClock(clock)} AS now, timeline, ${tx.tables.timeline}() AS current,
       set_config('idle_in_transaction_session_timeout', ${String(idleTimeoutMs)}, true)
-    FROM tenant WHERE id = 1 FOR UPDATE`
+    FROM ${tx.tables.tenant} WHERE id = 1 FOR UPDATE`
   if (tenant === undefined) throw tenantRowMissing()
   const { checkpoint, seq, now } = tenant
   await updateTimeline(tx, tenant)
@@ -83,7 +83,7 @@ interface Timelines {
 async function updateTimeline(tx: Executor, { timeline, current }: Timelines): Promise<void> {
   if (current === null || current === timeline) return
   await tx.$executeRaw`
-    UPDATE tenant SET timeline = ${current},
+    UPDATE ${tx.tables.tenant} SET timeline = ${current},
       feed_id = CASE WHEN timeline IS NULL THEN feed_id ELSE gen_random_uuid() END`
 }
 
@@ -96,15 +96,11 @@ const MAX_LEASE_TTL_MS = 120_000
  *
  * @returns False while another owner holds it.
  */
-export async function acquireLease(
-  prisma: PrismaClient,
-  owner: string,
-  ttlMs: number,
-): Promise<boolean> {
+export async function acquireLease(tx: Executor, owner: string, ttlMs: number): Promise<boolean> {
   const fromNow = (ms: number) => timestampOf(databaseClock(), ms)
   const until = fromNow(Math.min(ttlMs, MAX_LEASE_TTL_MS))
-  const acquired = await prisma.$executeRaw`
-    UPDATE tenant SET lease_owner = ${owner}, lease_until = ${until}
+  const acquired = await tx.$executeRaw`
+    UPDATE ${tx.tables.tenant} SET lease_owner = ${owner}, lease_until = ${until}
     WHERE lease_owner = ${owner} OR lease_until IS NULL OR lease_until < clock_timestamp()
       OR lease_until > ${fromNow(MAX_LEASE_TTL_MS)}`
   return acquired === 1
@@ -117,7 +113,7 @@ export async function setCheckpoint(
   sweep: Span | null,
 ): Promise<void> {
   await tx.$executeRaw`
-    UPDATE tenant SET checkpoint = ${checkpoint},
+    UPDATE ${tx.tables.tenant} SET checkpoint = ${checkpoint},
       sweep_from = ${timestamp(sweep?.from ?? null)}, sweep_to = ${timestamp(sweep?.to ?? null)}`
 }
 
@@ -129,7 +125,7 @@ export async function setCheckpoint(
 export async function shrinkSweep(tx: Executor, { from, to }: Span): Promise<boolean> {
   const hasRest = Prisma.sql`sweep_from < ${timestamp(from)}`
   const shrunk = await tx.$executeRaw`
-    UPDATE tenant SET
+    UPDATE ${tx.tables.tenant} SET
       sweep_from = CASE WHEN ${hasRest} THEN sweep_from END,
       sweep_to = CASE WHEN ${hasRest} THEN ${timestamp(from)} END
     WHERE sweep_to = ${timestamp(to)}`
@@ -155,10 +151,10 @@ export async function writeFloor(
   at: Instant,
 ): Promise<Instant> {
   await tx.$executeRaw`
-    UPDATE tenant SET floor_at = ${timestamp(at)}, floor_seq = ${seq + 1n}, seq = ${seq + 1n}
+    UPDATE ${tx.tables.tenant} SET floor_at = ${timestamp(at)}, floor_seq = ${seq + 1n}, seq = ${seq + 1n}
     WHERE floor_at IS NULL OR floor_at < ${timestamp(at)}`
   const [row] = await tx.$queryRaw<{ floor_at: Instant }[]>`
-    SELECT ${toEpoch('floor_at')} AS floor_at FROM tenant`
+    SELECT ${toEpoch('floor_at')} AS floor_at FROM ${tx.tables.tenant}`
   return row?.floor_at ?? at
 }
 
@@ -178,13 +174,13 @@ interface ProgressRow {
  *
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
-export async function readProgress(prisma: PrismaClient, clock: SqlClock): Promise<Progress> {
+export async function readProgress(prisma: Executor, clock: SqlClock): Promise<Progress> {
   const [row] = await prisma.$queryRaw<ProgressRow[]>`
     SELECT checkpoint, ${toEpoch('as_of')} AS as_of, ${toEpoch('sweep_from')} AS sweep_from,
       ${toEpoch('sweep_to')} AS sweep_to, ${toEpoch('floor_at')} AS floor_at,
       ${toEpoch('last_poll_at')} AS last_poll_at, ${toEpoch('reconciled_to')} AS reconciled_to,
       ${readClock(clock)} AS now
-    FROM tenant`
+    FROM ${prisma.tables.tenant}`
   if (row === undefined) throw tenantRowMissing()
   const { checkpoint, sweep_from: from, sweep_to: to } = row
   return toProgress({

@@ -1,0 +1,23 @@
+import pg from 'pg'
+import { LastLogoutError } from '../errors.js'
+
+/** Every other encoding lacks characters that ids can contain. */
+const ENCODING = 'UTF8'
+
+/**
+ * Checks the encoding of the database.
+ *
+ * @throws `CONFIGURATION` when it is not UTF8.
+ */
+export async function assertEncoding(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ name: string; encoding: string }>(
+    `SELECT current_database() AS name, current_setting('server_encoding') AS encoding`,
+  )
+  const [{ name, encoding } = { name: '', encoding: '' }] = rows
+  if (encoding === ENCODING) return
+  const other = pg.escapeIdentifier(`${name}_utf8`)
+  throw new LastLogoutError(
+    'CONFIGURATION',
+    `the database ${name} has the encoding ${encoding}, which cannot store every user id: create one with UTF8 and set DATABASE_URL to it: CREATE DATABASE ${other} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;`,
+  )
+}
