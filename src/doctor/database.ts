@@ -86,7 +86,7 @@ interface ServerFindings {
 
 async function examineServer(name: string, url: string): Promise<ServerFindings> {
   try {
-    const { version, latencyMs, readOnly, clockAheadMs } = await inspectServer(url)
+    const { version, latencyMs, readOnly, encodingProblem, clockAheadMs } = await inspectServer(url)
     const message = `PostgreSQL ${version}, answers in ${Math.max(1, Math.round(latencyMs))} ms`
     const check = readOnly
       ? failure(
@@ -95,7 +95,10 @@ async function examineServer(name: string, url: string): Promise<ServerFindings>
           'use the URL of the primary, not that of a replica',
         )
       : ok(name, message)
-    return { check, clockAheadMs }
+    return {
+      check: encodingProblem === null ? check : failure(name, encodingProblem),
+      clockAheadMs,
+    }
   } catch (error) {
     return { check: toUnreachable(name, error), clockAheadMs: null }
   }
@@ -111,6 +114,7 @@ function toUnreadable(error: unknown): Check {
 }
 
 function toUnreachable(name: string, error: unknown): Check {
+  if (hasCode(error, 'CONFIGURATION')) return failure(name, error.message)
   const variable = name === 'database' ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL'
   const cause = hasCode(error, 'DATABASE_UNAVAILABLE') ? error.cause : error
   const code = describeError(cause)

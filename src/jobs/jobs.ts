@@ -2,6 +2,7 @@ import { hasCode } from '../errors.js'
 import { openBackend, type QueueConnection } from './backend.js'
 import { createQueueOutage } from './outage.js'
 import { assertQueueMigrated } from './postgres.js'
+import { findRedis } from './redis.js'
 import { createRunner, type RunnerOptions } from './runner.js'
 import { createWatchdog } from './watchdog.js'
 
@@ -37,19 +38,18 @@ export interface Jobs {
  * workers, one takes each run. From then on no failure of a job or of the store ends it: while the store
  * is away nothing runs, and when it is back, be it empty, the jobs go on. It may be away from the
  * beginning.
- * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
+ * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables, and `CONFIGURATION` when the user lacks
+ * a privilege or TLS fails.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const { connection, prefix, jobs, log, watchIntervalMs, timeoutMs } = {
     ...JOBS_DEFAULTS,
     ...options,
   }
-  if (connection.kind === 'postgres') {
-    await assertQueueMigrated(connection.url, timeoutMs).catch((error) => {
-      // What else there is, the watchdog meets as well, and tries again.
-      if (hasCode(error, 'DATABASE_NOT_MIGRATED')) throw error
-    })
-  }
+  await assertSupported(connection, timeoutMs).catch((error) => {
+    // The watchdog retries after every other failure.
+    if (hasCode(error, 'DATABASE_NOT_MIGRATED') || hasCode(error, 'CONFIGURATION')) throw error
+  })
   const stop = new AbortController()
   const runner = createRunner(options, stop.signal)
   const outage = createQueueOutage(connection, log, stop.signal)
@@ -69,4 +69,11 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
       return closing
     },
   }
+}
+
+/** Throws where the store of the queue needs a change by the operator. */
+async function assertSupported({ kind, url }: QueueConnection, timeoutMs: number): Promise<void> {
+  if (kind === 'postgres') return assertQueueMigrated(url, timeoutMs)
+  // Only TLS fails in a way that no retry resolves.
+  if (new URL(url).protocol === 'rediss:') (await findRedis(url, timeoutMs)).disconnect()
 }

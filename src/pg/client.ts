@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { toConnectionOptions } from './connection.js'
+import { toDriverOptions } from './connection.js'
 import { createSockets } from './sockets.js'
 import { isUnavailableState } from './sql-state.js'
 import { CONNECT_TIMEOUT_MS, QUERY_TIMEOUT_MS } from './timeouts.js'
@@ -28,7 +28,7 @@ export async function withClient<T>(
   const sockets = createSockets()
   const client = new pg.Client({
     stream: sockets.open,
-    ...toConnectionOptions(url),
+    ...toDriverOptions(url),
     connectionTimeoutMillis: connectTimeoutMs,
     query_timeout: queryTimeoutMs,
   })

@@ -16,7 +16,7 @@ export function schemaOf(databaseUrl: string): string {
 }
 
 /** The connection options of `pg` that come from a database URL. */
-export interface ConnectionOptions {
+export interface DriverOptions {
   connectionString: string
   options?: string
 }
@@ -28,10 +28,10 @@ export interface ConnectionOptions {
  * @param settings Run-time parameters, such as `search_path`. A transaction pooler rejects them.
  * @throws `CONFIGURATION` when a file that the URL names cannot be read.
  */
-export function toConnectionOptions(
+export function toDriverOptions(
   databaseUrl: string,
   settings: Record<string, string> = {},
-): ConnectionOptions {
+): DriverOptions {
   const url = new URL(databaseUrl)
   assertReadable(url)
   const added = Object.entries(settings).map(([name, value]) => `-c ${name}=${escapeOption(value)}`)

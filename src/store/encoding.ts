@@ -4,6 +4,13 @@ import { LastLogoutError } from '../errors.js'
 /** Every other encoding lacks characters that ids can contain. */
 const ENCODING = 'UTF8'
 
+/** Returns what is wrong with the encoding of a database; `null`: nothing. */
+export function findEncodingProblem(database: string, encoding: string): string | null {
+  if (encoding === ENCODING) return null
+  const other = pg.escapeIdentifier(`${database}_utf8`)
+  return `the database ${database} has the encoding ${encoding}, which cannot store every user id: create a database with UTF8, and set DATABASE_URL to it: CREATE DATABASE ${other} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;`
+}
+
 /**
  * Checks the encoding of the database.
  *
@@ -14,10 +21,6 @@ export async function assertEncoding(client: pg.Client): Promise<void> {
     `SELECT current_database() AS name, current_setting('server_encoding') AS encoding`,
   )
   const [{ name, encoding } = { name: '', encoding: '' }] = rows
-  if (encoding === ENCODING) return
-  const other = pg.escapeIdentifier(`${name}_utf8`)
-  throw new LastLogoutError(
-    'CONFIGURATION',
-    `the database ${name} has the encoding ${encoding}, which cannot store every user id: create one with UTF8 and set DATABASE_URL to it: CREATE DATABASE ${other} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;`,
-  )
+  const problem = findEncodingProblem(name, encoding)
+  if (problem !== null) throw new LastLogoutError('CONFIGURATION', problem)
 }

@@ -1,6 +1,7 @@
 import { withClient } from '../pg/client.js'
 import { schemaOf } from '../pg/connection.js'
 import type { Instant } from '../rules/instant.js'
+import { findEncodingProblem } from './encoding.js'
 import { toEpochSql } from './epoch.js'
 import { qualifyNames } from './tables.js'
 
@@ -11,6 +12,8 @@ export interface ServerState {
   latencyMs: number
   /** Whether the server rejects writes, as a replica does. */
   readOnly: boolean
+  /** What is wrong with the encoding of the database; `null`: nothing. */
+  encodingProblem: string | null
   /** How far its clock is ahead of the clock of this machine, in milliseconds; negative: behind. */
   clockAheadMs: number
 }
@@ -33,8 +36,16 @@ export interface TenantState {
   now: Instant
 }
 
+interface ServerRow {
+  version: string
+  read_only: boolean
+  name: string
+  encoding: string
+  now: Instant
+}
+
 /**
- * Reads the state of a server.
+ * Reads the state of a server, and of the database that the URL names.
  *
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
@@ -42,8 +53,9 @@ export function inspectServer(url: string): Promise<ServerState> {
   return withClient(url, async (client) => {
     const startedAt = performance.now()
     const sentAt = Date.now()
-    const { rows } = await client.query<{ version: string; read_only: boolean; now: Instant }>(
+    const { rows } = await client.query<ServerRow>(
       `SELECT current_setting('server_version') AS version, ${toEpochSql('clock_timestamp()')} AS now,
+         current_database() AS name, current_setting('server_encoding') AS encoding,
          pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only`,
     )
     const latencyMs = performance.now() - startedAt
@@ -52,6 +64,7 @@ export function inspectServer(url: string): Promise<ServerState> {
       version: row?.version ?? '',
       latencyMs,
       readOnly: row?.read_only === true,
+      encodingProblem: row === undefined ? null : findEncodingProblem(row.name, row.encoding),
       clockAheadMs: Math.round((row?.now ?? sentAt) - (sentAt + latencyMs / 2)),
     }
   })
