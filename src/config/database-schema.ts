@@ -36,8 +36,9 @@ export function addSchema({ DATABASE_URL: url, DATABASE_DIRECT_URL: directUrl }:
 function findProblem(schema: string | null): string | null {
   if (schema === null) return null
   const bytes = Buffer.byteLength(schema)
-  if (bytes === 0 || bytes > MAX_NAME_BYTES || schema.includes('\0')) {
-    return `must name a schema of 1 to ${MAX_NAME_BYTES} bytes, such as ?schema=last_logout`
+  // Prisma does not escape quotes.
+  if (bytes === 0 || bytes > MAX_NAME_BYTES || /["\0]/.test(schema)) {
+    return `must name a schema of 1 to ${MAX_NAME_BYTES} bytes without quotes, such as ?schema=last_logout`
   }
   return RESERVED.test(schema)
     ? `must not name the schema ${schema}, which is reserved: use another one, such as ?schema=last_logout`
