@@ -6,6 +6,10 @@ import { adviceFor, isRefusedState } from './sql-state.js'
 /** The message of the driver, which has no code, where the server does not support TLS. */
 const NO_TLS = 'The server does not support SSL connections'
 
+/** What to do when TLS fails. */
+export const TLS_REMEDY =
+  'set sslrootcert in the database URL, or NODE_EXTRA_CA_CERTS, to the file of the CA certificate, and use a host name that the certificate contains'
+
 /**
  * Creates a `DATABASE_UNAVAILABLE` error.
  *
@@ -47,5 +51,5 @@ function describeTls(cause: unknown): string | null {
   }
   const failure = describeTlsFailure(code)
   if (failure === null) return null
-  return `${failure} for PostgreSQL (${code}): set sslrootcert in the database URL, or NODE_EXTRA_CA_CERTS, to the file of the CA certificate, and use a host name that the certificate contains`
+  return `${failure} for PostgreSQL (${code}): ${TLS_REMEDY}`
 }

@@ -12,7 +12,7 @@ import {
   isRefusedState,
   isUnavailableState,
 } from '../pg/sql-state.js'
-import { unavailable } from '../pg/unavailable.js'
+import { TLS_REMEDY, unavailable } from '../pg/unavailable.js'
 import { Prisma, PrismaClient } from './generated/client.js'
 import { type Tables, tablesIn } from './tables.js'
 
@@ -109,6 +109,12 @@ function toOwnError(error: unknown): unknown {
       `the database user lacks a privilege (SQLSTATE ${state}): \`last-logout doctor\` names it, and prints the SQL that grants it`,
       { cause: error },
     )
+  }
+  const { kind, reason } = readDriverCause(error)
+  if (kind === 'TlsConnectionError') {
+    // Prisma drops the code. At the start, `connectionFailure` throws `CONFIGURATION` instead.
+    const message = `TLS failed for PostgreSQL (${reason}): ${TLS_REMEDY}`
+    return new LastLogoutError('DATABASE_UNAVAILABLE', message, { cause: error })
   }
   return isConflictState(state) || isUnavailable(error) ? unavailable(error, state) : error
 }

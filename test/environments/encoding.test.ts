@@ -102,7 +102,7 @@ interface UnattributableRow {
 
 const READ_UNATTRIBUTABLE = 'SELECT id, reason, entry FROM unattributable ORDER BY id'
 
-test('a user id that the encoding lacks is recorded in ASCII, and the rest of the page is stored', async () => {
+test('a user id that the encoding lacks is recorded in ASCII, and the rest of the page is stored (P5)', async () => {
   const url = await createEncoded('LATIN1')
   const directory = new URL('../../prisma/migrations/', import.meta.url)
   const names = (await readdir(directory, { withFileTypes: true }))

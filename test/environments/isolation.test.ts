@@ -3,6 +3,7 @@ import { afterEach, expect, test } from 'vitest'
 import { hasCode } from '../../src/errors.js'
 import { migrateQueue } from '../../src/jobs/jobs.js'
 import { applyMigrations } from '../../src/store/migrations.js'
+import { type PgBouncer, startPgBouncer } from '../_support/pgbouncer.js'
 import { type RunningService, runService } from '../_support/running-service.js'
 import { openStore } from '../_support/store.js'
 import { createOwnedDatabase, type OwnedDatabase } from './roles.js'
@@ -16,9 +17,12 @@ const CONCURRENCY = { reports: 10, posts: 4 }
 
 let owned: OwnedDatabase | undefined
 let service: RunningService | undefined
+let pooler: PgBouncer | undefined
 afterEach(async () => {
   await service?.close()
   service = undefined
+  await pooler?.close()
+  pooler = undefined
   await owned?.drop()
   owned = undefined
 })
@@ -39,13 +43,21 @@ async function runConcurrently<T>(runs: (() => Promise<T>)[], concurrency: numbe
   return results
 }
 
-test.each(LEVELS)(
-  'concurrent reports and log-stream posts are all stored while the default isolation is %s',
-  async (level) => {
+test.each([
+  ...LEVELS.map((level) => [level, 'directly'] as const),
+  ['serializable', 'by PgBouncer'] as const,
+])(
+  'concurrent reports and log-stream posts are all stored while the default isolation is %s, connected %s',
+  async (level, way) => {
     const { url, database } = await openRole({ default_transaction_isolation: `'${level}'` })
     await applyMigrations(url)
     await migrateQueue(url)
-    service = await runService({ DATABASE_URL: url, LOG_STREAM_TOKEN: STREAM_TOKEN })
+    pooler = way === 'directly' ? undefined : await startPgBouncer(url)
+    service = await runService({
+      DATABASE_URL: pooler?.url ?? url,
+      DATABASE_DIRECT_URL: url,
+      LOG_STREAM_TOKEN: STREAM_TOKEN,
+    })
     const running = service
     await expect.poll(() => running.requestStatus('/health/fresh'), { timeout: 20_000 }).toBe(200)
 
