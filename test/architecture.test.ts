@@ -51,12 +51,12 @@ const ALLOWED: Record<string, string[]> = {
   ],
   http: ['config', 'async', 'measurements', 'ports', 'errors', 'rules'],
   sync: ['async', 'measurements', 'ports', 'errors', 'rules'],
-  auth0: ['async', 'measurements', 'ports', 'errors', 'rules'],
+  auth0: ['async', 'measurements', 'ports', 'errors', 'tls', 'rules'],
   store: ['pg', 'async', 'ports', 'errors', 'rules'],
   'embedded-postgres': ['pg', 'errors'],
-  jobs: ['pg', 'async', 'errors'],
+  jobs: ['pg', 'async', 'errors', 'tls'],
   metrics: ['async', 'measurements', 'ports', 'errors', 'rules'],
-  pg: ['errors'],
+  pg: ['errors', 'tls'],
   config: ['errors', 'rules'],
   ports: ['rules'],
   measurements: ['rules'],
@@ -67,6 +67,7 @@ const ALLOWED: Record<string, string[]> = {
   simulator: [],
   rules: [],
   errors: [],
+  tls: [],
   version: [],
 }
 

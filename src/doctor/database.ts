@@ -94,7 +94,7 @@ interface ServerResult {
 
 async function checkServer(name: string, url: string): Promise<ServerResult> {
   try {
-    const { version, latencyMs, readOnly, clockAheadMs } = await inspectServer(url)
+    const { version, latencyMs, readOnly, encodingProblem, clockAheadMs } = await inspectServer(url)
     const message = `PostgreSQL ${version}, answers in ${Math.max(1, Math.round(latencyMs))} ms`
     const check = readOnly
       ? failure(
@@ -103,7 +103,10 @@ async function checkServer(name: string, url: string): Promise<ServerResult> {
           'use the URL of the primary instead of a replica',
         )
       : ok(name, message)
-    return { check, clockAheadMs }
+    return {
+      check: encodingProblem === null ? check : failure(name, encodingProblem),
+      clockAheadMs,
+    }
   } catch (error) {
     return { check: toUnreachable(name, error), clockAheadMs: null }
   }
@@ -119,6 +122,7 @@ function toUnreadable(error: unknown): Check {
 }
 
 function toUnreachable(name: string, error: unknown): Check {
+  if (hasCode(error, 'CONFIGURATION')) return failure(name, error.message)
   const variable = name === 'database' ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL'
   const cause = hasCode(error, 'DATABASE_UNAVAILABLE') ? error.cause : error
   const code = describeError(cause)

@@ -1,4 +1,4 @@
-import { findUnwritable } from '../store/inspect.js'
+import { findMissingPrivileges } from '../store/privileges.js'
 import { type Check, describeError, failure, ok, skipped } from './check.js'
 
 const NAME = 'privileges'
@@ -11,14 +11,13 @@ const NAME = 'privileges'
 export async function checkPrivileges(url: string | null): Promise<Check[]> {
   if (url === null) return skipped([NAME], 'the tables cannot be read')
   try {
-    const tables = await findUnwritable(url)
-    if (tables.length === 0) return [ok(NAME, 'the database user may write all tables')]
-    const names = tables.join(', ')
+    const missing = await findMissingPrivileges(url)
+    if (missing === null) return [ok(NAME, 'the database user may write the tables')]
     return [
       failure(
         NAME,
-        `the database user may not write ${names}: the service does not run`,
-        `run, as the owner of the tables: GRANT SELECT, INSERT, UPDATE, DELETE ON ${names} TO that user; or set another user in DATABASE_URL`,
+        `the database user lacks ${missing.description}`,
+        `as the owner of the tables, run: ${missing.grant}`,
       ),
     ]
   } catch (error) {

@@ -40,6 +40,7 @@ async function checkRedis(url: string): Promise<Check> {
       'set maxmemory-policy to noeviction',
     )
   } catch (error) {
+    if (hasCode(error, 'CONFIGURATION')) return failure(NAME, error.message)
     return failure(
       NAME,
       `Redis does not answer (${describeError(error)})`,
@@ -53,6 +54,7 @@ async function checkPostgres(url: string): Promise<Check> {
     await assertQueueMigrated(url)
     return ok(NAME, 'in PostgreSQL, and its tables are up to date')
   } catch (error) {
+    if (hasCode(error, 'CONFIGURATION')) return failure(NAME, error.message)
     return hasCode(error, 'DATABASE_NOT_MIGRATED')
       ? failure(
           NAME,

@@ -2,6 +2,7 @@ import { hasCode } from '../errors.js'
 import { openBackend, type QueueConnection } from './backend.js'
 import { createQueueOutage } from './outage.js'
 import { assertQueueMigrated } from './postgres.js'
+import { findRedis } from './redis.js'
 import { createRunner, type RunnerOptions } from './runner.js'
 import { createWatchdog } from './watchdog.js'
 
@@ -38,19 +39,18 @@ export interface Jobs {
  *
  * No failure of a job or of the store ends this. While the store is unavailable, also at the start, no job runs.
  * When it is available again, the jobs continue, even if the store is empty.
- * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
+ * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables, and `CONFIGURATION` when the database user
+ * lacks a privilege or TLS fails.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const { connection, prefix, jobs, log, watchIntervalMs, timeoutMs } = {
     ...JOBS_DEFAULTS,
     ...options,
   }
-  if (connection.kind === 'postgres') {
-    await assertQueueMigrated(connection.url, timeoutMs).catch((error) => {
-      // The watchdog meets every other error as well, and retries.
-      if (hasCode(error, 'DATABASE_NOT_MIGRATED')) throw error
-    })
-  }
+  await assertSupported(connection, timeoutMs).catch((error) => {
+    // The watchdog retries after every other failure.
+    if (hasCode(error, 'DATABASE_NOT_MIGRATED') || hasCode(error, 'CONFIGURATION')) throw error
+  })
   const stop = new AbortController()
   const runner = createRunner(options, stop.signal)
   const outage = createQueueOutage(connection, log, stop.signal)
@@ -70,4 +70,11 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
       return closing
     },
   }
+}
+
+/** Throws where the store of the queue needs a change by the operator. */
+async function assertSupported({ kind, url }: QueueConnection, timeoutMs: number): Promise<void> {
+  if (kind === 'postgres') return assertQueueMigrated(url, timeoutMs)
+  // Only TLS fails in a way that no retry resolves.
+  if (new URL(url).protocol === 'rediss:') (await findRedis(url, timeoutMs)).disconnect()
 }

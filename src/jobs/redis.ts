@@ -1,5 +1,7 @@
 import { type BackendFactory, QueueKeys, RedisConnection, RedisQueueBackend } from 'bullmq'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import { LastLogoutError } from '../errors.js'
+import { describeTlsFailure } from '../tls.js'
 
 /** A Redis server or cluster that has responded. */
 export interface RedisServer {
@@ -26,9 +28,13 @@ const MAX_RETRY_DELAY_MS = 2_000
 /** The worker's wait for a job has no timeout here: BullMQ ends it. */
 const WORKER_WAIT: Limits = { maxRetriesPerRequest: null }
 
-/** Connects once, and reads the state of the server. Rejects when Redis is unreachable or rejects the credentials. */
+/**
+ * Connects once, and reads the state of the server. Rejects when Redis is unreachable or rejects the credentials.
+ *
+ * @throws `CONFIGURATION` when TLS fails.
+ */
 export async function findRedis(url: string, timeoutMs = TIMEOUT_MS): Promise<RedisServer> {
-  const { options, info } = await readInfo(url, timeoutMs)
+  const { options, info } = await readInfo(url, timeoutMs).catch(throwTlsFailure)
   const isCluster = /^redis_mode:cluster/m.test(info)
   const clients: (Redis | Cluster)[] = []
   return {
@@ -44,6 +50,18 @@ export async function findRedis(url: string, timeoutMs = TIMEOUT_MS): Promise<Re
       for (const client of clients) if (client.status !== 'end') client.disconnect()
     },
   }
+}
+
+/** Throws `CONFIGURATION` instead of an error of TLS, which no retry resolves. */
+function throwTlsFailure(error: unknown): never {
+  const { code } = Object(error)
+  const failure = describeTlsFailure(code)
+  if (failure === null) throw error
+  throw new LastLogoutError(
+    'CONFIGURATION',
+    `${failure} for Redis (${code}): set NODE_EXTRA_CA_CERTS to the file of the CA certificate, use a host name in REDIS_URL that the certificate contains, and rediss: only for a server with TLS`,
+    { cause: error },
+  )
 }
 
 /** Reads INFO over a connection that is not retried. */

@@ -17,9 +17,14 @@ export interface LogoutEvent {
   sessionId: string | null
 }
 
-/** Why an entry of a logout type cannot be used. */
-export const UNATTRIBUTABLE_REASONS = ['malformed', 'no_subject', 'no_instant'] as const
-type UnattributableReason = (typeof UNATTRIBUTABLE_REASONS)[number]
+/** Why an entry of a logout type cannot be used. `not_storable`: the database refused its row. */
+export const UNATTRIBUTABLE_REASONS = [
+  'malformed',
+  'no_subject',
+  'no_instant',
+  'not_storable',
+] as const
+type UnattributableReason = Exclude<(typeof UNATTRIBUTABLE_REASONS)[number], 'not_storable'>
 
 /** Result of reading an entry. */
 export type Reading =

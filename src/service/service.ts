@@ -13,7 +13,7 @@ import { createChangeListener } from '../store/change-listener.js'
 import { createLease } from '../sync/lease.js'
 import { receive } from '../sync/receive.js'
 import { readVersion } from '../version.js'
-import { queueConnection } from './open-database.js'
+import { queueConnection, queueName } from './open-database.js'
 import { type OpenStore, openStore, type StoreOptions, type StoreOverrides } from './open-store.js'
 import { createWorkerJobs, type Reader, sync } from './worker-jobs.js'
 
@@ -123,7 +123,7 @@ async function startWorker(parts: Parts, reader: Reader): Promise<void> {
   const log = parts.log.child({ part: 'worker' })
   const jobs = await createJobs({
     connection: queueConnection(config, databaseUrl),
-    prefix: config.auth0.domain,
+    prefix: queueName(config, databaseUrl),
     log,
     jobs: createWorkerJobs({ ...reader, log }),
     onFailure: metrics.onJobFailure,

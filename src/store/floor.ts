@@ -1,6 +1,7 @@
 import type { Instant } from '../rules/instant.js'
+import type { Executor } from './database.js'
 import { timestamp, toEpoch } from './epoch.js'
-import type { Executor, WriteState } from './write-batch.js'
+import type { WriteState } from './write-batch.js'
 
 /**
  * Raises the floor to `at`; `null`: to now, by the clock of the database. Returns the resulting floor.
@@ -21,9 +22,9 @@ export async function raiseFloor(
 /** Raises the floor, which never falls. Returns the resulting floor. */
 export async function writeFloor(tx: Executor, { seq }: WriteState, at: Instant): Promise<Instant> {
   await tx.$executeRaw`
-    UPDATE tenant SET floor_at = ${timestamp(at)}, floor_seq = ${seq + 1n}, seq = ${seq + 1n}
+    UPDATE ${tx.tables.tenant} SET floor_at = ${timestamp(at)}, floor_seq = ${seq + 1n}, seq = ${seq + 1n}
     WHERE floor_at IS NULL OR floor_at < ${timestamp(at)}`
   const [row] = await tx.$queryRaw<{ floor_at: Instant }[]>`
-    SELECT ${toEpoch('floor_at')} AS floor_at FROM tenant`
+    SELECT ${toEpoch('floor_at')} AS floor_at FROM ${tx.tables.tenant}`
   return row?.floor_at ?? at
 }

@@ -1,8 +1,10 @@
+import type { LastLogoutError } from '../errors.js'
 import { isAhead, MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
 import { clockAhead } from './clock-ahead.js'
+import type { Executor } from './database.js'
 import { readClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
-import { Prisma, type PrismaClient } from './generated/client.js'
+import { Prisma } from './generated/client.js'
 
 /**
  * SQL that moves `as_of` forward to an instant of Auth0's clock, unless that instant is further ahead of the
@@ -25,28 +27,25 @@ interface CaughtUp {
 /**
  * Records that the log has been read to its end. Freshness does not advance while a part of the sweep is unread.
  *
- * @throws `CLOCK_AHEAD` when `askedAt` is too far ahead of the database's clock: freshness does not move.
+ * @returns A `CLOCK_AHEAD` error if `askedAt` is too far ahead of the database's clock, and freshness did not move:
+ *   throwing it here would roll back the write.
  */
 export async function storeCaughtUp(
-  prisma: PrismaClient,
+  tx: Executor,
   clock: SqlClock,
   { checkpoint, askedAt }: CaughtUp,
-): Promise<void> {
-  const [row] = await prisma.$queryRaw<{ now: Instant }[]>`
-    UPDATE tenant SET last_poll_at = ${timestampOf(clock())},
+): Promise<LastLogoutError | null> {
+  const [row] = await tx.$queryRaw<{ now: Instant }[]>`
+    UPDATE ${tx.tables.tenant} SET last_poll_at = ${timestampOf(clock())},
       as_of = CASE WHEN sweep_to IS NULL THEN ${advanceAsOf(askedAt, clock)} ELSE as_of END
     WHERE checkpoint IS NOT DISTINCT FROM ${checkpoint}
     RETURNING ${readClock(clock)} AS now`
-  if (row !== undefined && isAhead(askedAt, row.now)) throw clockAhead(askedAt)
+  return row !== undefined && isAhead(askedAt, row.now) ? clockAhead(askedAt) : null
 }
 
 /** Records that every entry that was visible at `at` has been reconciled. */
-export async function finishReconcile(
-  prisma: PrismaClient,
-  clock: SqlClock,
-  at: Instant,
-): Promise<void> {
-  await prisma.$executeRaw`
-    UPDATE tenant SET reconciled_to =
+export async function finishReconcile(tx: Executor, clock: SqlClock, at: Instant): Promise<void> {
+  await tx.$executeRaw`
+    UPDATE ${tx.tables.tenant} SET reconciled_to =
       GREATEST(reconciled_to, LEAST(${timestamp(at)}, ${timestampOf(clock())}))`
 }

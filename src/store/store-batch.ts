@@ -6,10 +6,11 @@ import type { Instant } from '../rules/instant.js'
 import { settleReported } from '../rules/reported.js'
 import type { Span } from '../rules/span.js'
 import { clockAhead } from './clock-ahead.js'
+import type { Executor } from './database.js'
 import { type SqlClock, timestampOf } from './epoch.js'
 import { advanceAsOf } from './freshness.js'
 import { type LockedTenant, shrinkSweep } from './tenant-row.js'
-import { type Executor, writeBatch } from './write-batch.js'
+import { writeBatch } from './write-batch.js'
 
 /**
  * Stores a page. If its storage time is too far ahead of the database's clock, its logouts are stored too early,
@@ -31,7 +32,7 @@ export async function storePage(
   }
   const { seq } = await writeBatch(tx, page.batch, tenant)
   await tx.$executeRaw`
-    UPDATE tenant SET checkpoint = ${page.next}, seq = ${seq}, last_poll_at = ${timestampOf(clock())},
+    UPDATE ${tx.tables.tenant} SET checkpoint = ${page.next}, seq = ${seq}, last_poll_at = ${timestampOf(clock())},
       as_of = CASE WHEN as_of IS NOT NULL AND sweep_to IS NULL
         THEN ${advanceAsOf(page.storedAt, clock)} ELSE as_of END`
   return true
@@ -44,7 +45,7 @@ export async function storeBatch(
   batch: Batch,
 ): Promise<number> {
   const { seq, advanced } = await writeBatch(tx, batch, tenant)
-  await tx.$executeRaw`UPDATE tenant SET seq = ${seq}`
+  await tx.$executeRaw`UPDATE ${tx.tables.tenant} SET seq = ${seq}`
   return advanced
 }
 
@@ -55,7 +56,7 @@ export async function storeReconciled(
   batch: Batch,
 ): Promise<number> {
   const advanced = await storeBatch(tx, tenant, batch)
-  await tx.$executeRaw`UPDATE tenant SET reconciled = reconciled + ${advanced}`
+  await tx.$executeRaw`UPDATE ${tx.tables.tenant} SET reconciled = reconciled + ${advanced}`
   return advanced
 }
 

@@ -2,10 +2,10 @@ import { LastLogoutError } from '../errors.js'
 import type { Instant } from '../rules/instant.js'
 import { type Progress, toProgress } from '../rules/progress.js'
 import type { Span } from '../rules/span.js'
-import { tenantRowMissing } from './database.js'
+import { type Executor, type Transaction, tenantRowMissing } from './database.js'
 import { currentPosition, readClock, type SqlClock, timestamp, toEpoch } from './epoch.js'
-import { Prisma, type PrismaClient } from './generated/client.js'
-import type { Executor, WriteState } from './write-batch.js'
+import { Prisma } from './generated/client.js'
+import type { WriteState } from './write-batch.js'
 
 /** The tenant row, locked for writing. */
 export interface LockedTenant extends WriteState {
@@ -21,15 +21,15 @@ const IS_UNUSED = Prisma.sql`
  *
  * @throws `OTHER_TENANT` when it holds data of another one.
  */
-export async function claim(prisma: PrismaClient, domain: string): Promise<void> {
-  await prisma.$executeRaw`
-    INSERT INTO tenant (id, domain) VALUES (1, ${domain}) ON CONFLICT (id)
+export async function claim(tx: Transaction, domain: string): Promise<void> {
+  await tx.$executeRaw`
+    INSERT INTO ${tx.tables.tenant} (id, domain) VALUES (1, ${domain}) ON CONFLICT (id)
     DO UPDATE SET domain = excluded.domain WHERE ${IS_UNUSED}`
-  const tenant = await prisma.tenant.findUniqueOrThrow({ where: { id: 1 } })
+  const tenant = await tx.tenant.findUniqueOrThrow({ where: { id: 1 } })
   if (tenant.domain !== domain) {
     throw new LastLogoutError(
       'OTHER_TENANT',
-      `this database serves the tenant ${tenant.domain}, not ${domain}: give each tenant its own database, or correct AUTH0_DOMAIN`,
+      `this database serves the tenant ${tenant.domain}, not ${domain}: give each tenant its own schema (?schema= in DATABASE_URL) or database, or correct AUTH0_DOMAIN`,
     )
   }
 }
@@ -51,9 +51,9 @@ export async function lockTenant(
 ): Promise<LockedTenant> {
   const [tenant] = await tx.$queryRaw<(LockedTenant & Timelines)[]>`
     SELECT checkpoint, GREATEST(seq, ${currentPosition(clock)}) AS seq,
-      ${readClock(clock)} AS now, timeline, last_logout_timeline() AS current,
+      ${readClock(clock)} AS now, timeline, ${tx.tables.timeline}() AS current,
       set_config('idle_in_transaction_session_timeout', ${String(idleTimeoutMs)}, true)
-    FROM tenant WHERE id = 1 FOR UPDATE`
+    FROM ${tx.tables.tenant} WHERE id = 1 FOR UPDATE`
   if (tenant === undefined) throw tenantRowMissing()
   const { checkpoint, seq, now } = tenant
   await updateTimeline(tx, tenant)
@@ -74,7 +74,7 @@ interface Timelines {
 async function updateTimeline(tx: Executor, { timeline, current }: Timelines): Promise<void> {
   if (current === null || current === timeline) return
   await tx.$executeRaw`
-    UPDATE tenant SET timeline = ${current},
+    UPDATE ${tx.tables.tenant} SET timeline = ${current},
       feed_id = CASE WHEN timeline IS NULL THEN feed_id ELSE gen_random_uuid() END`
 }
 
@@ -106,7 +106,7 @@ interface Move {
 
 async function setCheckpoint(tx: Executor, { to, sweep }: Move): Promise<void> {
   await tx.$executeRaw`
-    UPDATE tenant SET checkpoint = ${to},
+    UPDATE ${tx.tables.tenant} SET checkpoint = ${to},
       sweep_from = ${timestamp(sweep?.from ?? null)}, sweep_to = ${timestamp(sweep?.to ?? null)}`
 }
 
@@ -118,7 +118,7 @@ async function setCheckpoint(tx: Executor, { to, sweep }: Move): Promise<void> {
 export async function shrinkSweep(tx: Executor, { from, to }: Span): Promise<boolean> {
   const hasRest = Prisma.sql`sweep_from < ${timestamp(from)}`
   const shrunk = await tx.$executeRaw`
-    UPDATE tenant SET
+    UPDATE ${tx.tables.tenant} SET
       sweep_from = CASE WHEN ${hasRest} THEN sweep_from END,
       sweep_to = CASE WHEN ${hasRest} THEN ${timestamp(from)} END
     WHERE sweep_to = ${timestamp(to)}`
@@ -141,13 +141,13 @@ interface ProgressRow {
  *
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
-export async function readProgress(prisma: PrismaClient, clock: SqlClock): Promise<Progress> {
+export async function readProgress(prisma: Executor, clock: SqlClock): Promise<Progress> {
   const [row] = await prisma.$queryRaw<ProgressRow[]>`
     SELECT checkpoint, ${toEpoch('as_of')} AS as_of, ${toEpoch('sweep_from')} AS sweep_from,
       ${toEpoch('sweep_to')} AS sweep_to, ${toEpoch('floor_at')} AS floor_at,
       ${toEpoch('last_poll_at')} AS last_poll_at, ${toEpoch('reconciled_to')} AS reconciled_to,
       ${readClock(clock)} AS now
-    FROM tenant`
+    FROM ${prisma.tables.tenant}`
   if (row === undefined) throw tenantRowMissing()
   const { checkpoint, sweep_from: from, sweep_to: to } = row
   return toProgress({

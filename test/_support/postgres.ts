@@ -54,7 +54,17 @@ export async function startPostgres(
   const { initdb } = await findPostgresBinaries(user)
   if (user) await fs.chown(dir, user.uid, user.gid)
   const made = await launch(
-    [initdb, '-D', join(dir, 'data'), '-U', 'test', '--auth=trust', '--no-sync', '--no-locale'],
+    [
+      initdb,
+      '-D',
+      join(dir, 'data'),
+      '-U',
+      'test',
+      '--auth=trust',
+      '--no-sync',
+      '--no-locale',
+      '--encoding=UTF8',
+    ],
     dir,
   )
   if ((await made.exited) !== 0) throw new Error(`initdb failed: see ${dir}/log`)

@@ -37,13 +37,15 @@ export interface RunningService {
 /**
  * Starts the service.
  *
- * @param env Variables in addition to those of the tenant and the API, such as `DATABASE_URL`.
+ * @param env Variables in addition to those of the tenant and the API, such as `DATABASE_URL`. `AUTH0_DOMAIN` is the
+ * domain of the tenant.
  */
 export async function runService(
   env: Record<string, string>,
   overrides: ServiceOverrides = {},
 ): Promise<RunningService> {
-  const t = await openTenant()
+  const { AUTH0_DOMAIN: domain } = env
+  const t = await openTenant(domain === undefined ? {} : { domain })
   const written: string[] = []
   const config = loadConfig(
     {

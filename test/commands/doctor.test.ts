@@ -264,8 +264,8 @@ describe('doctor exits with 1 and gives advice', () => {
     env.DATABASE_URL = url.href
     const found = await expectFailure(
       'privileges',
-      /may not write gap, last_logout, session_logout, tenant, unattributable, unattributable_excess:/,
-      /GRANT SELECT, INSERT, UPDATE, DELETE ON gap, .* DATABASE_URL/,
+      /lacks INSERT, UPDATE on "public".gap, USAGE on SEQUENCE "public".gap_id_seq, .*, DELETE on "public".unattributable, /,
+      /GRANT UPDATE ON "public".tenant TO "reader_\w+"; GRANT DELETE ON "public".unattributable TO/,
     )
     expect(found).toMatchObject({ database: 'ok', worker: 'ok' })
     await database.query(`DROP OWNED BY ${reader}`)

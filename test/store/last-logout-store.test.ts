@@ -325,6 +325,9 @@ describe('the lease', () => {
   })
 })
 
+/** Statements in the transaction of `claim` before its COMMIT. */
+const STATEMENTS_OF_CLAIM = 4
+
 describe('the database', () => {
   const endConnections = () =>
     database.query(`
@@ -374,7 +377,8 @@ describe('the database', () => {
   })
 
   test('is not sent a rollback when it becomes unresponsive within a transaction', async () => {
-    const proxy = await openProxy(database.url, READY_IN_TRANSACTION)
+    // After the BEGIN of the transaction that follows the claim.
+    const proxy = await openProxy(database.url, READY_IN_TRANSACTION, STATEMENTS_OF_CLAIM + 1)
     const timeouts = { connectTimeoutMs: 1_000, queryTimeoutMs: 1_000 }
     const unresponsive = await openTestStore({ ...database, url: proxy.url }, {}, timeouts)
     const startedAt = performance.now()
@@ -387,7 +391,8 @@ describe('the database', () => {
   })
 
   test('accepts other writers after an unresponsive writer has lost the lock', async () => {
-    const proxy = await openProxy(database.url, READY_IN_TRANSACTION, 2)
+    // After the isolation level is set and the tenant row is locked.
+    const proxy = await openProxy(database.url, READY_IN_TRANSACTION, STATEMENTS_OF_CLAIM + 3)
     // Longer than the time limit below: the server ends its transaction before the client gives up.
     const timeouts = { queryTimeoutMs: 4_000 }
     const unresponsive = await openTestStore(
