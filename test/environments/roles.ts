@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 
 /** A database user for one test. */
-export interface TestRole {
+interface TestRole {
   name: string
   /** URL of the database with this user. */
   url: string
@@ -18,7 +18,7 @@ export interface OwnedDatabase {
 }
 
 /** Creates a database user without privileges. */
-export async function createRole(database: TestDatabase): Promise<TestRole> {
+async function createRole(database: TestDatabase): Promise<TestRole> {
   const name = `role_${randomBytes(6).toString('hex')}`
   await database.query(`CREATE ROLE ${name} LOGIN PASSWORD 'test'`)
   const url = new URL(database.url)
