@@ -1,3 +1,4 @@
+import { unlessAborted } from '../async/abort.js'
 import { createClosers } from '../async/closers.js'
 import { aborted } from '../errors.js'
 import type { Instant } from '../rules/instant.js'
@@ -47,21 +48,6 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<Check> {
     )
   } finally {
     await closers.close()
-  }
-}
-
-/** Waits for an answer that may come late, if ever, or throws `ABORTED`. */
-async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
-  let abort = () => {}
-  const stopped = new Promise<never>((_, reject) => {
-    abort = () => reject(aborted())
-    signal.addEventListener('abort', abort)
-    if (signal.aborted) abort()
-  })
-  try {
-    return await Promise.race([answer, stopped])
-  } finally {
-    signal.removeEventListener('abort', abort)
   }
 }
 

@@ -44,7 +44,9 @@ export async function* examineTenant(options: TenantOptions): AsyncGenerator<Che
     yield* skipped(['scopes', ...namesOfLog(options), ACTION_CHECK], 'there is no token')
     return
   }
-  yield ok('token', `granted by ${config.auth0.baseUrl}`)
+  const { baseUrl, proxy } = config.auth0
+  const route = proxy === undefined ? '' : ` through the proxy ${proxy.url}`
+  yield ok('token', `granted by ${baseUrl}${route}`)
   const may = examineScopes(scopes)
   yield may
   if (!('error' in read)) {
