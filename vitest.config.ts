@@ -15,7 +15,7 @@ const UNIT = [
   'test/client/{clocks,delivery-delay,feed-events,feed-progress,last-logout-request,lookup,repeat-with-backoff,table}.test.ts',
   'test/commands/progress-display.test.ts',
   'test/doctor/*.test.ts',
-  'test/http/feed.test.ts',
+  'test/http/{connection-limit,feed}.test.ts',
   'test/jobs/runner.test.ts',
   'test/store/{migrations-only-add,schema}.test.ts',
   'test/sync/{no-progress,progress-guard,read-lines,sweep}.test.ts',

@@ -64,7 +64,7 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
   },
   AUTH0_UNAVAILABLE: {
     when: 'Auth0 cannot be reached, does not respond in time, fails TLS certificate verification, or responds with a server error. last-logout retries with backoff.',
-    todo: "Check `AUTH0_DOMAIN`, the network and Auth0's status page. Behind a proxy that terminates TLS, set `NODE_EXTRA_CA_CERTS` to its certificate.",
+    todo: "Check `AUTH0_DOMAIN`, the network and Auth0's status page. Where only a proxy leads to Auth0, set `HTTPS_PROXY`. Behind a proxy that terminates TLS, set `NODE_EXTRA_CA_CERTS` to its certificate.",
   },
   CLOCK_AHEAD: {
     when: 'The clock of Auth0 is more than a minute ahead of the clock of the database server. Freshness does not advance.',

@@ -1,3 +1,5 @@
+import { aborted, LastLogoutError } from '../errors.js'
+
 /**
  * Runs `run` with a controller that aborts with `parent`, or earlier.
  *
@@ -16,5 +18,27 @@ export async function withAbort<T>(
     return await run(controller)
   } finally {
     parent.removeEventListener('abort', abort)
+  }
+}
+
+/**
+ * Waits for a promise that may not settle when `signal` aborts.
+ *
+ * @throws `ABORTED`, or the `LastLogoutError` that `signal` was aborted with.
+ */
+export async function unlessAborted<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {
+  let abort = () => {}
+  const stopped = new Promise<never>((_, reject) => {
+    abort = () => {
+      const { reason } = signal
+      reject(reason instanceof LastLogoutError ? reason : aborted(reason))
+    }
+    signal.addEventListener('abort', abort)
+    if (signal.aborted) abort()
+  })
+  try {
+    return await Promise.race([running, stopped])
+  } finally {
+    signal.removeEventListener('abort', abort)
   }
 }

@@ -1,12 +1,14 @@
 import { ManagementError } from 'auth0'
 import { LastLogoutError } from '../errors.js'
 import { describeTlsFailure } from '../tls.js'
+import { ProxyFailure, type ProxyOptions } from './proxy-fetch.js'
 import { waitAfterRefusal } from './rate/limit.js'
 
 /** The tenant, and the URL at which it is reached. */
 interface Address {
   domain: string
   baseUrl: string
+  proxy?: ProxyOptions | undefined
 }
 
 /** Auth0 refused the access token (401), or the token lacks a scope (403). */
@@ -110,16 +112,23 @@ export function tooLarge(bytes: number): LastLogoutError {
 }
 
 /** The error after a response that was not complete in time. */
-export function timedOut(timeoutMs: number, { baseUrl }: Address): LastLogoutError {
-  const message = `The request to ${baseUrl} timed out after ${timeoutMs / 1000} s. Check the network from this host to it.`
+export function timedOut(timeoutMs: number, { baseUrl, proxy }: Address): LastLogoutError {
+  const [route, destination] = proxy
+    ? [` through the proxy ${proxy.url}`, 'the proxy, and from there to Auth0']
+    : ['', 'it']
+  const message = `The request to ${baseUrl}${route} timed out after ${timeoutMs / 1000} s. Check the network from this host to ${destination}.`
   return new LastLogoutError('AUTH0_UNAVAILABLE', message)
 }
 
 const CHECK_VARIABLES = 'Check AUTH0_DOMAIN (and AUTH0_BASE_URL, if set)'
 
-function unreachable({ baseUrl }: Address, cause: unknown): LastLogoutError {
-  const { code } = Object(Object(cause).cause)
-  return new LastLogoutError('AUTH0_UNAVAILABLE', describeFailure(baseUrl, code), { cause })
+function unreachable({ baseUrl, proxy }: Address, cause: unknown): LastLogoutError {
+  const failure = Object(cause).cause
+  const message =
+    proxy && failure instanceof ProxyFailure
+      ? describeProxyFailure(failure, proxy, new URL(baseUrl).host)
+      : describeFailure(baseUrl, Object(failure).code)
+  return new LastLogoutError('AUTH0_UNAVAILABLE', message, { cause })
 }
 
 function describeFailure(baseUrl: string, code: unknown): string {
@@ -129,6 +138,25 @@ function describeFailure(baseUrl: string, code: unknown): string {
   }
   const why = isWord(code) ? ` (${code})` : ''
   return `${baseUrl} cannot be reached, or closed the connection during the response${why}. ${CHECK_VARIABLES}, and the network from this host to it.`
+}
+
+function describeProxyFailure(
+  { status, cause }: ProxyFailure,
+  { url, authorization }: ProxyOptions,
+  host: string,
+): string {
+  const name = `The proxy ${url} of HTTPS_PROXY`
+  const direct = `add ${host} to NO_PROXY to connect without it`
+  if (status === 407) {
+    const why = authorization === undefined ? 'requires credentials' : 'refused the credentials'
+    return `${name} ${why} (407). Set them in HTTPS_PROXY, as in http://user:password@proxy.example:3128.`
+  }
+  if (status !== null) {
+    return `${name} refused to connect to ${host} (${status}). Allow this host there, or ${direct}.`
+  }
+  const { code } = Object(cause)
+  const why = isWord(code) ? ` (${code})` : ''
+  return `${name} cannot be reached, or closed the connection${why}. Check HTTPS_PROXY and the proxy, or ${direct}.`
 }
 
 /** The error where the tenant issues no token, or its API refuses the one it issued. */

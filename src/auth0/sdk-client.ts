@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { ManagementClient } from 'auth0'
-import { withAbort } from '../async/abort.js'
+import { unlessAborted, withAbort } from '../async/abort.js'
 import { aborted } from '../errors.js'
 import {
   assertUsableStatus,
@@ -9,6 +9,7 @@ import {
   tooLarge,
   translateSdkError,
 } from './management-errors.js'
+import { createProxyFetch, type ProxyOptions } from './proxy-fetch.js'
 
 /** Default timeout of one request. */
 const REQUEST_TIMEOUT_MS = 30_000
@@ -24,6 +25,8 @@ export interface ManagementApiOptions {
   baseUrl: string
   clientId: string
   clientSecret: string
+  /** The proxy through which `baseUrl` is reached. Default: none. */
+  proxy?: ProxyOptions | undefined
   /** Timeout of one request, its body included, in milliseconds. Default: 30,000. */
   requestTimeoutMs?: number
   /** Maximum size of a response, in bytes. Default: 64 MiB. */
@@ -58,7 +61,8 @@ const NO_RESPONSE = 599
 
 /** Creates a client of the SDK that neither retries nor follows redirects, and times out. */
 export function createSdkClient(options: ManagementApiOptions): SdkClient {
-  const { domain, clientId, clientSecret, requestTimeoutMs = REQUEST_TIMEOUT_MS } = options
+  const { domain, clientId, clientSecret, proxy, requestTimeoutMs = REQUEST_TIMEOUT_MS } = options
+  const send = proxy === undefined ? fetch : createProxyFetch(proxy)
   const calls = new AsyncLocalStorage<Call>()
 
   const client = new ManagementClient({
@@ -70,12 +74,13 @@ export function createSdkClient(options: ManagementApiOptions): SdkClient {
     fetch: async (url, init) => {
       const call = calls.getStore()
       if (call === undefined) throw new TypeError('The SDK client was used outside of `send`.')
-      return fetchResponse(String(url), { ...init, signal: call.signal }, options).catch(
-        (error) => {
-          call.failure = error
-          return new Response(null, { status: NO_RESPONSE })
-        },
-      )
+      const { signal } = call
+      const response = fetchResponse(send, String(url), { ...init, signal }, options)
+      // Neither the timeout nor a shutdown may depend on whether `fetch` observes the signal.
+      return unlessAborted(response, signal).catch((error) => {
+        call.failure = error
+        return new Response(null, { status: NO_RESPONSE })
+      })
     },
   })
 
@@ -105,6 +110,7 @@ export function createSdkClient(options: ManagementApiOptions): SdkClient {
 
 /** Fetches a complete response. Throws where the token, or the route to the API, is at fault. */
 async function fetchResponse(
+  send: typeof fetch,
   url: string,
   init: RequestInit & { signal: AbortSignal },
   options: ManagementApiOptions,
@@ -112,7 +118,7 @@ async function fetchResponse(
   const origin = `https://${options.domain}`
   const address = url.replace(origin, options.baseUrl)
   // A server that redirects is not the Management API, and must not get the token.
-  const response = await fetch(address, { ...init, redirect: 'manual' })
+  const response = await send(address, { ...init, redirect: 'manual' })
   const body = await readBody(response, init.signal, options.maxBodyBytes)
   const isToken = url === `${origin}/oauth/token`
   assertUsableStatus(response, isToken, options)

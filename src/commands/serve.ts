@@ -19,7 +19,8 @@ export async function runServe(context: CommandContext, parts: ServicePart[]): P
     if (served !== null) log.info({ url: served.url }, served.message)
     if (parts.includes('worker')) {
       await service.startWorker()
-      log.info({ everyMs: config.pollIntervalMs, domain: config.auth0.domain }, 'polling')
+      const { domain, proxy } = config.auth0
+      log.info({ everyMs: config.pollIntervalMs, domain, proxy: proxy?.url }, 'polling')
     }
     if (!context.stop.aborted) await Promise.race([once(context.stop, 'abort'), service.gone])
     log.info('stopping')

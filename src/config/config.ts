@@ -2,6 +2,7 @@ import { LastLogoutError } from '../errors.js'
 import { DAY_MS } from '../rules/instant.js'
 import { readKey } from './api-keys.js'
 import { addSchema, findSchemaProblems } from './database-schema.js'
+import { type HttpProxy, isWithoutProxy } from './http-proxy.js'
 import { type Variables, variables } from './variables.js'
 
 /**
@@ -117,11 +118,21 @@ function isSameSecret(key: string, token: string | undefined): boolean {
   return key === token || key === readKey(token)
 }
 
+/** The proxy to Auth0. As in curl, the names in lower case take precedence. */
+function chooseProxy(baseUrl: URL, values: Variables): HttpProxy | undefined {
+  const noProxy = values.no_proxy ?? values.NO_PROXY
+  if (baseUrl.protocol !== 'https:' || isWithoutProxy(baseUrl, noProxy)) return undefined
+  return values.https_proxy ?? values.HTTPS_PROXY
+}
+
 function toSettings(values: Variables) {
+  const baseUrl = new URL(values.AUTH0_BASE_URL ?? `https://${values.AUTH0_DOMAIN}`)
   return {
     auth0: {
       domain: values.AUTH0_DOMAIN,
-      baseUrl: new URL(values.AUTH0_BASE_URL ?? `https://${values.AUTH0_DOMAIN}`).origin,
+      baseUrl: baseUrl.origin,
+      /** Undefined: Auth0 is reached directly. */
+      proxy: chooseProxy(baseUrl, values),
       clientId: values.AUTH0_CLIENT_ID,
       clientSecret: values.AUTH0_CLIENT_SECRET,
       rateShare: values.RATE_SHARE,

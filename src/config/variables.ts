@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { DEFAULT_TYPES } from '../rules/event-types.js'
 import { apiKeys } from './api-keys.js'
+import { httpProxy } from './http-proxy.js'
 import {
   baseUrl,
   domain,
@@ -19,6 +20,10 @@ export const variables = {
   AUTH0_CLIENT_ID: z.string().optional(),
   AUTH0_CLIENT_SECRET: z.string().optional(),
   AUTH0_BASE_URL: baseUrl.optional(),
+  HTTPS_PROXY: httpProxy.optional(),
+  https_proxy: httpProxy.optional(),
+  NO_PROXY: z.string().default(''),
+  no_proxy: z.string().optional(),
   DATABASE_URL: url(['postgres:', 'postgresql:'], 'postgresql://user@host/database').optional(),
   DATABASE_DIRECT_URL: url(
     ['postgres:', 'postgresql:'],

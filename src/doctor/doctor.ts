@@ -1,3 +1,4 @@
+import { unlessAborted } from '../async/abort.js'
 import { createClosers } from '../async/closers.js'
 import { aborted } from '../errors.js'
 import type { Instant } from '../rules/instant.js'
@@ -48,21 +49,6 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> 
     )
   } finally {
     await closers.close()
-  }
-}
-
-/** Waits for a promise that may never settle. Throws `ABORTED` when the signal aborts. */
-async function unlessAborted<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {
-  let abort = () => {}
-  const stopped = new Promise<never>((_, reject) => {
-    abort = () => reject(aborted())
-    signal.addEventListener('abort', abort)
-    if (signal.aborted) abort()
-  })
-  try {
-    return await Promise.race([running, stopped])
-  } finally {
-    signal.removeEventListener('abort', abort)
   }
 }
 

@@ -47,7 +47,9 @@ export async function* checkTenant(options: TenantOptions): AsyncGenerator<Check
     yield* skipped(['scopes', ...namesOfLog(options), ACTION_CHECK], 'there is no token')
     return
   }
-  yield ok('token', `granted by ${config.auth0.baseUrl}`)
+  const { baseUrl, proxy } = config.auth0
+  const route = proxy === undefined ? '' : ` through the proxy ${proxy.url}`
+  yield ok('token', `granted by ${baseUrl}${route}`)
   const scopesCheck = checkScopes(scopes)
   yield scopesCheck
   if (!('error' in read)) {

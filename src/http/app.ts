@@ -18,6 +18,7 @@ import { type LogStream, logStreamRoute } from './log-stream.js'
 import { type ReportDeps, reportRoutes } from './report.js'
 import { type HttpMetrics, measureRequests, metricsRoute } from './request-metrics.js'
 import { DOCS_POLICY, secureEarlyResponse, secureResponses } from './security-headers.js'
+import { createHttpServer } from './server.js'
 
 /** Dependencies of the API. */
 export interface AppDeps extends ReportDeps, ChangesDeps, MonitorDeps {
@@ -36,6 +37,8 @@ export interface MonitorDeps extends HealthDeps {
   metrics?: HttpMetrics
   /** Default: {@link HTTP_LIMITS}. */
   limits?: HttpLimits
+  /** Maximum number of open connections. Default: {@link MAX_CONNECTIONS}. */
+  maxConnections?: number
 }
 
 /** Connections that are still open this long after closing began are destroyed, in milliseconds. */
@@ -66,16 +69,17 @@ async function addMonitoring(app: FastifyInstance, deps: MonitorDeps): Promise<F
 }
 
 async function createApp(deps: MonitorDeps, logStreamToken?: string): Promise<FastifyInstance> {
+  const { limits = HTTP_LIMITS, maxConnections = MAX_CONNECTIONS, log } = deps
   const app = Fastify({
-    loggerInstance: deps.log,
+    serverFactory: (handle) => createHttpServer(handle, { limits, maxConnections, log }),
+    loggerInstance: log,
     // The URL of a request contains a user id.
     logController: new LogController({ disableRequestLogging: true }),
     frameworkErrors: (error, _request, reply) =>
       void sendError(secureEarlyResponse(reply), 400, error.message),
     trustProxy: deps.trustProxy ?? false,
-    ...(deps.limits ?? HTTP_LIMITS),
+    ...limits,
   })
-  app.server.maxConnections = MAX_CONNECTIONS
   // All request bodies are JSON.
   app.removeContentTypeParser('text/plain')
   app.setValidatorCompiler(validatorCompiler)

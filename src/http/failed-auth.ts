@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { throttle } from '../async/throttle.js'
 
 /** Maximum number of wrong keys from one address in a window. */
 const MAX_FAILURES = 20
@@ -28,17 +29,16 @@ export async function throttleFailedAuth(
     keyGenerator: readAddress,
   })
   const count = app.createRateLimit()
-  let loggedAt = -WINDOW_MS
+  // Once per window for all addresses together: an attacker must not be able to flood the log.
+  const warn = throttle(WINDOW_MS, (address: string) =>
+    app.log.warn({ address }, 'too many wrong keys from an address'),
+  )
 
   return async (request) => {
     if (request.headers.authorization === undefined) return 0
     const failures = await count(request)
     if (failures.isAllowed || !failures.isExceeded) return 0
-    // Once per window for all addresses together: an attacker must not be able to flood the log.
-    if (performance.now() - loggedAt >= WINDOW_MS) {
-      loggedAt = performance.now()
-      request.log.warn({ address: failures.key }, 'too many wrong keys from an address')
-    }
+    warn(failures.key)
     return failures.ttlInSeconds
   }
 }

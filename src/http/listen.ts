@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { LastLogoutError } from '../errors.js'
 
@@ -9,20 +11,46 @@ interface ListenOptions {
 }
 
 /**
- * Starts listening.
+ * Starts listening. `localhost` stands for both 127.0.0.1 and, where there is IPv6, ::1.
  *
  * @returns The URL of the app.
  * @throws `CANNOT_LISTEN` when the address cannot be bound.
  */
-export function listen(
+export async function listen(
   app: FastifyInstance,
   { host, port, variable }: ListenOptions,
 ): Promise<string> {
-  return app.listen({ host, port }).catch((error) => {
+  try {
+    if (host !== 'localhost') return await app.listen({ host, port })
+    const url = await app.listen({ host: '127.0.0.1', port })
+    await listenOnIpv6(app)
+    return url
+  } catch (error) {
+    const { code } = Object(error)
     throw new LastLogoutError(
       'CANNOT_LISTEN',
-      `cannot listen on port ${port} of ${host} (${error.code}): set ${variable} to a free port, or HOST to an address of this machine`,
+      `cannot listen on port ${port} of ${host} (${code}): set ${variable} to a free port, or HOST to an address of this machine`,
       { cause: error },
     )
-  })
+  }
+}
+
+/** The machine has no IPv6. */
+const NO_IPV6 = ['EADDRNOTAVAIL', 'EAFNOSUPPORT']
+
+/** Passes connections to ::1 to the server of the app. Fastify would create a second server, without our limits. */
+async function listenOnIpv6({ server }: FastifyInstance): Promise<void> {
+  const { port } = server.address() as AddressInfo
+  const relay = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+    server.emit('connection', socket),
+  )
+  relay.maxConnections = server.maxConnections
+  try {
+    await once(relay.listen(port, '::1'), 'listening')
+  } catch (error) {
+    if (NO_IPV6.includes(Object(error).code)) return
+    throw error
+  }
+  relay.on('error', (error) => server.emit('error', error))
+  server.once('close', () => relay.close())
 }

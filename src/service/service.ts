@@ -147,7 +147,7 @@ async function startApi(parts: Parts): Promise<string> {
   const listener = createChangeListener(listenUrl, log)
   closers.push(() => listener.close())
   const app = await buildApp({
-    ...monitorDeps(parts),
+    ...(await monitorDeps(parts)),
     readKnown: store.readKnown,
     readChanges: store.readChanges,
     storeReported: store.storeReported,
@@ -164,14 +164,16 @@ async function startApi(parts: Parts): Promise<string> {
 
 async function startMonitor(parts: Parts, port: number): Promise<string> {
   const { buildMonitor } = await import('../http/app.js')
-  const app = await buildMonitor(monitorDeps(parts))
+  const app = await buildMonitor(await monitorDeps(parts))
   parts.closers.push(() => app.close())
   parts.metrics.exposeProcess()
   return listen(app, { host: parts.config.http.host, port, variable: 'WORKER_PORT' })
 }
 
-function monitorDeps({ config, log, store, metrics }: Parts): MonitorDeps {
+async function monitorDeps({ config, log, store, metrics }: Parts): Promise<MonitorDeps> {
+  const { chooseMaxConnections } = await import('../http/connection-limit.js')
   return {
+    maxConnections: await chooseMaxConnections(log),
     readProgress: store.readProgress,
     maxLagMs: config.maxLagMs,
     apiKeys: config.http.apiKeys,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 
 /** A running command. */
 export interface RunningCommand {
+  pid: number
   /** Standard output and standard error so far. */
   output(): string
   stdout(): string
@@ -21,16 +22,20 @@ interface CommandOptions {
   cwd?: string
   /** Standard input. Default: empty. */
   input?: string
+  /** Soft and hard limit of open files. Default: those of this process. Needs `prlimit` of util-linux. */
+  maxOpenFiles?: number
 }
 
 /** Starts the built program, with this environment and no other variables. */
 export function runCommand(
   args: string[],
   env: Record<string, string> = {},
-  { cwd = tmpdir(), input = '' }: CommandOptions = {},
+  { cwd = tmpdir(), input = '', maxOpenFiles }: CommandOptions = {},
 ): RunningCommand {
   const main = new URL('../../dist/main.js', import.meta.url).pathname
-  const child = spawn(process.execPath, [main, ...args], {
+  const prefix = maxOpenFiles === undefined ? [] : ['prlimit', `--nofile=${maxOpenFiles}`]
+  const [command = '', ...rest] = [...prefix, process.execPath, main, ...args]
+  const child = spawn(command, rest, {
     env: { PATH: process.env.PATH, ...env },
     cwd,
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -46,6 +51,7 @@ export function runCommand(
     written.stderr += chunk
   })
   return {
+    pid: child.pid ?? Number.NaN,
     output: () => written.stdout + written.stderr,
     stdout: () => written.stdout,
     stderr: () => written.stderr,

@@ -25,7 +25,10 @@ async function openApi(respond: faults.FaultHandler) {
   return { api, requested }
 }
 
-afterEach(() => void vi.useRealTimers())
+afterEach(() => {
+  vi.useRealTimers()
+  vi.unstubAllGlobals()
+})
 
 test('a request without a response times out after 30 s', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
@@ -50,4 +53,24 @@ test('a response without an end is aborted at 64 MB', async () => {
     code: 'AUTH0_MALFORMED_PAGE',
     message: expect.stringContaining('larger than 64 MB'),
   })
+})
+
+test('a timeout and a shutdown end a request even if fetch ignores its signal', async () => {
+  const attempts = vi.fn(() => new Promise<never>(() => {}))
+  vi.stubGlobal('fetch', attempts)
+  const options = {
+    domain: DOMAIN,
+    baseUrl: 'https://tenant.invalid',
+    clientId: '',
+    clientSecret: '',
+  }
+  const quick = createManagementApi({ ...options, requestTimeoutMs: 50 })
+  await expect(quick.get(PATH, signal)).rejects.toThrow('timed out after 0.05 s')
+  expect(attempts).toHaveBeenCalledTimes(1)
+
+  const stop = new AbortController()
+  const request = createManagementApi(options).get(PATH, stop.signal)
+  await expect.poll(() => attempts.mock.calls.length).toBe(2)
+  stop.abort()
+  await expect(request).rejects.toMatchObject({ code: 'ABORTED' })
 })

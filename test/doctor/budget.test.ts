@@ -61,7 +61,14 @@ describe('the poll budget', () => {
     pollIntervalMs = 5_000,
     rateShare = 0.5,
   ) => {
-    const auth0 = { domain: '', baseUrl: '', clientId: '', clientSecret: '', rateShare }
+    const auth0 = {
+      domain: '',
+      baseUrl: '',
+      clientId: '',
+      clientSecret: '',
+      rateShare,
+      proxy: undefined,
+    }
     return checkBudget({ limit, volume }, { pollIntervalMs, auth0 })[1]
   }
 
@@ -126,7 +133,14 @@ describe('the poll budget', () => {
         { limit: null, volume: 1 },
         {
           pollIntervalMs: 5_000,
-          auth0: { domain: '', baseUrl: '', clientId: '', clientSecret: '', rateShare: 1 },
+          auth0: {
+            domain: '',
+            baseUrl: '',
+            clientId: '',
+            clientSecret: '',
+            rateShare: 1,
+            proxy: undefined,
+          },
         },
       ),
     ).toMatchObject([

@@ -1,0 +1,89 @@
+import type { Socket } from 'node:net'
+import type { Dispatcher, ProxyAgent } from 'undici'
+
+/** The HTTP proxy through which Auth0 is reached. */
+export interface ProxyOptions {
+  /** Without credentials. */
+  url: string
+  /** The value of `Proxy-Authorization`. */
+  authorization: string | undefined
+}
+
+/** The proxy could not be reached, closed the connection, or refused to open one to Auth0. */
+export class ProxyFailure extends Error {
+  override readonly name = 'ProxyFailure'
+  /** The status of the response to CONNECT; `null`: there was none. */
+  readonly status: number | null
+
+  constructor(status: number | null, cause?: unknown) {
+    super('there is no connection through the proxy', { cause })
+    this.status = status
+  }
+}
+
+/** The connections to a proxy, and through it. */
+interface Tunnels {
+  agent: ProxyAgent
+  destroy(): void
+}
+
+/**
+ * Creates a `fetch` that connects through an HTTP proxy (CONNECT, RFC 9110 §9.3.6). The one of Node.js 20 cannot. When
+ * the signal of a request aborts, all connections are destroyed: undici would continue to open one.
+ */
+export function createProxyFetch(proxy: ProxyOptions): typeof fetch {
+  let tunnels: Tunnels | undefined
+  return async (url, { signal, ...init } = {}) => {
+    const { fetch } = await import('undici')
+    signal?.throwIfAborted()
+    tunnels ??= await openTunnels(proxy)
+    const used = tunnels
+    const discard = () => {
+      if (tunnels === used) tunnels = undefined
+      used.destroy()
+    }
+    signal?.addEventListener('abort', discard)
+    try {
+      // The types of undici differ from those of Node.js by what is not used here.
+      const request = { ...init, signal, dispatcher: used.agent } as Parameters<typeof fetch>[1]
+      return (await fetch(String(url), request)) as unknown as Response
+    } finally {
+      signal?.removeEventListener('abort', discard)
+    }
+  }
+}
+
+async function openTunnels({ url, authorization }: ProxyOptions): Promise<Tunnels> {
+  const { Pool, ProxyAgent } = await import('undici')
+  const sockets = new Set<Socket>()
+  const agent = new ProxyAgent({
+    uri: url,
+    ...(authorization !== undefined && { token: authorization }),
+    clientFactory: (origin, options) => {
+      const pool = new Pool(origin, options)
+      const connect = pool.connect.bind(pool)
+      const connectOnce = async (options: Dispatcher.ConnectOptions) => {
+        const { socket, ...response } = await connect(options).catch((cause: unknown) => {
+          // undici repeats a request after an error of its own (UND_ERR_SOCKET) at once, and without end.
+          throw new ProxyFailure(null, cause)
+        })
+        socket.on('error', () => {})
+        if (response.statusCode !== 200) {
+          socket.destroy()
+          throw new ProxyFailure(response.statusCode)
+        }
+        sockets.add(socket as Socket)
+        socket.once('close', () => sockets.delete(socket as Socket))
+        return { socket, ...response }
+      }
+      return Object.assign(pool, { connect: connectOnce })
+    },
+  })
+  return {
+    agent,
+    destroy() {
+      for (const socket of sockets) socket.destroy()
+      agent.destroy().catch(() => {})
+    },
+  }
+}

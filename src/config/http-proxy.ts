@@ -1,0 +1,50 @@
+import { z } from 'zod'
+import { fail } from './values.js'
+
+/** An HTTP proxy. */
+export interface HttpProxy {
+  /** Its URL without credentials, which may be printed. */
+  url: string
+  /** The value of `Proxy-Authorization` (RFC 9110 §11.7.2). */
+  authorization: string | undefined
+}
+
+/** Schema of the URL of an HTTP proxy. Without a scheme it is `http`, as in curl. */
+export const httpProxy = z.string().transform((text, context): HttpProxy => {
+  const url = text.includes('://') ? text : `http://${text}`
+  return (
+    readProxy(URL.canParse(url) ? new URL(url) : null) ??
+    fail(
+      context,
+      'must be the URL of an HTTP proxy without a path, such as http://proxy.example:3128; credentials in it must be percent-encoded, and SOCKS is not supported',
+    )
+  )
+})
+
+function readProxy(url: URL | null): HttpProxy | null {
+  if (url === null || !['http:', 'https:'].includes(url.protocol)) return null
+  const { origin, username, password } = url
+  if (url.pathname + url.search + url.hash !== '/') return null
+  if (username === '' && password === '') return { url: origin, authorization: undefined }
+  try {
+    const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+    return { url: origin, authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }
+  } catch {
+    return null
+  }
+}
+
+/**
+ * Whether a list of hosts without a proxy contains the host of a URL. As in curl, items are separated by commas or spaces.
+ * An item stands for a host and its subdomains, on a port or on all; `*` stands for every host.
+ */
+export function isWithoutProxy(url: URL, noProxy: string): boolean {
+  const port = url.port || (url.protocol === 'https:' ? '443' : '80')
+  const items = noProxy.toLowerCase().split(/[\s,]+/)
+  return items.some((item) => {
+    const [, host = item, itemPort = port] = /^(\[.*\]|[^:]*):(\d+)$/.exec(item) ?? []
+    const suffix = host.replace(/^(\*?\.)/, '')
+    if (suffix === '' || itemPort !== port) return false
+    return suffix === '*' || url.hostname === suffix || url.hostname.endsWith(`.${suffix}`)
+  })
+}

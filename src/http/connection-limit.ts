@@ -1,0 +1,34 @@
+import { readFile } from 'node:fs/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import { MAX_CONNECTIONS } from './limits.js'
+
+/** File descriptors that are left for PostgreSQL, Redis, Auth0 and files. */
+const RESERVED_FILES = 128
+
+/** Where Linux states the limits of the process that reads it. */
+const LIMITS_FILE = '/proc/self/limits'
+
+/**
+ * Chooses the maximum number of connections so that the open files of the process suffice for them. Logs a warning
+ * where that is less than {@link MAX_CONNECTIONS}. Without a limit, and on other systems than Linux, it is not less.
+ */
+export async function chooseMaxConnections(log: Pick<FastifyBaseLogger, 'warn'>): Promise<number> {
+  const maxOpenFiles = readMaxOpenFiles(await readFile(LIMITS_FILE, 'utf8').catch(() => ''))
+  const maxConnections = Math.min(MAX_CONNECTIONS, connectionsWithin(maxOpenFiles))
+  if (maxConnections < MAX_CONNECTIONS) {
+    const advice = `raise the hard limit of open files (ulimit -Hn, LimitNOFILE=, --ulimit nofile=) to ${MAX_CONNECTIONS + RESERVED_FILES} for ${MAX_CONNECTIONS} connections`
+    log.warn({ maxOpenFiles, maxConnections, advice }, 'connection limit lowered')
+  }
+  return maxConnections
+}
+
+/** Reads the soft limit (RLIMIT_NOFILE), which Node.js raises to the hard limit when it starts. */
+export function readMaxOpenFiles(limits: string): number {
+  const [, soft] = /^Max open files +(\d+)/m.exec(limits) ?? []
+  return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft)
+}
+
+/** How many connections may be open within a limit of open files. */
+export function connectionsWithin(maxOpenFiles: number): number {
+  return Math.max(maxOpenFiles - RESERVED_FILES, Math.floor(maxOpenFiles / 2))
+}

@@ -1,0 +1,55 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+
+/**
+ * Maximum number of requests that wait behind another one on the same connection. Proxies and browsers do not
+ * pipeline; libraries that can are configured with 10 requests or fewer.
+ */
+export const MAX_WAITING_REQUESTS = 16
+
+/** Options of {@link processInOrder}. */
+interface PipeliningOptions {
+  /** Called when a connection is closed because it exceeds {@link MAX_WAITING_REQUESTS}. */
+  onExceeded(socket: Socket): void
+}
+
+/**
+ * Passes the requests of a connection to `handle` one after the other: the next one when the response to the one
+ * before has been written. Node.js itself passes all that a client has pipelined (RFC 9112 §9.3.2), without a bound,
+ * and keeps their responses in memory. A response that waits for others emits no `close` event either, so a handler
+ * would not notice that the client has disconnected.
+ */
+export function processInOrder(
+  handle: RequestListener,
+  { onExceeded }: PipeliningOptions,
+): RequestListener {
+  /** The connections with a request in progress, and the requests that wait for it. */
+  const waiting = new WeakMap<Socket, [IncomingMessage, ServerResponse][]>()
+
+  const start = (socket: Socket, request: IncomingMessage, response: ServerResponse) => {
+    // Emitted when the response has been written, and when the connection is closed.
+    response.once('close', () => startNext(socket))
+    handle(request, response)
+  }
+  const startNext = (socket: Socket) => {
+    const next = socket.writable ? waiting.get(socket)?.shift() : undefined
+    if (next === undefined) waiting.delete(socket)
+    else start(socket, ...next)
+  }
+
+  return (request, response) => {
+    const { socket } = request
+    // Requests that were received together with the one that closed the connection.
+    if (!socket.writable) return
+    const queue = waiting.get(socket)
+    if (queue === undefined) {
+      waiting.set(socket, [])
+      start(socket, request, response)
+    } else if (queue.length < MAX_WAITING_REQUESTS) {
+      queue.push([request, response])
+    } else {
+      onExceeded(socket)
+      socket.destroy()
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+
+/** How a proxy treats CONNECT: a status other than 200 refuses it. */
+type Treatment = 'tunnel' | 'drop' | 'silent' | 'silent after 200' | number
+
+/** What a proxy accepts, and where it connects to. */
+interface ConnectProxyOptions {
+  /** Default: `tunnel`. */
+  treatment?: Treatment
+  /** The URL of the server for each target such as `tenant.invalid:443`. Default: the target itself. */
+  routes?: Record<string, string>
+  /** User and password, separated by a colon. Default: none are required. */
+  credentials?: string
+}
+
+/** An HTTP proxy that opens tunnels (CONNECT). */
+export interface ConnectProxy {
+  /** Without credentials. */
+  url: string
+  /** The targets of all CONNECT requests so far. */
+  targets: string[]
+  /** The number of open connections. */
+  connections(): number
+  close(): Promise<void>
+}
+
+/** Opens a proxy on the loopback interface. */
+export async function openConnectProxy({
+  treatment = 'tunnel',
+  routes = {},
+  credentials,
+}: ConnectProxyOptions = {}): Promise<ConnectProxy> {
+  const targets: string[] = []
+  const sockets = new Set<Socket>()
+  const authorization = credentials && `Basic ${Buffer.from(credentials).toString('base64')}`
+  const server = createServer()
+  server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('close', () => sockets.delete(socket))
+  })
+  server.on('connect', (request, near: Socket) => {
+    const target = String(request.url)
+    targets.push(target)
+    const isAllowed =
+      authorization === undefined || request.headers['proxy-authorization'] === authorization
+    const status = typeof treatment === 'number' ? treatment : isAllowed ? 200 : 407
+    // Notice that the client has disconnected.
+    near.on('end', () => near.end()).resume()
+    if (treatment === 'drop') near.destroy()
+    else if (treatment !== 'silent') near.write(`HTTP/1.1 ${status} Proxy\r\n\r\n`)
+    if (status !== 200) near.end()
+    else if (treatment === 'tunnel') tunnel(near, new URL(routes[target] ?? `tcp://${target}`))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    targets,
+    connections: () => sockets.size,
+    async close() {
+      server.close()
+      for (const socket of sockets) socket.destroy()
+      await once(server, 'close')
+    },
+  }
+}
+
+function tunnel(near: Socket, { port, hostname }: URL): void {
+  const far = connect(Number(port), hostname)
+  for (const [from, to] of [
+    [near, far],
+    [far, near],
+  ] as const) {
+    from.pipe(to)
+    from.on('error', () => to.destroy())
+    from.on('close', () => to.destroy())
+  }
+}

@@ -1,0 +1,17 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import { throttle } from '../../src/async/throttle.js'
+
+afterEach(() => void vi.useRealTimers())
+
+test('passes the first call, and the first one after the interval', () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  const run = vi.fn()
+  const throttled = throttle(1_000, run)
+  throttled('a')
+  vi.advanceTimersByTime(999)
+  throttled('b')
+  expect(run.mock.calls).toEqual([['a']])
+  vi.advanceTimersByTime(1)
+  throttled('c')
+  expect(run.mock.calls).toEqual([['a'], ['c']])
+})

@@ -1,0 +1,168 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { ACTION_SCOPES } from '../_support/actions.js'
+import { finishCommand, runCommand } from '../_support/cli.js'
+import { openConnectProxy } from '../_support/connect-proxy.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { readRows } from '../_support/store.js'
+import { openTenant, type TestTenant } from '../_support/tenant.js'
+import { openCertificates, openTlsFront, type TlsFront } from '../_support/tls.js'
+import { workerEnv } from '../_support/worker.js'
+
+const WAIT = { timeout: 30_000, interval: 50 }
+const PASSWORD = 'p@ss:word-that-no-output-may-show'
+
+/** A name that no resolver resolves (RFC 6761 §6.4): only a proxy leads to the tenant. */
+const TARGET = 'tenant.invalid:443'
+
+const certificates = await openCertificates()
+let database: TestDatabase
+let t: TestTenant
+let front: TlsFront
+/** The environment of commands that reach the tenant through a proxy only. */
+let env: Record<string, string>
+beforeAll(async () => {
+  database = await createTestDatabase()
+  t = await openTenant({}, { scopes: ['read:logs', 'read:logs_users', ...ACTION_SCOPES] })
+  const certificate = await certificates.create('DNS:tenant.invalid,IP:127.0.0.1')
+  front = await openTlsFront(t.simulator.url, certificate)
+  env = {
+    ...workerEnv(t, database),
+    AUTH0_BASE_URL: 'https://tenant.invalid',
+    NODE_EXTRA_CA_CERTS: certificate.file,
+  }
+})
+afterAll(async () => {
+  await front.close()
+  await t.close()
+  await database.drop()
+  await certificates.remove()
+})
+
+async function openProxy(options: Parameters<typeof openConnectProxy>[0] = {}) {
+  const proxy = await openConnectProxy({ routes: { [TARGET]: front.url }, ...options })
+  onTestFinished(() => proxy.close())
+  return proxy
+}
+
+/** Runs `last-logout worker` on a database of its own until the end of the test. */
+async function runWorker(over: Record<string, string>) {
+  const database = await createTestDatabase()
+  const command = runCommand(['worker'], { ...env, DATABASE_URL: database.url, ...over })
+  onTestFinished(async () => {
+    command.kill('SIGKILL')
+    await command.exited
+    await database.drop()
+  })
+  const readUsers = async () => (await readRows(database)).users.map(({ userId }) => userId)
+  return { ...command, readUsers }
+}
+
+const logOut = (userId: string) =>
+  t.tenant.write(buildEntry('slo', { userId, sessionId: `S ${userId}` }))
+
+describe('a worker behind a proxy', () => {
+  test('reads the log through it, with its credentials, which no output shows', async () => {
+    const proxy = await openProxy({ credentials: `me:${PASSWORD}` })
+    const url = Object.assign(new URL(proxy.url), { username: 'me' })
+    url.password = encodeURIComponent(PASSWORD)
+    logOut('auth0|proxied')
+    const worker = await runWorker({ HTTPS_PROXY: url.href })
+    await expect.poll(worker.readUsers, WAIT).toContain('auth0|proxied')
+    expect(new Set(proxy.targets)).toEqual(new Set([TARGET]))
+    // Connections are kept, not opened for each request.
+    expect(proxy.targets.length).toBeLessThan(5)
+    worker.kill('SIGTERM')
+    expect(await worker.exited).toBe(0)
+    expect(worker.stdout()).toContain(`"proxy":"${proxy.url}"`)
+    expect(worker.output()).not.toMatch(/no-output-may-show|bm8tb3V0cHV0/)
+  }, 60_000)
+
+  test('reads the log through a proxy that is reached by TLS', async () => {
+    const proxy = await openProxy()
+    const certificate = await certificates.create('IP:127.0.0.1')
+    const proxyFront = await openTlsFront(proxy.url, certificate)
+    onTestFinished(() => proxyFront.close())
+    const bundle = await certificates.bundle(certificate, {
+      ...certificate,
+      file: String(env.NODE_EXTRA_CA_CERTS),
+    })
+    logOut('auth0|proxied by TLS')
+    const worker = await runWorker({ https_proxy: proxyFront.url, NODE_EXTRA_CA_CERTS: bundle })
+    await expect.poll(worker.readUsers, WAIT).toContain('auth0|proxied by TLS')
+    expect(new Set(proxy.targets)).toEqual(new Set([TARGET]))
+  }, 60_000)
+
+  test('does not use it for hosts of NO_PROXY, and does for others', async () => {
+    const proxy = await openProxy()
+    const over = { AUTH0_BASE_URL: front.url, HTTPS_PROXY: proxy.url }
+    logOut('auth0|direct')
+    const direct = await runWorker({ ...over, NO_PROXY: 'localhost,127.0.0.1' })
+    await expect.poll(direct.readUsers, WAIT).toContain('auth0|direct')
+    direct.kill('SIGTERM')
+    expect(await direct.exited).toBe(0)
+    expect(proxy.targets).toEqual([])
+
+    logOut('auth0|not direct')
+    const proxied = await runWorker({ ...over, NO_PROXY: 'localhost' })
+    await expect.poll(proxied.readUsers, WAIT).toContain('auth0|not direct')
+    expect(new Set(proxy.targets)).toEqual(new Set([new URL(front.url).host]))
+  }, 60_000)
+
+  test.each(['drop', 'silent', 'silent after 200'] as const)(
+    'that is %s makes few attempts, and obeys SIGTERM',
+    async (treatment) => {
+      const proxy = await openProxy({ treatment })
+      const worker = await runWorker({ HTTPS_PROXY: proxy.url })
+      await expect.poll(() => proxy.targets.length, WAIT).toBeGreaterThan(0)
+      const before = proxy.targets.length
+      await sleep(3_000)
+      // A request is sent five times within 4 s.
+      expect(proxy.targets.length - before).toBeLessThan(10)
+      const stoppedAt = performance.now()
+      worker.kill('SIGTERM')
+      expect(await worker.exited).toBe(0)
+      expect(performance.now() - stoppedAt).toBeLessThan(5_000)
+      const stopped = proxy.targets.length
+      await sleep(200)
+      expect(proxy.targets).toHaveLength(stopped)
+    },
+    60_000,
+  )
+})
+
+describe('a command behind a proxy', () => {
+  test.each([
+    ['doctor', ['doctor'], /ok +token +granted by https:\/\/tenant\.invalid through the proxy/],
+    ['sync', ['sync'], /./],
+    ['action status', ['action', 'status'], /tenant +tenant\.example/],
+    ['action deploy', ['action', 'deploy', '--url', 'https://api.example', '--dry-run'], /would/],
+  ])(
+    '%s reaches the tenant through it, and not without it',
+    async (_name, args, expected) => {
+      const proxy = await openProxy()
+      const keys = { API_KEYS: `action:${'k'.repeat(32)}:read` }
+      const { stdout, stderr } = await finishCommand(args, {
+        ...env,
+        ...keys,
+        HTTPS_PROXY: proxy.url,
+      })
+      expect(stdout).toMatch(expected)
+      expect(stdout + stderr).not.toContain('cannot be reached')
+      expect(new Set(proxy.targets)).toEqual(new Set([TARGET]))
+
+      const blocked = await finishCommand(args, { ...env, ...keys })
+      expect(blocked.stdout + blocked.stderr).toMatch(/tenant\.invalid cannot be reached/)
+    },
+    120_000,
+  )
+
+  test('refuses an invalid proxy by the name of its variable, without its value', async () => {
+    const HTTPS_PROXY = `socks5://me:${encodeURIComponent(PASSWORD)}@127.0.0.1:1080`
+    const { code, stderr } = await finishCommand(['doctor'], { ...env, HTTPS_PROXY })
+    expect(code).toBe(2)
+    expect(stderr).toContain('HTTPS_PROXY must be the URL of an HTTP proxy')
+    expect(stderr).not.toMatch(/no-output-may-show/)
+  })
+})

@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest'
+import { connectionsWithin, readMaxOpenFiles } from '../../src/http/connection-limit.js'
+
+const HEAD = 'Limit                     Soft Limit           Hard Limit           Units     \n'
+
+test.each([
+  ['Max open files            4096                 8192                 files     \n', 4_096],
+  ['Max open files            unlimited            unlimited            files     \n', Infinity],
+  ['', Infinity],
+])('reads the soft limit from %j', (line, expected) => {
+  expect(readMaxOpenFiles(HEAD + line)).toBe(expected)
+})
+
+test.each([
+  [Infinity, Infinity],
+  [20_000, 19_872],
+  [1_024, 896],
+  [256, 128],
+  [64, 32],
+])('leaves files for other purposes: of %d, %d are for connections', (files, expected) => {
+  expect(connectionsWithin(files)).toBe(expected)
+})
