@@ -1,8 +1,10 @@
 import type { Instant } from '../rules/instant.js'
 import type { KnownLogouts } from '../rules/judge.js'
+import { createKeyedHash, type KeyedHash } from '../rules/keyed-hash.js'
 import type { Token } from '../rules/token.js'
 import type { ReceivedChange } from './feed-events.js'
 import { createKey, fingerprint } from './fingerprint.js'
+import { mergeLogouts } from './merge-logouts.js'
 import { createTable } from './table.js'
 
 /** Sentinel value for no instant, earlier than all instants. */
@@ -36,6 +38,39 @@ export function createLogoutCache(): LogoutCache {
   let floorAt = NONE
   /** Number of the current load. Each row keeps the number of the load that delivered it last. */
   let load = 0
+  /** The hash of the rows of forgotten people; `null`: there are none. */
+  let forgotten: { key: string; hash: KeyedHash; load: number } | null = null
+
+  function mergeUser(id: string, at: Instant, allSessionsAt: Instant | null): void {
+    fingerprint(id, key, userFingerprint)
+    users.merge(userFingerprint, at, allSessionsAt ?? NONE, load)
+  }
+
+  function mergeSession(id: string, at: Instant, ended: boolean): void {
+    fingerprint(id, key, sessionFingerprint)
+    sessions.merge(sessionFingerprint, at, ended ? 1 : 0, load)
+  }
+
+  /** A database has one key, but another database can replace it. */
+  function setForgetKey(forgetKey: string): void {
+    const hash = forgotten?.key === forgetKey ? forgotten.hash : createKeyedHash(forgetKey)
+    forgotten = { key: forgetKey, hash, load }
+  }
+
+  /** Returns the logouts of ids, or of their hashes. */
+  function findRows(subject: string, sessionId: string | null): KnownLogouts {
+    // Compute both fingerprints before reading either table: the two memory accesses can then overlap.
+    fingerprint(subject, key, userFingerprint)
+    if (sessionId !== null) fingerprint(sessionId, key, sessionFingerprint)
+    const user = users.find(userFingerprint)
+    const session = sessionId === null ? -1 : sessions.find(sessionFingerprint)
+    return {
+      user: user < 0 ? null : { at: users.first(user), allSessionsAt: orNull(users.second(user)) },
+      session:
+        session < 0 ? null : { at: sessions.first(session), ended: sessions.second(session) === 1 },
+      floorAt: orNull(floorAt),
+    }
+  }
 
   return {
     beginLoad() {
@@ -44,39 +79,37 @@ export function createLogoutCache(): LogoutCache {
     merge(change) {
       switch (change.kind) {
         case 'user':
-          fingerprint(change.userId, key, userFingerprint)
-          users.merge(userFingerprint, change.at, change.allSessionsAt ?? NONE, load)
+          mergeUser(change.userId, change.at, change.allSessionsAt)
           break
         case 'session':
-          fingerprint(change.sessionId, key, sessionFingerprint)
-          sessions.merge(sessionFingerprint, change.at, change.ended ? 1 : 0, load)
+          mergeSession(change.sessionId, change.at, change.ended)
           break
         case 'floor':
           floorAt = Math.max(floorAt, change.at)
+          break
+        case 'forgotten_user':
+          setForgetKey(change.key)
+          mergeUser(change.userHash, change.at, change.allSessionsAt)
+          break
+        case 'forgotten_session':
+          setForgetKey(change.key)
+          mergeSession(change.sessionHash, change.at, change.ended)
           break
         default:
           change satisfies never
       }
     },
     find({ subject, sessionId }) {
-      // Compute both fingerprints before reading either table: the two memory accesses can then overlap.
-      fingerprint(subject, key, userFingerprint)
-      if (sessionId !== null) fingerprint(sessionId, key, sessionFingerprint)
-      const user = users.find(userFingerprint)
-      const session = sessionId === null ? -1 : sessions.find(sessionFingerprint)
-      return {
-        user:
-          user < 0 ? null : { at: users.first(user), allSessionsAt: orNull(users.second(user)) },
-        session:
-          session < 0
-            ? null
-            : { at: sessions.first(session), ended: sessions.second(session) === 1 },
-        floorAt: orNull(floorAt),
-      }
+      const known = findRows(subject, sessionId)
+      if (forgotten === null) return known
+      const { hash } = forgotten
+      const sessionHash = sessionId === null ? null : hash(sessionId)
+      return mergeLogouts(known, findRows(hash(subject), sessionHash))
     },
     dropUndelivered() {
       users.dropBefore(load)
       sessions.dropBefore(load)
+      if (forgotten !== null && forgotten.load < load) forgotten = null
     },
     size: () => users.size + sessions.size,
   }

@@ -57,7 +57,7 @@ export function inspectServer(url: string): Promise<ServerState> {
 
 /** Privileges that the service needs on its tables, besides SELECT. */
 const REQUIRED_PRIVILEGES = `(VALUES ('tenant', 'INSERT'), ('tenant', 'UPDATE'),
-  ('last_logout', 'INSERT'), ('last_logout', 'UPDATE'),
+  ('last_logout', 'INSERT'), ('last_logout', 'UPDATE'), ('last_logout', 'DELETE'),
   ('session_logout', 'INSERT'), ('session_logout', 'UPDATE'), ('session_logout', 'DELETE'),
   ('gap', 'INSERT'), ('gap', 'UPDATE'),
   ('unattributable', 'INSERT'), ('unattributable', 'DELETE'),

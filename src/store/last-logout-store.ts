@@ -1,13 +1,14 @@
 import { LastLogoutError } from '../errors.js'
-import type { LastLogoutStore, ReportedLogout } from '../ports.js'
+import type { LastLogoutStore } from '../ports.js'
 import type { Batch, StoredPage } from '../rules/batch.js'
 import { isAhead } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
-import { settleReported } from '../rules/reported.js'
+import { type ReportedLogout, settleReported } from '../rules/reported.js'
 import { readChanges } from './changes.js'
 import { clockAhead } from './clock-ahead.js'
 import { query } from './database.js'
 import { databaseClock, readClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
+import { forget } from './forget.js'
 import { readGaps, writeGap } from './gaps.js'
 import type { PrismaClient } from './generated/client.js'
 import { readKnown } from './read-known.js'
@@ -36,8 +37,8 @@ export interface LastLogoutStoreOptions {
   /** The tenant's canonical domain. */
   domain: string
   /**
-   * How long a gap can affect valid tokens, in milliseconds: the maximum age of a refresh token plus that of an
-   * access token.
+   * How long a logout or a gap can affect valid tokens, in milliseconds: the maximum age of a refresh token plus that
+   * of an access token.
    */
   horizonMs: number
   /** Default: {@link databaseClock}. */
@@ -118,7 +119,9 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
       }),
     storeGap: (gap, raisesFloor) => write((tx, tenant) => writeGap(tx, tenant, gap, raisesFloor)),
     readGaps: () => query(() => readGaps(prisma)),
-    prune: (retainMs, onBatch) => query(() => prune(prisma, clock, { retainMs, onBatch })),
+    forget: (userId) => write((tx, tenant) => forget(tx, tenant, userId)),
+    prune: (retainMs, onBatch) =>
+      query(() => prune(prisma, clock, { retainMs, horizonMs, onBatch })),
     storeCaughtUp: (checkpoint, askedAt) =>
       query(() => storeCaughtUp(prisma, clock, { checkpoint, askedAt })),
   }
