@@ -12,7 +12,7 @@ const UNIT = [
   'test/{architecture,documents,errors,install-scripts,pitfalls,words}.test.ts',
   'test/{async,config}/**/*.test.ts',
   'test/auth0/{rate/limit,retry}.test.ts',
-  'test/client/{clocks,delivery-delay,feed-events,feed-progress,last-logout-request,lookup,repeat-with-backoff,table}.test.ts',
+  'test/client/{clocks,delivery-delay,feed-events,feed-progress,last-logout-request,logout-cache,lookup,repeat-with-backoff,table}.test.ts',
   'test/commands/progress-display.test.ts',
   'test/doctor/{budget,service-facts,tenant-facts}.test.ts',
   'test/http/feed.test.ts',
@@ -28,7 +28,7 @@ const CONSUMERS = ['test/consumers/**/*.test.ts']
 
 /** The test files that hold for any database server, whatever its settings are. */
 const CONTRACT = [
-  'test/store/{changes,last-logout-store,migrations,retention}.test.ts',
+  'test/store/{changes,forget,last-logout-store,migrations,retention}.test.ts',
   'test/sync/{gaps,lease,poll,receive,reconcile}.test.ts',
   'test/http/{app,changes,health,report}.test.ts',
   'test/metrics/database.test.ts',

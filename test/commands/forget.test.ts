@@ -83,7 +83,7 @@ describe('forget', () => {
     expect(await readRows(database)).toEqual(before)
   })
 
-  test('of a person of whom nothing is stored says so, and up to when the log has been read', async () => {
+  test('of a person of whom nothing is stored prints up to when the log has been read', async () => {
     const { code, stdout } = await run('forget', USER)
     expect(code).toBe(0)
     expect(stdout).toMatch(

@@ -152,7 +152,7 @@ describe('after a person was forgotten', () => {
   test('a client of 0.1.0 that starts now loads the feed without an error', async () => {
     const { client, errors } = await open(releasedClient)
     onTestFinished(client.close)
-    // It cannot hash ids. docs/privacy.md says so.
+    // It cannot hash ids: docs/privacy.md contains this limit.
     expect(outcomesOf(client)).toEqual(['accepted', 'accepted', 'accepted'])
     expect(errors).toEqual([])
   })
