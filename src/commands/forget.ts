@@ -5,15 +5,20 @@ import { MAX_ID_LENGTH, readId } from '../rules/id.js'
 import { toDateTime } from '../rules/instant.js'
 import { openStore } from '../service/open-store.js'
 import type { CommandContext } from './context.js'
+import { rethrowUnfinished } from './rethrow-unfinished.js'
 
 const CONSEQUENCES = `This deletes nothing in Auth0: delete the user there first, so that no new entry names the user. Backups
 of the database still contain the ids. docs/privacy.md lists what else there is.
 `
 
-/** Runs `forget`: replaces the ids of a person by keyed hashes, under which tokens stay revoked. */
+/**
+ * Runs `forget`: replaces the ids of a person by keyed hashes, under which tokens stay revoked.
+ *
+ * @param user `-`: the id is read from standard input.
+ */
 export async function runForget(context: CommandContext, user: string): Promise<void> {
   const config = loadConfig(context.env, ['database'])
-  const userId = readId(user)
+  const userId = readId(user === '-' ? await readLine(context) : user)
   if (userId === null) {
     throw new LastLogoutError(
       'USAGE',
@@ -42,6 +47,11 @@ export async function runForget(context: CommandContext, user: string): Promise<
   } finally {
     await close()
   }
+}
+
+async function readLine(context: CommandContext): Promise<string> {
+  const text = await context.readInput(MAX_ID_LENGTH + 2).catch(rethrowUnfinished)
+  return text.replace(/\r?\n$/, '')
 }
 
 function describeChange({ users, sessions, entries }: ForgottenPerson): string {

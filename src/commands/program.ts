@@ -130,7 +130,10 @@ function addOperatorCommands(program: Command, context: CommandContext): void {
   program
     .command('forget')
     .description("replaces a person's ids by keyed hashes; tokens stay revoked")
-    .argument('<user_id>', "the user's id, quoted for the shell, such as 'auth0|123'")
+    .argument(
+      '<user_id>',
+      "the user's id, quoted for the shell, such as 'auth0|123', or - to read it from standard input",
+    )
     .addHelpText('after', FORGET_FOOTER)
     .action(async (userId: string) => (await import('./forget.js')).runForget(context, userId))
   program

@@ -61,6 +61,13 @@ describe('forget', () => {
     expect(stdout + stderr).not.toContain(USER)
   })
 
+  test('reads the id from standard input, which keeps it out of the shell history', async () => {
+    await logOut(Date.now())
+    const { code, stdout } = await finishCommandLine(['forget', '-'], env, { input: `${USER}\n` })
+    expect(code).toBe(0)
+    expect(stdout).toContain('1 last logout and 1 session logout')
+  })
+
   test('counts until when by the configured ages', async () => {
     const at = Date.now()
     await logOut(at)
