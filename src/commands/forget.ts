@@ -2,7 +2,7 @@ import { loadConfig } from '../config/config.js'
 import { LastLogoutError } from '../errors.js'
 import type { ForgottenPerson } from '../rules/forgotten-person.js'
 import { MAX_ID_LENGTH, readId } from '../rules/id.js'
-import { toDateTime } from '../rules/instant.js'
+import { type Instant, toDateTime } from '../rules/instant.js'
 import { openStore } from '../service/open-store.js'
 import type { CommandContext } from './context.js'
 import { rethrowUnfinished } from './rethrow-unfinished.js'
@@ -31,15 +31,17 @@ export async function runForget(context: CommandContext, user: string): Promise<
     const { asOf } = await store.readProgress()
     const person = await store.forget(userId)
     const { users, sessions, entries, remaining } = person
-    const until =
-      remaining && toDateTime(remaining.newestAt + config.maxRefreshAgeMs + config.maxTokenAgeMs)
+    const until = remaining && remaining.newestAt + config.maxRefreshAgeMs + config.maxTokenAgeMs
     // For an audit: which person it was must not be in it.
-    log.info({ part: 'forget', users, sessions, entries, until }, 'person forgotten')
+    log.info(
+      { part: 'forget', users, sessions, entries, until: toDateTime(until) },
+      'person forgotten',
+    )
     context.print(describeChange(person))
     if (remaining === null || until === null) {
       context.print(describeNothing(userId, toDateTime(asOf)))
     } else {
-      context.print(describeRemaining(remaining, until))
+      context.print(describeRemaining(person, remaining, until))
       const tokensUntil = remaining.newestAt + config.maxTokenAgeMs
       if (tokensUntil > person.now) context.print(describeOldClients(toDateTime(tokensUntil)))
     }
@@ -60,12 +62,13 @@ function describeChange({ users, sessions, entries }: ForgottenPerson): string {
 }
 
 function describeRemaining(
+  { now }: ForgottenPerson,
   { lastLogoutAt, sessions }: NonNullable<ForgottenPerson['remaining']>,
-  until: string,
+  until: Instant,
 ): string {
   const user = lastLogoutAt === null ? '' : `a last logout, ${toDateTime(lastLogoutAt)}, and `
   return `What remains, without any id: ${user}${count(sessions, 'session logout')}. Tokens from before them stay revoked.
-The worker deletes them after ${until} (MAX_REFRESH_AGE plus MAX_TOKEN_AGE after the logout).
+The worker deletes them ${until > now ? `after ${toDateTime(until)}` : 'within an hour'} (MAX_REFRESH_AGE plus MAX_TOKEN_AGE after the logout).
 `
 }
 

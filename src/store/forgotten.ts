@@ -21,7 +21,7 @@ type User = Batch['users'][number]
 type Session = Batch['sessions'][number]
 
 /** A row to write. `forgottenAt`: when its person was forgotten; `null`: it contains ids. */
-export type StoredRow<Row> = Row & { forgottenAt: Instant | null }
+type StoredRow<Row> = Row & { forgottenAt: Instant | null }
 
 /** A batch whose rows are ready to be written. */
 export interface StoredBatch {
@@ -30,7 +30,7 @@ export interface StoredBatch {
   unattributable: Unattributable[]
 }
 
-/** Replaces the ids of forgotten people. Without any, the batch does not change. */
+/** Replaces the ids of forgotten people. Without such people, the batch does not change. */
 export async function replaceForgotten(tx: Reader, batch: Batch): Promise<StoredBatch> {
   const [tenant] = await tx.$queryRaw<{ forget_key: string; is_used: boolean }[]>`
     SELECT forget_key::text, forgotten_at IS NOT NULL AS is_used FROM tenant`

@@ -34,6 +34,7 @@ export async function writeBatch(
   batch: Batch,
   { seq, now }: WriteState,
 ): Promise<WrittenBatch> {
+  if (isEmpty(batch)) return { seq, advanced: 0 }
   const past = (at: Instant) => Math.min(at, now)
   const { users, sessions, unattributable } = await replaceForgotten(tx, {
     ...batch,
@@ -51,6 +52,11 @@ export async function writeBatch(
   }
   if (unattributable.length > 0) await writeUnattributable(tx, unattributable)
   return { seq: seq + BigInt(users.length + sessions.length), advanced }
+}
+
+/** Most pages contain no logout: they need no query. */
+function isEmpty({ users, sessions, unattributable }: Batch): boolean {
+  return users.length + sessions.length + unattributable.length === 0
 }
 
 /** Stored instants only move forward: each column on its own, and only in rows where one of them advances. */

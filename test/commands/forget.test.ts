@@ -78,6 +78,11 @@ describe('forget', () => {
     expect(stdout).toContain(iso(at + DAY / 24))
   })
 
+  test('of a logout that no token can be from before prints that the rows are deleted next', async () => {
+    await logOut(Date.now() - 32 * DAY)
+    expect((await run('forget', USER)).stdout).toContain('The worker deletes them within an hour (')
+  })
+
   test('again changes nothing, and prints the same remains', async () => {
     await logOut(Date.now() - 2 * DAY)
     const first = await run('forget', USER)

@@ -157,6 +157,23 @@ describe('after a person was forgotten', () => {
     expect(errors).toEqual([])
   })
 
+  test('the change feed contains hashes instead of the ids, in pages too', async () => {
+    const page = await request('/v1/changes')
+    expect(JSON.stringify(page)).not.toMatch(/"(auth0\|forgotten|phone-of-forgotten)"/)
+    const hash = expect.stringMatching(/^[0-9a-f]{64}$/)
+    expect(page.changes).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ kind: 'forgotten_user', user_hash: hash, type: 'slo' }),
+        expect.objectContaining({
+          kind: 'forgotten_session',
+          session_hash: hash,
+          user_hash: hash,
+          ended: true,
+        }),
+      ]),
+    )
+  })
+
   test.each([
     ['the current Action', readActionFile],
     ['the Action of 0.1.0', readReleasedAction],
