@@ -1,14 +1,14 @@
-import type { Instant } from '../rules/instant.js'
+import { type Instant, later } from '../rules/instant.js'
 import { createKeyedHash } from '../rules/keyed-hash.js'
 import type { Known } from '../rules/known.js'
 import { tenantRowMissing } from './database.js'
 import { readClock, type SqlClock, timestampOf, toEpoch } from './epoch.js'
-import { Prisma, type PrismaClient } from './generated/client.js'
+import type { PrismaClient } from './generated/client.js'
 
 interface KnownRow {
   now: Instant
-  forget_key: string
-  is_forgetting: boolean
+  /** Key of the hashes of forgotten people; `null`: there are none. */
+  forget_key: string | null
   as_of: Instant | null
   floor_at: Instant | null
   covered: boolean
@@ -31,42 +31,52 @@ interface KnownQuery {
 }
 
 /**
- * Reads the logouts of a user and a session. If people were forgotten, it reads again, with the hashes of the ids too:
- * the row of the one and the row of the other count together.
+ * Reads the logouts of a user and a session. If people were forgotten, it reads those of the hashes of the ids as well.
+ * The second read comes after the first one: a person who is forgotten in between is found by both.
  *
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
 export async function readKnown(
   prisma: PrismaClient,
   clock: SqlClock,
-  { userId, sessionId, horizonMs }: KnownQuery,
+  query: KnownQuery,
 ): Promise<Known> {
-  const sessionIds = sessionId === null ? [] : [sessionId]
-  const read = (userIds: string[], sessions: string[]) =>
-    readRow(prisma, clock, { userIds, sessionIds: sessions, horizonMs })
-  const row = await read([userId], sessionIds)
-  if (!row.is_forgetting) return toKnown(row)
+  const row = await readRow(prisma, clock, query)
+  if (row.forget_key === null) return toKnown(row)
   const hash = createKeyedHash(row.forget_key)
-  return toKnown(
-    await read([userId, hash(userId)], [...sessionIds, ...sessionIds.map((id) => hash(id))]),
-  )
+  const { userId, sessionId } = query
+  const hashes = { userId: hash(userId), sessionId: sessionId === null ? null : hash(sessionId) }
+  const hashed = toKnown(await readRow(prisma, clock, { ...query, ...hashes }))
+  return merge(toKnown(row), hashed)
 }
 
-interface RowQuery {
-  userIds: string[]
-  sessionIds: string[]
-  horizonMs: number
+/** Freshness and clock are those of the first read. */
+function merge(known: Known, hashed: Known): Known {
+  const ended = known.session?.ended === true || hashed.session?.ended === true
+  const allSessionsAt = later(known.user?.allSessionsAt ?? null, hashed.user?.allSessionsAt ?? null)
+  const user = newer(known.user, hashed.user)
+  const session = newer(known.session, hashed.session)
+  return {
+    ...known,
+    user: user && { ...user, allSessionsAt },
+    session: session && { ...session, ended },
+  }
+}
+
+function newer<Logout extends { at: Instant }>(a: Logout | null, b: Logout | null): Logout | null {
+  if (a === null || b === null) return a ?? b
+  return a.at >= b.at ? a : b
 }
 
 /** Reads in one statement, so that rows, freshness, gaps and clock are of one moment. */
 async function readRow(
   prisma: PrismaClient,
   clock: SqlClock,
-  { userIds, sessionIds, horizonMs }: RowQuery,
+  { userId, sessionId, horizonMs }: KnownQuery,
 ): Promise<KnownRow> {
   const [row] = await prisma.$queryRaw<KnownRow[]>`
     SELECT ${readClock(clock)} AS now,
-      tenant.forget_key::text, tenant.forgotten_at IS NOT NULL AS is_forgetting,
+      CASE WHEN tenant.forgotten_at IS NOT NULL THEN tenant.forget_key::text END AS forget_key,
       ${toEpoch('tenant.as_of')} AS as_of, ${toEpoch('tenant.floor_at')} AS floor_at,
       tenant.sweep_to IS NULL AND NOT EXISTS (
         SELECT FROM gap WHERE to_at > ${timestampOf(clock(), -horizonMs)}
@@ -76,24 +86,11 @@ async function readRow(
       u.log_id AS user_log_id, u.type AS user_type,
       ${toEpoch('s.at')} AS session_at, s.ended, s.log_id AS session_log_id, s.type AS session_type
     FROM tenant
-    LEFT JOIN LATERAL (
-      SELECT max(at) AS at, max(all_sessions_at) AS all_sessions_at,
-        (array_agg(log_id ORDER BY ${NEWEST_FIRST}))[1] AS log_id,
-        (array_agg(type ORDER BY ${NEWEST_FIRST}))[1] AS type
-      FROM last_logout WHERE user_id = ANY(${userIds}::text[])
-    ) u ON true
-    LEFT JOIN LATERAL (
-      SELECT max(at) AS at, bool_or(ended) AS ended,
-        (array_agg(log_id ORDER BY ${NEWEST_FIRST}))[1] AS log_id,
-        (array_agg(type ORDER BY ${NEWEST_FIRST}))[1] AS type
-      FROM session_logout WHERE session_id = ANY(${sessionIds}::text[])
-    ) s ON true`
+    LEFT JOIN last_logout u ON u.user_id = ${userId}
+    LEFT JOIN session_logout s ON s.session_id = ${sessionId}`
   if (row === undefined) throw tenantRowMissing()
   return row
 }
-
-/** In the same millisecond the log id decides, as in `write-batch.ts`. */
-const NEWEST_FIRST = Prisma.sql`at DESC, log_id COLLATE "C" DESC`
 
 function toKnown(row: KnownRow): Known {
   const { user_at, session_at } = row
