@@ -42,15 +42,15 @@ export async function forget(
 
   const entries = await deleteUnattributable(tx, hash, [userId, ...sessionIds])
   await tx.$executeRaw`
-    UPDATE last_logout SET forgotten_at = ${timestamp(now)}
+    UPDATE last_logout SET forgotten_at = GREATEST(forgotten_at, ${timestamp(now)})
     WHERE user_id = ${userHash} AND forgotten_at IS NOT NULL`
   await tx.$executeRaw`
-    UPDATE session_logout SET forgotten_at = ${timestamp(now)}
+    UPDATE session_logout SET forgotten_at = GREATEST(forgotten_at, ${timestamp(now)})
     WHERE user_id = ${userHash} AND forgotten_at IS NOT NULL`
   const remaining = await readRemaining(tx, userHash)
   if (remaining !== null || entries > 0) {
     await tx.$executeRaw`
-      UPDATE tenant SET forgotten_at = ${timestamp(now)},
+      UPDATE tenant SET forgotten_at = GREATEST(forgotten_at, ${timestamp(now)}),
         seq = ${seq + BigInt(users.length + sessions.length)}`
   }
   return { users: users.length, sessions: sessions.length, entries, remaining, now }

@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Batch } from '../../src/rules/batch.js'
 import type { Change } from '../../src/rules/change-feed.js'
@@ -36,6 +37,9 @@ interface Logout {
   sessionId?: string | null
   logId?: string
 }
+
+/** A step of a random order: a logout, or a call at an instant. */
+type Step = { at: number; user: string; session: string | null } | { forget: string; now: number }
 
 /** A page with these logouts. */
 const batch = (...logouts: Logout[]): Batch => ({
@@ -209,6 +213,15 @@ describe('forgetting a person', () => {
     expect((await read(USER)).user).toEqual({ at: later, allSessionsAt: NOON - 1 })
   })
 
+  test('covers what it covered, also after the clock of the database was set back', async () => {
+    await store.forget(USER)
+    now = NOON - 10 * MINUTE
+    await store.forget(USER)
+    now = NOON
+    await store.storeBatch(OLD)
+    expect(idsIn(await dump())).toEqual([])
+  })
+
   test('of whom nothing is stored changes nothing', async () => {
     const before = await dump()
     expect(await store.forget('auth0|unknown')).toMatchObject({ users: 0, remaining: null })
@@ -230,6 +243,65 @@ describe('forgetting a person', () => {
     const [row] = (await readRows(database)).users.filter(({ userId }) => userId.length === 64)
     await store.forget(row?.userId ?? '')
     expect((await read(USER)).user?.at).toBe(NOON - 1)
+  })
+})
+
+test('ids that a worker of an earlier release stored again are replaced by another call', async () => {
+  await store.storeBatch(OLD)
+  const stored = await database.query('SELECT * FROM last_logout WHERE user_id = $1', [USER])
+  await store.forget(USER)
+  const [{ at, all_sessions_at, seq } = {}] = stored
+  await database.query(
+    `INSERT INTO last_logout (user_id, at, all_sessions_at, log_id, type, seq)
+     VALUES ($1, $2, $3, 'L', 'slo', $4)`,
+    [USER, at, all_sessions_at, seq],
+  )
+  expect(await store.forget(USER)).toMatchObject({ users: 1, remaining: { sessions: 2 } })
+  expect(idsIn(await dump())).toEqual([])
+  expect((await read(USER)).user).toEqual({ at: NOON - 1, allSessionsAt: NOON - 1 })
+})
+
+test('in any order of logouts, repeated reads and calls, no last logout moves back', async () => {
+  const minutes = fc.integer({ min: 0, max: 10 }).map((count) => NOON - count * MINUTE)
+  const logout = fc.record({
+    at: minutes,
+    user: fc.constantFrom('a', 'b'),
+    session: fc.constantFrom('1', '2', null),
+  })
+  const step = fc.oneof(logout, fc.record({ forget: fc.constantFrom('a', 'b'), now: minutes }))
+  let run = 0
+  const check = async (steps: Step[]) => {
+    const prefix = `auth0|${++run}`
+    const logouts: Required<Logout>[] = []
+    const repeat = () => store.storeBatch(batch(...logouts))
+    for (const each of steps) {
+      if ('forget' in each) {
+        now = each.now
+        await store.forget(prefix + each.forget)
+        continue
+      }
+      now = NOON
+      const { at, user, session } = each
+      const sessionId = session && `${prefix}${user} ${session}`
+      logouts.push({ at, userId: prefix + user, sessionId, logId: `L${logouts.length}` })
+      await (logouts.length % 3 === 0 ? repeat() : store.storeBatch(batch(...logouts.slice(-1))))
+    }
+    now = NOON
+    await repeat()
+    const newest = (list: { at: number }[]) =>
+      list.length === 0 ? null : Math.max(...list.map(({ at }) => at))
+    for (const { userId, sessionId } of logouts) {
+      const ofUser = logouts.filter((each) => each.userId === userId)
+      const allSessionsAt = newest(ofUser.filter((each) => each.sessionId === null))
+      const at = newest(ofUser.filter((each) => each.sessionId === sessionId))
+      expect(await read(userId ?? '', sessionId)).toEqual({
+        user: { at: newest(ofUser), allSessionsAt },
+        session: sessionId === null ? null : { at, ended: true },
+      })
+    }
+  }
+  await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 2, maxLength: 8 }), check), {
+    numRuns: 15,
   })
 })
 
