@@ -1,9 +1,12 @@
 /*
  * HMAC-SHA-256 (RFC 2104, FIPS 180-4). The rules import nothing, and a check of the client is synchronous: neither
- * `node:crypto` nor `crypto.subtle` serves both.
+ * `node:crypto` nor `crypto.subtle` serves both. While a tenant has forgotten people, each check hashes two ids: nothing
+ * but the result is allocated.
  */
 
 const BLOCK_BYTES = 64
+const DIGEST_BYTES = 32
+const WORDS = DIGEST_BYTES / 4
 const INNER_PAD = 0x36
 const OUTER_PAD = 0x5c
 
@@ -16,32 +19,35 @@ export type KeyedHash = (text: string) => string
  * @returns A function that returns the HMAC-SHA-256 of a text in UTF-8, as 64 lower-case hexadecimal digits.
  */
 export function createKeyedHash(key: string): KeyedHash {
-  const block = new Uint8Array(BLOCK_BYTES)
-  const bytes = encode(key)
-  block.set(bytes.length > BLOCK_BYTES ? toBytes(digest(INITIAL, bytes, 0)) : bytes)
+  const keyBytes = new Uint8Array(BLOCK_BYTES)
+  const length = writeText(key)
+  if (length <= BLOCK_BYTES) keyBytes.set(message.subarray(0, length))
+  else {
+    digest(INITIAL, length, 0)
+    writeState()
+    keyBytes.set(message.subarray(0, DIGEST_BYTES))
+  }
   // The first block of either hash depends on the key alone.
-  const inner = compress(
-    INITIAL,
-    block.map((byte) => byte ^ INNER_PAD),
-    0,
-  )
-  const outer = compress(
-    INITIAL,
-    block.map((byte) => byte ^ OUTER_PAD),
-    0,
-  )
+  const inner = padKey(keyBytes, INNER_PAD)
+  const outer = padKey(keyBytes, OUTER_PAD)
   return (text) => {
-    const innerHash = toBytes(digest(inner, encode(text), BLOCK_BYTES))
-    return toHex(digest(outer, innerHash, BLOCK_BYTES))
+    digest(inner, writeText(text), BLOCK_BYTES)
+    writeState()
+    digest(outer, DIGEST_BYTES, BLOCK_BYTES)
+    return toHex()
   }
 }
 
-const encoder = new TextEncoder()
-const encode = (text: string) => encoder.encode(text)
+function padKey(key: Uint8Array, pad: number): Int32Array {
+  message.set(key.map((byte) => byte ^ pad))
+  state.set(INITIAL)
+  compress(0)
+  return state.slice()
+}
 
-/** The first 32 bits of the fractional part of a root of each of the first primes, as FIPS 180-4 §4.2.2 and §5.3.3 define. */
+/** The first 32 bits of the fractional part of a root of each of the first primes (FIPS 180-4 §4.2.2, §5.3.3). */
 const PRIMES = listPrimes(64)
-const INITIAL = Int32Array.from(PRIMES.slice(0, 8), (prime) => fractionBits(Math.sqrt(prime)))
+const INITIAL = Int32Array.from(PRIMES.slice(0, WORDS), (prime) => fractionBits(Math.sqrt(prime)))
 const ROUND = Int32Array.from(PRIMES, (prime) => fractionBits(Math.cbrt(prime)))
 
 function listPrimes(count: number): number[] {
@@ -56,37 +62,60 @@ function fractionBits(root: number): number {
   return Math.floor((root - Math.floor(root)) * 2 ** 32) | 0
 }
 
-/** Hashes the rest of a message. `before`: the number of bytes that `state` contains already. */
-function digest(state: Int32Array, rest: Uint8Array, before: number): Int32Array {
-  // The padding: a bit, zeros, and the length in bits.
-  const length = Math.ceil((rest.length + 9) / BLOCK_BYTES) * BLOCK_BYTES
-  const padded = new Uint8Array(length)
-  padded.set(rest)
-  padded[rest.length] = 0x80
-  new DataView(padded.buffer).setUint32(length - 4, (before + rest.length) * 8)
-  let next = state
-  for (let offset = 0; offset < length; offset += BLOCK_BYTES) {
-    next = compress(next, padded, offset)
+/** The message that is being hashed, and the state of its hash. Both are used within one call only. */
+let message = new Uint8Array(1_024)
+let view = new DataView(message.buffer)
+const state = new Int32Array(WORDS)
+const schedule = new Int32Array(64)
+const encoder = new TextEncoder()
+
+/** Writes a text to the beginning of the message. Returns its length in bytes. */
+function writeText(text: string): number {
+  // Up to three bytes for each UTF-16 code unit, and the padding.
+  const capacity = 3 * text.length + 2 * BLOCK_BYTES
+  if (message.length < capacity) {
+    message = new Uint8Array(capacity)
+    view = new DataView(message.buffer)
   }
-  return next
+  return encoder.encodeInto(text, message).written
 }
 
-/** Signed words: V8 computes with them without allocating. */
-const schedule = new Int32Array(64)
-/** A word of the schedule or of the constants: both have 64. */
+function writeState(): void {
+  for (let i = 0; i < WORDS; i++) view.setInt32(4 * i, at(state, i))
+}
+
+/** Hashes the message to `state`. `before`: the number of bytes that `from` contains already. */
+function digest(from: Int32Array, length: number, before: number): void {
+  // The padding: a bit, zeros, and the length in bits.
+  const end = Math.ceil((length + 9) / BLOCK_BYTES) * BLOCK_BYTES
+  message.fill(0, length, end)
+  message[length] = 0x80
+  view.setInt32(end - 4, (before + length) * 8)
+  state.set(from)
+  for (let offset = 0; offset < end; offset += BLOCK_BYTES) compress(offset)
+}
+
+/** An element of an array whose length is known. */
 const at = (words: Int32Array, i: number) => words[i] as number
 
-function compress(state: Int32Array, bytes: Uint8Array, offset: number): Int32Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, BLOCK_BYTES)
-  for (let i = 0; i < 16; i++) schedule[i] = view.getInt32(4 * i)
+/** Adds a block of the message to `state`. */
+function compress(offset: number): void {
+  for (let i = 0; i < 16; i++) schedule[i] = view.getInt32(offset + 4 * i)
   for (let i = 16; i < 64; i++) {
     const x = at(schedule, i - 15)
     const y = at(schedule, i - 2)
     const s0 = rotate(x, 7) ^ rotate(x, 18) ^ (x >>> 3)
     const s1 = rotate(y, 17) ^ rotate(y, 19) ^ (y >>> 10)
-    schedule[i] = at(schedule, i - 16) + s0 + at(schedule, i - 7) + s1
+    schedule[i] = (at(schedule, i - 16) + s0 + at(schedule, i - 7) + s1) | 0
   }
-  let [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = state
+  let a = at(state, 0)
+  let b = at(state, 1)
+  let c = at(state, 2)
+  let d = at(state, 3)
+  let e = at(state, 4)
+  let f = at(state, 5)
+  let g = at(state, 6)
+  let h = at(state, 7)
   for (let i = 0; i < 64; i++) {
     const s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)
     const t1 = (h + s1 + ((e & f) ^ (~e & g)) + at(ROUND, i) + at(schedule, i)) | 0
@@ -101,23 +130,29 @@ function compress(state: Int32Array, bytes: Uint8Array, offset: number): Int32Ar
     b = a
     a = (t1 + t2) | 0
   }
-  const added = [a, b, c, d, e, f, g, h]
-  return state.map((word, i) => word + (added[i] ?? 0))
+  state[0] = at(state, 0) + a
+  state[1] = at(state, 1) + b
+  state[2] = at(state, 2) + c
+  state[3] = at(state, 3) + d
+  state[4] = at(state, 4) + e
+  state[5] = at(state, 5) + f
+  state[6] = at(state, 6) + g
+  state[7] = at(state, 7) + h
 }
 
 function rotate(word: number, bits: number): number {
   return (word >>> bits) | (word << (32 - bits))
 }
 
-function toBytes(words: Int32Array): Uint8Array {
-  const bytes = new Uint8Array(4 * words.length)
-  const view = new DataView(bytes.buffer)
-  words.forEach((word, i) => {
-    view.setInt32(4 * i, word)
-  })
-  return bytes
-}
+/** The two digits of each byte. */
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+const toDigits = (byte: number) => HEX[byte & 0xff] as string
 
-function toHex(words: Int32Array): string {
-  return Array.from(words, (word) => (word >>> 0).toString(16).padStart(8, '0')).join('')
+function toHex(): string {
+  let text = ''
+  for (let i = 0; i < WORDS; i++) {
+    const word = at(state, i)
+    text += toDigits(word >>> 24) + toDigits(word >>> 16) + toDigits(word >>> 8) + toDigits(word)
+  }
+  return text
 }
