@@ -9,10 +9,10 @@ process.env.TMPDIR = findScratchDirectory()
 const UNIT = [
   'test/{pg,rules,simulator,soak}/**/*.test.ts',
   'test/action/lookup.test.ts',
-  'test/{architecture,documents,errors,install-scripts,pitfalls,words}.test.ts',
+  'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,words}.test.ts',
   'test/{async,config}/**/*.test.ts',
   'test/auth0/{rate/limit,retry}.test.ts',
-  'test/client/{clocks,delivery-delay,feed-events,feed-progress,last-logout-request,lookup,repeat-with-backoff,table}.test.ts',
+  'test/client/{clocks,delivery-delay,feed-events,feed-progress,last-logout-request,logout-cache,lookup,repeat-with-backoff,table}.test.ts',
   'test/commands/progress-display.test.ts',
   'test/doctor/*.test.ts',
   'test/http/{connection-limit,feed}.test.ts',
@@ -28,7 +28,7 @@ const CONSUMERS = ['test/consumers/**/*.test.ts']
 
 /** The test files that hold for any database server, whatever its settings are. */
 const CONTRACT = [
-  'test/store/{changes,last-logout-store,migrations,retention}.test.ts',
+  'test/store/{changes,forget,last-logout-store,migrations,retention}.test.ts',
   'test/sync/{gaps,lease,poll,receive,reconcile}.test.ts',
   'test/http/{app,changes,health,report}.test.ts',
   'test/metrics/database.test.ts',

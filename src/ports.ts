@@ -1,9 +1,11 @@
 import type { Batch, StoredPage } from './rules/batch.js'
 import type { ChangesPage, ChangesQuery } from './rules/change-feed.js'
+import type { ForgottenPerson } from './rules/forgotten-person.js'
 import type { Gap, RecordedGap } from './rules/gap.js'
 import type { Instant } from './rules/instant.js'
 import type { Known } from './rules/known.js'
 import type { Progress } from './rules/progress.js'
+import type { ReportedLogout } from './rules/reported.js'
 import type { Span } from './rules/span.js'
 
 /** Maximum number of entries in a response of the Logs API. */
@@ -77,16 +79,8 @@ export interface Counts {
 export interface Pruned {
   sessions: number
   unattributable: number
-}
-
-/** A logout reported by an application. No entry of the tenant log describes it. */
-export interface ReportedLogout {
-  userId: string
-  /** `null`: all sessions of the user. */
-  sessionId: string | null
-  /** `null`: now, by the clock of the database. */
-  at: Instant | null
-  type: string
+  /** Rows of forgotten people. */
+  forgotten: number
 }
 
 /**
@@ -189,8 +183,14 @@ export interface LastLogoutStore {
   /** Reads all gaps, the latest first. */
   readGaps(): Promise<RecordedGap[]>
   /**
+   * Replaces the ids of a person by keyed hashes, under which the logouts go on counting.
+   *
+   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   */
+  forget(userId: string): Promise<ForgottenPerson>
+  /**
    * Deletes sessions and unattributable entries whose last change is older than `retainMs`, by the clock of the
-   * database and by `as_of`. Calls `onBatch` before each statement, and throws what it throws.
+   * database and by `as_of`, and rows of forgotten people that no valid token can concern. Calls `onBatch` before each statement, and throws what it throws.
    */
   prune(retainMs: number, onBatch?: () => void): Promise<Pruned>
 }

@@ -123,7 +123,7 @@ test('no file imports itself by way of others', () => {
 })
 
 // They run beside the service, by hand or by a script: each of these costs more time than the rest.
-test.each(['explain', 'floor', 'logout', 'status'])(
+test.each(['explain', 'floor', 'forget', 'logout', 'status'])(
   '%s loads no more than the store',
   (command) => {
     const loaded = closureOf(`src/commands/${command}.ts`)

@@ -11,6 +11,8 @@ export type ReceivedChange =
   | Pick<ChangeOf<'user'>, 'kind' | 'userId' | 'at' | 'allSessionsAt'>
   | Pick<ChangeOf<'session'>, 'kind' | 'sessionId' | 'at' | 'ended'>
   | ChangeOf<'floor'>
+  | Pick<ChangeOf<'forgotten_user'>, 'kind' | 'key' | 'userHash' | 'at' | 'allSessionsAt'>
+  | Pick<ChangeOf<'forgotten_session'>, 'kind' | 'key' | 'sessionHash' | 'at' | 'ended'>
 
 /** An event of the change feed. `cursor`: the position after it; `null` within a page. */
 export type FeedEvent = { cursor: string | null } & (
@@ -50,27 +52,36 @@ export function readFeedEvent({ name, data, id }: ServerSentEvent): FeedEvent {
 
 /** Returns `null` for an unknown kind of change. */
 function readChange(json: unknown): ReceivedChange | null {
-  const { kind, user_id, session_id, at, all_sessions_at, ended } = Object(json)
+  const fields = Object(json)
+  const { kind, user_id, session_id, key, user_hash, session_hash } = fields
   switch (kind) {
-    case 'user': {
-      const allSessionsAt =
-        all_sessions_at === null ? null : readInstant(all_sessions_at, 'all_sessions_at')
-      return {
-        kind,
-        userId: readText(user_id, 'user_id'),
-        at: readInstant(at, 'at'),
-        allSessionsAt,
-      }
-    }
-    case 'session': {
-      const sessionId = readText(session_id, 'session_id')
-      return { kind, sessionId, at: readInstant(at, 'at'), ended: ended === true }
-    }
+    case 'user':
+      return { kind, userId: readText(user_id, 'user_id'), ...readUserLogout(fields) }
+    case 'session':
+      return { kind, sessionId: readText(session_id, 'session_id'), ...readSessionLogout(fields) }
     case 'floor':
-      return { kind, at: readInstant(at, 'at') }
+      return { kind, at: readInstant(fields.at, 'at') }
+    case 'forgotten_user': {
+      const ids = { key: readText(key, 'key'), userHash: readText(user_hash, 'user_hash') }
+      return { kind, ...ids, ...readUserLogout(fields) }
+    }
+    case 'forgotten_session': {
+      const sessionHash = readText(session_hash, 'session_hash')
+      return { kind, key: readText(key, 'key'), sessionHash, ...readSessionLogout(fields) }
+    }
     default:
       return null
   }
+}
+
+function readUserLogout({ at, all_sessions_at }: Record<string, unknown>) {
+  const allSessionsAt =
+    all_sessions_at === null ? null : readInstant(all_sessions_at, 'all_sessions_at')
+  return { at: readInstant(at, 'at'), allSessionsAt }
+}
+
+function readSessionLogout({ at, ended }: Record<string, unknown>) {
+  return { at: readInstant(at, 'at'), ended: ended === true }
 }
 
 function readInstant(value: unknown, field: string): Instant {

@@ -1,8 +1,10 @@
 import type { Instant } from '../rules/instant.js'
 import type { KnownLogouts } from '../rules/judge.js'
+import { createKeyedHash, type KeyedHash } from '../rules/keyed-hash.js'
 import type { Token } from '../rules/token.js'
 import type { ReceivedChange } from './feed-events.js'
 import { createKey, fingerprint } from './fingerprint.js'
+import { mergeLogouts } from './merge-logouts.js'
 import { createTable } from './table.js'
 
 /** Sentinel value for no instant, earlier than all instants. */
@@ -26,16 +28,22 @@ export interface LogoutCache {
 
 /** Creates an empty cache. */
 export function createLogoutCache(): LogoutCache {
-  // The numbers of a user: the last logout, and the last logout of all sessions.
-  const users = createTable()
-  // The numbers of a session: the logout, and whether the session has ended.
-  const sessions = createTable()
-  const key = createKey()
-  const userFingerprint = new Uint32Array(2)
-  const sessionFingerprint = new Uint32Array(2)
+  const rows = createRows()
   let floorAt = NONE
   /** Number of the current load. Each row keeps the number of the load that delivered it last. */
   let load = 0
+  /** The hash of the rows of forgotten people; `null`: there are none. */
+  let forgotten: { key: string; hash: KeyedHash; load: number } | null = null
+
+  /** A database has one key, but another database can replace it. */
+  function setForgetKey(key: string): void {
+    const hash = forgotten?.key === key ? forgotten.hash : createKeyedHash(key)
+    forgotten = { key, hash, load }
+  }
+
+  function findRows(subject: string, sessionId: string | null): KnownLogouts {
+    return { ...rows.find(subject, sessionId), floorAt: orNull(floorAt) }
+  }
 
   return {
     beginLoad() {
@@ -44,21 +52,60 @@ export function createLogoutCache(): LogoutCache {
     merge(change) {
       switch (change.kind) {
         case 'user':
-          fingerprint(change.userId, key, userFingerprint)
-          users.merge(userFingerprint, change.at, change.allSessionsAt ?? NONE, load)
+          rows.mergeUser(change.userId, change, load)
           break
         case 'session':
-          fingerprint(change.sessionId, key, sessionFingerprint)
-          sessions.merge(sessionFingerprint, change.at, change.ended ? 1 : 0, load)
+          rows.mergeSession(change.sessionId, change, load)
           break
         case 'floor':
           floorAt = Math.max(floorAt, change.at)
+          break
+        case 'forgotten_user':
+          setForgetKey(change.key)
+          rows.mergeUser(change.userHash, change, load)
+          break
+        case 'forgotten_session':
+          setForgetKey(change.key)
+          rows.mergeSession(change.sessionHash, change, load)
           break
         default:
           change satisfies never
       }
     },
     find({ subject, sessionId }) {
+      const known = findRows(subject, sessionId)
+      if (forgotten === null) return known
+      const { hash } = forgotten
+      const sessionHash = sessionId === null ? null : hash(sessionId)
+      return mergeLogouts(known, findRows(hash(subject), sessionHash))
+    },
+    dropUndelivered() {
+      rows.dropBefore(load)
+      if (forgotten !== null && forgotten.load < load) forgotten = null
+    },
+    size: rows.size,
+  }
+}
+
+/** Creates the tables of users and sessions, by their ids or the hashes of their ids. */
+function createRows() {
+  // The numbers of a user: the last logout, and the last logout of all sessions.
+  const users = createTable()
+  // The numbers of a session: the logout, and whether the session has ended.
+  const sessions = createTable()
+  const key = createKey()
+  const userFingerprint = new Uint32Array(2)
+  const sessionFingerprint = new Uint32Array(2)
+  return {
+    mergeUser(id: string, { at, allSessionsAt }: UserLogout, load: number): void {
+      fingerprint(id, key, userFingerprint)
+      users.merge(userFingerprint, at, allSessionsAt ?? NONE, load)
+    },
+    mergeSession(id: string, { at, ended }: SessionLogout, load: number): void {
+      fingerprint(id, key, sessionFingerprint)
+      sessions.merge(sessionFingerprint, at, ended ? 1 : 0, load)
+    },
+    find(subject: string, sessionId: string | null): Pick<KnownLogouts, 'user' | 'session'> {
       // Compute both fingerprints before reading either table: the two memory accesses can then overlap.
       fingerprint(subject, key, userFingerprint)
       if (sessionId !== null) fingerprint(sessionId, key, sessionFingerprint)
@@ -71,16 +118,18 @@ export function createLogoutCache(): LogoutCache {
           session < 0
             ? null
             : { at: sessions.first(session), ended: sessions.second(session) === 1 },
-        floorAt: orNull(floorAt),
       }
     },
-    dropUndelivered() {
+    dropBefore(load: number): void {
       users.dropBefore(load)
       sessions.dropBefore(load)
     },
     size: () => users.size + sessions.size,
   }
 }
+
+type UserLogout = Pick<NonNullable<KnownLogouts['user']>, 'at' | 'allSessionsAt'>
+type SessionLogout = Pick<NonNullable<KnownLogouts['session']>, 'at' | 'ended'>
 
 function orNull(at: number): Instant | null {
   return at === NONE ? null : at

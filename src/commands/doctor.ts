@@ -24,12 +24,27 @@ export async function runDoctor(context: CommandContext, flags: DoctorFlags): Pr
   const { action: actionName, probe = false, json = false } = flags
   const running = runChecks({ config, actionName, probe, signal: context.stop })
   const checks = await collect(running, json ? () => {} : context.print).catch(rethrowUnfinished)
-  if (json) context.print(`${JSON.stringify({ checks }, null, 2)}\n`)
+  if (json) {
+    const shown = checks.map((check) => withoutPath(check, config.database.dataDir))
+    context.print(`${JSON.stringify({ checks: shown }, null, 2)}\n`)
+  }
   const failed = checks.filter(({ status }) => status === 'failure').length
   if (failed > 0) {
     const count = failed === 1 ? '1 check' : `${failed} checks`
     const message = `${count} failed: follow the advice after each failure.`
     throw new LastLogoutError('CHECKS_FAILED', message)
+  }
+}
+
+/** Replaces the path in `DATA_DIR`, which can contain the name of a person: the JSON is what owners send to others. */
+function withoutPath(check: Check, dataDir: string | undefined): Check {
+  if (dataDir === undefined) return check
+  const replace = (text: string) => text.replaceAll(dataDir, 'DATA_DIR')
+  const { message, advice } = check
+  return {
+    ...check,
+    message: replace(message),
+    ...(advice !== undefined && { advice: replace(advice) }),
   }
 }
 

@@ -17,6 +17,11 @@ Sends about eight requests to Auth0: for a token, which is an entry of the tenan
 With DATA_DIR, an embedded database that is stopped is started for the duration of the checks.
 Exit codes: 0 no check failed (warnings are possible), 1 a check failed, 2 invalid configuration.`
 
+const FORGET_FOOTER = `
+Answers a request for erasure. Delete the user in Auth0 first. The hashes are deleted when no token from before the last
+logout can be valid. Running it again is safe. See docs/privacy.md.
+Exit codes: 0 done, or nothing is stored; 1 failure; 2 invalid configuration or usage.`
+
 /** Creates the command line. Each command is loaded when it runs, which keeps help and usage errors fast. */
 export async function createProgram(context: CommandContext): Promise<Command> {
   const serve = async (parts: ServicePart[]) =>
@@ -122,6 +127,15 @@ function addOperatorCommands(program: Command, context: CommandContext): void {
       const { runLogout } = await import('./logout.js')
       await runLogout(context, userId, options)
     })
+  program
+    .command('forget')
+    .description("replaces a person's ids by keyed hashes; tokens stay revoked")
+    .argument(
+      '<user_id>',
+      "the user's id, quoted for the shell, such as 'auth0|123', or - to read it from standard input",
+    )
+    .addHelpText('after', FORGET_FOOTER)
+    .action(async (userId: string) => (await import('./forget.js')).runForget(context, userId))
   program
     .command('floor')
     .description('manages the floor: tokens of all users are revoked unless their login is later')

@@ -21,6 +21,23 @@ export const changeSchema = z.discriminatedUnion('kind', [
     type: z.string(),
   }),
   z.object({ kind: z.literal('floor'), at: instantSchema }),
+  z.object({
+    kind: z.literal('forgotten_user'),
+    key: z.string(),
+    user_hash: z.string(),
+    at: instantSchema,
+    all_sessions_at: instantSchema.nullable(),
+    type: z.string(),
+  }),
+  z.object({
+    kind: z.literal('forgotten_session'),
+    key: z.string(),
+    session_hash: z.string(),
+    user_hash: z.string().nullable(),
+    at: instantSchema,
+    ended: z.boolean(),
+    type: z.string(),
+  }),
 ])
 
 /** A change as JSON. */
@@ -40,6 +57,14 @@ export function toWireChange(change: Change): WireChange {
     }
     case 'floor':
       return { kind: change.kind, at }
+    case 'forgotten_user': {
+      const { kind, key, userHash: user_hash, type } = change
+      return { kind, key, user_hash, at, all_sessions_at: toDateTime(change.allSessionsAt), type }
+    }
+    case 'forgotten_session': {
+      const { kind, key, sessionHash: session_hash, userHash: user_hash, ended, type } = change
+      return { kind, key, session_hash, user_hash, at, ended, type }
+    }
     default:
       return change satisfies never
   }

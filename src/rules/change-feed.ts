@@ -12,6 +12,30 @@ export type Change =
       type: string
     }
   | { kind: 'floor'; at: Instant }
+  | ForgottenChange
+
+/**
+ * The row of a forgotten person: its ids are hashes under `key`, by `createKeyedHash`. It replaces the row with the ids.
+ * A subscriber that does not know these kinds ignores them, and keeps what it holds.
+ */
+type ForgottenChange =
+  | {
+      kind: 'forgotten_user'
+      key: string
+      userHash: string
+      at: Instant
+      allSessionsAt: Instant | null
+      type: string
+    }
+  | {
+      kind: 'forgotten_session'
+      key: string
+      sessionHash: string
+      userHash: string | null
+      at: Instant
+      ended: boolean
+      type: string
+    }
 
 /** Which changes to read. */
 export interface ChangesQuery {

@@ -185,5 +185,5 @@ async function prune(
     if (signal.aborted) throw aborted()
     progressed()
   })
-  if (pruned.sessions + pruned.unattributable > 0) log.info(pruned, 'pruned')
+  if (pruned.sessions + pruned.unattributable + pruned.forgotten > 0) log.info(pruned, 'pruned')
 }

@@ -24,13 +24,15 @@ interface Row {
 /** A change of any kind. Columns that its kind does not have are `null`. */
 interface ChangeRow {
   position: number
-  kind: Change['kind']
+  kind: 'user' | 'session' | 'floor'
   user_id: string | null
   session_id: string | null
   at: Instant
   all_sessions_at: Instant | null
   ended: boolean | null
   type: string | null
+  /** Key of the hashes that the ids are; `null`: they are ids. */
+  key: string | null
 }
 
 /**
@@ -80,25 +82,35 @@ function changesAfter(
 ): Prisma.Sql {
   const changedSince = since === null ? 0n : positionAt(since) - 1n
   const rowsFrom = changedSince > from ? changedSince : from
+  // The key of the hashes in the rows of forgotten people.
+  const key = Prisma.sql`CASE WHEN forgotten_at IS NOT NULL THEN (SELECT forget_key::text FROM ${tenant}) END`
   const isNext = Prisma.sql`seq > ${rowsFrom} ORDER BY seq LIMIT ${limit}`
   return Prisma.sql`
     (SELECT seq AS position, 'user' AS kind, user_id, NULL AS session_id, ${toEpoch('at')} AS at,
-      ${toEpoch('all_sessions_at')} AS all_sessions_at, NULL::boolean AS ended, type
+      ${toEpoch('all_sessions_at')} AS all_sessions_at, NULL::boolean AS ended, type,
+      ${key} AS key
     FROM ${lastLogout} WHERE ${isNext})
     UNION ALL
-    (SELECT seq, 'session', user_id, session_id, ${toEpoch('at')}, NULL, ended, type
+    (SELECT seq, 'session', user_id, session_id, ${toEpoch('at')}, NULL, ended, type, ${key}
     FROM ${sessionLogout} WHERE ${isNext})
     UNION ALL
-    (SELECT floor_seq, 'floor', NULL, NULL, ${toEpoch('floor_at')}, NULL, NULL, NULL
+    (SELECT floor_seq, 'floor', NULL, NULL, ${toEpoch('floor_at')}, NULL, NULL, NULL, NULL
     FROM ${tenant} WHERE floor_seq > ${from} AND floor_at IS NOT NULL)
     ORDER BY position LIMIT ${limit}`
 }
 
 function toChange(row: ChangeRow): Change {
-  const { kind, at, ended } = row
-  const [userId, sessionId, type] = [row.user_id, row.session_id ?? '', row.type ?? '']
+  const { kind, at, ended, key, user_id: userId } = row
+  const [sessionId, type] = [row.session_id ?? '', row.type ?? '']
   if (kind === 'floor') return { kind, at }
-  return kind === 'user'
-    ? { kind, userId: userId ?? '', at, allSessionsAt: row.all_sessions_at, type }
-    : { kind, sessionId, userId, at, ended: ended === true, type }
+  if (kind === 'user') {
+    const logout = { at, allSessionsAt: row.all_sessions_at, type }
+    return key === null
+      ? { kind, userId: userId ?? '', ...logout }
+      : { kind: 'forgotten_user', key, userHash: userId ?? '', ...logout }
+  }
+  const logout = { at, ended: ended === true, type }
+  return key === null
+    ? { kind: 'session', sessionId, userId, ...logout }
+    : { kind: 'forgotten_session', key, sessionHash: sessionId, userHash: userId, ...logout }
 }

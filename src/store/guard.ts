@@ -64,6 +64,7 @@ export function guardStore(
       readChanges: guard(inner.readChanges),
       count: guard(inner.count),
       readGaps: guard(inner.readGaps),
+      forget: guard(inner.forget),
       prune: guard(inner.prune),
     },
     async open() {

@@ -11,6 +11,7 @@ import {
 } from './database.js'
 import { databaseClock, type SqlClock } from './epoch.js'
 import { raiseFloor } from './floor.js'
+import { forget } from './forget.js'
 import { finishReconcile, storeCaughtUp } from './freshness.js'
 import { readGaps, writeGap } from './gaps.js'
 import { acquireLease, releaseLease } from './lease.js'
@@ -34,8 +35,8 @@ export interface LastLogoutStoreOptions {
   /** The tenant's canonical domain. */
   domain: string
   /**
-   * How long a gap can affect valid tokens, in milliseconds: the maximum age of a refresh token plus that of an
-   * access token.
+   * How long a logout or a gap can affect valid tokens, in milliseconds: the maximum age of a refresh token plus that
+   * of an access token.
    */
   horizonMs: number
   /** Default: {@link databaseClock}. */
@@ -73,7 +74,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     readChanges: (changes) => query(() => readChanges(prisma, clock, changes)),
     readGaps: () => query(() => readGaps(prisma)),
     count: () => query(() => count(prisma)),
-    prune: (retainMs, onBatch) => prune(transact, clock, { retainMs, onBatch }),
+    prune: (retainMs, onBatch) => prune(transact, clock, { retainMs, horizonMs, onBatch }),
 
     acquireLease: (owner, ttlMs) => transact((tx) => acquireLease(tx, owner, ttlMs)),
     releaseLease: (owner) => transact((tx) => releaseLease(tx, owner)),
@@ -96,6 +97,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     storeReconciled: (batch) => writeEntries((tx, tenant) => storeReconciled(tx, tenant, batch)),
     storeReported: (logout) => write((tx, tenant) => storeReported(tx, tenant, logout)),
     storeGap: (gap, raisesFloor) => write((tx, tenant) => writeGap(tx, tenant, gap, raisesFloor)),
+    forget: (userId) => write((tx, tenant) => forget(tx, tenant, userId)),
     raiseFloor: (at) => write((tx, tenant) => raiseFloor(tx, tenant, at)),
   }
 }

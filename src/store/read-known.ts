@@ -1,10 +1,13 @@
-import type { Instant } from '../rules/instant.js'
+import { type Instant, later } from '../rules/instant.js'
+import { createKeyedHash } from '../rules/keyed-hash.js'
 import type { Known } from '../rules/known.js'
 import { type Executor, tenantRowMissing } from './database.js'
 import { readClock, type SqlClock, timestampOf, toEpoch } from './epoch.js'
 
 interface KnownRow {
   now: Instant
+  /** Key of the hashes of forgotten people; `null`: there are none. */
+  forget_key: string | null
   as_of: Instant | null
   floor_at: Instant | null
   covered: boolean
@@ -27,18 +30,52 @@ interface KnownQuery {
 }
 
 /**
- * Reads the logouts of a user and a session in one statement, so that rows, freshness, gaps and clock are of one
- * moment.
+ * Reads the logouts of a user and a session. If people were forgotten, it reads those of the hashes of the ids as well.
+ * The second read comes after the first one: a person who is forgotten in between is found by both.
  *
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
 export async function readKnown(
   prisma: Executor,
   clock: SqlClock,
-  { userId, sessionId, horizonMs }: KnownQuery,
+  query: KnownQuery,
 ): Promise<Known> {
+  const row = await readRow(prisma, clock, query)
+  if (row.forget_key === null) return toKnown(row)
+  const hash = createKeyedHash(row.forget_key)
+  const { userId, sessionId } = query
+  const hashes = { userId: hash(userId), sessionId: sessionId === null ? null : hash(sessionId) }
+  const hashed = toKnown(await readRow(prisma, clock, { ...query, ...hashes }))
+  return merge(toKnown(row), hashed)
+}
+
+/** Freshness and clock are those of the first read. */
+function merge(known: Known, hashed: Known): Known {
+  const ended = known.session?.ended === true || hashed.session?.ended === true
+  const allSessionsAt = later(known.user?.allSessionsAt ?? null, hashed.user?.allSessionsAt ?? null)
+  const user = newer(known.user, hashed.user)
+  const session = newer(known.session, hashed.session)
+  return {
+    ...known,
+    user: user && { ...user, allSessionsAt },
+    session: session && { ...session, ended },
+  }
+}
+
+function newer<Logout extends { at: Instant }>(a: Logout | null, b: Logout | null): Logout | null {
+  if (a === null || b === null) return a ?? b
+  return a.at >= b.at ? a : b
+}
+
+/** Reads in one statement, so that rows, freshness, gaps and clock are of one moment. */
+async function readRow(
+  prisma: Executor,
+  clock: SqlClock,
+  { userId, sessionId, horizonMs }: KnownQuery,
+): Promise<KnownRow> {
   const [row] = await prisma.$queryRaw<KnownRow[]>`
     SELECT ${readClock(clock)} AS now,
+      CASE WHEN tenant.forgotten_at IS NOT NULL THEN tenant.forget_key::text END AS forget_key,
       ${toEpoch('tenant.as_of')} AS as_of, ${toEpoch('tenant.floor_at')} AS floor_at,
       tenant.sweep_to IS NULL AND NOT EXISTS (
         SELECT FROM ${prisma.tables.gap} WHERE to_at > ${timestampOf(clock(), -horizonMs)}
@@ -51,6 +88,10 @@ export async function readKnown(
     LEFT JOIN ${prisma.tables.lastLogout} u ON u.user_id = ${userId}
     LEFT JOIN ${prisma.tables.sessionLogout} s ON s.session_id = ${sessionId}`
   if (row === undefined) throw tenantRowMissing()
+  return row
+}
+
+function toKnown(row: KnownRow): Known {
   const { user_at, session_at } = row
   return {
     user:

@@ -8,6 +8,7 @@ import {
   tenantRowMissing,
 } from './database.js'
 import { positionAt, readClock, type SqlClock, timestamp, toEpoch } from './epoch.js'
+import { Prisma } from './generated/client.js'
 
 /** Rows per DELETE statement: concurrent writers wait no longer than for one statement. */
 const BATCH_SIZE = 10_000
@@ -48,6 +49,8 @@ export async function count(prisma: StoreClient): Promise<Counts> {
 export interface PruneOptions {
   /** Minimum age of the last change of a deleted row, in milliseconds. */
   retainMs: number
+  /** Minimum age of the logout in a deleted row of a forgotten person, in milliseconds. */
+  horizonMs: number
   /** Called before each DELETE statement. Throwing aborts the operation. */
   onBatch?: (() => void) | undefined
 }
@@ -55,15 +58,17 @@ export interface PruneOptions {
 /**
  * Deletes sessions and unattributable entries whose last change is older than `retainMs`. The age is measured by
  * the clock of the database, or from `as_of` if that is earlier: a clock that is ahead must not delete rows that
- * still count. Before the first catch-up has ended nothing is deleted. Users and gaps are kept.
+ * still count. Before the first catch-up has ended nothing is deleted. Users and gaps are kept, except for the users that
+ * were forgotten.
  */
 export async function prune(
   transact: Transact,
   clock: SqlClock,
-  { retainMs, onBatch = () => {} }: PruneOptions,
+  { retainMs, horizonMs, onBatch = () => {} }: PruneOptions,
 ): Promise<Pruned> {
-  const before = await transact((tx) => readPruneLimit(tx, clock, retainMs))
-  if (before === null) return { sessions: 0, unattributable: 0 }
+  const limit = await transact((tx) => readPruneLimit(tx, clock))
+  if (limit === null) return { sessions: 0, unattributable: 0, forgotten: 0 }
+  const before = limit.at - retainMs
   // Skips a row that is locked by a writer: it can move forward, and waiting for it can deadlock.
   const sessions = await deleteInBatches(
     transact,
@@ -84,19 +89,72 @@ export async function prune(
     (tx) => tx.$executeRaw`
     DELETE FROM ${tx.tables.unattributableExcess} WHERE day < (${timestamp(before)} AT TIME ZONE 'UTC')::date`,
   )
-  return { sessions, unattributable: unattributable + excess }
+  const forgotten = limit.isForgetting
+    ? await pruneForgotten(transact, {
+        before: limit.at - horizonMs,
+        settledBefore: before,
+        onBatch,
+      })
+    : 0
+  return { sessions, unattributable: unattributable + excess, forgotten }
 }
 
-/** Rows that last changed before this instant may be deleted; `null`: none may. */
-async function readPruneLimit(
-  tx: Executor,
-  clock: SqlClock,
-  retainMs: number,
-): Promise<Instant | null> {
-  const [row] = await tx.$queryRaw<{ now: Instant; as_of: Instant | null }[]>`
-    SELECT ${readClock(clock)} AS now, ${toEpoch('as_of')} AS as_of FROM ${tx.tables.tenant}`
+interface ForgottenPruneOptions {
+  /** No valid token can concern a logout from before this instant. */
+  before: Instant
+  /** If the last person was forgotten before this instant, and no row remains, writers and readers need no hashes. */
+  settledBefore: Instant
+  onBatch(): void
+}
+
+/** Deletes the rows of forgotten people, as `prune` does. */
+async function pruneForgotten(
+  transact: Transact,
+  { before, settledBefore, onBatch }: ForgottenPruneOptions,
+): Promise<number> {
+  const isOver = Prisma.sql`forgotten_at IS NOT NULL AND at < ${timestamp(before)}`
+  const sessions = await deleteInBatches(
+    transact,
+    onBatch,
+    (tx) => tx.$executeRaw`
+      DELETE FROM ${tx.tables.sessionLogout} WHERE session_id IN (
+        SELECT session_id FROM ${tx.tables.sessionLogout} WHERE ${isOver}
+        LIMIT ${BATCH_SIZE} FOR UPDATE SKIP LOCKED)`,
+  )
+  const users = await deleteInBatches(
+    transact,
+    onBatch,
+    (tx) => tx.$executeRaw`
+      DELETE FROM ${tx.tables.lastLogout} WHERE user_id IN (
+        SELECT user_id FROM ${tx.tables.lastLogout} WHERE ${isOver}
+        LIMIT ${BATCH_SIZE} FOR UPDATE SKIP LOCKED)`,
+  )
+  await transact(
+    (tx) => tx.$executeRaw`
+    UPDATE ${tx.tables.tenant} SET forgotten_at = NULL WHERE forgotten_at < ${timestamp(settledBefore)}
+      AND NOT EXISTS (SELECT FROM ${tx.tables.lastLogout} WHERE forgotten_at IS NOT NULL)
+      AND NOT EXISTS (SELECT FROM ${tx.tables.sessionLogout} WHERE forgotten_at IS NOT NULL)`,
+  )
+  return sessions + users
+}
+
+interface PruneLimit {
+  /** Rows are deleted by their age at this instant. */
+  at: Instant
+  /** Whether people were forgotten. */
+  isForgetting: boolean
+}
+
+/** Returns `null` where nothing may be deleted. */
+async function readPruneLimit(tx: Executor, clock: SqlClock): Promise<PruneLimit | null> {
+  const [row] = await tx.$queryRaw<
+    { now: Instant; as_of: Instant | null; is_forgetting: boolean }[]
+  >`
+    SELECT ${readClock(clock)} AS now, ${toEpoch('as_of')} AS as_of,
+      forgotten_at IS NOT NULL AS is_forgetting
+    FROM ${tx.tables.tenant}`
   if (row === undefined || row.as_of === null) return null
-  return Math.min(row.now, row.as_of) - retainMs
+  return { at: Math.min(row.now, row.as_of), isForgetting: row.is_forgetting }
 }
 
 async function deleteInBatches(

@@ -1,9 +1,9 @@
 import type { LastLogoutError } from '../errors.js'
-import type { ReportedLogout } from '../ports.js'
+
 import type { Batch, StoredPage } from '../rules/batch.js'
 import { isAhead } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
-import { settleReported } from '../rules/reported.js'
+import { type ReportedLogout, settleReported } from '../rules/reported.js'
 import type { Span } from '../rules/span.js'
 import { clockAhead } from './clock-ahead.js'
 import type { Executor } from './database.js'

@@ -1,8 +1,17 @@
 import type { Unattributable } from '../rules/batch.js'
 import type { Executor } from './database.js'
+import { Prisma } from './generated/client.js'
 
 /** Length at which a stored entry is truncated, in characters. */
 const MAX_ENTRY_LENGTH = 8_192
+
+/** The text that is stored of an entry. */
+export function truncateEntry({ entry }: Unattributable): string {
+  return entry.slice(0, MAX_ENTRY_LENGTH)
+}
+
+/** SQL of the id of an entry that has the columns `log_id` and `entry`. */
+export const UNATTRIBUTABLE_ID = Prisma.sql`CASE WHEN log_id = '' THEN md5(entry) ELSE log_id END`
 
 /** Entries that are stored per reason and day. A limit, because outsiders can cause them. */
 const MAX_PER_DAY = 1_000
@@ -18,11 +27,11 @@ export async function writeUnattributable(tx: Executor, rows: Unattributable[]):
   await tx.$executeRaw`
     WITH page AS (
       SELECT DISTINCT ON (id) id, reason, entry, position FROM (
-        SELECT CASE WHEN log_id = '' THEN md5(entry) ELSE log_id END AS id, reason, entry, position
+        SELECT ${UNATTRIBUTABLE_ID} AS id, reason, entry, position
         FROM unnest(
           ${rows.map((row) => row.logId)}::text[],
           ${rows.map((row) => row.reason)}::text[],
-          ${rows.map((row) => row.entry.slice(0, MAX_ENTRY_LENGTH))}::text[]
+          ${rows.map(truncateEntry)}::text[]
         ) WITH ORDINALITY AS page (log_id, reason, entry, position)
       ) AS received ORDER BY id, position
     ), today AS MATERIALIZED (

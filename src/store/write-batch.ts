@@ -2,6 +2,7 @@ import type { Batch } from '../rules/batch.js'
 import type { Instant } from '../rules/instant.js'
 import type { Executor } from './database.js'
 import { timestampOf } from './epoch.js'
+import { replaceForgotten, type StoredBatch } from './forgotten.js'
 import { Prisma } from './generated/client.js'
 import { isolateRows, toAscii, toUnattributable, type WriteRows } from './isolate-rows.js'
 import { writeUnattributable } from './unattributable.js'
@@ -25,24 +26,29 @@ export interface WrittenBatch {
 }
 
 /**
- * Moves rows forward and stores unattributable entries. Instants are limited to the clock of the database. The
- * caller holds the lock of the tenant row, so that positions are in the order of commits.
+ * Moves rows forward and stores unattributable entries. Instants are limited to the clock of the database, and the ids
+ * of forgotten people are replaced. The caller holds the lock of the tenant row, so that positions are in the order of
+ * commits.
  */
 export async function writeBatch(
   tx: Executor,
   batch: Batch,
   { seq, now, isolatesRows = false }: WriteState,
 ): Promise<WrittenBatch> {
-  const unattributable = isolatesRows
-    ? batch.unattributable.map(toAscii)
-    : [...batch.unattributable]
+  if (isEmpty(batch)) return { seq, advanced: 0 }
   const past = (at: Instant) => Math.min(at, now)
-  const users = batch.users.map((row) => ({
-    ...row,
-    at: past(row.at),
-    allSessionsAt: row.allSessionsAt === null ? null : past(row.allSessionsAt),
-  }))
-  const sessions = batch.sessions.map((row) => ({ ...row, at: past(row.at) }))
+  const { users, sessions, ...replaced } = await replaceForgotten(tx, {
+    ...batch,
+    users: batch.users.map((row) => ({
+      ...row,
+      at: past(row.at),
+      allSessionsAt: row.allSessionsAt === null ? null : past(row.allSessionsAt),
+    })),
+    sessions: batch.sessions.map((row) => ({ ...row, at: past(row.at) })),
+  })
+  const unattributable = isolatesRows
+    ? replaced.unattributable.map(toAscii)
+    : [...replaced.unattributable]
   const writeRows = async <Row extends { logId: string }>(rows: Row[], write: WriteRows<Row>) => {
     if (rows.length === 0) return 0
     if (!isolatesRows) return write(rows, 0)
@@ -60,19 +66,29 @@ export async function writeBatch(
   return { seq: seq + BigInt(users.length + sessions.length), advanced }
 }
 
+/** Most pages contain no logout: they need no query. */
+function isEmpty({ users, sessions, unattributable }: Batch): boolean {
+  return users.length + sessions.length + unattributable.length === 0
+}
+
 /** Stored instants only move forward: each column on its own, and only in rows where one of them advances. */
-async function writeUsers(tx: Executor, users: Batch['users'], seq: bigint): Promise<number> {
+export async function writeUsers(
+  tx: Executor,
+  users: StoredBatch['users'],
+  seq: bigint,
+): Promise<number> {
   return tx.$executeRaw`
-    INSERT INTO ${tx.tables.lastLogout} AS stored (user_id, at, all_sessions_at, log_id, type, seq)
+    INSERT INTO ${tx.tables.lastLogout} AS stored (user_id, at, all_sessions_at, log_id, type, seq, forgotten_at)
     SELECT user_id, ${AT}, ${ALL_SESSIONS_AT}, log_id, type,
-      ${seq}::bigint + position
+      ${seq}::bigint + position, ${FORGOTTEN_AT}
     FROM unnest(
       ${users.map((row) => row.userId)}::text[],
       ${users.map((row) => row.at)}::float8[],
       ${users.map((row) => row.allSessionsAt)}::float8[],
       ${users.map((row) => row.logId)}::text[],
-      ${users.map((row) => row.type)}::text[]
-    ) WITH ORDINALITY AS page (user_id, at, all_sessions_at, log_id, type, position)
+      ${users.map((row) => row.type)}::text[],
+      ${users.map((row) => row.forgottenAt)}::float8[]
+    ) WITH ORDINALITY AS page (user_id, at, all_sessions_at, log_id, type, forgotten_at, position)
     ON CONFLICT (user_id) DO UPDATE SET
       at = GREATEST(stored.at, excluded.at),
       all_sessions_at = GREATEST(stored.all_sessions_at, excluded.all_sessions_at),
@@ -83,22 +99,25 @@ async function writeUsers(tx: Executor, users: Batch['users'], seq: bigint): Pro
       OR excluded.all_sessions_at > COALESCE(stored.all_sessions_at, '-infinity')`
 }
 
-async function writeSessions(
+/** The same for sessions. */
+export async function writeSessions(
   tx: Executor,
-  sessions: Batch['sessions'],
+  sessions: StoredBatch['sessions'],
   seq: bigint,
 ): Promise<number> {
   return tx.$executeRaw`
-    INSERT INTO ${tx.tables.sessionLogout} AS stored (session_id, user_id, at, ended, log_id, type, seq)
-    SELECT session_id, user_id, ${AT}, ended, log_id, type, ${seq}::bigint + position
+    INSERT INTO ${tx.tables.sessionLogout} AS stored (session_id, user_id, at, ended, log_id, type, seq, forgotten_at)
+    SELECT session_id, user_id, ${AT}, ended, log_id, type, ${seq}::bigint + position, ${FORGOTTEN_AT}
     FROM unnest(
       ${sessions.map((row) => row.sessionId)}::text[],
       ${sessions.map((row) => row.userId)}::text[],
       ${sessions.map((row) => row.at)}::float8[],
       ${sessions.map((row) => row.ended)}::boolean[],
       ${sessions.map((row) => row.logId)}::text[],
-      ${sessions.map((row) => row.type)}::text[]
-    ) WITH ORDINALITY AS page (session_id, user_id, at, ended, log_id, type, position)
+      ${sessions.map((row) => row.type)}::text[],
+      ${sessions.map((row) => row.forgottenAt)}::float8[]
+    ) WITH ORDINALITY
+      AS page (session_id, user_id, at, ended, log_id, type, forgotten_at, position)
     ON CONFLICT (session_id) DO UPDATE SET
       user_id = GREATEST(stored.user_id COLLATE "C", excluded.user_id COLLATE "C"),
       at = GREATEST(stored.at, excluded.at),
@@ -117,3 +136,4 @@ const EXCLUDED_IS_NEWER = Prisma.sql`
 
 const AT = timestampOf(Prisma.sql`page.at`)
 const ALL_SESSIONS_AT = timestampOf(Prisma.sql`page.all_sessions_at`)
+const FORGOTTEN_AT = timestampOf(Prisma.sql`page.forgotten_at`)

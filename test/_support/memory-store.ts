@@ -27,6 +27,7 @@ export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogo
     readChanges: unused,
     raiseFloor: unused,
     storeReported: unused,
+    forget: unused,
     prune: unused,
     acquireLease: async () => true,
     releaseLease: async () => {},

@@ -6,6 +6,21 @@ const INSTANT = Date.parse(AT)
 const USER = { kind: 'user', user_id: 'auth0|1', at: AT, all_sessions_at: null, type: 'slo' }
 const SESSION = { kind: 'session', session_id: 'S1', user_id: null, at: AT, ended: true }
 
+const FORGOTTEN_USER = {
+  kind: 'forgotten_user',
+  key: 'K',
+  user_hash: 'H',
+  at: AT,
+  all_sessions_at: null,
+}
+const FORGOTTEN_SESSION = {
+  kind: 'forgotten_session',
+  key: 'K',
+  session_hash: 'H',
+  at: AT,
+  ended: true,
+}
+
 const read = (name: string, data: object, id: string | null = 'f.1') =>
   readFeedEvent({ name, data: JSON.stringify(data), id })
 
@@ -19,6 +34,16 @@ describe('an event of the change feed', () => {
     ],
     ['session', SESSION, { kind: 'session', sessionId: 'S1', at: INSTANT, ended: true }],
     ['floor', { kind: 'floor', at: AT }, { kind: 'floor', at: INSTANT }],
+    [
+      'forgotten_user',
+      FORGOTTEN_USER,
+      { kind: 'forgotten_user', key: 'K', userHash: 'H', at: INSTANT, allSessionsAt: null },
+    ],
+    [
+      'forgotten_session',
+      FORGOTTEN_SESSION,
+      { kind: 'forgotten_session', key: 'K', sessionHash: 'H', at: INSTANT, ended: true },
+    ],
   ])('is read as a change of kind %s', (_kind, data, change) => {
     expect(read('change', data)).toEqual({ kind: 'change', change, cursor: 'f.1' })
   })
@@ -52,6 +77,9 @@ describe('an event of the change feed', () => {
     ['at', 'change', { ...USER, at: 'never' }],
     ['at', 'change', { kind: 'floor' }],
     ['all_sessions_at', 'change', { ...USER, all_sessions_at: undefined }],
+    ['key', 'change', { ...FORGOTTEN_USER, key: null }],
+    ['user_hash', 'change', { ...FORGOTTEN_USER, user_hash: 1 }],
+    ['session_hash', 'change', { ...FORGOTTEN_SESSION, session_hash: undefined }],
     ['policy', 'freshness', { as_of: AT, lag_ms: 0 }],
     ['as_of', 'freshness', { as_of: 'never', lag_ms: 0, policy: 'user' }],
   ])('with a malformed %s throws an error that names the field only', (field, name, data) => {

@@ -58,6 +58,7 @@ const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<u
   readChanges: (store) => store.readChanges({ after: null, since: NOW - MINUTE, limit: 10 }),
   readGaps: (store) => store.readGaps(),
   count: (store) => store.count(),
+  forget: (store) => store.forget('auth0|1'),
   prune: (store) => store.prune(MINUTE),
 }
 

@@ -17,6 +17,7 @@ const ALL = [
   '20261124120000_change_feed',
   '20261125000000_gaps_and_retention',
   '20261128000000_timeline',
+  '20261128120000_forget',
 ]
 
 test('the first run creates the tables, and a second run changes nothing', async () => {

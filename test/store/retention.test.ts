@@ -134,7 +134,7 @@ describe('pruning', () => {
     await storeAt({ n: 1, at: NOON - 1 }, { n: 2, at: NOON }, { n: 3, at: NOON + 1 })
     await clocked.storeGap({ from: NOON - DAY, to: NOON - 1, reason: 'retention' }, true)
     const pruned = await pruneAt(NOON + RETAIN_MS)
-    expect(pruned).toEqual({ sessions: 1, unattributable: 0 })
+    expect(pruned).toEqual({ sessions: 1, unattributable: 0, forgotten: 0 })
     await expect(readSessions()).resolves.toEqual(['s2', 's3'])
     await expect(clocked.count()).resolves.toMatchObject({ users: 3, gaps: 1 })
     await expect(clocked.readProgress()).resolves.toMatchObject({ floorAt: NOON - 1 })
@@ -166,7 +166,11 @@ describe('pruning', () => {
     await database.query(`UPDATE unattributable_excess SET day = day - 61`)
     await store.storeBatch(many(2, 9_000))
     await store.storeCaughtUp('P0', Date.now())
-    await expect(store.prune(RETAIN_MS)).resolves.toEqual({ sessions: 0, unattributable: 1_001 })
+    await expect(store.prune(RETAIN_MS)).resolves.toEqual({
+      sessions: 0,
+      unattributable: 1_001,
+      forgotten: 0,
+    })
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 2 } })
   })
 
@@ -201,7 +205,7 @@ describe('pruning', () => {
       [new Date(NOON)],
     )
     const pruned = await pruneAt(NOON + RETAIN_MS)
-    expect(pruned).toEqual({ sessions: 25_000, unattributable: 0 })
+    expect(pruned).toEqual({ sessions: 25_000, unattributable: 0, forgotten: 0 })
   })
 })
 

@@ -1,0 +1,106 @@
+import type { Batch, Unattributable } from '../rules/batch.js'
+import { isAhead } from '../rules/freshness.js'
+import { type Instant, later } from '../rules/instant.js'
+import { createKeyedHash, type KeyedHash } from '../rules/keyed-hash.js'
+import type { Executor } from './database.js'
+import { toEpoch } from './epoch.js'
+import { truncateEntry, UNATTRIBUTABLE_ID } from './unattributable.js'
+
+/*
+ * A person who was forgotten keeps rows in `last_logout` and `session_logout`, in which keyed hashes replace the ids.
+ * Their tokens stay revoked. A logout that happened before a person was forgotten moves these rows forward, whenever
+ * it is read. A later one is stored with its ids, as that of anyone: the person has come back, and subscribers that
+ * do not know the hashes must receive it.
+ */
+
+/** A user and a session of a batch. */
+type User = Batch['users'][number]
+type Session = Batch['sessions'][number]
+
+/** A row to write. `forgottenAt`: when its person was forgotten; `null`: it contains ids. */
+type StoredRow<Row> = Row & { forgottenAt: Instant | null }
+
+/** A batch whose rows are ready to be written. */
+export interface StoredBatch {
+  users: StoredRow<User>[]
+  sessions: StoredRow<Session>[]
+  unattributable: Unattributable[]
+}
+
+/** Replaces the ids of forgotten people. Without such people, the batch does not change. */
+export async function replaceForgotten(tx: Executor, batch: Batch): Promise<StoredBatch> {
+  const [tenant] = await tx.$queryRaw<{ forget_key: string; is_used: boolean }[]>`
+    SELECT forget_key::text, forgotten_at IS NOT NULL AS is_used FROM ${tx.tables.tenant}`
+  if (tenant === undefined || !tenant.is_used) {
+    const unchanged = <Row>(row: Row): StoredRow<Row> => ({ ...row, forgottenAt: null })
+    return {
+      users: batch.users.map(unchanged),
+      sessions: batch.sessions.map(unchanged),
+      unattributable: batch.unattributable,
+    }
+  }
+  const hash = createKeyedHash(tenant.forget_key)
+  const { users, sessions, unattributable } = batch
+  const forgotten = await readForgotten(tx, hash, batch)
+  return {
+    users: users.map((row) => replaceUser(row, hash, forgotten)),
+    sessions: sessions.map((row) => replaceSession(row, hash, forgotten)),
+    unattributable: await dropForgotten(tx, hash, unattributable),
+  }
+}
+
+/** When the person behind an id was forgotten, by the hash of the id. */
+type Forgotten = ReadonlyMap<string, Instant>
+
+async function readForgotten(
+  tx: Executor,
+  hash: KeyedHash,
+  { users, sessions }: Batch,
+): Promise<Forgotten> {
+  const userIds = [...users, ...sessions].flatMap(({ userId }) => userId ?? [])
+  const rows = await tx.$queryRaw<{ id: string; forgotten_at: Instant }[]>`
+    SELECT user_id AS id, ${toEpoch('forgotten_at')} AS forgotten_at FROM ${tx.tables.lastLogout}
+    WHERE user_id = ANY(${userIds.map(hash)}::text[]) AND forgotten_at IS NOT NULL
+    UNION ALL
+    SELECT session_id, ${toEpoch('forgotten_at')} FROM ${tx.tables.sessionLogout}
+    WHERE session_id = ANY(${sessions.map(({ sessionId }) => hash(sessionId))}::text[])
+      AND forgotten_at IS NOT NULL`
+  return new Map(rows.map((row) => [row.id, row.forgotten_at]))
+}
+
+function replaceUser(row: User, hash: KeyedHash, forgotten: Forgotten): StoredRow<User> {
+  const userId = hash(row.userId)
+  const forgottenAt = forgotten.get(userId) ?? null
+  if (forgottenAt === null || isAhead(row.at, forgottenAt)) return { ...row, forgottenAt: null }
+  return { ...row, userId, logId: '', forgottenAt }
+}
+
+/** A session that is new is replaced as well if its user was forgotten. */
+function replaceSession(row: Session, hash: KeyedHash, forgotten: Forgotten): StoredRow<Session> {
+  const sessionId = hash(row.sessionId)
+  const userId = row.userId === null ? null : hash(row.userId)
+  const ofUser = userId === null ? null : (forgotten.get(userId) ?? null)
+  const forgottenAt = later(forgotten.get(sessionId) ?? null, ofUser)
+  if (forgottenAt === null || isAhead(row.at, forgottenAt)) return { ...row, forgottenAt: null }
+  return { ...row, sessionId, userId, logId: '', forgottenAt }
+}
+
+/** Drops the entries that were deleted with a person: in their place, the hash of their id is stored. */
+async function dropForgotten(
+  tx: Executor,
+  hash: KeyedHash,
+  entries: Unattributable[],
+): Promise<Unattributable[]> {
+  if (entries.length === 0) return entries
+  const rows = await tx.$queryRaw<{ id: string }[]>`
+    SELECT ${UNATTRIBUTABLE_ID} AS id
+    FROM unnest(
+      ${entries.map(({ logId }) => logId)}::text[], ${entries.map(truncateEntry)}::text[]
+    ) WITH ORDINALITY AS received (log_id, entry, position)
+    ORDER BY position`
+  const hashes = rows.map(({ id }) => hash(id))
+  const found = await tx.$queryRaw<{ id: string }[]>`
+    SELECT id FROM ${tx.tables.unattributable} WHERE id = ANY(${hashes}::text[]) AND entry = ''`
+  const deleted = new Set(found.map(({ id }) => id))
+  return entries.filter((_entry, n) => !deleted.has(hashes[n] ?? ''))
+}

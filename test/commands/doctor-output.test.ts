@@ -1,0 +1,121 @@
+import { readFile } from 'node:fs/promises'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { buildEntry } from '../../src/simulator/entries.js'
+import * as faults from '../../src/simulator/faults.js'
+import { generateHistory } from '../../src/simulator/history.js'
+import { finishCommandLine } from '../_support/command-line.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+
+/** A part of everything below that is a secret, or that identifies a person. */
+const MARK = 'identifiable'
+const IP = '203.0.113.77'
+const HOUR_MS = 3_600_000
+
+let database: TestDatabase
+let t: TestTenant
+let env: Record<string, string>
+beforeEach(async () => {
+  const clientSecret = `secret-${MARK}`
+  database = await createTestDatabase()
+  t = await openTenant(
+    { retentionMs: 24 * HOUR_MS },
+    { credentials: { clientId: `client-${MARK}`, clientSecret } },
+  )
+  env = {
+    AUTH0_DOMAIN: DOMAIN,
+    AUTH0_BASE_URL: t.simulator.url,
+    AUTH0_CLIENT_ID: `client-${MARK}`,
+    AUTH0_CLIENT_SECRET: clientSecret,
+    DATABASE_URL: database.url,
+    API_KEYS: `${MARK}:key-of-more-than-32-characters-${MARK}`,
+    LOG_STREAM_TOKEN: `token-of-more-than-32-characters-${MARK}`,
+  }
+  const [startMs, endMs] = [Date.now() - 23 * HOUR_MS, Date.now()]
+  t.tenant.writeStored(generateHistory({ entries: 500, users: 9, domain: DOMAIN, startMs, endMs }))
+  for (const [type, sessionId] of Object.entries({ s: 'S1', slo: 'S1', f: 'S2' })) {
+    const userId = `auth0|${MARK}`
+    const person = { userName: `${MARK}@example.com`, ip: IP, userAgent: `Browser of ${MARK}` }
+    t.tenant.write(buildEntry(type, { userId, sessionId: `${sessionId}-${MARK}`, ...person }))
+  }
+})
+afterEach(async () => {
+  await t.close()
+  await database.drop()
+})
+
+interface Report {
+  checks: { name: string; status: string; message: string }[]
+}
+
+/** Runs `doctor --probe --json`, and returns its output. */
+async function examine(): Promise<string> {
+  const { stdout } = await finishCommandLine(['doctor', '--probe', '--json'], env)
+  return stdout
+}
+
+/** The checks of what Auth0 does not document, without the numbers. */
+const listProbes = (json: string) =>
+  (JSON.parse(json) as Report).checks
+    .filter(({ name }) => name.startsWith('probe'))
+    .map(({ name, status, message }) => [name, status, message.replace(/\d+/g, 'N')])
+
+/** Texts that the output of `doctor` must not contain, among them every log id. */
+function expectNothingPersonal(output: string): void {
+  expect(output).not.toContain(MARK)
+  expect(output).not.toContain(IP)
+  expect(output).not.toMatch(/auth0\||google-oauth2|@|90\d{30}|eyJ/)
+  const { password } = new URL(database.url)
+  if (password !== '') expect(output).not.toContain(password)
+}
+
+test('what an owner sends back contains no secret and nothing personal', async () => {
+  expect((await finishCommandLine(['sync'], env)).code).toBe(0)
+  const output = await examine()
+  expect(listProbes(output)).toHaveLength(6)
+  expectNothingPersonal(output)
+})
+
+test.each<[string, () => void]>([
+  ['the secret is wrong', () => Object.assign(env, { AUTH0_CLIENT_SECRET: `wrong-${MARK}` })],
+  [
+    'Auth0 quotes what was sent',
+    () =>
+      t.simulator.faults.push({
+        path: '/api/v2/logs',
+        respond: faults.respondWith(403, { message: `no scope for ${MARK}`, errorCode: 'denied' }),
+      }),
+  ],
+  [
+    'the password of the database is wrong',
+    () => {
+      env.DATABASE_URL = `postgres://${MARK}:${MARK}@127.0.0.1:1/${MARK}`
+    },
+  ],
+  [
+    'the password of Redis is wrong',
+    () => {
+      env.REDIS_URL = `redis://${MARK}:${MARK}@127.0.0.1:1`
+    },
+  ],
+  [
+    'there is no database in DATA_DIR',
+    () => {
+      env.DATABASE_URL = ''
+      env.DATA_DIR = `/home/${MARK}/data`
+    },
+  ],
+])('the same holds where %s', async (_case, spoil) => {
+  spoil()
+  const output = await examine()
+  expect((JSON.parse(output) as Report).checks.length).toBeGreaterThan(10)
+  expectNothingPersonal(output)
+})
+
+test('docs/first-real-tenant.md shows the checks of this version', async () => {
+  expect((await finishCommandLine(['sync'], env)).code).toBe(0)
+  const page = await readFile('docs/first-real-tenant.md', 'utf8')
+  const [, shown = ''] = /```json\n([\s\S]*?)```/.exec(page) ?? []
+  expectNothingPersonal(shown)
+  expect(listProbes(shown)).toEqual(listProbes(await examine()))
+})

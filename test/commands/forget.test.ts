@@ -1,0 +1,138 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { fold } from '../../src/rules/fold.js'
+import { finishCommandLine } from '../_support/command-line.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openTestStore, readRows } from '../_support/store.js'
+
+const USER = 'auth0|forgotten'
+const DAY = 86_400_000
+const iso = (at: number) => new Date(at).toISOString()
+
+let database: TestDatabase
+let env: Record<string, string>
+beforeEach(async () => {
+  database = await createTestDatabase()
+  env = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: database.url }
+})
+afterEach(() => database.drop())
+
+const run = (...args: string[]) => finishCommandLine(args, env)
+
+/** Stores a logout of the user in a session, and an entry that names the user and cannot be used. */
+async function logOut(at: number): Promise<void> {
+  const store = await openTestStore(database)
+  const event = { logId: 'L1', type: 'slo', at, userId: USER, sessionId: 'S1' }
+  await store.storeBatch({
+    ...fold([event]),
+    unattributable: [{ logId: 'U1', reason: 'no_instant', entry: `{"user_id":"${USER}"}` }],
+  })
+  await store.close()
+}
+
+describe('forget', () => {
+  test('prints what was replaced, what remains and until when', async () => {
+    const at = Date.now() - 2 * DAY
+    await logOut(at)
+    const { code, stdout } = await run('forget', USER)
+    expect(code).toBe(0)
+    expect(stdout).toContain(
+      'the ids in 1 last logout and 1 session logout. Deleted: 1 unattributable entry.',
+    )
+    expect(stdout).toContain(`a last logout, ${iso(at)}, and 1 session logout. Tokens from`)
+    expect(stdout).toContain(`deletes them after ${iso(at + 31 * DAY)} (MAX_REFRESH_AGE`)
+    expect(stdout).toContain('delete the user there first')
+    expect(stdout).not.toContain('0.1.0')
+    const { users, sessions } = await readRows(database)
+    expect(users).toMatchObject([{ userId: expect.stringMatching(/^[0-9a-f]{64}$/), at }])
+    expect(sessions).toMatchObject([{ userId: users[0]?.userId, at, ended: true }])
+    expect(await database.query("SELECT FROM unattributable WHERE entry <> ''")).toEqual([])
+  })
+
+  test('logs that a person was forgotten, and does not log or print the id', async () => {
+    await logOut(Date.now())
+    const { stdout, stderr } = await run('forget', USER)
+    expect(JSON.parse(stderr)).toMatchObject({
+      msg: 'person forgotten',
+      users: 1,
+      sessions: 1,
+      entries: 1,
+      until: expect.stringMatching(/Z$/),
+    })
+    expect(stdout + stderr).not.toContain(USER)
+  })
+
+  test('reads the id from standard input, which keeps it out of the shell history', async () => {
+    await logOut(Date.now())
+    const { code, stdout } = await finishCommandLine(['forget', '-'], env, { input: `${USER}\n` })
+    expect(code).toBe(0)
+    expect(stdout).toContain('1 last logout and 1 session logout')
+  })
+
+  test('counts until when by the configured ages', async () => {
+    const at = Date.now()
+    await logOut(at)
+    Object.assign(env, { MAX_TOKEN_AGE: '1h', MAX_REFRESH_AGE: '7d' })
+    const { stdout } = await run('forget', USER)
+    expect(stdout).toContain(iso(at + 7 * DAY + DAY / 24))
+    expect(stdout).toMatch(/release 0\.1\.0 that starts before/)
+    expect(stdout).toContain(iso(at + DAY / 24))
+  })
+
+  test('of a logout that no token can be from before prints that the rows are deleted next', async () => {
+    await logOut(Date.now() - 32 * DAY)
+    expect((await run('forget', USER)).stdout).toContain('The worker deletes them within an hour (')
+  })
+
+  test('again changes nothing, and prints the same remains', async () => {
+    await logOut(Date.now() - 2 * DAY)
+    const first = await run('forget', USER)
+    const before = await readRows(database)
+    const second = await run('forget', USER)
+    expect(second.code).toBe(0)
+    expect(second.stdout).toMatch(/^No id of this person is stored\.$/m)
+    const remains = /^What remains[\s\S]*/m
+    expect(remains.exec(second.stdout)?.[0]).toBe(remains.exec(first.stdout)?.[0])
+    expect(await readRows(database)).toEqual(before)
+  })
+
+  test('of a person of whom nothing is stored prints up to when the log has been read', async () => {
+    const { code, stdout } = await run('forget', USER)
+    expect(code).toBe(0)
+    expect(stdout).toMatch(
+      /^Nothing remains of this person\. The log has not been read to its end/m,
+    )
+    expect(stdout).not.toContain('Quote the id')
+    const store = await openTestStore(database)
+    await store.begin('P0', null)
+    await store.storeCaughtUp('P0', Date.now())
+    await store.close()
+    expect((await run('forget', USER)).stdout).toMatch(/read up to \d{4}-\S+Z: run this command/)
+  })
+
+  test('of an id that the shell has cut off prints how to quote it', async () => {
+    expect((await run('forget', 'auth0')).stdout).toContain("last-logout forget 'auth0|123'")
+  })
+
+  test.each([
+    ['an id that is too long', ['a'.repeat(801)], /user id is invalid/],
+    ['an empty id', [''], /user id is invalid/],
+    ['no id', [], /missing required argument/],
+  ])('with %s exits with 2', async (_case, args, expected) => {
+    const { code, stdout, stderr } = await run('forget', ...args)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toMatch(expected)
+  })
+
+  test('exits with 1 where the database is unavailable', async () => {
+    env.DATABASE_URL = 'postgres://localhost:1/none'
+    const { code, stderr } = await run('forget', USER)
+    expect(code).toBe(1)
+    expect(stderr).not.toContain(USER)
+  })
+
+  test('has help that names what to do first', async () => {
+    const { code, stdout } = await run('forget', '--help')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/Usage: last-logout forget [\s\S]*Delete the user in Auth0 first/)
+  })
+})

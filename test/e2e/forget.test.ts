@@ -1,0 +1,250 @@
+import { pino } from 'pino'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { readActionFile } from '../../src/auth0/actions/code.js'
+import { createLastLogoutClient, type LastLogoutClient } from '../../src/client/index.js'
+import { loadConfig } from '../../src/config/config.js'
+import { syntheticLogId } from '../../src/rules/log-id.js'
+import { createService, type Service } from '../../src/service/service.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { finishCommandLine } from '../_support/command-line.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import {
+  importReleasedClient,
+  importReleasedService,
+  readReleasedAction,
+} from '../_support/release-0-1-0.js'
+import { loadRecorded } from '../_support/run-action.js'
+import { KEY, serveApi } from '../_support/served-api.js'
+import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
+
+const SESSION = 'https://last-logout/session_id'
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const NOW = Date.now()
+const USER = 'auth0|forgotten'
+const PHONE = 'phone-of-forgotten'
+const releasedClient = await importReleasedClient()
+
+let database: TestDatabase
+let t: TestTenant
+let env: Record<string, string>
+let service: Service
+let url: string
+const running: Record<string, { client: LastLogoutClient; errors: unknown[] }> = {}
+
+/** Opens a client, and waits until it has loaded the logouts. */
+async function open({ createLastLogoutClient: create }: typeof releasedClient) {
+  const errors: unknown[] = []
+  const onError = (error: unknown) => void errors.push(error)
+  const client = create({ url, apiKey: KEY, onUnknown: 'deny', onError })
+  await client.ready()
+  return { client, errors }
+}
+
+const claims = (sessionId: string, sub = USER, at = NOW - MINUTE_MS) => ({
+  sub,
+  iat: Math.floor(at / 1000),
+  [SESSION]: sessionId,
+})
+
+/** Outcomes of a token of the session that was logged out, of one of another session, and of a new login. */
+const outcomesOf = (client: LastLogoutClient) => [
+  client.checkNow(claims(PHONE)).outcome,
+  client.checkNow(claims('laptop')).outcome,
+  client.checkNow(claims('laptop', USER, NOW + HOUR_MS)).outcome,
+]
+/** The other session ended with all sessions of the user. */
+const OUTCOMES = ['revoked', 'revoked', 'accepted']
+
+async function request(path: string, body?: object): Promise<Record<string, unknown>> {
+  const headers = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }
+  const init = body && { method: 'POST', body: JSON.stringify(body) }
+  const response = await fetch(`${url}${path}`, { headers, ...init })
+  expect(response.status).toBe(200)
+  return response.json() as Promise<Record<string, unknown>>
+}
+/** The response for the user, without its age. */
+async function readUser() {
+  const { as_of, lag_ms, ...rest } = await request(
+    `/v1/last-logout?user_id=${encodeURIComponent(USER)}&session_id=${PHONE}`,
+  )
+  return rest
+}
+
+/** Whether any table contains an id of the user. */
+async function isStored(): Promise<boolean> {
+  const texts = await Promise.all(
+    ['last_logout', 'session_logout', 'unattributable', 'tenant', 'gap'].map((table) =>
+      database.query(`SELECT t::text AS row FROM ${table} AS t`),
+    ),
+  )
+  return /forgotten/.test(texts.flatMap((rows) => rows.map(({ row }) => row)).join('\n'))
+}
+
+const sync = () => service.sync(new AbortController().signal)
+
+let before: object
+beforeAll(async () => {
+  database = await createTestDatabase()
+  t = await openTenant()
+  t.tenant.write(buildEntry('slo', { userId: USER, sessionId: PHONE }))
+  t.tenant.write(buildEntry('slo', { userId: USER }))
+  env = {
+    ...tenantEnv(t.simulator),
+    DATABASE_URL: database.url,
+    API_KEYS: `test:${KEY}:read+check+feed+logout`,
+    PORT: '0',
+  }
+  const config = loadConfig(env, ['auth0', 'api', 'database'])
+  service = await createService(config, pino({ level: 'silent' }))
+  await sync()
+  url = await service.startApi()
+  running.current = await open({ createLastLogoutClient })
+  running.released = await open(releasedClient)
+  before = await readUser()
+  expect(await isStored()).toBe(true)
+  const { code, stderr } = await finishCommandLine(['forget', USER], env)
+  expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('forgotten') })
+  expect(await isStored()).toBe(false)
+})
+afterAll(async () => {
+  await Promise.all(Object.values(running).map(({ client }) => client.close()))
+  await service.close()
+  await t.close()
+  await database.drop()
+})
+
+describe('after a person was forgotten', () => {
+  test('the API answers for the ids as before', async () => {
+    expect(before).toMatchObject({
+      user_id: USER,
+      last_logout_at: expect.any(String),
+      all_sessions_at: expect.any(String),
+      session: { session_id: PHONE, ended: true },
+    })
+    expect(await readUser()).toEqual(before)
+    const path = `/v1/users/${encodeURIComponent(USER)}/last-logout?session_id=${PHONE}`
+    expect(await request(path)).toMatchObject(before)
+    const { revoked, reason } = await request('/v1/check', { claims: claims(PHONE) })
+    expect({ revoked, reason }).toEqual({ revoked: true, reason: 'session_ended' })
+  })
+
+  test.each(['current', 'released'])(
+    'the %s client goes on refusing, and receives the changes after it',
+    async (release) => {
+      const { client, errors } = running[release] ?? expect.fail()
+      const other = `auth0|logged out while ${release} runs`
+      await request('/v1/logouts', { user_id: other })
+      // The change of the forgotten person has been delivered before this one.
+      await expect.poll(() => client.checkNow(claims('S', other)).outcome).toBe('revoked')
+      expect(outcomesOf(client)).toEqual(OUTCOMES)
+      expect(errors).toEqual([])
+    },
+  )
+
+  test('a client that starts now refuses the same tokens, without a request', async () => {
+    const { client, errors } = await open({ createLastLogoutClient })
+    onTestFinished(client.close)
+    expect(outcomesOf(client)).toEqual(OUTCOMES)
+    expect(errors).toEqual([])
+  })
+
+  test('a client of 0.1.0 that starts now loads the feed without an error', async () => {
+    const { client, errors } = await open(releasedClient)
+    onTestFinished(client.close)
+    // It cannot hash ids: docs/privacy.md contains this limit.
+    expect(outcomesOf(client)).toEqual(['accepted', 'accepted', 'accepted'])
+    expect(errors).toEqual([])
+  })
+
+  test('the change feed contains hashes instead of the ids, in pages too', async () => {
+    const page = await request('/v1/changes')
+    expect(JSON.stringify(page)).not.toMatch(/"(auth0\|forgotten|phone-of-forgotten)"/)
+    const hash = expect.stringMatching(/^[0-9a-f]{64}$/)
+    expect(page.changes).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ kind: 'forgotten_user', user_hash: hash, type: 'slo' }),
+        expect.objectContaining({
+          kind: 'forgotten_session',
+          session_hash: hash,
+          user_hash: hash,
+          ended: true,
+        }),
+      ]),
+    )
+  })
+
+  test.each([
+    ['the current Action', readActionFile],
+    ['the Action of 0.1.0', readReleasedAction],
+  ])('%s goes on denying exchanges', async (_name, readCode) => {
+    const { denied } = await loadRecorded(await readCode())({
+      user: { user_id: USER },
+      transaction: { protocol: 'oauth2-refresh-token' },
+      refresh_token: { session_id: PHONE, created_at: new Date(NOW - MINUTE_MS).toISOString() },
+      secrets: {
+        LAST_LOGOUT_URL: url,
+        LAST_LOGOUT_API_KEY: KEY,
+        LAST_LOGOUT_TIMEOUT_MS: '5000',
+      },
+    })
+    expect(denied).toBe('last_logout: the session was logged out')
+  })
+
+  test('an API of 0.1.0 serves the same tables', async () => {
+    const released = await serveApi(database, {}, await importReleasedService())
+    onTestFinished(released.close)
+    const client = createLastLogoutClient({ url: released.url, apiKey: KEY, onUnknown: 'deny' })
+    onTestFinished(client.close)
+    await client.ready()
+    const other = 'auth0|reported beside 0.1.0'
+    await request('/v1/logouts', { user_id: other })
+    await expect.poll(() => client.checkNow(claims('S', other)).outcome).toBe('revoked')
+  })
+})
+
+describe('the log, read again', () => {
+  test.each<[string, () => Promise<unknown>]>([
+    ['by a reconcile', async () => {}],
+    [
+      'from an older checkpoint',
+      () =>
+        database.query('UPDATE tenant SET checkpoint = $1', [
+          syntheticLogId(NOW - MINUTE_MS, '900'),
+        ]),
+    ],
+    [
+      'by a search after an outage',
+      () =>
+        database.query(
+          'UPDATE tenant SET checkpoint = $1, as_of = $2, last_poll_at = $2, reconciled_to = $2',
+          [syntheticLogId(NOW - 2 * HOUR_MS, '900'), new Date(NOW - 2 * HOUR_MS)],
+        ),
+    ],
+    [
+      'by another sweep',
+      () =>
+        database.query('UPDATE tenant SET sweep_from = $1, sweep_to = $2', [
+          new Date(NOW - HOUR_MS),
+          new Date(NOW + HOUR_MS),
+        ]),
+    ],
+    ['by a first start', () => database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL')],
+  ])('%s does not store the ids again', async (_way, prepare) => {
+    await prepare()
+    await sync()
+    expect(await isStored()).toBe(false)
+    expect(await readUser()).toMatchObject(before)
+  })
+
+  test('does not store the ids from a log stream either', async () => {
+    const { receive } = await import('../../src/sync/receive.js')
+    const { openTestStore } = await import('../_support/store.js')
+    const store = await openTestStore(database)
+    onTestFinished(store.close)
+    const entry = buildEntry('slo', { userId: USER, sessionId: PHONE })
+    const body = JSON.stringify({ ...entry, date: new Date(NOW).toISOString() })
+    await receive({ store, types: new Set(['slo']) }, body, new AbortController().signal)
+    expect(await isStored()).toBe(false)
+  })
+})
