@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { DEFAULT_TYPES } from '../rules/event-types.js'
 import { apiKeys } from './api-keys.js'
+import { databaseUrl } from './database-url.js'
 import {
   baseUrl,
   domain,
@@ -19,11 +20,8 @@ export const variables = {
   AUTH0_CLIENT_ID: z.string().optional(),
   AUTH0_CLIENT_SECRET: z.string().optional(),
   AUTH0_BASE_URL: baseUrl.optional(),
-  DATABASE_URL: url(['postgres:', 'postgresql:'], 'postgresql://user@host/database').optional(),
-  DATABASE_DIRECT_URL: url(
-    ['postgres:', 'postgresql:'],
-    'postgresql://user@host/database',
-  ).optional(),
+  DATABASE_URL: databaseUrl.optional(),
+  DATABASE_DIRECT_URL: databaseUrl.optional(),
   DATA_DIR: z.string().optional(),
   REDIS_URL: url(['redis:', 'rediss:'], 'redis://host:6379').optional(),
   API_KEYS: apiKeys.optional(),
