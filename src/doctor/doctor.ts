@@ -6,6 +6,7 @@ import { skipped } from './check.js'
 import { examineConfiguration } from './configuration.js'
 import { type DatabaseFindings, examineDatabase } from './database.js'
 import { examineFreshness, FRESHNESS_CHECKS } from './freshness.js'
+import { examineNotifications } from './notifications.js'
 import { examinePrivileges } from './privileges.js'
 import { examineQueue } from './queue.js'
 import { examineTenant, type TenantOptions } from './tenant.js'
@@ -31,6 +32,7 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<Check> {
     const database = await unlessAborted(looking, signal)
     yield* database.checks
     yield* await unlessAborted(examineQueue(config, database.url), signal)
+    yield* await unlessAborted(examineNotifications(config, database.url), signal)
     yield* await unlessAborted(examinePrivileges(database.isRead ? database.url : null), signal)
     yield* database.isRead
       ? examineFreshness(database.tenant, config)

@@ -11,7 +11,8 @@ const BROKEN_CONNECTION_CODES = new Set<unknown>(['ECONNRESET', 'EPIPE', 'ETIMED
  * Runs `run` on a connection of its own, then closes the connection. An uncommitted transaction is rolled
  * back.
  *
- * @param timeouts In milliseconds. Defaults: {@link CONNECT_TIMEOUT_MS}, {@link QUERY_TIMEOUT_MS}.
+ * @param settings Timeouts in milliseconds, by default {@link CONNECT_TIMEOUT_MS} and {@link QUERY_TIMEOUT_MS}, and
+ *   the startup options of the session, such as `-c search_path=…`.
  * @returns The result of `run`.
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
@@ -21,7 +22,8 @@ export async function withClient<T>(
   {
     connectTimeoutMs = CONNECT_TIMEOUT_MS,
     queryTimeoutMs = QUERY_TIMEOUT_MS,
-  }: { connectTimeoutMs?: number; queryTimeoutMs?: number } = {},
+    options,
+  }: { connectTimeoutMs?: number; queryTimeoutMs?: number; options?: string | undefined } = {},
 ): Promise<T> {
   const sockets = createSockets()
   const client = new pg.Client({
@@ -29,6 +31,7 @@ export async function withClient<T>(
     connectionString: url,
     connectionTimeoutMillis: connectTimeoutMs,
     query_timeout: queryTimeoutMs,
+    ...(options !== undefined && { options }),
   })
   // A broken connection also rejects the query. Without a listener this event would end the process.
   client.on('error', () => {})

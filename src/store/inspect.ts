@@ -1,4 +1,5 @@
 import { withClient } from '../pg/client.js'
+import { receivesNotifications } from '../pg/notifications.js'
 import type { Instant } from '../rules/instant.js'
 import { toEpochSql } from './epoch.js'
 
@@ -51,6 +52,33 @@ export function inspectServer(url: string): Promise<ServerState> {
       latencyMs,
       readOnly: row?.read_only === true,
       clockAheadMs: Math.round((row?.now ?? sentAt) - (sentAt + latencyMs / 2)),
+    }
+  })
+}
+
+/** State of the notifications (LISTEN and NOTIFY) of a database. */
+export interface NotificationState {
+  /** Whether a connection receives them. */
+  isReceiving: boolean
+  /** The share of PostgreSQL's notification queue that is in use, from 0 to 1. */
+  queueUsage: number
+}
+
+/**
+ * Reads the state of the notifications. Reading the usage of the queue also frees what every session has read: a
+ * full queue stays full until a session reads it.
+ *
+ * @throws `DATABASE_UNAVAILABLE` when a connection fails or breaks.
+ * @see https://www.postgresql.org/docs/current/sql-notify.html
+ */
+export function inspectNotifications(url: string): Promise<NotificationState> {
+  return withClient(url, async (client) => {
+    const { rows } = await client.query<{ usage: number }>(
+      'SELECT pg_notification_queue_usage() AS usage',
+    )
+    return {
+      queueUsage: rows[0]?.usage ?? 0,
+      isReceiving: await receivesNotifications(client, url),
     }
   })
 }
