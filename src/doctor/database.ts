@@ -5,6 +5,7 @@ import { createEmbeddedPostgres } from '../embedded-postgres/server.js'
 import { hasCode, LastLogoutError } from '../errors.js'
 import { inspectServer, inspectTenant, type TenantState } from '../store/inspect.js'
 import { assertMigrated } from '../store/migrations.js'
+import { assertTransactions } from '../store/transactions.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
 
 /** What was found out about the database. */
@@ -87,6 +88,7 @@ interface ServerFindings {
 async function examineServer(name: string, url: string): Promise<ServerFindings> {
   try {
     const { version, latencyMs, readOnly, clockAheadMs } = await inspectServer(url)
+    if (name === 'database') await assertTransactions(url)
     const message = `PostgreSQL ${version}, answers in ${Math.max(1, Math.round(latencyMs))} ms`
     const check = readOnly
       ? failure(
@@ -111,6 +113,7 @@ function toUnreadable(error: unknown): Check {
 }
 
 function toUnreachable(name: string, error: unknown): Check {
+  if (hasCode(error, 'CONFIGURATION')) return failure(name, error.message)
   const variable = name === 'database' ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL'
   const cause = hasCode(error, 'DATABASE_UNAVAILABLE') ? error.cause : error
   const code = describeError(cause)

@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.js'
 import { hasCode } from '../errors.js'
-import { assertQueueMigrated } from '../jobs/postgres.js'
+import { probePostgresQueue } from '../jobs/backend.js'
 import { findRedis } from '../jobs/redis.js'
 import { queueConnection } from '../service/open-database.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
@@ -11,7 +11,7 @@ const NAME = 'queue'
 export async function examineQueue(config: Config, databaseUrl: string | null): Promise<Check[]> {
   if (config.redisUrl !== undefined) return [await examineRedis(config.redisUrl)]
   if (databaseUrl === null) return skipped([NAME], 'it is in the database, and there is none')
-  return [await examinePostgres(queueConnection(config, databaseUrl).url)]
+  return [await examinePostgres(config, queueConnection(config, databaseUrl).url)]
 }
 
 async function examineRedis(url: string): Promise<Check> {
@@ -48,17 +48,18 @@ async function examineRedis(url: string): Promise<Check> {
   }
 }
 
-async function examinePostgres(url: string): Promise<Check> {
+async function examinePostgres({ auth0 }: Config, url: string): Promise<Check> {
   try {
-    await assertQueueMigrated(url)
+    await probePostgresQueue(url, auth0.domain)
     return ok(NAME, 'in PostgreSQL, its tables up to date')
   } catch (error) {
+    if (hasCode(error, 'CONFIGURATION')) return failure(NAME, error.message)
     return hasCode(error, 'DATABASE_NOT_MIGRATED')
       ? failure(
           NAME,
           'its tables are missing in PostgreSQL, or older than this program',
           'run `last-logout migrate`, or set REDIS_URL',
         )
-      : failure(NAME, `cannot be read (${describeError(error)})`, 'check DATABASE_DIRECT_URL')
+      : failure(NAME, `cannot be opened (${describeError(error)})`, 'check DATABASE_DIRECT_URL')
   }
 }

@@ -1,7 +1,5 @@
-import { hasCode } from '../errors.js'
 import { openBackend, type QueueConnection } from './backend.js'
 import { createQueueOutage } from './outage.js'
-import { assertQueueMigrated } from './postgres.js'
 import { createRunner, type RunnerOptions } from './runner.js'
 import { createWatchdog } from './watchdog.js'
 
@@ -37,18 +35,14 @@ export interface Jobs {
  * workers, one takes each run. From then on no failure of a job or of the store ends it: while the store
  * is away nothing runs, and when it is back, be it empty, the jobs go on. It may be away from the
  * beginning.
- * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
+ *
+ * @throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the tables of the queue.
+ * @throws `CONFIGURATION` when the queue is in PostgreSQL behind a connection pooler.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const { connection, prefix, jobs, log, watchIntervalMs, timeoutMs } = {
     ...JOBS_DEFAULTS,
     ...options,
-  }
-  if (connection.kind === 'postgres') {
-    await assertQueueMigrated(connection.url, timeoutMs).catch((error) => {
-      // What else there is, the watchdog meets as well, and tries again.
-      if (hasCode(error, 'DATABASE_NOT_MIGRATED')) throw error
-    })
   }
   const stop = new AbortController()
   const runner = createRunner(options, stop.signal)

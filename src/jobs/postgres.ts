@@ -8,11 +8,22 @@ import {
 import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 import { withClient } from '../pg/client.js'
+import { receivesNotifications } from '../pg/notifications.js'
 import { createSockets } from '../pg/sockets.js'
 import { MAX_LIFETIME_SECONDS, MIGRATION_TIMEOUT_MS } from '../pg/timeouts.js'
+import { unavailable } from '../pg/unavailable.js'
 
 /** Upper bound of the wait for a connection or a response, in milliseconds. */
 const TIMEOUT_MS = 5_000
+
+/** The statements of BullMQ name its tables without a schema. */
+const SESSION_OPTIONS = `-c search_path=${DEFAULT_SCHEMA}`
+
+/** SQLSTATE: protocol_violation. PgBouncer reports it for a startup parameter that it does not support. */
+const PROTOCOL_VIOLATION = '08P01'
+
+/** SQLSTATE: read_only_sql_transaction. */
+const READ_ONLY = '25006'
 
 /** A broken connection also rejects the query. Without a listener its event would end the process. */
 class Client extends pg.Client {
@@ -31,7 +42,7 @@ export function createQueuePool(databaseUrl: string, timeoutMs = TIMEOUT_MS): pg
     Client,
     stream: sockets.open,
     connectionString: databaseUrl,
-    options: `-c search_path=${DEFAULT_SCHEMA}`,
+    options: SESSION_OPTIONS,
     max: 5,
     connectionTimeoutMillis: timeoutMs,
     query_timeout: timeoutMs,
@@ -53,21 +64,59 @@ export async function migrateQueue(databaseUrl: string): Promise<void> {
   })
 }
 
-/** @throws `DATABASE_NOT_MIGRATED` when the tables of the queue are missing or too old. */
-export async function assertQueueMigrated(
+/**
+ * Checks that a queue can run there: its tables are up to date, the server accepts writes, and the connection is a
+ * session of its own. It connects as the queue does.
+ *
+ * @throws `DATABASE_NOT_MIGRATED` when the tables of the queue are missing or too old.
+ * @throws `CONFIGURATION` when a connection pooler is in between.
+ * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks, or the server is read-only.
+ */
+export async function assertQueueUsable(
   databaseUrl: string,
   timeoutMs = TIMEOUT_MS,
 ): Promise<void> {
-  const version = await withClient(databaseUrl, readVersion, {
-    connectTimeoutMs: timeoutMs,
-    queryTimeoutMs: timeoutMs,
-  })
-  if (version < LATEST_SCHEMA_VERSION) {
+  const timeouts = { connectTimeoutMs: timeoutMs, queryTimeoutMs: timeoutMs }
+  const check = (client: pg.Client) => checkSession(client, databaseUrl)
+  try {
+    await withClient(databaseUrl, check, { ...timeouts, options: SESSION_OPTIONS })
+  } catch (error) {
+    if (!isProtocolViolation(error)) throw error
+    // A server that accepts the same connection without options is not the server itself.
+    await withClient(databaseUrl, async () => {}, timeouts)
+    throw pooled('it refuses startup options')
+  }
+}
+
+async function checkSession(client: pg.Client, databaseUrl: string): Promise<void> {
+  if ((await readVersion(client)) < LATEST_SCHEMA_VERSION) {
     throw new LastLogoutError(
       'DATABASE_NOT_MIGRATED',
       'the tables of the job queue are missing or too old: run `last-logout migrate`',
     )
   }
+  const { rows } = await client.query<{ read_only: boolean; search_path: string }>(
+    `SELECT current_setting('transaction_read_only')::boolean AS read_only,
+       current_setting('search_path') AS search_path`,
+  )
+  const [session] = rows
+  if (session?.search_path !== DEFAULT_SCHEMA) throw pooled('it ignores startup options')
+  if (session.read_only) throw unavailable(undefined, READ_ONLY)
+  if (!(await receivesNotifications(client, databaseUrl))) {
+    throw pooled('it does not deliver notifications (LISTEN)')
+  }
+}
+
+function isProtocolViolation(error: unknown): boolean {
+  const { cause } = Object(error)
+  return cause instanceof pg.DatabaseError && cause.code === PROTOCOL_VIOLATION
+}
+
+function pooled(reason: string): LastLogoutError {
+  const message =
+    `the job queue cannot run through a connection pooler such as PgBouncer: ${reason}. Set DATABASE_DIRECT_URL to ` +
+    'the PostgreSQL server itself, without a pooler in between'
+  return new LastLogoutError('CONFIGURATION', message)
 }
 
 async function readVersion(client: pg.Client): Promise<number> {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FailureTracker } from '../async/failure-tracker.js'
+import { hasCode } from '../errors.js'
 import type { Backend } from './backend.js'
 import { isRefused } from './refused.js'
 import type { ScheduledJob } from './scheduled-job.js'
@@ -22,7 +23,11 @@ export interface WatchdogOptions {
 
 /** Keeps a queue and its worker open, and the schedule complete. */
 export interface Watchdog {
-  /** Checks once, then at each interval. Never rejects. */
+  /**
+   * Checks once, then at each interval.
+   *
+   * @throws An error of the first check that a later one cannot resolve: `CONFIGURATION` or `DATABASE_NOT_MIGRATED`.
+   */
   start(): Promise<void>
   /** Call this after the signal has aborted. */
   close(): Promise<void>
@@ -39,11 +44,23 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
   let wasOverdue = false
   let refusals = 0
   let watching: Promise<void> | undefined
+  let closing: Promise<void> | undefined
+
+  /** Opens the queue and its worker. Closes them once the server rejects a statement: the next check opens others. */
+  async function openBackend(): Promise<Backend> {
+    const opened = await open()
+    opened.rejected.catch(() => {
+      if (backend === opened) backend = undefined
+      closing = opened.close(true)
+    })
+    return opened
+  }
 
   async function checkSchedule(): Promise<void> {
-    backend ??= await open()
+    backend ??= await openBackend()
     const setUp = isRegistered ? restoreSchedulers : registerSchedulers
-    const isOverdue = await setUp(backend.queue, jobs, now())
+    // A call of a queue that is closed meanwhile never ends.
+    const isOverdue = await Promise.race([setUp(backend.queue, jobs, now()), backend.rejected])
     isRegistered = true
     const isStuck = isOverdue && wasOverdue
     wasOverdue = isOverdue && !isStuck
@@ -63,6 +80,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
       refusals = 0
       outage.recordSuccess()
     } catch (error) {
+      if (watching === undefined && isPermanent(error)) throw error
       refusals = isRefused(error) ? refusals + 1 : 0
       if (refusals === 0 || refusals > MAX_REFUSALS) outage.recordFailure(error)
     }
@@ -82,7 +100,11 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
     },
     async close() {
       await watching
-      await backend?.close(outage.isFailing())
+      await Promise.all([closing, backend?.close(outage.isFailing())])
     },
   }
+}
+
+function isPermanent(error: unknown): boolean {
+  return hasCode(error, 'CONFIGURATION') || hasCode(error, 'DATABASE_NOT_MIGRATED')
 }

@@ -10,6 +10,7 @@ import { guardStore } from '../store/guard.js'
 import { createLastLogoutStore } from '../store/last-logout-store.js'
 import { assertMigrated } from '../store/migrations.js'
 import { openWhenAvailable } from '../store/open-when-available.js'
+import { assertTransactions } from '../store/transactions.js'
 import { openDatabase } from './open-database.js'
 
 /** How a store is opened. */
@@ -73,7 +74,11 @@ export async function openStore(
       horizonMs: config.maxRefreshAgeMs + config.maxTokenAgeMs,
       clock: now && fixedClock(now),
     })
-    const { store, open } = guardStore(unguarded, () => assertMigrated(databaseUrl), storeLog)
+    const assertUsable = async () => {
+      await assertTransactions(databaseUrl)
+      await assertMigrated(databaseUrl)
+    }
+    const { store, open } = guardStore(unguarded, assertUsable, storeLog)
     const opened = await openWhenAvailable(open, { waitForDatabase, log: storeLog })
     return { store, databaseUrl, gone, opened, close: closers.close }
   } catch (error) {
