@@ -5,6 +5,7 @@ import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 import { withClient } from '../pg/client.js'
 import { MIGRATION_TIMEOUT_MS } from '../pg/timeouts.js'
+import { type LockLimits, withLockRetries } from './migration-locks.js'
 
 const DIRECTORY = new URL('../../prisma/migrations/', import.meta.url)
 
@@ -35,19 +36,28 @@ interface Migration {
 
 /**
  * Applies all pending migrations in one transaction. Prisma's schema engine would do the same, but is a separate
- * program to download.
+ * program to download. A service that runs beside it does not wait long for the locks.
  *
  * @returns The names of the applied migrations.
  * @throws `DATABASE_NOT_MIGRATED` when an applied migration has changed, or failed in another tool.
- * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks, or a lock is not available.
  */
-export async function applyMigrations(databaseUrl: string): Promise<string[]> {
-  return withClient(databaseUrl, migrateWith, { queryTimeoutMs: MIGRATION_TIMEOUT_MS })
+export async function applyMigrations(
+  databaseUrl: string,
+  lockLimits?: LockLimits,
+): Promise<string[]> {
+  const run = (lockTimeoutMs: number) =>
+    withClient(databaseUrl, (client) => migrateWith(client, lockTimeoutMs), {
+      queryTimeoutMs: MIGRATION_TIMEOUT_MS,
+    })
+  return withLockRetries(run, lockLimits)
 }
 
-async function migrateWith(client: pg.Client): Promise<string[]> {
+async function migrateWith(client: pg.Client, lockTimeoutMs: number): Promise<string[]> {
   await client.query('BEGIN')
   await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY])
+  // After the advisory lock: another run of this program is waited for.
+  await client.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`)
   await client.query(CREATE_HISTORY)
   const pending = await readPending(client)
   for (const migration of pending) await apply(client, migration)
