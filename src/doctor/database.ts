@@ -5,7 +5,7 @@ import { createEmbeddedPostgres } from '../embedded-postgres/server.js'
 import { hasCode, LastLogoutError } from '../errors.js'
 import { inspectServer, inspectTenant, type TenantState } from '../store/inspect.js'
 import { assertMigrated } from '../store/migrations.js'
-import { assertTransactions } from '../store/transactions.js'
+import { assertServerSupported } from '../store/supported-server.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
 
 /** What was found out about the database. */
@@ -88,7 +88,7 @@ interface ServerFindings {
 async function examineServer(name: string, url: string): Promise<ServerFindings> {
   try {
     const { version, latencyMs, readOnly, clockAheadMs } = await inspectServer(url)
-    if (name === 'database') await assertTransactions(url)
+    if (name === 'database') await assertServerSupported(url)
     const message = `PostgreSQL ${version}, answers in ${Math.max(1, Math.round(latencyMs))} ms`
     const check = readOnly
       ? failure(

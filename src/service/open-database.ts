@@ -5,6 +5,7 @@ import { createEmbeddedPostgres } from '../embedded-postgres/server.js'
 import { LastLogoutError } from '../errors.js'
 import type { QueueConnection } from '../jobs/jobs.js'
 import { applyMigrations } from '../store/migrations.js'
+import { assertServerSupported } from '../store/supported-server.js'
 
 /** A database that can be connected to. */
 export interface OpenDatabase {
@@ -114,6 +115,7 @@ async function openEmbedded(
 }
 
 async function migrateAll(config: Config, databaseUrl: string): Promise<string[]> {
+  await assertServerSupported(databaseUrl)
   const applied = await applyMigrations(databaseUrl)
   const queue = queueConnection(config, databaseUrl)
   if (queue.kind === 'postgres') {

@@ -10,7 +10,7 @@ import { guardStore } from '../store/guard.js'
 import { createLastLogoutStore } from '../store/last-logout-store.js'
 import { assertMigrated } from '../store/migrations.js'
 import { openWhenAvailable } from '../store/open-when-available.js'
-import { assertTransactions } from '../store/transactions.js'
+import { assertServerSupported } from '../store/supported-server.js'
 import { openDatabase } from './open-database.js'
 
 /** How a store is opened. */
@@ -75,7 +75,7 @@ export async function openStore(
       clock: now && fixedClock(now),
     })
     const assertUsable = async () => {
-      await assertTransactions(databaseUrl)
+      await assertServerSupported(databaseUrl)
       await assertMigrated(databaseUrl)
     }
     const { store, open } = guardStore(unguarded, assertUsable, storeLog)

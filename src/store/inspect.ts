@@ -56,31 +56,25 @@ export function inspectServer(url: string): Promise<ServerState> {
   })
 }
 
-/** State of the notifications (LISTEN and NOTIFY) of a database. */
-export interface NotificationState {
-  /** Whether a connection receives them. */
-  isReceiving: boolean
-  /** The share of PostgreSQL's notification queue that is in use, from 0 to 1. */
-  queueUsage: number
-}
-
 /**
- * Reads the state of the notifications. Reading the usage of the queue also frees what every session has read: a
- * full queue stays full until a session reads it.
+ * Reads the share of PostgreSQL's notification queue that is in use, from 0 to 1. Reading it also frees what every
+ * session has read: a full queue stays full until a session reads its usage.
  *
- * @throws `DATABASE_UNAVAILABLE` when a connection fails or breaks.
+ * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  * @see https://www.postgresql.org/docs/current/sql-notify.html
  */
-export function inspectNotifications(url: string): Promise<NotificationState> {
+export function readNotificationUsage(url: string): Promise<number> {
   return withClient(url, async (client) => {
     const { rows } = await client.query<{ usage: number }>(
       'SELECT pg_notification_queue_usage() AS usage',
     )
-    return {
-      queueUsage: rows[0]?.usage ?? 0,
-      isReceiving: await receivesNotifications(client, url),
-    }
+    return rows[0]?.usage ?? 0
   })
+}
+
+/** Whether connections to this URL receive notifications. Throws as {@link receivesNotifications}. */
+export function inspectNotifications(url: string): Promise<boolean> {
+  return withClient(url, (client) => receivesNotifications(client, url))
 }
 
 /** Privileges that the service needs on its tables, besides SELECT. */

@@ -3,6 +3,7 @@ import { openClient } from '../_support/client.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { runService, WAIT } from '../_support/running-service.js'
+import { KEY } from '../_support/served-api.js'
 import { readRows } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 import { findPostgresVersion, POSTGRES_VERSIONS } from './postgres-versions.js'
@@ -57,4 +58,17 @@ describe.each(POSTGRES_VERSIONS)('on PostgreSQL %d', (major) => {
       expect(stdout).toMatch(new RegExp(`^ok +${name} `, 'm'))
     }
   })
+})
+
+test.each(['migrate', 'api', 'worker', 'status'])('%s refuses PostgreSQL 13', async (command) => {
+  const postgres = await startPostgres({}, { binaries: findPostgresVersion(13), empty: true })
+  onTestFinished(() => postgres.remove())
+  const t = await openTenant()
+  onTestFinished(t.close)
+  const env = { ...tenantEnv(t.simulator), DATABASE_URL: postgres.url, API_KEYS: `test:${KEY}` }
+  const { code, stderr } = await finishCommandLine([command], env)
+  expect(code).toBe(2)
+  expect(stderr).toMatch(
+    /^last-logout: PostgreSQL 13\.\d+ is not supported: use PostgreSQL 14 or later\n$/,
+  )
 })
