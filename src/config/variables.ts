@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { DEFAULT_TYPES } from '../rules/event-types.js'
 import { apiKeys } from './api-keys.js'
+import { databaseUrl } from './database-url.js'
 import { httpProxy } from './http-proxy.js'
 import {
   baseUrl,
@@ -24,11 +25,8 @@ export const variables = {
   https_proxy: httpProxy.optional(),
   NO_PROXY: z.string().default(''),
   no_proxy: z.string().optional(),
-  DATABASE_URL: url(['postgres:', 'postgresql:'], 'postgresql://user@host/database').optional(),
-  DATABASE_DIRECT_URL: url(
-    ['postgres:', 'postgresql:'],
-    'postgresql://user@host/database',
-  ).optional(),
+  DATABASE_URL: databaseUrl.optional(),
+  DATABASE_DIRECT_URL: databaseUrl.optional(),
   DATA_DIR: z.string().optional(),
   REDIS_URL: url(['redis:', 'rediss:'], 'redis://host:6379').optional(),
   API_KEYS: apiKeys.optional(),

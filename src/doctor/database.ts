@@ -5,6 +5,7 @@ import { createEmbeddedPostgres } from '../embedded-postgres/server.js'
 import { hasCode, LastLogoutError } from '../errors.js'
 import { inspectServer, inspectTenant, type TenantState } from '../store/inspect.js'
 import { assertMigrated } from '../store/migrations.js'
+import { assertServerSupported } from '../store/supported-server.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
 
 /** Results of the checks of the database, and what later checks need of it. */
@@ -95,6 +96,7 @@ interface ServerResult {
 async function checkServer(name: string, url: string): Promise<ServerResult> {
   try {
     const { version, latencyMs, readOnly, encodingProblem, clockAheadMs } = await inspectServer(url)
+    if (name === 'database') await assertServerSupported(url)
     const message = `PostgreSQL ${version}, answers in ${Math.max(1, Math.round(latencyMs))} ms`
     const check = readOnly
       ? failure(

@@ -7,6 +7,7 @@ import { skipped } from './check.js'
 import { checkConfiguration } from './configuration.js'
 import { checkDatabase, type DatabaseResult } from './database.js'
 import { checkFreshness, FRESHNESS_CHECKS } from './freshness.js'
+import { checkNotifications } from './notifications.js'
 import { checkPrivileges } from './privileges.js'
 import { checkQueue } from './queue.js'
 import { checkTenant, type TenantOptions } from './tenant.js'
@@ -33,6 +34,7 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> 
     const database = await unlessAborted(checking, signal)
     yield* database.checks
     yield* await unlessAborted(checkQueue(config, database.url), signal)
+    yield* await unlessAborted(checkNotifications(config, database.url), signal)
     yield* await unlessAborted(checkPrivileges(database.isReadable ? database.url : null), signal)
     yield* database.isReadable
       ? checkFreshness(database.tenant, config)

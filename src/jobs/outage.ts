@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { createFailureTracker, type FailureTracker } from '../async/failure-tracker.js'
+import { hasCode } from '../errors.js'
 import type { QueueConnection } from './backend.js'
 
 /** What to do, by where the queue is stored. */
@@ -28,6 +29,8 @@ export function createQueueOutage(
       }
     },
     onRecovery: (failingMs) => log.info({ failingMs }, 'job queue restored'),
+    // An unsuitable server is not an outage, and its message says what to do.
+    kindOf: (error) => (hasCode(error, 'CONFIGURATION') ? 'configuration' : 'outage'),
   })
   let hasFailed = false
   return {

@@ -1,17 +1,13 @@
-import {
-  assertSchemaCompatibility,
-  DEFAULT_SCHEMA,
-  LATEST_SCHEMA_VERSION,
-  runMigrations,
-  SchemaMigrationRequiredError,
-} from 'bullmq'
+import { DEFAULT_SCHEMA } from 'bullmq'
 import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 import { withClient } from '../pg/client.js'
 import { toDriverOptions } from '../pg/connection.js'
+import { receivesNotifications } from '../pg/notifications.js'
 import { createSockets } from '../pg/sockets.js'
-import { INSUFFICIENT_PRIVILEGE } from '../pg/sql-state.js'
-import { MAX_LIFETIME_SECONDS, MIGRATION_TIMEOUT_MS } from '../pg/timeouts.js'
+import { MAX_LIFETIME_SECONDS } from '../pg/timeouts.js'
+import { unavailable } from '../pg/unavailable.js'
+import { assertTablesUsable } from './queue-tables.js'
 
 /** Upper bound of the wait for a connection or a response, in milliseconds. */
 const TIMEOUT_MS = 5_000
@@ -21,6 +17,12 @@ const SETTINGS = {
   search_path: DEFAULT_SCHEMA,
   default_transaction_isolation: 'read committed',
 }
+
+/** SQLSTATE: protocol_violation. PgBouncer reports it for a startup parameter that it does not support. */
+const PROTOCOL_VIOLATION = '08P01'
+
+/** SQLSTATE: read_only_sql_transaction. */
+const READ_ONLY = '25006'
 
 /** A broken connection also rejects the query. Without a listener its event would end the process. */
 class Client extends pg.Client {
@@ -54,106 +56,51 @@ export function createQueuePool(databaseUrl: string, timeoutMs = TIMEOUT_MS): pg
 }
 
 /**
- * Creates the queue's tables (schema `bullmq`) or brings them up to date.
+ * Checks that a queue can run there: its tables are up to date, the server accepts writes, and the connection is a
+ * session of its own. It connects as the queue does.
  *
- * @throws `CONFIGURATION` when the database user lacks a privilege.
- */
-export async function migrateQueue(databaseUrl: string): Promise<void> {
-  await withClient(databaseUrl, migrateWith, { queryTimeoutMs: MIGRATION_TIMEOUT_MS })
-}
-
-async function migrateWith(client: pg.Client): Promise<void> {
-  try {
-    // BullMQ would need the privilege to create its schema even if there is nothing to do.
-    if ((await readVersion(client)) >= LATEST_SCHEMA_VERSION) return
-    // BullMQ begins its transaction at the default level of the session. A run that waited for its lock would
-    // then not see what the other run has applied.
-    const query = (sql: string, values?: unknown[]) =>
-      client.query(sql === 'BEGIN' ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : sql, values)
-    await runMigrations({ query })
-  } catch (error) {
-    throw isForbidden(error) ? await migrationForbidden(client, error) : error
-  }
-}
-
-async function migrationForbidden(client: pg.Client, cause: unknown): Promise<LastLogoutError> {
-  const { role, database } = await readNames(client)
-  return new LastLogoutError(
-    'CONFIGURATION',
-    `the tables of the job queue cannot be created: the database user lacks CREATE on the database, or does not own the schema ${DEFAULT_SCHEMA}; as a superuser or the owner of the database, run: GRANT CREATE ON DATABASE ${database} TO ${role}; or set REDIS_URL`,
-    { cause },
-  )
-}
-
-/** Names of the session's user and database, quoted. */
-async function readNames(client: pg.Client): Promise<{ role: string; database: string }> {
-  const { rows } = await client.query<{ role: string; database: string }>(
-    'SELECT quote_ident(current_user) AS role, quote_ident(current_database()) AS database',
-  )
-  return rows[0] ?? { role: '', database: '' }
-}
-
-function isForbidden(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && error.code === INSUFFICIENT_PRIVILEGE
-}
-
-/**
  * @throws `DATABASE_NOT_MIGRATED` when the tables of the queue are missing or too old.
- * @throws `CONFIGURATION` when the database user lacks a privilege.
+ * @throws `CONFIGURATION` when a connection pooler is in between, or the database user lacks a privilege.
+ * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks, or the server is read-only.
  */
-export async function assertQueueMigrated(
+export async function assertQueueUsable(
   databaseUrl: string,
   timeoutMs = TIMEOUT_MS,
 ): Promise<void> {
-  const version = await withClient(databaseUrl, readUsableVersion, {
-    connectTimeoutMs: timeoutMs,
-    queryTimeoutMs: timeoutMs,
-  })
-  if (version < LATEST_SCHEMA_VERSION) {
-    throw new LastLogoutError(
-      'DATABASE_NOT_MIGRATED',
-      'the tables of the job queue are missing or too old: run `last-logout migrate`',
-    )
-  }
-}
-
-async function readUsableVersion(client: pg.Client): Promise<number> {
-  const version = await readVersion(client).catch(async (error) => {
-    throw isForbidden(error) ? await lacksPrivileges(client) : error
-  })
-  if (version < LATEST_SCHEMA_VERSION) return version
-  const { rows } = await client.query<{ missing: number }>(COUNT_MISSING, [DEFAULT_SCHEMA])
-  if (rows[0]?.missing !== 0) throw await lacksPrivileges(client)
-  return version
-}
-
-/** Counts the tables and sequences of the queue that the database user may not use. */
-const COUNT_MISSING = `
-  SELECT count(*)::integer AS missing FROM pg_class
-  WHERE relnamespace = $1::regnamespace AND CASE
-    WHEN relkind IN ('r', 'p') THEN NOT (
-      has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
-      AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
-    WHEN relkind = 'S' THEN NOT has_sequence_privilege(oid, 'USAGE') END`
-
-async function lacksPrivileges(client: pg.Client): Promise<LastLogoutError> {
-  const { role } = await readNames(client)
-  const grants = [
-    `USAGE ON SCHEMA ${DEFAULT_SCHEMA}`,
-    `SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${DEFAULT_SCHEMA}`,
-    `USAGE ON ALL SEQUENCES IN SCHEMA ${DEFAULT_SCHEMA}`,
-  ].map((privilege) => `GRANT ${privilege} TO ${role};`)
-  return new LastLogoutError(
-    'CONFIGURATION',
-    `the database user lacks privileges on the tables of the job queue: let their owner run: ${grants.join(' ')}`,
-  )
-}
-
-async function readVersion(client: pg.Client): Promise<number> {
+  const timeouts = { connectTimeoutMs: timeoutMs, queryTimeoutMs: timeoutMs }
+  const check = (client: pg.Client) => checkSession(client, databaseUrl)
   try {
-    return await assertSchemaCompatibility(client, DEFAULT_SCHEMA, { skipVersionCheck: true })
+    await withClient(databaseUrl, check, { ...timeouts, settings: SETTINGS })
   } catch (error) {
-    if (error instanceof SchemaMigrationRequiredError) return 0
-    throw error
+    if (!isProtocolViolation(error)) throw error
+    // A server that accepts the same connection without options is not the server itself.
+    await withClient(databaseUrl, async () => {}, timeouts)
+    throw pooled('it refuses startup options')
   }
+}
+
+async function checkSession(client: pg.Client, databaseUrl: string): Promise<void> {
+  await assertTablesUsable(client)
+  const { rows } = await client.query<{ read_only: boolean; search_path: string }>(
+    `SELECT current_setting('transaction_read_only')::boolean AS read_only,
+       current_setting('search_path') AS search_path`,
+  )
+  const [session] = rows
+  if (session?.search_path !== DEFAULT_SCHEMA) throw pooled('it ignores startup options')
+  if (session.read_only) throw unavailable(undefined, READ_ONLY)
+  if (!(await receivesNotifications(client, databaseUrl))) {
+    throw pooled('it does not deliver notifications (LISTEN)')
+  }
+}
+
+function isProtocolViolation(error: unknown): boolean {
+  const { cause } = Object(error)
+  return cause instanceof pg.DatabaseError && cause.code === PROTOCOL_VIOLATION
+}
+
+function pooled(reason: string): LastLogoutError {
+  const message =
+    `the job queue cannot run through a connection pooler such as PgBouncer: ${reason}. Set DATABASE_DIRECT_URL to ` +
+    'the PostgreSQL server itself, without a pooler in between'
+  return new LastLogoutError('CONFIGURATION', message)
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FailureTracker } from '../async/failure-tracker.js'
+import { hasCode } from '../errors.js'
 import type { Backend } from './backend.js'
 import { isRefused } from './refused.js'
 import type { ScheduledJob } from './scheduled-job.js'
@@ -22,7 +23,11 @@ export interface WatchdogOptions {
 
 /** Keeps a queue and its worker open, and the schedule complete. */
 export interface Watchdog {
-  /** Checks once, then at each interval. Never rejects. */
+  /**
+   * Checks once, then at each interval.
+   *
+   * @throws An error of the first check that a later one cannot resolve: `CONFIGURATION` or `DATABASE_NOT_MIGRATED`.
+   */
   start(): Promise<void>
   /** Call this after the signal has aborted. */
   close(): Promise<void>
@@ -34,26 +39,23 @@ const MAX_REFUSALS = 3
 /** Creates a watchdog that has not started. */
 export function createWatchdog(options: WatchdogOptions): Watchdog {
   const { jobs, open, outage, signal, watchIntervalMs, now = Date.now } = options
-  let backend: Backend | undefined
+  const current = createCurrentBackend(open)
   let isRegistered = false
   let wasOverdue = false
   let refusals = 0
   let watching: Promise<void> | undefined
 
   async function checkSchedule(): Promise<void> {
-    backend ??= await open()
+    const { queue, rejected } = await current.get()
     const setUp = isRegistered ? restoreSchedulers : registerSchedulers
-    const isOverdue = await setUp(backend.queue, jobs, now())
+    // A call of a queue that is closed meanwhile never ends.
+    const isOverdue = await Promise.race([setUp(queue, jobs, now()), rejected])
     isRegistered = true
     const isStuck = isOverdue && wasOverdue
     wasOverdue = isOverdue && !isStuck
-    if (isStuck) await discard(backend)
-  }
-
-  /** A worker of BullMQ can stop taking jobs permanently, for example when a Redis Cluster loses a node. */
-  async function discard(stuck: Backend): Promise<never> {
-    backend = undefined
-    await stuck.close(true)
+    if (!isStuck) return
+    // A worker of BullMQ can stop taking jobs permanently, for example when a Redis Cluster loses a node.
+    await current.discard()
     throw new Error('the worker does not take a due job')
   }
 
@@ -63,6 +65,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
       refusals = 0
       outage.recordSuccess()
     } catch (error) {
+      if (watching === undefined && isPermanent(error)) throw error
       refusals = isRefused(error) ? refusals + 1 : 0
       if (refusals === 0 || refusals > MAX_REFUSALS) outage.recordFailure(error)
     }
@@ -82,7 +85,42 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
     },
     async close() {
       await watching
-      await backend?.close(outage.isFailing())
+      await current.close(outage.isFailing())
     },
   }
+}
+
+/** The open queue and its worker. They are replaced when the server rejects a statement of them. */
+function createCurrentBackend(open: () => Promise<Backend>) {
+  let backend: Backend | undefined
+  let closing: Promise<void> | undefined
+
+  async function openBackend(): Promise<Backend> {
+    const opened = await open()
+    opened.rejected.catch(() => {
+      if (backend === opened) backend = undefined
+      closing = opened.close(true)
+    })
+    return opened
+  }
+
+  return {
+    async get(): Promise<Backend> {
+      backend ??= await openBackend()
+      return backend
+    },
+    /** Closes it without waiting for running jobs. The next `get` opens another one. */
+    async discard(): Promise<void> {
+      const discarded = backend
+      backend = undefined
+      await discarded?.close(true)
+    },
+    async close(force: boolean): Promise<void> {
+      await Promise.all([closing, backend?.close(force)])
+    },
+  }
+}
+
+function isPermanent(error: unknown): boolean {
+  return hasCode(error, 'CONFIGURATION') || hasCode(error, 'DATABASE_NOT_MIGRATED')
 }

@@ -8,11 +8,20 @@ import { connectionFailure, unavailable } from './unavailable.js'
 /** System error codes of a broken connection. */
 const BROKEN_CONNECTION_CODES = new Set<unknown>(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
 
+/** Settings of a connection. */
+export interface SessionOptions {
+  /** In milliseconds. Default: {@link CONNECT_TIMEOUT_MS}. */
+  connectTimeoutMs?: number
+  /** In milliseconds. Default: {@link QUERY_TIMEOUT_MS}. */
+  queryTimeoutMs?: number
+  /** Run-time parameters of the session, such as `search_path`. A transaction pooler rejects them. */
+  settings?: Record<string, string>
+}
+
 /**
  * Runs `run` on a connection of its own, then closes the connection. An uncommitted transaction is rolled
  * back.
  *
- * @param timeouts In milliseconds. Defaults: {@link CONNECT_TIMEOUT_MS}, {@link QUERY_TIMEOUT_MS}.
  * @returns The result of `run`.
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  * @throws `CONFIGURATION` when TLS fails, or a file that the URL names cannot be read.
@@ -23,12 +32,13 @@ export async function withClient<T>(
   {
     connectTimeoutMs = CONNECT_TIMEOUT_MS,
     queryTimeoutMs = QUERY_TIMEOUT_MS,
-  }: { connectTimeoutMs?: number; queryTimeoutMs?: number } = {},
+    settings,
+  }: SessionOptions = {},
 ): Promise<T> {
   const sockets = createSockets()
   const client = new pg.Client({
     stream: sockets.open,
-    ...toDriverOptions(url),
+    ...toDriverOptions(url, settings),
     connectionTimeoutMillis: connectTimeoutMs,
     query_timeout: queryTimeoutMs,
   })

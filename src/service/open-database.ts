@@ -6,6 +6,7 @@ import { LastLogoutError } from '../errors.js'
 import type { QueueConnection } from '../jobs/jobs.js'
 import { schemaOf } from '../pg/connection.js'
 import { applyMigrations } from '../store/migrations.js'
+import { assertServerSupported } from '../store/supported-server.js'
 
 /** A database that can be connected to. */
 export interface OpenDatabase {
@@ -121,11 +122,12 @@ async function openEmbedded(
 }
 
 async function migrateAll(config: Config, databaseUrl: string): Promise<string[]> {
+  await assertServerSupported(databaseUrl)
   const applied = await applyMigrations(databaseUrl)
   const queue = queueConnection(config, databaseUrl)
   if (queue.kind === 'postgres') {
     // Loads BullMQ only where it is needed.
-    const { migrateQueue } = await import('../jobs/postgres.js')
+    const { migrateQueue } = await import('../jobs/queue-tables.js')
     await migrateQueue(queue.url)
   }
   return applied

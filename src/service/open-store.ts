@@ -10,6 +10,7 @@ import { guardStore } from '../store/guard.js'
 import { createLastLogoutStore } from '../store/last-logout-store.js'
 import { assertUsable } from '../store/migrations.js'
 import { openWhenAvailable } from '../store/open-when-available.js'
+import { assertServerSupported } from '../store/supported-server.js'
 import { openDatabase } from './open-database.js'
 
 /** How a store is opened. */
@@ -73,7 +74,11 @@ export async function openStore(
       horizonMs: config.maxRefreshAgeMs + config.maxTokenAgeMs,
       clock: now && fixedClock(now),
     })
-    const { store, open } = guardStore(unguarded, () => assertUsable(databaseUrl), storeLog)
+    const assertOpenable = async () => {
+      await assertServerSupported(databaseUrl)
+      await assertUsable(databaseUrl)
+    }
+    const { store, open } = guardStore(unguarded, assertOpenable, storeLog)
     const opened = await openWhenAvailable(open, { waitForDatabase, log: storeLog })
     return { store, databaseUrl, gone, opened, close: closers.close }
   } catch (error) {

@@ -2,11 +2,22 @@ import { EventEmitter } from 'node:events'
 import pg from 'pg'
 import type { Logger } from 'pino'
 import { type Backoff, backOff } from '../async/backoff.js'
+import { createFailureTracker, type FailureTracker } from '../async/failure-tracker.js'
+import { receivesNotifications } from '../pg/notifications.js'
 import { createSockets } from '../pg/sockets.js'
 import { CONNECT_TIMEOUT_MS, MAX_LIFETIME_SECONDS } from '../pg/timeouts.js'
 
 /** Channel that the trigger on the tenant row notifies. */
 const CHANNEL = 'last_logout'
+
+/** How often changes are reported while no notification can arrive, in milliseconds. */
+const POLL_INTERVAL_MS = 1_000
+
+/** The failure of a connection that accepts LISTEN and receives nothing. */
+const UNHEARD = Symbol('unheard')
+
+const ADVICE =
+  'a connection pooler is in between: set DATABASE_DIRECT_URL to the PostgreSQL server itself'
 
 const RECONNECT_BACKOFF: Backoff = { firstMs: 250, maxMs: 5_000 }
 
@@ -22,62 +33,81 @@ export interface ChangeListener {
 }
 
 /**
- * Listens for changes (LISTEN) on a connection of its own, and reconnects with backoff until it is closed.
- * While it is disconnected it reports no changes: subscribers have to poll.
+ * Listens for changes (LISTEN) on a connection of its own, and reconnects with backoff until it is closed. A
+ * connection pooler can accept LISTEN and deliver nothing, so each new connection is checked. While no notification
+ * can arrive, `onChange` is called at an interval.
  *
- * @param databaseUrl Must not point to a transaction pooler, which does not support LISTEN.
+ * @param pollIntervalMs That interval, in milliseconds. Default: 1,000.
  */
-export function createChangeListener(databaseUrl: string, log: Logger): ChangeListener {
+export function createChangeListener(
+  databaseUrl: string,
+  log: Logger,
+  pollIntervalMs = POLL_INTERVAL_MS,
+): ChangeListener {
   const changes = new EventEmitter().setMaxListeners(0)
   const closing = new AbortController()
-  const closed = listenUntilAborted(databaseUrl, changes, closing.signal, log)
+  const emit = () => void changes.emit('change')
+  const outage = createListenerOutage(log)
+  const polling = setInterval(() => {
+    if (outage.isFailing()) emit()
+  }, pollIntervalMs)
+  const closed = listenUntilAborted({
+    url: databaseUrl,
+    onChange: emit,
+    outage,
+    signal: closing.signal,
+  })
   return {
     subscribe(onChange) {
       changes.on('change', onChange)
       return () => void changes.off('change', onChange)
     },
     async close() {
+      clearInterval(polling)
       closing.abort()
       await closed
     },
   }
 }
 
-async function listenUntilAborted(
-  url: string,
-  changes: EventEmitter,
-  signal: AbortSignal,
-  log: Logger,
-): Promise<void> {
+/** Logs the first loss of the connection and the first connection without notifications, then the recovery. */
+function createListenerOutage(log: Logger): FailureTracker {
+  return createFailureTracker({
+    onFailure(err, isFirst) {
+      const level = isFirst ? 'warn' : 'debug'
+      if (err === UNHEARD)
+        log[level]({ advice: ADVICE }, 'notifications not received, polling for changes')
+      else log[level]({ err }, 'listener connection lost, polling for changes')
+    },
+    onRecovery: (failingMs) => log.info({ failingMs }, 'listener connection restored'),
+    kindOf: (error) => error === UNHEARD,
+  })
+}
+
+interface ListenOptions {
+  url: string
+  onChange(): void
+  outage: FailureTracker
+  signal: AbortSignal
+}
+
+async function listenUntilAborted(options: ListenOptions): Promise<void> {
+  const { outage, signal } = options
   let failures = 0
-  const onListening = () => {
-    if (failures > 0) log.info('listener connection restored')
-    failures = 0
-    // PostgreSQL does not repeat notifications that were sent before.
-    changes.emit('change')
-  }
   while (!signal.aborted) {
     try {
-      await listen({ url, changes, signal, onListening })
-    } catch (err) {
-      // One warning per outage, not per attempt.
-      const level = failures === 0 ? 'warn' : 'debug'
-      log[level]({ err }, 'listener connection lost, polling for changes')
+      await listen(options)
+      failures = 0
+    } catch (error) {
+      if (!signal.aborted) outage.recordFailure(error)
       failures++
     }
     await backOff(failures, RECONNECT_BACKOFF, signal).catch(() => {})
   }
 }
 
-interface ListenOptions {
-  url: string
-  changes: EventEmitter
-  signal: AbortSignal
-  onListening(): void
-}
-
 /** Listens until the connection ends or `signal` aborts. Throws when it cannot connect. */
-async function listen({ url, changes, signal, onListening }: ListenOptions): Promise<void> {
+async function listen({ url, onChange, outage, signal }: ListenOptions): Promise<void> {
   const sockets = createSockets()
   const client = new pg.Client({
     connectionString: url,
@@ -93,14 +123,22 @@ async function listen({ url, changes, signal, onListening }: ListenOptions): Pro
   const ended = new Promise<void>((resolve) => void client.once('end', resolve))
   // A broken connection also emits `end`. Without a listener this event would end the process.
   client.on('error', () => {})
-  client.on('notification', () => changes.emit('change'))
+  client.on('notification', ({ channel }) => {
+    if (channel === CHANNEL) onChange()
+  })
   await client.connect()
   const lifetime = setTimeout(end, MAX_LIFETIME_SECONDS * 1_000)
   signal.addEventListener('abort', end)
   try {
     if (signal.aborted) return
     await client.query(`LISTEN ${CHANNEL}`)
-    onListening()
+    // PostgreSQL does not repeat notifications that were sent before.
+    onChange()
+    const checked = receivesNotifications(client, url).then((isReceiving) => {
+      if (isReceiving) outage.recordSuccess()
+      else outage.recordFailure(UNHEARD)
+    })
+    await Promise.race([checked, ended])
     await ended
   } finally {
     clearTimeout(lifetime)

@@ -1,5 +1,6 @@
 import { withClient } from '../pg/client.js'
 import { schemaOf } from '../pg/connection.js'
+import { receivesNotifications } from '../pg/notifications.js'
 import type { Instant } from '../rules/instant.js'
 import { findEncodingProblem } from './encoding.js'
 import { toEpochSql } from './epoch.js'
@@ -68,6 +69,27 @@ export function inspectServer(url: string): Promise<ServerState> {
       clockAheadMs: Math.round((row?.now ?? sentAt) - (sentAt + latencyMs / 2)),
     }
   })
+}
+
+/**
+ * Reads the share of PostgreSQL's notification queue that is in use, from 0 to 1. Reading it also frees what every
+ * session has read: a full queue stays full until a session reads its usage.
+ *
+ * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ * @see https://www.postgresql.org/docs/current/sql-notify.html
+ */
+export function readNotificationUsage(url: string): Promise<number> {
+  return withClient(url, async (client) => {
+    const { rows } = await client.query<{ usage: number }>(
+      'SELECT pg_notification_queue_usage() AS usage',
+    )
+    return rows[0]?.usage ?? 0
+  })
+}
+
+/** Whether connections to this URL receive notifications. Throws as {@link receivesNotifications}. */
+export function inspectNotifications(url: string): Promise<boolean> {
+  return withClient(url, (client) => receivesNotifications(client, url))
 }
 
 interface TenantRow {

@@ -8,6 +8,7 @@ import { schemaOf } from '../pg/connection.js'
 import { INSUFFICIENT_PRIVILEGE } from '../pg/sql-state.js'
 import { MIGRATION_TIMEOUT_MS } from '../pg/timeouts.js'
 import { assertEncoding } from './encoding.js'
+import { type LockLimits, withLockRetries } from './migration-locks.js'
 import { assertPrivileges, migrationForbidden } from './privileges.js'
 import { qualifyNames } from './tables.js'
 
@@ -40,26 +41,38 @@ interface Migration {
 
 /**
  * Applies all pending migrations in one transaction. Prisma's schema engine would do the same, but is a separate
- * program to download. The URL names the schema, which is created if it is missing.
+ * program to download. The URL names the schema, which is created if it is missing. A service that runs beside it does
+ * not wait long for the locks.
  *
  * @returns The names of the applied migrations.
  * @throws `DATABASE_NOT_MIGRATED` when an applied migration has changed, or failed in another tool.
  * @throws `CONFIGURATION` when the encoding of the database is not UTF8, or the user lacks a privilege.
- * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks, or a lock is not available.
  */
-export async function applyMigrations(databaseUrl: string): Promise<string[]> {
+export async function applyMigrations(
+  databaseUrl: string,
+  lockLimits?: LockLimits,
+): Promise<string[]> {
   const schema = schemaOf(databaseUrl)
-  return withClient(databaseUrl, (client) => migrateSchema(client, schema), {
-    queryTimeoutMs: MIGRATION_TIMEOUT_MS,
-  })
+  const run = (lockTimeoutMs: number) =>
+    withClient(databaseUrl, (client) => migrateSchema(client, schema, lockTimeoutMs), {
+      queryTimeoutMs: MIGRATION_TIMEOUT_MS,
+    })
+  return withLockRetries(run, lockLimits)
 }
 
-async function migrateSchema(client: pg.Client, schema: string): Promise<string[]> {
+async function migrateSchema(
+  client: pg.Client,
+  schema: string,
+  lockTimeoutMs: number,
+): Promise<string[]> {
   await assertEncoding(client)
   try {
     // At a higher level, a run that waited for the lock would not see what the other run has applied.
     await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY])
+    // After the advisory lock: this run waits for another one without a limit.
+    await client.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`)
     const pending = await applyPending(client, schema)
     await client.query('COMMIT')
     return pending.map((migration) => migration.name)

@@ -1,26 +1,37 @@
 import * as fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import pg from 'pg'
 import { vi } from 'vitest'
 import { chooseServerUser, spawnProgram } from '../../src/embedded-postgres/binaries.js'
 import { withClient } from '../../src/pg/client.js'
 import { freePort } from './port.js'
 import { WAIT } from './wait.js'
 
-/** PgBouncer in front of a database, in transaction pooling mode. */
+/** PgBouncer in front of a database. */
 export interface PgBouncer {
   /** Connects to the database through the pooler. */
   url: string
+  /** Runs a command of its console, such as RECONNECT. */
+  command(sql: string): Promise<void>
   close(): Promise<void>
 }
 
+/** Settings of PgBouncer, as in `pgbouncer.ini`. Default: pooling by transaction. */
+type PgBouncerSettings = Record<string, string | number> & {
+  pool_mode?: 'session' | 'transaction' | 'statement'
+}
+
 /** Starts PgBouncer, which must be installed, in front of the database of a URL. */
-export async function startPgBouncer(databaseUrl: string): Promise<PgBouncer> {
+export async function startPgBouncer(
+  databaseUrl: string,
+  settings: PgBouncerSettings = {},
+): Promise<PgBouncer> {
   const user = await chooseServerUser(null)
   const dir = await fs.mkdtemp(join(tmpdir(), 'last-logout-pgbouncer-'))
   const port = await freePort()
   const file = join(dir, 'pgbouncer.ini')
-  await fs.writeFile(file, describePooler(new URL(databaseUrl), port))
+  await fs.writeFile(file, describePooler(new URL(databaseUrl), port, settings))
   if (user) await fs.chown(file, user.uid, user.gid)
   if (user) await fs.chown(dir, user.uid, user.gid)
   const log = await fs.open(join(dir, 'log'), 'a')
@@ -36,6 +47,12 @@ export async function startPgBouncer(databaseUrl: string): Promise<PgBouncer> {
     })
   return {
     url,
+    async command(sql) {
+      const client = new pg.Client({ connectionString: url.replace(/pooled$/, 'pgbouncer') })
+      await client.connect()
+      await client.query(sql)
+      await client.end()
+    },
     async close() {
       await program.stop()
       await fs.rm(dir, { recursive: true })
@@ -46,8 +63,12 @@ export async function startPgBouncer(databaseUrl: string): Promise<PgBouncer> {
 function describePooler(
   { hostname, port, pathname, username, password }: URL,
   ownPort: string,
+  settings: PgBouncerSettings,
 ): string {
   const target = `host=${hostname} port=${port} dbname=${pathname.slice(1)} user=${username}`
+  const lines = Object.entries({ pool_mode: 'transaction', ...settings }).map(
+    ([name, value]) => `${name} = ${value}`,
+  )
   return `
 [databases]
 pooled = ${target}${password && ` password=${password}`}
@@ -56,6 +77,7 @@ listen_addr = 127.0.0.1
 listen_port = ${ownPort}
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
+admin_users = anyone
+${lines.join('\n')}
 `
 }

@@ -42,6 +42,10 @@ export interface TestPostgres {
 interface ServerOptions {
   /** How far its clock is ahead, in seconds; negative: behind. Requires the Debian package `faketime`. */
   clockAheadSeconds?: number
+  /** Directory of the package with its binaries. Default: those that come with the program. */
+  binaries?: string
+  /** Leaves the database empty. Default: false. */
+  empty?: boolean
 }
 
 /** Starts the embedded PostgreSQL binaries with settings of postgresql.conf. */
@@ -51,7 +55,7 @@ export async function startPostgres(
 ): Promise<TestPostgres> {
   const user = await chooseServerUser(null)
   const dir = await fs.mkdtemp(join(tmpdir(), 'last-logout-server-'))
-  const { initdb } = await findPostgresBinaries(user)
+  const { initdb } = await findPostgresBinaries(user, options.binaries)
   if (user) await fs.chown(dir, user.uid, user.gid)
   const made = await launch(
     [
@@ -70,6 +74,7 @@ export async function startPostgres(
   if ((await made.exited) !== 0) throw new Error(`initdb failed: see ${dir}/log`)
   const server = await openServer(dir, settings, options)
   await server.start()
+  if (options.empty) return server
   await applyMigrations(server.url)
   await migrateQueue(server.url)
   return server
@@ -78,12 +83,12 @@ export async function startPostgres(
 async function openServer(
   dir: string,
   settings: Record<string, string>,
-  { clockAheadSeconds = 0 }: ServerOptions,
+  { clockAheadSeconds = 0, binaries }: ServerOptions,
 ): Promise<TestPostgres> {
   const data = join(dir, 'data')
   const port = await freePort()
   const url = `postgresql://test@127.0.0.1:${port}/postgres`
-  const { postgres } = await findPostgresBinaries(await chooseServerUser(null))
+  const { postgres } = await findPostgresBinaries(await chooseServerUser(null), binaries)
   const clock = clockAheadSeconds === 0 ? [] : toVariables(fakeClock(clockAheadSeconds))
   const args = Object.entries({
     port,
@@ -132,7 +137,11 @@ async function openServer(
       await server.start()
       await run('cp', ['-p', join(data, 'PG_VERSION'), join(copy, 'data', 'standby.signal')])
       const primary_conninfo = `host=127.0.0.1 port=${port} user=test`
-      const replica = await openServer(copy, { ...settings, primary_conninfo }, options)
+      const replica = await openServer(
+        copy,
+        { ...settings, primary_conninfo },
+        { ...(binaries !== undefined && { binaries }), ...options },
+      )
       await replica.start()
       return replica
     },

@@ -93,6 +93,7 @@ describe('doctor', () => {
       configuration: 'ok',
       database: 'ok',
       migrations: 'ok',
+      notifications: 'ok',
       privileges: 'ok',
       queue: 'ok',
       worker: 'ok',

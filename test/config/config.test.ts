@@ -183,6 +183,32 @@ test.each([
   expect(problemsOf({ ...complete, [name]: value })).toEqual([])
 })
 
+const ONE_HOST =
+  'name the primary alone, by an address that follows a failover, such as a virtual IP, a DNS name or a TCP proxy'
+
+test.each([
+  ['postgresql://u:a,b@h1:5432,h2:5432/db', 'several hosts, which are'],
+  ['postgresql://u@h1,h2/db', 'several hosts, which are'],
+  ['postgresql://u@[::1]:5432,h2:5432/db', 'several hosts, which are'],
+  ['postgresql://u@h1/db?host=h1,h2', 'several hosts, which are'],
+  ['postgresql://u@h1/db?target_session_attrs=read-write', 'target_session_attrs, which is'],
+  ['postgresql://h1/db?sslmode=require&load_balance_hosts=random', 'load_balance_hosts, which is'],
+])('rejects %s, since the driver connects to one host', (value, what) => {
+  const remedy = what.startsWith('several') ? ONE_HOST : `remove it, and ${ONE_HOST}`
+  for (const name of ['DATABASE_URL', 'DATABASE_DIRECT_URL']) {
+    expect(problemsOf({ ...complete, [name]: value })).toEqual([
+      `  - ${name} must not contain ${what} not supported: ${remedy}`,
+    ])
+  }
+})
+
+test.each([
+  'postgresql://u:a,b@h1:5432/d,b?application_name=a,b',
+  'postgres://u@[::1]:5432/db?sslmode=verify-full',
+])('accepts the database %s', (DATABASE_URL) => {
+  expect(problemsOf({ ...complete, DATABASE_URL })).toEqual([])
+})
+
 test('does not include secrets in the message', () => {
   const secrets = {
     AUTH0_CLIENT_SECRET: 'secret-one',

@@ -312,7 +312,7 @@ describe('the event stream', () => {
     await loaded(feed)
     const cut = await database.query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-       WHERE query LIKE 'LISTEN%' AND datname = current_database()`,
+       WHERE query LIKE '%LISTEN%' AND pid <> pg_backend_pid() AND datname = current_database()`,
     )
     expect(cut).toHaveLength(1)
     await logOut(1)

@@ -10,6 +10,9 @@ import { startPostgresStore, type TestQueue } from './stores.js'
 const store = await startPostgresStore()
 afterAll(() => store.stop())
 
+/** The server rejects nothing. */
+const NEVER = new Promise<never>(() => {})
+
 /** Starts a watchdog that ends with the test; returns what it logs. */
 async function startWatchdog(
   { onTestFinished }: Context,
@@ -49,7 +52,11 @@ describe.concurrent('the watchdog', () => {
       forced.push(force)
     }
     const aMinuteLater = () => Date.now() + 60_000
-    const lines = await startWatchdog(context, async () => ({ queue, close }), aMinuteLater)
+    const lines = await startWatchdog(
+      context,
+      async () => ({ queue, close, rejected: NEVER }),
+      aMinuteLater,
+    )
     await expect.poll(() => forced, WAIT).toEqual([true])
     const message = 'the worker does not take a due job'
     expect(lines('warn')).toMatchObject([{ err: { message } }])
@@ -62,7 +69,7 @@ describe.concurrent('the watchdog', () => {
     const lines = await startWatchdog(context, async () => {
       attempts += 1
       if (attempts === 1) throw new Error('away')
-      return { queue, close: async () => undefined }
+      return { queue, close: async () => undefined, rejected: NEVER }
     })
     expect(lines('warn')).toMatchObject([{ err: { message: 'away' } }])
     await expect.poll(() => queue.getJobSchedulers(), WAIT).toHaveLength(1)
@@ -81,6 +88,7 @@ describe.concurrent('the watchdog', () => {
     const lines = await startWatchdog(context, async () => ({
       queue,
       close: async () => undefined,
+      rejected: NEVER,
     }))
     expect(await queue.getJobSchedulers()).toEqual([])
     await expect.poll(() => queue.getJobSchedulers(), WAIT).toHaveLength(1)
@@ -95,6 +103,7 @@ describe.concurrent('the watchdog', () => {
     const lines = await startWatchdog(context, async () => ({
       queue,
       close: async () => undefined,
+      rejected: NEVER,
     }))
     await expect.poll(() => lines('warn').length, WAIT).toBe(1)
   })

@@ -1,0 +1,33 @@
+import { z } from 'zod'
+import { fail } from './values.js'
+
+const EXAMPLE = 'postgresql://user@host/database'
+
+const PROTOCOLS = ['postgres:', 'postgresql:']
+
+/** Parameters of libpq that choose among several servers. The driver ignores them. */
+const CHOICES = ['target_session_attrs', 'load_balance_hosts']
+
+const ONE_HOST =
+  'name the primary alone, by an address that follows a failover, such as a virtual IP, a DNS name or a TCP proxy'
+
+/** Schema of the URL of a PostgreSQL database. It leads to one server. */
+export const databaseUrl = z.string().superRefine((text, context) => {
+  // Several hosts with ports are no valid URL.
+  const authority = /^[a-z]+:\/\/([^/?#]*)/.exec(text)?.[1] ?? ''
+  const hosts = authority.slice(authority.lastIndexOf('@') + 1)
+  if (hosts.includes(',')) return refuseHosts(context)
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url === null || !PROTOCOLS.includes(url.protocol)) {
+    return fail(context, `must be a URL such as ${EXAMPLE}`)
+  }
+  if (url.searchParams.get('host')?.includes(',')) return refuseHosts(context)
+  const name = CHOICES.find((choice) => url.searchParams.has(choice))
+  if (name !== undefined) {
+    fail(context, `must not contain ${name}, which is not supported: remove it, and ${ONE_HOST}`)
+  }
+})
+
+function refuseHosts(context: z.RefinementCtx): void {
+  fail(context, `must not contain several hosts, which are not supported: ${ONE_HOST}`)
+}

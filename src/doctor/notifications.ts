@@ -1,0 +1,52 @@
+import type { Config } from '../config/config.js'
+import { inspectNotifications, readNotificationUsage } from '../store/inspect.js'
+import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
+
+const NAME = 'notifications'
+
+/** Share of the notification queue from which PostgreSQL warns in its log. */
+const HIGH_USAGE = 0.5
+
+/** Share from which a notification can be too large for the rest: every write of the service has one. */
+const FULL_USAGE = 0.95
+
+const FIND_SESSION =
+  "SELECT pid, usename, xact_start FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' ORDER BY xact_start"
+
+/** Checks that the change feed is notified of changes, and how full the notification queue of PostgreSQL is. */
+export async function checkNotifications(
+  { database }: Config,
+  databaseUrl: string | null,
+): Promise<Check[]> {
+  const url = database.directUrl ?? databaseUrl
+  if (url === null) return skipped([NAME], 'there is no database')
+  try {
+    const usage = await readNotificationUsage(url)
+    return [usage < HIGH_USAGE ? await checkReceipt(url, usage) : toFilling(usage)]
+  } catch (error) {
+    const message = `cannot be checked (${describeError(error)})`
+    return [failure(NAME, message, 'check DATABASE_DIRECT_URL')]
+  }
+}
+
+function toFilling(usage: number): Check {
+  const report = usage < FULL_USAGE ? warning : failure
+  return report(
+    NAME,
+    `${describeUsage(usage)}. When it is full, every write fails`,
+    `end the session that listens and has been in a transaction the longest: \`${FIND_SESSION}\`, then \`SELECT pg_terminate_backend(<pid>)\`; then run this again, which frees the queue`,
+  )
+}
+
+async function checkReceipt(url: string, usage: number): Promise<Check> {
+  if (await inspectNotifications(url)) return ok(NAME, `received; ${describeUsage(usage)}`)
+  return warning(
+    NAME,
+    `not received, since a connection pooler is in between: the change feed polls every second; ${describeUsage(usage)}`,
+    'set DATABASE_DIRECT_URL to the PostgreSQL server itself',
+  )
+}
+
+function describeUsage(usage: number): string {
+  return `the notification queue of PostgreSQL is ${Math.round(usage * 100)} % full`
+}

@@ -1,0 +1,52 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import { LastLogoutError } from '../errors.js'
+
+/** SQLSTATE: lock_not_available. */
+const LOCK_NOT_AVAILABLE = '55P03'
+
+/** How a migration waits for locks that other transactions hold. */
+export interface LockLimits {
+  /**
+   * How long a statement waits for a lock, in milliseconds. Every later reader of the table waits behind it, so it is
+   * short.
+   */
+  timeoutMs: number
+  /** Attempts before the migration fails. */
+  maxAttempts: number
+  /** Time between two attempts, in milliseconds. Those who waited behind the migration continue in it. */
+  delayMs: number
+}
+
+/** The default limits. */
+export const LOCK_LIMITS: LockLimits = { timeoutMs: 2_000, maxAttempts: 10, delayMs: 1_000 }
+
+/**
+ * Runs a migration, and again while a lock is not available.
+ *
+ * @param run A transaction that waits for each lock at most as long as its argument, in milliseconds.
+ * @throws `DATABASE_UNAVAILABLE` when a lock is not available after the last attempt.
+ */
+export async function withLockRetries<T>(
+  run: (timeoutMs: number) => Promise<T>,
+  { timeoutMs, maxAttempts, delayMs }: LockLimits = LOCK_LIMITS,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await run(timeoutMs)
+    } catch (error) {
+      const isLocked = error instanceof pg.DatabaseError && error.code === LOCK_NOT_AVAILABLE
+      if (!isLocked) throw error
+      if (attempt >= maxAttempts) throw locked(error)
+    }
+    await sleep(delayMs)
+  }
+}
+
+function locked(cause: unknown): LastLogoutError {
+  const message =
+    'the tables cannot be migrated while another transaction holds them, such as that of a backup or of an idle ' +
+    'session. Nothing was changed. Wait until it has ended, or end it (`SELECT pid, state, xact_start, query FROM ' +
+    'pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start`). Then run `last-logout migrate` again'
+  return new LastLogoutError('DATABASE_UNAVAILABLE', message, { cause })
+}

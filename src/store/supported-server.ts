@@ -1,0 +1,49 @@
+import pg from 'pg'
+import { LastLogoutError } from '../errors.js'
+import { withClient } from '../pg/client.js'
+
+/** The first supported major version of PostgreSQL. */
+const MIN_VERSION = 14
+
+/** SQLSTATE: protocol_violation. PgBouncer reports it for what it does not allow. */
+const PROTOCOL_VIOLATION = '08P01'
+
+/**
+ * Checks that the server is recent enough, and that it allows transactions: a connection pooler that pools by
+ * statement does not.
+ *
+ * @throws `CONFIGURATION` when it is not supported.
+ * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ */
+export async function assertServerSupported(url: string): Promise<void> {
+  await withClient(url, async (client) => {
+    const { rows } = await client.query<{ number: number; version: string }>(
+      `SELECT current_setting('server_version_num')::integer AS number,
+         current_setting('server_version') AS version`,
+    )
+    const [server] = rows
+    if (server !== undefined && server.number < MIN_VERSION * 10_000) {
+      throw refused(
+        `PostgreSQL ${server.version} is not supported: use PostgreSQL ${MIN_VERSION} or later`,
+      )
+    }
+    // The connection has just responded: what is refused is the transaction.
+    await client.query('BEGIN').catch((error) => {
+      throw isProtocolViolation(error) ? refused(NO_TRANSACTIONS, error) : error
+    })
+    await client.query('ROLLBACK')
+  })
+}
+
+const NO_TRANSACTIONS =
+  'DATABASE_URL leads to a connection pooler that allows no transactions (PgBouncer: pool_mode = statement). Use ' +
+  'transaction or session pooling there, and set DATABASE_DIRECT_URL to the PostgreSQL server itself, without a ' +
+  'pooler in between'
+
+function isProtocolViolation(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === PROTOCOL_VIOLATION
+}
+
+function refused(message: string, cause?: unknown): LastLogoutError {
+  return new LastLogoutError('CONFIGURATION', message, { cause })
+}

@@ -1,0 +1,57 @@
+import pg from 'pg'
+import { expect, onTestFinished, test } from 'vitest'
+import { withClient } from '../../src/pg/client.js'
+import { finishCommandLine } from '../_support/command-line.js'
+import { startPostgres } from '../_support/postgres.js'
+import { runService } from '../_support/running-service.js'
+import { openTenant, tenantEnv } from '../_support/tenant.js'
+
+/** SQLSTATE: program_limit_exceeded. */
+const QUEUE_FULL = '54000'
+
+test('doctor reports a full notification queue with what to do, and frees it once no session holds it', async () => {
+  // Half a megabyte. By default the queue has eight gigabytes.
+  const postgres = await startPostgres({ max_notify_queue_pages: '64' })
+  onTestFinished(() => postgres.remove())
+  const service = await runService({ DATABASE_URL: postgres.url })
+  onTestFinished(service.close)
+  expect(await service.reportLogout('auth0|before')).toBe(200)
+  const t = await openTenant()
+  onTestFinished(t.close)
+  const findNotifications = async () => {
+    const env = { ...tenantEnv(t.simulator), DATABASE_URL: postgres.url }
+    const { stdout } = await finishCommandLine(['doctor', '--json'], env)
+    const { checks } = JSON.parse(stdout) as { checks: { name: string }[] }
+    return checks.find(({ name }) => name === 'notifications')
+  }
+
+  const listener = new pg.Client({ connectionString: postgres.url })
+  listener.on('error', () => {})
+  await listener.connect()
+  await listener.query('LISTEN something')
+  await listener.query('BEGIN; SELECT')
+  await withClient(postgres.url, fillQueue)
+  expect(await service.reportLogout('auth0|full')).toBeGreaterThanOrEqual(500)
+  expect(await findNotifications()).toMatchObject({
+    status: 'failure',
+    message: expect.stringMatching(
+      /^the notification queue of PostgreSQL is (9\d|100) % full\. When it is full, every write fails$/,
+    ),
+    advice: expect.stringContaining('pg_terminate_backend'),
+  })
+
+  await listener.end()
+  expect(await service.reportLogout('auth0|still full')).toBeGreaterThanOrEqual(500)
+  expect(await findNotifications()).toMatchObject({
+    status: 'ok',
+    message: expect.stringMatching(/^received; the notification queue of PostgreSQL is \d % full$/),
+  })
+  expect(await service.reportLogout('auth0|freed')).toBe(200)
+}, 60_000)
+
+async function fillQueue(client: pg.Client): Promise<void> {
+  const fill = async () => {
+    for (;;) await client.query("SELECT pg_notify('anything', repeat('x', 7000))")
+  }
+  await expect(fill()).rejects.toMatchObject({ code: QUEUE_FULL })
+}

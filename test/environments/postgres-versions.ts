@@ -1,0 +1,17 @@
+import { existsSync } from 'node:fs'
+import { arch } from 'node:os'
+import { fileURLToPath } from 'node:url'
+
+const INSTALLED = new URL('postgres-versions/node_modules/', import.meta.url)
+
+/** The supported major versions of PostgreSQL. */
+export const POSTGRES_VERSIONS = [14, 15, 16, 17, 18]
+
+/** Finds the binaries of a major version, which `npm run test:environments` installs. */
+export function findPostgresVersion(major: number): string {
+  const directory = fileURLToPath(new URL(`linux-${arch()}-${major}`, INSTALLED))
+  if (existsSync(directory)) return directory
+  throw new Error(
+    `PostgreSQL ${major} is not installed: run \`npm ci --ignore-scripts --prefix test/environments/postgres-versions\``,
+  )
+}
