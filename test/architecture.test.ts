@@ -49,12 +49,12 @@ const ALLOWED: Record<string, string[]> = {
   ],
   http: ['config', 'async', 'ports', 'errors', 'rules'],
   sync: ['async', 'ports', 'errors', 'rules'],
-  auth0: ['async', 'ports', 'errors', 'rules'],
+  auth0: ['async', 'ports', 'errors', 'tls', 'rules'],
   store: ['pg', 'async', 'ports', 'errors', 'rules'],
   'embedded-postgres': ['pg', 'errors'],
-  jobs: ['pg', 'async', 'errors'],
+  jobs: ['pg', 'async', 'errors', 'tls'],
   metrics: ['async', 'ports', 'errors', 'rules'],
-  pg: ['errors'],
+  pg: ['errors', 'tls'],
   config: ['errors', 'rules'],
   ports: ['rules'],
   client: ['rules'],
@@ -64,6 +64,7 @@ const ALLOWED: Record<string, string[]> = {
   simulator: [],
   rules: [],
   errors: [],
+  tls: [],
   version: [],
 }
 

@@ -126,7 +126,8 @@ function toSettings(values: Variables) {
       directUrl: values.DATABASE_DIRECT_URL,
       dataDir: values.DATA_DIR,
     },
-    redisUrl: values.REDIS_URL,
+    /** The URL of each node; more than one for a cluster. */
+    redisUrls: values.REDIS_URL,
     http: {
       host: values.HOST,
       port: values.PORT,

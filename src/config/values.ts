@@ -119,7 +119,8 @@ export function isSecureUrl({ protocol, hostname }: URL): boolean {
   return protocol === 'https:' || (protocol === 'http:' && isLoopback)
 }
 
-function readUrl(text: string): URL | null {
+/** Parses a URL. Returns `null` for any other text. */
+export function readUrl(text: string): URL | null {
   return URL.canParse(text) ? new URL(text) : null
 }
 

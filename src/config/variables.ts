@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { DEFAULT_TYPES } from '../rules/event-types.js'
 import { apiKeys } from './api-keys.js'
+import { redisUrls } from './redis-urls.js'
 import {
   baseUrl,
   domain,
@@ -25,7 +26,7 @@ export const variables = {
     'postgresql://user@host/database',
   ).optional(),
   DATA_DIR: z.string().optional(),
-  REDIS_URL: url(['redis:', 'rediss:'], 'redis://host:6379').optional(),
+  REDIS_URL: redisUrls.optional(),
   API_KEYS: apiKeys.optional(),
   HOST: z.string().default('127.0.0.1'),
   PORT: port.default(8080),

@@ -1,23 +1,26 @@
 import type { Config } from '../config/config.js'
 import { hasCode } from '../errors.js'
+import { findRedis } from '../jobs/find-redis.js'
+import { JOBS_DEFAULTS } from '../jobs/jobs.js'
 import { assertQueueMigrated } from '../jobs/postgres.js'
-import { findRedis } from '../jobs/redis.js'
-import { queueConnection } from '../service/open-database.js'
+import { type RedisUrls, toKeyPrefix } from '../jobs/redis.js'
+import { explainRedisFailure, UNREACHABLE } from '../jobs/redis-failure.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
 
 const NAME = 'queue'
 
 /** Looks at the store of the schedule. */
 export async function examineQueue(config: Config, databaseUrl: string | null): Promise<Check[]> {
-  if (config.redisUrl !== undefined) return [await examineRedis(config.redisUrl)]
+  const { redisUrls, database, auth0 } = config
+  if (redisUrls !== undefined) return [await examineRedis(redisUrls, auth0.domain)]
   if (databaseUrl === null) return skipped([NAME], 'it is in the database, and there is none')
-  return [await examinePostgres(queueConnection(config, databaseUrl).url)]
+  return [await examinePostgres(database.directUrl ?? databaseUrl)]
 }
 
-async function examineRedis(url: string): Promise<Check> {
+async function examineRedis(urls: RedisUrls, name: string): Promise<Check> {
   try {
-    const { isReplica, maxmemoryPolicy, disconnect } = await findRedis(url)
-    disconnect()
+    const prefix = toKeyPrefix(name)
+    const { isReplica, maxmemoryPolicy } = await findRedis(urls, prefix, JOBS_DEFAULTS.timeoutMs)
     if (isReplica) {
       return failure(
         NAME,
@@ -31,7 +34,7 @@ async function examineRedis(url: string): Promise<Check> {
       return warning(
         NAME,
         'Redis answers, and does not tell its maxmemory-policy',
-        'see that it is noeviction',
+        'see that it is noeviction; to let it be checked, grant the user +info',
       )
     }
     return warning(
@@ -40,11 +43,10 @@ async function examineRedis(url: string): Promise<Check> {
       'set maxmemory-policy to noeviction',
     )
   } catch (error) {
-    return failure(
-      NAME,
-      `Redis does not answer (${describeError(error)})`,
-      'check that it runs, that it can be reached from here, and REDIS_URL',
-    )
+    if (hasCode(error, 'CONFIGURATION')) return failure(NAME, error.message)
+    const { kind, cause, code, advice } = explainRedisFailure(error, urls[0])
+    const problem = kind === UNREACHABLE ? 'does not answer' : 'cannot be used'
+    return failure(NAME, `Redis ${problem} (${code ?? describeError(cause)})`, advice)
   }
 }
 

@@ -7,14 +7,20 @@ import {
   withBackend,
 } from 'bullmq'
 import type { Logger } from 'pino'
+import { findRedis } from './find-redis.js'
 import { createQueuePool } from './postgres.js'
-import { createRedisBackendFactory, findRedis } from './redis.js'
+import {
+  createRedisBackendFactory,
+  createRedisConnector,
+  type RedisUrls,
+  toKeyPrefix,
+} from './redis.js'
 import { isRefused } from './refused.js'
 import type { Runner } from './runner.js'
 import type { SchedulerQueue } from './schedulers.js'
 
 /** Where the queue is stored. `postgres` needs a session of its own: no transaction pooler. */
-export type QueueConnection = { kind: 'redis' | 'postgres'; url: string }
+export type QueueConnection = { kind: 'redis'; urls: RedisUrls } | { kind: 'postgres'; url: string }
 
 /** What a queue and its worker are made of. */
 export interface BackendOptions {
@@ -23,6 +29,8 @@ export interface BackendOptions {
   runner: Runner
   /** Called for each failure of the store: over and over while it is away. */
   onError(error: unknown): void
+  /** Called for each failure of a node of a Redis Cluster, of which others may respond. */
+  onNodeError(error: unknown, node: string): void
   log: Logger
   /** How long a store may take to be ready, to answer, and to be closed, in milliseconds. */
   timeoutMs: number
@@ -49,28 +57,31 @@ interface Place<C> {
 
 /** Opens the queue and its worker. Rejects when the queue is unavailable. */
 export function openBackend(options: BackendOptions): Promise<Backend> {
-  return options.connection.kind === 'redis' ? openRedis(options) : openPostgres(options)
+  const { connection } = options
+  return connection.kind === 'redis'
+    ? openRedis(options, connection.urls)
+    : openPostgres(options, connection.url)
 }
 
-async function openRedis(options: BackendOptions): Promise<Backend> {
-  const { connection, timeoutMs } = options
-  const server = await findRedis(connection.url, timeoutMs)
-  const { maxmemoryPolicy = 'noeviction' } = server
+async function openRedis(options: BackendOptions, urls: RedisUrls): Promise<Backend> {
+  const { onNodeError, timeoutMs } = options
+  const prefix = toKeyPrefix(options.prefix)
+  const found = await findRedis(urls, prefix, timeoutMs)
+  const { maxmemoryPolicy = 'noeviction' } = found
   if (maxmemoryPolicy !== 'noeviction') {
     options.log.warn({ maxmemoryPolicy }, 'redis can evict the schedule')
   }
-  // The braces keep all keys in one slot of a Redis Cluster.
-  const prefix = `{last-logout:${options.prefix}}`
+  const connector = createRedisConnector({ urls, found, timeoutMs, onNodeError })
   return start(withBackend(createRedisBackendFactory(prefix, timeoutMs)), options, {
     name: 'jobs',
     options: { prefix },
-    connection: server,
-    disconnect: async () => server.disconnect(),
+    connection: connector,
+    disconnect: async () => connector.disconnect(),
   })
 }
 
-function openPostgres(options: BackendOptions): Promise<Backend> {
-  const pool = createQueuePool(options.connection.url, options.timeoutMs)
+function openPostgres(options: BackendOptions, url: string): Promise<Backend> {
+  const pool = createQueuePool(url, options.timeoutMs)
   pool.on('error', options.onError)
   return start(withBackend(createPostgresBackend), options, {
     name: `last-logout-${options.prefix}`.replaceAll(':', '-'),

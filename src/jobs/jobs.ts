@@ -1,7 +1,9 @@
 import { hasCode } from '../errors.js'
 import { openBackend, type QueueConnection } from './backend.js'
+import { findRedis } from './find-redis.js'
 import { createQueueOutage } from './outage.js'
 import { assertQueueMigrated } from './postgres.js'
+import { toKeyPrefix } from './redis.js'
 import { createRunner, type RunnerOptions } from './runner.js'
 import { createWatchdog } from './watchdog.js'
 
@@ -37,24 +39,31 @@ export interface Jobs {
  * workers, one takes each run. From then on no failure of a job or of the store ends it: while the store
  * is away nothing runs, and when it is back, be it empty, the jobs go on. It may be away from the
  * beginning.
- * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
+ * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables, and `CONFIGURATION` when
+ * Redis is not supported.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const { connection, prefix, jobs, log, watchIntervalMs, timeoutMs } = {
     ...JOBS_DEFAULTS,
     ...options,
   }
-  if (connection.kind === 'postgres') {
-    await assertQueueMigrated(connection.url, timeoutMs).catch((error) => {
-      // What else there is, the watchdog meets as well, and tries again.
-      if (hasCode(error, 'DATABASE_NOT_MIGRATED')) throw error
-    })
-  }
+  await assertUsable(options.connection, prefix, timeoutMs).catch((error) => {
+    // What else there is, the watchdog meets as well, and tries again.
+    if (hasCode(error, 'DATABASE_NOT_MIGRATED') || hasCode(error, 'CONFIGURATION')) throw error
+  })
   const stop = new AbortController()
   const runner = createRunner(options, stop.signal)
   const outage = createQueueOutage(connection, log, stop.signal)
   const open = () =>
-    openBackend({ connection, prefix, runner, onError: outage.recordFailure, log, timeoutMs })
+    openBackend({
+      connection,
+      prefix,
+      runner,
+      onError: outage.recordFailure,
+      onNodeError: outage.recordNodeFailure,
+      log,
+      timeoutMs,
+    })
   const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal, watchIntervalMs })
   await watchdog.start()
 
@@ -69,4 +78,13 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
       return closing
     },
   }
+}
+
+async function assertUsable(
+  connection: QueueConnection,
+  prefix: string,
+  timeoutMs: number,
+): Promise<void> {
+  if (connection.kind === 'postgres') await assertQueueMigrated(connection.url, timeoutMs)
+  else await findRedis(connection.urls, toKeyPrefix(prefix), timeoutMs)
 }

@@ -1,33 +1,64 @@
 import type { Logger } from 'pino'
 import { createFailureTracker, type FailureTracker } from '../async/failure-tracker.js'
 import type { QueueConnection } from './backend.js'
+import { explainRedisFailure, UNREACHABLE } from './redis-failure.js'
 
-/** What to do, by where the queue is stored. */
-const ADVICE: Record<QueueConnection['kind'], string> = {
-  redis:
-    'no job runs until it is restored: check that redis runs and is reachable from here, and REDIS_URL',
-  postgres:
-    'no job runs until it is restored: check that postgresql runs and is reachable from here, and DATABASE_DIRECT_URL or DATABASE_URL',
+/** Tracks outages of the queue. */
+export interface QueueOutage extends FailureTracker {
+  /** Logs the failure of a node of a Redis Cluster once. The queue is unavailable only if no other node takes over. */
+  recordNodeFailure(error: unknown, node: string): void
 }
+
+/** Why the queue is unavailable. */
+interface Explanation {
+  kind: string
+  cause: unknown
+  advice: string
+}
+
+const POSTGRES_ADVICE =
+  'check that postgresql runs and is reachable from here, and DATABASE_DIRECT_URL or DATABASE_URL'
 
 /**
  * Tracks outages of the queue. An outage is over when nothing has failed between two successes. Failures after
  * `closing` do not count, since connections are then closed on purpose.
  */
 export function createQueueOutage(
-  { kind, url }: QueueConnection,
+  connection: QueueConnection,
   log: Logger,
   closing: AbortSignal,
-): FailureTracker {
-  // The URL without its credentials.
-  const { host } = new URL(url)
+): QueueOutage {
+  // The URLs without their credentials.
+  const urls = connection.kind === 'redis' ? connection.urls : [connection.url]
+  const host = urls.map((url) => new URL(url).host).join(',')
+  let isReported = false
+  const reportedNodes = new Set<string>()
+
+  function explain(error: unknown): Explanation {
+    return connection.kind === 'redis'
+      ? explainRedisFailure(error, connection.urls[0])
+      : { kind: UNREACHABLE, cause: error, advice: POSTGRES_ADVICE }
+  }
+
   const tracker = createFailureTracker({
     onFailure(error, isFirst) {
-      if (isFirst) {
-        log.warn({ err: describe(error), host, advice: ADVICE[kind] }, 'job queue unavailable')
+      const { kind, cause, advice } = explain(error)
+      // A lost connection can be the first sign of a cause, or follow from it.
+      if (!isFirst || (kind === UNREACHABLE && isReported)) return
+      isReported = true
+      const details = {
+        err: describe(cause),
+        host,
+        advice: `no job runs until it is restored: ${advice}`,
       }
+      log.warn(details, 'job queue unavailable')
     },
-    onRecovery: (failingMs) => log.info({ failingMs }, 'job queue restored'),
+    onRecovery(failingMs) {
+      isReported = false
+      reportedNodes.clear()
+      log.info({ failingMs }, 'job queue restored')
+    },
+    kindOf: (error) => explain(error).kind,
   })
   let hasFailed = false
   return {
@@ -40,6 +71,13 @@ export function createQueueOutage(
     recordSuccess() {
       if (!hasFailed) tracker.recordSuccess()
       hasFailed = false
+    },
+    recordNodeFailure(error, node) {
+      const { kind, cause, advice } = explain(error)
+      const key = `${node} ${kind}`
+      if (closing.aborted || reportedNodes.has(key)) return
+      reportedNodes.add(key)
+      log.warn({ err: describe(cause), node, advice }, 'redis cluster node unavailable')
     },
   }
 }

@@ -1,16 +1,28 @@
+import { isIP } from 'node:net'
+import { type ConnectionOptions, checkServerIdentity, type PeerCertificate } from 'node:tls'
 import { type BackendFactory, QueueKeys, RedisConnection, RedisQueueBackend } from 'bullmq'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import type { FoundRedis } from './find-redis.js'
 
-/** A Redis server or cluster that has answered. */
-export interface RedisServer {
-  /** Takes no writes: a primary takes them, from which it copies. */
-  isReplica: boolean
-  /** Undefined where the server does not say. */
-  maxmemoryPolicy: string | undefined
+/** The URL of a server, or of each node of a cluster that is known before its slots are. */
+export type RedisUrls = readonly [string, ...string[]]
+
+/** Opens connections to a Redis server or cluster. */
+export interface RedisConnector {
   /** Opens a connection that is made again whenever it is lost. */
   connect(limits: Limits): Redis | Cluster
   /** Drops the connections that are still open. */
   disconnect(): void
+}
+
+/** Options of {@link createRedisConnector}. */
+export interface RedisConnectorOptions {
+  urls: RedisUrls
+  found: FoundRedis
+  /** Upper bound of opening a connection, in milliseconds. */
+  timeoutMs: number
+  /** Called for each failure of a node of the cluster. Others may still respond. */
+  onNodeError(error: unknown, node: string): void
 }
 
 /** How long a connection waits for a server that is away. */
@@ -19,24 +31,23 @@ type Limits = Pick<
   'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout' | 'socketTimeout'
 >
 
-/** How long Redis may take to accept a connection, or to answer. */
-const TIMEOUT_MS = 5_000
 const MAX_RETRY_DELAY_MS = 2_000
 
 /** For the worker's wait for a job: no answer means no job, and BullMQ ends it in time. */
 const WORKER_WAIT: Limits = { maxRetriesPerRequest: null }
 
-/** Throws when Redis cannot be reached or refuses the credentials. */
-export async function findRedis(url: string, timeoutMs = TIMEOUT_MS): Promise<RedisServer> {
-  const { options, info } = await ask(url, timeoutMs)
-  const isCluster = /^redis_mode:cluster/m.test(info)
+/** Prefix of the keys of a queue. The braces keep all of them in one slot of a Redis Cluster. */
+export function toKeyPrefix(name: string): string {
+  return `{last-logout:${name}}`
+}
+
+/** Creates a connector without a connection. */
+export function createRedisConnector(options: RedisConnectorOptions): RedisConnector {
   const clients: (Redis | Cluster)[] = []
+  const open = options.found.nodes === null ? connectServer : connectCluster
   return {
-    // In a cluster, the primaries are found by themselves.
-    isReplica: !isCluster && /^role:slave/m.test(info),
-    maxmemoryPolicy: /^maxmemory_policy:(\S+)/m.exec(info)?.[1],
     connect(limits) {
-      const client = isCluster ? connectCluster(options, limits) : connectServer(url, limits)
+      const client = open(options, limits)
       clients.push(client)
       return client
     },
@@ -46,29 +57,12 @@ export async function findRedis(url: string, timeoutMs = TIMEOUT_MS): Promise<Re
   }
 }
 
-/** Reads INFO over a connection that is tried once. */
-async function ask(
-  url: string,
-  timeoutMs: number,
-): Promise<{ options: RedisOptions; info: string }> {
-  const client = new Redis(url, {
-    retryStrategy: () => null,
-    enableReadyCheck: false,
-    connectTimeout: timeoutMs,
-    commandTimeout: timeoutMs,
-  })
-  // The event says why a connection failed, the command only that it did.
-  const failed = new Promise<never>((_, reject) => client.on('error', reject))
-  try {
-    return { options: client.options, info: await Promise.race([client.info(), failed]) }
-  } finally {
-    client.disconnect()
-  }
-}
-
-function connectServer(url: string, limits: Limits): Redis {
-  return new Redis(url, {
+function connectServer({ urls, found, timeoutMs }: RedisConnectorOptions, limits: Limits): Redis {
+  return new Redis(urls[0], {
     ...limits,
+    connectTimeout: timeoutMs,
+    // It uses INFO, and prints a warning to the console if that is not permitted.
+    enableReadyCheck: found.canReadInfo,
     retryStrategy: (times) => Math.min(times * 200, MAX_RETRY_DELAY_MS),
     // A primary that has been demoted keeps the connection, and refuses every write by this code.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
@@ -76,15 +70,45 @@ function connectServer(url: string, limits: Limits): Redis {
 }
 
 function connectCluster(
-  { host, port, username, password, tls }: RedisOptions,
+  { urls, found, timeoutMs, onNodeError }: RedisConnectorOptions,
   { enableOfflineQueue = true, ...limits }: Limits,
 ): Cluster {
-  return new Cluster([{ host, port }], {
+  const { username, password, tls } = found.options
+  // ioredis returns to these nodes when it has lost all others. The nodes of the URLs may be down by then.
+  const client = new Cluster([...urls, ...(found.nodes ?? [])], {
     enableOfflineQueue,
-    redisOptions: { username, password, tls, ...limits },
+    // While the cluster is down, the replies have the reason. The check retries without one.
+    enableReadyCheck: false,
+    redisOptions: {
+      username,
+      password,
+      ...(tls && { tls: acceptHostsOf(urls, tls) }),
+      ...limits,
+      connectTimeout: timeoutMs,
+      enableReadyCheck: false,
+    },
     // The nodes' certificates bear names, not addresses.
     dnsLookup: (address, callback) => callback(null, address),
   })
+  client.on('node error', onNodeError)
+  return client
+}
+
+/**
+ * Nodes announce their addresses, unless the cluster is set up to announce names. A certificate for the host of a
+ * URL is then valid for each of them.
+ */
+function acceptHostsOf(urls: RedisUrls, tls: ConnectionOptions): ConnectionOptions {
+  const hosts = urls.map((url) => new URL(url).hostname)
+  return {
+    ...tls,
+    checkServerIdentity(host: string, certificate: PeerCertificate) {
+      const error = checkServerIdentity(host, certificate)
+      if (error === undefined || isIP(host) === 0) return error
+      const isOfUrl = hosts.some((name) => checkServerIdentity(name, certificate) === undefined)
+      return isOfUrl ? undefined : error
+    },
+  }
 }
 
 /**
@@ -94,7 +118,7 @@ function connectCluster(
 export function createRedisBackendFactory(
   prefix: string,
   timeoutMs: number,
-): BackendFactory<RedisQueueBackend, RedisServer> {
+): BackendFactory<RedisQueueBackend, RedisConnector> {
   const keys = new QueueKeys(prefix)
   // An error soon rather than an answer late.
   const queue = { enableOfflineQueue: false, commandTimeout: timeoutMs, socketTimeout: timeoutMs }

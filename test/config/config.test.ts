@@ -32,7 +32,7 @@ test('uses the default of every variable that is not set', () => {
       rateShare: 0.5,
     },
     database: { url: complete.DATABASE_URL, directUrl: undefined, dataDir: undefined },
-    redisUrl: undefined,
+    redisUrls: undefined,
     http: {
       host: '127.0.0.1',
       port: 8080,

@@ -1,0 +1,78 @@
+import { LastLogoutError } from '../errors.js'
+import { describeTlsFailure } from '../tls.js'
+
+/** Why Redis does not do what the queue needs. */
+export interface RedisFailure {
+  /** Distinguishes causes. {@link UNREACHABLE}: none but a lost connection or a timeout. */
+  kind: string
+  /** The error of the server or of the connection, without the wrapper of a cluster. */
+  cause: unknown
+  /** Code of the system, or first word of the reply. `undefined` for neither. */
+  code: unknown
+  advice: string
+}
+
+/** Kind of a failure without a reply of the server. */
+export const UNREACHABLE = 'unreachable'
+
+/** Rules that permit the keys of the queue, and the commands that BullMQ sends. */
+const ACL_RULES = {
+  keys: "'~{last-logout:*'",
+  commands: "+@connection +@read +@write +@scripting -@dangerous +info '+cluster|slots'",
+}
+
+/** Replies in which Redis refuses a command or a key, also those of a script. */
+const PERMISSION_REPLY = /\bNOPERM\b|ACL failure in script|The user executing the script can't/
+
+const CHECK_CREDENTIALS = 'check the user and the password in REDIS_URL'
+const CHECK_HOST = 'check the host name in REDIS_URL'
+
+/** What to do, by system error code or by first word of a reply. */
+const ADVICE = new Map([
+  ['NOAUTH', CHECK_CREDENTIALS],
+  ['WRONGPASS', CHECK_CREDENTIALS],
+  ['ENOTFOUND', CHECK_HOST],
+  ['EAI_AGAIN', CHECK_HOST],
+  ['READONLY', 'REDIS_URL leads to a replica: use the host of its primary'],
+  ['OOM', 'Redis is full: raise its maxmemory, or remove other keys from it'],
+  ['MISCONF', 'Redis cannot write to its disk: see the log of Redis'],
+  ['LOADING', 'Redis is loading its data: wait, or see the log of Redis'],
+  [
+    'CLUSTERDOWN',
+    'the cluster has no primary for a slot: run `redis-cli --cluster check HOST:PORT`',
+  ],
+  ['MASTERDOWN', 'the primary of this replica is unavailable: check it'],
+])
+
+const CHECK_SERVER = 'check that redis runs and is reachable from here, and REDIS_URL'
+
+/** Whether Redis refuses a command or a key to this user. */
+export function isPermissionReply(message: string): boolean {
+  return PERMISSION_REPLY.test(message)
+}
+
+/** Explains an error of ioredis or BullMQ. `url` is one that led to the server. */
+export function explainRedisFailure(error: unknown, url: string): RedisFailure {
+  const cause = Object(error).lastNodeError ?? error
+  const { code: systemCode, message = String(cause) } = Object(cause)
+  // Replies of Redis begin with a word such as WRONGPASS. ioredis quotes the last of a cluster.
+  const [, word] = /(?:^|ReplyError: )([A-Z]{3,})\b/.exec(message) ?? []
+  const code = systemCode ?? (word === 'ERR' ? undefined : word)
+  const describe = (kind: string, advice: string) => ({ kind, cause, code, advice })
+
+  if (cause instanceof LastLogoutError) return describe(message, message)
+  if (isPermissionReply(message)) {
+    const user = decodeURIComponent(new URL(url).username) || 'default'
+    const kind = /\bkeys?\b/.test(message) ? 'keys' : 'commands'
+    return describe(kind, `run \`redis-cli ACL SETUSER ${user} ${ACL_RULES[kind]}\``)
+  }
+  const tlsFailure = describeTlsFailure(code)
+  if (tlsFailure !== null) {
+    return describe(
+      'tls',
+      `${tlsFailure}: set NODE_EXTRA_CA_CERTS to the file of the CA certificate, use a host name that the certificate contains, and redis: instead of rediss: if the server does not support TLS`,
+    )
+  }
+  const advice = ADVICE.get(code)
+  return advice === undefined ? describe(UNREACHABLE, CHECK_SERVER) : describe(code, advice)
+}
