@@ -19,8 +19,12 @@ export async function examineQueue(config: Config, databaseUrl: string | null): 
 
 async function examineRedis(urls: RedisUrls, name: string): Promise<Check> {
   try {
-    const prefix = toKeyPrefix(name)
-    const { isReplica, maxmemoryPolicy } = await findRedis(urls, prefix, JOBS_DEFAULTS.timeoutMs)
+    const { timeoutMs } = JOBS_DEFAULTS
+    const { isReplica, maxmemoryPolicy } = await findRedis({
+      urls,
+      keyPrefix: toKeyPrefix(name),
+      timeoutMs,
+    })
     if (isReplica) {
       return failure(
         NAME,

@@ -7,6 +7,7 @@ import {
   withBackend,
 } from 'bullmq'
 import type { Logger } from 'pino'
+import type { FoundRedis } from './examine-redis.js'
 import { findRedis } from './find-redis.js'
 import { createQueuePool } from './postgres.js'
 import {
@@ -55,18 +56,27 @@ interface Place<C> {
   disconnect(): Promise<void>
 }
 
-/** Opens the queue and its worker. Rejects when the queue is unavailable. */
-export function openBackend(options: BackendOptions): Promise<Backend> {
+/** Creates a function that opens the queue and its worker. It rejects when the queue is unavailable. */
+export function createOpener(options: BackendOptions): () => Promise<Backend> {
   const { connection } = options
-  return connection.kind === 'redis'
-    ? openRedis(options, connection.urls)
-    : openPostgres(options, connection.url)
+  if (connection.kind === 'postgres') return () => openPostgres(options, connection.url)
+  const { urls } = connection
+  const keyPrefix = toKeyPrefix(options.prefix)
+  let known: FoundRedis['nodes'] = null
+  return async () => {
+    const found = await findRedis({ urls, known, keyPrefix, timeoutMs: options.timeoutMs })
+    known = found.nodes
+    return openRedis(options, urls, found)
+  }
 }
 
-async function openRedis(options: BackendOptions, urls: RedisUrls): Promise<Backend> {
+async function openRedis(
+  options: BackendOptions,
+  urls: RedisUrls,
+  found: FoundRedis,
+): Promise<Backend> {
   const { onNodeError, timeoutMs } = options
   const prefix = toKeyPrefix(options.prefix)
-  const found = await findRedis(urls, prefix, timeoutMs)
   const { maxmemoryPolicy = 'noeviction' } = found
   if (maxmemoryPolicy !== 'noeviction') {
     options.log.warn({ maxmemoryPolicy }, 'redis can evict the schedule')

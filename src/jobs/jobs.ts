@@ -1,5 +1,5 @@
 import { hasCode } from '../errors.js'
-import { openBackend, type QueueConnection } from './backend.js'
+import { createOpener, type QueueConnection } from './backend.js'
 import { findRedis } from './find-redis.js'
 import { createQueueOutage } from './outage.js'
 import { assertQueueMigrated } from './postgres.js'
@@ -54,16 +54,15 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const stop = new AbortController()
   const runner = createRunner(options, stop.signal)
   const outage = createQueueOutage(connection, log, stop.signal)
-  const open = () =>
-    openBackend({
-      connection,
-      prefix,
-      runner,
-      onError: outage.recordFailure,
-      onNodeError: outage.recordNodeFailure,
-      log,
-      timeoutMs,
-    })
+  const open = createOpener({
+    connection,
+    prefix,
+    runner,
+    onError: outage.recordFailure,
+    onNodeError: outage.recordNodeFailure,
+    log,
+    timeoutMs,
+  })
   const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal, watchIntervalMs })
   await watchdog.start()
 
@@ -86,5 +85,5 @@ async function assertUsable(
   timeoutMs: number,
 ): Promise<void> {
   if (connection.kind === 'postgres') await assertQueueMigrated(connection.url, timeoutMs)
-  else await findRedis(connection.urls, toKeyPrefix(prefix), timeoutMs)
+  else await findRedis({ urls: connection.urls, keyPrefix: toKeyPrefix(prefix), timeoutMs })
 }

@@ -1,8 +1,6 @@
-import { isIP } from 'node:net'
-import { type ConnectionOptions, checkServerIdentity, type PeerCertificate } from 'node:tls'
 import { type BackendFactory, QueueKeys, RedisConnection, RedisQueueBackend } from 'bullmq'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
-import type { FoundRedis } from './find-redis.js'
+import type { FoundRedis } from './examine-redis.js'
 
 /** The URL of a server, or of each node of a cluster that is known before its slots are. */
 export type RedisUrls = readonly [string, ...string[]]
@@ -32,6 +30,9 @@ type Limits = Pick<
 >
 
 const MAX_RETRY_DELAY_MS = 2_000
+
+/** How often each connection to a cluster reads which node serves which slot, in milliseconds. */
+const SLOTS_REFRESH_INTERVAL_MS = 5_000
 
 /** For the worker's wait for a job: no answer means no job, and BullMQ ends it in time. */
 const WORKER_WAIT: Limits = { maxRetriesPerRequest: null }
@@ -77,12 +78,14 @@ function connectCluster(
   // ioredis returns to these nodes when it has lost all others. The nodes of the URLs may be down by then.
   const client = new Cluster([...urls, ...(found.nodes ?? [])], {
     enableOfflineQueue,
+    // A node that does not respond sends no MOVED either, after another one has replaced it.
+    slotsRefreshInterval: SLOTS_REFRESH_INTERVAL_MS,
     // While the cluster is down, the replies have the reason. The check retries without one.
     enableReadyCheck: false,
     redisOptions: {
       username,
       password,
-      ...(tls && { tls: acceptHostsOf(urls, tls) }),
+      tls,
       ...limits,
       connectTimeout: timeoutMs,
       enableReadyCheck: false,
@@ -92,23 +95,6 @@ function connectCluster(
   })
   client.on('node error', onNodeError)
   return client
-}
-
-/**
- * Nodes announce their addresses, unless the cluster is set up to announce names. A certificate for the host of a
- * URL is then valid for each of them.
- */
-function acceptHostsOf(urls: RedisUrls, tls: ConnectionOptions): ConnectionOptions {
-  const hosts = urls.map((url) => new URL(url).hostname)
-  return {
-    ...tls,
-    checkServerIdentity(host: string, certificate: PeerCertificate) {
-      const error = checkServerIdentity(host, certificate)
-      if (error === undefined || isIP(host) === 0) return error
-      const isOfUrl = hosts.some((name) => checkServerIdentity(name, certificate) === undefined)
-      return isOfUrl ? undefined : error
-    },
-  }
 }
 
 /**

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { startRedis, type TestRedis, type TestRedisOptions } from './redis.js'
 
@@ -23,11 +24,12 @@ export async function startRedisCluster({
   tls,
   args = [],
 }: TestClusterOptions = {}): Promise<TestCluster> {
+  const all = ['--repl-diskless-sync-delay', '0', ...args]
   const nodes: TestRedis[] = []
   const stop = async () => void (await Promise.all(nodes.map((node) => node.stop())))
   try {
     for (let n = 0; n < (replicas ? 6 : 3); n++) {
-      const node = await startRedis({ own: true, cluster: 'node', args, ...(tls && { tls }) })
+      const node = await startRedis({ own: true, cluster: 'node', args: all, ...(tls && { tls }) })
       if ('skip' in node) throw new Error(node.skip)
       nodes.push(node)
     }
@@ -37,6 +39,14 @@ export async function startRedisCluster({
     const addresses = ports.map((port) => `127.0.0.1:${port}`)
     const each = ['--cluster-replicas', replicas ? '1' : '0', '--cluster-yes']
     run('--cluster', 'create', ...addresses, ...each)
+    for (const port of ports) {
+      while (!run('-p', port, 'CLUSTER', 'INFO').includes('cluster_state:ok')) await sleep(20)
+    }
+    // A replica that has not copied its primary cannot replace it.
+    for (const port of ports.slice(3)) {
+      while (!run('-p', port, 'INFO', 'replication').includes('master_link_status:up'))
+        await sleep(20)
+    }
     const [first, ...others] = nodes
     if (!first) throw new Error('no node was started')
     return {

@@ -13,7 +13,8 @@ import {
   type TestLog,
 } from '../jobs/fixture.js'
 
-const DOMAIN = 'tenant.example'
+/** The name of the queue. */
+export const DOMAIN = 'tenant.example'
 
 /** A job on the server of a `REDIS_URL`, and what its worker logs. */
 interface RunningJob extends TestLog {
@@ -21,13 +22,23 @@ interface RunningJob extends TestLog {
 }
 
 /** Starts a job that runs ten times a second. */
-export async function startOn(context: Context, redisUrl: string): Promise<RunningJob> {
+export async function startOn(
+  context: Context,
+  redisUrl: string,
+  watchIntervalMs = 500,
+): Promise<RunningJob> {
   const { redisUrls: urls } = load(redisUrl)
   if (urls === undefined) throw new TypeError('no REDIS_URL')
   const testLog = createTestLog()
   const job = createTestJob(100)
   const connection = { kind: 'redis', urls } as const
-  await startJobs(context, { connection, prefix: DOMAIN, jobs: [job], log: testLog.log })
+  await startJobs(context, {
+    connection,
+    prefix: DOMAIN,
+    jobs: [job],
+    log: testLog.log,
+    watchIntervalMs,
+  })
   return { ...testLog, job }
 }
 
