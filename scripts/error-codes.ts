@@ -11,7 +11,7 @@ interface ErrorDescription {
 /** The documentation of every error code, in the order of docs/errors.md. */
 const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
   CONFIGURATION: {
-    when: 'An environment variable is missing or invalid, or variables contradict each other. The message lists every problem.',
+    when: 'An environment variable is missing or invalid, or variables contradict each other, or one leads to a server that is not supported. The message lists every problem.',
     todo: 'Correct the variables that the message lists, in the environment or in `.env`.',
   },
   USAGE: {

@@ -29,9 +29,14 @@ export const redisUrls = z.string().transform((text, context) => {
 /** A password can contain a comma: only one before a URL, or between hosts, separates nodes. */
 function splitNodes(text: string): string[] {
   return text.split(/,(?=rediss?:\/\/)/i).flatMap((part) => {
-    const [, before, hosts, after] = /^(\w+:\/\/(?:.*@)?)([^/?#]*)(.*)$/s.exec(part) ?? []
-    return hosts === undefined ? [part] : hosts.split(',').map((host) => `${before}${host}${after}`)
+    const [, before, list = '', after] = /^(\w+:\/\/(?:.*@)?)([^/?#]*)(.*)$/s.exec(part) ?? []
+    const hosts = list.split(',')
+    return hosts.every(isHost) ? hosts.map((host) => `${before}${host}${after}`) : [part]
   })
+}
+
+function isHost(text: string): boolean {
+  return /^(\[[\da-f:.]+\]|[^:[\]]+)(:\d+)?$/i.test(text)
 }
 
 function isRedisUrl(url: URL | null): url is URL {

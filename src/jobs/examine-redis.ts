@@ -150,8 +150,9 @@ function splitField(line: string): [name: string, value: string] {
 /** The reply of CLUSTER SLOTS: ranges, each with its nodes. */
 function toNodes(reply: unknown): RedisNode[] | null {
   if (!Array.isArray(reply)) return null
-  const nodes = reply.flatMap(([, , ...served]: [number, number, ...[string, number][]]) => served)
-  return nodes.map(([host, port]) => ({ host, port }))
+  const served = reply.flatMap(([, , ...nodes]: [number, number, ...[string, number][]]) => nodes)
+  // A node serves any number of ranges.
+  return [...new Map(served.map(([host, port]) => [`${host}:${port}`, { host, port }])).values()]
 }
 
 function isOlder(version: string, than: string): boolean {

@@ -5,6 +5,9 @@ import { examineRedis, type FoundRedis, type RedisNode, unsupported } from './ex
 import type { RedisUrls } from './redis.js'
 import { createTlsOptions } from './redis-tls.js'
 
+/** Upper bound of the known nodes that are tried at once. */
+const MAX_KNOWN_NODES = 16
+
 /** Options of {@link findRedis}. */
 export interface FindRedisOptions {
   urls: RedisUrls
@@ -24,7 +27,8 @@ export interface FindRedisOptions {
  */
 export async function findRedis(options: FindRedisOptions): Promise<FoundRedis> {
   const { urls, known } = options
-  const all = [...urls, ...(known ?? []).map((node) => toUrl(node, urls[0]))]
+  const others = (known ?? []).slice(0, MAX_KNOWN_NODES).map((node) => toUrl(node, urls[0]))
+  const all = [...urls, ...others]
   try {
     const found = await Promise.any(all.map((url) => connectOnce(url, options)))
     if (urls.length > 1 && found.nodes === null) {

@@ -37,12 +37,12 @@ const ADVICE = new Map([
   ['OOM', 'Redis is full: raise its maxmemory, or remove other keys from it'],
   ['MISCONF', 'Redis cannot write to its disk: see the log of Redis'],
   ['LOADING', 'Redis is loading its data: wait, or see the log of Redis'],
-  [
-    'CLUSTERDOWN',
-    'the cluster has no primary for a slot: run `redis-cli --cluster check HOST:PORT`',
-  ],
   ['MASTERDOWN', 'the primary of this replica is unavailable: check it'],
 ])
+
+/** A Sentinel that requires another password cannot be recognized by its replies. */
+const SENTINEL_PORT = '26379'
+const SENTINEL_HINT = '. Port 26379 is that of Redis Sentinel, which is not supported'
 
 const CHECK_SERVER = 'check that redis runs and is reachable from here, and REDIS_URL'
 
@@ -58,13 +58,25 @@ export function explainRedisFailure(error: unknown, url: string): RedisFailure {
   // Replies of Redis begin with a word such as WRONGPASS. ioredis quotes the last of a cluster.
   const [, word] = /(?:^|ReplyError: )([A-Z]{3,})\b/.exec(message) ?? []
   const code = systemCode ?? (word === 'ERR' ? undefined : word)
-  const describe = (kind: string, advice: string) => ({ kind, cause, code, advice })
+  if (cause instanceof LastLogoutError) return { kind: message, cause, code, advice: message }
 
-  if (cause instanceof LastLogoutError) return describe(message, message)
+  const { protocol, hostname, port, username } = new URL(url)
+  const address = { host: hostname || 'localhost', port: port || '6379' }
+  const tls = protocol === 'rediss:' ? ' --tls' : ''
+  const hint = port === SENTINEL_PORT ? SENTINEL_HINT : ''
+  const describe = (kind: string, advice: string) => ({ kind, cause, code, advice: advice + hint })
   if (isPermissionReply(message)) {
-    const user = decodeURIComponent(new URL(url).username) || 'default'
+    const user = quote(decodeURIComponent(username) || 'default')
     const kind = /\bkeys?\b/.test(message) ? 'keys' : 'commands'
-    return describe(kind, `run \`redis-cli ACL SETUSER ${user} ${ACL_RULES[kind]}\``)
+    const command = `redis-cli -h ${address.host} -p ${address.port}${tls} ACL SETUSER ${user} ${ACL_RULES[kind]}`
+    return describe(kind, `run \`${command}\`, for a cluster on each node`)
+  }
+  if (code === 'CLUSTERDOWN') {
+    const command = `redis-cli --cluster check ${address.host}:${address.port}${tls}`
+    return describe(
+      code,
+      `the cluster has no primary for the slot of the queue: run \`${command}\``,
+    )
   }
   const tlsFailure = describeTlsFailure(code)
   if (tlsFailure !== null) {
@@ -75,4 +87,9 @@ export function explainRedisFailure(error: unknown, url: string): RedisFailure {
   }
   const advice = ADVICE.get(code)
   return advice === undefined ? describe(UNREACHABLE, CHECK_SERVER) : describe(code, advice)
+}
+
+/** Quotes an argument for a shell, if it needs that. */
+function quote(text: string): string {
+  return /^[\w.@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }

@@ -143,7 +143,7 @@ test('a cluster without a primary for the queue is reported with what to check',
   await primary.stop()
   const isDown = expect.objectContaining({
     msg: 'job queue unavailable',
-    advice: expect.stringContaining('redis-cli --cluster check'),
+    advice: expect.stringContaining('redis-cli --cluster check 127.0.0.1:'),
   })
   await expect.poll(() => lines('warn'), WAIT).toContainEqual(isDown)
 })
