@@ -3,6 +3,7 @@ import { toKeyPrefix } from '../../src/jobs/redis.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { runCommand } from '../_support/cli.js'
 import { createTestDatabase } from '../_support/database.js'
+import { startRedis } from '../_support/redis.js'
 import { sendCommand, startRedisCluster, type TestCluster } from '../_support/redis-cluster.js'
 import { readRows } from '../_support/store.js'
 import { openTenant } from '../_support/tenant.js'
@@ -148,23 +149,20 @@ test('a cluster without a primary for the queue is reported with what to check',
   await expect.poll(() => lines('warn'), WAIT).toContainEqual(isDown)
 })
 
-describe('a cluster with TLS, whose nodes announce addresses,', async () => {
+describe('with TLS,', async () => {
   const certificates = await openCertificates()
   afterAll(() => certificates.remove())
 
   // The built program: Node loads the trusted certificates when the process starts.
-  async function startWorker(context: Context, name: string) {
-    const { onTestFinished } = context
-    const certificate = await certificates.create(name)
-    const cluster = await openCluster(context, { tls: { ...certificate, host: 'localhost' } })
+  async function startWorker({ onTestFinished }: Context, redisUrl: string, caFile: string) {
     const database = await createTestDatabase()
     onTestFinished(() => database.drop())
     const t = await openTenant()
     onTestFinished(() => t.close())
     const worker = runCommand(['worker'], {
       ...workerEnv(t, database),
-      REDIS_URL: cluster.nodes[0].url,
-      NODE_EXTRA_CA_CERTS: certificate.file,
+      REDIS_URL: redisUrl,
+      NODE_EXTRA_CA_CERTS: caFile,
     })
     onTestFinished(() => worker.kill('SIGKILL'))
     t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
@@ -174,16 +172,35 @@ describe('a cluster with TLS, whose nodes announce addresses,', async () => {
     }
   }
 
-  test('is used where its certificate is valid for the host of REDIS_URL', async (context) => {
-    const { expect } = context
-    const { worker, users } = await startWorker(context, 'DNS:localhost')
+  async function createTls(name: string) {
+    return { ...(await certificates.create(name)), host: 'localhost' }
+  }
+
+  test('a server is used', async (context) => {
+    const { expect, onTestFinished } = context
+    const tls = await createTls('DNS:localhost')
+    const server = await startRedis({ own: true, tls })
+    if ('skip' in server) throw new Error(server.skip)
+    onTestFinished(() => server.stop())
+    const { worker, users } = await startWorker(context, server.url, tls.file)
     await expect.poll(users, WAIT).toEqual(['auth0|1'])
     expect(worker.output()).not.toMatch(/unavailable/)
   })
 
-  test('is reported where its certificate is for another host', async (context) => {
+  test('a cluster whose nodes announce addresses is used if its certificate is valid for the host of REDIS_URL', async (context) => {
     const { expect } = context
-    const { worker } = await startWorker(context, 'DNS:elsewhere.example')
+    const tls = await createTls('DNS:localhost')
+    const { nodes } = await openCluster(context, { tls })
+    const { worker, users } = await startWorker(context, nodes[0].url, tls.file)
+    await expect.poll(users, WAIT).toEqual(['auth0|1'])
+    expect(worker.output()).not.toMatch(/unavailable/)
+  })
+
+  test('a cluster is reported if its certificate is for another host', async (context) => {
+    const { expect } = context
+    const tls = await createTls('DNS:elsewhere.example')
+    const { nodes } = await openCluster(context, { tls })
+    const { worker } = await startWorker(context, nodes[0].url, tls.file)
     await expect.poll(worker.output, WAIT).toMatch(/"job queue unavailable"/)
     expect(worker.output()).toMatch(/ERR_TLS_CERT_ALTNAME_INVALID.*NODE_EXTRA_CA_CERTS/)
   })

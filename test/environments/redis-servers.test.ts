@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -139,6 +139,13 @@ describe('a user of Redis', () => {
   test('that may not run dangerous commands, such as INFO, is sufficient', async (context) => {
     await setUser('careful', '~*', '+@all', '-@dangerous')
     await expectToWork(context, as('careful'), 'warning')
+  })
+
+  test('with the rights of docs/configuration.md is sufficient', async (context) => {
+    const page = await readFile(new URL('../../docs/configuration.md', import.meta.url), 'utf8')
+    const [, user = '', rules = ''] = /^ACL SETUSER (\S+) on >PASSWORD (.*)$/m.exec(page) ?? []
+    await setUser(user, ...rules.split(' '))
+    await expectToWork(context, as(user))
   })
 
   test.for([
