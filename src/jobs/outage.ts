@@ -16,6 +16,9 @@ interface Explanation {
   advice: string
 }
 
+const NODE_ADVICE =
+  'check that this node runs, and that the address that it announces is reachable from here (cluster-announce-ip, cluster-announce-hostname)'
+
 const POSTGRES_ADVICE =
   'check that postgresql runs and is reachable from here, and DATABASE_DIRECT_URL or DATABASE_URL'
 
@@ -77,7 +80,12 @@ export function createQueueOutage(
       const key = `${node} ${kind}`
       if (closing.aborted || reportedNodes.has(key)) return
       reportedNodes.add(key)
-      log.warn({ err: describe(cause), node, advice }, 'redis cluster node unavailable')
+      const details = {
+        err: describe(cause),
+        node,
+        advice: kind === UNREACHABLE ? NODE_ADVICE : advice,
+      }
+      log.warn(details, 'redis cluster node unavailable')
     },
   }
 }

@@ -25,14 +25,11 @@ const ACL_RULES = {
 const PERMISSION_REPLY = /\bNOPERM\b|ACL failure in script|The user executing the script can't/
 
 const CHECK_CREDENTIALS = 'check the user and the password in REDIS_URL'
-const CHECK_HOST = 'check the host name in REDIS_URL'
 
 /** What to do, by system error code or by first word of a reply. */
 const ADVICE = new Map([
   ['NOAUTH', CHECK_CREDENTIALS],
   ['WRONGPASS', CHECK_CREDENTIALS],
-  ['ENOTFOUND', CHECK_HOST],
-  ['EAI_AGAIN', CHECK_HOST],
   ['READONLY', 'REDIS_URL leads to a replica: use the host of its primary'],
   ['OOM', 'Redis is full: raise its maxmemory, or remove other keys from it'],
   ['MISCONF', 'Redis cannot write to its disk: see the log of Redis'],
@@ -84,6 +81,9 @@ export function explainRedisFailure(error: unknown, url: string): RedisFailure {
       'tls',
       `${tlsFailure}: set NODE_EXTRA_CA_CERTS to the file of the CA certificate, use a host name that the certificate contains, and redis: instead of rediss: if the server does not support TLS`,
     )
+  }
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
+    return describe(UNREACHABLE, 'check the host name in REDIS_URL')
   }
   const advice = ADVICE.get(code)
   return advice === undefined ? describe(UNREACHABLE, CHECK_SERVER) : describe(code, advice)

@@ -87,6 +87,31 @@ describe('a worker runs its jobs on a cluster of three', () => {
     }
   })
 
+  test('unless its nodes announce addresses that are unreachable, which is reported', async (context) => {
+    const { expect, onTestFinished } = context
+    const announce = async (name: string, type: string) => {
+      for (const { url } of cluster.nodes) {
+        await sendCommand(url, 'CONFIG', 'SET', 'cluster-announce-hostname', name)
+        await sendCommand(url, 'CONFIG', 'SET', 'cluster-preferred-endpoint-type', type)
+      }
+    }
+    // The nodes listen on another address of the loopback interface.
+    await announce('127.0.0.2', 'hostname')
+    onTestFinished(() => announce('', 'ip'))
+    const { url } = cluster.nodes[0]
+    const slots = async () => JSON.stringify(await sendCommand(url, 'CLUSTER', 'SLOTS'))
+    await expect.poll(slots, WAIT).not.toMatch(/"(\?|127\.0\.0\.1)",\d/)
+    const { lines } = await startOn(context, url)
+    const isReported = expect.objectContaining({
+      msg: 'redis cluster node unavailable',
+      node: expect.stringMatching(/^127\.0\.0\.2:/),
+      advice: expect.stringMatching(/address that it announces is reachable/),
+    })
+    await expect.poll(() => lines('warn'), WAIT).toContainEqual(isReported)
+    const isDown = expect.objectContaining({ msg: 'job queue unavailable' })
+    await expect.poll(() => lines('warn'), WAIT).toContainEqual(isDown)
+  })
+
   test('unless its nodes announce no address', async (context) => {
     const { url } = cluster.nodes[0]
     const set = (value: string) =>
