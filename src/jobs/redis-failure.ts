@@ -30,6 +30,10 @@ const CHECK_CREDENTIALS = 'check the user and the password in REDIS_URL'
 const ADVICE = new Map([
   ['NOAUTH', CHECK_CREDENTIALS],
   ['WRONGPASS', CHECK_CREDENTIALS],
+  [
+    'MOVED',
+    'REDIS_URL leads to a node of a cluster that does not support CLUSTER SLOTS: permit it to the user',
+  ],
   ['READONLY', 'REDIS_URL leads to a replica: use the host of its primary'],
   ['OOM', 'Redis is full: raise its maxmemory, or remove other keys from it'],
   ['MISCONF', 'Redis cannot write to its disk: see the log of Redis'],
