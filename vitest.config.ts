@@ -7,14 +7,14 @@ process.env.TMPDIR = findScratchDirectory()
 
 /** Pure code, and code that needs no server but HTTP on the loopback: no PostgreSQL is started for it. */
 const UNIT = [
-  'test/{bench,pg,rules,simulator}/**/*.test.ts',
+  'test/{pg,rules,simulator,soak}/**/*.test.ts',
   'test/action/lookup.test.ts',
   'test/{architecture,documents,errors,install-scripts,pitfalls,words}.test.ts',
   'test/{async,config}/**/*.test.ts',
   'test/auth0/{rate/limit,retry}.test.ts',
   'test/client/{clocks,delivery-delay,feed-events,feed-progress,last-logout-request,lookup,repeat-with-backoff,table}.test.ts',
   'test/commands/progress-display.test.ts',
-  'test/doctor/{budget,service-facts,tenant-facts}.test.ts',
+  'test/doctor/*.test.ts',
   'test/http/feed.test.ts',
   'test/jobs/runner.test.ts',
   'test/store/{migrations-only-add,schema}.test.ts',

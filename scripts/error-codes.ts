@@ -11,8 +11,8 @@ interface ErrorDescription {
 /** The documentation of every error code, in the order of docs/errors.md. */
 const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
   CONFIGURATION: {
-    when: 'An environment variable is missing or invalid, or variables contradict each other, or one leads to a server that is not supported. The message lists every problem.',
-    todo: 'Correct the variables that the message lists, in the environment or in `.env`.',
+    when: 'An environment variable is missing or invalid, or variables contradict each other: the message lists every problem. Or what they name is not supported: a database without UTF8, a database user without a privilege, an old Redis or a Redis Sentinel, a certificate that is not trusted.',
+    todo: 'Correct the variables that the message lists, in the environment or in `.env`, or run the SQL that it contains.',
   },
   USAGE: {
     when: 'An argument or an option of a command is invalid.',
@@ -48,7 +48,7 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
   },
   AUTH0_RATE_LIMIT: {
     when: 'Auth0 responds with 429. last-logout waits for the time that Auth0 gives, and retries.',
-    todo: 'Nothing, if it is temporary. If it lasts, look for other callers of the Management API, or lower `RATE_SHARE`.',
+    todo: 'Nothing, if it is temporary. If it lasts, find other callers of the Management API, or lower `RATE_SHARE`.',
   },
   AUTH0_CHECKPOINT_REFUSED: {
     when: 'Auth0 refuses the position from which the log is read, and replacing the position did not help.',

@@ -1,9 +1,10 @@
 import type { Batch, StoredPage } from './rules/batch.js'
 import type { ChangesPage, ChangesQuery } from './rules/change-feed.js'
+import type { Gap, RecordedGap } from './rules/gap.js'
 import type { Instant } from './rules/instant.js'
 import type { Known } from './rules/known.js'
 import type { Progress } from './rules/progress.js'
-import type { Gap, RecordedGap, Span } from './rules/span.js'
+import type { Span } from './rules/span.js'
 
 /** Maximum number of entries in a response of the Logs API. */
 export const PAGE_SIZE = 100

@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join, normalize } from 'node:path'
-import { parseSync } from 'oxc-parser'
+import { parseSync, Visitor } from 'oxc-parser'
 import { expect, test } from 'vitest'
 
 /** What each part of the house may import from the others. Arrows only point down. */
@@ -13,13 +13,14 @@ const ALLOWED: Record<string, string[]> = {
     'auth0',
     'config',
     'errors',
+    'measurements',
     'ports',
     'rules',
     'sync',
     'version',
   ],
   demo: ['service', 'auth0', 'config', 'async', 'simulator', 'client'],
-  // It looks at what the service is wired to, without wiring it.
+  // It checks what the service is connected to, without starting the service.
   doctor: [
     'service',
     'auth0',
@@ -43,20 +44,22 @@ const ALLOWED: Record<string, string[]> = {
     'config',
     'async',
     'errors',
+    'measurements',
     'ports',
     'rules',
     'version',
   ],
-  http: ['config', 'async', 'ports', 'errors', 'rules'],
-  sync: ['async', 'ports', 'errors', 'rules'],
-  auth0: ['async', 'ports', 'errors', 'tls', 'rules'],
+  http: ['config', 'async', 'measurements', 'ports', 'errors', 'rules'],
+  sync: ['async', 'measurements', 'ports', 'errors', 'rules'],
+  auth0: ['async', 'measurements', 'ports', 'errors', 'tls', 'rules'],
   store: ['pg', 'async', 'ports', 'errors', 'rules'],
   'embedded-postgres': ['pg', 'errors'],
   jobs: ['pg', 'async', 'errors', 'tls'],
-  metrics: ['async', 'ports', 'errors', 'rules'],
+  metrics: ['async', 'measurements', 'ports', 'errors', 'rules'],
   pg: ['errors', 'tls'],
   config: ['errors', 'rules'],
   ports: ['rules'],
+  measurements: ['rules'],
   client: ['rules'],
   action: ['rules'],
   async: ['errors'],
@@ -73,6 +76,9 @@ const PURE = new Set(['rules'])
 
 /** A longer file has more than one subject. */
 const MAX_FILE_LINES = 200
+
+/** A longer function has more than one level of abstraction. */
+const MAX_FUNCTION_LINES = 60
 
 interface Source {
   file: string
@@ -144,6 +150,32 @@ test('no file of src is longer than one subject needs', async () => {
   )
   expect(lengths.filter(({ lines }) => lines > MAX_FILE_LINES)).toEqual([])
 })
+
+test('no function of src is longer than one level of abstraction needs', async () => {
+  const functions = (await Promise.all(sources.map(({ file }) => measureFunctions(file)))).flat()
+  expect(functions.filter(({ lines }) => lines > MAX_FUNCTION_LINES)).toEqual([])
+  expect(functions.length).toBeGreaterThan(1_000)
+  expect(Math.max(...functions.map(({ lines }) => lines))).toBeGreaterThan(MAX_FUNCTION_LINES / 2)
+})
+
+/** Every function and method with a body, from its first line to its last. */
+async function measureFunctions(file: string): Promise<{ at: string; lines: number }[]> {
+  const text = await readFile(file, 'utf8')
+  const found: { at: string; lines: number }[] = []
+  const countLines = (from: number, to: number) => text.slice(from, to).split('\n').length
+  const measure = ({ body, start, end }: { body: object | null; start: number; end: number }) => {
+    const lines = countLines(start, end)
+    // The line is for the message of a failure only.
+    const at = lines > MAX_FUNCTION_LINES ? `${file}:${countLines(0, start)}` : file
+    if (body !== null) found.push({ at, lines })
+  }
+  new Visitor({
+    FunctionDeclaration: measure,
+    FunctionExpression: measure,
+    ArrowFunctionExpression: measure,
+  }).visit(parseSync(file, text).program)
+  return found
+}
 
 test('every part is known', () => {
   expect(

@@ -1,4 +1,5 @@
 import { LastLogoutError } from '../errors.js'
+import type { LogRequest } from '../measurements.js'
 import { type LogSource, PAGE_SIZE, type Search, type SearchPage } from '../ports.js'
 import { readLogId } from '../rules/entry.js'
 import { readId } from '../rules/id.js'
@@ -7,7 +8,7 @@ import { syntheticLogId } from '../rules/log-id.js'
 import { readHttpDate } from './http-date.js'
 import type { ManagementApi } from './management-api.js'
 import { badStatus, malformedPage, rateLimitExceeded } from './management-errors.js'
-import { createRateBudget, type LogRequest, type RateBudget } from './rate/budget.js'
+import { createRateBudget, type RateBudget } from './rate/budget.js'
 import { RETRY_LIMITS, type RetryLimits, retry } from './retry.js'
 
 /** Options of {@link createLogSource}. */

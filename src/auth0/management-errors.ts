@@ -1,5 +1,6 @@
 import { ManagementError } from 'auth0'
 import { LastLogoutError } from '../errors.js'
+import { describeTlsFailure } from '../tls.js'
 import { waitAfterRefusal } from './rate/limit.js'
 
 /** The tenant, and the URL at which it is reached. */
@@ -114,12 +115,6 @@ export function timedOut(timeoutMs: number, { baseUrl }: Address): LastLogoutErr
   return new LastLogoutError('AUTH0_UNAVAILABLE', message)
 }
 
-/** Codes of Node for a server that does not speak TLS, or no common version of it. */
-const HANDSHAKE_CODE = /^(ERR_SSL|EPROTO$)/
-
-/** Codes of Node for a certificate that is not trusted, or not that of the host. */
-const CERTIFICATE_CODE = /^(ERR_TLS|CERT_|\w*(SELF_SIGNED|UNABLE_TO|ISSUER_CERT|ALTNAME))/
-
 const CHECK_VARIABLES = 'Check AUTH0_DOMAIN (and AUTH0_BASE_URL, if set)'
 
 function unreachable({ baseUrl }: Address, cause: unknown): LastLogoutError {
@@ -128,17 +123,12 @@ function unreachable({ baseUrl }: Address, cause: unknown): LastLogoutError {
 }
 
 function describeFailure(baseUrl: string, code: unknown): string {
-  const tlsFailure = describeTlsFailure(String(code))
+  const tlsFailure = describeTlsFailure(code)
   if (tlsFailure !== null) {
     return `${tlsFailure} for ${baseUrl} (${code}). ${CHECK_VARIABLES}. Behind a proxy that terminates TLS, set NODE_EXTRA_CA_CERTS to its CA certificate.`
   }
   const why = isWord(code) ? ` (${code})` : ''
   return `${baseUrl} cannot be reached, or closed the connection during the response${why}. ${CHECK_VARIABLES}, and the network from this host to it.`
-}
-
-function describeTlsFailure(code: string): string | null {
-  if (HANDSHAKE_CODE.test(code)) return 'TLS handshake failed'
-  return CERTIFICATE_CODE.test(code) ? 'TLS certificate verification failed' : null
 }
 
 /** The error where the tenant issues no token, or its API refuses the one it issued. */

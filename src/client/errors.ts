@@ -4,7 +4,7 @@ export type LastLogoutClientErrorCode =
   | 'UNAUTHORIZED'
   /** The service cannot be reached, did not respond in time, or responded with 429 or 5xx. */
   | 'UNAVAILABLE'
-  /** The response is not a valid one of last-logout, or is about another user or session than requested. */
+  /** A response or an event is not a valid one of last-logout, or is about another user or session than requested. */
   | 'NOT_UNDERSTOOD'
   /** A claim that a check needs is missing or unreadable: the claims are not those of the token. */
   | 'UNREADABLE_CLAIM'
@@ -28,4 +28,15 @@ export class LastLogoutClientError extends Error {
 /** Creates the error of an invalid response. The code has this name since release 0.1.0. */
 export function invalidResponse(message: string): LastLogoutClientError {
   return new LastLogoutClientError('NOT_UNDERSTOOD', message)
+}
+
+/**
+ * Creates the error of an invalid event of the change feed.
+ *
+ * @param problem Follows "an event". It must not contain the data of the event, which names users.
+ */
+export function invalidEvent(problem: string): LastLogoutClientError {
+  return invalidResponse(
+    `the change feed sent an event ${problem}: check that no proxy changes the responses of last-logout; connecting again`,
+  )
 }

@@ -1,3 +1,5 @@
+import { invalidEvent } from './errors.js'
+
 /** One Server-Sent Event. */
 export interface ServerSentEvent {
   name: string
@@ -13,8 +15,8 @@ const MAX_EVENT_LENGTH = 1_000_000
  * Creates a parser for a stream of Server-Sent Events.
  *
  * @param onEvent Called for each complete event.
- * @returns A function that takes the next piece of the stream. It throws a `RangeError` for an event that is
- *   too long.
+ * @returns A function that takes the next piece of the stream. It throws `NOT_UNDERSTOOD` for an event that
+ *   is too long.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
  */
 export function createEventReader(onEvent: (event: ServerSentEvent) => void) {
@@ -23,7 +25,7 @@ export function createEventReader(onEvent: (event: ServerSentEvent) => void) {
     const blocks = (incomplete + text).split('\n\n')
     incomplete = blocks.pop() ?? ''
     if (incomplete.length > MAX_EVENT_LENGTH) {
-      throw new RangeError(`an event is longer than ${MAX_EVENT_LENGTH} characters`)
+      throw invalidEvent(`of more than ${MAX_EVENT_LENGTH} characters`)
     }
     for (const block of blocks) onEvent(readEvent(block))
   }

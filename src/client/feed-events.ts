@@ -1,6 +1,7 @@
 import type { Change } from '../rules/change-feed.js'
 import { type Instant, readDateTime } from '../rules/instant.js'
 import { readFreshness, type StatedFreshness } from '../rules/last-logout-response.js'
+import { invalidEvent, type LastLogoutClientError } from './errors.js'
 import type { ServerSentEvent } from './event-stream.js'
 
 type ChangeOf<Kind> = Extract<Change, { kind: Kind }>
@@ -25,7 +26,7 @@ export type FeedEvent = { cursor: string | null } & (
 /**
  * Parses an event of the change feed.
  *
- * @throws `TypeError` if it is malformed. The message does not contain the data, which names users.
+ * @throws `NOT_UNDERSTOOD` if it is malformed. The message does not contain the data, which names users.
  */
 export function readFeedEvent({ name, data, id }: ServerSentEvent): FeedEvent {
   // A reset has an empty id.
@@ -87,10 +88,10 @@ function parseJson(data: string): unknown {
   try {
     return JSON.parse(data)
   } catch {
-    throw new TypeError('the data of an event is not JSON')
+    throw invalidEvent('that is not JSON')
   }
 }
 
-function malformed(field: string): TypeError {
-  return new TypeError(`the field ${field} of an event is missing or malformed`)
+function malformed(field: string): LastLogoutClientError {
+  return invalidEvent(`in which the field ${field} is missing or malformed`)
 }

@@ -1,4 +1,5 @@
 import { DEFAULT_MAX_STALENESS_MS } from '../rules/freshness.js'
+import { DAY_MS, HOUR_MS } from '../rules/instant.js'
 import { DEFAULT_NAMESPACE } from '../rules/token.js'
 import type { Decision } from './decision.js'
 
@@ -47,8 +48,6 @@ export interface LastLogoutClientOptions {
   onError?: (error: unknown) => void
 }
 
-const DAY_MS = 86_400_000
-const HOUR_MS = 3_600_000
 /** Upper bound of all durations: ten years. A longer one is a mistake. */
 const MAX_DURATION_MS = 3_650 * DAY_MS
 

@@ -1,6 +1,6 @@
 import { loadConfig } from '../config/config.js'
 import type { Check } from '../doctor/check.js'
-import { examine } from '../doctor/doctor.js'
+import { runChecks } from '../doctor/doctor.js'
 import { LastLogoutError } from '../errors.js'
 import type { CommandContext } from './context.js'
 import { escapeControls } from './escape-controls.js'
@@ -22,10 +22,8 @@ export interface DoctorFlags {
 export async function runDoctor(context: CommandContext, flags: DoctorFlags): Promise<void> {
   const config = loadConfig(context.env, ['auth0', 'database'])
   const { action: actionName, probe = false, json = false } = flags
-  const examination = examine({ config, actionName, probe, signal: context.stop })
-  const checks = await collect(examination, json ? () => {} : context.print).catch(
-    rethrowUnfinished,
-  )
+  const running = runChecks({ config, actionName, probe, signal: context.stop })
+  const checks = await collect(running, json ? () => {} : context.print).catch(rethrowUnfinished)
   if (json) context.print(`${JSON.stringify({ checks }, null, 2)}\n`)
   const failed = checks.filter(({ status }) => status === 'failure').length
   if (failed > 0) {
@@ -37,7 +35,7 @@ export async function runDoctor(context: CommandContext, flags: DoctorFlags): Pr
 
 /** Prints each check when it is done. Consecutive skipped checks with the same reason share a line. */
 async function collect(
-  examination: AsyncIterable<Check>,
+  running: AsyncIterable<Check>,
   print: (text: string) => void,
 ): Promise<Check[]> {
   const checks: Check[] = []
@@ -46,7 +44,7 @@ async function collect(
     if (skipped.length > 0) print(toSkippedText(skipped))
     skipped = []
   }
-  for await (const check of examination) {
+  for await (const check of running) {
     checks.push(check)
     const isSkipped = check.status === 'skipped'
     if (!isSkipped || skipped[0]?.message !== check.message) printSkipped()

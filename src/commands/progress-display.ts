@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
+import type { SyncProgress } from '../measurements.js'
 import type { Instant } from '../rules/instant.js'
-import { isReadTwice, type SyncProgress } from '../sync/catch-up.js'
+import { isReadTwice } from '../sync/catch-up.js'
 
 /** A monotonic clock, in milliseconds. */
 type Clock = () => number
@@ -39,12 +40,8 @@ export function createProgressLog(
   )
 }
 
-interface Total {
+interface Total extends Omit<SyncProgress, 'stage'> {
   stage: SyncProgress['stage'] | 'caught up'
-  entries: number
-  events: number
-  pages: number
-  reachedAt: Instant | null
   elapsedMs: number
 }
 

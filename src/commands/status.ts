@@ -1,9 +1,9 @@
 import { loadConfig } from '../config/config.js'
 import type { Counts } from '../ports.js'
 import { lagOf } from '../rules/freshness.js'
+import type { RecordedGap } from '../rules/gap.js'
 import { toDateTime } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
-import type { RecordedGap } from '../rules/span.js'
 import { openStore } from '../service/open-store.js'
 import type { CommandContext } from './context.js'
 

@@ -1,6 +1,7 @@
 import { LastLogoutError } from '../errors.js'
+import { DAY_MS } from '../rules/instant.js'
 import { readKey } from './api-keys.js'
-import { DAY_MS } from './values.js'
+import { addSchema, findSchemaProblems } from './database-schema.js'
 import { type Variables, variables } from './variables.js'
 
 /**
@@ -104,6 +105,10 @@ function findContradictions(values: Partial<Variables>): string[] {
     ...(values.DATABASE_URL !== undefined && values.DATA_DIR !== undefined
       ? ['DATABASE_URL and DATA_DIR exclude each other: set one of them']
       : []),
+    ...findSchemaProblems({
+      DATABASE_URL: values.DATABASE_URL,
+      DATABASE_DIRECT_URL: values.DATABASE_DIRECT_URL,
+    }),
   ]
 }
 
@@ -123,7 +128,7 @@ function toSettings(values: Variables) {
     },
     database: {
       url: values.DATABASE_URL,
-      directUrl: values.DATABASE_DIRECT_URL,
+      directUrl: addSchema(values),
       dataDir: values.DATA_DIR,
     },
     /** The URL of each node; more than one for a cluster. */

@@ -1,14 +1,12 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { DEFAULT_TYPES, OPTIONAL_TYPES, refuseType } from '../rules/event-types.js'
-
-/** One day, in milliseconds. */
-export const DAY_MS = 86_400_000
+import { DAY_MS, HOUR_MS } from '../rules/instant.js'
 
 /** Minimum number of characters of an API key and of the log stream's token. */
 export const MIN_KEY_LENGTH = 32
 
-const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: DAY_MS } as const
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: HOUR_MS, d: DAY_MS } as const
 
 /** Schema of a duration such as `5s`, parsed to milliseconds. */
 export const duration = (fallback: string, minMs: number) =>

@@ -1,23 +1,32 @@
-import { findUnwritable } from '../store/inspect.js'
+import { findMissingPrivileges } from '../store/privileges.js'
 import { type Check, describeError, failure, ok, skipped } from './check.js'
 
 const NAME = 'privileges'
 
-/** Whether the database user may write what the service writes. `url` of migrated tables; `null`: there are none. */
-export async function examinePrivileges(url: string | null): Promise<Check[]> {
+/**
+ * Checks that the database user may write the tables of the service.
+ *
+ * @param url The URL of a database with migrated tables; `null`: there is none.
+ */
+export async function checkPrivileges(url: string | null): Promise<Check[]> {
   if (url === null) return skipped([NAME], 'the tables cannot be read')
   try {
-    const tables = await findUnwritable(url)
-    if (tables.length === 0) return [ok(NAME, 'the database user may write the tables')]
-    const names = tables.join(', ')
+    const missing = await findMissingPrivileges(url)
+    if (missing === null) return [ok(NAME, 'the database user may write the tables')]
     return [
       failure(
         NAME,
-        `the database user may not write ${names}: the service does not run with it`,
-        `as the owner of the tables: GRANT SELECT, INSERT, UPDATE, DELETE ON ${names} TO that user; or name another user in DATABASE_URL`,
+        `the database user lacks ${missing.description}`,
+        `as the owner of the tables, run: ${missing.grant}`,
       ),
     ]
   } catch (error) {
-    return [failure(NAME, `cannot be read (${describeError(error)})`, 'check DATABASE_URL')]
+    return [
+      failure(
+        NAME,
+        `the privileges cannot be read (${describeError(error)})`,
+        'check DATABASE_URL',
+      ),
+    ]
   }
 }

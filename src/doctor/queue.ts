@@ -9,15 +9,15 @@ import { type Check, describeError, failure, ok, skipped, warning } from './chec
 
 const NAME = 'queue'
 
-/** Looks at the store of the schedule. */
-export async function examineQueue(config: Config, databaseUrl: string | null): Promise<Check[]> {
+/** Checks the store of the schedule: Redis, or else PostgreSQL. */
+export async function checkQueue(config: Config, databaseUrl: string | null): Promise<Check[]> {
   const { redisUrls, database, auth0 } = config
-  if (redisUrls !== undefined) return [await examineRedis(redisUrls, auth0.domain)]
-  if (databaseUrl === null) return skipped([NAME], 'it is in the database, and there is none')
-  return [await examinePostgres(database.directUrl ?? databaseUrl)]
+  if (redisUrls !== undefined) return [await checkRedis(redisUrls, auth0.domain)]
+  if (databaseUrl === null) return skipped([NAME], 'there is no database')
+  return [await checkPostgres(database.directUrl ?? databaseUrl)]
 }
 
-async function examineRedis(urls: RedisUrls, name: string): Promise<Check> {
+async function checkRedis(urls: RedisUrls, name: string): Promise<Check> {
   try {
     const { timeoutMs } = JOBS_DEFAULTS
     const { isReplica, maxmemoryPolicy } = await findRedis({
@@ -28,8 +28,8 @@ async function examineRedis(urls: RedisUrls, name: string): Promise<Check> {
     if (isReplica) {
       return failure(
         NAME,
-        'Redis answers, and is a replica: it takes no writes',
-        'name its primary in REDIS_URL',
+        'Redis answers, but is a replica, which rejects writes',
+        'set REDIS_URL to its primary',
       )
     }
     if (maxmemoryPolicy === 'noeviction')
@@ -37,13 +37,13 @@ async function examineRedis(urls: RedisUrls, name: string): Promise<Check> {
     if (maxmemoryPolicy === undefined) {
       return warning(
         NAME,
-        'Redis answers, and does not tell its maxmemory-policy',
-        'see that it is noeviction; to let it be checked, grant the user +info',
+        'Redis answers, but does not state its maxmemory-policy',
+        'check that it is noeviction; to let it be checked, grant the user +info',
       )
     }
     return warning(
       NAME,
-      `Redis answers, with maxmemory-policy ${maxmemoryPolicy}: it may evict the schedule, and polls stop until that is noticed`,
+      `Redis answers, with maxmemory-policy ${maxmemoryPolicy}: it may evict the schedule, and then polls stop until the watchdog restores it`,
       'set maxmemory-policy to noeviction',
     )
   } catch (error) {
@@ -54,17 +54,22 @@ async function examineRedis(urls: RedisUrls, name: string): Promise<Check> {
   }
 }
 
-async function examinePostgres(url: string): Promise<Check> {
+async function checkPostgres(url: string): Promise<Check> {
   try {
     await assertQueueMigrated(url)
-    return ok(NAME, 'in PostgreSQL, its tables up to date')
+    return ok(NAME, 'in PostgreSQL, and its tables are up to date')
   } catch (error) {
+    if (hasCode(error, 'CONFIGURATION')) return failure(NAME, error.message)
     return hasCode(error, 'DATABASE_NOT_MIGRATED')
       ? failure(
           NAME,
-          'its tables are missing in PostgreSQL, or older than this program',
+          'its tables in PostgreSQL are missing, or older than this version',
           'run `last-logout migrate`, or set REDIS_URL',
         )
-      : failure(NAME, `cannot be read (${describeError(error)})`, 'check DATABASE_DIRECT_URL')
+      : failure(
+          NAME,
+          `its tables cannot be read (${describeError(error)})`,
+          'check DATABASE_DIRECT_URL',
+        )
   }
 }

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import type { ChangesPage } from '../rules/change-feed.js'
 import type { Policy } from '../rules/judge.js'
 import { sendError } from './errors.js'
-import { toEvents } from './event-stream.js'
+import { EVENT_STREAM, toEvents } from './event-stream.js'
 import { createFeed, FEED_LIMITS, type FeedDeps, type FeedStart } from './feed.js'
 import { toFreshness } from './freshness.js'
 import { dateTimeSchema, errorResponses, freshnessSchema, policySchema } from './schemas.js'
@@ -15,8 +15,6 @@ import { changeSchema, toWireChange } from './wire-change.js'
 export interface ChangesDeps extends FeedDeps {
   policy: Policy
 }
-
-const EVENT_STREAM = 'text/event-stream'
 
 /** Maximum number of changes in a response. */
 const MAX_LIMIT = 10_000

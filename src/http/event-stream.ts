@@ -3,6 +3,9 @@ import type { Policy } from '../rules/judge.js'
 import { toFreshness } from './freshness.js'
 import { toWireChange } from './wire-change.js'
 
+/** The content type of Server-Sent Events. */
+export const EVENT_STREAM = 'text/event-stream'
+
 /** Delay before a browser reconnects, in milliseconds. */
 const RECONNECT_DELAY_MS = 1_000
 

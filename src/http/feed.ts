@@ -55,49 +55,23 @@ export interface Feed {
 /** Creates the feed. It subscribes to changes until it is closed. */
 export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Feed {
   const { heartbeatIntervalMs } = feedLimits ?? FEED_LIMITS
-  /** The queries since the last wake-up, by cursor. */
-  const queries = new Map<string, Promise<ChangesPage | null>>()
   let isOpen = true
-  let wakeTimer: NodeJS.Timeout | undefined
-  let resolveWake = () => {}
-  const nextWake = () =>
-    new Promise<void>((resolve) => {
-      resolveWake = resolve
-    })
-  let woken = nextWake()
-
-  const wake = () => {
-    wakeTimer = undefined
-    queries.clear()
-    resolveWake()
-    woken = nextWake()
-  }
-  const scheduleWake = () => {
-    wakeTimer ??= setTimeout(wake, MIN_WAKE_INTERVAL_MS)
-  }
-  const unsubscribe = subscribe(scheduleWake)
-  const heartbeat = setInterval(scheduleWake, heartbeatIntervalMs)
-
-  /** Only for subscribers that have loaded: a load has many pages, which are hardly ever the same. */
-  const readShared = (query: ChangesQuery) => {
-    const cursor = String(query.after)
-    const reading = queries.get(cursor) ?? readChanges(query)
-    queries.set(cursor, reading)
-    // Do not cache rejections.
-    reading.catch(() => queries.delete(cursor))
-    return reading
-  }
+  const read = (query: Omit<ChangesQuery, 'limit'>) =>
+    readChanges({ ...query, limit: STREAM_PAGE_SIZE })
+  const shared = createSharedReads((cursor) => read({ after: cursor, since: null }))
+  const wakeUp = createWakeUp(shared.clear)
+  const unsubscribe = subscribe(wakeUp.schedule)
+  const heartbeat = setInterval(wakeUp.schedule, heartbeatIntervalMs)
 
   async function* stream({ after, since }: FeedStart): AsyncGenerator<ChangesPage | null> {
     let cursor = after
     let isLoading = true
     while (isOpen) {
       // Taken before the query: a change that is committed during the query wakes this subscriber again.
-      const nextChange = woken
-      // After the load, queries differ only by their cursor.
+      const nextChange = wakeUp.next()
       const page: ChangesPage | null = isLoading
-        ? await readChanges({ after: cursor, since, limit: STREAM_PAGE_SIZE })
-        : await readShared({ after: cursor, since: null, limit: STREAM_PAGE_SIZE })
+        ? await read({ after: cursor, since })
+        : await shared.read(cursor)
       yield page
       cursor = page?.cursor ?? null
       isLoading = page === null || (isLoading && page.more)
@@ -111,8 +85,67 @@ export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Fe
       isOpen = false
       unsubscribe()
       clearInterval(heartbeat)
-      clearTimeout(wakeTimer)
-      resolveWake()
+      wakeUp.close()
+    },
+  }
+}
+
+/** The wake-up that all subscribers wait for. */
+interface WakeUp {
+  /** Resolves at the next wake-up. */
+  next(): Promise<void>
+  /** Wakes all subscribers soon. Requests until then cause the same wake-up. */
+  schedule(): void
+  /** Wakes all subscribers for the last time. */
+  close(): void
+}
+
+/** @param onWake Called before the subscribers continue. */
+function createWakeUp(onWake: () => void): WakeUp {
+  let timer: NodeJS.Timeout | undefined
+  let resolveNext = () => {}
+  const createNext = () =>
+    new Promise<void>((resolve) => {
+      resolveNext = resolve
+    })
+  let next = createNext()
+
+  function wake(): void {
+    timer = undefined
+    onWake()
+    resolveNext()
+    next = createNext()
+  }
+
+  return {
+    next: () => next,
+    schedule() {
+      timer ??= setTimeout(wake, MIN_WAKE_INTERVAL_MS)
+    },
+    close() {
+      clearTimeout(timer)
+      resolveNext()
+    },
+  }
+}
+
+/** The queries since the last wake-up, one for each cursor. */
+interface SharedReads {
+  read(cursor: string | null): Promise<ChangesPage | null>
+  clear(): void
+}
+
+/** Only for subscribers that have loaded: their queries differ by the cursor alone, and many hold the same one. */
+function createSharedReads(read: SharedReads['read']): SharedReads {
+  const reads = new Map<string | null, Promise<ChangesPage | null>>()
+  return {
+    clear: () => reads.clear(),
+    read(cursor) {
+      const reading = reads.get(cursor) ?? read(cursor)
+      reads.set(cursor, reading)
+      // Do not cache rejections.
+      reading.catch(() => reads.delete(cursor))
+      return reading
     },
   }
 }

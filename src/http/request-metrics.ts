@@ -1,24 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
+import type { ApiMetrics } from '../measurements.js'
+import { EVENT_STREAM } from './event-stream.js'
 
 /** Receives the measurements of the API, and exposes all metrics. */
-export interface HttpMetrics {
-  onResponse(response: MeasuredResponse): void
-  /** A stream of the change feed has begun (1) or ended (-1). */
-  onSubscriber(change: 1 | -1): void
-  onFailedAuthentication(reason: 'no_key' | 'unknown_key' | 'lacks_role'): void
+export interface HttpMetrics extends ApiMetrics {
   scrape(): Promise<{ contentType: string; text: string }>
-}
-
-/** Measurement of a response. Callers cannot cause new values of `method` and `route`. */
-interface MeasuredResponse {
-  method: string
-  /** The pattern of the route. */
-  route: string
-  /** `null`: the caller disconnected before the response. */
-  status: number | null
-  durationMs: number
 }
 
 /** Labels without a matching route, where the caller chooses method and path. */
@@ -71,7 +59,7 @@ export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): voi
 }
 
 function isEventStream(reply: FastifyReply): boolean {
-  return reply.getHeader('content-type') === 'text/event-stream'
+  return reply.getHeader('content-type') === EVENT_STREAM
 }
 
 function readFailure({ headers }: FastifyRequest, { raw }: FastifyReply) {

@@ -3,6 +3,7 @@ import { Redis } from 'ioredis'
 import { LastLogoutError } from '../errors.js'
 import { examineRedis, type FoundRedis, type RedisNode, unsupported } from './examine-redis.js'
 import type { RedisUrls } from './redis.js'
+import { describeRedisTlsFailure } from './redis-failure.js'
 import { createTlsOptions } from './redis-tls.js'
 
 /** Upper bound of the known nodes that are tried at once. */
@@ -22,7 +23,7 @@ export interface FindRedisOptions {
 /**
  * Connects to each URL and known node once. The first that responds decides.
  *
- * @throws `CONFIGURATION` if the server is not supported.
+ * @throws `CONFIGURATION` if the server is not supported, or if TLS fails.
  * @throws The error of ioredis if no server responds, or if it refuses the user.
  */
 export async function findRedis(options: FindRedisOptions): Promise<FoundRedis> {
@@ -67,8 +68,14 @@ async function connectOnce(
     if (reason !== undefined && found.nodes === null) throw reason
     return found
   } catch (error) {
-    throw error instanceof LastLogoutError ? error : (reason ?? error)
+    throw error instanceof LastLogoutError ? error : refuseTlsFailure(reason ?? error)
   } finally {
     client.disconnect()
   }
+}
+
+/** Returns `CONFIGURATION` instead of an error of TLS. */
+function refuseTlsFailure(cause: unknown): unknown {
+  const failure = describeRedisTlsFailure(Object(cause).code)
+  return failure === null ? cause : new LastLogoutError('CONFIGURATION', failure, { cause })
 }

@@ -11,14 +11,14 @@ export type { QueueConnection } from './backend.js'
 export { migrateQueue } from './postgres.js'
 export type { ScheduledJob } from './scheduled-job.js'
 
-/** What to run, and where the schedule is kept. */
+/** The jobs, and the store of their schedule. */
 export interface JobsOptions extends RunnerOptions {
   connection: QueueConnection
-  /** Sets this queue apart from others in the same store; workers with the same one share it. */
+  /** Separates this queue from others in the same store. Workers with the same prefix share a queue. */
   prefix: string
-  /** How often the schedule is looked after, in milliseconds. Default: 3,000. */
+  /** Interval of the watchdog, in milliseconds. Default: 3,000. */
   watchIntervalMs?: number
-  /** How long a store may take to be ready, to answer, and to be closed, in milliseconds. Default: 5,000. */
+  /** Timeout of connecting, of each response and of closing, in milliseconds. Default: 5,000. */
   timeoutMs?: number
 }
 
@@ -28,27 +28,28 @@ export const JOBS_DEFAULTS = { watchIntervalMs: 3_000, timeoutMs: 5_000 }
 /** Jobs that run at their intervals. */
 export interface Jobs {
   /**
-   * Takes no further job, aborts the signal of the running ones, waits for them, and closes every
-   * connection. Calling it again waits for the same.
+   * Takes no further job, aborts the signal of the running ones, waits for them, and closes every connection. A
+   * second call waits for the first one.
    */
   close(): Promise<void>
 }
 
 /**
- * Runs `jobs` at their intervals, at once where one is new or came due while no worker ran; of several
- * workers, one takes each run. From then on no failure of a job or of the store ends it: while the store
- * is away nothing runs, and when it is back, be it empty, the jobs go on. It may be away from the
- * beginning.
- * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables, and `CONFIGURATION` when
- * Redis is not supported.
+ * Runs `jobs` at their intervals. A job that is new, or became due while no worker ran, runs at once. Of several
+ * workers, one takes each run.
+ *
+ * No failure of a job or of the store ends this. While the store is unavailable, also at the start, no job runs.
+ * When it is available again, the jobs continue, even if the store is empty.
+ * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables, and `CONFIGURATION` when the database user
+ * lacks a privilege, TLS fails, or Redis is not supported.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const { connection, prefix, jobs, log, watchIntervalMs, timeoutMs } = {
     ...JOBS_DEFAULTS,
     ...options,
   }
-  await assertUsable(options.connection, prefix, timeoutMs).catch((error) => {
-    // What else there is, the watchdog meets as well, and tries again.
+  await assertSupported(connection, prefix, timeoutMs).catch((error) => {
+    // The watchdog retries after every other failure.
     if (hasCode(error, 'DATABASE_NOT_MIGRATED') || hasCode(error, 'CONFIGURATION')) throw error
   })
   const stop = new AbortController()
@@ -79,7 +80,8 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
   }
 }
 
-async function assertUsable(
+/** Throws where the store of the queue needs a change by the operator. */
+async function assertSupported(
   connection: QueueConnection,
   prefix: string,
   timeoutMs: number,

@@ -35,33 +35,23 @@ export function createQueueOutage(
   const urls = connection.kind === 'redis' ? connection.urls : [connection.url]
   const host = urls.map((url) => new URL(url).host).join(',')
   let isReported = false
-  const reportedNodes = new Set<string>()
-
-  function explain(error: unknown): Explanation {
-    return connection.kind === 'redis'
-      ? explainRedisFailure(error, connection.urls[0])
-      : { kind: UNREACHABLE, cause: error, advice: POSTGRES_ADVICE }
-  }
-
+  const nodes = createNodeReports(connection, log)
   const tracker = createFailureTracker({
     onFailure(error, isFirst) {
-      const { kind, cause, advice } = explain(error)
+      const { kind, cause, advice } = explain(error, connection)
       // A lost connection can be the first sign of a cause, or follow from it.
       if (!isFirst || (kind === UNREACHABLE && isReported)) return
       isReported = true
-      const details = {
-        err: describe(cause),
-        host,
-        advice: `no job runs until it is restored: ${advice}`,
-      }
-      log.warn(details, 'job queue unavailable')
+      const err = describe(cause)
+      const remedy = `no job runs until it is restored: ${advice}`
+      log.warn({ err, host, advice: remedy }, 'job queue unavailable')
     },
     onRecovery(failingMs) {
       isReported = false
-      reportedNodes.clear()
+      nodes.clear()
       log.info({ failingMs }, 'job queue restored')
     },
-    kindOf: (error) => explain(error).kind,
+    kindOf: (error) => explain(error, connection).kind,
   })
   let hasFailed = false
   return {
@@ -76,18 +66,31 @@ export function createQueueOutage(
       hasFailed = false
     },
     recordNodeFailure(error, node) {
-      const { kind, cause, advice } = explain(error)
-      const key = `${node} ${kind}`
-      if (closing.aborted || reportedNodes.has(key)) return
-      reportedNodes.add(key)
-      const details = {
-        err: describe(cause),
-        node,
-        advice: kind === UNREACHABLE ? NODE_ADVICE : advice,
-      }
-      log.warn(details, 'redis cluster node unavailable')
+      if (!closing.aborted) nodes.report(error, node)
     },
   }
+}
+
+/** Logs each kind of failure of each node once, until `clear`. */
+function createNodeReports(connection: QueueConnection, log: Logger) {
+  const reported = new Set<string>()
+  return {
+    report(error: unknown, node: string): void {
+      const { kind, cause, advice } = explain(error, connection)
+      const key = `${node} ${kind}`
+      if (reported.has(key)) return
+      reported.add(key)
+      const remedy = kind === UNREACHABLE ? NODE_ADVICE : advice
+      log.warn({ err: describe(cause), node, advice: remedy }, 'redis cluster node unavailable')
+    },
+    clear: () => reported.clear(),
+  }
+}
+
+function explain(error: unknown, connection: QueueConnection): Explanation {
+  return connection.kind === 'redis'
+    ? explainRedisFailure(error, connection.urls[0])
+    : { kind: UNREACHABLE, cause: error, advice: POSTGRES_ADVICE }
 }
 
 /**

@@ -8,11 +8,19 @@ import {
 import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 import { withClient } from '../pg/client.js'
+import { toDriverOptions } from '../pg/connection.js'
 import { createSockets } from '../pg/sockets.js'
+import { INSUFFICIENT_PRIVILEGE } from '../pg/sql-state.js'
 import { MAX_LIFETIME_SECONDS, MIGRATION_TIMEOUT_MS } from '../pg/timeouts.js'
 
 /** Upper bound of the wait for a connection or a response, in milliseconds. */
 const TIMEOUT_MS = 5_000
+
+/** BullMQ names no schema in its statements, and was proved at READ COMMITTED. */
+const SETTINGS = {
+  search_path: DEFAULT_SCHEMA,
+  default_transaction_isolation: 'read committed',
+}
 
 /** A broken connection also rejects the query. Without a listener its event would end the process. */
 class Client extends pg.Client {
@@ -30,8 +38,7 @@ export function createQueuePool(databaseUrl: string, timeoutMs = TIMEOUT_MS): pg
   const pool = new pg.Pool({
     Client,
     stream: sockets.open,
-    connectionString: databaseUrl,
-    options: `-c search_path=${DEFAULT_SCHEMA}`,
+    ...toDriverOptions(databaseUrl, SETTINGS),
     max: 5,
     connectionTimeoutMillis: timeoutMs,
     query_timeout: timeoutMs,
@@ -46,19 +53,59 @@ export function createQueuePool(databaseUrl: string, timeoutMs = TIMEOUT_MS): pg
   return pool
 }
 
-/** Creates the queue's tables (schema `bullmq`) or brings them up to date. */
+/**
+ * Creates the queue's tables (schema `bullmq`) or brings them up to date.
+ *
+ * @throws `CONFIGURATION` when the database user lacks a privilege.
+ */
 export async function migrateQueue(databaseUrl: string): Promise<void> {
-  await withClient(databaseUrl, (client) => runMigrations(client), {
-    queryTimeoutMs: MIGRATION_TIMEOUT_MS,
-  })
+  await withClient(databaseUrl, migrateWith, { queryTimeoutMs: MIGRATION_TIMEOUT_MS })
 }
 
-/** @throws `DATABASE_NOT_MIGRATED` when the tables of the queue are missing or too old. */
+async function migrateWith(client: pg.Client): Promise<void> {
+  try {
+    // BullMQ would need the privilege to create its schema even if there is nothing to do.
+    if ((await readVersion(client)) >= LATEST_SCHEMA_VERSION) return
+    // BullMQ begins its transaction at the default level of the session. A run that waited for its lock would
+    // then not see what the other run has applied.
+    const query = (sql: string, values?: unknown[]) =>
+      client.query(sql === 'BEGIN' ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : sql, values)
+    await runMigrations({ query })
+  } catch (error) {
+    throw isForbidden(error) ? await migrationForbidden(client, error) : error
+  }
+}
+
+async function migrationForbidden(client: pg.Client, cause: unknown): Promise<LastLogoutError> {
+  const { role, database } = await readNames(client)
+  return new LastLogoutError(
+    'CONFIGURATION',
+    `the tables of the job queue cannot be created: the database user lacks CREATE on the database, or does not own the schema ${DEFAULT_SCHEMA}; as a superuser or the owner of the database, run: GRANT CREATE ON DATABASE ${database} TO ${role}; or set REDIS_URL`,
+    { cause },
+  )
+}
+
+/** Names of the session's user and database, quoted. */
+async function readNames(client: pg.Client): Promise<{ role: string; database: string }> {
+  const { rows } = await client.query<{ role: string; database: string }>(
+    'SELECT quote_ident(current_user) AS role, quote_ident(current_database()) AS database',
+  )
+  return rows[0] ?? { role: '', database: '' }
+}
+
+function isForbidden(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === INSUFFICIENT_PRIVILEGE
+}
+
+/**
+ * @throws `DATABASE_NOT_MIGRATED` when the tables of the queue are missing or too old.
+ * @throws `CONFIGURATION` when the database user lacks a privilege.
+ */
 export async function assertQueueMigrated(
   databaseUrl: string,
   timeoutMs = TIMEOUT_MS,
 ): Promise<void> {
-  const version = await withClient(databaseUrl, readVersion, {
+  const version = await withClient(databaseUrl, readUsableVersion, {
     connectTimeoutMs: timeoutMs,
     queryTimeoutMs: timeoutMs,
   })
@@ -68,6 +115,38 @@ export async function assertQueueMigrated(
       'the tables of the job queue are missing or too old: run `last-logout migrate`',
     )
   }
+}
+
+async function readUsableVersion(client: pg.Client): Promise<number> {
+  const version = await readVersion(client).catch(async (error) => {
+    throw isForbidden(error) ? await lacksPrivileges(client) : error
+  })
+  if (version < LATEST_SCHEMA_VERSION) return version
+  const { rows } = await client.query<{ missing: number }>(COUNT_MISSING, [DEFAULT_SCHEMA])
+  if (rows[0]?.missing !== 0) throw await lacksPrivileges(client)
+  return version
+}
+
+/** Counts the tables and sequences of the queue that the database user may not use. */
+const COUNT_MISSING = `
+  SELECT count(*)::integer AS missing FROM pg_class
+  WHERE relnamespace = $1::regnamespace AND CASE
+    WHEN relkind IN ('r', 'p') THEN NOT (
+      has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+      AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
+    WHEN relkind = 'S' THEN NOT has_sequence_privilege(oid, 'USAGE') END`
+
+async function lacksPrivileges(client: pg.Client): Promise<LastLogoutError> {
+  const { role } = await readNames(client)
+  const grants = [
+    `USAGE ON SCHEMA ${DEFAULT_SCHEMA}`,
+    `SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${DEFAULT_SCHEMA}`,
+    `USAGE ON ALL SEQUENCES IN SCHEMA ${DEFAULT_SCHEMA}`,
+  ].map((privilege) => `GRANT ${privilege} TO ${role};`)
+  return new LastLogoutError(
+    'CONFIGURATION',
+    `the database user lacks privileges on the tables of the job queue: let their owner run: ${grants.join(' ')}`,
+  )
 }
 
 async function readVersion(client: pg.Client): Promise<number> {

@@ -52,6 +52,20 @@ export function isPermissionReply(message: string): boolean {
   return PERMISSION_REPLY.test(message)
 }
 
+/**
+ * Describes a failure of TLS, which no retry resolves.
+ *
+ * @param code Code of Node's error.
+ * @returns `null` for any other code.
+ */
+export function describeRedisTlsFailure(code: unknown): string | null {
+  const failure = describeTlsFailure(code)
+  return (
+    failure &&
+    `${failure} for Redis (${code}): set NODE_EXTRA_CA_CERTS to the file of the CA certificate, use a host name in REDIS_URL that the certificate contains, and rediss: only for a server with TLS`
+  )
+}
+
 /** Explains an error of ioredis or BullMQ. `url` is one that led to the server. */
 export function explainRedisFailure(error: unknown, url: string): RedisFailure {
   const cause = Object(error).lastNodeError ?? error
@@ -79,13 +93,8 @@ export function explainRedisFailure(error: unknown, url: string): RedisFailure {
       `the cluster has no primary for the slot of the queue: run \`${command}\``,
     )
   }
-  const tlsFailure = describeTlsFailure(code)
-  if (tlsFailure !== null) {
-    return describe(
-      'tls',
-      `${tlsFailure}: set NODE_EXTRA_CA_CERTS to the file of the CA certificate, use a host name that the certificate contains, and redis: instead of rediss: if the server does not support TLS`,
-    )
-  }
+  const tlsFailure = describeRedisTlsFailure(code)
+  if (tlsFailure !== null) return describe('tls', tlsFailure)
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
     return describe(UNREACHABLE, 'check the host name in REDIS_URL')
   }

@@ -7,9 +7,9 @@ export type RedisUrls = readonly [string, ...string[]]
 
 /** Opens connections to a Redis server or cluster. */
 export interface RedisConnector {
-  /** Opens a connection that is made again whenever it is lost. */
+  /** Opens a connection that reconnects whenever it is lost. */
   connect(limits: Limits): Redis | Cluster
-  /** Drops the connections that are still open. */
+  /** Closes the connections that are still open. */
   disconnect(): void
 }
 
@@ -23,7 +23,7 @@ export interface RedisConnectorOptions {
   onNodeError(error: unknown, node: string): void
 }
 
-/** How long a connection waits for a server that is away. */
+/** How long a connection waits for a server that is unavailable. */
 type Limits = Pick<
   RedisOptions,
   'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout' | 'socketTimeout'
@@ -34,7 +34,7 @@ const MAX_RETRY_DELAY_MS = 2_000
 /** How often each connection to a cluster reads which node serves which slot, in milliseconds. */
 const SLOTS_REFRESH_INTERVAL_MS = 5_000
 
-/** For the worker's wait for a job: no answer means no job, and BullMQ ends it in time. */
+/** The worker's wait for a job has no timeout here: BullMQ ends it. */
 const WORKER_WAIT: Limits = { maxRetriesPerRequest: null }
 
 /** Prefix of the keys of a queue. The braces keep all of them in one slot of a Redis Cluster. */
@@ -65,7 +65,7 @@ function connectServer({ urls, found, timeoutMs }: RedisConnectorOptions, limits
     // It uses INFO, and prints a warning to the console if that is not permitted.
     enableReadyCheck: found.canReadInfo,
     retryStrategy: (times) => Math.min(times * 200, MAX_RETRY_DELAY_MS),
-    // A primary that has been demoted keeps the connection, and refuses every write by this code.
+    // A demoted primary keeps the connection, and rejects every write with this code.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   })
 }
@@ -90,7 +90,7 @@ function connectCluster(
       connectTimeout: timeoutMs,
       enableReadyCheck: false,
     },
-    // The nodes' certificates bear names, not addresses.
+    // The certificates of the nodes contain names instead of addresses.
     dnsLookup: (address, callback) => callback(null, address),
   })
   client.on('node error', onNodeError)
@@ -98,17 +98,17 @@ function connectCluster(
 }
 
 /**
- * Makes BullMQ's own backend for Redis, but with limits for each connection, and without its check
- * of the server, which prints to the console.
+ * Creates BullMQ's own backend for Redis, with limits for each connection. BullMQ's check of the server is
+ * skipped, because it prints to the console.
  */
 export function createRedisBackendFactory(
   prefix: string,
   timeoutMs: number,
 ): BackendFactory<RedisQueueBackend, RedisConnector> {
   const keys = new QueueKeys(prefix)
-  // An error soon rather than an answer late.
+  // The queue fails early instead of waiting.
   const queue = { enableOfflineQueue: false, commandTimeout: timeoutMs, socketTimeout: timeoutMs }
-  // A worker's commands wait for as long as Redis is away.
+  // The commands of a worker wait while Redis is unavailable.
   const worker = { maxRetriesPerRequest: null, socketTimeout: timeoutMs }
   return (name, options, { withBlockingConnection: isWorker = false } = {}) => {
     const open = (limits: Limits): RedisConnection =>
@@ -127,7 +127,7 @@ export function createRedisBackendFactory(
   }
 }
 
-/** BullMQ takes a server that it has not checked for one that can only wait for whole seconds. */
+/** Allows waits in fractions of a second. BullMQ assumes whole seconds for a server that it has not checked. */
 function allowFractions(connection: RedisConnection): RedisConnection {
   const allow = (): void => {
     connection.capabilities = { canDoubleTimeout: true, canBlockFor1Ms: false }

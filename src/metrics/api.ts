@@ -1,26 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-
-/** Measurement of a response of the API. */
-interface ApiResponse {
-  /** Only of known routes: callers must not be able to create time series. */
-  method: string
-  /** The pattern of the route. A URL contains a user id. */
-  route: string
-  /** `null`: the caller disconnected before the response. */
-  status: number | null
-  durationMs: number
-}
-
-/** Why a request was rejected. */
-type AuthenticationFailure = 'no_key' | 'unknown_key' | 'lacks_role'
-
-/** Records measurements of the API. */
-export interface ApiMetrics {
-  onResponse(response: ApiResponse): void
-  /** A stream of the change feed has begun (1) or ended (-1). */
-  onSubscriber(change: 1 | -1): void
-  onFailedAuthentication(reason: AuthenticationFailure): void
-}
+import type { ApiMetrics } from '../measurements.js'
 
 /** In seconds. A lookup takes a few milliseconds; callers time out after some seconds. */
 const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]

@@ -4,9 +4,9 @@ import { cacheFor, withTimeout } from '../async/timeout.js'
 import type { Counts, LastLogoutStore } from '../ports.js'
 import { UNATTRIBUTABLE_REASONS } from '../rules/entry.js'
 import { lagOf } from '../rules/freshness.js'
+import type { GapReason, RecordedGap } from '../rules/gap.js'
 import type { Instant } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
-import type { GapReason, RecordedGap } from '../rules/span.js'
 
 /** What the metrics of the database are read with. */
 export type DatabaseMetricsOptions = Pick<

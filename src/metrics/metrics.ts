@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Registry } from 'prom-client'
-import { type ApiMetrics, createApiMetrics } from './api.js'
+import type { ApiMetrics } from '../measurements.js'
+import { createApiMetrics } from './api.js'
 import { createDatabaseMetrics, type DatabaseMetricsOptions } from './database.js'
 import { createJobMetrics, type JobMetrics } from './jobs.js'
 import { createSyncMetrics, type SyncMetrics } from './sync.js'

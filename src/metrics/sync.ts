@@ -1,41 +1,12 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import type { LogoutEvent } from '../rules/entry.js'
-import type { Instant } from '../rules/instant.js'
+import type { LogoutPage, LogRequest, SyncProgress } from '../measurements.js'
 import { storageTimeOf } from '../rules/log-id.js'
-
-/** Measurement of a request to Auth0. */
-interface Auth0Response {
-  /** `null`: there was no response. */
-  status: number | null
-  durationMs: number
-  rateLimit: { limit: number; remaining: number } | null
-  /** How long the request waited for the rate budget. */
-  waitedMs: number
-  /** The used part of our budget when the request was sent, from 0 to 1; `null`: unknown. */
-  budgetUsed: number | null
-}
-
-/** What was just stored. */
-interface StoredEntries {
-  stage: string
-  entries: number
-  events: number
-}
-
-/** When the logout events of a page could be known, and when they were stored. */
-interface LogoutPageTimes {
-  events: Pick<LogoutEvent, 'logId' | 'at'>[]
-  /** When the request for the page began. */
-  askedAt: Instant
-  /** From the response to the commit, in milliseconds. */
-  writtenMs: number
-}
 
 /** Records how the log is read. */
 export interface SyncMetrics {
-  onAuth0Response(response: Auth0Response): void
-  onProgress(progress: StoredEntries): void
-  onLogoutPage(page: LogoutPageTimes): void
+  onAuth0Response(request: LogRequest): void
+  onProgress(progress: Pick<SyncProgress, 'stage' | 'entries' | 'events'>): void
+  onLogoutPage(page: LogoutPage): void
   /** A round of a loop moved neither the checkpoint nor the sweep. */
   onIdleRound(loop: string): void
 }

@@ -1,8 +1,9 @@
 import pg from 'pg'
+import { toDriverOptions } from './connection.js'
 import { createSockets } from './sockets.js'
 import { isUnavailableState } from './sql-state.js'
 import { CONNECT_TIMEOUT_MS, QUERY_TIMEOUT_MS } from './timeouts.js'
-import { unavailable } from './unavailable.js'
+import { connectionFailure, unavailable } from './unavailable.js'
 
 /** System error codes of a broken connection. */
 const BROKEN_CONNECTION_CODES = new Set<unknown>(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
@@ -14,6 +15,7 @@ const BROKEN_CONNECTION_CODES = new Set<unknown>(['ECONNRESET', 'EPIPE', 'ETIMED
  * @param timeouts In milliseconds. Defaults: {@link CONNECT_TIMEOUT_MS}, {@link QUERY_TIMEOUT_MS}.
  * @returns The result of `run`.
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
+ * @throws `CONFIGURATION` when TLS fails, or a file that the URL names cannot be read.
  */
 export async function withClient<T>(
   url: string,
@@ -26,14 +28,14 @@ export async function withClient<T>(
   const sockets = createSockets()
   const client = new pg.Client({
     stream: sockets.open,
-    connectionString: url,
+    ...toDriverOptions(url),
     connectionTimeoutMillis: connectTimeoutMs,
     query_timeout: queryTimeoutMs,
   })
   // A broken connection also rejects the query. Without a listener this event would end the process.
   client.on('error', () => {})
   await client.connect().catch((error) => {
-    throw unavailable(error)
+    throw connectionFailure(error)
   })
   try {
     return await run(client)

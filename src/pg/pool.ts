@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { toDriverOptions } from './connection.js'
 import { createSockets } from './sockets.js'
 import { isUnavailableState } from './sql-state.js'
 import { CONNECT_TIMEOUT_MS, MAX_LIFETIME_SECONDS, QUERY_TIMEOUT_MS } from './timeouts.js'
@@ -31,7 +32,7 @@ export function createPool(
 ): Pool {
   const sockets = createSockets()
   const pool = new pg.Pool({
-    connectionString: url,
+    ...toDriverOptions(url),
     connectionTimeoutMillis: connectTimeoutMs,
     // Enforced by the client: an unreachable server cannot, and a transaction pooler rejects settings.
     query_timeout: queryTimeoutMs,

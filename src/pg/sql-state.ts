@@ -28,6 +28,31 @@ export function isRefusedState(state: string): boolean {
   return REFUSED_CLASSES.has(state.slice(0, 2))
 }
 
+/** SQLSTATEs of a conflict with another transaction: serialization failure, deadlock, lock timeout. */
+const CONFLICT_STATES = new Set(['40001', '40P01', '55P03'])
+
+/** Whether a transaction failed because of another one, so that the same transaction can succeed when it is repeated. */
+export function isConflictState(state: string | undefined): boolean {
+  return state !== undefined && CONFLICT_STATES.has(state)
+}
+
+/**
+ * SQLSTATE classes of a value that cannot be stored: data exception, integrity constraint violation, WITH CHECK
+ * OPTION violation, program limit exceeded, and an exception raised by a trigger.
+ */
+const REFUSED_ROW_CLASSES = new Set(['22', '23', '44', '54', 'P0'])
+
+/** Whether the server refused the values of a statement, and not the statement. */
+export function isRefusedRowState(state: string | undefined): boolean {
+  return state !== undefined && REFUSED_ROW_CLASSES.has(state.slice(0, 2))
+}
+
+/** SQLSTATE: insufficient_privilege. */
+export const INSUFFICIENT_PRIVILEGE = '42501'
+
+const LOCKED =
+  'other sessions keep locking the same rows; find long transactions in pg_stat_activity'
+
 /** What to do, by SQLSTATE or else by its class. */
 const ADVICE: Record<string, string> = {
   '28': 'check the user and the password in DATABASE_URL',
@@ -36,6 +61,9 @@ const ADVICE: Record<string, string> = {
   '53100': 'the disk is full; free disk space',
   '53200': 'the server is out of memory; free memory',
   '53300': 'all connections are in use; close some, or raise max_connections',
+  '40001': LOCKED,
+  '40P01': LOCKED,
+  '55P03': LOCKED,
   '57014': 'a query was cancelled; check statement_timeout and the load of the server',
 }
 

@@ -1,6 +1,14 @@
 import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
+import { describeTlsFailure } from '../tls.js'
 import { adviceFor, isRefusedState } from './sql-state.js'
+
+/** The message of the driver, which has no code, where the server does not support TLS. */
+const NO_TLS = 'The server does not support SSL connections'
+
+/** What to do when TLS fails. */
+export const TLS_REMEDY =
+  'set sslrootcert in the database URL, or NODE_EXTRA_CA_CERTS, to the file of the CA certificate, and use a host name that the certificate contains'
 
 /**
  * Creates a `DATABASE_UNAVAILABLE` error.
@@ -11,13 +19,37 @@ export function unavailable(
   cause: unknown,
   state: string | undefined = cause instanceof pg.DatabaseError ? cause.code : undefined,
 ): LastLogoutError {
-  return new LastLogoutError('DATABASE_UNAVAILABLE', describe(state), { cause })
+  return new LastLogoutError('DATABASE_UNAVAILABLE', describe(cause, state), { cause })
 }
 
-function describe(state: string | undefined): string {
+/**
+ * Creates the error of a connection that could not be opened: `CONFIGURATION` where TLS fails, which no retry
+ * resolves, and otherwise `DATABASE_UNAVAILABLE`.
+ */
+export function connectionFailure(cause: unknown): LastLogoutError {
+  if (cause instanceof LastLogoutError) return cause
+  const tlsFailure = describeTls(cause)
+  if (tlsFailure === null) return unavailable(cause)
+  return new LastLogoutError('CONFIGURATION', tlsFailure, { cause })
+}
+
+function describe(cause: unknown, state: string | undefined): string {
   if (state === undefined) {
-    return 'PostgreSQL is unreachable: check that it is running and that DATABASE_URL is correct'
+    return (
+      describeTls(cause) ??
+      'PostgreSQL is unreachable: check that it is running and that DATABASE_URL is correct'
+    )
   }
   const problem = isRefusedState(state) ? 'refused the connection' : 'is unavailable'
   return `PostgreSQL ${problem} (SQLSTATE ${state}): ${adviceFor(state)}`
+}
+
+function describeTls(cause: unknown): string | null {
+  const { code, message } = Object(cause)
+  if (message === NO_TLS) {
+    return 'PostgreSQL does not support TLS: switch ssl on in postgresql.conf, or remove sslmode from the database URL'
+  }
+  const failure = describeTlsFailure(code)
+  if (failure === null) return null
+  return `${failure} for PostgreSQL (${code}): ${TLS_REMEDY}`
 }

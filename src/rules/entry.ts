@@ -2,6 +2,7 @@ import { endsOneSession, isFullBackchannelLogout } from './event-types.js'
 import { readId } from './id.js'
 import { type Instant, readDateTime } from './instant.js'
 import { storageTimeOf } from './log-id.js'
+import { isRecord } from './record.js'
 
 /** A logout event. At least one of `userId` and `sessionId` is not `null`. */
 export interface LogoutEvent {
@@ -16,9 +17,14 @@ export interface LogoutEvent {
   sessionId: string | null
 }
 
-/** Why an entry of a logout type cannot be used. */
-export const UNATTRIBUTABLE_REASONS = ['malformed', 'no_subject', 'no_instant'] as const
-type UnattributableReason = (typeof UNATTRIBUTABLE_REASONS)[number]
+/** Why an entry of a logout type cannot be used. `not_storable`: the database refused its row. */
+export const UNATTRIBUTABLE_REASONS = [
+  'malformed',
+  'no_subject',
+  'no_instant',
+  'not_storable',
+] as const
+type UnattributableReason = Exclude<(typeof UNATTRIBUTABLE_REASONS)[number], 'not_storable'>
 
 /** Result of reading an entry. */
 export type Reading =
@@ -64,8 +70,4 @@ function readInstant(entry: Record<string, unknown>, logId: string | null): Inst
 
 function unattributable(reason: UnattributableReason): Reading {
   return { kind: 'unattributable', reason }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

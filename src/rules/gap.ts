@@ -1,20 +1,36 @@
-import { type Instant, later } from './instant.js'
+import { DAY_MS, type Instant, later } from './instant.js'
 import { isSynthetic, storageTimeOf } from './log-id.js'
 import type { Progress } from './progress.js'
-import type { Gap } from './span.js'
+import type { Span } from './span.js'
 
 /**
  * Retention of the smallest Auth0 plan, in milliseconds.
  *
  * @see https://auth0.com/docs/deploy-monitor/logs/log-data-retention
  */
-export const MIN_RETENTION_MS = 86_400_000
+export const MIN_RETENTION_MS = DAY_MS
 
 /** A log whose first entry is younger than this was not truncated: the tenant is new. In milliseconds. */
 const NEW_TENANT_MS = MIN_RETENTION_MS / 2
 
 /** Nothing can have been deleted unread after a pause shorter than this, in milliseconds. */
 export const GAP_CHECK_THRESHOLD_MS = 60_000
+
+/**
+ * Why a span was not read. `retention`: Auth0 deleted it. `empty_log`: the log was empty. `cold_start`: it was
+ * deleted before the first start.
+ */
+export type GapReason = 'retention' | 'empty_log' | 'cold_start'
+
+/** A span that was deleted before it was read. */
+export interface Gap extends Span {
+  reason: GapReason
+}
+
+/** A gap, and when it was detected or last extended. */
+export interface RecordedGap extends Gap {
+  detectedAt: Instant
+}
 
 /** What the log holds, as seen at one moment. */
 export interface Retained {

@@ -1,6 +1,12 @@
 /** A point in time: milliseconds since the Unix epoch, a whole number. */
 export type Instant = number
 
+/** An hour, in milliseconds. */
+export const HOUR_MS = 3_600_000
+
+/** A day, in milliseconds. */
+export const DAY_MS = 24 * HOUR_MS
+
 /** Bounds of a plausible instant: PostgreSQL can store it, and Auth0 can have produced it. */
 const MIN_INSTANT = Date.UTC(2000, 0, 1)
 const MAX_INSTANT = Date.UTC(2200, 0, 1)

@@ -4,6 +4,7 @@ import { findEmbeddedPostgres } from '../embedded-postgres/find.js'
 import { createEmbeddedPostgres } from '../embedded-postgres/server.js'
 import { LastLogoutError } from '../errors.js'
 import type { QueueConnection } from '../jobs/jobs.js'
+import { schemaOf } from '../pg/connection.js'
 import { applyMigrations } from '../store/migrations.js'
 
 /** A database that can be connected to. */
@@ -61,6 +62,12 @@ export function queueConnection(config: Config, databaseUrl: string): QueueConne
   return redisUrls === undefined
     ? { kind: 'postgres', url: database.directUrl ?? databaseUrl }
     : { kind: 'redis', urls: redisUrls }
+}
+
+/** What sets the queue of this tenant apart: two schemas of one database can serve the same tenant. */
+export function queueName({ auth0 }: Config, databaseUrl: string): string {
+  const schema = schemaOf(databaseUrl)
+  return schema === 'public' ? auth0.domain : `${auth0.domain}/${schema}`
 }
 
 /** A database that another process runs. */

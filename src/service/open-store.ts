@@ -8,7 +8,7 @@ import { createDatabase } from '../store/database.js'
 import { fixedClock } from '../store/epoch.js'
 import { guardStore } from '../store/guard.js'
 import { createLastLogoutStore } from '../store/last-logout-store.js'
-import { assertMigrated } from '../store/migrations.js'
+import { assertUsable } from '../store/migrations.js'
 import { openWhenAvailable } from '../store/open-when-available.js'
 import { openDatabase } from './open-database.js'
 
@@ -73,7 +73,7 @@ export async function openStore(
       horizonMs: config.maxRefreshAgeMs + config.maxTokenAgeMs,
       clock: now && fixedClock(now),
     })
-    const { store, open } = guardStore(unguarded, () => assertMigrated(databaseUrl), storeLog)
+    const { store, open } = guardStore(unguarded, () => assertUsable(databaseUrl), storeLog)
     const opened = await openWhenAvailable(open, { waitForDatabase, log: storeLog })
     return { store, databaseUrl, gone, opened, close: closers.close }
   } catch (error) {

@@ -6,14 +6,14 @@ import type { Config } from '../config/config.js'
 import type { MonitorDeps } from '../http/app.js'
 import { listen } from '../http/listen.js'
 import type { LogStream } from '../http/log-stream.js'
+import type { SyncProgress } from '../measurements.js'
 import { createMetrics, type Metrics } from '../metrics/metrics.js'
 import type { LastLogoutStore, LogSource } from '../ports.js'
 import { createChangeListener } from '../store/change-listener.js'
-import type { SyncProgress } from '../sync/catch-up.js'
 import { createLease } from '../sync/lease.js'
 import { receive } from '../sync/receive.js'
 import { readVersion } from '../version.js'
-import { queueConnection } from './open-database.js'
+import { queueConnection, queueName } from './open-database.js'
 import { type OpenStore, openStore, type StoreOptions, type StoreOverrides } from './open-store.js'
 import { createWorkerJobs, type Reader, sync } from './worker-jobs.js'
 
@@ -123,7 +123,7 @@ async function startWorker(parts: Parts, reader: Reader): Promise<void> {
   const log = parts.log.child({ part: 'worker' })
   const jobs = await createJobs({
     connection: queueConnection(config, databaseUrl),
-    prefix: config.auth0.domain,
+    prefix: queueName(config, databaseUrl),
     log,
     jobs: createWorkerJobs({ ...reader, log }),
     onFailure: metrics.onJobFailure,

@@ -1,8 +1,9 @@
 import type { Change, ChangesPage, ChangesQuery } from '../rules/change-feed.js'
 import type { Instant } from '../rules/instant.js'
-import { tenantRowMissing } from './database.js'
+import { type Executor, tenantRowMissing } from './database.js'
 import { positionAt, readClock, type SqlClock, toEpoch } from './epoch.js'
-import { Prisma, type PrismaClient } from './generated/client.js'
+import { Prisma } from './generated/client.js'
+import type { Tables } from './tables.js'
 
 /** A cursor: the id of the feed, and a position in it. */
 const CURSOR = /^([0-9a-f]{12})\.(\d{1,18})$/
@@ -40,7 +41,7 @@ interface ChangeRow {
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
 export async function readChanges(
-  prisma: PrismaClient,
+  prisma: Executor,
   clock: SqlClock,
   { after, since, limit }: ChangesQuery,
 ): Promise<ChangesPage | null> {
@@ -50,9 +51,9 @@ export async function readChanges(
   const [row] = await prisma.$queryRaw<Row[]>`
     SELECT ${readClock(clock)} AS now, ${FEED} AS feed, seq, ${toEpoch('as_of')} AS as_of, (
       SELECT coalesce(json_agg(change ORDER BY position), '[]')
-      FROM (${changesAfter(from, since, limit + 1)}) AS change
+      FROM (${changesAfter(prisma.tables, { from, since, limit: limit + 1 })}) AS change
     ) AS changes
-    FROM tenant`
+    FROM ${prisma.tables.tenant}`
   if (row === undefined) throw tenantRowMissing()
   if (after !== null && (row.feed !== feed || from > row.seq)) return null
 
@@ -73,20 +74,23 @@ export async function readChanges(
  * Selects rows by when they last changed, which is their position, and not by when the logout happened: an
  * entry can be stored long after it. The floor is one row that concerns every user: `since` does not filter it.
  */
-function changesAfter(from: bigint, since: Instant | null, limit: number): Prisma.Sql {
+function changesAfter(
+  { lastLogout, sessionLogout, tenant }: Tables,
+  { from, since, limit }: { from: bigint; since: Instant | null; limit: number },
+): Prisma.Sql {
   const changedSince = since === null ? 0n : positionAt(since) - 1n
   const rowsFrom = changedSince > from ? changedSince : from
   const isNext = Prisma.sql`seq > ${rowsFrom} ORDER BY seq LIMIT ${limit}`
   return Prisma.sql`
     (SELECT seq AS position, 'user' AS kind, user_id, NULL AS session_id, ${toEpoch('at')} AS at,
       ${toEpoch('all_sessions_at')} AS all_sessions_at, NULL::boolean AS ended, type
-    FROM last_logout WHERE ${isNext})
+    FROM ${lastLogout} WHERE ${isNext})
     UNION ALL
     (SELECT seq, 'session', user_id, session_id, ${toEpoch('at')}, NULL, ended, type
-    FROM session_logout WHERE ${isNext})
+    FROM ${sessionLogout} WHERE ${isNext})
     UNION ALL
     (SELECT floor_seq, 'floor', NULL, NULL, ${toEpoch('floor_at')}, NULL, NULL, NULL
-    FROM tenant WHERE floor_seq > ${from} AND floor_at IS NOT NULL)
+    FROM ${tenant} WHERE floor_seq > ${from} AND floor_at IS NOT NULL)
     ORDER BY position LIMIT ${limit}`
 }
 

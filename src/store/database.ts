@@ -1,31 +1,69 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 import type { Logger } from 'pino'
+import { type Backoff, backOff } from '../async/backoff.js'
 import { hasCode, LastLogoutError } from '../errors.js'
+import { schemaOf } from '../pg/connection.js'
 import { createPool, type PoolTimeouts } from '../pg/pool.js'
-import { isRefusedState, isUnavailableState } from '../pg/sql-state.js'
-import { unavailable } from '../pg/unavailable.js'
+import {
+  INSUFFICIENT_PRIVILEGE,
+  isConflictState,
+  isRefusedRowState,
+  isRefusedState,
+  isUnavailableState,
+} from '../pg/sql-state.js'
+import { TLS_REMEDY, unavailable } from '../pg/unavailable.js'
 import { Prisma, PrismaClient } from './generated/client.js'
+import { type Tables, tablesIn } from './tables.js'
+
+/**
+ * Options of every transaction that writes. They were proved at READ COMMITTED: the default of a database or a
+ * role can be another level. Upper bounds in milliseconds: the wait for a connection, and the run.
+ */
+export const TRANSACTION = {
+  isolationLevel: 'ReadCommitted',
+  maxWait: 10_000,
+  timeout: 60_000,
+} as const
+
+/** How often a transaction is repeated that another one made fail. */
+const MAX_RETRIES = 6
+
+const RETRY_BACKOFF: Backoff = { firstMs: 20, maxMs: 500 }
+
+/** A Prisma client, and the names of the tables for raw SQL. */
+export type StoreClient = ReturnType<typeof withTables>
+
+/** A transaction of a {@link StoreClient}. */
+export type Transaction = Parameters<Parameters<StoreClient['$transaction']>[0]>[0]
+
+/** Runs a transaction that writes, with the retries of {@link query}. */
+export type Transact = <T>(run: (tx: Transaction) => Promise<T>) => Promise<T>
+
+/** Runs raw SQL, inside or outside a transaction. */
+export type Executor = Pick<StoreClient, '$executeRaw' | '$queryRaw' | 'tables'>
 
 /** The Prisma client, over a connection pool. */
 export interface Database {
-  prisma: PrismaClient
+  prisma: StoreClient
   close(): Promise<void>
 }
 
-/** Creates a Prisma client over a connection pool. It connects with the first query. */
+/** Creates a Prisma client over a connection pool. It connects with the first query. The URL names the schema. */
 export function createDatabase(
   databaseUrl: string,
   log: Logger,
   timeouts: PoolTimeouts = {},
 ): Database {
+  const schema = schemaOf(databaseUrl)
   const { pool, destroySockets } = createPool(databaseUrl, timeouts)
   const adapter = new PrismaPg(pool, {
     disposeExternalPool: true,
+    schema,
     // The next query replaces a broken idle connection. Without a listener the event would end the process.
     onPoolError: (err) => log.debug({ err }, 'idle database connection lost'),
   })
-  const prisma = new PrismaClient({ adapter })
+  const prisma = withTables(new PrismaClient({ adapter }), tablesIn(schema))
   return {
     prisma,
     async close() {
@@ -35,17 +73,50 @@ export function createDatabase(
   }
 }
 
+function withTables(prisma: PrismaClient, tables: Tables) {
+  return prisma.$extends({ client: { tables } })
+}
+
 /**
- * Runs a query.
+ * Runs a query or a transaction. After a conflict with another transaction it is repeated, with backoff and up to
+ * a limit.
  *
+ * @param run One statement or one transaction: what a failed attempt has done must be undone.
  * @throws `DATABASE_UNAVAILABLE` instead of the driver's error when the database cannot be used.
+ * @throws `CONFIGURATION` when the database user lacks a privilege.
  */
 export async function query<T>(run: () => Promise<T>): Promise<T> {
-  try {
-    return await run()
-  } catch (error) {
-    throw isUnavailable(error) ? unavailable(error, readState(error)) : error
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await run()
+    } catch (error) {
+      if (attempt === MAX_RETRIES || !isConflictState(readState(error))) throw toOwnError(error)
+      await backOff(attempt, RETRY_BACKOFF, new AbortController().signal)
+    }
   }
+}
+
+/** Whether PostgreSQL refused a value, as one that the encoding of the database does not have. */
+export function isRefusedRow(error: unknown): boolean {
+  return isRefusedRowState(readState(error))
+}
+
+function toOwnError(error: unknown): unknown {
+  const state = readState(error)
+  if (state === INSUFFICIENT_PRIVILEGE) {
+    return new LastLogoutError(
+      'CONFIGURATION',
+      `the database user lacks a privilege (SQLSTATE ${state}): \`last-logout doctor\` names it, and prints the SQL that grants it`,
+      { cause: error },
+    )
+  }
+  const { kind, reason } = readDriverCause(error)
+  if (kind === 'TlsConnectionError') {
+    // Prisma drops the code. At the start, `connectionFailure` throws `CONFIGURATION` instead.
+    const message = `TLS failed for PostgreSQL (${reason}): ${TLS_REMEDY}`
+    return new LastLogoutError('DATABASE_UNAVAILABLE', message, { cause: error })
+  }
+  return isConflictState(state) || isUnavailable(error) ? unavailable(error, state) : error
 }
 
 /** Whether an outage of the database can end by itself: not when the server refuses the credentials. */

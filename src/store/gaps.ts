@@ -1,9 +1,9 @@
+import type { Gap, GapReason, RecordedGap } from '../rules/gap.js'
 import type { Instant } from '../rules/instant.js'
-import type { Gap, GapReason, RecordedGap } from '../rules/span.js'
+import type { Executor } from './database.js'
 import { timestamp, toEpoch } from './epoch.js'
-import type { PrismaClient } from './generated/client.js'
-import { type LockedTenant, writeFloor } from './tenant-row.js'
-import type { Executor } from './write-batch.js'
+import { writeFloor } from './floor.js'
+import type { WriteState } from './write-batch.js'
 
 /**
  * Stores a gap, and raises the floor to its end if `raisesFloor` is set. The floor is never ahead of the
@@ -14,7 +14,7 @@ import type { Executor } from './write-batch.js'
  */
 export async function writeGap(
   tx: Executor,
-  tenant: LockedTenant,
+  tenant: WriteState,
   gap: Gap,
   raisesFloor: boolean,
 ): Promise<boolean> {
@@ -33,7 +33,7 @@ async function upsertGap(
   detectedAt: Instant,
 ): Promise<boolean> {
   const changed = await tx.$executeRaw`
-    INSERT INTO gap AS stored (from_at, to_at, reason, detected_at)
+    INSERT INTO ${tx.tables.gap} AS stored (from_at, to_at, reason, detected_at)
     VALUES (${timestamp(from)}, ${timestamp(to)}, ${reason}, ${timestamp(detectedAt)})
     ON CONFLICT (from_at) DO UPDATE SET to_at = excluded.to_at, detected_at = excluded.detected_at
     WHERE stored.to_at < excluded.to_at`
@@ -48,11 +48,11 @@ interface GapRow {
 }
 
 /** Reads all gaps, the latest first. */
-export async function readGaps(prisma: PrismaClient): Promise<RecordedGap[]> {
+export async function readGaps(prisma: Executor): Promise<RecordedGap[]> {
   const rows = await prisma.$queryRaw<GapRow[]>`
     SELECT ${toEpoch('from_at')} AS from, ${toEpoch('to_at')} AS to, reason,
       ${toEpoch('detected_at')} AS detected_at
-    FROM gap ORDER BY from_at DESC`
+    FROM ${prisma.tables.gap} ORDER BY from_at DESC`
   return rows.map(({ from, to, reason, detected_at: detectedAt }) => ({
     from,
     to,

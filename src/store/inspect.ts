@@ -1,6 +1,9 @@
 import { withClient } from '../pg/client.js'
+import { schemaOf } from '../pg/connection.js'
 import type { Instant } from '../rules/instant.js'
+import { findEncodingProblem } from './encoding.js'
 import { toEpochSql } from './epoch.js'
+import { qualifyNames } from './tables.js'
 
 /** State of a PostgreSQL server. */
 export interface ServerState {
@@ -9,6 +12,8 @@ export interface ServerState {
   latencyMs: number
   /** Whether the server rejects writes, as a replica does. */
   readOnly: boolean
+  /** What is wrong with the encoding of the database; `null`: nothing. */
+  encodingProblem: string | null
   /** How far its clock is ahead of the clock of this machine, in milliseconds; negative: behind. */
   clockAheadMs: number
 }
@@ -31,8 +36,16 @@ export interface TenantState {
   now: Instant
 }
 
+interface ServerRow {
+  version: string
+  read_only: boolean
+  name: string
+  encoding: string
+  now: Instant
+}
+
 /**
- * Reads the state of a server.
+ * Reads the state of a server, and of the database that the URL names.
  *
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
@@ -40,8 +53,9 @@ export function inspectServer(url: string): Promise<ServerState> {
   return withClient(url, async (client) => {
     const startedAt = performance.now()
     const sentAt = Date.now()
-    const { rows } = await client.query<{ version: string; read_only: boolean; now: Instant }>(
+    const { rows } = await client.query<ServerRow>(
       `SELECT current_setting('server_version') AS version, ${toEpochSql('clock_timestamp()')} AS now,
+         current_database() AS name, current_setting('server_encoding') AS encoding,
          pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only`,
     )
     const latencyMs = performance.now() - startedAt
@@ -50,31 +64,9 @@ export function inspectServer(url: string): Promise<ServerState> {
       version: row?.version ?? '',
       latencyMs,
       readOnly: row?.read_only === true,
+      encodingProblem: row === undefined ? null : findEncodingProblem(row.name, row.encoding),
       clockAheadMs: Math.round((row?.now ?? sentAt) - (sentAt + latencyMs / 2)),
     }
-  })
-}
-
-/** Privileges that the service needs on its tables, besides SELECT. */
-const REQUIRED_PRIVILEGES = `(VALUES ('tenant', 'INSERT'), ('tenant', 'UPDATE'),
-  ('last_logout', 'INSERT'), ('last_logout', 'UPDATE'),
-  ('session_logout', 'INSERT'), ('session_logout', 'UPDATE'), ('session_logout', 'DELETE'),
-  ('gap', 'INSERT'), ('gap', 'UPDATE'),
-  ('unattributable', 'INSERT'), ('unattributable', 'DELETE'),
-  ('unattributable_excess', 'INSERT'), ('unattributable_excess', 'UPDATE'),
-  ('unattributable_excess', 'DELETE')) AS required (name, privilege)`
-
-/**
- * Returns the names of the migrated tables that the database user lacks privileges to write, in alphabetical order.
- *
- * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
- */
-export function findUnwritable(url: string): Promise<string[]> {
-  return withClient(url, async (client) => {
-    const { rows } = await client.query<{ name: string }>(
-      `SELECT DISTINCT name FROM ${REQUIRED_PRIVILEGES} WHERE NOT has_table_privilege(name, privilege) ORDER BY name`,
-    )
-    return rows.map(({ name }) => name)
   })
 }
 
@@ -97,14 +89,15 @@ interface TenantRow {
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
 export function inspectTenant(url: string): Promise<TenantState | null> {
+  const { gap, tenant } = qualifyNames(schemaOf(url))
   return withClient(url, async (client) => {
     const { rows } = await client.query<TenantRow>(
       `SELECT domain, checkpoint, ${toEpochSql('as_of')} AS as_of,
          ${toEpochSql('last_poll_at')} AS last_poll_at, ${toEpochSql('sweep_from')} AS sweep_from,
          ${toEpochSql('floor_at')} AS floor_at, ${toEpochSql('clock_timestamp()')} AS now,
-         (SELECT count(*) FROM gap)::integer AS gaps,
-         (SELECT ${toEpochSql('max(to_at)')} FROM gap) AS gap_to
-       FROM tenant`,
+         (SELECT count(*) FROM ${gap})::integer AS gaps,
+         (SELECT ${toEpochSql('max(to_at)')} FROM ${gap}) AS gap_to
+       FROM ${tenant}`,
     )
     const [row] = rows
     if (row === undefined) return null

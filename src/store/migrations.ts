@@ -4,14 +4,19 @@ import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 import { withClient } from '../pg/client.js'
+import { schemaOf } from '../pg/connection.js'
+import { INSUFFICIENT_PRIVILEGE } from '../pg/sql-state.js'
 import { MIGRATION_TIMEOUT_MS } from '../pg/timeouts.js'
+import { assertEncoding } from './encoding.js'
+import { assertPrivileges, migrationForbidden } from './privileges.js'
+import { qualifyNames } from './tables.js'
 
 const DIRECTORY = new URL('../../prisma/migrations/', import.meta.url)
 
 /** Key of the advisory lock that Prisma's schema engine takes: both can migrate the same database. */
 const LOCK_KEY = 72_707_369
 
-/** SQLSTATE: undefined_table. */
+/** SQLSTATE: undefined_table. An unknown schema has the same. */
 const UNDEFINED_TABLE = '42P01'
 
 /** Prisma's history table, so that `prisma migrate` and this runner recognize each other's migrations. */
@@ -35,44 +40,95 @@ interface Migration {
 
 /**
  * Applies all pending migrations in one transaction. Prisma's schema engine would do the same, but is a separate
- * program to download.
+ * program to download. The URL names the schema, which is created if it is missing.
  *
  * @returns The names of the applied migrations.
  * @throws `DATABASE_NOT_MIGRATED` when an applied migration has changed, or failed in another tool.
+ * @throws `CONFIGURATION` when the encoding of the database is not UTF8, or the user lacks a privilege.
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
 export async function applyMigrations(databaseUrl: string): Promise<string[]> {
-  return withClient(databaseUrl, migrateWith, { queryTimeoutMs: MIGRATION_TIMEOUT_MS })
+  const schema = schemaOf(databaseUrl)
+  return withClient(databaseUrl, (client) => migrateSchema(client, schema), {
+    queryTimeoutMs: MIGRATION_TIMEOUT_MS,
+  })
 }
 
-async function migrateWith(client: pg.Client): Promise<string[]> {
-  await client.query('BEGIN')
-  await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY])
-  await client.query(CREATE_HISTORY)
-  const pending = await readPending(client)
+async function migrateSchema(client: pg.Client, schema: string): Promise<string[]> {
+  await assertEncoding(client)
+  try {
+    // At a higher level, a run that waited for the lock would not see what the other run has applied.
+    await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')
+    await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY])
+    const pending = await applyPending(client, schema)
+    await client.query('COMMIT')
+    return pending.map((migration) => migration.name)
+  } catch (error) {
+    if (!isForbidden(error)) throw error
+    await client.query('ROLLBACK')
+    throw await migrationForbidden(client, schema, error)
+  }
+}
+
+async function applyPending(client: pg.Client, schema: string): Promise<Migration[]> {
+  const name = pg.escapeIdentifier(schema)
+  const { rows } = await client.query('SELECT FROM pg_namespace WHERE nspname = $1', [schema])
+  // PostgreSQL checks the privilege to create a schema even if it exists.
+  if (rows.length === 0) await client.query(`CREATE SCHEMA ${name}`)
+  // The migrations name no schema.
+  await client.query(`SET LOCAL search_path TO ${name}`)
+  const history = await client.query('SELECT to_regclass($1) AS table', [
+    qualifyNames(schema).migrations,
+  ])
+  if (history.rows[0].table === null) await client.query(CREATE_HISTORY)
+  const pending = await readPending(client, schema)
   for (const migration of pending) await apply(client, migration)
-  await client.query('COMMIT')
-  return pending.map((migration) => migration.name)
+  return pending
+}
+
+function isForbidden(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === INSUFFICIENT_PRIVILEGE
 }
 
 /**
- * Checks that every migration has been applied.
+ * Checks that every migration has been applied to the schema that the URL names.
  *
  * @throws `DATABASE_NOT_MIGRATED` when one is missing, has changed, or failed in another tool.
+ * @throws `CONFIGURATION` when the database user may not read which have been applied.
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
 export async function assertMigrated(databaseUrl: string): Promise<void> {
-  const pending = await withClient(databaseUrl, readPending).catch((error) => {
-    if (error instanceof pg.DatabaseError && error.code === UNDEFINED_TABLE) throw notMigrated()
+  const schema = schemaOf(databaseUrl)
+  await withClient(databaseUrl, (client) => assertNonePending(client, schema))
+}
+
+/**
+ * Checks the same, and that the database user may use the tables.
+ *
+ * @throws `CONFIGURATION` when the user lacks a privilege, and what {@link assertMigrated} throws.
+ */
+export async function assertUsable(databaseUrl: string): Promise<void> {
+  const schema = schemaOf(databaseUrl)
+  await withClient(databaseUrl, async (client) => {
+    await assertNonePending(client, schema)
+    await assertPrivileges(client, schema)
+  })
+}
+
+async function assertNonePending(client: pg.Client, schema: string): Promise<void> {
+  const pending = await readPending(client, schema).catch(async (error) => {
+    if (!(error instanceof pg.DatabaseError)) throw error
+    if (error.code === UNDEFINED_TABLE) throw notMigrated()
+    if (error.code === INSUFFICIENT_PRIVILEGE) await assertPrivileges(client, schema)
     throw error
   })
   if (pending.length > 0) throw notMigrated()
 }
 
-async function readPending(client: pg.Client): Promise<Migration[]> {
+async function readPending(client: pg.Client, schema: string): Promise<Migration[]> {
   const { rows } = await client.query<{ name: string; checksum: string; finished: boolean }>(
     `SELECT migration_name AS name, checksum, finished_at IS NOT NULL AS finished
-     FROM _prisma_migrations WHERE rolled_back_at IS NULL`,
+     FROM ${qualifyNames(schema).migrations} WHERE rolled_back_at IS NULL`,
   )
   const applied = new Map(rows.map((row) => [row.name, row]))
   const migrations = await readMigrations()

@@ -1,8 +1,7 @@
 import type { Instant } from '../rules/instant.js'
 import type { Known } from '../rules/known.js'
-import { tenantRowMissing } from './database.js'
+import { type Executor, tenantRowMissing } from './database.js'
 import { readClock, type SqlClock, timestampOf, toEpoch } from './epoch.js'
-import type { PrismaClient } from './generated/client.js'
 
 interface KnownRow {
   now: Instant
@@ -34,7 +33,7 @@ interface KnownQuery {
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
 export async function readKnown(
-  prisma: PrismaClient,
+  prisma: Executor,
   clock: SqlClock,
   { userId, sessionId, horizonMs }: KnownQuery,
 ): Promise<Known> {
@@ -42,15 +41,15 @@ export async function readKnown(
     SELECT ${readClock(clock)} AS now,
       ${toEpoch('tenant.as_of')} AS as_of, ${toEpoch('tenant.floor_at')} AS floor_at,
       tenant.sweep_to IS NULL AND NOT EXISTS (
-        SELECT FROM gap WHERE to_at > ${timestampOf(clock(), -horizonMs)}
+        SELECT FROM ${prisma.tables.gap} WHERE to_at > ${timestampOf(clock(), -horizonMs)}
           AND to_at > COALESCE(tenant.floor_at, '-infinity')
       ) AS covered,
       ${toEpoch('u.at')} AS user_at, ${toEpoch('u.all_sessions_at')} AS all_sessions_at,
       u.log_id AS user_log_id, u.type AS user_type,
       ${toEpoch('s.at')} AS session_at, s.ended, s.log_id AS session_log_id, s.type AS session_type
-    FROM tenant
-    LEFT JOIN last_logout u ON u.user_id = ${userId}
-    LEFT JOIN session_logout s ON s.session_id = ${sessionId}`
+    FROM ${prisma.tables.tenant}
+    LEFT JOIN ${prisma.tables.lastLogout} u ON u.user_id = ${userId}
+    LEFT JOIN ${prisma.tables.sessionLogout} s ON s.session_id = ${sessionId}`
   if (row === undefined) throw tenantRowMissing()
   const { user_at, session_at } = row
   return {

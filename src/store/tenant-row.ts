@@ -1,20 +1,11 @@
 import { LastLogoutError } from '../errors.js'
-import { MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
 import { type Progress, toProgress } from '../rules/progress.js'
 import type { Span } from '../rules/span.js'
-import { tenantRowMissing } from './database.js'
-import {
-  currentPosition,
-  databaseClock,
-  readClock,
-  type SqlClock,
-  timestamp,
-  timestampOf,
-  toEpoch,
-} from './epoch.js'
-import { Prisma, type PrismaClient } from './generated/client.js'
-import type { Executor, WriteState } from './write-batch.js'
+import { type Executor, type Transaction, tenantRowMissing } from './database.js'
+import { currentPosition, readClock, type SqlClock, timestamp, toEpoch } from './epoch.js'
+import { Prisma } from './generated/client.js'
+import type { WriteState } from './write-batch.js'
 
 /** The tenant row, locked for writing. */
 export interface LockedTenant extends WriteState {
@@ -30,15 +21,15 @@ const IS_UNUSED = Prisma.sql`
  *
  * @throws `OTHER_TENANT` when it holds data of another one.
  */
-export async function claim(prisma: PrismaClient, domain: string): Promise<void> {
-  await prisma.$executeRaw`
-    INSERT INTO tenant (id, domain) VALUES (1, ${domain}) ON CONFLICT (id)
+export async function claim(tx: Transaction, domain: string): Promise<void> {
+  await tx.$executeRaw`
+    INSERT INTO ${tx.tables.tenant} (id, domain) VALUES (1, ${domain}) ON CONFLICT (id)
     DO UPDATE SET domain = excluded.domain WHERE ${IS_UNUSED}`
-  const tenant = await prisma.tenant.findUniqueOrThrow({ where: { id: 1 } })
+  const tenant = await tx.tenant.findUniqueOrThrow({ where: { id: 1 } })
   if (tenant.domain !== domain) {
     throw new LastLogoutError(
       'OTHER_TENANT',
-      `this database serves the tenant ${tenant.domain}, not ${domain}: give each tenant its own database, or correct AUTH0_DOMAIN`,
+      `this database serves the tenant ${tenant.domain}, not ${domain}: give each tenant its own schema (?schema= in DATABASE_URL) or database, or correct AUTH0_DOMAIN`,
     )
   }
 }
@@ -60,9 +51,9 @@ export async function lockTenant(
 ): Promise<LockedTenant> {
   const [tenant] = await tx.$queryRaw<(LockedTenant & Timelines)[]>`
     SELECT checkpoint, GREATEST(seq, ${currentPosition(clock)}) AS seq,
-      ${readClock(clock)} AS now, timeline, last_logout_timeline() AS current,
+      ${readClock(clock)} AS now, timeline, ${tx.tables.timeline}() AS current,
       set_config('idle_in_transaction_session_timeout', ${String(idleTimeoutMs)}, true)
-    FROM tenant WHERE id = 1 FOR UPDATE`
+    FROM ${tx.tables.tenant} WHERE id = 1 FOR UPDATE`
   if (tenant === undefined) throw tenantRowMissing()
   const { checkpoint, seq, now } = tenant
   await updateTimeline(tx, tenant)
@@ -83,41 +74,39 @@ interface Timelines {
 async function updateTimeline(tx: Executor, { timeline, current }: Timelines): Promise<void> {
   if (current === null || current === timeline) return
   await tx.$executeRaw`
-    UPDATE tenant SET timeline = ${current},
+    UPDATE ${tx.tables.tenant} SET timeline = ${current},
       feed_id = CASE WHEN timeline IS NULL THEN feed_id ELSE gen_random_uuid() END`
 }
 
-/** Upper bound of a lease's time to live, in milliseconds. */
-const MAX_LEASE_TTL_MS = 120_000
-
-/**
- * Acquires or renews the polling lease. The clock of the database decides, so that the clocks of the workers
- * need not agree. A lease beyond the upper bound was acquired before that clock was set back: it is free.
- *
- * @returns False while another owner holds it.
- */
-export async function acquireLease(
-  prisma: PrismaClient,
-  owner: string,
-  ttlMs: number,
-): Promise<boolean> {
-  const fromNow = (ms: number) => timestampOf(databaseClock(), ms)
-  const until = fromNow(Math.min(ttlMs, MAX_LEASE_TTL_MS))
-  const acquired = await prisma.$executeRaw`
-    UPDATE tenant SET lease_owner = ${owner}, lease_until = ${until}
-    WHERE lease_owner = ${owner} OR lease_until IS NULL OR lease_until < clock_timestamp()
-      OR lease_until > ${fromNow(MAX_LEASE_TTL_MS)}`
-  return acquired === 1
+/** Sets the first checkpoint, and the span to sweep. Does nothing if a checkpoint is set. */
+export async function begin(
+  tx: Executor,
+  tenant: LockedTenant,
+  { to, sweep }: Move,
+): Promise<void> {
+  if (tenant.checkpoint === null) await setCheckpoint(tx, { to, sweep })
 }
 
-/** Sets the checkpoint, and the span to sweep. */
-export async function setCheckpoint(
+/** Replaces the checkpoint and the sweep. Returns false, without a change, unless the checkpoint is `from`. */
+export async function compareAndSetCheckpoint(
   tx: Executor,
-  checkpoint: string | null,
-  sweep: Span | null,
-): Promise<void> {
+  tenant: LockedTenant,
+  { from, ...move }: Move & { from: string },
+): Promise<boolean> {
+  if (tenant.checkpoint !== from) return false
+  await setCheckpoint(tx, move)
+  return true
+}
+
+/** The next checkpoint, and the span to sweep. */
+interface Move {
+  to: string | null
+  sweep: Span | null
+}
+
+async function setCheckpoint(tx: Executor, { to, sweep }: Move): Promise<void> {
   await tx.$executeRaw`
-    UPDATE tenant SET checkpoint = ${checkpoint},
+    UPDATE ${tx.tables.tenant} SET checkpoint = ${to},
       sweep_from = ${timestamp(sweep?.from ?? null)}, sweep_to = ${timestamp(sweep?.to ?? null)}`
 }
 
@@ -129,37 +118,11 @@ export async function setCheckpoint(
 export async function shrinkSweep(tx: Executor, { from, to }: Span): Promise<boolean> {
   const hasRest = Prisma.sql`sweep_from < ${timestamp(from)}`
   const shrunk = await tx.$executeRaw`
-    UPDATE tenant SET
+    UPDATE ${tx.tables.tenant} SET
       sweep_from = CASE WHEN ${hasRest} THEN sweep_from END,
       sweep_to = CASE WHEN ${hasRest} THEN ${timestamp(from)} END
     WHERE sweep_to = ${timestamp(to)}`
   return shrunk === 1
-}
-
-/**
- * SQL that moves `as_of` forward to an instant of Auth0's clock, unless that instant is further ahead of the
- * database's clock than clocks may differ. It moves back only from such an instant.
- */
-export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql {
-  const latest = timestampOf(clock(), MAX_CLOCK_AHEAD_MS)
-  const next = timestamp(readTo)
-  return Prisma.sql`COALESCE(
-    GREATEST(CASE WHEN as_of <= ${latest} THEN as_of END, CASE WHEN ${next} <= ${latest} THEN ${next} END),
-    as_of)`
-}
-
-/** Raises the floor, which never falls. Returns the resulting floor. */
-export async function writeFloor(
-  tx: Executor,
-  { seq }: LockedTenant,
-  at: Instant,
-): Promise<Instant> {
-  await tx.$executeRaw`
-    UPDATE tenant SET floor_at = ${timestamp(at)}, floor_seq = ${seq + 1n}, seq = ${seq + 1n}
-    WHERE floor_at IS NULL OR floor_at < ${timestamp(at)}`
-  const [row] = await tx.$queryRaw<{ floor_at: Instant }[]>`
-    SELECT ${toEpoch('floor_at')} AS floor_at FROM tenant`
-  return row?.floor_at ?? at
 }
 
 interface ProgressRow {
@@ -178,13 +141,13 @@ interface ProgressRow {
  *
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
-export async function readProgress(prisma: PrismaClient, clock: SqlClock): Promise<Progress> {
+export async function readProgress(prisma: Executor, clock: SqlClock): Promise<Progress> {
   const [row] = await prisma.$queryRaw<ProgressRow[]>`
     SELECT checkpoint, ${toEpoch('as_of')} AS as_of, ${toEpoch('sweep_from')} AS sweep_from,
       ${toEpoch('sweep_to')} AS sweep_to, ${toEpoch('floor_at')} AS floor_at,
       ${toEpoch('last_poll_at')} AS last_poll_at, ${toEpoch('reconciled_to')} AS reconciled_to,
       ${readClock(clock)} AS now
-    FROM tenant`
+    FROM ${prisma.tables.tenant}`
   if (row === undefined) throw tenantRowMissing()
   const { checkpoint, sweep_from: from, sweep_to: to } = row
   return toProgress({

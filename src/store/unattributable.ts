@@ -1,5 +1,5 @@
 import type { Unattributable } from '../rules/batch.js'
-import type { Prisma } from './generated/client.js'
+import type { Executor } from './database.js'
 
 /** Length at which a stored entry is truncated, in characters. */
 const MAX_ENTRY_LENGTH = 8_192
@@ -14,10 +14,7 @@ const MAX_PER_DAY = 1_000
  * The caller holds the lock of the tenant row, so that one count of today's entries is valid for the whole
  * statement: `MATERIALIZED` prevents a count per row.
  */
-export async function writeUnattributable(
-  tx: Pick<Prisma.TransactionClient, '$executeRaw'>,
-  rows: Unattributable[],
-): Promise<void> {
+export async function writeUnattributable(tx: Executor, rows: Unattributable[]): Promise<void> {
   await tx.$executeRaw`
     WITH page AS (
       SELECT DISTINCT ON (id) id, reason, entry, position FROM (
@@ -29,7 +26,7 @@ export async function writeUnattributable(
         ) WITH ORDINALITY AS page (log_id, reason, entry, position)
       ) AS received ORDER BY id, position
     ), today AS MATERIALIZED (
-      SELECT reason, count(*) AS count FROM unattributable AS counted
+      SELECT reason, count(*) AS count FROM ${tx.tables.unattributable} AS counted
       WHERE received_at >= date_trunc('day', now(), 'UTC')
         AND reason = ANY(${[...new Set(rows.map((row) => row.reason))]}::text[])
       GROUP BY reason
@@ -37,12 +34,13 @@ export async function writeUnattributable(
       SELECT id, reason, entry,
         row_number() OVER (PARTITION BY reason ORDER BY position) + COALESCE(today.count, 0) AS rank
       FROM page LEFT JOIN today USING (reason)
-      WHERE NOT EXISTS (SELECT FROM unattributable WHERE unattributable.id = page.id)
+      WHERE NOT EXISTS (
+        SELECT FROM ${tx.tables.unattributable} AS stored WHERE stored.id = page.id)
     ), stored AS (
-      INSERT INTO unattributable (id, reason, entry)
+      INSERT INTO ${tx.tables.unattributable} (id, reason, entry)
       SELECT id, reason, entry FROM unseen WHERE rank <= ${MAX_PER_DAY}
     )
-    INSERT INTO unattributable_excess AS excess (reason, day, count)
+    INSERT INTO ${tx.tables.unattributableExcess} AS excess (reason, day, count)
     SELECT reason, (now() AT TIME ZONE 'UTC')::date, count(*)
     FROM unseen WHERE rank > ${MAX_PER_DAY} GROUP BY reason
     ON CONFLICT (reason, day) DO UPDATE SET count = excess.count + excluded.count`

@@ -1,11 +1,10 @@
 import type { Batch } from '../rules/batch.js'
 import type { Instant } from '../rules/instant.js'
+import type { Executor } from './database.js'
 import { timestampOf } from './epoch.js'
 import { Prisma } from './generated/client.js'
+import { isolateRows, toAscii, toUnattributable, type WriteRows } from './isolate-rows.js'
 import { writeUnattributable } from './unattributable.js'
-
-/** Runs raw SQL, inside or outside a transaction. */
-export type Executor = Pick<Prisma.TransactionClient, '$executeRaw' | '$queryRaw'>
 
 /** State of the tenant row when it was locked for writing. */
 export interface WriteState {
@@ -13,6 +12,8 @@ export interface WriteState {
   seq: bigint
   /** The clock of the database. */
   now: Instant
+  /** Whether a refused row is stored as unattributable, instead of failing the batch. Default: false. */
+  isolatesRows?: boolean
 }
 
 /** Result of writing a batch. */
@@ -30,9 +31,11 @@ export interface WrittenBatch {
 export async function writeBatch(
   tx: Executor,
   batch: Batch,
-  { seq, now }: WriteState,
+  { seq, now, isolatesRows = false }: WriteState,
 ): Promise<WrittenBatch> {
-  const { unattributable } = batch
+  const unattributable = isolatesRows
+    ? batch.unattributable.map(toAscii)
+    : [...batch.unattributable]
   const past = (at: Instant) => Math.min(at, now)
   const users = batch.users.map((row) => ({
     ...row,
@@ -40,11 +43,19 @@ export async function writeBatch(
     allSessionsAt: row.allSessionsAt === null ? null : past(row.allSessionsAt),
   }))
   const sessions = batch.sessions.map((row) => ({ ...row, at: past(row.at) }))
-  let advanced = 0
-  if (users.length > 0) advanced += await writeUsers(tx, users, seq)
-  if (sessions.length > 0) {
-    advanced += await writeSessions(tx, sessions, seq + BigInt(users.length))
+  const writeRows = async <Row extends { logId: string }>(rows: Row[], write: WriteRows<Row>) => {
+    if (rows.length === 0) return 0
+    if (!isolatesRows) return write(rows, 0)
+    const { advanced, refused } = await isolateRows(tx, rows, write)
+    unattributable.push(...refused.map(toUnattributable))
+    return advanced
   }
+  const positionAfter = (offset: number) => seq + BigInt(offset)
+  const advanced =
+    (await writeRows(users, (rows, offset) => writeUsers(tx, rows, positionAfter(offset)))) +
+    (await writeRows(sessions, (rows, offset) =>
+      writeSessions(tx, rows, positionAfter(users.length + offset)),
+    ))
   if (unattributable.length > 0) await writeUnattributable(tx, unattributable)
   return { seq: seq + BigInt(users.length + sessions.length), advanced }
 }
@@ -52,7 +63,7 @@ export async function writeBatch(
 /** Stored instants only move forward: each column on its own, and only in rows where one of them advances. */
 async function writeUsers(tx: Executor, users: Batch['users'], seq: bigint): Promise<number> {
   return tx.$executeRaw`
-    INSERT INTO last_logout AS stored (user_id, at, all_sessions_at, log_id, type, seq)
+    INSERT INTO ${tx.tables.lastLogout} AS stored (user_id, at, all_sessions_at, log_id, type, seq)
     SELECT user_id, ${AT}, ${ALL_SESSIONS_AT}, log_id, type,
       ${seq}::bigint + position
     FROM unnest(
@@ -78,7 +89,7 @@ async function writeSessions(
   seq: bigint,
 ): Promise<number> {
   return tx.$executeRaw`
-    INSERT INTO session_logout AS stored (session_id, user_id, at, ended, log_id, type, seq)
+    INSERT INTO ${tx.tables.sessionLogout} AS stored (session_id, user_id, at, ended, log_id, type, seq)
     SELECT session_id, user_id, ${AT}, ended, log_id, type, ${seq}::bigint + position
     FROM unnest(
       ${sessions.map((row) => row.sessionId)}::text[],

@@ -1,10 +1,12 @@
 import { withAbort } from '../async/abort.js'
 import { aborted } from '../errors.js'
+import type { LogoutPage, SyncProgress } from '../measurements.js'
 import { type LastLogoutStore, type LogSource, PAGE_SIZE, type Page } from '../ports.js'
-import { type LogoutEvent, readLogId } from '../rules/entry.js'
+import { readLogId } from '../rules/entry.js'
+import type { Gap } from '../rules/gap.js'
 import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
-import type { Gap, Span } from '../rules/span.js'
+import type { Span } from '../rules/span.js'
 import type { StartLoop, SyncLoop } from './progress-guard.js'
 import { readBatch } from './read-batch.js'
 
@@ -33,14 +35,6 @@ export interface LoopDeps extends SyncDeps {
   startLoop: StartLoop
 }
 
-/** When the logout events of a page could be known, and when they were stored. */
-interface LogoutPage {
-  events: LogoutEvent[]
-  askedAt: Instant
-  /** From the response to the commit, in milliseconds. */
-  writtenMs: number
-}
-
 /** Condition detected while syncing. */
 export type Finding =
   | { kind: 'gap'; gap: Gap; raisesFloor: boolean }
@@ -54,20 +48,6 @@ export type Finding =
   | { kind: 'new_tenant'; oldestAt: Instant }
   /** A loop started again, and neither the checkpoint nor the sweep had moved. */
   | { kind: 'no_progress'; loop: SyncLoop }
-
-/** What was just stored. */
-export interface SyncProgress {
-  /**
-   * `catch-up`: pages from the checkpoint. `sweep`: older entries, at a first start. `outage` and
-   * `reconcile`: entries that a catch-up reads as well.
-   */
-  stage: 'catch-up' | 'sweep' | 'outage' | 'reconcile'
-  pages: number
-  entries: number
-  events: number
-  /** The storage time reached: a catch-up has read up to it, a search down to it. */
-  reachedAt: Instant | null
-}
 
 /** Whether a catch-up reads the entries of this stage as well. */
 export function isReadTwice(stage: SyncProgress['stage']): boolean {

@@ -1,3 +1,5 @@
+import { isRecord } from '../rules/record.js'
+
 /**
  * The items of a log-stream body: JSON lines, an array, or one object. The content decides, not the content
  * type. A line that is not JSON is returned as text.
@@ -45,8 +47,4 @@ function parse(text: string): { value: unknown } | undefined {
   } catch {
     return undefined
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,7 +1,7 @@
 import { aborted, LastLogoutError } from '../errors.js'
 import type { Batch } from '../rules/batch.js'
 import { readLogId } from '../rules/entry.js'
-import { type Instant, toDateTime } from '../rules/instant.js'
+import { HOUR_MS, type Instant, toDateTime } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import type { Span } from '../rules/span.js'
 import type { SyncDeps } from './catch-up.js'
@@ -10,8 +10,6 @@ import { readBatch } from './read-batch.js'
 /** Auth0 returns at most this many entries for one search, on this many pages. */
 const MAX_SEARCH_ENTRIES = 1_000
 const MAX_SEARCH_PAGES = 10
-
-const HOUR_MS = 3_600_000
 
 /** After fewer entries than this, the next span is wider. */
 const SPARSE_ENTRIES = MAX_SEARCH_ENTRIES / 4

@@ -46,7 +46,7 @@ export function readBindings({ bindings }: Simulator): ServedBinding[] {
 }
 
 /** The requests that write: method and path. */
-export function readWrites({ requests }: Simulator): string[] {
+export function readWriteRequests({ requests }: Simulator): string[] {
   return requests
     .all()
     .filter(({ method, url }) => method !== 'GET' && url !== '/oauth/token')

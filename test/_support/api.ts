@@ -42,7 +42,7 @@ export async function openApi(
 }
 
 /** Starts listening on a free port of the loopback interface. Returns the URL. */
-export async function listen(app: FastifyInstance): Promise<string> {
+export async function listenOnLoopback(app: FastifyInstance): Promise<string> {
   await app.listen({ host: '127.0.0.1', port: 0 })
   return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
 }

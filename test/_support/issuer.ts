@@ -1,7 +1,6 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { type CryptoKey, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
+import { openLoopback } from './loopback.js'
 
 /** An issuer of access tokens: the part of an OpenID provider that a resource server needs. */
 export interface Issuer {
@@ -11,7 +10,7 @@ export interface Issuer {
   close(): Promise<void>
 }
 
-export const AUDIENCE = 'https://orders.example.com'
+export const ORDERS_AUDIENCE = 'https://orders.example.com'
 
 /** Serves a key set on the loopback interface, and signs with its key. */
 export async function openIssuer(): Promise<Issuer> {
@@ -22,20 +21,21 @@ export async function openIssuer(): Promise<Issuer> {
     const isKeySet = /jwks/.test(request.url ?? '')
     const body = isKeySet ? { keys } : { issuer, jwks_uri: `${issuer}jwks` }
     response.setHeader('content-type', 'application/json').end(JSON.stringify(body))
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  })
+  const { url: origin, close } = await openLoopback(server)
+  const url = `${origin}/`
   return {
     url,
     publicKey,
     sign: (claims) =>
-      new SignJWT({ iss: url, aud: AUDIENCE, exp: Math.floor(Date.now() / 1000) + 3600, ...claims })
+      new SignJWT({
+        iss: url,
+        aud: ORDERS_AUDIENCE,
+        exp: Math.floor(Date.now() / 1000) + 3600,
+        ...claims,
+      })
         .setProtectedHeader({ alg: 'RS256', kid: 'one' })
         .sign(privateKey),
-    async close() {
-      server.close()
-      server.closeAllConnections()
-      await once(server, 'close')
-    },
+    close,
   }
 }

@@ -5,8 +5,7 @@ import { vi } from 'vitest'
 import { chooseServerUser, spawnProgram } from '../../src/embedded-postgres/binaries.js'
 import { withClient } from '../../src/pg/client.js'
 import { freePort } from './port.js'
-
-const WAIT = { timeout: 10_000, interval: 20 }
+import { WAIT } from './wait.js'
 
 /** PgBouncer in front of a database, in transaction pooling mode. */
 export interface PgBouncer {

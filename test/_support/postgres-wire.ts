@@ -1,5 +1,5 @@
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { connect, createServer } from 'node:net'
+import { openLoopback } from './loopback.js'
 
 /** A proxy to a PostgreSQL server that parses every message. */
 export interface PostgresWire {
@@ -40,12 +40,12 @@ type Report = (finding: string) => void
 export async function openPostgresWire(target: string): Promise<PostgresWire> {
   const url = new URL(target)
   const { hostname: host, port } = url
-  const sockets = new Set<Socket>()
   const findings = new Set<string>()
   let described = 0
   const server = createServer((near) => {
     const far = connect({ host, port: Number(port) })
-    for (const socket of [near, far]) sockets.add(socket.on('error', () => {}))
+    for (const socket of [near, far]) socket.on('error', () => {})
+    near.once('close', () => far.destroy())
     const { onRequest, onResponse } = readConversation({
       report: (finding) => void findings.add(finding),
       onDescribed: () => {
@@ -55,18 +55,14 @@ export async function openPostgresWire(target: string): Promise<PostgresWire> {
     near.on('data', readMessages(onRequest, { startsUntyped: true }))
     far.on('data', readMessages(onResponse, { startsUntyped: false }))
     near.pipe(far).pipe(near)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  url.port = `${(server.address() as AddressInfo).port}`
+  })
+  const { port: ownPort, close } = await openLoopback(server)
+  url.port = `${ownPort}`
   return {
     url: url.href,
     described: () => described,
     instants: () => [...findings],
-    async close() {
-      server.close()
-      for (const socket of sockets) socket.destroy()
-      await once(server, 'close')
-    },
+    close,
   }
 }
 

@@ -16,9 +16,9 @@ import { migrateQueue } from '../../src/jobs/jobs.js'
 import { applyMigrations } from '../../src/store/migrations.js'
 import { fakeClock } from './faketime.js'
 import { freePort } from './port.js'
+import { WAIT } from './wait.js'
 
 const run = promisify(execFile)
-const WAIT = { timeout: 20_000, interval: 20 }
 
 /** A PostgreSQL server for one test, on a fixed port, with a migrated database. */
 export interface TestPostgres {
@@ -54,7 +54,17 @@ export async function startPostgres(
   const { initdb } = await findPostgresBinaries(user)
   if (user) await fs.chown(dir, user.uid, user.gid)
   const made = await launch(
-    [initdb, '-D', join(dir, 'data'), '-U', 'test', '--auth=trust', '--no-sync', '--no-locale'],
+    [
+      initdb,
+      '-D',
+      join(dir, 'data'),
+      '-U',
+      'test',
+      '--auth=trust',
+      '--no-sync',
+      '--no-locale',
+      '--encoding=UTF8',
+    ],
     dir,
   )
   if ((await made.exited) !== 0) throw new Error(`initdb failed: see ${dir}/log`)

@@ -1,5 +1,5 @@
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { connect, createServer } from 'node:net'
+import { openLoopback } from './loopback.js'
 
 /** A TCP proxy that can freeze. */
 export interface Proxy {
@@ -27,7 +27,6 @@ export const READY_IN_TRANSACTION = Buffer.from('5a0000000554', 'hex')
 export async function openProxy(target: string, freezeAfter?: Buffer, times = 1): Promise<Proxy> {
   const url = new URL(target)
   let { hostname, port } = url
-  const sockets = new Set<Socket>()
   let isFrozen = false
   let remaining = times
   // A frozen network does not forward a FIN either.
@@ -37,7 +36,6 @@ export async function openProxy(target: string, freezeAfter?: Buffer, times = 1)
       [near, far],
       [far, near],
     ] as const) {
-      sockets.add(from)
       from.on('data', (chunk) => {
         if (!isFrozen) to.write(chunk)
         if (from !== far || freezeAfter === undefined || !chunk.includes(freezeAfter)) return
@@ -48,13 +46,9 @@ export async function openProxy(target: string, freezeAfter?: Buffer, times = 1)
       from.on('error', () => {})
       from.on('close', () => to.destroy())
     }
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const closeAll = () => {
-    for (const socket of sockets) socket.destroy()
-    sockets.clear()
-  }
-  url.port = `${(server.address() as AddressInfo).port}`
+  })
+  const { port: ownPort, disconnect, close } = await openLoopback(server)
+  url.port = `${ownPort}`
   return {
     url: url.href,
     freeze: () => {
@@ -62,15 +56,11 @@ export async function openProxy(target: string, freezeAfter?: Buffer, times = 1)
     },
     thaw: () => {
       isFrozen = false
-      closeAll()
+      disconnect()
     },
     redirectTo(next) {
       ;({ hostname, port } = new URL(next))
     },
-    async close() {
-      server.close()
-      closeAll()
-      await once(server, 'close')
-    },
+    close,
   }
 }

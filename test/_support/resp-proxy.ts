@@ -1,5 +1,5 @@
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
+import { openLoopback } from './loopback.js'
 
 /** How a proxy differs from the Redis server behind it. Texts are in the protocol of Redis (RESP). */
 export interface RespRules {
@@ -24,45 +24,39 @@ interface Pending {
 /** Opens a proxy that emulates another server by changing replies of the one at `target`. */
 export async function openRespProxy(target: string, rules: RespRules): Promise<RespProxy> {
   const { hostname, port } = new URL(target)
-  const sockets = new Set<Socket>()
   const server = createServer((near) => {
     const far = connect({ port: Number(port), host: hostname })
     for (const [from, to] of [
       [near, far],
       [far, near],
     ] as const) {
-      sockets.add(from)
       from.on('error', () => to.destroy())
       from.on('close', () => to.destroy())
     }
-    const pending: Pending[] = []
-    /** Forwards own replies that are next in the order of the commands. */
-    function flush(): void {
-      while (pending[0]?.ownReply !== undefined)
-        near.write(pending.shift()?.ownReply ?? '', 'latin1')
-    }
-    forEachFrame(near, (frame) => {
-      const command = toCommand(frame)
-      const ownReply = rules.respond?.(command)
-      pending.push({ command, ownReply })
-      if (ownReply === undefined) far.write(frame, 'latin1')
-      flush()
-    })
-    forEachFrame(far, (reply) => {
-      const { command } = pending.shift() ?? { command: [] }
-      near.write(rules.rewrite?.(command, reply) ?? reply, 'latin1')
-      flush()
-    })
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async close() {
-      server.close()
-      for (const socket of sockets) socket.destroy()
-      await once(server, 'close')
-    },
+    forward(near, far, rules)
+  })
+  const { port: ownPort, close } = await openLoopback(server)
+  return { url: `redis://127.0.0.1:${ownPort}`, close }
+}
+
+function forward(near: Socket, far: Socket, rules: RespRules): void {
+  const pending: Pending[] = []
+  // Sends own replies that are next in the order of the commands.
+  function flush(): void {
+    while (pending[0]?.ownReply !== undefined) near.write(pending.shift()?.ownReply ?? '', 'latin1')
   }
+  forEachFrame(near, (frame) => {
+    const command = toCommand(frame)
+    const ownReply = rules.respond?.(command)
+    pending.push({ command, ownReply })
+    if (ownReply === undefined) far.write(frame, 'latin1')
+    flush()
+  })
+  forEachFrame(far, (reply) => {
+    const { command } = pending.shift() ?? { command: [] }
+    near.write(rules.rewrite?.(command, reply) ?? reply, 'latin1')
+    flush()
+  })
 }
 
 /** Changes every string of a reply. */

@@ -7,9 +7,7 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import type { Tenant } from '../../src/simulator/tenant.js'
 import { KEY } from './served-api.js'
 import { openTenant, tenantEnv } from './tenant.js'
-
-/** Polling options for conditions that depend on a store. */
-export const WAIT = { timeout: 20_000, interval: 20 }
+import { WAIT } from './wait.js'
 
 /** The response for a user, and how long it took. */
 interface TimedResponse {
@@ -39,13 +37,15 @@ export interface RunningService {
 /**
  * Starts the service.
  *
- * @param env Variables in addition to those of the tenant and the API, such as `DATABASE_URL`.
+ * @param env Variables in addition to those of the tenant and the API, such as `DATABASE_URL`. `AUTH0_DOMAIN` is the
+ * domain of the tenant.
  */
 export async function runService(
   env: Record<string, string>,
   overrides: ServiceOverrides = {},
 ): Promise<RunningService> {
-  const t = await openTenant()
+  const { AUTH0_DOMAIN: domain } = env
+  const t = await openTenant(domain === undefined ? {} : { domain })
   const written: string[] = []
   const config = loadConfig(
     {
@@ -78,7 +78,7 @@ export async function runService(
     url,
     tenant: t.tenant,
     logout: (userId) => t.tenant.write(buildEntry('slo', { userId, sessionId: userId })).entry,
-    async requestUser(userId = 'auth0|nobody') {
+    async requestUser(userId = 'auth0|unknown') {
       const { status, ms } = await readUser(userId)
       return { status, ms }
     },

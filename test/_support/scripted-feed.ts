@@ -1,6 +1,5 @@
-import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { openLoopback } from './loopback.js'
 
 /** A change feed that sends scripted responses, with faults that a real one rarely has. */
 export interface ScriptedFeed {
@@ -30,15 +29,7 @@ export async function openScriptedFeed(
     queries.push(new URL(request.url ?? '', 'http://feed').searchParams)
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     script?.(response)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    queries,
-    async close() {
-      server.close()
-      server.closeAllConnections()
-      await once(server, 'close')
-    },
-  }
+  })
+  const { url, close } = await openLoopback(server)
+  return { url, queries, close }
 }

@@ -7,6 +7,9 @@ import { DOMAIN } from './tenant.js'
 /** A key of {@link serveApi} with every role but `metrics`. */
 export const KEY = 'a-key-of-more-than-32-characters!'
 
+/** The key of a service with metrics that may read them, and nothing else. */
+export const SCRAPER = 'a-scraper-of-more-than-32-characters'
+
 /** The service of this version. Another release has the same exports. */
 const CURRENT = { createService, loadConfig }
 

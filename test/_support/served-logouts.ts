@@ -2,10 +2,8 @@ import type { LastLogoutStore } from '../../src/ports.js'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase } from './database.js'
 import { serveApi } from './served-api.js'
-import { openStore } from './store.js'
+import { CHECKPOINT, openTestStore } from './store.js'
 import { DOMAIN } from './tenant.js'
-
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 
 /** A served API, read up to now. */
 export interface ServedLogouts {
@@ -16,10 +14,10 @@ export interface ServedLogouts {
   close(): Promise<void>
 }
 
-/** Serves the API over a database of its own, in which nobody has logged out yet. */
+/** Serves the API over a database of its own, which holds no logout yet. */
 export async function serveLogouts(): Promise<ServedLogouts> {
   const database = await createTestDatabase()
-  const store = await openStore(database, { domain: DOMAIN })
+  const store = await openTestStore(database, { domain: DOMAIN })
   await store.begin(CHECKPOINT, null)
   await store.storeCaughtUp(CHECKPOINT, Date.now())
   const api = await serveApi(database)

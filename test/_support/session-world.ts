@@ -42,7 +42,7 @@ interface RefreshToken {
 }
 
 /** The tokens that an application receives. */
-export interface Tokens {
+export interface IssuedTokens {
   /** The claims of the access token. */
   claims: Claims
   refreshToken: RefreshToken
@@ -68,13 +68,13 @@ interface EntryIds {
 /** The browser of a user. */
 export interface Browser {
   /** Logs in with credentials, and begins a new session. */
-  logIn(app?: string): Promise<Tokens>
+  logIn(app?: string): Promise<IssuedTokens>
   /** Logs in with the current session (`prompt=none`). Throws without one. */
-  logInSilently(app?: string): Promise<Tokens>
+  logInSilently(app?: string): Promise<IssuedTokens>
   /** Logs in with the current session, up to the authorization code. */
   authorize(app?: string): Promise<Code>
   /** Opens the login page with the current session. The returned function completes the login. */
-  beginLogin(app?: string): () => Promise<Tokens>
+  beginLogin(app?: string): () => Promise<IssuedTokens>
   /** Ends the session and writes a log entry. Refresh tokens stay valid. */
   logOut(ids?: EntryIds): void
 }
@@ -82,10 +82,10 @@ export interface Browser {
 /** The part of Auth0 that users and applications interact with, in memory. */
 export interface SessionWorld {
   openBrowser(userId: string): Browser
-  redeem(code: Code): Tokens
-  refresh(tokens: Tokens, app?: string): Promise<Tokens | Denial>
+  redeem(code: Code): IssuedTokens
+  refresh(tokens: IssuedTokens, app?: string): Promise<IssuedTokens | Denial>
   /** Performs a custom token exchange with the access token as the subject token. */
-  exchangeToken(tokens: Tokens): Promise<Tokens | Denial>
+  exchangeToken(tokens: IssuedTokens): Promise<IssuedTokens | Denial>
 }
 
 /** Creates an Auth0 without sessions. */
@@ -117,7 +117,7 @@ export function createSessionWorld(options: WorldOptions): SessionWorld {
     return { session, claims }
   }
 
-  const issue = (refreshToken: RefreshToken, claims: Claims): Tokens => {
+  const issue = (refreshToken: RefreshToken, claims: Claims): IssuedTokens => {
     const iat = Math.floor(now() / 1000)
     const standard = { sub: refreshToken.session.userId, iat, exp: iat + DAY_SECONDS }
     return { claims: { ...standard, ...claims }, refreshToken }
@@ -125,10 +125,10 @@ export function createSessionWorld(options: WorldOptions): SessionWorld {
   const redeem = ({ session, claims }: Code) => issue({ session, createdAt: now() }, claims)
 
   async function exchange(
-    { refreshToken }: Tokens,
+    { refreshToken }: IssuedTokens,
     event: object,
     next: RefreshToken,
-  ): Promise<Tokens | Denial> {
+  ): Promise<IssuedTokens | Denial> {
     const { session } = refreshToken
     const claims = await run({
       ...event,
@@ -175,7 +175,7 @@ interface BrowserParts {
   tenant: Tenant
   userId: string
   authorize(session: Session, app: string): Promise<Code>
-  redeem(code: Code): Tokens
+  redeem(code: Code): IssuedTokens
 }
 
 function openBrowser({ tenant, userId, authorize, redeem }: BrowserParts): Browser {

@@ -1,7 +1,6 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
+import { openLoopback } from './loopback.js'
 
 /** A response: status and body. */
 export type Reply = [status: number, body: string]
@@ -21,13 +20,10 @@ export async function openStandIn(reply: (url: string) => Reply | null): Promise
     requests.push(url)
     const sent = reply(url)
     if (sent !== null) response.writeHead(sent[0]).end(sent[1])
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    server.close()
-    server.closeAllConnections()
   })
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests }
+  const { url, close } = await openLoopback(server)
+  onTestFinished(close)
+  return { url, requests }
 }
 
 /** The response about a user without a known logout. */

@@ -6,6 +6,9 @@ import { fixedClock } from '../../src/store/epoch.js'
 import { createLastLogoutStore } from '../../src/store/last-logout-store.js'
 import type { TestDatabase } from './database.js'
 
+/** The log id of a position: 2026-11-23T10:00:00Z. */
+export const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
+
 interface StoreSettings {
   domain?: string
   horizonMs?: number
@@ -15,7 +18,7 @@ interface StoreSettings {
 }
 
 /** Opens a store over a test database, claimed for `tenant.example` by default. */
-export async function openStore(
+export async function openTestStore(
   { url }: Pick<TestDatabase, 'url'>,
   {
     domain = 'tenant.example',
@@ -79,4 +82,14 @@ export async function readRows(database: Pick<TestDatabase, 'query'>) {
       type: row.type,
     })),
   }
+}
+
+/** Expires the lease at once, instead of waiting for its time to live. */
+export async function expireLease(database: Pick<TestDatabase, 'query'>): Promise<void> {
+  await database.query('UPDATE tenant SET lease_until = now() WHERE lease_until > now()')
+}
+
+/** Reads the ids of the users with a last logout. */
+export async function readUserIds(database: Pick<TestDatabase, 'query'>): Promise<string[]> {
+  return (await readRows(database)).users.map(({ userId }) => userId)
 }

@@ -50,9 +50,9 @@ export function openSource(
 }
 
 /** The environment variables by which a command or a service reads a simulated tenant. */
-export function tenantEnv({ url, credentials }: Simulator): Record<string, string> {
+export function tenantEnv({ url, credentials, tenant }: Simulator): Record<string, string> {
   return {
-    AUTH0_DOMAIN: DOMAIN,
+    AUTH0_DOMAIN: tenant.domain,
     AUTH0_BASE_URL: url,
     AUTH0_CLIENT_ID: credentials.clientId,
     AUTH0_CLIENT_SECRET: credentials.clientSecret,

@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { promisify } from 'node:util'
+import { openLoopback } from './loopback.js'
 
 /** A self-signed certificate with its key. */
 interface Certificate {
@@ -64,7 +64,6 @@ export async function openTlsFront(
   initial: Certificate | 'plain',
 ): Promise<TlsFront> {
   const { hostname, port } = new URL(target)
-  const sockets = new Set<Socket>()
   let presented = initial
   const server = createServer((raw) => {
     const near =
@@ -76,27 +75,18 @@ export async function openTlsFront(
       [near, far],
       [far, near],
     ] as const) {
-      sockets.add(from)
       from.pipe(to)
       from.on('error', () => to.destroy())
       from.on('close', () => to.destroy())
     }
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const closeAll = () => {
-    for (const socket of sockets) socket.destroy()
-    sockets.clear()
-  }
+  })
+  const { port: ownPort, disconnect, close } = await openLoopback(server)
   return {
-    url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `https://127.0.0.1:${ownPort}`,
     present(certificate) {
       presented = certificate
-      closeAll()
+      disconnect()
     },
-    async close() {
-      server.close()
-      closeAll()
-      await once(server, 'close')
-    },
+    close,
   }
 }

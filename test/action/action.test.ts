@@ -1,17 +1,15 @@
-import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readActionFile } from '../../src/auth0/actions/code.js'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openLoopback } from '../_support/loopback.js'
 import { loadRecorded, type RunAction } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
-import { openStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 const LOGGED_OUT = 'last_logout: the session was logged out'
 const NS = 'https://last-logout/'
 const MINUTE_MS = 60_000
@@ -41,13 +39,13 @@ const EXCHANGES = [
 let code: string
 let run: RunAction
 let database: TestDatabase
-let store: Awaited<ReturnType<typeof openStore>>
+let store: Awaited<ReturnType<typeof openTestStore>>
 let api: Awaited<ReturnType<typeof serveApi>>
 beforeAll(async () => {
   code = await readActionFile()
   run = loadRecorded(code)
   database = await createTestDatabase()
-  store = await openStore(database, { domain: DOMAIN })
+  store = await openTestStore(database, { domain: DOMAIN })
   await store.begin(CHECKPOINT, null)
   const ended = { logId: 'L1', type: 'slo', at: LOGOUT, userId: 'auth0|out', sessionId: 'phone' }
   const all = { ...ended, logId: 'L2', userId: 'auth0|all', sessionId: null }
@@ -206,7 +204,7 @@ describe('an unknown revocation status', () => {
 
   test('results from data that is stale, or from before the first catch-up', async () => {
     const stale = await createTestDatabase()
-    const staleStore = await openStore(stale, { domain: DOMAIN })
+    const staleStore = await openTestStore(stale, { domain: DOMAIN })
     const staleApi = await serveApi(stale)
     const over = { LAST_LOGOUT_URL: staleApi.url, ...unsure }
     expect((await run(refresh({}, over))).denied).toMatch(/revocation status/)
@@ -244,9 +242,7 @@ describe('an unknown revocation status', () => {
   ])(
     'results from a service that %s, and the claims of the login are set',
     async (_what, listen) => {
-      const server = createServer(listen).listen(0, '127.0.0.1')
-      await once(server, 'listening')
-      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+      const { url, close } = await openLoopback(createServer(listen))
       const over = { LAST_LOGOUT_URL: url, LAST_LOGOUT_TIMEOUT_MS: '200' }
       const startedAt = performance.now()
 
@@ -262,8 +258,7 @@ describe('an unknown revocation status', () => {
       expect((await run(refresh({}, observed))).denied).toBeNull()
 
       expect(performance.now() - startedAt).toBeLessThan(3_000)
-      server.close()
-      server.closeAllConnections()
+      await close()
     },
   )
 

@@ -1,12 +1,11 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createManagementApi } from '../../src/auth0/management-api.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
+import { openLoopback } from '../_support/loopback.js'
 import { DOMAIN, openSource, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const LOGS = '/api/v2/logs'
@@ -209,14 +208,12 @@ describe('a transient error is retried', () => {
     const elsewhere = createServer((request, response) => {
       seen.push(request.headers)
       response.end('[]')
-    }).listen(0, '127.0.0.1')
-    await once(elsewhere, 'listening')
-    const { port } = elsewhere.address() as AddressInfo
-    const location = `http://127.0.0.1:${port}/`
+    })
+    const { url: location, close } = await openLoopback(elsewhere)
     t.simulator.faults.push({ path: LOGS, respond: faults.respondWith(302, '', { location }) })
     await t.source.readPage(begin, signal)
     expect(seen).toEqual([])
-    elsewhere.close()
+    await close()
   })
 })
 

@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, onTestFinished, type TestContext, test } from 'vitest'
+import { runRound } from '../../campaign/round.js'
+import { logWrites, readWrites } from '../../campaign/write-log.js'
 import { createTestDatabase } from '../_support/database.js'
 import { startRedis } from '../_support/redis.js'
-import { runRound } from './round.js'
-import { logWrites, readWrites } from './write-log.js'
 
 const redis = await startRedis({ own: true })
 const skip = 'skip' in redis

@@ -11,7 +11,7 @@ import { lastLogout as forFastify } from '../../src/client/fastify.js'
 import { lastLogout as forFetch } from '../../src/client/fetch.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
-import { AUDIENCE, type Issuer, openIssuer } from '../_support/issuer.js'
+import { type Issuer, ORDERS_AUDIENCE, openIssuer } from '../_support/issuer.js'
 import { type ProtectedServer, serve } from '../_support/protected-server.js'
 import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
 
@@ -34,7 +34,7 @@ afterAll(async () => {
 
 const byExpress = (client: LastLogoutClient) => {
   const app = express()
-  app.use(auth({ issuerBaseURL: issuer.url, audience: AUDIENCE }), forExpress(client))
+  app.use(auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE }), forExpress(client))
   app.get('/', (req, res) => void res.json({ user: req.auth?.payload.sub }))
   return serve(app.listen(0, '127.0.0.1'))
 }
@@ -65,7 +65,7 @@ const byFastify = async (client: LastLogoutClient) => {
 
 const byFastifyAuth0 = async (client: LastLogoutClient) => {
   const app = Fastify()
-  await app.register(auth0, { domain: issuer.url, audience: AUDIENCE, issuer: issuer.url })
+  await app.register(auth0, { domain: issuer.url, audience: ORDERS_AUDIENCE, issuer: issuer.url })
   const preHandler = [app.authenticate, forFastify(client)]
   app.get('/', { preHandler }, async ({ user }) => ({ user: (user as { sub: string }).sub }))
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -148,7 +148,7 @@ describe('a binding in the wrong place', () => {
 
   test('accepts requests without a token in Express if no token is required', async () => {
     const app = express()
-    app.use(auth({ issuerBaseURL: issuer.url, audience: AUDIENCE, authRequired: false }))
+    app.use(auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE, authRequired: false }))
     app.use(forExpress(connected, { authRequired: false }))
     app.get('/', (_req, res) => void res.json({}))
     const server = await serve(app.listen(0, '127.0.0.1'))

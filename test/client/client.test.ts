@@ -1,18 +1,16 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Decision, LastLogoutClient } from '../../src/client/index.js'
 import type { LastLogoutClientOptions } from '../../src/client/options.js'
 import { fold } from '../../src/rules/fold.js'
 import { openClient } from '../_support/client.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openLoopback } from '../_support/loopback.js'
 import { openProxy } from '../_support/proxy.js'
 import { KEY, serveApi } from '../_support/served-api.js'
-import { openStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 const SESSION = 'https://last-logout/session_id'
 const DAY_MS = 86_400_000
 const NOW = Date.now()
@@ -20,7 +18,7 @@ const NOW = Date.now()
 const UNREACHABLE_URL = 'http://127.0.0.1:1'
 
 let database: TestDatabase
-let store: Awaited<ReturnType<typeof openStore>>
+let store: Awaited<ReturnType<typeof openTestStore>>
 let api: Awaited<ReturnType<typeof serveApi>>
 let clients: LastLogoutClient[]
 beforeEach(() => {
@@ -33,7 +31,7 @@ afterEach(closeClients)
 function withService(): void {
   beforeEach(async () => {
     database = await createTestDatabase()
-    store = await openStore(database, { domain: DOMAIN })
+    store = await openTestStore(database, { domain: DOMAIN })
     await store.begin(CHECKPOINT, null)
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     api = await serveApi(database)
@@ -409,19 +407,17 @@ describe('while no service is reachable', () => {
     async (_what, type, body) => {
       const server = createServer((_request, response) => {
         response.setHeader('content-type', type).end(body)
-      }).listen(0, '127.0.0.1')
-      await once(server, 'listening')
-      const { port } = server.address() as AddressInfo
+      })
+      const { url: brokenUrl, close } = await openLoopback(server)
       const errors: unknown[] = []
       const onError = (error: unknown) => void errors.push(error)
-      const client = open({ onError }, `http://127.0.0.1:${port}`)
+      const client = open({ onError }, brokenUrl)
       await expect.poll(() => errors.length).toBeGreaterThan(1)
       expect(client.checkNow(login('x', NOW)).reason).toBe('not_loaded')
       expect(errors[0]).toMatchObject({ name: 'LastLogoutClientError' })
       expect(String(errors[0])).not.toContain(KEY)
       await client.close()
-      server.close()
-      server.closeAllConnections()
+      await close()
     },
   )
 })

@@ -56,14 +56,22 @@ describe('an event of the change feed', () => {
     ['as_of', 'freshness', { as_of: 'never', lag_ms: 0, policy: 'user' }],
   ])('with a malformed %s throws an error that names the field only', (field, name, data) => {
     expect(() => read(name, data)).toThrow(
-      new TypeError(`the field ${field} of an event is missing or malformed`),
+      expect.objectContaining({
+        code: 'NOT_UNDERSTOOD',
+        message: expect.stringContaining(
+          `event in which the field ${field} is missing or malformed: `,
+        ),
+      }),
     )
   })
 
-  test('that is not JSON throws an error without the text', () => {
+  test('that is not JSON throws an error without its data', () => {
     const data = '{"user_id":"auth0|1"'
     expect(() => readFeedEvent({ name: 'change', data, id: null })).toThrow(
-      new TypeError('the data of an event is not JSON'),
+      expect.objectContaining({
+        code: 'NOT_UNDERSTOOD',
+        message: expect.not.stringContaining('auth0'),
+      }),
     )
   })
 })

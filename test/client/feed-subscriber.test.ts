@@ -394,3 +394,34 @@ test('a feed subscriber replaces a connection that is silent', async () => {
     { code: 'UNAVAILABLE', message: 'the change feed sent no data for 0.1 s: connecting again' },
   ])
 })
+
+describe('a feed subscriber reports an invalid event as an invalid response, and connects again', () => {
+  test.each([
+    [
+      'with a malformed field',
+      event('change', { ...logout('auth0|1'), at: 'never' }, 'f.2'),
+      /^the change feed sent an event in which the field at is missing or malformed: /,
+    ],
+    [
+      'that is not JSON',
+      'event: change\ndata: {"user_id":"auth0|1"\n\n',
+      /^the change feed sent an event that is not JSON: /,
+    ],
+    [
+      'that is too long',
+      `event: change\ndata: ${'x'.repeat(1_000_001)}`,
+      /^the change feed sent an event of more than 1000000 characters: /,
+    ],
+  ])('%s', async (_what, text, message) => {
+    feed = await openScriptedFeed(
+      (response) => response.write(text),
+      (response) => response.write(event('freshness', freshness(NOW), 'f.1')),
+    )
+    const { subscriber } = subscribe()
+    await subscriber.ready()
+    expect(errors).toMatchObject([
+      { code: 'NOT_UNDERSTOOD', message: expect.stringMatching(message) },
+    ])
+    expect(errors[0]?.message).not.toContain('auth0|1')
+  })
+})

@@ -11,7 +11,7 @@ import { lastLogout as forFastify } from '../../src/client/fastify.js'
 import { lastLogout as forFetch } from '../../src/client/fetch.js'
 import type { Claims, LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
-import { AUDIENCE, type Issuer, openIssuer } from '../_support/issuer.js'
+import { type Issuer, ORDERS_AUDIENCE, openIssuer } from '../_support/issuer.js'
 import { serve } from '../_support/protected-server.js'
 import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
 
@@ -116,7 +116,7 @@ describe('Express', () => {
   })
 
   test('fails if getClaims returns the decoded token of auth() instead of its payload', async () => {
-    const verify = auth({ issuerBaseURL: issuer.url, audience: AUDIENCE })
+    const verify = auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE })
     const hook = forExpress(client, { getClaims: (req: Request) => req.auth })
     const responses = await callExpress([verify, hook], ['auth0|out', 'auth0|in'])
     expect(responses).toEqual([namesGetClaims, namesGetClaims])
@@ -131,7 +131,11 @@ describe('Express', () => {
   })
 
   test('reads the claims of auth() by default, and accepts a request without a token if none is required', async () => {
-    const verify = auth({ issuerBaseURL: issuer.url, audience: AUDIENCE, authRequired: false })
+    const verify = auth({
+      issuerBaseURL: issuer.url,
+      audience: ORDERS_AUDIENCE,
+      authRequired: false,
+    })
     const handlers = [verify, forExpress(client, { authRequired: false })]
     const responses = await callExpress(handlers, ['auth0|out', 'auth0|in', null])
     expect(statuses(responses)).toEqual([401, 200, 200])
@@ -157,7 +161,7 @@ describe('Express', () => {
   test('fails if getClaims returns a promise', async () => {
     const tolerant = openClient(logouts.url, { onUnknown: 'allow' })
     const getClaims = async (req: Request) => req.auth?.payload
-    const verify = auth({ issuerBaseURL: issuer.url, audience: AUDIENCE })
+    const verify = auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE })
     const handlers = [verify, forExpress(tolerant, { getClaims })]
     expect(await callExpress(handlers, ['auth0|out'])).toEqual([namesGetClaims])
     await tolerant.close()
@@ -216,7 +220,12 @@ describe('Fastify', () => {
   test('fails for the decoded token of complete: true, and reads its payload with getClaims', async () => {
     const open = async (hook: preHandlerAsyncHookHandler) => {
       const app = Fastify()
-      const options = { domain: issuer.url, audience: AUDIENCE, issuer: issuer.url, complete: true }
+      const options = {
+        domain: issuer.url,
+        audience: ORDERS_AUDIENCE,
+        issuer: issuer.url,
+        complete: true,
+      }
       await app.register(auth0, options as FastifyAuth0VerifyOptions)
       app.addHook('preHandler', app.authenticate)
       app.addHook('preHandler', hook)

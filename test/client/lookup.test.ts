@@ -1,23 +1,22 @@
-import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:http'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createLookup } from '../../src/client/lookup.js'
 import { readOptions } from '../../src/client/options.js'
 import type { Token } from '../../src/rules/token.js'
 import { createSettableClocks, type SettableClocks } from '../_support/client-clocks.js'
+import { type LoopbackServer, openLoopback } from '../_support/loopback.js'
 
 const CACHE_MS = 60_000
 
 const token = { subject: 'auth0|1', sessionId: null } as Token
 
-let server: Server
+let server: LoopbackServer
 let requests: number
 let clocks: SettableClocks
 let lookup: ReturnType<typeof createLookup>
 beforeEach(async () => {
   requests = 0
-  server = createServer((_request, response) => {
+  const http = createServer((_request, response) => {
     requests++
     response.end(
       JSON.stringify({
@@ -33,18 +32,20 @@ beforeEach(async () => {
         complete: true,
       }),
     )
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
+  })
+  server = await openLoopback(http)
   clocks = createSettableClocks()
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const options = { url, apiKey: 'unused', onUnknown: 'deny', cacheMs: CACHE_MS } as const
+  const options = {
+    url: server.url,
+    apiKey: 'unused',
+    onUnknown: 'deny',
+    cacheMs: CACHE_MS,
+  } as const
   lookup = createLookup(readOptions(options), clocks)
   await lookup.fetch(token)
 })
 afterEach(async () => {
-  server.close()
-  server.closeAllConnections()
-  await once(server, 'close')
+  await server.close()
 })
 
 describe('a cached response', () => {

@@ -1,7 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Simulator } from '../../src/simulator/server.js'
-import { bindOthers, openActionTenant, readBindings, readWrites } from '../_support/actions.js'
+import {
+  bindOthers,
+  openActionTenant,
+  readBindings,
+  readWriteRequests,
+} from '../_support/actions.js'
 import { finishCommand } from '../_support/cli.js'
 import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
 import { DOMAIN } from '../_support/tenant.js'
@@ -58,7 +63,7 @@ describe('action deploy', () => {
       stderr: '',
       stdout: 'no changes: last-logout is deployed and bound\n',
     })
-    expect(readWrites(simulator)).toEqual([])
+    expect(readWriteRequests(simulator)).toEqual([])
     expect(readBindings(simulator).map(({ action }) => action.name)).toEqual([
       'other 0',
       'other 1',
@@ -97,7 +102,7 @@ describe('action deploy', () => {
         'would deploy the Action when Auth0 has built it\n' +
         'dry run: nothing was changed\n',
     })
-    expect(readWrites(simulator)).toEqual([])
+    expect(readWriteRequests(simulator)).toEqual([])
   })
 
   test.each([
@@ -157,7 +162,7 @@ describe('action deploy', () => {
   test('exits with 1 when it is interrupted, since the Action is not deployed', async () => {
     const slow = await openActionTenant({ actionBuildMs: 60_000 })
     const command = startCommandLine(DEPLOY, environmentFor(slow.simulator))
-    await expect.poll(() => readWrites(slow.simulator), { timeout: 10_000 }).toHaveLength(1)
+    await expect.poll(() => readWriteRequests(slow.simulator), { timeout: 10_000 }).toHaveLength(1)
     command.stop()
     expect(await command.ended).toBe(1)
     expect(command.stderr()).toMatch(/interrupted before it had finished: run it again/)

@@ -7,10 +7,10 @@ import * as faults from '../../src/simulator/faults.js'
 import { finishCommand, runCommand } from '../_support/cli.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { KEY } from '../_support/served-api.js'
 import { readRows } from '../_support/store.js'
 import { DOMAIN, openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
-const KEY = 'a-key-of-more-than-32-characters!'
 const commands = [
   ...['demo', 'start', 'worker', 'api', 'sync', 'status', 'doctor'],
   ...['action', 'explain', 'logout', 'floor', 'migrate'],

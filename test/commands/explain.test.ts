@@ -3,7 +3,7 @@ import { aborted } from '../../src/errors.js'
 import { finishCommand } from '../_support/cli.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openStore } from '../_support/store.js'
+import { openTestStore } from '../_support/store.js'
 
 const NOW = Math.floor(Date.now() / 1000)
 const LOGIN = NOW - 600
@@ -11,11 +11,11 @@ const LOG_ID = `900${'1'.repeat(53)}`
 const iso = (seconds: number) => new Date(seconds * 1000).toISOString()
 
 let database: TestDatabase
-let store: Awaited<ReturnType<typeof openStore>>
+let store: Awaited<ReturnType<typeof openTestStore>>
 let env: Record<string, string>
 beforeEach(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openTestStore(database)
   env = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: database.url }
 })
 afterEach(async () => {

@@ -2,8 +2,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { SCRAPER } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
-import { readValue, SCRAPER, scrape } from '../metrics/running.js'
+import { readValue, scrape } from '../metrics/running.js'
 
 const WAIT = { timeout: 20_000, interval: 100 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openStore, readRows } from '../_support/store.js'
+import { openTestStore, readRows } from '../_support/store.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const iso = (at: number) => new Date(at).toISOString()
@@ -85,7 +85,7 @@ describe('logout', () => {
 
 describe('floor raise', () => {
   const readFloor = async () => {
-    const store = await openStore(database)
+    const store = await openTestStore(database)
     const { floorAt } = await store.readProgress()
     await store.close()
     return floorAt

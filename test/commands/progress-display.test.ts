@@ -2,7 +2,7 @@ import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { createProgressLine, createProgressLog } from '../../src/commands/progress-display.js'
 import { createLog } from '../../src/log.js'
-import type { SyncProgress } from '../../src/sync/catch-up.js'
+import type { SyncProgress } from '../../src/measurements.js'
 
 const page = (reachedAt: number): SyncProgress => ({
   stage: 'catch-up',

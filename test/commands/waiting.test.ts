@@ -4,10 +4,9 @@ import { type CommandRun, finishCommandLine, startCommandLine } from '../_suppor
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { freePort } from '../_support/port.js'
 import { type Proxy as Address, openProxy } from '../_support/proxy.js'
+import { KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
-
-const KEY = 'a-key-of-more-than-32-characters!'
-const WAIT = { timeout: 20_000 }
+import { WAIT } from '../_support/wait.js'
 
 let database: TestDatabase
 let address: Address

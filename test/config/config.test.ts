@@ -249,3 +249,34 @@ test('narrows the type of the configuration to the needs', () => {
   const sameId: string = loadConfig(complete, ['database', ...all]).auth0.clientId
   expect([clientId, sameId]).toEqual(['id', 'id'])
 })
+
+test.each([
+  ['', /must name a schema of 1 to 63 bytes/],
+  ['ü'.repeat(32), /must name a schema of 1 to 63 bytes/],
+  ['a"b', /without quotes/],
+  ['pg_catalog', /reserved/],
+  ['information_schema', /reserved/],
+  ['bullmq', /reserved/],
+])('rejects the schema %j of DATABASE_URL', (schema, message) => {
+  const url = `${complete.DATABASE_URL}?schema=${encodeURIComponent(schema)}`
+  expect(problemsOf({ ...complete, DATABASE_URL: url })).toEqual([expect.stringMatching(message)])
+})
+
+test('uses the schema of DATABASE_URL for DATABASE_DIRECT_URL, and rejects another one', () => {
+  const direct = 'postgresql://user@127.0.0.1/last_logout'
+  const read = (schema: string, directSchema: string) =>
+    loadConfig(
+      {
+        ...complete,
+        DATABASE_URL: complete.DATABASE_URL + schema,
+        DATABASE_DIRECT_URL: direct + directSchema,
+      },
+      all,
+    ).database.directUrl
+  expect(read('?schema=a', '')).toBe(`${direct}?schema=a`)
+  expect(read('?schema=a', '?schema=a')).toBe(`${direct}?schema=a`)
+  expect(read('', '')).toBe(direct)
+  expect(read('', '?schema=public')).toBe(`${direct}?schema=public`)
+  expect(() => read('?schema=a', '?schema=b')).toThrow(/DATABASE_DIRECT_URL names another schema/)
+  expect(() => read('', '?schema=b')).toThrow(/DATABASE_DIRECT_URL names another schema/)
+})

@@ -11,11 +11,11 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import { type ClientProject, installClient } from '../_support/client-package.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { readExample } from '../_support/documents.js'
-import { AUDIENCE, type Issuer, openIssuer } from '../_support/issuer.js'
+import { type Issuer, ORDERS_AUDIENCE, openIssuer } from '../_support/issuer.js'
+import { KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 const DOCUMENT = 'docs/resource-servers.md'
-const KEY = 'a-key-of-more-than-32-characters!'
 const SESSION = 'https://last-logout/session_id'
 const run = promisify(execFile)
 
@@ -156,7 +156,7 @@ async function runExample(heading: string, listen: string, lastLogoutUrl: string
     env: {
       PATH: process.env.PATH,
       ISSUER_BASE_URL: issuer.url,
-      AUDIENCE,
+      ORDERS_AUDIENCE,
       LAST_LOGOUT_URL: lastLogoutUrl,
       LAST_LOGOUT_API_KEY: KEY,
       // Outside of tests, Express prints every error.

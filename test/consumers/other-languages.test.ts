@@ -8,23 +8,22 @@ import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { readExample } from '../_support/documents.js'
 import { KEY, serveApi } from '../_support/served-api.js'
-import { openStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 
 const DOCUMENT = 'docs/resource-servers.md'
 const HEADING = 'Other languages'
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 /** The login in the example of the document is a minute earlier. */
 const LOGOUT = 1_795_428_000_123
 const SESSION = 'https://last-logout/session_id'
 const MINUTE_MS = 60_000
 
 let database: TestDatabase
-let store: Awaited<ReturnType<typeof openStore>>
+let store: Awaited<ReturnType<typeof openTestStore>>
 let api: Awaited<ReturnType<typeof serveApi>>
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = await openStore(database, { domain: DOMAIN })
+  store = await openTestStore(database, { domain: DOMAIN })
   const slo = { logId: 'L', type: 'slo', at: LOGOUT, userId: 'auth0|123', sessionId: 'S1' }
   await store.storeBatch({ ...fold([slo]), unattributable: [] })
   await store.begin(CHECKPOINT, null)

@@ -10,9 +10,9 @@ import {
   type Browser,
   createSessionWorld,
   type ExchangeFields,
+  type IssuedTokens,
   isDenial,
   type SessionWorld,
-  type Tokens,
 } from '../_support/session-world.js'
 import { createSharedTime, type SharedTime } from '../_support/shared-time.js'
 import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-system.js'
@@ -147,8 +147,8 @@ interface Scene {
   userId: string
   a: Browser
   b: Browser
-  onA: Tokens
-  onB: Tokens
+  onA: IssuedTokens
+  onB: IssuedTokens
 }
 
 /** The flows. Each returns whether it was accepted. */
@@ -250,7 +250,7 @@ async function passes({ system }: Scene, result: Awaited<ReturnType<SessionWorld
 }
 
 /** Whether the next refresh is accepted, which must equal the result of the one after it. */
-async function refreshes(scene: Scene, tokens: Tokens): Promise<boolean> {
+async function refreshes(scene: Scene, tokens: IssuedTokens): Promise<boolean> {
   const first = await passes(scene, await scene.world.refresh(tokens))
   await later(scene)
   expect(await passes(scene, await scene.world.refresh(tokens))).toBe(first)

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import type { ServiceOverrides } from '../../src/service/service.js'
 import { openClient } from '../_support/client.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
-import { type RunningService, runService, WAIT } from '../_support/running-service.js'
+import { type RunningService, runService } from '../_support/running-service.js'
+import { WAIT } from '../_support/wait.js'
 
 /** Shorter than the defaults, which are 5 s and 15 s. */
 const poolTimeouts = { connectTimeoutMs: 500, queryTimeoutMs: 1_500 }

@@ -3,9 +3,10 @@ import { openClient } from '../_support/client.js'
 import { expectedFromLog } from '../_support/expected-rows.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { type Proxy as Address, openProxy } from '../_support/proxy.js'
-import { runService, WAIT } from '../_support/running-service.js'
-import { openStore, readRows } from '../_support/store.js'
+import { runService } from '../_support/running-service.js'
+import { openTestStore, readRows } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
+import { WAIT } from '../_support/wait.js'
 
 /** A primary, its replica, and a proxy that leads to one of them. */
 async function openPair({
@@ -71,7 +72,7 @@ test.concurrent('closes connections to a demoted primary that still runs', async
   const before = await logOut()
   await expect.poll(() => readUsers(next), WAIT).toEqual([before.user])
   await Promise.all(Array.from({ length: 20 }, () => service.requestUser()))
-  const reader = await openStore(address, { domain: DOMAIN }, { maxLifetimeSeconds: 1 })
+  const reader = await openTestStore(address, { domain: DOMAIN }, { maxLifetimeSeconds: 1 })
   onTestFinished(() => reader.close())
   await next.promote()
   await old.query('ALTER SYSTEM SET default_transaction_read_only = on')

@@ -3,8 +3,9 @@ import { describe, type TestContext, test } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { expectedFromLog, sortRows } from '../_support/expected-rows.js'
 import { startRedis, type TestRedis } from '../_support/redis.js'
-import { type RunningService, runService, WAIT } from '../_support/running-service.js'
+import { type RunningService, runService } from '../_support/running-service.js'
 import { readRows } from '../_support/store.js'
+import { WAIT } from '../_support/wait.js'
 
 const FAILING = /^job queue unavailable$/
 const RECOVERED = /^job queue restored$/

@@ -1,13 +1,12 @@
-import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { afterAll, describe, type TestContext, test } from 'vitest'
 import { RETRY_LIMITS } from '../../src/auth0/retry.js'
 import type { Auth0Limits } from '../../src/service/service.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
-import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { readRows } from '../_support/store.js'
+import { createTestDatabase } from '../_support/database.js'
+import { openLoopback } from '../_support/loopback.js'
+import { readUserIds } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 import { hasReconciled, startWorker, workerEnv } from '../_support/worker.js'
 
@@ -59,10 +58,9 @@ const redirected: IncomingHttpHeaders[] = []
 const redirectTarget = createServer((request, response) => {
   redirected.push(request.headers)
   response.end('[]')
-}).listen(0, '127.0.0.1')
-await once(redirectTarget, 'listening')
-afterAll(() => redirectTarget.close())
-const location = `http://127.0.0.1:${(redirectTarget.address() as AddressInfo).port}/`
+})
+const { url: location, close: closeRedirectTarget } = await openLoopback(redirectTarget)
+afterAll(closeRedirectTarget)
 
 const json = { 'content-type': 'application/json' }
 const UNAVAILABLE = 'AUTH0_UNAVAILABLE'
@@ -229,8 +227,6 @@ const OF_THE_TOKEN: Fault[] = [
 const logOut = ({ tenant }: TestTenant, users: string[]) => {
   for (const userId of users) tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 }
-const readUsers = async (database: TestDatabase) =>
-  (await readRows(database)).users.map(({ userId }) => userId)
 
 /** Runs a worker with a fault: of the token from its start on, of the log after its first catch-up. */
 async function runWithFault(
@@ -261,7 +257,7 @@ async function runWithFault(
   const worker = await startWorker(env, { auth0Limits: limits })
   onTestFinished(() => worker.close())
   if (path === LOGS) {
-    await expect.poll(() => readUsers(database), WAIT).toEqual(before)
+    await expect.poll(() => readUserIds(database), WAIT).toEqual(before)
     await expect.poll(() => hasReconciled(worker), WAIT).toBe(true)
     startedAt = performance.now()
     t.simulator.faults.push({ path, times: Infinity, respond })
@@ -279,7 +275,7 @@ async function runWithFault(
   t.simulator.faults.clear()
   const clearedAt = performance.now()
   logOut(t, after)
-  await expect.poll(() => readUsers(database), WAIT).toEqual([...before, ...during, ...after])
+  await expect.poll(() => readUserIds(database), WAIT).toEqual([...before, ...during, ...after])
   const recoveredMs = performance.now() - clearedAt
   const failedJobs = jobsWith('error', 'job failed')
   expect(failedJobs).toContain('poll')

@@ -3,7 +3,7 @@ import { afterAll, describe, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { type RunningCommand, runCommand } from '../_support/cli.js'
 import { createTestDatabase } from '../_support/database.js'
-import { readRows } from '../_support/store.js'
+import { readUserIds } from '../_support/store.js'
 import { openTenant } from '../_support/tenant.js'
 import { openCertificates, openTlsFront } from '../_support/tls.js'
 import { workerEnv } from '../_support/worker.js'
@@ -64,8 +64,8 @@ describe.skipIf(skip)(title, { concurrent: true, timeout: 60_000 }, () => {
       expect(t.simulator.requests.count()).toBe(0)
 
       front.present(valid)
-      const rows = async () => (await readRows(database)).users.map(({ userId }) => userId)
-      await expect.poll(rows, WAIT).toEqual(['auth0|1'])
+      const users = () => readUserIds(database)
+      await expect.poll(users, WAIT).toEqual(['auth0|1'])
       const recoveries = () =>
         linesOf(worker).filter(({ msg, job }) => msg === 'job recovered' && job === 'poll')
       await expect.poll(recoveries, WAIT).toHaveLength(1)

@@ -7,9 +7,9 @@ import { createClock } from '../_support/clock.js'
 import { loadRecorded, type RunAction } from '../_support/run-action.js'
 import {
   createSessionWorld,
+  type IssuedTokens,
   isDenial,
   type SessionWorld,
-  type Tokens,
   type WorldOptions,
 } from '../_support/session-world.js'
 import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-system.js'
@@ -61,7 +61,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   }
 
   /** Whether each token is accepted. */
-  const passing = (...tokens: Tokens[]) => Promise.all(tokens.map(passes))
+  const passing = (...tokens: IssuedTokens[]) => Promise.all(tokens.map(passes))
 
   describe('an authorization that is started before the logout and finished after it', () => {
     test('gives only rejected tokens where the code was issued before the logout', async () => {
@@ -183,7 +183,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       await later()
       browser.logOut()
       clock.pass(SECOND_MS)
-      const minted = (await world.refresh(first)) as Tokens
+      const minted = (await world.refresh(first)) as IssuedTokens
       await later()
       expect(await passes(minted)).toBe(false)
       expect(await world.refresh(minted)).toEqual(LOGGED_OUT)
@@ -320,7 +320,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await passes(silent)).toBe(true)
       await later()
       const first = await world.refresh(silent)
-      expect(await passing(silent, first as Tokens)).toEqual([true, true])
+      expect(await passing(silent, first as IssuedTokens)).toEqual([true, true])
     })
 
     test('with methods alone can log in silently, and refreshes only after an interactive login', async () => {

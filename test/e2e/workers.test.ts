@@ -7,10 +7,9 @@ import { type RunningCommand, runCommand } from '../_support/cli.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { expectedFromLog } from '../_support/expected-rows.js'
 import { startRedis } from '../_support/redis.js'
-import { readRows } from '../_support/store.js'
+import { expireLease, readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 import { hasReconciled, startWorker, workerEnv } from '../_support/worker.js'
-import { expireLease } from '../campaign/write-log.js'
 
 const WAIT = { timeout: 60_000, interval: 20 }
 const LOGS = '/api/v2/logs'

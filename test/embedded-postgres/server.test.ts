@@ -12,11 +12,11 @@ import {
   createEmbeddedPostgres,
   type EmbeddedPostgres,
 } from '../../src/embedded-postgres/server.js'
+import { WAIT } from '../_support/wait.js'
 
 const root = resolve(import.meta.dirname, '../..')
 const isRoot = process.geteuid?.() === 0
 const FLOCK = '/usr/bin/flock'
-const WAIT = { timeout: 10_000, interval: 20 }
 
 interface Fixtures {
   /** Creates a directory with mode 0700, as mkdtemp does. */

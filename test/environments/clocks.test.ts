@@ -6,9 +6,10 @@ import { openClient } from '../_support/client.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { fakeClock } from '../_support/faketime.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
-import { runService, WAIT } from '../_support/running-service.js'
+import { runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
-import { openStore } from '../_support/store.js'
+import { openTestStore } from '../_support/store.js'
+import { WAIT } from '../_support/wait.js'
 
 const HOUR = 3_600
 const DAY = 24 * HOUR
@@ -20,7 +21,7 @@ describe('a command on a machine whose clock is a day ahead', () => {
   let store: Store
   beforeEach(async () => {
     database = await createTestDatabase()
-    store = await openStore(database)
+    store = await openTestStore(database)
   })
   afterEach(async () => {
     await store.close()
@@ -110,7 +111,7 @@ describe('a replica that is promoted, and whose clock is two hours behind', () =
     }
   }
   const open = async (server: TestPostgres): Promise<Store> => {
-    const store = await openStore(server)
+    const store = await openTestStore(server)
     onTestFinished(() => store.close())
     return store
   }

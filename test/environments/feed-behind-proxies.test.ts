@@ -5,11 +5,9 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { type FeedSubscription, subscribeToFeed } from '../_support/events.js'
 import { event, freshness, openScriptedFeed } from '../_support/scripted-feed.js'
 import { serveApi } from '../_support/served-api.js'
-import { openStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 import { caddyWith, type RunningProxy, startProxy } from './proxy-programs.js'
-
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 
 const CADDY = caddyWith('encode gzip')
 
@@ -20,12 +18,12 @@ const login = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 3_60
 
 describe('behind Caddy with `encode gzip`', () => {
   let database: TestDatabase
-  let store: Awaited<ReturnType<typeof openStore>>
+  let store: Awaited<ReturnType<typeof openTestStore>>
   let api: Awaited<ReturnType<typeof serveApi>>
   let caddy: RunningProxy
   beforeAll(async () => {
     database = await createTestDatabase()
-    store = await openStore(database, { domain: DOMAIN })
+    store = await openTestStore(database, { domain: DOMAIN })
     await store.begin(CHECKPOINT, null)
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     for (let n = 0; n < USERS; n++) await report(`auth0|${n}`)

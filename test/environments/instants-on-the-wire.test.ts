@@ -8,12 +8,12 @@ import { applyMigrations, assertMigrated } from '../../src/store/migrations.js'
 import { openClient } from '../_support/client.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openPostgresWire, type PostgresWire } from '../_support/postgres-wire.js'
-import { openStore } from '../_support/store.js'
-import { openSystem, SCRAPER } from './system.js'
+import { SCRAPER } from '../_support/served-api.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
+import { openSystem } from './system.js'
 
 const NOW = Date.now()
 const MINUTE = 60_000
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 
 let database: TestDatabase
 let wire: PostgresWire
@@ -89,7 +89,7 @@ test('no instant crosses the driver as a date or time while the tables are made'
 })
 
 test('no instant crosses the driver as a date or time in any method of the store', async () => {
-  const store = await openStore(wire)
+  const store = await openTestStore(wire)
   try {
     for (const call of Object.values(CALLS)) await call(store)
   } finally {

@@ -9,23 +9,22 @@ import { ODD_IDS } from '../_support/odd-ids.js'
 import { importReleasedService } from '../_support/release-0-1-0.js'
 import { loadRecorded, type RunAction } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
-import { openStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 import { findProxy, PROXIES, type RunningProxy, startProxy } from './proxy-programs.js'
 
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 const SESSION = 'https://last-logout/session_id'
 const MINUTE_MS = 60_000
 const NOW = Date.now()
 const LOGOUT = NOW - 10 * MINUTE_MS
 
 let database: TestDatabase
-let store: Awaited<ReturnType<typeof openStore>>
+let store: Awaited<ReturnType<typeof openTestStore>>
 let api: Awaited<ReturnType<typeof serveApi>>
 let runAction: RunAction
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = await openStore(database, { domain: DOMAIN })
+  store = await openTestStore(database, { domain: DOMAIN })
   await store.begin(CHECKPOINT, null)
   const events = ODD_IDS.map((userId) => ({
     logId: `L ${userId}`,

@@ -1,8 +1,9 @@
 import { expect } from 'vitest'
 import { loadConfig } from '../../src/config/config.js'
 import type { Check } from '../../src/doctor/check.js'
-import { examineQueue } from '../../src/doctor/queue.js'
+import { checkQueue } from '../../src/doctor/queue.js'
 import { mapStrings, openRespProxy, type RespRules } from '../_support/resp-proxy.js'
+import { DOMAIN } from '../_support/tenant.js'
 import {
   type Context,
   createTestJob,
@@ -12,9 +13,6 @@ import {
   type TestJob,
   type TestLog,
 } from '../jobs/fixture.js'
-
-/** The name of the queue. */
-export const DOMAIN = 'tenant.example'
 
 /** A job on the server of a `REDIS_URL`, and what its worker logs. */
 interface RunningJob extends TestLog {
@@ -44,7 +42,7 @@ export async function startOn(
 
 /** Runs the check of `doctor`. */
 export async function examine(redisUrl: string): Promise<Check | undefined> {
-  const [check] = await examineQueue(load(redisUrl), null)
+  const [check] = await checkQueue(load(redisUrl), null)
   return check
 }
 

@@ -10,8 +10,9 @@ import { startRedis, type TestRedis } from '../_support/redis.js'
 import { sendCommand } from '../_support/redis-cluster.js'
 import type { RespRules } from '../_support/resp-proxy.js'
 import { openTenant } from '../_support/tenant.js'
+import { WAIT } from '../_support/wait.js'
 import { workerEnv } from '../_support/worker.js'
-import { forbidConsole, startsAgain, WAIT } from '../jobs/fixture.js'
+import { forbidConsole, startsAgain } from '../jobs/fixture.js'
 import {
   emulate,
   examine,

@@ -4,7 +4,7 @@ import { startPgBouncer } from '../_support/pgbouncer.js'
 import { startPostgres } from '../_support/postgres.js'
 
 /** A database whose server sets something for every session. */
-export interface OpenServer {
+export interface ServerWithSettings {
   /** `DATABASE_URL`, and `DATABASE_DIRECT_URL` where the former leads to a pooler. */
   env: { DATABASE_URL: string; DATABASE_DIRECT_URL?: string }
   close(): Promise<void>
@@ -16,7 +16,7 @@ type Settings = Partial<Record<'timezone' | 'datestyle', string>>
 /** Every server that the product is run against: its name, what it sets, and how. */
 export const SERVERS: [
   name: string,
-  server: { settings: Settings; open(settings: Settings): Promise<OpenServer> },
+  server: { settings: Settings; open(settings: Settings): Promise<ServerWithSettings> },
 ][] = [
   ['default settings', { settings: {}, open: inDatabase }],
   [
@@ -37,18 +37,18 @@ export const SERVERS: [
   ],
 ]
 
-async function inServer(settings: Settings): Promise<OpenServer> {
+async function inServer(settings: Settings): Promise<ServerWithSettings> {
   const server = await startPostgres({ ...settings })
   return { env: { DATABASE_URL: server.url }, close: server.remove }
 }
 
-async function inDatabase(settings: Settings): Promise<OpenServer> {
+async function inDatabase(settings: Settings): Promise<ServerWithSettings> {
   const database = await createTestDatabase('template0')
   await change(database, `DATABASE ${database.name}`, settings)
   return { env: { DATABASE_URL: database.url }, close: database.drop }
 }
 
-async function inRole(settings: Settings): Promise<OpenServer> {
+async function inRole(settings: Settings): Promise<ServerWithSettings> {
   const database = await createTestDatabase('template0')
   const role = `role_${randomBytes(6).toString('hex')}`
   await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'test'`)
@@ -59,7 +59,7 @@ async function inRole(settings: Settings): Promise<OpenServer> {
   return { env: { DATABASE_URL: url.href }, close: database.drop }
 }
 
-async function behindPooler(settings: Settings): Promise<OpenServer> {
+async function behindPooler(settings: Settings): Promise<ServerWithSettings> {
   const database = await inDatabase(settings)
   const pooler = await startPgBouncer(database.env.DATABASE_URL)
   return {

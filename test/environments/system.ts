@@ -6,13 +6,10 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import type { Simulator } from '../../src/simulator/server.js'
 import type { Tenant } from '../../src/simulator/tenant.js'
 import { finishCommandLine } from '../_support/command-line.js'
-import { KEY } from '../_support/served-api.js'
+import { KEY, SCRAPER } from '../_support/served-api.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 
 const DAY_MS = 86_400_000
-
-/** The key that may read metrics. */
-export const SCRAPER = 'a-scraper-of-more-than-32-characters'
 
 /** How long reading two entries may take, in milliseconds. */
 const SYNC_TIMEOUT_MS = 8_000
@@ -76,7 +73,7 @@ export async function openSystem(databaseEnv: Record<string, string>): Promise<S
   }
 }
 
-/** The log begins before everything that is looked for in it, so that nothing is missing. */
+/** Writes a log that begins long before the logouts, so that no gap is found. */
 function writeLog(tenant: Tenant): void {
   const before = Date.now() - MAX_REFRESH_AGE_MS - 10 * DAY_MS
   tenant.write(buildEntry('s', { userId: 'auth0|1' }), { dateMs: before })

@@ -7,9 +7,9 @@ import { createMetrics, type Metrics } from '../../src/metrics/metrics.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { receive } from '../../src/sync/receive.js'
-import { bearer, listen, openApi } from '../_support/api.js'
+import { bearer, listenOnLoopback, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openStore } from '../_support/store.js'
+import { openTestStore } from '../_support/store.js'
 import { type FuzzedRequest, fuzzedRequests, fuzzedSubscriptions } from './requests.js'
 
 /** Default: a short run. `npm run fuzz` sends more. */
@@ -56,7 +56,7 @@ let url: URL
 let metrics: Metrics
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openTestStore(database)
   const checkpoint = syntheticLogId(Date.now())
   await store.begin(checkpoint, null)
   await store.storeCaughtUp(checkpoint, Date.now())
@@ -75,7 +75,7 @@ beforeAll(async () => {
       receive: (body, signal) => receive({ store, types }, body, signal),
     },
   })
-  url = new URL(await listen(app))
+  url = new URL(await listenOnLoopback(app))
 })
 afterAll(async () => {
   await app.close()

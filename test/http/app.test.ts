@@ -3,13 +3,12 @@ import type { FastifyInstance } from 'fastify'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { fold } from '../../src/rules/fold.js'
-import { bearer, keys, listen, openApi } from '../_support/api.js'
+import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 
 const LOGOUT = 1_795_428_000_123
 const NOW = LOGOUT + 300_000
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 const slo = { logId: CHECKPOINT, type: 'slo', at: LOGOUT, userId: 'auth0|123', sessionId: 'S1' }
 
 let database: TestDatabase
@@ -19,7 +18,7 @@ let store: LastLogoutStore & { close(): Promise<void> }
 let app: FastifyInstance & { lines: string[] }
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = await openStore(database, { now: () => now })
+  store = await openTestStore(database, { now: () => now })
   const all = { ...slo, userId: 'auth0|all', sessionId: null }
   await store.storeBatch({ ...fold([slo, all]), unattributable: [] })
   await store.begin(CHECKPOINT, null)
@@ -93,7 +92,7 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
 
   test('returns neither freshness nor completeness before the first catch-up has ended', async () => {
     const empty = await createTestDatabase()
-    const young = await openStore(empty)
+    const young = await openTestStore(empty)
     const early = await openApi(young)
     const response = await early.inject({
       url: '/v1/users/x/last-logout',
@@ -394,7 +393,7 @@ test('responds to an internal error with 500 and the request id, without the mes
 })
 
 test('responds with 400 to data that is not HTTP, over a real socket', async () => {
-  const url = new URL(await listen(app))
+  const url = new URL(await listenOnLoopback(app))
   const socket = connect(Number(url.port), url.hostname)
   socket.end('NONSENSE\r\n\r\n')
   const chunks: Buffer[] = []

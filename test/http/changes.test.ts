@@ -5,24 +5,23 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { FEED_LIMITS } from '../../src/http/feed.js'
 import { fold } from '../../src/rules/fold.js'
 import { createChangeListener } from '../../src/store/change-listener.js'
-import { bearer, keys, listen, openApi } from '../_support/api.js'
+import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { type FeedSubscription, subscribeToFeed } from '../_support/events.js'
 import { openProxy } from '../_support/proxy.js'
 import { KEY, serveApi } from '../_support/served-api.js'
-import { openStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 const authorization = `Bearer ${KEY}`
 
 let database: TestDatabase
-let store: Awaited<ReturnType<typeof openStore>>
+let store: Awaited<ReturnType<typeof openTestStore>>
 let api: Awaited<ReturnType<typeof serveApi>>
 beforeEach(async () => {
   database = await createTestDatabase()
-  store = await openStore(database, { domain: DOMAIN })
+  store = await openTestStore(database, { domain: DOMAIN })
   await store.begin(CHECKPOINT, null)
   api = await serveApi(database)
 })
@@ -59,7 +58,7 @@ async function serveWithHeartbeat() {
     await app.close()
     await listener.close()
   }
-  return { url: await listen(app), close }
+  return { url: await listenOnLoopback(app), close }
 }
 
 const get = async (query = '') => {

@@ -3,10 +3,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { LastLogoutStore } from '../../src/ports.js'
 import { bearer, keys, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openStore } from '../_support/store.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
 
 const NOW = 1_795_428_300_123
-const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 
 let database: TestDatabase
 /** The clock of the database. */
@@ -15,7 +14,7 @@ let store: LastLogoutStore & { close(): Promise<void> }
 let app: FastifyInstance
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = await openStore(database, { now: () => now })
+  store = await openTestStore(database, { now: () => now })
   await store.begin(CHECKPOINT, null)
   await store.storeCaughtUp(CHECKPOINT, NOW - 840)
 })

@@ -5,17 +5,17 @@ import { lastLogoutPath } from '../../src/rules/last-logout-request.js'
 import { bearer, keys, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { ODD_IDS } from '../_support/odd-ids.js'
-import { openStore } from '../_support/store.js'
+import { openTestStore } from '../_support/store.js'
 
 const LOGOUT = 1_795_428_000_123
 const AT = '2026-11-23T10:00:00.123Z'
 
 let database: TestDatabase
-let store: Awaited<ReturnType<typeof openStore>>
+let store: Awaited<ReturnType<typeof openTestStore>>
 let app: FastifyInstance
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = await openStore(database, { now: () => LOGOUT + 60_000 })
+  store = await openTestStore(database, { now: () => LOGOUT + 60_000 })
   const events = ODD_IDS.map((id) => ({
     logId: `L ${id}`,
     type: 'slo',

@@ -5,10 +5,10 @@ import type { LastLogoutStore } from '../../src/ports.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { receive } from '../../src/sync/receive.js'
-import { bearer, keys, listen, openApi } from '../_support/api.js'
+import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { KEY, serveApi } from '../_support/served-api.js'
-import { openStore, readRows } from '../_support/store.js'
+import { openTestStore, readUserIds } from '../_support/store.js'
 
 const TOKEN = 'the-token-of-the-log-stream-of-32-or-more'
 const URL_PATH = '/v1/log-stream'
@@ -18,7 +18,7 @@ let store: LastLogoutStore & { close(): Promise<void> }
 let app: Awaited<ReturnType<typeof openApi>>
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openTestStore(database)
 })
 afterAll(async () => {
   await store.close()
@@ -48,7 +48,7 @@ const line = (userId: string) => {
   const entry = { ...buildEntry('slo', { userId }), log_id: syntheticLogId(Date.now() - 1_000) }
   return JSON.stringify({ log_id: entry.log_id, data: entry })
 }
-const readUsers = async () => (await readRows(database)).users.map(({ userId }) => userId)
+const readUsers = () => readUserIds(database)
 
 describe('POST /v1/log-stream', () => {
   test('responds with 204 when the entries can be read', async () => {
@@ -176,7 +176,7 @@ describe('concurrent batches', () => {
 
   test('are aborted when the client disconnects, without blocking others', async () => {
     const { slow, batches, finish } = await openSlow()
-    const url = (await listen(slow)) + URL_PATH
+    const url = (await listenOnLoopback(slow)) + URL_PATH
     for (let sent = 0; sent < 7; sent++) {
       const client = new AbortController()
       const headers = { authorization: TOKEN }

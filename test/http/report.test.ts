@@ -3,17 +3,17 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ApiKey } from '../../src/config/api-keys.js'
 import { bearer, keys, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openStore, readRows } from '../_support/store.js'
+import { openTestStore, readRows } from '../_support/store.js'
 
 const NOW = 1_795_428_300_123
 const at = (ms: number) => new Date(ms).toISOString()
 
 let database: TestDatabase
-let store: Awaited<ReturnType<typeof openStore>>
+let store: Awaited<ReturnType<typeof openTestStore>>
 let app: FastifyInstance
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = await openStore(database, { now: () => NOW })
+  store = await openTestStore(database, { now: () => NOW })
   app = await openApi(store)
 })
 afterAll(async () => {

@@ -1,6 +1,6 @@
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { bearer, keys, listen, openApi } from '../_support/api.js'
+import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { findBrowser, openBrowser } from '../_support/browser.js'
 
 const known = { user: null, session: null, floorAt: null, asOf: null, now: 0, complete: false }
@@ -22,7 +22,7 @@ beforeAll(async () => {
       return 0
     },
   })
-  url = await listen(app)
+  url = await listenOnLoopback(app)
 })
 afterAll(() => app.close())
 

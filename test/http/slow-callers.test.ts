@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { HTTP_LIMITS, type HttpLimits } from '../../src/http/limits.js'
-import { bearer, keys, listen, openApi } from '../_support/api.js'
+import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 
 /** Makes a response larger than the buffers of a connection. */
 const LONG = 'x'.repeat(64)
@@ -24,7 +24,7 @@ let app: Awaited<ReturnType<typeof openApi>>
 let url: URL
 beforeAll(async () => {
   app = await openLongApi(QUICK_REQUESTS)
-  url = new URL(await listen(app))
+  url = new URL(await listenOnLoopback(app))
 })
 afterAll(() => app.close())
 
@@ -123,7 +123,7 @@ describe.concurrent('the server disconnects a client', () => {
     const other = await openLongApi({ ...HTTP_LIMITS, connectionTimeout: 1_000 })
     onTestFinished(() => other.close())
     const accepted = once(other.server, 'connection')
-    const socket = (await open(new URL(await listen(other)))).pause()
+    const socket = (await open(new URL(await listenOnLoopback(other)))).pause()
     socket.write(head(['GET /v1/changes HTTP/1.1', 'Host: x', authorization(keys.subscriber), '']))
     // Node closes the connection after two timeouts without a read.
     const [theirs] = await accepted

@@ -4,10 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createEventReader } from '../../src/client/event-stream.js'
 import { FEED_LIMITS } from '../../src/http/feed.js'
-import { bearer, keys, listen, openApi } from '../_support/api.js'
+import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { subscribeToFeed } from '../_support/events.js'
-import { openStore } from '../_support/store.js'
+import { openTestStore } from '../_support/store.js'
 
 /** With ids as long as these, more than the buffers of a connection hold. */
 const CHANGES = 50_000
@@ -18,13 +18,13 @@ const PREFIX = `auth0|${'x'.repeat(700)}`
 const WRITE_TIMEOUT_MS = 4_000
 
 let database: TestDatabase
-let store: Awaited<ReturnType<typeof openStore>>
+let store: Awaited<ReturnType<typeof openTestStore>>
 let api: Awaited<ReturnType<typeof openApi>>
 let url: string
 let pagesRead = 0
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openTestStore(database)
   await database.query(
     `INSERT INTO last_logout SELECT '${PREFIX}' || n, now(), now(), '', 'slo', n
      FROM generate_series(1, ${CHANGES}) AS n`,
@@ -36,7 +36,7 @@ beforeAll(async () => {
   }
   const feedLimits = { ...FEED_LIMITS, writeTimeoutMs: WRITE_TIMEOUT_MS }
   api = await openApi({ ...store, readChanges, feedLimits })
-  url = await listen(api)
+  url = await listenOnLoopback(api)
 })
 afterAll(async () => {
   await api.close()

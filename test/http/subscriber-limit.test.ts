@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { FEED_LIMITS } from '../../src/http/feed.js'
-import { bearer, keys, listen, openApi } from '../_support/api.js'
+import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 
 /** Maximum number of concurrent subscribers. */
 const MAX_SUBSCRIBERS = 200
@@ -20,7 +20,7 @@ beforeEach(async () => {
     storeReported: nothing,
     feedLimits: { ...FEED_LIMITS, maxSubscribers: MAX_SUBSCRIBERS },
   })
-  url = new URL(await listen(app))
+  url = new URL(await listenOnLoopback(app))
 })
 afterEach(() => app.close())
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type Level, type Logger, pino } from 'pino'
 import { afterAll, beforeAll, expect, type TestContext, vi } from 'vitest'
 import { createJobs, type Jobs, type JobsOptions, type ScheduledJob } from '../../src/jobs/jobs.js'
+import { WAIT } from '../_support/wait.js'
 
 /** A job that notes when it was started. */
 export interface TestJob extends ScheduledJob {
@@ -19,9 +20,6 @@ export interface TestLog {
 
 /** Far longer than any test. */
 export const NEVER_MS = 3_600_000
-
-/** How long a condition may take that depends on the watchdog. */
-export const WAIT = { timeout: 20_000, interval: 20 }
 
 /** A job that does `work` every `everyMs`. */
 export function createTestJob(

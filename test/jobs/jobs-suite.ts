@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, test } from 'vitest'
+import { WAIT } from '../_support/wait.js'
 import {
   type Context,
   createTestJob,
@@ -11,7 +12,6 @@ import {
   startsAgain,
   type TestJob,
   uniquePrefix,
-  WAIT,
 } from './fixture.js'
 import type { TestStore } from './stores.js'
 

@@ -3,6 +3,7 @@ import { createJobs, migrateQueue } from '../../src/jobs/jobs.js'
 import { assertQueueMigrated, createQueuePool } from '../../src/jobs/postgres.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openProxy, READY_FOR_QUERY } from '../_support/proxy.js'
+import { WAIT } from '../_support/wait.js'
 import {
   type Context,
   createTestJob,
@@ -11,7 +12,6 @@ import {
   startJobs,
   startsAgain,
   uniquePrefix,
-  WAIT,
 } from './fixture.js'
 
 forbidConsole()

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { Redis } from 'ioredis'
 import { describe, test } from 'vitest'
 import { startRedis, type TestRedis, type TestRedisOptions } from '../_support/redis.js'
+import { WAIT } from '../_support/wait.js'
 import {
   type Context,
   createTestJob,
@@ -11,7 +12,6 @@ import {
   startJobs,
   startsAgain,
   uniquePrefix,
-  WAIT,
 } from './fixture.js'
 
 const found = await startRedis({ own: true })

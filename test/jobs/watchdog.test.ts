@@ -3,14 +3,8 @@ import type { Backend } from '../../src/jobs/backend.js'
 import { JOBS_DEFAULTS } from '../../src/jobs/jobs.js'
 import { createQueueOutage } from '../../src/jobs/outage.js'
 import { createWatchdog } from '../../src/jobs/watchdog.js'
-import {
-  type Context,
-  createTestJob,
-  createTestLog,
-  NEVER_MS,
-  uniquePrefix,
-  WAIT,
-} from './fixture.js'
+import { WAIT } from '../_support/wait.js'
+import { type Context, createTestJob, createTestLog, NEVER_MS, uniquePrefix } from './fixture.js'
 import { startPostgresStore, type TestQueue } from './stores.js'
 
 const store = await startPostgresStore()

@@ -5,7 +5,7 @@ import type { LastLogoutStore } from '../../src/ports.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { parseExposition } from '../_support/exposition.js'
 import { openProxy } from '../_support/proxy.js'
-import { openStore } from '../_support/store.js'
+import { openTestStore } from '../_support/store.js'
 import { readValue } from './running.js'
 
 /** Maximum duration of a scrape, in milliseconds. Prometheus times out after 10 s. */
@@ -17,7 +17,7 @@ let store: LastLogoutStore & { close(): Promise<void> }
 beforeEach(async () => {
   database = await createTestDatabase()
   proxy = await openProxy(database.url)
-  store = await openStore({ ...database, url: proxy.url })
+  store = await openTestStore({ ...database, url: proxy.url })
 })
 afterEach(async () => {
   proxy.thaw()

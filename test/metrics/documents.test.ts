@@ -5,7 +5,8 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import type { Family } from '../_support/exposition.js'
 import { readGroupings, readSelectors } from '../_support/promql.js'
-import { CALLER, openRunning, type Running, readValue, SCRAPER, scrape } from './running.js'
+import { SCRAPER } from '../_support/served-api.js'
+import { CALLER, openRunning, type Running, readValue, scrape } from './running.js'
 
 interface Rule {
   alert: string

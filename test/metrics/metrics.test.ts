@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import { subscribeToFeed } from '../_support/events.js'
-import { CALLER, openRunning, type Running, readValue, SCRAPER, scrape } from './running.js'
+import { SCRAPER } from '../_support/served-api.js'
+import { CALLER, openRunning, type Running, readValue, scrape } from './running.js'
 
 const POLLING = { timeout: 20_000, interval: 100 }
 

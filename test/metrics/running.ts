@@ -3,11 +3,11 @@ import { loadConfig } from '../../src/config/config.js'
 import { createService, type Service } from '../../src/service/service.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { type Family, parseExposition } from '../_support/exposition.js'
+import { SCRAPER } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
-/** A key with every role but `metrics`, and a key with that role only. */
+/** A key with every role but `metrics`. */
 export const CALLER = 'a-caller-of-more-than-32-characters'
-export const SCRAPER = 'a-scraper-of-more-than-32-characters'
 
 /** A service with its database and its tenant. */
 export interface Running {

@@ -6,10 +6,10 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { startRedis } from '../_support/redis.js'
-import { readRows } from '../_support/store.js'
+import { readRows, readUserIds } from '../_support/store.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
+import { WAIT } from '../_support/wait.js'
 
-const WAIT = { timeout: 20_000, interval: 50 }
 const redis = await startRedis()
 const skip = 'skip' in redis
 afterAll(() => ('skip' in redis ? undefined : redis.stop()))
@@ -44,7 +44,7 @@ const open = (over: Record<string, string> = {}, lines: string[] = []): Promise<
 
 const logout = (userId: string) =>
   void t.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
-const readUsers = async () => (await readRows(database)).users.map(({ userId }) => userId)
+const readUsers = () => readUserIds(database)
 
 describe.each([
   { name: 'the same PostgreSQL', readEnv: () => ({}), skip: false },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { DOMAIN, NOON, start, writeLogouts } from './start.js'
+import { DOMAIN } from '../_support/tenant.js'
+import { NOON, start, writeLogouts } from './start.js'
 
 const ZEROS = '0'.repeat(39)
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { generateHistory, type HistoryOptions } from '../../src/simulator/history.js'
 import { createTenant, type LogEntry } from '../../src/simulator/tenant.js'
-import { DOMAIN, NOON } from './start.js'
+import { DOMAIN } from '../_support/tenant.js'
+import { NOON } from './start.js'
 
 const DAY = 86_400_000
 const COUNTING = ['slo', 'universal_logout_succeeded']

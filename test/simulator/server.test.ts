@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { delay } from '../../src/simulator/faults.js'
 import { createSimulator } from '../../src/simulator/server.js'
 import { createTenant } from '../../src/simulator/tenant.js'
-import { DOMAIN, NOON, start } from './start.js'
+import { DOMAIN } from '../_support/tenant.js'
+import { NOON, start } from './start.js'
 
 describe('the simulator', () => {
   test("sets the Date of every response by the tenant's clock", async () => {

@@ -9,8 +9,8 @@ import {
   type SimulatedTenantOptions,
   type Tenant,
 } from '../../src/simulator/tenant.js'
+import { DOMAIN } from '../_support/tenant.js'
 
-export const DOMAIN = 'acme.example.com'
 export const NOON = Date.parse('2026-03-01T12:00:00.000Z')
 
 export interface Started {

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createTenant } from '../../src/simulator/tenant.js'
-import { DOMAIN, NOON, start } from './start.js'
+import { DOMAIN } from '../_support/tenant.js'
+import { NOON, start } from './start.js'
 
 describe('the storage of an entry', () => {
   test('determines the log id: prefix, time with microseconds, 33 digits', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createTenant } from '../../src/simulator/tenant.js'
-import { DOMAIN, grant, NOON, start } from './start.js'
+import { DOMAIN } from '../_support/tenant.js'
+import { grant, NOON, start } from './start.js'
 
 describe('POST /oauth/token', () => {
   test.each(['json', 'form'])('grants a token for a request in %s', async (encoding) => {

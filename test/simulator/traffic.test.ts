@@ -1,7 +1,8 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createTenant } from '../../src/simulator/tenant.js'
 import { createTraffic } from '../../src/simulator/traffic.js'
-import { DOMAIN, NOON } from './start.js'
+import { DOMAIN } from '../_support/tenant.js'
+import { NOON } from './start.js'
 
 function startTraffic(seed = 1) {
   const clock = { ms: NOON }

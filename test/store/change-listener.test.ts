@@ -1,9 +1,9 @@
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createChangeListener } from '../../src/store/change-listener.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openLoopback } from '../_support/loopback.js'
 
 let database: TestDatabase
 beforeEach(async () => {
@@ -32,19 +32,16 @@ async function openHalfOpen(target: string) {
   const server = createServer({ allowHalfOpen: true }, (near) => {
     const far = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
     near.pipe(far).pipe(near)
+    near.once('close', () => far.destroy())
     for (const socket of [near, far]) sockets.push(socket.on('error', () => {}))
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  url.port = `${(server.address() as AddressInfo).port}`
+  })
+  const { port: ownPort, close } = await openLoopback(server)
+  url.port = `${ownPort}`
   return {
     url: url.href,
     freeze() {
       for (const socket of sockets) socket.unpipe().pause()
     },
-    async close() {
-      server.close()
-      for (const socket of sockets) socket.destroy()
-      await once(server, 'close')
-    },
+    close,
   }
 }

@@ -1,16 +1,16 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openStore } from '../_support/store.js'
+import { openTestStore } from '../_support/store.js'
 
 const BEGIN = '90020261123100000000000000000000000000000000000000000000'
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 
 let database: TestDatabase
-let store: Awaited<ReturnType<typeof openStore>>
+let store: Awaited<ReturnType<typeof openTestStore>>
 beforeEach(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openTestStore(database)
   await store.begin(BEGIN, null)
 })
 afterEach(async () => {
@@ -33,7 +33,7 @@ test('a page of changes is never fresher than its changes, while both advance', 
     }
     isWriting = false
   })()
-  const reader = await openStore(database)
+  const reader = await openTestStore(database)
   while (isWriting) {
     const page = await reader.readChanges({ after: null, since: null, limit: 1_000 })
     if (page?.asOf) pages.push([page.asOf - NOON, page.changes.length])

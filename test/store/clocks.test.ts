@@ -6,7 +6,7 @@ import { fold } from '../../src/rules/fold.js'
 import { createDatabase } from '../../src/store/database.js'
 import { timestamp, toEpoch } from '../../src/store/epoch.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openStore, readRows } from '../_support/store.js'
+import { openTestStore, readRows } from '../_support/store.js'
 
 const NOW = 1_795_428_000_123
 const HOUR = 3_600_000
@@ -19,7 +19,7 @@ let store: LastLogoutStore & { close(): Promise<void> }
 beforeEach(async () => {
   now = NOW
   database = await createTestDatabase()
-  store = await openStore(database, { now: () => now })
+  store = await openTestStore(database, { now: () => now })
   await store.begin('P0', null)
 })
 afterEach(async () => {

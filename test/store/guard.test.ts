@@ -3,14 +3,14 @@ import { LastLogoutError } from '../../src/errors.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { guardStore } from '../../src/store/guard.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openStore } from '../_support/store.js'
+import { openTestStore } from '../_support/store.js'
 import { createTestLog } from '../jobs/fixture.js'
 
 let database: TestDatabase
 let inner: LastLogoutStore & { close(): Promise<void> }
 beforeEach(async () => {
   database = await createTestDatabase()
-  inner = await openStore(database)
+  inner = await openTestStore(database)
 })
 afterEach(async () => {
   await inner.close()

@@ -7,7 +7,7 @@ import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { expectedRows, logoutEvents } from '../_support/expected-rows.js'
 import { openProxy, READY_IN_TRANSACTION } from '../_support/proxy.js'
-import { openStore, readRows } from '../_support/store.js'
+import { openTestStore, readRows } from '../_support/store.js'
 
 const BEGIN = '90020261123100000000000000000000000000000000000000000000'
 const NOON = Date.parse('2026-11-23T12:00:00Z')
@@ -16,7 +16,7 @@ let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
 beforeEach(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openTestStore(database)
 })
 afterEach(async () => {
   await store.close()
@@ -54,7 +54,7 @@ describe('rows', () => {
   })
 
   test('never move back with two concurrent writers (P18)', async () => {
-    const other = await openStore(database)
+    const other = await openTestStore(database)
     const events = Array.from({ length: 40 }, (_, n) =>
       slo({ at: NOON + n, logId: `L${n}`, sessionId: n % 2 ? 'S1' : null }),
     )
@@ -257,7 +257,7 @@ describe('knowledge', () => {
     'is incomplete until the horizon of a gap: %d ms before it, complete is %s',
     async (left, complete) => {
       const horizonMs = 1000
-      const judged = await openStore(database, {
+      const judged = await openTestStore(database, {
         horizonMs,
         now: () => NOON + horizonMs - left,
       })
@@ -325,6 +325,9 @@ describe('the lease', () => {
   })
 })
 
+/** Statements in the transaction of `claim` before its COMMIT. */
+const STATEMENTS_OF_CLAIM = 4
+
 describe('the database', () => {
   const endConnections = () =>
     database.query(`
@@ -332,14 +335,14 @@ describe('the database', () => {
       WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 
   test('without data can be claimed for another tenant', async () => {
-    const other = await openStore(database, { domain: 'other.example' })
+    const other = await openTestStore(database, { domain: 'other.example' })
     await other.close()
     expect(await database.query('SELECT domain FROM tenant')).toEqual([{ domain: 'other.example' }])
   })
 
   test('of another tenant is rejected with an error that names both', async () => {
     await store.storeCaughtUp(null, NOON)
-    const rejected = openStore(database, { domain: 'other.example' })
+    const rejected = openTestStore(database, { domain: 'other.example' })
     await expect(rejected).rejects.toMatchObject({
       code: 'OTHER_TENANT',
       message: expect.stringMatching(/tenant\.example.*other\.example/),
@@ -349,14 +352,14 @@ describe('the database', () => {
   test('is unavailable when its server is unreachable', async () => {
     const url = new URL(database.url)
     url.port = '1'
-    const opening = openStore({ ...database, url: url.href })
+    const opening = openTestStore({ ...database, url: url.href })
     await expect(opening).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
   })
 
   test('is unavailable after a timeout while unresponsive, and available again afterwards', async () => {
     const proxy = await openProxy(database.url)
     const timeouts = { connectTimeoutMs: 1_000, queryTimeoutMs: 1_000 }
-    const unresponsive = await openStore({ ...database, url: proxy.url }, {}, timeouts)
+    const unresponsive = await openTestStore({ ...database, url: proxy.url }, {}, timeouts)
     proxy.freeze()
     await expect(unresponsive.readProgress()).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',
@@ -374,9 +377,10 @@ describe('the database', () => {
   })
 
   test('is not sent a rollback when it becomes unresponsive within a transaction', async () => {
-    const proxy = await openProxy(database.url, READY_IN_TRANSACTION)
+    // After the BEGIN of the transaction that follows the claim.
+    const proxy = await openProxy(database.url, READY_IN_TRANSACTION, STATEMENTS_OF_CLAIM + 1)
     const timeouts = { connectTimeoutMs: 1_000, queryTimeoutMs: 1_000 }
-    const unresponsive = await openStore({ ...database, url: proxy.url }, {}, timeouts)
+    const unresponsive = await openTestStore({ ...database, url: proxy.url }, {}, timeouts)
     const startedAt = performance.now()
     const writing = unresponsive.begin(BEGIN, null)
     await expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
@@ -387,10 +391,11 @@ describe('the database', () => {
   })
 
   test('accepts other writers after an unresponsive writer has lost the lock', async () => {
-    const proxy = await openProxy(database.url, READY_IN_TRANSACTION, 2)
+    // After the isolation level is set and the tenant row is locked.
+    const proxy = await openProxy(database.url, READY_IN_TRANSACTION, STATEMENTS_OF_CLAIM + 3)
     // Longer than the time limit below: the server ends its transaction before the client gives up.
     const timeouts = { queryTimeoutMs: 4_000 }
-    const unresponsive = await openStore(
+    const unresponsive = await openTestStore(
       { url: proxy.url },
       { idleTransactionTimeoutMs: 500 },
       timeouts,

@@ -4,10 +4,12 @@ import { aborted } from '../../src/errors.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import type { Batch, Unattributable } from '../../src/rules/batch.js'
 import { fold } from '../../src/rules/fold.js'
+import type { Executor } from '../../src/store/database.js'
+import { Prisma } from '../../src/store/generated/client.js'
+import { tablesIn } from '../../src/store/tables.js'
 import { writeUnattributable } from '../../src/store/unattributable.js'
-import type { Executor } from '../../src/store/write-batch.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openStore, readRows } from '../_support/store.js'
+import { openTestStore, readRows } from '../_support/store.js'
 
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 const DAY = 86_400_000
@@ -16,7 +18,7 @@ let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
 beforeEach(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openTestStore(database)
 })
 afterEach(async () => {
   await store.close()
@@ -38,15 +40,16 @@ const readKept = () =>
   database.query<{ id: string; reason: string }>('SELECT id, reason FROM unattributable')
 
 /** Returns the query plan of a statement. */
-async function explain(run: (tx: Pick<Executor, '$executeRaw'>) => Promise<void>): Promise<string> {
+async function explain(run: (tx: Executor) => Promise<void>): Promise<string> {
   let plan = ''
-  const prepared = async (sql: TemplateStringsArray, ...values: unknown[]) => {
-    const text = sql.reduce((before, part, n) => `${before}$${n}${part}`)
-    const lines = await database.query(`EXPLAIN ANALYZE ${text}`, values)
+  const prepared = async (parts: TemplateStringsArray, ...values: unknown[]) => {
+    const { text, values: flat } = Prisma.sql(parts, ...values)
+    const lines = await database.query(`EXPLAIN ANALYZE ${text}`, flat)
     plan = lines.map((line) => line['QUERY PLAN']).join('\n')
     return 0
   }
-  await run({ $executeRaw: prepared as never })
+  const tables = tablesIn('public')
+  await run({ $executeRaw: prepared as never, $queryRaw: prepared as never, tables })
   return plan
 }
 
@@ -106,7 +109,7 @@ describe('pruning', () => {
   let clocked: LastLogoutStore & { close(): Promise<void> }
   beforeEach(async () => {
     now = NOON
-    clocked = await openStore(database, { now: () => now })
+    clocked = await openTestStore(database, { now: () => now })
     await clocked.begin('P0', null)
   })
   afterEach(() => clocked.close())

@@ -4,7 +4,7 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import { reconcile } from '../../src/sync/poll.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { POLL_OPTIONS, TYPES } from '../_support/poll.js'
-import { openStore } from '../_support/store.js'
+import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
 const HOUR = 3_600_000
@@ -17,7 +17,7 @@ let dateAheadMs = 0
 beforeEach(async () => {
   dateAheadMs = 0
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openTestStore(database)
   t = await openTenant({}, { clockAheadMs: () => dateAheadMs })
 })
 afterEach(async () => {

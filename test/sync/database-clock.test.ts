@@ -6,7 +6,7 @@ import { poll } from '../../src/sync/poll.js'
 import { type Clock, createClock } from '../_support/clock.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll.js'
-import { openStore } from '../_support/store.js'
+import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
 let clock: Clock
@@ -19,7 +19,7 @@ beforeEach(async () => {
   clock = createClock()
   databaseAheadMs = 0
   database = await createTestDatabase()
-  store = await openStore(database, { now: () => clock.now() + databaseAheadMs })
+  store = await openTestStore(database, { now: () => clock.now() + databaseAheadMs })
 })
 afterEach(async () => {
   await Promise.all([t.close(), store.close()])

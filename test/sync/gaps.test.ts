@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LastLogoutStore, LogSource } from '../../src/ports.js'
-import type { Gap } from '../../src/rules/span.js'
+import type { Gap } from '../../src/rules/gap.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import type { SimulatorOptions } from '../../src/simulator/server.js'
@@ -10,7 +10,7 @@ import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { type Clock, createClock } from '../_support/clock.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll.js'
-import { openStore, readRows } from '../_support/store.js'
+import { openTestStore, readRows, readUserIds } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
 const LOGS = '/api/v2/logs'
@@ -22,14 +22,14 @@ let t: TestTenant
 beforeEach(async () => {
   clock = createClock()
   database = await createTestDatabase()
-  store = await openStore(database, { now: clock.now })
+  store = await openTestStore(database, { now: clock.now })
 })
 afterEach(async () => {
   await Promise.all([t.close(), store.close()])
   await database.drop()
 })
 
-/** A tenant on the test's clock; on the smallest plan unless told otherwise. */
+/** Opens a tenant on the test's clock. Default: the smallest plan. */
 async function open(
   tenant: Partial<SimulatedTenantOptions> = {},
   simulator: Partial<SimulatorOptions> = {},
@@ -429,7 +429,7 @@ describe('a checkpoint that Auth0 refuses', () => {
       },
     }
     await run({ pollIntervalMs: 0, source })
-    const users = (await readRows(database)).users.map(({ userId }) => userId)
+    const users = await readUserIds(database)
     expect(users).toContain('between')
     await expect(isComplete()).resolves.toBe(true)
   })

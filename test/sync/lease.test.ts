@@ -2,13 +2,13 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { createLease } from '../../src/sync/lease.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openStore } from '../_support/store.js'
+import { openTestStore } from '../_support/store.js'
 
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
 beforeEach(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openTestStore(database)
 })
 afterEach(async () => {
   await store.close()
@@ -64,7 +64,7 @@ test('a process that could not release the lease continues at once', async () =>
   const lease = createLease({
     ...store,
     releaseLease: async () => {
-      throw new Error('the database is away')
+      throw new Error('the database is unavailable')
     },
   })
   await expect(lease.run(signal, async () => {})).resolves.toBe(true)

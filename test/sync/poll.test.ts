@@ -1,16 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { SyncProgress } from '../../src/measurements.js'
 import type { LastLogoutStore, LogSource } from '../../src/ports.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import { generateHistory } from '../../src/simulator/history.js'
 import type { SimulatedTenantOptions } from '../../src/simulator/tenant.js'
-import type { SyncProgress } from '../../src/sync/catch-up.js'
 import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { expectedFromLog } from '../_support/expected-rows.js'
 import { DAY, HOUR, POLL_OPTIONS, TYPES } from '../_support/poll.js'
-import { openStore, readRows } from '../_support/store.js'
+import { openTestStore, readRows } from '../_support/store.js'
 import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
 
 const LOGS = '/api/v2/logs'
@@ -23,7 +23,7 @@ let store: LastLogoutStore & { close(): Promise<void> }
 let t: TestTenant
 beforeEach(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openTestStore(database)
   t = await openTenant()
 })
 afterEach(async () => {
@@ -94,7 +94,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
   test('are stored as the same rows by two concurrent workers and a third that starts again', async () => {
     const log = history(3)
     t.tenant.writeStored(log)
-    const other = await openStore(database)
+    const other = await openTestStore(database)
     const lawless = { ...other, acquireLease: async () => true }
     await Promise.all([
       run({ store: { ...store, acquireLease: async () => true } }),

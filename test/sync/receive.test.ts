@@ -9,7 +9,7 @@ import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { receive } from '../../src/sync/receive.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { expectedFromLog } from '../_support/expected-rows.js'
-import { openStore, readRows } from '../_support/store.js'
+import { openTestStore, readRows } from '../_support/store.js'
 import { openTenant } from '../_support/tenant.js'
 
 const types = new Set(['slo', 'universal_logout_succeeded'])
@@ -24,7 +24,7 @@ let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
 beforeEach(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openTestStore(database)
 })
 afterEach(async () => {
   await store.close()

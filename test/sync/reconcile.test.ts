@@ -9,7 +9,7 @@ import { type Clock, createClock } from '../_support/clock.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { expectedFromLog } from '../_support/expected-rows.js'
 import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll.js'
-import { openStore, readRows } from '../_support/store.js'
+import { openTestStore, readRows, readUserIds } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
 let clock: Clock
@@ -19,7 +19,7 @@ let t: TestTenant
 beforeEach(async () => {
   clock = createClock()
   database = await createTestDatabase()
-  store = await openStore(database, { now: clock.now })
+  store = await openTestStore(database, { now: clock.now })
   t = await openTenant({ now: clock.now }, { expiresInSeconds: 365 * 86_400 })
   // The log goes back as far as any token: there is no gap.
   t.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs: clock.now() - 31 * DAY })
@@ -46,7 +46,7 @@ const logout = (userId: string, agoMs = 0) =>
   t.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), {
     dateMs: clock.now() - agoMs,
   })
-const readUsers = async () => (await readRows(database)).users.map(({ userId }) => userId)
+const readUsers = () => readUserIds(database)
 const reconciled = async () => (await store.count()).reconciled
 const requests = (kind: 'from' | 'q') =>
   t.simulator.requests.all().filter(({ url }) => url.includes(`?${kind}=`)).length

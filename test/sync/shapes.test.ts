@@ -3,7 +3,7 @@ import type { LastLogoutStore } from '../../src/ports.js'
 import { loadRecording, readRecording } from '../../src/simulator/recording.js'
 import { type PollOptions, poll } from '../../src/sync/poll.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
-import { openStore, readRows } from '../_support/store.js'
+import { openTestStore, readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
 const NOON = Date.parse('2026-11-23T12:00:00Z')
@@ -20,7 +20,7 @@ let store: LastLogoutStore & { close(): Promise<void> }
 let t: TestTenant | undefined
 beforeEach(async () => {
   database = await createTestDatabase()
-  store = await openStore(database)
+  store = await openTestStore(database)
 })
 afterEach(async () => {
   await Promise.all([t?.close(), store.close()])

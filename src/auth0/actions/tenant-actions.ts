@@ -1,11 +1,11 @@
-import type { Management, ManagementClient } from 'auth0'
+import type { Management } from 'auth0'
 import { z } from 'zod'
 
 import { LastLogoutError } from '../../errors.js'
 import type { ManagementApi } from '../management-api.js'
 import { CHECK_ROUTE } from '../management-errors.js'
-import { createPause } from '../rate/pause.js'
-import { type RetryLimits, retry } from '../retry.js'
+import type { RetryLimits } from '../retry.js'
+import { createActionRequests } from './requests.js'
 
 /** The trigger that runs at every login and every exchange of a refresh token. */
 export const TRIGGER = { id: 'post-login', version: 'v3' } as const
@@ -70,26 +70,10 @@ export function createTenantActions(
   signal: AbortSignal,
   retryLimits?: RetryLimits,
 ): TenantActions {
-  const pause = createPause()
-
-  async function send<T>(
-    scope: string,
-    request: (client: ManagementClient['actions']) => Promise<T>,
-  ): Promise<T> {
-    await pause.wait(signal)
-    return api
-      .call(scope, (client) => request(client.actions), signal)
-      .catch((error) => {
-        pause.beginAfter(error)
-        throw error
-      })
-  }
-
-  const sendRead = <T>(request: (client: ManagementClient['actions']) => Promise<T>) =>
-    retry(() => send('read:actions', request), signal, retryLimits)
+  const { read, write } = createActionRequests(api, signal, retryLimits)
 
   async function get(id: string): Promise<TenantAction> {
-    return read(ACTION, await sendRead((actions) => actions.get(id)))
+    return parse(ACTION, await read((actions) => actions.get(id)))
   }
 
   return {
@@ -98,8 +82,8 @@ export function createTenantActions(
     async find(name) {
       const found = await readPages(async (page) => {
         const query = { actionName: name, page, per_page: PAGE_SIZE }
-        const { response } = await sendRead((actions) => actions.list(query))
-        const { actions, total } = read(ACTIONS_PAGE, response)
+        const { response } = await read((actions) => actions.list(query))
+        const { actions, total } = parse(ACTIONS_PAGE, response)
         return { items: actions, total }
       })
       const named = found.find((action) => action.name === name)
@@ -108,31 +92,31 @@ export function createTenantActions(
 
     async create(draft) {
       const body = { name: draft.name, ...toBody(draft) }
-      return read(ACTION, await send('create:actions', (actions) => actions.create(body)))
+      return parse(ACTION, await write('create:actions', (actions) => actions.create(body)))
     },
 
     async update(id, draft) {
       const body = toBody(draft)
-      return read(ACTION, await send('update:actions', (actions) => actions.update(id, body)))
+      return parse(ACTION, await write('update:actions', (actions) => actions.update(id, body)))
     },
 
     async deploy(id) {
-      await send('create:actions', (actions) => actions.deploy(id))
+      await write('create:actions', (actions) => actions.deploy(id))
     },
 
     listBindings: () =>
       readPages(async (page) => {
         const query = { page, per_page: PAGE_SIZE }
-        const { response } = await sendRead(({ triggers }) =>
-          triggers.bindings.list(TRIGGER.id, query),
-        )
-        const { bindings, total } = read(BINDINGS_PAGE, response)
+        const { response } = await read(({ triggers }) => triggers.bindings.list(TRIGGER.id, query))
+        const { bindings, total } = parse(BINDINGS_PAGE, response)
         return { items: bindings, total }
       }),
 
     async replaceBindings(bindings) {
       const body = { bindings: bindings.map(toRef) }
-      await send('update:actions', ({ triggers }) => triggers.bindings.updateMany(TRIGGER.id, body))
+      await write('update:actions', ({ triggers }) =>
+        triggers.bindings.updateMany(TRIGGER.id, body),
+      )
     },
   }
 }
@@ -182,7 +166,7 @@ async function readPages<T>(readPage: (page: number) => Promise<Page<T>>): Promi
 }
 
 /** Validates a response: the SDK returns a page of HTML as one, too. */
-function read<T>(schema: z.ZodType<T>, response: unknown): T {
+function parse<T>(schema: z.ZodType<T>, response: unknown): T {
   const { data, error } = schema.safeParse(response)
   if (error === undefined) return data
   const message = `The response is not what the Management API documents for Actions. ${CHECK_ROUTE}`

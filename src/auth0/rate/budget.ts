@@ -1,22 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hasCode, LastLogoutError } from '../../errors.js'
+import type { LogRequest } from '../../measurements.js'
 import { type RateLimit, readRateLimit, readServerTime, waitAfterRefusal } from './limit.js'
 import { createPause } from './pause.js'
 import { createRateLimiter } from './rate-limiter.js'
-
-/** The outcome of one request to the log. */
-export interface LogRequest {
-  /** `null`: there was no response. */
-  status: number | null
-  /** From sending the request to the end of its response, in milliseconds. */
-  durationMs: number
-  /** `null` where the response does not state it. */
-  rateLimit: RateLimit | null
-  /** How long the request was delayed before it was sent, in milliseconds. */
-  waitedMs: number
-  /** The part of our share of the bucket that is used with this request, at most 1; `null`: unknown. */
-  budgetUsed: number | null
-}
 
 /** Options of {@link createRateBudget}. */
 export interface RateBudgetOptions {

@@ -15,6 +15,19 @@ export interface RateLimit {
   resetInMs: number | null
 }
 
+/** The rate limit of one response, and its times in milliseconds. */
+export interface RateResponse {
+  limit: number
+  remaining: number
+  /** When the bucket is full or the window ends, by Auth0's clock, rounded up; `null`: not stated. */
+  resetAt: number | null
+  /** The `Date` of the response, rounded down. */
+  dateMs: number
+  /** These two by a monotonic clock of ours. */
+  sentAt: number
+  receivedAt: number
+}
+
 /** A `reset` that is further away than this is invalid, in milliseconds. */
 const MAX_RESET_MS = 86_400_000
 

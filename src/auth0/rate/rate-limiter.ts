@@ -1,24 +1,14 @@
-import { documentedPerMinute } from './documented-limits.js'
-import { DEFAULT_WAIT_MS, MAX_WAIT_MS } from './limit.js'
+import { DEFAULT_WAIT_MS, MAX_WAIT_MS, type RateResponse } from './limit.js'
+import {
+  documentedRefill,
+  learnRefill,
+  type Refill,
+  refillPerMs,
+  UNKNOWN_REFILL,
+} from './refill.js'
 
 /** Larger than the rounding error of sums of fractions. */
 const EPSILON = 1e-6
-
-/** `Date` and `x-ratelimit-reset` are in whole seconds. */
-const SECOND_MS = 1_000
-
-/** The rate limit as one response states it. Times are in milliseconds. */
-interface RateResponse {
-  limit: number
-  remaining: number
-  /** When the bucket is full or the window ends, by Auth0's clock, rounded up; `null`: not stated. */
-  resetAt: number | null
-  /** The `Date` of the response, rounded down. */
-  dateMs: number
-  /** These two by a monotonic clock of ours. */
-  sentAt: number
-  receivedAt: number
-}
 
 /** Decides when the next request may be sent. Time comes as an argument, in monotonic milliseconds. */
 export interface RateLimiter {
@@ -32,11 +22,16 @@ export interface RateLimiter {
   used(now: number): number | null
 }
 
-/** Bounds of the refill of Auth0's bucket, in tokens a millisecond. A minimum above the maximum: no bucket. */
-interface Refill {
-  min: number
-  max: number
+/** Our own bucket: the tokens that are missing from it, at an instant. */
+interface Bucket {
+  readonly missing: number
+  readonly at: number
 }
+
+const FULL_BUCKET: Bucket = { missing: 0, at: 0 }
+
+/** The last response, and when Auth0's bucket is full after it, by our clock. */
+type LastResponse = RateResponse & { fullAt: number }
 
 /**
  * A token bucket of our own within Auth0's, which every caller of the tenant's Management API shares.
@@ -72,68 +67,35 @@ interface Refill {
  * @param share Above 0, at most 1.
  */
 export function createRateLimiter(share: number): RateLimiter {
-  let refill: Refill = { min: 0, max: Number.POSITIVE_INFINITY }
-  let isWindow = false
-  let last: (RateResponse & { fullAt: number }) | null = null
+  let bucket = FULL_BUCKET
+  let refill = UNKNOWN_REFILL
+  let last: LastResponse | null = null
   let inFlight = 0
-  /** Tokens missing from our bucket at `missingAt`. */
-  let missing = 0
-  let missingAt = 0
-  let ready = Number.NEGATIVE_INFINITY
+  let readyAt = Number.NEGATIVE_INFINITY
 
-  const sizeOf = (limit: number) => Math.max(1, share * limit)
-
-  /** In tokens a millisecond; 0: unknown, or of a window. */
-  function ourRefill(): number {
-    if (last === null || isWindow) return 0
-    return share * (documentedRefill(last.limit, refill) ?? refill.min)
-  }
-
-  function missingNow(now: number): number {
-    return Math.max(0, missing - ourRefill() * Math.max(0, now - missingAt))
-  }
-
-  function setMissing(tokens: number, now: number): void {
-    missing = tokens
-    missingAt = Math.max(missingAt, now)
-  }
-
-  function learn(response: RateResponse & { resetAt: number }): void {
-    const seen = refillOf(response, last)
-    const both = { min: Math.max(refill.min, seen.min), max: Math.min(refill.max, seen.max) }
-    const isContradicted = isWindow || both.min > both.max
-    const isOtherLimit = last !== null && last.limit !== response.limit
-    if (isOtherLimit || (isContradicted && hasMovedEarly(response, last))) {
-      isWindow = false
-      refill = seen
-      setMissing(sizeOf(response.limit), response.receivedAt)
-    } else {
-      isWindow = isContradicted
-      refill = both
-    }
-  }
+  const ourRefill = () => (last === null ? 0 : share * refillPerMs(last.limit, refill))
+  const bucketAt = (now: number) => refillBucket(bucket, now, ourRefill())
 
   function decide(now: number): void {
     if (last === null) return
-    const lacking = missingNow(now) + 1 - sizeOf(last.limit)
-    const isEmpty = ourRefill() > 0 && lacking > EPSILON
-    const refilledAt = isEmpty ? now + lacking / ourRefill() : now
-    const reserve = Math.min((1 - share) * last.limit, last.limit - 1)
-    const isReserveTaken = last.remaining - inFlight - 1 < reserve - EPSILON
-    const at = isReserveTaken ? Math.max(refilledAt, last.fullAt) : refilledAt
-    ready = Math.min(at, now + MAX_WAIT_MS)
+    const refilledAt = tokenAt(bucketAt(now), sizeOf(last.limit, share), ourRefill())
+    const at = isReserveTaken(last, inFlight, share)
+      ? Math.max(refilledAt, last.fullAt)
+      : refilledAt
+    readyAt = Math.min(at, now + MAX_WAIT_MS)
   }
 
   return {
-    readyAt: () => ready,
+    readyAt: () => readyAt,
 
     used(now) {
       if (last === null || ourRefill() === 0) return null
-      return Math.min(1, missingNow(now) / sizeOf(last.limit))
+      return Math.min(1, bucketAt(now).missing / sizeOf(last.limit, share))
     },
 
     recordSent(now) {
-      setMissing(missingNow(now) + 1, now)
+      const { missing, at } = bucketAt(now)
+      bucket = { missing: missing + 1, at }
       inFlight += 1
       decide(now)
     },
@@ -143,52 +105,51 @@ export function createRateLimiter(share: number): RateLimiter {
     },
 
     recordResponse(response) {
-      const { limit, resetAt, dateMs, sentAt, receivedAt } = response
+      const { limit, resetAt, sentAt, receivedAt } = response
       inFlight = Math.max(0, inFlight - 1)
-      setMissing(missingNow(receivedAt), receivedAt)
+      bucket = bucketAt(receivedAt)
       // Auth0 can have counted requests that overlap in either order.
       const overlapping = last !== null && sentAt < last.receivedAt ? last : null
-      if (overlapping === null && resetAt !== null) learn({ ...response, resetAt })
+      if (overlapping === null && resetAt !== null) {
+        const learnt = learnRefill(refill, { ...response, resetAt }, last)
+        refill = learnt.refill
+        if (learnt.isNewLimit) bucket = { ...bucket, missing: sizeOf(limit, share) }
+      }
       const remaining = Math.min(response.remaining, overlapping?.remaining ?? limit)
-      // A `reset` in the past states nothing.
-      const untilReset = resetAt !== null && resetAt > dateMs ? resetAt - dateMs : DEFAULT_WAIT_MS
-      const perMs = isWindow ? null : documentedRefill(limit, refill)
-      const untilFull = perMs === null ? untilReset : (limit - remaining) / perMs
-      last = { ...response, remaining, fullAt: receivedAt + Math.min(untilReset, untilFull) }
+      last = withFullAt({ ...response, remaining }, refill)
       decide(receivedAt)
     },
   }
 }
 
-/** Tokens a millisecond; `null`: of this size no refill is documented, or the real one is proven lower. */
-function documentedRefill(limit: number, { max }: Refill): number | null {
-  const perMinute = documentedPerMinute(limit)
-  return perMinute === null || perMinute / 60_000 >= max ? null : perMinute / 60_000
+function sizeOf(limit: number, share: number): number {
+  return Math.max(1, share * limit)
 }
 
-/**
- * Bounds the refill by one response and the one before. The request itself is missing, `remaining` is rounded
- * down. What other callers take is missing as well, and makes neither bound wrong.
- */
-function refillOf(response: RateResponse & { resetAt: number }, last: RateResponse | null): Refill {
-  const { limit, remaining, resetAt, dateMs, sentAt, receivedAt } = response
-  const missing = Math.max(1, limit - remaining)
-  // Auth0 counts the request after it was sent, and before it writes `Date`.
-  const minUntilFull = resetAt - SECOND_MS - (dateMs + SECOND_MS)
-  const maxUntilFull = resetAt - dateMs + (receivedAt - sentAt)
-  // What is no longer missing has been refilled since the last response.
-  const wasMissing = last === null ? 0 : Math.max(1, last.limit - last.remaining - 1)
-  const refilled = (wasMissing + 1 - missing) / Math.max(receivedAt - (last?.sentAt ?? 0), EPSILON)
+function refillBucket({ missing, at }: Bucket, now: number, perMs: number): Bucket {
   return {
-    min: Math.max(maxUntilFull > 0 ? Math.max(1, missing - 1) / maxUntilFull : 0, refilled),
-    max: minUntilFull > 0 ? missing / minUntilFull : Number.POSITIVE_INFINITY,
+    missing: Math.max(0, missing - perMs * Math.max(0, now - at)),
+    at: Math.max(at, now),
   }
 }
 
-/** Whether `reset` was replaced before it was reached, which no window does. */
-function hasMovedEarly({ resetAt, dateMs }: RateResponse, last: RateResponse | null): boolean {
-  const lastResetAt = last?.resetAt ?? null
-  if (lastResetAt === null || resetAt === lastResetAt) return false
-  // A window that begins with a request can end up to a second before a `reset` that is rounded up.
-  return dateMs + SECOND_MS <= lastResetAt - SECOND_MS
+/** When the bucket holds a token. A bucket whose refill is unknown delays nothing. */
+function tokenAt({ missing, at }: Bucket, size: number, perMs: number): number {
+  const lacking = missing + 1 - size
+  return perMs > 0 && lacking > EPSILON ? at + lacking / perMs : at
+}
+
+/** Whether the next request would take what is left to the tenant's other callers. */
+function isReserveTaken(last: RateResponse, inFlight: number, share: number): boolean {
+  const reserve = Math.min((1 - share) * last.limit, last.limit - 1)
+  return last.remaining - inFlight - 1 < reserve - EPSILON
+}
+
+function withFullAt(response: RateResponse, refill: Refill): LastResponse {
+  const { limit, remaining, resetAt, dateMs, receivedAt } = response
+  // A `reset` in the past states nothing.
+  const untilReset = resetAt !== null && resetAt > dateMs ? resetAt - dateMs : DEFAULT_WAIT_MS
+  const perMs = documentedRefill(limit, refill)
+  const untilFull = perMs === null ? untilReset : (limit - remaining) / perMs
+  return { ...response, fullAt: receivedAt + Math.min(untilReset, untilFull) }
 }

@@ -15,7 +15,7 @@ import {
   bindOthers,
   openActionTenant,
   readBindings,
-  readWrites,
+  readWriteRequests,
 } from '../../_support/actions.js'
 
 import { loadRecorded } from '../../_support/run-action.js'
@@ -70,7 +70,7 @@ describe('a first deployment', () => {
   test('creates the Action, deploys it and binds it', async () => {
     const { simulator, api } = await openActionTenant()
     expect(kindsOf(await deploy({ api }))).toEqual(['create', 'deploy', 'bind'])
-    expect(readWrites(simulator)).toEqual([CREATE, DEPLOY, BIND])
+    expect(readWriteRequests(simulator)).toEqual([CREATE, DEPLOY, BIND])
     expect(simulator.actions.secretsOf(name)).toEqual(secrets)
     expect(find(simulator)).toMatchObject({
       runtime: 'node22',
@@ -96,7 +96,7 @@ describe('a first deployment', () => {
   test('waits until the draft and its version are built', async () => {
     const { simulator, api } = await openActionTenant({ actionBuildMs: 150 })
     await deploy({ api })
-    expect(readWrites(simulator)).toEqual([CREATE, DEPLOY, BIND])
+    expect(readWriteRequests(simulator)).toEqual([CREATE, DEPLOY, BIND])
     expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
   })
 
@@ -115,7 +115,7 @@ describe('a first deployment', () => {
       simulator.faults.push({ when, times, respond: faults.respondWith(400, { statusCode: 400 }) })
       const error = await deploy({ api }).catch((error) => error)
       expect(error.code).toBe(code)
-      expect(readWrites(simulator)).toEqual(writes)
+      expect(readWriteRequests(simulator)).toEqual(writes)
     },
   )
 })
@@ -126,7 +126,7 @@ describe('a second deployment', () => {
     await deploy({ api })
     simulator.requests.clear()
     expect(await deploy({ api })).toEqual([])
-    expect(readWrites(simulator)).toEqual([])
+    expect(readWriteRequests(simulator)).toEqual([])
   })
 
   test('with another secret updates and deploys the Action, and does not bind it again', async () => {
@@ -138,7 +138,7 @@ describe('a second deployment', () => {
       { kind: 'update', changes: ['secrets'], removedSecrets: [] },
       { kind: 'deploy' },
     ])
-    expect(readWrites(simulator)).toEqual([UPDATE, DEPLOY])
+    expect(readWriteRequests(simulator)).toEqual([UPDATE, DEPLOY])
     expect(simulator.actions.secretsOf(name)).toEqual(changed)
     expect(await deploy({ api, secrets: changed })).toEqual([])
   })
@@ -180,7 +180,7 @@ describe('a second deployment', () => {
       code: 'USAGE',
       message: expect.stringContaining('--mode, --timeout-ms'),
     })
-    expect(readWrites(simulator)).toEqual([])
+    expect(readWriteRequests(simulator)).toEqual([])
     const enforced = { ...before, LAST_LOGOUT_MODE: 'enforce' }
     expect(kindsOf(await deploy({ api, secrets: enforced }))).toEqual(['update', 'deploy'])
     expect(simulator.actions.secretsOf(name)).toEqual(enforced)
@@ -190,7 +190,7 @@ describe('a second deployment', () => {
     const { simulator, api } = await openActionTenant()
     addAction(simulator, name, { code: file })
     expect(kindsOf(await deploy({ api }))).toEqual(['update', 'deploy', 'bind'])
-    expect(readWrites(simulator)).toEqual([UPDATE, DEPLOY, BIND])
+    expect(readWriteRequests(simulator)).toEqual([UPDATE, DEPLOY, BIND])
   })
 })
 
@@ -205,7 +205,7 @@ describe('a dry run', () => {
       { kind: 'deploy' },
       { kind: 'bind', others: 2 },
     ])
-    expect(readWrites(simulator)).toEqual([])
+    expect(readWriteRequests(simulator)).toEqual([])
     expect(find(simulator)).toBeUndefined()
   })
 })
@@ -240,7 +240,7 @@ describe('the bindings of others', () => {
     bindOthers(simulator, 2)
     simulator.faults.push({ path: BINDINGS, times: 99, respond: faults.html(200) })
     await expect(deploy({ api })).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
-    expect(readWrites(simulator)).toEqual([])
+    expect(readWriteRequests(simulator)).toEqual([])
   })
 
   test('are not replaced where the list of them has no last page', async () => {
@@ -250,7 +250,7 @@ describe('the bindings of others', () => {
     // Bounded, so that this test ends for a reader without a bound, too.
     simulator.faults.push({ path: BINDINGS, times: 60, respond })
     await expect(deploy({ api })).rejects.toMatchObject({ code: 'NO_PROGRESS' })
-    expect(readWrites(simulator)).toEqual([])
+    expect(readWriteRequests(simulator)).toEqual([])
     expect(simulator.faults.pending()).toBe(40)
   })
 
@@ -290,7 +290,7 @@ describe('an Action of the same name', () => {
       code: 'OTHER_ACTION',
       message: expect.stringContaining('--name'),
     })
-    expect(readWrites(simulator)).toEqual([])
+    expect(readWriteRequests(simulator)).toEqual([])
   })
 })
 
@@ -309,7 +309,7 @@ describe('an interrupted deployment', () => {
     await expect(ended).rejects.toMatchObject({ code: 'ABORTED' })
     simulator.requests.clear()
     await deploy({ api })
-    expect(readWrites(simulator)).toEqual(rest)
+    expect(readWriteRequests(simulator)).toEqual(rest)
     expect(await status(api)).toMatchObject({ current: true, deployed: true, position: 1 })
   })
 
@@ -317,7 +317,7 @@ describe('an interrupted deployment', () => {
     const { simulator, api } = await openActionTenant({ actionBuildMs: 60_000 })
     const stop = new AbortController()
     const ended = deploy({ api, signal: stop.signal })
-    await expect.poll(() => readWrites(simulator)).toEqual([CREATE])
+    await expect.poll(() => readWriteRequests(simulator)).toEqual([CREATE])
     stop.abort()
     await expect(ended).rejects.toMatchObject({ code: 'ABORTED' })
   })
@@ -379,7 +379,7 @@ describe('a transient error is retried', () => {
     }
     simulator.faults.push({ path: ACTIONS, when: ({ search }) => search === '', respond })
     await deploy({ api })
-    expect(readWrites(simulator)).toEqual([CREATE, DEPLOY, BIND])
+    expect(readWriteRequests(simulator)).toEqual([CREATE, DEPLOY, BIND])
   })
 })
 

@@ -1,5 +1,5 @@
 import { describe, expect, type TestContext, test } from 'vitest'
-import type { LogRequest } from '../../../src/auth0/rate/budget.js'
+import type { LogRequest } from '../../../src/measurements.js'
 import { syntheticLogId } from '../../../src/rules/log-id.js'
 import * as faults from '../../../src/simulator/faults.js'
 import type { SimulatorOptions } from '../../../src/simulator/server.js'

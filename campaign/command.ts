@@ -1,0 +1,117 @@
+/**
+ * Kills workers repeatedly at random points while a simulated tenant writes entries and fails, and then
+ * compares every row with the expected one. A seed determines the entries and when in its life each worker
+ * is killed. The interleaving of both depends on the clock.
+ *
+ *   npm run campaign [-- --kills 200 --seed 1 --workers 3 --late 0.02]
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import pg from 'pg'
+import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
+import { migrateQueue } from '../src/jobs/jobs.js'
+import { applyMigrations } from '../src/store/migrations.js'
+import { startRedis } from '../test/_support/redis.js'
+import { type RoundReport, runRound } from './round.js'
+
+const MAX_SHOWN_PROBLEMS = 20
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: 'string', default: '200' },
+    seed: { type: 'string', default: '1' },
+    workers: { type: 'string', default: '3' },
+    late: { type: 'string', default: '0.02' },
+  },
+})
+const [kills, seed, workers, lateShare] = [
+  number('kills', 2),
+  number('seed', 0),
+  number('workers', 1),
+  number('late', 0),
+]
+
+const stopping = new AbortController()
+// On Ctrl-C the terminal and npm send one signal each. The second one must not interrupt the cleanup.
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stopping.abort())
+
+const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-campaign-'))
+try {
+  process.exitCode = (await campaign()) ? 0 : 1
+} catch (error) {
+  process.exitCode = 1
+  if (!stopping.signal.aborted) throw error
+  print('stopped')
+} finally {
+  await rm(dataDir, { recursive: true, force: true })
+}
+
+async function campaign(): Promise<boolean> {
+  const postgres = await createEmbeddedPostgres({ dataDir, durable: false })
+  const redis = await startRedis({ own: true })
+  try {
+    if ('skip' in redis) throw new Error(redis.skip)
+    const first = Math.ceil(kills / 2)
+    const halves = { workers, lateShare, signal: stopping.signal }
+    print(`seed ${seed}: ${kills} kills with ${workers} concurrent workers, in two rounds`)
+    const onPostgres = await runRound({
+      ...halves,
+      databaseUrl: await createDatabase(postgres.url, 'queue_on_postgresql'),
+      seed,
+      kills: first,
+    })
+    describe('queue in PostgreSQL', onPostgres)
+    const onRedis = await runRound({
+      ...halves,
+      databaseUrl: await createDatabase(postgres.url, 'queue_on_redis'),
+      redisUrl: redis.url,
+      seed: seed + 1,
+      kills: kills - first,
+    })
+    describe('queue in Redis', onRedis)
+    return onPostgres.problems.length + onRedis.problems.length === 0
+  } finally {
+    if (!('skip' in redis)) await redis.stop()
+    await postgres.close()
+  }
+}
+
+async function createDatabase(serverUrl: string, name: string): Promise<string> {
+  const client = new pg.Client({ connectionString: serverUrl })
+  await client.connect()
+  await client.query(`CREATE DATABASE ${name}`)
+  await client.end()
+  const url = new URL(serverUrl)
+  url.pathname = `/${name}`
+  await applyMigrations(url.href)
+  await migrateQueue(url.href)
+  return url.href
+}
+
+function describe(name: string, report: RoundReport): void {
+  const { crew, written, problems } = report
+  const { starting, waiting, polling, closing } = crew.kills
+  print(`
+${name}: ${report.seconds.toFixed(0)} s
+  kills        ${starting + waiting + polling + closing}: ${starting} while starting, ${polling} with the lease, ${waiting} without it, ${closing} while closing
+  starts       ${crew.starts}, of which ${crew.stopped} shut down gracefully before they were killed
+  entries      ${written.entries} written: ${written.duplicates} twice, ${written.late.size} late, ${written.unattributable} unattributable
+  requests     ${report.requests}, of which ${report.refused} failed
+  rows         ${report.users} users, ${report.sessions} sessions, ${report.unattributable} unattributable entries
+  reconciled   ${report.reconciled} late entries that polling missed
+  writes       ${report.writes} logged, among them ${report.pages} pages by workers
+  differences  ${problems.length === 0 ? 'none: every row is as expected, and no value decreased' : problems.length}`)
+  for (const problem of problems.slice(0, MAX_SHOWN_PROBLEMS)) print(`    ${problem}`)
+}
+
+function number(name: keyof typeof values, min: number): number {
+  const value = Number(values[name])
+  if (!(value >= min)) throw new TypeError(`--${name} must be a number from ${min}`)
+  return value
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`)
+}

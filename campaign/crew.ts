@@ -1,0 +1,147 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pick, type Random, seededRandom } from '../src/simulator/random.js'
+import { type RunningCommand, runCommand } from '../test/_support/cli.js'
+import type { TestDatabase } from '../test/_support/database.js'
+import { expireLease } from '../test/_support/store.js'
+import { holdsLease } from './write-log.js'
+
+/** The state of a worker when it was killed. `polling`: it held the lease. */
+type Stage = 'starting' | 'waiting' | 'polling' | 'closing'
+
+/** The result of {@link killWorkers}. */
+export interface CrewReport {
+  starts: number
+  kills: Record<Stage, number>
+  /** Workers that shut down gracefully before they were killed. */
+  stopped: number
+  problems: string[]
+}
+
+/** The options of {@link killWorkers}. */
+export interface CrewOptions {
+  seed: number
+  kills: number
+  /** Number of concurrent workers. */
+  workers: number
+  env: Record<string, string>
+  /** The workers' database, to which each worker connects with its name as `application_name`. */
+  database: Pick<TestDatabase, 'query' | 'url'>
+  signal: AbortSignal
+}
+
+/** When a worker is stopped and killed. */
+interface Life {
+  /** The state that the worker must reach first. */
+  until: 'start' | 'polling' | 'log read'
+  killAfterMs: number
+  /** Time between SIGTERM and SIGKILL; `null`: no SIGTERM is sent. */
+  stopBeforeMs: number | null
+  /** Time until the next worker starts in its place. */
+  pauseMs: number
+  /** Whether the lease is expired after the kill. Otherwise the other workers wait for it. */
+  expiresLease: boolean
+}
+
+/** Longer than the lease of a killed worker and a start. */
+const STATE_TIMEOUT_MS = 45_000
+
+/** Starts workers and kills them, until the number of kills is reached. */
+export async function killWorkers(options: CrewOptions): Promise<CrewReport> {
+  const { workers, signal } = options
+  const random = seededRandom(options.seed)
+  const kills = { starting: 0, waiting: 0, polling: 0, closing: 0 }
+  const report: CrewReport = { starts: 0, kills, stopped: 0, problems: [] }
+  let remaining = options.kills
+
+  async function runOne(): Promise<void> {
+    remaining -= 1
+    const life = nextLife(random)
+    const end = await live(life, `worker-${++report.starts}`, options)
+    if (end === 'stopped') remaining += 1
+    if (end === 'stopped') report.stopped += 1
+    else if (typeof end === 'object') report.problems.push(end.problem)
+    else kills[end] += 1
+    if (life.expiresLease) await expireLease(options.database)
+    await sleep(life.pauseMs, undefined, { signal })
+  }
+
+  async function runSlot(): Promise<void> {
+    try {
+      while (remaining > 0 && report.problems.length === 0) await runOne()
+    } catch (error) {
+      remaining = 0
+      throw error
+    }
+  }
+
+  // After a failure the other slots finish their current worker, so that no process is left.
+  const slots = await Promise.allSettled(Array.from({ length: workers }, runSlot))
+  for (const slot of slots) if (slot.status === 'rejected') throw slot.reason
+  return report
+}
+
+function nextLife(random: Random): Life {
+  const until = pick<Life['until']>(random, ['start', 'polling', 'polling', 'log read'])
+  // Before the program handles signals, SIGTERM would end the process with an error.
+  const isStopped = until !== 'start' && random() < 0.2
+  return {
+    until,
+    killAfterMs: random() * 3_000,
+    stopBeforeMs: isStopped ? random() * 100 : null,
+    pauseMs: random() * 500,
+    expiresLease: random() < 0.75,
+  }
+}
+
+async function live(
+  life: Life,
+  name: string,
+  { env, database, signal }: CrewOptions,
+): Promise<Stage | 'stopped' | { problem: string }> {
+  const url = new URL(database.url)
+  url.searchParams.set('application_name', name)
+  const worker = runCommand(['worker'], { ...env, DATABASE_URL: url.href })
+  const wait = (ms: number) => Promise.race([sleep(ms, undefined, { signal }), worker.exited])
+  try {
+    if (life.until !== 'start') await untilLogged(life.until, worker, wait)
+    await wait(life.killAfterMs)
+    if (life.stopBeforeMs !== null) {
+      worker.kill('SIGTERM')
+      await wait(life.stopBeforeMs)
+    }
+  } finally {
+    worker.kill('SIGKILL')
+  }
+  const code = await worker.exited
+  if (code === null) return stageOf(life, name, worker, database)
+  if (code === 0 && life.stopBeforeMs !== null) return 'stopped'
+  return { problem: `${name} exited unexpectedly with ${code}: ${worker.output().slice(-2_000)}` }
+}
+
+async function untilLogged(
+  message: string,
+  worker: RunningCommand,
+  wait: (ms: number) => Promise<unknown>,
+): Promise<void> {
+  const deadline = performance.now() + STATE_TIMEOUT_MS
+  let ended = false
+  void worker.exited.then(() => {
+    ended = true
+  })
+  while (!hasLogged(worker, message) && !ended && performance.now() < deadline) await wait(20)
+}
+
+function hasLogged(worker: RunningCommand, message: string): boolean {
+  return worker.stdout().includes(`"msg":"${message}"`)
+}
+
+async function stageOf(
+  life: Life,
+  name: string,
+  worker: RunningCommand,
+  database: CrewOptions['database'],
+): Promise<Stage> {
+  if (!hasLogged(worker, 'polling')) return 'starting'
+  if (life.stopBeforeMs !== null) return 'closing'
+  return (await holdsLease(database, name)) ? 'polling' : 'waiting'
+}

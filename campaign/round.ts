@@ -1,0 +1,114 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import { generateHistory } from '../src/simulator/history.js'
+import { createSimulator, type Simulator } from '../src/simulator/server.js'
+import { createTenant } from '../src/simulator/tenant.js'
+import { finishCommand } from '../test/_support/cli.js'
+import { expireLease } from '../test/_support/store.js'
+import { tenantEnv } from '../test/_support/tenant.js'
+import { type CrewReport, killWorkers } from './crew.js'
+import { misbehave } from './misbehave.js'
+import { findProblems, type RoundOutcome } from './verdict.js'
+import { logWrites } from './write-log.js'
+import { startWriting, type Written } from './writer.js'
+
+/** The options of a round, which has one tenant, one database and one queue. */
+export interface RoundOptions {
+  /** A new, migrated database that only this round uses. */
+  databaseUrl: string
+  /** Default: the queue is in the database. */
+  redisUrl?: string | undefined
+  seed: number
+  /** Number of kills. */
+  kills: number
+  /** Number of concurrent workers. Default: 3. */
+  workers?: number
+  /** Share of the logouts that become visible late. Default: 0.02. */
+  lateShare?: number
+  signal: AbortSignal
+}
+
+/** The result of a round. */
+export interface RoundReport extends RoundOutcome {
+  crew: CrewReport
+  written: Written
+  requests: number
+  /** Requests without a response of status 200. */
+  refused: number
+  seconds: number
+}
+
+const DOMAIN = 'campaign.example'
+const USERS = 300
+const HISTORY = 1_500
+const HISTORY_MS = 2 * 86_400_000
+/** Long enough for a kill to interrupt a request. */
+const LATENCY_MS = 15
+
+/** Variables of the workers and of the final `sync`. Late entries are at most half the window late. */
+const PACE = {
+  POLL_INTERVAL: '100ms',
+  RECONCILE_INTERVAL: '5s',
+  RECONCILE_WINDOW: '60s',
+  RATE_SHARE: '1',
+}
+
+/** Kills workers while the tenant writes, runs a final `sync`, and compares the rows with the expected ones. */
+export async function runRound(options: RoundOptions): Promise<RoundReport> {
+  const { databaseUrl, redisUrl, seed } = options
+  const startedAt = performance.now()
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 })
+  const query = async (sql: string, values?: unknown[]) => (await pool.query(sql, values)).rows
+  const database = { url: databaseUrl, query }
+  const simulator = await openTenant(seed)
+  const env = { ...PACE, ...tenantEnv(simulator), ...(redisUrl && { REDIS_URL: redisUrl }) }
+  try {
+    await logWrites(database)
+    const { crew, written } = await disturb(options, { database, simulator, env })
+    await sleep(written.storedAtMs + 1_000 - Date.now(), undefined, options)
+    await expireLease(database)
+    const sync = await finishCommand(['sync'], { ...env, DATABASE_URL: databaseUrl })
+    const outcome = await findProblems(database, simulator.tenant, { crew, written, sync })
+    const all = simulator.requests.all()
+    const refused = all.filter(({ status }) => status !== 200).length
+    const seconds = (performance.now() - startedAt) / 1_000
+    return { ...outcome, crew, written, requests: all.length, refused, seconds }
+  } finally {
+    await simulator.close()
+    await pool.end()
+  }
+}
+
+async function openTenant(seed: number): Promise<Simulator> {
+  const tenant = createTenant({ domain: DOMAIN })
+  const endMs = tenant.now() - 1_000
+  const log = { entries: HISTORY, logoutShare: 0.3, duplicateShare: 0.05, users: USERS }
+  const span = { startMs: endMs - HISTORY_MS, endMs }
+  tenant.writeStored(generateHistory({ ...log, ...span, domain: DOMAIN, seed }))
+  return createSimulator({ tenant, latencyMs: LATENCY_MS })
+}
+
+/** Writes entries, fails requests and kills workers, until the number of kills is reached. */
+async function disturb(
+  { seed, kills, workers = 3, lateShare = 0.02, signal }: RoundOptions,
+  {
+    database,
+    simulator,
+    env,
+  }: {
+    database: Parameters<typeof killWorkers>[0]['database']
+    simulator: Simulator
+    env: Record<string, string>
+  },
+): Promise<{ crew: CrewReport; written: Written }> {
+  // Different seeds, so that the sessions of the history are not those of the writer.
+  const writer = startWriting(simulator.tenant, { seed: seed + 1_000, users: USERS, lateShare })
+  misbehave(simulator, seed + 2_000)
+  try {
+    const crew = await killWorkers({ seed, kills, workers, env, database, signal })
+    return { crew, written: writer.written }
+  } finally {
+    simulator.faults.clear()
+    writer.close()
+  }
+}

@@ -1,0 +1,105 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Tenant } from '../src/simulator/tenant.js'
+import type { finishCommand } from '../test/_support/cli.js'
+import type { TestDatabase } from '../test/_support/database.js'
+import { expectedFromLog, sortRows } from '../test/_support/expected-rows.js'
+import { readRows } from '../test/_support/store.js'
+import type { CrewReport } from './crew.js'
+import { readReconciled, readWrites } from './write-log.js'
+import type { Written } from './writer.js'
+
+type Queryable = Pick<TestDatabase, 'query'>
+
+/** The final contents of the database, and every difference from the expected ones. */
+export interface RoundOutcome {
+  users: number
+  sessions: number
+  unattributable: number
+  /** Entries that polling missed and reconciliation found. */
+  reconciled: number
+  writes: number
+  /** Pages that workers stored before the final `sync`. */
+  pages: number
+  problems: string[]
+}
+
+/** What happened during the round. */
+interface RoundEvents {
+  crew: CrewReport
+  written: Written
+  sync: Awaited<ReturnType<typeof finishCommand>>
+}
+
+/** Compares the database with the rows that the tenant's entries must produce. */
+export async function findProblems(
+  database: Queryable,
+  tenant: Tenant,
+  { crew, written, sync }: RoundEvents,
+): Promise<RoundOutcome> {
+  const truth = expectedFromLog(tenant.entries())
+  const rows = sortRows(await readRows(database))
+  const { writes, pages, wrong } = await readWrites(database)
+  const stored = await database.query<{ id: string }>('SELECT id FROM unattributable')
+  const unattributable = stored.map(({ id }) => id).sort()
+  const reconciled = await readReconciled(database)
+  const state = await readState(database)
+  const isFresh = (state.as_of?.getTime() ?? 0) >= written.storedAtMs
+  return {
+    users: rows.users.length,
+    sessions: rows.sessions.length,
+    unattributable: unattributable.length,
+    reconciled: reconciled.length,
+    writes,
+    pages,
+    problems: [
+      ...crew.problems,
+      ...(sync.code === 0 ? [] : [`sync ended with ${sync.code}: ${sync.stdout}${sync.stderr}`]),
+      ...compare(rows.users, truth.rows.users, ({ userId }) => `user ${userId}`),
+      ...compare(rows.sessions, truth.rows.sessions, ({ sessionId }) => `session ${sessionId}`),
+      ...compare(
+        unattributable.map(asRow),
+        truth.unattributable.map(asRow),
+        ({ id }) => `unattributable ${id}`,
+      ),
+      ...(state.excess === 0 ? [] : [`${state.excess} unattributable entries counted twice`]),
+      ...wrong,
+      ...reconciled
+        .filter((logId) => !written.late.has(logId))
+        .map((logId) => `polling missed ${logId}, which was not late`),
+      ...(state.gaps === 0
+        ? []
+        : [`${state.gaps} gaps were recorded, though no entry was deleted`]),
+      ...(pages > 0 ? [] : ['no worker stored a page: the round is not conclusive']),
+      ...(isFresh ? [] : [`as_of is ${state.as_of?.toISOString()}, before the last entry`]),
+    ],
+  }
+}
+
+const asRow = (id: string) => ({ id })
+
+async function readState(database: Queryable) {
+  const [state] = await database.query<{
+    as_of: Date | null
+    excess: number
+    gaps: number
+  }>(`
+    SELECT as_of,
+      (SELECT coalesce(sum(count), 0)::int FROM unattributable_excess) AS excess,
+      (SELECT count(*)::int FROM gap WHERE reason <> 'cold_start') AS gaps
+    FROM tenant`)
+  if (state === undefined) throw new Error('the tenant row is missing')
+  return state
+}
+
+/** Describes every row that is missing, unexpected or different. */
+function compare<Row extends object>(found: Row[], expected: Row[], name: (row: Row) => string) {
+  const byName = new Map(found.map((row) => [name(row), row]))
+  const known = new Set(expected.map(name))
+  const different = expected.flatMap((row) => {
+    const stored = byName.get(name(row))
+    if (isDeepStrictEqual(stored, row)) return []
+    return `${name(row)} is ${JSON.stringify(stored) ?? 'missing'}, not ${JSON.stringify(row)}`
+  })
+  const surplus = [...byName.keys()].filter((key) => !known.has(key))
+  return [...different, ...surplus.map((key) => `${key} is unexpected`)]
+}

@@ -1,0 +1,72 @@
+import type { TestDatabase } from '../test/_support/database.js'
+
+type Queryable = Pick<TestDatabase, 'query'>
+
+const TABLES = ['last_logout', 'session_logout', 'tenant']
+
+/** Logs every committed write to these tables, with the connection's `application_name` as the writer. */
+export async function logWrites(database: Queryable): Promise<void> {
+  await database.query(`
+    CREATE TABLE write_log (
+      n bigserial PRIMARY KEY, writer text NOT NULL DEFAULT current_setting('application_name'),
+      transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
+      "table" text NOT NULL, operation text NOT NULL, before jsonb, after jsonb);
+    CREATE INDEX ON write_log (writer);
+    CREATE FUNCTION log_write() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      INSERT INTO write_log ("table", operation, before, after)
+      VALUES (TG_TABLE_NAME, TG_OP, to_jsonb(OLD), to_jsonb(NEW));
+      RETURN NULL;
+    END $$`)
+  for (const table of TABLES) {
+    await database.query(`
+      CREATE TRIGGER log_rows AFTER INSERT OR UPDATE OR DELETE ON ${table}
+        FOR EACH ROW EXECUTE FUNCTION log_write();
+      CREATE TRIGGER log_truncate AFTER TRUNCATE ON ${table} EXECUTE FUNCTION log_write()`)
+  }
+}
+
+/** Reads the number of writes and of pages stored by workers, and the writes that deleted a row or decreased a value. */
+export async function readWrites(database: Queryable) {
+  const [total] = await database.query<{ writes: number; pages: number }>(`
+    SELECT count(*)::int AS writes, count(*) FILTER (WHERE writer LIKE 'worker-%'
+      AND before->>'checkpoint' < after->>'checkpoint')::int AS pages
+    FROM write_log`)
+  const wrong = await database.query<{ what: string }>(`
+    SELECT writer || ' deleted from ' || "table" || coalesce(': ' || before::text, '') AS what
+    FROM write_log WHERE operation IN ('DELETE', 'TRUNCATE')
+    UNION ALL
+    SELECT writer || ' decreased ' || key || ' of ' || "table" || ' from ' || value || ' to '
+      || coalesce(after->>key, 'nothing') || coalesce(' of ' || (after->>'user_id'), '')
+    FROM write_log, jsonb_each_text(before)
+    WHERE operation = 'UPDATE' AND value IS NOT NULL AND NOT coalesce(CASE
+      WHEN key IN ('at', 'all_sessions_at', 'as_of', 'floor_at', 'reconciled_to')
+        THEN (after->>key)::timestamptz >= value::timestamptz
+      WHEN key IN ('seq', 'floor_seq', 'reconciled') THEN (after->>key)::bigint >= value::bigint
+      WHEN key = 'checkpoint' THEN after->>key COLLATE "C" >= value COLLATE "C"
+      WHEN key = 'ended' THEN (after->>key)::boolean >= value::boolean
+      ELSE true END, false)`)
+  const { writes = 0, pages = 0 } = total ?? {}
+  return { writes, pages, wrong: wrong.map(({ what }) => what) }
+}
+
+/** Reads the log ids of entries that reconciliation stored because polling had missed them. */
+export async function readReconciled(database: Queryable): Promise<string[]> {
+  const rows = await database.query<{ log_id: string }>(`
+    SELECT DISTINCT after->>'log_id' AS log_id FROM write_log
+    WHERE "table" <> 'tenant' AND after->>'log_id' IS DISTINCT FROM before->>'log_id'
+      AND transaction IN (
+        SELECT transaction FROM write_log
+        WHERE (after->>'reconciled')::bigint > (before->>'reconciled')::bigint)`)
+  return rows.map(({ log_id }) => log_id)
+}
+
+/** Whether this writer holds the lease. */
+export async function holdsLease(database: Queryable, writer: string): Promise<boolean> {
+  const rows = await database.query(
+    `SELECT FROM tenant JOIN write_log ON after->>'lease_owner' = lease_owner
+     WHERE writer = $1 AND lease_until > now() LIMIT 1`,
+    [writer],
+  )
+  return rows.length > 0
+}

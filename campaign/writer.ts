@@ -1,0 +1,121 @@
+import { buildEntry } from '../src/simulator/entries.js'
+import { buildPeople, type Person, sessionFor } from '../src/simulator/people.js'
+import { pick, type Random, seededRandom } from '../src/simulator/random.js'
+import type { LogEntry, Tenant } from '../src/simulator/tenant.js'
+
+/** The entries written so far. */
+export interface Written {
+  entries: number
+  duplicates: number
+  /** The log ids of entries that became readable after the log may have been read past them. */
+  late: Set<string>
+  unattributable: number
+  /** Storage time of the last entry. */
+  storedAtMs: number
+}
+
+/** Writes into a tenant's log. */
+export interface Writer {
+  readonly written: Written
+  close(): void
+}
+
+/** The options of {@link startWriting}. */
+export interface WriterOptions {
+  seed: number
+  users: number
+  /** Share of the logouts that become visible late. */
+  lateShare: number
+}
+
+const TICK_MS = 50
+const ENTRIES_PER_TICK = 2
+/** Probability of a burst of several pages, per tick. */
+const BURST_SHARE = 0.005
+const BURST = 250
+
+const LAG_MS = 6_000
+const DUPLICATE_SHARE = 0.05
+const MIN_LATE_MS = 5_000
+const MAX_LATE_MS = 30_000
+
+/** The store counts only the first 1,000 of a reason and day exactly. It counts others each time it reads them. */
+const MAX_UNATTRIBUTABLE = 900
+
+const OTHERS = ['s', 'seacft', 'sertft', 'ssa', 'fs', 'seccft', 'flo', 'scp', 'sapi']
+const JUNK: LogEntry[] = [
+  { type: 7 },
+  { type: null, user_id: 'auth0|1' },
+  { type: ['slo'], user_id: 'auth0|1', details: { session_id: 'S1' } },
+  { description: { deeply: { nested: ['slo'] } } },
+]
+
+/** Writes entries until `close`. A seed determines the entries and their order, but not their times. */
+export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
+  const random = seededRandom(options.seed)
+  const people = buildPeople(options.users, tenant.domain)
+  const late = new Set<string>()
+  const written = { entries: 0, duplicates: 0, late, unattributable: 0, storedAtMs: 0 }
+
+  function writeOne(): void {
+    const { entry, kind } = nextEntry(random, people, written.unattributable)
+    // Reconciliation searches by type, and would not find a late entry of another type.
+    const isLate = (kind === 'logout' || kind === 'no subject') && random() < options.lateShare
+    const now = tenant.now()
+    const dateMs = now - (isLate ? between(random, MIN_LATE_MS, MAX_LATE_MS) : 0)
+    // Store the entry in the future: the current millisecond may have been read, which would make it late.
+    const storedAtMs = dateMs + 1 + Math.floor(random() * (isLate ? MIN_LATE_MS : LAG_MS))
+    const times = [storedAtMs]
+    if (random() < DUPLICATE_SHARE) times.push(storedAtMs + Math.floor(random() * LAG_MS))
+    for (const storedAtMs of times) {
+      const { logId } = tenant.write(entry, { dateMs, storedAtMs })
+      if (storedAtMs <= now) late.add(logId)
+      written.storedAtMs = Math.max(written.storedAtMs, storedAtMs)
+    }
+    written.entries += times.length
+    written.duplicates += times.length - 1
+    if (kind === 'no subject' || kind === 'junk') written.unattributable += times.length
+  }
+
+  const timer = setInterval(() => {
+    const count = random() < BURST_SHARE ? BURST : ENTRIES_PER_TICK
+    for (let n = 0; n < count; n++) writeOne()
+  }, TICK_MS)
+  return { written, close: () => clearInterval(timer) }
+}
+
+interface NextEntry {
+  entry: LogEntry
+  kind: 'logout' | 'no subject' | 'junk' | 'other'
+}
+
+function nextEntry(random: Random, people: Person[], unattributable: number): NextEntry {
+  const person = pick(random, people)
+  const about = (type: string) => ({
+    ...person.subject,
+    sessionId: sessionFor(type, person, random),
+  })
+  const withoutUser = { user_id: pick(random, [null, '', undefined]) }
+  const logout = (entry: LogEntry): NextEntry => ({ entry, kind: 'logout' })
+  const dice = random()
+  if (dice < 0.4) {
+    const type = pick(random, OTHERS)
+    return { entry: buildEntry(type, about(type)), kind: 'other' }
+  }
+  if (dice < 0.43 && unattributable < MAX_UNATTRIBUTABLE) {
+    if (dice < 0.41) return { entry: pick(random, JUNK), kind: 'junk' }
+    return { entry: buildEntry('slo', person.subject, withoutUser), kind: 'no subject' }
+  }
+  if (dice < 0.46) return logout(buildEntry('slo', about('slo'), withoutUser))
+  if (dice < 0.48) return logout(buildEntry('slo', about('slo'), { date: undefined }))
+  if (dice < 0.55) return logout(buildEntry('slo', person.subject))
+  if (dice < 0.6) {
+    const type = 'universal_logout_succeeded'
+    return logout(buildEntry(type, about(type)))
+  }
+  return logout(buildEntry('slo', about('slo')))
+}
+
+function between(random: Random, min: number, max: number): number {
+  return Math.floor(min + random() * (max - min))
+}

@@ -1,0 +1,169 @@
+/**
+ * Measures memory, connections and freshness of `last-logout start` over time, with 50 entries and 500
+ * reads per second, a rate limit of 100 requests per minute, and a response time of 200 ms. The service,
+ * the tenant and the load run in separate processes. Needs /proc of Linux.
+ *
+ *   npm run soak [-- --minutes 10 --share 0.85]
+ *
+ * A poll takes three to five requests here, 36 to 60 per minute. The number depends on when within a second
+ * it starts, since Auth0 returns times in whole seconds. Reconciliation of five logouts per second takes
+ * another 10. That is more than half of the limit, so the share is higher, as `doctor` would advise.
+ */
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { createClosers } from '../src/async/closers.js'
+import type { LoadReport, TenantMessage, TenantReport } from './messages.js'
+import { openPostgres, type SoakDatabase } from './postgres.js'
+import { nextMessage, readProcess, startProcess, startService } from './processes.js'
+import { judgeSoak, type Sample } from './verdict.js'
+
+const ENTRIES_PER_SECOND = 50
+const READS_PER_SECOND = 500
+const FEED_CLIENTS = 2
+const USERS = 1_000
+const POLL_INTERVAL_MS = 5_000
+const SAMPLE_MS = 5_000
+const SAMPLES_PER_LINE = 6
+const WARM_UP_MS = 30_000
+const SWEEP_TIMEOUT_MS = 120_000
+const KEY = 'soak-key-of-at-least-32-characters'
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '10' },
+    share: { type: 'string', default: '0.85' },
+  },
+})
+const minutes = Number(values.minutes)
+if (!(minutes >= 1)) throw new TypeError('--minutes must be at least 1')
+
+const stopping = new AbortController()
+// On Ctrl-C the terminal and npm send one signal each. The second one must not interrupt the cleanup.
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stopping.abort())
+const { signal } = stopping
+const closers = createClosers()
+const running = { closers, fail: (error: Error) => stopping.abort(error) }
+try {
+  await soak()
+} catch (error) {
+  process.exitCode = 1
+  // The reason is a DOMException after a signal, and the error of a process that exited unexpectedly.
+  if (signal.aborted && !(signal.reason instanceof DOMException)) throw signal.reason
+  if (!signal.aborted) throw error
+  console.log('stopped')
+} finally {
+  await closers.close()
+}
+
+async function soak(): Promise<void> {
+  const database = await openPostgres(closers)
+  const tenant = startProcess('tenant.ts', [ENTRIES_PER_SECOND, USERS], running)
+  const served = await nextMessage(tenant, 'serving', signal)
+  const env = {
+    AUTH0_DOMAIN: 'soak.example',
+    AUTH0_BASE_URL: served.url,
+    AUTH0_CLIENT_ID: served.credentials.clientId,
+    AUTH0_CLIENT_SECRET: served.credentials.clientSecret,
+    DATABASE_URL: database.url,
+    API_KEYS: `soak:${KEY}`,
+    PORT: '0',
+    POLL_INTERVAL: `${POLL_INTERVAL_MS}ms`,
+    RATE_SHARE: values.share,
+  }
+  const service = await startService(env, running)
+  const wanted = [service.url, KEY, READS_PER_SECOND, USERS, FEED_CLIENTS]
+  const load = startProcess('load.ts', wanted, running)
+  await once(load, 'message', { signal })
+  let isWatching = false
+  // Subscribe early: messages without a listener are buffered, and would arrive late.
+  tenant.on('message', (message: TenantMessage) => {
+    if (isWatching && message.kind === 'logout' && load.connected) load.send(message.logout)
+  })
+  await untilSwept(database)
+  // The first sweep used up the share of the rate limit, and entries were not polled meanwhile.
+  console.log(`warming up for ${WARM_UP_MS / 1_000} s`)
+  await sleep(WARM_UP_MS, undefined, { signal })
+  await reportOf(load)
+  isWatching = true
+  await watch({ database, tenant, load, pid: service.pid })
+}
+
+interface Running {
+  database: SoakDatabase
+  tenant: ChildProcess
+  load: ChildProcess
+  pid: number
+}
+
+async function watch({ database, tenant, load, pid }: Running): Promise<void> {
+  console.log(
+    `${ENTRIES_PER_SECOND} entries/s and ${READS_PER_SECOND} reads/s for ${minutes} minutes; a poll every ${POLL_INTERVAL_MS / 1_000} s, 100 requests per minute, with a share of ${values.share}\n`,
+  )
+  console.log(
+    ' time  memory  conn  sockets  reads/s  failed   p50    p99  behind  as_of  requests/min  429',
+  )
+  const samples: Sample[] = []
+  const totals = { reads: 0, failed: 0, behindMs: 0, logouts: 0 }
+  let before = await tenantReportOf(tenant)
+  const startedAt = performance.now()
+  while (samples.length < (minutes * 60_000) / SAMPLE_MS) {
+    await sleep(SAMPLE_MS, undefined, { signal })
+    const atMs = performance.now() - startedAt
+    samples.push({ atMs, ...(await readProcess(pid)), connections: await database.count() })
+    if (samples.length % SAMPLES_PER_LINE !== 0) continue
+    const report = await reportOf(load)
+    const now = await tenantReportOf(tenant)
+    totals.reads += report.reads
+    totals.failed += report.failed
+    totals.logouts += report.logouts
+    totals.behindMs = Math.max(totals.behindMs, report.behindMs)
+    console.log(toLine(samples, report, before, now))
+    before = now
+  }
+  console.log()
+  for (const { kept, text } of judgeSoak(samples, totals, POLL_INTERVAL_MS)) {
+    console.log(`${kept ? 'kept  ' : 'BROKEN'}  ${text}`)
+    if (!kept) process.exitCode = 1
+  }
+}
+
+function toLine(samples: Sample[], report: LoadReport, before: TenantReport, now: TenantReport) {
+  const seconds = (SAMPLE_MS * SAMPLES_PER_LINE) / 1_000
+  const { atMs = 0, rssMb = 0, connections = 0, sockets = 0 } = samples.at(-1) ?? {}
+  return [
+    `${Math.round(atMs / 1_000)} s`.padStart(5),
+    `${rssMb.toFixed(0)} MB`.padStart(6),
+    String(connections).padStart(4),
+    String(sockets).padStart(7),
+    (report.reads / seconds).toFixed(0).padStart(7),
+    String(report.failed).padStart(6),
+    `${report.p50Ms.toFixed(1)}`.padStart(4),
+    `${report.p99Ms.toFixed(0)} ms`.padStart(5),
+    `${(report.behindMs / 1_000).toFixed(1)} s`.padStart(6),
+    `${(report.staleMs / 1_000).toFixed(1)} s`.padStart(5),
+    (((now.requests - before.requests) * 60) / seconds).toFixed(0).padStart(12),
+    String(now.refused - before.refused).padStart(3),
+  ].join('  ')
+}
+
+async function untilSwept(database: SoakDatabase): Promise<void> {
+  const deadline = performance.now() + SWEEP_TIMEOUT_MS
+  while (!(await database.hasSwept())) {
+    if (performance.now() > deadline)
+      throw new Error(`the first sweep did not complete within ${SWEEP_TIMEOUT_MS} ms`)
+    await sleep(500, undefined, { signal })
+  }
+}
+
+async function tenantReportOf(tenant: ChildProcess): Promise<TenantReport> {
+  tenant.send('report')
+  return (await nextMessage(tenant, 'report', signal)).report
+}
+
+async function reportOf(load: ChildProcess): Promise<LoadReport> {
+  load.send('report')
+  const [report] = (await once(load, 'message', { signal })) as [LoadReport]
+  return report
+}

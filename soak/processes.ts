@@ -1,0 +1,111 @@
+import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdir, readFile, readlink } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+import type { Closers } from '../src/async/closers.js'
+import type { TenantMessage } from './messages.js'
+
+/** Ends the processes of a soak, and receives the error when one exits unexpectedly. */
+export interface RunningProcesses {
+  closers: Closers
+  fail(error: Error): void
+}
+
+/** The URL and the process id of the service. */
+interface ServiceProcess {
+  url: string
+  pid: number
+}
+
+/** The level `warn` of pino. */
+const WARN = 40
+
+/** Runs the built `last-logout start`, and prints its warnings. */
+export async function startService(
+  env: Record<string, string>,
+  { closers, fail }: RunningProcesses,
+): Promise<ServiceProcess> {
+  const main = new URL('../dist/main.js', import.meta.url).pathname
+  const child = spawn(process.execPath, [main, 'start'], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let isEnding = false
+  closers.push(() => {
+    isEnding = true
+    return end(child, 'SIGTERM')
+  })
+  const lines = createInterface({ input: child.stdout })
+  const url = await new Promise<string>((resolve, reject) => {
+    child.once('exit', (code) => {
+      const error = new Error(`last-logout start exited with ${code}`)
+      reject(error)
+      if (!isEnding) fail(error)
+    })
+    lines.on('line', (line) => {
+      const { level, msg, url } = JSON.parse(line)
+      if (level >= WARN) console.log(line)
+      if (msg === 'serving') resolve(url)
+    })
+  })
+  return { url, pid: child.pid ?? 0 }
+}
+
+/** Runs a file of this directory until `closers` close. */
+export function startProcess(
+  file: string,
+  args: (string | number)[],
+  { closers, fail }: RunningProcesses,
+): ChildProcess {
+  // Detached: on Ctrl-C it would otherwise exit before this process can end it.
+  const child = fork(new URL(`./${file}`, import.meta.url), args.map(String), { detached: true })
+  let isEnding = false
+  closers.push(() => {
+    isEnding = true
+    return end(child, 'SIGKILL')
+  })
+  child.once('exit', (code, name) => {
+    if (!isEnding) fail(new Error(`${file} exited with ${code ?? name}`))
+  })
+  return child
+}
+
+/** Waits for the next message of this kind, and ignores others. */
+export function nextMessage<Kind extends TenantMessage['kind']>(
+  child: ChildProcess,
+  kind: Kind,
+  signal: AbortSignal,
+): Promise<Extract<TenantMessage, { kind: Kind }>> {
+  return new Promise((resolve, reject) => {
+    const read = (message: TenantMessage) => {
+      if (message.kind !== kind) return
+      child.off('message', read)
+      signal.removeEventListener('abort', stop)
+      resolve(message as Extract<TenantMessage, { kind: Kind }>)
+    }
+    const stop = () => reject(signal.reason)
+    child.on('message', read)
+    signal.addEventListener('abort', stop)
+  })
+}
+
+/** Reads the resident memory and the number of open sockets of a process from /proc. */
+export async function readProcess(pid: number): Promise<{ rssMb: number; sockets: number }> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  const [, kb = ''] = /^VmRSS:\s+(\d+) kB/m.exec(status) ?? []
+  const files = await readdir(`/proc/${pid}/fd`)
+  // A descriptor that was closed meanwhile has no target.
+  const targets = files.map((file) => readlink(`/proc/${pid}/fd/${file}`).catch(() => ''))
+  const open = await Promise.all(targets)
+  return {
+    rssMb: Number(kb) / 1_024,
+    sockets: open.filter((target) => target.startsWith('socket:')).length,
+  }
+}
+
+async function end(child: ChildProcess, name: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exited = once(child, 'exit')
+  child.kill(name)
+  await exited
+}

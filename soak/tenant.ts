@@ -1,0 +1,58 @@
+/** Simulates the tenant of a soak, in its own process. Writes entries at a fixed rate, a tenth of them logouts, and sends each logout to its parent. */
+import { buildEntry } from '../src/simulator/entries.js'
+import { buildPeople, sessionFor } from '../src/simulator/people.js'
+import { pick, seededRandom } from '../src/simulator/random.js'
+import { createSimulator } from '../src/simulator/server.js'
+import { createTenant } from '../src/simulator/tenant.js'
+import type { TenantMessage } from './messages.js'
+
+const TICK_MS = 100
+const LOGOUT_SHARE = 0.1
+const LAG_MS = 6_000
+/** Latency of each response: on the loopback interface alone there would be none. */
+const LATENCY_MS = 200
+const OTHERS = ['s', 'seacft', 'sertft', 'sertft', 'ssa', 'seccft']
+
+const [perSecond = 0, users = 0] = process.argv.slice(2).map(Number)
+const random = seededRandom(1)
+const tenant = createTenant({ domain: 'soak.example' })
+const people = buildPeople(users, tenant.domain)
+const simulator = await createSimulator({
+  tenant,
+  // The rate limit of the Logs API in Auth0's self-service plans.
+  rateLimit: { burst: 10, perSecond: 100 / 60 },
+  latencyMs: LATENCY_MS,
+})
+
+function write(): void {
+  const person = pick(random, people)
+  const isLogout = random() < LOGOUT_SHARE
+  const type = isLogout ? 'slo' : pick(random, OTHERS)
+  const sessionId = sessionFor(type, person, random)
+  const dateMs = tenant.now()
+  // Store the entry in the future: the current millisecond may have been read.
+  const storedAtMs = dateMs + 1 + Math.floor(random() * LAG_MS)
+  tenant.write(buildEntry(type, { ...person.subject, sessionId }), { dateMs, storedAtMs })
+  if (!isLogout) return
+  const { userId } = person.subject
+  send({ kind: 'logout', logout: { userId, sessionId, dateMs, storedAtMs } })
+}
+
+function send(message: TenantMessage): void {
+  process.send?.(message)
+}
+
+const startedAt = performance.now()
+let written = 0
+setInterval(() => {
+  const due = ((performance.now() - startedAt) * perSecond) / 1_000
+  for (; written < due; written++) write()
+}, TICK_MS)
+
+process.on('message', () => {
+  const all = simulator.requests.all()
+  const refused = all.filter(({ status }) => status === 429).length
+  send({ kind: 'report', report: { written, requests: all.length, refused } })
+})
+process.on('disconnect', () => process.exit())
+send({ kind: 'serving', url: simulator.url, credentials: simulator.credentials })

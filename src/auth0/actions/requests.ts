@@ -1,0 +1,38 @@
+import type { ManagementClient } from 'auth0'
+import type { ManagementApi } from '../management-api.js'
+import { createPause } from '../rate/pause.js'
+import { type RetryLimits, retry } from '../retry.js'
+
+type Request<T> = (client: ManagementClient['actions']) => Promise<T>
+
+/** Requests to the endpoints of Actions. After a 429, all of them wait as long as it asks for. */
+export interface ActionRequests {
+  /** Retries transient errors. */
+  read<T>(request: Request<T>): Promise<T>
+  /** Sends once, as a write without a response can have succeeded. */
+  write<T>(scope: string, request: Request<T>): Promise<T>
+}
+
+/** Sends requests through Auth0's SDK. */
+export function createActionRequests(
+  api: ManagementApi,
+  signal: AbortSignal,
+  retryLimits: RetryLimits | undefined,
+): ActionRequests {
+  const pause = createPause()
+
+  async function send<T>(scope: string, request: Request<T>): Promise<T> {
+    await pause.wait(signal)
+    return api
+      .call(scope, (client) => request(client.actions), signal)
+      .catch((error) => {
+        pause.beginAfter(error)
+        throw error
+      })
+  }
+
+  return {
+    write: send,
+    read: (request) => retry(() => send('read:actions', request), signal, retryLimits),
+  }
+}

@@ -1,0 +1,50 @@
+/** Longest name of a schema, in bytes: PostgreSQL cuts off the rest. */
+const MAX_NAME_BYTES = 63
+
+/** Schemas of PostgreSQL and of the job queue. */
+const RESERVED = /^(pg_|information_schema$|bullmq$)/
+
+/** The database URLs, as parsed. */
+interface DatabaseUrls {
+  DATABASE_URL?: string | undefined
+  DATABASE_DIRECT_URL?: string | undefined
+}
+
+/** Returns what is wrong with the parameter `schema` of the database URLs. */
+export function findSchemaProblems(urls: DatabaseUrls): string[] {
+  const { DATABASE_URL: url, DATABASE_DIRECT_URL: directUrl } = urls
+  const invalid = Object.entries(urls).flatMap(([name, value]) => {
+    const problem = findProblem(readSchema(value))
+    return problem === null ? [] : [`${name} ${problem}`]
+  })
+  const direct = readSchema(directUrl)
+  const differs = url !== undefined && direct !== null && direct !== (readSchema(url) ?? 'public')
+  return differs
+    ? [...invalid, 'DATABASE_DIRECT_URL names another schema than DATABASE_URL: use the same one']
+    : invalid
+}
+
+/** Adds the schema of `DATABASE_URL` to a `DATABASE_DIRECT_URL` that names none. */
+export function addSchema({ DATABASE_URL: url, DATABASE_DIRECT_URL: directUrl }: DatabaseUrls) {
+  const schema = readSchema(url)
+  if (directUrl === undefined || schema === null) return directUrl
+  const direct = new URL(directUrl)
+  direct.searchParams.set('schema', schema)
+  return direct.href
+}
+
+function findProblem(schema: string | null): string | null {
+  if (schema === null) return null
+  const bytes = Buffer.byteLength(schema)
+  // Prisma does not escape quotes.
+  if (bytes === 0 || bytes > MAX_NAME_BYTES || /["\0]/.test(schema)) {
+    return `must name a schema of 1 to ${MAX_NAME_BYTES} bytes without quotes, such as ?schema=last_logout`
+  }
+  return RESERVED.test(schema)
+    ? `must not name the schema ${schema}, which is reserved: use another one, such as ?schema=last_logout`
+    : null
+}
+
+function readSchema(url: string | undefined): string | null {
+  return url === undefined ? null : new URL(url).searchParams.get('schema')
+}

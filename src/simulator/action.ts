@@ -1,0 +1,73 @@
+import type { Draft } from './action-draft.js'
+import type { Build, Builds } from './builds.js'
+
+/** A deployed draft. */
+export interface Version extends Draft, Build {
+  readonly id: string
+  readonly number: number
+  /** The revision of the draft that was deployed. */
+  readonly revision: number
+}
+
+/** An Action: its draft, and its versions, the oldest first. */
+export interface SimulatedAction extends Draft {
+  readonly id: string
+  readonly createdMs: number
+  updatedMs: number
+  /** Incremented by every change. */
+  revision: number
+  build: Build
+  versions: Version[]
+}
+
+/** The version that runs: the newest that is built. */
+export function deployedOf(
+  { versions }: SimulatedAction,
+  { statusOf }: Builds,
+): Version | undefined {
+  return versions.findLast((version) => statusOf(version) === 'built')
+}
+
+/** The Action as the API returns it: secrets by name only. */
+export function serveAction(action: SimulatedAction, builds: Builds): object {
+  const deployed = deployedOf(action, builds)
+  return {
+    ...serveDraft(action, action.updatedMs),
+    id: action.id,
+    status: builds.statusOf(action.build),
+    created_at: toDateTime(action.createdMs),
+    updated_at: toDateTime(action.updatedMs),
+    all_changes_deployed: deployed?.revision === action.revision,
+    ...(deployed && { deployed_version: serveVersion(action, deployed, builds) }),
+  }
+}
+
+/** A version as the API returns it. */
+export function serveVersion(action: SimulatedAction, version: Version, builds: Builds): object {
+  return {
+    ...serveDraft(version, version.startedMs),
+    id: version.id,
+    action_id: action.id,
+    number: version.number,
+    status: builds.statusOf(version),
+    deployed: version === deployedOf(action, builds),
+    created_at: toDateTime(version.startedMs),
+  }
+}
+
+function serveDraft(draft: Draft, updatedMs: number): object {
+  const { name, supported_triggers, code, runtime, dependencies, secrets } = draft
+  const updated_at = toDateTime(updatedMs)
+  return {
+    name,
+    supported_triggers,
+    code,
+    runtime,
+    dependencies,
+    secrets: secrets.map((secret) => ({ name: secret.name, updated_at })),
+  }
+}
+
+function toDateTime(ms: number): string {
+  return new Date(ms).toISOString()
+}

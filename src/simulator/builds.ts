@@ -1,0 +1,43 @@
+/** State of a build. */
+type BuildStatus = 'pending' | 'building' | 'built' | 'failed'
+
+/** The build of a draft or of a version. */
+export interface Build {
+  readonly startedMs: number
+  readonly fails: boolean
+}
+
+/** Options of {@link createBuilds}. */
+export interface BuildsOptions {
+  now(): number
+  /** Duration of every build, by the tenant's clock. */
+  buildMs: number
+}
+
+/** The builds of a tenant. */
+export interface Builds {
+  start(): Build
+  statusOf(build: Build): BuildStatus
+  /** Makes the next build fail. */
+  failNext(): void
+}
+
+/** Creates the builds of a tenant. Their status follows from the clock. */
+export function createBuilds({ now, buildMs }: BuildsOptions): Builds {
+  let failsNext = false
+  return {
+    start() {
+      const fails = failsNext
+      failsNext = false
+      return { startedMs: now(), fails }
+    },
+    statusOf({ startedMs, fails }) {
+      const passedMs = now() - startedMs
+      if (passedMs < buildMs) return passedMs < buildMs / 2 ? 'pending' : 'building'
+      return fails ? 'failed' : 'built'
+    },
+    failNext() {
+      failsNext = true
+    },
+  }
+}

@@ -1,0 +1,51 @@
+import type { LastLogoutError } from '../errors.js'
+import { isAhead, MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
+import type { Instant } from '../rules/instant.js'
+import { clockAhead } from './clock-ahead.js'
+import type { Executor } from './database.js'
+import { readClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
+import { Prisma } from './generated/client.js'
+
+/**
+ * SQL that moves `as_of` forward to an instant of Auth0's clock, unless that instant is further ahead of the
+ * database's clock than clocks may differ. It moves back only from such an instant.
+ */
+export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql {
+  const latest = timestampOf(clock(), MAX_CLOCK_AHEAD_MS)
+  const next = timestamp(readTo)
+  return Prisma.sql`COALESCE(
+    GREATEST(CASE WHEN as_of <= ${latest} THEN as_of END, CASE WHEN ${next} <= ${latest} THEN ${next} END),
+    as_of)`
+}
+
+/** The end of the log, as it was read. */
+interface CaughtUp {
+  checkpoint: string | null
+  askedAt: Instant
+}
+
+/**
+ * Records that the log has been read to its end. Freshness does not advance while a part of the sweep is unread.
+ *
+ * @returns A `CLOCK_AHEAD` error if `askedAt` is too far ahead of the database's clock, and freshness did not move:
+ *   throwing it here would roll back the write.
+ */
+export async function storeCaughtUp(
+  tx: Executor,
+  clock: SqlClock,
+  { checkpoint, askedAt }: CaughtUp,
+): Promise<LastLogoutError | null> {
+  const [row] = await tx.$queryRaw<{ now: Instant }[]>`
+    UPDATE ${tx.tables.tenant} SET last_poll_at = ${timestampOf(clock())},
+      as_of = CASE WHEN sweep_to IS NULL THEN ${advanceAsOf(askedAt, clock)} ELSE as_of END
+    WHERE checkpoint IS NOT DISTINCT FROM ${checkpoint}
+    RETURNING ${readClock(clock)} AS now`
+  return row !== undefined && isAhead(askedAt, row.now) ? clockAhead(askedAt) : null
+}
+
+/** Records that every entry that was visible at `at` has been reconciled. */
+export async function finishReconcile(tx: Executor, clock: SqlClock, at: Instant): Promise<void> {
+  await tx.$executeRaw`
+    UPDATE ${tx.tables.tenant} SET reconciled_to =
+      GREATEST(reconciled_to, LEAST(${timestamp(at)}, ${timestampOf(clock())}))`
+}

@@ -1,0 +1,89 @@
+import type { LastLogoutError } from '../errors.js'
+import type { ReportedLogout } from '../ports.js'
+import type { Batch, StoredPage } from '../rules/batch.js'
+import { isAhead } from '../rules/freshness.js'
+import type { Instant } from '../rules/instant.js'
+import { settleReported } from '../rules/reported.js'
+import type { Span } from '../rules/span.js'
+import { clockAhead } from './clock-ahead.js'
+import type { Executor } from './database.js'
+import { type SqlClock, timestampOf } from './epoch.js'
+import { advanceAsOf } from './freshness.js'
+import { type LockedTenant, shrinkSweep } from './tenant-row.js'
+import { writeBatch } from './write-batch.js'
+
+/**
+ * Stores a page. If its storage time is too far ahead of the database's clock, its logouts are stored too early,
+ * and the checkpoint does not move: once the clock is right they are read again, and get their instants before
+ * freshness advances.
+ *
+ * @returns Whether the page was stored, or a `CLOCK_AHEAD` error: throwing it here would roll back the write.
+ */
+export async function storePage(
+  tx: Executor,
+  tenant: LockedTenant,
+  clock: SqlClock,
+  page: StoredPage,
+): Promise<boolean | LastLogoutError> {
+  if (tenant.checkpoint !== page.from) return false
+  if (page.storedAt !== null && isAhead(page.storedAt, tenant.now)) {
+    await storeBatch(tx, tenant, page.batch)
+    return clockAhead(page.storedAt)
+  }
+  const { seq } = await writeBatch(tx, page.batch, tenant)
+  await tx.$executeRaw`
+    UPDATE ${tx.tables.tenant} SET checkpoint = ${page.next}, seq = ${seq}, last_poll_at = ${timestampOf(clock())},
+      as_of = CASE WHEN as_of IS NOT NULL AND sweep_to IS NULL
+        THEN ${advanceAsOf(page.storedAt, clock)} ELSE as_of END`
+  return true
+}
+
+/** Stores entries without moving the checkpoint. Returns the number of rows that moved forward. */
+export async function storeBatch(
+  tx: Executor,
+  tenant: LockedTenant,
+  batch: Batch,
+): Promise<number> {
+  const { seq, advanced } = await writeBatch(tx, batch, tenant)
+  await tx.$executeRaw`UPDATE ${tx.tables.tenant} SET seq = ${seq}`
+  return advanced
+}
+
+/** The same for entries found by a reconcile, which adds to the count of reconciled rows. */
+export async function storeReconciled(
+  tx: Executor,
+  tenant: LockedTenant,
+  batch: Batch,
+): Promise<number> {
+  const advanced = await storeBatch(tx, tenant, batch)
+  await tx.$executeRaw`UPDATE ${tx.tables.tenant} SET reconciled = reconciled + ${advanced}`
+  return advanced
+}
+
+/** Stores the newest part of the sweep. Returns false if it no longer is the newest part; the rows are stored. */
+export async function storeSweep(
+  tx: Executor,
+  tenant: LockedTenant,
+  batch: Batch,
+  part: Span,
+): Promise<boolean> {
+  await storeBatch(tx, tenant, batch)
+  return shrinkSweep(tx, part)
+}
+
+/** Stores a reported logout. Returns the instant that counts; `null`, without a change: it is too far ahead. */
+export async function storeReported(
+  tx: Executor,
+  tenant: LockedTenant,
+  { userId, sessionId, type, ...reported }: ReportedLogout,
+): Promise<Instant | null> {
+  const at = settleReported(reported.at ?? tenant.now, tenant.now)
+  if (at === null) return null
+  const origin = { at, logId: '', type }
+  await storeBatch(tx, tenant, {
+    users: [{ userId, allSessionsAt: sessionId === null ? at : null, ...origin }],
+    sessions: sessionId === null ? [] : [{ sessionId, userId, ended: false, ...origin }],
+    unattributable: [],
+  })
+  return at
+}

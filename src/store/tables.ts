@@ -1,0 +1,35 @@
+import pg from 'pg'
+import { Prisma } from './generated/client.js'
+
+/** Names of the tables, and of the function that returns the timeline of the server. */
+const NAMES = {
+  tenant: 'tenant',
+  lastLogout: 'last_logout',
+  sessionLogout: 'session_logout',
+  gap: 'gap',
+  unattributable: 'unattributable',
+  unattributableExcess: 'unattributable_excess',
+  migrations: '_prisma_migrations',
+  timeline: 'last_logout_timeline',
+}
+
+type Named<T> = Record<keyof typeof NAMES, T>
+
+/** Qualified names as SQL, for statements that go through Prisma. */
+export type Tables = Named<Prisma.Sql>
+
+/** Returns the names of the tables in a schema, qualified and quoted. */
+export function qualifyNames(schema: string): Named<string> {
+  const qualify = (name: string) => `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`
+  return mapNames(NAMES, qualify)
+}
+
+/** The same as SQL, for statements that go through Prisma. */
+export function tablesIn(schema: string): Tables {
+  return mapNames(qualifyNames(schema), Prisma.raw)
+}
+
+function mapNames<T>(names: Named<string>, map: (name: string) => T): Named<T> {
+  const entries = Object.entries(names).map(([key, name]) => [key, map(name)])
+  return Object.fromEntries(entries) as Named<T>
+}

@@ -1,0 +1,61 @@
+import { describe, expect, test } from 'vitest'
+import type { Check } from '../../src/doctor/check.js'
+import { checkLogouts, checkStorageDelay, countAttribution } from '../../src/doctor/logouts.js'
+import { syntheticLogId } from '../../src/rules/log-id.js'
+import { expectCheck } from './expect-check.js'
+
+const NOW = 1_795_428_000_000
+
+describe('slo entries', () => {
+  const slo = (user_id: unknown, session_id?: string) => ({
+    type: 'slo',
+    log_id: syntheticLogId(NOW),
+    user_id,
+    details: { session_id },
+  })
+  test('are counted by what they name', () => {
+    const entries = [slo('auth0|1', 'S'), slo('auth0|2'), slo('', 'S2'), slo(null), 'rubbish']
+    expect(countAttribution(entries)).toEqual({
+      logouts: 5,
+      withUser: 2,
+      withSession: 2,
+      unattributable: 2,
+    })
+  })
+
+  test.each([
+    [
+      'all name a user and a session',
+      10,
+      10,
+      10,
+      0,
+      'session',
+      'ok',
+      /100 % name a user, 100 % a session/,
+    ],
+    ['some lack a session', 10, 10, 9, 0, 'session', 'warning', /90 % a session; .* without a/],
+    ['some lack a session with the policy user', 10, 10, 9, 0, 'user', 'ok', /90 % a session/],
+    ['some name neither', 10, 8, 8, 2, 'user', 'warning', /2 cannot be attributed/],
+    ['there are none', 0, 0, 0, 0, 'user', 'warning', /no slo entry/],
+  ] as const)(
+    'are judged where %s',
+    (_what, logouts, withUser, withSession, unattributable, policy, status, message) => {
+      const check = checkLogouts({ logouts, withUser, withSession, unattributable }, policy)
+      expectCheck(check, status, message)
+    },
+  )
+
+  test.each<[string, number[], Check['status'], RegExp]>([
+    ['usual', [3_000, 1_000, 5_000], 'ok', /3 s after they happen, at most 5 s \(3 entries\)/],
+    ['long for one entry', [1_000, 2_000, 3_600_000], 'ok', /at most 60 minutes/],
+    ['long', [61_000], 'warning', /61 s after/],
+    ['unknown', [], 'warning', /no entry states it/],
+  ])('are judged where the storage delay is %s', (_what, delays, status, message) => {
+    const entries = delays.map((ms) => ({
+      log_id: syntheticLogId(NOW),
+      date: new Date(NOW - ms).toISOString(),
+    }))
+    expectCheck(checkStorageDelay([...entries, { log_id: 'x' }, null]), status, message)
+  })
+})

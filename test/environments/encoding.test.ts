@@ -1,0 +1,208 @@
+import { randomBytes } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import pg from 'pg'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { StoredPage } from '../../src/rules/batch.js'
+import { fold } from '../../src/rules/fold.js'
+import { finishCommandLine } from '../_support/command-line.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { runService } from '../_support/running-service.js'
+import { openTestStore } from '../_support/store.js'
+import { openTenant, tenantEnv } from '../_support/tenant.js'
+
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+async function createDatabase(): Promise<TestDatabase> {
+  const database = await createTestDatabase('template0')
+  closers.push(database.drop)
+  return database
+}
+
+/** Runs SQL in the database of a URL. */
+async function run(url: string, sql: string): Promise<pg.QueryResult> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    return await client.query(sql)
+  } finally {
+    await client.end()
+  }
+}
+
+/** Creates an empty database with an encoding. Returns its URL. */
+async function createEncoded(encoding: string): Promise<string> {
+  const server = await createDatabase()
+  const name = `${encoding.toLowerCase()}_${randomBytes(6).toString('hex')}`
+  const options = `LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`
+  await server.query(`CREATE DATABASE ${name} ENCODING '${encoding}' ${options}`)
+  closers.push(() => server.query(`DROP DATABASE ${name} WITH (FORCE)`))
+  const url = new URL(server.url)
+  url.pathname = `/${name}`
+  return url.href
+}
+
+describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encoding) => {
+  test('is refused by migrate, which creates nothing and prints the SQL for another one', async () => {
+    const url = await createEncoded(encoding)
+    const env = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: url }
+    const { code, stdout, stderr } = await finishCommandLine(['migrate'], env)
+    expect(code).toBe(2)
+    expect(stdout).toBe('')
+    expect(stderr).toMatch(
+      new RegExp(`^last-logout: the database \\w+ has the encoding ${encoding}, .*\n$`),
+    )
+    const { rows } = await run(url, `SELECT FROM pg_tables WHERE schemaname = 'public'`)
+    expect(rows).toEqual([])
+
+    const [, sql = '', name = ''] = /(CREATE DATABASE "?(\w+)"? .*;)/.exec(stderr) ?? []
+    await run(url, sql)
+    closers.push(() => run(url, `DROP DATABASE ${name} WITH (FORCE)`))
+    const other = new URL(url)
+    other.pathname = `/${name}`
+    const second = await finishCommandLine(['migrate'], { ...env, DATABASE_URL: other.href })
+    expect(second).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  test('is refused by doctor', async () => {
+    const url = await createEncoded(encoding)
+    const t = await openTenant()
+    closers.push(t.close)
+    const env = { ...tenantEnv(t.simulator), DATABASE_URL: url }
+    const { code, stdout } = await finishCommandLine(['doctor', '--json'], env)
+    expect(code).toBe(1)
+    expect(JSON.parse(stdout).checks).toContainEqual({
+      name: 'database',
+      status: 'failure',
+      message: expect.stringMatching(`has the encoding ${encoding}, .* CREATE DATABASE .* 'UTF8'`),
+    })
+  })
+})
+
+/** A page about these users, each in a session of its own. */
+function toPage(from: string, userIds: string[]): StoredPage {
+  const events = userIds.map((userId, n) => ({
+    logId: `${from}-${n}`,
+    type: 'slo',
+    at: 1_000,
+    userId,
+    sessionId: n % 2 === 0 ? `${from}-s${n}` : null,
+  }))
+  const batch = { ...fold(events), unattributable: [] }
+  return { from, next: `${from}+`, storedAt: 2_000, batch }
+}
+
+interface UnattributableRow {
+  id: string
+  reason: string
+  entry: string
+}
+
+const READ_UNATTRIBUTABLE = 'SELECT id, reason, entry FROM unattributable ORDER BY id'
+
+test('a user id that the encoding lacks is recorded in ASCII, and the rest of the page is stored (P5)', async () => {
+  const url = await createEncoded('LATIN1')
+  const directory = new URL('../../prisma/migrations/', import.meta.url)
+  const names = (await readdir(directory, { withFileTypes: true }))
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+  for (const name of names.sort()) {
+    await run(url, await readFile(new URL(`${name}/migration.sql`, directory), 'utf8'))
+  }
+  const store = await openTestStore({ url })
+  closers.push(store.close)
+  await store.begin('P0', null)
+  const others = Array.from({ length: 97 }, (_, n) => `auth0|${n}`)
+  const page = toPage('P0', [...others.slice(0, 40), 'auth0|Łukasz', ...others.slice(40)])
+  const unattributable = [{ logId: 'L', reason: 'no_subject', entry: '{"name":"Łukasz"}' }]
+  await expect(
+    store.storePage({ ...page, batch: { ...page.batch, unattributable } }),
+  ).resolves.toBe(true)
+  await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P0+' })
+  const users = await run(url, 'SELECT user_id FROM last_logout')
+  expect(users.rows.map(({ user_id }) => user_id).sort()).toEqual(others.sort())
+  const { rows } = await run(url, READ_UNATTRIBUTABLE)
+  expect(rows.map(({ reason }: UnattributableRow) => reason)).toEqual([
+    'no_subject',
+    'not_storable',
+  ])
+  const [kept, refused] = rows as UnattributableRow[]
+  expect(kept?.entry).toBe('{"name":"\\u0141ukasz"}')
+  expect(JSON.parse(refused?.entry ?? '')).toMatchObject({ userId: 'auth0|Łukasz', logId: 'P0-40' })
+})
+
+describe('a row that PostgreSQL refuses', () => {
+  /** Makes the database refuse rows about users whose id begins with `bad`. */
+  const refuse = (database: TestDatabase) =>
+    database.query(`
+      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN RAISE EXCEPTION 'no'; END $$;
+      CREATE TRIGGER refuse BEFORE INSERT ON session_logout FOR EACH ROW
+        WHEN (NEW.user_id LIKE 'bad%') EXECUTE FUNCTION refuse();
+      ALTER TABLE last_logout ADD CHECK (user_id NOT LIKE 'bad%')`)
+
+  async function openMigrated(): Promise<TestDatabase> {
+    const database = await createTestDatabase()
+    closers.push(database.drop)
+    return database
+  }
+
+  test('is recorded as unattributable, once, and all others of the page are stored in order', async () => {
+    const database = await openMigrated()
+    await refuse(database)
+    const store = await openTestStore(database)
+    closers.push(store.close)
+    await store.begin('P0', null)
+    const good = Array.from({ length: 20 }, (_, n) => `auth0|${n}`)
+    const page = toPage('P0', ['bad|first', ...good, 'bad|a', 'bad|b', 'bad|last'])
+    await expect(store.storePage(page)).resolves.toBe(true)
+    const users = await database.query<{ user_id: string; seq: string }>(
+      'SELECT user_id, seq FROM last_logout ORDER BY seq',
+    )
+    expect(users.map(({ user_id }) => user_id)).toEqual(good)
+    const sessions = await database.query<{ seq: string }>('SELECT seq FROM session_logout')
+    const positions = [...users, ...sessions].map(({ seq }) => seq)
+    expect(new Set(positions).size).toBe(positions.length)
+    await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 4 } })
+
+    // The same entries again, as from a sweep.
+    await store.storeBatch(page.batch)
+    await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 4 } })
+  })
+
+  test('does not stop the reading of the log, and counts in the metrics of a running service', async () => {
+    const database = await openMigrated()
+    await refuse(database)
+    const service = await runService({ DATABASE_URL: database.url })
+    closers.push(service.close)
+    service.logout('bad|user')
+    service.logout('auth0|good')
+    await service.waitForLogout('auth0|good')
+    const rows = await database.query<UnattributableRow>(READ_UNATTRIBUTABLE)
+    expect(rows).toMatchObject([{ reason: 'not_storable' }])
+    await expect.poll(() => service.requestStatus('/health/fresh'), { timeout: 20_000 }).toBe(200)
+    expect(service.countLines('error', /./)).toBe(0)
+  })
+
+  test('fails a reported logout, which is not recorded as if it was stored', async () => {
+    const database = await openMigrated()
+    await refuse(database)
+    const service = await runService({ DATABASE_URL: database.url })
+    closers.push(service.close)
+    expect(await service.reportLogout('bad|user')).toBe(500)
+    expect(await database.query(READ_UNATTRIBUTABLE)).toEqual([])
+  })
+
+  test('fails the page if the cause is no row, such as a missing privilege', async () => {
+    const database = await openMigrated()
+    const store = await openTestStore(database)
+    closers.push(store.close)
+    await store.begin('P0', null)
+    await database.query('DROP TABLE session_logout')
+    await expect(store.storePage(toPage('P0', ['auth0|1']))).rejects.toThrow(/session_logout/)
+    expect(await database.query(READ_UNATTRIBUTABLE)).toEqual([])
+    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P0' })
+  })
+})

@@ -1,0 +1,218 @@
+import { readFile } from 'node:fs/promises'
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { finishCommandLine } from '../_support/command-line.js'
+import { startPostgres, type TestPostgres } from '../_support/postgres.js'
+import { runService } from '../_support/running-service.js'
+import { openTestStore } from '../_support/store.js'
+import { openTenant, tenantEnv } from '../_support/tenant.js'
+
+/** The server is not shared: roles are of the whole server, and those of the document have fixed names. */
+let server: TestPostgres
+beforeAll(async () => {
+  server = await startPostgres()
+})
+afterAll(() => server.remove())
+
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+  await run('DROP DATABASE app WITH (FORCE)')
+  for (const role of ['last_logout', 'last_logout_owner']) await run(`DROP ROLE IF EXISTS ${role}`)
+})
+
+/** Runs SQL, by default as a superuser in the database that every server has. */
+async function run(sql: string, url = server.url): Promise<pg.QueryResult> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    return await client.query(sql)
+  } finally {
+    await client.end()
+  }
+}
+
+/** The URL of the database `app`. */
+function urlOf({ user = 'test', schema }: { user?: string; schema?: string } = {}): string {
+  const url = new URL(server.url)
+  url.username = user
+  url.pathname = '/app'
+  if (schema !== undefined) url.searchParams.set('schema', schema)
+  return url.href
+}
+
+const migrate = (url: string) =>
+  finishCommandLine(['migrate'], { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: url })
+const status = (url: string) =>
+  finishCommandLine(['status'], { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: url })
+
+/** Runs `worker`, which must end by itself. */
+async function failToStart(url: string) {
+  const t = await openTenant()
+  closers.push(t.close)
+  return finishCommandLine(['worker'], { ...tenantEnv(t.simulator), DATABASE_URL: url })
+}
+
+/** The checks of `doctor` that are not ok, as text. */
+async function runDoctor(url: string): Promise<string[]> {
+  const t = await openTenant()
+  closers.push(t.close)
+  const env = { ...tenantEnv(t.simulator), DATABASE_URL: url }
+  const { stdout } = await finishCommandLine(['doctor', '--json'], env)
+  const { checks } = JSON.parse(stdout) as { checks: Record<string, string>[] }
+  const names = ['database', 'migrations', 'queue', 'privileges']
+  return checks
+    .filter(({ name = '', status }) => names.includes(name) && status !== 'ok')
+    .map(({ name, message, advice }) => `${name}: ${message} ${advice ?? ''}`)
+}
+
+/** The SQL that a message prints. */
+const readSql = (message: string) => /(?:GRANT [^;]+;\s?)+/.exec(message)?.[0] ?? ''
+
+async function readDocumentedSql(): Promise<string> {
+  const text = await readFile(new URL('../../docs/database.md', import.meta.url), 'utf8')
+  const sql = /```sql\n(CREATE ROLE .+?)```/s.exec(text)?.[1]
+  if (sql === undefined) throw new Error('docs/database.md has no SQL for the roles')
+  return sql
+}
+
+test('the SQL of docs/database.md suffices for migrate and, with DML only, for everything else', async () => {
+  await run('CREATE DATABASE app')
+  await run(await readDocumentedSql(), urlOf())
+  const owner = urlOf({ user: 'last_logout_owner', schema: 'last_logout' })
+  const url = urlOf({ user: 'last_logout', schema: 'last_logout' })
+  expect(await migrate(owner)).toMatchObject({ code: 0, stderr: '' })
+  expect(await migrate(owner)).toMatchObject({ code: 0, stdout: 'the database is up to date\n' })
+  expect(await runDoctor(url)).toEqual([])
+
+  const service = await runService({ DATABASE_URL: url })
+  service.logout('auth0|1')
+  await service.waitForLogout('auth0|1')
+  expect(await service.reportLogout('auth0|2')).toBe(200)
+  expect(service.countLines('error', /./)).toBe(0)
+  expect(service.countLines('warn', /queue/)).toBe(0)
+  await service.close()
+  for (const args of [['status'], ['floor', 'raise', 'now'], ['logout', 'auth0|3']]) {
+    const env = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: url }
+    expect(await finishCommandLine(args, env), args[0]).toMatchObject({ code: 0, stderr: '' })
+  }
+
+  // It may do no more.
+  await expect(run('DROP TABLE last_logout.tenant', url)).rejects.toThrow(/must be owner/)
+  await expect(run('CREATE TABLE last_logout.other ()', url)).rejects.toThrow(/permission denied/)
+  const denied = await migrate(urlOf({ user: 'last_logout', schema: 'another' }))
+  expect(denied.code).toBe(2)
+})
+
+describe('migrate', () => {
+  const createApp = async () => {
+    await run('CREATE DATABASE app')
+    await run('CREATE ROLE last_logout LOGIN')
+  }
+
+  test.each([
+    [
+      'CREATE on the schema',
+      undefined,
+      /lacks CREATE on the schema public; .* GRANT USAGE, CREATE/,
+    ],
+    [
+      'CREATE on the database',
+      'mine',
+      /the schema mine does not exist, .* lacks CREATE on the data/,
+    ],
+  ])(
+    'names the missing %s, and succeeds after the SQL that it prints',
+    async (_, schema, message) => {
+      await createApp()
+      await run('REVOKE CREATE ON SCHEMA public FROM PUBLIC', urlOf())
+      const url = urlOf({ user: 'last_logout', ...(schema !== undefined && { schema }) })
+      const refused = await migrate(url)
+      expect(refused.code).toBe(2)
+      expect(refused.stderr).toMatch(message)
+      expect(refused.stderr.split('\n')).toHaveLength(2)
+      await run(readSql(refused.stderr), urlOf())
+      let result = await migrate(url)
+      // With the schema public, the schema of the queue is still to be created.
+      if (schema === undefined) {
+        expect(result.code).toBe(2)
+        expect(result.stderr).toMatch(
+          /tables of the job queue cannot be created: .*or set REDIS_URL/,
+        )
+        await run(readSql(result.stderr), urlOf())
+        result = await migrate(url)
+      }
+      expect(result).toMatchObject({ code: 0, stderr: '' })
+    },
+  )
+
+  test('names the owner of the tables to another user', async () => {
+    await createApp()
+    expect(await migrate(urlOf())).toMatchObject({ code: 0 })
+    await run('GRANT USAGE, CREATE ON SCHEMA public TO last_logout', urlOf())
+    await run('GRANT SELECT ON _prisma_migrations TO last_logout', urlOf())
+    await run("DELETE FROM _prisma_migrations WHERE migration_name LIKE '%timeline'", urlOf())
+    const refused = await migrate(urlOf({ user: 'last_logout' }))
+    expect(refused.code).toBe(2)
+    expect(refused.stderr).toMatch(
+      /the tables belong to test, not to the database user last_logout/,
+    )
+  })
+})
+
+describe('a user without privileges', () => {
+  const migrateApp = async () => {
+    await run('CREATE DATABASE app')
+    await run('CREATE ROLE last_logout LOGIN')
+    expect(await migrate(urlOf())).toMatchObject({ code: 0 })
+  }
+
+  test('is refused by worker and status, and accepted after the SQL that they print', async () => {
+    await migrateApp()
+    const url = urlOf({ user: 'last_logout' })
+    const refused = await status(url)
+    expect(refused.code).toBe(2)
+    expect(refused.stderr).toMatch(
+      /lacks .*SELECT, INSERT, UPDATE on "public".tenant.*: let the owner/,
+    )
+    await run(readSql(refused.stderr), urlOf())
+    expect(await status(url)).toMatchObject({ code: 0, stderr: '' })
+
+    const worker = await failToStart(url)
+    expect(worker.code).toBe(2)
+    expect(worker.stderr).toMatch(/lacks privileges on the tables of the job queue: .*GRANT USAGE/)
+    await run(readSql(worker.stderr), urlOf())
+    expect(await runDoctor(url)).toEqual([])
+    const service = await runService({ DATABASE_URL: url })
+    closers.push(service.close)
+    service.logout('auth0|1')
+    await service.waitForLogout('auth0|1')
+    expect(service.countLines('warn', /queue/)).toBe(0)
+  })
+
+  test('gets from doctor the SQL to run, for the tables and for the queue', async () => {
+    await migrateApp()
+    const url = urlOf({ user: 'last_logout' })
+    const before = await runDoctor(url)
+    expect(before.join('\n')).toMatch(/migrations: .*lacks .*GRANT/)
+    expect(before.join('\n')).toMatch(/queue: .*lacks .*GRANT/)
+    for (const line of before.filter((line) => line.includes('GRANT'))) {
+      await run(readSql(line), urlOf())
+    }
+    expect(await runDoctor(url)).toEqual([])
+  })
+
+  test('that loses a privilege while the service runs is refused with the command that names it', async () => {
+    await migrateApp()
+    const url = urlOf({ user: 'last_logout' })
+    await run(readSql((await status(url)).stderr), urlOf())
+    const store = await openTestStore({ url })
+    closers.push(store.close)
+    await run('REVOKE INSERT ON last_logout FROM last_logout', urlOf())
+    const report = { userId: 'auth0|1', sessionId: null, at: 1_000, type: 'reported_logout' }
+    await expect(store.storeReported(report)).rejects.toMatchObject({
+      code: 'CONFIGURATION',
+      message: expect.stringMatching(/lacks a privilege .*SQLSTATE 42501.*`last-logout doctor`/),
+    })
+  })
+})

@@ -1,0 +1,66 @@
+import { randomBytes } from 'node:crypto'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+
+/** A database user for one test. */
+interface TestRole {
+  name: string
+  /** URL of the database with this user. */
+  url: string
+  drop(): Promise<void>
+}
+
+/** An empty database, and the role that owns it. */
+export interface OwnedDatabase {
+  database: TestDatabase
+  /** URL with the owner as user. */
+  url: string
+  drop(): Promise<void>
+}
+
+/** Creates a database user without privileges. */
+async function createRole(database: TestDatabase): Promise<TestRole> {
+  const name = `role_${randomBytes(6).toString('hex')}`
+  await database.query(`CREATE ROLE ${name} LOGIN PASSWORD 'test'`)
+  const url = new URL(database.url)
+  Object.assign(url, { username: name, password: 'test' })
+  return {
+    name,
+    url: url.href,
+    async drop() {
+      await database.query(`DROP OWNED BY ${name} CASCADE`)
+      await database.query(`DROP ROLE ${name}`)
+    },
+  }
+}
+
+/**
+ * Creates an empty database that a role owns.
+ *
+ * @param settings Run-time parameters that the role sets for its sessions, as SQL.
+ */
+export async function createOwnedDatabase(
+  settings: Record<string, string> = {},
+): Promise<OwnedDatabase> {
+  const database = await createTestDatabase('template0')
+  const role = await createRole(database)
+  await database.query(`ALTER DATABASE ${database.name} OWNER TO ${role.name}`)
+  for (const [name, value] of Object.entries(settings)) {
+    await database.query(`ALTER ROLE ${role.name} SET ${name} = ${value}`)
+  }
+  return {
+    database,
+    url: role.url,
+    async drop() {
+      await database.query(`ALTER DATABASE ${database.name} OWNER TO CURRENT_USER`)
+      await role.drop()
+      await database.drop()
+    },
+  }
+}
+
+/** Sets the parameter `schema` of a database URL. */
+export function withSchema(databaseUrl: string, schema: string): string {
+  const url = new URL(databaseUrl)
+  url.searchParams.set('schema', schema)
+  return url.href
+}

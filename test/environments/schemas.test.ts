@@ -1,0 +1,231 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createQueuePool } from '../../src/jobs/postgres.js'
+import { schemaOf } from '../../src/pg/connection.js'
+import { finishCommandLine } from '../_support/command-line.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { startPgBouncer } from '../_support/pgbouncer.js'
+import { type RunningService, runService } from '../_support/running-service.js'
+import { KEY } from '../_support/served-api.js'
+import { openTenant, tenantEnv } from '../_support/tenant.js'
+import { WAIT } from '../_support/wait.js'
+import { createOwnedDatabase, withSchema } from './roles.js'
+
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+async function createDatabase(): Promise<TestDatabase> {
+  const database = await createTestDatabase('template0')
+  closers.push(database.drop)
+  return database
+}
+
+async function migrate(env: Record<string, string>): Promise<void> {
+  const { code, stderr } = await finishCommandLine(['migrate'], {
+    AUTH0_DOMAIN: 'tenant.example',
+    ...env,
+  })
+  if (code !== 0) throw new Error(stderr)
+}
+
+/** Migrates the database, and starts a worker and an API. */
+async function start(env: Record<string, string>): Promise<RunningService> {
+  await migrate(env)
+  const service = await runService(env)
+  closers.push(service.close)
+  return service
+}
+
+/** Checks that the service works over its whole path: poll, store, report, read. */
+async function expectWorking(service: RunningService, userId: string): Promise<void> {
+  service.logout(userId)
+  await service.waitForLogout(userId)
+  expect(await service.reportLogout(`${userId}-reported`)).toBe(200)
+  expect(service.countLines('error', /./)).toBe(0)
+  expect(service.countLines('warn', /queue/)).toBe(0)
+}
+
+/** The checks of `doctor` on the database, by name. */
+async function runDoctor(env: Record<string, string>): Promise<Record<string, string>> {
+  const t = await openTenant()
+  try {
+    const { stdout } = await finishCommandLine(['doctor', '--json'], {
+      ...tenantEnv(t.simulator),
+      ...env,
+    })
+    const { checks } = JSON.parse(stdout) as { checks: { name: string; status: string }[] }
+    const names = ['database', 'migrations', 'queue', 'privileges']
+    return Object.fromEntries(
+      checks.filter(({ name }) => names.includes(name)).map(({ name, status }) => [name, status]),
+    )
+  } finally {
+    await t.close()
+  }
+}
+
+const ALL_OK = { database: 'ok', migrations: 'ok', queue: 'ok', privileges: 'ok' }
+
+/** The schemas that contain a table of this name. */
+async function findSchemas(database: TestDatabase, table = 'last_logout'): Promise<string[]> {
+  const rows = await database.query<{ schema: string }>(
+    'SELECT schemaname AS schema FROM pg_tables WHERE tablename = $1 ORDER BY 1',
+    [table],
+  )
+  return rows.map(({ schema }) => schema)
+}
+
+const readUserIds = async (database: TestDatabase, schema: string) => {
+  const rows = await database.query<{ user_id: string }>(
+    `SELECT user_id FROM "${schema}".last_logout ORDER BY user_id`,
+  )
+  return rows.map(({ user_id }) => user_id)
+}
+
+describe('the tables', () => {
+  test('are in public while the role sets search_path to a schema of its own', async () => {
+    const { database, url, drop } = await createOwnedDatabase({ search_path: 'own' })
+    closers.push(drop)
+    await database.query('CREATE SCHEMA own')
+    // Unqualified names would find these tables, which lack every column.
+    for (const table of ['tenant', 'last_logout', 'session_logout', 'gap', '_prisma_migrations']) {
+      await database.query(`CREATE TABLE own.${table} ()`)
+    }
+    await database.query(`GRANT ALL ON SCHEMA own TO ${new URL(url).username}`)
+    const service = await start({ DATABASE_URL: url })
+    await expectWorking(service, 'auth0|public')
+    expect(await readUserIds(database, 'public')).toEqual(['auth0|public', 'auth0|public-reported'])
+    expect(await runDoctor({ DATABASE_URL: url })).toEqual(ALL_OK)
+  })
+
+  test.each(['tenant_a', 'Ünusual name; --'])(
+    'are in the schema %s if DATABASE_URL names it, and migrate creates it',
+    async (schema) => {
+      const database = await createDatabase()
+      const env = { DATABASE_URL: withSchema(database.url, schema) }
+      const service = await start(env)
+      await expectWorking(service, 'auth0|named')
+      expect(await findSchemas(database)).toEqual([schema])
+      expect(await findSchemas(database, '_prisma_migrations')).toEqual([schema])
+      expect(await runDoctor(env)).toEqual(ALL_OK)
+    },
+  )
+
+  test('are in the schema of DATABASE_URL behind PgBouncer, also if DATABASE_DIRECT_URL names none', async () => {
+    const database = await createDatabase()
+    const pooler = await startPgBouncer(database.url)
+    closers.push(pooler.close)
+    const env = {
+      DATABASE_URL: withSchema(pooler.url, 'pooled_tenant'),
+      DATABASE_DIRECT_URL: database.url,
+    }
+    const service = await start(env)
+    await expectWorking(service, 'auth0|pooled')
+    expect(await findSchemas(database)).toEqual(['pooled_tenant'])
+    expect(await runDoctor(env)).toEqual(ALL_OK)
+  })
+})
+
+describe('two schemas of one database', () => {
+  let database: TestDatabase
+  const envOf = (schema: string, domain: string) => ({
+    DATABASE_URL: withSchema(database.url, schema),
+    AUTH0_DOMAIN: domain,
+  })
+  beforeEach(async () => {
+    database = await createDatabase()
+  })
+
+  test('serve two tenants, each with its own logouts, change feed and queue', async () => {
+    const one = await start(envOf('one', 'one.example'))
+    const two = await start(envOf('two', 'two.example'))
+    await Promise.all([expectWorking(one, 'auth0|1'), expectWorking(two, 'auth0|2')])
+    expect(await readUserIds(database, 'one')).toEqual(['auth0|1', 'auth0|1-reported'])
+    expect(await readUserIds(database, 'two')).toEqual(['auth0|2', 'auth0|2-reported'])
+
+    // A notification wakes the feeds of all schemas: it must not pass on changes of another one.
+    const feed = async ({ url }: RunningService, after = '') => {
+      const response = await fetch(`${url}/v1/changes${after && `?after=${after}`}`, {
+        headers: { authorization: `Bearer ${KEY}` },
+      })
+      const body = (await response.json()) as { changes?: { user_id: string }[]; cursor: string }
+      const users = new Set(body.changes?.map(({ user_id }) => user_id))
+      return { status: response.status, users: [...users].sort(), cursor: body.cursor }
+    }
+    const [ofOne, ofTwo] = [await feed(one), await feed(two)]
+    expect(ofOne.users).toEqual(['auth0|1', 'auth0|1-reported'])
+    expect(ofTwo.users).toEqual(['auth0|2', 'auth0|2-reported'])
+    // A cursor of one schema is unknown in the other.
+    expect(ofOne.cursor.split('.')[0]).not.toBe(ofTwo.cursor.split('.')[0])
+    const mixed = await feed(two, ofOne.cursor)
+    expect(mixed.status).toBe(410)
+  })
+
+  test('that serve the same tenant are both polled', async () => {
+    const [one, two] = [
+      await start(envOf('one', 'tenant.example')),
+      await start(envOf('two', 'tenant.example')),
+    ]
+    await expectWorking(one, 'auth0|1')
+    await expectWorking(two, 'auth0|2')
+    const readPolls = async () => {
+      const polls = await database.query<{ one: string; two: string }>(
+        `SELECT (SELECT extract(epoch FROM last_poll_at)::text FROM one.tenant) AS one,
+           (SELECT extract(epoch FROM last_poll_at)::text FROM two.tenant) AS two`,
+      )
+      return polls[0] ?? { one: '', two: '' }
+    }
+    const before = await readPolls()
+    await expect
+      .poll(async () => {
+        const { one, two } = await readPolls()
+        return one > before.one && two > before.two
+      }, WAIT)
+      .toBe(true)
+  })
+
+  test('serve one tenant each: another domain is refused with the way out', async () => {
+    const one = await start(envOf('one', 'one.example'))
+    await expectWorking(one, 'auth0|1')
+    const { code, stderr } = await finishCommandLine(['status'], envOf('one', 'two.example'))
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/serves the tenant one.example, not two.example: .*\?schema=/)
+  })
+})
+
+describe('options= in DATABASE_URL', () => {
+  test('does not replace the search_path of the queue, which is polled', async () => {
+    const database = await createDatabase()
+    const url = new URL(database.url)
+    url.searchParams.set('options', '-c search_path=elsewhere -c statement_timeout=5s')
+    const service = await start({ DATABASE_URL: url.href })
+    await expectWorking(service, 'auth0|options')
+    expect(await runDoctor({ DATABASE_URL: url.href })).toEqual(ALL_OK)
+  })
+
+  test('applies to the queue as far as it does not contradict it', async () => {
+    const database = await createDatabase()
+    const url = new URL(database.url)
+    const given = [
+      '-c search_path=elsewhere',
+      '--application-name=it\\ is\\ me',
+      '-c statement_timeout=5s',
+    ]
+    url.searchParams.set('options', given.join(' '))
+    const pool = createQueuePool(url.href)
+    closers.push(() => pool.end())
+    const { rows } = await pool.query(
+      `SELECT current_setting('search_path') AS path, current_setting('application_name') AS name,
+         current_setting('statement_timeout') AS timeout,
+         current_setting('default_transaction_isolation') AS isolation`,
+    )
+    expect(rows).toEqual([
+      { path: 'bullmq', name: 'it is me', timeout: '5s', isolation: 'read committed' },
+    ])
+  })
+})
+
+test('a database URL without the parameter schema means public', () => {
+  expect(schemaOf('postgresql://user@host/database')).toBe('public')
+  expect(schemaOf('postgresql://user@host/database?schema=tenant_a')).toBe('tenant_a')
+})
