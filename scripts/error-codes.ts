@@ -11,7 +11,7 @@ interface ErrorDescription {
 /** The documentation of every error code, in the order of docs/errors.md. */
 const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
   CONFIGURATION: {
-    when: 'An environment variable is missing or invalid, or variables contradict each other: the message lists every problem. Or what they name is not supported: a database without UTF8, a database user without a privilege, a certificate that is not trusted.',
+    when: 'An environment variable is missing or invalid, or variables contradict each other: the message lists every problem. Or what they name is not supported: a database without UTF8, a database user without a privilege, an old Redis or a Redis Sentinel, a certificate that is not trusted.',
     todo: 'Correct the variables that the message lists, in the environment or in `.env`, or run the SQL that it contains.',
   },
   USAGE: {

@@ -142,7 +142,8 @@ function toSettings(values: Variables) {
       directUrl: addSchema(values),
       dataDir: values.DATA_DIR,
     },
-    redisUrl: values.REDIS_URL,
+    /** The URL of each node; more than one for a cluster. */
+    redisUrls: values.REDIS_URL,
     http: {
       host: values.HOST,
       port: values.PORT,

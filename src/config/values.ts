@@ -30,12 +30,6 @@ export const number = (fallback: number, min: number, max: number, step?: 1) =>
 /** Schema of a TCP port. 0 means any free port. */
 export const port = z.string().transform(numberWithin(0, 65_535, 1))
 
-/** Schema of a URL with one of these protocols, such as `redis:`. */
-export const url = (protocols: string[], example: string) =>
-  z.string().refine((text) => protocols.includes(readUrl(text)?.protocol ?? ''), {
-    message: `must be a URL such as ${example}`,
-  })
-
 /** Schema of a host name, with an optional port. */
 export const domain = z
   .string()
@@ -117,7 +111,8 @@ export function isSecureUrl({ protocol, hostname }: URL): boolean {
   return protocol === 'https:' || (protocol === 'http:' && isLoopback)
 }
 
-function readUrl(text: string): URL | null {
+/** Parses a URL. Returns `null` for any other text. */
+export function readUrl(text: string): URL | null {
   return URL.canParse(text) ? new URL(text) : null
 }
 

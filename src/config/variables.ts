@@ -3,6 +3,7 @@ import { DEFAULT_TYPES } from '../rules/event-types.js'
 import { apiKeys } from './api-keys.js'
 import { databaseUrl } from './database-url.js'
 import { httpProxy } from './http-proxy.js'
+import { redisUrls } from './redis-urls.js'
 import {
   baseUrl,
   domain,
@@ -12,7 +13,6 @@ import {
   number,
   port,
   proxies,
-  url,
 } from './values.js'
 
 /** The schema of every environment variable. */
@@ -28,7 +28,7 @@ export const variables = {
   DATABASE_URL: databaseUrl.optional(),
   DATABASE_DIRECT_URL: databaseUrl.optional(),
   DATA_DIR: z.string().optional(),
-  REDIS_URL: url(['redis:', 'rediss:'], 'redis://host:6379').optional(),
+  REDIS_URL: redisUrls.optional(),
   API_KEYS: apiKeys.optional(),
   HOST: z.string().default('127.0.0.1'),
   PORT: port.default(8080),

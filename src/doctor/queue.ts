@@ -1,23 +1,30 @@
 import type { Config } from '../config/config.js'
 import { hasCode } from '../errors.js'
 import { probePostgresQueue } from '../jobs/backend.js'
-import { findRedis } from '../jobs/redis.js'
-import { queueConnection } from '../service/open-database.js'
+import { findRedis } from '../jobs/find-redis.js'
+import { JOBS_DEFAULTS } from '../jobs/jobs.js'
+import { type RedisUrls, toKeyPrefix } from '../jobs/redis.js'
+import { explainRedisFailure, UNREACHABLE } from '../jobs/redis-failure.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
 
 const NAME = 'queue'
 
 /** Checks the store of the schedule: Redis, or else PostgreSQL. */
 export async function checkQueue(config: Config, databaseUrl: string | null): Promise<Check[]> {
-  if (config.redisUrl !== undefined) return [await checkRedis(config.redisUrl)]
+  const { redisUrls, database, auth0 } = config
+  if (redisUrls !== undefined) return [await checkRedis(redisUrls, auth0.domain)]
   if (databaseUrl === null) return skipped([NAME], 'there is no database')
-  return [await checkPostgres(config, queueConnection(config, databaseUrl).url)]
+  return [await checkPostgres(database.directUrl ?? databaseUrl, auth0.domain)]
 }
 
-async function checkRedis(url: string): Promise<Check> {
+async function checkRedis(urls: RedisUrls, name: string): Promise<Check> {
   try {
-    const { isReplica, maxmemoryPolicy, disconnect } = await findRedis(url)
-    disconnect()
+    const { timeoutMs } = JOBS_DEFAULTS
+    const { isReplica, maxmemoryPolicy } = await findRedis({
+      urls,
+      keyPrefix: toKeyPrefix(name),
+      timeoutMs,
+    })
     if (isReplica) {
       return failure(
         NAME,
@@ -31,7 +38,7 @@ async function checkRedis(url: string): Promise<Check> {
       return warning(
         NAME,
         'Redis answers, but does not state its maxmemory-policy',
-        'check that it is noeviction',
+        'check that it is noeviction; to let it be checked, grant the user +info',
       )
     }
     return warning(
@@ -41,17 +48,15 @@ async function checkRedis(url: string): Promise<Check> {
     )
   } catch (error) {
     if (hasCode(error, 'CONFIGURATION')) return failure(NAME, error.message)
-    return failure(
-      NAME,
-      `Redis does not answer (${describeError(error)})`,
-      'check that Redis runs, that it is reachable from here, and REDIS_URL',
-    )
+    const { kind, cause, code, advice } = explainRedisFailure(error, urls[0])
+    const problem = kind === UNREACHABLE ? 'does not answer' : 'cannot be used'
+    return failure(NAME, `Redis ${problem} (${code ?? describeError(cause)})`, advice)
   }
 }
 
-async function checkPostgres({ auth0 }: Config, url: string): Promise<Check> {
+async function checkPostgres(url: string, domain: string): Promise<Check> {
   try {
-    await probePostgresQueue(url, auth0.domain)
+    await probePostgresQueue(url, domain)
     return ok(NAME, 'in PostgreSQL, and its tables are up to date')
   } catch (error) {
     if (hasCode(error, 'CONFIGURATION')) return failure(NAME, error.message)

@@ -7,14 +7,21 @@ import {
   withBackend,
 } from 'bullmq'
 import type { Logger } from 'pino'
+import type { FoundRedis } from './examine-redis.js'
+import { findRedis } from './find-redis.js'
 import { assertQueueUsable, createQueuePool } from './postgres.js'
-import { createRedisBackendFactory, findRedis } from './redis.js'
+import {
+  createRedisBackendFactory,
+  createRedisConnector,
+  type RedisUrls,
+  toKeyPrefix,
+} from './redis.js'
 import { isRefused, isRejected } from './refused.js'
 import type { Runner } from './runner.js'
 import type { SchedulerQueue } from './schedulers.js'
 
 /** Where the queue is stored. `postgres` needs a session of its own: no connection pooler. */
-export type QueueConnection = { kind: 'redis' | 'postgres'; url: string }
+export type QueueConnection = { kind: 'redis'; urls: RedisUrls } | { kind: 'postgres'; url: string }
 
 /** What a queue and its worker are made of. */
 export interface BackendOptions {
@@ -23,6 +30,8 @@ export interface BackendOptions {
   runner: Runner
   /** Called for each failure of the store, repeatedly while it is unavailable. */
   onError(error: unknown): void
+  /** Called for each failure of a node of a Redis Cluster, of which others may respond. */
+  onNodeError(error: unknown, node: string): void
   log: Logger
   /** Timeout of connecting, of each response and of closing, in milliseconds. */
   timeoutMs: number
@@ -53,43 +62,52 @@ interface Place<C> {
 }
 
 /**
- * Opens the queue and its worker. Rejects when the queue is unavailable.
- *
- * @throws `DATABASE_NOT_MIGRATED` and `CONFIGURATION` as {@link assertQueueUsable}.
+ * Creates a function that opens the queue and its worker. It rejects when the queue is unavailable, with
+ * `DATABASE_NOT_MIGRATED` and `CONFIGURATION` as {@link assertQueueUsable} and {@link findRedis}.
  */
-export function openBackend(options: BackendOptions): Promise<Backend> {
-  return options.connection.kind === 'redis' ? openRedis(options) : openPostgres(options)
+export function createOpener(options: BackendOptions): () => Promise<Backend> {
+  const { connection } = options
+  if (connection.kind === 'postgres') return () => openPostgres(options, connection.url)
+  const { urls } = connection
+  const keyPrefix = toKeyPrefix(options.prefix)
+  let known: FoundRedis['nodes'] = null
+  return async () => {
+    const found = await findRedis({ urls, known, keyPrefix, timeoutMs: options.timeoutMs })
+    known = found.nodes
+    return openRedis(options, urls, found)
+  }
 }
 
-async function openRedis(options: BackendOptions): Promise<Backend> {
-  const { connection, timeoutMs } = options
-  const server = await findRedis(connection.url, timeoutMs)
-  const { maxmemoryPolicy = 'noeviction' } = server
+async function openRedis(
+  options: BackendOptions,
+  urls: RedisUrls,
+  found: FoundRedis,
+): Promise<Backend> {
+  const { onNodeError, timeoutMs } = options
+  const prefix = toKeyPrefix(options.prefix)
+  const { maxmemoryPolicy = 'noeviction' } = found
   if (maxmemoryPolicy !== 'noeviction') {
     options.log.warn({ maxmemoryPolicy }, 'redis can evict the schedule')
   }
-  // The braces keep all keys in one slot of a Redis Cluster.
-  const prefix = `{last-logout:${options.prefix}}`
+  const connector = createRedisConnector({ urls, found, timeoutMs, onNodeError })
   return start(withBackend(createRedisBackendFactory(prefix, timeoutMs)), options, {
     name: 'jobs',
     options: { prefix },
-    connection: server,
-    disconnect: async () => server.disconnect(),
+    connection: connector,
+    disconnect: async () => connector.disconnect(),
   })
 }
 
-async function openPostgres(options: BackendOptions): Promise<Backend> {
-  await assertQueueUsable(options.connection.url, options.timeoutMs)
-  return start(withBackend(createPostgresBackend), options, placeInPostgres(options))
+async function openPostgres(options: BackendOptions, url: string): Promise<Backend> {
+  await assertQueueUsable(url, options.timeoutMs)
+  return start(withBackend(createPostgresBackend), options, placeInPostgres(options, url))
 }
 
-function placeInPostgres({
-  connection,
-  prefix,
-  timeoutMs,
-  onError,
-}: Pick<BackendOptions, 'connection' | 'prefix' | 'timeoutMs' | 'onError'>): Place<PgPool> {
-  const pool = createQueuePool(connection.url, timeoutMs)
+function placeInPostgres(
+  { prefix, timeoutMs, onError }: Pick<BackendOptions, 'prefix' | 'timeoutMs' | 'onError'>,
+  url: string,
+): Place<PgPool> {
+  const pool = createQueuePool(url, timeoutMs)
   pool.on('error', onError)
   return {
     name: `last-logout-${prefix}`.replaceAll(':', '-'),
@@ -108,8 +126,7 @@ function placeInPostgres({
 export async function probePostgresQueue(url: string, prefix: string): Promise<void> {
   await assertQueueUsable(url)
   const { Queue } = withBackend(createPostgresBackend)
-  const connection = { kind: 'postgres', url } as const
-  const place = placeInPostgres({ connection, prefix, timeoutMs: 5_000, onError: () => {} })
+  const place = placeInPostgres({ prefix, timeoutMs: 5_000, onError: () => {} }, url)
   try {
     const queue = new Queue(place.name, { connection: place.connection })
     // The call rejects as well.

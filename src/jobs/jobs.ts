@@ -1,4 +1,4 @@
-import { openBackend, type QueueConnection } from './backend.js'
+import { createOpener, type QueueConnection } from './backend.js'
 import { createQueueOutage } from './outage.js'
 import { createRunner, type RunnerOptions } from './runner.js'
 import { createWatchdog } from './watchdog.js'
@@ -36,8 +36,9 @@ export interface Jobs {
  *
  * No failure of a job or of the store ends this. While the store is unavailable, also at the start, no job runs.
  * When it is available again, the jobs continue, even if the store is empty.
- * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables, and `CONFIGURATION` when TLS fails,
- * or when the queue is in PostgreSQL and the database user lacks a privilege, or a connection pooler is in between.
+ * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables. Throws `CONFIGURATION` when TLS fails, when
+ * Redis is not supported, or when the queue is in PostgreSQL and the database user lacks a privilege, or a connection
+ * pooler is in between.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const { connection, prefix, jobs, log, watchIntervalMs, timeoutMs } = {
@@ -47,8 +48,15 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const stop = new AbortController()
   const runner = createRunner(options, stop.signal)
   const outage = createQueueOutage(connection, log, stop.signal)
-  const open = () =>
-    openBackend({ connection, prefix, runner, onError: outage.recordFailure, log, timeoutMs })
+  const open = createOpener({
+    connection,
+    prefix,
+    runner,
+    onError: outage.recordFailure,
+    onNodeError: outage.recordNodeFailure,
+    log,
+    timeoutMs,
+  })
   const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal, watchIntervalMs })
   await watchdog.start()
 

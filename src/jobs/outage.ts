@@ -2,35 +2,57 @@ import type { Logger } from 'pino'
 import { createFailureTracker, type FailureTracker } from '../async/failure-tracker.js'
 import { hasCode } from '../errors.js'
 import type { QueueConnection } from './backend.js'
+import { explainRedisFailure, UNREACHABLE } from './redis-failure.js'
 
-/** What to do, by where the queue is stored. */
-const ADVICE: Record<QueueConnection['kind'], string> = {
-  redis:
-    'no job runs until it is restored: check that redis runs and is reachable from here, and REDIS_URL',
-  postgres:
-    'no job runs until it is restored: check that postgresql runs and is reachable from here, and DATABASE_DIRECT_URL or DATABASE_URL',
+/** Tracks outages of the queue. */
+export interface QueueOutage extends FailureTracker {
+  /** Logs the failure of a node of a Redis Cluster once. The queue is unavailable only if no other node takes over. */
+  recordNodeFailure(error: unknown, node: string): void
 }
+
+/** Why the queue is unavailable. */
+interface Explanation {
+  kind: string
+  cause: unknown
+  advice: string
+}
+
+const NODE_ADVICE =
+  'check that this node runs, and that the address that it announces is reachable from here (cluster-announce-ip, cluster-announce-hostname)'
+
+const POSTGRES_ADVICE =
+  'check that postgresql runs and is reachable from here, and DATABASE_DIRECT_URL or DATABASE_URL'
 
 /**
  * Tracks outages of the queue. An outage is over when nothing has failed between two successes. Failures after
  * `closing` do not count, since connections are then closed on purpose.
  */
 export function createQueueOutage(
-  { kind, url }: QueueConnection,
+  connection: QueueConnection,
   log: Logger,
   closing: AbortSignal,
-): FailureTracker {
-  // The URL without its credentials.
-  const { host } = new URL(url)
+): QueueOutage {
+  // The URLs without their credentials.
+  const urls = connection.kind === 'redis' ? connection.urls : [connection.url]
+  const host = urls.map((url) => new URL(url).host).join(',')
+  let isReported = false
+  const nodes = createNodeReports(connection, log)
   const tracker = createFailureTracker({
     onFailure(error, isFirst) {
-      if (isFirst) {
-        log.warn({ err: describe(error), host, advice: ADVICE[kind] }, 'job queue unavailable')
-      }
+      const { kind, cause, advice } = explain(error, connection)
+      // A lost connection can be the first sign of a cause, or follow from it.
+      if (!isFirst || (kind === UNREACHABLE && isReported)) return
+      isReported = true
+      const err = describe(cause)
+      const remedy = `no job runs until it is restored: ${advice}`
+      log.warn({ err, host, advice: remedy }, 'job queue unavailable')
     },
-    onRecovery: (failingMs) => log.info({ failingMs }, 'job queue restored'),
-    // An unsuitable server is not an outage, and its message says what to do.
-    kindOf: (error) => (hasCode(error, 'CONFIGURATION') ? 'configuration' : 'outage'),
+    onRecovery(failingMs) {
+      isReported = false
+      nodes.clear()
+      log.info({ failingMs }, 'job queue restored')
+    },
+    kindOf: (error) => explain(error, connection).kind,
   })
   let hasFailed = false
   return {
@@ -44,7 +66,34 @@ export function createQueueOutage(
       if (!hasFailed) tracker.recordSuccess()
       hasFailed = false
     },
+    recordNodeFailure(error, node) {
+      if (!closing.aborted) nodes.report(error, node)
+    },
   }
+}
+
+/** Logs each kind of failure of each node once, until `clear`. */
+function createNodeReports(connection: QueueConnection, log: Logger) {
+  const reported = new Set<string>()
+  return {
+    report(error: unknown, node: string): void {
+      const { kind, cause, advice } = explain(error, connection)
+      const key = `${node} ${kind}`
+      if (reported.has(key)) return
+      reported.add(key)
+      const remedy = kind === UNREACHABLE ? NODE_ADVICE : advice
+      log.warn({ err: describe(cause), node, advice: remedy }, 'redis cluster node unavailable')
+    },
+    clear: () => reported.clear(),
+  }
+}
+
+function explain(error: unknown, connection: QueueConnection): Explanation {
+  if (connection.kind === 'redis') return explainRedisFailure(error, connection.urls[0])
+  // An unsuitable server is not an outage, and the message says what to do.
+  return hasCode(error, 'CONFIGURATION')
+    ? { kind: 'configuration', cause: error, advice: error.message }
+    : { kind: UNREACHABLE, cause: error, advice: POSTGRES_ADVICE }
 }
 
 /**

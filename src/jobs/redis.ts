@@ -1,18 +1,26 @@
 import { type BackendFactory, QueueKeys, RedisConnection, RedisQueueBackend } from 'bullmq'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
-import { LastLogoutError } from '../errors.js'
-import { describeTlsFailure } from '../tls.js'
+import type { FoundRedis } from './examine-redis.js'
 
-/** A Redis server or cluster that has responded. */
-export interface RedisServer {
-  /** Whether the server rejects writes because it copies a primary. */
-  isReplica: boolean
-  /** Undefined if the server does not state it. */
-  maxmemoryPolicy: string | undefined
+/** The URL of a server, or of each node of a cluster that is known before its slots are. */
+export type RedisUrls = readonly [string, ...string[]]
+
+/** Opens connections to a Redis server or cluster. */
+export interface RedisConnector {
   /** Opens a connection that reconnects whenever it is lost. */
   connect(limits: Limits): Redis | Cluster
   /** Closes the connections that are still open. */
   disconnect(): void
+}
+
+/** Options of {@link createRedisConnector}. */
+export interface RedisConnectorOptions {
+  urls: RedisUrls
+  found: FoundRedis
+  /** Upper bound of opening a connection, in milliseconds. */
+  timeoutMs: number
+  /** Called for each failure of a node of the cluster. Others may still respond. */
+  onNodeError(error: unknown, node: string): void
 }
 
 /** How long a connection waits for a server that is unavailable. */
@@ -21,28 +29,26 @@ type Limits = Pick<
   'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout' | 'socketTimeout'
 >
 
-/** Timeout of connecting and of each response, in milliseconds. */
-const TIMEOUT_MS = 5_000
 const MAX_RETRY_DELAY_MS = 2_000
+
+/** How often each connection to a cluster reads which node serves which slot, in milliseconds. */
+const SLOTS_REFRESH_INTERVAL_MS = 5_000
 
 /** The worker's wait for a job has no timeout here: BullMQ ends it. */
 const WORKER_WAIT: Limits = { maxRetriesPerRequest: null }
 
-/**
- * Connects once, and reads the state of the server. Rejects when Redis is unreachable or rejects the credentials.
- *
- * @throws `CONFIGURATION` when TLS fails.
- */
-export async function findRedis(url: string, timeoutMs = TIMEOUT_MS): Promise<RedisServer> {
-  const { options, info } = await readInfo(url, timeoutMs).catch(throwTlsFailure)
-  const isCluster = /^redis_mode:cluster/m.test(info)
+/** Prefix of the keys of a queue. The braces keep all of them in one slot of a Redis Cluster. */
+export function toKeyPrefix(name: string): string {
+  return `{last-logout:${name}}`
+}
+
+/** Creates a connector without a connection. */
+export function createRedisConnector(options: RedisConnectorOptions): RedisConnector {
   const clients: (Redis | Cluster)[] = []
+  const open = options.found.nodes === null ? connectServer : connectCluster
   return {
-    // In a cluster, the client finds the primaries itself.
-    isReplica: !isCluster && /^role:slave/m.test(info),
-    maxmemoryPolicy: /^maxmemory_policy:(\S+)/m.exec(info)?.[1],
     connect(limits) {
-      const client = isCluster ? connectCluster(options, limits) : connectServer(url, limits)
+      const client = open(options, limits)
       clients.push(client)
       return client
     },
@@ -52,41 +58,12 @@ export async function findRedis(url: string, timeoutMs = TIMEOUT_MS): Promise<Re
   }
 }
 
-/** Throws `CONFIGURATION` instead of an error of TLS, which no retry resolves. */
-function throwTlsFailure(error: unknown): never {
-  const { code } = Object(error)
-  const failure = describeTlsFailure(code)
-  if (failure === null) throw error
-  throw new LastLogoutError(
-    'CONFIGURATION',
-    `${failure} for Redis (${code}): set NODE_EXTRA_CA_CERTS to the file of the CA certificate, use a host name in REDIS_URL that the certificate contains, and rediss: only for a server with TLS`,
-    { cause: error },
-  )
-}
-
-/** Reads INFO over a connection that is not retried. */
-async function readInfo(
-  url: string,
-  timeoutMs: number,
-): Promise<{ options: RedisOptions; info: string }> {
-  const client = new Redis(url, {
-    retryStrategy: () => null,
-    enableReadyCheck: false,
-    connectTimeout: timeoutMs,
-    commandTimeout: timeoutMs,
-  })
-  // The event contains the cause of a failed connection; the rejection of the command does not.
-  const failed = new Promise<never>((_, reject) => client.on('error', reject))
-  try {
-    return { options: client.options, info: await Promise.race([client.info(), failed]) }
-  } finally {
-    client.disconnect()
-  }
-}
-
-function connectServer(url: string, limits: Limits): Redis {
-  return new Redis(url, {
+function connectServer({ urls, found, timeoutMs }: RedisConnectorOptions, limits: Limits): Redis {
+  return new Redis(urls[0], {
     ...limits,
+    connectTimeout: timeoutMs,
+    // It uses INFO, and prints a warning to the console if that is not permitted.
+    enableReadyCheck: found.canReadInfo,
     retryStrategy: (times) => Math.min(times * 200, MAX_RETRY_DELAY_MS),
     // A demoted primary keeps the connection, and rejects every write with this code.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
@@ -94,15 +71,30 @@ function connectServer(url: string, limits: Limits): Redis {
 }
 
 function connectCluster(
-  { host, port, username, password, tls }: RedisOptions,
+  { urls, found, timeoutMs, onNodeError }: RedisConnectorOptions,
   { enableOfflineQueue = true, ...limits }: Limits,
 ): Cluster {
-  return new Cluster([{ host, port }], {
+  const { username, password, tls } = found.options
+  // ioredis returns to these nodes when it has lost all others. The nodes of the URLs may be down by then.
+  const client = new Cluster([...urls, ...(found.nodes ?? [])], {
     enableOfflineQueue,
-    redisOptions: { username, password, tls, ...limits },
+    // A node that does not respond sends no MOVED either, after another one has replaced it.
+    slotsRefreshInterval: SLOTS_REFRESH_INTERVAL_MS,
+    // While the cluster is down, the replies have the reason. The check retries without one.
+    enableReadyCheck: false,
+    redisOptions: {
+      username,
+      password,
+      tls,
+      ...limits,
+      connectTimeout: timeoutMs,
+      enableReadyCheck: false,
+    },
     // The certificates of the nodes contain names instead of addresses.
     dnsLookup: (address, callback) => callback(null, address),
   })
+  client.on('node error', onNodeError)
+  return client
 }
 
 /**
@@ -112,7 +104,7 @@ function connectCluster(
 export function createRedisBackendFactory(
   prefix: string,
   timeoutMs: number,
-): BackendFactory<RedisQueueBackend, RedisServer> {
+): BackendFactory<RedisQueueBackend, RedisConnector> {
   const keys = new QueueKeys(prefix)
   // The queue fails early instead of waiting.
   const queue = { enableOfflineQueue: false, commandTimeout: timeoutMs, socketTimeout: timeoutMs }

@@ -59,10 +59,10 @@ export async function migrate(config: Config<'database'>): Promise<string[]> {
 
 /** Where BullMQ stores its queue. */
 export function queueConnection(config: Config, databaseUrl: string): QueueConnection {
-  const { redisUrl, database } = config
-  return redisUrl === undefined
+  const { redisUrls, database } = config
+  return redisUrls === undefined
     ? { kind: 'postgres', url: database.directUrl ?? databaseUrl }
-    : { kind: 'redis', url: redisUrl }
+    : { kind: 'redis', urls: redisUrls }
 }
 
 /** What sets the queue of this tenant apart: two schemas of one database can serve the same tenant. */

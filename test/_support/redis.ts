@@ -9,6 +9,7 @@ import { freePort } from './port.js'
 
 /** A Redis server for tests. */
 export interface TestRedis {
+  /** Begins with `rediss:` if the server has a certificate. */
   url: string
   /** Kills the server. Does nothing to the one of REDIS_URL. */
   stop(): Promise<void>
@@ -26,8 +27,12 @@ export interface TestRedis {
 export interface TestRedisOptions {
   /** Whether to start an own server even where REDIS_URL is set. Default: false. */
   own?: boolean
-  /** Whether an own server is a cluster of one node. Default: false. */
-  cluster?: boolean
+  /** Whether an own server is a cluster of one node. `node`: one that belongs to no cluster yet. Default: false. */
+  cluster?: boolean | 'node'
+  /** Files of the certificate of an own server, and its host. Default: no TLS. */
+  tls?: { file: string; keyFile: string; host: string }
+  /** Configuration file of an own server. Default: none. */
+  file?: string
   /** Additional arguments of an own redis-server. */
   args?: string[]
 }
@@ -51,6 +56,8 @@ wait "$server" 2>&-`
 export async function startRedis({
   own = false,
   cluster = false,
+  tls,
+  file,
   args = [],
 }: TestRedisOptions = {}): Promise<TestRedis | { skip: string }> {
   const { REDIS_URL: given } = process.env
@@ -58,7 +65,7 @@ export async function startRedis({
   if (spawnSync('redis-server', ['--version']).error) {
     return { skip: 'no redis-server in the PATH' }
   }
-  return startServer(cluster, args)
+  return startServer({ cluster, args, ...(tls && { tls }), ...(file && { file }) })
 }
 
 function givenServer(url: string): TestRedis {
@@ -69,15 +76,36 @@ function givenServer(url: string): TestRedis {
   return { url, stop: async () => undefined, start, restart, freeze, thaw }
 }
 
-async function startServer(cluster: boolean, args: string[]): Promise<TestRedis> {
+async function startServer({
+  cluster,
+  tls,
+  file,
+  args = [],
+}: Omit<TestRedisOptions, 'own'>): Promise<TestRedis> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-redis-'))
   const port = await freePort()
-  const all = ['--port', port, '--bind', '127.0.0.1', '--dir', dir, '--save', '', ...args]
+  const listen = tls ? ['--port', '0', '--tls-port', port] : ['--port', port]
+  const all = [
+    ...(file ? [file] : []),
+    ...listen,
+    '--bind',
+    '127.0.0.1',
+    '--dir',
+    dir,
+    '--save',
+    '',
+    ...args,
+  ]
+  if (tls) {
+    all.push('--tls-cert-file', tls.file, '--tls-key-file', tls.keyFile)
+    all.push('--tls-ca-cert-file', tls.file, '--tls-auth-clients', 'no')
+    all.push('--tls-cluster', 'yes', '--tls-replication', 'yes')
+  }
   if (cluster) all.push('--cluster-enabled', 'yes', '--cluster-port', await freePort())
   if (cluster) all.push('--cluster-announce-ip', '127.0.0.1')
-  const url = `redis://127.0.0.1:${port}`
+  const url = tls ? `rediss://${tls.host}:${port}` : `redis://127.0.0.1:${port}`
   let server = await launch(all)
-  if (cluster) await claimSlots(url)
+  if (cluster === true) await claimSlots(url)
   return {
     url,
     async stop() {
@@ -112,7 +140,7 @@ async function launch(args: string[]): Promise<Server> {
   let output = ''
   for await (const chunk of server.stdout.iterator({ destroyOnReturn: false })) {
     output += chunk
-    if (output.includes('Ready to accept connections')) {
+    if (/Ready to accept connections|Sentinel ID is/.test(output)) {
       server.stdout.resume()
       return server
     }

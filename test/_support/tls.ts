@@ -11,6 +11,8 @@ import { openLoopback } from './loopback.js'
 interface Certificate {
   /** Path of the certificate, for clients that trust it. */
   file: string
+  /** Path of the key, for servers. */
+  keyFile: string
   context: SecureContext
 }
 
@@ -35,7 +37,7 @@ export async function openCertificates(): Promise<Certificates> {
       const out = ['-keyout', key, '-out', file]
       await promisify(execFile)('openssl', ['req', ...kind, ...subject, ...out])
       const context = createSecureContext({ cert: await readFile(file), key: await readFile(key) })
-      return { file, context }
+      return { file, keyFile: key, context }
     },
     async bundle(...certificates) {
       const file = join(dir, 'bundle.pem')

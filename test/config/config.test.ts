@@ -32,7 +32,7 @@ test('uses the default of every variable that is not set', () => {
       rateShare: 0.5,
     },
     database: { url: complete.DATABASE_URL, directUrl: undefined, dataDir: undefined },
-    redisUrl: undefined,
+    redisUrls: undefined,
     http: {
       host: '127.0.0.1',
       port: 8080,
@@ -119,6 +119,11 @@ test.each([
   ['DATABASE_URL', 'mysql://127.0.0.1/x'],
   ['DATABASE_URL', 'nonsense'],
   ['REDIS_URL', 'http://127.0.0.1'],
+  ['REDIS_URL', 'redis://a:6379,'],
+  ['REDIS_URL', 'redis://a:6379,http://b:6379'],
+  ['REDIS_URL', 'redis://one@a,redis://two@b'],
+  ['REDIS_URL', 'redis://a,rediss://b'],
+  ['REDIS_URL', 'redis+sentinel://a:26379,b:26379/primary'],
   ['PORT', '65536'],
   ['PORT', '-1'],
   ['PORT', '80a'],
@@ -173,6 +178,7 @@ test.each([
   ['AUTH0_BASE_URL', 'http://[::1]:4000'],
   ['AUTH0_BASE_URL', 'https://proxy.example'],
   ['REDIS_URL', 'rediss://user:pass@redis.example:6380/2'],
+  ['REDIS_URL', 'redis://user:pass@a:6379,b:6379'],
   ['POLL_INTERVAL', '200ms'],
   ['RETAIN_DAYS', '31'],
   ['LOG_STREAM_TOKEN', `Bearer ${KEY}x`],
@@ -207,6 +213,23 @@ test.each([
   'postgres://u@[::1]:5432/db?sslmode=verify-full',
 ])('accepts the database %s', (DATABASE_URL) => {
   expect(problemsOf({ ...complete, DATABASE_URL })).toEqual([])
+})
+
+test.each([
+  ['redis://a', ['redis://a']],
+  ['redis://u:p,q@a:1/2', ['redis://u:p,q@a:1/2']],
+  [
+    'redis://u:p,q@a:1,b,[::1]:3/2',
+    ['redis://u:p,q@a:1/2', 'redis://u:p,q@b/2', 'redis://u:p,q@[::1]:3/2'],
+  ],
+  ['rediss://:p@a:1,rediss://:p@b:2', ['rediss://:p@a:1', 'rediss://:p@b:2']],
+])('reads the nodes of REDIS_URL=%s', (text, urls) => {
+  expect(loadConfig({ ...complete, REDIS_URL: text }, []).redisUrls).toEqual(urls)
+})
+
+test('names Redis Sentinel as unsupported', () => {
+  const [problem] = problemsOf({ ...complete, REDIS_URL: 'redis+sentinel://a:26379/primary' })
+  expect(problem).toMatch(/REDIS_URL names a Redis Sentinel, which is not supported: .*migrate/)
 })
 
 test('does not include secrets in the message', () => {

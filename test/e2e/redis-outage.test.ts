@@ -122,7 +122,8 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
       // On a busy machine, Redis can have been slow while this service started.
       const warnings = () => service.countLines('warn', FAILING)
       const recoveries = () => service.countLines('info', RECOVERED)
-      await expect.poll(() => warnings() - recoveries(), WAIT).toBe(0)
+      await expect.poll(() => warnings() === 0 || recoveries() > 0, WAIT).toBe(true)
+      const earlierRecoveries = recoveries()
       const earlier = warnings()
 
       await fault.begin(redis)
@@ -131,15 +132,16 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
       expect(during.longest).toBeLessThan(MAX_RESPONSE_MS)
       await annotate(`median ${during.median} ms, p99 ${during.p99} ms of ${REQUESTS} responses`)
       await annotate(`before that: median ${before.median} ms, p99 ${before.p99} ms`)
-      await expect.poll(warnings, WAIT).toBe(earlier + 1)
+      await expect.poll(warnings, WAIT).toBeGreaterThan(earlier)
 
       const meanwhile = logOut()
       await fault.end(redis)
       await annotate(
         `logout returned ${await service.waitForLogout(meanwhile)} ms after the end of the fault`,
       )
-      await expect.poll(recoveries, WAIT).toBe(earlier + 1)
-      expect(warnings()).toBe(earlier + 1)
+      await expect.poll(recoveries, WAIT).toBe(earlierRecoveries + 1)
+      // One for a lost connection or a timeout, and one for its cause, if Redis replies with one.
+      expect(warnings()).toBeLessThanOrEqual(earlier + 2)
       expect(await readRows(database)).toEqual(truth())
     },
   )

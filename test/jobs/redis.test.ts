@@ -33,7 +33,7 @@ const title = skip ? `a queue in Redis (skipped: ${found.skip})` : 'a queue in R
 
 describe.skipIf(skip)(title, { concurrent: true }, () => {
   const prefix = uniquePrefix()
-  const redis = (url: string) => ({ kind: 'redis', url }) as const
+  const redis = (url: string) => ({ kind: 'redis', urls: [url] }) as const
 
   test('recovers after Redis was restarted empty, and logs it once', async (context) => {
     const { expect } = context

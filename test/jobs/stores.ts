@@ -40,7 +40,7 @@ export async function startRedisStore(): Promise<TestStore> {
   return {
     name: skip ? `Redis (skipped: ${server.skip})` : 'Redis',
     skip,
-    connection: { kind: 'redis', url },
+    connection: { kind: 'redis', urls: [url] },
     openQueue: (prefix) => new Queue('jobs', { connection: { url }, prefix: redisPrefix(prefix) }),
     // Not FLUSHALL: other tests may use the same server.
     async wipe(prefix) {

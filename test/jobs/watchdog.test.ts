@@ -21,7 +21,7 @@ async function startWatchdog(
 ) {
   const stop = new AbortController()
   const { log, lines } = createTestLog()
-  const outage = createQueueOutage({ kind: 'redis', url: 'redis://here' }, log, stop.signal)
+  const outage = createQueueOutage({ kind: 'redis', urls: ['redis://here'] }, log, stop.signal)
   const jobs = [createTestJob(NEVER_MS)]
   const { signal } = stop
   const watchdog = createWatchdog({ jobs, open, outage, signal, watchIntervalMs: 100, now })

@@ -1,0 +1,48 @@
+import { z } from 'zod'
+import { fail, readUrl } from './values.js'
+
+/**
+ * Schema of `REDIS_URL`, parsed to the URL of each node. Nodes of a cluster are separated by commas: as hosts,
+ * `redis://user:password@host1:6379,host2:6379`, or as URLs with the same credentials.
+ */
+export const redisUrls = z.string().transform((text, context) => {
+  if (/^[a-z+-]*sentinel[a-z+-]*:/i.test(text)) {
+    return fail(
+      context,
+      'names a Redis Sentinel, which is not supported: use the URL of the primary, as redis://host:6379, or remove REDIS_URL and run `last-logout migrate` to keep the schedule in PostgreSQL',
+    )
+  }
+  const urls = splitNodes(text).map(readUrl)
+  if (!urls.every(isRedisUrl)) {
+    return fail(
+      context,
+      'must be a URL such as redis://host:6379, or redis://host1:6379,host2:6379 for the nodes of a cluster',
+    )
+  }
+  if (new Set(urls.map(withoutHost)).size > 1) {
+    return fail(context, 'must have the same protocol, user, password and path for every node')
+  }
+  const [first, ...others] = urls.map(({ href }) => href)
+  return first === undefined ? z.NEVER : ([first, ...others] as const)
+})
+
+/** A password can contain a comma: only one before a URL, or between hosts, separates nodes. */
+function splitNodes(text: string): string[] {
+  return text.split(/,(?=rediss?:\/\/)/i).flatMap((part) => {
+    const [, before, list = '', after] = /^(\w+:\/\/(?:.*@)?)([^/?#]*)(.*)$/s.exec(part) ?? []
+    const hosts = list.split(',')
+    return hosts.every(isHost) ? hosts.map((host) => `${before}${host}${after}`) : [part]
+  })
+}
+
+function isHost(text: string): boolean {
+  return /^(\[[\da-f:.]+\]|[^:[\]]+)(:\d+)?$/i.test(text)
+}
+
+function isRedisUrl(url: URL | null): url is URL {
+  return url !== null && /^rediss?:$/.test(url.protocol)
+}
+
+function withoutHost(url: URL): string {
+  return Object.assign(new URL(url), { host: 'node', port: '' }).href
+}

@@ -1,0 +1,160 @@
+/**
+ * The server's behaviour decides what it is: its own description (HELLO, INFO) differs between products, and INFO is
+ * often not permitted. HELLO is permitted to every user.
+ */
+import { type Redis, type RedisOptions, ReplyError } from 'ioredis'
+import { LastLogoutError } from '../errors.js'
+import { isPermissionReply } from './redis-failure.js'
+
+/** A server, or a node of a cluster. */
+export interface FoundRedis {
+  /** Host, credentials and TLS of the URL that responded. */
+  options: RedisOptions
+  /** Nodes of the cluster as they announce themselves; `null` for a single server. */
+  nodes: RedisNode[] | null
+  /** Rejects writes. A cluster finds its primaries by itself. */
+  isReplica: boolean
+  /** `undefined` if the user may not read it. */
+  maxmemoryPolicy: string | undefined
+  /** Whether the user may run INFO. */
+  canReadInfo: boolean
+}
+
+/** Address of a server. */
+export interface RedisNode {
+  host: string
+  port: number
+}
+
+/** Oldest supported version: the least that BullMQ recommends. */
+const MIN_VERSION = '6.2'
+
+const KEEP_IN_POSTGRES =
+  'remove REDIS_URL and run `last-logout migrate` to keep the schedule in PostgreSQL'
+
+/** A wait of less than a second needs Redis 6.0. */
+const SHORT_WAIT_SECONDS = 0.001
+
+/** BullMQ's scripts read keys that they do not declare. */
+const UNDECLARED_KEY_SCRIPT = "return redis.call('EXISTS', KEYS[1] .. ':undeclared')"
+
+/** Replies of a replica, and of a node of a cluster, that would run the command for another key. */
+const READ_ONLY = /^READONLY\b/
+const REDIRECTION = /^(MOVED|ASK|TRYAGAIN)\b/
+
+/**
+ * Finds out what a server is, and whether it supports and permits what BullMQ needs.
+ *
+ * @param keyPrefix Prefix of the keys that will be used.
+ * @throws `CONFIGURATION` if the server is not supported.
+ * @throws The reply of the server if it does not permit a command or a key.
+ */
+export async function examineRedis(client: Redis, keyPrefix: string): Promise<FoundRedis> {
+  const { options } = client
+  const hello = toFields(await unlessRefused(client.call('HELLO')))
+  const text = await unlessRefused(client.info())
+  const info = new Map(text?.split('\r\n').map(splitField))
+  assertSupported(options, hello, info)
+  const mode = hello.get('mode') ?? info.get('redis_mode') ?? info.get('server_mode')
+  const slots = client.cluster('SLOTS')
+  const nodes = toNodes(await (mode === 'cluster' ? slots : unlessRefused(slots)))
+  if (nodes?.some(({ host }) => !host || host === '?')) {
+    throw unsupported(
+      options,
+      'is a node of a cluster whose nodes announce no address: set cluster-preferred-endpoint-type to ip or hostname',
+    )
+  }
+  await assertCommands(client, `${keyPrefix}:probe`, nodes !== null)
+  return {
+    options,
+    nodes,
+    isReplica: nodes === null && /replica|slave/.test(hello.get('role') ?? info.get('role') ?? ''),
+    maxmemoryPolicy: info.get('maxmemory_policy'),
+    canReadInfo: text !== undefined,
+  }
+}
+
+function assertSupported(
+  options: RedisOptions,
+  hello: Map<string, string>,
+  info: Map<string, string>,
+): void {
+  if (hello.get('mode') === 'sentinel' || info.get('redis_mode') === 'sentinel') {
+    throw unsupported(
+      options,
+      `is a Redis Sentinel, which is not supported: use the URL of the primary that it monitors, or ${KEEP_IN_POSTGRES}`,
+    )
+  }
+  const version = hello.get('version') ?? info.get('redis_version')
+  // Other products have versions of their own. Their commands decide.
+  const isRedis = (hello.get('server') ?? 'redis') === 'redis' && !info.has('valkey_version')
+  if (isRedis && version !== undefined && isOlder(version, MIN_VERSION)) {
+    throw unsupported(
+      options,
+      `is Redis ${version}, which is not supported: use Redis ${MIN_VERSION} or later, or Valkey, or ${KEEP_IN_POSTGRES}`,
+    )
+  }
+}
+
+/** Runs what BullMQ needs and not every server supports or permits. */
+async function assertCommands(client: Redis, key: string, isCluster: boolean): Promise<void> {
+  const probes = [
+    () => client.bzpopmin(key, SHORT_WAIT_SECONDS),
+    () => client.eval(UNDECLARED_KEY_SCRIPT, 1, key),
+  ]
+  for (const probe of probes) {
+    try {
+      await probe()
+    } catch (error) {
+      const { message } = Object(error)
+      if (READ_ONLY.test(message) || (isCluster && REDIRECTION.test(message))) continue
+      if (!isRefusal(error) || isPermissionReply(message)) throw error
+      throw unsupported(
+        client.options,
+        `rejects a command that BullMQ needs (${message}): use Redis ${MIN_VERSION} or later, or Valkey, or ${KEEP_IN_POSTGRES}. Dragonfly needs --default_lua_flags=allow-undeclared-keys`,
+      )
+    }
+  }
+}
+
+/** Resolves to `undefined` if the server does not know the command, or does not permit it to the user. */
+async function unlessRefused<T>(reply: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reply
+  } catch (error) {
+    if (isRefusal(error)) return undefined
+    throw error
+  }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof ReplyError && /^(ERR|NOPERM)\b/.test(Object(error).message)
+}
+
+/** Creates the error of a server that cannot hold the queue. */
+export function unsupported({ host, port }: RedisOptions, problem: string): LastLogoutError {
+  return new LastLogoutError('CONFIGURATION', `REDIS_URL: ${host}:${port} ${problem}`)
+}
+
+/** The reply of HELLO: names and values in turn. */
+function toFields(reply: unknown): Map<string, string> {
+  const items = Array.isArray(reply) ? reply.map(String) : []
+  return new Map(items.flatMap((item, n) => (n % 2 === 0 ? [[item, items[n + 1] ?? '']] : [])))
+}
+
+function splitField(line: string): [name: string, value: string] {
+  const [name = '', ...value] = line.split(':')
+  return [name, value.join(':')]
+}
+
+/** The reply of CLUSTER SLOTS: ranges, each with its nodes. */
+function toNodes(reply: unknown): RedisNode[] | null {
+  if (!Array.isArray(reply)) return null
+  const served = reply.flatMap(([, , ...nodes]: [number, number, ...[string, number][]]) => nodes)
+  // A node serves any number of ranges.
+  return [...new Map(served.map(([host, port]) => [`${host}:${port}`, { host, port }])).values()]
+}
+
+function isOlder(version: string, than: string): boolean {
+  return version.localeCompare(than, 'en', { numeric: true }) < 0
+}

@@ -1,0 +1,81 @@
+import { isIPv6 } from 'node:net'
+import { Redis } from 'ioredis'
+import { LastLogoutError } from '../errors.js'
+import { examineRedis, type FoundRedis, type RedisNode, unsupported } from './examine-redis.js'
+import type { RedisUrls } from './redis.js'
+import { describeRedisTlsFailure } from './redis-failure.js'
+import { createTlsOptions } from './redis-tls.js'
+
+/** Upper bound of the known nodes that are tried at once. */
+const MAX_KNOWN_NODES = 16
+
+/** Options of {@link findRedis}. */
+export interface FindRedisOptions {
+  urls: RedisUrls
+  /** Nodes that the cluster has announced earlier: it outlives those of the URLs. Default: none. */
+  known?: RedisNode[] | null
+  /** Prefix of the keys that will be used. */
+  keyPrefix: string
+  /** Upper bound of the time for a connection, and for a reply, in milliseconds. */
+  timeoutMs: number
+}
+
+/**
+ * Connects to each URL and known node once. The first that responds decides.
+ *
+ * @throws `CONFIGURATION` if the server is not supported, or if TLS fails.
+ * @throws The error of ioredis if no server responds, or if it refuses the user.
+ */
+export async function findRedis(options: FindRedisOptions): Promise<FoundRedis> {
+  const { urls, known } = options
+  const others = (known ?? []).slice(0, MAX_KNOWN_NODES).map((node) => toUrl(node, urls[0]))
+  const all = [...urls, ...others]
+  try {
+    const found = await Promise.any(all.map((url) => connectOnce(url, options)))
+    if (urls.length > 1 && found.nodes === null) {
+      throw unsupported(found.options, 'is no node of a cluster: use the URL of one server')
+    }
+    return found
+  } catch (error) {
+    if (!(error instanceof AggregateError)) throw error
+    throw error.errors.find((each) => each instanceof LastLogoutError) ?? error.errors[0]
+  }
+}
+
+function toUrl({ host, port }: RedisNode, url: string): string {
+  return Object.assign(new URL(url), { host: isIPv6(host) ? `[${host}]` : host, port }).href
+}
+
+async function connectOnce(
+  url: string,
+  { urls, keyPrefix, timeoutMs }: FindRedisOptions,
+): Promise<FoundRedis> {
+  const client = new Redis(url, {
+    ...(url.startsWith('rediss:') && { tls: createTlsOptions(urls) }),
+    retryStrategy: () => null,
+    enableReadyCheck: false,
+    connectTimeout: timeoutMs,
+    commandTimeout: timeoutMs,
+  })
+  // The event has the reason why a connection failed. The rejected command has none.
+  let reason: unknown
+  client.on('error', (error) => {
+    reason ??= error
+  })
+  try {
+    const found = await examineRedis(client, keyPrefix)
+    // The database of the URL does not exist. A cluster has one database only.
+    if (reason !== undefined && found.nodes === null) throw reason
+    return found
+  } catch (error) {
+    throw error instanceof LastLogoutError ? error : refuseTlsFailure(reason ?? error)
+  } finally {
+    client.disconnect()
+  }
+}
+
+/** Returns `CONFIGURATION` instead of an error of TLS. */
+function refuseTlsFailure(cause: unknown): unknown {
+  const failure = describeRedisTlsFailure(Object(cause).code)
+  return failure === null ? cause : new LastLogoutError('CONFIGURATION', failure, { cause })
+}

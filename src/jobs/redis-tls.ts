@@ -1,0 +1,18 @@
+import { isIP } from 'node:net'
+import { type ConnectionOptions, checkServerIdentity, type PeerCertificate } from 'node:tls'
+
+/**
+ * Creates the TLS options for nodes of a cluster. They announce their addresses, unless the cluster is set up to
+ * announce names: a certificate for the host of a URL is valid for an address.
+ */
+export function createTlsOptions(urls: readonly string[]): ConnectionOptions {
+  const names = urls.map((url) => new URL(url).hostname)
+  return {
+    checkServerIdentity(host: string, certificate: PeerCertificate) {
+      const error = checkServerIdentity(host, certificate)
+      if (error === undefined || isIP(host) === 0) return error
+      const isOfUrl = names.some((name) => checkServerIdentity(name, certificate) === undefined)
+      return isOfUrl ? undefined : error
+    },
+  }
+}

@@ -1,0 +1,93 @@
+import { spawnSync } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { startRedis, type TestRedis, type TestRedisOptions } from './redis.js'
+
+/** A Redis Cluster for tests. */
+export interface TestCluster {
+  /** Its nodes; the primaries first. */
+  nodes: [TestRedis, ...TestRedis[]]
+  /** Finds the primary that serves a key. */
+  primaryOf(key: string): Promise<TestRedis>
+  stop(): Promise<void>
+}
+
+/** The options of {@link startRedisCluster}. */
+export interface TestClusterOptions extends Pick<TestRedisOptions, 'tls' | 'args'> {
+  /** Whether each of the three primaries has a replica. Default: false. */
+  replicas?: boolean
+}
+
+/** Starts a cluster of three primaries. It needs `redis-server` and `redis-cli`. */
+export async function startRedisCluster({
+  replicas = false,
+  tls,
+  args = [],
+}: TestClusterOptions = {}): Promise<TestCluster> {
+  const all = ['--repl-diskless-sync-delay', '0', ...args]
+  const nodes: TestRedis[] = []
+  const stop = async () => void (await Promise.all(nodes.map((node) => node.stop())))
+  try {
+    for (let n = 0; n < (replicas ? 6 : 3); n++) {
+      const node = await startRedis({ own: true, cluster: 'node', args: all, ...(tls && { tls }) })
+      if ('skip' in node) throw new Error(node.skip)
+      nodes.push(node)
+    }
+    const ports = nodes.map(({ url }) => new URL(url).port)
+    const run = (...command: string[]) =>
+      redisCli(tls ? ['--tls', '--cacert', tls.file] : [], command)
+    const addresses = ports.map((port) => `127.0.0.1:${port}`)
+    const each = ['--cluster-replicas', replicas ? '1' : '0', '--cluster-yes']
+    run('--cluster', 'create', ...addresses, ...each)
+    for (const port of ports) {
+      while (!run('-p', port, 'CLUSTER', 'INFO').includes('cluster_state:ok')) await sleep(20)
+    }
+    // A replica that has not copied its primary cannot replace it.
+    for (const port of ports.slice(3)) {
+      while (!run('-p', port, 'INFO', 'replication').includes('master_link_status:up'))
+        await sleep(20)
+    }
+    const [first, ...others] = nodes
+    if (!first) throw new Error('no node was started')
+    return {
+      nodes: [first, ...others],
+      stop,
+      async primaryOf(key) {
+        const slot = Number(run('-p', ports[0] ?? '', 'CLUSTER', 'KEYSLOT', key))
+        const slots = JSON.parse(run('-p', ports[0] ?? '', '--json', 'CLUSTER', 'SLOTS'))
+        const [, , [, port]] = slots.find(([from, to]: number[]) => isWithin(slot, from, to))
+        const found = nodes.find(({ url }) => new URL(url).port === String(port))
+        if (!found) throw new Error(`no node serves ${key}`)
+        return found
+      },
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** Sends one command. Rejects with the reply of the server if that is an error. */
+export async function sendCommand(url: string, ...command: string[]): Promise<unknown> {
+  const [name = '', ...args] = command
+  const client = new Redis(url, { retryStrategy: () => null, enableReadyCheck: false })
+  client.on('error', () => {})
+  try {
+    return await client.call(name, ...args)
+  } finally {
+    client.disconnect()
+  }
+}
+
+function isWithin(slot: number, from = 0, to = 0): boolean {
+  return slot >= from && slot <= to
+}
+
+function redisCli(options: string[], command: string[]): string {
+  const { status, stdout, stderr, error } = spawnSync('redis-cli', [...options, ...command], {
+    encoding: 'utf8',
+  })
+  if (error) throw error
+  if (status !== 0) throw new Error(`redis-cli ${command.join(' ')}: ${stdout}${stderr}`)
+  return stdout
+}

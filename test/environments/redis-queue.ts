@@ -1,0 +1,118 @@
+import { expect } from 'vitest'
+import { loadConfig } from '../../src/config/config.js'
+import type { Check } from '../../src/doctor/check.js'
+import { checkQueue } from '../../src/doctor/queue.js'
+import { mapStrings, openRespProxy, type RespRules } from '../_support/resp-proxy.js'
+import { DOMAIN } from '../_support/tenant.js'
+import {
+  type Context,
+  createTestJob,
+  createTestLog,
+  startJobs,
+  startsAgain,
+  type TestJob,
+  type TestLog,
+} from '../jobs/fixture.js'
+
+/** A job on the server of a `REDIS_URL`, and what its worker logs. */
+interface RunningJob extends TestLog {
+  job: TestJob
+}
+
+/** Starts a job that runs ten times a second. */
+export async function startOn(
+  context: Context,
+  redisUrl: string,
+  watchIntervalMs = 500,
+): Promise<RunningJob> {
+  const { redisUrls: urls } = load(redisUrl)
+  if (urls === undefined) throw new TypeError('no REDIS_URL')
+  const testLog = createTestLog()
+  const job = createTestJob(100)
+  const connection = { kind: 'redis', urls } as const
+  await startJobs(context, {
+    connection,
+    prefix: DOMAIN,
+    jobs: [job],
+    log: testLog.log,
+    watchIntervalMs,
+  })
+  return { ...testLog, job }
+}
+
+/** Runs the check of `doctor`. */
+export async function examine(redisUrl: string): Promise<Check | undefined> {
+  const [check] = await checkQueue(load(redisUrl), null)
+  return check
+}
+
+/** Fails unless jobs run without a warning. `status` is that of the check of `doctor`. */
+export async function expectToWork(
+  context: Context,
+  redisUrl: string,
+  status: Check['status'] = 'ok',
+): Promise<void> {
+  const { job, lines } = await startOn(context, redisUrl)
+  await startsAgain(job, 3)
+  expect([...lines('warn'), ...lines('error')]).toEqual([])
+  expect(await examine(redisUrl)).toMatchObject({ status })
+}
+
+/** Fails unless the start of the jobs and `doctor` report the same problem. */
+export async function expectRefusal(
+  context: Context,
+  redisUrl: string,
+  problem: RegExp,
+): Promise<void> {
+  const message = expect.stringMatching(problem)
+  await expect(startOn(context, redisUrl)).rejects.toMatchObject({ code: 'CONFIGURATION', message })
+  expect(await examine(redisUrl)).toMatchObject({ status: 'failure', message })
+}
+
+/** Opens a proxy that emulates another server. Returns its URL. */
+export async function emulate(
+  { onTestFinished }: Context,
+  target: string,
+  rules: RespRules,
+): Promise<string> {
+  const proxy = await openRespProxy(target, rules)
+  onTestFinished(() => proxy.close())
+  return proxy.url
+}
+
+/** A server with other replies to INFO and HELLO. */
+export function withDescription(
+  changeInfo: (info: string) => string,
+  changeHello: (text: string) => string,
+): RespRules {
+  return {
+    rewrite([name], reply) {
+      if (name === 'INFO') return mapStrings(reply, changeInfo)
+      return name === 'HELLO' ? mapStrings(reply, changeHello) : reply
+    },
+  }
+}
+
+/** Another version of Redis. */
+export function redisVersion(version: string): RespRules {
+  return withDescription(
+    (info) => info.replace(/redis_version:\S+/, `redis_version:${version}`),
+    (text) => text.replace(/^\d+\.\d+\.\d+$/, version),
+  )
+}
+
+/** Valkey from version 8 on: it has other fields in INFO, and its own name in HELLO. */
+export const VALKEY = withDescription(
+  (info) =>
+    info
+      .replace(
+        /redis_version:\S+/,
+        'redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.0',
+      )
+      .replace('redis_mode:', 'server_mode:'),
+  (text) => text.replace(/^\d+\.\d+\.\d+$/, '8.1.0').replace(/^redis$/, 'valkey'),
+)
+
+function load(redisUrl: string) {
+  return loadConfig({ AUTH0_DOMAIN: DOMAIN, REDIS_URL: redisUrl }, [])
+}

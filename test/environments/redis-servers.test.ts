@@ -1,0 +1,199 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { finishCommandLine } from '../_support/command-line.js'
+import { createTestDatabase } from '../_support/database.js'
+import { startRedis, type TestRedis } from '../_support/redis.js'
+import { sendCommand } from '../_support/redis-cluster.js'
+import type { RespRules } from '../_support/resp-proxy.js'
+import { openTenant } from '../_support/tenant.js'
+import { WAIT } from '../_support/wait.js'
+import { workerEnv } from '../_support/worker.js'
+import { forbidConsole, startsAgain } from '../jobs/fixture.js'
+import {
+  emulate,
+  examine,
+  expectRefusal,
+  expectToWork,
+  redisVersion,
+  startOn,
+  VALKEY,
+  withDescription,
+} from './redis-queue.js'
+
+forbidConsole()
+
+let redis: TestRedis
+beforeAll(async () => {
+  const server = await startRedis({ own: true })
+  if ('skip' in server) throw new Error(server.skip)
+  redis = server
+})
+afterAll(() => redis.stop())
+
+const isShortWait = ([name, , seconds]: string[]) => name === 'BZPOPMIN' && seconds?.includes('.')
+const UNKNOWN_HELLO = '-ERR unknown command `HELLO`, with args beginning with: `3`, \r\n'
+
+/** Redis 5: it knows no HELLO, and waits for whole seconds only. */
+const REDIS_5: RespRules = {
+  ...redisVersion('5.0.14'),
+  respond(command) {
+    if (command[0] === 'HELLO') return UNKNOWN_HELLO
+    return isShortWait(command) ? '-ERR timeout is not an integer or out of range\r\n' : undefined
+  },
+}
+
+const DRAGONFLY: RespRules = {
+  ...withDescription(
+    (info) =>
+      info.replace(/redis_version:\S+/, 'redis_version:7.4.0\r\ndragonfly_version:df-v1.34.1'),
+    (text) => text.replace(/^\d+\.\d+\.\d+$/, '7.4.0'),
+  ),
+  respond: ([name]) =>
+    name === 'CLUSTER'
+      ? '-ERR Cluster is disabled. Use --cluster_mode=yes to enable.\r\n'
+      : undefined,
+}
+
+describe('a worker runs its jobs on', () => {
+  test('Redis 7.0', (context) => expectToWork(context, redis.url))
+
+  test.for<[string, RespRules]>([
+    ['Redis 6.2', redisVersion('6.2.14')],
+    ['Redis 8', redisVersion('8.2.1')],
+    ['Valkey 8', VALKEY],
+    ['Dragonfly', DRAGONFLY],
+    [
+      'a server that knows neither HELLO nor INFO nor CLUSTER',
+      {
+        respond: ([name = '']) =>
+          /^(HELLO|INFO|CLUSTER)$/.test(name) ? `-ERR unknown command '${name}'\r\n` : undefined,
+      },
+    ],
+  ])('%s (emulated)', async ([name, rules], context) => {
+    const url = await emulate(context, redis.url, rules)
+    await expectToWork(context, url, name.startsWith('a server') ? 'warning' : 'ok')
+  })
+})
+
+describe('a worker refuses', () => {
+  test.for<[string, RespRules, RegExp]>([
+    ['Redis 5', REDIS_5, /is Redis 5\.0\.14, which is not supported: use Redis 6\.2 or later/],
+    ['Redis 6.0', redisVersion('6.0.16'), /is Redis 6\.0\.16, which is not supported/],
+    [
+      'Redis 5 that permits no INFO',
+      {
+        respond: (command) =>
+          command[0] === 'INFO' ? "-ERR unknown command 'INFO'\r\n" : REDIS_5.respond?.(command),
+      },
+      /rejects a command that BullMQ needs \(ERR timeout is not an integer.*use Redis 6\.2/,
+    ],
+    [
+      'Dragonfly without undeclared keys',
+      {
+        ...DRAGONFLY,
+        respond: (command) =>
+          command[0] === 'EVAL'
+            ? '-ERR Error running script: script tried accessing undeclared key\r\n'
+            : DRAGONFLY.respond?.(command),
+      },
+      /undeclared key.*--default_lua_flags=allow-undeclared-keys/,
+    ],
+  ])('%s (emulated)', async ([_name, rules, problem], context) => {
+    await expectRefusal(context, await emulate(context, redis.url, rules), problem)
+  })
+
+  test('Redis Sentinel', async (context) => {
+    const dir = await mkdtemp(join(tmpdir(), 'last-logout-sentinel-'))
+    context.onTestFinished(() => rm(dir, { recursive: true }))
+    const file = join(dir, 'sentinel.conf')
+    await writeFile(file, `sentinel monitor primary 127.0.0.1 ${new URL(redis.url).port} 1\n`)
+    const sentinel = await startRedis({ own: true, file, args: ['--sentinel'] })
+    if ('skip' in sentinel) throw new Error(sentinel.skip)
+    context.onTestFinished(() => sentinel.stop())
+    await expectRefusal(context, `${sentinel.url}/1`, /is a Redis Sentinel, which is not supported/)
+
+    const database = await createTestDatabase()
+    context.onTestFinished(() => database.drop())
+    const t = await openTenant()
+    context.onTestFinished(() => t.close())
+    const env = { ...workerEnv(t, database), REDIS_URL: sentinel.url }
+    const { code, stdout, stderr } = await finishCommandLine(['worker'], env)
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/^last-logout: REDIS_URL: 127\.0\.0\.1:\d+ is a Redis Sentinel.*\n$/)
+    expect(stdout).not.toMatch(/"level":[45]0/)
+  })
+
+  test('several servers that are no cluster', (context) =>
+    expectRefusal(context, `${redis.url},localhost:1`, /is no node of a cluster/))
+})
+
+describe('a user of Redis', () => {
+  const password = 'a-password'
+  const as = (user: string) => redis.url.replace('//', `//${user}:${password}@`)
+  const setUser = (user: string, ...rules: string[]) =>
+    sendCommand(redis.url, 'ACL', 'SETUSER', user, 'on', `>${password}`, ...rules)
+
+  test('that may not run dangerous commands, such as INFO, is sufficient', async (context) => {
+    await setUser('careful', '~*', '+@all', '-@dangerous')
+    await expectToWork(context, as('careful'), 'warning')
+  })
+
+  test('with the rights of docs/configuration.md is sufficient', async (context) => {
+    const page = await readFile(new URL('../../docs/configuration.md', import.meta.url), 'utf8')
+    const [, user = '', rules = ''] = /^ACL SETUSER (\S+) on >PASSWORD (.*)$/m.exec(page) ?? []
+    await setUser(user, ...rules.split(' '))
+    await expectToWork(context, as(user))
+  })
+
+  test.for([
+    ['no command', ['~*']],
+    ['no script', ['~*', '+@all', '-@scripting']],
+    ['no command in a script', ['~*', '+@all', '-exists']],
+    ['no key of the queue', ['~other:*', '+@all']],
+    ["a name with a ' and no command", ['~*']],
+  ] as [string, string[]][])(
+    'with %s is refused until the rule of the message is applied',
+    async ([name, rules], context) => {
+      const { expect } = context
+      const user = name.replaceAll(' ', '-')
+      await setUser(user, ...rules)
+      const { job, lines, text } = await startOn(context, as(user))
+      await expect.poll(() => lines('warn'), WAIT).toHaveLength(1)
+      const [{ advice, msg } = {}] = lines('warn')
+      expect(msg).toBe('job queue unavailable')
+      const check = await examine(as(user))
+      expect(check).toMatchObject({ status: 'failure', advice: expect.any(String) })
+      expect(advice).toContain(check?.advice)
+      const [, command = ''] = /run `(redis-cli .*)`/.exec(check?.advice ?? '') ?? []
+      await paste(command)
+      await startsAgain(job, 3)
+      await expect.poll(() => lines('info'), WAIT).toHaveLength(1)
+      expect(lines('warn')).toHaveLength(1)
+      expect(await examine(as(user))).toMatchObject({ status: 'ok' })
+      expect(text()).not.toContain(password)
+    },
+  )
+
+  test('with a wrong password is reported with what to check', async (context) => {
+    const { expect } = context
+    const { lines } = await startOn(context, as('unknown'))
+    await expect
+      .poll(() => lines('warn'), WAIT)
+      .toMatchObject([
+        {
+          err: { message: expect.stringContaining('WRONGPASS') },
+          advice: expect.stringMatching(/user and the password in REDIS_URL/),
+        },
+      ])
+  })
+
+  /** Runs a command as an administrator who pastes it into a shell. */
+  async function paste(command: string): Promise<void> {
+    const { stdout } = await promisify(execFile)('sh', ['-c', command])
+    expect(stdout).toBe('OK\n')
+  }
+})
