@@ -35,10 +35,7 @@ export interface LastLogoutStoreOptions {
   prisma: PrismaClient
   /** The tenant's canonical domain. */
   domain: string
-  /**
-   * How long a gap can affect valid tokens, in milliseconds: the maximum age of a refresh token plus that of an
-   * access token.
-   */
+  /** How long after its login a token can be valid, in milliseconds: how long a gap can concern tokens. */
   horizonMs: number
   /** Default: {@link databaseClock}. */
   clock?: SqlClock | undefined

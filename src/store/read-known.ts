@@ -1,14 +1,16 @@
+import { isComplete } from '../rules/gap-state.js'
 import type { Instant } from '../rules/instant.js'
 import type { Known } from '../rules/known.js'
 import { tenantRowMissing } from './database.js'
-import { readClock, type SqlClock, timestampOf, toEpoch } from './epoch.js'
+import { readClock, type SqlClock, toEpoch } from './epoch.js'
 import type { PrismaClient } from './generated/client.js'
 
 interface KnownRow {
   now: Instant
   as_of: Instant | null
   floor_at: Instant | null
-  covered: boolean
+  is_swept: boolean
+  last_gap_to: Instant | null
   user_at: Instant | null
   all_sessions_at: Instant | null
   user_log_id: string
@@ -23,7 +25,7 @@ interface KnownRow {
 interface KnownQuery {
   userId: string
   sessionId: string | null
-  /** How long a gap can affect valid tokens, in milliseconds. */
+  /** How long after its login a token can be valid, in milliseconds. */
   horizonMs: number
 }
 
@@ -41,10 +43,8 @@ export async function readKnown(
   const [row] = await prisma.$queryRaw<KnownRow[]>`
     SELECT ${readClock(clock)} AS now,
       ${toEpoch('tenant.as_of')} AS as_of, ${toEpoch('tenant.floor_at')} AS floor_at,
-      tenant.sweep_to IS NULL AND NOT EXISTS (
-        SELECT FROM gap WHERE to_at > ${timestampOf(clock(), -horizonMs)}
-          AND to_at > COALESCE(tenant.floor_at, '-infinity')
-      ) AS covered,
+      tenant.sweep_to IS NULL AS is_swept,
+      (SELECT ${toEpoch('max(to_at)')} FROM gap) AS last_gap_to,
       ${toEpoch('u.at')} AS user_at, ${toEpoch('u.all_sessions_at')} AS all_sessions_at,
       u.log_id AS user_log_id, u.type AS user_type,
       ${toEpoch('s.at')} AS session_at, s.ended, s.log_id AS session_log_id, s.type AS session_type
@@ -52,7 +52,8 @@ export async function readKnown(
     LEFT JOIN last_logout u ON u.user_id = ${userId}
     LEFT JOIN session_logout s ON s.session_id = ${sessionId}`
   if (row === undefined) throw tenantRowMissing()
-  const { user_at, session_at } = row
+  const { user_at, session_at, as_of: asOf, floor_at: floorAt, now } = row
+  const coverage = { asOf, isSwept: row.is_swept, lastGapTo: row.last_gap_to, floorAt, now }
   return {
     user:
       user_at === null
@@ -72,9 +73,9 @@ export async function readKnown(
             logId: row.session_log_id,
             type: row.session_type,
           },
-    floorAt: row.floor_at,
-    asOf: row.as_of,
-    now: row.now,
-    complete: row.as_of !== null && row.covered,
+    floorAt,
+    asOf,
+    now,
+    complete: isComplete(coverage, horizonMs),
   }
 }

@@ -337,7 +337,7 @@ describe('a gap is recorded', () => {
     const { storedAtMs } = logout('kept')
     clock.pass(SECOND)
     await run()
-    await expect(readGaps()).resolves.toEqual([{ ...first, to: storedAtMs }])
+    await expect(readGaps()).resolves.toEqual([{ ...first, to: storedAtMs, reason: 'retention' }])
   })
 
   test('up to the beginning of the log, even if one response said that it was empty', async () => {
