@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 
 /** What each part of the house may import from the others. Arrows only point down. */
 const ALLOWED: Record<string, string[]> = {
-  main: ['commands', 'errors', 'log'],
+  main: ['commands', 'errors', 'log', 'program-name'],
   commands: [
     'demo',
     'service',
@@ -14,6 +14,7 @@ const ALLOWED: Record<string, string[]> = {
     'config',
     'errors',
     'ports',
+    'program-name',
     'rules',
     'sync',
     'version',
@@ -60,10 +61,11 @@ const ALLOWED: Record<string, string[]> = {
   client: ['rules'],
   action: ['rules'],
   async: ['errors'],
-  log: ['errors'],
+  log: ['errors', 'program-name'],
   simulator: [],
   rules: [],
   errors: [],
+  'program-name': [],
   version: [],
 }
 

@@ -2,6 +2,7 @@ import { loadConfig } from '../config/config.js'
 import type { Check } from '../doctor/check.js'
 import { examine } from '../doctor/doctor.js'
 import { LastLogoutError } from '../errors.js'
+import { nameProgram } from '../program-name.js'
 import type { CommandContext } from './context.js'
 import { escapeControls } from './escape-controls.js'
 import { rethrowUnfinished } from './rethrow-unfinished.js'
@@ -23,9 +24,9 @@ export async function runDoctor(context: CommandContext, flags: DoctorFlags): Pr
   const config = loadConfig(context.env, ['auth0', 'database'])
   const { action: actionName, probe = false, json = false } = flags
   const examination = examine({ config, actionName, probe, signal: context.stop })
-  const checks = await collect(examination, json ? () => {} : context.print).catch(
-    rethrowUnfinished,
-  )
+  const { programName } = context
+  const print = json ? () => {} : context.print
+  const checks = await collect(examination, programName, print).catch(rethrowUnfinished)
   if (json) context.print(`${JSON.stringify({ checks }, null, 2)}\n`)
   const failed = checks.filter(({ status }) => status === 'failure').length
   if (failed > 0) {
@@ -38,6 +39,7 @@ export async function runDoctor(context: CommandContext, flags: DoctorFlags): Pr
 /** Prints each check when it is done. Consecutive skipped checks with the same reason share a line. */
 async function collect(
   examination: AsyncIterable<Check>,
+  programName: string,
   print: (text: string) => void,
 ): Promise<Check[]> {
   const checks: Check[] = []
@@ -46,7 +48,8 @@ async function collect(
     if (skipped.length > 0) print(toSkippedText(skipped))
     skipped = []
   }
-  for await (const check of examination) {
+  for await (const found of examination) {
+    const check = nameCommands(found, programName)
     checks.push(check)
     const isSkipped = check.status === 'skipped'
     if (!isSkipped || skipped[0]?.message !== check.message) printSkipped()
@@ -55,6 +58,16 @@ async function collect(
   }
   printSkipped()
   return checks
+}
+
+/** Names the program in the commands of a check as it was started. */
+function nameCommands(check: Check, programName: string): Check {
+  const { message, advice } = check
+  return {
+    ...check,
+    message: nameProgram(message, programName),
+    ...(advice !== undefined && { advice: nameProgram(advice, programName) }),
+  }
 }
 
 function toSkippedText(checks: Check[]): string {

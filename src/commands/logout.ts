@@ -96,7 +96,7 @@ function readSubject(text: string): string {
   if (userId.includes('|')) return userId
   throw new LastLogoutError(
     'USAGE',
-    `The user id ${escapeControls(userId)} is invalid: it contains no |, which the shell interprets unless it is quoted. Quote the id, as in: last-logout logout 'auth0|123'`,
+    `The user id ${escapeControls(userId)} is invalid: it contains no |, which the shell interprets unless it is quoted. Quote the id, as in: \`last-logout logout 'auth0|123'\``,
   )
 }
 

@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { nameProgram } from '../program-name.js'
 import { ACTION_NAME } from '../rules/action-settings.js'
 import { readVersion } from '../version.js'
 import type { DeployFlags } from './action-options.js'
@@ -22,7 +23,7 @@ export async function createProgram(context: CommandContext): Promise<Command> {
   const serve = async (parts: ServicePart[]) =>
     (await import('./serve.js')).runServe(context, parts)
 
-  const program = new Command('last-logout')
+  const program = new Command(context.programName)
     // Commands inherit these settings when they are created.
     .exitOverride()
     .configureOutput({
@@ -33,7 +34,7 @@ export async function createProgram(context: CommandContext): Promise<Command> {
     .description('Revokes Auth0 access tokens at logout.')
     .version(await readVersion())
     .addHelpText('after', FOOTER)
-    .showHelpAfterError('(see last-logout --help)')
+    .showHelpAfterError(nameProgram('(see `last-logout --help`)', context.programName))
 
   program
     .command('demo')

@@ -34,6 +34,7 @@ export function startCommandLine(
   const stopping = new AbortController()
   const running = runCommandLine(args, {
     env,
+    programName: 'last-logout',
     print: write('stdout'),
     printError: write('stderr'),
     isOutputClosed: () => false,
