@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { findSimilar } from '../config/similar-names.js'
 import { nameProgram } from '../program-name.js'
 import { ACTION_NAME } from '../rules/action-settings.js'
 import { readVersion } from '../version.js'
@@ -74,7 +75,27 @@ export async function createProgram(context: CommandContext): Promise<Command> {
     .command('migrate')
     .description('creates or updates the tables of the database')
     .action(async () => (await import('./migrate.js')).runMigrate(context))
+  for (const command of [program, ...program.commands]) {
+    if (command.commands.length > 0) suggestCommands(command)
+  }
   return program
+}
+
+/**
+ * Rejects an unknown command, and suggests known ones only where their names are similar: commander suggests `logout`
+ * for any word of its length.
+ */
+function suggestCommands(parent: Command): void {
+  parent.on('command:*', ([name = '']: string[]) => {
+    const known = parent.commands.map((command) => command.name())
+    const similar = findSimilar(name, known)
+    const [only] = known
+    const suggestion =
+      similar.length > 0
+        ? `(Did you mean ${similar.join(' or ')}?)`
+        : `(${known.length === 1 ? `The command is ${parent.name()} ${only}` : `Commands: ${known.join(', ')}`})`
+    parent.error(`error: unknown command '${name}'\n${suggestion}`)
+  })
 }
 
 /** Redacts long words: without a subcommand, the usage error quotes an argument that can be a token. */

@@ -1,5 +1,6 @@
 import { LastLogoutError } from '../errors.js'
 import { readKey } from './api-keys.js'
+import { findSimilar } from './similar-names.js'
 import { DAY_MS } from './values.js'
 import { type Variables, variables } from './variables.js'
 
@@ -11,6 +12,12 @@ export type Need = 'auth0' | 'api' | 'database'
 
 const WHERE_TO_SET =
   'Set the variables in the environment, or in a file .env in the current directory (see .env.example).'
+
+/** A value with quotation marks around it: a shell removes them, Docker's --env-file and others keep them. */
+const QUOTED = /^(["'])(.*)\1$/s
+
+const REMOVE_QUOTES =
+  'begins and ends with a quotation mark, which is a part of its value here: remove both'
 
 /** The needs that a tuple lists for certain: an array of unknown length guarantees none of its elements. */
 type Listed<Needs extends readonly Need[]> = Needs extends readonly [
@@ -56,7 +63,9 @@ export function loadConfig<const Needs extends readonly Need[]>(
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
   const problems: string[] = []
   const read = Object.entries(variables).map(([name, schema]) => {
-    const { data, error } = schema.safeParse(given[name])
+    const text = given[name]
+    if (text !== undefined && QUOTED.test(text)) problems.push(`${name} ${REMOVE_QUOTES}`)
+    const { data, error } = schema.safeParse(text?.replace(QUOTED, '$2'))
     for (const { message } of error?.issues ?? []) problems.push(describe(name, message, given))
     return [name, data]
   })
@@ -71,7 +80,16 @@ export function loadConfig<const Needs extends readonly Need[]>(
 }
 
 function describe(name: string, message: string, given: Record<string, unknown>): string {
-  return given[name] === undefined ? `${name} is missing` : `${name} ${message}`
+  return given[name] === undefined ? describeMissing(name, given) : `${name} ${message}`
+}
+
+/** Names a set variable that may be meant: one that this program does not know, with a similar name. */
+function describeMissing(name: string, given: Record<string, unknown>): string {
+  const unknown = Object.keys(given).filter((other) => !(other in variables))
+  const [similar] = findSimilar(name, unknown)
+  return similar === undefined
+    ? `${name} is missing`
+    : `${name} is missing; ${similar} is set, and this program does not know it: rename it if it is meant`
 }
 
 function findMissing(given: Record<string, unknown>, needs: readonly Need[]): string[] {
@@ -79,12 +97,14 @@ function findMissing(given: Record<string, unknown>, needs: readonly Need[]): st
     ...(needs.includes('auth0') ? ['AUTH0_CLIENT_ID', 'AUTH0_CLIENT_SECRET'] : []),
     ...(needs.includes('api') ? ['API_KEYS'] : []),
   ]
-  const missing = required.filter((name) => !(name in given)).map((name) => `${name} is missing`)
+  const missing = required
+    .filter((name) => !(name in given))
+    .map((name) => describeMissing(name, given))
   const hasDatabase = 'DATABASE_URL' in given || 'DATA_DIR' in given
   return needs.includes('database') && !hasDatabase
     ? [
         ...missing,
-        'DATABASE_URL is missing; set it, or set DATA_DIR to run an embedded PostgreSQL in that directory',
+        `${describeMissing('DATABASE_URL', given)}; set it, or set DATA_DIR to run an embedded PostgreSQL in that directory`,
       ]
     : missing
 }
