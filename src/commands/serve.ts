@@ -18,8 +18,8 @@ export async function runServe(context: CommandContext, parts: ServicePart[]): P
     await service.opened(context.stop)
     if (served !== null) log.info({ url: served.url }, served.message)
     if (parts.includes('worker')) {
-      await service.startWorker()
-      log.info({ everyMs: config.pollIntervalMs, domain: config.auth0.domain }, 'polling')
+      const fields = { everyMs: config.pollIntervalMs, domain: config.auth0.domain }
+      await service.startWorker(() => log.info(fields, 'polling'))
     }
     if (!context.stop.aborted) await Promise.race([once(context.stop, 'abort'), service.gone])
     log.info('stopping')

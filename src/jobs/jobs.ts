@@ -14,6 +14,8 @@ export interface JobsOptions extends RunnerOptions {
   connection: QueueConnection
   /** Sets this queue apart from others in the same store; workers with the same one share it. */
   prefix: string
+  /** Called once, when the jobs are scheduled: at once, or after an outage of the store that holds the schedule. */
+  onScheduled?: (() => void) | undefined
   /** How often the schedule is looked after, in milliseconds. Default: 3,000. */
   watchIntervalMs?: number
   /** How long a store may take to be ready, to answer, and to be closed, in milliseconds. Default: 5,000. */
@@ -40,7 +42,7 @@ export interface Jobs {
  * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
-  const { connection, prefix, jobs, log, watchIntervalMs, timeoutMs } = {
+  const { connection, prefix, jobs, log, onScheduled, watchIntervalMs, timeoutMs } = {
     ...JOBS_DEFAULTS,
     ...options,
   }
@@ -55,7 +57,14 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const outage = createQueueOutage(connection, log, stop.signal)
   const open = () =>
     openBackend({ connection, prefix, runner, onError: outage.recordFailure, log, timeoutMs })
-  const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal, watchIntervalMs })
+  const watchdog = createWatchdog({
+    jobs,
+    open,
+    onRegistered: onScheduled,
+    outage,
+    signal: stop.signal,
+    watchIntervalMs,
+  })
   await watchdog.start()
 
   async function close(): Promise<void> {

@@ -5,9 +5,9 @@ import type { QueueConnection } from './backend.js'
 /** What to do, by where the queue is stored. */
 const ADVICE: Record<QueueConnection['kind'], string> = {
   redis:
-    'no job runs until it is restored: check that redis runs and is reachable from here, and REDIS_URL',
+    'the log is not read until it is restored: check that redis runs and is reachable from here, and REDIS_URL',
   postgres:
-    'no job runs until it is restored: check that postgresql runs and is reachable from here, and DATABASE_DIRECT_URL or DATABASE_URL',
+    'the log is not read until it is restored: check that postgresql runs and is reachable from here, and DATABASE_DIRECT_URL or DATABASE_URL',
 }
 
 /**

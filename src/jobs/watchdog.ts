@@ -10,6 +10,8 @@ export interface WatchdogOptions {
   jobs: ScheduledJob[]
   /** Opens the queue and its worker. Repeated after a rejection. */
   open(): Promise<Backend>
+  /** Called once, when the schedule has been registered. */
+  onRegistered?: (() => void) | undefined
   /** Outage of the queue. */
   outage: FailureTracker
   /** Stops the watchdog. */
@@ -44,6 +46,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
     backend ??= await open()
     const setUp = isRegistered ? restoreSchedulers : registerSchedulers
     const isOverdue = await setUp(backend.queue, jobs, now())
+    if (!isRegistered) options.onRegistered?.()
     isRegistered = true
     const isStuck = isOverdue && wasOverdue
     wasOverdue = isOverdue && !isStuck
