@@ -48,7 +48,7 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
   },
   AUTH0_RATE_LIMIT: {
     when: 'Auth0 responds with 429. last-logout waits for the time that Auth0 gives, and retries.',
-    todo: 'Nothing, if it is temporary. If it lasts, look for other callers of the Management API, or lower `RATE_SHARE`.',
+    todo: 'Nothing, if it is temporary. If it lasts, find other callers of the Management API, or lower `RATE_SHARE`.',
   },
   AUTH0_CHECKPOINT_REFUSED: {
     when: 'Auth0 refuses the position from which the log is read, and replacing the position did not help.',

@@ -1,7 +1,7 @@
 import { LastLogoutError } from '../errors.js'
 
 /** The credentials of an application, and the tenant's domain as configured. */
-export interface Credentials {
+export interface ApplicationCredentials {
   domain: string
   clientId: string
   clientSecret: string
@@ -11,12 +11,19 @@ export interface Credentials {
 const CANONICAL_DOMAIN = /\.auth0(app)?\.com$/
 
 /** The error where the tenant issues no token, or its API refuses the one it issued. */
-export function credentialsRefused(status: number, refused: Credentials): LastLogoutError {
+export function credentialsRefused(
+  status: number,
+  refused: ApplicationCredentials,
+): LastLogoutError {
   const message = `${refused.domain} refused the client credentials (${status}). ${status === 403 ? adviceAfterForbidden(refused) : adviceAfterUnauthorized(refused)}`
   return new LastLogoutError('AUTH0_CREDENTIALS', message, { status })
 }
 
-function adviceAfterUnauthorized({ domain, clientId, clientSecret }: Credentials): string {
+function adviceAfterUnauthorized({
+  domain,
+  clientId,
+  clientSecret,
+}: ApplicationCredentials): string {
   // Auth0's secrets are longer than its ids.
   const swapped =
     clientId.length > clientSecret.length
@@ -29,7 +36,7 @@ function adviceAfterUnauthorized({ domain, clientId, clientSecret }: Credentials
 }
 
 /** Auth0 responds alike to an application without a grant and to a custom domain. */
-function adviceAfterForbidden({ domain }: Credentials): string {
+function adviceAfterForbidden({ domain }: ApplicationCredentials): string {
   const custom = CANONICAL_DOMAIN.test(domain)
     ? ''
     : `If ${domain} is a custom domain, set AUTH0_DOMAIN to the canonical one, such as example.eu.auth0.com ` +

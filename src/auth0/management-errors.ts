@@ -1,6 +1,6 @@
 import { ManagementError } from 'auth0'
 import { LastLogoutError } from '../errors.js'
-import { type Credentials, credentialsRefused } from './credentials-refused.js'
+import { type ApplicationCredentials, credentialsRefused } from './credentials-refused.js'
 import { waitAfterRefusal } from './rate/limit.js'
 
 /** The tenant, and the URL at which it is reached. */
@@ -32,7 +32,7 @@ const RATE_LIMIT_ADVICE =
 export function assertUsableStatus(
   { status, headers }: Response,
   isToken: boolean,
-  address: Address & Credentials,
+  address: Address & ApplicationCredentials,
 ): void {
   if (status === 401 || status === 403) {
     if (!isJson(headers)) throw refusedOnTheWay(status, headers, address)

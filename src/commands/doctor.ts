@@ -1,6 +1,6 @@
 import { loadConfig } from '../config/config.js'
 import type { Check } from '../doctor/check.js'
-import { examine } from '../doctor/doctor.js'
+import { runChecks } from '../doctor/doctor.js'
 import { LastLogoutError } from '../errors.js'
 import { nameProgram } from '../program-name.js'
 import type { CommandContext } from './context.js'
@@ -23,11 +23,14 @@ export interface DoctorFlags {
 export async function runDoctor(context: CommandContext, flags: DoctorFlags): Promise<void> {
   const config = loadConfig(context.env, ['auth0', 'database'])
   const { action: actionName, probe = false, json = false } = flags
-  const examination = examine({ config, actionName, probe, signal: context.stop })
-  const { programName } = context
-  const print = json ? () => {} : context.print
-  const checks = await collect(examination, programName, print).catch(rethrowUnfinished)
-  if (json) context.print(`${JSON.stringify({ checks }, null, 2)}\n`)
+  const running = runChecks({ config, actionName, probe, signal: context.stop })
+  const named = nameCommands(running, context.programName)
+  const checks = await collect(named, json ? () => {} : context.print).catch(rethrowUnfinished)
+  context.print(
+    json
+      ? `${JSON.stringify({ checks }, null, 2)}\n`
+      : nameProgram(toSummary(checks), context.programName),
+  )
   const failed = checks.filter(({ status }) => status === 'failure').length
   if (failed > 0) {
     const count = failed === 1 ? '1 check' : `${failed} checks`
@@ -38,8 +41,7 @@ export async function runDoctor(context: CommandContext, flags: DoctorFlags): Pr
 
 /** Prints each check when it is done. Consecutive skipped checks with the same reason share a line. */
 async function collect(
-  examination: AsyncIterable<Check>,
-  programName: string,
+  running: AsyncIterable<Check>,
   print: (text: string) => void,
 ): Promise<Check[]> {
   const checks: Check[] = []
@@ -48,8 +50,7 @@ async function collect(
     if (skipped.length > 0) print(toSkippedText(skipped))
     skipped = []
   }
-  for await (const found of examination) {
-    const check = nameCommands(found, programName)
+  for await (const check of running) {
     checks.push(check)
     const isSkipped = check.status === 'skipped'
     if (!isSkipped || skipped[0]?.message !== check.message) printSkipped()
@@ -60,14 +61,36 @@ async function collect(
   return checks
 }
 
-/** Names the program in the commands of a check as it was started. */
-function nameCommands(check: Check, programName: string): Check {
-  const { message, advice } = check
-  return {
-    ...check,
-    message: nameProgram(message, programName),
-    ...(advice !== undefined && { advice: nameProgram(advice, programName) }),
+/** Names the program in the commands of each check as it was started. */
+async function* nameCommands(
+  running: AsyncIterable<Check>,
+  programName: string,
+): AsyncGenerator<Check> {
+  for await (const check of running) {
+    const message = nameProgram(check.message, programName)
+    const { advice } = check
+    yield advice === undefined
+      ? { ...check, message }
+      : { ...check, message, advice: nameProgram(advice, programName) }
   }
+}
+
+/** Counts the checks by status, and says what to do next. */
+function toSummary(checks: Check[]): string {
+  const count = (status: Check['status']) =>
+    checks.filter((check) => check.status === status).length
+  const [failed, warnings] = [count('failure'), count('warning')]
+  const counts = `${count('ok')} ok, ${warnings} warnings, ${failed} failed, ${count('skipped')} skipped`
+  return `\nsummary  ${counts}\n${' '.repeat(9)}-> ${toNextStep(failed, warnings)}\n`
+}
+
+function toNextStep(failed: number, warnings: number): string {
+  if (failed > 0) {
+    return 'correct what failed, from the top, since a failure can cause those below it; then run `last-logout doctor` again'
+  }
+  return warnings > 0
+    ? 'nothing has failed: read the advice after each warning, and decide whether it concerns you'
+    : 'nothing to do'
 }
 
 function toSkippedText(checks: Check[]): string {

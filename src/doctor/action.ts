@@ -3,57 +3,58 @@ import type { ManagementApi } from '../auth0/management-api.js'
 import { hasCode } from '../errors.js'
 import { type Check, describeError, failure, ok, warning } from './check.js'
 
-/** What the check is called. */
+/** Name of the check. */
 export const ACTION_CHECK = 'login Action'
 
-const DEPLOY = '`last-logout action deploy`, with the options of before'
+const DEPLOY = 'run `last-logout action deploy` with the same options as before'
 const SECRETS = ['LAST_LOGOUT_URL', 'LAST_LOGOUT_API_KEY']
 
-/** What the token may do, and what ends the asking. */
 interface ActionAccess {
-  /** `null`: the token does not say. */
+  /** Scopes of the token; `null`: the grant does not state them. */
   scopes: string[] | null
   signal: AbortSignal
 }
 
-/** Whether the login Action runs at each login. */
-export async function examineAction(
+/** Checks that the login Action runs at each login. Without the scope `read:actions`, the check is skipped. */
+export async function checkAction(
   api: ManagementApi,
   name: string,
   { scopes, signal }: ActionAccess,
 ): Promise<Check> {
-  // Being refused would cost a second token.
-  if (scopes !== null && !scopes.includes('read:actions')) return notAsked()
+  // A refused request would renew the token, and each grant writes an entry to the log.
+  if (scopes !== null && !scopes.includes('read:actions')) return notChecked()
   try {
     return toActionCheck(await readActionStatus({ api, name }, signal))
   } catch (error) {
-    return hasCode(error, 'AUTH0_SCOPE') ? notAsked() : failure(ACTION_CHECK, describeError(error))
+    return hasCode(error, 'AUTH0_SCOPE')
+      ? notChecked()
+      : failure(ACTION_CHECK, describeError(error))
   }
 }
 
-/** The worker should not have that scope: it is granted for a deployment. */
-function notAsked(): Check {
+/** The worker should not have this scope: it is granted only for a deployment. */
+function notChecked(): Check {
   const message =
-    'not asked: the application lacks read:actions, as it should but while it deploys; see Dashboard > Actions > Triggers > post-login'
+    'not checked: the application lacks read:actions, which it needs only during a deployment; see Dashboard > Actions > Triggers > post-login'
   return { name: ACTION_CHECK, status: 'skipped', message }
 }
 
-/** Judges what the tenant has of it. */
+/** Judges the state of the login Action in the tenant. */
 export function toActionCheck(status: ActionStatus): Check {
   const { exists, current, deployed, position, bindings, secretNames } = status
   if (!exists) {
     return warning(
       ACTION_CHECK,
-      'not there: tokens are judged by iat alone, so that one minted from a refresh token after the logout passes, and no token names its session',
-      `${DEPLOY}, when you are ready for it`,
+      'missing: tokens are judged by iat alone. A token that was issued for a refresh token after the logout is accepted, and no token names its session',
+      'run `last-logout action deploy` when you are ready; see docs/login-action.md',
     )
   }
   const missing = SECRETS.filter((name) => !secretNames.includes(name))
   const faults = [
-    position === null && 'not bound to post-login: it never runs',
-    !deployed && 'not deployed as it stands',
-    !current && 'of another version than this program',
-    missing.length > 0 && `without its secret ${missing.join(' and ')}`,
+    position === null && 'it is not bound to post-login and never runs',
+    !deployed && 'its draft is not deployed',
+    !current && 'it is from another version of last-logout',
+    missing.length > 0 && `it lacks the secret ${missing.join(' and ')}`,
   ].filter((fault) => fault !== false)
   if (faults.length > 0) return warning(ACTION_CHECK, faults.join('; '), DEPLOY)
   return ok(ACTION_CHECK, `deployed, of this version, and bound as ${position} of ${bindings}`)

@@ -6,59 +6,59 @@ import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import { type Check, failure, ok, warning } from './check.js'
 
-/** The most entries that one request gives. */
+/** Maximum number of entries in one response. */
 const PAGE_SIZE = 100
 
 const MINUTE_MS = 60_000
 
-/** How many requests the tenant allows to all its callers. */
+/** How many requests the tenant allows all its applications. */
 export interface Allowance {
   perMinute: number
-  /** Known from Auth0's documentation, or that many at the least, as seen. */
-  source: 'documented' | 'seen'
+  /** `documented`: by Auth0's documentation. `observed`: a lower bound, by the headers of a response. */
+  source: 'documented' | 'observed'
 }
 
-/** Estimates what a bucket of this size gives; `null`: it does not tell. */
+/** Estimates the refill of a bucket; `null`: the headers do not show it. */
 export function toAllowance({ limit, remaining, resetInMs }: RateLimit): Allowance | null {
   const perMinute = documentedPerMinute(limit)
   if (perMinute !== null) return { perMinute, source: 'documented' }
   const used = limit - remaining
   if (resetInMs === null || used <= 0) return null
-  // The header has whole seconds: what is refilled within less looks like a second.
-  return { perMinute: (used * MINUTE_MS) / Math.max(resetInMs, 1_000), source: 'seen' }
+  // The header has whole seconds: a shorter refill appears as one second.
+  return { perMinute: (used * MINUTE_MS) / Math.max(resetInMs, 1_000), source: 'observed' }
 }
 
-/** Entries a minute, by the storage times of the newest ones; `null`: they do not tell. */
+/** Estimates the entries per minute from the storage times of the newest ones; `null`: they have none. */
 export function estimateVolume(entries: unknown[], now: Instant): number | null {
   const times = entries.flatMap((entry) => storageTimeOf(readLogId(entry)) ?? [])
   if (times.length === 0) return null
   return (times.length * MINUTE_MS) / Math.max(now - Math.min(...times), 1_000)
 }
 
-/** What the poll budget is judged by. */
+/** The facts from which the poll budget is judged. */
 export interface BudgetFacts {
   limit: RateLimit | null
-  /** Entries a minute. */
+  /** Entries per minute; `null`: unknown. */
   volume: number | null
 }
 
-/** Shows the rate limit, and whether our share of it keeps up with the tenant. */
-export function examineBudget(
+/** Reports the rate limit, and checks that our share of it suffices to read the log. */
+export function checkBudget(
   { limit, volume }: BudgetFacts,
   { pollIntervalMs, auth0 }: Pick<Config, 'pollIntervalMs' | 'auth0'>,
 ): Check[] {
   if (limit === null) {
-    const advice = 'expect AUTH0_BASE_URL to lead to Auth0 without anything that drops its headers'
+    const advice = 'check that no proxy between here and AUTH0_BASE_URL removes these headers'
     return [
-      warning('rate limit', 'the answers have no x-ratelimit headers', advice),
-      warning('poll budget', 'cannot be told without a rate limit', advice),
+      warning('rate limit', 'the responses have no x-ratelimit headers', advice),
+      warning('poll budget', 'unknown: the responses have no x-ratelimit headers', advice),
     ]
   }
   const allowance = toAllowance(limit)
-  const seen = `a bucket of ${limit.limit}, ${limit.remaining} left${describe(allowance)}`
+  const message = `a bucket of ${limit.limit} requests, ${limit.remaining} left${describe(allowance)}`
   return [
-    ok('rate limit', seen),
-    toPollBudget(allowance, volume ?? 0, { pollIntervalMs, share: auth0.rateShare }),
+    ok('rate limit', message),
+    toPollBudgetCheck(allowance, volume ?? 0, { pollIntervalMs, share: auth0.rateShare }),
   ]
 }
 
@@ -66,36 +66,36 @@ function describe(allowance: Allowance | null): string {
   if (allowance === null) return ''
   const { perMinute, source } = allowance
   return source === 'documented'
-    ? `; by Auth0's documentation ${perMinute} requests a minute`
-    : `; refilled by at least ${Math.round(perMinute)} a minute`
+    ? `; ${perMinute} requests per minute by Auth0's documentation`
+    : `; at least ${Math.round(perMinute)} requests per minute are refilled`
 }
 
-function toPollBudget(
+function toPollBudgetCheck(
   allowance: Allowance | null,
   volume: number,
   { pollIntervalMs, share }: { pollIntervalMs: number; share: number },
 ): Check {
   const pages = volume / PAGE_SIZE
   const needed = requestsPerMinute(volume, pollIntervalMs)
-  const need = `at ${round(volume)} entries a minute it takes ${round(needed)} requests a minute`
+  const need = `${round(volume)} entries per minute need ${round(needed)} requests per minute`
   if (allowance === null) {
-    return ok('poll budget', `${need}; the rate limit did not show how much it allows`)
+    return ok('poll budget', `${need}; how many the tenant allows is unknown`)
   }
   const ours = allowance.perMinute * share
   const message = `${need}; RATE_SHARE allows ${round(ours)}`
   if (needed <= ours) return ok('poll budget', message)
-  if (allowance.source === 'seen') {
+  if (allowance.source === 'observed') {
     return warning(
       'poll budget',
-      `${need}; that RATE_SHARE allows as many is not certain (at least ${round(ours)})`,
-      'watch whether the lag grows: if it does, raise POLL_INTERVAL or RATE_SHARE',
+      `${need}; RATE_SHARE allows at least ${round(ours)}, possibly too few`,
+      'watch the lag. If it grows, raise POLL_INTERVAL or RATE_SHARE',
     )
   }
   if (pages < ours) {
     return warning(
       'poll budget',
       `${message}: polls wait for the rate limit`,
-      `set POLL_INTERVAL to ${Math.ceil(leastInterval(ours - pages))}s or more, or raise RATE_SHARE`,
+      `set POLL_INTERVAL to ${Math.ceil(minIntervalSeconds(ours - pages))}s or more, or raise RATE_SHARE`,
     )
   }
   return failure(
@@ -105,15 +105,15 @@ function toPollBudget(
   )
 }
 
-/** Each poll reads pages until an empty one. */
+/** Returns the requests per minute. Each poll reads pages until an empty one. */
 function requestsPerMinute(volume: number, pollIntervalMs: number): number {
   const polls = MINUTE_MS / pollIntervalMs
   const perPoll = volume / polls
   return polls * (1 + (perPoll <= 1 ? perPoll : Math.ceil(perPoll / PAGE_SIZE)))
 }
 
-/** Seconds between polls, at two requests each. */
-function leastInterval(perMinute: number): number {
+/** Returns the shortest interval between polls of two requests each, in seconds. */
+function minIntervalSeconds(perMinute: number): number {
   return (2 * 60) / perMinute
 }
 

@@ -1,60 +1,74 @@
 import { MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import { type Check, failure, ok, warning } from './check.js'
-import { toDuration } from './duration.js'
+import { formatDuration } from './format-duration.js'
 
-/** Up to here clocks may differ, in milliseconds: `Date` has whole seconds. */
-const MAX_UNNOTICED_MS = 2_000
+/** Largest difference between two clocks that passes, in milliseconds: `Date` has whole seconds. */
+const MAX_SKEW_MS = 2_000
 
-/** When a request was sent and answered by our clock, and answered by Auth0's, in whole seconds. */
+/** Times of one request, in milliseconds. */
 export interface ClockReading {
+  /** By the clock of this machine. */
   sentAt: number
+  /** By the clock of this machine. */
   receivedAt: number
-  /** `null`: the answer had no `Date`. */
+  /** By Auth0's clock, in whole seconds; `null`: the response has no `Date`. */
   serverAt: number | null
 }
 
-/** Whether the clock of this machine agrees with Auth0's. Nothing that is stored depends on it. */
-export function examineClock(reading: ClockReading): Check {
+/** Compares the clock of this machine with Auth0's. No stored value depends on it. */
+export function checkClock(reading: ClockReading): Check {
   const skewMs = skewOf(reading, 0)
   if (skewMs === null) {
-    return warning('clock', "Auth0's answers have no Date", 'see what is between here and Auth0')
+    return warning(
+      'clock',
+      "Auth0's responses have no Date header",
+      'find the proxy between here and Auth0 that removes it',
+    )
   }
-  if (Math.abs(skewMs) <= MAX_UNNOTICED_MS) return ok('clock', 'agrees with that of Auth0')
+  if (Math.abs(skewMs) <= MAX_SKEW_MS) return ok('clock', 'agrees with the clock of Auth0')
   return warning(
     'clock',
-    `is ${describeSkew(skewMs)} that of Auth0: only log lines and times that are typed in depend on it`,
+    `is ${describeSkew(skewMs)} the clock of Auth0: only log lines, and instants that you enter, depend on it`,
     'synchronize the clock of this machine (NTP)',
   )
 }
 
 /**
- * Whether the clock of the database agrees with Auth0's. It decides how fresh what is known is, and no
- * logout is stored later than it.
+ * Compares the clock of the database with Auth0's. It decides the freshness, and is the upper bound of every
+ * stored logout.
  *
- * @param databaseAheadMs As in `TenantOptions`.
+ * @param databaseAheadMs See `TenantOptions`.
  */
-export function examineDatabaseClock(reading: ClockReading, databaseAheadMs: number | null): Check {
+export function checkDatabaseClock(reading: ClockReading, databaseAheadMs: number | null): Check {
   const name = 'database clock'
   const skewMs = databaseAheadMs === null ? null : skewOf(reading, databaseAheadMs)
   if (skewMs === null) {
-    return { name, status: 'skipped', message: 'the database or Auth0 does not tell its time' }
+    return { name, status: 'skipped', message: 'the time of the database or of Auth0 is unknown' }
   }
-  if (Math.abs(skewMs) <= MAX_UNNOTICED_MS) return ok(name, 'agrees with that of Auth0')
-  const message = `is ${describeSkew(skewMs)} that of Auth0`
+  if (Math.abs(skewMs) <= MAX_SKEW_MS) return ok(name, 'agrees with the clock of Auth0')
+  const message = `is ${describeSkew(skewMs)} the clock of Auth0`
   const advice = 'synchronize the clock of the database server (NTP)'
   if (Math.abs(skewMs) <= MAX_CLOCK_AHEAD_MS) {
-    return warning(name, `${message}: lags and reported logouts are wrong by that`, advice)
+    return warning(
+      name,
+      `${message}: lags and reported logouts are wrong by this difference`,
+      advice,
+    )
   }
   return failure(
     name,
     skewMs < 0
-      ? `${message}: logouts are stored that much too early, and freshness does not advance`
-      : `${message}: reported logouts and \`floor raise now\` end tokens of later logins, and every lag is that much too long`,
+      ? `${message}: logouts are stored too early by this difference, and freshness does not advance`
+      : `${message}: reported logouts and \`floor raise now\` end tokens of later logins, and every lag is too long by this difference`,
     advice,
   )
 }
 
-/** How far a clock that is `aheadMs` ahead of this machine's is ahead of Auth0's at least; negative: behind. */
+/**
+ * Returns by how much a clock is at least ahead of Auth0's; negative: behind.
+ *
+ * @param aheadMs How far the clock is ahead of the clock of this machine.
+ */
 function skewOf({ sentAt, receivedAt, serverAt }: ClockReading, aheadMs: number): number | null {
   if (serverAt === null) return null
   const ahead = sentAt + aheadMs - (serverAt + 1_000)
@@ -63,5 +77,5 @@ function skewOf({ sentAt, receivedAt, serverAt }: ClockReading, aheadMs: number)
 }
 
 function describeSkew(skewMs: number): string {
-  return `${toDuration(Math.abs(skewMs))} ${skewMs > 0 ? 'ahead of' : 'behind'}`
+  return `${formatDuration(Math.abs(skewMs))} ${skewMs > 0 ? 'ahead of' : 'behind'}`
 }

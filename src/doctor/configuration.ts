@@ -1,40 +1,40 @@
 import type { Config } from '../config/config.js'
 import { DEFAULT_MAX_STALENESS_MS } from '../rules/freshness.js'
 import { type Check, ok, warning } from './check.js'
-import { toDuration } from './duration.js'
+import { formatDuration } from './format-duration.js'
 
 const NAME = 'configuration'
 
-/** From here on Auth0 writes an `api_limit_warning` into the log. */
+/** Above this share of the rate limit, Auth0 writes an `api_limit_warning` entry to the log. */
 const RISKY_SHARE = 0.8
 
-/** Looks for settings that are right one by one and ask for trouble. */
-export function examineConfiguration(config: Config): Check[] {
+/** Finds settings that are valid, but risky together. */
+export function checkConfiguration(config: Config): Check[] {
   const { pollIntervalMs, maxLagMs, http, auth0 } = config
   const risks = [
     pollIntervalMs >= maxLagMs &&
       warning(
         NAME,
-        `POLL_INTERVAL (${toDuration(pollIntervalMs)}) is not below MAX_LAG (${toDuration(maxLagMs)}): /health/fresh fails between two polls`,
+        `POLL_INTERVAL (${formatDuration(pollIntervalMs)}) is not below MAX_LAG (${formatDuration(maxLagMs)}): /health/fresh fails between two polls`,
         'set MAX_LAG to at least three times POLL_INTERVAL',
       ),
     maxLagMs > DEFAULT_MAX_STALENESS_MS &&
       warning(
         NAME,
-        `MAX_LAG (${toDuration(maxLagMs)}) is above ${toDuration(DEFAULT_MAX_STALENESS_MS)}, after which clients no longer trust what they know: they complain before you are alerted`,
+        `MAX_LAG (${formatDuration(maxLagMs)}) is above ${formatDuration(DEFAULT_MAX_STALENESS_MS)}, after which clients treat their data as stale: their checks return unknown before you are alerted`,
         'lower MAX_LAG, or raise maxStalenessMs in the clients',
       ),
     auth0.rateShare > RISKY_SHARE &&
       warning(
         NAME,
-        `RATE_SHARE (${auth0.rateShare}) leaves hardly anything of the rate limit to the tenant's other callers`,
+        `RATE_SHARE (${auth0.rateShare}) leaves little of the rate limit to the tenant's other applications`,
         'set RATE_SHARE to 0.5',
       ),
     http.apiKeys.length === 0 &&
       warning(
         NAME,
-        'there are no API_KEYS: `start` and `api` do not run here',
-        'set API_KEYS, unless this machine runs the worker only',
+        'API_KEYS is empty: `start` and `api` do not run here',
+        'set API_KEYS, unless this machine runs only the worker',
       ),
   ].filter((check) => check !== false)
   return risks.length > 0 ? risks : [ok(NAME, `for ${auth0.domain}, policy ${config.policy}`)]

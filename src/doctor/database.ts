@@ -7,50 +7,58 @@ import { inspectServer, inspectTenant, type TenantState } from '../store/inspect
 import { assertMigrated } from '../store/migrations.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
 
-/** What was found out about the database. */
-export interface DatabaseFindings {
+/** Results of the checks of the database, and what later checks need of it. */
+export interface DatabaseResult {
   checks: Check[]
-  /** Where it answers; `null`: nowhere. */
+  /** URL of the database; `null`: it is missing or unreachable. */
   url: string | null
   /** Whether `tenant` could be read. */
-  isRead: boolean
-  /** `null`: no program has used it yet. */
+  isReadable: boolean
+  /** `null`: no worker has used the database yet. */
   tenant: TenantState | null
-  /** How far its clock is ahead of that of this machine, in milliseconds; `null`: it does not answer. */
+  /** How far its clock is ahead of the clock of this machine, in milliseconds; `null`: unknown. */
   clockAheadMs: number | null
 }
 
-const UNREAD = { isRead: false, tenant: null, clockAheadMs: null }
+const UNREADABLE = { isReadable: false, tenant: null, clockAheadMs: null }
 
-/** Looks at the database and its tables. Creates neither; starts an embedded server that is there and stopped. */
-export async function examineDatabase(
+/**
+ * Checks the database and its tables. It creates neither. A stopped embedded server is started.
+ *
+ * @param closers Receives what stops that server.
+ */
+export async function checkDatabase(
   config: Config<'database'>,
   closers: Closers,
-): Promise<DatabaseFindings> {
+): Promise<DatabaseResult> {
   const { directUrl } = config.database
   const direct =
-    directUrl === undefined ? [] : [(await examineServer('direct database', directUrl)).check]
+    directUrl === undefined ? [] : [(await checkServer('direct database', directUrl)).check]
   try {
-    const found = await locate(config, closers)
-    if (typeof found !== 'string') return lost([found, ...direct])
-    const { check: server, clockAheadMs } = await examineServer('database', found)
-    if (server.status === 'failure') return lost([server, ...direct])
-    const { checks, ...rest } = await examineTables(found, config.auth0.domain)
-    return { checks: [server, ...direct, ...checks], url: found, ...rest, clockAheadMs }
+    const url = await findUrl(config, closers)
+    if (typeof url !== 'string') return toUnavailable([url, ...direct])
+    const { check: server, clockAheadMs } = await checkServer('database', url)
+    if (server.status === 'failure') return toUnavailable([server, ...direct])
+    const { checks, ...rest } = await checkTables(url, config.auth0.domain)
+    return { checks: [server, ...direct, ...checks], url, ...rest, clockAheadMs }
   } catch (error) {
-    return lost([toUnreadable(error), ...direct])
+    return toUnavailable([toUnreadable(error), ...direct])
   }
 }
 
-function lost(checks: Check[]): DatabaseFindings {
+function toUnavailable(checks: Check[]): DatabaseResult {
   return {
-    ...UNREAD,
+    ...UNREADABLE,
     url: null,
     checks: [...checks, ...skipped(['migrations'], 'there is no database')],
   }
 }
 
-async function locate({ database }: Config<'database'>, closers: Closers): Promise<string | Check> {
+/** Returns the URL of the database, or the result of the check if there is none. */
+async function findUrl(
+  { database }: Config<'database'>,
+  closers: Closers,
+): Promise<string | Check> {
   if (database.url !== undefined) return database.url
   const { dataDir } = database
   const found = await findEmbeddedPostgres(dataDir)
@@ -58,14 +66,14 @@ async function locate({ database }: Config<'database'>, closers: Closers): Promi
     case 'missing':
       return warning(
         'database',
-        `there is none in ${dataDir} yet`,
-        'nothing to do: `last-logout start` makes it',
+        `there is no database in ${dataDir} yet`,
+        'nothing to do: `last-logout start` creates it',
       )
     case 'locked':
       return failure(
         'database',
-        `the one in ${dataDir} is in use (postgres/postmaster.pid), and does not answer from here`,
-        'run this where the service runs, such as in its container (docker exec); if none runs, it has crashed: start it again',
+        `the database in ${dataDir} is in use (postgres/postmaster.pid), but does not answer from here`,
+        'run this command where the service runs, such as in its container (docker exec). If no service runs, the last one crashed: start it again',
       )
     case 'running':
       return found.url
@@ -79,20 +87,20 @@ async function locate({ database }: Config<'database'>, closers: Closers): Promi
   }
 }
 
-interface ServerFindings {
+interface ServerResult {
   check: Check
   clockAheadMs: number | null
 }
 
-async function examineServer(name: string, url: string): Promise<ServerFindings> {
+async function checkServer(name: string, url: string): Promise<ServerResult> {
   try {
     const { version, latencyMs, readOnly, clockAheadMs } = await inspectServer(url)
     const message = `PostgreSQL ${version}, answers in ${Math.max(1, Math.round(latencyMs))} ms`
     const check = readOnly
       ? failure(
           name,
-          `${message}, and takes no writes`,
-          'use the URL of the primary, not that of a replica',
+          `${message}, but rejects writes`,
+          'use the URL of the primary instead of a replica',
         )
       : ok(name, message)
     return { check, clockAheadMs }
@@ -105,8 +113,8 @@ function toUnreadable(error: unknown): Check {
   if (error instanceof LastLogoutError) return failure('database', error.message)
   return failure(
     'database',
-    `it cannot be read (${describeError(error)})`,
-    'run this as the user who runs the service, with the same database user',
+    `the database cannot be read (${describeError(error)})`,
+    'run this command as the system user of the service, with its database user',
   )
 }
 
@@ -116,7 +124,11 @@ function toUnreachable(name: string, error: unknown): Check {
   const code = describeError(cause)
   const message = `PostgreSQL does not answer (${code})`
   if (code.startsWith('28')) {
-    return failure(name, message, `it refuses the user or the password: correct ${variable}`)
+    return failure(
+      name,
+      message,
+      `the server rejects the user or the password: correct ${variable}`,
+    )
   }
   if (code === '3D000') {
     return failure(name, message, `the database does not exist: create it, or correct ${variable}`)
@@ -124,18 +136,18 @@ function toUnreachable(name: string, error: unknown): Check {
   return failure(
     name,
     message,
-    `check that it runs, that it can be reached from here, and ${variable}`,
+    `check that PostgreSQL runs, that it is reachable from here, and ${variable}`,
   )
 }
 
-async function examineTables(
+async function checkTables(
   url: string,
   domain: string,
-): Promise<Pick<DatabaseFindings, 'checks' | 'isRead' | 'tenant'>> {
+): Promise<Pick<DatabaseResult, 'checks' | 'isReadable' | 'tenant'>> {
   try {
     await assertMigrated(url)
   } catch (error) {
-    return { ...UNREAD, checks: [failure('migrations', describeError(error))] }
+    return { ...UNREADABLE, checks: [failure('migrations', describeError(error))] }
   }
   const tenant = await inspectTenant(url)
   const isForeign = tenant !== null && tenant.checkpoint !== null && tenant.domain !== domain
@@ -143,8 +155,8 @@ async function examineTables(
     ? failure(
         'migrations',
         `the database serves the tenant ${tenant.domain}, not ${domain}`,
-        'give each tenant its own database, or correct AUTH0_DOMAIN',
+        'use one database for each tenant, or correct AUTH0_DOMAIN',
       )
-    : ok('migrations', 'all applied')
-  return { checks: [migrated], isRead: !isForeign, tenant: isForeign ? null : tenant }
+    : ok('migrations', 'all migrations are applied')
+  return { checks: [migrated], isReadable: !isForeign, tenant: isForeign ? null : tenant }
 }

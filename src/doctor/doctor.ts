@@ -3,46 +3,47 @@ import { aborted } from '../errors.js'
 import type { Instant } from '../rules/instant.js'
 import type { Check } from './check.js'
 import { skipped } from './check.js'
-import { examineConfiguration } from './configuration.js'
-import { type DatabaseFindings, examineDatabase } from './database.js'
-import { examineFreshness, FRESHNESS_CHECKS } from './freshness.js'
-import { examinePrivileges } from './privileges.js'
-import { examineQueue } from './queue.js'
-import { examineTenant, type TenantOptions } from './tenant.js'
+import { checkConfiguration } from './configuration.js'
+import { checkDatabase, type DatabaseResult } from './database.js'
+import { checkFreshness, FRESHNESS_CHECKS } from './freshness.js'
+import { checkPrivileges } from './privileges.js'
+import { checkQueue } from './queue.js'
+import { checkTenant, type TenantOptions } from './tenant.js'
 
-/** How long Auth0 may take for all of its answers, in milliseconds. */
-const TENANT_LIMIT_MS = 60_000
+/** Upper bound of all requests to Auth0 together, in milliseconds. */
+const TENANT_TIMEOUT_MS = 60_000
 
-/** What is examined, and how closely. */
+/** Options of the checks. */
 export type DoctorOptions = Omit<TenantOptions, 'asOf' | 'databaseAheadMs'>
 
 /**
- * Examines everything that this service needs, one check after the other; what cannot be told because
- * of an earlier one is skipped. Writes nothing. Throws `ABORTED`.
+ * Runs the checks one after the other. A check whose precondition failed is skipped. Nothing is written.
+ *
+ * @throws `ABORTED` when the signal aborts.
  */
-export async function* examine(options: DoctorOptions): AsyncGenerator<Check> {
+export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> {
   const { config, signal } = options
   const closers = createClosers()
   try {
-    yield* examineConfiguration(config)
-    const looking = examineDatabase(config, closers)
-    // A server that is being started is waited for: only then can it be stopped.
-    if (config.database.url === undefined) await looking
-    const database = await unlessAborted(looking, signal)
+    yield* checkConfiguration(config)
+    const checking = checkDatabase(config, closers)
+    // An embedded server can be stopped only after it has started: this wait ignores the signal.
+    if (config.database.url === undefined) await checking
+    const database = await unlessAborted(checking, signal)
     yield* database.checks
-    yield* await unlessAborted(examineQueue(config, database.url), signal)
-    yield* await unlessAborted(examinePrivileges(database.isRead ? database.url : null), signal)
-    yield* database.isRead
-      ? examineFreshness(database.tenant, config)
+    yield* await unlessAborted(checkQueue(config, database.url), signal)
+    yield* await unlessAborted(checkPrivileges(database.isReadable ? database.url : null), signal)
+    yield* database.isReadable
+      ? checkFreshness(database.tenant, config)
       : skipped(FRESHNESS_CHECKS, 'the tables cannot be read')
-    // An embedded server started here would keep the service from starting while Auth0 is asked.
+    // An embedded server that was started here would block the start of the service during the requests to Auth0.
     await closers.close()
-    yield* withLimit(signal, (limited) =>
-      examineTenant({
+    yield* withDeadline(signal, (deadline) =>
+      checkTenant({
         ...options,
         asOf: asOfIn(database),
         databaseAheadMs: database.clockAheadMs,
-        signal: limited,
+        signal: deadline,
       }),
     )
   } finally {
@@ -50,8 +51,8 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<Check> {
   }
 }
 
-/** Waits for an answer that may come late, if ever, or throws `ABORTED`. */
-async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+/** Waits for a promise that may never settle. Throws `ABORTED` when the signal aborts. */
+async function unlessAborted<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {
   let abort = () => {}
   const stopped = new Promise<never>((_, reject) => {
     abort = () => reject(aborted())
@@ -59,26 +60,26 @@ async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promis
     if (signal.aborted) abort()
   })
   try {
-    return await Promise.race([answer, stopped])
+    return await Promise.race([running, stopped])
   } finally {
     signal.removeEventListener('abort', abort)
   }
 }
 
-/** As `TenantOptions.asOf`: where there is no database yet, nothing has been read. */
-function asOfIn({ isRead, tenant, checks }: DatabaseFindings): Instant | null | undefined {
-  if (isRead) return tenant?.asOf ?? null
+/** Returns `TenantOptions.asOf`. If there is no database yet, nothing has been read. */
+function asOfIn({ isReadable, tenant, checks }: DatabaseResult): Instant | null | undefined {
+  if (isReadable) return tenant?.asOf ?? null
   return checks.some(({ status }) => status === 'failure') ? undefined : null
 }
 
-/** The check that is under way when the time is over says so itself. */
-async function* withLimit(
+/** Aborts `run` when the time is over. The check that runs then fails with a message. */
+async function* withDeadline(
   signal: AbortSignal,
-  run: (limited: AbortSignal) => AsyncGenerator<Check>,
+  run: (deadline: AbortSignal) => AsyncGenerator<Check>,
 ): AsyncGenerator<Check> {
   const controller = new AbortController()
   const abort = () => controller.abort()
-  const late = setTimeout(abort, TENANT_LIMIT_MS)
+  const late = setTimeout(abort, TENANT_TIMEOUT_MS)
   signal.addEventListener('abort', abort)
   if (signal.aborted) abort()
   try {

@@ -1,84 +1,92 @@
 import type { Config } from '../config/config.js'
 import { lagOf } from '../rules/freshness.js'
+import { stateOfGap, tokenHorizonMs } from '../rules/gap-state.js'
 import { toDateTime } from '../rules/instant.js'
+import { describeClosing, describeGapState, FIRST_START } from '../service/describe-gap.js'
 import type { TenantState } from '../store/inspect.js'
 import { type Check, failure, ok, skipped, warning } from './check.js'
-import { toDuration } from './duration.js'
+import { formatDuration } from './format-duration.js'
 
 const START = 'run `last-logout start` or `last-logout worker`, or `last-logout sync` by cron'
 
 const BY_CRON =
-  'with cron this is expected while MAX_LAG is below its interval: set MAX_LAG above it'
+  'with cron, this is expected while MAX_LAG is below the interval of cron: set MAX_LAG above it'
 
-/** What the checks below are called. */
+type Lifetimes = Pick<Config, 'maxTokenAgeMs' | 'maxRefreshAgeMs'>
+
+/** Names of the checks below. */
 export const FRESHNESS_CHECKS = ['worker', 'freshness', 'gaps'] as const
 
-/** Whether somebody polls, how fresh the answers are, and what is missing from them. */
-export function examineFreshness(
+/** Checks that a worker polls, that the data is fresh, and that no gap is known. */
+export function checkFreshness(
   tenant: TenantState | null,
-  { maxLagMs, pollIntervalMs }: Pick<Config, 'maxLagMs' | 'pollIntervalMs'>,
+  {
+    maxLagMs,
+    pollIntervalMs,
+    ...lifetimes
+  }: Pick<Config, 'maxLagMs' | 'pollIntervalMs'> & Lifetimes,
 ): Check[] {
   if (tenant === null || tenant.lastPollAt === null) {
     return [
-      warning('worker', 'none has polled yet', START),
-      ...skipped(['freshness', 'gaps'], 'none has polled yet'),
+      warning('worker', 'no worker has polled yet', START),
+      ...skipped(['freshness', 'gaps'], 'no worker has polled yet'),
     ]
   }
-  const patienceMs = Math.max(3 * pollIntervalMs, maxLagMs)
+  const maxSincePollMs = Math.max(3 * pollIntervalMs, maxLagMs)
   return [
-    toWorker(tenant.now - tenant.lastPollAt, patienceMs),
-    toFreshness(tenant, maxLagMs),
-    toGaps(tenant),
+    toWorkerCheck(tenant.now - tenant.lastPollAt, maxSincePollMs),
+    toFreshnessCheck(tenant, maxLagMs),
+    toGapsCheck(tenant, lifetimes),
   ]
 }
 
-function toWorker(sincePollMs: number, patienceMs: number): Check {
-  const message = `the last poll was ${toDuration(Math.max(0, sincePollMs))} ago`
-  return sincePollMs <= patienceMs
+function toWorkerCheck(sincePollMs: number, maxSincePollMs: number): Check {
+  const message = `the last poll was ${formatDuration(Math.max(0, sincePollMs))} ago`
+  return sincePollMs <= maxSincePollMs
     ? ok('worker', message)
     : failure(
         'worker',
         `${message}: no worker polls`,
-        `${START}; if one runs, see its log; ${BY_CRON}`,
+        `${START}; if a worker runs, read its log; ${BY_CRON}`,
       )
 }
 
-function toFreshness({ asOf, sweepFrom, now }: TenantState, maxLagMs: number): Check {
+function toFreshnessCheck({ asOf, sweepFrom, now }: TenantState, maxLagMs: number): Check {
   if (asOf === null) {
-    const still = sweepFrom === null ? '' : `, back to ${new Date(sweepFrom).toISOString()}`
+    const rest = sweepFrom === null ? '' : `, back to ${new Date(sweepFrom).toISOString()}`
     return warning(
       'freshness',
-      `the first start is still reading what is before it${still}`,
-      'wait until it is done; `last-logout status` shows how far it is',
+      `the first start is still searching for older logouts${rest}`,
+      'wait until it has ended: `last-logout status` shows its progress',
     )
   }
   const lagMs = lagOf(asOf, now)
   if (lagMs === null) {
     return failure(
       'freshness',
-      `as of ${toDateTime(asOf)}, which is ahead of the clock of the database (${toDateTime(now)}): what is known counts as stale`,
+      `as of ${toDateTime(asOf)}, which is ahead of the clock of the database (${toDateTime(now)}): the data counts as stale`,
       'synchronize the clock of the database server (NTP)',
     )
   }
-  const message = `as of ${new Date(asOf).toISOString()}, ${toDuration(lagMs)} ago; MAX_LAG is ${toDuration(maxLagMs)}`
+  const message = `as of ${new Date(asOf).toISOString()}, ${formatDuration(lagMs)} ago; MAX_LAG is ${formatDuration(maxLagMs)}`
   return lagMs <= maxLagMs
     ? ok('freshness', message)
     : failure(
         'freshness',
         message,
-        `if the worker polls, see its log and the poll budget below; else start one; ${BY_CRON}`,
+        `if a worker polls, read its log and the poll budget below; if none does, start one; ${BY_CRON}`,
       )
 }
 
-function toGaps({ gaps, gapTo, floorAt }: TenantState): Check {
+/** At a first start, a gap is expected: a warning that no action ends would hide others. */
+function toGapsCheck(tenant: TenantState, lifetimes: Lifetimes): Check {
+  const { gaps, gapTo, gapReason } = tenant
   if (gapTo === null) return ok('gaps', 'none')
-  const end = toDateTime(gapTo)
-  if (floorAt !== null && floorAt >= gapTo) {
-    return ok('gaps', `${gaps}, the last until ${end}; the floor refuses the tokens from before`)
-  }
-  return warning(
-    'gaps',
-    `spans of the log that could not be read: ${gaps}, the last until ${end}; logouts of then are unknown (\`last-logout status\`)`,
-    `to be safe from them, end everybody's tokens from before: \`last-logout floor raise ${end}\``,
-  )
+  const gap = { to: gapTo }
+  const message = `${gaps} in the log, the latest ends at ${toDateTime(gapTo)}; ${describeGapState(gap, tenant, lifetimes)}`
+  if (stateOfGap(gap, tenant, tokenHorizonMs(lifetimes)) !== 'open') return ok('gaps', message)
+  const closing = describeClosing(gap, lifetimes)
+  return gapReason === 'cold_start'
+    ? ok('gaps', `${message}; ${FIRST_START}; ${closing}`)
+    : warning('gaps', `${message} (see \`last-logout status\`)`, closing)
 }

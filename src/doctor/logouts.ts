@@ -3,21 +3,21 @@ import { readDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import { type Check, ok, warning } from './check.js'
-import { toDuration } from './duration.js'
+import { formatDuration } from './format-duration.js'
 
-/** Later than that, and it is not only Auth0's usual delay. */
-const SLOW_MS = 60_000
+/** Longest median delay that is usual for Auth0, in milliseconds. */
+const MAX_USUAL_DELAY_MS = 60_000
 
-/** How many of some `slo` entries say whose logout they are. */
+/** How many `slo` entries name a user or a session. */
 export interface Attribution {
   logouts: number
   withUser: number
   withSession: number
-  /** They name neither, or no time, and cannot be used. */
+  /** Entries without user and session, or without an instant. They cannot be used. */
   unattributable: number
 }
 
-/** Reads whom the `slo` entries are about, as the worker reads them. */
+/** Counts what the `slo` entries name. It parses them as the worker does. */
 export function countAttribution(entries: unknown[]): Attribution {
   const readings = entries.map((entry) => readEntry(entry, new Set(['slo'])))
   const events = readings.flatMap((reading) => (reading.kind === 'event' ? reading.event : []))
@@ -29,14 +29,14 @@ export function countAttribution(entries: unknown[]): Attribution {
   }
 }
 
-/** Whether the tenant's logouts name what the policy needs. */
-export function examineLogouts(attribution: Attribution, policy: Policy): Check {
+/** Checks that the tenant's logouts name what the policy needs. */
+export function checkLogouts(attribution: Attribution, policy: Policy): Check {
   const { logouts, withUser, withSession, unattributable } = attribution
   if (logouts === 0) {
     return warning(
       'logouts',
-      'no slo entry is kept: it cannot be told what they name',
-      'log out once through Auth0 (/oidc/logout or /v2/logout), and run this again: a logout that does not reach Auth0 is none',
+      'no slo entry is retained, so it is unknown what they name',
+      'log out once through Auth0 (/oidc/logout or /v2/logout), then run this command again. A logout that does not reach Auth0 has no effect',
     )
   }
   const share = (count: number) => `${Math.round((count / logouts) * 100)} %`
@@ -44,35 +44,39 @@ export function examineLogouts(attribution: Attribution, policy: Policy): Check 
   if (unattributable > 0) {
     return warning(
       'logouts',
-      `${message}; ${unattributable} cannot be attributed, and end no token`,
-      'see them in the table unattributable; they are logouts without a live session, as far as is known',
+      `${message}; ${unattributable} cannot be attributed and end no token`,
+      'read them in the table unattributable. As far as is known, they are logouts without a live session',
     )
   }
   if (policy === 'session' && withSession < logouts) {
     return warning(
       'logouts',
-      `${message}; one without a session ends all sessions of its user`,
-      'expect it, or say it with POLICY=user',
+      `${message}; a logout without a session ends the tokens of all sessions of its user`,
+      'accept this, or set POLICY=user, with which every logout does so',
     )
   }
   return ok('logouts', message)
 }
 
-/** How late Auth0 stores what happened: a lower bound of how late a logout can count. */
-export function examineDelay(entries: unknown[]): Check {
+/** Checks the delay of Auth0 in storing entries: a lower bound of the delay of a logout. */
+export function checkStorageDelay(entries: unknown[]): Check {
   const delays = entries.flatMap(delayOf).sort((a, b) => a - b)
   const median = delays[Math.floor(delays.length / 2)]
   if (median === undefined) {
-    return warning('storage delay', 'no entry tells', 'log in once, and run this again')
+    return warning(
+      'storage delay',
+      'no entry states it',
+      'log in once, then run this command again',
+    )
   }
   const longest = delays.at(-1) ?? median
-  const message = `Auth0 stores entries ${toDuration(median)} after they happen, at most ${toDuration(longest)} (${delays.length} entries)`
-  return median <= SLOW_MS
+  const message = `Auth0 stores entries ${formatDuration(median)} after they happen, at most ${formatDuration(longest)} (${delays.length} entries)`
+  return median <= MAX_USUAL_DELAY_MS
     ? ok('storage delay', message)
     : warning(
         'storage delay',
         message,
-        'see https://status.auth0.com: logouts count only once they are stored',
+        'see https://status.auth0.com: a logout counts only after Auth0 has stored it',
       )
 }
 

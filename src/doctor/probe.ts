@@ -3,15 +3,16 @@ import { readLogId } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import { prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import { type Check, failure, ok, skipped, warning } from './check.js'
-import type { LogAnswer, TenantLog } from './tenant-log.js'
+import type { LogResponse, LogsApi } from './logs-api.js'
 
-/** What the names of the checks below begin with. */
+/** Prefix of the names of the checks below. */
 export const PROBE = 'probe'
 
 const DAY_MS = 86_400_000
+/** Entries per page of the probe. */
 const TAKE = 10
 
-/** What is known of the log by now. */
+/** What earlier checks have read from the log. */
 export interface ProbeFacts {
   /** The newest entries. */
   newest: unknown[]
@@ -22,11 +23,11 @@ export interface ProbeFacts {
 }
 
 /**
- * Asks what Auth0 does not document: how the Logs API takes positions, and whether it searches by log
- * id. Whatever it answers is handled, where the line is not a failure.
+ * Tests behaviour that Auth0 does not document: how the Logs API handles positions, and whether it searches by
+ * log id. The worker handles every behaviour that does not yield a failure.
  */
-export async function* examineBehaviour(
-  log: TenantLog,
+export async function* probeLogsApi(
+  log: LogsApi,
   { newest, logouts, oldestAt, now }: ProbeFacts,
   source: LogSourceOptions & { signal: AbortSignal },
 ): AsyncGenerator<Check> {
@@ -38,86 +39,96 @@ export async function* examineBehaviour(
     return
   }
   const prefix = prefixOf(first)
-  const ask = (from: string) => log.ask({ from, take: `${TAKE}` })
+  const request = (from: string) => log.request({ from, take: `${TAKE}` })
 
-  yield examinePage(await ask(first), first, ids.length - 1)
-  yield examineMadeUpId(await ask(syntheticLogId(at, prefix)), first)
+  yield checkPage(await request(first), first, ids.length - 1)
+  yield checkSyntheticId(await request(syntheticLogId(at, prefix)), first)
   const expired = syntheticLogId((oldestAt ?? now) - DAY_MS, prefix)
-  const before = await ask(expired)
-  yield describeAnswer(
+  const before = await request(expired)
+  yield describeResponse(
     'expired',
-    'an id older than what is kept',
+    'an id older than every retained entry',
     before,
-    'is passed over silently',
+    'is accepted without an error',
   )
-  yield describeAnswer('bad id', 'an id that is none', await ask('no-log-id'), 'is taken')
-  yield describeTakeAlone(await log.ask({ take: `${TAKE}` }))
-  yield await examineSearch(logouts, source)
+  yield describeResponse('bad id', 'a malformed id', await request('no-log-id'), 'is accepted')
+  yield describeTakeAlone(await log.request({ take: `${TAKE}` }))
+  yield await checkSearch(logouts, source)
 }
 
-/** Whether pages are as the worker needs them: strictly newer than `from`, ascending. */
-export function examinePage(answer: LogAnswer, from: string, known: number): Check {
+/** Checks a page as the worker needs it: strictly newer than `from`, in ascending order. */
+export function checkPage(response: LogResponse, from: string, known: number): Check {
   const name = `${PROBE}: page`
-  const ids = answer.entries.map((entry) => readLogId(entry) ?? '')
-  if (answer.status !== 200) {
-    return failure(name, `from a real id it is answered with ${answer.status}`)
+  const ids = response.entries.map((entry) => readLogId(entry) ?? '')
+  if (response.status !== 200) {
+    return failure(name, `a request from the id of an entry is answered with ${response.status}`)
   }
   const isOrdered = ids.every((id, index) => id > (ids[index - 1] ?? from))
   if (!isOrdered) {
     return failure(
       name,
-      'its entries are not strictly newer than its checkpoint, in ascending order: logouts may be skipped',
+      'the entries are not strictly newer than the checkpoint and in ascending order: logouts may be skipped',
       'please report this: the tenant does not behave as Auth0 documents',
     )
   }
-  const link = answer.hasLink ? 'with a Link' : 'without a Link'
-  const short = ids.length < Math.min(TAKE, known) ? ', and short before the end of the log' : ''
-  return ok(name, `${ids.length} entries, ascending, none twice, ${link}${short}`)
+  const link = response.hasLink ? 'with a Link' : 'without a Link'
+  const short =
+    ids.length < Math.min(TAKE, known) ? ', but fewer than requested before the end of the log' : ''
+  return ok(name, `${ids.length} entries in ascending order, no duplicates, ${link}${short}`)
 }
 
-/** Whether a made-up id is taken as a position: a first start begins at one. */
-export function examineMadeUpId(answer: LogAnswer, next: string): Check {
+/** Checks that a synthetic id is accepted as a position: the first start begins at one. */
+export function checkSyntheticId(response: LogResponse, next: string): Check {
   const name = `${PROBE}: position`
-  const first = readLogId(answer.entries[0])
-  if (answer.status === 200 && first !== null && first <= next) {
-    return ok(name, 'a made-up id is taken as a position in the log')
+  const first = readLogId(response.entries[0])
+  if (response.status === 200 && first !== null && first <= next) {
+    return ok(name, 'a synthetic id is accepted as a position in the log')
   }
   return failure(
     name,
-    answer.status === 200
-      ? 'a made-up id is not taken as a position: what follows it is missing'
-      : `a made-up id is refused (${answer.status})`,
-    'please report this: a first start begins at such an id',
+    response.status === 200
+      ? 'a synthetic id is not accepted as a position: the entries after it are missing'
+      : `a synthetic id is refused (${response.status})`,
+    'please report this: the first start begins at such an id',
   )
 }
 
-/** `taken` is what it says where it is answered with 200. */
-function describeAnswer(name: string, what: string, answer: LogAnswer, taken: string): Check {
-  const { status, entries } = answer
+/** Reports a response. `accepted` describes a response with status 200. */
+function describeResponse(
+  name: string,
+  what: string,
+  response: LogResponse,
+  accepted: string,
+): Check {
+  const { status, entries } = response
   const message =
-    status === 200 ? `${taken} (200, ${entries.length} entries)` : `is refused (${status})`
+    status === 200 ? `${accepted} (200, ${entries.length} entries)` : `is refused (${status})`
   return ok(`${PROBE}: ${name}`, `${what} ${message}`)
 }
 
-function describeTakeAlone(answer: LogAnswer): Check {
-  const ids = answer.entries.map((entry) => readLogId(entry) ?? '')
+function describeTakeAlone(response: LogResponse): Check {
+  const ids = response.entries.map((entry) => readLogId(entry) ?? '')
   const isAscending = ids.every((id, index) => index === 0 || id > (ids[index - 1] ?? ''))
   const order = ids.length < 2 ? '' : isAscending ? ', oldest first' : ', newest first'
-  const link = answer.hasLink ? ', with a Link' : ', without a Link'
-  return describeAnswer('take', 'take without from', answer, `is answered${order}${link}`)
+  const link = response.hasLink ? ', with a Link' : ', without a Link'
+  return describeResponse('take', 'take without from', response, `is accepted${order}${link}`)
 }
 
-/** Whether the sweep finds by log id what is there. */
-async function examineSearch(
+/** Checks that a search by log id, as in the sweep, finds a logout that the log holds. */
+async function checkSearch(
   logouts: unknown[],
   { signal, ...source }: LogSourceOptions & { signal: AbortSignal },
 ): Promise<Check> {
   const name = `${PROBE}: sweep`
-  // Not the newest: what is searched may be behind what is listed.
+  // Not the newest: the search index can be behind the list.
   const wanted = readLogId(logouts.at(-1)) ?? ''
   const at = storageTimeOf(wanted)
   if (at === null) {
-    return warning(name, 'there is no logout to look for', 'log out once, and run this again')
+    return warning(
+      name,
+      'there is no logout to search for',
+      'log out once, then run this command again',
+    )
   }
   const from = Math.floor(at / 1000) * 1000
   const search = {
@@ -128,10 +139,11 @@ async function examineSearch(
   }
   const found = (await createLogSource(source).search(search, signal)).entries.map(readLogId)
   const isInside = found.every((id) => Math.floor((storageTimeOf(id) ?? 0) / 1000) * 1000 === from)
-  if (found.includes(wanted) && isInside) return ok(name, 'a search by log id finds what it should')
+  if (found.includes(wanted) && isInside)
+    return ok(name, 'a search by log id finds the expected entry')
   return failure(
     name,
-    `a search by log id finds ${isInside ? 'less' : 'more'} than it should`,
-    'please report this: a first start learns of earlier logouts by such a search',
+    `a search by log id finds ${isInside ? 'less' : 'more'} than expected`,
+    'please report this: the first start finds earlier logouts with such searches',
   )
 }

@@ -7,22 +7,22 @@ import { type Check, describeError, failure, ok, skipped, warning } from './chec
 
 const NAME = 'queue'
 
-/** Looks at the store of the schedule. */
-export async function examineQueue(config: Config, databaseUrl: string | null): Promise<Check[]> {
-  if (config.redisUrl !== undefined) return [await examineRedis(config.redisUrl)]
-  if (databaseUrl === null) return skipped([NAME], 'it is in the database, and there is none')
-  return [await examinePostgres(queueConnection(config, databaseUrl).url)]
+/** Checks the store of the schedule: Redis, or else PostgreSQL. */
+export async function checkQueue(config: Config, databaseUrl: string | null): Promise<Check[]> {
+  if (config.redisUrl !== undefined) return [await checkRedis(config.redisUrl)]
+  if (databaseUrl === null) return skipped([NAME], 'there is no database')
+  return [await checkPostgres(queueConnection(config, databaseUrl).url)]
 }
 
-async function examineRedis(url: string): Promise<Check> {
+async function checkRedis(url: string): Promise<Check> {
   try {
     const { isReplica, maxmemoryPolicy, disconnect } = await findRedis(url)
     disconnect()
     if (isReplica) {
       return failure(
         NAME,
-        'Redis answers, and is a replica: it takes no writes',
-        'name its primary in REDIS_URL',
+        'Redis answers, but is a replica, which rejects writes',
+        'set REDIS_URL to its primary',
       )
     }
     if (maxmemoryPolicy === 'noeviction')
@@ -30,35 +30,39 @@ async function examineRedis(url: string): Promise<Check> {
     if (maxmemoryPolicy === undefined) {
       return warning(
         NAME,
-        'Redis answers, and does not tell its maxmemory-policy',
-        'see that it is noeviction',
+        'Redis answers, but does not state its maxmemory-policy',
+        'check that it is noeviction',
       )
     }
     return warning(
       NAME,
-      `Redis answers, with maxmemory-policy ${maxmemoryPolicy}: it may evict the schedule, and polls stop until that is noticed`,
+      `Redis answers, with maxmemory-policy ${maxmemoryPolicy}: it may evict the schedule, and then polls stop until the watchdog restores it`,
       'set maxmemory-policy to noeviction',
     )
   } catch (error) {
     return failure(
       NAME,
       `Redis does not answer (${describeError(error)})`,
-      'check that it runs, that it can be reached from here, and REDIS_URL',
+      'check that Redis runs, that it is reachable from here, and REDIS_URL',
     )
   }
 }
 
-async function examinePostgres(url: string): Promise<Check> {
+async function checkPostgres(url: string): Promise<Check> {
   try {
     await assertQueueMigrated(url)
-    return ok(NAME, 'in PostgreSQL, its tables up to date')
+    return ok(NAME, 'in PostgreSQL, and its tables are up to date')
   } catch (error) {
     return hasCode(error, 'DATABASE_NOT_MIGRATED')
       ? failure(
           NAME,
-          'its tables are missing in PostgreSQL, or older than this program',
+          'its tables in PostgreSQL are missing, or older than this version',
           'run `last-logout migrate`, or set REDIS_URL',
         )
-      : failure(NAME, `cannot be read (${describeError(error)})`, 'check DATABASE_DIRECT_URL')
+      : failure(
+          NAME,
+          `its tables cannot be read (${describeError(error)})`,
+          'check DATABASE_DIRECT_URL',
+        )
   }
 }

@@ -1,49 +1,48 @@
 import type { Config } from '../config/config.js'
 import type { Instant } from '../rules/instant.js'
 import { type Check, failure, ok, warning } from './check.js'
-import { toDuration } from './duration.js'
+import { formatDuration } from './format-duration.js'
 
 const NAME = 'retention'
 
-/** What the tenant keeps of its log, and what of it has been read. */
+/** Which part of its log the tenant retains, and how far it has been read. */
 export interface RetentionFacts {
-  /** Storage time of the oldest entry that is kept; `null`: none is, or it does not tell. */
+  /** Storage time of the oldest retained entry; `null`: there is none, or its log id contains no time. */
   oldestAt: Instant | null
   /** By Auth0's clock. */
   now: Instant
-  /** Up to where the log has been read; `null`: not yet; undefined: it is not known. */
+  /** The instant up to which the log has been read; `null`: not read yet; undefined: unknown. */
   asOf: Instant | null | undefined
 }
 
-/** Whether anything was deleted before it was read, and how long an outage may last. */
-export function examineRetention(
+/** Checks that no entry was deleted before it was read, and reports how long an outage may last. */
+export function checkRetention(
   { oldestAt, now, asOf }: RetentionFacts,
   { maxRefreshAgeMs }: Pick<Config, 'maxRefreshAgeMs'>,
 ): Check {
   if (oldestAt === null) {
     return warning(
       NAME,
-      'no entry is kept that tells when it was stored',
-      'log in once, and run this again',
+      'no retained entry has a storage time',
+      'log in once, then run this command again',
     )
   }
   const oldest = new Date(oldestAt).toISOString()
   const keptMs = Math.max(0, now - oldestAt)
-  const kept = `the oldest entry kept is of ${oldest}, ${toDuration(keptMs)} ago`
+  const kept = `the oldest retained entry was stored at ${oldest}, ${formatDuration(keptMs)} ago`
   if (asOf === undefined) return ok(NAME, kept)
   if (asOf !== null && oldestAt > asOf) {
     return failure(
       NAME,
-      `${kept}, and the log has been read up to ${new Date(asOf).toISOString()} only: what is between may be lost`,
-      `end everybody's tokens from before: \`last-logout floor raise ${oldest}\`; then keep a worker running`,
+      `${kept}, but the log has been read only up to ${new Date(asOf).toISOString()}: logouts in between may be lost`,
+      `end all tokens from before: \`last-logout floor raise ${oldest}\`; then keep a worker running`,
     )
   }
   if (asOf === null && keptMs < maxRefreshAgeMs) {
-    return warning(
+    return ok(
       NAME,
-      `${kept}, and MAX_REFRESH_AGE is ${toDuration(maxRefreshAgeMs)}: a first start cannot know of logouts from before`,
-      `to be safe from them, end everybody's tokens from before: \`last-logout floor raise ${oldest}\``,
+      `${kept}, and MAX_REFRESH_AGE is ${formatDuration(maxRefreshAgeMs)}: the first start cannot find older logouts, as expected on most plans; \`last-logout status\` shows until when they can concern tokens`,
     )
   }
-  return ok(NAME, `${kept}: the worker may be away for as long as that and lose nothing`)
+  return ok(NAME, `${kept}: a shorter outage of the worker loses nothing`)
 }

@@ -4,63 +4,66 @@ import type { Config } from '../config/config.js'
 import { readLogId } from '../rules/entry.js'
 import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
-import { examineScopes } from './access.js'
-import { ACTION_CHECK, examineAction } from './action.js'
-import { estimateVolume, examineBudget } from './budget.js'
+import { ACTION_CHECK, checkAction } from './action.js'
+import { checkBudget, estimateVolume } from './budget.js'
 import { type Check, describeError, failure, ok, skipped } from './check.js'
-import { type ClockReading, examineClock, examineDatabaseClock } from './clock.js'
-import { countAttribution, examineDelay, examineLogouts } from './logouts.js'
-import { examineBehaviour, PROBE, type ProbeFacts } from './probe.js'
-import { examineRetention } from './retention.js'
-import { createTenantLog, type TenantLog } from './tenant-log.js'
+import { type ClockReading, checkClock, checkDatabaseClock } from './clock.js'
+import { checkLogouts, checkStorageDelay, countAttribution } from './logouts.js'
+import { createLogsApi, type LogsApi } from './logs-api.js'
+import { PROBE, type ProbeFacts, probeLogsApi } from './probe.js'
+import { checkRetention } from './retention.js'
+import { checkScopes } from './scopes.js'
 
-/** What the tenant is examined with. */
+/** Options of the checks of the tenant. */
 export interface TenantOptions {
   config: Config<'auth0' | 'database'>
-  /** Up to where the log has been read; `null`: not yet; undefined: it is not known. */
+  /** The instant up to which the log has been read; `null`: not read yet; undefined: unknown. */
   asOf: Instant | null | undefined
-  /** How far the clock of the database is ahead of that of this machine, in milliseconds; `null`: not known. */
+  /** How far the clock of the database is ahead of the clock of this machine, in milliseconds; `null`: unknown. */
   databaseAheadMs: number | null
   /** The name of the login Action. */
   actionName: string
-  /** Also ask what only shows how the Logs API behaves. */
+  /** Also test undocumented behaviour of the Logs API. */
   probe: boolean
   signal: AbortSignal
 }
 
-/** Asks Auth0 for one token, three searches of the log, and the Actions; six times more to probe. */
-export async function* examineTenant(options: TenantOptions): AsyncGenerator<Check> {
+/**
+ * Checks the tenant. It requests one token, searches the log three times, and reads the Actions. A probe sends
+ * six more requests.
+ */
+export async function* checkTenant(options: TenantOptions): AsyncGenerator<Check> {
   const { config, actionName, signal } = options
   let scopes: string[] | null | undefined
   const onGrant = (granted: string[] | null) => {
     scopes = granted
   }
   const api = createManagementApi({ ...config.auth0, onGrant })
-  const log = createTenantLog(api, config.auth0.rateShare, signal)
+  const log = createLogsApi(api, config.auth0.rateShare, signal)
   const read = await readLog(log).catch((error: unknown) => ({ error }))
 
   if (scopes === undefined) {
-    yield failure('token', 'error' in read ? describeError(read.error) : 'Auth0 gave none')
+    yield failure('token', 'error' in read ? describeError(read.error) : 'Auth0 granted no token')
     yield* skipped(['scopes', ...namesOfLog(options), ACTION_CHECK], 'there is no token')
     return
   }
   yield ok('token', `granted by ${config.auth0.baseUrl}`)
-  const may = examineScopes(scopes)
-  yield may
+  const scopesCheck = checkScopes(scopes)
+  yield scopesCheck
   if (!('error' in read)) {
-    yield* examineLog(read, options)
+    yield* checkLog(read, options)
     if (options.probe) yield* probe(log, read, { api, ...config.auth0, signal })
-  } else if (may.status === 'failure') {
-    yield* skipped(namesOfLog(options), 'the scope is missing')
+  } else if (scopesCheck.status === 'failure') {
+    yield* skipped(namesOfLog(options), 'the scope read:logs is missing')
   } else {
     const [first = '', ...rest] = namesOfLog(options)
     yield failure(first, describeError(read.error))
     yield* skipped(rest, 'the log cannot be read')
   }
-  yield await examineAction(api, actionName, { scopes, signal })
+  yield await checkAction(api, actionName, { scopes, signal })
 }
 
-/** What the checks are called that need the log. */
+/** Returns the names of the checks that need the log. */
 function namesOfLog({ probe }: TenantOptions): string[] {
   const names = [
     'log',
@@ -80,7 +83,7 @@ interface LogReading extends ProbeFacts {
   clock: ClockReading
 }
 
-async function readLog(log: TenantLog): Promise<LogReading> {
+async function readLog(log: LogsApi): Promise<LogReading> {
   const newest = await log.read({ page: '0', per_page: '100', sort: 'date:-1' })
   const oldest = await log.read({ page: '0', per_page: '1', sort: 'date:1' })
   const logouts = await log.read({ q: 'type:slo', page: '0', per_page: '100', sort: 'date:-1' })
@@ -90,30 +93,30 @@ async function readLog(log: TenantLog): Promise<LogReading> {
     oldestAt: storageTimeOf(readLogId(oldest.entries[0])),
     now: newest.clock.serverAt ?? newest.clock.sentAt,
     limit: logouts.limit,
-    // Of the first request the token is a part.
+    // The first request includes the request of the token, so that its duration is not that of a response.
     clock: oldest.clock,
   }
 }
 
-/** Of what was asked until one question failed, the answers stand. */
-async function* probe(...args: Parameters<typeof examineBehaviour>): AsyncGenerator<Check> {
+/** Probes the Logs API. If one request fails, the results of the earlier ones remain. */
+async function* probe(...args: Parameters<typeof probeLogsApi>): AsyncGenerator<Check> {
   try {
-    yield* examineBehaviour(...args)
+    yield* probeLogsApi(...args)
   } catch (error) {
     yield failure(PROBE, describeError(error))
   }
 }
 
-function* examineLog(
+function* checkLog(
   reading: LogReading,
   { config, asOf, databaseAheadMs }: TenantOptions,
 ): Generator<Check> {
   const { newest, logouts, oldestAt, now, limit, clock } = reading
   yield ok('log', 'can be read and searched')
-  yield examineClock(clock)
-  yield examineDatabaseClock(clock, databaseAheadMs)
-  yield* examineBudget({ limit, volume: estimateVolume(newest, now) }, config)
-  yield examineRetention({ oldestAt, now, asOf }, config)
-  yield examineDelay(newest)
-  yield examineLogouts(countAttribution(logouts), config.policy)
+  yield checkClock(clock)
+  yield checkDatabaseClock(clock, databaseAheadMs)
+  yield* checkBudget({ limit, volume: estimateVolume(newest, now) }, config)
+  yield checkRetention({ oldestAt, now, asOf }, config)
+  yield checkStorageDelay(newest)
+  yield checkLogouts(countAttribution(logouts), config.policy)
 }

@@ -21,10 +21,10 @@ export interface BackendOptions {
   connection: QueueConnection
   prefix: string
   runner: Runner
-  /** Called for each failure of the store: over and over while it is away. */
+  /** Called for each failure of the store, repeatedly while it is unavailable. */
   onError(error: unknown): void
   log: Logger
-  /** How long a store may take to be ready, to answer, and to be closed, in milliseconds. */
+  /** Timeout of connecting, of each response and of closing, in milliseconds. */
   timeoutMs: number
 }
 

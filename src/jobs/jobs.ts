@@ -9,16 +9,16 @@ export type { QueueConnection } from './backend.js'
 export { migrateQueue } from './postgres.js'
 export type { ScheduledJob } from './scheduled-job.js'
 
-/** What to run, and where the schedule is kept. */
+/** The jobs, and the store of their schedule. */
 export interface JobsOptions extends RunnerOptions {
   connection: QueueConnection
-  /** Sets this queue apart from others in the same store; workers with the same one share it. */
+  /** Separates this queue from others in the same store. Workers with the same prefix share a queue. */
   prefix: string
   /** Called once, when the jobs are scheduled: at once, or after an outage of the store that holds the schedule. */
   onScheduled?: (() => void) | undefined
-  /** How often the schedule is looked after, in milliseconds. Default: 3,000. */
+  /** Interval of the watchdog, in milliseconds. Default: 3,000. */
   watchIntervalMs?: number
-  /** How long a store may take to be ready, to answer, and to be closed, in milliseconds. Default: 5,000. */
+  /** Timeout of connecting, of each response and of closing, in milliseconds. Default: 5,000. */
   timeoutMs?: number
 }
 
@@ -28,17 +28,18 @@ export const JOBS_DEFAULTS = { watchIntervalMs: 3_000, timeoutMs: 5_000 }
 /** Jobs that run at their intervals. */
 export interface Jobs {
   /**
-   * Takes no further job, aborts the signal of the running ones, waits for them, and closes every
-   * connection. Calling it again waits for the same.
+   * Takes no further job, aborts the signal of the running ones, waits for them, and closes every connection. A
+   * second call waits for the first one.
    */
   close(): Promise<void>
 }
 
 /**
- * Runs `jobs` at their intervals, at once where one is new or came due while no worker ran; of several
- * workers, one takes each run. From then on no failure of a job or of the store ends it: while the store
- * is away nothing runs, and when it is back, be it empty, the jobs go on. It may be away from the
- * beginning.
+ * Runs `jobs` at their intervals. A job that is new, or became due while no worker ran, runs at once. Of several
+ * workers, one takes each run.
+ *
+ * No failure of a job or of the store ends this. While the store is unavailable, also at the start, no job runs.
+ * When it is available again, the jobs continue, even if the store is empty.
  * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
@@ -48,7 +49,7 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
   }
   if (connection.kind === 'postgres') {
     await assertQueueMigrated(connection.url, timeoutMs).catch((error) => {
-      // What else there is, the watchdog meets as well, and tries again.
+      // The watchdog meets every other error as well, and retries.
       if (hasCode(error, 'DATABASE_NOT_MIGRATED')) throw error
     })
   }

@@ -1,38 +1,38 @@
 import { type BackendFactory, QueueKeys, RedisConnection, RedisQueueBackend } from 'bullmq'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 
-/** A Redis server or cluster that has answered. */
+/** A Redis server or cluster that has responded. */
 export interface RedisServer {
-  /** Takes no writes: a primary takes them, from which it copies. */
+  /** Whether the server rejects writes because it copies a primary. */
   isReplica: boolean
-  /** Undefined where the server does not say. */
+  /** Undefined if the server does not state it. */
   maxmemoryPolicy: string | undefined
-  /** Opens a connection that is made again whenever it is lost. */
+  /** Opens a connection that reconnects whenever it is lost. */
   connect(limits: Limits): Redis | Cluster
-  /** Drops the connections that are still open. */
+  /** Closes the connections that are still open. */
   disconnect(): void
 }
 
-/** How long a connection waits for a server that is away. */
+/** How long a connection waits for a server that is unavailable. */
 type Limits = Pick<
   RedisOptions,
   'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout' | 'socketTimeout'
 >
 
-/** How long Redis may take to accept a connection, or to answer. */
+/** Timeout of connecting and of each response, in milliseconds. */
 const TIMEOUT_MS = 5_000
 const MAX_RETRY_DELAY_MS = 2_000
 
-/** For the worker's wait for a job: no answer means no job, and BullMQ ends it in time. */
+/** The worker's wait for a job has no timeout here: BullMQ ends it. */
 const WORKER_WAIT: Limits = { maxRetriesPerRequest: null }
 
-/** Throws when Redis cannot be reached or refuses the credentials. */
+/** Connects once, and reads the state of the server. Rejects when Redis is unreachable or rejects the credentials. */
 export async function findRedis(url: string, timeoutMs = TIMEOUT_MS): Promise<RedisServer> {
-  const { options, info } = await ask(url, timeoutMs)
+  const { options, info } = await readInfo(url, timeoutMs)
   const isCluster = /^redis_mode:cluster/m.test(info)
   const clients: (Redis | Cluster)[] = []
   return {
-    // In a cluster, the primaries are found by themselves.
+    // In a cluster, the client finds the primaries itself.
     isReplica: !isCluster && /^role:slave/m.test(info),
     maxmemoryPolicy: /^maxmemory_policy:(\S+)/m.exec(info)?.[1],
     connect(limits) {
@@ -46,8 +46,8 @@ export async function findRedis(url: string, timeoutMs = TIMEOUT_MS): Promise<Re
   }
 }
 
-/** Reads INFO over a connection that is tried once. */
-async function ask(
+/** Reads INFO over a connection that is not retried. */
+async function readInfo(
   url: string,
   timeoutMs: number,
 ): Promise<{ options: RedisOptions; info: string }> {
@@ -57,7 +57,7 @@ async function ask(
     connectTimeout: timeoutMs,
     commandTimeout: timeoutMs,
   })
-  // The event says why a connection failed, the command only that it did.
+  // The event contains the cause of a failed connection; the rejection of the command does not.
   const failed = new Promise<never>((_, reject) => client.on('error', reject))
   try {
     return { options: client.options, info: await Promise.race([client.info(), failed]) }
@@ -70,7 +70,7 @@ function connectServer(url: string, limits: Limits): Redis {
   return new Redis(url, {
     ...limits,
     retryStrategy: (times) => Math.min(times * 200, MAX_RETRY_DELAY_MS),
-    // A primary that has been demoted keeps the connection, and refuses every write by this code.
+    // A demoted primary keeps the connection, and rejects every write with this code.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   })
 }
@@ -82,23 +82,23 @@ function connectCluster(
   return new Cluster([{ host, port }], {
     enableOfflineQueue,
     redisOptions: { username, password, tls, ...limits },
-    // The nodes' certificates bear names, not addresses.
+    // The certificates of the nodes contain names instead of addresses.
     dnsLookup: (address, callback) => callback(null, address),
   })
 }
 
 /**
- * Makes BullMQ's own backend for Redis, but with limits for each connection, and without its check
- * of the server, which prints to the console.
+ * Creates BullMQ's own backend for Redis, with limits for each connection. BullMQ's check of the server is
+ * skipped, because it prints to the console.
  */
 export function createRedisBackendFactory(
   prefix: string,
   timeoutMs: number,
 ): BackendFactory<RedisQueueBackend, RedisServer> {
   const keys = new QueueKeys(prefix)
-  // An error soon rather than an answer late.
+  // The queue fails early instead of waiting.
   const queue = { enableOfflineQueue: false, commandTimeout: timeoutMs, socketTimeout: timeoutMs }
-  // A worker's commands wait for as long as Redis is away.
+  // The commands of a worker wait while Redis is unavailable.
   const worker = { maxRetriesPerRequest: null, socketTimeout: timeoutMs }
   return (name, options, { withBlockingConnection: isWorker = false } = {}) => {
     const open = (limits: Limits): RedisConnection =>
@@ -117,7 +117,7 @@ export function createRedisBackendFactory(
   }
 }
 
-/** BullMQ takes a server that it has not checked for one that can only wait for whole seconds. */
+/** Allows waits in fractions of a second. BullMQ assumes whole seconds for a server that it has not checked. */
 function allowFractions(connection: RedisConnection): RedisConnection {
   const allow = (): void => {
     connection.capabilities = { canDoubleTimeout: true, canBlockFor1Ms: false }

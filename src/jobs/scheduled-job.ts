@@ -1,14 +1,16 @@
-/** A function to be run at a fixed interval. */
+/** A function that runs at a fixed interval. */
 export interface ScheduledJob {
   /** Unique among the jobs. */
   name: string
   everyMs: number
-  /** How long a run may go without `progressed`, in milliseconds. Default: 120,000. */
+  /** Maximum time between two calls of `progressed` before a run is stalled, in milliseconds. Default: 120,000. */
   stallMs?: number
   /**
-   * `signal` aborts when the jobs are being closed, or when the run has stalled; it is then waited
-   * for, but not for ever. `progressed` says that it goes forward. Resolving to `skipped` says that
-   * nothing was tried: then nothing is known to work either.
+   * Runs the job once.
+   *
+   * @param signal Aborts when the jobs are closed, and when the run has stalled. The run then has a grace period.
+   * @param progressed Reports that the run makes progress.
+   * @returns `skipped` if nothing was tried. This does not count as a success.
    */
   run(signal: AbortSignal, progressed: () => void): Promise<unknown>
 }

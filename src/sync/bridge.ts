@@ -6,8 +6,8 @@ import { type GapOptions, recordGap } from './gaps.js'
 import { createOutageSearch, type SearchRange } from './outage-search.js'
 
 /**
- * Bridges an outage of this service. Before each page of a catch-up is stored, it looks for a gap after
- * every pause, and searches the logouts of the outage while the page is far behind.
+ * Bridges an outage of this service. Before each page of a catch-up is stored, it checks for a gap after
+ * every pause, and searches for the logouts of the outage while the page is far behind.
  *
  * @param options `polledAt`: the last poll, if the pause before the first page is known to be none.
  */

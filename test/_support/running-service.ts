@@ -78,7 +78,7 @@ export async function runService(
     url,
     tenant: t.tenant,
     logout: (userId) => t.tenant.write(buildEntry('slo', { userId, sessionId: userId })).entry,
-    async requestUser(userId = 'auth0|nobody') {
+    async requestUser(userId = 'auth0|unknown') {
       const { status, ms } = await readUser(userId)
       return { status, ms }
     },

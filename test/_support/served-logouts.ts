@@ -16,7 +16,7 @@ export interface ServedLogouts {
   close(): Promise<void>
 }
 
-/** Serves the API over a database of its own, in which nobody has logged out yet. */
+/** Serves the API over a database of its own, which holds no logout yet. */
 export async function serveLogouts(): Promise<ServedLogouts> {
   const database = await createTestDatabase()
   const store = await openStore(database, { domain: DOMAIN })

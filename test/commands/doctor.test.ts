@@ -51,7 +51,7 @@ interface Check {
 }
 
 /** Runs `doctor`, and returns the checks by name. */
-async function examine(...options: string[]) {
+async function runDoctor(...options: string[]) {
   const { code, stdout, stderr } = await finishCommandLine(['doctor', '--json', ...options], env)
   expect(stdout + stderr).not.toMatch(new RegExp(`${SECRET}|${KEY}| {4}at `))
   const { checks } = JSON.parse(stdout) as { checks: Check[] }
@@ -87,7 +87,7 @@ describe('doctor', () => {
     expect(deployed.code).toBe(0)
     t.simulator.requests.clear()
     const before = await database.query('SELECT xmin::text, tenant::text FROM tenant')
-    const { code, checks, stderr } = await examine()
+    const { code, checks, stderr } = await runDoctor()
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(statuses(checks)).toEqual({
       configuration: 'ok',
@@ -120,24 +120,26 @@ describe('doctor', () => {
     const { code, stdout, stderr } = await finishCommandLine(['doctor'], env)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^ok {7}database {8}PostgreSQL \d+/m)
-    expect(stdout).toMatch(/^warning {2}worker {10}none has polled yet\n {25}-> run `last-logout/m)
-    expect(stdout).toMatch(/^skipped {2}freshness, gaps: none has polled yet$/m)
-    expect(stdout).toMatch(/^skipped {2}login Action {4}not asked.*read:actions/m)
+    expect(stdout).toMatch(
+      /^warning {2}worker {10}no worker has polled yet\n {25}-> run `last-logout/m,
+    )
+    expect(stdout).toMatch(/^skipped {2}freshness, gaps: no worker has polled yet$/m)
+    expect(stdout).toMatch(/^skipped {2}login Action {4}not checked.*read:actions/m)
   })
 
   test('checks undocumented behaviour of Auth0 with --probe', async () => {
     await serve({ retentionMs: 3_000_000 }, { expiredCheckpoint: 404 })
     await catchUp()
-    const { code, checks } = await examine('--probe')
+    const { code, checks } = await runDoctor('--probe')
     expect(code).toBe(0)
     const found = [...checks.values()].filter(({ name }) => name.startsWith('probe'))
     expect(found.map(({ name, status, message }) => [name, status, message])).toEqual([
-      ['probe: page', 'ok', '10 entries, ascending, none twice, with a Link'],
-      ['probe: position', 'ok', 'a made-up id is taken as a position in the log'],
-      ['probe: expired', 'ok', 'an id older than what is kept is refused (404)'],
-      ['probe: bad id', 'ok', 'an id that is none is refused (400)'],
+      ['probe: page', 'ok', '10 entries in ascending order, no duplicates, with a Link'],
+      ['probe: position', 'ok', 'a synthetic id is accepted as a position in the log'],
+      ['probe: expired', 'ok', 'an id older than every retained entry is refused (404)'],
+      ['probe: bad id', 'ok', 'a malformed id is refused (400)'],
       ['probe: take', 'ok', 'take without from is refused (400)'],
-      ['probe: sweep', 'ok', 'a search by log id finds what it should'],
+      ['probe: sweep', 'ok', 'a search by log id finds the expected entry'],
     ])
     expect(t.simulator.requests.count({})).toBeLessThanOrEqual(14)
   })
@@ -167,7 +169,7 @@ describe('doctor', () => {
 
 describe('doctor exits with 1 and gives advice', () => {
   async function expectFailure(name: string, message: RegExp, advice?: RegExp) {
-    const { code, stderr, checks } = await examine()
+    const { code, stderr, checks } = await runDoctor()
     expect(code).toBe(1)
     expect(stderr).toMatch(
       /^last-logout: \d+ checks? failed: follow the advice after each failure\.\n$/,
@@ -289,7 +291,11 @@ describe('doctor exits with 1 and gives advice', () => {
 
   test('where the clock is wrong', async () => {
     await serve({ now: () => Date.now() - 3_600_000 })
-    const found = await expectFailure('database clock', /60 minutes ahead of that of Auth0/, /NTP/)
+    const found = await expectFailure(
+      'database clock',
+      /60 minutes ahead of the clock of Auth0/,
+      /NTP/,
+    )
     expect(found).toMatchObject({ clock: 'warning' })
   })
 })
@@ -310,7 +316,7 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
 
   test('warns where maxmemory-policy allows the eviction of the schedule (P16)', async () => {
     env.REDIS_URL = redis.url
-    const { code, checks } = await examine()
+    const { code, checks } = await runDoctor()
     expect(code).toBe(0)
     expect(checks.get('queue')).toMatchObject({
       status: 'warning',
@@ -320,7 +326,7 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
     const client = new Redis(redis.url)
     await client.config('SET', 'maxmemory-policy', 'noeviction')
     client.disconnect()
-    expect((await examine()).checks.get('queue')?.status).toBe('ok')
+    expect((await runDoctor()).checks.get('queue')?.status).toBe('ok')
   })
 })
 
@@ -329,7 +335,7 @@ test.skipIf(skip)('fails where REDIS_URL leads to a replica, which rejects write
   if ('skip' in replica) throw new Error(replica.skip)
   onTestFinished(() => replica.stop())
   env.REDIS_URL = replica.url
-  const { code, checks } = await examine()
+  const { code, checks } = await runDoctor()
   expect(code).toBe(1)
   expect(checks.get('queue')).toMatchObject({
     status: 'failure',
@@ -349,11 +355,11 @@ describe('with DATA_DIR', () => {
   afterEach(() => rm(parent, { recursive: true, force: true }))
 
   test('creates no database', async () => {
-    const { code, checks } = await examine()
+    const { code, checks } = await runDoctor()
     expect(code).toBe(0)
     expect(checks.get('database')).toMatchObject({
       status: 'warning',
-      message: expect.stringContaining('there is none in'),
+      message: expect.stringContaining('there is no database in'),
     })
     expect(await readdir(parent)).toEqual([])
   })
@@ -361,11 +367,11 @@ describe('with DATA_DIR', () => {
   test('checks the database of a running service and of a stopped one', async () => {
     const service = startCommandLine(['start'], env)
     await expect.poll(service.stdout, { timeout: 30_000 }).toContain('"polling"')
-    const running = await examine()
+    const running = await runDoctor()
     service.stop()
     expect(await service.ended).toBe(0)
     expect(service.stderr()).toBe('')
-    const stopped = await examine()
+    const stopped = await runDoctor()
     for (const { code, checks } of [running, stopped]) {
       expect(code).toBe(0)
       const { database, migrations, queue } = statuses(checks)
@@ -382,7 +388,7 @@ describe('with DATA_DIR', () => {
     const lockFile = join(parent, 'data', 'postgres', 'postmaster.pid')
     const lock = `${process.pid}\n${parent}/data/postgres\n1795428000\n1\n\n127.0.0.1\n`
     await writeFile(lockFile, lock)
-    const { code, checks } = await examine()
+    const { code, checks } = await runDoctor()
     expect(code).toBe(1)
     expect(checks.get('database')).toMatchObject({
       status: 'failure',

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import type { RateLimit } from '../../src/auth0/rate/limit.js'
-import { estimateVolume, examineBudget, toAllowance } from '../../src/doctor/budget.js'
+import { checkBudget, estimateVolume, toAllowance } from '../../src/doctor/budget.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 
 const NOW = 1_795_428_000_000
 const stored = (...secondsAgo: number[]) =>
   secondsAgo.map((seconds) => ({ log_id: syntheticLogId(NOW - seconds * 1000) }))
 
-describe('what a bucket allows', () => {
+describe('the estimated refill of a bucket', () => {
   test.each<[string, RateLimit, ReturnType<typeof toAllowance>]>([
     [
       'of the smallest plan',
@@ -25,14 +25,14 @@ describe('what a bucket allows', () => {
       { perMinute: 960, source: 'documented' },
     ],
     [
-      'of another size, as it is refilled',
+      'of another size, by its refill',
       { limit: 250, remaining: 240, resetInMs: 2_000 },
-      { perMinute: 300, source: 'seen' },
+      { perMinute: 300, source: 'observed' },
     ],
     [
-      'of another size, refilled within a second',
+      'of another size, refilled within one second',
       { limit: 250, remaining: 249, resetInMs: -300 },
-      { perMinute: 60, source: 'seen' },
+      { perMinute: 60, source: 'observed' },
     ],
     ['of another size, untouched', { limit: 250, remaining: 250, resetInMs: 0 }, null],
     ['of another size, without a reset', { limit: 250, remaining: 249, resetInMs: null }, null],
@@ -41,13 +41,13 @@ describe('what a bucket allows', () => {
   })
 })
 
-describe('the volume', () => {
+describe('the estimated volume', () => {
   test.each<[string, unknown[], number | null]>([
-    ['is that since the oldest of the entries', stored(0, 10, 30), 6],
-    ['does not go by the order of the entries', stored(30, 0, 10), 6],
-    ['of entries stored within a second is not endless', stored(0, 0), 120],
-    ['is not known of none', [], null],
-    ['is not known of ids of another layout', [{ log_id: 'x' }, null], null],
+    ['is the number of entries since the oldest one', stored(0, 10, 30), 6],
+    ['does not depend on the order of the entries', stored(30, 0, 10), 6],
+    ['is finite for entries that were stored within one second', stored(0, 0), 120],
+    ['is unknown without entries', [], null],
+    ['is unknown for ids of another layout', [{ log_id: 'x' }, null], null],
   ])('%s', (_what, entries, perMinute) => {
     expect(estimateVolume(entries, NOW)).toBe(perMinute)
   })
@@ -55,23 +55,37 @@ describe('the volume', () => {
 
 describe('the poll budget', () => {
   const of10 = { limit: 10, remaining: 9, resetInMs: 600 }
-  const examine = (
+  const judge = (
     limit: RateLimit | null,
     volume: number,
     pollIntervalMs = 5_000,
     rateShare = 0.5,
   ) => {
     const auth0 = { domain: '', baseUrl: '', clientId: '', clientSecret: '', rateShare }
-    return examineBudget({ limit, volume }, { pollIntervalMs, auth0 })[1]
+    return checkBudget({ limit, volume }, { pollIntervalMs, auth0 })[1]
   }
 
   test.each<[string, RateLimit, number, number, string, RegExp]>([
-    ['quiet, polled every 5 s', of10, 3, 5_000, 'ok', /3 entries a minute it takes 15 .*allows 50/],
-    ['busy, but within the share', of10, 3_000, 5_000, 'ok', /takes 48 requests/],
-    ['quiet, polled too often', of10, 3, 1_000, 'warning', /takes 63 .*polls wait/],
-    ['busier than the share can read', of10, 6_000, 5_000, 'failure', /takes 72 .*falls behind/],
     [
-      'of unknown limit, enough for sure',
+      'with few entries and a poll every 5 s',
+      of10,
+      3,
+      5_000,
+      'ok',
+      /3 entries per minute need 15 .*allows 50/,
+    ],
+    ['with many entries, within the share', of10, 3_000, 5_000, 'ok', /need 48 requests/],
+    ['with few entries and too many polls', of10, 3, 1_000, 'warning', /need 63 .*polls wait/],
+    [
+      'with more entries than the share can read',
+      of10,
+      6_000,
+      5_000,
+      'failure',
+      /need 72 .*falls behind/,
+    ],
+    [
+      'with an undocumented limit that certainly suffices',
       { limit: 250, remaining: 240, resetInMs: 1_000 },
       3,
       5_000,
@@ -79,36 +93,36 @@ describe('the poll budget', () => {
       /allows 300/,
     ],
     [
-      'of unknown limit, perhaps not enough',
+      'with an undocumented limit that may not suffice',
       { limit: 250, remaining: 249, resetInMs: 9_000 },
       3,
       5_000,
       'warning',
-      /not certain/,
+      /allows at least .*, possibly too few/,
     ],
     [
-      'of a limit that tells nothing',
+      'with an unused bucket of undocumented size',
       { limit: 250, remaining: 250, resetInMs: 0 },
       3,
       5_000,
       'ok',
-      /did not show/,
+      /how many the tenant allows is unknown/,
     ],
-  ])('of a tenant that is %s', (_what, limit, volume, pollIntervalMs, status, message) => {
-    const check = examine(limit, volume, pollIntervalMs)
+  ])('is judged for a tenant %s', (_what, limit, volume, pollIntervalMs, status, message) => {
+    const check = judge(limit, volume, pollIntervalMs)
     expect(check).toMatchObject({ status, message: expect.stringMatching(message) })
     expect(check?.advice === undefined).toBe(status === 'ok')
   })
 
-  test('advises an interval that fits', () => {
-    const advised = /POLL_INTERVAL to (\d+)s/.exec(examine(of10, 3, 500)?.advice ?? '')?.[1]
-    expect(examine(of10, 3, Number(advised) * 1000)?.status).toBe('ok')
-    expect(examine(of10, 3, (Number(advised) - 2) * 1000)?.status).toBe('warning')
+  test('advises an interval that the rate limit allows', () => {
+    const advised = /POLL_INTERVAL to (\d+)s/.exec(judge(of10, 3, 500)?.advice ?? '')?.[1]
+    expect(judge(of10, 3, Number(advised) * 1000)?.status).toBe('ok')
+    expect(judge(of10, 3, (Number(advised) - 2) * 1000)?.status).toBe('warning')
   })
 
-  test('is not known where the answers lack the headers', () => {
+  test('is unknown where the responses lack the headers', () => {
     expect(
-      examineBudget(
+      checkBudget(
         { limit: null, volume: 1 },
         {
           pollIntervalMs: 5_000,

@@ -1,13 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/config.js'
 import { describeError } from '../../src/doctor/check.js'
-import { examineConfiguration } from '../../src/doctor/configuration.js'
-import { toDuration } from '../../src/doctor/duration.js'
-import { examineFreshness } from '../../src/doctor/freshness.js'
+import { checkConfiguration } from '../../src/doctor/configuration.js'
+import { formatDuration } from '../../src/doctor/format-duration.js'
+import { checkFreshness } from '../../src/doctor/freshness.js'
 import { aborted, LastLogoutError } from '../../src/errors.js'
 import type { TenantState } from '../../src/store/inspect.js'
 
 const NOW = 1_795_428_000_000
+const DAY_MS = 86_400_000
 
 describe('the configuration', () => {
   const env = { AUTH0_DOMAIN: 'tenant.example', API_KEYS: `a:${'k'.repeat(32)}` }
@@ -16,15 +17,15 @@ describe('the configuration', () => {
     [{ POLL_INTERVAL: '60s' }, 'warning', /POLL_INTERVAL \(60 s\) is not below MAX_LAG \(60 s\)/],
     [{ MAX_LAG: '6m' }, 'warning', /MAX_LAG \(6 minutes\) is above 5 minutes/],
     [{ RATE_SHARE: '0.9' }, 'warning', /RATE_SHARE \(0\.9\)/],
-    [{ API_KEYS: '' }, 'warning', /no API_KEYS/],
-  ])('with %j', (over, status, message) => {
-    const checks = examineConfiguration(loadConfig({ ...env, ...over }, []))
+    [{ API_KEYS: '' }, 'warning', /API_KEYS is empty/],
+  ])('is judged with %j', (over, status, message) => {
+    const checks = checkConfiguration(loadConfig({ ...env, ...over }, []))
     expect(checks).toMatchObject([{ status, message: expect.stringMatching(message) }])
   })
 
-  test('has a line for each risk', () => {
+  test('yields one check for each risk', () => {
     const risky = { POLL_INTERVAL: '10m', MAX_LAG: '6m', API_KEYS: '' }
-    expect(examineConfiguration(loadConfig({ ...env, ...risky }, []))).toHaveLength(3)
+    expect(checkConfiguration(loadConfig({ ...env, ...risky }, []))).toHaveLength(3)
   })
 })
 
@@ -36,45 +37,64 @@ const POLLED: TenantState = {
   sweepFrom: null,
   gaps: 0,
   gapTo: null,
+  gapReason: null,
   floorAt: null,
   now: NOW,
 }
 
+const GAP: TenantState = { ...POLLED, gaps: 2, gapTo: NOW, gapReason: 'retention' }
+
+const LIMITS = {
+  maxLagMs: 60_000,
+  pollIntervalMs: 5_000,
+  maxTokenAgeMs: DAY_MS,
+  maxRefreshAgeMs: 30 * DAY_MS,
+}
+
+const iso = (at: number) => new Date(at).toISOString()
+
 describe('freshness', () => {
   test.each<[string, TenantState | null, string[]]>([
-    ['all well', POLLED, ['ok', 'ok', 'ok']],
+    ['everything is well', POLLED, ['ok', 'ok', 'ok']],
     [
-      'a clock behind the database',
+      'the instants are slightly ahead of the clock',
       { ...POLLED, lastPollAt: NOW + 5, asOf: NOW + 5 },
       ['ok', 'ok', 'ok'],
     ],
     [
-      'at the limit',
+      'the lag is at the limit',
       { ...POLLED, asOf: NOW - 60_000, lastPollAt: NOW - 60_000 },
       ['ok', 'ok', 'ok'],
     ],
     [
-      'nobody polls',
+      'no worker polls',
       { ...POLLED, asOf: NOW - 60_001, lastPollAt: NOW - 60_001 },
       ['failure', 'failure', 'ok'],
     ],
-    ['polled, and behind', { ...POLLED, asOf: NOW - 60_001 }, ['ok', 'failure', 'ok']],
-    ['sweeping', { ...POLLED, asOf: null, sweepFrom: NOW - 1e9 }, ['ok', 'warning', 'ok']],
+    ['a worker polls and is behind', { ...POLLED, asOf: NOW - 60_001 }, ['ok', 'failure', 'ok']],
+    ['a sweep runs', { ...POLLED, asOf: null, sweepFrom: NOW - 1e9 }, ['ok', 'warning', 'ok']],
     [
-      'ahead of the clock of the database',
+      'the instant is far ahead of the clock',
       { ...POLLED, asOf: NOW + 60_001 },
       ['ok', 'failure', 'ok'],
     ],
-    ['gaps', { ...POLLED, gaps: 2, gapTo: 1 }, ['ok', 'ok', 'warning']],
-    ['gaps below the floor', { ...POLLED, gaps: 2, gapTo: 1, floorAt: 1 }, ['ok', 'ok', 'ok']],
-    ['never used', null, ['warning', 'skipped', 'skipped']],
     [
-      'never polled',
+      'a gap can concern a token until the next millisecond',
+      { ...GAP, gapTo: NOW + 1 - 31 * DAY_MS },
+      ['ok', 'ok', 'warning'],
+    ],
+    ['a gap can concern no token', { ...GAP, gapTo: NOW - 31 * DAY_MS }, ['ok', 'ok', 'ok']],
+    ['a gap is that of the first start', { ...GAP, gapReason: 'cold_start' }, ['ok', 'ok', 'ok']],
+    ['the floor is before the gap', { ...GAP, floorAt: NOW - 1 }, ['ok', 'ok', 'warning']],
+    ['the floor is not before the gap', { ...GAP, floorAt: NOW }, ['ok', 'ok', 'ok']],
+    ['no worker has used the database', null, ['warning', 'skipped', 'skipped']],
+    [
+      'no worker has polled',
       { ...POLLED, lastPollAt: null, asOf: null },
       ['warning', 'skipped', 'skipped'],
     ],
-  ])('%s', (_what, tenant, statuses) => {
-    const checks = examineFreshness(tenant, { maxLagMs: 60_000, pollIntervalMs: 5_000 })
+  ])('is judged where %s', (_what, tenant, statuses) => {
+    const checks = checkFreshness(tenant, LIMITS)
     expect(checks.map(({ name }) => name)).toEqual(['worker', 'freshness', 'gaps'])
     expect(checks.map(({ status }) => status)).toEqual(statuses)
     for (const { status, advice } of checks) {
@@ -83,11 +103,32 @@ describe('freshness', () => {
   })
 })
 
-test('whoever polls by cron is told which MAX_LAG goes with that', () => {
+test('the advice names the MAX_LAG that polls by cron need', () => {
   const longAgo = { ...POLLED, asOf: NOW - 900_000, lastPollAt: NOW - 900_000 }
-  const checks = examineFreshness(longAgo, { maxLagMs: 60_000, pollIntervalMs: 5_000 })
-  const advice = expect.stringMatching(/with cron .*: set MAX_LAG above it/)
+  const checks = checkFreshness(longAgo, LIMITS)
+  const advice = expect.stringMatching(/with cron, .*: set MAX_LAG above it/)
   expect(checks.slice(0, 2)).toMatchObject([{ advice }, { advice }])
+})
+
+describe('an open gap', () => {
+  const readGaps = (over: Partial<TenantState>) =>
+    checkFreshness({ ...GAP, ...over }, LIMITS).find(({ name }) => name === 'gaps')
+
+  test('is reported with until when it concerns tokens, how to close it, and at what cost', () => {
+    const { message, advice } = readGaps({}) ?? {}
+    expect(message).toContain(`can concern tokens until ${iso(NOW + 31 * DAY_MS)}`)
+    expect(advice).toContain(`\`last-logout floor raise ${iso(NOW)}\``)
+    expect(advice).toContain(`only access tokens that expire by ${iso(NOW + DAY_MS)} anyway`)
+  })
+
+  test('of the first start is reported as expected, with the same facts', () => {
+    const { message } = readGaps({ gapReason: 'cold_start' }) ?? {}
+    expect(message).toMatch(/open: .*until 20.*Nothing has to be done.*floor raise .* anyway; with/)
+  })
+
+  test('that the floor closes is reported as closed', () => {
+    expect(readGaps({ floorAt: NOW })?.message).toMatch(/; closed: the floor rejects/)
+  })
 })
 
 test.each([
@@ -97,16 +138,16 @@ test.each([
   [120_000, '2 minutes'],
   [7_200_000, '2 hours'],
   [30 * 86_400_000, '30 days'],
-])('%d ms are %s', (ms, text) => {
-  expect(toDuration(ms)).toBe(text)
+])('%d ms are formatted as %s', (ms, text) => {
+  expect(formatDuration(ms)).toBe(text)
 })
 
 test.each([
-  [new LastLogoutError('AUTH0_UNAVAILABLE', 'say what to do'), 'say what to do'],
-  [aborted(), 'no answer in time'],
+  [new LastLogoutError('AUTH0_UNAVAILABLE', 'what to do'), 'what to do'],
+  [aborted(), 'no response in time'],
   [Object.assign(new Error('user:password'), { code: 'ECONNREFUSED' }), 'ECONNREFUSED'],
   [new Error('WRONGPASS invalid password'), 'WRONGPASS'],
   [new TypeError('a secret'), 'TypeError'],
-])('of %o is shown only %s', (error, text) => {
+])('the description of %o is %s', (error, text) => {
   expect(describeError(error)).toBe(text)
 })

@@ -76,7 +76,7 @@ export async function openSystem(databaseEnv: Record<string, string>): Promise<S
   }
 }
 
-/** The log begins before everything that is looked for in it, so that nothing is missing. */
+/** Writes a log that begins long before the logouts, so that no gap is found. */
 function writeLog(tenant: Tenant): void {
   const before = Date.now() - MAX_REFRESH_AGE_MS - 10 * DAY_MS
   tenant.write(buildEntry('s', { userId: 'auth0|1' }), { dateMs: before })

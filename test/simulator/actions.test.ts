@@ -157,7 +157,7 @@ describe('bindings', () => {
   test('are refused for an Action that is not deployed or does not exist', async () => {
     const started = await start({ scopes })
     const id = await create(started, 'a')
-    for (const value of [id, 'nobody']) {
+    for (const value of [id, 'unknown']) {
       const { status } = await started.call('PATCH', BINDINGS, { bindings: [byId(value)] })
       expect(status).toBe(400)
     }

@@ -29,7 +29,7 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** A tenant on the test's clock; on the smallest plan unless told otherwise. */
+/** Opens a tenant on the test's clock. Default: the smallest plan. */
 async function open(
   tenant: Partial<SimulatedTenantOptions> = {},
   simulator: Partial<SimulatorOptions> = {},

@@ -64,7 +64,7 @@ test('a process that could not release the lease continues at once', async () =>
   const lease = createLease({
     ...store,
     releaseLease: async () => {
-      throw new Error('the database is away')
+      throw new Error('the database is unavailable')
     },
   })
   await expect(lease.run(signal, async () => {})).resolves.toBe(true)

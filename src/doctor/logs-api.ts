@@ -1,0 +1,84 @@
+import { readHttpDate } from '../auth0/http-date.js'
+import type { ManagementApi } from '../auth0/management-api.js'
+import { createRateBudget } from '../auth0/rate/budget.js'
+import { type RateLimit, readRateLimit } from '../auth0/rate/limit.js'
+import { aborted, LastLogoutError } from '../errors.js'
+import type { ClockReading } from './clock.js'
+
+/** A response of the Logs API, whatever its status. */
+export interface LogResponse {
+  status: number
+  /** Empty if the body is not an array. */
+  entries: unknown[]
+  hasLink: boolean
+  limit: RateLimit | null
+  clock: ClockReading
+}
+
+/** The Logs API, with parameters that the worker does not send. */
+export interface LogsApi {
+  /**
+   * Sends one request, and retries it once after status 429.
+   *
+   * @throws What `ManagementApi.get` throws. Every other status is returned.
+   */
+  request(parameters: Record<string, string>): Promise<LogResponse>
+  /**
+   * Sends one request that must be answered with 200.
+   *
+   * @throws What `request` throws, and `AUTH0_UNAVAILABLE` for any other status.
+   */
+  read(parameters: Record<string, string>): Promise<LogResponse>
+}
+
+/** Creates the Logs API. It stays within the share of the rate limit, like the worker. */
+export function createLogsApi(api: ManagementApi, rateShare: number, signal: AbortSignal): LogsApi {
+  const budget = createRateBudget({ share: rateShare })
+
+  async function send(parameters: Record<string, string>): Promise<LogResponse> {
+    const path = `logs?${new URLSearchParams(parameters)}`
+    const get = async () => {
+      const sentAt = Date.now()
+      const response = await api.get(path, signal)
+      return { ...response, sentAt, receivedAt: Date.now() }
+    }
+    const { status, headers, body, sentAt, receivedAt } = await budget
+      .send(get, signal)
+      .catch((error) => {
+        throw signal.aborted ? aborted(error) : error
+      })
+    return {
+      status,
+      entries: readArray(body),
+      hasLink: headers.has('link'),
+      limit: readRateLimit(headers),
+      clock: { sentAt, receivedAt, serverAt: readHttpDate(headers, 'date') },
+    }
+  }
+
+  async function request(parameters: Record<string, string>): Promise<LogResponse> {
+    const response = await send(parameters)
+    // The budget delays the retry as the response demands.
+    return response.status === 429 ? send(parameters) : response
+  }
+
+  return {
+    request,
+    async read(parameters) {
+      const response = await request(parameters)
+      if (response.status === 200) return response
+      const message = `Auth0 answers a search of the log with ${response.status}`
+      throw new LastLogoutError('AUTH0_UNAVAILABLE', message, { status: response.status })
+    },
+  }
+}
+
+function readArray(text: string): unknown[] {
+  try {
+    const body: unknown = JSON.parse(text)
+    return Array.isArray(body) ? body : []
+  } catch {
+    // The body of a refusal can have another format.
+    return []
+  }
+}
