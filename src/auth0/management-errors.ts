@@ -90,7 +90,7 @@ function readContentType(headers: Headers): string {
 function refusedOnTheWay(status: number, headers: Headers, { baseUrl }: Address): LastLogoutError {
   const message =
     `A request to ${baseUrl} was refused with status ${status} and ${readContentType(headers)}, where Auth0 responds with JSON. ` +
-    `A firewall, a proxy or a content filter between this host and Auth0 has refused it: allow requests to ${baseUrl} there. ${CHECK_ROUTE}`
+    `A firewall, a proxy or a content filter between this host and Auth0 has refused it: allow requests to ${baseUrl} there, and check AUTH0_BASE_URL, if set.`
   return new LastLogoutError('AUTH0_UNAVAILABLE', message, { status })
 }
 
@@ -161,8 +161,8 @@ function describeFailure(baseUrl: string, code: unknown): string {
     return `${tlsFailure} for ${baseUrl} (${code}). ${CHECK_VARIABLES}. Behind a proxy that terminates TLS, set NODE_EXTRA_CA_CERTS to its CA certificate.`
   }
   const why = isWord(code) ? ` (${code})` : ''
-  if (code === 'ENOTFOUND') {
-    return `The host name of ${baseUrl} does not exist in the DNS of this host${why}. ${CHECK_VARIABLES}, and the DNS.`
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
+    return `The host name of ${baseUrl} cannot be resolved${why}. ${CHECK_VARIABLES}, and the DNS of this host.`
   }
   return `${baseUrl} cannot be reached, or closed the connection during the response${why}. ${CHECK_VARIABLES}, and the network from this host to it.`
 }

@@ -80,7 +80,7 @@ function toSummary(checks: Check[]): string {
   const count = (status: Check['status']) =>
     checks.filter((check) => check.status === status).length
   const [failed, warnings] = [count('failure'), count('warning')]
-  const counts = `${count('ok')} ok, ${warnings} warnings, ${failed} failed, ${count('skipped')} skipped`
+  const counts = `${count('ok')} ok, ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}, ${failed} failed, ${count('skipped')} skipped`
   return `\nsummary  ${counts}\n${' '.repeat(9)}-> ${toNextStep(failed, warnings)}\n`
 }
 

@@ -41,7 +41,7 @@ export function startCommandLine(
     readInput: async (maxLength) => input.slice(0, maxLength + 1),
     isTerminal: false,
     stop: stopping.signal,
-    createLog: (level, to) => createLog(level, toStream(write(to))),
+    createLog: (level, to) => createLog(level, toStream(write(to)), context.programName),
     ...context,
   })
   return {
