@@ -16,6 +16,8 @@ const WHERE_TO_SET =
 /** A value with quotation marks around it: a shell removes them, Docker's --env-file and others keep them. */
 const QUOTED = /^(["'])(.*)\1$/s
 
+const SET_DATABASE = '; set it, or set DATA_DIR to run an embedded PostgreSQL in that directory'
+
 const REMOVE_QUOTES =
   'begins and ends with a quotation mark, which is a part of its value here: remove both'
 
@@ -84,12 +86,12 @@ function describe(name: string, message: string, given: Record<string, unknown>)
 }
 
 /** Names a set variable that may be meant: one that this program does not know, with a similar name. */
-function describeMissing(name: string, given: Record<string, unknown>): string {
+function describeMissing(name: string, given: Record<string, unknown>, advice = ''): string {
   const unknown = Object.keys(given).filter((other) => !(other in variables))
   const [similar] = findSimilar(name, unknown)
   return similar === undefined
-    ? `${name} is missing`
-    : `${name} is missing; ${similar} is set, and this program does not know it: rename it if it is meant`
+    ? `${name} is missing${advice}`
+    : `${name} is missing${advice}; ${similar} is set, and this program does not know it: rename it if it is meant`
 }
 
 function findMissing(given: Record<string, unknown>, needs: readonly Need[]): string[] {
@@ -102,10 +104,7 @@ function findMissing(given: Record<string, unknown>, needs: readonly Need[]): st
     .map((name) => describeMissing(name, given))
   const hasDatabase = 'DATABASE_URL' in given || 'DATA_DIR' in given
   return needs.includes('database') && !hasDatabase
-    ? [
-        ...missing,
-        `${describeMissing('DATABASE_URL', given)}; set it, or set DATA_DIR to run an embedded PostgreSQL in that directory`,
-      ]
+    ? [...missing, describeMissing('DATABASE_URL', given, SET_DATABASE)]
     : missing
 }
 

@@ -35,7 +35,7 @@ export const port = z.string().transform(numberWithin(0, 65_535, 1))
 /** Schema of a URL with one of these protocols, such as `redis:`. */
 export const url = (protocols: string[], example: string) =>
   z.string().refine((text) => protocols.includes(readUrl(text)?.protocol ?? ''), {
-    message: `must be a URL such as ${example}`,
+    message: `must be a URL such as ${example}, with a password percent-encoded (# is %23, / is %2F)`,
   })
 
 /** Schema of a host name, with an optional port. */

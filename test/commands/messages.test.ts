@@ -124,8 +124,21 @@ const rows: [input: string, situation: string, row: Row][] = [
       prints: [
         /AUTH0_CLIENT_ID is missing; AUTH0_CLIENTID is set, .*rename it/,
         /AUTH0_CLIENT_SECRET is missing$/m,
-        /DATABASE_URL is missing; DATABASE_URI is set, .*rename it if it is meant; .*set DATA_DIR/,
+        /DATABASE_URL is missing; .*set DATA_DIR .*; DATABASE_URI is set, .*rename it if it is meant$/m,
       ],
+    },
+  ],
+  [
+    'status',
+    'the password in DATABASE_URL is not percent-encoded',
+    {
+      env: () => ({ DATABASE_URL: 'postgresql://user:pa#ss@127.0.0.1/db' }),
+      code: 2,
+      today: 'DATABASE_URL must be a URL such as postgresql://user@host/database',
+      prints: [
+        /DATABASE_URL must be a URL such as \S+, with a password percent-encoded \(# is %23/,
+      ],
+      omits: /pa#ss/,
     },
   ],
   [
