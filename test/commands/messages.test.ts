@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import * as faults from '../../src/simulator/faults.js'
+import { finishCommand } from '../_support/cli.js'
 import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { expectPasteable, PROGRAM } from '../_support/printed.js'
@@ -402,6 +403,14 @@ describe('a newcomer', () => {
     if (row.omits !== undefined) expect(printed).not.toMatch(row.omits)
     await expectPasteable(printed)
     for (const secret of [KEY, env.AUTH0_CLIENT_SECRET]) expect(printed).not.toContain(secret)
+  })
+
+  test.each([
+    ['node dist/main.js', {}],
+    ['npx last-logout', { npm_command: 'exec', npm_lifecycle_script: "'last-logout'" }],
+  ])('bogus: the program was started as %s, and is named so', async (name, npm) => {
+    const { stderr } = await finishCommand(['bogus'], npm, { cwd: process.cwd() })
+    expect(stderr).toContain(`(see \`${name} --help\`)`)
   })
 
   test('start: Redis is unavailable (today: "polling", although nothing is polled)', async () => {
