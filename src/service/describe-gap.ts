@@ -58,4 +58,4 @@ export function describeClosing({ to }: Pick<Span, 'to'>, { maxTokenAgeMs }: Lif
 
 /** What to do about the gap of a first start. */
 export const FIRST_START =
-  "expected at a first start: the tenant's plan keeps its log for less time than MAX_REFRESH_AGE. Nothing has to be done"
+  "expected at a first start: the tenant's plan keeps its log for less time than MAX_REFRESH_AGE plus MAX_TOKEN_AGE. Nothing has to be done"
