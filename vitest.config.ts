@@ -9,7 +9,7 @@ process.env.TMPDIR = findScratchDirectory()
 const UNIT = [
   'test/{pg,rules,simulator,soak}/**/*.test.ts',
   'test/action/lookup.test.ts',
-  'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,words}.test.ts',
+  'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,program-name,words}.test.ts',
   'test/{async,config}/**/*.test.ts',
   'test/auth0/{rate/limit,retry}.test.ts',
   'test/client/{clocks,delivery-delay,feed-events,feed-progress,last-logout-request,logout-cache,lookup,repeat-with-backoff,table}.test.ts',

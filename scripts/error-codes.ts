@@ -40,7 +40,7 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
   },
   AUTH0_CREDENTIALS: {
     when: 'Auth0 refuses the client credentials, or refuses a new access token.',
-    todo: 'Check `AUTH0_CLIENT_ID` and `AUTH0_CLIENT_SECRET`. Authorize the machine-to-machine application for the Auth0 Management API.',
+    todo: 'Check `AUTH0_CLIENT_ID` and `AUTH0_CLIENT_SECRET`, and that `AUTH0_DOMAIN` is the canonical domain of the tenant, not a custom domain. Authorize the machine-to-machine application for the Auth0 Management API.',
   },
   AUTH0_SCOPE: {
     when: 'The application lacks a scope of the Auth0 Management API.',
@@ -63,8 +63,8 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
     todo: 'Check `AUTH0_BASE_URL` and the proxies between last-logout and Auth0. Report it if it lasts, with the version of last-logout.',
   },
   AUTH0_UNAVAILABLE: {
-    when: 'Auth0 cannot be reached, does not respond in time, fails TLS certificate verification, or responds with a server error. last-logout retries with backoff.',
-    todo: "Check `AUTH0_DOMAIN`, the network and Auth0's status page. Where only a proxy leads to Auth0, set `HTTPS_PROXY`. Behind a proxy that terminates TLS, set `NODE_EXTRA_CA_CERTS` to its certificate.",
+    when: 'Auth0 cannot be reached, does not respond in time, fails TLS certificate verification, or responds with a server error. Or something in front of Auth0 responds instead, such as a firewall with 403 and HTML. last-logout retries with backoff.',
+    todo: "Check `AUTH0_DOMAIN`, the network, what the message names between this host and Auth0, and Auth0's status page. If only a proxy leads to Auth0, set `HTTPS_PROXY`. Behind a proxy that terminates TLS, set `NODE_EXTRA_CA_CERTS` to its certificate.",
   },
   CLOCK_AHEAD: {
     when: 'The clock of Auth0 is more than a minute ahead of the clock of the database server. Freshness does not advance.',
@@ -88,7 +88,7 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
   },
   CANNOT_LISTEN: {
     when: 'The port or the address of the API, or of the monitoring port, cannot be bound.',
-    todo: 'Set `PORT`, `WORKER_PORT` or `HOST` to values that are free on this machine.',
+    todo: 'Do what the message says for its cause: set `PORT`, `WORKER_PORT` or `HOST` to values that are free on this machine.',
   },
   UNFINISHED: {
     when: 'A command was interrupted by a signal before it had finished.',

@@ -1,15 +1,37 @@
 import { type Logger, pino } from 'pino'
-import { toLoggedError } from './errors.js'
+import { type LoggedError, toLoggedError } from './errors.js'
+import { nameProgram } from './program-name.js'
 
 /** The stream that log lines are written to. */
 export interface LogDestination extends NodeJS.WritableStream {
   isTTY?: boolean
 }
 
-/** Creates the logger. It writes JSON lines, or human-readable lines if the destination is a terminal. */
-export async function createLog(level: string, destination: LogDestination): Promise<Logger> {
-  const options = { level, serializers: { err: toLoggedError } }
+/**
+ * Creates the logger. It writes JSON lines, or human-readable lines if the destination is a terminal.
+ *
+ * @param programName The program's name in the commands of a message or an `advice`. Default: `last-logout`.
+ */
+export async function createLog(
+  level: string,
+  destination: LogDestination,
+  programName = 'last-logout',
+): Promise<Logger> {
+  const serializers = {
+    err: (error: unknown) => nameInError(toLoggedError(error), programName),
+    advice: (advice: string) => nameProgram(advice, programName),
+  }
+  const options = { level, serializers }
   if (!destination.isTTY) return pino(options, destination)
   const { default: pretty } = await import('pino-pretty')
   return pino(options, pretty({ destination, ignore: 'pid,hostname', sync: true }))
+}
+
+function nameInError(error: LoggedError, programName: string): LoggedError {
+  const { message, cause } = error
+  return {
+    ...error,
+    message: nameProgram(message, programName),
+    ...(cause !== undefined && { cause: nameInError(cause, programName) }),
+  }
 }

@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { addAbortSignal } from 'node:stream'
 import type { CommandContext } from './commands/context.js'
 import { runCommandLine } from './commands/run.js'
 import { aborted } from './errors.js'
 import { createLog } from './log.js'
+import { type ProgramStart, readProgramName } from './program-name.js'
 
 /** Grace period for a request that was abandoned, in milliseconds. Then the process exits. */
 const EXIT_GRACE_MS = 500
@@ -14,15 +16,24 @@ const stopping = new AbortController()
 /** Whether stdout or stderr was closed (EPIPE), as by `head`. */
 let isOutputClosed = false
 
+const [, script = ''] = process.argv
+const start: ProgramStart = {
+  script,
+  cwd: process.cwd(),
+  env: process.env,
+  container: findContainer(),
+}
+
 const context: CommandContext = {
   env: process.env,
+  programName: readProgramName(start, false),
   print: (text) => void process.stdout.write(text),
   printError: (text) => void process.stderr.write(text),
   isOutputClosed: () => isOutputClosed,
   readInput,
   isTerminal: process.stdout.isTTY === true,
   stop: stopping.signal,
-  createLog: (level, to) => createLog(level, process[to]),
+  createLog: (level, to) => createLog(level, process[to], readProgramName(start, true)),
 }
 
 // SIGHUP is sent when the terminal is closed.
@@ -49,6 +60,17 @@ const { exitCode, isUnfinished } = await runCommandLine(process.argv.slice(2), c
 process.exitCode = exitCode
 // Everything is closed, but the socket of an unresponsive server can keep the process alive.
 if (isUnfinished) setTimeout(() => process.exit(), EXIT_GRACE_MS).unref()
+
+/** The container that this process runs in. By default, its host name is its id. */
+function findContainer(): ProgramStart['container'] {
+  const isDocker = existsSync('/.dockerenv')
+  if (!isDocker && !existsSync('/run/.containerenv')) return undefined
+  const { pid, ppid, stdin } = process
+  // The parent can be an init process, which has no terminal.
+  const isMain = pid === 1 || (ppid === 1 && !stdin.isTTY)
+  const startedBy = isMain ? 'run' : ppid === 0 ? 'exec' : 'shell'
+  return { engine: isDocker ? 'docker' : 'podman', id: hostname(), startedBy }
+}
 
 async function readInput(maxLength: number): Promise<string> {
   const input = addAbortSignal(stopping.signal, process.stdin.setEncoding('utf8'))

@@ -1,5 +1,6 @@
 import { LastLogoutError } from '../errors.js'
-import { credentialsRefused, TokenRefused } from './management-errors.js'
+import { credentialsRefused } from './credentials-refused.js'
+import { TokenRefused } from './management-errors.js'
 import { createSdkClient, type ManagementApiOptions, type SdkRequest } from './sdk-client.js'
 
 /** Minimum interval between two renewals of a refused token: each grant writes an entry to the tenant log. */

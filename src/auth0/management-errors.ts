@@ -1,6 +1,7 @@
 import { ManagementError } from 'auth0'
 import { LastLogoutError } from '../errors.js'
 import { describeTlsFailure } from '../tls.js'
+import { type ApplicationCredentials, credentialsRefused } from './credentials-refused.js'
 import { ProxyFailure, type ProxyOptions } from './proxy-fetch.js'
 import { waitAfterRefusal } from './rate/limit.js'
 
@@ -34,13 +35,16 @@ const RATE_LIMIT_ADVICE =
 export function assertUsableStatus(
   { status, headers }: Response,
   isToken: boolean,
-  address: Address,
+  address: Address & ApplicationCredentials,
 ): void {
-  if (isToken && (status === 401 || status === 403)) throw credentialsRefused(status, address)
-  if (status === 401 || status === 403) throw new TokenRefused(status)
+  if (status === 401 || status === 403) {
+    if (!isJson(headers)) throw refusedOnTheWay(status, headers, address)
+    throw isToken ? credentialsRefused(status, address) : new TokenRefused(status)
+  }
   if (isToken && status === 429) throw rateLimitExceeded('A token request', headers)
   if ((isToken && status !== 200) || (status >= 300 && status < 400)) {
     const what = isToken ? 'The token request' : 'The request'
+    if (isToken && status === 404) throw noTenant(address)
     throw badStatus(`${what} to ${address.baseUrl}`, status)
   }
 }
@@ -76,10 +80,26 @@ function isWord(value: unknown): value is string {
   return typeof value === 'string' && /^\w{1,60}$/.test(value)
 }
 
+function isJson(headers: Headers): boolean {
+  return /^application\/(\w+\+)?json\b/i.test(headers.get('content-type') ?? '')
+}
+
+function readContentType(headers: Headers): string {
+  const [type = 'no content type'] = /^[\w/.+-]{1,60}/.exec(headers.get('content-type') ?? '') ?? []
+  return type
+}
+
+/** The error after a 401 or 403 that is not JSON, as every response of the API is. */
+function refusedOnTheWay(status: number, headers: Headers, { baseUrl }: Address): LastLogoutError {
+  const message =
+    `A request to ${baseUrl} was refused with status ${status} and ${readContentType(headers)}, where Auth0 responds with JSON. ` +
+    `A firewall, a proxy or a content filter between this host and Auth0 has refused it: allow requests to ${baseUrl} there, and check AUTH0_BASE_URL, if set.`
+  return new LastLogoutError('AUTH0_UNAVAILABLE', message, { status })
+}
+
 /** The error after a token response of status 200 without a token. `error`: that field of the body. */
 export function notGranted(baseUrl: string, headers: Headers, error: unknown): LastLogoutError {
-  const [type = 'no content type'] = /^[\w/.+-]{1,60}/.exec(headers.get('content-type') ?? '') ?? []
-  const why = isWord(error) ? `error ${error}` : type
+  const why = isWord(error) ? `error ${error}` : readContentType(headers)
   return new LastLogoutError(
     'AUTH0_UNAVAILABLE',
     `The token request to ${baseUrl} returned status 200 without a token (${why}). ${CHECK_ROUTE}`,
@@ -91,6 +111,14 @@ export function notGranted(baseUrl: string, headers: Headers, error: unknown): L
 export function badStatus(what: string, status: number): LastLogoutError {
   const message = `${what} failed with status ${status}. ${adviceAfter(status)}`
   return new LastLogoutError('AUTH0_UNAVAILABLE', message, { status })
+}
+
+/** The error where the server has no token endpoint. */
+function noTenant({ baseUrl, domain }: Address): LastLogoutError {
+  const message =
+    `The token request to ${baseUrl} failed with status 404: there is no tenant ${domain} at this address. Set AUTH0_DOMAIN to the domain of the ` +
+    'tenant, its region included (Dashboard > Applications > the application > Settings > Domain), and check AUTH0_BASE_URL, if set.'
+  return new LastLogoutError('AUTH0_UNAVAILABLE', message, { status: 404 })
 }
 
 function adviceAfter(status: number): string {
@@ -137,6 +165,9 @@ function describeFailure(baseUrl: string, code: unknown): string {
     return `${tlsFailure} for ${baseUrl} (${code}). ${CHECK_VARIABLES}. Behind a proxy that terminates TLS, set NODE_EXTRA_CA_CERTS to its CA certificate.`
   }
   const why = isWord(code) ? ` (${code})` : ''
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
+    return `The host name of ${baseUrl} cannot be resolved${why}. ${CHECK_VARIABLES}, and the DNS of this host.`
+  }
   return `${baseUrl} cannot be reached, or closed the connection during the response${why}. ${CHECK_VARIABLES}, and the network from this host to it.`
 }
 
@@ -157,14 +188,4 @@ function describeProxyFailure(
   const { code } = Object(cause)
   const why = isWord(code) ? ` (${code})` : ''
   return `${name} cannot be reached, or closed the connection${why}. Check HTTPS_PROXY and the proxy, or ${direct}.`
-}
-
-/** The error where the tenant issues no token, or its API refuses the one it issued. */
-export function credentialsRefused(status: number, { domain }: Address): LastLogoutError {
-  return new LastLogoutError(
-    'AUTH0_CREDENTIALS',
-    `${domain} refused the client credentials (${status}). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that this ` +
-      'machine-to-machine application is authorized for the Auth0 Management API.',
-    { status },
-  )
 }

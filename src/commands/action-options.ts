@@ -1,4 +1,4 @@
-import type { ApiKey } from '../config/api-keys.js'
+import type { Config } from '../config/config.js'
 import { isSecureUrl } from '../config/values.js'
 import { LastLogoutError } from '../errors.js'
 import { MAX_TIMEOUT_MS, MODES, ON_ERROR, POLICIES } from '../rules/action-settings.js'
@@ -24,7 +24,7 @@ type Rule = readonly [isValid: (value: string) => boolean, problem: string]
 const RULES = {
   url: [
     isServiceUrl,
-    'must be an https URL without a query; http is allowed for the loopback interface only',
+    'must be an https URL without a query, such as https://last-logout.example.com; http is allowed for the loopback interface only',
   ],
   mode: oneOf(MODES),
   onError: oneOf(ON_ERROR),
@@ -51,16 +51,24 @@ const SECRETS = {
  *
  * @throws `CONFIGURATION` with every problem in one message.
  */
-export function readSecrets(flags: DeployFlags, apiKeys: ApiKey[]): Record<string, string> {
+export function readSecrets(
+  flags: DeployFlags,
+  { auth0, http }: Pick<Config, 'auth0' | 'http'>,
+): Record<string, string> {
   const names = (Object.keys(RULES) as (keyof typeof RULES)[]).filter(
     (name) => flags[name] !== undefined,
   )
   // During a key rotation two keys have the same name. The new one is added after the old one.
-  const apiKey = apiKeys.findLast(({ name }) => name === KEY_NAME)
+  const apiKey = http.apiKeys.findLast(({ name }) => name === KEY_NAME)
   const problems = names.flatMap((name) => {
     const [isValid, problem]: Rule = RULES[name]
     return isValid(flags[name] ?? '') ? [] : [`${toFlag(name)} ${problem}`]
   })
+  if (isLoopback(flags.url) && !isLoopback(auth0.baseUrl)) {
+    problems.push(
+      `--url ${flags.url} is an address of this machine, which Auth0 cannot reach: the Action runs at Auth0. Use a URL of the API that is reachable from the internet`,
+    )
+  }
   if (apiKey === undefined) {
     problems.push(
       'API_KEYS has no key named action, which the Action needs: add one, as in ' +
@@ -97,6 +105,12 @@ function isServiceUrl(text: string): boolean {
   const url = new URL(text)
   // Paths are appended to the URL, and credentials would be printed.
   return isSecureUrl(url) && url.href === `${url.origin}${url.pathname}`
+}
+
+/** Whether a URL leads to the machine that requests it. A simulated tenant can run there as well. */
+function isLoopback(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  return /^(localhost|127\.\d+\.\d+\.\d+|0\.0\.0\.0|\[::1?\])$/.test(new URL(text).hostname)
 }
 
 function isTimeout(text: string): boolean {

@@ -13,11 +13,11 @@ import { rethrowUnfinished } from './rethrow-unfinished.js'
 
 /** Runs `action deploy`: creates or updates the tenant's login Action, and prints each step. */
 export async function runActionDeploy(context: CommandContext, flags: DeployFlags): Promise<void> {
-  const { auth0, http } = loadConfig(context.env, ['auth0'])
-  const secrets = readSecrets(flags, http.apiKeys)
+  const config = loadConfig(context.env, ['auth0'])
+  const secrets = readSecrets(flags, config)
   const { name, dryRun = false } = flags
   const options = {
-    api: createManagementApi(auth0),
+    api: createManagementApi(config.auth0),
     name,
     secrets,
     dryRun,
@@ -41,7 +41,7 @@ export async function runActionStatus(context: CommandContext, { name }: { name:
   if (status.current && status.deployed && status.position !== null) return
   throw new LastLogoutError(
     'ACTION_NOT_DEPLOYED',
-    `The Action ${name} is not deployed, not bound or of another version: run \`last-logout action deploy\`.`,
+    `The Action ${name} is not deployed, not bound or of another version: run \`last-logout action deploy --url <URL of the API>\`, with the other options of before.`,
   )
 }
 

@@ -3,6 +3,8 @@ import type { Logger } from 'pino'
 /** The process that a command runs in. */
 export interface CommandContext {
   env: Record<string, string | undefined>
+  /** The words that start this program again, such as `npx last-logout`. */
+  programName: string
   /** Writes to standard output. */
   print(text: string): void
   /** Writes to standard error. */

@@ -2,6 +2,7 @@ import { loadConfig } from '../config/config.js'
 import type { Check } from '../doctor/check.js'
 import { runChecks } from '../doctor/doctor.js'
 import { LastLogoutError } from '../errors.js'
+import { nameProgram } from '../program-name.js'
 import type { CommandContext } from './context.js'
 import { escapeControls } from './escape-controls.js'
 import { rethrowUnfinished } from './rethrow-unfinished.js'
@@ -23,11 +24,12 @@ export async function runDoctor(context: CommandContext, flags: DoctorFlags): Pr
   const config = loadConfig(context.env, ['auth0', 'database'])
   const { action: actionName, probe = false, json = false } = flags
   const running = runChecks({ config, actionName, probe, signal: context.stop })
-  const checks = await collect(running, json ? () => {} : context.print).catch(rethrowUnfinished)
+  const print = (text: string) => context.print(nameProgram(text, context.programName))
+  const checks = await collect(running, json ? () => {} : print).catch(rethrowUnfinished)
   if (json) {
     const shown = checks.map((check) => withoutPath(check, config.database.dataDir))
     context.print(`${JSON.stringify({ checks: shown }, null, 2)}\n`)
-  }
+  } else print(toSummary(checks))
   const failed = checks.filter(({ status }) => status === 'failure').length
   if (failed > 0) {
     const count = failed === 1 ? '1 check' : `${failed} checks`
@@ -68,6 +70,24 @@ async function collect(
   }
   printSkipped()
   return checks
+}
+
+/** Counts the checks by status, and says what to do next. */
+function toSummary(checks: Check[]): string {
+  const count = (status: Check['status']) =>
+    checks.filter((check) => check.status === status).length
+  const [failed, warnings] = [count('failure'), count('warning')]
+  const counts = `${count('ok')} ok, ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}, ${failed} failed, ${count('skipped')} skipped`
+  return `\nsummary  ${counts}\n${' '.repeat(9)}-> ${toNextStep(failed, warnings)}\n`
+}
+
+function toNextStep(failed: number, warnings: number): string {
+  if (failed > 0) {
+    return 'correct what failed, from the top, since a failure can cause those below it; then run `last-logout doctor` again'
+  }
+  return warnings > 0
+    ? 'nothing has failed: read the advice after each warning, and decide whether it concerns you'
+    : 'nothing to do'
 }
 
 function toSkippedText(checks: Check[]): string {

@@ -42,7 +42,10 @@ export async function runExplain(
       known: await store.readKnown(token.subject, token.sessionId),
       policy: config.policy,
     })
-    context.print(options.json ? `${JSON.stringify(explanation, null, 2)}\n` : toText(explanation))
+    const text = options.json
+      ? `${JSON.stringify(explanation, null, 2)}\n`
+      : toText(explanation, context.programName)
+    context.print(text)
   } finally {
     await close()
   }

@@ -1,3 +1,4 @@
+import { nameProgram } from '../program-name.js'
 import { decidedBy } from '../rules/explain.js'
 import { DEFAULT_MAX_STALENESS_MS, lagOf } from '../rules/freshness.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
@@ -87,8 +88,8 @@ function toAllSessions(user: Known['user']) {
   return toLogout(user.allSessionsAt, user.allSessionsAt === user.at ? user : null)
 }
 
-/** Formats an explanation as text. */
-export function toText(explanation: Explanation): string {
+/** Formats an explanation as text. `programName` is the name in the commands that it contains. */
+export function toText(explanation: Explanation, programName: string): string {
   const { session_id: sessionId, login_at: loginAt, logouts } = explanation
   const rows: [string, string][] = [
     ['subject', escapeControls(explanation.subject)],
@@ -107,7 +108,7 @@ export function toText(explanation: Explanation): string {
     ],
     ['verdict', describeVerdict(explanation)],
     ['  because', describeReason(explanation)],
-    ['fresh as of', describeFreshness(explanation)],
+    ['fresh as of', nameProgram(describeFreshness(explanation), programName)],
     ['signature', 'not verified: the explanation applies only if the token is authentic'],
   ]
   return rows.map(([name, value]) => `${name.padEnd(15)} ${value}\n`).join('')
@@ -192,6 +193,6 @@ function describeFreshness({ as_of: asOf, lag_ms: lagMs, complete }: Explanation
   if (asOf === null) return 'never: the first catch-up is not complete'
   if (lagMs === null)
     return `${asOf}, ahead of the clock of the database: one of the clocks is wrong`
-  const note = complete ? '' : '; earlier logouts can be missing (see last-logout status)'
+  const note = complete ? '' : '; earlier logouts can be missing (see `last-logout status`)'
   return `${asOf}, ${lagMs} ms ago${note}`
 }

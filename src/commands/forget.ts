@@ -1,5 +1,6 @@
 import { loadConfig } from '../config/config.js'
 import { LastLogoutError } from '../errors.js'
+import { nameProgram } from '../program-name.js'
 import type { ForgottenPerson } from '../rules/forgotten-person.js'
 import { MAX_ID_LENGTH, readId } from '../rules/id.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
@@ -39,7 +40,7 @@ export async function runForget(context: CommandContext, user: string): Promise<
     )
     context.print(describeChange(person))
     if (remaining === null || until === null) {
-      context.print(describeNothing(userId, toDateTime(asOf)))
+      context.print(nameProgram(describeNothing(userId, toDateTime(asOf)), context.programName))
     } else {
       context.print(describeRemaining(person, remaining, until))
       const tokensUntil = remaining.newestAt + config.maxTokenAgeMs
@@ -80,7 +81,7 @@ function describeNothing(userId: string, asOf: string | null): string {
   // Every user id of Auth0 contains a pipe. Without one, the shell has cut off the rest of the id.
   const quoting = userId.includes('|')
     ? ''
-    : "The id contains no |, which the shell interprets unless it is quoted. Quote the id, as in: last-logout forget 'auth0|123'\n"
+    : "The id contains no |, which the shell interprets unless it is quoted. Quote the id, as in: `last-logout forget 'auth0|123'`\n"
   return `Nothing remains of this person. ${readUpTo}: run this command again if the person may have logged out since.\n${quoting}`
 }
 

@@ -94,9 +94,15 @@ function readSubject(text: string): string {
   }
   // Every user id of Auth0 contains a pipe. Without one, the shell has cut off the rest of the id.
   if (userId.includes('|')) return userId
+  if (/^[^@\s]+@[^@\s]+$/.test(userId)) {
+    throw new LastLogoutError(
+      'USAGE',
+      `${escapeControls(userId)} is an e-mail address, and tokens name a user by the user id: find it in the Dashboard (User Management > Users > the user > user_id), and quote it, as in: \`last-logout logout 'auth0|123'\``,
+    )
+  }
   throw new LastLogoutError(
     'USAGE',
-    `The user id ${escapeControls(userId)} is invalid: it contains no |, which the shell interprets unless it is quoted. Quote the id, as in: last-logout logout 'auth0|123'`,
+    `The user id ${escapeControls(userId)} is invalid: it contains no |, which the shell interprets unless it is quoted. Quote the id, as in: \`last-logout logout 'auth0|123'\``,
   )
 }
 

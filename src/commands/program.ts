@@ -1,7 +1,9 @@
 import { Command } from 'commander'
+import { findSimilar } from '../config/similar-names.js'
+import { nameProgram } from '../program-name.js'
 import { ACTION_NAME } from '../rules/action-settings.js'
 import { readVersion } from '../version.js'
-import type { DeployFlags } from './action-options.js'
+import { addActionCommands } from './action-commands.js'
 import type { CommandContext } from './context.js'
 import type { DoctorFlags } from './doctor.js'
 import type { ExplainOptions } from './explain.js'
@@ -27,7 +29,7 @@ export async function createProgram(context: CommandContext): Promise<Command> {
   const serve = async (parts: ServicePart[]) =>
     (await import('./serve.js')).runServe(context, parts)
 
-  const program = new Command('last-logout')
+  const program = new Command(context.programName)
     // Commands inherit these settings when they are created.
     .exitOverride()
     .configureOutput({
@@ -38,7 +40,7 @@ export async function createProgram(context: CommandContext): Promise<Command> {
     .description('Revokes Auth0 access tokens at logout.')
     .version(await readVersion())
     .addHelpText('after', FOOTER)
-    .showHelpAfterError('(see last-logout --help)')
+    .showHelpAfterError(nameProgram('(see `last-logout --help`)', context.programName))
 
   program
     .command('demo')
@@ -78,7 +80,27 @@ export async function createProgram(context: CommandContext): Promise<Command> {
     .command('migrate')
     .description('creates or updates the tables of the database')
     .action(async () => (await import('./migrate.js')).runMigrate(context))
+  for (const command of [program, ...program.commands]) {
+    if (command.commands.length > 0) suggestCommands(command)
+  }
   return program
+}
+
+/**
+ * Rejects an unknown command, and suggests known ones only where their names are similar: commander suggests `logout`
+ * for any word of its length.
+ */
+function suggestCommands(parent: Command): void {
+  parent.on('command:*', ([name = '']: string[]) => {
+    const known = parent.commands.map((command) => command.name())
+    const similar = findSimilar(name, known)
+    const [only] = known
+    const suggestion =
+      similar.length > 0
+        ? `(Did you mean ${similar.join(' or ')}?)`
+        : `(${known.length === 1 ? `The command is ${parent.name()} ${only}` : `Commands: ${known.join(', ')}`})`
+    parent.error(`error: unknown command '${name}'\n${suggestion}`)
+  })
 }
 
 /** Redacts long words: without a subcommand, the usage error quotes an argument that can be a token. */
@@ -143,37 +165,4 @@ function addOperatorCommands(program: Command, context: CommandContext): void {
     .description('raises the floor to an instant; does not end Auth0 sessions')
     .argument('<instant>', 'RFC 3339 time, or now; the floor cannot be lowered again')
     .action(async (instant: string) => (await import('./floor.js')).runFloorRaise(context, instant))
-}
-
-function addActionCommands(action: Command, context: CommandContext): void {
-  const load = () => import('./action.js')
-  const name: [string, string, string] = ['--name <name>', 'the name of the Action', ACTION_NAME]
-
-  action.description('prints or deploys the login Action, or shows its status')
-  action
-    .command('print')
-    .description('prints the source, for other deployment tools; needs no configuration')
-    .action(async () => (await import('./print-action.js')).runActionPrint(context))
-  action
-    .command('deploy')
-    .description(
-      'creates or updates the Action in the tenant, deploys it and binds it after all others',
-    )
-    .requiredOption('--url <url>', 'URL of the API of last-logout, reachable from Auth0')
-    .option('--mode <mode>', 'enforce (default), or observe: only log what would be denied')
-    .option(
-      '--on-error <what>',
-      'allow (default) or deny refresh token exchanges while last-logout is unavailable',
-    )
-    .option('--timeout-ms <ms>', 'timeout of the request to last-logout (default 1000)')
-    .option('--namespace <url>', 'namespace of the claims (default https://last-logout/)')
-    .option('--policy <policy>', 'service (default: the POLICY of the service), session or user')
-    .option(...name)
-    .option('--dry-run', 'print the changes without making them')
-    .action(async (flags: DeployFlags) => (await load()).runActionDeploy(context, flags))
-  action
-    .command('status')
-    .description('exits with 0 when the Action is deployed, bound and of this version')
-    .option(...name)
-    .action(async (flags: { name: string }) => (await load()).runActionStatus(context, flags))
 }

@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander'
 import { type ErrorCode, hasCode, LastLogoutError } from '../errors.js'
+import { nameProgram } from '../program-name.js'
 import type { CommandContext } from './context.js'
 import { createProgram } from './program.js'
 
@@ -38,12 +39,12 @@ function report(error: unknown, context: CommandContext): number {
     if (!isOutputClosed) printLine('Stopped by a signal. Everything stored so far is kept.')
     return 0
   }
-  if (!(isOutputClosed && hasCode(error, 'UNFINISHED'))) printLine(toMessage(error))
+  if (!(isOutputClosed && hasCode(error, 'UNFINISHED'))) printLine(toMessage(error, context))
   return USAGE_CODES.some((code) => hasCode(error, code)) ? EXIT_USAGE : EXIT_FAILURE
 }
 
 /** The message of an expected error, or the stack of an unexpected one, which is a bug. */
-function toMessage(error: unknown): string {
-  if (error instanceof LastLogoutError) return error.message
+function toMessage(error: unknown, { programName }: CommandContext): string {
+  if (error instanceof LastLogoutError) return nameProgram(error.message, programName)
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }

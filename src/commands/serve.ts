@@ -18,9 +18,9 @@ export async function runServe(context: CommandContext, parts: ServicePart[]): P
     await service.opened(context.stop)
     if (served !== null) log.info({ url: served.url }, served.message)
     if (parts.includes('worker')) {
-      await service.startWorker()
       const { domain, proxy } = config.auth0
-      log.info({ everyMs: config.pollIntervalMs, domain, proxy: proxy?.url }, 'polling')
+      const fields = { everyMs: config.pollIntervalMs, domain, proxy: proxy?.url }
+      await service.startWorker(() => log.info(fields, 'polling'))
     }
     if (!context.stop.aborted) await Promise.race([once(context.stop, 'abort'), service.gone])
     log.info('stopping')

@@ -1,9 +1,16 @@
-import { loadConfig } from '../config/config.js'
+import { type Config, loadConfig } from '../config/config.js'
 import type { Counts } from '../ports.js'
+import { nameProgram } from '../program-name.js'
 import { lagOf } from '../rules/freshness.js'
 import type { RecordedGap } from '../rules/gap.js'
 import { toDateTime } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
+import {
+  describeClosing,
+  describeGapState,
+  FIRST_START,
+  findOpenGap,
+} from '../service/describe-gap.js'
 import { openStore } from '../service/open-store.js'
 import type { CommandContext } from './context.js'
 
@@ -19,7 +26,8 @@ export async function runStatus(context: CommandContext, options: { json?: true 
       store.readGaps(),
     ])
     const report = toReport(config.auth0.domain, progress, counts, gaps)
-    context.print(options.json ? `${JSON.stringify(report, null, 2)}\n` : toText(report))
+    const text = nameProgram(toText({ report, progress, gaps, config }), context.programName)
+    context.print(options.json ? `${JSON.stringify(report, null, 2)}\n` : text)
   } finally {
     await close()
   }
@@ -31,6 +39,17 @@ const GAP_REASONS: Record<RecordedGap['reason'], string> = {
   empty_log: 'the log was empty when reading resumed',
   cold_start: 'deleted before the first start',
 }
+
+/** Why there is no checkpoint. */
+const NO_CHECKPOINT = {
+  not_started: 'none: the log has not been read yet',
+  empty_log: 'none: the log was read, and held no entry',
+  sweeping: '-',
+  reading: '-',
+} satisfies Record<Progress['state'], string>
+
+const FIRST_STEPS =
+  'run `last-logout start` to read the log and serve the API, or `last-logout sync` to read it once; if one has run, `last-logout doctor` shows why it has read nothing'
 
 type Report = ReturnType<typeof toReport>
 
@@ -59,12 +78,19 @@ function toReport(domain: string, progress: Progress, counts: Counts, gaps: Reco
   }
 }
 
-function toText(report: Report): string {
+interface Facts {
+  report: Report
+  progress: Progress
+  gaps: RecordedGap[]
+  config: Config
+}
+
+function toText({ report, progress, gaps, config }: Facts): string {
   const { checkpoint, sweep_remaining: sweep, unattributable } = report
   const reasons = Object.entries(unattributable).map(([reason, count]) => `${count} ${reason}`)
   const rows: [string, string | number | null][] = [
     ['tenant', report.tenant],
-    ['checkpoint', checkpoint ?? 'none: the log has not been read yet'],
+    ['checkpoint', checkpoint ?? NO_CHECKPOINT[progress.state]],
     ['fresh as of', report.as_of ?? 'never: the first catch-up is not complete'],
     ['lag', describeLag(report)],
     ['last poll', report.last_poll_at ?? 'never'],
@@ -74,13 +100,26 @@ function toText(report: Report): string {
     ['sessions', report.sessions],
     ['reconciled', `${report.reconciled} rows that polling missed`],
     ['gaps', report.gaps],
-    ...report.gap_list.map((gap): [string, string] => [
-      '  not read',
-      `${gap.from} to ${gap.to}, ${GAP_REASONS[gap.reason]}`,
-    ]),
+    ...gaps.flatMap((gap) => toGapRows(gap, progress, config)),
+    ...toClosingRows(findOpenGap(gaps, progress, config), config),
     ['unattributable', reasons.length === 0 ? 0 : reasons.join(', ')],
+    ...(progress.state === 'not_started' ? [['next', FIRST_STEPS] satisfies [string, string]] : []),
   ]
   return rows.map(([name, value]) => `${name.padEnd(15)} ${value}\n`).join('')
+}
+
+function toGapRows(gap: RecordedGap, progress: Progress, config: Config): [string, string][] {
+  const span = `${toDateTime(gap.from)} to ${toDateTime(gap.to)}`
+  return [
+    ['  not read', `${span}, ${GAP_REASONS[gap.reason]}`],
+    ['    state', describeGapState(gap, progress, config)],
+  ]
+}
+
+function toClosingRows(gap: RecordedGap | null, config: Config): [string, string][] {
+  if (gap === null) return []
+  const closing = describeClosing(gap, config)
+  return [['    advice', gap.reason === 'cold_start' ? `${FIRST_START}; ${closing}` : closing]]
 }
 
 function describeLag({ as_of: asOf, lag_ms: lagMs }: Report): string {

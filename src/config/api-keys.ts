@@ -44,10 +44,15 @@ export function readKey(authorization = ''): string | null {
 function readApiKey(text: string, index: number): ApiKey | string {
   const [name = '', key = '', roles, ...rest] = text.split(':')
   const entry = `entry ${index + 1}`
-  if (name === '' || rest.length > 0)
-    return `${entry} is invalid: it must be name:key or name:key:role+role`
-  if (key.length < MIN_KEY_LENGTH)
-    return `${entry} has a key with fewer than ${MIN_KEY_LENGTH} characters`
+  if (name === '' || !text.includes(':')) {
+    return `${entry} has no name: write name:key, where the name is that of the caller, such as orders-api`
+  }
+  if (rest.length > 0) {
+    return `${entry} has more than three parts: it must be name:key or name:key:role+role, and a key contains no colon`
+  }
+  if (key.length < MIN_KEY_LENGTH) {
+    return `${entry} has a key with fewer than ${MIN_KEY_LENGTH} characters: create one with openssl rand -hex 24`
+  }
   if (!/^[\x21-\x7e]+$/.test(key)) {
     return `${entry} has a key that cannot be sent in a header: use ASCII without spaces, such as the output of openssl rand -hex 24`
   }

@@ -3,6 +3,7 @@ import { DAY_MS } from '../rules/instant.js'
 import { readKey } from './api-keys.js'
 import { addSchema, findSchemaProblems } from './database-schema.js'
 import { type HttpProxy, isWithoutProxy } from './http-proxy.js'
+import { findSimilar } from './similar-names.js'
 import { type Variables, variables } from './variables.js'
 
 /**
@@ -13,6 +14,14 @@ export type Need = 'auth0' | 'api' | 'database'
 
 const WHERE_TO_SET =
   'Set the variables in the environment, or in a file .env in the current directory (see .env.example).'
+
+/** A value with quotation marks around it: a shell removes them, Docker's --env-file and others keep them. */
+const QUOTED = /^(["'])(.*)\1$/s
+
+const SET_DATABASE = '; set it, or set DATA_DIR to run an embedded PostgreSQL in that directory'
+
+const REMOVE_QUOTES =
+  'begins and ends with a quotation mark, which is a part of its value here: remove both'
 
 /** The needs that a tuple lists for certain: an array of unknown length guarantees none of its elements. */
 type Listed<Needs extends readonly Need[]> = Needs extends readonly [
@@ -58,7 +67,9 @@ export function loadConfig<const Needs extends readonly Need[]>(
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
   const problems: string[] = []
   const read = Object.entries(variables).map(([name, schema]) => {
-    const { data, error } = schema.safeParse(given[name])
+    const text = given[name]
+    if (text !== undefined && QUOTED.test(text)) problems.push(`${name} ${REMOVE_QUOTES}`)
+    const { data, error } = schema.safeParse(text?.replace(QUOTED, '$2'))
     for (const { message } of error?.issues ?? []) problems.push(describe(name, message, given))
     return [name, data]
   })
@@ -73,7 +84,16 @@ export function loadConfig<const Needs extends readonly Need[]>(
 }
 
 function describe(name: string, message: string, given: Record<string, unknown>): string {
-  return given[name] === undefined ? `${name} is missing` : `${name} ${message}`
+  return given[name] === undefined ? describeMissing(name, given) : `${name} ${message}`
+}
+
+/** Names a set variable that may be meant: one that this program does not know, with a similar name. */
+function describeMissing(name: string, given: Record<string, unknown>, advice = ''): string {
+  const unknown = Object.keys(given).filter((other) => !(other in variables))
+  const [similar] = findSimilar(name, unknown)
+  return similar === undefined
+    ? `${name} is missing${advice}`
+    : `${name} is missing${advice}; ${similar} is set, and this program does not know it: rename it if it is meant`
 }
 
 function findMissing(given: Record<string, unknown>, needs: readonly Need[]): string[] {
@@ -81,13 +101,12 @@ function findMissing(given: Record<string, unknown>, needs: readonly Need[]): st
     ...(needs.includes('auth0') ? ['AUTH0_CLIENT_ID', 'AUTH0_CLIENT_SECRET'] : []),
     ...(needs.includes('api') ? ['API_KEYS'] : []),
   ]
-  const missing = required.filter((name) => !(name in given)).map((name) => `${name} is missing`)
+  const missing = required
+    .filter((name) => !(name in given))
+    .map((name) => describeMissing(name, given))
   const hasDatabase = 'DATABASE_URL' in given || 'DATA_DIR' in given
   return needs.includes('database') && !hasDatabase
-    ? [
-        ...missing,
-        'DATABASE_URL is missing; set it, or set DATA_DIR to run an embedded PostgreSQL in that directory',
-      ]
+    ? [...missing, describeMissing('DATABASE_URL', given, SET_DATABASE)]
     : missing
 }
 

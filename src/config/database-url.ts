@@ -19,7 +19,10 @@ export const databaseUrl = z.string().superRefine((text, context) => {
   if (hosts.includes(',')) return refuseHosts(context)
   const url = URL.canParse(text) ? new URL(text) : null
   if (url === null || !PROTOCOLS.includes(url.protocol)) {
-    return fail(context, `must be a URL such as ${EXAMPLE}`)
+    return fail(
+      context,
+      `must be a URL such as ${EXAMPLE}, with a password percent-encoded (# is %23, / is %2F)`,
+    )
   }
   if (url.searchParams.get('host')?.includes(',')) return refuseHosts(context)
   const name = CHOICES.find((choice) => url.searchParams.has(choice))

@@ -35,7 +35,8 @@ export const domain = z
   .string()
   .toLowerCase()
   .refine((text) => /^[a-z0-9.-]+(:\d+)?$/.test(text), {
-    message: 'must be the bare host name of the tenant, such as example.eu.auth0.com',
+    message:
+      'must be the bare host name of the tenant, such as example.eu.auth0.com, without https:// and without a path',
   })
 
 /** Schema of the base URL of the tenant. */

@@ -1,6 +1,8 @@
 import type { Config } from '../config/config.js'
 import { lagOf } from '../rules/freshness.js'
+import { stateOfGap, tokenHorizonMs } from '../rules/gap-state.js'
 import { toDateTime } from '../rules/instant.js'
+import { describeClosing, describeGapState, FIRST_START } from '../service/describe-gap.js'
 import type { TenantState } from '../store/inspect.js'
 import { type Check, failure, ok, skipped, warning } from './check.js'
 import { formatDuration } from './format-duration.js'
@@ -10,13 +12,19 @@ const START = 'run `last-logout start` or `last-logout worker`, or `last-logout 
 const BY_CRON =
   'with cron, this is expected while MAX_LAG is below the interval of cron: set MAX_LAG above it'
 
+type Lifetimes = Pick<Config, 'maxTokenAgeMs' | 'maxRefreshAgeMs'>
+
 /** Names of the checks below. */
 export const FRESHNESS_CHECKS = ['worker', 'freshness', 'gaps'] as const
 
 /** Checks that a worker polls, that the data is fresh, and that no gap is known. */
 export function checkFreshness(
   tenant: TenantState | null,
-  { maxLagMs, pollIntervalMs }: Pick<Config, 'maxLagMs' | 'pollIntervalMs'>,
+  {
+    maxLagMs,
+    pollIntervalMs,
+    ...lifetimes
+  }: Pick<Config, 'maxLagMs' | 'pollIntervalMs'> & Lifetimes,
 ): Check[] {
   if (tenant === null || tenant.lastPollAt === null) {
     return [
@@ -28,7 +36,7 @@ export function checkFreshness(
   return [
     toWorkerCheck(tenant.now - tenant.lastPollAt, maxSincePollMs),
     toFreshnessCheck(tenant, maxLagMs),
-    toGapsCheck(tenant),
+    toGapsCheck(tenant, lifetimes),
   ]
 }
 
@@ -70,15 +78,15 @@ function toFreshnessCheck({ asOf, sweepFrom, now }: TenantState, maxLagMs: numbe
       )
 }
 
-function toGapsCheck({ gaps, gapTo, floorAt }: TenantState): Check {
+/** At a first start, a gap is expected: a warning that no action ends would hide others. */
+function toGapsCheck(tenant: TenantState, lifetimes: Lifetimes): Check {
+  const { gaps, gapTo, gapReason } = tenant
   if (gapTo === null) return ok('gaps', 'none')
-  const end = toDateTime(gapTo)
-  if (floorAt !== null && floorAt >= gapTo) {
-    return ok('gaps', `${gaps}, the latest ends at ${end}; the floor ends all tokens from before`)
-  }
-  return warning(
-    'gaps',
-    `${gaps} in the log, the latest ends at ${end}: they could not be read, and their logouts are unknown (see \`last-logout status\`)`,
-    `to be safe, end all tokens from before: \`last-logout floor raise ${end}\``,
-  )
+  const gap = { to: gapTo }
+  const message = `${gaps} in the log, the latest ends at ${toDateTime(gapTo)}; ${describeGapState(gap, tenant, lifetimes)}`
+  if (stateOfGap(gap, tenant, tokenHorizonMs(lifetimes)) !== 'open') return ok('gaps', message)
+  const closing = describeClosing(gap, lifetimes)
+  return gapReason === 'cold_start'
+    ? ok('gaps', `${message}; ${FIRST_START}; ${closing}`)
+    : warning('gaps', `${message} (see \`last-logout status\`)`, closing)
 }

@@ -109,7 +109,7 @@ function toResponse(page: ChangesPage, { policy }: ChangesDeps) {
 
 function refuseSubscriber(reply: FastifyReply, maxSubscribers: number): never {
   reply.header('retry-after', `${RETRY_AFTER_SECONDS}`)
-  const message = `the limit of ${maxSubscribers} subscribers is reached: retry later, or run another \`last-logout api\``
+  const message = `the limit of ${maxSubscribers} subscribers is reached: retry later; the operator can run another API process`
   return sendError(reply, 503, message) as never
 }
 

@@ -29,7 +29,7 @@ export async function listen(
     const { code } = Object(error)
     throw new LastLogoutError(
       'CANNOT_LISTEN',
-      `cannot listen on port ${port} of ${host} (${code}): set ${variable} to a free port, or HOST to an address of this machine`,
+      `cannot listen on port ${port} of ${host} (${code})${describeRefusal(code, variable)}`,
       { cause: error },
     )
   }
@@ -53,4 +53,19 @@ async function listenOnIpv6({ server }: FastifyInstance): Promise<void> {
   }
   relay.on('error', (error) => server.emit('error', error))
   server.once('close', () => relay.close())
+}
+
+/** Why an address cannot be bound, and what to do, by the code of Node.js. */
+function describeRefusal(code: unknown, variable: string): string {
+  switch (code) {
+    case 'EADDRINUSE':
+      return `: another process listens there; stop it, or set ${variable} to a free port`
+    case 'EACCES':
+      return `: this user may not use the port; set ${variable} to a port from 1024 on`
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return ': HOST is not an address of this machine; set it to one, such as 127.0.0.1 or 0.0.0.0'
+    default:
+      return `: set ${variable} to a free port, or HOST to an address of this machine`
+  }
 }

@@ -12,6 +12,8 @@ export interface JobsOptions extends RunnerOptions {
   connection: QueueConnection
   /** Separates this queue from others in the same store. Workers with the same prefix share a queue. */
   prefix: string
+  /** Called once, when the jobs are scheduled: at once, or after an outage of the store that holds the schedule. */
+  onScheduled?: (() => void) | undefined
   /** Interval of the watchdog, in milliseconds. Default: 3,000. */
   watchIntervalMs?: number
   /** Timeout of connecting, of each response and of closing, in milliseconds. Default: 5,000. */
@@ -41,7 +43,7 @@ export interface Jobs {
  * pooler is in between.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
-  const { connection, prefix, jobs, log, watchIntervalMs, timeoutMs } = {
+  const { connection, prefix, jobs, log, onScheduled, watchIntervalMs, timeoutMs } = {
     ...JOBS_DEFAULTS,
     ...options,
   }
@@ -57,7 +59,14 @@ export async function createJobs(options: JobsOptions): Promise<Jobs> {
     log,
     timeoutMs,
   })
-  const watchdog = createWatchdog({ jobs, open, outage, signal: stop.signal, watchIntervalMs })
+  const watchdog = createWatchdog({
+    jobs,
+    open,
+    onRegistered: onScheduled,
+    outage,
+    signal: stop.signal,
+    watchIntervalMs,
+  })
   await watchdog.start()
 
   async function close(): Promise<void> {

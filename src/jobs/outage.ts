@@ -44,7 +44,7 @@ export function createQueueOutage(
       if (!isFirst || (kind === UNREACHABLE && isReported)) return
       isReported = true
       const err = describe(cause)
-      const remedy = `no job runs until it is restored: ${advice}`
+      const remedy = `the log is not read until it is restored: ${advice}`
       log.warn({ err, host, advice: remedy }, 'job queue unavailable')
     },
     onRecovery(failingMs) {

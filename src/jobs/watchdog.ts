@@ -11,6 +11,8 @@ export interface WatchdogOptions {
   jobs: ScheduledJob[]
   /** Opens the queue and its worker. Repeated after a rejection. */
   open(): Promise<Backend>
+  /** Called once, when the schedule has been registered. */
+  onRegistered?: (() => void) | undefined
   /** Outage of the queue. */
   outage: FailureTracker
   /** Stops the watchdog. */
@@ -50,6 +52,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
     const setUp = isRegistered ? restoreSchedulers : registerSchedulers
     // A call of a queue that is closed meanwhile never ends.
     const isOverdue = await Promise.race([setUp(queue, jobs, now()), rejected])
+    if (!isRegistered) options.onRegistered?.()
     isRegistered = true
     const isStuck = isOverdue && wasOverdue
     wasOverdue = isOverdue && !isStuck

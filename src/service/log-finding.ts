@@ -1,17 +1,27 @@
 import type { Logger } from 'pino'
+import type { Config } from '../config/config.js'
 import { toDateTime } from '../rules/instant.js'
 import type { Span } from '../rules/span.js'
 import type { Finding } from '../sync/catch-up.js'
+import { describeClosing, describeConcern, FIRST_START } from './describe-gap.js'
+
+interface FindingContext {
+  log: Logger
+  config: Pick<Config, 'maxTokenAgeMs' | 'maxRefreshAgeMs'>
+}
 
 /** Logs a condition detected while syncing, with advice where an operator must act. */
-export function logFinding(finding: Finding, log: Logger): void {
+export function logFinding(finding: Finding, { log, config }: FindingContext): void {
   switch (finding.kind) {
     case 'gap': {
-      const { reason, to } = finding.gap
-      const advice = finding.raisesFloor
+      const { gap, raisesFloor } = finding
+      const isFirstStart = gap.reason === 'cold_start'
+      const advice = raisesFloor
         ? 'ON_GAP=floor: all tokens whose login is not after its end are revoked'
-        : `logouts in this span are unknown; to revoke all tokens from before its end, run: last-logout floor raise ${toDateTime(to)}`
-      log.warn({ ...toFields(finding.gap), reason, advice }, 'gap detected')
+        : `${isFirstStart ? `${FIRST_START}; ` : ''}${describeConcern(gap, config)}; ${describeClosing(gap, config)}`
+      const fields = { ...toFields(gap), reason: gap.reason, advice }
+      if (isFirstStart) log.info(fields, 'gap detected')
+      else log.warn(fields, 'gap detected')
       break
     }
     case 'outage':
@@ -22,7 +32,7 @@ export function logFinding(finding: Finding, log: Logger): void {
       break
     case 'new_tenant': {
       const advice =
-        'expected for a new tenant; if the tenant is older, its earlier logouts are unknown; to revoke all tokens from before now, run: last-logout floor raise now'
+        'expected for a new tenant; if the tenant is older, its earlier logouts are unknown; to revoke all tokens from before now, run `last-logout floor raise now`'
       log.info({ oldestAt: toDateTime(finding.oldestAt), advice }, 'tenant log is new')
       break
     }

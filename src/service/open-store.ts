@@ -3,6 +3,7 @@ import { createClosers } from '../async/closers.js'
 import type { Config } from '../config/config.js'
 import type { PoolTimeouts } from '../pg/pool.js'
 import type { LastLogoutStore } from '../ports.js'
+import { tokenHorizonMs } from '../rules/gap-state.js'
 import type { Instant } from '../rules/instant.js'
 import { createDatabase } from '../store/database.js'
 import { fixedClock } from '../store/epoch.js'
@@ -71,7 +72,7 @@ export async function openStore(
     const unguarded = createLastLogoutStore({
       prisma: database.prisma,
       domain: config.auth0.domain,
-      horizonMs: config.maxRefreshAgeMs + config.maxTokenAgeMs,
+      horizonMs: tokenHorizonMs(config),
       clock: now && fixedClock(now),
     })
     const assertOpenable = async () => {

@@ -44,8 +44,12 @@ export interface Service {
   opened(signal: AbortSignal): Promise<void>
   /** Reads the log to its end, once. */
   sync(signal: AbortSignal, onProgress?: (progress: SyncProgress) => void): Promise<void>
-  /** Runs the scheduled jobs until `close`. */
-  startWorker(): Promise<void>
+  /**
+   * Runs the scheduled jobs until `close`.
+   *
+   * @param onScheduled Called once, when the jobs are scheduled. While the store of the schedule is unavailable, none runs.
+   */
+  startWorker(onScheduled?: () => void): Promise<void>
   /** Serves the API until `close`. Returns its URL. */
   startApi(): Promise<string>
   /** Serves health and metrics of a worker without an API, until `close`. Returns their URL. */
@@ -80,9 +84,9 @@ export async function createService(
       metrics.expose('sync')
       await sync(await openReader(), signal, onProgress)
     },
-    async startWorker() {
+    async startWorker(onScheduled) {
       metrics.expose('sync')
-      await startWorker(parts, await openReader())
+      await startWorker(parts, await openReader(), onScheduled)
     },
     startApi: () => startApi(parts),
     startMonitor: (port) => startMonitor(parts, port),
@@ -117,7 +121,11 @@ async function createSource(
   return createLogSource({ api, rateShare, observe: metrics.onAuth0Response, ...limits })
 }
 
-async function startWorker(parts: Parts, reader: Reader): Promise<void> {
+async function startWorker(
+  parts: Parts,
+  reader: Reader,
+  onScheduled: (() => void) | undefined,
+): Promise<void> {
   const { createJobs } = await import('../jobs/jobs.js')
   const { config, closers, databaseUrl, metrics } = parts
   const log = parts.log.child({ part: 'worker' })
@@ -127,6 +135,7 @@ async function startWorker(parts: Parts, reader: Reader): Promise<void> {
     log,
     jobs: createWorkerJobs({ ...reader, log }),
     onFailure: metrics.onJobFailure,
+    onScheduled,
   })
   closers.push(() => jobs.close())
 }

@@ -106,12 +106,12 @@ export async function sync(
 }
 
 /** Counts rounds without progress, and logs the first of consecutive ones. */
-function createGuard({ log, metrics, progressLimits: limits }: Reader): ProgressGuard {
+function createGuard({ config, log, metrics, progressLimits: limits }: Reader): ProgressGuard {
   return createProgressGuard({
     limits,
     onIdleRound(loop, isFirst) {
       metrics.onIdleRound(loop)
-      if (isFirst) logFinding({ kind: 'no_progress', loop }, log)
+      if (isFirst) logFinding({ kind: 'no_progress', loop }, { log, config })
     },
   })
 }
@@ -128,7 +128,7 @@ function createPollDeps(
     guard,
     types: new Set(config.eventTypes),
     onLogoutPage: metrics.onLogoutPage,
-    onFinding: (finding) => logFinding(finding, log),
+    onFinding: (finding) => logFinding(finding, { log, config }),
     onProgress: (progress) => {
       metrics.onProgress(progress)
       onProgress(progress)

@@ -26,7 +26,7 @@ export async function writeGap(
   return isNew
 }
 
-/** A gap with the same beginning as a stored one is that gap: it can only grow. */
+/** A gap with the same beginning as a stored one is that gap: it can only grow, then for the reason that is given. */
 async function upsertGap(
   tx: Executor,
   { from, to, reason }: Gap,
@@ -35,7 +35,8 @@ async function upsertGap(
   const changed = await tx.$executeRaw`
     INSERT INTO ${tx.tables.gap} AS stored (from_at, to_at, reason, detected_at)
     VALUES (${timestamp(from)}, ${timestamp(to)}, ${reason}, ${timestamp(detectedAt)})
-    ON CONFLICT (from_at) DO UPDATE SET to_at = excluded.to_at, detected_at = excluded.detected_at
+    ON CONFLICT (from_at) DO UPDATE
+    SET to_at = excluded.to_at, reason = excluded.reason, detected_at = excluded.detected_at
     WHERE stored.to_at < excluded.to_at`
   return changed > 0
 }

@@ -1,6 +1,7 @@
 import { withClient } from '../pg/client.js'
 import { schemaOf } from '../pg/connection.js'
 import { receivesNotifications } from '../pg/notifications.js'
+import type { GapReason } from '../rules/gap.js'
 import type { Instant } from '../rules/instant.js'
 import { findEncodingProblem } from './encoding.js'
 import { toEpochSql } from './epoch.js'
@@ -32,6 +33,8 @@ export interface TenantState {
   gaps: number
   /** End of the latest gap; `null`: there is none. */
   gapTo: Instant | null
+  /** Why the latest gap was not read; `null`: there is none. */
+  gapReason: GapReason | null
   floorAt: Instant | null
   /** By the clock of the database. */
   now: Instant
@@ -100,6 +103,7 @@ interface TenantRow {
   sweep_from: Instant | null
   gaps: number
   gap_to: Instant | null
+  gap_reason: GapReason | null
   floor_at: Instant | null
   now: Instant
 }
@@ -118,7 +122,8 @@ export function inspectTenant(url: string): Promise<TenantState | null> {
          ${toEpochSql('last_poll_at')} AS last_poll_at, ${toEpochSql('sweep_from')} AS sweep_from,
          ${toEpochSql('floor_at')} AS floor_at, ${toEpochSql('clock_timestamp()')} AS now,
          (SELECT count(*) FROM ${gap})::integer AS gaps,
-         (SELECT ${toEpochSql('max(to_at)')} FROM ${gap}) AS gap_to
+         (SELECT ${toEpochSql('max(to_at)')} FROM ${gap}) AS gap_to,
+         (SELECT reason FROM ${gap} ORDER BY to_at DESC LIMIT 1) AS gap_reason
        FROM ${tenant}`,
     )
     const [row] = rows
@@ -131,6 +136,7 @@ export function inspectTenant(url: string): Promise<TenantState | null> {
       sweepFrom: row.sweep_from,
       gaps: row.gaps,
       gapTo: row.gap_to,
+      gapReason: row.gap_reason,
       floorAt: row.floor_at,
       now: row.now,
     }

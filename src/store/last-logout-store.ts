@@ -34,10 +34,7 @@ export interface LastLogoutStoreOptions {
   prisma: StoreClient
   /** The tenant's canonical domain. */
   domain: string
-  /**
-   * How long a logout or a gap can affect valid tokens, in milliseconds: the maximum age of a refresh token plus that
-   * of an access token.
-   */
+  /** How long after its login a token can be valid, in milliseconds: how long a logout or a gap can concern tokens. */
   horizonMs: number
   /** Default: {@link databaseClock}. */
   clock?: SqlClock | undefined

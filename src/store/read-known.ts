@@ -1,8 +1,9 @@
+import { isComplete } from '../rules/gap-state.js'
 import { type Instant, later } from '../rules/instant.js'
 import { createKeyedHash } from '../rules/keyed-hash.js'
 import type { Known } from '../rules/known.js'
 import { type Executor, tenantRowMissing } from './database.js'
-import { readClock, type SqlClock, timestampOf, toEpoch } from './epoch.js'
+import { readClock, type SqlClock, toEpoch } from './epoch.js'
 
 interface KnownRow {
   now: Instant
@@ -10,7 +11,8 @@ interface KnownRow {
   forget_key: string | null
   as_of: Instant | null
   floor_at: Instant | null
-  covered: boolean
+  is_swept: boolean
+  last_gap_to: Instant | null
   user_at: Instant | null
   all_sessions_at: Instant | null
   user_log_id: string
@@ -25,7 +27,7 @@ interface KnownRow {
 interface KnownQuery {
   userId: string
   sessionId: string | null
-  /** How long a gap can affect valid tokens, in milliseconds. */
+  /** How long after its login a token can be valid, in milliseconds. */
   horizonMs: number
 }
 
@@ -40,13 +42,14 @@ export async function readKnown(
   clock: SqlClock,
   query: KnownQuery,
 ): Promise<Known> {
+  const { horizonMs } = query
   const row = await readRow(prisma, clock, query)
-  if (row.forget_key === null) return toKnown(row)
+  if (row.forget_key === null) return toKnown(row, horizonMs)
   const hash = createKeyedHash(row.forget_key)
   const { userId, sessionId } = query
   const hashes = { userId: hash(userId), sessionId: sessionId === null ? null : hash(sessionId) }
-  const hashed = toKnown(await readRow(prisma, clock, { ...query, ...hashes }))
-  return merge(toKnown(row), hashed)
+  const hashed = toKnown(await readRow(prisma, clock, { ...query, ...hashes }), horizonMs)
+  return merge(toKnown(row, horizonMs), hashed)
 }
 
 /** Freshness and clock are those of the first read. */
@@ -71,16 +74,14 @@ function newer<Logout extends { at: Instant }>(a: Logout | null, b: Logout | nul
 async function readRow(
   prisma: Executor,
   clock: SqlClock,
-  { userId, sessionId, horizonMs }: KnownQuery,
+  { userId, sessionId }: KnownQuery,
 ): Promise<KnownRow> {
   const [row] = await prisma.$queryRaw<KnownRow[]>`
     SELECT ${readClock(clock)} AS now,
       CASE WHEN tenant.forgotten_at IS NOT NULL THEN tenant.forget_key::text END AS forget_key,
       ${toEpoch('tenant.as_of')} AS as_of, ${toEpoch('tenant.floor_at')} AS floor_at,
-      tenant.sweep_to IS NULL AND NOT EXISTS (
-        SELECT FROM ${prisma.tables.gap} WHERE to_at > ${timestampOf(clock(), -horizonMs)}
-          AND to_at > COALESCE(tenant.floor_at, '-infinity')
-      ) AS covered,
+      tenant.sweep_to IS NULL AS is_swept,
+      (SELECT ${toEpoch('max(to_at)')} FROM ${prisma.tables.gap}) AS last_gap_to,
       ${toEpoch('u.at')} AS user_at, ${toEpoch('u.all_sessions_at')} AS all_sessions_at,
       u.log_id AS user_log_id, u.type AS user_type,
       ${toEpoch('s.at')} AS session_at, s.ended, s.log_id AS session_log_id, s.type AS session_type
@@ -91,8 +92,9 @@ async function readRow(
   return row
 }
 
-function toKnown(row: KnownRow): Known {
-  const { user_at, session_at } = row
+function toKnown(row: KnownRow, horizonMs: number): Known {
+  const { user_at, session_at, as_of: asOf, floor_at: floorAt, now } = row
+  const coverage = { asOf, isSwept: row.is_swept, lastGapTo: row.last_gap_to, floorAt, now }
   return {
     user:
       user_at === null
@@ -112,9 +114,9 @@ function toKnown(row: KnownRow): Known {
             logId: row.session_log_id,
             type: row.session_type,
           },
-    floorAt: row.floor_at,
-    asOf: row.as_of,
-    now: row.now,
-    complete: row.as_of !== null && row.covered,
+    floorAt,
+    asOf,
+    now,
+    complete: isComplete(coverage, horizonMs),
   }
 }

@@ -1,5 +1,6 @@
 import { readLogId } from '../rules/entry.js'
 import { GAP_CHECK_THRESHOLD_MS } from '../rules/gap.js'
+import { tokenHorizonMs } from '../rules/gap-state.js'
 import type { Instant } from '../rules/instant.js'
 import { DEFAULT_PREFIX, prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import type { SyncDeps } from './catch-up.js'
@@ -40,7 +41,7 @@ export async function coldStart(
   const prefix = storageTimeOf(logId) === null ? DEFAULT_PREFIX : prefixOf(logId ?? '')
   // An entry can become visible after the last poll of an empty log.
   const begin = wholeSecond(Math.min(asOf ?? askedAt, askedAt) - options.reconcileWindowMs)
-  const sweep = { from: wholeSecond(askedAt - options.maxRefreshAgeMs), to: begin }
+  const sweep = { from: wholeSecond(askedAt - tokenHorizonMs(options)), to: begin }
   const wasHidden =
     asOf !== null && reconciledTo === null && (await holdsBefore(begin, deps, signal))
   const isSwept = (asOf === null || wasHidden) && sweep.from < sweep.to

@@ -1,4 +1,5 @@
 import { hasCode } from '../errors.js'
+import { tokenHorizonMs } from '../rules/gap-state.js'
 import type { Instant } from '../rules/instant.js'
 import { prefixOf } from '../rules/log-id.js'
 import type { Progress } from '../rules/progress.js'
@@ -16,8 +17,9 @@ const OVERLAP_MS = 10_000
 export interface SearchRange {
   /** How long after it was stored an entry can become visible, in milliseconds. */
   reconcileWindowMs: number
-  /** The longest life of a refresh token, in milliseconds: older logouts concern no token. */
+  /** The longest lives of tokens, in milliseconds: logouts from before `tokenHorizonMs` of them concern no token. */
   maxRefreshAgeMs: number
+  maxTokenAgeMs: number
 }
 
 /**
@@ -53,7 +55,7 @@ export function createOutageSearch(
   async function searchOutage(readTo: Instant, now: Instant): Promise<void> {
     // Includes what is still to be reconciled: this search counts as a reconcile.
     const since = Math.min(readTo, progress.reconciledTo ?? readTo) - options.reconcileWindowMs
-    const span = { from: Math.max(since, now - options.maxRefreshAgeMs), to: now }
+    const span = { from: Math.max(since, now - tokenHorizonMs(options)), to: now }
     deps.onFinding?.({ kind: 'outage', span })
     const startedAt = performance.now()
     await search(span, () => searchNew(now + Math.floor(performance.now() - startedAt)))

@@ -1,6 +1,7 @@
 import { hasCode } from '../errors.js'
 import type { Batch } from '../rules/batch.js'
 import { MIN_RETENTION_MS } from '../rules/gap.js'
+import { tokenHorizonMs } from '../rules/gap-state.js'
 import { prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import type { Span } from '../rules/span.js'
 import { createBridge } from './bridge.js'
@@ -106,7 +107,7 @@ async function sweepRecent(
   // Late entries became visible before the last reconcile, or since.
   const since = Math.min(asOf, reconciledTo ?? asOf) - options.reconcileWindowMs
   // Up to `asOf`, also where the checkpoint is older: this reads what is claimed to be known in another way.
-  const span = { from: Math.max(since, asOf - options.maxRefreshAgeMs), to: asOf + 1 }
+  const span = { from: Math.max(since, asOf - tokenHorizonMs(options)), to: asOf + 1 }
   const between = catchUpWhenDue(deps, options, signal)
   const prefix = prefixOf(checkpoint)
   let found = 0

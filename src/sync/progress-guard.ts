@@ -114,7 +114,7 @@ function idle(loop: SyncLoop, rounds: number): LastLogoutError {
     'NO_PROGRESS',
     `The loop ${loop} stopped after ${rounds} rounds without progress. ` +
       'The checkpoint or the sweep that is read from the database is not the one that was written. ' +
-      'Check that DATABASE_URL leads to the primary PostgreSQL server, not to a replica, and run last-logout doctor.',
+      'Check that DATABASE_URL leads to the primary PostgreSQL server, not to a replica, and run `last-logout doctor`.',
   )
 }
 

@@ -34,13 +34,14 @@ export function startCommandLine(
   const stopping = new AbortController()
   const running = runCommandLine(args, {
     env,
+    programName: 'last-logout',
     print: write('stdout'),
     printError: write('stderr'),
     isOutputClosed: () => false,
     readInput: async (maxLength) => input.slice(0, maxLength + 1),
     isTerminal: false,
     stop: stopping.signal,
-    createLog: (level, to) => createLog(level, toStream(write(to))),
+    createLog: (level, to) => createLog(level, toStream(write(to)), context.programName),
     ...context,
   })
   return {

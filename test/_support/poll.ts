@@ -9,6 +9,7 @@ export const DAY = 24 * HOUR
 export const POLL_OPTIONS: PollOptions = {
   reconcileWindowMs: 15 * MINUTE,
   maxRefreshAgeMs: 30 * DAY,
+  maxTokenAgeMs: DAY,
   pollIntervalMs: 5 * SECOND,
   onGap: 'record',
 }

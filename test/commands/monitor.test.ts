@@ -64,7 +64,7 @@ test('worker names WORKER_PORT where it is in use or invalid', async () => {
   const taken = startCommandLine(['worker'], { ...env, WORKER_PORT: port })
   expect(await taken.ended).toBe(1)
   expect(taken.stderr()).toMatch(
-    /cannot listen on port \d+ .*: set WORKER_PORT to a free port, or HOST/,
+    /cannot listen on port \d+ .*: another process listens there; stop it, or set WORKER_PORT to a free port/,
   )
   const invalid = startCommandLine(['worker'], { ...env, WORKER_PORT: 'http' })
   expect(await invalid.ended).toBe(2)

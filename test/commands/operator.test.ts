@@ -71,7 +71,7 @@ describe('logout', () => {
     [
       'an id that the shell has cut off',
       ['auth0'],
-      /Quote the id.* last-logout logout 'auth0\|123'/,
+      /Quote the id.*`last-logout logout 'auth0\|123'`/,
     ],
     ['an application', ['app@clients'], /is an application/],
     ['no user', [], /missing required argument/],

@@ -3,6 +3,7 @@ import { checkFreshness } from '../../src/doctor/freshness.js'
 import type { TenantState } from '../../src/store/inspect.js'
 
 const NOW = 1_795_428_000_000
+const DAY_MS = 86_400_000
 
 const POLLED: TenantState = {
   domain: 'tenant.example',
@@ -12,9 +13,21 @@ const POLLED: TenantState = {
   sweepFrom: null,
   gaps: 0,
   gapTo: null,
+  gapReason: null,
   floorAt: null,
   now: NOW,
 }
+
+const GAP: TenantState = { ...POLLED, gaps: 2, gapTo: NOW, gapReason: 'retention' }
+
+const LIMITS = {
+  maxLagMs: 60_000,
+  pollIntervalMs: 5_000,
+  maxTokenAgeMs: DAY_MS,
+  maxRefreshAgeMs: 30 * DAY_MS,
+}
+
+const iso = (at: number) => new Date(at).toISOString()
 
 describe('freshness', () => {
   test.each<[string, TenantState | null, string[]]>([
@@ -41,12 +54,15 @@ describe('freshness', () => {
       { ...POLLED, asOf: NOW + 60_001 },
       ['ok', 'failure', 'ok'],
     ],
-    ['a gap is known', { ...POLLED, gaps: 2, gapTo: 1 }, ['ok', 'ok', 'warning']],
     [
-      'the floor is not before the gap',
-      { ...POLLED, gaps: 2, gapTo: 1, floorAt: 1 },
-      ['ok', 'ok', 'ok'],
+      'a gap can concern a token until the next millisecond',
+      { ...GAP, gapTo: NOW + 1 - 31 * DAY_MS },
+      ['ok', 'ok', 'warning'],
     ],
+    ['a gap can concern no token', { ...GAP, gapTo: NOW - 31 * DAY_MS }, ['ok', 'ok', 'ok']],
+    ['a gap is that of the first start', { ...GAP, gapReason: 'cold_start' }, ['ok', 'ok', 'ok']],
+    ['the floor is before the gap', { ...GAP, floorAt: NOW - 1 }, ['ok', 'ok', 'warning']],
+    ['the floor is not before the gap', { ...GAP, floorAt: NOW }, ['ok', 'ok', 'ok']],
     ['no worker has used the database', null, ['warning', 'skipped', 'skipped']],
     [
       'no worker has polled',
@@ -54,7 +70,7 @@ describe('freshness', () => {
       ['warning', 'skipped', 'skipped'],
     ],
   ])('is judged where %s', (_what, tenant, statuses) => {
-    const checks = checkFreshness(tenant, { maxLagMs: 60_000, pollIntervalMs: 5_000 })
+    const checks = checkFreshness(tenant, LIMITS)
     expect(checks.map(({ name }) => name)).toEqual(['worker', 'freshness', 'gaps'])
     expect(checks.map(({ status }) => status)).toEqual(statuses)
     for (const { status, advice } of checks) {
@@ -65,7 +81,28 @@ describe('freshness', () => {
 
 test('the advice names the MAX_LAG that polls by cron need', () => {
   const longAgo = { ...POLLED, asOf: NOW - 900_000, lastPollAt: NOW - 900_000 }
-  const checks = checkFreshness(longAgo, { maxLagMs: 60_000, pollIntervalMs: 5_000 })
+  const checks = checkFreshness(longAgo, LIMITS)
   const advice = expect.stringMatching(/with cron, .*: set MAX_LAG above it/)
   expect(checks.slice(0, 2)).toMatchObject([{ advice }, { advice }])
+})
+
+describe('an open gap', () => {
+  const readGaps = (over: Partial<TenantState>) =>
+    checkFreshness({ ...GAP, ...over }, LIMITS).find(({ name }) => name === 'gaps')
+
+  test('is reported with until when it concerns tokens, how to close it, and at what cost', () => {
+    const { message, advice } = readGaps({}) ?? {}
+    expect(message).toContain(`can concern tokens until ${iso(NOW + 31 * DAY_MS)}`)
+    expect(advice).toContain(`\`last-logout floor raise ${iso(NOW)}\``)
+    expect(advice).toContain(`only access tokens that expire by ${iso(NOW + DAY_MS)} anyway`)
+  })
+
+  test('of the first start is reported as expected, with the same facts', () => {
+    const { message } = readGaps({ gapReason: 'cold_start' }) ?? {}
+    expect(message).toMatch(/open: .*until 20.*Nothing has to be done.*floor raise .* anyway; with/)
+  })
+
+  test('that the floor closes is reported as closed', () => {
+    expect(readGaps({ floorAt: NOW })?.message).toMatch(/; closed: the floor rejects/)
+  })
 })

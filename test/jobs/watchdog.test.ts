@@ -18,13 +18,15 @@ async function startWatchdog(
   { onTestFinished }: Context,
   open: () => Promise<Backend>,
   now = Date.now,
+  onRegistered?: () => void,
 ) {
   const stop = new AbortController()
   const { log, lines } = createTestLog()
   const outage = createQueueOutage({ kind: 'redis', urls: ['redis://here'] }, log, stop.signal)
   const jobs = [createTestJob(NEVER_MS)]
   const { signal } = stop
-  const watchdog = createWatchdog({ jobs, open, outage, signal, watchIntervalMs: 100, now })
+  const options = { jobs, open, onRegistered, outage, signal, watchIntervalMs: 100, now }
+  const watchdog = createWatchdog(options)
   onTestFinished(() => {
     stop.abort()
     return watchdog.close()
@@ -66,13 +68,18 @@ describe.concurrent('the watchdog', () => {
     const { expect } = context
     const queue = openQueue(context)
     let attempts = 0
-    const lines = await startWatchdog(context, async () => {
+    const open = async () => {
       attempts += 1
       if (attempts === 1) throw new Error('away')
       return { queue, close: async () => undefined, rejected: NEVER }
-    })
+    }
+    const onRegistered = vi.fn()
+    const lines = await startWatchdog(context, open, Date.now, onRegistered)
     expect(lines('warn')).toMatchObject([{ err: { message: 'away' } }])
+    expect(onRegistered).not.toHaveBeenCalled()
     await expect.poll(() => queue.getJobSchedulers(), WAIT).toHaveLength(1)
+    await expect.poll(() => lines('info'), WAIT).toMatchObject([{ msg: 'job queue restored' }])
+    expect(onRegistered).toHaveBeenCalledOnce()
   })
 
   test.for([

@@ -167,7 +167,7 @@ describe('every alert', () => {
 
   test('has a severity, a summary and a description, with labels that its expression keeps', () => {
     for (const { alert, expr, labels, annotations } of rules) {
-      expect(labels.severity, alert).toMatch(/^(critical|warning)$/)
+      expect(labels.severity, alert).toMatch(/^(critical|warning|info)$/)
       expect(annotations.summary, alert).toMatch(/^\S.{10,}/)
       expect(annotations.description, alert).toMatch(/^\S.{60,}/)
       const used = [...`${annotations.summary}`.matchAll(/\$labels\.(\w+)/g)].map(

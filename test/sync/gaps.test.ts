@@ -296,14 +296,14 @@ describe('a gap is recorded', () => {
     ])
   })
 
-  test('at a first start from the earliest life of a refresh token to the beginning of the log', async () => {
+  test('at a first start from the earliest login of a valid token to the beginning of the log', async () => {
     await open()
     for (let hours = 30; hours > 0; hours--) logout(`${hours} h ago`, clock.now() - hours * HOUR)
     await run()
     const [gap] = await readGaps()
     expect(gap).toMatchObject({ to: clock.now() - DAY, reason: 'cold_start' })
     // A whole second, from when it was asked.
-    expect(clock.now() - 30 * DAY - (gap?.from ?? 0)).toBeLessThanOrEqual(SECOND)
+    expect(clock.now() - 31 * DAY - (gap?.from ?? 0)).toBeLessThanOrEqual(SECOND)
     await expect(isComplete()).resolves.toBe(false)
     // As long as the longest refresh token and its last access token live.
     clock.pass(30 * DAY - SECOND)
@@ -337,7 +337,7 @@ describe('a gap is recorded', () => {
     const { storedAtMs } = logout('kept')
     clock.pass(SECOND)
     await run()
-    await expect(readGaps()).resolves.toEqual([{ ...first, to: storedAtMs }])
+    await expect(readGaps()).resolves.toEqual([{ ...first, to: storedAtMs, reason: 'retention' }])
   })
 
   test('up to the beginning of the log, even if one response said that it was empty', async () => {

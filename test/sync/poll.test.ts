@@ -183,15 +183,15 @@ describe('a first start', () => {
     expect((await readRows(database)).users).toHaveLength(250)
   })
 
-  test('searches no further back than the life of a refresh token', async () => {
-    logouts(2, (n) => Date.now() - (29.9 + n * 0.2) * DAY)
+  test('searches no further back than the earliest login of a valid token', async () => {
+    logouts(2, (n) => Date.now() - (30.9 + n * 0.2) * DAY)
     await run()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|0' }])
   })
 
   test('reports no freshness before the sweep is complete, and continues it at the next poll', async () => {
-    // Old enough for the log to reach back to where a refresh token may have begun.
-    t.tenant.write(buildEntry('s', { userId: 'auth0|old' }), { dateMs: Date.now() - 31 * DAY })
+    // Old enough for the log to reach back to the earliest login of a valid token.
+    t.tenant.write(buildEntry('s', { userId: 'auth0|old' }), { dateMs: Date.now() - 32 * DAY })
     logouts(3, (n) => Date.now() - n * DAY - 1_000)
     const isSearch = (url: URL) => url.searchParams.has('q')
     t.simulator.faults.push({ path: LOGS, when: isSearch, times: 99, respond: faults.html(502) })

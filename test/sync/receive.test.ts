@@ -16,6 +16,7 @@ const types = new Set(['slo', 'universal_logout_succeeded'])
 const options: PollOptions = {
   reconcileWindowMs: 900_000,
   maxRefreshAgeMs: 2_592_000_000,
+  maxTokenAgeMs: 86_400_000,
   pollIntervalMs: 5_000,
   onGap: 'record',
 }

@@ -22,7 +22,7 @@ beforeEach(async () => {
   store = await openTestStore(database, { now: clock.now })
   t = await openTenant({ now: clock.now }, { expiresInSeconds: 365 * 86_400 })
   // The log goes back as far as any token: there is no gap.
-  t.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs: clock.now() - 31 * DAY })
+  t.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs: clock.now() - 32 * DAY })
 })
 afterEach(async () => {
   await Promise.all([t.close(), store.close()])

@@ -10,6 +10,7 @@ const NOON = Date.parse('2026-11-23T12:00:00Z')
 const options: PollOptions = {
   reconcileWindowMs: 900_000,
   maxRefreshAgeMs: 2_592_000_000,
+  maxTokenAgeMs: 86_400_000,
   pollIntervalMs: 5_000,
   onGap: 'record',
 }

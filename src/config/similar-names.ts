@@ -1,0 +1,36 @@
+/** At most this many letters of a misspelled name differ, and at most a third of them. */
+const MAX_EDITS = 3
+
+/**
+ * Finds the names that `name` may be a misspelling of: it is their beginning, or few of its letters are missing, wrong,
+ * superfluous or swapped with the next one.
+ *
+ * @returns Those with the fewest differences, and those that begin with `name`, in the order of `names`.
+ */
+export function findSimilar(name: string, names: readonly string[]): string[] {
+  const maxEdits = Math.min(MAX_EDITS, Math.floor(name.length / 3))
+  const edits = new Map(names.map((other) => [other, countEdits(name, other)]))
+  const min = Math.min(maxEdits, ...edits.values())
+  return names.filter(
+    (other) => edits.get(other) === min || (name.length > 2 && other.startsWith(name)),
+  )
+}
+
+/** The optimal string alignment distance: one row of the table for each letter of `a`. */
+function countEdits(a: string, b: string): number {
+  let before: number[] = []
+  let last = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const at = (cells: number[], index: number) => cells[index] ?? Number.POSITIVE_INFINITY
+      const substituted = at(last, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      const swapped = isSwap ? at(before, j - 2) + 1 : Number.POSITIVE_INFINITY
+      row.push(Math.min(at(last, j) + 1, at(row, j - 1) + 1, substituted, swapped))
+    }
+    before = last
+    last = row
+  }
+  return last[b.length] ?? a.length
+}

@@ -1,0 +1,70 @@
+import { basename, delimiter, dirname, isAbsolute, join, relative } from 'node:path'
+
+/** How this process was started. */
+export interface ProgramStart {
+  /** Path of the script, as Node.js reports it in `argv[1]`. */
+  script: string
+  cwd: string
+  /** The environment, in which npm describes how it started the program. */
+  env: Record<string, string | undefined>
+  /** The container that the process runs in, if any. */
+  container?: Container | undefined
+}
+
+/** A container. */
+interface Container {
+  engine: 'docker' | 'podman'
+  /** Id or name by which the engine knows it. */
+  id: string
+  /** How the process was started: as the container's main process, by `exec`, or from a shell in the container. */
+  startedBy: 'run' | 'exec' | 'shell'
+}
+
+const NAME = 'last-logout'
+
+/** A command as the sources write it, such as `last-logout doctor`. */
+const COMMAND = new RegExp(
+  `(?<![\\w./-])${NAME} (?=(--help|demo|start|worker|api|sync|status|doctor|explain|logout|forget|floor|action|migrate)\\b)`,
+  'g',
+)
+
+/**
+ * The words that start this program again from where it was started, such as `npx last-logout` or
+ * `node dist/main.js`.
+ *
+ * @param isRunning Whether the words are used while this process runs. A command that runs beside the main process of a
+ * container is started in that container. After the main process has ended there is no container to start it in.
+ */
+export function readProgramName(start: ProgramStart, isRunning: boolean): string {
+  const { container } = start
+  const name = nameWithin(start)
+  if (container === undefined || container.startedBy === 'shell') return name
+  if (container.startedBy === 'run' && !isRunning) return name
+  return `${container.engine} exec ${container.id} ${name}`
+}
+
+function nameWithin({ script, cwd, env }: ProgramStart): string {
+  const { npm_command: npm, npm_lifecycle_event: event, npm_lifecycle_script: line = '' } = env
+  // Other programs that npm has started pass its variables on: the line must be that of this program.
+  if (npm === 'exec' && /^'?last-logout\b/.test(line)) return `npx ${NAME}`
+  // A script that only starts the program takes the command as an argument.
+  if (npm === 'run' && /^(node )?\S*(last-logout|main\.js)$/.test(line))
+    return `npm run ${event} --`
+  const directory = dirname(script)
+  if (directory.endsWith(join('node_modules', '.bin'))) return `npx ${NAME}`
+  const isInPath = (env.PATH ?? '').split(delimiter).includes(directory)
+  if (basename(script) === NAME && isInPath) return NAME
+  const path = relative(cwd, script)
+  const isBelow = !path.startsWith('..') && !isAbsolute(path)
+  return `node ${quote(isBelow ? path : script)}`
+}
+
+/** Quotes a path for a POSIX shell where it needs to be. */
+function quote(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
+}
+
+/** Replaces `last-logout` by the program's name in each command that a text contains, so that it can be pasted. */
+export function nameProgram(text: string, programName: string): string {
+  return text.replace(COMMAND, () => `${programName} `)
+}

@@ -1,0 +1,62 @@
+import type { Gap } from '../rules/gap.js'
+import { concernedUntil, stateOfGap, tokenHorizonMs } from '../rules/gap-state.js'
+import { type Instant, toDateTime } from '../rules/instant.js'
+import type { Span } from '../rules/span.js'
+
+/** The longest lives of tokens in the tenant, as configured. */
+interface Lifetimes {
+  maxTokenAgeMs: number
+  maxRefreshAgeMs: number
+}
+
+/** Whether the logouts in a gap can still concern a token, and until when. */
+export function describeGapState(
+  gap: Pick<Span, 'to'>,
+  moment: { floorAt: Instant | null; now: Instant },
+  lifetimes: Lifetimes,
+): string {
+  const state = stateOfGap(gap, moment, tokenHorizonMs(lifetimes))
+  switch (state) {
+    case 'open':
+      return `open: ${describeConcern(gap, lifetimes)}`
+    case 'closed':
+      return 'closed: the floor rejects every token that its logouts could concern'
+    case 'expired':
+      return 'over: every token that its logouts could concern has expired'
+    default:
+      return state satisfies never
+  }
+}
+
+/** The gap that ends last, if it is open: closing it closes all. */
+export function findOpenGap<Found extends Gap>(
+  gaps: readonly Found[],
+  moment: { floorAt: Instant | null; now: Instant },
+  lifetimes: Lifetimes,
+): Found | null {
+  const [last] = [...gaps].sort((a, b) => b.to - a.to)
+  if (last === undefined) return null
+  return stateOfGap(last, moment, tokenHorizonMs(lifetimes)) === 'open' ? last : null
+}
+
+/** Until when the logouts in an open gap can concern a token. */
+export function describeConcern(gap: Pick<Span, 'to'>, lifetimes: Lifetimes): string {
+  const until = concernedUntil(gap, tokenHorizonMs(lifetimes))
+  return `its logouts are unknown, and can concern tokens until ${toDateTime(until)}`
+}
+
+/**
+ * How an open gap is closed, and at what cost. Without the login Action, the login of a token is its `iat`: then the
+ * floor ends no token that outlives `maxTokenAgeMs`.
+ */
+export function describeClosing({ to }: Pick<Span, 'to'>, { maxTokenAgeMs }: Lifetimes): string {
+  const end = toDateTime(to)
+  return (
+    `to end these tokens now, run \`last-logout floor raise ${end}\`: without the login Action, it ends only ` +
+    `access tokens that expire by ${toDateTime(to + maxTokenAgeMs)} anyway; with it, users whose login is not after ${end} must log in again`
+  )
+}
+
+/** What to do about the gap of a first start. */
+export const FIRST_START =
+  "expected at a first start: the tenant's plan keeps its log for less time than MAX_REFRESH_AGE plus MAX_TOKEN_AGE. Nothing has to be done"

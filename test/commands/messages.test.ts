@@ -1,0 +1,426 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import * as faults from '../../src/simulator/faults.js'
+import { finishCommand } from '../_support/cli.js'
+import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { expectPasteable, PROGRAM } from '../_support/printed.js'
+import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
+
+/*
+ * What the program prints for the mistakes and the situations of a newcomer: input, what version 0.1.0 printed, and
+ * what must be printed. Every row runs. A message says what failed, why, and what to do, in words that can be pasted.
+ */
+
+const KEY = 'k'.repeat(48)
+const LOGS = '/api/v2/logs'
+const TOKEN = '/oauth/token'
+
+let database: TestDatabase
+let empty: TestDatabase
+let t: TestTenant
+let env: Record<string, string>
+beforeAll(async () => {
+  ;[database, empty, t] = await Promise.all([
+    createTestDatabase(),
+    createTestDatabase('template0'),
+    openTenant(),
+  ])
+  env = {
+    ...tenantEnv(t.simulator),
+    DATABASE_URL: database.url,
+    API_KEYS: `action:${KEY}:read`,
+    PORT: '0',
+  }
+})
+afterAll(async () => {
+  await t.close()
+  await Promise.all([database.drop(), empty.drop()])
+})
+
+const context = { programName: PROGRAM }
+
+/** Runs a command line, and returns its exit code and everything that it prints. */
+async function run(args: string[], over: Record<string, string> = {}) {
+  const { code, stdout, stderr } = await finishCommandLine(args, { ...env, ...over }, { context })
+  return { code, printed: stdout + stderr }
+}
+
+interface Row {
+  /** Variables that are added to a valid configuration, or replace a part of it. */
+  env?: () => Record<string, string>
+  /** What the tenant responds with. */
+  fault?: Parameters<TestTenant['simulator']['faults']['push']>[0]
+  code: number
+  /** What version 0.1.0 printed, for the reader. */
+  today: string
+  /** What must be printed. */
+  prints: RegExp[]
+  /** What must not be printed. */
+  omits?: RegExp
+}
+
+const swapped = () => ({
+  AUTH0_CLIENT_ID: 's'.repeat(64),
+  AUTH0_CLIENT_SECRET: env.AUTH0_CLIENT_ID ?? '',
+})
+
+// Input · printed today · must print.
+const rows: [input: string, situation: string, row: Row][] = [
+  [
+    'status',
+    'an entry of API_KEYS is a key without a name',
+    {
+      env: () => ({ API_KEYS: KEY }),
+      code: 2,
+      today: 'API_KEYS entry 1 has a key with fewer than 32 characters',
+      prints: [/API_KEYS entry 1 has no name: write name:key, .*such as orders-api/],
+      omits: /fewer than/,
+    },
+  ],
+  [
+    'status',
+    'an entry of API_KEYS is too short',
+    {
+      env: () => ({ API_KEYS: 'orders-api:secret' }),
+      code: 2,
+      today: 'API_KEYS entry 1 has a key with fewer than 32 characters',
+      prints: [
+        /entry 1 has a key with fewer than 32 characters: create one with openssl rand -hex 24/,
+      ],
+    },
+  ],
+  [
+    'status',
+    'docker --env-file has kept quotation marks',
+    {
+      env: () => ({ AUTH0_DOMAIN: '"tenant.example"', API_KEYS: `'action:${KEY}'` }),
+      code: 2,
+      today: 'AUTH0_DOMAIN must be the bare host name of the tenant; nothing about API_KEYS',
+      prints: [
+        /AUTH0_DOMAIN begins and ends with a quotation mark.*: remove both/,
+        /API_KEYS begins and ends with a quotation mark.*: remove both/,
+      ],
+    },
+  ],
+  [
+    'status',
+    'AUTH0_DOMAIN is a URL',
+    {
+      env: () => ({ AUTH0_DOMAIN: 'https://tenant.example/' }),
+      code: 2,
+      today: 'AUTH0_DOMAIN must be the bare host name of the tenant, such as example.eu.auth0.com',
+      prints: [/AUTH0_DOMAIN must be the bare host name .*, without https:\/\/ and without a path/],
+    },
+  ],
+  [
+    'sync',
+    'names of variables are misspelled',
+    {
+      env: () => ({
+        ...{ AUTH0_CLIENT_ID: '', AUTH0_CLIENTID: 'x', AUTH0_CLIENT_SECRET: '' },
+        ...{ DATABASE_URL: '', DATABASE_URI: 'postgresql://x' },
+      }),
+      code: 2,
+      today: 'AUTH0_CLIENT_ID is missing … DATABASE_URL is missing',
+      prints: [
+        /AUTH0_CLIENT_ID is missing; AUTH0_CLIENTID is set, .*rename it/,
+        /AUTH0_CLIENT_SECRET is missing$/m,
+        /DATABASE_URL is missing; .*set DATA_DIR .*; DATABASE_URI is set, .*rename it if it is meant$/m,
+      ],
+    },
+  ],
+  [
+    'status',
+    'the password in DATABASE_URL is not percent-encoded',
+    {
+      env: () => ({ DATABASE_URL: 'postgresql://user:pa#ss@127.0.0.1/db' }),
+      code: 2,
+      today: 'DATABASE_URL must be a URL such as postgresql://user@host/database',
+      prints: [
+        /DATABASE_URL must be a URL such as \S+, with a password percent-encoded \(# is %23/,
+      ],
+      omits: /pa#ss/,
+    },
+  ],
+  [
+    'logout somebody@example.com',
+    'an e-mail address takes the place of the user id',
+    {
+      code: 2,
+      today: 'it contains no |, which the shell interprets unless it is quoted',
+      prints: [/is an e-mail address, .*user_id.*`npx last-logout logout 'auth0\|123'`/],
+      omits: /interprets/,
+    },
+  ],
+  [
+    'logout auth0',
+    'the shell has cut off the user id',
+    {
+      code: 2,
+      today: "as in: last-logout logout 'auth0|123' (not the program as it was started)",
+      prints: [/contains no \|.*`npx last-logout logout 'auth0\|123'`/],
+    },
+  ],
+  [
+    'action deploy --url http://127.0.0.1',
+    'Auth0 cannot reach the API',
+    {
+      env: () => ({ AUTH0_BASE_URL: '' }),
+      code: 2,
+      today: 'The application lacks read:actions at tenant.example',
+      prints: [
+        /--url http:\/\/127\.0\.0\.1 is an address of this machine, which Auth0 cannot reach/,
+      ],
+    },
+  ],
+  [
+    'action deploy --url last-logout.example',
+    'the URL has no scheme',
+    {
+      code: 2,
+      today: '--url must be an https URL without a query; http is allowed for the loopback …',
+      prints: [/--url must be an https URL .*, such as https:\/\/last-logout\.example\.com/],
+    },
+  ],
+  [
+    'bogus',
+    'there is no such command',
+    {
+      code: 2,
+      today: '(Did you mean logout?)',
+      prints: [/unknown command 'bogus'/, /Commands: demo, start/, /see `npx last-logout --help`/],
+      omits: /Did you mean/,
+    },
+  ],
+  [
+    'statsu',
+    'a command is misspelled',
+    {
+      code: 2,
+      today: '(Did you mean status?)',
+      prints: [/unknown command 'statsu'\n\(Did you mean status\?\)/],
+    },
+  ],
+  [
+    'action deplyo',
+    'a subcommand is misspelled',
+    { code: 2, today: '(Did you mean deploy?)', prints: [/\(Did you mean deploy\?\)/] },
+  ],
+  [
+    'floor now',
+    'the subcommand is left out',
+    {
+      code: 2,
+      today: "unknown command 'now'",
+      prints: [/unknown command 'now'\n\(The command is floor raise\)/],
+    },
+  ],
+  [
+    'doctor',
+    'AUTH0_DOMAIN is a custom domain',
+    {
+      env: () => ({ AUTH0_DOMAIN: 'login.example.com', DATABASE_URL: empty.url }),
+      code: 1,
+      today: 'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
+      prints: [/If login\.example\.com is a custom domain, set AUTH0_DOMAIN to the canonical one/],
+    },
+  ],
+  [
+    'doctor',
+    'the application is not authorized for the Management API',
+    {
+      env: () => ({ AUTH0_DOMAIN: 'other.eu.auth0.com', DATABASE_URL: empty.url }),
+      code: 1,
+      today: 'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
+      prints: [
+        /\(403\)\. Check that the application of AUTH0_CLIENT_ID is authorized for the Auth0/,
+      ],
+      omits: /custom domain/,
+    },
+  ],
+  [
+    'sync',
+    'the secret is wrong',
+    {
+      env: () => ({ AUTH0_CLIENT_SECRET: 'x'.repeat(64) }),
+      code: 1,
+      today: 'Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that this … is authorized',
+      prints: [
+        /\(401\)\. Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET \(Dashboard > .* belongs to the/,
+      ],
+      omits: /swapped/,
+    },
+  ],
+  [
+    'sync',
+    'id and secret are swapped',
+    {
+      env: swapped,
+      code: 1,
+      today: 'Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that this … is authorized',
+      prints: [/The id is longer than the secret: they may be swapped/],
+    },
+  ],
+  [
+    'doctor',
+    'there is no tenant of that name in that region',
+    {
+      fault: { path: TOKEN, respond: faults.html(404) },
+      code: 1,
+      today: 'failed with status 404. Check AUTH0_DOMAIN … a captive portal',
+      prints: [/404: there is no tenant tenant\.example at this address\. .*its region included/],
+    },
+  ],
+  [
+    'doctor',
+    'the host name cannot be resolved',
+    {
+      env: () => ({ AUTH0_BASE_URL: 'https://tenant.invalid' }),
+      code: 1,
+      today: 'cannot be reached, or closed the connection during the response (ENOTFOUND)',
+      prints: [
+        /host name of https:\/\/tenant\.invalid cannot be resolved \(E\w+\)\. Check AUTH0_DOMAIN/,
+      ],
+    },
+  ],
+  [
+    'doctor',
+    'an edge responds to the token request with 403 and HTML',
+    {
+      fault: { path: TOKEN, times: 9, respond: faults.html(403) },
+      code: 1,
+      today: 'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
+      prints: [/status 403 and text\/html, where Auth0 responds with JSON\. A firewall, a proxy/],
+      omits: /client credentials|AUTH0_CLIENT_SECRET/,
+    },
+  ],
+  [
+    'doctor',
+    'an edge responds to log requests with 403 and HTML',
+    {
+      fault: { path: LOGS, times: 9, respond: faults.html(403) },
+      code: 1,
+      today: 'The application lacks read:logs and read:logs_users',
+      prints: [/^ok +token/m, /failure +log +.*403 and text\/html, .*allow requests to/],
+      omits: /lacks read:logs/,
+    },
+  ],
+  [
+    'sync',
+    'the application lacks the scopes',
+    {
+      fault: { path: LOGS, times: 9, respond: faults.missingScope() },
+      code: 1,
+      today: 'lacks read:logs and read:logs_users … Grant it this scope',
+      prints: [/lacks read:logs and read:logs_users at tenant\.example\. Grant .*\(Dashboard > /],
+    },
+  ],
+  [
+    'status',
+    'the tables are missing',
+    {
+      env: () => ({ DATABASE_URL: empty.url }),
+      code: 1,
+      today: 'run `last-logout migrate` (not the program as it was started)',
+      prints: [/not migrated to this version: run `npx last-logout migrate`/],
+    },
+  ],
+  [
+    'status',
+    'nothing has been read yet',
+    {
+      code: 0,
+      today: 'checkpoint none: the log has not been read yet … (and no next step)',
+      prints: [
+        /^next +run `npx last-logout start` .*`npx last-logout sync` .*`npx last-logout doctor`/m,
+      ],
+    },
+  ],
+  [
+    'api',
+    'the port is in use',
+    {
+      env: () => ({ PORT: new URL(t.simulator.url).port }),
+      code: 1,
+      today: '(EADDRINUSE): set PORT to a free port, or HOST to an address of this machine',
+      prints: [
+        /\(EADDRINUSE\): another process listens there; stop it, or set PORT to a free port/,
+      ],
+    },
+  ],
+  [
+    'api',
+    'HOST is no address of this machine',
+    {
+      env: () => ({ HOST: '192.0.2.1' }),
+      code: 1,
+      today: '(EADDRNOTAVAIL): set PORT to a free port, or HOST to an address of this machine',
+      prints: [/\(EADDRNOTAVAIL\): HOST is not an address of this machine; set it to one/],
+    },
+  ],
+  [
+    'doctor',
+    'it ends, with warnings',
+    {
+      code: 0,
+      today: '(no summary)',
+      prints: [
+        /^summary +\d+ ok, \d+ warnings?, 0 failed, \d+ skipped\n +-> nothing has failed: read/m,
+      ],
+    },
+  ],
+  [
+    'doctor',
+    'it ends, with failures',
+    {
+      env: () => ({ DATABASE_URL: empty.url }),
+      code: 1,
+      today: '1 check failed: follow the advice after each failure',
+      prints: [
+        /^summary .* [1-9] failed, .*\n +-> correct what failed, .*`npx last-logout doctor`/m,
+        /failed: follow the advice/,
+      ],
+    },
+  ],
+  [
+    'explain abc',
+    'the token is opaque',
+    {
+      code: 2,
+      today: 'The token cannot be read: it is an opaque token or a part of a token …',
+      prints: [/is an opaque token or a part of a token\. .*Paste the access token/],
+    },
+  ],
+]
+
+describe('a newcomer', () => {
+  test.each(rows)('%s: %s', async (input, _situation, row) => {
+    if (row.fault !== undefined) t.simulator.faults.push(row.fault)
+    const { code, printed } = await run(input.split(' '), row.env?.())
+    t.simulator.faults.clear()
+    expect({ code, printed }).toEqual({ code: row.code, printed: expect.anything() })
+    for (const pattern of row.prints) expect(printed).toMatch(pattern)
+    if (row.omits !== undefined) expect(printed).not.toMatch(row.omits)
+    await expectPasteable(printed)
+    for (const secret of [KEY, env.AUTH0_CLIENT_SECRET]) expect(printed).not.toContain(secret)
+  })
+
+  test.each([
+    ['node dist/main.js', {}],
+    ['npx last-logout', { npm_command: 'exec', npm_lifecycle_script: "'last-logout'" }],
+  ])('bogus: the program was started as %s, and is named so', async (name, npm) => {
+    const { stderr } = await finishCommand(['bogus'], npm, { cwd: process.cwd() })
+    expect(stderr).toContain(`(see \`${name} --help\`)`)
+  })
+
+  test('start: Redis is unavailable (today: "polling", although nothing is polled)', async () => {
+    const over = { REDIS_URL: 'redis://127.0.0.1:1' }
+    const command = startCommandLine(['start'], { ...env, ...over }, { context })
+    await expect.poll(command.stdout, { timeout: 20_000 }).toContain('"serving"')
+    await expect.poll(command.stdout, { timeout: 20_000 }).toContain('"job queue unavailable"')
+    command.stop()
+    expect(await command.ended).toBe(0)
+    expect(command.stdout()).toMatch(/"advice":"the log is not read until .*check that redis runs/)
+    expect(command.stdout()).not.toContain('"polling"')
+  })
+})
