@@ -72,19 +72,20 @@ export function createQueueOutage(
   }
 }
 
-/** Logs each kind of failure of each node once, until `clear`. */
+/** Logs each kind of failure of each node once, at its second occurrence, until `clear`. */
 function createNodeReports(connection: QueueConnection, log: Logger) {
-  const reported = new Set<string>()
+  const counts = new Map<string, number>()
   return {
     report(error: unknown, node: string): void {
       const { kind, cause, advice } = explain(error, connection)
       const key = `${node} ${kind}`
-      if (reported.has(key)) return
-      reported.add(key)
+      const count = (counts.get(key) ?? 0) + 1
+      counts.set(key, count)
+      if (count !== 2) return
       const remedy = kind === UNREACHABLE ? NODE_ADVICE : advice
       log.warn({ err: describe(cause), node, advice: remedy }, 'redis cluster node unavailable')
     },
-    clear: () => reported.clear(),
+    clear: () => counts.clear(),
   }
 }
 

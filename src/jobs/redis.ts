@@ -34,6 +34,9 @@ const MAX_RETRY_DELAY_MS = 2_000
 /** How often each connection to a cluster reads which node serves which slot, in milliseconds. */
 const SLOTS_REFRESH_INTERVAL_MS = 5_000
 
+/** Upper bound of the time for that at one node, in milliseconds. Then another node is tried. */
+const SLOTS_REFRESH_TIMEOUT_MS = 3_000
+
 /** The worker's wait for a job has no timeout here: BullMQ ends it. */
 const WORKER_WAIT: Limits = { maxRetriesPerRequest: null }
 
@@ -80,6 +83,7 @@ function connectCluster(
     enableOfflineQueue,
     // A node that does not respond sends no MOVED either, after another one has replaced it.
     slotsRefreshInterval: SLOTS_REFRESH_INTERVAL_MS,
+    slotsRefreshTimeout: SLOTS_REFRESH_TIMEOUT_MS,
     // While the cluster is down, the replies have the reason. The check retries without one.
     enableReadyCheck: false,
     redisOptions: {
