@@ -62,7 +62,9 @@ test('worker names WORKER_PORT where it is in use or invalid', async () => {
   const { port } = new URL(t.simulator.url)
   const taken = startCommandLine(['worker'], { ...env, WORKER_PORT: port })
   expect(await taken.ended).toBe(1)
-  expect(taken.stderr()).toMatch(/cannot listen on port \d+ .*: set WORKER_PORT to a free port, or HOST/)
+  expect(taken.stderr()).toMatch(
+    /cannot listen on port \d+ .*: set WORKER_PORT to a free port, or HOST/,
+  )
   const invalid = startCommandLine(['worker'], { ...env, WORKER_PORT: 'http' })
   expect(await invalid.ended).toBe(2)
   expect(invalid.stderr()).toContain('WORKER_PORT must be a whole number from 0 to 65535')

@@ -9,13 +9,20 @@ import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { runService, WAIT } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
 import { openStore } from '../_support/store.js'
+import { works } from './compatibility.js'
 
 const HOUR = 3_600
 const DAY = 24 * HOUR
 
 type Store = LastLogoutStore & { close(): Promise<void> }
 
-describe('a command on a machine whose clock is a day ahead', () => {
+const MACHINE_AHEAD = works(
+  'Machines and clocks',
+  'a machine whose clock is a day ahead',
+  'commands take the clock of the database',
+)
+
+describe('a command on a machine whose clock is a day ahead', MACHINE_AHEAD, () => {
   let database: TestDatabase
   let store: Store
   beforeEach(async () => {
@@ -55,7 +62,13 @@ describe('a command on a machine whose clock is a day ahead', () => {
   })
 })
 
-describe('a database whose clock is wrong', () => {
+const WRONG_DATABASE = works(
+  'Machines and clocks',
+  'a database whose clock is two hours off',
+  'nothing is fresh: clients answer unknown',
+)
+
+describe('a database whose clock is wrong', WRONG_DATABASE, () => {
   const start = async (clockAheadSeconds: number) => {
     const postgres = await startPostgres({}, { clockAheadSeconds })
     onTestFinished(() => postgres.remove())
@@ -101,7 +114,13 @@ describe('a database whose clock is wrong', () => {
   }, 60_000)
 })
 
-describe('a replica that is promoted, and whose clock is two hours behind', () => {
+const PROMOTED = works(
+  'PostgreSQL poolers and replicas',
+  'a promoted replica whose clock is two hours behind',
+  'cursors of the old primary are reset',
+)
+
+describe('a replica that is promoted, and whose clock is two hours behind', PROMOTED, () => {
   const logout = (userId: string) => {
     const at = Date.now() - 60_000
     return {
