@@ -10,13 +10,20 @@ import { runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
 import { openTestStore } from '../_support/store.js'
 import { WAIT } from '../_support/wait.js'
+import { works } from './compatibility.js'
 
 const HOUR = 3_600
 const DAY = 24 * HOUR
 
 type Store = LastLogoutStore & { close(): Promise<void> }
 
-describe('a command on a machine whose clock is a day ahead', () => {
+const MACHINE_AHEAD = works(
+  'Machines and clocks',
+  'a machine whose clock is a day ahead',
+  'commands take the clock of the database',
+)
+
+describe('a command on a machine whose clock is a day ahead', MACHINE_AHEAD, () => {
   let database: TestDatabase
   let store: Store
   beforeEach(async () => {
@@ -56,7 +63,13 @@ describe('a command on a machine whose clock is a day ahead', () => {
   })
 })
 
-describe('a database whose clock is wrong', () => {
+const WRONG_DATABASE = works(
+  'Machines and clocks',
+  'a database whose clock is two hours off',
+  'nothing is fresh: clients answer unknown',
+)
+
+describe('a database whose clock is wrong', WRONG_DATABASE, () => {
   const start = async (clockAheadSeconds: number) => {
     const postgres = await startPostgres({}, { clockAheadSeconds })
     onTestFinished(() => postgres.remove())
@@ -102,7 +115,13 @@ describe('a database whose clock is wrong', () => {
   }, 60_000)
 })
 
-describe('a replica that is promoted, and whose clock is two hours behind', () => {
+const PROMOTED = works(
+  'PostgreSQL poolers and replicas',
+  'a promoted replica whose clock is two hours behind',
+  'cursors of the old primary are reset',
+)
+
+describe('a replica that is promoted, and whose clock is two hours behind', PROMOTED, () => {
   const logout = (userId: string) => {
     const at = Date.now() - 60_000
     return {

@@ -10,6 +10,7 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openProxy } from '../_support/proxy.js'
 import { KEY } from '../_support/served-api.js'
 import { DOMAIN } from '../_support/tenant.js'
+import { works } from './compatibility.js'
 import { PROXIES, startProxy } from './proxy-programs.js'
 
 const WAIT = { timeout: 20_000, interval: 50 }
@@ -85,30 +86,38 @@ async function measureGrowth(command: RunningCommand, load: () => Promise<unknow
 }
 
 describe('a client that pipelines requests and reads nothing', () => {
-  test('without a key is disconnected, and 50,000 requests do not grow the process', async () => {
-    const proxy = await openProxy(database.url)
-    onTestFinished(() => proxy.close())
-    const { url, command } = await runApi(proxy.url)
-    expect(await statusOf(url, '/health/ready')).toBe(200)
-    // From now on these requests wait for the database.
-    proxy.freeze()
-    const requests = 'GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(5_000)
-    const flood = async () => {
-      for (let n = 0; n < 10; n++) {
-        const socket = await openUnread(url)
-        const closed = once(socket, 'close')
-        socket.write(requests)
-        await Promise.race([closed, sleep(200)])
+  test(
+    'without a key is disconnected, and 50,000 requests do not grow the process',
+    works(
+      'Machines and clocks',
+      'clients that pipeline thousands of requests',
+      'a connection with more than 16 waiting requests is closed',
+    ),
+    async () => {
+      const proxy = await openProxy(database.url)
+      onTestFinished(() => proxy.close())
+      const { url, command } = await runApi(proxy.url)
+      expect(await statusOf(url, '/health/ready')).toBe(200)
+      // From now on these requests wait for the database.
+      proxy.freeze()
+      const requests = 'GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(5_000)
+      const flood = async () => {
+        for (let n = 0; n < 10; n++) {
+          const socket = await openUnread(url)
+          const closed = once(socket, 'close')
+          socket.write(requests)
+          await Promise.race([closed, sleep(200)])
+        }
       }
-    }
-    // The heap grows to the size that a busy process has.
-    await flood()
-    const growth = await measureGrowth(command, flood)
-    expect(growth).toBeLessThan(64 * MB)
-    expect(await statusOf(url, '/health/live')).toBe(200)
-    const closed = linesOf(command).filter(({ msg }) => /too many pipelined/.test(String(msg)))
-    expect(closed).toEqual([expect.objectContaining({ level: 40, address: '127.0.0.1' })])
-  })
+      // The heap grows to the size that a busy process has.
+      await flood()
+      const growth = await measureGrowth(command, flood)
+      expect(growth).toBeLessThan(64 * MB)
+      expect(await statusOf(url, '/health/live')).toBe(200)
+      const closed = linesOf(command).filter(({ msg }) => /too many pipelined/.test(String(msg)))
+      expect(closed).toEqual([expect.objectContaining({ level: 40, address: '127.0.0.1' })])
+    },
+  )
 
   test('that sends them slowly is disconnected when the buffers of the connection are full', async () => {
     const { url, command } = await runApi()
@@ -148,25 +157,33 @@ describe.each(PROXIES)('$name', (program) => {
 })
 
 describe('a limit of open files', () => {
-  test('below the limit of connections lowers that, and is logged with both figures', async () => {
-    const { url, command } = await runApi(database.url, 256)
-    const lowered = linesOf(command).filter(({ msg }) => msg === 'connection limit lowered')
-    expect(lowered).toEqual([
-      expect.objectContaining({
-        level: 40,
-        maxOpenFiles: 256,
-        maxConnections: 128,
-        advice: expect.stringContaining('10128'),
-      }),
-    ])
-    const sockets = await Promise.all(Array.from({ length: 200 }, () => openUnread(url)))
-    const isOpen = (socket: Socket) => !socket.resume().destroyed
-    await expect.poll(() => sockets.filter(isOpen).length, WAIT).toBe(128)
-    const reached = () => linesOf(command).filter(({ msg }) => msg === 'connection limit reached')
-    expect(reached()).toHaveLength(1)
-    for (const socket of sockets) socket.destroy()
-    await expect.poll(() => statusOf(url, '/health/ready').catch(() => 0), WAIT).toBe(200)
-  })
+  test(
+    'below the limit of connections lowers that, and is logged with both figures',
+    works(
+      'Machines and clocks',
+      'a limit of open files below the limit of connections',
+      'the limit of connections is lowered, and logged',
+    ),
+    async () => {
+      const { url, command } = await runApi(database.url, 256)
+      const lowered = linesOf(command).filter(({ msg }) => msg === 'connection limit lowered')
+      expect(lowered).toEqual([
+        expect.objectContaining({
+          level: 40,
+          maxOpenFiles: 256,
+          maxConnections: 128,
+          advice: expect.stringContaining('10128'),
+        }),
+      ])
+      const sockets = await Promise.all(Array.from({ length: 200 }, () => openUnread(url)))
+      const isOpen = (socket: Socket) => !socket.resume().destroyed
+      await expect.poll(() => sockets.filter(isOpen).length, WAIT).toBe(128)
+      const reached = () => linesOf(command).filter(({ msg }) => msg === 'connection limit reached')
+      expect(reached()).toHaveLength(1)
+      for (const socket of sockets) socket.destroy()
+      await expect.poll(() => statusOf(url, '/health/ready').catch(() => 0), WAIT).toBe(200)
+    },
+  )
 
   test('that suffices is not logged', async () => {
     const { command } = await runApi(database.url, 20_000)

@@ -10,6 +10,7 @@ import { loadRecorded } from '../_support/run-action.js'
 import { KEY, SCRAPER } from '../_support/served-api.js'
 import { WAIT } from '../_support/wait.js'
 import { readValue } from '../metrics/running.js'
+import { works } from './compatibility.js'
 import { SERVERS, type ServerWithSettings } from './servers.js'
 import { FLOOR, LOGOUTS, MAX_REFRESH_AGE_MS, openSystem, type System } from './system.js'
 
@@ -35,217 +36,223 @@ const TOKENS = Object.values(LOGOUTS).flatMap(({ userId, at }) =>
   })),
 )
 
-describe.each(SERVERS)('on a server with %s', (_, { settings, open }) => {
-  let server: ServerWithSettings
-  let system: System
-  beforeAll(async () => {
-    server = await open(settings)
-    system = await openSystem({ ...server.env })
-  })
-  afterAll(async () => {
-    await system?.close()
-    await server?.close()
-  })
-
-  const isRecent = (instant: unknown) => {
-    const at = typeof instant === 'string' ? Date.parse(instant) : Number.NaN
-    // The Date header counts whole seconds.
-    return at >= system.startedAt - SECOND && at <= Date.now()
-  }
-  const expectFresh = (body: Record<string, unknown>) => {
-    expect(body.as_of).toSatisfy(isRecent)
-    expect(body.lag_ms).toBeGreaterThanOrEqual(0)
-    expect(body.lag_ms).toBeLessThan(60 * SECOND)
-  }
-  const withFeed = async (run: (client: LastLogoutClient) => Promise<void>) => {
-    const client = openClient(system.url, { maxRefreshAgeMs: MAX_REFRESH_AGE_MS })
-    try {
-      await client.ready()
-      await run(client)
-    } finally {
-      await client.close()
-    }
-  }
-
-  test('sessions begin with these settings', async () => {
-    for (const url of Object.values(server.env)) {
-      const found = await withClient(url, async (client) => {
-        const { rows } = await client.query(
-          `SELECT current_setting('timezone') AS timezone, current_setting('datestyle') AS datestyle`,
-        )
-        return rows[0]
-      })
-      expect(found).toMatchObject(settings)
-    }
-  })
-
-  test('sync ends, with at most 60 requests for two logouts', () => {
-    expect(system.failure).toBeNull()
-    expect(system.logRequests()).toBeLessThanOrEqual(60)
-  })
-
-  test.each(Object.entries(LOGOUTS))(
-    'the read API gives the %s logout to the millisecond',
-    async (_, logout) => {
-      const { userId, sessionId, at } = logout
-      const query = new URLSearchParams({ user_id: userId, session_id: sessionId ?? 'other' })
-      const { body } = await system.request(`/v1/last-logout?${query}`)
-      expect(body).toMatchObject({
-        user_id: userId,
-        last_logout_at: toDateTime(at),
-        last_logout: at / 1000,
-        all_sessions_at: sessionId === undefined ? toDateTime(at) : null,
-        session: { logout_at: sessionId === undefined ? null : toDateTime(at) },
-        complete: true,
-      })
-      expectFresh(body)
-    },
-  )
-
-  test('POST /v1/check revokes the tokens from before the logout, and no others', async () => {
-    const found = await Promise.all(
-      TOKENS.map(async ({ claims, verdict: { afterMs } }) => {
-        const { body } = await system.request('/v1/check', { claims })
-        expect(body.as_of).toSatisfy(isRecent)
-        return {
-          afterMs,
-          revoked: body.revoked,
-          lastLogoutAt: Date.parse(`${body.last_logout_at}`),
-        }
-      }),
-    )
-    expect(found).toEqual(TOKENS.map(({ verdict }) => verdict))
-  })
-
-  test('a client of the feed revokes the tokens from before the logout, and no others', () =>
-    withFeed(async (client) => {
-      const found = TOKENS.map(({ claims, verdict: { afterMs } }) => {
-        const { revoked, lastLogoutAt, asOf } = client.checkNow(claims)
-        expect(toDateTime(asOf)).toSatisfy(isRecent)
-        return { afterMs, revoked, lastLogoutAt }
-      })
-      expect(found).toEqual(TOKENS.map(({ verdict }) => verdict))
-    }))
-
-  test('a client that asks for each check revokes the tokens from before the logout, and no others', async () => {
-    const client = openClient(system.url, { lookup: 'request' })
-    const decisions = await Promise.all(TOKENS.map(({ claims }) => client.check(claims)))
-    await client.close()
-    const found = decisions.map(({ revoked, lastLogoutAt }) => ({ revoked, lastLogoutAt }))
-    expect(found).toEqual(TOKENS.map(({ verdict: { afterMs: _, ...rest } }) => rest))
-  })
-
-  test('the change feed gives the logouts and a fresh as_of', async () => {
-    const { body } = await system.request('/v1/changes')
-    const changes = body.changes as { kind: string; user_id: string; at: string }[]
-    const found = changes
-      .filter(({ kind }) => kind === 'user')
-      .map(({ user_id, at }) => ({ userId: user_id, at: Date.parse(at) }))
-    const logouts = Object.values(LOGOUTS).map(({ userId, at }) => ({ userId, at }))
-    expect(new Set(found)).toEqual(new Set(logouts))
-    expectFresh(body)
-    expect((await fetch(`${system.url}/health/fresh`)).status).toBe(200)
-  })
-
-  test('the login Action refuses a refresh of a login before the logout, and no other', async () => {
-    const run = loadRecorded(await readActionFile())
-    const refresh = (loginAt: number) =>
-      run({
-        user: { user_id: LOGOUTS.winter.userId },
-        client: { client_id: 'app' },
-        request: {},
-        transaction: { protocol: 'oauth2-refresh-token' },
-        authentication: { methods: [{ name: 'pwd', timestamp: new Date(loginAt).toISOString() }] },
-        secrets: { LAST_LOGOUT_URL: system.url, LAST_LOGOUT_API_KEY: KEY },
-      })
-    const denied: unknown[] = []
-    for (const [afterMs] of LOGINS) {
-      denied.push((await refresh(LOGOUTS.winter.at + afterMs)).denied !== null)
-    }
-    expect(denied).toEqual(LOGINS.map(([, revoked]) => revoked))
-  })
-
-  test('a reported logout counts at its instant, at once and in the feed', () =>
-    withFeed(async (client) => {
-      const sub = 'auth0|reported'
-      const at = Date.now() - HOUR
-      const { body } = await system.request('/v1/logouts', { user_id: sub, at: toDateTime(at) })
-      expect(body).toMatchObject({
-        last_logout_at: toDateTime(at),
-        all_sessions_at: toDateTime(at),
-      })
-      expectFresh(body)
-      const token = (afterMs: number) => ({ sub, iat: Math.floor((at + afterMs) / SECOND) })
-      await expect.poll(() => client.checkNow(token(-SECOND)).revoked, WAIT).toBe(true)
-      expect(client.checkNow(token(SECOND))).toMatchObject({ revoked: false, lastLogoutAt: at })
-    }))
-
-  test('a worker reads a logout that comes, and stores its instant', async () => {
-    await system.service.startWorker()
-    const userId = 'auth0|later'
-    const at = Date.now()
-    system.tenant.write(buildEntry('slo', { userId, sessionId: 'later' }), { dateMs: at })
-    const readAt = async () => {
-      const { body } = await system.request(
-        `/v1/last-logout?${new URLSearchParams({ user_id: userId })}`,
-      )
-      return body.last_logout_at
-    }
-    await expect.poll(readAt, WAIT).not.toBeNull()
-    expect(await readAt()).toBe(toDateTime(at))
-  })
-
-  test('floor raise and logout print and store the instants that they are given', async () => {
-    const at = Date.now() - HOUR
-    const sub = 'auth0|operator'
-    expect(await system.run('logout', sub, '--at', `${toDateTime(at)}`)).toContain(
-      `${toDateTime(at)}`,
-    )
-    expect(await system.run('floor', 'raise', `${toDateTime(FLOOR)}`)).toContain(
-      `${toDateTime(FLOOR)}`,
-    )
-    const check = async (sub: string, loginAt: number) => {
-      const claims = { sub, iat: loginAt / SECOND }
-      return (await system.request('/v1/check', { claims })).body
-    }
-    const secondAfter = (instant: number) => Math.floor(instant / SECOND) * SECOND + SECOND
-    expect(await check(sub, at - SECOND)).toMatchObject({
-      revoked: true,
-      last_logout_at: toDateTime(at),
+for (const [name, { settings, open }] of SERVERS) {
+  describe(`on a server with ${name}`, works('PostgreSQL', name), () => {
+    let server: ServerWithSettings
+    let system: System
+    beforeAll(async () => {
+      server = await open(settings)
+      system = await openSystem({ ...server.env })
     })
-    expect(await check(sub, secondAfter(at))).toMatchObject({ revoked: false })
-    const floored = { revoked: true, reason: 'floor', last_logout_at: toDateTime(FLOOR) }
-    expect(await check('auth0|unknown', FLOOR - SECOND)).toMatchObject(floored)
-    expect(await check('auth0|unknown', secondAfter(FLOOR))).toMatchObject({ revoked: false })
-  })
+    afterAll(async () => {
+      await system?.close()
+      await server?.close()
+    })
 
-  test('status, doctor and metrics give the instants that are stored', async () => {
-    const gap = { from: FLOOR - HOUR, to: FLOOR - SECOND, reason: 'retention' } as const
-    await system.service.store.storeGap(gap, false)
-
-    const status = JSON.parse(await system.run('status', '--json'))
-    expectFresh(status)
-    expect(status.last_poll_at).toSatisfy(isRecent)
-    expect(status.reconciled_at).toSatisfy(isRecent)
-    expect(status.floor_at).toBe(toDateTime(FLOOR))
-    expect(status.gap_list).toMatchObject([{ from: toDateTime(gap.from), to: toDateTime(gap.to) }])
-    expect(status.gap_list[0].detected_at).toSatisfy(isRecent)
-
-    const doctor = await system.run('doctor')
-    expect(doctor).toMatch(/^ok +worker/m)
-    expect(doctor).toMatch(/^ok +freshness/m)
-    expect(doctor).toMatch(new RegExp(`^ok +gaps .*${toDateTime(gap.to)}`, 'm'))
-
-    const headers = { authorization: `Bearer ${SCRAPER}` }
-    const scrape = await fetch(`${system.url}/metrics`, { headers })
-    const families = parseExposition(await scrape.text())
-    const value = (name: string) => readValue(families, `last_logout_${name}`)
-    for (const name of ['freshness_lag', 'last_poll_age', 'last_reconcile_age']) {
-      expect(value(`${name}_seconds`), name).toBeLessThan(60)
+    const isRecent = (instant: unknown) => {
+      const at = typeof instant === 'string' ? Date.parse(instant) : Number.NaN
+      // The Date header counts whole seconds.
+      return at >= system.startedAt - SECOND && at <= Date.now()
     }
-    expect(value('newest_gap_end_timestamp_seconds')).toBe(gap.to / SECOND)
-    expect(value('newest_gap_duration_seconds')).toBe((gap.to - gap.from) / SECOND)
-    const detectedAt = (value('newest_gap_detected_timestamp_seconds') ?? 0) * SECOND
-    expect(toDateTime(detectedAt)).toSatisfy(isRecent)
+    const expectFresh = (body: Record<string, unknown>) => {
+      expect(body.as_of).toSatisfy(isRecent)
+      expect(body.lag_ms).toBeGreaterThanOrEqual(0)
+      expect(body.lag_ms).toBeLessThan(60 * SECOND)
+    }
+    const withFeed = async (run: (client: LastLogoutClient) => Promise<void>) => {
+      const client = openClient(system.url, { maxRefreshAgeMs: MAX_REFRESH_AGE_MS })
+      try {
+        await client.ready()
+        await run(client)
+      } finally {
+        await client.close()
+      }
+    }
+
+    test('sessions begin with these settings', async () => {
+      for (const url of Object.values(server.env)) {
+        const found = await withClient(url, async (client) => {
+          const { rows } = await client.query(
+            `SELECT current_setting('timezone') AS timezone, current_setting('datestyle') AS datestyle`,
+          )
+          return rows[0]
+        })
+        expect(found).toMatchObject(settings)
+      }
+    })
+
+    test('sync ends, with at most 60 requests for two logouts', () => {
+      expect(system.failure).toBeNull()
+      expect(system.logRequests()).toBeLessThanOrEqual(60)
+    })
+
+    test.each(Object.entries(LOGOUTS))(
+      'the read API gives the %s logout to the millisecond',
+      async (_, logout) => {
+        const { userId, sessionId, at } = logout
+        const query = new URLSearchParams({ user_id: userId, session_id: sessionId ?? 'other' })
+        const { body } = await system.request(`/v1/last-logout?${query}`)
+        expect(body).toMatchObject({
+          user_id: userId,
+          last_logout_at: toDateTime(at),
+          last_logout: at / 1000,
+          all_sessions_at: sessionId === undefined ? toDateTime(at) : null,
+          session: { logout_at: sessionId === undefined ? null : toDateTime(at) },
+          complete: true,
+        })
+        expectFresh(body)
+      },
+    )
+
+    test('POST /v1/check revokes the tokens from before the logout, and no others', async () => {
+      const found = await Promise.all(
+        TOKENS.map(async ({ claims, verdict: { afterMs } }) => {
+          const { body } = await system.request('/v1/check', { claims })
+          expect(body.as_of).toSatisfy(isRecent)
+          return {
+            afterMs,
+            revoked: body.revoked,
+            lastLogoutAt: Date.parse(`${body.last_logout_at}`),
+          }
+        }),
+      )
+      expect(found).toEqual(TOKENS.map(({ verdict }) => verdict))
+    })
+
+    test('a client of the feed revokes the tokens from before the logout, and no others', () =>
+      withFeed(async (client) => {
+        const found = TOKENS.map(({ claims, verdict: { afterMs } }) => {
+          const { revoked, lastLogoutAt, asOf } = client.checkNow(claims)
+          expect(toDateTime(asOf)).toSatisfy(isRecent)
+          return { afterMs, revoked, lastLogoutAt }
+        })
+        expect(found).toEqual(TOKENS.map(({ verdict }) => verdict))
+      }))
+
+    test('a client that asks for each check revokes the tokens from before the logout, and no others', async () => {
+      const client = openClient(system.url, { lookup: 'request' })
+      const decisions = await Promise.all(TOKENS.map(({ claims }) => client.check(claims)))
+      await client.close()
+      const found = decisions.map(({ revoked, lastLogoutAt }) => ({ revoked, lastLogoutAt }))
+      expect(found).toEqual(TOKENS.map(({ verdict: { afterMs: _, ...rest } }) => rest))
+    })
+
+    test('the change feed gives the logouts and a fresh as_of', async () => {
+      const { body } = await system.request('/v1/changes')
+      const changes = body.changes as { kind: string; user_id: string; at: string }[]
+      const found = changes
+        .filter(({ kind }) => kind === 'user')
+        .map(({ user_id, at }) => ({ userId: user_id, at: Date.parse(at) }))
+      const logouts = Object.values(LOGOUTS).map(({ userId, at }) => ({ userId, at }))
+      expect(new Set(found)).toEqual(new Set(logouts))
+      expectFresh(body)
+      expect((await fetch(`${system.url}/health/fresh`)).status).toBe(200)
+    })
+
+    test('the login Action refuses a refresh of a login before the logout, and no other', async () => {
+      const run = loadRecorded(await readActionFile())
+      const refresh = (loginAt: number) =>
+        run({
+          user: { user_id: LOGOUTS.winter.userId },
+          client: { client_id: 'app' },
+          request: {},
+          transaction: { protocol: 'oauth2-refresh-token' },
+          authentication: {
+            methods: [{ name: 'pwd', timestamp: new Date(loginAt).toISOString() }],
+          },
+          secrets: { LAST_LOGOUT_URL: system.url, LAST_LOGOUT_API_KEY: KEY },
+        })
+      const denied: unknown[] = []
+      for (const [afterMs] of LOGINS) {
+        denied.push((await refresh(LOGOUTS.winter.at + afterMs)).denied !== null)
+      }
+      expect(denied).toEqual(LOGINS.map(([, revoked]) => revoked))
+    })
+
+    test('a reported logout counts at its instant, at once and in the feed', () =>
+      withFeed(async (client) => {
+        const sub = 'auth0|reported'
+        const at = Date.now() - HOUR
+        const { body } = await system.request('/v1/logouts', { user_id: sub, at: toDateTime(at) })
+        expect(body).toMatchObject({
+          last_logout_at: toDateTime(at),
+          all_sessions_at: toDateTime(at),
+        })
+        expectFresh(body)
+        const token = (afterMs: number) => ({ sub, iat: Math.floor((at + afterMs) / SECOND) })
+        await expect.poll(() => client.checkNow(token(-SECOND)).revoked, WAIT).toBe(true)
+        expect(client.checkNow(token(SECOND))).toMatchObject({ revoked: false, lastLogoutAt: at })
+      }))
+
+    test('a worker reads a logout that comes, and stores its instant', async () => {
+      await system.service.startWorker()
+      const userId = 'auth0|later'
+      const at = Date.now()
+      system.tenant.write(buildEntry('slo', { userId, sessionId: 'later' }), { dateMs: at })
+      const readAt = async () => {
+        const { body } = await system.request(
+          `/v1/last-logout?${new URLSearchParams({ user_id: userId })}`,
+        )
+        return body.last_logout_at
+      }
+      await expect.poll(readAt, WAIT).not.toBeNull()
+      expect(await readAt()).toBe(toDateTime(at))
+    })
+
+    test('floor raise and logout print and store the instants that they are given', async () => {
+      const at = Date.now() - HOUR
+      const sub = 'auth0|operator'
+      expect(await system.run('logout', sub, '--at', `${toDateTime(at)}`)).toContain(
+        `${toDateTime(at)}`,
+      )
+      expect(await system.run('floor', 'raise', `${toDateTime(FLOOR)}`)).toContain(
+        `${toDateTime(FLOOR)}`,
+      )
+      const check = async (sub: string, loginAt: number) => {
+        const claims = { sub, iat: loginAt / SECOND }
+        return (await system.request('/v1/check', { claims })).body
+      }
+      const secondAfter = (instant: number) => Math.floor(instant / SECOND) * SECOND + SECOND
+      expect(await check(sub, at - SECOND)).toMatchObject({
+        revoked: true,
+        last_logout_at: toDateTime(at),
+      })
+      expect(await check(sub, secondAfter(at))).toMatchObject({ revoked: false })
+      const floored = { revoked: true, reason: 'floor', last_logout_at: toDateTime(FLOOR) }
+      expect(await check('auth0|unknown', FLOOR - SECOND)).toMatchObject(floored)
+      expect(await check('auth0|unknown', secondAfter(FLOOR))).toMatchObject({ revoked: false })
+    })
+
+    test('status, doctor and metrics give the instants that are stored', async () => {
+      const gap = { from: FLOOR - HOUR, to: FLOOR - SECOND, reason: 'retention' } as const
+      await system.service.store.storeGap(gap, false)
+
+      const status = JSON.parse(await system.run('status', '--json'))
+      expectFresh(status)
+      expect(status.last_poll_at).toSatisfy(isRecent)
+      expect(status.reconciled_at).toSatisfy(isRecent)
+      expect(status.floor_at).toBe(toDateTime(FLOOR))
+      expect(status.gap_list).toMatchObject([
+        { from: toDateTime(gap.from), to: toDateTime(gap.to) },
+      ])
+      expect(status.gap_list[0].detected_at).toSatisfy(isRecent)
+
+      const doctor = await system.run('doctor')
+      expect(doctor).toMatch(/^ok +worker/m)
+      expect(doctor).toMatch(/^ok +freshness/m)
+      expect(doctor).toMatch(new RegExp(`^ok +gaps .*${toDateTime(gap.to)}`, 'm'))
+
+      const headers = { authorization: `Bearer ${SCRAPER}` }
+      const scrape = await fetch(`${system.url}/metrics`, { headers })
+      const families = parseExposition(await scrape.text())
+      const value = (name: string) => readValue(families, `last_logout_${name}`)
+      for (const name of ['freshness_lag', 'last_poll_age', 'last_reconcile_age']) {
+        expect(value(`${name}_seconds`), name).toBeLessThan(60)
+      }
+      expect(value('newest_gap_end_timestamp_seconds')).toBe(gap.to / SECOND)
+      expect(value('newest_gap_duration_seconds')).toBe((gap.to - gap.from) / SECOND)
+      const detectedAt = (value('newest_gap_detected_timestamp_seconds') ?? 0) * SECOND
+      expect(toDateTime(detectedAt)).toSatisfy(isRecent)
+    })
   })
-})
+}

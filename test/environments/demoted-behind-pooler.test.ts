@@ -6,6 +6,7 @@ import { startPostgres } from '../_support/postgres.js'
 import { openProxy } from '../_support/proxy.js'
 import { openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
+import { works } from './compatibility.js'
 
 const USER = 'auth0|after the failover'
 
@@ -48,13 +49,20 @@ test.concurrent('PgBouncer keeps its connections to a demoted primary for server
   await expect.poll(findLogout, { timeout: 5_000 }).not.toBeNull()
 }, 60_000)
 
-test.concurrent('a short server_lifetime bounds how long reads are stale', async (context) => {
+test.concurrent('a short server_lifetime bounds how long reads are stale', {
+  ...works(
+    'PostgreSQL poolers and replicas',
+    'PgBouncer before a primary that is demoted',
+    'reads are stale for at most `server_lifetime`',
+  ),
+  timeout: 60_000,
+}, async (context) => {
   const { annotate, expect } = context
   const { findLogout } = await failOver(context, 2)
   const startedAt = performance.now()
   await expect.poll(findLogout, { timeout: 10_000 }).not.toBeNull()
   await annotate(`stale for ${Math.round(performance.now() - startedAt)} ms`)
-}, 60_000)
+})
 
 async function writeLogout(url: string): Promise<void> {
   const store = await openTestStore({ url }, { domain: DOMAIN })

@@ -9,6 +9,7 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { runService } from '../_support/running-service.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
+import { isRefused, works } from './compatibility.js'
 
 const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -45,26 +46,34 @@ async function createEncoded(encoding: string): Promise<string> {
 }
 
 describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encoding) => {
-  test('is refused by migrate, which creates nothing and prints the SQL for another one', async () => {
-    const url = await createEncoded(encoding)
-    const env = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: url }
-    const { code, stdout, stderr } = await finishCommandLine(['migrate'], env)
-    expect(code).toBe(2)
-    expect(stdout).toBe('')
-    expect(stderr).toMatch(
-      new RegExp(`^last-logout: the database \\w+ has the encoding ${encoding}, .*\n$`),
-    )
-    const { rows } = await run(url, `SELECT FROM pg_tables WHERE schemaname = 'public'`)
-    expect(rows).toEqual([])
+  test(
+    'is refused by migrate, which creates nothing and prints the SQL for another one',
+    isRefused(
+      'PostgreSQL',
+      'a database with the encoding LATIN1 or SQL_ASCII',
+      '`migrate` exits with 2 and prints the SQL for a database with UTF8; `doctor` reports the same',
+    ),
+    async () => {
+      const url = await createEncoded(encoding)
+      const env = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: url }
+      const { code, stdout, stderr } = await finishCommandLine(['migrate'], env)
+      expect(code).toBe(2)
+      expect(stdout).toBe('')
+      expect(stderr).toMatch(
+        new RegExp(`^last-logout: the database \\w+ has the encoding ${encoding}, .*\n$`),
+      )
+      const { rows } = await run(url, `SELECT FROM pg_tables WHERE schemaname = 'public'`)
+      expect(rows).toEqual([])
 
-    const [, sql = '', name = ''] = /(CREATE DATABASE "?(\w+)"? .*;)/.exec(stderr) ?? []
-    await run(url, sql)
-    closers.push(() => run(url, `DROP DATABASE ${name} WITH (FORCE)`))
-    const other = new URL(url)
-    other.pathname = `/${name}`
-    const second = await finishCommandLine(['migrate'], { ...env, DATABASE_URL: other.href })
-    expect(second).toMatchObject({ code: 0, stderr: '' })
-  })
+      const [, sql = '', name = ''] = /(CREATE DATABASE "?(\w+)"? .*;)/.exec(stderr) ?? []
+      await run(url, sql)
+      closers.push(() => run(url, `DROP DATABASE ${name} WITH (FORCE)`))
+      const other = new URL(url)
+      other.pathname = `/${name}`
+      const second = await finishCommandLine(['migrate'], { ...env, DATABASE_URL: other.href })
+      expect(second).toMatchObject({ code: 0, stderr: '' })
+    },
+  )
 
   test('is refused by doctor', async () => {
     const url = await createEncoded(encoding)
@@ -149,28 +158,36 @@ describe('a row that PostgreSQL refuses', () => {
     return database
   }
 
-  test('is recorded as unattributable, once, and all others of the page are stored in order', async () => {
-    const database = await openMigrated()
-    await refuse(database)
-    const store = await openTestStore(database)
-    closers.push(store.close)
-    await store.begin('P0', null)
-    const good = Array.from({ length: 20 }, (_, n) => `auth0|${n}`)
-    const page = toPage('P0', ['bad|first', ...good, 'bad|a', 'bad|b', 'bad|last'])
-    await expect(store.storePage(page)).resolves.toBe(true)
-    const users = await database.query<{ user_id: string; seq: string }>(
-      'SELECT user_id, seq FROM last_logout ORDER BY seq',
-    )
-    expect(users.map(({ user_id }) => user_id)).toEqual(good)
-    const sessions = await database.query<{ seq: string }>('SELECT seq FROM session_logout')
-    const positions = [...users, ...sessions].map(({ seq }) => seq)
-    expect(new Set(positions).size).toBe(positions.length)
-    await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 4 } })
+  test(
+    'is recorded as unattributable, once, and all others of the page are stored in order',
+    works(
+      'PostgreSQL',
+      'a table that refuses a row',
+      'the row is unattributable (`not_storable`), the others are stored',
+    ),
+    async () => {
+      const database = await openMigrated()
+      await refuse(database)
+      const store = await openTestStore(database)
+      closers.push(store.close)
+      await store.begin('P0', null)
+      const good = Array.from({ length: 20 }, (_, n) => `auth0|${n}`)
+      const page = toPage('P0', ['bad|first', ...good, 'bad|a', 'bad|b', 'bad|last'])
+      await expect(store.storePage(page)).resolves.toBe(true)
+      const users = await database.query<{ user_id: string; seq: string }>(
+        'SELECT user_id, seq FROM last_logout ORDER BY seq',
+      )
+      expect(users.map(({ user_id }) => user_id)).toEqual(good)
+      const sessions = await database.query<{ seq: string }>('SELECT seq FROM session_logout')
+      const positions = [...users, ...sessions].map(({ seq }) => seq)
+      expect(new Set(positions).size).toBe(positions.length)
+      await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 4 } })
 
-    // The same entries again, as from a sweep.
-    await store.storeBatch(page.batch)
-    await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 4 } })
-  })
+      // The same entries again, as from a sweep.
+      await store.storeBatch(page.batch)
+      await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 4 } })
+    },
+  )
 
   test('does not stop the reading of the log, and counts in the metrics of a running service', async () => {
     const database = await openMigrated()

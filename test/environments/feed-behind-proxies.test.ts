@@ -7,6 +7,7 @@ import { event, freshness, openScriptedFeed } from '../_support/scripted-feed.js
 import { serveApi } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
+import { works } from './compatibility.js'
 import { caddyWith, type RunningProxy, startProxy } from './proxy-programs.js'
 
 const CADDY = caddyWith('encode gzip')
@@ -16,7 +17,9 @@ const USERS = 50
 
 const login = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 3_600 })
 
-describe('behind Caddy with `encode gzip`', () => {
+const COMPRESSING = works('Reverse proxies before the API', 'Caddy with `encode gzip`, change feed')
+
+describe('behind Caddy with `encode gzip`', COMPRESSING, () => {
   let database: TestDatabase
   let store: Awaited<ReturnType<typeof openTestStore>>
   let api: Awaited<ReturnType<typeof serveApi>>

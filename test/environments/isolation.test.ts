@@ -6,6 +6,7 @@ import { applyMigrations } from '../../src/store/migrations.js'
 import { type PgBouncer, startPgBouncer } from '../_support/pgbouncer.js'
 import { type RunningService, runService } from '../_support/running-service.js'
 import { openTestStore } from '../_support/store.js'
+import { works } from './compatibility.js'
 import { createOwnedDatabase, type OwnedDatabase } from './roles.js'
 
 const LEVELS = ['repeatable read', 'serializable']
@@ -119,52 +120,69 @@ function findWaiting(database: OwnedDatabase['database']): Promise<unknown[]> {
     WHERE datname = current_database() AND wait_event_type = 'Lock'`)
 }
 
-test('a write waits for another session beyond lock_timeout, for a bounded number of retries', async () => {
-  const { url, database } = await openRole({ lock_timeout: `'20ms'` })
-  await applyMigrations(url)
-  const store = await openTestStore({ url })
-  const report = { userId: 'u|1', sessionId: null, at: Date.now(), type: 'reported_logout' }
-  try {
-    const unlock = await lockTenantRow(database.url)
-    const reporting = store.storeReported(report)
-    // The first attempt waits for the lock, and gives up.
-    await expect.poll(() => findWaiting(database), { interval: 2 }).not.toEqual([])
-    await expect.poll(() => findWaiting(database), { interval: 2 }).toEqual([])
-    await unlock()
-    await expect(reporting).resolves.toBe(report.at)
+test(
+  'a write waits for another session beyond lock_timeout, for a bounded number of retries',
+  works(
+    'PostgreSQL',
+    '`lock_timeout` of a role or a database',
+    'a transaction is repeated up to six times',
+  ),
+  async () => {
+    const { url, database } = await openRole({ lock_timeout: `'20ms'` })
+    await applyMigrations(url)
+    const store = await openTestStore({ url })
+    const report = { userId: 'u|1', sessionId: null, at: Date.now(), type: 'reported_logout' }
+    try {
+      const unlock = await lockTenantRow(database.url)
+      const reporting = store.storeReported(report)
+      // The first attempt waits for the lock, and gives up.
+      await expect.poll(() => findWaiting(database), { interval: 2 }).not.toEqual([])
+      await expect.poll(() => findWaiting(database), { interval: 2 }).toEqual([])
+      await unlock()
+      await expect(reporting).resolves.toBe(report.at)
 
-    const release = await lockTenantRow(database.url)
-    const error = await store.storeReported(report).catch((error) => error)
-    await release()
-    expect(hasCode(error, 'DATABASE_UNAVAILABLE')).toBe(true)
-    expect(error.message).toMatch(/SQLSTATE 55P03.*find long transactions/)
-  } finally {
-    await store.close()
-  }
-})
+      const release = await lockTenantRow(database.url)
+      const error = await store.storeReported(report).catch((error) => error)
+      await release()
+      expect(hasCode(error, 'DATABASE_UNAVAILABLE')).toBe(true)
+      expect(error.message).toMatch(/SQLSTATE 55P03.*find long transactions/)
+    } finally {
+      await store.close()
+    }
+  },
+)
 
-test('a write that PostgreSQL ends to resolve a deadlock is repeated', async () => {
-  const { url, database } = await openRole({})
-  await applyMigrations(url)
-  const store = await openTestStore({ url })
-  await store.storeReported({ userId: 'u|1', sessionId: null, at: 1_000, type: 'reported_logout' })
-  const other = new pg.Client({ connectionString: database.url })
-  await other.connect()
-  try {
-    // The other session locks the user's row first, and then waits for the tenant row. It never gives up first.
-    await other.query(`SET deadlock_timeout = '1h'; BEGIN; SELECT FROM last_logout FOR UPDATE`)
-    const reporting = store.storeReported({
+test(
+  'a write that PostgreSQL ends to resolve a deadlock is repeated',
+  works('PostgreSQL', 'deadlocks with other programs', 'the transaction is repeated'),
+  async () => {
+    const { url, database } = await openRole({})
+    await applyMigrations(url)
+    const store = await openTestStore({ url })
+    await store.storeReported({
       userId: 'u|1',
       sessionId: null,
-      at: 2_000,
+      at: 1_000,
       type: 'reported_logout',
     })
-    await expect.poll(() => findWaiting(database), { interval: 2 }).not.toEqual([])
-    await other.query('SELECT FROM tenant FOR UPDATE')
-    await other.query('COMMIT')
-    await expect(reporting).resolves.toBe(2_000)
-  } finally {
-    await other.end()
-    await store.close()
-  }
-})
+    const other = new pg.Client({ connectionString: database.url })
+    await other.connect()
+    try {
+      // The other session locks the user's row first, and then waits for the tenant row. It never gives up first.
+      await other.query(`SET deadlock_timeout = '1h'; BEGIN; SELECT FROM last_logout FOR UPDATE`)
+      const reporting = store.storeReported({
+        userId: 'u|1',
+        sessionId: null,
+        at: 2_000,
+        type: 'reported_logout',
+      })
+      await expect.poll(() => findWaiting(database), { interval: 2 }).not.toEqual([])
+      await other.query('SELECT FROM tenant FOR UPDATE')
+      await other.query('COMMIT')
+      await expect(reporting).resolves.toBe(2_000)
+    } finally {
+      await other.end()
+      await store.close()
+    }
+  },
+)

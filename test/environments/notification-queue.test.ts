@@ -5,11 +5,15 @@ import { finishCommandLine } from '../_support/command-line.js'
 import { startPostgres } from '../_support/postgres.js'
 import { runService } from '../_support/running-service.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
+import { works } from './compatibility.js'
 
 /** SQLSTATE: program_limit_exceeded. */
 const QUEUE_FULL = '54000'
 
-test('doctor reports a full notification queue with what to do, and frees it once no session holds it', async () => {
+test('doctor reports a full notification queue with what to do, and frees it once no session holds it', {
+  ...works('PostgreSQL', 'a full notification queue', '`doctor` reports and frees it'),
+  timeout: 60_000,
+}, async () => {
   // Half a megabyte. By default the queue has eight gigabytes.
   const postgres = await startPostgres({ max_notify_queue_pages: '64' })
   onTestFinished(() => postgres.remove())
@@ -47,7 +51,7 @@ test('doctor reports a full notification queue with what to do, and frees it onc
     message: expect.stringMatching(/^received; the notification queue of PostgreSQL is \d % full$/),
   })
   expect(await service.reportLogout('auth0|freed')).toBe(200)
-}, 60_000)
+})
 
 async function fillQueue(client: pg.Client): Promise<void> {
   const fill = async () => {

@@ -13,6 +13,7 @@ import { type RunningService, runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
+import { isRefused, works } from './compatibility.js'
 
 type Settings = NonNullable<Parameters<typeof startPgBouncer>[1]>
 
@@ -86,13 +87,21 @@ async function doctor(variables: Record<string, string>) {
 }
 
 describe.each(POOLERS)('behind $name', ({ settings, message }) => {
-  test.each(['start', 'worker'])('%s exits with 2 and names DATABASE_DIRECT_URL', async (name) => {
-    const pooler = await open(settings)
-    const command = startCommandLine([name], env({ DATABASE_URL: pooler.url }))
-    onTestFinished(command.stop)
-    expect(await command.ended).toBe(2)
-    expect(command.stderr()).toBe(`last-logout: ${message}\n`)
-  })
+  test.each(['start', 'worker'])(
+    '%s exits with 2 and names DATABASE_DIRECT_URL',
+    isRefused(
+      'PostgreSQL poolers and replicas',
+      'PgBouncer in any mode without `DATABASE_DIRECT_URL`, and the queue in PostgreSQL',
+      'exit code 2, and `doctor` reports the same',
+    ),
+    async (name) => {
+      const pooler = await open(settings)
+      const command = startCommandLine([name], env({ DATABASE_URL: pooler.url }))
+      onTestFinished(command.stop)
+      expect(await command.ended).toBe(2)
+      expect(command.stderr()).toBe(`last-logout: ${message}\n`)
+    },
+  )
 
   test('doctor reports the same', async () => {
     const pooler = await open(settings)
@@ -103,12 +112,20 @@ describe.each(POOLERS)('behind $name', ({ settings, message }) => {
   })
 })
 
-test('DATABASE_DIRECT_URL that leads to a pooler is refused too', async () => {
-  const pooler = await open({ pool_mode: 'session' })
-  const variables = { DATABASE_URL: database.url, DATABASE_DIRECT_URL: pooler.url }
-  const { code, stderr } = await finishCommandLine(['worker'], env(variables))
-  expect([code, stderr]).toEqual([2, `last-logout: ${noQueue('it refuses startup options')}\n`])
-})
+test(
+  'DATABASE_DIRECT_URL that leads to a pooler is refused too',
+  isRefused(
+    'PostgreSQL poolers and replicas',
+    '`DATABASE_DIRECT_URL` that leads to a pooler',
+    'exit code 2',
+  ),
+  async () => {
+    const pooler = await open({ pool_mode: 'session' })
+    const variables = { DATABASE_URL: database.url, DATABASE_DIRECT_URL: pooler.url }
+    const { code, stderr } = await finishCommandLine(['worker'], env(variables))
+    expect([code, stderr]).toEqual([2, `last-logout: ${noQueue('it refuses startup options')}\n`])
+  },
+)
 
 test.each(['session', 'transaction'] as const)(
   '%s pooling works with DATABASE_DIRECT_URL, and doctor finds nothing wrong',
@@ -148,33 +165,48 @@ describe('with the queue on Redis', () => {
     return { service, variables, delay }
   }
 
-  test('session pooling delivers notifications, without a warning', async ({ annotate }) => {
-    const { service, variables, delay } = await start('session')
-    await annotate(`the feed shows a logout after ${Math.round(await delay('auth0|session'))} ms`)
-    expect(service.countLines('warn', /./)).toBe(0)
-    const find = await doctor(variables)
-    expect(find('notifications')).toMatchObject({ status: 'ok' })
-  })
+  test(
+    'session pooling delivers notifications, without a warning',
+    works(
+      'PostgreSQL poolers and replicas',
+      'PgBouncer with session pooling, and the queue in Redis',
+    ),
+    async ({ annotate }) => {
+      const { service, variables, delay } = await start('session')
+      await annotate(`the feed shows a logout after ${Math.round(await delay('auth0|session'))} ms`)
+      expect(service.countLines('warn', /./)).toBe(0)
+      const find = await doctor(variables)
+      expect(find('notifications')).toMatchObject({ status: 'ok' })
+    },
+  )
 
-  test('transaction pooling does not: the feed polls, and log and doctor report it once', async ({
-    annotate,
-  }) => {
-    const { service, variables, delay } = await start('transaction')
-    await expect.poll(() => service.countLines('warn', /^notifications not received/), WAIT).toBe(1)
-    const delays: number[] = []
-    for (let n = 0; n < 5; n++) delays.push(Math.round(await delay(`auth0|transaction ${n}`)))
-    await annotate(`the feed shows a logout after ${delays.join(', ')} ms`)
-    // Without polling the next heartbeat shows it, up to 4 s later.
-    expect(Math.max(...delays)).toBeLessThan(2_000)
-    const find = await doctor(variables)
-    expect(find('notifications')).toMatchObject({
-      status: 'warning',
-      message: expect.stringMatching(
-        /^not received, since a connection pooler is in between: .* is 0 % full$/,
-      ),
-      advice: 'set DATABASE_DIRECT_URL to the PostgreSQL server itself',
-    })
-  })
+  test(
+    'transaction pooling does not: the feed polls, and log and doctor report it once',
+    works(
+      'PostgreSQL poolers and replicas',
+      'PgBouncer with transaction pooling, and the queue in Redis',
+      'the change feed polls every second; set `DATABASE_DIRECT_URL` for notifications',
+    ),
+    async ({ annotate }) => {
+      const { service, variables, delay } = await start('transaction')
+      await expect
+        .poll(() => service.countLines('warn', /^notifications not received/), WAIT)
+        .toBe(1)
+      const delays: number[] = []
+      for (let n = 0; n < 5; n++) delays.push(Math.round(await delay(`auth0|transaction ${n}`)))
+      await annotate(`the feed shows a logout after ${delays.join(', ')} ms`)
+      // Without polling the next heartbeat shows it, up to 4 s later.
+      expect(Math.max(...delays)).toBeLessThan(2_000)
+      const find = await doctor(variables)
+      expect(find('notifications')).toMatchObject({
+        status: 'warning',
+        message: expect.stringMatching(
+          /^not received, since a connection pooler is in between: .* is 0 % full$/,
+        ),
+        advice: 'set DATABASE_DIRECT_URL to the PostgreSQL server itself',
+      })
+    },
+  )
 })
 
 describe('the check of notifications', () => {

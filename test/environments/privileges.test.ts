@@ -6,6 +6,7 @@ import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { runService } from '../_support/running-service.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
+import { isRefused, works } from './compatibility.js'
 
 /** The server is not shared: roles are of the whole server, and those of the document have fixed names. */
 let server: TestPostgres
@@ -76,33 +77,41 @@ async function readDocumentedSql(): Promise<string> {
   return sql
 }
 
-test('the SQL of docs/database.md suffices for migrate and, with DML only, for everything else', async () => {
-  await run('CREATE DATABASE app')
-  await run(await readDocumentedSql(), urlOf())
-  const owner = urlOf({ user: 'last_logout_owner', schema: 'last_logout' })
-  const url = urlOf({ user: 'last_logout', schema: 'last_logout' })
-  expect(await migrate(owner)).toMatchObject({ code: 0, stderr: '' })
-  expect(await migrate(owner)).toMatchObject({ code: 0, stdout: 'the database is up to date\n' })
-  expect(await runDoctor(url)).toEqual([])
+test(
+  'the SQL of docs/database.md suffices for migrate and, with DML only, for everything else',
+  works(
+    'PostgreSQL',
+    'an owner for `migrate`, and a user with DML only for everything else',
+    '[the SQL](database.md#two-database-users)',
+  ),
+  async () => {
+    await run('CREATE DATABASE app')
+    await run(await readDocumentedSql(), urlOf())
+    const owner = urlOf({ user: 'last_logout_owner', schema: 'last_logout' })
+    const url = urlOf({ user: 'last_logout', schema: 'last_logout' })
+    expect(await migrate(owner)).toMatchObject({ code: 0, stderr: '' })
+    expect(await migrate(owner)).toMatchObject({ code: 0, stdout: 'the database is up to date\n' })
+    expect(await runDoctor(url)).toEqual([])
 
-  const service = await runService({ DATABASE_URL: url })
-  service.logout('auth0|1')
-  await service.waitForLogout('auth0|1')
-  expect(await service.reportLogout('auth0|2')).toBe(200)
-  expect(service.countLines('error', /./)).toBe(0)
-  expect(service.countLines('warn', /queue/)).toBe(0)
-  await service.close()
-  for (const args of [['status'], ['floor', 'raise', 'now'], ['logout', 'auth0|3']]) {
-    const env = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: url }
-    expect(await finishCommandLine(args, env), args[0]).toMatchObject({ code: 0, stderr: '' })
-  }
+    const service = await runService({ DATABASE_URL: url })
+    service.logout('auth0|1')
+    await service.waitForLogout('auth0|1')
+    expect(await service.reportLogout('auth0|2')).toBe(200)
+    expect(service.countLines('error', /./)).toBe(0)
+    expect(service.countLines('warn', /queue/)).toBe(0)
+    await service.close()
+    for (const args of [['status'], ['floor', 'raise', 'now'], ['logout', 'auth0|3']]) {
+      const env = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: url }
+      expect(await finishCommandLine(args, env), args[0]).toMatchObject({ code: 0, stderr: '' })
+    }
 
-  // It may do no more.
-  await expect(run('DROP TABLE last_logout.tenant', url)).rejects.toThrow(/must be owner/)
-  await expect(run('CREATE TABLE last_logout.other ()', url)).rejects.toThrow(/permission denied/)
-  const denied = await migrate(urlOf({ user: 'last_logout', schema: 'another' }))
-  expect(denied.code).toBe(2)
-})
+    // It may do no more.
+    await expect(run('DROP TABLE last_logout.tenant', url)).rejects.toThrow(/must be owner/)
+    await expect(run('CREATE TABLE last_logout.other ()', url)).rejects.toThrow(/permission denied/)
+    const denied = await migrate(urlOf({ user: 'last_logout', schema: 'another' }))
+    expect(denied.code).toBe(2)
+  },
+)
 
 describe('migrate', () => {
   const createApp = async () => {
@@ -146,18 +155,26 @@ describe('migrate', () => {
     },
   )
 
-  test('names the owner of the tables to another user', async () => {
-    await createApp()
-    expect(await migrate(urlOf())).toMatchObject({ code: 0 })
-    await run('GRANT USAGE, CREATE ON SCHEMA public TO last_logout', urlOf())
-    await run('GRANT SELECT ON _prisma_migrations TO last_logout', urlOf())
-    await run("DELETE FROM _prisma_migrations WHERE migration_name LIKE '%timeline'", urlOf())
-    const refused = await migrate(urlOf({ user: 'last_logout' }))
-    expect(refused.code).toBe(2)
-    expect(refused.stderr).toMatch(
-      /the tables belong to test, not to the database user last_logout/,
-    )
-  })
+  test(
+    'names the owner of the tables to another user',
+    isRefused(
+      'PostgreSQL',
+      '`migrate` by a user that is not the owner of the tables',
+      'exit code 2, with the owner to use',
+    ),
+    async () => {
+      await createApp()
+      expect(await migrate(urlOf())).toMatchObject({ code: 0 })
+      await run('GRANT USAGE, CREATE ON SCHEMA public TO last_logout', urlOf())
+      await run('GRANT SELECT ON _prisma_migrations TO last_logout', urlOf())
+      await run("DELETE FROM _prisma_migrations WHERE migration_name LIKE '%timeline'", urlOf())
+      const refused = await migrate(urlOf({ user: 'last_logout' }))
+      expect(refused.code).toBe(2)
+      expect(refused.stderr).toMatch(
+        /the tables belong to test, not to the database user last_logout/,
+      )
+    },
+  )
 })
 
 describe('a user without privileges', () => {
@@ -167,28 +184,38 @@ describe('a user without privileges', () => {
     expect(await migrate(urlOf())).toMatchObject({ code: 0 })
   }
 
-  test('is refused by worker and status, and accepted after the SQL that they print', async () => {
-    await migrateApp()
-    const url = urlOf({ user: 'last_logout' })
-    const refused = await status(url)
-    expect(refused.code).toBe(2)
-    expect(refused.stderr).toMatch(
-      /lacks .*SELECT, INSERT, UPDATE on "public".tenant.*: let the owner/,
-    )
-    await run(readSql(refused.stderr), urlOf())
-    expect(await status(url)).toMatchObject({ code: 0, stderr: '' })
+  test(
+    'is refused by worker and status, and accepted after the SQL that they print',
+    isRefused(
+      'PostgreSQL',
+      'a user that lacks privileges',
+      'exit code 2, with the SQL that grants them',
+    ),
+    async () => {
+      await migrateApp()
+      const url = urlOf({ user: 'last_logout' })
+      const refused = await status(url)
+      expect(refused.code).toBe(2)
+      expect(refused.stderr).toMatch(
+        /lacks .*SELECT, INSERT, UPDATE on "public".tenant.*: let the owner/,
+      )
+      await run(readSql(refused.stderr), urlOf())
+      expect(await status(url)).toMatchObject({ code: 0, stderr: '' })
 
-    const worker = await failToStart(url)
-    expect(worker.code).toBe(2)
-    expect(worker.stderr).toMatch(/lacks privileges on the tables of the job queue: .*GRANT USAGE/)
-    await run(readSql(worker.stderr), urlOf())
-    expect(await runDoctor(url)).toEqual([])
-    const service = await runService({ DATABASE_URL: url })
-    closers.push(service.close)
-    service.logout('auth0|1')
-    await service.waitForLogout('auth0|1')
-    expect(service.countLines('warn', /queue/)).toBe(0)
-  })
+      const worker = await failToStart(url)
+      expect(worker.code).toBe(2)
+      expect(worker.stderr).toMatch(
+        /lacks privileges on the tables of the job queue: .*GRANT USAGE/,
+      )
+      await run(readSql(worker.stderr), urlOf())
+      expect(await runDoctor(url)).toEqual([])
+      const service = await runService({ DATABASE_URL: url })
+      closers.push(service.close)
+      service.logout('auth0|1')
+      await service.waitForLogout('auth0|1')
+      expect(service.countLines('warn', /queue/)).toBe(0)
+    },
+  )
 
   test('gets from doctor the SQL to run, for the tables and for the queue', async () => {
     await migrateApp()

@@ -11,6 +11,7 @@ import { loadRecorded, type RunAction } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
+import { works } from './compatibility.js'
 import { findProxy, PROXIES, type RunningProxy, startProxy } from './proxy-programs.js'
 
 const SESSION = 'https://last-logout/session_id'
@@ -46,71 +47,75 @@ afterAll(async () => {
 
 const sessionOf = (userId: string) => `session|of/${userId}`
 
-describe.each(PROXIES)('behind $name', (program) => {
-  let proxy: RunningProxy | undefined
-  const url = () => proxy?.url ?? ''
-  let client: LastLogoutClient
-  const errors: unknown[] = []
-  beforeAll(async () => {
-    proxy = await startProxy(program, api.url)
-    const onError = (error: unknown) => void errors.push(error)
-    client = openClient(url(), { lookup: 'request', cacheMs: 0, onError })
-  })
-  afterAll(() => proxy?.close())
-
-  const outcomeOf = async (sub: string, loginAt: number, session?: string) => {
-    const claims = { sub, auth_time: loginAt / 1000, ...(session && { [SESSION]: session }) }
-    const { outcome } = await client.check(claims)
-    expect(errors.splice(0)).toEqual([])
-    return outcome
-  }
-  const refresh = async (user_id: string, session_id: string) => {
-    const { denied, lines } = await runAction({
-      user: { user_id },
-      transaction: { protocol: 'oauth2-refresh-token' },
-      refresh_token: { session_id, created_at: new Date(LOGOUT - MINUTE_MS).toISOString() },
-      secrets: {
-        LAST_LOGOUT_URL: url(),
-        LAST_LOGOUT_API_KEY: KEY,
-        LAST_LOGOUT_ON_ERROR: 'deny',
-        LAST_LOGOUT_TIMEOUT_MS: '5000',
-      },
+for (const program of PROXIES) {
+  describe(`behind ${program.name}`, works('Reverse proxies before the API', program.name), () => {
+    let proxy: RunningProxy | undefined
+    const url = () => proxy?.url ?? ''
+    let client: LastLogoutClient
+    const errors: unknown[] = []
+    beforeAll(async () => {
+      proxy = await startProxy(program, api.url)
+      const onError = (error: unknown) => void errors.push(error)
+      client = openClient(url(), { lookup: 'request', cacheMs: 0, onError })
     })
-    expect(lines).toEqual([])
-    return denied
-  }
+    afterAll(() => proxy?.close())
 
-  test.each(ODD_IDS)('the client judges tokens of %s by its own logouts', async (userId) => {
-    const before = LOGOUT - MINUTE_MS
-    expect(await outcomeOf(userId, before, sessionOf(userId))).toBe('revoked')
-    expect(await outcomeOf(userId, before, 'another')).toBe('accepted')
-    expect(await outcomeOf(userId, before)).toBe('revoked')
-    expect(await outcomeOf(userId, LOGOUT + MINUTE_MS)).toBe('accepted')
-  })
+    const outcomeOf = async (sub: string, loginAt: number, session?: string) => {
+      const claims = { sub, auth_time: loginAt / 1000, ...(session && { [SESSION]: session }) }
+      const { outcome } = await client.check(claims)
+      expect(errors.splice(0)).toEqual([])
+      return outcome
+    }
+    const refresh = async (user_id: string, session_id: string) => {
+      const { denied, lines } = await runAction({
+        user: { user_id },
+        transaction: { protocol: 'oauth2-refresh-token' },
+        refresh_token: { session_id, created_at: new Date(LOGOUT - MINUTE_MS).toISOString() },
+        secrets: {
+          LAST_LOGOUT_URL: url(),
+          LAST_LOGOUT_API_KEY: KEY,
+          LAST_LOGOUT_ON_ERROR: 'deny',
+          LAST_LOGOUT_TIMEOUT_MS: '5000',
+        },
+      })
+      expect(lines).toEqual([])
+      return denied
+    }
 
-  test.each(ODD_IDS)('the Action judges exchanges of %s by its own logouts', async (userId) => {
-    expect(await refresh(userId, sessionOf(userId))).toBe('last_logout: the session was logged out')
-    expect(await refresh(userId, 'another')).toBeNull()
-  })
-
-  test.each(ODD_IDS)('a logout of %s that an application reports counts', async (id) => {
-    const userId = `${program.name} ${id}`
-    const before = LOGOUT - MINUTE_MS
-    expect(await outcomeOf(userId, before)).toBe('accepted')
-    const answer = await fetch(new URL('v1/logouts', url()), {
-      method: 'POST',
-      headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ user_id: userId, at: new Date(LOGOUT).toISOString() }),
+    test.each(ODD_IDS)('the client judges tokens of %s by its own logouts', async (userId) => {
+      const before = LOGOUT - MINUTE_MS
+      expect(await outcomeOf(userId, before, sessionOf(userId))).toBe('revoked')
+      expect(await outcomeOf(userId, before, 'another')).toBe('accepted')
+      expect(await outcomeOf(userId, before)).toBe('revoked')
+      expect(await outcomeOf(userId, LOGOUT + MINUTE_MS)).toBe('accepted')
     })
-    expect(answer.status).toBe(200)
-    expect(await answer.json()).toMatchObject({
-      user_id: userId,
-      last_logout_at: new Date(LOGOUT).toISOString(),
+
+    test.each(ODD_IDS)('the Action judges exchanges of %s by its own logouts', async (userId) => {
+      expect(await refresh(userId, sessionOf(userId))).toBe(
+        'last_logout: the session was logged out',
+      )
+      expect(await refresh(userId, 'another')).toBeNull()
     })
-    expect(await outcomeOf(userId, before)).toBe('revoked')
-    expect(await outcomeOf(userId, LOGOUT + MINUTE_MS)).toBe('accepted')
+
+    test.each(ODD_IDS)('a logout of %s that an application reports counts', async (id) => {
+      const userId = `${program.name} ${id}`
+      const before = LOGOUT - MINUTE_MS
+      expect(await outcomeOf(userId, before)).toBe('accepted')
+      const answer = await fetch(new URL('v1/logouts', url()), {
+        method: 'POST',
+        headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ user_id: userId, at: new Date(LOGOUT).toISOString() }),
+      })
+      expect(answer.status).toBe(200)
+      expect(await answer.json()).toMatchObject({
+        user_id: userId,
+        last_logout_at: new Date(LOGOUT).toISOString(),
+      })
+      expect(await outcomeOf(userId, before)).toBe('revoked')
+      expect(await outcomeOf(userId, LOGOUT + MINUTE_MS)).toBe('accepted')
+    })
   })
-})
+}
 
 describe('an id in a path', () => {
   const statusOf = async ({ url }: RunningProxy, userId: string) => {

@@ -3,14 +3,19 @@ import { expect, test } from 'vitest'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { runService } from '../_support/running-service.js'
 import { WAIT } from '../_support/wait.js'
+import { works } from './compatibility.js'
 
 /** How long transactions are counted, in milliseconds: two checks of the queue, and more. */
 const COUNTED_MS = 8_000
 
-test('a primary that turns read-only is asked a few times a second, and polls continue when it is writable', async ({
-  annotate,
-  onTestFinished,
-}) => {
+test('a primary that turns read-only is asked a few times a second, and polls continue when it is writable', {
+  ...works(
+    'PostgreSQL poolers and replicas',
+    'a primary that turns read-only',
+    'the queue asks a few times a second, and continues by itself',
+  ),
+  timeout: 60_000,
+}, async ({ annotate, onTestFinished }) => {
   const postgres = await startPostgres()
   onTestFinished(() => postgres.remove())
   const service = await runService({ DATABASE_URL: postgres.url })
@@ -32,7 +37,7 @@ test('a primary that turns read-only is asked a few times a second, and polls co
   await annotate(`polls again after ${await service.waitForLogout('auth0|meanwhile')} ms`)
   await expect.poll(() => service.countLines('info', /^job queue restored$/), WAIT).toBe(1)
   expect(service.countLines('warn', /^job queue/)).toBe(1)
-}, 60_000)
+})
 
 async function setReadOnly({ query }: TestPostgres, on: boolean): Promise<void> {
   // A session that is read-only can still change settings of the server.

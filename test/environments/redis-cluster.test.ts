@@ -11,6 +11,7 @@ import { openCertificates } from '../_support/tls.js'
 import { WAIT } from '../_support/wait.js'
 import { workerEnv } from '../_support/worker.js'
 import { type Context, forbidConsole, startsAgain } from '../jobs/fixture.js'
+import { isRefused, works } from './compatibility.js'
 import { emulate, expectRefusal, expectToWork, startOn, VALKEY } from './redis-queue.js'
 
 forbidConsole()
@@ -39,15 +40,23 @@ describe('a worker runs its jobs on a cluster of three', () => {
   })
   afterAll(() => cluster.stop())
 
-  test('from any of its nodes', async (context) => {
-    for (const { url } of cluster.nodes) await expectToWork(context, url)
-  })
+  test(
+    'from any of its nodes',
+    works('Redis and Valkey', 'Redis Cluster 7.0', '`REDIS_URL` names one node or several'),
+    async (context) => {
+      for (const { url } of cluster.nodes) await expectToWork(context, url)
+    },
+  )
 
-  test('of Valkey 8 (emulated)', async (context) => {
-    for (const { url } of cluster.nodes) {
-      await expectToWork(context, await emulate(context, url, VALKEY))
-    }
-  })
+  test(
+    'of Valkey 8 (emulated)',
+    works('Redis and Valkey', 'Valkey 8 cluster *(emulated)*'),
+    async (context) => {
+      for (const { url } of cluster.nodes) {
+        await expectToWork(context, await emulate(context, url, VALKEY))
+      }
+    },
+  )
 
   test('as a user that may not run dangerous commands, such as INFO', async (context) => {
     for (const { url } of cluster.nodes) {
@@ -73,20 +82,24 @@ describe('a worker runs its jobs on a cluster of three', () => {
     await startsAgain(job, 3)
   })
 
-  test('while the first of the nodes in REDIS_URL is dead', async (context) => {
-    const { expect } = context
-    const [, second, third] = hostsOf(cluster)
-    for (const others of [`${second},${third}`, `redis://${third}`]) {
-      const { job, lines } = await startOn(context, `redis://127.0.0.1:1,${others}`)
-      await startsAgain(job, 3)
-      for (const line of lines('warn')) {
-        expect(line).toMatchObject({
-          node: '127.0.0.1:1',
-          msg: 'redis cluster node unavailable',
-        })
+  test(
+    'while the first of the nodes in REDIS_URL is dead',
+    works('Redis and Valkey', 'a cluster whose first node in `REDIS_URL` is dead'),
+    async (context) => {
+      const { expect } = context
+      const [, second, third] = hostsOf(cluster)
+      for (const others of [`${second},${third}`, `redis://${third}`]) {
+        const { job, lines } = await startOn(context, `redis://127.0.0.1:1,${others}`)
+        await startsAgain(job, 3)
+        for (const line of lines('warn')) {
+          expect(line).toMatchObject({
+            node: '127.0.0.1:1',
+            msg: 'redis cluster node unavailable',
+          })
+        }
       }
-    }
-  })
+    },
+  )
 
   test('unless its nodes announce addresses that are unreachable, which is reported', async (context) => {
     const { expect, onTestFinished } = context
@@ -113,14 +126,22 @@ describe('a worker runs its jobs on a cluster of three', () => {
     await expect.poll(() => lines('warn'), WAIT).toContainEqual(isDown)
   })
 
-  test('unless its nodes announce no address', async (context) => {
-    const { url } = cluster.nodes[0]
-    const set = (value: string) =>
-      sendCommand(url, 'CONFIG', 'SET', 'cluster-preferred-endpoint-type', value)
-    await set('unknown-endpoint')
-    context.onTestFinished(() => set('ip').then(() => undefined))
-    await expectRefusal(context, url, /announce no address: set cluster-preferred-endpoint-type/)
-  })
+  test(
+    'unless its nodes announce no address',
+    isRefused(
+      'Redis and Valkey',
+      'a cluster whose nodes announce no address',
+      'exit code 2: set cluster-preferred-endpoint-type',
+    ),
+    async (context) => {
+      const { url } = cluster.nodes[0]
+      const set = (value: string) =>
+        sendCommand(url, 'CONFIG', 'SET', 'cluster-preferred-endpoint-type', value)
+      await set('unknown-endpoint')
+      context.onTestFinished(() => set('ip').then(() => undefined))
+      await expectRefusal(context, url, /announce no address: set cluster-preferred-endpoint-type/)
+    },
+  )
 })
 
 describe('a cluster with replicas', { concurrent: true }, () => {
@@ -213,21 +234,33 @@ describe('with TLS,', async () => {
     expect(worker.output()).not.toMatch(/unavailable/)
   })
 
-  test('a cluster whose nodes announce addresses is used if its certificate is valid for the host of REDIS_URL', async (context) => {
-    const { expect } = context
-    const tls = await createTls('DNS:localhost')
-    const { nodes } = await openCluster(context, { tls })
-    const { worker, users } = await startWorker(context, nodes[0].url, tls.file)
-    await expect.poll(users, WAIT).toEqual(['auth0|1'])
-    expect(worker.output()).not.toMatch(/unavailable/)
-  })
+  test(
+    'a cluster whose nodes announce addresses is used if its certificate is valid for the host of REDIS_URL',
+    works(
+      'Redis and Valkey',
+      'TLS cluster whose nodes announce addresses',
+      'the certificate has to contain the host of `REDIS_URL`',
+    ),
+    async (context) => {
+      const { expect } = context
+      const tls = await createTls('DNS:localhost')
+      const { nodes } = await openCluster(context, { tls })
+      const { worker, users } = await startWorker(context, nodes[0].url, tls.file)
+      await expect.poll(users, WAIT).toEqual(['auth0|1'])
+      expect(worker.output()).not.toMatch(/unavailable/)
+    },
+  )
 
-  test('a cluster is refused if its certificate is for another host', async (context) => {
-    const { expect } = context
-    const tls = await createTls('DNS:elsewhere.example')
-    const { nodes } = await openCluster(context, { tls })
-    const { worker } = await startWorker(context, nodes[0].url, tls.file)
-    expect(await worker.exited).toBe(2)
-    expect(worker.stderr()).toMatch(/ERR_TLS_CERT_ALTNAME_INVALID.*NODE_EXTRA_CA_CERTS/)
-  })
+  test(
+    'a cluster is refused if its certificate is for another host',
+    isRefused('Redis and Valkey', 'TLS cluster with a certificate for another host', 'exit code 2'),
+    async (context) => {
+      const { expect } = context
+      const tls = await createTls('DNS:elsewhere.example')
+      const { nodes } = await openCluster(context, { tls })
+      const { worker } = await startWorker(context, nodes[0].url, tls.file)
+      expect(await worker.exited).toBe(2)
+      expect(worker.stderr()).toMatch(/ERR_TLS_CERT_ALTNAME_INVALID.*NODE_EXTRA_CA_CERTS/)
+    },
+  )
 })

@@ -13,6 +13,7 @@ import { openTenant } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 import { workerEnv } from '../_support/worker.js'
 import { forbidConsole, startsAgain } from '../jobs/fixture.js'
+import { isRefused, works } from './compatibility.js'
 import {
   emulate,
   examine,
@@ -59,7 +60,9 @@ const DRAGONFLY: RespRules = {
 }
 
 describe('a worker runs its jobs on', () => {
-  test('Redis 7.0', (context) => expectToWork(context, redis.url))
+  test('Redis 7.0', works('Redis and Valkey', 'Redis 7.0'), (context) =>
+    expectToWork(context, redis.url),
+  )
 
   test.for<[string, RespRules]>([
     ['Redis 6.2', redisVersion('6.2.14')],
@@ -106,29 +109,48 @@ describe('a worker refuses', () => {
     await expectRefusal(context, await emulate(context, redis.url, rules), problem)
   })
 
-  test('Redis Sentinel', async (context) => {
-    const dir = await mkdtemp(join(tmpdir(), 'last-logout-sentinel-'))
-    context.onTestFinished(() => rm(dir, { recursive: true }))
-    const file = join(dir, 'sentinel.conf')
-    await writeFile(file, `sentinel monitor primary 127.0.0.1 ${new URL(redis.url).port} 1\n`)
-    const sentinel = await startRedis({ own: true, file, args: ['--sentinel'] })
-    if ('skip' in sentinel) throw new Error(sentinel.skip)
-    context.onTestFinished(() => sentinel.stop())
-    await expectRefusal(context, `${sentinel.url}/1`, /is a Redis Sentinel, which is not supported/)
+  test(
+    'Redis Sentinel',
+    isRefused(
+      'Redis and Valkey',
+      'Redis Sentinel',
+      'exit code 2: use the URL of the primary, or keep the schedule in PostgreSQL',
+    ),
+    async (context) => {
+      const dir = await mkdtemp(join(tmpdir(), 'last-logout-sentinel-'))
+      context.onTestFinished(() => rm(dir, { recursive: true }))
+      const file = join(dir, 'sentinel.conf')
+      await writeFile(file, `sentinel monitor primary 127.0.0.1 ${new URL(redis.url).port} 1\n`)
+      const sentinel = await startRedis({ own: true, file, args: ['--sentinel'] })
+      if ('skip' in sentinel) throw new Error(sentinel.skip)
+      context.onTestFinished(() => sentinel.stop())
+      await expectRefusal(
+        context,
+        `${sentinel.url}/1`,
+        /is a Redis Sentinel, which is not supported/,
+      )
 
-    const database = await createTestDatabase()
-    context.onTestFinished(() => database.drop())
-    const t = await openTenant()
-    context.onTestFinished(() => t.close())
-    const env = { ...workerEnv(t, database), REDIS_URL: sentinel.url }
-    const { code, stdout, stderr } = await finishCommandLine(['worker'], env)
-    expect(code).toBe(2)
-    expect(stderr).toMatch(/^last-logout: REDIS_URL: 127\.0\.0\.1:\d+ is a Redis Sentinel.*\n$/)
-    expect(stdout).not.toMatch(/"level":[45]0/)
-  })
+      const database = await createTestDatabase()
+      context.onTestFinished(() => database.drop())
+      const t = await openTenant()
+      context.onTestFinished(() => t.close())
+      const env = { ...workerEnv(t, database), REDIS_URL: sentinel.url }
+      const { code, stdout, stderr } = await finishCommandLine(['worker'], env)
+      expect(code).toBe(2)
+      expect(stderr).toMatch(/^last-logout: REDIS_URL: 127\.0\.0\.1:\d+ is a Redis Sentinel.*\n$/)
+      expect(stdout).not.toMatch(/"level":[45]0/)
+    },
+  )
 
-  test('several servers that are no cluster', (context) =>
-    expectRefusal(context, `${redis.url},localhost:1`, /is no node of a cluster/))
+  test(
+    'several servers that are no cluster',
+    isRefused(
+      'Redis and Valkey',
+      'several servers in `REDIS_URL` that are no cluster',
+      'exit code 2',
+    ),
+    (context) => expectRefusal(context, `${redis.url},localhost:1`, /is no node of a cluster/),
+  )
 })
 
 describe('a user of Redis', () => {
@@ -137,17 +159,25 @@ describe('a user of Redis', () => {
   const setUser = (user: string, ...rules: string[]) =>
     sendCommand(redis.url, 'ACL', 'SETUSER', user, 'on', `>${password}`, ...rules)
 
-  test('that may not run dangerous commands, such as INFO, is sufficient', async (context) => {
-    await setUser('careful', '~*', '+@all', '-@dangerous')
-    await expectToWork(context, as('careful'), 'warning')
-  })
+  test(
+    'that may not run dangerous commands, such as INFO, is sufficient',
+    works('Redis and Valkey', 'a user without INFO (`+@all -@dangerous`)'),
+    async (context) => {
+      await setUser('careful', '~*', '+@all', '-@dangerous')
+      await expectToWork(context, as('careful'), 'warning')
+    },
+  )
 
-  test('with the rights of docs/configuration.md is sufficient', async (context) => {
-    const page = await readFile(new URL('../../docs/configuration.md', import.meta.url), 'utf8')
-    const [, user = '', rules = ''] = /^ACL SETUSER (\S+) on >PASSWORD (.*)$/m.exec(page) ?? []
-    await setUser(user, ...rules.split(' '))
-    await expectToWork(context, as(user))
-  })
+  test(
+    'with the rights of docs/configuration.md is sufficient',
+    works('Redis and Valkey', 'a user with [the least rights](configuration.md#redis)'),
+    async (context) => {
+      const page = await readFile(new URL('../../docs/configuration.md', import.meta.url), 'utf8')
+      const [, user = '', rules = ''] = /^ACL SETUSER (\S+) on >PASSWORD (.*)$/m.exec(page) ?? []
+      await setUser(user, ...rules.split(' '))
+      await expectToWork(context, as(user))
+    },
+  )
 
   test.for([
     ['no command', ['~*']],

@@ -8,6 +8,7 @@ import { type RunningService, runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
+import { isRefused, works } from './compatibility.js'
 import { createOwnedDatabase, withSchema } from './roles.js'
 
 const closers: (() => Promise<unknown>)[] = []
@@ -83,20 +84,37 @@ const readUserIds = async (database: TestDatabase, schema: string) => {
 }
 
 describe('the tables', () => {
-  test('are in public while the role sets search_path to a schema of its own', async () => {
-    const { database, url, drop } = await createOwnedDatabase({ search_path: 'own' })
-    closers.push(drop)
-    await database.query('CREATE SCHEMA own')
-    // Unqualified names would find these tables, which lack every column.
-    for (const table of ['tenant', 'last_logout', 'session_logout', 'gap', '_prisma_migrations']) {
-      await database.query(`CREATE TABLE own.${table} ()`)
-    }
-    await database.query(`GRANT ALL ON SCHEMA own TO ${new URL(url).username}`)
-    const service = await start({ DATABASE_URL: url })
-    await expectWorking(service, 'auth0|public')
-    expect(await readUserIds(database, 'public')).toEqual(['auth0|public', 'auth0|public-reported'])
-    expect(await runDoctor({ DATABASE_URL: url })).toEqual(ALL_OK)
-  })
+  test(
+    'are in public while the role sets search_path to a schema of its own',
+    works(
+      'PostgreSQL',
+      'a role or a database with its own `search_path`',
+      'tables are in `public`, or in the schema of `?schema=`',
+    ),
+    async () => {
+      const { database, url, drop } = await createOwnedDatabase({ search_path: 'own' })
+      closers.push(drop)
+      await database.query('CREATE SCHEMA own')
+      // Unqualified names would find these tables, which lack every column.
+      for (const table of [
+        'tenant',
+        'last_logout',
+        'session_logout',
+        'gap',
+        '_prisma_migrations',
+      ]) {
+        await database.query(`CREATE TABLE own.${table} ()`)
+      }
+      await database.query(`GRANT ALL ON SCHEMA own TO ${new URL(url).username}`)
+      const service = await start({ DATABASE_URL: url })
+      await expectWorking(service, 'auth0|public')
+      expect(await readUserIds(database, 'public')).toEqual([
+        'auth0|public',
+        'auth0|public-reported',
+      ])
+      expect(await runDoctor({ DATABASE_URL: url })).toEqual(ALL_OK)
+    },
+  )
 
   test.each(['tenant_a', 'Ünusual name; --'])(
     'are in the schema %s if DATABASE_URL names it, and migrate creates it',
@@ -111,19 +129,27 @@ describe('the tables', () => {
     },
   )
 
-  test('are in the schema of DATABASE_URL behind PgBouncer, also if DATABASE_DIRECT_URL names none', async () => {
-    const database = await createDatabase()
-    const pooler = await startPgBouncer(database.url)
-    closers.push(pooler.close)
-    const env = {
-      DATABASE_URL: withSchema(pooler.url, 'pooled_tenant'),
-      DATABASE_DIRECT_URL: database.url,
-    }
-    const service = await start(env)
-    await expectWorking(service, 'auth0|pooled')
-    expect(await findSchemas(database)).toEqual(['pooled_tenant'])
-    expect(await runDoctor(env)).toEqual(ALL_OK)
-  })
+  test(
+    'are in the schema of DATABASE_URL behind PgBouncer, also if DATABASE_DIRECT_URL names none',
+    works(
+      'PostgreSQL poolers and replicas',
+      'PgBouncer with transaction pooling and `?schema=`',
+      'with `DATABASE_DIRECT_URL`',
+    ),
+    async () => {
+      const database = await createDatabase()
+      const pooler = await startPgBouncer(database.url)
+      closers.push(pooler.close)
+      const env = {
+        DATABASE_URL: withSchema(pooler.url, 'pooled_tenant'),
+        DATABASE_DIRECT_URL: database.url,
+      }
+      const service = await start(env)
+      await expectWorking(service, 'auth0|pooled')
+      expect(await findSchemas(database)).toEqual(['pooled_tenant'])
+      expect(await runDoctor(env)).toEqual(ALL_OK)
+    },
+  )
 })
 
 describe('two schemas of one database', () => {
@@ -136,30 +162,34 @@ describe('two schemas of one database', () => {
     database = await createDatabase()
   })
 
-  test('serve two tenants, each with its own logouts, change feed and queue', async () => {
-    const one = await start(envOf('one', 'one.example'))
-    const two = await start(envOf('two', 'two.example'))
-    await Promise.all([expectWorking(one, 'auth0|1'), expectWorking(two, 'auth0|2')])
-    expect(await readUserIds(database, 'one')).toEqual(['auth0|1', 'auth0|1-reported'])
-    expect(await readUserIds(database, 'two')).toEqual(['auth0|2', 'auth0|2-reported'])
+  test(
+    'serve two tenants, each with its own logouts, change feed and queue',
+    works('PostgreSQL', 'two tenants in one database, each with its own `?schema=`'),
+    async () => {
+      const one = await start(envOf('one', 'one.example'))
+      const two = await start(envOf('two', 'two.example'))
+      await Promise.all([expectWorking(one, 'auth0|1'), expectWorking(two, 'auth0|2')])
+      expect(await readUserIds(database, 'one')).toEqual(['auth0|1', 'auth0|1-reported'])
+      expect(await readUserIds(database, 'two')).toEqual(['auth0|2', 'auth0|2-reported'])
 
-    // A notification wakes the feeds of all schemas: it must not pass on changes of another one.
-    const feed = async ({ url }: RunningService, after = '') => {
-      const response = await fetch(`${url}/v1/changes${after && `?after=${after}`}`, {
-        headers: { authorization: `Bearer ${KEY}` },
-      })
-      const body = (await response.json()) as { changes?: { user_id: string }[]; cursor: string }
-      const users = new Set(body.changes?.map(({ user_id }) => user_id))
-      return { status: response.status, users: [...users].sort(), cursor: body.cursor }
-    }
-    const [ofOne, ofTwo] = [await feed(one), await feed(two)]
-    expect(ofOne.users).toEqual(['auth0|1', 'auth0|1-reported'])
-    expect(ofTwo.users).toEqual(['auth0|2', 'auth0|2-reported'])
-    // A cursor of one schema is unknown in the other.
-    expect(ofOne.cursor.split('.')[0]).not.toBe(ofTwo.cursor.split('.')[0])
-    const mixed = await feed(two, ofOne.cursor)
-    expect(mixed.status).toBe(410)
-  })
+      // A notification wakes the feeds of all schemas: it must not pass on changes of another one.
+      const feed = async ({ url }: RunningService, after = '') => {
+        const response = await fetch(`${url}/v1/changes${after && `?after=${after}`}`, {
+          headers: { authorization: `Bearer ${KEY}` },
+        })
+        const body = (await response.json()) as { changes?: { user_id: string }[]; cursor: string }
+        const users = new Set(body.changes?.map(({ user_id }) => user_id))
+        return { status: response.status, users: [...users].sort(), cursor: body.cursor }
+      }
+      const [ofOne, ofTwo] = [await feed(one), await feed(two)]
+      expect(ofOne.users).toEqual(['auth0|1', 'auth0|1-reported'])
+      expect(ofTwo.users).toEqual(['auth0|2', 'auth0|2-reported'])
+      // A cursor of one schema is unknown in the other.
+      expect(ofOne.cursor.split('.')[0]).not.toBe(ofTwo.cursor.split('.')[0])
+      const mixed = await feed(two, ofOne.cursor)
+      expect(mixed.status).toBe(410)
+    },
+  )
 
   test('that serve the same tenant are both polled', async () => {
     const [one, two] = [
@@ -184,13 +214,17 @@ describe('two schemas of one database', () => {
       .toBe(true)
   })
 
-  test('serve one tenant each: another domain is refused with the way out', async () => {
-    const one = await start(envOf('one', 'one.example'))
-    await expectWorking(one, 'auth0|1')
-    const { code, stderr } = await finishCommandLine(['status'], envOf('one', 'two.example'))
-    expect(code).toBe(2)
-    expect(stderr).toMatch(/serves the tenant one.example, not two.example: .*\?schema=/)
-  })
+  test(
+    'serve one tenant each: another domain is refused with the way out',
+    isRefused('PostgreSQL', 'two tenants in one schema', 'exit code 2, with the way out'),
+    async () => {
+      const one = await start(envOf('one', 'one.example'))
+      await expectWorking(one, 'auth0|1')
+      const { code, stderr } = await finishCommandLine(['status'], envOf('one', 'two.example'))
+      expect(code).toBe(2)
+      expect(stderr).toMatch(/serves the tenant one.example, not two.example: .*\?schema=/)
+    },
+  )
 })
 
 describe('options= in DATABASE_URL', () => {
@@ -203,26 +237,30 @@ describe('options= in DATABASE_URL', () => {
     expect(await runDoctor({ DATABASE_URL: url.href })).toEqual(ALL_OK)
   })
 
-  test('applies to the queue as far as it does not contradict it', async () => {
-    const database = await createDatabase()
-    const url = new URL(database.url)
-    const given = [
-      '-c search_path=elsewhere',
-      '--application-name=it\\ is\\ me',
-      '-c statement_timeout=5s',
-    ]
-    url.searchParams.set('options', given.join(' '))
-    const pool = createQueuePool(url.href)
-    closers.push(() => pool.end())
-    const { rows } = await pool.query(
-      `SELECT current_setting('search_path') AS path, current_setting('application_name') AS name,
+  test(
+    'applies to the queue as far as it does not contradict it',
+    works('PostgreSQL', '`options=` in `DATABASE_URL`'),
+    async () => {
+      const database = await createDatabase()
+      const url = new URL(database.url)
+      const given = [
+        '-c search_path=elsewhere',
+        '--application-name=it\\ is\\ me',
+        '-c statement_timeout=5s',
+      ]
+      url.searchParams.set('options', given.join(' '))
+      const pool = createQueuePool(url.href)
+      closers.push(() => pool.end())
+      const { rows } = await pool.query(
+        `SELECT current_setting('search_path') AS path, current_setting('application_name') AS name,
          current_setting('statement_timeout') AS timeout,
          current_setting('default_transaction_isolation') AS isolation`,
-    )
-    expect(rows).toEqual([
-      { path: 'bullmq', name: 'it is me', timeout: '5s', isolation: 'read committed' },
-    ])
-  })
+      )
+      expect(rows).toEqual([
+        { path: 'bullmq', name: 'it is me', timeout: '5s', isolation: 'read committed' },
+      ])
+    },
+  )
 })
 
 test('a database URL without the parameter schema means public', () => {

@@ -13,6 +13,7 @@ import { KEY } from '../_support/served-api.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { type Certificates, openCertificates, openTlsFront } from '../_support/tls.js'
+import { isRefused, works } from './compatibility.js'
 
 /** Commands exit at once, not after a time limit. */
 const AT_ONCE_MS = 15_000
@@ -100,23 +101,35 @@ describe('PostgreSQL with TLS', () => {
     return url.href
   }
 
-  test.each(COMMANDS)('%s refuses an untrusted certificate', async (command) => {
-    const env = { DATABASE_URL: urlOf({ sslmode: 'verify-full' }) }
-    await expectRefused(
-      [command],
-      env,
-      /TLS certificate verification failed for PostgreSQL \(DEPTH_ZERO_SELF_SIGNED_CERT\): set sslrootcert .* NODE_EXTRA_CA_CERTS/,
-    )
-  })
+  test.each(COMMANDS)(
+    '%s refuses an untrusted certificate',
+    isRefused(
+      'PostgreSQL',
+      'an untrusted certificate',
+      'exit code 2, with the code of Node, `sslrootcert` and `NODE_EXTRA_CA_CERTS`',
+    ),
+    async (command) => {
+      const env = { DATABASE_URL: urlOf({ sslmode: 'verify-full' }) }
+      await expectRefused(
+        [command],
+        env,
+        /TLS certificate verification failed for PostgreSQL \(DEPTH_ZERO_SELF_SIGNED_CERT\): set sslrootcert .* NODE_EXTRA_CA_CERTS/,
+      )
+    },
+  )
 
-  test.each(COMMANDS)('%s refuses an sslrootcert that does not exist', async (command) => {
-    const env = { DATABASE_URL: urlOf({ sslmode: 'verify-full', sslrootcert: '/no/such.pem' }) }
-    await expectRefused(
-      [command],
-      env,
-      /the file \/no\/such.pem cannot be read \(ENOENT\): correct sslrootcert/,
-    )
-  })
+  test.each(COMMANDS)(
+    '%s refuses an sslrootcert that does not exist',
+    isRefused('PostgreSQL', 'an `sslrootcert` that does not exist', 'exit code 2, with the path'),
+    async (command) => {
+      const env = { DATABASE_URL: urlOf({ sslmode: 'verify-full', sslrootcert: '/no/such.pem' }) }
+      await expectRefused(
+        [command],
+        env,
+        /the file \/no\/such.pem cannot be read \(ENOENT\): correct sslrootcert/,
+      )
+    },
+  )
 
   test('a certificate for another host name is refused', async () => {
     const parameters = { sslmode: 'verify-full', sslrootcert: certificate.file }
@@ -144,19 +157,23 @@ describe('PostgreSQL with TLS', () => {
     })
   })
 
-  test('the service works with sslrootcert, over TLS, and with the queue in the same database', async () => {
-    const url = urlOf({ sslmode: 'verify-full', sslrootcert: certificate.file })
-    const service = await runService({ DATABASE_URL: url })
-    closers.push(service.close)
-    service.logout('auth0|tls')
-    await service.waitForLogout('auth0|tls')
-    expect(service.countLines('warn', /./)).toBe(0)
-    const sessions = await server.query(
-      `SELECT FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
+  test(
+    'the service works with sslrootcert, over TLS, and with the queue in the same database',
+    works('PostgreSQL', 'TLS with `sslrootcert` or `NODE_EXTRA_CA_CERTS`'),
+    async () => {
+      const url = urlOf({ sslmode: 'verify-full', sslrootcert: certificate.file })
+      const service = await runService({ DATABASE_URL: url })
+      closers.push(service.close)
+      service.logout('auth0|tls')
+      await service.waitForLogout('auth0|tls')
+      expect(service.countLines('warn', /./)).toBe(0)
+      const sessions = await server.query(
+        `SELECT FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
        WHERE NOT ssl AND backend_type = 'client backend' AND pid <> pg_backend_pid()`,
-    )
-    expect(sessions).toEqual([])
-  })
+      )
+      expect(sessions).toEqual([])
+    },
+  )
 
   test('a certificate that is replaced while the service runs is an outage that names the cause', async () => {
     const store = await openTestStore({
@@ -184,12 +201,16 @@ describe('PostgreSQL with TLS', () => {
   })
 })
 
-test('a server without TLS is refused where DATABASE_URL requires it', async () => {
-  const database = await createTestDatabase()
-  closers.push(database.drop)
-  const env = { DATABASE_URL: `${database.url}?sslmode=verify-full` }
-  await expectRefused(['api'], env, /PostgreSQL does not support TLS: .* or remove sslmode/)
-})
+test(
+  'a server without TLS is refused where DATABASE_URL requires it',
+  isRefused('PostgreSQL', '`sslmode=require` on a server without TLS', 'exit code 2'),
+  async () => {
+    const database = await createTestDatabase()
+    closers.push(database.drop)
+    const env = { DATABASE_URL: `${database.url}?sslmode=verify-full` }
+    await expectRefused(['api'], env, /PostgreSQL does not support TLS: .* or remove sslmode/)
+  },
+)
 
 describe('Redis with TLS', () => {
   let redis: TestRedis
@@ -211,14 +232,22 @@ describe('Redis with TLS', () => {
     return database.url
   }
 
-  test.each(['start', 'worker'])('%s refuses an untrusted certificate', async (command) => {
-    const env = { DATABASE_URL: await openDatabase(), REDIS_URL: await openFront(certificate) }
-    await expectRefused(
-      [command],
-      { ...env, LOG_LEVEL: 'silent' },
-      /TLS certificate verification failed for Redis \(DEPTH_ZERO_SELF_SIGNED_CERT\): set NODE_EXTRA_CA_CERTS/,
-    )
-  })
+  test.each(['start', 'worker'])(
+    '%s refuses an untrusted certificate',
+    isRefused(
+      'Redis and Valkey',
+      'an untrusted certificate',
+      'exit code 2, with the code of Node and `NODE_EXTRA_CA_CERTS`',
+    ),
+    async (command) => {
+      const env = { DATABASE_URL: await openDatabase(), REDIS_URL: await openFront(certificate) }
+      await expectRefused(
+        [command],
+        { ...env, LOG_LEVEL: 'silent' },
+        /TLS certificate verification failed for Redis \(DEPTH_ZERO_SELF_SIGNED_CERT\): set NODE_EXTRA_CA_CERTS/,
+      )
+    },
+  )
 
   test('doctor names the code and the remedy', async () => {
     const env = { DATABASE_URL: await openDatabase(), REDIS_URL: await openFront(certificate) }

@@ -1,0 +1,75 @@
+import { relative } from 'node:path'
+import { z } from 'zod'
+import { AREAS, type Area, type Compatibility } from '../test/environments/compatibility.js'
+
+const compatibility: z.ZodType<Compatibility> = z.object({
+  area: z.enum(AREAS),
+  environment: z.string(),
+  outcome: z.enum(['works', 'is refused']),
+  note: z.string(),
+})
+
+/** The part of Vitest's JSON report that is read here. */
+const report = z.object({
+  testResults: z.array(
+    z.object({
+      name: z.string(),
+      assertionResults: z.array(
+        z.object({
+          status: z.string(),
+          fullName: z.string(),
+          meta: z.object({ compatibility: compatibility.optional() }),
+        }),
+      ),
+    }),
+  ),
+})
+
+interface Row extends Compatibility {
+  /** The test file that shows it. */
+  file: string
+}
+
+/**
+ * Renders docs/compatibility.md from the JSON report of a run of `test/environments`.
+ *
+ * @throws `Error` if a test that carries a row did not pass.
+ */
+export function renderCompatibility(json: string): string {
+  const rows = readRows(json)
+  const sections = AREAS.map((area) => renderSection(area, rows))
+  return `${INTRODUCTION}\n${sections.join('\n')}`
+}
+
+const INTRODUCTION = `# Compatibility
+
+What last-logout was run against, and what it did. \`npm run docs:compatibility\` writes this page from a run of
+\`test/environments\`: each row is carried by tests that passed. What is not listed was not tested. Servers are real,
+in the versions that npm and Debian offer; the rows that say *emulated* have a proxy in front that answers as the
+named server does. Auth0 alone is simulated: see [first-real-tenant.md](first-real-tenant.md).
+`
+
+function readRows(json: string): Row[] {
+  const rows = new Map<string, Row>()
+  for (const { name, assertionResults } of report.parse(JSON.parse(json)).testResults) {
+    for (const { status, fullName, meta } of assertionResults) {
+      if (meta.compatibility === undefined) continue
+      if (status !== 'passed') throw new Error(`${fullName}: ${status}, run the tests again`)
+      const row = { ...meta.compatibility, file: relative(process.cwd(), name) }
+      rows.set(`${row.area}: ${row.environment}`, row)
+    }
+  }
+  return [...rows.values()].sort((a, b) => compare(a.environment, b.environment))
+}
+
+function renderSection(area: Area, rows: Row[]): string {
+  const lines = rows
+    .filter((row) => row.area === area)
+    .map(({ environment, outcome, note, file }) => {
+      const cells = [environment, note === '' ? outcome : `${outcome}: ${note}`, `\`${file}\``]
+      return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+    })
+  return `## ${area}\n\n| environment | last-logout | shown by |\n|---|---|---|\n${lines.join('\n')}\n`
+}
+
+const compare = new Intl.Collator('en', { numeric: true }).compare
