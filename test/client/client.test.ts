@@ -415,7 +415,7 @@ describe('while no service is reachable', () => {
       const errors: unknown[] = []
       const onError = (error: unknown) => void errors.push(error)
       const client = open({ onError }, `http://127.0.0.1:${port}`)
-      await expect.poll(() => errors.length).toBeGreaterThan(1)
+      await expect.poll(() => errors.length).toBeGreaterThan(0)
       expect(client.checkNow(login('x', NOW)).reason).toBe('not_loaded')
       expect(errors[0]).toMatchObject({ name: 'LastLogoutClientError' })
       expect(String(errors[0])).not.toContain(KEY)
