@@ -40,12 +40,13 @@ const project = (
   name: string,
   files: { include: string[]; exclude?: string[] },
   postgresSettings: Record<string, string> = {},
+  setup: string[] = [],
 ): TestProjectInlineConfiguration => ({
   extends: true,
   test: {
     ...files,
     name,
-    globalSetup: 'test/_support/global-setup.ts',
+    globalSetup: ['test/_support/global-setup.ts', ...setup],
     provide: { postgresSettings },
   },
 })
@@ -68,7 +69,7 @@ export default defineConfig({
         exclude: [...UNIT, ...ENVIRONMENTS, ...CONSUMERS],
       }),
       project('environments', { include: ENVIRONMENTS }),
-      project('consumers', { include: CONSUMERS }),
+      project('consumers', { include: CONSUMERS }, {}, ['test/_support/prepare-consumers.ts']),
       project('contract:new-york', { include: CONTRACT }, { timezone: 'America/New_York' }),
       project(
         'contract:kolkata',
