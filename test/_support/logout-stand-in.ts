@@ -1,6 +1,6 @@
 import { about, openStandIn, type Reply, type StandIn } from './stand-in.js'
 
-/** Serves the last logouts until the test ends: `auth0|out` has logged out of all sessions just now, nobody else has. */
+/** Serves last logouts until the test ends: `auth0|out` has logged out of all sessions just now, no other user has. */
 export function openLogoutStandIn(): Promise<StandIn> {
   return openStandIn((url) => {
     const userId = new URL(url, 'http://service').searchParams.get('user_id') ?? ''
