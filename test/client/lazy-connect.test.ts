@@ -20,14 +20,18 @@ function open(options: Partial<LastLogoutClientOptions> = {}) {
   client = openClient(feed.url, { connect: 'lazy', ...options })
 }
 
+/** Connects a client that does so at once: a connection that began earlier has then reached the service. */
+async function connectAnother(): Promise<void> {
+  const eager = openClient(feed.url)
+  await eager.ready()
+  await eager.close()
+}
+
 describe("a client with connect: 'lazy'", () => {
   test('connects with the first check, which waits for the load', async () => {
     feed = await openScriptedFeed((response) => void setTimeout(() => load(response), 100))
     open({ timeoutMs: 10_000 })
-    // A client that connects at once, and after this one, has sent its request.
-    const eager = openClient(feed.url)
-    await eager.ready()
-    await eager.close()
+    await connectAnother()
     expect(feed.queries).toHaveLength(1)
     const decisions = await Promise.all([client.check(claims), client.check(claims)])
     expect(decisions.map(({ outcome }) => outcome)).toEqual(['accepted', 'accepted'])
@@ -51,11 +55,18 @@ describe("a client with connect: 'lazy'", () => {
     open()
     const decision = await client.check({ sub: 'orders@clients', iat: claims.iat })
     expect(decision).toMatchObject({ allowed: true, reason: 'machine_token' })
+    await connectAnother()
+    expect(feed.queries).toHaveLength(1)
+  })
+
+  test('does not connect after it was closed', async () => {
+    feed = await openScriptedFeed(load)
+    open()
     await client.close()
-    expect(feed.queries).toEqual([])
-    // A client that is closed does not connect later either.
     expect((await client.check(claims)).reason).toBe('not_loaded')
-    expect(feed.queries).toEqual([])
+    expect(client.checkNow(claims).reason).toBe('not_loaded')
+    await connectAnother()
+    expect(feed.queries).toHaveLength(1)
   })
 
   test('connects with `ready` and with `checkNow`', async () => {
