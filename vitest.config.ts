@@ -12,7 +12,8 @@ const UNIT = [
   'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,program-name,words}.test.ts',
   'test/{async,config}/**/*.test.ts',
   'test/auth0/{rate/limit,retry}.test.ts',
-  'test/client/{clocks,delivery-delay,feed-events,feed-progress,last-logout-request,logout-cache,lookup,repeat-with-backoff,table}.test.ts',
+  'test/client/{clocks,delivery-delay,feed-events,feed-progress,last-logout-request,lazy-connect,logout-cache,lookup}.test.ts',
+  'test/client/{options,outage-report,rejections,repeat-with-backoff,request-lookup,table}.test.ts',
   'test/commands/progress-display.test.ts',
   'test/doctor/*.test.ts',
   'test/http/{connection-limit,feed}.test.ts',
@@ -39,12 +40,13 @@ const project = (
   name: string,
   files: { include: string[]; exclude?: string[] },
   postgresSettings: Record<string, string> = {},
+  setup: string[] = [],
 ): TestProjectInlineConfiguration => ({
   extends: true,
   test: {
     ...files,
     name,
-    globalSetup: 'test/_support/global-setup.ts',
+    globalSetup: ['test/_support/global-setup.ts', ...setup],
     provide: { postgresSettings },
   },
 })
@@ -67,7 +69,7 @@ export default defineConfig({
         exclude: [...UNIT, ...ENVIRONMENTS, ...CONSUMERS],
       }),
       project('environments', { include: ENVIRONMENTS }),
-      project('consumers', { include: CONSUMERS }),
+      project('consumers', { include: CONSUMERS }, {}, ['test/_support/prepare-consumers.ts']),
       project('contract:new-york', { include: CONTRACT }, { timezone: 'America/New_York' }),
       project(
         'contract:kolkata',

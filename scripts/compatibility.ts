@@ -45,7 +45,7 @@ const INTRODUCTION = `# Compatibility
 
 What last-logout was run against, and what it did. \`npm run docs:compatibility\` writes this page from a run of
 \`test/environments\`: each row is carried by tests that passed. What is not listed was not tested. Servers are real,
-in the versions that npm and Debian offer; the rows that say *emulated* have a proxy in front that answers as the
+in the versions that npm and Debian offer; the rows that say *emulated* have a proxy in front that responds like the
 named server does. Auth0 alone is simulated: see [first-real-tenant.md](first-real-tenant.md).
 `
 

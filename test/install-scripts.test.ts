@@ -13,7 +13,8 @@ const SCRIPTS: Record<string, string> = {
 interface Lock {
   packages: Record<string, { hasInstallScript?: boolean; resolved?: string; integrity?: string }>
 }
-const lock = JSON.parse(await readFile('package-lock.json', 'utf8')) as Lock
+const readLock = async (file: string) => JSON.parse(await readFile(file, 'utf8')) as Lock
+const lock = await readLock('package-lock.json')
 
 test('install scripts are disabled, and the packages that have one are a closed list', async () => {
   const withScript = Object.entries(lock.packages)
@@ -24,7 +25,11 @@ test('install scripts are disabled, and the packages that have one are a closed 
   expect(await readFile('.npmrc', 'utf8')).toMatch(/^ignore-scripts=true$/m)
 })
 
-test('every package is pinned by its hash, and comes from a registry', () => {
+test.each([
+  ['of the service', 'package-lock.json'],
+  ['of the tests of consumers', 'test/consumers/installed/package-lock.json'],
+])('every package %s is pinned by its hash, and comes from a registry', async (_of, file) => {
+  const lock = await readLock(file)
   const loose = Object.entries(lock.packages)
     .filter(([path]) => path !== '')
     .filter(([, { integrity }]) => !integrity?.startsWith('sha512-'))

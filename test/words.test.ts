@@ -156,7 +156,9 @@ async function readSources(): Promise<Source[]> {
   )
   const files = folders
     .flat()
-    .filter((file) => /\.(ts|js|mjs)$/.test(file) && !/\/(generated|fixtures)\//.test(file))
+    .filter(
+      (file) => /\.(ts|js|mjs)$/.test(file) && !/\/(generated|fixtures|node_modules)\//.test(file),
+    )
     .filter((file) => !EXCEPT.includes(file))
   return Promise.all(files.sort().map(async (file) => read(file, await readFile(file, 'utf8'))))
 }

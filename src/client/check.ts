@@ -9,12 +9,15 @@ import {
 } from '../rules/token.js'
 import type { ReportClaims } from './claim-report.js'
 import { type Decision, decide, decideUnknown, type UnknownReason } from './decision.js'
+import type { LastLogoutClientError } from './errors.js'
 import type { FeedSubscriber } from './feed-subscriber.js'
 import type { Freshness } from './freshness.js'
 import type { LogoutCache } from './logout-cache.js'
 import type { Lookup, LookupResult } from './lookup.js'
 import { mergeLogouts } from './merge-logouts.js'
 import type { ClientSettings } from './options.js'
+import type { OutageReport } from './outage-report.js'
+import type { StalenessCheck } from './staleness.js'
 
 /** Dependencies of a check. */
 export interface CheckContext {
@@ -22,9 +25,14 @@ export interface CheckContext {
   names: ClaimNames
   reportClaims: ReportClaims
   lookup: Lookup
-  cache: LogoutCache
+  lookupOutage: OutageReport
+  isLookupStale: StalenessCheck
+  isFeedStale: StalenessCheck
+  cache: Pick<LogoutCache, 'find'>
   /** `null` with `lookup: 'request'`. */
   feed: FeedSubscriber | null
+  /** With `connect: 'lazy'`: waits for the first load. */
+  firstLoad: (() => Promise<void> | undefined) | null
 }
 
 /** A decision by the cache of the feed, or the token that needs a lookup. */
@@ -32,25 +40,29 @@ type CacheResult = { decision: Decision } | { needsLookup: ClaimedToken }
 
 /** Judges claims by the cache, and by a request if the cache is not sufficient. Never rejects. */
 export async function checkWithLookup(context: CheckContext, claims: unknown): Promise<Decision> {
+  if (context.firstLoad !== null && !isMachineToken(claims)) await context.firstLoad()
   const result = judgeFromCache(context, claims)
   if ('decision' in result) return result.decision
   const token = result.needsLookup
   try {
-    return judgeFromLookup(context, token, await context.lookup.fetch(token))
+    const found = await context.lookup.fetch(token)
+    context.lookupOutage.succeeded()
+    return judgeFromLookup(context, token, found)
   } catch (error) {
-    context.settings.onError?.(error)
-    return decideWithoutLookup(context, token, 'lookup_failed')
+    context.lookupOutage.failed(error as LastLogoutClientError)
+    return decideWithoutLookup(context, 'lookup_failed')
   }
 }
 
 /** Judges claims without a request: by the cache, and by a cached result of an earlier lookup. */
 export function checkWithoutRequest(context: CheckContext, claims: unknown): Decision {
+  context.feed?.start()
   const result = judgeFromCache(context, claims)
   if ('decision' in result) return result.decision
   const token = result.needsLookup
   const cached = context.lookup.cached(token)
   return cached === undefined
-    ? decideWithoutLookup(context, token, 'lookup_needed')
+    ? decideWithoutLookup(context, 'lookup_needed')
     : judgeFromLookup(context, token, cached)
 }
 
@@ -60,7 +72,7 @@ function judgeFromCache(context: CheckContext, input: unknown): CacheResult {
   const freshness = feed?.freshness() ?? null
   const asOf = freshness?.asOf ?? null
   const token = readToken(claims, context.names)
-  if (settings.issuer !== undefined && !isIssuedBy(claims.iss, settings.issuer)) {
+  if (settings.issuers !== null && !isIssuedBy(claims.iss, settings.issuers)) {
     const reason = token.subject === null ? 'no_subject' : 'other_issuer'
     return { decision: decideUnknown(reason, asOf, settings) }
   }
@@ -68,20 +80,16 @@ function judgeFromCache(context: CheckContext, input: unknown): CacheResult {
   if (token.subject === null) {
     return { decision: decide(judgeByCache(context, token, freshness), asOf, settings) }
   }
-  if (feed === null) return { needsLookup: token }
-  if (freshness === null && !isMachine(token.subject)) {
-    return { decision: decideUnknown('not_loaded', asOf, settings) }
-  }
   const judged = judgeByCache(context, token, freshness)
+  if (judged.reason === 'machine_token') return { decision: decide(judged, asOf, settings) }
+  if (feed === null) return { needsLookup: token }
+  if (freshness === null) return { decision: decideUnknown('not_loaded', asOf, settings) }
   // A revoked token never becomes valid again: it counts as revoked even if the data is stale.
-  const isFinal = judged.revoked === true || judged.reason === 'machine_token'
-  if (!isFinal && isStale(freshness, settings)) {
-    return { decision: decideUnknown('stale', asOf, settings) }
-  }
+  if (judged.revoked === true) return { decision: decide(judged, asOf, settings) }
+  if (context.isFeedStale(freshness)) return { decision: decideUnknown('stale', asOf, settings) }
   // The cache holds all logouts since the login.
   const isComplete = token.loginAt !== null && token.loginAt >= feed.completeSince()
-  if (!isFinal && !isComplete) return { needsLookup: token }
-  return { decision: decide(judged, asOf, settings) }
+  return isComplete ? { decision: decide(judged, asOf, settings) } : { needsLookup: token }
 }
 
 /** The feed may have delivered a logout while the request was in flight: the cache counts as well. */
@@ -94,21 +102,14 @@ function judgeFromLookup(context: CheckContext, token: ClaimedToken, result: Loo
     mergeLogouts(cache.find(token), result.known),
     freshness,
   )
-  return judged.revoked !== true && isStale(freshness, settings)
-    ? decideWithoutLookup(context, token, 'stale')
+  return judged.revoked !== true && context.isLookupStale(freshness)
+    ? decideWithoutLookup(context, 'stale')
     : decide(judged, freshness.asOf, settings)
 }
 
-/** The decision where no usable result is available. A machine token needs none. */
-function decideWithoutLookup(
-  context: CheckContext,
-  token: ClaimedToken,
-  reason: UnknownReason,
-): Decision {
-  const asOf = context.feed?.freshness()?.asOf ?? null
-  return isMachine(token.subject)
-    ? decide(judgeByCache(context, token, null), asOf, context.settings)
-    : decideUnknown(reason, asOf, context.settings)
+/** The decision where no usable result of a lookup is available. */
+function decideWithoutLookup({ feed, settings }: CheckContext, reason: UnknownReason): Decision {
+  return decideUnknown(reason, feed?.freshness()?.asOf ?? null, settings)
 }
 
 function judgeByCache(
@@ -131,11 +132,13 @@ function judgeWithPolicy(
   return judgeClaims(token, known, { policy, leewayMs: settings.leewayMs })
 }
 
-function isStale(freshness: Freshness | null, { maxStalenessMs }: ClientSettings): boolean {
-  return freshness === null || freshness.ageMs() > maxStalenessMs
+/** Machine tokens are accepted without any data. */
+function isMachineToken(claims: unknown): boolean {
+  const { sub } = Object(claims)
+  return typeof sub === 'string' && isMachine(sub)
 }
 
-/** Accepts the issuer of a token with or without the slash that Auth0 appends. `issuer` ends without it. */
-function isIssuedBy(iss: unknown, issuer: string): boolean {
-  return typeof iss === 'string' && (iss === issuer || iss === `${issuer}/`)
+/** Accepts the issuer of a token with or without the slash that Auth0 appends. `issuers` end without it. */
+function isIssuedBy(iss: unknown, issuers: ReadonlySet<string>): boolean {
+  return typeof iss === 'string' && issuers.has(iss.replace(/\/$/, ''))
 }

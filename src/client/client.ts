@@ -1,14 +1,28 @@
 import { claimNames } from '../rules/token.js'
 import { type CheckContext, checkWithLookup, checkWithoutRequest } from './check.js'
 import { createClaimReport } from './claim-report.js'
+import { systemClocks } from './clocks.js'
 import type { Decision } from './decision.js'
 import { createFeedSubscriber } from './feed-subscriber.js'
+import { createFirstLoad } from './first-load.js'
 import { createLogoutCache } from './logout-cache.js'
 import { createLookup } from './lookup.js'
-import { type LastLogoutClientOptions, readOptions } from './options.js'
+import { type ClientSettings, type LastLogoutClientOptions, readOptions } from './options.js'
+import { createOutageReport } from './outage-report.js'
+import { createStalenessCheck } from './staleness.js'
 
 /** Verified claims of an access token. */
 export type Claims = Record<string, unknown>
+
+/** Likely causes of stale data that was fresh when the service sent it. */
+const FEED_DELAY =
+  'nothing newer has arrived. Check the connection to the service, and that no proxy buffers the change feed.'
+const LOOKUP_DELAY = 'the cached response is that old. Set cacheMs lower than maxStalenessMs.'
+
+/** The cache of a client without a subscription. A real one creates a random key. */
+const NO_CACHE: CheckContext['cache'] = {
+  find: () => ({ user: null, session: null, floorAt: null }),
+}
 
 /** Checks whether access tokens were revoked by a logout. */
 export interface LastLogoutClient {
@@ -18,11 +32,12 @@ export interface LastLogoutClient {
    *
    * @param claims The claims of a token whose signature, issuer, audience and expiry the caller has verified.
    */
-  check(claims: Claims): Promise<Decision>
+  check(claims: object): Promise<Decision>
   /** Checks a token without a request. If one is needed, the outcome is `unknown` with the reason `lookup_needed`. */
-  checkNow(claims: Claims): Decision
+  checkNow(claims: object): Decision
   /**
-   * Resolves when the logouts that the service knows are loaded, even if its data is stale.
+   * Resolves when the logouts that the service knows are loaded, even if its data is stale. With `connect: 'lazy'`, it
+   * connects.
    *
    * @throws `LastLogoutClientError` with the code `UNAUTHORIZED` if the service rejects the key; the client keeps
    *   trying. With the code `CLOSED` if the client is closed.
@@ -33,7 +48,9 @@ export interface LastLogoutClient {
 }
 
 /**
- * Creates a client. With `lookup: 'feed'` it connects to the service at once, and again whenever the connection breaks.
+ * Creates a client. With `lookup: 'feed'` it connects to the service at once, unless with `connect: 'lazy'`, and again
+ * whenever the connection breaks. With `lookup: 'request'` it creates no timer and no random number, so that it can be
+ * created where a runtime forbids them, such as at the top level of a module.
  *
  * @throws `TypeError` for an invalid option.
  * @example
@@ -42,18 +59,22 @@ export interface LastLogoutClient {
  */
 export function createLastLogoutClient(options: LastLogoutClientOptions): LastLogoutClient {
   const settings = readOptions(options)
-  const cache = createLogoutCache()
-  const feed = settings.lookup === 'feed' ? createFeedSubscriber(settings, cache) : null
+  const connected = settings.lookup === 'feed' ? subscribe(settings) : null
+  const feed = connected?.feed ?? null
   const context: CheckContext = {
     settings,
     names: claimNames(settings.namespace),
     reportClaims: createClaimReport(settings.onError),
     lookup: createLookup(settings),
-    cache,
+    lookupOutage: createOutageReport(settings.onError, systemClocks),
+    isLookupStale: createStalenessCheck(settings, systemClocks, LOOKUP_DELAY),
+    isFeedStale: createStalenessCheck(settings, systemClocks, FEED_DELAY),
+    cache: connected?.cache ?? NO_CACHE,
     feed,
+    firstLoad: connected?.firstLoad ?? null,
   }
-  const report = (decision: Decision, claims: Claims) => {
-    settings.onDecision?.(decision, claims)
+  const report = (decision: Decision, claims: object) => {
+    settings.onDecision?.(decision, claims as Claims)
     return decision
   }
   return {
@@ -62,4 +83,15 @@ export function createLastLogoutClient(options: LastLogoutClientOptions): LastLo
     ready: async () => feed?.ready(),
     close: async () => feed?.close(),
   }
+}
+
+/** Connects at once, or with the first check. */
+function subscribe(settings: ClientSettings) {
+  const cache = createLogoutCache()
+  const feed = createFeedSubscriber(settings, cache)
+  if (settings.connect === 'lazy') {
+    return { cache, feed, firstLoad: createFirstLoad(feed, settings.timeoutMs) }
+  }
+  feed.start()
+  return { cache, feed, firstLoad: null }
 }

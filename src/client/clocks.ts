@@ -34,7 +34,9 @@ export function startTickingClocks({ monotonic, wall }: Clocks, tickMs = 250): T
   let isStopped = false
   const timer = setInterval(() => {
     tickedAt = monotonic()
-  }, tickMs).unref()
+  }, tickMs)
+  // Where timers are numbers (browsers, jsdom), none keeps a process running.
+  if (typeof timer === 'object') timer.unref()
   return {
     monotonic: () => (isStopped ? monotonic() : tickedAt),
     wall,

@@ -1,3 +1,4 @@
+import type { ChallengeScheme } from './challenge-scheme.js'
 import type { Decision } from './decision.js'
 
 /** Value of `Retry-After` in seconds. */
@@ -13,12 +14,17 @@ export interface ErrorResponse {
 /**
  * Returns the response that rejects a request: 401 `invalid_token` for a revoked token (RFC 6750 §3.1), 503 for an
  * unknown revocation status. `null`: the request may continue.
+ *
+ * @param scheme The scheme of the request, which the challenge repeats. Default `Bearer`.
  */
-export function toErrorResponse({ allowed, outcome }: Decision): ErrorResponse | null {
+export function toErrorResponse(
+  { allowed, outcome }: Decision,
+  scheme: ChallengeScheme = 'Bearer',
+): ErrorResponse | null {
   if (allowed) return null
   if (outcome === 'revoked') {
     const error_description = 'the token was revoked by a logout'
-    const challenge = `Bearer error="invalid_token", error_description="${error_description}"`
+    const challenge = `${scheme} error="invalid_token", error_description="${error_description}"`
     return {
       status: 401,
       headers: { 'WWW-Authenticate': challenge },

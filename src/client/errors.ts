@@ -6,6 +6,8 @@ export type LastLogoutClientErrorCode =
   | 'UNAVAILABLE'
   /** A response or an event is not a valid one of last-logout, or is about another user or session than requested. */
   | 'NOT_UNDERSTOOD'
+  /** The data is older than `maxStalenessMs`: checks return `unknown`. */
+  | 'STALE'
   /** A claim that a check needs is missing or unreadable: the claims are not those of the token. */
   | 'UNREADABLE_CLAIM'
   /** The client is closed. */

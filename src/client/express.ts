@@ -1,10 +1,15 @@
-import type { Claims, LastLogoutClient } from './client.js'
+import { schemeOfHeader } from './challenge-scheme.js'
+import type { LastLogoutClient } from './client.js'
 import { type ErrorResponse, toErrorResponse } from './error-response.js'
+import { hasErrorHandler } from './express-errors.js'
+import { RejectedError } from './rejected-error.js'
 import { assertClaims } from './verified-claims.js'
 
 /** The part of an Express request that is used. `express-oauth2-jwt-bearer` sets `auth` to `{ payload }`. */
 interface RequestLike {
   auth?: unknown
+  headers?: { authorization?: string | undefined }
+  app?: unknown
 }
 
 /** The part of an Express response that is used. */
@@ -33,7 +38,8 @@ export interface ExpressOptions<Request> {
 /**
  * Creates an Express middleware that rejects revoked tokens. It runs after `auth()` of `express-oauth2-jwt-bearer`, or
  * after another JWT library with `getClaims`. It passes a `TypeError` to the error handler if a request has no
- * verified claims, so that no request bypasses the check.
+ * verified claims, so that no request bypasses the check. If the app has an error handler, it passes rejections to it
+ * as errors with `status`, `headers` and `code`.
  *
  * @example
  * app.use(auth({ issuerBaseURL, audience }), lastLogout(client))
@@ -57,9 +63,9 @@ export function lastLogout(
       const claims = getClaims ? getClaims(req) : readPayload(req)
       if (claims !== undefined || authRequired) {
         const decision = await client.check(assertClaims(claims, source))
-        const error = toErrorResponse(decision)
+        const rejection = toErrorResponse(decision, schemeOfHeader(req.headers?.authorization))
         // Throws if another handler has sent a response in the meantime. Express 4 does not catch that.
-        if (error !== null) return void res.status(error.status).set(error.headers).json(error.body)
+        if (rejection !== null) return reject(rejection, req, res, next)
       }
     } catch (error) {
       return next(error)
@@ -73,39 +79,42 @@ function readPayload({ auth }: RequestLike): unknown {
   return auth === undefined ? undefined : (Object(auth).payload ?? null)
 }
 
-/** Rejects a request. The default error handler of Express uses `status` and `headers`. */
-class RejectedError extends Error {
-  /** For a revoked token, the same as of the errors of `express-jwt`. */
-  override readonly name: string
-  readonly code: string
-  readonly status: number
-  readonly headers: Record<string, string>
-
-  constructor({ status, headers, body }: ErrorResponse) {
-    super(body.error_description)
-    this.name = status === 401 ? 'UnauthorizedError' : 'LastLogoutUnknownError'
-    this.code = status === 401 ? 'revoked_token' : body.error
-    this.status = status
-    this.headers = headers
-  }
+function reject(rejection: ErrorResponse, req: RequestLike, res: ResponseLike, next: Next): void {
+  const { status, headers, body } = rejection
+  // Also for an error handler that does not use the headers of an error.
+  res.set(headers)
+  if (hasErrorHandler(req.app)) next(new RejectedError(rejection))
+  else res.status(status).json(body)
 }
 
+/** The callback of `express-jwt` 6, which later releases do not pass. */
+type RevokedCallback = (error: unknown, revoked?: boolean) => void
+
 /**
- * Creates the option `isRevoked` of `express-jwt`. For a revoked token it throws an error with status 401 itself,
- * because the error of `express-jwt` has no `WWW-Authenticate` (RFC 6750 §3). For an unknown revocation status it
- * throws an error with status 503.
+ * Creates the option `isRevoked` of `express-jwt` 6, 7 and 8. For a revoked token it throws an error with status 401
+ * itself, because the error of `express-jwt` has no `WWW-Authenticate` (RFC 6750 §3). For an unknown revocation status
+ * it throws an error with status 503.
  *
  * @example
  * app.use(expressjwt({ secret, algorithms: ['RS256'], isRevoked: isRevoked(client) }))
  */
 export function isRevoked(client: LastLogoutClient) {
+  async function rejectRevoked(req: unknown, payload: unknown): Promise<false> {
+    const claims = assertClaims(payload, 'the payload of the token')
+    const { authorization } = Object(Object(req).headers)
+    const rejection = toErrorResponse(await client.check(claims), schemeOfHeader(authorization))
+    if (rejection === null) return false
+    throw new RejectedError(rejection, rejection.status === 401 ? 'revoked_token' : undefined)
+  }
+
   return async (
-    _req: unknown,
-    token: { payload: Claims | string } | undefined,
+    req: unknown,
+    token: { payload: object | string } | undefined,
+    callback?: RevokedCallback,
   ): Promise<boolean> => {
-    const claims = assertClaims(token?.payload, 'the payload of the token')
-    const error = toErrorResponse(await client.check(claims))
-    if (error !== null) throw new RejectedError(error)
+    if (callback === undefined) return rejectRevoked(req, token?.payload)
+    // Release 6 passes the payload instead of the token, and ignores the promise.
+    await rejectRevoked(req, token).then((revoked) => callback(null, revoked), callback)
     return false
   }
 }

@@ -1,16 +1,23 @@
+import { schemeOfHeader } from './challenge-scheme.js'
 import type { LastLogoutClient } from './client.js'
-import { toErrorResponse } from './error-response.js'
+import { type ErrorResponse, toErrorResponse } from './error-response.js'
+import { RejectedError } from './rejected-error.js'
 import { assertClaims } from './verified-claims.js'
 
 /** The part of a Fastify request that is used. `@fastify/jwt` sets `user` to the claims. */
 interface RequestLike {
   user?: unknown
+  headers?: { authorization?: string | undefined }
+  /** The instance that the route belongs to. */
+  server?: { errorHandler?: unknown }
 }
 
 /** The part of a Fastify reply that is used. */
 interface ReplyLike {
   code(status: number): this
   headers(headers: Record<string, string>): this
+  serialize(body: object): unknown
+  serializer(serialize: (body: unknown) => string): this
   send(body: object): this
 }
 
@@ -26,7 +33,8 @@ type Hook<Request> = (request: Request, reply: ReplyLike) => Promise<ReplyLike |
 /**
  * Creates a Fastify hook that rejects revoked tokens. It runs after `jwtVerify` of `@fastify/jwt`, or after
  * `authenticate` of `fastify-auth0-verify`. It throws a `TypeError` if a request has no verified claims, so that no
- * request bypasses the check.
+ * request bypasses the check. If the app has an error handler (`setErrorHandler`), it throws rejections to it as errors
+ * with `statusCode`, `headers` and `code`.
  *
  * @example
  * app.get('/orders', { preHandler: [app.authenticate, lastLogout(client)] }, handler)
@@ -42,8 +50,33 @@ export function lastLogout(
 ): Hook<RequestLike> {
   const source = options ? 'the result of getClaims' : 'request.user'
   return async (request, reply) => {
-    const claims = options ? options.getClaims(request) : request.user
-    const error = toErrorResponse(await client.check(assertClaims(claims, source)))
-    return error ? reply.code(error.status).headers(error.headers).send(error.body) : undefined
+    const claims = assertClaims(options ? options.getClaims(request) : request.user, source)
+    const decision = await client.check(claims)
+    const rejection = toErrorResponse(decision, schemeOfHeader(request.headers?.authorization))
+    return rejection === null ? undefined : reject(rejection, request, reply)
+  }
+}
+
+/** The name of the function by which Fastify handles errors unless the app sets another. */
+const DEFAULT_ERROR_HANDLER = 'defaultErrorHandler'
+
+function reject(rejection: ErrorResponse, request: RequestLike, reply: ReplyLike): ReplyLike {
+  const { status, headers, body } = rejection
+  // Also for an error handler that does not use the headers of an error.
+  reply.headers(headers)
+  const { name } = Object(request.server?.errorHandler)
+  if (name !== undefined && name !== DEFAULT_ERROR_HANDLER) throw new RejectedError(rejection)
+  reply.code(status)
+  // The schema of the route can require another body. Fastify would then respond with 500.
+  if (!fitsSchema(reply, body)) reply.serializer(JSON.stringify)
+  return reply.send(body)
+}
+
+function fitsSchema(reply: ReplyLike, body: object): boolean {
+  try {
+    reply.serialize(body)
+    return true
+  } catch {
+    return false
   }
 }

@@ -29,16 +29,21 @@ export async function readFeed(
   { query, connection, silenceTimeoutMs, onEvent }: ConnectionOptions,
 ): Promise<void> {
   const { signal } = connection
-  const silenceTimer = setTimeout(
-    () => connection.abort(silenceError(silenceTimeoutMs)),
-    silenceTimeoutMs,
-  )
+  let silenceTimer: ReturnType<typeof setTimeout> | undefined
+  const expectData = () => {
+    clearTimeout(silenceTimer)
+    silenceTimer = setTimeout(
+      () => connection.abort(silenceError(silenceTimeoutMs)),
+      silenceTimeoutMs,
+    )
+  }
+  expectData()
   try {
     const response = await request(service, `v1/changes?${query}`, { accept: EVENT_STREAM, signal })
     assertEventStream(response, service)
     const read = createEventReader((event) => void (signal.aborted || onEvent(event)))
     for await (const text of readText(response, signal)) {
-      silenceTimer.refresh()
+      expectData()
       read(text)
     }
   } catch (error) {

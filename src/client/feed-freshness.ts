@@ -1,5 +1,5 @@
 import type { StatedFreshness } from '../rules/last-logout-response.js'
-import { type Clocks, startStopwatch, startTickingClocks } from './clocks.js'
+import { type Clocks, startStopwatch, startTickingClocks, type TickingClocks } from './clocks.js'
 import { createDelayEstimator } from './delivery-delay.js'
 import { type Freshness, withAge } from './freshness.js'
 
@@ -20,7 +20,7 @@ export interface FeedFreshness {
 
 /** The age of the data is the sum of the age that the service stated, the delay of the event, and the time since its receipt. */
 export function createFeedFreshness(clocks: Clocks, maxStalenessMs: number): FeedFreshness {
-  const ticking = startTickingClocks(clocks)
+  let ticking: TickingClocks | undefined
   const estimateDelay = createDelayEstimator()
   let freshness: Freshness | null = null
   return {
@@ -30,10 +30,11 @@ export function createFeedFreshness(clocks: Clocks, maxStalenessMs: number): Fee
       const receivedAt = clocks.wall()
       const isKnown = asOf !== null && lagMs < Number.POSITIVE_INFINITY
       const delayMs = isKnown ? estimateDelay({ asOf, lagMs, receivedAt, maxDelayMs }) : 0
-      const ageMs = lagMs + delayMs
-      freshness = withAge({ ...stated, lagMs: ageMs }, startStopwatch(ticking))
-      return lagMs <= maxStalenessMs && ageMs > maxStalenessMs ? delayMs : 0
+      ticking ??= startTickingClocks(clocks)
+      const sinceReceiptMs = startStopwatch(ticking)
+      freshness = withAge(stated, () => delayMs + sinceReceiptMs())
+      return lagMs <= maxStalenessMs && lagMs + delayMs > maxStalenessMs ? delayMs : 0
     },
-    stop: ticking.stop,
+    stop: () => ticking?.stop(),
   }
 }

@@ -9,16 +9,19 @@ import { createFeedProgress, type FeedProgress } from './feed-progress.js'
 import type { Freshness } from './freshness.js'
 import type { LogoutCache } from './logout-cache.js'
 import type { ClientSettings } from './options.js'
+import { createOutageReport, type OutageReport } from './outage-report.js'
 import { repeatWithBackoff } from './repeat-with-backoff.js'
 import { createWaiters, type Waiters } from './waiters.js'
 
 /** A subscription to the change feed that keeps a cache up to date. */
 export interface FeedSubscriber {
+  /** Connects, unless it has been called before or the subscriber is closed. */
+  start(): void
   /** `null` until everything has been loaded once. */
   freshness(): Freshness | null
   /** The cache holds all logouts since this instant; `Infinity` until the first load is complete. */
   completeSince(): Instant
-  /** Resolves when checks can be answered. Rejects if the service rejects the key, and on `close`. */
+  /** Starts, and resolves when checks can be answered. Rejects if the service rejects the key, and on `close`. */
   ready(): Promise<void>
   close(): Promise<void>
 }
@@ -44,15 +47,17 @@ interface ReceiverContext {
   freshness: FeedFreshness
   /** Pending callers of `ready`. */
   waiters: Waiters
+  outage: OutageReport
 }
 
 /**
- * Loads the logouts that the service knows and subscribes to their changes until closed.
+ * Loads the logouts that the service knows and subscribes to their changes, from `start` until closed.
  *
  * There is one connection at a time. It begins with a load, or resumes at the cursor of the last one. A freshness event
  * means that all changes before it have been delivered. A connection is replaced, with backoff, if it breaks, if it
  * sends no data, or if it delivers so late that the data is stale for that reason alone. Everything is loaded again
- * every `reloadIntervalMs`, after a `reset`, and after `as_of` went back.
+ * every `reloadIntervalMs`, after a `reset`, and after `as_of` went back. `onError` gets each kind of failure once in an
+ * outage.
  */
 export function createFeedSubscriber(
   settings: ClientSettings,
@@ -62,6 +67,8 @@ export function createFeedSubscriber(
   const { clocks, silenceTimeoutMs, maxReloadDelayMs } = { ...DEFAULT_LIMITS, ...limits }
   let connection = new AbortController()
   let isClosed = false
+  let stop: (() => Promise<void>) | undefined
+  const outage = createOutageReport(settings.onError, clocks)
   const waiters = createWaiters()
   const freshness = createFeedFreshness(clocks, settings.maxStalenessMs)
   const progress = createFeedProgress(cache, {
@@ -74,7 +81,7 @@ export function createFeedSubscriber(
   /** Resolves when the connection has ended, to whether its latest freshness arrived in time. */
   async function connect(): Promise<boolean> {
     connection = new AbortController()
-    const receiver = createReceiver({ progress, freshness, waiters }, connection, clocks)
+    const receiver = createReceiver({ progress, freshness, waiters, outage }, connection, clocks)
     const query = progress.nextQuery()
     const options = { query, connection, silenceTimeoutMs, onEvent: receiver.receive }
     await readFeed(settings, options).catch(report)
@@ -83,15 +90,20 @@ export function createFeedSubscriber(
 
   function report(error: LastLogoutClientError): void {
     if (error.code === 'UNAUTHORIZED') waiters.reject(error)
-    settings.onError?.(error)
+    outage.failed(error)
   }
 
-  const stop = repeatWithBackoff(connect)
+  function start(): void {
+    if (!isClosed) stop ??= repeatWithBackoff(connect)
+  }
+
   return {
+    start,
     freshness: freshness.current,
     completeSince: progress.completeSince,
     ready: async () => {
       if (isClosed) throw closedError()
+      start()
       if ((freshness.current()?.asOf ?? null) === null) await waiters.wait()
     },
     async close() {
@@ -100,7 +112,7 @@ export function createFeedSubscriber(
       progress.close()
       waiters.reject(closedError())
       connection.abort(ENDED_ON_PURPOSE)
-      await stop()
+      await stop?.()
     },
   }
 }
@@ -110,7 +122,7 @@ type Timeliness = 'no_freshness_yet' | 'in_time' | 'late'
 
 /** Receives the events of one connection. Ends the connection when an event is late. */
 function createReceiver(
-  { progress, freshness, waiters }: ReceiverContext,
+  { progress, freshness, waiters, outage }: ReceiverContext,
   connection: AbortController,
   clocks: Clocks,
 ) {
@@ -128,6 +140,7 @@ function createReceiver(
       if (event.freshness.asOf !== null) waiters.resolve()
       timeliness = lateByMs === 0 ? 'in_time' : 'late'
       if (timeliness === 'late') connection.abort(lateError(lateByMs))
+      else outage.succeeded()
     },
   }
 }

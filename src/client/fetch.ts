@@ -1,4 +1,5 @@
-import type { Claims, LastLogoutClient } from './client.js'
+import { schemeOfClaims } from './challenge-scheme.js'
+import type { LastLogoutClient } from './client.js'
 import { toErrorResponse } from './error-response.js'
 import { assertClaims } from './verified-claims.js'
 
@@ -18,14 +19,14 @@ export interface FetchOptions<Input> {
  * const rejection = await checkClaims(claims)
  * if (rejection) return rejection
  */
-export function lastLogout<Input = Claims>(
+export function lastLogout<Input = object>(
   client: LastLogoutClient,
   { getClaims }: FetchOptions<Input> = {},
 ): (input: Input) => Promise<Response | null> {
   const source = getClaims ? 'the result of getClaims' : 'the argument'
   return async (input) => {
     const claims = assertClaims(getClaims ? getClaims(input) : input, source)
-    const error = toErrorResponse(await client.check(claims))
+    const error = toErrorResponse(await client.check(claims), schemeOfClaims(claims))
     if (error === null) return null
     const { status, headers, body } = error
     return Response.json(body, { status, headers })

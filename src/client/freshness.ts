@@ -1,15 +1,17 @@
 import type { StatedFreshness } from '../rules/last-logout-response.js'
 
 /** How fresh the data is now. */
-export interface Freshness extends Pick<StatedFreshness, 'asOf' | 'policy'> {
+export interface Freshness extends StatedFreshness {
   /** Age of the data in milliseconds; `Infinity` if the service does not know it. */
   ageMs(): number
 }
 
-/** Freshness that ages. `elapsedMs` returns the milliseconds since the data had the age `lagMs`. */
-export function withAge(
-  { asOf, policy, lagMs }: StatedFreshness,
-  elapsedMs: () => number,
-): Freshness {
-  return { asOf, policy, ageMs: () => lagMs + elapsedMs() }
+/**
+ * Freshness that ages.
+ *
+ * @param elapsedMs Returns the milliseconds since the service stated the freshness.
+ */
+export function withAge(stated: StatedFreshness, elapsedMs: () => number): Freshness {
+  const { asOf, policy, lagMs } = stated
+  return { asOf, policy, lagMs, ageMs: () => lagMs + elapsedMs() }
 }

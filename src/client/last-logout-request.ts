@@ -10,7 +10,8 @@ import {
 import { type LastLogoutResponse, readLastLogoutResponse } from '../rules/last-logout-response.js'
 import { invalidResponse, LastLogoutClientError } from './errors.js'
 import type { ClientSettings } from './options.js'
-import { readText, request, statusError } from './request.js'
+import { readText, reasonOf, request, statusError } from './request.js'
+import { settleWithin } from './settle-within.js'
 
 /**
  * Requests the last logout of a user and a session.
@@ -38,8 +39,7 @@ export function createLastLogoutRequest(
     return { status: response.status, text: await readBody(response, settings, signal) }
   }
 
-  return async (ids) => {
-    const signal = AbortSignal.timeout(settings.timeoutMs)
+  async function sendInTime(ids: RequestedIds, signal: AbortSignal) {
     const form = chooseForm(queryFormMissingAt, now())
     let response = await send(ids, form, signal)
     if (form === 'query' && response.status === 404 && isOwnNotFound(response.text)) {
@@ -49,18 +49,30 @@ export function createLastLogoutRequest(
     if (response.status !== 200) throw statusError(response.status, settings.url)
     return readResponse(ids, response.text, settings.url)
   }
+
+  return (ids) =>
+    settleWithin(
+      settings.timeoutMs,
+      (signal) => sendInTime(ids, signal),
+      () => timeoutError(settings),
+    )
+}
+
+function timeoutError({ url, timeoutMs }: Pick<ClientSettings, 'url' | 'timeoutMs'>) {
+  const message = `${url} did not respond within ${timeoutMs} ms (timeoutMs): check that last-logout is running and reachable there`
+  return new LastLogoutClientError('UNAVAILABLE', message)
 }
 
 async function readBody(
   response: Response,
-  { url, timeoutMs }: Pick<ClientSettings, 'url' | 'timeoutMs'>,
+  { url }: Pick<ClientSettings, 'url'>,
   signal: AbortSignal,
 ): Promise<string> {
   let text = ''
   try {
     for await (const piece of readText(response, signal)) text += piece
   } catch (error) {
-    const message = `the response of ${url} was incomplete, or took longer than ${timeoutMs} ms (timeoutMs)`
+    const message = `the response of ${url} was incomplete (${reasonOf(error)}): check that no proxy cuts it off`
     throw new LastLogoutClientError('UNAVAILABLE', message, error)
   }
   return text

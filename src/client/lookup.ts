@@ -17,7 +17,11 @@ export interface LookupResult {
 
 /** Requests what the service knows about a token, with a cache. */
 export interface Lookup {
-  /** Returns the cached result, else sends a request. Concurrent calls for the same ids share one request (single flight). */
+  /**
+   * Returns the cached result, else sends a request. With `lookup: 'feed'`, concurrent calls for the same ids share one
+   * request (single flight). With `lookup: 'request'` they do not: at the edge, a runtime stops the requests of a
+   * handler that has ended, and a call that shares one would never settle.
+   */
   fetch(token: Token): Promise<LookupResult>
   /** Returns the result that `fetch` would return without a request, if any. */
   cached(token: Token): LookupResult | undefined
@@ -36,6 +40,7 @@ export function createLookup(settings: ClientSettings, clocks = systemClocks): L
   const requestLastLogout = createLastLogoutRequest(settings, clocks.wall)
   const results = createResultCache(settings.cacheMs)
   const inFlight = new Map<string, Promise<LookupResult>>()
+  const isShared = settings.lookup === 'feed'
 
   async function send({ subject, sessionId }: Token, key: string): Promise<LookupResult> {
     const elapsedMs = startStopwatch(clocks)
@@ -49,6 +54,7 @@ export function createLookup(settings: ClientSettings, clocks = systemClocks): L
       const key = keyOf(token)
       const result = results.find(key)
       if (result !== undefined) return result
+      if (!isShared) return send(token, key)
       const running = inFlight.get(key) ?? send(token, key).finally(() => inFlight.delete(key))
       inFlight.set(key, running)
       return running

@@ -18,8 +18,8 @@ export interface LastLogoutClientOptions {
   maxStalenessMs?: number
   /** `observe` rejects no token, and reports the outcome. Default `enforce`. */
   mode?: 'enforce' | 'observe'
-  /** The tenant's issuer, `https://…/`. The outcome for a token of another issuer is `unknown`. Default: any. */
-  issuer?: string
+  /** The tenant's issuer, `https://…/`, or several. The outcome for a token of another issuer is `unknown`. Default: any. */
+  issuer?: string | readonly string[]
   /** Namespace of the login Action's claims. Default `https://last-logout/`. */
   namespace?: string
   /** Added once to the time of a token's login, in milliseconds. Default 0. */
@@ -29,6 +29,11 @@ export interface LastLogoutClientOptions {
    * check, for processes that cannot keep a connection open. Default `feed`.
    */
   lookup?: 'feed' | 'request'
+  /**
+   * When a client with `lookup: 'feed'` connects: `eager`, when it is created; `lazy`, with the first check or `ready`.
+   * Checks during the first `timeoutMs` then wait for the load. Default `eager`.
+   */
+  connect?: 'eager' | 'lazy'
   /** Timeout of a request for a check, in milliseconds. Default 1,000. */
   timeoutMs?: number
   /** How long such a response is cached, in milliseconds, by the clock that shows more. Default 5,000. */
@@ -42,8 +47,8 @@ export interface LastLogoutClientOptions {
   /** Called with every decision, for metrics and for `observe`. Its errors and rejections are ignored. */
   onDecision?: (decision: Decision, claims: Record<string, unknown>) => void
   /**
-   * Called with each error of the connection and of the claims, a `LastLogoutClientError`. The client retries by itself.
-   * Errors and rejections of the callback are ignored.
+   * Called with a `LastLogoutClientError` once for each problem: each kind of failure of an outage, stale data, and each
+   * unreadable claim. The client retries by itself. Errors and rejections of the callback are ignored.
    */
   onError?: (error: unknown) => void
 }
@@ -60,7 +65,8 @@ export type ClientSettings = ReturnType<typeof readOptions>
  * @throws `TypeError` for an invalid option.
  */
 export function readOptions(options: LastLogoutClientOptions) {
-  const { url, apiKey, onUnknown, mode = 'enforce', lookup = 'feed' } = options
+  assertPresent(options)
+  const { url, apiKey, onUnknown, mode = 'enforce', lookup = 'feed', connect = 'eager' } = options
   assert(isPlainUrl(url), 'url must be an absolute URL without a user name and password')
   // An error of `fetch` quotes a header value that cannot be sent, and with it the key.
   assert(
@@ -73,6 +79,7 @@ export function readOptions(options: LastLogoutClientOptions) {
   )
   assert(mode === 'enforce' || mode === 'observe', "mode must be 'enforce' or 'observe'")
   assert(lookup === 'feed' || lookup === 'request', "lookup must be 'feed' or 'request'")
+  assert(connect === 'eager' || connect === 'lazy', "connect must be 'eager' or 'lazy'")
   const ms = (name: keyof LastLogoutClientOptions, fallback: number, min = 1) => {
     const value = options[name] ?? fallback
     assert(
@@ -88,18 +95,49 @@ export function readOptions(options: LastLogoutClientOptions) {
     onUnknown,
     mode,
     lookup,
-    issuer: options.issuer?.replace(/\/$/, ''),
+    connect,
+    issuers: readIssuers(options.issuer),
     namespace: options.namespace ?? DEFAULT_NAMESPACE,
     leewayMs: ms('leewayMs', 0, 0),
     maxStalenessMs: ms('maxStalenessMs', DEFAULT_MAX_STALENESS_MS),
-    // `AbortSignal.timeout` accepts only whole milliseconds.
-    timeoutMs: Math.ceil(ms('timeoutMs', 1_000)),
+    timeoutMs: ms('timeoutMs', 1_000),
     cacheMs: ms('cacheMs', 5_000, 0),
     horizonMs: ms('maxTokenAgeMs', DAY_MS) + ms('maxRefreshAgeMs', 30 * DAY_MS),
     reloadIntervalMs: ms('reloadIntervalMs', HOUR_MS),
     onDecision: ignoreErrors(options.onDecision),
     onError: ignoreErrors(options.onError),
   }
+}
+
+/** The options without a default, and what each of them needs. */
+const REQUIRED = {
+  url: 'set it to the address of last-logout',
+  apiKey: 'set it to a key of API_KEYS of last-logout',
+  onUnknown:
+    "set it to 'deny' or 'allow': what happens to a token whose revocation status is unknown",
+}
+
+/** An environment variable that is not set is `undefined`, or an empty string. */
+function assertPresent(options: Partial<LastLogoutClientOptions> = {}): void {
+  for (const [name, advice] of Object.entries(REQUIRED)) {
+    const value = Object(options)[name] ?? ''
+    assert(value !== '', `${name} is missing: ${advice}`)
+  }
+}
+
+/** Returns the issuers without the slash that Auth0 appends; `null`: any. */
+function readIssuers(issuer: string | readonly string[] | undefined): ReadonlySet<string> | null {
+  if (issuer === undefined) return null
+  const issuers = typeof issuer === 'string' ? [issuer] : issuer
+  assert(
+    Array.isArray(issuers) && issuers.length > 0 && issuers.every(isText),
+    'issuer must be an issuer, or a list of at least one',
+  )
+  return new Set(issuers.map((each) => each.replace(/\/$/, '')))
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value !== ''
 }
 
 /** A callback that fails must not end a check or the connection to the service. */

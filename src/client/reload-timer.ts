@@ -18,7 +18,7 @@ export function createReloadTimer(
   { reloadIntervalMs, maxReloadDelayMs }: { reloadIntervalMs: number; maxReloadDelayMs: number },
   reload: () => void,
 ): ReloadTimer {
-  let timer: NodeJS.Timeout | undefined
+  let timer: ReturnType<typeof setTimeout> | undefined
   let scheduled: 'nothing' | 'next' | 'soon' = 'nothing'
   const schedule = (delayMs: number) => {
     clearTimeout(timer)

@@ -29,8 +29,8 @@ export async function request(
       // A proxy that compresses the response can buffer events.
       'accept-encoding': 'identity',
     },
-    // The service never redirects. The target of a redirect must not receive the key.
-    redirect: 'error',
+    // The service never redirects, and the target of a redirect must not receive the key. Some runtimes lack 'error'.
+    redirect: 'manual',
     signal,
   }).catch((error) => {
     const message = `cannot connect to ${url} (${reasonOf(error)}): check that last-logout is running and reachable there`
@@ -71,6 +71,11 @@ export function statusError(status: number, url: string): LastLogoutClientError 
   if (status === 403) {
     const message = `${url} denied the request (status 403): give the key the roles feed and read in API_KEYS of last-logout`
     return new LastLogoutClientError('UNAUTHORIZED', message)
+  }
+  // Fetch hides the status of a redirect as 0, except on servers.
+  if (status === 0 || (status >= 300 && status < 400)) {
+    const message = `${url} redirected the request${status === 0 ? '' : ` (status ${status})`}, and the client does not follow: set url to the address of last-logout itself`
+    return new LastLogoutClientError('UNAVAILABLE', message)
   }
   if (status >= 500 || status === 429) {
     const message = `${url} is unavailable (status ${status}): see the log of last-logout`

@@ -16,12 +16,11 @@ export interface ClientProject {
   remove(): Promise<void>
 }
 
-/** Builds and packs the client's package, and installs it into an empty project without network access. */
+/** Packs the client's package, which `prepare-consumers.ts` has built, and installs it into an empty project without network access. */
 export async function installClient(): Promise<ClientProject> {
   const dir = await realpath(await mkdtemp(join(tmpdir(), 'last-logout-client-')))
   const builtDir = resolve('dist/client-package')
   const tarball = join(dir, 'last-logout-client-0.1.0.tgz')
-  await run('npm', ['run', '--silent', 'build:client'])
   await run('npm', ['pack', '--silent', '--pack-destination', dir, builtDir])
   await writeFile(join(dir, 'package.json'), '{ "type": "module", "private": true }')
   await run('npm', ['install', '--offline', '--no-audit', '--no-fund', tarball], { cwd: dir })

@@ -53,6 +53,7 @@ function subscribe(
     ...options,
   })
   const subscriber = createFeedSubscriber(settings, cache, limits)
+  subscriber.start()
   opened.push(subscriber)
   return { subscriber, cache }
 }
@@ -295,6 +296,7 @@ describe('freshness', () => {
     expect(feed.queries.map((query) => query.get('after'))).toEqual([null, 'f.1'])
     expect(errors).toMatchObject([
       { code: 'UNAVAILABLE', message: expect.stringContaining('60 s late') },
+      { code: 'STALE', message: expect.stringContaining('no proxy buffers the change feed') },
     ])
     expect(client.checkNow(login('auth0|1')).outcome).toBe('revoked')
   })

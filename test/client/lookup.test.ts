@@ -71,3 +71,10 @@ describe('a cached response', () => {
     expect(lookup.cached(token)).toBeUndefined()
   })
 })
+
+test("with `lookup: 'feed'`, concurrent calls for the same user share one request", async () => {
+  clocks.sleep(CACHE_MS)
+  const results = await Promise.all([lookup.fetch(token), lookup.fetch(token)])
+  expect(results[0]).toBe(results[1])
+  expect(requests).toBe(2)
+})

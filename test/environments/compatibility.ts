@@ -32,6 +32,6 @@ export function works(area: Area, environment: string, note = '') {
 }
 
 /** Options of a `test` or `describe` which shows that last-logout refuses an environment, and with which message. */
-export function isRefused(area: Area, environment: string, note: string) {
+export function refuses(area: Area, environment: string, note: string) {
   return { meta: { compatibility: { area, environment, outcome: 'is refused', note } as const } }
 }

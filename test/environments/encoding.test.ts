@@ -9,7 +9,7 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { runService } from '../_support/running-service.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
-import { isRefused, works } from './compatibility.js'
+import { refuses, works } from './compatibility.js'
 
 const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -48,7 +48,7 @@ async function createEncoded(encoding: string): Promise<string> {
 describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encoding) => {
   test(
     'is refused by migrate, which creates nothing and prints the SQL for another one',
-    isRefused(
+    refuses(
       'PostgreSQL',
       'a database with the encoding LATIN1 or SQL_ASCII',
       '`migrate` exits with 2 and prints the SQL for a database with UTF8; `doctor` reports the same',

@@ -9,7 +9,7 @@ import { readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 import { openCertificates, openTlsFront, type TlsFront } from '../_support/tls.js'
 import { workerEnv } from '../_support/worker.js'
-import { isRefused, works } from './compatibility.js'
+import { refuses, works } from './compatibility.js'
 
 const WAIT = { timeout: 30_000, interval: 50 }
 const PASSWORD = 'p@ss:word-that-no-output-may-show'
@@ -170,7 +170,7 @@ describe('a command behind a proxy', () => {
 
   test(
     'refuses an invalid proxy by the name of its variable, without its value',
-    isRefused('Proxies to Auth0', 'an invalid proxy, or SOCKS', 'exit code 2, without the value'),
+    refuses('Proxies to Auth0', 'an invalid proxy, or SOCKS', 'exit code 2, without the value'),
     async () => {
       const HTTPS_PROXY = `socks5://me:${encodeURIComponent(PASSWORD)}@127.0.0.1:1080`
       const { code, stderr } = await finishCommand(['doctor'], { ...env, HTTPS_PROXY })

@@ -13,7 +13,7 @@ import { type RunningService, runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
-import { isRefused, works } from './compatibility.js'
+import { refuses, works } from './compatibility.js'
 
 type Settings = NonNullable<Parameters<typeof startPgBouncer>[1]>
 
@@ -89,7 +89,7 @@ async function doctor(variables: Record<string, string>) {
 describe.each(POOLERS)('behind $name', ({ settings, message }) => {
   test.each(['start', 'worker'])(
     '%s exits with 2 and names DATABASE_DIRECT_URL',
-    isRefused(
+    refuses(
       'PostgreSQL poolers and replicas',
       'PgBouncer in any mode without `DATABASE_DIRECT_URL`, and the queue in PostgreSQL',
       'exit code 2, and `doctor` reports the same',
@@ -114,7 +114,7 @@ describe.each(POOLERS)('behind $name', ({ settings, message }) => {
 
 test(
   'DATABASE_DIRECT_URL that leads to a pooler is refused too',
-  isRefused(
+  refuses(
     'PostgreSQL poolers and replicas',
     '`DATABASE_DIRECT_URL` that leads to a pooler',
     'exit code 2',

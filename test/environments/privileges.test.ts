@@ -6,7 +6,7 @@ import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { runService } from '../_support/running-service.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
-import { isRefused, works } from './compatibility.js'
+import { refuses, works } from './compatibility.js'
 
 /** The server is not shared: roles are of the whole server, and those of the document have fixed names. */
 let server: TestPostgres
@@ -157,7 +157,7 @@ describe('migrate', () => {
 
   test(
     'names the owner of the tables to another user',
-    isRefused(
+    refuses(
       'PostgreSQL',
       '`migrate` by a user that is not the owner of the tables',
       'exit code 2, with the owner to use',
@@ -186,7 +186,7 @@ describe('a user without privileges', () => {
 
   test(
     'is refused by worker and status, and accepted after the SQL that they print',
-    isRefused(
+    refuses(
       'PostgreSQL',
       'a user that lacks privileges',
       'exit code 2, with the SQL that grants them',

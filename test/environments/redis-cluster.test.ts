@@ -11,7 +11,7 @@ import { openCertificates } from '../_support/tls.js'
 import { WAIT } from '../_support/wait.js'
 import { workerEnv } from '../_support/worker.js'
 import { type Context, forbidConsole, startsAgain } from '../jobs/fixture.js'
-import { isRefused, works } from './compatibility.js'
+import { refuses, works } from './compatibility.js'
 import { emulate, expectRefusal, expectToWork, startOn, VALKEY } from './redis-queue.js'
 
 forbidConsole()
@@ -128,7 +128,7 @@ describe('a worker runs its jobs on a cluster of three', () => {
 
   test(
     'unless its nodes announce no address',
-    isRefused(
+    refuses(
       'Redis and Valkey',
       'a cluster whose nodes announce no address',
       'exit code 2: set cluster-preferred-endpoint-type',
@@ -253,7 +253,7 @@ describe('with TLS,', async () => {
 
   test(
     'a cluster is refused if its certificate is for another host',
-    isRefused('Redis and Valkey', 'TLS cluster with a certificate for another host', 'exit code 2'),
+    refuses('Redis and Valkey', 'TLS cluster with a certificate for another host', 'exit code 2'),
     async (context) => {
       const { expect } = context
       const tls = await createTls('DNS:elsewhere.example')

@@ -13,7 +13,7 @@ import { openTenant } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 import { workerEnv } from '../_support/worker.js'
 import { forbidConsole, startsAgain } from '../jobs/fixture.js'
-import { isRefused, works } from './compatibility.js'
+import { refuses, works } from './compatibility.js'
 import {
   emulate,
   examine,
@@ -111,7 +111,7 @@ describe('a worker refuses', () => {
 
   test(
     'Redis Sentinel',
-    isRefused(
+    refuses(
       'Redis and Valkey',
       'Redis Sentinel',
       'exit code 2: use the URL of the primary, or keep the schedule in PostgreSQL',
@@ -144,7 +144,7 @@ describe('a worker refuses', () => {
 
   test(
     'several servers that are no cluster',
-    isRefused(
+    refuses(
       'Redis and Valkey',
       'several servers in `REDIS_URL` that are no cluster',
       'exit code 2',

@@ -8,7 +8,7 @@ import { type RunningService, runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
-import { isRefused, works } from './compatibility.js'
+import { refuses, works } from './compatibility.js'
 import { createOwnedDatabase, withSchema } from './roles.js'
 
 const closers: (() => Promise<unknown>)[] = []
@@ -216,7 +216,7 @@ describe('two schemas of one database', () => {
 
   test(
     'serve one tenant each: another domain is refused with the way out',
-    isRefused('PostgreSQL', 'two tenants in one schema', 'exit code 2, with the way out'),
+    refuses('PostgreSQL', 'two tenants in one schema', 'exit code 2, with the way out'),
     async () => {
       const one = await start(envOf('one', 'one.example'))
       await expectWorking(one, 'auth0|1')

@@ -13,7 +13,7 @@ import { KEY } from '../_support/served-api.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { type Certificates, openCertificates, openTlsFront } from '../_support/tls.js'
-import { isRefused, works } from './compatibility.js'
+import { refuses, works } from './compatibility.js'
 
 /** Commands exit at once, not after a time limit. */
 const AT_ONCE_MS = 15_000
@@ -103,7 +103,7 @@ describe('PostgreSQL with TLS', () => {
 
   test.each(COMMANDS)(
     '%s refuses an untrusted certificate',
-    isRefused(
+    refuses(
       'PostgreSQL',
       'an untrusted certificate',
       'exit code 2, with the code of Node, `sslrootcert` and `NODE_EXTRA_CA_CERTS`',
@@ -120,7 +120,7 @@ describe('PostgreSQL with TLS', () => {
 
   test.each(COMMANDS)(
     '%s refuses an sslrootcert that does not exist',
-    isRefused('PostgreSQL', 'an `sslrootcert` that does not exist', 'exit code 2, with the path'),
+    refuses('PostgreSQL', 'an `sslrootcert` that does not exist', 'exit code 2, with the path'),
     async (command) => {
       const env = { DATABASE_URL: urlOf({ sslmode: 'verify-full', sslrootcert: '/no/such.pem' }) }
       await expectRefused(
@@ -203,7 +203,7 @@ describe('PostgreSQL with TLS', () => {
 
 test(
   'a server without TLS is refused where DATABASE_URL requires it',
-  isRefused('PostgreSQL', '`sslmode=require` on a server without TLS', 'exit code 2'),
+  refuses('PostgreSQL', '`sslmode=require` on a server without TLS', 'exit code 2'),
   async () => {
     const database = await createTestDatabase()
     closers.push(database.drop)
@@ -234,7 +234,7 @@ describe('Redis with TLS', () => {
 
   test.each(['start', 'worker'])(
     '%s refuses an untrusted certificate',
-    isRefused(
+    refuses(
       'Redis and Valkey',
       'an untrusted certificate',
       'exit code 2, with the code of Node and `NODE_EXTRA_CA_CERTS`',

@@ -1,0 +1,37 @@
+/** The part of an Express app that is used. */
+interface AppLike {
+  /** Express 4. */
+  _router?: unknown
+  /** Express 5. In Express 4, reading it throws. */
+  router?: unknown
+  parent?: AppLike
+}
+
+/** A layer of a router: a handler, a route, or another router, whose layers are its `stack`. */
+interface Layer {
+  handle?: { length?: number; stack?: unknown }
+  route?: { stack?: unknown }
+}
+
+/** Number of parameters by which Express recognizes an error handler. */
+const ERROR_HANDLER_LENGTH = 4
+
+/**
+ * Whether an Express app, a router of it, or an app that it is mounted on has an error handler. Any other framework
+ * with the same handlers counts as one without.
+ */
+export function hasErrorHandler(app: unknown): boolean {
+  const { _router, parent } = Object(app) as AppLike
+  const { stack } = Object(_router ?? Object(app).router)
+  return includesErrorHandler(stack) || (parent !== undefined && hasErrorHandler(parent))
+}
+
+function includesErrorHandler(stack: unknown): boolean {
+  if (!Array.isArray(stack)) return false
+  return stack.some(
+    ({ handle, route }: Layer) =>
+      handle?.length === ERROR_HANDLER_LENGTH ||
+      includesErrorHandler(handle?.stack) ||
+      includesErrorHandler(route?.stack),
+  )
+}

@@ -1,0 +1,24 @@
+import type { ErrorResponse } from './error-response.js'
+
+/**
+ * Rejects a request through the error handling of the host. The default error handlers of Express and Fastify use
+ * `status` or `statusCode`, and `headers`.
+ */
+export class RejectedError extends Error {
+  /** For a revoked token, the same as of the errors of `express-jwt`. */
+  override readonly name: string
+  readonly code: string
+  readonly status: number
+  readonly statusCode: number
+  readonly headers: Record<string, string>
+
+  /** @param code Default: the error code of the response, as `invalid_token`. */
+  constructor({ status, headers, body }: ErrorResponse, code: string = body.error) {
+    super(body.error_description)
+    this.name = status === 401 ? 'UnauthorizedError' : 'LastLogoutUnknownError'
+    this.code = code
+    this.status = status
+    this.statusCode = status
+    this.headers = headers
+  }
+}

@@ -1,0 +1,9 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { installPackages } from './installed.js'
+
+/** Builds the client's package, and installs what resource servers use, once for all files of the project. */
+export async function setup(): Promise<void> {
+  await promisify(execFile)('npm', ['run', '--silent', 'build:client'])
+  await installPackages()
+}

@@ -1,0 +1,156 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { access, mkdtemp, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import { build } from 'esbuild'
+import { INSTALLED_DIR, requireInstalled } from './installed.js'
+import type { ProtectedServer } from './protected-server.js'
+
+/** A JavaScript runtime. */
+export interface Runtime {
+  name: string
+  /** Whether an app can keep a connection open between requests. */
+  keepsConnections: boolean
+  /** The code that serves `handle` on a free port of the loopback interface. All but workerd print the port. */
+  entry: string
+  /** Returns the command that runs the bundled app. */
+  command(app: string): Promise<string[]>
+}
+
+const WORKERD_CONFIG = `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "app", worker = .app),
+    (name = "internet", network = (allow = ["private"])),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "app")],
+);
+const app :Workerd.Worker = (
+  modules = [(name = "app", esModule = embed "app.js")],
+  compatibilityDate = "2026-11-01",
+);
+`
+
+const EDGE_HOST = `import { readFileSync } from 'node:fs'
+import { EdgeRuntime, runServer } from 'edge-runtime'
+const runtime = new EdgeRuntime({ initialCode: readFileSync(process.argv[2], 'utf8') })
+const { url } = await runServer({ runtime, host: '127.0.0.1', port: 0 })
+console.log(new URL(url).port)
+`
+
+const NODE_ENTRY = `import { createServer } from 'node:http'
+const server = createServer(async (req, res) => {
+  const body = await new Response(req).text()
+  const response = await handle(new Request('http://app' + req.url, { method: req.method, body }))
+  res.writeHead(response.status, Object.fromEntries(response.headers)).end(await response.text())
+}).listen(0, '127.0.0.1', () => console.log(server.address().port))`
+
+const node = (release: number): Runtime => ({
+  name: `Node ${release}`,
+  keepsConnections: true,
+  entry: NODE_ENTRY,
+  async command(app) {
+    const args = ['--yes', `node@${release}`, '-p', 'process.version + " " + process.execPath']
+    const { stdout } = await promisify(execFile)('npx', args)
+    const [version = '', path = ''] = stdout.trim().split(' ')
+    if (!version.startsWith(`v${release}.`)) throw new Error(`node@${release} is ${version}`)
+    return [path, app]
+  },
+})
+
+/** The runtimes that a resource server can run in. */
+export const RUNTIMES: Runtime[] = [
+  {
+    name: 'workerd',
+    keepsConnections: false,
+    entry: 'export default { fetch: handle }',
+    async command(app) {
+      const config = app.replace(/app\.js$/, 'config.capnp')
+      await writeFile(config, WORKERD_CONFIG)
+      return [requireInstalled('workerd').default, 'serve', config, '--control-fd=1']
+    },
+  },
+  {
+    name: "Next's edge runtime",
+    keepsConnections: false,
+    entry: `addEventListener('fetch', (event) => event.respondWith(handle(event.request)))`,
+    async command(app) {
+      const host = join(INSTALLED_DIR, 'node_modules', '.edge-host.mjs')
+      await writeFile(host, EDGE_HOST)
+      return [process.execPath, host, app]
+    },
+  },
+  {
+    name: 'Bun',
+    keepsConnections: true,
+    entry: `const { port } = Bun.serve({ hostname: '127.0.0.1', port: 0, fetch: handle })
+console.log(port)`,
+    command: async (app) => [await findBinary('@oven', 'bin/bun'), app],
+  },
+  {
+    name: 'Deno',
+    keepsConnections: true,
+    entry: `Deno.serve({ hostname: '127.0.0.1', port: 0, onListen: ({ port }) => console.log(port) }, handle)`,
+    command: async (app) => [await findBinary('@deno', 'deno'), 'run', '--allow-net', app],
+  },
+  node(20),
+  node(22),
+  node(24),
+]
+
+/** Finds a binary in the package for this platform, which npm has chosen. */
+async function findBinary(scope: string, path: string): Promise<string> {
+  const scopeDir = join(INSTALLED_DIR, 'node_modules', scope)
+  for (const name of await readdir(scopeDir)) {
+    const file = join(scopeDir, name, path)
+    const exists = await access(file).then(
+      () => true,
+      () => false,
+    )
+    if (exists) return file
+  }
+  throw new Error(`no ${path} in ${scopeDir}`)
+}
+
+/**
+ * Bundles an app with the client's package, and serves it in a runtime.
+ *
+ * @param project The directory that the package is installed in.
+ * @param define The constants of the app.
+ */
+export async function serveIn(
+  { entry, command }: Runtime,
+  { project, define }: { project: string; define: Record<string, unknown> },
+): Promise<ProtectedServer> {
+  const dir = await mkdtemp(join(project, 'runtime-'))
+  const app = join(dir, 'app.js')
+  await build({
+    stdin: {
+      contents: `import { handle } from './runtime-app.js'\n${entry}`,
+      resolveDir: 'test/consumers',
+    },
+    nodePaths: [join(project, 'node_modules')],
+    define: Object.fromEntries(
+      Object.entries(define).map(([key, value]) => [key, JSON.stringify(value)]),
+    ),
+    bundle: true,
+    format: 'esm',
+    external: ['node:*'],
+    outfile: app,
+    logLevel: 'warning',
+  })
+  const [file = '', ...args] = await command(app)
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [line] = await once(createInterface(child.stdout), 'line')
+  const [port] = /\d+(?=\D*$)/.exec(line) ?? []
+  return {
+    url: `http://127.0.0.1:${port}/`,
+    async close() {
+      const exited = once(child, 'exit')
+      child.kill('SIGKILL')
+      await exited
+    },
+  }
+}

@@ -1,0 +1,82 @@
+import type { ServerResponse } from 'node:http'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { LastLogoutClient } from '../../src/client/index.js'
+import type { LastLogoutClientOptions } from '../../src/client/options.js'
+import { openClient } from '../_support/client.js'
+import { event, freshness, openScriptedFeed, type ScriptedFeed } from '../_support/scripted-feed.js'
+
+let feed: ScriptedFeed
+let client: LastLogoutClient
+afterEach(async () => {
+  await client.close()
+  await feed.close()
+})
+
+const claims = { sub: 'auth0|1', iat: Math.floor(Date.now() / 1000) - 60 }
+const load = (response: ServerResponse) =>
+  void response.write(event('freshness', freshness(Date.now()), 'f.1'))
+
+function open(options: Partial<LastLogoutClientOptions> = {}) {
+  client = openClient(feed.url, { connect: 'lazy', ...options })
+}
+
+/** Connects a client that does so at once: a connection that began earlier has then reached the service. */
+async function connectAnother(): Promise<void> {
+  const eager = openClient(feed.url)
+  await eager.ready()
+  await eager.close()
+}
+
+describe("a client with connect: 'lazy'", () => {
+  test('connects with the first check, which waits for the load', async () => {
+    feed = await openScriptedFeed((response) => void setTimeout(() => load(response), 100))
+    open({ timeoutMs: 10_000 })
+    await connectAnother()
+    expect(feed.queries).toHaveLength(1)
+    const decisions = await Promise.all([client.check(claims), client.check(claims)])
+    expect(decisions.map(({ outcome }) => outcome)).toEqual(['accepted', 'accepted'])
+    expect(feed.queries).toHaveLength(2)
+  })
+
+  test('waits for the load at most timeoutMs, and only once', async () => {
+    feed = await openScriptedFeed(() => {})
+    open({ timeoutMs: 300 })
+    const startedAt = performance.now()
+    expect((await client.check(claims)).reason).toBe('not_loaded')
+    const firstMs = performance.now() - startedAt
+    expect(firstMs).toBeGreaterThan(290)
+    for (let n = 0; n < 20; n++) expect((await client.check(claims)).reason).toBe('not_loaded')
+    // Twenty waits would take twenty times as long.
+    expect(performance.now() - startedAt).toBeLessThan(firstMs + 3_000)
+  })
+
+  test('does not connect for a machine token', async () => {
+    feed = await openScriptedFeed(load)
+    open()
+    const decision = await client.check({ sub: 'orders@clients', iat: claims.iat })
+    expect(decision).toMatchObject({ allowed: true, reason: 'machine_token' })
+    await connectAnother()
+    expect(feed.queries).toHaveLength(1)
+  })
+
+  test('does not connect after it was closed', async () => {
+    feed = await openScriptedFeed(load)
+    open()
+    await client.close()
+    expect((await client.check(claims)).reason).toBe('not_loaded')
+    expect(client.checkNow(claims).reason).toBe('not_loaded')
+    await connectAnother()
+    expect(feed.queries).toHaveLength(1)
+  })
+
+  test('connects with `ready` and with `checkNow`', async () => {
+    feed = await openScriptedFeed(load)
+    open()
+    await client.ready()
+    expect(client.checkNow(claims).outcome).toBe('accepted')
+    await client.close()
+    open()
+    expect(client.checkNow(claims).reason).toBe('not_loaded')
+    await expect.poll(() => client.checkNow(claims).outcome).toBe('accepted')
+  })
+})

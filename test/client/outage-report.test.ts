@@ -1,0 +1,111 @@
+import type { ServerResponse } from 'node:http'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { LastLogoutClientError } from '../../src/client/errors.js'
+import type { LastLogoutClient } from '../../src/client/index.js'
+import type { LastLogoutClientOptions } from '../../src/client/options.js'
+import { createOutageReport } from '../../src/client/outage-report.js'
+import { openClient } from '../_support/client.js'
+import { createClock } from '../_support/clock.js'
+import { event, freshness, openScriptedFeed, type ScriptedFeed } from '../_support/scripted-feed.js'
+import { about, openStandIn } from '../_support/stand-in.js'
+
+const MINUTE_MS = 60_000
+
+describe('an outage', () => {
+  const unavailable = new LastLogoutClientError('UNAVAILABLE', 'unavailable')
+  const unauthorized = new LastLogoutClientError('UNAUTHORIZED', 'unauthorized')
+  function open() {
+    const errors: unknown[] = []
+    const clock = createClock()
+    const report = createOutageReport((error) => void errors.push(error), { wall: clock.now })
+    return { errors, clock, report }
+  }
+
+  test('is reported once for each kind of failure, however long it lasts', () => {
+    const { errors, clock, report } = open()
+    for (let n = 0; n < 100; n++) {
+      report.failed(unavailable)
+      if (n > 50) report.failed(unauthorized)
+      clock.pass(MINUTE_MS)
+    }
+    expect(errors).toEqual([unavailable, unauthorized])
+  })
+
+  test('ends with a success that no failure follows for a minute', () => {
+    const { errors, clock, report } = open()
+    report.failed(unavailable)
+    report.succeeded()
+    clock.pass(MINUTE_MS - 1)
+    report.succeeded()
+    report.failed(unavailable)
+    expect(errors).toHaveLength(1)
+    report.succeeded()
+    clock.pass(MINUTE_MS)
+    report.failed(unavailable)
+    expect(errors).toHaveLength(2)
+  })
+})
+
+describe('onError', () => {
+  let feed: ScriptedFeed | undefined
+  let client: LastLogoutClient | undefined
+  let errors: LastLogoutClientError[]
+  beforeEach(() => {
+    errors = []
+  })
+  afterEach(async () => {
+    await client?.close()
+    await feed?.close()
+  })
+  const open = (url: string, options: Partial<LastLogoutClientOptions> = {}) => {
+    const onError = (error: unknown) => void errors.push(error as LastLogoutClientError)
+    client = openClient(url, { onError, ...options })
+    return client
+  }
+  const login = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
+
+  test('is called once while connections fail', async () => {
+    let connections = 0
+    feed = await openScriptedFeed((response) => {
+      connections++
+      response.destroy()
+    })
+    open(feed.url)
+    await expect.poll(() => connections, { timeout: 10_000 }).toBe(4)
+    expect(errors).toMatchObject([{ code: 'UNAVAILABLE' }])
+  })
+
+  test('is called once while lookups fail', async () => {
+    const service = await openStandIn(() => [500, ''])
+    open(service.url, { lookup: 'request' })
+    for (let n = 0; n < 5; n++) await client?.check(login(`auth0|${n}`))
+    expect(service.requests).toHaveLength(5)
+    expect(errors).toMatchObject([{ code: 'UNAVAILABLE' }])
+  })
+
+  const send = (fields: object) => (response: ServerResponse) =>
+    void response.write(event('freshness', freshness(Date.now() - 400_000, fields), 'f.1'))
+
+  test.each([
+    ['the worker does not run', { lag_ms: 400_000 }, /that a worker is running\.$/],
+    ['the first catch-up has not ended', { as_of: null, lag_ms: null }, /to its end yet\./],
+    ['as_of is ahead of the clock of the database', { lag_ms: null }, /clock of its database\.$/],
+  ])('is called once for stale data, with the likely cause: %s', async (_what, fields, cause) => {
+    feed = await openScriptedFeed(send(fields))
+    const opened = open(feed.url)
+    await expect.poll(() => opened.checkNow(login('auth0|1')).reason).toBe('stale')
+    for (let n = 0; n < 5; n++) opened.checkNow(login('auth0|1'))
+    expect(errors).toMatchObject([{ code: 'STALE', message: expect.stringMatching(cause) }])
+  })
+
+  test('is called once for a cached response that has become stale', async () => {
+    const service = await openStandIn(() => about('auth0|1'))
+    const opened = open(service.url, { lookup: 'request', maxStalenessMs: 50, cacheMs: 60_000 })
+    await opened.check(login('auth0|1'))
+    await expect.poll(() => opened.checkNow(login('auth0|1')).reason).toBe('stale')
+    opened.checkNow(login('auth0|1'))
+    expect(errors).toMatchObject([
+      { code: 'STALE', message: expect.stringContaining('Set cacheMs lower than maxStalenessMs') },
+    ])
+  })
+})

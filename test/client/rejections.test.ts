@@ -1,0 +1,297 @@
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
+import Fastify, { type FastifyInstance, type preHandlerAsyncHookHandler } from 'fastify'
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { lastLogout as forExpress, isRevoked } from '../../src/client/express.js'
+import { lastLogout as forFastify } from '../../src/client/fastify.js'
+import { lastLogout as forFetch } from '../../src/client/fetch.js'
+import type { LastLogoutClient } from '../../src/client/index.js'
+import { openClient } from '../_support/client.js'
+import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+import { serve } from '../_support/protected-server.js'
+
+const UNREACHABLE_URL = 'http://127.0.0.1:1'
+const CHALLENGE =
+  'Bearer error="invalid_token", error_description="the token was revoked by a logout"'
+const REVOKED = { error: 'invalid_token', error_description: 'the token was revoked by a logout' }
+const UNKNOWN = {
+  error: 'temporarily_unavailable',
+  error_description: 'the revocation status of the token is unavailable',
+}
+
+/** Claims whose type has no index signature. */
+interface AccessToken {
+  sub: string
+  iat: number
+  cnf?: { jkt: string }
+}
+const claims: AccessToken = { sub: 'auth0|out', iat: Math.floor(Date.now() / 1000) - 60 }
+
+let client: LastLogoutClient
+let unreachable: LastLogoutClient
+beforeEach(async () => {
+  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  unreachable = openClient(UNREACHABLE_URL, { lookup: 'request' })
+})
+
+/** What a caller sees of a rejection. */
+interface Rejection {
+  status: number
+  challenge: string | null
+  retryAfter: string | null
+  body: unknown
+}
+
+async function read(response: Response): Promise<Rejection> {
+  const { status, headers } = response
+  const challenge = headers.get('www-authenticate')
+  return { status, challenge, retryAfter: headers.get('retry-after'), body: await response.json() }
+}
+
+const BEARER = { authorization: 'Bearer x' }
+const DPOP = { authorization: 'DPoP x' }
+
+describe('Express', () => {
+  const verified: RequestHandler = (req, _res, next) => {
+    Object.assign(req, { auth: { payload: claims } })
+    next()
+  }
+  /** Responds with all that the error handler of an app gets. */
+  const showError: ErrorRequestHandler = (error, _req, res, _next) => {
+    const { name, code, status, statusCode, headers, message } = error
+    res.status(418).json({ name, code, status, statusCode, headers, message })
+  }
+  const protect = (target: { use(...handlers: RequestHandler[]): unknown }, guard = client) =>
+    target.use(verified, forExpress(guard) as RequestHandler)
+
+  async function call(app: Express, headers: Record<string, string> = BEARER) {
+    const server = await serve(app.listen(0, '127.0.0.1'))
+    onTestFinished(() => server.close())
+    return read(await fetch(server.url, { headers }))
+  }
+
+  const revokedError = {
+    name: 'UnauthorizedError',
+    code: 'invalid_token',
+    status: 401,
+    statusCode: 401,
+    headers: { 'WWW-Authenticate': CHALLENGE },
+    message: REVOKED.error_description,
+  }
+
+  test('passes a rejection to the error handler of the app', async () => {
+    const app = express()
+    protect(app)
+    app.use(showError)
+    expect(await call(app)).toMatchObject({ status: 418, body: revokedError })
+  })
+
+  test('passes an unknown revocation status to the error handler of the app', async () => {
+    const app = express()
+    protect(app, unreachable)
+    app.use(showError)
+    expect(await call(app)).toMatchObject({
+      body: {
+        code: 'temporarily_unavailable',
+        status: 503,
+        statusCode: 503,
+        headers: { 'Retry-After': '5' },
+      },
+    })
+  })
+
+  test('keeps the challenge if the error handler ignores the headers of the error', async () => {
+    const app = express()
+    protect(app)
+    app.use(
+      ((error, _req, res, _next) =>
+        void res.status(error.status).json({ problem: error.message })) as ErrorRequestHandler,
+    )
+    expect(await call(app)).toEqual({
+      status: 401,
+      challenge: CHALLENGE,
+      retryAfter: null,
+      body: { problem: REVOKED.error_description },
+    })
+  })
+
+  test.each<[string, (app: Express) => void]>([
+    [
+      'a router',
+      (app) => {
+        const router = express.Router()
+        protect(router)
+        router.use(showError)
+        app.use(router)
+      },
+    ],
+    [
+      'a route',
+      (app) => void app.get('/', verified, forExpress(client) as RequestHandler, showError),
+    ],
+    [
+      'the app that it is mounted on',
+      (app) => {
+        const mounted = express()
+        protect(mounted)
+        app.use('/', mounted)
+        app.use(showError)
+      },
+    ],
+  ])('passes a rejection to an error handler of %s', async (_where, build) => {
+    const app = express()
+    build(app)
+    expect(await call(app)).toMatchObject({ status: 418, body: revokedError })
+  })
+
+  test('responds by itself if the app has no error handler', async () => {
+    const app = express()
+    protect(app)
+    expect(await call(app)).toEqual({
+      status: 401,
+      challenge: CHALLENGE,
+      retryAfter: null,
+      body: REVOKED,
+    })
+    const other = express()
+    protect(other, unreachable)
+    expect(await call(other)).toEqual({
+      status: 503,
+      challenge: null,
+      retryAfter: '5',
+      body: UNKNOWN,
+    })
+  })
+
+  test('challenges with DPoP if the request used DPoP', async () => {
+    const app = express()
+    protect(app)
+    expect((await call(app, DPOP)).challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+    await expect(isRevoked(client)({ headers: DPOP }, { payload: claims })).rejects.toMatchObject({
+      code: 'revoked_token',
+      statusCode: 401,
+      headers: { 'WWW-Authenticate': expect.stringMatching(/^DPoP /) },
+    })
+  })
+})
+
+describe('Fastify', () => {
+  const hook = (guard = client) => {
+    const check = forFastify(guard)
+    return (async (request, reply) => {
+      Object.assign(request, { user: claims })
+      return check(request, reply)
+    }) as preHandlerAsyncHookHandler
+  }
+  const addRoute = (app: FastifyInstance, schema = {}, guard = client) =>
+    app.get('/', { preHandler: hook(guard), schema: { response: schema } }, async () => ({}))
+
+  async function call(app: FastifyInstance, headers: Record<string, string> = BEARER) {
+    const { statusCode, headers: sent, payload } = await app.inject({ url: '/', headers })
+    await app.close()
+    return {
+      status: statusCode,
+      challenge: sent['www-authenticate'] ?? null,
+      retryAfter: sent['retry-after'] ?? null,
+      body: JSON.parse(payload),
+    }
+  }
+
+  test('passes a rejection to the error handler of the app', async () => {
+    const app = Fastify()
+    app.setErrorHandler((error: Error & Record<string, unknown>, _request, reply) => {
+      const { code, status, statusCode, headers, message } = error
+      return reply.code(418).send({ code, status, statusCode, headers, message })
+    })
+    addRoute(app)
+    expect(await call(app)).toEqual({
+      status: 418,
+      // Kept for an error handler that ignores the headers of the error.
+      challenge: CHALLENGE,
+      retryAfter: null,
+      body: {
+        code: 'invalid_token',
+        status: 401,
+        statusCode: 401,
+        headers: { 'WWW-Authenticate': CHALLENGE },
+        message: REVOKED.error_description,
+      },
+    })
+  })
+
+  test('passes a rejection to the error handler of a plugin, and responds by itself outside', async () => {
+    const app = Fastify()
+    await app.register(async (plugin) => {
+      plugin.setErrorHandler((_error, _request, reply) => reply.code(418).send({}))
+      plugin.get('/inside', { preHandler: hook() }, async () => ({}))
+    })
+    addRoute(app)
+    expect((await app.inject('/inside')).statusCode).toBe(418)
+    expect(await call(app)).toMatchObject({ status: 401, body: REVOKED })
+  })
+
+  test('responds by itself if the app has no error handler', async () => {
+    const app = Fastify()
+    addRoute(app)
+    expect(await call(app)).toEqual({
+      status: 401,
+      challenge: CHALLENGE,
+      retryAfter: null,
+      body: REVOKED,
+    })
+    const other = Fastify()
+    addRoute(other, {}, unreachable)
+    expect(await call(other)).toEqual({
+      status: 503,
+      challenge: null,
+      retryAfter: '5',
+      body: UNKNOWN,
+    })
+  })
+
+  const text = { type: 'string' }
+  const strict = {
+    type: 'object',
+    required: ['statusCode', 'problem'],
+    properties: { statusCode: { type: 'integer' }, problem: text },
+    additionalProperties: false,
+  }
+
+  test('does not respond with 500 if the route has a strict schema of another body', async () => {
+    for (const status of ['401', '4xx']) {
+      const app = Fastify()
+      addRoute(app, { [status]: strict })
+      expect(await call(app)).toMatchObject({ status: 401, challenge: CHALLENGE, body: REVOKED })
+    }
+    const other = Fastify()
+    addRoute(other, { 503: strict }, unreachable)
+    expect(await call(other)).toMatchObject({ status: 503, retryAfter: '5', body: UNKNOWN })
+  })
+
+  test('applies the schema of a route that its body fits', async () => {
+    const app = Fastify()
+    addRoute(app, { 401: { type: 'object', properties: { error: text } } })
+    expect(await call(app)).toMatchObject({ status: 401, body: { error: 'invalid_token' } })
+  })
+
+  test('challenges with DPoP if the request used DPoP', async () => {
+    const app = Fastify()
+    addRoute(app)
+    expect((await call(app, DPOP)).challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+  })
+})
+
+describe('a fetch-style server', () => {
+  const challengeOf = async (token: AccessToken) =>
+    (await forFetch(client)(token))?.headers.get('www-authenticate')
+
+  test('challenges with DPoP if the token is bound to a DPoP key', async () => {
+    expect(await challengeOf(claims)).toBe(CHALLENGE)
+    const bound = { ...claims, cnf: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' } }
+    expect(await challengeOf(bound)).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+  })
+})
+
+test('a check accepts claims whose type is an interface', async () => {
+  expect((await client.check(claims)).outcome).toBe('revoked')
+  expect(client.checkNow(claims).outcome).toBe('revoked')
+})

@@ -1,0 +1,72 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { settleWithin } from '../../src/client/settle-within.js'
+import { openClient } from '../_support/client.js'
+import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+import { openStandIn } from '../_support/stand-in.js'
+
+const claims = { sub: 'auth0|1', iat: Math.floor(Date.now() / 1000) - 60 }
+
+describe("a client with lookup: 'request'", () => {
+  test('sends no request for a machine token', async () => {
+    const service = await openLogoutStandIn()
+    const client = openClient(service.url, { lookup: 'request' })
+    const machine = { sub: 'orders@clients', iat: claims.iat, gty: 'client-credentials' }
+    expect(await client.check(machine)).toMatchObject({ allowed: true, reason: 'machine_token' })
+    expect(client.checkNow(machine).reason).toBe('machine_token')
+    expect(service.requests).toEqual([])
+  })
+
+  test('shares no request between checks: a runtime may stop the one that began it', async () => {
+    const service = await openStandIn(() => null)
+    const client = openClient(service.url, { lookup: 'request', timeoutMs: 300 })
+    await Promise.all([client.check(claims), client.check(claims)])
+    expect(service.requests).toHaveLength(2)
+  })
+
+  test('does not follow a redirect, which would send the key to another host', async () => {
+    const target = await openStandIn(() => [200, '{}'])
+    const server = createServer((_request, response) => {
+      response.writeHead(307, { location: `${target.url}/v1/last-logout` }).end()
+    }).listen(0, '127.0.0.1')
+    onTestFinished(() => void server.close())
+    await once(server, 'listening')
+    const errors: unknown[] = []
+    const onError = (error: unknown) => void errors.push(error)
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const client = openClient(url, { lookup: 'request', onError })
+    expect((await client.check(claims)).reason).toBe('lookup_failed')
+    expect(errors).toMatchObject([
+      {
+        code: 'UNAVAILABLE',
+        message: expect.stringContaining('redirected the request (status 307)'),
+      },
+    ])
+    expect(target.requests).toEqual([])
+    server.closeAllConnections()
+  })
+})
+
+describe('settleWithin', () => {
+  const timeout = () => new Error('timeout')
+
+  test('rejects at the timeout even if the operation never settles', async () => {
+    let aborted: unknown
+    const operation = (signal: AbortSignal) => {
+      signal.addEventListener('abort', () => {
+        aborted = signal.reason
+      })
+      return new Promise<never>(() => {})
+    }
+    const error = await settleWithin(20, operation, timeout).catch((error) => error)
+    expect(error.message).toBe('timeout')
+    expect(aborted).toBe(error)
+  })
+
+  test('returns the result of an operation with the longest possible timeout', async () => {
+    const operation = () => new Promise((resolve) => setTimeout(() => resolve('done'), 20))
+    expect(await settleWithin(3_650 * 86_400_000, operation, timeout)).toBe('done')
+  })
+})

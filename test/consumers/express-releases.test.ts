@@ -1,0 +1,99 @@
+import type { ErrorRequestHandler, Express, RequestHandler } from 'express'
+import express from 'express'
+import { expressjwt } from 'express-jwt'
+import { exportSPKI } from 'jose'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { isRevoked, lastLogout } from '../../src/client/express.js'
+import type { LastLogoutClient } from '../../src/client/index.js'
+import { openClient } from '../_support/client.js'
+import { requireInstalled } from '../_support/installed.js'
+import { type Issuer, openIssuer } from '../_support/issuer.js'
+import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+import { serve } from '../_support/protected-server.js'
+
+type CreateMiddleware = (options: object) => RequestHandler
+
+let issuer: Issuer
+let secret: string
+beforeAll(async () => {
+  issuer = await openIssuer()
+  secret = await exportSPKI(issuer.publicKey)
+})
+afterAll(() => issuer.close())
+
+let client: LastLogoutClient
+beforeEach(async () => {
+  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+})
+
+const EXPRESS: [name: string, load: () => () => Express][] = [
+  ['Express 4', () => requireInstalled('express-4')],
+  ['Express 5', () => express],
+]
+const EXPRESS_JWT: [name: string, load: () => CreateMiddleware][] = [
+  ['express-jwt 6', () => requireInstalled('express-jwt-6')],
+  ['express-jwt 7', () => requireInstalled('express-jwt-7').expressjwt],
+  ['express-jwt 8', () => expressjwt as CreateMiddleware],
+]
+
+async function call(app: Express, sub: string) {
+  // Outside of tests, Express prints every error.
+  app.set('env', 'test')
+  app.get('/', (_req, res) => void res.send('passed'))
+  const server = await serve(app.listen(0, '127.0.0.1'))
+  onTestFinished(() => server.close())
+  const token = await issuer.sign({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
+  const headers = { authorization: `Bearer ${token}` }
+  const response = await fetch(server.url, { headers, signal: AbortSignal.timeout(5_000) })
+  const challenge = response.headers.get('www-authenticate')
+  return { status: response.status, challenge, text: await response.text() }
+}
+
+const challenge = expect.stringMatching(/^Bearer error="invalid_token"/)
+
+describe.each(EXPRESS)('%s', (_express, loadExpress) => {
+  describe.each(EXPRESS_JWT)('with %s', (_expressJwt, loadExpressJwt) => {
+    const open = (guard: LastLogoutClient) => {
+      const app = loadExpress()()
+      app.use(loadExpressJwt()({ secret, algorithms: ['RS256'], isRevoked: isRevoked(guard) }))
+      return app
+    }
+
+    test('accepts, rejects and is unsure', async () => {
+      expect(await call(open(client), 'auth0|in')).toMatchObject({ status: 200, text: 'passed' })
+      expect(await call(open(client), 'auth0|out')).toMatchObject({ status: 401, challenge })
+      const unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
+      expect(await call(open(unreachable), 'auth0|in')).toMatchObject({ status: 503 })
+    })
+  })
+
+  const verified: RequestHandler = (req, _res, next) => {
+    const iat = Math.floor(Date.now() / 1000) - 60
+    Object.assign(req, { auth: { payload: { sub: 'auth0|out', iat } } })
+    next()
+  }
+  const open = () => {
+    const app = loadExpress()()
+    app.use(verified, lastLogout(client) as RequestHandler)
+    return app
+  }
+
+  test('passes rejections to the error handler of the app, and responds by itself without one', async () => {
+    const app = open()
+    app.get('/', (_req, res) => void res.send('passed'))
+    app.use(
+      ((error, _req, res, _next) =>
+        void res.status(error.status).send(error.code)) as ErrorRequestHandler,
+    )
+    expect(await call(app, 'unused')).toEqual({ status: 401, challenge, text: 'invalid_token' })
+    const other = await call(open(), 'unused')
+    expect(other).toMatchObject({ status: 401, challenge })
+    expect(JSON.parse(other.text)).toMatchObject({ error: 'invalid_token' })
+  })
+
+  test('responds with 401 and the challenge if the error handler only passes errors on', async () => {
+    const app = open()
+    app.use(((error, _req, _res, next) => next(error)) as ErrorRequestHandler)
+    expect(await call(app, 'unused')).toMatchObject({ status: 401, challenge })
+  })
+})

@@ -1,0 +1,47 @@
+import Fastify, { type FastifyInstance, type preHandlerAsyncHookHandler } from 'fastify'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { lastLogout } from '../../src/client/fastify.js'
+import type { LastLogoutClient } from '../../src/client/index.js'
+import { openClient } from '../_support/client.js'
+import { requireInstalled } from '../_support/installed.js'
+import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+
+let client: LastLogoutClient
+beforeEach(async () => {
+  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+})
+
+const FASTIFY: [name: string, load: () => () => FastifyInstance][] = [
+  ['Fastify 4', () => requireInstalled('fastify-4')],
+  ['Fastify 5', () => Fastify],
+]
+
+describe.each(FASTIFY)('%s', (_name, load) => {
+  /** Calls a route of an app as a user who has logged out. */
+  async function call(app: FastifyInstance, schema = {}) {
+    const claims = { sub: 'auth0|out', iat: Math.floor(Date.now() / 1000) - 60 }
+    const guard = lastLogout(client, { getClaims: () => claims }) as preHandlerAsyncHookHandler
+    app.get('/', { preHandler: guard, schema: { response: schema } }, async () => ({}))
+    const { statusCode, headers, payload } = await app.inject('/')
+    await app.close()
+    const challenge = headers['www-authenticate']
+    return { status: statusCode, challenge, body: JSON.parse(payload) }
+  }
+  const challenge = expect.stringMatching(/^Bearer error="invalid_token"/)
+
+  test('passes a rejection to the error handler of the app', async () => {
+    const app = load()()
+    app.setErrorHandler((error: Error & { statusCode: number; code: string }, _request, reply) =>
+      reply.code(error.statusCode).send({ problem: error.code }),
+    )
+    const body = { problem: 'invalid_token' }
+    expect(await call(app)).toEqual({ status: 401, challenge, body })
+  })
+
+  test('responds by itself without one, also if the schema of the route requires another body', async () => {
+    const body = expect.objectContaining({ error: 'invalid_token' })
+    expect(await call(load()())).toEqual({ status: 401, challenge, body })
+    const strict = { type: 'object', required: ['problem'], properties: {} }
+    expect(await call(load()(), { 401: strict })).toEqual({ status: 401, challenge, body })
+  })
+})

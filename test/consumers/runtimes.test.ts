@@ -1,0 +1,137 @@
+import { once } from 'node:events'
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type ClientProject, installClient } from '../_support/client-package.js'
+import type { ProtectedServer } from '../_support/protected-server.js'
+import { RUNTIMES, type Runtime, serveIn } from '../_support/runtimes.js'
+import { KEY } from '../_support/served-api.js'
+import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
+import { about } from '../_support/stand-in.js'
+
+const SESSION = 'https://last-logout/session_id'
+const ODD_ID = 'samlp|corp|a/../b?c=d%20é'
+const SLOW_MS = 400
+const NOW = Math.floor(Date.now() / 1000)
+
+const servers: Server[] = []
+/** Opens a server on the loopback interface until the tests end. */
+async function open(listener: RequestListener): Promise<string> {
+  const server = createServer(listener).listen(0, '127.0.0.1')
+  servers.push(server)
+  await once(server, 'listening')
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+let project: ClientProject
+let logouts: ServedLogouts
+let options: Record<string, object>
+beforeAll(async () => {
+  project = await installClient()
+  logouts = await serveLogouts()
+  await logouts.logOut('auth0|out')
+  await logouts.logOut('auth0|sessions', 'phone')
+  await logouts.logOut(ODD_ID)
+  const silent = await open(() => {})
+  const slow = await open((request, response) => {
+    const userId = new URL(request.url ?? '', 'http://slow').searchParams.get('user_id') ?? ''
+    setTimeout(() => response.end(about(userId)[1]), SLOW_MS)
+  })
+  const redirecting = await open((_request, response) => {
+    response.writeHead(302, { location: logouts.url }).end()
+  })
+  const common = { apiKey: KEY, onUnknown: 'deny', lookup: 'request', cacheMs: 0, timeoutMs: 5_000 }
+  options = {
+    real: { ...common, url: logouts.url },
+    feed: { ...common, url: logouts.url, lookup: 'feed', connect: 'lazy' },
+    unreachable: { ...common, url: 'http://127.0.0.1:1' },
+    tolerant: { ...common, url: 'http://127.0.0.1:1', onUnknown: 'allow' },
+    silent: { ...common, url: silent, timeoutMs: 200 },
+    slow: { ...common, url: slow },
+    redirecting: { ...common, url: redirecting },
+  }
+}, 120_000)
+afterAll(async () => {
+  for (const server of servers) {
+    server.close()
+    server.closeAllConnections()
+  }
+  await Promise.all([logouts.close(), project.remove()])
+})
+
+const login = (sub: string, fields: object = {}) => ({ sub, iat: NOW - 60, ...fields })
+const ACCEPTED = { status: 200, challenge: null, retryAfter: null }
+const REVOKED = {
+  status: 401,
+  challenge: 'Bearer error="invalid_token", error_description="the token was revoked by a logout"',
+  retryAfter: null,
+}
+const UNKNOWN = { status: 503, challenge: null, retryAfter: '5' }
+
+/** The cases that hold in every runtime: the client of the app, the claims, and the response. */
+const CASES: [name: string, client: string, claims: object, expected: object][] = [
+  ['a user who has not logged out', 'real', login('auth0|in'), ACCEPTED],
+  ['a login before the logout', 'real', login('auth0|out'), REVOKED],
+  ['a login after the logout', 'real', login('auth0|out', { iat: NOW + 600 }), ACCEPTED],
+  ['a login that is a string', 'real', login('auth0|out', { iat: `${NOW - 60}` }), REVOKED],
+  ['an unreadable login', 'real', login('auth0|in', { iat: 'soon' }), UNKNOWN],
+  ['the ended session', 'real', login('auth0|sessions', { [SESSION]: 'phone' }), REVOKED],
+  ['another session', 'real', login('auth0|sessions', { [SESSION]: 'laptop' }), ACCEPTED],
+  ['a user id with odd characters', 'real', login(ODD_ID), REVOKED],
+  ['a machine token without a service', 'unreachable', login('orders@clients'), ACCEPTED],
+  ['no service, with deny', 'unreachable', login('auth0|in'), UNKNOWN],
+  ['no service, with allow', 'tolerant', login('auth0|in'), ACCEPTED],
+  ['a service that does not respond', 'silent', login('auth0|in'), UNKNOWN],
+  ['a service that redirects', 'redirecting', login('auth0|in'), UNKNOWN],
+]
+
+/** Serves the app in a runtime for the tests of a group. Returns a function that sends a request to it. */
+function withApp(runtime: Runtime, names: string[]) {
+  let app: ProtectedServer
+  beforeAll(async () => {
+    const OPTIONS = Object.fromEntries(names.map((name) => [name, options[name]]))
+    app = await serveIn(runtime, { project: project.dir, define: { OPTIONS } })
+  }, 60_000)
+  afterAll(() => app.close())
+
+  return async (body: object) => {
+    const signal = AbortSignal.timeout(10_000)
+    const response = await fetch(app.url, { method: 'POST', body: JSON.stringify(body), signal })
+    const { status, headers } = response
+    await response.text()
+    const challenge = headers.get('www-authenticate')
+    return { status, challenge, retryAfter: headers.get('retry-after') }
+  }
+}
+
+describe.each(RUNTIMES)("in $name, with lookup: 'request'", (runtime) => {
+  const call = withApp(runtime, [...new Set(CASES.map(([, client]) => client)), 'slow'])
+
+  test('a client at the top level of a module accepts, rejects and is unsure as everywhere', async () => {
+    const found: Record<string, object> = {}
+    for (const [name, client, claims] of CASES) found[name] = await call({ client, claims })
+    expect(found).toEqual(Object.fromEntries(CASES.map(([name, , , expected]) => [name, expected])))
+  })
+
+  test('a check is answered although the request that began an earlier check of the user has ended', async () => {
+    const check = { client: 'slow', claims: login('auth0|left') }
+    expect(await call({ ...check, leaveAfterMs: SLOW_MS / 4 })).toEqual(ACCEPTED)
+    expect(await call(check)).toEqual(ACCEPTED)
+    expect(await call(check)).toEqual(ACCEPTED)
+  })
+})
+
+const withConnections = RUNTIMES.filter(({ keepsConnections }) => keepsConnections)
+
+describe.each(withConnections)("in $name, with lookup: 'feed'", (runtime) => {
+  const call = withApp(runtime, ['feed'])
+
+  test('a client that connects with its first check accepts, rejects and is unsure as everywhere', async () => {
+    const judged = CASES.filter(([, client]) => client === 'real')
+    const found: Record<string, object> = {}
+    for (const [name, , claims] of judged) found[name] = await call({ client: 'feed', claims })
+    expect(found).toEqual(
+      Object.fromEntries(judged.map(([name, , , expected]) => [name, expected])),
+    )
+  })
+})
