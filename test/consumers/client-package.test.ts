@@ -156,7 +156,7 @@ async function runExample(heading: string, listen: string, lastLogoutUrl: string
     env: {
       PATH: process.env.PATH,
       ISSUER_BASE_URL: issuer.url,
-      ORDERS_AUDIENCE,
+      AUDIENCE: ORDERS_AUDIENCE,
       LAST_LOGOUT_URL: lastLogoutUrl,
       LAST_LOGOUT_API_KEY: KEY,
       // Outside of tests, Express prints every error.
