@@ -36,7 +36,7 @@ export interface RecordedGap extends Gap {
 export interface Retained {
   /** Storage time of the oldest entry; `null`: the log is empty. */
   oldestAt: Instant | null
-  askedAt: Instant
+  requestedAt: Instant
 }
 
 /**
@@ -46,50 +46,50 @@ export interface Retained {
 export function findGap(progress: Progress, retained: Retained): Gap | null {
   const { sweep } = progress
   if (sweep === null) return findUnread(progress, retained)
-  const { oldestAt, askedAt } = retained
+  const { oldestAt, requestedAt } = retained
   // Where the log begins after the checkpoint, it does not hold the rest of the sweep either.
-  const unread = wasPolledRecently(progress, askedAt) ? null : findUnread(progress, retained)
+  const unread = wasPolledRecently(progress, requestedAt) ? null : findUnread(progress, retained)
   if (unread !== null) return { ...unread, from: Math.min(unread.from, sweep.from) }
   // Everything after the end of the sweep has been read.
-  const to = Math.min(oldestAt ?? askedAt, sweep.to)
-  const isTruncated = oldestAt !== null && !isNewTenant(oldestAt, askedAt)
+  const to = Math.min(oldestAt ?? requestedAt, sweep.to)
+  const isTruncated = oldestAt !== null && !isNewTenant(oldestAt, requestedAt)
   return isTruncated && sweep.from < to ? { from: sweep.from, to, reason: 'cold_start' } : null
 }
 
 /** Whether a log that begins at `oldestAt` was not truncated, as far as can be known. */
-export function isNewTenant(oldestAt: Instant, askedAt: Instant): boolean {
-  return oldestAt > askedAt - NEW_TENANT_MS
+export function isNewTenant(oldestAt: Instant, requestedAt: Instant): boolean {
+  return oldestAt > requestedAt - NEW_TENANT_MS
 }
 
 /** The instant up to which the log has been read, by freshness or by the checkpoint; `null`: not at all. */
-export function readUpTo({ asOf, checkpoint }: Progress, askedAt: Instant): Instant | null {
+export function readUpTo({ asOf, checkpoint }: Progress, requestedAt: Instant): Instant | null {
   const storedAt = storageTimeOf(checkpoint)
   // An id of another layout can read as any time.
-  return storedAt !== null && storedAt <= askedAt + GAP_CHECK_THRESHOLD_MS
+  return storedAt !== null && storedAt <= requestedAt + GAP_CHECK_THRESHOLD_MS
     ? later(asOf, storedAt)
     : asOf
 }
 
 /** What has been deleted after the instant up to which the log has been read. */
-function findUnread(progress: Progress, { oldestAt, askedAt }: Retained): Gap | null {
-  const end = oldestAt ?? askedAt
-  const from = readUpTo(progress, askedAt)
+function findUnread(progress: Progress, { oldestAt, requestedAt }: Retained): Gap | null {
+  const end = oldestAt ?? requestedAt
+  const from = readUpTo(progress, requestedAt)
   if (from === null || from >= end) return null
-  const isRetained = from >= askedAt - MIN_RETENTION_MS
-  const isDeletedEarly = oldestAt !== null && isDeleted(progress.checkpoint, oldestAt, askedAt)
+  const isRetained = from >= requestedAt - MIN_RETENTION_MS
+  const isDeletedEarly = oldestAt !== null && isDeleted(progress.checkpoint, oldestAt, requestedAt)
   if (isRetained && !isDeletedEarly) return null
   return { from, to: end, reason: oldestAt === null ? 'empty_log' : 'retention' }
 }
 
 /** During a sweep `asOf` does not move, and the checkpoint of a quiet tenant is old. */
-function wasPolledRecently({ lastPollAt, reconciledTo }: Progress, askedAt: Instant): boolean {
+function wasPolledRecently({ lastPollAt, reconciledTo }: Progress, requestedAt: Instant): boolean {
   const polledAt = later(lastPollAt, reconciledTo)
-  return polledAt !== null && polledAt >= askedAt - MIN_RETENTION_MS
+  return polledAt !== null && polledAt >= requestedAt - MIN_RETENTION_MS
 }
 
 /** Whether the entry of the checkpoint is deleted, though every plan retains it: others may be, too. */
-function isDeleted(checkpoint: string | null, oldestAt: Instant, askedAt: Instant): boolean {
+function isDeleted(checkpoint: string | null, oldestAt: Instant, requestedAt: Instant): boolean {
   if (checkpoint === null || isSynthetic(checkpoint)) return false
   const storedAt = storageTimeOf(checkpoint)
-  return storedAt !== null && storedAt >= askedAt - MIN_RETENTION_MS && storedAt < oldestAt
+  return storedAt !== null && storedAt >= requestedAt - MIN_RETENTION_MS && storedAt < oldestAt
 }

@@ -24,8 +24,8 @@ export interface OpenOptions {
 /**
  * Returns the configured database without connecting to it, or starts the embedded one.
  *
- * @throws `DATA_DIR_IN_USE` where another process uses the directory.
- * @throws `CONFIGURATION` where there is no database and `attachOnly` is set.
+ * @throws `DATA_DIR_IN_USE` if another process uses the directory.
+ * @throws `CONFIGURATION` if there is no database and `attachOnly` is set.
  */
 export async function openDatabase(
   config: Config<'database'>,

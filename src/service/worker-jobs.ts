@@ -88,7 +88,7 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
 /**
  * Runs all jobs once.
  *
- * @throws `LEASE_HELD` where another poller keeps the lease.
+ * @throws `LEASE_HELD` if another poller keeps the lease.
  */
 export async function sync(
   reader: Reader,

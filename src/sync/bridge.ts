@@ -20,18 +20,18 @@ export function createBridge(
   const searchOutage = createOutageSearch(deps, progress, options, signal)
   let { polledAt } = options
 
-  return async ({ askedAt, firstAt, reachedAt }) => {
-    const readTo = readUpTo(progress, askedAt)
+  return async ({ requestedAt, firstAt, reachedAt }) => {
+    const readTo = readUpTo(progress, requestedAt)
     if (readTo === null) return
     // The machine can have slept between any two pages.
-    if (askedAt - Math.max(readTo, polledAt ?? readTo) > GAP_CHECK_THRESHOLD_MS) {
+    if (requestedAt - Math.max(readTo, polledAt ?? readTo) > GAP_CHECK_THRESHOLD_MS) {
       const reached = await deps.store.readProgress()
       await recordGap(deps, { ...options, progress: reached, firstAt }, signal)
     }
-    polledAt = askedAt
-    const behindMs = reachedAt === null ? 0 : askedAt - reachedAt
+    polledAt = requestedAt
+    const behindMs = reachedAt === null ? 0 : requestedAt - reachedAt
     if (behindMs > options.reconcileWindowMs + GAP_CHECK_THRESHOLD_MS) {
-      await searchOutage(readTo, askedAt)
+      await searchOutage(readTo, requestedAt)
     }
   }
 }

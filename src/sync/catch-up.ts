@@ -60,8 +60,8 @@ export function isReadTwice(stage: SyncProgress['stage']): boolean {
  * loses nothing.
  *
  * @param onPage Runs before a page is stored.
- * @throws `NO_PROGRESS` where the database does not keep what is written.
- * @throws `CLOCK_AHEAD` where the clock of the database is behind.
+ * @throws `NO_PROGRESS` if the database does not keep what is written.
+ * @throws `CLOCK_AHEAD` if the clock of the database is behind.
  */
 export async function catchUp(
   deps: LoopDeps,
@@ -84,7 +84,7 @@ export async function catchUp(
 
 /** A page that was read and is not stored yet. */
 export interface ArrivedPage {
-  askedAt: Instant
+  requestedAt: Instant
   /** Storage time of its first entry; `null` where it has none. */
   firstAt: Instant | null
   /** Storage time of its last entry; `null` where it has none. */
@@ -108,11 +108,11 @@ async function readPages(
     let beganAt: Instant | null = null
     for (;;) {
       const page = await next
-      beganAt ??= page.askedAt
+      beganAt ??= page.requestedAt
       const firstAt = storageTimeOf(readLogId(page.entries[0]))
-      await deps.onPage({ askedAt: page.askedAt, firstAt, reachedAt: readReached(page) })
+      await deps.onPage({ requestedAt: page.requestedAt, firstAt, reachedAt: readReached(page) })
       if (page.entries.length === 0) {
-        await store.storeCaughtUp(from, page.askedAt)
+        await store.storeCaughtUp(from, page.requestedAt)
         return from === checkpoint || (await isStoredTo(from, store)) ? 'end' : 'moved'
       }
       const isLast = hasReachedEnd(page, beganAt)
@@ -152,7 +152,7 @@ async function storePage(from: string, page: ReceivedPage, deps: SyncDeps): Prom
     const entries = page.entries.length
     deps.onProgress?.({ stage: 'catch-up', pages: 1, entries, events: events.length, reachedAt })
     const writtenMs = performance.now() - page.receivedAt
-    if (events.length > 0) deps.onLogoutPage?.({ events, askedAt: page.askedAt, writtenMs })
+    if (events.length > 0) deps.onLogoutPage?.({ events, requestedAt: page.requestedAt, writtenMs })
   }
   return stored
 }
@@ -161,18 +161,18 @@ async function storePage(from: string, page: ReceivedPage, deps: SyncDeps): Prom
  * Whether everything stored before the catch-up began has been read, and hardly anything is left. In a
  * tenant that stores an entry between any two requests, no page is ever empty.
  */
-function hasReachedEnd({ entries, askedAt }: Page, beganAt: Instant): boolean {
-  if (entries.length >= PAGE_SIZE && askedAt - beganAt < LONG_CATCH_UP_MS) return false
+function hasReachedEnd({ entries, requestedAt }: Page, beganAt: Instant): boolean {
+  if (entries.length >= PAGE_SIZE && requestedAt - beganAt < LONG_CATCH_UP_MS) return false
   const storedAt = storageTimeOf(readLogId(entries.at(-1)))
   return (
     storedAt !== null &&
     storedAt > beganAt + DATE_PRECISION_MS &&
-    storedAt <= askedAt + DATE_PRECISION_MS
+    storedAt <= requestedAt + DATE_PRECISION_MS
   )
 }
 
 /** Not later than the request: an id of another layout can read as any time. */
-function readReached({ entries, askedAt }: Page): Instant | null {
+function readReached({ entries, requestedAt }: Page): Instant | null {
   const storedAt = storageTimeOf(readLogId(entries.at(-1)))
-  return storedAt === null ? null : Math.min(storedAt, askedAt)
+  return storedAt === null ? null : Math.min(storedAt, requestedAt)
 }

@@ -26,21 +26,21 @@ export async function coldStart(
   const { asOf, reconciledTo } = progress
   const { entries, ...response } = await source.readNewest(signal)
   // A position in the database's future would hide what is stored before it.
-  const askedAt = Math.min(response.askedAt, progress.now)
+  const requestedAt = Math.min(response.requestedAt, progress.now)
   if (entries.length === 0) {
     // Empty before and empty now: entries in between can have been deleted.
-    if (asOf !== null && askedAt - asOf > GAP_CHECK_THRESHOLD_MS) {
+    if (asOf !== null && requestedAt - asOf > GAP_CHECK_THRESHOLD_MS) {
       await recordGap(deps, { ...options, progress, firstAt: null }, signal)
     }
-    await store.storeCaughtUp(null, askedAt)
+    await store.storeCaughtUp(null, requestedAt)
     return
   }
   const logId = readLogId(entries[0])
   // Ids with another prefix would all sort before or after a synthetic id.
   const prefix = storageTimeOf(logId) === null ? DEFAULT_PREFIX : prefixOf(logId ?? '')
   // An entry can become visible after the last poll of an empty log.
-  const begin = wholeSecond(Math.min(asOf ?? askedAt, askedAt) - options.reconcileWindowMs)
-  const sweep = { from: wholeSecond(askedAt - options.maxRefreshAgeMs), to: begin }
+  const begin = wholeSecond(Math.min(asOf ?? requestedAt, requestedAt) - options.reconcileWindowMs)
+  const sweep = { from: wholeSecond(requestedAt - options.maxRefreshAgeMs), to: begin }
   const wasHidden =
     asOf !== null && reconciledTo === null && (await holdsBefore(begin, deps, signal))
   const isSwept = (asOf === null || wasHidden) && sweep.from < sweep.to
@@ -49,7 +49,7 @@ export async function coldStart(
     await recordGap(deps, search, signal)
   }
   // Entries that become visible from now on are late, and the first reconcile can be far away.
-  if (reconciledTo === null) await store.finishReconcile(askedAt)
+  if (reconciledTo === null) await store.finishReconcile(requestedAt)
   await store.begin(syntheticLogId(begin, prefix), isSwept ? sweep : null)
 }
 

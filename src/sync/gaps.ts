@@ -48,9 +48,9 @@ export async function recordGap(
     const isNew = await deps.store.storeGap(gap, raisesFloor)
     if (isNew) deps.onFinding?.({ kind: 'gap', gap, raisesFloor })
   }
-  const { oldestAt, askedAt } = retained
+  const { oldestAt, requestedAt } = retained
   const isFirst = progress.asOf === null && progress.lastPollAt === null
-  if (isFirst && oldestAt !== null && isNewTenant(oldestAt, askedAt)) {
+  if (isFirst && oldestAt !== null && isNewTenant(oldestAt, requestedAt)) {
     deps.onFinding?.({ kind: 'new_tenant', oldestAt })
   }
   return retained
@@ -66,27 +66,27 @@ async function readRetained(
   { progress, firstAt }: GapSearch,
   signal: AbortSignal,
 ): Promise<RetainedLog> {
-  const { entries, askedAt } = await source.readOldest(signal)
+  const { entries, requestedAt } = await source.readOldest(signal)
   const [entry] = entries
   const known = firstAt ?? Number.POSITIVE_INFINITY
   const prefix = readPrefix([readLogId(entry), progress.checkpoint])
-  if (entry === undefined && firstAt === null) return { oldestAt: null, prefix, askedAt }
+  if (entry === undefined && firstAt === null) return { oldestAt: null, prefix, requestedAt }
   // The entry with the oldest date can have been stored late.
   const storedAts = entries.flatMap((each) => storageTimeOf(readLogId(each)) ?? [])
   // Ids of another layout have no storage time. The date is not later than the storage time.
   const datedAt = entry === undefined ? known : (readDateTime(Object(entry).date) ?? BEGINNING)
   // An id of another layout can read as any time.
-  const latestAt = Math.max(askedAt, progress.now)
+  const latestAt = Math.max(requestedAt, progress.now)
   const oldestAt = Math.min(known, latestAt, ...(storedAts.length > 0 ? storedAts : [datedAt]))
-  const since = progress.sweep?.from ?? readUpTo(progress, askedAt)
-  if (since === null || oldestAt <= since) return { oldestAt, prefix, askedAt }
+  const since = progress.sweep?.from ?? readUpTo(progress, requestedAt)
+  if (since === null || oldestAt <= since) return { oldestAt, prefix, requestedAt }
   // In the order of log ids there can be an older entry.
   const first = await source.readPage(syntheticLogId(BEGINNING, prefix), signal).catch((error) => {
     if (hasCode(error, 'AUTH0_CHECKPOINT_REFUSED')) return null
     throw error
   })
   const olderAt = storageTimeOf(readLogId(first?.entries[0]))
-  return { oldestAt: Math.min(oldestAt, olderAt ?? oldestAt), prefix, askedAt }
+  return { oldestAt: Math.min(oldestAt, olderAt ?? oldestAt), prefix, requestedAt }
 }
 
 function readPrefix(logIds: (string | null)[]): string {

@@ -10,7 +10,7 @@ import { type GapOptions, recordGap } from './gaps.js'
  * oldest entry where that time is not retained, or from the newest entry where Auth0 takes no synthetic id.
  *
  * @returns Whether the checkpoint was moved.
- * @throws `refusal` where there is no other position.
+ * @throws `refusal` if there is no other position.
  */
 export async function replaceCheckpoint(
   deps: SyncDeps,

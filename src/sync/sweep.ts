@@ -31,7 +31,7 @@ export interface SweepOptions {
  * Searches the logout events that were stored in a span, the newest first. The span is read in parts. A
  * part that holds more entries than one search returns is split.
  *
- * @throws `AUTH0_MALFORMED_PAGE` where Auth0 does not honour the span of a search.
+ * @throws `AUTH0_MALFORMED_PAGE` if Auth0 does not honour the span of a search.
  */
 export async function sweep(
   deps: SyncDeps,
@@ -61,7 +61,7 @@ export async function sweep(
 interface Found {
   entries: unknown[]
   pages: number
-  askedAt: Instant
+  requestedAt: Instant
   /** The search reached its maximum: there can be more entries. */
   isCapped: boolean
 }
@@ -81,7 +81,7 @@ async function search(
     entries.push(...response.entries)
     const [isLast, pages] = [response.entries.length === 0, page + 1]
     if (isLast || pages === MAX_SEARCH_PAGES) {
-      return { entries, pages, askedAt: response.askedAt, isCapped: !isLast }
+      return { entries, pages, requestedAt: response.requestedAt, isCapped: !isLast }
     }
   }
 }

@@ -54,8 +54,8 @@ export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogo
       set({ sweep: sweep.from < part.from ? { from: sweep.from, to: part.from } : null })
       return true
     },
-    async storeCaughtUp(checkpoint, askedAt) {
-      if (progress.checkpoint === checkpoint && progress.sweep === null) set({ asOf: askedAt })
+    async storeCaughtUp(checkpoint, requestedAt) {
+      if (progress.checkpoint === checkpoint && progress.sweep === null) set({ asOf: requestedAt })
     },
   }
 }

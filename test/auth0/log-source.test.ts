@@ -65,7 +65,7 @@ describe('a page', () => {
     const aheadMs = 3_600_000
     const other = await openTenant({ now: () => Date.now() + aheadMs })
     const page = await other.source.readPage(begin, signal)
-    const lateMs = Date.now() + aheadMs - page.askedAt
+    const lateMs = Date.now() + aheadMs - page.requestedAt
     // The header has whole seconds: at most one too early, never too late.
     expect(lateMs).toBeGreaterThanOrEqual(0)
     expect(lateMs).toBeLessThan(3_000)
@@ -243,7 +243,7 @@ describe('a page whose last entry has no log id', () => {
       await expect(t.source.readPage(begin, signal)).resolves.toEqual({
         entries,
         next,
-        askedAt: expect.any(Number),
+        requestedAt: expect.any(Number),
       })
     },
   )

@@ -11,7 +11,7 @@ import {
   importReleasedService,
   readReleasedAction,
 } from '../_support/release-0-1-0.js'
-import { loadRecorded } from '../_support/run-action.js'
+import { loadActionWithLog } from '../_support/run-action.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
@@ -121,7 +121,7 @@ describe.each([
   })
 
   test.each(actions)('works with %s', async (_action, code) => {
-    const run = loadRecorded(code)
+    const run = loadActionWithLog(code)
     const exchange = async (user_id: string, session_id: string) => {
       const { denied, lines } = await run({
         user: { user_id },

@@ -4,7 +4,7 @@ import { readActionFile } from '../../src/auth0/actions/code.js'
 import type { Policy } from '../../src/rules/judge.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { createClock } from '../_support/clock.js'
-import { loadRecorded, type RunAction } from '../_support/run-action.js'
+import { loadActionWithLog, type RunAction } from '../_support/run-action.js'
 import {
   createSessionWorld,
   type IssuedTokens,
@@ -35,7 +35,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   let runAction: RunAction
   let userId: string
   beforeAll(async () => {
-    runAction = loadRecorded(code, clock.now)
+    runAction = loadActionWithLog(code, clock.now)
     system = await openWholeSystem(clock, { POLICY: policy })
   })
   afterAll(() => system.close())

@@ -25,7 +25,7 @@ test('a gap covers all entries deleted before they were read, and no gap is foun
       const lost = stored.filter((at) => at >= readTo && at < NOW - retentionMs)
       const last = stored.filter((at) => at < readTo).at(-1)
       const progress = read(readTo, last)
-      const gap = findGap(toProgress(progress), { oldestAt: retained[0] ?? null, askedAt: NOW })
+      const gap = findGap(toProgress(progress), { oldestAt: retained[0] ?? null, requestedAt: NOW })
       for (const at of lost) expect(gap && gap.from <= at && at < gap.to).toBe(true)
       if (readTo >= NOW - retentionMs && last !== undefined && last >= NOW - retentionMs) {
         // The last entry that was read is still there.
@@ -41,20 +41,20 @@ test('a gap covers all entries deleted before they were read, and no gap is foun
 
 test('a deleted checkpoint of a quiet tenant is no gap', () => {
   const progress = read(NOW - 1_000, NOW - 3 * DAY)
-  expect(findGap(toProgress(progress), { oldestAt: NOW - 500, askedAt: NOW })).toBeNull()
-  expect(findGap(toProgress(progress), { oldestAt: null, askedAt: NOW })).toBeNull()
+  expect(findGap(toProgress(progress), { oldestAt: NOW - 500, requestedAt: NOW })).toBeNull()
+  expect(findGap(toProgress(progress), { oldestAt: null, requestedAt: NOW })).toBeNull()
 })
 
 test('a deleted entry from today makes a gap, even after a short outage', () => {
   const progress = read(NOW - 1_000, NOW - 2_000)
   const gap = { from: NOW - 1_000, to: NOW - 500, reason: 'retention' }
-  expect(findGap(toProgress(progress), { oldestAt: NOW - 500, askedAt: NOW })).toEqual(gap)
+  expect(findGap(toProgress(progress), { oldestAt: NOW - 500, requestedAt: NOW })).toEqual(gap)
 })
 
 test('a gap at a first start ends where the sweep has read', () => {
   const sweep = { from: NOW - 31 * DAY, to: NOW - 29 * DAY }
   const progress = { ...read(NOW, undefined), asOf: null, sweep }
-  const retained = { oldestAt: NOW - 10 * DAY, askedAt: NOW }
+  const retained = { oldestAt: NOW - 10 * DAY, requestedAt: NOW }
   expect(findGap(toProgress(progress), retained)).toEqual({ ...sweep, reason: 'cold_start' })
 })
 
@@ -63,7 +63,7 @@ test('a checkpoint with a future time hides no gap', () => {
     ...read(NOW - 3 * DAY, undefined),
     checkpoint: buildLogId('900', NOW + DAY, 1),
   }
-  const retained = { oldestAt: NOW - DAY, askedAt: NOW }
+  const retained = { oldestAt: NOW - DAY, requestedAt: NOW }
   expect(findGap(toProgress(progress), retained)).toMatchObject({
     from: NOW - 3 * DAY,
     to: NOW - DAY,
@@ -87,8 +87,8 @@ test('a gap never ends after now, even if an id of another layout reads as the f
   const store = { ...createMemoryStore(), storeGap: async (gap: Gap) => gaps.push(gap) > 0 }
   const entries = [{ log_id: buildLogId('900', Date.UTC(2150, 0, 1), 1) }]
   const source = {
-    readOldest: async () => ({ entries, askedAt: NOW }),
-    readPage: async () => ({ entries, askedAt: NOW, next: '' }),
+    readOldest: async () => ({ entries, requestedAt: NOW }),
+    readPage: async () => ({ entries, requestedAt: NOW, next: '' }),
   } satisfies Partial<LogSource> as unknown as LogSource
   const search = {
     progress: toProgress(read(NOW - 2 * DAY, undefined)),

@@ -327,7 +327,7 @@ describe('a poll', () => {
       readPage: async (from, aborted) =>
         from === logId
           ? t.source.readPage(from, aborted)
-          : { entries: [deep, { log_id: logId, type: 's' }], next: logId, askedAt: Date.now() },
+          : { entries: [deep, { log_id: logId, type: 's' }], next: logId, requestedAt: Date.now() },
     }
     await run({ source })
     await expect(store.count()).resolves.toMatchObject({ unattributable: { malformed: 1 } })

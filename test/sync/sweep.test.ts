@@ -58,7 +58,7 @@ test('ends within 20 requests if a search ignores its span', async () => {
       const search = async ({ page }: Search) => {
         if (++requests > 20) throw new Error('more than 20 requests')
         const found = entries.slice(0, 1_000).slice(page * 100, page * 100 + 100)
-        return { entries: found, askedAt: NOW }
+        return { entries: found, requestedAt: NOW }
       }
       const span = { from: NOW - 30 * 86_400_000, to: NOW }
       await expect(sweepAll(search, span)).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
@@ -84,7 +84,7 @@ function searchIn(entries: Entry[]) {
   return async ({ span: { from, to }, page }: Search) => {
     const [low, high] = [buildLogId('900', from, 0), buildLogId('900', to, 0)]
     const found = entries.filter(({ log_id }) => log_id >= low && log_id < high)
-    return { entries: found.slice(0, 1_000).slice(page * 100, page * 100 + 100), askedAt: NOW }
+    return { entries: found.slice(0, 1_000).slice(page * 100, page * 100 + 100), requestedAt: NOW }
   }
 }
 

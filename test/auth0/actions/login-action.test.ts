@@ -18,7 +18,7 @@ import {
   readWriteRequests,
 } from '../../_support/actions.js'
 
-import { loadRecorded } from '../../_support/run-action.js'
+import { loadActionWithLog } from '../../_support/run-action.js'
 import { QUICK_RETRIES } from '../../_support/tenant.js'
 
 const ACTIONS = '/api/v2/actions/actions'
@@ -85,7 +85,7 @@ describe('a first deployment', () => {
     await deploy({ api })
     const { code = '' } = find(simulator) ?? {}
     expect(code).not.toContain(secrets.LAST_LOGOUT_API_KEY)
-    const run = await loadRecorded(code)({
+    const run = await loadActionWithLog(code)({
       user: { user_id: 'auth0|1' },
       session: { id: 'S1' },
       secrets: { ...secrets, LAST_LOGOUT_URL: simulator.url },

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { documentedPerMinute } from '../../../src/auth0/rate/documented-limits.js'
+import { documentedRefillPerMinute } from '../../../src/auth0/rate/documented-limits.js'
 import { createRateLimiter } from '../../../src/auth0/rate/rate-limiter.js'
 import { type SimulatedRateLimit, simulateRateLimit } from '../../../src/simulator/rate-limit.js'
 
@@ -146,7 +146,7 @@ describe('of a token bucket, the limiter sends our share and never more (P13)', 
     })
     fc.assert(
       fc.property(world, ({ burst, share, ...rest }) => {
-        const perSecond = Math.max(rest.perSecond, (documentedPerMinute(burst) ?? 0) / 60)
+        const perSecond = Math.max(rest.perSecond, (documentedRefillPerMinute(burst) ?? 0) / 60)
         const sent = run({ minutes: 1, ...rest, limit: { burst, perSecond }, share })
           // A refused request takes nothing.
           .filter(({ allowed }) => allowed)
@@ -171,7 +171,7 @@ describe('of a bucket that is refilled more slowly than documented (P2, P13)', (
     })
     fc.assert(
       fc.property(world, ({ burst, slowness, ...rest }) => {
-        const perSecond = (documentedPerMinute(burst) ?? 0) / 60 / slowness
+        const perSecond = (documentedRefillPerMinute(burst) ?? 0) / 60 / slowness
         const one = { limit: { burst, perSecond }, minutes: 5, ...rest }
         const sent = run(one)
         const least = Math.min(...sent.map(({ remaining }) => remaining))
@@ -190,7 +190,7 @@ describe('of a bucket that is refilled more slowly than documented (P2, P13)', (
   ])('refilled %s: our share of the real refill is kept', (_how, slowness, sizes) => {
     for (const burst of sizes) {
       for (const share of SHARES) {
-        const perSecond = (documentedPerMinute(burst) ?? 0) / 60 / slowness
+        const perSecond = (documentedRefillPerMinute(burst) ?? 0) / 60 / slowness
         const sent = run({ limit: { burst, perSecond }, share, minutes: 60 })
         const supplied = supply(share, burst, perSecond, sent.at(-1)?.at ?? 0)
         expect(sent.length).toBeLessThanOrEqual(supplied + 2)
