@@ -12,7 +12,7 @@ type Stage = 'starting' | 'waiting' | 'polling' | 'closing'
 export interface CrewReport {
   starts: number
   kills: Record<Stage, number>
-  /** Workers that shut down gracefully before they were killed. */
+  /** Number of workers that shut down gracefully before they were killed. */
   stopped: number
   problems: string[]
 }
@@ -24,25 +24,26 @@ export interface CrewOptions {
   /** Number of concurrent workers. */
   workers: number
   env: Record<string, string>
-  /** The workers' database, to which each worker connects with its name as `application_name`. */
+  /** The database of the workers. Each worker connects to it with the worker's name as `application_name`. */
   database: Pick<TestDatabase, 'query' | 'url'>
   signal: AbortSignal
 }
 
-/** When a worker is stopped and killed. */
+/** When a worker is stopped, when it is killed, and what follows. */
 interface Life {
-  /** The state that the worker must reach first. */
+  /** The state that the worker must reach first: `start`, or that it has logged this message. */
   until: 'start' | 'polling' | 'log read'
+  /** Time between that state and the signal that ends the worker. */
   killAfterMs: number
   /** Time between SIGTERM and SIGKILL; `null`: no SIGTERM is sent. */
   stopBeforeMs: number | null
-  /** Time until the next worker starts in its place. */
+  /** Time until the next worker replaces this one. */
   pauseMs: number
-  /** Whether the lease is expired after the kill. Otherwise the other workers wait for it. */
+  /** Whether the lease expires at once after the kill. Otherwise the other workers wait for its expiry. */
   expiresLease: boolean
 }
 
-/** Longer than the lease of a killed worker and a start. */
+/** How long a worker may take to reach a state. This is longer than a start and the lease of a killed worker together. */
 const STATE_TIMEOUT_MS = 45_000
 
 /** Starts workers and kills them, until the number of kills is reached. */
@@ -74,7 +75,7 @@ export async function killWorkers(options: CrewOptions): Promise<CrewReport> {
     }
   }
 
-  // After a failure the other slots finish their current worker, so that no process is left.
+  // After a failure, the other slots wait for the end of their current worker, so that no process is left.
   const slots = await Promise.allSettled(Array.from({ length: workers }, runSlot))
   for (const slot of slots) if (slot.status === 'rejected') throw slot.reason
   return report
@@ -82,7 +83,7 @@ export async function killWorkers(options: CrewOptions): Promise<CrewReport> {
 
 function nextLife(random: Random): Life {
   const until = pick<Life['until']>(random, ['start', 'polling', 'polling', 'log read'])
-  // Before the program handles signals, SIGTERM would end the process with an error.
+  // A worker that is starting does not handle SIGTERM yet, and would end with an error.
   const isStopped = until !== 'start' && random() < 0.2
   return {
     until,

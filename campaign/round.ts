@@ -12,11 +12,11 @@ import { findProblems, type RoundOutcome } from './verdict.js'
 import { logWrites } from './write-log.js'
 import { startWriting, type Written } from './writer.js'
 
-/** The options of a round, which has one tenant, one database and one queue. */
+/** The options of a round. A round has one tenant, one database and one queue. */
 export interface RoundOptions {
   /** A new, migrated database that only this round uses. */
   databaseUrl: string
-  /** Default: the queue is in the database. */
+  /** The Redis server that holds the queue. Default: the database holds the queue. */
   redisUrl?: string | undefined
   seed: number
   /** Number of kills. */
@@ -33,7 +33,7 @@ export interface RoundReport extends RoundOutcome {
   crew: CrewReport
   written: Written
   requests: number
-  /** Requests without a response of status 200. */
+  /** Number of requests that failed: their response did not have the status 200, or there was none. */
   refused: number
   seconds: number
 }
@@ -42,10 +42,13 @@ const DOMAIN = 'campaign.example'
 const USERS = 300
 const HISTORY = 1_500
 const HISTORY_MS = 2 * 86_400_000
-/** Long enough for a kill to interrupt a request. */
+/** Latency of each response of the tenant. It is long enough for a kill to interrupt a request. */
 const LATENCY_MS = 15
 
-/** Variables of the workers and of the final `sync`. Late entries are at most half the window late. */
+/**
+ * Environment variables of the workers, and of the final `sync`. The delay of late entries is at most half of
+ * `RECONCILE_WINDOW`.
+ */
 const PACE = {
   POLL_INTERVAL: '100ms',
   RECONCILE_INTERVAL: '5s',
@@ -101,7 +104,7 @@ async function disturb(
     env: Record<string, string>
   },
 ): Promise<{ crew: CrewReport; written: Written }> {
-  // Different seeds, so that the sessions of the history are not those of the writer.
+  // The seed differs from that of the history, so that the writer's sessions differ from those of the history.
   const writer = startWriting(simulator.tenant, { seed: seed + 1_000, users: USERS, lateShare })
   misbehave(simulator, seed + 2_000)
   try {

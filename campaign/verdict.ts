@@ -10,15 +10,15 @@ import type { Written } from './writer.js'
 
 type Queryable = Pick<TestDatabase, 'query'>
 
-/** The final contents of the database, and every difference from the expected ones. */
+/** The numbers of rows in the database at the end of a round, and every difference from the expected rows. */
 export interface RoundOutcome {
   users: number
   sessions: number
   unattributable: number
-  /** Entries that polling missed and reconciliation found. */
+  /** Number of entries that polling missed and reconciliation found. */
   reconciled: number
   writes: number
-  /** Pages that workers stored before the final `sync`. */
+  /** Number of pages that workers stored before the final `sync`. */
   pages: number
   problems: string[]
 }

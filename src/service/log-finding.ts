@@ -3,14 +3,14 @@ import { toDateTime } from '../rules/instant.js'
 import type { Span } from '../rules/span.js'
 import type { Finding } from '../sync/catch-up.js'
 
-/** Logs a condition detected while syncing, with advice where an operator must act. */
+/** Logs a condition that was detected while syncing. If an operator must act, logs advice with it. */
 export function logFinding(finding: Finding, log: Logger): void {
   switch (finding.kind) {
     case 'gap': {
       const { reason, to } = finding.gap
       const advice = finding.raisesFloor
-        ? 'ON_GAP=floor: all tokens whose login is not after its end are revoked'
-        : `logouts in this span are unknown; to revoke all tokens from before its end, run: last-logout floor raise ${toDateTime(to)}`
+        ? 'ON_GAP=floor: all tokens whose login is not after the end of this span are revoked'
+        : `logouts in this span are unknown; to revoke all tokens from before the end of the span, run: last-logout floor raise ${toDateTime(to)}`
       log.warn({ ...toFields(finding.gap), reason, advice }, 'gap detected')
       break
     }
@@ -22,7 +22,7 @@ export function logFinding(finding: Finding, log: Logger): void {
       break
     case 'new_tenant': {
       const advice =
-        'expected for a new tenant; if the tenant is older, its earlier logouts are unknown; to revoke all tokens from before now, run: last-logout floor raise now'
+        'expected for a new tenant; if the tenant is older, earlier logouts are unknown; to revoke all tokens from before now, run: last-logout floor raise now'
       log.info({ oldestAt: toDateTime(finding.oldestAt), advice }, 'tenant log is new')
       break
     }

@@ -329,16 +329,14 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
         .filter((onError) => variant !== 'noAction' || onError === 'allow')
         .map((onError) => {
           const outcome = outcomeOf(row[variant], policy, onError)
-          return { flow, title, onError, outcome }
+          const sentence = `${title}: ${outcome} with LAST_LOGOUT_ON_ERROR=${onError}`
+          return [sentence, { flow, onError, outcome }] as const
         })
     })
-    test.concurrent.each(cells)(
-      '$title: $outcome with LAST_LOGOUT_ON_ERROR=$onError',
-      async ({ flow, onError, outcome }) => {
-        const accepted = await time.run(async () => flows[flow](await open(variant, onError)))
-        expect(accepted).toBe(outcome !== 'closed' && outcome !== 'wrongly rejected')
-      },
-    )
+    test.concurrent.each(cells)('%s', async (_sentence, { flow, onError, outcome }) => {
+      const accepted = await time.run(async () => flows[flow](await open(variant, onError)))
+      expect(accepted).toBe(outcome !== 'closed' && outcome !== 'wrongly rejected')
+    })
   })
 })
 

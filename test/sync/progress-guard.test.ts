@@ -80,7 +80,7 @@ describe('a progress guard', () => {
 
   test('names the loop, the cause and the remedy', async () => {
     await expect(guardOf()([at('A')], repeat(4))).rejects.toThrow(
-      /^The loop catch-up stopped after 3 rounds .+\. .+ is not the one that was written\. Check that DATABASE_URL .+\.$/,
+      /^The loop catch-up stopped after 3 rounds .+\. .+ than the one that was written\. Check that DATABASE_URL .+\.$/,
     )
   })
 

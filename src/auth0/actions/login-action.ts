@@ -175,9 +175,8 @@ function buildFailed(): LastLogoutError {
 }
 
 /**
- * Binds the Action after all others. Auth0 can only replace the list of bindings as a whole, so the list is read
- * immediately before. If someone else changes the list between the read and the write, that change is lost. A change
- * after the write is detected.
+ * Binds the Action after all others. Auth0 can only replace the list of bindings as a whole, so the list is read just
+ * before. A change by someone else between the read and the write is lost. A change after the write is detected.
  */
 async function bind({ actions, draft, id, withRetries }: Deployment): Promise<void> {
   const written = await withRetries(async () => {
