@@ -2,7 +2,7 @@ import type { Clock } from './clock.js'
 
 /** Runs scenes concurrently on one clock. The clock moves only while all scenes wait. */
 export interface SharedTime {
-  /** Runs a scene. The clock stands still while the scene does anything but `pass`. */
+  /** Runs a scene. The clock moves only while the scene waits for `pass`. */
   run<T>(scene: () => Promise<T>): Promise<T>
   /** Resolves when the clock has advanced by `ms` milliseconds, and `onPassed` has run. */
   pass(ms: number): Promise<void>

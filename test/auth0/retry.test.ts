@@ -34,7 +34,7 @@ describe('a request that fails', () => {
   })
 })
 
-test('the default backoff is 250 ms before the second attempt, doubled before each further one', async () => {
+test('the default backoff is 250 ms before the second attempt, and doubles before each further attempt', async () => {
   expect(RETRY_LIMITS).toEqual({
     retries: 4,
     maxElapsedMs: 20_000,

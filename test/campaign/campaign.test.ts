@@ -8,7 +8,7 @@ const redis = await startRedis({ own: true })
 const skip = 'skip' in redis
 if (!skip) afterAll(() => redis.stop())
 
-/** Runs a short form of `npm run campaign`, in a database that is dropped after the test. */
+/** Runs a short round of `npm run campaign` in a new database. The database is dropped after the test. */
 async function runShortRound({ onTestFinished }: TestContext, redisUrl?: string) {
   const database = await createTestDatabase()
   onTestFinished(() => database.drop())
@@ -34,7 +34,7 @@ describe.concurrent('workers that are killed at random points lose no entry and 
   })
 })
 
-test('the write log reports every value that decreases and every row that is deleted, and nothing else', async () => {
+test('the write log reports each value that decreases and each row that is deleted, and no other write', async () => {
   const database = await createTestDatabase()
   onTestFinished(() => database.drop())
   await logWrites(database)

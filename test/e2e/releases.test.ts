@@ -63,7 +63,7 @@ async function createReleasedDatabase(): Promise<TestDatabase> {
   return database
 }
 
-/** Claims of a token. By default it was issued a minute before the logouts. */
+/** The claims of a token. By default, the token was issued a minute before the logouts. */
 const token = (sub: string, sessionId: string, minutes = -1) => ({
   sub,
   iat: Math.floor(NOW / 1000) + minutes * 60,

@@ -20,7 +20,7 @@ const AUTHENTICATED_AT = 'https://last-logout/authenticated_at'
 const SECOND_MS = 1_000
 const MINUTE_MS = 60 * SECOND_MS
 
-/** Fields of the Action's event at an exchange. */
+/** The fields of the Action's event at an exchange with an Enterprise plan, and with `methods` alone. */
 const ENTERPRISE = { methods: true, refreshToken: true }
 const METHODS = { methods: true }
 
@@ -29,7 +29,7 @@ beforeAll(async () => {
   code = await readActionFile()
 })
 
-describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
+describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   const clock = createClock()
   let system: WholeSystem
   let runAction: RunAction
@@ -40,7 +40,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   })
   afterAll(() => system.close())
 
-  /** Creates a tenant with the Action by default, and a new user. */
+  /** Creates a session world, by default with the login Action, and a new user. */
   function createWorld(
     over: Partial<WorldOptions> = {},
     secrets: Record<string, string> = {},
@@ -64,7 +64,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   const passing = (...tokens: IssuedTokens[]) => Promise.all(tokens.map(passes))
 
   describe('an authorization that is started before the logout and finished after it', () => {
-    test('gives only rejected tokens where the code was issued before the logout', async () => {
+    test('gives only rejected tokens if the code was issued before the logout', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
@@ -80,7 +80,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await world.refresh(inWindow)).toEqual(LOGGED_OUT)
     })
 
-    test('gives rejected tokens of the ended session where the login page was still open', async () => {
+    test('gives rejected tokens of the ended session if the login page was still open', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
@@ -123,13 +123,13 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       return { outlives: await passes(inWindow), after: await world.exchangeToken(old) }
     }
 
-    test('is denied, and its earlier result rejected, where the event contains the login', async () => {
+    test('is denied, and the token of an earlier exchange is rejected, if the event contains the time of the login', async () => {
       const { outlives, after } = await run(createWorld({ exchangeFields: METHODS }))
       expect(outlives).toBe(false)
       expect(after).toEqual(LOGGED_OUT)
     })
 
-    test('is allowed without such fields, unless LAST_LOGOUT_ON_ERROR is deny', async () => {
+    test('is allowed if the event does not contain it, unless LAST_LOGOUT_ON_ERROR is deny', async () => {
       const { outlives, after } = await run(createWorld())
       expect(outlives).toBe(true)
       expect(await passes(after)).toBe(true)
@@ -166,7 +166,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       },
     )
 
-    test('gives a token with the time of the login, not of the refresh (P24)', async () => {
+    test('gives a token with the time of the login, not with that of the refresh (P24)', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const first = await world.openBrowser(userId).logIn()
       const loginAt = clock.now() / 1000
@@ -176,7 +176,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       })
     })
 
-    test('of a rotating refresh token is judged by its session', async () => {
+    test('is judged by the session if the refresh token rotates', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE, rotates: true })
       const browser = world.openBrowser(userId)
       const first = await browser.logIn()
@@ -190,7 +190,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
     })
   })
 
-  test('a logout applies to all apps of a session, and so does the next login', async () => {
+  test('a logout ends the tokens of all apps of a session, and the next login allows all of them again', async () => {
     const world = createWorld({ exchangeFields: ENTERPRISE })
     const browser = world.openBrowser(userId)
     const [orders, mail] = [await browser.logIn('orders'), await browser.logInSilently('mail')]
@@ -240,7 +240,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await passes(await world.refresh(silent))).toBe(true)
     })
 
-    test('does not revoke a refresh token that was issued in the window', async () => {
+    test('does not revoke a refresh token that was issued between the logout and the poll', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
@@ -257,7 +257,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
   })
 
   describe('an slo entry without a user', () => {
-    test('with a session id revokes that session only (P27)', async () => {
+    test('revokes only the tokens of its session if it has a session id (P27)', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
@@ -269,7 +269,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await passes(await world.refresh(onB))).toBe(true)
     })
 
-    test('with a session id does not revoke tokens without a session', async () => {
+    test('does not revoke tokens without a session if it has a session id', async () => {
       const bare = createWorld({ runAction: null })
       const browser = bare.openBrowser(userId)
       const tokens = await browser.logIn()
@@ -279,7 +279,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await passes(tokens)).toBe(true)
     })
 
-    test('without a session id is stored as unattributable, and other logouts apply', async () => {
+    test('is stored as unattributable if it has no session id, and other logouts apply', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
@@ -349,7 +349,7 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       expect(await passes(await world.refresh(again))).toBe(true)
     })
 
-    test('in the same second is rejected without the Action, since iat has whole seconds (P22)', async () => {
+    test('is rejected without the Action if it happens in the same second as the logout, since iat has whole seconds (P22)', async () => {
       const world = createWorld({ runAction: null })
       const browser = world.openBrowser(userId)
       await browser.logIn()

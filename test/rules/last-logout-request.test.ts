@@ -40,7 +40,7 @@ describe('chooseForm', () => {
     expect(chooseForm(missing, missingAt + elapsedMs)).toBe(form)
   })
 
-  test('tries the query form again ten minutes after it was missing', () => {
+  test('tries the query form again ten minutes after the service rejected it', () => {
     let missing: number | null = null
     let requests = 0
     for (let now = 0; now < 60 * MINUTE_MS; now += MINUTE_MS) {

@@ -45,7 +45,7 @@ describe('the login of a token', () => {
     expect(isLoginUnreadable(token)).toBe(true)
   })
 
-  test('ignores an unreadable claim after the one that decides', () => {
+  test('ignores an unreadable claim after the claim that decides', () => {
     const token = readToken({ ...claims, iat: LOGIN })
     expect(token).toMatchObject({ loginAt: LOGIN + 2_000, loginClaim: 'auth_time' })
     expect(isLoginUnreadable(token)).toBe(false)

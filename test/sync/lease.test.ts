@@ -17,7 +17,7 @@ afterEach(async () => {
 
 const { signal } = new AbortController()
 
-/** Something that runs until it is let go. */
+/** Creates a run that lasts until a test ends it. */
 function createRun() {
   let end = () => {}
   const ended = new Promise<void>((resolve) => {

@@ -26,7 +26,7 @@ const { signal } = new AbortController()
 let t: TestTenant | undefined
 afterEach(() => t?.close())
 
-/** A tenant whose log holds a logout of each of these ages. */
+/** Opens a tenant whose log holds one logout of each of these ages. */
 async function openLog(agesMs: number[]): Promise<TestTenant> {
   await t?.close()
   t = await openTenant()
@@ -37,7 +37,7 @@ async function openLog(agesMs: number[]): Promise<TestTenant> {
   return t
 }
 
-/** The source of a tenant; it fails at the first request beyond the most. */
+/** The log source of a tenant. It fails at the first request beyond the maximum. */
 function limitRequests({ source }: TestTenant, most = MAX_REQUESTS): LogSource {
   let requests = 0
   const counted =
@@ -57,7 +57,7 @@ function limitRequests({ source }: TestTenant, most = MAX_REQUESTS): LogSource {
 const shift = (span: Span | null, byMs: number): Span | null =>
   span && { from: span.from + byMs, to: span.to + byMs }
 
-/** Ways in which a store does not agree with what it said before. */
+/** Faults of a store: what it returns contradicts what it has accepted before. */
 const LIES = {
   'refuses every page': () => ({ storePage: async () => false }),
   'takes every page, and keeps none': () => ({ storePage: async () => true }),
@@ -84,7 +84,7 @@ const LIES = {
 
 type Lie = keyof typeof LIES
 
-/** A store with these faults. The last one wins where two contradict each other. */
+/** Creates a store with these faults. If two faults concern the same method, the last one applies. */
 function createLyingStore(lies: Lie[], start?: Partial<StoredProgress>): LastLogoutStore {
   let store = createMemoryStore(start)
   for (const lie of lies) store = { ...store, ...LIES[lie](store) }
@@ -96,7 +96,7 @@ const ages = (maxMs: number) => fc.integer({ min: 1_000, max: maxMs })
 const situations = fc.record({
   lies: fc.subarray(Object.keys(LIES) as Lie[], { minLength: 1 }),
   task: fc.constantFrom(poll, reconcile),
-  // One that is read by following the checkpoint, and others.
+  // The first logout is read by the catch-up, the others by the sweep.
   entries: fc.tuple(ages(14 * MINUTE), ages(30 * DAY), ages(30 * DAY)),
   start: fc.record({
     followedMs: fc.option(fc.integer({ min: 15 * MINUTE, max: 10 * DAY })),
@@ -105,7 +105,7 @@ const situations = fc.record({
   }),
 })
 
-/** Where a poll begins. */
+/** The state in which a poll begins. */
 interface Start {
   /** How far the log has been read, counted back from now; `null`: never. */
   followedMs: number | null
@@ -120,7 +120,7 @@ function startOf({ followedMs, isFresh, sweptMs }: Start): Partial<StoredProgres
   return { checkpoint: syntheticLogId(readTo), asOf: isFresh ? readTo : null, sweep }
 }
 
-/** A worker's jobs, which are run by name. */
+/** Opens the jobs of a worker. They are run by name. */
 function openWorker(
   { simulator, source }: TestTenant,
   store: LastLogoutStore,
@@ -144,8 +144,8 @@ function openWorker(
   return { metrics, run }
 }
 
-describe('a database that does not keep what is written', () => {
-  test('ends every poll and reconcile with NO_PROGRESS, after at most 20 requests, and is reported once', async () => {
+describe('a database that does not keep the rows that are written', () => {
+  test('ends every poll and reconcile with NO_PROGRESS after at most 20 requests, and is reported once', async () => {
     await fc.assert(
       fc.asyncProperty(situations, async ({ lies, task, entries, start }) => {
         const tenant = await openLog(entries)
@@ -180,7 +180,7 @@ describe('a database that does not keep what is written', () => {
     await expect(poll(deps, POLL_OPTIONS, signal)).rejects.toMatchObject({ code: 'NO_PROGRESS' })
   })
 
-  test('costs a further poll one round of requests, until a poll succeeds', async () => {
+  test('limits each further poll to one round of requests, until a poll succeeds', async () => {
     const tenant = await openLog([MINUTE])
     const readTo = Date.now() - 10 * MINUTE
     const honest = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
@@ -212,7 +212,7 @@ describe('a database that does not keep what is written', () => {
     expect(count()).toEqual([true, false, false])
   })
 
-  test('is counted by a worker in each round, and logged once across all polls', async () => {
+  test('is counted in each round of a worker, and logged once across all polls', async () => {
     const tenant = await openLog([MINUTE])
     const lines: { level: number; msg: string; loop?: string }[] = []
     const log = pino({ level: 'debug' }, { write: (line) => void lines.push(JSON.parse(line)) })
@@ -236,7 +236,7 @@ describe('a database that does not keep what is written', () => {
 })
 
 describe('another poller that moves the checkpoint', () => {
-  /** A store in which the checkpoint moves on by itself before each of the first pages is stored. */
+  /** A store in which another poller moves the checkpoint before each of the first pages is stored. */
   function createContendedStore(times: number): LastLogoutStore {
     const readTo = Date.now() - HOUR
     const store = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
@@ -272,7 +272,7 @@ describe('another poller that moves the checkpoint', () => {
     await expect(contend(Number.POSITIVE_INFINITY)).resolves.toMatchObject({ code: 'NO_PROGRESS' })
   })
 
-  test('is waited for with backoff while it holds the lease', async () => {
+  test('makes a reconcile wait with backoff while it holds the lease', async () => {
     const tenant = await openLog([MINUTE])
     const triedAt: number[] = []
     const store: LastLogoutStore = {

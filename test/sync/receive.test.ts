@@ -48,7 +48,7 @@ const FORMS: Record<string, (entries: LogEntry[]) => string> = {
 }
 
 describe('a log-stream request', () => {
-  test('and polling store the same rows, in any order and form', async () => {
+  test('stores the same rows as polling, in any order and form', async () => {
     const day = { startMs: Date.now() - 3_600_000, endMs: Date.now() - 1_000 }
     const steps = fc.array(
       fc.oneof(
@@ -117,14 +117,14 @@ describe('a log-stream request', () => {
     expect(kept.map(({ entry }) => JSON.parse(entry))).toContain(cutOff)
   })
 
-  test('with an entry without date and storage time stores it as unattributable', async () => {
+  test('stores an entry without date and storage time as unattributable', async () => {
     await take(toJson({ type: 'slo', user_id: 'auth0|1' }))
     await take(toJson({ data: { type: 'slo', user_id: 'auth0|2', date: 'yesterday' } }))
     expect((await readRows(database)).users).toEqual([])
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_instant: 2 } })
   })
 
-  test('with entries of other types writes nothing', async () => {
+  test('writes nothing if all entries are of other types', async () => {
     const silent = { storeBatch: () => Promise.reject(new Error('asked')) }
     const others = [buildEntry('s'), buildEntry('flo'), { type: 'sapi', user_id: 'auth0|admin' }]
     await receive({ store: silent, types }, toJson(others), open)
@@ -197,7 +197,7 @@ function logout(fields: LogEntry): LogEntry {
   return { ...buildEntry('slo'), log_id: syntheticLogId(Date.now() - 1_000), ...fields }
 }
 
-/** The form of Auth0's webhooks. */
+/** Wraps an entry as Auth0's webhooks do. */
 function wrapped(entry: LogEntry): LogEntry {
   return { log_id: entry.log_id, data: entry }
 }
