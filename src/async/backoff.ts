@@ -9,7 +9,7 @@ export interface Backoff {
   maxMs: number
 }
 
-/** Jitter lengthens a wait by a random part of the wait, up to this one. */
+/** Maximum jitter: a random part of a wait, at most this one, is added to the wait. */
 const MAX_JITTER = 0.5
 
 /**

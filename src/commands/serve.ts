@@ -21,7 +21,7 @@ export async function runServe(context: CommandContext, parts: ServicePart[]): P
       await service.startWorker()
       log.info({ everyMs: config.pollIntervalMs, domain: config.auth0.domain }, 'polling')
     }
-    if (!context.stop.aborted) await Promise.race([once(context.stop, 'abort'), service.gone])
+    if (!context.stop.aborted) await Promise.race([once(context.stop, 'abort'), service.failed])
     log.info('stopping')
   } finally {
     await service.close()

@@ -24,7 +24,7 @@ export type DataDirectory = Awaited<ReturnType<typeof openDataDirectory>>
 /**
  * Opens the data directory, and creates it if it is missing. Chooses the PostgreSQL programs, and their user.
  *
- * @throws `DATA_DIR_UNUSABLE` if that user cannot reach it, or the programs cannot run.
+ * @throws `DATA_DIR_UNUSABLE` if the user cannot reach the directory, or if the programs cannot run.
  * @throws `CONFIGURATION` if there is no embedded PostgreSQL for this platform.
  */
 export async function openDataDirectory(path: string) {

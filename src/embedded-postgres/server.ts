@@ -45,7 +45,7 @@ export interface EmbeddedPostgres {
   readonly url: string
   /** Resolves when the server has exited, by `close` or by itself. */
   readonly exited: Promise<unknown>
-  /** Closes all connections and stops the server. Resolves when it has exited. */
+  /** Closes all connections and stops the server. Resolves when the server has exited. */
   close(): Promise<void>
 }
 

@@ -64,7 +64,7 @@ function laterSession(stored: SessionLogout | undefined, next: SessionLogout): S
   return { ...newest, ended, userId: greater(stored.userId, next.userId) }
 }
 
-/** Whether `a` is newer than `b`. In the same millisecond the log id decides, so that the order of events is irrelevant. */
+/** Whether `a` is newer than `b`. In the same millisecond, the log id decides, whatever the order of events. */
 function isNewer(a: { at: Instant; logId: string }, b: { at: Instant; logId: string }): boolean {
   return a.at > b.at || (a.at === b.at && a.logId > b.logId)
 }

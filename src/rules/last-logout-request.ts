@@ -41,8 +41,8 @@ export function chooseForm(missingAt: Instant | null, now: Instant): RequestForm
 }
 
 /**
- * Whether the body of a 404 comes from last-logout. If it does, the service is an older release without this path. A
- * 404 from a proxy does not show that.
+ * Whether the body of a 404 comes from last-logout. Then the service is an older release without this path. A 404 from
+ * a proxy does not show that.
  */
 export function isOwnNotFound(body: string): boolean {
   const json = parseObject(body)

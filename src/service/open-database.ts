@@ -11,7 +11,7 @@ import { applyMigrations } from '../store/migrations.js'
 export interface OpenDatabase {
   url: string
   /** Rejects if an embedded database stops although it was not closed. */
-  gone: Promise<never>
+  failed: Promise<never>
 }
 
 /** How the embedded database is opened. */
@@ -76,7 +76,7 @@ export function queueName({ auth0 }: Config, databaseUrl: string): string {
 
 /** A database that this process does not start or stop. */
 function external(url: string): OpenDatabase {
-  return { url, gone: new Promise(() => {}) }
+  return { url, failed: new Promise(() => {}) }
 }
 
 async function findRunning(dataDir: string): Promise<string | undefined> {
@@ -112,7 +112,7 @@ async function openEmbedded(
     isClosing = true
     return embedded.close()
   })
-  const gone = embedded.exited.then((): Promise<never> => {
+  const failed = embedded.exited.then((): Promise<never> => {
     if (isClosing) return new Promise(() => {})
     throw new LastLogoutError(
       'DATABASE_UNAVAILABLE',
@@ -120,8 +120,8 @@ async function openEmbedded(
     )
   })
   // A rejection that no caller awaits must not end the process.
-  gone.catch(() => {})
-  return { url: embedded.url, gone }
+  failed.catch(() => {})
+  return { url: embedded.url, failed }
 }
 
 async function migrateAll(config: Config, databaseUrl: string): Promise<string[]> {

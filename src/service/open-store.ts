@@ -46,7 +46,7 @@ export interface OpenStore {
   store: LastLogoutStore
   databaseUrl: string
   /** Rejects if an embedded database stops although it was not closed. */
-  gone: Promise<never>
+  failed: Promise<never>
   /** Resolves when the database is available and claimed for this tenant. Without `waitForDatabase`, that is at once. */
   opened(signal: AbortSignal): Promise<void>
   close(): Promise<void>
@@ -67,7 +67,11 @@ export async function openStore(
   const storeLog = log.child({ part: 'store' })
   const closers = createClosers()
   try {
-    const { url: databaseUrl, gone } = await openDatabase(config, { durable, attachOnly }, closers)
+    const { url: databaseUrl, failed } = await openDatabase(
+      config,
+      { durable, attachOnly },
+      closers,
+    )
     const database = createDatabase(databaseUrl, storeLog, poolTimeouts)
     closers.push(() => database.close())
     const unguarded = createLastLogoutStore({
@@ -78,7 +82,7 @@ export async function openStore(
     })
     const { store, open } = guardStore(unguarded, () => assertUsable(databaseUrl), storeLog)
     const opened = await openWhenAvailable(open, { waitForDatabase, log: storeLog })
-    return { store, databaseUrl, gone, opened, close: closers.close }
+    return { store, databaseUrl, failed, opened, close: closers.close }
   } catch (error) {
     await closers.close()
     throw error

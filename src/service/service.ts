@@ -39,7 +39,7 @@ export interface ServiceOverrides extends StoreOverrides {
 export interface Service {
   store: LastLogoutStore
   /** Rejects when the service cannot continue. */
-  gone: Promise<never>
+  failed: Promise<never>
   /** Resolves when the database is available and claimed for this tenant. Without `waitForDatabase`, that is at once. */
   opened(signal: AbortSignal): Promise<void>
   /** Runs every job once: reads the log to its end, reconciles, and prunes. */
@@ -74,7 +74,7 @@ export async function createService(
   }
   return {
     store,
-    gone: opened.gone,
+    failed: opened.failed,
     opened: opened.opened,
     async sync(signal, onProgress) {
       metrics.expose('sync')

@@ -91,7 +91,7 @@ function buildFiller(bytes: number): string[] {
   return Array.from({ length: Math.ceil(bytes / url(0).length) }, (_, i) => url(i))
 }
 
-/** Lengthens an entry to this size. Lengthens fields that are long in real entries: return URLs, scopes, executed Actions. */
+/** Lengthens an entry to this size, by fields that are long in real entries: return URLs, scopes, executed Actions. */
 function lengthen(entry: LogEntry, bytes: number, filler: readonly string[]): void {
   const missing = bytes - JSON.stringify(entry).length
   if (missing <= 0) return

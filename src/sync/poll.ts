@@ -124,7 +124,10 @@ async function sweepRecent(
   await deps.store.finishReconcile(asOf)
 }
 
-/** Catches up. Replaces a checkpoint that Auth0 refuses. `isFirst`: this is the first catch-up of a poll, so an outage can precede it. */
+/**
+ * Catches up. Replaces a checkpoint that Auth0 refuses. `isFirst`: this is the first catch-up of a poll, so an outage can
+ * precede it.
+ */
 async function catchUpFromCheckpoint(
   deps: LoopDeps,
   { isFirst = false, ...options }: PollOptions & { isFirst?: boolean },

@@ -68,7 +68,7 @@ interface Found {
   isCapped: boolean
 }
 
-/** Reads pages until one is empty. A short page does not end the search: Auth0 does not document that it is the last. */
+/** Reads pages until one is empty. Auth0 does not document that only the last page is short, so all pages are read. */
 async function search(
   { source, types }: SyncDeps,
   span: Span,

@@ -53,7 +53,7 @@ async function onServer(sql: string): Promise<void> {
   }
 }
 
-/** The URL of the PostgreSQL server. Throws if there is none: with `undefined`, `pg` would connect to the default port. */
+/** The URL of the PostgreSQL server. Throws if there is none. With `undefined`, `pg` would use its default port. */
 function serverUrl(): string {
   const url = inject('postgresUrl') as string | undefined
   if (url !== undefined) return url

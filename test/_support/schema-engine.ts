@@ -6,7 +6,7 @@ import * as bindings from '@prisma/schema-engine-wasm/schema_engine_bg'
 
 const noFilters = { externalTables: ['public._prisma_migrations'], externalEnums: [] }
 
-/** Returns the SQL that creates the schema of `prisma/schema.prisma` in an empty database. Prisma's own engine creates it. */
+/** Returns the SQL with which Prisma's own engine creates the schema of `prisma/schema.prisma` in an empty database. */
 export async function readSchemaSql(databaseUrl: string): Promise<string> {
   await instantiate()
   const schema = { path: 'schema.prisma', content: await readFile('prisma/schema.prisma', 'utf8') }

@@ -21,7 +21,7 @@ export function findScratchDirectory(): string {
   }
 }
 
-/** Whether the embedded PostgreSQL could run its programs in a directory. Containers often mount `/dev/shm` as `noexec`. */
+/** Whether PostgreSQL could run its programs in a directory. Containers often mount `/dev/shm` as `noexec`. */
 function allowsPrograms(directory: string): boolean {
   const own = mkdtempSync(join(directory, 'last-logout-'))
   try {

@@ -151,7 +151,7 @@ describe('the token', () => {
     ['a page of HTML', faults.html(200), /\(text\/html\)/],
     ['an error', faults.respondWith(200, { error: 'access_denied' }), /\(error access_denied\)/],
   ])(
-    'causes an error if a response with status 200 contains %s instead: the error names that',
+    'causes an error if a response with status 200 contains %s instead of it, and the error names this content',
     async (_what, respond, reason) => {
       t.simulator.faults.push({ path: '/oauth/token', times: 99, respond })
       const granted: unknown[] = []
@@ -253,7 +253,7 @@ describe('a page that cannot be continued is malformed', () => {
   test.each([
     ['without a log id at its end or a Link', [{ type: 's' }]],
     ['that ends at the checkpoint', [{ log_id: begin }]],
-    ['that ends before it began', [{ log_id: `800${begin.slice(3)}` }]],
+    ['that ends before the checkpoint', [{ log_id: `800${begin.slice(3)}` }]],
   ])('%s', async (_what, entries) => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.respondWith(200, entries) })
     await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({

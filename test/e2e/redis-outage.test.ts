@@ -28,7 +28,7 @@ interface Fault {
 }
 
 const FAULTS: Record<string, Fault> = {
-  'is unavailable and comes back empty': {
+  'is unavailable and starts again without data': {
     begin: (redis) => redis.stop(),
     end: (redis) => redis.start(),
   },

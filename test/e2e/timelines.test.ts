@@ -73,11 +73,11 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       clock.pass(SECOND_MS)
       browser.logOut()
       clock.pass(SECOND_MS)
-      const inWindow = world.redeem(one)
-      expect(await passes(inWindow)).toBe(true)
+      const earlier = world.redeem(one)
+      expect(await passes(earlier)).toBe(true)
       await later()
-      expect(await passing(inWindow, world.redeem(other))).toEqual([false, false])
-      expect(await world.refresh(inWindow)).toEqual(LOGGED_OUT)
+      expect(await passing(earlier, world.redeem(other))).toEqual([false, false])
+      expect(await world.refresh(earlier)).toEqual(LOGGED_OUT)
     })
 
     test('gives rejected tokens of the ended session if the login page was still open', async () => {
@@ -110,36 +110,36 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   })
 
   describe('the exchange of an access token from before the logout', () => {
-    /** Exchanges a token before the logout is known, and after it. */
+    /** Exchanges a token after the logout: before the service knows the logout, and afterwards. */
     async function run(world: SessionWorld) {
       const browser = world.openBrowser(userId)
       const old = await browser.logIn()
       await later()
       browser.logOut()
       clock.pass(2 * SECOND_MS)
-      const inWindow = await world.exchangeToken(old)
-      expect(await passes(inWindow)).toBe(true)
+      const earlier = await world.exchangeToken(old)
+      expect(await passes(earlier)).toBe(true)
       await later()
-      return { outlives: await passes(inWindow), after: await world.exchangeToken(old) }
+      return { isEarlierAccepted: await passes(earlier), after: await world.exchangeToken(old) }
     }
 
     test('is denied, and the token of an earlier exchange is rejected, if the event contains the time of the login', async () => {
-      const { outlives, after } = await run(createWorld({ exchangeFields: METHODS }))
-      expect(outlives).toBe(false)
+      const { isEarlierAccepted, after } = await run(createWorld({ exchangeFields: METHODS }))
+      expect(isEarlierAccepted).toBe(false)
       expect(after).toEqual(LOGGED_OUT)
     })
 
     test('is allowed if the event does not contain it, unless LAST_LOGOUT_ON_ERROR is deny', async () => {
-      const { outlives, after } = await run(createWorld())
-      expect(outlives).toBe(true)
+      const { isEarlierAccepted, after } = await run(createWorld())
+      expect(isEarlierAccepted).toBe(true)
       expect(await passes(after)).toBe(true)
       const strict = await run(createWorld({}, { LAST_LOGOUT_ON_ERROR: 'deny' }))
-      expect(strict).toEqual({ outlives: true, after: UNKNOWN })
+      expect(strict).toEqual({ isEarlierAccepted: true, after: UNKNOWN })
     })
 
     test('is allowed without the Action', async () => {
-      const { outlives, after } = await run(createWorld({ runAction: null }))
-      expect(outlives).toBe(true)
+      const { isEarlierAccepted, after } = await run(createWorld({ runAction: null }))
+      expect(isEarlierAccepted).toBe(true)
       expect(await passes(after)).toBe(true)
     })
   })
@@ -158,10 +158,10 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
         await later()
         browser.logOut()
         await later(LAG_MS - 1)
-        const minted = await world.refresh(first)
-        expect(await passes(minted)).toBe(true)
+        const refreshed = await world.refresh(first)
+        expect(await passes(refreshed)).toBe(true)
         await later(1)
-        expect(await passes(minted)).toBe(false)
+        expect(await passes(refreshed)).toBe(false)
         expect(await world.refresh(first)).toEqual(LOGGED_OUT)
       },
     )
@@ -183,10 +183,10 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       await later()
       browser.logOut()
       clock.pass(SECOND_MS)
-      const minted = (await world.refresh(first)) as IssuedTokens
+      const refreshed = (await world.refresh(first)) as IssuedTokens
       await later()
-      expect(await passes(minted)).toBe(false)
-      expect(await world.refresh(minted)).toEqual(LOGGED_OUT)
+      expect(await passes(refreshed)).toBe(false)
+      expect(await world.refresh(refreshed)).toEqual(LOGGED_OUT)
     })
   })
 

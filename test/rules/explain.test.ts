@@ -19,8 +19,8 @@ describe('the deciding logout', () => {
       known,
       'session_logout',
     ],
-    ['that of the user under policy user', 'user', 'S', known, 'user_logout'],
-    ['that of the user if the token has no session', 'session', null, known, 'user_logout'],
+    ['the logout of the user under policy user', 'user', 'S', known, 'user_logout'],
+    ['the logout of the user if the token has no session', 'session', null, known, 'user_logout'],
     ['the floor if it is the newest', 'session', 'S', { ...known, floorAt: 99 }, 'floor'],
     [
       'the logout of all sessions if it is the newest covering logout',

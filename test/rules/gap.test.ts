@@ -10,7 +10,7 @@ import { createMemoryStore } from '../_support/memory-store.js'
 const DAY = 86_400_000
 const NOW = Date.UTC(2026, 10, 25)
 
-/** Random tenants: when their entries were stored, how long their plan retains entries, and until when they were polled. */
+/** Random tenants: when entries were stored, how long the plan retains them, and until when the log was polled. */
 const lives = fc.record({
   entries: fc.array(fc.integer({ min: NOW - 40 * DAY, max: NOW - 1 }), { maxLength: 30 }),
   retentionMs: fc.constantFrom(DAY, 5 * DAY, 10 * DAY, 30 * DAY),

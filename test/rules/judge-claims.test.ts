@@ -57,7 +57,7 @@ describe('a token without a subject', () => {
     ['is revoked by the floor', before, floor, true, 'floor'],
     ['is undecided if it is later than the floor', { iat: AT + 60 }, floor, null, 'no_subject'],
     ['is revoked by the floor if it has no login', {}, floor, true, 'login_unknown'],
-    ['is not judged by the logout of any user', before, user, null, 'no_subject'],
+    ['is not affected by the logout of a user', before, user, null, 'no_subject'],
   ])('%s', (_what, claims, known, revoked, reason) => {
     expect(judged(claims, known)).toMatchObject({ revoked, reason })
   })

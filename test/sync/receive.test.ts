@@ -166,14 +166,14 @@ describe('a log-stream request', () => {
   })
 
   test('stops between two transactions when the client has disconnected', async () => {
-    const gone = new AbortController()
+    const disconnected = new AbortController()
     let batches = 0
     const storeBatch = async () => {
-      gone.abort()
+      disconnected.abort()
       return ++batches
     }
     const body = 'junk\n'.repeat(3_000)
-    const taken = () => receive({ store: { storeBatch }, types }, body, gone.signal)
+    const taken = () => receive({ store: { storeBatch }, types }, body, disconnected.signal)
     await expect(taken()).rejects.toMatchObject({ code: 'ABORTED' })
     expect(batches).toBe(1)
     await expect(taken()).rejects.toMatchObject({ code: 'ABORTED' })

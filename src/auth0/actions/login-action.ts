@@ -34,7 +34,7 @@ export interface LoginActionOptions {
 /** State of the login Action in the tenant. */
 export interface ActionStatus {
   exists: boolean
-  /** Whether its code is that of this version of last-logout. Its settings do not matter. */
+  /** Whether the code of the Action is that of this version of last-logout. Its settings do not matter. */
   current: boolean
   /** Whether the latest version of the Action is deployed. */
   deployed: boolean

@@ -105,7 +105,7 @@ describe('a first deployment', () => {
   })
 
   test.each([
-    ['once, as too early', 1, [CREATE, DEPLOY, DEPLOY, BIND], undefined],
+    ['once, because it is too early', 1, [CREATE, DEPLOY, DEPLOY, BIND], undefined],
     ['at every attempt', 99, [CREATE, ...Array(5).fill(DEPLOY)], 'AUTH0_REFUSED'],
   ])('is retried at most five times if Auth0 refuses it %s', async (_why, times, writes, code) => {
     const { simulator, api } = await openActionTenant()

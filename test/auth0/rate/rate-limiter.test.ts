@@ -219,7 +219,7 @@ describe('under a fixed window, the limiter sends our share and never more (P13)
 
 test.each([
   ['a token bucket', { burst: 10, perSecond: 2 }],
-  ['a bucket that is in no table', { burst: 20, perSecond: 1 }],
+  ['a token bucket without a documented rate', { burst: 20, perSecond: 1 }],
   ['a fixed window', { burst: 20, windowSeconds: 10 }],
 ])('the limiter backs off while others use up %s, and is not starved (P13)', (_what, limit) => {
   const share = 0.5
