@@ -100,7 +100,7 @@ export async function deployLoginAction(
   for (const step of steps) {
     onStep(step)
     if (options.dryRun) continue
-    id = await take(step, { actions, draft, id, signal, withRetries, buildPollIntervalMs })
+    id = await takeStep(step, { actions, draft, id, signal, withRetries, buildPollIntervalMs })
   }
   return steps
 }
@@ -115,7 +115,7 @@ interface Deployment {
 }
 
 /** Takes one step. Returns the id of the Action. */
-async function take(step: Step, deployment: Deployment): Promise<string> {
+async function takeStep(step: Step, deployment: Deployment): Promise<string> {
   const { actions, draft, id, withRetries } = deployment
   switch (step.kind) {
     case 'create':

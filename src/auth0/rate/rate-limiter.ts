@@ -57,9 +57,9 @@ type LastResponse = RateResponse & { fullAt: number }
  * |---|---|---|
  * | 10, refilled at 100 a minute (documented) | 0.986 | 0.986 |
  * | 50, refilled at 16 a second (documented) | 0.969 | 0.998 |
- * | 20, refilled at 5 a second (in no table) | 0.985 | 0.62–0.81 |
- * | 20 per window of 2 s (in no table) | 0.996 | 0.99–1.00 |
- * | 100 per window of 10 s (in no table) | 1.000 | 1.000 |
+ * | 20, refilled at 5 a second (not documented) | 0.985 | 0.62–0.81 |
+ * | 20 per window of 2 s (not documented) | 0.996 | 0.99–1.00 |
+ * | 100 per window of 10 s (not documented) | 1.000 | 1.000 |
  *
  * The price: if no rate is documented for a limit, the limiter sends fewer requests than allowed, because the headers
  * only have whole seconds. If a limit of a documented size is refilled more slowly, or is a window, the limiter
@@ -77,9 +77,9 @@ export function createRateLimiter(share: number): RateLimiter {
   const ourRefillRate = () => (last === null ? 0 : share * usableRefillRate(last.limit, refillRate))
   const bucketAt = (now: number) => refillBucket(bucket, now, ourRefillRate())
 
-  function decide(now: number): void {
+  function updateReadyAt(now: number): void {
     if (last === null) return
-    const refilledAt = tokenAt(bucketAt(now), sizeOf(last.limit, share), ourRefillRate())
+    const refilledAt = nextTokenAt(bucketAt(now), bucketSizeOf(last.limit, share), ourRefillRate())
     const at = isReserveTaken(last, inFlight, share)
       ? Math.max(refilledAt, last.fullAt)
       : refilledAt
@@ -91,14 +91,14 @@ export function createRateLimiter(share: number): RateLimiter {
 
     used(now) {
       if (last === null || ourRefillRate() === 0) return null
-      return Math.min(1, bucketAt(now).tokensTaken / sizeOf(last.limit, share))
+      return Math.min(1, bucketAt(now).tokensTaken / bucketSizeOf(last.limit, share))
     },
 
     recordSent(now) {
       const { tokensTaken, at } = bucketAt(now)
       bucket = { tokensTaken: tokensTaken + 1, at }
       inFlight += 1
-      decide(now)
+      updateReadyAt(now)
     },
 
     recordLost() {
@@ -114,16 +114,16 @@ export function createRateLimiter(share: number): RateLimiter {
       if (overlapping === null && resetAt !== null) {
         const narrowed = narrowRefillRate(refillRate, { ...response, resetAt }, last)
         refillRate = narrowed.refillRate
-        if (narrowed.isNewLimit) bucket = { ...bucket, tokensTaken: sizeOf(limit, share) }
+        if (narrowed.isNewLimit) bucket = { ...bucket, tokensTaken: bucketSizeOf(limit, share) }
       }
       const remaining = Math.min(response.remaining, overlapping?.remaining ?? limit)
       last = withFullAt({ ...response, remaining }, refillRate)
-      decide(receivedAt)
+      updateReadyAt(receivedAt)
     },
   }
 }
 
-function sizeOf(limit: number, share: number): number {
+function bucketSizeOf(limit: number, share: number): number {
   return Math.max(1, share * limit)
 }
 
@@ -135,7 +135,7 @@ function refillBucket({ tokensTaken, at }: Bucket, now: number, perMs: number): 
 }
 
 /** When the bucket holds a token. If its refill rate is unknown, the bucket delays nothing. */
-function tokenAt({ tokensTaken, at }: Bucket, size: number, perMs: number): number {
+function nextTokenAt({ tokensTaken, at }: Bucket, size: number, perMs: number): number {
   const tokensLacking = tokensTaken + 1 - size
   return perMs > 0 && tokensLacking > EPSILON ? at + tokensLacking / perMs : at
 }
@@ -150,8 +150,8 @@ function isReserveTaken(last: RateResponse, inFlight: number, share: number): bo
 function withFullAt(response: RateResponse, refillRate: RefillRate): LastResponse {
   const { limit, remaining, resetAt, dateMs, receivedAt } = response
   // A `reset` in the past does not state when the bucket will be full.
-  const untilReset = resetAt !== null && resetAt > dateMs ? resetAt - dateMs : DEFAULT_WAIT_MS
+  const untilResetMs = resetAt !== null && resetAt > dateMs ? resetAt - dateMs : DEFAULT_WAIT_MS
   const perMs = credibleDocumentedRate(limit, refillRate)
-  const untilFull = perMs === null ? untilReset : (limit - remaining) / perMs
-  return { ...response, fullAt: receivedAt + Math.min(untilReset, untilFull) }
+  const untilFullMs = perMs === null ? untilResetMs : (limit - remaining) / perMs
+  return { ...response, fullAt: receivedAt + Math.min(untilResetMs, untilFullMs) }
 }

@@ -76,16 +76,15 @@ function boundsOf(response: ResetResponse, last: RateResponse | null): RefillBou
   const { limit, remaining, resetAt, dateMs, sentAt, receivedAt } = response
   const tokensTaken = Math.max(1, limit - remaining)
   // Auth0 takes the token after the request was sent, and before it writes `Date`.
-  const minUntilFull = resetAt - SECOND_MS - (dateMs + SECOND_MS)
-  const maxUntilFull = resetAt - dateMs + (receivedAt - sentAt)
+  const minUntilFullMs = resetAt - SECOND_MS - (dateMs + SECOND_MS)
+  const maxUntilFullMs = resetAt - dateMs + (receivedAt - sentAt)
   // If fewer tokens are taken than after the last response, the difference was refilled since then.
   const lastTokensTaken = last === null ? 0 : Math.max(1, last.limit - last.remaining - 1)
   const elapsedMs = Math.max(receivedAt - (last?.sentAt ?? 0), MIN_INTERVAL_MS)
   const observedRate = (lastTokensTaken + 1 - tokensTaken) / elapsedMs
-  return {
-    min: Math.max(maxUntilFull > 0 ? Math.max(1, tokensTaken - 1) / maxUntilFull : 0, observedRate),
-    max: minUntilFull > 0 ? tokensTaken / minUntilFull : Number.POSITIVE_INFINITY,
-  }
+  const minRate = maxUntilFullMs > 0 ? Math.max(1, tokensTaken - 1) / maxUntilFullMs : 0
+  const maxRate = minUntilFullMs > 0 ? tokensTaken / minUntilFullMs : Number.POSITIVE_INFINITY
+  return { min: Math.max(minRate, observedRate), max: maxRate }
 }
 
 /** Whether a response replaced `reset` before that instant was reached. In a window this does not happen. */
