@@ -36,7 +36,7 @@ export async function findProblems(
   tenant: Tenant,
   { crew, written, sync }: RoundEvents,
 ): Promise<RoundOutcome> {
-  const truth = expectedFromLog(tenant.entries())
+  const expected = expectedFromLog(tenant.entries())
   const rows = sortRows(await readRows(database))
   const { writes, pages, wrong } = await readWrites(database)
   const stored = await database.query<{ id: string }>('SELECT id FROM unattributable')
@@ -54,11 +54,11 @@ export async function findProblems(
     problems: [
       ...crew.problems,
       ...(sync.code === 0 ? [] : [`sync ended with ${sync.code}: ${sync.stdout}${sync.stderr}`]),
-      ...compare(rows.users, truth.rows.users, ({ userId }) => `user ${userId}`),
-      ...compare(rows.sessions, truth.rows.sessions, ({ sessionId }) => `session ${sessionId}`),
+      ...compare(rows.users, expected.rows.users, ({ userId }) => `user ${userId}`),
+      ...compare(rows.sessions, expected.rows.sessions, ({ sessionId }) => `session ${sessionId}`),
       ...compare(
         unattributable.map(asRow),
-        truth.unattributable.map(asRow),
+        expected.unattributable.map(asRow),
         ({ id }) => `unattributable ${id}`,
       ),
       ...(state.excess === 0 ? [] : [`${state.excess} unattributable entries counted twice`]),

@@ -32,13 +32,13 @@ async function run(address: Address, { onTestFinished }: TestContext) {
     entries.push(service.logout(user))
     return { user, ms: await service.waitForLogout(user) }
   }
-  return { service, logOut, truth: () => expectedFromLog(entries).rows }
+  return { service, logOut, readExpectedRows: () => expectedFromLog(entries).rows }
 }
 
 test.concurrent('a promoted replica takes over, and lost writes are read from the log again', async (context) => {
   const { annotate, expect, onTestFinished } = context
   const { old, next, address } = await openPair(context)
-  const { service, logOut, truth } = await run(address, context)
+  const { service, logOut, readExpectedRows } = await run(address, context)
   const client = openClient(service.url)
   onTestFinished(() => client.close())
   const before = await logOut()
@@ -59,7 +59,7 @@ test.concurrent('a promoted replica takes over, and lost writes are read from th
 
   await annotate(`lost logout returned again after ${await service.waitForLogout(lost.user)} ms`)
   const after = await logOut()
-  expect(await readRows(next)).toEqual(truth())
+  expect(await readRows(next)).toEqual(readExpectedRows())
   // A client continues with a cursor of the old primary, and receives the later changes.
   await expect.poll(() => isRevoked(after.user), WAIT).toBe('revoked')
   expect(isRevoked(lost.user)).toBe('revoked')
@@ -68,7 +68,7 @@ test.concurrent('a promoted replica takes over, and lost writes are read from th
 test.concurrent('the service closes its connections to a demoted primary that still runs', async (context) => {
   const { annotate, expect, onTestFinished } = context
   const { old, next, address } = await openPair(context)
-  const { service, logOut, truth } = await run(address, context)
+  const { service, logOut, readExpectedRows } = await run(address, context)
   const before = await logOut()
   await expect.poll(() => readUsers(next), WAIT).toEqual([before.user])
   await Promise.all(Array.from({ length: 20 }, () => service.requestUser()))
@@ -85,7 +85,7 @@ test.concurrent('the service closes its connections to a demoted primary that st
   const after = await logOut()
   await annotate(`logout returned after ${after.ms} ms`)
   const { users } = await readRows(next)
-  expect(users.filter(({ type }) => type === 'slo')).toEqual(truth().users)
+  expect(users.filter(({ type }) => type === 'slo')).toEqual(readExpectedRows().users)
   // In a process that only reads, no write fails. Such a process closes its connections when they reach their maximum age.
   const findLogout = async () => (await reader.readKnown(after.user, null)).user
   await expect.poll(findLogout, { timeout: 5_000 }).not.toBeNull()

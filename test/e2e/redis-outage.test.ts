@@ -65,7 +65,7 @@ interface World {
   /** Writes a logout of a new user to the tenant. Returns the user id. */
   logOut(): string
   /** The expected rows. */
-  truth(): ReturnType<typeof expectedFromLog>['rows']
+  readExpectedRows(): ReturnType<typeof expectedFromLog>['rows']
 }
 
 async function open(
@@ -90,7 +90,7 @@ async function open(
       entries.push(service.logout(user))
       return user
     },
-    truth: () => sortRows(expectedFromLog(entries).rows),
+    readExpectedRows: () => sortRows(expectedFromLog(entries).rows),
   }
 }
 
@@ -115,7 +115,7 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
     { timeout: 90_000 },
     async ([, fault], context) => {
       const { annotate, expect } = context
-      const { redis, database, service, logOut, truth } = await open(context)
+      const { redis, database, service, logOut, readExpectedRows } = await open(context)
       await service.waitForLogout(logOut())
       const before = await measureResponses(service, 50)
       expect(before.statuses).toEqual([200])
@@ -140,7 +140,7 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
       )
       await expect.poll(recoveries, WAIT).toBe(earlier + 1)
       expect(warnings()).toBe(earlier + 1)
-      expect(await readRows(database)).toEqual(truth())
+      expect(await readRows(database)).toEqual(readExpectedRows())
     },
   )
 
@@ -160,7 +160,7 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
   test('warns when Redis evicts keys, and restores the schedule (P15, P16)', async (context) => {
     const { annotate, expect } = context
     const args = ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru']
-    const { redis, database, service, logOut, truth } = await open(context, { args })
+    const { redis, database, service, logOut, readExpectedRows } = await open(context, { args })
     await service.waitForLogout(logOut())
     expect(service.countLines('warn', /^redis can evict the schedule$/)).toBe(1)
     await fillUntilEvicted(redis)
@@ -168,7 +168,7 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
     await annotate(
       `logout returned ${await service.waitForLogout(user)} ms after the schedule was evicted`,
     )
-    expect(await readRows(database)).toEqual(truth())
+    expect(await readRows(database)).toEqual(readExpectedRows())
   })
 })
 

@@ -50,33 +50,37 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     return createSessionWorld({ tenant: system.tenant, runAction, secrets: allSecrets, ...over })
   }
 
-  async function later(ms = MINUTE_MS): Promise<void> {
+  /** Advances the clock, and reads the log. */
+  async function passTime(ms = MINUTE_MS): Promise<void> {
     clock.pass(ms)
     await system.poll()
   }
 
-  async function passes(result: Awaited<ReturnType<SessionWorld['refresh']>>): Promise<boolean> {
+  /** Whether the resource server accepts the token. Throws for a denial. */
+  async function isAccepted(
+    result: Awaited<ReturnType<SessionWorld['refresh']>>,
+  ): Promise<boolean> {
     if (isDenial(result)) throw new Error(`no tokens: ${result.denied}`)
     return system.accepts(result.claims)
   }
 
   /** Whether each token is accepted. */
-  const passing = (...tokens: IssuedTokens[]) => Promise.all(tokens.map(passes))
+  const areAccepted = (...tokens: IssuedTokens[]) => Promise.all(tokens.map(isAccepted))
 
   describe('an authorization that is started before the logout and finished after it', () => {
     test('gives only rejected tokens if the code was issued before the logout', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
-      await later()
+      await passTime()
       const [one, other] = [await browser.authorize(), await browser.authorize('other app')]
       clock.pass(SECOND_MS)
       browser.logOut()
       clock.pass(SECOND_MS)
       const earlier = world.redeem(one)
-      expect(await passes(earlier)).toBe(true)
-      await later()
-      expect(await passing(earlier, world.redeem(other))).toEqual([false, false])
+      expect(await isAccepted(earlier)).toBe(true)
+      await passTime()
+      expect(await areAccepted(earlier, world.redeem(other))).toEqual([false, false])
       expect(await world.refresh(earlier)).toEqual(LOGGED_OUT)
     })
 
@@ -85,13 +89,13 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       const browser = world.openBrowser(userId)
       await browser.logIn()
       const finish = browser.beginLogin()
-      await later()
+      await passTime()
       browser.logOut()
       clock.pass(SECOND_MS)
       const tokens = await finish()
-      expect(await passes(tokens)).toBe(true)
-      await later()
-      expect(await passes(tokens)).toBe(false)
+      expect(await isAccepted(tokens)).toBe(true)
+      await passTime()
+      expect(await isAccepted(tokens)).toBe(false)
       expect(await world.refresh(tokens)).toEqual(LOGGED_OUT)
     })
 
@@ -100,12 +104,12 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       const browser = world.openBrowser(userId)
       await browser.logIn()
       const begun = await browser.authorize('other app')
-      await later()
+      await passTime()
       browser.logOut()
       clock.pass(SECOND_MS)
       const tokens = world.redeem(begun)
-      await later()
-      expect(await passes(tokens)).toBe(true)
+      await passTime()
+      expect(await isAccepted(tokens)).toBe(true)
     })
   })
 
@@ -114,13 +118,13 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     async function run(world: SessionWorld) {
       const browser = world.openBrowser(userId)
       const old = await browser.logIn()
-      await later()
+      await passTime()
       browser.logOut()
       clock.pass(2 * SECOND_MS)
       const earlier = await world.exchangeToken(old)
-      expect(await passes(earlier)).toBe(true)
-      await later()
-      return { isEarlierAccepted: await passes(earlier), after: await world.exchangeToken(old) }
+      expect(await isAccepted(earlier)).toBe(true)
+      await passTime()
+      return { isEarlierAccepted: await isAccepted(earlier), after: await world.exchangeToken(old) }
     }
 
     test('is denied, and the token of an earlier exchange is rejected, if the event contains the time of the login', async () => {
@@ -132,7 +136,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     test('is allowed if the event does not contain it, unless LAST_LOGOUT_ON_ERROR is deny', async () => {
       const { isEarlierAccepted, after } = await run(createWorld())
       expect(isEarlierAccepted).toBe(true)
-      expect(await passes(after)).toBe(true)
+      expect(await isAccepted(after)).toBe(true)
       const strict = await run(createWorld({}, { LAST_LOGOUT_ON_ERROR: 'deny' }))
       expect(strict).toEqual({ isEarlierAccepted: true, after: UNKNOWN })
     })
@@ -140,7 +144,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     test('is allowed without the Action', async () => {
       const { isEarlierAccepted, after } = await run(createWorld({ runAction: null }))
       expect(isEarlierAccepted).toBe(true)
-      expect(await passes(after)).toBe(true)
+      expect(await isAccepted(after)).toBe(true)
     })
   })
 
@@ -155,13 +159,13 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
         const world = createWorld({ exchangeFields })
         const browser = world.openBrowser(userId)
         const first = await browser.logIn()
-        await later()
+        await passTime()
         browser.logOut()
-        await later(LAG_MS - 1)
+        await passTime(LAG_MS - 1)
         const refreshed = await world.refresh(first)
-        expect(await passes(refreshed)).toBe(true)
-        await later(1)
-        expect(await passes(refreshed)).toBe(false)
+        expect(await isAccepted(refreshed)).toBe(true)
+        await passTime(1)
+        expect(await isAccepted(refreshed)).toBe(false)
         expect(await world.refresh(first)).toEqual(LOGGED_OUT)
       },
     )
@@ -170,7 +174,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const first = await world.openBrowser(userId).logIn()
       const loginAt = clock.now() / 1000
-      await later()
+      await passTime()
       expect(await world.refresh(first)).toMatchObject({
         claims: { [AUTHENTICATED_AT]: loginAt, iat: Math.floor(clock.now() / 1000) },
       })
@@ -180,12 +184,12 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       const world = createWorld({ exchangeFields: ENTERPRISE, rotates: true })
       const browser = world.openBrowser(userId)
       const first = await browser.logIn()
-      await later()
+      await passTime()
       browser.logOut()
       clock.pass(SECOND_MS)
       const refreshed = (await world.refresh(first)) as IssuedTokens
-      await later()
-      expect(await passes(refreshed)).toBe(false)
+      await passTime()
+      expect(await isAccepted(refreshed)).toBe(false)
       expect(await world.refresh(refreshed)).toEqual(LOGGED_OUT)
     })
   })
@@ -194,33 +198,33 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     const world = createWorld({ exchangeFields: ENTERPRISE })
     const browser = world.openBrowser(userId)
     const [orders, mail] = [await browser.logIn('orders'), await browser.logInSilently('mail')]
-    await later()
-    expect(await passing(orders, mail)).toEqual([true, true])
+    await passTime()
+    expect(await areAccepted(orders, mail)).toEqual([true, true])
     browser.logOut()
-    await later()
-    expect(await passing(orders, mail)).toEqual([false, false])
+    await passTime()
+    expect(await areAccepted(orders, mail)).toEqual([false, false])
     expect(await world.refresh(orders, 'orders')).toEqual(LOGGED_OUT)
     expect(await world.refresh(mail, 'mail')).toEqual(LOGGED_OUT)
     await expect(browser.logInSilently('mail')).rejects.toThrow('login_required')
 
     const again = [await browser.logIn('orders'), await browser.logInSilently('mail')]
-    expect(await passing(...again)).toEqual([true, true])
-    await later()
-    for (const tokens of again) expect(await passes(await world.refresh(tokens))).toBe(true)
+    expect(await areAccepted(...again)).toEqual([true, true])
+    await passTime()
+    for (const tokens of again) expect(await isAccepted(await world.refresh(tokens))).toBe(true)
   })
 
   test('a new login makes no revoked token valid again, on any device (P26)', async () => {
     const world = createWorld({ exchangeFields: ENTERPRISE })
     const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
     const old = [await a.logIn(), await b.logIn()]
-    await later()
+    await passTime()
     a.logOut({ session: false })
-    await later()
-    expect(await passing(...old)).toEqual([false, false])
+    await passTime()
+    expect(await areAccepted(...old)).toEqual([false, false])
     const again = await a.logIn()
     system.tenant.write(buildEntry('s', { userId, sessionId: 'of the login' }))
-    await later()
-    expect(await passing(...old, again)).toEqual([false, false, true])
+    await passTime()
+    expect(await areAccepted(...old, again)).toEqual([false, false, true])
     for (const tokens of old) expect(await world.refresh(tokens)).toEqual(LOGGED_OUT)
   })
 
@@ -229,30 +233,30 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
-      await later()
+      await passTime()
       a.logOut({ session: false })
-      await later()
-      expect(await passing(onA, onB)).toEqual([false, false])
+      await passTime()
+      expect(await areAccepted(onA, onB)).toEqual([false, false])
       expect(await world.refresh(onA)).toEqual(LOGGED_OUT)
       expect(await world.refresh(onB)).toEqual(LOGGED_OUT)
       const silent = await b.logInSilently()
-      expect(await passes(silent)).toBe(true)
-      expect(await passes(await world.refresh(silent))).toBe(true)
+      expect(await isAccepted(silent)).toBe(true)
+      expect(await isAccepted(await world.refresh(silent))).toBe(true)
     })
 
     test('does not revoke a refresh token that was issued between the logout and the poll', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
-      await later()
+      await passTime()
       const begun = await browser.authorize()
       clock.pass(SECOND_MS)
       browser.logOut({ session: false })
       clock.pass(SECOND_MS)
       const tokens = world.redeem(begun)
-      await later()
-      expect(await passes(tokens)).toBe(false)
-      expect(await passes(await world.refresh(tokens))).toBe(true)
+      await passTime()
+      expect(await isAccepted(tokens)).toBe(false)
+      expect(await isAccepted(await world.refresh(tokens))).toBe(true)
     })
   })
 
@@ -261,37 +265,37 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
-      await later()
+      await passTime()
       a.logOut({ user: false })
-      await later()
-      expect(await passing(onA, onB)).toEqual([false, true])
+      await passTime()
+      expect(await areAccepted(onA, onB)).toEqual([false, true])
       expect(await world.refresh(onA)).toEqual(LOGGED_OUT)
-      expect(await passes(await world.refresh(onB))).toBe(true)
+      expect(await isAccepted(await world.refresh(onB))).toBe(true)
     })
 
     test('does not revoke tokens without a session if it has a session id', async () => {
       const bare = createWorld({ runAction: null })
       const browser = bare.openBrowser(userId)
       const tokens = await browser.logIn()
-      await later()
+      await passTime()
       browser.logOut({ user: false })
-      await later()
-      expect(await passes(tokens)).toBe(true)
+      await passTime()
+      expect(await isAccepted(tokens)).toBe(true)
     })
 
     test('is stored as unattributable if it has no session id, and other logouts apply', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
-      await later()
+      await passTime()
       const { unattributable: before } = await system.count()
       a.logOut({ user: false, session: false })
       b.logOut()
       system.tenant.write(buildEntry('slo', { userId: 'auth0|after', sessionId: 'S' }))
-      await later()
+      await passTime()
       const { unattributable } = await system.count()
       expect(unattributable.no_subject).toBe((before.no_subject ?? 0) + 1)
-      expect(await passing(onA, onB)).toEqual([policy === 'session', false])
+      expect(await areAccepted(onA, onB)).toEqual([policy === 'session', false])
       const after = { sub: 'auth0|after', iat: clock.now() / 1000 - 120 }
       expect(await system.accepts(after)).toBe(false)
     })
@@ -302,36 +306,36 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     async function run(world: SessionWorld) {
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [, second] = [await a.logIn(), await b.logIn()]
-      await later()
+      await passTime()
       a.logOut()
-      await later()
+      await passTime()
       return { b, second }
     }
 
     test(`with Enterprise fields ${policy === 'session' ? 'is unaffected' : 'continues after a silent login'}`, async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const { b, second } = await run(world)
-      expect(await passes(second)).toBe(policy === 'session')
+      expect(await isAccepted(second)).toBe(policy === 'session')
       const refreshed = await world.refresh(second)
-      if (policy === 'session') expect(await passes(refreshed)).toBe(true)
+      if (policy === 'session') expect(await isAccepted(refreshed)).toBe(true)
       else expect(refreshed).toEqual(LOGGED_OUT)
 
       const silent = await b.logInSilently()
-      expect(await passes(silent)).toBe(true)
-      await later()
+      expect(await isAccepted(silent)).toBe(true)
+      await passTime()
       const first = await world.refresh(silent)
-      expect(await passing(silent, first as IssuedTokens)).toEqual([true, true])
+      expect(await areAccepted(silent, first as IssuedTokens)).toEqual([true, true])
     })
 
     test('with methods alone can log in silently, and refreshes only after an interactive login', async () => {
       const world = createWorld({ exchangeFields: METHODS })
       const { b } = await run(world)
       const silent = await b.logInSilently()
-      expect(await passes(silent)).toBe(true)
+      expect(await isAccepted(silent)).toBe(true)
       expect(await world.refresh(silent)).toEqual(LOGGED_OUT)
       const interactive = await b.logIn()
-      await later()
-      expect(await passes(await world.refresh(interactive))).toBe(true)
+      await passTime()
+      expect(await isAccepted(await world.refresh(interactive))).toBe(true)
     })
   })
 
@@ -340,28 +344,28 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       const old = await browser.logIn()
-      await later()
+      await passTime()
       browser.logOut()
       clock.pass(1)
       const again = await browser.logIn()
-      await later()
-      expect(await passing(old, again)).toEqual([false, true])
-      expect(await passes(await world.refresh(again))).toBe(true)
+      await passTime()
+      expect(await areAccepted(old, again)).toEqual([false, true])
+      expect(await isAccepted(await world.refresh(again))).toBe(true)
     })
 
     test('is rejected without the Action if it happens in the same second as the logout, since iat has whole seconds (P22)', async () => {
       const world = createWorld({ runAction: null })
       const browser = world.openBrowser(userId)
       await browser.logIn()
-      await later(MINUTE_MS - (clock.now() % SECOND_MS))
+      await passTime(MINUTE_MS - (clock.now() % SECOND_MS))
       clock.pass(500)
       browser.logOut()
       clock.pass(400)
       const sameSecond = await browser.logIn()
       clock.pass(100)
       const nextSecond = await browser.logIn()
-      await later()
-      expect(await passing(sameSecond, nextSecond)).toEqual([false, true])
+      await passTime()
+      expect(await areAccepted(sameSecond, nextSecond)).toEqual([false, true])
     })
   })
 })

@@ -67,7 +67,7 @@ function logOut({ t }: World, count: number): void {
   }
 }
 
-const truth = ({ t }: World) => expectedFromLog(t.tenant.entries()).rows
+const readExpectedRows = ({ t }: World) => expectedFromLog(t.tenant.entries()).rows
 const countSessions = async ({ database }: World): Promise<number> => {
   const [row] = await database.query<{ count: number }>(
     'SELECT count(*)::int AS count FROM session_logout',
@@ -125,7 +125,7 @@ describe.concurrent.each(queues)('with the schedule in $queue', ({ queueEnv, ski
       const workers = await Promise.all(starting)
       onTestFinished(async () => void (await Promise.all(workers.map((worker) => worker.close()))))
       logOut(world, 250)
-      await expect.poll(() => readRows(database), WAIT).toEqual(truth(world))
+      await expect.poll(() => readRows(database), WAIT).toEqual(readExpectedRows(world))
 
       // If the log has no new entries, a poll sends one request.
       await expect.poll(() => workers.some(hasReconciled), WAIT).toBe(true)
@@ -135,7 +135,7 @@ describe.concurrent.each(queues)('with the schedule in $queue', ({ queueEnv, ski
         logOut(world, 30)
         await sleep(INTERVAL_MS / 3)
       }
-      await expect.poll(() => readRows(database), WAIT).toEqual(truth(world))
+      await expect.poll(() => readRows(database), WAIT).toEqual(readExpectedRows(world))
       const lines = workers.flatMap((worker) => [...worker.lines('error'), ...worker.lines('warn')])
       expect(lines).toEqual([])
       await annotate(`${requests} requests in ${WINDOW_MS / 1000} s`)
@@ -165,7 +165,7 @@ describe.concurrent('a worker process', () => {
     await expect.poll(() => countSessions(world), WAIT).toBe(3_000)
     second.kill('SIGTERM')
     expect(await second.exited).toBe(0)
-    expect(await readRows(world.database)).toEqual(truth(world))
+    expect(await readRows(world.database)).toEqual(readExpectedRows(world))
   })
 
   describe.each(queues)(
@@ -214,7 +214,7 @@ describe.concurrent('a worker process', () => {
           // The maximum is one interval, and a margin for a busy machine.
           expect(takeoverMs).toBeLessThan(INTERVAL_MS + 5_000)
           await expect.poll(() => countSessions(world), WAIT).toBe(all)
-          expect(await readRows(world.database)).toEqual(truth(world))
+          expect(await readRows(world.database)).toEqual(readExpectedRows(world))
           standby.kill('SIGTERM')
           expect(await standby.exited).toBe(0)
           await annotate(`taken over ${Math.round(takeoverMs)} ms after the lease expired`)

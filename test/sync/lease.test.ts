@@ -30,7 +30,7 @@ const readOwner = async () =>
   (await database.query<{ lease_owner: string | null }>('SELECT lease_owner FROM tenant'))[0]
     ?.lease_owner
 
-test('a process runs one poll at a time, although it owns the lease', async () => {
+test('a process that owns the lease runs one poll at a time', async () => {
   const lease = createLease(store)
   const first = createRun()
   const running = lease.run(signal, first.run)

@@ -73,16 +73,16 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     'are stored as the expected rows, and a second sync changes nothing (seed %d) (P2)',
     async (seed) => {
       const log = history(seed)
-      const truth = expectedFromLog(log)
-      expect(truth.events).toBeGreaterThan(1_500)
-      expect(truth.unattributable.length).toBeGreaterThan(0)
+      const expected = expectedFromLog(log)
+      expect(expected.events).toBeGreaterThan(1_500)
+      expect(expected.unattributable.length).toBeGreaterThan(0)
       t.tenant.writeStored(log)
 
       await run()
       const rows = await readRows(database)
-      expect(rows).toEqual(truth.rows)
+      expect(rows).toEqual(expected.rows)
       const kept = await database.query<{ id: string }>('SELECT id FROM unattributable')
-      expect(kept.map(({ id }) => id).sort()).toEqual(truth.unattributable)
+      expect(kept.map(({ id }) => id).sort()).toEqual(expected.unattributable)
 
       const before = await database.query('SELECT * FROM last_logout ORDER BY user_id')
       const again = await run()
@@ -95,10 +95,10 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     const log = history(3)
     t.tenant.writeStored(log)
     const other = await openTestStore(database)
-    const lawless = { ...other, acquireLease: async () => true }
+    const withoutLease = { ...other, acquireLease: async () => true }
     await Promise.all([
       run({ store: { ...store, acquireLease: async () => true } }),
-      run({ store: lawless, source: openSource(t.simulator) }),
+      run({ store: withoutLease, source: openSource(t.simulator) }),
     ])
     await database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL')
     await run()

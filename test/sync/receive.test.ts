@@ -33,7 +33,7 @@ afterEach(async () => {
 
 const open = new AbortController().signal
 const take = (body: string) => receive({ store, types }, body, open)
-const readLost = async () =>
+const readUnattributableIds = async () =>
   (await database.query<{ id: string }>('SELECT id FROM unattributable ORDER BY id')).map(
     ({ id }) => id,
   )
@@ -73,9 +73,9 @@ describe('a log-stream request', () => {
           if (step === 'poll') await poll({ source: t.source, store, types }, options, aborted)
           else await take(step.form(step.entries.map((n) => log[n % log.length] as LogEntry)))
         }
-        const truth = expectedFromLog(log)
-        expect(await readRows(database)).toEqual(truth.rows)
-        expect(await readLost()).toEqual(truth.unattributable)
+        const expected = expectedFromLog(log)
+        expect(await readRows(database)).toEqual(expected.rows)
+        expect(await readUnattributableIds()).toEqual(expected.unattributable)
         await t.close()
         await database.query('TRUNCATE last_logout, session_logout, unattributable')
         await database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL, sweep_to = NULL')
@@ -90,9 +90,9 @@ describe('a log-stream request', () => {
       const endMs = Date.now() - 1_000
       const log = generateHistory({ entries: 2_500, startMs: endMs - 60_000, endMs, users: 40 })
       await take(form(log))
-      const truth = expectedFromLog(log)
-      expect(await readRows(database)).toEqual(truth.rows)
-      expect(await readLost()).toEqual(truth.unattributable)
+      const expected = expectedFromLog(log)
+      expect(await readRows(database)).toEqual(expected.rows)
+      expect(await readUnattributableIds()).toEqual(expected.unattributable)
     },
   )
 
@@ -142,9 +142,9 @@ describe('a log-stream request', () => {
     ['an array', (count) => `[${Array(count).fill(1)}]`],
   ])('with more than ten thousand items is refused: %s', async (_form, items) => {
     await expect(take(items(10_001))).resolves.toBe('too many')
-    expect(await readLost()).toEqual([])
+    expect(await readUnattributableIds()).toEqual([])
     await expect(take(items(10_000))).resolves.toBe('stored')
-    expect(await readLost()).toHaveLength(1)
+    expect(await readUnattributableIds()).toHaveLength(1)
   })
 
   test.each([
@@ -156,7 +156,7 @@ describe('a log-stream request', () => {
     ['an entry with a long list', `{"type":"slo","data":[${Array(500_000).fill('[]')}]}`],
   ])('with more than half a million JSON values is refused: %s', async (_what, body) => {
     await expect(take(body)).resolves.toBe('too many')
-    expect(await readLost()).toEqual([])
+    expect(await readUnattributableIds()).toEqual([])
   })
 
   test('is stored with the maximum number of entries as Auth0 writes them', async () => {
