@@ -91,12 +91,12 @@ async function createDatabase(serverUrl: string, name: string): Promise<string> 
 }
 
 function describe(name: string, report: RoundReport): void {
-  const { crew, written, problems } = report
-  const { starting, waiting, polling, closing } = crew.kills
+  const { workerReport, written, problems } = report
+  const { starting, waiting, polling, closing } = workerReport.kills
   print(`
 ${name}: ${report.seconds.toFixed(0)} s
   kills        ${starting + waiting + polling + closing}: ${starting} while starting, ${polling} with the lease, ${waiting} without it, ${closing} while closing
-  starts       ${crew.starts}, of which ${crew.stopped} shut down gracefully before they were killed
+  starts       ${workerReport.starts}, of which ${workerReport.stopped} shut down gracefully before they were killed
   entries      ${written.entries} written: ${written.duplicates} twice, ${written.late.size} late, ${written.unattributable} unattributable
   requests     ${report.requests}, of which ${report.refused} failed
   rows         ${report.users} users, ${report.sessions} sessions, ${report.unattributable} unattributable entries

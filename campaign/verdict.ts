@@ -4,7 +4,7 @@ import type { finishCommand } from '../test/_support/cli.js'
 import type { TestDatabase } from '../test/_support/database.js'
 import { expectedFromLog, sortRows } from '../test/_support/expected-rows.js'
 import { readRows } from '../test/_support/store.js'
-import type { CrewReport } from './crew.js'
+import type { KillReport } from './kill-workers.js'
 import { readReconciled, readWrites } from './write-log.js'
 import type { Written } from './writer.js'
 
@@ -25,7 +25,7 @@ export interface RoundOutcome {
 
 /** What happened during the round. */
 interface RoundEvents {
-  crew: CrewReport
+  workerReport: KillReport
   written: Written
   sync: Awaited<ReturnType<typeof finishCommand>>
 }
@@ -34,7 +34,7 @@ interface RoundEvents {
 export async function findProblems(
   database: Queryable,
   tenant: Tenant,
-  { crew, written, sync }: RoundEvents,
+  { workerReport, written, sync }: RoundEvents,
 ): Promise<RoundOutcome> {
   const expected = expectedFromLog(tenant.entries())
   const rows = sortRows(await readRows(database))
@@ -52,7 +52,7 @@ export async function findProblems(
     writes,
     pages,
     problems: [
-      ...crew.problems,
+      ...workerReport.problems,
       ...(sync.code === 0 ? [] : [`sync ended with ${sync.code}: ${sync.stdout}${sync.stderr}`]),
       ...compare(rows.users, expected.rows.users, ({ userId }) => `user ${userId}`),
       ...compare(rows.sessions, expected.rows.sessions, ({ sessionId }) => `session ${sessionId}`),

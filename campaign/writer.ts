@@ -67,7 +67,7 @@ export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
     const isLate = (kind === 'logout' || kind === 'no subject') && random() < options.lateShare
     const now = tenant.now()
     const dateMs = now - (isLate ? between(random, MIN_LATE_MS, MAX_LATE_MS) : 0)
-    // Stores the entry in the future. If a poll had already read the current millisecond, the entry would be late.
+    // Unless it is late, the entry is stored in the future, because a poll can already have read the current millisecond.
     const storedAtMs = dateMs + 1 + Math.floor(random() * (isLate ? MIN_LATE_MS : LAG_MS))
     const times = [storedAtMs]
     if (random() < DUPLICATE_SHARE) times.push(storedAtMs + Math.floor(random() * LAG_MS))
@@ -101,19 +101,19 @@ function nextEntry(random: Random, people: Person[], unattributable: number): Ne
   })
   const withoutUser = { user_id: pick(random, [null, '', undefined]) }
   const logout = (entry: LogEntry): NextEntry => ({ entry, kind: 'logout' })
-  const dice = random()
-  if (dice < 0.4) {
+  const draw = random()
+  if (draw < 0.4) {
     const type = pick(random, OTHERS)
     return { entry: buildEntry(type, about(type)), kind: 'other' }
   }
-  if (dice < 0.43 && unattributable < MAX_UNATTRIBUTABLE) {
-    if (dice < 0.41) return { entry: pick(random, JUNK), kind: 'junk' }
+  if (draw < 0.43 && unattributable < MAX_UNATTRIBUTABLE) {
+    if (draw < 0.41) return { entry: pick(random, JUNK), kind: 'junk' }
     return { entry: buildEntry('slo', person.subject, withoutUser), kind: 'no subject' }
   }
-  if (dice < 0.46) return logout(buildEntry('slo', about('slo'), withoutUser))
-  if (dice < 0.48) return logout(buildEntry('slo', about('slo'), { date: undefined }))
-  if (dice < 0.55) return logout(buildEntry('slo', person.subject))
-  if (dice < 0.6) {
+  if (draw < 0.46) return logout(buildEntry('slo', about('slo'), withoutUser))
+  if (draw < 0.48) return logout(buildEntry('slo', about('slo'), { date: undefined }))
+  if (draw < 0.55) return logout(buildEntry('slo', person.subject))
+  if (draw < 0.6) {
     const type = 'universal_logout_succeeded'
     return logout(buildEntry(type, about(type)))
   }

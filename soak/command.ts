@@ -74,15 +74,15 @@ async function soak(): Promise<void> {
     RATE_SHARE: values.share,
   }
   const service = await startService(env, running)
-  const wanted = [service.url, KEY, READS_PER_SECOND, USERS, FEED_CLIENTS]
-  const load = startProcess('load.ts', wanted, running)
+  const loadArguments = [service.url, KEY, READS_PER_SECOND, USERS, FEED_CLIENTS]
+  const load = startProcess('load.ts', loadArguments, running)
   await once(load, 'message', { signal })
   let isWatching = false
   // Adds the listener early: messages without a listener are buffered, and would arrive late.
   tenant.on('message', (message: TenantMessage) => {
     if (isWatching && message.kind === 'logout' && load.connected) load.send(message.logout)
   })
-  await untilSwept(database)
+  await waitForFirstSweep(database)
   // The first sweep has used up the share of the rate limit, so the next polls are delayed.
   console.log(`warming up for ${WARM_UP_MS / 1_000} s`)
   await sleep(WARM_UP_MS, undefined, { signal })
@@ -149,7 +149,7 @@ function toLine(samples: Sample[], report: LoadReport, before: TenantReport, now
   ].join('  ')
 }
 
-async function untilSwept(database: SoakDatabase): Promise<void> {
+async function waitForFirstSweep(database: SoakDatabase): Promise<void> {
   const deadline = performance.now() + SWEEP_TIMEOUT_MS
   while (!(await database.hasSwept())) {
     if (performance.now() > deadline)

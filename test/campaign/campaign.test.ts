@@ -19,17 +19,17 @@ async function runShortRound({ onTestFinished }: TestContext, redisUrl?: string)
 
 describe.concurrent('workers that are killed at random points lose no entry and decrease no value', () => {
   test('with the queue in PostgreSQL', { timeout: 90_000 }, async (context) => {
-    const { problems, crew, unattributable } = await runShortRound(context)
+    const { problems, workerReport, unattributable } = await runShortRound(context)
     expect(problems).toEqual([])
-    expect(Object.values(crew.kills).reduce((sum, kills) => sum + kills)).toBe(6)
+    expect(Object.values(workerReport.kills).reduce((sum, kills) => sum + kills)).toBe(6)
     expect(unattributable).toBeGreaterThan(0)
   })
 
   test.skipIf(skip)('with the queue in Redis', { timeout: 90_000 }, async (context) => {
     const redisUrl = skip ? undefined : redis.url
-    const { problems, crew, unattributable } = await runShortRound(context, redisUrl)
+    const { problems, workerReport, unattributable } = await runShortRound(context, redisUrl)
     expect(problems).toEqual([])
-    expect(Object.values(crew.kills).reduce((sum, kills) => sum + kills)).toBe(6)
+    expect(Object.values(workerReport.kills).reduce((sum, kills) => sum + kills)).toBe(6)
     expect(unattributable).toBeGreaterThan(0)
   })
 })

@@ -19,7 +19,7 @@ const FAULT_SHARE = 0.06
 const REPEATED_MS = 4_000
 
 /** Makes requests to a tenant's API fail at random until its faults are cleared. A seed determines the failures. */
-export function misbehave({ tenant, faults }: Simulator, seed: number): void {
+export function injectFaults({ tenant, faults }: Simulator, seed: number): void {
   const random = seededRandom(seed)
   faults.push({
     path: '/api/v2/logs',
