@@ -1,6 +1,6 @@
 /**
- * Measures the throughput of a catch-up, relative to a bare loop that only fetches and parses the same
- * pages. Both run alternately, so that a slower machine slows down both.
+ * Measures the throughput of a catch-up, relative to a bare loop that only fetches and parses the same pages. The
+ * catch-up and the bare loop run alternately, so that a slow machine affects both.
  *
  *   npm run bench:catch-up [-- entries rounds]
  */
@@ -25,7 +25,8 @@ const DOMAIN = 'bench.example'
 const LATENCIES = [0, 20]
 const [entries = '100000', rounds = '3'] = process.argv.slice(2)
 
-interface Served {
+/** The simulated tenant, as `tenant-process.ts` reports it. There is one URL for each latency. */
+interface ServedTenant {
   startMs: number
   urls: string[]
   credentials: { clientId: string; clientSecret: string }
@@ -35,7 +36,7 @@ const served = fork(new URL('./tenant-process.ts', import.meta.url), [
   entries,
   ...LATENCIES.map(String),
 ])
-const [{ startMs, urls, credentials }] = (await once(served, 'message')) as [Served]
+const [{ startMs, urls, credentials }] = (await once(served, 'message')) as [ServedTenant]
 const begin = syntheticLogId(startMs - 60_000)
 
 const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))

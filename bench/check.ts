@@ -1,6 +1,6 @@
 /**
- * Measures the time of a check as a share of the verification of the token's signature (RS256 by `jose`),
- * and the memory of a cached user or session. Checks and verifications run alternately.
+ * Measures the time of a check, as a share of the time that verifying the token's signature takes (RS256 by `jose`).
+ * Also measures the memory of a cached user or session. Checks and verifications run alternately.
  *
  *   npm run bench:check [-- users rounds]
  */
@@ -11,7 +11,7 @@ import type * as Client from '../src/client/index.js'
 import { median } from './median.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
 
-// The built package: a loader that preserves function names costs as much as the check itself.
+// The built package is measured: a TypeScript loader that preserves function names takes as long as a check.
 const built = '../dist/client-package/esm/client/index.js'
 const { createLastLogoutClient }: typeof Client = await import(built)
 
@@ -32,7 +32,7 @@ const client = createLastLogoutClient({
   url: `http://127.0.0.1:${port}`,
   apiKey: 'unused',
   onUnknown: 'deny',
-  // The stream sends nothing after the load, and the cache must not become stale.
+  // The stream sends nothing after the load. With the default, the cache would become stale.
   maxStalenessMs: 3_600_000,
 })
 const startedAt = performance.now()
@@ -69,7 +69,7 @@ if (share > MAX_SHARE || bytes > MAX_BYTES) process.exitCode = 1
 await client.close()
 served.kill()
 
-/** Claims as a JWT library parses them, with strings that were never hashed. Half of the users are cached. */
+/** New claims, as a JWT library returns them: V8 has not hashed their strings yet. Half of the users are cached. */
 function freshClaims(): Client.Claims[] {
   return Array.from({ length: CHECKS }, () => {
     const n = Math.floor(Math.random() * count * 2)

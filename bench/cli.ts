@@ -1,6 +1,6 @@
 /**
- * Measures the CPU time of each command, relative to an empty Node process. The commands run alternately,
- * so that a slower machine slows down all of them.
+ * Measures the CPU time of each command, relative to an empty Node process. The commands run alternately, so that a
+ * slow machine affects all of them.
  *
  *   npm run bench:cli [-- rounds]
  */
@@ -19,16 +19,19 @@ const PROBE = new URL('./cpu-probe.mjs', import.meta.url).pathname
 const TOKEN = `e30.${Buffer.from('{"sub":"auth0|1","iat":1}').toString('base64url')}.c2ln`
 const [rounds = '5'] = process.argv.slice(2)
 
+/** The CPU time of one run of a command. */
 interface Measured {
-  /** CPU time until the first query, in milliseconds; undefined: there was none. */
+  /** CPU time until the first query, in milliseconds; `undefined`: the command sent no query. */
   query: number | undefined
   /** CPU time until the exit, in milliseconds. */
   exit: number
 }
 
-/** The arguments of Node. A command with `until` is stopped after it has printed this text. */
+/** A command to measure. */
 interface Command {
+  /** The arguments of Node. */
   args: string[]
+  /** The command is stopped after it has printed this text. Default: it ends by itself. */
   until?: string
 }
 

@@ -1,13 +1,13 @@
 /**
- * Reports the CPU time of a command on the third pipe, in microseconds: as `query` when it sends its first
- * query to PostgreSQL, and as `exit` when it exits. It is loaded before the code of the command.
+ * Is loaded before the code of a command. Writes the command's CPU time, in microseconds, to file descriptor 3: the line
+ * `query …` when the command sends its first query to PostgreSQL, and the line `exit …` when it exits.
  */
 import { writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 
 const PIPE = 3
 
-/** The first bytes of the messages Query and Parse of PostgreSQL's protocol. */
+/** The first byte of the messages Query and Parse in PostgreSQL's protocol. */
 const QUERIES = new Set([0x51, 0x50])
 
 /** @param {string} event */

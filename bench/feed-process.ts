@@ -1,17 +1,21 @@
-/** Serves a change feed with a number of users and as many sessions, followed by one freshness event. */
+/**
+ * Serves a change feed in its own process. The feed sends a change of each user and of each user's session, then one
+ * freshness event. The argument is the number of users. Sends its port to its parent.
+ */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { sessionIdOf, userIdOf } from './subjects.js'
 
-const count = Number(process.argv[2])
-const PAGE = 1_000
+const userCount = Number(process.argv[2])
+/** Number of users whose events are written together. */
+const USERS_PER_CHUNK = 1_000
 
 function* events() {
   const at = new Date(Date.now() - 3_600_000).toISOString()
-  for (let n = 0; n < count; n += PAGE) {
+  for (let first = 0; first < userCount; first += USERS_PER_CHUNK) {
     let text = ''
-    for (let i = n; i < n + PAGE; i++) {
+    for (let i = first; i < first + USERS_PER_CHUNK; i++) {
       const user = { kind: 'user', user_id: userIdOf(i), at, all_sessions_at: null, type: 'slo' }
       const session = {
         kind: 'session',

@@ -1,6 +1,6 @@
 /**
- * Measures, over HTTP and under a backlog, how many of the requests that its share allows the log source
- * sends, for token buckets and fixed windows. All limits are measured at the same time.
+ * Measures how many requests the log source sends, relative to those that its share of the rate limit allows. The log
+ * source reads a backlog over HTTP, once for each of several token buckets and fixed windows, all at the same time.
  *
  *   npm run bench:rate [-- seconds]
  */
@@ -54,7 +54,7 @@ async function measure(rateLimit: SimulatedRateLimit): Promise<string> {
   const stop = AbortSignal.timeout(Number(seconds) * 1000)
   while (!stop.aborted) await source.readPage(from, stop).catch(rethrowUnless(stop))
   await simulator.close()
-  const allowed = supplyOf(rateLimit, firstAt, Date.now()) * SHARE
+  const allowed = requestsAllowedBy(rateLimit, firstAt, Date.now()) * SHARE
   const cells = [sent, allowed.toFixed(1), (sent / allowed).toFixed(3), refused]
   return `${describe(rateLimit)}${cells.map((cell) => String(cell).padStart(9)).join('')}`
 }
@@ -65,7 +65,8 @@ function rethrowUnless(stop: AbortSignal) {
   }
 }
 
-function supplyOf(rateLimit: SimulatedRateLimit, from: number, to: number): number {
+/** The number of requests that a rate limit allows all callers together between two instants. */
+function requestsAllowedBy(rateLimit: SimulatedRateLimit, from: number, to: number): number {
   const { burst } = rateLimit
   if ('perSecond' in rateLimit) return burst + (rateLimit.perSecond * (to - from)) / 1000
   const windowMs = rateLimit.windowSeconds * 1000
@@ -75,7 +76,7 @@ function supplyOf(rateLimit: SimulatedRateLimit, from: number, to: number): numb
 function describe(rateLimit: SimulatedRateLimit): string {
   const how =
     'perSecond' in rateLimit
-      ? `bucket, ${rateLimit.perSecond.toFixed(2)} a second`
+      ? `bucket, ${rateLimit.perSecond.toFixed(2)} per s`
       : `window of ${rateLimit.windowSeconds} s`
   return `${String(rateLimit.burst).padStart(3)}, ${how}`.padEnd(26)
 }

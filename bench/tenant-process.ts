@@ -2,7 +2,10 @@ import { generateHistory } from '../src/simulator/history.js'
 import { createSimulator } from '../src/simulator/server.js'
 import { createTenant } from '../src/simulator/tenant.js'
 
-/** Serves one log at several latencies, in its own process. Sends the URLs to its parent, and runs until it is killed. */
+/**
+ * Simulates a tenant in its own process, with one URL for each latency. Sends the URLs to its parent. Runs until it is
+ * killed. The arguments are the number of entries, and the latencies in milliseconds.
+ */
 const [entries = '0', ...latencies] = process.argv.slice(2)
 const endMs = Date.now()
 const startMs = endMs - 3_000_000

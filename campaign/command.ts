@@ -1,7 +1,7 @@
 /**
- * Kills workers repeatedly at random points while a simulated tenant writes entries and fails, and then
- * compares every row with the expected one. A seed determines the entries and when in its life each worker
- * is killed. The interleaving of both depends on the clock.
+ * Kills workers repeatedly at random times, while a simulated tenant writes entries and its API fails requests. Then
+ * compares every row with the expected row. A seed determines the entries, and how long after its start each worker is
+ * killed. The order in which entries are written and workers are killed depends on the clock.
  *
  *   npm run campaign [-- --kills 200 --seed 1 --workers 3 --late 0.02]
  */
@@ -34,7 +34,7 @@ const [kills, seed, workers, lateShare] = [
 ]
 
 const stopping = new AbortController()
-// On Ctrl-C the terminal and npm send one signal each. The second one must not interrupt the cleanup.
+// On Ctrl-C, the terminal sends a signal, and so does npm. The second signal must not interrupt the cleanup.
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stopping.abort())
 
 const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-campaign-'))
@@ -91,12 +91,12 @@ async function createDatabase(serverUrl: string, name: string): Promise<string> 
 }
 
 function describe(name: string, report: RoundReport): void {
-  const { crew, written, problems } = report
-  const { starting, waiting, polling, closing } = crew.kills
+  const { workerReport, written, problems } = report
+  const { starting, waiting, polling, closing } = workerReport.kills
   print(`
 ${name}: ${report.seconds.toFixed(0)} s
   kills        ${starting + waiting + polling + closing}: ${starting} while starting, ${polling} with the lease, ${waiting} without it, ${closing} while closing
-  starts       ${crew.starts}, of which ${crew.stopped} shut down gracefully before they were killed
+  starts       ${workerReport.starts}, of which ${workerReport.stopped} shut down gracefully before they were killed
   entries      ${written.entries} written: ${written.duplicates} twice, ${written.late.size} late, ${written.unattributable} unattributable
   requests     ${report.requests}, of which ${report.refused} failed
   rows         ${report.users} users, ${report.sessions} sessions, ${report.unattributable} unattributable entries

@@ -6,17 +6,17 @@ import { createTenant } from '../src/simulator/tenant.js'
 import { finishCommand } from '../test/_support/cli.js'
 import { expireLease } from '../test/_support/store.js'
 import { tenantEnv } from '../test/_support/tenant.js'
-import { type CrewReport, killWorkers } from './crew.js'
-import { misbehave } from './misbehave.js'
+import { injectFaults } from './inject-faults.js'
+import { type KillReport, killWorkers } from './kill-workers.js'
 import { findProblems, type RoundOutcome } from './verdict.js'
 import { logWrites } from './write-log.js'
 import { startWriting, type Written } from './writer.js'
 
-/** The options of a round, which has one tenant, one database and one queue. */
+/** The options of a round. A round has one tenant, one database and one queue. */
 export interface RoundOptions {
   /** A new, migrated database that only this round uses. */
   databaseUrl: string
-  /** Default: the queue is in the database. */
+  /** The Redis server that holds the queue. Default: the database holds the queue. */
   redisUrl?: string | undefined
   seed: number
   /** Number of kills. */
@@ -30,10 +30,10 @@ export interface RoundOptions {
 
 /** The result of a round. */
 export interface RoundReport extends RoundOutcome {
-  crew: CrewReport
+  workerReport: KillReport
   written: Written
   requests: number
-  /** Requests without a response of status 200. */
+  /** Number of requests that failed: their response did not have the status 200, or there was none. */
   refused: number
   seconds: number
 }
@@ -42,11 +42,14 @@ const DOMAIN = 'campaign.example'
 const USERS = 300
 const HISTORY = 1_500
 const HISTORY_MS = 2 * 86_400_000
-/** Long enough for a kill to interrupt a request. */
+/** Latency of each response of the tenant. It is long enough for a kill to interrupt a request. */
 const LATENCY_MS = 15
 
-/** Variables of the workers and of the final `sync`. Late entries are at most half the window late. */
-const PACE = {
+/**
+ * Environment variables of the workers, and of the final `sync`. The delay of late entries is at most half of
+ * `RECONCILE_WINDOW`.
+ */
+const WORKER_ENV = {
   POLL_INTERVAL: '100ms',
   RECONCILE_INTERVAL: '5s',
   RECONCILE_WINDOW: '60s',
@@ -61,18 +64,22 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
   const query = async (sql: string, values?: unknown[]) => (await pool.query(sql, values)).rows
   const database = { url: databaseUrl, query }
   const simulator = await openTenant(seed)
-  const env = { ...PACE, ...tenantEnv(simulator), ...(redisUrl && { REDIS_URL: redisUrl }) }
+  const env = { ...WORKER_ENV, ...tenantEnv(simulator), ...(redisUrl && { REDIS_URL: redisUrl }) }
   try {
     await logWrites(database)
-    const { crew, written } = await disturb(options, { database, simulator, env })
+    const { workerReport, written } = await killWorkersUnderFaults(options, {
+      database,
+      simulator,
+      env,
+    })
     await sleep(written.storedAtMs + 1_000 - Date.now(), undefined, options)
     await expireLease(database)
     const sync = await finishCommand(['sync'], { ...env, DATABASE_URL: databaseUrl })
-    const outcome = await findProblems(database, simulator.tenant, { crew, written, sync })
+    const outcome = await findProblems(database, simulator.tenant, { workerReport, written, sync })
     const all = simulator.requests.all()
     const refused = all.filter(({ status }) => status !== 200).length
     const seconds = (performance.now() - startedAt) / 1_000
-    return { ...outcome, crew, written, requests: all.length, refused, seconds }
+    return { ...outcome, workerReport, written, requests: all.length, refused, seconds }
   } finally {
     await simulator.close()
     await pool.end()
@@ -89,7 +96,7 @@ async function openTenant(seed: number): Promise<Simulator> {
 }
 
 /** Writes entries, fails requests and kills workers, until the number of kills is reached. */
-async function disturb(
+async function killWorkersUnderFaults(
   { seed, kills, workers = 3, lateShare = 0.02, signal }: RoundOptions,
   {
     database,
@@ -100,13 +107,13 @@ async function disturb(
     simulator: Simulator
     env: Record<string, string>
   },
-): Promise<{ crew: CrewReport; written: Written }> {
-  // Different seeds, so that the sessions of the history are not those of the writer.
+): Promise<{ workerReport: KillReport; written: Written }> {
+  // The seed differs from that of the history, so that the writer's sessions differ from those of the history.
   const writer = startWriting(simulator.tenant, { seed: seed + 1_000, users: USERS, lateShare })
-  misbehave(simulator, seed + 2_000)
+  injectFaults(simulator, seed + 2_000)
   try {
-    const crew = await killWorkers({ seed, kills, workers, env, database, signal })
-    return { crew, written: writer.written }
+    const workerReport = await killWorkers({ seed, kills, workers, env, database, signal })
+    return { workerReport, written: writer.written }
   } finally {
     simulator.faults.clear()
     writer.close()

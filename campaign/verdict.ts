@@ -4,28 +4,28 @@ import type { finishCommand } from '../test/_support/cli.js'
 import type { TestDatabase } from '../test/_support/database.js'
 import { expectedFromLog, sortRows } from '../test/_support/expected-rows.js'
 import { readRows } from '../test/_support/store.js'
-import type { CrewReport } from './crew.js'
+import type { KillReport } from './kill-workers.js'
 import { readReconciled, readWrites } from './write-log.js'
 import type { Written } from './writer.js'
 
 type Queryable = Pick<TestDatabase, 'query'>
 
-/** The final contents of the database, and every difference from the expected ones. */
+/** The numbers of rows in the database at the end of a round, and every difference from the expected rows. */
 export interface RoundOutcome {
   users: number
   sessions: number
   unattributable: number
-  /** Entries that polling missed and reconciliation found. */
+  /** Number of entries that polling missed and reconciliation found. */
   reconciled: number
   writes: number
-  /** Pages that workers stored before the final `sync`. */
+  /** Number of pages that workers stored before the final `sync`. */
   pages: number
   problems: string[]
 }
 
 /** What happened during the round. */
 interface RoundEvents {
-  crew: CrewReport
+  workerReport: KillReport
   written: Written
   sync: Awaited<ReturnType<typeof finishCommand>>
 }
@@ -34,9 +34,9 @@ interface RoundEvents {
 export async function findProblems(
   database: Queryable,
   tenant: Tenant,
-  { crew, written, sync }: RoundEvents,
+  { workerReport, written, sync }: RoundEvents,
 ): Promise<RoundOutcome> {
-  const truth = expectedFromLog(tenant.entries())
+  const expected = expectedFromLog(tenant.entries())
   const rows = sortRows(await readRows(database))
   const { writes, pages, wrong } = await readWrites(database)
   const stored = await database.query<{ id: string }>('SELECT id FROM unattributable')
@@ -52,13 +52,13 @@ export async function findProblems(
     writes,
     pages,
     problems: [
-      ...crew.problems,
+      ...workerReport.problems,
       ...(sync.code === 0 ? [] : [`sync ended with ${sync.code}: ${sync.stdout}${sync.stderr}`]),
-      ...compare(rows.users, truth.rows.users, ({ userId }) => `user ${userId}`),
-      ...compare(rows.sessions, truth.rows.sessions, ({ sessionId }) => `session ${sessionId}`),
+      ...compare(rows.users, expected.rows.users, ({ userId }) => `user ${userId}`),
+      ...compare(rows.sessions, expected.rows.sessions, ({ sessionId }) => `session ${sessionId}`),
       ...compare(
         unattributable.map(asRow),
-        truth.unattributable.map(asRow),
+        expected.unattributable.map(asRow),
         ({ id }) => `unattributable ${id}`,
       ),
       ...(state.excess === 0 ? [] : [`${state.excess} unattributable entries counted twice`]),

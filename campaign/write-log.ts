@@ -4,7 +4,7 @@ type Queryable = Pick<TestDatabase, 'query'>
 
 const TABLES = ['last_logout', 'session_logout', 'tenant']
 
-/** Logs every committed write to these tables, with the connection's `application_name` as the writer. */
+/** Logs every committed write to `TABLES`. The writer is the `application_name` of the connection. */
 export async function logWrites(database: Queryable): Promise<void> {
   await database.query(`
     CREATE TABLE write_log (
@@ -26,7 +26,10 @@ export async function logWrites(database: Queryable): Promise<void> {
   }
 }
 
-/** Reads the number of writes and of pages stored by workers, and the writes that deleted a row or decreased a value. */
+/**
+ * Reads the number of writes, the number of pages that workers stored, and a description of each write that is wrong:
+ * it deleted a row or decreased a value.
+ */
 export async function readWrites(database: Queryable) {
   const [total] = await database.query<{ writes: number; pages: number }>(`
     SELECT count(*)::int AS writes, count(*) FILTER (WHERE writer LIKE 'worker-%'
@@ -61,7 +64,7 @@ export async function readReconciled(database: Queryable): Promise<string[]> {
   return rows.map(({ log_id }) => log_id)
 }
 
-/** Whether this writer holds the lease. */
+/** Whether a writer holds the lease. */
 export async function holdsLease(database: Queryable, writer: string): Promise<boolean> {
   const rows = await database.query(
     `SELECT FROM tenant JOIN write_log ON after->>'lease_owner' = lease_owner

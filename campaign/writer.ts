@@ -3,18 +3,19 @@ import { buildPeople, type Person, sessionFor } from '../src/simulator/people.js
 import { pick, type Random, seededRandom } from '../src/simulator/random.js'
 import type { LogEntry, Tenant } from '../src/simulator/tenant.js'
 
-/** The entries written so far. */
+/** The entries that were written so far. */
 export interface Written {
+  /** The number of entries, including duplicates. */
   entries: number
   duplicates: number
-  /** The log ids of entries that became readable after the log may have been read past them. */
+  /** The log ids of late entries: a poll can have read past them before they became readable. */
   late: Set<string>
   unattributable: number
   /** Storage time of the last entry. */
   storedAtMs: number
 }
 
-/** Writes into a tenant's log. */
+/** Writes entries to a tenant's log. */
 export interface Writer {
   readonly written: Written
   close(): void
@@ -39,7 +40,10 @@ const DUPLICATE_SHARE = 0.05
 const MIN_LATE_MS = 5_000
 const MAX_LATE_MS = 30_000
 
-/** The store counts only the first 1,000 of a reason and day exactly. It counts others each time it reads them. */
+/**
+ * Maximum number of unattributable entries. The store keeps only the first 1,000 of a reason and day. It counts further
+ * ones each time it reads them, which would not be exact.
+ */
 const MAX_UNATTRIBUTABLE = 900
 
 const OTHERS = ['s', 'seacft', 'sertft', 'ssa', 'fs', 'seccft', 'flo', 'scp', 'sapi']
@@ -63,7 +67,7 @@ export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
     const isLate = (kind === 'logout' || kind === 'no subject') && random() < options.lateShare
     const now = tenant.now()
     const dateMs = now - (isLate ? between(random, MIN_LATE_MS, MAX_LATE_MS) : 0)
-    // Store the entry in the future: the current millisecond may have been read, which would make it late.
+    // Unless it is late, the entry is stored in the future, because a poll can already have read the current millisecond.
     const storedAtMs = dateMs + 1 + Math.floor(random() * (isLate ? MIN_LATE_MS : LAG_MS))
     const times = [storedAtMs]
     if (random() < DUPLICATE_SHARE) times.push(storedAtMs + Math.floor(random() * LAG_MS))
@@ -97,19 +101,19 @@ function nextEntry(random: Random, people: Person[], unattributable: number): Ne
   })
   const withoutUser = { user_id: pick(random, [null, '', undefined]) }
   const logout = (entry: LogEntry): NextEntry => ({ entry, kind: 'logout' })
-  const dice = random()
-  if (dice < 0.4) {
+  const draw = random()
+  if (draw < 0.4) {
     const type = pick(random, OTHERS)
     return { entry: buildEntry(type, about(type)), kind: 'other' }
   }
-  if (dice < 0.43 && unattributable < MAX_UNATTRIBUTABLE) {
-    if (dice < 0.41) return { entry: pick(random, JUNK), kind: 'junk' }
+  if (draw < 0.43 && unattributable < MAX_UNATTRIBUTABLE) {
+    if (draw < 0.41) return { entry: pick(random, JUNK), kind: 'junk' }
     return { entry: buildEntry('slo', person.subject, withoutUser), kind: 'no subject' }
   }
-  if (dice < 0.46) return logout(buildEntry('slo', about('slo'), withoutUser))
-  if (dice < 0.48) return logout(buildEntry('slo', about('slo'), { date: undefined }))
-  if (dice < 0.55) return logout(buildEntry('slo', person.subject))
-  if (dice < 0.6) {
+  if (draw < 0.46) return logout(buildEntry('slo', about('slo'), withoutUser))
+  if (draw < 0.48) return logout(buildEntry('slo', about('slo'), { date: undefined }))
+  if (draw < 0.55) return logout(buildEntry('slo', person.subject))
+  if (draw < 0.6) {
     const type = 'universal_logout_succeeded'
     return logout(buildEntry(type, about(type)))
   }

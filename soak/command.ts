@@ -1,13 +1,14 @@
 /**
- * Measures memory, connections and freshness of `last-logout start` over time, with 50 entries and 500
- * reads per second, a rate limit of 100 requests per minute, and a response time of 200 ms. The service,
- * the tenant and the load run in separate processes. Needs /proc of Linux.
+ * Measures memory, connections and freshness of `last-logout start` over time. Per second, the tenant writes 50 entries,
+ * and the load sends 500 reads. The tenant allows 100 requests per minute, and responds after 200 ms. The service, the
+ * tenant and the load run in separate processes. Needs /proc of Linux.
  *
  *   npm run soak [-- --minutes 10 --share 0.85]
  *
- * A poll takes three to five requests here, 36 to 60 per minute. The number depends on when within a second
- * it starts, since Auth0 returns times in whole seconds. Reconciliation of five logouts per second takes
- * another 10. That is more than half of the limit, so the share is higher, as `doctor` would advise.
+ * A poll takes three to five requests, so all polls together take 36 to 60 requests per minute. The number depends on
+ * when within a second a poll starts, since Auth0 states times in whole seconds. Reconciliation of five logouts per
+ * second takes another 10 requests per minute. Together, this is more than half of the limit, so the share is higher
+ * than the default, as `doctor` would advise.
  */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -40,7 +41,7 @@ const minutes = Number(values.minutes)
 if (!(minutes >= 1)) throw new TypeError('--minutes must be at least 1')
 
 const stopping = new AbortController()
-// On Ctrl-C the terminal and npm send one signal each. The second one must not interrupt the cleanup.
+// On Ctrl-C, the terminal sends a signal, and so does npm. The second signal must not interrupt the cleanup.
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stopping.abort())
 const { signal } = stopping
 const closers = createClosers()
@@ -49,7 +50,7 @@ try {
   await soak()
 } catch (error) {
   process.exitCode = 1
-  // The reason is a DOMException after a signal, and the error of a process that exited unexpectedly.
+  // After a signal, the reason is a DOMException. After an unexpected exit of a process, it is the error of that process.
   if (signal.aborted && !(signal.reason instanceof DOMException)) throw signal.reason
   if (!signal.aborted) throw error
   console.log('stopped')
@@ -73,16 +74,16 @@ async function soak(): Promise<void> {
     RATE_SHARE: values.share,
   }
   const service = await startService(env, running)
-  const wanted = [service.url, KEY, READS_PER_SECOND, USERS, FEED_CLIENTS]
-  const load = startProcess('load.ts', wanted, running)
+  const loadArguments = [service.url, KEY, READS_PER_SECOND, USERS, FEED_CLIENTS]
+  const load = startProcess('load.ts', loadArguments, running)
   await once(load, 'message', { signal })
   let isWatching = false
-  // Subscribe early: messages without a listener are buffered, and would arrive late.
+  // Adds the listener early: messages without a listener are buffered, and would arrive late.
   tenant.on('message', (message: TenantMessage) => {
     if (isWatching && message.kind === 'logout' && load.connected) load.send(message.logout)
   })
-  await untilSwept(database)
-  // The first sweep used up the share of the rate limit, and entries were not polled meanwhile.
+  await waitForFirstSweep(database)
+  // The first sweep has used up the share of the rate limit, so the next polls are delayed.
   console.log(`warming up for ${WARM_UP_MS / 1_000} s`)
   await sleep(WARM_UP_MS, undefined, { signal })
   await reportOf(load)
@@ -148,7 +149,7 @@ function toLine(samples: Sample[], report: LoadReport, before: TenantReport, now
   ].join('  ')
 }
 
-async function untilSwept(database: SoakDatabase): Promise<void> {
+async function waitForFirstSweep(database: SoakDatabase): Promise<void> {
   const deadline = performance.now() + SWEEP_TIMEOUT_MS
   while (!(await database.hasSwept())) {
     if (performance.now() > deadline)

@@ -1,4 +1,4 @@
-/** Generates the load of a soak, in its own process: reads at a fixed rate, and subscribers of the feed. */
+/** Generates the load of a soak in its own process: sends reads at a fixed rate, and subscribes to the change feed. */
 import { Agent, request } from 'node:http'
 import { createLastLogoutClient, type LastLogoutClient } from '../src/client/index.js'
 import { buildPeople } from '../src/simulator/people.js'
@@ -6,7 +6,7 @@ import type { LoadReport, Logout } from './messages.js'
 
 const READ_TICK_MS = 10
 const WATCH_TICK_MS = 50
-/** The reads of two seconds. */
+/** Maximum number of reads in flight: those of two seconds. */
 const MAX_IN_FLIGHT = 1_000
 const REQUEST_TIMEOUT_MS = 5_000
 
@@ -25,7 +25,7 @@ let behind: { storage: number; logout: number }[] = []
 let staleMs = 0
 let pending: Logout[] = []
 
-/** Sends a read. Its latency counts from when it was due, so that a stalled service does not hide delays. */
+/** Sends a read. Its latency counts from the time at which it was due, so that a stalled service cannot hide delays. */
 async function read(n: number, dueAt: number): Promise<void> {
   if (inFlight >= MAX_IN_FLIGHT) {
     failed += 1

@@ -1,4 +1,4 @@
-/** A logout of the tenant, which becomes readable at `storedAtMs`. */
+/** A logout in the tenant. Its entry becomes readable at `storedAtMs`. */
 export interface Logout {
   userId: string
   sessionId: string
@@ -6,33 +6,35 @@ export interface Logout {
   storedAtMs: number
 }
 
-/** A message of the tenant's process. Its report covers the whole run so far. */
+/** A message of the tenant's process. A report covers the time since the start of the process. */
 export type TenantMessage =
   | { kind: 'serving'; url: string; credentials: { clientId: string; clientSecret: string } }
   | { kind: 'logout'; logout: Logout }
   | { kind: 'report'; report: TenantReport }
 
-/** The entries written by the tenant, and the requests to it. */
+/** A report of the tenant's process. */
 export interface TenantReport {
+  /** Number of entries that the tenant wrote. */
   written: number
+  /** Number of requests that the tenant received. */
   requests: number
-  /** Responses with 429. */
+  /** Number of responses with status 429. */
   refused: number
 }
 
 /** The results of the load since the last report. */
 export interface LoadReport {
-  /** Responses with 200. */
+  /** Number of responses with status 200. */
   reads: number
-  /** Other results, and reads that were not sent because too many were in flight. */
+  /** Number of other reads: their response had another status, they failed, or too many reads were in flight. */
   failed: number
   p50Ms: number
   p99Ms: number
-  /** Logouts that every subscriber has received. */
+  /** Number of logouts that every subscriber has received. */
   logouts: number
-  /** Maximum time from the storage of a logout until every subscriber received it, or until now. */
+  /** Maximum time from the storage of a logout's entry until every subscriber received the logout, or until now. */
   behindMs: number
-  /** Maximum time from a logout itself until every subscriber received it. */
+  /** Maximum time from a logout until every subscriber received it. */
   behindLogoutMs: number
   /** Maximum age of `as_of` in a subscriber. */
   staleMs: number

@@ -12,10 +12,11 @@ export interface SoakDatabase {
   url: string
   /** Counts the connections of the service. */
   count(): Promise<number>
+  /** Whether the first sweep is complete. */
   hasSwept(): Promise<boolean>
 }
 
-/** Starts a migrated server in a temporary directory, until `closers` close. */
+/** Starts a PostgreSQL server with all tables in a temporary directory. It runs until `closers` close. */
 export async function openPostgres(closers: Closers): Promise<SoakDatabase> {
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-soak-'))
   closers.push(() => rm(dataDir, { recursive: true, force: true }))

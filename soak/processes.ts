@@ -5,9 +5,11 @@ import { createInterface } from 'node:readline'
 import type { Closers } from '../src/async/closers.js'
 import type { TenantMessage } from './messages.js'
 
-/** Ends the processes of a soak, and receives the error when one exits unexpectedly. */
+/** What happens to the processes of a soak. */
 export interface RunningProcesses {
+  /** End the processes. */
   closers: Closers
+  /** Called if a process exits unexpectedly. */
   fail(error: Error): void
 }
 
@@ -20,7 +22,7 @@ interface ServiceProcess {
 /** The level `warn` of pino. */
 const WARN = 40
 
-/** Runs the built `last-logout start`, and prints its warnings. */
+/** Runs the built `last-logout start`. Prints the warnings and errors that it logs. */
 export async function startService(
   env: Record<string, string>,
   { closers, fail }: RunningProcesses,
@@ -51,13 +53,13 @@ export async function startService(
   return { url, pid: child.pid ?? 0 }
 }
 
-/** Runs a file of this directory until `closers` close. */
+/** Runs a file of this directory in a process of its own, until `closers` close. */
 export function startProcess(
   file: string,
   args: (string | number)[],
   { closers, fail }: RunningProcesses,
 ): ChildProcess {
-  // Detached: on Ctrl-C it would otherwise exit before this process can end it.
+  // The child is detached. Otherwise Ctrl-C would end the child first, which would look like an unexpected exit.
   const child = fork(new URL(`./${file}`, import.meta.url), args.map(String), { detached: true })
   let isEnding = false
   closers.push(() => {
@@ -70,7 +72,7 @@ export function startProcess(
   return child
 }
 
-/** Waits for the next message of this kind, and ignores others. */
+/** Waits for the next message of this kind. Ignores other messages. */
 export function nextMessage<Kind extends TenantMessage['kind']>(
   child: ChildProcess,
   kind: Kind,
@@ -94,7 +96,7 @@ export async function readProcess(pid: number): Promise<{ rssMb: number; sockets
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
   const [, kb = ''] = /^VmRSS:\s+(\d+) kB/m.exec(status) ?? []
   const files = await readdir(`/proc/${pid}/fd`)
-  // A descriptor that was closed meanwhile has no target.
+  // If a descriptor was closed in the meantime, reading its target fails.
   const targets = files.map((file) => readlink(`/proc/${pid}/fd/${file}`).catch(() => ''))
   const open = await Promise.all(targets)
   return {

@@ -1,4 +1,7 @@
-/** Simulates the tenant of a soak, in its own process. Writes entries at a fixed rate, a tenth of them logouts, and sends each logout to its parent. */
+/**
+ * Simulates the tenant of a soak in its own process. Writes entries at a fixed rate. A tenth of the entries are logouts,
+ * and each logout is also sent to the parent process.
+ */
 import { buildEntry } from '../src/simulator/entries.js'
 import { buildPeople, sessionFor } from '../src/simulator/people.js'
 import { pick, seededRandom } from '../src/simulator/random.js'
@@ -9,7 +12,7 @@ import type { TenantMessage } from './messages.js'
 const TICK_MS = 100
 const LOGOUT_SHARE = 0.1
 const LAG_MS = 6_000
-/** Latency of each response: on the loopback interface alone there would be none. */
+/** Latency of each response, in milliseconds. The loopback interface itself has almost none. */
 const LATENCY_MS = 200
 const OTHERS = ['s', 'seacft', 'sertft', 'sertft', 'ssa', 'seccft']
 
@@ -30,7 +33,7 @@ function write(): void {
   const type = isLogout ? 'slo' : pick(random, OTHERS)
   const sessionId = sessionFor(type, person, random)
   const dateMs = tenant.now()
-  // Store the entry in the future: the current millisecond may have been read.
+  // Stores the entry in the future, because a poll can already have read the current millisecond.
   const storedAtMs = dateMs + 1 + Math.floor(random() * LAG_MS)
   tenant.write(buildEntry(type, { ...person.subject, sessionId }), { dateMs, storedAtMs })
   if (!isLogout) return

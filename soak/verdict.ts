@@ -1,10 +1,12 @@
-/** The service at one moment. */
+/** The measurements of the service at one moment. */
 export interface Sample {
+  /** Time since the beginning of the measurement. */
   atMs: number
+  /** Resident memory, in megabytes. */
   rssMb: number
-  /** Its connections to PostgreSQL. */
+  /** Number of connections to PostgreSQL. */
   connections: number
-  /** Its open sockets, those to PostgreSQL included. */
+  /** Number of open sockets, including those to PostgreSQL. */
   sockets: number
 }
 
@@ -12,7 +14,7 @@ export interface Sample {
 export interface LoadTotals {
   reads: number
   failed: number
-  /** Maximum time from the storage of a logout until every subscriber received it. */
+  /** Maximum time from the storage of a logout's entry until every subscriber received the logout. */
   behindMs: number
   logouts: number
 }
@@ -23,7 +25,10 @@ export interface SoakVerdict {
   text: string
 }
 
-/** Larger than the noise of garbage collection. Such a leak would double the memory in an hour and a half. */
+/**
+ * Maximum growth of the memory in the second half of a run. The noise of garbage collection is smaller. In a run of ten
+ * minutes, a leak of this size would double the memory in 50 minutes.
+ */
 const MAX_GROWTH = 0.1
 const MAX_ADDED_CONNECTIONS = 2
 const MIN_SUCCESS_SHARE = 0.999

@@ -33,7 +33,7 @@ export interface SyncProgress {
 export interface LogoutPage {
   events: LogoutEvent[]
   /** When the request for the page began, by Auth0's clock. */
-  askedAt: Instant
+  requestedAt: Instant
   /** From the response to the commit, in milliseconds. */
   writtenMs: number
 }

@@ -15,7 +15,7 @@ export const PAGE_SIZE = 100
 export interface SearchPage {
   entries: unknown[]
   /** When the request began, by Auth0's clock. */
-  askedAt: Instant
+  requestedAt: Instant
 }
 
 /** Response of the Logs API that continues from a log id. */
@@ -167,9 +167,9 @@ export interface LastLogoutStore {
    * Records that the log has been read to its end. Does nothing unless the checkpoint is `checkpoint`. Freshness
    * moves back only from an instant that is too far ahead of the database's clock.
    *
-   * @throws CLOCK_AHEAD when `askedAt` is too far ahead of the database's clock: freshness does not move.
+   * @throws CLOCK_AHEAD when `requestedAt` is too far ahead of the database's clock: freshness does not move.
    */
-  storeCaughtUp(checkpoint: string | null, askedAt: Instant): Promise<void>
+  storeCaughtUp(checkpoint: string | null, requestedAt: Instant): Promise<void>
   /** @throws DATABASE_NOT_MIGRATED when the tenant row is missing. */
   readKnown(userId: string, sessionId: string | null): Promise<Known>
   /**

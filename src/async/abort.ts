@@ -1,10 +1,10 @@
 import { aborted, LastLogoutError } from '../errors.js'
 
 /**
- * Runs `run` with a controller that aborts with `parent`, or earlier.
+ * Runs `run` with a controller that aborts when `parent` aborts, or when `run` aborts it.
  *
- * `AbortSignal.any` is not used: on Node 20 a timeout signal among its sources can be garbage-collected
- * before it fires, and each call leaves an entry on a long-lived parent.
+ * `AbortSignal.any` is not used. On Node 20, a timeout signal among its sources can be garbage-collected before it
+ * fires, and each call of `any` leaves an entry on a long-lived parent.
  */
 export async function withAbort<T>(
   parent: AbortSignal,

@@ -9,11 +9,11 @@ export interface Backoff {
   maxMs: number
 }
 
-/** Jitter lengthens a wait by up to this part of it. */
+/** Maximum jitter: a random part of a wait, at most this one, is added to the wait. */
 const MAX_JITTER = 0.5
 
 /**
- * Waits with exponential backoff and jitter. `attempt` is counted from 0; the wait doubles with each.
+ * Waits with exponential backoff and jitter. `attempt` counts from 0, and each attempt doubles the wait.
  *
  * @throws `ABORTED` when `signal` aborts.
  */

@@ -1,7 +1,10 @@
 /** A stack of cleanup functions. */
 export interface Closers {
   push(close: () => Promise<void>): void
-  /** Runs each closer once, the last pushed first, even if others fail. Then throws the first failure. */
+  /**
+   * Runs each closer once, in reverse order of `push`. A failed closer does not prevent the others from running.
+   * Throws the first failure at the end.
+   */
   close(): Promise<void>
 }
 

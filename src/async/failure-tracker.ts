@@ -1,4 +1,4 @@
-/** Tracks an operation that can fail repeatedly, so that a failure is logged once and not at each attempt. */
+/** Tracks an operation that can fail repeatedly, so that its failure is logged once instead of at each attempt. */
 export interface FailureTracker {
   isFailing(): boolean
   recordFailure(error: unknown): void
@@ -7,11 +7,11 @@ export interface FailureTracker {
 
 /** Callbacks of a failure tracker. */
 export interface FailureTrackerOptions {
-  /** Called for each failure. `isFirst`: no failure of this kind since the last success. */
+  /** Called for each failure. `isFirst`: it is the first failure of its kind since the last success. */
   onFailure(error: unknown, isFirst: boolean): void
-  /** Called at the first success after failures, with the time since the first of them in milliseconds. */
+  /** Called at the first success after failures. `failingMs`: the time since the first failure, in milliseconds. */
   onRecovery(failingMs: number): void
-  /** Distinguishes failures. Default: all are of one kind. */
+  /** Returns the kind of a failure. Default: all failures are of one kind. */
   kindOf?(error: unknown): unknown
 }
 
@@ -21,7 +21,7 @@ export function createFailureTracker({
   onRecovery,
   kindOf = () => undefined,
 }: FailureTrackerOptions): FailureTracker {
-  // All kinds, not only the last: two kinds that alternate are reported once each.
+  // Keeps all kinds, not only the last one, so that two alternating kinds are reported once each.
   const kinds = new Set<unknown>()
   let failingSince = 0
   return {

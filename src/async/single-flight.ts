@@ -1,4 +1,4 @@
-/** Shares one running call: callers that arrive while it runs wait for the same result. Rejections are not cached. */
+/** Shares a running call of `run`: calls made in the meantime receive the same result. Nothing is cached afterwards. */
 export function singleFlight<T>(run: () => Promise<T>): () => Promise<T> {
   let running: Promise<T> | undefined
   return () => {

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { singleFlight } from './single-flight.js'
 
 /**
- * Caches a result for `intervalMs`. When it is due, `run` is called again. If that fails or takes longer than
- * `timeoutMs`, the last result is returned; `null`: there is none yet.
+ * Caches the result of `run` for `intervalMs`, then calls `run` again. If that call fails or takes longer than
+ * `timeoutMs`, the last result is returned; `null`: there is no result yet.
  */
 export function cacheFor<T>(
   intervalMs: number,

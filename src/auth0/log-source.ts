@@ -37,8 +37,8 @@ export function createLogSource(options: LogSourceOptions): LogSource {
 
   return {
     async readPage(from, signal) {
-      const { entries, askedAt, link } = await request({ from, take: `${PAGE_SIZE}` }, signal)
-      return { entries, askedAt, next: readNext(entries, link, from) }
+      const { entries, requestedAt, link } = await request({ from, take: `${PAGE_SIZE}` }, signal)
+      return { entries, requestedAt, next: readNext(entries, link, from) }
     },
     search: (search, signal) => request(searchParameters(search), signal),
     readNewest: (signal) => request({ page: '0', per_page: '1', sort: 'date:-1' }, signal),
@@ -55,20 +55,22 @@ function searchParameters({ types, span, prefix, page }: Search): Record<string,
 }
 
 /**
- * The id of the last entry in the order of the response, not the newest by date; where that entry has no id,
- * the one of `Link`. It must be after `from`: otherwise the same pages would be read forever.
+ * The log id to continue from: that of the last entry in the order of the response, which need not be the newest
+ * entry. If that entry has no id, the id in the header `Link`.
+ *
+ * @throws `AUTH0_MALFORMED_PAGE` if the id is not after `from`. Otherwise the same pages would be read forever.
  */
 function readNext(entries: unknown[], link: string | null, from: string): string {
   if (entries.length === 0) return from
   const next = readLogId(entries.at(-1)) ?? readNextLink(link)
   if (next === null) throw malformedPage('its last entry has no log_id')
-  // Only ids of one length are ordered.
+  // Only log ids of the same length can be compared.
   const isAfter = next.length === from.length ? next > from : next !== from
   if (!isAfter) throw malformedPage('it ends at or before the checkpoint that was requested')
   return next
 }
 
-/** The `from` of `Link: <…>; rel="next"` (RFC 8288). */
+/** The parameter `from` of the URL in `Link: <…>; rel="next"` (RFC 8288). */
 function readNextLink(link: string | null): string | null {
   const [, url = ''] = /<([^>]*)>\s*;\s*rel="?next"?/.exec(link ?? '') ?? []
   return URL.canParse(url) ? readId(new URL(url).searchParams.get('from')) : null
@@ -84,35 +86,38 @@ async function requestOnce(
   path: string,
   signal: AbortSignal,
 ): Promise<LogsResponse> {
-  const { status, headers, body, askedAt } = await budget.send(async () => {
+  const { status, headers, body, requestedAt } = await budget.send(async () => {
     const startedAt = performance.now()
     const response = await api.get(path, signal)
-    return { ...response, askedAt: readAskedAt(response.headers, performance.now() - startedAt) }
+    return {
+      ...response,
+      requestedAt: readRequestedAt(response.headers, performance.now() - startedAt),
+    }
   }, signal)
   if (status !== 200) throw refusal(status, headers, path)
-  return { entries: readEntries(body), askedAt, link: headers.get('link') }
+  return { entries: readEntries(body), requestedAt, link: headers.get('link') }
 }
 
-/** When the request was sent, by Auth0's clock; by ours where the response has no `Date`. */
-function readAskedAt(headers: Headers, elapsedMs: number): Instant {
+/** When the request was sent, by Auth0's clock; by our clock if the response has no `Date`. */
+function readRequestedAt(headers: Headers, elapsedMs: number): Instant {
   return Math.floor((readHttpDate(headers, 'date') ?? Date.now()) - elapsedMs)
 }
 
 function refusal(status: number, headers: Headers, path: string): LastLogoutError {
   if (status === 429) return rateLimitExceeded('A log request', headers)
   if (path.startsWith('logs?q=') && status >= 400 && status < 500) {
-    const message = `Auth0 refused a search of the tenant log (${status}). Until it accepts one, late entries and logouts from before the first start are not found. If this persists, report it with the version of last-logout.`
+    const message = `Auth0 refused a search of the tenant log (${status}). Until Auth0 accepts searches, late entries and logouts from before the first start are not found. If this persists, report it with the version of last-logout.`
     return new LastLogoutError('AUTH0_REFUSED', message, { status })
   }
   const isCheckpoint = path.startsWith('logs?from=')
   if (isCheckpoint && (status === 400 || status === 404)) {
-    const message = `Auth0 refused the checkpoint (${status}). Reading continues from another one.`
+    const message = `Auth0 refused the checkpoint (${status}). Reading continues from another checkpoint.`
     return new LastLogoutError('AUTH0_CHECKPOINT_REFUSED', message, { status })
   }
   return badStatus('A log request', status)
 }
 
-/** An error of JSON.parse quotes the text, and with it the entries: it is not kept as the cause. */
+/** Parses the entries of a page. An error of `JSON.parse` is not kept as the cause: it quotes the text of the entries. */
 function readEntries(text: string): unknown[] {
   let body: unknown
   try {

@@ -3,7 +3,7 @@ import { credentialsRefused } from './credentials-refused.js'
 import { TokenRefused } from './management-errors.js'
 import { createSdkClient, type ManagementApiOptions, type SdkRequest } from './sdk-client.js'
 
-/** Minimum interval between two renewals of a refused token: each grant writes an entry to the tenant log. */
+/** Minimum interval between two renewals of a refused token. Each renewal adds an entry to the tenant log. */
 const RENEWAL_INTERVAL_MS = 60_000
 
 /** A complete response. */
@@ -13,12 +13,15 @@ interface ApiResponse {
   body: string
 }
 
-/** The authenticated Management API. It renews the token when that is refused, as after a scope was granted. */
+/**
+ * The authenticated Management API. When Auth0 refuses the token, a new one is requested: after a scope was granted,
+ * only a new token has that scope.
+ */
 export interface ManagementApi {
   /**
-   * Sends GET `/api/v2/{path}`, for which the scopes of the log are needed.
+   * Sends GET `/api/v2/{path}`. The token needs the scopes of the log.
    *
-   * @returns The response, whatever its status, except 401 and 403.
+   * @returns The response with any status except 401 and 403.
    * @throws `AUTH0_CREDENTIALS`, `AUTH0_SCOPE`, `AUTH0_RATE_LIMIT` (of a token request),
    * `AUTH0_MALFORMED_PAGE` (too large), `AUTH0_UNAVAILABLE` or `ABORTED`.
    */
@@ -27,7 +30,7 @@ export interface ManagementApi {
    * Sends one request through a method of the SDK.
    *
    * @param scope The scope that the request needs, for the message of `AUTH0_SCOPE`.
-   * @throws What `get` throws, and `AUTH0_RATE_LIMIT` or `AUTH0_REFUSED` by the status of the response.
+   * @throws The errors of `get`; `AUTH0_RATE_LIMIT` after a 429; `AUTH0_REFUSED` after another status of 400 to 499.
    */
   call<T>(scope: string, request: SdkRequest<T>, signal: AbortSignal): Promise<T>
 }
@@ -58,7 +61,7 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
       call(
         'read:logs and read:logs_users',
         async (client) => {
-          // The URL is absolute: in a relative one the SDK escapes the question mark.
+          // The URL is absolute, because the SDK escapes the question mark of a relative URL.
           const response = await client.fetch(`https://${options.domain}/api/v2/${path}`, {})
           const { status, headers } = response
           return { status, headers, body: await response.text() }

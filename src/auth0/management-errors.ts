@@ -5,7 +5,7 @@ import { type ApplicationCredentials, credentialsRefused } from './credentials-r
 import { ProxyFailure, type ProxyOptions } from './proxy-fetch.js'
 import { waitAfterRefusal } from './rate/limit.js'
 
-/** The tenant, and the URL at which it is reached. */
+/** The domain of the tenant, and the URL of its Management API. */
 interface Address {
   domain: string
   baseUrl: string
@@ -31,7 +31,7 @@ export const CHECK_ROUTE =
 const RATE_LIMIT_ADVICE =
   'The request is retried once Auth0 allows it. If this persists, find out what else calls the Management API of this tenant, or lower RATE_SHARE.'
 
-/** Throws for a status that the SDK must not see: its own error would keep the whole body. */
+/** Throws if the SDK must not receive a response with this status. The SDK's own error would keep the whole body. */
 export function assertUsableStatus(
   { status, headers }: Response,
   isToken: boolean,
@@ -49,12 +49,12 @@ export function assertUsableStatus(
   }
 }
 
-/** Translates an error of the SDK to one of ours. It holds the whole body, so it is not kept as the cause. */
+/** Translates an error of the SDK to one of ours. The SDK's error is not kept as the cause: it holds the whole body. */
 export function translateSdkError(error: unknown, address: Address): Error {
   if (error instanceof LastLogoutError || error instanceof TokenRefused) return error
   const { statusCode: status, rawResponse, body } = error instanceof ManagementError ? error : {}
   if (status === undefined || rawResponse === undefined) {
-    // A SyntaxError of JSON.parse quotes the text, which can hold the token.
+    // A SyntaxError of `JSON.parse` quotes the body, which can hold the token.
     return unreachable(address, error instanceof SyntaxError ? undefined : error)
   }
   if (status === 429) return rateLimitExceeded('A request', rawResponse.headers)
@@ -63,14 +63,14 @@ export function translateSdkError(error: unknown, address: Address): Error {
   return new LastLogoutError('AUTH0_REFUSED', message, { status })
 }
 
-/** The error after a 429. It holds how long to wait. */
+/** The error after a 429. Its `retryAfterMs` is the time to wait. */
 export function rateLimitExceeded(what: string, headers: Headers): LastLogoutError {
   const message = `${what} exceeded the rate limit of Auth0 (429). ${RATE_LIMIT_ADVICE}`
   const retryAfterMs = waitAfterRefusal(headers)
   return new LastLogoutError('AUTH0_RATE_LIMIT', message, { status: 429, retryAfterMs })
 }
 
-/** The `errorCode` of the body. Its `message` is not shown: it can quote what was sent. */
+/** The `errorCode` of the body. The `message` of the body is not shown: it can quote what was sent. */
 function readErrorCode(body: unknown): string {
   const { errorCode } = Object(body)
   return isWord(errorCode) ? ` ${errorCode}` : ''
@@ -97,7 +97,7 @@ function refusedOnTheWay(status: number, headers: Headers, { baseUrl }: Address)
   return new LastLogoutError('AUTH0_UNAVAILABLE', message, { status })
 }
 
-/** The error after a token response of status 200 without a token. `error`: that field of the body. */
+/** The error after a token response with status 200 and without a token. `error`: the field `error` of the body. */
 export function notGranted(baseUrl: string, headers: Headers, error: unknown): LastLogoutError {
   const why = isWord(error) ? `error ${error}` : readContentType(headers)
   return new LastLogoutError(
@@ -107,7 +107,7 @@ export function notGranted(baseUrl: string, headers: Headers, error: unknown): L
   )
 }
 
-/** The error after a response that states no reason: the server, or a proxy before it, is at fault. */
+/** The error after a response with an unexpected status: the server, or a proxy before it, is at fault. */
 export function badStatus(what: string, status: number): LastLogoutError {
   const message = `${what} failed with status ${status}. ${adviceAfter(status)}`
   return new LastLogoutError('AUTH0_UNAVAILABLE', message, { status })
@@ -128,7 +128,7 @@ function adviceAfter(status: number): string {
   return status < 400 ? `Redirects are not followed. ${CHECK_ROUTE}` : CHECK_ROUTE
 }
 
-/** The error after a response that is not a page of the log. `why` must quote nothing of it. */
+/** The error after a response that is not a page of the log. `why` must quote nothing of the response. */
 export function malformedPage(why: string): LastLogoutError {
   const message = `The response to a log request is not a page of logs: ${why}. ${CHECK_ROUTE}`
   return new LastLogoutError('AUTH0_MALFORMED_PAGE', message)
@@ -143,7 +143,7 @@ export function tooLarge(bytes: number): LastLogoutError {
 export function timedOut(timeoutMs: number, { baseUrl, proxy }: Address): LastLogoutError {
   const [route, destination] = proxy
     ? [` through the proxy ${proxy.url}`, 'the proxy, and from there to Auth0']
-    : ['', 'it']
+    : ['', 'that address']
   const message = `The request to ${baseUrl}${route} timed out after ${timeoutMs / 1000} s. Check the network from this host to ${destination}.`
   return new LastLogoutError('AUTH0_UNAVAILABLE', message)
 }

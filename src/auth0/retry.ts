@@ -3,9 +3,9 @@ import { aborted, hasCode, type LastLogoutError } from '../errors.js'
 
 /** How often and for how long a request is retried before its error is thrown. */
 export interface RetryLimits {
-  /** Attempts after the first. */
+  /** Maximum number of attempts after the first. */
   retries: number
-  /** No attempt begins later than this after the first one, in milliseconds. */
+  /** No attempt begins later than this time after the first attempt, in milliseconds. */
   maxElapsedMs: number
   /** The waits between attempts. */
   backoff: Backoff
@@ -19,8 +19,8 @@ export const RETRY_LIMITS: RetryLimits = {
 }
 
 /**
- * Retries transient errors with backoff: `AUTH0_UNAVAILABLE`, `AUTH0_MALFORMED_PAGE`, and `AUTH0_RATE_LIMIT`
- * without a wait of its own.
+ * Retries transient errors: `AUTH0_UNAVAILABLE` and `AUTH0_MALFORMED_PAGE` with backoff, `AUTH0_RATE_LIMIT` without.
+ * After a 429, `run` itself must wait: with a rate budget or a pause.
  *
  * @throws The error of the last attempt, or `ABORTED` when `signal` aborts.
  */
@@ -37,7 +37,6 @@ export async function retry<T>(
       if (signal.aborted) throw aborted(error)
       const isLast = attempt >= retries || performance.now() - startedAt > maxElapsedMs
       if (isLast || !isTransient(error)) throw error
-      // After a 429 the rate budget, or the pause of the caller, delays the next request.
       if (error.code !== 'AUTH0_RATE_LIMIT') await backOff(attempt, backoff, signal)
     }
   }

@@ -14,14 +14,14 @@ import { createProxyFetch, type ProxyOptions } from './proxy-fetch.js'
 /** Default timeout of one request. */
 const REQUEST_TIMEOUT_MS = 30_000
 
-/** Default maximum size of a response: a hundred entries of the size that Auth0 allows are far smaller. */
+/** Default maximum size of a response. A hundred entries are far smaller, even if each has the maximum size. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024
 
 /** Options of the Management API. */
 export interface ManagementApiOptions {
   /** The tenant's canonical domain, a bare host name. */
   domain: string
-  /** The URL at which the tenant is reached: `https://{domain}`, except behind a proxy and in tests. */
+  /** The URL of the Management API: `https://{domain}`, except behind a proxy and in tests. */
   baseUrl: string
   clientId: string
   clientSecret: string
@@ -31,14 +31,14 @@ export interface ManagementApiOptions {
   requestTimeoutMs?: number
   /** Maximum size of a response, in bytes. Default: 64 MiB. */
   maxBodyBytes?: number
-  /** Called with the scopes of each token that is granted; `null`: the response does not name them. */
+  /** Called with the scopes of each token that Auth0 grants; `null`: the response does not name the scopes. */
   onGrant?: (scopes: string[] | null) => void
 }
 
 /** One call of a method of Auth0's SDK. */
 export type SdkRequest<T> = (client: ManagementClient) => Promise<T>
 
-/** Auth0's SDK with one token, which it requests and caches. */
+/** Auth0's SDK with one token. The SDK requests and caches the token. */
 export interface SdkClient {
   /**
    * Sends one request.
@@ -49,17 +49,17 @@ export interface SdkClient {
   send<T>(request: SdkRequest<T>, signal: AbortSignal): Promise<T>
 }
 
-/** State of one call of {@link SdkClient.send}. */
+/** The state of one call of {@link SdkClient.send}. */
 interface Call {
   signal: AbortSignal
   /** Why the SDK got no response. */
   failure?: unknown
 }
 
-/** Status that the SDK gets in place of a response. No server uses it. */
+/** The status of the response that the SDK receives if there is none. No server uses this status. */
 const NO_RESPONSE = 599
 
-/** Creates a client of the SDK that neither retries nor follows redirects, and times out. */
+/** Creates an SDK client with a timeout. It does not retry, and does not follow redirects. */
 export function createSdkClient(options: ManagementApiOptions): SdkClient {
   const { domain, clientId, clientSecret, proxy, requestTimeoutMs = REQUEST_TIMEOUT_MS } = options
   const send = proxy === undefined ? fetch : createProxyFetch(proxy)
@@ -70,7 +70,7 @@ export function createSdkClient(options: ManagementApiOptions): SdkClient {
     clientId,
     clientSecret,
     maxRetries: 0,
-    // Must not throw: the SDK would leave a timer running, which keeps the process alive.
+    // Must not throw: after an error, the SDK leaves a timer running, which keeps the process alive.
     fetch: async (url, init) => {
       const call = calls.getStore()
       if (call === undefined) throw new TypeError('The SDK client was used outside of `send`.')
@@ -108,7 +108,7 @@ export function createSdkClient(options: ManagementApiOptions): SdkClient {
   }
 }
 
-/** Fetches a complete response. Throws where the token, or the route to the API, is at fault. */
+/** Fetches a complete response. Throws if the status shows that the token, or the route to the API, is at fault. */
 async function fetchResponse(
   send: typeof fetch,
   url: string,
@@ -117,18 +117,18 @@ async function fetchResponse(
 ): Promise<Response> {
   const origin = `https://${options.domain}`
   const address = url.replace(origin, options.baseUrl)
-  // A server that redirects is not the Management API, and must not get the token.
+  // A server that redirects is not the Management API, and must not receive the token.
   const response = await send(address, { ...init, redirect: 'manual' })
   const body = await readBody(response, init.signal, options.maxBodyBytes)
   const isToken = url === `${origin}/oauth/token`
   assertUsableStatus(response, isToken, options)
-  // Read even without `onGrant`: it throws where there is no token.
+  // Reads the scopes even without `onGrant`, because `readScopes` throws if there is no token.
   const scopes = isToken ? readScopes(response, body, options) : null
   if (isToken) options.onGrant?.(scopes)
   return new Response(body, { status: response.status, headers: response.headers })
 }
 
-/** The scopes of a token response (RFC 6749 §5.1). Throws where it holds no token. */
+/** The scopes of a token response (RFC 6749 §5.1). Throws if the response holds no token. */
 function readScopes(
   { headers }: Response,
   body: Buffer | null,
@@ -148,8 +148,8 @@ function readFields(body: Buffer | null): Record<string, unknown> {
 }
 
 /**
- * Cancels the reader itself when the signal aborts. On Node 20 a garbage collection can drop the signal of
- * `fetch`, and the read would never end.
+ * Reads a body. When the signal aborts, the reader is canceled explicitly: on Node 20, garbage collection can drop the
+ * signal of `fetch`, and the read would never end.
  */
 async function readBody(
   response: Response,

@@ -22,7 +22,7 @@ export async function runServe(context: CommandContext, parts: ServicePart[]): P
       const fields = { everyMs: config.pollIntervalMs, domain, proxy: proxy?.url }
       await service.startWorker(() => log.info(fields, 'polling'))
     }
-    if (!context.stop.aborted) await Promise.race([once(context.stop, 'abort'), service.gone])
+    if (!context.stop.aborted) await Promise.race([once(context.stop, 'abort'), service.failed])
     log.info('stopping')
   } finally {
     await service.close()

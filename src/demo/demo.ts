@@ -17,12 +17,12 @@ const DOMAIN = 'acme.eu.auth0.com'
 const HOUR_MS = 3_600_000
 /** Interval between two events in the simulated tenant, in milliseconds. */
 const TRAFFIC_INTERVAL_MS = 1_000
-/** The preferred port of the API. Any free port is used where it is taken. */
+/** The preferred port of the API. If it is taken, any free port is used. */
 const PORT = 8080
 
 /** The options of {@link createDemo}. */
 export interface DemoOptions {
-  /** The environment, of which `HOST`, `PORT`, `POLICY` and `LOG_LEVEL` are used. */
+  /** Environment variables. Only `HOST`, `PORT`, `POLICY` and `LOG_LEVEL` are used. */
   env: Record<string, string | undefined>
   createLog(level: string): Promise<Logger>
   stop: AbortSignal
@@ -140,10 +140,10 @@ function findLoggedOut(history: LogEntry[]): string {
   return String(logout?.user_id)
 }
 
-/** Reserves the preferred port, or any free one where it is taken, until `release`. */
+/** Reserves a port until `release`: the preferred port, or any free port if that is taken. */
 async function reservePort(host: string): Promise<{ number: string; release(): Promise<void> }> {
   const reserved = await openServer(PORT, host).catch(() => null)
-  // A host that cannot be bound at all fails later, when the API starts.
+  // If no port of this host can be bound, the start of the API fails with the reason.
   if (reserved === null) return { number: `${PORT}`, release: async () => {} }
   const { url, close } = reserved
   let released: Promise<void> | undefined

@@ -8,26 +8,27 @@ export interface DemoUser {
   userName: string
 }
 
-/** The login of a grant. */
+/** The login from which a grant comes. */
 interface Login {
   user: DemoUser
   sessionId: string
-  /** When the credentials were entered. After a silent login this is earlier than the grant. */
+  /** When the user entered credentials. After a silent login, this is earlier than `grantedAt`. */
   authenticatedAt: Date
+  /** When the grant was created. */
   grantedAt: Date
   run: ActionRun
 }
 
-/** A login, as the provider reports it. */
+/** A login, as the OpenID provider reports it. */
 interface NewLogin {
   user: DemoUser
   sessionId: string
-  /** When the session last logged in, in seconds. Distinguishes the logins of a session. */
+  /** When the session last logged in, in Unix seconds. Distinguishes the logins of a session. */
   loginTs: number
   isSilent: boolean
 }
 
-/** The part of Auth0 around the tokens: it runs the Action and writes the log. */
+/** The part of the simulated tenant that runs the Action and writes the log, at each login, exchange and logout. */
 export interface Logins {
   /** Records the login of a grant, and runs the Action. */
   logIn(grantId: string, login: NewLogin): Promise<void>
@@ -83,7 +84,7 @@ export function createLogins(options: LoginsOptions): Logins {
     async logIn(grantId, { user, sessionId, loginTs, isSilent }) {
       const now = new Date(tenant.now())
       const key = `${sessionId} ${loginTs}`
-      // The provider knows the time of the login in seconds only, Auth0 in milliseconds.
+      // The provider reports the time of the login in seconds. Auth0 reports it in milliseconds.
       const authenticatedAt = authentications.get(key) ?? now
       authentications.set(key, authenticatedAt)
       const login = { user, sessionId, authenticatedAt, grantedAt: now }

@@ -8,7 +8,7 @@ import { createOrderDesk } from './order-desk.js'
 import { AUDIENCE, createProvider } from './provider.js'
 import { loadAction } from './run-action.js'
 
-/** The preferred ports. Any free ones are used where they are taken. */
+/** The preferred ports. If one is taken, any free port is used. */
 const PORTS = { page: 3000, login: 3001 }
 
 const CLIENT = { clientId: 'OrderDeskWebClient00000000000001', clientName: 'Order desk' }
@@ -23,7 +23,7 @@ export interface DemoAppDeps {
   tenant: Tenant
   /** URL of the API of last-logout. */
   apiUrl: string
-  /** API keys of last-logout: of the page, of the Action and of the protected API. */
+  /** API keys of last-logout: `demo` for the page, `action` for the login Action, `app` for the protected API. */
   keys: { demo: string; action: string; app: string }
   /** Whether the login Action receives the fields of Enterprise plans. */
   enterprise: boolean
@@ -38,7 +38,7 @@ export interface OpenApp {
   audience: string
 }
 
-/** Serves the tenant's login, and an app that uses last-logout: a page, and an API that is protected. */
+/** Serves the tenant's login, and an app that uses last-logout. The app consists of a page and a protected API. */
 export async function openApp(deps: DemoAppDeps, closers: Closers): Promise<OpenApp> {
   const { tenant, apiUrl, keys, enterprise, onLogLine } = deps
   const client = createLastLogoutClient({ url: apiUrl, apiKey: keys.app, onUnknown: 'deny' })
@@ -53,7 +53,7 @@ export async function openApp(deps: DemoAppDeps, closers: Closers): Promise<Open
   const secrets = { LAST_LOGOUT_URL: apiUrl, LAST_LOGOUT_API_KEY: keys.action }
   const action = loadAction(await readActionFile(), { now: tenant.now, onLogLine })
   const logins = createLogins({ tenant, client: CLIENT, action, secrets, enterprise })
-  // The issuer of Auth0 ends in a slash, too.
+  // As with Auth0, the issuer ends in a slash.
   const issuer = `${login.url}/`
   const common = { issuer, clientId: CLIENT.clientId }
   const provider = createProvider({ ...common, appUrl: page.url, users: USERS, logins })

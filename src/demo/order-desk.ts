@@ -6,7 +6,7 @@ import { lastLogout } from '../client/express.js'
 import type { LastLogoutClient } from '../client/index.js'
 import { AUDIENCE } from './provider.js'
 
-/** The page is served from its sources, without a build step. */
+/** The directory of the page. The page needs no build step, so its sources are served. */
 const PAGE = fileURLToPath(new URL('../../src/demo/page', import.meta.url))
 
 const EVENT_STREAM = 'text/event-stream'
@@ -43,7 +43,7 @@ export function createOrderDesk(options: OrderDeskOptions): Express {
   return app
 }
 
-/** The page loads nothing from other hosts, and sends requests to its own host and the issuer only. */
+/** Sets headers that let the page load from its own host only, and send requests to its own host and the issuer only. */
 function setSecurityHeaders(issuer: string): RequestHandler {
   const policy = `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ${new URL(issuer).origin}; base-uri 'none'; frame-ancestors 'none'`
   return (_req, res, next) => {
@@ -79,7 +79,7 @@ function known({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
   }
 }
 
-/** Proxies the change feed, from one minute ago on. The API key stays on the server. */
+/** Proxies the change feed, from one minute ago on, so that the page does not need the API key. */
 function feed({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
   return async (req, res) => {
     const closed = new AbortController()
@@ -95,7 +95,7 @@ function feed({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
     const response = await fetch(url, { headers, signal: closed.signal }).catch(() => null)
     if (!response?.body) return void res.status(503).end()
     res.status(response.status).type(EVENT_STREAM)
-    // The stream ends when the page is closed or the service stops. The page reconnects by itself.
+    // The stream ends when the page is closed, or when the service stops. The page then reconnects.
     await pipeline(response.body, res).catch(() => {})
   }
 }

@@ -10,7 +10,7 @@ import type { DemoUser, Logins } from './logins.js'
 export const AUDIENCE = 'https://orders.example.com'
 
 const DAY = 86_400
-/** Lifetimes as Auth0 has them by default, in seconds. */
+/** The default lifetimes of Auth0, in seconds. */
 const TTL = {
   AccessToken: DAY,
   AuthorizationCode: 60,
@@ -85,14 +85,14 @@ function configure({ users, logins }: ProviderOptions): Configuration {
     }),
     loadExistingGrant: (ctx) => grant(ctx, users, logins),
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
-    // The Action runs before the rotation: as with Auth0, a denied exchange does not consume the token.
+    // The Action runs before the rotation. As with Auth0, a denied exchange does not consume the refresh token.
     async rotateRefreshToken({ oidc }) {
       const denied = await logins.refresh(oidc.entities.RefreshToken?.grantId ?? '')
       if (denied !== null) throw new AccessDenied(denied)
       return true
     },
     extraTokenClaims: (_ctx, token) => logins.claimsOf(grantIdOf(token)).accessToken,
-    // A logout revokes neither access tokens nor refresh tokens: last-logout does.
+    // A logout revokes neither access tokens nor refresh tokens. Revoking them is the task of last-logout.
     expiresWithSession: () => false,
     renderError(ctx, { error, error_description }) {
       ctx.type = 'html'
@@ -124,7 +124,7 @@ function configure({ users, logins }: ProviderOptions): Configuration {
   }
 }
 
-/** Grants the requested scopes without consent, and runs the Action before the response, as Auth0 does. */
+/** Grants the requested scopes without consent. As with Auth0, the Action runs before the response. */
 async function grant({ oidc }: KoaContextWithOIDC, users: readonly DemoUser[], logins: Logins) {
   const { session, client, provider } = oidc
   const user = users.find(({ userId }) => userId === session?.accountId)

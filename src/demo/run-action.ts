@@ -4,11 +4,11 @@ import { createContext, Script } from 'node:vm'
 export interface ActionRun {
   accessToken: Record<string, unknown>
   idToken: Record<string, unknown>
-  /** The reason of the denial; `null`: none. */
+  /** Why the Action denied the login or exchange; `null`: it did not deny it. */
   denied: string | null
 }
 
-/** An Action's handler of the post-login trigger. */
+/** The function of an Action that handles the post-login trigger. */
 export type Action = (event: object, api: object) => Promise<void>
 
 /** The runtime of an Action. */
@@ -19,7 +19,7 @@ export interface ActionRuntime {
   onLogLine(line: string): void
 }
 
-/** Loads an Action as Auth0 does, into a context that has only the globals of the Action runtime. */
+/** Loads an Action as Auth0 does: in a context that has only the globals of Auth0's runtime. */
 export function loadAction(code: string, { now, onLogLine }: ActionRuntime): Action {
   const module = { exports: {} as { onExecutePostLogin: Action } }
   const context = createContext({

@@ -1,4 +1,4 @@
-import { documentedPerMinute } from '../auth0/rate/documented-limits.js'
+import { documentedRefillPerMinute } from '../auth0/rate/documented-limits.js'
 import type { RateLimit } from '../auth0/rate/limit.js'
 import type { Config } from '../config/config.js'
 import { readLogId } from '../rules/entry.js'
@@ -20,7 +20,7 @@ export interface Allowance {
 
 /** Estimates the refill of a bucket; `null`: the headers do not show it. */
 export function toAllowance({ limit, remaining, resetInMs }: RateLimit): Allowance | null {
-  const perMinute = documentedPerMinute(limit)
+  const perMinute = documentedRefillPerMinute(limit)
   if (perMinute !== null) return { perMinute, source: 'documented' }
   const used = limit - remaining
   if (resetInMs === null || used <= 0) return null

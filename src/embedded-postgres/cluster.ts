@@ -9,23 +9,23 @@ import { codeOf, notStarted, nullIfMissing, unusable } from './errors.js'
 
 /** Name of the superuser and of the database. */
 export const DATABASE_NAME = 'last_logout'
-/** Prefix of directories in which clusters are created. */
+/** Prefix of drafts: directories in which clusters are created before they are renamed. */
 const DRAFT_PREFIX = '.last-logout-initdb-'
-/** Names that a data directory can contain besides drafts. */
+/** Names of files that a data directory can contain besides drafts. */
 const KNOWN_NAMES = new Set(['postgres', 'password', 'postgres.log', 'lost+found'])
-/** An older draft is left over from a start that was killed. */
+/** Maximum age of a draft, in milliseconds. An older draft is left over from a start that was killed. */
 const MAX_DRAFT_AGE_MS = 600_000
-/** A larger log file is truncated at the next start. */
+/** Maximum size of the log file. A larger log file is truncated at the next start. */
 const MAX_LOG_BYTES = 1_000_000
 
 /** A data directory, with or without a cluster. */
 export type DataDirectory = Awaited<ReturnType<typeof openDataDirectory>>
 
 /**
- * Creates the data directory if it is missing. Chooses the user and the programs that serve it.
+ * Opens the data directory, and creates it if it is missing. Chooses the PostgreSQL programs, and their user.
  *
- * @throws `DATA_DIR_UNUSABLE` where that user cannot reach it, or the programs cannot run.
- * @throws `CONFIGURATION` where there is no embedded PostgreSQL for this platform.
+ * @throws `DATA_DIR_UNUSABLE` if the user cannot reach the directory, or if the programs cannot run.
+ * @throws `CONFIGURATION` if there is no embedded PostgreSQL for this platform.
  */
 export async function openDataDirectory(path: string) {
   await makeDirectory(resolve(path))
@@ -42,7 +42,10 @@ export async function openDataDirectory(path: string) {
   return { path: dataDir, cluster, user, programs, logFile: join(dataDir, 'postgres.log') }
 }
 
-/** Replaces the `recursive` option of mkdir, which loops forever where a parent fails with ENOENT, as /proc does. */
+/**
+ * Creates a directory and its parents. The `recursive` option of `mkdir` is not used: it loops forever if creating a
+ * directory in an existing parent fails with ENOENT, as in /proc.
+ */
 async function makeDirectory(path: string): Promise<void> {
   try {
     await fs.mkdir(path)
@@ -54,7 +57,7 @@ async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-/** Removes what killed starts left behind. A recent draft can belong to a start in progress. */
+/** Removes the drafts of killed starts. Keeps recent drafts, which can belong to a start in progress. */
 async function removeDrafts(dataDir: string): Promise<void> {
   for (const name of await fs.readdir(dataDir)) {
     const draft = name.startsWith(DRAFT_PREFIX)
@@ -68,7 +71,7 @@ async function removeDrafts(dataDir: string): Promise<void> {
 
 async function assertReachable(dataDir: string, user: binaries.ServerUser): Promise<void> {
   if (await binaries.canEnter(dataDir, user)) return
-  // An empty directory, as mkdtemp creates it, holds nothing to protect from the server's user.
+  // An empty directory, such as one that mkdtemp has created, contains nothing to protect from this user.
   if ((await fs.readdir(dataDir)).length === 0) await fs.chmod(dataDir, 0o711)
   if (await binaries.canEnter(dataDir, user)) return
   throw unusable(
@@ -81,7 +84,7 @@ async function assertReachable(dataDir: string, user: binaries.ServerUser): Prom
  * Creates the cluster if there is none.
  *
  * @param durable Whether to flush the new files to disk.
- * @throws `DATA_DIR_UNUSABLE` where the directory holds other files, or a cluster of another major version.
+ * @throws `DATA_DIR_UNUSABLE` if the directory holds other files, or a cluster of another major version.
  */
 export async function ensureCluster(directory: DataDirectory, durable: boolean): Promise<void> {
   const major = await readMajor(directory.cluster)
@@ -96,7 +99,7 @@ export async function ensureCluster(directory: DataDirectory, durable: boolean):
   )
 }
 
-/** A directory with other files was probably set by mistake. */
+/** Throws if the directory contains other files: then it was probably set by mistake. */
 async function assertNoForeignFiles(dataDir: string): Promise<void> {
   const isKnown = (name: string) => KNOWN_NAMES.has(name) || name.startsWith(DRAFT_PREFIX)
   const foreign = (await fs.readdir(dataDir)).find((name) => !isKnown(name))
@@ -121,14 +124,17 @@ async function createCluster(directory: DataDirectory, durable: boolean): Promis
     await initialize(directory, cluster, durable)
     await fs.rename(cluster, directory.cluster)
   } catch (error) {
-    // Of two concurrent starts on an empty directory, the slower one cannot rename.
+    // If two processes start on an empty directory at the same time, the slower one cannot rename its draft.
     if ((await readMajor(directory.cluster)) === null) throw error
   } finally {
     await fs.rm(draft, { recursive: true, force: true })
   }
 }
 
-/** Uses link(), which never replaces a file, so that two concurrent starts create clusters with the same password. */
+/**
+ * Creates the file with the password. `link()` never replaces a file, so two concurrent starts create clusters with
+ * the same password.
+ */
 async function createPassword(
   { path: dataDir, user }: DataDirectory,
   draft: string,

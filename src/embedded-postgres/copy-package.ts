@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 
-/** Copies the package once for all starts, to a directory that every user can reach. */
+/** Copies the package to a directory that every user can reach. Later starts use the same copy. */
 export async function copyPackage(installed: string, version: string): Promise<string> {
   const copy = join(tmpdir(), `last-logout-postgres-${version}-${process.geteuid?.()}`)
   if (await isOwned(copy)) return copy
@@ -16,7 +16,8 @@ export async function copyPackage(installed: string, version: string): Promise<s
     await fs.rename(draft, copy)
   } catch (error) {
     await fs.rm(draft, { recursive: true, force: true })
-    // Another start of this program was faster, or another user created it: every user can write there.
+    // Another start of this program can have created the copy first. So can another user, since every user can write
+    // to the parent directory: a copy of another user is not used.
     if (!(await isOwned(copy))) throw error
   }
   return copy

@@ -10,7 +10,7 @@ export async function nullIfMissing<T>(found: Promise<T>): Promise<T | null> {
   }
 }
 
-/** The `code` of an error of the system or of PostgreSQL. */
+/** The `code` of a system error or of a PostgreSQL error. */
 export function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined
 }

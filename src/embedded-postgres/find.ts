@@ -6,20 +6,26 @@ import { DATABASE_NAME } from './cluster.js'
 import { codeOf, nullIfMissing, unusable } from './errors.js'
 
 /**
- * The state of a data directory. `locked`: PostgreSQL has crashed, or runs where it cannot be reached from here, such
- * as in another container. The two cannot be distinguished.
+ * The state of the PostgreSQL of a data directory. `missing`: there is no cluster. `stopped`: no server runs.
+ * `running`: a server accepts connections at `url`. `locked`: the directory contains the lock file of a server that
+ * cannot be reached. Either that server has crashed, or it runs elsewhere, such as in another container. Both look
+ * the same from here.
  */
 export type FoundPostgres =
   | { state: 'missing' | 'stopped' | 'locked' }
   | { state: 'running'; url: string }
 
-/** SQLSTATE classes of a server that accepts this user, but not now: out of connections, starting or stopping. */
+/**
+ * SQLSTATE classes of a server that accepts the password, but no connection at the moment: it has no free connection
+ * (53), or is starting or stopping (57).
+ */
 const BUSY_CLASSES = new Set(['53', '57'])
 
 /**
- * Finds the embedded PostgreSQL in a data directory, also that of another process. Creates and starts nothing.
+ * Finds the embedded PostgreSQL of a data directory. The server can belong to another process. Creates and starts
+ * nothing.
  *
- * @throws `DATA_DIR_UNUSABLE` where this user cannot read the directory.
+ * @throws `DATA_DIR_UNUSABLE` if this user cannot read the directory.
  */
 export async function findEmbeddedPostgres(dataDir: string): Promise<FoundPostgres> {
   try {
@@ -43,7 +49,10 @@ async function find(dataDir: string): Promise<FoundPostgres> {
   return (await acceptsPassword(url)) ? { state: 'running', url } : { state: 'locked' }
 }
 
-/** Another program can use the port by now. */
+/**
+ * Whether the server at `url` is the one of the data directory, as its password shows. After a crash, another program
+ * can use the port.
+ */
 async function acceptsPassword(url: string): Promise<boolean> {
   try {
     await withClient(url, async () => {})

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { promisify } from 'node:util'
 
-/** Finds a free port of the loopback interface. Another program can take it before it is used. */
+/** Finds a free port of the loopback interface. Another program can take the port before the caller uses it. */
 export async function findFreePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -16,21 +16,21 @@ import { acceptsConnections, findFreePort } from './loopback-port.js'
 
 const START_TIMEOUT_MS = 60_000
 const MAX_START_ATTEMPTS = 3
-/** How long a server of the same data directory may take to shut down, in milliseconds. */
+/** How long to wait for a previous server of the same data directory to shut down, in milliseconds. */
 const SHUTDOWN_GRACE_MS = 5_000
-/** A lock file is stale when no server has responded for this time, in milliseconds. */
+/** A lock file is stale if no server has accepted a connection for this time, in milliseconds. */
 const STALE_LOCK_MS = 3_000
-/** Exit status of `WITH_LOCK` when another server holds the lock. */
+/** Exit status of `WITH_LOCK` if another server holds the lock. */
 const LOCK_HELD_STATUS = 75
 const NOT_DURABLE = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }
 
 /**
- * Shell script that runs a program under a lock of the kernel (flock).
+ * A shell script that runs a program under a kernel lock (flock).
  *
- * PostgreSQL's own lock file holds a process id and a port, which are meaningless in another container: PostgreSQL
- * would treat a cluster in use there as one that crashed. A kernel lock is the same in all containers. The server
- * and all its processes inherit it, and it is released with the last of them, so that a crash leaves nothing
- * behind. macOS has no flock, but also no containers of its own.
+ * PostgreSQL's own lock file contains a process id and a port. Both are meaningless in another container: PostgreSQL
+ * there would treat the cluster as crashed, although it is in use. A kernel lock is the same in all containers. The
+ * server and all its processes inherit the lock, and the kernel releases it when the last of them has ended, so that
+ * a crash leaves no lock behind. macOS has no flock, but it has no containers of its own either.
  */
 const WITH_LOCK = `
 exec 4<>"$1"
@@ -45,13 +45,13 @@ export interface EmbeddedPostgres {
   readonly url: string
   /** Resolves when the server has exited, by `close` or by itself. */
   readonly exited: Promise<unknown>
-  /** Closes all connections and stops the server. Resolves when it has exited. */
+  /** Closes all connections and stops the server. Resolves when the server has exited. */
   close(): Promise<void>
 }
 
 /** Options of the embedded PostgreSQL. */
 export interface EmbeddedPostgresOptions {
-  /** Created if missing. One instance can use it at a time. */
+  /** The data directory. It is created if it is missing. Only one instance can use it at a time. */
   dataDir: string
   /** `false`: faster, but a crash of the machine can lose the data. Default: true. */
   durable?: boolean
@@ -61,9 +61,9 @@ export interface EmbeddedPostgresOptions {
  * Starts PostgreSQL on a free port of the loopback interface, with its data in `dataDir`. The server stops with
  * this process.
  *
- * @throws `DATA_DIR_IN_USE` where another instance uses the directory.
- * @throws `DATA_DIR_UNUSABLE` where PostgreSQL cannot run in it.
- * @throws `CONFIGURATION` where there is no embedded PostgreSQL for this platform.
+ * @throws `DATA_DIR_IN_USE` if another instance uses the directory.
+ * @throws `DATA_DIR_UNUSABLE` if PostgreSQL cannot run in it.
+ * @throws `CONFIGURATION` if there is no embedded PostgreSQL for this platform.
  */
 export async function createEmbeddedPostgres({
   dataDir,
@@ -114,7 +114,7 @@ function serverCommand(
     ...(durable ? {} : NOT_DURABLE),
   }
   const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-  // A file that no program replaces or deletes: the lock of a deleted file excludes no other server.
+  // No program replaces or deletes PG_VERSION. A lock on a deleted file would exclude no other server.
   const lock = ['/bin/sh', '-c', WITH_LOCK, 'sh', join(cluster, 'PG_VERSION')]
   return [...lock, programs.postgres, '-D', cluster, ...options]
 }
@@ -126,7 +126,8 @@ async function becomesReady(server: Program, url: string): Promise<boolean> {
       await ensureDatabase(url)
       return server.isRunning()
     } catch (error) {
-      // Retries do not resolve refused credentials. Any other error can come from a server that is starting.
+      // Class 28: the server refused the credentials, which a retry does not change. Any other error can come from a
+      // server that is starting.
       if (String(codeOf(error)).startsWith('28')) return false
     }
     await delay(30)
@@ -136,7 +137,7 @@ async function becomesReady(server: Program, url: string): Promise<boolean> {
 
 async function ensureDatabase(url: string): Promise<void> {
   const client = new Client({ connectionString: `${url}/postgres`, connectionTimeoutMillis: 5000 })
-  // The calls below also reject. Without a listener the event would end the process.
+  // Without a listener, an `error` event would end the process. The calls below reject with the same error.
   client.on('error', () => undefined)
   try {
     await client.connect()
@@ -152,11 +153,11 @@ async function ensureDatabase(url: string): Promise<void> {
 /**
  * Waits for PostgreSQL's lock file to disappear, and removes a stale one.
  *
- * PostgreSQL honors the file while a process with its process id exists, which after a crash can be an unrelated
- * one. A server that accepts connections on its port is alive and gets time to shut down. Otherwise the file is
- * stale: `WITH_LOCK` excludes a server in another container.
+ * PostgreSQL respects the file while a process with the process id in the file exists. After a crash, that can be an
+ * unrelated process. If a server accepts connections on the port in the file, it is alive and gets time to shut down.
+ * Otherwise the file is stale: `WITH_LOCK` has ruled out a server in another container.
  *
- * @throws `DATA_DIR_IN_USE` where the server does not shut down within the grace period.
+ * @throws `DATA_DIR_IN_USE` if the server does not shut down within the grace period.
  */
 async function waitForLockFile(directory: DataDirectory): Promise<void> {
   const file = join(directory.cluster, 'postmaster.pid')

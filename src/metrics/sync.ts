@@ -125,12 +125,12 @@ function registerLag(registry: Registry): SyncMetrics['onLogoutPage'] {
   // Clocks differ, and a `Date` header has whole seconds: a difference can be negative.
   const observe = (part: string, ms: number) => lag.observe({ part }, Math.max(0, ms) / 1000)
 
-  return ({ events, askedAt, writtenMs }) => {
+  return ({ events, requestedAt, writtenMs }) => {
     for (const { logId, at } of events) {
       const storedAt = storageTimeOf(logId)
       if (storedAt === null) continue
       observe('auth0', storedAt - at)
-      observe('poll', askedAt - storedAt)
+      observe('poll', requestedAt - storedAt)
       observe('write', writtenMs)
     }
   }

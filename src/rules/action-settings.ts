@@ -1,19 +1,19 @@
 /** Default name of the login Action. */
 export const ACTION_NAME = 'last-logout'
 
-/** What the login Action does with a revoked login. The first of each list is the default. */
+/** The modes of the login Action. The first value of this list, and of each list below, is the default. */
 export const MODES = ['enforce', 'observe'] as const
 
-/** What it does when last-logout is unavailable. */
+/** What the login Action does with an exchange for which the result is unknown. */
 export const ON_ERROR = ['allow', 'deny'] as const
 
-/** Which policy it applies; `service`: that of the service. */
+/** Which policy the login Action applies; `service`: the policy of the service. */
 export const POLICIES = ['service', 'session', 'user'] as const
 
-/** Upper bound of its request timeout, in milliseconds: a trigger has 20 s for all its Actions. */
+/** Upper bound of the login Action's request timeout, in milliseconds. All Actions of a trigger share 20 s. */
 export const MAX_TIMEOUT_MS = 8_000
 
-/** Its optional secrets. */
+/** The optional secrets of the login Action. */
 export const OPTIONAL_SECRETS = [
   'LAST_LOGOUT_MODE',
   'LAST_LOGOUT_ON_ERROR',

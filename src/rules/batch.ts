@@ -1,14 +1,14 @@
 import type { Advances } from './fold.js'
 import type { Instant } from './instant.js'
 
-/** The result of reading a number of entries, ready to be stored. */
+/** The rows that a number of entries result in. */
 export interface Batch extends Advances {
   unattributable: Unattributable[]
 }
 
 /** An entry of a logout type that cannot be used. */
 export interface Unattributable {
-  /** Empty if the entry has none. */
+  /** The log id of the entry; empty if it has none. */
   logId: string
   reason: string
   /** The entry as JSON. */

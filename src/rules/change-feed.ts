@@ -1,6 +1,6 @@
 import type { Instant } from './instant.js'
 
-/** The current state of a row that changed. */
+/** A change: the current state of a row that has changed. */
 export type Change =
   | { kind: 'user'; userId: string; at: Instant; allSessionsAt: Instant | null; type: string }
   | {
@@ -51,9 +51,10 @@ export interface ChangesPage {
   changes: Change[]
   /** The cursor to continue from. */
   cursor: string
-  /** `null` also while `more` is set: a subscriber must receive every change before it relies on freshness. */
+  /** Also `null` while `more` is true: a subscriber must have received every change before it relies on freshness. */
   asOf: Instant | null
-  /** When this was read, by the clock of the database. */
+  /** When the page was read, by the clock of the database. */
   now: Instant
+  /** Whether the feed has more changes after this page. */
   more: boolean
 }

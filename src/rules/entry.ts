@@ -6,12 +6,12 @@ import { isRecord } from './record.js'
 
 /** A logout event. At least one of `userId` and `sessionId` is not `null`. */
 export interface LogoutEvent {
-  /** Empty if the entry has none. */
+  /** The log id of the entry; empty if it has none. */
   logId: string
   type: string
-  /** Not checked against a clock: the store limits it to the clock of the database. */
+  /** When the logout happened. It can be in the future: the store limits it to the clock of the database. */
   at: Instant
-  /** `null`: only the session is known. */
+  /** The user who logged out; `null`: the entry names only the session. */
   userId: string | null
   /** The session that ended; `null`: all sessions of the user. */
   sessionId: string | null
@@ -55,12 +55,12 @@ export function readEntry(entry: unknown, types: ReadonlySet<string>): Reading {
   return { kind: 'event', event }
 }
 
-/** The id of an entry. Older tenants and exporters name it `_id`. */
+/** The log id of an entry. Older tenants and exporters name the field `_id`. */
 export function readLogId(entry: unknown): string | null {
   return isRecord(entry) ? (readId(entry.log_id) ?? readId(entry._id)) : null
 }
 
-/** The earlier of the entry's own date and its storage time. */
+/** When the logout of an entry happened: its date or its storage time, whichever is earlier. */
 function readInstant(entry: Record<string, unknown>, logId: string | null): Instant | null {
   const date = readDateTime(entry.date)
   const stored = logId === null ? null : storageTimeOf(logId)

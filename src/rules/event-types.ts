@@ -1,10 +1,10 @@
-/** Types that end only one session, if the entry names it. */
+/** Event types that end only one session, if the entry names that session. */
 const SESSION_TYPES = ['slo', 'session_revoked'] as const
 
-/** Types that always count as a logout. */
+/** Event types that always count as a logout. */
 export const DEFAULT_TYPES = ['slo', 'universal_logout_succeeded'] as const
 
-/** Types that count if `EVENT_TYPES` names them. */
+/** Event types that count as a logout if `EVENT_TYPES` names them. */
 export const OPTIONAL_TYPES = [
   'scp',
   'sce',
@@ -15,8 +15,8 @@ export const OPTIONAL_TYPES = [
 ] as const
 
 /**
- * Types that never count. Outsiders can cause them, or their `user_id` is not the user who was logged out, or
- * they end less than a session.
+ * Event types that never count as a logout. For each type, one of these is true: an outsider can cause an entry of
+ * this type; its `user_id` is not the user who was logged out; it ends less than a session.
  */
 const FORBIDDEN_TYPES = /^(flo|scpr|sapi|srrt|limit_.*|.*pwd_leak)$/
 
@@ -28,7 +28,7 @@ const BACKCHANNEL_INITIATORS = new Set([
   'email-identifier-changed',
 ])
 
-/** Why `EVENT_TYPES` cannot name this type; `null` if it can. */
+/** Why `EVENT_TYPES` must not name this event type; `null`: it may. */
 export function refuseType(type: string): 'forbidden' | 'unknown' | null {
   if (FORBIDDEN_TYPES.test(type)) return 'forbidden'
   const known: readonly string[] = [...DEFAULT_TYPES, ...OPTIONAL_TYPES]

@@ -7,7 +7,8 @@ export function decidedBy(
   known: KnownLogouts,
   options: JudgeOptions,
 ): RevokedReason | null {
-  // With the earliest possible login, the token is revoked by the logout that decides.
+  // A token with the earliest possible login is revoked by any logout that covers it, so `judge` returns the logout
+  // that decides.
   const verdict = judge({ ...token, loginAt: Number.NEGATIVE_INFINITY }, known, options)
   return verdict.revoked ? verdict.reason : null
 }

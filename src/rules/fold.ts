@@ -1,34 +1,39 @@
 import type { LogoutEvent } from './entry.js'
 import { type Instant, later } from './instant.js'
 
-/** Row of a user: the newest logout, and the newest one that ended all sessions. */
+/** The row of a user. */
 interface UserLogout {
   userId: string
+  /** The newest logout. */
   at: Instant
+  /** The newest logout that ended all sessions; `null`: there is none. */
   allSessionsAt: Instant | null
-  /** Log id of the entry that `at` comes from; empty for a reported logout. */
+  /** The log id of the entry that `at` comes from; empty for a reported logout. */
   logId: string
   type: string
 }
 
-/** Row of a session. */
+/** The row of a session. */
 interface SessionLogout {
   sessionId: string
   userId: string | null
   at: Instant
-  /** Auth0 has ended the session, and never reuses its id. */
+  /** Whether Auth0 has ended the session. Auth0 never reuses the id of a session. */
   ended: boolean
   logId: string
   type: string
 }
 
-/** Rows to store: one per user and one per session. */
+/** Rows to store: one per user, and one per session. */
 export interface Advances {
   users: UserLogout[]
   sessions: SessionLogout[]
 }
 
-/** Folds events into one row per user and session. The order and repetition of events do not matter. */
+/**
+ * Folds events into one row per user, and one row per session. The order of the events, and whether some occur
+ * twice, do not change the result.
+ */
 export function fold(events: Iterable<LogoutEvent>): Advances {
   const users = new Map<string, UserLogout>()
   const sessions = new Map<string, SessionLogout>()
@@ -59,12 +64,12 @@ function laterSession(stored: SessionLogout | undefined, next: SessionLogout): S
   return { ...newest, ended, userId: greater(stored.userId, next.userId) }
 }
 
-/** In the same millisecond the log id decides, so that the order of events does not matter. */
+/** Whether `a` is newer than `b`. In the same millisecond, the log id decides, whatever the order of events. */
 function isNewer(a: { at: Instant; logId: string }, b: { at: Instant; logId: string }): boolean {
   return a.at > b.at || (a.at === b.at && a.logId > b.logId)
 }
 
-/** A session has one user. If entries disagree, the result must not depend on their order. */
+/** The greater of two user ids. Entries of a session can name two users; the result must not depend on their order. */
 function greater(a: string | null, b: string | null): string | null {
   if (a === null || b === null) return a ?? b
   return a > b ? a : b

@@ -10,19 +10,22 @@ import type { Span } from './span.js'
  */
 export const MIN_RETENTION_MS = DAY_MS
 
-/** A log whose first entry is younger than this was not truncated: the tenant is new. In milliseconds. */
+/**
+ * If the oldest entry of a log is younger than this, in milliseconds, the tenant is new: Auth0 has not deleted older
+ * entries.
+ */
 const NEW_TENANT_MS = MIN_RETENTION_MS / 2
 
-/** Nothing can have been deleted unread after a pause shorter than this, in milliseconds. */
+/** After a pause shorter than this, in milliseconds, no entry can have been deleted unread. */
 export const GAP_CHECK_THRESHOLD_MS = 60_000
 
 /**
- * Why a span was not read. `retention`: Auth0 deleted it. `empty_log`: the log was empty. `cold_start`: it was
- * deleted before the first start.
+ * Why a span was not read. `retention`: Auth0 deleted its entries while the log was not read. `empty_log`: the same,
+ * and the log was empty afterwards. `cold_start`: Auth0 deleted its entries before the first start.
  */
 export type GapReason = 'retention' | 'empty_log' | 'cold_start'
 
-/** A span that was deleted before it was read. */
+/** A span whose entries were deleted before they were read. */
 export interface Gap extends Span {
   reason: GapReason
 }
@@ -32,64 +35,71 @@ export interface RecordedGap extends Gap {
   detectedAt: Instant
 }
 
-/** What the log holds, as seen at one moment. */
+/** From when on the log holds entries, as read by one request. */
 export interface Retained {
   /** Storage time of the oldest entry; `null`: the log is empty. */
   oldestAt: Instant | null
-  askedAt: Instant
+  /** When the request was sent, by Auth0's clock. */
+  requestedAt: Instant
 }
 
 /**
- * The span that was deleted before it was read, if any. What counts is how far the log has been read,
- * not the checkpoint: in a quiet tenant the last entry is old and may be deleted without a gap.
+ * The span whose entries were deleted before they were read; `null`: there is none. It begins where reading has ended,
+ * which can be later than the checkpoint: in a quiet tenant, the last entry is old, and its deletion causes no gap.
  */
 export function findGap(progress: Progress, retained: Retained): Gap | null {
   const { sweep } = progress
   if (sweep === null) return findUnread(progress, retained)
-  const { oldestAt, askedAt } = retained
-  // Where the log begins after the checkpoint, it does not hold the rest of the sweep either.
-  const unread = wasPolledRecently(progress, askedAt) ? null : findUnread(progress, retained)
+  const { oldestAt, requestedAt } = retained
+  // If the log begins after the checkpoint, the entries that remain to be swept were deleted too.
+  const unread = wasPolledRecently(progress, requestedAt) ? null : findUnread(progress, retained)
   if (unread !== null) return { ...unread, from: Math.min(unread.from, sweep.from) }
-  // Everything after the end of the sweep has been read.
-  const to = Math.min(oldestAt ?? askedAt, sweep.to)
-  const isTruncated = oldestAt !== null && !isNewTenant(oldestAt, askedAt)
+  // The log has been read from the end of the sweep on.
+  const to = Math.min(oldestAt ?? requestedAt, sweep.to)
+  const isTruncated = oldestAt !== null && !isNewTenant(oldestAt, requestedAt)
   return isTruncated && sweep.from < to ? { from: sweep.from, to, reason: 'cold_start' } : null
 }
 
-/** Whether a log that begins at `oldestAt` was not truncated, as far as can be known. */
-export function isNewTenant(oldestAt: Instant, askedAt: Instant): boolean {
-  return oldestAt > askedAt - NEW_TENANT_MS
+/** Whether the tenant of a log that begins at `oldestAt` seems to be new, so that nothing was deleted. */
+export function isNewTenant(oldestAt: Instant, requestedAt: Instant): boolean {
+  return oldestAt > requestedAt - NEW_TENANT_MS
 }
 
-/** The instant up to which the log has been read, by freshness or by the checkpoint; `null`: not at all. */
-export function readUpTo({ asOf, checkpoint }: Progress, askedAt: Instant): Instant | null {
+/** The instant up to which the log has been read: `asOf` or the time of the checkpoint; `null`: it has not been read. */
+export function readUpTo({ asOf, checkpoint }: Progress, requestedAt: Instant): Instant | null {
   const storedAt = storageTimeOf(checkpoint)
-  // An id of another layout can read as any time.
-  return storedAt !== null && storedAt <= askedAt + GAP_CHECK_THRESHOLD_MS
+  // If Auth0 changes the layout of log ids, the time that is read from one can be arbitrary.
+  return storedAt !== null && storedAt <= requestedAt + GAP_CHECK_THRESHOLD_MS
     ? later(asOf, storedAt)
     : asOf
 }
 
-/** What has been deleted after the instant up to which the log has been read. */
-function findUnread(progress: Progress, { oldestAt, askedAt }: Retained): Gap | null {
-  const end = oldestAt ?? askedAt
-  const from = readUpTo(progress, askedAt)
+/** The gap after the instant up to which the log has been read. */
+function findUnread(progress: Progress, { oldestAt, requestedAt }: Retained): Gap | null {
+  const end = oldestAt ?? requestedAt
+  const from = readUpTo(progress, requestedAt)
   if (from === null || from >= end) return null
-  const isRetained = from >= askedAt - MIN_RETENTION_MS
-  const isDeletedEarly = oldestAt !== null && isDeleted(progress.checkpoint, oldestAt, askedAt)
+  const isRetained = from >= requestedAt - MIN_RETENTION_MS
+  const isDeletedEarly = oldestAt !== null && isDeleted(progress.checkpoint, oldestAt, requestedAt)
   if (isRetained && !isDeletedEarly) return null
   return { from, to: end, reason: oldestAt === null ? 'empty_log' : 'retention' }
 }
 
-/** During a sweep `asOf` does not move, and the checkpoint of a quiet tenant is old. */
-function wasPolledRecently({ lastPollAt, reconciledTo }: Progress, askedAt: Instant): boolean {
+/**
+ * Whether the log was polled within the retention. This matters during a sweep: then `asOf` does not move, and in a
+ * quiet tenant the checkpoint is old.
+ */
+function wasPolledRecently({ lastPollAt, reconciledTo }: Progress, requestedAt: Instant): boolean {
   const polledAt = later(lastPollAt, reconciledTo)
-  return polledAt !== null && polledAt >= askedAt - MIN_RETENTION_MS
+  return polledAt !== null && polledAt >= requestedAt - MIN_RETENTION_MS
 }
 
-/** Whether the entry of the checkpoint is deleted, though every plan retains it: others may be, too. */
-function isDeleted(checkpoint: string | null, oldestAt: Instant, askedAt: Instant): boolean {
+/**
+ * Whether the entry of the checkpoint was deleted within the retention of the smallest plan. Then other entries may
+ * have been deleted early, too.
+ */
+function isDeleted(checkpoint: string | null, oldestAt: Instant, requestedAt: Instant): boolean {
   if (checkpoint === null || isSynthetic(checkpoint)) return false
   const storedAt = storageTimeOf(checkpoint)
-  return storedAt !== null && storedAt >= askedAt - MIN_RETENTION_MS && storedAt < oldestAt
+  return storedAt !== null && storedAt >= requestedAt - MIN_RETENTION_MS && storedAt < oldestAt
 }

@@ -1,6 +1,6 @@
 /**
- * Maximum length of a user or session id, in UTF-16 code units. At three bytes each it fits into an index row
- * of PostgreSQL (2,704 bytes), so that no entry can prevent a page from being stored.
+ * Maximum length of a user or session id, in UTF-16 code units. A unit takes at most three bytes, so an id of this
+ * length fits into an index row of PostgreSQL (2,704 bytes). No entry can prevent a page from being stored.
  */
 export const MAX_ID_LENGTH = 800
 
@@ -10,7 +10,10 @@ export function readId(value: unknown): string | null {
   return value.trim() === '' || !isStorable(value) ? null : value
 }
 
-/** PostgreSQL cannot store U+0000 or a lone surrogate. `isWellFormed` is missing on Node 18, which runs the Action. */
+/**
+ * Whether PostgreSQL can store the text: it has no U+0000 and no lone surrogate. `isWellFormed` is not used, because
+ * Auth0 can run the login Action on Node 18, which lacks it.
+ */
 function isStorable(text: string): boolean {
   return !text.includes('\0') && !/\p{Surrogate}/u.test(text)
 }

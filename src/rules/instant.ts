@@ -7,17 +7,17 @@ export const HOUR_MS = 3_600_000
 /** A day, in milliseconds. */
 export const DAY_MS = 24 * HOUR_MS
 
-/** Bounds of a plausible instant: PostgreSQL can store it, and Auth0 can have produced it. */
+/** Bounds of a plausible instant. PostgreSQL can store every instant between them, and Auth0 has no others. */
 const MIN_INSTANT = Date.UTC(2000, 0, 1)
 const MAX_INSTANT = Date.UTC(2200, 0, 1)
 
 /** RFC 3339 with a time zone. `Date.parse` alone accepts other formats. */
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
 
-/** Seconds since the epoch as text: no milliseconds, sign, exponent or space. */
+/** Seconds since the epoch as text. Excludes milliseconds, and numbers with a sign, an exponent or spaces. */
 const TEN_DIGITS = /^\d{10}(\.\d+)?$/
 
-/** The later of two instants; `null` is earlier than any. Stored instants only move forward by this rule. */
+/** The later of two instants. `null` is earlier than every instant. By this rule, stored instants only move forward. */
 export function later(a: Instant | null, b: Instant | null): Instant | null {
   if (a === null) return b
   if (b === null) return a
@@ -29,21 +29,21 @@ export function plausibleInstant(at: number): Instant | null {
   return at >= MIN_INSTANT && at < MAX_INSTANT ? at : null
 }
 
-/** Reads an RFC 3339 date-time; `null` for anything else. Digits below a millisecond are dropped. */
+/** Reads an RFC 3339 date-time. Returns `null` for any other value. Drops digits below a millisecond. */
 export function readDateTime(value: unknown): Instant | null {
   if (typeof value !== 'string' || !RFC3339.test(value)) return null
   return plausibleInstant(Date.parse(value))
 }
 
 /**
- * Reads a NumericDate (RFC 7519 §2: seconds since the epoch, fractions allowed); `null` for anything
- * else. A value in whole seconds means the beginning of that second. Some gateways deliver claims as strings,
- * so a string of ten digits with an optional fraction is read as well.
+ * Reads a NumericDate (RFC 7519 §2: seconds since the epoch, fractions allowed). Returns `null` for any other value.
+ * A whole number of seconds means the beginning of that second. Some gateways deliver claims as strings, so a string
+ * of ten digits with an optional fraction is accepted as well.
  */
 export function readNumericDate(value: unknown): Instant | null {
   const seconds = typeof value === 'string' && TEN_DIGITS.test(value) ? Number(value) : value
   if (typeof seconds !== 'number') return null
-  // Binary fractions: 1795428000.123 * 1000 can be just below the intended millisecond.
+  // Floating-point numbers are inexact: 1795428000.123 * 1000 can be just below the intended millisecond.
   return plausibleInstant(Math.floor(seconds * 1000 + 0.001))
 }
 

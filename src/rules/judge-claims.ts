@@ -12,8 +12,8 @@ export type UndecidedReason =
 export type Judgement = Verdict | { revoked: null; reason: UndecidedReason }
 
 /**
- * Judges a token by its claims. The token is revoked by the end of its session, by a logout that covers it, or
- * by the floor. Otherwise a missing `sub` or an unreadable login leaves it undecided.
+ * Judges a token by its claims. The end of its session, a covering logout or the floor revokes the token. Otherwise, a
+ * missing `sub` or an unreadable login leaves the token undecided.
  */
 export function judgeClaims(
   token: ClaimedToken | SubjectlessToken,

@@ -1,10 +1,10 @@
 import type { Instant } from './instant.js'
 import { isMachine, type Token } from './token.js'
 
-/** Which tokens a logout revokes: `session`: those of the session; `user`: all tokens of the user. */
+/** Which tokens a logout revokes. `session`: the tokens of its session. `user`: all tokens of its user. */
 export type Policy = 'session' | 'user'
 
-/** The known logouts that can cover a token. */
+/** The known logouts that can cover a token: those of its user, of its session, and the floor. */
 export interface KnownLogouts {
   user: { at: Instant; allSessionsAt: Instant | null } | null
   session: { at: Instant; ended: boolean } | null
@@ -23,13 +23,13 @@ export type RevokedReason =
 /** Why a token is not revoked. */
 type AcceptedReason = 'no_logout' | 'login_after_logout' | 'machine_token'
 
-/** Whether a token is revoked, and why. `lastLogoutAt`: the newest logout that covers it. */
+/** Whether a token is revoked, and why. `lastLogoutAt`: the newest logout that covers the token. */
 export type Verdict = { lastLogoutAt: Instant | null; loginAt: Instant | null } & (
   | { revoked: true; reason: RevokedReason }
   | { revoked: false; reason: AcceptedReason }
 )
 
-/** Outcome of a check. `unknown`: the known logouts, the claims or the freshness of the data are not sufficient. */
+/** The outcome of a check. `unknown`: the known logouts, the claims or the freshness of the data are not sufficient. */
 export type Outcome = 'accepted' | 'revoked' | 'unknown'
 
 /** How a token is judged. */
@@ -62,7 +62,7 @@ export function judge(token: Token, known: KnownLogouts, options: JudgeOptions):
     : { revoked: false, reason: 'login_after_logout', lastLogoutAt, loginAt }
 }
 
-/** The newest logout that covers the token: an older one never weakens a newer one. */
+/** The newest logout that covers the token. An older covering logout never weakens a newer one. */
 function newestCover(token: Token, known: KnownLogouts, policy: Policy): Cover | null {
   const { user, session, floorAt } = known
   const ownSessionOnly = policy === 'session' && token.sessionId !== null

@@ -1,25 +1,25 @@
 import type { Instant } from './instant.js'
 
-/** How long the path form is used before the query form is tried again, in milliseconds. */
+/** How long the path form is used, in milliseconds, before the query form is tried again. */
 const QUERY_RETRY_INTERVAL_MS = 600_000
 
 /** The user and the session whose last logout is requested. */
 export interface RequestedIds {
   userId: string
-  /** `null`: no session. */
+  /** `null`: no session is requested. */
   sessionId: string | null
 }
 
 /**
- * Where the request carries the user id: in the query, or in the path, as release 0.1.0 requires. Proxies
- * decode, normalize or reject an encoded `/` or `..` in a path, but pass a query unchanged.
+ * The part of the URL that contains the user id: the query, or the path as in release 0.1.0. The query is preferred:
+ * proxies pass it unchanged, but decode, normalize or reject an encoded `/` or `..` in a path.
  */
 export type RequestForm = 'query' | 'path'
 
 /**
  * The path of the request, relative to the URL of the service.
  *
- * @throws `URIError` for a lone surrogate.
+ * @throws `URIError` if an id contains a lone surrogate.
  */
 export function lastLogoutPath({ userId, sessionId }: RequestedIds, form: RequestForm): string {
   const session = sessionId === null ? '' : `session_id=${encodeURIComponent(sessionId)}`
@@ -31,8 +31,8 @@ export function lastLogoutPath({ userId, sessionId }: RequestedIds, form: Reques
 /**
  * Chooses the form of the request.
  *
- * @param missingAt When the service last had no query form; `null`: it always had one. If the clock was set
- *   back since then, the query form is tried at once.
+ * @param missingAt When the service last rejected the query form; `null`: never. If the clock was set back since
+ *   then, the query form is tried at once.
  */
 export function chooseForm(missingAt: Instant | null, now: Instant): RequestForm {
   if (missingAt === null) return 'query'
@@ -41,8 +41,8 @@ export function chooseForm(missingAt: Instant | null, now: Instant): RequestForm
 }
 
 /**
- * Whether the body of a 404 comes from last-logout: an older release without this path. A 404 of a proxy says
- * nothing about the service.
+ * Whether the body of a 404 comes from last-logout. Then the service is an older release without this path. A 404 from
+ * a proxy does not show that.
  */
 export function isOwnNotFound(body: string): boolean {
   const json = parseObject(body)
@@ -51,8 +51,8 @@ export function isOwnNotFound(body: string): boolean {
 }
 
 /**
- * Whether a response is about the requested user and session. A proxy that rewrites the path causes a response
- * about another user.
+ * Whether a response is about the requested user and session. If a proxy rewrites the path, the response can be about
+ * another user.
  */
 export function isAbout(json: unknown, { userId, sessionId }: RequestedIds): boolean {
   const { user_id, session } = Object(json)

@@ -1,12 +1,12 @@
 import { type Instant, readDateTime } from './instant.js'
 import type { KnownLogouts, Policy } from './judge.js'
 
-/** How fresh the data was when the service sent it. */
+/** The freshness that the service stated with the data. */
 export interface StatedFreshness {
-  /** All entries that Auth0 stored before this instant are known; `null` before the first catch-up has ended. */
+  /** The service has read all entries that Auth0 stored before this instant; `null`: the first catch-up has not ended. */
   asOf: Instant | null
   policy: Policy
-  /** Age of the data in milliseconds; `Infinity` if the service does not know it. */
+  /** The age of the data in milliseconds; `Infinity`: the service does not know it. */
   lagMs: number
 }
 
@@ -16,7 +16,7 @@ export interface LastLogoutResponse {
   freshness: StatedFreshness
 }
 
-/** Why a response was rejected: this field is missing or malformed. */
+/** Why a response was rejected: the field with this name is missing or malformed. */
 export interface InvalidField {
   invalidField: string
 }
@@ -32,8 +32,8 @@ export function readFreshness(json: unknown): StatedFreshness | InvalidField {
 }
 
 /**
- * Reads a response of `GET /v1/last-logout`. One malformed field makes the whole response invalid: a part of it
- * could hide a logout. Accepts any value and never throws.
+ * Reads a response of `GET /v1/last-logout`. One malformed field makes the whole response invalid, because the
+ * remaining fields could hide a logout. Accepts any value and never throws.
  */
 export function readLastLogoutResponse(json: unknown): LastLogoutResponse | InvalidField {
   const freshness = readFreshness(json)

@@ -1,29 +1,29 @@
 import { type Instant, plausibleInstant } from './instant.js'
 
-/** Length of all log ids in recorded traffic. */
+/** The length of log ids: all recorded ids have it. */
 const LOG_ID_LENGTH = 56
 
-/** The prefix of almost all log ids. One tenant with `800` is known. */
+/** The prefix of almost all log ids. One tenant is known to have the prefix `800`. */
 export const DEFAULT_PREFIX = '900'
 
 const LAYOUT = /^\d{3}(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d{3})\d*$/
 
 /**
- * Reads from a log id when Auth0 stored the entry: three digits, then UTC as `yyyyMMddHHmmssSSS`. Auth0 does
- * not document this layout. Returns `null` for `null` and for an id of another layout.
+ * Reads from a log id when Auth0 stored the entry. After a prefix of three digits, an id contains this time in UTC, as
+ * `yyyyMMddHHmmssSSS`. Auth0 does not document this layout. Returns `null` for `null`, and for an id of another layout.
  */
 export function storageTimeOf(logId: string | null): Instant | null {
   const [, year, month, day, hour, minute, second, millisecond] = LAYOUT.exec(logId ?? '') ?? []
   if (year === undefined) return null
   const iso = `${year}-${month}-${day}T${hour}:${minute}:${second}.${millisecond}Z`
   const at = Date.parse(iso)
-  // Date.parse rejects a 13th month, but reads 30 February as 1 March.
+  // `Date.parse` rejects a 13th month, but reads 30 February as a day of March.
   return new Date(at || 0).toISOString() === iso ? plausibleInstant(at) : null
 }
 
 /**
- * A log id that sorts before all entries stored at or after `at`. Auth0 accepts it as a position, although no
- * entry has it.
+ * Makes a log id that sorts before the ids of all entries stored at or after `at`. No entry has this id, but Auth0
+ * accepts it as a position.
  */
 export function syntheticLogId(at: Instant, prefix: string = DEFAULT_PREFIX): string {
   const digits = new Date(at).toISOString().replace(/\D/g, '')

@@ -1,8 +1,8 @@
 import { type Instant, later, readDateTime } from './instant.js'
 
 /**
- * Protocols of transactions with a live session or fresh credentials: browser flows, device, CIBA, password
- * and passkey. All others exchange an older credential.
+ * Protocols of transactions in which the user has a live session or gives credentials: browser flows, device, CIBA,
+ * password and passkey. In all other transactions, an older credential is exchanged.
  *
  * @see https://auth0.com/docs/customize/actions/reference/post-login/post-login-event-object
  */
@@ -21,32 +21,35 @@ const INTERACTIVE = new Set<unknown>([
   'wstrust-usernamemixed',
 ])
 
-/** Whether a transaction of this protocol has a live session or fresh credentials. */
+/** Whether the user has a live session, or gives credentials, in a transaction of this protocol. */
 export function isInteractive(protocol: unknown): boolean {
   return INTERACTIVE.has(protocol)
 }
 
-/** What Auth0 passes to the Action. Almost no field is guaranteed. */
+/** The fields of the Action's event that show when the login happened. Auth0 guarantees almost none of them. */
 export interface LoginFacts {
   protocol: unknown
-  /** Of the exchanged refresh token. Available on Enterprise plans only. */
+  /** When the exchanged refresh token was created. Available on Enterprise plans only. */
   refreshTokenCreatedAt: unknown
   /** When each authentication method was completed. */
   methodTimestamps: readonly unknown[]
 }
 
-/** The login behind a token, as known when the token is issued. */
+/** The login that a token results from, as known when the token is issued. */
 export interface Login {
-  /** The user has a live session or has just given credentials. */
+  /** Whether the user has a live session or has just given credentials. */
   interactive: boolean
-  /** `null`: unknown. */
+  /** When the login happened; `null`: unknown. */
   loginAt: Instant | null
 }
 
 /**
- * Determines when the login happened. For an interactive transaction: now. The first login of the session would
- * be wrong, since another device would repeat refused silent logins. For an exchange: the creation of the
- * refresh token, else the newest authentication. Instants in the future are ignored.
+ * Determines when the login happened.
+ *
+ * - In an interactive transaction: now. The first login of the session would be wrong: after a logout on another
+ *   device, this device would repeat silent logins whose tokens are all rejected.
+ * - At an exchange: when the refresh token was created, else when the newest authentication method was completed.
+ *   Instants in the future are ignored.
  */
 export function readLogin(facts: LoginFacts, now: Instant): Login {
   if (isInteractive(facts.protocol)) return { interactive: true, loginAt: now }
@@ -58,7 +61,7 @@ export function readLogin(facts: LoginFacts, now: Instant): Login {
   return { interactive: false, loginAt: readPast(facts.refreshTokenCreatedAt) ?? newestMethod }
 }
 
-/** Reads an RFC 3339 string or a `Date`, which can belong to another realm. */
+/** Reads an RFC 3339 string or a `Date`. The `Date` can belong to another realm, so `instanceof` is not used. */
 function readTime(value: unknown): Instant | null {
   return value !== null && typeof value === 'object' && 'toJSON' in value
     ? readDateTime((value as Date).toJSON())

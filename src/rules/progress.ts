@@ -1,13 +1,13 @@
 import type { Instant } from './instant.js'
 import type { Span } from './span.js'
 
-/** When something last happened to the tenant row, and the floor. */
+/** The times in the tenant row, and the floor. */
 interface Times {
   floorAt: Instant | null
   lastPollAt: Instant | null
-  /** When the last reconcile began. Before the first one: when reading the log began. */
+  /** When the last reconcile began. Before the first reconcile: when reading of the log began. */
   reconciledTo: Instant | null
-  /** When this was read, by the clock of the database. */
+  /** When the row was read, by the clock of the database. */
   now: Instant
 }
 
@@ -15,13 +15,13 @@ interface Times {
 export interface StoredProgress extends Times {
   /** The log id to continue from. */
   checkpoint: string | null
-  /** Everything stored in the log before this instant is known. */
+  /** All entries that Auth0 stored before this instant have been read. */
   asOf: Instant | null
-  /** What the sweep still has to read. */
+  /** The span that the sweep still has to search; `null`: there is none. */
   sweep: Span | null
 }
 
-/** No entry has been seen. A sweep is left over where the log became empty during one. */
+/** There is no checkpoint, because the log held no entry. If the log became empty during a sweep, the sweep is kept. */
 interface Empty {
   checkpoint: null
   sweep: Span | null
@@ -35,11 +35,11 @@ interface Empty {
  * | `not_started` | nothing is known | the log holds entries | `sweeping` |
  * | | | the log is empty | `empty_log` |
  * | `empty_log` | the log was read and held nothing | an entry appears | `reading` |
- * | | | an older entry appears, which was hidden | `sweeping`, after a gap |
- * | | | still empty after a pause | `empty_log`, after a gap |
- * | `sweeping` | pages follow the checkpoint; older logouts are searched, the newest first | the search is complete | `reading` |
- * | `reading` | pages follow the checkpoint to the end of the log | resumed after an outage | `reading`, after a search of the outage, and a gap where entries were deleted |
- * | `sweeping`, `reading` | | Auth0 refuses the checkpoint | the same, from the same storage time or the oldest entry; `sweeping`, from the newest entry; `empty_log` |
+ * | | | an entry from before the last poll appears, which was hidden | `sweeping`, after a gap is recorded |
+ * | | | the log is still empty after a pause | `empty_log`, after a gap is recorded |
+ * | `sweeping` | pages are read from the checkpoint on; older logouts are searched, the newest first | the search is complete | `reading` |
+ * | `reading` | pages are read from the checkpoint to the end of the log | reading resumes after an outage | `reading`, after the outage is searched, and a gap is recorded if entries were deleted |
+ * | `sweeping`, `reading` | | Auth0 refuses the checkpoint | the same state, from the same storage time or from the oldest entry; or `sweeping`, from the newest entry; or `empty_log` |
  *
  * `asOf` is `null` until the first catch-up has ended with nothing left to sweep.
  */
@@ -51,7 +51,7 @@ export type Progress = Times &
     | { state: 'reading'; checkpoint: string; asOf: Instant | null; sweep: null }
   )
 
-/** Names the state that the tenant row is in. */
+/** Determines the state of the tenant row. */
 export function toProgress({ checkpoint, asOf, sweep, ...times }: StoredProgress): Progress {
   if (checkpoint === null) {
     return asOf === null

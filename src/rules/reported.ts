@@ -11,7 +11,7 @@ export interface ReportedLogout {
   type: string
 }
 
-/** When a reported logout counts: not in the future. `null`: the report is too far ahead. */
+/** Limits the instant of a reported logout to `now`. Returns `null` if the instant is too far in the future. */
 export function settleReported(at: Instant, now: Instant): Instant | null {
   return isAhead(at, now) ? null : Math.min(at, now)
 }

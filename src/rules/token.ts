@@ -4,7 +4,7 @@ import { type Instant, readNumericDate } from './instant.js'
 /** Default namespace of the claims that the login Action adds. */
 export const DEFAULT_NAMESPACE = 'https://last-logout/'
 
-/** The facts of a token that decide. */
+/** The facts of a token that decide whether it is revoked. */
 export interface Token {
   /** The user, or the client of a machine token. */
   subject: string
@@ -15,9 +15,9 @@ export interface Token {
 }
 
 /**
- * The facts of a token, with the names of the claims that they come from. A claim is present unless it is
- * `undefined`: a JSON `null` is present and unreadable. If a fact is `null`, a claim name means an unreadable
- * claim, and no claim name an absent one.
+ * The facts of a token, with the names of the claims that they come from. A fact that is `null` was either unreadable
+ * or absent: if the name of its claim is set, the claim is unreadable; if the name is `null`, no such claim is present.
+ * A JSON `null` is present and unreadable.
  */
 export interface ClaimedToken extends Token {
   sessionClaim: string | null
@@ -46,9 +46,9 @@ export function claimNames(namespace: string = DEFAULT_NAMESPACE): ClaimNames {
 const DEFAULT_NAMES = claimNames()
 
 /**
- * Reads verified claims (RFC 7519). The login comes from the Action's `authenticated_at`, else `auth_time`, else
- * `iat`. `iat` comes last, because exchanging a refresh token that outlived the logout creates a new `iat`. The
- * session comes from the Action's `session_id`, else `sid`. The first claim that is present decides, even if it
+ * Reads verified claims (RFC 7519). The login is read from the Action's `authenticated_at`, else from `auth_time`, else
+ * from `iat`. `iat` is last, because the exchange of a refresh token creates a new `iat`, even after a logout. The
+ * session is read from the Action's `session_id`, else from `sid`. The first claim that is present decides, even if it
  * is unreadable.
  */
 export function readToken(
@@ -93,7 +93,7 @@ export function isSessionUnreadable({
   return sessionId === null && sessionClaim !== null
 }
 
-/** Whether the subject is an application (client credentials), which cannot log out. */
+/** Whether the subject is an application (client credentials). An application cannot log out. */
 export function isMachine(subject: string): boolean {
   return subject.endsWith('@clients') && /^[^|]+@clients$/.test(subject)
 }

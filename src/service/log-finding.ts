@@ -10,14 +10,14 @@ interface FindingContext {
   config: Pick<Config, 'maxTokenAgeMs' | 'maxRefreshAgeMs'>
 }
 
-/** Logs a condition detected while syncing, with advice where an operator must act. */
+/** Logs a condition that was detected while syncing. If an operator must act, logs advice with it. */
 export function logFinding(finding: Finding, { log, config }: FindingContext): void {
   switch (finding.kind) {
     case 'gap': {
       const { gap, raisesFloor } = finding
       const isFirstStart = gap.reason === 'cold_start'
       const advice = raisesFloor
-        ? 'ON_GAP=floor: all tokens whose login is not after its end are revoked'
+        ? 'ON_GAP=floor: all tokens whose login is not after the end of this span are revoked'
         : `${isFirstStart ? `${FIRST_START}; ` : ''}${describeConcern(gap, config)}; ${describeClosing(gap, config)}`
       const fields = { ...toFields(gap), reason: gap.reason, advice }
       if (isFirstStart) log.info(fields, 'gap detected')
@@ -32,7 +32,7 @@ export function logFinding(finding: Finding, { log, config }: FindingContext): v
       break
     case 'new_tenant': {
       const advice =
-        'expected for a new tenant; if the tenant is older, its earlier logouts are unknown; to revoke all tokens from before now, run `last-logout floor raise now`'
+        'expected for a new tenant; if the tenant is older, earlier logouts are unknown; to revoke all tokens from before now, run `last-logout floor raise now`'
       log.info({ oldestAt: toDateTime(finding.oldestAt), advice }, 'tenant log is new')
       break
     }

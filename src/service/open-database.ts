@@ -8,25 +8,26 @@ import { schemaOf } from '../pg/connection.js'
 import { applyMigrations } from '../store/migrations.js'
 import { assertServerSupported } from '../store/supported-server.js'
 
-/** A database that can be connected to. */
+/** A database that accepts connections. */
 export interface OpenDatabase {
   url: string
-  /** Rejects when an embedded database has stopped by itself. */
-  gone: Promise<never>
+  /** Rejects if an embedded database stops although it was not closed. */
+  failed: Promise<never>
 }
 
 /** How the embedded database is opened. */
 export interface OpenOptions {
+  /** `false`: the database can lose data when the machine stops. */
   durable: boolean
-  /** Uses an existing database only, also that of a running process, with which it stops. */
+  /** Whether to use only an existing database. It can be that of a running process, and then stops with that process. */
   attachOnly: boolean
 }
 
 /**
- * Returns the configured database without connecting to it, or starts the embedded one.
+ * Opens the configured database. Does not connect to a database with a URL. Starts the embedded database.
  *
- * @throws `DATA_DIR_IN_USE` where another process uses the directory.
- * @throws `CONFIGURATION` where there is no database and `attachOnly` is set.
+ * @throws `DATA_DIR_IN_USE` if another process uses the directory.
+ * @throws `CONFIGURATION` if there is no database and `attachOnly` is set.
  */
 export async function openDatabase(
   config: Config<'database'>,
@@ -44,12 +45,15 @@ export async function openDatabase(
   return embedded
 }
 
-/** Creates or updates the tables, and those of the queue if it is in the same database. Returns the applied migrations. */
+/**
+ * Creates or updates the tables. If the queue is in the same database, migrates its tables, too. Returns the names of
+ * the applied migrations of last-logout.
+ */
 export async function migrate(config: Config<'database'>): Promise<string[]> {
   const { database } = config
   const closers = createClosers()
   try {
-    // Prefer a direct connection to a transaction pooler.
+    // A direct connection is preferred, because migrations need a session: a transaction pooler does not keep one.
     const url = database.url ?? (await openEmbedded(database.dataDir, true, closers)).url
     return await migrateAll(config, database.directUrl ?? url)
   } finally {
@@ -57,7 +61,7 @@ export async function migrate(config: Config<'database'>): Promise<string[]> {
   }
 }
 
-/** Where BullMQ stores its queue. */
+/** The connection to the database in which BullMQ stores the queue. */
 export function queueConnection(config: Config, databaseUrl: string): QueueConnection {
   const { redisUrls, database } = config
   return redisUrls === undefined
@@ -65,15 +69,15 @@ export function queueConnection(config: Config, databaseUrl: string): QueueConne
     : { kind: 'redis', urls: redisUrls }
 }
 
-/** What sets the queue of this tenant apart: two schemas of one database can serve the same tenant. */
+/** The name of the tenant's queue. It contains the schema, because two schemas of a database can serve one tenant. */
 export function queueName({ auth0 }: Config, databaseUrl: string): string {
   const schema = schemaOf(databaseUrl)
   return schema === 'public' ? auth0.domain : `${auth0.domain}/${schema}`
 }
 
-/** A database that another process runs. */
+/** A database that this process does not start or stop. */
 function external(url: string): OpenDatabase {
-  return { url, gone: new Promise(() => {}) }
+  return { url, failed: new Promise(() => {}) }
 }
 
 async function findRunning(dataDir: string): Promise<string | undefined> {
@@ -91,7 +95,7 @@ async function findRunning(dataDir: string): Promise<string | undefined> {
     case 'locked':
       throw new LastLogoutError(
         'DATA_DIR_IN_USE',
-        `the database in ${dataDir} is in use (postgres/postmaster.pid) but not reachable from here: run this command where the service runs, for example in its container (docker exec); if no service runs, it has crashed: start it, then run this command again`,
+        `the database in ${dataDir} is in use (postgres/postmaster.pid) but not reachable from here: run this command where the service runs, for example in its container (docker exec); if no service runs, the service has crashed: start it, then run this command again`,
       )
     default:
       return found satisfies never
@@ -109,7 +113,7 @@ async function openEmbedded(
     isClosing = true
     return embedded.close()
   })
-  const gone = embedded.exited.then((): Promise<never> => {
+  const failed = embedded.exited.then((): Promise<never> => {
     if (isClosing) return new Promise(() => {})
     throw new LastLogoutError(
       'DATABASE_UNAVAILABLE',
@@ -117,8 +121,8 @@ async function openEmbedded(
     )
   })
   // A rejection that no caller awaits must not end the process.
-  gone.catch(() => {})
-  return { url: embedded.url, gone }
+  failed.catch(() => {})
+  return { url: embedded.url, failed }
 }
 
 async function migrateAll(config: Config, databaseUrl: string): Promise<string[]> {
@@ -126,7 +130,7 @@ async function migrateAll(config: Config, databaseUrl: string): Promise<string[]
   const applied = await applyMigrations(databaseUrl)
   const queue = queueConnection(config, databaseUrl)
   if (queue.kind === 'postgres') {
-    // Loads BullMQ only where it is needed.
+    // Loads BullMQ only if it is needed.
     const { migrateQueue } = await import('../jobs/queue-tables.js')
     await migrateQueue(queue.url)
   }

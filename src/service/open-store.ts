@@ -19,7 +19,7 @@ export interface StoreOptions {
   /** `false`: an embedded database can lose data when the machine stops. Default: true. */
   durable?: boolean
   /**
-   * `true`: uses the database in `DATA_DIR`, also that of a service that is running, and never creates one.
+   * `true`: uses the existing database in `DATA_DIR`, even if it belongs to a running service. Never creates one.
    * Default: false.
    */
   attachOnly?: boolean
@@ -32,9 +32,12 @@ export interface StoreOptions {
   overrides?: StoreOverrides
 }
 
-/** What tests replace. */
+/** The parts of a store that tests replace. */
 export interface StoreOverrides {
-  /** Replaces the clock of the database, except for leases and for when an unattributable entry was received. */
+  /**
+   * Replaces the clock of the database. The expiry of leases, and the times at which unattributable entries were
+   * received, still follow the database's own clock.
+   */
   now?: () => Instant
   /** Default: those of `createPool`. */
   poolTimeouts?: PoolTimeouts
@@ -44,9 +47,9 @@ export interface StoreOverrides {
 export interface OpenStore {
   store: LastLogoutStore
   databaseUrl: string
-  /** Rejects when an embedded database has stopped by itself. */
-  gone: Promise<never>
-  /** Resolves when the database is available and claimed for this tenant; at once unless `waitForDatabase`. */
+  /** Rejects if an embedded database stops although it was not closed. */
+  failed: Promise<never>
+  /** Resolves when the database is available and claimed for this tenant. Without `waitForDatabase`, that is at once. */
   opened(signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }
@@ -66,7 +69,11 @@ export async function openStore(
   const storeLog = log.child({ part: 'store' })
   const closers = createClosers()
   try {
-    const { url: databaseUrl, gone } = await openDatabase(config, { durable, attachOnly }, closers)
+    const { url: databaseUrl, failed } = await openDatabase(
+      config,
+      { durable, attachOnly },
+      closers,
+    )
     const database = createDatabase(databaseUrl, storeLog, poolTimeouts)
     closers.push(() => database.close())
     const unguarded = createLastLogoutStore({
@@ -81,7 +88,7 @@ export async function openStore(
     }
     const { store, open } = guardStore(unguarded, assertOpenable, storeLog)
     const opened = await openWhenAvailable(open, { waitForDatabase, log: storeLog })
-    return { store, databaseUrl, gone, opened, close: closers.close }
+    return { store, databaseUrl, failed, opened, close: closers.close }
   } catch (error) {
     await closers.close()
     throw error

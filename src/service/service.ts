@@ -17,7 +17,7 @@ import { queueConnection, queueName } from './open-database.js'
 import { type OpenStore, openStore, type StoreOptions, type StoreOverrides } from './open-store.js'
 import { createWorkerJobs, type Reader, sync } from './worker-jobs.js'
 
-/** Timeout, response size and retries of requests to Auth0. */
+/** Limits of requests to Auth0: the timeout, the size of a response, and the retries. */
 export type Auth0Limits = Pick<ManagementApiOptions, 'requestTimeoutMs' | 'maxBodyBytes'> &
   Pick<LogSourceOptions, 'retryLimits'>
 
@@ -26,7 +26,7 @@ export interface ServiceOptions extends StoreOptions {
   overrides?: ServiceOverrides
 }
 
-/** What tests replace. */
+/** The parts of a service that tests replace. */
 export interface ServiceOverrides extends StoreOverrides {
   source?: LogSource
   /** Default: those of `createManagementApi` and `createLogSource`. */
@@ -39,10 +39,10 @@ export interface ServiceOverrides extends StoreOverrides {
 export interface Service {
   store: LastLogoutStore
   /** Rejects when the service cannot continue. */
-  gone: Promise<never>
-  /** Resolves when the database is available and claimed for this tenant; at once unless `waitForDatabase`. */
+  failed: Promise<never>
+  /** Resolves when the database is available and claimed for this tenant. Without `waitForDatabase`, that is at once. */
   opened(signal: AbortSignal): Promise<void>
-  /** Reads the log to its end, once. */
+  /** Runs every job once: reads the log to its end, reconciles, and prunes. */
   sync(signal: AbortSignal, onProgress?: (progress: SyncProgress) => void): Promise<void>
   /**
    * Runs the scheduled jobs until `close`.
@@ -52,13 +52,13 @@ export interface Service {
   startWorker(onScheduled?: () => void): Promise<void>
   /** Serves the API until `close`. Returns its URL. */
   startApi(): Promise<string>
-  /** Serves health and metrics of a worker without an API, until `close`. Returns their URL. */
+  /** Serves only health and metrics until `close`, for a worker without an API. Returns the URL. */
   startMonitor(port: number): Promise<string>
-  /** Graceful shutdown: stops the schedule, stores the current page, then closes everything in reverse order. */
+  /** Shuts down gracefully: stops the schedule, stores the current page, then closes all parts in reverse order. */
   close(): Promise<void>
 }
 
-/** Composes the service. Modules that only one part needs are loaded when that part starts. */
+/** Composes the service. A module that only one part of the service needs is loaded when that part starts. */
 export async function createService(
   config: Config<'database'>,
   log: Logger,
@@ -70,7 +70,7 @@ export async function createService(
   const { store, databaseUrl } = opened
   const metrics = createMetrics({ ...store, rateShare: config.auth0.rateShare })
   const parts: Parts = { config, log, store, metrics, databaseUrl, closers }
-  // Shared: the log source keeps the rate limit.
+  // All jobs share one reader, because its log source keeps the state of the rate limit.
   let reader: Promise<Reader> | undefined
   const openReader = () => {
     reader ??= createReader(parts, options.overrides)
@@ -78,7 +78,7 @@ export async function createService(
   }
   return {
     store,
-    gone: opened.gone,
+    failed: opened.failed,
     opened: opened.opened,
     async sync(signal, onProgress) {
       metrics.expose('sync')
@@ -188,7 +188,7 @@ async function monitorDeps({ config, log, store, metrics }: Parts): Promise<Moni
     apiKeys: config.http.apiKeys,
     trustProxy: config.http.trustProxy,
     metrics,
-    // The command logs the URL; requests are logged at `warn` and above.
+    // Fastify logs its URL and every request at `info`. The command logs the URL already, so `warn` is sufficient.
     log: log.child({ part: 'api' }, log.isLevelEnabled('warn') ? { level: 'warn' } : {}),
   }
 }

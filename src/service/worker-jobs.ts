@@ -23,16 +23,16 @@ const LEASE_WAIT_TIMEOUT_MS = 60_000
 /** Backoff between attempts to take the lease. */
 const LEASE_BACKOFF: Backoff = { firstMs: 250, maxMs: 2_000 }
 
-/** How often rows older than `RETAIN_DAYS` are deleted, in milliseconds. */
+/** Interval at which rows older than `RETAIN_DAYS` are deleted, in milliseconds. */
 const PRUNE_INTERVAL_MS = 3_600_000
 
 /**
- * How long a job may run without a response from Auth0, in milliseconds. One request is retried for 20 s, and
- * its last attempt can wait a minute for the rate limit, and another for a token and the response.
+ * How long a job may run without a response from Auth0, in milliseconds. A request is retried for 20 s. Its last
+ * attempt can wait a minute for the rate limit, and another minute for a token and the response.
  */
 const STALL_TIMEOUT_MS = 240_000
 
-/** What the worker's jobs use. */
+/** The dependencies of the worker's jobs. */
 export interface Reader {
   config: Config
   log: Logger
@@ -42,7 +42,7 @@ export interface Reader {
   metrics: Metrics
   /** How long a job may run without a response from Auth0, in milliseconds. Default: 240,000. */
   stallTimeoutMs?: number | undefined
-  /** When loops without progress are ended. Default: those of `createProgressGuard`. */
+  /** When a loop without progress is ended. Default: the limits of `createProgressGuard`. */
   progressLimits?: Partial<ProgressLimits> | undefined
   /** Backoff between attempts to take the lease. Default: 250 ms to 2,000 ms. */
   leaseBackoff?: Backoff | undefined
@@ -88,7 +88,7 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
 /**
  * Runs all jobs once.
  *
- * @throws `LEASE_HELD` where another poller keeps the lease.
+ * @throws `LEASE_HELD` if another poller does not release the lease in time.
  */
 export async function sync(
   reader: Reader,
@@ -105,7 +105,7 @@ export async function sync(
   await prune(reader, signal)
 }
 
-/** Counts rounds without progress, and logs the first of consecutive ones. */
+/** Creates a guard that counts rounds without progress in the metrics, and logs the first of consecutive ones. */
 function createGuard({ config, log, metrics, progressLimits: limits }: Reader): ProgressGuard {
   return createProgressGuard({
     limits,
@@ -136,7 +136,7 @@ function createPollDeps(
   }
 }
 
-/** Reconciles. Waits while another poller holds the lease, up to a timeout. */
+/** Reconciles when no other poller holds the lease. Waits for the lease up to a timeout. */
 async function reconcileWhenFree(
   deps: PollDeps,
   { config, lease, leaseBackoff = LEASE_BACKOFF }: Reader,
@@ -150,7 +150,7 @@ async function reconcileWhenFree(
   }
 }
 
-/** Logs what a run has read. An aborted run is not a failure. */
+/** Logs how much a run of a job has read. An aborted run does not count as a failure. */
 async function runLogged(
   reader: Reader,
   guard: ProgressGuard,
@@ -170,7 +170,7 @@ async function runLogged(
     else reader.log.debug({ job, outcome }, 'nothing new')
     return outcome === 'lease_held' ? 'skipped' : undefined
   } catch (error) {
-    // The current page is stored. The next run continues from there.
+    // The current page has been stored. The next run continues after it.
     if (!hasCode(error, 'ABORTED')) throw error
     return undefined
   }

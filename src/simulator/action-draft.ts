@@ -6,7 +6,7 @@ const SECRET = z.strictObject({
   name: z.string().min(1).max(128),
   value: z.string().max(4_096),
 })
-/** Body of a request that creates an Action. */
+/** The body of a request that creates an Action. */
 export const DRAFT = z.strictObject({
   name: z.string().min(1),
   supported_triggers: z.array(TRIGGER).length(1),
@@ -15,7 +15,7 @@ export const DRAFT = z.strictObject({
   secrets: z.array(SECRET).max(30).default([]),
   dependencies: z.array(z.strictObject({ name: z.string(), version: z.string() })).default([]),
 })
-/** Body of a request that updates an Action. It has no defaults: omitted fields keep their value. */
+/** The body of a request that updates an Action. It has no defaults, because omitted fields keep their values. */
 export const PATCH = z
   .strictObject({
     ...DRAFT.shape,
@@ -26,10 +26,10 @@ export const PATCH = z
   })
   .partial()
 
-/** The written state of an Action, with the values of its secrets. */
+/** The state of an Action as it was written, with the values of its secrets. */
 export type Draft = z.output<typeof DRAFT>
 
-/** Parses a body. Throws an `ApiError` like that of Auth0 for an invalid one. */
+/** Parses a body. If it is invalid, throws an `ApiError` like that of Auth0. */
 export function parse<T>(schema: z.ZodType<T>, body: unknown): T {
   const { data, error } = schema.safeParse(body)
   if (error === undefined) return data as T

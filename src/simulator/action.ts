@@ -1,7 +1,7 @@
 import type { Draft } from './action-draft.js'
 import type { Build, Builds } from './builds.js'
 
-/** A deployed draft. */
+/** A version of an Action: a draft that was deployed, and its build. */
 export interface Version extends Draft, Build {
   readonly id: string
   readonly number: number
@@ -9,18 +9,20 @@ export interface Version extends Draft, Build {
   readonly revision: number
 }
 
-/** An Action: its draft, and its versions, the oldest first. */
+/** An Action: its draft and its versions. */
 export interface SimulatedAction extends Draft {
   readonly id: string
   readonly createdMs: number
   updatedMs: number
-  /** Incremented by every change. */
+  /** The number of the draft. Every change increments it. */
   revision: number
+  /** The build of the draft. */
   build: Build
+  /** The oldest first. */
   versions: Version[]
 }
 
-/** The version that runs: the newest that is built. */
+/** The version that is deployed: the newest version that has been built. */
 export function deployedOf(
   { versions }: SimulatedAction,
   { statusOf }: Builds,
@@ -28,7 +30,7 @@ export function deployedOf(
   return versions.findLast((version) => statusOf(version) === 'built')
 }
 
-/** The Action as the API returns it: secrets by name only. */
+/** The Action as the API returns it, with the names of its secrets and without their values. */
 export function serveAction(action: SimulatedAction, builds: Builds): object {
   const deployed = deployedOf(action, builds)
   return {

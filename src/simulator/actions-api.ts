@@ -31,14 +31,14 @@ export function addActionRoutes(app: FastifyInstance, { tokens, actions, binding
   app.get(ACTIONS, (request, reply) => {
     assertScope(request, 'read:actions')
     const query = readQuery(request)
-    const is = (name: string, value: unknown) => (query.get(name) ?? `${value}`) === `${value}`
+    const matches = (name: string, value: unknown) => (query.get(name) ?? `${value}`) === `${value}`
     const found = actions
       .list()
       .filter(
         (action) =>
-          is('actionName', action.name) &&
-          is('triggerId', action.supported_triggers[0]?.id) &&
-          is('deployed', actions.isDeployed(action)),
+          matches('actionName', action.name) &&
+          matches('triggerId', action.supported_triggers[0]?.id) &&
+          matches('deployed', actions.isDeployed(action)),
       )
     return reply.send(paginate('actions', found.map(actions.serve), query))
   })
@@ -84,7 +84,7 @@ function readQuery(request: FastifyRequest): URLSearchParams {
   return new URL(request.url, 'http://simulator').searchParams
 }
 
-/** One page of the list; by default the first, of 20 items. */
+/** One page of a list. Default: the first page, with 20 items per page. */
 function paginate(name: string, all: object[], query: URLSearchParams): object {
   const page = readNumber(query, 'page', 0, 0)
   const perPage = readNumber(query, 'per_page', 20, 1)

@@ -11,13 +11,13 @@ export interface Actions {
   list(): readonly SimulatedAction[]
   get(id: string): SimulatedAction
   update(id: string, body: unknown): object
-  /** Creates a version of the draft, which is deployed as soon as it is built. */
+  /** Creates a version from the draft. The version is deployed as soon as it is built. */
   deploy(id: string): object
   /** Whether a version of the Action has been built. */
   isDeployed(action: SimulatedAction): boolean
-  /** The Action as the API returns it: secrets by name only. */
+  /** The Action as the API returns it, with the names of its secrets and without their values. */
   serve(action: SimulatedAction): object
-  /** The values of the secrets, which the API never returns. */
+  /** The secrets of the Action with this name. The API never returns the values. */
   secretsOf(name: string): Record<string, string>
   /** Makes the build of the next draft fail. */
   failNextBuild(): void

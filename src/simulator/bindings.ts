@@ -29,7 +29,7 @@ interface Binding {
 export interface Bindings {
   /** The bindings as the API returns them. */
   list(): object[]
-  /** Replaces all bindings: those that are not listed are removed. */
+  /** Replaces all bindings. Removes those that the body does not list. */
   replace(body: unknown): object[]
 }
 

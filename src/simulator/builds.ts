@@ -1,4 +1,4 @@
-/** State of a build. */
+/** The state of a build. */
 type BuildStatus = 'pending' | 'building' | 'built' | 'failed'
 
 /** The build of a draft or of a version. */
@@ -10,7 +10,7 @@ export interface Build {
 /** Options of {@link createBuilds}. */
 export interface BuildsOptions {
   now(): number
-  /** Duration of every build, by the tenant's clock. */
+  /** The duration of every build, in milliseconds of the tenant's clock. */
   buildMs: number
 }
 
@@ -22,7 +22,7 @@ export interface Builds {
   failNext(): void
 }
 
-/** Creates the builds of a tenant. Their status follows from the clock. */
+/** Creates the builds of a tenant. The clock determines the status of each. */
 export function createBuilds({ now, buildMs }: BuildsOptions): Builds {
   let failsNext = false
   return {

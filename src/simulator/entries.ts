@@ -1,6 +1,6 @@
 import type { LogEntry } from './tenant.js'
 
-/** The user, client and session of an entry. Every field has a default. */
+/** The user, the client and the session that an entry is about. Every field has a default. */
 export interface EntrySubject {
   /** The tenant's domain: the entry's `hostname`. */
   domain?: string
@@ -33,10 +33,10 @@ const CONNECTION_ID = 'con_SimulatedUsers01'
 const MACHINE_AGENT = 'Other 0.0.0 / Other 0.0.0'
 
 /**
- * Builds an entry of this type as the pull API returns it, without `date`, `log_id` and `_id`, which
- * {@link Tenant.write} adds. Other types get the shape of a change to a user's account.
+ * Builds an entry of this type as the Logs API returns it, but without `date`, `log_id` and `_id`:
+ * {@link Tenant.write} adds these. An entry of a type that is not in `SHAPES` gets the shape of a change to an account.
  *
- * @param overrides Replace whole fields; `undefined` removes one.
+ * @param overrides Fields that replace those of the entry. A field that is `undefined` is removed.
  * @see https://auth0.com/docs/deploy-monitor/logs/log-event-type-codes
  */
 export function buildEntry(
@@ -46,7 +46,7 @@ export function buildEntry(
 ): LogEntry {
   const { sessionId, ...rest } = about
   const session = sessionId === undefined ? {} : { session_id: sessionId }
-  const shape = SHAPES[type] ?? accountEntry
+  const shape = SHAPES[type] ?? accountChangeEntry
   const entry: LogEntry = { type, ...shape({ ...DEFAULTS, ...rest, session }), isMobile: false }
   for (const [field, value] of Object.entries(overrides)) {
     if (value === undefined) delete entry[field]
@@ -57,41 +57,41 @@ export function buildEntry(
 
 const SHAPES: Readonly<Record<string, (subject: Subject) => LogEntry>> = {
   s: (subject) => ({
-    ...byConnection(subject),
-    ...byClient(subject),
+    ...connectionFields(subject),
+    ...clientFields(subject),
     details: { ...loginDetails(subject), stats: { loginsCount: 7 } },
-    ...byUser(subject),
+    ...hostAndUserFields(subject),
     ...DATABASE,
   }),
   ssa: (subject) => ({
     description: '',
-    ...byClient(subject),
+    ...clientFields(subject),
     details: loginDetails(subject),
-    ...byUser(subject),
+    ...hostAndUserFields(subject),
     session_connection: subject.connection,
   }),
   fs: (subject) => ({
     description: 'The user already exists.',
-    ...byConnection(subject),
-    ...byClient(subject),
+    ...connectionFields(subject),
+    ...clientFields(subject),
     details: { body: { email: subject.userName, password: '*****' } },
-    ...byUser(subject),
+    ...hostAndUserFields(subject),
     user_id: '',
     ...DATABASE,
   }),
   seacft: (subject) => ({
     description: 'Authorization Code for Access Token',
     connection_id: '',
-    ...byClient(subject),
+    ...clientFields(subject),
     details: { code: `${'*'.repeat(42)}k7Q`, refresh_token: subject.session },
-    ...byUser(subject),
+    ...hostAndUserFields(subject),
   }),
   sertft: (subject) => ({
     description: '',
     connection_id: '',
-    ...byClient(subject),
+    ...clientFields(subject),
     details: { familyId: 'fam_000000000001', tokenCounter: 3, refresh_token: subject.session },
-    ...byUser(subject),
+    ...hostAndUserFields(subject),
     audience: APP_URL,
     scope: 'openid profile offline_access',
   }),
@@ -123,24 +123,24 @@ const SHAPES: Readonly<Record<string, (subject: Subject) => LogEntry>> = {
   }),
   universal_logout_succeeded: (subject) => ({
     description: '',
-    ...byConnection(subject),
+    ...connectionFields(subject),
     ip: subject.ip,
     user_agent: MACHINE_AGENT,
     details: null,
-    ...account(subject),
+    ...userFields(subject),
   }),
   oidc_backchannel_logout_succeeded: (subject) => ({
     description: '',
     client_id: subject.clientId,
     client_name: subject.clientName,
     details: { initiator: 'password-changed' },
-    ...account(subject),
+    ...userFields(subject),
   }),
   sapi: (subject) => ({
     description: 'Update a User',
-    ...byClient(subject),
+    ...clientFields(subject),
     details: { request: { method: 'patch', path: '/api/v2/users/auth0%7C42', body: {} } },
-    ...byUser(subject),
+    ...hostAndUserFields(subject),
   }),
 }
 
@@ -148,37 +148,37 @@ const DATABASE = { strategy: 'auth0', strategy_type: 'database' }
 
 function logoutEntry(subject: Subject): LogEntry {
   return {
-    ...byConnection(subject),
-    ...byClient(subject),
+    ...connectionFields(subject),
+    ...clientFields(subject),
     details: { return_to: APP_URL, allowed_logout_url: [APP_URL], ...subject.session },
-    ...byUser(subject),
+    ...hostAndUserFields(subject),
   }
 }
 
-function accountEntry(subject: Subject): LogEntry {
+function accountChangeEntry(subject: Subject): LogEntry {
   return {
     description: '',
-    ...byConnection(subject),
-    ...byClient(subject),
+    ...connectionFields(subject),
+    ...clientFields(subject),
     details: { title: 'Change of the account', email: subject.userName, ...subject.session },
-    ...byUser(subject),
+    ...hostAndUserFields(subject),
     ...DATABASE,
   }
 }
 
-function byConnection({ connection }: Subject): LogEntry {
+function connectionFields({ connection }: Subject): LogEntry {
   return { connection, connection_id: CONNECTION_ID }
 }
 
-function byClient({ clientId, clientName, ip, userAgent }: Subject): LogEntry {
+function clientFields({ clientId, clientName, ip, userAgent }: Subject): LogEntry {
   return { client_id: clientId, client_name: clientName, ip, user_agent: userAgent }
 }
 
-function byUser(subject: Subject): LogEntry {
-  return { hostname: subject.domain, ...account(subject) }
+function hostAndUserFields(subject: Subject): LogEntry {
+  return { hostname: subject.domain, ...userFields(subject) }
 }
 
-function account({ userId, userName }: Subject): LogEntry {
+function userFields({ userId, userName }: Subject): LogEntry {
   return { user_id: userId, user_name: userName }
 }
 

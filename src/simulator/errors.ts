@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 
-/** Body of an error response of the Management API. */
+/** The body of an error response of the Management API. */
 export interface ErrorBody {
   statusCode: number
   error: string

@@ -4,29 +4,29 @@ import type { FastifyReply } from 'fastify'
 import { type ApiError, insufficientScope, tooManyRequests, unauthorized } from './errors.js'
 
 /**
- * Replaces the response to a request: through `reply`, or directly by `reply.hijack()` and `reply.raw`. If it
- * has sent nothing when it resolves, the request is processed as usual.
+ * Replaces the response to a request: through `reply`, or directly through `reply.hijack()` and `reply.raw`. If the
+ * handler has sent nothing when it resolves, the request is processed as usual.
  */
 export type FaultHandler = (reply: FastifyReply) => unknown
 
 /** A fault and the requests that it affects. */
 interface Fault {
-  /** Default: every path. */
+  /** The path of the requests. Default: every path. */
   path?: string
-  /** Default: every request with that path. */
+  /** Whether a request with that path is affected. Default: every one is. */
   when?: (url: URL) => boolean
-  /** Number of requests that it affects. Default: 1. */
+  /** The number of requests that the fault affects. Default: 1. */
   times?: number
   respond: FaultHandler
 }
 
-/** A queue of faults: each request gets the first one that matches it. */
+/** A queue of faults. Each request is affected by the first fault that matches it. */
 export interface Faults {
   push(fault: Fault): void
   clear(): void
-  /** Number of requests that are still to be affected. */
+  /** The number of requests that the queued faults will affect. */
   pending(): number
-  /** Removes and returns the fault for a request to this URL. */
+  /** Returns the handler of the first fault that matches a request to this URL, and counts the request. */
   take(url: URL): FaultHandler | undefined
 }
 
@@ -54,7 +54,7 @@ export function createFaults(): Faults {
   }
 }
 
-/** Any status with any body. */
+/** A response with this status, body and headers. */
 export function respondWith(
   status: number,
   body: string | object,
@@ -73,12 +73,12 @@ export function missingScope(scope = 'read:logs'): FaultHandler {
   return apiError(insufficientScope(scope))
 }
 
-/** 429 with an empty bucket. `headers` are added or replaced, for example `retry-after`. */
+/** 429 with an empty bucket. `headers` are added to the response or replace its headers, for example `retry-after`. */
 export function rateLimited(headers: Record<string, string> = {}): FaultHandler {
   return apiError(tooManyRequests(), { 'x-ratelimit-remaining': '0', ...headers })
 }
 
-/** A page of HTML in place of JSON: with 200 as from a captive portal, with 502 as from a gateway. */
+/** A page of HTML instead of JSON. With status 200 it looks like a captive portal, with 502 like a gateway. */
 export function html(status: number): FaultHandler {
   const page = `<!doctype html><title>${status}</title><h1>Please try again</h1>`
   return respondWith(status, page, { 'content-type': 'text/html; charset=utf-8' })
@@ -89,7 +89,7 @@ export function cutOffJson(): FaultHandler {
   return respondWith(200, CUT_OFF, { 'content-type': JSON_TYPE })
 }
 
-/** 200 with a part of the body, after which the connection is closed. */
+/** 200 with a part of the body. Then the connection is closed. */
 export function cutOffBody(): FaultHandler {
   return (reply) => {
     reply.hijack()
@@ -98,7 +98,7 @@ export function cutOffBody(): FaultHandler {
   }
 }
 
-/** A TCP reset in place of a response. */
+/** A TCP reset instead of a response. */
 export function connectionReset(): FaultHandler {
   return (reply) => {
     reply.hijack()
@@ -111,7 +111,7 @@ export function hang(): FaultHandler {
   return (reply) => reply.hijack()
 }
 
-/** 200 with an endless body, generated only as fast as the client reads it. */
+/** 200 with an endless body. The body is generated as fast as the client reads it. */
 export function endlessBody(): FaultHandler {
   return (reply) => {
     reply.hijack()

@@ -6,22 +6,23 @@ import type { LogEntry } from './tenant.js'
 
 /** Options of {@link generateHistory}. */
 export interface HistoryOptions {
-  /** Number of entries, duplicates included. */
+  /** The number of entries, including duplicates. */
   entries: number
-  /** The first and the last storage time, in milliseconds. */
+  /** The earliest storage time, in milliseconds since the epoch. */
   startMs: number
+  /** The latest storage time, in milliseconds since the epoch. */
   endMs: number
-  /** Number of users. The first are more active, so that a page holds several entries of one. Default: 1,000. */
+  /** The number of users. Some are more active, so that a page holds several entries of one user. Default: 1,000. */
   users?: number
-  /** Share of logouts. Default: 0.1. */
+  /** The share of logouts among the entries. Default: 0.1. */
   logoutShare?: number
-  /** Share of entries that repeat the one before under another id. Default: 0. */
+  /** The share of entries that repeat the previous entry with another log id. Default: 0. */
   duplicateShare?: number
-  /** Minimum size of the JSON of an entry. Default: none, which gives 0.4–0.7 kB. */
+  /** The minimum size of the JSON of an entry. Default: no minimum; entries then have 0.4–0.7 kB. */
   bytes?: number
-  /** Default: 1. */
+  /** The seed of the random numbers. Default: 1. */
   seed?: number
-  /** Default: `acme.example.com`. */
+  /** The domain of the tenant. Default: `acme.example.com`. */
   domain?: string
   /** The first three digits of log ids. Default: `900`. */
   prefix?: string
@@ -37,9 +38,9 @@ const LAG_MS = 6_000
 const LATE_MS = 600_000
 
 /**
- * Generates a log in order of its ids, for {@link Tenant.writeStored}. Entries are stored 0–6 s after their
- * `date`. Some logouts have no session, no user (`null`, `''` or absent) or no date. Some are of all
- * sessions, and half of those are stored up to 10 minutes late.
+ * Generates a log in order of log ids, for {@link Tenant.writeStored}. Entries are stored 0–6 s after their `date`. Some
+ * logouts have no session, no user (`null`, `''` or absent) or no date. Some logouts end all sessions of a user; half
+ * of these entries are stored up to 10 minutes after their `date`.
  */
 export function generateHistory(options: HistoryOptions): LogEntry[] {
   const { entries, startMs, endMs, users = 1000, duplicateShare = 0, bytes = 0 } = options
@@ -84,13 +85,13 @@ function dateOf(ms: number): string {
   return new Date(ms).toISOString()
 }
 
-/** Return URLs that together have this size. */
+/** Return URLs that together have at least this size. */
 function buildFiller(bytes: number): string[] {
   const url = (i: number) => `https://shop-${i}.example.com/signed-out`
   return Array.from({ length: Math.ceil(bytes / url(0).length) }, (_, i) => url(i))
 }
 
-/** Lengthens the fields that are long in real entries: return URLs, scopes, executed Actions. */
+/** Lengthens an entry to this size, by fields that are long in real entries: return URLs, scopes, executed Actions. */
 function lengthen(entry: LogEntry, bytes: number, filler: readonly string[]): void {
   const missing = bytes - JSON.stringify(entry).length
   if (missing <= 0) return

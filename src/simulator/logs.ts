@@ -2,7 +2,10 @@ import { ApiError, invalidQuery } from './errors.js'
 import { AFTER_ALL, parseQuery, type Query, QueryError } from './query.js'
 import type { Sort, StoredEntry, Tenant } from './tenant.js'
 
-/** The response to a checkpoint that is older than the retention. What Auth0 does is not documented. */
+/**
+ * The response to a checkpoint that is older than the retention: the page from the oldest retained entry on, or an
+ * error status. Auth0 does not document its response.
+ */
 export type ExpiredCheckpoint = 'continue' | 400 | 404
 
 /** The response of `GET /api/v2/logs`. */

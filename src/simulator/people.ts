@@ -15,7 +15,7 @@ const AGENTS = [
 ]
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-/** Builds users without a session. Every fifth comes from a social connection. */
+/** Builds users without a session. Every fifth user belongs to a social connection. */
 export function buildPeople(count: number, domain: string): Person[] {
   return Array.from({ length: count }, (_, i) => {
     const number = String(i + 1).padStart(20, '0')
@@ -31,8 +31,8 @@ export function buildPeople(count: number, domain: string): Person[] {
 }
 
 /**
- * The session of an entry of this type: a login opens one, a logout ends one. A user without one is treated as
- * logged in before the log began.
+ * The session id of an entry of this type. A login opens a session, and a logout ends one. If the user has no session,
+ * the entry belongs to a session that began before the log.
  */
 export function sessionFor(type: string, person: Person, random: Random): string {
   if (type === 's' || person.sessions.length === 0) person.sessions.unshift(sessionId(random))

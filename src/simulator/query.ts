@@ -3,18 +3,21 @@ export interface Searchable {
   readonly logId: string
   readonly type: unknown
   readonly userId: unknown
-  /** Milliseconds. `NaN` without a valid `date`: no range holds such an entry. */
+  /** The `date`, in milliseconds since the epoch. `NaN` if it is missing or invalid: no range contains `NaN`. */
   readonly dateMs: number
 }
 
-/** A parsed `q`: a half-open range of log ids, for a binary search, and a predicate for the rest. */
+/** A parsed `q`. */
 export interface Query {
+  /** The lower bound of the log ids, inclusive. */
   readonly from: string
+  /** The upper bound of the log ids, exclusive. */
   readonly before: string
+  /** Whether an entry within these bounds matches the query. */
   matches(entry: Searchable): boolean
 }
 
-/** The query is outside of the simulated part of Lucene. The API responds with 400. */
+/** The query uses a part of Lucene that is not simulated. The API responds with 400. */
 export class QueryError extends Error {
   override readonly name = 'QueryError'
 }
@@ -36,10 +39,10 @@ const WORD = /^(?:"((?:[^"\\]|\\.)*)"|(?!(?:AND|OR|NOT|TO)$)([\w.@-]+))$/
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z?$/
 const NO_LIMIT = '*'
 
-/** Sorts after every log id, which holds digits only. */
+/** Sorts after every log id, because log ids contain only digits. */
 export const AFTER_ALL = ':'
 
-/** The next greater string: it turns `>` into `>=`, and `<=` into `<`. */
+/** The next greater string. `> text` is equal to `>= justAfter(text)`, and `<= text` to `< justAfter(text)`. */
 export function justAfter(text: string): string {
   return `${text}\0`
 }

@@ -1,24 +1,24 @@
-/** A limit of `burst` requests that is refilled steadily (token bucket) or all at once (fixed window). */
+/** A limit of `burst` requests. A token bucket is refilled steadily, a fixed window all at once. */
 export type SimulatedRateLimit = TokenBucket | FixedWindow
 
 interface TokenBucket {
   burst: number
-  /** Refill in requests a second. `Infinity`: no request is refused. */
+  /** The refill rate in requests per second. `Infinity`: no request is refused. */
   perSecond: number
 }
 
-/** Consecutive windows of the clock, each with `burst` requests. */
+/** Consecutive windows of time. In each window, `burst` requests are allowed. */
 interface FixedWindow {
   burst: number
   windowSeconds: number
 }
 
-/** The state after one request, as in the headers of Auth0. */
+/** The state of the limit after a request, as the headers of Auth0 state it. */
 export interface RateLimitState {
   allowed: boolean
   limit: number
   remaining: number
-  /** When the bucket is full again, in Unix seconds. */
+  /** When the bucket is full again, or when the window ends, in Unix seconds. */
   resetSeconds: number
 }
 
@@ -35,8 +35,8 @@ function tokenBucket({ burst, perSecond }: TokenBucket, now: () => number): () =
   let refilledAtMs = now()
   return () => {
     const nowMs = now()
-    const refill = perSecond === Infinity ? burst : ((nowMs - refilledAtMs) / 1000) * perSecond
-    tokens = Math.min(burst, tokens + Math.max(0, refill))
+    const refilled = perSecond === Infinity ? burst : ((nowMs - refilledAtMs) / 1000) * perSecond
+    tokens = Math.min(burst, tokens + Math.max(0, refilled))
     refilledAtMs = nowMs
     const allowed = tokens >= 1
     if (allowed) tokens -= 1

@@ -1,17 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
-/** One request that reached the simulator. */
+/** A request that the simulator received. */
 interface RecordedRequest {
   readonly method: string
-  /** Path and query. */
+  /** The path and the query. */
   readonly url: string
-  /** `null` until the response is sent, and permanently after a broken connection. */
+  /** The status of the response; `null`: no response was sent, or it has not been sent yet. */
   readonly status: number | null
 }
 
-/** The requests to count. Default: all. */
+/** The requests to count. Default: all requests. */
 interface RequestFilter {
-  /** Without the query. */
+  /** The path, without the query. */
   path?: string
   status?: number
 }
@@ -21,7 +21,7 @@ export interface RequestLog {
   all(): readonly RecordedRequest[]
   count(filter?: RequestFilter): number
   clear(): void
-  /** Records a request, and its status once it is known. */
+  /** Records a request. Records the status of its response when that is sent. */
   add(request: IncomingMessage, response: ServerResponse): void
 }
 
@@ -45,7 +45,7 @@ export function createRequestLog(): RequestLog {
       status: null as number | null,
     }
     requests.push(record)
-    // Not `finish`: before that event the client can have read the response, and the test this status.
+    // `finish` would be too late: before that event, a test can already have received the response and read the log.
     response.once('prefinish', () => {
       record.status = response.statusCode
     })

@@ -21,21 +21,21 @@ const DEFAULT_CREDENTIALS: ClientCredentials = {
 /** Options of {@link createSimulator}. */
 export interface SimulatorOptions {
   tenant: Tenant
-  /** The only application that is granted tokens. Default: a fixed one. */
+  /** The credentials of the only application that can get tokens. Default: fixed credentials. */
   credentials?: ClientCredentials
   /** The scopes of every token. Default: `read:logs` and `read:logs_users`. */
   scopes?: readonly string[]
-  /** Lifetime of a token. Default: 86,400. */
+  /** The lifetime of a token. Default: 86,400. */
   expiresInSeconds?: number
   /** Whether a token exchange writes a `seccft` entry, as in Auth0. Default: true. */
   logTokenExchanges?: boolean
-  /** The rate limit of `/api/v2`, by the tenant's clock. Default: one that refuses nothing. */
+  /** The rate limit of `/api/v2`, by the tenant's clock. Default: a limit that refuses no request. */
   rateLimit?: SimulatedRateLimit
   /** The response to a checkpoint that is older than the retention. Default: `continue`. */
   expiredCheckpoint?: ExpiredCheckpoint
-  /** Duration of the build of an Action and of each version, in milliseconds. Default: 0. */
+  /** The duration of each build of an Action or of a version, in milliseconds. Default: 0. */
   actionBuildMs?: number
-  /** Delay of every response, in milliseconds. Default: 0. */
+  /** The delay of every response, in milliseconds. Default: 0. */
   latencyMs?: number
   /** How far `Date` and `x-ratelimit-reset` are ahead of the tenant's clock, in milliseconds. Default: 0. */
   clockAheadMs?: () => number
@@ -82,7 +82,7 @@ export async function createSimulator(options: SimulatorOptions): Promise<Simula
   return { url, tenant, actions, bindings, credentials, requests, faults, close }
 }
 
-/** Adds what applies to every request: the request log, the rate limit, the latency and the faults. */
+/** Adds the parts that apply to every request: the request log, the rate limit, the latency and the faults. */
 function addHooks(
   app: FastifyInstance,
   { tenant, rateLimit = UNLIMITED, latencyMs = 0, clockAheadMs = () => 0 }: SimulatorOptions,
@@ -105,7 +105,7 @@ function addHooks(
   })
 }
 
-/** Makes every error response, also for unknown paths, look like one of Auth0. */
+/** Gives every error response the shape of Auth0's error responses, including those for unknown paths. */
 function addErrors(app: FastifyInstance): void {
   app.setNotFoundHandler(() => {
     throw new ApiError(404, 'Not Found')

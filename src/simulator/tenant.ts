@@ -2,11 +2,12 @@ import { buildLogId, DEFAULT_ID_PREFIX, isLogId, logIdPosition } from './log-id.
 import { AFTER_ALL, justAfter, type Query, type Searchable } from './query.js'
 import { seededRandom } from './random.js'
 
-/** One raw entry of the log, as the API returns it. Hardly any field is guaranteed. */
+/** An entry of the log, as the API returns it. Hardly any field is guaranteed. */
 export type LogEntry = Record<string, unknown>
 
-/** A stored entry: its JSON, encoded once, and the fields that can be searched. */
+/** A stored entry, with the fields that can be searched. */
 export interface StoredEntry extends Searchable {
+  /** The JSON of the entry, encoded once. */
   readonly json: Buffer
 }
 
@@ -43,7 +44,7 @@ export interface SimulatedTenantOptions {
   domain: string
   /** The tenant's clock, in milliseconds. Default: `Date.now`. */
   now?: () => number
-  /** The delay between an event and its storage, in milliseconds. Default: a seeded random 0–6 s. */
+  /** The delay between an event and the storage of its entry, in milliseconds. Default: random with a seed, 0–6 s. */
   lagMs?: () => number
   /** How long a stored entry is retained, in milliseconds. Default: forever. */
   retentionMs?: number
@@ -51,31 +52,31 @@ export interface SimulatedTenantOptions {
   prefix?: string
 }
 
-/** The log of a simulated tenant. Entries can be read from their storage until the end of the retention. */
+/** A simulated tenant, with its log. An entry can be read from its storage time on, until its retention ends. */
 export interface Tenant {
   readonly domain: string
   now(): number
-  /** The lower bound of the log ids that are stored from this time on. */
+  /** The lower bound of the ids of entries that are stored from this time on. */
   positionAt(ms: number): string
-  /** The lower bound of the retained log ids; `''` without a retention. */
+  /** The lower bound of the ids of retained entries; `''` if entries are retained forever. */
   oldestRetained(): string
   /**
-   * Writes an entry about an event at `dateMs` (default: the `date` of the entry, else now). It is stored after
-   * the lag of the tenant, or at `storedAtMs`; in the past, it appears late, behind checkpoints. A `date` of the
-   * entry is returned unchanged, even if it is invalid.
+   * Writes an entry about an event at `dateMs` (default: the `date` of the entry, else now). The entry is stored at
+   * `storedAtMs` (default: after the lag of the tenant). If that time is in the past, the entry appears late, behind
+   * checkpoints. If the entry has a `date`, the API returns it unchanged, even if it is invalid.
    */
   write(entry: object, when?: When): WrittenEntry
   /**
-   * Adds complete entries with their `log_id`, in any order. Known ids are skipped.
+   * Adds complete entries that contain their `log_id`, in any order. Skips entries whose id is already stored.
    *
-   * @throws `TypeError` for an id that is not a log id of this tenant.
+   * @throws `TypeError` if an id is not a log id of this tenant.
    */
   writeStored(entries: readonly object[]): void
-  /** Checkpoint mode: at most `take` entries after this position, oldest first. */
+  /** Reads in checkpoint mode: at most `take` entries after this position, the oldest first. */
   readAfter(position: string, take: number): readonly StoredEntry[]
-  /** Search mode. */
+  /** Reads in search mode. */
   search(search: Search): readonly StoredEntry[]
-  /** All entries in order of their ids, also those that cannot be read now. */
+  /** All entries in order of their ids, including those that the API does not return now. */
   entries(): LogEntry[]
 }
 
@@ -157,7 +158,7 @@ function toImported(entry: object, prefix: string): StoredEntry {
   return toStored(entry, logId)
 }
 
-/** Merges both lists in order of ids. Of two entries with the same id, the first is kept. */
+/** Merges two lists in order of ids. If both contain an id, keeps the entry of `stored`. */
 function merge(stored: readonly StoredEntry[], added: readonly StoredEntry[]): StoredEntry[] {
   const all = [...stored, ...added].sort(byLogId)
   return all.filter((entry, i) => entry.logId !== all[i - 1]?.logId)

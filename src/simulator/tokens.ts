@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { insufficientScope, unauthorized } from './errors.js'
 
-/** Client credentials of the machine-to-machine application. */
+/** The client credentials of a machine-to-machine application. */
 export interface ClientCredentials {
   clientId: string
   clientSecret: string
@@ -13,7 +13,7 @@ export interface TokenOptions {
   credentials: ClientCredentials
   /** The scopes of each token. */
   scopes: readonly string[]
-  /** Lifetime of a token. */
+  /** The lifetime of a token. */
   expiresInSeconds: number
   now: () => number
   /** Called after each successful exchange. */
@@ -30,7 +30,7 @@ interface TokenResponse {
 export interface Tokens {
   /** Handles a client credentials grant. */
   exchange(body: unknown): TokenResponse
-  /** Throws an `ApiError` unless this `Authorization` header holds a valid token with the scope. */
+  /** Throws an `ApiError` unless the `Authorization` header contains a valid token with the scope. */
   assertAuthorized(header: string | undefined, scope: string): void
 }
 

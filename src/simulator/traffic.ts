@@ -5,9 +5,9 @@ import type { Tenant } from './tenant.js'
 
 /** Options of {@link createTraffic}. */
 export interface TrafficOptions {
-  /** Number of users. Default: 20. */
+  /** The number of users. Default: 20. */
   users?: number
-  /** The same seed gives the same events. Default: 1. */
+  /** The seed of the random numbers. The same seed gives the same events. Default: 1. */
   seed?: number
 }
 
@@ -20,16 +20,16 @@ interface TrafficEvent {
 
 /** Simulated users who log in and out. */
 export interface Traffic {
-  /** Makes one user act now. */
+  /** Makes one user perform an action now. */
   tick(): TrafficEvent
-  /** Ticks at the interval until `close`. A second start replaces the first. */
+  /** Calls `tick` at this interval until `close`. A second `start` replaces the first. */
   start(intervalMs: number): void
   close(): void
 }
 
 type Action = TrafficEvent['action']
 
-/** The event types of each action. The first one determines the session: see {@link sessionFor}. */
+/** The event types of each action. The first type determines the session: see {@link sessionFor}. */
 const TYPES: Readonly<Record<Action, readonly [string, ...string[]]>> = {
   login: ['s', 'seacft'],
   refresh: ['sertft'],
@@ -37,7 +37,10 @@ const TYPES: Readonly<Record<Action, readonly [string, ...string[]]>> = {
   logout: ['slo'],
 }
 
-/** Logouts are more frequent than logins of users with a session, so that sessions do not accumulate. */
+/**
+ * The actions that a user with a session can perform. Logouts occur more often than logins, so that sessions do not
+ * accumulate.
+ */
 const ACTIONS: readonly Action[] = [
   'login',
   'refresh',

@@ -21,26 +21,26 @@ export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql
 /** The end of the log, as it was read. */
 interface CaughtUp {
   checkpoint: string | null
-  askedAt: Instant
+  requestedAt: Instant
 }
 
 /**
  * Records that the log has been read to its end. Freshness does not advance while a part of the sweep is unread.
  *
- * @returns A `CLOCK_AHEAD` error if `askedAt` is too far ahead of the database's clock, and freshness did not move:
+ * @returns A `CLOCK_AHEAD` error if `requestedAt` is too far ahead of the database's clock, and freshness did not move:
  *   throwing it here would roll back the write.
  */
 export async function storeCaughtUp(
   tx: Executor,
   clock: SqlClock,
-  { checkpoint, askedAt }: CaughtUp,
+  { checkpoint, requestedAt }: CaughtUp,
 ): Promise<LastLogoutError | null> {
   const [row] = await tx.$queryRaw<{ now: Instant }[]>`
     UPDATE ${tx.tables.tenant} SET last_poll_at = ${timestampOf(clock())},
-      as_of = CASE WHEN sweep_to IS NULL THEN ${advanceAsOf(askedAt, clock)} ELSE as_of END
+      as_of = CASE WHEN sweep_to IS NULL THEN ${advanceAsOf(requestedAt, clock)} ELSE as_of END
     WHERE checkpoint IS NOT DISTINCT FROM ${checkpoint}
     RETURNING ${readClock(clock)} AS now`
-  return row !== undefined && isAhead(askedAt, row.now) ? clockAhead(askedAt) : null
+  return row !== undefined && isAhead(requestedAt, row.now) ? clockAhead(requestedAt) : null
 }
 
 /** Records that every entry that was visible at `at` has been reconciled. */

@@ -76,8 +76,8 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     acquireLease: (owner, ttlMs) => transact((tx) => acquireLease(tx, owner, ttlMs)),
     releaseLease: (owner) => transact((tx) => releaseLease(tx, owner)),
     finishReconcile: (at) => transact((tx) => finishReconcile(tx, clock, at)),
-    async storeCaughtUp(checkpoint, askedAt) {
-      const failure = await transact((tx) => storeCaughtUp(tx, clock, { checkpoint, askedAt }))
+    async storeCaughtUp(checkpoint, requestedAt) {
+      const failure = await transact((tx) => storeCaughtUp(tx, clock, { checkpoint, requestedAt }))
       if (failure !== null) throw failure
     },
 

@@ -6,10 +6,10 @@ import { type GapOptions, recordGap } from './gaps.js'
 import { createOutageSearch, type SearchRange } from './outage-search.js'
 
 /**
- * Bridges an outage of this service. Before each page of a catch-up is stored, it checks for a gap after
- * every pause, and searches for the logouts of the outage while the page is far behind.
+ * Bridges an outage of this service. The returned function runs before each page of a catch-up is stored. After a
+ * pause, it checks for a gap. While the pages are far behind, it searches for the logouts of the outage.
  *
- * @param options `polledAt`: the last poll, if the pause before the first page is known to be none.
+ * @param options `polledAt`: when the log was last polled, if this catch-up follows without a pause; else `null`.
  */
 export function createBridge(
   deps: SyncDeps,
@@ -20,18 +20,18 @@ export function createBridge(
   const searchOutage = createOutageSearch(deps, progress, options, signal)
   let { polledAt } = options
 
-  return async ({ askedAt, firstAt, reachedAt }) => {
-    const readTo = readUpTo(progress, askedAt)
+  return async ({ requestedAt, firstAt, reachedAt }) => {
+    const readTo = readUpTo(progress, requestedAt)
     if (readTo === null) return
-    // The machine can have slept between any two pages.
-    if (askedAt - Math.max(readTo, polledAt ?? readTo) > GAP_CHECK_THRESHOLD_MS) {
+    // Between any two pages, the machine can have slept.
+    if (requestedAt - Math.max(readTo, polledAt ?? readTo) > GAP_CHECK_THRESHOLD_MS) {
       const reached = await deps.store.readProgress()
       await recordGap(deps, { ...options, progress: reached, firstAt }, signal)
     }
-    polledAt = askedAt
-    const behindMs = reachedAt === null ? 0 : askedAt - reachedAt
+    polledAt = requestedAt
+    const behindMs = reachedAt === null ? 0 : requestedAt - reachedAt
     if (behindMs > options.reconcileWindowMs + GAP_CHECK_THRESHOLD_MS) {
-      await searchOutage(readTo, askedAt)
+      await searchOutage(readTo, requestedAt)
     }
   }
 }

@@ -10,13 +10,13 @@ import type { Span } from '../rules/span.js'
 import type { StartLoop, SyncLoop } from './progress-guard.js'
 import { readBatch } from './read-batch.js'
 
-/** A catch-up that takes longer may end at a full page, in milliseconds. */
+/** If a catch-up takes longer than this, in milliseconds, it may end at a full page. */
 const LONG_CATCH_UP_MS = 60_000
 
 /** Precision of Auth0's `Date` header, in milliseconds. */
 const DATE_PRECISION_MS = 1_000
 
-/** What reading the log needs. */
+/** The dependencies of reading the log. */
 export interface SyncDeps {
   source: LogSource
   store: LastLogoutStore
@@ -24,44 +24,44 @@ export interface SyncDeps {
   types: ReadonlySet<string>
   /** Called after each stored page. */
   onProgress?: (progress: SyncProgress) => void
-  /** Called for each condition that an operator should know. */
+  /** Called for each condition that an operator should know of. */
   onFinding?: (finding: Finding) => void
   /** Called for each page with logout events that was stored after the first catch-up. */
   onLogoutPage?: ((page: LogoutPage) => void) | undefined
 }
 
-/** For loops that can start again. */
+/** The dependencies of loops that can start again. */
 export interface LoopDeps extends SyncDeps {
   startLoop: StartLoop
 }
 
-/** Condition detected while syncing. */
+/** A condition that was detected while syncing. */
 export type Finding =
+  /** Entries were deleted before they were read. */
   | { kind: 'gap'; gap: Gap; raisesFloor: boolean }
-  /** Auth0 refused the checkpoint. Reading continues from another one. */
+  /** Auth0 refused the checkpoint `from`. Reading continues from `to`; `null`: the log is empty. */
   | { kind: 'checkpoint_replaced'; from: string; to: string | null }
-  /** Resuming after an outage: its logouts are searched before the pages are read. */
+  /** Reading resumes after an outage. The logouts of the outage are searched before its pages are read. */
   | { kind: 'outage'; span: Span }
-  /** This search failed. The pages are read without it. */
+  /** The search for the logouts of an outage failed. The catch-up reads them later. */
   | { kind: 'search_failed'; error: unknown }
-  /** At a first start: the log begins only just now. */
+  /** At the first start, the oldest entry of the log is recent. */
   | { kind: 'new_tenant'; oldestAt: Instant }
-  /** A loop started again, and neither the checkpoint nor the sweep had moved. */
+  /** A loop started again although neither the checkpoint nor the sweep had moved. */
   | { kind: 'no_progress'; loop: SyncLoop }
 
-/** Whether a catch-up reads the entries of this stage as well. */
+/** Whether a catch-up also reads the entries of this stage. */
 export function isReadTwice(stage: SyncProgress['stage']): boolean {
   return stage === 'outage' || stage === 'reconcile'
 }
 
 /**
- * Reads pages from the checkpoint to the end of the log. The next page is requested while one is being
- * stored. Pages are stored in order, each together with its checkpoint, so that an abort between two pages
- * loses nothing.
+ * Reads pages from the checkpoint to the end of the log. While a page is being stored, the next page is requested. Pages
+ * are stored in order, each together with its checkpoint, so that an abort between two pages loses nothing.
  *
- * @param onPage Runs before a page is stored.
- * @throws `NO_PROGRESS` where the database does not keep what is written.
- * @throws `CLOCK_AHEAD` where the clock of the database is behind.
+ * @param onPage Runs before each page is stored.
+ * @throws `NO_PROGRESS` if the database does not keep the rows that are written.
+ * @throws `CLOCK_AHEAD` if the clock of the database is behind.
  */
 export async function catchUp(
   deps: LoopDeps,
@@ -72,22 +72,23 @@ export async function catchUp(
   for (;;) {
     const { checkpoint, asOf } = await nextRound()
     if (checkpoint === null) return
-    // Entries from before the first catch-up are not late: no earlier poll could have read them.
+    // Measures no delay of entries from before the first catch-up: no earlier poll could have read them.
     const onLogoutPage = asOf === null ? undefined : deps.onLogoutPage
     const end = await withAbort(signal, (controller) =>
       readPages(checkpoint, { ...deps, onLogoutPage, onPage }, controller),
     )
     if (end === 'end') return
-    // Another poller moved the checkpoint: pages read from the old one are discarded.
+    // Another poller has moved the checkpoint. The pages that were read from the old checkpoint are discarded.
   }
 }
 
 /** A page that was read and is not stored yet. */
 export interface ArrivedPage {
-  askedAt: Instant
-  /** Storage time of its first entry; `null` where it has none. */
+  /** When the page was requested, by Auth0's clock. */
+  requestedAt: Instant
+  /** Storage time of the first entry; `null`: the page is empty, or the entry has no storage time. */
   firstAt: Instant | null
-  /** Storage time of its last entry; `null` where it has none. */
+  /** Storage time of the last entry; `null`: the page is empty, or the entry has no storage time. */
   reachedAt: Instant | null
 }
 
@@ -108,17 +109,17 @@ async function readPages(
     let beganAt: Instant | null = null
     for (;;) {
       const page = await next
-      beganAt ??= page.askedAt
+      beganAt ??= page.requestedAt
       const firstAt = storageTimeOf(readLogId(page.entries[0]))
-      await deps.onPage({ askedAt: page.askedAt, firstAt, reachedAt: readReached(page) })
+      await deps.onPage({ requestedAt: page.requestedAt, firstAt, reachedAt: readReached(page) })
       if (page.entries.length === 0) {
-        await store.storeCaughtUp(from, page.askedAt)
+        await store.storeCaughtUp(from, page.requestedAt)
         return from === checkpoint || (await isStoredTo(from, store)) ? 'end' : 'moved'
       }
       const isLast = hasReachedEnd(page, beganAt)
       if (!isLast) {
         next = read(page.next)
-        // Awaited in the next round. Until then a rejection must not count as unhandled.
+        // The next round awaits the promise. Until then, a rejection must not count as unhandled.
         next.catch(() => {})
       }
       if (!(await storePage(from, page, deps))) return 'moved'
@@ -130,7 +131,7 @@ async function readPages(
       from = page.next
     }
   } finally {
-    // Cancels a page that was requested ahead.
+    // Cancels the request for a page that is not needed any more.
     controller.abort()
   }
 }
@@ -152,27 +153,30 @@ async function storePage(from: string, page: ReceivedPage, deps: SyncDeps): Prom
     const entries = page.entries.length
     deps.onProgress?.({ stage: 'catch-up', pages: 1, entries, events: events.length, reachedAt })
     const writtenMs = performance.now() - page.receivedAt
-    if (events.length > 0) deps.onLogoutPage?.({ events, askedAt: page.askedAt, writtenMs })
+    if (events.length > 0) deps.onLogoutPage?.({ events, requestedAt: page.requestedAt, writtenMs })
   }
   return stored
 }
 
 /**
- * Whether everything stored before the catch-up began has been read, and hardly anything is left. In a
- * tenant that stores an entry between any two requests, no page is ever empty.
+ * Whether the catch-up may end at this page: all entries from before its beginning have been read, and few can be left.
+ * Waiting for an empty page is not enough: a tenant can store an entry between any two requests.
  */
-function hasReachedEnd({ entries, askedAt }: Page, beganAt: Instant): boolean {
-  if (entries.length >= PAGE_SIZE && askedAt - beganAt < LONG_CATCH_UP_MS) return false
+function hasReachedEnd({ entries, requestedAt }: Page, beganAt: Instant): boolean {
+  if (entries.length >= PAGE_SIZE && requestedAt - beganAt < LONG_CATCH_UP_MS) return false
   const storedAt = storageTimeOf(readLogId(entries.at(-1)))
   return (
     storedAt !== null &&
     storedAt > beganAt + DATE_PRECISION_MS &&
-    storedAt <= askedAt + DATE_PRECISION_MS
+    storedAt <= requestedAt + DATE_PRECISION_MS
   )
 }
 
-/** Not later than the request: an id of another layout can read as any time. */
-function readReached({ entries, askedAt }: Page): Instant | null {
+/**
+ * The storage time of the last entry, but not later than the request. If Auth0 changes the layout of log ids, the time
+ * that is read from one can be arbitrary.
+ */
+function readReached({ entries, requestedAt }: Page): Instant | null {
   const storedAt = storageTimeOf(readLogId(entries.at(-1)))
-  return storedAt === null ? null : Math.min(storedAt, askedAt)
+  return storedAt === null ? null : Math.min(storedAt, requestedAt)
 }

@@ -8,12 +8,13 @@ import { type GapOptions, recordGap } from './gaps.js'
 import type { SearchRange } from './outage-search.js'
 
 /**
- * Sets the first checkpoint: leaves the states `not_started` and `empty_log` of {@link Progress}.
+ * Sets the first checkpoint, and so leaves the state `not_started` or `empty_log` of {@link Progress}.
  *
- * Paging begins a little before now, at a synthetic log id, so that the newest logouts count first. The
- * sweep covers everything before it. An empty log has no position yet: it is recorded as read, and the
- * next poll reads it again. Entries that then appear are read from a little before the last poll. Nothing is
- * swept, unless the log holds entries that are older: then it was not empty, but hidden.
+ * - If the log holds entries at the first start, the checkpoint is a synthetic log id from a little before now, so that
+ *   the newest logouts count first. A sweep covers everything before the checkpoint.
+ * - If the log is empty, there is no position yet. The log is recorded as read, and the next poll reads it again.
+ * - If entries appear in an empty log, they are read from a little before the last poll. Nothing is swept, unless the
+ *   log also holds older entries: then the log was not empty, but its entries were hidden.
  */
 export async function coldStart(
   deps: SyncDeps,
@@ -26,22 +27,22 @@ export async function coldStart(
 
   const { asOf, reconciledTo } = progress
   const { entries, ...response } = await source.readNewest(signal)
-  // A position in the database's future would hide what is stored before it.
-  const askedAt = Math.min(response.askedAt, progress.now)
+  // If the checkpoint were in the future of the database's clock, entries stored before it would not be read.
+  const requestedAt = Math.min(response.requestedAt, progress.now)
   if (entries.length === 0) {
-    // Empty before and empty now: entries in between can have been deleted.
-    if (asOf !== null && askedAt - asOf > GAP_CHECK_THRESHOLD_MS) {
+    // The log was empty before, and is empty now. Entries can have been stored and deleted in between.
+    if (asOf !== null && requestedAt - asOf > GAP_CHECK_THRESHOLD_MS) {
       await recordGap(deps, { ...options, progress, firstAt: null }, signal)
     }
-    await store.storeCaughtUp(null, askedAt)
+    await store.storeCaughtUp(null, requestedAt)
     return
   }
   const logId = readLogId(entries[0])
-  // Ids with another prefix would all sort before or after a synthetic id.
+  // A synthetic id needs the tenant's prefix: ids with another prefix would all sort before it, or all after it.
   const prefix = storageTimeOf(logId) === null ? DEFAULT_PREFIX : prefixOf(logId ?? '')
-  // An entry can become visible after the last poll of an empty log.
-  const begin = wholeSecond(Math.min(asOf ?? askedAt, askedAt) - options.reconcileWindowMs)
-  const sweep = { from: wholeSecond(askedAt - tokenHorizonMs(options)), to: begin }
+  // Begins before the last poll, because an entry from before that poll can become visible after it.
+  const begin = wholeSecond(Math.min(asOf ?? requestedAt, requestedAt) - options.reconcileWindowMs)
+  const sweep = { from: wholeSecond(requestedAt - tokenHorizonMs(options)), to: begin }
   const wasHidden =
     asOf !== null && reconciledTo === null && (await holdsBefore(begin, deps, signal))
   const isSwept = (asOf === null || wasHidden) && sweep.from < sweep.to
@@ -49,12 +50,13 @@ export async function coldStart(
     const search = { ...options, progress: { ...progress, sweep }, firstAt: null }
     await recordGap(deps, search, signal)
   }
-  // Entries that become visible from now on are late, and the first reconcile can be far away.
-  if (reconciledTo === null) await store.finishReconcile(askedAt)
+  // Entries that become visible from now on are late. The first reconcile must search from here, even if it runs much
+  // later.
+  if (reconciledTo === null) await store.finishReconcile(requestedAt)
   await store.begin(syntheticLogId(begin, prefix), isSwept ? sweep : null)
 }
 
-/** Whether the log holds entries stored before `at`: without a scope, Auth0 can present it as empty. */
+/** Whether the log holds entries stored before `at`. If so, an empty log was hidden: Auth0 hides it without a scope. */
 async function holdsBefore(
   at: Instant,
   { source }: SyncDeps,

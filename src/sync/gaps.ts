@@ -6,12 +6,12 @@ import { DEFAULT_PREFIX, prefixOf, storageTimeOf, syntheticLogId } from '../rule
 import type { Progress } from '../rules/progress.js'
 import type { SyncDeps } from './catch-up.js'
 
-/** Earlier than every entry. */
+/** An instant before every entry. */
 const BEGINNING = Date.UTC(2000, 0, 1)
 
 /** What happens when a gap is found. */
 export interface GapOptions {
-  /** `record`: the gap is recorded. `floor`: the floor is raised to its end as well. */
+  /** `record`: the gap is recorded. `floor`: the gap is recorded, and the floor is raised to the end of the gap. */
   onGap: 'record' | 'floor'
 }
 
@@ -21,15 +21,15 @@ interface GapSearch extends GapOptions {
   firstAt: Instant | null
 }
 
-/** What the log holds, and the tenant's log id prefix. */
+/** From when on the log holds entries, and the tenant's log id prefix. */
 interface RetainedLog extends Retained {
   prefix: string
 }
 
 /**
- * Compares what the log holds with how far it has been read, and records a gap.
+ * Records a gap, if the log now begins after the instant up to which it has been read.
  *
- * @returns What the log holds.
+ * @returns From when on the log holds entries.
  */
 export async function recordGap(
   deps: SyncDeps,
@@ -38,7 +38,7 @@ export async function recordGap(
 ): Promise<RetainedLog> {
   const { progress, onGap } = search
   let retained = await readRetained(deps, search, signal)
-  // A single wrong response must neither raise the floor for all users nor hide a gap: ask twice.
+  // Reads twice: a single wrong response must neither raise the floor for all users nor hide a gap.
   if (retained.oldestAt === null || findGap(progress, retained) !== null) {
     retained = olderOf(retained, await readRetained(deps, search, signal))
   }
@@ -48,15 +48,15 @@ export async function recordGap(
     const isNew = await deps.store.storeGap(gap, raisesFloor)
     if (isNew) deps.onFinding?.({ kind: 'gap', gap, raisesFloor })
   }
-  const { oldestAt, askedAt } = retained
+  const { oldestAt, requestedAt } = retained
   const isFirst = progress.asOf === null && progress.lastPollAt === null
-  if (isFirst && oldestAt !== null && isNewTenant(oldestAt, askedAt)) {
+  if (isFirst && oldestAt !== null && isNewTenant(oldestAt, requestedAt)) {
     deps.onFinding?.({ kind: 'new_tenant', oldestAt })
   }
   return retained
 }
 
-/** The one that knows the older entry: that entry is certainly retained. */
+/** The response with the older entry. That entry is certainly retained, even if the other response lacks it. */
 function olderOf(a: RetainedLog, b: RetainedLog): RetainedLog {
   return (b.oldestAt ?? Number.POSITIVE_INFINITY) < (a.oldestAt ?? Number.POSITIVE_INFINITY) ? b : a
 }
@@ -66,27 +66,27 @@ async function readRetained(
   { progress, firstAt }: GapSearch,
   signal: AbortSignal,
 ): Promise<RetainedLog> {
-  const { entries, askedAt } = await source.readOldest(signal)
+  const { entries, requestedAt } = await source.readOldest(signal)
   const [entry] = entries
   const known = firstAt ?? Number.POSITIVE_INFINITY
   const prefix = readPrefix([readLogId(entry), progress.checkpoint])
-  if (entry === undefined && firstAt === null) return { oldestAt: null, prefix, askedAt }
-  // The entry with the oldest date can have been stored late.
+  if (entry === undefined && firstAt === null) return { oldestAt: null, prefix, requestedAt }
+  // Reads the storage times of all entries: the entry with the oldest date can have been stored late.
   const storedAts = entries.flatMap((each) => storageTimeOf(readLogId(each)) ?? [])
-  // Ids of another layout have no storage time. The date is not later than the storage time.
+  // If the log ids have no storage time, the date replaces it. An entry's date is not later than its storage time.
   const datedAt = entry === undefined ? known : (readDateTime(Object(entry).date) ?? BEGINNING)
-  // An id of another layout can read as any time.
-  const latestAt = Math.max(askedAt, progress.now)
+  // If Auth0 changes the layout of log ids, the time that is read from one can be arbitrary.
+  const latestAt = Math.max(requestedAt, progress.now)
   const oldestAt = Math.min(known, latestAt, ...(storedAts.length > 0 ? storedAts : [datedAt]))
-  const since = progress.sweep?.from ?? readUpTo(progress, askedAt)
-  if (since === null || oldestAt <= since) return { oldestAt, prefix, askedAt }
-  // In the order of log ids there can be an older entry.
+  const since = progress.sweep?.from ?? readUpTo(progress, requestedAt)
+  if (since === null || oldestAt <= since) return { oldestAt, prefix, requestedAt }
+  // Also reads in the order of log ids, which can begin with an older entry than the order of dates.
   const first = await source.readPage(syntheticLogId(BEGINNING, prefix), signal).catch((error) => {
     if (hasCode(error, 'AUTH0_CHECKPOINT_REFUSED')) return null
     throw error
   })
   const olderAt = storageTimeOf(readLogId(first?.entries[0]))
-  return { oldestAt: Math.min(oldestAt, olderAt ?? oldestAt), prefix, askedAt }
+  return { oldestAt: Math.min(oldestAt, olderAt ?? oldestAt), prefix, requestedAt }
 }
 
 function readPrefix(logIds: (string | null)[]): string {

@@ -3,35 +3,36 @@ import { withAbort } from '../async/abort.js'
 import { type Backoff, backOff } from '../async/backoff.js'
 import type { LastLogoutStore } from '../ports.js'
 
-/** Time to live: how long a poller that died delays the others, in milliseconds. */
+/** The time to live of a lease, in milliseconds. A poller that has died delays the others for this time. */
 const LEASE_TTL_MS = 30_000
 
+/** The run that holds the lease. */
 interface Holder {
   signal: AbortSignal
-  /** Resolves when this run no longer holds the lease. */
+  /** Resolves when the run no longer holds the lease. */
   ended: Promise<void>
 }
 
-/** Exclusive polling lease. */
+/** The exclusive right to poll. */
 export interface Lease {
   /**
-   * Runs `run` while this process holds the lease. A run that was aborted and hangs no longer holds it.
+   * Runs `run` while this process holds the lease. A run that was aborted but does not end no longer holds the lease.
    *
-   * @param run `held` is aborted when the lease is lost, as after the machine slept.
-   * @returns False, without running, while another run holds the lease, in this process or another.
+   * @param run Its argument `held` aborts when the lease is lost, for example after the machine slept.
+   * @returns `false` if another run holds the lease, in this process or in another one. Then `run` is not called.
    */
   run(signal: AbortSignal, run: (held: AbortSignal) => Promise<void>): Promise<boolean>
   /**
-   * Waits with backoff before the next attempt, but not longer than until this process releases the
-   * lease: its polls can follow each other so closely that no attempt would fall between two of them.
+   * Waits with backoff before the next attempt. The wait ends earlier if this process releases the lease: otherwise,
+   * if the polls of this process follow each other closely, no attempt might fall between two of them.
    */
   wait(attempt: number, backoff: Backoff, signal: AbortSignal): Promise<void>
 }
 
 /**
- * Lets one poller at a time send requests. Correctness does not depend on it, since a page is stored only
- * where its checkpoint still stands. Create one per process: after a database outage, in which it could not
- * release the lease, the same process continues at once.
+ * Creates a lease, which lets one poller at a time send requests. Correctness does not depend on the lease, since a page
+ * is stored only if its checkpoint has not moved. Create one per process: a process can then continue immediately
+ * after a database outage during which it could not release the lease.
  */
 export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease {
   const owner = randomUUID()
@@ -41,7 +42,7 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
     let renewed: Promise<unknown> = Promise.resolve()
     const renew = async (controller: AbortController) => {
       const isHeld = await store.acquireLease(owner, ttlMs).catch(() => {
-        // The run uses the same database and reports what is wrong with it.
+        // The run uses the same database, and reports its outage.
       })
       if (isHeld === false) controller.abort()
     }
@@ -56,7 +57,7 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
       })
     } finally {
       clearInterval(renewal)
-      // A renewal in flight would take the lease again.
+      // Waits for a renewal that is in flight, which would otherwise take the lease again after its release.
       await renewed
       if (holder === mine) {
         await store.releaseLease(owner).catch(() => {

@@ -7,17 +7,17 @@ import type { Span } from '../rules/span.js'
 import type { SyncDeps } from './catch-up.js'
 import { sweep } from './sweep.js'
 
-/** How often new logouts are searched while the catch-up is far behind, in milliseconds. */
+/** Interval at which new logouts are searched while the catch-up is far behind, in milliseconds. */
 const REPEAT_INTERVAL_MS = 15_000
 
-/** An entry that was just stored can become visible to a search a little later, in milliseconds. */
+/** By how much two searches overlap, in milliseconds: a stored entry can become visible to a search with a delay. */
 const OVERLAP_MS = 10_000
 
 /** How far back logouts are searched. */
 export interface SearchRange {
-  /** How long after it was stored an entry can become visible, in milliseconds. */
+  /** The maximum delay between the storage of an entry and its visibility, in milliseconds. */
   reconcileWindowMs: number
-  /** The longest lives of tokens, in milliseconds: logouts from before `tokenHorizonMs` of them concern no token. */
+  /** The maximum lifetimes of tokens, in milliseconds. Logouts from before {@link tokenHorizonMs} concern no token. */
   maxRefreshAgeMs: number
   maxTokenAgeMs: number
 }
@@ -25,11 +25,12 @@ export interface SearchRange {
 /**
  * Searches the logouts of an outage, so that they count before the catch-up reaches them.
  *
- * A catch-up reads the oldest entry first. The search reads the newest logouts first: once over the whole
- * outage, then every 15 seconds over what is new. A search that fails is not repeated, since the catch-up
- * reads everything anyway.
+ * A catch-up reads the oldest entries first. The search reads the newest logouts first: it searches the whole outage
+ * once, then the time since its last search, every 15 seconds. After a search has failed, it does not search again,
+ * since the catch-up reads all entries anyway.
  *
- * @returns Searches; `readTo` is how far the log had been read, `now` the time of the page at hand.
+ * @returns A function to be called before each page. `readTo`: the instant up to which the log had been read. `now`:
+ * when the page was requested.
  */
 export function createOutageSearch(
   deps: SyncDeps,
@@ -53,7 +54,7 @@ export function createOutageSearch(
   }
 
   async function searchOutage(readTo: Instant, now: Instant): Promise<void> {
-    // Includes what is still to be reconciled: this search counts as a reconcile.
+    // Begins where the next reconcile would begin, because this search counts as a reconcile.
     const since = Math.min(readTo, progress.reconciledTo ?? readTo) - options.reconcileWindowMs
     const span = { from: Math.max(since, now - tokenHorizonMs(options)), to: now }
     deps.onFinding?.({ kind: 'outage', span })

@@ -14,29 +14,29 @@ import { createProgressGuard, type ProgressGuard } from './progress-guard.js'
 import { moveCheckpoint, replaceCheckpoint } from './replace-checkpoint.js'
 import { sweep } from './sweep.js'
 
-/** How the log is read. */
+/** The options of a poll. */
 export interface PollOptions extends SearchRange, GapOptions {
   /** A sweep pauses for a catch-up at this interval, in milliseconds. */
   pollIntervalMs: number
 }
 
-/** What a poll needs. */
+/** The dependencies of a poll. */
 export interface PollDeps extends SyncDeps {
-  /** Shared by the polls of a process. Default: a lease of its own. */
+  /** The lease that all polls of a process share. Default: a new lease. */
   lease?: Lease
-  /** Ends loops that repeat without progress. Shared like the lease. Default: a guard of its own. */
+  /** Ends loops that repeat without progress. All polls of a process share the guard. Default: a new guard. */
   guard?: ProgressGuard
 }
 
 /** Poll outcome: the log was read to its end, or another poller holds the lease. */
 export type PollOutcome = 'caught_up' | 'lease_held'
 
-/** How often one poll replaces a refused checkpoint. */
+/** Maximum number of refused checkpoints that one poll replaces. */
 const MAX_REPLACEMENTS = 3
 
 /**
- * Reads the log to its end, once. A first start reads the newest entries first, then sweeps the older
- * ones. It catches up with new entries between the requests of the sweep.
+ * Reads the log to its end, once. At the first start, it reads the newest entries first, then sweeps the older entries.
+ * Between the requests of the sweep, it catches up with new entries.
  */
 export async function poll(
   deps: PollDeps,
@@ -47,8 +47,8 @@ export async function poll(
 }
 
 /**
- * Polls, then searches a little behind the checkpoint for entries that became visible late, which paging
- * has passed. The rows found this way are counted.
+ * Polls, then searches a span before the checkpoint for late entries: paging has passed them, because they became
+ * visible later. The metrics count the rows that are found this way.
  */
 export async function reconcile(
   deps: PollDeps,
@@ -61,7 +61,7 @@ export async function reconcile(
   })
 }
 
-/** Runs `run` while this poller holds the lease. Its loops end where they make no progress. */
+/** Runs `run` while this poller holds the lease. The guard ends loops of the run that make no progress. */
 async function runGuarded(
   deps: PollDeps,
   signal: AbortSignal,
@@ -90,7 +90,7 @@ async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSign
     const prefix = prefixOf(progress.checkpoint)
     await sweep(deps, { stage: 'sweep', span: progress.sweep, prefix, store, between }, signal)
     if (!(await isSwept())) continue
-    // Freshness moves only now. A replaced checkpoint can ask for another sweep.
+    // `asOf` can move only now, after the sweep. If this catch-up replaces the checkpoint, another sweep can follow.
     await catchUpFromCheckpoint(deps, options, signal)
     if (await isSwept()) return
   }
@@ -104,9 +104,11 @@ async function sweepRecent(
   const { checkpoint, asOf, reconciledTo } = await deps.store.readProgress()
   const storedAt = storageTimeOf(checkpoint)
   if (checkpoint === null || storedAt === null || asOf === null) return
-  // Late entries became visible before the last reconcile, or since.
+  // The last reconcile has found the late entries that were visible then. The others can have been stored up to
+  // `reconcileWindowMs` before it.
   const since = Math.min(asOf, reconciledTo ?? asOf) - options.reconcileWindowMs
-  // Up to `asOf`, also where the checkpoint is older: this reads what is claimed to be known in another way.
+  // Searches up to `asOf`, even if the checkpoint is older. This verifies by a search that all entries before `asOf`
+  // have been read.
   const span = { from: Math.max(since, asOf - tokenHorizonMs(options)), to: asOf + 1 }
   const between = catchUpWhenDue(deps, options, signal)
   const prefix = prefixOf(checkpoint)
@@ -115,7 +117,7 @@ async function sweepRecent(
     found += await deps.store.storeReconciled(batch)
   }
   await sweep(deps, { stage: 'reconcile', span, prefix, store, between }, signal)
-  // Auth0 can answer an expired checkpoint as if no entry had followed it.
+  // Auth0 can respond to an expired checkpoint with an empty page, although entries follow it.
   if (found > 0 && storedAt < asOf - MIN_RETENTION_MS) {
     const { sweep: rest } = await deps.store.readProgress()
     await moveCheckpoint(deps, checkpoint, syntheticLogId(span.from, prefix), rest)
@@ -123,7 +125,10 @@ async function sweepRecent(
   await deps.store.finishReconcile(asOf)
 }
 
-/** Catches up. Replaces a checkpoint that Auth0 refuses. `isFirst`: an outage can precede this catch-up. */
+/**
+ * Catches up. Replaces a checkpoint that Auth0 refuses. `isFirst`: this is the first catch-up of a poll, so an outage can
+ * precede it.
+ */
 async function catchUpFromCheckpoint(
   deps: LoopDeps,
   { isFirst = false, ...options }: PollOptions & { isFirst?: boolean },
@@ -146,7 +151,7 @@ async function catchUpFromCheckpoint(
   }
 }
 
-/** Catches up when the next poll is due: a sweep can take hours and must not delay it. */
+/** Creates a function that catches up if the next poll is due. A sweep calls it, since a sweep can take hours. */
 function catchUpWhenDue(
   deps: LoopDeps,
   options: PollOptions,

@@ -2,28 +2,27 @@ import { type Backoff, backOff } from '../async/backoff.js'
 import { LastLogoutError } from '../errors.js'
 import type { Progress } from '../rules/progress.js'
 
-/** A loop that reads the log, and starts again when the store has not accepted what was read. */
+/** A loop that reads the log, and starts again if the store has not accepted the entries. */
 export type SyncLoop = 'catch-up' | 'sweep' | 'replace-checkpoint'
 
 /**
  * Starts a loop.
  *
- * @returns A function to be called before each round. It returns the progress. From the second round on, it
- *   waits with backoff first.
- * @throws `NO_PROGRESS`, and `ABORTED` while it waits.
+ * @returns A function to be called before each round. It returns the stored progress. From the second round on, it first
+ *   waits with backoff. It throws `NO_PROGRESS`, and `ABORTED` during a wait.
  */
 export type StartLoop = (loop: SyncLoop) => () => Promise<Progress>
 
-/** When a loop that starts again is ended. */
+/** When the guard ends a loop that starts again. */
 export interface ProgressLimits {
-  /** Consecutive rounds without progress. Default: 3. */
+  /** Maximum number of consecutive rounds without progress. Default: 3. */
   maxIdleRounds: number
   /**
-   * How often the loops of one run start again, even if other processes make progress. Default: 10. This
-   * takes longer than two processes can both believe that they hold the lease.
+   * Maximum number of times that the loops of one run start again, even if other processes make progress. Default: 10.
+   * With the default backoff, this takes longer than two processes can both assume that they hold the lease.
    */
   maxRepeats: number
-  /** Default: 500 ms to 5,000 ms. */
+  /** Backoff between two rounds. Default: 500 ms to 5,000 ms. */
   backoff: Backoff
 }
 
@@ -36,7 +35,7 @@ const LIMITS: ProgressLimits = {
 /** Options of a progress guard. */
 export interface ProgressGuardOptions {
   limits?: Partial<ProgressLimits> | undefined
-  /** Called for each round without progress. `isFirst`: the first one after a run without any. */
+  /** Called for each round without progress. `isFirst`: the last successful run had no such round, and none followed. */
   onIdleRound?(loop: SyncLoop, isFirst: boolean): void
 }
 
@@ -53,10 +52,10 @@ export interface ProgressGuard {
 /**
  * Creates a guard for the runs of one process.
  *
- * Progress is a checkpoint or a sweep that this run has not seen before. It does not matter which process
- * moved it. A round without progress is idle. Idle rounds are counted across the loops of a run, and across
- * failed runs: while the database stays broken, each further run ends at its first idle round. A successful
- * run resets the count.
+ * A round makes progress if it finds a checkpoint or a sweep that this run has not read before. It does not matter which
+ * process has moved it. A round without progress is idle. Idle rounds are counted across the loops of a run, and
+ * across failed runs: while the database does not keep the rows, each further run ends at its first idle round. A
+ * successful run resets the count.
  */
 export function createProgressGuard({
   limits,
@@ -72,7 +71,7 @@ export function createProgressGuard({
       let repeats = 0
       let wasIdle = false
 
-      /** Whether the position is new to this run. */
+      /** Whether this run has not read this position before. */
       const hasMoved = ({ checkpoint, sweep }: Progress): boolean => {
         const position = JSON.stringify([checkpoint, sweep])
         if (seen.has(position)) return false
@@ -113,7 +112,7 @@ function idle(loop: SyncLoop, rounds: number): LastLogoutError {
   return new LastLogoutError(
     'NO_PROGRESS',
     `The loop ${loop} stopped after ${rounds} rounds without progress. ` +
-      'The checkpoint or the sweep that is read from the database is not the one that was written. ' +
+      'The database returns another checkpoint or sweep than the one that was written. ' +
       'Check that DATABASE_URL leads to the primary PostgreSQL server, not to a replica, and run `last-logout doctor`.',
   )
 }
@@ -122,7 +121,7 @@ function superseded(loop: SyncLoop, rounds: number): LastLogoutError {
   return new LastLogoutError(
     'NO_PROGRESS',
     `The loop ${loop} stopped after it had started again ${rounds} times. ` +
-      'Another process keeps moving the checkpoint or the sweep, or the database is read from a replica that is behind. ' +
+      'Another process keeps moving the checkpoint or the sweep, or DATABASE_URL leads to a replica that is behind. ' +
       'Let one installation read the log of this tenant, and check that DATABASE_URL leads to the primary PostgreSQL server.',
   )
 }

@@ -2,7 +2,7 @@ import type { Batch, Unattributable } from '../rules/batch.js'
 import { type LogoutEvent, readEntry, readLogId } from '../rules/entry.js'
 import { fold } from '../rules/fold.js'
 
-/** Reads entries, and folds the logout events among them into one row per subject. */
+/** Reads entries. Folds the logout events among them into one row per user, and one row per session. */
 export function readBatch(entries: unknown[], types: ReadonlySet<string>): ReadBatch {
   const events: LogoutEvent[] = []
   const unattributable: Unattributable[] = []
@@ -17,13 +17,13 @@ export function readBatch(entries: unknown[], types: ReadonlySet<string>): ReadB
   return { batch: { ...fold(events), unattributable }, events }
 }
 
-/** A batch to be stored, and the logout events it was folded from. */
+/** A batch to be stored, and the logout events that it was folded from. */
 interface ReadBatch {
   batch: Batch
   events: LogoutEvent[]
 }
 
-/** Parsed JSON can be nested too deeply for `JSON.stringify`. */
+/** The entry as JSON. An entry that was parsed from JSON can be nested too deeply for `JSON.stringify`. */
 function toJson(entry: unknown): string {
   try {
     return JSON.stringify(entry)

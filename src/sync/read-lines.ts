@@ -1,8 +1,8 @@
 import { isRecord } from '../rules/record.js'
 
 /**
- * The items of a log-stream body: JSON lines, an array, or one object. The content decides, not the content
- * type. A line that is not JSON is returned as text.
+ * Reads the items of a log-stream body. The body can be JSON lines, an array or one object. Its content decides which,
+ * not its content type. A line that is not JSON is returned as text.
  */
 export function* readLines(body: string): Generator<unknown> {
   // Some clients send a byte order mark, which is not JSON.
@@ -11,7 +11,7 @@ export function* readLines(body: string): Generator<unknown> {
   if (whole !== undefined) return yield* toItems(whole.value)
   for (const [line] of text.matchAll(/[^\r\n]+/g)) {
     if (line.trim() === '') continue
-    // A single line was parsed above. Parsing deeply nested text is slow, so do not repeat it.
+    // A body of one line was parsed above. Parsing deeply nested text is slow, so it is not repeated.
     const parsed = line.length === text.length ? undefined : parse(line)
     if (parsed === undefined) yield line
     else yield* toItems(parsed.value)
@@ -19,13 +19,13 @@ export function* readLines(body: string): Generator<unknown> {
 }
 
 /**
- * Returns the entry within an item: the item itself, the `data` of a webhook's `{ log_id, data }`, or that
- * within the `detail` of EventBridge.
+ * Returns the entry within an item: the item itself, the `data` of a webhook's `{ log_id, data }`, or the `data` within
+ * the `detail` of an EventBridge event.
  *
  * @see https://auth0.com/docs/customize/log-streams
  */
 export function unwrapEntry(item: unknown): unknown {
-  // An entry has a type. A wrapper has none.
+  // An entry has a `type`, and a wrapper has none.
   if (!isRecord(item) || 'type' in item) return item
   if (isRecord(item.detail)) return unwrapData(item.detail)
   return unwrapData(item)

@@ -3,38 +3,40 @@ import type { LastLogoutStore } from '../ports.js'
 import { readBatch } from './read-batch.js'
 import { readLines, unwrapEntry } from './read-lines.js'
 
-/** Entries per transaction: a transaction blocks the poll, which needs the same tenant row. */
+/** Number of entries per transaction. While a transaction runs, the poll waits: both lock the tenant row. */
 const BATCH_SIZE = 1_000
 
 /**
- * Items per body. An entry takes a kilobyte or more, so ten megabytes of entries hold fewer. Ten megabytes
- * of junk would hold millions and take minutes.
+ * Maximum number of items in a body. Entries take a kilobyte or more, so a body of ten megabytes has fewer. Ten
+ * megabytes of junk can have millions of items, which would take minutes.
  */
 const MAX_ITEMS = 10_000
 
 /**
- * JSON values per body, at about 50 per entry. Ten megabytes of brackets hold millions: parsing them would
- * block the process for seconds and exceed its memory.
+ * Maximum number of JSON values in a body. An entry has about 50. Ten megabytes of brackets are millions of values:
+ * parsing them would block the process for seconds and exceed its memory.
  */
 const MAX_VALUES = 500_000
 
-/** Outcome: all of it is stored, or nothing, because the body exceeds {@link MAX_ITEMS} or {@link MAX_VALUES}. */
+/**
+ * Outcome of receiving a body. `stored`: all items are stored. `too many`: nothing is stored, because the body exceeds
+ * {@link MAX_ITEMS} or {@link MAX_VALUES}.
+ */
 type Received = 'stored' | 'too many'
 
-/** What receiving needs. */
+/** The dependencies of {@link receive}. */
 export interface ReceiveDeps {
   store: Pick<LastLogoutStore, 'storeBatch'>
-  /** The event types that count. */
+  /** The event types that count as a logout. */
   types: ReadonlySet<string>
 }
 
 /**
- * Stores the body of a log-stream request. When this resolves, everything is committed. A stream only makes
- * logouts count earlier: it does not move the checkpoint or `as_of`, since a stream can drop entries.
+ * Stores the entries of a log-stream request. When this resolves, all of them are committed. A stream only makes
+ * logouts count earlier. It does not move the checkpoint or `as_of`, since a stream can drop entries.
  *
- * No content is refused. Auth0 repeats a refused batch and pauses the stream after seven days, and an
- * item that cannot be read now cannot be read then. It is stored as unattributable, and polling reads the
- * entry itself.
+ * An item that cannot be read is not refused. Auth0 would send a refused batch again, with the same result, and pause
+ * the stream after seven days. Such an item is stored as unattributable, and polling reads the entry from the log.
  *
  * @param signal Aborted when the client has disconnected.
  * @throws `ABORTED` between two transactions.
@@ -67,7 +69,10 @@ function readItems(body: string): unknown[] | null {
   return items
 }
 
-/** An upper bound, without parsing: each value but the first follows one of these characters. */
+/**
+ * An upper bound of the number of JSON values, without parsing: every value except the first follows an opening
+ * bracket, an opening brace or a comma.
+ */
 function countValues(text: string): number {
   let count = 1
   for (let at = 0; at < text.length; at++) {

@@ -6,11 +6,12 @@ import type { SyncDeps } from './catch-up.js'
 import { type GapOptions, recordGap } from './gaps.js'
 
 /**
- * Replaces a checkpoint that Auth0 has refused. Reading continues from the same storage time, from the
- * oldest entry where that time is not retained, or from the newest entry where Auth0 takes no synthetic id.
+ * Replaces a checkpoint that Auth0 has refused. Reading continues from the same storage time. If entries of that time
+ * are no longer retained, it continues from the oldest entry. If Auth0 accepts no synthetic log id, it continues from
+ * the newest entry.
  *
  * @returns Whether the checkpoint was moved.
- * @throws `refusal` where there is no other position.
+ * @throws `refusal` if there is no other position.
  */
 export async function replaceCheckpoint(
   deps: SyncDeps,
@@ -30,7 +31,8 @@ export async function replaceCheckpoint(
   const position = syntheticLogId(Math.max(storedAt ?? oldestAt, oldestAt), prefix)
   if (position !== checkpoint) return move(position)
 
-  // Auth0 takes no synthetic id: page from the newest entry, and sweep everything before it.
+  // The refused checkpoint is this synthetic id, so Auth0 accepts none. Pages are then read from the newest entry on,
+  // and a sweep covers everything before it.
   const [newest] = (await deps.source.readNewest(signal)).entries
   const newestId = readLogId(newest)
   const newestAt = storageTimeOf(newestId)
@@ -38,7 +40,7 @@ export async function replaceCheckpoint(
   return move(newestId, { from: Math.min(sweep?.from ?? storedAt, newestAt), to: newestAt + 1 })
 }
 
-/** Moves the checkpoint and reports it. False, and nothing changed, where another poller has moved it. */
+/** Moves the checkpoint, and reports that. If another poller has moved it, changes nothing and returns `false`. */
 export async function moveCheckpoint(
   { store, onFinding }: SyncDeps,
   from: string,

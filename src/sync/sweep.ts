@@ -7,14 +7,15 @@ import type { Span } from '../rules/span.js'
 import type { SyncDeps } from './catch-up.js'
 import { readBatch } from './read-batch.js'
 
-/** Auth0 returns at most this many entries for one search, on this many pages. */
+/** Maximum number of entries that Auth0 returns for one search. */
 const MAX_SEARCH_ENTRIES = 1_000
+/** Maximum number of pages of one search. */
 const MAX_SEARCH_PAGES = 10
 
-/** After fewer entries than this, the next span is wider. */
+/** If a part of the span holds fewer entries than this, the next part is wider. */
 const SPARSE_ENTRIES = MAX_SEARCH_ENTRIES / 4
 
-/** What is searched, and where the result goes. */
+/** The span that is searched, and the function that stores the result. */
 export interface SweepOptions {
   /** Label in progress reports. */
   stage: 'sweep' | 'outage' | 'reconcile'
@@ -28,10 +29,10 @@ export interface SweepOptions {
 }
 
 /**
- * Searches the logout events that were stored in a span, the newest first. The span is read in parts. A
- * part that holds more entries than one search returns is split.
+ * Searches the logout events that were stored in a span, the newest first. The span is searched in parts. If a part
+ * holds more entries than one search returns, the part is split.
  *
- * @throws `AUTH0_MALFORMED_PAGE` where Auth0 does not honour the span of a search.
+ * @throws `AUTH0_MALFORMED_PAGE` if Auth0 does not respect the span of a search, or if a part cannot be split.
  */
 export async function sweep(
   deps: SyncDeps,
@@ -58,15 +59,16 @@ export async function sweep(
   }
 }
 
+/** The result of the search of one part. */
 interface Found {
   entries: unknown[]
   pages: number
-  askedAt: Instant
-  /** The search reached its maximum: there can be more entries. */
+  requestedAt: Instant
+  /** Whether the search has reached its maximum, so that the part can hold more entries. */
   isCapped: boolean
 }
 
-/** Reads until an empty page: Auth0 does not document that only the last page is short. */
+/** Reads pages until one is empty. Auth0 does not document that only the last page is short, so all pages are read. */
 async function search(
   { source, types }: SyncDeps,
   span: Span,
@@ -81,14 +83,16 @@ async function search(
     entries.push(...response.entries)
     const [isLast, pages] = [response.entries.length === 0, page + 1]
     if (isLast || pages === MAX_SEARCH_PAGES) {
-      return { entries, pages, askedAt: response.askedAt, isCapped: !isLast }
+      return { entries, pages, requestedAt: response.requestedAt, isCapped: !isLast }
     }
   }
 }
 
 /**
- * The width of a part that holds less than half of these entries and is at most half as wide. An entry from
- * outside the span shows that Auth0 does not honour it.
+ * The width of a smaller part: at most half as wide, and with fewer than half of these entries.
+ *
+ * @throws `AUTH0_MALFORMED_PAGE` if an entry is outside the span, so that Auth0 does not respect the span, or if the
+ * span cannot be split.
  */
 function narrow({ from, to }: Span, entries: unknown[]): number {
   const storedAts = entries
@@ -99,8 +103,8 @@ function narrow({ from, to }: Span, entries: unknown[]): number {
   if (median === undefined || storedAts.some(isOutside) || to - from <= 1) {
     throw new LastLogoutError(
       'AUTH0_MALFORMED_PAGE',
-      `The search for logout events from ${toDateTime(from)} to ${toDateTime(to)} returned ${MAX_SEARCH_ENTRIES}, the most there can be. ` +
-        'Its span cannot be split: Auth0 does not honour log_id in the search, or one millisecond holds as many. ' +
+      `The search for logout events from ${toDateTime(from)} to ${toDateTime(to)} returned ${MAX_SEARCH_ENTRIES}, the maximum of one search. ` +
+        'The span of the search cannot be split: Auth0 ignores log_id in the search, or stored that many entries in one millisecond. ' +
         'Report this with the version of last-logout.',
     )
   }

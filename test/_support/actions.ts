@@ -12,7 +12,7 @@ interface ServedBinding {
   action: { id: string; name: string }
 }
 
-/** Opens a tenant whose Actions can be read and written. It is closed after the test. */
+/** Opens a simulated tenant, and a Management API with the scopes of Actions. Both are closed after the test. */
 export async function openActionTenant(
   options: Partial<SimulatorOptions> = {},
 ): Promise<{ simulator: Simulator; api: ManagementApi }> {
@@ -31,7 +31,7 @@ export function addAction({ actions }: Simulator, name: string, more: object = {
   return id
 }
 
-/** Creates and binds other Actions, each with a display name. */
+/** Creates and deploys other Actions. Binds each of them with a display name. */
 export function bindOthers(simulator: Simulator, count: number): void {
   const bindings = Array.from({ length: count }, (_, n) => ({
     ref: { type: 'action_id', value: addAction(simulator, `other ${n}`) },
@@ -45,7 +45,7 @@ export function readBindings({ bindings }: Simulator): ServedBinding[] {
   return bindings.list() as ServedBinding[]
 }
 
-/** The requests that write: method and path. */
+/** The method and path of each request that writes. */
 export function readWriteRequests({ requests }: Simulator): string[] {
   return requests
     .all()

@@ -14,7 +14,7 @@ const ARGUMENTS = [
   '--disable-sync',
 ]
 
-/** Finds Chromium by CHROMIUM_PATH or in the PATH. `skip` is the reason why there is none. */
+/** Finds Chromium by CHROMIUM_PATH or in the PATH. `skip`: why there is none, as the reason to skip a test. */
 export function findBrowser(): { path: string } | { skip: string } {
   const { CHROMIUM_PATH } = process.env
   if (CHROMIUM_PATH) return { path: CHROMIUM_PATH }

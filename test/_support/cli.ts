@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os'
 /** A running command. */
 export interface RunningCommand {
   pid: number
-  /** Standard output and standard error so far. */
+  /** The text that the command has written so far, to standard output and then to standard error. */
   output(): string
   stdout(): string
   stderr(): string
   kill(signal: NodeJS.Signals): void
-  /** Closes the reading end of its standard output: later writes fail with EPIPE. */
+  /** Closes the reading end of the command's standard output. Later writes of the command fail with EPIPE. */
   closeOutput(): void
   /** Resolves to the exit code; `null` after a signal that the command did not handle. */
   exited: Promise<number | null>
@@ -18,7 +18,7 @@ export interface RunningCommand {
 
 /** The working directory and the input of a command. */
 interface CommandOptions {
-  /** Working directory. Default: one without a `.env`. */
+  /** The working directory. Default: a directory without a `.env`. */
   cwd?: string
   /** Standard input. Default: empty. */
   input?: string
@@ -26,7 +26,7 @@ interface CommandOptions {
   maxOpenFiles?: number
 }
 
-/** Starts the built program, with this environment and no other variables. */
+/** Starts the built program. Its only environment variables are `env` and `PATH`. */
 export function runCommand(
   args: string[],
   env: Record<string, string> = {},

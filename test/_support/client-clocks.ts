@@ -1,10 +1,10 @@
 import { type Clocks, systemClocks } from '../../src/client/clocks.js'
 
-/** Running clocks of a client that a test can also set. Times in milliseconds. */
+/** The clocks of a client. They run, and a test can set them. All times are in milliseconds. */
 export interface SettableClocks extends Clocks {
-  /** Sets the wall clock ahead; a negative number sets it back. */
+  /** Sets the wall clock ahead. A negative number sets it back. */
   setAhead(ms: number): void
-  /** Lets time pass as while the machine sleeps or the function is frozen: only the wall clock advances. */
+  /** Simulates a sleep of the machine, or a frozen function: only the wall clock advances. */
   sleep(ms: number): void
   /** Advances only the monotonic clock. */
   passMonotonic(ms: number): void
@@ -20,7 +20,7 @@ export function createSettableClocks(): SettableClocks {
   return {
     monotonic: () => systemClocks.monotonic() + monotonicMs,
     wall: () => systemClocks.wall() + wallMs,
-    // A client cannot distinguish the two.
+    // For a client, a sleep looks the same as a wall clock that is set ahead.
     setAhead: moveWall,
     sleep: moveWall,
     passMonotonic(ms) {

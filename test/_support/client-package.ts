@@ -9,7 +9,7 @@ const run = promisify(execFile)
 /** A project of a user, with only the client's package installed. */
 export interface ClientProject {
   dir: string
-  /** Path of the package as it is published. */
+  /** The path of the packed package, as it is published. */
   tarball: string
   /** Links a package of this repository into the project. */
   add(name: string): Promise<void>

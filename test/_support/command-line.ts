@@ -3,7 +3,7 @@ import type { CommandContext } from '../../src/commands/context.js'
 import { runCommandLine } from '../../src/commands/run.js'
 import { createLog } from '../../src/log.js'
 
-/** A command that runs in this process. */
+/** A command line that runs in this process. */
 export interface CommandRun {
   stdout(): string
   stderr(): string
@@ -21,7 +21,7 @@ interface CommandStreams {
   context?: Partial<CommandContext>
 }
 
-/** Starts a command line in this process, with this environment and no other variables. */
+/** Starts a command line in this process. Its only environment variables are `env`. */
 export function startCommandLine(
   args: string[],
   env: Record<string, string> = {},

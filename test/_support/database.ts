@@ -10,10 +10,15 @@ export interface TestDatabase {
   drop(): Promise<void>
 }
 
-/** Tests read and write dates in UTC and ISO 8601, independent of the server's settings. */
+/** Options of a test's session: dates are in UTC and ISO 8601, whatever the settings of the server. */
 const SESSION_OPTIONS = '-c timezone=UTC -c datestyle=ISO'
 
-/** Creates a database: a copy of the migrated one, an empty one, or a copy of another test database without connections. */
+/**
+ * Creates a database.
+ *
+ * @param template `migrated`: the database has all tables. `template0`: it is empty. A test database: it is a copy of
+ * that database, which must have no connections.
+ */
 export async function createTestDatabase(
   template: 'migrated' | 'template0' | TestDatabase = 'migrated',
 ): Promise<TestDatabase> {
@@ -23,7 +28,7 @@ export async function createTestDatabase(
   const url = new URL(serverUrl())
   url.pathname = `/${name}`
   const pool = new pg.Pool({ connectionString: url.href, max: 2, options: SESSION_OPTIONS })
-  // Dropping the database terminates connections that are still closing.
+  // When the database is dropped, a connection that is still closing is terminated. That must not end the process.
   pool.on('error', () => {})
   return {
     name,
@@ -36,7 +41,7 @@ export async function createTestDatabase(
   }
 }
 
-/** Runs one statement at a time: PostgreSQL copies a template only while no other session uses it. */
+/** Runs a statement. A lock prevents concurrent ones, since PostgreSQL copies no template that another session uses. */
 async function onServer(sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: serverUrl() })
   await client.connect()
@@ -48,7 +53,7 @@ async function onServer(sql: string): Promise<void> {
   }
 }
 
-/** Throws instead of returning `undefined`, with which `pg` would connect to a server on its default port. */
+/** The URL of the PostgreSQL server. Throws if there is none. With `undefined`, `pg` would use its default port. */
 function serverUrl(): string {
   const url = inject('postgresUrl') as string | undefined
   if (url !== undefined) return url

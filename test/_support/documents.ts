@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 
-/** The first example in this language below a heading of a Markdown document, exactly as the document shows it. */
+/** Reads the first example in a language below a heading of a Markdown document. Returns it unchanged. */
 export async function readExample(
   document: string,
   heading: string,

@@ -10,7 +10,7 @@ export interface FeedSubscription {
   close(): Promise<void>
 }
 
-/** Subscribes to the change feed. Throws the status if it is not 200. */
+/** Subscribes to the change feed. If the status of the response is not 200, throws an error with the status. */
 export async function subscribeToFeed(
   url: string,
   query = '',

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 
-/** A logout event, in the shape that the rules use. This file shares no code with the rules. */
+/** A logout event, in the shape that `src/rules` uses. This file shares no code with `src/rules`. */
 interface Event {
   logId: string
   type: string
@@ -15,7 +15,7 @@ interface Row {
   type: string
 }
 
-/** Returns the expected rows after these events. Derives each column independently from all events. */
+/** Returns the rows that are expected after these events. Derives each column on its own from all events. */
 export function expectedRows(events: Event[]) {
   const users = [...new Set(events.flatMap(({ userId }) => userId ?? []))].sort()
   const sessions = [...new Set(events.flatMap(({ sessionId }) => sessionId ?? []))].sort()
@@ -45,7 +45,7 @@ export function sortRows<U extends { userId: string }, S extends { sessionId: st
   }
 }
 
-/** Returns the newest event. In the same millisecond the greater log id decides. */
+/** Returns the row of the newest event. In the same millisecond, the greater log id decides. */
 function newest(events: Event[]): Row {
   const at = Math.max(...events.map((event) => event.at))
   const [last] = events
@@ -55,7 +55,7 @@ function newest(events: Event[]): Row {
   return { at, logId: last.logId, type: last.type }
 }
 
-/** Generates events of few users and sessions within few milliseconds, so that they often collide. */
+/** Generates events of few users and sessions within few milliseconds, so that many events concern the same row. */
 export const logoutEvents: fc.Arbitrary<Event[]> = fc
   .array(
     fc.record({
@@ -72,7 +72,7 @@ export const logoutEvents: fc.Arbitrary<Event[]> = fc
       .map((event, index) => ({ ...event, logId: `9${String(index).padStart(5, '0')}` })),
   )
 
-/** Returns the expected rows and unattributable entries of a log, derived from the specification. */
+/** Returns the rows and unattributable entries that the specification requires for a log. */
 export function expectedFromLog(log: Record<string, unknown>[]) {
   const events: Event[] = []
   const unattributable: string[] = []

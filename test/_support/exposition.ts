@@ -1,4 +1,4 @@
-/** A sample: one line of a scrape. */
+/** A sample of a metric: one line of the text. */
 interface Sample {
   name: string
   labels: Record<string, string>
@@ -70,7 +70,7 @@ function parseSample(line: string): Sample {
   return { name, labels, value: parseNumber(number) }
 }
 
-/** Parses a number as Go's ParseFloat does, which Prometheus uses. */
+/** Parses a number as Prometheus does, with Go's `ParseFloat`. */
 function parseNumber(text: string): number {
   if (/^[+-]?inf$/i.test(text)) return text.startsWith('-') ? -Infinity : Infinity
   if (/^nan$/i.test(text)) return Number.NaN

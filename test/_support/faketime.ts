@@ -1,6 +1,6 @@
 /**
- * The environment variables that shift the wall clock of a program. They need the Debian package
- * `faketime`, and have no effect without it. The monotonic clock is not shifted.
+ * The environment variables that shift the wall clock of a program, but not its monotonic clock. Without the Debian
+ * package `faketime`, they have no effect.
  *
  * @param aheadSeconds The shift in seconds. Negative: the clock is behind.
  */

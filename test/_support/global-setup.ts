@@ -43,14 +43,14 @@ export async function setup({ config, provide }: TestProject): Promise<() => Pro
   }
 }
 
-/** Changes settings for new sessions. Unlike those of postgresql.conf, they need no restart or reload. */
+/** Changes settings of all roles. Unlike changes of postgresql.conf, these apply without a restart or reload. */
 async function changeSettings(client: pg.Client, settings: Record<string, string>): Promise<void> {
   for (const [name, value] of Object.entries(settings)) {
     await client.query(`ALTER ROLE ALL SET ${name} = ${client.escapeLiteral(value)}`)
   }
 }
 
-/** Prevents tests of settings from passing when the settings have no effect. */
+/** Throws if the settings have no effect. Otherwise, tests of settings could pass without them. */
 async function assertSettings(client: pg.Client, settings: Record<string, string>): Promise<void> {
   for (const [name, value] of Object.entries(settings)) {
     const { rows } = await client.query('SELECT current_setting($1) AS value', [name])
@@ -58,7 +58,7 @@ async function assertSettings(client: pg.Client, settings: Record<string, string
   }
 }
 
-/** Raises the connection limit: many files share the server, and each can run several services. */
+/** Starts a server with a higher connection limit: many test files share it, and each can run several services. */
 async function startServer(dataDir: string): Promise<EmbeddedPostgres> {
   const options = { dataDir, durable: false }
   const first = await createEmbeddedPostgres(options)

@@ -12,7 +12,7 @@ export interface Issuer {
 
 export const ORDERS_AUDIENCE = 'https://orders.example.com'
 
-/** Serves a key set on the loopback interface, and signs with its key. */
+/** Opens an issuer. It serves a key set on the loopback interface, and signs tokens with the key of that set. */
 export async function openIssuer(): Promise<Issuer> {
   const { privateKey, publicKey } = await generateKeyPair('RS256')
   const keys = [{ ...(await exportJWK(publicKey)), kid: 'one', alg: 'RS256', use: 'sig' }]

@@ -1,12 +1,12 @@
 import type { LastLogoutStore } from '../../src/ports.js'
 import { type StoredProgress, toProgress } from '../../src/rules/progress.js'
 
-/** A method that reading the log does not use. */
+/** Replaces the methods that reading the log does not use. */
 const unused = async (): Promise<never> => {
   throw new Error('the in-memory store does not implement this method')
 }
 
-/** Creates a store that keeps how far the log has been read in memory, and discards entries. */
+/** Creates a store that keeps only the progress, in memory, and discards entries. */
 export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogoutStore {
   let progress: StoredProgress = {
     checkpoint: null,
@@ -55,8 +55,8 @@ export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogo
       set({ sweep: sweep.from < part.from ? { from: sweep.from, to: part.from } : null })
       return true
     },
-    async storeCaughtUp(checkpoint, askedAt) {
-      if (progress.checkpoint === checkpoint && progress.sweep === null) set({ asOf: askedAt })
+    async storeCaughtUp(checkpoint, requestedAt) {
+      if (progress.checkpoint === checkpoint && progress.sweep === null) set({ asOf: requestedAt })
     },
   }
 }

@@ -1,4 +1,4 @@
-/** User ids as enterprise connections create them, with characters that proxies and parsers treat specially. */
+/** User ids like those of enterprise connections, with characters that proxies and parsers treat specially. */
 export const ODD_IDS = [
   'auth0|123',
   'samlp|corp|a/b',

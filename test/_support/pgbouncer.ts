@@ -8,9 +8,9 @@ import { withClient } from '../../src/pg/client.js'
 import { freePort } from './port.js'
 import { WAIT } from './wait.js'
 
-/** PgBouncer in front of a database. */
+/** A running PgBouncer that pools connections to a database. */
 export interface PgBouncer {
-  /** Connects to the database through the pooler. */
+  /** The URL of the database through PgBouncer. */
   url: string
   /** Runs a command of its console, such as RECONNECT. */
   command(sql: string): Promise<void>
@@ -22,7 +22,7 @@ type PgBouncerSettings = Record<string, string | number> & {
   pool_mode?: 'session' | 'transaction' | 'statement'
 }
 
-/** Starts PgBouncer, which must be installed, in front of the database of a URL. */
+/** Starts PgBouncer in front of the database of a URL. PgBouncer must be installed. */
 export async function startPgBouncer(
   databaseUrl: string,
   settings: PgBouncerSettings = {},
@@ -35,7 +35,7 @@ export async function startPgBouncer(
   if (user) await fs.chown(file, user.uid, user.gid)
   if (user) await fs.chown(dir, user.uid, user.gid)
   const log = await fs.open(join(dir, 'log'), 'a')
-  // Debian installs it in a directory that is only on root's PATH.
+  // Debian installs pgbouncer in a directory that is only in root's PATH.
   const command = ['/usr/bin/env', 'PATH=/usr/local/sbin:/usr/sbin:/usr/bin', 'pgbouncer', file]
   const program = await spawnProgram(command, log.fd, user)
   await log.close()

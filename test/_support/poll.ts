@@ -5,7 +5,7 @@ export const MINUTE = 60 * SECOND
 export const HOUR = 60 * MINUTE
 export const DAY = 24 * HOUR
 
-/** How the log is read where a test does not say otherwise: as by default. */
+/** The default options of a poll. */
 export const POLL_OPTIONS: PollOptions = {
   reconcileWindowMs: 15 * MINUTE,
   maxRefreshAgeMs: 30 * DAY,
@@ -14,5 +14,5 @@ export const POLL_OPTIONS: PollOptions = {
   onGap: 'record',
 }
 
-/** The event types that count by default. */
+/** The event types that count as a logout by default. */
 export const TYPES: ReadonlySet<string> = new Set(['slo', 'universal_logout_succeeded'])

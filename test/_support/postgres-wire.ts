@@ -1,12 +1,12 @@
 import { connect, createServer } from 'node:net'
 import { openLoopback } from './loopback.js'
 
-/** A proxy to a PostgreSQL server that parses every message. */
+/** A proxy to a PostgreSQL server. It parses every message. */
 export interface PostgresWire {
   url: string
-  /** Number of row descriptions seen. Zero means that the proxy has parsed no result. */
+  /** The number of row descriptions. Zero means that the proxy has parsed no result. */
   described(): number
-  /** The instants that were sent as a date or time, by type or as text, without duplicates. */
+  /** Describes the values that were sent as a date or time, either by their type or as text. Has no duplicates. */
   instants(): string[]
   close(): Promise<void>
 }
@@ -36,7 +36,7 @@ const DATE_TEXT = /^\{?"?\d{4}-\d\d-\d\d(?!\d)/
 /** Receives a description of each date or time. */
 type Report = (finding: string) => void
 
-/** Opens a proxy to the server of a URL. It does not support encrypted connections. */
+/** Opens a proxy to the server of a URL. The proxy does not support encrypted connections. */
 export async function openPostgresWire(target: string): Promise<PostgresWire> {
   const url = new URL(target)
   const { hostname: host, port } = url
@@ -68,7 +68,11 @@ export async function openPostgresWire(target: string): Promise<PostgresWire> {
 
 type OnMessage = (type: string, body: Buffer) => void
 
-/** Splits a stream into messages of a type, a length and a body. The first message of a client has no type. */
+/**
+ * Splits a stream into messages. A message consists of a type, a length and a body.
+ *
+ * @param startsUntyped Whether the first message has no type, as that of a client.
+ */
 function readMessages(onMessage: OnMessage, { startsUntyped }: { startsUntyped: boolean }) {
   let rest: Buffer = Buffer.alloc(0)
   let typeBytes = startsUntyped ? 0 : 1

@@ -27,10 +27,11 @@ export interface TestPostgres {
   start(): Promise<void>
   /** Stops the server. `fast` closes all connections and flushes committed data; `immediate` is a crash. */
   stop(how?: 'fast' | 'immediate'): Promise<void>
-  /** Suspends the server, which leaves its connections open and unresponsive. */
+  /** Suspends the server. Its connections stay open, but do not respond. */
   freeze(): Promise<void>
+  /** Continues the server after `freeze`. */
   thaw(): void
-  /** Starts a replica from a copy. Stops the server while it is copied. */
+  /** Starts a replica from a copy of the data. The server is stopped while its data is copied. */
   replicate(options?: ServerOptions): Promise<TestPostgres>
   /** Promotes a replica to a primary. */
   promote(): Promise<void>
@@ -40,7 +41,7 @@ export interface TestPostgres {
 
 /** Options of a server. */
 interface ServerOptions {
-  /** How far its clock is ahead, in seconds; negative: behind. Requires the Debian package `faketime`. */
+  /** How far the server's clock is ahead, in seconds; negative: behind. Requires the Debian package `faketime`. */
   clockAheadSeconds?: number
   /** Directory of the package with its binaries. Default: those that come with the program. */
   binaries?: string
@@ -48,7 +49,7 @@ interface ServerOptions {
   empty?: boolean
 }
 
-/** Starts the embedded PostgreSQL binaries with settings of postgresql.conf. */
+/** Starts the embedded PostgreSQL binaries. `settings` are those of postgresql.conf. */
 export async function startPostgres(
   settings: Record<string, string> = {},
   options: ServerOptions = {},

@@ -1,4 +1,4 @@
-/** A metric in an expression, with its label matchers. */
+/** The name of a metric in a PromQL expression, with its label matchers. */
 export interface Selector {
   name: string
   matchers: { label: string; operator: string; value: string }[]
@@ -17,7 +17,7 @@ const KEYWORDS = new Set([
   'bool',
 ])
 
-/** Lists the metrics of a PromQL expression: names that are neither functions nor keywords. */
+/** Lists the metrics of a PromQL expression: the names that are neither functions nor keywords. */
 export function readSelectors(expression: string): Selector[] {
   const plain = expression
     // Grouping labels and durations are not metrics.

@@ -8,7 +8,7 @@ export interface ProtectedServer {
   close(): Promise<void>
 }
 
-/** Waits until a server listens on the loopback interface. */
+/** Waits until a server listens on the loopback interface. Returns the server's URL. */
 export async function serve(server: Server): Promise<ProtectedServer> {
   if (!server.listening) await once(server, 'listening')
   return {

@@ -1,19 +1,19 @@
 import { connect, createServer } from 'node:net'
 import { openLoopback } from './loopback.js'
 
-/** A TCP proxy that can freeze. */
+/** A TCP proxy that can stop forwarding while its connections stay open. */
 export interface Proxy {
   url: string
   /** Stops forwarding, and keeps the connections open. */
   freeze(): void
-  /** Closes the frozen connections, and forwards new ones. */
+  /** Closes the frozen connections. Forwards new connections. */
   thaw(): void
   /** Forwards new connections to the server of another URL. Open connections are not affected. */
   redirectTo(target: string): void
   close(): Promise<void>
 }
 
-/** The message of PostgreSQL when it is ready for the next query. */
+/** The message that PostgreSQL sends when it is ready for the next query. */
 export const READY_FOR_QUERY = Buffer.from('5a0000000549', 'hex')
 
 /** The same message within a transaction. */
@@ -22,14 +22,14 @@ export const READY_IN_TRANSACTION = Buffer.from('5a0000000554', 'hex')
 /**
  * Opens a proxy to the server of a URL.
  *
- * @param freezeAfter It freezes once the server has sent this, as often as `times` says.
+ * @param freezeAfter The proxy freezes when the server has sent these bytes for the `times`-th time.
  */
 export async function openProxy(target: string, freezeAfter?: Buffer, times = 1): Promise<Proxy> {
   const url = new URL(target)
   let { hostname, port } = url
   let isFrozen = false
   let remaining = times
-  // A frozen network does not forward a FIN either.
+  // Half-open connections are allowed, because a frozen network does not forward the end of a connection either.
   const server = createServer({ allowHalfOpen: true }, (near) => {
     const far = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
     for (const [from, to] of [

@@ -11,13 +11,13 @@ import { freePort } from './port.js'
 export interface TestRedis {
   /** Begins with `rediss:` if the server has a certificate. */
   url: string
-  /** Kills the server. Does nothing to the one of REDIS_URL. */
+  /** Kills the server, unless it is that of REDIS_URL. */
   stop(): Promise<void>
-  /** Starts the server again after `stop`, empty, on the same port. Own servers only. */
+  /** After `stop`, starts the server again on the same port, without data. Throws for the server of REDIS_URL. */
   start(): Promise<void>
-  /** Kills the server, and starts it empty on the same port after `whileStopped`. Own servers only. */
+  /** Kills the server, calls `whileStopped`, and starts it on the same port, without data. Throws like `start`. */
   restart(whileStopped?: () => Promise<void>): Promise<void>
-  /** Stops the process with SIGSTOP, which keeps its connections open. Own servers only. */
+  /** Suspends the server with SIGSTOP. Its connections stay open. Throws like `start`. */
   freeze(): void
   /** Continues the process after `freeze`. */
   thaw(): void
@@ -25,22 +25,22 @@ export interface TestRedis {
 
 /** The options of {@link startRedis}. */
 export interface TestRedisOptions {
-  /** Whether to start an own server even where REDIS_URL is set. Default: false. */
+  /** Whether to start a new server even if REDIS_URL is set. Default: false. */
   own?: boolean
-  /** Whether an own server is a cluster of one node. `node`: one that belongs to no cluster yet. Default: false. */
+  /** Whether a new server is a cluster of one node. `node`: one that belongs to no cluster yet. Default: false. */
   cluster?: boolean | 'node'
-  /** Files of the certificate of an own server, and its host. Default: no TLS. */
+  /** Files of the certificate of a new server, and its host. Default: no TLS. */
   tls?: { file: string; keyFile: string; host: string }
-  /** Configuration file of an own server. Default: none. */
+  /** Configuration file of a new server. Default: none. */
   file?: string
-  /** Additional arguments of an own redis-server. */
+  /** Additional arguments of a new redis-server. */
   args?: string[]
 }
 
 type Server = ChildProcessByStdio<Writable, Readable, null>
 
-// Kills redis-server when stdin is closed. This process holds the only writing end, so the server never
-// outlives it.
+// A shell script that runs redis-server, and kills it when the script's stdin is closed. Only this process holds the
+// writing end of that pipe, so the server ends with this process at the latest.
 const WATCHER = `
 "$@" &
 server=$!
@@ -50,8 +50,8 @@ kill -KILL "$server"
 wait "$server" 2>&-`
 
 /**
- * Uses the server of REDIS_URL, or starts `redis-server` from the PATH, on a free port of the loopback
- * interface, in memory only. `skip` is the reason why there is none.
+ * Uses the server of REDIS_URL, or starts `redis-server` from the PATH. A new server listens on a free port of the
+ * loopback interface, and keeps its data in memory only. `skip`: why there is no server, as the reason to skip a test.
  */
 export async function startRedis({
   own = false,
@@ -133,7 +133,7 @@ async function startServer({
 /** Resolves when the server accepts connections, and rejects when it exits. */
 async function launch(args: string[]): Promise<Server> {
   const server = spawn('sh', ['-c', WATCHER, 'sh', 'redis-server', ...args], {
-    // Its own process group, so that a signal reaches the shell and the server.
+    // The shell and the server form a process group, so that a signal reaches both.
     detached: true,
     stdio: ['pipe', 'pipe', 'inherit'],
   })

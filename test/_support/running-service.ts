@@ -9,7 +9,7 @@ import { KEY } from './served-api.js'
 import { openTenant, tenantEnv } from './tenant.js'
 import { WAIT } from './wait.js'
 
-/** The response for a user, and how long it took. */
+/** The status of a response, and how long the request took. */
 interface TimedResponse {
   status: number
   ms: number
@@ -19,11 +19,11 @@ interface TimedResponse {
 export interface RunningService {
   url: string
   tenant: Tenant
-  /** Logs a user out in the tenant. Returns the log entry as served. */
+  /** Writes a logout of the user to the tenant's log. Returns the entry as the Logs API returns it. */
   logout(userId: string): Record<string, unknown>
   /** Requests a user's last logout from the API. */
   requestUser(userId?: string): Promise<TimedResponse>
-  /** Waits until the API returns a logout of the user. Resolves to the time that took, in milliseconds. */
+  /** Waits until the API returns a logout of the user. Resolves to the duration of the wait, in milliseconds. */
   waitForLogout(userId: string): Promise<number>
   /** Reports a user's logout to the API. Resolves to the status. */
   reportLogout(userId: string): Promise<number>
@@ -37,8 +37,8 @@ export interface RunningService {
 /**
  * Starts the service.
  *
- * @param env Variables in addition to those of the tenant and the API, such as `DATABASE_URL`. `AUTH0_DOMAIN` is the
- * domain of the tenant.
+ * @param env Variables in addition to those of the tenant and the API, such as `DATABASE_URL`. With `AUTH0_DOMAIN`, the
+ * tenant has this domain.
  */
 export async function runService(
   env: Record<string, string>,

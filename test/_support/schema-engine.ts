@@ -6,7 +6,7 @@ import * as bindings from '@prisma/schema-engine-wasm/schema_engine_bg'
 
 const noFilters = { externalTables: ['public._prisma_migrations'], externalEnums: [] }
 
-/** Returns the SQL that creates the schema of `prisma/schema.prisma` in an empty database, by Prisma's own engine. */
+/** Returns the SQL with which Prisma's own engine creates the schema of `prisma/schema.prisma` in an empty database. */
 export async function readSchemaSql(databaseUrl: string): Promise<string> {
   await instantiate()
   const schema = { path: 'schema.prisma', content: await readFile('prisma/schema.prisma', 'utf8') }
@@ -32,7 +32,7 @@ export async function readSchemaSql(databaseUrl: string): Promise<string> {
   }
 }
 
-/** Instantiates the WebAssembly module with Node's API. The entry of the package needs a bundler for this. */
+/** Instantiates the WebAssembly module with Node's API. The entry point of the package works only with a bundler. */
 async function instantiate(): Promise<void> {
   const file = createRequire(import.meta.url)
     .resolve('@prisma/schema-engine-wasm')
@@ -44,7 +44,7 @@ async function instantiate(): Promise<void> {
   instance.exports.__wbindgen_start()
 }
 
-/** Node provides it. TypeScript declares it only in the types of a browser. */
+/** Node provides `WebAssembly`, but TypeScript declares it only in the types of browsers. */
 const { WebAssembly: webAssembly } = globalThis as unknown as {
   WebAssembly: {
     instantiate(

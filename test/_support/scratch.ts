@@ -4,24 +4,24 @@ import { join } from 'node:path'
 
 const MEMORY = '/dev/shm'
 
-/** The maximum size of the databases of a test run, in bytes. */
+/** The free space that the directory must have, in bytes: the databases of a test run need less. */
 const MIN_FREE_BYTES = 2 * 1024 ** 3
 
 /**
- * Finds the directory for the files of the tests. It is in memory where that is possible: on a disk,
- * creating and dropping a database takes ten times as long.
+ * Finds the directory for the files of the tests. If possible, it is in memory: on a disk, creating and dropping a
+ * database takes ten times as long.
  */
 export function findScratchDirectory(): string {
   try {
     const { bavail, bsize } = statfsSync(MEMORY)
     return bavail * bsize >= MIN_FREE_BYTES && allowsPrograms(MEMORY) ? MEMORY : tmpdir()
   } catch {
-    // The directory does not exist outside Linux, or is not writable.
+    // The directory is not writable, or does not exist, as on systems other than Linux.
     return tmpdir()
   }
 }
 
-/** Whether programs can run there, as the embedded PostgreSQL must. Containers often mount it `noexec`. */
+/** Whether PostgreSQL could run its programs in a directory. Containers often mount `/dev/shm` as `noexec`. */
 function allowsPrograms(directory: string): boolean {
   const own = mkdtempSync(join(directory, 'last-logout-'))
   try {

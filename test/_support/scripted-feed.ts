@@ -1,10 +1,10 @@
 import { createServer, type ServerResponse } from 'node:http'
 import { openLoopback } from './loopback.js'
 
-/** A change feed that sends scripted responses, with faults that a real one rarely has. */
+/** A change feed that sends scripted responses, for faults that a real service rarely has. */
 export interface ScriptedFeed {
   url: string
-  /** The queries of its requests, in order. */
+  /** The query of each request, in order. */
   queries: URLSearchParams[]
   close(): Promise<void>
 }
@@ -19,7 +19,7 @@ export function freshness(asOfMs: number, over: object = {}): object {
   return { as_of: new Date(asOfMs).toISOString(), lag_ms: 0, policy: 'session', ...over }
 }
 
-/** Runs the next script for each connection, and the last script for all further ones. */
+/** Opens a change feed. Each request runs the next script. After the last script, further requests run that one again. */
 export async function openScriptedFeed(
   ...scripts: ((response: ServerResponse) => void)[]
 ): Promise<ScriptedFeed> {

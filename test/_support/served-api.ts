@@ -4,16 +4,16 @@ import { createService } from '../../src/service/service.js'
 import type { TestDatabase } from './database.js'
 import { DOMAIN } from './tenant.js'
 
-/** A key of {@link serveApi} with every role but `metrics`. */
+/** The API key of {@link serveApi}. It has every role except `metrics`. */
 export const KEY = 'a-key-of-more-than-32-characters!'
 
-/** The key of a service with metrics that may read them, and nothing else. */
+/** The API key of a service with metrics. It allows reading the metrics, and nothing else. */
 export const SCRAPER = 'a-scraper-of-more-than-32-characters'
 
-/** The service of this version. Another release has the same exports. */
+/** The exports of the current service that {@link serveApi} uses. Other releases have the same exports. */
 const CURRENT = { createService, loadConfig }
 
-/** Serves the API as `last-logout api` does, of this version or of another release. Default port: a free one. */
+/** Serves the API as `last-logout api` does, by default on a free port. The last argument selects the release. */
 export async function serveApi(
   { url }: Pick<TestDatabase, 'url'>,
   env: Record<string, string> = {},

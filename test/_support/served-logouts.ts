@@ -5,16 +5,16 @@ import { serveApi } from './served-api.js'
 import { CHECKPOINT, openTestStore } from './store.js'
 import { DOMAIN } from './tenant.js'
 
-/** A served API, read up to now. */
+/** A served API, and its store. The log counts as read up to the start. */
 export interface ServedLogouts {
   url: string
   store: LastLogoutStore
-  /** Stores a logout of now; without a session, of all. */
+  /** Stores a logout that happens now. It ends the session; without a session, all sessions of the user. */
   logOut(userId: string, sessionId?: string): Promise<void>
   close(): Promise<void>
 }
 
-/** Serves the API over a database of its own, which holds no logout yet. */
+/** Serves the API over a new database without logouts. */
 export async function serveLogouts(): Promise<ServedLogouts> {
   const database = await createTestDatabase()
   const store = await openTestStore(database, { domain: DOMAIN })

@@ -7,22 +7,22 @@ import type { RunAction } from './run-action.js'
 const DAY_SECONDS = 86_400
 
 /**
- * Which fields a post-login event of an exchange has in addition to the user. `event.refresh_token` needs an Enterprise
- * plan. Auth0 does not document when the other two are present.
+ * The fields that the Action's event has at an exchange, in addition to the user. `event.refresh_token` needs an
+ * Enterprise plan. Auth0 does not document when the other two are present.
  */
 export interface ExchangeFields {
-  /** `event.authentication.methods`: the time of the session's login. */
+  /** Whether the event has `event.authentication.methods`: the time at which the session began. */
   methods?: boolean
-  /** `event.session.id`. */
+  /** Whether the event has `event.session.id`. */
   session?: boolean
-  /** `event.refresh_token`: its creation and its session. */
+  /** Whether the event has `event.refresh_token`: when the refresh token was created, and its session. */
   refreshToken?: boolean
 }
 
-/** Configuration of the simulated Auth0. */
+/** The options of {@link createSessionWorld}. */
 export interface WorldOptions {
   tenant: Tenant
-  /** `null`: the tenant has no login Action. */
+  /** Runs the login Action; `null`: the tenant has none. */
   runAction: RunAction | null
   secrets: Record<string, string>
   exchangeFields?: ExchangeFields
@@ -48,7 +48,7 @@ export interface IssuedTokens {
   refreshToken: RefreshToken
 }
 
-/** The error `access_denied` that an application receives instead. */
+/** The error `access_denied`, which an application receives instead of tokens. */
 interface Denial {
   denied: string
 }
@@ -69,7 +69,7 @@ interface EntryIds {
 export interface Browser {
   /** Logs in with credentials, and begins a new session. */
   logIn(app?: string): Promise<IssuedTokens>
-  /** Logs in with the current session (`prompt=none`). Throws without one. */
+  /** Logs in with the current session (`prompt=none`). Throws if there is no session. */
   logInSilently(app?: string): Promise<IssuedTokens>
   /** Logs in with the current session, up to the authorization code. */
   authorize(app?: string): Promise<Code>
@@ -88,7 +88,7 @@ export interface SessionWorld {
   exchangeToken(tokens: IssuedTokens): Promise<IssuedTokens | Denial>
 }
 
-/** Creates an Auth0 without sessions. */
+/** Creates a simulation of Auth0's sessions and tokens. It begins without sessions. */
 export function createSessionWorld(options: WorldOptions): SessionWorld {
   const { tenant, exchangeFields = {}, rotates = false } = options
   const now = () => tenant.now()

@@ -1,10 +1,10 @@
 import type { Clock } from './clock.js'
 
-/** Runs scenes concurrently on one clock, which moves only while all of them wait. */
+/** Runs scenes concurrently on one clock. The clock moves only while all scenes wait. */
 export interface SharedTime {
-  /** Runs a scene. The clock stands still while the scene does anything but `pass`. */
-  play<T>(scene: () => Promise<T>): Promise<T>
-  /** Resolves when this time has passed, in milliseconds, and `onPassed` has run. */
+  /** Runs a scene. The clock moves only while the scene waits for `pass`. */
+  run<T>(scene: () => Promise<T>): Promise<T>
+  /** Resolves when the clock has advanced by `ms` milliseconds, and `onPassed` has run. */
   pass(ms: number): Promise<void>
 }
 
@@ -15,18 +15,18 @@ interface Waiting {
 }
 
 /**
- * Creates the time of concurrent scenes. When every scene waits, the clock is set to the earliest instant
- * that a scene waits for, `onPassed` runs once, and the scenes that wait for this instant continue.
+ * Creates a shared time. When every running scene waits, three things happen: the clock is set to the earliest
+ * instant that a scene waits for, `onPassed` runs once, and the scenes that wait for this instant continue.
  */
 export function createSharedTime(clock: Clock, onPassed: () => Promise<void>): SharedTime {
-  let playing = 0
+  let running = 0
   let waiting: Waiting[] = []
   let isPassing = false
 
   async function passWhileAllWait(): Promise<void> {
     if (isPassing) return
     isPassing = true
-    while (waiting.length > 0 && waiting.length === playing) {
+    while (waiting.length > 0 && waiting.length === running) {
       const next = Math.min(...waiting.map(({ until }) => until))
       clock.pass(next - clock.now())
       const outcome = await onPassed().then(
@@ -41,12 +41,12 @@ export function createSharedTime(clock: Clock, onPassed: () => Promise<void>): S
   }
 
   return {
-    async play(scene) {
-      playing++
+    async run(scene) {
+      running++
       try {
         return await scene()
       } finally {
-        playing--
+        running--
         void passWhileAllWait()
       }
     },

@@ -2,17 +2,17 @@ import { createServer } from 'node:http'
 import { onTestFinished } from 'vitest'
 import { openLoopback } from './loopback.js'
 
-/** A response: status and body. */
+/** The status and the body of a response. */
 export type Reply = [status: number, body: string]
 
-/** A stub server in place of the service, or of a proxy before it. */
+/** A stub server that replaces the service, or a proxy before the service. */
 export interface StandIn {
   url: string
   /** The requested URLs, without the host. */
   requests: string[]
 }
 
-/** Sends what `reply` returns, until the test ends; `null`: no response. */
+/** Opens a stub server until the test ends. It sends what `reply` returns; `null`: it sends no response. */
 export async function openStandIn(reply: (url: string) => Reply | null): Promise<StandIn> {
   const requests: string[] = []
   const server = createServer((request, response) => {
@@ -43,7 +43,7 @@ export function about(user_id: string, session_id: string | null = null): Reply 
   return [200, JSON.stringify(body)]
 }
 
-/** The 404 of the service for an unknown path. */
+/** The 404 response of the service to an unknown path. */
 export const OWN_NOT_FOUND: Reply = [
   404,
   '{"statusCode":404,"error":"Not Found","message":"not found: /docs lists all paths"}',

@@ -6,7 +6,7 @@ import { fixedClock } from '../../src/store/epoch.js'
 import { createLastLogoutStore } from '../../src/store/last-logout-store.js'
 import type { TestDatabase } from './database.js'
 
-/** The log id of a position: 2026-11-23T10:00:00Z. */
+/** A synthetic log id, at 2026-11-23T10:00:00Z. */
 export const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 
 interface StoreSettings {
@@ -17,7 +17,7 @@ interface StoreSettings {
   idleTransactionTimeoutMs?: number
 }
 
-/** Opens a store over a test database, claimed for `tenant.example` by default. */
+/** Opens a store over a test database. Claims the database, by default for `tenant.example`. */
 export async function openTestStore(
   { url }: Pick<TestDatabase, 'url'>,
   {
@@ -84,7 +84,7 @@ export async function readRows(database: Pick<TestDatabase, 'query'>) {
   }
 }
 
-/** Expires the lease at once, instead of waiting for its time to live. */
+/** Makes the lease expire at once. */
 export async function expireLease(database: Pick<TestDatabase, 'query'>): Promise<void> {
   await database.query('UPDATE tenant SET lease_until = now() WHERE lease_until > now()')
 }

@@ -15,10 +15,10 @@ import {
 
 export const DOMAIN = 'tenant.example'
 
-/** The default retry limits with a short backoff. */
+/** The default retry limits, but with a short backoff. */
 export const QUICK_RETRIES: RetryLimits = { ...RETRY_LIMITS, backoff: { firstMs: 1, maxMs: 4 } }
 
-/** A simulated tenant, and the source that reads it. */
+/** A simulated tenant, and a log source that reads its log. */
 export interface TestTenant {
   tenant: Tenant
   simulator: Simulator
@@ -26,7 +26,7 @@ export interface TestTenant {
   close(): Promise<void>
 }
 
-/** Serves a tenant. By default, its entries are stored without delay. */
+/** Opens a simulated tenant. By default, its entries are stored without delay. */
 export async function openTenant(
   tenantOptions: Partial<SimulatedTenantOptions> = {},
   simulatorOptions: Partial<SimulatorOptions> = {},
@@ -36,7 +36,7 @@ export async function openTenant(
   return { tenant, simulator, source: openSource(simulator), close: simulator.close }
 }
 
-/** Creates a log source with its own token, which retries by {@link QUICK_RETRIES}. */
+/** Creates a log source with its own token. It retries with {@link QUICK_RETRIES}. */
 export function openSource(
   { url, credentials }: Simulator,
   over: Partial<
@@ -49,7 +49,7 @@ export function openSource(
   return createLogSource({ api, rateShare, retryLimits, ...(observe && { observe }) })
 }
 
-/** The environment variables by which a command or a service reads a simulated tenant. */
+/** The environment variables with which a command or a service reads a simulated tenant. */
 export function tenantEnv({ url, credentials, tenant }: Simulator): Record<string, string> {
   return {
     AUTH0_DOMAIN: tenant.domain,

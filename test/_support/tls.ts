@@ -18,14 +18,14 @@ interface Certificate {
 
 /** Creates certificates for a test. */
 export interface Certificates {
-  /** Creates one for a subject alternative name, such as `IP:127.0.0.1`. */
+  /** Creates a certificate with a subject alternative name, such as `IP:127.0.0.1`. */
   create(name: string): Promise<Certificate>
-  /** Writes these certificates to one file. Returns its path. */
+  /** Writes certificates to one file. Returns the path of the file. */
   bundle(...certificates: Certificate[]): Promise<string>
   remove(): Promise<void>
 }
 
-/** Opens a temporary directory for certificates, which `openssl` creates. */
+/** Opens a temporary directory for certificates. `openssl` creates the certificates. */
 export async function openCertificates(): Promise<Certificates> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-tls-'))
   let count = 0
@@ -51,9 +51,9 @@ export async function openCertificates(): Promise<Certificates> {
 
 /** A proxy that terminates TLS before an HTTP server. */
 export interface TlsFront {
-  /** Begins with `https:`. */
+  /** The URL of the proxy. It begins with `https:`. */
   url: string
-  /** Presents this certificate from now on, or none and plain HTTP. Closes all connections. */
+  /** Presents this certificate from now on; `plain`: serves plain HTTP. Closes all connections. */
   present(certificate: Certificate | 'plain'): void
   close(): Promise<void>
 }

@@ -14,7 +14,7 @@ import { openTenant, type TestTenant, tenantEnv } from './tenant.js'
 /** Storage delay of the tenant, in milliseconds. */
 export const LAG_MS = 3_000
 
-/** Lifetime of management tokens, longer than any test moves its clock. The default is a day. */
+/** Lifetime of management tokens. It is longer than the time by which any test advances its clock. */
 const YEAR_SECONDS = 365 * 86_400
 
 /** The whole system on one clock: a simulated tenant, the service, and the client of a resource server. */
@@ -25,9 +25,9 @@ export interface WholeSystem {
   secrets: Record<string, string>
   /** Reads the log to its end. Resolves when the client has received the changes. */
   poll(): Promise<void>
-  /** Whether the resource server accepts a token. Throws where the outcome is unknown. */
+  /** Whether the resource server accepts a token. Throws if the outcome is unknown. */
   accepts(claims: Claims): Promise<boolean>
-  /** Reports a logout of all sessions, as an operator does. It ends no session of Auth0. */
+  /** Reports a logout of all sessions, as an operator does. This ends no session in Auth0. */
   reportLogout(userId: string): Promise<void>
   count(): Promise<Counts>
   close(): Promise<void>
@@ -86,7 +86,10 @@ const WAIT = { timeout: 10_000, interval: 2 }
 
 let polls = 0
 
-/** The feed is in the order of commits: a client that has received the last change has all before it. */
+/**
+ * Reads the log, then waits until the client has received all changes. The feed is in commit order: a client that has
+ * received the last change has received all earlier ones.
+ */
 async function poll(service: Service, client: LastLogoutClient, clock: Clock): Promise<void> {
   await service.sync(new AbortController().signal)
   const userId = `last-of-poll|${++polls}`

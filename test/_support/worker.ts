@@ -7,7 +7,7 @@ import { type TestTenant, tenantEnv } from './tenant.js'
 /** A parsed log line. */
 type LogLine = Record<string, unknown>
 
-/** A worker that polls in this process, and its log. */
+/** A worker that runs in this process, and its log. */
 export interface TestWorker {
   /** The log lines of a level. Default: all lines. */
   lines(level?: 'debug' | 'info' | 'warn' | 'error'): LogLine[]
@@ -42,7 +42,7 @@ export async function startWorker(
   }
 }
 
-/** Whether the first reconciliation is complete. After it there are only polls, for a while. */
+/** Whether the first reconciliation is complete. For some time after it, the worker only polls. */
 export function hasReconciled(worker: TestWorker): boolean {
   return worker.lines().some(({ job, outcome, msg }) => {
     return job === 'reconcile' && (msg === 'log read' || outcome === 'caught_up')

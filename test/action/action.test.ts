@@ -5,7 +5,7 @@ import { readActionFile } from '../../src/auth0/actions/code.js'
 import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openLoopback } from '../_support/loopback.js'
-import { loadRecorded, type RunAction } from '../_support/run-action.js'
+import { loadActionWithLog, type RunAction } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
@@ -43,7 +43,7 @@ let store: Awaited<ReturnType<typeof openTestStore>>
 let api: Awaited<ReturnType<typeof serveApi>>
 beforeAll(async () => {
   code = await readActionFile()
-  run = loadRecorded(code)
+  run = loadActionWithLog(code)
   database = await createTestDatabase()
   store = await openTestStore(database, { domain: DOMAIN })
   await store.begin(CHECKPOINT, null)

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { readActionFile } from '../../src/auth0/actions/code.js'
 import { createClock } from '../_support/clock.js'
-import { loadRecorded } from '../_support/run-action.js'
+import { loadActionWithLog } from '../_support/run-action.js'
 import {
   about,
   FOREIGN_NOT_FOUND,
@@ -22,7 +22,7 @@ const isQuery = (url: string) => url.startsWith('/v1/last-logout')
 async function open(reply: (url: string) => Reply) {
   const { url, requests } = await openStandIn(reply)
   const clock = createClock()
-  const load = () => loadRecorded(code, clock.now)
+  const load = () => loadActionWithLog(code, clock.now)
   const exchange = (run = load(), userId = USER, baseUrl = url) =>
     run({
       user: { user_id: userId },
@@ -132,7 +132,7 @@ test('the Action sets its claims and denies an exchange after the logout on Node
     return [status, JSON.stringify({ ...JSON.parse(body), last_logout_at: at, session })]
   })
   const { denied, lines, accessToken } = await exchange(
-    loadRecorded(NEWER_THAN_NODE_18 + code, clock.now),
+    loadActionWithLog(NEWER_THAN_NODE_18 + code, clock.now),
   )
   expect(lines).toEqual([])
   expect(denied).toBe('last_logout: the session was logged out')

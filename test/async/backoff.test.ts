@@ -13,7 +13,7 @@ test('waits twice as long after each attempt, up to the maximum', async () => {
   }
 })
 
-test('waits no longer than the maximum and its jitter, however many attempts there were', async () => {
+test('waits no longer than the maximum and its jitter, after any number of attempts', async () => {
   await expect(backOff(5_000, { firstMs: 1, maxMs: 2 }, signal)).resolves.toBeUndefined()
 })
 

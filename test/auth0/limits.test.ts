@@ -7,7 +7,7 @@ import { DOMAIN, openTenant } from '../_support/tenant.js'
 const { signal } = new AbortController()
 const PATH = 'logs?per_page=1'
 
-/** The Management API, with its default limits, of a simulated tenant whose log responds with a fault. */
+/** Opens a tenant whose Logs API responds with a fault. Returns its Management API, with the default limits. */
 async function openApi(respond: faults.FaultHandler) {
   const t = await openTenant()
   onTestFinished(() => t.close())

@@ -30,7 +30,7 @@ function write(count: number, type = 'slo'): string[] {
 const idsOf = (entries: unknown[]) => entries.map((entry) => (entry as { log_id: string }).log_id)
 
 describe('a page', () => {
-  test('holds the entries after the checkpoint, oldest first, and the id to continue from (P1)', async () => {
+  test('contains the entries after the checkpoint, the oldest first, and the id to continue from (P1)', async () => {
     const ids = write(250)
     const first = await t.source.readPage(begin, signal)
     expect(idsOf(first.entries)).toEqual(ids.slice(0, 100))
@@ -45,7 +45,7 @@ describe('a page', () => {
     expect(t.simulator.requests.all().at(-1)?.url).toBe(`${LOGS}?from=${begin}&take=100`)
   })
 
-  test('is continued from its last id, exact to the last of 56 digits (P11)', async () => {
+  test('is continued from the id of its last entry, with all 56 digits (P11)', async () => {
     const position = syntheticLogId(start)
     const [first = '', second] = ['1', '2'].map((digit) => position.slice(0, -1) + digit)
     t.tenant.writeStored([first, second].map((log_id) => ({ log_id, type: 's' })))
@@ -56,7 +56,7 @@ describe('a page', () => {
     expect(t.simulator.requests.all().at(-1)?.url).toBe(`${LOGS}?from=${second}&take=100`)
   })
 
-  test('is empty at the end of the log, and continued from the same checkpoint', async () => {
+  test('is empty at the end of the log, and is continued from the same checkpoint', async () => {
     const page = await t.source.readPage(begin, signal)
     expect(page).toMatchObject({ entries: [], next: begin })
   })
@@ -65,8 +65,8 @@ describe('a page', () => {
     const aheadMs = 3_600_000
     const other = await openTenant({ now: () => Date.now() + aheadMs })
     const page = await other.source.readPage(begin, signal)
-    const lateMs = Date.now() + aheadMs - page.askedAt
-    // The header has whole seconds: at most one too early, never too late.
+    const lateMs = Date.now() + aheadMs - page.requestedAt
+    // The header has whole seconds, so the time is at most a second too early, and never too late.
     expect(lateMs).toBeGreaterThanOrEqual(0)
     expect(lateMs).toBeLessThan(3_000)
     await other.close()
@@ -74,7 +74,7 @@ describe('a page', () => {
 })
 
 describe('a search', () => {
-  test('finds the given types in a span that includes its begin and excludes its end', async () => {
+  test('finds the given types in a span that includes its beginning and excludes its end', async () => {
     const ids = write(10)
     write(3, 's')
     const span = { from: start + 2, to: start + 5 }
@@ -113,7 +113,7 @@ describe('the token', () => {
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('is renewed when a scope is missing, which can have been granted since', async () => {
+  test('is renewed when a scope is missing, since the scope can have been granted later', async () => {
     t.simulator.faults.push({ path: LOGS, respond: faults.missingScope() })
     await t.source.readPage(begin, signal)
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
@@ -128,7 +128,7 @@ describe('the token', () => {
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('that is refused after its renewal causes a credentials error without another renewal', async () => {
+  test('causes a credentials error without another renewal if it is refused after its renewal', async () => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
     await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
       code: 'AUTH0_CREDENTIALS',
@@ -136,7 +136,7 @@ describe('the token', () => {
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('that is not granted causes an error that names the variables to check and holds no secret', async () => {
+  test('causes an error if it is not granted: the error names the variables to check, and contains no secret', async () => {
     const clientSecret = 'a-wrong-secret'
     const error = await openSource(t.simulator, { clientSecret })
       .readPage(begin, signal)
@@ -151,7 +151,7 @@ describe('the token', () => {
     ['a page of HTML', faults.html(200), /\(text\/html\)/],
     ['an error', faults.respondWith(200, { error: 'access_denied' }), /\(error access_denied\)/],
   ])(
-    'that is missing in a response of status 200, which holds %s, causes an error that names it',
+    'causes an error if a response with status 200 contains %s instead of it, and the error names this content',
     async (_what, respond, reason) => {
       t.simulator.faults.push({ path: '/oauth/token', times: 99, respond })
       const granted: unknown[] = []
@@ -167,7 +167,7 @@ describe('the token', () => {
     },
   )
 
-  test('without the scope causes an error that names the scope to grant (P12)', async () => {
+  test('causes an error if it lacks the scope: the error names the scope to grant (P12)', async () => {
     const other = await openTenant({}, { scopes: ['read:users'] })
     const error = await other.source.readPage(begin, signal).catch((error) => error)
     expect(error).toMatchObject({ code: 'AUTH0_SCOPE', status: 403 })
@@ -203,7 +203,7 @@ describe('a transient error is retried', () => {
     expect(t.simulator.requests.count({ path: LOGS })).toBe(5)
   })
 
-  test('and a redirect is not followed, so that the token is not sent elsewhere', async () => {
+  test('after a redirect, which is not followed, so that the token is not sent elsewhere', async () => {
     const seen: unknown[] = []
     const elsewhere = createServer((request, response) => {
       seen.push(request.headers)
@@ -243,7 +243,7 @@ describe('a page whose last entry has no log id', () => {
       await expect(t.source.readPage(begin, signal)).resolves.toEqual({
         entries,
         next,
-        askedAt: expect.any(Number),
+        requestedAt: expect.any(Number),
       })
     },
   )
@@ -252,8 +252,8 @@ describe('a page whose last entry has no log id', () => {
 describe('a page that cannot be continued is malformed', () => {
   test.each([
     ['without a log id at its end or a Link', [{ type: 's' }]],
-    ['that ends where it began', [{ log_id: begin }]],
-    ['that ends before it began', [{ log_id: `800${begin.slice(3)}` }]],
+    ['that ends at the checkpoint', [{ log_id: begin }]],
+    ['that ends before the checkpoint', [{ log_id: `800${begin.slice(3)}` }]],
   ])('%s', async (_what, entries) => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.respondWith(200, entries) })
     await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
@@ -292,7 +292,7 @@ describe('an abort', () => {
   })
 })
 
-test('no error quotes a response, which can be long and hold entries', async () => {
+test('no error quotes a response, since a response can be long and contain entries', async () => {
   const text = `<html>${'secret detail '.repeat(20_000)}`
   t.simulator.faults.push({
     path: '/oauth/token',

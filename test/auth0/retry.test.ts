@@ -28,13 +28,13 @@ describe('a request that fails', () => {
   test.each([
     ['five times, if each attempt is short', 10, 5],
     ['fewer times, if each attempt is long', 8_000, 3],
-    ['once, if that takes as long as the timeout of a request', 30_000, 1],
+    ['once, if the attempt takes as long as the timeout of a request', 30_000, 1],
   ])('is sent %s', async (_what, durationMs, attempts) => {
     expect(await countAttempts(durationMs)).toBe(attempts)
   })
 })
 
-test('the default backoff is 250 ms before the second attempt, doubled before each further one', async () => {
+test('the default backoff is 250 ms before the second attempt, and doubles before each further attempt', async () => {
   expect(RETRY_LIMITS).toEqual({
     retries: 4,
     maxElapsedMs: 20_000,

@@ -8,7 +8,7 @@ const redis = await startRedis({ own: true })
 const skip = 'skip' in redis
 if (!skip) afterAll(() => redis.stop())
 
-/** Runs a short form of `npm run campaign`, in a database that is dropped after the test. */
+/** Runs a short round of `npm run campaign` in a new database. The database is dropped after the test. */
 async function runShortRound({ onTestFinished }: TestContext, redisUrl?: string) {
   const database = await createTestDatabase()
   onTestFinished(() => database.drop())
@@ -19,22 +19,22 @@ async function runShortRound({ onTestFinished }: TestContext, redisUrl?: string)
 
 describe.concurrent('workers that are killed at random points lose no entry and decrease no value', () => {
   test('with the queue in PostgreSQL', { timeout: 90_000 }, async (context) => {
-    const { problems, crew, unattributable } = await runShortRound(context)
+    const { problems, workerReport, unattributable } = await runShortRound(context)
     expect(problems).toEqual([])
-    expect(Object.values(crew.kills).reduce((sum, kills) => sum + kills)).toBe(6)
+    expect(Object.values(workerReport.kills).reduce((sum, kills) => sum + kills)).toBe(6)
     expect(unattributable).toBeGreaterThan(0)
   })
 
   test.skipIf(skip)('with the queue in Redis', { timeout: 90_000 }, async (context) => {
     const redisUrl = skip ? undefined : redis.url
-    const { problems, crew, unattributable } = await runShortRound(context, redisUrl)
+    const { problems, workerReport, unattributable } = await runShortRound(context, redisUrl)
     expect(problems).toEqual([])
-    expect(Object.values(crew.kills).reduce((sum, kills) => sum + kills)).toBe(6)
+    expect(Object.values(workerReport.kills).reduce((sum, kills) => sum + kills)).toBe(6)
     expect(unattributable).toBeGreaterThan(0)
   })
 })
 
-test('the write log reports every value that decreases and every row that is deleted, and nothing else', async () => {
+test('the write log reports each value that decreases and each row that is deleted, and no other write', async () => {
   const database = await createTestDatabase()
   onTestFinished(() => database.drop())
   await logWrites(database)

@@ -302,15 +302,15 @@ describe('freshness', () => {
   })
 
   test('is requested with growing backoff while each connection delivers late', async () => {
-    const askedAt: number[] = []
+    const requestedAt: number[] = []
     feed = await openScriptedFeed((response) => {
-      askedAt.push(performance.now())
+      requestedAt.push(performance.now())
       response.write(now(1_000))
       response.write(now(1_000, Date.now() - 60_000))
     })
     open({ maxStalenessMs: 20_000 })
-    await expect.poll(() => askedAt.length, { timeout: 10_000 }).toBe(5)
-    const [, , , fourth = 0, fifth = 0] = askedAt
+    await expect.poll(() => requestedAt.length, { timeout: 10_000 }).toBe(5)
+    const [, , , fourth = 0, fifth = 0] = requestedAt
     // At least half of 100 ms doubled four times.
     expect(fifth - fourth).toBeGreaterThan(750)
   })

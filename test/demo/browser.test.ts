@@ -10,7 +10,7 @@ const POLL_INTERVAL_MS = 2_000
 /** Maximum time from a logout until its tokens are rejected. */
 const WINDOW_MS = LAG_MS + POLL_INTERVAL_MS + 2_000
 
-/** Generous, for a browser on a busy machine. */
+/** A long timeout, for a browser on a busy machine. */
 const WAIT = { timeout: 10_000 }
 
 interface Tokens {
@@ -21,7 +21,7 @@ interface Tokens {
 const found = findBrowser()
 const skip = 'skip' in found ? found.skip : null
 
-/** The demos, each shared by several tests. */
+/** The kinds of demos. Several tests share one demo of each kind. */
 const KINDS = {
   session: { policy: 'session', enterprise: true },
   user: { policy: 'user', enterprise: true },
@@ -45,7 +45,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
   let browser: Browser
   let pages: { mine: Page; other: Page }
   const openPage = async () => {
-    // Each context has its own cookies.
+    // Each browser context has its own cookies.
     const page = await (await browser.newContext()).newPage()
     page.on('pageerror', (error) => errors.push(error.message))
     return page
@@ -76,7 +76,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     return page
   }
 
-  /** Creates tests of one demo, with up to two browsers of the same user. */
+  /** Returns `test` with fixtures: a demo of this kind, and two browsers of the same user. */
   const testWith = (kind: Kind) =>
     test.extend<{ demo: Demo; mine: Page; other: Page }>({
       // biome-ignore lint/correctness/noEmptyPattern: Vitest derives the dependencies of a fixture from it
@@ -118,7 +118,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       expect(await mine.textContent('#notice')).toContain('prompt=login')
     })
 
-    test('accepts an immediate new login, before the logout is known and after', async ({
+    test('accepts a new login right after the logout, both before and after the logout is known', async ({
       demo,
       mine,
     }) => {
@@ -206,7 +206,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
   })
 })
 
-/** Clicks, and waits until the tenant has redirected back to the page. */
+/** Performs the clicks, and waits until the tenant has redirected the browser to the page. */
 async function leaveAndReturn(page: Page, clicks: () => Promise<void>): Promise<void> {
   await Promise.all([page.waitForEvent('load', { timeout: 10_000 }), clicks()])
 }
@@ -229,7 +229,7 @@ async function logOut(page: Page): Promise<void> {
   expect(await tokensOf(page)).toEqual(before)
 }
 
-/** The newest line of the responses; empty while there is none. */
+/** The newest line in the list of responses; empty: there is no response yet. */
 async function newest(page: Page): Promise<string> {
   const lines = await page
     .locator('#responses li span')

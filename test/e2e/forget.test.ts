@@ -13,7 +13,7 @@ import {
   importReleasedService,
   readReleasedAction,
 } from '../_support/release-0-1-0.js'
-import { loadRecorded } from '../_support/run-action.js'
+import { loadActionWithLog } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
@@ -178,7 +178,7 @@ describe('after a person was forgotten', () => {
     ['the current Action', readActionFile],
     ['the Action of 0.1.0', readReleasedAction],
   ])('%s goes on denying exchanges', async (_name, readCode) => {
-    const { denied } = await loadRecorded(await readCode())({
+    const { denied } = await loadActionWithLog(await readCode())({
       user: { user_id: USER },
       transaction: { protocol: 'oauth2-refresh-token' },
       refresh_token: { session_id: PHONE, created_at: new Date(NOW - MINUTE_MS).toISOString() },

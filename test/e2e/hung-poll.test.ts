@@ -6,16 +6,16 @@ import { readRows } from '../_support/store.js'
 import { openTenant } from '../_support/tenant.js'
 import { hasReconciled, startWorker, workerEnv } from '../_support/worker.js'
 
-/** Longer than a lease that is not renewed. */
+/** A timeout longer than the time to live of a lease. */
 const WAIT = { timeout: 60_000, interval: 20 }
 
-/** Longer than a healthy poll goes without progress, even on a busy machine. */
+/** A limit that a healthy poll does not reach without progress, even on a busy machine. */
 const STALL_MS = 3_000
 
 /**
- * Creates a source whose next page hangs when `next.hangs` is set.
+ * Creates a log source. If `next.hangs` is set, the request for the next page does not end.
  *
- * @param isAbortable Whether the page rejects when it is aborted.
+ * @param isAbortable Whether the request for that page rejects when it is aborted.
  */
 function createHangingSource(source: LogSource, isAbortable: boolean) {
   const next = { hangs: false }
@@ -49,7 +49,7 @@ describe.concurrent('a poll that hangs', { timeout: 90_000 }, () => {
     onTestFinished(() => t.close())
     const { source, next } = createHangingSource(t.source, isAbortable)
     t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
-    // Reconciliation waits for the lease without progress: it must be complete before the limit is short.
+    // Reconciliation waits for the lease without progress, so it must be complete before the limit is shortened.
     const first = await startWorker(workerEnv(t, database))
     onTestFinished(() => first.close())
     await expect.poll(() => hasReconciled(first), WAIT).toBe(true)

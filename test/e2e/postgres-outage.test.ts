@@ -6,10 +6,10 @@ import { startPostgres, type TestPostgres } from '../_support/postgres.js'
 import { type RunningService, runService } from '../_support/running-service.js'
 import { WAIT } from '../_support/wait.js'
 
-/** Shorter than the defaults, which are 5 s and 15 s. */
+/** Timeouts that are shorter than the defaults of 5 s and 15 s. */
 const poolTimeouts = { connectTimeoutMs: 500, queryTimeoutMs: 1_500 }
 
-/** Both timeouts, and a margin for a busy machine. */
+/** The sum of both timeouts, and a margin for a busy machine. */
 const MAX_RESPONSE_MS = poolTimeouts.connectTimeoutMs + poolTimeouts.queryTimeoutMs + 1_000
 
 const UNAVAILABLE = /^database unavailable$/
@@ -20,7 +20,7 @@ beforeAll(async () => {
   postgres = await startPostgres({ max_connections: '30' })
 })
 afterAll(() => postgres.remove())
-// A test that fails can leave PostgreSQL stopped.
+// Starts PostgreSQL again, since a failed test can leave it stopped.
 beforeEach(() => postgres.query('SELECT 1').catch(() => postgres.start()))
 
 async function run(overrides: ServiceOverrides = {}): Promise<RunningService> {
@@ -31,7 +31,7 @@ async function run(overrides: ServiceOverrides = {}): Promise<RunningService> {
 
 let users = 0
 
-/** Logs a new user out. Resolves to the time until the API returned the logout, in milliseconds. */
+/** Writes a logout of a new user to the tenant. Resolves to the time until the API returns it, in milliseconds. */
 function logOut(service: RunningService): Promise<number> {
   const user = `auth0|${++users}`
   service.logout(user)
@@ -74,7 +74,7 @@ describe('the service', () => {
     },
   )
 
-  test('responds with 503 within the timeouts while PostgreSQL is silent, and recovers', async ({
+  test('responds with 503 within the timeouts while PostgreSQL does not respond, and recovers', async ({
     annotate,
   }) => {
     const service = await run({ poolTimeouts })
@@ -108,7 +108,7 @@ describe('the service', () => {
     await expectLoggedOnce(service)
   })
 
-  test('continues to read while PostgreSQL is read-only, and then writes again', async ({
+  test('continues to serve reads while PostgreSQL is read-only, and then writes again', async ({
     annotate,
   }) => {
     const service = await run()
@@ -128,7 +128,7 @@ describe('the service', () => {
     await expectLoggedOnce(service)
   })
 
-  test('continues to read while an idle transaction holds a lock, and writes when it is ended', async ({
+  test('continues to serve reads while an idle transaction holds a lock, and writes when that transaction is ended', async ({
     annotate,
   }) => {
     const service = await run()
@@ -147,7 +147,7 @@ describe('the service', () => {
     )
   })
 
-  test('waits for PostgreSQL at the start, is alive but not ready, and logs the wait once', async ({
+  test('waits for PostgreSQL at the start: it is alive but not ready, and logs the wait once', async ({
     annotate,
   }) => {
     await postgres.stop()

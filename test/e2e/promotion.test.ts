@@ -8,7 +8,7 @@ import { openTestStore, readRows } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 
-/** A primary, its replica, and a proxy that leads to one of them. */
+/** Opens a primary, its replica, and a proxy that forwards connections to one of them. */
 async function openPair({
   onTestFinished,
 }: TestContext): Promise<{ old: TestPostgres; next: TestPostgres; address: Address }> {
@@ -26,19 +26,19 @@ async function run(address: Address, { onTestFinished }: TestContext) {
   onTestFinished(() => service.close())
   const entries: Record<string, unknown>[] = []
   let users = 0
-  /** Logs a new user out, and waits until the API returns the logout. */
+  /** Writes a logout of a new user to the tenant, and waits until the API returns it. */
   const logOut = async () => {
     const user = `auth0|${++users}`
     entries.push(service.logout(user))
     return { user, ms: await service.waitForLogout(user) }
   }
-  return { service, logOut, truth: () => expectedFromLog(entries).rows }
+  return { service, logOut, readExpectedRows: () => expectedFromLog(entries).rows }
 }
 
 test.concurrent('a promoted replica takes over, and lost writes are read from the log again', async (context) => {
   const { annotate, expect, onTestFinished } = context
   const { old, next, address } = await openPair(context)
-  const { service, logOut, truth } = await run(address, context)
+  const { service, logOut, readExpectedRows } = await run(address, context)
   const client = openClient(service.url)
   onTestFinished(() => client.close())
   const before = await logOut()
@@ -47,7 +47,7 @@ test.concurrent('a promoted replica takes over, and lost writes are read from th
   const isRevoked = (user: string) =>
     client.checkNow({ sub: user, iat: Date.now() / 1000 - 60 }).outcome
 
-  // The replica never receives what is committed from here on.
+  // From here on, the replica receives no commits.
   await next.stop()
   const lost = await logOut()
   await expect.poll(() => isRevoked(lost.user), WAIT).toBe('revoked')
@@ -59,16 +59,16 @@ test.concurrent('a promoted replica takes over, and lost writes are read from th
 
   await annotate(`lost logout returned again after ${await service.waitForLogout(lost.user)} ms`)
   const after = await logOut()
-  expect(await readRows(next)).toEqual(truth())
-  // A client with a cursor of the old primary receives the later changes.
+  expect(await readRows(next)).toEqual(readExpectedRows())
+  // A client continues with a cursor of the old primary, and receives the later changes.
   await expect.poll(() => isRevoked(after.user), WAIT).toBe('revoked')
   expect(isRevoked(lost.user)).toBe('revoked')
 }, 60_000)
 
-test.concurrent('closes connections to a demoted primary that still runs', async (context) => {
+test.concurrent('the service closes its connections to a demoted primary that still runs', async (context) => {
   const { annotate, expect, onTestFinished } = context
   const { old, next, address } = await openPair(context)
-  const { service, logOut, truth } = await run(address, context)
+  const { service, logOut, readExpectedRows } = await run(address, context)
   const before = await logOut()
   await expect.poll(() => readUsers(next), WAIT).toEqual([before.user])
   await Promise.all(Array.from({ length: 20 }, () => service.requestUser()))
@@ -77,7 +77,7 @@ test.concurrent('closes connections to a demoted primary that still runs', async
   await next.promote()
   await old.query('ALTER SYSTEM SET default_transaction_read_only = on')
   await old.query('SELECT pg_reload_conf()')
-  // The open connections still lead to the old primary, until a write fails.
+  // Until a write fails, the open connections still lead to the old primary.
   address.redirectTo(next.url)
   const startedAt = performance.now()
   await expect.poll(() => service.reportLogout('auth0|reported'), WAIT).toBe(200)
@@ -85,8 +85,8 @@ test.concurrent('closes connections to a demoted primary that still runs', async
   const after = await logOut()
   await annotate(`logout returned after ${after.ms} ms`)
   const { users } = await readRows(next)
-  expect(users.filter(({ type }) => type === 'slo')).toEqual(truth().users)
-  // Reads do not fail: a read-only process closes its connections by their age.
+  expect(users.filter(({ type }) => type === 'slo')).toEqual(readExpectedRows().users)
+  // In a process that only reads, no write fails. Such a process closes its connections when they reach their maximum age.
   const findLogout = async () => (await reader.readKnown(after.user, null)).user
   await expect.poll(findLogout, { timeout: 5_000 }).not.toBeNull()
 }, 60_000)

@@ -10,11 +10,11 @@ import { WAIT } from '../_support/wait.js'
 const FAILING = /^job queue unavailable$/
 const RECOVERED = /^job queue restored$/
 
-/** Number of requests to the API, and the maximum time of one: less than the queue waits for Redis. */
+/** The number of requests to the API. The maximum time of one request is shorter than the queue's wait for Redis. */
 const REQUESTS = 300
 const MAX_RESPONSE_MS = 3_000
 
-/** Redis accepts any password from a client while it requires none. */
+/** A password. While Redis requires none, it accepts any password. */
 const PASSWORD = 'another'
 
 const found = await startRedis({ own: true })
@@ -28,7 +28,7 @@ interface Fault {
 }
 
 const FAULTS: Record<string, Fault> = {
-  'is unavailable and comes back empty': {
+  'is unavailable and starts again without data': {
     begin: (redis) => redis.stop(),
     end: (redis) => redis.start(),
   },
@@ -62,10 +62,10 @@ interface World {
   redis: TestRedis
   database: TestDatabase
   service: RunningService
-  /** Logs a new user out in the tenant. Returns the id. */
+  /** Writes a logout of a new user to the tenant. Returns the user id. */
   logOut(): string
   /** The expected rows. */
-  truth(): ReturnType<typeof expectedFromLog>['rows']
+  readExpectedRows(): ReturnType<typeof expectedFromLog>['rows']
 }
 
 async function open(
@@ -90,11 +90,11 @@ async function open(
       entries.push(service.logout(user))
       return user
     },
-    truth: () => sortRows(expectedFromLog(entries).rows),
+    readExpectedRows: () => sortRows(expectedFromLog(entries).rows),
   }
 }
 
-/** Sends many requests. Resolves to their statuses, and to quantiles of the times in milliseconds. */
+/** Sends many requests. Resolves to the statuses, and to quantiles of the response times in milliseconds. */
 async function measureResponses(service: RunningService, requests = REQUESTS) {
   const times: number[] = []
   const statuses = new Set<number>()
@@ -111,15 +111,15 @@ async function measureResponses(service: RunningService, requests = REQUESTS) {
 
 describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
   test.for(Object.entries(FAULTS))(
-    'serves as before while Redis %s, loses nothing, and resumes polling (P15, P16, P17)',
+    'serves requests as before while Redis %s, loses no logout, and resumes polling (P15, P16, P17)',
     { timeout: 90_000 },
     async ([, fault], context) => {
       const { annotate, expect } = context
-      const { redis, database, service, logOut, truth } = await open(context)
+      const { redis, database, service, logOut, readExpectedRows } = await open(context)
       await service.waitForLogout(logOut())
       const before = await measureResponses(service, 50)
       expect(before.statuses).toEqual([200])
-      // On a busy machine, Redis can have been slow while this service started.
+      // On a busy machine, Redis can respond slowly while the service starts, which is logged as well.
       const warnings = () => service.countLines('warn', FAILING)
       const recoveries = () => service.countLines('info', RECOVERED)
       await expect.poll(() => warnings() === 0 || recoveries() > 0, WAIT).toBe(true)
@@ -142,11 +142,11 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
       await expect.poll(recoveries, WAIT).toBe(earlierRecoveries + 1)
       // One for a lost connection or a timeout, and one for its cause, if Redis replies with one.
       expect(warnings()).toBeLessThanOrEqual(earlier + 2)
-      expect(await readRows(database)).toEqual(truth())
+      expect(await readRows(database)).toEqual(readExpectedRows())
     },
   )
 
-  test('serves without Redis at the start, and polls when Redis is available (P17)', async (context) => {
+  test('serves requests without Redis from the start on, and polls when Redis is available (P17)', async (context) => {
     const { annotate, expect } = context
     const { redis, service, logOut } = await open(context, { isStopped: true })
     expect((await service.requestUser()).status).toBe(200)
@@ -162,7 +162,7 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
   test('warns when Redis evicts keys, and restores the schedule (P15, P16)', async (context) => {
     const { annotate, expect } = context
     const args = ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru']
-    const { redis, database, service, logOut, truth } = await open(context, { args })
+    const { redis, database, service, logOut, readExpectedRows } = await open(context, { args })
     await service.waitForLogout(logOut())
     expect(service.countLines('warn', /^redis can evict the schedule$/)).toBe(1)
     await fillUntilEvicted(redis)
@@ -170,7 +170,7 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
     await annotate(
       `logout returned ${await service.waitForLogout(user)} ms after the schedule was evicted`,
     )
-    expect(await readRows(database)).toEqual(truth())
+    expect(await readRows(database)).toEqual(readExpectedRows())
   })
 })
 

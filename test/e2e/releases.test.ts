@@ -11,7 +11,7 @@ import {
   importReleasedService,
   readReleasedAction,
 } from '../_support/release-0-1-0.js'
-import { loadRecorded } from '../_support/run-action.js'
+import { loadActionWithLog } from '../_support/run-action.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
@@ -63,7 +63,7 @@ async function createReleasedDatabase(): Promise<TestDatabase> {
   return database
 }
 
-/** Claims of a token. By default it was issued a minute before the logouts. */
+/** The claims of a token. By default, the token was issued a minute before the logouts. */
 const token = (sub: string, sessionId: string, minutes = -1) => ({
   sub,
   iat: Math.floor(NOW / 1000) + minutes * 60,
@@ -121,7 +121,7 @@ describe.each([
   })
 
   test.each(actions)('works with %s', async (_action, code) => {
-    const run = loadRecorded(code)
+    const run = loadActionWithLog(code)
     const exchange = async (user_id: string, session_id: string) => {
       const { denied, lines } = await run({
         user: { user_id },

@@ -15,7 +15,7 @@ interface Fault {
   name: string
   respond: faults.FaultHandler
   code: string
-  /** The message, which names the cause and what to do. */
+  /** The message of the log line. It names the cause and what to do. */
   message: RegExp
   /** Default: {@link LIMITS}. */
   limits?: Auth0Limits
@@ -25,25 +25,25 @@ interface Fault {
   maxAttempts?: number
 }
 
-/** The default limits, with shorter waits, which `test/auth0` tests, and a smaller maximum body. */
+/** The default limits, but with shorter waits and a smaller maximum body. `test/auth0` tests the default values. */
 const LIMITS: Auth0Limits = {
   maxBodyBytes: 1024 ** 2,
   retryLimits: { ...RETRY_LIMITS, backoff: { firstMs: 20, maxMs: 200 } },
 }
 
-/** Two attempts with a timeout that a healthy request never reaches, even on a busy machine. */
+/** Two attempts, each with a timeout that a healthy request does not reach, even on a busy machine. */
 const TIMED_OUT: Auth0Limits = {
   requestTimeoutMs: 2_000,
   retryLimits: { ...RETRY_LIMITS, retries: 1, backoff: { firstMs: 20, maxMs: 200 } },
 }
 
-/** As by default, the timeout of one attempt exceeds the time for all of them. */
+/** Limits at which the timeout of one attempt exceeds the time for all attempts, as with the defaults. */
 const TIMED_OUT_ONCE: Auth0Limits = {
   requestTimeoutMs: 2_000,
   retryLimits: { ...RETRY_LIMITS, maxElapsedMs: 1_000 },
 }
 
-/** Three attempts, and a second before the second and the third. */
+/** Three attempts, with a wait of a second before the second attempt and before the third. */
 const RATE_LIMITED: Auth0Limits = {
   ...LIMITS,
   retryLimits: { ...RETRY_LIMITS, retries: 2 },
@@ -71,7 +71,7 @@ const lasts = (status: number) =>
   new RegExp(`failed with status ${status}\\. If this persists, check`)
 const late = /timed out after 2 s\. Check the network/
 
-/** Faults of every path. */
+/** Faults that any request can have. */
 const EVERYWHERE: Fault[] = [
   { name: '500', respond: faults.respondWith(500, {}), code: UNAVAILABLE, message: lasts(500) },
   { name: '502 with HTML', respond: faults.html(502), code: UNAVAILABLE, message: lasts(502) },
@@ -117,7 +117,7 @@ const OF_THE_LOG: Fault[] = [
     message: late,
     limits: TIMED_OUT_ONCE,
     minRetryMs: 1_900,
-    // The second request can be that of the next poll.
+    // The second request can belong to the next poll.
     maxAttempts: 2,
   },
   ...EVERYWHERE,
@@ -228,7 +228,10 @@ const logOut = ({ tenant }: TestTenant, users: string[]) => {
   for (const userId of users) tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 }
 
-/** Runs a worker with a fault: of the token from its start on, of the log after its first catch-up. */
+/**
+ * Runs a worker with a fault. A fault of token requests begins with the worker, a fault of log requests after its first
+ * catch-up.
+ */
 async function runWithFault(
   { code, message, limits = LIMITS, minRetryMs = 0, maxAttempts = Infinity, ...fault }: Fault,
   path: string,
@@ -240,7 +243,7 @@ async function runWithFault(
   onTestFinished(() => t.close())
   const sent = recordTokens(t)
   const before = Array.from({ length: 3 }, (_, n) => `auth0|1-before-${n}`)
-  // More entries than fit on a page.
+  // Writes more entries than fit on a page.
   const during = Array.from({ length: 120 }, (_, n) => `auth0|2-during-${100 + n}`)
   const after = ['auth0|3-after']
 
@@ -252,7 +255,7 @@ async function runWithFault(
   logOut(t, before)
   let startedAt = performance.now()
   if (path === TOKEN) t.simulator.faults.push({ path, times: Infinity, respond })
-  // Reconciliation fails as well, and must recover soon.
+  // Reconciliation fails as well. A short interval lets it recover soon.
   const env = { ...workerEnv(t, database), ...(path === TOKEN && { RECONCILE_INTERVAL: '1s' }) }
   const worker = await startWorker(env, { auth0Limits: limits })
   onTestFinished(() => worker.close())
@@ -298,7 +301,7 @@ async function runWithFault(
   )
 }
 
-/** Records the tokens that are sent, by a wrapper around every request. */
+/** Records the tokens that are sent to the tenant. */
 function recordTokens({ simulator }: TestTenant): Set<string> {
   const sent = new Set<string>()
   const { take } = simulator.faults

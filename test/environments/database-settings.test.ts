@@ -6,7 +6,7 @@ import { toDateTime } from '../../src/rules/instant.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { openClient } from '../_support/client.js'
 import { parseExposition } from '../_support/exposition.js'
-import { loadRecorded } from '../_support/run-action.js'
+import { loadActionWithLog } from '../_support/run-action.js'
 import { KEY, SCRAPER } from '../_support/served-api.js'
 import { WAIT } from '../_support/wait.js'
 import { readValue } from '../metrics/running.js'
@@ -150,7 +150,7 @@ for (const [name, { settings, open }] of SERVERS) {
     })
 
     test('the login Action refuses a refresh of a login before the logout, and no other', async () => {
-      const run = loadRecorded(await readActionFile())
+      const run = loadActionWithLog(await readActionFile())
       const refresh = (loginAt: number) =>
         run({
           user: { user_id: LOGOUTS.winter.userId },

@@ -7,7 +7,7 @@ import { openClient } from '../_support/client.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { ODD_IDS } from '../_support/odd-ids.js'
 import { importReleasedService } from '../_support/release-0-1-0.js'
-import { loadRecorded, type RunAction } from '../_support/run-action.js'
+import { loadActionWithLog, type RunAction } from '../_support/run-action.js'
 import { KEY, serveApi } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
@@ -37,7 +37,7 @@ beforeAll(async () => {
   await store.storeBatch({ ...fold(events), unattributable: [] })
   await store.storeCaughtUp(CHECKPOINT, NOW)
   api = await serveApi(database)
-  runAction = loadRecorded(await readActionFile())
+  runAction = loadActionWithLog(await readActionFile())
 })
 afterAll(async () => {
   await api.close()

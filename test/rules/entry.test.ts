@@ -6,7 +6,7 @@ import { DEFAULT_TYPES, OPTIONAL_TYPES, refuseType } from '../../src/rules/event
 const defaults = new Set<string>(DEFAULT_TYPES)
 const everything = new Set<string>([...DEFAULT_TYPES, ...OPTIONAL_TYPES])
 
-// Stored at 10:00:03.400, happened at 10:00:00.123.
+// A logout that happened at 10:00:00.123, and was stored at 10:00:03.400.
 const logId = '90020261123100003400123000000000000001223372037868840734'
 const date = '2026-11-23T10:00:00.123Z'
 const happenedAt = 1_795_428_000_123
@@ -119,20 +119,24 @@ describe('back-channel logouts', () => {
 
 describe('the instant of a logout', () => {
   test.each([
-    ['the date, where storage came later', slo, happenedAt],
+    ['the date if the storage time is later', slo, happenedAt],
     [
       'the storage time if the date is later',
       { ...slo, date: '2026-11-23T10:00:03.401Z' },
       storedAt,
     ],
-    ['either, where they are the same', { ...slo, date: '2026-11-23T10:00:03.400Z' }, storedAt],
+    [
+      'the date or the storage time if both are the same',
+      { ...slo, date: '2026-11-23T10:00:03.400Z' },
+      storedAt,
+    ],
     ['storage time, without a date', { ...slo, date: undefined }, storedAt],
     ['storage time, with a date that is none', { ...slo, date: 'yesterday' }, storedAt],
     ['storage time, with a date that is an object', { ...slo, date: {} }, storedAt],
-    ['the date, where the log id holds no time', { ...slo, log_id: 'placeholder' }, happenedAt],
+    ['the date if the log id contains no time', { ...slo, log_id: 'placeholder' }, happenedAt],
     ['the date, without a log id', { ...slo, log_id: undefined }, happenedAt],
     [
-      'the storage time of an id under its older name',
+      'the storage time of an id in the field _id',
       { ...slo, log_id: undefined, _id: logId, date: undefined },
       storedAt,
     ],

@@ -13,17 +13,17 @@ describe('the deciding logout', () => {
   test.each<[string, Policy, string | null, KnownLogouts, string | null]>([
     ['none if no logout is known', 'session', 'S', none, null],
     [
-      'that of the session if it is the newest that covers the token',
+      'the logout of the session if it is the newest covering logout',
       'session',
       'S',
       known,
       'session_logout',
     ],
-    ['that of the user under policy user', 'user', 'S', known, 'user_logout'],
-    ['that of the user if the token has no session', 'session', null, known, 'user_logout'],
+    ['the logout of the user under policy user', 'user', 'S', known, 'user_logout'],
+    ['the logout of the user if the token has no session', 'session', null, known, 'user_logout'],
     ['the floor if it is the newest', 'session', 'S', { ...known, floorAt: 99 }, 'floor'],
     [
-      'that of all sessions if it is the newest that covers the token',
+      'the logout of all sessions if it is the newest covering logout',
       'session',
       'S',
       { ...known, user: { at: 30, allSessionsAt: 25 } },
@@ -39,7 +39,7 @@ describe('the deciding logout', () => {
   ])('is %s', (_what, policy, sessionId, logouts, reason) => {
     const token = { subject: 'auth0|1', sessionId, loginAt: null }
     expect(decidedBy(token, logouts, { policy })).toBe(reason)
-    // Also of a login that is later than all of them.
+    // The same logout decides if the login is later than all logouts.
     expect(decidedBy({ ...token, loginAt: 1e9 }, logouts, { policy })).toBe(reason)
   })
 

@@ -33,7 +33,7 @@ test('a session without a user id ends, and takes its user id from another entry
   expect(fold([alone, at(0)])).toMatchObject({ sessions: [{ userId: 'auth0|1', at: at(1).at }] })
 })
 
-test('of two events in the same millisecond the one with the greater log id is kept, in any order', () => {
+test('if two events happened in the same millisecond, the event with the greater log id is kept, in any order', () => {
   const one = at(1, { logId: 'A' })
   const other = at(1, { logId: 'B', type: 'session_revoked' })
   expect(fold([one, other])).toEqual(fold([other, one]))

@@ -10,14 +10,14 @@ import { createMemoryStore } from '../_support/memory-store.js'
 const DAY = 86_400_000
 const NOW = Date.UTC(2026, 10, 25)
 
-/** A tenant's life: when entries were stored, what its plan retains, and until when it was polled. */
+/** Random tenants: when entries were stored, how long the plan retains them, and until when the log was polled. */
 const lives = fc.record({
   entries: fc.array(fc.integer({ min: NOW - 40 * DAY, max: NOW - 1 }), { maxLength: 30 }),
   retentionMs: fc.constantFrom(DAY, 5 * DAY, 10 * DAY, 30 * DAY),
   readTo: fc.integer({ min: NOW - 35 * DAY, max: NOW }),
 })
 
-test('a gap covers all entries deleted before they were read, and no gap is found where none can have been deleted', () => {
+test('a gap covers all entries that were deleted before they were read, and there is no gap if none can have been deleted', () => {
   fc.assert(
     fc.property(lives, ({ entries, retentionMs, readTo }) => {
       const stored = [...entries].sort((a, b) => a - b)
@@ -25,14 +25,14 @@ test('a gap covers all entries deleted before they were read, and no gap is foun
       const lost = stored.filter((at) => at >= readTo && at < NOW - retentionMs)
       const last = stored.filter((at) => at < readTo).at(-1)
       const progress = read(readTo, last)
-      const gap = findGap(toProgress(progress), { oldestAt: retained[0] ?? null, askedAt: NOW })
+      const gap = findGap(toProgress(progress), { oldestAt: retained[0] ?? null, requestedAt: NOW })
       for (const at of lost) expect(gap && gap.from <= at && at < gap.to).toBe(true)
       if (readTo >= NOW - retentionMs && last !== undefined && last >= NOW - retentionMs) {
-        // The last entry that was read is still there.
+        // The log still holds the last entry that was read.
         expect(gap).toBeNull()
       }
       if (readTo >= NOW - DAY) expect(gap).toBeNull()
-      // What has been read is no gap, nor what is still to be read.
+      // A gap includes neither entries that have been read, nor entries that can still be read.
       expect(gap === null || (gap.from >= readTo && gap.to <= (retained[0] ?? NOW))).toBe(true)
     }),
     { numRuns: 2_000 },
@@ -41,20 +41,20 @@ test('a gap covers all entries deleted before they were read, and no gap is foun
 
 test('a deleted checkpoint of a quiet tenant is no gap', () => {
   const progress = read(NOW - 1_000, NOW - 3 * DAY)
-  expect(findGap(toProgress(progress), { oldestAt: NOW - 500, askedAt: NOW })).toBeNull()
-  expect(findGap(toProgress(progress), { oldestAt: null, askedAt: NOW })).toBeNull()
+  expect(findGap(toProgress(progress), { oldestAt: NOW - 500, requestedAt: NOW })).toBeNull()
+  expect(findGap(toProgress(progress), { oldestAt: null, requestedAt: NOW })).toBeNull()
 })
 
-test('a deleted entry from today makes a gap, even after a short outage', () => {
+test('the deletion of an entry from today causes a gap, even after a short outage', () => {
   const progress = read(NOW - 1_000, NOW - 2_000)
   const gap = { from: NOW - 1_000, to: NOW - 500, reason: 'retention' }
-  expect(findGap(toProgress(progress), { oldestAt: NOW - 500, askedAt: NOW })).toEqual(gap)
+  expect(findGap(toProgress(progress), { oldestAt: NOW - 500, requestedAt: NOW })).toEqual(gap)
 })
 
-test('a gap at a first start ends where the sweep has read', () => {
+test('a gap at a first start ends at the instant down to which the sweep has read', () => {
   const sweep = { from: NOW - 31 * DAY, to: NOW - 29 * DAY }
   const progress = { ...read(NOW, undefined), asOf: null, sweep }
-  const retained = { oldestAt: NOW - 10 * DAY, askedAt: NOW }
+  const retained = { oldestAt: NOW - 10 * DAY, requestedAt: NOW }
   expect(findGap(toProgress(progress), retained)).toEqual({ ...sweep, reason: 'cold_start' })
 })
 
@@ -63,7 +63,7 @@ test('a checkpoint with a future time hides no gap', () => {
     ...read(NOW - 3 * DAY, undefined),
     checkpoint: buildLogId('900', NOW + DAY, 1),
   }
-  const retained = { oldestAt: NOW - DAY, askedAt: NOW }
+  const retained = { oldestAt: NOW - DAY, requestedAt: NOW }
   expect(findGap(toProgress(progress), retained)).toMatchObject({
     from: NOW - 3 * DAY,
     to: NOW - DAY,
@@ -82,13 +82,13 @@ function read(readTo: number, last: number | undefined): StoredProgress {
   }
 }
 
-test('a gap never ends after now, even if an id of another layout reads as the future', async () => {
+test('a gap never ends after now, even if a log id of another layout is read as a time in the future', async () => {
   const gaps: Gap[] = []
   const store = { ...createMemoryStore(), storeGap: async (gap: Gap) => gaps.push(gap) > 0 }
   const entries = [{ log_id: buildLogId('900', Date.UTC(2150, 0, 1), 1) }]
   const source = {
-    readOldest: async () => ({ entries, askedAt: NOW }),
-    readPage: async () => ({ entries, askedAt: NOW, next: '' }),
+    readOldest: async () => ({ entries, requestedAt: NOW }),
+    readPage: async () => ({ entries, requestedAt: NOW, next: '' }),
   } satisfies Partial<LogSource> as unknown as LogSource
   const search = {
     progress: toProgress(read(NOW - 2 * DAY, undefined)),

@@ -29,7 +29,7 @@ test.each([
 })
 
 test.each([
-  // Known only to the second: that second's beginning.
+  // A time in whole seconds means the beginning of that second.
   [1_795_428_000, 1_795_428_000_000],
   [1_795_428_000.123, 1_795_428_000_123],
   [1_795_428_000.9999, 1_795_428_000_999],

@@ -19,7 +19,7 @@ const judged = (claims: Record<string, unknown>, known: KnownLogouts) =>
 describe('a token with an unreadable login', () => {
   const claims = { sub: 'auth0|1', sid: 'S', iat: LOGOUT + 60_000 }
   test.each<[string, KnownLogouts, boolean | null, string]>([
-    ['is undecided where no logout is known', none, null, 'login_unreadable'],
+    ['is undecided if no logout is known', none, null, 'login_unreadable'],
     ['is revoked by a logout of its user', user, true, 'login_unknown'],
     ['is revoked by the floor', floor, true, 'login_unknown'],
     [
@@ -42,7 +42,7 @@ describe('a token with an unreadable login', () => {
 })
 
 test.each<[string, KnownLogouts, boolean, string]>([
-  ['accepted where no logout is known', none, false, 'no_logout'],
+  ['accepted if no logout is known', none, false, 'no_logout'],
   ['revoked by a logout that covers it', user, true, 'login_unknown'],
 ])('a token without a login claim is %s', (_what, known, revoked, reason) => {
   expect(judged({ sub: 'auth0|1' }, known)).toMatchObject({ revoked, reason })
@@ -51,13 +51,13 @@ test.each<[string, KnownLogouts, boolean, string]>([
 describe('a token without a subject', () => {
   const before = { sid: 'S', iat: AT - 60 }
   test.each<[string, Record<string, unknown>, KnownLogouts, boolean | null, string]>([
-    ['is undecided where no logout is known', before, none, null, 'no_subject'],
-    ['is revoked where its session has ended', before, ended, true, 'session_ended'],
+    ['is undecided if no logout is known', before, none, null, 'no_subject'],
+    ['is revoked if its session has ended', before, ended, true, 'session_ended'],
     ['is revoked by a logout of its session', before, reported, true, 'session_logout'],
     ['is revoked by the floor', before, floor, true, 'floor'],
-    ['is undecided where it is later than the floor', { iat: AT + 60 }, floor, null, 'no_subject'],
-    ['is revoked by the floor where it has no login', {}, floor, true, 'login_unknown'],
-    ['is not judged by the logout of any user', before, user, null, 'no_subject'],
+    ['is undecided if it is later than the floor', { iat: AT + 60 }, floor, null, 'no_subject'],
+    ['is revoked by the floor if it has no login', {}, floor, true, 'login_unknown'],
+    ['is not affected by the logout of a user', before, user, null, 'no_subject'],
   ])('%s', (_what, claims, known, revoked, reason) => {
     expect(judged(claims, known)).toMatchObject({ revoked, reason })
   })
@@ -74,7 +74,7 @@ test('a token with an unreadable session is judged like one without a session', 
 })
 
 describe('for any claims', () => {
-  /** Values as gateways and libraries make them, beside anything else that JSON can hold. */
+  /** Values that gateways and libraries produce, and any other JSON value. */
   const value = fc.oneof(
     fc.integer({ min: AT - 9, max: AT + 9 }),
     fc.integer({ min: AT - 9, max: AT + 9 }).map(String),
@@ -116,7 +116,7 @@ describe('for any claims', () => {
     )
   })
 
-  test('an unreadable login is revoked whenever the earliest login is', () => {
+  test('a token with an unreadable login is revoked whenever a token with the earliest login is', () => {
     const machineOrUser = fc.constantFrom('auth0|1', 'abc@clients')
     fc.assert(
       fc.property(shapes, machineOrUser, logouts, policies, (claims, sub, known, policy) => {
@@ -128,7 +128,7 @@ describe('for any claims', () => {
     )
   })
 
-  test('seconds as a string are judged like the number', () => {
+  test('a time in seconds as a string is judged like the same number', () => {
     const seconds = fc.record(
       Object.fromEntries(
         [OURS.authenticatedAt, 'auth_time', 'iat'].map((name) => [

@@ -38,7 +38,7 @@ describe.each<[string, Policy, Token, (at: number) => KnownLogouts, string]>([
     ['in the same millisecond (P22)', LOGIN, true],
     ['one millisecond after the logout', LOGIN - 1, false],
     ['a whole second after the logout', LOGIN - 1000, false],
-    ['in the same second, the login known only to the second (P22)', LOGIN + 999, true],
+    ['in the same second, if the login is known only to the second (P22)', LOGIN + 999, true],
   ])('a login %s', (_when, logoutAt, revoked) => {
     const verdict = judge(judged, known(logoutAt), { policy })
     expect(verdict).toEqual({

@@ -35,12 +35,12 @@ describe('chooseForm', () => {
     ['is missing since now', missingAt, 0, 'path'],
     ['is missing for a millisecond less than ten minutes', missingAt, 599_999, 'path'],
     ['is missing for ten minutes', missingAt, 600_000, 'query'],
-    ['was missing at a later time, by a clock since set back', missingAt, -1, 'query'],
+    ['was missing at a later time, before the clock was set back', missingAt, -1, 'query'],
   ] as const)('of a query form that %s', (_what, missing, elapsedMs, form) => {
     expect(chooseForm(missing, missingAt + elapsedMs)).toBe(form)
   })
 
-  test('tries the query form again ten minutes after it was missing', () => {
+  test('tries the query form again ten minutes after the service rejected it', () => {
     let missing: number | null = null
     let requests = 0
     for (let now = 0; now < 60 * MINUTE_MS; now += MINUTE_MS) {
@@ -68,9 +68,9 @@ describe('isOwnNotFound', () => {
     ['another JSON', '{"message":"no Route matched with those values"}'],
     ['another status', JSON.stringify({ ...own, statusCode: 400 })],
     ['a status in a string', JSON.stringify({ ...own, statusCode: '404' })],
-    ['one field more', JSON.stringify({ ...own, path: '/v1/last-logout' })],
-    ['one field less', JSON.stringify({ statusCode: 404, error: 'Not Found' })],
-    ['a message that is none', JSON.stringify({ ...own, message: null })],
+    ['an additional field', JSON.stringify({ ...own, path: '/v1/last-logout' })],
+    ['a missing field', JSON.stringify({ statusCode: 404, error: 'Not Found' })],
+    ['a message that is null', JSON.stringify({ ...own, message: null })],
     ['a second value', `${JSON.stringify(own)}{}`],
   ])('is false for %s', (_what, body) => {
     expect(isOwnNotFound(body)).toBe(false)
@@ -82,7 +82,7 @@ describe('isAbout', () => {
 
   test.each([
     ['the user and the session', { user_id: 'auth0|1', session }, 'S1', true],
-    ['the user, no session requested', { user_id: 'auth0|1', session: null }, null, true],
+    ['the user, if no session was requested', { user_id: 'auth0|1', session: null }, null, true],
     ['another user', { user_id: 'auth0|2', session }, 'S1', false],
     ['a user in another case', { user_id: 'AUTH0|1', session }, 'S1', false],
     ['no user', { session }, 'S1', false],
@@ -92,9 +92,9 @@ describe('isAbout', () => {
       'S1',
       false,
     ],
-    ['no session, one requested', { user_id: 'auth0|1', session: null }, 'S1', false],
-    ['no field of a session, one requested', { user_id: 'auth0|1' }, 'S1', false],
-    ['a session, none requested', { user_id: 'auth0|1', session }, null, false],
+    ['no session, although one was requested', { user_id: 'auth0|1', session: null }, 'S1', false],
+    ['no field for the session, although one was requested', { user_id: 'auth0|1' }, 'S1', false],
+    ['a session, although none was requested', { user_id: 'auth0|1', session }, null, false],
     ['null', null, 'S1', false],
     ['a text', 'auth0|1', 'S1', false],
   ])('of a response about %s', (_what, json, sessionId, expected) => {

@@ -27,7 +27,7 @@ describe('the response about a last logout', () => {
     })
   })
 
-  test('is read without a known logout', () => {
+  test('is read if it contains no logout', () => {
     expect(readLastLogoutResponse(NO_LOGOUT)).toMatchObject({
       known: { user: null, session: null, floorAt: null },
     })
@@ -52,7 +52,7 @@ describe('the response about a last logout', () => {
     expect(readLastLogoutResponse({ ...RESPONSE, ...over })).toEqual({ invalidField })
   })
 
-  test('can be any value without an error', () => {
+  test('causes no exception, whatever its value', () => {
     fc.assert(fc.property(fc.anything(), (json) => void readLastLogoutResponse(json)))
   })
 })

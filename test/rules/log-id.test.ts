@@ -3,9 +3,9 @@ import { expect, test } from 'vitest'
 import { prefixOf, storageTimeOf, syntheticLogId } from '../../src/rules/log-id.js'
 
 test.each([
-  // Recorded in 2023: microseconds follow the seconds.
+  // A log id recorded in 2023: microseconds follow the seconds.
   ['90020230314144709188593000000000000001223372037868840734', '2023-03-14T14:47:09.188Z'],
-  // Recorded in 2021: milliseconds, then digits of another meaning.
+  // A log id recorded in 2021: milliseconds follow the seconds, then digits with another meaning.
   ['90020210903201631818782996667425639096985949517551501378', '2021-09-03T20:16:31.818Z'],
   ['80020211103055400418223355659153263714766654532376068162', '2021-11-03T05:54:00.418Z'],
 ])('reads the storage time of %s', (logId, time) => {

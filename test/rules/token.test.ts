@@ -17,7 +17,7 @@ describe('the login of a token', () => {
     ['auth_time second', {}, 2_000, 'auth_time'],
     ['iat last', { auth_time: undefined }, 3_000, 'iat'],
     ['a string of ten digits', { auth_time: `${AT + 2}` }, 2_000, 'auth_time'],
-    ['such a string with a fraction', { auth_time: `${AT + 2}.5` }, 2_500, 'auth_time'],
+    ['a string of ten digits with a fraction', { auth_time: `${AT + 2}.5` }, 2_500, 'auth_time'],
   ])('is read from %s', (_what, over, afterMs, claim) => {
     const token = readToken({ ...claims, ...over })
     expect(token).toMatchObject({ loginAt: LOGIN + afterMs, loginClaim: claim })
@@ -45,7 +45,7 @@ describe('the login of a token', () => {
     expect(isLoginUnreadable(token)).toBe(true)
   })
 
-  test('ignores an unreadable claim after the one that decides', () => {
+  test('ignores an unreadable claim after the claim that decides', () => {
     const token = readToken({ ...claims, iat: LOGIN })
     expect(token).toMatchObject({ loginAt: LOGIN + 2_000, loginClaim: 'auth_time' })
     expect(isLoginUnreadable(token)).toBe(false)
@@ -55,7 +55,7 @@ describe('the login of a token', () => {
 describe('the session of a token', () => {
   test.each([
     ['the Action’s claim first', { [OURS.sessionId]: 'A', sid: 'B' }, 'A', OURS.sessionId],
-    ['sid, as ID tokens have it', { sid: 'B' }, 'B', 'sid'],
+    ['sid, the claim of ID tokens', { sid: 'B' }, 'B', 'sid'],
     ['no claim', {}, null, null],
   ])('is read from %s', (_what, over, sessionId, claim) => {
     const token = readToken({ ...claims, ...over })

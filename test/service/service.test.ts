@@ -16,7 +16,7 @@ afterAll(() => ('skip' in redis ? undefined : redis.stop()))
 
 let database: TestDatabase
 let t: TestTenant
-/** Of Redis, one for each test: a schedule outlives its worker. */
+/** The number of the last Redis database. Each test uses its own, since a schedule remains after its worker. */
 let keyspace = 0
 beforeEach(async () => {
   keyspace += 1
@@ -73,7 +73,7 @@ describe.each([
     )
     logout('auth0|1')
     const service = await open({ ...readEnv(), RECONCILE_INTERVAL: '300ms' })
-    // Before the first catch-up has ended nothing is pruned.
+    // Nothing is pruned before the first catch-up has ended.
     await service.store.storeCaughtUp(null, Date.now())
     await service.startWorker()
     await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
@@ -134,7 +134,7 @@ test('closing during a catch-up stores the current page, and the next worker con
   await second.close()
 })
 
-test('closing twice closes once', async () => {
+test('a second call of close changes nothing', async () => {
   const service = await open()
   await Promise.all([service.close(), service.close()])
 })

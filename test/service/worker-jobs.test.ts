@@ -13,7 +13,7 @@ import { openTenant, tenantEnv } from '../_support/tenant.js'
 const { signal } = new AbortController()
 const HOUR_MS = 3_600_000
 
-/** A source whose first page comes when `arrive` is called. */
+/** Creates a log source whose first page arrives when `arrive` is called. */
 function createLateSource(source: LogSource) {
   const events = new EventEmitter()
   const [asked, arrived] = [once(events, 'asked'), once(events, 'arrived')]
@@ -53,7 +53,7 @@ test('a reconcile starts as soon as the running poll ends, before its backoff el
   const polled = run('poll')
   await asked
   const reconciled = run('reconcile')
-  // By now it has found the lease taken.
+  // By now, the reconcile has tried to take the lease.
   await expect(run('poll')).resolves.toBe('skipped')
   arrive()
   await expect(polled).resolves.toBeUndefined()

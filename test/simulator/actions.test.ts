@@ -24,7 +24,7 @@ async function createDeployed(started: Started, name: string): Promise<string> {
 const byId = (value: string) => ({ ref: { type: 'action_id', value } })
 
 describe('an Action', () => {
-  test('is created as a draft, whose secrets are returned by name only', async () => {
+  test('is created as a draft, and returned with the names of its secrets only', async () => {
     const { call } = await start({ scopes })
     const secrets = [{ name: 'KEY', value: 'hush' }]
     const created = await call('POST', ACTIONS, draft('a', { secrets }))
@@ -52,7 +52,7 @@ describe('an Action', () => {
     expect(seen).toEqual(['pending', 'building', 'built'])
   })
 
-  test('cannot be deployed before its build, nor after a failed one', async () => {
+  test('cannot be deployed before its build, nor after a failed build', async () => {
     const started = await start({ scopes, actionBuildMs: 1_000 })
     started.simulator.actions.failNextBuild()
     const id = await create(started, 'a')
@@ -66,7 +66,7 @@ describe('an Action', () => {
     expect((await deploy()).status).toBe(400)
   })
 
-  test('keeps its deployed version until the new one is built', async () => {
+  test('keeps its deployed version until the new version is built', async () => {
     const started = await start({ scopes, actionBuildMs: 1_000 })
     const id = await create(started, 'a')
     const read = async () => (await started.call('GET', `${ACTIONS}/${id}`)).body

@@ -40,7 +40,7 @@ describe('GET /api/v2/logs by checkpoint', () => {
     expect(await ids(`?from=${last}`)).toEqual([logId])
   })
 
-  test('leads through the whole log by its Links', async () => {
+  test('returns the whole log if each Link is followed', async () => {
     const { tenant, logs } = await start()
     const written = writeLogouts(tenant, 250)
     const seen: string[] = []
@@ -90,7 +90,7 @@ describe('GET /api/v2/logs by checkpoint', () => {
     },
   )
 
-  test('returns 50 entries where take is omitted', async () => {
+  test('returns 50 entries if `take` is omitted', async () => {
     const { tenant, ids } = await start()
     writeLogouts(tenant, 60)
     expect(await ids('?from=900')).toHaveLength(50)
@@ -107,12 +107,15 @@ describe('a checkpoint older than the retention', () => {
     expect(await ids(`?from=${lost}`)).toEqual(kept)
   })
 
-  test.each([400, 404] as const)('is refused with status %i where configured', async (status) => {
-    const { tenant, logs } = await start({ retentionMs: HOUR, expiredCheckpoint: status })
-    const kept = writeLogouts(tenant, 2)
-    const refused = await logs(`?from=${tenant.positionAt(NOON - 2 * HOUR)}`)
-    expect(refused.status).toBe(status)
-    expect(await refused.json()).toMatchObject({ statusCode: status })
-    expect((await logs(`?from=${kept[0]}`)).status).toBe(200)
-  })
+  test.each([400, 404] as const)(
+    'is refused with status %i if that is configured',
+    async (status) => {
+      const { tenant, logs } = await start({ retentionMs: HOUR, expiredCheckpoint: status })
+      const kept = writeLogouts(tenant, 2)
+      const refused = await logs(`?from=${tenant.positionAt(NOON - 2 * HOUR)}`)
+      expect(refused.status).toBe(status)
+      expect(await refused.json()).toMatchObject({ statusCode: status })
+      expect((await logs(`?from=${kept[0]}`)).status).toBe(200)
+    },
+  )
 })

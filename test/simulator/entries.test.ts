@@ -3,7 +3,7 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import { start } from './start.js'
 
 describe('buildEntry', () => {
-  test('gives a logout the fields of the pull API', async () => {
+  test('gives a logout the fields that the Logs API returns', async () => {
     const { tenant, logs } = await start()
     tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
     const [entry] = (await (await logs('?from=900')).json()) as [{ details: object }]
@@ -14,7 +14,7 @@ describe('buildEntry', () => {
     expect(entry).toMatchObject({ user_id: 'auth0|1', details: { session_id: 'S1' } })
   })
 
-  test('omits the session where none is given', () => {
+  test('omits the session if none is given', () => {
     expect(buildEntry('slo').details).not.toHaveProperty('session_id')
   })
 

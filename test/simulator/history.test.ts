@@ -82,7 +82,7 @@ describe('generateHistory', () => {
     expect(new Set(page.map((entry) => entry.user_id)).size).toBeLessThan(page.length)
   })
 
-  test('repeats entries under other ids where a share is given', () => {
+  test('repeats entries with other log ids if a share of duplicates is given', () => {
     const repeats = (history: LogEntry[]) =>
       history.filter((entry, i) => content(entry) === content(history[i - 1] ?? {})).length
     expect(repeats(generate())).toBe(0)

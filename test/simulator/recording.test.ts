@@ -7,7 +7,7 @@ const FOLDER = new URL('../fixtures/auth0-recordings/', import.meta.url)
 const GO = 'go-auth0_pull_checkpoint_2023-03-14.recording.json'
 const RUBY = 'ruby-auth0_pull_first-page-then-checkpoint_2021-09-03.recording.json'
 
-/** The recorded headers. */
+/** The headers of which the recording contains values. */
 const HEADERS = [
   'date',
   'content-type',
@@ -22,7 +22,7 @@ function queryOf({ request }: Exchange): string {
 }
 
 describe('recorded traffic', () => {
-  test('of ruby-auth0 gets the recorded bodies, order and headers', async () => {
+  test('of ruby-auth0 is reproduced: the bodies, their order and the headers', async () => {
     const exchanges = readRecording(new URL(RUBY, FOLDER))
     const rateLimit = { burst: 50, perSecond: 16 }
     const { tenant, clock, logs } = await start({ domain: 'auth0-sdk-tests.auth0.com', rateLimit })
@@ -35,16 +35,16 @@ describe('recorded traffic', () => {
       for (const name of HEADERS) {
         expect(response.headers.get(name)).toBe(recordedHeader(exchange, name))
       }
-      // In the recording, too, a tenth of a second refills the bucket.
+      // A tenth of a second refills the bucket, as in the recording.
       clock.ms += 100
     }
   })
 
-  test('of go-auth0 gets the recorded bodies and order', async () => {
+  test('of go-auth0 is reproduced: the bodies and their order', async () => {
     const exchanges = readRecording(new URL(GO, FOLDER))
     const { tenant, logs } = await start({ domain: 'go-auth0-dev.eu.auth0.com' })
     loadRecording(tenant, exchanges)
-    // The recorded search requests the second page: the first held five newer entries.
+    // The recorded search requests the second page. The first page contained five newer entries.
     for (let i = 0; i < 5; i++) tenant.write(buildEntry('seccft'))
     for (const exchange of exchanges) {
       const response = await logs(queryOf(exchange))
@@ -54,7 +54,7 @@ describe('recorded traffic', () => {
     }
   })
 
-  test('gets the recorded Link to the next page', async () => {
+  test('is reproduced with the recorded Link to the next page', async () => {
     const exchanges = readRecording(new URL(GO, FOLDER))
     const { tenant, logs } = await start({ domain: 'go-auth0-dev.eu.auth0.com' })
     loadRecording(tenant, exchanges)

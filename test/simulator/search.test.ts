@@ -37,7 +37,7 @@ describe('GET /api/v2/logs by search', () => {
     expect(await ids('?sort=date:1&per_page=1')).toEqual([written[2]])
   })
 
-  test('states the entries of the page, not the matches, as total', async () => {
+  test('states the number of entries of the page as total, not the number of matches', async () => {
     const { tenant, logs } = await start()
     writeLogouts(tenant, 5)
     const response = await logs('?include_totals=true&page=1&per_page=3')
@@ -83,7 +83,7 @@ describe('GET /api/v2/logs by search', () => {
 })
 
 describe('the maximum of 1,000 results', () => {
-  test('includes the last page below it', async () => {
+  test('includes the last page up to the maximum', async () => {
     const { tenant, ids } = await start()
     writeLogouts(tenant, 1100)
     expect(await ids('?page=9&per_page=100')).toHaveLength(100)

@@ -16,15 +16,15 @@ export const NOON = Date.parse('2026-03-01T12:00:00.000Z')
 export interface Started {
   tenant: Tenant
   simulator: Simulator
-  /** The tenant's clock. It moves only when set. */
+  /** The tenant's clock. It moves only when a test sets it. */
   clock: { ms: number }
   fetch(path: string, init?: RequestInit): Promise<Response>
-  /** `GET /api/v2/logs` with a valid token. */
+  /** Sends `GET /api/v2/logs` with a valid token. */
   logs(query?: string): Promise<Response>
-  /** The log ids of a response with an array. */
+  /** Sends the same request. Returns the log ids of the response. */
   ids(query?: string): Promise<string[]>
   token(body?: Record<string, unknown>): Promise<Response>
-  /** Any endpoint of `/api/v2` with a valid token. */
+  /** Sends a request to an endpoint of `/api/v2` with a valid token. */
   call(method: string, path: string, body?: object): Promise<ApiResponse>
 }
 
@@ -35,7 +35,10 @@ interface ApiResponse {
   body: any
 }
 
-/** Starts a simulator that closes after the test: its clock stands at noon, it stores at once, and logs no token exchanges. */
+/**
+ * Starts a simulator. It is closed after the test. Its clock stands at noon. Entries are stored without delay, and token
+ * exchanges write no entries.
+ */
 export async function start(
   options: Partial<SimulatorOptions & SimulatedTenantOptions> = {},
 ): Promise<Started> {
@@ -89,7 +92,7 @@ export function grant({ credentials, tenant }: Simulator): Record<string, string
   }
 }
 
-/** Writes logouts, one a second, the last at noon. Returns their log ids, oldest first. */
+/** Writes logouts, one per second, the last one at noon. Returns their log ids, the oldest first. */
 export function writeLogouts(tenant: Tenant, count: number): string[] {
   return Array.from(
     { length: count },

@@ -42,7 +42,7 @@ describe('the storage of an entry', () => {
     expect(dates).not.toEqual(dates.toSorted())
   })
 
-  test('makes an entry readable, and not before', async () => {
+  test('makes an entry readable, which it was not before', async () => {
     const { tenant, clock, ids } = await start({ lagMs: () => 3000 })
     const { logId } = tenant.write({ type: 'slo' })
     clock.ms = NOON + 2999
@@ -60,7 +60,7 @@ describe('the storage of an entry', () => {
     expect(entries.map(({ date }) => Date.parse(date) - NOON)).toEqual([1000, 0])
   })
 
-  test('in the past puts an entry behind a checkpoint', async () => {
+  test('puts an entry behind a checkpoint if its time is in the past', async () => {
     const { tenant, ids } = await start()
     const checkpoint = tenant.write({ type: 's' }).logId
     const { logId } = tenant.write({ type: 'slo' }, { storedAtMs: NOON - 60_000 })
@@ -109,7 +109,7 @@ describe('complete entries', () => {
     )
   })
 
-  test('are skipped where their id is known', () => {
+  test('are skipped if their id is already stored', () => {
     const tenant = createTenant({ domain: DOMAIN })
     tenant.writeStored([entry(1, { type: 'first' })])
     tenant.writeStored([entry(1, { type: 'second' })])

@@ -63,7 +63,7 @@ describe('POST /oauth/token', () => {
     })
   })
 
-  test('writes no exchange to the log where configured', async () => {
+  test('writes no exchange to the log if that is configured', async () => {
     const { tenant, token } = await start({ logTokenExchanges: false })
     await token()
     expect(tenant.entries()).toEqual([])
@@ -116,7 +116,7 @@ describe('the bearer token', () => {
     })
   })
 
-  test('is valid at one simulator only', async () => {
+  test('is valid only at the simulator that issued it', async () => {
     const first = await start()
     const second = await start({ tenant: createTenant({ domain: DOMAIN }) })
     const { access_token } = (await (await first.token()).json()) as { access_token: string }

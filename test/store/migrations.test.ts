@@ -12,7 +12,8 @@ beforeEach(async () => {
 })
 afterEach(() => database.drop())
 
-const ALL = [
+/** The names of all migrations, in order. */
+const ALL_MIGRATIONS = [
   '20261124000000_init',
   '20261124120000_change_feed',
   '20261125000000_gaps_and_retention',
@@ -20,17 +21,17 @@ const ALL = [
   '20261128120000_forget',
 ]
 
-test('the first run creates the tables, and a second run changes nothing', async () => {
-  await expect(applyMigrations(database.url)).resolves.toEqual(ALL)
+test('the first run applies every migration, and a second run applies none', async () => {
+  await expect(applyMigrations(database.url)).resolves.toEqual(ALL_MIGRATIONS)
   await expect(applyMigrations(database.url)).resolves.toEqual([])
 })
 
-test('two concurrent runs create the tables once', async () => {
+test('two concurrent runs apply each migration once', async () => {
   const runs = await Promise.all([applyMigrations(database.url), applyMigrations(database.url)])
-  expect(runs.flat()).toEqual(ALL)
+  expect(runs.flat()).toEqual(ALL_MIGRATIONS)
 })
 
-test('a database without tables is rejected with the command to run', async () => {
+test('a database without tables is rejected, and the error names the command to run', async () => {
   const error = await assertMigrated(database.url).catch((error) => error)
   expect(hasCode(error, 'DATABASE_NOT_MIGRATED')).toBe(true)
   expect(error.message).toContain('last-logout migrate')
@@ -41,7 +42,7 @@ test('a migrated database is accepted', async () => {
   await expect(assertMigrated(database.url)).resolves.toBeUndefined()
 })
 
-test('a migration that was edited after it was applied is rejected', async () => {
+test('a run is rejected if a migration was edited after it was applied', async () => {
   await applyMigrations(database.url)
   await database.query(`UPDATE _prisma_migrations SET checksum = 'another'`)
   await expect(applyMigrations(database.url)).rejects.toMatchObject({
@@ -49,26 +50,28 @@ test('a migration that was edited after it was applied is rejected', async () =>
   })
 })
 
-test('a failed migration is rolled back, and applied by the next run', async () => {
+test('a failed migration is rolled back, and the next run applies it', async () => {
   await database.query('CREATE TABLE unattributable (id int)')
   await expect(applyMigrations(database.url)).rejects.toMatchObject({ code: '42P07' })
   await database.query('DROP TABLE unattributable')
-  await expect(applyMigrations(database.url)).resolves.toEqual(ALL)
+  await expect(applyMigrations(database.url)).resolves.toEqual(ALL_MIGRATIONS)
 })
 
 test('a lost connection rejects the run and does not end the process', async () => {
-  const other = new pg.Client({ connectionString: database.url })
-  await other.connect()
-  await other.query('SELECT pg_advisory_lock(72707369)')
+  const lockHolder = new pg.Client({ connectionString: database.url })
+  await lockHolder.connect()
+  await lockHolder.query('SELECT pg_advisory_lock(72707369)')
   const proxy = await openProxy(database.url)
   const migrating = applyMigrations(proxy.url)
   migrating.catch(() => {})
-  const countWaiting = async () =>
-    (await other.query(`SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`)).rowCount
+  const countWaiting = async () => {
+    const waiting = `SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`
+    return (await lockHolder.query(waiting)).rowCount
+  }
   await expect.poll(countWaiting).toBe(1)
   await proxy.close()
   await expect(migrating).rejects.toThrow()
-  await other.end()
+  await lockHolder.end()
 })
 
 test('the migrations create the tables that schema.prisma describes', async () => {

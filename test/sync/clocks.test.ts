@@ -12,7 +12,7 @@ const HOUR = 3_600_000
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
 let t: TestTenant
-/** How far the `Date` of Auth0's responses is off. */
+/** How far the `Date` of Auth0's responses is ahead of the real time, in milliseconds; negative: behind. */
 let dateAheadMs = 0
 beforeEach(async () => {
   dateAheadMs = 0
@@ -32,7 +32,7 @@ const logOut = (userId: string) => t.tenant.write(buildEntry('slo', { userId, se
 const isKnown = async (userId: string) => (await store.readKnown(userId, null)).user !== null
 
 describe('a Date of Auth0 that is an hour ahead', () => {
-  test('does not count as freshness, then or later', async () => {
+  test('does not count as freshness, neither while it is ahead nor later', async () => {
     logOut('auth0|1')
     await run()
     const before = await store.readProgress()
@@ -53,7 +53,7 @@ describe('a Date of Auth0 that is an hour ahead', () => {
     await expect(isKnown('auth0|3')).resolves.toBe(true)
   })
 
-  test('at a first start hides no logout of the following hour', async () => {
+  test('hides no logout of the hour after a first start', async () => {
     dateAheadMs = HOUR
     logOut('auth0|1')
     await expect(run()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
@@ -66,7 +66,7 @@ describe('a Date of Auth0 that is an hour ahead', () => {
   })
 })
 
-test('a Date of Auth0 that is an hour behind makes the data an hour old, and loses no logout', async () => {
+test('a Date of Auth0 that is an hour behind makes the data look an hour old, and loses no logout', async () => {
   dateAheadMs = -HOUR
   logOut('auth0|1')
   await run()

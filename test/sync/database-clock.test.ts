@@ -10,7 +10,7 @@ import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
 let clock: Clock
-/** How far the clock of the database is ahead; negative: behind. */
+/** How far the clock of the database is ahead, in milliseconds; negative: behind. */
 let databaseAheadMs = 0
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
@@ -51,7 +51,7 @@ describe('a database whose clock is temporarily behind', () => {
       const at = clock.now()
       logOut('auth0|1')
       await expect(run()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
-      // It counts at once, although too early.
+      // The logout counts at once, although its stored instant is too early.
       await expect(readInstant('auth0|1')).resolves.toBe(at - behindMs)
 
       databaseAheadMs = 0
@@ -64,7 +64,7 @@ describe('a database whose clock is temporarily behind', () => {
   )
 
   test.each([400, 404, 'continue'] as const)(
-    'records a gap that was read meanwhile if the old checkpoint gets %s',
+    'records a gap although a poll has read past it in the meantime, if the old checkpoint gets %s from Auth0',
     async (expiredCheckpoint) => {
       await open({ expiredCheckpoint })
       logOut('auth0|0')
@@ -72,7 +72,7 @@ describe('a database whose clock is temporarily behind', () => {
       await run()
       const { asOf } = await store.readProgress()
 
-      // No poll runs for longer than the retention. Then the database returns three days behind.
+      // For longer than the retention, no poll runs. Then the clock of the database is three days behind.
       clock.pass(2 * DAY)
       databaseAheadMs = -3 * DAY
       const oldestAt = clock.now()

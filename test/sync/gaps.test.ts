@@ -29,7 +29,7 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Opens a tenant on the test's clock. Default: the smallest plan. */
+/** Opens a tenant on the test's clock. Default: a tenant with the retention of the smallest plan. */
 async function open(
   tenant: Partial<SimulatedTenantOptions> = {},
   simulator: Partial<SimulatorOptions> = {},
@@ -105,7 +105,7 @@ describe('no gap is recorded', () => {
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  test('after an outage of two days if the log goes back further', async () => {
+  test('after an outage of two days if the log still holds older entries', async () => {
     await open({ retentionMs: 5 * DAY })
     login(clock.now() - HOUR)
     await run()
@@ -150,7 +150,7 @@ describe('no gap is recorded', () => {
   )
 
   test.each([1, 2])(
-    'if the request for the oldest entry returns nothing %d times',
+    'if the request for the oldest entry returns no entry %d times',
     async (times) => {
       await open({ retentionMs: 10 * DAY })
       login(clock.now() - SECOND)
@@ -164,7 +164,7 @@ describe('no gap is recorded', () => {
     },
   )
 
-  test('in a new tenant whose log is empty or holds only the entry of our own token', async () => {
+  test('in a new tenant whose log is empty, or holds only the entry of our own token request', async () => {
     await open()
     await run()
     await expect(isComplete()).resolves.toBe(true)
@@ -177,7 +177,7 @@ describe('no gap is recorded', () => {
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('and no logout is lost if an entry of an empty log becomes visible late', async () => {
+  test('and no logout is lost, if an entry becomes visible late in an empty log', async () => {
     await open()
     await run()
     logout('late', clock.now() - 5 * SECOND)
@@ -189,7 +189,7 @@ describe('no gap is recorded', () => {
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  test('in a tenant whose log begins an hour ago, which is logged', async () => {
+  test('in a tenant whose log begins an hour ago; the new tenant is reported instead', async () => {
     await open()
     const { storedAtMs } = login(clock.now() - HOUR)
     await expect(run()).resolves.toEqual([{ kind: 'new_tenant', oldestAt: storedAtMs }])
@@ -214,7 +214,7 @@ describe('a gap is recorded', () => {
     await expect(readGaps()).resolves.toEqual([gap])
     expect((await readRows(database)).users).toMatchObject([{ userId: 'kept' }])
     await expect(isComplete()).resolves.toBe(false)
-    // Reported once, although nothing has changed.
+    // The second poll finds the same gap, and does not report it again.
     await expect(run()).resolves.toEqual([])
     expect(await asOf()).toBeGreaterThan(storedAtMs)
   })
@@ -263,7 +263,7 @@ describe('a gap is recorded', () => {
     const [gap] = await readGaps()
     expect(gap).toMatchObject({ from: readTo, reason: 'empty_log' })
     expect(clock.now() - (gap?.to ?? 0)).toBeLessThan(SECOND)
-    // From then on it is read.
+    // Entries from then on are read.
     clock.pass(5 * SECOND)
     logout('next')
     clock.pass(5 * SECOND)
@@ -296,23 +296,23 @@ describe('a gap is recorded', () => {
     ])
   })
 
-  test('at a first start from the earliest login of a valid token to the beginning of the log', async () => {
+  test('at a first start, from the earliest login of a valid token to the beginning of the log', async () => {
     await open()
     for (let hours = 30; hours > 0; hours--) logout(`${hours} h ago`, clock.now() - hours * HOUR)
     await run()
     const [gap] = await readGaps()
     expect(gap).toMatchObject({ to: clock.now() - DAY, reason: 'cold_start' })
-    // A whole second, from when it was asked.
+    // The gap begins at a whole second, counted from the time of the request.
     expect(clock.now() - 31 * DAY - (gap?.from ?? 0)).toBeLessThanOrEqual(SECOND)
     await expect(isComplete()).resolves.toBe(false)
-    // As long as the longest refresh token and its last access token live.
+    // The gap counts as long as the refresh token with the maximum lifetime and its last access token can be valid.
     clock.pass(30 * DAY - SECOND)
     await expect(isComplete()).resolves.toBe(false)
     clock.pass(SECOND)
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('once, if a first start that could not complete finds it again', async () => {
+  test('once, if an interrupted first start finds it again', async () => {
     await open({ retentionMs: 5 * DAY })
     for (let days = 6; days > 0; days--) logout(`${days}`, clock.now() - days * DAY)
     const isSweep = (url: URL) => url.searchParams.has('q')
@@ -324,7 +324,7 @@ describe('a gap is recorded', () => {
     await expect(readGaps()).resolves.toEqual([{ ...first, to: (first?.to ?? 0) + DAY }])
   })
 
-  test('after a first start that could not complete and an outage longer than the retention', async () => {
+  test('after an interrupted first start and an outage longer than the retention', async () => {
     await open()
     for (let hours = 30; hours > 0; hours--) logout(`${hours} h ago`, clock.now() - hours * HOUR)
     const isSweep = (url: URL) => url.searchParams.has('q')
@@ -340,7 +340,7 @@ describe('a gap is recorded', () => {
     await expect(readGaps()).resolves.toEqual([{ ...first, to: storedAtMs, reason: 'retention' }])
   })
 
-  test('up to the beginning of the log, even if one response said that it was empty', async () => {
+  test('up to the beginning of the log, even if one response presents the log as empty', async () => {
     await open({ retentionMs: 10 * MINUTE }, { expiredCheckpoint: 400 })
     login()
     await run()
@@ -354,7 +354,7 @@ describe('a gap is recorded', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: storedAtMs })
   })
 
-  test('and raises the floor to its end with ON_GAP=floor', async () => {
+  test('and the floor is raised to the end of the gap with ON_GAP=floor', async () => {
     await open()
     login()
     await run({ onGap: 'floor' })
@@ -368,7 +368,7 @@ describe('a gap is recorded', () => {
 })
 
 describe('a checkpoint that Auth0 refuses', () => {
-  test('is replaced by the position of its storage time if that is retained, and no logout is lost', async () => {
+  test('is replaced by a synthetic id of its storage time if that time is retained, and no logout is lost', async () => {
     await open()
     login(clock.now() - HOUR)
     const { logId } = login()

@@ -17,7 +17,7 @@ afterEach(async () => {
 
 const { signal } = new AbortController()
 
-/** Something that runs until it is let go. */
+/** Creates a run that lasts until a test ends it. */
 function createRun() {
   let end = () => {}
   const ended = new Promise<void>((resolve) => {
@@ -30,7 +30,7 @@ const readOwner = async () =>
   (await database.query<{ lease_owner: string | null }>('SELECT lease_owner FROM tenant'))[0]
     ?.lease_owner
 
-test('a process runs one poll at a time, although it owns the lease', async () => {
+test('a process that owns the lease runs one poll at a time', async () => {
   const lease = createLease(store)
   const first = createRun()
   const running = lease.run(signal, first.run)

@@ -26,7 +26,7 @@ const { signal } = new AbortController()
 let t: TestTenant | undefined
 afterEach(() => t?.close())
 
-/** A tenant whose log holds a logout of each of these ages. */
+/** Opens a tenant whose log holds one logout of each of these ages. */
 async function openLog(agesMs: number[]): Promise<TestTenant> {
   await t?.close()
   t = await openTenant()
@@ -37,14 +37,14 @@ async function openLog(agesMs: number[]): Promise<TestTenant> {
   return t
 }
 
-/** The source of a tenant; it fails at the first request beyond the most. */
-function limitRequests({ source }: TestTenant, most = MAX_REQUESTS): LogSource {
+/** The log source of a tenant. It fails at the first request beyond the maximum. */
+function limitRequests({ source }: TestTenant, max = MAX_REQUESTS): LogSource {
   let requests = 0
   const counted =
-    <Args extends unknown[], T>(ask: (...args: Args) => Promise<T>) =>
+    <Args extends unknown[], T>(request: (...args: Args) => Promise<T>) =>
     async (...args: Args) => {
-      if (++requests > most) throw new Error(`more than ${most} requests`)
-      return ask(...args)
+      if (++requests > max) throw new Error(`more than ${max} requests`)
+      return request(...args)
     }
   return {
     readPage: counted(source.readPage),
@@ -57,11 +57,11 @@ function limitRequests({ source }: TestTenant, most = MAX_REQUESTS): LogSource {
 const shift = (span: Span | null, byMs: number): Span | null =>
   span && { from: span.from + byMs, to: span.to + byMs }
 
-/** Ways in which a store does not agree with what it said before. */
-const LIES = {
+/** Faults of a store: what it returns contradicts what it has accepted before. */
+const STORE_FAULTS = {
   'refuses every page': () => ({ storePage: async () => false }),
-  'takes every page, and keeps none': () => ({ storePage: async () => true }),
-  'reads two checkpoints by turns': (store: LastLogoutStore) => {
+  'accepts every page, and keeps none': () => ({ storePage: async () => true }),
+  'returns two checkpoints alternately': (store: LastLogoutStore) => {
     let reads = 0
     const other = syntheticLogId(Date.now() - HOUR)
     return {
@@ -73,8 +73,8 @@ const LIES = {
     }
   },
   'refuses every part of a sweep': () => ({ storeSweep: async () => false }),
-  'takes every part of a sweep, and keeps none': () => ({ storeSweep: async () => true }),
-  'reads the sweep in another time zone': (store: LastLogoutStore) => ({
+  'accepts every part of a sweep, and keeps none': () => ({ storeSweep: async () => true }),
+  'returns the sweep in another time zone': (store: LastLogoutStore) => ({
     async readProgress() {
       const progress = await store.readProgress()
       return toProgress({ ...progress, sweep: shift(progress.sweep, 5 * HOUR) })
@@ -82,45 +82,50 @@ const LIES = {
   }),
 } satisfies Record<string, (store: LastLogoutStore) => Partial<LastLogoutStore>>
 
-type Lie = keyof typeof LIES
+type StoreFault = keyof typeof STORE_FAULTS
 
-/** A store with these faults. The last one wins where two contradict each other. */
-function createLyingStore(lies: Lie[], start?: Partial<StoredProgress>): LastLogoutStore {
+/** Creates a store with these faults. If two faults concern the same method, the last one applies. */
+function createFaultyStore(
+  storeFaults: StoreFault[],
+  start?: Partial<StoredProgress>,
+): LastLogoutStore {
   let store = createMemoryStore(start)
-  for (const lie of lies) store = { ...store, ...LIES[lie](store) }
+  for (const name of storeFaults) store = { ...store, ...STORE_FAULTS[name](store) }
   return store
 }
 
 const ages = (maxMs: number) => fc.integer({ min: 1_000, max: maxMs })
 
 const situations = fc.record({
-  lies: fc.subarray(Object.keys(LIES) as Lie[], { minLength: 1 }),
+  storeFaults: fc.subarray(Object.keys(STORE_FAULTS) as StoreFault[], { minLength: 1 }),
   task: fc.constantFrom(poll, reconcile),
-  // One that is read by following the checkpoint, and others.
+  // The first logout is read by the catch-up, the others by the sweep.
   entries: fc.tuple(ages(14 * MINUTE), ages(30 * DAY), ages(30 * DAY)),
   start: fc.record({
-    followedMs: fc.option(fc.integer({ min: 15 * MINUTE, max: 10 * DAY })),
+    readToAgoMs: fc.option(fc.integer({ min: 15 * MINUTE, max: 10 * DAY })),
     isFresh: fc.boolean(),
-    sweptMs: ages(20 * DAY),
+    sweepSpanMs: ages(20 * DAY),
   }),
 })
 
-/** Where a poll begins. */
+/** The state in which a poll begins. */
 interface Start {
-  /** How far the log has been read, counted back from now; `null`: never. */
-  followedMs: number | null
+  /** The log has been read up to this time before now; `null`: not at all. */
+  readToAgoMs: number | null
+  /** Whether a catch-up has ended, so that `asOf` is set. */
   isFresh: boolean
-  sweptMs: number
+  /** The span that is left to sweep. */
+  sweepSpanMs: number
 }
 
-function startOf({ followedMs, isFresh, sweptMs }: Start): Partial<StoredProgress> {
-  if (followedMs === null) return {}
-  const readTo = Date.now() - followedMs
-  const sweep = { from: readTo - sweptMs, to: readTo }
+function toProgressStart({ readToAgoMs, isFresh, sweepSpanMs }: Start): Partial<StoredProgress> {
+  if (readToAgoMs === null) return {}
+  const readTo = Date.now() - readToAgoMs
+  const sweep = { from: readTo - sweepSpanMs, to: readTo }
   return { checkpoint: syntheticLogId(readTo), asOf: isFresh ? readTo : null, sweep }
 }
 
-/** A worker's jobs, which are run by name. */
+/** Opens the jobs of a worker. They are run by name. */
 function openWorker(
   { simulator, source }: TestTenant,
   store: LastLogoutStore,
@@ -144,17 +149,17 @@ function openWorker(
   return { metrics, run }
 }
 
-describe('a database that does not keep what is written', () => {
-  test('ends every poll and reconcile with NO_PROGRESS, after at most 20 requests, and is reported once', async () => {
+describe('a database that does not keep the rows that are written', () => {
+  test('ends every poll and reconcile with NO_PROGRESS after at max 20 requests, and is reported once', async () => {
     await fc.assert(
-      fc.asyncProperty(situations, async ({ lies, task, entries, start }) => {
+      fc.asyncProperty(situations, async ({ storeFaults, task, entries, start }) => {
         const tenant = await openLog(entries)
         const reports: boolean[] = []
         const guard = createProgressGuard({
           limits: LIMITS,
           onIdleRound: (_loop, isFirst) => void reports.push(isFirst),
         })
-        const store = createLyingStore(lies, startOf(start))
+        const store = createFaultyStore(storeFaults, toProgressStart(start))
         const source = limitRequests(tenant)
         const deps = { source, store, types: TYPES, guard }
         await expect(task(deps, POLL_OPTIONS, signal)).rejects.toMatchObject({
@@ -173,21 +178,21 @@ describe('a database that does not keep what is written', () => {
     const refused = { when: isFollowed, times: Infinity, respond: faults.respondWith(400, {}) }
     tenant.simulator.faults.push({ path: LOGS, ...refused })
     const readTo = Date.now() - HOUR
-    const honest = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
-    const store: LastLogoutStore = { ...honest, moveCheckpoint: async () => false }
+    const healthy = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
+    const store: LastLogoutStore = { ...healthy, moveCheckpoint: async () => false }
     const guard = createProgressGuard({ limits: LIMITS })
     const deps = { source: limitRequests(tenant), store, types: TYPES, guard }
     await expect(poll(deps, POLL_OPTIONS, signal)).rejects.toMatchObject({ code: 'NO_PROGRESS' })
   })
 
-  test('costs a further poll one round of requests, until a poll succeeds', async () => {
+  test('limits each further poll to one round of requests, until a poll succeeds', async () => {
     const tenant = await openLog([MINUTE])
     const readTo = Date.now() - 10 * MINUTE
-    const honest = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
+    const healthy = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
     let isBroken = true
     const store: LastLogoutStore = {
-      ...honest,
-      storePage: async (page) => !isBroken && honest.storePage(page),
+      ...healthy,
+      storePage: async (page) => !isBroken && healthy.storePage(page),
     }
     const reports: boolean[] = []
     const guard = createProgressGuard({
@@ -212,13 +217,13 @@ describe('a database that does not keep what is written', () => {
     expect(count()).toEqual([true, false, false])
   })
 
-  test('is counted by a worker in each round, and logged once across all polls', async () => {
+  test('is counted in each round of a worker, and logged once across all polls', async () => {
     const tenant = await openLog([MINUTE])
     const lines: { level: number; msg: string; loop?: string }[] = []
     const log = pino({ level: 'debug' }, { write: (line) => void lines.push(JSON.parse(line)) })
     const readTo = Date.now() - 10 * MINUTE
     const start = { checkpoint: syntheticLogId(readTo), asOf: readTo }
-    const store = createLyingStore(['refuses every page'], start)
+    const store = createFaultyStore(['refuses every page'], start)
     const { metrics, run } = openWorker(tenant, store, log)
     for (const name of ['poll', 'poll', 'reconcile']) {
       await expect(run(name)).rejects.toMatchObject({ code: 'NO_PROGRESS' })
@@ -236,7 +241,7 @@ describe('a database that does not keep what is written', () => {
 })
 
 describe('another poller that moves the checkpoint', () => {
-  /** A store in which the checkpoint moves on by itself before each of the first pages is stored. */
+  /** A store in which another poller moves the checkpoint before each of the first pages is stored. */
   function createContendedStore(times: number): LastLogoutStore {
     const readTo = Date.now() - HOUR
     const store = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
@@ -272,7 +277,7 @@ describe('another poller that moves the checkpoint', () => {
     await expect(contend(Number.POSITIVE_INFINITY)).resolves.toMatchObject({ code: 'NO_PROGRESS' })
   })
 
-  test('is waited for with backoff while it holds the lease', async () => {
+  test('makes a reconcile wait with backoff while it holds the lease', async () => {
     const tenant = await openLog([MINUTE])
     const triedAt: number[] = []
     const store: LastLogoutStore = {

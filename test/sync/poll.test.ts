@@ -31,16 +31,16 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Reads to the end; returns what it said of itself. */
+/** Reads the log to its end. Returns the reported progress. */
 async function run(
   over: { source?: LogSource; store?: LastLogoutStore; signal?: AbortSignal } = {},
 ) {
-  const told: SyncProgress[] = []
-  const onProgress = (progress: SyncProgress) => void told.push(progress)
+  const reported: SyncProgress[] = []
+  const onProgress = (progress: SyncProgress) => void reported.push(progress)
   const [source, to] = [over.source ?? t.source, over.store ?? store]
   const deps = { source, store: to, types: TYPES, onProgress }
   const outcome = await poll(deps, options, over.signal ?? signal)
-  return { outcome, told }
+  return { outcome, reported }
 }
 
 async function reopen(tenantOptions: Partial<SimulatedTenantOptions>): Promise<void> {
@@ -73,32 +73,32 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     'are stored as the expected rows, and a second sync changes nothing (seed %d) (P2)',
     async (seed) => {
       const log = history(seed)
-      const truth = expectedFromLog(log)
-      expect(truth.events).toBeGreaterThan(1_500)
-      expect(truth.unattributable.length).toBeGreaterThan(0)
+      const expected = expectedFromLog(log)
+      expect(expected.events).toBeGreaterThan(1_500)
+      expect(expected.unattributable.length).toBeGreaterThan(0)
       t.tenant.writeStored(log)
 
       await run()
       const rows = await readRows(database)
-      expect(rows).toEqual(truth.rows)
+      expect(rows).toEqual(expected.rows)
       const kept = await database.query<{ id: string }>('SELECT id FROM unattributable')
-      expect(kept.map(({ id }) => id).sort()).toEqual(truth.unattributable)
+      expect(kept.map(({ id }) => id).sort()).toEqual(expected.unattributable)
 
       const before = await database.query('SELECT * FROM last_logout ORDER BY user_id')
       const again = await run()
-      expect(again).toEqual({ outcome: 'caught_up', told: [] })
+      expect(again).toEqual({ outcome: 'caught_up', reported: [] })
       expect(await database.query('SELECT * FROM last_logout ORDER BY user_id')).toEqual(before)
     },
   )
 
-  test('are stored as the same rows by two concurrent workers and a third that starts again', async () => {
+  test('are stored as the same rows by two concurrent workers and a third one that starts again', async () => {
     const log = history(3)
     t.tenant.writeStored(log)
     const other = await openTestStore(database)
-    const lawless = { ...other, acquireLease: async () => true }
+    const withoutLease = { ...other, acquireLease: async () => true }
     await Promise.all([
       run({ store: { ...store, acquireLease: async () => true } }),
-      run({ store: lawless, source: openSource(t.simulator) }),
+      run({ store: withoutLease, source: openSource(t.simulator) }),
     ])
     await database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL')
     await run()
@@ -106,7 +106,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
   })
 
-  test('are continued by the next poll wherever the last one was aborted (P9)', async () => {
+  test('are read completely by the next poll, after an abort at any point (P9)', async () => {
     const log = history(4)
     t.tenant.writeStored(log)
     for (let polls = 1; polls < 200; polls++) {
@@ -136,12 +136,12 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
 })
 
 describe('a first start', () => {
-  test('pages from a little before now, and sweeps older entries, the newest first', async () => {
+  test('reads pages from a little before now on, and sweeps older entries, the newest first', async () => {
     logouts(50, (n) => Date.now() - n * 12 * HOUR - 1_000)
-    const { told } = await run()
+    const { reported } = await run()
     expect((await readRows(database)).users).toHaveLength(50)
-    expect(told[0]).toMatchObject({ stage: 'catch-up', entries: 1 })
-    const swept = told
+    expect(reported[0]).toMatchObject({ stage: 'catch-up', entries: 1 })
+    const swept = reported
       .filter(({ stage }) => stage === 'sweep')
       .map(({ reachedAt }) => reachedAt ?? 0)
     expect(swept).toEqual([...swept].sort((a, b) => b - a))
@@ -163,11 +163,11 @@ describe('a first start', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
   })
 
-  test('reads a span to an empty page: a short page is not the last', async () => {
+  test('reads a span up to an empty page, since a short page need not be the last', async () => {
     logouts(250, (n) => Date.now() - DAY - n * 1_000)
     const stingy: LogSource = {
       ...t.source,
-      // The first page lacks an entry, which comes at the top of the next.
+      // The first page lacks an entry, which is the first one of the next page.
       search: async (search, aborted) => {
         const page = await t.source.search(search, aborted)
         if (search.page !== 0 && search.page !== 1) return page
@@ -190,7 +190,7 @@ describe('a first start', () => {
   })
 
   test('reports no freshness before the sweep is complete, and continues it at the next poll', async () => {
-    // Old enough for the log to reach back to the earliest login of a valid token.
+    // The first entry is so old that the log reaches back to the earliest login of a valid token: there is no gap.
     t.tenant.write(buildEntry('s', { userId: 'auth0|old' }), { dateMs: Date.now() - 32 * DAY })
     logouts(3, (n) => Date.now() - n * DAY - 1_000)
     const isSearch = (url: URL) => url.searchParams.has('q')
@@ -220,9 +220,9 @@ describe('a first start', () => {
         return t.source.search(search, aborted)
       },
     }
-    const { told } = await run({ source: busy })
-    const lastSweep = told.findLastIndex(({ stage }) => stage === 'sweep')
-    const late = told.findIndex(({ stage, events }) => stage === 'catch-up' && events === 1)
+    const { reported } = await run({ source: busy })
+    const lastSweep = reported.findLastIndex(({ stage }) => stage === 'sweep')
+    const late = reported.findIndex(({ stage, events }) => stage === 'catch-up' && events === 1)
     expect(late).toBeGreaterThan(-1)
     expect(late).toBeLessThan(lastSweep)
   })
@@ -237,7 +237,7 @@ describe('a first start', () => {
     expect((await readRows(database)).users).toHaveLength(5)
   })
 
-  test('of an empty log is fresh, and begins once an entry appears', async () => {
+  test('makes the data fresh if the log is empty, and sets the checkpoint when an entry appears', async () => {
     await run()
     await expect(store.readProgress()).resolves.toMatchObject({
       checkpoint: null,
@@ -248,7 +248,7 @@ describe('a first start', () => {
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|first' }])
   })
 
-  test('sweeps a log that was presented as empty, as without a scope', async () => {
+  test('sweeps a log that Auth0 presented as empty before, as it does without a scope', async () => {
     logouts(3, (n) => Date.now() - (n + 1) * DAY)
     t.simulator.faults.push({ path: LOGS, times: 2, respond: faults.respondWith(200, []) })
     for (let polls = 0; polls < 3; polls++) await run()
@@ -262,8 +262,8 @@ describe('a poll', () => {
     logouts(1, () => Date.now() - 1_000)
     await run()
     t.tenant.write(buildEntry('slo', { userId: 'auth0|next' }))
-    const { told } = await run()
-    expect(told).toMatchObject([{ stage: 'catch-up', pages: 1, entries: 1, events: 1 }])
+    const { reported } = await run()
+    expect(reported).toMatchObject([{ stage: 'catch-up', pages: 1, entries: 1, events: 1 }])
   })
 
   test('uses the last delivered entry as its checkpoint, not the newest date (P3)', async () => {
@@ -277,9 +277,9 @@ describe('a poll', () => {
       dateMs: now - 5_000,
       storedAtMs: now - 5,
     })
-    const { told } = await run()
-    // From the newest date on, the last entry would be read again.
-    expect(told).toMatchObject([{ pages: 1, entries: 2 }])
+    const { reported } = await run()
+    // If the newest date were the checkpoint, the last entry would be read again.
+    expect(reported).toMatchObject([{ pages: 1, entries: 2 }])
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: last.logId })
   })
 
@@ -327,14 +327,14 @@ describe('a poll', () => {
       readPage: async (from, aborted) =>
         from === logId
           ? t.source.readPage(from, aborted)
-          : { entries: [deep, { log_id: logId, type: 's' }], next: logId, askedAt: Date.now() },
+          : { entries: [deep, { log_id: logId, type: 's' }], next: logId, requestedAt: Date.now() },
     }
     await run({ source })
     await expect(store.count()).resolves.toMatchObject({ unattributable: { malformed: 1 } })
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: logId })
   })
 
-  test('takes no freshness from a log id with a future time', async () => {
+  test('does not derive freshness from a log id with a future time', async () => {
     logouts(1, () => Date.now() - 2_000)
     await run()
     const logId = syntheticLogId(Date.UTC(2150, 0, 1))
@@ -385,7 +385,7 @@ describe('a poll', () => {
     expect(order.slice(0, 3)).toEqual(['asked', 'asked', 'stored'])
   })
 
-  test('discards its pages when another poller moved the checkpoint, and continues from there', async () => {
+  test('discards its pages when another poller has moved the checkpoint, and continues from that one', async () => {
     logouts(1, () => Date.now() - 3_000)
     await run()
     const between = t.tenant.write(buildEntry('slo', { userId: 'auth0|b' }), {
@@ -393,7 +393,7 @@ describe('a poll', () => {
     })
     t.tenant.write(buildEntry('slo', { userId: 'auth0|c' }), { dateMs: Date.now() - 1_000 })
     const first = { done: false }
-    const { told } = await run({
+    const { reported } = await run({
       store: {
         ...store,
         storePage: async (page) => {
@@ -404,7 +404,7 @@ describe('a poll', () => {
         },
       },
     })
-    expect(told).toMatchObject([{ entries: 1 }])
+    expect(reported).toMatchObject([{ entries: 1 }])
     expect((await readRows(database)).users).toHaveLength(3)
   })
 

@@ -20,7 +20,7 @@ const at = (checkpoint: string | null, to: number | null = null): Progress =>
     now: 0,
   })
 
-/** A guard, and a run in which the store is read as being at these places, the last one for ever. */
+/** A guard, and a run in which each read of the store returns the next of these positions. The last one is repeated. */
 function guardOf(options: ProgressGuardOptions = {}) {
   const guard = createProgressGuard({ limits: FAST, ...options })
   return (places: Progress[], body: (startLoop: StartLoop) => Promise<void>) => {
@@ -80,7 +80,7 @@ describe('a progress guard', () => {
 
   test('names the loop, the cause and the remedy', async () => {
     await expect(guardOf()([at('A')], repeat(4))).rejects.toThrow(
-      /^The loop catch-up stopped after 3 rounds .+\. .+ is not the one that was written\. Check that DATABASE_URL .+\.$/,
+      /^The loop catch-up stopped after 3 rounds .+\. .+ than the one that was written\. Check that DATABASE_URL .+\.$/,
     )
   })
 
@@ -107,7 +107,7 @@ describe('a progress guard', () => {
     await expect(running).rejects.toMatchObject({ code: 'ABORTED' })
   })
 
-  test('reports a round as the first again only after a run without idle rounds', async () => {
+  test('reports an idle round as the first again only after a run without idle rounds', async () => {
     const reports: boolean[] = []
     const run = guardOf({ onIdleRound: (_loop, isFirst) => void reports.push(isFirst) })
     await run([at('A')], repeat(2))

@@ -77,7 +77,7 @@ describe('an item', () => {
     ['the entry itself', entry, entry],
     ['what a webhook wraps', { log_id: '9001', data: entry }, entry],
     [
-      'the wrapper of a webhook with the id outside only',
+      'the wrapper of a webhook whose entry has no log id of its own',
       { log_id: '9001', data: { type: 'slo', user_id: 'auth0|1' } },
       entry,
     ],

@@ -34,7 +34,7 @@ afterEach(async () => {
 
 const open = new AbortController().signal
 const take = (body: string) => receive({ store, types }, body, open)
-const readLost = async () =>
+const readUnattributableIds = async () =>
   (await database.query<{ id: string }>('SELECT id FROM unattributable ORDER BY id')).map(
     ({ id }) => id,
   )
@@ -49,7 +49,7 @@ const FORMS: Record<string, (entries: LogEntry[]) => string> = {
 }
 
 describe('a log-stream request', () => {
-  test('and polling store the same rows, in any order and form', async () => {
+  test('stores the same rows as polling, in any order and form', async () => {
     const day = { startMs: Date.now() - 3_600_000, endMs: Date.now() - 1_000 }
     const steps = fc.array(
       fc.oneof(
@@ -74,9 +74,9 @@ describe('a log-stream request', () => {
           if (step === 'poll') await poll({ source: t.source, store, types }, options, aborted)
           else await take(step.form(step.entries.map((n) => log[n % log.length] as LogEntry)))
         }
-        const truth = expectedFromLog(log)
-        expect(await readRows(database)).toEqual(truth.rows)
-        expect(await readLost()).toEqual(truth.unattributable)
+        const expected = expectedFromLog(log)
+        expect(await readRows(database)).toEqual(expected.rows)
+        expect(await readUnattributableIds()).toEqual(expected.unattributable)
         await t.close()
         await database.query('TRUNCATE last_logout, session_logout, unattributable')
         await database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL, sweep_to = NULL')
@@ -91,9 +91,9 @@ describe('a log-stream request', () => {
       const endMs = Date.now() - 1_000
       const log = generateHistory({ entries: 2_500, startMs: endMs - 60_000, endMs, users: 40 })
       await take(form(log))
-      const truth = expectedFromLog(log)
-      expect(await readRows(database)).toEqual(truth.rows)
-      expect(await readLost()).toEqual(truth.unattributable)
+      const expected = expectedFromLog(log)
+      expect(await readRows(database)).toEqual(expected.rows)
+      expect(await readUnattributableIds()).toEqual(expected.unattributable)
     },
   )
 
@@ -118,14 +118,14 @@ describe('a log-stream request', () => {
     expect(kept.map(({ entry }) => JSON.parse(entry))).toContain(cutOff)
   })
 
-  test('with an entry without date and storage time stores it as unattributable', async () => {
+  test('stores an entry without date and storage time as unattributable', async () => {
     await take(toJson({ type: 'slo', user_id: 'auth0|1' }))
     await take(toJson({ data: { type: 'slo', user_id: 'auth0|2', date: 'yesterday' } }))
     expect((await readRows(database)).users).toEqual([])
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_instant: 2 } })
   })
 
-  test('with entries of other types writes nothing', async () => {
+  test('writes nothing if all entries are of other types', async () => {
     const silent = { storeBatch: () => Promise.reject(new Error('asked')) }
     const others = [buildEntry('s'), buildEntry('flo'), { type: 'sapi', user_id: 'auth0|admin' }]
     await receive({ store: silent, types }, toJson(others), open)
@@ -143,9 +143,9 @@ describe('a log-stream request', () => {
     ['an array', (count) => `[${Array(count).fill(1)}]`],
   ])('with more than ten thousand items is refused: %s', async (_form, items) => {
     await expect(take(items(10_001))).resolves.toBe('too many')
-    expect(await readLost()).toEqual([])
+    expect(await readUnattributableIds()).toEqual([])
     await expect(take(items(10_000))).resolves.toBe('stored')
-    expect(await readLost()).toHaveLength(1)
+    expect(await readUnattributableIds()).toHaveLength(1)
   })
 
   test.each([
@@ -157,7 +157,7 @@ describe('a log-stream request', () => {
     ['an entry with a long list', `{"type":"slo","data":[${Array(500_000).fill('[]')}]}`],
   ])('with more than half a million JSON values is refused: %s', async (_what, body) => {
     await expect(take(body)).resolves.toBe('too many')
-    expect(await readLost()).toEqual([])
+    expect(await readUnattributableIds()).toEqual([])
   })
 
   test('is stored with the maximum number of entries as Auth0 writes them', async () => {
@@ -167,14 +167,14 @@ describe('a log-stream request', () => {
   })
 
   test('stops between two transactions when the client has disconnected', async () => {
-    const gone = new AbortController()
+    const disconnected = new AbortController()
     let batches = 0
     const storeBatch = async () => {
-      gone.abort()
+      disconnected.abort()
       return ++batches
     }
     const body = 'junk\n'.repeat(3_000)
-    const taken = () => receive({ store: { storeBatch }, types }, body, gone.signal)
+    const taken = () => receive({ store: { storeBatch }, types }, body, disconnected.signal)
     await expect(taken()).rejects.toMatchObject({ code: 'ABORTED' })
     expect(batches).toBe(1)
     await expect(taken()).rejects.toMatchObject({ code: 'ABORTED' })
@@ -198,7 +198,7 @@ function logout(fields: LogEntry): LogEntry {
   return { ...buildEntry('slo'), log_id: syntheticLogId(Date.now() - 1_000), ...fields }
 }
 
-/** The form of Auth0's webhooks. */
+/** Wraps an entry as Auth0's webhooks do. */
 function wrapped(entry: LogEntry): LogEntry {
   return { log_id: entry.log_id, data: entry }
 }

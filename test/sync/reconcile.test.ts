@@ -21,7 +21,7 @@ beforeEach(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database, { now: clock.now })
   t = await openTenant({ now: clock.now }, { expiresInSeconds: 365 * 86_400 })
-  // The log goes back as far as any token: there is no gap.
+  // The log is older than every valid token, so there is no gap.
   t.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs: clock.now() - 32 * DAY })
 })
 afterEach(async () => {
@@ -41,7 +41,7 @@ const run = async (
   return findings
 }
 
-/** A logout that is stored `agoMs` ago: with some, it becomes visible late. */
+/** Writes a logout that was stored `agoMs` ago. If `agoMs` is positive, the logout becomes visible late. */
 const logout = (userId: string, agoMs = 0) =>
   t.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), {
     dateMs: clock.now() - agoMs,
@@ -60,7 +60,7 @@ describe('reconciling', () => {
     await expect(readUsers()).resolves.toEqual(['a'])
     await run(reconcile)
     await expect(readUsers()).resolves.toEqual(['a', 'late'])
-    // The user's row and the session's.
+    // Counts two rows: that of the user and that of the session.
     await expect(reconciled()).resolves.toBe(2)
     await run(reconcile)
     await expect(reconciled()).resolves.toBe(2)
@@ -97,7 +97,7 @@ describe('reconciling', () => {
     await run(reconcile)
     await expect(readUsers()).resolves.toEqual(['a'])
 
-    // Polled all along, and not reconciled for two hours.
+    // For two hours, the log was polled and not reconciled.
     for (let hours = 0; hours < 2; hours++) {
       clock.pass(HOUR)
       logout(`polled ${hours}`)
@@ -114,7 +114,7 @@ describe('reconciling', () => {
     logout('friday', SECOND)
     await run(reconcile)
     const { checkpoint: forgotten } = await store.readProgress()
-    // What Auth0 says to a checkpoint that it does not hold any more is not known.
+    // Auth0 does not document its response to a checkpoint that is no longer retained. Here, the page is empty.
     const source: LogSource = {
       ...t.source,
       readPage: async (from, signal) => {
@@ -160,7 +160,7 @@ describe('reconciling', () => {
       },
     }
     await run(reconcile, { source, pollIntervalMs: 0 })
-    // Read before the second of some six requests for the same span.
+    // The new entry is read before the second of about six requests for the same span.
     expect(seen.slice(0, 2)).toEqual([false, true])
     expect(seen.length).toBeGreaterThan(5)
   })
@@ -193,12 +193,12 @@ describe('an outage', () => {
     }
     const findings = await run(poll, { source })
     expect(findings.map(({ kind }) => kind)).toEqual(['outage'])
-    // The first page, which shows how far behind it is.
+    // The first request is for the page that shows how far behind the catch-up is.
     const afterSweep = order.lastIndexOf('search')
     expect(order.slice(0, afterSweep).filter((kind) => kind === 'page')).toHaveLength(1)
     expect(order.slice(afterSweep).filter((kind) => kind === 'page').length).toBeGreaterThan(20)
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
-    // What the catch-up would have found is not what polling had missed.
+    // Entries that the catch-up would have found do not count as missed by polling.
     await expect(reconciled()).resolves.toBe(0)
   })
 
@@ -275,21 +275,21 @@ describe('an outage', () => {
       readPage: async (from, signal) => {
         pages++
         if (pages === 5) logout('meanwhile')
-        // Each page takes what a rate limit makes it take.
+        // Each page takes as long as under a rate limit.
         clock.pass(4 * SECOND)
         if (pages > 5 && (await readUsers()).includes('meanwhile')) seenAfter.push(pages)
         return t.source.readPage(from, signal)
       },
     }
     await run(poll, { source })
-    // Within some fifteen seconds, of the two minutes that it takes.
+    // The logout counts after about 15 seconds, while the catch-up takes two minutes.
     expect(seenAfter[0]).toBeLessThan(12)
     expect(pages).toBeGreaterThan(28)
   })
 })
 
 describe('an outage during a poll, as while the machine slept,', () => {
-  /** Two days in which a logout comes and is deleted; returns how the log begins then. */
+  /** Lets two days pass, in which a logout is stored and deleted. Returns when the log then begins. */
   const sleep = (): number => {
     clock.pass(HOUR)
     logout('lost')
@@ -357,7 +357,7 @@ describe('a tenant that stores an entry between any two requests', () => {
     expect(reconciledTo).toBe(asOf)
   })
 
-  test('is not asked for a page after the last one', async () => {
+  test('receives no request for a page after the last one', async () => {
     logout('a', MINUTE)
     await run(poll)
     t.simulator.requests.clear()
@@ -370,7 +370,7 @@ describe('a tenant that stores an entry between any two requests', () => {
       },
     }
     await run(poll, { source })
-    // The first page determines when the catch-up began. The second holds what was stored after that.
+    // The request for the first page determines when the catch-up began. The second page contains later entries.
     expect(requests('from')).toBe(2)
   })
 })

@@ -28,7 +28,7 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Serves these entries at that moment, and reads them. */
+/** Fills the log of a tenant, and reads it at the instant `now`. */
 async function read(now: number, fill: (tenant: TestTenant['tenant']) => void): Promise<number> {
   t = await openTenant({ now: () => now })
   fill(t.tenant)
@@ -40,7 +40,7 @@ async function read(now: number, fill: (tenant: TestTenant['tenant']) => void): 
   return entries
 }
 
-/** Stored at noon of 23 November 2026, so many milliseconds later. */
+/** A log id with a storage time this many milliseconds after noon of 23 November 2026. */
 const idAt = (ms: number) => `900202611231200${String(ms).padStart(5, '0')}${'7'.repeat(36)}`
 
 const browser = {
@@ -59,7 +59,7 @@ describe('logouts in the shapes that tenants write', () => {
   test('are stored as the expected rows', async () => {
     const log = [
       {
-        // 2021 and 2023, database and social: with its session.
+        // Recorded in 2021 and 2023, for a database and a social connection: the entry names the session.
         ...browser,
         date: '2026-11-23T12:00:00.100Z',
         type: 'slo',
@@ -73,7 +73,7 @@ describe('logouts in the shapes that tenants write', () => {
         _id: idAt(3400),
       },
       {
-        // 2024, passwordless: some fifty addresses, and no session.
+        // Recorded in 2024, for a passwordless connection: about fifty return URLs, and no session.
         ...browser,
         connection: 'email',
         date: '2026-11-23T12:00:03.500Z',
@@ -87,7 +87,7 @@ describe('logouts in the shapes that tenants write', () => {
         _id: idAt(3549),
       },
       {
-        // The same user again, earlier, stored later, with a session.
+        // An earlier logout of the same user that was stored later, with a session.
         ...browser,
         date: '2026-11-23T12:00:01.000Z',
         type: 'slo',
@@ -96,7 +96,7 @@ describe('logouts in the shapes that tenants write', () => {
         log_id: idAt(4000),
       },
       {
-        // By the published schema: without a user.
+        // According to the published schema, an entry can lack the user.
         date: '2026-11-23T12:00:04.000Z',
         type: 'slo',
         description: '',
@@ -108,7 +108,7 @@ describe('logouts in the shapes that tenants write', () => {
         is_mobile: false,
       },
       {
-        // Nulls where others have nothing at all.
+        // An entry with nulls instead of absent fields.
         date: '2026-11-23T12:00:05.000Z',
         type: 'slo',
         connection: null,
@@ -119,7 +119,7 @@ describe('logouts in the shapes that tenants write', () => {
         _id: idAt(6000),
       },
       {
-        // Everything of this user, stored within the millisecond, its date a little ahead.
+        // A logout of all sessions that was stored in the same millisecond, with a date slightly in the future.
         date: '2026-11-23T12:00:07.009Z',
         type: 'universal_logout_succeeded',
         description: '',
@@ -127,7 +127,7 @@ describe('logouts in the shapes that tenants write', () => {
         log_id: idAt(7000),
       },
       {
-        // A failed logout, which outsiders can cause.
+        // A failed logout, which does not count: outsiders can cause it.
         ...browser,
         date: '2026-11-23T12:00:08.000Z',
         type: 'flo',

@@ -13,7 +13,7 @@ interface Entry {
   user_id: string
 }
 
-/** Clusters of entries at times before now: from one to more than a search gives. */
+/** Clusters of entries at times before now. A cluster has one entry up to more entries than a search returns. */
 const clusters = fc.array(
   fc.record({
     agoMs: fc.integer({ min: 1_000, max: 20 * 86_400_000 }),
@@ -23,7 +23,7 @@ const clusters = fc.array(
   { maxLength: 5 },
 )
 
-test('a sweep reads every entry of its span, the newest part first, and none outside, for any distribution', async () => {
+test('a sweep reads every entry of its span and no other, the newest part first, for any distribution', async () => {
   await fc.assert(
     fc.asyncProperty(clusters, fc.integer({ min: 1, max: 25 }), async (given, days) => {
       const entries = given
@@ -36,7 +36,7 @@ test('a sweep reads every entry of its span, the newest part first, and none out
 
       const expected = entries.filter(({ log_id }) => log_id >= buildLogId('900', span.from, 0))
       expect([...read].sort()).toEqual(expected.map(({ user_id }) => user_id).sort())
-      // The parts follow each other without a hole.
+      // Each part ends at the beginning of the previous part, so no time is left out.
       expect(parts[0]?.to).toBe(span.to)
       expect(parts.at(-1)?.from).toBe(span.from)
       for (const [i, part] of parts.entries()) {
@@ -58,7 +58,7 @@ test('ends within 20 requests if a search ignores its span', async () => {
       const search = async ({ page }: Search) => {
         if (++requests > 20) throw new Error('more than 20 requests')
         const found = entries.slice(0, 1_000).slice(page * 100, page * 100 + 100)
-        return { entries: found, askedAt: NOW }
+        return { entries: found, requestedAt: NOW }
       }
       const span = { from: NOW - 30 * 86_400_000, to: NOW }
       await expect(sweepAll(search, span)).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
@@ -79,12 +79,12 @@ test('splits a burst of a few seconds with few requests', async () => {
   expect(requests).toBeLessThan(60)
 })
 
-/** A search gives a thousand at most, a hundred a page. */
+/** Searches entries as Auth0 does: a search returns at most 1,000 entries, 100 per page. */
 function searchIn(entries: Entry[]) {
   return async ({ span: { from, to }, page }: Search) => {
     const [low, high] = [buildLogId('900', from, 0), buildLogId('900', to, 0)]
     const found = entries.filter(({ log_id }) => log_id >= low && log_id < high)
-    return { entries: found.slice(0, 1_000).slice(page * 100, page * 100 + 100), askedAt: NOW }
+    return { entries: found.slice(0, 1_000).slice(page * 100, page * 100 + 100), requestedAt: NOW }
   }
 }
 

@@ -8,7 +8,7 @@ export const BUILD_TIMEOUT_MS = 120_000
 export const BUILD_POLL_INTERVAL_MS = 1_000
 
 interface WaitOptions {
-  /** In `performance.now()` time. */
+  /** The end of the wait, by `performance.now()`. */
   deadline: number
   /** Default: {@link BUILD_POLL_INTERVAL_MS}. */
   pollIntervalMs?: number | undefined

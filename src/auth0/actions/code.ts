@@ -1,14 +1,15 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 
-/** The output of `npm run build:action`. */
+/** The file that `npm run build:action` writes. */
 const FILE = new URL('../../../dist/login-action.cjs', import.meta.url)
 
-/** The first line of the file, and the line that {@link stampCode} puts before it. */
+/** How the first line of that file begins. */
 const BANNER = '// The login Action of last-logout '
+/** The line that {@link stampCode} puts before the banner. */
 const STAMP = /^\/\/ last-logout deployed this with the secrets [0-9a-f]{16}\n/
 
-/** Secrets of the Action: environment variables whose values Auth0 never returns. */
+/** The secrets of the Action: settings whose values Auth0 never returns. */
 export type Secrets = Record<string, string>
 
 /** Reads the built login Action. */
@@ -17,8 +18,8 @@ export function readActionFile(): Promise<string> {
 }
 
 /**
- * Adds a first line with a digest of the secrets, by which the next run detects that they differ. An API key
- * has too much entropy to be recovered from it.
+ * Adds a first line with a digest of the secrets. By this digest, the next deployment detects changed secrets. An API
+ * key has too much entropy to be recovered from the digest.
  */
 export function stampCode(file: string, secrets: Secrets): string {
   const entries = Object.entries(secrets).sort(([a], [b]) => (a < b ? -1 : 1))
@@ -31,7 +32,7 @@ export function unstampCode(code: string): string {
   return code.replace(STAMP, '')
 }
 
-/** Whether the code is the login Action of any version, deployed by this program or by hand. */
+/** Whether the code is a login Action, of any version, deployed by this program or by hand. */
 export function isLoginAction(code: string): boolean {
   return unstampCode(code).startsWith(BANNER)
 }

@@ -34,11 +34,11 @@ export interface LoginActionOptions {
 /** State of the login Action in the tenant. */
 export interface ActionStatus {
   exists: boolean
-  /** Whether its code is that of this version of last-logout, whatever its settings. */
+  /** Whether the code of the Action is that of this version of last-logout. Its settings do not matter. */
   current: boolean
-  /** Whether its latest version is the one that runs. */
+  /** Whether the latest version of the Action is deployed. */
   deployed: boolean
-  /** Its position in the trigger, from 1; `null`: it is not bound, and never runs. */
+  /** The position of the Action in the trigger, from 1; `null`: it is not bound, and never runs. */
   position: number | null
   /** Number of Actions bound to the trigger. */
   bindings: number
@@ -48,9 +48,9 @@ export interface ActionStatus {
 /** Options of {@link deployLoginAction}. */
 export interface DeployOptions extends LoginActionOptions {
   secrets: Secrets
-  /** Plans the steps, and takes none. */
+  /** Whether to plan the steps without taking them. */
   dryRun: boolean
-  /** Called before each step; in a dry run, with each step that would be taken. */
+  /** Called before each step. In a dry run, called with each step that would be taken. */
   onStep(step: Step): void
   /** Interval between two reads of the state of a build, in milliseconds. Default: 1,000. */
   buildPollIntervalMs?: number
@@ -76,12 +76,12 @@ export async function readActionStatus(
 }
 
 /**
- * Creates or updates the login Action, deploys it, and binds it after all others. Steps that are already done
- * are skipped, so that the next run completes an interrupted one.
+ * Creates or updates the login Action, deploys it, and binds it after all other Actions. Skips steps that are already
+ * done, so that the next run completes an interrupted deployment.
  *
- * @returns The steps that were taken; in a dry run, those that would be.
- * @throws `OTHER_ACTION` where another Action has the name, `USAGE` where a setting would be lost,
- * `ACTION_NOT_DEPLOYED`, and what {@link ManagementApi.call} throws.
+ * @returns The steps that were taken; in a dry run, the steps that would be taken.
+ * @throws `OTHER_ACTION` if another Action has the name, `USAGE` if a setting would be lost,
+ * `ACTION_NOT_DEPLOYED`, and the errors of {@link ManagementApi.call}.
  */
 export async function deployLoginAction(
   options: DeployOptions,
@@ -100,7 +100,7 @@ export async function deployLoginAction(
   for (const step of steps) {
     onStep(step)
     if (options.dryRun) continue
-    id = await take(step, { actions, draft, id, signal, withRetries, buildPollIntervalMs })
+    id = await takeStep(step, { actions, draft, id, signal, withRetries, buildPollIntervalMs })
   }
   return steps
 }
@@ -115,7 +115,7 @@ interface Deployment {
 }
 
 /** Takes one step. Returns the id of the Action. */
-async function take(step: Step, deployment: Deployment): Promise<string> {
+async function takeStep(step: Step, deployment: Deployment): Promise<string> {
   const { actions, draft, id, withRetries } = deployment
   switch (step.kind) {
     case 'create':
@@ -133,7 +133,7 @@ async function take(step: Step, deployment: Deployment): Promise<string> {
   }
 }
 
-/** An earlier attempt whose response was lost can have created it. */
+/** Creates the Action, unless an earlier attempt has created it and its response was lost. */
 async function findOrCreate(actions: TenantActions, draft: ActionDraft): Promise<TenantAction> {
   const action = await actions.find(draft.name)
   assertLoginAction(action)
@@ -153,7 +153,7 @@ async function deploy(deployment: Deployment): Promise<void> {
     if (status !== 'built') return false
     return withRetries(() => actions.deploy(id)).then(
       () => true,
-      // The status can still be that of the build before.
+      // The status can still be that of the previous build. Auth0 then refuses to deploy.
       (error) => {
         const isRefused = hasCode(error, 'AUTH0_REFUSED') && error.status === 400
         if (isRefused && ++refusals < MAX_DEPLOY_REFUSALS) return false
@@ -162,7 +162,7 @@ async function deploy(deployment: Deployment): Promise<void> {
     )
   }
   await waitUntil(isBuilt, wait, signal)
-  // Auth0 deploys a version a while after the request. It cannot be bound before.
+  // Auth0 deploys a version some time after the request. Until then, the Action cannot be bound.
   const isDeployed = async () => (await actions.get(id)).all_changes_deployed === true
   await waitUntil(isDeployed, wait, signal)
 }
@@ -175,22 +175,22 @@ function buildFailed(): LastLogoutError {
 }
 
 /**
- * Auth0 can only replace the list of bindings as a whole, so it is read right before. A change by someone else
- * between the read and the write is lost; a change after the write is detected.
+ * Binds the Action after all others. Auth0 can only replace the list of bindings as a whole, so the list is read just
+ * before. A change by someone else between the read and the write is lost. A change after the write is detected.
  */
 async function bind({ actions, draft, id, withRetries }: Deployment): Promise<void> {
   const written = await withRetries(async () => {
     const bindings = await actions.listBindings()
     if (bindings.some((binding) => binding.action.id === id)) return bindings
-    const longer = [...bindings, { action: { id }, display_name: draft.name }]
-    await actions.replaceBindings(longer)
-    return longer
+    const extended = [...bindings, { action: { id }, display_name: draft.name }]
+    await actions.replaceBindings(extended)
+    return extended
   })
   const bound = await actions.listBindings()
   if (idsOf(bound) === idsOf(written)) return
   throw new LastLogoutError(
     'ACTION_NOT_DEPLOYED',
-    'The Actions bound to post-login are not those that were written: something else changed them at the same time. ' +
+    'The Actions bound to post-login differ from those that this command bound: something else changed them at the same time. ' +
       'Check Dashboard > Actions > Triggers > post-login, then run this command again.',
   )
 }

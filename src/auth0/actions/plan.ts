@@ -22,8 +22,8 @@ export function assertLoginAction(action: TenantAction | null): void {
 }
 
 /**
- * Throws `USAGE` where a setting of the Action would be lost: secrets are replaced as a whole, and Auth0 never
- * returns their values.
+ * Throws `USAGE` if the deployment would lose a setting of the deployed Action. Auth0 replaces all secrets together,
+ * and never returns their values.
  */
 export function assertNoSettingLost(draft: ActionDraft, action: TenantAction | null): void {
   const deployed = new Set(secretNamesOf(action))
@@ -33,11 +33,11 @@ export function assertNoSettingLost(draft: ActionDraft, action: TenantAction | n
   throw new LastLogoutError(
     'USAGE',
     `The Action was deployed with ${flags.join(', ').replaceAll('_', '-')}, and Auth0 does not return the values. ` +
-      'Pass these options again, with the default value where that is wanted now.',
+      'Pass each of these options again. To reset one, pass its default value.',
   )
 }
 
-/** The steps from the state of the tenant to the draft. */
+/** Plans the steps that bring the tenant from its state to the draft. */
 export function planDeployment(
   draft: ActionDraft,
   action: TenantAction | null,
@@ -68,19 +68,19 @@ function findChanges(draft: ActionDraft, action: TenantAction): string[] {
   const names = Object.keys(draft.secrets).sort().join()
   const isSameSecrets =
     secretNamesOf(action).sort().join() === names &&
-    // The first line is the stamp, whatever the version of the file.
+    // In every version of the file, the first line is the stamp.
     code.split('\n')[0] === draft.code.split('\n')[0]
   return [
     ...(isSameFile ? [] : ['code']),
     ...(isSameSecrets ? [] : ['secrets']),
     ...(action.runtime === draft.runtime ? [] : ['runtime']),
     ...(action.supported_triggers[0]?.version === TRIGGER.version ? [] : ['trigger version']),
-    // Auth0 builds again only after a write.
+    // After a failed build, Auth0 builds again only when the Action is written.
     ...(action.status === 'failed' ? ['build, which failed'] : []),
   ]
 }
 
-/** The names of its secrets. Auth0 does not return their values. */
+/** The names of the Action's secrets. Auth0 does not return their values. */
 export function secretNamesOf(action: TenantAction | null): string[] {
   return (action?.secrets ?? []).map((secret) => secret.name)
 }

@@ -5,15 +5,15 @@ import { type RetryLimits, retry } from '../retry.js'
 
 type Request<T> = (client: ManagementClient['actions']) => Promise<T>
 
-/** Requests to the endpoints of Actions. After a 429, all of them wait as long as it asks for. */
+/** Sends requests to the endpoints of Actions. After a 429, all requests wait as long as that response asks for. */
 export interface ActionRequests {
-  /** Retries transient errors. */
+  /** Sends a request that changes nothing. Retries transient errors. */
   read<T>(request: Request<T>): Promise<T>
-  /** Sends once, as a write without a response can have succeeded. */
+  /** Sends a write once. It is not retried: a write without a response can have succeeded. */
   write<T>(scope: string, request: Request<T>): Promise<T>
 }
 
-/** Sends requests through Auth0's SDK. */
+/** Creates the requests on Auth0's SDK. */
 export function createActionRequests(
   api: ManagementApi,
   signal: AbortSignal,

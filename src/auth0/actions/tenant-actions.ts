@@ -12,7 +12,7 @@ export const TRIGGER = { id: 'post-login', version: 'v3' } as const
 
 const PAGE_SIZE = 50
 
-/** No tenant has so many Actions. */
+/** Upper bound of the pages of a list. No tenant has so many Actions. */
 const MAX_PAGES = 20
 
 const ACTION = z.object({
@@ -49,9 +49,12 @@ export interface ActionDraft {
   secrets: Record<string, string>
 }
 
-/** The Actions of the tenant. Reads are retried. A write is one attempt, as one without a response can have succeeded. */
+/**
+ * The Actions of the tenant. Reads are retried. Writes are not retried: a write without a response can have
+ * succeeded.
+ */
 export interface TenantActions {
-  /** The Action of this name; `null`: there is none. */
+  /** Finds the Action with this name; `null`: there is none. */
   find(name: string): Promise<TenantAction | null>
   get(id: string): Promise<TenantAction>
   create(draft: ActionDraft): Promise<TenantAction>
@@ -64,7 +67,7 @@ export interface TenantActions {
   replaceBindings(bindings: Binding[]): Promise<void>
 }
 
-/** Creates access to the Actions through Auth0's SDK. After a 429, all requests wait as long as it asks for. */
+/** Accesses the Actions through Auth0's SDK. After a 429, all requests wait as long as that response asks for. */
 export function createTenantActions(
   api: ManagementApi,
   signal: AbortSignal,
@@ -144,10 +147,10 @@ interface Page<T> {
 }
 
 /**
- * Reads all pages. A binding that is missed here is deleted when the others are written, so neither a short page
- * nor the total alone ends the list: Auth0 can return fewer items than requested.
+ * Reads all pages of a list. Auth0 can return fewer items than requested, so neither a short page nor the total alone
+ * ends the list. This matters for bindings: a binding that is not read would be deleted when the list is written.
  *
- * @throws `NO_PROGRESS` where the pages do not end.
+ * @throws `NO_PROGRESS` if the pages do not end.
  */
 async function readPages<T>(readPage: (page: number) => Promise<Page<T>>): Promise<T[]> {
   const all: T[] = []
@@ -165,7 +168,7 @@ async function readPages<T>(readPage: (page: number) => Promise<Page<T>>): Promi
   )
 }
 
-/** Validates a response: the SDK returns a page of HTML as one, too. */
+/** Validates a response. The SDK also returns pages that are not from Auth0, such as the HTML of a proxy. */
 function parse<T>(schema: z.ZodType<T>, response: unknown): T {
   const { data, error } = schema.safeParse(response)
   if (error === undefined) return data

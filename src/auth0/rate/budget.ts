@@ -9,7 +9,7 @@ import { createRateLimiter } from './rate-limiter.js'
 export interface RateBudgetOptions {
   /** Our share of the tenant's rate limit: above 0, at most 1. */
   share: number
-  /** Called after every request that we did not abort, with or without a response. */
+  /** Called after every request, with or without a response, except for requests that we aborted. */
   observe?: (request: LogRequest) => void
 }
 
@@ -23,8 +23,8 @@ export interface RateBudget {
 }
 
 /**
- * Delays requests by a {@link createRateLimiter | rate limiter}, and all of them after a 429 for as long as
- * that response asks for. A request counts when it is sent: the next may be sent before the response.
+ * Delays requests by a {@link createRateLimiter | rate limiter}. After a 429, delays all requests for as long as
+ * that response asks for. A request counts when it is sent, so the next can be sent before its response arrives.
  *
  * @see https://auth0.com/docs/troubleshoot/customer-support/operational-policies/rate-limit-policy
  */
@@ -33,7 +33,7 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
   const pause = createPause()
 
   async function wait(signal: AbortSignal): Promise<void> {
-    // Meanwhile another request can have been sent, or refused.
+    // Checks again after each wait: meanwhile another request can have been sent or refused.
     for (;;) {
       await pause.wait(signal)
       const waitMs = limiter.readyAt() - performance.now()
@@ -56,7 +56,7 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
       const response = await request().catch((error) => {
         limiter.recordLost()
         pause.beginAfter(error)
-        // An aborted request says nothing about Auth0.
+        // An aborted request is no measurement of Auth0.
         if (!hasCode(error, 'ABORTED')) {
           report(error instanceof LastLogoutError ? (error.status ?? null) : null, null)
         }
@@ -65,7 +65,7 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
       const { status, headers } = response
       const rateLimit = readRateLimit(headers)
       const isRefused = status === 429
-      // A refusal took no token, and states itself how long to wait.
+      // A refused request took no token, and its response states how long to wait.
       if (rateLimit === null || isRefused) limiter.recordLost()
       else {
         const dateMs = readServerTime(headers)

@@ -1,9 +1,9 @@
 import { readHttpDate } from '../http-date.js'
 
-/** Upper bound of every wait for the rate limit, whatever the headers state, in milliseconds. */
+/** Upper bound of every wait for the rate limit, in milliseconds. It applies whatever the headers state. */
 export const MAX_WAIT_MS = 60_000
 
-/** The wait where the headers do not state one, and the shortest after a 429, in milliseconds. */
+/** The wait if the headers state none, and the minimum wait after a 429, in milliseconds. */
 export const DEFAULT_WAIT_MS = 1_000
 
 /** The tenant's rate limit, as a response states it. */
@@ -11,27 +11,31 @@ export interface RateLimit {
   /** The size of the bucket, in requests. */
   limit: number
   remaining: number
-  /** When the bucket is full again; `null`: not stated. */
+  /** The time until the bucket is full again; `null`: the response does not state it. */
   resetInMs: number | null
 }
 
-/** The rate limit of one response, and its times in milliseconds. */
+/** The rate limit that a response states, and the times of the response, in milliseconds. */
 export interface RateResponse {
   limit: number
   remaining: number
-  /** When the bucket is full or the window ends, by Auth0's clock, rounded up; `null`: not stated. */
+  /**
+   * When the bucket is full or the window ends, by Auth0's clock, rounded up to a second; `null`: the response does
+   * not state it.
+   */
   resetAt: number | null
-  /** The `Date` of the response, rounded down. */
+  /** The `Date` of the response, rounded down to a second. */
   dateMs: number
-  /** These two by a monotonic clock of ours. */
+  /** When the request was sent, by our monotonic clock. */
   sentAt: number
+  /** When the response was received, by our monotonic clock. */
   receivedAt: number
 }
 
-/** A `reset` that is further away than this is invalid, in milliseconds. */
+/** Maximum time between now and a valid `reset`, in milliseconds. */
 const MAX_RESET_MS = 86_400_000
 
-/** Reads the `x-ratelimit-*` headers; `null` where they are missing or invalid. */
+/** Reads the `x-ratelimit-*` headers. Returns `null` if they are missing or invalid. */
 export function readRateLimit(headers: Headers): RateLimit | null {
   const limit = readNumber(headers, 'x-ratelimit-limit')
   const remaining = readNumber(headers, 'x-ratelimit-remaining')
@@ -40,14 +44,14 @@ export function readRateLimit(headers: Headers): RateLimit | null {
   return { limit, remaining: Math.min(remaining, limit), resetInMs: readReset(headers) }
 }
 
-/** The wait after a 429, in milliseconds: `retry-after`, else until `x-ratelimit-reset`, at least a second. */
+/** The wait after a 429, in milliseconds: that of `retry-after`, else until `x-ratelimit-reset`. At least a second. */
 export function waitAfterRefusal(headers: Headers): number {
   const statedMs = readRetryAfter(headers) ?? readReset(headers) ?? DEFAULT_WAIT_MS
   // A reset that has just passed does not allow a retry at once.
   return Math.max(statedMs, DEFAULT_WAIT_MS)
 }
 
-/** RFC 9110 §10.2.3: seconds or a date. */
+/** The wait that `retry-after` asks for, in milliseconds. The header holds seconds or a date (RFC 9110 §10.2.3). */
 function readRetryAfter(headers: Headers): number | null {
   const seconds = readNumber(headers, 'retry-after')
   if (seconds !== null) return seconds * 1000
@@ -55,14 +59,14 @@ function readRetryAfter(headers: Headers): number | null {
   return at === null ? null : at - readServerTime(headers)
 }
 
-/** Milliseconds until `reset`, which is in Unix seconds, by the server's clock. */
+/** Milliseconds until `x-ratelimit-reset`, by the server's clock. The header holds Unix seconds. */
 function readReset(headers: Headers): number | null {
   const reset = readNumber(headers, 'x-ratelimit-reset')
   const resetInMs = reset === null ? Number.NaN : reset * 1000 - readServerTime(headers)
   return Math.abs(resetInMs) <= MAX_RESET_MS ? resetInMs : null
 }
 
-/** The `Date` of the response, in whole seconds; where it has none, the time by our clock. */
+/** The `Date` of the response; if it has none, the time by our clock, rounded down to a second. */
 export function readServerTime(headers: Headers): number {
   return readHttpDate(headers, 'date') ?? Math.floor(Date.now() / 1000) * 1000
 }

@@ -2,7 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { hasCode } from '../../errors.js'
 import { DEFAULT_WAIT_MS, MAX_WAIT_MS } from './limit.js'
 
-/** Jitter lengthens a pause by up to this part of it, so that callers refused together do not return together. */
+/**
+ * Maximum jitter: a random part of a pause, at most this one, is added to the pause, so that requests that were refused
+ * together are not retried together.
+ */
 const MAX_JITTER = 0.1
 
 /** A pause of all requests after a 429. */
@@ -11,7 +14,7 @@ export interface Pause {
   wait(signal: AbortSignal): Promise<void>
   /** Begins a pause of at most a minute. */
   begin(waitMs: number): void
-  /** Begins the pause that an `AUTH0_RATE_LIMIT` error asks for; ignores other errors. */
+  /** Begins the pause that an `AUTH0_RATE_LIMIT` error asks for. Ignores other errors. */
   beginAfter(error: unknown): void
 }
 

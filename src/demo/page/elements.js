@@ -9,7 +9,7 @@ const TIME = new Intl.DateTimeFormat('en-GB', {
 
 export const element = (id) => document.getElementById(id)
 
-/** A value in the session storage, which survives the redirect to the tenant's login and back. */
+/** A value in the session storage. It is kept during a redirect to the tenant's login and back. */
 export function store(name, fallback) {
   return {
     get: () => JSON.parse(sessionStorage.getItem(name) ?? 'null') ?? fallback,
@@ -43,7 +43,7 @@ export function list(id, values) {
   element(id).replaceChildren(...rows)
 }
 
-/** Formats a time to the millisecond, which can be decisive, and with its date unless it is today. */
+/** Formats a time with milliseconds, since these can decide. Adds the date if it is not today. */
 export function clock(time) {
   if (!time) return null
   const at = new Date(time)

@@ -1,7 +1,7 @@
-/** The `state` of a logout. */
+/** The parameter `state` with which the tenant redirects after a logout. */
 const LOGGED_OUT = 'logged-out'
 
-/** Starts the authorization code flow with PKCE. The browser leaves the page. */
+/** Starts the authorization code flow with PKCE. The browser goes to the tenant's login. */
 export async function startLogin({ issuer, clientId }, prompt) {
   const verifier = randomText()
   const state = randomText()
@@ -28,7 +28,7 @@ export function startLogout({ issuer }, idToken) {
   })
 }
 
-/** Takes the result of a login or a logout from the URL. Returns `null` where there is none. */
+/** Takes the result of a login or a logout from the URL. Returns `null` if the URL contains none. */
 export function takeCallback() {
   const query = new URLSearchParams(location.search)
   history.replaceState(null, '', '/')

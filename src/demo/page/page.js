@@ -5,14 +5,14 @@ const CLAIM = 'https://last-logout/'
 
 /** The text of each reason. */
 const REASONS = {
-  session_ended: 'Its session was logged out.',
-  session_logout: 'Its login is not after the logout of its session.',
-  all_sessions_logout: 'Its login is not after a logout of all sessions of the user.',
-  user_logout: 'Its login is not after the last logout of the user.',
-  floor: 'Its login is not after the floor, which applies to all users.',
+  session_ended: 'The session of the token was logged out.',
+  session_logout: 'The login of the token is not after the logout of its session.',
+  all_sessions_logout: 'The login of the token is not after a logout of all sessions of the user.',
+  user_logout: 'The login of the token is not after the last logout of the user.',
+  floor: 'The login of the token is not after the floor, which applies to all users.',
   login_unknown: 'There was a logout, and the token does not contain the time of its login.',
   no_logout: 'No known logout applies to the token.',
-  login_after_logout: 'Its login is after the last logout that applies to it.',
+  login_after_logout: 'The login of the token is after the last logout that applies to it.',
 }
 
 /** What to do after each error. */
@@ -40,7 +40,7 @@ showToken()
 subscribeToFeed()
 setInterval(showFreshness, 250)
 
-/** Runs an action of the user, and shows a failure: the demo may have stopped. */
+/** Runs an action of the user. If it fails, shows that: the demo may have stopped. */
 async function attempt(what, run) {
   try {
     await run()

@@ -18,7 +18,7 @@ import {
   readWriteRequests,
 } from '../../_support/actions.js'
 
-import { loadRecorded } from '../../_support/run-action.js'
+import { loadActionWithLog } from '../../_support/run-action.js'
 import { QUICK_RETRIES } from '../../_support/tenant.js'
 
 const ACTIONS = '/api/v2/actions/actions'
@@ -59,7 +59,7 @@ const status = (api: ManagementApi) => readActionStatus({ api, name }, signal)
 const find = ({ actions }: Simulator, wanted = name) =>
   actions.list().find((action) => action.name === wanted)
 
-/** Creates the Action as an older version of last-logout would. */
+/** Creates the login Action of an older version of last-logout. */
 function addOlder(simulator: Simulator, more: object = {}): string {
   const code = stampCode('// The login Action of last-logout 0.0.1.\n', secrets)
   const listed = Object.entries(secrets).map(([name, value]) => ({ name, value }))
@@ -85,7 +85,7 @@ describe('a first deployment', () => {
     await deploy({ api })
     const { code = '' } = find(simulator) ?? {}
     expect(code).not.toContain(secrets.LAST_LOGOUT_API_KEY)
-    const run = await loadRecorded(code)({
+    const run = await loadActionWithLog(code)({
       user: { user_id: 'auth0|1' },
       session: { id: 'S1' },
       secrets: { ...secrets, LAST_LOGOUT_URL: simulator.url },
@@ -105,19 +105,16 @@ describe('a first deployment', () => {
   })
 
   test.each([
-    ['once, as too early', 1, [CREATE, DEPLOY, DEPLOY, BIND], undefined],
+    ['once, because it is too early', 1, [CREATE, DEPLOY, DEPLOY, BIND], undefined],
     ['at every attempt', 99, [CREATE, ...Array(5).fill(DEPLOY)], 'AUTH0_REFUSED'],
-  ])(
-    'is retried at most five times where Auth0 refuses it %s',
-    async (_why, times, writes, code) => {
-      const { simulator, api } = await openActionTenant()
-      const when = ({ pathname }: URL) => pathname.endsWith('/deploy')
-      simulator.faults.push({ when, times, respond: faults.respondWith(400, { statusCode: 400 }) })
-      const error = await deploy({ api }).catch((error) => error)
-      expect(error.code).toBe(code)
-      expect(readWriteRequests(simulator)).toEqual(writes)
-    },
-  )
+  ])('is retried at most five times if Auth0 refuses it %s', async (_why, times, writes, code) => {
+    const { simulator, api } = await openActionTenant()
+    const when = ({ pathname }: URL) => pathname.endsWith('/deploy')
+    simulator.faults.push({ when, times, respond: faults.respondWith(400, { statusCode: 400 }) })
+    const error = await deploy({ api }).catch((error) => error)
+    expect(error.code).toBe(code)
+    expect(readWriteRequests(simulator)).toEqual(writes)
+  })
 })
 
 describe('a second deployment', () => {
@@ -167,7 +164,7 @@ describe('a second deployment', () => {
     expect(simulator.actions.secretsOf(name)).toEqual(secrets)
   })
 
-  test('fails where an optional setting would be lost', async () => {
+  test('fails if an optional setting would be lost', async () => {
     const { simulator, api } = await openActionTenant()
     const before = {
       ...secrets,
@@ -186,7 +183,7 @@ describe('a second deployment', () => {
     expect(simulator.actions.secretsOf(name)).toEqual(enforced)
   })
 
-  test('takes over an Action that another tool deployed from the printed file', async () => {
+  test('updates an Action that another tool deployed from the printed file', async () => {
     const { simulator, api } = await openActionTenant()
     addAction(simulator, name, { code: file })
     expect(kindsOf(await deploy({ api }))).toEqual(['update', 'deploy', 'bind'])
@@ -195,7 +192,7 @@ describe('a second deployment', () => {
 })
 
 describe('a dry run', () => {
-  test('reports the steps and only reads', async () => {
+  test('reports the steps, and sends no write', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
     const seen: Step[] = []
@@ -210,7 +207,7 @@ describe('a dry run', () => {
   })
 })
 
-describe('the bindings of others', () => {
+describe('the bindings of other Actions', () => {
   test.each([3, 120])('keep their order and names: %d of them', async (count) => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, count)
@@ -223,7 +220,7 @@ describe('the bindings of others', () => {
     expect(await status(api)).toMatchObject({ position: count + 1, bindings: count + 1 })
   })
 
-  test('are kept where ours is bound before them', async () => {
+  test('are kept if the login Action is bound before them', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     const [ours] = readBindings(simulator)
@@ -235,7 +232,7 @@ describe('the bindings of others', () => {
     expect(await status(api)).toMatchObject({ position: 1, bindings: 2 })
   })
 
-  test('are not replaced where a proxy responds with a page of HTML', async () => {
+  test('are not replaced if a proxy responds with a page of HTML', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
     simulator.faults.push({ path: BINDINGS, times: 99, respond: faults.html(200) })
@@ -243,21 +240,21 @@ describe('the bindings of others', () => {
     expect(readWriteRequests(simulator)).toEqual([])
   })
 
-  test('are not replaced where the list of them has no last page', async () => {
+  test('are not replaced if their list has no last page', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
     const respond = faults.respondWith(200, { bindings: readBindings(simulator) })
-    // Bounded, so that this test ends for a reader without a bound, too.
+    // The number of pages is bounded. Without a bound, the test would not end if the code under test had none.
     simulator.faults.push({ path: BINDINGS, times: 60, respond })
     await expect(deploy({ api })).rejects.toMatchObject({ code: 'NO_PROGRESS' })
     expect(readWriteRequests(simulator)).toEqual([])
     expect(simulator.faults.pending()).toBe(40)
   })
 
-  test('cause an error where something else changes them at the same time', async () => {
+  test('cause an error if something else changes them at the same time', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
-    // The response after the write, as if something else had removed our binding.
+    // Replaces the response after the write, as if something else had removed the binding of the login Action.
     const respond = faults.respondWith(200, { bindings: readBindings(simulator), total: 2 })
     const written = () =>
       simulator.requests.all().some(({ url, method }) => url === BINDINGS && method === 'PATCH')
@@ -273,7 +270,7 @@ describe('the bindings of others', () => {
   })
 })
 
-describe('an Action of the same name', () => {
+describe('another Action with the same name', () => {
   test.each([
     ['with other code', {}],
     [
@@ -323,7 +320,7 @@ describe('an interrupted deployment', () => {
   })
 })
 
-test('a failed build is reported, and repeated by the next deployment', async () => {
+test('a failed build is reported, and the next deployment repeats it', async () => {
   const { simulator, api } = await openActionTenant()
   simulator.actions.failNextBuild()
   await expect(deploy({ api })).rejects.toMatchObject({
@@ -334,7 +331,7 @@ test('a failed build is reported, and repeated by the next deployment', async ()
   expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
 })
 
-describe('the error for a missing scope names that scope alone', () => {
+describe('the error for a missing scope names only that scope:', () => {
   test.each(ACTION_SCOPES)('%s', async (missing) => {
     const scopes = ACTION_SCOPES.filter((scope) => scope !== missing)
     const { api } = await openActionTenant({ scopes })
@@ -371,7 +368,7 @@ describe('a transient error is retried', () => {
     60_000,
   )
 
-  test('a creation without a response is not repeated where the Action exists', async () => {
+  test('a creation without a response is not repeated if the Action exists', async () => {
     const { simulator, api } = await openActionTenant()
     const respond = (reply: Parameters<ReturnType<typeof faults.html>>[0]) => {
       addOlder(simulator)
@@ -383,7 +380,7 @@ describe('a transient error is retried', () => {
   })
 })
 
-test('the error for a refusal holds the error code of Auth0, not its message, which can quote a secret', async () => {
+test('the error for a refusal contains the error code of Auth0, but not its message, which can quote a secret', async () => {
   const { simulator, api } = await openActionTenant()
   const body = { statusCode: 400, errorCode: 'invalid_body', message: secrets.LAST_LOGOUT_API_KEY }
   const when = ({ search }: URL) => search === ''
@@ -408,7 +405,7 @@ describe('readActionStatus', () => {
     })
   })
 
-  test('only reads', async () => {
+  test('sends no write', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     simulator.requests.clear()

@@ -9,7 +9,7 @@ const LOGS = '/api/v2/logs'
 const { signal } = new AbortController()
 const begin = syntheticLogId(Date.now() - 61_000)
 
-/** Opens a tenant that is closed after the test. */
+/** Opens a tenant. It is closed after the test. */
 async function open(
   { onTestFinished }: TestContext,
   options: Partial<SimulatorOptions> = {},
@@ -30,7 +30,7 @@ describe.concurrent('the rate limit of Auth0', () => {
     expect(t.simulator.requests.count({ path: LOGS })).toBe(2)
   })
 
-  test('is used up to our share, after which requests wait for the refill', async (context) => {
+  test('is used up to our share; then requests wait for the refill', async (context) => {
     const limited = await open(context, { rateLimit: { burst: 10, perSecond: 0.01 } })
     const source = openSource(limited.simulator, { rateShare: 0.5 })
     const stop = new AbortController()
@@ -62,7 +62,7 @@ describe.concurrent('the rate limit of Auth0', () => {
       expect(least).toBeGreaterThanOrEqual(10)
       expect(sent.some(({ waitedMs }) => waitedMs > 100)).toBe(true)
       if ('perSecond' in rateLimit) {
-        // Three of the ten tokens of our share. In the end each request waits for one token.
+        // At first, three of the ten tokens of our share are used. In the end, each request waits for one token.
         const used = sent.map(({ budgetUsed }) => budgetUsed ?? 0)
         expect(used[2]).toBeCloseTo(0.3, 1)
         expect(Math.max(...used)).toBeGreaterThan(0.95)

@@ -1,32 +1,34 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { documentedPerMinute } from '../../../src/auth0/rate/documented-limits.js'
+import { documentedRefillPerMinute } from '../../../src/auth0/rate/documented-limits.js'
 import { createRateLimiter } from '../../../src/auth0/rate/rate-limiter.js'
 import { type SimulatedRateLimit, simulateRateLimit } from '../../../src/simulator/rate-limit.js'
 
 const EPOCH = 1_763_000_000_000
 
+/** A simulated limit, and the traffic under it. */
 interface World {
   limit: SimulatedRateLimit
   share: number
-  /** Requests of other callers, a second on average. */
+  /** Average number of requests of other callers per second. */
   others?: number
-  /** Upper bound of the duration of a request. */
+  /** Maximum duration of a request. */
   latencyMs?: number
   minutes?: number
   seed?: number
 }
 
+/** A request that was sent. */
 interface Sent {
-  /** When Auth0 counted it, in milliseconds since the first one could be sent. */
+  /** When the simulated limit counted the request, in milliseconds since the first request could be sent. */
   at: number
   allowed: boolean
   remaining: number
   resetSeconds: number
 }
 
-/** Sends as fast as our limiter allows, in simulated time, to the limiter of the simulator. */
+/** Sends requests to the simulated limit, as fast as our limiter allows, in simulated time. */
 function run({ limit, share, others = 0, latencyMs = 2, minutes = 10, seed = 1 }: World): Sent[] {
   const random = generator(seed)
   let serverNow = EPOCH + random() * 60_000
@@ -36,7 +38,7 @@ function run({ limit, share, others = 0, latencyMs = 2, minutes = 10, seed = 1 }
   const sent: Sent[] = []
   let otherAt = others > 0 ? random() * (2000 / others) : Number.POSITIVE_INFINITY
   for (let now = 0; now < minutes * 60_000; ) {
-    // A timer never fires early, and often late.
+    // A timer never fires early, but often fires late.
     const readyAt = limiter.readyAt()
     if (readyAt > now) now = readyAt + random()
     limiter.recordSent(now)
@@ -68,7 +70,7 @@ function generator(seed: number): () => number {
   }
 }
 
-/** The tokens that our requests must leave to others. */
+/** The tokens that our requests must leave to other callers. */
 const reserveOf = ({ limit, share }: World) => Math.min((1 - share) * limit.burst, limit.burst - 1)
 
 const SHARES = [0.25, 0.5, 0.8, 1]
@@ -89,53 +91,50 @@ const WINDOWS = [
   [20, 2],
 ] as const
 
-/** How many requests our share of a bucket allows until `at`. */
-const supply = (share: number, burst: number, perSecond: number, at: number) =>
+/** The number of requests that our share of a bucket allows until `at`. */
+const requestsAllowed = (share: number, burst: number, perSecond: number, at: number) =>
   Math.max(1, share * burst) + (share * perSecond * at) / 1000
 
 function withShares<T extends readonly [number, number]>(limits: readonly T[]) {
   return limits.flatMap(([burst, rate]) => SHARES.map((share) => ({ burst, rate, share })))
 }
 
-/** The part of our supply that is sent. */
-function expectWithinSupply(world: World & { limit: { burst: number; perSecond: number } }) {
+/** Returns the part of the allowed requests that is sent. Expects that no more are sent than allowed. */
+function expectWithinShare(world: World & { limit: { burst: number; perSecond: number } }) {
   const { share, limit } = world
   const sent = run(world)
-  const suppliedAt = (at: number) => supply(share, limit.burst, limit.perSecond, at)
-  const over = sent.filter(({ at }, index) => index + 1 > suppliedAt(at) + 1e-6)
+  const allowedAt = (at: number) => requestsAllowed(share, limit.burst, limit.perSecond, at)
+  const over = sent.filter(({ at }, index) => index + 1 > allowedAt(at) + 1e-6)
   expect(over).toEqual([])
   expect(Math.min(...sent.map(({ remaining }) => remaining + 1))).toBeGreaterThan(reserveOf(world))
   expect(sent.every(({ allowed }) => allowed)).toBe(true)
-  return sent.length / suppliedAt(sent.at(-1)?.at ?? 0)
+  return sent.length / allowedAt(sent.at(-1)?.at ?? 0)
 }
 
-describe('of a token bucket, the limiter sends our share and never more (P13)', () => {
+describe('under a token bucket, the limiter sends our share and never more (P13)', () => {
   test.each(withShares(DOCUMENTED))(
-    'documented: $burst at $rate a second, share $share',
+    'if its rate is documented: $burst at $rate per second, share $share',
     ({ burst, rate, share }) => {
-      const used = expectWithinSupply({ limit: { burst, perSecond: rate }, share, minutes: 30 })
+      const used = expectWithinShare({ limit: { burst, perSecond: rate }, share, minutes: 30 })
       expect(used).toBeGreaterThanOrEqual(0.98)
     },
   )
 
   test.each(withShares(OTHER_BUCKETS))(
-    'in no table: $burst at $rate a second, share $share',
+    'if no rate is documented: $burst at $rate per second, share $share',
     ({ burst, rate, share }) => {
-      const used = expectWithinSupply({ limit: { burst, perSecond: rate }, share, minutes: 30 })
-      // The headers have whole seconds. What they leave open is not sent.
+      const used = expectWithinShare({ limit: { burst, perSecond: rate }, share, minutes: 30 })
+      // The headers have whole seconds. The limiter does not send requests that these may not allow.
       expect(used).toBeGreaterThanOrEqual(rate >= 20 || share < 0.5 ? 0.2 : 0.7)
     },
   )
 
-  test.each(SHARES)(
-    'refilled faster than documented: the documented refill is used, share %f',
-    (share) => {
-      const used = expectWithinSupply({ limit: { burst: 10, perSecond: 2 }, share, minutes: 30 })
-      expect(used).toBeGreaterThanOrEqual(0.8)
-    },
-  )
+  test.each(SHARES)('by the documented rate, if it is refilled faster: share %f', (share) => {
+    const used = expectWithinShare({ limit: { burst: 10, perSecond: 2 }, share, minutes: 30 })
+    expect(used).toBeGreaterThanOrEqual(0.8)
+  })
 
-  test('in any world, at any latency and beside any other callers', () => {
+  test('with any size, rate, latency and traffic of other callers', () => {
     const world = fc.record({
       burst: fc.oneof(fc.constantFrom(2, 10, 50), fc.integer({ min: 2, max: 100 })),
       perSecond: fc.double({ min: 0.1, max: 40, noNaN: true }),
@@ -146,13 +145,13 @@ describe('of a token bucket, the limiter sends our share and never more (P13)', 
     })
     fc.assert(
       fc.property(world, ({ burst, share, ...rest }) => {
-        const perSecond = Math.max(rest.perSecond, (documentedPerMinute(burst) ?? 0) / 60)
+        const perSecond = Math.max(rest.perSecond, (documentedRefillPerMinute(burst) ?? 0) / 60)
         const sent = run({ minutes: 1, ...rest, limit: { burst, perSecond }, share })
-          // A refused request takes nothing.
+          // A refused request takes no token.
           .filter(({ allowed }) => allowed)
         const isWithin = ({ at }: Sent, index: number) =>
-          index + 1 <= supply(share, burst, perSecond, at) + 1e-6
-        // One request a minute is sent whatever the headers state.
+          index + 1 <= requestsAllowed(share, burst, perSecond, at) + 1e-6
+        // Whatever the headers state, a request is sent every minute.
         return sent.every((one, index) => isWithin(one, index) || one.at >= 60_000)
       }),
       { numRuns: 150 },
@@ -160,7 +159,7 @@ describe('of a token bucket, the limiter sends our share and never more (P13)', 
   })
 })
 
-describe('of a bucket that is refilled more slowly than documented (P2, P13)', () => {
+describe('under a bucket that is refilled more slowly than documented (P2, P13)', () => {
   test('no request is refused, and at most one token of the reserve is taken', () => {
     const world = fc.record({
       burst: fc.constantFrom(2, 10, 50),
@@ -171,7 +170,7 @@ describe('of a bucket that is refilled more slowly than documented (P2, P13)', (
     })
     fc.assert(
       fc.property(world, ({ burst, slowness, ...rest }) => {
-        const perSecond = (documentedPerMinute(burst) ?? 0) / 60 / slowness
+        const perSecond = (documentedRefillPerMinute(burst) ?? 0) / 60 / slowness
         const one = { limit: { burst, perSecond }, minutes: 5, ...rest }
         const sent = run(one)
         const least = Math.min(...sent.map(({ remaining }) => remaining))
@@ -182,7 +181,7 @@ describe('of a bucket that is refilled more slowly than documented (P2, P13)', (
     )
   })
 
-  // The headers have whole seconds: a bucket that takes up to two seconds longer to fill is not noticed.
+  // The headers have whole seconds. If a bucket takes up to two seconds longer to fill, the limiter does not detect it.
   test.each([
     ['half as fast', 2, [10, 50]],
     ['at a quarter of the rate', 4, [2, 10, 50]],
@@ -190,9 +189,9 @@ describe('of a bucket that is refilled more slowly than documented (P2, P13)', (
   ])('refilled %s: our share of the real refill is kept', (_how, slowness, sizes) => {
     for (const burst of sizes) {
       for (const share of SHARES) {
-        const perSecond = (documentedPerMinute(burst) ?? 0) / 60 / slowness
+        const perSecond = (documentedRefillPerMinute(burst) ?? 0) / 60 / slowness
         const sent = run({ limit: { burst, perSecond }, share, minutes: 60 })
-        const supplied = supply(share, burst, perSecond, sent.at(-1)?.at ?? 0)
+        const supplied = requestsAllowed(share, burst, perSecond, sent.at(-1)?.at ?? 0)
         expect(sent.length).toBeLessThanOrEqual(supplied + 2)
         expect(sent.length).toBeGreaterThan(0.6 * supplied)
       }
@@ -200,7 +199,7 @@ describe('of a bucket that is refilled more slowly than documented (P2, P13)', (
   })
 })
 
-describe('of a fixed window, the limiter sends our share and never more (P13)', () => {
+describe('under a fixed window, the limiter sends our share and never more (P13)', () => {
   test.each(withShares(WINDOWS))('$burst per $rate s, share $share', ({ burst, rate, share }) => {
     const sent = run({ limit: { burst, windowSeconds: rate }, share, minutes: 30 })
     const ours = new Map<number, number>()
@@ -212,7 +211,7 @@ describe('of a fixed window, the limiter sends our share and never more (P13)', 
     expect(sent.every((one) => one.allowed)).toBe(true)
     const resets = [...ours.keys()]
     const windows = (Math.max(...resets) - Math.min(...resets)) / rate + 1
-    // A short window looks like a bucket as long as a small share of it is used.
+    // While only a small share of a short window is used, it looks like a bucket.
     const least = rate <= 2 && share < 0.5 ? 0.2 : 0.95
     expect(sent.length / (windows * allowed)).toBeGreaterThanOrEqual(least)
   })
@@ -220,7 +219,7 @@ describe('of a fixed window, the limiter sends our share and never more (P13)', 
 
 test.each([
   ['a token bucket', { burst: 10, perSecond: 2 }],
-  ['a bucket that is in no table', { burst: 20, perSecond: 1 }],
+  ['a token bucket without a documented rate', { burst: 20, perSecond: 1 }],
   ['a fixed window', { burst: 20, windowSeconds: 10 }],
 ])('the limiter backs off while others use up %s, and is not starved (P13)', (_what, limit) => {
   const share = 0.5
@@ -231,7 +230,7 @@ test.each([
   expect(Math.max(...gaps)).toBeLessThanOrEqual(61_100)
 })
 
-test('requests count when they are sent: two in flight leave room for as many less', () => {
+test('requests count when they are sent: with two requests in flight, two fewer can be sent', () => {
   const limiter = createRateLimiter(0.5)
   const response = { limit: 10, resetAt: EPOCH + 60_000, dateMs: EPOCH }
   limiter.recordSent(0)
@@ -243,7 +242,7 @@ test('requests count when they are sent: two in flight leave room for as many le
   expect(limiter.readyAt()).toBeGreaterThan(1000)
 })
 
-describe('the limiter notices a changed limit', () => {
+describe('the limiter detects a changed limit:', () => {
   const open = (share: number) => {
     const limiter = createRateLimiter(share)
     const send = (now: number, limit: number, remaining: number, resetAt: number) => {
@@ -255,9 +254,9 @@ describe('the limiter notices a changed limit', () => {
     return { limiter, send }
   }
 
-  test.each([[10], [20]])('a bucket of %d that is refilled more slowly', (size) => {
+  test.each([[10], [20]])('a bucket of size %d that is refilled more slowly', (size) => {
     const { limiter, send } = open(0.5)
-    // Refilled at 10 a second, then at one in 20 seconds.
+    // The bucket is refilled with 10 tokens per second, then with one token in 20 seconds.
     for (let n = 0; n < 20; n++) send(n * 1000 + 850, size, size - 1, (n + 1) * 1000)
     for (let n = 0; n < 4; n++) send(20_000 + n, size, size - 1 - n, 40_000 + n * 20_000)
     expect(limiter.readyAt()).toBeGreaterThan(20_000 + 5_000)

@@ -13,13 +13,13 @@ import { pick, type Random, seededRandom } from '../src/simulator/random.js'
 import type { Simulator } from '../src/simulator/server.js'
 import type { Tenant } from '../src/simulator/tenant.js'
 
-/** Share of the log requests that fail. With a larger one, no worker would live to store a page. */
+/** Share of the log requests that fail. With a larger share, no worker would store a page before it is killed. */
 const FAULT_SHARE = 0.06
 /** How far before the present a repeated page begins, in milliseconds. */
 const REPEATED_MS = 4_000
 
-/** Makes requests to a tenant's API fail at random, by a seed, until its faults are cleared. */
-export function misbehave({ tenant, faults }: Simulator, seed: number): void {
+/** Makes requests to a tenant's API fail at random until its faults are cleared. A seed determines the failures. */
+export function injectFaults({ tenant, faults }: Simulator, seed: number): void {
   const random = seededRandom(seed)
   faults.push({
     path: '/api/v2/logs',
@@ -45,12 +45,12 @@ const FAULTS: MakeFault[] = [
   ({ tenant }) => repeatedPage(tenant),
 ]
 
-/** A page that begins before the checkpoint: entries that were delivered before precede the new ones. */
+/** A page that begins before the checkpoint, with entries that earlier pages contained. */
 function repeatedPage(tenant: Tenant): FaultHandler {
   return (reply) => {
     const from = new URL(reply.request.url, 'http://simulator').searchParams.get('from')
     const begin = tenant.positionAt(tenant.now() - REPEATED_MS)
-    // The page must not skip entries that were not read yet.
+    // If the checkpoint is older than the page would be, the page would skip entries that were not read yet.
     if (from === null || from < begin) return
     const page = tenant.readAfter(begin, 100)
     const last = page.at(-1)?.logId

@@ -1,0 +1,99 @@
+import { documentedRefillPerMinute } from './documented-limits.js'
+import type { RateResponse } from './limit.js'
+
+/** The precision of `Date` and of `x-ratelimit-reset`, in milliseconds. */
+const SECOND_MS = 1_000
+
+/** Lower bound of the time between two requests, in milliseconds. Prevents a division by 0. */
+const MIN_INTERVAL_MS = 1e-6
+
+/** Bounds of the refill rate of Auth0's bucket, in tokens per millisecond. */
+interface RefillBounds {
+  min: number
+  max: number
+}
+
+/**
+ * What the responses prove about the refill of Auth0's bucket: bounds of its rate, or that the limit is a fixed
+ * window. In a fixed window, nothing is refilled before `reset`.
+ */
+export type RefillRate = RefillBounds | 'window'
+
+/** A response that states when the bucket will be full, or when the window ends. */
+type ResetResponse = RateResponse & { resetAt: number }
+
+/** What is known before the first response. */
+export const UNKNOWN_REFILL_RATE: RefillRate = { min: 0, max: Number.POSITIVE_INFINITY }
+
+/** The refill rate to assume, in tokens per millisecond; 0: it is unknown, or the limit is a window. */
+export function usableRefillRate(limit: number, refillRate: RefillRate): number {
+  if (refillRate === 'window') return 0
+  return credibleDocumentedRate(limit, refillRate) ?? refillRate.min
+}
+
+/**
+ * The documented refill rate of a bucket of size `limit`, in tokens per millisecond; `null`: Auth0 documents none,
+ * or the responses prove that the real rate is lower.
+ */
+export function credibleDocumentedRate(limit: number, refillRate: RefillRate): number | null {
+  const perMinute = documentedRefillPerMinute(limit)
+  if (perMinute === null || refillRate === 'window') return null
+  const perMs = perMinute / 60_000
+  return perMs < refillRate.max ? perMs : null
+}
+
+/**
+ * Narrows the known bounds by those that a response proves.
+ *
+ * @returns The narrowed rate. `isNewLimit`: the tenant's limit was changed, so the rate follows from this response
+ * alone.
+ */
+export function narrowRefillRate(
+  known: RefillRate,
+  response: ResetResponse,
+  last: RateResponse | null,
+): { refillRate: RefillRate; isNewLimit: boolean } {
+  const proven = boundsOf(response, last)
+  const refillRate = known === 'window' ? known : intersect(known, proven)
+  const hasNewSize = last !== null && last.limit !== response.limit
+  const isNewLimit =
+    hasNewSize || (refillRate === 'window' && wasResetReplacedEarly(response, last))
+  return { refillRate: isNewLimit ? proven : refillRate, isNewLimit }
+}
+
+/** Intersects two bounds. If they contradict each other, the limit is a window. */
+function intersect(a: RefillBounds, b: RefillBounds): RefillRate {
+  const min = Math.max(a.min, b.min)
+  const max = Math.min(a.max, b.max)
+  return min > max ? 'window' : { min, max }
+}
+
+/**
+ * The bounds of the refill rate that follow from a response and the response before it. The request itself has taken
+ * a token, and Auth0 rounds `remaining` down. Tokens that other callers take make neither bound wrong.
+ */
+function boundsOf(response: ResetResponse, last: RateResponse | null): RefillBounds {
+  const { limit, remaining, resetAt, dateMs, sentAt, receivedAt } = response
+  const tokensTaken = Math.max(1, limit - remaining)
+  // Auth0 takes the token after the request was sent, and before it writes `Date`.
+  const minUntilFullMs = resetAt - SECOND_MS - (dateMs + SECOND_MS)
+  const maxUntilFullMs = resetAt - dateMs + (receivedAt - sentAt)
+  // If fewer tokens are taken than after the last response, the difference was refilled since then.
+  const lastTokensTaken = last === null ? 0 : Math.max(1, last.limit - last.remaining - 1)
+  const elapsedMs = Math.max(receivedAt - (last?.sentAt ?? 0), MIN_INTERVAL_MS)
+  const observedRate = (lastTokensTaken + 1 - tokensTaken) / elapsedMs
+  const minRate = maxUntilFullMs > 0 ? Math.max(1, tokensTaken - 1) / maxUntilFullMs : 0
+  const maxRate = minUntilFullMs > 0 ? tokensTaken / minUntilFullMs : Number.POSITIVE_INFINITY
+  return { min: Math.max(minRate, observedRate), max: maxRate }
+}
+
+/** Whether a response replaced `reset` before that instant was reached. In a window this does not happen. */
+function wasResetReplacedEarly(
+  { resetAt, dateMs }: ResetResponse,
+  last: RateResponse | null,
+): boolean {
+  const lastResetAt = last?.resetAt ?? null
+  if (lastResetAt === null || resetAt === lastResetAt) return false
+  // If a window begins with a request, it can end up to a second before `reset`, which Auth0 rounds up.
+  return dateMs + SECOND_MS <= lastResetAt - SECOND_MS
+}
