@@ -86,7 +86,7 @@ test.concurrent('the service closes its connections to a demoted primary that st
   await annotate(`logout returned after ${after.ms} ms`)
   const { users } = await readRows(next)
   expect(users.filter(({ type }) => type === 'slo')).toEqual(readExpectedRows().users)
-  // In a process that only reads, no write fails. Such a process closes its connections when they reach their maximum age.
+  // In a process that only reads, no write fails. It closes a connection that reaches its maximum age.
   const findLogout = async () => (await reader.readKnown(after.user, null)).user
   await expect.poll(findLogout, { timeout: 5_000 }).not.toBeNull()
 }, 60_000)

@@ -115,7 +115,7 @@ async function readLease({
 describe.concurrent.each(queues)('with the schedule in $queue', ({ queueEnv, skip }) => {
   test.skipIf(skip).for([1, 2, 5, 10])(
     '%i workers send as many requests as one, and store the expected rows (P15)',
-    // These tests run one after the other, since many workers at once are slow. Those of the other queue run concurrently.
+    // The tests of a queue run one after the other, since many workers at once are slow.
     { timeout: 90_000, concurrent: false },
     async (count, context) => {
       const { annotate, expect, onTestFinished } = context

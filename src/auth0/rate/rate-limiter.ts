@@ -51,7 +51,7 @@ type LastResponse = RateResponse & { fullAt: number }
  *
  * Decided by measurement: an earlier limiter inferred the refill rate from the headers alone, by two models and an
  * estimate of the server's clock, in twice the code. The table compares both limiters by the requests sent in 50 s,
- * as a part of those that a share of 0.5 allows (`npm run bench:rate`). Auth0's limit refused neither limiter a request.
+ * as a part of those that a share of 0.5 allows (`npm run bench:rate`). No request of either limiter was refused.
  *
  * | limit | earlier limiter | this limiter |
  * |---|---|---|
