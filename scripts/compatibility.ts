@@ -4,7 +4,7 @@ import { AREAS, type Area, type Compatibility } from '../test/environments/compa
 
 const compatibility: z.ZodType<Compatibility> = z.object({
   area: z.enum(AREAS),
-  environment: z.string(),
+  environment: z.string().nullable(),
   outcome: z.enum(['works', 'is refused']),
   note: z.string(),
 })
@@ -17,6 +17,7 @@ const report = z.object({
       assertionResults: z.array(
         z.object({
           status: z.string(),
+          title: z.string(),
           fullName: z.string(),
           meta: z.object({ compatibility: compatibility.optional() }),
         }),
@@ -26,6 +27,7 @@ const report = z.object({
 })
 
 interface Row extends Compatibility {
+  environment: string
   /** The test file that shows it. */
   file: string
 }
@@ -46,16 +48,19 @@ const INTRODUCTION = `# Compatibility
 What last-logout was run against, and what it did. \`npm run docs:compatibility\` writes this page from a run of
 \`test/environments\`: each row is carried by tests that passed. What is not listed was not tested. Servers are real,
 in the versions that npm and Debian offer; the rows that say *emulated* have a proxy in front that responds like the
-named server does. Auth0 alone is simulated: see [first-real-tenant.md](first-real-tenant.md).
+named server does. Auth0 alone is simulated: see [first-real-tenant.md](first-real-tenant.md). Unless
+a row says otherwise, the server is PostgreSQL 18 or Redis 7.0.
 `
 
 function readRows(json: string): Row[] {
   const rows = new Map<string, Row>()
   for (const { name, assertionResults } of report.parse(JSON.parse(json)).testResults) {
-    for (const { status, fullName, meta } of assertionResults) {
+    for (const { status, title, fullName, meta } of assertionResults) {
       if (meta.compatibility === undefined) continue
       if (status !== 'passed') throw new Error(`${fullName}: ${status}, run the tests again`)
-      const row = { ...meta.compatibility, file: relative(process.cwd(), name) }
+      const { environment } = meta.compatibility
+      const file = relative(process.cwd(), name)
+      const row = { ...meta.compatibility, environment: environment ?? title, file }
       rows.set(`${row.area}: ${row.environment}`, row)
     }
   }

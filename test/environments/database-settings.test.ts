@@ -37,7 +37,7 @@ const TOKENS = Object.values(LOGOUTS).flatMap(({ userId, at }) =>
 )
 
 for (const [name, { settings, open }] of SERVERS) {
-  describe(`on a server with ${name}`, works('PostgreSQL', name), () => {
+  describe(`on a server with ${name}`, works('PostgreSQL', `session settings: ${name}`), () => {
     let server: ServerWithSettings
     let system: System
     beforeAll(async () => {

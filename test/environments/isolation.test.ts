@@ -49,6 +49,13 @@ test.each([
   ['serializable', 'by PgBouncer'] as const,
 ])(
   'concurrent reports and log-stream posts are all stored while the default isolation is %s, connected %s',
+  {
+    ...works(
+      'PostgreSQL',
+      '`default_transaction_isolation` of a role or a database: repeatable read, serializable',
+    ),
+    timeout: 60_000,
+  },
   async (level, way) => {
     const { url, database } = await openRole({ default_transaction_isolation: `'${level}'` })
     await applyMigrations(url)
@@ -92,7 +99,6 @@ test.each([
     expect(running.countLines('error', /./)).toBe(0)
     expect(running.countLines('warn', /queue/)).toBe(0)
   },
-  60_000,
 )
 
 test.each(LEVELS)(

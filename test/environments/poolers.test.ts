@@ -129,6 +129,11 @@ test(
 
 test.each(['session', 'transaction'] as const)(
   '%s pooling works with DATABASE_DIRECT_URL, and doctor finds nothing wrong',
+  works(
+    'PostgreSQL poolers and replicas',
+    'PgBouncer with session or transaction pooling',
+    'with `DATABASE_DIRECT_URL`',
+  ),
   async (pool_mode) => {
     const pooler = await open({ pool_mode })
     const variables = { DATABASE_URL: pooler.url, DATABASE_DIRECT_URL: database.url }

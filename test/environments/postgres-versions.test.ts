@@ -7,6 +7,7 @@ import { KEY } from '../_support/served-api.js'
 import { readRows } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
+import { refuses, works } from './compatibility.js'
 import { findPostgresVersion, POSTGRES_VERSIONS } from './postgres-versions.js'
 
 describe.each(POSTGRES_VERSIONS)('on PostgreSQL %d', (major) => {
@@ -30,25 +31,29 @@ describe.each(POSTGRES_VERSIONS)('on PostgreSQL %d', (major) => {
     expect([again.code, again.stdout]).toEqual([0, expect.stringMatching(/up to date/)])
   })
 
-  test('a logout reaches the store, the API and the feed, and doctor finds nothing wrong', async () => {
-    const service = await runService({ DATABASE_URL: postgres.url })
-    onTestFinished(service.close)
-    const client = openClient(service.url)
-    onTestFinished(client.close)
-    await client.ready()
-    const user = 'auth0|1'
-    const claims = { sub: user, iat: Math.floor(Date.now() / 1000) - 60 }
-    expect(client.checkNow(claims).outcome).toBe('accepted')
+  test(
+    'a logout reaches the store, the API and the feed, and doctor finds nothing wrong',
+    works('PostgreSQL', `PostgreSQL ${major}`),
+    async () => {
+      const service = await runService({ DATABASE_URL: postgres.url })
+      onTestFinished(service.close)
+      const client = openClient(service.url)
+      onTestFinished(client.close)
+      await client.ready()
+      const user = 'auth0|1'
+      const claims = { sub: user, iat: Math.floor(Date.now() / 1000) - 60 }
+      expect(client.checkNow(claims).outcome).toBe('accepted')
 
-    service.logout(user)
-    await service.waitForLogout(user)
-    await expect.poll(() => client.checkNow(claims).outcome, WAIT).toBe('revoked')
-    expect(await service.reportLogout('auth0|reported')).toBe(200)
-    const { users } = await readRows(postgres)
-    expect(users.map(({ userId }) => userId)).toEqual([user, 'auth0|reported'])
-    expect(service.countLines('warn', /./)).toBe(0)
-    expect(service.countLines('error', /./)).toBe(0)
-  })
+      service.logout(user)
+      await service.waitForLogout(user)
+      await expect.poll(() => client.checkNow(claims).outcome, WAIT).toBe('revoked')
+      expect(await service.reportLogout('auth0|reported')).toBe(200)
+      const { users } = await readRows(postgres)
+      expect(users.map(({ userId }) => userId)).toEqual([user, 'auth0|reported'])
+      expect(service.countLines('warn', /./)).toBe(0)
+      expect(service.countLines('error', /./)).toBe(0)
+    },
+  )
 
   test('doctor finds a database, a queue and notifications that work', async () => {
     const t = await openTenant()
@@ -61,15 +66,19 @@ describe.each(POSTGRES_VERSIONS)('on PostgreSQL %d', (major) => {
   })
 })
 
-test.each(['migrate', 'api', 'worker', 'status'])('%s refuses PostgreSQL 13', async (command) => {
-  const postgres = await startPostgres({}, { binaries: findPostgresVersion(13), empty: true })
-  onTestFinished(() => postgres.remove())
-  const t = await openTenant()
-  onTestFinished(t.close)
-  const env = { ...tenantEnv(t.simulator), DATABASE_URL: postgres.url, API_KEYS: `test:${KEY}` }
-  const { code, stderr } = await finishCommandLine([command], env)
-  expect(code).toBe(2)
-  expect(stderr).toMatch(
-    /^last-logout: PostgreSQL 13\.\d+ is not supported: use PostgreSQL 14 or later\n$/,
-  )
-})
+test.each(['migrate', 'api', 'worker', 'status'])(
+  '%s refuses PostgreSQL 13',
+  refuses('PostgreSQL', 'PostgreSQL 13 and older', 'exit code 2: use PostgreSQL 14 or later'),
+  async (command) => {
+    const postgres = await startPostgres({}, { binaries: findPostgresVersion(13), empty: true })
+    onTestFinished(() => postgres.remove())
+    const t = await openTenant()
+    onTestFinished(t.close)
+    const env = { ...tenantEnv(t.simulator), DATABASE_URL: postgres.url, API_KEYS: `test:${KEY}` }
+    const { code, stderr } = await finishCommandLine([command], env)
+    expect(code).toBe(2)
+    expect(stderr).toMatch(
+      /^last-logout: PostgreSQL 13\.\d+ is not supported: use PostgreSQL 14 or later\n$/,
+    )
+  },
+)

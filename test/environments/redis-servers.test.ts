@@ -76,7 +76,7 @@ describe('a worker runs its jobs on', () => {
           /^(HELLO|INFO|CLUSTER)$/.test(name) ? `-ERR unknown command '${name}'\r\n` : undefined,
       },
     ],
-  ])('%s (emulated)', async ([name, rules], context) => {
+  ])('%s (emulated)', works('Redis and Valkey', null), async ([name, rules], context) => {
     const url = await emulate(context, redis.url, rules)
     await expectToWork(context, url, name.startsWith('a server') ? 'warning' : 'ok')
   })
@@ -105,9 +105,13 @@ describe('a worker refuses', () => {
       },
       /undeclared key.*--default_lua_flags=allow-undeclared-keys/,
     ],
-  ])('%s (emulated)', async ([_name, rules, problem], context) => {
-    await expectRefusal(context, await emulate(context, redis.url, rules), problem)
-  })
+  ])(
+    '%s (emulated)',
+    refuses('Redis and Valkey', null, 'exit code 2, with what to use instead'),
+    async ([_name, rules, problem], context) => {
+      await expectRefusal(context, await emulate(context, redis.url, rules), problem)
+    },
+  )
 
   test(
     'Redis Sentinel',
