@@ -32,14 +32,16 @@ interface Tunnels {
  * the signal of a request aborts, all connections are destroyed: undici would continue to open one.
  */
 export function createProxyFetch(proxy: ProxyOptions): typeof fetch {
-  let tunnels: Tunnels | undefined
+  let tunnels: Promise<Tunnels> | undefined
   return async (url, { signal, ...init } = {}) => {
     const { fetch } = await import('undici')
     signal?.throwIfAborted()
-    tunnels ??= await openTunnels(proxy)
-    const used = tunnels
+    tunnels ??= openTunnels(proxy)
+    const opening = tunnels
+    const used = await opening
+    signal?.throwIfAborted()
     const discard = () => {
-      if (tunnels === used) tunnels = undefined
+      if (tunnels === opening) tunnels = undefined
       used.destroy()
     }
     signal?.addEventListener('abort', discard)

@@ -3,6 +3,7 @@ import type { Counts } from '../ports.js'
 import { nameProgram } from '../program-name.js'
 import { lagOf } from '../rules/freshness.js'
 import type { RecordedGap } from '../rules/gap.js'
+import { concernedUntil, stateOfGap, tokenHorizonMs } from '../rules/gap-state.js'
 import { toDateTime } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
 import {
@@ -25,7 +26,7 @@ export async function runStatus(context: CommandContext, options: { json?: true 
       store.count(),
       store.readGaps(),
     ])
-    const report = toReport(config.auth0.domain, progress, counts, gaps)
+    const report = toReport(config, { progress, counts, gaps })
     const text = nameProgram(toText({ report, progress, gaps, config }), context.programName)
     context.print(options.json ? `${JSON.stringify(report, null, 2)}\n` : text)
   } finally {
@@ -53,10 +54,17 @@ const FIRST_STEPS =
 
 type Report = ReturnType<typeof toReport>
 
-function toReport(domain: string, progress: Progress, counts: Counts, gaps: RecordedGap[]) {
+interface StoredFacts {
+  progress: Progress
+  counts: Counts
+  gaps: RecordedGap[]
+}
+
+function toReport(config: Config, { progress, counts, gaps }: StoredFacts) {
   const { checkpoint, asOf, sweep, floorAt, lastPollAt, reconciledTo, now } = progress
+  const horizonMs = tokenHorizonMs(config)
   return {
-    tenant: domain,
+    tenant: config.auth0.domain,
     checkpoint,
     as_of: toDateTime(asOf),
     lag_ms: lagOf(asOf, now),
@@ -68,11 +76,13 @@ function toReport(domain: string, progress: Progress, counts: Counts, gaps: Reco
     sessions: counts.sessions,
     reconciled: counts.reconciled,
     gaps: counts.gaps,
-    gap_list: gaps.map(({ from, to, reason, detectedAt }) => ({
-      from: toDateTime(from),
-      to: toDateTime(to),
-      reason,
-      detected_at: toDateTime(detectedAt),
+    gap_list: gaps.map((gap) => ({
+      from: toDateTime(gap.from),
+      to: toDateTime(gap.to),
+      reason: gap.reason,
+      detected_at: toDateTime(gap.detectedAt),
+      state: stateOfGap(gap, progress, horizonMs),
+      concerned_until: toDateTime(concernedUntil(gap, horizonMs)),
     })),
     unattributable: counts.unattributable,
   }

@@ -5,6 +5,7 @@ import { findRedis } from '../jobs/find-redis.js'
 import { JOBS_DEFAULTS } from '../jobs/jobs.js'
 import { type RedisUrls, toKeyPrefix } from '../jobs/redis.js'
 import { explainRedisFailure, UNREACHABLE } from '../jobs/redis-failure.js'
+import { queueName } from '../service/open-database.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
 
 const NAME = 'queue'
@@ -12,9 +13,10 @@ const NAME = 'queue'
 /** Checks the store of the schedule: Redis, or else PostgreSQL. */
 export async function checkQueue(config: Config, databaseUrl: string | null): Promise<Check[]> {
   const { redisUrls, database, auth0 } = config
-  if (redisUrls !== undefined) return [await checkRedis(redisUrls, auth0.domain)]
+  const name = databaseUrl === null ? auth0.domain : queueName(config, databaseUrl)
+  if (redisUrls !== undefined) return [await checkRedis(redisUrls, name)]
   if (databaseUrl === null) return skipped([NAME], 'there is no database')
-  return [await checkPostgres(database.directUrl ?? databaseUrl, auth0.domain)]
+  return [await checkPostgres(database.directUrl ?? databaseUrl, name)]
 }
 
 async function checkRedis(urls: RedisUrls, name: string): Promise<Check> {
@@ -54,9 +56,9 @@ async function checkRedis(urls: RedisUrls, name: string): Promise<Check> {
   }
 }
 
-async function checkPostgres(url: string, domain: string): Promise<Check> {
+async function checkPostgres(url: string, name: string): Promise<Check> {
   try {
-    await probePostgresQueue(url, domain)
+    await probePostgresQueue(url, name)
     return ok(NAME, 'in PostgreSQL, and its tables are up to date')
   } catch (error) {
     if (hasCode(error, 'CONFIGURATION')) return failure(NAME, error.message)

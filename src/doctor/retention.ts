@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.js'
+import { tokenHorizonMs } from '../rules/gap-state.js'
 import type { Instant } from '../rules/instant.js'
 import { type Check, failure, ok, warning } from './check.js'
 import { formatDuration } from './format-duration.js'
@@ -18,7 +19,7 @@ export interface RetentionFacts {
 /** Checks that no entry was deleted before it was read, and reports how long an outage may last. */
 export function checkRetention(
   { oldestAt, now, asOf }: RetentionFacts,
-  { maxRefreshAgeMs }: Pick<Config, 'maxRefreshAgeMs'>,
+  config: Pick<Config, 'maxRefreshAgeMs' | 'maxTokenAgeMs'>,
 ): Check {
   if (oldestAt === null) {
     return warning(
@@ -38,10 +39,11 @@ export function checkRetention(
       `end all tokens from before: \`last-logout floor raise ${oldest}\`; then keep a worker running`,
     )
   }
-  if (asOf === null && keptMs < maxRefreshAgeMs) {
+  const horizonMs = tokenHorizonMs(config)
+  if (asOf === null && keptMs < horizonMs) {
     return ok(
       NAME,
-      `${kept}, and MAX_REFRESH_AGE is ${formatDuration(maxRefreshAgeMs)}: the first start cannot find older logouts, as expected on most plans; \`last-logout status\` shows until when they can concern tokens`,
+      `${kept}, and MAX_REFRESH_AGE plus MAX_TOKEN_AGE is ${formatDuration(horizonMs)}: the first start cannot find older logouts, as expected on most plans; \`last-logout status\` shows until when they can concern tokens`,
     )
   }
   return ok(NAME, `${kept}: a shorter outage of the worker loses nothing`)

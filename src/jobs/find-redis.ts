@@ -29,9 +29,11 @@ export interface FindRedisOptions {
 export async function findRedis(options: FindRedisOptions): Promise<FoundRedis> {
   const { urls, known } = options
   const others = (known ?? []).slice(0, MAX_KNOWN_NODES).map((node) => toUrl(node, urls[0]))
-  const all = [...urls, ...others]
   try {
-    const found = await Promise.any(all.map((url) => connectOnce(url, options)))
+    const found = await Promise.any([
+      ...urls.map((url) => connectOnce(url, options)),
+      ...others.map((url) => connectOnce(url, options).then(assertNode)),
+    ])
     if (urls.length > 1 && found.nodes === null) {
       throw unsupported(found.options, 'is no node of a cluster: use the URL of one server')
     }
@@ -40,6 +42,12 @@ export async function findRedis(options: FindRedisOptions): Promise<FoundRedis> 
     if (!(error instanceof AggregateError)) throw error
     throw error.errors.find((each) => each instanceof LastLogoutError) ?? error.errors[0]
   }
+}
+
+/** The address of a node that the cluster announced earlier can belong to another server by now. */
+function assertNode(found: FoundRedis): FoundRedis {
+  if (found.nodes === null || found.nodes.length === 0) throw new Error('no node of the cluster')
+  return found
 }
 
 function toUrl({ host, port }: RedisNode, url: string): string {

@@ -91,8 +91,8 @@ function createNodeReports(connection: QueueConnection, log: Logger) {
 
 function explain(error: unknown, connection: QueueConnection): Explanation {
   if (connection.kind === 'redis') return explainRedisFailure(error, connection.urls[0])
-  // An unsuitable server is not an outage, and the message says what to do.
-  return hasCode(error, 'CONFIGURATION')
+  // A server without what the queue needs is not an outage, and the message says what to do.
+  return hasCode(error, 'CONFIGURATION') || hasCode(error, 'DATABASE_NOT_MIGRATED')
     ? { kind: 'configuration', cause: error, advice: error.message }
     : { kind: UNREACHABLE, cause: error, advice: POSTGRES_ADVICE }
 }

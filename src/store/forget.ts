@@ -3,6 +3,7 @@ import type { Instant } from '../rules/instant.js'
 import { createKeyedHash, type KeyedHash } from '../rules/keyed-hash.js'
 import { type Executor, tenantRowMissing } from './database.js'
 import { timestamp, toEpoch } from './epoch.js'
+import { escapeNonAscii } from './isolate-rows.js'
 import type { LockedTenant } from './tenant-row.js'
 import { writeSessions, writeUsers } from './write-batch.js'
 
@@ -112,10 +113,11 @@ async function deleteUnattributable(tx: Executor, hash: KeyedHash, ids: string[]
   return tx.$executeRaw`DELETE FROM ${tx.tables.unattributable} WHERE id = ANY(${found}::text[])`
 }
 
-/** How JSON contains an id, and how JSON contains a line of JSON that could not be parsed. */
+/** How JSON contains an id, and how JSON contains a line of JSON that could not be parsed, also in ASCII. */
 function spellings(id: string): string[] {
   const quoted = JSON.stringify(id).slice(1, -1)
-  return [...new Set([id, quoted, JSON.stringify(quoted).slice(1, -1)])]
+  const all = [id, quoted, JSON.stringify(quoted).slice(1, -1)]
+  return [...new Set([...all, ...all.map(escapeNonAscii)])]
 }
 
 interface RemainingRow {

@@ -24,7 +24,8 @@ type StoredRow<Row> = Row & { forgottenAt: Instant | null }
 export interface StoredBatch {
   users: StoredRow<User>[]
   sessions: StoredRow<Session>[]
-  unattributable: Unattributable[]
+  /** Returns unattributable entries without those that were deleted with a person. */
+  dropForgotten(entries: Unattributable[]): Promise<Unattributable[]>
 }
 
 /** Replaces the ids of forgotten people. Without such people, the batch does not change. */
@@ -36,16 +37,16 @@ export async function replaceForgotten(tx: Executor, batch: Batch): Promise<Stor
     return {
       users: batch.users.map(unchanged),
       sessions: batch.sessions.map(unchanged),
-      unattributable: batch.unattributable,
+      dropForgotten: async (entries) => entries,
     }
   }
   const hash = createKeyedHash(tenant.forget_key)
-  const { users, sessions, unattributable } = batch
+  const { users, sessions } = batch
   const forgotten = await readForgotten(tx, hash, batch)
   return {
     users: users.map((row) => replaceUser(row, hash, forgotten)),
     sessions: sessions.map((row) => replaceSession(row, hash, forgotten)),
-    unattributable: await dropForgotten(tx, hash, unattributable),
+    dropForgotten: (entries) => dropForgotten(tx, hash, entries),
   }
 }
 

@@ -1,4 +1,5 @@
-import type { Unattributable } from '../rules/batch.js'
+import { LastLogoutError } from '../errors.js'
+import type { Batch, Unattributable } from '../rules/batch.js'
 import { type Executor, isRefusedRow } from './database.js'
 
 /** Writes rows. `offset` is the position of the first one. Returns the number of rows that moved forward. */
@@ -37,6 +38,21 @@ export async function isolateRows<Row>(
   return { advanced, refused }
 }
 
+/**
+ * Checks that the cause of a refusal is a row. If the rows of every entry are refused, the cause is the table, such as
+ * a trigger: skipping all logouts would be worse than to stop reading until it is removed.
+ *
+ * @throws `DATABASE_UNAVAILABLE` if the rows of two entries or more were refused, and no other row was written.
+ */
+export function assertSomeAccepted({ users, sessions }: Batch, refused: { logId: string }[]): void {
+  const entriesOf = (rows: { logId: string }[]) => new Set(rows.map(({ logId }) => logId)).size
+  if (refused.length < users.length + sessions.length || entriesOf(refused) < 2) return
+  throw new LastLogoutError(
+    'DATABASE_UNAVAILABLE',
+    'PostgreSQL refuses every row of a page: remove what refuses them, such as a trigger or a constraint on the tables last_logout and session_logout',
+  )
+}
+
 /** Converts a refused row to an unattributable entry of ASCII characters, which every encoding has. */
 export function toUnattributable(row: { logId: string }): Unattributable {
   return toAscii({ logId: row.logId, reason: 'not_storable', entry: JSON.stringify(row) })
@@ -44,10 +60,15 @@ export function toUnattributable(row: { logId: string }): Unattributable {
 
 /** Escapes what is not ASCII in the entry, which is JSON. An id that is not ASCII is left out. */
 export function toAscii({ logId, reason, entry }: Unattributable): Unattributable {
-  const toEscape = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
   return {
     logId: /^[\x20-\x7e]*$/.test(logId) ? logId : '',
     reason,
-    entry: entry.replaceAll(/[^\x20-\x7e]/g, toEscape),
+    entry: escapeNonAscii(entry),
   }
+}
+
+/** Replaces each UTF-16 unit that is not printable ASCII by its escape in JSON. */
+export function escapeNonAscii(json: string): string {
+  const toEscape = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return json.replaceAll(/[^\x20-\x7e]/g, toEscape)
 }

@@ -23,6 +23,7 @@ import {
   claim,
   compareAndSetCheckpoint,
   type LockedTenant,
+  limitIdleTime,
   lockTenant,
   readProgress,
 } from './tenant-row.js'
@@ -50,11 +51,18 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
   const { prisma, domain, horizonMs, clock = databaseClock } = options
   const { idleTransactionTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS } = options
 
-  const transact: Transact = (run) => query(() => prisma.$transaction(run, TRANSACTION))
+  const inTransaction: Transact = (run) => query(() => prisma.$transaction(run, TRANSACTION))
+
+  /** Runs a write that locks only the rows that it changes. */
+  const transact: Transact = (run) =>
+    inTransaction(async (tx) => {
+      await limitIdleTime(tx, idleTransactionTimeoutMs)
+      return run(tx)
+    })
 
   /** Runs every write under one lock, so that feed positions are in the order of commits. */
   const write = <T>(run: Write<T>): Promise<T> =>
-    transact(async (tx) => run(tx, await lockTenant(tx, clock, idleTransactionTimeoutMs)))
+    inTransaction(async (tx) => run(tx, await lockTenant(tx, clock, idleTransactionTimeoutMs)))
 
   /** Writes entries of the log. A row that PostgreSQL refuses does not keep the others from being stored. */
   const writeEntries = <T>(run: Write<T>): Promise<T> =>

@@ -6,7 +6,7 @@ import { qualifyNames } from './tables.js'
 
 /** Privileges that the service needs on its tables and on the sequence of the gaps. */
 const REQUIRED = `(VALUES
-  ('tenant', '{SELECT,INSERT,UPDATE}'), ('last_logout', '{SELECT,INSERT,UPDATE}'),
+  ('tenant', '{SELECT,INSERT,UPDATE}'), ('last_logout', '{SELECT,INSERT,UPDATE,DELETE}'),
   ('session_logout', '{SELECT,INSERT,UPDATE,DELETE}'), ('gap', '{SELECT,INSERT,UPDATE}'),
   ('gap_id_seq', '{USAGE}'), ('unattributable', '{SELECT,INSERT,DELETE}'),
   ('unattributable_excess', '{SELECT,INSERT,UPDATE,DELETE}'), ('_prisma_migrations', '{SELECT}')

@@ -35,6 +35,20 @@ export async function claim(tx: Transaction, domain: string): Promise<void> {
 }
 
 /**
+ * Limits how long this transaction can be idle, before it locks rows: otherwise, a process that is frozen would keep
+ * its locks until its connection ends.
+ *
+ * @param timeoutMs After this time PostgreSQL ends the session, in milliseconds.
+ */
+export async function limitIdleTime(tx: Executor, timeoutMs: number): Promise<void> {
+  await tx.$queryRaw`SELECT ${idleTimeout(timeoutMs)}`
+}
+
+function idleTimeout(timeoutMs: number): Prisma.Sql {
+  return Prisma.sql`set_config('idle_in_transaction_session_timeout', ${String(timeoutMs)}, true)`
+}
+
+/**
  * Locks the tenant row, and assigns the feed position to continue from.
  *
  * Positions are microseconds of the database's clock, so that none is assigned twice. After a restore or a failover
@@ -52,7 +66,7 @@ export async function lockTenant(
   const [tenant] = await tx.$queryRaw<(LockedTenant & Timelines)[]>`
     SELECT checkpoint, GREATEST(seq, ${currentPosition(clock)}) AS seq,
       ${readClock(clock)} AS now, timeline, ${tx.tables.timeline}() AS current,
-      set_config('idle_in_transaction_session_timeout', ${String(idleTimeoutMs)}, true)
+      ${idleTimeout(idleTimeoutMs)}
     FROM ${tx.tables.tenant} WHERE id = 1 FOR UPDATE`
   if (tenant === undefined) throw tenantRowMissing()
   const { checkpoint, seq, now } = tenant

@@ -4,7 +4,13 @@ import type { Executor } from './database.js'
 import { timestampOf } from './epoch.js'
 import { replaceForgotten, type StoredBatch } from './forgotten.js'
 import { Prisma } from './generated/client.js'
-import { isolateRows, toAscii, toUnattributable, type WriteRows } from './isolate-rows.js'
+import {
+  assertSomeAccepted,
+  isolateRows,
+  toAscii,
+  toUnattributable,
+  type WriteRows,
+} from './isolate-rows.js'
 import { writeUnattributable } from './unattributable.js'
 
 /** State of the tenant row when it was locked for writing. */
@@ -37,7 +43,7 @@ export async function writeBatch(
 ): Promise<WrittenBatch> {
   if (isEmpty(batch)) return { seq, advanced: 0 }
   const past = (at: Instant) => Math.min(at, now)
-  const { users, sessions, ...replaced } = await replaceForgotten(tx, {
+  const { users, sessions, dropForgotten } = await replaceForgotten(tx, {
     ...batch,
     users: batch.users.map((row) => ({
       ...row,
@@ -46,15 +52,13 @@ export async function writeBatch(
     })),
     sessions: batch.sessions.map((row) => ({ ...row, at: past(row.at) })),
   })
-  const unattributable = isolatesRows
-    ? replaced.unattributable.map(toAscii)
-    : [...replaced.unattributable]
+  const refused: { logId: string }[] = []
   const writeRows = async <Row extends { logId: string }>(rows: Row[], write: WriteRows<Row>) => {
     if (rows.length === 0) return 0
     if (!isolatesRows) return write(rows, 0)
-    const { advanced, refused } = await isolateRows(tx, rows, write)
-    unattributable.push(...refused.map(toUnattributable))
-    return advanced
+    const isolated = await isolateRows(tx, rows, write)
+    refused.push(...isolated.refused)
+    return isolated.advanced
   }
   const positionAfter = (offset: number) => seq + BigInt(offset)
   const advanced =
@@ -62,6 +66,9 @@ export async function writeBatch(
     (await writeRows(sessions, (rows, offset) =>
       writeSessions(tx, rows, positionAfter(users.length + offset)),
     ))
+  assertSomeAccepted(batch, refused)
+  const received = isolatesRows ? batch.unattributable.map(toAscii) : batch.unattributable
+  const unattributable = await dropForgotten([...received, ...refused.map(toUnattributable)])
   if (unattributable.length > 0) await writeUnattributable(tx, unattributable)
   return { seq: seq + BigInt(users.length + sessions.length), advanced }
 }

@@ -10,10 +10,10 @@ test.each<[string, number | null, number | null | undefined, Check['status'], Re
   ['read up to now', NOW - 5 * DAY, NOW, 'ok', /5 days ago: a shorter outage/],
   ['read up to the oldest retained entry', NOW - DAY, NOW - DAY, 'ok', /loses nothing/],
   ['an entry was deleted before it was read', NOW - DAY, NOW - DAY - 1, 'failure', /may be lost/],
-  ['not read yet, retained long enough', NOW - 30 * DAY, null, 'ok', /30 days ago/],
+  ['not read yet, retained long enough', NOW - 31 * DAY, null, 'ok', /31 days ago/],
   [
     'not read yet, retained too short',
-    NOW - 30 * DAY + 1,
+    NOW - 31 * DAY + 1,
     null,
     'ok',
     /cannot find older logouts, as expected/,
@@ -22,7 +22,7 @@ test.each<[string, number | null, number | null | undefined, Check['status'], Re
   ['no entry is retained', null, NOW, 'warning', /no retained entry/],
 ])('the retention of the log is judged: %s', (_what, oldestAt, asOf, status, message) => {
   expectCheck(
-    checkRetention({ oldestAt, asOf, now: NOW }, { maxRefreshAgeMs: 30 * DAY }),
+    checkRetention({ oldestAt, asOf, now: NOW }, { maxRefreshAgeMs: 30 * DAY, maxTokenAgeMs: DAY }),
     status,
     message,
   )

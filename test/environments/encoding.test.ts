@@ -203,6 +203,37 @@ describe('a row that PostgreSQL refuses', () => {
     expect(service.countLines('error', /./)).toBe(0)
   })
 
+  test('is forgotten with its person, also if the log is read again', async () => {
+    const database = await openMigrated()
+    await refuse(database)
+    const store = await openTestStore(database)
+    closers.push(store.close)
+    await store.begin('P0', null)
+    const page = toPage('P0', ['bad|Łukasz', 'auth0|good'])
+    await store.storePage(page)
+    await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 1 } })
+    await expect(store.forget('bad|Łukasz')).resolves.toMatchObject({ entries: 1 })
+    await store.storeBatch(page.batch)
+    const entries = await database.query<{ entry: string }>('SELECT entry FROM unattributable')
+    expect(entries).toEqual([{ entry: '' }])
+  })
+
+  test('stops the reading if every row of a page is refused, until the cause is removed', async () => {
+    const database = await openMigrated()
+    await refuse(database)
+    const store = await openTestStore(database)
+    closers.push(store.close)
+    await store.begin('P0', null)
+    const page = toPage('P0', ['bad|a', 'bad|b'])
+    await expect(store.storePage(page)).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P0' })
+    await database.query(`
+      DROP TRIGGER refuse ON session_logout;
+      ALTER TABLE last_logout DROP CONSTRAINT last_logout_user_id_check`)
+    await expect(store.storePage(page)).resolves.toBe(true)
+    await expect(store.count()).resolves.toMatchObject({ users: 2, unattributable: {} })
+  })
+
   test('fails a reported logout, which is not recorded as if it was stored', async () => {
     const database = await openMigrated()
     await refuse(database)

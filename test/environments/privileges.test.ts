@@ -214,6 +214,8 @@ describe('a user without privileges', () => {
       service.logout('auth0|1')
       await service.waitForLogout('auth0|1')
       expect(service.countLines('warn', /queue/)).toBe(0)
+      const env = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: url }
+      expect(await finishCommandLine(['forget', 'auth0|1'], env)).toMatchObject({ code: 0 })
     },
   )
 

@@ -326,7 +326,7 @@ describe('the lease', () => {
 })
 
 /** Statements in the transaction of `claim` before its COMMIT. */
-const STATEMENTS_OF_CLAIM = 4
+const STATEMENTS_OF_CLAIM = 5
 
 describe('the database', () => {
   const endConnections = () =>
@@ -407,6 +407,28 @@ describe('the database', () => {
     await expect.poll(findLocks, { interval: 5 }).not.toEqual([])
     const startedAt = performance.now()
     await expect(store.begin(BEGIN, null)).resolves.toBeUndefined()
+    expect(performance.now() - startedAt).toBeLessThan(3_500)
+    await failing
+    await unresponsive.close()
+    await proxy.close()
+  })
+
+  test('accepts the lease of another worker after an unresponsive one has lost its lock', async () => {
+    // After the isolation level and the time limit are set, and the lease is written.
+    const proxy = await openProxy(database.url, READY_IN_TRANSACTION, STATEMENTS_OF_CLAIM + 4)
+    const unresponsive = await openTestStore(
+      { url: proxy.url },
+      { idleTransactionTimeoutMs: 500 },
+      { queryTimeoutMs: 4_000 },
+    )
+    const acquiring = unresponsive.acquireLease('unresponsive', 60_000)
+    const failing = expect(acquiring).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+    const findLocks = () =>
+      database.query(`
+        SELECT FROM pg_locks WHERE relation = 'tenant'::regclass AND mode = 'RowExclusiveLock'`)
+    await expect.poll(findLocks, { interval: 5 }).not.toEqual([])
+    const startedAt = performance.now()
+    await expect(store.acquireLease('other', 60_000)).resolves.toBe(true)
     expect(performance.now() - startedAt).toBeLessThan(3_500)
     await failing
     await unresponsive.close()
