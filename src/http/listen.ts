@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { LastLogoutError } from '../errors.js'
 
@@ -38,13 +38,22 @@ export async function listen(
 /** The machine has no IPv6. */
 const NO_IPV6 = ['EADDRNOTAVAIL', 'EAFNOSUPPORT']
 
-/** Passes connections to ::1 to the server of the app. Fastify would create a second server, without our limits. */
+/**
+ * Passes connections to ::1 to the server of the app. Fastify would create a second server, without our limits.
+ * `maxConnections` of a server counts only the connections that it has accepted itself: all are counted here.
+ */
 async function listenOnIpv6({ server }: FastifyInstance): Promise<void> {
   const { port } = server.address() as AddressInfo
+  let connections = 0
+  server.on('connection', (socket) => {
+    connections++
+    socket.once('close', () => connections--)
+    if (connections > (server.maxConnections ?? Number.POSITIVE_INFINITY))
+      refuseConnection(server, socket)
+  })
   const relay = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
     server.emit('connection', socket),
   )
-  relay.maxConnections = server.maxConnections
   try {
     await once(relay.listen(port, '::1'), 'listening')
   } catch (error) {
@@ -53,6 +62,12 @@ async function listenOnIpv6({ server }: FastifyInstance): Promise<void> {
   }
   relay.on('error', (error) => server.emit('error', error))
   server.once('close', () => relay.close())
+}
+
+function refuseConnection(server: Server, socket: Socket): void {
+  const { remoteAddress } = socket
+  socket.destroy()
+  server.emit('drop', { remoteAddress })
 }
 
 /** Why an address cannot be bound, and what to do, by the code of Node.js. */

@@ -1,4 +1,5 @@
-import type { AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import { type AddressInfo, connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { listen } from '../../src/http/listen.js'
 import { openApi } from '../_support/api.js'
@@ -30,6 +31,20 @@ test('localhost is both 127.0.0.1 and ::1, with the same limits', async () => {
   }
   await app.close()
   await expect(fetch(url)).rejects.toThrow()
+})
+
+test('the limit of connections holds for both addresses of localhost together', async () => {
+  const app = await open()
+  const { port } = new URL(await listen(app, { host: 'localhost', port: 0, variable: 'PORT' }))
+  const connectTo = (host: string) => {
+    const socket = connect(Number(port), host)
+    onTestFinished(() => void socket.destroy())
+    socket.on('error', () => {})
+    return socket
+  }
+  for (const host of ['127.0.0.1', '::1']) await once(connectTo(host), 'connect')
+  for (const host of ['127.0.0.1', '::1']) await once(connectTo(host), 'close')
+  expect(app.lines.join()).toContain('connection limit reached')
 })
 
 test('a port that is taken is refused by name', async () => {
