@@ -35,7 +35,7 @@ export async function listen(
   }
 }
 
-/** The machine has no IPv6. */
+/** Codes of Node.js for a machine without IPv6. */
 const NO_IPV6 = ['EADDRNOTAVAIL', 'EAFNOSUPPORT']
 
 /** Passes connections to ::1 to the server of the app. Fastify would create a second server, without our limits. */
@@ -55,7 +55,7 @@ async function listenOnIpv6({ server }: FastifyInstance): Promise<void> {
   server.once('close', () => relay.close())
 }
 
-/** Why an address cannot be bound, and what to do, by the code of Node.js. */
+/** Describes why an address cannot be bound, and what to do, by the code of Node.js. */
 function describeRefusal(code: unknown, variable: string): string {
   switch (code) {
     case 'EADDRINUSE':

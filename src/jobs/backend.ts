@@ -10,13 +10,13 @@ import type { Logger } from 'pino'
 import type { FoundRedis } from './examine-redis.js'
 import { findRedis } from './find-redis.js'
 import { assertQueueUsable, createQueuePool } from './postgres.js'
+import { isQueueConflict, isRefusedStatement } from './queue-errors.js'
 import {
   createRedisBackendFactory,
   createRedisConnector,
   type RedisUrls,
   toKeyPrefix,
 } from './redis.js'
-import { isQueueConflict, isRefusedStatement } from './queue-errors.js'
 import type { Runner } from './runner.js'
 import type { SchedulerQueue } from './schedulers.js'
 
