@@ -102,7 +102,7 @@ describe.concurrent('the watchdog', () => {
     expect(lines('warn')).toEqual([])
   })
 
-  test('reports a schedule that is refused repeatedly (P6)', async (context) => {
+  test('reports a schedule that fails repeatedly with a conflict (P6)', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
     const refusal = Object.assign(new Error('refused'), { code: -11 })

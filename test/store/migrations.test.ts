@@ -30,7 +30,7 @@ test('two concurrent runs create the tables once', async () => {
   expect(runs.flat()).toEqual(ALL)
 })
 
-test('a database without tables is rejected with the command to run', async () => {
+test('a database without tables is rejected with the command that creates them', async () => {
   const error = await assertMigrated(database.url).catch((error) => error)
   expect(hasCode(error, 'DATABASE_NOT_MIGRATED')).toBe(true)
   expect(error.message).toContain('last-logout migrate')
