@@ -8,7 +8,7 @@ import type { ScheduledJob } from './scheduled-job.js'
 export interface Runner {
   /** Number of jobs. */
   readonly size: number
-  /** Runs a job. Never rejects: a failure is logged, and a repeated failure is not logged again until the job recovers. */
+  /** Runs a job. Never rejects. A repeated failure is not logged again until the job recovers. */
   run(name: string): Promise<void>
   /** Resolves when no run is in progress, except for abandoned runs. */
   idle(): Promise<void>

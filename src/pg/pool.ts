@@ -17,7 +17,7 @@ export interface PoolTimeouts {
 /** A connection pool. */
 export interface Pool {
   pool: pg.Pool
-  /** Starts the grace period for closing, then destroys the sockets that are still open. Call it after the pool's end. */
+  /** Destroys the sockets that are still open after the grace period for closing. Call this after the pool has ended. */
   destroySockets(): void
 }
 

@@ -21,7 +21,7 @@ const ADVICE =
 
 const RECONNECT_BACKOFF: Backoff = { firstMs: 250, maxMs: 5_000 }
 
-/** Tells subscribers when the change feed may have new changes. */
+/** Notifies subscribers when the change feed may have new changes. */
 export interface ChangeListener {
   /**
    * Calls `onChange` after each change, and whenever a notification may have been missed.

@@ -27,7 +27,7 @@ export interface StoredBatch {
   unattributable: Unattributable[]
 }
 
-/** Replaces the ids of forgotten people in a batch by keyed hashes. If nobody was forgotten, the batch stays as it is. */
+/** Replaces the ids of forgotten people in a batch by keyed hashes. Without such people, the batch stays as it is. */
 export async function replaceForgotten(tx: Executor, batch: Batch): Promise<StoredBatch> {
   const [tenant] = await tx.$queryRaw<{ forget_key: string; is_used: boolean }[]>`
     SELECT forget_key::text, forgotten_at IS NOT NULL AS is_used FROM ${tx.tables.tenant}`

@@ -8,7 +8,7 @@ import { Prisma } from './generated/client.js'
 
 /**
  * SQL that moves `as_of` forward to an instant of Auth0's clock, unless that instant is ahead of the database's clock
- * by more than {@link MAX_CLOCK_AHEAD_MS}. `as_of` moves back only if the stored value itself is ahead by more than that.
+ * by more than {@link MAX_CLOCK_AHEAD_MS}. `as_of` moves back only if the stored value itself is that far ahead.
  */
 export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql {
   const latest = timestampOf(clock(), MAX_CLOCK_AHEAD_MS)

@@ -7,7 +7,7 @@ import { readClock, type SqlClock, toEpoch } from './epoch.js'
 
 interface KnownRow {
   now: Instant
-  /** The key of the keyed hashes; `null`: nobody was forgotten. */
+  /** The key of the keyed hashes; `null`: there are no forgotten people. */
   forget_key: string | null
   as_of: Instant | null
   floor_at: Instant | null

@@ -102,7 +102,7 @@ export async function prune(
 interface ForgottenPruneOptions {
   /** A logout before this instant cannot concern a valid token. */
   before: Instant
-  /** If nobody was forgotten since this instant and no hashed row remains, writers and readers stop hashing. */
+  /** If no person was forgotten since this instant and no hashed row remains, writers and readers stop hashing. */
   settledBefore: Instant
   onBatch(): void
 }

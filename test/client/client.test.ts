@@ -261,7 +261,7 @@ describe('a subscribed client', () => {
       .toBe('revoked')
   })
 
-  test('replaces a connection that sends no data; the client's data becomes stale in the meantime', async () => {
+  test('replaces a connection that sends no data; in the meantime the data becomes stale', async () => {
     proxy = await openProxy(api.url)
     const client = open({ maxStalenessMs: 3_000 }, proxy.url)
     await client.ready()

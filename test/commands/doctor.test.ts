@@ -331,19 +331,22 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
   })
 })
 
-test.skipIf(skip)('doctor fails if REDIS_URL leads to a replica, which refuses writes', async () => {
-  const replica = await startRedis({ own: true, args: ['--replicaof', '127.0.0.1', '1'] })
-  if ('skip' in replica) throw new Error(replica.skip)
-  onTestFinished(() => replica.stop())
-  env.REDIS_URL = replica.url
-  const { code, checks } = await runDoctor()
-  expect(code).toBe(1)
-  expect(checks.get('queue')).toMatchObject({
-    status: 'failure',
-    message: expect.stringContaining('is a replica'),
-    advice: expect.stringContaining('REDIS_URL'),
-  })
-})
+test.skipIf(skip)(
+  'doctor fails if REDIS_URL leads to a replica, which refuses writes',
+  async () => {
+    const replica = await startRedis({ own: true, args: ['--replicaof', '127.0.0.1', '1'] })
+    if ('skip' in replica) throw new Error(replica.skip)
+    onTestFinished(() => replica.stop())
+    env.REDIS_URL = replica.url
+    const { code, checks } = await runDoctor()
+    expect(code).toBe(1)
+    expect(checks.get('queue')).toMatchObject({
+      status: 'failure',
+      message: expect.stringContaining('is a replica'),
+      advice: expect.stringContaining('REDIS_URL'),
+    })
+  },
+)
 
 describe('with DATA_DIR', () => {
   let parent: string
