@@ -18,13 +18,13 @@ export interface SearchPage {
   requestedAt: Instant
 }
 
-/** Response of the Logs API that continues from a log id. */
+/** Response of the Logs API to a request for the entries after a log id. */
 export interface Page extends SearchPage {
-  /** The log id to continue from. If `entries` is empty: the one that this page was read from. */
+  /** The log id to continue from. If `entries` is empty, it is the log id after which this page was read. */
   next: string
 }
 
-/** A search for entries. */
+/** A search for entries of some types in a span of storage time. */
 export interface Search {
   types: readonly string[]
   span: Span
@@ -35,8 +35,8 @@ export interface Search {
 }
 
 /**
- * The tenant log. Every method retries transient errors first. Every method throws these errors, and
- * those that it names:
+ * The tenant log. Every method retries transient errors before it throws. Every method can throw the following
+ * errors, besides the errors in its own docstring:
  *
  * @throws AUTH0_CREDENTIALS when Auth0 refuses the client credentials.
  * @throws AUTH0_SCOPE when the token lacks a scope.
@@ -58,7 +58,7 @@ export interface LogSource {
    * @throws AUTH0_REFUSED when Auth0 does not accept the search.
    */
   search(search: Search, signal: AbortSignal): Promise<SearchPage>
-  /** Reads the entry with the latest date, if there is one. */
+  /** Reads the entry with the latest date, if the log has one. */
   readNewest(signal: AbortSignal): Promise<SearchPage>
   /** Reads up to `PAGE_SIZE` entries with the earliest dates. */
   readOldest(signal: AbortSignal): Promise<SearchPage>
@@ -68,7 +68,7 @@ export interface LogSource {
 export interface Counts {
   users: number
   sessions: number
-  /** By reason. Entries in excess of the stored ones count each time they are read. */
+  /** Entries by reason. An entry that is not stored, because too many are, counts each time it is read. */
   unattributable: Record<string, number>
   gaps: number
   /** Rows that a reconcile moved forward because polling had missed an entry. */
@@ -86,7 +86,7 @@ export interface Pruned {
 /**
  * The last logouts of a tenant. Stored instants only move forward.
  *
- * Every method throws this error, and those that it names:
+ * Every method can throw the following error, besides the errors in its own docstring:
  *
  * @throws DATABASE_UNAVAILABLE when PostgreSQL is unavailable, or the store is not open yet.
  */
@@ -99,12 +99,12 @@ export interface LastLogoutStore {
   claim(): Promise<void>
   /** @throws DATABASE_NOT_MIGRATED when the tenant row is missing. */
   readProgress(): Promise<Progress>
-  /** Acquires or renews the polling lease for `ttlMs`. Returns false while another owner holds it. */
+  /** Acquires or renews the polling lease for `ttlMs`. Returns false while another owner holds the lease. */
   acquireLease(owner: string, ttlMs: number): Promise<boolean>
   /** Releases the polling lease, if `owner` holds it. */
   releaseLease(owner: string): Promise<void>
   /**
-   * Sets the first checkpoint, and the span to sweep. Does nothing if a checkpoint is set.
+   * Sets the first checkpoint and the span to sweep. Does nothing if the checkpoint is already set.
    *
    * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
@@ -118,13 +118,14 @@ export interface LastLogoutStore {
   /**
    * Stores a page and moves the checkpoint. Returns false, without a change, unless the checkpoint is `page.from`.
    *
-   * @throws CLOCK_AHEAD when `storedAt` is too far ahead of the database's clock: the rows are stored, the
-   * checkpoint does not move.
+   * @throws CLOCK_AHEAD when `storedAt` is too far ahead of the database's clock. The rows are stored, but the
+   *   checkpoint does not move.
    * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   storePage(page: StoredPage): Promise<boolean>
   /**
-   * Stores the newest part of the sweep. Returns false if it no longer is the newest part; the rows are stored.
+   * Stores the rows of a part of the sweep, and removes the part from the span to sweep. Returns false if that span
+   * no longer ends with the part. The rows are stored in both cases.
    *
    * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
@@ -136,7 +137,7 @@ export interface LastLogoutStore {
    */
   storeBatch(batch: Batch): Promise<number>
   /**
-   * The same for entries found by a reconcile, which adds to the count of reconciled rows.
+   * Stores entries that a reconcile found, as `storeBatch` does, and adds to the count of reconciled rows.
    *
    * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
@@ -144,20 +145,22 @@ export interface LastLogoutStore {
   /** Records that every entry that was visible at `at` has been reconciled. */
   finishReconcile(at: Instant): Promise<void>
   /**
-   * Stores a gap. Returns whether it is new or has grown; a gap with the same beginning is the same gap.
+   * Stores a gap, and raises the floor to the end of the gap if `raisesFloor` is set. Returns whether the gap is new
+   * or has grown. A gap with the same beginning as a stored one is the same gap.
    *
    * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   storeGap(gap: Gap, raisesFloor: boolean): Promise<boolean>
   /**
-   * Stores a reported logout. It does not end the session, which only Auth0 can report. Returns the instant that
-   * counts, or `null`, without a change, if the report is too far ahead of the database's clock.
+   * Stores a reported logout, without marking its session as ended: only Auth0 can report that. Returns the stored
+   * instant, or `null`, without a change, if the reported instant is too far ahead of the database's clock.
    *
    * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   storeReported(logout: ReportedLogout): Promise<Instant | null>
   /**
-   * Raises the floor to `at`; `null`: to now, by the clock of the database. Returns the floor, which never falls.
+   * Raises the floor to `at`, or to now by the database's clock if `at` is `null`. The floor never falls. Returns the
+   * resulting floor.
    *
    * @throws RangeError when `at` is in the future.
    * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
@@ -165,15 +168,15 @@ export interface LastLogoutStore {
   raiseFloor(at: Instant | null): Promise<Instant>
   /**
    * Records that the log has been read to its end. Does nothing unless the checkpoint is `checkpoint`. Freshness
-   * moves back only from an instant that is too far ahead of the database's clock.
+   * moves back only if its stored instant is too far ahead of the database's clock.
    *
-   * @throws CLOCK_AHEAD when `requestedAt` is too far ahead of the database's clock: freshness does not move.
+   * @throws CLOCK_AHEAD when `requestedAt` is too far ahead of the database's clock. Freshness does not advance.
    */
   storeCaughtUp(checkpoint: string | null, requestedAt: Instant): Promise<void>
   /** @throws DATABASE_NOT_MIGRATED when the tenant row is missing. */
   readKnown(userId: string, sessionId: string | null): Promise<Known>
   /**
-   * Returns `null` if the cursor is of another feed, or ahead of this one, as after a restore.
+   * Returns `null` if the cursor belongs to another feed, or is ahead of the end of this feed, as after a restore.
    *
    * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
@@ -183,14 +186,15 @@ export interface LastLogoutStore {
   /** Reads all gaps, the latest first. */
   readGaps(): Promise<RecordedGap[]>
   /**
-   * Replaces the ids of a person by keyed hashes, under which the logouts go on counting.
+   * Replaces the ids of a person by keyed hashes. The person's logouts keep their effect.
    *
    * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   forget(userId: string): Promise<ForgottenPerson>
   /**
-   * Deletes sessions and unattributable entries whose last change is older than `retainMs`, by the clock of the
-   * database and by `as_of`, and rows of forgotten people that no valid token can concern. Calls `onBatch` before each statement, and throws what it throws.
+   * Deletes sessions and unattributable entries whose last change is older than `retainMs`, both at the time on the
+   * database's clock and at `as_of`. Deletes rows of forgotten people that cannot concern a valid token. Calls
+   * `onBatch` before each statement, and throws what `onBatch` throws.
    */
   prune(retainMs: number, onBatch?: () => void): Promise<Pruned>
 }

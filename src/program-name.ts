@@ -14,26 +14,27 @@ export interface ProgramStart {
 /** A container. */
 interface Container {
   engine: 'docker' | 'podman'
-  /** Id or name by which the engine knows it. */
+  /** The container's id or name, for commands of the engine. */
   id: string
-  /** How the process was started: as the container's main process, by `exec`, or from a shell in the container. */
+  /** How this process was started: as the container's main process, by `exec`, or from a shell in the container. */
   startedBy: 'run' | 'exec' | 'shell'
 }
 
 const NAME = 'last-logout'
 
-/** A command as the sources write it, such as `last-logout doctor`. */
+/** Matches the program's name in a command of a message, such as `last-logout doctor`. */
 const COMMAND = new RegExp(
   `(?<![\\w./-])${NAME} (?=(--help|demo|start|worker|api|sync|status|doctor|explain|logout|forget|floor|action|migrate)\\b)`,
   'g',
 )
 
 /**
- * The words that start this program again from where it was started, such as `npx last-logout` or
- * `node dist/main.js`.
+ * Returns the words that start this program again from the directory where it was started, such as
+ * `npx last-logout` or `node dist/main.js`.
  *
- * @param isRunning Whether the words are used while this process runs. A command that runs beside the main process of a
- * container is started in that container. After the main process has ended there is no container to start it in.
+ * @param isRunning Whether the user is to run the words while this process runs. If this process is the main process
+ *   of a container, the words then start the program in that container. After the main process has ended, the
+ *   container is no longer running, and the words omit it.
  */
 export function readProgramName(start: ProgramStart, isRunning: boolean): string {
   const { container } = start
@@ -45,9 +46,9 @@ export function readProgramName(start: ProgramStart, isRunning: boolean): string
 
 function nameWithin({ script, cwd, env }: ProgramStart): string {
   const { npm_command: npm, npm_lifecycle_event: event, npm_lifecycle_script: line = '' } = env
-  // Other programs that npm has started pass its variables on: the line must be that of this program.
+  // Programs that npm has started pass npm's variables on to their children. The line must name this program.
   if (npm === 'exec' && /^'?last-logout\b/.test(line)) return `npx ${NAME}`
-  // A script that only starts the program takes the command as an argument.
+  // An npm script that only starts this program takes the command as an argument.
   if (npm === 'run' && /^(node )?\S*(last-logout|main\.js)$/.test(line))
     return `npm run ${event} --`
   const directory = dirname(script)
@@ -59,12 +60,12 @@ function nameWithin({ script, cwd, env }: ProgramStart): string {
   return `node ${quote(isBelow ? path : script)}`
 }
 
-/** Quotes a path for a POSIX shell where it needs to be. */
+/** Quotes a path for a POSIX shell if it contains characters that are special there. */
 function quote(path: string): string {
   return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
 }
 
-/** Replaces `last-logout` by the program's name in each command that a text contains, so that it can be pasted. */
+/** Replaces `last-logout` by the program's name in each command that a text contains, so that users can paste it. */
 export function nameProgram(text: string, programName: string): string {
   return text.replace(COMMAND, () => `${programName} `)
 }

@@ -13,7 +13,7 @@ const LOGGED_OUT = 'last_logout: the session was logged out'
 /** The denial with `LAST_LOGOUT_ON_ERROR=deny`. */
 const STATUS_UNAVAILABLE = 'last_logout: the revocation status of the session is unavailable'
 
-/** Auth0 keeps this many characters of a log line. */
+/** Maximum length of a log line, in characters. Auth0 drops the rest. */
 const MAX_LINE_LENGTH = 256
 
 /**
@@ -34,7 +34,7 @@ export async function onExecutePostLogin(event: PostLoginEvent, api: PostLoginAp
   }
 }
 
-/** Sets the claims of the login before the lookup: these do not depend on last-logout. */
+/** Runs the trigger. Sets the claims of the login before the lookup, because they do not depend on last-logout. */
 async function run(
   event: PostLoginEvent,
   api: PostLoginApi,
@@ -65,7 +65,7 @@ function setClaim(api: PostLoginApi, name: string, value: unknown): void {
   }
 }
 
-/** A logout revokes even if the data is stale. Without one, stale data is not sufficient to accept. */
+/** Judges an exchange. A known logout revokes even if the data is stale. Otherwise, stale data yields `unknown`. */
 function judgeExchange(
   settings: ActionSettings,
   { userId, sessionId, login }: LoginSubject,

@@ -19,8 +19,8 @@ export class LookupError extends Error {
 }
 
 /**
- * The service that responded that it does not have the query form, and when. It lasts as long as the runtime keeps this
- * module. A runtime that does not keep it sends one request more for each login to a service of release 0.1.0.
+ * The URL of a service that lacks the query form, and when it responded so. The value lasts as long as the runtime keeps
+ * this module. Otherwise, each login sends one more request to a service of release 0.1.0.
  */
 let missingQueryForm: { url: string; at: Instant } | null = null
 
@@ -37,7 +37,7 @@ export async function lookUp(
   if (url === null) throw new LookupError('LAST_LOGOUT_URL is not set')
   const abort = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
-  // The signal alone is not sufficient: the login must not wait for a request that ignores it.
+  // The signal alone is not sufficient, because the login must not wait for a request that ignores the signal.
   const timeout = new Promise<never>((_resolve, reject) => {
     const error = new LookupError(`no response within ${timeoutMs} ms`)
     timer = setTimeout(() => reject(error), timeoutMs)

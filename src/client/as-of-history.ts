@@ -1,11 +1,11 @@
 import type { Instant } from '../rules/instant.js'
 import type { StatedFreshness } from '../rules/last-logout-response.js'
 
-/** How an `as_of` compares with the earlier ones. */
+/** How an `as_of` compares with the earlier values of `as_of`. */
 export interface AsOfStep {
-  /** It is before the previous one: the database was set back, or an `as_of` that was ahead was corrected. */
+  /** It is before the previous value: the database was set back, or an `as_of` that was ahead was corrected. */
   wentBack: boolean
-  /** No earlier one is after it: the service knows at least what it knew before. */
+  /** No earlier value is after it: the service knows at least as many logouts as before. */
   isLatest: boolean
 }
 

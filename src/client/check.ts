@@ -87,12 +87,12 @@ function judgeFromCache(context: CheckContext, input: unknown): CacheResult {
   // A revoked token never becomes valid again: it counts as revoked even if the data is stale.
   if (judged.revoked === true) return { decision: decide(judged, asOf, settings) }
   if (context.isFeedStale(freshness)) return { decision: decideUnknown('stale', asOf, settings) }
-  // The cache holds all logouts since the login.
+  // If the cache reaches back to the login, it contains every logout that can revoke the token.
   const isComplete = token.loginAt !== null && token.loginAt >= feed.completeSince()
   return isComplete ? { decision: decide(judged, asOf, settings) } : { needsLookup: token }
 }
 
-/** The feed may have delivered a logout while the request was in flight: the cache counts as well. */
+/** Judges by the response and the cache, because the feed may have delivered a logout during the request. */
 function judgeFromLookup(context: CheckContext, token: ClaimedToken, result: LookupResult) {
   const { settings, cache } = context
   const { freshness } = result
@@ -107,7 +107,7 @@ function judgeFromLookup(context: CheckContext, token: ClaimedToken, result: Loo
     : decide(judged, freshness.asOf, settings)
 }
 
-/** The decision where no usable result of a lookup is available. */
+/** Returns the decision if no usable result of a lookup is available. */
 function decideWithoutLookup({ feed, settings }: CheckContext, reason: UnknownReason): Decision {
   return decideUnknown(reason, feed?.freshness()?.asOf ?? null, settings)
 }
@@ -117,7 +117,7 @@ function judgeByCache(
   token: ClaimedToken | SubjectlessToken,
   freshness: Freshness | null,
 ) {
-  // No user has an empty id: only the session and the floor are found.
+  // For a token without a subject, only the session and the floor are found: no user has an empty id.
   const known = context.cache.find(token.subject === null ? { ...token, subject: '' } : token)
   return judgeWithPolicy(context, token, known, freshness)
 }
@@ -132,7 +132,7 @@ function judgeWithPolicy(
   return judgeClaims(token, known, { policy, leewayMs: settings.leewayMs })
 }
 
-/** Machine tokens are accepted without any data. */
+/** Whether the claims belong to a machine token, which is accepted without any data. */
 function isMachineToken(claims: unknown): boolean {
   const { sub } = Object(claims)
   return typeof sub === 'string' && isMachine(sub)

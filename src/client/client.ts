@@ -19,7 +19,7 @@ const FEED_DELAY =
   'nothing newer has arrived. Check the connection to the service, and that no proxy buffers the change feed.'
 const LOOKUP_DELAY = 'the cached response is that old. Set cacheMs lower than maxStalenessMs.'
 
-/** The cache of a client without a subscription. A real one creates a random key. */
+/** The cache of a client without a subscription. It is always empty, and unlike a real cache creates no random key. */
 const NO_CACHE: CheckContext['cache'] = {
   find: () => ({ user: null, session: null, floorAt: null }),
 }
@@ -27,13 +27,13 @@ const NO_CACHE: CheckContext['cache'] = {
 /** Checks whether access tokens were revoked by a logout. */
 export interface LastLogoutClient {
   /**
-   * Checks a token by its claims. It uses the logouts in memory, and sends a request only if the login is older than
-   * they reach, or with `lookup: 'request'` if no cached response is available. Never rejects.
+   * Checks a token by its claims. Uses the logouts in memory, and sends a request only if the login is older than these
+   * reach back. With `lookup: 'request'`, it sends a request unless a cached response is available. Never rejects.
    *
    * @param claims The claims of a token whose signature, issuer, audience and expiry the caller has verified.
    */
   check(claims: object): Promise<Decision>
-  /** Checks a token without a request. If one is needed, the outcome is `unknown` with the reason `lookup_needed`. */
+  /** Checks a token without a request. If it needs one, the outcome is `unknown`, for the reason `lookup_needed`. */
   checkNow(claims: object): Decision
   /**
    * Resolves when the logouts that the service knows are loaded, even if its data is stale. With `connect: 'lazy'`, it

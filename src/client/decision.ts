@@ -11,7 +11,7 @@ export type UnknownReason =
   | 'stale'
   /** The login is older than the logouts in memory reach, and the request to the service failed. */
   | 'lookup_failed'
-  /** Only from `checkNow`: a request to the service is needed. */
+  /** Only from `checkNow`: the check needs a request to the service. */
   | 'lookup_needed'
   /** The claims' `iss` is not the client's `issuer`. */
   | 'other_issuer'

@@ -5,7 +5,7 @@ import type { FeedEvent } from './feed-events.js'
 import type { LogoutCache } from './logout-cache.js'
 import { createReloadTimer } from './reload-timer.js'
 
-/** The service rejects an earlier `since`, which a machine without a battery-backed clock could send. */
+/** Minimum of `since`. The service rejects an earlier value, which a machine could send whose clock was not set yet. */
 const MIN_SINCE: Instant = Date.UTC(2000, 0, 1)
 
 /**
@@ -70,7 +70,7 @@ export function createFeedProgress(cache: LogoutCache, options: FeedProgressOpti
     if (state.name === 'loading') {
       state = { ...state, name: 'live' }
       completeSince = state.since
-      // After its database was set back, the service delivers less until it has read the log that far again.
+      // If the database was set back, the service lacks logouts until it has read the log up to the old `as_of` again.
       if (isLatest) cache.dropUndelivered()
       reload.scheduleNext()
     }

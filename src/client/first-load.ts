@@ -2,8 +2,8 @@ import type { FeedSubscriber } from './feed-subscriber.js'
 import { settleWithin } from './settle-within.js'
 
 /**
- * Creates a function that starts a subscription with its first call, and waits for the first load. All calls of the first
- * `timeoutMs` wait; then none does, so that an outage of the service does not delay every check.
+ * Creates a function that starts a subscription at its first call, and waits for the first load. Only calls in the
+ * first `timeoutMs` wait, so that an outage of the service does not delay every check.
  *
  * @returns A function that returns a promise that never rejects, or `undefined` if there is nothing to wait for.
  */

@@ -32,10 +32,10 @@ export function createLogoutCache(): LogoutCache {
   let floorAt = NONE
   /** Number of the current load. Each row keeps the number of the load that delivered it last. */
   let load = 0
-  /** The hash of the rows of forgotten people; `null`: there are none. */
+  /** The keyed hash of the rows of forgotten people; `null`: there are no such rows. */
   let forgotten: { key: string; hash: KeyedHash; load: number } | null = null
 
-  /** A database has one key, but another database can replace it. */
+  /** Sets the key of the keyed hashes. It changes only if another database replaces the database of the service. */
   function setForgetKey(key: string): void {
     const hash = forgotten?.key === key ? forgotten.hash : createKeyedHash(key)
     forgotten = { key, hash, load }

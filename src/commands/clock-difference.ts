@@ -5,7 +5,7 @@ import { type Instant, toDateTime } from '../rules/instant.js'
  * Describes how the clock of this machine differs from the clock of the database. Both instants must be
  * read at the same time.
  *
- * @returns One line, or the empty string where the clocks differ by no more than a minute.
+ * @returns One line, or the empty string if the clocks differ by no more than a minute.
  */
 export function describeClockDifference(databaseNow: Instant, machineNow: Instant): string {
   const aheadMs = machineNow - databaseNow

@@ -17,6 +17,6 @@ export interface CommandContext {
   isTerminal: boolean
   /** Aborted by SIGINT, SIGTERM or SIGHUP, and when the output is closed. */
   stop: AbortSignal
-  /** Creates a logger on standard output, or on standard error where standard output carries a result. */
+  /** Creates a logger. Commands whose result is printed on standard output log to standard error. */
   createLog(level: string, to: 'stdout' | 'stderr'): Promise<Logger>
 }

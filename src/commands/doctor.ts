@@ -18,7 +18,7 @@ export interface DoctorFlags {
 /**
  * Runs `doctor`: checks configuration, credentials and connectivity, and prints the checks.
  *
- * @throws `CHECKS_FAILED` where a check failed.
+ * @throws `CHECKS_FAILED` when a check failed.
  */
 export async function runDoctor(context: CommandContext, flags: DoctorFlags): Promise<void> {
   const config = loadConfig(context.env, ['auth0', 'database'])
@@ -38,7 +38,7 @@ export async function runDoctor(context: CommandContext, flags: DoctorFlags): Pr
   }
 }
 
-/** Replaces the path in `DATA_DIR`, which can contain the name of a person: the JSON is what owners send to others. */
+/** Replaces the path of `DATA_DIR`, which can contain a person's name, because users send the JSON to others. */
 function withoutPath(check: Check, dataDir: string | undefined): Check {
   if (dataDir === undefined) return check
   const replace = (text: string) => text.replaceAll(dataDir, 'DATA_DIR')
@@ -72,7 +72,7 @@ async function collect(
   return checks
 }
 
-/** Counts the checks by status, and says what to do next. */
+/** Formats the number of checks by status, and what to do next. */
 function toSummary(checks: Check[]): string {
   const count = (status: Check['status']) =>
     checks.filter((check) => check.status === status).length

@@ -15,8 +15,8 @@ export interface ExplainOptions {
 }
 
 /**
- * Runs `explain`: prints whether a token is revoked, and why. Of the token it prints only the claims that
- * are judged.
+ * Runs `explain`: prints whether a token is revoked, and why. Prints only those claims of the token that the judgement
+ * depends on.
  */
 export async function runExplain(
   context: CommandContext,

@@ -13,7 +13,7 @@ of the database still contain the ids. docs/privacy.md lists what else there is.
 `
 
 /**
- * Runs `forget`: replaces the ids of a person by keyed hashes, under which tokens stay revoked.
+ * Runs `forget`: replaces the ids of a person by keyed hashes. The person's tokens stay revoked.
  *
  * @param user `-`: the id is read from standard input.
  */
@@ -33,7 +33,7 @@ export async function runForget(context: CommandContext, user: string): Promise<
     const person = await store.forget(userId)
     const { users, sessions, entries, remaining } = person
     const until = remaining && remaining.newestAt + config.maxRefreshAgeMs + config.maxTokenAgeMs
-    // For an audit: which person it was must not be in it.
+    // This line is for an audit. It must not reveal which person was forgotten.
     log.info(
       { part: 'forget', users, sessions, entries, until: toDateTime(until) },
       'person forgotten',

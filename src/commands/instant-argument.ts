@@ -5,7 +5,7 @@ import { type Instant, readDateTime } from '../rules/instant.js'
  * Reads an instant from the command line: an RFC 3339 time with a zone, or `now`.
  *
  * @returns `null` for `now`, which the clock of the database resolves.
- * @throws `USAGE` where the text is neither.
+ * @throws `USAGE` when the text is neither.
  */
 export function readInstantArgument(text: string): Instant | null {
   const at = readDateTime(text)

@@ -87,8 +87,8 @@ export async function createProgram(context: CommandContext): Promise<Command> {
 }
 
 /**
- * Rejects an unknown command, and suggests known ones only where their names are similar: commander suggests `logout`
- * for any word of its length.
+ * Rejects an unknown command, and suggests a known command only if its name is similar. Commander's own suggestion
+ * would be `logout` for any word of that length.
  */
 function suggestCommands(parent: Command): void {
   parent.on('command:*', ([name = '']: string[]) => {

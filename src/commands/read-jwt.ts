@@ -1,6 +1,6 @@
 import { LastLogoutError } from '../errors.js'
 
-/** Maximum length of a token, in characters. No HTTP header can carry as many. */
+/** Maximum length of a token, in characters. A longer token does not fit into an HTTP header. */
 export const MAX_JWT_LENGTH = 65_536
 
 const WHAT_TO_PASTE =
@@ -10,7 +10,7 @@ const WHAT_TO_PASTE =
 /**
  * Reads the claims of a JWT (RFC 7519) in the compact serialization, without verifying anything.
  *
- * @throws `USAGE` where the text is no JWT. The message contains nothing of the text.
+ * @throws `USAGE` when the text is not a JWT. The message contains no part of the text.
  */
 export function readJwtClaims(text: string): Record<string, unknown> {
   if (text.length > MAX_JWT_LENGTH) throw notJwt(`it is longer than ${MAX_JWT_LENGTH} characters`)

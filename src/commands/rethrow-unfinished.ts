@@ -1,8 +1,8 @@
 import { hasCode, LastLogoutError } from '../errors.js'
 
 /**
- * Rethrows an error, with `ABORTED` as `UNFINISHED`. A service that is stopped succeeds. A command that
- * is stopped before it has its result fails.
+ * Rethrows an error, and converts `ABORTED` to `UNFINISHED`. A service that is stopped by a signal exits with success,
+ * but a command that is stopped before it has its result must fail.
  */
 export function rethrowUnfinished(error: unknown): never {
   if (!hasCode(error, 'ABORTED')) throw error

@@ -20,7 +20,7 @@ export const apiKeys = z.string().transform((text, context) => {
   if (keys.length === 0) fail(context, 'holds no key: add one as name:key')
   for (const problem of keys.filter((key) => typeof key === 'string')) fail(context, problem)
   const apiKeys = keys.filter((key) => typeof key !== 'string')
-  // With the same key for two entries, one would have the roles of the other.
+  // If two entries had the same key, each caller would have the roles of both entries.
   if (new Set(apiKeys.map(({ key }) => key)).size < apiKeys.length) {
     fail(context, 'has two entries with the same key: give every entry its own')
   }
@@ -31,7 +31,7 @@ export const apiKeys = z.string().transform((text, context) => {
  * Reads the key from an `Authorization` header: a bearer token (RFC 6750 §2.1), or the password of Basic
  * authentication (RFC 7617), which a browser can send to `/docs`.
  *
- * @returns `null` where the header holds neither.
+ * @returns `null` if the header contains neither.
  */
 export function readKey(authorization = ''): string | null {
   const [, scheme, value] = /^(bearer|basic) +(\S+)$/i.exec(authorization) ?? []

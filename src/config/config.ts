@@ -15,7 +15,7 @@ export type Need = 'auth0' | 'api' | 'database'
 const WHERE_TO_SET =
   'Set the variables in the environment, or in a file .env in the current directory (see .env.example).'
 
-/** A value with quotation marks around it: a shell removes them, Docker's --env-file and others keep them. */
+/** A value with quotation marks around it. A shell removes them, but Docker's --env-file and other readers do not. */
 const QUOTED = /^(["'])(.*)\1$/s
 
 const SET_DATABASE = '; set it, or set DATA_DIR to run an embedded PostgreSQL in that directory'
@@ -23,7 +23,7 @@ const SET_DATABASE = '; set it, or set DATA_DIR to run an embedded PostgreSQL in
 const REMOVE_QUOTES =
   'begins and ends with a quotation mark, which is a part of its value here: remove both'
 
-/** The needs that a tuple lists for certain: an array of unknown length guarantees none of its elements. */
+/** The union of the needs in a tuple; `never` for an array of unknown length, which guarantees no element. */
 type Listed<Needs extends readonly Need[]> = Needs extends readonly [
   infer First extends Need,
   ...infer Rest extends readonly Need[],
@@ -42,12 +42,12 @@ export type DatabaseConfig =
   | { url: string; directUrl: string | undefined; dataDir: undefined }
   | { url: undefined; directUrl: string | undefined; dataDir: string }
 
-/** The settings as parsed, whatever a command needs. */
+/** All settings as parsed, before the needs of a command narrow their type. */
 type Settings = ReturnType<typeof toSettings>
 
 /**
- * The configuration; every time in milliseconds. `Needs` are the needs it was loaded with: with `auth0`
- * the credentials are set, with `database` either `url` or `dataDir` is.
+ * The configuration. Every duration is in milliseconds. `Needs` are the needs that it was loaded with: with `auth0`,
+ * the credentials are set; with `database`, either `url` or `dataDir` is set.
  */
 export type Config<Needs extends Need = never> = Settings &
   ('auth0' extends Needs ? { auth0: Credentials } : unknown) &
@@ -63,7 +63,7 @@ export function loadConfig<const Needs extends readonly Need[]>(
   env: Record<string, string | undefined>,
   needs: Needs,
 ): Config<Listed<Needs>> {
-  // Compose files and shells set a variable to the empty string where it is meant to be unset.
+  // Compose files and shells set a variable that is meant to be unset to the empty string.
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
   const problems: string[] = []
   const read = Object.entries(variables).map(([name, schema]) => {
@@ -87,7 +87,7 @@ function describe(name: string, message: string, given: Record<string, unknown>)
   return given[name] === undefined ? describeMissing(name, given) : `${name} ${message}`
 }
 
-/** Names a set variable that may be meant: one that this program does not know, with a similar name. */
+/** Describes a missing variable, with the name of an unknown set variable that may be a misspelling of it. */
 function describeMissing(name: string, given: Record<string, unknown>, advice = ''): string {
   const unknown = Object.keys(given).filter((other) => !(other in variables))
   const [similar] = findSimilar(name, unknown)
@@ -132,12 +132,12 @@ function findContradictions(values: Partial<Variables>): string[] {
   ]
 }
 
-/** Whether a key is the secret of a token that may include its authorization scheme. */
+/** Whether an API key equals the token of the log stream, with or without an authorization scheme in the token. */
 function isSameSecret(key: string, token: string | undefined): boolean {
   return key === token || key === readKey(token)
 }
 
-/** The proxy to Auth0. As in curl, the names in lower case take precedence. */
+/** Returns the proxy for requests to Auth0. As in curl, variables in lower case take precedence. */
 function chooseProxy(baseUrl: URL, values: Variables): HttpProxy | undefined {
   const noProxy = values.no_proxy ?? values.NO_PROXY
   if (baseUrl.protocol !== 'https:' || isWithoutProxy(baseUrl, noProxy)) return undefined
@@ -161,7 +161,7 @@ function toSettings(values: Variables) {
       directUrl: addSchema(values),
       dataDir: values.DATA_DIR,
     },
-    /** The URL of each node; more than one for a cluster. */
+    /** The URL of a Redis server, or of several nodes of a cluster. */
     redisUrls: values.REDIS_URL,
     http: {
       host: values.HOST,

@@ -1,7 +1,7 @@
-/** Longest name of a schema, in bytes: PostgreSQL cuts off the rest. */
+/** Maximum length of the name of a schema, in bytes. PostgreSQL truncates a longer name. */
 const MAX_NAME_BYTES = 63
 
-/** Schemas of PostgreSQL and of the job queue. */
+/** Schemas that PostgreSQL and the job queue use. */
 const RESERVED = /^(pg_|information_schema$|bullmq$)/
 
 /** The database URLs, as parsed. */
@@ -36,7 +36,7 @@ export function addSchema({ DATABASE_URL: url, DATABASE_DIRECT_URL: directUrl }:
 function findProblem(schema: string | null): string | null {
   if (schema === null) return null
   const bytes = Buffer.byteLength(schema)
-  // Prisma does not escape quotes.
+  // Prisma does not escape a quote in the name.
   if (bytes === 0 || bytes > MAX_NAME_BYTES || /["\0]/.test(schema)) {
     return `must name a schema of 1 to ${MAX_NAME_BYTES} bytes without quotes, such as ?schema=last_logout`
   }

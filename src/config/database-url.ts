@@ -5,15 +5,15 @@ const EXAMPLE = 'postgresql://user@host/database'
 
 const PROTOCOLS = ['postgres:', 'postgresql:']
 
-/** Parameters of libpq that choose among several servers. The driver ignores them. */
+/** Parameters of libpq that choose one of several servers. The driver `pg` ignores them. */
 const CHOICES = ['target_session_attrs', 'load_balance_hosts']
 
 const ONE_HOST =
   'name the primary alone, by an address that follows a failover, such as a virtual IP, a DNS name or a TCP proxy'
 
-/** Schema of the URL of a PostgreSQL database. It leads to one server. */
+/** Schema of the URL of a PostgreSQL database. The URL must name one host only. */
 export const databaseUrl = z.string().superRefine((text, context) => {
-  // Several hosts with ports are no valid URL.
+  // Checked before the URL is parsed, because a URL with several hosts and ports cannot be parsed.
   const authority = /^[a-z]+:\/\/([^/?#]*)/.exec(text)?.[1] ?? ''
   const hosts = authority.slice(authority.lastIndexOf('@') + 1)
   if (hosts.includes(',')) return refuseHosts(context)

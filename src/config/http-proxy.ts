@@ -3,13 +3,13 @@ import { fail } from './values.js'
 
 /** An HTTP proxy. */
 export interface HttpProxy {
-  /** Its URL without credentials, which may be printed. */
+  /** The URL of the proxy without credentials, so that it may be printed. */
   url: string
   /** The value of `Proxy-Authorization` (RFC 9110 §11.7.2). */
   authorization: string | undefined
 }
 
-/** Schema of the URL of an HTTP proxy. Without a scheme it is `http`, as in curl. */
+/** Schema of the URL of an HTTP proxy. The default scheme is `http`, as in curl. */
 export const httpProxy = z.string().transform((text, context): HttpProxy => {
   const url = text.includes('://') ? text : `http://${text}`
   return (
@@ -35,8 +35,9 @@ function readProxy(url: URL | null): HttpProxy | null {
 }
 
 /**
- * Whether a list of hosts without a proxy contains the host of a URL. As in curl, items are separated by commas or spaces.
- * An item stands for a host and its subdomains, on a port or on all; `*` stands for every host.
+ * Whether `noProxy` contains the host of a URL, so that the host is reached without a proxy. As in curl, items are
+ * separated by commas or spaces. An item stands for a host and its subdomains, on one port if the item names one and
+ * otherwise on all ports. `*` stands for every host.
  */
 export function isWithoutProxy(url: URL, noProxy: string): boolean {
   const port = url.port || (url.protocol === 'https:' ? '443' : '80')

@@ -26,7 +26,7 @@ export const redisUrls = z.string().transform((text, context) => {
   return first === undefined ? z.NEVER : ([first, ...others] as const)
 })
 
-/** A password can contain a comma: only one before a URL, or between hosts, separates nodes. */
+/** Splits at commas before a URL and between hosts. Other commas are kept, because a password can contain them. */
 function splitNodes(text: string): string[] {
   return text.split(/,(?=rediss?:\/\/)/i).flatMap((part) => {
     const [, before, list = '', after] = /^(\w+:\/\/(?:.*@)?)([^/?#]*)(.*)$/s.exec(part) ?? []

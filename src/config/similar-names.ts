@@ -1,11 +1,11 @@
-/** At most this many letters of a misspelled name differ, and at most a third of them. */
+/** Maximum number of different letters in a misspelled name. In addition, at most a third of its letters may differ. */
 const MAX_EDITS = 3
 
 /**
- * Finds the names that `name` may be a misspelling of: it is their beginning, or few of its letters are missing, wrong,
- * superfluous or swapped with the next one.
+ * Finds the names of which `name` may be a misspelling or an abbreviation. A letter can be missing, wrong, superfluous
+ * or swapped with the next letter.
  *
- * @returns Those with the fewest differences, and those that begin with `name`, in the order of `names`.
+ * @returns The names with the fewest differences, and the names that begin with `name`, in the order of `names`.
  */
 export function findSimilar(name: string, names: readonly string[]): string[] {
   const maxEdits = Math.min(MAX_EDITS, Math.floor(name.length / 3))
@@ -16,7 +16,7 @@ export function findSimilar(name: string, names: readonly string[]): string[] {
   )
 }
 
-/** The optimal string alignment distance: one row of the table for each letter of `a`. */
+/** Returns the optimal string alignment distance. The loop computes one row of its table for each letter of `a`. */
 function countEdits(a: string, b: string): number {
   let before: number[] = []
   let last = Array.from({ length: b.length + 1 }, (_, index) => index)

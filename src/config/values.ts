@@ -20,7 +20,7 @@ export const duration = (fallback: string, minMs: number) =>
       return fail(context, `must be a duration of at least ${minMs} ms, such as ${fallback}`)
     })
 
-/** Schema of a number from `min` to `max`. With `step` 1, only integers are valid. */
+/** Schema of a number from `min` to `max`. If `step` is 1, only integers are valid. */
 export const number = (fallback: number, min: number, max: number, step?: 1) =>
   z
     .string()
@@ -90,7 +90,7 @@ export const headerToken = z
     'must consist of printable ASCII characters, since it is sent in a header',
   )
 
-/** A network of prefix length 0 is invalid: it would let any client forge its address. */
+/** Whether a text is an address, a network or the name of networks. A prefix length of 0 would trust every client. */
 function isNetwork(text: string): boolean {
   if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
   const [address = '', bits, ...rest] = text.split('/')
@@ -102,7 +102,7 @@ function isNetwork(text: string): boolean {
 
 function isSafeBaseUrl(text: string): boolean {
   const parsed = readUrl(text)
-  // Credentials would be printed, and a path, query or fragment breaks the URLs that are built from it.
+  // Credentials in the URL would be printed. A path, query or fragment would break the URLs that are built from it.
   return parsed !== null && parsed.href === `${parsed.origin}/` && isSecureUrl(parsed)
 }
 
@@ -125,7 +125,7 @@ export function splitList(text: string): string[] {
     .filter((item) => item !== '')
 }
 
-/** Adds a problem to the result of parsing a variable. The message follows the name of the variable. */
+/** Adds a problem to the result of parsing a variable. The name of the variable is printed before the message. */
 export function fail(context: z.RefinementCtx, message: string): never {
   context.addIssue({ code: 'custom', message })
   return z.NEVER

@@ -21,7 +21,7 @@ export async function checkAction(
   name: string,
   { scopes, signal }: ActionAccess,
 ): Promise<Check> {
-  // A refused request would renew the token, and each grant writes an entry to the log.
+  // A request that Auth0 refuses would make this program renew its token, and each grant is an entry of the log.
   if (scopes !== null && !scopes.includes('read:actions')) return notChecked()
   try {
     return toActionCheck(await readActionStatus({ api, name }, signal))
@@ -32,7 +32,7 @@ export async function checkAction(
   }
 }
 
-/** The worker should not have this scope: it is granted only for a deployment. */
+/** Skips the check. Advises no grant of the scope, because the application should have it only during a deployment. */
 function notChecked(): Check {
   const message =
     'not checked: the application lacks read:actions, which it needs only during a deployment; see Dashboard > Actions > Triggers > post-login'

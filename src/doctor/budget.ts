@@ -6,29 +6,29 @@ import type { Instant } from '../rules/instant.js'
 import { storageTimeOf } from '../rules/log-id.js'
 import { type Check, failure, ok, warning } from './check.js'
 
-/** Maximum number of entries in one response. */
+/** Maximum number of entries in one page of the Logs API. */
 const PAGE_SIZE = 100
 
 const MINUTE_MS = 60_000
 
-/** How many requests the tenant allows all its applications. */
+/** How many requests per minute the tenant allows to all its applications together. */
 export interface Allowance {
   perMinute: number
   /** `documented`: by Auth0's documentation. `observed`: a lower bound, by the headers of a response. */
   source: 'documented' | 'observed'
 }
 
-/** Estimates the refill of a bucket; `null`: the headers do not show it. */
+/** Estimates the refill rate of the tenant's bucket. Returns `null` if the headers do not show it. */
 export function toAllowance({ limit, remaining, resetInMs }: RateLimit): Allowance | null {
   const perMinute = documentedRefillPerMinute(limit)
   if (perMinute !== null) return { perMinute, source: 'documented' }
   const used = limit - remaining
   if (resetInMs === null || used <= 0) return null
-  // The header has whole seconds: a shorter refill appears as one second.
+  // The header has whole seconds: a shorter time until the bucket is full appears as one second.
   return { perMinute: (used * MINUTE_MS) / Math.max(resetInMs, 1_000), source: 'observed' }
 }
 
-/** Estimates the entries per minute from the storage times of the newest ones; `null`: they have none. */
+/** Estimates the entries per minute from the storage times of the newest entries; `null`: they have none. */
 export function estimateVolume(entries: unknown[], now: Instant): number | null {
   const times = entries.flatMap((entry) => storageTimeOf(readLogId(entry)) ?? [])
   if (times.length === 0) return null
@@ -105,7 +105,7 @@ function toPollBudgetCheck(
   )
 }
 
-/** Returns the requests per minute. Each poll reads pages until an empty one. */
+/** Returns the requests per minute that polling needs. Each poll reads pages until it gets an empty page. */
 function requestsPerMinute(volume: number, pollIntervalMs: number): number {
   const polls = MINUTE_MS / pollIntervalMs
   const perPoll = volume / polls

@@ -15,7 +15,7 @@ export function ok(name: string, message: string): Check {
   return { name, status: 'ok', message }
 }
 
-/** Creates the result of a check that found a risk. It does not change the exit code. */
+/** Creates the result of a check that found a risk. A warning does not change the exit code. */
 export function warning(name: string, message: string, advice: string): Check {
   return { name, status: 'warning', message, advice }
 }
@@ -31,8 +31,8 @@ export function skipped(names: readonly string[], why: string): Check[] {
 }
 
 /**
- * Describes an error. The message of a foreign error can contain a secret, so that only its code or its name is
- * returned.
+ * Describes an error. For an error that this program did not create, returns only the code or the name, because its
+ * message can contain a secret.
  */
 export function describeError(error: unknown): string {
   if (hasCode(error, 'ABORTED')) return 'no response in time'

@@ -2,20 +2,20 @@ import { MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import { type Check, failure, ok, warning } from './check.js'
 import { formatDuration } from './format-duration.js'
 
-/** Largest difference between two clocks that passes, in milliseconds: `Date` has whole seconds. */
+/** Maximum difference between two clocks that passes the check, in milliseconds. The header `Date` has whole seconds. */
 const MAX_SKEW_MS = 2_000
 
-/** Times of one request, in milliseconds. */
+/** The times of one request, as instants. */
 export interface ClockReading {
-  /** By the clock of this machine. */
+  /** When the request was sent, by the clock of this machine. */
   sentAt: number
-  /** By the clock of this machine. */
+  /** When the response was received, by the clock of this machine. */
   receivedAt: number
-  /** By Auth0's clock, in whole seconds; `null`: the response has no `Date`. */
+  /** The header `Date` of the response: Auth0's clock, in whole seconds; `null`: the response has no such header. */
   serverAt: number | null
 }
 
-/** Compares the clock of this machine with Auth0's. No stored value depends on it. */
+/** Compares the clock of this machine with Auth0's. No stored value depends on the clock of this machine. */
 export function checkClock(reading: ClockReading): Check {
   const skewMs = skewOf(reading, 0)
   if (skewMs === null) {
@@ -34,8 +34,8 @@ export function checkClock(reading: ClockReading): Check {
 }
 
 /**
- * Compares the clock of the database with Auth0's. It decides the freshness, and is the upper bound of every
- * stored logout.
+ * Compares the database's clock with Auth0's. The freshness depends on the database's clock, and no logout is stored
+ * with an instant that is ahead of it.
  *
  * @param databaseAheadMs See `TenantOptions`.
  */
@@ -65,7 +65,7 @@ export function checkDatabaseClock(reading: ClockReading, databaseAheadMs: numbe
 }
 
 /**
- * Returns by how much a clock is at least ahead of Auth0's; negative: behind.
+ * Returns the minimum by which a clock is ahead of Auth0's, in milliseconds; negative: behind; `null`: unknown.
  *
  * @param aheadMs How far the clock is ahead of the clock of this machine.
  */

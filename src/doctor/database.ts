@@ -8,25 +8,25 @@ import { assertMigrated } from '../store/migrations.js'
 import { assertServerSupported } from '../store/supported-server.js'
 import { type Check, describeError, failure, ok, skipped, warning } from './check.js'
 
-/** Results of the checks of the database, and what later checks need of it. */
+/** Results of the checks of the database, and the facts that later checks need. */
 export interface DatabaseResult {
   checks: Check[]
   /** URL of the database; `null`: it is missing or unreachable. */
   url: string | null
-  /** Whether `tenant` could be read. */
+  /** Whether the tables could be read. */
   isReadable: boolean
   /** `null`: no worker has used the database yet. */
   tenant: TenantState | null
-  /** How far its clock is ahead of the clock of this machine, in milliseconds; `null`: unknown. */
+  /** How far the database's clock is ahead of the clock of this machine, in milliseconds; `null`: unknown. */
   clockAheadMs: number | null
 }
 
 const UNREADABLE = { isReadable: false, tenant: null, clockAheadMs: null }
 
 /**
- * Checks the database and its tables. It creates neither. A stopped embedded server is started.
+ * Checks the database and its tables, and creates neither. An embedded server that is stopped is started.
  *
- * @param closers Receives what stops that server.
+ * @param closers Receives the function that stops this server.
  */
 export async function checkDatabase(
   config: Config<'database'>,
@@ -55,7 +55,7 @@ function toUnavailable(checks: Check[]): DatabaseResult {
   }
 }
 
-/** Returns the URL of the database, or the result of the check if there is none. */
+/** Returns the URL of the database. If there is no database, returns the result of the check instead. */
 async function findUrl(
   { database }: Config<'database'>,
   closers: Closers,

@@ -29,7 +29,7 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> 
   try {
     yield* checkConfiguration(config)
     const checking = checkDatabase(config, closers)
-    // An embedded server can be stopped only after it has started: this wait ignores the signal.
+    // This wait ignores the signal, because an embedded server can be stopped only after it has started.
     if (config.database.url === undefined) await checking
     const database = await unlessAborted(checking, signal)
     yield* database.checks
@@ -39,7 +39,7 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> 
     yield* database.isReadable
       ? checkFreshness(database.tenant, config)
       : skipped(FRESHNESS_CHECKS, 'the tables cannot be read')
-    // An embedded server that was started here would block the start of the service during the requests to Auth0.
+    // Stops an embedded server that was started here. Otherwise the service could not start during the next checks.
     await closers.close()
     yield* withDeadline(signal, (deadline) =>
       checkTenant({
@@ -54,7 +54,7 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> 
   }
 }
 
-/** Returns `TenantOptions.asOf`. If there is no database yet, nothing has been read. */
+/** Returns `TenantOptions.asOf`: `null` also if there is no database yet, because then nothing has been read. */
 function asOfIn({ isReadable, tenant, checks }: DatabaseResult): Instant | null | undefined {
   if (isReadable) return tenant?.asOf ?? null
   return checks.some(({ status }) => status === 'failure') ? undefined : null

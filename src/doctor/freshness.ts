@@ -78,7 +78,7 @@ function toFreshnessCheck({ asOf, sweepFrom, now }: TenantState, maxLagMs: numbe
       )
 }
 
-/** At a first start, a gap is expected: a warning that no action ends would hide others. */
+/** Judges the gaps. A gap of the first start is no warning: it is expected, and no action closes it. */
 function toGapsCheck(tenant: TenantState, lifetimes: Lifetimes): Check {
   const { gaps, gapTo, gapReason } = tenant
   if (gapTo === null) return ok('gaps', 'none')

@@ -5,7 +5,7 @@ import { storageTimeOf } from '../rules/log-id.js'
 import { type Check, ok, warning } from './check.js'
 import { formatDuration } from './format-duration.js'
 
-/** Longest median delay that is usual for Auth0, in milliseconds. */
+/** Maximum median delay that passes the check, in milliseconds. Auth0's usual delay is shorter. */
 const MAX_USUAL_DELAY_MS = 60_000
 
 /** How many `slo` entries name a user or a session. */
@@ -13,11 +13,11 @@ export interface Attribution {
   logouts: number
   withUser: number
   withSession: number
-  /** Entries without user and session, or without an instant. They cannot be used. */
+  /** Number of entries that cannot be used: without a user and a session, or without an instant. */
   unattributable: number
 }
 
-/** Counts what the `slo` entries name. It parses them as the worker does. */
+/** Counts how many `slo` entries name a user or a session. Parses the entries as the worker does. */
 export function countAttribution(entries: unknown[]): Attribution {
   const readings = entries.map((entry) => readEntry(entry, new Set(['slo'])))
   const events = readings.flatMap((reading) => (reading.kind === 'event' ? reading.event : []))
@@ -58,7 +58,7 @@ export function checkLogouts(attribution: Attribution, policy: Policy): Check {
   return ok('logouts', message)
 }
 
-/** Checks the delay of Auth0 in storing entries: a lower bound of the delay of a logout. */
+/** Checks how long after an event Auth0 stores its entry, which is a lower bound of the delay of a logout. */
 export function checkStorageDelay(entries: unknown[]): Check {
   const delays = entries.flatMap(delayOf).sort((a, b) => a - b)
   const median = delays[Math.floor(delays.length / 2)]

@@ -24,14 +24,14 @@ export interface LogsApi {
    */
   request(parameters: Record<string, string>): Promise<LogResponse>
   /**
-   * Sends one request that must be answered with 200.
+   * Sends one request, to which Auth0 must respond with status 200.
    *
    * @throws What `request` throws, and `AUTH0_UNAVAILABLE` for any other status.
    */
   read(parameters: Record<string, string>): Promise<LogResponse>
 }
 
-/** Creates the Logs API. It stays within the share of the rate limit, like the worker. */
+/** Creates access to the Logs API that stays within the share of the rate limit, as the worker does. */
 export function createLogsApi(api: ManagementApi, rateShare: number, signal: AbortSignal): LogsApi {
   const budget = createRateBudget({ share: rateShare })
 

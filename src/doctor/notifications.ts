@@ -7,13 +7,13 @@ const NAME = 'notifications'
 /** Share of the notification queue from which PostgreSQL warns in its log. */
 const HIGH_USAGE = 0.5
 
-/** Share from which a notification can be too large for the rest: every write of the service has one. */
+/** Share from which a notification may no longer fit. Every write sends a notification, and then fails. */
 const FULL_USAGE = 0.95
 
 const FIND_SESSION =
   "SELECT pid, usename, xact_start FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' ORDER BY xact_start"
 
-/** Checks that the change feed is notified of changes, and how full the notification queue of PostgreSQL is. */
+/** Checks that the change feed receives notifications, and how full PostgreSQL's notification queue is. */
 export async function checkNotifications(
   { database }: Config,
   databaseUrl: string | null,

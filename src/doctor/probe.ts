@@ -22,8 +22,8 @@ export interface ProbeFacts {
 }
 
 /**
- * Tests behaviour that Auth0 does not document: how the Logs API handles positions, and whether it searches by
- * log id. The worker handles every behaviour that does not yield a failure.
+ * Tests behaviour that Auth0 does not document: how the Logs API handles positions, and whether it searches by log id.
+ * The worker copes with every behaviour that is not reported as a failure.
  */
 export async function* probeLogsApi(
   log: LogsApi,
@@ -76,7 +76,7 @@ export function checkPage(response: LogResponse, from: string, known: number): C
   return ok(name, `${ids.length} entries in ascending order, no duplicates, ${link}${short}`)
 }
 
-/** Checks that a synthetic id is accepted as a position: the first start begins at one. */
+/** Checks that Auth0 accepts a synthetic id as a position, because the first start begins at such an id. */
 export function checkSyntheticId(response: LogResponse, next: string): Check {
   const name = `${PROBE}: position`
   const first = readLogId(response.entries[0])
@@ -113,13 +113,13 @@ function describeTakeAlone(response: LogResponse): Check {
   return describeResponse('take', 'take without from', response, `is accepted${order}${link}`)
 }
 
-/** Checks that a search by log id, as in the sweep, finds a logout that the log holds. */
+/** Checks that a search by log id, as the sweep sends it, finds a logout that is in the log. */
 async function checkSearch(
   logouts: unknown[],
   { signal, ...source }: LogSourceOptions & { signal: AbortSignal },
 ): Promise<Check> {
   const name = `${PROBE}: sweep`
-  // Not the newest: the search index can be behind the list.
+  // Searches for the oldest of the logouts, because the search index can lack the newest.
   const wanted = readLogId(logouts.at(-1)) ?? ''
   const at = storageTimeOf(wanted)
   if (at === null) {

@@ -8,7 +8,7 @@ const OPTIONAL = ['read:actions']
 const GRANT =
   'Dashboard > Applications > the machine-to-machine application > APIs > Auth0 Management API'
 
-/** Checks that the token has the scopes that are needed, and no others. `null`: the grant does not state them. */
+/** Checks that the token has the needed scopes and no others. `scopes` is `null` if the grant does not state them. */
 export function checkScopes(scopes: string[] | null): Check {
   if (scopes === null) {
     return warning('scopes', 'the token response does not state the scopes', `check them: ${GRANT}`)

@@ -23,14 +23,14 @@ export interface TenantOptions {
   databaseAheadMs: number | null
   /** The name of the login Action. */
   actionName: string
-  /** Also test undocumented behaviour of the Logs API. */
+  /** Whether to test undocumented behaviour of the Logs API as well. */
   probe: boolean
   signal: AbortSignal
 }
 
 /**
- * Checks the tenant. It requests one token, searches the log three times, and reads the Actions. A probe sends
- * six more requests.
+ * Checks the tenant. Requests one token, searches the log three times, and reads the Actions. With `probe`, six more
+ * requests are sent.
  */
 export async function* checkTenant(options: TenantOptions): AsyncGenerator<Check> {
   const { config, actionName, signal } = options
@@ -95,7 +95,7 @@ async function readLog(log: LogsApi): Promise<LogReading> {
     oldestAt: storageTimeOf(readLogId(oldest.entries[0])),
     now: newest.clock.serverAt ?? newest.clock.sentAt,
     limit: logouts.limit,
-    // The first request includes the request of the token, so that its duration is not that of a response.
+    // Not the first request: its duration includes the request for the token.
     clock: oldest.clock,
   }
 }

@@ -87,11 +87,11 @@ async function createApp(deps: MonitorDeps, logStreamToken?: string): Promise<Fa
   app.setErrorHandler(handleError)
   app.setNotFoundHandler(handleNotFound)
   app.addHook('preClose', async () => {
-    // Closing waits for connections that no request was ever sent on.
+    // Without this, closing would wait for connections on which no request was ever sent.
     setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE_MS).unref()
   })
   await secureResponses(app)
-  // Before authentication: rejected requests are measured too.
+  // Registered before authentication, so that rejected requests are measured too.
   if (deps.metrics) measureRequests(app, deps.metrics)
   await requireKeys(app, { apiKeys: deps.apiKeys, logStreamToken })
   return app

@@ -30,7 +30,7 @@ export async function requireKeys(
   const isLogStream = createTokenCheck(logStreamToken)
   const recordFailure = await throttleFailedAuth(app)
 
-  /** Compares with every key, so that the duration does not depend on which one matches. */
+  /** Compares with every key, so that the duration does not depend on which key matches. */
   const findCaller = (presented: string) => {
     const digest = sha256(presented)
     return callers.filter((caller) => timingSafeEqual(caller.digest, digest)).at(0)
@@ -58,7 +58,7 @@ export async function requireKeys(
   })
 }
 
-/** Accepts the token alone, or after `Bearer`: Auth0 sends the configured value unchanged. */
+/** Creates a check that accepts the token alone or after `Bearer`, because Auth0 sends the configured value as it is. */
 function createTokenCheck(token: string | undefined): (authorization: string) => boolean {
   if (token === undefined) return () => false
   const digest = sha256(token)
@@ -67,7 +67,7 @@ function createTokenCheck(token: string | undefined): (authorization: string) =>
     timingSafeEqual(digest, sha256(authorization))
 }
 
-/** Sends the same body on every path: without a key, a caller cannot detect whether there is a log stream. */
+/** Rejects a request. The body is the same on every path, so that callers without a key cannot detect a log stream. */
 function sendUnauthorized(request: FastifyRequest, reply: FastifyReply) {
   const presented = request.headers.authorization !== undefined
   const isBrowser = request.url.startsWith('/docs')

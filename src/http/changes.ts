@@ -49,12 +49,12 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
   return async (app) => {
     const feed = createFeed(deps)
     const { maxSubscribers, writeTimeoutMs } = deps.feedLimits ?? FEED_LIMITS
-    // The server waits for its connections to end: the streams must end before.
+    // Closing the server waits for its connections, so the streams must end first.
     app.addHook('preClose', async () => feed.close())
     let subscribers = 0
     const subscribe = async (start: FeedStart, reply: FastifyReply) => {
       if (subscribers >= maxSubscribers) return refuseSubscriber(reply, maxSubscribers)
-      // A connection that is closed already emits no `close` event.
+      // A connection that is already closed emits no `close` event, so it must not be counted.
       if (!reply.raw.closed) {
         subscribers++
         reply.raw.once('close', () => subscribers--)
@@ -131,7 +131,7 @@ function sendEvents(reply: FastifyReply, events: AsyncIterable<string>, timeoutM
   )
 }
 
-/** Yields `texts`. Calls `onTimeout` when the consumer does not request the next one within `timeoutMs`. */
+/** Yields `texts`. Calls `onTimeout` when the consumer does not request the next text within `timeoutMs`. */
 async function* withWriteTimeout(
   texts: AsyncIterable<string>,
   timeoutMs: number,

@@ -5,12 +5,12 @@ import { MAX_CONNECTIONS } from './limits.js'
 /** File descriptors that are left for PostgreSQL, Redis, Auth0 and files. */
 const RESERVED_FILES = 128
 
-/** Where Linux states the limits of the process that reads it. */
+/** The file in which Linux states the limits of the process that reads it. */
 const LIMITS_FILE = '/proc/self/limits'
 
 /**
- * Chooses the maximum number of connections so that the open files of the process suffice for them. Logs a warning
- * where that is less than {@link MAX_CONNECTIONS}. Without a limit, and on other systems than Linux, it is not less.
+ * Chooses the maximum number of connections by the process's limit of open files. Logs a warning if the number is less
+ * than {@link MAX_CONNECTIONS}. Without a limit, and on other systems than Linux, it is {@link MAX_CONNECTIONS}.
  */
 export async function chooseMaxConnections(log: Pick<FastifyBaseLogger, 'warn'>): Promise<number> {
   const maxOpenFiles = readMaxOpenFiles(await readFile(LIMITS_FILE, 'utf8').catch(() => ''))

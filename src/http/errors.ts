@@ -3,8 +3,8 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { hasCode } from '../errors.js'
 
 /**
- * Sends the response to a request that failed. Below 500 it contains the message of the error. From 500 on, only
- * the log contains details.
+ * Sends the response to a request that failed. If the status is below 500, the response contains the message of the
+ * error. Otherwise only the log contains details.
  */
 export function handleError(
   error: FastifyError,
@@ -26,7 +26,7 @@ export function handleError(
   return sendError(reply, statusCode, 'the database is unavailable: retry later')
 }
 
-/** Sends the response for a path that does not exist, to a caller with a key. */
+/** Sends the response for a path that does not exist. Only callers with a key get it. */
 export function handleNotFound(_request: FastifyRequest, reply: FastifyReply): FastifyReply {
   return sendError(reply, 404, 'not found: /docs lists all paths')
 }

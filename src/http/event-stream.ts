@@ -12,7 +12,8 @@ const RECONNECT_DELAY_MS = 1_000
 /**
  * Formats pages of the change feed as Server-Sent Events.
  *
- * @param first The first page. `null`, here and in `rest`: the cursor is unknown, and a `reset` is sent.
+ * @param first The first page. A page that is `null`, here and in `rest`, means that the cursor is unknown: a `reset`
+ *   is sent.
  */
 export async function* toEvents(
   first: ChangesPage | null,

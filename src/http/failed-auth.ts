@@ -15,8 +15,8 @@ const MAX_ADDRESSES = 10_000
 /**
  * Throttles addresses that send wrong keys.
  *
- * @returns A function that records a failed request, and returns after how many seconds the address may retry;
- *   0 while it is not throttled. A request without a key does not count.
+ * @returns A function that records a failed request, and returns after how many seconds the address may retry, or 0
+ *   while the address is not throttled. A request without a key does not count.
  */
 export async function throttleFailedAuth(
   app: FastifyInstance,

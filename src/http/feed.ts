@@ -39,14 +39,14 @@ export interface FeedDeps {
   feedLimits?: FeedLimits | undefined
 }
 
-/** The cursor where a stream begins. `since` limits the load, not the changes after it. */
+/** Where a stream begins. `since` limits only the load, not the changes after the load. */
 export type FeedStart = Pick<ChangesQuery, 'after' | 'since'>
 
 /** The change feed as a stream. */
 export interface Feed {
   /**
-   * Yields pages: first the load, then one after each change and at each heartbeat. `null`: the cursor is unknown, and
-   * the load begins again without one. Ends when the feed is closed.
+   * Yields pages: first those of the load, then one page after each change and at each heartbeat. Yields `null` if the
+   * cursor is unknown; the load then begins again without a cursor. Ends when the feed is closed.
    */
   stream(start: FeedStart): AsyncGenerator<ChangesPage | null>
   close(): void
@@ -135,7 +135,7 @@ interface SharedReads {
   clear(): void
 }
 
-/** Only for subscribers that have loaded: their queries differ by the cursor alone, and many hold the same one. */
+/** Shares queries among subscribers that have loaded: only the cursor differs in their queries. */
 function createSharedReads(read: SharedReads['read']): SharedReads {
   const reads = new Map<string | null, Promise<ChangesPage | null>>()
   return {

@@ -26,7 +26,7 @@ const healthSchema = z.object({
 export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
   // No key protects these routes: concurrent requests share one query.
   const readProgress = singleFlight(() => deps.readProgress())
-  /** Without freshness, the status is `stale` too. */
+  /** Reads the freshness. The status is `stale` as well if the lag is unknown. */
   const readHealth = async () => {
     const progress = await readProgress()
     const freshness = toFreshness(progress)

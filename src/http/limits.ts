@@ -15,7 +15,7 @@ const REQUEST_TIMEOUT_MS = 10_000
 export const HTTP_LIMITS = {
   /** The claims of an access token take much less. Auth0 allows 100 KB of them. */
   bodyLimit: 256 * 1024,
-  // Without any traffic. Node doubles it for a client that does not read the response.
+  // Time without any traffic. Node doubles this timeout for a client that does not read the response.
   connectionTimeout: 30_000,
   requestTimeout: REQUEST_TIMEOUT_MS,
   keepAliveTimeout: 65_000,

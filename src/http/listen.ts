@@ -35,7 +35,7 @@ export async function listen(
   }
 }
 
-/** The machine has no IPv6. */
+/** Codes of Node.js for a machine without IPv6. */
 const NO_IPV6 = ['EADDRNOTAVAIL', 'EAFNOSUPPORT']
 
 /**
@@ -70,7 +70,7 @@ function refuseConnection(server: Server, socket: Socket): void {
   server.emit('drop', { remoteAddress })
 }
 
-/** Why an address cannot be bound, and what to do, by the code of Node.js. */
+/** Describes why an address cannot be bound, and what to do, by the code of Node.js. */
 function describeRefusal(code: unknown, variable: string): string {
   switch (code) {
     case 'EADDRINUSE':

@@ -74,13 +74,13 @@ export function logStreamRoute({ receive }: LogStream): FastifyPluginAsync {
   }
 }
 
-/** Makes Auth0 send the body again. */
+/** Sends a response after which Auth0 sends the body again. */
 function sendBusy(reply: FastifyReply): FastifyReply {
   reply.header('retry-after', '1')
   return sendError(reply, 503, 'other batches are being stored, or the service stops: retry later')
 }
 
-/** Auth0 drops the batch after some attempts, and its log stream shows no reason: the warning does. */
+/** Rejects a batch and logs why: Auth0 drops it after some attempts, and shows no reason in its log stream. */
 function sendTooLarge(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   request.log.warn('log stream batch too large, polling reads its entries')
   return sendError(

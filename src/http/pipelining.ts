@@ -14,10 +14,10 @@ interface PipeliningOptions {
 }
 
 /**
- * Passes the requests of a connection to `handle` one after the other: the next one when the response to the one
- * before has been written. Node.js itself passes all that a client has pipelined (RFC 9112 §9.3.2), without a bound,
- * and keeps their responses in memory. A response that waits for others emits no `close` event either, so a handler
- * would not notice that the client has disconnected.
+ * Passes the requests of a connection to `handle` one after the other: each request waits until the response to the
+ * previous request has been written. Node.js itself passes all pipelined requests (RFC 9112 §9.3.2) at once, without a
+ * bound, and keeps their responses in memory. In addition, a response that waits for an earlier response emits no
+ * `close` event, so its handler would not notice that the client has disconnected.
  */
 export function processInOrder(
   handle: RequestListener,
@@ -39,7 +39,7 @@ export function processInOrder(
 
   return (request, response) => {
     const { socket } = request
-    // Requests that were received together with the one that closed the connection.
+    // This request was received together with an earlier request whose response closed the connection.
     if (!socket.writable) return
     const queue = waiting.get(socket)
     if (queue === undefined) {

@@ -9,7 +9,7 @@ import { dateTimeSchema, errorResponses, idSchema } from './schemas.js'
 
 /** Dependencies of the routes that report a logout. */
 export interface ReportDeps extends ReadDeps {
-  /** Returns the instant that counts; `null`: the report is too far ahead. */
+  /** Returns the stored instant; `null`: the reported instant is too far ahead, and nothing was stored. */
   storeReported(logout: ReportedLogout): Promise<Instant | null>
 }
 

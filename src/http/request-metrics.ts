@@ -9,7 +9,7 @@ export interface HttpMetrics extends ApiMetrics {
   scrape(): Promise<{ contentType: string; text: string }>
 }
 
-/** Labels without a matching route, where the caller chooses method and path. */
+/** Labels of a request without a matching route. Its method and path are not labels, because the caller chooses them. */
 const NO_ROUTE = { method: 'any', route: 'none' }
 
 /** `GET /metrics`: all metrics in the text format of Prometheus. */
@@ -33,7 +33,7 @@ export function metricsRoute({ scrape }: Pick<HttpMetrics, 'scrape'>): FastifyPl
   }
 }
 
-/** Measures every request until its connection is done with the response, or is closed by the caller. */
+/** Measures every request until its response has been written, or the caller has closed the connection. */
 export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): void {
   app.addHook('onRequest', async (request, reply) => {
     const startedAt = performance.now()
@@ -64,7 +64,7 @@ function isEventStream(reply: FastifyReply): boolean {
 
 function readFailure({ headers }: FastifyRequest, { raw }: FastifyReply) {
   if (raw.statusCode === 403) return 'lacks_role'
-  // A throttled address gets a 429 instead of a 401.
+  // An address that is throttled gets a 429 instead of a 401.
   if (raw.statusCode !== 401 && raw.statusCode !== 429) return null
   return headers.authorization === undefined ? 'no_key' : 'unknown_key'
 }

@@ -32,7 +32,7 @@ export async function secureResponses(app: FastifyInstance): Promise<void> {
   })
 }
 
-/** Sets the same headers on a response that is sent before any hook runs, as for a malformed URL. */
+/** Sets the headers of {@link secureResponses} on a response that is sent before any hook runs: for a malformed URL. */
 export function secureEarlyResponse(reply: FastifyReply): FastifyReply {
   const policy = Object.entries(DATA_POLICY).map(([name, values]) => `${name} ${values.join(' ')}`)
   return reply.headers({

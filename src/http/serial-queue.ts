@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import { aborted } from '../errors.js'
 
-/** Maximum number of bodies in memory: one that is being stored, and others that wait or arrive. */
+/** Maximum number of bodies in memory. One of them is being stored; the others wait or are still arriving. */
 const MAX_REQUESTS = 5
 
 /** Processes requests one after the other. */
@@ -11,7 +11,7 @@ export interface SerialQueue<T> {
   /**
    * Runs `work` after all earlier work. `signal` is aborted when the client disconnects or the queue is closed.
    *
-   * @throws `ABORTED` when that happens before `work` starts.
+   * @throws `ABORTED` when the client disconnects or the queue is closed before `work` starts.
    */
   run(reply: FastifyReply, work: (signal: AbortSignal) => Promise<T>): Promise<T>
   /** Aborts the running work, and rejects work that has not started. */

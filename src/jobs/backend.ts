@@ -10,27 +10,27 @@ import type { Logger } from 'pino'
 import type { FoundRedis } from './examine-redis.js'
 import { findRedis } from './find-redis.js'
 import { assertQueueUsable, createQueuePool } from './postgres.js'
+import { isQueueConflict, isRefusedStatement } from './queue-errors.js'
 import {
   createRedisBackendFactory,
   createRedisConnector,
   type RedisUrls,
   toKeyPrefix,
 } from './redis.js'
-import { isRefused, isRejected } from './refused.js'
 import type { Runner } from './runner.js'
 import type { SchedulerQueue } from './schedulers.js'
 
-/** Where the queue is stored. `postgres` needs a session of its own: no connection pooler. */
+/** Where the queue is stored. For `postgres`, the URL must lead to the server itself, not to a connection pooler. */
 export type QueueConnection = { kind: 'redis'; urls: RedisUrls } | { kind: 'postgres'; url: string }
 
-/** What a queue and its worker are made of. */
+/** Options of a queue and its worker. */
 export interface BackendOptions {
   connection: QueueConnection
   prefix: string
   runner: Runner
   /** Called for each failure of the store, repeatedly while it is unavailable. */
   onError(error: unknown): void
-  /** Called for each failure of a node of a Redis Cluster, of which others may respond. */
+  /** Called for each failure of a node of a Redis Cluster. Other nodes may still respond. */
   onNodeError(error: unknown, node: string): void
   log: Logger
   /** Timeout of connecting, of each response and of closing, in milliseconds. */
@@ -41,18 +41,19 @@ export interface BackendOptions {
 export interface Backend {
   queue: SchedulerQueue
   /**
-   * Rejects when the server rejects a statement of the worker. BullMQ repeats it without a delay, more than a hundred
-   * times a second, until the backend is closed.
+   * Rejects when the server refuses a statement of the worker. Close the backend then, because BullMQ repeats the
+   * statement without a delay, more than a hundred times a second.
    */
-  rejected: Promise<never>
+  refused: Promise<never>
   /**
-   * Takes no further job, waits for running jobs, and closes the connections. `force`: does not wait, and the
-   * queue does not record that they have run.
+   * Takes no further job, waits for running jobs, and closes the connections.
+   *
+   * @param force Does not wait for running jobs. The queue then does not record that these jobs have run.
    */
   close(force: boolean): Promise<void>
 }
 
-/** Name and connection of a queue. */
+/** Name, options and connection of a queue in its store. */
 interface Place<C> {
   name: string
   options: { prefix?: string }
@@ -62,8 +63,8 @@ interface Place<C> {
 }
 
 /**
- * Creates a function that opens the queue and its worker. It rejects when the queue is unavailable, with
- * `DATABASE_NOT_MIGRATED` and `CONFIGURATION` as {@link assertQueueUsable} and {@link findRedis}.
+ * Creates a function that opens the queue and its worker. The function rejects if the queue is unavailable, and with
+ * the errors `DATABASE_NOT_MIGRATED` and `CONFIGURATION` of {@link assertQueueUsable} and {@link findRedis}.
  */
 export function createOpener(options: BackendOptions): () => Promise<Backend> {
   const { connection } = options
@@ -119,9 +120,9 @@ function placeInPostgres(
 }
 
 /**
- * Opens the queue in PostgreSQL as a worker does, reads its schedule, and closes it. Takes no job.
+ * Opens the queue in PostgreSQL as a worker does, reads its schedule, and closes the queue. Takes no job.
  *
- * @throws As {@link openBackend}.
+ * @throws What {@link assertQueueUsable} throws, and errors of BullMQ.
  */
 export async function probePostgresQueue(url: string, prefix: string): Promise<void> {
   await assertQueueUsable(url)
@@ -129,7 +130,7 @@ export async function probePostgresQueue(url: string, prefix: string): Promise<v
   const place = placeInPostgres({ prefix, timeoutMs: 5_000, onError: () => {} }, url)
   try {
     const queue = new Queue(place.name, { connection: place.connection })
-    // The call rejects as well.
+    // Without a listener, `error` would end the process. The call below rejects with the same error.
     queue.on('error', () => {})
     await queue.getJobSchedulers()
     await queue.close()
@@ -146,27 +147,27 @@ async function start<B extends IQueueBackend, C>(
   const queue = new Queue(place.name, {
     ...place.options,
     connection: place.connection,
-    // The events are not read.
+    // Nothing reads the events.
     streams: { events: { maxLen: 100 } },
   })
   const worker = new Worker(place.name, (job) => runner.run(job.name), {
     ...place.options,
     connection: place.connection,
-    // One more than there are jobs: a job that becomes due while it runs is taken and skipped.
+    // One more than the number of jobs, so that a job that becomes due while it runs is taken and skipped.
     concurrency: runner.size + 1,
     runRetryDelay: 1_000,
   })
   queue.on('error', onError)
   let reject = (_: unknown) => {}
-  const rejected = new Promise<never>((_, rejectWith) => {
+  const refused = new Promise<never>((_, rejectWith) => {
     reject = rejectWith
   })
-  // It can reject before anyone waits for it.
-  rejected.catch(() => {})
+  // This promise can reject before any caller awaits it.
+  refused.catch(() => {})
   worker.on('error', (error) => {
-    if (isRefused(error)) return log.debug({ err: error }, 'job queue refused a step')
+    if (isQueueConflict(error)) return log.debug({ err: error }, 'job queue refused a step')
     onError(error)
-    if (isRejected(error)) reject(error)
+    if (isRefusedStatement(error)) reject(error)
   })
   async function closeBoth(force: boolean): Promise<void> {
     await worker.close(force)
@@ -184,12 +185,13 @@ async function start<B extends IQueueBackend, C>(
     return closing
   }
   try {
-    // BullMQ keeps the result of the first connection: on PostgreSQL one failure would be permanent.
+    // On PostgreSQL, BullMQ keeps the result of the first connection attempt: one failure would be permanent. The
+    // next attempt therefore needs a new queue and worker.
     const ready = Promise.all([queue.waitUntilReady(), worker.waitUntilReady()])
     const late = sleep(timeoutMs, 'late', { ref: false })
-    if ((await Promise.race([ready, late, rejected])) === 'late')
+    if ((await Promise.race([ready, late, refused])) === 'late')
       throw new Error(`the queue was not ready within ${timeoutMs} ms`)
-    return { queue, rejected, close }
+    return { queue, refused, close }
   } catch (error) {
     await close(true)
     throw error

@@ -1,20 +1,21 @@
-/**
- * The server's behaviour decides what it is: its own description (HELLO, INFO) differs between products, and INFO is
- * often not permitted. HELLO is permitted to every user.
+/*
+ * Finds out what a Redis-compatible server can do. Where possible, the server's behaviour decides. Its own description
+ * is less reliable: the replies to HELLO and INFO differ between products, and INFO is often not permitted. HELLO is
+ * permitted to every user.
  */
 import { type Redis, type RedisOptions, ReplyError } from 'ioredis'
 import { LastLogoutError } from '../errors.js'
 import { isPermissionReply } from './redis-failure.js'
 
-/** A server, or a node of a cluster. */
+/** What was found out about a server, or about a node of a cluster. */
 export interface FoundRedis {
-  /** Host, credentials and TLS of the URL that responded. */
+  /** Host, credentials and TLS options of the URL whose server responded. */
   options: RedisOptions
-  /** Nodes of the cluster as they announce themselves; `null` for a single server. */
+  /** The nodes of the cluster, with the addresses that they announce; `null`: the server is not part of a cluster. */
   nodes: RedisNode[] | null
-  /** Rejects writes. A cluster finds its primaries by itself. */
+  /** Whether the server is a replica, which refuses writes. False in a cluster, where ioredis finds the primaries. */
   isReplica: boolean
-  /** `undefined` if the user may not read it. */
+  /** Undefined: the user may not read the policy. */
   maxmemoryPolicy: string | undefined
   /** Whether the user may run INFO. */
   canReadInfo: boolean
@@ -26,19 +27,19 @@ export interface RedisNode {
   port: number
 }
 
-/** Oldest supported version: the least that BullMQ recommends. */
+/** Oldest supported version of Redis, which is the oldest that BullMQ recommends. */
 const MIN_VERSION = '6.2'
 
 const KEEP_IN_POSTGRES =
   'remove REDIS_URL and run `last-logout migrate` to keep the schedule in PostgreSQL'
 
-/** A wait of less than a second needs Redis 6.0. */
+/** A wait of less than a second, which needs Redis 6.0. */
 const SHORT_WAIT_SECONDS = 0.001
 
-/** BullMQ's scripts read keys that they do not declare. */
+/** A script that reads a key that it does not declare, as BullMQ's scripts do. */
 const UNDECLARED_KEY_SCRIPT = "return redis.call('EXISTS', KEYS[1] .. ':undeclared')"
 
-/** Replies of a replica, and of a node of a cluster, that would run the command for another key. */
+/** Replies of a replica, and of a node of a cluster, that support the command but cannot run it for this key. */
 const READ_ONLY = /^READONLY\b/
 const REDIRECTION = /^(MOVED|ASK|TRYAGAIN)\b/
 
@@ -86,7 +87,7 @@ function assertSupported(
     )
   }
   const version = hello.get('version') ?? info.get('redis_version')
-  // Other products have versions of their own. Their commands decide.
+  // The versions of other products cannot be compared. `assertCommands` decides for them.
   const isRedis = (hello.get('server') ?? 'redis') === 'redis' && !info.has('valkey_version')
   if (isRedis && version !== undefined && isOlder(version, MIN_VERSION)) {
     throw unsupported(
@@ -96,7 +97,7 @@ function assertSupported(
   }
 }
 
-/** Runs what BullMQ needs and not every server supports or permits. */
+/** Runs the commands that BullMQ needs, and that some servers do not support or permit. */
 async function assertCommands(client: Redis, key: string, isCluster: boolean): Promise<void> {
   const probes = [
     () => client.bzpopmin(key, SHORT_WAIT_SECONDS),
@@ -131,12 +132,12 @@ function isRefusal(error: unknown): boolean {
   return error instanceof ReplyError && /^(ERR|NOPERM)\b/.test(Object(error).message)
 }
 
-/** Creates the error of a server that cannot hold the queue. */
+/** Creates the error for a server that cannot hold the queue. */
 export function unsupported({ host, port }: RedisOptions, problem: string): LastLogoutError {
   return new LastLogoutError('CONFIGURATION', `REDIS_URL: ${host}:${port} ${problem}`)
 }
 
-/** The reply of HELLO: names and values in turn. */
+/** Parses the reply of HELLO, in which names and values alternate. */
 function toFields(reply: unknown): Map<string, string> {
   const items = Array.isArray(reply) ? reply.map(String) : []
   return new Map(items.flatMap((item, n) => (n % 2 === 0 ? [[item, items[n + 1] ?? '']] : [])))
@@ -147,11 +148,11 @@ function splitField(line: string): [name: string, value: string] {
   return [name, value.join(':')]
 }
 
-/** The reply of CLUSTER SLOTS: ranges, each with its nodes. */
+/** Parses the reply of CLUSTER SLOTS, a list of slot ranges, each with its nodes. */
 function toNodes(reply: unknown): RedisNode[] | null {
   if (!Array.isArray(reply)) return null
   const served = reply.flatMap(([, , ...nodes]: [number, number, ...[string, number][]]) => nodes)
-  // A node serves any number of ranges.
+  // A node is listed once for each range that it serves.
   return [...new Map(served.map(([host, port]) => [`${host}:${port}`, { host, port }])).values()]
 }
 

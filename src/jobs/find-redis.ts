@@ -6,13 +6,13 @@ import type { RedisUrls } from './redis.js'
 import { describeRedisTlsFailure } from './redis-failure.js'
 import { createTlsOptions } from './redis-tls.js'
 
-/** Upper bound of the known nodes that are tried at once. */
+/** Maximum number of known nodes that are tried, all at once. */
 const MAX_KNOWN_NODES = 16
 
 /** Options of {@link findRedis}. */
 export interface FindRedisOptions {
   urls: RedisUrls
-  /** Nodes that the cluster has announced earlier: it outlives those of the URLs. Default: none. */
+  /** Nodes that the cluster announced earlier. They can outlive the nodes of the URLs. Default: none. */
   known?: RedisNode[] | null
   /** Prefix of the keys that will be used. */
   keyPrefix: string
@@ -21,10 +21,10 @@ export interface FindRedisOptions {
 }
 
 /**
- * Connects to each URL and known node once. The first that responds decides.
+ * Connects to each URL and each known node once, and returns the result of the first server that responds.
  *
- * @throws `CONFIGURATION` if the server is not supported, or if TLS fails.
- * @throws The error of ioredis if no server responds, or if it refuses the user.
+ * @throws `CONFIGURATION` if that server is not supported, or if TLS fails.
+ * @throws The error of ioredis if no server responds, or if the server refuses the user.
  */
 export async function findRedis(options: FindRedisOptions): Promise<FoundRedis> {
   const { urls, known } = options
@@ -65,25 +65,25 @@ async function connectOnce(
     connectTimeout: timeoutMs,
     commandTimeout: timeoutMs,
   })
-  // The event has the reason why a connection failed. The rejected command has none.
+  // The `error` event states why a connection failed. The error of the failed command does not.
   let reason: unknown
   client.on('error', (error) => {
     reason ??= error
   })
   try {
     const found = await examineRedis(client, keyPrefix)
-    // The database of the URL does not exist. A cluster has one database only.
+    // The number of the database in the URL does not exist. In a cluster it is ignored.
     if (reason !== undefined && found.nodes === null) throw reason
     return found
   } catch (error) {
-    throw error instanceof LastLogoutError ? error : refuseTlsFailure(reason ?? error)
+    throw error instanceof LastLogoutError ? error : convertTlsFailure(reason ?? error)
   } finally {
     client.disconnect()
   }
 }
 
-/** Returns `CONFIGURATION` instead of an error of TLS. */
-function refuseTlsFailure(cause: unknown): unknown {
+/** Returns a `CONFIGURATION` error for a failure of TLS, and any other error as it is. */
+function convertTlsFailure(cause: unknown): unknown {
   const failure = describeRedisTlsFailure(Object(cause).code)
   return failure === null ? cause : new LastLogoutError('CONFIGURATION', failure, { cause })
 }

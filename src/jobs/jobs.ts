@@ -7,12 +7,12 @@ export type { QueueConnection } from './backend.js'
 export { migrateQueue } from './queue-tables.js'
 export type { ScheduledJob } from './scheduled-job.js'
 
-/** The jobs, and the store of their schedule. */
+/** Options of {@link createJobs}: the jobs, and the store of their schedule. */
 export interface JobsOptions extends RunnerOptions {
   connection: QueueConnection
   /** Separates this queue from others in the same store. Workers with the same prefix share a queue. */
   prefix: string
-  /** Called once, when the jobs are scheduled: at once, or after an outage of the store that holds the schedule. */
+  /** Called once, when the jobs have been scheduled. During an outage of the store, this is after the outage. */
   onScheduled?: (() => void) | undefined
   /** Interval of the watchdog, in milliseconds. Default: 3,000. */
   watchIntervalMs?: number
@@ -26,21 +26,22 @@ export const JOBS_DEFAULTS = { watchIntervalMs: 3_000, timeoutMs: 5_000 }
 /** Jobs that run at their intervals. */
 export interface Jobs {
   /**
-   * Takes no further job, aborts the signal of the running ones, waits for them, and closes every connection. A
-   * second call waits for the first one.
+   * Takes no further job, aborts the signal of the running jobs, waits for these jobs, and closes every connection. A
+   * second call waits for the first call.
    */
   close(): Promise<void>
 }
 
 /**
- * Runs `jobs` at their intervals. A job that is new, or became due while no worker ran, runs at once. Of several
- * workers, one takes each run.
+ * Runs `jobs` at their intervals. A job that is new, or became due while no worker ran, runs at once. If there are
+ * several workers, one of them takes each run.
  *
- * No failure of a job or of the store ends this. While the store is unavailable, also at the start, no job runs.
- * When it is available again, the jobs continue, even if the store is empty.
- * Throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables. Throws `CONFIGURATION` when TLS fails, when
- * Redis is not supported, or when the queue is in PostgreSQL and the database user lacks a privilege, or a connection
- * pooler is in between.
+ * The jobs continue after any failure of a job or of the store. While the store is unavailable, no job runs, even if
+ * it is unavailable from the start. When the store is available again, the jobs continue, even if it is empty then.
+ *
+ * @throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
+ * @throws `CONFIGURATION` when TLS fails, or Redis is not supported. If the queue is in PostgreSQL, also when the
+ *   database user lacks a privilege, or a connection pooler is in between.
  */
 export async function createJobs(options: JobsOptions): Promise<Jobs> {
   const { connection, prefix, jobs, log, onScheduled, watchIntervalMs, timeoutMs } = {

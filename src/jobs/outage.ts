@@ -6,7 +6,7 @@ import { explainRedisFailure, UNREACHABLE } from './redis-failure.js'
 
 /** Tracks outages of the queue. */
 export interface QueueOutage extends FailureTracker {
-  /** Logs the failure of a node of a Redis Cluster once. The queue is unavailable only if no other node takes over. */
+  /** Logs a failure of a node of a Redis Cluster once. The queue stays available if another node takes over. */
   recordNodeFailure(error: unknown, node: string): void
 }
 
@@ -25,14 +25,14 @@ const POSTGRES_ADVICE =
 
 /**
  * Tracks outages of the queue. An outage is over when nothing has failed between two successes. Failures after
- * `closing` do not count, since connections are then closed on purpose.
+ * `closing` has aborted do not count, because connections are then closed on purpose.
  */
 export function createQueueOutage(
   connection: QueueConnection,
   log: Logger,
   closing: AbortSignal,
 ): QueueOutage {
-  // The URLs without their credentials.
+  // Hosts instead of URLs, which contain credentials.
   const urls = connection.kind === 'redis' ? connection.urls : [connection.url]
   const host = urls.map((url) => new URL(url).host).join(',')
   let isReported = false
@@ -40,7 +40,8 @@ export function createQueueOutage(
   const tracker = createFailureTracker({
     onFailure(error, isFirst) {
       const { kind, cause, advice } = explain(error, connection)
-      // A lost connection can be the first sign of a cause, or follow from it.
+      // After a failure with a known cause was logged, a lost connection is only a consequence of that cause. Before,
+      // it can be the first sign of the cause.
       if (!isFirst || (kind === UNREACHABLE && isReported)) return
       isReported = true
       const err = describe(cause)
@@ -72,7 +73,7 @@ export function createQueueOutage(
   }
 }
 
-/** Logs each kind of failure of each node once, at its second occurrence, until `clear`. */
+/** Logs each kind of failure of each node once, at its second occurrence. `clear` forgets all occurrences. */
 function createNodeReports(connection: QueueConnection, log: Logger) {
   const counts = new Map<string, number>()
   return {
@@ -91,7 +92,7 @@ function createNodeReports(connection: QueueConnection, log: Logger) {
 
 function explain(error: unknown, connection: QueueConnection): Explanation {
   if (connection.kind === 'redis') return explainRedisFailure(error, connection.urls[0])
-  // A server without what the queue needs is not an outage, and the message says what to do.
+  // The server is available, but lacks what the queue needs. The message of the error contains the remedy.
   return hasCode(error, 'CONFIGURATION') || hasCode(error, 'DATABASE_NOT_MIGRATED')
     ? { kind: 'configuration', cause: error, advice: error.message }
     : { kind: UNREACHABLE, cause: error, advice: POSTGRES_ADVICE }

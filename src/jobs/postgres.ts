@@ -12,7 +12,7 @@ import { assertTablesUsable } from './queue-tables.js'
 /** Upper bound of the wait for a connection or a response, in milliseconds. */
 const TIMEOUT_MS = 5_000
 
-/** BullMQ names no schema in its statements, and was proved at READ COMMITTED. */
+/** Settings of every session. BullMQ's statements name no schema, and BullMQ was proved at READ COMMITTED. */
 const SETTINGS = {
   search_path: DEFAULT_SCHEMA,
   default_transaction_isolation: 'read committed',
@@ -24,7 +24,7 @@ const PROTOCOL_VIOLATION = '08P01'
 /** SQLSTATE: read_only_sql_transaction. */
 const READ_ONLY = '25006'
 
-/** A broken connection also rejects the query. Without a listener its event would end the process. */
+/** A client whose `error` event never ends the process, even without a listener. The failed query rejects anyway. */
 class Client extends pg.Client {
   override emit(...[event, ...args]: Parameters<pg.Client['emit']>): boolean {
     return event === 'error' && this.listenerCount(event) === 0 ? false : super.emit(event, ...args)
@@ -32,8 +32,8 @@ class Client extends pg.Client {
 }
 
 /**
- * Creates the connections of a queue and its worker, which keeps one for LISTEN. Connections that BullMQ opens
- * by itself can end the process when they break.
+ * Creates the connection pool of a queue and its worker. The worker keeps one connection for LISTEN. BullMQ does not
+ * open its own connections, because those can end the process when they break.
  */
 export function createQueuePool(databaseUrl: string, timeoutMs = TIMEOUT_MS): pg.Pool {
   const sockets = createSockets()
@@ -56,8 +56,8 @@ export function createQueuePool(databaseUrl: string, timeoutMs = TIMEOUT_MS): pg
 }
 
 /**
- * Checks that a queue can run there: its tables are up to date, the server accepts writes, and the connection is a
- * session of its own. It connects as the queue does.
+ * Checks that the queue can run in this database: the tables of the queue are up to date, the server accepts writes,
+ * and no connection pooler is in between. Connects with the same settings as the queue.
  *
  * @throws `DATABASE_NOT_MIGRATED` when the tables of the queue are missing or too old.
  * @throws `CONFIGURATION` when a connection pooler is in between, or the database user lacks a privilege.
@@ -73,9 +73,9 @@ export async function assertQueueUsable(
     await withClient(databaseUrl, check, { ...timeouts, settings: SETTINGS })
   } catch (error) {
     if (!isProtocolViolation(error)) throw error
-    // A server that accepts the same connection without options is not the server itself.
+    // If the same connection succeeds without startup options, it leads to a pooler: PostgreSQL accepts them.
     await withClient(databaseUrl, async () => {}, timeouts)
-    throw pooled('it refuses startup options')
+    throw poolerInBetween('it refuses startup options')
   }
 }
 
@@ -86,10 +86,10 @@ async function checkSession(client: pg.Client, databaseUrl: string): Promise<voi
        current_setting('search_path') AS search_path`,
   )
   const [session] = rows
-  if (session?.search_path !== DEFAULT_SCHEMA) throw pooled('it ignores startup options')
+  if (session?.search_path !== DEFAULT_SCHEMA) throw poolerInBetween('it ignores startup options')
   if (session.read_only) throw unavailable(undefined, READ_ONLY)
   if (!(await receivesNotifications(client, databaseUrl))) {
-    throw pooled('it does not deliver notifications (LISTEN)')
+    throw poolerInBetween('it does not deliver notifications (LISTEN)')
   }
 }
 
@@ -98,7 +98,7 @@ function isProtocolViolation(error: unknown): boolean {
   return cause instanceof pg.DatabaseError && cause.code === PROTOCOL_VIOLATION
 }
 
-function pooled(reason: string): LastLogoutError {
+function poolerInBetween(reason: string): LastLogoutError {
   const message =
     `the job queue cannot run through a connection pooler such as PgBouncer: ${reason}. Set DATABASE_DIRECT_URL to ` +
     'the PostgreSQL server itself, without a pooler in between'

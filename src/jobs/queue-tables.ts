@@ -22,10 +22,10 @@ export async function migrateQueue(databaseUrl: string): Promise<void> {
 
 async function migrateWith(client: pg.Client): Promise<void> {
   try {
-    // BullMQ would need the privilege to create its schema even if there is nothing to do.
+    // BullMQ's migration needs the privilege to create its schema, even if all migrations are applied.
     if ((await readVersion(client)) >= LATEST_SCHEMA_VERSION) return
-    // BullMQ begins its transaction at the default level of the session. A run that waited for its lock would
-    // then not see what the other run has applied.
+    // BullMQ begins its transaction at the default level of the session. At a higher level, a run that waited for
+    // BullMQ's lock would not see the migrations of the other run.
     const query = (sql: string, values?: unknown[]) =>
       client.query(sql === 'BEGIN' ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : sql, values)
     await runMigrations({ query })
@@ -43,7 +43,7 @@ async function migrationForbidden(client: pg.Client, cause: unknown): Promise<La
   )
 }
 
-/** Names of the session's user and database, quoted. */
+/** Reads the names of the session's user and database, quoted as identifiers. */
 async function readNames(client: pg.Client): Promise<{ role: string; database: string }> {
   const { rows } = await client.query<{ role: string; database: string }>(
     'SELECT quote_ident(current_user) AS role, quote_ident(current_database()) AS database',

@@ -1,32 +1,32 @@
 import { LastLogoutError } from '../errors.js'
 import { describeTlsFailure } from '../tls.js'
 
-/** Why Redis does not do what the queue needs. */
+/** Why the queue cannot use Redis, and what to do. */
 export interface RedisFailure {
-  /** Distinguishes causes. {@link UNREACHABLE}: none but a lost connection or a timeout. */
+  /** The kind of the cause. {@link UNREACHABLE}: nothing is known but that a connection was lost or timed out. */
   kind: string
   /** The error of the server or of the connection, without the wrapper of a cluster. */
   cause: unknown
-  /** Code of the system, or first word of the reply. `undefined` for neither. */
+  /** The error code of the system, or the first word of the reply, such as `NOAUTH`. Undefined: neither exists. */
   code: unknown
   advice: string
 }
 
-/** Kind of a failure without a reply of the server. */
+/** The kind of a failure in which the server sent no reply that states a cause. */
 export const UNREACHABLE = 'unreachable'
 
-/** Rules that permit the keys of the queue, and the commands that BullMQ sends. */
+/** Access rules for `ACL SETUSER` that permit the keys of the queue, and the commands that BullMQ sends. */
 const ACL_RULES = {
   keys: "'~{last-logout:*'",
   commands: "+@connection +@read +@write +@scripting -@dangerous +info '+cluster|slots'",
 }
 
-/** Replies in which Redis refuses a command or a key, also those of a script. */
+/** Replies in which Redis refuses a command or a key to the user, in a script too. */
 const PERMISSION_REPLY = /\bNOPERM\b|ACL failure in script|The user executing the script can't/
 
 const CHECK_CREDENTIALS = 'check the user and the password in REDIS_URL'
 
-/** What to do, by system error code or by first word of a reply. */
+/** What to do, by error code of the system or by first word of a reply. */
 const ADVICE = new Map([
   ['NOAUTH', CHECK_CREDENTIALS],
   ['WRONGPASS', CHECK_CREDENTIALS],
@@ -41,13 +41,13 @@ const ADVICE = new Map([
   ['MASTERDOWN', 'the primary of this replica is unavailable: check it'],
 ])
 
-/** A Sentinel that requires another password cannot be recognized by its replies. */
+/** The default port of Sentinel. A Sentinel that requires another password cannot be recognized by its replies. */
 const SENTINEL_PORT = '26379'
 const SENTINEL_HINT = '. Port 26379 is that of Redis Sentinel, which is not supported'
 
 const CHECK_SERVER = 'check that redis runs and is reachable from here, and REDIS_URL'
 
-/** Whether Redis refuses a command or a key to this user. */
+/** Whether Redis refused a command or a key to the user. */
 export function isPermissionReply(message: string): boolean {
   return PERMISSION_REPLY.test(message)
 }
@@ -55,8 +55,8 @@ export function isPermissionReply(message: string): boolean {
 /**
  * Describes a failure of TLS, which no retry resolves.
  *
- * @param code Code of Node's error.
- * @returns `null` for any other code.
+ * @param code The `code` of Node's error.
+ * @returns `null` if the code is not one of a TLS failure.
  */
 export function describeRedisTlsFailure(code: unknown): string | null {
   const failure = describeTlsFailure(code)
@@ -66,11 +66,11 @@ export function describeRedisTlsFailure(code: unknown): string | null {
   )
 }
 
-/** Explains an error of ioredis or BullMQ. `url` is one that led to the server. */
+/** Explains an error of ioredis or BullMQ. `url` is the URL of the server, or of one node of the cluster. */
 export function explainRedisFailure(error: unknown, url: string): RedisFailure {
   const cause = Object(error).lastNodeError ?? error
   const { code: systemCode, message = String(cause) } = Object(cause)
-  // Replies of Redis begin with a word such as WRONGPASS. ioredis quotes the last of a cluster.
+  // Replies of Redis begin with a word such as WRONGPASS. For a cluster, ioredis quotes the last reply in its message.
   const [, word] = /(?:^|ReplyError: )([A-Z]{3,})\b/.exec(message) ?? []
   const code = systemCode ?? (word === 'ERR' ? undefined : word)
   if (cause instanceof LastLogoutError) return { kind: message, cause, code, advice: message }
@@ -102,7 +102,7 @@ export function explainRedisFailure(error: unknown, url: string): RedisFailure {
   return advice === undefined ? describe(UNREACHABLE, CHECK_SERVER) : describe(code, advice)
 }
 
-/** Quotes an argument for a shell, if it needs that. */
+/** Quotes an argument for a shell if it contains characters that are special there. */
 function quote(text: string): string {
   return /^[\w.@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }

@@ -2,8 +2,8 @@ import { isIP } from 'node:net'
 import { type ConnectionOptions, checkServerIdentity, type PeerCertificate } from 'node:tls'
 
 /**
- * Creates the TLS options for nodes of a cluster. They announce their addresses, unless the cluster is set up to
- * announce names: a certificate for the host of a URL is valid for an address.
+ * Creates the TLS options for nodes of a cluster. Nodes announce IP addresses unless they are configured to announce
+ * host names. So for a node with an IP address, a certificate for the host name of any of the URLs is accepted.
  */
 export function createTlsOptions(urls: readonly string[]): ConnectionOptions {
   const names = urls.map((url) => new URL(url).hostname)

@@ -2,7 +2,7 @@ import { type BackendFactory, QueueKeys, RedisConnection, RedisQueueBackend } fr
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import type { FoundRedis } from './examine-redis.js'
 
-/** The URL of a server, or of each node of a cluster that is known before its slots are. */
+/** The URL of a server, or the URLs of some nodes of a cluster, from which the other nodes are discovered. */
 export type RedisUrls = readonly [string, ...string[]]
 
 /** Opens connections to a Redis server or cluster. */
@@ -17,9 +17,9 @@ export interface RedisConnector {
 export interface RedisConnectorOptions {
   urls: RedisUrls
   found: FoundRedis
-  /** Upper bound of opening a connection, in milliseconds. */
+  /** Timeout of opening a connection, in milliseconds. */
   timeoutMs: number
-  /** Called for each failure of a node of the cluster. Others may still respond. */
+  /** Called for each failure of a node of the cluster. Other nodes may still respond. */
   onNodeError(error: unknown, node: string): void
 }
 
@@ -31,13 +31,13 @@ type Limits = Pick<
 
 const MAX_RETRY_DELAY_MS = 2_000
 
-/** How often each connection to a cluster reads which node serves which slot, in milliseconds. */
+/** Interval at which each connection to a cluster reads which node serves which slot, in milliseconds. */
 const SLOTS_REFRESH_INTERVAL_MS = 5_000
 
-/** Upper bound of the time for that at one node, in milliseconds. Then another node is tried. */
+/** How long one node may take to return this mapping of slots, in milliseconds. Then another node is tried. */
 const SLOTS_REFRESH_TIMEOUT_MS = 3_000
 
-/** The worker's wait for a job has no timeout here: BullMQ ends it. */
+/** Limits of the connection on which a worker waits for a job. They have no timeout, because BullMQ ends the wait. */
 const WORKER_WAIT: Limits = { maxRetriesPerRequest: null }
 
 /** Prefix of the keys of a queue. The braces keep all of them in one slot of a Redis Cluster. */
@@ -45,7 +45,7 @@ export function toKeyPrefix(name: string): string {
   return `{last-logout:${name}}`
 }
 
-/** Creates a connector without a connection. */
+/** Creates a connector that has not opened a connection yet. */
 export function createRedisConnector(options: RedisConnectorOptions): RedisConnector {
   const clients: (Redis | Cluster)[] = []
   const open = options.found.nodes === null ? connectServer : connectCluster
@@ -65,10 +65,10 @@ function connectServer({ urls, found, timeoutMs }: RedisConnectorOptions, limits
   return new Redis(urls[0], {
     ...limits,
     connectTimeout: timeoutMs,
-    // It uses INFO, and prints a warning to the console if that is not permitted.
+    // The ready check runs INFO, and prints a warning to the console if INFO is not permitted.
     enableReadyCheck: found.canReadInfo,
     retryStrategy: (times) => Math.min(times * 200, MAX_RETRY_DELAY_MS),
-    // A demoted primary keeps the connection, and rejects every write with this code.
+    // A demoted primary keeps the connection open, and refuses every write with this reply.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   })
 }
@@ -78,13 +78,14 @@ function connectCluster(
   { enableOfflineQueue = true, ...limits }: Limits,
 ): Cluster {
   const { username, password, tls } = found.options
-  // ioredis returns to these nodes when it has lost all others. The nodes of the URLs may be down by then.
+  // ioredis returns to these nodes when it has lost all others. The announced nodes are included, because the nodes of
+  // the URLs may be down by then.
   const client = new Cluster([...urls, ...(found.nodes ?? [])], {
     enableOfflineQueue,
-    // A node that does not respond sends no MOVED either, after another one has replaced it.
+    // Without a refresh, ioredis would learn of a replaced node only by a MOVED reply of the unresponsive node.
     slotsRefreshInterval: SLOTS_REFRESH_INTERVAL_MS,
     slotsRefreshTimeout: SLOTS_REFRESH_TIMEOUT_MS,
-    // While the cluster is down, the replies have the reason. The check retries without one.
+    // While the cluster is down, the replies to commands state the reason. The ready check would retry and state none.
     enableReadyCheck: false,
     redisOptions: {
       username,
@@ -94,7 +95,7 @@ function connectCluster(
       connectTimeout: timeoutMs,
       enableReadyCheck: false,
     },
-    // The certificates of the nodes contain names instead of addresses.
+    // Host names are not resolved here, because the certificates of the nodes contain names instead of addresses.
     dnsLookup: (address, callback) => callback(null, address),
   })
   client.on('node error', onNodeError)
@@ -102,15 +103,15 @@ function connectCluster(
 }
 
 /**
- * Creates BullMQ's own backend for Redis, with limits for each connection. BullMQ's check of the server is
- * skipped, because it prints to the console.
+ * Creates a factory of BullMQ's own backend for Redis that sets limits for each connection. BullMQ's check of the
+ * server version is skipped, because the check prints to the console.
  */
 export function createRedisBackendFactory(
   prefix: string,
   timeoutMs: number,
 ): BackendFactory<RedisQueueBackend, RedisConnector> {
   const keys = new QueueKeys(prefix)
-  // The queue fails early instead of waiting.
+  // A call of the queue fails instead of waiting while Redis is unavailable.
   const queue = { enableOfflineQueue: false, commandTimeout: timeoutMs, socketTimeout: timeoutMs }
   // The commands of a worker wait while Redis is unavailable.
   const worker = { maxRetriesPerRequest: null, socketTimeout: timeoutMs }
@@ -131,7 +132,7 @@ export function createRedisBackendFactory(
   }
 }
 
-/** Allows waits in fractions of a second. BullMQ assumes whole seconds for a server that it has not checked. */
+/** Allows waits of fractions of a second. For a server that BullMQ has not checked, it uses whole seconds. */
 function allowFractions(connection: RedisConnection): RedisConnection {
   const allow = (): void => {
     connection.capabilities = { canDoubleTimeout: true, canBlockFor1Ms: false }

@@ -2,16 +2,16 @@ import { withAbort } from '../async/abort.js'
 import { LastLogoutError } from '../errors.js'
 import type { ScheduledJob } from './scheduled-job.js'
 
-/** Default for how long a run may be without progress, in milliseconds. */
+/** Default time without progress after which a run is stalled, in milliseconds. */
 const STALL_TIMEOUT_MS = 120_000
 
-/** How long an aborted run may take to end, in milliseconds: a query can have to time out. */
+/** How long an aborted run may take to end, in milliseconds. It may have to wait until a query times out. */
 const ABORT_GRACE_MS = 20_000
 
 /**
- * Runs a job once.
+ * Runs a job once, and aborts the run when it stalls.
  *
- * @throws `STALLED` after it was aborted for lack of progress.
+ * @throws `STALLED` when a run that was aborted because it stalled has ended.
  * @throws `ABANDONED` when an aborted run does not end within its grace period.
  */
 export function runWatched(job: ScheduledJob, signal: AbortSignal): Promise<unknown> {

@@ -8,9 +8,9 @@ import type { ScheduledJob } from './scheduled-job.js'
 export interface Runner {
   /** Number of jobs. */
   readonly size: number
-  /** Never rejects. A failure is logged once, until the job has recovered. */
+  /** Runs a job. Never rejects. A repeated failure is not logged again until the job recovers. */
   run(name: string): Promise<void>
-  /** Resolves when no job is running, except abandoned ones. */
+  /** Resolves when no run is in progress, except for abandoned runs. */
   idle(): Promise<void>
 }
 
@@ -33,7 +33,7 @@ export function createRunner(options: RunnerOptions, signal: AbortSignal): Runne
   async function execute(job: ScheduledJob, tracker: FailureTracker): Promise<void> {
     try {
       const outcome = await runWatched(job, signal)
-      // An aborted run has not shown that the job works.
+      // A run that was aborted does not prove that the job works.
       if (outcome !== 'skipped' && !signal.aborted) tracker.recordSuccess()
     } catch (err) {
       if (!signal.aborted || hasCode(err, 'ABANDONED')) tracker.recordFailure(err)
@@ -45,8 +45,8 @@ export function createRunner(options: RunnerOptions, signal: AbortSignal): Runne
     size: byName.size,
     async run(name) {
       const known = byName.get(name)
-      // The name can be that of another version. A run longer than its interval skips the runs that become due
-      // meanwhile.
+      // Another version of this program can have scheduled a job that this one does not know. If a job becomes due
+      // while it still runs, this run is skipped.
       if (!known || running.has(name) || signal.aborted) return
       const run = execute(known.job, known.tracker)
       running.set(name, run)
@@ -59,7 +59,7 @@ export function createRunner(options: RunnerOptions, signal: AbortSignal): Runne
   }
 }
 
-/** Tracks the failures of one job: the first with each error code is logged. */
+/** Tracks the failures of one job, and logs the first failure with each error code. */
 function createJobTracker(
   job: string,
   { log, onFailure }: Pick<RunnerOptions, 'log' | 'onFailure'>,

@@ -2,15 +2,17 @@
 export interface ScheduledJob {
   /** Unique among the jobs. */
   name: string
+  /** Interval of the job, in milliseconds. */
   everyMs: number
-  /** Maximum time between two calls of `progressed` before a run is stalled, in milliseconds. Default: 120,000. */
+  /** A run that does not call `progressed` for this time is stalled, in milliseconds. Default: 120,000. */
   stallMs?: number
   /**
    * Runs the job once.
    *
-   * @param signal Aborts when the jobs are closed, and when the run has stalled. The run then has a grace period.
+   * @param signal Aborts when the jobs are closed, and when the run has stalled. The run must then end within a grace
+   *   period.
    * @param progressed Reports that the run makes progress.
-   * @returns `skipped` if nothing was tried. This does not count as a success.
+   * @returns `skipped` if the run did nothing. Such a run does not count as a success.
    */
   run(signal: AbortSignal, progressed: () => void): Promise<unknown>
 }

@@ -7,17 +7,17 @@ export type SchedulerQueue = Pick<
   'getJobSchedulers' | 'removeJobScheduler' | 'upsertJobScheduler'
 >
 
-/** A job that is due for longer than this is overdue, in milliseconds. */
+/** A job that has been due for longer than this is overdue, in milliseconds. */
 const OVERDUE_MS = 5_000
 
 /** Largest accepted difference between the clocks of two workers, in milliseconds. */
 const MAX_CLOCK_SKEW_MS = 60_000
 
 /**
- * Makes `jobs` the whole schedule. A job that is scheduled at its interval is not changed: on PostgreSQL BullMQ
- * takes no lock, and workers that start together would conflict.
+ * Makes `jobs` the whole schedule. A job that is already scheduled at its interval is not scheduled again: BullMQ takes
+ * no lock on PostgreSQL, so workers that start at the same time would conflict.
  *
- * @returns As {@link restoreSchedulers}.
+ * @returns Whether a job was overdue.
  */
 export async function registerSchedulers(
   queue: SchedulerQueue,
@@ -32,8 +32,8 @@ export async function registerSchedulers(
 }
 
 /**
- * Schedules jobs again whose schedule is missing, overdue because its next run was lost, or too far ahead
- * because a clock was set back.
+ * Schedules a job again if its schedule is missing, if it is overdue because its next run was lost, or if its next run
+ * is too far ahead because a clock was set back.
  *
  * @returns Whether a job was overdue.
  */
@@ -56,8 +56,8 @@ export async function restoreSchedulers(
 }
 
 /**
- * A job that is due stays due. Several workers can do this at once: on PostgreSQL some are refused, and the job
- * can run more than once.
+ * Schedules a job. If the job is due, it stays due. Several workers can schedule the same job at once: on PostgreSQL
+ * some of these calls then fail with a conflict, and the job can run more than once.
  */
 async function schedule(queue: SchedulerQueue, { name, everyMs }: ScheduledJob): Promise<void> {
   const opts = { removeOnComplete: true, removeOnFail: true }

@@ -2,24 +2,24 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FailureTracker } from '../async/failure-tracker.js'
 import { hasCode } from '../errors.js'
 import type { Backend } from './backend.js'
-import { isRefused } from './refused.js'
+import { isQueueConflict } from './queue-errors.js'
 import type { ScheduledJob } from './scheduled-job.js'
 import { registerSchedulers, restoreSchedulers } from './schedulers.js'
 
 /** Options of a watchdog. */
 export interface WatchdogOptions {
   jobs: ScheduledJob[]
-  /** Opens the queue and its worker. Repeated after a rejection. */
+  /** Opens the queue and its worker. After a rejection, the watchdog calls this again at its next check. */
   open(): Promise<Backend>
   /** Called once, when the schedule has been registered. */
   onRegistered?: (() => void) | undefined
-  /** Outage of the queue. */
+  /** Tracks the outages of the queue. */
   outage: FailureTracker
-  /** Stops the watchdog. */
+  /** Aborts when the watchdog is to stop. */
   signal: AbortSignal
-  /** How often the schedule is checked, in milliseconds. */
+  /** Interval between two checks of the schedule, in milliseconds. */
   watchIntervalMs: number
-  /** Milliseconds since 1970. Default: `Date.now`. */
+  /** Returns the time in milliseconds since the epoch. Default: `Date.now`. */
   now?: () => number
 }
 
@@ -28,15 +28,15 @@ export interface Watchdog {
   /**
    * Checks once, then at each interval.
    *
-   * @throws An error of the first check that a later one cannot resolve: `CONFIGURATION` or `DATABASE_NOT_MIGRATED`.
+   * @throws An error of the first check that a later check cannot resolve: `CONFIGURATION` or `DATABASE_NOT_MIGRATED`.
    */
   start(): Promise<void>
-  /** Call this after the signal has aborted. */
+  /** Waits for the running check, and closes the queue and its worker. Call this after the signal has aborted. */
   close(): Promise<void>
 }
 
-/** Consecutive refusals that concurrent workers can cause. More of them have another cause. */
-const MAX_REFUSALS = 3
+/** Maximum number of consecutive conflicts that concurrent workers can cause. More of them count as an outage. */
+const MAX_CONFLICTS = 3
 
 /** Creates a watchdog that has not started. */
 export function createWatchdog(options: WatchdogOptions): Watchdog {
@@ -44,14 +44,14 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
   const current = createCurrentBackend(open)
   let isRegistered = false
   let wasOverdue = false
-  let refusals = 0
+  let conflicts = 0
   let watching: Promise<void> | undefined
 
   async function checkSchedule(): Promise<void> {
-    const { queue, rejected } = await current.get()
+    const { queue, refused } = await current.get()
     const setUp = isRegistered ? restoreSchedulers : registerSchedulers
-    // A call of a queue that is closed meanwhile never ends.
-    const isOverdue = await Promise.race([setUp(queue, jobs, now()), rejected])
+    // A call to a queue never settles if the queue is closed during the call, as after a refused statement.
+    const isOverdue = await Promise.race([setUp(queue, jobs, now()), refused])
     if (!isRegistered) options.onRegistered?.()
     isRegistered = true
     const isStuck = isOverdue && wasOverdue
@@ -65,18 +65,18 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
   async function tryToCheck(): Promise<void> {
     try {
       await checkSchedule()
-      refusals = 0
+      conflicts = 0
       outage.recordSuccess()
     } catch (error) {
       if (watching === undefined && isPermanent(error)) throw error
-      refusals = isRefused(error) ? refusals + 1 : 0
-      if (refusals === 0 || refusals > MAX_REFUSALS) outage.recordFailure(error)
+      conflicts = isQueueConflict(error) ? conflicts + 1 : 0
+      if (conflicts === 0 || conflicts > MAX_CONFLICTS) outage.recordFailure(error)
     }
   }
 
   async function repeatCheck(): Promise<void> {
     while (!signal.aborted) {
-      // It rejects when the signal aborts, which ends the loop.
+      // The sleep rejects when the signal aborts. The loop then ends without a check.
       await sleep(watchIntervalMs, undefined, { signal }).then(tryToCheck, () => undefined)
     }
   }
@@ -93,14 +93,14 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
   }
 }
 
-/** The open queue and its worker. They are replaced when the server rejects a statement of them. */
+/** Holds the open queue and its worker, and replaces them when the server refuses a statement of the worker. */
 function createCurrentBackend(open: () => Promise<Backend>) {
   let backend: Backend | undefined
   let closing: Promise<void> | undefined
 
   async function openBackend(): Promise<Backend> {
     const opened = await open()
-    opened.rejected.catch(() => {
+    opened.refused.catch(() => {
       if (backend === opened) backend = undefined
       closing = opened.close(true)
     })
@@ -112,7 +112,7 @@ function createCurrentBackend(open: () => Promise<Backend>) {
       backend ??= await openBackend()
       return backend
     },
-    /** Closes it without waiting for running jobs. The next `get` opens another one. */
+    /** Closes the open backend without waiting for running jobs. The next `get` opens another backend. */
     async discard(): Promise<void> {
       const discarded = backend
       backend = undefined

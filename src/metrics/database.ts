@@ -8,7 +8,7 @@ import type { GapReason, RecordedGap } from '../rules/gap.js'
 import type { Instant } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
 
-/** What the metrics of the database are read with. */
+/** The methods of the store that the metrics are read with, and their timeout. */
 export type DatabaseMetricsOptions = Pick<
   LastLogoutStore,
   'readProgress' | 'readGaps' | 'count'
@@ -19,19 +19,19 @@ export type DatabaseMetricsOptions = Pick<
 
 /** Metrics that are read from the database. */
 export interface DatabaseMetrics {
-  /** Reads the database. Removes its metrics if it does not respond in time. */
+  /** Reads the database and sets the metrics. Removes them if the database does not respond in time. */
   refresh(): Promise<void>
 }
 
-/** Default of {@link DatabaseMetricsOptions}. Prometheus waits 10 s for a scrape. */
+/** Default of `timeoutMs` in {@link DatabaseMetricsOptions}. Prometheus itself waits 10 s for a scrape. */
 export const SCRAPE_TIMEOUT_MS = 3_000
 
-/** Minimum interval between two counts of rows, in milliseconds. A million users and sessions take a third of a second. */
+/** Minimum interval between two counts of rows, in milliseconds. Counting a million users and sessions takes 0.3 s. */
 const COUNT_INTERVAL_MS = 60_000
 
 /**
- * Registers the metrics of the database. Every process of a tenant reports the same values, so that the API also
- * reveals a worker that has stopped.
+ * Registers the metrics of the database. Every process of a tenant reports the same values, so that the metrics of the
+ * API also reveal a worker that has stopped.
  */
 export function createDatabaseMetrics(
   registry: Registry,
@@ -65,7 +65,7 @@ interface DatabaseState {
   counts: Counts | null
 }
 
-/** Sets metrics. `null`, while the database is unavailable, removes them. */
+/** Sets metrics from the state of the database. `null`: the database is unavailable, and the metrics are removed. */
 type Setter = (state: DatabaseState | null) => void
 
 function registerFreshness(registry: Registry): Setter {
@@ -132,7 +132,7 @@ function registerGaps(registry: Registry): Setter {
     if (state === null) return
     const byReason = { ...NO_GAPS }
     const inOrder = [...state.gaps].sort((a, b) => a.detectedAt - b.detectedAt)
-    // A later gap replaces an earlier one of the same reason.
+    // In this order, a later gap overwrites the metrics of an earlier gap with the same reason.
     for (const { reason, from, to, detectedAt } of inOrder) {
       byReason[reason]++
       duration.set({ reason }, (to - from) / 1000)

@@ -6,7 +6,7 @@ import { DURATION_BUCKETS } from './sync.js'
 export interface JobMetrics {
   /** Runs a poll, or a reconcile including its wait for the lease, and records its outcome and duration. */
   timePoll<Outcome extends string>(task: string, poll: () => Promise<Outcome>): Promise<Outcome>
-  /** A run has failed, or was abandoned. */
+  /** Counts a run that has failed, or was abandoned. */
   onJobFailure(task: string, error: unknown): void
 }
 
@@ -64,7 +64,7 @@ function registerFailures(registry: Registry): JobMetrics['onJobFailure'] {
     labelNames: ['task', 'code'],
     registers: [registry],
   })
-  // An alert fires at the first of these rare failures. Prometheus sees an increase only in a series that exists.
+  // An alert must fire at the first of these rare failures. Prometheus sees an increase only in an existing series.
   for (const task of TASKS) {
     for (const code of ['STALLED', 'ABANDONED']) failures.inc({ task, code }, 0)
   }

@@ -5,7 +5,7 @@ import { createDatabaseMetrics, type DatabaseMetricsOptions } from './database.j
 import { createJobMetrics, type JobMetrics } from './jobs.js'
 import { createSyncMetrics, type SyncMetrics } from './sync.js'
 
-/** What the metrics are created from. */
+/** Options of {@link createMetrics}. */
 export interface MetricsOptions extends DatabaseMetricsOptions {
   /** Our share of the tenant's rate limit, from 0 to 1. */
   rateShare: number
@@ -17,16 +17,16 @@ interface Scrape {
   text: string
 }
 
-/** What only some processes do: read the log, or serve the API. */
+/** A task that only some processes have: reading the log, or serving the API. */
 type Task = 'sync' | 'api'
 
 /** All metrics of a process: callbacks that record measurements, and their exposition. */
 export interface Metrics extends SyncMetrics, JobMetrics, ApiMetrics {
-  /** Exposes the metrics of a task. Without it they are absent, instead of zeros that mean nothing. */
+  /** Exposes the metrics of a task. Before this call they are absent: zeros would be misleading. */
   expose(task: Task): void
   /** Exposes CPU time, memory, event loop and garbage collection of the process. */
   exposeProcess(): void
-  /** Never fails. Waits for the database for at most `timeoutMs`. */
+  /** Returns all exposed metrics. Never fails. Waits for the database for at most `timeoutMs`. */
   scrape(): Promise<Scrape>
 }
 

@@ -7,13 +7,13 @@ export interface SyncMetrics {
   onAuth0Response(request: LogRequest): void
   onProgress(progress: Pick<SyncProgress, 'stage' | 'entries' | 'events'>): void
   onLogoutPage(page: LogoutPage): void
-  /** A round of a loop moved neither the checkpoint nor the sweep. */
+  /** Counts a round of a loop that moved neither the checkpoint nor the sweep. */
   onIdleRound(loop: string): void
 }
 
-/** In seconds. Auth0 stores an entry within seconds; an outage lasts for minutes. */
+/** Buckets of the lag, in seconds. Auth0 stores an entry within seconds; an outage lasts for minutes. */
 const LAG_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600]
-/** Of requests and polls, in seconds. */
+/** Buckets of the durations of requests and polls, in seconds. */
 export const DURATION_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600]
 
 /** Registers the metrics of reading the log. */
@@ -122,7 +122,7 @@ function registerLag(registry: Registry): SyncMetrics['onLogoutPage'] {
     registers: [registry],
   })
   for (const part of ['auth0', 'poll', 'write']) lag.zero({ part })
-  // Clocks differ, and a `Date` header has whole seconds: a difference can be negative.
+  // A difference can be negative, because clocks differ, and a `Date` header has whole seconds.
   const observe = (part: string, ms: number) => lag.observe({ part }, Math.max(0, ms) / 1000)
 
   return ({ events, requestedAt, writtenMs }) => {

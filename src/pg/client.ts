@@ -5,22 +5,21 @@ import { isUnavailableState } from './sql-state.js'
 import { CONNECT_TIMEOUT_MS, QUERY_TIMEOUT_MS } from './timeouts.js'
 import { connectionFailure, unavailable } from './unavailable.js'
 
-/** System error codes of a broken connection. */
+/** Error codes of the system for a broken connection. */
 const BROKEN_CONNECTION_CODES = new Set<unknown>(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
 
 /** Settings of a connection. */
 export interface SessionOptions {
-  /** In milliseconds. Default: {@link CONNECT_TIMEOUT_MS}. */
+  /** Timeout of connecting, in milliseconds. Default: {@link CONNECT_TIMEOUT_MS}. */
   connectTimeoutMs?: number
-  /** In milliseconds. Default: {@link QUERY_TIMEOUT_MS}. */
+  /** Timeout of the response to a query, in milliseconds. Default: {@link QUERY_TIMEOUT_MS}. */
   queryTimeoutMs?: number
-  /** Run-time parameters of the session, such as `search_path`. A transaction pooler rejects them. */
+  /** Run-time parameters of the session, such as `search_path`. A transaction pooler refuses them. */
   settings?: Record<string, string>
 }
 
 /**
- * Runs `run` on a connection of its own, then closes the connection. An uncommitted transaction is rolled
- * back.
+ * Opens a connection, calls `run` with it, and closes it. PostgreSQL rolls an uncommitted transaction back.
  *
  * @returns The result of `run`.
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
@@ -42,7 +41,7 @@ export async function withClient<T>(
     connectionTimeoutMillis: connectTimeoutMs,
     query_timeout: queryTimeoutMs,
   })
-  // A broken connection also rejects the query. Without a listener this event would end the process.
+  // A broken connection rejects the query, and also emits `error`. Without a listener, `error` would end the process.
   client.on('error', () => {})
   await client.connect().catch((error) => {
     throw connectionFailure(error)
@@ -60,6 +59,6 @@ export async function withClient<T>(
 function isConnectionFailure(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) return isUnavailableState(error.code)
   if (!(error instanceof Error) || Object.getPrototypeOf(error) !== Error.prototype) return false
-  // Errors of the driver, such as a timeout, have no code. Errors of the file system have one.
+  // Errors of the driver, such as a timeout, have no code. Errors of the file system have a code.
   return !('code' in error) || BROKEN_CONNECTION_CODES.has(error.code)
 }

@@ -1,15 +1,15 @@
 import { accessSync, constants } from 'node:fs'
 import { LastLogoutError } from '../errors.js'
 
-/** The schema of a database URL that names none. */
+/** The schema of the tables if the database URL names none. */
 const DEFAULT_SCHEMA = 'public'
 
 /** Parameters of a database URL that name files, which the driver reads for each connection. */
 const FILE_PARAMETERS = ['sslrootcert', 'sslcert', 'sslkey']
 
 /**
- * Returns the schema of the tables: the parameter `schema` of the database URL, as in Prisma. Every statement
- * names it, so that the `search_path` of a role or a database has no effect.
+ * Returns the schema of the tables: the parameter `schema` of the database URL, as in Prisma. Every statement names
+ * this schema, so that the `search_path` of a role or a database has no effect.
  */
 export function schemaOf(databaseUrl: string): string {
   return new URL(databaseUrl).searchParams.get('schema') ?? DEFAULT_SCHEMA
@@ -22,10 +22,10 @@ export interface DriverOptions {
 }
 
 /**
- * Reads a database URL, and adds settings for the session. They take precedence over those in its parameter
- * `options`, which the driver would otherwise use instead.
+ * Converts a database URL to options of the driver, with settings for the session. The settings are appended to the
+ * URL's parameter `options`, and take precedence over it. The driver alone would use the parameter and ignore them.
  *
- * @param settings Run-time parameters, such as `search_path`. A transaction pooler rejects them.
+ * @param settings Run-time parameters, such as `search_path`. A transaction pooler refuses them.
  * @throws `CONFIGURATION` when a file that the URL names cannot be read.
  */
 export function toDriverOptions(
@@ -38,12 +38,12 @@ export function toDriverOptions(
   if (added.length === 0) return { connectionString: databaseUrl }
   const given = url.searchParams.get('options')
   url.searchParams.delete('options')
-  // PostgreSQL applies the options in order: the last one of a name counts.
+  // PostgreSQL applies the options in order: if two set the same parameter, the last one counts.
   const options = given === null ? added : [given, ...added]
   return { connectionString: url.href, options: options.join(' ') }
 }
 
-/** Escapes a value for the startup option `options`, where spaces separate arguments. */
+/** Escapes a value for the startup parameter `options`, in which spaces separate arguments. */
 function escapeOption(value: string): string {
   return value.replaceAll(/[\\\s]/g, '\\$&')
 }

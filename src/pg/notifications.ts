@@ -4,23 +4,26 @@ import type pg from 'pg'
 import { withClient } from './client.js'
 import { CONNECT_TIMEOUT_MS } from './timeouts.js'
 
-/** Channel of the check. One for all: a pooler can leave a LISTEN behind on a connection that it shares. */
+/**
+ * Channel of the check. All checks use the same one, because each can leave a LISTEN behind on a shared connection of
+ * a pooler.
+ */
 const CHANNEL = 'last_logout_check'
 
 /** How long the idle connection waits for the notification, in milliseconds. */
 const IDLE_WAIT_MS = 500
 
 /**
- * Checks whether a connection receives the notifications of others, by a notification from a second connection.
- * Through a transaction pooler it does not: LISTEN stays behind on a connection of the pooler.
+ * Checks whether a connection receives a notification that a second connection sends. Through a transaction pooler
+ * it does not, because LISTEN takes effect only on the pooler's own connection to the server.
  *
- * PostgreSQL sends a notification to an idle session at once, and to any other before the response to its next
- * statement. So a direct connection always passes, also on a busy server. A pooler forwards nothing to an idle
- * client.
+ * PostgreSQL sends a notification to an idle session at once, and to a busy one before the response to the session's
+ * next statement. So a direct connection always passes, even if the server is slow. A pooler forwards nothing to an
+ * idle client.
  *
- * @param listening The connection. It must not be in a transaction.
- * @param url Where the second connection leads to.
- * @param idleWaitMs How long it is left idle, in milliseconds. Default: 500.
+ * @param listening The connection to check. It must not be in a transaction.
+ * @param url The URL for the second connection.
+ * @param idleWaitMs How long `listening` is left idle, in milliseconds. Default: 500.
  * @throws `DATABASE_UNAVAILABLE` when a connection fails or breaks.
  */
 export async function receivesNotifications(
@@ -43,7 +46,7 @@ export async function receivesNotifications(
         queryTimeoutMs: CONNECT_TIMEOUT_MS,
       },
     )
-    // It rejects when the notification arrives.
+    // The wait rejects when the notification arrives.
     await sleep(idleWaitMs, undefined, { signal: received.signal }).catch(() => {})
     if (!received.signal.aborted) await listening.query('SELECT')
     await listening.query(`UNLISTEN ${CHANNEL}`)

@@ -17,11 +17,11 @@ export interface PoolTimeouts {
 /** A connection pool. */
 export interface Pool {
   pool: pg.Pool
-  /** Destroys the sockets that are still open after the grace period for closing. Call it once the pool has ended. */
+  /** Destroys the sockets that are still open after the grace period for closing. Call this after the pool has ended. */
   destroySockets(): void
 }
 
-/** Creates a connection pool. It opens the first connection for the first query. */
+/** Creates a connection pool. The pool opens its first connection at the first query. */
 export function createPool(
   url: string,
   {
@@ -34,7 +34,8 @@ export function createPool(
   const pool = new pg.Pool({
     ...toDriverOptions(url),
     connectionTimeoutMillis: connectTimeoutMs,
-    // Enforced by the client: an unreachable server cannot, and a transaction pooler rejects settings.
+    // The driver enforces this timeout. The server cannot do so while it is unreachable, and a transaction pooler
+    // refuses the setting `statement_timeout`.
     query_timeout: queryTimeoutMs,
     maxLifetimeSeconds,
     keepAlive: true,
@@ -45,9 +46,9 @@ export function createPool(
 }
 
 /**
- * Ends a connection on which a query fails, unless the server only rejected the query. The pool does this for
- * its own queries, but reuses the connection of a failed transaction, even if the server is unresponsive or
- * has become read-only.
+ * Ends a connection when a query on it fails, unless the server only refused the query. The pool itself ends the
+ * connection of a failed `pool.query`, but reuses the connection of a failed transaction, even if the server is
+ * unresponsive or has become read-only.
  */
 function endWhenUnusable(client: pg.PoolClient): void {
   const query = client.query.bind(client) as (...args: unknown[]) => unknown
@@ -55,8 +56,8 @@ function endWhenUnusable(client: pg.PoolClient): void {
     const result = query(...args)
     if (result instanceof Promise) {
       result.catch((error) => {
-        const isRejection = error instanceof pg.DatabaseError && !isUnavailableState(error.code)
-        if (!isRejection) client.end()
+        const isRefusal = error instanceof pg.DatabaseError && !isUnavailableState(error.code)
+        if (!isRefusal) client.end()
       })
     }
     return result

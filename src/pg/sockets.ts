@@ -6,10 +6,10 @@ export interface Sockets {
   /** Creates the socket of one connection: the `stream` option of `pg`. */
   open(): Socket
   /**
-   * Starts the grace period for closing, and destroys the sockets that are still open when it ends: an
+   * Starts the grace period for closing. When it ends, destroys the sockets that are still open, because an
    * unresponsive server never closes its side. The timer does not keep the process alive.
    *
-   * @param graceMs In milliseconds. Default: {@link CLOSE_GRACE_MS}.
+   * @param graceMs Length of the grace period, in milliseconds. Default: {@link CLOSE_GRACE_MS}.
    */
   destroyAfterGrace(graceMs?: number): void
 }

@@ -12,10 +12,10 @@ const UNAVAILABLE_CLASSES = new Set(['08', '28', '3D', '53', '57'])
  */
 const UNAVAILABLE_STATES = new Set(['25006', '25P03'])
 
-/** Classes that a retry cannot resolve: wrong credentials, and an unknown database. */
+/** SQLSTATE classes that a retry cannot resolve: wrong credentials, and an unknown database. */
 const REFUSED_CLASSES = new Set(['28', '3D'])
 
-/** Whether the same query can succeed later, or on another connection. */
+/** Whether the SQLSTATE reports an unavailable server: the same query can succeed later, or on another connection. */
 export function isUnavailableState(state: string | undefined): boolean {
   return (
     state !== undefined &&
@@ -31,18 +31,18 @@ export function isRefusedState(state: string): boolean {
 /** SQLSTATEs of a conflict with another transaction: serialization failure, deadlock, lock timeout. */
 const CONFLICT_STATES = new Set(['40001', '40P01', '55P03'])
 
-/** Whether a transaction failed because of another one, so that the same transaction can succeed when it is repeated. */
+/** Whether a transaction failed because of another transaction, so that a retry can succeed. */
 export function isConflictState(state: string | undefined): boolean {
   return state !== undefined && CONFLICT_STATES.has(state)
 }
 
 /**
- * SQLSTATE classes of a value that cannot be stored: data exception, integrity constraint violation, WITH CHECK
+ * SQLSTATE classes of a row that cannot be stored: data exception, integrity constraint violation, WITH CHECK
  * OPTION violation, program limit exceeded, and an exception raised by a trigger.
  */
 const REFUSED_ROW_CLASSES = new Set(['22', '23', '44', '54', 'P0'])
 
-/** Whether the server refused the values of a statement, and not the statement. */
+/** Whether the server refused a statement because of the values in a row. */
 export function isRefusedRowState(state: string | undefined): boolean {
   return state !== undefined && REFUSED_ROW_CLASSES.has(state.slice(0, 2))
 }
@@ -53,7 +53,7 @@ export const INSUFFICIENT_PRIVILEGE = '42501'
 const LOCKED =
   'other sessions keep locking the same rows; find long transactions in pg_stat_activity'
 
-/** What to do, by SQLSTATE or else by its class. */
+/** What to do, by SQLSTATE or by the class of the SQLSTATE. */
 const ADVICE: Record<string, string> = {
   '28': 'check the user and the password in DATABASE_URL',
   '3D': 'check the name of the database in DATABASE_URL',
@@ -67,7 +67,7 @@ const ADVICE: Record<string, string> = {
   '57014': 'a query was cancelled; check statement_timeout and the load of the server',
 }
 
-/** What to do when PostgreSQL reports this SQLSTATE. */
+/** Returns what to do when PostgreSQL reports this SQLSTATE. */
 export function adviceFor(state: string): string {
   return ADVICE[state] ?? ADVICE[state.slice(0, 2)] ?? 'see the PostgreSQL log'
 }

@@ -3,7 +3,7 @@ import { LastLogoutError } from '../errors.js'
 import { describeTlsFailure } from '../tls.js'
 import { adviceFor, isRefusedState } from './sql-state.js'
 
-/** The message of the driver, which has no code, where the server does not support TLS. */
+/** The message of the driver's error if the server does not support TLS. The error has no code. */
 const NO_TLS = 'The server does not support SSL connections'
 
 /** What to do when TLS fails. */
@@ -13,7 +13,7 @@ export const TLS_REMEDY =
 /**
  * Creates a `DATABASE_UNAVAILABLE` error.
  *
- * @param state SQLSTATE of the cause, if it has one. Default: that of a `pg.DatabaseError`.
+ * @param state SQLSTATE of the cause. Default: the code of the cause if it is a `pg.DatabaseError`.
  */
 export function unavailable(
   cause: unknown,
@@ -23,7 +23,7 @@ export function unavailable(
 }
 
 /**
- * Creates the error of a connection that could not be opened: `CONFIGURATION` where TLS fails, which no retry
+ * Creates the error for a connection that could not be opened: `CONFIGURATION` if TLS has failed, which no retry
  * resolves, and otherwise `DATABASE_UNAVAILABLE`.
  */
 export function connectionFailure(cause: unknown): LastLogoutError {

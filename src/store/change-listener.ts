@@ -10,34 +10,34 @@ import { CONNECT_TIMEOUT_MS, MAX_LIFETIME_SECONDS } from '../pg/timeouts.js'
 /** Channel that the trigger on the tenant row notifies. */
 const CHANNEL = 'last_logout'
 
-/** How often changes are reported while no notification can arrive, in milliseconds. */
+/** Interval between two calls of the subscribers while no notification can arrive, in milliseconds. */
 const POLL_INTERVAL_MS = 1_000
 
-/** The failure of a connection that accepts LISTEN and receives nothing. */
-const UNHEARD = Symbol('unheard')
+/** The failure of a connection on which the server accepts LISTEN, but no notification arrives. */
+const NOT_NOTIFIED = Symbol('not notified')
 
 const ADVICE =
   'a connection pooler is in between: set DATABASE_DIRECT_URL to the PostgreSQL server itself'
 
 const RECONNECT_BACKOFF: Backoff = { firstMs: 250, maxMs: 5_000 }
 
-/** Reports changes of the change feed. */
+/** Notifies subscribers when the change feed may have new changes. */
 export interface ChangeListener {
   /**
    * Calls `onChange` after each change, and whenever a notification may have been missed.
    *
-   * @returns Unsubscribes.
+   * @returns A function that unsubscribes.
    */
   subscribe(onChange: () => void): () => void
   close(): Promise<void>
 }
 
 /**
- * Listens for changes (LISTEN) on a connection of its own, and reconnects with backoff until it is closed. A
- * connection pooler can accept LISTEN and deliver nothing, so each new connection is checked. While no notification
- * can arrive, `onChange` is called at an interval.
+ * Creates a listener with a database connection of its own, on which it runs LISTEN. The listener reconnects with
+ * backoff until it is closed. A connection pooler can accept LISTEN and deliver nothing, so the listener checks that
+ * each new connection receives notifications. While none can arrive, it calls `onChange` at an interval.
  *
- * @param pollIntervalMs That interval, in milliseconds. Default: 1,000.
+ * @param pollIntervalMs The interval of these calls, in milliseconds. Default: 1,000.
  */
 export function createChangeListener(
   databaseUrl: string,
@@ -70,17 +70,17 @@ export function createChangeListener(
   }
 }
 
-/** Logs the first loss of the connection and the first connection without notifications, then the recovery. */
+/** Logs the first of each kind of failure (connection lost, no notifications received), then the recovery. */
 function createListenerOutage(log: Logger): FailureTracker {
   return createFailureTracker({
     onFailure(err, isFirst) {
       const level = isFirst ? 'warn' : 'debug'
-      if (err === UNHEARD)
+      if (err === NOT_NOTIFIED)
         log[level]({ advice: ADVICE }, 'notifications not received, polling for changes')
       else log[level]({ err }, 'listener connection lost, polling for changes')
     },
     onRecovery: (failingMs) => log.info({ failingMs }, 'listener connection restored'),
-    kindOf: (error) => error === UNHEARD,
+    kindOf: (error) => error === NOT_NOTIFIED,
   })
 }
 
@@ -106,7 +106,7 @@ async function listenUntilAborted(options: ListenOptions): Promise<void> {
   }
 }
 
-/** Listens until the connection ends or `signal` aborts. Throws when it cannot connect. */
+/** Listens until the connection ends or `signal` aborts. Throws if the connection cannot be opened. */
 async function listen({ url, onChange, outage, signal }: ListenOptions): Promise<void> {
   const sockets = createSockets()
   const client = new pg.Client({
@@ -121,7 +121,7 @@ async function listen({ url, onChange, outage, signal }: ListenOptions): Promise
     sockets.destroyAfterGrace()
   }
   const ended = new Promise<void>((resolve) => void client.once('end', resolve))
-  // A broken connection also emits `end`. Without a listener this event would end the process.
+  // A broken connection emits `error` and then `end`. Without a listener, `error` would end the process.
   client.on('error', () => {})
   client.on('notification', ({ channel }) => {
     if (channel === CHANNEL) onChange()
@@ -132,11 +132,11 @@ async function listen({ url, onChange, outage, signal }: ListenOptions): Promise
   try {
     if (signal.aborted) return
     await client.query(`LISTEN ${CHANNEL}`)
-    // PostgreSQL does not repeat notifications that were sent before.
+    // PostgreSQL does not repeat notifications that it sent before the LISTEN.
     onChange()
     const checked = receivesNotifications(client, url).then((isReceiving) => {
       if (isReceiving) outage.recordSuccess()
-      else outage.recordFailure(UNHEARD)
+      else outage.recordFailure(NOT_NOTIFIED)
     })
     await Promise.race([checked, ended])
     await ended

@@ -8,7 +8,10 @@ import type { Tables } from './tables.js'
 /** A cursor: the id of the feed, and a position in it. */
 const CURSOR = /^([0-9a-f]{12})\.(\d{1,18})$/
 
-/** The id of the feed. A copy of the database gets another one: its positions are the same only up to the copy. */
+/**
+ * SQL of the feed's id. A copy of the database has another id, because the positions of the copy and of the original
+ * are the same only up to the moment of copying.
+ */
 const FEED = Prisma.sql`
   left(md5(concat_ws(' ', feed_id,
     (SELECT oid FROM pg_database WHERE datname = current_database()))), 12)`
@@ -21,7 +24,7 @@ interface Row {
   changes: ChangeRow[]
 }
 
-/** A change of any kind. Columns that its kind does not have are `null`. */
+/** A change of any kind. Columns that do not apply to its kind are `null`. */
 interface ChangeRow {
   position: number
   kind: 'user' | 'session' | 'floor'
@@ -31,15 +34,15 @@ interface ChangeRow {
   all_sessions_at: Instant | null
   ended: boolean | null
   type: string | null
-  /** Key of the hashes that the ids are; `null`: they are ids. */
+  /** The key with which `user_id` and `session_id` were hashed; `null`: they are ids, not hashes. */
   key: string | null
 }
 
 /**
- * Reads a page of the change feed in one statement, so that the changes, the freshness and the clock are of one
- * moment.
+ * Reads a page of the change feed in one statement, so that the changes, the freshness and the time on the clock
+ * belong to the same moment.
  *
- * @returns `null` where the cursor belongs to another feed, or is ahead of this one.
+ * @returns `null` if the cursor belongs to another feed, or is ahead of the end of this feed.
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
 export async function readChanges(
@@ -65,7 +68,7 @@ export async function readChanges(
   return {
     changes: rows.map(toChange),
     cursor: `${row.feed}.${reached}`,
-    // A subscriber may rely on freshness only after it has received every change up to it.
+    // A subscriber may rely on `asOf` only after it has received every change up to that instant.
     asOf: more ? null : row.as_of,
     now: row.now,
     more,
@@ -73,8 +76,9 @@ export async function readChanges(
 }
 
 /**
- * Selects rows by when they last changed, which is their position, and not by when the logout happened: an
- * entry can be stored long after it. The floor is one row that concerns every user: `since` does not filter it.
+ * Selects rows by the time of their last change, which is their position. The time of the logout does not matter,
+ * because an entry can be stored long after the logout happened. `since` does not filter the floor, which concerns
+ * every user.
  */
 function changesAfter(
   { lastLogout, sessionLogout, tenant }: Tables,
@@ -82,7 +86,7 @@ function changesAfter(
 ): Prisma.Sql {
   const changedSince = since === null ? 0n : positionAt(since) - 1n
   const rowsFrom = changedSince > from ? changedSince : from
-  // The key of the hashes in the rows of forgotten people.
+  // The key of the keyed hashes, in the rows of forgotten people only.
   const key = Prisma.sql`CASE WHEN forgotten_at IS NOT NULL THEN (SELECT forget_key::text FROM ${tenant}) END`
   const isNext = Prisma.sql`seq > ${rowsFrom} ORDER BY seq LIMIT ${limit}`
   return Prisma.sql`

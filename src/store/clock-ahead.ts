@@ -3,8 +3,8 @@ import { type Instant, toDateTime } from '../rules/instant.js'
 
 /**
  * Creates a `CLOCK_AHEAD` error for an instant of Auth0's clock that is too far ahead of the database's clock.
- * While the clock of the database is behind, logouts are stored too early, and what is known must not be
- * reported as fresh.
+ * While the database's clock is behind, logouts are stored with instants that are too early, so the data must not
+ * be reported as fresh.
  */
 export function clockAhead(at: Instant): LastLogoutError {
   return new LastLogoutError(

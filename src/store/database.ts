@@ -17,8 +17,9 @@ import { Prisma, PrismaClient } from './generated/client.js'
 import { type Tables, tablesIn } from './tables.js'
 
 /**
- * Options of every transaction that writes. They were proved at READ COMMITTED: the default of a database or a
- * role can be another level. Upper bounds in milliseconds: the wait for a connection, and the run.
+ * Options of every transaction that writes. The isolation level is explicit, because the writes were proved at READ
+ * COMMITTED, and the default of a database or a role can be another level. `maxWait` bounds the wait for a
+ * connection, and `timeout` the transaction itself, both in milliseconds.
  */
 export const TRANSACTION = {
   isolationLevel: 'ReadCommitted',
@@ -26,7 +27,7 @@ export const TRANSACTION = {
   timeout: 60_000,
 } as const
 
-/** How often a transaction is repeated that another one made fail. */
+/** How often a transaction is retried after a conflict with another transaction. */
 const MAX_RETRIES = 6
 
 const RETRY_BACKOFF: Backoff = { firstMs: 20, maxMs: 500 }
@@ -49,7 +50,11 @@ export interface Database {
   close(): Promise<void>
 }
 
-/** Creates a Prisma client over a connection pool. It connects with the first query. The URL names the schema. */
+/**
+ * Creates a Prisma client over a connection pool. The pool connects at the first query.
+ *
+ * @param databaseUrl Names the schema as well.
+ */
 export function createDatabase(
   databaseUrl: string,
   log: Logger,
@@ -60,7 +65,7 @@ export function createDatabase(
   const adapter = new PrismaPg(pool, {
     disposeExternalPool: true,
     schema,
-    // The next query replaces a broken idle connection. Without a listener the event would end the process.
+    // The next query replaces a broken idle connection. Without a listener, its `error` event would end the process.
     onPoolError: (err) => log.debug({ err }, 'idle database connection lost'),
   })
   const prisma = withTables(new PrismaClient({ adapter }), tablesIn(schema))
@@ -78,10 +83,10 @@ function withTables(prisma: PrismaClient, tables: Tables) {
 }
 
 /**
- * Runs a query or a transaction. After a conflict with another transaction it is repeated, with backoff and up to
- * a limit.
+ * Runs a query or a transaction. After a conflict with another transaction, `run` is retried with backoff, up to a
+ * limit.
  *
- * @param run One statement or one transaction: what a failed attempt has done must be undone.
+ * @param run Runs one statement or one transaction, so that a failed attempt leaves no changes.
  * @throws `DATABASE_UNAVAILABLE` instead of the driver's error when the database cannot be used.
  * @throws `CONFIGURATION` when the database user lacks a privilege.
  */
@@ -96,7 +101,7 @@ export async function query<T>(run: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Whether PostgreSQL refused a value, as one that the encoding of the database does not have. */
+/** Whether PostgreSQL refused a row because of a value, such as a character that the database encoding lacks. */
 export function isRefusedRow(error: unknown): boolean {
   return isRefusedRowState(readState(error))
 }
@@ -112,14 +117,14 @@ function toOwnError(error: unknown): unknown {
   }
   const { kind, reason } = readDriverCause(error)
   if (kind === 'TlsConnectionError') {
-    // Prisma drops the code. At the start, `connectionFailure` throws `CONFIGURATION` instead.
+    // Prisma drops the error code. When the program starts, `connectionFailure` throws `CONFIGURATION` instead.
     const message = `TLS failed for PostgreSQL (${reason}): ${TLS_REMEDY}`
     return new LastLogoutError('DATABASE_UNAVAILABLE', message, { cause: error })
   }
   return isConflictState(state) || isUnavailable(error) ? unavailable(error, state) : error
 }
 
-/** Whether an outage of the database can end by itself: not when the server refuses the credentials. */
+/** Whether the error is an outage of the database that can end by itself. Refused credentials do not. */
 export function isTransientOutage(error: unknown): boolean {
   if (!hasCode(error, 'DATABASE_UNAVAILABLE')) return false
   const state = readState(error.cause)

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 
-/** Every other encoding lacks characters that ids can contain. */
+/** The required encoding. Every other encoding lacks characters that ids can contain. */
 const ENCODING = 'UTF8'
 
 /** Returns what is wrong with the encoding of a database; `null`: nothing. */
@@ -14,7 +14,7 @@ export function findEncodingProblem(database: string, encoding: string): string 
 /**
  * Checks the encoding of the database.
  *
- * @throws `CONFIGURATION` when it is not UTF8.
+ * @throws `CONFIGURATION` when the encoding is not UTF8.
  */
 export async function assertEncoding(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ name: string; encoding: string }>(

@@ -14,7 +14,7 @@ export type SqlClock = () => Prisma.Sql
 export const databaseClock: SqlClock = () =>
   Prisma.sql`(extract(epoch FROM clock_timestamp()) * 1000)`
 
-/** A clock for tests that replaces the database's. `now` returns whole milliseconds. */
+/** A clock for tests, in place of the database's clock. `now` returns whole milliseconds. */
 export function fixedClock(now: () => Instant): SqlClock {
   return () => Prisma.sql`(${now()}::float8)::numeric`
 }
@@ -30,8 +30,9 @@ export function toEpoch(expression: string): Prisma.Sql {
 }
 
 /**
- * The same as text, for statements that do not go through Prisma. The result is JSON: the driver parses it to
- * a number, which it does not do with a bigint. A float8 would be printed by the session's `extra_float_digits`.
+ * Does the same as {@link toEpoch}, for statements that do not go through Prisma. The result has the type json, which
+ * the driver parses to a number: a bigint would become a string, and a float8 would be rounded according to the
+ * session's `extra_float_digits`.
  */
 export function toEpochSql(expression: string): string {
   return `to_json(floor(extract(epoch FROM ${expression}) * 1000)::bigint)`
@@ -40,7 +41,7 @@ export function toEpochSql(expression: string): string {
 /**
  * SQL that converts an instant to a timestamptz.
  *
- * @throws `RangeError` on a number that is not a safe integer: PostgreSQL would accept infinity.
+ * @throws `RangeError` when the number is not a safe integer. PostgreSQL would accept infinity.
  */
 export function timestamp(at: Instant | null): Prisma.Sql {
   if (at !== null && !Number.isSafeInteger(at)) throw new RangeError(`not an instant: ${at}`)
@@ -50,14 +51,14 @@ export function timestamp(at: Instant | null): Prisma.Sql {
 /**
  * SQL that converts an expression in milliseconds since the epoch to a timestamptz.
  *
- * @param offsetMs Added to it, in milliseconds. Default: 0.
+ * @param offsetMs Added to the instant, in milliseconds. Default: 0.
  */
 export function timestampOf(epochMs: Prisma.Sql, offsetMs = 0): Prisma.Sql {
-  const moved = offsetMs === 0 ? epochMs : Prisma.sql`((${epochMs})::float8 + ${offsetMs}::float8)`
-  return Prisma.sql`to_timestamp((${moved})::float8 / 1000)`
+  const sum = offsetMs === 0 ? epochMs : Prisma.sql`((${epochMs})::float8 + ${offsetMs}::float8)`
+  return Prisma.sql`to_timestamp((${sum})::float8 / 1000)`
 }
 
-/** SQL that returns the feed position of this moment: positions are microseconds of the database's clock. */
+/** SQL that returns the current feed position. Positions are instants in microseconds since the epoch. */
 export function currentPosition(clock: SqlClock): Prisma.Sql {
   return Prisma.sql`(${clock()} * 1000)::bigint`
 }

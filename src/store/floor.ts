@@ -4,7 +4,7 @@ import { timestamp, toEpoch } from './epoch.js'
 import type { WriteState } from './write-batch.js'
 
 /**
- * Raises the floor to `at`; `null`: to now, by the clock of the database. Returns the resulting floor.
+ * Raises the floor to `at`, or to now by the database's clock if `at` is `null`. Returns the resulting floor.
  *
  * @throws `RangeError` when `at` is in the future.
  */

@@ -8,11 +8,11 @@ import type { LockedTenant } from './tenant-row.js'
 import { writeSessions, writeUsers } from './write-batch.js'
 
 /**
- * Replaces the ids of a person by keyed hashes, and deletes the unattributable entries that contain one of them. The
- * instants stay, so that everything that was revoked stays revoked. The hashed rows are changes of the feed: from
+ * Replaces the ids of a person by keyed hashes, and deletes the unattributable entries that contain one of these
+ * ids. The instants stay, so that every revoked token stays revoked. The hashed rows are changes of the feed: from
  * now on, subscribers receive them instead of the rows with ids.
  *
- * A second call changes nothing that the first one did.
+ * A second call for the same person changes none of the hashed rows except for `forgotten_at`.
  */
 export async function forget(
   tx: Executor,
@@ -72,7 +72,7 @@ interface StoredUser {
   type: string
 }
 
-/** The row with the id itself, which is not that of a forgotten person. */
+/** Reads the row that contains the id itself. A row of a forgotten person contains a hash instead. */
 function readUser(tx: Executor, userId: string): Promise<StoredUser[]> {
   return tx.$queryRaw<StoredUser[]>`
     SELECT user_id AS "userId", ${toEpoch('at')} AS at,
@@ -94,8 +94,8 @@ function readSessions(tx: Executor, userId: string): Promise<StoredSession[]> {
 }
 
 /**
- * Deletes the entries that contain one of the ids. In their place the hash of their own id is stored, so that a later
- * read of the log does not store them again.
+ * Deletes the unattributable entries that contain one of the ids, and returns their number. In place of each deleted
+ * entry, the hash of its id is stored, so that a later read of the log does not store the entry again.
  */
 async function deleteUnattributable(tx: Executor, hash: KeyedHash, ids: string[]): Promise<number> {
   const rows = await tx.$queryRaw<{ id: string }[]>`
@@ -113,7 +113,10 @@ async function deleteUnattributable(tx: Executor, hash: KeyedHash, ids: string[]
   return tx.$executeRaw`DELETE FROM ${tx.tables.unattributable} WHERE id = ANY(${found}::text[])`
 }
 
-/** How JSON contains an id, and how JSON contains a line of JSON that could not be parsed, also in ASCII. */
+/**
+ * Returns every spelling of an id in a stored entry: plain, as JSON escapes it, and as JSON escapes it in an entry
+ * that could not be parsed, which is itself stored as a JSON string. Each also in ASCII, as entries of refused rows are stored.
+ */
 function spellings(id: string): string[] {
   const quoted = JSON.stringify(id).slice(1, -1)
   const all = [id, quoted, JSON.stringify(quoted).slice(1, -1)]

@@ -7,17 +7,17 @@ import { toEpoch } from './epoch.js'
 import { truncateEntry, UNATTRIBUTABLE_ID } from './unattributable.js'
 
 /*
- * A person who was forgotten keeps rows in `last_logout` and `session_logout`, in which keyed hashes replace the ids.
- * Their tokens stay revoked. A logout that happened before a person was forgotten moves these rows forward, whenever
- * it is read. A later one is stored with its ids, as that of anyone: the person has come back, and subscribers that
- * do not know the hashes must receive it.
+ * A forgotten person keeps rows in `last_logout` and `session_logout`, in which keyed hashes replace the ids, so that
+ * the tokens of the person stay revoked. A logout that happened before the person was forgotten moves these rows
+ * forward, no matter when its entry is read. A later logout is stored with its ids, as for anyone else: the person has
+ * logged in again, and subscribers that do not know the hashes must receive the logout.
  */
 
 /** A user and a session of a batch. */
 type User = Batch['users'][number]
 type Session = Batch['sessions'][number]
 
-/** A row to write. `forgottenAt`: when its person was forgotten; `null`: it contains ids. */
+/** A row to write. `forgottenAt`: when the person of a row with hashes was forgotten; `null`: the row contains ids. */
 type StoredRow<Row> = Row & { forgottenAt: Instant | null }
 
 /** A batch whose rows are ready to be written. */
@@ -28,7 +28,7 @@ export interface StoredBatch {
   dropForgotten(entries: Unattributable[]): Promise<Unattributable[]>
 }
 
-/** Replaces the ids of forgotten people. Without such people, the batch does not change. */
+/** Replaces the ids of forgotten people in a batch by keyed hashes. Without such people, the batch stays as it is. */
 export async function replaceForgotten(tx: Executor, batch: Batch): Promise<StoredBatch> {
   const [tenant] = await tx.$queryRaw<{ forget_key: string; is_used: boolean }[]>`
     SELECT forget_key::text, forgotten_at IS NOT NULL AS is_used FROM ${tx.tables.tenant}`
@@ -50,7 +50,7 @@ export async function replaceForgotten(tx: Executor, batch: Batch): Promise<Stor
   }
 }
 
-/** When the person behind an id was forgotten, by the hash of the id. */
+/** Maps the hash of an id to the instant at which its person was forgotten. */
 type Forgotten = ReadonlyMap<string, Instant>
 
 async function readForgotten(
@@ -76,17 +76,17 @@ function replaceUser(row: User, hash: KeyedHash, forgotten: Forgotten): StoredRo
   return { ...row, userId, logId: '', forgottenAt }
 }
 
-/** A session that is new is replaced as well if its user was forgotten. */
+/** Replaces the ids of a session if the session or its user was forgotten. */
 function replaceSession(row: Session, hash: KeyedHash, forgotten: Forgotten): StoredRow<Session> {
   const sessionId = hash(row.sessionId)
   const userId = row.userId === null ? null : hash(row.userId)
-  const ofUser = userId === null ? null : (forgotten.get(userId) ?? null)
-  const forgottenAt = later(forgotten.get(sessionId) ?? null, ofUser)
+  const userForgottenAt = userId === null ? null : (forgotten.get(userId) ?? null)
+  const forgottenAt = later(forgotten.get(sessionId) ?? null, userForgottenAt)
   if (forgottenAt === null || isAhead(row.at, forgottenAt)) return { ...row, forgottenAt: null }
   return { ...row, sessionId, userId, logId: '', forgottenAt }
 }
 
-/** Drops the entries that were deleted with a person: in their place, the hash of their id is stored. */
+/** Drops entries that were deleted when a person was forgotten. In place of each, the hash of its id is stored. */
 async function dropForgotten(
   tx: Executor,
   hash: KeyedHash,

@@ -7,8 +7,8 @@ import { readClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
 import { Prisma } from './generated/client.js'
 
 /**
- * SQL that moves `as_of` forward to an instant of Auth0's clock, unless that instant is further ahead of the
- * database's clock than clocks may differ. It moves back only from such an instant.
+ * SQL that moves `as_of` forward to an instant of Auth0's clock, unless that instant is ahead of the database's clock
+ * by more than {@link MAX_CLOCK_AHEAD_MS}. `as_of` moves back only if the stored value itself is that far ahead.
  */
 export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql {
   const latest = timestampOf(clock(), MAX_CLOCK_AHEAD_MS)
@@ -18,7 +18,7 @@ export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql
     as_of)`
 }
 
-/** The end of the log, as it was read. */
+/** A response that reached the end of the log. */
 interface CaughtUp {
   checkpoint: string | null
   requestedAt: Instant
@@ -27,8 +27,8 @@ interface CaughtUp {
 /**
  * Records that the log has been read to its end. Freshness does not advance while a part of the sweep is unread.
  *
- * @returns A `CLOCK_AHEAD` error if `requestedAt` is too far ahead of the database's clock, and freshness did not move:
- *   throwing it here would roll back the write.
+ * @returns A `CLOCK_AHEAD` error if `requestedAt` is too far ahead of the database's clock, so that freshness did not
+ *   advance. The error is returned, because throwing it here would roll back the write.
  */
 export async function storeCaughtUp(
   tx: Executor,

@@ -6,9 +6,9 @@ import { writeFloor } from './floor.js'
 import type { WriteState } from './write-batch.js'
 
 /**
- * Stores a gap, and raises the floor to its end if `raisesFloor` is set. The floor is never ahead of the
- * database's clock, and neither is the end of an `empty_log` gap, which comes from Auth0's clock. The end of every
- * other gap is the storage time of an entry: it is stored unchanged, even if the database's clock is behind.
+ * Stores a gap, and raises the floor to the end of the gap if `raisesFloor` is set. The floor is never set ahead of
+ * the database's clock. Neither is the end of an `empty_log` gap, which comes from Auth0's clock. The end of every
+ * other gap is the storage time of an entry, and is stored unchanged even if the database's clock is behind.
  *
  * @returns Whether the gap is new or has grown.
  */
@@ -26,7 +26,10 @@ export async function writeGap(
   return isNew
 }
 
-/** A gap with the same beginning as a stored one is that gap: it can only grow, then for the reason that is given. */
+/**
+ * Inserts a gap. If a stored gap has the same beginning, they are the same gap: it can only grow, and then gets the
+ * new reason. Returns whether anything changed.
+ */
 async function upsertGap(
   tx: Executor,
   { from, to, reason }: Gap,

@@ -16,10 +16,10 @@ export interface GuardedStore {
 }
 
 /**
- * Guards a store: until `open` has succeeded every call throws `DATABASE_UNAVAILABLE`. From then on outages of
+ * Guards a store: until `open` has succeeded, every call throws `DATABASE_UNAVAILABLE`. From then on, outages of
  * the database are logged.
  *
- * @param assertUsable Throws where the database must not be used.
+ * @param assertUsable Throws if the database must not be used.
  */
 export function guardStore(
   inner: LastLogoutStore,

@@ -10,20 +10,20 @@ import { qualifyNames } from './tables.js'
 /** State of a PostgreSQL server. */
 export interface ServerState {
   version: string
-  /** Duration of a query, without connecting, in milliseconds. */
+  /** Duration of a query on an open connection, in milliseconds. */
   latencyMs: number
-  /** Whether the server rejects writes, as a replica does. */
+  /** Whether the server refuses writes, as a replica does. */
   readOnly: boolean
   /** What is wrong with the encoding of the database; `null`: nothing. */
   encodingProblem: string | null
-  /** How far its clock is ahead of the clock of this machine, in milliseconds; negative: behind. */
+  /** How far the server's clock is ahead of the clock of this machine, in milliseconds; negative: behind. */
   clockAheadMs: number
 }
 
 /** State of the tenant, as its database holds it. */
 export interface TenantState {
   domain: string
-  /** `null` before the first poll. */
+  /** `null`: before the first poll. */
   checkpoint: string | null
   asOf: Instant | null
   lastPollAt: Instant | null
@@ -75,8 +75,8 @@ export function inspectServer(url: string): Promise<ServerState> {
 }
 
 /**
- * Reads the share of PostgreSQL's notification queue that is in use, from 0 to 1. Reading it also frees what every
- * session has read: a full queue stays full until a session reads its usage.
+ * Reads the share of PostgreSQL's notification queue that is in use, from 0 to 1. As a side effect, PostgreSQL frees
+ * the part of the queue that every session has read: a full queue stays full until some session calls this function.
  *
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  * @see https://www.postgresql.org/docs/current/sql-notify.html
@@ -90,7 +90,7 @@ export function readNotificationUsage(url: string): Promise<number> {
   })
 }
 
-/** Whether connections to this URL receive notifications. Throws as {@link receivesNotifications}. */
+/** Whether a connection to this URL receives notifications. Throws what {@link receivesNotifications} throws. */
 export function inspectNotifications(url: string): Promise<boolean> {
   return withClient(url, (client) => receivesNotifications(client, url))
 }
@@ -111,7 +111,7 @@ interface TenantRow {
 /**
  * Reads the state of the tenant from a migrated database.
  *
- * @returns `null` where no program has claimed the database yet.
+ * @returns `null` if no program has claimed the database yet.
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
 export function inspectTenant(url: string): Promise<TenantState | null> {

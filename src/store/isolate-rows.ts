@@ -2,12 +2,12 @@ import { LastLogoutError } from '../errors.js'
 import type { Batch, Unattributable } from '../rules/batch.js'
 import { type Executor, isRefusedRow } from './database.js'
 
-/** Writes rows. `offset` is the position of the first one. Returns the number of rows that moved forward. */
+/** Writes rows. `offset` is the index of the first row in the batch. Returns the number of rows that moved forward. */
 export type WriteRows<Row> = (rows: Row[], offset: number) => Promise<number>
 
 /**
- * Writes rows, except those that PostgreSQL refuses. Halves a refused part until the refused rows are alone. A
- * savepoint keeps the transaction usable.
+ * Writes rows, except for those that PostgreSQL refuses. If PostgreSQL refuses a part of the rows, each half of the
+ * part is tried separately, until a refused part is a single row. A savepoint keeps the transaction usable.
  *
  * @returns The number of rows that moved forward, and the refused rows.
  */
@@ -58,7 +58,7 @@ export function toUnattributable(row: { logId: string }): Unattributable {
   return toAscii({ logId: row.logId, reason: 'not_storable', entry: JSON.stringify(row) })
 }
 
-/** Escapes what is not ASCII in the entry, which is JSON. An id that is not ASCII is left out. */
+/** Escapes every character of the entry (JSON) that is not ASCII. A log id that is not ASCII becomes empty. */
 export function toAscii({ logId, reason, entry }: Unattributable): Unattributable {
   return {
     logId: /^[\x20-\x7e]*$/.test(logId) ? logId : '',

@@ -35,18 +35,21 @@ export interface LastLogoutStoreOptions {
   prisma: StoreClient
   /** The tenant's canonical domain. */
   domain: string
-  /** How long after its login a token can be valid, in milliseconds: how long a logout or a gap can concern tokens. */
+  /**
+   * How long after its login a token can be valid, in milliseconds. A logout or a gap can concern tokens for the same
+   * time.
+   */
   horizonMs: number
   /** Default: {@link databaseClock}. */
   clock?: SqlClock | undefined
-  /** A writer that holds the lock and is unresponsive loses it after this time, in milliseconds. Default: 30,000. */
+  /** After this time, an unresponsive writer loses the lock of the tenant row, in milliseconds. Default: 30,000. */
   idleTransactionTimeoutMs?: number
 }
 
-/** Writes in a transaction that has locked the tenant row. */
+/** Runs in a transaction that has locked the tenant row. */
 type Write<T> = (tx: Transaction, tenant: LockedTenant) => Promise<T>
 
-/** Creates the store over PostgreSQL. */
+/** Creates the store, whose data is in PostgreSQL. */
 export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogoutStore {
   const { prisma, domain, horizonMs, clock = databaseClock } = options
   const { idleTransactionTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS } = options
@@ -64,7 +67,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
   const write = <T>(run: Write<T>): Promise<T> =>
     inTransaction(async (tx) => run(tx, await lockTenant(tx, clock, idleTransactionTimeoutMs)))
 
-  /** Writes entries of the log. A row that PostgreSQL refuses does not keep the others from being stored. */
+  /** Writes entries of the log. The other rows are stored even if PostgreSQL refuses one. */
   const writeEntries = <T>(run: Write<T>): Promise<T> =>
     write(run).catch((error) => {
       if (!isRefusedRow(error)) throw error

@@ -5,10 +5,11 @@ import { databaseClock, timestampOf } from './epoch.js'
 const MAX_LEASE_TTL_MS = 120_000
 
 /**
- * Acquires or renews the polling lease. The clock of the database decides, so that the clocks of the workers
- * need not agree. A lease beyond the upper bound was acquired before that clock was set back: it is free.
+ * Acquires or renews the polling lease. Only the database's clock is used, so that the clocks of the workers need not
+ * agree. A lease whose end is further away than the upper bound was acquired before the database's clock was set
+ * back: it counts as free.
  *
- * @returns False while another owner holds it.
+ * @returns False while another owner holds the lease.
  */
 export async function acquireLease(tx: Executor, owner: string, ttlMs: number): Promise<boolean> {
   const fromNow = (ms: number) => timestampOf(databaseClock(), ms)

@@ -8,13 +8,13 @@ const LOCK_NOT_AVAILABLE = '55P03'
 /** How a migration waits for locks that other transactions hold. */
 export interface LockLimits {
   /**
-   * How long a statement waits for a lock, in milliseconds. Every later reader of the table waits behind it, so it is
-   * short.
+   * How long a statement waits for a lock, in milliseconds. This time is short, because every later reader of the
+   * table waits behind the statement.
    */
   timeoutMs: number
   /** Attempts before the migration fails. */
   maxAttempts: number
-  /** Time between two attempts, in milliseconds. Those who waited behind the migration continue in it. */
+  /** Time between two attempts, in milliseconds. In this time, readers that waited behind the migration continue. */
   delayMs: number
 }
 
@@ -22,7 +22,7 @@ export interface LockLimits {
 export const LOCK_LIMITS: LockLimits = { timeoutMs: 2_000, maxAttempts: 10, delayMs: 1_000 }
 
 /**
- * Runs a migration, and again while a lock is not available.
+ * Runs a migration, and retries it while a lock is not available.
  *
  * @param run A transaction that waits for each lock at most as long as its argument, in milliseconds.
  * @throws `DATABASE_UNAVAILABLE` when a lock is not available after the last attempt.

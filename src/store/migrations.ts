@@ -14,13 +14,13 @@ import { qualifyNames } from './tables.js'
 
 const DIRECTORY = new URL('../../prisma/migrations/', import.meta.url)
 
-/** Key of the advisory lock that Prisma's schema engine takes: both can migrate the same database. */
+/** Key of the advisory lock, the same as that of Prisma's schema engine, which can migrate the same database. */
 const LOCK_KEY = 72_707_369
 
-/** SQLSTATE: undefined_table. An unknown schema has the same. */
+/** SQLSTATE: undefined_table. PostgreSQL also reports it for a table in an unknown schema. */
 const UNDEFINED_TABLE = '42P01'
 
-/** Prisma's history table, so that `prisma migrate` and this runner recognize each other's migrations. */
+/** SQL of Prisma's history table. `prisma migrate` and this module recognize each other's migrations by it. */
 const CREATE_HISTORY = `
   CREATE TABLE IF NOT EXISTS _prisma_migrations (
     id VARCHAR(36) PRIMARY KEY NOT NULL,
@@ -40,9 +40,9 @@ interface Migration {
 }
 
 /**
- * Applies all pending migrations in one transaction. Prisma's schema engine would do the same, but is a separate
- * program to download. The URL names the schema, which is created if it is missing. A service that runs beside it does
- * not wait long for the locks.
+ * Applies all pending migrations in one transaction, without Prisma's schema engine, which is a separate program to
+ * download. The URL names the schema, which is created if it is missing. A service that uses the tables meanwhile
+ * waits only briefly for their locks.
  *
  * @returns The names of the applied migrations.
  * @throws `DATABASE_NOT_MIGRATED` when an applied migration has changed, or failed in another tool.
@@ -68,10 +68,10 @@ async function migrateSchema(
 ): Promise<string[]> {
   await assertEncoding(client)
   try {
-    // At a higher level, a run that waited for the lock would not see what the other run has applied.
+    // At a higher level, a run that waited for the advisory lock would not see the migrations of the other run.
     await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY])
-    // After the advisory lock: this run waits for another one without a limit.
+    // Set after the advisory lock, for which this run waits without a limit.
     await client.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`)
     const pending = await applyPending(client, schema)
     await client.query('COMMIT')
@@ -86,9 +86,9 @@ async function migrateSchema(
 async function applyPending(client: pg.Client, schema: string): Promise<Migration[]> {
   const name = pg.escapeIdentifier(schema)
   const { rows } = await client.query('SELECT FROM pg_namespace WHERE nspname = $1', [schema])
-  // PostgreSQL checks the privilege to create a schema even if it exists.
+  // Not IF NOT EXISTS: PostgreSQL checks the privilege to create a schema even if the schema exists.
   if (rows.length === 0) await client.query(`CREATE SCHEMA ${name}`)
-  // The migrations name no schema.
+  // The SQL of the migrations names no schema.
   await client.query(`SET LOCAL search_path TO ${name}`)
   const history = await client.query('SELECT to_regclass($1) AS table', [
     qualifyNames(schema).migrations,
@@ -107,7 +107,7 @@ function isForbidden(error: unknown): boolean {
  * Checks that every migration has been applied to the schema that the URL names.
  *
  * @throws `DATABASE_NOT_MIGRATED` when one is missing, has changed, or failed in another tool.
- * @throws `CONFIGURATION` when the database user may not read which have been applied.
+ * @throws `CONFIGURATION` when the database user may not read the history of migrations.
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
 export async function assertMigrated(databaseUrl: string): Promise<void> {
@@ -116,9 +116,9 @@ export async function assertMigrated(databaseUrl: string): Promise<void> {
 }
 
 /**
- * Checks the same, and that the database user may use the tables.
+ * Checks that every migration has been applied, and that the database user may use the tables.
  *
- * @throws `CONFIGURATION` when the user lacks a privilege, and what {@link assertMigrated} throws.
+ * @throws `CONFIGURATION` when the database user lacks a privilege, and what {@link assertMigrated} throws.
  */
 export async function assertUsable(databaseUrl: string): Promise<void> {
   const schema = schemaOf(databaseUrl)

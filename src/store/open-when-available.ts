@@ -4,19 +4,20 @@ import { isTransientOutage } from './database.js'
 
 const OPEN_BACKOFF: Backoff = { firstMs: 500, maxMs: 5_000 }
 
-/** How a database that is unavailable is opened. */
+/** What to do if the database is unavailable. */
 export interface OpenWhenAvailableOptions {
-  /** `false`: an outage is an error, as one that does not end by itself always is. */
+  /** Whether to retry during an outage. An outage that does not end by itself is always an error. */
   waitForDatabase: boolean
   log: Logger
 }
 
 /**
- * Opens a database. Where it is unavailable and `waitForDatabase` is set, the returned function retries with
+ * Opens a database. If the database is unavailable and `waitForDatabase` is set, the returned function retries with
  * backoff.
  *
- * @returns Resolves when the database is open; throws what `open` throws, and `ABORTED` when its signal aborts.
- * @throws What `open` throws, unless it is to be retried.
+ * @returns A function that resolves when the database is open. It throws what `open` throws, and `ABORTED` when its
+ *   signal aborts.
+ * @throws What the first call of `open` throws, unless the returned function is to retry.
  */
 export async function openWhenAvailable(
   open: () => Promise<void>,

@@ -1,7 +1,10 @@
 import type { Logger } from 'pino'
 import { createFailureTracker, type FailureTracker } from '../async/failure-tracker.js'
 
-/** An outage is over when no query has failed for this time, in milliseconds: single queries can succeed during it. */
+/**
+ * An outage is over when a query succeeds and none has failed for this time, in milliseconds. During an outage, single
+ * queries can succeed.
+ */
 const RECOVERY_MS = 2_000
 
 /** Creates a tracker that logs an outage of the database when it begins and when it ends. */

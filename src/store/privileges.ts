@@ -23,9 +23,9 @@ const READ_MISSING = `
 
 /** Privileges that the database user lacks. */
 export interface MissingPrivileges {
-  /** Description, such as `INSERT on tenant`. */
+  /** The privileges and their objects, such as `INSERT on tenant`. */
   description: string
-  /** SQL that grants them. The owner of the tables can run it. */
+  /** SQL that grants the privileges. The owner of the tables can run it. */
   grant: string
 }
 
@@ -41,7 +41,7 @@ export function findMissingPrivileges(url: string): Promise<MissingPrivileges | 
 /**
  * Checks that the database user may use the tables of a schema.
  *
- * @throws `CONFIGURATION` with the SQL that grants what is missing.
+ * @throws `CONFIGURATION` with the SQL that grants the missing privileges.
  */
 export async function assertPrivileges(client: pg.Client, schema: string): Promise<void> {
   const missing = await readMissing(client, schema)
@@ -90,14 +90,14 @@ async function readMissing(client: pg.Client, schema: string): Promise<MissingPr
 interface SchemaState {
   role: string
   database: string
-  /** `null`: the schema does not exist. */
+  /** Whether the role may create tables in the schema; `null`: the schema does not exist. */
   creates: boolean | null
-  /** Owner of the tables, if the user is not a member of that role; `null`: there is no such table. */
+  /** Owner of the tables; `null`: the user is a member of that role, or there are no tables. */
   owner: string | null
 }
 
 /**
- * Creates the error of a migration that the database user may not run.
+ * Creates the error for a migration that the database user may not run.
  *
  * @param client A connection without an open transaction.
  */

@@ -7,7 +7,7 @@ import { readClock, type SqlClock, toEpoch } from './epoch.js'
 
 interface KnownRow {
   now: Instant
-  /** Key of the hashes of forgotten people; `null`: there are none. */
+  /** The key of the keyed hashes; `null`: there are no forgotten people. */
   forget_key: string | null
   as_of: Instant | null
   floor_at: Instant | null
@@ -32,8 +32,8 @@ interface KnownQuery {
 }
 
 /**
- * Reads the logouts of a user and a session. If people were forgotten, it reads those of the hashes of the ids as well.
- * The second read comes after the first one: a person who is forgotten in between is found by both.
+ * Reads the logouts of a user and a session by their ids. If people were forgotten, it then reads the logouts by the
+ * hashes of the ids as well. This order finds the logouts even if the person is forgotten between the two reads.
  *
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
@@ -52,7 +52,7 @@ export async function readKnown(
   return merge(toKnown(row, horizonMs), hashed)
 }
 
-/** Freshness and clock are those of the first read. */
+/** Merges the rows with ids and the rows with hashes. Freshness and clock are those of the first read. */
 function merge(known: Known, hashed: Known): Known {
   const ended = known.session?.ended === true || hashed.session?.ended === true
   const allSessionsAt = later(known.user?.allSessionsAt ?? null, hashed.user?.allSessionsAt ?? null)
@@ -70,7 +70,7 @@ function newer<Logout extends { at: Instant }>(a: Logout | null, b: Logout | nul
   return a.at >= b.at ? a : b
 }
 
-/** Reads in one statement, so that rows, freshness, gaps and clock are of one moment. */
+/** Reads in one statement, so that rows, freshness, gaps and the time on the clock belong to the same moment. */
 async function readRow(
   prisma: Executor,
   clock: SqlClock,

@@ -10,7 +10,7 @@ import {
 import { positionAt, readClock, type SqlClock, timestamp, toEpoch } from './epoch.js'
 import { Prisma } from './generated/client.js'
 
-/** Rows per DELETE statement: concurrent writers wait no longer than for one statement. */
+/** Rows per DELETE statement, few enough that concurrent writers do not wait long for one. */
 const BATCH_SIZE = 10_000
 
 /**
@@ -25,7 +25,7 @@ export async function count(prisma: StoreClient): Promise<Counts> {
       prisma.sessionLogout.count(),
       prisma.gap.count(),
       prisma.unattributable.groupBy({ by: ['reason'], _count: true, orderBy: { reason: 'asc' } }),
-      // `findMany` would also select the day, which is part of the key and a date.
+      // `findMany` would also select the day, a part of the primary key, which is a date.
       prisma.unattributableExcess.groupBy({
         by: ['reason'],
         _sum: { count: true },
@@ -47,19 +47,19 @@ export async function count(prisma: StoreClient): Promise<Counts> {
 
 /** What `prune` deletes. */
 export interface PruneOptions {
-  /** Minimum age of the last change of a deleted row, in milliseconds. */
+  /** A row is deleted if its last change is older than this, in milliseconds. */
   retainMs: number
-  /** Minimum age of the logout in a deleted row of a forgotten person, in milliseconds. */
+  /** A row of a forgotten person is deleted if its logout is older than this, in milliseconds. */
   horizonMs: number
   /** Called before each DELETE statement. Throwing aborts the operation. */
   onBatch?: (() => void) | undefined
 }
 
 /**
- * Deletes sessions and unattributable entries whose last change is older than `retainMs`. The age is measured by
- * the clock of the database, or from `as_of` if that is earlier: a clock that is ahead must not delete rows that
- * still count. Before the first catch-up has ended nothing is deleted. Users and gaps are kept, except for the users that
- * were forgotten.
+ * Deletes sessions and unattributable entries whose last change is older than `retainMs`. The age is measured at the
+ * time on the database's clock, or at `as_of` if that is earlier: if the clock is ahead, rows that still count must
+ * not be deleted. Nothing is deleted before the first catch-up has ended. Users and gaps are kept, except for
+ * forgotten users.
  */
 export async function prune(
   transact: Transact,
@@ -69,7 +69,7 @@ export async function prune(
   const limit = await transact((tx) => readPruneLimit(tx, clock))
   if (limit === null) return { sessions: 0, unattributable: 0, forgotten: 0 }
   const before = limit.at - retainMs
-  // Skips a row that is locked by a writer: it can move forward, and waiting for it can deadlock.
+  // Skips a row that a writer has locked: the row can move forward, and waiting for the lock can deadlock.
   const sessions = await deleteInBatches(
     transact,
     onBatch,
@@ -100,14 +100,14 @@ export async function prune(
 }
 
 interface ForgottenPruneOptions {
-  /** No valid token can concern a logout from before this instant. */
+  /** A logout before this instant cannot concern a valid token. */
   before: Instant
-  /** If the last person was forgotten before this instant, and no row remains, writers and readers need no hashes. */
+  /** If no person was forgotten since this instant and no hashed row remains, writers and readers stop hashing. */
   settledBefore: Instant
   onBatch(): void
 }
 
-/** Deletes the rows of forgotten people, as `prune` does. */
+/** Deletes the rows of forgotten people whose logout is before `before`. Returns the number of deleted rows. */
 async function pruneForgotten(
   transact: Transact,
   { before, settledBefore, onBatch }: ForgottenPruneOptions,
@@ -145,7 +145,7 @@ interface PruneLimit {
   isForgetting: boolean
 }
 
-/** Returns `null` where nothing may be deleted. */
+/** Returns `null` if nothing may be deleted yet. */
 async function readPruneLimit(tx: Executor, clock: SqlClock): Promise<PruneLimit | null> {
   const [row] = await tx.$queryRaw<
     { now: Instant; as_of: Instant | null; is_forgetting: boolean }[]

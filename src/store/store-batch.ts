@@ -13,11 +13,12 @@ import { type LockedTenant, shrinkSweep } from './tenant-row.js'
 import { writeBatch } from './write-batch.js'
 
 /**
- * Stores a page. If its storage time is too far ahead of the database's clock, its logouts are stored too early,
- * and the checkpoint does not move: once the clock is right they are read again, and get their instants before
- * freshness advances.
+ * Stores a page. If its storage time is too far ahead of the database's clock, the logouts are stored with instants
+ * that are too early, and the checkpoint does not move. Once the clock is right, the page is read again, and the
+ * logouts get their true instants before freshness advances.
  *
- * @returns Whether the page was stored, or a `CLOCK_AHEAD` error: throwing it here would roll back the write.
+ * @returns Whether the page was stored, or a `CLOCK_AHEAD` error. The error is returned, because throwing it here
+ *   would roll back the write.
  */
 export async function storePage(
   tx: Executor,
@@ -49,7 +50,7 @@ export async function storeBatch(
   return advanced
 }
 
-/** The same for entries found by a reconcile, which adds to the count of reconciled rows. */
+/** Stores entries that a reconcile found, as {@link storeBatch} does, and adds to the count of reconciled rows. */
 export async function storeReconciled(
   tx: Executor,
   tenant: LockedTenant,
@@ -60,7 +61,10 @@ export async function storeReconciled(
   return advanced
 }
 
-/** Stores the newest part of the sweep. Returns false if it no longer is the newest part; the rows are stored. */
+/**
+ * Stores the rows of a part of the sweep, and removes the part from the span to sweep. Returns false if that span no
+ * longer ends with the part. The rows are stored in both cases.
+ */
 export async function storeSweep(
   tx: Executor,
   tenant: LockedTenant,
@@ -71,7 +75,7 @@ export async function storeSweep(
   return shrinkSweep(tx, part)
 }
 
-/** Stores a reported logout. Returns the instant that counts; `null`, without a change: it is too far ahead. */
+/** Stores a reported logout. Returns the stored instant, or `null` if it is too far ahead and nothing was stored. */
 export async function storeReported(
   tx: Executor,
   tenant: LockedTenant,

@@ -5,14 +5,14 @@ import { withClient } from '../pg/client.js'
 /** The first supported major version of PostgreSQL. */
 const MIN_VERSION = 14
 
-/** SQLSTATE: protocol_violation. PgBouncer reports it for what it does not allow. */
+/** SQLSTATE: protocol_violation. PgBouncer reports it for a statement that it does not allow. */
 const PROTOCOL_VIOLATION = '08P01'
 
 /**
- * Checks that the server is recent enough, and that it allows transactions: a connection pooler that pools by
- * statement does not.
+ * Checks that the server is recent enough and allows transactions. A connection pooler in statement mode does not
+ * allow them.
  *
- * @throws `CONFIGURATION` when it is not supported.
+ * @throws `CONFIGURATION` when the server is not supported.
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
 export async function assertServerSupported(url: string): Promise<void> {
@@ -23,13 +23,13 @@ export async function assertServerSupported(url: string): Promise<void> {
     )
     const [server] = rows
     if (server !== undefined && server.number < MIN_VERSION * 10_000) {
-      throw refused(
+      throw notSupported(
         `PostgreSQL ${server.version} is not supported: use PostgreSQL ${MIN_VERSION} or later`,
       )
     }
-    // The connection has just responded: what is refused is the transaction.
+    // The query above has succeeded, so a protocol violation here can only concern the transaction.
     await client.query('BEGIN').catch((error) => {
-      throw isProtocolViolation(error) ? refused(NO_TRANSACTIONS, error) : error
+      throw isProtocolViolation(error) ? notSupported(NO_TRANSACTIONS, error) : error
     })
     await client.query('ROLLBACK')
   })
@@ -44,6 +44,6 @@ function isProtocolViolation(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === PROTOCOL_VIOLATION
 }
 
-function refused(message: string, cause?: unknown): LastLogoutError {
+function notSupported(message: string, cause?: unknown): LastLogoutError {
   return new LastLogoutError('CONFIGURATION', message, { cause })
 }

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { Prisma } from './generated/client.js'
 
-/** Names of the tables, and of the function that returns the timeline of the server. */
+/** Names of the tables, and of the SQL function that returns the timeline of the server. */
 const NAMES = {
   tenant: 'tenant',
   lastLogout: 'last_logout',
@@ -24,7 +24,7 @@ export function qualifyNames(schema: string): Named<string> {
   return mapNames(NAMES, qualify)
 }
 
-/** The same as SQL, for statements that go through Prisma. */
+/** Returns the names of the tables in a schema as SQL, for statements that go through Prisma. */
 export function tablesIn(schema: string): Tables {
   return mapNames(qualifyNames(schema), Prisma.raw)
 }

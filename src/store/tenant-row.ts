@@ -12,14 +12,14 @@ export interface LockedTenant extends WriteState {
   checkpoint: string | null
 }
 
-/** A database without data can be claimed for another tenant. */
+/** SQL condition: the database holds no data, so that another tenant can claim it. */
 const IS_UNUSED = Prisma.sql`
   tenant.checkpoint IS NULL AND tenant.as_of IS NULL AND tenant.seq = 0`
 
 /**
  * Claims the database for this tenant.
  *
- * @throws `OTHER_TENANT` when it holds data of another one.
+ * @throws `OTHER_TENANT` when the database holds data of another tenant.
  */
 export async function claim(tx: Transaction, domain: string): Promise<void> {
   await tx.$executeRaw`
@@ -51,11 +51,12 @@ function idleTimeout(timeoutMs: number): Prisma.Sql {
 /**
  * Locks the tenant row, and assigns the feed position to continue from.
  *
- * Positions are microseconds of the database's clock, so that none is assigned twice. After a restore or a failover
- * that lost some, subscribers would otherwise skip the changes that get the same positions again. A clock that
- * is behind can still assign a position again. For this case the feed gets a new id on a new timeline.
+ * Positions are microseconds of the database's clock, so that no position is assigned twice. With a plain counter, a
+ * restore or a failover that loses changes would assign their positions again, and subscribers would skip the new
+ * changes at these positions. A clock that is behind can still assign a position twice. For this case, the feed gets
+ * a new id when the timeline of the server changes.
  *
- * @param idleTimeoutMs After this time PostgreSQL ends a session that is idle in this transaction, in milliseconds.
+ * @param idleTimeoutMs PostgreSQL ends the session if this transaction is idle for longer, in milliseconds.
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
 export async function lockTenant(
@@ -82,8 +83,8 @@ interface Timelines {
 }
 
 /**
- * Stores the timeline. A change of it renews the id of the feed, to a random one: two replicas that were promoted
- * from the same primary have the same timeline.
+ * Stores the timeline. If the timeline has changed, the feed gets a new random id. An id derived from the timeline
+ * would not do, because two replicas that were promoted from the same primary have the same timeline.
  */
 async function updateTimeline(tx: Executor, { timeline, current }: Timelines): Promise<void> {
   if (current === null || current === timeline) return
@@ -92,7 +93,7 @@ async function updateTimeline(tx: Executor, { timeline, current }: Timelines): P
       feed_id = CASE WHEN timeline IS NULL THEN feed_id ELSE gen_random_uuid() END`
 }
 
-/** Sets the first checkpoint, and the span to sweep. Does nothing if a checkpoint is set. */
+/** Sets the first checkpoint and the span to sweep. Does nothing if the checkpoint is already set. */
 export async function begin(
   tx: Executor,
   tenant: LockedTenant,
@@ -125,9 +126,9 @@ async function setCheckpoint(tx: Executor, { to, sweep }: Move): Promise<void> {
 }
 
 /**
- * Removes the newest part of the sweep.
+ * Removes the newest part from the span to sweep.
  *
- * @returns False where the sweep does not end with this part: another sweep was requested in the meantime.
+ * @returns False if the span does not end with this part, because another sweep was requested in the meantime.
  */
 export async function shrinkSweep(tx: Executor, { from, to }: Span): Promise<boolean> {
   const hasRest = Prisma.sql`sweep_from < ${timestamp(from)}`

@@ -2,26 +2,26 @@ import type { Unattributable } from '../rules/batch.js'
 import type { Executor } from './database.js'
 import { Prisma } from './generated/client.js'
 
-/** Length at which a stored entry is truncated, in characters. */
+/** Maximum length of a stored entry, in characters. */
 const MAX_ENTRY_LENGTH = 8_192
 
-/** The text that is stored of an entry. */
+/** Returns the text of an entry, truncated to the maximum length. */
 export function truncateEntry({ entry }: Unattributable): string {
   return entry.slice(0, MAX_ENTRY_LENGTH)
 }
 
-/** SQL of the id of an entry that has the columns `log_id` and `entry`. */
+/** SQL that computes the id of an entry from the columns `log_id` and `entry`. */
 export const UNATTRIBUTABLE_ID = Prisma.sql`CASE WHEN log_id = '' THEN md5(entry) ELSE log_id END`
 
-/** Entries that are stored per reason and day. A limit, because outsiders can cause them. */
+/** Maximum number of stored entries per reason and day. The number is limited, because outsiders can cause entries. */
 const MAX_PER_DAY = 1_000
 
 /**
- * Stores unattributable entries up to {@link MAX_PER_DAY}, and counts the excess. An entry is stored once. An
- * excess entry is counted each time it is read.
+ * Stores unattributable entries up to {@link MAX_PER_DAY}, and counts the excess. An entry is stored once, however
+ * often it is read. An excess entry is counted each time it is read.
  *
- * The caller holds the lock of the tenant row, so that one count of today's entries is valid for the whole
- * statement: `MATERIALIZED` prevents a count per row.
+ * The caller holds the lock of the tenant row, so one count of today's entries is valid for the whole statement.
+ * `MATERIALIZED` makes PostgreSQL count once, not once per row.
  */
 export async function writeUnattributable(tx: Executor, rows: Unattributable[]): Promise<void> {
   await tx.$executeRaw`

@@ -19,7 +19,7 @@ export interface WriteState {
   seq: bigint
   /** The clock of the database. */
   now: Instant
-  /** Whether a refused row is stored as unattributable, instead of failing the batch. Default: false. */
+  /** Whether a row that PostgreSQL refuses is stored as unattributable instead of failing the batch. Default: false. */
   isolatesRows?: boolean
 }
 
@@ -32,9 +32,9 @@ export interface WrittenBatch {
 }
 
 /**
- * Moves rows forward and stores unattributable entries. Instants are limited to the clock of the database, and the ids
- * of forgotten people are replaced. The caller holds the lock of the tenant row, so that positions are in the order of
- * commits.
+ * Moves rows forward and stores unattributable entries. An instant that is ahead of the database's clock is replaced
+ * by the time on that clock, and the ids of forgotten people are replaced by keyed hashes. The caller holds the lock
+ * of the tenant row, so that positions are in the order of commits.
  */
 export async function writeBatch(
   tx: Executor,
@@ -42,15 +42,15 @@ export async function writeBatch(
   { seq, now, isolatesRows = false }: WriteState,
 ): Promise<WrittenBatch> {
   if (isEmpty(batch)) return { seq, advanced: 0 }
-  const past = (at: Instant) => Math.min(at, now)
+  const notAfterNow = (at: Instant) => Math.min(at, now)
   const { users, sessions, dropForgotten } = await replaceForgotten(tx, {
     ...batch,
     users: batch.users.map((row) => ({
       ...row,
-      at: past(row.at),
-      allSessionsAt: row.allSessionsAt === null ? null : past(row.allSessionsAt),
+      at: notAfterNow(row.at),
+      allSessionsAt: row.allSessionsAt === null ? null : notAfterNow(row.allSessionsAt),
     })),
-    sessions: batch.sessions.map((row) => ({ ...row, at: past(row.at) })),
+    sessions: batch.sessions.map((row) => ({ ...row, at: notAfterNow(row.at) })),
   })
   const refused: { logId: string }[] = []
   const writeRows = async <Row extends { logId: string }>(rows: Row[], write: WriteRows<Row>) => {
@@ -73,12 +73,15 @@ export async function writeBatch(
   return { seq: seq + BigInt(users.length + sessions.length), advanced }
 }
 
-/** Most pages contain no logout: they need no query. */
+/** Whether there is nothing to write, as for most pages of the log. */
 function isEmpty({ users, sessions, unattributable }: Batch): boolean {
   return users.length + sessions.length + unattributable.length === 0
 }
 
-/** Stored instants only move forward: each column on its own, and only in rows where one of them advances. */
+/**
+ * Writes the rows of users. Stored instants only move forward, each column separately. A row in which no instant
+ * advances does not change.
+ */
 export async function writeUsers(
   tx: Executor,
   users: StoredBatch['users'],
@@ -106,7 +109,7 @@ export async function writeUsers(
       OR excluded.all_sessions_at > COALESCE(stored.all_sessions_at, '-infinity')`
 }
 
-/** The same for sessions. */
+/** Writes the rows of sessions, by the same rules as {@link writeUsers}. */
 export async function writeSessions(
   tx: Executor,
   sessions: StoredBatch['sessions'],
@@ -137,7 +140,7 @@ export async function writeSessions(
       OR excluded.user_id COLLATE "C" > COALESCE(stored.user_id, '') COLLATE "C"`
 }
 
-/** In the same millisecond the log id decides, as in `rules/fold.ts`. */
+/** SQL condition: the new logout is newer. Within one millisecond the log id decides, as in `rules/fold.ts`. */
 const EXCLUDED_IS_NEWER = Prisma.sql`
   (excluded.at, excluded.log_id COLLATE "C") > (stored.at, stored.log_id COLLATE "C")`
 

@@ -103,7 +103,7 @@ describe('an interactive login', () => {
     expect(accessToken[`${NS}authenticated_at`]).toBeGreaterThanOrEqual(before)
   })
 
-  test('of a user who never logged out gets no last_logout', async () => {
+  test('of a user who never logged out gets no last_logout claim', async () => {
     const { accessToken } = await run(
       event('oidc-basic-profile', { user: { user_id: 'auth0|new' }, session: { id: 'S' } }),
     )

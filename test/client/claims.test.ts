@@ -32,7 +32,7 @@ async function open(options: Partial<LastLogoutClientOptions> = {}) {
 }
 
 describe('login claims that a gateway has converted to strings', () => {
-  test('are read: a login after the logout is accepted, one before it is revoked', async () => {
+  test('are read: a login after the logout is accepted, and a login before the logout is revoked', async () => {
     const { client, errors } = await open()
     const of = (seconds: number) => ({ sub: 'auth0|out', iat: String(seconds) })
     expect((await client.check(of(NOW - 60))).reason).toBe('user_logout')

@@ -192,7 +192,7 @@ describe('ready', () => {
 describe("a client with lookup: 'request'", () => {
   withService()
 
-  test('answers concurrent checks alike, and caches the response for cacheMs (P31)', async () => {
+  test('returns the same decision for concurrent checks, and caches the response for cacheMs (P31)', async () => {
     await logOut('auth0|1', 'phone')
     const client = open({ lookup: 'request', cacheMs: 2_000, timeoutMs: 20_000 })
     await client.ready()
@@ -261,7 +261,7 @@ describe('a subscribed client', () => {
       .toBe('revoked')
   })
 
-  test('replaces a connection that sends no data, and its data becomes stale in the meantime', async () => {
+  test('replaces a connection that sends no data; in the meantime the data becomes stale', async () => {
     proxy = await openProxy(api.url)
     const client = open({ maxStalenessMs: 3_000 }, proxy.url)
     await client.ready()
@@ -312,7 +312,7 @@ describe('a subscribed client', () => {
     expect(client.checkNow(login('auth0|2', NOW - 60_000)).outcome).toBe('revoked')
   })
 
-  test('receives a change that the feed did not deliver with its next reload', async () => {
+  test('receives with its next reload a change that the feed did not deliver', async () => {
     const client = open({ reloadIntervalMs: 1_000 })
     await client.ready()
     // A row that appeared without a new position in the feed.

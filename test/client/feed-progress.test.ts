@@ -54,7 +54,7 @@ describe('a connection', () => {
     expect(connect()).toEqual({ since: SINCE, after: 'f.1' })
   })
 
-  test('does not resume within a page', () => {
+  test('resumes at the end of a page, not within it', () => {
     open()
     connect()
     progress.apply(changed('f.1'))
@@ -73,7 +73,7 @@ describe('a connection', () => {
 })
 
 describe('the cache', () => {
-  test('is complete from the beginning of a load when freshness ends it, and not before', () => {
+  test('is complete since the beginning of the load once a freshness event has ended the load', () => {
     open()
     connect()
     progress.apply(changed('f.1'))
@@ -82,7 +82,7 @@ describe('the cache', () => {
     expect(progress.completeSince()).toBe(NOW - DAY_MS)
   })
 
-  test('stays complete during a later load, which drops what it does not deliver at its end', () => {
+  test('stays complete during a later load, whose end drops the rows that it did not deliver', () => {
     open()
     connect()
     progress.apply(changed('f.1'))

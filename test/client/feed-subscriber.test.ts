@@ -276,7 +276,7 @@ describe('freshness', () => {
     },
   )
 
-  test('is stale for events that were held back; the client replaces the connection and resumes', async () => {
+  test('is stale for events that a proxy held back; the client replaces the connection and resumes', async () => {
     // The service's clock is an hour ahead: a comparison with the client's clock alone shows no delay.
     const ahead = 3_600_000
     const responses: ServerResponse[] = []

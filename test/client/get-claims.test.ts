@@ -79,7 +79,7 @@ describe('Express', () => {
     expect(responses).toEqual([namesGetClaims, namesGetClaims])
   })
 
-  test('accepts a request without a token, and no other without a check, if no token is required', async () => {
+  test('accepts a request without a token if none is required, and checks every other request', async () => {
     const handlers = [byExpressJwt(optional), forExpress(client, { authRequired: false })]
     const responses = await callExpress(handlers, ['auth0|out', 'auth0|in', null])
     expect(responses).toEqual([namesGetClaims, namesGetClaims, { status: 200, text: 'passed' }])

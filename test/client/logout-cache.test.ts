@@ -37,7 +37,7 @@ test('finds the logouts of a forgotten person by the hashes of the ids', () => {
   expect(cache.find({ ...TOKEN, subject: 'auth0|2', sessionId: 'S2' })).toEqual(NOTHING)
 })
 
-test('merges them with logouts that have the ids', () => {
+test('merges the hashed rows with the rows that contain the ids', () => {
   const cache = createLogoutCache()
   cache.beginLoad()
   cache.merge(forgottenUser(NOON, NOON - 1))
@@ -52,7 +52,7 @@ test('merges them with logouts that have the ids', () => {
   })
 })
 
-test('keeps both rows until a load delivers only the hashed one', () => {
+test('keeps the row with the id and the hashed row until a load delivers only the hashed row', () => {
   const cache = createLogoutCache()
   cache.beginLoad()
   cache.merge({ kind: 'user', userId: 'auth0|1', at: NOON, allSessionsAt: null })
@@ -74,7 +74,7 @@ test('drops hashed rows that a load no longer delivers', () => {
   expect(cache.find(TOKEN)).toEqual(NOTHING)
 })
 
-test('uses the key of the latest row, as of a database that replaced another one', () => {
+test('uses the key of the latest row, as after one database has replaced another', () => {
   const cache = createLogoutCache()
   cache.beginLoad()
   cache.merge(forgottenUser(NOON))

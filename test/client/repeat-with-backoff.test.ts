@@ -29,7 +29,7 @@ describe('a repeated attempt', () => {
     expect(attempts).toBe(1)
   })
 
-  test('has ended when stopping resolves', async () => {
+  test('has ended when the promise of stopping resolves', async () => {
     let finish = () => {}
     let isEnded = false
     const running = new Promise<void>((resolve) => {

@@ -19,7 +19,7 @@ describe("a client with lookup: 'request'", () => {
     expect(service.requests).toEqual([])
   })
 
-  test('shares no request between checks: a runtime may stop the one that began it', async () => {
+  test('shares no request between checks, because a runtime may stop the handler that began the request', async () => {
     const service = await openStandIn(() => null)
     const client = openClient(service.url, { lookup: 'request', timeoutMs: 300 })
     await Promise.all([client.check(claims), client.check(claims)])

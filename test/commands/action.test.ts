@@ -159,7 +159,7 @@ describe('action deploy', () => {
     expect(stderr).not.toMatch(/ {4}at /)
   })
 
-  test('exits with 1 when it is interrupted, since the Action is not deployed', async () => {
+  test('exits with 1 when it is interrupted, because the Action is not deployed', async () => {
     const slow = await openActionTenant({ actionBuildMs: 60_000 })
     const command = startCommandLine(DEPLOY, environmentFor(slow.simulator))
     await expect.poll(() => readWriteRequests(slow.simulator), { timeout: 10_000 }).toHaveLength(1)

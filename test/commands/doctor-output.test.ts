@@ -69,7 +69,7 @@ function expectNothingPersonal(output: string): void {
   if (password !== '') expect(output).not.toContain(password)
 }
 
-test('what an owner sends back contains no secret and nothing personal', async () => {
+test('the output that users send to the maintainers contains no secret and no personal data', async () => {
   expect((await finishCommandLine(['sync'], env)).code).toBe(0)
   const output = await examine()
   expect(listProbes(output)).toHaveLength(6)

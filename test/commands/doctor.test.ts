@@ -183,7 +183,7 @@ describe('doctor exits with 1 and gives advice', () => {
     return statuses(checks)
   }
 
-  test('where PostgreSQL is unreachable, and runs the other checks', async () => {
+  test('if PostgreSQL is unreachable, and runs the other checks', async () => {
     writeHistory()
     env.DATABASE_URL = 'postgresql://user:a-password@127.0.0.1:1/x'
     const found = await expectFailure(
@@ -203,12 +203,12 @@ describe('doctor exits with 1 and gives advice', () => {
     expect(stdout).not.toMatch(/a-password|floor raise/)
   })
 
-  test('where the database does not exist', async () => {
+  test('if the database does not exist', async () => {
     env.DATABASE_URL = `${database.url}_other`
     await expectFailure('database', /3D000/, /create it/)
   })
 
-  test('where the tables are missing, without creating them', async () => {
+  test('if the tables are missing, without creating them', async () => {
     const empty = await createTestDatabase('template0')
     env.DATABASE_URL = empty.url
     const found = await expectFailure('migrations', /not migrated.*last-logout migrate/)
@@ -217,13 +217,13 @@ describe('doctor exits with 1 and gives advice', () => {
     await empty.drop()
   })
 
-  test('where the database serves another tenant', async () => {
+  test('if the database serves another tenant', async () => {
     await catchUp()
     env.AUTH0_DOMAIN = 'other.example'
     await expectFailure('migrations', /serves the tenant tenant\.example/, /AUTH0_DOMAIN/)
   })
 
-  test('where no worker polls, or unread entries are deleted (P6)', async () => {
+  test('if no worker polls, or unread entries are deleted (P6)', async () => {
     await serve({ retentionMs: 3_000_000 })
     await catchUp()
     await database.query("UPDATE tenant SET as_of = now() - interval '2 h'")
@@ -233,12 +233,12 @@ describe('doctor exits with 1 and gives advice', () => {
     await expectFailure('retention', /may be lost/, /last-logout floor raise 20/)
   })
 
-  test('where Redis is unreachable', async () => {
+  test('if Redis is unreachable', async () => {
     env.REDIS_URL = 'redis://:a-password@127.0.0.1:1'
     await expectFailure('queue', /Redis does not answer \(ECONNREFUSED\)/, /REDIS_URL/)
   })
 
-  test('where the credentials are refused', async () => {
+  test('if the credentials are refused', async () => {
     env.AUTH0_CLIENT_ID = 'other'
     const found = await expectFailure('token', /refused the client credentials.*AUTH0_CLIENT_ID/)
     expect(found).toMatchObject({ scopes: 'skipped', log: 'skipped', 'login Action': 'skipped' })
@@ -248,13 +248,13 @@ describe('doctor exits with 1 and gives advice', () => {
     ])
   })
 
-  test('where the token response is an HTML page', async () => {
+  test('if the token response is an HTML page', async () => {
     t.simulator.faults.push({ path: '/oauth/token', times: 9, respond: faults.html(200) })
     const found = await expectFailure('token', /status 200 without a token \(text\/html\)/)
     expect(found).toMatchObject({ scopes: 'skipped' })
   })
 
-  test('where the database user lacks write privileges', async () => {
+  test('if the database user lacks write privileges', async () => {
     await catchUp()
     const reader = `reader_${randomBytes(6).toString('hex')}`
     await database.query(`CREATE ROLE ${reader} LOGIN PASSWORD 'a-password'`)
@@ -273,24 +273,24 @@ describe('doctor exits with 1 and gives advice', () => {
     await database.query(`DROP ROLE ${reader}`)
   })
 
-  test('where the tenant is unreachable', async () => {
+  test('if the tenant is unreachable', async () => {
     env.AUTH0_BASE_URL = 'http://127.0.0.1:1'
     await expectFailure('token', /cannot be reached/)
   })
 
-  test('where read:logs is missing (P12)', async () => {
+  test('if read:logs is missing (P12)', async () => {
     await serve({}, { scopes: ['read:users'] })
     const found = await expectFailure('scopes', /read:logs is missing \(read:users\)/, /grant it/)
     expect(found).toMatchObject({ token: 'ok', log: 'skipped', logouts: 'skipped' })
   })
 
-  test('where the log request fails', async () => {
+  test('if the log request fails', async () => {
     t.simulator.faults.push({ path: '/api/v2/logs', times: 9, respond: faults.html(502) })
     const found = await expectFailure('log', /with 502/)
     expect(found).toMatchObject({ clock: 'skipped', 'login Action': 'skipped' })
   })
 
-  test('where the clock is wrong', async () => {
+  test('if the clock is wrong', async () => {
     await serve({ now: () => Date.now() - 3_600_000 })
     const found = await expectFailure(
       'database clock',
@@ -315,7 +315,7 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
   if (skip) return
   afterAll(() => redis.stop())
 
-  test('warns where maxmemory-policy allows the eviction of the schedule (P16)', async () => {
+  test('warns if maxmemory-policy allows the eviction of the schedule (P16)', async () => {
     env.REDIS_URL = redis.url
     const { code, checks } = await runDoctor()
     expect(code).toBe(0)
@@ -331,19 +331,22 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
   })
 })
 
-test.skipIf(skip)('fails where REDIS_URL leads to a replica, which rejects writes', async () => {
-  const replica = await startRedis({ own: true, args: ['--replicaof', '127.0.0.1', '1'] })
-  if ('skip' in replica) throw new Error(replica.skip)
-  onTestFinished(() => replica.stop())
-  env.REDIS_URL = replica.url
-  const { code, checks } = await runDoctor()
-  expect(code).toBe(1)
-  expect(checks.get('queue')).toMatchObject({
-    status: 'failure',
-    message: expect.stringContaining('is a replica'),
-    advice: expect.stringContaining('REDIS_URL'),
-  })
-})
+test.skipIf(skip)(
+  'doctor fails if REDIS_URL leads to a replica, which refuses writes',
+  async () => {
+    const replica = await startRedis({ own: true, args: ['--replicaof', '127.0.0.1', '1'] })
+    if ('skip' in replica) throw new Error(replica.skip)
+    onTestFinished(() => replica.stop())
+    env.REDIS_URL = replica.url
+    const { code, checks } = await runDoctor()
+    expect(code).toBe(1)
+    expect(checks.get('queue')).toMatchObject({
+      status: 'failure',
+      message: expect.stringContaining('is a replica'),
+      advice: expect.stringContaining('REDIS_URL'),
+    })
+  },
+)
 
 describe('with DATA_DIR', () => {
   let parent: string
@@ -384,7 +387,7 @@ describe('with DATA_DIR', () => {
     }
   }, 90_000)
 
-  test('starts no server where one may run that is unreachable', async () => {
+  test('starts no server if another one may run that is unreachable', async () => {
     expect((await finishCommandLine(['migrate'], env)).code).toBe(0)
     const lockFile = join(parent, 'data', 'postgres', 'postmaster.pid')
     const lock = `${process.pid}\n${parent}/data/postgres\n1795428000\n1\n\n127.0.0.1\n`

@@ -30,7 +30,7 @@ async function logOut(at: number): Promise<void> {
 }
 
 describe('forget', () => {
-  test('prints what was replaced, what remains and until when', async () => {
+  test('prints what was replaced, what remains, and how long it remains', async () => {
     const at = Date.now() - 2 * DAY
     await logOut(at)
     const { code, stdout } = await run('forget', USER)
@@ -68,7 +68,7 @@ describe('forget', () => {
     expect(stdout).toContain('1 last logout and 1 session logout')
   })
 
-  test('counts until when by the configured ages', async () => {
+  test('computes how long the rows remain from the configured ages', async () => {
     const at = Date.now()
     await logOut(at)
     Object.assign(env, { MAX_TOKEN_AGE: '1h', MAX_REFRESH_AGE: '7d' })
@@ -78,12 +78,12 @@ describe('forget', () => {
     expect(stdout).toContain(iso(at + DAY / 24))
   })
 
-  test('of a logout that no token can be from before prints that the rows are deleted next', async () => {
+  test('prints that the rows are deleted next if no token from before the logout can be valid', async () => {
     await logOut(Date.now() - 32 * DAY)
     expect((await run('forget', USER)).stdout).toContain('The worker deletes them within an hour (')
   })
 
-  test('again changes nothing, and prints the same remains', async () => {
+  test('a second time changes nothing, and prints the same remaining rows', async () => {
     await logOut(Date.now() - 2 * DAY)
     const first = await run('forget', USER)
     const before = await readRows(database)
@@ -95,7 +95,7 @@ describe('forget', () => {
     expect(await readRows(database)).toEqual(before)
   })
 
-  test('of a person of whom nothing is stored prints up to when the log has been read', async () => {
+  test('of an unknown person prints up to when the log has been read', async () => {
     const { code, stdout } = await run('forget', USER)
     expect(code).toBe(0)
     expect(stdout).toMatch(
@@ -123,7 +123,7 @@ describe('forget', () => {
     expect(stderr).toMatch(expected)
   })
 
-  test('exits with 1 where the database is unavailable', async () => {
+  test('exits with 1 if the database is unavailable', async () => {
     env.DATABASE_URL = 'postgres://localhost:1/none'
     const { code, stderr } = await run('forget', USER)
     expect(code).toBe(1)

@@ -59,7 +59,7 @@ test('worker without WORKER_PORT serves nothing, and needs no API keys', async (
   expect(await worker.ended).toBe(0)
 })
 
-test('worker names WORKER_PORT where it is in use or invalid', async () => {
+test('worker names WORKER_PORT if the port is in use or invalid', async () => {
   const { port } = new URL(t.simulator.url)
   const taken = startCommandLine(['worker'], { ...env, WORKER_PORT: port })
   expect(await taken.ended).toBe(1)

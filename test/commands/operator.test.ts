@@ -48,7 +48,7 @@ describe('logout', () => {
     expect(users).toMatchObject([{ at, allSessionsAt: null }])
   })
 
-  test('with --session applies to all sessions where POLICY is user', async () => {
+  test('with --session applies to all sessions if POLICY is user', async () => {
     env.POLICY = 'user'
     const { stdout } = await run('logout', 'auth0|1', '--session', 'S1')
     expect(stdout).toMatch(/^Tokens of auth0\|1 are revoked .*POLICY is user/)
@@ -91,7 +91,7 @@ describe('floor raise', () => {
     return floorAt
   }
 
-  test('raises the floor, and states which tokens are revoked', async () => {
+  test('raises the floor, and prints which tokens are revoked', async () => {
     const at = Date.now() - 5_000
     const { code, stdout, stderr } = await run('floor', 'raise', iso(at))
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -100,7 +100,7 @@ describe('floor raise', () => {
     expect(await readFloor()).toBe(at)
   })
 
-  test('never lowers the floor, and prints where it is', async () => {
+  test('never lowers the floor, and prints the current floor', async () => {
     await run('floor', 'raise', 'now')
     const floor = (await readFloor()) ?? 0
     expect(Date.now() - floor).toBeLessThan(20_000)
@@ -146,7 +146,7 @@ describe('with DATA_DIR', () => {
     expect(await readdir(parent)).toEqual([])
   })
 
-  test('no command starts a second server where one may run that is unreachable', async () => {
+  test('no command starts a second server if one may run that is unreachable', async () => {
     expect((await run('migrate')).code).toBe(0)
     const lockFile = join(dataDir, 'postgres', 'postmaster.pid')
     const lock = `${process.pid}\n${dataDir}/postgres\n1795428000\n1\n\n127.0.0.1\n`

@@ -108,7 +108,7 @@ describe('when PostgreSQL refuses the connection, start fails at once', () => {
     expect(stderr).not.toContain('wr0ng')
   })
 
-  test('where it has not been migrated', async () => {
+  test('if it has not been migrated', async () => {
     const empty = await createTestDatabase('template0')
     const { code, stderr } = await finishCommandLine(['start'], { ...env, DATABASE_URL: empty.url })
     await empty.drop()

@@ -24,7 +24,7 @@ describe('the proxy to Auth0', () => {
     expect(proxyOf({ HTTPS_PROXY: PROXY, AUTH0_BASE_URL: 'http://127.0.0.1:3000' })).toBeUndefined()
   })
 
-  test('is that of the variable in lower case, if both are set', () => {
+  test('is taken from the variable in lower case if both are set', () => {
     expect(proxyOf({ https_proxy: PROXY })).toMatchObject({ url: PROXY })
     expect(proxyOf({ https_proxy: PROXY, HTTPS_PROXY: 'http://other' })?.url).toBe(PROXY)
     expect(proxyOf({ https_proxy: '', HTTPS_PROXY: PROXY })?.url).toBe(PROXY)

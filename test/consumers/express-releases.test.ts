@@ -59,7 +59,7 @@ describe.each(EXPRESS)('%s', (_express, loadExpress) => {
       return app
     }
 
-    test('accepts, rejects and is unsure', async () => {
+    test('accepts, rejects and returns unknown as the client does', async () => {
       expect(await call(open(client), 'auth0|in')).toMatchObject({ status: 200, text: 'passed' })
       expect(await call(open(client), 'auth0|out')).toMatchObject({ status: 401, challenge })
       const unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })

@@ -127,7 +127,7 @@ describe('the poll budget', () => {
     expect(judge(of10, 3, (Number(advised) - 2) * 1000)?.status).toBe('warning')
   })
 
-  test('is unknown where the responses lack the headers', () => {
+  test('is unknown if the responses lack the headers', () => {
     expect(
       checkBudget(
         { limit: null, volume: 1 },

@@ -36,7 +36,7 @@ test.each<[string, number, number, Check['status'], RegExp]>([
   },
 )
 
-test('the check of the database clock is skipped where its time is unknown', () => {
+test('the check of the database clock is skipped if the time of a clock is unknown', () => {
   const reading = { sentAt: NOW, receivedAt: NOW, serverAt: NOW }
   expect(checkDatabaseClock(reading, null).status).toBe('skipped')
 })

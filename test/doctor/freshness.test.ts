@@ -79,7 +79,7 @@ describe('freshness', () => {
   })
 })
 
-test('the advice names the MAX_LAG that polls by cron need', () => {
+test('the advice names the MAX_LAG that polling by cron needs', () => {
   const longAgo = { ...POLLED, asOf: NOW - 900_000, lastPollAt: NOW - 900_000 }
   const checks = checkFreshness(longAgo, LIMITS)
   const advice = expect.stringMatching(/with cron, .*: set MAX_LAG above it/)
@@ -90,14 +90,14 @@ describe('an open gap', () => {
   const readGaps = (over: Partial<TenantState>) =>
     checkFreshness({ ...GAP, ...over }, LIMITS).find(({ name }) => name === 'gaps')
 
-  test('is reported with until when it concerns tokens, how to close it, and at what cost', () => {
+  test('is reported with the time until which it concerns tokens, how to close it, and the cost of closing it', () => {
     const { message, advice } = readGaps({}) ?? {}
     expect(message).toContain(`can concern tokens until ${iso(NOW + 31 * DAY_MS)}`)
     expect(advice).toContain(`\`last-logout floor raise ${iso(NOW)}\``)
     expect(advice).toContain(`only access tokens that expire by ${iso(NOW + DAY_MS)} anyway`)
   })
 
-  test('of the first start is reported as expected, with the same facts', () => {
+  test('of the first start is reported as expected, with the same details', () => {
     const { message } = readGaps({ gapReason: 'cold_start' }) ?? {}
     expect(message).toMatch(/open: .*until 20.*Nothing has to be done.*floor raise .* anyway; with/)
   })

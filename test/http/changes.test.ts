@@ -97,7 +97,7 @@ describe('GET /v1/changes', () => {
     expect(await get(`?after=${body.cursor}`)).toMatchObject({ body: { changes: [], more: false } })
   })
 
-  test('returns pages, and no freshness before the last one', async () => {
+  test('returns several pages, and a freshness only with the last page', async () => {
     await logOut(1, 2, 3)
     await store.storeCaughtUp(CHECKPOINT, NOON + 5)
     const first = await get('?limit=2')
@@ -268,7 +268,7 @@ describe('the event stream', () => {
     }
   })
 
-  test('prefers Last-Event-ID, since a browser that reconnects sends both', async () => {
+  test('prefers Last-Event-ID to `after`, because a browser that reconnects sends both', async () => {
     await logOut(1)
     const old = await get()
     await logOut(2)

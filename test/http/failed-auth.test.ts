@@ -70,7 +70,7 @@ describe('wrong keys', () => {
     await app.close()
   })
 
-  test('are counted without valid ones', async () => {
+  test('are counted separately from valid keys', async () => {
     const app = await open()
     for (let n = 0; n < 50; n++) await request(app, bearer(keys.reader))
     await exhaust(app)

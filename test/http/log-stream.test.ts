@@ -83,7 +83,7 @@ describe('POST /v1/log-stream', () => {
     expect(await readUsers()).toEqual(['auth0|1', 'auth0|2'])
   })
 
-  test('stores lines that cannot be parsed: a retry would not help', async () => {
+  test('stores lines that cannot be parsed as unattributable, because a retry would not help', async () => {
     expect((await send('nonsense')).statusCode).toBe(204)
     expect((await send('')).statusCode).toBe(204)
     await expect(store.count()).resolves.toMatchObject({ unattributable: { malformed: 1 } })

@@ -91,7 +91,7 @@ describe.concurrent('a queue in PostgreSQL', () => {
     expect(lines('warn')).toHaveLength(1)
   })
 
-  test('does not repeat a statement that the server rejects until the next check', async (context) => {
+  test('does not repeat a statement that the server refuses until the next check', async (context) => {
     const { annotate, expect } = context
     const { url, query } = await openDatabase(context)
     const { log, lines } = createTestLog()

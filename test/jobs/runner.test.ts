@@ -42,7 +42,7 @@ describe('a job that fails', () => {
     ])
   })
 
-  test('has not recovered after a skipped run', async () => {
+  test('does not count as recovered after a skipped run', async () => {
     const outcomes = [unavailable, null, unavailable]
     const { run, lines } = start(async () => {
       const error = outcomes.shift()?.()
@@ -81,7 +81,7 @@ describe('a run without progress', () => {
     expect(lines('info')).toMatchObject([{ msg: 'job recovered' }])
   })
 
-  test('has failed, even if it resolves when it is aborted', async () => {
+  test('counts as failed, even if it resolves when it is aborted', async () => {
     const { run, lines, failures } = start((signal) => once(signal, 'abort'), 50)
     await run()
     expect(lines('error')).toMatchObject([{ err: { code: 'STALLED' } }])
@@ -134,7 +134,7 @@ describe('a run during closing', () => {
     expect(lines('error')).toMatchObject([{ err: { code: 'ABANDONED' } }])
   })
 
-  test('has not failed if it was aborted', async () => {
+  test('does not count as failed if it was aborted', async () => {
     const { run, close, lines } = start(async (signal) => {
       await once(signal, 'abort')
       throw aborted()

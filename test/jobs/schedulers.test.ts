@@ -51,7 +51,7 @@ for (const store of stores) {
       expect(await countPending()).toEqual({ waiting: 3, delayed: 0 })
     })
 
-    test('make a job due that a wrong clock has scheduled further ahead than its interval', async () => {
+    test('make a job due whose next run a wrong clock has scheduled too far ahead', async () => {
       await registerSchedulers(queue, [job])
       const next = await readNext()
       await store.lose(prefix)

@@ -56,7 +56,7 @@ describe.concurrent('the watchdog', () => {
     const aMinuteLater = () => Date.now() + 60_000
     const lines = await startWatchdog(
       context,
-      async () => ({ queue, close, rejected: NEVER }),
+      async () => ({ queue, close, refused: NEVER }),
       aMinuteLater,
     )
     await expect.poll(() => forced, WAIT).toEqual([true])
@@ -71,7 +71,7 @@ describe.concurrent('the watchdog', () => {
     const open = async () => {
       attempts += 1
       if (attempts === 1) throw new Error('away')
-      return { queue, close: async () => undefined, rejected: NEVER }
+      return { queue, close: async () => undefined, refused: NEVER }
     }
     const onRegistered = vi.fn()
     const lines = await startWatchdog(context, open, Date.now, onRegistered)
@@ -95,14 +95,14 @@ describe.concurrent('the watchdog', () => {
     const lines = await startWatchdog(context, async () => ({
       queue,
       close: async () => undefined,
-      rejected: NEVER,
+      refused: NEVER,
     }))
     expect(await queue.getJobSchedulers()).toEqual([])
     await expect.poll(() => queue.getJobSchedulers(), WAIT).toHaveLength(1)
     expect(lines('warn')).toEqual([])
   })
 
-  test('reports a schedule that is refused repeatedly (P6)', async (context) => {
+  test('reports a schedule that fails repeatedly with a conflict (P6)', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
     const refusal = Object.assign(new Error('refused'), { code: -11 })
@@ -110,7 +110,7 @@ describe.concurrent('the watchdog', () => {
     const lines = await startWatchdog(context, async () => ({
       queue,
       close: async () => undefined,
-      rejected: NEVER,
+      refused: NEVER,
     }))
     await expect.poll(() => lines('warn').length, WAIT).toBe(1)
   })

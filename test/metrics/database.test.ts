@@ -37,7 +37,7 @@ function open(over: Partial<Parameters<typeof createDatabaseMetrics>[1]> = {}) {
   return Object.assign(async (name: string) => (await scrape())(name), { scrape })
 }
 
-test('a database that hangs makes its metrics absent within the timeout, until it responds again', async () => {
+test('the metrics of a database that hangs are absent after the timeout, until the database responds again', async () => {
   const read = open()
   await store.storeCaughtUp(null, Date.now())
   expect(await read('freshness_lag_seconds')).toBeLessThan(60)
@@ -66,7 +66,7 @@ test('a failing database is reported at once', async () => {
   expect(await read('database_up')).toBe(1)
 })
 
-test('concurrent and later scrapes share one query of a database that hangs', async () => {
+test('concurrent and later scrapes share one query to a database that hangs', async () => {
   let queries = 0
   const read = open({
     timeoutMs: 500,

@@ -69,7 +69,7 @@ describe('the lag of an event', () => {
     expect(write?.sum).toBeLessThan(5)
   })
 
-  test('does not include events of a sweep, but those that an outage made late', async () => {
+  test('includes events that an outage made late, but not the events of a sweep', async () => {
     const { tenant } = running.t
     tenant.write(buildEntry('slo', { userId: 'auth0|old' }), { dateMs: Date.now() - 7_200_000 })
     await sync()

@@ -23,7 +23,7 @@ async function logOut(n: number): Promise<void> {
   await store.storeBatch({ ...fold([event]), unattributable: [] })
 }
 
-test('a page of changes is never fresher than its changes, while both advance', async () => {
+test('the freshness of a page of changes is never ahead of its changes while both advance', async () => {
   const pages: [freshness: number, changes: number][] = []
   let isWriting = true
   const writing = (async () => {
@@ -44,7 +44,7 @@ test('a page of changes is never fresher than its changes, while both advance', 
   expect(pages.filter(([freshness, changes]) => changes < freshness)).toEqual([])
 })
 
-test('no feed position is assigned twice, even after a restore that lost some', async () => {
+test('no feed position is assigned twice, even after a restore that lost changes', async () => {
   await logOut(1)
   const backup = await database.query<{ seq: string }>('SELECT seq FROM tenant')
   await logOut(2)

@@ -84,7 +84,7 @@ describe('as_of', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ lastPollAt: NOW })
   })
 
-  test('does not move with a page stored more than 60 s ahead, whose logouts count and are read again', async () => {
+  test('does not move with a page whose storage time is more than 60 s ahead; its logouts count, and are read again', async () => {
     await store.storeCaughtUp('P0', NOW - 5_000)
     const batch = { ...fold([slo('u', NOW + HOUR)]), unattributable: [] }
     const page = { from: 'P0', next: 'P1', storedAt: NOW + 60_001, batch }
@@ -101,7 +101,7 @@ describe('as_of', () => {
     })
   })
 
-  test('goes back only from more than 60 s ahead of the database', async () => {
+  test('goes back only if it is more than 60 s ahead of the database', async () => {
     await store.storeCaughtUp('P0', NOW)
     now = NOW - 60_000
     await store.storeCaughtUp('P0', now)
@@ -113,7 +113,7 @@ describe('as_of', () => {
 })
 
 describe('a logout', () => {
-  test('in the future of the database is stored as now, for the user and the session', async () => {
+  test('that is in the future by the clock of the database is stored as now, for the user and the session', async () => {
     await storeLogout('u', NOW + HOUR)
     await expect(store.readKnown('u', 'S-u')).resolves.toMatchObject({
       user: { at: NOW },
@@ -129,7 +129,7 @@ describe('a logout', () => {
     expect(user?.at).toBe(NOW + 2_000)
   })
 
-  test('with a date 70 days ago is in the feed by when it was stored', async () => {
+  test('that happened 70 days ago has a feed position by the time when it was stored', async () => {
     await storeLogout('early', NOW - 71 * DAY)
     now = NOW + 1_000
     await storeLogout('late', NOW - 70 * DAY)
@@ -160,12 +160,12 @@ describe('a logout', () => {
 })
 
 describe('the floor', () => {
-  test('is raised to now by the clock of the database, however old as_of is', async () => {
+  test('is raised to now by the clock of the database, no matter how old as_of is', async () => {
     await store.storeCaughtUp('P0', NOW - 30 * DAY)
     await expect(store.raiseFloor(null)).resolves.toBe(NOW)
   })
 
-  test('is never raised to the future of the database', async () => {
+  test('is never raised beyond now by the clock of the database', async () => {
     await expect(store.raiseFloor(NOW + 1)).rejects.toBeInstanceOf(RangeError)
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: null })
   })
@@ -179,7 +179,7 @@ describe('a gap', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: NOW })
   })
 
-  test('ends at the storage time of an entry, even ahead of the database, and the floor does not', async () => {
+  test('ends at the storage time of an entry, even if that is ahead of the database; the floor is never ahead', async () => {
     const gap = { from: NOW + HOUR, to: NOW + 2 * HOUR, reason: 'retention' } as const
     await expect(store.storeGap(gap, true)).resolves.toBe(true)
     await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt: NOW }])

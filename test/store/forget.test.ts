@@ -89,7 +89,7 @@ const readFeed = async (after: string | null = null) => {
 describe('forgetting a person', () => {
   beforeEach(() => store.storeBatch(OLD))
 
-  test('leaves no id in any table, and the same answers', async () => {
+  test('leaves no id of the person in any table, and does not change any verdict', async () => {
     const before = await readPerson()
     expect(idsIn(await dump())).toEqual(IDS)
     expect(await store.forget(USER)).toEqual({
@@ -107,7 +107,7 @@ describe('forgetting a person', () => {
     expect(await readPerson()).toEqual(before)
   })
 
-  test('changes nothing of others', async () => {
+  test('does not change the rows of other people', async () => {
     const others = async () => {
       const { users, sessions } = await readRows(database)
       return [users, sessions].map((rows) => rows.filter(({ userId }) => userId === 'auth0|other'))
@@ -118,7 +118,7 @@ describe('forgetting a person', () => {
     expect(before.flat()).toHaveLength(2)
   })
 
-  test('again changes nothing, and reports the same remains', async () => {
+  test('a second time changes no instant, and reports the same remaining rows', async () => {
     const { remaining } = await store.forget(USER)
     const before = await dump()
     expect(await store.forget(USER)).toEqual({
@@ -156,7 +156,7 @@ describe('forgetting a person', () => {
     expect(loaded).toEqual(expect.arrayContaining(changes))
   })
 
-  test('is not undone by the same entries, whichever way they are read again', async () => {
+  test('is not undone when the same entries are read again, in whichever way', async () => {
     await store.forget(USER)
     const before = await dump()
     expect(await store.storeReconciled(OLD)).toBe(0)
@@ -168,7 +168,7 @@ describe('forgetting a person', () => {
     expect(rowsOf(await dump())).toEqual(rowsOf(before))
   })
 
-  test('covers earlier logouts that are read later, also of sessions that were unknown', async () => {
+  test('also replaces the ids of earlier logouts that are read later, even of unknown sessions', async () => {
     await store.forget(USER)
     now = NOON + 10 * MINUTE
     const late = NOON + MINUTE
@@ -183,7 +183,7 @@ describe('forgetting a person', () => {
     })
   })
 
-  test('does not cover a later logout: it is stored with its ids, and both count', async () => {
+  test('does not replace the ids of a later logout, and both logouts count', async () => {
     await store.forget(USER)
     now = NOON + 10 * MINUTE
     const later = NOON + MINUTE + 1
@@ -213,7 +213,7 @@ describe('forgetting a person', () => {
     expect((await read(USER)).user).toEqual({ at: later, allSessionsAt: NOON - 1 })
   })
 
-  test('covers what it covered, also after the clock of the database was set back', async () => {
+  test('keeps its effect after the clock of the database was set back', async () => {
     await store.forget(USER)
     now = NOON - 10 * MINUTE
     await store.forget(USER)
@@ -222,7 +222,7 @@ describe('forgetting a person', () => {
     expect(idsIn(await dump())).toEqual([])
   })
 
-  test('of whom nothing is stored changes nothing', async () => {
+  test('of whom no row is stored changes nothing', async () => {
     const before = await dump()
     expect(await store.forget('auth0|unknown')).toMatchObject({ users: 0, remaining: null })
     expect(await dump()).toBe(before)
@@ -238,7 +238,7 @@ describe('forgetting a person', () => {
     expect((await read(USER, PHONE)).session).toEqual({ at: NOON - 3, ended: true })
   })
 
-  test('a hash that is taken for an id finds no other row', async () => {
+  test('of whom only the hash is given as an id changes nothing', async () => {
     await store.forget(USER)
     const [row] = (await readRows(database)).users.filter(({ userId }) => userId.length === 64)
     await store.forget(row?.userId ?? '')
@@ -261,7 +261,7 @@ test('ids that a worker of an earlier release stored again are replaced by anoth
   expect((await read(USER)).user).toEqual({ at: NOON - 1, allSessionsAt: NOON - 1 })
 })
 
-test('in any order of logouts, repeated reads and calls, no last logout moves back', async () => {
+test('no last logout moves back, in any order of logouts, repeated reads and calls of forget', async () => {
   const minutes = fc.integer({ min: 0, max: 10 }).map((count) => NOON - count * MINUTE)
   const logout = fc.record({
     at: minutes,
@@ -329,7 +329,7 @@ describe('the hashed rows', () => {
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|other' }])
   })
 
-  test('are kept while the log has not been read that far', async () => {
+  test('are kept while the log has not been read up to that instant', async () => {
     await store.storeBatch(OLD)
     await store.forget(USER)
     await store.storeCaughtUp('P0', NOON)
@@ -381,7 +381,7 @@ describe('unattributable entries', () => {
     await store.storeBatch(KEPT)
   })
 
-  test('that contain an id of the person are deleted at once, and not stored again', async () => {
+  test('that contain an id of a forgotten person are deleted at once, and not stored again', async () => {
     expect(await store.forget(USER)).toMatchObject({ entries: 2 })
     const [digest = ''] = (await readKept()).filter((id) => id.length === 32)
     expect(await readKept()).toEqual([digest, 'U3', 'U4'].sort())
@@ -391,14 +391,14 @@ describe('unattributable entries', () => {
     expect(await store.forget(USER)).toMatchObject({ entries: 0 })
   })
 
-  test('are found however JSON spells the id, also of a person without a logout', async () => {
+  test('are found in every spelling of the id in JSON, even for a person without a logout', async () => {
     expect(await store.forget(quoted)).toMatchObject({ users: 0, entries: 2, remaining: null })
     expect(await readKept()).toEqual(['U1', 'U2', 'U3'])
     await store.storeBatch(KEPT)
     expect(await readKept()).toEqual(['U1', 'U2', 'U3'])
   })
 
-  test('go on being counted', async () => {
+  test('still count after they were deleted', async () => {
     const { unattributable } = await store.count()
     await store.forget(USER)
     expect((await store.count()).unattributable).toEqual(unattributable)

@@ -171,7 +171,7 @@ describe('freshness', () => {
     await expect(store.readKnown('x', null)).resolves.toMatchObject({ asOf: NOON, complete: true })
   })
 
-  test('of a replaced sweep does not end with a part of the earlier one', async () => {
+  test('stays unknown when a part of an earlier, replaced sweep has been stored', async () => {
     await store.begin(BEGIN, { from: NOON - 1000, to: NOON })
     const sweep = { from: NOON - 1000, to: NOON + 500 }
     await store.moveCheckpoint(BEGIN, 'P1', sweep)
@@ -349,14 +349,14 @@ describe('the database', () => {
     })
   })
 
-  test('is unavailable when its server is unreachable', async () => {
+  test('is reported as unavailable when its server is unreachable', async () => {
     const url = new URL(database.url)
     url.port = '1'
     const opening = openTestStore({ ...database, url: url.href })
     await expect(opening).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
   })
 
-  test('is unavailable after a timeout while unresponsive, and available again afterwards', async () => {
+  test('is reported as unavailable after a timeout while it is unresponsive, and works again afterwards', async () => {
     const proxy = await openProxy(database.url)
     const timeouts = { connectTimeoutMs: 1_000, queryTimeoutMs: 1_000 }
     const unresponsive = await openTestStore({ ...database, url: proxy.url }, {}, timeouts)

@@ -146,7 +146,7 @@ describe('pruning', () => {
     await expect(readSessions()).resolves.toEqual(['s1'])
   })
 
-  test('keeps sessions that are recent by as_of when the clock is far ahead', async () => {
+  test('keeps sessions that are recent at as_of when the clock is far ahead', async () => {
     await storeAt({ n: 1, at: NOON })
     await clocked.storeCaughtUp('P0', NOON)
     now = NOON + 10 * RETAIN_MS
