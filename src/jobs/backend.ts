@@ -1,15 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  type BackendClasses,
-  createPostgresBackend,
-  type IQueueBackend,
-  type PgPool,
-  withBackend,
-} from 'bullmq'
+import { type BackendClasses, createPostgresBackend, type IQueueBackend, withBackend } from 'bullmq'
 import type { Logger } from 'pino'
 import type { FoundRedis } from './examine-redis.js'
 import { findRedis } from './find-redis.js'
-import { assertQueueUsable, createQueuePool } from './postgres.js'
+import { type Place, placeInPostgres } from './place-in-postgres.js'
+import { assertQueueUsable } from './postgres.js'
 import { isQueueConflict, isRefusedStatement } from './queue-errors.js'
 import {
   createRedisBackendFactory,
@@ -45,6 +40,8 @@ export interface Backend {
    * statement without a delay, more than a hundred times a second.
    */
   refused: Promise<never>
+  /** Rejects if the server does not accept writes, as a Redis that is full. */
+  assertWritable(): Promise<void>
   /**
    * Takes no further job, waits for running jobs, and closes the connections.
    *
@@ -53,14 +50,8 @@ export interface Backend {
   close(force: boolean): Promise<void>
 }
 
-/** Name, options and connection of a queue in its store. */
-interface Place<C> {
-  name: string
-  options: { prefix?: string }
-  connection: C
-  /** Closes connections that BullMQ leaves open. */
-  disconnect(): Promise<void>
-}
+/** Lifetime of the key that is written to test whether Redis accepts writes. */
+const PROBE_TTL_MS = 60_000
 
 /**
  * Creates a function that opens the queue and its worker. The function rejects if the queue is unavailable, and with
@@ -95,6 +86,9 @@ async function openRedis(
     name: 'jobs',
     options: { prefix },
     connection: connector,
+    async assertWritable(backend) {
+      await (await backend.client).set(`${prefix}:probe`, '', { PX: PROBE_TTL_MS })
+    },
     disconnect: async () => connector.disconnect(),
   })
 }
@@ -104,45 +98,10 @@ async function openPostgres(options: BackendOptions, url: string): Promise<Backe
   return start(withBackend(createPostgresBackend), options, placeInPostgres(options, url))
 }
 
-function placeInPostgres(
-  { prefix, timeoutMs, onError }: Pick<BackendOptions, 'prefix' | 'timeoutMs' | 'onError'>,
-  url: string,
-): Place<PgPool> {
-  const pool = createQueuePool(url, timeoutMs)
-  pool.on('error', onError)
-  return {
-    name: `last-logout-${prefix}`.replaceAll(':', '-'),
-    options: {},
-    // The pool type of BullMQ declares the listeners of a client differently.
-    connection: pool as PgPool,
-    disconnect: () => pool.end(),
-  }
-}
-
-/**
- * Opens the queue in PostgreSQL as a worker does, reads its schedule, and closes the queue. Takes no job.
- *
- * @throws What {@link assertQueueUsable} throws, and errors of BullMQ.
- */
-export async function probePostgresQueue(url: string, prefix: string): Promise<void> {
-  await assertQueueUsable(url)
-  const { Queue } = withBackend(createPostgresBackend)
-  const place = placeInPostgres({ prefix, timeoutMs: 5_000, onError: () => {} }, url)
-  try {
-    const queue = new Queue(place.name, { connection: place.connection })
-    // Without a listener, `error` would end the process. The call below rejects with the same error.
-    queue.on('error', () => {})
-    await queue.getJobSchedulers()
-    await queue.close()
-  } finally {
-    await place.disconnect()
-  }
-}
-
 async function start<B extends IQueueBackend, C>(
   { Queue, Worker }: BackendClasses<B, C>,
   { runner, onError, log, timeoutMs }: BackendOptions,
-  place: Place<C>,
+  place: Place<C, B>,
 ): Promise<Backend> {
   const queue = new Queue(place.name, {
     ...place.options,
@@ -191,7 +150,8 @@ async function start<B extends IQueueBackend, C>(
     const late = sleep(timeoutMs, 'late', { ref: false })
     if ((await Promise.race([ready, late, refused])) === 'late')
       throw new Error(`the queue was not ready within ${timeoutMs} ms`)
-    return { queue, refused, close }
+    const assertWritable = () => place.assertWritable(queue.getBackend())
+    return { queue, refused, assertWritable, close }
   } catch (error) {
     await close(true)
     throw error

@@ -48,7 +48,9 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
   let watching: Promise<void> | undefined
 
   async function checkSchedule(): Promise<void> {
-    const { queue, refused } = await current.get()
+    const { queue, refused, assertWritable } = await current.get()
+    // Reads can succeed during an outage: a full Redis refuses only writes.
+    if (outage.isFailing()) await assertWritable()
     const setUp = isRegistered ? restoreSchedulers : registerSchedulers
     // A call to a queue never settles if the queue is closed during the call, as after a refused statement.
     const isOverdue = await Promise.race([setUp(queue, jobs, now()), refused])

@@ -13,8 +13,8 @@ afterAll(() => store.stop())
 /** The server rejects nothing. */
 const NEVER = new Promise<never>(() => {})
 
-/** Starts a watchdog that ends with the test; returns what it logs. */
-async function startWatchdog(
+/** Starts a watchdog that ends with the test. Returns what it logs, and its outage. */
+async function startWatched(
   { onTestFinished }: Context,
   open: () => Promise<Backend>,
   now = Date.now,
@@ -32,7 +32,12 @@ async function startWatchdog(
     return watchdog.close()
   })
   await watchdog.start()
-  return lines
+  return { lines, outage }
+}
+
+/** Returns only what the watchdog logs. */
+async function startWatchdog(...args: Parameters<typeof startWatched>) {
+  return (await startWatched(...args)).lines
 }
 
 function openQueue({ onTestFinished }: Context): TestQueue {
@@ -56,7 +61,7 @@ describe.concurrent('the watchdog', () => {
     const aMinuteLater = () => Date.now() + 60_000
     const lines = await startWatchdog(
       context,
-      async () => ({ queue, close, refused: NEVER }),
+      async () => ({ queue, close, refused: NEVER, assertWritable: async () => {} }),
       aMinuteLater,
     )
     await expect.poll(() => forced, WAIT).toEqual([true])
@@ -71,7 +76,7 @@ describe.concurrent('the watchdog', () => {
     const open = async () => {
       attempts += 1
       if (attempts === 1) throw new Error('away')
-      return { queue, close: async () => undefined, refused: NEVER }
+      return { queue, close: async () => undefined, refused: NEVER, assertWritable: async () => {} }
     }
     const onRegistered = vi.fn()
     const lines = await startWatchdog(context, open, Date.now, onRegistered)
@@ -80,6 +85,30 @@ describe.concurrent('the watchdog', () => {
     await expect.poll(() => queue.getJobSchedulers(), WAIT).toHaveLength(1)
     await expect.poll(() => lines('info'), WAIT).toMatchObject([{ msg: 'job queue restored' }])
     expect(onRegistered).toHaveBeenCalledOnce()
+  })
+
+  test('reports the end of an outage only when writes are accepted', async (context) => {
+    const { expect } = context
+    const queue = openQueue(context)
+    let isFull = true
+    let attempts = 0
+    const assertWritable = async () => {
+      attempts++
+      if (isFull) throw new Error('OOM command not allowed')
+    }
+    const close = async () => undefined
+    const { lines, outage } = await startWatched(context, async () => ({
+      queue,
+      close,
+      refused: NEVER,
+      assertWritable,
+    }))
+    outage.recordFailure(new Error('OOM command not allowed'))
+    await expect.poll(() => attempts, WAIT).toBeGreaterThan(4)
+    expect(lines('info')).toEqual([])
+    isFull = false
+    await expect.poll(() => lines('info'), WAIT).toMatchObject([{ msg: 'job queue restored' }])
+    expect(lines('warn')).toHaveLength(1)
   })
 
   test.for([
@@ -96,6 +125,7 @@ describe.concurrent('the watchdog', () => {
       queue,
       close: async () => undefined,
       refused: NEVER,
+      assertWritable: async () => {},
     }))
     expect(await queue.getJobSchedulers()).toEqual([])
     await expect.poll(() => queue.getJobSchedulers(), WAIT).toHaveLength(1)
@@ -111,6 +141,7 @@ describe.concurrent('the watchdog', () => {
       queue,
       close: async () => undefined,
       refused: NEVER,
+      assertWritable: async () => {},
     }))
     await expect.poll(() => lines('warn').length, WAIT).toBe(1)
   })
