@@ -12,7 +12,7 @@ const UNIT = [
   'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,program-name,words}.test.ts',
   'test/{async,config}/**/*.test.ts',
   'test/auth0/{rate/limit,retry}.test.ts',
-  'test/client/{clocks,delivery-delay,feed-events,feed-progress,last-logout-request,lazy-connect,logout-cache,lookup}.test.ts',
+  'test/client/{clocks,conformance,delivery-delay,feed-events,feed-progress,last-logout-request,lazy-connect,logout-cache,lookup}.test.ts',
   'test/client/{options,outage-report,rejections,repeat-with-backoff,request-lookup,table}.test.ts',
   'test/commands/progress-display.test.ts',
   'test/doctor/*.test.ts',

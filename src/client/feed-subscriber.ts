@@ -120,8 +120,10 @@ export function createFeedSubscriber(
 /** Whether the latest freshness event of a connection arrived in time. */
 type Timeliness = 'no_freshness_yet' | 'in_time' | 'late'
 
-/** Receives the events of one connection. Ends the connection when an event is late. */
-function createReceiver(
+/**
+ * Creates the receiver of one connection, when its request is sent. `receive` ends the connection when an event is late.
+ */
+export function createReceiver(
   { progress, freshness, waiters, outage }: ReceiverContext,
   connection: AbortController,
   clocks: Clocks,

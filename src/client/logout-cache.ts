@@ -32,13 +32,15 @@ export function createLogoutCache(): LogoutCache {
   let floorAt = NONE
   /** Number of the current load. Each row keeps the number of the load that delivered it last. */
   let load = 0
-  /** The keyed hash of the rows of forgotten people; `null`: there are no such rows. */
-  let forgotten: { key: string; hash: KeyedHash; load: number } | null = null
+  /**
+   * The hashes of the rows of forgotten people, by key. A database has one key. If another database replaces it, both
+   * keys are needed until a load has dropped the rows under the old one.
+   */
+  const forgotten = new Map<string, { hash: KeyedHash; load: number }>()
 
-  /** Sets the key of the keyed hashes. It changes only if another database replaces the database of the service. */
-  function setForgetKey(key: string): void {
-    const hash = forgotten?.key === key ? forgotten.hash : createKeyedHash(key)
-    forgotten = { key, hash, load }
+  function addForgetKey(key: string): void {
+    const hash = forgotten.get(key)?.hash ?? createKeyedHash(key)
+    forgotten.set(key, { hash, load })
   }
 
   function findRows(subject: string, sessionId: string | null): KnownLogouts {
@@ -61,11 +63,11 @@ export function createLogoutCache(): LogoutCache {
           floorAt = Math.max(floorAt, change.at)
           break
         case 'forgotten_user':
-          setForgetKey(change.key)
+          addForgetKey(change.key)
           rows.mergeUser(change.userHash, change, load)
           break
         case 'forgotten_session':
-          setForgetKey(change.key)
+          addForgetKey(change.key)
           rows.mergeSession(change.sessionHash, change, load)
           break
         default:
@@ -73,15 +75,18 @@ export function createLogoutCache(): LogoutCache {
       }
     },
     find({ subject, sessionId }) {
-      const known = findRows(subject, sessionId)
-      if (forgotten === null) return known
-      const { hash } = forgotten
-      const sessionHash = sessionId === null ? null : hash(sessionId)
-      return mergeLogouts(known, findRows(hash(subject), sessionHash))
+      let known = findRows(subject, sessionId)
+      for (const { hash } of forgotten.values()) {
+        const sessionHash = sessionId === null ? null : hash(sessionId)
+        known = mergeLogouts(known, findRows(hash(subject), sessionHash))
+      }
+      return known
     },
     dropUndelivered() {
       rows.dropBefore(load)
-      if (forgotten !== null && forgotten.load < load) forgotten = null
+      for (const [key, deliveredBy] of forgotten) {
+        if (deliveredBy.load < load) forgotten.delete(key)
+      }
     },
     size: rows.size,
   }

@@ -1,0 +1,220 @@
+import { createHmac } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type CheckContext, checkWithoutRequest } from '../../src/client/check.js'
+import { createClaimReport } from '../../src/client/claim-report.js'
+import { createEventReader, type ServerSentEvent } from '../../src/client/event-stream.js'
+import { createFeedFreshness } from '../../src/client/feed-freshness.js'
+import { createFeedProgress } from '../../src/client/feed-progress.js'
+import { createReceiver, type FeedSubscriber } from '../../src/client/feed-subscriber.js'
+import { createLogoutCache } from '../../src/client/logout-cache.js'
+import { readOptions } from '../../src/client/options.js'
+import { createOutageReport } from '../../src/client/outage-report.js'
+import { createWaiters } from '../../src/client/waiters.js'
+import { toDateTime } from '../../src/rules/instant.js'
+import type { KnownLogouts, Policy } from '../../src/rules/judge.js'
+import { judgeClaims } from '../../src/rules/judge-claims.js'
+import { createKeyedHash } from '../../src/rules/keyed-hash.js'
+import { readLastLogoutResponse } from '../../src/rules/last-logout-response.js'
+import { claimNames, readToken } from '../../src/rules/token.js'
+import { event as formatEvent } from '../_support/scripted-feed.js'
+
+/** What is known of a user and a session, in the fields of `GET /v1/last-logout`. */
+interface WireKnown {
+  last_logout_at: string | null
+  all_sessions_at: string | null
+  session: { logout_at: string | null; ended: boolean } | null
+  floor_at: string | null
+}
+
+type Claims = Record<string, unknown>
+
+/** A step of a case of feed.json. Each field is an input or an expectation at the instant `at`. */
+interface Step {
+  at: string
+  connect?: { since: string; after: string | null }
+  receive?: { event: string; id?: string; data: object }[]
+  ends_connection?: boolean
+  rows?: number
+  age_ms?: number | null
+  find?: (WireKnown & { user_id: string; session_id: string | null })[]
+  check?: { claims: Claims; outcome: string; reason: string }[]
+}
+
+interface FeedVectors {
+  options: { max_staleness_ms: number; horizon_ms: number; leeway_ms: number }
+  cases: { name: string; steps: Step[] }[]
+}
+
+const readVectors = (name: string) =>
+  JSON.parse(readFileSync(`conformance/${name}.json`, 'utf8')) as unknown
+
+const { options, cases } = readVectors('feed') as FeedVectors
+
+/** The client without its connection: the events of a case replace it, and the clock of the test both of its clocks. */
+function openConsumer() {
+  const now = () => Date.now()
+  const clocks = { monotonic: now, wall: now }
+  const settings = readOptions({
+    url: 'http://127.0.0.1',
+    apiKey: 'unused',
+    onUnknown: 'deny',
+    maxStalenessMs: options.max_staleness_ms,
+    leewayMs: options.leeway_ms,
+  })
+  const { horizon_ms: horizonMs } = options
+  const cache = createLogoutCache()
+  const freshness = createFeedFreshness(clocks, settings.maxStalenessMs)
+  let connection = new AbortController()
+  const progress = createFeedProgress(cache, {
+    ...settings,
+    horizonMs,
+    maxReloadDelayMs: 10_000,
+    now,
+    onReload: () => connection.abort(),
+  })
+  const outage = createOutageReport(undefined, clocks)
+  const shared = { progress, freshness, outage, waiters: createWaiters() }
+  let read = (_text: string) => {}
+  const feed: Pick<FeedSubscriber, 'start' | 'freshness' | 'completeSince'> = {
+    start: () => {},
+    freshness: freshness.current,
+    completeSince: progress.completeSince,
+  }
+  const context: CheckContext = {
+    settings,
+    names: claimNames(),
+    reportClaims: createClaimReport(undefined),
+    lookup: { cached: () => undefined, fetch: () => Promise.reject(new Error('not expected')) },
+    lookupOutage: outage,
+    isLookupStale: () => true,
+    isFeedStale: (stated) => stated === null || stated.ageMs() > settings.maxStalenessMs,
+    cache,
+    feed: feed as FeedSubscriber,
+    firstLoad: null,
+  }
+  return {
+    cache,
+    ageMs: () => freshness.current()?.ageMs() ?? null,
+    check: (claims: Claims) => checkWithoutRequest(context, claims),
+    connect() {
+      connection = new AbortController()
+      const { signal } = connection
+      const { receive } = createReceiver(shared, connection, clocks)
+      read = createEventReader((event) => void (signal.aborted || receive(event)))
+      return progress.nextQuery()
+    },
+    /** Returns whether the client has ended the connection. */
+    receive(text: string): boolean {
+      try {
+        read(text)
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'NOT_UNDERSTOOD' })
+        return true
+      }
+      return connection.signal.aborted
+    },
+    close() {
+      progress.close()
+      freshness.stop()
+    },
+  }
+}
+
+function toWire({ user, session, floorAt }: KnownLogouts): WireKnown {
+  return {
+    last_logout_at: toDateTime(user?.at ?? null),
+    all_sessions_at: toDateTime(user?.allSessionsAt ?? null),
+    session: session && { logout_at: toDateTime(session.at), ended: session.ended },
+    floor_at: toDateTime(floorAt),
+  }
+}
+
+function run(consumer: ReturnType<typeof openConsumer>, step: Step): void {
+  const where = JSON.stringify(step).slice(0, 200)
+  if (step.connect) {
+    const { since, after } = step.connect
+    const query = { since, ...(after !== null && { after }) }
+    expect(Object.fromEntries(consumer.connect()), where).toEqual(query)
+  }
+  if (step.receive) {
+    const text = step.receive.map(({ event, id, data }) => formatEvent(event, data, id)).join('')
+    expect(consumer.receive(text), where).toBe(step.ends_connection ?? false)
+  }
+  if (step.rows !== undefined) expect(consumer.cache.size(), where).toBe(step.rows)
+  if (step.age_ms !== undefined) {
+    expect(consumer.ageMs(), where).toBe(step.age_ms ?? Number.POSITIVE_INFINITY)
+  }
+  for (const { user_id, session_id, ...known } of step.find ?? []) {
+    const token = { subject: user_id, sessionId: session_id, loginAt: null }
+    expect(toWire(consumer.cache.find(token)), `${user_id}, ${session_id}, ${where}`).toEqual(known)
+  }
+  for (const { claims, ...expected } of step.check ?? []) {
+    expect(consumer.check(claims), `${JSON.stringify(claims)}, ${where}`).toMatchObject(expected)
+  }
+}
+
+describe('the client passes feed.json', () => {
+  beforeEach(() => void vi.useFakeTimers())
+  afterEach(() => void vi.useRealTimers())
+
+  test.each(cases)('$name', ({ steps }) => {
+    vi.setSystemTime(steps[0]?.at ?? '')
+    const consumer = openConsumer()
+    for (const step of steps) {
+      vi.advanceTimersByTime(Date.parse(step.at) - Date.now())
+      run(consumer, step)
+    }
+    consumer.close()
+  })
+})
+
+describe('the client passes verdicts.json', () => {
+  interface Vector {
+    name: string
+    policy: Policy
+    leeway_ms: number
+    namespace: string
+    known: WireKnown
+    claims: Claims
+    outcome: string
+    reason: string
+  }
+
+  test.each(readVectors('verdicts') as Vector[])('$name', (vector) => {
+    const { policy, claims } = vector
+    const response = readLastLogoutResponse({ ...vector.known, policy, as_of: null, lag_ms: null })
+    if ('invalidField' in response) throw new Error(response.invalidField)
+    const token = readToken(claims, claimNames(vector.namespace))
+    const judged = judgeClaims(token, response.known, { policy, leewayMs: vector.leeway_ms })
+    const outcome = judged.revoked === null ? 'unknown' : judged.revoked ? 'revoked' : 'accepted'
+    expect({ outcome, reason: judged.reason }).toEqual({
+      outcome: vector.outcome,
+      reason: vector.reason,
+    })
+  })
+})
+
+describe('the client passes hashes.json, as does node:crypto', () => {
+  type Vector = Record<'name' | 'key' | 'id' | 'hash', string>
+
+  test.each(readVectors('hashes') as Vector[])('$name', ({ key, id, hash }) => {
+    expect(createKeyedHash(key)(id)).toBe(hash)
+    expect(createHmac('sha256', key).update(id, 'utf8').digest('hex')).toBe(hash)
+  })
+})
+
+describe('the client passes event-stream.json', () => {
+  interface Vector {
+    name: string
+    chunks: string[]
+    events: { event: string; data: string; id: string | null }[]
+  }
+
+  test.each(readVectors('event-stream') as Vector[])('$name', ({ chunks, events }) => {
+    const received: ServerSentEvent[] = []
+    const read = createEventReader((event) => void received.push(event))
+    for (const chunk of chunks) read(chunk)
+    expect(received).toEqual(events.map(({ event: name, ...rest }) => ({ name, ...rest })))
+  })
+})
