@@ -18,8 +18,10 @@ describe.each([18, 22])("on Auth0's runtime node%i, the built Action", (release)
     const { url } = await openLogoutStandIn()
     const secrets = { LAST_LOGOUT_URL: url, LAST_LOGOUT_API_KEY: 'k'.repeat(32) }
     const file = resolve('dist/login-action.cjs')
-    const args = ['-e', DRIVER, file, JSON.stringify({ ...event, secrets })]
-    const { stdout } = await promisify(execFile)('npx', ['--yes', `node@${release}`, ...args])
+    // `node@18` downloads its binary in an install script, which npm may be configured to skip.
+    const binary = `--package=node-${process.platform}-${process.arch}@${release}`
+    const args = ['node', '-e', DRIVER, file, JSON.stringify({ ...event, secrets })]
+    const { stdout } = await promisify(execFile)('npx', ['--yes', binary, '--', ...args])
     const result = JSON.parse(stdout)
     expect(result.node).toMatch(new RegExp(`^v${release}\\.`))
     return result
