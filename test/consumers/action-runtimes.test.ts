@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+import { about, openStandIn } from '../_support/stand-in.js'
 
 /** Runs the built Action on an event, and prints its effects. */
 const DRIVER = `const [file, event] = process.argv.slice(1)
@@ -15,7 +15,14 @@ require(file).onExecutePostLogin(JSON.parse(event), api).then(() => process.stdo
 describe.each([18, 22])("on Auth0's runtime node%i, the built Action", (release) => {
   /** Runs the Action in this release of Node.js. */
   async function run(event: object) {
-    const { url } = await openLogoutStandIn()
+    const at = new Date().toISOString()
+    const [status, body] = about('auth0|out', 'phone')
+    const response = JSON.stringify({
+      ...JSON.parse(body),
+      last_logout_at: at,
+      all_sessions_at: at,
+    })
+    const { url } = await openStandIn(() => [status, response])
     const secrets = { LAST_LOGOUT_URL: url, LAST_LOGOUT_API_KEY: 'k'.repeat(32) }
     const file = resolve('dist/login-action.cjs')
     // `node@18` downloads its binary in an install script, which npm may be configured to skip.
