@@ -1,0 +1,54 @@
+import { execFile } from 'node:child_process'
+import { resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { about, openStandIn } from '../_support/stand-in.js'
+
+/** Runs the built Action on an event, and prints its effects. */
+const DRIVER = `const [file, event] = process.argv.slice(1)
+const run = { node: process.version, claims: {}, denied: null }
+const token = { setCustomClaim: (name, value) => { run.claims[name] = value } }
+const api = { accessToken: token, idToken: token, access: { deny: (reason) => { run.denied = reason } } }
+console.log = (line) => { throw new Error(line) }
+require(file).onExecutePostLogin(JSON.parse(event), api).then(() => process.stdout.write(JSON.stringify(run)))`
+
+describe.each([18, 22])("on Auth0's runtime node%i, the built Action", (release) => {
+  /** Runs the Action in this release of Node.js. */
+  async function run(event: object) {
+    const at = new Date().toISOString()
+    const [status, body] = about('auth0|out', 'phone')
+    const response = JSON.stringify({
+      ...JSON.parse(body),
+      last_logout_at: at,
+      all_sessions_at: at,
+    })
+    const { url } = await openStandIn(() => [status, response])
+    const secrets = { LAST_LOGOUT_URL: url, LAST_LOGOUT_API_KEY: 'k'.repeat(32) }
+    const file = resolve('dist/login-action.cjs')
+    // `node@18` downloads its binary in an install script, which npm may be configured to skip.
+    const binary = `--package=node-${process.platform}-${process.arch}@${release}`
+    const args = ['node', '-e', DRIVER, file, JSON.stringify({ ...event, secrets })]
+    const { stdout } = await promisify(execFile)('npx', ['--yes', binary, '--', ...args])
+    const result = JSON.parse(stdout)
+    expect(result.node).toMatch(new RegExp(`^v${release}\\.`))
+    return result
+  }
+  const user = { user_id: 'auth0|out' }
+
+  test('sets the claims at a login', async () => {
+    const transaction = { protocol: 'oidc-basic-profile' }
+    const { claims, denied } = await run({ user, transaction, session: { id: 'phone' } })
+    expect(claims).toMatchObject({
+      'https://last-logout/authenticated_at': expect.any(Number),
+      'https://last-logout/session_id': 'phone',
+    })
+    expect(denied).toBeNull()
+  })
+
+  test('denies the exchange of a refresh token from before the logout', async () => {
+    const transaction = { protocol: 'oauth2-refresh-token' }
+    const refresh_token = { session_id: 'phone', created_at: '2026-01-01T00:00:00.000Z' }
+    const { denied } = await run({ user, transaction, refresh_token })
+    expect(denied).toBe('last_logout: the session was logged out')
+  })
+})
