@@ -32,20 +32,7 @@ export function createLogoutCache(): LogoutCache {
   let floorAt = NONE
   /** Number of the current load. Each row keeps the number of the load that delivered it last. */
   let load = 0
-  /**
-   * The hashes of the rows of forgotten people, by key. A database has one key. If another database replaces it, both
-   * keys are needed until a load has dropped the rows under the old one.
-   */
-  const forgotten = new Map<string, { hash: KeyedHash; load: number }>()
-
-  function addForgetKey(key: string): void {
-    const hash = forgotten.get(key)?.hash ?? createKeyedHash(key)
-    forgotten.set(key, { hash, load })
-  }
-
-  function findRows(subject: string, sessionId: string | null): KnownLogouts {
-    return { ...rows.find(subject, sessionId), floorAt: orNull(floorAt) }
-  }
+  const hashes = createHashes()
 
   return {
     beginLoad() {
@@ -63,11 +50,11 @@ export function createLogoutCache(): LogoutCache {
           floorAt = Math.max(floorAt, change.at)
           break
         case 'forgotten_user':
-          addForgetKey(change.key)
+          hashes.add(change.key, load)
           rows.mergeUser(change.userHash, change, load)
           break
         case 'forgotten_session':
-          addForgetKey(change.key)
+          hashes.add(change.key, load)
           rows.mergeSession(change.sessionHash, change, load)
           break
         default:
@@ -75,20 +62,43 @@ export function createLogoutCache(): LogoutCache {
       }
     },
     find({ subject, sessionId }) {
-      let known = findRows(subject, sessionId)
-      for (const { hash } of forgotten.values()) {
+      let known = rows.find(subject, sessionId, floorAt)
+      for (const hash of hashes.all()) {
         const sessionHash = sessionId === null ? null : hash(sessionId)
-        known = mergeLogouts(known, findRows(hash(subject), sessionHash))
+        known = mergeLogouts(known, rows.find(hash(subject), sessionHash, floorAt))
       }
       return known
     },
     dropUndelivered() {
       rows.dropBefore(load)
-      for (const [key, deliveredBy] of forgotten) {
-        if (deliveredBy.load < load) forgotten.delete(key)
-      }
+      hashes.dropBefore(load)
     },
     size: rows.size,
+  }
+}
+
+/**
+ * Creates the hashes of the rows of forgotten people, by key. A database has one key. If another database replaces it,
+ * both keys are needed until a load has dropped the rows under the old one.
+ */
+function createHashes() {
+  const hashes = new Map<string, { hash: KeyedHash; load: number }>()
+  let all: KeyedHash[] = []
+  const update = () => {
+    all = Array.from(hashes.values(), ({ hash }) => hash)
+  }
+  return {
+    add(key: string, load: number): void {
+      const known = hashes.get(key)
+      hashes.set(key, { hash: known?.hash ?? createKeyedHash(key), load })
+      if (known === undefined) update()
+    },
+    /** Mostly empty: a check must not pay for it. */
+    all: (): readonly KeyedHash[] => all,
+    dropBefore(load: number): void {
+      for (const [key, delivered] of hashes) if (delivered.load < load) hashes.delete(key)
+      update()
+    },
   }
 }
 
@@ -110,7 +120,7 @@ function createRows() {
       fingerprint(id, key, sessionFingerprint)
       sessions.merge(sessionFingerprint, at, ended ? 1 : 0, load)
     },
-    find(subject: string, sessionId: string | null): Pick<KnownLogouts, 'user' | 'session'> {
+    find(subject: string, sessionId: string | null, floorAt: Instant): KnownLogouts {
       // Compute both fingerprints before reading either table: the two memory accesses can then overlap.
       fingerprint(subject, key, userFingerprint)
       if (sessionId !== null) fingerprint(sessionId, key, sessionFingerprint)
@@ -123,6 +133,7 @@ function createRows() {
           session < 0
             ? null
             : { at: sessions.first(session), ended: sessions.second(session) === 1 },
+        floorAt: orNull(floorAt),
       }
     },
     dropBefore(load: number): void {
