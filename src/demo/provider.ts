@@ -92,8 +92,7 @@ function configure({ users, logins }: ProviderOptions): Configuration {
       return true
     },
     extraTokenClaims: (_ctx, token) => logins.claimsOf(grantIdOf(token)).accessToken,
-    // A logout revokes neither access tokens nor refresh tokens, as with Auth0. The demo shows how last-logout and the
-    // Action reject them.
+    // As with Auth0, a logout revokes no token. The demo shows how last-logout and the Action reject the tokens.
     expiresWithSession: () => false,
     renderError(ctx, { error, error_description }) {
       ctx.type = 'html'
