@@ -11,7 +11,7 @@ import { applyMigrations } from '../src/store/migrations.js'
 export interface SoakDatabase {
   url: string
   /** Number of client connections, except this one. */
-  count(): Promise<number>
+  countConnections(): Promise<number>
   /** Whether the first sweep is complete. */
   hasSwept(): Promise<boolean>
 }
@@ -33,7 +33,7 @@ export async function openPostgres(closers: Closers): Promise<SoakDatabase> {
   const queryOne = async <Row extends object>(sql: string) => (await client.query<Row>(sql)).rows[0]
   return {
     url,
-    async count() {
+    async countConnections() {
       const row = await queryOne<{ n: number }>(`
         SELECT count(*)::int AS n FROM pg_stat_activity
         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)

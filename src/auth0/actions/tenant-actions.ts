@@ -3,7 +3,7 @@ import { z } from 'zod'
 
 import { LastLogoutError } from '../../errors.js'
 import type { ManagementApi } from '../management-api.js'
-import { CHECK_ROUTE } from '../management-errors.js'
+import { CHECK_NETWORK_ADVICE } from '../management-errors.js'
 import type { RetryLimits } from '../retry.js'
 import { createActionRequests } from './requests.js'
 
@@ -173,6 +173,6 @@ async function readPages<T>(readPage: (page: number) => Promise<Page<T>>): Promi
 function parse<T>(schema: z.ZodType<T>, response: unknown): T {
   const { data, error } = schema.safeParse(response)
   if (error === undefined) return data
-  const message = `The response is not what the Management API documents for Actions. ${CHECK_ROUTE}`
+  const message = `The response is not what the Management API documents for Actions. ${CHECK_NETWORK_ADVICE}`
   throw new LastLogoutError('AUTH0_UNAVAILABLE', message)
 }
