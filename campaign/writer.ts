@@ -10,6 +10,7 @@ export interface Written {
   duplicates: number
   /** The log ids of late entries: a poll can have read past them before they became readable. */
   late: Set<string>
+  /** The number of entries that may be a logout but cannot be used. */
   unattributable: number
   /** Storage time of the last entry. */
   storedAtMs: number
@@ -41,8 +42,8 @@ const MIN_LATE_MS = 5_000
 const MAX_LATE_MS = 30_000
 
 /**
- * Maximum number of unattributable entries. The store keeps only the first 1,000 of a reason and day. It counts further
- * ones each time it reads them, which would not be exact.
+ * Maximum number of unattributable entries. The store keeps at most 1,000 such entries for each reason and day. Beyond
+ * that, it counts an entry again each time it is read, so the count could not be compared exactly.
  */
 const MAX_UNATTRIBUTABLE = 900
 
@@ -64,10 +65,11 @@ export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
   function writeOne(): void {
     const { entry, kind } = nextEntry(random, people, written.unattributable)
     // Reconciliation searches by type, and would not find a late entry of another type.
-    const isLate = (kind === 'logout' || kind === 'no subject') && random() < options.lateShare
+    const isLate =
+      (kind === 'logout' || kind === 'no user or session') && random() < options.lateShare
     const now = tenant.now()
     const dateMs = now - (isLate ? between(random, MIN_LATE_MS, MAX_LATE_MS) : 0)
-    // Unless it is late, the entry is stored in the future, because a poll can already have read the current millisecond.
+    // An entry that is not late gets a storage time after now: a poll can already have read past the current millisecond.
     const storedAtMs = dateMs + 1 + Math.floor(random() * (isLate ? MIN_LATE_MS : LAG_MS))
     const times = [storedAtMs]
     if (random() < DUPLICATE_SHARE) times.push(storedAtMs + Math.floor(random() * LAG_MS))
@@ -78,7 +80,7 @@ export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
     }
     written.entries += times.length
     written.duplicates += times.length - 1
-    if (kind === 'no subject' || kind === 'junk') written.unattributable += times.length
+    if (kind === 'no user or session' || kind === 'junk') written.unattributable += times.length
   }
 
   const timer = setInterval(() => {
@@ -90,12 +92,12 @@ export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
 
 interface NextEntry {
   entry: LogEntry
-  kind: 'logout' | 'no subject' | 'junk' | 'other'
+  kind: 'logout' | 'no user or session' | 'junk' | 'other'
 }
 
 function nextEntry(random: Random, people: Person[], unattributable: number): NextEntry {
   const person = pick(random, people)
-  const about = (type: string) => ({
+  const subjectWithSession = (type: string) => ({
     ...person.subject,
     sessionId: sessionFor(type, person, random),
   })
@@ -104,20 +106,20 @@ function nextEntry(random: Random, people: Person[], unattributable: number): Ne
   const draw = random()
   if (draw < 0.4) {
     const type = pick(random, OTHERS)
-    return { entry: buildEntry(type, about(type)), kind: 'other' }
+    return { entry: buildEntry(type, subjectWithSession(type)), kind: 'other' }
   }
   if (draw < 0.43 && unattributable < MAX_UNATTRIBUTABLE) {
     if (draw < 0.41) return { entry: pick(random, JUNK), kind: 'junk' }
-    return { entry: buildEntry('slo', person.subject, withoutUser), kind: 'no subject' }
+    return { entry: buildEntry('slo', person.subject, withoutUser), kind: 'no user or session' }
   }
-  if (draw < 0.46) return logout(buildEntry('slo', about('slo'), withoutUser))
-  if (draw < 0.48) return logout(buildEntry('slo', about('slo'), { date: undefined }))
+  if (draw < 0.46) return logout(buildEntry('slo', subjectWithSession('slo'), withoutUser))
+  if (draw < 0.48) return logout(buildEntry('slo', subjectWithSession('slo'), { date: undefined }))
   if (draw < 0.55) return logout(buildEntry('slo', person.subject))
   if (draw < 0.6) {
     const type = 'universal_logout_succeeded'
-    return logout(buildEntry(type, about(type)))
+    return logout(buildEntry(type, subjectWithSession(type)))
   }
-  return logout(buildEntry('slo', about('slo')))
+  return logout(buildEntry('slo', subjectWithSession('slo')))
 }
 
 function between(random: Random, min: number, max: number): number {

@@ -112,7 +112,11 @@ async function watch({ database, tenant, load, pid }: Running): Promise<void> {
   while (samples.length < (minutes * 60_000) / SAMPLE_MS) {
     await sleep(SAMPLE_MS, undefined, { signal })
     const atMs = performance.now() - startedAt
-    samples.push({ atMs, ...(await readProcess(pid)), connections: await database.count() })
+    samples.push({
+      atMs,
+      ...(await readProcess(pid)),
+      connections: await database.countConnections(),
+    })
     if (samples.length % SAMPLES_PER_LINE !== 0) continue
     const report = await reportOf(load)
     const now = await tenantReportOf(tenant)

@@ -10,13 +10,16 @@ import { applyMigrations } from '../src/store/migrations.js'
 /** The PostgreSQL server of a soak. */
 export interface SoakDatabase {
   url: string
-  /** Counts the connections of the service. */
-  count(): Promise<number>
+  /** Number of client connections, except this one. */
+  countConnections(): Promise<number>
   /** Whether the first sweep is complete. */
   hasSwept(): Promise<boolean>
 }
 
-/** Starts a PostgreSQL server with all tables in a temporary directory. It runs until `closers` close. */
+/**
+ * Starts a PostgreSQL server in a temporary directory, and creates all tables. It runs until the functions in `closers`
+ * are called.
+ */
 export async function openPostgres(closers: Closers): Promise<SoakDatabase> {
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-soak-'))
   closers.push(() => rm(dataDir, { recursive: true, force: true }))
@@ -30,7 +33,7 @@ export async function openPostgres(closers: Closers): Promise<SoakDatabase> {
   const queryOne = async <Row extends object>(sql: string) => (await client.query<Row>(sql)).rows[0]
   return {
     url,
-    async count() {
+    async countConnections() {
       const row = await queryOne<{ n: number }>(`
         SELECT count(*)::int AS n FROM pg_stat_activity
         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)

@@ -22,7 +22,7 @@ export async function withAbort<T>(
 }
 
 /**
- * Waits for a promise that may not settle when `signal` aborts.
+ * Waits for a promise until `signal` aborts. It is for promises that possibly never settle after that.
  *
  * @throws `ABORTED`, or the `LastLogoutError` that `signal` was aborted with.
  */

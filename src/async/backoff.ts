@@ -9,7 +9,7 @@ export interface Backoff {
   maxMs: number
 }
 
-/** Maximum jitter: a random part of a wait, at most this one, is added to the wait. */
+/** Maximum jitter, as a fraction of the wait: a random value between 0 and this fraction of the wait is added. */
 const MAX_JITTER = 0.5
 
 /**

@@ -24,7 +24,7 @@ export class TokenRefused extends Error {
 }
 
 /** What to check when the response does not seem to come from Auth0. */
-export const CHECK_ROUTE =
+export const CHECK_NETWORK_ADVICE =
   'Check AUTH0_DOMAIN (and AUTH0_BASE_URL, if set), and what is between this host and Auth0, such as a proxy or a captive portal.'
 
 /** What to do about a 429. */
@@ -102,7 +102,7 @@ export function notGranted(baseUrl: string, headers: Headers, error: unknown): L
   const why = isWord(error) ? `error ${error}` : readContentType(headers)
   return new LastLogoutError(
     'AUTH0_UNAVAILABLE',
-    `The token request to ${baseUrl} returned status 200 without a token (${why}). ${CHECK_ROUTE}`,
+    `The token request to ${baseUrl} returned status 200 without a token (${why}). ${CHECK_NETWORK_ADVICE}`,
     { status: 200 },
   )
 }
@@ -125,12 +125,12 @@ function adviceAfter(status: number): string {
   if (status >= 500) {
     return 'If this persists, check the status page of Auth0, and what is between this host and Auth0.'
   }
-  return status < 400 ? `Redirects are not followed. ${CHECK_ROUTE}` : CHECK_ROUTE
+  return status < 400 ? `Redirects are not followed. ${CHECK_NETWORK_ADVICE}` : CHECK_NETWORK_ADVICE
 }
 
 /** The error after a response that is not a page of the log. `why` must quote nothing of the response. */
 export function malformedPage(why: string): LastLogoutError {
-  const message = `The response to a log request is not a page of logs: ${why}. ${CHECK_ROUTE}`
+  const message = `The response to a log request is not a page of logs: ${why}. ${CHECK_NETWORK_ADVICE}`
   return new LastLogoutError('AUTH0_MALFORMED_PAGE', message)
 }
 

@@ -8,7 +8,7 @@ export interface DemoUser {
   userName: string
 }
 
-/** The login from which a grant comes. */
+/** The login of a grant. A grant is the OpenID provider's record of a login, and its tokens belong to it. */
 interface Login {
   user: DemoUser
   sessionId: string
@@ -23,12 +23,14 @@ interface Login {
 interface NewLogin {
   user: DemoUser
   sessionId: string
-  /** When the session last logged in, in Unix seconds. Distinguishes the logins of a session. */
+  /** When the user last entered credentials in this session, in Unix seconds. Distinguishes several logins in one session. */
   loginTs: number
   isSilent: boolean
 }
 
-/** The part of the simulated tenant that runs the Action and writes the log, at each login, exchange and logout. */
+/**
+ * Runs the Action at each login and each exchange of a refresh token. Writes a log entry for these and for each logout.
+ */
 export interface Logins {
   /** Records the login of a grant, and runs the Action. */
   logIn(grantId: string, login: NewLogin): Promise<void>
@@ -84,7 +86,8 @@ export function createLogins(options: LoginsOptions): Logins {
     async logIn(grantId, { user, sessionId, loginTs, isSilent }) {
       const now = new Date(tenant.now())
       const key = `${sessionId} ${loginTs}`
-      // The provider reports the time of the login in seconds. Auth0 reports it in milliseconds.
+      // `loginTs` only has whole seconds, but Auth0's timestamp has milliseconds. So the time at which a login is first
+      // seen is kept and reused.
       const authenticatedAt = authentications.get(key) ?? now
       authentications.set(key, authenticatedAt)
       const login = { user, sessionId, authenticatedAt, grantedAt: now }
@@ -98,9 +101,9 @@ export function createLogins(options: LoginsOptions): Logins {
       const { sessionId, grantedAt } = login
       const refreshToken = { created_at: grantedAt.toISOString(), session_id: sessionId }
       const fields = enterprise ? { refresh_token: refreshToken } : {}
-      const exchange = await runAction(login, 'oauth2-refresh-token', fields)
-      if (exchange.denied !== null) return exchange.denied
-      logins.set(grantId, { ...login, run: exchange })
+      const run = await runAction(login, 'oauth2-refresh-token', fields)
+      if (run.denied !== null) return run.denied
+      logins.set(grantId, { ...login, run })
       write('sertft', login.user, sessionId)
       return null
     },

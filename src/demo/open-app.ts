@@ -11,7 +11,7 @@ import { loadAction } from './run-action.js'
 /** The preferred ports. If one is taken, any free port is used. */
 const PORTS = { page: 3000, login: 3001 }
 
-const CLIENT = { clientId: 'OrderDeskWebClient00000000000001', clientName: 'Order desk' }
+const OAUTH_CLIENT = { clientId: 'OrderDeskWebClient00000000000001', clientName: 'Order desk' }
 
 const USERS: readonly DemoUser[] = [1, 2].map((n) => ({
   userId: `auth0|demo-user-${n}`,
@@ -32,18 +32,22 @@ export interface DemoAppDeps {
 }
 
 /** The URL of the app, and the issuer and audience of its tokens. */
-export interface OpenApp {
+export interface AppInfo {
   pageUrl: string
   issuer: string
   audience: string
 }
 
 /** Serves the tenant's login, and an app that uses last-logout. The app consists of a page and a protected API. */
-export async function openApp(deps: DemoAppDeps, closers: Closers): Promise<OpenApp> {
+export async function openApp(deps: DemoAppDeps, closers: Closers): Promise<AppInfo> {
   const { tenant, apiUrl, keys, enterprise, onLogLine } = deps
-  const client = createLastLogoutClient({ url: apiUrl, apiKey: keys.app, onUnknown: 'deny' })
-  closers.push(() => client.close())
-  await client.ready()
+  const lastLogoutClient = createLastLogoutClient({
+    url: apiUrl,
+    apiKey: keys.app,
+    onUnknown: 'deny',
+  })
+  closers.push(() => lastLogoutClient.close())
+  await lastLogoutClient.ready()
 
   const page = await openServer(PORTS.page)
   closers.push(page.close)
@@ -52,13 +56,16 @@ export async function openApp(deps: DemoAppDeps, closers: Closers): Promise<Open
 
   const secrets = { LAST_LOGOUT_URL: apiUrl, LAST_LOGOUT_API_KEY: keys.action }
   const action = loadAction(await readActionFile(), { now: tenant.now, onLogLine })
-  const logins = createLogins({ tenant, client: CLIENT, action, secrets, enterprise })
+  const logins = createLogins({ tenant, client: OAUTH_CLIENT, action, secrets, enterprise })
   // As with Auth0, the issuer ends in a slash.
   const issuer = `${login.url}/`
-  const common = { issuer, clientId: CLIENT.clientId }
+  const common = { issuer, clientId: OAUTH_CLIENT.clientId }
   const provider = createProvider({ ...common, appUrl: page.url, users: USERS, logins })
   login.server.on('request', provider.callback())
   const service = { serviceUrl: apiUrl, apiKey: keys.demo }
-  page.server.on('request', createOrderDesk({ ...common, ...service, client, enterprise }))
+  page.server.on(
+    'request',
+    createOrderDesk({ ...common, ...service, client: lastLogoutClient, enterprise }),
+  )
   return { pageUrl: page.url, issuer, audience: AUDIENCE }
 }

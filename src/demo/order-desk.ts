@@ -20,11 +20,14 @@ export interface OrderDeskOptions {
   serviceUrl: string
   /** An API key of last-logout with the roles read, check and feed. */
   apiKey: string
-  /** Whether the login Action receives the fields of Enterprise plans. */
+  /** Whether the event of the login Action has the fields that only Enterprise plans provide. */
   enterprise: boolean
 }
 
-/** Creates the demo's app: the page, the API that it calls, and the state of last-logout for display. */
+/**
+ * Creates the demo's app, an order desk: a page, the API of orders that the page calls, and the routes through which
+ * the page displays what last-logout knows.
+ */
 export function createOrderDesk(options: OrderDeskOptions): Express {
   const { issuer, clientId, client, enterprise } = options
   const verified = auth({ issuerBaseURL: issuer, audience: AUDIENCE, tokenSigningAlg: 'RS256' })
@@ -36,7 +39,7 @@ export function createOrderDesk(options: OrderDeskOptions): Express {
   app.get('/api/orders', verified, lastLogout(client), (req, res) => {
     res.json({ user: req.auth?.payload.sub, orders: ['A-1001', 'A-1002'] })
   })
-  app.get('/known', verified, known(options))
+  app.get('/known', verified, showUserState(options))
   app.get('/feed', feed(options))
   app.use(express.static(PAGE))
   app.use(handleError)
@@ -58,7 +61,7 @@ function setSecurityHeaders(issuer: string): RequestHandler {
 }
 
 /** Responds with the user's last logout, and whether last-logout considers the token revoked. */
-function known({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
+function showUserState({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
   const request = async (path: string, init: RequestInit = {}): Promise<unknown> => {
     const headers = { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' }
     const response = await fetch(`${serviceUrl}${path}`, { ...init, headers })
@@ -71,15 +74,15 @@ function known({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
       user_id: String(claims.sub),
       ...(session !== '' && { session_id: session }),
     })
-    const [lastLogout, check] = await Promise.all([
+    const [lastLogoutResponse, checkResponse] = await Promise.all([
       request(`/v1/last-logout?${query}`),
       request('/v1/check', { method: 'POST', body: JSON.stringify({ claims }) }),
     ])
-    res.json({ lastLogout, check })
+    res.json({ lastLogout: lastLogoutResponse, check: checkResponse })
   }
 }
 
-/** Proxies the change feed, from one minute ago on, so that the page does not need the API key. */
+/** Proxies the change feed, so that the page does not need the API key. The feed starts one minute in the past. */
 function feed({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
   return async (req, res) => {
     const closed = new AbortController()

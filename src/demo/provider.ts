@@ -30,7 +30,7 @@ const ACTION_CLAIMS = ['authenticated_at', 'session_id', 'last_logout'].map(
 export interface ProviderOptions {
   issuer: string
   clientId: string
-  /** URL of the page. */
+  /** URL of the demo's app, to which the login and the logout redirect. */
   appUrl: string
   users: readonly DemoUser[]
   logins: Logins
@@ -83,16 +83,16 @@ function configure({ users, logins }: ProviderOptions): Configuration {
       accountId,
       claims: () => ({ sub: accountId, ...logins.claimsOf(grantIdOf(token)).idToken }),
     }),
-    loadExistingGrant: (ctx) => grant(ctx, users, logins),
+    loadExistingGrant: (ctx) => createGrant(ctx, users, logins),
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     // The Action runs before the rotation. As with Auth0, a denied exchange does not consume the refresh token.
     async rotateRefreshToken({ oidc }) {
-      const denied = await logins.refresh(oidc.entities.RefreshToken?.grantId ?? '')
-      if (denied !== null) throw new AccessDenied(denied)
+      const denialReason = await logins.refresh(oidc.entities.RefreshToken?.grantId ?? '')
+      if (denialReason !== null) throw new AccessDenied(denialReason)
       return true
     },
     extraTokenClaims: (_ctx, token) => logins.claimsOf(grantIdOf(token)).accessToken,
-    // A logout revokes neither access tokens nor refresh tokens. Revoking them is the task of last-logout.
+    // As with Auth0, a logout revokes no token. The demo shows how last-logout and the Action reject the tokens.
     expiresWithSession: () => false,
     renderError(ctx, { error, error_description }) {
       ctx.type = 'html'
@@ -125,7 +125,11 @@ function configure({ users, logins }: ProviderOptions): Configuration {
 }
 
 /** Grants the requested scopes without consent. As with Auth0, the Action runs before the response. */
-async function grant({ oidc }: KoaContextWithOIDC, users: readonly DemoUser[], logins: Logins) {
+async function createGrant(
+  { oidc }: KoaContextWithOIDC,
+  users: readonly DemoUser[],
+  logins: Logins,
+) {
   const { session, client, provider } = oidc
   const user = users.find(({ userId }) => userId === session?.accountId)
   if (!session || !client || !user || oidc.promptPending('login')) return undefined

@@ -5,7 +5,7 @@ import * as fs from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import * as binaries from './binaries.js'
-import { codeOf, notStarted, nullIfMissing, unusable } from './errors.js'
+import { codeOf, notStartedError, nullIfMissing, unusableError } from './errors.js'
 
 /** Name of the superuser and of the database. */
 export const DATABASE_NAME = 'last_logout'
@@ -18,11 +18,14 @@ const MAX_DRAFT_AGE_MS = 600_000
 /** Maximum size of the log file. A larger log file is truncated at the next start. */
 const MAX_LOG_BYTES = 1_000_000
 
-/** A data directory, with or without a cluster. */
+/**
+ * The directory that `DATA_DIR` names. The cluster (PostgreSQL's own data directory) is `postgres` in it.
+ */
 export type DataDirectory = Awaited<ReturnType<typeof openDataDirectory>>
 
 /**
- * Opens the data directory, and creates it if it is missing. Chooses the PostgreSQL programs, and their user.
+ * Opens the data directory, and creates it if it is missing. Finds the PostgreSQL programs, and chooses the
+ * operating-system user that runs them.
  *
  * @throws `DATA_DIR_UNUSABLE` if the user cannot reach the directory, or if the programs cannot run.
  * @throws `CONFIGURATION` if there is no embedded PostgreSQL for this platform.
@@ -71,10 +74,10 @@ async function removeDrafts(dataDir: string): Promise<void> {
 
 async function assertReachable(dataDir: string, user: binaries.ServerUser): Promise<void> {
   if (await binaries.canEnter(dataDir, user)) return
-  // An empty directory, such as one that mkdtemp has created, contains nothing to protect from this user.
+  // It is safe to let this user enter an empty directory, for example one from mkdtemp.
   if ((await fs.readdir(dataDir)).length === 0) await fs.chmod(dataDir, 0o711)
   if (await binaries.canEnter(dataDir, user)) return
-  throw unusable(
+  throw unusableError(
     dataDir,
     `cannot be reached by user ${user.uid}, which PostgreSQL runs as because it refuses to run as root. Make it and all directories above it accessible (chmod o+x), set another one, or start this program as a user other than root.`,
   )
@@ -93,18 +96,18 @@ export async function ensureCluster(directory: DataDirectory, durable: boolean):
     return createCluster(directory, durable)
   }
   if (major === directory.programs.major) return
-  throw unusable(
+  throw unusableError(
     directory.path,
-    `holds data of PostgreSQL ${major}, but this program includes PostgreSQL ${directory.programs.major}. Set an empty directory, or use the release that created it.`,
+    `holds data of PostgreSQL ${major}, but this program includes PostgreSQL ${directory.programs.major}. Set an empty directory, or use the last-logout release that created this data.`,
   )
 }
 
-/** Throws if the directory contains other files: then it was probably set by mistake. */
+/** Throws if the directory contains files that are not from last-logout: it was probably configured by mistake. */
 async function assertNoForeignFiles(dataDir: string): Promise<void> {
   const isKnown = (name: string) => KNOWN_NAMES.has(name) || name.startsWith(DRAFT_PREFIX)
   const foreign = (await fs.readdir(dataDir)).find((name) => !isKnown(name))
   if (foreign === undefined) return
-  throw unusable(dataDir, `contains other files (${foreign}). Set an empty directory.`)
+  throw unusableError(dataDir, `contains other files (${foreign}). Set an empty directory.`)
 }
 
 async function readMajor(cluster: string): Promise<string | null> {
@@ -132,8 +135,8 @@ async function createCluster(directory: DataDirectory, durable: boolean): Promis
 }
 
 /**
- * Creates the file with the password. `link()` never replaces a file, so two concurrent starts create clusters with
- * the same password.
+ * Creates the file with the password. `link()` never replaces a file: of two concurrent starts, the second uses the
+ * password of the first. The password therefore fits the cluster, whichever start creates it.
  */
 async function createPassword(
   { path: dataDir, user }: DataDirectory,
@@ -162,7 +165,7 @@ async function initialize(
     ...['--auth=scram-sha-256', '--encoding=UTF8', '--no-locale', '--no-instructions'],
     ...(durable ? [] : ['--no-sync']),
   ])
-  if ((await initdb.exited) !== 0) throw notStarted(directory, await initdb.readOutput())
+  if ((await initdb.exited) !== 0) throw notStartedError(directory, await initdb.readOutput())
 }
 
 /** Starts a program of PostgreSQL with its output in the log file. `readOutput` returns only the output of this run. */

@@ -16,19 +16,19 @@ export function codeOf(error: unknown): unknown {
 }
 
 /** Creates the error for a failed start of PostgreSQL, with the end of its output. */
-export function notStarted(
+export function notStartedError(
   { path, logFile }: { path: string; logFile: string },
   output: string,
 ): LastLogoutError {
   const end = output.trimEnd().split('\n').slice(-8).join('\n')
-  return unusable(
+  return unusableError(
     path,
-    `cannot be served: PostgreSQL did not start. The end of ${logFile}:\n${end}`,
+    `cannot be used: PostgreSQL did not start. The end of ${logFile}:\n${end}`,
   )
 }
 
 /** Creates a `DATA_DIR_UNUSABLE` error. `problem` completes "The data directory … ". */
-export function unusable(
+export function unusableError(
   dataDir: string,
   problem: string,
   options?: ErrorOptions,
@@ -41,9 +41,9 @@ export function unusable(
 }
 
 /** Creates the error for a data directory that another server uses. */
-export function inUse({ path }: { path: string }): LastLogoutError {
+export function inUseError({ path }: { path: string }): LastLogoutError {
   return new LastLogoutError(
     'DATA_DIR_IN_USE',
-    `The data directory ${path} is in use by another instance. Stop that instance, set another DATA_DIR, or share a database between both with DATABASE_URL.`,
+    `The data directory ${path} is in use by another instance. Stop that instance, set another DATA_DIR, or set the same DATABASE_URL for both instances.`,
   )
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { hasCode } from '../errors.js'
 import { withClient } from '../pg/client.js'
 import { DATABASE_NAME } from './cluster.js'
-import { codeOf, nullIfMissing, unusable } from './errors.js'
+import { codeOf, nullIfMissing, unusableError } from './errors.js'
 
 /**
  * The state of the PostgreSQL of a data directory. `missing`: there is no cluster. `stopped`: no server runs.
@@ -33,7 +33,7 @@ export async function findEmbeddedPostgres(dataDir: string): Promise<FoundPostgr
   } catch (error) {
     if (codeOf(error) === undefined) throw error
     const problem = `cannot be read: ${(error as Error).message}. Run this as the user who runs the service.`
-    throw unusable(dataDir, problem, { cause: error })
+    throw unusableError(dataDir, problem, { cause: error })
   }
 }
 

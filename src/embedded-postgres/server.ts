@@ -11,7 +11,7 @@ import {
   openDataDirectory,
   startLoggedProgram,
 } from './cluster.js'
-import { codeOf, inUse, notStarted, nullIfMissing, unusable } from './errors.js'
+import { codeOf, inUseError, notStartedError, nullIfMissing, unusableError } from './errors.js'
 import { acceptsConnections, findFreePort } from './loopback-port.js'
 
 const START_TIMEOUT_MS = 60_000
@@ -76,7 +76,7 @@ export async function createEmbeddedPostgres({
   } catch (error) {
     if (error instanceof LastLogoutError || codeOf(error) === undefined) throw error
     const problem = `cannot be used: ${(error as Error).message}. Set a directory that this user can write to.`
-    throw unusable(dataDir, problem, { cause: error })
+    throw unusableError(dataDir, problem, { cause: error })
   }
 }
 
@@ -90,13 +90,13 @@ async function startServer(directory: DataDirectory, durable: boolean): Promise<
       return { url: `${url}/${DATABASE_NAME}`, exited: server.exited, close: server.stop }
     }
     await server.stop()
-    if ((await server.exited) === LOCK_HELD_STATUS) throw inUse(directory)
+    if ((await server.exited) === LOCK_HELD_STATUS) throw inUseError(directory)
     const output = await server.readOutput()
     const [isLocked, isLast] = [/ F0001 FATAL:/.test(output), attempt === MAX_START_ATTEMPTS]
-    if (isLocked && isLast) throw inUse(directory)
+    if (isLocked && isLast) throw inUseError(directory)
     if (isLocked) await waitForLockFile(directory)
     // Another program can have taken the port after it was found free. The next attempt uses another port.
-    else if (isLast || !(await acceptsConnections(port))) throw notStarted(directory, output)
+    else if (isLast || !(await acceptsConnections(port))) throw notStartedError(directory, output)
   }
 }
 
@@ -168,7 +168,7 @@ async function waitForLockFile(directory: DataDirectory): Promise<void> {
     const lock = await nullIfMissing(fs.readFile(file, 'utf8'))
     if (lock === null) return
     const isAlive = await acceptsConnections(Number(lock.split('\n')[3]))
-    if (isAlive && Date.now() > deadline) throw inUse(directory)
+    if (isAlive && Date.now() > deadline) throw inUseError(directory)
     if (isAlive || lock !== previous) unresponsiveSince = Date.now()
     if (Date.now() - unresponsiveSince > STALE_LOCK_MS) return fs.rm(file, { force: true })
     previous = lock

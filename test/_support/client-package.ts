@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
-/** A project of a user, with only the client's package installed. */
+/** A project that depends on the client package only, as a consumer has it. */
 export interface ClientProject {
   dir: string
   /** The path of the packed package, as it is published. */

@@ -30,18 +30,21 @@ afterEach(async () => {
 })
 
 const run = async (
-  use: typeof poll,
-  over: Partial<PollOptions> & { source?: LogSource } = {},
+  operation: typeof poll,
+  overrides: Partial<PollOptions> & { source?: LogSource } = {},
 ): Promise<Finding[]> => {
   const findings: Finding[] = []
   const onFinding = (finding: Finding) => void findings.push(finding)
-  const { source = t.source, ...rest } = over
+  const { source = t.source, ...rest } = overrides
   const deps = { source, store, types: TYPES, onFinding }
-  await use(deps, { ...POLL_OPTIONS, ...rest }, new AbortController().signal)
+  await operation(deps, { ...POLL_OPTIONS, ...rest }, new AbortController().signal)
   return findings
 }
 
-/** Writes a logout that was stored `agoMs` ago. If `agoMs` is positive, the logout becomes visible late. */
+/**
+ * Adds a logout to the log with a storage time `agoMs` in the past. If a poll has already read past that time, the logout
+ * is a late entry.
+ */
 const logout = (userId: string, agoMs = 0) =>
   t.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), {
     dateMs: clock.now() - agoMs,
@@ -78,7 +81,7 @@ describe('reconciling', () => {
     await expect(readUsers()).resolves.toHaveLength(31)
   })
 
-  test('searches back to the first start if it never completed', async () => {
+  test('searches back to the first start if no reconcile has completed yet', async () => {
     logout('a', SECOND)
     await run(poll)
     logout('late', 10 * MINUTE)
@@ -90,7 +93,7 @@ describe('reconciling', () => {
     await expect(readUsers()).resolves.toEqual(['a', 'late', 'polled'])
   })
 
-  test('searches the window and everything since the last reconcile', async () => {
+  test('searches everything since the last reconcile, and the reconcile window before it', async () => {
     logout('a', SECOND)
     await run(reconcile)
     logout('too late', 20 * MINUTE)
@@ -135,7 +138,7 @@ describe('reconciling', () => {
     await expect(readUsers()).resolves.toContain('next')
   })
 
-  test('moves neither as_of nor the checkpoint', async () => {
+  test('does not move the checkpoint, never moves as_of back, and records that it searched up to as_of', async () => {
     logout('a', SECOND)
     await run(poll)
     const before = await store.readProgress()
@@ -160,13 +163,13 @@ describe('reconciling', () => {
       },
     }
     await run(reconcile, { source, pollIntervalMs: 0 })
-    // The new entry is read before the second of about six requests for the same span.
+    // The sweep of the span takes about six requests. The new entry is read between the first and the second.
     expect(seen.slice(0, 2)).toEqual([false, true])
     expect(seen.length).toBeGreaterThan(5)
   })
 })
 
-describe('an outage', () => {
+describe('after an outage of the worker', () => {
   const outage = async (entries: number) => {
     await run(poll)
     const startMs = clock.now()
@@ -177,7 +180,7 @@ describe('an outage', () => {
     return log
   }
 
-  test('is searched before its pages are read, the newest logouts first', async () => {
+  test('poll searches for logouts, newest first, before it reads the pages of the outage', async () => {
     const log = await outage(3_000)
     const order: string[] = []
     const source: LogSource = {
@@ -194,15 +197,15 @@ describe('an outage', () => {
     const findings = await run(poll, { source })
     expect(findings.map(({ kind }) => kind)).toEqual(['outage'])
     // The first request is for the page that shows how far behind the catch-up is.
-    const afterSweep = order.lastIndexOf('search')
-    expect(order.slice(0, afterSweep).filter((kind) => kind === 'page')).toHaveLength(1)
-    expect(order.slice(afterSweep).filter((kind) => kind === 'page').length).toBeGreaterThan(20)
+    const lastSearch = order.lastIndexOf('search')
+    expect(order.slice(0, lastSearch).filter((kind) => kind === 'page')).toHaveLength(1)
+    expect(order.slice(lastSearch).filter((kind) => kind === 'page').length).toBeGreaterThan(20)
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
     // Entries that the catch-up would have found do not count as missed by polling.
     await expect(reconciled()).resolves.toBe(0)
   })
 
-  test('does not replace the reconcile of the time before it', async () => {
+  test('reconcile still searches the time before the outage', async () => {
     logout('a', SECOND)
     await run(poll)
     for (let hours = 0; hours < 2; hours++) {
@@ -219,7 +222,7 @@ describe('an outage', () => {
     await expect(readUsers()).resolves.toContain('late')
   })
 
-  test('is read page by page even if the search fails', async () => {
+  test('poll reads page by page even if the search fails', async () => {
     const log = await outage(1_000)
     const isSearch = (url: URL) => url.searchParams.has('q')
     t.simulator.faults.push({
@@ -235,7 +238,7 @@ describe('an outage', () => {
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
   })
 
-  test('does not advance as_of until its pages are read', async () => {
+  test('poll does not advance as_of until the pages of the outage are read', async () => {
     await outage(1_000)
     const { asOf } = await store.readProgress()
     const seen: (number | null)[] = []
@@ -251,7 +254,7 @@ describe('an outage', () => {
     expect((await store.readProgress()).asOf).toBeGreaterThan(clock.now() - 5 * SECOND)
   })
 
-  test('that fits into one page or into the window is not searched', async () => {
+  test('poll does not search if the missed entries fit into one page, or the outage is shorter than the reconcile window', async () => {
     await run(poll)
     clock.pass(10 * HOUR)
     logout('a')
@@ -266,7 +269,7 @@ describe('an outage', () => {
     await expect(readUsers()).resolves.toHaveLength(251)
   })
 
-  test('lets new logouts count before all its pages are read', async () => {
+  test('poll stores new logouts before all pages of the outage are read', async () => {
     await outage(3_000)
     let pages = 0
     const seenAfter: number[] = []
@@ -275,21 +278,24 @@ describe('an outage', () => {
       readPage: async (from, signal) => {
         pages++
         if (pages === 5) logout('meanwhile')
-        // Each page takes as long as under a rate limit.
+        // Simulates a rate limit that delays each page by four seconds.
         clock.pass(4 * SECOND)
         if (pages > 5 && (await readUsers()).includes('meanwhile')) seenAfter.push(pages)
         return t.source.readPage(from, signal)
       },
     }
     await run(poll, { source })
-    // The logout counts after about 15 seconds, while the catch-up takes two minutes.
+    // The logout is stored after about 15 seconds, while the catch-up takes two minutes.
     expect(seenAfter[0]).toBeLessThan(12)
     expect(pages).toBeGreaterThan(28)
   })
 })
 
-describe('an outage during a poll, as while the machine slept,', () => {
-  /** Lets two days pass, in which a logout is stored and deleted. Returns when the log then begins. */
+describe('an outage during a poll, for example because the machine sleeps', () => {
+  /**
+   * Lets two days pass. In this time, a logout is stored, and retention deletes it. Returns the storage time of the oldest
+   * entry that is left.
+   */
   const sleep = (): number => {
     clock.pass(HOUR)
     logout('lost')
@@ -305,7 +311,7 @@ describe('an outage during a poll, as while the machine slept,', () => {
     logout('long before', 20 * HOUR)
   })
 
-  test('records a gap if it interrupts a sweep', async () => {
+  test('poll records a gap if the outage occurs during a sweep', async () => {
     let logBeginsAt: number | undefined
     const search: LogSource['search'] = (...args) => {
       logBeginsAt ??= sleep()
@@ -317,7 +323,7 @@ describe('an outage during a poll, as while the machine slept,', () => {
     expect(gaps.map(({ to }) => to)).toContain(logBeginsAt)
   })
 
-  test('records a gap if it interrupts a catch-up', async () => {
+  test('poll records a gap if the outage occurs during a catch-up', async () => {
     await run(poll)
     clock.pass(SECOND)
     for (let n = 0; n < 150; n++) logout(`next ${n}`)
@@ -335,11 +341,11 @@ describe('an outage during a poll, as while the machine slept,', () => {
   })
 })
 
-describe('a tenant that stores an entry between any two requests', () => {
+describe('with new entries before each page request', () => {
   test.each([
     ['a page is not full', 1, 10 * SECOND],
-    ['each page is full, within a minute', 100, 70 * SECOND],
-  ])('is caught up with and swept if %s', async (_what, count, mostLagMs) => {
+    ['every page is full (the lag stays below 70 seconds)', 100, 70 * SECOND],
+  ])('reconcile completes the catch-up and the sweep if %s', async (_what, count, maxLagMs) => {
     logout('long ago', 2 * HOUR)
     logout('recent', MINUTE)
     const source: LogSource = {
@@ -353,11 +359,11 @@ describe('a tenant that stores an entry between any two requests', () => {
     await run(reconcile, { source })
     await expect(readUsers()).resolves.toEqual(['long ago', 'recent'])
     const { asOf, reconciledTo } = await store.readProgress()
-    expect(asOf).toBeGreaterThan(clock.now() - mostLagMs)
+    expect(asOf).toBeGreaterThan(clock.now() - maxLagMs)
     expect(reconciledTo).toBe(asOf)
   })
 
-  test('receives no request for a page after the last one', async () => {
+  test('poll stops at the first page with an entry stored after the catch-up began', async () => {
     logout('a', MINUTE)
     await run(poll)
     t.simulator.requests.clear()
@@ -370,7 +376,8 @@ describe('a tenant that stores an entry between any two requests', () => {
       },
     }
     await run(poll, { source })
-    // The request for the first page determines when the catch-up began. The second page contains later entries.
+    // The catch-up begins with the request for the first page. The second page contains an entry stored after that, so no
+    // third page is requested.
     expect(requests('from')).toBe(2)
   })
 })

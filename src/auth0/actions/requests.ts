@@ -26,7 +26,7 @@ export function createActionRequests(
     return api
       .call(scope, (client) => request(client.actions), signal)
       .catch((error) => {
-        pause.beginAfter(error)
+        pause.beginIfRateLimited(error)
         throw error
       })
   }

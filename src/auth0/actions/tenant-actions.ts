@@ -3,7 +3,7 @@ import { z } from 'zod'
 
 import { LastLogoutError } from '../../errors.js'
 import type { ManagementApi } from '../management-api.js'
-import { CHECK_ROUTE } from '../management-errors.js'
+import { CHECK_NETWORK_ADVICE } from '../management-errors.js'
 import type { RetryLimits } from '../retry.js'
 import { createActionRequests } from './requests.js'
 
@@ -133,7 +133,7 @@ function toBody({ code, runtime, secrets }: ActionDraft) {
   }
 }
 
-/** Refers to the Action by its id, as the bindings that Auth0 returns do. */
+/** Converts a binding that Auth0 returned to the form that Auth0 accepts: a reference to the Action by id. */
 function toRef({ action, display_name }: Binding): Management.ActionBindingWithRef {
   return {
     ref: { type: 'action_id', value: action.id },
@@ -147,8 +147,9 @@ interface Page<T> {
 }
 
 /**
- * Reads all pages of a list. Auth0 can return fewer items than requested, so neither a short page nor the total alone
- * ends the list. This matters for bindings: a binding that is not read would be deleted when the list is written.
+ * Reads all pages of a list. The list ends at an empty page, or at a short page once `total` items were read. A short
+ * page alone does not end it, because Auth0 can return fewer items than requested. `total` alone does not end it, because
+ * a `total` that is too small would hide items. A binding that is not read would be deleted when the list is written.
  *
  * @throws `NO_PROGRESS` if the pages do not end.
  */
@@ -168,10 +169,10 @@ async function readPages<T>(readPage: (page: number) => Promise<Page<T>>): Promi
   )
 }
 
-/** Validates a response. The SDK also returns pages that are not from Auth0, such as the HTML of a proxy. */
+/** Validates a response. The SDK also returns responses that are not Auth0's, such as a proxy's HTML. */
 function parse<T>(schema: z.ZodType<T>, response: unknown): T {
   const { data, error } = schema.safeParse(response)
   if (error === undefined) return data
-  const message = `The response is not what the Management API documents for Actions. ${CHECK_ROUTE}`
+  const message = `The response is not what the Management API documents for Actions. ${CHECK_NETWORK_ADVICE}`
   throw new LastLogoutError('AUTH0_UNAVAILABLE', message)
 }

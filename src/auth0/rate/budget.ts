@@ -23,8 +23,9 @@ export interface RateBudget {
 }
 
 /**
- * Delays requests by a {@link createRateLimiter | rate limiter}. After a 429, delays all requests for as long as
- * that response asks for. A request counts when it is sent, so the next can be sent before its response arrives.
+ * Uses a {@link createRateLimiter | rate limiter} to delay requests. After a 429, delays all requests for as long as
+ * that response asks for. A request takes a token when it is sent, so the next request need not wait for the previous
+ * response.
  *
  * @see https://auth0.com/docs/troubleshoot/customer-support/operational-policies/rate-limit-policy
  */
@@ -54,8 +55,8 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
         observe?.({ status, durationMs, rateLimit, waitedMs: sentAt - calledAt, budgetUsed })
       }
       const response = await request().catch((error) => {
-        limiter.recordLost()
-        pause.beginAfter(error)
+        limiter.recordEndWithoutLimit()
+        pause.beginIfRateLimited(error)
         // An aborted request is no measurement of Auth0.
         if (!hasCode(error, 'ABORTED')) {
           report(error instanceof LastLogoutError ? (error.status ?? null) : null, null)
@@ -65,8 +66,9 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
       const { status, headers } = response
       const rateLimit = readRateLimit(headers)
       const isRefused = status === 429
-      // A refused request took no token, and its response states how long to wait.
-      if (rateLimit === null || isRefused) limiter.recordLost()
+      // A 429 took no token from Auth0's bucket, so its headers are not used to update the limiter. `null`: the response
+      // has no rate headers.
+      if (rateLimit === null || isRefused) limiter.recordEndWithoutLimit()
       else {
         const dateMs = readServerTime(headers)
         const resetAt = rateLimit.resetInMs === null ? null : dateMs + rateLimit.resetInMs

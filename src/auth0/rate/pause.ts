@@ -15,7 +15,7 @@ export interface Pause {
   /** Begins a pause of at most a minute. */
   begin(waitMs: number): void
   /** Begins the pause that an `AUTH0_RATE_LIMIT` error asks for. Ignores other errors. */
-  beginAfter(error: unknown): void
+  beginIfRateLimited(error: unknown): void
 }
 
 /** Creates a pause that has not begun. */
@@ -32,7 +32,7 @@ export function createPause(): Pause {
       const waitMs = endsAt - performance.now()
       if (waitMs > 0) await sleep(waitMs, undefined, { signal })
     },
-    beginAfter(error) {
+    beginIfRateLimited(error) {
       if (hasCode(error, 'AUTH0_RATE_LIMIT')) begin(error.retryAfterMs ?? DEFAULT_WAIT_MS)
     },
   }

@@ -15,7 +15,7 @@ export interface RateLimiter {
   recordSent(now: number): void
   recordResponse(response: RateResponse): void
   /** Records the end of a request that does not state the limit: it was refused, failed, or lacks the headers. */
-  recordLost(): void
+  recordEndWithoutLimit(): void
   /** When the next request may be sent. Before the first response: at once. */
   readyAt(): number
   /** The part of our bucket that is used, from 0 to 1; `null`: the refill rate is unknown, or the limit is a window. */
@@ -101,7 +101,7 @@ export function createRateLimiter(share: number): RateLimiter {
       updateReadyAt(now)
     },
 
-    recordLost() {
+    recordEndWithoutLimit() {
       inFlight = Math.max(0, inFlight - 1)
     },
 

@@ -56,7 +56,7 @@ function run({ limit, share, others = 0, latencyMs = 2, minutes = 10, seed = 1 }
     const resetAt = resetSeconds * 1000
     const response = { limit: size, remaining, resetAt, dateMs, sentAt, receivedAt }
     if (allowed) limiter.recordResponse(response)
-    else limiter.recordLost()
+    else limiter.recordEndWithoutLimit()
     now = receivedAt + (allowed ? 0 : 1000)
   }
   return sent
