@@ -87,7 +87,7 @@ async function openRedis(
     options: { prefix },
     connection: connector,
     async assertWritable(backend) {
-      await (await backend.client).set(`${prefix}:probe`, '', { PX: PROBE_TTL_MS })
+      await (await backend.client).set(`${prefix}:writable`, '', { PX: PROBE_TTL_MS })
     },
     disconnect: async () => connector.disconnect(),
   })
