@@ -80,7 +80,7 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
             200: changesSchema,
             ...errorResponses,
             410: errorResponses[400].describe(
-              'The cursor is unknown or ahead of the feed: discard your copy and begin without a cursor',
+              'The cursor is unknown or ahead of the feed: discard the cursor and load everything again; rows that you hold count until the load is complete',
             ),
           },
         },
@@ -95,7 +95,7 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
         const page = await deps.readChanges({ after, since, limit })
         if (page !== null) return toResponse(page, deps)
         const message =
-          'the cursor is unknown, or ahead of a restored database: discard your copy and begin without a cursor'
+          'the cursor is unknown, or ahead of a restored database: discard the cursor and load everything again'
         return reply.code(410).send({ statusCode: 410, error: 'Gone', message })
       },
     )

@@ -138,7 +138,7 @@ describe('GET /v1/changes', () => {
     expect(status).toBe(410)
     expect(body).toMatchObject({
       error: 'Gone',
-      message: expect.stringContaining('begin without a cursor'),
+      message: expect.stringContaining('load everything again'),
     })
   })
 
