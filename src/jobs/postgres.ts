@@ -5,6 +5,7 @@ import { withClient } from '../pg/client.js'
 import { toDriverOptions } from '../pg/connection.js'
 import { receivesNotifications } from '../pg/notifications.js'
 import { createSockets } from '../pg/sockets.js'
+import { hasSqlState, PROTOCOL_VIOLATION } from '../pg/sql-state.js'
 import { MAX_LIFETIME_SECONDS } from '../pg/timeouts.js'
 import { unavailable } from '../pg/unavailable.js'
 import { assertTablesUsable } from './queue-tables.js'
@@ -17,9 +18,6 @@ const SETTINGS = {
   search_path: DEFAULT_SCHEMA,
   default_transaction_isolation: 'read committed',
 }
-
-/** SQLSTATE: protocol_violation. PgBouncer reports it for a startup parameter that it does not support. */
-const PROTOCOL_VIOLATION = '08P01'
 
 /** SQLSTATE: read_only_sql_transaction. */
 const READ_ONLY = '25006'
@@ -72,7 +70,7 @@ export async function assertQueueUsable(
   try {
     await withClient(databaseUrl, check, { ...timeouts, settings: SETTINGS })
   } catch (error) {
-    if (!isProtocolViolation(error)) throw error
+    if (!hasSqlState(Object(error).cause, PROTOCOL_VIOLATION)) throw error
     // If the same connection succeeds without startup options, it leads to a pooler: PostgreSQL accepts them.
     await withClient(databaseUrl, async () => {}, timeouts)
     throw poolerInBetween('it refuses startup options')
@@ -91,11 +89,6 @@ async function checkSession(client: pg.Client, databaseUrl: string): Promise<voi
   if (!(await receivesNotifications(client, databaseUrl))) {
     throw poolerInBetween('it does not deliver notifications (LISTEN)')
   }
-}
-
-function isProtocolViolation(error: unknown): boolean {
-  const { cause } = Object(error)
-  return cause instanceof pg.DatabaseError && cause.code === PROTOCOL_VIOLATION
 }
 
 function poolerInBetween(reason: string): LastLogoutError {

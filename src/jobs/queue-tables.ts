@@ -5,10 +5,10 @@ import {
   runMigrations,
   SchemaMigrationRequiredError,
 } from 'bullmq'
-import pg from 'pg'
+import type pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 import { withClient } from '../pg/client.js'
-import { INSUFFICIENT_PRIVILEGE } from '../pg/sql-state.js'
+import { hasSqlState, INSUFFICIENT_PRIVILEGE } from '../pg/sql-state.js'
 import { MIGRATION_TIMEOUT_MS } from '../pg/timeouts.js'
 
 /**
@@ -30,7 +30,9 @@ async function migrateWith(client: pg.Client): Promise<void> {
       client.query(sql === 'BEGIN' ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : sql, values)
     await runMigrations({ query })
   } catch (error) {
-    throw isForbidden(error) ? await migrationForbidden(client, error) : error
+    throw hasSqlState(error, INSUFFICIENT_PRIVILEGE)
+      ? await migrationForbidden(client, error)
+      : error
   }
 }
 
@@ -51,10 +53,6 @@ async function readNames(client: pg.Client): Promise<{ role: string; database: s
   return rows[0] ?? { role: '', database: '' }
 }
 
-function isForbidden(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && error.code === INSUFFICIENT_PRIVILEGE
-}
-
 /**
  * Checks that the tables of the queue are up to date, and that the database user may use them.
  *
@@ -63,7 +61,7 @@ function isForbidden(error: unknown): boolean {
  */
 export async function assertTablesUsable(client: pg.Client): Promise<void> {
   const version = await readVersion(client).catch(async (error) => {
-    throw isForbidden(error) ? await lacksPrivileges(client) : error
+    throw hasSqlState(error, INSUFFICIENT_PRIVILEGE) ? await lacksPrivileges(client) : error
   })
   if (version < LATEST_SCHEMA_VERSION) {
     throw new LastLogoutError(

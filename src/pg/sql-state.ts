@@ -1,3 +1,5 @@
+import pg from 'pg'
+
 /**
  * SQLSTATE classes of an unavailable server: connection exception, invalid authorization, invalid catalog
  * name, insufficient resources, operator intervention.
@@ -49,6 +51,14 @@ export function isRefusedRowState(state: string | undefined): boolean {
 
 /** SQLSTATE: insufficient_privilege. */
 export const INSUFFICIENT_PRIVILEGE = '42501'
+
+/** SQLSTATE: protocol_violation. PgBouncer reports it for what it does not allow, such as a startup parameter. */
+export const PROTOCOL_VIOLATION = '08P01'
+
+/** Whether the server reported an error with this SQLSTATE. */
+export function hasSqlState(error: unknown, state: string): boolean {
+  return error instanceof pg.DatabaseError && error.code === state
+}
 
 const LOCKED =
   'other sessions keep locking the same rows; find long transactions in pg_stat_activity'

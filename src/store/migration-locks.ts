@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
+import { hasSqlState } from '../pg/sql-state.js'
 
 /** SQLSTATE: lock_not_available. */
 const LOCK_NOT_AVAILABLE = '55P03'
@@ -35,8 +35,7 @@ export async function withLockRetries<T>(
     try {
       return await run(timeoutMs)
     } catch (error) {
-      const isLocked = error instanceof pg.DatabaseError && error.code === LOCK_NOT_AVAILABLE
-      if (!isLocked) throw error
+      if (!hasSqlState(error, LOCK_NOT_AVAILABLE)) throw error
       if (attempt >= maxAttempts) throw locked(error)
     }
     await sleep(delayMs)

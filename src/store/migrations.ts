@@ -5,7 +5,7 @@ import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 import { withClient } from '../pg/client.js'
 import { schemaOf } from '../pg/connection.js'
-import { INSUFFICIENT_PRIVILEGE } from '../pg/sql-state.js'
+import { hasSqlState, INSUFFICIENT_PRIVILEGE } from '../pg/sql-state.js'
 import { MIGRATION_TIMEOUT_MS } from '../pg/timeouts.js'
 import { assertEncoding } from './encoding.js'
 import { type LockLimits, withLockRetries } from './migration-locks.js'
@@ -77,7 +77,7 @@ async function migrateSchema(
     await client.query('COMMIT')
     return pending.map((migration) => migration.name)
   } catch (error) {
-    if (!isForbidden(error)) throw error
+    if (!hasSqlState(error, INSUFFICIENT_PRIVILEGE)) throw error
     await client.query('ROLLBACK')
     throw await migrationForbidden(client, schema, error)
   }
@@ -97,10 +97,6 @@ async function applyPending(client: pg.Client, schema: string): Promise<Migratio
   const pending = await readPending(client, schema)
   for (const migration of pending) await apply(client, migration)
   return pending
-}
-
-function isForbidden(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && error.code === INSUFFICIENT_PRIVILEGE
 }
 
 /**

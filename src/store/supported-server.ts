@@ -1,12 +1,9 @@
-import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 import { withClient } from '../pg/client.js'
+import { hasSqlState, PROTOCOL_VIOLATION } from '../pg/sql-state.js'
 
 /** The first supported major version of PostgreSQL. */
 const MIN_VERSION = 14
-
-/** SQLSTATE: protocol_violation. PgBouncer reports it for a statement that it does not allow. */
-const PROTOCOL_VIOLATION = '08P01'
 
 /**
  * Checks that the server is recent enough and allows transactions. A connection pooler in statement mode does not
@@ -29,7 +26,7 @@ export async function assertServerSupported(url: string): Promise<void> {
     }
     // The query above has succeeded, so a protocol violation here can only concern the transaction.
     await client.query('BEGIN').catch((error) => {
-      throw isProtocolViolation(error) ? notSupported(NO_TRANSACTIONS, error) : error
+      throw hasSqlState(error, PROTOCOL_VIOLATION) ? notSupported(NO_TRANSACTIONS, error) : error
     })
     await client.query('ROLLBACK')
   })
@@ -39,10 +36,6 @@ const NO_TRANSACTIONS =
   'DATABASE_URL leads to a connection pooler that allows no transactions (PgBouncer: pool_mode = statement). Use ' +
   'transaction or session pooling there, and set DATABASE_DIRECT_URL to the PostgreSQL server itself, without a ' +
   'pooler in between'
-
-function isProtocolViolation(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && error.code === PROTOCOL_VIOLATION
-}
 
 function notSupported(message: string, cause?: unknown): LastLogoutError {
   return new LastLogoutError('CONFIGURATION', message, { cause })

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import { joinSockets } from './loopback.js'
 
 /** How a proxy treats CONNECT: a status other than 200 refuses it. */
 type Treatment = 'tunnel' | 'drop' | 'silent' | 'silent after 200' | number
@@ -69,13 +70,5 @@ export async function openConnectProxy({
 }
 
 function tunnel(near: Socket, { port, hostname }: URL): void {
-  const far = connect(Number(port), hostname)
-  for (const [from, to] of [
-    [near, far],
-    [far, near],
-  ] as const) {
-    from.pipe(to)
-    from.on('error', () => to.destroy())
-    from.on('close', () => to.destroy())
-  }
+  joinSockets(near, connect(Number(port), hostname))
 }

@@ -37,3 +37,15 @@ export async function openLoopback(server: Server): Promise<LoopbackServer> {
     },
   }
 }
+
+/** Forwards data between two connections in both directions. If one of them ends, ends the other. */
+export function joinSockets(near: Socket, far: Socket): void {
+  for (const [from, to] of [
+    [near, far],
+    [far, near],
+  ] as const) {
+    from.pipe(to)
+    from.on('error', () => to.destroy())
+    from.on('close', () => to.destroy())
+  }
+}

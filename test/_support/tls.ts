@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { promisify } from 'node:util'
-import { openLoopback } from './loopback.js'
+import { joinSockets, openLoopback } from './loopback.js'
 
 /** A self-signed certificate with its key. */
 interface Certificate {
@@ -71,14 +71,7 @@ export async function openTlsFront(
         ? raw
         : new TLSSocket(raw, { isServer: true, secureContext: presented.context })
     const far = connect({ port: Number(port), host: hostname })
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      from.pipe(to)
-      from.on('error', () => to.destroy())
-      from.on('close', () => to.destroy())
-    }
+    joinSockets(near, far)
   })
   const { port: ownPort, disconnect, close } = await openLoopback(server)
   return {

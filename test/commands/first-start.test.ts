@@ -62,7 +62,7 @@ test('status shows the gap as open, until when, and what closing it costs (today
   expect(await isComplete()).toBe(false)
 })
 
-test('doctor reports the gap without a warning (today: a warning for ever)', async () => {
+test('doctor reports the gap without a warning (today: a warning that never ends)', async () => {
   const { printed } = await start(['doctor'])
   expect(printed).toMatch(/^ok +gaps +1 in the log, .*; open: .*expected at a first start: /m)
   await expectPasteable(printed)

@@ -124,7 +124,7 @@ test('drops the requests that wait when the client disconnects', async () => {
   other.socket.destroy()
 })
 
-test('a subscriber that pipelines a second stream does not take the place of another for ever', async () => {
+test('a subscriber that pipelines a second stream does not take the place of another one permanently', async () => {
   const subscribe = get('/v1/changes', keys.subscriber).replace(
     '\r\n\r\n',
     '\r\nAccept: text/event-stream\r\n\r\n',
