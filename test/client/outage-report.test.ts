@@ -24,8 +24,8 @@ describe('an outage', () => {
   test('is reported once for each kind of failure, however long it lasts', () => {
     const { errors, clock, report } = open()
     for (let n = 0; n < 100; n++) {
-      report.failed(unavailable)
-      if (n > 50) report.failed(unauthorized)
+      report.recordFailure(unavailable)
+      if (n > 50) report.recordFailure(unauthorized)
       clock.pass(MINUTE_MS)
     }
     expect(errors).toEqual([unavailable, unauthorized])
@@ -33,15 +33,15 @@ describe('an outage', () => {
 
   test('ends with a success that no failure follows for a minute', () => {
     const { errors, clock, report } = open()
-    report.failed(unavailable)
-    report.succeeded()
+    report.recordFailure(unavailable)
+    report.recordSuccess()
     clock.pass(MINUTE_MS - 1)
-    report.succeeded()
-    report.failed(unavailable)
+    report.recordSuccess()
+    report.recordFailure(unavailable)
     expect(errors).toHaveLength(1)
-    report.succeeded()
+    report.recordSuccess()
     clock.pass(MINUTE_MS)
-    report.failed(unavailable)
+    report.recordFailure(unavailable)
     expect(errors).toHaveLength(2)
   })
 })
