@@ -3,11 +3,11 @@ import { readActionFile } from '../../src/auth0/actions/code.js'
 import { createClock } from '../_support/clock.js'
 import { loadActionWithLog } from '../_support/run-action.js'
 import {
-  about,
   FOREIGN_NOT_FOUND,
   OWN_NOT_FOUND,
   openStandIn,
   type Reply,
+  replyAbout,
 } from '../_support/stand-in.js'
 
 const MINUTE_MS = 60_000
@@ -38,15 +38,15 @@ async function open(reply: (url: string) => Reply) {
 }
 
 test('the Action sends the ids in the query', async () => {
-  const { exchange, requests } = await open(() => about(USER, 'S1'))
+  const { exchange, requests } = await open(() => replyAbout(USER, 'S1'))
   expect((await exchange()).denied).toBeNull()
   expect(requests).toEqual([QUERY])
 })
 
 test.each([
-  ['another user', about('b', 'S1')],
-  ['another session', about(USER, 'S2')],
-  ['no session, though one is requested', about(USER)],
+  ['another user', replyAbout('b', 'S1')],
+  ['another session', replyAbout(USER, 'S2')],
+  ['no session, though one is requested', replyAbout(USER)],
 ])('the Action rejects a response about %s', async (_what, reply) => {
   const { exchange } = await open(() => reply)
   const { denied, lines, accessToken } = await exchange()
@@ -57,7 +57,7 @@ test.each([
 })
 
 describe('with a service that does not have the query form, the Action', () => {
-  const old = (url: string) => (isQuery(url) ? OWN_NOT_FOUND : about(USER, 'S1'))
+  const old = (url: string) => (isQuery(url) ? OWN_NOT_FOUND : replyAbout(USER, 'S1'))
 
   test('sends only the path form for ten minutes', async () => {
     const { exchange, requests, clock, load } = await open(old)
@@ -81,7 +81,7 @@ describe('with a service that does not have the query form, the Action', () => {
 
   test('still sends the query form to another service', async () => {
     const { exchange, load } = await open(old)
-    const newer = await openStandIn(() => about(USER, 'S1'))
+    const newer = await openStandIn(() => replyAbout(USER, 'S1'))
     const run = load()
     await exchange(run)
     expect((await exchange(run, USER, newer.url)).denied).toBeNull()
@@ -89,7 +89,7 @@ describe('with a service that does not have the query form, the Action', () => {
   })
 
   test('rejects a response of the path form about another user', async () => {
-    const { exchange } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : about('b', 'S1')))
+    const { exchange } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : replyAbout('b', 'S1')))
     expect((await exchange()).denied).toMatch(/^last_logout: /)
   })
 })
@@ -127,7 +127,7 @@ const NEWER_THAN_NODE_18 = `
 test('the Action sets its claims and denies an exchange after the logout on Node 18', async () => {
   const { exchange, clock } = await open(() => {
     const at = new Date(clock.now() + MINUTE_MS).toISOString()
-    const [status, body] = about(USER, 'S1')
+    const [status, body] = replyAbout(USER, 'S1')
     const session = { session_id: 'S1', logout_at: at, ended: true }
     return [status, JSON.stringify({ ...JSON.parse(body), last_logout_at: at, session })]
   })
@@ -142,7 +142,7 @@ test('the Action sets its claims and denies an exchange after the logout on Node
 })
 
 test('the Action does not use the user "null" for an event without a user id', async () => {
-  const { exchange, load } = await open(() => about('null', 'S1'))
+  const { exchange, load } = await open(() => replyAbout('null', 'S1'))
   const { denied } = await exchange(load(), null as unknown as string)
   expect(denied).toMatch(/^last_logout: /)
 })

@@ -2,11 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { createLastLogoutRequest } from '../../src/client/last-logout-request.js'
 import { createClock } from '../_support/clock.js'
 import {
-  about,
   FOREIGN_NOT_FOUND,
   OWN_NOT_FOUND,
   openStandIn,
   type Reply,
+  replyAbout,
 } from '../_support/stand-in.js'
 
 const MINUTE_MS = 60_000
@@ -25,7 +25,7 @@ async function open(reply: (url: string) => Reply | null, timeoutMs = 5_000) {
 
 describe('a service that has the query form', () => {
   test('receives one request, with the ids in the query', async () => {
-    const { request, requests } = await open(() => about(ids.userId, ids.sessionId))
+    const { request, requests } = await open(() => replyAbout(ids.userId, ids.sessionId))
     expect(await request(ids)).toMatchObject({
       known: { user: null, session: null, floorAt: null },
       freshness: { policy: 'session', lagMs: 0 },
@@ -34,9 +34,9 @@ describe('a service that has the query form', () => {
   })
 
   test.each([
-    ['another user', about('b', 'S1')],
-    ['another session', about(ids.userId, 'S2')],
-    ['no session, though one is requested', about(ids.userId)],
+    ['another user', replyAbout('b', 'S1')],
+    ['another session', replyAbout(ids.userId, 'S2')],
+    ['no session, though one is requested', replyAbout(ids.userId)],
     ['no user', [200, '{"policy":"session"}'] as Reply],
     ['null', [200, 'null'] as Reply],
   ])('causes an error with a response about %s', async (_what, reply) => {
@@ -48,7 +48,7 @@ describe('a service that has the query form', () => {
   })
 
   test('causes an error with a response that names a session, though none is requested', async () => {
-    const { request } = await open(() => about('x', 'S1'))
+    const { request } = await open(() => replyAbout('x', 'S1'))
     await expect(request({ userId: 'x', sessionId: null })).rejects.toMatchObject({
       code: 'NOT_UNDERSTOOD',
     })
@@ -56,7 +56,8 @@ describe('a service that has the query form', () => {
 })
 
 describe('a service that does not have the query form', () => {
-  const old = (url: string) => (isQuery(url) ? OWN_NOT_FOUND : about(ids.userId, ids.sessionId))
+  const old = (url: string) =>
+    isQuery(url) ? OWN_NOT_FOUND : replyAbout(ids.userId, ids.sessionId)
 
   test('receives only the path form for ten minutes', async () => {
     const { request, requests, clock } = await open(old)
@@ -75,7 +76,7 @@ describe('a service that does not have the query form', () => {
   test('receives the query form at most ten minutes after its upgrade', async () => {
     let upgraded = false
     const { request, requests, clock } = await open((url) =>
-      upgraded ? about(ids.userId, ids.sessionId) : old(url),
+      upgraded ? replyAbout(ids.userId, ids.sessionId) : old(url),
     )
     await request(ids)
     upgraded = true
@@ -87,7 +88,7 @@ describe('a service that does not have the query form', () => {
   })
 
   test('causes an error when the path form returns another user', async () => {
-    const { request } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : about('b', 'S1')))
+    const { request } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : replyAbout('b', 'S1')))
     await expect(request(ids)).rejects.toMatchObject({ code: 'NOT_UNDERSTOOD' })
   })
 

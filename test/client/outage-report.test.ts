@@ -7,7 +7,7 @@ import { createOutageReport } from '../../src/client/outage-report.js'
 import { openClient } from '../_support/client.js'
 import { createClock } from '../_support/clock.js'
 import { event, freshness, openScriptedFeed, type ScriptedFeed } from '../_support/scripted-feed.js'
-import { about, openStandIn } from '../_support/stand-in.js'
+import { openStandIn, replyAbout } from '../_support/stand-in.js'
 
 const MINUTE_MS = 60_000
 
@@ -99,7 +99,7 @@ describe('onError', () => {
   })
 
   test('is called once for a cached response that has become stale', async () => {
-    const service = await openStandIn(() => about('auth0|1'))
+    const service = await openStandIn(() => replyAbout('auth0|1'))
     const opened = open(service.url, { lookup: 'request', maxStalenessMs: 50, cacheMs: 60_000 })
     await opened.check(login('auth0|1'))
     await expect.poll(() => opened.checkNow(login('auth0|1')).reason).toBe('stale')

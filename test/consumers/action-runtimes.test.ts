@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { about, openStandIn } from '../_support/stand-in.js'
+import { openStandIn, replyAbout } from '../_support/stand-in.js'
 
 /** Runs the built Action on an event, and prints its effects. */
 const DRIVER = `const [file, event] = process.argv.slice(1)
@@ -16,7 +16,7 @@ describe.each([18, 22])("on Auth0's runtime node%i, the built Action", (release)
   /** Runs the Action in this release of Node.js. */
   async function run(event: object) {
     const at = new Date().toISOString()
-    const [status, body] = about('auth0|out', 'phone')
+    const [status, body] = replyAbout('auth0|out', 'phone')
     const response = JSON.stringify({
       ...JSON.parse(body),
       last_logout_at: at,

@@ -7,7 +7,7 @@ import type { ProtectedServer } from '../_support/protected-server.js'
 import { RUNTIMES, type Runtime, serveIn } from '../_support/runtimes.js'
 import { KEY } from '../_support/served-api.js'
 import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
-import { about } from '../_support/stand-in.js'
+import { replyAbout } from '../_support/stand-in.js'
 
 const SESSION = 'https://last-logout/session_id'
 const ODD_ID = 'samlp|corp|a/../b?c=d%20é'
@@ -35,7 +35,7 @@ beforeAll(async () => {
   const silent = await open(() => {})
   const slow = await open((request, response) => {
     const userId = new URL(request.url ?? '', 'http://slow').searchParams.get('user_id') ?? ''
-    setTimeout(() => response.end(about(userId)[1]), SLOW_MS)
+    setTimeout(() => response.end(replyAbout(userId)[1]), SLOW_MS)
   })
   const redirecting = await open((_request, response) => {
     response.writeHead(302, { location: logouts.url }).end()

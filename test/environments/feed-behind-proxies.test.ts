@@ -42,7 +42,7 @@ describe('behind Caddy with `encode gzip`', COMPRESSING, () => {
 
   const report = (userId: string) =>
     store.storeReported({ userId, sessionId: null, at: Date.now(), type: 'reported' })
-  const users = (feed: FeedSubscription) => feed.named('change').map(({ user_id }) => user_id)
+  const users = (feed: FeedSubscription) => feed.dataOf('change').map(({ user_id }) => user_id)
 
   test('a client becomes ready and receives each change', async () => {
     const client = openClient(caddy.url)

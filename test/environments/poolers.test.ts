@@ -158,12 +158,12 @@ describe('with the queue on Redis', () => {
     const service = await run(variables)
     const feed = await subscribeToFeed(service.url)
     onTestFinished(feed.close)
-    await expect.poll(() => feed.named('freshness').length, WAIT).toBeGreaterThan(0)
+    await expect.poll(() => feed.dataOf('freshness').length, WAIT).toBeGreaterThan(0)
     /** Resolves to how long the feed takes to show a reported logout, in milliseconds. */
     const delay = async (userId: string) => {
       const startedAt = performance.now()
       expect(await service.reportLogout(userId)).toBe(200)
-      const users = () => feed.named('change').map(({ user_id }) => user_id)
+      const users = () => feed.dataOf('change').map(({ user_id }) => user_id)
       await expect.poll(users, { timeout: 10_000, interval: 5 }).toContain(userId)
       return performance.now() - startedAt
     }

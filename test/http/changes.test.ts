@@ -68,8 +68,8 @@ const get = async (query = '') => {
 }
 /** Waits for the end of the load. */
 const loaded = (feed: FeedSubscription) =>
-  expect.poll(() => feed.named('freshness').length).toBeGreaterThan(0)
-const users = (feed: FeedSubscription) => feed.named('change').map(({ user_id }) => user_id)
+  expect.poll(() => feed.dataOf('freshness').length).toBeGreaterThan(0)
+const users = (feed: FeedSubscription) => feed.dataOf('change').map(({ user_id }) => user_id)
 
 describe('GET /v1/changes', () => {
   test('returns users, sessions and the floor in commit order', async () => {
@@ -224,7 +224,7 @@ describe('the event stream', () => {
       }
     }
     await storeAll()
-    await expect.poll(() => feed.named('freshness').at(-1)?.as_of).toBe('2026-11-23T12:00:00.040Z')
+    await expect.poll(() => feed.dataOf('freshness').at(-1)?.as_of).toBe('2026-11-23T12:00:00.040Z')
     let newest = 0
     for (const { name, data } of feed.events) {
       const { at, as_of } = JSON.parse(data || '{}')
@@ -240,9 +240,9 @@ describe('the event stream', () => {
     const served = await serveWithHeartbeat()
     const feed = await subscribeToFeed(served.url, '', bearer(keys.subscriber))
     // The load sends one, the start of LISTEN another. The rest are heartbeats.
-    const countFreshness = () => feed.named('freshness').length
+    const countFreshness = () => feed.dataOf('freshness').length
     await expect.poll(countFreshness, { timeout: 5_000 }).toBeGreaterThan(3)
-    expect(feed.named('freshness').at(-1)).toEqual({
+    expect(feed.dataOf('freshness').at(-1)).toEqual({
       cursor: expect.any(String),
       as_of: '2026-11-23T12:00:00.000Z',
       lag_ms: expect.any(Number),
@@ -262,7 +262,7 @@ describe('the event stream', () => {
       await loaded(feed)
       expect(users(feed)).toEqual(['auth0|2'])
       expect(feed.events.filter(({ name }) => name === 'change').at(-1)?.id).toBe(
-        feed.named('freshness').at(-1)?.cursor,
+        feed.dataOf('freshness').at(-1)?.cursor,
       )
       await feed.close()
     }

@@ -55,8 +55,8 @@ test('a subscriber that reads nothing is disconnected without delaying others, a
   expect(pagesRead).toBeLessThan(PAGES / 2)
 
   const other = await subscribeToFeed(url, '', bearer(keys.subscriber))
-  await expect.poll(() => other.named('freshness').length, { timeout: 20_000 }).toBeGreaterThan(0)
-  expect(other.named('change')).toHaveLength(CHANGES)
+  await expect.poll(() => other.dataOf('freshness').length, { timeout: 20_000 }).toBeGreaterThan(0)
+  expect(other.dataOf('change')).toHaveLength(CHANGES)
   await other.close()
 
   await disconnected
@@ -64,10 +64,10 @@ test('a subscriber that reads nothing is disconnected without delaying others, a
   expect(received.users.length).toBeLessThan(CHANGES)
 
   const resumed = await subscribeToFeed(url, `?after=${received.cursor}`, bearer(keys.subscriber))
-  await expect.poll(() => resumed.named('freshness').length, { timeout: 20_000 }).toBe(1)
+  await expect.poll(() => resumed.dataOf('freshness').length, { timeout: 20_000 }).toBe(1)
   const seen = new Set([
     ...received.users,
-    ...resumed.named('change').map(({ user_id }) => user_id),
+    ...resumed.dataOf('change').map(({ user_id }) => user_id),
   ])
   expect(seen.size).toBe(CHANGES)
   await resumed.close()
