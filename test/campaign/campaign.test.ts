@@ -18,20 +18,26 @@ async function runShortRound({ onTestFinished }: TestContext, redisUrl?: string)
 }
 
 describe.concurrent('workers that are killed at random points lose no entry and decrease no value', () => {
-  test('with the queue in PostgreSQL', { timeout: 90_000 }, async (context) => {
+  test('killed workers with the queue in PostgreSQL lose nothing', {
+    timeout: 90_000,
+  }, async (context) => {
     const { problems, workerReport, unattributable } = await runShortRound(context)
     expect(problems).toEqual([])
     expect(Object.values(workerReport.kills).reduce((sum, kills) => sum + kills)).toBe(6)
     expect(unattributable).toBeGreaterThan(0)
   })
 
-  test.skipIf(skip)('with the queue in Redis', { timeout: 90_000 }, async (context) => {
-    const redisUrl = skip ? undefined : redis.url
-    const { problems, workerReport, unattributable } = await runShortRound(context, redisUrl)
-    expect(problems).toEqual([])
-    expect(Object.values(workerReport.kills).reduce((sum, kills) => sum + kills)).toBe(6)
-    expect(unattributable).toBeGreaterThan(0)
-  })
+  test.skipIf(skip)(
+    'killed workers with the queue in Redis lose nothing',
+    { timeout: 90_000 },
+    async (context) => {
+      const redisUrl = skip ? undefined : redis.url
+      const { problems, workerReport, unattributable } = await runShortRound(context, redisUrl)
+      expect(problems).toEqual([])
+      expect(Object.values(workerReport.kills).reduce((sum, kills) => sum + kills)).toBe(6)
+      expect(unattributable).toBeGreaterThan(0)
+    },
+  )
 })
 
 test('the write log reports each value that decreases and each row that is deleted, and no other write', async () => {
