@@ -45,11 +45,11 @@ export function renderCompatibility(json: string): string {
 
 const INTRODUCTION = `# Compatibility
 
-What last-logout was run against, and what it did. \`npm run docs:compatibility\` writes this page from a run of
-\`test/environments\`: each row is carried by tests that passed. What is not listed was not tested. Servers are real,
-in the versions that npm and Debian offer; the rows that say *emulated* have a proxy in front that responds like the
-named server does. Auth0 alone is simulated: see [first-real-tenant.md](first-real-tenant.md). Unless
-a row says otherwise, the server is PostgreSQL 18 or Redis 7.0.
+The environments in which last-logout was tested, and whether it works in them. \`npm run docs:compatibility\` writes this
+page from a run of \`test/environments\`: each row names the file whose tests passed. Environments that are not listed were
+not tested. The servers are real, in the versions that npm and Debian offer. In a row with the word *emulated*, a proxy in
+front of a real server changes its responses to those of the named server. Only Auth0 is simulated: see
+[first-real-tenant.md](first-real-tenant.md). Unless a row names another version, the server is PostgreSQL 18 or Redis 7.0.
 `
 
 function readRows(json: string): Row[] {
