@@ -9,7 +9,7 @@ test.each([
   ['53100', /is unavailable .*: the disk is full/],
   ['53300', /is unavailable .*: all connections are in use/],
   ['57P01', /is unavailable .*: see the PostgreSQL log/],
-])('the error for SQLSTATE %s says what to do', (code, message) => {
+])('unavailable returns an error that names what to do for SQLSTATE %s', (code, message) => {
   const error = Object.assign(new pg.DatabaseError('no', 2, 'error'), { code })
   expect(unavailable(error)).toMatchObject({
     code: 'DATABASE_UNAVAILABLE',
