@@ -10,7 +10,7 @@ import { DOMAIN, openTenant } from '../_support/tenant.js'
 import { openCertificates } from '../_support/tls.js'
 import { WAIT } from '../_support/wait.js'
 import { workerEnv } from '../_support/worker.js'
-import { type Context, forbidConsole, startsAgain } from '../jobs/fixture.js'
+import { type Context, forbidConsole, waitForStarts } from '../jobs/fixture.js'
 import { refuses, works } from './compatibility.js'
 import { emulate, expectRefusal, expectToWork, startOn, VALKEY } from './redis-queue.js'
 
@@ -79,7 +79,7 @@ describe('on a cluster of three nodes', () => {
     for (const node of cluster.nodes) {
       await sendCommand(node.url, 'ACL', 'SETUSER', 'blind', '+cluster|slots')
     }
-    await startsAgain(job, 3)
+    await waitForStarts(job, 3)
   })
 
   test(
@@ -90,7 +90,7 @@ describe('on a cluster of three nodes', () => {
       const [, second, third] = hostsOf(cluster)
       for (const otherNodes of [`${second},${third}`, `redis://${third}`]) {
         const { job, lines } = await startOn(context, `redis://127.0.0.1:1,${otherNodes}`)
-        await startsAgain(job, 3)
+        await waitForStarts(job, 3)
         for (const line of lines('warn')) {
           expect(line).toMatchObject({
             node: '127.0.0.1:1',
@@ -167,7 +167,7 @@ describe('a cluster with replicas', { concurrent: true }, () => {
         context,
         `redis://${chooseHosts(hostsOf(cluster), new URL(primary.url).host)}`,
       )
-      await startsAgain(job, 3)
+      await waitForStarts(job, 3)
 
       primary.freeze()
       const frozenAt = Date.now()
@@ -194,7 +194,7 @@ test('a worker reports a cluster without a primary for the queue, with what to c
     context,
     `redis://${otherNodes.map(({ url }) => new URL(url).host)}`,
   )
-  await startsAgain(job)
+  await waitForStarts(job)
   await primary.stop()
   const queueWarning = expect.objectContaining({
     msg: 'job queue unavailable',

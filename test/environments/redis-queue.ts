@@ -9,9 +9,9 @@ import {
   createTestJob,
   createTestLog,
   startJobs,
-  startsAgain,
   type TestJob,
   type TestLog,
+  waitForStarts,
 } from '../jobs/fixture.js'
 
 /** A job whose queue is on a Redis server, and the log of its worker. */
@@ -53,7 +53,7 @@ export async function expectToWork(
   status: Check['status'] = 'ok',
 ): Promise<void> {
   const { job, lines } = await startOn(context, redisUrl)
-  await startsAgain(job, 3)
+  await waitForStarts(job, 3)
   expect([...lines('warn'), ...lines('error')]).toEqual([])
   expect(await examine(redisUrl)).toMatchObject({ status })
 }

@@ -12,7 +12,7 @@ import type { RespRules } from '../_support/resp-proxy.js'
 import { openTenant } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 import { workerEnv } from '../_support/worker.js'
-import { forbidConsole, startsAgain } from '../jobs/fixture.js'
+import { forbidConsole, waitForStarts } from '../jobs/fixture.js'
 import { refuses, works } from './compatibility.js'
 import {
   emulate,
@@ -204,7 +204,7 @@ describe('a user of Redis', () => {
       expect(advice).toContain(check?.advice)
       const [, command = ''] = /run `(redis-cli .*)`/.exec(check?.advice ?? '') ?? []
       await runInShell(command)
-      await startsAgain(job, 3)
+      await waitForStarts(job, 3)
       await expect.poll(() => lines('info'), WAIT).toHaveLength(1)
       expect(lines('warn')).toHaveLength(1)
       expect(await examine(urlAs(user))).toMatchObject({ status: 'ok' })

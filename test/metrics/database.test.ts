@@ -8,7 +8,7 @@ import { openProxy } from '../_support/proxy.js'
 import { openTestStore } from '../_support/store.js'
 import { readValue } from './running.js'
 
-/** Maximum duration of a scrape, in milliseconds. Prometheus times out after 10 s. */
+/** Maximum duration of a scrape. Prometheus times out after 10 s. */
 const MAX_SCRAPE_MS = 4_500
 
 let database: TestDatabase
@@ -26,9 +26,9 @@ afterEach(async () => {
   await database.drop()
 })
 
-function open(over: Partial<Parameters<typeof createDatabaseMetrics>[1]> = {}) {
+function openMetrics(overrides: Partial<Parameters<typeof createDatabaseMetrics>[1]> = {}) {
   const registry = new Registry()
-  const metrics = createDatabaseMetrics(registry, { ...store, ...over })
+  const metrics = createDatabaseMetrics(registry, { ...store, ...overrides })
   const scrape = async () => {
     await metrics.refresh()
     const families = parseExposition(await registry.metrics())
@@ -37,38 +37,38 @@ function open(over: Partial<Parameters<typeof createDatabaseMetrics>[1]> = {}) {
   return Object.assign(async (name: string) => (await scrape())(name), { scrape })
 }
 
-test('the metrics of a database that hangs are absent after the timeout, until the database responds again', async () => {
-  const read = open()
+test('if the database hangs, its metrics are absent after the timeout, until the database responds again', async () => {
+  const read = openMetrics()
   await store.storeCaughtUp(null, Date.now())
   expect(await read('freshness_lag_seconds')).toBeLessThan(60)
   proxy.freeze()
   const startedAt = performance.now()
-  const value = await read.scrape()
+  const valueOf = await read.scrape()
   expect(performance.now() - startedAt).toBeLessThan(MAX_SCRAPE_MS)
-  expect(value('database_up')).toBe(0)
+  expect(valueOf('database_up')).toBe(0)
   for (const name of ['freshness_lag_seconds', 'gaps', 'users', 'reconciled_rows_total']) {
-    expect(value(name)).toBe(undefined)
+    expect(valueOf(name)).toBe(undefined)
   }
   proxy.thaw()
   await expect.poll(() => read('database_up'), { timeout: 25_000 }).toBe(1)
   expect(await read('users')).toBe(0)
 }, 60_000)
 
-test('a scrape times out before Prometheus does', () => {
+test('a scrape waits at most three seconds for the database, which is less than the timeout of Prometheus', () => {
   expect(SCRAPE_TIMEOUT_MS).toBe(3_000)
 })
 
-test('a failing database is reported at once', async () => {
-  const read = open()
+test('database_up is 0 as soon as a query of the database fails', async () => {
+  const read = openMetrics()
   await database.query('ALTER TABLE tenant RENAME TO gone')
   expect(await read('database_up')).toBe(0)
   await database.query('ALTER TABLE gone RENAME TO tenant')
   expect(await read('database_up')).toBe(1)
 })
 
-test('concurrent and later scrapes share one query to a database that hangs', async () => {
+test('concurrent and later scrapes share one query while the database hangs', async () => {
   let queries = 0
-  const read = open({
+  const read = openMetrics({
     timeoutMs: 500,
     readProgress: () => {
       queries++
@@ -83,7 +83,7 @@ test('concurrent and later scrapes share one query to a database that hangs', as
 
 test('rows are counted at most once a minute', async () => {
   let counts = 0
-  const read = open({
+  const read = openMetrics({
     count: () => {
       counts++
       return store.count()
@@ -95,16 +95,19 @@ test('rows are counted at most once a minute', async () => {
   expect(counts).toBe(1)
 })
 
-test('a slow count delays no scrape, and a later scrape reports its result', async () => {
+test('a slow count delays no scrape, and a later scrape contains the result of the count', async () => {
   let release = () => {}
-  const held = new Promise<void>((resolve) => {
+  const whenReleased = new Promise<void>((resolve) => {
     release = resolve
   })
-  const read = open({ count: () => held.then(() => store.count()), timeoutMs: 1_000 })
+  const read = openMetrics({
+    count: () => whenReleased.then(() => store.count()),
+    timeoutMs: 1_000,
+  })
   const startedAt = performance.now()
-  const value = await read.scrape()
+  const valueOf = await read.scrape()
   expect(performance.now() - startedAt).toBeLessThan(MAX_SCRAPE_MS)
-  expect([value('users'), value('database_up')]).toEqual([undefined, 1])
+  expect([valueOf('users'), valueOf('database_up')]).toEqual([undefined, 1])
   release()
   await expect.poll(() => read('users')).toBe(0)
 })
