@@ -43,11 +43,11 @@ test('if the database hangs, its metrics are absent after the timeout, until the
   expect(await read('freshness_lag_seconds')).toBeLessThan(60)
   proxy.freeze()
   const startedAt = performance.now()
-  const valueOf = await read.scrape()
+  const readMetric = await read.scrape()
   expect(performance.now() - startedAt).toBeLessThan(MAX_SCRAPE_MS)
-  expect(valueOf('database_up')).toBe(0)
+  expect(readMetric('database_up')).toBe(0)
   for (const name of ['freshness_lag_seconds', 'gaps', 'users', 'reconciled_rows_total']) {
-    expect(valueOf(name)).toBe(undefined)
+    expect(readMetric(name)).toBe(undefined)
   }
   proxy.thaw()
   await expect.poll(() => read('database_up'), { timeout: 25_000 }).toBe(1)
@@ -105,9 +105,9 @@ test('a slow count delays no scrape, and a later scrape contains the result of t
     timeoutMs: 1_000,
   })
   const startedAt = performance.now()
-  const valueOf = await read.scrape()
+  const readMetric = await read.scrape()
   expect(performance.now() - startedAt).toBeLessThan(MAX_SCRAPE_MS)
-  expect([valueOf('users'), valueOf('database_up')]).toEqual([undefined, 1])
+  expect([readMetric('users'), readMetric('database_up')]).toEqual([undefined, 1])
   release()
   await expect.poll(() => read('users')).toBe(0)
 })

@@ -124,7 +124,7 @@ test('a process exposes no metrics of a task that it does not perform', async ()
   ]) {
     expect(await read(`last_logout_${name}`)).toBe(undefined)
   }
-  const worker = await measured.openBeside()
+  const worker = await measured.openSecondService()
   try {
     const monitor = await worker.startMonitor(0)
     await worker.startWorker()

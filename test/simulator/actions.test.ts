@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type Started, start } from './start.js'
+import { type StartedSimulator, start } from './start.js'
 
 const scopes = ['read:actions', 'create:actions', 'update:actions']
 const draft = (name: string, more: object = {}) => ({
@@ -11,12 +11,12 @@ const draft = (name: string, more: object = {}) => ({
 const ACTIONS = 'actions/actions'
 const BINDINGS = 'actions/triggers/post-login/bindings'
 
-async function create({ call }: Started, name: string): Promise<string> {
+async function createAction({ call }: StartedSimulator, name: string): Promise<string> {
   return (await call('POST', ACTIONS, draft(name))).body.id
 }
 
-async function createDeployed(started: Started, name: string): Promise<string> {
-  const id = await create(started, name)
+async function createDeployedAction(started: StartedSimulator, name: string): Promise<string> {
+  const id = await createAction(started, name)
   expect((await started.call('POST', `${ACTIONS}/${id}/deploy`)).status).toBe(202)
   return id
 }
@@ -24,7 +24,7 @@ async function createDeployed(started: Started, name: string): Promise<string> {
 const byId = (value: string) => ({ ref: { type: 'action_id', value } })
 
 describe('an Action', () => {
-  test('is created as a draft, and returned with the names of its secrets only', async () => {
+  test('an Action is created as a draft, and its response contains only the names of its secrets', async () => {
     const { call } = await start({ scopes })
     const secrets = [{ name: 'KEY', value: 'hush' }]
     const created = await call('POST', ACTIONS, draft('a', { secrets }))
@@ -40,22 +40,22 @@ describe('an Action', () => {
     expect(JSON.stringify(body)).not.toContain('hush')
   })
 
-  test('is pending, then building, then built, by the clock of the tenant', async () => {
+  test('an Action is pending, then building, then built, by the clock of the tenant', async () => {
     const started = await start({ scopes, actionBuildMs: 1_000 })
-    const id = await create(started, 'a')
+    const id = await createAction(started, 'a')
     const status = async () => (await started.call('GET', `${ACTIONS}/${id}`)).body.status
-    const seen = [await status()]
+    const statuses = [await status()]
     for (let step = 0; step < 2; step++) {
       started.clock.ms += 500
-      seen.push(await status())
+      statuses.push(await status())
     }
-    expect(seen).toEqual(['pending', 'building', 'built'])
+    expect(statuses).toEqual(['pending', 'building', 'built'])
   })
 
-  test('cannot be deployed before its build, nor after a failed build', async () => {
+  test('an Action cannot be deployed before its build has ended, and not after a failed build', async () => {
     const started = await start({ scopes, actionBuildMs: 1_000 })
     started.simulator.actions.failNextBuild()
-    const id = await create(started, 'a')
+    const id = await createAction(started, 'a')
     const deploy = () => started.call('POST', `${ACTIONS}/${id}/deploy`)
     expect(await deploy()).toMatchObject({
       status: 400,
@@ -66,9 +66,9 @@ describe('an Action', () => {
     expect((await deploy()).status).toBe(400)
   })
 
-  test('keeps its deployed version until the new version is built', async () => {
+  test('an Action keeps its deployed version until the new version is deployed', async () => {
     const started = await start({ scopes, actionBuildMs: 1_000 })
-    const id = await create(started, 'a')
+    const id = await createAction(started, 'a')
     const read = async () => (await started.call('GET', `${ACTIONS}/${id}`)).body
     started.clock.ms += 1_000
     await started.call('POST', `${ACTIONS}/${id}/deploy`)
@@ -87,7 +87,7 @@ describe('an Action', () => {
     })
   })
 
-  test('keeps fields that a PATCH omits, and replaces all secrets', async () => {
+  test('a PATCH does not change fields that it omits, and replaces all secrets', async () => {
     const { call, simulator } = await start({ scopes })
     const [a, b] = [
       { name: 'A', value: '1' },
@@ -104,20 +104,20 @@ describe('an Action', () => {
     ['no trigger', draft('b', { supported_triggers: [] }), 400],
     ['an unknown field', draft('b', { nonsense: 1 }), 400],
     ['code beyond 100 kB', draft('b', { code: 'x'.repeat(100_001) }), 400],
-    ['a name that is taken', draft('a'), 409],
-  ])('is refused with %s', async (_what, body, status) => {
+    ['a name that another Action has', draft('a'), 409],
+  ])('an Action is refused with %s', async (_what, body, status) => {
     const started = await start({ scopes })
-    await create(started, 'a')
+    await createAction(started, 'a')
     const response = await started.call('POST', ACTIONS, body)
     expect(response).toMatchObject({ status, body: { statusCode: status } })
   })
 })
 
 describe('the list of Actions', () => {
-  test('has pages, and filters by name, trigger and deployment', async () => {
+  test('the list of Actions has pages, and can be filtered by name, trigger and deployment', async () => {
     const started = await start({ scopes })
-    for (let n = 0; n < 25; n++) await create(started, `a${n}`)
-    await createDeployed(started, 'deployed')
+    for (let n = 0; n < 25; n++) await createAction(started, `a${n}`)
+    await createDeployedAction(started, 'deployed')
     const list = async (query: string) => {
       const { body } = await started.call('GET', `${ACTIONS}?${query}`)
       return { ...body, actions: body.actions.map(({ name }: { name: string }) => name) }
@@ -132,10 +132,10 @@ describe('the list of Actions', () => {
 })
 
 describe('bindings', () => {
-  test('are replaced as a whole, in the given order, by any of three references', async () => {
+  test('a PATCH replaces all bindings, in the given order, and accepts three types of references', async () => {
     const started = await start({ scopes })
     const [a, b, c] = await Promise.all(
-      ['a', 'b', 'c'].map((name) => createDeployed(started, name)),
+      ['a', 'b', 'c'].map((name) => createDeployedAction(started, name)),
     )
     const replace = (...bindings: object[]) => started.call('PATCH', BINDINGS, { bindings })
     const { body } = await replace({ ...byId(a ?? ''), display_name: 'First' }, byId(b ?? ''))
@@ -154,9 +154,9 @@ describe('bindings', () => {
     })
   })
 
-  test('are refused for an Action that is not deployed or does not exist', async () => {
+  test('a binding is refused if its Action is not deployed or does not exist', async () => {
     const started = await start({ scopes })
-    const id = await create(started, 'a')
+    const id = await createAction(started, 'a')
     for (const value of [id, 'unknown']) {
       const { status } = await started.call('PATCH', BINDINGS, { bindings: [byId(value)] })
       expect(status).toBe(400)
@@ -173,7 +173,7 @@ describe('the scope', () => {
     ['create:actions', 'POST', `${ACTIONS}/x/deploy`],
     ['read:actions', 'GET', BINDINGS],
     ['update:actions', 'PATCH', BINDINGS],
-  ])('%s is required for %s %s', async (scope, method, path) => {
+  ])('the scope %s is required for %s %s', async (scope, method, path) => {
     const { call } = await start({ scopes: scopes.filter((other) => other !== scope) })
     expect(await call(method, path)).toMatchObject({
       status: 403,
