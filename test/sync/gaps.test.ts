@@ -13,7 +13,7 @@ import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll
 import { openTestStore, readRows, readUserIds } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
-const LOGS_PATH = '/api/v2/logs'
+const PATH = '/api/v2/logs'
 
 let clock: Clock
 let database: TestDatabase
@@ -41,21 +41,18 @@ async function openTestTenant(
 }
 
 /** Polls once. Returns the findings of the poll. */
-async function runPoll(
-  overrides: Partial<PollOptions> & { source?: LogSource } = {},
-): Promise<Finding[]> {
+async function runPoll(options: Partial<PollOptions> & { source?: LogSource } = {}) {
   const findings: Finding[] = []
   const onFinding = (finding: Finding) => void findings.push(finding)
-  const { source = t.source, ...rest } = overrides
+  const { source = t.source, ...rest } = options
   const deps = { source, store, types: TYPES, onFinding }
   await poll(deps, { ...POLL_OPTIONS, ...rest }, new AbortController().signal)
   return findings
 }
 
-const writeLogout = (userId: string, dateMs = clock.now()) =>
+const logOut = (userId: string, dateMs = clock.now()) =>
   t.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), { dateMs })
-const writeLogin = (dateMs = clock.now()) =>
-  t.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs })
+const logIn = (dateMs = clock.now()) => t.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs })
 
 const readGaps = async () =>
   (await store.readGaps()).map(({ from, to, reason }): Gap => ({ from, to, reason }))
@@ -65,13 +62,13 @@ const readAsOf = async () => (await store.readProgress()).asOf ?? Number.NaN
 describe('no gap is recorded', () => {
   test('no gap is recorded while a quiet tenant is polled over a weekend and its last entry is deleted', async () => {
     await openTestTenant()
-    writeLogin()
+    logIn()
     for (let hours = 0; hours < 72; hours += 12) {
       await runPoll()
       clock.pass(12 * HOUR)
     }
     await runPoll()
-    writeLogin()
+    logIn()
     clock.pass(2 * SECOND)
     await expect(runPoll()).resolves.toEqual([])
     await expect(readGaps()).resolves.toEqual([])
@@ -82,13 +79,13 @@ describe('no gap is recorded', () => {
     'no gap is recorded if the checkpoint of a quiet tenant has expired and Auth0 responds with %s',
     async (expiredCheckpoint) => {
       await openTestTenant({}, { expiredCheckpoint })
-      writeLogin()
+      logIn()
       await runPoll()
       for (let hours = 0; hours < 72; hours += 12) {
         clock.pass(12 * HOUR)
         await runPoll()
       }
-      writeLogout('monday')
+      logOut('monday')
       clock.pass(5 * SECOND)
       await runPoll()
       expect((await readRows(database)).users).toMatchObject([{ userId: 'monday' }])
@@ -99,10 +96,10 @@ describe('no gap is recorded', () => {
 
   test('no gap is recorded after an outage that is shorter than the retention of every plan', async () => {
     await openTestTenant()
-    writeLogin(clock.now() - 2 * DAY)
+    logIn(clock.now() - 2 * DAY)
     await runPoll()
     clock.pass(20 * HOUR)
-    writeLogout('first')
+    logOut('first')
     clock.pass(HOUR)
     await runPoll()
     await expect(readGaps()).resolves.toEqual([])
@@ -110,10 +107,10 @@ describe('no gap is recorded', () => {
 
   test('no gap is recorded after an outage of two days if the log still contains older entries', async () => {
     await openTestTenant({ retentionMs: 5 * DAY })
-    writeLogin(clock.now() - HOUR)
+    logIn(clock.now() - HOUR)
     await runPoll()
     clock.pass(DAY)
-    writeLogout('in the outage')
+    logOut('in the outage')
     clock.pass(DAY)
     await runPoll()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'in the outage' }])
@@ -122,9 +119,9 @@ describe('no gap is recorded', () => {
 
   test('no gap is recorded if the entry with the oldest date was stored late, and other entries were stored earlier', async () => {
     await openTestTenant({ retentionMs: 5 * DAY })
-    writeLogin()
+    logIn()
     await runPoll()
-    writeLogin(clock.now() + SECOND)
+    logIn(clock.now() + SECOND)
     clock.pass(4 * DAY)
     t.tenant.write(buildEntry('scp', { userId: 'u' }), {
       dateMs: clock.now() - 20 * DAY,
@@ -138,8 +135,8 @@ describe('no gap is recorded', () => {
     'no gap is recorded if the entry with the oldest date was stored late and old positions are refused with %d',
     async (expiredCheckpoint) => {
       await openTestTenant({ retentionMs: 5 * DAY }, { expiredCheckpoint })
-      writeLogin(clock.now() - 4 * DAY)
-      writeLogin(clock.now() - SECOND)
+      logIn(clock.now() - 4 * DAY)
+      logIn(clock.now() - SECOND)
       await runPoll()
       const gapsBefore = await readGaps()
       clock.pass(5 * MINUTE)
@@ -156,10 +153,10 @@ describe('no gap is recorded', () => {
     'no gap is recorded if the request for the oldest entry returns no entry %d times',
     async (times) => {
       await openTestTenant({ retentionMs: 10 * DAY })
-      writeLogin(clock.now() - SECOND)
+      logIn(clock.now() - SECOND)
       await runPoll()
       clock.pass(2 * MINUTE)
-      writeLogin(clock.now() - MINUTE)
+      logIn(clock.now() - MINUTE)
       const isOldest = (url: URL) => url.searchParams.get('sort') === 'date:1'
       t.simulator.faults.push({ when: isOldest, times, respond: faults.respondWith(200, []) })
       await expect(runPoll({ onGap: 'floor' })).resolves.toEqual([])
@@ -173,7 +170,7 @@ describe('no gap is recorded', () => {
     await expect(isComplete()).resolves.toBe(true)
     clock.pass(HOUR)
     await runPoll()
-    writeLogin()
+    logIn()
     clock.pass(2 * SECOND)
     await runPoll()
     await expect(readGaps()).resolves.toEqual([])
@@ -183,9 +180,9 @@ describe('no gap is recorded', () => {
   test('no gap is recorded and no logout is lost if an entry becomes visible late in an empty log', async () => {
     await openTestTenant()
     await runPoll()
-    writeLogout('late', clock.now() - 5 * SECOND)
+    logOut('late', clock.now() - 5 * SECOND)
     clock.pass(HOUR)
-    writeLogin()
+    logIn()
     clock.pass(SECOND)
     await runPoll()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'late' }])
@@ -194,7 +191,7 @@ describe('no gap is recorded', () => {
 
   test('no gap is recorded if the log begins an hour ago: a new tenant is reported instead', async () => {
     await openTestTenant()
-    const { storedAtMs } = writeLogin(clock.now() - HOUR)
+    const { storedAtMs } = logIn(clock.now() - HOUR)
     await expect(runPoll()).resolves.toEqual([{ kind: 'new_tenant', oldestAt: storedAtMs }])
     await expect(readGaps()).resolves.toEqual([])
   })
@@ -203,14 +200,14 @@ describe('no gap is recorded', () => {
 describe('a gap is recorded', () => {
   test('after an outage longer than the retention, a gap is recorded from the last poll to the oldest retained entry (P7)', async () => {
     await openTestTenant()
-    writeLogin()
+    logIn()
     clock.pass(SECOND)
     await runPoll()
     const asOfBefore = await readAsOf()
     clock.pass(HOUR)
-    writeLogout('lost')
+    logOut('lost')
     clock.pass(2 * DAY)
-    const { storedAtMs } = writeLogout('kept')
+    const { storedAtMs } = logOut('kept')
     clock.pass(MINUTE)
     const gap: Gap = { from: asOfBefore, to: storedAtMs, reason: 'retention' }
     await expect(runPoll()).resolves.toContainEqual({ kind: 'gap', gap, raisesFloor: false })
@@ -226,14 +223,14 @@ describe('a gap is recorded', () => {
     'a gap is recorded if a checkpoint from today is deleted and Auth0 refuses it with %d (P7)',
     async (expiredCheckpoint) => {
       await openTestTenant({ retentionMs: 10 * MINUTE }, { expiredCheckpoint })
-      writeLogin()
+      logIn()
       clock.pass(SECOND)
       await runPoll()
       const asOfBefore = await readAsOf()
       clock.pass(5 * SECOND)
-      writeLogout('lost')
+      logOut('lost')
       clock.pass(20 * MINUTE)
-      const { storedAtMs } = writeLogout('kept')
+      const { storedAtMs } = logOut('kept')
       clock.pass(SECOND)
       const findings = await runPoll()
       const gap: Gap = { from: asOfBefore, to: storedAtMs, reason: 'retention' }
@@ -246,10 +243,10 @@ describe('a gap is recorded', () => {
 
   test('a gap is recorded if the log begins after a checkpoint from today, and Auth0 does not refuse the checkpoint', async () => {
     await openTestTenant({ retentionMs: 10 * MINUTE })
-    writeLogin()
+    logIn()
     await runPoll()
     clock.pass(20 * MINUTE)
-    writeLogout('kept')
+    logOut('kept')
     clock.pass(SECOND)
     await runPoll()
     await expect(readGaps()).resolves.toMatchObject([{ reason: 'retention' }])
@@ -257,7 +254,7 @@ describe('a gap is recorded', () => {
 
   test('after an outage longer than the retention, a gap is recorded up to now if the log is empty', async () => {
     await openTestTenant()
-    writeLogin()
+    logIn()
     clock.pass(SECOND)
     await runPoll()
     const asOfBefore = await readAsOf()
@@ -266,9 +263,8 @@ describe('a gap is recorded', () => {
     const [gap] = await readGaps()
     expect(gap).toMatchObject({ from: asOfBefore, reason: 'empty_log' })
     expect(clock.now() - (gap?.to ?? 0)).toBeLessThan(SECOND)
-    // Entries that are stored after the gap are read.
     clock.pass(5 * SECOND)
-    writeLogout('next')
+    logOut('next')
     clock.pass(5 * SECOND)
     await runPoll()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'next' }])
@@ -280,7 +276,7 @@ describe('a gap is recorded', () => {
     await runPoll()
     const asOfBefore = await readAsOf()
     clock.pass(HOUR)
-    writeLogout('lost')
+    logOut('lost')
     clock.pass(3 * DAY)
     await runPoll()
     await expect(readGaps()).resolves.toMatchObject([{ from: asOfBefore, reason: 'empty_log' }])
@@ -291,7 +287,7 @@ describe('a gap is recorded', () => {
     await runPoll()
     const asOfBefore = await readAsOf()
     clock.pass(3 * DAY)
-    const { storedAtMs } = writeLogout('kept')
+    const { storedAtMs } = logOut('kept')
     clock.pass(SECOND)
     await runPoll()
     await expect(readGaps()).resolves.toEqual([
@@ -301,16 +297,14 @@ describe('a gap is recorded', () => {
 
   test('at a first start, a gap is recorded from the earliest login of a valid token to the beginning of the log', async () => {
     await openTestTenant()
-    for (let hours = 30; hours > 0; hours--)
-      writeLogout(`${hours} h ago`, clock.now() - hours * HOUR)
+    for (let hours = 30; hours > 0; hours--) logOut(`${hours} h ago`, clock.now() - hours * HOUR)
     await runPoll()
     const [gap] = await readGaps()
     expect(gap).toMatchObject({ to: clock.now() - DAY, reason: 'cold_start' })
     // The beginning of the gap is calculated from the time of the request, which Auth0 states in whole seconds.
     expect(clock.now() - 31 * DAY - (gap?.from ?? 0)).toBeLessThanOrEqual(SECOND)
     await expect(isComplete()).resolves.toBe(false)
-    // The gap counts as long as a refresh token from before its end, or the last access token of this refresh token, can be
-    // valid.
+    // Until then, the last access token of a refresh token from before the end of the gap can be valid.
     clock.pass(30 * DAY - SECOND)
     await expect(isComplete()).resolves.toBe(false)
     clock.pass(SECOND)
@@ -319,41 +313,38 @@ describe('a gap is recorded', () => {
 
   test('a gap is recorded once if an interrupted first start detects it again', async () => {
     await openTestTenant({ retentionMs: 5 * DAY })
-    for (let days = 6; days > 0; days--) writeLogout(`${days}`, clock.now() - days * DAY)
+    for (let days = 6; days > 0; days--) logOut(`${days}`, clock.now() - days * DAY)
     const isSweep = (url: URL) => url.searchParams.has('q')
-    t.simulator.faults.push({ path: LOGS_PATH, when: isSweep, times: 5, respond: faults.html(502) })
+    t.simulator.faults.push({ path: PATH, when: isSweep, times: 5, respond: faults.html(502) })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
-    const [firstGap] = await readGaps()
+    const [gap] = await readGaps()
     clock.pass(DAY)
     await runPoll()
-    await expect(readGaps()).resolves.toEqual([{ ...firstGap, to: (firstGap?.to ?? 0) + DAY }])
+    await expect(readGaps()).resolves.toEqual([{ ...gap, to: (gap?.to ?? 0) + DAY }])
   })
 
   test('a gap is recorded after an interrupted first start and an outage longer than the retention', async () => {
     await openTestTenant()
-    for (let hours = 30; hours > 0; hours--)
-      writeLogout(`${hours} h ago`, clock.now() - hours * HOUR)
+    for (let hours = 30; hours > 0; hours--) logOut(`${hours} h ago`, clock.now() - hours * HOUR)
     const isSweep = (url: URL) => url.searchParams.has('q')
-    t.simulator.faults.push({ path: LOGS_PATH, when: isSweep, times: 5, respond: faults.html(502) })
+    t.simulator.faults.push({ path: PATH, when: isSweep, times: 5, respond: faults.html(502) })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
-    const [firstGap] = await readGaps()
+    const [gap] = await readGaps()
     clock.pass(HOUR)
-    writeLogout('lost')
+    logOut('lost')
     clock.pass(2 * DAY)
-    const { storedAtMs } = writeLogout('kept')
+    const { storedAtMs } = logOut('kept')
     clock.pass(SECOND)
     await runPoll()
-    await expect(readGaps()).resolves.toEqual([
-      { ...firstGap, to: storedAtMs, reason: 'retention' },
-    ])
+    await expect(readGaps()).resolves.toEqual([{ ...gap, to: storedAtMs, reason: 'retention' }])
   })
 
   test('a gap is recorded up to the beginning of the log, even if one response presents the log as empty', async () => {
     await openTestTenant({ retentionMs: 10 * MINUTE }, { expiredCheckpoint: 400 })
-    writeLogin()
+    logIn()
     await runPoll()
     clock.pass(20 * MINUTE)
-    const { storedAtMs } = writeLogout('kept')
+    const { storedAtMs } = logOut('kept')
     clock.pass(MINUTE)
     const isOldest = (url: URL) => url.searchParams.get('sort') === 'date:1'
     t.simulator.faults.push({ when: isOldest, times: 1, respond: faults.respondWith(200, []) })
@@ -364,11 +355,11 @@ describe('a gap is recorded', () => {
 
   test('with ON_GAP=floor, the floor is raised to the end of a gap', async () => {
     await openTestTenant()
-    writeLogin()
+    logIn()
     await runPoll({ onGap: 'floor' })
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: null })
     clock.pass(2 * DAY)
-    const { storedAtMs } = writeLogin()
+    const { storedAtMs } = logIn()
     clock.pass(SECOND)
     await runPoll({ onGap: 'floor' })
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: storedAtMs })
@@ -378,13 +369,13 @@ describe('a gap is recorded', () => {
 describe('a checkpoint that Auth0 refuses', () => {
   test('a refused checkpoint is replaced by a synthetic id of its storage time if that time is retained, and no logout is lost', async () => {
     await openTestTenant()
-    writeLogin(clock.now() - HOUR)
-    const { logId } = writeLogin()
+    logIn(clock.now() - HOUR)
+    const { logId } = logIn()
     await runPoll()
     clock.pass(SECOND)
-    writeLogout('next')
+    logOut('next')
     clock.pass(SECOND)
-    t.simulator.faults.push({ path: LOGS_PATH, respond: faults.respondWith(400, {}) })
+    t.simulator.faults.push({ path: PATH, respond: faults.respondWith(400, {}) })
     const to = logId.slice(0, 20).padEnd(56, '0')
     await expect(runPoll()).resolves.toEqual([{ kind: 'checkpoint_replaced', from: logId, to }])
     expect((await readRows(database)).users).toMatchObject([{ userId: 'next' }])
@@ -393,11 +384,11 @@ describe('a checkpoint that Auth0 refuses', () => {
 
   test('a refused checkpoint is replaced by the newest entry if it was synthetic, and older entries are swept', async () => {
     await openTestTenant({ retentionMs: 40 * DAY })
-    writeLogin(clock.now() - 35 * DAY)
-    for (let n = 0; n < 5; n++) writeLogout(`${n}`, clock.now() - n * MINUTE - SECOND)
+    logIn(clock.now() - 35 * DAY)
+    for (let n = 0; n < 5; n++) logOut(`${n}`, clock.now() - n * MINUTE - SECOND)
     const hasSyntheticCheckpoint = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
     t.simulator.faults.push({
-      path: LOGS_PATH,
+      path: PATH,
       when: hasSyntheticCheckpoint,
       times: 99,
       respond: faults.respondWith(400, {}),
@@ -405,7 +396,7 @@ describe('a checkpoint that Auth0 refuses', () => {
     await runPoll()
     expect((await readRows(database)).users).toHaveLength(5)
     clock.pass(SECOND)
-    writeLogout('next')
+    logOut('next')
     clock.pass(SECOND)
     await runPoll()
     expect((await readRows(database)).users).toHaveLength(6)
@@ -414,8 +405,8 @@ describe('a checkpoint that Auth0 refuses', () => {
 
   test('a checkpoint that is refused during a first sweep is replaced, and the additional span is swept too', async () => {
     await openTestTenant({ retentionMs: 40 * DAY })
-    writeLogin(clock.now() - 35 * DAY)
-    for (let n = 0; n < 5; n++) writeLogout(`${n}`, clock.now() - n * MINUTE - SECOND)
+    logIn(clock.now() - 35 * DAY)
+    for (let n = 0; n < 5; n++) logOut(`${n}`, clock.now() - n * MINUTE - SECOND)
     const hasSyntheticCheckpoint = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
     const refusal = { times: Infinity, respond: faults.respondWith(400, {}) }
     t.simulator.faults.push({ when: hasSyntheticCheckpoint, ...refusal })
@@ -426,9 +417,9 @@ describe('a checkpoint that Auth0 refuses', () => {
         if (++searches === 3) {
           const { checkpoint } = await store.readProgress()
           clock.pass(MINUTE)
-          writeLogout('between')
+          logOut('between')
           clock.pass(MINUTE)
-          writeLogin()
+          logIn()
           clock.pass(SECOND)
           const isCheckpoint = (url: URL) => url.searchParams.get('from') === checkpoint
           t.simulator.faults.push({ when: isCheckpoint, ...refusal })
@@ -444,11 +435,11 @@ describe('a checkpoint that Auth0 refuses', () => {
 
   test('a poll ends with an error if Auth0 refuses each replacement of the checkpoint', async () => {
     await openTestTenant()
-    writeLogin()
+    logIn()
     await runPoll()
     const isCheckpoint = (url: URL) => url.searchParams.has('from')
     t.simulator.faults.push({
-      path: LOGS_PATH,
+      path: PATH,
       when: isCheckpoint,
       times: 99,
       respond: faults.respondWith(400, {}),

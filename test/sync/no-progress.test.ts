@@ -18,7 +18,7 @@ import { createMemoryStore } from '../_support/memory-store.js'
 import { DAY, HOUR, MINUTE, POLL_OPTIONS, TYPES } from '../_support/poll.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
-const LOGS_PATH = '/api/v2/logs'
+const PATH = '/api/v2/logs'
 const MAX_REQUESTS = 20
 const LIMITS: Partial<ProgressLimits> = { backoff: { firstMs: 1, maxMs: 4 } }
 const { signal } = new AbortController()
@@ -171,9 +171,7 @@ describe('a database that does not keep the rows that are written', () => {
         await expect(task(deps, POLL_OPTIONS, signal)).rejects.toMatchObject({
           code: 'NO_PROGRESS',
         })
-        expect(tenant.simulator.requests.count({ path: LOGS_PATH })).toBeLessThanOrEqual(
-          MAX_REQUESTS,
-        )
+        expect(tenant.simulator.requests.count({ path: PATH })).toBeLessThanOrEqual(MAX_REQUESTS)
         expect(reports).toEqual([true, false, false])
       }),
       { numRuns: 40 },
@@ -184,7 +182,7 @@ describe('a database that does not keep the rows that are written', () => {
     const tenant = await openLog([MINUTE, 2 * DAY])
     const hasCheckpoint = (url: URL) => url.searchParams.has('from')
     const refusal = { when: hasCheckpoint, times: Infinity, respond: faults.respondWith(400, {}) }
-    tenant.simulator.faults.push({ path: LOGS_PATH, ...refusal })
+    tenant.simulator.faults.push({ path: PATH, ...refusal })
     const readTo = Date.now() - HOUR
     const workingStore = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
     const store: LastLogoutStore = { ...workingStore, moveCheckpoint: async () => false }

@@ -13,7 +13,7 @@ import { DAY, HOUR, POLL_OPTIONS, TYPES } from '../_support/poll.js'
 import { openTestStore, readRows } from '../_support/store.js'
 import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
 
-const LOGS_PATH = '/api/v2/logs'
+const PATH = '/api/v2/logs'
 // With a poll interval of 0, a sweep catches up before each of its requests.
 const options: PollOptions = { ...POLL_OPTIONS, pollIntervalMs: 0 }
 const { signal } = new AbortController()
@@ -48,7 +48,7 @@ async function reopen(tenantOptions: Partial<SimulatedTenantOptions>): Promise<v
   t = await openTenant(tenantOptions)
 }
 
-const writeLogouts = (count: number, at: (n: number) => number) => {
+const logOut = (count: number, at: (n: number) => number) => {
   for (let n = 0; n < count; n++) {
     const entry = buildEntry('slo', { userId: `auth0|${n}`, sessionId: `S${n}` })
     t.tenant.write(entry, { dateMs: at(n) })
@@ -112,7 +112,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     for (let polls = 1; polls < 200; polls++) {
       const stop = new AbortController()
       let storedParts = 0
-      const abortingStore: LastLogoutStore = {
+      const stopping: LastLogoutStore = {
         ...store,
         storePage: async (page) => {
           if (++storedParts === 3) stop.abort()
@@ -123,11 +123,9 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
           return store.storeSweep(batch, part)
         },
       }
-      const outcome = await runPoll({ store: abortingStore, signal: stop.signal }).catch(
-        (error) => error,
-      )
-      if (outcome.outcome === 'caught_up') break
-      expect(outcome).toMatchObject({ code: 'ABORTED' })
+      const last = await runPoll({ store: stopping, signal: stop.signal }).catch((error) => error)
+      if (last.outcome === 'caught_up') break
+      expect(last).toMatchObject({ code: 'ABORTED' })
     }
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
     await expect(store.readProgress()).resolves.toMatchObject({
@@ -139,7 +137,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
 
 describe('a first start', () => {
   test('a first start reads pages from shortly before now, and sweeps older entries, the newest first', async () => {
-    writeLogouts(50, (n) => Date.now() - n * 12 * HOUR - 1_000)
+    logOut(50, (n) => Date.now() - n * 12 * HOUR - 1_000)
     const { reports } = await runPoll()
     expect((await readRows(database)).users).toHaveLength(50)
     expect(reports[0]).toMatchObject({ stage: 'catch-up', entries: 1 })
@@ -153,20 +151,20 @@ describe('a first start', () => {
 
   test('a sweep splits a span that contains more entries than a search returns (P4)', async () => {
     const at = Date.now() - DAY
-    writeLogouts(2_600, (n) => at + Math.floor(n / 3))
+    logOut(2_600, (n) => at + Math.floor(n / 3))
     await runPoll()
     expect((await readRows(database)).users).toHaveLength(2_600)
   })
 
   test('a sweep fails if one millisecond contains more entries than a search returns', async () => {
     const at = Date.now() - DAY
-    writeLogouts(1_001, () => at)
+    logOut(1_001, () => at)
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
   })
 
   test('a sweep reads a span up to an empty page, because a short page need not be the last page', async () => {
-    writeLogouts(250, (n) => Date.now() - DAY - n * 1_000)
+    logOut(250, (n) => Date.now() - DAY - n * 1_000)
     const sourceWithShortPage: LogSource = {
       ...t.source,
       // The first page lacks its last entry, and the next page begins with that entry.
@@ -186,7 +184,7 @@ describe('a first start', () => {
   })
 
   test('a first start searches no further back than the earliest login of a valid token', async () => {
-    writeLogouts(2, (n) => Date.now() - (30.9 + n * 0.2) * DAY)
+    logOut(2, (n) => Date.now() - (30.9 + n * 0.2) * DAY)
     await runPoll()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|0' }])
   })
@@ -194,14 +192,9 @@ describe('a first start', () => {
   test('as_of is null until the sweep is complete, and the next poll continues the sweep', async () => {
     // The first entry is so old that the log reaches back to the earliest login of a valid token: there is no gap.
     t.tenant.write(buildEntry('s', { userId: 'auth0|old' }), { dateMs: Date.now() - 32 * DAY })
-    writeLogouts(3, (n) => Date.now() - n * DAY - 1_000)
+    logOut(3, (n) => Date.now() - n * DAY - 1_000)
     const isSearch = (url: URL) => url.searchParams.has('q')
-    t.simulator.faults.push({
-      path: LOGS_PATH,
-      when: isSearch,
-      times: 99,
-      respond: faults.html(502),
-    })
+    t.simulator.faults.push({ path: PATH, when: isSearch, times: 99, respond: faults.html(502) })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     expect((await readRows(database)).users).toHaveLength(1)
     await expect(store.readKnown('auth0|0', null)).resolves.toMatchObject({
@@ -218,7 +211,7 @@ describe('a first start', () => {
   })
 
   test('a first start reads new entries while it sweeps', async () => {
-    writeLogouts(3, (n) => Date.now() - (n + 1) * DAY)
+    logOut(3, (n) => Date.now() - (n + 1) * DAY)
     const searches = { count: 0 }
     const sourceWithNewEntry: LogSource = {
       ...t.source,
@@ -236,7 +229,7 @@ describe('a first start', () => {
 
   test('a first start uses the log id prefix of the tenant', async () => {
     await reopen({ prefix: '800' })
-    writeLogouts(4, (n) => Date.now() - n * DAY - 1_000)
+    logOut(4, (n) => Date.now() - n * DAY - 1_000)
     await runPoll()
     expect((await readRows(database)).users).toHaveLength(4)
     t.tenant.write(buildEntry('slo', { userId: 'auth0|new' }))
@@ -256,8 +249,8 @@ describe('a first start', () => {
   })
 
   test('polls sweep a log that Auth0 has presented as empty at first, as Auth0 does if a scope is missing', async () => {
-    writeLogouts(3, (n) => Date.now() - (n + 1) * DAY)
-    t.simulator.faults.push({ path: LOGS_PATH, times: 2, respond: faults.respondWith(200, []) })
+    logOut(3, (n) => Date.now() - (n + 1) * DAY)
+    t.simulator.faults.push({ path: PATH, times: 2, respond: faults.respondWith(200, []) })
     for (let polls = 0; polls < 3; polls++) await runPoll()
     expect((await readRows(database)).users).toHaveLength(3)
     await expect(store.readGaps()).resolves.toMatchObject([{ reason: 'cold_start' }])
@@ -266,7 +259,7 @@ describe('a first start', () => {
 
 describe('a poll', () => {
   test('a poll reads the entries since the last poll', async () => {
-    writeLogouts(1, () => Date.now() - 1_000)
+    logOut(1, () => Date.now() - 1_000)
     await runPoll()
     t.tenant.write(buildEntry('slo', { userId: 'auth0|next' }))
     const { reports } = await runPoll()
@@ -301,7 +294,7 @@ describe('a poll', () => {
   })
 
   test('a poll continues after unreadable entries, and stores them as unattributable (P5)', async () => {
-    writeLogouts(1, () => Date.now() - 2_000)
+    logOut(1, () => Date.now() - 2_000)
     await runPoll()
     const at = Date.now() - 1_000
     const page = [
@@ -311,7 +304,7 @@ describe('a poll', () => {
       { type: 'slo', user_id: 'auth0|nul\u0000', details: {}, log_id: syntheticLogId(at + 1) },
       { ...buildEntry('slo', { userId: 'auth0|good' }), log_id: syntheticLogId(at + 2) },
     ]
-    t.simulator.faults.push({ path: LOGS_PATH, respond: faults.respondWith(200, page) })
+    t.simulator.faults.push({ path: PATH, respond: faults.respondWith(200, page) })
     await runPoll()
     const { users } = await readRows(database)
     expect(users.map(({ userId }) => userId)).toEqual(['auth0|0', 'auth0|good'])
@@ -324,7 +317,7 @@ describe('a poll', () => {
   })
 
   test('a poll stores an entry that is nested too deeply to be serialized as unattributable', async () => {
-    writeLogouts(1, () => Date.now() - 2_000)
+    logOut(1, () => Date.now() - 2_000)
     await runPoll()
     const depth = 20_000
     const deep = JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`)
@@ -342,12 +335,12 @@ describe('a poll', () => {
   })
 
   test('a log id with a future time does not move as_of into the future', async () => {
-    writeLogouts(1, () => Date.now() - 2_000)
+    logOut(1, () => Date.now() - 2_000)
     await runPoll()
     const logId = syntheticLogId(Date.UTC(2150, 0, 1))
     const page = [{ ...buildEntry('slo', { userId: 'auth0|odd' }), date: null, log_id: logId }]
-    t.simulator.faults.push({ path: LOGS_PATH, respond: faults.respondWith(200, page) })
-    t.simulator.faults.push({ path: LOGS_PATH, times: 99, respond: faults.html(502) })
+    t.simulator.faults.push({ path: PATH, respond: faults.respondWith(200, page) })
+    t.simulator.faults.push({ path: PATH, times: 99, respond: faults.html(502) })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     expect((await store.readProgress()).asOf).toBeLessThanOrEqual(Date.now())
     const { user, now } = await store.readKnown('auth0|odd', null)
@@ -355,11 +348,11 @@ describe('a poll', () => {
   })
 
   test('a poll never skips an unreadable page (P5)', async () => {
-    writeLogouts(1, () => Date.now() - 2_000)
+    logOut(1, () => Date.now() - 2_000)
     await runPoll()
     const { checkpoint } = await store.readProgress()
     t.tenant.write(buildEntry('slo', { userId: 'auth0|kept' }))
-    t.simulator.faults.push({ path: LOGS_PATH, times: 99, respond: faults.cutOffJson() })
+    t.simulator.faults.push({ path: PATH, times: 99, respond: faults.cutOffJson() })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint })
     t.simulator.faults.clear()
@@ -368,9 +361,9 @@ describe('a poll', () => {
   })
 
   test('a poll requests the next page while it stores a page', async () => {
-    writeLogouts(1, () => Date.now() - 2_000)
+    logOut(1, () => Date.now() - 2_000)
     await runPoll()
-    writeLogouts(250, () => Date.now() - 1_000)
+    logOut(250, () => Date.now() - 1_000)
     const order: string[] = []
     await runPoll({
       source: {
@@ -393,7 +386,7 @@ describe('a poll', () => {
   })
 
   test('a poll discards its pages when another poller has moved the checkpoint, and continues from the new checkpoint', async () => {
-    writeLogouts(1, () => Date.now() - 3_000)
+    logOut(1, () => Date.now() - 3_000)
     await runPoll()
     const otherLogout = t.tenant.write(buildEntry('slo', { userId: 'auth0|b' }), {
       dateMs: Date.now() - 2_000,
@@ -404,8 +397,7 @@ describe('a poll', () => {
       store: {
         ...store,
         storePage: async (page) => {
-          if (!hasMoved)
-            await store.storePage({ ...page, next: otherLogout.logId, batch: { ...page.batch } })
+          if (!hasMoved) await store.storePage({ ...page, next: otherLogout.logId })
           hasMoved = true
           return store.storePage(page)
         },
@@ -418,7 +410,7 @@ describe('a poll', () => {
   test('a poll sends no request while another poller holds the lease, and acquires the lease afterwards', async () => {
     await store.acquireLease('another', 60_000)
     await expect(runPoll()).resolves.toMatchObject({ outcome: 'lease_held' })
-    expect(t.simulator.requests.count({ path: LOGS_PATH })).toBe(0)
+    expect(t.simulator.requests.count({ path: PATH })).toBe(0)
     await store.releaseLease('another')
     await expect(runPoll()).resolves.toMatchObject({ outcome: 'caught_up' })
   })
@@ -450,7 +442,7 @@ describe('a poll', () => {
   })
 
   test('a poll releases the lease when it fails', async () => {
-    t.simulator.faults.push({ path: LOGS_PATH, times: 99, respond: faults.missingScope() })
+    t.simulator.faults.push({ path: PATH, times: 99, respond: faults.missingScope() })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_SCOPE' })
     await expect(store.acquireLease('next', 1_000)).resolves.toBe(true)
   })
