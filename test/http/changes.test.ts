@@ -13,7 +13,7 @@ import { KEY, serveApi } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 
-const NOON_MS = Date.parse('2026-11-23T12:00:00Z')
+const NOON = Date.parse('2026-11-23T12:00:00Z')
 const authorization = `Bearer ${KEY}`
 
 let database: TestDatabase
@@ -37,7 +37,7 @@ async function logOut(...numbers: number[]): Promise<void> {
     const event = {
       logId: `L${n}`,
       type: 'slo',
-      at: NOON_MS + n,
+      at: NOON + n,
       userId: `auth0|${n}`,
       sessionId: null,
     }
@@ -73,10 +73,10 @@ const usersOf = (feed: FeedSubscription) => feed.named('change').map(({ user_id 
 
 describe('GET /v1/changes', () => {
   test('the API returns users, sessions and the floor in commit order', async () => {
-    const session = { logId: 'L', type: 'slo', at: NOON_MS, userId: 'auth0|1', sessionId: 'S1' }
+    const session = { logId: 'L', type: 'slo', at: NOON, userId: 'auth0|1', sessionId: 'S1' }
     await store.storeBatch({ ...fold([session]), unattributable: [] })
-    await store.storeCaughtUp(CHECKPOINT, NOON_MS + 5)
-    await store.raiseFloor(NOON_MS + 9)
+    await store.storeCaughtUp(CHECKPOINT, NOON + 5)
+    await store.raiseFloor(NOON + 9)
 
     const { status, body } = await get()
 
@@ -99,7 +99,7 @@ describe('GET /v1/changes', () => {
 
   test('the API returns several pages, and a freshness only with the last page', async () => {
     await logOut(1, 2, 3)
-    await store.storeCaughtUp(CHECKPOINT, NOON_MS + 5)
+    await store.storeCaughtUp(CHECKPOINT, NOON + 5)
     const first = await get('?limit=2')
     expect(first.body).toMatchObject({ more: true, as_of: null, lag_ms: null })
     const second = await get(`?limit=2&after=${first.body.cursor}`)
@@ -114,7 +114,7 @@ describe('GET /v1/changes', () => {
     const secondLogout = {
       logId: 'M',
       type: 'slo',
-      at: NOON_MS + 99,
+      at: NOON + 99,
       userId: 'auth0|1',
       sessionId: null,
     }
@@ -125,13 +125,13 @@ describe('GET /v1/changes', () => {
 
   test('the API omits rows that last changed before `since`, but never the floor', async () => {
     await logOut(1)
-    await store.raiseFloor(NOON_MS - 9)
+    await store.raiseFloor(NOON - 9)
     const { now } = await store.readProgress()
     await expect.poll(async () => (await store.readProgress()).now).toBeGreaterThan(now)
     await logOut(2)
     const { body } = await get(`?since=${new Date(now + 1).toISOString()}`)
     expect(body.changes).toMatchObject([
-      { kind: 'floor', at: new Date(NOON_MS - 9).toISOString() },
+      { kind: 'floor', at: new Date(NOON - 9).toISOString() },
       { user_id: 'auth0|2' },
     ])
   })
@@ -206,7 +206,7 @@ describe('the event stream', () => {
   })
 
   test('the stream sends a logout that is stored after the load, however old it is', async () => {
-    const feed = await subscribeToFeed(api.url, `?since=${new Date(NOON_MS).toISOString()}`)
+    const feed = await subscribeToFeed(api.url, `?since=${new Date(NOON).toISOString()}`)
     await waitForLoad(feed)
     await logOut(-70 * 86_400_000)
     await expect.poll(() => usersOf(feed)).toEqual(['auth0|-6048000000'])
@@ -229,7 +229,7 @@ describe('the event stream', () => {
     const storeAll = async () => {
       for (let n = 1; n <= 40; n++) {
         await logOut(n)
-        await store.storeCaughtUp(CHECKPOINT, NOON_MS + n)
+        await store.storeCaughtUp(CHECKPOINT, NOON + n)
       }
     }
     await storeAll()
@@ -246,7 +246,7 @@ describe('the event stream', () => {
   })
 
   test('the stream sends the freshness at every heartbeat while nothing changes', async () => {
-    await store.storeCaughtUp(CHECKPOINT, NOON_MS)
+    await store.storeCaughtUp(CHECKPOINT, NOON)
     const serverWithHeartbeat = await serveWithHeartbeat()
     const feed = await subscribeToFeed(serverWithHeartbeat.url, '', bearer(keys.subscriber))
     // The load sends one freshness event, the start of LISTEN sends another, and heartbeats send the others.

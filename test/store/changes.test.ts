@@ -4,7 +4,7 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore } from '../_support/store.js'
 
 const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
-const NOON_MS = Date.parse('2026-11-23T12:00:00Z')
+const NOON = Date.parse('2026-11-23T12:00:00Z')
 
 let database: TestDatabase
 let store: Awaited<ReturnType<typeof openTestStore>>
@@ -19,7 +19,7 @@ afterEach(async () => {
 })
 
 async function logOut(n: number): Promise<void> {
-  const event = { logId: `L${n}`, type: 'slo', at: NOON_MS, userId: `auth0|${n}`, sessionId: null }
+  const event = { logId: `L${n}`, type: 'slo', at: NOON, userId: `auth0|${n}`, sessionId: null }
   await store.storeBatch({ ...fold([event]), unattributable: [] })
 }
 
@@ -29,14 +29,14 @@ test('the freshness of a page of changes is never ahead of the changes in the pa
   const writing = (async () => {
     for (let n = 1; n <= 400 && pages.length < 100; n++) {
       await logOut(n)
-      await store.storeCaughtUp(CHECKPOINT, NOON_MS + n)
+      await store.storeCaughtUp(CHECKPOINT, NOON + n)
     }
     isWriting = false
   })()
   const reader = await openTestStore(database)
   while (isWriting) {
     const page = await reader.readChanges({ after: null, since: null, limit: 1_000 })
-    if (page?.asOf) pages.push([page.asOf - NOON_MS, page.changes.length])
+    if (page?.asOf) pages.push([page.asOf - NOON, page.changes.length])
   }
   await writing
   await reader.close()

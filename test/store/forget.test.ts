@@ -7,7 +7,7 @@ import { fold } from '../../src/rules/fold.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore, readRows } from '../_support/store.js'
 
-const NOON_MS = Date.parse('2026-11-23T12:00:00Z')
+const NOON = Date.parse('2026-11-23T12:00:00Z')
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
 const HORIZON_MS = 31 * DAY_MS
@@ -22,7 +22,7 @@ let now: number
 let store: Awaited<ReturnType<typeof openTestStore>>
 beforeEach(async () => {
   database = await createTestDatabase()
-  now = NOON_MS
+  now = NOON
   store = await openTestStore(database, { now: () => now, horizonMs: HORIZON_MS })
   await store.begin('P0', null)
 })
@@ -44,7 +44,7 @@ type Step = { at: number; user: string; session: string | null } | { forget: str
 /** Returns a batch with these logouts. */
 const batch = (...logouts: Logout[]): Batch => ({
   ...fold(
-    logouts.map(({ at, userId = USER, sessionId = null, logId = `L${at}` }) => {
+    logouts.map(({ at, userId = USER_ID, sessionId = null, logId = `L${at}` }) => {
       return { logId, type: 'slo', at, userId, sessionId }
     }),
   ),
@@ -52,10 +52,10 @@ const batch = (...logouts: Logout[]): Batch => ({
 })
 
 const OLD = batch(
-  { at: NOON_MS - 3, sessionId: PHONE },
-  { at: NOON_MS - 2, sessionId: LAPTOP },
-  { at: NOON_MS - 1 },
-  { at: NOON_MS - 4, userId: 'auth0|other', sessionId: 'other-session' },
+  { at: NOON - 3, sessionId: PHONE },
+  { at: NOON - 2, sessionId: LAPTOP },
+  { at: NOON - 1 },
+  { at: NOON - 4, userId: 'auth0|other', sessionId: 'other-session' },
 )
 
 /** Reads the logouts of a user and a session, without the fields that `forget` changes. */
@@ -96,14 +96,14 @@ describe('forgetting a person', () => {
       users: 1,
       sessions: 2,
       entries: 0,
-      remaining: { lastLogoutAt: NOON_MS - 1, sessions: 2, newestAt: NOON_MS - 1 },
-      now: NOON_MS,
+      remaining: { lastLogoutAt: NOON - 1, sessions: 2, newestAt: NOON - 1 },
+      now: NOON,
     })
     const after = await dumpTables()
     expect(idsIn(after)).toEqual([])
     // The log id must be replaced too, because it leads to the entry in the log of the tenant.
-    expect(after).not.toContain(`L${NOON_MS - 1}`)
-    expect(before[0].user).toEqual({ at: NOON_MS - 1, allSessionsAt: NOON_MS - 1 })
+    expect(after).not.toContain(`L${NOON - 1}`)
+    expect(before[0].user).toEqual({ at: NOON - 1, allSessionsAt: NOON - 1 })
     expect(await readPerson()).toEqual(before)
   })
 
@@ -126,7 +126,7 @@ describe('forgetting a person', () => {
       sessions: 0,
       entries: 0,
       remaining,
-      now: NOON_MS,
+      now: NOON,
     })
     expect(await dumpTables()).toBe(before)
   })
@@ -140,14 +140,14 @@ describe('forgetting a person', () => {
     const session = { key, userHash: hash(USER_ID), ended: true, type: 'slo' }
     const byInstant = (a: Change, b: Change) => a.at - b.at
     expect(changes.sort(byInstant)).toEqual([
-      { kind: 'forgotten_session', sessionHash: hash(PHONE), at: NOON_MS - 3, ...session },
-      { kind: 'forgotten_session', sessionHash: hash(LAPTOP), at: NOON_MS - 2, ...session },
+      { kind: 'forgotten_session', sessionHash: hash(PHONE), at: NOON - 3, ...session },
+      { kind: 'forgotten_session', sessionHash: hash(LAPTOP), at: NOON - 2, ...session },
       {
         kind: 'forgotten_user',
         key,
         userHash: hash(USER_ID),
-        at: NOON_MS - 1,
-        allSessionsAt: NOON_MS - 1,
+        at: NOON - 1,
+        allSessionsAt: NOON - 1,
         type: 'slo',
       },
     ])
@@ -165,7 +165,7 @@ describe('forgetting a person', () => {
     await store.storeReported({
       userId: USER_ID,
       sessionId: PHONE,
-      at: NOON_MS - 3,
+      at: NOON - 3,
       type: 'reported',
     })
     expect(idsIn(await dumpTables())).toEqual([])
@@ -175,28 +175,28 @@ describe('forgetting a person', () => {
 
   test('the ids of earlier logouts that are read later are replaced too, even the ids of unknown sessions', async () => {
     await store.forget(USER_ID)
-    now = NOON_MS + 10 * MINUTE_MS
-    const lateAt = NOON_MS + MINUTE_MS
+    now = NOON + 10 * MINUTE_MS
+    const lateAt = NOON + MINUTE_MS
     expect(
       await store.storeBatch(batch({ at: lateAt, sessionId: 'tablet', logId: 'late-entry' })),
     ).toBe(2)
     expect(await dumpTables()).not.toMatch(/tablet|late-entry/)
     expect(idsIn(await dumpTables())).toEqual([])
     expect(await read(USER_ID, 'tablet')).toEqual({
-      user: { at: lateAt, allSessionsAt: NOON_MS - 1 },
+      user: { at: lateAt, allSessionsAt: NOON - 1 },
       session: { at: lateAt, ended: true },
     })
   })
 
   test('the ids of a later logout are not replaced, and both logouts count', async () => {
     await store.forget(USER_ID)
-    now = NOON_MS + 10 * MINUTE_MS
-    const laterAt = NOON_MS + MINUTE_MS + 1
+    now = NOON + 10 * MINUTE_MS
+    const laterAt = NOON + MINUTE_MS + 1
     await store.storeBatch(batch({ at: laterAt, sessionId: 'new-session' }))
     expect(idsIn(await dumpTables())).toEqual([USER_ID])
     expect(await read(USER_ID, PHONE)).toEqual({
-      user: { at: laterAt, allSessionsAt: NOON_MS - 1 },
-      session: { at: NOON_MS - 3, ended: true },
+      user: { at: laterAt, allSessionsAt: NOON - 1 },
+      session: { at: NOON - 3, ended: true },
     })
     const { changes } = await readFeed()
     expect(changes).toContainEqual(
@@ -215,14 +215,14 @@ describe('forgetting a person', () => {
     expect(idsIn(await dumpTables())).toEqual([])
     await store.storeBatch(batch({ at: laterAt, sessionId: 'new-session' }))
     expect(idsIn(await dumpTables())).toEqual([])
-    expect((await read(USER_ID)).user).toEqual({ at: laterAt, allSessionsAt: NOON_MS - 1 })
+    expect((await read(USER_ID)).user).toEqual({ at: laterAt, allSessionsAt: NOON - 1 })
   })
 
   test('the person stays forgotten if the clock of the database is set back', async () => {
     await store.forget(USER_ID)
-    now = NOON_MS - 10 * MINUTE_MS
+    now = NOON - 10 * MINUTE_MS
     await store.forget(USER_ID)
-    now = NOON_MS
+    now = NOON
     await store.storeBatch(OLD)
     expect(idsIn(await dumpTables())).toEqual([])
   })
@@ -240,14 +240,14 @@ describe('forgetting a person', () => {
     await writing
     await writer.close()
     expect(idsIn(await dumpTables())).toEqual([])
-    expect((await read(USER_ID, PHONE)).session).toEqual({ at: NOON_MS - 3, ended: true })
+    expect((await read(USER_ID, PHONE)).session).toEqual({ at: NOON - 3, ended: true })
   })
 
   test('forget changes nothing if its argument is the hash of an id', async () => {
     await store.forget(USER_ID)
     const [row] = (await readRows(database)).users.filter(({ userId }) => userId.length === 64)
     await store.forget(row?.userId ?? '')
-    expect((await read(USER_ID)).user?.at).toBe(NOON_MS - 1)
+    expect((await read(USER_ID)).user?.at).toBe(NOON - 1)
   })
 })
 
@@ -263,11 +263,11 @@ test('a second call of forget replaces ids that a worker of an earlier release h
   )
   expect(await store.forget(USER_ID)).toMatchObject({ users: 1, remaining: { sessions: 2 } })
   expect(idsIn(await dumpTables())).toEqual([])
-  expect((await read(USER_ID)).user).toEqual({ at: NOON_MS - 1, allSessionsAt: NOON_MS - 1 })
+  expect((await read(USER_ID)).user).toEqual({ at: NOON - 1, allSessionsAt: NOON - 1 })
 })
 
 test('no last logout moves back, in any order of logouts, repeated reads and calls of forget', async () => {
-  const minutes = fc.integer({ min: 0, max: 10 }).map((count) => NOON_MS - count * MINUTE_MS)
+  const minutes = fc.integer({ min: 0, max: 10 }).map((count) => NOON - count * MINUTE_MS)
   const logout = fc.record({
     at: minutes,
     user: fc.constantFrom('a', 'b'),
@@ -285,13 +285,13 @@ test('no last logout moves back, in any order of logouts, repeated reads and cal
         await store.forget(prefix + one.forget)
         continue
       }
-      now = NOON_MS
+      now = NOON
       const { at, user, session } = one
       const sessionId = session && `${prefix}${user} ${session}`
       logouts.push({ at, userId: prefix + user, sessionId, logId: `L${logouts.length}` })
       await (logouts.length % 3 === 0 ? repeat() : store.storeBatch(batch(...logouts.slice(-1))))
     }
-    now = NOON_MS
+    now = NOON
     await repeat()
     const newest = (list: { at: number }[]) =>
       list.length === 0 ? null : Math.max(...list.map(({ at }) => at))
@@ -320,11 +320,11 @@ describe('the hashed rows', () => {
   test('hashed rows are deleted when no token from before the logout can be valid, and not before', async () => {
     await store.storeBatch(OLD)
     await store.forget(USER_ID)
-    const horizonEnd = NOON_MS - 1 + HORIZON_MS
-    expect(await pruneAt(NOON_MS - 3 + HORIZON_MS)).toMatchObject({ forgotten: 0 })
+    const horizonEnd = NOON - 1 + HORIZON_MS
+    expect(await pruneAt(NOON - 3 + HORIZON_MS)).toMatchObject({ forgotten: 0 })
     expect(await pruneAt(horizonEnd)).toMatchObject({ forgotten: 2 })
     expect(await read(USER_ID, PHONE)).toEqual({
-      user: { at: NOON_MS - 1, allSessionsAt: NOON_MS - 1 },
+      user: { at: NOON - 1, allSessionsAt: NOON - 1 },
       session: null,
     })
     expect(await pruneAt(horizonEnd + 1)).toMatchObject({ forgotten: 1 })
@@ -337,8 +337,8 @@ describe('the hashed rows', () => {
   test('hashed rows are kept until the log has been read up to the instant at which they expire', async () => {
     await store.storeBatch(OLD)
     await store.forget(USER_ID)
-    await store.storeCaughtUp('P0', NOON_MS)
-    now = NOON_MS + 2 * HORIZON_MS
+    await store.storeCaughtUp('P0', NOON)
+    now = NOON + 2 * HORIZON_MS
     expect(await store.prune(RETAIN_MS)).toMatchObject({ forgotten: 0 })
   })
 
@@ -350,9 +350,9 @@ describe('the hashed rows', () => {
     await store.storeBatch(OLD)
     expect(await isForgetting()).toBe(false)
     await store.forget(USER_ID)
-    await pruneAt(NOON_MS + HORIZON_MS)
+    await pruneAt(NOON + HORIZON_MS)
     expect(await isForgetting()).toBe(true)
-    await pruneAt(NOON_MS + RETAIN_MS + 1)
+    await pruneAt(NOON + RETAIN_MS + 1)
     expect(await isForgetting()).toBe(false)
   })
 })

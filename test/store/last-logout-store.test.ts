@@ -10,7 +10,7 @@ import { openProxy, READY_IN_TRANSACTION } from '../_support/proxy.js'
 import { openTestStore, readRows } from '../_support/store.js'
 
 const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
-const NOON_MS = Date.parse('2026-11-23T12:00:00Z')
+const NOON = Date.parse('2026-11-23T12:00:00Z')
 
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
@@ -24,10 +24,10 @@ afterEach(async () => {
 })
 
 const batch = (events: LogoutEvent[] = []): Batch => ({ ...fold(events), unattributable: [] })
-const sloEvent = (overrides: Partial<LogoutEvent> = {}): LogoutEvent => ({
+const logout = (overrides: Partial<LogoutEvent> = {}): LogoutEvent => ({
   logId: 'L1',
   type: 'slo',
-  at: NOON_MS,
+  at: NOON,
   userId: 'auth0|1',
   sessionId: 'S1',
   ...overrides,
@@ -56,7 +56,7 @@ describe('rows', () => {
   test('rows never move back with two concurrent writers (P18)', async () => {
     const otherStore = await openTestStore(database)
     const events = Array.from({ length: 40 }, (_, n) =>
-      sloEvent({ at: NOON_MS + n, logId: `L${n}`, sessionId: n % 2 ? 'S1' : null }),
+      logout({ at: NOON + n, logId: `L${n}`, sessionId: n % 2 ? 'S1' : null }),
     )
     const writers = events.map((event, n) =>
       (n % 2 ? store : otherStore).storeBatch(batch([event])),
@@ -67,20 +67,20 @@ describe('rows', () => {
   })
 
   test('a row that does not move forward keeps its position in the change feed', async () => {
-    await store.storeBatch(batch([sloEvent()]))
+    await store.storeBatch(batch([logout()]))
     const [rowBefore] = await database.query('SELECT seq FROM last_logout')
-    await store.storeBatch(batch([sloEvent()]))
-    await store.storeBatch(batch([sloEvent({ at: NOON_MS - 1, logId: 'L0' })]))
+    await store.storeBatch(batch([logout()]))
+    await store.storeBatch(batch([logout({ at: NOON - 1, logId: 'L0' })]))
     expect(await database.query('SELECT seq FROM last_logout')).toEqual([rowBefore])
-    await store.storeBatch(batch([sloEvent({ at: NOON_MS + 1 })]))
+    await store.storeBatch(batch([logout({ at: NOON + 1 })]))
     expect(await database.query('SELECT seq FROM last_logout')).not.toEqual([rowBefore])
   })
 
   test('the rows of one batch have distinct positions', async () => {
     const events = [
-      sloEvent(),
-      sloEvent({ userId: 'auth0|2', sessionId: 'S2' }),
-      sloEvent({ userId: null, sessionId: 'S3' }),
+      logout(),
+      logout({ userId: 'auth0|2', sessionId: 'S2' }),
+      logout({ userId: null, sessionId: 'S3' }),
     ]
     await store.storeBatch(batch(events))
     const positions = await database.query<{ seq: string }>(
@@ -93,7 +93,7 @@ describe('rows', () => {
 
   test('a row can contain ids of the maximum length', async () => {
     const maxLengthId = '\u{ffff}'.repeat(800)
-    await store.storeBatch(batch([sloEvent({ userId: maxLengthId, sessionId: maxLengthId })]))
+    await store.storeBatch(batch([logout({ userId: maxLengthId, sessionId: maxLengthId })]))
     expect((await readRows(database)).users).toMatchObject([{ userId: maxLengthId }])
   })
 })
@@ -102,13 +102,13 @@ describe('the checkpoint', () => {
   const page = (from: string, next: string, events: LogoutEvent[] = []) => ({
     from,
     next,
-    storedAt: NOON_MS,
+    storedAt: NOON,
     batch: batch(events),
   })
 
   test('the checkpoint moves with the page in one transaction', async () => {
     await store.begin(CHECKPOINT, null)
-    await expect(store.storePage(page(CHECKPOINT, 'P1', [sloEvent()]))).resolves.toBe(true)
+    await expect(store.storePage(page(CHECKPOINT, 'P1', [logout()]))).resolves.toBe(true)
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P1' })
     expect((await readRows(database)).users).toHaveLength(1)
   })
@@ -116,7 +116,7 @@ describe('the checkpoint', () => {
   test('a page from another checkpoint moves nothing and stores nothing', async () => {
     await store.begin(CHECKPOINT, null)
     await store.storePage(page(CHECKPOINT, 'P1'))
-    await expect(store.storePage(page(CHECKPOINT, 'P2', [sloEvent()]))).resolves.toBe(false)
+    await expect(store.storePage(page(CHECKPOINT, 'P2', [logout()]))).resolves.toBe(false)
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P1' })
     expect((await readRows(database)).users).toEqual([])
   })
@@ -124,7 +124,7 @@ describe('the checkpoint', () => {
   test('the checkpoint does not move when writing the page fails', async () => {
     await store.begin(CHECKPOINT, null)
     await database.query('ALTER TABLE session_logout RENAME TO elsewhere')
-    await expect(store.storePage(page(CHECKPOINT, 'P1', [sloEvent()]))).rejects.toThrow()
+    await expect(store.storePage(page(CHECKPOINT, 'P1', [logout()]))).rejects.toThrow()
     await database.query('ALTER TABLE elsewhere RENAME TO session_logout')
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: CHECKPOINT })
     expect((await readRows(database)).users).toEqual([])
@@ -143,88 +143,82 @@ describe('the checkpoint', () => {
 describe('freshness', () => {
   test('as_of is null until the first catch-up has ended, even when pages are stored', async () => {
     await store.begin(CHECKPOINT, null)
-    await store.storePage({ from: CHECKPOINT, next: 'P1', storedAt: NOON_MS, batch: batch() })
+    await store.storePage({ from: CHECKPOINT, next: 'P1', storedAt: NOON, batch: batch() })
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
-    await store.storeCaughtUp('P1', NOON_MS)
-    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON_MS })
+    await store.storeCaughtUp('P1', NOON)
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON })
   })
 
   test('as_of is null until the sweep has ended', async () => {
-    await store.begin(CHECKPOINT, { from: NOON_MS - 1000, to: NOON_MS })
-    await store.storeCaughtUp(CHECKPOINT, NOON_MS)
+    await store.begin(CHECKPOINT, { from: NOON - 1000, to: NOON })
+    await store.storeCaughtUp(CHECKPOINT, NOON)
     await expect(store.readProgress()).resolves.toMatchObject({
       asOf: null,
-      sweep: { from: NOON_MS - 1000, to: NOON_MS },
+      sweep: { from: NOON - 1000, to: NOON },
     })
     const parts = [
-      { from: NOON_MS - 400, to: NOON_MS },
-      { from: NOON_MS - 1000, to: NOON_MS - 400 },
+      { from: NOON - 400, to: NOON },
+      { from: NOON - 1000, to: NOON - 400 },
     ]
     for (const part of parts) {
       await expect(store.storeSweep(batch(), part)).resolves.toBe(true)
-      await store.storeCaughtUp(CHECKPOINT, NOON_MS)
+      await store.storeCaughtUp(CHECKPOINT, NOON)
     }
-    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON_MS, sweep: null })
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON, sweep: null })
   })
 
   test('until the sweep has ended, as_of does not advance with pages, and complete is false', async () => {
-    await store.storeCaughtUp(null, NOON_MS)
-    await store.begin(CHECKPOINT, { from: NOON_MS - 1000, to: NOON_MS })
-    await store.storePage({ from: CHECKPOINT, next: 'P1', storedAt: NOON_MS + 7, batch: batch() })
-    await expect(store.readKnown('x', null)).resolves.toMatchObject({
-      asOf: NOON_MS,
-      complete: false,
-    })
-    await store.storeSweep(batch(), { from: NOON_MS - 1000, to: NOON_MS })
-    await expect(store.readKnown('x', null)).resolves.toMatchObject({
-      asOf: NOON_MS,
-      complete: true,
-    })
+    await store.storeCaughtUp(null, NOON)
+    await store.begin(CHECKPOINT, { from: NOON - 1000, to: NOON })
+    await store.storePage({ from: CHECKPOINT, next: 'P1', storedAt: NOON + 7, batch: batch() })
+    await expect(store.readKnown('x', null)).resolves.toMatchObject({ asOf: NOON, complete: false })
+    await store.storeSweep(batch(), { from: NOON - 1000, to: NOON })
+    await expect(store.readKnown('x', null)).resolves.toMatchObject({ asOf: NOON, complete: true })
   })
 
   test('the span of a new sweep remains when a part of the earlier sweep is stored', async () => {
-    await store.begin(CHECKPOINT, { from: NOON_MS - 1000, to: NOON_MS })
-    const sweep = { from: NOON_MS - 1000, to: NOON_MS + 500 }
+    await store.begin(CHECKPOINT, { from: NOON - 1000, to: NOON })
+    const sweep = { from: NOON - 1000, to: NOON + 500 }
     await store.moveCheckpoint(CHECKPOINT, 'P1', sweep)
-    const part = { from: NOON_MS - 1000, to: NOON_MS }
-    await expect(store.storeSweep(batch([sloEvent()]), part)).resolves.toBe(false)
+    const part = { from: NOON - 1000, to: NOON }
+    await expect(store.storeSweep(batch([logout()]), part)).resolves.toBe(false)
     await expect(store.readProgress()).resolves.toMatchObject({ sweep })
     expect((await readRows(database)).users).toHaveLength(1)
   })
 
   test('as_of advances with the storage time of the pages, and never moves back', async () => {
     await store.begin(CHECKPOINT, null)
-    await store.storeCaughtUp(CHECKPOINT, NOON_MS)
-    await store.storeCaughtUp(CHECKPOINT, NOON_MS - 1)
-    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON_MS })
-    await store.storePage({ from: CHECKPOINT, next: 'P1', storedAt: NOON_MS - 1, batch: batch() })
-    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON_MS })
-    await store.storePage({ from: 'P1', next: 'P2', storedAt: NOON_MS + 7, batch: batch() })
-    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON_MS + 7 })
+    await store.storeCaughtUp(CHECKPOINT, NOON)
+    await store.storeCaughtUp(CHECKPOINT, NOON - 1)
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON })
+    await store.storePage({ from: CHECKPOINT, next: 'P1', storedAt: NOON - 1, batch: batch() })
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON })
+    await store.storePage({ from: 'P1', next: 'P2', storedAt: NOON + 7, batch: batch() })
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON + 7 })
     await store.storePage({ from: 'P2', next: 'P3', storedAt: null, batch: batch() })
-    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON_MS + 7 })
+    await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON + 7 })
   })
 
   test('as_of does not advance for a catch-up from another checkpoint', async () => {
     await store.begin(CHECKPOINT, null)
-    await store.storeCaughtUp('another', NOON_MS)
+    await store.storeCaughtUp('another', NOON)
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
   })
 })
 
 describe('the floor', () => {
   test('the floor only rises, and each raise is a change of the feed', async () => {
-    await expect(store.raiseFloor(NOON_MS)).resolves.toBe(NOON_MS)
+    await expect(store.raiseFloor(NOON)).resolves.toBe(NOON)
     const pageAfterRaise = await store.readChanges({ after: null, since: null, limit: 10 })
-    expect(pageAfterRaise?.changes).toEqual([{ kind: 'floor', at: NOON_MS }])
-    await expect(store.raiseFloor(NOON_MS - 1)).resolves.toBe(NOON_MS)
-    await expect(store.raiseFloor(NOON_MS)).resolves.toBe(NOON_MS)
+    expect(pageAfterRaise?.changes).toEqual([{ kind: 'floor', at: NOON }])
+    await expect(store.raiseFloor(NOON - 1)).resolves.toBe(NOON)
+    await expect(store.raiseFloor(NOON)).resolves.toBe(NOON)
     const after = pageAfterRaise?.cursor ?? ''
     const pageWithoutRaise = await store.readChanges({ after, since: null, limit: 10 })
     expect(pageWithoutRaise?.changes).toEqual([])
-    await expect(store.raiseFloor(NOON_MS + 1)).resolves.toBe(NOON_MS + 1)
+    await expect(store.raiseFloor(NOON + 1)).resolves.toBe(NOON + 1)
     const pageAfterSecondRaise = await store.readChanges({ after, since: null, limit: 10 })
-    expect(pageAfterSecondRaise?.changes).toEqual([{ kind: 'floor', at: NOON_MS + 1 }])
+    expect(pageAfterSecondRaise?.changes).toEqual([{ kind: 'floor', at: NOON + 1 }])
   })
 
   test('the floor is never in the future', async () => {
@@ -236,22 +230,22 @@ describe('the floor', () => {
 describe('knowledge', () => {
   test('readKnown returns no logout of an unknown user and session, with the freshness of the log', async () => {
     await store.begin(CHECKPOINT, null)
-    await store.storeCaughtUp(CHECKPOINT, NOON_MS)
+    await store.storeCaughtUp(CHECKPOINT, NOON)
     await expect(store.readKnown('unknown-user', 'unknown-session')).resolves.toEqual({
       user: null,
       session: null,
       floorAt: null,
-      asOf: NOON_MS,
+      asOf: NOON,
       now: expect.any(Number),
       complete: true,
     })
   })
 
   test('readKnown returns the stored rows of a user and a session', async () => {
-    await store.storeBatch(batch([sloEvent(), sloEvent({ sessionId: null, at: NOON_MS - 5 })]))
+    await store.storeBatch(batch([logout(), logout({ sessionId: null, at: NOON - 5 })]))
     await expect(store.readKnown('auth0|1', 'S1')).resolves.toEqual({
-      user: { at: NOON_MS, allSessionsAt: NOON_MS - 5, logId: 'L1', type: 'slo' },
-      session: { at: NOON_MS, ended: true, logId: 'L1', type: 'slo' },
+      user: { at: NOON, allSessionsAt: NOON - 5, logId: 'L1', type: 'slo' },
+      session: { at: NOON, ended: true, logId: 'L1', type: 'slo' },
       floorAt: null,
       asOf: null,
       now: expect.any(Number),
@@ -270,13 +264,13 @@ describe('knowledge', () => {
       const horizonMs = 1000
       const storeAtHorizon = await openTestStore(database, {
         horizonMs,
-        now: () => NOON_MS + horizonMs - remainingMs,
+        now: () => NOON + horizonMs - remainingMs,
       })
       await store.begin(CHECKPOINT, null)
-      await store.storeCaughtUp(CHECKPOINT, NOON_MS)
+      await store.storeCaughtUp(CHECKPOINT, NOON)
       await database.query(
         `INSERT INTO gap (from_at, to_at, reason) VALUES ($1::timestamptz - interval '1 hour', $1, 'outage')`,
-        [new Date(NOON_MS).toISOString()],
+        [new Date(NOON).toISOString()],
       )
       await expect(storeAtHorizon.readKnown('auth0|1', null)).resolves.toMatchObject({ complete })
       await storeAtHorizon.close()
@@ -352,7 +346,7 @@ describe('the database', () => {
   })
 
   test('a database of another tenant is rejected, and the error names both tenants', async () => {
-    await store.storeCaughtUp(null, NOON_MS)
+    await store.storeCaughtUp(null, NOON)
     const rejected = openTestStore(database, { domain: 'other.example' })
     await expect(rejected).rejects.toMatchObject({
       code: 'OTHER_TENANT',
@@ -376,7 +370,7 @@ describe('the database', () => {
       code: 'DATABASE_UNAVAILABLE',
     })
     proxy.thaw()
-    await expect(unresponsive.storeCaughtUp(null, NOON_MS)).resolves.toBeUndefined()
+    await expect(unresponsive.storeCaughtUp(null, NOON)).resolves.toBeUndefined()
     proxy.freeze()
     await expect(unresponsive.begin(CHECKPOINT, null)).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',

@@ -11,7 +11,7 @@ import { writeUnattributable } from '../../src/store/unattributable.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore, readRows } from '../_support/store.js'
 
-const NOON_MS = Date.parse('2026-11-23T12:00:00Z')
+const NOON = Date.parse('2026-11-23T12:00:00Z')
 const DAY_MS = 86_400_000
 
 let database: TestDatabase
@@ -109,10 +109,10 @@ describe('pruning', () => {
     sessionId: `s${n}`,
   })
   /** The clock of the database. */
-  let now = NOON_MS
+  let now = NOON
   let storeWithClock: LastLogoutStore & { close(): Promise<void> }
   beforeEach(async () => {
-    now = NOON_MS
+    now = NOON
     storeWithClock = await openTestStore(database, { now: () => now })
     await storeWithClock.begin('P0', null)
   })
@@ -135,35 +135,32 @@ describe('pruning', () => {
     (await readRows(database)).sessions.map(({ sessionId }) => sessionId)
 
   test('prune deletes sessions that changed before the limit, and keeps users, gaps and the floor', async () => {
-    await storeAt({ n: 1, at: NOON_MS - 1 }, { n: 2, at: NOON_MS }, { n: 3, at: NOON_MS + 1 })
-    await storeWithClock.storeGap(
-      { from: NOON_MS - DAY_MS, to: NOON_MS - 1, reason: 'retention' },
-      true,
-    )
-    const counts = await pruneAt(NOON_MS + RETAIN_MS)
+    await storeAt({ n: 1, at: NOON - 1 }, { n: 2, at: NOON }, { n: 3, at: NOON + 1 })
+    await storeWithClock.storeGap({ from: NOON - DAY_MS, to: NOON - 1, reason: 'retention' }, true)
+    const counts = await pruneAt(NOON + RETAIN_MS)
     expect(counts).toEqual({ sessions: 1, unattributable: 0, forgotten: 0 })
     await expect(readSessions()).resolves.toEqual(['s2', 's3'])
     await expect(storeWithClock.count()).resolves.toMatchObject({ users: 3, gaps: 1 })
-    await expect(storeWithClock.readProgress()).resolves.toMatchObject({ floorAt: NOON_MS - 1 })
+    await expect(storeWithClock.readProgress()).resolves.toMatchObject({ floorAt: NOON - 1 })
   })
 
   test('prune keeps a session whose logout was stored long after it happened', async () => {
-    await storeAt({ n: 1, at: NOON_MS, date: NOON_MS - 70 * DAY_MS })
-    await expect(pruneAt(NOON_MS + DAY_MS)).resolves.toMatchObject({ sessions: 0 })
+    await storeAt({ n: 1, at: NOON, date: NOON - 70 * DAY_MS })
+    await expect(pruneAt(NOON + DAY_MS)).resolves.toMatchObject({ sessions: 0 })
     await expect(readSessions()).resolves.toEqual(['s1'])
   })
 
   test('prune keeps sessions that are recent relative to as_of, even if the clock is far ahead', async () => {
-    await storeAt({ n: 1, at: NOON_MS })
-    await storeWithClock.storeCaughtUp('P0', NOON_MS)
-    now = NOON_MS + 10 * RETAIN_MS
+    await storeAt({ n: 1, at: NOON })
+    await storeWithClock.storeCaughtUp('P0', NOON)
+    now = NOON + 10 * RETAIN_MS
     await expect(storeWithClock.prune(RETAIN_MS)).resolves.toMatchObject({ sessions: 0 })
     await expect(readSessions()).resolves.toEqual(['s1'])
   })
 
   test('prune deletes nothing before the first catch-up has ended', async () => {
-    await storeAt({ n: 1, at: NOON_MS })
-    now = NOON_MS + 10 * RETAIN_MS
+    await storeAt({ n: 1, at: NOON })
+    now = NOON + 10 * RETAIN_MS
     await expect(storeWithClock.prune(RETAIN_MS)).resolves.toMatchObject({ sessions: 0 })
   })
 
@@ -182,26 +179,26 @@ describe('pruning', () => {
   })
 
   test('prune skips a session that a writer has locked, without waiting', async () => {
-    await storeAt({ n: 1, at: NOON_MS - 2 }, { n: 2, at: NOON_MS - 1 })
+    await storeAt({ n: 1, at: NOON - 2 }, { n: 2, at: NOON - 1 })
     const writer = new pg.Client({ connectionString: database.url })
     await writer.connect()
     await writer.query('BEGIN')
     await writer.query(
-      `UPDATE session_logout SET seq = ${NOON_MS + RETAIN_MS} * 1000 WHERE session_id = 's2'`,
+      `UPDATE session_logout SET seq = ${NOON + RETAIN_MS} * 1000 WHERE session_id = 's2'`,
     )
-    await expect(pruneAt(NOON_MS + RETAIN_MS)).resolves.toMatchObject({ sessions: 1 })
+    await expect(pruneAt(NOON + RETAIN_MS)).resolves.toMatchObject({ sessions: 1 })
     await writer.query('COMMIT')
     await writer.end()
-    await expect(pruneAt(NOON_MS + RETAIN_MS)).resolves.toMatchObject({ sessions: 0 })
+    await expect(pruneAt(NOON + RETAIN_MS)).resolves.toMatchObject({ sessions: 0 })
     await expect(readSessions()).resolves.toEqual(['s2'])
   })
 
   test('prune ends before the next statement when the callback throws', async () => {
-    await storeAt({ n: 1, at: NOON_MS - 1 })
+    await storeAt({ n: 1, at: NOON - 1 })
     const stop = () => {
       throw aborted()
     }
-    await expect(pruneAt(NOON_MS + RETAIN_MS, stop)).rejects.toMatchObject({ code: 'ABORTED' })
+    await expect(pruneAt(NOON + RETAIN_MS, stop)).rejects.toMatchObject({ code: 'ABORTED' })
     await expect(readSessions()).resolves.toEqual(['s1'])
   })
 
@@ -209,25 +206,25 @@ describe('pruning', () => {
     await database.query(
       `INSERT INTO session_logout (session_id, at, ended, log_id, type, seq)
        SELECT n::text, $1, true, '', 'slo', n FROM generate_series(1, 25000) AS n`,
-      [new Date(NOON_MS)],
+      [new Date(NOON)],
     )
-    const counts = await pruneAt(NOON_MS + RETAIN_MS)
+    const counts = await pruneAt(NOON + RETAIN_MS)
     expect(counts).toEqual({ sessions: 25_000, unattributable: 0, forgotten: 0 })
   })
 })
 
 describe('a gap', () => {
   test('a gap with the same beginning as a stored gap extends the stored gap', async () => {
-    const gap = { from: NOON_MS, to: NOON_MS + 1_000, reason: 'retention' } as const
+    const gap = { from: NOON, to: NOON + 1_000, reason: 'retention' } as const
     await expect(store.storeGap(gap, false)).resolves.toBe(true)
     await expect(store.storeGap(gap, false)).resolves.toBe(false)
     const detectedBefore = Date.now() - 2 * DAY_MS
     await database.query('UPDATE gap SET detected_at = $1', [new Date(detectedBefore)])
-    await expect(store.storeGap({ ...gap, to: NOON_MS + 500 }, false)).resolves.toBe(false)
+    await expect(store.storeGap({ ...gap, to: NOON + 500 }, false)).resolves.toBe(false)
     await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt: detectedBefore }])
-    await expect(store.storeGap({ ...gap, to: NOON_MS + 2_000 }, false)).resolves.toBe(true)
+    await expect(store.storeGap({ ...gap, to: NOON + 2_000 }, false)).resolves.toBe(true)
     const [storedGap, ...rest] = await store.readGaps()
-    expect(storedGap).toEqual({ ...gap, to: NOON_MS + 2_000, detectedAt: expect.any(Number) })
+    expect(storedGap).toEqual({ ...gap, to: NOON + 2_000, detectedAt: expect.any(Number) })
     expect(storedGap?.detectedAt).toBeGreaterThan(Date.now() - DAY_MS)
     expect(rest).toEqual([])
   })
@@ -247,7 +244,7 @@ describe('a gap', () => {
 
   test('a gap raises the floor if requested, but never into the future', async () => {
     const to = Date.now() + 60_000
-    await store.storeGap({ from: NOON_MS, to, reason: 'empty_log' }, true)
+    await store.storeGap({ from: NOON, to, reason: 'empty_log' }, true)
     const { floorAt } = await store.readProgress()
     expect(floorAt).toBeLessThanOrEqual(Date.now())
     expect(floorAt).toBeGreaterThan(Date.now() - 5_000)

@@ -6,7 +6,7 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore, readRows } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
-const NOON_MS = Date.parse('2026-11-23T12:00:00Z')
+const NOON = Date.parse('2026-11-23T12:00:00Z')
 const options: PollOptions = {
   reconcileWindowMs: 900_000,
   maxRefreshAgeMs: 2_592_000_000,
@@ -136,28 +136,28 @@ describe('logouts in the shapes that tenants write', () => {
         log_id: idAt(8000),
       },
     ]
-    expect(await readLog(NOON_MS + 10_000, (tenant) => tenant.writeStored(log))).toBe(7)
+    expect(await readLog(NOON + 10_000, (tenant) => tenant.writeStored(log))).toBe(7)
 
     expect(await readRows(database)).toEqual({
       users: [
         {
           userId: 'auth0|nia',
-          at: NOON_MS + 100,
+          at: NOON + 100,
           allSessionsAt: null,
           logId: idAt(3400),
           type: 'slo',
         },
         {
           userId: 'email|omar',
-          at: NOON_MS + 3500,
-          allSessionsAt: NOON_MS + 3500,
+          at: NOON + 3500,
+          allSessionsAt: NOON + 3500,
           logId: idAt(3549),
           type: 'slo',
         },
         {
           userId: 'google-oauth2|pia',
-          at: NOON_MS + 7000,
-          allSessionsAt: NOON_MS + 7000,
+          at: NOON + 7000,
+          allSessionsAt: NOON + 7000,
           logId: idAt(7000),
           type: 'universal_logout_succeeded',
         },
@@ -166,7 +166,7 @@ describe('logouts in the shapes that tenants write', () => {
         {
           sessionId: 'session-of-no-user',
           userId: null,
-          at: NOON_MS + 4000,
+          at: NOON + 4000,
           ended: true,
           logId: idAt(5000),
           type: 'slo',
@@ -174,7 +174,7 @@ describe('logouts in the shapes that tenants write', () => {
         {
           sessionId: 'session-of-omar',
           userId: 'email|omar',
-          at: NOON_MS + 1000,
+          at: NOON + 1000,
           ended: true,
           logId: idAt(4000),
           type: 'slo',
@@ -182,7 +182,7 @@ describe('logouts in the shapes that tenants write', () => {
         {
           sessionId: 'session-of-the-laptop',
           userId: 'auth0|nia',
-          at: NOON_MS + 100,
+          at: NOON + 100,
           ended: true,
           logId: idAt(3400),
           type: 'slo',
