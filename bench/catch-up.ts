@@ -95,12 +95,12 @@ async function bareLoop(url: string): Promise<number> {
   })
   const { access_token } = (await response.json()) as { access_token: string }
   const headers = { authorization: `Bearer ${access_token}` }
-  let from = begin
+  let checkpoint = begin
   for (let pages = 0; ; pages++) {
-    const page = await fetch(`${url}/api/v2/logs?from=${from}&take=100`, { headers })
+    const page = await fetch(`${url}/api/v2/logs?from=${checkpoint}&take=100`, { headers })
     const last = ((await page.json()) as { log_id: string }[]).at(-1)
     if (last === undefined) return pages
-    from = last.log_id
+    checkpoint = last.log_id
   }
 }
 

@@ -50,9 +50,9 @@ async function measure(rateLimit: SimulatedRateLimit): Promise<string> {
       if (status === 429) rateLimited += 1
     },
   })
-  const from = syntheticLogId(Date.now() - 60_000)
+  const checkpoint = syntheticLogId(Date.now() - 60_000)
   const signal = AbortSignal.timeout(Number(seconds) * 1000)
-  while (!signal.aborted) await source.readPage(from, signal).catch(rethrowUnless(signal))
+  while (!signal.aborted) await source.readPage(checkpoint, signal).catch(rethrowUnless(signal))
   await simulator.close()
   const allowedRequests = requestsAllowedBy(rateLimit, firstSentAtMs, Date.now()) * SHARE
   const cells = [

@@ -40,8 +40,8 @@ export async function findProblems(
   const expected = expectedFromLog(tenant.entries())
   const rows = sortRows(await readRows(database))
   const { writes, pages, wrongWrites } = await readWrites(database)
-  const stored = await database.query<{ id: string }>('SELECT id FROM unattributable')
-  const unattributable = stored.map(({ id }) => id).sort()
+  const idRows = await database.query<{ id: string }>('SELECT id FROM unattributable')
+  const unattributable = idRows.map(({ id }) => id).sort()
   const reconciled = await readReconciled(database)
   const state = await readState(database)
   const isFresh = (state.as_of?.getTime() ?? 0) >= written.storedAtMs
@@ -99,9 +99,9 @@ function compare<Row extends object>(found: Row[], expected: Row[], name: (row: 
   const foundByName = new Map(found.map((row) => [name(row), row]))
   const expectedNames = new Set(expected.map(name))
   const differences = expected.flatMap((row) => {
-    const stored = foundByName.get(name(row))
-    if (isDeepStrictEqual(stored, row)) return []
-    return `${name(row)} is ${JSON.stringify(stored) ?? 'missing'}, not ${JSON.stringify(row)}`
+    const foundRow = foundByName.get(name(row))
+    if (isDeepStrictEqual(foundRow, row)) return []
+    return `${name(row)} is ${JSON.stringify(foundRow) ?? 'missing'}, not ${JSON.stringify(row)}`
   })
   const unexpectedNames = [...foundByName.keys()].filter((key) => !expectedNames.has(key))
   return [...differences, ...unexpectedNames.map((key) => `${key} is unexpected`)]

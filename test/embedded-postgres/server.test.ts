@@ -20,14 +20,14 @@ const FLOCK = '/usr/bin/flock'
 
 interface Fixtures {
   /** Creates a directory with mode 0700, as mkdtemp does. */
-  makeDirectory(): Promise<string>
+  createDirectory(): Promise<string>
   start(dataDir: string): Promise<EmbeddedPostgres>
   /** Starts another process, which starts PostgreSQL, prints the URL of the server, and runs the code `then`. */
-  startElsewhere(dataDir: string, then?: string, project?: string, env?: object): ChildProcess
+  startInOtherProcess(dataDir: string, then?: string, project?: string, env?: object): ChildProcess
 }
 
 const test = base.extend<Fixtures>({
-  makeDirectory: async ({ onTestFinished }, use) => {
+  createDirectory: async ({ onTestFinished }, use) => {
     await use(async () => {
       const directory = await fs.mkdtemp(join(tmpdir(), 'last-logout-test-'))
       onTestFinished(() => fs.rm(directory, { recursive: true, force: true, maxRetries: 5 }))
@@ -41,7 +41,7 @@ const test = base.extend<Fixtures>({
       return postgres
     })
   },
-  startElsewhere: async ({ onTestFinished }, use) => {
+  startInOtherProcess: async ({ onTestFinished }, use) => {
     await use((dataDir, then = '', project = root, env = {}) => {
       const script = `
         import { createEmbeddedPostgres } from '${pathToFileURL(project)}/src/embedded-postgres/server.ts'
@@ -122,7 +122,7 @@ async function copyProject(to: string): Promise<void> {
 
 describe.concurrent('createEmbeddedPostgres', () => {
   test('the server accepts connections on the loopback interface only, and only with the password', async ({
-    makeDirectory: createDirectory,
+    createDirectory,
     start,
   }) => {
     const dataDir = await createDirectory()
@@ -140,7 +140,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
   })
 
   test('the data remains after the server was closed several times and started again', async ({
-    makeDirectory: createDirectory,
+    createDirectory,
     start,
     onTestFinished,
   }) => {
@@ -161,9 +161,9 @@ describe.concurrent('createEmbeddedPostgres', () => {
   })
 
   test('the server stops when the process that started it is killed, and can be started again at once', async ({
-    makeDirectory: createDirectory,
+    createDirectory,
     start,
-    startElsewhere: startInOtherProcess,
+    startInOtherProcess,
   }) => {
     const dataDir = await createDirectory()
     const child = startInOtherProcess(dataDir, 'setInterval(() => {}, 1000)')
@@ -178,8 +178,8 @@ describe.concurrent('createEmbeddedPostgres', () => {
   })
 
   test('a process can exit without closing the server, and the server then stops', async ({
-    makeDirectory: createDirectory,
-    startElsewhere: startInOtherProcess,
+    createDirectory,
+    startInOtherProcess,
   }) => {
     const dataDir = await createDirectory()
     const child = startInOtherProcess(dataDir, 'setTimeout(() => process.exit(7), 0)')
@@ -190,15 +190,15 @@ describe.concurrent('createEmbeddedPostgres', () => {
   })
 
   test('a process exits by itself after it has closed the server', async ({
-    makeDirectory: createDirectory,
-    startElsewhere: startInOtherProcess,
+    createDirectory,
+    startInOtherProcess,
   }) => {
     const child = startInOtherProcess(await createDirectory(), 'await postgres.close()')
     expect(await once(child, 'exit')).toEqual([0, null])
   })
 
   test('a second start in the same directory is rejected, and the first server continues', async ({
-    makeDirectory: createDirectory,
+    createDirectory,
     start,
   }) => {
     const dataDir = await createDirectory()
@@ -214,9 +214,9 @@ describe.concurrent('createEmbeddedPostgres', () => {
   // From another container, PostgreSQL sees neither the process nor the port of the server, but it sees the lock.
   if (existsSync(FLOCK))
     test('the server holds a lock that other containers see, and a crash releases the lock', async ({
-      makeDirectory: createDirectory,
+      createDirectory,
       start,
-      startElsewhere: startInOtherProcess,
+      startInOtherProcess,
       onTestFinished,
     }) => {
       const dataDir = await createDirectory()
@@ -230,18 +230,18 @@ describe.concurrent('createEmbeddedPostgres', () => {
       await vi.waitFor(async () => expect(await isFree()).toBe(true), WAIT)
 
       // The test does not poll whether the lock is free, because each attempt would itself hold the lock for a moment.
-      const other = lock('sh', '-c', 'echo held; exec cat')
-      onTestFinished(() => void other.kill())
-      await once(other.stdout, 'data')
+      const lockHolder = lock('sh', '-c', 'echo held; exec cat')
+      onTestFinished(() => void lockHolder.kill())
+      await once(lockHolder.stdout, 'data')
       expect(await isFree()).toBe(false)
       await expect(start(dataDir)).rejects.toMatchObject({ code: 'DATA_DIR_IN_USE' })
       const restarted = start(dataDir)
-      other.stdin.end()
+      lockHolder.stdin.end()
       expect(await query((await restarted).url, 'SELECT 1')).toEqual([1])
     })
 
   test('of two concurrent starts in an empty directory, one succeeds and the other is rejected', async ({
-    makeDirectory: createDirectory,
+    createDirectory,
     start,
   }) => {
     const dataDir = await createDirectory()
@@ -254,7 +254,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
   })
 
   test('a start removes a stale lock file whose process id belongs to an unrelated process', async ({
-    makeDirectory: createDirectory,
+    createDirectory,
     start,
     onTestFinished,
   }) => {
@@ -275,9 +275,9 @@ describe.concurrent('createEmbeddedPostgres', () => {
   })
 
   test('a start succeeds after the first start was killed, and removes the files of that start', async ({
-    makeDirectory: createDirectory,
+    createDirectory,
     start,
-    startElsewhere: startInOtherProcess,
+    startInOtherProcess,
   }) => {
     const dataDir = await createDirectory()
     const child = startInOtherProcess(dataDir)
@@ -302,7 +302,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
   })
 
   test('a start rejects the data of another major version of PostgreSQL', async ({
-    makeDirectory: createDirectory,
+    createDirectory,
     start,
   }) => {
     const dataDir = await createDirectory()
@@ -316,7 +316,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
   })
 
   test('a start rejects a wrong password file, and the error contains the log of PostgreSQL', async ({
-    makeDirectory: createDirectory,
+    createDirectory,
     start,
   }) => {
     const dataDir = await createDirectory()
@@ -328,10 +328,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(error.message).not.toContain('not-the-one')
   })
 
-  test('a start creates missing parent directories', async ({
-    makeDirectory: createDirectory,
-    start,
-  }) => {
+  test('a start creates missing parent directories', async ({ createDirectory, start }) => {
     const parentDir = await createDirectory()
     await fs.chmod(parentDir, 0o755)
     await expect(start(join(parentDir, 'a', 'b'))).resolves.toHaveProperty('url')
@@ -343,7 +340,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
   })
 
   test('a start rejects a directory with other files, and does not change the directory', async ({
-    makeDirectory: createDirectory,
+    createDirectory,
     start,
   }) => {
     const directory = await createDirectory()
@@ -356,7 +353,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await fs.readdir(directory)).toEqual(['package.json'])
   })
 
-  test('a start rejects the path of a file', async ({ makeDirectory: createDirectory, start }) => {
+  test('a start rejects the path of a file', async ({ createDirectory, start }) => {
     const file = join(await createDirectory(), 'file')
     await fs.writeFile(file, '')
     await expect(start(file)).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
@@ -364,10 +361,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
 
   // These tests are not marked as skipped, because each run is either as root or as another user.
   if (!isRoot)
-    test('a start rejects a directory that is not writable', async ({
-      makeDirectory: createDirectory,
-      start,
-    }) => {
+    test('a start rejects a directory that is not writable', async ({ createDirectory, start }) => {
       const dataDir = await createDirectory()
       await fs.chmod(dataDir, 0o500)
       await expect(start(dataDir)).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
@@ -375,7 +369,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
 
   if (isRoot)
     test('a start as root rejects a directory that the user of the server cannot reach', async ({
-      makeDirectory: createDirectory,
+      createDirectory,
       start,
     }) => {
       const dataDir = join(await createDirectory(), 'data')
@@ -387,8 +381,8 @@ describe.concurrent('createEmbeddedPostgres', () => {
 
   if (isRoot)
     test('a start as root copies the programs of PostgreSQL if the user of the server cannot reach them', async ({
-      makeDirectory: createDirectory,
-      startElsewhere: startInOtherProcess,
+      createDirectory,
+      startInOtherProcess,
     }) => {
       const [project, temporary] = [await createDirectory(), await createDirectory()]
       await fs.chmod(temporary, 0o755)

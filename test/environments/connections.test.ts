@@ -104,9 +104,9 @@ describe('a client that pipelines requests and reads nothing', () => {
       const flood = async () => {
         for (let n = 0; n < 10; n++) {
           const socket = await openUnreadConnection(url)
-          const closed = once(socket, 'close')
+          const whenClosed = once(socket, 'close')
           socket.write(requests)
-          await Promise.race([closed, sleep(200)])
+          await Promise.race([whenClosed, sleep(200)])
         }
       }
       // During this first flood, the heap grows to the size of a busy process.
@@ -147,13 +147,13 @@ describe.each(PROXIES)('behind $name', (program) => {
 
     const socket = await openUnreadConnection(new URL(proxy.url))
     const path = new URL('health/live', proxy.url).pathname
-    let received = ''
+    let receivedText = ''
     socket.setEncoding('utf8').on('data', (chunk) => {
-      received += chunk
+      receivedText += chunk
     })
     socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(10))
     socket.resume()
-    await expect.poll(() => received.match(/HTTP\/1\.1 200/g)?.length, WAIT).toBe(10)
+    await expect.poll(() => receivedText.match(/HTTP\/1\.1 200/g)?.length, WAIT).toBe(10)
     expect(command.output()).not.toContain('pipelined')
   })
 })

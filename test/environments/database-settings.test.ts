@@ -32,7 +32,7 @@ const LOGINS = [
 const TOKENS = Object.values(LOGOUTS).flatMap(({ userId, at }) =>
   LOGINS.map(([msAfterLogout, revoked]) => ({
     claims: { sub: userId, iat: Math.floor((at + msAfterLogout) / SECOND_MS) },
-    verdict: { afterMs: msAfterLogout, revoked, lastLogoutAt: at },
+    verdict: { msAfterLogout, revoked, lastLogoutAt: at },
   })),
 )
 
@@ -71,13 +71,13 @@ for (const [name, { settings, open }] of SERVERS) {
 
     test('sessions of PostgreSQL begin with these settings', async () => {
       for (const url of Object.values(server.env)) {
-        const found = await withClient(url, async (client) => {
+        const sessionSettings = await withClient(url, async (client) => {
           const { rows } = await client.query(
             `SELECT current_setting('timezone') AS timezone, current_setting('datestyle') AS datestyle`,
           )
           return rows[0]
         })
-        expect(found).toMatchObject(settings)
+        expect(sessionSettings).toMatchObject(settings)
       }
     })
 
@@ -105,46 +105,46 @@ for (const [name, { settings, open }] of SERVERS) {
     )
 
     test('POST /v1/check revokes the tokens from before the logout, and no others', async () => {
-      const found = await Promise.all(
-        TOKENS.map(async ({ claims, verdict: { afterMs: msAfterLogout } }) => {
+      const verdicts = await Promise.all(
+        TOKENS.map(async ({ claims, verdict: { msAfterLogout } }) => {
           const { body } = await system.request('/v1/check', { claims })
           expect(body.as_of).toSatisfy(isRecent)
           return {
-            afterMs: msAfterLogout,
+            msAfterLogout,
             revoked: body.revoked,
             lastLogoutAt: Date.parse(`${body.last_logout_at}`),
           }
         }),
       )
-      expect(found).toEqual(TOKENS.map(({ verdict }) => verdict))
+      expect(verdicts).toEqual(TOKENS.map(({ verdict }) => verdict))
     })
 
     test('a client that reads the feed revokes the tokens from before the logout, and no others', () =>
       withFeed(async (client) => {
-        const found = TOKENS.map(({ claims, verdict: { afterMs: msAfterLogout } }) => {
+        const verdicts = TOKENS.map(({ claims, verdict: { msAfterLogout } }) => {
           const { revoked, lastLogoutAt, asOf } = client.checkNow(claims)
           expect(toDateTime(asOf)).toSatisfy(isRecent)
-          return { afterMs: msAfterLogout, revoked, lastLogoutAt }
+          return { msAfterLogout, revoked, lastLogoutAt }
         })
-        expect(found).toEqual(TOKENS.map(({ verdict }) => verdict))
+        expect(verdicts).toEqual(TOKENS.map(({ verdict }) => verdict))
       }))
 
     test('a client that sends a request for each check revokes the tokens from before the logout, and no others', async () => {
       const client = openClient(system.url, { lookup: 'request' })
       const decisions = await Promise.all(TOKENS.map(({ claims }) => client.check(claims)))
       await client.close()
-      const found = decisions.map(({ revoked, lastLogoutAt }) => ({ revoked, lastLogoutAt }))
-      expect(found).toEqual(TOKENS.map(({ verdict: { afterMs: _, ...rest } }) => rest))
+      const verdicts = decisions.map(({ revoked, lastLogoutAt }) => ({ revoked, lastLogoutAt }))
+      expect(verdicts).toEqual(TOKENS.map(({ verdict: { msAfterLogout: _, ...rest } }) => rest))
     })
 
     test('the change feed contains the logouts and a fresh as_of', async () => {
       const { body } = await system.request('/v1/changes')
       const changes = body.changes as { kind: string; user_id: string; at: string }[]
-      const found = changes
+      const usersOfFeed = changes
         .filter(({ kind }) => kind === 'user')
         .map(({ user_id, at }) => ({ userId: user_id, at: Date.parse(at) }))
       const logouts = Object.values(LOGOUTS).map(({ userId, at }) => ({ userId, at }))
-      expect(new Set(found)).toEqual(new Set(logouts))
+      expect(new Set(usersOfFeed)).toEqual(new Set(logouts))
       expectFresh(body)
       expect((await fetch(`${system.url}/health/fresh`)).status).toBe(200)
     })

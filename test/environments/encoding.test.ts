@@ -126,23 +126,26 @@ test('a user id that the encoding cannot represent is recorded in ASCII, and the
   const store = await openTestStore({ url })
   closers.push(store.close)
   await store.begin('P0', null)
-  const others = Array.from({ length: 97 }, (_, n) => `auth0|${n}`)
-  const page = toPage('P0', [...others.slice(0, 40), 'auth0|Łukasz', ...others.slice(40)])
+  const otherUsers = Array.from({ length: 97 }, (_, n) => `auth0|${n}`)
+  const page = toPage('P0', [...otherUsers.slice(0, 40), 'auth0|Łukasz', ...otherUsers.slice(40)])
   const unattributable = [{ logId: 'L', reason: 'no_subject', entry: '{"name":"Łukasz"}' }]
   await expect(
     store.storePage({ ...page, batch: { ...page.batch, unattributable } }),
   ).resolves.toBe(true)
   await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P0+' })
   const users = await run(url, 'SELECT user_id FROM last_logout')
-  expect(users.rows.map(({ user_id }) => user_id).sort()).toEqual(others.sort())
+  expect(users.rows.map(({ user_id }) => user_id).sort()).toEqual(otherUsers.sort())
   const { rows } = await run(url, READ_UNATTRIBUTABLE)
   expect(rows.map(({ reason }: UnattributableRow) => reason)).toEqual([
     'no_subject',
     'not_storable',
   ])
-  const [kept, refused] = rows as UnattributableRow[]
-  expect(kept?.entry).toBe('{"name":"\\u0141ukasz"}')
-  expect(JSON.parse(refused?.entry ?? '')).toMatchObject({ userId: 'auth0|Łukasz', logId: 'P0-40' })
+  const [noSubjectRow, notStorableRow] = rows as UnattributableRow[]
+  expect(noSubjectRow?.entry).toBe('{"name":"\\u0141ukasz"}')
+  expect(JSON.parse(notStorableRow?.entry ?? '')).toMatchObject({
+    userId: 'auth0|Łukasz',
+    logId: 'P0-40',
+  })
 })
 
 describe('if PostgreSQL refuses a row', () => {

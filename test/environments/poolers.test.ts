@@ -170,7 +170,7 @@ describe('with the queue on Redis', () => {
       await expect.poll(users, { timeout: 10_000, interval: 5 }).toContain(userId)
       return performance.now() - startedAt
     }
-    return { service, variables, delay: measureDelay }
+    return { service, variables, measureDelay }
   }
 
   test(
@@ -180,7 +180,7 @@ describe('with the queue on Redis', () => {
       'PgBouncer with session pooling, and the queue in Redis',
     ),
     async ({ annotate }) => {
-      const { service, variables, delay: measureDelay } = await openFeed('session')
+      const { service, variables, measureDelay } = await openFeed('session')
       await annotate(
         `the feed shows a logout after ${Math.round(await measureDelay('auth0|session'))} ms`,
       )
@@ -198,7 +198,7 @@ describe('with the queue on Redis', () => {
       'the change feed polls every second; set `DATABASE_DIRECT_URL` for notifications',
     ),
     async ({ annotate }) => {
-      const { service, variables, delay: measureDelay } = await openFeed('transaction')
+      const { service, variables, measureDelay } = await openFeed('transaction')
       await expect
         .poll(() => service.countLines('warn', /^notifications not received/), WAIT)
         .toBe(1)

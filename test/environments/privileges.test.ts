@@ -64,7 +64,7 @@ async function runDoctor(url: string): Promise<string[]> {
   const { checks } = JSON.parse(stdout) as { checks: Record<string, string>[] }
   const names = ['database', 'migrations', 'queue', 'privileges']
   return checks
-    .filter(({ name = '', status: runStatus }) => names.includes(name) && runStatus !== 'ok')
+    .filter(({ name = '', status }) => names.includes(name) && status !== 'ok')
     .map(({ name, message, advice }) => `${name}: ${message} ${advice ?? ''}`)
 }
 
@@ -142,11 +142,11 @@ describe('migrate', () => {
       await createApp()
       await runSql('REVOKE CREATE ON SCHEMA public FROM PUBLIC', urlOf())
       const url = urlOf({ user: 'last_logout', ...(schema !== undefined && { schema }) })
-      const refused = await runMigrate(url)
-      expect(refused.code).toBe(2)
-      expect(refused.stderr).toMatch(message)
-      expect(refused.stderr.split('\n')).toHaveLength(2)
-      await runSql(readSql(refused.stderr), urlOf())
+      const refusal = await runMigrate(url)
+      expect(refusal.code).toBe(2)
+      expect(refusal.stderr).toMatch(message)
+      expect(refusal.stderr.split('\n')).toHaveLength(2)
+      await runSql(readSql(refusal.stderr), urlOf())
       let result = await runMigrate(url)
       // With the schema public, the next migrate also has to create the schema of the queue.
       if (schema === undefined) {
@@ -174,9 +174,9 @@ describe('migrate', () => {
       await runSql('GRANT USAGE, CREATE ON SCHEMA public TO last_logout', urlOf())
       await runSql('GRANT SELECT ON _prisma_migrations TO last_logout', urlOf())
       await runSql("DELETE FROM _prisma_migrations WHERE migration_name LIKE '%timeline'", urlOf())
-      const refused = await runMigrate(urlOf({ user: 'last_logout' }))
-      expect(refused.code).toBe(2)
-      expect(refused.stderr).toMatch(
+      const refusal = await runMigrate(urlOf({ user: 'last_logout' }))
+      expect(refusal.code).toBe(2)
+      expect(refusal.stderr).toMatch(
         /the tables belong to test, not to the database user last_logout/,
       )
     },
@@ -200,12 +200,12 @@ describe('a user without privileges', () => {
     async () => {
       await migrateApp()
       const url = urlOf({ user: 'last_logout' })
-      const refused = await runStatus(url)
-      expect(refused.code).toBe(2)
-      expect(refused.stderr).toMatch(
+      const refusal = await runStatus(url)
+      expect(refusal.code).toBe(2)
+      expect(refusal.stderr).toMatch(
         /lacks .*SELECT, INSERT, UPDATE on "public".tenant.*: let the owner/,
       )
-      await runSql(readSql(refused.stderr), urlOf())
+      await runSql(readSql(refusal.stderr), urlOf())
       expect(await runStatus(url)).toMatchObject({ code: 0, stderr: '' })
 
       const worker = await runFailingWorker(url)

@@ -27,8 +27,7 @@ test('a primary that turns read-only gets few queries, and polls continue when i
   await expect.poll(() => service.countLines('warn', /^job queue unavailable$/), WAIT).toBe(1)
   // PostgreSQL publishes the statistics of a session up to a second late.
   await sleep(1_500)
-  const { transactions: transactionsPerSecond, failed: failedPerSecond } =
-    await countTransactions(postgres)
+  const { transactionsPerSecond, failedPerSecond } = await countTransactions(postgres)
   await annotate(
     `${transactionsPerSecond} transactions a second, of which ${failedPerSecond} failed`,
   )
@@ -50,20 +49,21 @@ async function setReadOnly({ query }: TestPostgres, isReadOnly: boolean): Promis
 
 /** Counts the transactions, and how many of them fail, per second. */
 async function countTransactions({ query }: TestPostgres) {
-  const read = async () => {
+  const readCounts = async () => {
     const [row] = await query<{ committed: number; failed: number }>(
       `SELECT xact_commit::integer AS committed, xact_rollback::integer AS failed
        FROM pg_stat_database WHERE datname = current_database()`,
     )
     return row ?? { committed: 0, failed: 0 }
   }
-  const countsBefore = await read()
+  const countsBefore = await readCounts()
   await sleep(COUNT_DURATION_MS)
-  const countsAfter = await read()
+  const countsAfter = await readCounts()
   const perSecond = (count: number) => Math.round((count / COUNT_DURATION_MS) * 10_000) / 10
-  const failedPerSecond = countsAfter.failed - countsBefore.failed
+  const committed = countsAfter.committed - countsBefore.committed
+  const failed = countsAfter.failed - countsBefore.failed
   return {
-    transactions: perSecond(countsAfter.committed - countsBefore.committed + failedPerSecond),
-    failed: perSecond(failedPerSecond),
+    transactionsPerSecond: perSecond(committed + failed),
+    failedPerSecond: perSecond(failed),
   }
 }

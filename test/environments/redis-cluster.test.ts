@@ -222,7 +222,7 @@ describe('with TLS,', async () => {
     t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
     return {
       worker,
-      users: async () => (await readRows(database)).users.map(({ userId }) => userId),
+      readUsers: async () => (await readRows(database)).users.map(({ userId }) => userId),
     }
   }
 
@@ -236,7 +236,7 @@ describe('with TLS,', async () => {
     const server = await startRedis({ own: true, tls })
     if ('skip' in server) throw new Error(server.skip)
     onTestFinished(() => server.stop())
-    const { worker, users: readUsers } = await startWorker(context, server.url, tls.file)
+    const { worker, readUsers } = await startWorker(context, server.url, tls.file)
     await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
     expect(worker.output()).not.toMatch(/unavailable/)
   })
@@ -252,7 +252,7 @@ describe('with TLS,', async () => {
       const { expect } = context
       const tls = await createTls('DNS:localhost')
       const { nodes } = await openCluster(context, { tls })
-      const { worker, users: readUsers } = await startWorker(context, nodes[0].url, tls.file)
+      const { worker, readUsers } = await startWorker(context, nodes[0].url, tls.file)
       await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
       expect(worker.output()).not.toMatch(/unavailable/)
     },

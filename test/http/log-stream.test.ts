@@ -154,11 +154,11 @@ describe('concurrent batches', () => {
       await Promise.race([whenFinished, whenAborted]).finally(() => batches.running.shift())
       return 'stored'
     })
-    return { slow: slowApi, batches, finish }
+    return { slowApi, batches, finish }
   }
 
   test('the API stores batches one after the other, and rejects a sixth batch with 503', async () => {
-    const { slow: slowApi, batches, finish } = await openSlow()
+    const { slowApi, batches, finish } = await openSlow()
     const fiveBatches = ['1', '2', '3', '4', '5'].map((body) => send(body, undefined, slowApi))
     const sixth = await send('6', undefined, slowApi)
     expect(sixth.statusCode).toBe(503)
@@ -175,7 +175,7 @@ describe('concurrent batches', () => {
   })
 
   test('a batch is aborted when its client disconnects, and does not block other batches', async () => {
-    const { slow: slowApi, batches, finish } = await openSlow()
+    const { slowApi, batches, finish } = await openSlow()
     const url = (await listenOnLoopback(slowApi)) + URL_PATH
     for (let count = 0; count < 7; count++) {
       const client = new AbortController()
@@ -193,7 +193,7 @@ describe('concurrent batches', () => {
   })
 
   test('batches are aborted with 503 when the service stops, so that Auth0 retries', async () => {
-    const { slow: slowApi, batches } = await openSlow()
+    const { slowApi, batches } = await openSlow()
     const twoBatches = [send('1', undefined, slowApi), send('2', undefined, slowApi)]
     await expect.poll(() => batches.running).toEqual(['1'])
     await slowApi.close()

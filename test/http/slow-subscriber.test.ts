@@ -62,13 +62,17 @@ test('a subscriber that reads nothing is disconnected without delaying others, a
   await otherSubscriber.close()
 
   await whenDisconnected
-  const received = parse(await readToEnd(stalledSocket))
-  expect(received.users.length).toBeLessThan(CHANGE_COUNT)
+  const receivedFeed = parse(await readToEnd(stalledSocket))
+  expect(receivedFeed.users.length).toBeLessThan(CHANGE_COUNT)
 
-  const resumed = await subscribeToFeed(url, `?after=${received.cursor}`, bearer(keys.subscriber))
+  const resumed = await subscribeToFeed(
+    url,
+    `?after=${receivedFeed.cursor}`,
+    bearer(keys.subscriber),
+  )
   await expect.poll(() => resumed.named('freshness').length, { timeout: 20_000 }).toBe(1)
   const receivedUsers = new Set([
-    ...received.users,
+    ...receivedFeed.users,
     ...resumed.named('change').map(({ user_id }) => user_id),
   ])
   expect(receivedUsers.size).toBe(CHANGE_COUNT)

@@ -274,8 +274,8 @@ export function describeJobs(store: TestStore): void {
       const { length } = job.startedAt
       const isOverdue = async () => {
         const schedulers = await queue.getJobSchedulers()
-        const next = schedulers.find(({ key }) => key === job.name)?.next
-        return Number(next) < Date.now() - 4 * job.everyMs
+        const nextRunAt = schedulers.find(({ key }) => key === job.name)?.next
+        return Number(nextRunAt) < Date.now() - 4 * job.everyMs
       }
       await expect.poll(isOverdue, WAIT).toBe(true)
       endWork()

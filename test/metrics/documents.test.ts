@@ -88,10 +88,10 @@ describe('the metrics of a running service', () => {
   })
 
   test('all other metrics are those of the process and of Node.js', () => {
-    const others = [...families.keys()].filter((name) => !name.startsWith('last_logout_'))
-    expect(others).toContain('process_cpu_seconds_total')
-    expect(others).toContain('nodejs_eventloop_lag_p99_seconds')
-    expect(others.filter((name) => !/^(process|nodejs)_/.test(name))).toEqual([])
+    const otherNames = [...families.keys()].filter((name) => !name.startsWith('last_logout_'))
+    expect(otherNames).toContain('process_cpu_seconds_total')
+    expect(otherNames).toContain('nodejs_eventloop_lag_p99_seconds')
+    expect(otherNames.filter((name) => !/^(process|nodejs)_/.test(name))).toEqual([])
   })
 
   test('names of metrics end with base units, and names of counters with _total', () => {

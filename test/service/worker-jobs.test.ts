@@ -29,13 +29,13 @@ function createLateSource(source: LogSource) {
       return source.readPage(from, signal)
     },
   }
-  return { source: lateSource, requested: whenRequested, arrive: () => void events.emit('arrived') }
+  return { source: lateSource, whenRequested, arrive: () => void events.emit('arrived') }
 }
 
 test('a reconcile starts as soon as the running poll ends, before its backoff elapses', async () => {
   const t = await openTenant()
   onTestFinished(() => t.close())
-  const { source, requested: whenRequested, arrive } = createLateSource(t.source)
+  const { source, whenRequested, arrive } = createLateSource(t.source)
   const readTo = Date.now() - 60_000
   const store = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
   const env = { ...tenantEnv(t.simulator), DATABASE_URL: 'postgres://localhost/none' }

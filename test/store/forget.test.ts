@@ -81,8 +81,8 @@ async function dumpTables(): Promise<string> {
 }
 const idsIn = (text: string) => IDS.filter((id) => text.includes(id))
 
-const readFeed = async (after: string | null = null) => {
-  const page = await store.readChanges({ after, since: null, limit: 100 })
+const readFeed = async (cursor: string | null = null) => {
+  const page = await store.readChanges({ after: cursor, since: null, limit: 100 })
   return { cursor: page?.cursor ?? '', changes: page?.changes ?? [] }
 }
 
@@ -90,7 +90,7 @@ describe('forgetting a person', () => {
   beforeEach(() => store.storeBatch(OLD))
 
   test('forget leaves no id of the person in any table, and changes no logout', async () => {
-    const before = await readPerson()
+    const stateBefore = await readPerson()
     expect(idsIn(await dumpTables())).toEqual(IDS)
     expect(await store.forget(USER_ID)).toEqual({
       users: 1,
@@ -99,12 +99,12 @@ describe('forgetting a person', () => {
       remaining: { lastLogoutAt: NOON - 1, sessions: 2, newestAt: NOON - 1 },
       now: NOON,
     })
-    const after = await dumpTables()
-    expect(idsIn(after)).toEqual([])
+    const stateAfter = await dumpTables()
+    expect(idsIn(stateAfter)).toEqual([])
     // The log id must be replaced too, because it leads to the entry in the log of the tenant.
-    expect(after).not.toContain(`L${NOON - 1}`)
-    expect(before[0].user).toEqual({ at: NOON - 1, allSessionsAt: NOON - 1 })
-    expect(await readPerson()).toEqual(before)
+    expect(stateAfter).not.toContain(`L${NOON - 1}`)
+    expect(stateBefore[0].user).toEqual({ at: NOON - 1, allSessionsAt: NOON - 1 })
+    expect(await readPerson()).toEqual(stateBefore)
   })
 
   test('forget does not change the rows of other people', async () => {
@@ -112,15 +112,15 @@ describe('forgetting a person', () => {
       const { users, sessions } = await readRows(database)
       return [users, sessions].map((rows) => rows.filter(({ userId }) => userId === 'auth0|other'))
     }
-    const before = await readOthers()
+    const stateBefore = await readOthers()
     await store.forget(USER_ID)
-    expect(await readOthers()).toEqual(before)
-    expect(before.flat()).toHaveLength(2)
+    expect(await readOthers()).toEqual(stateBefore)
+    expect(stateBefore.flat()).toHaveLength(2)
   })
 
   test('a second call of forget changes nothing, and returns the same remaining rows', async () => {
     const { remaining } = await store.forget(USER_ID)
-    const before = await dumpTables()
+    const stateBefore = await dumpTables()
     expect(await store.forget(USER_ID)).toEqual({
       users: 0,
       sessions: 0,
@@ -128,7 +128,7 @@ describe('forgetting a person', () => {
       remaining,
       now: NOON,
     })
-    expect(await dumpTables()).toBe(before)
+    expect(await dumpTables()).toBe(stateBefore)
   })
 
   test('subscribers receive the hashed rows with the key of the hash', async () => {
@@ -158,7 +158,7 @@ describe('forgetting a person', () => {
 
   test('the person stays forgotten when the same entries are read again in any way', async () => {
     await store.forget(USER_ID)
-    const before = await dumpTables()
+    const stateBefore = await dumpTables()
     expect(await store.storeReconciled(OLD)).toBe(0)
     expect(await store.storeBatch(OLD)).toBe(0)
     await store.storePage({ from: 'P0', next: 'P1', storedAt: null, batch: OLD })
@@ -170,7 +170,7 @@ describe('forgetting a person', () => {
     })
     expect(idsIn(await dumpTables())).toEqual([])
     const rowsOf = (text: string) => text.split('\n').filter((row) => !row.includes('tenant'))
-    expect(rowsOf(await dumpTables())).toEqual(rowsOf(before))
+    expect(rowsOf(await dumpTables())).toEqual(rowsOf(stateBefore))
   })
 
   test('the ids of earlier logouts that are read later are replaced too, even the ids of unknown sessions', async () => {
@@ -228,9 +228,9 @@ describe('forgetting a person', () => {
   })
 
   test('forget changes nothing if no row of the person is stored', async () => {
-    const before = await dumpTables()
+    const stateBefore = await dumpTables()
     expect(await store.forget('auth0|unknown')).toMatchObject({ users: 0, remaining: null })
-    expect(await dumpTables()).toBe(before)
+    expect(await dumpTables()).toBe(stateBefore)
   })
 
   test('forget works while pages with the same entries are being stored', async () => {
@@ -253,9 +253,9 @@ describe('forgetting a person', () => {
 
 test('a second call of forget replaces ids that a worker of an earlier release has stored again', async () => {
   await store.storeBatch(OLD)
-  const stored = await database.query('SELECT * FROM last_logout WHERE user_id = $1', [USER_ID])
+  const storedRows = await database.query('SELECT * FROM last_logout WHERE user_id = $1', [USER_ID])
   await store.forget(USER_ID)
-  const [{ at, all_sessions_at, seq } = {}] = stored
+  const [{ at, all_sessions_at, seq } = {}] = storedRows
   await database.query(
     `INSERT INTO last_logout (user_id, at, all_sessions_at, log_id, type, seq)
      VALUES ($1, $2, $3, 'L', 'slo', $4)`,
@@ -279,14 +279,14 @@ test('no last logout moves back, in any order of logouts, repeated reads and cal
     const prefix = `auth0|${++runCount}`
     const logouts: Required<Logout>[] = []
     const repeat = () => store.storeBatch(batch(...logouts))
-    for (const one of steps) {
-      if ('forget' in one) {
-        now = one.now
-        await store.forget(prefix + one.forget)
+    for (const current of steps) {
+      if ('forget' in current) {
+        now = current.now
+        await store.forget(prefix + current.forget)
         continue
       }
       now = NOON
-      const { at, user, session } = one
+      const { at, user, session } = current
       const sessionId = session && `${prefix}${user} ${session}`
       logouts.push({ at, userId: prefix + user, sessionId, logId: `L${logouts.length}` })
       await (logouts.length % 3 === 0 ? repeat() : store.storeBatch(batch(...logouts.slice(-1))))
@@ -296,9 +296,9 @@ test('no last logout moves back, in any order of logouts, repeated reads and cal
     const newest = (list: { at: number }[]) =>
       list.length === 0 ? null : Math.max(...list.map(({ at }) => at))
     for (const { userId, sessionId } of logouts) {
-      const ofUser = logouts.filter((one) => one.userId === userId)
-      const allSessionsAt = newest(ofUser.filter((one) => one.sessionId === null))
-      const at = newest(ofUser.filter((one) => one.sessionId === sessionId))
+      const ofUser = logouts.filter((event) => event.userId === userId)
+      const allSessionsAt = newest(ofUser.filter((event) => event.sessionId === null))
+      const at = newest(ofUser.filter((event) => event.sessionId === sessionId))
       expect(await read(userId ?? '', sessionId)).toEqual({
         user: { at: newest(ofUser), allSessionsAt },
         session: sessionId === null ? null : { at, ended: true },

@@ -49,13 +49,13 @@ test('an aborted run that hangs does not delay the next run, and does not releas
   const hangingRun = lease.run(stop.signal, hanging.run)
   await expect.poll(readOwner).toBeTruthy()
   stop.abort()
-  const next = createRun()
-  const running = lease.run(signal, next.run)
+  const nextRun = createRun()
+  const running = lease.run(signal, nextRun.run)
   hanging.end()
   await hangingRun
   expect(await readOwner()).toBeTruthy()
   await expect(lease.run(signal, async () => {})).resolves.toBe(false)
-  next.end()
+  nextRun.end()
   await running
   expect(await readOwner()).toBeNull()
 })

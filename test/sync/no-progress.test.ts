@@ -103,7 +103,7 @@ const situations = fc.record({
   task: fc.constantFrom(poll, reconcile),
   // The catch-up reads the first logout, and the sweep reads the other logouts.
   entries: fc.tuple(ages(14 * MINUTE), ages(30 * DAY), ages(30 * DAY)),
-  start: fc.record({
+  startState: fc.record({
     readToAgoMs: fc.option(fc.integer({ min: 15 * MINUTE, max: 10 * DAY })),
     isFresh: fc.boolean(),
     sweepSpanMs: ages(20 * DAY),
@@ -158,7 +158,7 @@ function openWorker(
 describe('a database that does not keep the rows that are written', () => {
   test('every poll and reconcile ends with NO_PROGRESS after at most 20 requests, and the problem is reported once', async () => {
     await fc.assert(
-      fc.asyncProperty(situations, async ({ storeFaults, task, entries, start: startState }) => {
+      fc.asyncProperty(situations, async ({ storeFaults, task, entries, startState }) => {
         const tenant = await openLog(entries)
         const reports: boolean[] = []
         const guard = createProgressGuard({

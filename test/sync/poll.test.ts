@@ -288,9 +288,9 @@ describe('a poll', () => {
     await runPoll()
     const { asOf } = await store.readProgress()
     await runPoll()
-    const after = await store.readProgress()
-    expect(after.checkpoint).toBe(logId)
-    expect(after.asOf).toBeGreaterThanOrEqual(asOf ?? Number.NaN)
+    const progressAfter = await store.readProgress()
+    expect(progressAfter.checkpoint).toBe(logId)
+    expect(progressAfter.asOf).toBeGreaterThanOrEqual(asOf ?? Number.NaN)
   })
 
   test('a poll continues after unreadable entries, and stores them as unattributable (P5)', async () => {

@@ -128,8 +128,12 @@ describe('a log-stream request', () => {
 
   test('a request writes nothing if all entries are of other types', async () => {
     const unusedStore = { storeBatch: () => Promise.reject(new Error('not called')) }
-    const others = [buildEntry('s'), buildEntry('flo'), { type: 'sapi', user_id: 'auth0|admin' }]
-    await receive({ store: unusedStore, types }, toJson(others), notAborted)
+    const otherEntries = [
+      buildEntry('s'),
+      buildEntry('flo'),
+      { type: 'sapi', user_id: 'auth0|admin' },
+    ]
+    await receive({ store: unusedStore, types }, toJson(otherEntries), notAborted)
   })
 
   test('receive rejects while the database is unavailable', async () => {

@@ -32,7 +32,7 @@ test('a sweep reads every entry of its span and no other entry, the newest part 
         )
         .sort((a, b) => (a.log_id < b.log_id ? 1 : -1))
       const span = { from: NOW - days * 86_400_000, to: NOW }
-      const { read: readUsers, parts } = await sweepAll(searchIn(entries), span)
+      const { readUsers, parts } = await sweepAll(searchIn(entries), span)
 
       const expected = entries.filter(({ log_id }) => log_id >= buildLogId('900', span.from, 0))
       expect([...readUsers].sort()).toEqual(expected.map(({ user_id }) => user_id).sort())
@@ -74,7 +74,7 @@ test('a sweep reads a burst of a few seconds with few requests', async () => {
     requests += 1
     return searchBurst(generated)
   }
-  const { read: readUsers } = await sweepAll(search, { from: NOW - 3_600_000, to: NOW })
+  const { readUsers } = await sweepAll(search, { from: NOW - 3_600_000, to: NOW })
   expect(new Set(readUsers).size).toBe(1_600)
   expect(requests).toBeLessThan(60)
 })
@@ -107,7 +107,7 @@ async function sweepAll(search: (search: Search) => Promise<SearchPage>, span: S
   }
   const deps = { source, store: {} as LastLogoutStore, types: new Set(['slo']) }
   await sweep(deps, options, new AbortController().signal)
-  return { read: readUsers, parts }
+  return { readUsers, parts }
 }
 
 function toEntry(storedAt: number, cluster: number, n: number): Entry {
