@@ -26,6 +26,7 @@ afterEach(async () => {
   await database.drop()
 })
 
+/** Returns a function that scrapes one metric. Its function `scrape` returns a function that reads metrics of one scrape. */
 function openMetrics(overrides: Partial<Parameters<typeof createDatabaseMetrics>[1]> = {}) {
   const registry = new Registry()
   const metrics = createDatabaseMetrics(registry, { ...store, ...overrides })
@@ -38,20 +39,20 @@ function openMetrics(overrides: Partial<Parameters<typeof createDatabaseMetrics>
 }
 
 test('if the database hangs, its metrics are absent after the timeout, until the database responds again', async () => {
-  const read = openMetrics()
+  const scrapeMetric = openMetrics()
   await store.storeCaughtUp(null, Date.now())
-  expect(await read('freshness_lag_seconds')).toBeLessThan(60)
+  expect(await scrapeMetric('freshness_lag_seconds')).toBeLessThan(60)
   proxy.freeze()
   const startedAt = performance.now()
-  const readMetric = await read.scrape()
+  const readMetric = await scrapeMetric.scrape()
   expect(performance.now() - startedAt).toBeLessThan(MAX_SCRAPE_MS)
   expect(readMetric('database_up')).toBe(0)
   for (const name of ['freshness_lag_seconds', 'gaps', 'users', 'reconciled_rows_total']) {
     expect(readMetric(name)).toBe(undefined)
   }
   proxy.thaw()
-  await expect.poll(() => read('database_up'), { timeout: 25_000 }).toBe(1)
-  expect(await read('users')).toBe(0)
+  await expect.poll(() => scrapeMetric('database_up'), { timeout: 25_000 }).toBe(1)
+  expect(await scrapeMetric('users')).toBe(0)
 }, 60_000)
 
 test('a scrape waits at most three seconds for the database, which is less than the timeout of Prometheus', () => {
@@ -59,16 +60,16 @@ test('a scrape waits at most three seconds for the database, which is less than 
 })
 
 test('database_up is 0 as soon as a query of the database fails', async () => {
-  const read = openMetrics()
+  const scrapeMetric = openMetrics()
   await database.query('ALTER TABLE tenant RENAME TO gone')
-  expect(await read('database_up')).toBe(0)
+  expect(await scrapeMetric('database_up')).toBe(0)
   await database.query('ALTER TABLE gone RENAME TO tenant')
-  expect(await read('database_up')).toBe(1)
+  expect(await scrapeMetric('database_up')).toBe(1)
 })
 
 test('concurrent and later scrapes share one query while the database hangs', async () => {
   let queries = 0
-  const read = openMetrics({
+  const scrapeMetric = openMetrics({
     timeoutMs: 500,
     readProgress: () => {
       queries++
@@ -76,22 +77,24 @@ test('concurrent and later scrapes share one query while the database hangs', as
     },
   })
   proxy.freeze()
-  expect(await Promise.all([read('database_up'), read('database_up')])).toEqual([0, 0])
-  await read('database_up')
+  expect(await Promise.all([scrapeMetric('database_up'), scrapeMetric('database_up')])).toEqual([
+    0, 0,
+  ])
+  await scrapeMetric('database_up')
   expect(queries).toBe(1)
 }, 60_000)
 
 test('rows are counted at most once a minute', async () => {
   let counts = 0
-  const read = openMetrics({
+  const scrapeMetric = openMetrics({
     count: () => {
       counts++
       return store.count()
     },
   })
-  expect(await Promise.all([read('users'), read('users')])).toEqual([0, 0])
+  expect(await Promise.all([scrapeMetric('users'), scrapeMetric('users')])).toEqual([0, 0])
   await store.storeReported({ userId: 'auth0|1', sessionId: null, at: 1_000, type: 'slo' })
-  expect(await read('users')).toBe(0)
+  expect(await scrapeMetric('users')).toBe(0)
   expect(counts).toBe(1)
 })
 
@@ -100,14 +103,14 @@ test('a slow count delays no scrape, and a later scrape contains the result of t
   const whenReleased = new Promise<void>((resolve) => {
     release = resolve
   })
-  const read = openMetrics({
+  const scrapeMetric = openMetrics({
     count: () => whenReleased.then(() => store.count()),
     timeoutMs: 1_000,
   })
   const startedAt = performance.now()
-  const readMetric = await read.scrape()
+  const readMetric = await scrapeMetric.scrape()
   expect(performance.now() - startedAt).toBeLessThan(MAX_SCRAPE_MS)
   expect([readMetric('users'), readMetric('database_up')]).toEqual([undefined, 1])
   release()
-  await expect.poll(() => read('users')).toBe(0)
+  await expect.poll(() => scrapeMetric('users')).toBe(0)
 })

@@ -19,44 +19,40 @@ test('a gap concerns tokens until the last access token of the last refresh toke
   expect(concernedUntil({ to: GAP_END }, HORIZON_MS)).toBe(HORIZON_END)
 })
 
-test.each<[string, { floorAt: number | null; now: number }, GapState]>([
-  ['when it is found', { floorAt: null, now: GAP_END }, 'open'],
-  ['while the last token can be valid', { floorAt: null, now: HORIZON_END - 1 }, 'open'],
+test.each<[GapState, string, { floorAt: number | null; now: number }]>([
+  ['open', 'when it is detected', { floorAt: null, now: GAP_END }],
+  ['open', 'while the last token can be valid', { floorAt: null, now: HORIZON_END - 1 }],
+  ['expired', 'when no token can be valid', { floorAt: null, now: HORIZON_END }],
+  ['closed', 'if it ends at the floor', { floorAt: GAP_END, now: GAP_END }],
+  ['open', 'if it ends one millisecond after the floor', { floorAt: GAP_END - 1, now: GAP_END }],
+  ['open', 'if it ends long after the floor', { floorAt: GAP_END - 90 * DAY_MS, now: GAP_END }],
   [
-    'from the moment at which no token can be valid',
-    { floorAt: null, now: HORIZON_END },
-    'expired',
-  ],
-  ['with an end at the floor', { floorAt: GAP_END, now: GAP_END }, 'closed'],
-  ['with a floor one millisecond below its end', { floorAt: GAP_END - 1, now: GAP_END }, 'open'],
-  ['with an end far above the floor', { floorAt: GAP_END - 90 * DAY_MS, now: GAP_END }, 'open'],
-  [
-    'with an end at the floor, and when no token can be valid',
-    { floorAt: GAP_END, now: HORIZON_END },
     'closed',
+    'if it ends at the floor, even when no token can be valid',
+    { floorAt: GAP_END, now: HORIZON_END },
   ],
-])('the state of a gap is right %s', (_when, moment, state) => {
+])('a gap is %s %s', (state, _when, moment) => {
   expect(stateOfGap({ to: GAP_END }, moment, HORIZON_MS)).toBe(state)
 })
 
 const READ_STATE = { asOf: GAP_END, isSwept: true, lastGapTo: GAP_END, floorAt: null, now: GAP_END }
 
-test.each<[string, Partial<typeof READ_STATE> | object, boolean]>([
-  ['without a gap', { lastGapTo: null }, true],
-  ['before the first catch-up', { lastGapTo: null, asOf: null }, false],
-  ['while a part of the sweep is left', { lastGapTo: null, isSwept: false }, false],
-  ['with an open gap', {}, false],
-  ['one millisecond before the gap has expired', { now: HORIZON_END - 1 }, false],
-  ['when the gap has expired', { now: HORIZON_END }, true],
-  ['with a floor at the end of the gap', { floorAt: GAP_END }, true],
-  ['with a floor one millisecond earlier', { floorAt: GAP_END - 1 }, false],
-  ['with a closed gap, and a part of the sweep left', { floorAt: GAP_END, isSwept: false }, false],
-])('completeness is right %s', (_when, overrides, complete) => {
+test.each<[boolean, string, Partial<typeof READ_STATE> | object]>([
+  [true, 'without a gap', { lastGapTo: null }],
+  [false, 'before the first catch-up', { lastGapTo: null, asOf: null }],
+  [false, 'while a part of the sweep is left', { lastGapTo: null, isSwept: false }],
+  [false, 'with an open gap', {}],
+  [false, 'one millisecond before the gap has expired', { now: HORIZON_END - 1 }],
+  [true, 'when the gap has expired', { now: HORIZON_END }],
+  [true, 'with a floor at the end of the gap', { floorAt: GAP_END }],
+  [false, 'with a floor one millisecond before the end of the gap', { floorAt: GAP_END - 1 }],
+  [false, 'with a closed gap and a part of the sweep left', { floorAt: GAP_END, isSwept: false }],
+])('isComplete returns %s %s', (complete, _when, overrides) => {
   expect(isComplete({ ...READ_STATE, ...overrides }, HORIZON_MS)).toBe(complete)
 })
 
 test('a logout in a gap that is not open concerns no token that is valid and not revoked', () => {
-  // The boundaries are the durations with which a token is valid longest.
+  // The boundaries are the durations for which a token is valid for the longest time.
   const days = (...boundaries: number[]) =>
     fc.oneof(fc.integer({ min: 0, max: 40 * DAY_MS }), fc.constantFrom(0, 1, ...boundaries))
   fc.assert(

@@ -40,7 +40,7 @@ describe('chooseForm', () => {
     ['is missing for ten minutes', missingAt, 600_000, 'query'],
     ['was missing at a later time, before the clock was set back', missingAt, -1, 'query'],
   ] as const)(
-    'chooseForm decides for a query form that %s',
+    'chooseForm returns the expected form if the query form %s',
     (_what, missingSince, elapsedMs, form) => {
       expect(chooseForm(missingSince, missingAt + elapsedMs)).toBe(form)
     },
@@ -107,7 +107,10 @@ describe('isAbout', () => {
     ['a session, although none was requested', { user_id: 'auth0|1', session }, null, false],
     ['null', null, 'S1', false],
     ['a text', 'auth0|1', 'S1', false],
-  ])('isAbout decides for a response about %s', (_what, json, sessionId, expected) => {
-    expect(isAbout(json, { userId: 'auth0|1', sessionId })).toBe(expected)
-  })
+  ])(
+    'isAbout returns the expected result for a response about %s',
+    (_what, json, sessionId, expected) => {
+      expect(isAbout(json, { userId: 'auth0|1', sessionId })).toBe(expected)
+    },
+  )
 })

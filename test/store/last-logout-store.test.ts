@@ -258,24 +258,21 @@ describe('knowledge', () => {
     [-1, true],
     [0, true],
     [1, false],
-  ])(
-    'readKnown returns the right completeness %d ms before the horizon of a gap: %s',
-    async (remainingMs, complete) => {
-      const horizonMs = 1000
-      const storeAtHorizon = await openTestStore(database, {
-        horizonMs,
-        now: () => NOON + horizonMs - remainingMs,
-      })
-      await store.begin(CHECKPOINT, null)
-      await store.storeCaughtUp(CHECKPOINT, NOON)
-      await database.query(
-        `INSERT INTO gap (from_at, to_at, reason) VALUES ($1::timestamptz - interval '1 hour', $1, 'outage')`,
-        [new Date(NOON).toISOString()],
-      )
-      await expect(storeAtHorizon.readKnown('auth0|1', null)).resolves.toMatchObject({ complete })
-      await storeAtHorizon.close()
-    },
-  )
+  ])('%d ms before the horizon of a gap, complete is %s', async (remainingMs, complete) => {
+    const horizonMs = 1000
+    const storeAtHorizon = await openTestStore(database, {
+      horizonMs,
+      now: () => NOON + horizonMs - remainingMs,
+    })
+    await store.begin(CHECKPOINT, null)
+    await store.storeCaughtUp(CHECKPOINT, NOON)
+    await database.query(
+      `INSERT INTO gap (from_at, to_at, reason) VALUES ($1::timestamptz - interval '1 hour', $1, 'outage')`,
+      [new Date(NOON).toISOString()],
+    )
+    await expect(storeAtHorizon.readKnown('auth0|1', null)).resolves.toMatchObject({ complete })
+    await storeAtHorizon.close()
+  })
 })
 
 describe('unattributable entries', () => {
