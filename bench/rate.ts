@@ -24,7 +24,7 @@ const limits: SimulatedRateLimit[] = [
 ]
 
 console.log(`share ${SHARE}, ${seconds} s\n`)
-console.log('limit                        sent   allowed   ratio   refused')
+console.log('limit                        sent   allowed   ratio       429')
 const lines = await Promise.all(limits.map(measure))
 console.log(lines.join('\n'))
 
@@ -61,12 +61,12 @@ async function measure(rateLimit: SimulatedRateLimit): Promise<string> {
     (sentRequests / allowedRequests).toFixed(3),
     rateLimited,
   ]
-  return `${describe(rateLimit)}${cells.map((cell) => String(cell).padStart(9)).join('')}`
+  return `${formatLimit(rateLimit)}${cells.map((cell) => String(cell).padStart(9)).join('')}`
 }
 
-function rethrowUnless(stop: AbortSignal) {
+function rethrowUnless(signal: AbortSignal) {
   return (error: unknown) => {
-    if (!stop.aborted) throw error
+    if (!signal.aborted) throw error
   }
 }
 
@@ -78,7 +78,7 @@ function requestsAllowedBy(rateLimit: SimulatedRateLimit, fromMs: number, toMs: 
   return burst * (Math.floor(toMs / windowMs) - Math.floor(fromMs / windowMs) + 1)
 }
 
-function describe(rateLimit: SimulatedRateLimit): string {
+function formatLimit(rateLimit: SimulatedRateLimit): string {
   const refill =
     'perSecond' in rateLimit
       ? `bucket, ${rateLimit.perSecond.toFixed(2)} per s`

@@ -27,10 +27,10 @@ const { values } = parseArgs({
   },
 })
 const [kills, seed, workers, lateShare] = [
-  number('kills', 2),
-  number('seed', 0),
-  number('workers', 1),
-  number('late', 0),
+  readNumber('kills', 2),
+  readNumber('seed', 0),
+  readNumber('workers', 1),
+  readNumber('late', 0),
 ]
 
 const stopping = new AbortController()
@@ -62,7 +62,7 @@ async function campaign(): Promise<boolean> {
       seed,
       kills: killsOfFirstRound,
     })
-    describe('queue in PostgreSQL', onPostgres)
+    printReport('queue in PostgreSQL', onPostgres)
     const onRedis = await runRound({
       ...sharedOptions,
       databaseUrl: await createDatabase(postgres.url, 'queue_on_redis'),
@@ -70,7 +70,7 @@ async function campaign(): Promise<boolean> {
       seed: seed + 1,
       kills: kills - killsOfFirstRound,
     })
-    describe('queue in Redis', onRedis)
+    printReport('queue in Redis', onRedis)
     return onPostgres.problems.length + onRedis.problems.length === 0
   } finally {
     if (!('skip' in redis)) await redis.stop()
@@ -90,7 +90,7 @@ async function createDatabase(serverUrl: string, name: string): Promise<string> 
   return url.href
 }
 
-function describe(name: string, report: RoundReport): void {
+function printReport(name: string, report: RoundReport): void {
   const { workerReport, written, problems } = report
   const { starting, withoutLease, withLease, closing } = workerReport.kills
   print(`
@@ -106,7 +106,7 @@ ${name}: ${report.seconds.toFixed(0)} s
   for (const problem of problems.slice(0, MAX_SHOWN_PROBLEMS)) print(`    ${problem}`)
 }
 
-function number(name: keyof typeof values, min: number): number {
+function readNumber(name: keyof typeof values, min: number): number {
   const value = Number(values[name])
   if (!(value >= min)) throw new TypeError(`--${name} must be a number from ${min}`)
   return value

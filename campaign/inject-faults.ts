@@ -48,14 +48,14 @@ const FAULTS: CreateFault[] = [
 /** Responds with a page that begins before the requested checkpoint, and so repeats entries of earlier pages. */
 function repeatedPage(tenant: Tenant): FaultHandler {
   return (reply) => {
-    const from = new URL(reply.request.url, 'http://simulator').searchParams.get('from')
-    const begin = tenant.positionAt(tenant.now() - REPEATED_SPAN_MS)
+    const checkpoint = new URL(reply.request.url, 'http://simulator').searchParams.get('from')
+    const firstPosition = tenant.positionAt(tenant.now() - REPEATED_SPAN_MS)
     // A page that begins after the checkpoint would skip entries that the worker has not read.
-    if (from === null || from < begin) return
-    const page = tenant.readAfter(begin, 100)
+    if (checkpoint === null || checkpoint < firstPosition) return
+    const page = tenant.readAfter(firstPosition, 100)
     const last = page.at(-1)?.logId
     // Auth0 never returns a page that ends before the checkpoint.
-    if (last === undefined || last <= from) return
+    if (last === undefined || last <= checkpoint) return
     return reply.type('application/json').send(`[${page.map(({ json }) => json).join(',')}]`)
   }
 }

@@ -37,18 +37,18 @@ async function createDatabaseWithRole(settings: Record<string, string>): Promise
 async function runConcurrently<T>(runs: (() => Promise<T>)[], concurrency: number): Promise<T[]> {
   const results: T[] = []
   const queue = [...runs]
-  const work = async () => {
+  const runNext = async () => {
     for (let run = queue.shift(); run !== undefined; run = queue.shift()) results.push(await run())
   }
-  await Promise.all(Array.from({ length: concurrency }, work))
+  await Promise.all(Array.from({ length: concurrency }, runNext))
   return results
 }
 
 test.each([
   ...LEVELS.map((level) => [level, 'directly'] as const),
-  ['serializable', 'by PgBouncer'] as const,
+  ['serializable', 'through PgBouncer'] as const,
 ])(
-  'all concurrent reports and log-stream posts are stored if the default isolation is %s, connected %s',
+  'all concurrent reports and log-stream posts are stored if the default isolation is %s, with a connection %s',
   {
     ...works(
       'PostgreSQL',

@@ -227,7 +227,7 @@ describe('the floor', () => {
   })
 })
 
-describe('knowledge', () => {
+describe('readKnown', () => {
   test('readKnown returns no logout of an unknown user and session, with the freshness of the log', async () => {
     await store.begin(CHECKPOINT, null)
     await store.storeCaughtUp(CHECKPOINT, NOON)
