@@ -42,7 +42,7 @@ const DOMAIN = 'campaign.example'
 const USER_COUNT = 300
 const HISTORY_ENTRIES = 1_500
 const HISTORY_MS = 2 * 86_400_000
-/** Latency of each response of the tenant. It makes requests long enough that kills interrupt some of them. */
+/** Latency of each response of the tenant. With this latency, some kills interrupt a request. */
 const LATENCY_MS = 15
 
 /**

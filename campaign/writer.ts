@@ -64,7 +64,7 @@ export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
 
   function writeOne(): void {
     const { entry, kind } = nextEntry(random, people, written.unattributable)
-    // A reconcile searches by type. It would not find a malformed entry or an entry of another type if it were late.
+    // Only these entries can be late, because a reconcile searches by type. It would not find late entries of other types.
     const isLate =
       (kind === 'logout' || kind === 'no user or session') && random() < options.lateShare
     const now = tenant.now()

@@ -124,7 +124,7 @@ test('no import cycle exists', () => {
   expect(sources.flatMap(({ file }) => visit(file, []))).toEqual([])
 })
 
-// A person or a script starts these commands often. To load any of these packages takes longer than all other code.
+// A person or a script starts these commands often. Loading one of these packages takes longer than loading the rest.
 test.each(['explain', 'floor', 'forget', 'logout', 'status'])(
   'the command `%s` loads the store, and none of the slow packages',
   (command) => {

@@ -359,7 +359,7 @@ describe.concurrent('createEmbeddedPostgres', () => {
     await expect(start(file)).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
   })
 
-  // These tests are not marked as skipped, because each run is either as root or as another user.
+  // If a test does not apply to the current user, it is not defined. Otherwise it would be reported as skipped.
   if (!isRoot)
     test('a start rejects a directory that is not writable', async ({ createDirectory, start }) => {
       const dataDir = await createDirectory()

@@ -114,7 +114,7 @@ export function describeJobs(store: TestStore): void {
       const startsBefore = job.startedAt.length
       await waitForStarts(job, 15)
       const [first = 0, ...others] = job.startedAt.slice(startsBefore, startsBefore + 15)
-      // 15 runs take 14 intervals, or fewer if the first run was late. With two runs per interval, they would take 7.
+      // 15 runs take 14 intervals, or fewer if the first run was late. With two runs per interval, 15 runs would take 7.
       expect((others.at(-1) ?? 0) - first).toBeGreaterThan(11 * everyMs)
     })
 

@@ -124,7 +124,7 @@ describe.concurrent('a queue in PostgreSQL', () => {
     const pool = createQueuePool(url)
     onTestFinished(() => pool.end())
     const client = await pool.connect()
-    // The test does not use `once` of node:events, because it would also handle the event `error`.
+    // The test does not use `once` of node:events, because `once` would also handle the event `error`.
     const whenEnded = new Promise<void>((resolve) => client.once('end', resolve))
     const { rows } = await client.query('SELECT pg_backend_pid() AS pid')
     await query('SELECT pg_terminate_backend($1)', [rows[0].pid])

@@ -26,7 +26,10 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Returns a function that scrapes one metric. Its function `scrape` returns a function that reads metrics of one scrape. */
+/**
+ * Returns a function that scrapes, and returns the value of one metric. Its property `scrape` scrapes once, and returns a
+ * function that reads any metric of that scrape.
+ */
 function openMetrics(overrides: Partial<Parameters<typeof createDatabaseMetrics>[1]> = {}) {
   const registry = new Registry()
   const metrics = createDatabaseMetrics(registry, { ...store, ...overrides })

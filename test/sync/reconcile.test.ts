@@ -197,7 +197,7 @@ describe('after an outage of the worker', () => {
     }
     const findings = await runOperation(poll, { source })
     expect(findings.map(({ kind }) => kind)).toEqual(['outage'])
-    // Before the search, poll requests one page. The page shows how far behind the catch-up is.
+    // Before the search, poll requests one page. The page shows how old the first missed entry is.
     const lastSearch = order.lastIndexOf('search')
     expect(order.slice(0, lastSearch).filter((kind) => kind === 'page')).toHaveLength(1)
     expect(order.slice(lastSearch).filter((kind) => kind === 'page').length).toBeGreaterThan(20)
