@@ -10,7 +10,7 @@ import type { Written } from './writer.js'
 
 type Queryable = Pick<TestDatabase, 'query'>
 
-/** The numbers of rows at the end of a round, and every problem: for example, a row that differs from the expected row. */
+/** The numbers of rows at the end of a round, and all problems. A row that differs from the expected row is a problem. */
 export interface RoundOutcome {
   users: number
   sessions: number

@@ -64,7 +64,7 @@ export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
 
   function writeOne(): void {
     const { entry, kind } = nextEntry(random, people, written.unattributable)
-    // Only these entries can be late, because a reconcile searches by type. It would not find late entries of other types.
+    // Only these entries can be late: a reconcile searches by type, and would not find late entries of other types.
     const isLate =
       (kind === 'logout' || kind === 'no user or session') && random() < options.lateShare
     const now = tenant.now()

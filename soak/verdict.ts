@@ -36,7 +36,7 @@ const MIN_SUCCESS_SHARE = 0.999
 /** Maximum duration of a poll. An entry that is stored during a poll is possibly read by the next poll only. */
 const MAX_POLL_MS = 2_000
 
-/** Judges a run. Memory and connections are judged by the second half of the samples, because the first is the warm-up. */
+/** Judges a run. Memory and connections are judged by the second half of the samples: the first half is the warm-up. */
 export function judgeSoak(
   samples: Sample[],
   totals: LoadTotals,

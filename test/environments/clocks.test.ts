@@ -165,7 +165,7 @@ describe('a replica that is promoted, and whose clock is two hours behind', PROM
       await replica.start()
       await promote(replica)
       const store = await open(replica)
-      // The replica has now assigned higher positions than the old primary: the position alone would make the cursor valid.
+      // The replica has now assigned higher positions than the old primary. So the position in the cursor looks valid.
       for (let n = 0; n < 9; n++) await store.storeBatch(logout(`auth0|new-${n}`))
       await expect(readAll(store, cursor)).resolves.toBeNull()
       for (const otherCursor of cursors)

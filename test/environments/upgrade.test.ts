@@ -217,7 +217,7 @@ describe('a transaction that holds a table', () => {
   })
 })
 
-/** Returns the `relfilenode` of each large table and index. PostgreSQL changes it when it rewrites the table or the index. */
+/** Returns the `relfilenode` of each large table and index. It changes if PostgreSQL rewrites the table or the index. */
 function readFiles({ query }: TestPostgres): Promise<object[]> {
   return query(
     `SELECT relname, relfilenode FROM pg_class

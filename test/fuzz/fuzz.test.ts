@@ -189,7 +189,7 @@ async function inject({ payload, ...request }: FuzzedRequest): Promise<void> {
   }
 }
 
-/** Whether the response reports that the queue of the log stream is full. The test sends more batches than fit into it. */
+/** Whether the response reports that the queue of the log stream is full. The test sends more batches than fit. */
 function isQueueFull(response: string): boolean {
   return response.includes('other batches are being stored')
 }
@@ -228,7 +228,7 @@ function toBytes({ method, url, headers, payload = '' }: FuzzedRequest): Buffer 
   return Buffer.concat([Buffer.from(`${method} ${url} HTTP/1.1\r\n${lines.join('')}\r\n`), body])
 }
 
-/** Returns the log lines at `warn` and above. Omits warnings about wrong keys, because a replaced byte can change a key. */
+/** Returns the log lines at `warn` and above, without warnings about wrong keys: a replaced byte can change a key. */
 function warnings(): string {
   const isWarning = (line: string) =>
     JSON.parse(line).level >= 40 && !line.includes('too many wrong keys')

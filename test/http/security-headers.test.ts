@@ -63,7 +63,7 @@ describe('every response', () => {
 })
 
 describe('a browser that stores a key for /docs', () => {
-  // A page of another origin can send these content types without a preflight request (Fetch standard: "CORS-safelisted").
+  // A page of another origin can send these content types without a preflight request (Fetch: "CORS-safelisted").
   test.each([
     ['text/plain', 'text/plain'],
     ['a form', 'application/x-www-form-urlencoded'],

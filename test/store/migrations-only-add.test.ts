@@ -8,7 +8,7 @@ const releasedMigrations = await readMigrations(RELEASED_MIGRATIONS)
 
 /**
  * Statements that do not affect an older service that uses the database at the same time. The test rejects all other
- * statements. For example, it rejects `DROP INDEX`, because queries of the older service can be too slow without the index.
+ * statements. For example, it rejects `DROP INDEX`: without the index, queries of the older service can be too slow.
  */
 const ADDITIONS = [
   /^CREATE TABLE /,

@@ -377,8 +377,8 @@ describe('with new entries before each page request', () => {
       },
     }
     await runOperation(poll, { source })
-    // The catch-up begins with the request for the first page. The second page contains an entry that was stored after that
-    // request, so poll requests no third page.
+    // The catch-up begins with the request for the first page. The second page contains an entry that was stored after
+    // that request, so poll requests no third page.
     expect(countRequests('from')).toBe(2)
   })
 })
