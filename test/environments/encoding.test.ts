@@ -209,7 +209,7 @@ describe('if PostgreSQL refuses a row', () => {
     expect(service.countLines('error', /./)).toBe(0)
   })
 
-  test('forget deletes the recorded entry, and a repeated read does not record it again', async () => {
+  test('forget deletes the content of the recorded entry, and a repeated read does not store it again', async () => {
     const database = await createMigratedDatabase()
     await addRefusals(database)
     const store = await openTestStore(database)
