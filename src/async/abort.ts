@@ -1,4 +1,4 @@
-import { aborted, LastLogoutError } from '../errors.js'
+import { abortedError, LastLogoutError } from '../errors.js'
 
 /**
  * Runs `run` with a controller that aborts when `parent` aborts, or when `run` aborts it.
@@ -31,7 +31,7 @@ export async function unlessAborted<T>(running: Promise<T>, signal: AbortSignal)
   const stopped = new Promise<never>((_, reject) => {
     abort = () => {
       const { reason } = signal
-      reject(reason instanceof LastLogoutError ? reason : aborted(reason))
+      reject(reason instanceof LastLogoutError ? reason : abortedError(reason))
     }
     signal.addEventListener('abort', abort)
     if (signal.aborted) abort()

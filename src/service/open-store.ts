@@ -19,7 +19,7 @@ export interface StoreOptions {
   /** `false`: an embedded database can lose data when the machine stops. Default: true. */
   durable?: boolean
   /**
-   * `true`: uses the existing database in `DATA_DIR`, even if it belongs to a running service. Never creates one.
+   * `true`: uses the existing database in `DATA_DIR`, even if it belongs to a running service. Never creates a database.
    * Default: false.
    */
   attachOnly?: boolean
@@ -28,7 +28,7 @@ export interface StoreOptions {
    * `DATABASE_UNAVAILABLE`. Default: false.
    */
   waitForDatabase?: boolean
-  /** Seams for tests. */
+  /** The parts that tests replace. */
   overrides?: StoreOverrides
 }
 
@@ -39,7 +39,7 @@ export interface StoreOverrides {
    * received, still follow the database's own clock.
    */
   now?: () => Instant
-  /** Default: those of `createPool`. */
+  /** Default: the timeouts of `createPool`. */
   poolTimeouts?: PoolTimeouts
 }
 
@@ -49,7 +49,7 @@ export interface OpenStore {
   databaseUrl: string
   /** Rejects if an embedded database stops although it was not closed. */
   failed: Promise<never>
-  /** Resolves when the database is available and claimed for this tenant. Without `waitForDatabase`, that is at once. */
+  /** Resolves when the database is available and claimed for this tenant. If `waitForDatabase` is false, it is already. */
   opened(signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }

@@ -29,9 +29,9 @@ export interface ServiceOptions extends StoreOptions {
 /** The parts of a service that tests replace. */
 export interface ServiceOverrides extends StoreOverrides {
   source?: LogSource
-  /** Default: those of `createManagementApi` and `createLogSource`. */
+  /** Default: the limits of `createManagementApi` and `createLogSource`. */
   auth0Limits?: Auth0Limits
-  /** How long a job may run without a response from Auth0. Default: that of `createWorkerJobs`. */
+  /** How long a job may run without a response from Auth0, in milliseconds. Default: that of `createWorkerJobs`. */
   stallTimeoutMs?: number
 }
 
@@ -40,14 +40,14 @@ export interface Service {
   store: LastLogoutStore
   /** Rejects when the service cannot continue. */
   failed: Promise<never>
-  /** Resolves when the database is available and claimed for this tenant. Without `waitForDatabase`, that is at once. */
+  /** Resolves when the database is available and claimed for this tenant. If `waitForDatabase` is false, it is already. */
   opened(signal: AbortSignal): Promise<void>
   /** Runs every job once: reads the log to its end, reconciles, and prunes. */
   sync(signal: AbortSignal, onProgress?: (progress: SyncProgress) => void): Promise<void>
   /**
    * Runs the scheduled jobs until `close`.
    *
-   * @param onScheduled Called once, when the jobs are scheduled. While the store of the schedule is unavailable, none runs.
+   * @param onScheduled Called once, when the jobs are scheduled. While the queue is unavailable, no job runs.
    */
   startWorker(onScheduled?: () => void): Promise<void>
   /** Serves the API until `close`. Returns its URL. */
@@ -65,9 +65,8 @@ export async function createService(
   options: ServiceOptions = {},
 ): Promise<Service> {
   const closers = createClosers()
-  const opened = await openStore(config, log, options)
-  closers.push(opened.close)
-  const { store, databaseUrl } = opened
+  const { store, databaseUrl, failed, opened, close } = await openStore(config, log, options)
+  closers.push(close)
   const metrics = createMetrics({ ...store, rateShare: config.auth0.rateShare })
   const parts: Parts = { config, log, store, metrics, databaseUrl, closers }
   // All jobs share one reader, because its log source keeps the state of the rate limit.
@@ -78,8 +77,8 @@ export async function createService(
   }
   return {
     store,
-    failed: opened.failed,
-    opened: opened.opened,
+    failed,
+    opened,
     async sync(signal, onProgress) {
       metrics.expose('sync')
       await sync(await openReader(), signal, onProgress)

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Backoff } from '../async/backoff.js'
 import type { Config } from '../config/config.js'
-import { aborted, hasCode, LastLogoutError } from '../errors.js'
+import { abortedError, hasCode, LastLogoutError } from '../errors.js'
 import type { ScheduledJob } from '../jobs/jobs.js'
 import type { SyncProgress } from '../measurements.js'
 import type { Metrics } from '../metrics/metrics.js'
@@ -20,7 +20,7 @@ import { logFinding } from './log-finding.js'
 /** How long a reconcile waits for the lease of another poller, in milliseconds. */
 const LEASE_WAIT_TIMEOUT_MS = 60_000
 
-/** Backoff between attempts to take the lease. */
+/** Backoff between attempts to acquire the lease. */
 const LEASE_BACKOFF: Backoff = { firstMs: 250, maxMs: 2_000 }
 
 /** Interval at which rows older than `RETAIN_DAYS` are deleted, in milliseconds. */
@@ -42,9 +42,9 @@ export interface Reader {
   metrics: Metrics
   /** How long a job may run without a response from Auth0, in milliseconds. Default: 240,000. */
   stallTimeoutMs?: number | undefined
-  /** When a loop without progress is ended. Default: the limits of `createProgressGuard`. */
+  /** The limits at which a loop without progress ends. Default: those of `createProgressGuard`. */
   progressLimits?: Partial<ProgressLimits> | undefined
-  /** Backoff between attempts to take the lease. Default: 250 ms to 2,000 ms. */
+  /** Backoff between attempts to acquire the lease. Default: 250 ms to 2,000 ms. */
   leaseBackoff?: Backoff | undefined
 }
 
@@ -63,8 +63,8 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
       name: 'poll',
       everyMs: config.pollIntervalMs,
       stallMs: stallTimeoutMs,
-      run: (signal, progressed) =>
-        runLogged(withWatchdog(progressed), guard, 'poll', (deps) =>
+      run: (signal, reportProgress) =>
+        runLogged(withWatchdog(reportProgress), guard, 'poll', (deps) =>
           metrics.timePoll('poll', () => poll(deps, config, signal)),
         ),
     },
@@ -72,15 +72,15 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
       name: 'reconcile',
       everyMs: config.reconcileIntervalMs,
       stallMs: stallTimeoutMs,
-      run: (signal, progressed) =>
-        runLogged(withWatchdog(progressed), guard, 'reconcile', (deps) =>
+      run: (signal, reportProgress) =>
+        runLogged(withWatchdog(reportProgress), guard, 'reconcile', (deps) =>
           metrics.timePoll('reconcile', () => reconcileWhenFree(deps, reader, signal)),
         ),
     },
     {
       name: 'prune',
       everyMs: PRUNE_INTERVAL_MS,
-      run: (signal, progressed) => prune(reader, signal, progressed),
+      run: (signal, reportProgress) => prune(reader, signal, reportProgress),
     },
   ]
 }
@@ -105,7 +105,7 @@ export async function sync(
   await prune(reader, signal)
 }
 
-/** Creates a guard that counts rounds without progress in the metrics, and logs the first of consecutive ones. */
+/** Creates a guard. It counts rounds without progress in the metrics, and logs the first of several in a row. */
 function createGuard({ config, log, metrics, progressLimits: limits }: Reader): ProgressGuard {
   return createProgressGuard({
     limits,
@@ -179,11 +179,11 @@ async function runLogged(
 async function prune(
   { config, log, store }: Reader,
   signal: AbortSignal,
-  progressed: () => void = () => {},
+  reportProgress: () => void = () => {},
 ): Promise<void> {
   const pruned = await store.prune(config.retainMs, () => {
-    if (signal.aborted) throw aborted()
-    progressed()
+    if (signal.aborted) throw abortedError()
+    reportProgress()
   })
   if (pruned.sessions + pruned.unattributable + pruned.forgotten > 0) log.info(pruned, 'pruned')
 }

@@ -290,7 +290,7 @@ const rows: [input: string, situation: string, row: Row][] = [
       fault: { path: TOKEN, times: 9, respond: faults.html(403) },
       code: 1,
       today: 'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
-      prints: [/status 403 and text\/html, where Auth0 responds with JSON\. A firewall, a proxy/],
+      prints: [/status 403 and text\/html, but Auth0 responds with JSON\. A firewall, a proxy/],
       omits: /client credentials|AUTH0_CLIENT_SECRET/,
     },
   ],

@@ -76,7 +76,8 @@ test('a run is aborted when another process has taken its lease, as after the ma
   const lease = createLease(store, 300)
   const sleeper = lease.run(
     signal,
-    (held) => new Promise((resolve) => held.addEventListener('abort', () => resolve())),
+    (leaseSignal) =>
+      new Promise((resolve) => leaseSignal.addEventListener('abort', () => resolve())),
   )
   await expect.poll(readOwner).toBeTruthy()
   await database.query(`UPDATE tenant SET lease_until = now() - interval '1 s'`)
