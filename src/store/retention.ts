@@ -59,8 +59,8 @@ export interface PruneOptions {
 /**
  * Deletes sessions and unattributable entries whose last change is older than `retainMs`. The age is measured at
  * `as_of` or at the time on the database's clock, whichever is earlier: if the clock is ahead, rows that still count
- * must not be deleted. Nothing is deleted before the first catch-up has ended. The rows of users are kept, except for
- * those of forgotten people. Gaps are kept.
+ * must not be deleted. Nothing is deleted before the first catch-up has ended. Of the users, only the rows of forgotten
+ * people are deleted. Gaps are kept.
  */
 export async function prune(
   transact: Transact,

@@ -125,7 +125,7 @@ const rows: [input: string, situation: string, row: Row][] = [
       prints: [
         /AUTH0_CLIENT_ID is missing; AUTH0_CLIENTID is set, .*rename it/,
         /AUTH0_CLIENT_SECRET is missing$/m,
-        /DATABASE_URL is missing; .*set DATA_DIR .*; DATABASE_URI is set, .*rename it if it is meant$/m,
+        /DATABASE_URL is missing; .*set DATA_DIR .*; DATABASE_URI is set, .*rename it if you mean DATABASE_URL$/m,
       ],
     },
   ],
