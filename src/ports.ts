@@ -90,9 +90,10 @@ export interface Pruned {
 /**
  * The last logouts of a tenant. Stored instants only move forward.
  *
- * Every method can throw the following error, besides the errors in its own docstring:
+ * Every method can throw the following errors, besides the errors in its own docstring:
  *
  * @throws DATABASE_UNAVAILABLE when PostgreSQL is unavailable, or the store is not open yet.
+ * @throws DATABASE_NOT_MIGRATED when the tenant row is missing. `claim` creates this row.
  */
 export interface LastLogoutStore {
   /**
@@ -101,27 +102,17 @@ export interface LastLogoutStore {
    * @throws OTHER_TENANT when the database holds data of another tenant.
    */
   claim(): Promise<void>
-  /**
-   * Reads how far the log has been read.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
-   */
+  /** Reads how far the log has been read. */
   readProgress(): Promise<Progress>
   /** Acquires or renews the polling lease for `ttlMs`. Returns false if another owner holds the lease. */
   acquireLease(owner: string, ttlMs: number): Promise<boolean>
   /** Releases the polling lease, if `owner` holds it. */
   releaseLease(owner: string): Promise<void>
-  /**
-   * Sets the first checkpoint and the span to sweep. Does nothing if the checkpoint is already set.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
-   */
+  /** Sets the first checkpoint and the span to sweep. Does nothing if the checkpoint is already set. */
   begin(checkpoint: string, sweep: Span | null): Promise<void>
   /**
    * Replaces the checkpoint and the sweep. If the stored checkpoint differs from `from`, changes nothing and returns
    * false.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   moveCheckpoint(from: string, to: string | null, sweep: Span | null): Promise<boolean>
   /**
@@ -130,43 +121,30 @@ export interface LastLogoutStore {
    *
    * @throws CLOCK_AHEAD when `page.storedAt` is too far ahead of the database's clock. The rows are stored, but the
    *   checkpoint does not move.
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   storePage(page: StoredPage): Promise<boolean>
   /**
    * Stores the rows of a part of the sweep, and removes the part from the span that remains to be swept. If the
    * remaining span does not end with this part, stores the rows but returns false.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   storeSweep(batch: Batch, part: Span): Promise<boolean>
-  /**
-   * Stores entries without moving the checkpoint. Returns the number of rows that moved forward.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
-   */
+  /** Stores entries without moving the checkpoint. Returns the number of rows that moved forward. */
   storeBatch(batch: Batch): Promise<number>
   /**
    * Stores entries that a reconcile found. Does the same as `storeBatch`, and adds the number of rows that moved forward
    * to the count of reconciled rows.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   storeReconciled(batch: Batch): Promise<number>
   /** Records that every entry that was visible at `at` has been reconciled. */
   finishReconcile(at: Instant): Promise<void>
   /**
-   * Stores a gap, and raises the floor to the end of the gap if `raisesFloor` is set. Returns whether the gap is new
-   * or has grown. A gap with the same beginning as a stored one is the same gap.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   * Stores a gap, and raises the floor to the end of the gap if `raisesFloor` is true. A gap with the same beginning as a
+   * stored gap only extends the stored gap. Returns whether the gap is new or was extended.
    */
   storeGap(gap: Gap, raisesFloor: boolean): Promise<boolean>
   /**
    * Stores a reported logout, without marking its session as ended: only Auth0 can report that. Returns the stored
    * instant. If the reported instant is too far ahead of the database's clock, changes nothing and returns `null`.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   storeReported(logout: ReportedLogout): Promise<Instant | null>
   /**
@@ -174,7 +152,6 @@ export interface LastLogoutStore {
    * resulting floor.
    *
    * @throws RangeError when `at` is in the future.
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   raiseFloor(at: Instant | null): Promise<Instant>
   /**
@@ -184,28 +161,18 @@ export interface LastLogoutStore {
    * @throws CLOCK_AHEAD when `requestedAt` is too far ahead of the database's clock. Then `as_of` does not advance.
    */
   storeCaughtUp(checkpoint: string | null, requestedAt: Instant): Promise<void>
-  /**
-   * Reads the known logouts of a user, of a session if `sessionId` is not `null`, and the floor.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
-   */
+  /** Reads the known logouts of a user, of a session if `sessionId` is not `null`, and the floor. */
   readKnown(userId: string, sessionId: string | null): Promise<Known>
   /**
    * Reads a page of the change feed. Returns `null` if the cursor belongs to another feed, or is ahead of the end of this
    * feed, which happens after a backup was restored.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   readChanges(query: ChangesQuery): Promise<ChangesPage | null>
-  /** @throws DATABASE_NOT_MIGRATED when the tenant row is missing. */
+  /** Counts the rows of each kind. */
   count(): Promise<Counts>
   /** Reads all gaps, the latest first. */
   readGaps(): Promise<RecordedGap[]>
-  /**
-   * Replaces the ids of a person by keyed hashes. The person's logouts keep their effect.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
-   */
+  /** Replaces the ids of a person by keyed hashes. The person's logouts keep their effect. */
   forget(userId: string): Promise<ForgottenPerson>
   /**
    * Deletes sessions and unattributable entries whose last change is older than `retainMs`. The age is measured at

@@ -53,8 +53,7 @@ export function assertUsableStatus(
 }
 
 /**
- * Converts an error of the SDK to an error of this program. The SDK's error is not kept as the cause, because it contains
- * the whole body.
+ * Converts an error of the SDK to an error of this program. The SDK's error is not the cause: it contains the whole body.
  */
 export function translateSdkError(error: unknown, address: Address): Error {
   if (error instanceof LastLogoutError || error instanceof TokenRefused) return error

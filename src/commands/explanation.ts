@@ -154,16 +154,13 @@ function describeDoubt({ revoked, as_of: asOf, lag_ms: lagMs }: Explanation): st
   return lagMs === null ? 'the age of the data is unknown' : 'the data is more than 5 minutes old'
 }
 
-function describeLogout(
-  { logouts, decided_by: decidingLogout }: Explanation,
-  name: Logout,
-): string {
+function describeLogout({ logouts, decided_by: decider }: Explanation, name: Logout): string {
   const logout = logouts[name]
   if (logout === null) return name === 'floor' ? 'none' : 'no logout known'
   const { at, log_id: logId, type } = logout
   const entry =
     type === null ? 'log entry not stored' : escapeControls([type, logId ?? []].flat().join(' '))
-  return `${at}${name === 'floor' ? '' : `, ${entry}`}${name === decidingLogout ? '  <- decisive' : ''}`
+  return `${at}${name === 'floor' ? '' : `, ${entry}`}${name === decider ? '  <- decisive' : ''}`
 }
 
 function describeReason({ reason, login_at: loginAt, decided_by, logouts }: Explanation): string {

@@ -9,8 +9,8 @@ const RESERVED_FILES = 128
 const LIMITS_FILE = '/proc/self/limits'
 
 /**
- * Chooses the maximum number of connections. The limit of open files of this process can lower it below
- * {@link MAX_CONNECTIONS}, and a warning is then logged. The limit of open files is only known on Linux.
+ * Chooses the maximum number of connections: {@link MAX_CONNECTIONS}, or fewer if this process may not open enough files.
+ * If the number is lower, logs a warning. The limit of open files is known only on Linux.
  */
 export async function chooseMaxConnections(log: Pick<FastifyBaseLogger, 'warn'>): Promise<number> {
   const maxOpenFiles = readMaxOpenFiles(await readFile(LIMITS_FILE, 'utf8').catch(() => ''))

@@ -22,7 +22,7 @@ export interface LogStream {
 
 /**
  * Maximum size of a body. Auth0 does not document how many entries it sends at once. An entry usually takes some
- * kilobytes, and rarely up to a hundred kilobytes, so that a hundred of the largest entries fit.
+ * kilobytes, and rarely tens of kilobytes, so that a hundred of the largest entries fit.
  */
 const MAX_BODY_BYTES = 10 * 1024 * 1024
 

@@ -28,8 +28,8 @@ export function tokenHorizonMs(lifetimes: {
 }
 
 /**
- * The instant at which the last token has expired that a logout in the gap could concern. The logout is before the end
- * of the gap, and concerns only tokens whose login is not after the logout.
+ * The instant until which a logout in the gap can concern a token. The logout is before the end of the gap, and concerns
+ * only tokens whose login is not after the logout.
  */
 export function concernedUntil({ to }: Pick<Span, 'to'>, horizonMs: number): Instant {
   return to + horizonMs

@@ -21,7 +21,7 @@ export interface StoredProgress extends Times {
   sweep: Span | null
 }
 
-/** A log without a checkpoint, because no entry was found in it. If it became empty during a sweep, the sweep is kept. */
+/** Progress without a checkpoint. If the log became empty during a sweep, the sweep is kept. */
 interface Empty {
   checkpoint: null
   sweep: Span | null

@@ -49,7 +49,7 @@ export interface OpenStore {
   databaseUrl: string
   /** Rejects if an embedded database stops although it was not closed. */
   failed: Promise<never>
-  /** Resolves when the database is available and claimed for this tenant. If `waitForDatabase` is false, it is already. */
+  /** Resolves when the database is available and claimed for this tenant: at once if `waitForDatabase` is false. */
   opened(signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }

@@ -40,7 +40,7 @@ export interface Service {
   store: LastLogoutStore
   /** Rejects when the service cannot continue. */
   failed: Promise<never>
-  /** Resolves when the database is available and claimed for this tenant. If `waitForDatabase` is false, it is already. */
+  /** Resolves when the database is available and claimed for this tenant: at once if `waitForDatabase` is false. */
   opened(signal: AbortSignal): Promise<void>
   /** Runs every job once: reads the log to its end, reconciles, and prunes. */
   sync(signal: AbortSignal, onProgress?: (progress: SyncProgress) => void): Promise<void>

@@ -10,7 +10,7 @@ import type { WriteState } from './write-batch.js'
  * the database's clock. The end of an `empty_log` gap comes from Auth0's clock, and is limited to the database's clock,
  * too. The end of every other gap is the storage time of an entry, and is stored even if it is ahead of that clock.
  *
- * @returns Whether the gap is new or has grown.
+ * @returns Whether the gap is new or was extended.
  */
 export async function writeGap(
   tx: Executor,

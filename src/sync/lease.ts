@@ -24,7 +24,7 @@ export interface Lease {
   run(signal: AbortSignal, run: (leaseSignal: AbortSignal) => Promise<void>): Promise<boolean>
   /**
    * Waits with backoff before the next attempt. The wait ends early when another run of this process releases the lease.
-   * Otherwise, if the runs of this process follow each other closely, no attempt might ever find the lease free.
+   * Otherwise, if the runs of this process follow each other closely, the attempts might never find the lease free.
    */
   wait(attempt: number, backoff: Backoff, signal: AbortSignal): Promise<void>
 }
@@ -45,7 +45,7 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
     let lastRenewal: Promise<unknown> = Promise.resolve()
     const renew = async (controller: AbortController) => {
       const isHeld = await store.acquireLease(owner, ttlMs).catch(() => {
-        // An outage of the database also makes the run fail, so it is reported there.
+        // An outage of the database also makes the run fail, and the failure of the run is reported.
       })
       if (isHeld === false) controller.abort()
     }

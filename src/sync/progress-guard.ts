@@ -35,7 +35,7 @@ const LIMITS: ProgressLimits = {
 /** Options of a progress guard. */
 export interface ProgressGuardOptions {
   limits?: Partial<ProgressLimits> | undefined
-  /** Called for each round without progress. `isFirst`: the first one since a successful run in which there was none. */
+  /** Called for each idle round. `isFirst`: it is the first idle round since a successful run without idle rounds. */
   onIdleRound?(loop: SyncLoop, isFirst: boolean): void
 }
 
@@ -53,8 +53,9 @@ export interface ProgressGuard {
  * Creates a guard for the runs of one process.
  *
  * A round makes progress if it finds a checkpoint or a sweep that this run has not found before, no matter which process
- * has moved it. A round without progress is idle. All loops of a run share one count of idle rounds. Only a successful run
- * resets the count. So while the database does not keep the rows, each further run ends at its first idle round.
+ * has moved it. A round without progress is idle. All loops of a run share one count of consecutive idle rounds. A failed
+ * run keeps the count, and a successful run resets it. So while the database does not keep the rows, each further run
+ * ends at its first idle round.
  */
 export function createProgressGuard({
   limits,

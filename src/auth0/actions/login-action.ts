@@ -20,7 +20,7 @@ import {
 
 const RUNTIME = 'node22'
 
-/** Maximum number of deployments that Auth0 may refuse while it reports the Action as built. */
+/** Maximum number of times that Auth0 may refuse to deploy an Action that it reports as built. */
 const MAX_DEPLOY_REFUSALS = 5
 
 /** Access to the tenant, and the name of the login Action. */
@@ -76,8 +76,8 @@ export async function readActionStatus(
 }
 
 /**
- * Creates or updates the login Action, deploys it, and binds it after all other Actions. Skips steps that are not needed,
- * so that the next run completes an interrupted deployment.
+ * Creates or updates the login Action, deploys it, and binds it after all other Actions. Skips steps that are not
+ * needed, so that a second run completes an interrupted deployment.
  *
  * @returns The steps that were taken; in a dry run, the steps that would be taken.
  * @throws `OTHER_ACTION` if another Action has the name, `USAGE` if a setting would be lost,
@@ -176,8 +176,7 @@ function buildFailedError(): LastLogoutError {
 
 /**
  * Binds the Action after all others. Auth0 can only replace the list of bindings as a whole, so the list is read just
- * before the write. If another user changes the list between the read and the write, that change is lost. A change after
- * the write is detected.
+ * before the write. A change by another user between read and write is lost. A change after the write is detected.
  */
 async function bind({ actions, draft, id, withRetries }: Deployment): Promise<void> {
   const writtenBindings = await withRetries(async () => {
