@@ -15,7 +15,7 @@ export async function runServe(context: CommandContext, parts: ServicePart[]): P
   try {
     // Serve before the database is available, so that health checks report its outage.
     const endpoint = await startServing(service, parts, config.http.workerPort)
-    await service.opened(context.stop)
+    await service.waitUntilOpen(context.stop)
     if (endpoint !== null) log.info({ url: endpoint.url }, endpoint.message)
     if (parts.includes('worker')) {
       const { domain, proxy } = config.auth0

@@ -24,7 +24,7 @@ export interface StoreOptions {
    */
   attachOnly?: boolean
   /**
-   * `true`: an unavailable database is not an error. Until `opened` resolves, the store rejects calls with
+   * `true`: an unavailable database is not an error. Until `waitUntilOpen` resolves, the store rejects calls with
    * `DATABASE_UNAVAILABLE`. Default: false.
    */
   waitForDatabase?: boolean
@@ -50,7 +50,7 @@ export interface OpenStore {
   /** Rejects if an embedded database stops although it was not closed. */
   failed: Promise<never>
   /** Resolves when the database is available and claimed for this tenant: at once if `waitForDatabase` is false. */
-  opened(signal: AbortSignal): Promise<void>
+  waitUntilOpen(signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }
 
@@ -87,8 +87,8 @@ export async function openStore(
       await assertUsable(databaseUrl)
     }
     const { store, open } = guardStore(unguarded, assertOpenable, storeLog)
-    const opened = await openWhenAvailable(open, { waitForDatabase, log: storeLog })
-    return { store, databaseUrl, failed, opened, close: closers.close }
+    const waitUntilOpen = await openWhenAvailable(open, { waitForDatabase, log: storeLog })
+    return { store, databaseUrl, failed, waitUntilOpen, close: closers.close }
   } catch (error) {
     await closers.close()
     throw error

@@ -33,7 +33,7 @@ const PRUNE_INTERVAL_MS = 3_600_000
 const STALL_TIMEOUT_MS = 240_000
 
 /** The dependencies of the worker's jobs. */
-export interface Reader {
+export interface WorkerDeps {
   config: Config
   log: Logger
   store: LastLogoutStore
@@ -51,12 +51,12 @@ export interface Reader {
 type OnProgress = (progress: SyncProgress) => void
 
 /** The scheduled jobs of a worker. */
-export function createWorkerJobs(reader: Reader): ScheduledJob[] {
-  const { config, metrics, stallTimeoutMs = STALL_TIMEOUT_MS } = reader
-  const guard = createGuard(reader)
-  const withWatchdog = (onResponse: () => void): Reader => ({
-    ...reader,
-    source: withHeartbeat(reader.source, onResponse),
+export function createWorkerJobs(workerDeps: WorkerDeps): ScheduledJob[] {
+  const { config, metrics, stallTimeoutMs = STALL_TIMEOUT_MS } = workerDeps
+  const guard = createGuard(workerDeps)
+  const withWatchdog = (onResponse: () => void): WorkerDeps => ({
+    ...workerDeps,
+    source: withHeartbeat(workerDeps.source, onResponse),
   })
   return [
     {
@@ -74,13 +74,13 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
       stallMs: stallTimeoutMs,
       run: (signal, reportProgress) =>
         runLogged(withWatchdog(reportProgress), guard, 'reconcile', (deps) =>
-          metrics.timePoll('reconcile', () => reconcileWhenFree(deps, reader, signal)),
+          metrics.timePoll('reconcile', () => reconcileWhenFree(deps, workerDeps, signal)),
         ),
     },
     {
       name: 'prune',
       everyMs: PRUNE_INTERVAL_MS,
-      run: (signal, reportProgress) => prune(reader, signal, reportProgress),
+      run: (signal, reportProgress) => prune(workerDeps, signal, reportProgress),
     },
   ]
 }
@@ -91,22 +91,22 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
  * @throws `LEASE_HELD` if another poller does not release the lease in time.
  */
 export async function sync(
-  reader: Reader,
+  workerDeps: WorkerDeps,
   signal: AbortSignal,
   onProgress: OnProgress = () => {},
 ): Promise<void> {
-  const deps = createPollDeps(reader, createGuard(reader), onProgress)
-  const run = () => reconcileWhenFree(deps, reader, signal)
-  if ((await reader.metrics.timePoll('reconcile', run)) === 'lease_held') {
+  const deps = createPollDeps(workerDeps, createGuard(workerDeps), onProgress)
+  const run = () => reconcileWhenFree(deps, workerDeps, signal)
+  if ((await workerDeps.metrics.timePoll('reconcile', run)) === 'lease_held') {
     const message =
       'another process reads the log of this tenant and holds the lease: wait for it, or stop it'
     throw new LastLogoutError('LEASE_HELD', message)
   }
-  await prune(reader, signal)
+  await prune(workerDeps, signal)
 }
 
 /** Creates a guard. It counts rounds without progress in the metrics, and logs the first of several in a row. */
-function createGuard({ config, log, metrics, progressLimits: limits }: Reader): ProgressGuard {
+function createGuard({ config, log, metrics, progressLimits: limits }: WorkerDeps): ProgressGuard {
   return createProgressGuard({
     limits,
     onIdleRound(loop, isFirst) {
@@ -117,7 +117,7 @@ function createGuard({ config, log, metrics, progressLimits: limits }: Reader): 
 }
 
 function createPollDeps(
-  { config, log, source, store, lease, metrics }: Reader,
+  { config, log, source, store, lease, metrics }: WorkerDeps,
   guard: ProgressGuard,
   onProgress: OnProgress,
 ): PollDeps {
@@ -139,7 +139,7 @@ function createPollDeps(
 /** Reconciles when no other poller holds the lease. Waits for the lease up to a timeout. */
 async function reconcileWhenFree(
   deps: PollDeps,
-  { config, lease, leaseBackoff = LEASE_BACKOFF }: Reader,
+  { config, lease, leaseBackoff = LEASE_BACKOFF }: WorkerDeps,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
   const giveUpAt = performance.now() + LEASE_WAIT_TIMEOUT_MS
@@ -152,7 +152,7 @@ async function reconcileWhenFree(
 
 /** Logs how much a run of a job has read. An aborted run does not count as a failure. */
 async function runLogged(
-  reader: Reader,
+  workerDeps: WorkerDeps,
   guard: ProgressGuard,
   job: string,
   run: (deps: PollDeps) => Promise<PollOutcome>,
@@ -165,9 +165,9 @@ async function runLogged(
     total.events += events
   }
   try {
-    const outcome = await run(createPollDeps(reader, guard, onProgress))
-    if (total.entries > 0) reader.log.info({ job, ...total }, 'log read')
-    else reader.log.debug({ job, outcome }, 'nothing new')
+    const outcome = await run(createPollDeps(workerDeps, guard, onProgress))
+    if (total.entries > 0) workerDeps.log.info({ job, ...total }, 'log read')
+    else workerDeps.log.debug({ job, outcome }, 'nothing new')
     return outcome === 'lease_held' ? 'skipped' : undefined
   } catch (error) {
     // The current page has been stored. The next run continues after it.
@@ -177,7 +177,7 @@ async function runLogged(
 }
 
 async function prune(
-  { config, log, store }: Reader,
+  { config, log, store }: WorkerDeps,
   signal: AbortSignal,
   reportProgress: () => void = () => {},
 ): Promise<void> {

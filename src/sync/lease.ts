@@ -39,7 +39,7 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
   let holder: Holder | null = null
 
   async function hold(
-    mine: Holder,
+    thisRun: Holder,
     run: (leaseSignal: AbortSignal) => Promise<void>,
   ): Promise<void> {
     let lastRenewal: Promise<unknown> = Promise.resolve()
@@ -51,9 +51,9 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
     }
     let renewalTimer: NodeJS.Timeout | undefined
     try {
-      await withAbort(mine.signal, (controller) => {
+      await withAbort(thisRun.signal, (controller) => {
         renewalTimer = setInterval(() => {
-          if (mine.signal.aborted) return clearInterval(renewalTimer)
+          if (thisRun.signal.aborted) return clearInterval(renewalTimer)
           lastRenewal = renew(controller)
         }, ttlMs / 3)
         return run(controller.signal)
@@ -62,7 +62,7 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
       clearInterval(renewalTimer)
       // A renewal that is in flight would acquire the lease again after its release.
       await lastRenewal
-      if (holder === mine) {
+      if (holder === thisRun) {
         await store.releaseLease(owner).catch(() => {
           // The lease expires by itself. The failure of the run must not be replaced by this failure.
         })
@@ -77,14 +77,14 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
       const ended = new Promise<void>((resolve) => {
         end = resolve
       })
-      const mine = { signal, ended }
-      holder = mine
+      const thisRun = { signal, ended }
+      holder = thisRun
       try {
         if (!(await store.acquireLease(owner, ttlMs))) return false
-        await hold(mine, run)
+        await hold(thisRun, run)
         return true
       } finally {
-        if (holder === mine) holder = null
+        if (holder === thisRun) holder = null
         end()
       }
     },
