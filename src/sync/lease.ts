@@ -13,15 +13,17 @@ interface Holder {
   ended: Promise<void>
 }
 
+/** A run that needs the lease. The signal aborts when the lease is lost, for example after the machine slept. */
+type LeasedRun = (leaseSignal: AbortSignal) => Promise<void>
+
 /** The exclusive right to poll. */
 export interface Lease {
   /**
    * Runs `run` while this process holds the lease. An aborted run loses the lease, even if the run does not end.
    *
-   * @param run Receives a signal that aborts when the lease is lost, for example after the machine slept.
    * @returns `false` if another run holds the lease, in this process or in another one. Then `run` is not called.
    */
-  run(signal: AbortSignal, run: (leaseSignal: AbortSignal) => Promise<void>): Promise<boolean>
+  run(signal: AbortSignal, run: LeasedRun): Promise<boolean>
   /**
    * Waits with backoff before the next attempt. The wait ends early when another run of this process releases the lease.
    * Otherwise, if the runs of this process follow each other closely, the attempts might never find the lease free.
@@ -38,10 +40,7 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
   const owner = randomUUID()
   let holder: Holder | null = null
 
-  async function hold(
-    thisRun: Holder,
-    run: (leaseSignal: AbortSignal) => Promise<void>,
-  ): Promise<void> {
+  async function hold(thisRun: Holder, run: LeasedRun): Promise<void> {
     let lastRenewal: Promise<unknown> = Promise.resolve()
     const renew = async (controller: AbortController) => {
       const isHeld = await store.acquireLease(owner, ttlMs).catch(() => {
