@@ -377,7 +377,7 @@ const rows: [input: string, situation: string, row: Row][] = [
       code: 1,
       today: '1 check failed: follow the advice after each failure',
       prints: [
-        /^summary .* [1-9] failed, .*\n +-> correct what failed, .*`npx last-logout doctor`/m,
+        /^summary .* [1-9] failed, .*\n +-> correct the first failure, .*`npx last-logout doctor`/m,
         /failed: follow the advice/,
       ],
     },
