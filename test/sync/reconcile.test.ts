@@ -142,6 +142,8 @@ describe('reconciling', () => {
     logout('a', SECOND)
     await run(poll)
     const before = await store.readProgress()
+    // An instant is Auth0's time minus the duration of the request. Without this, a slow request could give an earlier one.
+    clock.pass(SECOND)
     await run(reconcile)
     const { checkpoint, asOf, reconciledTo } = await store.readProgress()
     expect(checkpoint).toBe(before.checkpoint)
