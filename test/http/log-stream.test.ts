@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { aborted, LastLogoutError } from '../../src/errors.js'
+import { abortedError, LastLogoutError } from '../../src/errors.js'
 import type { LogStream } from '../../src/http/log-stream.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
@@ -149,7 +149,7 @@ describe('concurrent batches', () => {
       batches.running.push(body)
       batches.maxRunning = Math.max(batches.maxRunning, batches.running.length)
       const whenAborted = new Promise((_, reject) =>
-        signal.addEventListener('abort', () => reject(aborted())),
+        signal.addEventListener('abort', () => reject(abortedError())),
       )
       await Promise.race([whenFinished, whenAborted]).finally(() => batches.running.shift())
       return 'stored'

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { aborted, LastLogoutError } from '../../src/errors.js'
+import { abortedError, LastLogoutError } from '../../src/errors.js'
 import { createRunner } from '../../src/jobs/runner.js'
 import type { ScheduledJob } from '../../src/jobs/scheduled-job.js'
 import { createTestLog, NEVER_MS } from './fixture.js'
@@ -73,7 +73,7 @@ describe('a run without progress', () => {
       runs += 1
       if (runs > 1) return
       await once(signal, 'abort')
-      throw aborted()
+      throw abortedError()
     }, 50)
     await run()
     expect(lines('error')).toMatchObject([{ err: { code: 'STALLED' } }])
@@ -137,7 +137,7 @@ describe('a run during closing', () => {
   test('a run that closing has aborted does not count as failed', async () => {
     const { run, close, lines } = createTestRunner(async (signal) => {
       await once(signal, 'abort')
-      throw aborted()
+      throw abortedError()
     })
     const running = run()
     close()

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { unavailable } from '../../src/pg/unavailable.js'
+import { unavailableError } from '../../src/pg/unavailable.js'
 
 test.each([
   ['28P01', /refused the connection \(SQLSTATE 28P01\): check the user and the password/],
@@ -11,7 +11,7 @@ test.each([
   ['57P01', /is unavailable .*: see the PostgreSQL log/],
 ])('unavailable returns an error that names what to do for SQLSTATE %s', (code, message) => {
   const error = Object.assign(new pg.DatabaseError('no', 2, 'error'), { code })
-  expect(unavailable(error)).toMatchObject({
+  expect(unavailableError(error)).toMatchObject({
     code: 'DATABASE_UNAVAILABLE',
     message: expect.stringMatching(message),
   })

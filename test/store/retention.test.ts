@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { aborted } from '../../src/errors.js'
+import { abortedError } from '../../src/errors.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import type { Batch, Unattributable } from '../../src/rules/batch.js'
 import { fold } from '../../src/rules/fold.js'
@@ -196,7 +196,7 @@ describe('pruning', () => {
   test('prune ends before the next statement when the callback throws', async () => {
     await storeAt({ n: 1, at: NOON - 1 })
     const stop = () => {
-      throw aborted()
+      throw abortedError()
     }
     await expect(pruneAt(NOON + RETAIN_MS, stop)).rejects.toMatchObject({ code: 'ABORTED' })
     await expect(readSessions()).resolves.toEqual(['s1'])

@@ -143,6 +143,9 @@ describe('reconciling', () => {
     writeLogout('a', SECOND)
     await runOperation(poll)
     const progressBefore = await store.readProgress()
+    // Auth0's time minus the duration of a request is the instant of the request. Without this second, a slow request could
+    // have an earlier instant than the request before it.
+    clock.pass(SECOND)
     await runOperation(reconcile)
     const { checkpoint, asOf, reconciledTo } = await store.readProgress()
     expect(checkpoint).toBe(progressBefore.checkpoint)

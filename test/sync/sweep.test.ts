@@ -99,7 +99,7 @@ async function sweepAll(search: (search: Search) => Promise<SearchPage>, span: S
     stage: 'sweep' as const,
     span,
     prefix: '900',
-    between: async () => {},
+    beforeRequest: async () => {},
     store: async ({ users }: { users: { userId: string }[] }, part: Span) => {
       readUsers.push(...users.map(({ userId }) => userId))
       parts.push(part)
