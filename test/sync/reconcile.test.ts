@@ -143,8 +143,8 @@ describe('reconciling', () => {
     writeLogout('a', SECOND)
     await runOperation(poll)
     const progressBefore = await store.readProgress()
-    // Auth0's time minus the duration of a request is the instant of the request. Without this second, a slow request could
-    // have an earlier instant than the request before it.
+    // `as_of` is Auth0's time minus the duration of the request. If the clock did not move, `as_of` of a slow request could
+    // be earlier than `as_of` of the poll.
     clock.pass(SECOND)
     await runOperation(reconcile)
     const { checkpoint, asOf, reconciledTo } = await store.readProgress()
