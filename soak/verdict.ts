@@ -57,7 +57,7 @@ export function judgeSoak(
   return [
     verdict(
       growth <= MAX_MEMORY_GROWTH,
-      `memory: rises in the second secondHalf by ${percent(growth)} (limit ${percent(MAX_MEMORY_GROWTH)})`,
+      `memory: rises in the second half by ${percent(growth)} (limit ${percent(MAX_MEMORY_GROWTH)})`,
     ),
     ...(['connections', 'sockets'] as const).map((key) =>
       verdict(
