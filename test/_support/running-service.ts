@@ -62,7 +62,7 @@ export async function runService(
   const service = await createService(config, log, { waitForDatabase: true, overrides })
   const url = await service.startApi()
   const stop = new AbortController()
-  const workerStart = service.opened(stop.signal).then(() => service.startWorker())
+  const workerStart = service.waitUntilOpen(stop.signal).then(() => service.startWorker())
   // If a test closes the service before the database is available, the worker does not start. That is no error.
   workerStart.catch(() => {})
 
