@@ -1,5 +1,14 @@
-import type { Draft } from './action-draft.js'
 import type { Build, Builds } from './builds.js'
+
+/** The state of an Action as it was written, with the values of its secrets. */
+interface Draft {
+  name: string
+  supported_triggers: { id: string; version?: string | undefined }[]
+  code: string
+  runtime: 'node18' | 'node22'
+  secrets: { name: string; value: string }[]
+  dependencies: { name: string; version: string }[]
+}
 
 /** A version of an Action: a draft that was deployed, and its build. */
 export interface Version extends Draft, Build {

@@ -1,4 +1,4 @@
-import { type ActionRun, createActionApi, loadAction } from '../../src/demo/run-action.js'
+import { type ActionRun, createActionApi, loadAction } from '../../src/simulator/run-action.js'
 
 /** Runs an Action on an event. Returns its effects and the lines that it logged. `over` replaces parts of its `api`. */
 export type RunAction = (event: object, over?: object) => Promise<ActionRun & { lines: string[] }>

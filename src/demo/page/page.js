@@ -112,6 +112,8 @@ function showToken() {
   for (const id of ['call', 'refresh', 'logout']) element(id).disabled = held === null
   element('login').classList.toggle('primary', held === null)
   element('call').classList.toggle('primary', held !== null)
+  element('encoded').hidden = held === null
+  element('encoded-token').textContent = held?.access_token ?? ''
   if (held === null) return
   const claims = readClaims(held.access_token)
   list('token', {
