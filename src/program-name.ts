@@ -30,7 +30,8 @@ const COMMAND = new RegExp(
 
 /**
  * Returns the words that start this program again from the directory where it was started, such as
- * `npx last-logout` or `node dist/main.js`.
+ * `last-logout` or `node dist/main.js`. They contain `npx` only if npx started the program: elsewhere, npx would
+ * download the package of that name from the registry.
  *
  * @param isRunning Whether the user is to run the words while this process runs. If this process is the main process
  *   of a container, the words then start the program in that container. After the main process has ended, the
@@ -49,15 +50,17 @@ function nameWithin({ script, cwd, env }: ProgramStart): string {
   // Programs that npm has started pass npm's variables on to their children. The line must name this program.
   if (npm === 'exec' && /^'?last-logout\b/.test(line)) return `npx ${NAME}`
   // An npm script that only starts this program takes the command as an argument.
-  if (npm === 'run' && /^(node )?\S*(last-logout|main\.js)$/.test(line))
+  if (npm === 'run' && /^(node )?\S*(last-logout|last-logout\.mjs|main\.js)$/.test(line))
     return `npm run ${event} --`
   const directory = dirname(script)
-  if (directory.endsWith(join('node_modules', '.bin'))) return `npx ${NAME}`
+  const isLink = directory.endsWith(join('node_modules', '.bin'))
   const isInPath = (env.PATH ?? '').split(delimiter).includes(directory)
-  if (basename(script) === NAME && isInPath) return NAME
+  // npm adds the directory of these links to the PATH of its scripts, but not to that of the user.
+  if (basename(script) === NAME && isInPath && !isLink) return NAME
   const path = relative(cwd, script)
   const isBelow = !path.startsWith('..') && !isAbsolute(path)
-  return `node ${quote(isBelow ? path : script)}`
+  const shown = quote(isBelow ? path : script)
+  return isLink ? shown : `node ${shown}`
 }
 
 /** Quotes a path for a POSIX shell if it contains characters that are special there. */

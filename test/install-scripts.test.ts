@@ -40,8 +40,8 @@ test.each([
   expect(elsewhere).toEqual([])
 })
 
-test('the client has no dependencies and no scripts', async () => {
-  const client = JSON.parse(await readFile('src/client/package.json', 'utf8'))
-  expect(client.dependencies).toBeUndefined()
-  expect(Object.keys(client.scripts ?? {})).toEqual([])
+test.each(['client', 'simulator'])('the %s has no dependencies and no scripts', async (name) => {
+  const manifest = JSON.parse(await readFile(`src/${name}/package.json`, 'utf8'))
+  expect(manifest.dependencies).toBeUndefined()
+  expect(manifest.scripts).toBeUndefined()
 })
