@@ -14,6 +14,8 @@ const documents = [
   'SECURITY.md',
   'CHANGELOG.md',
   ...pages.map((name) => `docs/${name}`),
+  'src/client/README.md',
+  'src/simulator/README.md',
 ]
 const texts = new Map(
   await Promise.all(
@@ -71,6 +73,18 @@ describe.each(documents)('%s', (name) => {
     for (const [command, script = ''] of named) expect(scripts, command).toHaveProperty(script)
   })
 
+  test('starts no package that is not published, and names tarballs of this version', async () => {
+    const text = texts.get(name) ?? ''
+    // Until the owner has published the packages, these commands would run whatever someone else has published.
+    expect(text).not.toMatch(/\bnpx (-\S+ )*last-logout/)
+    expect(text).not.toMatch(
+      /\bnpm (install|i|add|exec)\b[^\n]* last-logout(-client|-simulator)?(\s|$)/,
+    )
+    const { version } = JSON.parse(await readFile('package.json', 'utf8'))
+    const named = [...text.matchAll(/last-logout(?:-client|-simulator)?-(\d[\w.-]*)\.tgz/g)]
+    for (const [tarball, its] of named) expect(its, tarball).toBe(version)
+  })
+
   test('names test files, and tests in them, that exist', async () => {
     const named = [
       ...(texts.get(name) ?? '').matchAll(/`(test\/[\w/.-]+\.ts)(?: -t (?:'([^']+)'|([\w-]+)))?`/g),
@@ -93,6 +107,7 @@ describe('README.md', () => {
   test('shows the tested example for Express', async () => {
     const shown = await readExample('README.md', 'Reject logged-out tokens', 'js')
     expect(shown).toBe(await readExample('docs/resource-servers.md', 'Express', 'js'))
+    expect(shown).toBe(await readExample('docs/getting-started.md', '4 Create your API', 'js'))
   })
 
   test('links every page in docs', () => {
