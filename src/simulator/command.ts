@@ -40,7 +40,7 @@ export class UsageError extends Error {
 }
 
 /** A running simulator, and what the command prints about it. */
-export interface StartedSimulator {
+export interface SimulatorRun {
   description: string
   close(): Promise<void>
 }
@@ -50,7 +50,7 @@ export interface StartedSimulator {
  *
  * @throws `UsageError` if an option is invalid.
  */
-export async function startSimulator(flags: SimulatorFlags): Promise<StartedSimulator> {
+export async function startSimulator(flags: SimulatorFlags): Promise<SimulatorRun> {
   const { domain = 'acme.eu.auth0.com', scope } = flags
   const port = readNumber(flags, 'port', 4010, 65_535)
   const users = readNumber(flags, 'users', 20, 100_000)
