@@ -66,6 +66,20 @@ test('the links between the documents of the service lead to files of the packag
   expect(missing).toEqual([])
 })
 
+test('every file that a module finds by its own path is in the package of the service', async () => {
+  const root = join(dir, 'node_modules', PACKAGES.service)
+  const names = (await readdir('src', { recursive: true })).filter((name) => name.endsWith('.ts'))
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const code = await readFile(join('src', name), 'utf8')
+      const paths = [...code.matchAll(/new URL\('([^']+)', import\.meta\.url\)/g)]
+      return paths.map(([, path = '']) => join('src', dirname(name), path))
+    }),
+  )
+  expect(found.flat()).toContain('prisma/migrations/')
+  expect(found.flat().filter((path) => !existsSync(join(root, path)))).toEqual([])
+})
+
 test('the installation has the PostgreSQL driver, the embedded PostgreSQL, and no package of the build', async () => {
   const lock = JSON.parse(await readFile(join(dir, 'node_modules/.package-lock.json'), 'utf8'))
   const names = Object.keys(lock.packages).map((path) => path.replace('node_modules/', ''))
