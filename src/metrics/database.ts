@@ -39,7 +39,7 @@ export function createDatabaseMetrics(
 ): DatabaseMetrics {
   const up = new Gauge({
     name: 'last_logout_database_up',
-    help: 'Whether the database responded to this scrape: 1 or 0. At 0, its other metrics are absent.',
+    help: 'Whether the database responded to this scrape: 1 or 0. At 0, the metrics that are read from it are absent.',
     registers: [registry],
   })
   const setters = [registerFreshness(registry), registerGaps(registry), registerCounts(registry)]
