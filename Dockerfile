@@ -10,10 +10,13 @@ WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY . .
-RUN npm run build
-RUN npm ci --omit=dev
-# This line alone decides what is in the image: the program, started by the file `last-logout`.
-RUN mkdir image && mv LICENSE package.json node_modules dist prisma image && chmod +x image/dist/main.js && ln -s dist/main.js image/last-logout
+# This step alone decides what is in the image: the program, started by the file `last-logout`.
+RUN npm run build \
+  && npm ci --omit=dev \
+  && mkdir image \
+  && mv LICENSE package.json node_modules dist prisma image \
+  && chmod +x image/dist/main.js \
+  && ln -s dist/main.js image/last-logout
 
 FROM ${NODE_IMAGE}
 WORKDIR /app

@@ -1,7 +1,17 @@
 import { execFile } from 'node:child_process'
-import { chmod, lstat, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  copyFile,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { DockerfileParser } from 'dockerfile-ast'
 import { validate } from 'dockerfile-utils'
@@ -65,7 +75,21 @@ test('.dockerignore leaves out secrets, data, and what the build does not need',
     'tsconfig.build.json',
     'tsconfig.json',
   ])
-  expect(files.filter((file) => /generated|\.env|\.test\.ts/.test(file))).toEqual([])
+  expect(files.filter((file) => /generated|\.test\.ts/.test(file))).toEqual([])
+})
+
+test('.dockerignore leaves out secrets wherever they are', async () => {
+  const context = await mkdtemp(join(tmpdir(), 'last-logout-context-'))
+  try {
+    await copyFile('.dockerignore', join(context, '.dockerignore'))
+    for (const name of ['src/main.ts', '.env', 'src/.env', 'deploy/secrets/api_keys', 'data/PG']) {
+      await mkdir(dirname(join(context, name)), { recursive: true })
+      await writeFile(join(context, name), '')
+    }
+    expect(await listContext(context)).toEqual(['src/main.ts'])
+  } finally {
+    await rm(context, { recursive: true })
+  }
 })
 
 describe('the image, built and run without an engine', () => {
@@ -148,11 +172,11 @@ describe('the image, built and run without an engine', () => {
     const { output } = await container.exec([
       'grep',
       '-E',
-      '^(Name|Uid|NoNewPrivs|CapBnd)',
+      '^(Uid|NoNewPrivs|CapBnd)',
       '/proc/1/status',
     ])
     expect(output.split(/\s+/)).toEqual(
-      expect.arrayContaining(['node', '1000', 'CapBnd:', '0000000000000000', 'NoNewPrivs:', '1']),
+      expect.arrayContaining(['1000', 'CapBnd:', '0000000000000000', 'NoNewPrivs:', '1']),
     )
     for (const path of ['/app/x', '/tmp/x', '/x']) {
       expect((await container.exec(['touch', path])).output).toContain('Read-only file system')
