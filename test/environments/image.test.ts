@@ -162,10 +162,13 @@ describe('the image, built and run without an engine', () => {
     }
   })
 
-  test('migrates, starts, reads the log and stops as PID 1, with a read-only file system', async () => {
+  test('migrates the database', async () => {
     expect(await runContainer(image.root, command(['migrate']))).toMatch(
       /applied [\s\S]*the database is up to date\n$/,
     )
+  })
+
+  test('starts, reads the log and stops as PID 1, with a read-only file system', async () => {
     const PORT = await freePort()
     const container = await startContainer(image.root, command(image.cmd, { PORT }))
     await expect.poll(container.output, WAIT).toContain('"polling"')
@@ -209,9 +212,10 @@ describe('the image, built and run without an engine', () => {
     expect(await (await check).exited).toBe(1)
   })
 
-  test('has a command for people in it, which messages name', async () => {
-    const output = await runContainer(image.root, command(['status']))
-    expect(output).toContain('checkpoint')
+  test('names the command in messages as it is on the PATH of the image', async () => {
+    const container = await startContainer(image.root, command(['unknown']))
+    expect(await container.exited).toBe(2)
+    expect(container.output()).toContain('see `last-logout --help`')
   })
 })
 
