@@ -24,7 +24,7 @@ const SET_DATABASE = '; set it, or set DATA_DIR to run an embedded PostgreSQL in
 const REMOVE_QUOTES =
   'begins and ends with a quotation mark, which is a part of its value here: remove both'
 
-/** The union of the needs in a tuple; `never` for an array of unknown length, which guarantees no element. */
+/** The union of the needs in a tuple; `never` for an array of unknown length, which can be empty. */
 type Listed<Needs extends readonly Need[]> = Needs extends readonly [
   infer First extends Need,
   ...infer Rest extends readonly Need[],
@@ -47,8 +47,8 @@ export type DatabaseConfig =
 type Settings = ReturnType<typeof toSettings>
 
 /**
- * The configuration. Every duration is in milliseconds. `Needs` are the needs that it was loaded with: with `auth0`,
- * the credentials are set; with `database`, either `url` or `dataDir` is set.
+ * The configuration. Every duration is in milliseconds. `Needs` are the parts that were required when it was loaded: with
+ * `auth0`, the credentials are set; with `database`, either `url` or `dataDir` is set.
  */
 export type Config<Needs extends Need = never> = Settings &
   ('auth0' extends Needs ? { auth0: Credentials } : unknown) &
@@ -64,10 +64,10 @@ export function loadConfig<const Needs extends readonly Need[]>(
   env: Record<string, string | undefined>,
   needs: Needs,
 ): Config<Listed<Needs>> {
-  // Compose files and shells set a variable that is meant to be unset to the empty string.
+  // An empty variable counts as missing, because Compose files and shells pass unset variables as empty ones.
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
   const { given, fromFile, problems } = readSecretFiles(set)
-  const read = Object.entries(variables).map(([name, schema]) => {
+  const parsedEntries = Object.entries(variables).map(([name, schema]) => {
     const text = given[name]
     const source = fromFile.has(name) ? `${name} (from ${name}_FILE)` : name
     if (text !== undefined && QUOTED.test(text)) problems.push(`${source} ${REMOVE_QUOTES}`)
@@ -77,7 +77,7 @@ export function loadConfig<const Needs extends readonly Need[]>(
     }
     return [name, data]
   })
-  const values = Object.fromEntries(read) as Partial<Variables>
+  const values = Object.fromEntries(parsedEntries) as Partial<Variables>
   problems.push(...findMissing(given, needs), ...findContradictions(values))
   // Without a problem every variable has been parsed, and `findMissing` has checked the needs.
   if (problems.length === 0) return toSettings(values as Variables) as Config<Listed<Needs>>
@@ -87,13 +87,13 @@ export function loadConfig<const Needs extends readonly Need[]>(
   )
 }
 
-/** Describes a missing variable, with the name of an unknown set variable that may be a misspelling of it. */
+/** Describes a missing variable. If a variable with an unknown but similar name is set, names that one too. */
 function describeMissing(name: string, given: GivenVariables, advice = ''): string {
   const unknown = Object.keys(given).filter((other) => !(other in variables))
   const [similar] = findSimilar(name, unknown)
   return similar === undefined
     ? `${name} is missing${advice}`
-    : `${name} is missing${advice}; ${similar} is set, and this program does not know it: rename it if it is meant`
+    : `${name} is missing${advice}; ${similar} is set, and this program does not know it: rename it if you mean ${name}`
 }
 
 function findMissing(given: GivenVariables, needs: readonly Need[]): string[] {
@@ -139,7 +139,7 @@ function toSettings(values: Variables) {
     http: {
       host: values.HOST,
       port: values.PORT,
-      /** Port for health and metrics of a worker without the API. Default: none is served. */
+      /** Port for health and metrics of a worker without the API. Undefined: the worker does not serve them. */
       workerPort: values.WORKER_PORT,
       apiKeys: values.API_KEYS ?? [],
       logStreamToken: values.LOG_STREAM_TOKEN,

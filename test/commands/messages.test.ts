@@ -104,6 +104,31 @@ const rows: [input: string, situation: string, row: Row][] = [
   ],
   [
     'status',
+    'the file of a secret does not exist',
+    {
+      env: () => ({ API_KEYS: '', API_KEYS_FILE: '/run/secrets/none' }),
+      code: 2,
+      today: 'nothing: the variable did not exist',
+      prints: [
+        /API_KEYS_FILE names \/run\/secrets\/none, which cannot be read \(ENOENT\): check the path/,
+      ],
+      omits: /API_KEYS is missing/,
+    },
+  ],
+  [
+    'healthcheck',
+    'the API does not run',
+    {
+      env: () => ({ PORT: '1' }),
+      code: 1,
+      today: 'nothing: the command did not exist',
+      prints: [
+        /127\.0\.0\.1:1\/health\/live cannot be reached \(ECONNREFUSED\): check that the API/,
+      ],
+    },
+  ],
+  [
+    'status',
     'AUTH0_DOMAIN is a URL',
     {
       env: () => ({ AUTH0_DOMAIN: 'https://tenant.example/' }),
@@ -125,7 +150,7 @@ const rows: [input: string, situation: string, row: Row][] = [
       prints: [
         /AUTH0_CLIENT_ID is missing; AUTH0_CLIENTID is set, .*rename it/,
         /AUTH0_CLIENT_SECRET is missing$/m,
-        /DATABASE_URL is missing; .*set DATA_DIR .*; DATABASE_URI is set, .*rename it if it is meant$/m,
+        /DATABASE_URL is missing; .*set DATA_DIR .*; DATABASE_URI is set, .*rename it if you mean DATABASE_URL$/m,
       ],
     },
   ],
@@ -290,7 +315,7 @@ const rows: [input: string, situation: string, row: Row][] = [
       fault: { path: TOKEN, times: 9, respond: faults.html(403) },
       code: 1,
       today: 'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
-      prints: [/status 403 and text\/html, where Auth0 responds with JSON\. A firewall, a proxy/],
+      prints: [/status 403 and text\/html, but Auth0 responds with JSON\. A firewall, a proxy/],
       omits: /client credentials|AUTH0_CLIENT_SECRET/,
     },
   ],
@@ -377,7 +402,7 @@ const rows: [input: string, situation: string, row: Row][] = [
       code: 1,
       today: '1 check failed: follow the advice after each failure',
       prints: [
-        /^summary .* [1-9] failed, .*\n +-> correct what failed, .*`npx last-logout doctor`/m,
+        /^summary .* [1-9] failed, .*\n +-> correct the first failure, .*`npx last-logout doctor`/m,
         /failed: follow the advice/,
       ],
     },

@@ -63,7 +63,7 @@ test('docs/alerts.yml is valid', async () => {
 })
 
 describe('every alert', () => {
-  test('has a case in which it fires, and before that does not', () => {
+  test('every alert has a case in which it fires, and before that does not', () => {
     for (const { alert } of rules) {
       const fires = ALERT_CASES.filter((one) => one.alert === alert).flatMap((one) =>
         Object.values(one.fires),
@@ -78,11 +78,11 @@ describe('every alert', () => {
     expect(ALERT_CASES.filter(({ alert }) => !known.has(alert))).toEqual([])
   })
 
-  test('fires and does not fire as its cases say', async () => {
+  test('every alert fires and does not fire as its cases say', async () => {
     expect(await runCases(ALERT_CASES, 'cases.yml')).toContain('SUCCESS')
   })
 
-  test('is tested: a case with another expectation fails', async () => {
+  test('a case with another expectation fails', async () => {
     const wrong = ALERT_CASES.map((one) => {
       const [[last = '', labels = []] = []] = Object.entries(one.fires).filter(
         ([, labels]) => labels.length > 0,

@@ -45,7 +45,7 @@ describe('deploy/docker-compose.yml', () => {
   const ours = () =>
     Object.entries(services).filter(([name]) => !['postgres', 'redis'].includes(name))
 
-  test('runs migrate once, two workers and two APIs, beside PostgreSQL and Redis', async () => {
+  test('Compose runs migrate once, two workers and two APIs, beside PostgreSQL and Redis', async () => {
     expect(Object.keys(services).sort()).toEqual([
       'api-1',
       'api-2',
@@ -61,7 +61,7 @@ describe('deploy/docker-compose.yml', () => {
     }
   })
 
-  test('sets variables that exist, and secrets as files only', () => {
+  test('Compose sets variables that exist, and secrets as files only', () => {
     for (const [name, { environment, secrets: used = [] }] of ours()) {
       expect(Object.keys(environment).filter(isUnknown), name).toEqual([])
       const files = Object.entries(environment).filter(([variable]) => variable.endsWith('_FILE'))
@@ -75,13 +75,13 @@ describe('deploy/docker-compose.yml', () => {
       expect(resolve(file)).toMatch(/\/deploy\/secrets\//)
   })
 
-  test('gives the program no privilege, and nothing to write to', () => {
+  test('Compose gives the program no privilege, and nothing to write to', () => {
     for (const [name, service] of ours()) {
       expect(service, name).toMatchObject({ read_only: true, cap_drop: ['ALL'] })
     }
   })
 
-  test('names what is not set', async () => {
+  test('Compose names a setting that is missing', async () => {
     const config = run('docker-compose', ['--file', 'deploy/docker-compose.yml', 'config'], {
       env: { PATH: process.env.PATH },
     })
@@ -114,12 +114,12 @@ describe('the units of systemd', async () => {
       env: { PATH: process.env.PATH, SYSTEMD_UNIT_PATH: `${directory}:` },
     })
 
-  test('are valid', async () => {
+  test('the units are valid', async () => {
     const { stdout, stderr } = await analyze('verify', '--man=no', ...names)
     expect(stdout + stderr).toBe('')
   })
 
-  test('with an unknown setting would not be valid', async () => {
+  test('a unit with an unknown setting is not valid', async () => {
     await writeFile(join(directory, 'wrong.service'), '[Service]\nExecStart=/bin/true\nRestrt=no\n')
     const { stderr } = await analyze('verify', '--man=no', 'wrong.service')
     expect(stderr).toMatch(/Unknown key (name )?'Restrt'/)
@@ -134,7 +134,7 @@ describe('the units of systemd', async () => {
     await analyze('security', '--offline=true', threshold, join(directory, name))
   })
 
-  test('set variables that exist, from credentials that are loaded', async () => {
+  test('the units set variables that exist, from credentials that they load', async () => {
     const text = await readFile('deploy/systemd/last-logout-.service.d/common.conf', 'utf8')
     const set = [...text.matchAll(/^Environment=(\w+)=%d\/(\w+)$/gm)]
     expect(set.map(([, name = '']) => name).filter(isUnknown)).toEqual([])
@@ -191,7 +191,7 @@ describe('the manifests of Kubernetes', async () => {
     manifests.find((manifest) => manifest.kind === kind && manifest.metadata.name === name)
   const pods = manifests.flatMap(({ spec }) => spec?.template?.spec ?? [])
 
-  test('have the fields of the API, of the right types, and no others', async () => {
+  test('the manifests have the fields of the Kubernetes API, of the right types, and no others', async () => {
     expect(await findTypeErrors(manifests)).toBe('')
   })
 
@@ -199,12 +199,12 @@ describe('the manifests of Kubernetes', async () => {
     [{ args: ['api'], name: 'a', readynessProbe: {} }, '\'"readynessProbe"\' does not exist'],
     [{ args: ['api'] }, "Property 'name' is missing"],
     [{ args: 'api', name: 'a' }, "Type 'string' is not assignable to type 'string[]'"],
-  ])('with a container such as %j would be rejected', async (container, error) => {
+  ])('the compiler rejects a container such as %j', async (container, error) => {
     const pod = { apiVersion: 'v1', kind: 'Pod', spec: { containers: [container] } }
     expect(await findTypeErrors([pod])).toContain(error)
   })
 
-  test('run commands, with the settings and the secrets', async () => {
+  test('the manifests run commands, with the settings and the secrets', async () => {
     expect(pods.flatMap(({ containers }) => containers.flatMap(({ args }) => args)).sort()).toEqual(
       ['api', 'migrate', 'worker'],
     )
@@ -226,7 +226,7 @@ describe('the manifests of Kubernetes', async () => {
     )
   })
 
-  test('lead from the Service to the API only', () => {
+  test('the Service leads to the API only', () => {
     const api = find('Deployment', 'last-logout-api')?.spec?.template
     const worker = find('Deployment', 'last-logout-worker')?.spec?.template
     const selector = find('Service')?.spec?.selector

@@ -39,22 +39,22 @@ describe('the Dockerfile', () => {
       .filter((instruction) => instruction.getKeyword() === keyword)
       .map((instruction) => instruction.getArgumentsContent() ?? '')
 
-  test('has no problem that the parser knows', () => {
+  test('the parser finds no problem in the Dockerfile', () => {
     expect(validate(text).map(({ message }) => message)).toEqual([])
   })
 
-  test('pins its base by a tag, and takes every stage from it', () => {
+  test('the Dockerfile pins its base by a tag, and begins every stage with it', () => {
     const [base] = all('ARG')
     expect(base).toMatch(/^NODE_IMAGE=node:\d+-\w+-slim$/)
     for (const from of all('FROM')) expect(from).toMatch(/^\$\{NODE_IMAGE\}/)
   })
 
-  test('ends with a user who is not root, by number, and checks the health with the program', () => {
+  test('the user of the image is not root, and the health check runs the program', () => {
     expect(all('USER')).toEqual([expect.stringMatching(/^[1-9]\d*:[1-9]\d*$/)])
     expect(all('HEALTHCHECK')).toEqual([expect.stringContaining('["last-logout", "healthcheck"]')])
   })
 
-  test('downloads nothing but packages, and sets no secret', () => {
+  test('the Dockerfile downloads nothing but packages, and sets no secret', () => {
     expect(all('ADD')).toEqual([])
     expect(all('RUN').join()).not.toMatch(/curl|wget|apt/)
     expect(all('ENV').join()).not.toMatch(/SECRET|KEY|TOKEN|_URL/)
@@ -78,7 +78,7 @@ test('.dockerignore leaves out secrets, data, and what the build does not need',
   expect(files.filter((file) => /generated|\.test\.ts/.test(file))).toEqual([])
 })
 
-test('.dockerignore leaves out secrets wherever they are', async () => {
+test('.dockerignore leaves out secrets in every directory', async () => {
   const context = await mkdtemp(join(tmpdir(), 'last-logout-context-'))
   try {
     await copyFile('.dockerignore', join(context, '.dockerignore'))
@@ -150,7 +150,7 @@ describe('the image, built and run without an engine', () => {
     expect(container.output()).toContain('"stopped"')
   }
 
-  test('contains the program and what it needs, which its user cannot change', async () => {
+  test('the user of the image cannot change the program, and the packages for development are missing', async () => {
     const app = join(image.root.path, image.workdir)
     expect(await readdir(join(app, 'node_modules'))).not.toContain('vitest')
     const [uid] = (image.user ?? '').split(':').map(Number)
@@ -162,13 +162,13 @@ describe('the image, built and run without an engine', () => {
     }
   })
 
-  test('migrates the database', async () => {
+  test('the image migrates the database', async () => {
     expect(await runContainer(image.root, command(['migrate']))).toMatch(
       /applied [\s\S]*the database is up to date\n$/,
     )
   })
 
-  test('starts, reads the log and stops as PID 1, with a read-only file system', async () => {
+  test('the image starts, reads the log and stops as PID 1, with a read-only file system', async () => {
     const PORT = await freePort()
     const container = await startContainer(image.root, command(image.cmd, { PORT }))
     await expect.poll(container.output, WAIT).toContain('"polling"')
@@ -212,7 +212,7 @@ describe('the image, built and run without an engine', () => {
     expect(await (await check).exited).toBe(1)
   })
 
-  test('names the command in messages as it is on the PATH of the image', async () => {
+  test('messages name the command as it is on the PATH of the image', async () => {
     const container = await startContainer(image.root, command(['unknown']))
     expect(await container.exited).toBe(2)
     expect(container.output()).toContain('see `last-logout --help`')

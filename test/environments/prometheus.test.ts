@@ -126,17 +126,17 @@ async function readLabels(query: string): Promise<string[] | null> {
 }
 
 describe('Prometheus', () => {
-  test('accepts the configuration of docs/metrics.md, and the alerts', async () => {
+  test('Prometheus accepts the configuration of docs/metrics.md, and the alerts', async () => {
     const { stdout } = await run('promtool', ['check', 'config', join(directory, 'prometheus.yml')])
     expect(stdout).toMatch(/SUCCESS: .* valid prometheus config/)
   })
 
-  test('scrapes the API and the worker without an error', async () => {
+  test('Prometheus scrapes the API and the worker without an error', async () => {
     const healthy = { health: 'up', lastError: '' }
     await expect.poll(readTargets, WAIT).toMatchObject([healthy, healthy])
   })
 
-  test('evaluates every alert without an error', async () => {
+  test('Prometheus evaluates every alert without an error', async () => {
     interface Rules {
       groups: { rules: { name: string; health: string; lastError?: string }[] }[]
     }
@@ -149,7 +149,7 @@ describe('Prometheus', () => {
     expect(failed).toEqual([])
   })
 
-  test('finds data for every query of the dashboard, with the labels of its legend', async () => {
+  test('Prometheus finds data for every query of the dashboard, with the labels of its legend', async () => {
     const queries = await listQueries()
     expect(queries.length).toBeGreaterThan(30)
     for (const { panel, expr, legend } of queries) {
