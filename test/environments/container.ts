@@ -7,16 +7,17 @@ import { WAIT } from '../_support/wait.js'
 
 /**
  * Enters a root directory in namespaces of its own, as a container engine does, and runs a program there as PID 1.
- * Debian's programs are those of this machine, and `$node` is the Node.js of the base image.
+ * Debian's programs and npm are those of this machine, and `$node` replaces its Node.js by that of the base image.
  */
 const ENTER = `
 set -e
 root=$1 node=$2 mode=$3
 shift 3
+PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin
 mount --make-rprivate /
 mount --bind "$root" "$root"
 mount -o bind,ro /usr "$root/usr"
-mount --bind "$node" "$root/usr/bin/node"
+mount --bind "$node" "$root$(command -v node)"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 [ "$mode" = read-write ] || mount -o remount,bind,ro "$root"
