@@ -10,8 +10,7 @@ WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY . .
-# This step alone decides what is in the image: the program, started by the file `last-logout`. With a bundle, it is:
-# RUN npm run build:bundle && mv dist/bundle image && ln -s last-logout.mjs image/last-logout
+# This step alone decides what is in the image: the program, started by the file `last-logout`.
 RUN npm run build \
   && npm ci --omit=dev \
   && mkdir image \

@@ -70,6 +70,8 @@ describe('deploy/docker-compose.yml', () => {
         sources.map((source) => `/run/secrets/${source}`).sort(),
       )
       for (const [variable] of files) expect(environment).not.toHaveProperty(variable.slice(0, -5))
+      // The API, which strangers can reach, has no access to Auth0.
+      expect('AUTH0_CLIENT_SECRET_FILE' in environment, name).toBe(name.startsWith('worker'))
     }
     for (const { file } of Object.values(secrets))
       expect(resolve(file)).toMatch(/\/deploy\/secrets\//)
@@ -135,12 +137,18 @@ describe('the units of systemd', async () => {
   })
 
   test('the units set variables that exist, from credentials that they load', async () => {
-    const text = await readFile('deploy/systemd/last-logout-.service.d/common.conf', 'utf8')
-    const set = [...text.matchAll(/^Environment=(\w+)=%d\/(\w+)$/gm)]
-    expect(set.map(([, name = '']) => name).filter(isUnknown)).toEqual([])
-    const loaded = [...text.matchAll(/^LoadCredential=(\w+):\/etc\/last-logout\/(\w+)$/gm)]
-    expect(set.map(([, , file]) => file)).toEqual(loaded.map(([, name]) => name))
-    for (const [, name, file] of loaded) expect(file).toBe(name)
+    const common = await readFile('deploy/systemd/last-logout-.service.d/common.conf', 'utf8')
+    for (const name of services) {
+      const text = common + (await readFile(join('deploy/systemd', name), 'utf8'))
+      const set = [...text.matchAll(/^Environment=(\w+)=%d\/(\w+)$/gm)]
+      expect(set.map(([, variable = '']) => variable).filter(isUnknown)).toEqual([])
+      const loaded = [...text.matchAll(/^LoadCredential=(\w+):\/etc\/last-logout\/(\w+)$/gm)]
+      expect(set.map(([, , credential]) => credential)).toEqual(loaded.map(([, id]) => id))
+      for (const [, id, file] of loaded) expect(file).toBe(id)
+      // The API, which strangers can reach, has no access to Auth0.
+      const isReader = /-(start|worker|sync)\./.test(name)
+      expect(text.includes('AUTH0_CLIENT_SECRET_FILE'), name).toBe(isReader)
+    }
   })
 })
 
@@ -161,13 +169,15 @@ test('the line for cron runs a command, with variables that exist', async () => 
 })
 
 describe('the manifests of Kubernetes', async () => {
+  interface Container {
+    args: string[]
+    ports?: { name: string; containerPort: number }[]
+    envFrom: { configMapRef: { name: string } }[]
+    volumeMounts: { mountPath: string }[]
+  }
   interface Pod {
-    containers: {
-      args: string[]
-      ports?: { name: string; containerPort: number }[]
-      envFrom: { configMapRef: { name: string } }[]
-      volumeMounts: { mountPath: string }[]
-    }[]
+    containers: [Container, ...Container[]]
+    volumes: { projected: { sources: { secret: { name: string } }[] } }[]
   }
   interface Manifest {
     apiVersion: string
@@ -208,22 +218,24 @@ describe('the manifests of Kubernetes', async () => {
     expect(pods.flatMap(({ containers }) => containers.flatMap(({ args }) => args)).sort()).toEqual(
       ['api', 'migrate', 'worker'],
     )
-    const { data = {} } = find('ConfigMap') ?? {}
-    const { stringData = {} } = find('Secret') ?? {}
-    for (const { containers } of pods) {
-      for (const { args, envFrom, volumeMounts } of containers) {
-        await expectCommand(args)
-        expect(envFrom).toEqual([{ configMapRef: { name: 'last-logout' } }])
-        expect(volumeMounts).toMatchObject([{ mountPath: '/run/secrets/last-logout' }])
-      }
+    for (const { containers, volumes } of pods) {
+      const [{ args, envFrom, volumeMounts }, ...others] = containers
+      expect(others).toEqual([])
+      await expectCommand(args)
+      expect(volumeMounts).toMatchObject([{ mountPath: '/run/secrets/last-logout' }])
+      const settings = envFrom.map(({ configMapRef: { name } }) => find('ConfigMap', name)?.data)
+      const data: Record<string, string> = Object.assign({}, ...settings)
+      expect(Object.keys(data).filter(isUnknown)).toEqual([])
+      const secrets = volumes.flatMap(({ projected }) =>
+        projected.sources.flatMap(({ secret: { name } }) =>
+          Object.keys(find('Secret', name)?.stringData ?? {}),
+        ),
+      )
+      const files = Object.values(data).filter((value) => value.startsWith('/run/secrets/'))
+      expect(files.sort()).toEqual(secrets.map((key) => `/run/secrets/last-logout/${key}`).sort())
+      // The API, which strangers can reach, has no access to Auth0.
+      expect('AUTH0_CLIENT_SECRET_FILE' in data).toBe(args[0] === 'worker')
     }
-    expect(Object.keys(data).filter(isUnknown)).toEqual([])
-    const mounted = Object.values(data).filter((value) => value.startsWith('/run/secrets/'))
-    expect(mounted.sort()).toEqual(
-      Object.keys(stringData)
-        .map((key) => `/run/secrets/last-logout/${key}`)
-        .sort(),
-    )
   })
 
   test('the Service leads to the API only', () => {
