@@ -19,7 +19,7 @@ const NAME = 'last-logout'
 const PLACEHOLDER = '##LAST_LOGOUT_API_KEY##'
 
 /** An import compiles its schema for more than ten seconds of CPU time. */
-const IMPORT_TIMEOUT_MS = 180_000
+const IMPORT_TIMEOUT_MS = 300_000
 
 const example = await readExample(
   'docs/login-action.md',
