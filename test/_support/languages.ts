@@ -117,7 +117,7 @@ export interface Driver {
 export async function startDriver(language: Language, certificate: string): Promise<Driver> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-language-'))
   const child = await start(language, dir, certificate).catch((cause) => {
-    const message = `the example in ${language.name} cannot be run: install it with \`apt-get install ${language.debianPackages}\``
+    const message = `the example in ${language.name} cannot be run: \`apt-get install ${language.debianPackages}\` installs what it needs`
     throw new Error(message, { cause })
   })
   let log = ''
