@@ -5,11 +5,11 @@ import { serveApi } from './served-api.js'
 import { CHECKPOINT, openTestStore } from './store.js'
 import { DOMAIN } from './tenant.js'
 
-/** A served API, and its store. */
+/** An API that listens on the loopback interface, and its store. */
 export interface ServedLogouts {
   url: string
   store: LastLogoutStore
-  /** Stores a logout that happens now. It ends the session; without a session, all sessions of the user. */
+  /** Stores a logout with the current time. It ends the given session, or all sessions of the user if no session is given. */
   logOut(userId: string, sessionId?: string): Promise<void>
   close(): Promise<void>
 }

@@ -6,8 +6,8 @@ import { KEY, serveApi } from '../_support/served-api.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 
-/** The login in the example of the document is a minute earlier. */
-const LOGOUT = 1_795_428_000_123
+/** The instant of the logout. The login in the example of the document is a minute earlier. */
+const LOGOUT_AT = 1_795_428_000_123
 
 let database: TestDatabase
 let store: Awaited<ReturnType<typeof openTestStore>>
@@ -15,7 +15,7 @@ let api: Awaited<ReturnType<typeof serveApi>>
 beforeAll(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database, { domain: DOMAIN })
-  const slo = { logId: 'L', type: 'slo', at: LOGOUT, userId: 'auth0|123', sessionId: 'S1' }
+  const slo = { logId: 'L', type: 'slo', at: LOGOUT_AT, userId: 'auth0|123', sessionId: 'S1' }
   await store.storeBatch({ ...fold([slo]), unattributable: [] })
   await store.begin(CHECKPOINT, null)
   api = await serveApi(database)
@@ -26,7 +26,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** Sends the request that curl would send for a command line of a document. */
+/** Sends the same request as curl would send for a command line of a document. */
 function sendAsCurl(line: string): Promise<Response> {
   const [, path = ''] = /127\.0\.0\.1:8080(\S+)/.exec(line) ?? []
   const headers = [...line.matchAll(/-H '(.*?): (.*?)'/g)].map(

@@ -109,7 +109,7 @@ describe('an import of the example, with the key in a variable', () => {
   }, IMPORT_TIMEOUT_MS)
   afterAll(() => cli.close())
 
-  test('creates the Action with the built file and the secrets', async () => {
+  test('the import creates the Action with the built file and the secrets', async () => {
     const { actions } = cli.simulator
     const code = await readFile('dist/login-action.cjs', 'utf8')
     expect(actions.list().at(-1)).toMatchObject({ name: NAME, runtime: 'node22', code })
@@ -120,7 +120,7 @@ describe('an import of the example, with the key in a variable', () => {
     expect(written).not.toContain(KEY)
   })
 
-  test('deploys and binds the Action, as `action status` reports', async () => {
+  test('the import deploys and binds the Action, as `action status` reports', async () => {
     expect(await readStatus(cli.simulator)).toEqual({
       code: 0,
       stderr: '',
@@ -134,7 +134,7 @@ describe('an import of the example, with the key in a variable', () => {
     })
   })
 
-  test('unbinds the Actions that it does not list', () => {
+  test('the import unbinds the Actions that the file does not list', () => {
     expect(listBound(cli.simulator)).toEqual([NAME])
   })
 })
@@ -153,14 +153,14 @@ describe('an import whose triggers lack the login Action', () => {
   }, IMPORT_TIMEOUT_MS)
   afterAll(() => cli.close())
 
-  test('unbinds it, also with AUTH0_ALLOW_DELETE=false', async () => {
+  test('the import unbinds the login Action, also with AUTH0_ALLOW_DELETE=false', async () => {
     expect(listBound(cli.simulator)).toEqual(['other'])
     const { code, stdout } = await readStatus(cli.simulator)
     expect(code).toBe(1)
     expect(stdout).toMatch(/^bound +no$/m)
   })
 
-  test('replaces a placeholder by its mapping, and stores one without a value as it is', () => {
+  test('the import replaces a placeholder by its mapping, and stores one without a value as it is', () => {
     expect(cli.simulator.actions.secretsOf(NAME)).toEqual({
       LAST_LOGOUT_URL: 'https://mapped.example.com',
       LAST_LOGOUT_API_KEY: PLACEHOLDER,

@@ -128,7 +128,7 @@ const CASES: Record<string, Case> = {
   'a body that never ends': late('endless-body'),
 }
 
-describe.each(LANGUAGES)('the example in $name', (language) => {
+describe.each(LANGUAGES)('in $name', (language) => {
   let driver: Driver
   beforeAll(async () => {
     driver = await startDriver(language, trustedFile)
@@ -138,31 +138,37 @@ describe.each(LANGUAGES)('the example in $name', (language) => {
   const check = ({ url, check }: Pick<Case, 'url' | 'check'>) =>
     driver.check({ ...CHECK, url: url(), ...check })
 
-  test.each(Object.entries(CASES))('judges as all languages do: %s', async (_name, entry) => {
-    expect(await check(entry)).toBe(entry.expected)
-  })
+  test.each(Object.entries(CASES))(
+    'the example returns the outcome of every language for %s',
+    async (_name, entry) => {
+      expect(await check(entry)).toBe(entry.expected)
+    },
+  )
 
-  test.each([301, 302, 303, 307, 308])('does not follow a redirect with %i', async (status) => {
-    const requests = standIn.accepted.length
-    expect(await check(stoodIn(`redirect-${status}`))).toBe('unknown')
-    expect(standIn.accepted.length).toBe(requests)
-  })
+  test.each([301, 302, 303, 307, 308])(
+    'the example does not follow a redirect with %i',
+    async (status) => {
+      const requests = standIn.accepted.length
+      expect(await check(stoodIn(`redirect-${status}`))).toBe('unknown')
+      expect(standIn.accepted.length).toBe(requests)
+    },
+  )
 
-  test('distinguishes users with odd ids', async () => {
+  test('the example distinguishes users with odd ids', async () => {
     for (const id of ODD_IDS) {
       expect(await check(served('revoked', login(`odd|${id}`))), id).toBe('revoked')
       expect(await check(served('accepted', login(`even|${id}`))), id).toBe('accepted')
     }
   })
 
-  test('keeps no result', async () => {
+  test('the example keeps no result', async () => {
     const entry = served('accepted', login(`auth0|${language.name}`))
     expect(await check(entry)).toBe('accepted')
     await fresh.logOut(`auth0|${language.name}`)
     expect(await check(entry)).toBe('revoked')
   })
 
-  test('logs failed checks, without the key', () => {
+  test('the example logs failed checks, without the key', () => {
     expect(driver.log()).toContain('last-logout check failed')
     expect(driver.log()).not.toContain(KEY.slice(8))
   })
