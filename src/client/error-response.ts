@@ -13,9 +13,9 @@ export interface ErrorResponse {
 
 /**
  * Returns the response that rejects a request: 401 `invalid_token` for a revoked token (RFC 6750 §3.1), 503 for an
- * unknown revocation status. `null`: the request may continue.
+ * unknown revocation status. Returns `null` if the request may continue.
  *
- * @param scheme The scheme of the request, which the challenge repeats. Default `Bearer`.
+ * @param scheme The scheme of the request, for the `WWW-Authenticate` header. Default `Bearer`.
  */
 export function toErrorResponse(
   { allowed, outcome }: Decision,

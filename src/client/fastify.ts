@@ -31,10 +31,10 @@ export interface FastifyOptions<Request> {
 type Hook<Request> = (request: Request, reply: ReplyLike) => Promise<ReplyLike | undefined>
 
 /**
- * Creates a Fastify hook that rejects revoked tokens. It runs after `jwtVerify` of `@fastify/jwt`, or after
- * `authenticate` of `fastify-auth0-verify`. It throws a `TypeError` if a request has no verified claims, so that no
- * request bypasses the check. If the app has an error handler (`setErrorHandler`), it throws rejections to it as errors
- * with `statusCode`, `headers` and `code`.
+ * Creates a Fastify hook that rejects revoked tokens. The hook runs after `jwtVerify` of `@fastify/jwt`, or after
+ * `authenticate` of `fastify-auth0-verify`. If a request has no verified claims, the hook throws a `TypeError`, so that
+ * no request bypasses the check. If the app has an error handler (`setErrorHandler`), the hook throws each rejection as
+ * an error with `statusCode`, `headers` and `code`.
  *
  * @example
  * app.get('/orders', { preHandler: [app.authenticate, lastLogout(client)] }, handler)
@@ -57,17 +57,17 @@ export function lastLogout(
   }
 }
 
-/** The name of the function by which Fastify handles errors unless the app sets another. */
+/** The name of Fastify's own error handler, which handles errors unless the app sets another one. */
 const DEFAULT_ERROR_HANDLER = 'defaultErrorHandler'
 
 function reject(rejection: ErrorResponse, request: RequestLike, reply: ReplyLike): ReplyLike {
   const { status, headers, body } = rejection
-  // Also for an error handler that does not use the headers of an error.
+  // The error handler may not use the headers of an error.
   reply.headers(headers)
   const { name } = Object(request.server?.errorHandler)
   if (name !== undefined && name !== DEFAULT_ERROR_HANDLER) throw new RejectedError(rejection)
   reply.code(status)
-  // The schema of the route can require another body. Fastify would then respond with 500.
+  // If the body does not fit the response schema of the route, Fastify would respond with 500.
   if (!fitsSchema(reply, body)) reply.serializer(JSON.stringify)
   return reply.send(body)
 }

@@ -5,21 +5,21 @@ import { serveApi } from './served-api.js'
 import { CHECKPOINT, openTestStore } from './store.js'
 import { DOMAIN } from './tenant.js'
 
-/** A served API, and its store. The log counts as read up to the start. */
+/** An API that listens on the loopback interface, and its store. */
 export interface ServedLogouts {
   url: string
   store: LastLogoutStore
-  /** Stores a logout that happens now. It ends the session; without a session, all sessions of the user. */
+  /** Stores a logout with the current time. It ends the given session, or all sessions of the user if no session is given. */
   logOut(userId: string, sessionId?: string): Promise<void>
   close(): Promise<void>
 }
 
-/** Serves the API over a new database without logouts. */
-export async function serveLogouts(): Promise<ServedLogouts> {
+/** Serves the API over a new database without logouts. The log counts as read up to `asOf`; `null`: it is not read yet. */
+export async function serveLogouts(asOf: number | null = Date.now()): Promise<ServedLogouts> {
   const database = await createTestDatabase()
   const store = await openTestStore(database, { domain: DOMAIN })
   await store.begin(CHECKPOINT, null)
-  await store.storeCaughtUp(CHECKPOINT, Date.now())
+  if (asOf !== null) await store.storeCaughtUp(CHECKPOINT, asOf)
   const api = await serveApi(database)
   return {
     url: api.url,

@@ -51,30 +51,30 @@ afterAll(async () => {
 })
 
 describe('the package', () => {
-  test('has no dependency', async () => {
+  test('the package has no dependency', async () => {
     const installed = await readdir(join(project.dir, 'node_modules'))
     expect(installed.filter((name) => !name.startsWith('.'))).toEqual(['last-logout-client'])
   })
 
-  test('has no problems that publint or are-the-types-wrong find', async () => {
+  test('publint and are-the-types-wrong find no problem in the package', async () => {
     await run('node_modules/.bin/publint', ['--strict', project.tarball])
     await run('node_modules/.bin/attw', [project.tarball])
   }, 60_000)
 
   test.each(['', '/express', '/fastify', '/fetch'])(
-    'has the same exports with import and require: last-logout-client%s',
+    'last-logout-client%s has the same exports with import and require',
     async (entry) => {
       const specifier = `last-logout-client${entry}`
-      const named = `console.log(Object.keys(names).filter((name) => name !== 'default' && name !== 'module.exports' && name !== '__esModule').sort().join())`
+      const printNames = `console.log(Object.keys(names).filter((name) => name !== 'default' && name !== 'module.exports' && name !== '__esModule').sort().join())`
       const options = { cwd: project.dir }
       const imported = await run(
         process.execPath,
-        ['--input-type=module', '-e', `const names = await import('${specifier}');${named}`],
+        ['--input-type=module', '-e', `const names = await import('${specifier}');${printNames}`],
         options,
       )
       const required = await run(
         process.execPath,
-        ['--input-type=commonjs', '-e', `const names = require('${specifier}');${named}`],
+        ['--input-type=commonjs', '-e', `const names = require('${specifier}');${printNames}`],
         options,
       )
       expect(imported.stdout).toBe(required.stdout)
@@ -107,7 +107,7 @@ describe.each([
   const now = () => Math.floor(Date.now() / 1000)
   const userId = `auth0|${heading}`
 
-  test('rejects a token from before the logout, and accepts one from after it and one of another session', async () => {
+  test('the example rejects a token from before the logout, and accepts a later token and a token of another session', async () => {
     const claims = { sub: userId, iat: now() - 60 }
     const phone = await issuer.sign({ ...claims, [SESSION]: `${heading} phone` })
     const laptop = await issuer.sign({ ...claims, [SESSION]: `${heading} laptop` })
@@ -121,19 +121,19 @@ describe.each([
     const rejected = await call(phone)
     expect(rejected.headers.get('www-authenticate')).toMatch(/^Bearer error="invalid_token"/)
     expect(await statusOf(laptop)).toBe(200)
-    // A token without a session: any logout of the user can be that of its session.
+    // This token names no session. Every logout of the user can be the logout of its session.
     expect(await statusOf(plain)).toBe(401)
     const again = await issuer.sign({ sub: userId, iat: now() + 1, [SESSION]: 'again' })
     expect(await statusOf(again)).toBe(200)
   })
 
-  test('rejects the tokens that its JWT library rejects', async () => {
+  test('the example rejects the tokens that its JWT library rejects', async () => {
     const expired = await issuer.sign({ sub: userId, iat: now() - 60, exp: now() - 30 })
     expect(await statusOf(expired)).toBe(401)
     expect((await fetch(`${example.url}/orders`)).status).toBe(401)
   })
 
-  test('responds with 503 while the service is unreachable', async () => {
+  test('the example responds with 503 while the service is unreachable', async () => {
     const unreachable = await runExample(heading, listen, 'http://127.0.0.1:1')
     const response = await call(await issuer.sign({ sub: userId, iat: now() }), unreachable)
     expect(response.status).toBe(503)
@@ -142,7 +142,7 @@ describe.each([
   })
 })
 
-/** Runs an example in the project, exactly as the document shows it. */
+/** Runs an example of the document in the project. Only code that reports the port is added to the example. */
 async function runExample(heading: string, listen: string, lastLogoutUrl: string) {
   const code = await readExample(DOCUMENT, heading, 'js')
   const file = join(project.dir, `example-${Math.random().toString(36).slice(2)}.mjs`)
@@ -175,7 +175,7 @@ async function runExample(heading: string, listen: string, lastLogoutUrl: string
   }
 }
 
-/** The code that a test adds to an example: it sends the port to the test, and runs a server for the handler. */
+/** Returns the code that is added to an example. It sends the port to the test. For a mere handler, it also runs a server. */
 function reportPort(heading: string): string {
   if (heading === 'Express')
     return `server.on('listening', () => process.send(server.address().port))`
