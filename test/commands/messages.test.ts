@@ -109,7 +109,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ API_KEYS: '', API_KEYS_FILE: '/run/secrets/none' }),
       code: 2,
-      today: 'nothing: the variable did not exist',
+      oldOutput: 'API_KEYS is missing, if the command needs it',
       prints: [
         /API_KEYS_FILE names \/run\/secrets\/none, which cannot be read \(ENOENT\): check the path/,
       ],
@@ -122,7 +122,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ PORT: '1' }),
       code: 1,
-      today: 'nothing: the command did not exist',
+      oldOutput: "error: unknown command 'healthcheck'",
       prints: [
         /127\.0\.0\.1:1\/health\/live cannot be reached \(ECONNREFUSED\): check that the API/,
       ],
