@@ -32,7 +32,9 @@ const FIELDS = {
 
 /** Builds the package of the service and the command. Only its PostgreSQL driver and the embedded PostgreSQL are dependencies. */
 export async function buildService(sbom: string): Promise<void> {
-  await bundle(packageDirectory('service'), DEPENDENCIES, sbom)
+  const directory = packageDirectory('service')
+  await bundle(directory, DEPENDENCIES, sbom)
+  for (const path of DOCUMENTS) await cp(path, join(directory, path), { recursive: true })
 }
 
 /** Builds `dist/bundle`, which runs without any package beside it, as in an image. SQL cannot be instrumented there. */
@@ -46,7 +48,6 @@ async function bundle(directory: string, external: string[], sbom: string): Prom
   const contained = await bundleProgram(directory, external)
   const manifest = createManifest('service', { ...FIELDS, ...dependenciesOf(external) })
   await describePackage(directory, manifest, contained, sbom)
-  for (const path of DOCUMENTS) await cp(path, join(directory, path), { recursive: true })
 }
 
 function dependenciesOf(names: string[]): Pick<Manifest, 'dependencies' | 'optionalDependencies'> {
