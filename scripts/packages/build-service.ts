@@ -19,6 +19,7 @@ const DOCUMENTS = [
   'SECURITY.md',
   'conformance',
   'docs',
+  'examples',
   'src/simulator/README.md',
 ]
 
