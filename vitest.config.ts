@@ -13,7 +13,7 @@ const UNIT = [
   'test/{async,config}/**/*.test.ts',
   'test/auth0/{rate/limit,retry}.test.ts',
   'test/client/{clocks,conformance,delivery-delay,feed-events,feed-progress,last-logout-request,lazy-connect,logout-cache,lookup}.test.ts',
-  'test/client/{options,outage-report,rejections,repeat-with-backoff,request-lookup,table}.test.ts',
+  'test/client/{lambda,options,outage-report,rejections,repeat-with-backoff,request-lookup,table,trpc}.test.ts',
   'test/commands/progress-display.test.ts',
   'test/doctor/*.test.ts',
   'test/http/{connection-limit,feed}.test.ts',
