@@ -62,7 +62,7 @@ export async function runService(
   const service = await createService(config, log, { waitForDatabase: true, overrides })
   const url = await service.startApi()
   const stop = new AbortController()
-  const working = service.opened(stop.signal).then(() => service.startWorker())
+  const working = service.waitUntilOpen(stop.signal).then(() => service.startWorker())
   // A test that closes the service before the database is available needs no worker.
   working.catch(() => {})
 

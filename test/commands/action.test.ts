@@ -53,7 +53,7 @@ describe('action deploy', () => {
       stdout:
         'create the Action last-logout, with the secrets LAST_LOGOUT_API_KEY, LAST_LOGOUT_URL\n' +
         'deploy the Action when Auth0 has built it\n' +
-        'bind the Action to post-login, after the 2 that are bound there\n' +
+        'bind the Action to post-login, after the 2 Actions that are bound to it\n' +
         'done: last-logout is deployed and bound\n',
     })
     simulator.requests.clear()

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { aborted } from '../../src/errors.js'
+import { abortedError } from '../../src/errors.js'
 import { finishCommand } from '../_support/cli.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
@@ -180,7 +180,7 @@ describe('explain', () => {
   })
 
   test('exits with 1 when it is interrupted before it has read the token', async () => {
-    const readInput = () => Promise.reject(aborted())
+    const readInput = () => Promise.reject(abortedError())
     const context = { readInput, stop: AbortSignal.abort() }
     const { code, stdout, stderr } = await finishCommandLine(['explain', '-'], env, { context })
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })

@@ -125,7 +125,7 @@ const rows: [input: string, situation: string, row: Row][] = [
       prints: [
         /AUTH0_CLIENT_ID is missing; AUTH0_CLIENTID is set, .*rename it/,
         /AUTH0_CLIENT_SECRET is missing$/m,
-        /DATABASE_URL is missing; .*set DATA_DIR .*; DATABASE_URI is set, .*rename it if it is meant$/m,
+        /DATABASE_URL is missing; .*set DATA_DIR .*; DATABASE_URI is set, .*rename it if you mean DATABASE_URL$/m,
       ],
     },
   ],
@@ -290,7 +290,7 @@ const rows: [input: string, situation: string, row: Row][] = [
       fault: { path: TOKEN, times: 9, respond: faults.html(403) },
       code: 1,
       today: 'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
-      prints: [/status 403 and text\/html, where Auth0 responds with JSON\. A firewall, a proxy/],
+      prints: [/status 403 and text\/html, but Auth0 responds with JSON\. A firewall, a proxy/],
       omits: /client credentials|AUTH0_CLIENT_SECRET/,
     },
   ],
@@ -377,7 +377,7 @@ const rows: [input: string, situation: string, row: Row][] = [
       code: 1,
       today: '1 check failed: follow the advice after each failure',
       prints: [
-        /^summary .* [1-9] failed, .*\n +-> correct what failed, .*`npx last-logout doctor`/m,
+        /^summary .* [1-9] failed, .*\n +-> correct the first failure, .*`npx last-logout doctor`/m,
         /failed: follow the advice/,
       ],
     },

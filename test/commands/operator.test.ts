@@ -58,7 +58,7 @@ describe('logout', () => {
     const at = Date.now() - 5_000
     await run('logout', 'auth0|1', '--at', iso(at))
     const { stdout } = await run('logout', 'auth0|1', '--at', iso(at - 1))
-    expect(stdout).toContain(`later than ${iso(at)}, when a later logout was already known`)
+    expect(stdout).toContain(`later than ${iso(at)}, the time of a later known logout`)
     expect(stdout).not.toContain('Check that the id equals the sub claim')
     expect((await readRows(database)).users).toMatchObject([{ at }])
   })
