@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
-import { cp, readFile, writeFile } from 'node:fs/promises'
+import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 
-/** The manifest and the lock file of the runtimes and of the releases of libraries that only these tests need. */
+/** The manifest and the lock file of the runtimes, frameworks and releases of libraries that only these tests need. */
 const MANIFEST_DIR = 'test/consumers/installed'
 
 /** Where they are installed. */
@@ -23,4 +23,12 @@ export async function installPackages(): Promise<void> {
     cwd: INSTALLED_DIR,
   })
   await writeFile(installed, lock)
+}
+
+/** Copies the client's package, as `npm run build:client` has built it, beside these packages. */
+export async function addClient(): Promise<void> {
+  // No link: the client must find the same copy of a framework as the app does.
+  const copy = join(INSTALLED_DIR, 'node_modules', 'last-logout-client')
+  await rm(copy, { recursive: true, force: true })
+  await cp('dist/client-package', copy, { recursive: true })
 }

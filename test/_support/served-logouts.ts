@@ -5,27 +5,34 @@ import { serveApi } from './served-api.js'
 import { CHECKPOINT, openTestStore } from './store.js'
 import { DOMAIN } from './tenant.js'
 
-/** A served API, and its store. The log counts as read up to the start. */
+/** A served API, and its store. No worker reads the log. */
 export interface ServedLogouts {
   url: string
   store: LastLogoutStore
-  /** Stores a logout that happens now. It ends the session; without a session, all sessions of the user. */
-  logOut(userId: string, sessionId?: string): Promise<void>
+  /**
+   * Stores a logout. It ends the session; without a session, all sessions of the user.
+   *
+   * @param at Default: now.
+   */
+  logOut(userId: string, sessionId?: string, at?: number): Promise<void>
   close(): Promise<void>
 }
 
-/** Serves the API over a new database without logouts. */
-export async function serveLogouts(): Promise<ServedLogouts> {
+/**
+ * Serves the API over a new database without logouts.
+ *
+ * @param asOf Up to when the log counts as read. Default: now.
+ */
+export async function serveLogouts(asOf: number = Date.now()): Promise<ServedLogouts> {
   const database = await createTestDatabase()
   const store = await openTestStore(database, { domain: DOMAIN })
   await store.begin(CHECKPOINT, null)
-  await store.storeCaughtUp(CHECKPOINT, Date.now())
+  await store.storeCaughtUp(CHECKPOINT, asOf)
   const api = await serveApi(database)
   return {
     url: api.url,
     store,
-    async logOut(userId, sessionId) {
-      const at = Date.now()
+    async logOut(userId, sessionId, at = Date.now()) {
       const event = { logId: `L${at}`, type: 'slo', at, userId, sessionId: sessionId ?? null }
       await store.storeBatch({ ...fold([event]), unattributable: [] })
     },
