@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
+import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { delimiter, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { INSTALLED_DIR } from './installed.js'
@@ -21,13 +21,17 @@ export interface Example {
  * @param name The folder in `examples`.
  */
 export async function copyExample(name: string, onUnknown: 'deny' | 'allow'): Promise<Example> {
-  // The folder must be below the installed packages, so that Node.js finds these.
-  const dir = await mkdtemp(join(INSTALLED_DIR, `example-${name}-`))
+  // Not below `node_modules`, where Next compiles no TypeScript.
+  const dir = await mkdtemp(resolve('dist', `example-${name}-`))
+  await symlink(join(INSTALLED_DIR, 'node_modules'), join(dir, 'node_modules'))
   await cp(join('examples', name), dir, {
     recursive: true,
     filter: (path) => !/node_modules/.test(path),
   })
-  if (onUnknown === 'allow') await allowUnknown(dir)
+  if (onUnknown === 'allow') {
+    await allowUnknown(dir)
+    await renameProxy(dir)
+  }
   const { build, start } = JSON.parse(await readFile(join(dir, 'package.json'), 'utf8')).scripts
   if (build !== undefined) {
     const [file, args] = readCommand(build)
@@ -52,6 +56,20 @@ async function allowUnknown(dir: string): Promise<void> {
   if (replaced !== 1) throw new Error(`the example has ${UNKNOWN_IS_DENIED} ${replaced} times`)
 }
 
+/**
+ * Next before release 16, and 16 for the edge runtime, has a middleware instead of a proxy. The copy that accepts unknown
+ * tokens has one, so that both are tested.
+ */
+async function renameProxy(dir: string): Promise<void> {
+  const code = await readFile(join(dir, 'proxy.ts'), 'utf8').catch(() => null)
+  if (code === null) return
+  await rm(join(dir, 'proxy.ts'))
+  await writeFile(
+    join(dir, 'middleware.ts'),
+    code.replace('function proxy(', 'function middleware('),
+  )
+}
+
 /** Starts a program, and waits until it prints where it listens. */
 async function startProcess(
   dir: string,
@@ -71,7 +89,8 @@ async function startProcess(
   const url = await new Promise<string>((resolve, reject) => {
     createInterface(child.stdout).on('line', (line) => {
       output += `${line}\n`
-      const [, address] = /^listening on (http:\/\/127\.0\.0\.1:\d+)$/.exec(line) ?? []
+      const [, address] =
+        /^(?:listening on|- Local:) +(http:\/\/127\.0\.0\.1:\d+)$/.exec(line) ?? []
       if (address !== undefined) resolve(address)
     })
     child.once('error', reject)
@@ -94,5 +113,10 @@ function readCommand(script: string): [file: string, args: string[]] {
 
 function childEnv(env: Record<string, string>): NodeJS.ProcessEnv {
   const bin = join(INSTALLED_DIR, 'node_modules', '.bin')
-  return { PATH: `${bin}${delimiter}${process.env.PATH}`, NODE_ENV: 'production', ...env }
+  return {
+    PATH: `${bin}${delimiter}${process.env.PATH}`,
+    NODE_ENV: 'production',
+    NEXT_TELEMETRY_DISABLED: '1',
+    ...env,
+  }
 }

@@ -25,10 +25,10 @@ export async function installPackages(): Promise<void> {
   await writeFile(installed, lock)
 }
 
-/** Copies the client's package, as `npm run build:client` has built it, beside these packages. */
-export async function addClient(): Promise<void> {
+/** Copies the client's package, as `npm run build:client` has built it, beside the packages of a folder. */
+export async function addClient(dir: string = INSTALLED_DIR): Promise<void> {
   // No link: the client must find the same copy of a framework as the app does.
-  const copy = join(INSTALLED_DIR, 'node_modules', 'last-logout-client')
+  const copy = join(dir, 'node_modules', 'last-logout-client')
   await rm(copy, { recursive: true, force: true })
   await cp('dist/client-package', copy, { recursive: true })
 }

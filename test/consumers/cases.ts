@@ -205,10 +205,31 @@ export const GROUPS: readonly CaseGroup[] = [
 /** What frameworks force to be otherwise. */
 export const DIFFERENCES: readonly Difference[] = [
   {
-    frameworks: ['fastify', 'koa', 'hono', 'request-response'],
+    frameworks: [
+      'fastify',
+      'koa',
+      'hono',
+      'nestjs',
+      'next',
+      'lambda-authorizer',
+      'trpc',
+      'request-response',
+    ],
     applies: ({ scheme }) => scheme === 'DPoP',
     expected: INVALID,
     reason: 'the JWT library of the example accepts no DPoP',
+  },
+  {
+    frameworks: ['lambda-authorizer'],
+    applies: ({ expected }) => expected.status === 401,
+    expected: { status: 401, challenge: null, retryAfter: null },
+    reason: 'API Gateway chooses the headers of its response to a refused request',
+  },
+  {
+    frameworks: ['lambda-authorizer'],
+    applies: ({ expected }) => expected.status === 503,
+    expected: { status: 500, challenge: null, retryAfter: null },
+    reason: 'API Gateway responds with 500 if an authorizer neither allows nor denies a request',
   },
 ]
 

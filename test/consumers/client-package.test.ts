@@ -12,7 +12,7 @@ const run = promisify(execFile)
 const ENTRIES = await readEntries()
 
 /** Those that import a class of their framework, which is an optional peer dependency. */
-const NEEDING_FRAMEWORK = ['hono']
+const NEEDING_FRAMEWORK = ['hono', 'nestjs', 'trpc']
 
 let project: ClientProject
 beforeAll(async () => {
