@@ -1,6 +1,6 @@
 /**
- * Measures the throughput of a catch-up, relative to a bare loop that only fetches and parses the same pages. The
- * catch-up and the bare loop run alternately, so that a slow machine affects both.
+ * Compares the throughput of a catch-up with that of a bare loop, which only fetches and parses the same pages. The
+ * catch-up and the bare loop run alternately, so that other load of the machine affects both.
  *
  *   npm run bench:catch-up [-- entries rounds]
  */
@@ -22,21 +22,21 @@ import { createProgressGuard } from '../src/sync/progress-guard.js'
 import { median } from './median.js'
 
 const DOMAIN = 'bench.example'
-const LATENCIES = [0, 20]
+const LATENCIES_MS = [0, 20]
 const [entries = '100000', rounds = '3'] = process.argv.slice(2)
 
-/** The simulated tenant, as `tenant-process.ts` reports it. There is one URL for each latency. */
-interface ServedTenant {
+/** The message that `tenant-process.ts` sends. It contains one URL for each latency. */
+interface TenantMessage {
   startMs: number
   urls: string[]
   credentials: { clientId: string; clientSecret: string }
 }
 
-const served = fork(new URL('./tenant-process.ts', import.meta.url), [
+const tenantProcess = fork(new URL('./tenant-process.ts', import.meta.url), [
   entries,
-  ...LATENCIES.map(String),
+  ...LATENCIES_MS.map(String),
 ])
-const [{ startMs, urls, credentials }] = (await once(served, 'message')) as [ServedTenant]
+const [{ startMs, urls, credentials }] = (await once(tenantProcess, 'message')) as [TenantMessage]
 const begin = syntheticLogId(startMs - 60_000)
 
 const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
@@ -54,23 +54,23 @@ console.log(
   `${entries} entries of at least 1.5 kB, 20 % logouts, in pages of 100; ${rounds} rounds\n`,
 )
 console.log('latency   bare loop   catch-up   ratio: median (min to max)')
-for (const [index, latencyMs] of LATENCIES.entries()) {
+for (const [index, latencyMs] of LATENCIES_MS.entries()) {
   const url = urls[index] ?? ''
-  const bare: number[] = []
-  const catchUps: number[] = []
+  const bareLoopRates: number[] = []
+  const catchUpRates: number[] = []
   for (let round = 0; round < Number(rounds); round++) {
-    bare.push(await pagesPerSecond(() => bareLoop(url)))
+    bareLoopRates.push(await pagesPerSecond(() => bareLoop(url)))
     await database.prisma.$executeRaw`TRUNCATE last_logout, session_logout, unattributable`
     await database.prisma
       .$executeRaw`UPDATE tenant SET checkpoint = ${begin}, as_of = NULL, seq = 0`
-    catchUps.push(await pagesPerSecond(() => fullCatchUp(url)))
+    catchUpRates.push(await pagesPerSecond(() => fullCatchUp(url)))
   }
-  const ratios = catchUps
-    .map((value, round) => value / (bare[round] ?? Number.NaN))
+  const ratios = catchUpRates
+    .map((value, round) => value / (bareLoopRates[round] ?? Number.NaN))
     .sort((a, b) => a - b)
   const [min = 0, max = 0] = [ratios[0], ratios.at(-1)]
   console.log(
-    `${String(latencyMs).padStart(4)} ms  ${show(median(bare))}/s  ${show(median(catchUps))}/s   ` +
+    `${String(latencyMs).padStart(4)} ms  ${formatRate(median(bareLoopRates))}/s  ${formatRate(median(catchUpRates))}/s   ` +
       `${median(ratios).toFixed(3)} (${min.toFixed(3)} to ${max.toFixed(3)})`,
   )
 }
@@ -80,7 +80,7 @@ console.log(`\nstored ${users} users and ${sessions} sessions`)
 await database.close()
 await postgres.close()
 await rm(dataDir, { recursive: true })
-served.kill()
+tenantProcess.kill()
 
 async function bareLoop(url: string): Promise<number> {
   const form = { grant_type: 'client_credentials', client_id: credentials.clientId }
@@ -95,12 +95,12 @@ async function bareLoop(url: string): Promise<number> {
   })
   const { access_token } = (await response.json()) as { access_token: string }
   const headers = { authorization: `Bearer ${access_token}` }
-  let from = begin
+  let checkpoint = begin
   for (let pages = 0; ; pages++) {
-    const page = await fetch(`${url}/api/v2/logs?from=${from}&take=100`, { headers })
+    const page = await fetch(`${url}/api/v2/logs?from=${checkpoint}&take=100`, { headers })
     const last = ((await page.json()) as { log_id: string }[]).at(-1)
     if (last === undefined) return pages
-    from = last.log_id
+    checkpoint = last.log_id
   }
 }
 
@@ -123,6 +123,6 @@ async function pagesPerSecond(run: () => Promise<number>): Promise<number> {
   return (pages * 1000) / (performance.now() - startedAt)
 }
 
-function show(value: number): string {
+function formatRate(value: number): string {
   return value.toFixed(1).padStart(8)
 }

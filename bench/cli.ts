@@ -1,6 +1,6 @@
 /**
- * Measures the CPU time of each command, relative to an empty Node process. The commands run alternately, so that a
- * slow machine affects all of them.
+ * Measures the CPU time of each command, relative to that of an empty Node process. Each round runs every command once,
+ * so that other load of the machine affects all of them.
  *
  *   npm run bench:cli [-- rounds]
  */
@@ -19,19 +19,19 @@ const PROBE = new URL('./cpu-probe.mjs', import.meta.url).pathname
 const TOKEN = `e30.${Buffer.from('{"sub":"auth0|1","iat":1}').toString('base64url')}.c2ln`
 const [rounds = '5'] = process.argv.slice(2)
 
-/** The CPU time of one run of a command. */
-interface Measured {
-  /** CPU time until the first query, in milliseconds; `undefined`: the command sent no query. */
-  query: number | undefined
-  /** CPU time until the exit, in milliseconds. */
-  exit: number
+/** The CPU times of one run of a command. */
+interface CpuTimes {
+  /** CPU time until the first query to PostgreSQL; `undefined`: the command sent no query. */
+  firstQueryMs: number | undefined
+  /** CPU time until the exit. */
+  exitMs: number
 }
 
 /** A command to measure. */
 interface Command {
-  /** The arguments of Node. */
+  /** The command-line arguments of `node`. */
   args: string[]
-  /** The command is stopped after it has printed this text. Default: it ends by itself. */
+  /** The command receives SIGTERM after it has printed this text. Default: the command ends by itself. */
   until?: string
 }
 
@@ -68,18 +68,18 @@ const env = {
 }
 try {
   await measure(program('migrate'))
-  const results = new Map([...commands.keys()].map((name): [string, Measured[]] => [name, []]))
+  const results = new Map([...commands.keys()].map((name): [string, CpuTimes[]] => [name, []]))
   for (let round = 0; round < Number(rounds); round++) {
     for (const [name, command] of commands) results.get(name)?.push(await measure(command))
   }
-  print(results)
+  printResults(results)
 } finally {
   await simulator.close()
   await postgres.close()
   await rm(dataDir, { recursive: true })
 }
 
-async function measure({ args, until }: Command): Promise<Measured> {
+async function measure({ args, until }: Command): Promise<CpuTimes> {
   const child = spawn(process.execPath, ['--import', PROBE, ...args], {
     env,
     cwd: tmpdir(),
@@ -90,31 +90,31 @@ async function measure({ args, until }: Command): Promise<Measured> {
     output += text
     if (until !== undefined && output.includes(until)) child.kill('SIGTERM')
   })
-  let probed = ''
+  let probeOutput = ''
   child.stdio[3]?.on('data', (text) => {
-    probed += text
+    probeOutput += text
   })
   await once(child, 'close')
-  const read = (event: string) => {
-    const us = new RegExp(`^${event} (\\d+)$`, 'm').exec(probed)?.[1]
+  const readMs = (event: string) => {
+    const us = new RegExp(`^${event} (\\d+)$`, 'm').exec(probeOutput)?.[1]
     return us === undefined ? undefined : Number(us) / 1000
   }
-  const exit = read('exit')
-  if (exit === undefined)
+  const exitMs = readMs('exit')
+  if (exitMs === undefined)
     throw new Error(`the probe of ${args.join(' ')} reported nothing; output: ${output}`)
-  return { query: read('query'), exit }
+  return { firstQueryMs: readMs('query'), exitMs }
 }
 
-function print(results: Map<string, Measured[]>): void {
-  const base = median((results.get('node -e 0') ?? []).map(({ exit }) => exit))
+function printResults(results: Map<string, CpuTimes[]>): void {
+  const emptyProcessMs = median((results.get('node -e 0') ?? []).map(({ exitMs }) => exitMs))
   const cell = (ms: number | undefined) =>
-    ms === undefined ? '' : `${ms.toFixed(0)} ms, ${(ms / base).toFixed(1)}`
+    ms === undefined ? '' : `${ms.toFixed(0)} ms, ${(ms / emptyProcessMs).toFixed(1)}`
   console.log(`CPU time, and its ratio to node -e 0; median of ${rounds} rounds\n`)
   console.log(`${''.padEnd(14)} ${'first query'.padEnd(14)} end`)
-  for (const [name, measured] of results) {
-    const queries = measured.flatMap(({ query }) => query ?? [])
-    const query = queries.length === 0 ? undefined : median(queries)
-    const exit = median(measured.map((one) => one.exit))
-    console.log(`${name.padEnd(14)} ${cell(query).padEnd(14)} ${cell(exit)}`)
+  for (const [name, runs] of results) {
+    const queryTimesMs = runs.flatMap(({ firstQueryMs }) => firstQueryMs ?? [])
+    const firstQueryMs = queryTimesMs.length === 0 ? undefined : median(queryTimesMs)
+    const exitMs = median(runs.map((run) => run.exitMs))
+    console.log(`${name.padEnd(14)} ${cell(firstQueryMs).padEnd(14)} ${cell(exitMs)}`)
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Serves a change feed in its own process. The feed sends a change of each user and of each user's session, then one
- * freshness event. The argument is the number of users. Sends its port to its parent.
+ * Serves a change feed in its own process, and sends the port to the parent process. The feed sends a change for each
+ * user, a change for each user's session, and then one freshness event. The argument is the number of users.
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'

@@ -1,6 +1,6 @@
 /**
- * Measures how many requests the log source sends, relative to those that its share of the rate limit allows. The log
- * source reads a backlog over HTTP, once for each of several token buckets and fixed windows, all at the same time.
+ * Compares the number of requests that the log source sends with the number that its share of the rate limit allows. It
+ * does so for several rate limits at the same time: token buckets and fixed windows.
  *
  *   npm run bench:rate [-- seconds]
  */
@@ -24,7 +24,7 @@ const limits: SimulatedRateLimit[] = [
 ]
 
 console.log(`share ${SHARE}, ${seconds} s\n`)
-console.log('limit                        sent   allowed   ratio   refused')
+console.log('limit                        sent   allowed   ratio       429')
 const lines = await Promise.all(limits.map(measure))
 console.log(lines.join('\n'))
 
@@ -36,47 +36,52 @@ async function measure(rateLimit: SimulatedRateLimit): Promise<string> {
     baseUrl: simulator.url,
     ...simulator.credentials,
   })
-  let firstAt = 0
-  let lastAt = 0
-  let sent = 0
-  let refused = 0
+  let firstSentAtMs = 0
+  let lastReceivedAtMs = 0
+  let sentRequests = 0
+  let rateLimited = 0
   const source = createLogSource({
     api,
     rateShare: SHARE,
     observe: ({ status, durationMs }) => {
-      lastAt = Date.now()
-      if (sent === 0) firstAt = lastAt - durationMs
-      sent += 1
-      if (status === 429) refused += 1
+      lastReceivedAtMs = Date.now()
+      if (sentRequests === 0) firstSentAtMs = lastReceivedAtMs - durationMs
+      sentRequests += 1
+      if (status === 429) rateLimited += 1
     },
   })
-  const from = syntheticLogId(Date.now() - 60_000)
-  const stop = AbortSignal.timeout(Number(seconds) * 1000)
-  while (!stop.aborted) await source.readPage(from, stop).catch(rethrowUnless(stop))
+  const checkpoint = syntheticLogId(Date.now() - 60_000)
+  const signal = AbortSignal.timeout(Number(seconds) * 1000)
+  while (!signal.aborted) await source.readPage(checkpoint, signal).catch(rethrowUnless(signal))
   await simulator.close()
-  const allowed = requestsAllowedBy(rateLimit, firstAt, Date.now()) * SHARE
-  const cells = [sent, allowed.toFixed(1), (sent / allowed).toFixed(3), refused]
-  return `${describe(rateLimit)}${cells.map((cell) => String(cell).padStart(9)).join('')}`
+  const allowedRequests = requestsAllowedBy(rateLimit, firstSentAtMs, Date.now()) * SHARE
+  const cells = [
+    sentRequests,
+    allowedRequests.toFixed(1),
+    (sentRequests / allowedRequests).toFixed(3),
+    rateLimited,
+  ]
+  return `${formatLimit(rateLimit)}${cells.map((cell) => String(cell).padStart(9)).join('')}`
 }
 
-function rethrowUnless(stop: AbortSignal) {
+function rethrowUnless(signal: AbortSignal) {
   return (error: unknown) => {
-    if (!stop.aborted) throw error
+    if (!signal.aborted) throw error
   }
 }
 
-/** The number of requests that a rate limit allows all callers together between two instants. */
-function requestsAllowedBy(rateLimit: SimulatedRateLimit, from: number, to: number): number {
+/** Returns how many requests the rate limit allows to all callers together between two instants. */
+function requestsAllowedBy(rateLimit: SimulatedRateLimit, fromMs: number, toMs: number): number {
   const { burst } = rateLimit
-  if ('perSecond' in rateLimit) return burst + (rateLimit.perSecond * (to - from)) / 1000
+  if ('perSecond' in rateLimit) return burst + (rateLimit.perSecond * (toMs - fromMs)) / 1000
   const windowMs = rateLimit.windowSeconds * 1000
-  return burst * (Math.floor(to / windowMs) - Math.floor(from / windowMs) + 1)
+  return burst * (Math.floor(toMs / windowMs) - Math.floor(fromMs / windowMs) + 1)
 }
 
-function describe(rateLimit: SimulatedRateLimit): string {
-  const how =
+function formatLimit(rateLimit: SimulatedRateLimit): string {
+  const refill =
     'perSecond' in rateLimit
       ? `bucket, ${rateLimit.perSecond.toFixed(2)} per s`
       : `window of ${rateLimit.windowSeconds} s`
-  return `${String(rateLimit.burst).padStart(3)}, ${how}`.padEnd(26)
+  return `${String(rateLimit.burst).padStart(3)}, ${refill}`.padEnd(26)
 }

@@ -1,7 +1,7 @@
 /**
- * Kills workers repeatedly at random times, while a simulated tenant writes entries and its API fails requests. Then
- * compares every row with the expected row. A seed determines the entries, and how long after its start each worker is
- * killed. The order in which entries are written and workers are killed depends on the clock.
+ * Kills workers at random times, while a simulated tenant writes entries, and some requests to its API fail. Then
+ * compares every row with the expected row. `--seed` determines the entries, and how long each worker runs before it is
+ * killed. It does not determine which entries are written before which kill: that depends on the clock.
  *
  *   npm run campaign [-- --kills 200 --seed 1 --workers 3 --late 0.02]
  */
@@ -27,10 +27,10 @@ const { values } = parseArgs({
   },
 })
 const [kills, seed, workers, lateShare] = [
-  number('kills', 2),
-  number('seed', 0),
-  number('workers', 1),
-  number('late', 0),
+  readNumber('kills', 2),
+  readNumber('seed', 0),
+  readNumber('workers', 1),
+  readNumber('late', 0),
 ]
 
 const stopping = new AbortController()
@@ -53,24 +53,24 @@ async function campaign(): Promise<boolean> {
   const redis = await startRedis({ own: true })
   try {
     if ('skip' in redis) throw new Error(redis.skip)
-    const first = Math.ceil(kills / 2)
-    const halves = { workers, lateShare, signal: stopping.signal }
+    const killsOfFirstRound = Math.ceil(kills / 2)
+    const sharedOptions = { workers, lateShare, signal: stopping.signal }
     print(`seed ${seed}: ${kills} kills with ${workers} concurrent workers, in two rounds`)
     const onPostgres = await runRound({
-      ...halves,
+      ...sharedOptions,
       databaseUrl: await createDatabase(postgres.url, 'queue_on_postgresql'),
       seed,
-      kills: first,
+      kills: killsOfFirstRound,
     })
-    describe('queue in PostgreSQL', onPostgres)
+    printReport('queue in PostgreSQL', onPostgres)
     const onRedis = await runRound({
-      ...halves,
+      ...sharedOptions,
       databaseUrl: await createDatabase(postgres.url, 'queue_on_redis'),
       redisUrl: redis.url,
       seed: seed + 1,
-      kills: kills - first,
+      kills: kills - killsOfFirstRound,
     })
-    describe('queue in Redis', onRedis)
+    printReport('queue in Redis', onRedis)
     return onPostgres.problems.length + onRedis.problems.length === 0
   } finally {
     if (!('skip' in redis)) await redis.stop()
@@ -90,23 +90,23 @@ async function createDatabase(serverUrl: string, name: string): Promise<string> 
   return url.href
 }
 
-function describe(name: string, report: RoundReport): void {
+function printReport(name: string, report: RoundReport): void {
   const { workerReport, written, problems } = report
-  const { starting, waiting, polling, closing } = workerReport.kills
+  const { starting, withoutLease, withLease, closing } = workerReport.kills
   print(`
 ${name}: ${report.seconds.toFixed(0)} s
-  kills        ${starting + waiting + polling + closing}: ${starting} while starting, ${polling} with the lease, ${waiting} without it, ${closing} while closing
-  starts       ${workerReport.starts}, of which ${workerReport.stopped} shut down gracefully before they were killed
-  entries      ${written.entries} written: ${written.duplicates} twice, ${written.late.size} late, ${written.unattributable} unattributable
-  requests     ${report.requests}, of which ${report.refused} failed
+  kills        ${starting + withoutLease + withLease + closing}: ${starting} while starting, ${withLease} with the lease, ${withoutLease} without it, ${closing} while closing
+  starts       ${workerReport.starts}, of which ${workerReport.gracefulExits} exited after SIGTERM, before the kill
+  entries      ${written.entries} written: ${written.duplicates} twice, ${written.lateLogIds.size} late, ${written.unattributable} unattributable
+  requests     ${report.requests}, of which ${report.failedRequests} failed
   rows         ${report.users} users, ${report.sessions} sessions, ${report.unattributable} unattributable entries
-  reconciled   ${report.reconciled} late entries that polling missed
+  reconciled   ${report.reconciled} late entries that no poll read
   writes       ${report.writes} logged, among them ${report.pages} pages by workers
   differences  ${problems.length === 0 ? 'none: every row is as expected, and no value decreased' : problems.length}`)
   for (const problem of problems.slice(0, MAX_SHOWN_PROBLEMS)) print(`    ${problem}`)
 }
 
-function number(name: keyof typeof values, min: number): number {
+function readNumber(name: keyof typeof values, min: number): number {
   const value = Number(values[name])
   if (!(value >= min)) throw new TypeError(`--${name} must be a number from ${min}`)
   return value

@@ -13,12 +13,12 @@ import { pick, type Random, seededRandom } from '../src/simulator/random.js'
 import type { Simulator } from '../src/simulator/server.js'
 import type { Tenant } from '../src/simulator/tenant.js'
 
-/** Share of the log requests that fail. With a larger share, no worker would store a page before it is killed. */
+/** Share of the requests to the Logs API that fail. With a larger share, no worker stores a page before it is killed. */
 const FAULT_SHARE = 0.06
-/** How far before the present a repeated page begins, in milliseconds. */
-const REPEATED_MS = 4_000
+/** A repeated page begins at this time before the present. */
+const REPEATED_SPAN_MS = 4_000
 
-/** Makes requests to a tenant's API fail at random until its faults are cleared. A seed determines the failures. */
+/** Makes random requests to the Logs API fail, until `faults` are cleared. The seed determines which requests fail. */
 export function injectFaults({ tenant, faults }: Simulator, seed: number): void {
   const random = seededRandom(seed)
   faults.push({
@@ -29,9 +29,9 @@ export function injectFaults({ tenant, faults }: Simulator, seed: number): void 
   })
 }
 
-type MakeFault = (by: { random: Random; tenant: Tenant }) => FaultHandler
+type CreateFault = (context: { random: Random; tenant: Tenant }) => FaultHandler
 
-const FAULTS: MakeFault[] = [
+const FAULTS: CreateFault[] = [
   () => rateLimited({ 'retry-after': '1' }),
   () => respondWith(500, { statusCode: 500, error: 'Internal Server Error', message: 'Sorry' }),
   () => html(502),
@@ -45,17 +45,17 @@ const FAULTS: MakeFault[] = [
   ({ tenant }) => repeatedPage(tenant),
 ]
 
-/** A page that begins before the checkpoint, with entries that earlier pages contained. */
+/** Responds with a page that begins before the requested checkpoint, and so repeats entries of earlier pages. */
 function repeatedPage(tenant: Tenant): FaultHandler {
   return (reply) => {
-    const from = new URL(reply.request.url, 'http://simulator').searchParams.get('from')
-    const begin = tenant.positionAt(tenant.now() - REPEATED_MS)
-    // If the checkpoint is older than the page would be, the page would skip entries that were not read yet.
-    if (from === null || from < begin) return
-    const page = tenant.readAfter(begin, 100)
+    const checkpoint = new URL(reply.request.url, 'http://simulator').searchParams.get('from')
+    const firstPosition = tenant.positionAt(tenant.now() - REPEATED_SPAN_MS)
+    // A page that begins after the checkpoint would skip entries that the worker has not read.
+    if (checkpoint === null || checkpoint < firstPosition) return
+    const page = tenant.readAfter(firstPosition, 100)
     const last = page.at(-1)?.logId
     // Auth0 never returns a page that ends before the checkpoint.
-    if (last === undefined || last <= from) return
+    if (last === undefined || last <= checkpoint) return
     return reply.type('application/json').send(`[${page.map(({ json }) => json).join(',')}]`)
   }
 }

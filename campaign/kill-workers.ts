@@ -5,15 +5,18 @@ import type { TestDatabase } from '../test/_support/database.js'
 import { expireLease } from '../test/_support/store.js'
 import { holdsLease } from './write-log.js'
 
-/** The state of a worker when it was killed. `polling`: it held the lease. */
-type Stage = 'starting' | 'waiting' | 'polling' | 'closing'
+/**
+ * The state in which a worker was killed. `starting`: the worker had not logged `polling`. `closing`: the worker had
+ * received SIGTERM.
+ */
+type Stage = 'starting' | 'withoutLease' | 'withLease' | 'closing'
 
 /** The result of {@link killWorkers}. */
 export interface KillReport {
   starts: number
   kills: Record<Stage, number>
-  /** Number of workers that shut down gracefully before they were killed. */
-  stopped: number
+  /** Number of workers that exited after SIGTERM, before SIGKILL was sent. */
+  gracefulExits: number
   problems: string[]
 }
 
@@ -29,43 +32,47 @@ export interface KillOptions {
   signal: AbortSignal
 }
 
-/** When a worker is to be stopped and killed, and what follows. */
+/** When a worker receives which signal, and what happens after its exit. */
 interface WorkerPlan {
-  /** The state that the worker must reach first: `start`, or that it has logged this message. */
+  /** The message that the worker must log before its first signal; `start`: the signal does not wait for a message. */
   until: 'start' | 'polling' | 'log read'
-  /** Time between that state and the signal that ends the worker. */
-  killAfterMs: number
-  /** Time between SIGTERM and SIGKILL; `null`: no SIGTERM is sent. */
-  stopBeforeMs: number | null
-  /** Time until the next worker replaces this one. */
+  /** Time between that message, or the start, and the first signal: SIGTERM or SIGKILL. */
+  signalAfterMs: number
+  /** Time between SIGTERM and SIGKILL; `null`: the first signal is SIGKILL. */
+  gracePeriodMs: number | null
+  /** Time between the exit of this worker and the start of the worker that replaces it. */
   pauseMs: number
-  /** Whether the lease expires at once after the kill. Otherwise the other workers wait for its expiry. */
+  /** Whether the campaign expires the lease after the kill. If not, the other workers wait until the lease expires. */
   expiresLease: boolean
 }
 
-/** How long a worker may take to reach a state. This is longer than a start and the lease of a killed worker together. */
-const STATE_TIMEOUT_MS = 45_000
+/**
+ * Maximum time until a worker logs a message. This is longer than the duration of a start plus the duration of a lease,
+ * because a worker can wait for the lease of a killed worker.
+ */
+const LOG_TIMEOUT_MS = 45_000
 
-/** Starts workers and kills them, until the number of kills is reached. */
+/** Starts and kills workers, until `options.kills` workers were killed. */
 export async function killWorkers(options: KillOptions): Promise<KillReport> {
   const { workers, signal } = options
   const random = seededRandom(options.seed)
-  const kills = { starting: 0, waiting: 0, polling: 0, closing: 0 }
-  const report: KillReport = { starts: 0, kills, stopped: 0, problems: [] }
+  const kills = { starting: 0, withoutLease: 0, withLease: 0, closing: 0 }
+  const report: KillReport = { starts: 0, kills, gracefulExits: 0, problems: [] }
   let remaining = options.kills
 
   async function runOne(): Promise<void> {
     remaining -= 1
     const plan = nextPlan(random)
-    const end = await runWorker(plan, `worker-${++report.starts}`, options)
-    if (end === 'stopped') remaining += 1
-    if (end === 'stopped') report.stopped += 1
-    else if (typeof end === 'object') report.problems.push(end.problem)
-    else kills[end] += 1
+    const outcome = await runWorker(plan, `worker-${++report.starts}`, options)
+    if (outcome === 'graceful exit') remaining += 1
+    if (outcome === 'graceful exit') report.gracefulExits += 1
+    else if (typeof outcome === 'object') report.problems.push(outcome.problem)
+    else kills[outcome] += 1
     if (plan.expiresLease) await expireLease(options.database)
     await sleep(plan.pauseMs, undefined, { signal })
   }
 
+  /** Runs one worker after another. */
   async function runSlot(): Promise<void> {
     try {
       while (remaining > 0 && report.problems.length === 0) await runOne()
@@ -75,7 +82,7 @@ export async function killWorkers(options: KillOptions): Promise<KillReport> {
     }
   }
 
-  // After a failure, the other slots wait for the end of their current worker, so that no process is left.
+  // After a failure of one slot, each other slot waits for the exit of its current worker, so that no process is left.
   const slots = await Promise.allSettled(Array.from({ length: workers }, runSlot))
   for (const slot of slots) if (slot.status === 'rejected') throw slot.reason
   return report
@@ -83,12 +90,12 @@ export async function killWorkers(options: KillOptions): Promise<KillReport> {
 
 function nextPlan(random: Random): WorkerPlan {
   const until = pick<WorkerPlan['until']>(random, ['start', 'polling', 'polling', 'log read'])
-  // A worker that is starting does not handle SIGTERM yet, and would end with an error.
-  const isStopped = until !== 'start' && random() < 0.2
+  // Until a worker has started, it does not handle SIGTERM, which would end it with an error.
+  const receivesSigterm = until !== 'start' && random() < 0.2
   return {
     until,
-    killAfterMs: random() * 3_000,
-    stopBeforeMs: isStopped ? random() * 100 : null,
+    signalAfterMs: random() * 3_000,
+    gracePeriodMs: receivesSigterm ? random() * 100 : null,
     pauseMs: random() * 500,
     expiresLease: random() < 0.75,
   }
@@ -98,24 +105,24 @@ async function runWorker(
   plan: WorkerPlan,
   name: string,
   { env, database, signal }: KillOptions,
-): Promise<Stage | 'stopped' | { problem: string }> {
+): Promise<Stage | 'graceful exit' | { problem: string }> {
   const url = new URL(database.url)
   url.searchParams.set('application_name', name)
   const worker = runCommand(['worker'], { ...env, DATABASE_URL: url.href })
   const wait = (ms: number) => Promise.race([sleep(ms, undefined, { signal }), worker.exited])
   try {
     if (plan.until !== 'start') await waitForLog(plan.until, worker, wait)
-    await wait(plan.killAfterMs)
-    if (plan.stopBeforeMs !== null) {
+    await wait(plan.signalAfterMs)
+    if (plan.gracePeriodMs !== null) {
       worker.kill('SIGTERM')
-      await wait(plan.stopBeforeMs)
+      await wait(plan.gracePeriodMs)
     }
   } finally {
     worker.kill('SIGKILL')
   }
   const code = await worker.exited
   if (code === null) return stageOf(plan, name, worker, database)
-  if (code === 0 && plan.stopBeforeMs !== null) return 'stopped'
+  if (code === 0 && plan.gracePeriodMs !== null) return 'graceful exit'
   return { problem: `${name} exited unexpectedly with ${code}: ${worker.output().slice(-2_000)}` }
 }
 
@@ -124,12 +131,12 @@ async function waitForLog(
   worker: RunningCommand,
   wait: (ms: number) => Promise<unknown>,
 ): Promise<void> {
-  const deadline = performance.now() + STATE_TIMEOUT_MS
-  let ended = false
+  const deadline = performance.now() + LOG_TIMEOUT_MS
+  let hasExited = false
   void worker.exited.then(() => {
-    ended = true
+    hasExited = true
   })
-  while (!hasLogged(worker, message) && !ended && performance.now() < deadline) await wait(20)
+  while (!hasLogged(worker, message) && !hasExited && performance.now() < deadline) await wait(20)
 }
 
 function hasLogged(worker: RunningCommand, message: string): boolean {
@@ -143,6 +150,6 @@ async function stageOf(
   database: KillOptions['database'],
 ): Promise<Stage> {
   if (!hasLogged(worker, 'polling')) return 'starting'
-  if (plan.stopBeforeMs !== null) return 'closing'
-  return (await holdsLease(database, name)) ? 'polling' : 'waiting'
+  if (plan.gracePeriodMs !== null) return 'closing'
+  return (await holdsLease(database, name)) ? 'withLease' : 'withoutLease'
 }

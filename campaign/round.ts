@@ -33,21 +33,21 @@ export interface RoundReport extends RoundOutcome {
   workerReport: KillReport
   written: Written
   requests: number
-  /** Number of requests that failed: their response did not have the status 200, or there was none. */
-  refused: number
+  /** Number of requests without a response, or with a response whose status was not 200. */
+  failedRequests: number
   seconds: number
 }
 
 const DOMAIN = 'campaign.example'
-const USERS = 300
-const HISTORY = 1_500
+const USER_COUNT = 300
+const HISTORY_ENTRIES = 1_500
 const HISTORY_MS = 2 * 86_400_000
-/** Latency of each response of the tenant. It is long enough for a kill to interrupt a request. */
+/** Latency of each response of the tenant. With this latency, some kills interrupt a request. */
 const LATENCY_MS = 15
 
 /**
- * Environment variables of the workers, and of the final `sync`. The delay of late entries is at most half of
- * `RECONCILE_WINDOW`.
+ * Environment variables of the workers, and of the final `sync`. `RECONCILE_WINDOW` is at least twice as long as the
+ * delay of the latest entry, so a reconcile finds every late entry.
  */
 const WORKER_ENV = {
   POLL_INTERVAL: '100ms',
@@ -56,7 +56,7 @@ const WORKER_ENV = {
   RATE_SHARE: '1',
 }
 
-/** Kills workers while the tenant writes, runs a final `sync`, and compares the rows with the expected ones. */
+/** Kills workers while the tenant writes entries. Then runs `sync`, and compares the rows with the expected rows. */
 export async function runRound(options: RoundOptions): Promise<RoundReport> {
   const { databaseUrl, redisUrl, seed } = options
   const startedAt = performance.now()
@@ -76,10 +76,10 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
     await expireLease(database)
     const sync = await finishCommand(['sync'], { ...env, DATABASE_URL: databaseUrl })
     const outcome = await findProblems(database, simulator.tenant, { workerReport, written, sync })
-    const all = simulator.requests.all()
-    const refused = all.filter(({ status }) => status !== 200).length
+    const requests = simulator.requests.all()
+    const failedRequests = requests.filter(({ status }) => status !== 200).length
     const seconds = (performance.now() - startedAt) / 1_000
-    return { ...outcome, workerReport, written, requests: all.length, refused, seconds }
+    return { ...outcome, workerReport, written, requests: requests.length, failedRequests, seconds }
   } finally {
     await simulator.close()
     await pool.end()
@@ -89,13 +89,18 @@ export async function runRound(options: RoundOptions): Promise<RoundReport> {
 async function openTenant(seed: number): Promise<Simulator> {
   const tenant = createTenant({ domain: DOMAIN })
   const endMs = tenant.now() - 1_000
-  const log = { entries: HISTORY, logoutShare: 0.3, duplicateShare: 0.05, users: USERS }
+  const log = {
+    entries: HISTORY_ENTRIES,
+    logoutShare: 0.3,
+    duplicateShare: 0.05,
+    users: USER_COUNT,
+  }
   const span = { startMs: endMs - HISTORY_MS, endMs }
   tenant.writeStored(generateHistory({ ...log, ...span, domain: DOMAIN, seed }))
   return createSimulator({ tenant, latencyMs: LATENCY_MS })
 }
 
-/** Writes entries, fails requests and kills workers, until the number of kills is reached. */
+/** Kills `kills` workers. In this time, entries are written, and requests fail. */
 async function killWorkersUnderFaults(
   { seed, kills, workers = 3, lateShare = 0.02, signal }: RoundOptions,
   {
@@ -108,8 +113,12 @@ async function killWorkersUnderFaults(
     env: Record<string, string>
   },
 ): Promise<{ workerReport: KillReport; written: Written }> {
-  // The seed differs from that of the history, so that the writer's sessions differ from those of the history.
-  const writer = startWriting(simulator.tenant, { seed: seed + 1_000, users: USERS, lateShare })
+  // The writer has another seed than the history, so that it does not repeat the sessions of the history.
+  const writer = startWriting(simulator.tenant, {
+    seed: seed + 1_000,
+    users: USER_COUNT,
+    lateShare,
+  })
   injectFaults(simulator, seed + 2_000)
   try {
     const workerReport = await killWorkers({ seed, kills, workers, env, database, signal })

@@ -10,13 +10,14 @@ import type { Written } from './writer.js'
 
 type Queryable = Pick<TestDatabase, 'query'>
 
-/** The numbers of rows in the database at the end of a round, and every difference from the expected rows. */
+/** The numbers of rows at the end of a round, and all problems. A row that differs from the expected row is a problem. */
 export interface RoundOutcome {
   users: number
   sessions: number
   unattributable: number
-  /** Number of entries that polling missed and reconciliation found. */
+  /** Number of entries that no poll read, and that a reconcile found. */
   reconciled: number
+  /** Number of writes to the tables, by `sync` too. */
   writes: number
   /** Number of pages that workers stored before the final `sync`. */
   pages: number
@@ -30,7 +31,7 @@ interface RoundEvents {
   sync: Awaited<ReturnType<typeof finishCommand>>
 }
 
-/** Compares the database with the rows that the tenant's entries must produce. */
+/** Compares the rows of the database with the rows that the tenant's entries must produce. Checks the writes too. */
 export async function findProblems(
   database: Queryable,
   tenant: Tenant,
@@ -38,9 +39,9 @@ export async function findProblems(
 ): Promise<RoundOutcome> {
   const expected = expectedFromLog(tenant.entries())
   const rows = sortRows(await readRows(database))
-  const { writes, pages, wrong } = await readWrites(database)
-  const stored = await database.query<{ id: string }>('SELECT id FROM unattributable')
-  const unattributable = stored.map(({ id }) => id).sort()
+  const { writes, pages, wrongWrites } = await readWrites(database)
+  const idRows = await database.query<{ id: string }>('SELECT id FROM unattributable')
+  const unattributable = idRows.map(({ id }) => id).sort()
   const reconciled = await readReconciled(database)
   const state = await readState(database)
   const isFresh = (state.as_of?.getTime() ?? 0) >= written.storedAtMs
@@ -61,14 +62,16 @@ export async function findProblems(
         expected.unattributable.map(asRow),
         ({ id }) => `unattributable ${id}`,
       ),
-      ...(state.excess === 0 ? [] : [`${state.excess} unattributable entries counted twice`]),
-      ...wrong,
+      ...(state.excess === 0
+        ? []
+        : [`${state.excess} unattributable entries were counted but not kept`]),
+      ...wrongWrites,
       ...reconciled
-        .filter((logId) => !written.late.has(logId))
-        .map((logId) => `polling missed ${logId}, which was not late`),
+        .filter((logId) => !written.lateLogIds.has(logId))
+        .map((logId) => `polling missed ${logId}, although the entry was not late`),
       ...(state.gaps === 0
         ? []
-        : [`${state.gaps} gaps were recorded, though no entry was deleted`]),
+        : [`${state.gaps} gaps were recorded, although no entry was deleted`]),
       ...(pages > 0 ? [] : ['no worker stored a page: the round is not conclusive']),
       ...(isFresh ? [] : [`as_of is ${state.as_of?.toISOString()}, before the last entry`]),
     ],
@@ -93,13 +96,13 @@ async function readState(database: Queryable) {
 
 /** Describes every row that is missing, unexpected or different. */
 function compare<Row extends object>(found: Row[], expected: Row[], name: (row: Row) => string) {
-  const byName = new Map(found.map((row) => [name(row), row]))
-  const known = new Set(expected.map(name))
-  const different = expected.flatMap((row) => {
-    const stored = byName.get(name(row))
-    if (isDeepStrictEqual(stored, row)) return []
-    return `${name(row)} is ${JSON.stringify(stored) ?? 'missing'}, not ${JSON.stringify(row)}`
+  const foundByName = new Map(found.map((row) => [name(row), row]))
+  const expectedNames = new Set(expected.map(name))
+  const differences = expected.flatMap((row) => {
+    const foundRow = foundByName.get(name(row))
+    if (isDeepStrictEqual(foundRow, row)) return []
+    return `${name(row)} is ${JSON.stringify(foundRow) ?? 'missing'}, not ${JSON.stringify(row)}`
   })
-  const surplus = [...byName.keys()].filter((key) => !known.has(key))
-  return [...different, ...surplus.map((key) => `${key} is unexpected`)]
+  const unexpectedNames = [...foundByName.keys()].filter((key) => !expectedNames.has(key))
+  return [...differences, ...unexpectedNames.map((key) => `${key} is unexpected`)]
 }

@@ -4,7 +4,7 @@ type Queryable = Pick<TestDatabase, 'query'>
 
 const TABLES = ['last_logout', 'session_logout', 'tenant']
 
-/** Logs every committed write to `TABLES`. The writer is the `application_name` of the connection. */
+/** Logs every committed write to `TABLES` in a table `write_log`. Its column `writer` is the `application_name`. */
 export async function logWrites(database: Queryable): Promise<void> {
   await database.query(`
     CREATE TABLE write_log (
@@ -27,16 +27,16 @@ export async function logWrites(database: Queryable): Promise<void> {
 }
 
 /**
- * Reads the number of writes, the number of pages that workers stored, and a description of each write that is wrong:
- * it deleted a row or decreased a value.
+ * Reads the number of writes, the number of pages that workers stored, and a description of each wrong write. A write is
+ * wrong if it deleted a row or decreased a value.
  */
 export async function readWrites(database: Queryable) {
-  const [total] = await database.query<{ writes: number; pages: number }>(`
+  const [totals] = await database.query<{ writes: number; pages: number }>(`
     SELECT count(*)::int AS writes, count(*) FILTER (WHERE writer LIKE 'worker-%'
       AND before->>'checkpoint' < after->>'checkpoint')::int AS pages
     FROM write_log`)
-  const wrong = await database.query<{ what: string }>(`
-    SELECT writer || ' deleted from ' || "table" || coalesce(': ' || before::text, '') AS what
+  const wrongWrites = await database.query<{ description: string }>(`
+    SELECT writer || ' deleted from ' || "table" || coalesce(': ' || before::text, '') AS description
     FROM write_log WHERE operation IN ('DELETE', 'TRUNCATE')
     UNION ALL
     SELECT writer || ' decreased ' || key || ' of ' || "table" || ' from ' || value || ' to '
@@ -49,11 +49,11 @@ export async function readWrites(database: Queryable) {
       WHEN key = 'checkpoint' THEN after->>key COLLATE "C" >= value COLLATE "C"
       WHEN key = 'ended' THEN (after->>key)::boolean >= value::boolean
       ELSE true END, false)`)
-  const { writes = 0, pages = 0 } = total ?? {}
-  return { writes, pages, wrong: wrong.map(({ what }) => what) }
+  const { writes = 0, pages = 0 } = totals ?? {}
+  return { writes, pages, wrongWrites: wrongWrites.map(({ description }) => description) }
 }
 
-/** Reads the log ids of entries that reconciliation stored because polling had missed them. */
+/** Reads the log ids of the entries that no poll read, and that a reconcile stored. */
 export async function readReconciled(database: Queryable): Promise<string[]> {
   const rows = await database.query<{ log_id: string }>(`
     SELECT DISTINCT after->>'log_id' AS log_id FROM write_log
@@ -64,7 +64,7 @@ export async function readReconciled(database: Queryable): Promise<string[]> {
   return rows.map(({ log_id }) => log_id)
 }
 
-/** Whether a writer holds the lease. */
+/** Whether the worker with this `application_name` holds the lease. */
 export async function holdsLease(database: Queryable, writer: string): Promise<boolean> {
   const rows = await database.query(
     `SELECT FROM tenant JOIN write_log ON after->>'lease_owner' = lease_owner

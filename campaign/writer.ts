@@ -3,16 +3,16 @@ import { buildPeople, type Person, sessionFor } from '../src/simulator/people.js
 import { pick, type Random, seededRandom } from '../src/simulator/random.js'
 import type { LogEntry, Tenant } from '../src/simulator/tenant.js'
 
-/** The entries that were written so far. */
+/** What a writer has written so far. */
 export interface Written {
   /** The number of entries, including duplicates. */
   entries: number
   duplicates: number
-  /** The log ids of late entries: a poll can have read past them before they became readable. */
-  late: Set<string>
-  /** The number of entries that may be a logout but cannot be used. */
+  /** The log ids of late entries. Before a late entry is readable, a poll can already have read past its storage time. */
+  lateLogIds: Set<string>
+  /** The number of unattributable entries, including duplicates. */
   unattributable: number
-  /** Storage time of the last entry. */
+  /** The latest storage time of an entry. */
   storedAtMs: number
 }
 
@@ -32,59 +32,62 @@ export interface WriterOptions {
 
 const TICK_MS = 50
 const ENTRIES_PER_TICK = 2
-/** Probability of a burst of several pages, per tick. */
+/** Probability that a tick writes a burst, which fills several pages. */
 const BURST_SHARE = 0.005
-const BURST = 250
+const ENTRIES_PER_BURST = 250
 
-const LAG_MS = 6_000
+const MAX_STORAGE_DELAY_MS = 6_000
 const DUPLICATE_SHARE = 0.05
-const MIN_LATE_MS = 5_000
-const MAX_LATE_MS = 30_000
+const MIN_LATE_DELAY_MS = 5_000
+const MAX_LATE_DELAY_MS = 30_000
 
 /**
- * Maximum number of unattributable entries. The store keeps at most 1,000 such entries for each reason and day. Beyond
- * that, it counts an entry again each time it is read, so the count could not be compared exactly.
+ * Maximum number of unattributable entries. The store keeps at most 1,000 unattributable entries for each reason and day.
+ * It counts each further entry every time that the entry is read, so the expected count would be unknown.
  */
 const MAX_UNATTRIBUTABLE = 900
 
-const OTHERS = ['s', 'seacft', 'sertft', 'ssa', 'fs', 'seccft', 'flo', 'scp', 'sapi']
-const JUNK: LogEntry[] = [
+const OTHER_TYPES = ['s', 'seacft', 'sertft', 'ssa', 'fs', 'seccft', 'flo', 'scp', 'sapi']
+const MALFORMED_ENTRIES: LogEntry[] = [
   { type: 7 },
   { type: null, user_id: 'auth0|1' },
   { type: ['slo'], user_id: 'auth0|1', details: { session_id: 'S1' } },
   { description: { deeply: { nested: ['slo'] } } },
 ]
 
-/** Writes entries until `close`. A seed determines the entries and their order, but not their times. */
+/** Writes entries until `close` is called. The seed determines the entries and their order, but not their times. */
 export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
   const random = seededRandom(options.seed)
   const people = buildPeople(options.users, tenant.domain)
-  const late = new Set<string>()
-  const written = { entries: 0, duplicates: 0, late, unattributable: 0, storedAtMs: 0 }
+  const lateLogIds = new Set<string>()
+  const written = { entries: 0, duplicates: 0, lateLogIds, unattributable: 0, storedAtMs: 0 }
 
   function writeOne(): void {
     const { entry, kind } = nextEntry(random, people, written.unattributable)
-    // Reconciliation searches by type, and would not find a late entry of another type.
+    // Only these entries can be late: a reconcile searches by type, and would not find late entries of other types.
     const isLate =
       (kind === 'logout' || kind === 'no user or session') && random() < options.lateShare
     const now = tenant.now()
-    const dateMs = now - (isLate ? between(random, MIN_LATE_MS, MAX_LATE_MS) : 0)
-    // An entry that is not late gets a storage time after now: a poll can already have read past the current millisecond.
-    const storedAtMs = dateMs + 1 + Math.floor(random() * (isLate ? MIN_LATE_MS : LAG_MS))
+    const dateMs = now - (isLate ? between(random, MIN_LATE_DELAY_MS, MAX_LATE_DELAY_MS) : 0)
+    // The storage time of an entry that is not late is after `now`, because a poll can already have read up to `now`.
+    const storedAtMs =
+      dateMs + 1 + Math.floor(random() * (isLate ? MIN_LATE_DELAY_MS : MAX_STORAGE_DELAY_MS))
     const times = [storedAtMs]
-    if (random() < DUPLICATE_SHARE) times.push(storedAtMs + Math.floor(random() * LAG_MS))
+    if (random() < DUPLICATE_SHARE)
+      times.push(storedAtMs + Math.floor(random() * MAX_STORAGE_DELAY_MS))
     for (const storedAtMs of times) {
       const { logId } = tenant.write(entry, { dateMs, storedAtMs })
-      if (storedAtMs <= now) late.add(logId)
+      if (storedAtMs <= now) lateLogIds.add(logId)
       written.storedAtMs = Math.max(written.storedAtMs, storedAtMs)
     }
     written.entries += times.length
     written.duplicates += times.length - 1
-    if (kind === 'no user or session' || kind === 'junk') written.unattributable += times.length
+    if (kind === 'no user or session' || kind === 'malformed')
+      written.unattributable += times.length
   }
 
   const timer = setInterval(() => {
-    const count = random() < BURST_SHARE ? BURST : ENTRIES_PER_TICK
+    const count = random() < BURST_SHARE ? ENTRIES_PER_BURST : ENTRIES_PER_TICK
     for (let n = 0; n < count; n++) writeOne()
   }, TICK_MS)
   return { written, close: () => clearInterval(timer) }
@@ -92,7 +95,7 @@ export function startWriting(tenant: Tenant, options: WriterOptions): Writer {
 
 interface NextEntry {
   entry: LogEntry
-  kind: 'logout' | 'no user or session' | 'junk' | 'other'
+  kind: 'logout' | 'no user or session' | 'malformed' | 'other'
 }
 
 function nextEntry(random: Random, people: Person[], unattributable: number): NextEntry {
@@ -105,11 +108,11 @@ function nextEntry(random: Random, people: Person[], unattributable: number): Ne
   const logout = (entry: LogEntry): NextEntry => ({ entry, kind: 'logout' })
   const draw = random()
   if (draw < 0.4) {
-    const type = pick(random, OTHERS)
+    const type = pick(random, OTHER_TYPES)
     return { entry: buildEntry(type, subjectWithSession(type)), kind: 'other' }
   }
   if (draw < 0.43 && unattributable < MAX_UNATTRIBUTABLE) {
-    if (draw < 0.41) return { entry: pick(random, JUNK), kind: 'junk' }
+    if (draw < 0.41) return { entry: pick(random, MALFORMED_ENTRIES), kind: 'malformed' }
     return { entry: buildEntry('slo', person.subject, withoutUser), kind: 'no user or session' }
   }
   if (draw < 0.46) return logout(buildEntry('slo', subjectWithSession('slo'), withoutUser))

@@ -2,15 +2,15 @@ import { relative } from 'node:path'
 import { z } from 'zod'
 import { AREAS, type Area, type Compatibility } from '../test/environments/compatibility.js'
 
-const compatibility: z.ZodType<Compatibility> = z.object({
+const compatibilitySchema: z.ZodType<Compatibility> = z.object({
   area: z.enum(AREAS),
   environment: z.string().nullable(),
   outcome: z.enum(['works', 'is refused']),
   note: z.string(),
 })
 
-/** The part of Vitest's JSON report that is read here. */
-const report = z.object({
+/** The part of Vitest's JSON report that this script reads. */
+const reportSchema = z.object({
   testResults: z.array(
     z.object({
       name: z.string(),
@@ -19,7 +19,7 @@ const report = z.object({
           status: z.string(),
           title: z.string(),
           fullName: z.string(),
-          meta: z.object({ compatibility: compatibility.optional() }),
+          meta: z.object({ compatibility: compatibilitySchema.optional() }),
         }),
       ),
     }),
@@ -28,14 +28,14 @@ const report = z.object({
 
 interface Row extends Compatibility {
   environment: string
-  /** The test file that shows it. */
+  /** The file of the test that shows the outcome. */
   file: string
 }
 
 /**
- * Renders docs/compatibility.md from the JSON report of a run of `test/environments`.
+ * Returns the text of docs/compatibility.md, from the JSON report of a run of `test/environments`.
  *
- * @throws `Error` if a test that carries a row did not pass.
+ * @throws `Error` if a test with a row of the table did not pass.
  */
 export function renderCompatibility(json: string): string {
   const rows = readRows(json)
@@ -45,16 +45,16 @@ export function renderCompatibility(json: string): string {
 
 const INTRODUCTION = `# Compatibility
 
-What last-logout was run against, and what it did. \`npm run docs:compatibility\` writes this page from a run of
-\`test/environments\`: each row is carried by tests that passed. What is not listed was not tested. Servers are real,
-in the versions that npm and Debian offer; the rows that say *emulated* have a proxy in front that responds like the
-named server does. Auth0 alone is simulated: see [first-real-tenant.md](first-real-tenant.md). Unless
-a row says otherwise, the server is PostgreSQL 18 or Redis 7.0.
+The environments in which last-logout was tested, and whether it works in them. \`npm run docs:compatibility\` writes this
+page from a run of \`test/environments\`: each row names the file whose tests passed. Environments that are not listed were
+not tested. The servers are real, in the versions that npm and Debian offer. In a row with the word *emulated*, a proxy in
+front of a real server changes its responses to those of the named server. Only Auth0 is simulated: see
+[first-real-tenant.md](first-real-tenant.md). Unless a row names another version, the server is PostgreSQL 18 or Redis 7.0.
 `
 
 function readRows(json: string): Row[] {
   const rows = new Map<string, Row>()
-  for (const { name, assertionResults } of report.parse(JSON.parse(json)).testResults) {
+  for (const { name, assertionResults } of reportSchema.parse(JSON.parse(json)).testResults) {
     for (const { status, title, fullName, meta } of assertionResults) {
       if (meta.compatibility === undefined) continue
       if (status !== 'passed') throw new Error(`${fullName}: ${status}, run the tests again`)

@@ -11,7 +11,7 @@ interface ErrorDescription {
 /** The documentation of every error code, in the order of docs/errors.md. */
 const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
   CONFIGURATION: {
-    when: 'An environment variable is missing or invalid, or variables contradict each other: the message lists every problem. Or what they name is not supported: a database without UTF8, a database user without a privilege, an old Redis or a Redis Sentinel, a certificate that is not trusted.',
+    when: 'An environment variable is missing or invalid, or variables contradict each other: the message lists every problem. Or a variable names something that is not supported: a database without UTF8, a database user without a privilege, an old Redis or a Redis Sentinel, a certificate that is not trusted.',
     todo: 'Correct the variables that the message lists, in the environment or in `.env`, or run the SQL that it contains.',
   },
   USAGE: {
@@ -24,7 +24,7 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
   },
   DATA_DIR_IN_USE: {
     when: 'Another process, or another container, uses the embedded PostgreSQL in `DATA_DIR`.',
-    todo: 'Stop the other process, or set another `DATA_DIR`. Run commands for a running service where it runs. To run several processes, set `DATABASE_URL` instead.',
+    todo: 'Stop the other process, or set another `DATA_DIR`. Run the commands for a service in the same container or on the same machine as the service. To run several processes, set `DATABASE_URL` instead.',
   },
   DATA_DIR_UNUSABLE: {
     when: 'The embedded PostgreSQL cannot run in `DATA_DIR`. The directory, its permissions, its file system or the version of its data is unsuitable, or PostgreSQL refused to start.',
@@ -59,12 +59,12 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
     todo: 'Follow the message. Report it if it lasts, with the version of last-logout.',
   },
   AUTH0_MALFORMED_PAGE: {
-    when: 'A response of Auth0 is not what its documentation describes. The log is not read past it, so that no logout is missed.',
+    when: "A response of Auth0 differs from Auth0's documentation. last-logout does not read past this response, so that it misses no logout.",
     todo: 'Check `AUTH0_BASE_URL` and the proxies between last-logout and Auth0. Report it if it lasts, with the version of last-logout.',
   },
   AUTH0_UNAVAILABLE: {
-    when: 'Auth0 cannot be reached, does not respond in time, fails TLS certificate verification, or responds with a server error. Or something in front of Auth0 responds instead, such as a firewall with 403 and HTML. last-logout retries with backoff.',
-    todo: "Check `AUTH0_DOMAIN`, the network, what the message names between this host and Auth0, and Auth0's status page. If only a proxy leads to Auth0, set `HTTPS_PROXY`. Behind a proxy that terminates TLS, set `NODE_EXTRA_CA_CERTS` to its certificate.",
+    when: 'Auth0 cannot be reached, does not respond in time, fails TLS certificate verification, or responds with a server error. Or a system in front of Auth0 responds instead, such as a firewall with 403 and HTML. last-logout retries with backoff.',
+    todo: "Check `AUTH0_DOMAIN`, the network, the system that the message names, and Auth0's status page. If this host reaches Auth0 only through a proxy, set `HTTPS_PROXY`. Behind a proxy that terminates TLS, set `NODE_EXTRA_CA_CERTS` to its certificate.",
   },
   CLOCK_AHEAD: {
     when: 'The clock of Auth0 is more than a minute ahead of the clock of the database server. Freshness does not advance.',
@@ -80,7 +80,7 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
   },
   LEASE_HELD: {
     when: '`last-logout sync` waited a minute for another process that reads the log of the tenant, and gave up.',
-    todo: 'Nothing, if a worker runs: it reads the log. Otherwise stop the other process, or wait until its lease has expired.',
+    todo: 'Nothing, if a worker runs: the worker reads the log. Otherwise stop the other process, or wait until its lease has expired.',
   },
   CHECKS_FAILED: {
     when: '`last-logout doctor` found at least one failure.',
@@ -107,7 +107,7 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
     todo: 'Nothing, if it occurs once. If it recurs, restart the process.',
   },
   ABORTED: {
-    when: 'An operation was stopped, as by SIGTERM. Everything stored before remains stored.',
+    when: 'An operation was stopped, for example by SIGTERM. Everything that was stored before remains stored.',
     todo: 'Nothing.',
   },
 }
@@ -123,7 +123,7 @@ A command prints the message of the error and exits with 2 for \`CONFIGURATION\`
 otherwise.
 `
 
-/** Renders docs/errors.md. */
+/** Returns the text of docs/errors.md. */
 export function renderErrorCodes(): string {
   const sections = Object.entries(ERROR_CODES).map(
     ([code, { when, todo }]) => `\n## ${code}\n\n${when}\n\n**What to do:** ${todo}\n`,

@@ -5,10 +5,10 @@
  *
  *   npm run soak [-- --minutes 10 --share 0.85]
  *
- * A poll takes three to five requests, so all polls together take 36 to 60 requests per minute. The number depends on
- * when within a second a poll starts, since Auth0 states times in whole seconds. Reconciliation of five logouts per
- * second takes another 10 requests per minute. Together, this is more than half of the limit, so the share is higher
- * than the default, as `doctor` would advise.
+ * A poll sends three to five requests, so all polls together send 36 to 60 requests per minute. The number depends on
+ * when within a second a poll starts, because Auth0 states times in whole seconds. Reconciliation of five logouts per
+ * second sends another 10 requests per minute. Polls and reconciliation together send more than half of the requests
+ * that the tenant allows. So the share is higher than its default, as `doctor` would advise.
  */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -22,14 +22,14 @@ import { judgeSoak, type Sample } from './verdict.js'
 
 const ENTRIES_PER_SECOND = 50
 const READS_PER_SECOND = 500
-const FEED_CLIENTS = 2
-const USERS = 1_000
+const SUBSCRIBER_COUNT = 2
+const USER_COUNT = 1_000
 const POLL_INTERVAL_MS = 5_000
-const SAMPLE_MS = 5_000
+const SAMPLE_INTERVAL_MS = 5_000
 const SAMPLES_PER_LINE = 6
 const WARM_UP_MS = 30_000
 const SWEEP_TIMEOUT_MS = 120_000
-const KEY = 'soak-key-of-at-least-32-characters'
+const API_KEY = 'soak-key-of-at-least-32-characters'
 
 const { values } = parseArgs({
   options: {
@@ -45,12 +45,12 @@ const stopping = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stopping.abort())
 const { signal } = stopping
 const closers = createClosers()
-const running = { closers, fail: (error: Error) => stopping.abort(error) }
+const processHandlers = { closers, onUnexpectedExit: (error: Error) => stopping.abort(error) }
 try {
   await soak()
 } catch (error) {
   process.exitCode = 1
-  // After a signal, the reason is a DOMException. After an unexpected exit of a process, it is the error of that process.
+  // After SIGINT or SIGTERM, `signal.reason` is a DOMException. After an unexpected exit, it is the error of the process.
   if (signal.aborted && !(signal.reason instanceof DOMException)) throw signal.reason
   if (!signal.aborted) throw error
   console.log('stopped')
@@ -60,57 +60,62 @@ try {
 
 async function soak(): Promise<void> {
   const database = await openPostgres(closers)
-  const tenant = startProcess('tenant.ts', [ENTRIES_PER_SECOND, USERS], running)
-  const served = await nextMessage(tenant, 'serving', signal)
+  const tenant = startProcess('tenant.ts', [ENTRIES_PER_SECOND, USER_COUNT], processHandlers)
+  const { url, credentials } = await nextMessage(tenant, 'serving', signal)
   const env = {
     AUTH0_DOMAIN: 'soak.example',
-    AUTH0_BASE_URL: served.url,
-    AUTH0_CLIENT_ID: served.credentials.clientId,
-    AUTH0_CLIENT_SECRET: served.credentials.clientSecret,
+    AUTH0_BASE_URL: url,
+    AUTH0_CLIENT_ID: credentials.clientId,
+    AUTH0_CLIENT_SECRET: credentials.clientSecret,
     DATABASE_URL: database.url,
-    API_KEYS: `soak:${KEY}`,
+    API_KEYS: `soak:${API_KEY}`,
     PORT: '0',
     POLL_INTERVAL: `${POLL_INTERVAL_MS}ms`,
     RATE_SHARE: values.share,
   }
-  const service = await startService(env, running)
-  const loadArguments = [service.url, KEY, READS_PER_SECOND, USERS, FEED_CLIENTS]
-  const load = startProcess('load.ts', loadArguments, running)
+  const service = await startService(env, processHandlers)
+  const loadArguments = [service.url, API_KEY, READS_PER_SECOND, USER_COUNT, SUBSCRIBER_COUNT]
+  const load = startProcess('load.ts', loadArguments, processHandlers)
   await once(load, 'message', { signal })
-  let isWatching = false
-  // Adds the listener early: messages without a listener are buffered, and would arrive late.
+  let isMeasuring = false
+  // The listener is added before the measurement, because a message is buffered as long as there is no listener.
   tenant.on('message', (message: TenantMessage) => {
-    if (isWatching && message.kind === 'logout' && load.connected) load.send(message.logout)
+    if (isMeasuring && message.kind === 'logout' && load.connected) load.send(message.logout)
   })
   await waitForFirstSweep(database)
-  // The first sweep has used up the share of the rate limit, so the next polls are delayed.
+  // The first sweep has used up the share of the rate limit, so the polls after it are delayed.
   console.log(`warming up for ${WARM_UP_MS / 1_000} s`)
   await sleep(WARM_UP_MS, undefined, { signal })
-  await reportOf(load)
-  isWatching = true
-  await watch({ database, tenant, load, pid: service.pid })
+  await requestLoadReport(load)
+  isMeasuring = true
+  await measure({ database, tenant, load, pid: service.pid })
 }
 
-interface Running {
+interface MeasuredProcesses {
   database: SoakDatabase
   tenant: ChildProcess
   load: ChildProcess
   pid: number
 }
 
-async function watch({ database, tenant, load, pid }: Running): Promise<void> {
+async function measure({ database, tenant, load, pid }: MeasuredProcesses): Promise<void> {
   console.log(
     `${ENTRIES_PER_SECOND} entries/s and ${READS_PER_SECOND} reads/s for ${minutes} minutes; a poll every ${POLL_INTERVAL_MS / 1_000} s, 100 requests per minute, with a share of ${values.share}\n`,
   )
   console.log(
-    ' time  memory  conn  sockets  reads/s  failed   p50    p99  behind  as_of  requests/min  429',
+    ' time  memory  conn  sockets  reads/s  failed   p50    p99   delay    age  requests/min  429',
   )
   const samples: Sample[] = []
-  const totals = { reads: 0, failed: 0, behindMs: 0, logouts: 0 }
-  let before = await tenantReportOf(tenant)
+  const totals = {
+    successfulReads: 0,
+    failedReads: 0,
+    maxDelaySinceStorageMs: 0,
+    receivedLogouts: 0,
+  }
+  let previous = await requestTenantReport(tenant)
   const startedAt = performance.now()
-  while (samples.length < (minutes * 60_000) / SAMPLE_MS) {
-    await sleep(SAMPLE_MS, undefined, { signal })
+  while (samples.length < (minutes * 60_000) / SAMPLE_INTERVAL_MS) {
+    await sleep(SAMPLE_INTERVAL_MS, undefined, { signal })
     const atMs = performance.now() - startedAt
     samples.push({
       atMs,
@@ -118,14 +123,17 @@ async function watch({ database, tenant, load, pid }: Running): Promise<void> {
       connections: await database.countConnections(),
     })
     if (samples.length % SAMPLES_PER_LINE !== 0) continue
-    const report = await reportOf(load)
-    const now = await tenantReportOf(tenant)
-    totals.reads += report.reads
-    totals.failed += report.failed
-    totals.logouts += report.logouts
-    totals.behindMs = Math.max(totals.behindMs, report.behindMs)
-    console.log(toLine(samples, report, before, now))
-    before = now
+    const report = await requestLoadReport(load)
+    const current = await requestTenantReport(tenant)
+    totals.successfulReads += report.successfulReads
+    totals.failedReads += report.failedReads
+    totals.receivedLogouts += report.receivedLogouts
+    totals.maxDelaySinceStorageMs = Math.max(
+      totals.maxDelaySinceStorageMs,
+      report.maxDelaySinceStorageMs,
+    )
+    console.log(toLine(samples, report, previous, current))
+    previous = current
   }
   console.log()
   for (const { kept, text } of judgeSoak(samples, totals, POLL_INTERVAL_MS)) {
@@ -134,22 +142,27 @@ async function watch({ database, tenant, load, pid }: Running): Promise<void> {
   }
 }
 
-function toLine(samples: Sample[], report: LoadReport, before: TenantReport, now: TenantReport) {
-  const seconds = (SAMPLE_MS * SAMPLES_PER_LINE) / 1_000
+function toLine(
+  samples: Sample[],
+  report: LoadReport,
+  previous: TenantReport,
+  current: TenantReport,
+): string {
+  const seconds = (SAMPLE_INTERVAL_MS * SAMPLES_PER_LINE) / 1_000
   const { atMs = 0, rssMb = 0, connections = 0, sockets = 0 } = samples.at(-1) ?? {}
   return [
     `${Math.round(atMs / 1_000)} s`.padStart(5),
     `${rssMb.toFixed(0)} MB`.padStart(6),
     String(connections).padStart(4),
     String(sockets).padStart(7),
-    (report.reads / seconds).toFixed(0).padStart(7),
-    String(report.failed).padStart(6),
+    (report.successfulReads / seconds).toFixed(0).padStart(7),
+    String(report.failedReads).padStart(6),
     `${report.p50Ms.toFixed(1)}`.padStart(4),
     `${report.p99Ms.toFixed(0)} ms`.padStart(5),
-    `${(report.behindMs / 1_000).toFixed(1)} s`.padStart(6),
-    `${(report.staleMs / 1_000).toFixed(1)} s`.padStart(5),
-    (((now.requests - before.requests) * 60) / seconds).toFixed(0).padStart(12),
-    String(now.refused - before.refused).padStart(3),
+    `${(report.maxDelaySinceStorageMs / 1_000).toFixed(1)} s`.padStart(6),
+    `${(report.maxAgeMs / 1_000).toFixed(1)} s`.padStart(5),
+    (((current.requests - previous.requests) * 60) / seconds).toFixed(0).padStart(12),
+    String(current.rateLimited - previous.rateLimited).padStart(3),
   ].join('  ')
 }
 
@@ -162,12 +175,12 @@ async function waitForFirstSweep(database: SoakDatabase): Promise<void> {
   }
 }
 
-async function tenantReportOf(tenant: ChildProcess): Promise<TenantReport> {
+async function requestTenantReport(tenant: ChildProcess): Promise<TenantReport> {
   tenant.send('report')
   return (await nextMessage(tenant, 'report', signal)).report
 }
 
-async function reportOf(load: ChildProcess): Promise<LoadReport> {
+async function requestLoadReport(load: ChildProcess): Promise<LoadReport> {
   load.send('report')
   const [report] = (await once(load, 'message', { signal })) as [LoadReport]
   return report

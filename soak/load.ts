@@ -1,41 +1,45 @@
-/** Generates the load of a soak in its own process: sends reads at a fixed rate, and subscribes to the change feed. */
+/** Generates the load of a soak in its own process. Sends reads at a fixed rate, and subscribes to the change feed. */
 import { Agent, request } from 'node:http'
 import { createLastLogoutClient, type LastLogoutClient } from '../src/client/index.js'
 import { buildPeople } from '../src/simulator/people.js'
 import type { LoadReport, Logout } from './messages.js'
 
 const READ_TICK_MS = 10
-const WATCH_TICK_MS = 50
-/** Maximum number of reads in flight: those of two seconds. */
+const MEASURE_TICK_MS = 50
+/** Maximum number of reads in flight: as many as are sent in two seconds at 500 reads per second. */
 const MAX_IN_FLIGHT = 1_000
 const REQUEST_TIMEOUT_MS = 5_000
 
-const [url = '', apiKey = '', perSecond, users, feeds] = process.argv.slice(2)
-const people = buildPeople(Number(users), 'soak.example')
+const [url = '', apiKey = '', readsPerSecond, userCount, subscriberCount] = process.argv.slice(2)
+const people = buildPeople(Number(userCount), 'soak.example')
 const agent = new Agent({ keepAlive: true, maxSockets: 32 })
-const clients = Array.from({ length: Number(feeds) }, () =>
+const clients = Array.from({ length: Number(subscriberCount) }, () =>
   createLastLogoutClient({ url, apiKey, onUnknown: 'deny' }),
 )
 await Promise.all(clients.map((client) => client.ready()))
 
-let latencies: number[] = []
-let failed = 0
-let inFlight = 0
-let behind: { storage: number; logout: number }[] = []
-let staleMs = 0
-let pending: Logout[] = []
+let latenciesMs: number[] = []
+let failedReads = 0
+let readsInFlight = 0
+let delays: { sinceStorageMs: number; sinceLogoutMs: number }[] = []
+let maxAgeMs = 0
+/** Logouts that at least one subscriber has not received. */
+let pendingLogouts: Logout[] = []
 
-/** Sends a read. Its latency counts from the time at which it was due, so that a stalled service cannot hide delays. */
+/**
+ * Sends a read. The latency is measured from `dueAt`, not from the time at which the read is sent. Otherwise, a service
+ * that stalls would also delay the reads, and the latency would not contain that delay.
+ */
 async function read(n: number, dueAt: number): Promise<void> {
-  if (inFlight >= MAX_IN_FLIGHT) {
-    failed += 1
+  if (readsInFlight >= MAX_IN_FLIGHT) {
+    failedReads += 1
     return
   }
-  inFlight += 1
+  readsInFlight += 1
   const status = await (n % 2 === 0 ? readLastLogout(n) : check(n)).catch(() => 0)
-  inFlight -= 1
-  if (status === 200) latencies.push(performance.now() - dueAt)
-  else failed += 1
+  readsInFlight -= 1
+  if (status === 200) latenciesMs.push(performance.now() - dueAt)
+  else failedReads += 1
 }
 
 function readLastLogout(n: number): Promise<number> {
@@ -57,18 +61,18 @@ function send(method: string, path: string, body?: string): Promise<number> {
     ...(body && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
   }
   return new Promise((resolve, reject) => {
-    const sent = request(new URL(path, url), {
+    const clientRequest = request(new URL(path, url), {
       method,
       agent,
       headers,
       timeout: REQUEST_TIMEOUT_MS,
     })
-    sent.on('error', reject)
-    sent.on('timeout', () => sent.destroy(new Error('timeout')))
-    sent.on('response', (response) => {
+    clientRequest.on('error', reject)
+    clientRequest.on('timeout', () => clientRequest.destroy(new Error('timeout')))
+    clientRequest.on('response', (response) => {
       response.resume().on('end', () => resolve(response.statusCode ?? 0))
     })
-    sent.end(body)
+    clientRequest.end(body)
   })
 }
 
@@ -77,55 +81,57 @@ function hasReceived(client: LastLogoutClient, { userId, sessionId, dateMs }: Lo
   return client.checkNow({ sub: userId, sid: sessionId, iat }).outcome === 'revoked'
 }
 
-function watch(): void {
+function measureFeedDelay(): void {
   const now = Date.now()
-  pending = pending.filter((logout) => {
+  pendingLogouts = pendingLogouts.filter((logout) => {
     if (!clients.every((client) => hasReceived(client, logout))) return true
-    behind.push({ storage: now - logout.storedAtMs, logout: now - logout.dateMs })
+    delays.push({ sinceStorageMs: now - logout.storedAtMs, sinceLogoutMs: now - logout.dateMs })
     return false
   })
   for (const client of clients) {
     const { asOf } = client.checkNow({ sub: 'auth0|unknown', iat: Math.floor(now / 1_000) })
-    staleMs = Math.max(staleMs, asOf === null ? now : now - asOf)
+    maxAgeMs = Math.max(maxAgeMs, asOf === null ? now : now - asOf)
   }
 }
 
-function report(): LoadReport {
+function takeReport(): LoadReport {
   const now = Date.now()
-  const sorted = latencies.sort((a, b) => a - b)
-  const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? Number.NaN
+  const sortedMs = latenciesMs.sort((a, b) => a - b)
+  const percentile = (fraction: number) =>
+    sortedMs[Math.floor(sortedMs.length * fraction)] ?? Number.NaN
   const max = (values: number[]) => values.reduce((a, b) => Math.max(a, b), 0)
-  const done: LoadReport = {
-    reads: sorted.length,
-    failed,
-    p50Ms: at(0.5),
-    p99Ms: at(0.99),
-    logouts: behind.length,
-    behindMs: max([
-      ...behind.map(({ storage }) => storage),
-      ...pending.map(({ storedAtMs }) => now - storedAtMs),
+  const report: LoadReport = {
+    successfulReads: sortedMs.length,
+    failedReads,
+    p50Ms: percentile(0.5),
+    p99Ms: percentile(0.99),
+    receivedLogouts: delays.length,
+    maxDelaySinceStorageMs: max([
+      ...delays.map(({ sinceStorageMs }) => sinceStorageMs),
+      ...pendingLogouts.map(({ storedAtMs }) => now - storedAtMs),
     ]),
-    behindLogoutMs: max(behind.map(({ logout }) => logout)),
-    staleMs,
+    maxDelaySinceLogoutMs: max(delays.map(({ sinceLogoutMs }) => sinceLogoutMs)),
+    maxAgeMs,
   }
-  latencies = []
-  behind = []
-  failed = 0
-  staleMs = 0
-  return done
+  latenciesMs = []
+  delays = []
+  failedReads = 0
+  maxAgeMs = 0
+  return report
 }
 
 const startedAt = performance.now()
-let sent = 0
+let sentCount = 0
 setInterval(() => {
-  const due = ((performance.now() - startedAt) * Number(perSecond)) / 1_000
-  for (; sent < due; sent++) void read(sent, startedAt + (sent * 1_000) / Number(perSecond))
+  const dueCount = ((performance.now() - startedAt) * Number(readsPerSecond)) / 1_000
+  for (; sentCount < dueCount; sentCount++)
+    void read(sentCount, startedAt + (sentCount * 1_000) / Number(readsPerSecond))
 }, READ_TICK_MS)
-setInterval(watch, WATCH_TICK_MS)
+setInterval(measureFeedDelay, MEASURE_TICK_MS)
 
 process.on('message', (message: 'report' | Logout) => {
-  if (message === 'report') process.send?.(report())
-  else pending.push(message)
+  if (message === 'report') process.send?.(takeReport())
+  else pendingLogouts.push(message)
 })
 process.on('disconnect', () => process.exit())
 process.send?.('ready')

@@ -6,36 +6,39 @@ export interface Logout {
   storedAtMs: number
 }
 
-/** A message of the tenant's process. A report covers the time since the start of the process. */
+/** A message that the tenant's process sends. */
 export type TenantMessage =
   | { kind: 'serving'; url: string; credentials: { clientId: string; clientSecret: string } }
   | { kind: 'logout'; logout: Logout }
   | { kind: 'report'; report: TenantReport }
 
-/** A report of the tenant's process. */
+/** What the tenant's process has counted since its start. */
 export interface TenantReport {
   /** Number of entries that the tenant wrote. */
-  written: number
+  writtenEntries: number
   /** Number of requests that the tenant received. */
   requests: number
   /** Number of responses with status 429. */
-  refused: number
+  rateLimited: number
 }
 
-/** The results of the load since the last report. */
+/** What the load has measured since its last report. */
 export interface LoadReport {
   /** Number of responses with status 200. */
-  reads: number
-  /** Number of other reads: their response had another status, they failed, or too many reads were in flight. */
-  failed: number
+  successfulReads: number
+  /** Number of reads without such a response, and of reads that were not sent because too many were in flight. */
+  failedReads: number
   p50Ms: number
   p99Ms: number
   /** Number of logouts that every subscriber has received. */
-  logouts: number
-  /** Maximum time from the storage of a logout's entry until every subscriber received the logout, or until now. */
-  behindMs: number
-  /** Maximum time from a logout until every subscriber received it. */
-  behindLogoutMs: number
-  /** Maximum age of `as_of` in a subscriber. */
-  staleMs: number
+  receivedLogouts: number
+  /**
+   * Maximum time from the storage of a logout's entry until every subscriber received the logout. If a subscriber has not
+   * received the logout, the time until the report counts.
+   */
+  maxDelaySinceStorageMs: number
+  /** Maximum time from a logout until every subscriber received the logout. */
+  maxDelaySinceLogoutMs: number
+  /** Maximum age of a subscriber's `as_of`. */
+  maxAgeMs: number
 }

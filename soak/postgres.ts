@@ -10,15 +10,15 @@ import { applyMigrations } from '../src/store/migrations.js'
 /** The PostgreSQL server of a soak. */
 export interface SoakDatabase {
   url: string
-  /** Number of client connections, except this one. */
+  /** Counts the connections to the server, except the connection of this object. */
   countConnections(): Promise<number>
   /** Whether the first sweep is complete. */
   hasSwept(): Promise<boolean>
 }
 
 /**
- * Starts a PostgreSQL server in a temporary directory, and creates all tables. It runs until the functions in `closers`
- * are called.
+ * Starts a PostgreSQL server in a temporary directory, and creates all tables. The server runs until `closers` are
+ * called.
  */
 export async function openPostgres(closers: Closers): Promise<SoakDatabase> {
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-soak-'))

@@ -5,12 +5,12 @@ import { createInterface } from 'node:readline'
 import type { Closers } from '../src/async/closers.js'
 import type { TenantMessage } from './messages.js'
 
-/** What happens to the processes of a soak. */
-export interface RunningProcesses {
-  /** End the processes. */
+/** How the processes of a soak end. */
+export interface ProcessHandlers {
+  /** Receives a function for each process, which ends the process. */
   closers: Closers
-  /** Called if a process exits unexpectedly. */
-  fail(error: Error): void
+  /** Is called if a process exits before `closers` are called. */
+  onUnexpectedExit(error: Error): void
 }
 
 /** The URL and the process id of the service. */
@@ -22,10 +22,10 @@ interface ServiceProcess {
 /** The level `warn` of pino. */
 const WARN = 40
 
-/** Runs the built `last-logout start`. Prints the warnings and errors that it logs. */
+/** Runs the built `last-logout start`. Prints the warnings and errors that the service logs. */
 export async function startService(
   env: Record<string, string>,
-  { closers, fail }: RunningProcesses,
+  { closers, onUnexpectedExit }: ProcessHandlers,
 ): Promise<ServiceProcess> {
   const main = new URL('../dist/main.js', import.meta.url).pathname
   const child = spawn(process.execPath, [main, 'start'], {
@@ -42,7 +42,7 @@ export async function startService(
     child.once('exit', (code) => {
       const error = new Error(`last-logout start exited with ${code}`)
       reject(error)
-      if (!isEnding) fail(error)
+      if (!isEnding) onUnexpectedExit(error)
     })
     lines.on('line', (line) => {
       const { level, msg, url } = JSON.parse(line)
@@ -53,11 +53,11 @@ export async function startService(
   return { url, pid: child.pid ?? 0 }
 }
 
-/** Runs a file of this directory in a process of its own, until `closers` close. */
+/** Runs a file of this directory in a process of its own, until `closers` are called. */
 export function startProcess(
   file: string,
   args: (string | number)[],
-  { closers, fail }: RunningProcesses,
+  { closers, onUnexpectedExit }: ProcessHandlers,
 ): ChildProcess {
   // The child is detached. Otherwise Ctrl-C would end the child first, which would look like an unexpected exit.
   const child = fork(new URL(`./${file}`, import.meta.url), args.map(String), { detached: true })
@@ -66,13 +66,13 @@ export function startProcess(
     isEnding = true
     return end(child, 'SIGKILL')
   })
-  child.once('exit', (code, name) => {
-    if (!isEnding) fail(new Error(`${file} exited with ${code ?? name}`))
+  child.once('exit', (code, signalName) => {
+    if (!isEnding) onUnexpectedExit(new Error(`${file} exited with ${code ?? signalName}`))
   })
   return child
 }
 
-/** Waits for the next message of this kind. Ignores other messages. */
+/** Waits for the next message of `kind`, and returns it. */
 export function nextMessage<Kind extends TenantMessage['kind']>(
   child: ChildProcess,
   kind: Kind,
@@ -98,16 +98,16 @@ export async function readProcess(pid: number): Promise<{ rssMb: number; sockets
   const files = await readdir(`/proc/${pid}/fd`)
   // If a descriptor was closed in the meantime, reading its target fails.
   const targets = files.map((file) => readlink(`/proc/${pid}/fd/${file}`).catch(() => ''))
-  const open = await Promise.all(targets)
+  const openTargets = await Promise.all(targets)
   return {
     rssMb: Number(kb) / 1_024,
-    sockets: open.filter((target) => target.startsWith('socket:')).length,
+    sockets: openTargets.filter((target) => target.startsWith('socket:')).length,
   }
 }
 
-async function end(child: ChildProcess, name: NodeJS.Signals): Promise<void> {
+async function end(child: ChildProcess, signalName: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
-  child.kill(name)
+  child.kill(signalName)
   await exited
 }

@@ -1,6 +1,6 @@
 /**
- * Simulates the tenant of a soak in its own process. Writes entries at a fixed rate. A tenth of the entries are logouts,
- * and each logout is also sent to the parent process.
+ * Simulates the tenant of a soak in its own process. Writes entries at a fixed rate. A tenth of the entries are logouts.
+ * Sends each logout to the parent process too.
  */
 import { buildEntry } from '../src/simulator/entries.js'
 import { buildPeople, sessionFor } from '../src/simulator/people.js'
@@ -11,15 +11,15 @@ import type { TenantMessage } from './messages.js'
 
 const TICK_MS = 100
 const LOGOUT_SHARE = 0.1
-const LAG_MS = 6_000
-/** Latency of each response, in milliseconds. The loopback interface itself has almost none. */
+const MAX_STORAGE_DELAY_MS = 6_000
+/** Latency of each response. The simulator adds it because the loopback interface has almost no latency. */
 const LATENCY_MS = 200
-const OTHERS = ['s', 'seacft', 'sertft', 'sertft', 'ssa', 'seccft']
+const OTHER_TYPES = ['s', 'seacft', 'sertft', 'sertft', 'ssa', 'seccft']
 
-const [perSecond = 0, users = 0] = process.argv.slice(2).map(Number)
+const [entriesPerSecond = 0, userCount = 0] = process.argv.slice(2).map(Number)
 const random = seededRandom(1)
 const tenant = createTenant({ domain: 'soak.example' })
-const people = buildPeople(users, tenant.domain)
+const people = buildPeople(userCount, tenant.domain)
 const simulator = await createSimulator({
   tenant,
   // The rate limit of the Logs API in Auth0's self-service plans.
@@ -30,11 +30,11 @@ const simulator = await createSimulator({
 function write(): void {
   const person = pick(random, people)
   const isLogout = random() < LOGOUT_SHARE
-  const type = isLogout ? 'slo' : pick(random, OTHERS)
+  const type = isLogout ? 'slo' : pick(random, OTHER_TYPES)
   const sessionId = sessionFor(type, person, random)
   const dateMs = tenant.now()
-  // Stores the entry in the future, because a poll can already have read the current millisecond.
-  const storedAtMs = dateMs + 1 + Math.floor(random() * LAG_MS)
+  // The storage time is in the future, because a poll can already have read the log up to the current millisecond.
+  const storedAtMs = dateMs + 1 + Math.floor(random() * MAX_STORAGE_DELAY_MS)
   tenant.write(buildEntry(type, { ...person.subject, sessionId }), { dateMs, storedAtMs })
   if (!isLogout) return
   const { userId } = person.subject
@@ -46,16 +46,16 @@ function send(message: TenantMessage): void {
 }
 
 const startedAt = performance.now()
-let written = 0
+let writtenEntries = 0
 setInterval(() => {
-  const due = ((performance.now() - startedAt) * perSecond) / 1_000
-  for (; written < due; written++) write()
+  const dueEntries = ((performance.now() - startedAt) * entriesPerSecond) / 1_000
+  for (; writtenEntries < dueEntries; writtenEntries++) write()
 }, TICK_MS)
 
 process.on('message', () => {
   const all = simulator.requests.all()
-  const refused = all.filter(({ status }) => status === 429).length
-  send({ kind: 'report', report: { written, requests: all.length, refused } })
+  const rateLimited = all.filter(({ status }) => status === 429).length
+  send({ kind: 'report', report: { writtenEntries, requests: all.length, rateLimited } })
 })
 process.on('disconnect', () => process.exit())
 send({ kind: 'serving', url: simulator.url, credentials: simulator.credentials })

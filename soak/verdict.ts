@@ -12,57 +12,62 @@ export interface Sample {
 
 /** The results of the load over the whole run. */
 export interface LoadTotals {
-  reads: number
-  failed: number
+  successfulReads: number
+  failedReads: number
   /** Maximum time from the storage of a logout's entry until every subscriber received the logout. */
-  behindMs: number
-  logouts: number
+  maxDelaySinceStorageMs: number
+  receivedLogouts: number
 }
 
-/** A limit, and whether it was kept. */
+/** Whether the run kept a limit, and the measured value as text. */
 export interface SoakVerdict {
   kept: boolean
   text: string
 }
 
 /**
- * Maximum growth of the memory in the second half of a run. The noise of garbage collection is smaller. In a run of ten
- * minutes, a leak of this size would double the memory in 50 minutes.
+ * Maximum growth of the memory in the second half of a run, as a fraction of the mean. Garbage collection changes the
+ * memory less than that. In a run of ten minutes, a leak of this size would double the memory in 50 minutes.
  */
-const MAX_GROWTH = 0.1
+const MAX_MEMORY_GROWTH = 0.1
 const MAX_ADDED_CONNECTIONS = 2
 const MIN_SUCCESS_SHARE = 0.999
 
-/** Duration of a poll, in milliseconds. An entry that is stored during a poll is read by the next one. */
-const POLL_TIME_MS = 2_000
+/** Maximum duration of a poll. An entry that is stored during a poll is possibly read by the next poll only. */
+const MAX_POLL_MS = 2_000
 
-/** Judges a run. The first half of the samples is the warm-up. */
+/** Judges a run. Memory and connections are judged by the second half of the samples: the first half is the warm-up. */
 export function judgeSoak(
   samples: Sample[],
   totals: LoadTotals,
   pollIntervalMs: number,
 ): SoakVerdict[] {
-  const half = samples.slice(Math.floor(samples.length / 2))
-  const [third, last] = [half.slice(0, half.length / 2), half.slice(half.length / 2)]
-  const growth = riseOf(half.map(({ atMs, rssMb }) => [atMs, rssMb])) / mean(half.map(rss))
+  const secondHalf = samples.slice(Math.floor(samples.length / 2))
+  const [thirdQuarter, lastQuarter] = [
+    secondHalf.slice(0, secondHalf.length / 2),
+    secondHalf.slice(secondHalf.length / 2),
+  ]
+  const growth =
+    riseOf(secondHalf.map(({ atMs, rssMb }) => [atMs, rssMb])) / mean(secondHalf.map(rss))
   const added = (key: 'connections' | 'sockets') =>
-    median(last.map((sample) => sample[key])) - median(third.map((sample) => sample[key]))
-  const successShare = totals.reads / (totals.reads + totals.failed)
-  const allowedMs = pollIntervalMs + POLL_TIME_MS
+    median(lastQuarter.map((sample) => sample[key])) -
+    median(thirdQuarter.map((sample) => sample[key]))
+  const successShare = totals.successfulReads / (totals.successfulReads + totals.failedReads)
+  const maxDelayMs = pollIntervalMs + MAX_POLL_MS
   return [
     verdict(
-      growth <= MAX_GROWTH,
-      `memory: rises in the second half by ${percent(growth)} (limit ${percent(MAX_GROWTH)})`,
+      growth <= MAX_MEMORY_GROWTH,
+      `memory: rises in the second half by ${percent(growth)} (limit ${percent(MAX_MEMORY_GROWTH)})`,
     ),
     ...(['connections', 'sockets'] as const).map((key) =>
       verdict(
         added(key) <= MAX_ADDED_CONNECTIONS,
-        `${key}: ${added(key)} more in the last quarter than in the third, by median (limit ${MAX_ADDED_CONNECTIONS})`,
+        `${key}: the median of the last quarter is ${added(key)} above that of the third quarter (limit ${MAX_ADDED_CONNECTIONS})`,
       ),
     ),
     verdict(
-      totals.logouts > 0 && totals.behindMs <= allowedMs,
-      `freshness: every subscriber received each of ${totals.logouts} logouts at most ${totals.behindMs} ms after its storage (limit ${allowedMs} ms: one poll interval and ${POLL_TIME_MS} ms for the poll)`,
+      totals.receivedLogouts > 0 && totals.maxDelaySinceStorageMs <= maxDelayMs,
+      `freshness: every subscriber received each of ${totals.receivedLogouts} logouts at most ${totals.maxDelaySinceStorageMs} ms after its storage (limit ${maxDelayMs} ms: one poll interval and ${MAX_POLL_MS} ms for the poll)`,
     ),
     verdict(
       successShare >= MIN_SUCCESS_SHARE,
@@ -75,11 +80,11 @@ function verdict(kept: boolean, text: string): SoakVerdict {
   return { kept, text }
 }
 
-/** The rise of the least-squares line from the first point to the last. */
+/** How much the least-squares line rises from the first point to the last point. */
 function riseOf(points: [x: number, y: number][]): number {
   const [meanX, meanY] = [mean(points.map(([x]) => x)), mean(points.map(([, y]) => y))]
-  const sum = (of: (dx: number, dy: number) => number) =>
-    points.reduce((total, [x, y]) => total + of(x - meanX, y - meanY), 0)
+  const sum = (term: (dx: number, dy: number) => number) =>
+    points.reduce((total, [x, y]) => total + term(x - meanX, y - meanY), 0)
   const slope = sum((dx, dy) => dx * dy) / sum((dx) => dx * dx)
   return slope * ((points.at(-1)?.[0] ?? 0) - (points[0]?.[0] ?? 0))
 }

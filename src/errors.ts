@@ -26,7 +26,7 @@ export type ErrorCode =
   | 'ABANDONED'
   | 'ABORTED'
 
-/** Fields of an error that programs read. */
+/** Optional fields of a {@link LastLogoutError}. */
 export interface ErrorOptions {
   cause?: unknown
   /** HTTP status of the response that caused the error. */
@@ -59,7 +59,7 @@ export function hasCode(error: unknown, code: ErrorCode): error is LastLogoutErr
 }
 
 /** Creates the error of an operation that was aborted. */
-export function aborted(cause?: unknown): LastLogoutError {
+export function abortedError(cause?: unknown): LastLogoutError {
   return new LastLogoutError('ABORTED', 'The operation was aborted before it had finished.', {
     cause,
   })
@@ -78,8 +78,8 @@ export interface LoggedError {
 }
 
 /**
- * Serializes an error for the log, with a closed list of fields: drivers attach whole connections to
- * their errors, passwords included.
+ * Serializes an error for the log. Only the fields of {@link LoggedError} are kept: drivers attach whole connections to
+ * their errors, and a connection contains the password.
  *
  * @param depth Maximum number of nested causes. Default: 5.
  */
@@ -88,10 +88,10 @@ export function toLoggedError(error: unknown, depth = 5): LoggedError {
   const { name, message, stack, cause } = error
   return {
     type: name,
-    // A message that quotes a response can be as long as a page.
+    // A message can quote a whole response of Auth0.
     message: message.slice(0, MAX_MESSAGE_LENGTH),
     ...('code' in error && { code: error.code }),
-    // The code and the message of our own errors suffice; their stack adds nothing.
+    // For an error of this service, the code and the message suffice.
     ...(!(error instanceof LastLogoutError) && {
       stack: stack?.replace(message, '').slice(0, MAX_STACK_LENGTH),
     }),

@@ -10,7 +10,8 @@ export interface LogDestination extends NodeJS.WritableStream {
 /**
  * Creates the logger. It writes JSON lines, or human-readable lines if the destination is a terminal.
  *
- * @param programName The program's name in the commands of a message or an `advice`. Default: `last-logout`.
+ * @param programName Replaces `last-logout` in the commands that error messages and the field `advice` contain.
+ *   Default: `last-logout`.
  */
 export async function createLog(
   level: string,

@@ -4,16 +4,16 @@ import { hostname } from 'node:os'
 import { addAbortSignal } from 'node:stream'
 import type { CommandContext } from './commands/context.js'
 import { runCommandLine } from './commands/run.js'
-import { aborted } from './errors.js'
+import { abortedError } from './errors.js'
 import { createLog } from './log.js'
 import { type ProgramStart, readProgramName } from './program-name.js'
 
-/** Grace period for a request that was abandoned, in milliseconds. Then the process exits. */
+/** How long an unfinished request can keep the process alive after the command has ended, in milliseconds. */
 const EXIT_GRACE_MS = 500
 
 const stopping = new AbortController()
 
-/** Whether stdout or stderr was closed (EPIPE), as by `head`. */
+/** Whether stdout or stderr was closed (EPIPE), for example by `head` in a pipeline. */
 let isOutputClosed = false
 
 const [, script = ''] = process.argv
@@ -53,15 +53,15 @@ for (const stream of [process.stdout, process.stderr]) {
   })
 }
 
-// Variables of the environment take precedence over those of the file.
+// Variables of the environment take precedence over variables in `.env`.
 if (existsSync('.env')) process.loadEnvFile('.env')
 
 const { exitCode, isUnfinished } = await runCommandLine(process.argv.slice(2), context)
 process.exitCode = exitCode
-// Everything is closed, but the socket of an unresponsive server can keep the process alive.
+// The command has ended, but the socket of an unresponsive server can keep the process alive.
 if (isUnfinished) setTimeout(() => process.exit(), EXIT_GRACE_MS).unref()
 
-/** The container that this process runs in. By default, its host name is its id. */
+/** Finds the container that this process runs in. By default, the host name of a container is the container's id. */
 function findContainer(): ProgramStart['container'] {
   const isDocker = existsSync('/.dockerenv')
   if (!isDocker && !existsSync('/run/.containerenv')) return undefined
@@ -81,7 +81,7 @@ async function readInput(maxLength: number): Promise<string> {
       if (text.length > maxLength) break
     }
   } catch (error) {
-    throw stopping.signal.aborted ? aborted(error) : error
+    throw stopping.signal.aborted ? abortedError(error) : error
   }
   return text
 }

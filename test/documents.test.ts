@@ -21,10 +21,10 @@ const texts = new Map(
   ),
 )
 
-/** The document without its examples, in which a `#` is a comment. */
+/** Returns a document without its examples, because a line of an example can begin with `#` without being a heading. */
 const withoutCode = (name: string) => (texts.get(name) ?? '').replace(/^ *```[\s\S]*?^ *```$/gm, '')
 
-/** The anchors that GitHub gives to the headings of a document. */
+/** Returns the anchors that GitHub gives to the headings of a document. */
 function listAnchors(name: string): string[] {
   const headings = [...withoutCode(name).matchAll(/^#{1,6} (.+)$/gm)].map(([, text = '']) =>
     text
@@ -48,8 +48,8 @@ const exists = (path: string) =>
     () => false,
   )
 
-/** Why a link of a document leads nowhere; `null` if it resolves. */
-async function findProblem(name: string, target: string): Promise<string | null> {
+/** Returns why a link of a document is broken; `null`: the link resolves. */
+async function findLinkProblem(name: string, target: string): Promise<string | null> {
   if (/^[a-z]+:/.test(target)) return null
   const [path = '', anchor] = target.split('#')
   const file = path === '' ? name : normalize(join(name, '..', path))
@@ -59,19 +59,21 @@ async function findProblem(name: string, target: string): Promise<string | null>
   return listAnchors(file).includes(anchor) ? null : `${target}: no such heading`
 }
 
-describe.each(documents)('%s', (name) => {
-  test('has links and anchors that resolve', async () => {
-    const problems = await Promise.all(listLinks(name).map((target) => findProblem(name, target)))
+describe.each(documents)('in %s', (name) => {
+  test('every link resolves', async () => {
+    const problems = await Promise.all(
+      listLinks(name).map((target) => findLinkProblem(name, target)),
+    )
     expect(problems.filter((problem) => problem !== null)).toEqual([])
   })
 
-  test('names npm scripts that exist', async () => {
+  test('every npm script that the document names exists', async () => {
     const { scripts } = JSON.parse(await readFile('package.json', 'utf8'))
     const named = [...(texts.get(name) ?? '').matchAll(/npm run (?:--silent )?([a-z][\w:-]*)/g)]
     for (const [command, script = ''] of named) expect(scripts, command).toHaveProperty(script)
   })
 
-  test('names test files, and tests in them, that exist', async () => {
+  test('every test file and every test that the document names exists', async () => {
     const named = [
       ...(texts.get(name) ?? '').matchAll(/`(test\/[\w/.-]+\.ts)(?: -t (?:'([^']+)'|([\w-]+)))?`/g),
     ]
@@ -85,17 +87,17 @@ describe.each(documents)('%s', (name) => {
 describe('README.md', () => {
   const readme = texts.get('README.md') ?? ''
 
-  test('is short enough to read in a minute or two', () => {
+  test('README.md has at most 200 lines and 1,500 words', () => {
     expect(readme.split('\n').length - 1).toBeLessThanOrEqual(MAX_README_LINES)
     expect(readme.split(/\s+/).filter(Boolean).length).toBeLessThanOrEqual(MAX_README_WORDS)
   })
 
-  test('shows the tested example for Express', async () => {
-    const shown = await readExample('README.md', 'Reject logged-out tokens', 'js')
-    expect(shown).toBe(await readExample('docs/resource-servers.md', 'Express', 'js'))
+  test('README.md shows the same Express example as docs/resource-servers.md, which is tested', async () => {
+    const example = await readExample('README.md', 'Reject logged-out tokens', 'js')
+    expect(example).toBe(await readExample('docs/resource-servers.md', 'Express', 'js'))
   })
 
-  test('links every page in docs', () => {
+  test('README.md links every page in docs', () => {
     const links = listLinks('README.md')
     for (const page of pages) expect(links).toContain(`docs/${page}`)
   })

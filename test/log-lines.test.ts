@@ -12,12 +12,12 @@ import { subscribeToFeed } from './_support/events.js'
 import { openProxy } from './_support/proxy.js'
 import { DOMAIN, openTenant, type TestTenant } from './_support/tenant.js'
 
-/** A part of every user and session id below, which finds the lines that contain one. */
+/** Every user id and session id of this test contains this text. So a log line with an id is found by this text. */
 const PERSON = 'identifiable'
 const KEY = 'key-that-no-line-may-show-0123456789'
-const INVALID_KEY = 'wrong-one-that-no-line-may-show-01234'
+const WRONG_KEY = 'wrong-one-that-no-line-may-show-01234'
 const TOKEN = 'token-that-no-line-may-show-0123456789'
-const MARKS = [PERSON, KEY, INVALID_KEY, TOKEN]
+const SECRETS = [PERSON, KEY, WRONG_KEY, TOKEN]
 
 let database: TestDatabase
 let t: TestTenant
@@ -30,7 +30,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-test('at level info no line contains a user, a session, a key, a token or the password of the database', async () => {
+test('at level info, no log line contains a user id, a session id, a key, a token or a password', async () => {
   const lines: string[] = []
   const stream = new Writable({
     write(chunk, _encoding, done) {
@@ -58,7 +58,7 @@ test('at level info no line contains a user, a session, a key, a token or the pa
   const url = await service.startApi()
   await service.startWorker()
 
-  // Log lines about valid entries, invalid entries, and errors of the tenant.
+  // Causes log lines about valid entries, invalid entries, and errors of the tenant.
   writeLogouts()
   await expect.poll(() => lines.join(), { timeout: 20_000 }).toContain('log read')
   await requestEverything(url)
@@ -66,7 +66,7 @@ test('at level info no line contains a user, a session, a key, a token or the pa
   t.simulator.faults.push({ path: '/api/v2/logs', times: 3, respond: faults.cutOffJson() })
   await expect.poll(() => lines.join(), { timeout: 20_000 }).toMatch(/AUTH0_/)
 
-  // Log lines about an outage of the database.
+  // Causes log lines about an outage of the database.
   const feed = await subscribeToFeed(url, '', { authorization: `Bearer ${KEY}` })
   proxy.freeze()
   const requests = requestEverything(url)
@@ -81,8 +81,8 @@ test('at level info no line contains a user, a session, a key, a token or the pa
   expect(lines.length).toBeGreaterThan(3)
   expect(all).toContain('too many wrong keys')
   const { password } = new URL(database.url)
-  for (const mark of [...MARKS, clientSecret, ...(password ? [password] : [])]) {
-    expect(lines.filter((line) => line.includes(mark))).toEqual([])
+  for (const secret of [...SECRETS, clientSecret, ...(password ? [password] : [])]) {
+    expect(lines.filter((line) => line.includes(secret))).toEqual([])
   }
 }, 90_000)
 
@@ -97,7 +97,7 @@ function writeLogouts(): void {
 async function requestEverything(url: string): Promise<void> {
   const user = `/v1/users/auth0%7C${PERSON}`
   const entry = buildEntry('slo', { userId: `auth0|${PERSON}-streamed` })
-  const posts: [string, string, string][] = [
+  const postRequests: [string, string, string][] = [
     ['/v1/check', KEY, JSON.stringify({ claims: { sub: `auth0|${PERSON}`, iat: 1 } })],
     ['/v1/check', KEY, JSON.stringify({ claims: { sub: 1, sid: PERSON } })],
     ['/v1/check', KEY, `{"claims":"${PERSON}`],
@@ -110,7 +110,7 @@ async function requestEverything(url: string): Promise<void> {
     ['/v1/log-stream', TOKEN, PERSON.repeat(1_000_000)],
     ['/v1/log-stream', KEY, PERSON],
   ]
-  const gets = [
+  const getPaths = [
     `${user}/last-logout?session_id=${PERSON}`,
     `${user}/last-logout?session_id=%00${PERSON}`,
     `/v1/users/%zz${PERSON}/last-logout`,
@@ -130,15 +130,15 @@ async function requestEverything(url: string): Promise<void> {
   const send = async (path: string, key: string, body?: string) => {
     const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
     const init = body === undefined ? { headers } : { method: 'POST', headers, body }
-    // The server can close the connection before it has received a body that is too long.
+    // If a body is too long, the server can close the connection before it has received the whole body.
     await fetch(url + path, init).then(
       (response) => response.text(),
       () => '',
     )
   }
   await Promise.all([
-    ...posts.map(([path, key, body]) => send(path, key, body)),
-    ...gets.map((path) => send(path, KEY)),
-    ...Array.from({ length: 30 }, () => send(`${user}/last-logout`, INVALID_KEY)),
+    ...postRequests.map(([path, key, body]) => send(path, key, body)),
+    ...getPaths.map((path) => send(path, KEY)),
+    ...Array.from({ length: 30 }, () => send(`${user}/last-logout`, WRONG_KEY)),
   ])
 }

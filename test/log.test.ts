@@ -5,7 +5,8 @@ import { LastLogoutError } from '../src/errors.js'
 import { createLog } from '../src/log.js'
 import { createTestDatabase } from './_support/database.js'
 
-async function written(write: (log: Awaited<ReturnType<typeof createLog>>) => void) {
+/** Returns the text that a log writes to its stream. */
+async function logText(write: (log: Awaited<ReturnType<typeof createLog>>) => void) {
   const lines: string[] = []
   const stream = new Writable({
     write(chunk, _encoding, done) {
@@ -17,10 +18,10 @@ async function written(write: (log: Awaited<ReturnType<typeof createLog>>) => vo
   return lines.join('')
 }
 
-test('logs an error with its code, its message and its causes', async () => {
+test('the log contains the code, the message and the causes of an error', async () => {
   const cause = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
   const err = new LastLogoutError('AUTH0_UNAVAILABLE', 'cannot be reached', { cause })
-  const line = JSON.parse(await written((log) => log.error({ err }, 'poll failed')))
+  const line = JSON.parse(await logText((log) => log.error({ err }, 'poll failed')))
   expect(line).toMatchObject({
     msg: 'poll failed',
     err: {
@@ -31,32 +32,32 @@ test('logs an error with its code, its message and its causes', async () => {
   })
 })
 
-test('logs an error that is its own cause', async () => {
+test('the log writes an error that is its own cause', async () => {
   const err = new Error('round')
   err.cause = err
-  expect(await written((log) => log.error({ err }))).toContain('round')
+  expect(await logText((log) => log.error({ err }))).toContain('round')
 })
 
-test('logs an error of a driver without its connection and password', async () => {
+test('the log omits the connection and the password from an error of the PostgreSQL driver', async () => {
   const database = await createTestDatabase()
   const pool = new pg.Pool({ connectionString: database.url })
-  const broken = new Promise<unknown>((resolve) => pool.once('error', resolve))
+  const connectionError = new Promise<unknown>((resolve) => pool.once('error', resolve))
   await pool.query('SELECT 1')
   await database.query(
     `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
      WHERE datname = current_database() AND pid <> pg_backend_pid()`,
   )
-  const err = await broken
+  const err = await connectionError
   const { password } = new URL(database.url)
   expect((err as { client?: { password: string } }).client?.password).toBe(password)
-  const text = await written((log) => log.error({ err }, 'idle connection lost'))
+  const text = await logText((log) => log.error({ err }, 'idle connection lost'))
   expect(text).toContain('57P01')
   expect(text).not.toContain(password)
   await pool.end()
   await database.drop()
 })
 
-test('writes human-readable lines to a terminal', async () => {
+test('the log writes text instead of JSON to a terminal', async () => {
   const lines: string[] = []
   const stream = Object.assign(
     new Writable({

@@ -2,9 +2,9 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
-/** The files of tests, without their suffix, that name each pitfall. */
+/** Returns, for each number of a pitfall, the test files that name it, without their suffix. */
 async function readTests(): Promise<Map<string, string[]>> {
-  const found = new Map<string, string[]>()
+  const filesByNumber = new Map<string, string[]>()
   const files = await readdir('test', { recursive: true })
   for (const file of files.filter((name) => name.endsWith('.ts')).sort()) {
     const text = await readFile(join('test', file), 'utf8')
@@ -12,13 +12,16 @@ async function readTests(): Promise<Map<string, string[]>> {
       list.split(', '),
     )
     for (const number of new Set(numbers)) {
-      found.set(number, [...(found.get(number) ?? []), file.replace(/(\.test)?\.ts$/, '')])
+      filesByNumber.set(number, [
+        ...(filesByNumber.get(number) ?? []),
+        file.replace(/(\.test)?\.ts$/, ''),
+      ])
     }
   }
-  return found
+  return filesByNumber
 }
 
-test('docs/pitfalls.md names each pitfall that tests name, with these tests', async () => {
+test('docs/pitfalls.md lists each pitfall that a test names, with all test files that name it', async () => {
   const document = await readFile('docs/pitfalls.md', 'utf8')
   const rows = [...document.matchAll(/^\| (P\d+) \|.*\| ([^|]+) \|$/gm)]
   const documented = new Map(

@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 const schema = await readFile('prisma/schema.prisma', 'utf8')
 const page = await readFile('docs/privacy.md', 'utf8')
 
-/** The columns of each table that the schema describes. */
-const described = Object.fromEntries(
+/** The columns of each table, as in the schema. */
+const columnsOfSchema = Object.fromEntries(
   [...schema.matchAll(/^model \w+ \{\n([\s\S]*?)^\}/gm)].map(([, body = '']) => [
     /@@map\("(\w+)"\)/.exec(body)?.[1],
     [...body.matchAll(/^ {2}(\w+) +\w.*$/gm)]
@@ -14,8 +14,8 @@ const described = Object.fromEntries(
   ]),
 )
 
-/** The columns in the first cells of the table below each heading that is the name of a table. */
-const documented = Object.fromEntries(
+/** The columns of each table, as in the page: a heading names the table, and the first cells below name the columns. */
+const columnsOfPage = Object.fromEntries(
   [...page.matchAll(/^### `(\w+)`\n([\s\S]*?)(?=^#)/gm)].map(([, table = '', section = '']) => [
     table,
     [...section.matchAll(/^\| (`[^|]*) \|/gm)]
@@ -25,9 +25,9 @@ const documented = Object.fromEntries(
 )
 
 test('docs/privacy.md names every table and column of the schema, and no other', () => {
-  expect(Object.keys(described)).toHaveLength(6)
-  expect(Object.values(described).flat().length).toBeGreaterThan(40)
-  expect(documented).toEqual(described)
+  expect(Object.keys(columnsOfSchema)).toHaveLength(6)
+  expect(Object.values(columnsOfSchema).flat().length).toBeGreaterThan(40)
+  expect(columnsOfPage).toEqual(columnsOfSchema)
 })
 
 test('docs/privacy.md states of each column whether it is personal', () => {

@@ -8,7 +8,7 @@ import { createLog } from '../src/log.js'
 import { nameProgram, type ProgramStart, readProgramName } from '../src/program-name.js'
 
 const PLAIN: ProgramStart = { script: '/srv/app/dist/main.js', cwd: '/srv/app', env: {} }
-const npm = (command: string, event: string, line: string) => ({
+const npmEnv = (command: string, event: string, line: string) => ({
   npm_command: command,
   npm_lifecycle_event: event,
   npm_lifecycle_script: line,
@@ -33,7 +33,7 @@ describe('the name of the program', () => {
       'npx last-logout',
       {
         script: '/root/.npm/_npx/6d/node_modules/.bin/last-logout',
-        env: npm('exec', 'npx', "'last-logout'"),
+        env: npmEnv('exec', 'npx', "'last-logout'"),
       },
       'npx last-logout',
     ],
@@ -41,23 +41,23 @@ describe('the name of the program', () => {
       'a dependency of another package, in its script',
       {
         script: '/srv/app/node_modules/.bin/last-logout',
-        env: npm('run', 'start', 'last-logout start'),
+        env: npmEnv('run', 'start', 'last-logout start'),
       },
       'npx last-logout',
     ],
     [
       'npm run demo, which can start no other command',
-      { env: npm('run', 'demo', 'npm run --silent build && node dist/main.js demo') },
+      { env: npmEnv('run', 'demo', 'npm run --silent build && node dist/main.js demo') },
       'node dist/main.js',
     ],
     [
       'npm run with a script that takes the command',
-      { env: npm('run', 'logout-service', 'node dist/main.js') },
+      { env: npmEnv('run', 'logout-service', 'node dist/main.js') },
       'npm run logout-service --',
     ],
     [
       'another program that npx has started',
-      { env: npm('exec', 'npx', "'pm2'") },
+      { env: npmEnv('exec', 'npx', "'pm2'") },
       'node dist/main.js',
     ],
     [
@@ -72,17 +72,20 @@ describe('the name of the program', () => {
     ],
     ['docker exec', { container: container('exec') }, 'docker exec 0123456789ab node dist/main.js'],
     ['a shell in a container', { container: container('shell') }, 'node dist/main.js'],
-    // With the process, its container ends: nothing can be started in it.
+    // The container ends together with its main process. After that, no command can run in the container.
     [
       'the main process of a container, at its end',
       { container: container('run') },
       'node dist/main.js',
     ],
-  ])('after %s', (_start, over, name) => {
-    expect(readProgramName({ ...PLAIN, ...over }, false)).toBe(name)
-  })
+  ])(
+    'readProgramName returns a command that starts the program again, after: %s',
+    (_start, overrides, name) => {
+      expect(readProgramName({ ...PLAIN, ...overrides }, false)).toBe(name)
+    },
+  )
 
-  test('in the log of the main process of a container starts a command beside it', () => {
+  test("in the log of a container's main process, the name starts a command in that container", () => {
     const start = { ...PLAIN, container: container('run') }
     expect(readProgramName(start, true)).toBe('docker exec 0123456789ab node dist/main.js')
   })
@@ -95,11 +98,11 @@ test.each([
   ['last-logout is running', 'last-logout is running'],
   ['/opt/last-logout start', '/opt/last-logout start'],
   ['the user last-logout starts', 'the user last-logout starts'],
-])('%s names the program only in a command', (text, named) => {
-  expect(nameProgram(text, 'node $&.js')).toBe(named)
+])('nameProgram replaces the name in "%s" only if it is a command', (text, expected) => {
+  expect(nameProgram(text, 'node $&.js')).toBe(expected)
 })
 
-test('log lines name the program in the advice, the error and its causes', async () => {
+test('a log line contains the name of the program in the advice, the error and its causes', async () => {
   let text = ''
   const stream = new Writable({
     write(chunk, _encoding, done) {
@@ -120,42 +123,42 @@ test('log lines name the program in the advice, the error and its causes', async
   })
 })
 
-/** Where no text reaches an operator, or the text is a file for another machine. */
-const OTHER_PROGRAMS = /^src\/(action|client|simulator)\//
+/** Files whose texts no operator reads, or that run on another machine. */
+const EXCLUDED_FILES = /^src\/(action|client|simulator)\//
 
 describe('in the sources of the service', async () => {
   const texts = await readTexts()
 
-  test('a command of this program is written in a way that names the program when it is printed', () => {
+  test('every command of this program is written in a form in which nameProgram replaces the name', () => {
     const commands = texts.filter(([, text]) => /last-logout [a-z-]/.test(nameProgram(text, '%')))
-    // What is left are sentences about last-logout.
+    // All other texts with `last-logout` are sentences about it.
     expect(
       commands.filter(([, text]) => /`[^`]*last-logout [a-z-]/.test(nameProgram(text, '%'))),
     ).toEqual([])
     expect(texts.filter(([, text]) => nameProgram(text, '%') !== text).length).toBeGreaterThan(15)
   })
 
-  test('a command of this program is quoted, so that its end is visible', () => {
+  test('every command of this program stands in backticks, so that its end is visible', () => {
     const unquoted = texts.filter(([, text]) =>
       /(?<!`)%/.test(nameProgram(text.replaceAll('%', ''), '%')),
     )
     expect(unquoted).toEqual([])
   })
 
-  test('no text says by itself how the program is started', () => {
-    const own = texts.filter(([, text]) =>
+  test('no text contains a fixed way to start the program', () => {
+    const textsWithStart = texts.filter(([, text]) =>
       /npx last-logout|dist\/main\.js|npm (run|start)\b/.test(text),
     )
-    expect(own).toEqual([])
+    expect(textsWithStart).toEqual([])
   })
 })
 
-/** Strings of the sources, comments excluded, with the name of their file. */
+/** Reads the strings of all source files, without comments. */
 async function readTexts(): Promise<[file: string, text: string][]> {
   const files = (await readdir('src', { recursive: true }))
     .map((file) => join('src', file))
     .filter((file) => file.endsWith('.ts') && !/\/generated\//.test(file))
-    .filter((file) => !OTHER_PROGRAMS.test(file) && file !== 'src/program-name.ts')
+    .filter((file) => !EXCLUDED_FILES.test(file) && file !== 'src/program-name.ts')
   const texts: [string, string][] = []
   for (const file of files) {
     new Visitor({

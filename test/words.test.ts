@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { parseSync, Visitor } from 'oxc-parser'
 import { describe, expect, test } from 'vitest'
 
-/** These rules hold in every source file of these folders, except generated code and fixtures. */
+/** The folders whose source files are checked. Generated code and fixtures are not checked. */
 const FOLDERS = ['src', 'test', 'bench', 'campaign', 'soak', 'scripts']
 
-/** This list, and a file that names the system user `nobody`. */
-const EXCEPT = ['test/words.test.ts', 'src/embedded-postgres/binaries.ts']
+/** This file contains the forbidden phrases. The other file contains the name of the system user `nobody`. */
+const EXCLUDED_FILES = ['test/words.test.ts', 'src/embedded-postgres/binaries.ts']
 
 /**
  * Names that several exports may share: each binding of the client exports its check under the same public name, and
@@ -15,8 +15,8 @@ const EXCEPT = ['test/words.test.ts', 'src/embedded-postgres/binaries.ts']
  */
 const SHARED_NAMES = ['lastLogout', 'setup']
 
-/** Phrases that do not belong in comments and strings, each with what to write instead. */
-const FORBIDDEN: [phrase: RegExp, instead: string][] = [
+/** Forbidden phrases of comments and strings, and what to write instead of each phrase. */
+const FORBIDDEN_PHRASES: [phrase: RegExp, instead: string][] = [
   [
     /\b(is|are|was|were|be|been|gets?) told\b/i,
     'receives, is notified, or the name of the argument',
@@ -45,10 +45,10 @@ const FORBIDDEN: [phrase: RegExp, instead: string][] = [
   [/\bas it should( be)?\b/i, 'what is correct'],
 ]
 
-/** Names of constants for a bound and for a time: MAX_ and MIN_, …TimeoutMs, …GraceMs. */
+/** Forbidden names of bounds and times. A bound begins with MAX_ or MIN_, and a time ends in TimeoutMs or GraceMs. */
 const FORBIDDEN_NAME = /^(LONGEST|MOST|SHORTEST|LEAST|SLOWEST|FEWEST)_|PATIENCE|patience/
 
-/** A unit within the name of a constant: it belongs at the end, as in MAX_BODY_BYTES. */
+/** Names of constants with a unit that is not at the end. The unit must be at the end, as in MAX_BODY_BYTES. */
 const UNIT_NOT_LAST = /(^|_)(MS|SECONDS|MINUTES|HOURS|DAYS|BYTES|MB)_/
 
 interface Source {
@@ -57,68 +57,68 @@ interface Source {
   texts: [text: string, line: number][]
   /** Declared variables, functions, types and parameters. */
   names: string[]
-  /** Names that the file exports and declares itself. */
+  /** Names that the file declares and exports. It does not include names that the file re-exports. */
   exported: string[]
-  /** Constant messages of calls of a logger. */
+  /** The messages of log calls. */
   messages: string[]
 }
 
 const sources = await readSources()
 
-describe('in every source file', () => {
-  test('comments and strings use the terms of the field', () => {
-    const found = sources.flatMap(({ file, texts }) =>
+describe('every source file', () => {
+  test('comments and strings contain no forbidden phrase', () => {
+    const violations = sources.flatMap(({ file, texts }) =>
       texts.flatMap(([text, line]) => findForbidden(text, `${file}:${line}`)),
     )
-    expect(found).toEqual([])
+    expect(violations).toEqual([])
   })
 
-  test('bounds are named MAX_ and MIN_, and units are last', () => {
-    const found = sources.flatMap(({ file, names }) =>
+  test('names of bounds begin with MAX_ or MIN_, and units are at the end of names', () => {
+    const violations = sources.flatMap(({ file, names }) =>
       names
         .filter((name) => FORBIDDEN_NAME.test(name) || UNIT_NOT_LAST.test(name))
         .map((name) => `${file}: ${name}`),
     )
-    expect(found).toEqual([])
+    expect(violations).toEqual([])
   })
 
   test('log messages are constant and begin in lower case, except for SQL keywords', () => {
-    const found = sources.flatMap(({ file, messages }) =>
+    const violations = sources.flatMap(({ file, messages }) =>
       messages
         .filter((message) => !/^([a-z]|LISTEN )[^.]*$/.test(message))
         .map((text) => `${file}: ${text}`),
     )
-    expect(found).toEqual([])
+    expect(violations).toEqual([])
   })
 
-  test('every test is a call of `test`', () => {
-    const found = sources.filter(({ names }) => names.includes('it')).map(({ file }) => file)
-    expect(found).toEqual([])
+  test('every test is a call of `test`, and none a call of `it`', () => {
+    const violations = sources.filter(({ names }) => names.includes('it')).map(({ file }) => file)
+    expect(violations).toEqual([])
   })
 })
 
-test('no export shares its name with another one', () => {
+test('no two files export the same name', () => {
   const filesOf = new Map<string, string[]>()
   for (const { file, exported } of sources) {
     for (const name of exported) filesOf.set(name, [...(filesOf.get(name) ?? []), file])
   }
   for (const name of SHARED_NAMES) expect(filesOf.get(name)?.length).toBeGreaterThan(1)
-  const shared = [...filesOf].filter(
+  const sharedNames = [...filesOf].filter(
     ([name, files]) => new Set(files).size > 1 && !SHARED_NAMES.includes(name),
   )
-  expect(shared).toEqual([])
+  expect(sharedNames).toEqual([])
 })
 
-test('documents and alerts use the terms of the field', async () => {
+test('documents and alerts contain no forbidden phrase', async () => {
   const documents = await readDocuments()
   expect(documents.length).toBeGreaterThan(15)
-  const found = documents.flatMap(([file, text]) =>
+  const violations = documents.flatMap(([file, text]) =>
     text.split('\n').flatMap((line, index) => findForbidden(line, `${file}:${index + 1}`)),
   )
-  expect(found).toEqual([])
+  expect(violations).toEqual([])
 })
 
-test('the rules see comments, names and messages of every folder', () => {
+test('the checks find the comments, names, exports and messages of every folder', () => {
   for (const folder of FOLDERS) {
     expect(sources.some(({ file }) => file.startsWith(`${folder}/`))).toBe(true)
   }
@@ -131,9 +131,9 @@ test('the rules see comments, names and messages of every folder', () => {
 })
 
 function findForbidden(text: string, place: string): string[] {
-  return FORBIDDEN.flatMap(([phrase, instead]) => {
-    const [words] = phrase.exec(text) ?? []
-    return words === undefined ? [] : `${place} "${words}": write ${instead}`
+  return FORBIDDEN_PHRASES.flatMap(([phrase, instead]) => {
+    const [match] = phrase.exec(text) ?? []
+    return match === undefined ? [] : `${place} "${match}": write ${instead}`
   })
 }
 
@@ -159,7 +159,7 @@ async function readSources(): Promise<Source[]> {
     .filter(
       (file) => /\.(ts|js|mjs)$/.test(file) && !/\/(generated|fixtures|node_modules)\//.test(file),
     )
-    .filter((file) => !EXCEPT.includes(file))
+    .filter((file) => !EXCLUDED_FILES.includes(file))
   return Promise.all(files.sort().map(async (file) => read(file, await readFile(file, 'utf8'))))
 }
 
@@ -171,7 +171,7 @@ function read(file: string, code: string): Source {
   const addName = (node: { type: string; name?: unknown } | null) => {
     if (node?.type === 'Identifier') source.names.push(String(node.name))
   }
-  // A phrase can continue on the next line of a comment.
+  // Joins the lines of a comment, because a phrase can begin on one line and end on the next line.
   for (const { value, start } of comments) addText(value.replace(/\s*\n[\s*]*/g, ' '), start)
   new Visitor({
     Literal({ value, start }) {

@@ -2,8 +2,8 @@ import { readId } from '../rules/id.js'
 import { type Login, readLogin } from '../rules/login.js'
 
 /**
- * The part of a post-login event that is used. By plan and by flow, any field can be missing, even if Auth0 documents
- * it.
+ * The part of a post-login event that the Action uses. Depending on the plan and the flow, any field can be missing, even
+ * if Auth0 documents it.
  *
  * @see https://auth0.com/docs/customize/actions/reference/post-login/post-login-event-object
  */
@@ -16,14 +16,14 @@ export interface PostLoginEvent {
   authentication?: { methods?: { timestamp?: string }[] }
 }
 
-/** The part of the post-login API that is used. */
+/** The part of the post-login API that the Action uses. */
 export interface PostLoginApi {
   accessToken: { setCustomClaim(name: string, value: unknown): void }
   idToken: { setCustomClaim(name: string, value: unknown): void }
   access: { deny(reason: string): void }
 }
 
-/** The user, session and login that tokens are issued for. */
+/** The user, the session and the login for which tokens are issued. */
 export interface LoginSubject {
   userId: string
   /** `null`: the event names no session. */

@@ -7,18 +7,18 @@ import { readSubject } from './event.js'
 import { LookupError, lookUp } from './lookup.js'
 import { type ActionSettings, readSettings } from './settings.js'
 
-/** The denial that the application receives. It must log the user in again, with `prompt=login`. */
+/** The denial that the application receives. The application must then log the user in again, with `prompt=login`. */
 const LOGGED_OUT = 'last_logout: the session was logged out'
 
-/** The denial with `LAST_LOGOUT_ON_ERROR=deny`. */
+/** The denial if the revocation status is unknown and `LAST_LOGOUT_ON_ERROR` is `deny`. */
 const STATUS_UNAVAILABLE = 'last_logout: the revocation status of the session is unavailable'
 
 /** Maximum length of a log line, in characters. Auth0 drops the rest. */
 const MAX_LINE_LENGTH = 256
 
 /**
- * Auth0's post-login trigger. It runs at every login, silent login and exchange of a refresh token. It adds the claims
- * to the tokens, and denies an exchange for a session that was logged out. Never throws.
+ * The handler of Auth0's post-login trigger. Auth0 calls it at every login, silent login and exchange of a refresh token.
+ * It adds the claims to the tokens, and denies an exchange for a session that was logged out. Never throws.
  *
  * @see https://auth0.com/docs/customize/actions/reference/post-login
  */
@@ -34,7 +34,7 @@ export async function onExecutePostLogin(event: PostLoginEvent, api: PostLoginAp
   }
 }
 
-/** Runs the trigger. Sets the claims of the login before the lookup, because they do not depend on last-logout. */
+/** Handles the trigger. The claims of the login are set before the lookup, because they do not depend on last-logout. */
 async function run(
   event: PostLoginEvent,
   api: PostLoginApi,
@@ -53,7 +53,7 @@ async function run(
   enforce(api, settings, response ? judgeExchange(settings, subject, response) : 'unknown')
 }
 
-/** Sets a claim in both tokens unless its value is `null`. A failure does not prevent the exchange from being judged. */
+/** Sets a claim in both tokens if its value is not `null`. A failure is only logged: the exchange must be judged anyway. */
 function setClaim(api: PostLoginApi, name: string, value: unknown): void {
   if (value === null) return
   for (const token of [api.accessToken, api.idToken]) {
@@ -65,7 +65,7 @@ function setClaim(api: PostLoginApi, name: string, value: unknown): void {
   }
 }
 
-/** Judges an exchange. A known logout revokes even if the data is stale. Otherwise, stale data yields `unknown`. */
+/** Judges an exchange. If no known logout revokes the session and the data is stale, the outcome is `unknown`. */
 function judgeExchange(
   settings: ActionSettings,
   { userId, sessionId, login }: LoginSubject,

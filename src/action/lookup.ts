@@ -10,24 +10,24 @@ import { type LastLogoutResponse, readLastLogoutResponse } from '../rules/last-l
 import type { LoginSubject } from './event.js'
 import type { ActionSettings } from './settings.js'
 
-/** Upper bound of a response, in UTF-16 code units. A response has about 500. */
+/** Maximum length of a response, in UTF-16 code units. A usual response has about 500. */
 const MAX_RESPONSE_LENGTH = 64 * 1024
 
-/** Why a lookup failed. The message contains neither key nor user. */
+/** The error of a failed lookup. The message contains neither the key nor the user. */
 export class LookupError extends Error {
   override readonly name = 'LookupError'
 }
 
 /**
- * The URL of a service that lacks the query form, and when it responded so. The value lasts as long as the runtime keeps
- * this module. Otherwise, each login sends one more request to a service of release 0.1.0.
+ * The URL of a service that does not know the query form, and when it rejected that form. The value is kept until the
+ * runtime unloads this module. Without it, each login would send two requests to a service of release 0.1.0.
  */
-let missingQueryForm: { url: string; at: Instant } | null = null
+let rejectedQueryForm: { url: string; at: Instant } | null = null
 
 /**
  * Requests the last logout of a user and a session.
  *
- * @throws `LookupError` without a valid response within `timeoutMs`.
+ * @throws `LookupError` if there is no valid response within `timeoutMs`.
  */
 export async function lookUp(
   settings: ActionSettings,
@@ -35,7 +35,7 @@ export async function lookUp(
 ): Promise<LastLogoutResponse> {
   const { url, apiKey, timeoutMs } = settings
   if (url === null) throw new LookupError('LAST_LOGOUT_URL is not set')
-  const abort = new AbortController()
+  const controller = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
   // The signal alone is not sufficient, because the login must not wait for a request that ignores the signal.
   const timeout = new Promise<never>((_resolve, reject) => {
@@ -44,17 +44,17 @@ export async function lookUp(
   })
   try {
     return await Promise.race([
-      requestLastLogout({ url, apiKey, signal: abort.signal }, subject),
+      requestLastLogout({ url, apiKey, signal: controller.signal }, subject),
       timeout,
     ])
   } finally {
     clearTimeout(timer)
-    abort.abort()
+    controller.abort()
   }
 }
 
 interface Service {
-  /** Ends in a slash. */
+  /** The URL of the service, which ends in a slash. */
   url: string
   apiKey: string
   signal: AbortSignal
@@ -66,11 +66,11 @@ async function requestLastLogout(
   subject: LoginSubject,
 ): Promise<LastLogoutResponse> {
   const { url } = service
-  const missingAt = missingQueryForm?.url === url ? missingQueryForm.at : null
-  const form = chooseForm(missingAt, Date.now())
+  const queryRejectedAt = rejectedQueryForm?.url === url ? rejectedQueryForm.at : null
+  const form = chooseForm(queryRejectedAt, Date.now())
   let response = await send(service, subject, form)
   if (form === 'query' && response.status === 404 && isOwnNotFound(response.text)) {
-    missingQueryForm = { url, at: Date.now() }
+    rejectedQueryForm = { url, at: Date.now() }
     response = await send(service, subject, 'path')
   }
   if (response.status !== 200) throw new LookupError(`status ${response.status}`)
@@ -108,7 +108,7 @@ function readResponse(text: string, subject: LoginSubject): LastLogoutResponse {
   throw new LookupError(`${response.invalidField} in the response is missing or malformed`)
 }
 
-/** Does not keep the error of `JSON.parse`: its message quotes the text, which names a user. */
+/** Parses JSON. The error of `JSON.parse` is not kept, because its message quotes the text, which names a user. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)

@@ -6,7 +6,7 @@ const DEFAULT_TIMEOUT_MS = 1_000
 
 /** Settings of the Action, read from its secrets. */
 export interface ActionSettings {
-  /** Ends in a slash; `null`: missing or invalid. */
+  /** The URL of the service, which ends in a slash; `null`: the secret is missing or invalid. */
   url: string | null
   apiKey: string
   timeoutMs: number

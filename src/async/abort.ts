@@ -1,4 +1,4 @@
-import { aborted, LastLogoutError } from '../errors.js'
+import { abortedError, LastLogoutError } from '../errors.js'
 
 /**
  * Runs `run` with a controller that aborts when `parent` aborts, or when `run` aborts it.
@@ -22,22 +22,22 @@ export async function withAbort<T>(
 }
 
 /**
- * Waits for a promise until `signal` aborts. It is for promises that possibly never settle after that.
+ * Waits for a promise until `signal` aborts. Use it for a promise that may never settle after `signal` has aborted.
  *
  * @throws `ABORTED`, or the `LastLogoutError` that `signal` was aborted with.
  */
-export async function unlessAborted<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   let abort = () => {}
-  const stopped = new Promise<never>((_, reject) => {
+  const rejection = new Promise<never>((_, reject) => {
     abort = () => {
       const { reason } = signal
-      reject(reason instanceof LastLogoutError ? reason : aborted(reason))
+      reject(reason instanceof LastLogoutError ? reason : abortedError(reason))
     }
     signal.addEventListener('abort', abort)
     if (signal.aborted) abort()
   })
   try {
-    return await Promise.race([running, stopped])
+    return await Promise.race([promise, rejection])
   } finally {
     signal.removeEventListener('abort', abort)
   }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { aborted } from '../errors.js'
+import { abortedError } from '../errors.js'
 
 /** How long to wait between attempts. */
 export interface Backoff {
@@ -24,6 +24,6 @@ export async function backOff(
 ): Promise<void> {
   const waitMs = Math.min(firstMs * 2 ** attempt, maxMs) * (1 + Math.random() * MAX_JITTER)
   await sleep(waitMs, undefined, { signal }).catch((error) => {
-    throw aborted(error)
+    throw abortedError(error)
   })
 }

@@ -1,10 +1,13 @@
-/** Shares a running call of `run`: calls made in the meantime receive the same result. Nothing is cached afterwards. */
+/**
+ * Returns a function that calls `run`. While a call of `run` is in progress, further calls share its result. The result is
+ * not cached after that.
+ */
 export function singleFlight<T>(run: () => Promise<T>): () => Promise<T> {
-  let running: Promise<T> | undefined
+  let currentRun: Promise<T> | undefined
   return () => {
-    running ??= run().finally(() => {
-      running = undefined
+    currentRun ??= run().finally(() => {
+      currentRun = undefined
     })
-    return running
+    return currentRun
   }
 }

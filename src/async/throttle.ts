@@ -1,4 +1,4 @@
-/** Returns a function that passes at most one call per interval to `run`, and ignores the others. */
+/** Returns a function that calls `run`, but at most once per interval. It ignores all other calls. */
 export function throttle<Args extends unknown[]>(
   intervalMs: number,
   run: (...args: Args) => void,

@@ -20,18 +20,18 @@ export function cacheFor<T>(
   return async () => (performance.now() < dueAt ? last : withTimeout(timeoutMs, renew(), last))
 }
 
-/** Returns `fallback` if `running` fails or takes longer than `timeoutMs`. */
+/** Returns the result of a promise, or `fallback` if the promise rejects or takes longer than `timeoutMs`. */
 export async function withTimeout<T>(
   timeoutMs: number,
-  running: Promise<T>,
+  promise: Promise<T>,
   fallback: T,
 ): Promise<T> {
-  const ended = new AbortController()
+  const timer = new AbortController()
   try {
-    return await Promise.race([running, sleep(timeoutMs, fallback, { signal: ended.signal })])
+    return await Promise.race([promise, sleep(timeoutMs, fallback, { signal: timer.signal })])
   } catch {
     return fallback
   } finally {
-    ended.abort()
+    timer.abort()
   }
 }

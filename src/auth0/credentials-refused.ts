@@ -10,12 +10,14 @@ export interface ApplicationCredentials {
 /** Domains that Auth0 assigns. A tenant can also be reached at a custom domain, for which no management token exists. */
 const CANONICAL_DOMAIN = /\.auth0(app)?\.com$/
 
-/** The error where the tenant issues no token, or its API refuses the one it issued. */
-export function credentialsRefused(
+/** Creates the error for a tenant that issues no token, or whose Management API refuses the token. */
+export function credentialsRefusedError(
   status: number,
-  refused: ApplicationCredentials,
+  credentials: ApplicationCredentials,
 ): LastLogoutError {
-  const message = `${refused.domain} refused the client credentials (${status}). ${status === 403 ? adviceAfterForbidden(refused) : adviceAfterUnauthorized(refused)}`
+  const advice =
+    status === 403 ? adviceAfterForbidden(credentials) : adviceAfterUnauthorized(credentials)
+  const message = `${credentials.domain} refused the client credentials (${status}). ${advice}`
   return new LastLogoutError('AUTH0_CREDENTIALS', message, { status })
 }
 
@@ -25,21 +27,21 @@ function adviceAfterUnauthorized({
   clientSecret,
 }: ApplicationCredentials): string {
   // Auth0's secrets are longer than its ids.
-  const swapped =
+  const swapAdvice =
     clientId.length > clientSecret.length
       ? ' The id is longer than the secret: they may be swapped.'
       : ''
   return (
     `Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET (Dashboard > Applications > the machine-to-machine application > Settings), ` +
-    `and that this application belongs to the tenant ${domain}.${swapped}`
+    `and that this application belongs to the tenant ${domain}.${swapAdvice}`
   )
 }
 
-/** Auth0 responds alike to an application without a grant and to a custom domain. */
+/** The advice covers both causes of a 403: the application has no grant, or the domain is a custom domain. */
 function adviceAfterForbidden({ domain }: ApplicationCredentials): string {
-  const custom = CANONICAL_DOMAIN.test(domain)
+  const domainAdvice = CANONICAL_DOMAIN.test(domain)
     ? ''
     : `If ${domain} is a custom domain, set AUTH0_DOMAIN to the canonical one, such as example.eu.auth0.com ` +
-      '(Dashboard > Applications > the application > Settings > Domain): the Management API has no other. '
-  return `${custom}Check that the application of AUTH0_CLIENT_ID is authorized for the Auth0 Management API (Dashboard > Applications > the application > APIs).`
+      '(Dashboard > Applications > the application > Settings > Domain): the Management API is at no other domain. '
+  return `${domainAdvice}Check that the application of AUTH0_CLIENT_ID is authorized for the Auth0 Management API (Dashboard > Applications > the application > APIs).`
 }

@@ -7,14 +7,14 @@ import type { Instant } from '../rules/instant.js'
 import { syntheticLogId } from '../rules/log-id.js'
 import { readHttpDate } from './http-date.js'
 import type { ManagementApi } from './management-api.js'
-import { badStatus, malformedPage, rateLimitExceeded } from './management-errors.js'
+import { badStatusError, malformedPageError, rateLimitError } from './management-errors.js'
 import { createRateBudget, type RateBudget } from './rate/budget.js'
 import { RETRY_LIMITS, type RetryLimits, retry } from './retry.js'
 
 /** Options of {@link createLogSource}. */
 export interface LogSourceOptions {
   api: ManagementApi
-  /** Our share of the tenant's rate limit: above 0, at most 1. */
+  /** The share of the tenant's rate limit that last-logout may use: above 0, at most 1. */
   rateShare: number
   /** Called after every request to the log. */
   observe?: (request: LogRequest) => void
@@ -55,18 +55,18 @@ function searchParameters({ types, span, prefix, page }: Search): Record<string,
 }
 
 /**
- * The log id to continue from: that of the last entry in the order of the response, which need not be the newest
- * entry. If that entry has no id, the id in the header `Link`.
+ * Returns the log id to continue from. It is the id of the last entry in the response, which is not always the newest
+ * entry. If the last entry has no id, the header `Link` contains the log id.
  *
- * @throws `AUTH0_MALFORMED_PAGE` if the id is not after `from`. Otherwise the same pages would be read forever.
+ * @throws `AUTH0_MALFORMED_PAGE` if the log id is not after `from`. Such a log id would repeat the same pages forever.
  */
 function readNext(entries: unknown[], link: string | null, from: string): string {
   if (entries.length === 0) return from
   const next = readLogId(entries.at(-1)) ?? readNextLink(link)
-  if (next === null) throw malformedPage('its last entry has no log_id')
+  if (next === null) throw malformedPageError('its last entry has no log_id')
   // Only log ids of the same length can be compared.
   const isAfter = next.length === from.length ? next > from : next !== from
-  if (!isAfter) throw malformedPage('it ends at or before the checkpoint that was requested')
+  if (!isAfter) throw malformedPageError('it ends at or before the checkpoint that was requested')
   return next
 }
 
@@ -94,17 +94,17 @@ async function requestOnce(
       requestedAt: readRequestedAt(response.headers, performance.now() - startedAt),
     }
   }, signal)
-  if (status !== 200) throw refusal(status, headers, path)
+  if (status !== 200) throw statusError(status, headers, path)
   return { entries: readEntries(body), requestedAt, link: headers.get('link') }
 }
 
-/** When the request was sent, by Auth0's clock; by our clock if the response has no `Date`. */
+/** When the request was sent, by Auth0's clock. If the response has no `Date`, by the clock of this machine. */
 function readRequestedAt(headers: Headers, elapsedMs: number): Instant {
   return Math.floor((readHttpDate(headers, 'date') ?? Date.now()) - elapsedMs)
 }
 
-function refusal(status: number, headers: Headers, path: string): LastLogoutError {
-  if (status === 429) return rateLimitExceeded('A log request', headers)
+function statusError(status: number, headers: Headers, path: string): LastLogoutError {
+  if (status === 429) return rateLimitError('A log request', headers)
   if (path.startsWith('logs?q=') && status >= 400 && status < 500) {
     const message = `Auth0 refused a search of the tenant log (${status}). Until Auth0 accepts searches, late entries and logouts from before the first start are not found. If this persists, report it with the version of last-logout.`
     return new LastLogoutError('AUTH0_REFUSED', message, { status })
@@ -114,7 +114,7 @@ function refusal(status: number, headers: Headers, path: string): LastLogoutErro
     const message = `Auth0 refused the checkpoint (${status}). Reading continues from another checkpoint.`
     return new LastLogoutError('AUTH0_CHECKPOINT_REFUSED', message, { status })
   }
-  return badStatus('A log request', status)
+  return badStatusError('A log request', status)
 }
 
 /** Parses the entries of a page. An error of `JSON.parse` is not kept as the cause: it quotes the text of the entries. */
@@ -123,8 +123,8 @@ function readEntries(text: string): unknown[] {
   try {
     body = JSON.parse(text)
   } catch {
-    throw malformedPage('it is not JSON')
+    throw malformedPageError('it is not JSON')
   }
-  if (!Array.isArray(body)) throw malformedPage('it is not an array')
+  if (!Array.isArray(body)) throw malformedPageError('it is not an array')
   return body
 }

@@ -1,5 +1,5 @@
 import { LastLogoutError } from '../errors.js'
-import { credentialsRefused } from './credentials-refused.js'
+import { credentialsRefusedError } from './credentials-refused.js'
 import { TokenRefused } from './management-errors.js'
 import { createSdkClient, type ManagementApiOptions, type SdkRequest } from './sdk-client.js'
 
@@ -14,7 +14,7 @@ interface ApiResponse {
 }
 
 /**
- * The authenticated Management API. When Auth0 refuses the token, a new one is requested: after a scope was granted,
+ * The authenticated Management API. When Auth0 refuses the token, a new token is requested. After a scope was granted,
  * only a new token has that scope.
  */
 export interface ManagementApi {
@@ -76,7 +76,7 @@ function toRefusal(
   scope: string,
   options: ManagementApiOptions,
 ): LastLogoutError {
-  if (status === 401) return credentialsRefused(status, options)
+  if (status === 401) return credentialsRefusedError(status, options)
   return new LastLogoutError(
     'AUTH0_SCOPE',
     `The application lacks ${scope} at ${options.domain}. Grant it this scope of the Auth0 Management API ` +

@@ -1,7 +1,7 @@
 import { ManagementError } from 'auth0'
 import { LastLogoutError } from '../errors.js'
 import { describeTlsFailure } from '../tls.js'
-import { type ApplicationCredentials, credentialsRefused } from './credentials-refused.js'
+import { type ApplicationCredentials, credentialsRefusedError } from './credentials-refused.js'
 import { ProxyFailure, type ProxyOptions } from './proxy-fetch.js'
 import { waitAfterRefusal } from './rate/limit.js'
 
@@ -31,40 +31,45 @@ export const CHECK_NETWORK_ADVICE =
 const RATE_LIMIT_ADVICE =
   'The request is retried once Auth0 allows it. If this persists, find out what else calls the Management API of this tenant, or lower RATE_SHARE.'
 
-/** Throws if the SDK must not receive a response with this status. The SDK's own error would keep the whole body. */
+/**
+ * Throws for each status after which this module creates the error instead of the SDK. The SDK's own error would keep the
+ * whole body.
+ */
 export function assertUsableStatus(
   { status, headers }: Response,
-  isToken: boolean,
+  isTokenRequest: boolean,
   address: Address & ApplicationCredentials,
 ): void {
   if (status === 401 || status === 403) {
-    if (!isJson(headers)) throw refusedOnTheWay(status, headers, address)
-    throw isToken ? credentialsRefused(status, address) : new TokenRefused(status)
+    if (!isJson(headers)) throw refusedByProxyError(status, headers, address)
+    throw isTokenRequest ? credentialsRefusedError(status, address) : new TokenRefused(status)
   }
-  if (isToken && status === 429) throw rateLimitExceeded('A token request', headers)
-  if ((isToken && status !== 200) || (status >= 300 && status < 400)) {
-    const what = isToken ? 'The token request' : 'The request'
-    if (isToken && status === 404) throw noTenant(address)
-    throw badStatus(`${what} to ${address.baseUrl}`, status)
+  if (isTokenRequest && status === 429) throw rateLimitError('A token request', headers)
+  if ((isTokenRequest && status !== 200) || (status >= 300 && status < 400)) {
+    const what = isTokenRequest ? 'The token request' : 'The request'
+    if (isTokenRequest && status === 404) throw noTenantError(address)
+    throw badStatusError(`${what} to ${address.baseUrl}`, status)
   }
 }
 
-/** Translates an error of the SDK to one of ours. The SDK's error is not kept as the cause: it holds the whole body. */
+/**
+ * Converts an error of the SDK to an error of this program. The SDK's error is not the cause: it contains the whole body.
+ */
 export function translateSdkError(error: unknown, address: Address): Error {
   if (error instanceof LastLogoutError || error instanceof TokenRefused) return error
   const { statusCode: status, rawResponse, body } = error instanceof ManagementError ? error : {}
   if (status === undefined || rawResponse === undefined) {
-    // A SyntaxError of `JSON.parse` quotes the body, which can hold the token.
-    return unreachable(address, error instanceof SyntaxError ? undefined : error)
+    // A SyntaxError of `JSON.parse` quotes the body, which can contain the token.
+    return unreachableError(address, error instanceof SyntaxError ? undefined : error)
   }
-  if (status === 429) return rateLimitExceeded('A request', rawResponse.headers)
-  if (status >= 500) return badStatus(`A request to ${address.baseUrl}`, status)
+  if (status === 429) return rateLimitError('A request', rawResponse.headers)
+  if (status >= 500) return badStatusError(`A request to ${address.baseUrl}`, status)
   const message = `Auth0 refused a request (${status}${readErrorCode(body)}). See the log of the tenant for the reason.`
   return new LastLogoutError('AUTH0_REFUSED', message, { status })
 }
 
 /** The error after a 429. Its `retryAfterMs` is the time to wait. */
-export function rateLimitExceeded(what: string, headers: Headers): LastLogoutError {
+export function rateLimitError(what: string, headers: Headers): LastLogoutError {
   const message = `${what} exceeded the rate limit of Auth0 (429). ${RATE_LIMIT_ADVICE}`
   const retryAfterMs = waitAfterRefusal(headers)
   return new LastLogoutError('AUTH0_RATE_LIMIT', message, { status: 429, retryAfterMs })
@@ -89,16 +94,20 @@ function readContentType(headers: Headers): string {
   return type
 }
 
-/** The error after a 401 or 403 that is not JSON, as every response of the API is. */
-function refusedOnTheWay(status: number, headers: Headers, { baseUrl }: Address): LastLogoutError {
+/** The error after a 401 or 403 that is not JSON. Auth0 always responds with JSON, so another server has sent it. */
+function refusedByProxyError(
+  status: number,
+  headers: Headers,
+  { baseUrl }: Address,
+): LastLogoutError {
   const message =
-    `A request to ${baseUrl} was refused with status ${status} and ${readContentType(headers)}, where Auth0 responds with JSON. ` +
+    `A request to ${baseUrl} was refused with status ${status} and ${readContentType(headers)}, but Auth0 responds with JSON. ` +
     `A firewall, a proxy or a content filter between this host and Auth0 has refused it: allow requests to ${baseUrl} there, and check AUTH0_BASE_URL, if set.`
   return new LastLogoutError('AUTH0_UNAVAILABLE', message, { status })
 }
 
 /** The error after a token response with status 200 and without a token. `error`: the field `error` of the body. */
-export function notGranted(baseUrl: string, headers: Headers, error: unknown): LastLogoutError {
+export function noTokenError(baseUrl: string, headers: Headers, error: unknown): LastLogoutError {
   const why = isWord(error) ? `error ${error}` : readContentType(headers)
   return new LastLogoutError(
     'AUTH0_UNAVAILABLE',
@@ -107,14 +116,14 @@ export function notGranted(baseUrl: string, headers: Headers, error: unknown): L
   )
 }
 
-/** The error after a response with an unexpected status: the server, or a proxy before it, is at fault. */
-export function badStatus(what: string, status: number): LastLogoutError {
+/** The error after a response with an unexpected status, which shows a fault of the server or of a proxy before it. */
+export function badStatusError(what: string, status: number): LastLogoutError {
   const message = `${what} failed with status ${status}. ${adviceAfter(status)}`
   return new LastLogoutError('AUTH0_UNAVAILABLE', message, { status })
 }
 
-/** The error where the server has no token endpoint. */
-function noTenant({ baseUrl, domain }: Address): LastLogoutError {
+/** The error if the server has no token endpoint. */
+function noTenantError({ baseUrl, domain }: Address): LastLogoutError {
   const message =
     `The token request to ${baseUrl} failed with status 404: there is no tenant ${domain} at this address. Set AUTH0_DOMAIN to the domain of the ` +
     'tenant, its region included (Dashboard > Applications > the application > Settings > Domain), and check AUTH0_BASE_URL, if set.'
@@ -128,19 +137,19 @@ function adviceAfter(status: number): string {
   return status < 400 ? `Redirects are not followed. ${CHECK_NETWORK_ADVICE}` : CHECK_NETWORK_ADVICE
 }
 
-/** The error after a response that is not a page of the log. `why` must quote nothing of the response. */
-export function malformedPage(why: string): LastLogoutError {
+/** The error after a response that is not a page of the log. `why` must not quote the response. */
+export function malformedPageError(why: string): LastLogoutError {
   const message = `The response to a log request is not a page of logs: ${why}. ${CHECK_NETWORK_ADVICE}`
   return new LastLogoutError('AUTH0_MALFORMED_PAGE', message)
 }
 
 /** The error after a response that is larger than allowed. */
-export function tooLarge(bytes: number): LastLogoutError {
-  return malformedPage(`it is larger than ${bytes / 1024 ** 2} MB`)
+export function tooLargeError(bytes: number): LastLogoutError {
+  return malformedPageError(`it is larger than ${bytes / 1024 ** 2} MB`)
 }
 
 /** The error after a response that was not complete in time. */
-export function timedOut(timeoutMs: number, { baseUrl, proxy }: Address): LastLogoutError {
+export function timeoutError(timeoutMs: number, { baseUrl, proxy }: Address): LastLogoutError {
   const [route, destination] = proxy
     ? [` through the proxy ${proxy.url}`, 'the proxy, and from there to Auth0']
     : ['', 'that address']
@@ -150,7 +159,7 @@ export function timedOut(timeoutMs: number, { baseUrl, proxy }: Address): LastLo
 
 const CHECK_VARIABLES = 'Check AUTH0_DOMAIN (and AUTH0_BASE_URL, if set)'
 
-function unreachable({ baseUrl, proxy }: Address, cause: unknown): LastLogoutError {
+function unreachableError({ baseUrl, proxy }: Address, cause: unknown): LastLogoutError {
   const failure = Object(cause).cause
   const message =
     proxy && failure instanceof ProxyFailure

@@ -3,16 +3,16 @@ import type { Dispatcher, ProxyAgent } from 'undici'
 
 /** The HTTP proxy through which Auth0 is reached. */
 export interface ProxyOptions {
-  /** Without credentials. */
+  /** The URL of the proxy, without credentials. */
   url: string
   /** The value of `Proxy-Authorization`. */
   authorization: string | undefined
 }
 
-/** The proxy could not be reached, closed the connection, or refused to open one to Auth0. */
+/** The proxy could not be reached, closed the connection, or refused to open a connection to Auth0. */
 export class ProxyFailure extends Error {
   override readonly name = 'ProxyFailure'
-  /** The status of the response to CONNECT; `null`: there was none. */
+  /** The status of the response to CONNECT; `null`: there was no response. */
   readonly status: number | null
 
   constructor(status: number | null, cause?: unknown) {
@@ -21,15 +21,16 @@ export class ProxyFailure extends Error {
   }
 }
 
-/** The connections to a proxy, and through it. */
+/** The connections to Auth0 through a proxy. */
 interface Tunnels {
   agent: ProxyAgent
   destroy(): void
 }
 
 /**
- * Creates a `fetch` that connects through an HTTP proxy (CONNECT, RFC 9110 §9.3.6). The one of Node.js 20 cannot. When
- * the signal of a request aborts, all connections are destroyed: undici would continue to open one.
+ * Creates a `fetch` that connects through an HTTP proxy (CONNECT, RFC 9110 §9.3.6). The `fetch` of Node.js 20 does not
+ * support that. When the signal of a request aborts, all connections are destroyed: undici would continue to open a
+ * connection.
  */
 export function createProxyFetch(proxy: ProxyOptions): typeof fetch {
   let tunnels: Promise<Tunnels> | undefined
@@ -37,17 +38,17 @@ export function createProxyFetch(proxy: ProxyOptions): typeof fetch {
     const { fetch } = await import('undici')
     signal?.throwIfAborted()
     tunnels ??= openTunnels(proxy)
-    const opening = tunnels
-    const used = await opening
+    const currentTunnels = tunnels
+    const { agent, destroy } = await currentTunnels
     signal?.throwIfAborted()
     const discard = () => {
-      if (tunnels === opening) tunnels = undefined
-      used.destroy()
+      if (tunnels === currentTunnels) tunnels = undefined
+      destroy()
     }
     signal?.addEventListener('abort', discard)
     try {
-      // The types of undici differ from those of Node.js by what is not used here.
-      const request = { ...init, signal, dispatcher: used.agent } as Parameters<typeof fetch>[1]
+      // The types of undici differ from those of Node.js only in members that are not used here.
+      const request = { ...init, signal, dispatcher: agent } as Parameters<typeof fetch>[1]
       return (await fetch(String(url), request)) as unknown as Response
     } finally {
       signal?.removeEventListener('abort', discard)
@@ -66,7 +67,7 @@ async function openTunnels({ url, authorization }: ProxyOptions): Promise<Tunnel
       const connect = pool.connect.bind(pool)
       const connectOnce = async (options: Dispatcher.ConnectOptions) => {
         const { socket, ...response } = await connect(options).catch((cause: unknown) => {
-          // undici repeats a request after an error of its own (UND_ERR_SOCKET) at once, and without end.
+          // After an error of its own (UND_ERR_SOCKET), undici would repeat the request at once, and without end.
           throw new ProxyFailure(null, cause)
         })
         socket.on('error', () => {})

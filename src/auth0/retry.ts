@@ -1,9 +1,9 @@
 import { type Backoff, backOff } from '../async/backoff.js'
-import { aborted, hasCode, type LastLogoutError } from '../errors.js'
+import { abortedError, hasCode, type LastLogoutError } from '../errors.js'
 
 /** How often and for how long a request is retried before its error is thrown. */
 export interface RetryLimits {
-  /** Maximum number of attempts after the first. */
+  /** Maximum number of attempts after the first attempt. */
   retries: number
   /** No attempt begins later than this time after the first attempt, in milliseconds. */
   maxElapsedMs: number
@@ -19,8 +19,8 @@ export const RETRY_LIMITS: RetryLimits = {
 }
 
 /**
- * Retries transient errors: `AUTH0_UNAVAILABLE` and `AUTH0_MALFORMED_PAGE` with backoff, `AUTH0_RATE_LIMIT` without.
- * After a 429, `run` itself must wait: with a rate budget or a pause.
+ * Retries transient errors: `AUTH0_UNAVAILABLE` and `AUTH0_MALFORMED_PAGE` with backoff, `AUTH0_RATE_LIMIT` at once.
+ * After a 429, `run` itself must wait, by a rate budget or a pause.
  *
  * @throws The error of the last attempt, or `ABORTED` when `signal` aborts.
  */
@@ -34,7 +34,7 @@ export async function retry<T>(
     try {
       return await run()
     } catch (error) {
-      if (signal.aborted) throw aborted(error)
+      if (signal.aborted) throw abortedError(error)
       const isLast = attempt >= retries || performance.now() - startedAt > maxElapsedMs
       if (isLast || !isTransient(error)) throw error
       if (error.code !== 'AUTH0_RATE_LIMIT') await backOff(attempt, backoff, signal)

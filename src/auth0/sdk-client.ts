@@ -1,17 +1,17 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { ManagementClient } from 'auth0'
 import { unlessAborted, withAbort } from '../async/abort.js'
-import { aborted } from '../errors.js'
+import { abortedError } from '../errors.js'
 import {
   assertUsableStatus,
-  notGranted,
-  timedOut,
-  tooLarge,
+  noTokenError,
+  timeoutError,
+  tooLargeError,
   translateSdkError,
 } from './management-errors.js'
 import { createProxyFetch, type ProxyOptions } from './proxy-fetch.js'
 
-/** Default timeout of one request. */
+/** Default timeout of one request, in milliseconds. */
 const REQUEST_TIMEOUT_MS = 30_000
 
 /** Default maximum size of a response. A hundred entries are far smaller, even if each has the maximum size. */
@@ -21,7 +21,7 @@ const MAX_BODY_BYTES = 64 * 1024 * 1024
 export interface ManagementApiOptions {
   /** The tenant's canonical domain, a bare host name. */
   domain: string
-  /** The URL of the Management API: `https://{domain}`, except behind a proxy and in tests. */
+  /** The URL of the Management API: `https://{domain}`, or that of a reverse proxy or of the simulated tenant. */
   baseUrl: string
   clientId: string
   clientSecret: string
@@ -56,10 +56,10 @@ interface Call {
   failure?: unknown
 }
 
-/** The status of the response that the SDK receives if there is none. No server uses this status. */
+/** The status of the response that the SDK receives if the server sent no response. No server uses this status. */
 const NO_RESPONSE = 599
 
-/** Creates an SDK client with a timeout. It does not retry, and does not follow redirects. */
+/** Creates an SDK client with a timeout. The client does not retry requests, and does not follow redirects. */
 export function createSdkClient(options: ManagementApiOptions): SdkClient {
   const { domain, clientId, clientSecret, proxy, requestTimeoutMs = REQUEST_TIMEOUT_MS } = options
   const send = proxy === undefined ? fetch : createProxyFetch(proxy)
@@ -70,7 +70,7 @@ export function createSdkClient(options: ManagementApiOptions): SdkClient {
     clientId,
     clientSecret,
     maxRetries: 0,
-    // Must not throw: after an error, the SDK leaves a timer running, which keeps the process alive.
+    // This function must not reject: the SDK would leave a timer running, which keeps the process alive.
     fetch: async (url, init) => {
       const call = calls.getStore()
       if (call === undefined) throw new TypeError('The SDK client was used outside of `send`.')
@@ -97,18 +97,18 @@ export function createSdkClient(options: ManagementApiOptions): SdkClient {
     async send(request, signal) {
       try {
         return await withAbort(signal, async (controller) => {
-          const abort = () => controller.abort(timedOut(requestTimeoutMs, options))
+          const abort = () => controller.abort(timeoutError(requestTimeoutMs, options))
           const timer = setTimeout(abort, requestTimeoutMs)
           return sendOnce(request, { signal: controller.signal }).finally(() => clearTimeout(timer))
         })
       } catch (error) {
-        throw signal.aborted ? aborted(error) : translateSdkError(error, options)
+        throw signal.aborted ? abortedError(error) : translateSdkError(error, options)
       }
     },
   }
 }
 
-/** Fetches a complete response. Throws if the status shows that the token, or the route to the API, is at fault. */
+/** Fetches a complete response. Throws for the statuses that {@link assertUsableStatus} rejects. */
 async function fetchResponse(
   send: typeof fetch,
   url: string,
@@ -120,11 +120,11 @@ async function fetchResponse(
   // A server that redirects is not the Management API, and must not receive the token.
   const response = await send(address, { ...init, redirect: 'manual' })
   const body = await readBody(response, init.signal, options.maxBodyBytes)
-  const isToken = url === `${origin}/oauth/token`
-  assertUsableStatus(response, isToken, options)
+  const isTokenRequest = url === `${origin}/oauth/token`
+  assertUsableStatus(response, isTokenRequest, options)
   // Reads the scopes even without `onGrant`, because `readScopes` throws if there is no token.
-  const scopes = isToken ? readScopes(response, body, options) : null
-  if (isToken) options.onGrant?.(scopes)
+  const scopes = isTokenRequest ? readScopes(response, body, options) : null
+  if (isTokenRequest) options.onGrant?.(scopes)
   return new Response(body, { status: response.status, headers: response.headers })
 }
 
@@ -135,7 +135,7 @@ function readScopes(
   { baseUrl }: ManagementApiOptions,
 ): string[] | null {
   const { access_token: token, scope, error } = readFields(body)
-  if (typeof token !== 'string' || token === '') throw notGranted(baseUrl, headers, error)
+  if (typeof token !== 'string' || token === '') throw noTokenError(baseUrl, headers, error)
   return typeof scope === 'string' ? scope.split(' ').filter((name) => name !== '') : null
 }
 
@@ -165,7 +165,7 @@ async function readBody(
     let bytes = 0
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       bytes += part.value.byteLength
-      if (bytes > maxBytes) throw tooLarge(maxBytes)
+      if (bytes > maxBytes) throw tooLargeError(maxBytes)
       chunks.push(part.value)
     }
     signal.throwIfAborted()

@@ -18,7 +18,7 @@ export interface DeployFlags {
   dryRun?: true
 }
 
-/** Validates an option, and describes what is valid. */
+/** Validates the value of an option. `problem` describes what is wrong with an invalid value. */
 type Rule = readonly [isValid: (value: string) => boolean, problem: string]
 
 const RULES = {
@@ -58,7 +58,7 @@ export function readSecrets(
   const names = (Object.keys(RULES) as (keyof typeof RULES)[]).filter(
     (name) => flags[name] !== undefined,
   )
-  // During a key rotation two keys have the same name. The new one is added after the old one.
+  // During a rotation, two keys have the same name, and the last one in the list is the new key.
   const apiKey = http.apiKeys.findLast(({ name }) => name === KEY_NAME)
   const problems = names.flatMap((name) => {
     const [isValid, problem]: Rule = RULES[name]
@@ -79,12 +79,12 @@ export function readSecrets(
       'API_KEYS has a key named action without the role read, which the Action needs: add it',
     )
   }
-  if (problems.length > 0 || apiKey === undefined) throw invalid(problems)
+  if (problems.length > 0 || apiKey === undefined) throw configurationError(problems)
   const values = names.map((name) => [SECRETS[name], flags[name] ?? ''])
   return { ...Object.fromEntries(values), LAST_LOGOUT_API_KEY: apiKey.key }
 }
 
-function invalid(problems: string[]): LastLogoutError {
+function configurationError(problems: string[]): LastLogoutError {
   const lines = problems.map((problem) => `  - ${problem}`).join('\n')
   return new LastLogoutError(
     'CONFIGURATION',
@@ -107,7 +107,7 @@ function isServiceUrl(text: string): boolean {
   return isSecureUrl(url) && url.href === `${url.origin}${url.pathname}`
 }
 
-/** Whether a URL leads to the machine that requests it. A simulated tenant can run there as well. */
+/** Whether a URL leads to the machine that requests it. Auth0 cannot reach it, but a simulated tenant can. */
 function isLoopback(text: string): boolean {
   if (!URL.canParse(text)) return false
   return /^(localhost|127\.\d+\.\d+\.\d+|0\.0\.0\.0|\[::1?\])$/.test(new URL(text).hostname)
@@ -118,7 +118,7 @@ function isTimeout(text: string): boolean {
 }
 
 /**
- * Whether Auth0 accepts claims in this namespace. It silently drops claims in other ones.
+ * Whether Auth0 accepts claims in this namespace. Auth0 silently drops claims in other namespaces.
  *
  * @see https://auth0.com/docs/secure/tokens/json-web-tokens/create-custom-claims
  */

@@ -41,7 +41,7 @@ export async function runActionStatus(context: CommandContext, { name }: { name:
   if (status.current && status.deployed && status.position !== null) return
   throw new LastLogoutError(
     'ACTION_NOT_DEPLOYED',
-    `The Action ${name} is not deployed, not bound or of another version: run \`last-logout action deploy --url <URL of the API>\`, with the other options of before.`,
+    `The Action ${name} is not deployed, not bound or of another version: run \`last-logout action deploy --url <URL of the API>\`, with the same other options as before.`,
   )
 }
 
@@ -50,16 +50,17 @@ function describe(step: Step, name: string): string {
     case 'create':
       return `create the Action ${name}, with the secrets ${list(step.secretNames)}`
     case 'update': {
-      const removed = step.removedSecrets.length > 0
-      const rest = removed ? `; remove the unknown secrets ${list(step.removedSecrets)}` : ''
-      return `update the Action ${name}: ${step.changes.join(', ')}${rest}`
+      const { changes, removedSecrets } = step
+      const removal =
+        removedSecrets.length > 0 ? `; remove the unknown secrets ${list(removedSecrets)}` : ''
+      return `update the Action ${name}: ${changes.join(', ')}${removal}`
     }
     case 'deploy':
       return 'deploy the Action when Auth0 has built it'
     case 'bind':
       return step.others === 0
         ? 'bind the Action to post-login'
-        : `bind the Action to post-login, after the ${step.others} that are bound there`
+        : `bind the Action to post-login, after the ${step.others} Actions that are bound to it`
     default:
       return step satisfies never
   }

@@ -9,13 +9,13 @@ export async function runDemo(
 ): Promise<void> {
   const { env, stop } = context
   const createLog = (level: string) => context.createLog(level, 'stdout')
-  const running = await createDemo({ env, stop, createLog, enterprise })
+  const demo = await createDemo({ env, stop, createLog, enterprise })
   try {
-    context.print(describe(running))
+    context.print(describe(demo))
     if (!stop.aborted) await once(stop, 'abort')
     context.print('\nStopping the demo…\n')
   } finally {
-    await running.close()
+    await demo.close()
     context.print('The demo has stopped. Its database is deleted.\n')
   }
 }

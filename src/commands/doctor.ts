@@ -23,16 +23,16 @@ export interface DoctorFlags {
 export async function runDoctor(context: CommandContext, flags: DoctorFlags): Promise<void> {
   const config = loadConfig(context.env, ['auth0', 'database'])
   const { action: actionName, probe = false, json = false } = flags
-  const running = runChecks({ config, actionName, probe, signal: context.stop })
+  const results = runChecks({ config, actionName, probe, signal: context.stop })
   const print = (text: string) => context.print(nameProgram(text, context.programName))
-  const checks = await collect(running, json ? () => {} : print).catch(rethrowUnfinished)
+  const checks = await collect(results, json ? () => {} : print).catch(rethrowUnfinished)
   if (json) {
-    const shown = checks.map((check) => withoutPath(check, config.database.dataDir))
-    context.print(`${JSON.stringify({ checks: shown }, null, 2)}\n`)
+    const publicChecks = checks.map((check) => withoutPath(check, config.database.dataDir))
+    context.print(`${JSON.stringify({ checks: publicChecks }, null, 2)}\n`)
   } else print(toSummary(checks))
-  const failed = checks.filter(({ status }) => status === 'failure').length
-  if (failed > 0) {
-    const count = failed === 1 ? '1 check' : `${failed} checks`
+  const failures = checks.filter(({ status }) => status === 'failure').length
+  if (failures > 0) {
+    const count = failures === 1 ? '1 check' : `${failures} checks`
     const message = `${count} failed: follow the advice after each failure.`
     throw new LastLogoutError('CHECKS_FAILED', message)
   }
@@ -50,9 +50,9 @@ function withoutPath(check: Check, dataDir: string | undefined): Check {
   }
 }
 
-/** Prints each check when it is done. Consecutive skipped checks with the same reason share a line. */
+/** Prints each check when it has ended. Consecutive skipped checks with the same reason share a line. */
 async function collect(
-  running: AsyncIterable<Check>,
+  results: AsyncIterable<Check>,
   print: (text: string) => void,
 ): Promise<Check[]> {
   const checks: Check[] = []
@@ -61,7 +61,7 @@ async function collect(
     if (skipped.length > 0) print(toSkippedText(skipped))
     skipped = []
   }
-  for await (const check of running) {
+  for await (const check of results) {
     checks.push(check)
     const isSkipped = check.status === 'skipped'
     if (!isSkipped || skipped[0]?.message !== check.message) printSkipped()
@@ -76,14 +76,14 @@ async function collect(
 function toSummary(checks: Check[]): string {
   const count = (status: Check['status']) =>
     checks.filter((check) => check.status === status).length
-  const [failed, warnings] = [count('failure'), count('warning')]
-  const counts = `${count('ok')} ok, ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}, ${failed} failed, ${count('skipped')} skipped`
-  return `\nsummary  ${counts}\n${' '.repeat(9)}-> ${toNextStep(failed, warnings)}\n`
+  const [failures, warnings] = [count('failure'), count('warning')]
+  const counts = `${count('ok')} ok, ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}, ${failures} failed, ${count('skipped')} skipped`
+  return `\nsummary  ${counts}\n${' '.repeat(9)}-> ${toNextStep(failures, warnings)}\n`
 }
 
-function toNextStep(failed: number, warnings: number): string {
-  if (failed > 0) {
-    return 'correct what failed, from the top, since a failure can cause those below it; then run `last-logout doctor` again'
+function toNextStep(failures: number, warnings: number): string {
+  if (failures > 0) {
+    return 'correct the first failure, which can be the cause of the failures below it; then run `last-logout doctor` again'
   }
   return warnings > 0
     ? 'nothing has failed: read the advice after each warning, and decide whether it concerns you'

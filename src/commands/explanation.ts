@@ -35,7 +35,7 @@ const LOGOUTS: Record<RevokedReason, Logout | null> = {
 export function toExplanation({ token, expiresAt, known, policy }: ExplanationFacts) {
   const judged = judgeClaims(token, known, { policy })
   const { revoked, reason } = judged
-  const decider = decidedBy(token, known, { policy })
+  const decidingReason = decidedBy(token, known, { policy })
   const { user, session, floorAt, asOf, now } = known
   const lagMs = lagOf(asOf, now)
   const logouts = {
@@ -55,7 +55,7 @@ export function toExplanation({ token, expiresAt, known, policy }: ExplanationFa
     expired: expiresAt !== null && expiresAt <= now,
     policy,
     logouts,
-    decided_by: decider && LOGOUTS[decider],
+    decided_by: decidingReason && LOGOUTS[decidingReason],
     verdict: toVerdict(judged, lagMs),
     revoked,
     reason,
@@ -65,7 +65,7 @@ export function toExplanation({ token, expiresAt, known, policy }: ExplanationFa
   }
 }
 
-/** A revocation holds for data of any age. A machine token is never revoked, whatever the age. */
+/** The age of the data matters only for a user's token that no known logout revokes: a later logout may be missing. */
 function toVerdict(
   { revoked, reason }: Judgement,
   lagMs: number | null,
@@ -75,20 +75,20 @@ function toVerdict(
   return lagMs === null || lagMs > DEFAULT_MAX_STALENESS_MS ? 'unknown' : 'not_revoked'
 }
 
-/** The log entry of a stored logout; `null`: there is none, or it is no longer stored. */
+/** The log entry of a stored logout; `null`: the logout has no entry, or its entry is not stored. */
 type Origin = { logId: string; type: string } | null
 
 function toLogout(at: Instant, origin: Origin) {
   return { at: toDateTime(at), log_id: origin?.logId || null, type: origin?.type ?? null }
 }
 
-/** Only the entry of a user's newest logout is stored, which can be a later logout of a single session. */
+/** Only the entry of a user's newest logout is stored. That logout can be later than the last logout of all sessions. */
 function toAllSessions(user: Known['user']) {
   if (!user || user.allSessionsAt === null) return null
   return toLogout(user.allSessionsAt, user.allSessionsAt === user.at ? user : null)
 }
 
-/** Formats an explanation as text. `programName` is the name in the commands that it contains. */
+/** Formats an explanation as text. `programName` is the program's name in the commands of the text. */
 export function toText(explanation: Explanation, programName: string): string {
   const { session_id: sessionId, login_at: loginAt, logouts } = explanation
   const rows: [string, string][] = [
@@ -114,7 +114,7 @@ export function toText(explanation: Explanation, programName: string): string {
   return rows.map(([name, value]) => `${name.padEnd(15)} ${value}\n`).join('')
 }
 
-/** Describes a fact from a claim, which can be absent or invalid. */
+/** Describes a fact that is read from a claim. The claim can be absent or invalid. */
 function describeFact(fact: string | null, claim: string | null, absent: string): string {
   if (fact !== null) return escapeControls(fact)
   return claim === null ? absent : 'unknown: the claim is invalid'
@@ -125,7 +125,7 @@ function describeExpiry({ expires_at: expiresAt, expired }: Explanation): string
   return expired ? `${expiresAt}: expired, and rejected for that reason alone` : expiresAt
 }
 
-/** The service can run with another policy than this environment. */
+/** Describes the policy of this environment. The service can run with another policy. */
 function describePolicy({ policy, session_id: sessionId }: Explanation): string {
   const from = `${policy} (from this environment)`
   if (policy === 'user') return `${from}: any logout of the user applies`

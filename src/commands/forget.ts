@@ -9,7 +9,7 @@ import type { CommandContext } from './context.js'
 import { rethrowUnfinished } from './rethrow-unfinished.js'
 
 const CONSEQUENCES = `This deletes nothing in Auth0: delete the user there first, so that no new entry names the user. Backups
-of the database still contain the ids. docs/privacy.md lists what else there is.
+of the database still contain the ids. docs/privacy.md lists all other places.
 `
 
 /**
@@ -86,8 +86,8 @@ function describeNothing(userId: string, asOf: string | null): string {
 }
 
 function describeOldClients(until: string): string {
-  return `A client of release 0.1.0 that starts before ${until} does not learn of these logouts from the change
-feed, and accepts the person's tokens until they expire. Clients that run already go on refusing them.
+  return `A client of release 0.1.0 that starts before ${until} does not receive these logouts from the change
+feed, and accepts the person's tokens until they expire. Clients that already run still reject these tokens.
 `
 }
 

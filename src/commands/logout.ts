@@ -71,17 +71,17 @@ function describe(
   { user, session }: Known,
   policy: Policy,
 ): string {
-  const ofSession = sessionId !== null && policy === 'session'
-  const allAt = policy === 'user' ? user?.at : user?.allSessionsAt
-  const knownAt = (ofSession ? session?.at : allAt) ?? null
-  const inSession = ofSession ? ` in session ${escapeControls(sessionId)}` : ''
+  const isSessionOnly = sessionId !== null && policy === 'session'
+  const allSessionsAt = policy === 'user' ? user?.at : user?.allSessionsAt
+  const knownAt = (isSessionOnly ? session?.at : allSessionsAt) ?? null
+  const inSession = isSessionOnly ? ` in session ${escapeControls(sessionId)}` : ''
   const since = toDateTime(later(at, knownAt))
-  const known = knownAt !== null && knownAt > at ? ', when a later logout was already known' : ''
-  const note =
-    sessionId === null || ofSession
+  const laterNote = knownAt !== null && knownAt > at ? ', the time of a later known logout' : ''
+  const policyNote =
+    sessionId === null || isSessionOnly
       ? ''
       : ' POLICY is user: the logout of one session applies to all of them.'
-  return `Tokens of ${escapeControls(userId)}${inSession} are revoked unless their login is later than ${since}${known}.${note}\n`
+  return `Tokens of ${escapeControls(userId)}${inSession} are revoked unless their login is later than ${since}${laterNote}.${policyNote}\n`
 }
 
 function readSubject(text: string): string {

@@ -15,7 +15,7 @@ Configuration is read from the environment and from the file .env in the current
 Exit codes: 0 success, 1 failure, 2 invalid configuration or usage.`
 
 const DOCTOR_FOOTER = `
-Sends about eight requests to Auth0: for a token, which is an entry of the tenant log, for log entries and for the Action.
+Sends about eight requests to Auth0, which read log entries and the Action. The request for a token adds a log entry.
 With DATA_DIR, an embedded database that is stopped is started for the duration of the checks.
 Exit codes: 0 no check failed (warnings are possible), 1 a check failed, 2 invalid configuration.`
 
@@ -64,7 +64,7 @@ export async function createProgram(context: CommandContext): Promise<Command> {
     .action(() => serve(['api']))
   program
     .command('sync')
-    .description('reads the tenant log to its end once, as for cron')
+    .description('reads the tenant log to its end once, for example from cron')
     .action(async () => (await import('./sync.js')).runSync(context))
   program
     .command('status')

@@ -13,24 +13,26 @@ const WHAT_TO_PASTE =
  * @throws `USAGE` when the text is not a JWT. The message contains no part of the text.
  */
 export function readJwtClaims(text: string): Record<string, unknown> {
-  if (text.length > MAX_JWT_LENGTH) throw notJwt(`it is longer than ${MAX_JWT_LENGTH} characters`)
+  if (text.length > MAX_JWT_LENGTH)
+    throw notJwtError(`it is longer than ${MAX_JWT_LENGTH} characters`)
   // A terminal can have wrapped the token.
   const jwt = text.replace(/^\s*(authorization:\s*)?bearer\s/i, '').replace(/\s/g, '')
-  if (jwt === '') throw notJwt('it is empty')
+  if (jwt === '') throw notJwtError('it is empty')
   const parts = jwt.split('.')
-  if (!parts.every((part) => /^[\w-]*$/.test(part))) throw notJwt('it contains invalid characters')
+  if (!parts.every((part) => /^[\w-]*$/.test(part)))
+    throw notJwtError('it contains invalid characters')
   if (parts.length === 5) {
-    throw unreadable('an encrypted token (JWE), which only its API can decrypt')
+    throw unreadableError('an encrypted token (JWE), which only its API can decrypt')
   }
   if (parts.length === 1) {
-    throw unreadable(
+    throw unreadableError(
       'an opaque token or a part of a token. Applications get a JWT when they request the audience of an API',
     )
   }
   const [header = '', payload = ''] = parts
   const claims = readJsonObject(payload)
   if (parts.length !== 3 || readJsonObject(header) === null || claims === null) {
-    throw notJwt('its header or payload is no JSON object, or it does not have three parts')
+    throw notJwtError('its header or payload is no JSON object, or it does not have three parts')
   }
   return claims
 }
@@ -47,10 +49,10 @@ function readJsonObject(part: string): Record<string, unknown> | null {
   }
 }
 
-function notJwt(why: string): LastLogoutError {
+function notJwtError(why: string): LastLogoutError {
   return new LastLogoutError('USAGE', `The token is not a JWT: ${why}. ${WHAT_TO_PASTE}`)
 }
 
-function unreadable(what: string): LastLogoutError {
+function unreadableError(what: string): LastLogoutError {
   return new LastLogoutError('USAGE', `The token cannot be read: it is ${what}. ${WHAT_TO_PASTE}`)
 }

@@ -13,7 +13,7 @@ const USAGE_CODES: ErrorCode[] = ['CONFIGURATION', 'USAGE', 'OTHER_TENANT']
 /** The result of a command. */
 export interface CommandResult {
   exitCode: number
-  /** Whether an abandoned request can keep the process alive. */
+  /** Whether an unfinished request can keep the process alive. */
   isUnfinished: boolean
 }
 

@@ -6,7 +6,7 @@ import type { CommandContext } from './context.js'
 /** A part of the service. */
 export type ServicePart = 'worker' | 'api'
 
-/** Runs `start`, `worker` or `api`: these parts of the service, until a signal is received. */
+/** Runs `start`, `worker` or `api`: runs the given parts of the service until a signal is received. */
 export async function runServe(context: CommandContext, parts: ServicePart[]): Promise<void> {
   const needs = parts.map((part): Need => (part === 'worker' ? 'auth0' : 'api'))
   const config = loadConfig(context.env, ['database', ...needs])
@@ -14,9 +14,9 @@ export async function runServe(context: CommandContext, parts: ServicePart[]): P
   const service = await createService(config, log, { waitForDatabase: true })
   try {
     // Serve before the database is available, so that health checks report its outage.
-    const served = await startServing(service, parts, config.http.workerPort)
-    await service.opened(context.stop)
-    if (served !== null) log.info({ url: served.url }, served.message)
+    const endpoint = await startServing(service, parts, config.http.workerPort)
+    await service.waitUntilOpen(context.stop)
+    if (endpoint !== null) log.info({ url: endpoint.url }, endpoint.message)
     if (parts.includes('worker')) {
       const { domain, proxy } = config.auth0
       const fields = { everyMs: config.pollIntervalMs, domain, proxy: proxy?.url }

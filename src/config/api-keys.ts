@@ -56,8 +56,8 @@ function readApiKey(text: string, index: number): ApiKey | string {
   if (!/^[\x21-\x7e]+$/.test(key)) {
     return `${entry} has a key that cannot be sent in a header: use ASCII without spaces, such as the output of openssl rand -hex 24`
   }
-  const listed = roles === undefined ? DEFAULT_ROLES : roles.split('+')
-  const unknown = listed.filter((role) => !(ROLES as readonly string[]).includes(role))
+  const roleNames = roles === undefined ? DEFAULT_ROLES : roles.split('+')
+  const unknown = roleNames.filter((role) => !(ROLES as readonly string[]).includes(role))
   if (unknown.length > 0) return `${entry} has an unknown role: use ${ROLES.join(', ')}`
-  return { name, key, roles: listed as Role[] }
+  return { name, key, roles: roleNames as Role[] }
 }

@@ -23,7 +23,7 @@ const SET_DATABASE = '; set it, or set DATA_DIR to run an embedded PostgreSQL in
 const REMOVE_QUOTES =
   'begins and ends with a quotation mark, which is a part of its value here: remove both'
 
-/** The union of the needs in a tuple; `never` for an array of unknown length, which guarantees no element. */
+/** The union of the needs in a tuple; `never` for an array of unknown length, which can be empty. */
 type Listed<Needs extends readonly Need[]> = Needs extends readonly [
   infer First extends Need,
   ...infer Rest extends readonly Need[],
@@ -46,8 +46,8 @@ export type DatabaseConfig =
 type Settings = ReturnType<typeof toSettings>
 
 /**
- * The configuration. Every duration is in milliseconds. `Needs` are the needs that it was loaded with: with `auth0`,
- * the credentials are set; with `database`, either `url` or `dataDir` is set.
+ * The configuration. Every duration is in milliseconds. `Needs` are the parts that were required when it was loaded: with
+ * `auth0`, the credentials are set; with `database`, either `url` or `dataDir` is set.
  */
 export type Config<Needs extends Need = never> = Settings &
   ('auth0' extends Needs ? { auth0: Credentials } : unknown) &
@@ -63,17 +63,17 @@ export function loadConfig<const Needs extends readonly Need[]>(
   env: Record<string, string | undefined>,
   needs: Needs,
 ): Config<Listed<Needs>> {
-  // Compose files and shells set a variable that is meant to be unset to the empty string.
+  // An empty variable counts as missing, because Compose files and shells pass unset variables as empty ones.
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
   const problems: string[] = []
-  const read = Object.entries(variables).map(([name, schema]) => {
+  const parsedEntries = Object.entries(variables).map(([name, schema]) => {
     const text = given[name]
     if (text !== undefined && QUOTED.test(text)) problems.push(`${name} ${REMOVE_QUOTES}`)
     const { data, error } = schema.safeParse(text?.replace(QUOTED, '$2'))
     for (const { message } of error?.issues ?? []) problems.push(describe(name, message, given))
     return [name, data]
   })
-  const values = Object.fromEntries(read) as Partial<Variables>
+  const values = Object.fromEntries(parsedEntries) as Partial<Variables>
   problems.push(...findMissing(given, needs), ...findContradictions(values))
   // Without a problem every variable has been parsed, and `findMissing` has checked the needs.
   if (problems.length === 0) return toSettings(values as Variables) as Config<Listed<Needs>>
@@ -87,13 +87,13 @@ function describe(name: string, message: string, given: Record<string, unknown>)
   return given[name] === undefined ? describeMissing(name, given) : `${name} ${message}`
 }
 
-/** Describes a missing variable, with the name of an unknown set variable that may be a misspelling of it. */
+/** Describes a missing variable. If a variable with an unknown but similar name is set, names that one too. */
 function describeMissing(name: string, given: Record<string, unknown>, advice = ''): string {
   const unknown = Object.keys(given).filter((other) => !(other in variables))
   const [similar] = findSimilar(name, unknown)
   return similar === undefined
     ? `${name} is missing${advice}`
-    : `${name} is missing${advice}; ${similar} is set, and this program does not know it: rename it if it is meant`
+    : `${name} is missing${advice}; ${similar} is set, and this program does not know it: rename it if you mean ${name}`
 }
 
 function findMissing(given: Record<string, unknown>, needs: readonly Need[]): string[] {
@@ -166,7 +166,7 @@ function toSettings(values: Variables) {
     http: {
       host: values.HOST,
       port: values.PORT,
-      /** Port for health and metrics of a worker without the API. Default: none is served. */
+      /** Port for health and metrics of a worker without the API. Undefined: the worker does not serve them. */
       workerPort: values.WORKER_PORT,
       apiKeys: values.API_KEYS ?? [],
       logStreamToken: values.LOG_STREAM_TOKEN,

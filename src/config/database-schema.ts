@@ -10,21 +10,22 @@ interface DatabaseUrls {
   DATABASE_DIRECT_URL?: string | undefined
 }
 
-/** Returns what is wrong with the parameter `schema` of the database URLs. */
+/** Returns a message for each problem with the parameter `schema` of the database URLs. */
 export function findSchemaProblems(urls: DatabaseUrls): string[] {
   const { DATABASE_URL: url, DATABASE_DIRECT_URL: directUrl } = urls
   const invalid = Object.entries(urls).flatMap(([name, value]) => {
     const problem = findProblem(readSchema(value))
     return problem === null ? [] : [`${name} ${problem}`]
   })
-  const direct = readSchema(directUrl)
-  const differs = url !== undefined && direct !== null && direct !== (readSchema(url) ?? 'public')
+  const directSchema = readSchema(directUrl)
+  const differs =
+    url !== undefined && directSchema !== null && directSchema !== (readSchema(url) ?? 'public')
   return differs
     ? [...invalid, 'DATABASE_DIRECT_URL names another schema than DATABASE_URL: use the same one']
     : invalid
 }
 
-/** Adds the schema of `DATABASE_URL` to a `DATABASE_DIRECT_URL` that names none. */
+/** Returns `DATABASE_DIRECT_URL` with the schema of `DATABASE_URL`. */
 export function addSchema({ DATABASE_URL: url, DATABASE_DIRECT_URL: directUrl }: DatabaseUrls) {
   const schema = readSchema(url)
   if (directUrl === undefined || schema === null) return directUrl

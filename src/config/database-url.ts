@@ -6,7 +6,7 @@ const EXAMPLE = 'postgresql://user@host/database'
 const PROTOCOLS = ['postgres:', 'postgresql:']
 
 /** Parameters of libpq that choose one of several servers. The driver `pg` ignores them. */
-const CHOICES = ['target_session_attrs', 'load_balance_hosts']
+const SERVER_CHOICES = ['target_session_attrs', 'load_balance_hosts']
 
 const ONE_HOST =
   'name the primary alone, by an address that follows a failover, such as a virtual IP, a DNS name or a TCP proxy'
@@ -25,7 +25,7 @@ export const databaseUrl = z.string().superRefine((text, context) => {
     )
   }
   if (url.searchParams.get('host')?.includes(',')) return refuseHosts(context)
-  const name = CHOICES.find((choice) => url.searchParams.has(choice))
+  const name = SERVER_CHOICES.find((parameter) => url.searchParams.has(parameter))
   if (name !== undefined) {
     fail(context, `must not contain ${name}, which is not supported: remove it, and ${ONE_HOST}`)
   }

@@ -36,8 +36,8 @@ function readProxy(url: URL | null): HttpProxy | null {
 
 /**
  * Whether `noProxy` contains the host of a URL, so that the host is reached without a proxy. As in curl, items are
- * separated by commas or spaces. An item stands for a host and its subdomains, on one port if the item names one and
- * otherwise on all ports. `*` stands for every host.
+ * separated by commas or spaces. An item stands for a host and its subdomains. If an item contains a port, it applies
+ * only to that port. `*` stands for every host.
  */
 export function isWithoutProxy(url: URL, noProxy: string): boolean {
   const port = url.port || (url.protocol === 'https:' ? '443' : '80')

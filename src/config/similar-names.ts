@@ -1,4 +1,4 @@
-/** Maximum number of different letters in a misspelled name. In addition, at most a third of its letters may differ. */
+/** Maximum number of wrong letters in a misspelled name. In a name of less than nine letters, a third of the letters. */
 const MAX_EDITS = 3
 
 /**
@@ -18,19 +18,19 @@ export function findSimilar(name: string, names: readonly string[]): string[] {
 
 /** Returns the optimal string alignment distance. The loop computes one row of its table for each letter of `a`. */
 function countEdits(a: string, b: string): number {
-  let before: number[] = []
-  let last = Array.from({ length: b.length + 1 }, (_, index) => index)
+  let rowBeforeLast: number[] = []
+  let lastRow = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (let i = 1; i <= a.length; i++) {
     const row = [i]
     for (let j = 1; j <= b.length; j++) {
       const at = (cells: number[], index: number) => cells[index] ?? Number.POSITIVE_INFINITY
-      const substituted = at(last, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      const substitution = at(lastRow, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1)
       const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
-      const swapped = isSwap ? at(before, j - 2) + 1 : Number.POSITIVE_INFINITY
-      row.push(Math.min(at(last, j) + 1, at(row, j - 1) + 1, substituted, swapped))
+      const swap = isSwap ? at(rowBeforeLast, j - 2) + 1 : Number.POSITIVE_INFINITY
+      row.push(Math.min(at(lastRow, j) + 1, at(row, j - 1) + 1, substitution, swap))
     }
-    before = last
-    last = row
+    rowBeforeLast = lastRow
+    lastRow = row
   }
-  return last[b.length] ?? a.length
+  return lastRow[b.length] ?? a.length
 }

@@ -46,8 +46,8 @@ export const baseUrl = z.string().refine(isSafeBaseUrl, {
 
 /** Schema of the event types that count as logouts. The default types are always included. */
 export const eventTypes = z.string().transform((text, context) => {
-  const listed = splitList(text)
-  for (const type of listed) {
+  const types = splitList(text)
+  for (const type of types) {
     const refusal = refuseType(type)
     if (refusal === 'forbidden') {
       fail(
@@ -59,7 +59,7 @@ export const eventTypes = z.string().transform((text, context) => {
       fail(context, `contains the unknown event type ${type}: use ${OPTIONAL_TYPES.join(', ')}`)
     }
   }
-  return [...new Set<string>([...DEFAULT_TYPES, ...listed])]
+  return [...new Set<string>([...DEFAULT_TYPES, ...types])]
 })
 
 function numberWithin(min: number, max: number, step?: 1) {
@@ -73,8 +73,8 @@ function numberWithin(min: number, max: number, step?: 1) {
 
 /** Schema of the trusted proxies: addresses, networks, or the names of networks. */
 export const proxies = z.string().transform((text, context) => {
-  const listed = splitList(text)
-  if (listed.length > 0 && listed.every(isNetwork)) return listed
+  const networks = splitList(text)
+  if (networks.length > 0 && networks.every(isNetwork)) return networks
   return fail(
     context,
     'must list the addresses of your proxies, such as 10.0.0.0/8, 192.0.2.7 or loopback; a number of proxies is not supported',
@@ -90,7 +90,10 @@ export const headerToken = z
     'must consist of printable ASCII characters, since it is sent in a header',
   )
 
-/** Whether a text is an address, a network or the name of networks. A prefix length of 0 would trust every client. */
+/**
+ * Whether a text is an address, a network or the name of networks. A network with a prefix length of 0 is not accepted,
+ * because every client would be trusted.
+ */
 function isNetwork(text: string): boolean {
   if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
   const [address = '', bits, ...rest] = text.split('/')
@@ -102,7 +105,7 @@ function isNetwork(text: string): boolean {
 
 function isSafeBaseUrl(text: string): boolean {
   const parsed = readUrl(text)
-  // Credentials in the URL would be printed. A path, query or fragment would break the URLs that are built from it.
+  // Credentials in the base URL would be printed. Paths are appended to the base URL, so it must have no other parts.
   return parsed !== null && parsed.href === `${parsed.origin}/` && isSecureUrl(parsed)
 }
 
@@ -117,7 +120,7 @@ export function readUrl(text: string): URL | null {
   return URL.canParse(text) ? new URL(text) : null
 }
 
-/** Splits a comma-separated list, and trims its items. Empty items are left out. */
+/** Splits a comma-separated list, and trims its items. Drops empty items. */
 export function splitList(text: string): string[] {
   return text
     .split(',')

@@ -17,7 +17,7 @@ const DOMAIN = 'acme.eu.auth0.com'
 const HOUR_MS = 3_600_000
 /** Interval between two events in the simulated tenant, in milliseconds. */
 const TRAFFIC_INTERVAL_MS = 1_000
-/** The preferred port of the API. If it is taken, any free port is used. */
+/** The preferred port of the API. If this port is not free, any free port is used. */
 const PORT = 8080
 
 /** The options of {@link createDemo}. */
@@ -62,7 +62,7 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
   try {
     const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-demo-'))
     closers.push(() => rm(dataDir, { recursive: true, force: true }))
-    const { tenant, simulator, loggedOut } = await openTenant(options, closers)
+    const { tenant, simulator, userId } = await openTenant(options, closers)
 
     const port = await reservePort(env.HOST || '127.0.0.1')
     closers.push(port.release)
@@ -91,8 +91,8 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
     startTraffic(tenant, closers)
 
     const { policy } = config
-    const about = { apiUrl, tenantUrl: simulator.url, dataDir, key: keys.demo, policy }
-    return { ...about, ...app, userId: loggedOut, close: closers.close }
+    const serviceInfo = { apiUrl, tenantUrl: simulator.url, dataDir, key: keys.demo, policy }
+    return { ...serviceInfo, ...app, userId, close: closers.close }
   } catch (error) {
     await closers.close()
     throw error
@@ -111,7 +111,7 @@ async function openTenant({ lagMs }: DemoOptions, closers: Closers) {
   tenant.writeStored(history)
   const simulator = await createSimulator({ tenant })
   closers.push(() => simulator.close())
-  return { tenant, simulator, loggedOut: findLoggedOut(history) }
+  return { tenant, simulator, userId: findLoggedOutUser(history) }
 }
 
 function startTraffic(tenant: Tenant, closers: Closers): void {
@@ -135,21 +135,21 @@ function createKey(): string {
   return randomBytes(24).toString('base64url')
 }
 
-function findLoggedOut(history: LogEntry[]): string {
+function findLoggedOutUser(history: LogEntry[]): string {
   const logout = history.findLast(({ type, user_id }) => type === 'slo' && user_id)
   return String(logout?.user_id)
 }
 
-/** Reserves a port until `release`: the preferred port, or any free port if that is taken. */
+/** Reserves a port until `release` is called: the preferred port, or any free port if the preferred port is not free. */
 async function reservePort(host: string): Promise<{ number: string; release(): Promise<void> }> {
-  const reserved = await openServer(PORT, host).catch(() => null)
+  const server = await openServer(PORT, host).catch(() => null)
   // If no port of this host can be bound, the start of the API fails with the reason.
-  if (reserved === null) return { number: `${PORT}`, release: async () => {} }
-  const { url, close } = reserved
-  let released: Promise<void> | undefined
+  if (server === null) return { number: `${PORT}`, release: async () => {} }
+  const { url, close } = server
+  let closing: Promise<void> | undefined
   const release = () => {
-    released ??= close()
-    return released
+    closing ??= close()
+    return closing
   }
   return { number: new URL(url).port, release }
 }

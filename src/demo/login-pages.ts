@@ -4,7 +4,7 @@ import type { DemoUser } from './logins.js'
 
 type Middleware = Parameters<Provider['use']>[0]
 
-/** Serves the tenant's login page. On this page, a visitor chooses a user and needs no password. */
+/** Serves the tenant's login page. On this page, the visitor chooses a user. No password is needed. */
 export function loginRoutes(provider: Provider, users: readonly DemoUser[]): Middleware {
   return async (ctx, next) => {
     if (!ctx.path.startsWith('/login/')) return next()
@@ -34,7 +34,7 @@ function loginPage(users: readonly DemoUser[]): string {
 }
 
 /**
- * The logout page. It ends the session without confirmation, as Auth0 does.
+ * The logout page. It confirms the logout by itself: Auth0 ends a session without confirmation.
  *
  * @param form The provider's HTML form for the logout.
  */

@@ -29,7 +29,8 @@ interface NewLogin {
 }
 
 /**
- * Runs the Action at each login and each exchange of a refresh token. Writes a log entry for these and for each logout.
+ * Runs the Action at each login and each exchange of a refresh token. Writes a log entry for each login, exchange and
+ * logout.
  */
 export interface Logins {
   /** Records the login of a grant, and runs the Action. */

@@ -8,7 +8,7 @@ import { createOrderDesk } from './order-desk.js'
 import { AUDIENCE, createProvider } from './provider.js'
 import { loadAction } from './run-action.js'
 
-/** The preferred ports. If one is taken, any free port is used. */
+/** The preferred ports. If such a port is not free, any free port is used. */
 const PORTS = { page: 3000, login: 3001 }
 
 const OAUTH_CLIENT = { clientId: 'OrderDeskWebClient00000000000001', clientName: 'Order desk' }

@@ -46,7 +46,7 @@ export function createOrderDesk(options: OrderDeskOptions): Express {
   return app
 }
 
-/** Sets headers that let the page load from its own host only, and send requests to its own host and the issuer only. */
+/** Sets headers that restrict the page: it loads only from its own host, and sends requests only to it and the issuer. */
 function setSecurityHeaders(issuer: string): RequestHandler {
   const policy = `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ${new URL(issuer).origin}; base-uri 'none'; frame-ancestors 'none'`
   return (_req, res, next) => {
@@ -85,8 +85,8 @@ function showUserState({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler
 /** Proxies the change feed, so that the page does not need the API key. The feed starts one minute in the past. */
 function feed({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
   return async (req, res) => {
-    const closed = new AbortController()
-    res.on('close', () => closed.abort())
+    const feedController = new AbortController()
+    res.on('close', () => feedController.abort())
     const since = new Date(Date.now() - 60_000).toISOString()
     const lastEventId = req.get('last-event-id')
     const headers = {
@@ -95,7 +95,8 @@ function feed({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
       ...(lastEventId && { 'last-event-id': lastEventId }),
     }
     const url = `${serviceUrl}/v1/changes?since=${since}`
-    const response = await fetch(url, { headers, signal: closed.signal }).catch(() => null)
+    const { signal } = feedController
+    const response = await fetch(url, { headers, signal }).catch(() => null)
     if (!response?.body) return void res.status(503).end()
     res.status(response.status).type(EVENT_STREAM)
     // The stream ends when the page is closed, or when the service stops. The page then reconnects.
@@ -103,7 +104,7 @@ function feed({ serviceUrl, apiKey }: OrderDeskOptions): RequestHandler {
   }
 }
 
-/** Errors of `auth()` and `lastLogout()` have a status, headers and a code (RFC 6750 §3.1). */
+/** Responds to an error. Errors of `auth()` and `lastLogout()` have a status, headers and a code (RFC 6750 §3.1). */
 const handleError: ErrorRequestHandler = (error, _req, res, _next) => {
   const { status = 500, headers = {}, code = 'server_error', message } = error
   const error_description = status < 500 ? message : 'internal error'

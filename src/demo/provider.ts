@@ -9,16 +9,16 @@ import type { DemoUser, Logins } from './logins.js'
 /** The audience of the access tokens. */
 export const AUDIENCE = 'https://orders.example.com'
 
-const DAY = 86_400
+const DAY_SECONDS = 86_400
 /** The default lifetimes of Auth0, in seconds. */
 const TTL = {
-  AccessToken: DAY,
+  AccessToken: DAY_SECONDS,
   AuthorizationCode: 60,
-  Grant: 30 * DAY,
-  IdToken: DAY / 2,
+  Grant: 30 * DAY_SECONDS,
+  IdToken: DAY_SECONDS / 2,
   Interaction: 3_600,
-  RefreshToken: 30 * DAY,
-  Session: 3 * DAY,
+  RefreshToken: 30 * DAY_SECONDS,
+  Session: 3 * DAY_SECONDS,
 }
 
 /** The claims that the Action adds to an ID token. */
@@ -133,16 +133,16 @@ async function createGrant(
   const { session, client, provider } = oidc
   const user = users.find(({ userId }) => userId === session?.accountId)
   if (!session || !client || !user || oidc.promptPending('login')) return undefined
-  const granted = new provider.Grant({ clientId: client.clientId, accountId: user.userId })
-  granted.addOIDCScope('openid offline_access')
-  await granted.save()
-  await logins.logIn(granted.jti, {
+  const grant = new provider.Grant({ clientId: client.clientId, accountId: user.userId })
+  grant.addOIDCScope('openid offline_access')
+  await grant.save()
+  await logins.logIn(grant.jti, {
     user,
     sessionId: session.uid,
     loginTs: session.loginTs ?? 0,
     isSilent: oidc.result === undefined,
   })
-  return granted
+  return grant
 }
 
 function grantIdOf(token: object | undefined): string | undefined {

@@ -4,7 +4,7 @@ import { createContext, Script } from 'node:vm'
 export interface ActionRun {
   accessToken: Record<string, unknown>
   idToken: Record<string, unknown>
-  /** Why the Action denied the login or exchange; `null`: it did not deny it. */
+  /** Why the Action denied the login or exchange; `null`: the Action allowed it. */
   denied: string | null
 }
 
@@ -19,7 +19,7 @@ export interface ActionRuntime {
   onLogLine(line: string): void
 }
 
-/** Loads an Action as Auth0 does: in a context that has only the globals of Auth0's runtime. */
+/** Loads an Action in a context that has only the globals of Auth0's runtime. */
 export function loadAction(code: string, { now, onLogLine }: ActionRuntime): Action {
   const module = { exports: {} as { onExecutePostLogin: Action } }
   const context = createContext({

@@ -32,7 +32,7 @@ export async function checkAction(
   }
 }
 
-/** Skips the check. Advises no grant of the scope, because the application should have it only during a deployment. */
+/** The skipped check. It does not advise to grant the scope, because the application needs it only for a deployment. */
 function notChecked(): Check {
   const message =
     'not checked: the application lacks read:actions, which it needs only during a deployment; see Dashboard > Actions > Triggers > post-login'

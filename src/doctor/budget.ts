@@ -11,10 +11,10 @@ const PAGE_SIZE = 100
 
 const MINUTE_MS = 60_000
 
-/** How many requests per minute the tenant allows to all its applications together. */
+/** Number of requests per minute that the tenant allows to all its applications together. */
 export interface Allowance {
   perMinute: number
-  /** `documented`: by Auth0's documentation. `observed`: a lower bound, by the headers of a response. */
+  /** `documented`: from Auth0's documentation. `observed`: a lower bound, from the headers of a response. */
   source: 'documented' | 'observed'
 }
 
@@ -22,13 +22,13 @@ export interface Allowance {
 export function toAllowance({ limit, remaining, resetInMs }: RateLimit): Allowance | null {
   const perMinute = documentedRefillPerMinute(limit)
   if (perMinute !== null) return { perMinute, source: 'documented' }
-  const used = limit - remaining
-  if (resetInMs === null || used <= 0) return null
-  // The header has whole seconds: a shorter time until the bucket is full appears as one second.
-  return { perMinute: (used * MINUTE_MS) / Math.max(resetInMs, 1_000), source: 'observed' }
+  const tokensTaken = limit - remaining
+  if (resetInMs === null || tokensTaken <= 0) return null
+  // The header has whole seconds, so a time of less than a second counts as a second.
+  return { perMinute: (tokensTaken * MINUTE_MS) / Math.max(resetInMs, 1_000), source: 'observed' }
 }
 
-/** Estimates the entries per minute from the storage times of the newest entries; `null`: they have none. */
+/** Estimates the entries per minute from the storage times of the newest entries; `null`: no entry has a storage time. */
 export function estimateVolume(entries: unknown[], now: Instant): number | null {
   const times = entries.flatMap((entry) => storageTimeOf(readLogId(entry)) ?? [])
   if (times.length === 0) return null
@@ -42,7 +42,7 @@ export interface BudgetFacts {
   volume: number | null
 }
 
-/** Reports the rate limit, and checks that our share of it suffices to read the log. */
+/** Reports the rate limit, and checks that the share `RATE_SHARE` of it suffices to read the log. */
 export function checkBudget(
   { limit, volume }: BudgetFacts,
   { pollIntervalMs, auth0 }: Pick<Config, 'pollIntervalMs' | 'auth0'>,
@@ -76,26 +76,26 @@ function toPollBudgetCheck(
   { pollIntervalMs, share }: { pollIntervalMs: number; share: number },
 ): Check {
   const pages = volume / PAGE_SIZE
-  const needed = requestsPerMinute(volume, pollIntervalMs)
-  const need = `${round(volume)} entries per minute need ${round(needed)} requests per minute`
+  const neededPerMinute = requestsPerMinute(volume, pollIntervalMs)
+  const need = `${round(volume)} entries per minute need ${round(neededPerMinute)} requests per minute`
   if (allowance === null) {
     return ok('poll budget', `${need}; how many the tenant allows is unknown`)
   }
-  const ours = allowance.perMinute * share
-  const message = `${need}; RATE_SHARE allows ${round(ours)}`
-  if (needed <= ours) return ok('poll budget', message)
+  const allowedPerMinute = allowance.perMinute * share
+  const message = `${need}; RATE_SHARE allows ${round(allowedPerMinute)}`
+  if (neededPerMinute <= allowedPerMinute) return ok('poll budget', message)
   if (allowance.source === 'observed') {
     return warning(
       'poll budget',
-      `${need}; RATE_SHARE allows at least ${round(ours)}, possibly too few`,
+      `${need}; RATE_SHARE allows at least ${round(allowedPerMinute)}, possibly too few`,
       'watch the lag. If it grows, raise POLL_INTERVAL or RATE_SHARE',
     )
   }
-  if (pages < ours) {
+  if (pages < allowedPerMinute) {
     return warning(
       'poll budget',
       `${message}: polls wait for the rate limit`,
-      `set POLL_INTERVAL to ${Math.ceil(minIntervalSeconds(ours - pages))}s or more, or raise RATE_SHARE`,
+      `set POLL_INTERVAL to ${Math.ceil(minIntervalSeconds(allowedPerMinute - pages))}s or more, or raise RATE_SHARE`,
     )
   }
   return failure(

@@ -20,12 +20,12 @@ export function warning(name: string, message: string, advice: string): Check {
   return { name, status: 'warning', message, advice }
 }
 
-/** Creates the result of a check that failed. Without `advice`, the message contains it. */
+/** Creates the result of a check that failed. If `advice` is missing, `message` contains the advice. */
 export function failure(name: string, message: string, advice?: string): Check {
   return { name, status: 'failure', message, ...(advice !== undefined && { advice }) }
 }
 
-/** Creates the results of checks that cannot run, because of what another check found. */
+/** Creates the results of checks that cannot run because another check has failed. */
 export function skipped(names: readonly string[], why: string): Check[] {
   return names.map((name) => ({ name, status: 'skipped', message: why }))
 }

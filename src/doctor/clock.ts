@@ -35,9 +35,10 @@ export function checkClock(reading: ClockReading): Check {
 
 /**
  * Compares the database's clock with Auth0's. The freshness depends on the database's clock, and no logout is stored
- * with an instant that is ahead of it.
+ * with an instant that is ahead of that clock.
  *
- * @param databaseAheadMs See `TenantOptions`.
+ * @param databaseAheadMs How far the database's clock is ahead of the clock of this machine, in milliseconds; `null`:
+ *   unknown.
  */
 export function checkDatabaseClock(reading: ClockReading, databaseAheadMs: number | null): Check {
   const name = 'database clock'
@@ -65,9 +66,9 @@ export function checkDatabaseClock(reading: ClockReading, databaseAheadMs: numbe
 }
 
 /**
- * Returns the minimum by which a clock is ahead of Auth0's, in milliseconds; negative: behind; `null`: unknown.
+ * Returns by how much a clock is certainly ahead of Auth0's, in milliseconds; negative: behind; `null`: unknown.
  *
- * @param aheadMs How far the clock is ahead of the clock of this machine.
+ * @param aheadMs How far the clock is ahead of the clock of this machine, in milliseconds.
  */
 function skewOf({ sentAt, receivedAt, serverAt }: ClockReading, aheadMs: number): number | null {
   if (serverAt === null) return null

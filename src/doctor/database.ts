@@ -11,7 +11,7 @@ import { type Check, describeError, failure, ok, skipped, warning } from './chec
 /** Results of the checks of the database, and the facts that later checks need. */
 export interface DatabaseResult {
   checks: Check[]
-  /** URL of the database; `null`: it is missing or unreachable. */
+  /** URL of the database; `null`: the database is missing or unreachable. */
   url: string | null
   /** Whether the tables could be read. */
   isReadable: boolean
@@ -24,26 +24,26 @@ export interface DatabaseResult {
 const UNREADABLE = { isReadable: false, tenant: null, clockAheadMs: null }
 
 /**
- * Checks the database and its tables, and creates neither. An embedded server that is stopped is started.
+ * Checks the database and its tables, without creating them. An embedded server that is stopped is started.
  *
- * @param closers Receives the function that stops this server.
+ * @param closers Receives the function that stops the embedded server again.
  */
 export async function checkDatabase(
   config: Config<'database'>,
   closers: Closers,
 ): Promise<DatabaseResult> {
   const { directUrl } = config.database
-  const direct =
+  const directChecks =
     directUrl === undefined ? [] : [(await checkServer('direct database', directUrl)).check]
   try {
     const url = await findUrl(config, closers)
-    if (typeof url !== 'string') return toUnavailable([url, ...direct])
+    if (typeof url !== 'string') return toUnavailable([url, ...directChecks])
     const { check: server, clockAheadMs } = await checkServer('database', url)
-    if (server.status === 'failure') return toUnavailable([server, ...direct])
+    if (server.status === 'failure') return toUnavailable([server, ...directChecks])
     const { checks, ...rest } = await checkTables(url, config.auth0.domain)
-    return { checks: [server, ...direct, ...checks], url, ...rest, clockAheadMs }
+    return { checks: [server, ...directChecks, ...checks], url, ...rest, clockAheadMs }
   } catch (error) {
-    return toUnavailable([toUnreadable(error), ...direct])
+    return toUnavailable([toUnreadable(error), ...directChecks])
   }
 }
 
@@ -156,13 +156,17 @@ async function checkTables(
     return { ...UNREADABLE, checks: [failure('migrations', describeError(error))] }
   }
   const tenant = await inspectTenant(url)
-  const isForeign = tenant !== null && tenant.checkpoint !== null && tenant.domain !== domain
-  const migrated = isForeign
+  const isOtherTenant = tenant !== null && tenant.checkpoint !== null && tenant.domain !== domain
+  const migrationsCheck = isOtherTenant
     ? failure(
         'migrations',
         `the database serves the tenant ${tenant.domain}, not ${domain}`,
         'use one database for each tenant, or correct AUTH0_DOMAIN',
       )
     : ok('migrations', 'all migrations are applied')
-  return { checks: [migrated], isReadable: !isForeign, tenant: isForeign ? null : tenant }
+  return {
+    checks: [migrationsCheck],
+    isReadable: !isOtherTenant,
+    tenant: isOtherTenant ? null : tenant,
+  }
 }

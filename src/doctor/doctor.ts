@@ -1,6 +1,6 @@
 import { unlessAborted } from '../async/abort.js'
 import { createClosers } from '../async/closers.js'
-import { aborted } from '../errors.js'
+import { abortedError } from '../errors.js'
 import type { Instant } from '../rules/instant.js'
 import type { Check } from './check.js'
 import { skipped } from './check.js'
@@ -28,10 +28,10 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> 
   const closers = createClosers()
   try {
     yield* checkConfiguration(config)
-    const checking = checkDatabase(config, closers)
+    const databaseCheck = checkDatabase(config, closers)
     // This wait ignores the signal, because an embedded server can be stopped only after it has started.
-    if (config.database.url === undefined) await checking
-    const database = await unlessAborted(checking, signal)
+    if (config.database.url === undefined) await databaseCheck
+    const database = await unlessAborted(databaseCheck, signal)
     yield* database.checks
     yield* await unlessAborted(checkQueue(config, database.url), signal)
     yield* await unlessAborted(checkNotifications(config, database.url), signal)
@@ -39,7 +39,7 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> 
     yield* database.isReadable
       ? checkFreshness(database.tenant, config)
       : skipped(FRESHNESS_CHECKS, 'the tables cannot be read')
-    // Stops an embedded server that was started here. Otherwise the service could not start during the next checks.
+    // Stops an embedded server that this command has started, so that the service can start during the next checks.
     await closers.close()
     yield* withDeadline(signal, (deadline) =>
       checkTenant({
@@ -54,29 +54,29 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Check> 
   }
 }
 
-/** Returns `TenantOptions.asOf`: `null` also if there is no database yet, because then nothing has been read. */
+/** Returns `TenantOptions.asOf`. If there is no database yet, it is `null`: nothing has been read. */
 function asOfIn({ isReadable, tenant, checks }: DatabaseResult): Instant | null | undefined {
   if (isReadable) return tenant?.asOf ?? null
   return checks.some(({ status }) => status === 'failure') ? undefined : null
 }
 
-/** Aborts `run` when the time is over. The check that runs then fails with a message. */
+/** Aborts `run` after {@link TENANT_TIMEOUT_MS}. The check that is running then fails with a message. */
 async function* withDeadline(
   signal: AbortSignal,
   run: (deadline: AbortSignal) => AsyncGenerator<Check>,
 ): AsyncGenerator<Check> {
   const controller = new AbortController()
   const abort = () => controller.abort()
-  const late = setTimeout(abort, TENANT_TIMEOUT_MS)
+  const timer = setTimeout(abort, TENANT_TIMEOUT_MS)
   signal.addEventListener('abort', abort)
   if (signal.aborted) abort()
   try {
     for await (const check of run(controller.signal)) {
-      if (signal.aborted) throw aborted()
+      if (signal.aborted) throw abortedError()
       yield check
     }
   } finally {
-    clearTimeout(late)
+    clearTimeout(timer)
     signal.removeEventListener('abort', abort)
   }
 }

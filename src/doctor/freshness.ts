@@ -78,7 +78,7 @@ function toFreshnessCheck({ asOf, sweepFrom, now }: TenantState, maxLagMs: numbe
       )
 }
 
-/** Judges the gaps. A gap of the first start is no warning: it is expected, and no action closes it. */
+/** Judges the gaps. A gap of the first start causes no warning, because it is expected, and nothing has to be done. */
 function toGapsCheck(tenant: TenantState, lifetimes: Lifetimes): Check {
   const { gaps, gapTo, gapReason } = tenant
   if (gapTo === null) return ok('gaps', 'none')

@@ -2,13 +2,13 @@ import { readHttpDate } from '../auth0/http-date.js'
 import type { ManagementApi } from '../auth0/management-api.js'
 import { createRateBudget } from '../auth0/rate/budget.js'
 import { type RateLimit, readRateLimit } from '../auth0/rate/limit.js'
-import { aborted, LastLogoutError } from '../errors.js'
+import { abortedError, LastLogoutError } from '../errors.js'
 import type { ClockReading } from './clock.js'
 
-/** A response of the Logs API, whatever its status. */
+/** A response of the Logs API, with any status. */
 export interface LogResponse {
   status: number
-  /** Empty if the body is not an array. */
+  /** The entries in the body; empty if the body is not an array. */
   entries: unknown[]
   hasLink: boolean
   limit: RateLimit | null
@@ -20,7 +20,7 @@ export interface LogsApi {
   /**
    * Sends one request, and retries it once after status 429.
    *
-   * @throws What `ManagementApi.get` throws. Every other status is returned.
+   * @throws What `ManagementApi.get` throws.
    */
   request(parameters: Record<string, string>): Promise<LogResponse>
   /**
@@ -45,7 +45,7 @@ export function createLogsApi(api: ManagementApi, rateShare: number, signal: Abo
     const { status, headers, body, sentAt, receivedAt } = await budget
       .send(get, signal)
       .catch((error) => {
-        throw signal.aborted ? aborted(error) : error
+        throw signal.aborted ? abortedError(error) : error
       })
     return {
       status,

@@ -4,10 +4,10 @@ import { type Check, describeError, failure, ok, skipped, warning } from './chec
 
 const NAME = 'notifications'
 
-/** Share of the notification queue from which PostgreSQL warns in its log. */
+/** Used fraction of the notification queue from which PostgreSQL logs warnings. */
 const HIGH_USAGE = 0.5
 
-/** Share from which a notification may no longer fit. Every write sends a notification, and then fails. */
+/** Used fraction from which another notification may not fit. Then writes fail, because every write sends one. */
 const FULL_USAGE = 0.95
 
 const FIND_SESSION =

@@ -11,7 +11,7 @@ export const PROBE = 'probe'
 /** Entries per page of the probe. */
 const TAKE = 10
 
-/** What earlier checks have read from the log. */
+/** The entries that earlier checks have read from the log. */
 export interface ProbeFacts {
   /** The newest entries. */
   newest: unknown[]
@@ -23,7 +23,7 @@ export interface ProbeFacts {
 
 /**
  * Tests behaviour that Auth0 does not document: how the Logs API handles positions, and whether it searches by log id.
- * The worker copes with every behaviour that is not reported as a failure.
+ * The worker works with every behaviour that is not reported as a failure.
  */
 export async function* probeLogsApi(
   log: LogsApi,
@@ -42,12 +42,11 @@ export async function* probeLogsApi(
 
   yield checkPage(await request(first), first, ids.length - 1)
   yield checkSyntheticId(await request(syntheticLogId(at, prefix)), first)
-  const expired = syntheticLogId((oldestAt ?? now) - DAY_MS, prefix)
-  const before = await request(expired)
+  const expiredId = syntheticLogId((oldestAt ?? now) - DAY_MS, prefix)
   yield describeResponse(
     'expired',
     'an id older than every retained entry',
-    before,
+    await request(expiredId),
     'is accepted without an error',
   )
   yield describeResponse('bad id', 'a malformed id', await request('no-log-id'), 'is accepted')
@@ -55,8 +54,12 @@ export async function* probeLogsApi(
   yield await checkSearch(logouts, source)
 }
 
-/** Checks a page as the worker needs it: strictly newer than `from`, in ascending order. */
-export function checkPage(response: LogResponse, from: string, known: number): Check {
+/**
+ * Checks that the entries of a page are strictly newer than `from` and in ascending order, as the worker requires.
+ *
+ * @param laterCount Number of entries after `from` that are known.
+ */
+export function checkPage(response: LogResponse, from: string, laterCount: number): Check {
   const name = `${PROBE}: page`
   const ids = response.entries.map((entry) => readLogId(entry) ?? '')
   if (response.status !== 200) {
@@ -72,7 +75,9 @@ export function checkPage(response: LogResponse, from: string, known: number): C
   }
   const link = response.hasLink ? 'with a Link' : 'without a Link'
   const short =
-    ids.length < Math.min(TAKE, known) ? ', but fewer than requested before the end of the log' : ''
+    ids.length < Math.min(TAKE, laterCount)
+      ? ', but fewer than requested before the end of the log'
+      : ''
   return ok(name, `${ids.length} entries in ascending order, no duplicates, ${link}${short}`)
 }
 
@@ -119,9 +124,9 @@ async function checkSearch(
   { signal, ...source }: LogSourceOptions & { signal: AbortSignal },
 ): Promise<Check> {
   const name = `${PROBE}: sweep`
-  // Searches for the oldest of the logouts, because the search index can lack the newest.
-  const wanted = readLogId(logouts.at(-1)) ?? ''
-  const at = storageTimeOf(wanted)
+  // Searches for the oldest of the logouts, because the search index may not contain the newest logouts yet.
+  const wantedId = readLogId(logouts.at(-1)) ?? ''
+  const at = storageTimeOf(wantedId)
   if (at === null) {
     return warning(
       name,
@@ -133,16 +138,18 @@ async function checkSearch(
   const search = {
     types: ['slo'],
     span: { from, to: from + 1000 },
-    prefix: prefixOf(wanted),
+    prefix: prefixOf(wantedId),
     page: 0,
   }
-  const found = (await createLogSource(source).search(search, signal)).entries.map(readLogId)
-  const isInside = found.every((id) => Math.floor((storageTimeOf(id) ?? 0) / 1000) * 1000 === from)
-  if (found.includes(wanted) && isInside)
+  const foundIds = (await createLogSource(source).search(search, signal)).entries.map(readLogId)
+  const isWithinSpan = foundIds.every(
+    (id) => Math.floor((storageTimeOf(id) ?? 0) / 1000) * 1000 === from,
+  )
+  if (foundIds.includes(wantedId) && isWithinSpan)
     return ok(name, 'a search by log id finds the expected entry')
   return failure(
     name,
-    `a search by log id finds ${isInside ? 'less' : 'more'} than expected`,
+    `a search by log id finds ${isWithinSpan ? 'less' : 'more'} than expected`,
     'please report this: the first start finds earlier logouts with such searches',
   )
 }

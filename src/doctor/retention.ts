@@ -6,13 +6,13 @@ import { formatDuration } from './format-duration.js'
 
 const NAME = 'retention'
 
-/** Which part of its log the tenant retains, and how far it has been read. */
+/** The oldest entry that Auth0 retains, and the instant up to which the log has been read. */
 export interface RetentionFacts {
-  /** Storage time of the oldest retained entry; `null`: there is none, or its log id contains no time. */
+  /** Storage time of the oldest retained entry; `null`: no entry is retained, or its log id contains no time. */
   oldestAt: Instant | null
-  /** By Auth0's clock. */
+  /** The time by Auth0's clock. */
   now: Instant
-  /** The instant up to which the log has been read; `null`: not read yet; undefined: unknown. */
+  /** The instant up to which the log has been read; `null`: it has not been read yet; undefined: unknown. */
   asOf: Instant | null | undefined
 }
 
@@ -29,22 +29,22 @@ export function checkRetention(
     )
   }
   const oldest = new Date(oldestAt).toISOString()
-  const keptMs = Math.max(0, now - oldestAt)
-  const kept = `the oldest retained entry was stored at ${oldest}, ${formatDuration(keptMs)} ago`
-  if (asOf === undefined) return ok(NAME, kept)
+  const ageMs = Math.max(0, now - oldestAt)
+  const message = `the oldest retained entry was stored at ${oldest}, ${formatDuration(ageMs)} ago`
+  if (asOf === undefined) return ok(NAME, message)
   if (asOf !== null && oldestAt > asOf) {
     return failure(
       NAME,
-      `${kept}, but the log has been read only up to ${new Date(asOf).toISOString()}: logouts in between may be lost`,
+      `${message}, but the log has been read only up to ${new Date(asOf).toISOString()}: logouts in between may be lost`,
       `end all tokens from before: \`last-logout floor raise ${oldest}\`; then keep a worker running`,
     )
   }
   const horizonMs = tokenHorizonMs(config)
-  if (asOf === null && keptMs < horizonMs) {
+  if (asOf === null && ageMs < horizonMs) {
     return ok(
       NAME,
-      `${kept}, and MAX_REFRESH_AGE plus MAX_TOKEN_AGE is ${formatDuration(horizonMs)}: the first start cannot find older logouts, as expected on most plans; \`last-logout status\` shows until when they can concern tokens`,
+      `${message}, and MAX_REFRESH_AGE plus MAX_TOKEN_AGE is ${formatDuration(horizonMs)}: the first start cannot find older logouts, as expected on most plans; \`last-logout status\` shows until when they can concern tokens`,
     )
   }
-  return ok(NAME, `${kept}: a shorter outage of the worker loses nothing`)
+  return ok(NAME, `${message}: a shorter outage of the worker loses nothing`)
 }

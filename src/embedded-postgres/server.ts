@@ -27,10 +27,10 @@ const NOT_DURABLE = { fsync: 'off', synchronous_commit: 'off', full_page_writes:
 /**
  * A shell script that runs a program under a kernel lock (flock).
  *
- * PostgreSQL's own lock file contains a process id and a port. Both are meaningless in another container: PostgreSQL
- * there would treat the cluster as crashed, although it is in use. A kernel lock is the same in all containers. The
- * server and all its processes inherit the lock, and the kernel releases it when the last of them has ended, so that
- * a crash leaves no lock behind. macOS has no flock, but it has no containers of its own either.
+ * PostgreSQL's own lock file contains a process id and a port. In another container, both are meaningless: PostgreSQL
+ * would treat the cluster as crashed, although it is in use. A kernel lock is the same in all containers. All processes
+ * of the server inherit the lock, and the kernel releases it when the last of these processes has ended. So no lock
+ * remains after a crash. macOS has no flock, but it has no containers of its own either.
  */
 const WITH_LOCK = `
 exec 4<>"$1"
@@ -151,11 +151,11 @@ async function ensureDatabase(url: string): Promise<void> {
 }
 
 /**
- * Waits for PostgreSQL's lock file to disappear, and removes a stale one.
+ * Waits until PostgreSQL's lock file is removed. Removes the file itself if it is stale.
  *
- * PostgreSQL respects the file while a process with the process id in the file exists. After a crash, that can be an
- * unrelated process. If a server accepts connections on the port in the file, it is alive and gets time to shut down.
- * Otherwise the file is stale: `WITH_LOCK` has ruled out a server in another container.
+ * PostgreSQL respects the file while a process with the process id in the file exists. After a crash, an unrelated
+ * process can have this id. If a server accepts connections on the port in the file, that server is alive and gets time to
+ * shut down. Otherwise, the file is stale: `WITH_LOCK` has shown that no server in another container uses the cluster.
  *
  * @throws `DATA_DIR_IN_USE` if the server does not shut down within the grace period.
  */

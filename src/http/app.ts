@@ -27,7 +27,7 @@ export interface AppDeps extends ReportDeps, ChangesDeps, MonitorDeps {
   logStream?: LogStream | undefined
 }
 
-/** Dependencies of health and metrics, which a worker without an API serves. */
+/** Dependencies of the routes for health and metrics. A worker without an API serves only these routes. */
 export interface MonitorDeps extends HealthDeps {
   apiKeys: readonly ApiKey[]
   /** Addresses and networks of proxies whose `X-Forwarded-For` is trusted. Default: none. */
@@ -41,7 +41,7 @@ export interface MonitorDeps extends HealthDeps {
   maxConnections?: number
 }
 
-/** Connections that are still open this long after closing began are destroyed, in milliseconds. */
+/** Time from the beginning of closing until connections that are still open are destroyed, in milliseconds. */
 const CLOSE_GRACE_MS = 2_000
 
 /** Builds the API. Does not listen. */
@@ -87,7 +87,7 @@ async function createApp(deps: MonitorDeps, logStreamToken?: string): Promise<Fa
   app.setErrorHandler(handleError)
   app.setNotFoundHandler(handleNotFound)
   app.addHook('preClose', async () => {
-    // Without this, closing would wait for connections on which no request was ever sent.
+    // Otherwise, closing would wait for connections on which no request was ever sent.
     setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE_MS).unref()
   })
   await secureResponses(app)

@@ -31,8 +31,8 @@ export async function requireKeys(
   const recordFailure = await throttleFailedAuth(app)
 
   /** Compares with every key, so that the duration does not depend on which key matches. */
-  const findCaller = (presented: string) => {
-    const digest = sha256(presented)
+  const findCaller = (key: string) => {
+    const digest = sha256(key)
     return callers.filter((caller) => timingSafeEqual(caller.digest, digest)).at(0)
   }
 
@@ -67,13 +67,16 @@ function createTokenCheck(token: string | undefined): (authorization: string) =>
     timingSafeEqual(digest, sha256(authorization))
 }
 
-/** Rejects a request. The body is the same on every path, so that callers without a key cannot detect a log stream. */
+/**
+ * Rejects a request. The body is the same on every path, so that callers without a key cannot find out whether there is a
+ * log stream.
+ */
 function sendUnauthorized(request: FastifyRequest, reply: FastifyReply) {
-  const presented = request.headers.authorization !== undefined
+  const hasCredentials = request.headers.authorization !== undefined
   const isBrowser = request.url.startsWith('/docs')
-  const error = presented ? ', error="invalid_token"' : ''
+  const error = hasCredentials ? ', error="invalid_token"' : ''
   reply.header('www-authenticate', `${isBrowser ? 'Basic' : 'Bearer'} realm="last-logout"${error}`)
-  const message = presented
+  const message = hasCredentials
     ? 'the key is unknown: send a key of API_KEYS, or LOG_STREAM_TOKEN from a log stream'
     : 'the key is missing: send `Authorization: Bearer <key>` with a key of API_KEYS'
   return sendError(reply, 401, message)

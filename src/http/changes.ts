@@ -19,7 +19,7 @@ export interface ChangesDeps extends FeedDeps {
 /** Maximum number of changes in a response. */
 const MAX_LIMIT = 10_000
 
-/** Delay before a refused subscriber should retry, in seconds. */
+/** Time after which a refused subscriber should retry, in seconds. */
 const RETRY_AFTER_SECONDS = 5
 
 const querySchema = z.object({
@@ -60,7 +60,7 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
         reply.raw.once('close', () => subscribers--)
       }
       const pages = feed.stream(start)
-      // Read before the headers are sent: while the database is unavailable, the response is a 503.
+      // The first page is read before the headers are sent, so that the response is a 503 if the database is unavailable.
       const { value: first = null } = await pages.next()
       return sendEvents(reply, toEvents(first, pages, deps.policy), writeTimeoutMs)
     }
@@ -68,7 +68,7 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
       '/v1/changes',
       {
         config: { access: 'feed' },
-        // A HEAD request would read the feed without end, and send nothing.
+        // A HEAD request for a stream would read the feed without end, and send nothing.
         exposeHeadRoute: false,
         schema: {
           summary: 'Changes since a cursor',
@@ -116,18 +116,18 @@ function refuseSubscriber(reply: FastifyReply, maxSubscribers: number): never {
 /** Streams events as fast as the subscriber reads them. A slow subscriber is disconnected, and can resume with its cursor. */
 function sendEvents(reply: FastifyReply, events: AsyncIterable<string>, timeoutMs: number): never {
   const disconnect = () => void reply.raw.destroy()
-  const written = withWriteTimeout(events, timeoutMs, disconnect)
+  const texts = withWriteTimeout(events, timeoutMs, disconnect)
   return (
     reply
       .header('content-type', EVENT_STREAM)
       .header('cache-control', 'no-store, no-transform')
       // Caddy ignores no-transform, compresses and then buffers events, unless the response has an encoding.
       .header('content-encoding', 'identity')
-      // No request follows on this connection. Without it, a closing server waits for the keep-alive timeout.
+      // No request follows on this connection. Without this header, a closing server waits for the keep-alive timeout.
       .header('connection', 'close')
-      // nginx would buffer the events.
+      // Without this header, nginx buffers the events.
       .header('x-accel-buffering', 'no')
-      .send(Readable.from(written, { highWaterMark: 1 })) as never
+      .send(Readable.from(texts, { highWaterMark: 1 })) as never
   )
 }
 

@@ -4,7 +4,7 @@ import { hasCode } from '../errors.js'
 
 /**
  * Sends the response to a request that failed. If the status is below 500, the response contains the message of the
- * error. Otherwise only the log contains details.
+ * error. Otherwise, only the log contains the error.
  */
 export function handleError(
   error: FastifyError,
@@ -14,9 +14,9 @@ export function handleError(
   const statusCode = readStatus(error)
   if (statusCode < 500) return sendError(reply, statusCode, error.message)
 
-  // The store logs an outage of the database once. A line for each request would add nothing.
+  // The store logs each outage of the database, so a line for each failed request is not needed.
   const level = statusCode === 503 ? 'debug' : 'error'
-  // The pattern of the route: a URL contains a user id.
+  // The pattern of the route is logged, because a URL can contain a user id.
   request.log[level]({ err: error, route: request.routeOptions.url }, 'request failed')
   if (statusCode !== 503) {
     const message = `internal error: see the server log for the request id ${request.id}`
@@ -26,7 +26,7 @@ export function handleError(
   return sendError(reply, statusCode, 'the database is unavailable: retry later')
 }
 
-/** Sends the response for a path that does not exist. Only callers with a key get it. */
+/** Sends the response for a path that does not exist. Only callers with a key get this response. */
 export function handleNotFound(_request: FastifyRequest, reply: FastifyReply): FastifyReply {
   return sendError(reply, 404, 'not found: /docs lists all paths')
 }

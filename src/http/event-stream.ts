@@ -12,15 +12,14 @@ const RECONNECT_DELAY_MS = 1_000
 /**
  * Formats pages of the change feed as Server-Sent Events.
  *
- * @param first The first page. A page that is `null`, here and in `rest`, means that the cursor is unknown: a `reset`
- *   is sent.
+ * @param first The first page. For a page that is `null`, here and in `rest`, a `reset` is sent: the cursor is unknown.
  */
 export async function* toEvents(
   first: ChangesPage | null,
   rest: AsyncIterable<ChangesPage | null>,
   policy: Policy,
 ): AsyncGenerator<string> {
-  // A short chunk comes first: some proxies decide by the size of the first chunk whether to compress.
+  // The first chunk is short, because some proxies decide by its size whether they compress the stream.
   yield `retry: ${RECONNECT_DELAY_MS}\n\n`
   yield formatPage(first, policy)
   for await (const page of rest) yield formatPage(page, policy)

@@ -3,20 +3,20 @@ import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { throttle } from '../async/throttle.js'
 
-/** Maximum number of wrong keys from one address in a window. */
+/** Maximum number of wrong keys from one address in a period. */
 const MAX_FAILURES = 20
 
-/** Length of a window, in milliseconds. */
-const WINDOW_MS = 60_000
+/** The period in which wrong keys are counted, in milliseconds. */
+const COUNT_PERIOD_MS = 60_000
 
-/** Maximum number of tracked addresses. The least recently used one is evicted. */
+/** Maximum number of tracked addresses. If there are more, the least recently used address is evicted. */
 const MAX_ADDRESSES = 10_000
 
 /**
  * Throttles addresses that send wrong keys.
  *
- * @returns A function that records a failed request, and returns after how many seconds the address may retry, or 0
- *   while the address is not throttled. A request without a key does not count.
+ * @returns A function that records a failed request. It returns after how many seconds the address may retry, or 0 if
+ *   the address is not throttled. A request without a key does not count.
  */
 export async function throttleFailedAuth(
   app: FastifyInstance,
@@ -24,13 +24,13 @@ export async function throttleFailedAuth(
   await app.register(rateLimit, {
     global: false,
     max: MAX_FAILURES,
-    timeWindow: WINDOW_MS,
+    timeWindow: COUNT_PERIOD_MS,
     cache: MAX_ADDRESSES,
     keyGenerator: readAddress,
   })
   const count = app.createRateLimit()
-  // Once per window for all addresses together: an attacker must not be able to flood the log.
-  const warn = throttle(WINDOW_MS, (address: string) =>
+  // One line per period for all addresses together: an attacker must not be able to flood the log.
+  const warn = throttle(COUNT_PERIOD_MS, (address: string) =>
     app.log.warn({ address }, 'too many wrong keys from an address'),
   )
 
@@ -43,7 +43,10 @@ export async function throttleFailedAuth(
   }
 }
 
-/** Returns the /64 prefix of an IPv6 address, the usual size of one customer's network. A closed connection has no address. */
+/**
+ * Returns the IPv4 address of the caller, or the /64 prefix of its IPv6 address: one customer usually has a whole /64
+ * network. Returns `unknown` for a closed connection, which has no address.
+ */
 function readAddress({ ip }: FastifyRequest): string {
   return isIP(ip) === 0 ? 'unknown' : normalizeIP(ip)
 }

@@ -1,15 +1,16 @@
 /*
- * The change feed. Each subscriber holds a cursor and loads pages from it until none is left. Then it waits for
- * the next wake-up, and reads again. A wake-up is caused by a notification of PostgreSQL or by the heartbeat, and is
- * delayed a little, so that a burst of changes causes one. After a wake-up, most subscribers hold the same cursor.
- * They share one query for each cursor, so that the load of the database does not grow with their number.
+ * The change feed. Each subscriber holds a cursor, and reads pages after this cursor until no page is left. Then the
+ * subscriber waits for the next wake-up, and reads again. A notification of PostgreSQL or the heartbeat causes a wake-up
+ * after a short delay, so that many changes at once cause only one wake-up. After a wake-up, most subscribers hold the
+ * same cursor. Subscribers with the same cursor share one query, so that the load of the database does not grow with
+ * their number.
  */
 
 import type { ChangesPage, ChangesQuery } from '../rules/change-feed.js'
 
 /** How often the feed reports its freshness, and which subscribers it refuses or disconnects. */
 export interface FeedLimits {
-  /** Maximum interval between two `freshness` events of a subscriber, in milliseconds, without the time of the query. */
+  /** Maximum time between two `freshness` events of a subscriber, in milliseconds. The time of the query is added. */
   heartbeatIntervalMs: number
   /** Maximum number of concurrent subscribers. Each can hold a page in memory. */
   maxSubscribers: number
@@ -17,7 +18,7 @@ export interface FeedLimits {
   writeTimeoutMs: number
 }
 
-/** The default limits. Together with the query, the heartbeat interval stays below the documented 5 s. */
+/** The default limits. The heartbeat interval and a query together take less than the documented 5 s. */
 export const FEED_LIMITS: FeedLimits = {
   heartbeatIntervalMs: 4_000,
   maxSubscribers: 2_000,
@@ -67,7 +68,7 @@ export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Fe
     let cursor = after
     let isLoading = true
     while (isOpen) {
-      // Taken before the query: a change that is committed during the query wakes this subscriber again.
+      // This call precedes the query, so that a change that is committed during the query wakes this subscriber again.
       const nextChange = wakeUp.next()
       const page: ChangesPage | null = isLoading
         ? await read({ after: cursor, since })
@@ -94,13 +95,13 @@ export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Fe
 interface WakeUp {
   /** Resolves at the next wake-up. */
   next(): Promise<void>
-  /** Wakes all subscribers soon. Requests until then cause the same wake-up. */
+  /** Wakes all subscribers soon. Further calls before that wake-up have no effect. */
   schedule(): void
   /** Wakes all subscribers for the last time. */
   close(): void
 }
 
-/** @param onWake Called before the subscribers continue. */
+/** Creates the wake-up. `onWake` is called at each wake-up, before the subscribers continue. */
 function createWakeUp(onWake: () => void): WakeUp {
   let timer: NodeJS.Timeout | undefined
   let resolveNext = () => {}
@@ -129,13 +130,13 @@ function createWakeUp(onWake: () => void): WakeUp {
   }
 }
 
-/** The queries since the last wake-up, one for each cursor. */
+/** The queries since the last wake-up: one query for each cursor. */
 interface SharedReads {
   read(cursor: string | null): Promise<ChangesPage | null>
   clear(): void
 }
 
-/** Shares queries among subscribers that have loaded: only the cursor differs in their queries. */
+/** Shares queries among subscribers that have completed their load: only the cursor differs in their queries. */
 function createSharedReads(read: SharedReads['read']): SharedReads {
   const reads = new Map<string | null, Promise<ChangesPage | null>>()
   return {

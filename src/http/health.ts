@@ -24,9 +24,9 @@ const healthSchema = z.object({
 
 /** `GET /health/live`, `/health/ready` and `/health/fresh`: without a key. */
 export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
-  // No key protects these routes: concurrent requests share one query.
+  // Every caller can send these requests, because they need no key. So concurrent requests share one query.
   const readProgress = singleFlight(() => deps.readProgress())
-  /** Reads the freshness. The status is `stale` as well if the lag is unknown. */
+  /** Reads the freshness. If the lag is unknown, the status is `stale`. */
   const readHealth = async () => {
     const progress = await readProgress()
     const freshness = toFreshness(progress)
@@ -34,7 +34,7 @@ export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
     const status = isFresh ? ('ok' as const) : ('stale' as const)
     return { status, ...freshness, last_poll_at: toDateTime(progress.lastPollAt) }
   }
-  const unavailable = {
+  const databaseUnavailable = {
     status: 'database_unavailable' as const,
     as_of: null,
     lag_ms: null,
@@ -57,7 +57,7 @@ export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
       '/health/ready',
       { config, schema: { summary: 'Whether the database is available', security, response } },
       async (_request, reply) => {
-        const health = await readHealth().catch(() => unavailable)
+        const health = await readHealth().catch(() => databaseUnavailable)
         return reply.code(health.status === 'database_unavailable' ? 503 : 200).send(health)
       },
     )
@@ -65,7 +65,7 @@ export function healthRoutes(deps: HealthDeps): FastifyPluginAsyncZod {
       '/health/fresh',
       { config, schema: { summary: 'Whether the lag is at most MAX_LAG', security, response } },
       async (_request, reply) => {
-        const health = await readHealth().catch(() => unavailable)
+        const health = await readHealth().catch(() => databaseUnavailable)
         return reply.code(health.status === 'ok' ? 200 : 503).send(health)
       },
     )

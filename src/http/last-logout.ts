@@ -26,13 +26,15 @@ export const lastLogoutSchema = z.object({
   last_logout_at: instantSchema
     .nullable()
     .describe("The user's last logout. It never includes the floor"),
-  last_logout: z.number().nullable().describe('The same as a NumericDate (RFC 7519 §2)'),
+  last_logout: z.number().nullable().describe('The same instant as a NumericDate (RFC 7519 §2)'),
   all_sessions_at: instantSchema.nullable().describe('The last logout that ended all sessions'),
   session: z
     .object({ session_id: z.string(), logout_at: instantSchema.nullable(), ended: z.boolean() })
     .nullable()
     .describe('The requested session; null if none was requested'),
-  floor_at: instantSchema.nullable().describe('Tokens of all users from before it are revoked'),
+  floor_at: instantSchema
+    .nullable()
+    .describe('Tokens of all users whose login is not after this instant are revoked'),
   policy: policySchema,
   ...freshnessSchema.shape,
 })
@@ -75,7 +77,7 @@ export function lastLogoutRoutes(deps: ReadDeps): FastifyPluginAsyncZod {
   }
 }
 
-/** Rejects malformed percent-encoding: the query parser would take it literally, and read another id. */
+/** Rejects malformed percent-encoding: the query parser would not decode it, and would read another id. */
 async function rejectMalformedQuery({ url }: FastifyRequest, reply: FastifyReply) {
   try {
     decodeURIComponent(url.slice(url.indexOf('?') + 1))
@@ -84,7 +86,7 @@ async function rejectMalformedQuery({ url }: FastifyRequest, reply: FastifyReply
   }
 }
 
-/** Reads the last logout of a user, and that of a session unless `sessionId` is `null`. */
+/** Reads the last logout of a user. If `sessionId` is not `null`, also reads that of the session. */
 export async function readLastLogout(deps: ReadDeps, userId: string, sessionId: string | null) {
   const known = await deps.readKnown(userId, sessionId)
   return {

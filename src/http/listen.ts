@@ -11,7 +11,7 @@ interface ListenOptions {
 }
 
 /**
- * Starts listening. `localhost` stands for both 127.0.0.1 and, where there is IPv6, ::1.
+ * Starts listening. `localhost` stands for 127.0.0.1 and, if the machine has IPv6, also for ::1.
  *
  * @returns The URL of the app.
  * @throws `CANNOT_LISTEN` when the address cannot be bound.
@@ -39,8 +39,9 @@ export async function listen(
 const NO_IPV6 = ['EADDRNOTAVAIL', 'EAFNOSUPPORT']
 
 /**
- * Passes connections to ::1 to the server of the app. Fastify would create a second server, without our limits.
- * `maxConnections` of a server counts only the connections that it has accepted itself: all are counted here.
+ * Passes connections to ::1 to the server of the app. Fastify would create a second server, without the limits of this
+ * service. Node.js applies `maxConnections` only to connections that the server itself has accepted, so this function
+ * counts all connections.
  */
 async function listenOnIpv6({ server }: FastifyInstance): Promise<void> {
   const { port } = server.address() as AddressInfo

@@ -21,8 +21,8 @@ export interface LogStream {
 }
 
 /**
- * Maximum size of a body. Auth0 does not document how many entries it sends at once. An entry takes some kilobytes,
- * rarely tens of them, so that a hundred of the largest fit.
+ * Maximum size of a body. Auth0 does not document how many entries it sends at once. An entry usually takes some
+ * kilobytes, and rarely tens of kilobytes, so that a hundred of the largest entries fit.
  */
 const MAX_BODY_BYTES = 10 * 1024 * 1024
 
@@ -59,7 +59,7 @@ export function logStreamRoute({ receive }: LogStream): FastifyPluginAsync {
         },
         errorHandler(error, request, reply) {
           if (error.statusCode === 413) return sendTooLarge(request, reply)
-          // The client has disconnected, or the service stops and the next process receives the body.
+          // The client has disconnected, or the service stops. Auth0 sends the body again.
           if (hasCode(error, 'ABORTED')) return sendBusy(reply)
           return handleError(error, request, reply)
         },

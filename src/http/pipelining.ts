@@ -2,8 +2,8 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Socket } from 'node:net'
 
 /**
- * Maximum number of requests that wait behind another one on the same connection. Proxies and browsers do not
- * pipeline; libraries that can are configured with 10 requests or fewer.
+ * Maximum number of requests that wait for an earlier request on the same connection. Proxies and browsers do not
+ * pipeline requests. Libraries that support pipelining usually send 10 requests or fewer.
  */
 export const MAX_WAITING_REQUESTS = 16
 
@@ -27,7 +27,7 @@ export function processInOrder(
   const waiting = new WeakMap<Socket, [IncomingMessage, ServerResponse][]>()
 
   const start = (socket: Socket, request: IncomingMessage, response: ServerResponse) => {
-    // Emitted when the response has been written, and when the connection is closed.
+    // Node.js emits `close` when the response has been written, and when the connection is closed.
     response.once('close', () => startNext(socket))
     handle(request, response)
   }

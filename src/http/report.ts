@@ -68,7 +68,7 @@ export function reportRoutes(deps: ReportDeps): FastifyPluginAsyncZod {
   }
 }
 
-/** Stores a report, and returns the state after it. */
+/** Stores a reported logout, and returns the user's last logout after that. */
 async function report(deps: ReportDeps, reply: FastifyReply, logout: Omit<ReportedLogout, 'type'>) {
   if ((await deps.storeReported({ ...logout, type: 'reported_logout' })) === null) {
     const message = 'body/at must not be more than 60 s ahead: synchronize the clock of the caller'

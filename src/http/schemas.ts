@@ -37,11 +37,11 @@ export const freshnessSchema = z.object({
     .int()
     .nullable()
     .describe(
-      'Age of `as_of` by the clock of the database, in milliseconds; null if `as_of` is, or if `as_of` is more than 60 s ahead',
+      'Age of `as_of` by the clock of the database, in milliseconds; null if `as_of` is null or more than 60 s ahead',
     ),
   complete: z
     .boolean()
-    .describe('Whether no logout that could affect a valid token is known to be missing'),
+    .describe('False if a logout that could affect a valid token may be missing'),
 })
 
 /** An error, in the format of Auth0's errors. */

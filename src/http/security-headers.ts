@@ -23,7 +23,7 @@ export async function secureResponses(app: FastifyInstance): Promise<void> {
   await app.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: DATA_POLICY },
     xFrameOptions: { action: 'deny' },
-    // RFC 6797 §7.2: not over plain HTTP, which this server speaks. The proxy that terminates TLS sets it.
+    // RFC 6797 §7.2 forbids this header over plain HTTP, which this server speaks. The proxy that terminates TLS can add it.
     strictTransportSecurity: false,
   })
   app.addHook('onRequest', async (_request, reply) => {
@@ -32,7 +32,7 @@ export async function secureResponses(app: FastifyInstance): Promise<void> {
   })
 }
 
-/** Sets the headers of {@link secureResponses} on a response that is sent before any hook runs: for a malformed URL. */
+/** Sets the headers of {@link secureResponses} on the response to a malformed URL, which is sent before any hook runs. */
 export function secureEarlyResponse(reply: FastifyReply): FastifyReply {
   const policy = Object.entries(DATA_POLICY).map(([name, values]) => `${name} ${values.join(' ')}`)
   return reply.headers({

@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
-import { aborted } from '../errors.js'
+import { abortedError } from '../errors.js'
 
-/** Maximum number of bodies in memory. One of them is being stored; the others wait or are still arriving. */
+/** Maximum number of bodies in memory. One body is being processed. The others wait, or are still being received. */
 const MAX_REQUESTS = 5
 
 /** Processes requests one after the other. */
@@ -9,7 +9,7 @@ export interface SerialQueue<T> {
   /** Reserves a slot before the body arrives. Returns false if the queue is full. */
   reserve(reply: FastifyReply): boolean
   /**
-   * Runs `work` after all earlier work. `signal` is aborted when the client disconnects or the queue is closed.
+   * Runs `work` after all earlier work. Its signal aborts when the client disconnects or the queue is closed.
    *
    * @throws `ABORTED` when the client disconnects or the queue is closed before `work` starts.
    */
@@ -23,35 +23,35 @@ export interface SerialQueue<T> {
  * work has ended, not when its client disconnects.
  */
 export function createSerialQueue<T>(): SerialQueue<T> {
-  const arriving = new Set<FastifyReply>()
-  const accepted = new Set<AbortController>()
+  const reservations = new Set<FastifyReply>()
+  const controllers = new Set<AbortController>()
   let isOpen = true
-  let last: Promise<unknown> = Promise.resolve()
+  let lastWork: Promise<unknown> = Promise.resolve()
 
   return {
     reserve(reply) {
-      if (arriving.size + accepted.size >= MAX_REQUESTS) return false
-      arriving.add(reply)
-      reply.raw.once('close', () => arriving.delete(reply))
+      if (reservations.size + controllers.size >= MAX_REQUESTS) return false
+      reservations.add(reply)
+      reply.raw.once('close', () => reservations.delete(reply))
       return true
     },
     async run(reply, work) {
-      arriving.delete(reply)
-      if (!isOpen || reply.raw.closed) throw aborted()
+      reservations.delete(reply)
+      if (!isOpen || reply.raw.closed) throw abortedError()
       const controller = new AbortController()
       reply.raw.once('close', () => controller.abort())
-      accepted.add(controller)
-      const result = last.then(() => {
-        if (controller.signal.aborted) throw aborted()
+      controllers.add(controller)
+      const result = lastWork.then(() => {
+        if (controller.signal.aborted) throw abortedError()
         return work(controller.signal)
       })
-      // The failure of one request must not fail the next.
-      last = result.catch(() => {})
-      return result.finally(() => accepted.delete(controller))
+      // The failure of one request must not make the next request fail.
+      lastWork = result.catch(() => {})
+      return result.finally(() => controllers.delete(controller))
     },
     close() {
       isOpen = false
-      for (const controller of accepted) controller.abort()
+      for (const controller of controllers) controller.abort()
     },
   }
 }

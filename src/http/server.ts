@@ -14,7 +14,7 @@ interface HttpServerOptions {
   log: FastifyBaseLogger
 }
 
-/** Creates the HTTP server, which bounds its connections and the requests of each. */
+/** Creates the HTTP server. It limits the number of connections, and of the requests that wait on each connection. */
 export function createHttpServer(
   handle: RequestListener,
   { limits, maxConnections, log }: HttpServerOptions,

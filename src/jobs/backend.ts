@@ -40,12 +40,12 @@ export interface Backend {
    * statement without a delay, more than a hundred times a second.
    */
   refused: Promise<never>
-  /** Rejects if the server does not accept writes, as a Redis that is full. */
+  /** Rejects if the server does not accept writes, for example because Redis is full. */
   assertWritable(): Promise<void>
   /**
-   * Takes no further job, waits for running jobs, and closes the connections.
+   * Stops taking jobs, waits for running jobs, and closes the connections.
    *
-   * @param force Does not wait for running jobs. The queue then does not record that these jobs have run.
+   * @param force If true, does not wait for running jobs. The queue then does not record that these jobs have run.
    */
   close(force: boolean): Promise<void>
 }
@@ -62,10 +62,11 @@ export function createOpener(options: BackendOptions): () => Promise<Backend> {
   if (connection.kind === 'postgres') return () => openPostgres(options, connection.url)
   const { urls } = connection
   const keyPrefix = toKeyPrefix(options.prefix)
-  let known: FoundRedis['nodes'] = null
+  let knownNodes: FoundRedis['nodes'] = null
   return async () => {
-    const found = await findRedis({ urls, known, keyPrefix, timeoutMs: options.timeoutMs })
-    known = found.nodes
+    const { timeoutMs } = options
+    const found = await findRedis({ urls, knownNodes, keyPrefix, timeoutMs })
+    knownNodes = found.nodes
     return openRedis(options, urls, found)
   }
 }
@@ -106,13 +107,13 @@ async function start<B extends IQueueBackend, C>(
   const queue = new Queue(place.name, {
     ...place.options,
     connection: place.connection,
-    // Nothing reads the events.
+    // last-logout does not read the events of the queue, so only a few are kept.
     streams: { events: { maxLen: 100 } },
   })
   const worker = new Worker(place.name, (job) => runner.run(job.name), {
     ...place.options,
     connection: place.connection,
-    // One more than the number of jobs, so that a job that becomes due while it runs is taken and skipped.
+    // One more than the number of jobs: if a job becomes due while it still runs, the worker must take it to skip it.
     concurrency: runner.size + 1,
     runRetryDelay: 1_000,
   })

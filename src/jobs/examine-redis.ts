@@ -1,13 +1,13 @@
 /*
- * Finds out what a Redis-compatible server can do. Where possible, the server's behaviour decides. Its own description
- * is less reliable: the replies to HELLO and INFO differ between products, and INFO is often not permitted. HELLO is
- * permitted to every user.
+ * Finds out what a Redis-compatible server can do. If possible, this module tries a command, because the server's
+ * description of itself is less reliable: the replies to HELLO and INFO differ between products, and INFO is often not
+ * permitted. HELLO is permitted to every user.
  */
 import { type Redis, type RedisOptions, ReplyError } from 'ioredis'
 import { LastLogoutError } from '../errors.js'
 import { isPermissionReply } from './redis-failure.js'
 
-/** What was found out about a server, or about a node of a cluster. */
+/** The server, or the node of a cluster, that responded, and what {@link examineRedis} found out about it. */
 export interface FoundRedis {
   /** Host, credentials and TLS options of the URL whose server responded. */
   options: RedisOptions
@@ -39,7 +39,10 @@ const SHORT_WAIT_SECONDS = 0.001
 /** A script that reads a key that it does not declare, as BullMQ's scripts do. */
 const UNDECLARED_KEY_SCRIPT = "return redis.call('EXISTS', KEYS[1] .. ':undeclared')"
 
-/** Replies of a replica, and of a node of a cluster, that support the command but cannot run it for this key. */
+/**
+ * Replies of a server that supports the command but cannot run it for this key: `READ_ONLY` of a replica, `REDIRECTION`
+ * of a node of a cluster.
+ */
 const READ_ONLY = /^READONLY\b/
 const REDIRECTION = /^(MOVED|ASK|TRYAGAIN)\b/
 
@@ -53,14 +56,14 @@ const REDIRECTION = /^(MOVED|ASK|TRYAGAIN)\b/
 export async function examineRedis(client: Redis, keyPrefix: string): Promise<FoundRedis> {
   const { options } = client
   const hello = toFields(await unlessRefused(client.call('HELLO')))
-  const text = await unlessRefused(client.info())
-  const info = new Map(text?.split('\r\n').map(splitField))
+  const infoText = await unlessRefused(client.info())
+  const info = new Map(infoText?.split('\r\n').map(splitField))
   assertSupported(options, hello, info)
   const mode = hello.get('mode') ?? info.get('redis_mode') ?? info.get('server_mode')
   const slots = client.cluster('SLOTS')
   const nodes = toNodes(await (mode === 'cluster' ? slots : unlessRefused(slots)))
   if (nodes?.some(({ host }) => !host || host === '?')) {
-    throw unsupported(
+    throw unsupportedError(
       options,
       'is a node of a cluster whose nodes announce no address: set cluster-preferred-endpoint-type to ip or hostname',
     )
@@ -71,7 +74,7 @@ export async function examineRedis(client: Redis, keyPrefix: string): Promise<Fo
     nodes,
     isReplica: nodes === null && /replica|slave/.test(hello.get('role') ?? info.get('role') ?? ''),
     maxmemoryPolicy: info.get('maxmemory_policy'),
-    canReadInfo: text !== undefined,
+    canReadInfo: infoText !== undefined,
   }
 }
 
@@ -81,7 +84,7 @@ function assertSupported(
   info: Map<string, string>,
 ): void {
   if (hello.get('mode') === 'sentinel' || info.get('redis_mode') === 'sentinel') {
-    throw unsupported(
+    throw unsupportedError(
       options,
       `is a Redis Sentinel, which is not supported: use the URL of the primary that it monitors, or ${KEEP_IN_POSTGRES}`,
     )
@@ -90,7 +93,7 @@ function assertSupported(
   // The versions of other products cannot be compared. `assertCommands` decides for them.
   const isRedis = (hello.get('server') ?? 'redis') === 'redis' && !info.has('valkey_version')
   if (isRedis && version !== undefined && isOlder(version, MIN_VERSION)) {
-    throw unsupported(
+    throw unsupportedError(
       options,
       `is Redis ${version}, which is not supported: use Redis ${MIN_VERSION} or later, or Valkey, or ${KEEP_IN_POSTGRES}`,
     )
@@ -110,7 +113,7 @@ async function assertCommands(client: Redis, key: string, isCluster: boolean): P
       const { message } = Object(error)
       if (READ_ONLY.test(message) || (isCluster && REDIRECTION.test(message))) continue
       if (!isRefusal(error) || isPermissionReply(message)) throw error
-      throw unsupported(
+      throw unsupportedError(
         client.options,
         `rejects a command that BullMQ needs (${message}): use Redis ${MIN_VERSION} or later, or Valkey, or ${KEEP_IN_POSTGRES}. Dragonfly needs --default_lua_flags=allow-undeclared-keys`,
       )
@@ -118,7 +121,7 @@ async function assertCommands(client: Redis, key: string, isCluster: boolean): P
   }
 }
 
-/** Resolves to `undefined` if the server does not know the command, or does not permit it to the user. */
+/** Returns the reply, or `undefined` if the server does not know the command or does not permit it to the user. */
 async function unlessRefused<T>(reply: Promise<T>): Promise<T | undefined> {
   try {
     return await reply
@@ -133,7 +136,7 @@ function isRefusal(error: unknown): boolean {
 }
 
 /** Creates the error for a server that cannot hold the queue. */
-export function unsupported({ host, port }: RedisOptions, problem: string): LastLogoutError {
+export function unsupportedError({ host, port }: RedisOptions, problem: string): LastLogoutError {
   return new LastLogoutError('CONFIGURATION', `REDIS_URL: ${host}:${port} ${problem}`)
 }
 
@@ -151,11 +154,15 @@ function splitField(line: string): [name: string, value: string] {
 /** Parses the reply of CLUSTER SLOTS, a list of slot ranges, each with its nodes. */
 function toNodes(reply: unknown): RedisNode[] | null {
   if (!Array.isArray(reply)) return null
-  const served = reply.flatMap(([, , ...nodes]: [number, number, ...[string, number][]]) => nodes)
+  const nodesOfRanges = reply.flatMap(
+    ([, , ...nodes]: [number, number, ...[string, number][]]) => nodes,
+  )
   // A node is listed once for each range that it serves.
-  return [...new Map(served.map(([host, port]) => [`${host}:${port}`, { host, port }])).values()]
+  return [
+    ...new Map(nodesOfRanges.map(([host, port]) => [`${host}:${port}`, { host, port }])).values(),
+  ]
 }
 
-function isOlder(version: string, than: string): boolean {
-  return version.localeCompare(than, 'en', { numeric: true }) < 0
+function isOlder(version: string, minVersion: string): boolean {
+  return version.localeCompare(minVersion, 'en', { numeric: true }) < 0
 }

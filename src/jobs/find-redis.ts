@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { Redis } from 'ioredis'
 import { LastLogoutError } from '../errors.js'
-import { examineRedis, type FoundRedis, type RedisNode, unsupported } from './examine-redis.js'
+import { examineRedis, type FoundRedis, type RedisNode, unsupportedError } from './examine-redis.js'
 import type { RedisUrls } from './redis.js'
 import { describeRedisTlsFailure } from './redis-failure.js'
 import { createTlsOptions } from './redis-tls.js'
@@ -12,11 +12,11 @@ const MAX_KNOWN_NODES = 16
 /** Options of {@link findRedis}. */
 export interface FindRedisOptions {
   urls: RedisUrls
-  /** Nodes that the cluster announced earlier. They can outlive the nodes of the URLs. Default: none. */
-  known?: RedisNode[] | null
+  /** Nodes that the cluster announced earlier. They are tried too, because the nodes of the URLs can be down. */
+  knownNodes?: RedisNode[] | null
   /** Prefix of the keys that will be used. */
   keyPrefix: string
-  /** Upper bound of the time for a connection, and for a reply, in milliseconds. */
+  /** Timeout of connecting, and of each reply, in milliseconds. */
   timeoutMs: number
 }
 
@@ -27,15 +27,15 @@ export interface FindRedisOptions {
  * @throws The error of ioredis if no server responds, or if the server refuses the user.
  */
 export async function findRedis(options: FindRedisOptions): Promise<FoundRedis> {
-  const { urls, known } = options
-  const others = (known ?? []).slice(0, MAX_KNOWN_NODES).map((node) => toUrl(node, urls[0]))
+  const { urls, knownNodes } = options
+  const knownUrls = (knownNodes ?? []).slice(0, MAX_KNOWN_NODES).map((node) => toUrl(node, urls[0]))
   try {
     const found = await Promise.any([
       ...urls.map((url) => connectOnce(url, options)),
-      ...others.map((url) => connectOnce(url, options).then(assertNode)),
+      ...knownUrls.map((url) => connectOnce(url, options).then(assertNode)),
     ])
     if (urls.length > 1 && found.nodes === null) {
-      throw unsupported(found.options, 'is no node of a cluster: use the URL of one server')
+      throw unsupportedError(found.options, 'is no node of a cluster: use the URL of one server')
     }
     return found
   } catch (error) {
@@ -44,7 +44,7 @@ export async function findRedis(options: FindRedisOptions): Promise<FoundRedis> 
   }
 }
 
-/** The address of a node that the cluster announced earlier can belong to another server by now. */
+/** Checks that a server is a node of a cluster. The address of a known node can belong to another server by now. */
 function assertNode(found: FoundRedis): FoundRedis {
   if (found.nodes === null || found.nodes.length === 0) throw new Error('no node of the cluster')
   return found
@@ -72,7 +72,8 @@ async function connectOnce(
   })
   try {
     const found = await examineRedis(client, keyPrefix)
-    // The number of the database in the URL does not exist. In a cluster it is ignored.
+    // All commands have succeeded, so this error states that the server lacks the database number of the URL. A cluster
+    // ignores the number.
     if (reason !== undefined && found.nodes === null) throw reason
     return found
   } catch (error) {

@@ -12,7 +12,7 @@ export interface JobsOptions extends RunnerOptions {
   connection: QueueConnection
   /** Separates this queue from others in the same store. Workers with the same prefix share a queue. */
   prefix: string
-  /** Called once, when the jobs have been scheduled. During an outage of the store, this is after the outage. */
+  /** Called once, when the jobs have been scheduled. If the store is unavailable at the start, this is after the outage. */
   onScheduled?: (() => void) | undefined
   /** Interval of the watchdog, in milliseconds. Default: 3,000. */
   watchIntervalMs?: number
@@ -26,7 +26,7 @@ export const JOBS_DEFAULTS = { watchIntervalMs: 3_000, timeoutMs: 5_000 }
 /** Jobs that run at their intervals. */
 export interface Jobs {
   /**
-   * Takes no further job, aborts the signal of the running jobs, waits for these jobs, and closes every connection. A
+   * Stops taking jobs, aborts the signal of the running jobs, waits for these jobs, and closes every connection. A
    * second call waits for the first call.
    */
   close(): Promise<void>
@@ -34,10 +34,10 @@ export interface Jobs {
 
 /**
  * Runs `jobs` at their intervals. A job that is new, or became due while no worker ran, runs at once. If there are
- * several workers, one of them takes each run.
+ * several workers, each run is taken by one of them.
  *
- * The jobs continue after any failure of a job or of the store. While the store is unavailable, no job runs, even if
- * it is unavailable from the start. When the store is available again, the jobs continue, even if it is empty then.
+ * The jobs continue after any failure of a job or of the store. The store can be unavailable at the start, too. While
+ * the store is unavailable, no job runs. When the store is available again, the jobs continue, even if it lost its data.
  *
  * @throws `DATABASE_NOT_MIGRATED` when PostgreSQL lacks the queue's tables.
  * @throws `CONFIGURATION` when TLS fails, or Redis is not supported. If the queue is in PostgreSQL, also when the

@@ -25,14 +25,14 @@ const POSTGRES_ADVICE =
 
 /**
  * Tracks outages of the queue. An outage is over when nothing has failed between two successes. Failures after
- * `closing` has aborted do not count, because connections are then closed on purpose.
+ * `closing` has aborted do not count, because the connections are being closed then.
  */
 export function createQueueOutage(
   connection: QueueConnection,
   log: Logger,
   closing: AbortSignal,
 ): QueueOutage {
-  // Hosts instead of URLs, which contain credentials.
+  // Hosts are logged instead of URLs, because URLs contain credentials.
   const urls = connection.kind === 'redis' ? connection.urls : [connection.url]
   const host = urls.map((url) => new URL(url).host).join(',')
   let isReported = false
@@ -40,12 +40,12 @@ export function createQueueOutage(
   const tracker = createFailureTracker({
     onFailure(error, isFirst) {
       const { kind, cause, advice } = explain(error, connection)
-      // After a failure with a known cause was logged, a lost connection is only a consequence of that cause. Before,
-      // it can be the first sign of the cause.
+      // If a failure with a known cause has been logged, a lost connection is only a consequence of that cause. If not,
+      // the lost connection can be the first sign of the cause.
       if (!isFirst || (kind === UNREACHABLE && isReported)) return
       isReported = true
       const err = describe(cause)
-      const remedy = `the log is not read until it is restored: ${advice}`
+      const remedy = `the log is not read until the job queue is restored: ${advice}`
       log.warn({ err, host, advice: remedy }, 'job queue unavailable')
     },
     onRecovery(failingMs) {
@@ -99,8 +99,8 @@ function explain(error: unknown, connection: QueueConnection): Explanation {
 }
 
 /**
- * Copies an error without its other properties: ioredis adds the command, such as AUTH with the password. The
- * stack is kept only for an error without a code.
+ * Copies only the message and the code of an error, or the stack if there is no code. Other properties can contain
+ * secrets: ioredis adds the failed command, such as AUTH with the password.
  */
 function describe(error: unknown): unknown {
   if (!(error instanceof Error)) return error

@@ -1,7 +1,7 @@
 import { createPostgresBackend, type PgPool, withBackend } from 'bullmq'
 import { assertQueueUsable, createQueuePool } from './postgres.js'
 
-/** Name, options and connection of a queue in its store. */
+/** Where a queue is stored: its name, options and connection. */
 export interface Place<C, B> {
   name: string
   options: { prefix?: string }
@@ -15,7 +15,7 @@ export interface Place<C, B> {
 /** Limits and callbacks of a queue in PostgreSQL. */
 interface PostgresPlaceOptions {
   prefix: string
-  /** In milliseconds. */
+  /** Timeout of connecting, of each response and of closing, in milliseconds. */
   timeoutMs: number
   onError(error: unknown): void
 }
@@ -32,14 +32,14 @@ export function placeInPostgres(
     options: {},
     // The pool type of BullMQ declares the listeners of a client differently.
     connection: pool as PgPool,
-    // A refused statement closes the queue, and the next attempt to open one checks for writes.
+    // No check is needed: a refused statement closes the queue, and the next opening checks whether writes are accepted.
     assertWritable: async () => {},
     disconnect: () => pool.end(),
   }
 }
 
 /**
- * Opens the queue in PostgreSQL as a worker does, reads its schedule, and closes the queue. Takes no job.
+ * Opens the queue in PostgreSQL in the same way as a worker, reads its schedule, and closes it. Takes no job.
  *
  * @throws What {@link assertQueueUsable} throws, and errors of BullMQ.
  */

@@ -7,13 +7,13 @@ import { receivesNotifications } from '../pg/notifications.js'
 import { createSockets } from '../pg/sockets.js'
 import { hasSqlState, PROTOCOL_VIOLATION } from '../pg/sql-state.js'
 import { MAX_LIFETIME_SECONDS } from '../pg/timeouts.js'
-import { unavailable } from '../pg/unavailable.js'
+import { unavailableError } from '../pg/unavailable.js'
 import { assertTablesUsable } from './queue-tables.js'
 
 /** Upper bound of the wait for a connection or a response, in milliseconds. */
 const TIMEOUT_MS = 5_000
 
-/** Settings of every session. BullMQ's statements name no schema, and BullMQ was proved at READ COMMITTED. */
+/** Settings of every session. BullMQ's statements name no schema, and are only tested at READ COMMITTED. */
 const SETTINGS = {
   search_path: DEFAULT_SCHEMA,
   default_transaction_isolation: 'read committed',
@@ -22,7 +22,7 @@ const SETTINGS = {
 /** SQLSTATE: read_only_sql_transaction. */
 const READ_ONLY = '25006'
 
-/** A client whose `error` event never ends the process, even without a listener. The failed query rejects anyway. */
+/** A client whose `error` event never ends the process, even without a listener. A failed query rejects in any case. */
 class Client extends pg.Client {
   override emit(...[event, ...args]: Parameters<pg.Client['emit']>): boolean {
     return event === 'error' && this.listenerCount(event) === 0 ? false : super.emit(event, ...args)
@@ -30,8 +30,8 @@ class Client extends pg.Client {
 }
 
 /**
- * Creates the connection pool of a queue and its worker. The worker keeps one connection for LISTEN. BullMQ does not
- * open its own connections, because those can end the process when they break.
+ * Creates the connection pool of a queue and its worker. The worker keeps one connection for LISTEN. BullMQ uses this
+ * pool, because its own connections can end the process when they break.
  */
 export function createQueuePool(databaseUrl: string, timeoutMs = TIMEOUT_MS): pg.Pool {
   const sockets = createSockets()
@@ -71,9 +71,9 @@ export async function assertQueueUsable(
     await withClient(databaseUrl, check, { ...timeouts, settings: SETTINGS })
   } catch (error) {
     if (!hasSqlState(Object(error).cause, PROTOCOL_VIOLATION)) throw error
-    // If the same connection succeeds without startup options, it leads to a pooler: PostgreSQL accepts them.
+    // PostgreSQL accepts startup options. If a connection succeeds only without them, it leads to a pooler.
     await withClient(databaseUrl, async () => {}, timeouts)
-    throw poolerInBetween('it refuses startup options')
+    throw poolerError('it refuses startup options')
   }
 }
 
@@ -84,14 +84,14 @@ async function checkSession(client: pg.Client, databaseUrl: string): Promise<voi
        current_setting('search_path') AS search_path`,
   )
   const [session] = rows
-  if (session?.search_path !== DEFAULT_SCHEMA) throw poolerInBetween('it ignores startup options')
-  if (session.read_only) throw unavailable(undefined, READ_ONLY)
+  if (session?.search_path !== DEFAULT_SCHEMA) throw poolerError('it ignores startup options')
+  if (session.read_only) throw unavailableError(undefined, READ_ONLY)
   if (!(await receivesNotifications(client, databaseUrl))) {
-    throw poolerInBetween('it does not deliver notifications (LISTEN)')
+    throw poolerError('it does not deliver notifications (LISTEN)')
   }
 }
 
-function poolerInBetween(reason: string): LastLogoutError {
+function poolerError(reason: string): LastLogoutError {
   const message =
     `the job queue cannot run through a connection pooler such as PgBouncer: ${reason}. Set DATABASE_DIRECT_URL to ` +
     'the PostgreSQL server itself, without a pooler in between'

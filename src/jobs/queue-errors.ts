@@ -5,8 +5,8 @@ import pg from 'pg'
 const ROLLED_BACK = /^40/
 
 /**
- * Whether a step failed because of another worker, although the queue is available: the other worker has changed the
- * job, or updates the same schedule. The next attempt can succeed.
+ * Whether an operation failed because of another worker, although the queue is available: the other worker has changed
+ * the job, or updates the same schedule. The next attempt can succeed.
  */
 export function isQueueConflict(error: unknown): boolean {
   const { code } = Object(error)

@@ -24,19 +24,22 @@ async function migrateWith(client: pg.Client): Promise<void> {
   try {
     // BullMQ's migration needs the privilege to create its schema, even if all migrations are applied.
     if ((await readVersion(client)) >= LATEST_SCHEMA_VERSION) return
-    // BullMQ begins its transaction at the default level of the session. At a higher level, a run that waited for
-    // BullMQ's lock would not see the migrations of the other run.
+    // BullMQ begins its transaction at the default isolation level of the session. At a higher level, a run that waited
+    // for BullMQ's lock would not see the migrations of the other run.
     const query = (sql: string, values?: unknown[]) =>
       client.query(sql === 'BEGIN' ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : sql, values)
     await runMigrations({ query })
   } catch (error) {
     throw hasSqlState(error, INSUFFICIENT_PRIVILEGE)
-      ? await migrationForbidden(client, error)
+      ? await migrationForbiddenError(client, error)
       : error
   }
 }
 
-async function migrationForbidden(client: pg.Client, cause: unknown): Promise<LastLogoutError> {
+async function migrationForbiddenError(
+  client: pg.Client,
+  cause: unknown,
+): Promise<LastLogoutError> {
   const { role, database } = await readNames(client)
   return new LastLogoutError(
     'CONFIGURATION',
@@ -61,7 +64,7 @@ async function readNames(client: pg.Client): Promise<{ role: string; database: s
  */
 export async function assertTablesUsable(client: pg.Client): Promise<void> {
   const version = await readVersion(client).catch(async (error) => {
-    throw hasSqlState(error, INSUFFICIENT_PRIVILEGE) ? await lacksPrivileges(client) : error
+    throw hasSqlState(error, INSUFFICIENT_PRIVILEGE) ? await privilegesError(client) : error
   })
   if (version < LATEST_SCHEMA_VERSION) {
     throw new LastLogoutError(
@@ -70,7 +73,7 @@ export async function assertTablesUsable(client: pg.Client): Promise<void> {
     )
   }
   const { rows } = await client.query<{ missing: number }>(COUNT_MISSING, [DEFAULT_SCHEMA])
-  if (rows[0]?.missing !== 0) throw await lacksPrivileges(client)
+  if (rows[0]?.missing !== 0) throw await privilegesError(client)
 }
 
 /** Counts the tables and sequences of the queue that the database user may not use. */
@@ -82,7 +85,7 @@ const COUNT_MISSING = `
       AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
     WHEN relkind = 'S' THEN NOT has_sequence_privilege(oid, 'USAGE') END`
 
-async function lacksPrivileges(client: pg.Client): Promise<LastLogoutError> {
+async function privilegesError(client: pg.Client): Promise<LastLogoutError> {
   const { role } = await readNames(client)
   const grants = [
     `USAGE ON SCHEMA ${DEFAULT_SCHEMA}`,

@@ -3,7 +3,7 @@ import { describeTlsFailure } from '../tls.js'
 
 /** Why the queue cannot use Redis, and what to do. */
 export interface RedisFailure {
-  /** The kind of the cause. {@link UNREACHABLE}: nothing is known but that a connection was lost or timed out. */
+  /** The kind of the cause. {@link UNREACHABLE}: a connection was lost or timed out, and the cause is unknown. */
   kind: string
   /** The error of the server or of the connection, without the wrapper of a cluster. */
   cause: unknown
@@ -21,7 +21,7 @@ const ACL_RULES = {
   commands: "+@connection +@read +@write +@scripting -@dangerous +info '+cluster|slots'",
 }
 
-/** Replies in which Redis refuses a command or a key to the user, in a script too. */
+/** Replies in which Redis refuses a command or a key to the user, also to a script of the user. */
 const PERMISSION_REPLY = /\bNOPERM\b|ACL failure in script|The user executing the script can't/
 
 const CHECK_CREDENTIALS = 'check the user and the password in REDIS_URL'
@@ -32,7 +32,7 @@ const ADVICE = new Map([
   ['WRONGPASS', CHECK_CREDENTIALS],
   [
     'MOVED',
-    'REDIS_URL leads to a node of a cluster that does not support CLUSTER SLOTS: permit it to the user',
+    'REDIS_URL leads to a node of a cluster that does not support CLUSTER SLOTS: permit this command to the user',
   ],
   ['READONLY', 'REDIS_URL leads to a replica: use the host of its primary'],
   ['OOM', 'Redis is full: raise its maxmemory, or remove other keys from it'],
@@ -102,7 +102,7 @@ export function explainRedisFailure(error: unknown, url: string): RedisFailure {
   return advice === undefined ? describe(UNREACHABLE, CHECK_SERVER) : describe(code, advice)
 }
 
-/** Quotes an argument for a shell if it contains characters that are special there. */
+/** Quotes an argument for a shell if the argument contains characters that are special in a shell. */
 function quote(text: string): string {
   return /^[\w.@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }

@@ -2,8 +2,8 @@ import { isIP } from 'node:net'
 import { type ConnectionOptions, checkServerIdentity, type PeerCertificate } from 'node:tls'
 
 /**
- * Creates the TLS options for nodes of a cluster. Nodes announce IP addresses unless they are configured to announce
- * host names. So for a node with an IP address, a certificate for the host name of any of the URLs is accepted.
+ * Creates the TLS options for nodes of a cluster. By default, nodes announce IP addresses, which certificates rarely
+ * contain. So for a node with an IP address, a certificate for the host name of any of the URLs is accepted.
  */
 export function createTlsOptions(urls: readonly string[]): ConnectionOptions {
   const names = urls.map((url) => new URL(url).hostname)
@@ -11,8 +11,8 @@ export function createTlsOptions(urls: readonly string[]): ConnectionOptions {
     checkServerIdentity(host: string, certificate: PeerCertificate) {
       const error = checkServerIdentity(host, certificate)
       if (error === undefined || isIP(host) === 0) return error
-      const isOfUrl = names.some((name) => checkServerIdentity(name, certificate) === undefined)
-      return isOfUrl ? undefined : error
+      const matchesUrl = names.some((name) => checkServerIdentity(name, certificate) === undefined)
+      return matchesUrl ? undefined : error
     },
   }
 }

@@ -23,7 +23,7 @@ export interface RedisConnectorOptions {
   onNodeError(error: unknown, node: string): void
 }
 
-/** How long a connection waits for a server that is unavailable. */
+/** What a connection does while the server is unavailable: the commands that it keeps, its retries and its timeouts. */
 type Limits = Pick<
   RedisOptions,
   'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout' | 'socketTimeout'
@@ -34,18 +34,18 @@ const MAX_RETRY_DELAY_MS = 2_000
 /** Interval at which each connection to a cluster reads which node serves which slot, in milliseconds. */
 const SLOTS_REFRESH_INTERVAL_MS = 5_000
 
-/** How long one node may take to return this mapping of slots, in milliseconds. Then another node is tried. */
+/** Timeout of reading this mapping from one node, in milliseconds. After it, another node is tried. */
 const SLOTS_REFRESH_TIMEOUT_MS = 3_000
 
-/** Limits of the connection on which a worker waits for a job. They have no timeout, because BullMQ ends the wait. */
+/** Limits of the connection on which a worker waits for a job. There is no timeout, because BullMQ ends the wait. */
 const WORKER_WAIT: Limits = { maxRetriesPerRequest: null }
 
-/** Prefix of the keys of a queue. The braces keep all of them in one slot of a Redis Cluster. */
+/** Prefix of the keys of a queue. The braces keep all keys of a queue in one slot of a Redis Cluster. */
 export function toKeyPrefix(name: string): string {
   return `{last-logout:${name}}`
 }
 
-/** Creates a connector that has not opened a connection yet. */
+/** Creates a connector. It opens no connection before `connect` is called. */
 export function createRedisConnector(options: RedisConnectorOptions): RedisConnector {
   const clients: (Redis | Cluster)[] = []
   const open = options.found.nodes === null ? connectServer : connectCluster
@@ -68,7 +68,7 @@ function connectServer({ urls, found, timeoutMs }: RedisConnectorOptions, limits
     // The ready check runs INFO, and prints a warning to the console if INFO is not permitted.
     enableReadyCheck: found.canReadInfo,
     retryStrategy: (times) => Math.min(times * 200, MAX_RETRY_DELAY_MS),
-    // A demoted primary keeps the connection open, and refuses every write with this reply.
+    // A primary that has become a replica keeps the connection open, and refuses every write with this reply.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   })
 }
@@ -78,14 +78,15 @@ function connectCluster(
   { enableOfflineQueue = true, ...limits }: Limits,
 ): Cluster {
   const { username, password, tls } = found.options
-  // ioredis returns to these nodes when it has lost all others. The announced nodes are included, because the nodes of
-  // the URLs may be down by then.
+  // When ioredis has lost all other nodes, it connects to these nodes again. The announced nodes are included, because
+  // the nodes of the URLs may be down by then.
   const client = new Cluster([...urls, ...(found.nodes ?? [])], {
     enableOfflineQueue,
-    // Without a refresh, ioredis would learn of a replaced node only by a MOVED reply of the unresponsive node.
+    // Without a refresh, ioredis would detect that a node was replaced only by a MOVED reply, which an unresponsive node
+    // cannot send.
     slotsRefreshInterval: SLOTS_REFRESH_INTERVAL_MS,
     slotsRefreshTimeout: SLOTS_REFRESH_TIMEOUT_MS,
-    // While the cluster is down, the replies to commands state the reason. The ready check would retry and state none.
+    // If the cluster is down, the replies to commands state the reason. The ready check would retry, and state no reason.
     enableReadyCheck: false,
     redisOptions: {
       username,
@@ -95,7 +96,7 @@ function connectCluster(
       connectTimeout: timeoutMs,
       enableReadyCheck: false,
     },
-    // Host names are not resolved here, because the certificates of the nodes contain names instead of addresses.
+    // Host names are not resolved here: TLS must check the certificate of a node against its name, not its address.
     dnsLookup: (address, callback) => callback(null, address),
   })
   client.on('node error', onNodeError)
@@ -103,7 +104,7 @@ function connectCluster(
 }
 
 /**
- * Creates a factory of BullMQ's own backend for Redis that sets limits for each connection. BullMQ's check of the
+ * Creates a factory that opens BullMQ's own backend for Redis with limits for each connection. BullMQ's check of the
  * server version is skipped, because the check prints to the console.
  */
 export function createRedisBackendFactory(
@@ -111,9 +112,8 @@ export function createRedisBackendFactory(
   timeoutMs: number,
 ): BackendFactory<RedisQueueBackend, RedisConnector> {
   const keys = new QueueKeys(prefix)
-  // A call of the queue fails instead of waiting while Redis is unavailable.
+  // If Redis is unavailable, a call of the queue fails at once, but a command of the worker waits.
   const queue = { enableOfflineQueue: false, commandTimeout: timeoutMs, socketTimeout: timeoutMs }
-  // The commands of a worker wait while Redis is unavailable.
   const worker = { maxRetriesPerRequest: null, socketTimeout: timeoutMs }
   return (name, options, { withBlockingConnection: isWorker = false } = {}) => {
     const open = (limits: Limits): RedisConnection =>
@@ -132,7 +132,7 @@ export function createRedisBackendFactory(
   }
 }
 
-/** Allows waits of fractions of a second. For a server that BullMQ has not checked, it uses whole seconds. */
+/** Lets BullMQ wait for fractions of a second. By default, it waits for whole seconds if it has not checked the server. */
 function allowFractions(connection: RedisConnection): RedisConnection {
   const allow = (): void => {
     connection.capabilities = { canDoubleTimeout: true, canBlockFor1Ms: false }

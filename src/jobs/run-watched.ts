@@ -11,7 +11,7 @@ const ABORT_GRACE_MS = 20_000
 /**
  * Runs a job once, and aborts the run when it stalls.
  *
- * @throws `STALLED` when a run that was aborted because it stalled has ended.
+ * @throws `STALLED` when a run has stalled, was aborted, and has ended.
  * @throws `ABANDONED` when an aborted run does not end within its grace period.
  */
 export function runWatched(job: ScheduledJob, signal: AbortSignal): Promise<unknown> {
@@ -20,27 +20,27 @@ export function runWatched(job: ScheduledJob, signal: AbortSignal): Promise<unkn
 
   return withAbort(signal, (controller) => {
     let state: 'running' | 'stalled' | 'over' = 'running'
-    const run = async () => job.run(controller.signal, progressed)
+    const run = async () => job.run(controller.signal, reportProgress)
     const stall = () => {
       state = 'stalled'
       controller.abort()
     }
     let timer = setTimeout(stall, stallMs)
-    function progressed(): void {
+    function reportProgress(): void {
       if (state === 'running' && !controller.signal.aborted) timer.refresh()
     }
 
     return new Promise<unknown>((resolve, reject) => {
       const end = (settle: () => void) => {
         clearTimeout(timer)
-        if (state === 'stalled') reject(stalled(job.name, stallMs))
+        if (state === 'stalled') reject(stalledError(job.name, stallMs))
         else settle()
         state = 'over'
       }
       controller.signal.addEventListener('abort', () => {
         clearTimeout(timer)
         if (state === 'over') return
-        timer = setTimeout(() => reject(abandoned(job.name, graceMs)), graceMs)
+        timer = setTimeout(() => reject(abandonedError(job.name, graceMs)), graceMs)
       })
       run().then(
         (value) => end(() => resolve(value)),
@@ -50,12 +50,12 @@ export function runWatched(job: ScheduledJob, signal: AbortSignal): Promise<unkn
   })
 }
 
-function stalled(name: string, stallMs: number): LastLogoutError {
+function stalledError(name: string, stallMs: number): LastLogoutError {
   const message = `the job ${name} made no progress for ${stallMs / 1000} s and was aborted; it runs again at its interval`
   return new LastLogoutError('STALLED', message)
 }
 
-function abandoned(name: string, graceMs: number): LastLogoutError {
+function abandonedError(name: string, graceMs: number): LastLogoutError {
   const message =
     `the job ${name} did not end within ${graceMs / 1000} s after it was aborted; the next run does not ` +
     'wait for it. If this occurs again, restart this process'

@@ -44,11 +44,11 @@ export function createRunner(options: RunnerOptions, signal: AbortSignal): Runne
   return {
     size: byName.size,
     async run(name) {
-      const known = byName.get(name)
-      // Another version of this program can have scheduled a job that this one does not know. If a job becomes due
-      // while it still runs, this run is skipped.
-      if (!known || running.has(name) || signal.aborted) return
-      const run = execute(known.job, known.tracker)
+      const { job, tracker } = byName.get(name) ?? {}
+      // Another version of this program can have scheduled a job that this version does not know. A job that becomes due
+      // while it still runs is skipped.
+      if (!job || !tracker || running.has(name) || signal.aborted) return
+      const run = execute(job, tracker)
       running.set(name, run)
       await run
       running.delete(name)

@@ -14,8 +14,8 @@ const OVERDUE_MS = 5_000
 const MAX_CLOCK_SKEW_MS = 60_000
 
 /**
- * Makes `jobs` the whole schedule. A job that is already scheduled at its interval is not scheduled again: BullMQ takes
- * no lock on PostgreSQL, so workers that start at the same time would conflict.
+ * Schedules `jobs`, and removes all other jobs from the schedule. A job that is already scheduled at its interval is not
+ * scheduled again: BullMQ takes no lock on PostgreSQL, so workers that start at the same time would conflict.
  *
  * @returns Whether a job was overdue.
  */
@@ -32,8 +32,8 @@ export async function registerSchedulers(
 }
 
 /**
- * Schedules a job again if its schedule is missing, if it is overdue because its next run was lost, or if its next run
- * is too far ahead because a clock was set back.
+ * Schedules a job again in three cases: the job is missing from the schedule; the job is overdue, because its next run
+ * was lost; its next run is too far ahead, because a clock was set back.
  *
  * @returns Whether a job was overdue.
  */

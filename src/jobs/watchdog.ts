@@ -9,7 +9,7 @@ import { registerSchedulers, restoreSchedulers } from './schedulers.js'
 /** Options of a watchdog. */
 export interface WatchdogOptions {
   jobs: ScheduledJob[]
-  /** Opens the queue and its worker. After a rejection, the watchdog calls this again at its next check. */
+  /** Opens the queue and its worker. After a rejection, the watchdog calls `open` again at its next check. */
   open(): Promise<Backend>
   /** Called once, when the schedule has been registered. */
   onRegistered?: (() => void) | undefined
@@ -26,16 +26,17 @@ export interface WatchdogOptions {
 /** Keeps a queue and its worker open, and the schedule complete. */
 export interface Watchdog {
   /**
-   * Checks once, then at each interval.
+   * Checks the schedule once, then at each interval.
    *
-   * @throws An error of the first check that a later check cannot resolve: `CONFIGURATION` or `DATABASE_NOT_MIGRATED`.
+   * @throws `CONFIGURATION` or `DATABASE_NOT_MIGRATED` if the first check fails with this error: a later check cannot
+   *   succeed.
    */
   start(): Promise<void>
   /** Waits for the running check, and closes the queue and its worker. Call this after the signal has aborted. */
   close(): Promise<void>
 }
 
-/** Maximum number of consecutive conflicts that concurrent workers can cause. More of them count as an outage. */
+/** Maximum number of consecutive conflicts that concurrent workers can cause. More conflicts count as an outage. */
 const MAX_CONFLICTS = 3
 
 /** Creates a watchdog that has not started. */
@@ -49,10 +50,10 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
 
   async function checkSchedule(): Promise<void> {
     const { queue, refused, assertWritable } = await current.get()
-    // Reads can succeed during an outage: a full Redis refuses only writes.
+    // Reads can succeed during an outage. For example, a full Redis refuses only writes.
     if (outage.isFailing()) await assertWritable()
     const setUp = isRegistered ? restoreSchedulers : registerSchedulers
-    // A call to a queue never settles if the queue is closed during the call, as after a refused statement.
+    // A refused statement closes the queue. A call to a queue that is closed during the call never settles.
     const isOverdue = await Promise.race([setUp(queue, jobs, now()), refused])
     if (!isRegistered) options.onRegistered?.()
     isRegistered = true

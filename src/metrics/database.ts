@@ -8,7 +8,7 @@ import type { GapReason, RecordedGap } from '../rules/gap.js'
 import type { Instant } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
 
-/** The methods of the store that the metrics are read with, and their timeout. */
+/** The methods of the store that read the metrics, and their timeout. */
 export type DatabaseMetricsOptions = Pick<
   LastLogoutStore,
   'readProgress' | 'readGaps' | 'count'
@@ -30,8 +30,8 @@ export const SCRAPE_TIMEOUT_MS = 3_000
 const COUNT_INTERVAL_MS = 60_000
 
 /**
- * Registers the metrics of the database. Every process of a tenant reports the same values, so that the metrics of the
- * API also reveal a worker that has stopped.
+ * Registers the metrics of the database. Every process of a tenant reports the same values, so the metrics of the API
+ * also show that a worker has stopped.
  */
 export function createDatabaseMetrics(
   registry: Registry,
@@ -39,7 +39,7 @@ export function createDatabaseMetrics(
 ): DatabaseMetrics {
   const up = new Gauge({
     name: 'last_logout_database_up',
-    help: 'Whether the database responded to this scrape: 1 or 0. At 0, its other metrics are absent.',
+    help: 'Whether the database responded to this scrape: 1 or 0. At 0, the other metrics of the database are absent.',
     registers: [registry],
   })
   const setters = [registerFreshness(registry), registerGaps(registry), registerCounts(registry)]
@@ -65,7 +65,7 @@ interface DatabaseState {
   counts: Counts | null
 }
 
-/** Sets metrics from the state of the database. `null`: the database is unavailable, and the metrics are removed. */
+/** Sets metrics to the state of the database. If the state is `null`, the database is unavailable: removes the metrics. */
 type Setter = (state: DatabaseState | null) => void
 
 function registerFreshness(registry: Registry): Setter {
@@ -131,9 +131,9 @@ function registerGaps(registry: Registry): Setter {
     for (const gauge of [gaps, duration, end, detected]) gauge.reset()
     if (state === null) return
     const byReason = { ...NO_GAPS }
-    const inOrder = [...state.gaps].sort((a, b) => a.detectedAt - b.detectedAt)
+    const byDetection = [...state.gaps].sort((a, b) => a.detectedAt - b.detectedAt)
     // In this order, a later gap overwrites the metrics of an earlier gap with the same reason.
-    for (const { reason, from, to, detectedAt } of inOrder) {
+    for (const { reason, from, to, detectedAt } of byDetection) {
       byReason[reason]++
       duration.set({ reason }, (to - from) / 1000)
       end.set({ reason }, to / 1000)

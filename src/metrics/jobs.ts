@@ -6,7 +6,7 @@ import { DURATION_BUCKETS } from './sync.js'
 export interface JobMetrics {
   /** Runs a poll, or a reconcile including its wait for the lease, and records its outcome and duration. */
   timePoll<Outcome extends string>(task: string, poll: () => Promise<Outcome>): Promise<Outcome>
-  /** Counts a run that has failed, or was abandoned. */
+  /** Counts a run that has failed or was abandoned, by error code. */
   onJobFailure(task: string, error: unknown): void
 }
 
@@ -34,7 +34,7 @@ function registerPolls(registry: Registry): JobMetrics['timePoll'] {
   }
   const duration = new Histogram({
     name: 'last_logout_poll_duration_seconds',
-    help: 'Duration of such a run, including the sweep of a first start. A reconcile includes the wait for another worker.',
+    help: 'Duration of a poll or reconcile, including the sweep of a first start. A reconcile includes the wait for another worker.',
     labelNames,
     buckets: DURATION_BUCKETS,
     registers,

@@ -7,7 +7,7 @@ import { createSyncMetrics, type SyncMetrics } from './sync.js'
 
 /** Options of {@link createMetrics}. */
 export interface MetricsOptions extends DatabaseMetricsOptions {
-  /** Our share of the tenant's rate limit, from 0 to 1. */
+  /** The share of the tenant's rate limit that last-logout may use, from 0 to 1. */
   rateShare: number
 }
 
@@ -35,16 +35,16 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry()
   const database = createDatabaseMetrics(registry, options)
   const tasks = { sync: new Registry(), api: new Registry() }
-  const exposed = new Set([registry])
+  const registries = new Set([registry])
   return {
     ...createSyncMetrics(tasks.sync, options.rateShare),
     ...createJobMetrics(tasks.sync),
     ...createApiMetrics(tasks.api),
-    expose: (task) => void exposed.add(tasks[task]),
+    expose: (task) => void registries.add(tasks[task]),
     exposeProcess: () => collectDefaultMetrics({ register: registry }),
     async scrape() {
       await database.refresh()
-      const texts = await Promise.all([...exposed].map((part) => part.metrics()))
+      const texts = await Promise.all([...registries].map((each) => each.metrics()))
       return { contentType: registry.contentType, text: texts.join('') }
     },
   }

@@ -11,7 +11,7 @@ export interface SyncMetrics {
   onIdleRound(loop: string): void
 }
 
-/** Buckets of the lag, in seconds. Auth0 stores an entry within seconds; an outage lasts for minutes. */
+/** Buckets of the lag, in seconds. Auth0 stores an entry within seconds. An outage can take minutes. */
 const LAG_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600]
 /** Buckets of the durations of requests and polls, in seconds. */
 export const DURATION_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600]
@@ -53,7 +53,7 @@ function registerRequests(registry: Registry, rateShare: number): SyncMetrics['o
   })
   const remaining = new Gauge({
     name: 'last_logout_auth0_rate_remaining_requests',
-    help: "What remained in the tenant's rate limit bucket, as of the last response. Other callers use it too.",
+    help: "Requests that remained in the tenant's rate limit bucket, as of the last response. Other callers use the bucket too.",
     registers,
   })
   new Gauge({
@@ -63,7 +63,7 @@ function registerRequests(registry: Registry, rateShare: number): SyncMetrics['o
   }).set(rateShare)
   const used = new Gauge({
     name: 'last_logout_auth0_budget_used_ratio',
-    help: 'How much of our share of the bucket was used at the last request, by our count.',
+    help: 'Used fraction of the share of the bucket at the last request, as counted by last-logout.',
     registers,
   })
   // Absent until Auth0 has reported a value: a zero would be wrong.
@@ -92,7 +92,7 @@ function registerEntries(registry: Registry): SyncMetrics['onProgress'] {
   })
   const events = new Counter({
     name: 'last_logout_logout_events_total',
-    help: 'Logout events among these entries.',
+    help: 'Logout events among the entries that were read.',
     labelNames,
     registers,
   })

@@ -3,7 +3,7 @@ import { toDriverOptions } from './connection.js'
 import { createSockets } from './sockets.js'
 import { isUnavailableState } from './sql-state.js'
 import { CONNECT_TIMEOUT_MS, QUERY_TIMEOUT_MS } from './timeouts.js'
-import { connectionFailure, unavailable } from './unavailable.js'
+import { connectionFailure, unavailableError } from './unavailable.js'
 
 /** Error codes of the system for a broken connection. */
 const BROKEN_CONNECTION_CODES = new Set<unknown>(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
@@ -19,7 +19,7 @@ export interface SessionOptions {
 }
 
 /**
- * Opens a connection, calls `run` with it, and closes it. PostgreSQL rolls an uncommitted transaction back.
+ * Opens a connection, calls `run` with it, and closes the connection. PostgreSQL rolls back an uncommitted transaction.
  *
  * @returns The result of `run`.
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
@@ -49,7 +49,7 @@ export async function withClient<T>(
   try {
     return await run(client)
   } catch (error) {
-    throw isConnectionFailure(error) ? unavailable(error) : error
+    throw isConnectionFailure(error) ? unavailableError(error) : error
   } finally {
     sockets.destroyAfterGrace(connectTimeoutMs)
     await client.end()

@@ -23,7 +23,8 @@ export interface DriverOptions {
 
 /**
  * Converts a database URL to options of the driver, with settings for the session. The settings are appended to the
- * URL's parameter `options`, and take precedence over it. The driver alone would use the parameter and ignore them.
+ * value of the URL's parameter `options`, and take precedence over that value. The driver itself would ignore settings
+ * if the URL has the parameter.
  *
  * @param settings Run-time parameters, such as `search_path`. A transaction pooler refuses them.
  * @throws `CONFIGURATION` when a file that the URL names cannot be read.
@@ -34,12 +35,14 @@ export function toDriverOptions(
 ): DriverOptions {
   const url = new URL(databaseUrl)
   assertReadable(url)
-  const added = Object.entries(settings).map(([name, value]) => `-c ${name}=${escapeOption(value)}`)
-  if (added.length === 0) return { connectionString: databaseUrl }
-  const given = url.searchParams.get('options')
+  const sessionOptions = Object.entries(settings).map(
+    ([name, value]) => `-c ${name}=${escapeOption(value)}`,
+  )
+  if (sessionOptions.length === 0) return { connectionString: databaseUrl }
+  const urlOptions = url.searchParams.get('options')
   url.searchParams.delete('options')
   // PostgreSQL applies the options in order: if two set the same parameter, the last one counts.
-  const options = given === null ? added : [given, ...added]
+  const options = urlOptions === null ? sessionOptions : [urlOptions, ...sessionOptions]
   return { connectionString: url.href, options: options.join(' ') }
 }
 

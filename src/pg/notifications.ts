@@ -5,8 +5,8 @@ import { withClient } from './client.js'
 import { CONNECT_TIMEOUT_MS } from './timeouts.js'
 
 /**
- * Channel of the check. All checks use the same one, because each can leave a LISTEN behind on a shared connection of
- * a pooler.
+ * Channel of the check. All checks use the same channel: on a shared connection of a pooler, the LISTEN of a check can
+ * remain.
  */
 const CHANNEL = 'last_logout_check'
 
@@ -14,44 +14,44 @@ const CHANNEL = 'last_logout_check'
 const IDLE_WAIT_MS = 500
 
 /**
- * Checks whether a connection receives a notification that a second connection sends. Through a transaction pooler
- * it does not, because LISTEN takes effect only on the pooler's own connection to the server.
+ * Checks whether a connection receives a notification that a second connection sends. A connection to a transaction
+ * pooler receives none, because LISTEN takes effect only on the pooler's own connection to the server.
  *
- * PostgreSQL sends a notification to an idle session at once, and to a busy one before the response to the session's
- * next statement. So a direct connection always passes, even if the server is slow. A pooler forwards nothing to an
- * idle client.
+ * PostgreSQL sends a notification to an idle session at once. To a busy session, it sends the notification before the
+ * response to the next statement. So a direct connection always passes the check, even if the server is slow. A pooler
+ * forwards nothing to an idle client.
  *
- * @param listening The connection to check. It must not be in a transaction.
+ * @param client The connection to check. It must not be in a transaction.
  * @param url The URL for the second connection.
- * @param idleWaitMs How long `listening` is left idle, in milliseconds. Default: 500.
+ * @param idleWaitMs How long `client` is left idle, in milliseconds. Default: 500.
  * @throws `DATABASE_UNAVAILABLE` when a connection fails or breaks.
  */
 export async function receivesNotifications(
-  listening: pg.Client,
+  client: pg.Client,
   url: string,
   idleWaitMs = IDLE_WAIT_MS,
 ): Promise<boolean> {
   const payload = randomUUID()
-  const received = new AbortController()
+  const receipt = new AbortController()
   const onNotification = (message: pg.Notification) => {
-    if (message.channel === CHANNEL && message.payload === payload) received.abort()
+    if (message.channel === CHANNEL && message.payload === payload) receipt.abort()
   }
-  listening.on('notification', onNotification)
+  client.on('notification', onNotification)
   try {
-    await listening.query(`LISTEN ${CHANNEL}`)
+    await client.query(`LISTEN ${CHANNEL}`)
     await withClient(
       url,
-      (client) => client.query('SELECT pg_notify($1, $2)', [CHANNEL, payload]),
+      (sender) => sender.query('SELECT pg_notify($1, $2)', [CHANNEL, payload]),
       {
         queryTimeoutMs: CONNECT_TIMEOUT_MS,
       },
     )
     // The wait rejects when the notification arrives.
-    await sleep(idleWaitMs, undefined, { signal: received.signal }).catch(() => {})
-    if (!received.signal.aborted) await listening.query('SELECT')
-    await listening.query(`UNLISTEN ${CHANNEL}`)
-    return received.signal.aborted
+    await sleep(idleWaitMs, undefined, { signal: receipt.signal }).catch(() => {})
+    if (!receipt.signal.aborted) await client.query('SELECT')
+    await client.query(`UNLISTEN ${CHANNEL}`)
+    return receipt.signal.aborted
   } finally {
-    listening.off('notification', onNotification)
+    client.off('notification', onNotification)
   }
 }

@@ -46,8 +46,8 @@ export function createPool(
 }
 
 /**
- * Ends a connection when a query on it fails, unless the server only refused the query. The pool itself ends the
- * connection of a failed `pool.query`, but reuses the connection of a failed transaction, even if the server is
+ * Ends a connection when a query on it fails, except if the server only refused the query. The pool itself ends the
+ * connection of a failed `pool.query`. But it reuses the connection of a failed transaction, even if the server is
  * unresponsive or has become read-only.
  */
 function endWhenUnusable(client: pg.PoolClient): void {

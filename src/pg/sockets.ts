@@ -6,7 +6,7 @@ export interface Sockets {
   /** Creates the socket of one connection: the `stream` option of `pg`. */
   open(): Socket
   /**
-   * Starts the grace period for closing. When it ends, destroys the sockets that are still open, because an
+   * Starts the grace period for closing. After that period, destroys the sockets that are still open, because an
    * unresponsive server never closes its side. The timer does not keep the process alive.
    *
    * @param graceMs Length of the grace period, in milliseconds. Default: {@link CLOSE_GRACE_MS}.
@@ -14,7 +14,7 @@ export interface Sockets {
   destroyAfterGrace(graceMs?: number): void
 }
 
-/** Tracks the sockets of connections to PostgreSQL, so that closing a connection always ends. */
+/** Tracks the sockets of connections to PostgreSQL, so that no connection stays open after it was closed. */
 export function createSockets(): Sockets {
   const sockets = new Set<Socket>()
   return {

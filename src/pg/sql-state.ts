@@ -52,7 +52,7 @@ export function isRefusedRowState(state: string | undefined): boolean {
 /** SQLSTATE: insufficient_privilege. */
 export const INSUFFICIENT_PRIVILEGE = '42501'
 
-/** SQLSTATE: protocol_violation. PgBouncer reports it for what it does not allow, such as a startup parameter. */
+/** SQLSTATE: protocol_violation. PgBouncer reports it if it does not allow something, such as a startup parameter. */
 export const PROTOCOL_VIOLATION = '08P01'
 
 /** Whether the server reported an error with this SQLSTATE. */
@@ -60,7 +60,7 @@ export function hasSqlState(error: unknown, state: string): boolean {
   return error instanceof pg.DatabaseError && error.code === state
 }
 
-const LOCKED =
+const LOCK_ADVICE =
   'other sessions keep locking the same rows; find long transactions in pg_stat_activity'
 
 /** What to do, by SQLSTATE or by the class of the SQLSTATE. */
@@ -71,9 +71,9 @@ const ADVICE: Record<string, string> = {
   '53100': 'the disk is full; free disk space',
   '53200': 'the server is out of memory; free memory',
   '53300': 'all connections are in use; close some, or raise max_connections',
-  '40001': LOCKED,
-  '40P01': LOCKED,
-  '55P03': LOCKED,
+  '40001': LOCK_ADVICE,
+  '40P01': LOCK_ADVICE,
+  '55P03': LOCK_ADVICE,
   '57014': 'a query was cancelled; check statement_timeout and the load of the server',
 }
 

@@ -15,7 +15,7 @@ export const TLS_REMEDY =
  *
  * @param state SQLSTATE of the cause. Default: the code of the cause if it is a `pg.DatabaseError`.
  */
-export function unavailable(
+export function unavailableError(
   cause: unknown,
   state: string | undefined = cause instanceof pg.DatabaseError ? cause.code : undefined,
 ): LastLogoutError {
@@ -29,7 +29,7 @@ export function unavailable(
 export function connectionFailure(cause: unknown): LastLogoutError {
   if (cause instanceof LastLogoutError) return cause
   const tlsFailure = describeTls(cause)
-  if (tlsFailure === null) return unavailable(cause)
+  if (tlsFailure === null) return unavailableError(cause)
   return new LastLogoutError('CONFIGURATION', tlsFailure, { cause })
 }
 

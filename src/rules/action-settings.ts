@@ -4,7 +4,7 @@ export const ACTION_NAME = 'last-logout'
 /** The modes of the login Action. The first value of this list, and of each list below, is the default. */
 export const MODES = ['enforce', 'observe'] as const
 
-/** What the login Action does with an exchange for which the result is unknown. */
+/** What the login Action does with an exchange if the revocation status is unknown. */
 export const ON_ERROR = ['allow', 'deny'] as const
 
 /** Which policy the login Action applies; `service`: the policy of the service. */

@@ -1,7 +1,7 @@
 import type { Advances } from './fold.js'
 import type { Instant } from './instant.js'
 
-/** The rows that a number of entries result in. */
+/** The rows that result from a number of entries. */
 export interface Batch extends Advances {
   unattributable: Unattributable[]
 }
@@ -15,7 +15,7 @@ export interface Unattributable {
   entry: string
 }
 
-/** A page to be stored. */
+/** A page of entries, as the store receives it. */
 export interface StoredPage {
   /** The checkpoint that the page was read from. */
   from: string

@@ -15,8 +15,8 @@ export type Change =
   | ForgottenChange
 
 /**
- * The row of a forgotten person: its ids are hashes under `key`, by `createKeyedHash`. It replaces the row with the ids.
- * A subscriber that does not know these kinds ignores them, and keeps what it holds.
+ * The row of a forgotten person. It contains the hashes of the ids, made by `createKeyedHash(key)`, and replaces the row
+ * with the ids. A subscriber of an older release ignores changes of these kinds, and keeps the ids that it holds.
  */
 type ForgottenChange =
   | {
@@ -51,7 +51,10 @@ export interface ChangesPage {
   changes: Change[]
   /** The cursor to continue from. */
   cursor: string
-  /** Also `null` while `more` is true: a subscriber must have received every change before it relies on freshness. */
+  /**
+   * `null`: the first catch-up has not ended, or `more` is true. A subscriber must not rely on freshness before it has
+   * received every change.
+   */
   asOf: Instant | null
   /** When the page was read, by the clock of the database. */
   now: Instant

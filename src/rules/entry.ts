@@ -26,7 +26,7 @@ export const UNATTRIBUTABLE_REASONS = [
 ] as const
 type UnattributableReason = Exclude<(typeof UNATTRIBUTABLE_REASONS)[number], 'not_storable'>
 
-/** Result of reading an entry. */
+/** Result of reading an entry. `other`: the entry is not a logout. */
 export type Reading =
   | { kind: 'event'; event: LogoutEvent }
   | { kind: 'unattributable'; reason: UnattributableReason }
@@ -50,8 +50,14 @@ export function readEntry(entry: unknown, types: ReadonlySet<string>): Reading {
   const at = readInstant(entry, logId)
   if (at === null) return unattributable('no_instant')
 
-  const endsAll = userId !== null && !endsOneSession(type)
-  const event = { logId: logId ?? '', type, at, userId, sessionId: endsAll ? null : sessionId }
+  const endsAllSessions = userId !== null && !endsOneSession(type)
+  const event = {
+    logId: logId ?? '',
+    type,
+    at,
+    userId,
+    sessionId: endsAllSessions ? null : sessionId,
+  }
   return { kind: 'event', event }
 }
 

@@ -16,7 +16,7 @@ export const OPTIONAL_TYPES = [
 
 /**
  * Event types that never count as a logout. For each type, one of these is true: an outsider can cause an entry of
- * this type; its `user_id` is not the user who was logged out; it ends less than a session.
+ * this type; the `user_id` of the entry is not the user who was logged out; the entry does not mean that a session ended.
  */
 const FORBIDDEN_TYPES = /^(flo|scpr|sapi|srrt|limit_.*|.*pwd_leak)$/
 
@@ -28,7 +28,7 @@ const BACKCHANNEL_INITIATORS = new Set([
   'email-identifier-changed',
 ])
 
-/** Why `EVENT_TYPES` must not name this event type; `null`: it may. */
+/** Returns why `EVENT_TYPES` must not name this event type; `null`: `EVENT_TYPES` may name it. */
 export function refuseType(type: string): 'forbidden' | 'unknown' | null {
   if (FORBIDDEN_TYPES.test(type)) return 'forbidden'
   const known: readonly string[] = [...DEFAULT_TYPES, ...OPTIONAL_TYPES]

@@ -31,8 +31,8 @@ export interface Advances {
 }
 
 /**
- * Folds events into one row per user, and one row per session. The order of the events, and whether some occur
- * twice, do not change the result.
+ * Folds events into one row per user, and one row per session. Neither the order of the events nor duplicates change
+ * the result.
  */
 export function fold(events: Iterable<LogoutEvent>): Advances {
   const users = new Map<string, UserLogout>()
@@ -61,16 +61,16 @@ function laterSession(stored: SessionLogout | undefined, next: SessionLogout): S
   if (stored === undefined) return next
   const newest = isNewer(next, stored) ? next : stored
   const ended = stored.ended || next.ended
-  return { ...newest, ended, userId: greater(stored.userId, next.userId) }
+  return { ...newest, ended, userId: greaterUserId(stored.userId, next.userId) }
 }
 
-/** Whether `a` is newer than `b`. In the same millisecond, the log id decides, whatever the order of events. */
+/** Whether `a` is newer than `b`. If both happened in the same millisecond, the greater log id is newer. */
 function isNewer(a: { at: Instant; logId: string }, b: { at: Instant; logId: string }): boolean {
   return a.at > b.at || (a.at === b.at && a.logId > b.logId)
 }
 
-/** The greater of two user ids. Entries of a session can name two users; the result must not depend on their order. */
-function greater(a: string | null, b: string | null): string | null {
+/** The greater of two user ids. Two entries of a session can name two users: the order of entries must not matter. */
+function greaterUserId(a: string | null, b: string | null): string | null {
   if (a === null || b === null) return a ?? b
   return a > b ? a : b
 }

@@ -8,14 +8,14 @@ export interface ForgottenPerson {
   sessions: number
   /** Number of unattributable entries that contained an id of the person, and were deleted. */
   entries: number
-  /** The rows with hashes, also those of an earlier call; `null`: there are none. */
+  /** The rows of the person that contain hashes, including rows of an earlier call; `null`: there are none. */
   remaining: {
-    /** `null`: only sessions are known. */
+    /** The last logout in the user's row; `null`: only rows of sessions remain. */
     lastLogoutAt: Instant | null
     sessions: number
     /** The newest logout of these rows. */
     newestAt: Instant
   } | null
-  /** By the clock of the database. */
+  /** When the person was forgotten, by the clock of the database. */
   now: Instant
 }

@@ -4,9 +4,9 @@ import type { Span } from './span.js'
 /**
  * Whether a logout in a gap can concern a token that is still valid.
  *
- * - `open`: it can.
- * - `closed`: the floor rejects every token that it could concern.
- * - `expired`: every token that it could concern has expired.
+ * - `open`: such a logout is possible.
+ * - `closed`: the floor rejects every token that a logout in the gap could concern.
+ * - `expired`: every token that a logout in the gap could concern has expired.
  */
 export type GapState = 'open' | 'closed' | 'expired'
 
@@ -17,8 +17,8 @@ interface Moment {
 }
 
 /**
- * How long after its login a token can be valid, in milliseconds: a refresh token lives for at most `maxRefreshAgeMs`
- * from the login, and the last access token that it gives for at most `maxTokenAgeMs` more.
+ * How long after its login a token can be valid, in milliseconds. A refresh token is valid for at most `maxRefreshAgeMs`
+ * after the login. The last access token from this refresh token is valid for at most another `maxTokenAgeMs`.
  */
 export function tokenHorizonMs(lifetimes: {
   maxTokenAgeMs: number
@@ -28,14 +28,14 @@ export function tokenHorizonMs(lifetimes: {
 }
 
 /**
- * The instant from which on a logout in a gap concerns no token. Such a logout is before the end of the gap, which is
- * exclusive, and concerns only logins that are not after it (R6).
+ * The instant until which a logout in the gap can concern a token. The logout is before the end of the gap, and concerns
+ * only tokens whose login is not after the logout.
  */
 export function concernedUntil({ to }: Pick<Span, 'to'>, horizonMs: number): Instant {
   return to + horizonMs
 }
 
-/** The state of a gap. A gap that ends earlier is never `open` where a later one is not. */
+/** The state of a gap. If a gap is not `open`, no gap with an earlier end is `open`. */
 export function stateOfGap(
   gap: Pick<Span, 'to'>,
   { floorAt, now }: Moment,
@@ -45,7 +45,7 @@ export function stateOfGap(
   return now >= concernedUntil(gap, horizonMs) ? 'expired' : 'open'
 }
 
-/** What decides whether the known logouts are complete. */
+/** The facts that decide whether the known logouts are complete. */
 interface Coverage extends Moment {
   asOf: Instant | null
   /** Whether nothing is left to sweep. */

@@ -11,17 +11,21 @@ import type { Span } from './span.js'
 export const MIN_RETENTION_MS = DAY_MS
 
 /**
- * If the oldest entry of a log is younger than this, in milliseconds, the tenant is new: Auth0 has not deleted older
- * entries.
+ * Maximum age of the oldest entry in the log of a new tenant, in milliseconds. If the oldest entry is younger, Auth0 has
+ * not deleted older entries.
  */
 const NEW_TENANT_MS = MIN_RETENTION_MS / 2
 
-/** After a pause shorter than this, in milliseconds, no entry can have been deleted unread. */
+/**
+ * If reading has paused for less than this, in milliseconds, no gap is searched: Auth0 cannot have deleted an entry
+ * before it was read.
+ */
 export const GAP_CHECK_THRESHOLD_MS = 60_000
 
 /**
- * Why a span was not read. `retention`: Auth0 deleted its entries while the log was not read. `empty_log`: the same,
- * and the log was empty afterwards. `cold_start`: Auth0 deleted its entries before the first start.
+ * Why a span was not read. `retention`: Auth0 deleted entries of the span while the log was not read. `empty_log`: Auth0
+ * deleted all entries of the log while the log was not read. `cold_start`: Auth0 deleted entries of the span before the
+ * first start.
  */
 export type GapReason = 'retention' | 'empty_log' | 'cold_start'
 
@@ -35,7 +39,7 @@ export interface RecordedGap extends Gap {
   detectedAt: Instant
 }
 
-/** From when on the log holds entries, as read by one request. */
+/** The oldest entry that Auth0 retains, as one request returned it. */
 export interface Retained {
   /** Storage time of the oldest entry; `null`: the log is empty. */
   oldestAt: Instant | null
@@ -44,8 +48,9 @@ export interface Retained {
 }
 
 /**
- * The span whose entries were deleted before they were read; `null`: there is none. It begins where reading has ended,
- * which can be later than the checkpoint: in a quiet tenant, the last entry is old, and its deletion causes no gap.
+ * The span whose entries were deleted before they were read; `null`: there is no such span. The gap begins at the instant
+ * up to which the log has been read. That instant can be later than the entry of the checkpoint: in a quiet tenant, the
+ * last entry is old, and its deletion causes no gap.
  */
 export function findGap(progress: Progress, retained: Retained): Gap | null {
   const { sweep } = progress
@@ -54,13 +59,13 @@ export function findGap(progress: Progress, retained: Retained): Gap | null {
   // If the log begins after the checkpoint, the entries that remain to be swept were deleted too.
   const unread = wasPolledRecently(progress, requestedAt) ? null : findUnread(progress, retained)
   if (unread !== null) return { ...unread, from: Math.min(unread.from, sweep.from) }
-  // The log has been read from the end of the sweep on.
+  // Pages are read from the end of the sweep on, so a gap of the cold start ends there at the latest.
   const to = Math.min(oldestAt ?? requestedAt, sweep.to)
   const isTruncated = oldestAt !== null && !isNewTenant(oldestAt, requestedAt)
   return isTruncated && sweep.from < to ? { from: sweep.from, to, reason: 'cold_start' } : null
 }
 
-/** Whether the tenant of a log that begins at `oldestAt` seems to be new, so that nothing was deleted. */
+/** Whether the oldest entry of the log is so recent that the tenant must be new, and Auth0 has deleted no entry. */
 export function isNewTenant(oldestAt: Instant, requestedAt: Instant): boolean {
   return oldestAt > requestedAt - NEW_TENANT_MS
 }
@@ -68,7 +73,7 @@ export function isNewTenant(oldestAt: Instant, requestedAt: Instant): boolean {
 /** The instant up to which the log has been read: `asOf` or the time of the checkpoint; `null`: it has not been read. */
 export function readUpTo({ asOf, checkpoint }: Progress, requestedAt: Instant): Instant | null {
   const storedAt = storageTimeOf(checkpoint)
-  // If Auth0 changes the layout of log ids, the time that is read from one can be arbitrary.
+  // If Auth0 changes the layout of log ids, a log id can yield any time.
   return storedAt !== null && storedAt <= requestedAt + GAP_CHECK_THRESHOLD_MS
     ? later(asOf, storedAt)
     : asOf
@@ -80,14 +85,14 @@ function findUnread(progress: Progress, { oldestAt, requestedAt }: Retained): Ga
   const from = readUpTo(progress, requestedAt)
   if (from === null || from >= end) return null
   const isRetained = from >= requestedAt - MIN_RETENTION_MS
-  const isDeletedEarly = oldestAt !== null && isDeleted(progress.checkpoint, oldestAt, requestedAt)
-  if (isRetained && !isDeletedEarly) return null
+  const isEarly = oldestAt !== null && isDeletedEarly(progress.checkpoint, oldestAt, requestedAt)
+  if (isRetained && !isEarly) return null
   return { from, to: end, reason: oldestAt === null ? 'empty_log' : 'retention' }
 }
 
 /**
- * Whether the log was polled within the retention. This matters during a sweep: then `asOf` does not move, and in a
- * quiet tenant the checkpoint is old.
+ * Whether the log was polled within the retention of the smallest plan. During a sweep, neither `asOf` nor the checkpoint
+ * shows that: `asOf` does not move, and in a quiet tenant the checkpoint is old.
  */
 function wasPolledRecently({ lastPollAt, reconciledTo }: Progress, requestedAt: Instant): boolean {
   const polledAt = later(lastPollAt, reconciledTo)
@@ -95,10 +100,14 @@ function wasPolledRecently({ lastPollAt, reconciledTo }: Progress, requestedAt: 
 }
 
 /**
- * Whether the entry of the checkpoint was deleted within the retention of the smallest plan. Then other entries may
- * have been deleted early, too.
+ * Whether Auth0 has deleted the entry of the checkpoint although it is younger than the retention of the smallest plan.
+ * Then Auth0 may have deleted other entries early, too.
  */
-function isDeleted(checkpoint: string | null, oldestAt: Instant, requestedAt: Instant): boolean {
+function isDeletedEarly(
+  checkpoint: string | null,
+  oldestAt: Instant,
+  requestedAt: Instant,
+): boolean {
   if (checkpoint === null || isSynthetic(checkpoint)) return false
   const storedAt = storageTimeOf(checkpoint)
   return storedAt !== null && storedAt >= requestedAt - MIN_RETENTION_MS && storedAt < oldestAt

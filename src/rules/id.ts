@@ -1,6 +1,6 @@
 /**
  * Maximum length of a user or session id, in UTF-16 code units. A unit takes at most three bytes, so an id of this
- * length fits into an index row of PostgreSQL (2,704 bytes). No entry can prevent a page from being stored.
+ * length fits into an index row of PostgreSQL (2,704 bytes). A longer id could make it impossible to store a page.
  */
 export const MAX_ID_LENGTH = 800
 
@@ -11,8 +11,8 @@ export function readId(value: unknown): string | null {
 }
 
 /**
- * Whether PostgreSQL can store the text: it has no U+0000 and no lone surrogate. `isWellFormed` is not used, because
- * Auth0 can run the login Action on Node 18, which lacks it.
+ * Whether PostgreSQL can store the text: the text has no U+0000 and no lone surrogate. `isWellFormed` is not used,
+ * because the login Action also runs on Node 18, which does not have that method.
  */
 function isStorable(text: string): boolean {
   return !text.includes('\0') && !/\p{Surrogate}/u.test(text)

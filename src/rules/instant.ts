@@ -7,7 +7,7 @@ export const HOUR_MS = 3_600_000
 /** A day, in milliseconds. */
 export const DAY_MS = 24 * HOUR_MS
 
-/** Bounds of a plausible instant. PostgreSQL can store every instant between them, and Auth0 has no others. */
+/** Bounds of a plausible instant. Every instant of Auth0 lies between these bounds, and PostgreSQL can store it. */
 const MIN_INSTANT = Date.UTC(2000, 0, 1)
 const MAX_INSTANT = Date.UTC(2200, 0, 1)
 

@@ -35,10 +35,11 @@ export type Outcome = 'accepted' | 'revoked' | 'unknown'
 /** How a token is judged. */
 export interface JudgeOptions {
   policy: Policy
-  /** Added to the time of the login, in milliseconds. Default: 0. */
+  /** A tolerance that is added to the time of the login, in milliseconds. Default: 0. */
   leewayMs?: number
 }
 
+/** The instant of a covering logout, and why this logout revokes a token. */
 interface Cover {
   at: Instant
   reason: RevokedReason
@@ -62,7 +63,7 @@ export function judge(token: Token, known: KnownLogouts, options: JudgeOptions):
     : { revoked: false, reason: 'login_after_logout', lastLogoutAt, loginAt }
 }
 
-/** The newest logout that covers the token. An older covering logout never weakens a newer one. */
+/** The newest logout that covers the token; `null`: there is none. */
 function newestCover(token: Token, known: KnownLogouts, policy: Policy): Cover | null {
   const { user, session, floorAt } = known
   const ownSessionOnly = policy === 'session' && token.sessionId !== null

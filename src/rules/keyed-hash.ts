@@ -1,7 +1,7 @@
 /*
- * HMAC-SHA-256 (RFC 2104, FIPS 180-4). The rules import nothing, and a check of the client is synchronous: neither
- * `node:crypto` nor `crypto.subtle` serves both. While a tenant has forgotten people, each check hashes two ids: nothing
- * but the result is allocated.
+ * HMAC-SHA-256 (RFC 2104, FIPS 180-4). `node:crypto` cannot be used, because the rules import nothing. `crypto.subtle`
+ * cannot be used, because it is asynchronous, and a check of the client is synchronous. If people of the tenant were
+ * forgotten, each check hashes two ids. For speed, a hash allocates nothing except its result.
  */
 
 const BLOCK_BYTES = 64
@@ -27,7 +27,7 @@ export function createKeyedHash(key: string): KeyedHash {
     writeState()
     keyBytes.set(message.subarray(0, DIGEST_BYTES))
   }
-  // The first block of either hash depends on the key alone.
+  // The inner and the outer hash each begin with a block that depends only on the key.
   const inner = padKey(keyBytes, INNER_PAD)
   const outer = padKey(keyBytes, OUTER_PAD)
   return (text) => {
@@ -45,7 +45,10 @@ function padKey(key: Uint8Array, pad: number): Int32Array {
   return state.slice()
 }
 
-/** The first 32 bits of the fractional part of a root of each of the first primes (FIPS 180-4 §4.2.2, §5.3.3). */
+/**
+ * The constants of SHA-256 (FIPS 180-4 §4.2.2, §5.3.3): the first 32 bits of the fractional parts of the square roots
+ * (`INITIAL`) and of the cube roots (`ROUND`) of the first primes.
+ */
 const PRIMES = listPrimes(64)
 const INITIAL = Int32Array.from(PRIMES.slice(0, WORDS), (prime) => fractionBits(Math.sqrt(prime)))
 const ROUND = Int32Array.from(PRIMES, (prime) => fractionBits(Math.cbrt(prime)))
@@ -62,7 +65,7 @@ function fractionBits(root: number): number {
   return Math.floor((root - Math.floor(root)) * 2 ** 32) | 0
 }
 
-/** The message that is being hashed, and the state of its hash. Both are used within one call only. */
+/** Buffers of the message that is being hashed, and of the state of its hash. All hashes share these buffers. */
 let message = new Uint8Array(1_024)
 let view = new DataView(message.buffer)
 const state = new Int32Array(WORDS)
@@ -71,7 +74,7 @@ const encoder = new TextEncoder()
 
 /** Writes a text to the beginning of the message. Returns its length in bytes. */
 function writeText(text: string): number {
-  // Up to three bytes for each UTF-16 code unit, and the padding.
+  // A UTF-16 code unit takes up to three bytes. The padding takes up to two blocks.
   const capacity = 3 * text.length + 2 * BLOCK_BYTES
   if (message.length < capacity) {
     message = new Uint8Array(capacity)
@@ -84,9 +87,14 @@ function writeState(): void {
   for (let i = 0; i < WORDS; i++) view.setInt32(4 * i, at(state, i))
 }
 
-/** Hashes the message to `state`. `before`: the number of bytes that `from` contains already. */
+/**
+ * Hashes the first `length` bytes of the message, and leaves the result in `state`.
+ *
+ * @param from The state of the hash before the message.
+ * @param before The number of bytes that were hashed to get the state `from`.
+ */
 function digest(from: Int32Array, length: number, before: number): void {
-  // The padding: a bit, zeros, and the length in bits.
+  // The padding consists of a 1 bit, zeros, and the length in bits.
   const end = Math.ceil((length + 9) / BLOCK_BYTES) * BLOCK_BYTES
   message.fill(0, length, end)
   message[length] = 0x80
@@ -95,10 +103,10 @@ function digest(from: Int32Array, length: number, before: number): void {
   for (let offset = 0; offset < end; offset += BLOCK_BYTES) compress(offset)
 }
 
-/** An element of an array whose length is known. */
+/** Reads an element. The caller guarantees that the index is in the array. */
 const at = (words: Int32Array, i: number) => words[i] as number
 
-/** Adds a block of the message to `state`. */
+/** Updates `state` with the block of the message that begins at `offset`. */
 function compress(offset: number): void {
   for (let i = 0; i < 16; i++) schedule[i] = view.getInt32(offset + 4 * i)
   for (let i = 16; i < 64; i++) {
@@ -144,7 +152,7 @@ function rotate(word: number, bits: number): number {
   return (word >>> bits) | (word << (32 - bits))
 }
 
-/** The two digits of each byte. */
+/** The two hexadecimal digits of each byte value. */
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 const toDigits = (byte: number) => HEX[byte & 0xff] as string
 

@@ -15,6 +15,6 @@ export interface Known extends KnownLogouts {
   asOf: Instant | null
   /** When the logouts were read, by the clock of the database. */
   now: Instant
-  /** False: a logout that could affect a valid token is known to be missing. */
+  /** False: a logout that can concern a valid token may be missing. */
   complete: boolean
 }

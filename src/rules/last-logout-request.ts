@@ -11,8 +11,8 @@ export interface RequestedIds {
 }
 
 /**
- * The part of the URL that contains the user id: the query, or the path as in release 0.1.0. The query is preferred:
- * proxies pass it unchanged, but decode, normalize or reject an encoded `/` or `..` in a path.
+ * The part of the URL that contains the user id: the query, or the path, which release 0.1.0 requires. The query is
+ * preferred. Proxies pass a query unchanged, but can decode, normalize or reject an encoded `/` or `..` in a path.
  */
 export type RequestForm = 'query' | 'path'
 
@@ -31,18 +31,18 @@ export function lastLogoutPath({ userId, sessionId }: RequestedIds, form: Reques
 /**
  * Chooses the form of the request.
  *
- * @param missingAt When the service last rejected the query form; `null`: never. If the clock was set back since
+ * @param queryRejectedAt When the service last rejected the query form; `null`: never. If the clock was set back since
  *   then, the query form is tried at once.
  */
-export function chooseForm(missingAt: Instant | null, now: Instant): RequestForm {
-  if (missingAt === null) return 'query'
-  const elapsedMs = now - missingAt
+export function chooseForm(queryRejectedAt: Instant | null, now: Instant): RequestForm {
+  if (queryRejectedAt === null) return 'query'
+  const elapsedMs = now - queryRejectedAt
   return elapsedMs >= 0 && elapsedMs < QUERY_RETRY_INTERVAL_MS ? 'path' : 'query'
 }
 
 /**
- * Whether the body of a 404 comes from last-logout. Then the service is an older release without this path. A 404 from
- * a proxy does not show that.
+ * Whether last-logout, and not a proxy, sent the body of a 404. Then the service is an older release, which does not know
+ * the query form.
  */
 export function isOwnNotFound(body: string): boolean {
   const json = parseObject(body)

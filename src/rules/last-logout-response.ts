@@ -1,7 +1,7 @@
 import { type Instant, readDateTime } from './instant.js'
 import type { KnownLogouts, Policy } from './judge.js'
 
-/** The freshness that the service stated with the data. */
+/** The freshness and the policy that the service sent with its data. */
 export interface StatedFreshness {
   /** The service has read all entries that Auth0 stored before this instant; `null`: the first catch-up has not ended. */
   asOf: Instant | null

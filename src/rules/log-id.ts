@@ -1,6 +1,6 @@
 import { type Instant, plausibleInstant } from './instant.js'
 
-/** The length of log ids: all recorded ids have it. */
+/** The length of a log id. All ids that were recorded from Auth0 have this length. */
 const LOG_ID_LENGTH = 56
 
 /** The prefix of almost all log ids. One tenant is known to have the prefix `800`. */
@@ -22,15 +22,15 @@ export function storageTimeOf(logId: string | null): Instant | null {
 }
 
 /**
- * Makes a log id that sorts before the ids of all entries stored at or after `at`. No entry has this id, but Auth0
- * accepts it as a position.
+ * Creates a log id that sorts before the ids of all entries that Auth0 stored at `at` or later. No entry has this id, but
+ * Auth0 accepts it as a position in the log.
  */
 export function syntheticLogId(at: Instant, prefix: string = DEFAULT_PREFIX): string {
   const digits = new Date(at).toISOString().replace(/\D/g, '')
   return (prefix + digits).padEnd(LOG_ID_LENGTH, '0')
 }
 
-/** Whether {@link syntheticLogId} made this id. */
+/** Whether {@link syntheticLogId} created this id. */
 export function isSynthetic(logId: string): boolean {
   const at = storageTimeOf(logId)
   return at !== null && logId === syntheticLogId(at, prefixOf(logId))

@@ -1,8 +1,8 @@
 import { type Instant, later, readDateTime } from './instant.js'
 
 /**
- * Protocols of transactions in which the user has a live session or gives credentials: browser flows, device, CIBA,
- * password and passkey. In all other transactions, an older credential is exchanged.
+ * Protocols of transactions in which the user has a live session or enters credentials: browser flows, device flow, CIBA,
+ * password and passkey. In all other transactions, a refresh token or another older credential is exchanged.
  *
  * @see https://auth0.com/docs/customize/actions/reference/post-login/post-login-event-object
  */
@@ -21,7 +21,7 @@ const INTERACTIVE = new Set<unknown>([
   'wstrust-usernamemixed',
 ])
 
-/** Whether the user has a live session, or gives credentials, in a transaction of this protocol. */
+/** Whether the user has a live session, or enters credentials, in a transaction with this protocol. */
 export function isInteractive(protocol: unknown): boolean {
   return INTERACTIVE.has(protocol)
 }
@@ -37,7 +37,7 @@ export interface LoginFacts {
 
 /** The login that a token results from, as known when the token is issued. */
 export interface Login {
-  /** Whether the user has a live session or has just given credentials. */
+  /** Whether the user has a live session or has just entered credentials. */
   interactive: boolean
   /** When the login happened; `null`: unknown. */
   loginAt: Instant | null

@@ -21,7 +21,7 @@ export interface StoredProgress extends Times {
   sweep: Span | null
 }
 
-/** There is no checkpoint, because the log held no entry. If the log became empty during a sweep, the sweep is kept. */
+/** Progress without a checkpoint. If the log became empty during a sweep, the sweep is kept. */
 interface Empty {
   checkpoint: null
   sweep: Span | null
@@ -32,9 +32,9 @@ interface Empty {
  *
  * | state | meaning | event | next state |
  * |---|---|---|---|
- * | `not_started` | nothing is known | the log holds entries | `sweeping` |
+ * | `not_started` | the log was never read | the log holds entries | `sweeping` |
  * | | | the log is empty | `empty_log` |
- * | `empty_log` | the log was read and held nothing | an entry appears | `reading` |
+ * | `empty_log` | the log was read and held no entry | an entry appears | `reading` |
  * | | | an entry from before the last poll appears, which was hidden | `sweeping`, after a gap is recorded |
  * | | | the log is still empty after a pause | `empty_log`, after a gap is recorded |
  * | `sweeping` | pages are read from the checkpoint on; older logouts are searched, the newest first | the search is complete | `reading` |

@@ -15,9 +15,9 @@ export interface Token {
 }
 
 /**
- * The facts of a token, with the names of the claims that they come from. A fact that is `null` was either unreadable
- * or absent: if the name of its claim is set, the claim is unreadable; if the name is `null`, no such claim is present.
- * A JSON `null` is present and unreadable.
+ * The facts of a token, with the names of the claims from which they were read. If a fact and the name of its claim are
+ * both `null`, the token has no such claim. If only the fact is `null`, the claim is present but unreadable. A claim with
+ * the value `null` is unreadable, too.
  */
 export interface ClaimedToken extends Token {
   sessionClaim: string | null

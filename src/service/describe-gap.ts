@@ -3,13 +3,13 @@ import { concernedUntil, stateOfGap, tokenHorizonMs } from '../rules/gap-state.j
 import { type Instant, toDateTime } from '../rules/instant.js'
 import type { Span } from '../rules/span.js'
 
-/** The longest lives of tokens in the tenant, as configured. */
+/** The maximum lifetimes of tokens in the tenant, as configured. */
 interface Lifetimes {
   maxTokenAgeMs: number
   maxRefreshAgeMs: number
 }
 
-/** Whether the logouts in a gap can still concern a token, and until when. */
+/** Describes whether the logouts in a gap can still concern a token, and until when. */
 export function describeGapState(
   gap: Pick<Span, 'to'>,
   moment: { floorAt: Instant | null; now: Instant },
@@ -28,7 +28,7 @@ export function describeGapState(
   }
 }
 
-/** The gap that ends last, if it is open: closing it closes all. */
+/** Returns the gap that ends last, if it is open. When this gap is closed, all gaps are closed. */
 export function findOpenGap<Found extends Gap>(
   gaps: readonly Found[],
   moment: { floorAt: Instant | null; now: Instant },
@@ -39,15 +39,15 @@ export function findOpenGap<Found extends Gap>(
   return stateOfGap(last, moment, tokenHorizonMs(lifetimes)) === 'open' ? last : null
 }
 
-/** Until when the logouts in an open gap can concern a token. */
+/** Describes until when the logouts in an open gap can concern a token. */
 export function describeConcern(gap: Pick<Span, 'to'>, lifetimes: Lifetimes): string {
   const until = concernedUntil(gap, tokenHorizonMs(lifetimes))
   return `its logouts are unknown, and can concern tokens until ${toDateTime(until)}`
 }
 
 /**
- * How an open gap is closed, and at what cost. Without the login Action, the login of a token is its `iat`: then the
- * floor ends no token that outlives `maxTokenAgeMs`.
+ * Describes how to close an open gap, and what this ends. Without the login Action, the `iat` of a token counts as its
+ * login, so the floor ends only access tokens that expire within `maxTokenAgeMs` after the gap.
  */
 export function describeClosing({ to }: Pick<Span, 'to'>, { maxTokenAgeMs }: Lifetimes): string {
   const end = toDateTime(to)
@@ -57,6 +57,6 @@ export function describeClosing({ to }: Pick<Span, 'to'>, { maxTokenAgeMs }: Lif
   )
 }
 
-/** What to do about the gap of a first start. */
+/** Explains the gap of a first start. */
 export const FIRST_START =
   "expected at a first start: the tenant's plan keeps its log for less time than MAX_REFRESH_AGE plus MAX_TOKEN_AGE. Nothing has to be done"

@@ -19,15 +19,15 @@ export interface OpenDatabase {
 export interface OpenOptions {
   /** `false`: the database can lose data when the machine stops. */
   durable: boolean
-  /** Whether to use only an existing database. It can be that of a running process, and then stops with that process. */
+  /** Whether only an existing database may be used. If another process has started it, that process also stops it. */
   attachOnly: boolean
 }
 
 /**
- * Opens the configured database. Does not connect to a database with a URL. Starts the embedded database.
+ * Opens the configured database. With `DATABASE_URL`, only returns the URL. With `DATA_DIR`, starts the embedded database.
  *
  * @throws `DATA_DIR_IN_USE` if another process uses the directory.
- * @throws `CONFIGURATION` if there is no database and `attachOnly` is set.
+ * @throws `CONFIGURATION` if there is no database and `attachOnly` is true.
  */
 export async function openDatabase(
   config: Config<'database'>,
@@ -35,10 +35,10 @@ export async function openDatabase(
   closers: Closers,
 ): Promise<OpenDatabase> {
   const { database } = config
-  if (database.url !== undefined) return external(database.url)
+  if (database.url !== undefined) return externalDatabase(database.url)
   const { dataDir } = database
   const runningUrl = attachOnly ? await findRunning(dataDir) : undefined
-  if (runningUrl !== undefined) return external(runningUrl)
+  if (runningUrl !== undefined) return externalDatabase(runningUrl)
   // No other program uses this database, so it is migrated at once.
   const embedded = await openEmbedded(dataDir, durable, closers)
   await migrateAll(config, embedded.url)
@@ -46,14 +46,14 @@ export async function openDatabase(
 }
 
 /**
- * Creates or updates the tables. If the queue is in the same database, migrates its tables, too. Returns the names of
- * the applied migrations of last-logout.
+ * Creates or updates the tables of last-logout, and those of the queue if it is in PostgreSQL. Returns the names of the
+ * migrations of last-logout that were applied.
  */
 export async function migrate(config: Config<'database'>): Promise<string[]> {
   const { database } = config
   const closers = createClosers()
   try {
-    // A direct connection is preferred, because migrations need a session: a transaction pooler does not keep one.
+    // A direct connection is preferred, because migrations need a session, which a transaction pooler does not keep.
     const url = database.url ?? (await openEmbedded(database.dataDir, true, closers)).url
     return await migrateAll(config, database.directUrl ?? url)
   } finally {
@@ -76,7 +76,7 @@ export function queueName({ auth0 }: Config, databaseUrl: string): string {
 }
 
 /** A database that this process does not start or stop. */
-function external(url: string): OpenDatabase {
+function externalDatabase(url: string): OpenDatabase {
   return { url, failed: new Promise(() => {}) }
 }
 

@@ -19,16 +19,16 @@ export interface StoreOptions {
   /** `false`: an embedded database can lose data when the machine stops. Default: true. */
   durable?: boolean
   /**
-   * `true`: uses the existing database in `DATA_DIR`, even if it belongs to a running service. Never creates one.
+   * `true`: uses the existing database in `DATA_DIR`, even if it belongs to a running service. Never creates a database.
    * Default: false.
    */
   attachOnly?: boolean
   /**
-   * `true`: an unavailable database is not an error. Until `opened` resolves, the store rejects calls with
+   * `true`: an unavailable database is not an error. Until `waitUntilOpen` resolves, the store rejects calls with
    * `DATABASE_UNAVAILABLE`. Default: false.
    */
   waitForDatabase?: boolean
-  /** Seams for tests. */
+  /** The parts that tests replace. */
   overrides?: StoreOverrides
 }
 
@@ -39,7 +39,7 @@ export interface StoreOverrides {
    * received, still follow the database's own clock.
    */
   now?: () => Instant
-  /** Default: those of `createPool`. */
+  /** Default: the timeouts of `createPool`. */
   poolTimeouts?: PoolTimeouts
 }
 
@@ -49,8 +49,8 @@ export interface OpenStore {
   databaseUrl: string
   /** Rejects if an embedded database stops although it was not closed. */
   failed: Promise<never>
-  /** Resolves when the database is available and claimed for this tenant. Without `waitForDatabase`, that is at once. */
-  opened(signal: AbortSignal): Promise<void>
+  /** Resolves when the database is available and claimed for this tenant: at once if `waitForDatabase` is false. */
+  waitUntilOpen(signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }
 
@@ -87,8 +87,8 @@ export async function openStore(
       await assertUsable(databaseUrl)
     }
     const { store, open } = guardStore(unguarded, assertOpenable, storeLog)
-    const opened = await openWhenAvailable(open, { waitForDatabase, log: storeLog })
-    return { store, databaseUrl, failed, opened, close: closers.close }
+    const waitUntilOpen = await openWhenAvailable(open, { waitForDatabase, log: storeLog })
+    return { store, databaseUrl, failed, waitUntilOpen, close: closers.close }
   } catch (error) {
     await closers.close()
     throw error

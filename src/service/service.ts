@@ -15,7 +15,7 @@ import { receive } from '../sync/receive.js'
 import { readVersion } from '../version.js'
 import { queueConnection, queueName } from './open-database.js'
 import { type OpenStore, openStore, type StoreOptions, type StoreOverrides } from './open-store.js'
-import { createWorkerJobs, type Reader, sync } from './worker-jobs.js'
+import { createWorkerJobs, sync, type WorkerDeps } from './worker-jobs.js'
 
 /** Limits of requests to Auth0: the timeout, the size of a response, and the retries. */
 export type Auth0Limits = Pick<ManagementApiOptions, 'requestTimeoutMs' | 'maxBodyBytes'> &
@@ -29,9 +29,9 @@ export interface ServiceOptions extends StoreOptions {
 /** The parts of a service that tests replace. */
 export interface ServiceOverrides extends StoreOverrides {
   source?: LogSource
-  /** Default: those of `createManagementApi` and `createLogSource`. */
+  /** Default: the limits of `createManagementApi` and `createLogSource`. */
   auth0Limits?: Auth0Limits
-  /** How long a job may run without a response from Auth0. Default: that of `createWorkerJobs`. */
+  /** How long a job may run without a response from Auth0, in milliseconds. Default: that of `createWorkerJobs`. */
   stallTimeoutMs?: number
 }
 
@@ -40,14 +40,14 @@ export interface Service {
   store: LastLogoutStore
   /** Rejects when the service cannot continue. */
   failed: Promise<never>
-  /** Resolves when the database is available and claimed for this tenant. Without `waitForDatabase`, that is at once. */
-  opened(signal: AbortSignal): Promise<void>
+  /** Resolves when the database is available and claimed for this tenant: at once if `waitForDatabase` is false. */
+  waitUntilOpen(signal: AbortSignal): Promise<void>
   /** Runs every job once: reads the log to its end, reconciles, and prunes. */
   sync(signal: AbortSignal, onProgress?: (progress: SyncProgress) => void): Promise<void>
   /**
    * Runs the scheduled jobs until `close`.
    *
-   * @param onScheduled Called once, when the jobs are scheduled. While the store of the schedule is unavailable, none runs.
+   * @param onScheduled Called once, when the jobs are scheduled. While the queue is unavailable, no job runs.
    */
   startWorker(onScheduled?: () => void): Promise<void>
   /** Serves the API until `close`. Returns its URL. */
@@ -65,28 +65,27 @@ export async function createService(
   options: ServiceOptions = {},
 ): Promise<Service> {
   const closers = createClosers()
-  const opened = await openStore(config, log, options)
-  closers.push(opened.close)
-  const { store, databaseUrl } = opened
+  const { store, databaseUrl, failed, waitUntilOpen, close } = await openStore(config, log, options)
+  closers.push(close)
   const metrics = createMetrics({ ...store, rateShare: config.auth0.rateShare })
   const parts: Parts = { config, log, store, metrics, databaseUrl, closers }
-  // All jobs share one reader, because its log source keeps the state of the rate limit.
-  let reader: Promise<Reader> | undefined
-  const openReader = () => {
-    reader ??= createReader(parts, options.overrides)
-    return reader
+  // All jobs share one set of dependencies, because the log source keeps the state of the rate limit.
+  let workerDeps: Promise<WorkerDeps> | undefined
+  const getWorkerDeps = () => {
+    workerDeps ??= createWorkerDeps(parts, options.overrides)
+    return workerDeps
   }
   return {
     store,
-    failed: opened.failed,
-    opened: opened.opened,
+    failed,
+    waitUntilOpen,
     async sync(signal, onProgress) {
       metrics.expose('sync')
-      await sync(await openReader(), signal, onProgress)
+      await sync(await getWorkerDeps(), signal, onProgress)
     },
     async startWorker(onScheduled) {
       metrics.expose('sync')
-      await startWorker(parts, await openReader(), onScheduled)
+      await startWorker(parts, await getWorkerDeps(), onScheduled)
     },
     startApi: () => startApi(parts),
     startMonitor: (port) => startMonitor(parts, port),
@@ -101,7 +100,10 @@ interface Parts extends Pick<OpenStore, 'store' | 'databaseUrl'> {
   closers: Closers
 }
 
-async function createReader(parts: Parts, overrides: ServiceOverrides = {}): Promise<Reader> {
+async function createWorkerDeps(
+  parts: Parts,
+  overrides: ServiceOverrides = {},
+): Promise<WorkerDeps> {
   const { config, log, store, metrics } = parts
   const { source = await createSource(parts, overrides.auth0Limits), stallTimeoutMs } = overrides
   return { config, log, store, source, lease: createLease(store), metrics, stallTimeoutMs }
@@ -123,7 +125,7 @@ async function createSource(
 
 async function startWorker(
   parts: Parts,
-  reader: Reader,
+  workerDeps: WorkerDeps,
   onScheduled: (() => void) | undefined,
 ): Promise<void> {
   const { createJobs } = await import('../jobs/jobs.js')
@@ -133,7 +135,7 @@ async function startWorker(
     connection: queueConnection(config, databaseUrl),
     prefix: queueName(config, databaseUrl),
     log,
-    jobs: createWorkerJobs({ ...reader, log }),
+    jobs: createWorkerJobs({ ...workerDeps, log }),
     onFailure: metrics.onJobFailure,
     onScheduled,
   })

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Backoff } from '../async/backoff.js'
 import type { Config } from '../config/config.js'
-import { aborted, hasCode, LastLogoutError } from '../errors.js'
+import { abortedError, hasCode, LastLogoutError } from '../errors.js'
 import type { ScheduledJob } from '../jobs/jobs.js'
 import type { SyncProgress } from '../measurements.js'
 import type { Metrics } from '../metrics/metrics.js'
@@ -20,7 +20,7 @@ import { logFinding } from './log-finding.js'
 /** How long a reconcile waits for the lease of another poller, in milliseconds. */
 const LEASE_WAIT_TIMEOUT_MS = 60_000
 
-/** Backoff between attempts to take the lease. */
+/** Backoff between attempts to acquire the lease. */
 const LEASE_BACKOFF: Backoff = { firstMs: 250, maxMs: 2_000 }
 
 /** Interval at which rows older than `RETAIN_DAYS` are deleted, in milliseconds. */
@@ -33,7 +33,7 @@ const PRUNE_INTERVAL_MS = 3_600_000
 const STALL_TIMEOUT_MS = 240_000
 
 /** The dependencies of the worker's jobs. */
-export interface Reader {
+export interface WorkerDeps {
   config: Config
   log: Logger
   store: LastLogoutStore
@@ -42,29 +42,29 @@ export interface Reader {
   metrics: Metrics
   /** How long a job may run without a response from Auth0, in milliseconds. Default: 240,000. */
   stallTimeoutMs?: number | undefined
-  /** When a loop without progress is ended. Default: the limits of `createProgressGuard`. */
+  /** The limits at which a loop without progress ends. Default: those of `createProgressGuard`. */
   progressLimits?: Partial<ProgressLimits> | undefined
-  /** Backoff between attempts to take the lease. Default: 250 ms to 2,000 ms. */
+  /** Backoff between attempts to acquire the lease. Default: 250 ms to 2,000 ms. */
   leaseBackoff?: Backoff | undefined
 }
 
 type OnProgress = (progress: SyncProgress) => void
 
 /** The scheduled jobs of a worker. */
-export function createWorkerJobs(reader: Reader): ScheduledJob[] {
-  const { config, metrics, stallTimeoutMs = STALL_TIMEOUT_MS } = reader
-  const guard = createGuard(reader)
-  const withWatchdog = (onResponse: () => void): Reader => ({
-    ...reader,
-    source: withHeartbeat(reader.source, onResponse),
+export function createWorkerJobs(workerDeps: WorkerDeps): ScheduledJob[] {
+  const { config, metrics, stallTimeoutMs = STALL_TIMEOUT_MS } = workerDeps
+  const guard = createGuard(workerDeps)
+  const withWatchdog = (onResponse: () => void): WorkerDeps => ({
+    ...workerDeps,
+    source: withHeartbeat(workerDeps.source, onResponse),
   })
   return [
     {
       name: 'poll',
       everyMs: config.pollIntervalMs,
       stallMs: stallTimeoutMs,
-      run: (signal, progressed) =>
-        runLogged(withWatchdog(progressed), guard, 'poll', (deps) =>
+      run: (signal, reportProgress) =>
+        runLogged(withWatchdog(reportProgress), guard, 'poll', (deps) =>
           metrics.timePoll('poll', () => poll(deps, config, signal)),
         ),
     },
@@ -72,15 +72,15 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
       name: 'reconcile',
       everyMs: config.reconcileIntervalMs,
       stallMs: stallTimeoutMs,
-      run: (signal, progressed) =>
-        runLogged(withWatchdog(progressed), guard, 'reconcile', (deps) =>
-          metrics.timePoll('reconcile', () => reconcileWhenFree(deps, reader, signal)),
+      run: (signal, reportProgress) =>
+        runLogged(withWatchdog(reportProgress), guard, 'reconcile', (deps) =>
+          metrics.timePoll('reconcile', () => reconcileWhenFree(deps, workerDeps, signal)),
         ),
     },
     {
       name: 'prune',
       everyMs: PRUNE_INTERVAL_MS,
-      run: (signal, progressed) => prune(reader, signal, progressed),
+      run: (signal, reportProgress) => prune(workerDeps, signal, reportProgress),
     },
   ]
 }
@@ -91,22 +91,22 @@ export function createWorkerJobs(reader: Reader): ScheduledJob[] {
  * @throws `LEASE_HELD` if another poller does not release the lease in time.
  */
 export async function sync(
-  reader: Reader,
+  workerDeps: WorkerDeps,
   signal: AbortSignal,
   onProgress: OnProgress = () => {},
 ): Promise<void> {
-  const deps = createPollDeps(reader, createGuard(reader), onProgress)
-  const run = () => reconcileWhenFree(deps, reader, signal)
-  if ((await reader.metrics.timePoll('reconcile', run)) === 'lease_held') {
+  const deps = createPollDeps(workerDeps, createGuard(workerDeps), onProgress)
+  const run = () => reconcileWhenFree(deps, workerDeps, signal)
+  if ((await workerDeps.metrics.timePoll('reconcile', run)) === 'lease_held') {
     const message =
       'another process reads the log of this tenant and holds the lease: wait for it, or stop it'
     throw new LastLogoutError('LEASE_HELD', message)
   }
-  await prune(reader, signal)
+  await prune(workerDeps, signal)
 }
 
-/** Creates a guard that counts rounds without progress in the metrics, and logs the first of consecutive ones. */
-function createGuard({ config, log, metrics, progressLimits: limits }: Reader): ProgressGuard {
+/** Creates a guard. It counts rounds without progress in the metrics, and logs the first of several in a row. */
+function createGuard({ config, log, metrics, progressLimits: limits }: WorkerDeps): ProgressGuard {
   return createProgressGuard({
     limits,
     onIdleRound(loop, isFirst) {
@@ -117,7 +117,7 @@ function createGuard({ config, log, metrics, progressLimits: limits }: Reader): 
 }
 
 function createPollDeps(
-  { config, log, source, store, lease, metrics }: Reader,
+  { config, log, source, store, lease, metrics }: WorkerDeps,
   guard: ProgressGuard,
   onProgress: OnProgress,
 ): PollDeps {
@@ -139,7 +139,7 @@ function createPollDeps(
 /** Reconciles when no other poller holds the lease. Waits for the lease up to a timeout. */
 async function reconcileWhenFree(
   deps: PollDeps,
-  { config, lease, leaseBackoff = LEASE_BACKOFF }: Reader,
+  { config, lease, leaseBackoff = LEASE_BACKOFF }: WorkerDeps,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
   const giveUpAt = performance.now() + LEASE_WAIT_TIMEOUT_MS
@@ -152,7 +152,7 @@ async function reconcileWhenFree(
 
 /** Logs how much a run of a job has read. An aborted run does not count as a failure. */
 async function runLogged(
-  reader: Reader,
+  workerDeps: WorkerDeps,
   guard: ProgressGuard,
   job: string,
   run: (deps: PollDeps) => Promise<PollOutcome>,
@@ -165,9 +165,9 @@ async function runLogged(
     total.events += events
   }
   try {
-    const outcome = await run(createPollDeps(reader, guard, onProgress))
-    if (total.entries > 0) reader.log.info({ job, ...total }, 'log read')
-    else reader.log.debug({ job, outcome }, 'nothing new')
+    const outcome = await run(createPollDeps(workerDeps, guard, onProgress))
+    if (total.entries > 0) workerDeps.log.info({ job, ...total }, 'log read')
+    else workerDeps.log.debug({ job, outcome }, 'nothing new')
     return outcome === 'lease_held' ? 'skipped' : undefined
   } catch (error) {
     // The current page has been stored. The next run continues after it.
@@ -177,13 +177,13 @@ async function runLogged(
 }
 
 async function prune(
-  { config, log, store }: Reader,
+  { config, log, store }: WorkerDeps,
   signal: AbortSignal,
-  progressed: () => void = () => {},
+  reportProgress: () => void = () => {},
 ): Promise<void> {
   const pruned = await store.prune(config.retainMs, () => {
-    if (signal.aborted) throw aborted()
-    progressed()
+    if (signal.aborted) throw abortedError()
+    reportProgress()
   })
   if (pruned.sessions + pruned.unattributable + pruned.forgotten > 0) log.info(pruned, 'pruned')
 }

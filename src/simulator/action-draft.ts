@@ -26,7 +26,7 @@ export const PATCH = z
   })
   .partial()
 
-/** The state of an Action as it was written, with the values of its secrets. */
+/** The content of an Action as the requests have written it, with the values of its secrets. */
 export type Draft = z.output<typeof DRAFT>
 
 /** Parses a body. If it is invalid, throws an `ApiError` like that of Auth0. */

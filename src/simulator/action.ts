@@ -1,11 +1,11 @@
 import type { Draft } from './action-draft.js'
 import type { Build, Builds } from './builds.js'
 
-/** A version of an Action: a draft that was deployed, and its build. */
+/** A version of an Action: a draft for which a deployment was requested, and its build. */
 export interface Version extends Draft, Build {
   readonly id: string
   readonly number: number
-  /** The revision of the draft that was deployed. */
+  /** The revision that the draft had at that request. */
   readonly revision: number
 }
 
@@ -14,15 +14,15 @@ export interface SimulatedAction extends Draft {
   readonly id: string
   readonly createdMs: number
   updatedMs: number
-  /** The number of the draft. Every change increments it. */
+  /** The revision of the draft. Every change increments it. */
   revision: number
   /** The build of the draft. */
   build: Build
-  /** The oldest first. */
+  /** The versions, the oldest first. */
   versions: Version[]
 }
 
-/** The version that is deployed: the newest version that has been built. */
+/** The deployed version. It is the newest version whose build has ended. */
 export function deployedOf(
   { versions }: SimulatedAction,
   { statusOf }: Builds,

@@ -16,7 +16,7 @@ interface ByTrigger {
   Params: { trigger: string }
 }
 
-/** What the endpoints of Actions need. */
+/** The dependencies of the endpoints of Actions. */
 export interface ActionsApi {
   tokens: Tokens
   actions: Actions
@@ -32,7 +32,7 @@ export function addActionRoutes(app: FastifyInstance, { tokens, actions, binding
     assertScope(request, 'read:actions')
     const query = readQuery(request)
     const matches = (name: string, value: unknown) => (query.get(name) ?? `${value}`) === `${value}`
-    const found = actions
+    const matching = actions
       .list()
       .filter(
         (action) =>
@@ -40,7 +40,7 @@ export function addActionRoutes(app: FastifyInstance, { tokens, actions, binding
           matches('triggerId', action.supported_triggers[0]?.id) &&
           matches('deployed', actions.isDeployed(action)),
       )
-    return reply.send(paginate('actions', found.map(actions.serve), query))
+    return reply.send(paginate('actions', matching.map(actions.serve), query))
   })
 
   app.post(ACTIONS, (request, reply) => {
@@ -88,8 +88,8 @@ function readQuery(request: FastifyRequest): URLSearchParams {
 function paginate(name: string, all: object[], query: URLSearchParams): object {
   const page = readNumber(query, 'page', 0, 0)
   const perPage = readNumber(query, 'per_page', 20, 1)
-  const found = all.slice(page * perPage, (page + 1) * perPage)
-  return { [name]: found, total: all.length, page, per_page: perPage }
+  const items = all.slice(page * perPage, (page + 1) * perPage)
+  return { [name]: items, total: all.length, page, per_page: perPage }
 }
 
 function readNumber(

@@ -11,7 +11,7 @@ export interface Actions {
   list(): readonly SimulatedAction[]
   get(id: string): SimulatedAction
   update(id: string, body: unknown): object
-  /** Creates a version from the draft. The version is deployed as soon as it is built. */
+  /** Creates a version from the draft. The version is deployed as soon as its build has ended. */
   deploy(id: string): object
   /** Whether a version of the Action has been built. */
   isDeployed(action: SimulatedAction): boolean
@@ -34,9 +34,9 @@ export function createActions({ now, buildMs }: BuildsOptions): Actions {
   const serve = (action: SimulatedAction) => serveAction(action, builds)
 
   function get(id: string): SimulatedAction {
-    const found = actions.find((action) => action.id === id)
-    if (found === undefined) throw new ApiError(404, 'That action does not exist.')
-    return found
+    const action = actions.find((each) => each.id === id)
+    if (action === undefined) throw new ApiError(404, 'That action does not exist.')
+    return action
   }
 
   function assertNameIsFree(name: string, id?: string): void {

@@ -29,7 +29,7 @@ interface Binding {
 export interface Bindings {
   /** The bindings as the API returns them. */
   list(): object[]
-  /** Replaces all bindings. Removes those that the body does not list. */
+  /** Replaces all bindings. Bindings that the body does not list are removed. */
   replace(body: unknown): object[]
 }
 
@@ -55,8 +55,8 @@ export function createBindings(actions: Actions, now: () => number): Bindings {
     }
   }
 
-  function read({ ref, display_name }: NewBinding): Binding {
-    const action = find(ref)
+  function toBinding({ ref, display_name }: NewBinding): Binding {
+    const action = findAction(ref)
     if (!actions.isDeployed(action)) {
       const message = 'Trying to create a binding for an action that has not been deployed.'
       throw new ApiError(400, message)
@@ -70,29 +70,29 @@ export function createBindings(actions: Actions, now: () => number): Bindings {
     }
   }
 
-  function find({ type, value }: NewBinding['ref']) {
-    const id = bindings.find((binding) => binding.id === value)?.actionId
-    const found = actions
+  function findAction({ type, value }: NewBinding['ref']) {
+    const boundId = bindings.find((binding) => binding.id === value)?.actionId
+    const action = actions
       .list()
-      .find((action) =>
+      .find((each) =>
         type === 'action_name'
-          ? action.name === value
-          : action.id === (type === 'binding_id' ? id : value),
+          ? each.name === value
+          : each.id === (type === 'binding_id' ? boundId : value),
       )
-    if (found?.supported_triggers[0]?.id !== 'post-login') {
+    if (action?.supported_triggers[0]?.id !== 'post-login') {
       throw new ApiError(400, `There is no such action for this trigger: ${value}`)
     }
-    return found
+    return action
   }
 
   return {
     list,
     replace(body) {
-      const replaced = parse(BINDINGS, body).bindings.map(read)
-      if (new Set(replaced.map(({ actionId }) => actionId)).size < replaced.length) {
+      const newBindings = parse(BINDINGS, body).bindings.map(toBinding)
+      if (new Set(newBindings.map(({ actionId }) => actionId)).size < newBindings.length) {
         throw new ApiError(400, 'An action can be bound to a trigger once.')
       }
-      bindings = replaced
+      bindings = newBindings
       return list()
     },
   }

@@ -22,7 +22,7 @@ export interface Builds {
   failNext(): void
 }
 
-/** Creates the builds of a tenant. The clock determines the status of each. */
+/** Creates the builds of a tenant. The tenant's clock determines the status of each build. */
 export function createBuilds({ now, buildMs }: BuildsOptions): Builds {
   let failsNext = false
   return {
@@ -32,8 +32,8 @@ export function createBuilds({ now, buildMs }: BuildsOptions): Builds {
       return { startedMs: now(), fails }
     },
     statusOf({ startedMs, fails }) {
-      const passedMs = now() - startedMs
-      if (passedMs < buildMs) return passedMs < buildMs / 2 ? 'pending' : 'building'
+      const elapsedMs = now() - startedMs
+      if (elapsedMs < buildMs) return elapsedMs < buildMs / 2 ? 'pending' : 'building'
       return fails ? 'failed' : 'built'
     },
     failNext() {

@@ -34,17 +34,18 @@ const MACHINE_AGENT = 'Other 0.0.0 / Other 0.0.0'
 
 /**
  * Builds an entry of this type as the Logs API returns it, but without `date`, `log_id` and `_id`:
- * {@link Tenant.write} adds these. An entry of a type that is not in `SHAPES` gets the shape of a change to an account.
+ * {@link Tenant.write} adds these fields. If `SHAPES` does not contain the type, the entry has the fields of an account
+ * change.
  *
  * @param overrides Fields that replace those of the entry. A field that is `undefined` is removed.
  * @see https://auth0.com/docs/deploy-monitor/logs/log-event-type-codes
  */
 export function buildEntry(
   type: string,
-  about: EntrySubject = {},
+  subject: EntrySubject = {},
   overrides: LogEntry = {},
 ): LogEntry {
-  const { sessionId, ...rest } = about
+  const { sessionId, ...rest } = subject
   const session = sessionId === undefined ? {} : { session_id: sessionId }
   const shape = SHAPES[type] ?? accountChangeEntry
   const entry: LogEntry = { type, ...shape({ ...DEFAULTS, ...rest, session }), isMobile: false }

@@ -13,7 +13,7 @@ export type FaultHandler = (reply: FastifyReply) => unknown
 interface Fault {
   /** The path of the requests. Default: every path. */
   path?: string
-  /** Whether a request with that path is affected. Default: every one is. */
+  /** Whether a request with that path is affected. Default: every request with that path is affected. */
   when?: (url: URL) => boolean
   /** The number of requests that the fault affects. Default: 1. */
   times?: number
@@ -26,7 +26,7 @@ export interface Faults {
   clear(): void
   /** The number of requests that the queued faults will affect. */
   pending(): number
-  /** Returns the handler of the first fault that matches a request to this URL, and counts the request. */
+  /** Returns the handler of the first fault that matches a request to this URL. Counts this request as affected. */
   take(url: URL): FaultHandler | undefined
 }
 
@@ -78,7 +78,7 @@ export function rateLimited(headers: Record<string, string> = {}): FaultHandler 
   return apiError(tooManyRequests(), { 'x-ratelimit-remaining': '0', ...headers })
 }
 
-/** A page of HTML instead of JSON. With status 200 it looks like a captive portal, with 502 like a gateway. */
+/** A page of HTML instead of JSON. With status 200, it simulates a captive portal; with 502, a gateway. */
 export function html(status: number): FaultHandler {
   const page = `<!doctype html><title>${status}</title><h1>Please try again</h1>`
   return respondWith(status, page, { 'content-type': 'text/html; charset=utf-8' })

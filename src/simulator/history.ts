@@ -18,7 +18,7 @@ export interface HistoryOptions {
   logoutShare?: number
   /** The share of entries that repeat the previous entry with another log id. Default: 0. */
   duplicateShare?: number
-  /** The minimum size of the JSON of an entry. Default: no minimum; entries then have 0.4–0.7 kB. */
+  /** The minimum size of the JSON of an entry, in bytes. Default: no minimum, so that entries have 400 to 700 bytes. */
   bytes?: number
   /** The seed of the random numbers. Default: 1. */
   seed?: number
@@ -34,13 +34,14 @@ const LATE_SHARE = 0.5
 const NO_SESSION_SHARE = 0.1
 const NO_USER_SHARE = 0.03
 const NO_DATE_SHARE = 0.01
-const LAG_MS = 6_000
-const LATE_MS = 600_000
+/** Maximum delays from an event until its entry is stored: usually, and for a late entry. */
+const MAX_LAG_MS = 6_000
+const MAX_LATE_LAG_MS = 600_000
 
 /**
- * Generates a log in order of log ids, for {@link Tenant.writeStored}. Entries are stored 0–6 s after their `date`. Some
- * logouts have no session, no user (`null`, `''` or absent) or no date. Some logouts end all sessions of a user; half
- * of these entries are stored up to 10 minutes after their `date`.
+ * Generates a log in the order of log ids, for {@link Tenant.writeStored}. Entries are stored 0–6 s after their `date`.
+ * Some logouts have no session, no user (`null`, `''` or absent) or no date. Some logouts end all sessions of a user.
+ * Half of the entries of such logouts are stored up to 10 minutes after their `date`.
  */
 export function generateHistory(options: HistoryOptions): LogEntry[] {
   const { entries, startMs, endMs, users = 1000, duplicateShare = 0, bytes = 0 } = options
@@ -52,9 +53,9 @@ export function generateHistory(options: HistoryOptions): LogEntry[] {
   for (let i = 0; i < entries; i++) {
     const storedAtMs = startMs + ((i + random()) / entries) * (endMs - startMs)
     const person = pick(() => random() ** 2, people)
-    const before = random() < duplicateShare ? history.at(-1) : undefined
-    const build = random() < logoutShare ? logout : other
-    const entry = before ? { ...before } : build(person, storedAtMs, random)
+    const duplicate = random() < duplicateShare ? history.at(-1) : undefined
+    const build = random() < logoutShare ? buildLogout : buildOther
+    const entry = duplicate ? { ...duplicate } : build(person, storedAtMs, random)
     entry.log_id = buildLogId(prefix, storedAtMs, Math.floor(random() * 1e10))
     entry._id = entry.log_id
     if (bytes > 0) lengthen(entry, bytes, filler)
@@ -63,39 +64,42 @@ export function generateHistory(options: HistoryOptions): LogEntry[] {
   return history
 }
 
-function other(person: Person, storedAtMs: number, random: Random): LogEntry {
+function buildOther(person: Person, storedAtMs: number, random: Random): LogEntry {
   const type = pick(random, OTHER_TYPES)
-  const about = { ...person.subject, sessionId: sessionFor(type, person, random) }
-  return buildEntry(type, about, { date: dateOf(storedAtMs - random() * LAG_MS) })
+  const subject = { ...person.subject, sessionId: sessionFor(type, person, random) }
+  return buildEntry(type, subject, { date: dateOf(storedAtMs - random() * MAX_LAG_MS) })
 }
 
-function logout(person: Person, storedAtMs: number, random: Random): LogEntry {
+function buildLogout(person: Person, storedAtMs: number, random: Random): LogEntry {
   const isChosen = (share: number) => random() < share
-  const universal = isChosen(UNIVERSAL_SHARE)
-  const type = universal ? 'universal_logout_succeeded' : 'slo'
+  const isUniversal = isChosen(UNIVERSAL_SHARE)
+  const type = isUniversal ? 'universal_logout_succeeded' : 'slo'
   const sessionId = sessionFor(type, person, random)
-  const about = isChosen(NO_SESSION_SHARE) ? person.subject : { ...person.subject, sessionId }
-  const lagMs = random() * (universal && isChosen(LATE_SHARE) ? LATE_MS : LAG_MS)
+  const subject = isChosen(NO_SESSION_SHARE) ? person.subject : { ...person.subject, sessionId }
+  const lagMs = random() * (isUniversal && isChosen(LATE_SHARE) ? MAX_LATE_LAG_MS : MAX_LAG_MS)
   const date = isChosen(NO_DATE_SHARE) ? undefined : dateOf(storedAtMs - lagMs)
-  const missing = isChosen(NO_USER_SHARE) ? { user_id: pick(random, [null, '', undefined]) } : {}
-  return buildEntry(type, about, { date, ...missing })
+  const noUser = isChosen(NO_USER_SHARE) ? { user_id: pick(random, [null, '', undefined]) } : {}
+  return buildEntry(type, subject, { date, ...noUser })
 }
 
 function dateOf(ms: number): string {
   return new Date(ms).toISOString()
 }
 
-/** Return URLs that together have at least this size. */
+/** Builds return URLs that together have at least this size. */
 function buildFiller(bytes: number): string[] {
   const url = (i: number) => `https://shop-${i}.example.com/signed-out`
   return Array.from({ length: Math.ceil(bytes / url(0).length) }, (_, i) => url(i))
 }
 
-/** Lengthens an entry to this size, by fields that are long in real entries: return URLs, scopes, executed Actions. */
+/**
+ * Lengthens an entry to this size. Only fields that are long in real entries are lengthened: return URLs, scopes, executed
+ * Actions.
+ */
 function lengthen(entry: LogEntry, bytes: number, filler: readonly string[]): void {
-  const missing = bytes - JSON.stringify(entry).length
-  if (missing <= 0) return
-  const more = filler.slice(0, Math.ceil((missing / bytes) * filler.length))
+  const missingBytes = bytes - JSON.stringify(entry).length
+  if (missingBytes <= 0) return
+  const more = filler.slice(0, Math.ceil((missingBytes / bytes) * filler.length))
   const details = entry.details as LogEntry | null
   if (entry.type === 'seccft') entry.scope = more.join(' ')
   else if (entry.type === 'slo') entry.details = { ...details, allowed_logout_url: more }

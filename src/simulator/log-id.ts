@@ -1,9 +1,9 @@
-/** The digits before the time in nearly every real log id. One tenant is known to have `800`. */
+/** The prefix of almost all real log ids. One tenant is known to have the prefix `800`. */
 export const DEFAULT_ID_PREFIX = '900'
 
 const LOG_ID = /^\d{56}$/
 
-/** The time in a log id of Auth0: `yyyyMMddHHmmss` and six digits of microseconds. */
+/** Formats a time as in a log id of Auth0: `yyyyMMddHHmmss`, then six digits for the microseconds. */
 function timestamp(ms: number): string {
   const wholeMs = Math.floor(ms)
   const micros = Math.floor((ms - wholeMs) * 1000)
@@ -16,7 +16,7 @@ export function buildLogId(prefix: string, storedAtMs: number, sequence: number)
   return `${prefix}${timestamp(storedAtMs)}00000000000000122337203${String(sequence).padStart(10, '0')}`
 }
 
-/** The lower bound of the log ids from this time on. It is not a complete log id, but sorts like one. */
+/** The lower bound of the log ids from this time on. It is not a complete log id, but sorts in the same way. */
 export function logIdPosition(prefix: string, storedAtMs: number): string {
   return prefix + timestamp(storedAtMs)
 }

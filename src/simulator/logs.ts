@@ -27,7 +27,7 @@ const EVERYTHING: Query = { from: '', before: AFTER_ALL, matches: () => true }
 const NEWEST_FIRST: Sort = { by: 'log_id', descending: true }
 
 /**
- * Handles `GET /api/v2/logs`. Throws an `ApiError` for what Auth0 refuses.
+ * Handles `GET /api/v2/logs`. Throws an `ApiError` for a request that Auth0 refuses.
  *
  * @see https://auth0.com/docs/deploy-monitor/logs/retrieve-log-events-using-mgmt-api
  */
@@ -62,20 +62,20 @@ function searchLogs(tenant: Tenant, parameters: URLSearchParams): LogsResponse {
   const page = readNumber(parameters, 'page')
   const perPage = readNumber(parameters, 'per_page')
   const start = page * perPage
-  if (start + perPage > MAX_RESULTS) throw beyondMaximum(page)
-  const found = tenant.search({
+  if (start + perPage > MAX_RESULTS) throw beyondMaximumError(page)
+  const entries = tenant.search({
     query: readQuery(parameters),
     sort: readSort(parameters),
     skip: start,
     take: perPage,
   })
-  const logs = toJson(found)
+  const logs = toJson(entries)
   if (parameters.get('include_totals') !== 'true') return { body: logs }
-  const totals = { start, limit: perPage, length: found.length, total: found.length }
+  const totals = { start, limit: perPage, length: entries.length, total: entries.length }
   return { body: Buffer.from(`${JSON.stringify(totals).slice(0, -1)},"logs":${logs}}`) }
 }
 
-function beyondMaximum(page: number): ApiError {
+function beyondMaximumError(page: number): ApiError {
   const message = `Requesting page ${page + 1} exceeds the allowed maximum of ${MAX_RESULTS} records`
   return new ApiError(400, message, { errorCode: 'invalid_paging' })
 }

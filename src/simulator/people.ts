@@ -31,8 +31,8 @@ export function buildPeople(count: number, domain: string): Person[] {
 }
 
 /**
- * The session id of an entry of this type. A login opens a session, and a logout ends one. If the user has no session,
- * the entry belongs to a session that began before the log.
+ * Returns the session id for an entry of this type, and updates the open sessions: a login opens a session, and a logout
+ * ends one. If the user has no open session, the entry belongs to a session that began before the log.
  */
 export function sessionFor(type: string, person: Person, random: Random): string {
   if (type === 's' || person.sessions.length === 0) person.sessions.unshift(sessionId(random))

@@ -42,7 +42,7 @@ const NO_LIMIT = '*'
 /** Sorts after every log id, because log ids contain only digits. */
 export const AFTER_ALL = ':'
 
-/** The next greater string. `> text` is equal to `>= justAfter(text)`, and `<= text` to `< justAfter(text)`. */
+/** The next greater string. So `> text` is the same as `>= justAfter(text)`, and `<= text` as `< justAfter(text)`. */
 export function justAfter(text: string): string {
   return `${text}\0`
 }
@@ -52,7 +52,7 @@ export function parseQuery(q: string): Query {
   const tests: Test[] = []
   let from = ''
   let before = AFTER_ALL
-  for (const clause of clauses(q.trim())) {
+  for (const clause of splitClauses(q.trim())) {
     const [, field = '', open, low = '', high = '', close, group, word] = clause
     const range = { low, high, lowIncluded: open === '[', highIncluded: close === ']' }
     if (open === undefined) {
@@ -70,16 +70,16 @@ export function parseQuery(q: string): Query {
   return { from, before, matches: (entry) => tests.every((test) => test(entry)) }
 }
 
-/** The clauses `field:…` of a query. They can only be joined by `AND`. */
-function clauses(q: string): RegExpExecArray[] {
-  const found: RegExpExecArray[] = []
+/** Splits a query into its clauses `field:…`, which can only be joined by `AND`. */
+function splitClauses(q: string): RegExpExecArray[] {
+  const clauses: RegExpExecArray[] = []
   let at = 0
   while (true) {
     const clause = matchAt(CLAUSE, q, at)
     if (!clause) throw new QueryError(`cannot read '${q.slice(at)}'`)
-    found.push(clause)
+    clauses.push(clause)
     at += clause[0].length
-    if (at === q.length) return found
+    if (at === q.length) return clauses
     const and = matchAt(AND, q, at)
     if (!and) throw new QueryError(`expected AND at '${q.slice(at)}'`)
     at += and[0].length

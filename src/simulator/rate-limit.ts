@@ -1,4 +1,4 @@
-/** A limit of `burst` requests. A token bucket is refilled steadily, a fixed window all at once. */
+/** A limit of `burst` requests: a token bucket, which is refilled steadily, or a fixed window, which is reset at its end. */
 export type SimulatedRateLimit = TokenBucket | FixedWindow
 
 interface TokenBucket {

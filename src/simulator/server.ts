@@ -25,15 +25,15 @@ export interface SimulatorOptions {
   credentials?: ClientCredentials
   /** The scopes of every token. Default: `read:logs` and `read:logs_users`. */
   scopes?: readonly string[]
-  /** The lifetime of a token. Default: 86,400. */
+  /** The lifetime of a token, in seconds. Default: 86,400. */
   expiresInSeconds?: number
-  /** Whether a token exchange writes a `seccft` entry, as in Auth0. Default: true. */
+  /** Whether each token that is issued adds a `seccft` entry to the log, as in Auth0. Default: true. */
   logTokenExchanges?: boolean
   /** The rate limit of `/api/v2`, by the tenant's clock. Default: a limit that refuses no request. */
   rateLimit?: SimulatedRateLimit
   /** The response to a checkpoint that is older than the retention. Default: `continue`. */
   expiredCheckpoint?: ExpiredCheckpoint
-  /** The duration of each build of an Action or of a version, in milliseconds. Default: 0. */
+  /** The duration of each build of a draft or of a version, in milliseconds. Default: 0. */
   actionBuildMs?: number
   /** The delay of every response, in milliseconds. Default: 0. */
   latencyMs?: number
@@ -76,8 +76,8 @@ export async function createSimulator(options: SimulatorOptions): Promise<Simula
   const tokens = addRoutes(app, options, credentials)
   addActionRoutes(app, { tokens, actions, bindings })
   await app.listen({ host, port })
-  const { port: bound } = app.server.address() as AddressInfo
-  const url = `http://${host === '::1' ? '[::1]' : host}:${bound}`
+  const { port: boundPort } = app.server.address() as AddressInfo
+  const url = `http://${host === '::1' ? '[::1]' : host}:${boundPort}`
   const close = () => app.close()
   return { url, tenant, actions, bindings, credentials, requests, faults, close }
 }
@@ -88,12 +88,13 @@ function addHooks(
   { tenant, rateLimit = UNLIMITED, latencyMs = 0, clockAheadMs = () => 0 }: SimulatorOptions,
   { requests, faults }: Pick<Simulator, 'requests' | 'faults'>,
 ): void {
-  const takeManagement = simulateRateLimit(rateLimit, tenant.now)
-  const takeOther = simulateRateLimit(UNLIMITED, tenant.now)
+  const countManagementRequest = simulateRateLimit(rateLimit, tenant.now)
+  const countOtherRequest = simulateRateLimit(UNLIMITED, tenant.now)
   app.addHook('onRequest', async (request, reply) => {
     requests.add(request.raw, reply.raw)
     const url = toUrl(request)
-    const state = url.pathname.startsWith('/api/v2/') ? takeManagement() : takeOther()
+    const isManagement = url.pathname.startsWith('/api/v2/')
+    const state = isManagement ? countManagementRequest() : countOtherRequest()
     const aheadMs = clockAheadMs()
     reply.raw.setHeader('date', new Date(tenant.now() + aheadMs).toUTCString())
     reply.raw.setHeader('x-ratelimit-limit', state.limit)
@@ -132,8 +133,8 @@ function addRoutes(
     onExchange: (audience, scope) => {
       if (options.logTokenExchanges === false) return
       const { clientId } = credentials
-      const about = { domain: tenant.domain, clientId, clientName: 'Log reader' }
-      tenant.write(buildEntry('seccft', about, { audience, scope }))
+      const subject = { domain: tenant.domain, clientId, clientName: 'Log reader' }
+      tenant.write(buildEntry('seccft', subject, { audience, scope }))
     },
   })
 

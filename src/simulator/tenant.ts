@@ -2,7 +2,7 @@ import { buildLogId, DEFAULT_ID_PREFIX, isLogId, logIdPosition } from './log-id.
 import { AFTER_ALL, justAfter, type Query, type Searchable } from './query.js'
 import { seededRandom } from './random.js'
 
-/** An entry of the log, as the API returns it. Hardly any field is guaranteed. */
+/** An entry of the log, as the API returns it. Auth0 guarantees almost none of its fields. */
 export type LogEntry = Record<string, unknown>
 
 /** A stored entry, with the fields that can be searched. */
@@ -40,7 +40,7 @@ interface WrittenEntry {
 
 /** Options of {@link createTenant}. */
 export interface SimulatedTenantOptions {
-  /** For example `acme.eu.auth0.com`. */
+  /** The domain of the tenant, for example `acme.eu.auth0.com`. */
   domain: string
   /** The tenant's clock, in milliseconds. Default: `Date.now`. */
   now?: () => number
@@ -62,8 +62,8 @@ export interface Tenant {
   oldestRetained(): string
   /**
    * Writes an entry about an event at `dateMs` (default: the `date` of the entry, else now). The entry is stored at
-   * `storedAtMs` (default: after the lag of the tenant). If that time is in the past, the entry appears late, behind
-   * checkpoints. If the entry has a `date`, the API returns it unchanged, even if it is invalid.
+   * `storedAtMs` (default: after the lag of the tenant). If that time is in the past, the entry is late: a checkpoint can
+   * already be after it. If the entry has a `date`, the API returns this date unchanged, even if it is invalid.
    */
   write(entry: object, when?: When): WrittenEntry
   /**
@@ -91,7 +91,8 @@ export function createTenant(options: SimulatedTenantOptions): Tenant {
   const positionAt = (ms: number) => logIdPosition(prefix, ms)
   const oldestRetained = () => (retentionMs === Infinity ? '' : positionAt(now() - retentionMs))
 
-  function readable(from: string, before: string): [start: number, end: number] {
+  /** Finds the indexes of the entries that the API returns now, within these bounds. */
+  function readableRange(from: string, before: string): [start: number, end: number] {
     const oldest = oldestRetained()
     const future = positionAt(Math.floor(now()) + 1)
     return [
@@ -105,27 +106,27 @@ export function createTenant(options: SimulatedTenantOptions): Tenant {
     const storedAtMs = when.storedAtMs ?? dateMs + lagMs()
     const logId = buildLogId(prefix, storedAtMs, sequence++)
     const date = new Date(dateMs).toISOString()
-    const full: LogEntry = { date, ...entry, log_id: logId, _id: logId }
-    stored.splice(indexOf(stored, logId), 0, toStored(full, logId))
-    return { logId, storedAtMs, entry: full }
+    const completeEntry: LogEntry = { date, ...entry, log_id: logId, _id: logId }
+    stored.splice(indexOf(stored, logId), 0, toStored(completeEntry, logId))
+    return { logId, storedAtMs, entry: completeEntry }
   }
 
   function writeStored(entries: readonly object[]): void {
-    const added = entries.map((entry) => toImported(entry, prefix))
-    stored = merge(stored, added)
+    const newEntries = entries.map((entry) => toImported(entry, prefix))
+    stored = merge(stored, newEntries)
   }
 
   function readAfter(position: string, take: number): readonly StoredEntry[] {
-    const [start, end] = readable(justAfter(position), AFTER_ALL)
+    const [start, end] = readableRange(justAfter(position), AFTER_ALL)
     return stored.slice(start, Math.min(end, start + take))
   }
 
   function search({ query, sort, skip, take }: Search): readonly StoredEntry[] {
-    const [start, end] = readable(query.from, query.before)
-    const found = stored.slice(start, end).filter(query.matches)
-    if (sort.by === 'date') found.sort(byDate)
-    if (sort.descending) found.reverse()
-    return found.slice(skip, skip + take)
+    const [start, end] = readableRange(query.from, query.before)
+    const matching = stored.slice(start, end).filter(query.matches)
+    if (sort.by === 'date') matching.sort(byDate)
+    if (sort.descending) matching.reverse()
+    return matching.slice(skip, skip + take)
   }
 
   return {
@@ -158,9 +159,9 @@ function toImported(entry: object, prefix: string): StoredEntry {
   return toStored(entry, logId)
 }
 
-/** Merges two lists in order of ids. If both contain an id, keeps the entry of `stored`. */
-function merge(stored: readonly StoredEntry[], added: readonly StoredEntry[]): StoredEntry[] {
-  const all = [...stored, ...added].sort(byLogId)
+/** Merges two lists in the order of ids. If both lists contain an id, the result contains the entry of `stored`. */
+function merge(stored: readonly StoredEntry[], newEntries: readonly StoredEntry[]): StoredEntry[] {
+  const all = [...stored, ...newEntries].sort(byLogId)
   return all.filter((entry, i) => entry.logId !== all[i - 1]?.logId)
 }
 

@@ -13,10 +13,10 @@ export interface TokenOptions {
   credentials: ClientCredentials
   /** The scopes of each token. */
   scopes: readonly string[]
-  /** The lifetime of a token. */
+  /** The lifetime of a token, in seconds. */
   expiresInSeconds: number
   now: () => number
-  /** Called after each successful exchange. */
+  /** Called for each token that is issued. */
   onExchange: (audience: string, scope: string) => void
 }
 
@@ -30,7 +30,7 @@ interface TokenResponse {
 export interface Tokens {
   /** Handles a client credentials grant. */
   exchange(body: unknown): TokenResponse
-  /** Throws an `ApiError` unless the `Authorization` header contains a valid token with the scope. */
+  /** Throws an `ApiError` if the `Authorization` header does not contain a valid token with the scope. */
   assertAuthorized(header: string | undefined, scope: string): void
 }
 

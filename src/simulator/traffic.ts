@@ -22,7 +22,7 @@ interface TrafficEvent {
 export interface Traffic {
   /** Makes one user perform an action now. */
   tick(): TrafficEvent
-  /** Calls `tick` at this interval until `close`. A second `start` replaces the first. */
+  /** Calls `tick` at this interval until `close` is called. A second call of `start` replaces the interval. */
   start(intervalMs: number): void
   close(): void
 }

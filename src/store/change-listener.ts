@@ -10,7 +10,7 @@ import { CONNECT_TIMEOUT_MS, MAX_LIFETIME_SECONDS } from '../pg/timeouts.js'
 /** Channel that the trigger on the tenant row notifies. */
 const CHANNEL = 'last_logout'
 
-/** Interval between two calls of the subscribers while no notification can arrive, in milliseconds. */
+/** Interval between two calls of `onChange` while no notification can arrive, in milliseconds. */
 const POLL_INTERVAL_MS = 1_000
 
 /** The failure of a connection on which the server accepts LISTEN, but no notification arrives. */
@@ -35,7 +35,8 @@ export interface ChangeListener {
 /**
  * Creates a listener with a database connection of its own, on which it runs LISTEN. The listener reconnects with
  * backoff until it is closed. A connection pooler can accept LISTEN and deliver nothing, so the listener checks that
- * each new connection receives notifications. While none can arrive, it calls `onChange` at an interval.
+ * each new connection receives notifications. While no notification can arrive, the listener calls `onChange` at an
+ * interval.
  *
  * @param pollIntervalMs The interval of these calls, in milliseconds. Default: 1,000.
  */
@@ -45,17 +46,17 @@ export function createChangeListener(
   pollIntervalMs = POLL_INTERVAL_MS,
 ): ChangeListener {
   const changes = new EventEmitter().setMaxListeners(0)
-  const closing = new AbortController()
+  const closeController = new AbortController()
   const emit = () => void changes.emit('change')
   const outage = createListenerOutage(log)
-  const polling = setInterval(() => {
+  const pollTimer = setInterval(() => {
     if (outage.isFailing()) emit()
   }, pollIntervalMs)
-  const closed = listenUntilAborted({
+  const listening = listenUntilAborted({
     url: databaseUrl,
     onChange: emit,
     outage,
-    signal: closing.signal,
+    signal: closeController.signal,
   })
   return {
     subscribe(onChange) {
@@ -63,14 +64,14 @@ export function createChangeListener(
       return () => void changes.off('change', onChange)
     },
     async close() {
-      clearInterval(polling)
-      closing.abort()
-      await closed
+      clearInterval(pollTimer)
+      closeController.abort()
+      await listening
     },
   }
 }
 
-/** Logs the first of each kind of failure (connection lost, no notifications received), then the recovery. */
+/** Logs the first failure of each kind (connection lost, notifications not received), then the recovery. */
 function createListenerOutage(log: Logger): FailureTracker {
   return createFailureTracker({
     onFailure(err, isFirst) {
@@ -134,11 +135,11 @@ async function listen({ url, onChange, outage, signal }: ListenOptions): Promise
     await client.query(`LISTEN ${CHANNEL}`)
     // PostgreSQL does not repeat notifications that it sent before the LISTEN.
     onChange()
-    const checked = receivesNotifications(client, url).then((isReceiving) => {
+    const check = receivesNotifications(client, url).then((isReceiving) => {
       if (isReceiving) outage.recordSuccess()
       else outage.recordFailure(NOT_NOTIFIED)
     })
-    await Promise.race([checked, ended])
+    await Promise.race([check, ended])
     await ended
   } finally {
     clearTimeout(lifetime)

@@ -1,6 +1,6 @@
 import type { Change, ChangesPage, ChangesQuery } from '../rules/change-feed.js'
 import type { Instant } from '../rules/instant.js'
-import { type Executor, tenantRowMissing } from './database.js'
+import { type Executor, tenantRowMissingError } from './database.js'
 import { positionAt, readClock, type SqlClock, toEpoch } from './epoch.js'
 import { Prisma } from './generated/client.js'
 import type { Tables } from './tables.js'
@@ -34,7 +34,7 @@ interface ChangeRow {
   all_sessions_at: Instant | null
   ended: boolean | null
   type: string | null
-  /** The key with which `user_id` and `session_id` were hashed; `null`: they are ids, not hashes. */
+  /** The key with which `user_id` and `session_id` were hashed; `null`: the row contains ids, not hashes. */
   key: string | null
 }
 
@@ -59,15 +59,15 @@ export async function readChanges(
       FROM (${changesAfter(prisma.tables, { from, since, limit: limit + 1 })}) AS change
     ) AS changes
     FROM ${prisma.tables.tenant}`
-  if (row === undefined) throw tenantRowMissing()
+  if (row === undefined) throw tenantRowMissingError()
   if (after !== null && (row.feed !== feed || from > row.seq)) return null
 
   const more = row.changes.length > limit
   const rows = row.changes.slice(0, limit)
-  const reached = more ? rows.at(-1)?.position : row.seq
+  const lastPosition = more ? rows.at(-1)?.position : row.seq
   return {
     changes: rows.map(toChange),
-    cursor: `${row.feed}.${reached}`,
+    cursor: `${row.feed}.${lastPosition}`,
     // A subscriber may rely on `asOf` only after it has received every change up to that instant.
     asOf: more ? null : row.as_of,
     now: row.now,
@@ -76,9 +76,9 @@ export async function readChanges(
 }
 
 /**
- * Selects rows by the time of their last change, which is their position. The time of the logout does not matter,
- * because an entry can be stored long after the logout happened. `since` does not filter the floor, which concerns
- * every user.
+ * SQL that selects rows by their position, which is the time of their last change. The time of the logout does not
+ * matter, because an entry can be stored long after the logout happened. `since` does not apply to the floor, because
+ * the floor concerns every user.
  */
 function changesAfter(
   { lastLogout, sessionLogout, tenant }: Tables,

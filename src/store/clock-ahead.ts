@@ -6,7 +6,7 @@ import { type Instant, toDateTime } from '../rules/instant.js'
  * While the database's clock is behind, logouts are stored with instants that are too early, so the data must not
  * be reported as fresh.
  */
-export function clockAhead(at: Instant): LastLogoutError {
+export function clockAheadError(at: Instant): LastLogoutError {
   return new LastLogoutError(
     'CLOCK_AHEAD',
     `the clock of Auth0 (${toDateTime(at)}) is more than a minute ahead of the clock of the database, so freshness does not advance: synchronize the clock of the database server (NTP); \`last-logout doctor\` shows which clock is wrong`,

@@ -12,14 +12,14 @@ import {
   isRefusedState,
   isUnavailableState,
 } from '../pg/sql-state.js'
-import { TLS_REMEDY, unavailable } from '../pg/unavailable.js'
+import { TLS_REMEDY, unavailableError } from '../pg/unavailable.js'
 import { Prisma, PrismaClient } from './generated/client.js'
 import { type Tables, tablesIn } from './tables.js'
 
 /**
- * Options of every transaction that writes. The isolation level is explicit, because the writes were proved at READ
- * COMMITTED, and the default of a database or a role can be another level. `maxWait` bounds the wait for a
- * connection, and `timeout` the transaction itself, both in milliseconds.
+ * Options of every transaction that writes. The isolation level is explicit, because the writes are only tested at READ
+ * COMMITTED, and a database or a role can have another default. `maxWait` is the maximum time to wait for a connection,
+ * and `timeout` that of the transaction itself, both in milliseconds.
  */
 export const TRANSACTION = {
   isolationLevel: 'ReadCommitted',
@@ -27,7 +27,7 @@ export const TRANSACTION = {
   timeout: 60_000,
 } as const
 
-/** How often a transaction is retried after a conflict with another transaction. */
+/** Maximum number of retries after a conflict with another transaction. */
 const MAX_RETRIES = 6
 
 const RETRY_BACKOFF: Backoff = { firstMs: 20, maxMs: 500 }
@@ -117,14 +117,15 @@ function toOwnError(error: unknown): unknown {
   }
   const { kind, reason } = readDriverCause(error)
   if (kind === 'TlsConnectionError') {
-    // Prisma drops the error code. When the program starts, `connectionFailure` throws `CONFIGURATION` instead.
+    // Prisma drops the code of the TLS failure. At the start of the program, `connectionFailure` throws `CONFIGURATION`
+    // for such a failure.
     const message = `TLS failed for PostgreSQL (${reason}): ${TLS_REMEDY}`
     return new LastLogoutError('DATABASE_UNAVAILABLE', message, { cause: error })
   }
-  return isConflictState(state) || isUnavailable(error) ? unavailable(error, state) : error
+  return isConflictState(state) || isUnavailable(error) ? unavailableError(error, state) : error
 }
 
-/** Whether the error is an outage of the database that can end by itself. Refused credentials do not. */
+/** Whether the error is an outage of the database that can end by itself. Refused credentials are no such outage. */
 export function isTransientOutage(error: unknown): boolean {
   if (!hasCode(error, 'DATABASE_UNAVAILABLE')) return false
   const state = readState(error.cause)
@@ -132,7 +133,7 @@ export function isTransientOutage(error: unknown): boolean {
 }
 
 /** Creates the error for a tenant row that was deleted while the program runs. */
-export function tenantRowMissing(): LastLogoutError {
+export function tenantRowMissingError(): LastLogoutError {
   return new LastLogoutError(
     'DATABASE_NOT_MIGRATED',
     'the tenant row is missing from the database: restart this program, which creates it again',
@@ -141,7 +142,8 @@ export function tenantRowMissing(): LastLogoutError {
 
 function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Prisma.PrismaClientKnownRequestError)) {
-    // Timeouts of the pool and the driver are plain errors without a code. Programming errors are subclasses.
+    // Timeouts of the pool and of the driver are instances of `Error` itself. Programming errors are instances of a
+    // subclass, such as `TypeError`.
     return error instanceof Error && Object.getPrototypeOf(error) === Error.prototype
   }
   const state = readState(error)

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 
-/** The required encoding. Every other encoding lacks characters that ids can contain. */
+/** The required encoding. User ids can contain characters that every other encoding lacks. */
 const ENCODING = 'UTF8'
 
 /** Returns what is wrong with the encoding of a database; `null`: nothing. */

@@ -2,9 +2,9 @@ import type { Instant } from '../rules/instant.js'
 import { Prisma } from './generated/client.js'
 
 /*
- * Every conversion between instants and SQL. Instants cross the driver as milliseconds since the epoch, in
- * both directions. As text, a timestamptz depends on the time zone and the DateStyle of the session, and
- * Prisma's driver adapter drops the offset (https://github.com/prisma/orm/issues/26786).
+ * This file contains every conversion between instants and SQL. The driver transfers instants as milliseconds since the
+ * epoch, in both directions. As text, a timestamptz would depend on the time zone and the DateStyle of the session, and
+ * Prisma's driver adapter would drop the offset (https://github.com/prisma/orm/issues/26786).
  */
 
 /** A clock as SQL: a numeric, in milliseconds since the epoch. */

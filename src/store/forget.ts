@@ -1,7 +1,7 @@
 import type { ForgottenPerson } from '../rules/forgotten-person.js'
 import type { Instant } from '../rules/instant.js'
 import { createKeyedHash, type KeyedHash } from '../rules/keyed-hash.js'
-import { type Executor, tenantRowMissing } from './database.js'
+import { type Executor, tenantRowMissingError } from './database.js'
 import { timestamp, toEpoch } from './epoch.js'
 import { escapeNonAscii } from './isolate-rows.js'
 import type { LockedTenant } from './tenant-row.js'
@@ -12,7 +12,7 @@ import { writeSessions, writeUsers } from './write-batch.js'
  * ids. The instants stay, so that every revoked token stays revoked. The hashed rows are changes of the feed: from
  * now on, subscribers receive them instead of the rows with ids.
  *
- * A second call for the same person changes none of the hashed rows except for `forgotten_at`.
+ * A second call for the same person changes only the `forgotten_at` of the hashed rows.
  */
 export async function forget(
   tx: Executor,
@@ -25,13 +25,13 @@ export async function forget(
   const sessions = await readSessions(tx, userId)
   const sessionIds = sessions.map(({ sessionId }) => sessionId)
 
-  const replaced = { logId: '', forgottenAt: now }
-  const hashedUsers = users.map((row) => ({ ...row, userId: userHash, ...replaced }))
+  const sharedColumns = { logId: '', forgottenAt: now }
+  const hashedUsers = users.map((row) => ({ ...row, userId: userHash, ...sharedColumns }))
   const hashedSessions = sessions.map((row) => ({
     ...row,
     sessionId: hash(row.sessionId),
     userId: userHash,
-    ...replaced,
+    ...sharedColumns,
   }))
   if (users.length > 0) await writeUsers(tx, hashedUsers, seq)
   if (sessions.length > 0) await writeSessions(tx, hashedSessions, seq + BigInt(users.length))
@@ -61,7 +61,7 @@ async function readForgetKey(tx: Executor): Promise<string> {
   const [tenant] = await tx.$queryRaw<
     { key: string }[]
   >`SELECT forget_key::text AS key FROM ${tx.tables.tenant}`
-  if (tenant === undefined) throw tenantRowMissing()
+  if (tenant === undefined) throw tenantRowMissingError()
   return tenant.key
 }
 
@@ -72,7 +72,7 @@ interface StoredUser {
   type: string
 }
 
-/** Reads the row that contains the id itself. A row of a forgotten person contains a hash instead. */
+/** Reads the row that contains the id itself: none or one. A row of a forgotten person contains a hash instead. */
 function readUser(tx: Executor, userId: string): Promise<StoredUser[]> {
   return tx.$queryRaw<StoredUser[]>`
     SELECT user_id AS "userId", ${toEpoch('at')} AS at,
@@ -94,8 +94,8 @@ function readSessions(tx: Executor, userId: string): Promise<StoredSession[]> {
 }
 
 /**
- * Deletes the unattributable entries that contain one of the ids, and returns their number. In place of each deleted
- * entry, the hash of its id is stored, so that a later read of the log does not store the entry again.
+ * Deletes the unattributable entries that contain one of `ids`. Returns the number of deleted entries. In place of each
+ * deleted entry, the hash of the entry's own id is stored, so that a later read of the log does not store it again.
  */
 async function deleteUnattributable(tx: Executor, hash: KeyedHash, ids: string[]): Promise<number> {
   const rows = await tx.$queryRaw<{ id: string }[]>`
@@ -103,19 +103,23 @@ async function deleteUnattributable(tx: Executor, hash: KeyedHash, ids: string[]
       SELECT FROM unnest(${ids.flatMap(spellings)}::text[]) AS spelling
       WHERE strpos(entry, spelling) > 0)`
   if (rows.length === 0) return 0
-  const found = rows.map(({ id }) => id)
+  const entryIds = rows.map(({ id }) => id)
   await tx.$executeRaw`
     INSERT INTO ${tx.tables.unattributable} (id, reason, entry, received_at)
     SELECT hash, reason, '', received_at
-    FROM unnest(${found}::text[], ${found.map(hash)}::text[]) AS found (id, hash)
+    FROM unnest(${entryIds}::text[], ${entryIds.map(hash)}::text[]) AS found (id, hash)
     JOIN ${tx.tables.unattributable} USING (id)
     ON CONFLICT (id) DO NOTHING`
-  return tx.$executeRaw`DELETE FROM ${tx.tables.unattributable} WHERE id = ANY(${found}::text[])`
+  return tx.$executeRaw`DELETE FROM ${tx.tables.unattributable} WHERE id = ANY(${entryIds}::text[])`
 }
 
 /**
- * Returns every spelling of an id in a stored entry: plain, as JSON escapes it, and as JSON escapes it in an entry
- * that could not be parsed, which is itself stored as a JSON string. Each also in ASCII, as entries of refused rows are stored.
+ * Returns every spelling that an id can have in a stored entry:
+ *
+ * - the id itself;
+ * - the id as JSON escapes it;
+ * - the id escaped twice, because an entry that could not be parsed is stored as a JSON string;
+ * - each of these in ASCII, because entries of refused rows are stored in ASCII.
  */
 function spellings(id: string): string[] {
   const quoted = JSON.stringify(id).slice(1, -1)

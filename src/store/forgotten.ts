@@ -13,7 +13,7 @@ import { truncateEntry, UNATTRIBUTABLE_ID } from './unattributable.js'
  * logged in again, and subscribers that do not know the hashes must receive the logout.
  */
 
-/** A user and a session of a batch. */
+/** The row of a user in a batch, and the row of a session. */
 type User = Batch['users'][number]
 type Session = Batch['sessions'][number]
 
@@ -28,7 +28,7 @@ export interface StoredBatch {
   dropForgotten(entries: Unattributable[]): Promise<Unattributable[]>
 }
 
-/** Replaces the ids of forgotten people in a batch by keyed hashes. Without such people, the batch stays as it is. */
+/** Replaces the ids of forgotten people in a batch by keyed hashes. */
 export async function replaceForgotten(tx: Executor, batch: Batch): Promise<StoredBatch> {
   const [tenant] = await tx.$queryRaw<{ forget_key: string; is_used: boolean }[]>`
     SELECT forget_key::text, forgotten_at IS NOT NULL AS is_used FROM ${tx.tables.tenant}`
@@ -50,7 +50,7 @@ export async function replaceForgotten(tx: Executor, batch: Batch): Promise<Stor
   }
 }
 
-/** Maps the hash of an id to the instant at which its person was forgotten. */
+/** Maps the hash of an id to the instant at which the person with this id was forgotten. */
 type Forgotten = ReadonlyMap<string, Instant>
 
 async function readForgotten(
@@ -86,7 +86,10 @@ function replaceSession(row: Session, hash: KeyedHash, forgotten: Forgotten): St
   return { ...row, sessionId, userId, logId: '', forgottenAt }
 }
 
-/** Drops entries that were deleted when a person was forgotten. In place of each, the hash of its id is stored. */
+/**
+ * Returns the entries without those that were deleted when a person was forgotten. In place of a deleted entry, the table
+ * contains the hash of the entry's id.
+ */
 async function dropForgotten(
   tx: Executor,
   hash: KeyedHash,
@@ -100,8 +103,8 @@ async function dropForgotten(
     ) WITH ORDINALITY AS received (log_id, entry, position)
     ORDER BY position`
   const hashes = rows.map(({ id }) => hash(id))
-  const found = await tx.$queryRaw<{ id: string }[]>`
+  const deletedRows = await tx.$queryRaw<{ id: string }[]>`
     SELECT id FROM ${tx.tables.unattributable} WHERE id = ANY(${hashes}::text[]) AND entry = ''`
-  const deleted = new Set(found.map(({ id }) => id))
-  return entries.filter((_entry, n) => !deleted.has(hashes[n] ?? ''))
+  const deletedHashes = new Set(deletedRows.map(({ id }) => id))
+  return entries.filter((_entry, n) => !deletedHashes.has(hashes[n] ?? ''))
 }

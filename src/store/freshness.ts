@@ -1,14 +1,15 @@
 import type { LastLogoutError } from '../errors.js'
 import { isAhead, MAX_CLOCK_AHEAD_MS } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
-import { clockAhead } from './clock-ahead.js'
+import { clockAheadError } from './clock-ahead.js'
 import type { Executor } from './database.js'
 import { readClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
 import { Prisma } from './generated/client.js'
 
 /**
- * SQL that moves `as_of` forward to an instant of Auth0's clock, unless that instant is ahead of the database's clock
- * by more than {@link MAX_CLOCK_AHEAD_MS}. `as_of` moves back only if the stored value itself is that far ahead.
+ * SQL that moves `as_of` forward to `readTo`, an instant of Auth0's clock. An instant that is ahead of the database's
+ * clock by more than {@link MAX_CLOCK_AHEAD_MS} is not stored. `as_of` moves back only if the stored value is that far
+ * ahead.
  */
 export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql {
   const latest = timestampOf(clock(), MAX_CLOCK_AHEAD_MS)
@@ -25,10 +26,10 @@ interface CaughtUp {
 }
 
 /**
- * Records that the log has been read to its end. Freshness does not advance while a part of the sweep is unread.
+ * Records that the log has been read to its end. `as_of` does not advance before the sweep is complete.
  *
- * @returns A `CLOCK_AHEAD` error if `requestedAt` is too far ahead of the database's clock, so that freshness did not
- *   advance. The error is returned, because throwing it here would roll back the write.
+ * @returns A `CLOCK_AHEAD` error if `requestedAt` is too far ahead of the database's clock. `as_of` has not advanced
+ *   then. The error is returned, because throwing it here would roll back the write.
  */
 export async function storeCaughtUp(
   tx: Executor,
@@ -40,7 +41,7 @@ export async function storeCaughtUp(
       as_of = CASE WHEN sweep_to IS NULL THEN ${advanceAsOf(requestedAt, clock)} ELSE as_of END
     WHERE checkpoint IS NOT DISTINCT FROM ${checkpoint}
     RETURNING ${readClock(clock)} AS now`
-  return row !== undefined && isAhead(requestedAt, row.now) ? clockAhead(requestedAt) : null
+  return row !== undefined && isAhead(requestedAt, row.now) ? clockAheadError(requestedAt) : null
 }
 
 /** Records that every entry that was visible at `at` has been reconciled. */

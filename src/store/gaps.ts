@@ -6,11 +6,11 @@ import { writeFloor } from './floor.js'
 import type { WriteState } from './write-batch.js'
 
 /**
- * Stores a gap, and raises the floor to the end of the gap if `raisesFloor` is set. The floor is never set ahead of
- * the database's clock. Neither is the end of an `empty_log` gap, which comes from Auth0's clock. The end of every
- * other gap is the storage time of an entry, and is stored unchanged even if the database's clock is behind.
+ * Stores a gap, and raises the floor to the end of the gap if `raisesFloor` is true. The floor is never set ahead of
+ * the database's clock. The end of an `empty_log` gap comes from Auth0's clock, and is limited to the database's clock,
+ * too. The end of every other gap is the storage time of an entry, and is stored even if it is ahead of that clock.
  *
- * @returns Whether the gap is new or has grown.
+ * @returns Whether the gap is new or was extended.
  */
 export async function writeGap(
   tx: Executor,
@@ -18,17 +18,17 @@ export async function writeGap(
   gap: Gap,
   raisesFloor: boolean,
 ): Promise<boolean> {
-  const past = Math.min(gap.to, tenant.now)
-  const to = gap.reason === 'empty_log' ? past : gap.to
+  const toOrNow = Math.min(gap.to, tenant.now)
+  const to = gap.reason === 'empty_log' ? toOrNow : gap.to
   if (to <= gap.from) return false
   const isNew = await upsertGap(tx, { ...gap, to }, tenant.now)
-  if (raisesFloor) await writeFloor(tx, tenant, past)
+  if (raisesFloor) await writeFloor(tx, tenant, toOrNow)
   return isNew
 }
 
 /**
- * Inserts a gap. If a stored gap has the same beginning, they are the same gap: it can only grow, and then gets the
- * new reason. Returns whether anything changed.
+ * Inserts a gap. If a stored gap has the same beginning and an earlier end, it gets the new end and the new reason.
+ * Returns whether anything changed.
  */
 async function upsertGap(
   tx: Executor,

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import { hasCode } from '../errors.js'
-import { unavailable } from '../pg/unavailable.js'
+import { unavailableError } from '../pg/unavailable.js'
 import type { LastLogoutStore } from '../ports.js'
 import { createOutageLog } from './outage-log.js'
 
@@ -8,16 +8,16 @@ import { createOutageLog } from './outage-log.js'
 export interface GuardedStore {
   store: LastLogoutStore
   /**
-   * Checks the database and claims it for the tenant. From then on the store passes calls on.
+   * Checks the database and claims it for the tenant. After that, the store accepts calls.
    *
-   * @throws What `assertUsable` and `claim` throw. Another attempt is possible.
+   * @throws What `assertUsable` and `claim` throw. `open` can be called again.
    */
   open(): Promise<void>
 }
 
 /**
- * Guards a store: until `open` has succeeded, every call throws `DATABASE_UNAVAILABLE`. From then on, outages of
- * the database are logged.
+ * Guards a store. Until `open` has succeeded, every call throws `DATABASE_UNAVAILABLE`. After that, outages of the
+ * database are logged.
  *
  * @param assertUsable Throws if the database must not be used.
  */
@@ -32,7 +32,7 @@ export function guardStore(
   const guard =
     <Args extends unknown[], Result>(call: (...args: Args) => Promise<Result>) =>
     async (...args: Args): Promise<Result> => {
-      if (!isOpen) throw unavailable(new Error('the database is not open yet'))
+      if (!isOpen) throw unavailableError(new Error('the database is not open yet'))
       try {
         const result = await call(...args)
         outage.recordSuccess()

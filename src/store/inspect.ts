@@ -20,23 +20,23 @@ export interface ServerState {
   clockAheadMs: number
 }
 
-/** State of the tenant, as its database holds it. */
+/** State of the tenant, as the database stores it. */
 export interface TenantState {
   domain: string
-  /** `null`: before the first poll. */
+  /** `null`: the first poll has not read an entry yet. */
   checkpoint: string | null
   asOf: Instant | null
   lastPollAt: Instant | null
-  /** Where the rest of the cold start's sweep begins; `null`: the sweep is complete. */
+  /** Beginning of the span that the cold start's sweep has not searched yet; `null`: the sweep is complete. */
   sweepFrom: Instant | null
   /** Number of gaps. */
   gaps: number
-  /** End of the latest gap; `null`: there is none. */
+  /** End of the latest gap; `null`: there is no gap. */
   gapTo: Instant | null
-  /** Why the latest gap was not read; `null`: there is none. */
+  /** Why the span of the latest gap was not read; `null`: there is no gap. */
   gapReason: GapReason | null
   floorAt: Instant | null
-  /** By the clock of the database. */
+  /** When the state was read, by the clock of the database. */
   now: Instant
 }
 
@@ -75,8 +75,8 @@ export function inspectServer(url: string): Promise<ServerState> {
 }
 
 /**
- * Reads the share of PostgreSQL's notification queue that is in use, from 0 to 1. As a side effect, PostgreSQL frees
- * the part of the queue that every session has read: a full queue stays full until some session calls this function.
+ * Reads the used fraction of PostgreSQL's notification queue, from 0 to 1. As a side effect, PostgreSQL frees the part
+ * of the queue that every session has read. Without such a call, a full queue can stay full.
  *
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  * @see https://www.postgresql.org/docs/current/sql-notify.html

@@ -39,8 +39,8 @@ export async function isolateRows<Row>(
 }
 
 /**
- * Checks that the cause of a refusal is a row. If the rows of every entry are refused, the cause is the table, such as
- * a trigger: skipping all logouts would be worse than to stop reading until it is removed.
+ * Checks that PostgreSQL did not refuse every row of a batch. If it did, the cause is not a row but the table, for
+ * example a trigger. Then reading must stop until the cause is removed: to skip all logouts would be worse.
  *
  * @throws `DATABASE_UNAVAILABLE` if the rows of two entries or more were refused, and no other row was written.
  */

@@ -36,8 +36,8 @@ export interface LastLogoutStoreOptions {
   /** The tenant's canonical domain. */
   domain: string
   /**
-   * How long after its login a token can be valid, in milliseconds. A logout or a gap can concern tokens for the same
-   * time.
+   * How long after its login a token can be valid, in milliseconds. After this time, a logout or a gap concerns no valid
+   * token.
    */
   horizonMs: number
   /** Default: {@link databaseClock}. */
@@ -63,11 +63,11 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
       return run(tx)
     })
 
-  /** Runs every write under one lock, so that feed positions are in the order of commits. */
+  /** Runs a write under the lock of the tenant row, so that feed positions are in the order of commits. */
   const write = <T>(run: Write<T>): Promise<T> =>
     inTransaction(async (tx) => run(tx, await lockTenant(tx, clock, idleTransactionTimeoutMs)))
 
-  /** Writes entries of the log. The other rows are stored even if PostgreSQL refuses one. */
+  /** Writes entries of the log. If PostgreSQL refuses a row, the other rows are stored. */
   const writeEntries = <T>(run: Write<T>): Promise<T> =>
     write(run).catch((error) => {
       if (!isRefusedRow(error)) throw error

@@ -6,10 +6,10 @@ const MAX_LEASE_TTL_MS = 120_000
 
 /**
  * Acquires or renews the polling lease. Only the database's clock is used, so that the clocks of the workers need not
- * agree. A lease whose end is further away than the upper bound was acquired before the database's clock was set
- * back: it counts as free.
+ * agree. If a lease ends later than {@link MAX_LEASE_TTL_MS} from now, the database's clock was set back after it was
+ * acquired: such a lease counts as free.
  *
- * @returns False while another owner holds the lease.
+ * @returns False if another owner holds the lease.
  */
 export async function acquireLease(tx: Executor, owner: string, ttlMs: number): Promise<boolean> {
   const fromNow = (ms: number) => timestampOf(databaseClock(), ms)

@@ -9,12 +9,12 @@ const LOCK_NOT_AVAILABLE = '55P03'
 export interface LockLimits {
   /**
    * How long a statement waits for a lock, in milliseconds. This time is short, because every later reader of the
-   * table waits behind the statement.
+   * table waits until the statement has got the lock or given up.
    */
   timeoutMs: number
-  /** Attempts before the migration fails. */
+  /** Maximum number of attempts. Then the migration fails. */
   maxAttempts: number
-  /** Time between two attempts, in milliseconds. In this time, readers that waited behind the migration continue. */
+  /** Time between two attempts, in milliseconds. In this time, readers that waited for the migration continue. */
   delayMs: number
 }
 
@@ -24,7 +24,7 @@ export const LOCK_LIMITS: LockLimits = { timeoutMs: 2_000, maxAttempts: 10, dela
 /**
  * Runs a migration, and retries it while a lock is not available.
  *
- * @param run A transaction that waits for each lock at most as long as its argument, in milliseconds.
+ * @param run Runs the migration in a transaction that waits for each lock for at most `timeoutMs`.
  * @throws `DATABASE_UNAVAILABLE` when a lock is not available after the last attempt.
  */
 export async function withLockRetries<T>(
@@ -36,13 +36,13 @@ export async function withLockRetries<T>(
       return await run(timeoutMs)
     } catch (error) {
       if (!hasSqlState(error, LOCK_NOT_AVAILABLE)) throw error
-      if (attempt >= maxAttempts) throw locked(error)
+      if (attempt >= maxAttempts) throw lockedError(error)
     }
     await sleep(delayMs)
   }
 }
 
-function locked(cause: unknown): LastLogoutError {
+function lockedError(cause: unknown): LastLogoutError {
   const message =
     'the tables cannot be migrated while another transaction holds them, such as that of a backup or of an idle ' +
     'session. Nothing was changed. Wait until it has ended, or end it (`SELECT pid, state, xact_start, query FROM ' +

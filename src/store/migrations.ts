@@ -9,18 +9,18 @@ import { hasSqlState, INSUFFICIENT_PRIVILEGE } from '../pg/sql-state.js'
 import { MIGRATION_TIMEOUT_MS } from '../pg/timeouts.js'
 import { assertEncoding } from './encoding.js'
 import { type LockLimits, withLockRetries } from './migration-locks.js'
-import { assertPrivileges, migrationForbidden } from './privileges.js'
+import { assertPrivileges, migrationForbiddenError } from './privileges.js'
 import { qualifyNames } from './tables.js'
 
 const DIRECTORY = new URL('../../prisma/migrations/', import.meta.url)
 
-/** Key of the advisory lock, the same as that of Prisma's schema engine, which can migrate the same database. */
+/** Key of the advisory lock. Prisma's schema engine uses the same key, so the two never migrate at the same time. */
 const LOCK_KEY = 72_707_369
 
 /** SQLSTATE: undefined_table. PostgreSQL also reports it for a table in an unknown schema. */
 const UNDEFINED_TABLE = '42P01'
 
-/** SQL of Prisma's history table. `prisma migrate` and this module recognize each other's migrations by it. */
+/** SQL of Prisma's history table, which lists the applied migrations. `prisma migrate` and this program both use it. */
 const CREATE_HISTORY = `
   CREATE TABLE IF NOT EXISTS _prisma_migrations (
     id VARCHAR(36) PRIMARY KEY NOT NULL,
@@ -40,9 +40,9 @@ interface Migration {
 }
 
 /**
- * Applies all pending migrations in one transaction, without Prisma's schema engine, which is a separate program to
- * download. The URL names the schema, which is created if it is missing. A service that uses the tables meanwhile
- * waits only briefly for their locks.
+ * Applies all pending migrations in one transaction. Prisma's schema engine is not used, because it is a separate program
+ * that must be downloaded. The URL names the schema, which is created if it is missing. Other users of the tables wait
+ * only briefly for their locks.
  *
  * @returns The names of the applied migrations.
  * @throws `DATABASE_NOT_MIGRATED` when an applied migration has changed, or failed in another tool.
@@ -68,10 +68,10 @@ async function migrateSchema(
 ): Promise<string[]> {
   await assertEncoding(client)
   try {
-    // At a higher level, a run that waited for the advisory lock would not see the migrations of the other run.
+    // At a higher isolation level, a run that waited for the advisory lock would not see the migrations of the other run.
     await client.query('BEGIN ISOLATION LEVEL READ COMMITTED')
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY])
-    // Set after the advisory lock, for which this run waits without a limit.
+    // This limit does not apply to the advisory lock above, for which a run waits as long as necessary.
     await client.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`)
     const pending = await applyPending(client, schema)
     await client.query('COMMIT')
@@ -79,17 +79,17 @@ async function migrateSchema(
   } catch (error) {
     if (!hasSqlState(error, INSUFFICIENT_PRIVILEGE)) throw error
     await client.query('ROLLBACK')
-    throw await migrationForbidden(client, schema, error)
+    throw await migrationForbiddenError(client, schema, error)
   }
 }
 
 async function applyPending(client: pg.Client, schema: string): Promise<Migration[]> {
-  const name = pg.escapeIdentifier(schema)
+  const quotedSchema = pg.escapeIdentifier(schema)
   const { rows } = await client.query('SELECT FROM pg_namespace WHERE nspname = $1', [schema])
-  // Not IF NOT EXISTS: PostgreSQL checks the privilege to create a schema even if the schema exists.
-  if (rows.length === 0) await client.query(`CREATE SCHEMA ${name}`)
+  // `CREATE SCHEMA IF NOT EXISTS` requires the privilege to create a schema even if the schema exists.
+  if (rows.length === 0) await client.query(`CREATE SCHEMA ${quotedSchema}`)
   // The SQL of the migrations names no schema.
-  await client.query(`SET LOCAL search_path TO ${name}`)
+  await client.query(`SET LOCAL search_path TO ${quotedSchema}`)
   const history = await client.query('SELECT to_regclass($1) AS table', [
     qualifyNames(schema).migrations,
   ])
@@ -102,7 +102,7 @@ async function applyPending(client: pg.Client, schema: string): Promise<Migratio
 /**
  * Checks that every migration has been applied to the schema that the URL names.
  *
- * @throws `DATABASE_NOT_MIGRATED` when one is missing, has changed, or failed in another tool.
+ * @throws `DATABASE_NOT_MIGRATED` when a migration was not applied, has changed, or failed in another tool.
  * @throws `CONFIGURATION` when the database user may not read the history of migrations.
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
  */
@@ -127,11 +127,11 @@ export async function assertUsable(databaseUrl: string): Promise<void> {
 async function assertNonePending(client: pg.Client, schema: string): Promise<void> {
   const pending = await readPending(client, schema).catch(async (error) => {
     if (!(error instanceof pg.DatabaseError)) throw error
-    if (error.code === UNDEFINED_TABLE) throw notMigrated()
+    if (error.code === UNDEFINED_TABLE) throw notMigratedError()
     if (error.code === INSUFFICIENT_PRIVILEGE) await assertPrivileges(client, schema)
     throw error
   })
-  if (pending.length > 0) throw notMigrated()
+  if (pending.length > 0) throw notMigratedError()
 }
 
 async function readPending(client: pg.Client, schema: string): Promise<Migration[]> {
@@ -174,7 +174,7 @@ async function readMigration(name: string): Promise<Migration> {
   return { name, sql, checksum: createHash('sha256').update(sql).digest('hex') }
 }
 
-function notMigrated(): LastLogoutError {
+function notMigratedError(): LastLogoutError {
   return new LastLogoutError(
     'DATABASE_NOT_MIGRATED',
     'the database is not migrated to this version: run `last-logout migrate`',

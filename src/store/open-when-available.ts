@@ -6,18 +6,18 @@ const OPEN_BACKOFF: Backoff = { firstMs: 500, maxMs: 5_000 }
 
 /** What to do if the database is unavailable. */
 export interface OpenWhenAvailableOptions {
-  /** Whether to retry during an outage. An outage that does not end by itself is always an error. */
+  /** Whether to retry during an outage that can end by itself. Any other failure is thrown at once. */
   waitForDatabase: boolean
   log: Logger
 }
 
 /**
- * Opens a database. If the database is unavailable and `waitForDatabase` is set, the returned function retries with
+ * Opens a database. If the database is unavailable and `waitForDatabase` is true, the returned function retries with
  * backoff.
  *
  * @returns A function that resolves when the database is open. It throws what `open` throws, and `ABORTED` when its
  *   signal aborts.
- * @throws What the first call of `open` throws, unless the returned function is to retry.
+ * @throws What the first call of `open` throws, if there is to be no retry.
  */
 export async function openWhenAvailable(
   open: () => Promise<void>,

@@ -2,8 +2,8 @@ import type { Logger } from 'pino'
 import { createFailureTracker, type FailureTracker } from '../async/failure-tracker.js'
 
 /**
- * An outage is over when a query succeeds and none has failed for this time, in milliseconds. During an outage, single
- * queries can succeed.
+ * An outage is over when a query succeeds and no query has failed for this time, in milliseconds. This time is needed,
+ * because single queries can succeed during an outage.
  */
 const RECOVERY_MS = 2_000
 

@@ -53,32 +53,36 @@ export async function assertPrivileges(client: pg.Client, schema: string): Promi
 }
 
 async function readMissing(client: pg.Client, schema: string): Promise<MissingPrivileges | null> {
-  const { rows } = await client.query<{ role: string; uses: boolean; timeline: boolean }>(
-    `SELECT current_user AS role, has_schema_privilege(oid, 'USAGE') AS uses, NOT EXISTS (
+  const { rows } = await client.query<{
+    role: string
+    canUseSchema: boolean
+    canReadTimeline: boolean
+  }>(
+    `SELECT current_user AS role, has_schema_privilege(oid, 'USAGE') AS "canUseSchema", NOT EXISTS (
        SELECT FROM pg_proc WHERE pronamespace = pg_namespace.oid AND proname = 'last_logout_timeline'
-         AND NOT has_function_privilege(pg_proc.oid, 'EXECUTE')) AS timeline
+         AND NOT has_function_privilege(pg_proc.oid, 'EXECUTE')) AS "canReadTimeline"
      FROM pg_namespace WHERE nspname = $1`,
     [schema],
   )
-  const [found] = rows
-  if (found === undefined) return null
+  const [user] = rows
+  if (user === undefined) return null
   const tables = await client.query<{ name: string; is_sequence: boolean; missing: string }>(
     READ_MISSING,
     [schema],
   )
   const qualified = pg.escapeIdentifier(schema)
   const missing = [
-    ...(found.uses ? [] : [{ privileges: 'USAGE', on: `SCHEMA ${qualified}` }]),
+    ...(user.canUseSchema ? [] : [{ privileges: 'USAGE', on: `SCHEMA ${qualified}` }]),
     ...tables.rows.map((row) => ({
       privileges: row.missing,
       on: `${row.is_sequence ? 'SEQUENCE ' : ''}${qualified}.${row.name}`,
     })),
-    ...(found.timeline
+    ...(user.canReadTimeline
       ? []
       : [{ privileges: 'EXECUTE', on: `FUNCTION ${qualifyNames(schema).timeline}()` }]),
   ]
   if (missing.length === 0) return null
-  const role = pg.escapeIdentifier(found.role)
+  const role = pg.escapeIdentifier(user.role)
   return {
     description: missing.map(({ privileges, on }) => `${privileges} on ${on}`).join(', '),
     grant: missing
@@ -90,9 +94,9 @@ async function readMissing(client: pg.Client, schema: string): Promise<MissingPr
 interface SchemaState {
   role: string
   database: string
-  /** Whether the role may create tables in the schema; `null`: the schema does not exist. */
-  creates: boolean | null
-  /** Owner of the tables; `null`: the user is a member of that role, or there are no tables. */
+  /** Whether the database user may create tables in the schema; `null`: the schema does not exist. */
+  canCreate: boolean | null
+  /** Owner of the tables; `null`: the database user has the rights of the owner, or there are no tables. */
   owner: string | null
 }
 
@@ -101,14 +105,14 @@ interface SchemaState {
  *
  * @param client A connection without an open transaction.
  */
-export async function migrationForbidden(
+export async function migrationForbiddenError(
   client: pg.Client,
   schema: string,
   cause: unknown,
 ): Promise<LastLogoutError> {
   const { rows } = await client.query<SchemaState>(
     `SELECT current_user AS role, current_database() AS database,
-       (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = $1) AS creates,
+       (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = $1) AS "canCreate",
        (SELECT min(pg_get_userbyid(relowner)) FROM pg_class
           JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE nspname = $1 AND relname IN ('tenant', '_prisma_migrations')
@@ -123,9 +127,9 @@ export async function migrationForbidden(
   })
 }
 
-function describeRemedy({ role, database, creates, owner }: SchemaState, schema: string): string {
+function describeRemedy({ role, database, canCreate, owner }: SchemaState, schema: string): string {
   const [user, place] = [pg.escapeIdentifier(role), pg.escapeIdentifier(schema)]
-  if (creates === null) {
+  if (canCreate === null) {
     const on = pg.escapeIdentifier(database)
     return `the schema ${schema} does not exist, and the database user ${role} lacks CREATE on the database; as a superuser or the owner of the database, run: GRANT CREATE ON DATABASE ${on} TO ${user};`
   }

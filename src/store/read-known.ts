@@ -2,7 +2,7 @@ import { isComplete } from '../rules/gap-state.js'
 import { type Instant, later } from '../rules/instant.js'
 import { createKeyedHash } from '../rules/keyed-hash.js'
 import type { Known } from '../rules/known.js'
-import { type Executor, tenantRowMissing } from './database.js'
+import { type Executor, tenantRowMissingError } from './database.js'
 import { readClock, type SqlClock, toEpoch } from './epoch.js'
 
 interface KnownRow {
@@ -48,18 +48,21 @@ export async function readKnown(
   const hash = createKeyedHash(row.forget_key)
   const { userId, sessionId } = query
   const hashes = { userId: hash(userId), sessionId: sessionId === null ? null : hash(sessionId) }
-  const hashed = toKnown(await readRow(prisma, clock, { ...query, ...hashes }), horizonMs)
-  return merge(toKnown(row, horizonMs), hashed)
+  const byHashes = toKnown(await readRow(prisma, clock, { ...query, ...hashes }), horizonMs)
+  return merge(toKnown(row, horizonMs), byHashes)
 }
 
-/** Merges the rows with ids and the rows with hashes. Freshness and clock are those of the first read. */
-function merge(known: Known, hashed: Known): Known {
-  const ended = known.session?.ended === true || hashed.session?.ended === true
-  const allSessionsAt = later(known.user?.allSessionsAt ?? null, hashed.user?.allSessionsAt ?? null)
-  const user = newer(known.user, hashed.user)
-  const session = newer(known.session, hashed.session)
+/** Merges the rows with ids and the rows with hashes. Freshness, gaps and `now` are those of the rows with ids. */
+function merge(byIds: Known, byHashes: Known): Known {
+  const ended = byIds.session?.ended === true || byHashes.session?.ended === true
+  const allSessionsAt = later(
+    byIds.user?.allSessionsAt ?? null,
+    byHashes.user?.allSessionsAt ?? null,
+  )
+  const user = newer(byIds.user, byHashes.user)
+  const session = newer(byIds.session, byHashes.session)
   return {
-    ...known,
+    ...byIds,
     user: user && { ...user, allSessionsAt },
     session: session && { ...session, ended },
   }
@@ -88,7 +91,7 @@ async function readRow(
     FROM ${prisma.tables.tenant}
     LEFT JOIN ${prisma.tables.lastLogout} u ON u.user_id = ${userId}
     LEFT JOIN ${prisma.tables.sessionLogout} s ON s.session_id = ${sessionId}`
-  if (row === undefined) throw tenantRowMissing()
+  if (row === undefined) throw tenantRowMissingError()
   return row
 }
 

@@ -5,12 +5,12 @@ import {
   type StoreClient,
   TRANSACTION,
   type Transact,
-  tenantRowMissing,
+  tenantRowMissingError,
 } from './database.js'
 import { positionAt, readClock, type SqlClock, timestamp, toEpoch } from './epoch.js'
 import { Prisma } from './generated/client.js'
 
-/** Rows per DELETE statement, few enough that concurrent writers do not wait long for one. */
+/** Maximum number of rows in a DELETE statement. Concurrent writers must not wait long for such a statement. */
 const BATCH_SIZE = 10_000
 
 /**
@@ -25,7 +25,8 @@ export async function count(prisma: StoreClient): Promise<Counts> {
       prisma.sessionLogout.count(),
       prisma.gap.count(),
       prisma.unattributable.groupBy({ by: ['reason'], _count: true, orderBy: { reason: 'asc' } }),
-      // `findMany` would also select the day, a part of the primary key, which is a date.
+      // `findMany` would also read the column `day`, because it is a part of the primary key. Dates are not read through
+      // Prisma: see `epoch.ts`.
       prisma.unattributableExcess.groupBy({
         by: ['reason'],
         _sum: { count: true },
@@ -35,7 +36,7 @@ export async function count(prisma: StoreClient): Promise<Counts> {
     ],
     { isolationLevel: TRANSACTION.isolationLevel },
   )
-  if (tenant === null) throw tenantRowMissing()
+  if (tenant === null) throw tenantRowMissingError()
   const unattributable: Counts['unattributable'] = {}
   const add = (reason: string, count: number) => {
     unattributable[reason] = (unattributable[reason] ?? 0) + count
@@ -56,10 +57,10 @@ export interface PruneOptions {
 }
 
 /**
- * Deletes sessions and unattributable entries whose last change is older than `retainMs`. The age is measured at the
- * time on the database's clock, or at `as_of` if that is earlier: if the clock is ahead, rows that still count must
- * not be deleted. Nothing is deleted before the first catch-up has ended. Users and gaps are kept, except for
- * forgotten users.
+ * Deletes sessions and unattributable entries whose last change is older than `retainMs`. The age is measured at
+ * `as_of` or at the time on the database's clock, whichever is earlier: if the clock is ahead, rows that still count
+ * must not be deleted. Nothing is deleted before the first catch-up has ended. Of the users, only the rows of forgotten
+ * people are deleted. Gaps are kept.
  */
 export async function prune(
   transact: Transact,
@@ -89,7 +90,7 @@ export async function prune(
     (tx) => tx.$executeRaw`
     DELETE FROM ${tx.tables.unattributableExcess} WHERE day < (${timestamp(before)} AT TIME ZONE 'UTC')::date`,
   )
-  const forgotten = limit.isForgetting
+  const forgotten = limit.hasForgottenPeople
     ? await pruneForgotten(transact, {
         before: limit.at - horizonMs,
         settledBefore: before,
@@ -102,7 +103,7 @@ export async function prune(
 interface ForgottenPruneOptions {
   /** A logout before this instant cannot concern a valid token. */
   before: Instant
-  /** If no person was forgotten since this instant and no hashed row remains, writers and readers stop hashing. */
+  /** If no person was forgotten since this instant, and no row with hashes remains, writers and readers stop hashing. */
   settledBefore: Instant
   onBatch(): void
 }
@@ -139,22 +140,22 @@ async function pruneForgotten(
 }
 
 interface PruneLimit {
-  /** Rows are deleted by their age at this instant. */
+  /** The instant at which the age of rows is measured. */
   at: Instant
   /** Whether people were forgotten. */
-  isForgetting: boolean
+  hasForgottenPeople: boolean
 }
 
 /** Returns `null` if nothing may be deleted yet. */
 async function readPruneLimit(tx: Executor, clock: SqlClock): Promise<PruneLimit | null> {
   const [row] = await tx.$queryRaw<
-    { now: Instant; as_of: Instant | null; is_forgetting: boolean }[]
+    { now: Instant; as_of: Instant | null; has_forgotten_people: boolean }[]
   >`
     SELECT ${readClock(clock)} AS now, ${toEpoch('as_of')} AS as_of,
-      forgotten_at IS NOT NULL AS is_forgetting
+      forgotten_at IS NOT NULL AS has_forgotten_people
     FROM ${tx.tables.tenant}`
   if (row === undefined || row.as_of === null) return null
-  return { at: Math.min(row.now, row.as_of), isForgetting: row.is_forgetting }
+  return { at: Math.min(row.now, row.as_of), hasForgottenPeople: row.has_forgotten_people }
 }
 
 async function deleteInBatches(

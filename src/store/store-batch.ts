@@ -5,7 +5,7 @@ import { isAhead } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
 import { type ReportedLogout, settleReported } from '../rules/reported.js'
 import type { Span } from '../rules/span.js'
-import { clockAhead } from './clock-ahead.js'
+import { clockAheadError } from './clock-ahead.js'
 import type { Executor } from './database.js'
 import { type SqlClock, timestampOf } from './epoch.js'
 import { advanceAsOf } from './freshness.js'
@@ -13,9 +13,9 @@ import { type LockedTenant, shrinkSweep } from './tenant-row.js'
 import { writeBatch } from './write-batch.js'
 
 /**
- * Stores a page. If its storage time is too far ahead of the database's clock, the logouts are stored with instants
- * that are too early, and the checkpoint does not move. Once the clock is right, the page is read again, and the
- * logouts get their true instants before freshness advances.
+ * Stores a page. If the storage time of its last entry is too far ahead of the database's clock, the logouts are stored
+ * with instants that are too early, and the checkpoint does not move. After the clock was corrected, the page is read
+ * again, and the logouts get their true instants before `as_of` advances.
  *
  * @returns Whether the page was stored, or a `CLOCK_AHEAD` error. The error is returned, because throwing it here
  *   would roll back the write.
@@ -29,7 +29,7 @@ export async function storePage(
   if (tenant.checkpoint !== page.from) return false
   if (page.storedAt !== null && isAhead(page.storedAt, tenant.now)) {
     await storeBatch(tx, tenant, page.batch)
-    return clockAhead(page.storedAt)
+    return clockAheadError(page.storedAt)
   }
   const { seq } = await writeBatch(tx, page.batch, tenant)
   await tx.$executeRaw`
@@ -50,7 +50,10 @@ export async function storeBatch(
   return advanced
 }
 
-/** Stores entries that a reconcile found, as {@link storeBatch} does, and adds to the count of reconciled rows. */
+/**
+ * Stores entries that a reconcile found. Does the same as {@link storeBatch}, and adds the number of rows that moved
+ * forward to the count of reconciled rows.
+ */
 export async function storeReconciled(
   tx: Executor,
   tenant: LockedTenant,
@@ -62,8 +65,8 @@ export async function storeReconciled(
 }
 
 /**
- * Stores the rows of a part of the sweep, and removes the part from the span to sweep. Returns false if that span no
- * longer ends with the part. The rows are stored in both cases.
+ * Stores the rows of a part of the sweep, and removes the part from the span that remains to be swept. If the remaining
+ * span does not end with this part, stores the rows but returns false.
  */
 export async function storeSweep(
   tx: Executor,
@@ -75,7 +78,7 @@ export async function storeSweep(
   return shrinkSweep(tx, part)
 }
 
-/** Stores a reported logout. Returns the stored instant, or `null` if it is too far ahead and nothing was stored. */
+/** Stores a reported logout. Returns the stored instant. If it is too far ahead, stores nothing and returns `null`. */
 export async function storeReported(
   tx: Executor,
   tenant: LockedTenant,

@@ -7,7 +7,7 @@ const MIN_VERSION = 14
 
 /**
  * Checks that the server is recent enough and allows transactions. A connection pooler in statement mode does not
- * allow them.
+ * allow transactions.
  *
  * @throws `CONFIGURATION` when the server is not supported.
  * @throws `DATABASE_UNAVAILABLE` when the connection fails or breaks.
@@ -20,13 +20,15 @@ export async function assertServerSupported(url: string): Promise<void> {
     )
     const [server] = rows
     if (server !== undefined && server.number < MIN_VERSION * 10_000) {
-      throw notSupported(
+      throw notSupportedError(
         `PostgreSQL ${server.version} is not supported: use PostgreSQL ${MIN_VERSION} or later`,
       )
     }
-    // The query above has succeeded, so a protocol violation here can only concern the transaction.
+    // The query above has succeeded, so a protocol violation here means that transactions are not allowed.
     await client.query('BEGIN').catch((error) => {
-      throw hasSqlState(error, PROTOCOL_VIOLATION) ? notSupported(NO_TRANSACTIONS, error) : error
+      throw hasSqlState(error, PROTOCOL_VIOLATION)
+        ? notSupportedError(NO_TRANSACTIONS, error)
+        : error
     })
     await client.query('ROLLBACK')
   })
@@ -37,6 +39,6 @@ const NO_TRANSACTIONS =
   'transaction or session pooling there, and set DATABASE_DIRECT_URL to the PostgreSQL server itself, without a ' +
   'pooler in between'
 
-function notSupported(message: string, cause?: unknown): LastLogoutError {
+function notSupportedError(message: string, cause?: unknown): LastLogoutError {
   return new LastLogoutError('CONFIGURATION', message, { cause })
 }

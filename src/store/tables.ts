@@ -13,6 +13,7 @@ const NAMES = {
   timeline: 'last_logout_timeline',
 }
 
+/** A value for each name in {@link NAMES}. */
 type Named<T> = Record<keyof typeof NAMES, T>
 
 /** Qualified names as SQL, for statements that go through Prisma. */

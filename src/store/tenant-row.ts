@@ -2,7 +2,7 @@ import { LastLogoutError } from '../errors.js'
 import type { Instant } from '../rules/instant.js'
 import { type Progress, toProgress } from '../rules/progress.js'
 import type { Span } from '../rules/span.js'
-import { type Executor, type Transaction, tenantRowMissing } from './database.js'
+import { type Executor, type Transaction, tenantRowMissingError } from './database.js'
 import { currentPosition, readClock, type SqlClock, timestamp, toEpoch } from './epoch.js'
 import { Prisma } from './generated/client.js'
 import type { WriteState } from './write-batch.js'
@@ -12,7 +12,7 @@ export interface LockedTenant extends WriteState {
   checkpoint: string | null
 }
 
-/** SQL condition: the database holds no data, so that another tenant can claim it. */
+/** SQL condition: the database holds no data, so another tenant can claim it. */
 const IS_UNUSED = Prisma.sql`
   tenant.checkpoint IS NULL AND tenant.as_of IS NULL AND tenant.seq = 0`
 
@@ -35,10 +35,10 @@ export async function claim(tx: Transaction, domain: string): Promise<void> {
 }
 
 /**
- * Limits how long this transaction can be idle, before it locks rows: otherwise, a process that is frozen would keep
- * its locks until its connection ends.
+ * Limits how long this transaction can be idle. Call this before the transaction locks rows: without a limit, a frozen
+ * process would keep its locks until its connection ends.
  *
- * @param timeoutMs After this time PostgreSQL ends the session, in milliseconds.
+ * @param timeoutMs If the transaction is idle for longer, PostgreSQL ends the session, in milliseconds.
  */
 export async function limitIdleTime(tx: Executor, timeoutMs: number): Promise<void> {
   await tx.$queryRaw`SELECT ${idleTimeout(timeoutMs)}`
@@ -49,14 +49,14 @@ function idleTimeout(timeoutMs: number): Prisma.Sql {
 }
 
 /**
- * Locks the tenant row, and assigns the feed position to continue from.
+ * Locks the tenant row, and chooses the feed position after which the next positions are assigned.
  *
  * Positions are microseconds of the database's clock, so that no position is assigned twice. With a plain counter, a
  * restore or a failover that loses changes would assign their positions again, and subscribers would skip the new
  * changes at these positions. A clock that is behind can still assign a position twice. For this case, the feed gets
  * a new id when the timeline of the server changes.
  *
- * @param idleTimeoutMs PostgreSQL ends the session if this transaction is idle for longer, in milliseconds.
+ * @param idleTimeoutMs If the transaction is idle for longer, PostgreSQL ends the session, in milliseconds.
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
 export async function lockTenant(
@@ -69,22 +69,22 @@ export async function lockTenant(
       ${readClock(clock)} AS now, timeline, ${tx.tables.timeline}() AS current,
       ${idleTimeout(idleTimeoutMs)}
     FROM ${tx.tables.tenant} WHERE id = 1 FOR UPDATE`
-  if (tenant === undefined) throw tenantRowMissing()
+  if (tenant === undefined) throw tenantRowMissingError()
   const { checkpoint, seq, now } = tenant
   await updateTimeline(tx, tenant)
   return { checkpoint, seq, now }
 }
 
 interface Timelines {
-  /** Timeline of the last writer; `null`: none is stored yet. */
+  /** Timeline of the server at the last write; `null`: none is stored yet. */
   timeline: string | null
-  /** Timeline of the server; `null`: the server does not reveal it. */
+  /** Timeline of the server now; `null`: the server does not report it. */
   current: string | null
 }
 
 /**
- * Stores the timeline. If the timeline has changed, the feed gets a new random id. An id derived from the timeline
- * would not do, because two replicas that were promoted from the same primary have the same timeline.
+ * Stores the timeline. If the timeline has changed, the feed gets a new random id. An id that is derived from the
+ * timeline would not be unique: two replicas that were promoted from the same primary have the same timeline.
  */
 async function updateTimeline(tx: Executor, { timeline, current }: Timelines): Promise<void> {
   if (current === null || current === timeline) return
@@ -102,7 +102,7 @@ export async function begin(
   if (tenant.checkpoint === null) await setCheckpoint(tx, { to, sweep })
 }
 
-/** Replaces the checkpoint and the sweep. Returns false, without a change, unless the checkpoint is `from`. */
+/** Replaces the checkpoint and the sweep. If the checkpoint differs from `from`, changes nothing and returns false. */
 export async function compareAndSetCheckpoint(
   tx: Executor,
   tenant: LockedTenant,
@@ -113,7 +113,7 @@ export async function compareAndSetCheckpoint(
   return true
 }
 
-/** The next checkpoint, and the span to sweep. */
+/** The next checkpoint (`to`), and the span to sweep. */
 interface Move {
   to: string | null
   sweep: Span | null
@@ -163,7 +163,7 @@ export async function readProgress(prisma: Executor, clock: SqlClock): Promise<P
       ${toEpoch('last_poll_at')} AS last_poll_at, ${toEpoch('reconciled_to')} AS reconciled_to,
       ${readClock(clock)} AS now
     FROM ${prisma.tables.tenant}`
-  if (row === undefined) throw tenantRowMissing()
+  if (row === undefined) throw tenantRowMissingError()
   const { checkpoint, sweep_from: from, sweep_to: to } = row
   return toProgress({
     checkpoint,

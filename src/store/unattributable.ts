@@ -17,8 +17,8 @@ export const UNATTRIBUTABLE_ID = Prisma.sql`CASE WHEN log_id = '' THEN md5(entry
 const MAX_PER_DAY = 1_000
 
 /**
- * Stores unattributable entries up to {@link MAX_PER_DAY}, and counts the excess. An entry is stored once, however
- * often it is read. An excess entry is counted each time it is read.
+ * Stores unattributable entries up to {@link MAX_PER_DAY}, and counts the excess entries. An entry that is read several
+ * times is stored once. An excess entry is counted each time it is read.
  *
  * The caller holds the lock of the tenant row, so one count of today's entries is valid for the whole statement.
  * `MATERIALIZED` makes PostgreSQL count once, not once per row.

@@ -17,7 +17,7 @@ import { writeUnattributable } from './unattributable.js'
 export interface WriteState {
   /** The highest feed position assigned so far. */
   seq: bigint
-  /** The clock of the database. */
+  /** The time on the clock of the database. */
   now: Instant
   /** Whether a row that PostgreSQL refuses is stored as unattributable instead of failing the batch. Default: false. */
   isolatesRows?: boolean
@@ -42,15 +42,15 @@ export async function writeBatch(
   { seq, now, isolatesRows = false }: WriteState,
 ): Promise<WrittenBatch> {
   if (isEmpty(batch)) return { seq, advanced: 0 }
-  const notAfterNow = (at: Instant) => Math.min(at, now)
+  const limitToNow = (at: Instant) => Math.min(at, now)
   const { users, sessions, dropForgotten } = await replaceForgotten(tx, {
     ...batch,
     users: batch.users.map((row) => ({
       ...row,
-      at: notAfterNow(row.at),
-      allSessionsAt: row.allSessionsAt === null ? null : notAfterNow(row.allSessionsAt),
+      at: limitToNow(row.at),
+      allSessionsAt: row.allSessionsAt === null ? null : limitToNow(row.allSessionsAt),
     })),
-    sessions: batch.sessions.map((row) => ({ ...row, at: notAfterNow(row.at) })),
+    sessions: batch.sessions.map((row) => ({ ...row, at: limitToNow(row.at) })),
   })
   const refused: { logId: string }[] = []
   const writeRows = async <Row extends { logId: string }>(rows: Row[], write: WriteRows<Row>) => {
@@ -79,8 +79,8 @@ function isEmpty({ users, sessions, unattributable }: Batch): boolean {
 }
 
 /**
- * Writes the rows of users. Stored instants only move forward, each column separately. A row in which no instant
- * advances does not change.
+ * Writes the rows of users, and returns the number of rows that moved forward. Each column moves forward separately. A
+ * row in which no column moves forward does not change.
  */
 export async function writeUsers(
   tx: Executor,
@@ -140,7 +140,7 @@ export async function writeSessions(
       OR excluded.user_id COLLATE "C" > COALESCE(stored.user_id, '') COLLATE "C"`
 }
 
-/** SQL condition: the new logout is newer. Within one millisecond the log id decides, as in `rules/fold.ts`. */
+/** SQL condition: the new logout is newer. In the same millisecond, the greater log id is newer, as in `rules/fold.ts`. */
 const EXCLUDED_IS_NEWER = Prisma.sql`
   (excluded.at, excluded.log_id COLLATE "C") > (stored.at, stored.log_id COLLATE "C")`
 

@@ -6,10 +6,12 @@ import { type GapOptions, recordGap } from './gaps.js'
 import { createOutageSearch, type SearchRange } from './outage-search.js'
 
 /**
- * Bridges an outage of this service. The returned function runs before each page of a catch-up is stored. After a
- * pause, it checks for a gap. While the pages are far behind, it searches for the logouts of the outage.
+ * Creates a function that detects the effects of an outage of the worker. The function runs before each page of a
+ * catch-up is stored. If reading has paused, the function checks for a gap. If the pages are much older than now, the
+ * function searches for the logouts of the outage.
  *
- * @param options `polledAt`: when the log was last polled, if this catch-up follows without a pause; else `null`.
+ * @param options `polledAt`: when the log was last polled, if this catch-up follows that poll without a pause; otherwise
+ *   `null`.
  */
 export function createBridge(
   deps: SyncDeps,
@@ -23,14 +25,14 @@ export function createBridge(
   return async ({ requestedAt, firstAt, reachedAt }) => {
     const readTo = readUpTo(progress, requestedAt)
     if (readTo === null) return
-    // Between any two pages, the machine can have slept.
+    // The machine can have slept between any two pages.
     if (requestedAt - Math.max(readTo, polledAt ?? readTo) > GAP_CHECK_THRESHOLD_MS) {
-      const reached = await deps.store.readProgress()
-      await recordGap(deps, { ...options, progress: reached, firstAt }, signal)
+      const currentProgress = await deps.store.readProgress()
+      await recordGap(deps, { ...options, progress: currentProgress, firstAt }, signal)
     }
     polledAt = requestedAt
-    const behindMs = reachedAt === null ? 0 : requestedAt - reachedAt
-    if (behindMs > options.reconcileWindowMs + GAP_CHECK_THRESHOLD_MS) {
+    const pageAgeMs = reachedAt === null ? 0 : requestedAt - reachedAt
+    if (pageAgeMs > options.reconcileWindowMs + GAP_CHECK_THRESHOLD_MS) {
       await searchOutage(readTo, requestedAt)
     }
   }

@@ -1,5 +1,5 @@
 import { withAbort } from '../async/abort.js'
-import { aborted } from '../errors.js'
+import { abortedError } from '../errors.js'
 import type { LogoutPage, SyncProgress } from '../measurements.js'
 import { type LastLogoutStore, type LogSource, PAGE_SIZE, type Page } from '../ports.js'
 import { readLogId } from '../rules/entry.js'
@@ -30,7 +30,7 @@ export interface SyncDeps {
   onLogoutPage?: ((page: LogoutPage) => void) | undefined
 }
 
-/** The dependencies of loops that can start again. */
+/** The dependencies of reading the log, with a guard for the loops that start again. */
 export interface LoopDeps extends SyncDeps {
   startLoop: StartLoop
 }
@@ -41,7 +41,7 @@ export type Finding =
   | { kind: 'gap'; gap: Gap; raisesFloor: boolean }
   /** Auth0 refused the checkpoint `from`. Reading continues from `to`; `null`: the log is empty. */
   | { kind: 'checkpoint_replaced'; from: string; to: string | null }
-  /** Reading resumes after an outage. The logouts of the outage are searched before its pages are read. */
+  /** Reading resumes after an outage of the worker. The logouts of `span` are searched before the pages are read. */
   | { kind: 'outage'; span: Span }
   /** The search for the logouts of an outage failed. The catch-up reads them later. */
   | { kind: 'search_failed'; error: unknown }
@@ -50,7 +50,7 @@ export type Finding =
   /** A loop started again although neither the checkpoint nor the sweep had moved. */
   | { kind: 'no_progress'; loop: SyncLoop }
 
-/** Whether a catch-up also reads the entries of this stage. */
+/** Whether a catch-up also reads the entries that are found in this stage. */
 export function isReadTwice(stage: SyncProgress['stage']): boolean {
   return stage === 'outage' || stage === 'reconcile'
 }
@@ -72,7 +72,7 @@ export async function catchUp(
   for (;;) {
     const { checkpoint, asOf } = await nextRound()
     if (checkpoint === null) return
-    // Measures no delay of entries from before the first catch-up: no earlier poll could have read them.
+    // Until the first catch-up has ended, the delay of entries is not measured: no earlier poll could have read them.
     const onLogoutPage = asOf === null ? undefined : deps.onLogoutPage
     const end = await withAbort(signal, (controller) =>
       readPages(checkpoint, { ...deps, onLogoutPage, onPage }, controller),
@@ -114,7 +114,7 @@ async function readPages(
       await deps.onPage({ requestedAt: page.requestedAt, firstAt, reachedAt: readReached(page) })
       if (page.entries.length === 0) {
         await store.storeCaughtUp(from, page.requestedAt)
-        return from === checkpoint || (await isStoredTo(from, store)) ? 'end' : 'moved'
+        return from === checkpoint || (await isCheckpointStored(from, store)) ? 'end' : 'moved'
       }
       const isLast = hasReachedEnd(page, beganAt)
       if (!isLast) {
@@ -125,19 +125,19 @@ async function readPages(
       if (!(await storePage(from, page, deps))) return 'moved'
       if (isLast) {
         await store.storeCaughtUp(page.next, beganAt)
-        return (await isStoredTo(page.next, store)) ? 'end' : 'moved'
+        return (await isCheckpointStored(page.next, store)) ? 'end' : 'moved'
       }
-      if (signal.aborted) throw aborted()
+      if (signal.aborted) throw abortedError()
       from = page.next
     }
   } finally {
-    // Cancels the request for a page that is not needed any more.
+    // Cancels the request for the next page, if that page is not needed any more.
     controller.abort()
   }
 }
 
 /** Whether the database returns the checkpoint that was stored. */
-async function isStoredTo(checkpoint: string, store: LastLogoutStore): Promise<boolean> {
+async function isCheckpointStored(checkpoint: string, store: LastLogoutStore): Promise<boolean> {
   return (await store.readProgress()).checkpoint === checkpoint
 }
 
@@ -159,8 +159,8 @@ async function storePage(from: string, page: ReceivedPage, deps: SyncDeps): Prom
 }
 
 /**
- * Whether the catch-up may end at this page: all entries from before its beginning have been read, and few can be left.
- * Waiting for an empty page is not enough: a tenant can store an entry between any two requests.
+ * Whether the catch-up may end at this page: all entries from before the beginning of the catch-up have been read, and
+ * few newer entries can be left. A busy tenant stores an entry between any two requests, so an empty page may never come.
  */
 function hasReachedEnd({ entries, requestedAt }: Page, beganAt: Instant): boolean {
   if (entries.length >= PAGE_SIZE && requestedAt - beganAt < LONG_CATCH_UP_MS) return false
@@ -173,8 +173,8 @@ function hasReachedEnd({ entries, requestedAt }: Page, beganAt: Instant): boolea
 }
 
 /**
- * The storage time of the last entry, but not later than the request. If Auth0 changes the layout of log ids, the time
- * that is read from one can be arbitrary.
+ * The storage time of the last entry, but not later than the request: if Auth0 changes the layout of log ids, a log id
+ * can yield any time.
  */
 function readReached({ entries, requestedAt }: Page): Instant | null {
   const storedAt = storageTimeOf(readLogId(entries.at(-1)))

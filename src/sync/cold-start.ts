@@ -13,8 +13,8 @@ import type { SearchRange } from './outage-search.js'
  * - If the log holds entries at the first start, the checkpoint is a synthetic log id from a little before now, so that
  *   the newest logouts count first. A sweep covers everything before the checkpoint.
  * - If the log is empty, there is no position yet. The log is recorded as read, and the next poll reads it again.
- * - If entries appear in an empty log, they are read from a little before the last poll. Nothing is swept, unless the
- *   log also holds older entries: then the log was not empty, but its entries were hidden.
+ * - If entries appear in an empty log, pages are read from a little before the last poll. If the log also holds older
+ *   entries, Auth0 had hidden them, and a sweep covers them. Otherwise, nothing is swept.
  */
 export async function coldStart(
   deps: SyncDeps,
@@ -27,7 +27,7 @@ export async function coldStart(
 
   const { asOf, reconciledTo } = progress
   const { entries, ...response } = await source.readNewest(signal)
-  // If the checkpoint were in the future of the database's clock, entries stored before it would not be read.
+  // The checkpoint must not be in the future: entries that are stored before that time would not be read.
   const requestedAt = Math.min(response.requestedAt, progress.now)
   if (entries.length === 0) {
     // The log was empty before, and is empty now. Entries can have been stored and deleted in between.
@@ -40,7 +40,7 @@ export async function coldStart(
   const logId = readLogId(entries[0])
   // A synthetic id needs the tenant's prefix: ids with another prefix would all sort before it, or all after it.
   const prefix = storageTimeOf(logId) === null ? DEFAULT_PREFIX : prefixOf(logId ?? '')
-  // Begins before the last poll, because an entry from before that poll can become visible after it.
+  // Begins before the last poll, because an entry can become visible later than it was stored.
   const begin = wholeSecond(Math.min(asOf ?? requestedAt, requestedAt) - options.reconcileWindowMs)
   const sweep = { from: wholeSecond(requestedAt - tokenHorizonMs(options)), to: begin }
   const wasHidden =
@@ -50,13 +50,15 @@ export async function coldStart(
     const search = { ...options, progress: { ...progress, sweep }, firstAt: null }
     await recordGap(deps, search, signal)
   }
-  // Entries that become visible from now on are late. The first reconcile must search from here, even if it runs much
-  // later.
+  // The first reconcile must search for entries that become visible from now on, even if it runs much later.
   if (reconciledTo === null) await store.finishReconcile(requestedAt)
   await store.begin(syntheticLogId(begin, prefix), isSwept ? sweep : null)
 }
 
-/** Whether the log holds entries stored before `at`. If so, an empty log was hidden: Auth0 hides it without a scope. */
+/**
+ * Whether the log holds entries that were stored before `at`. If an earlier response had no entries, Auth0 had hidden
+ * these entries. Auth0 hides entries if the token lacks a scope.
+ */
 async function holdsBefore(
   at: Instant,
   { source }: SyncDeps,

@@ -17,19 +17,19 @@ export interface GapOptions {
 
 interface GapSearch extends GapOptions {
   progress: Progress
-  /** Storage time of an entry that is known to be retained, if any. */
+  /** Storage time of an entry that is known to be retained; `null`: no such entry is known. */
   firstAt: Instant | null
 }
 
-/** From when on the log holds entries, and the tenant's log id prefix. */
+/** The oldest entry that Auth0 retains, and the tenant's log id prefix. */
 interface RetainedLog extends Retained {
   prefix: string
 }
 
 /**
- * Records a gap, if the log now begins after the instant up to which it has been read.
+ * Records a gap if Auth0 stored the oldest retained entry after the instant up to which the log has been read.
  *
- * @returns From when on the log holds entries.
+ * @returns The oldest retained entry.
  */
 export async function recordGap(
   deps: SyncDeps,
@@ -56,7 +56,7 @@ export async function recordGap(
   return retained
 }
 
-/** The response with the older entry. That entry is certainly retained, even if the other response lacks it. */
+/** The response with the older entry. Auth0 retains that entry, even if the other response does not contain it. */
 function olderOf(a: RetainedLog, b: RetainedLog): RetainedLog {
   return (b.oldestAt ?? Number.POSITIVE_INFINITY) < (a.oldestAt ?? Number.POSITIVE_INFINITY) ? b : a
 }
@@ -68,24 +68,26 @@ async function readRetained(
 ): Promise<RetainedLog> {
   const { entries, requestedAt } = await source.readOldest(signal)
   const [entry] = entries
-  const known = firstAt ?? Number.POSITIVE_INFINITY
+  const knownAt = firstAt ?? Number.POSITIVE_INFINITY
   const prefix = readPrefix([readLogId(entry), progress.checkpoint])
   if (entry === undefined && firstAt === null) return { oldestAt: null, prefix, requestedAt }
   // Reads the storage times of all entries: the entry with the oldest date can have been stored late.
   const storedAts = entries.flatMap((each) => storageTimeOf(readLogId(each)) ?? [])
-  // If the log ids have no storage time, the date replaces it. An entry's date is not later than its storage time.
-  const datedAt = entry === undefined ? known : (readDateTime(Object(entry).date) ?? BEGINNING)
-  // If Auth0 changes the layout of log ids, the time that is read from one can be arbitrary.
+  // If the log ids contain no storage time, the date is used. An entry's date is not later than its storage time.
+  const datedAt = entry === undefined ? knownAt : (readDateTime(Object(entry).date) ?? BEGINNING)
+  // If Auth0 changes the layout of log ids, a log id can yield any time.
   const latestAt = Math.max(requestedAt, progress.now)
-  const oldestAt = Math.min(known, latestAt, ...(storedAts.length > 0 ? storedAts : [datedAt]))
+  const oldestAt = Math.min(knownAt, latestAt, ...(storedAts.length > 0 ? storedAts : [datedAt]))
   const since = progress.sweep?.from ?? readUpTo(progress, requestedAt)
   if (since === null || oldestAt <= since) return { oldestAt, prefix, requestedAt }
-  // Also reads in the order of log ids, which can begin with an older entry than the order of dates.
-  const first = await source.readPage(syntheticLogId(BEGINNING, prefix), signal).catch((error) => {
-    if (hasCode(error, 'AUTH0_CHECKPOINT_REFUSED')) return null
-    throw error
-  })
-  const olderAt = storageTimeOf(readLogId(first?.entries[0]))
+  // `readOldest` sorts by date. The first entry in the order of log ids can be older.
+  const firstPage = await source
+    .readPage(syntheticLogId(BEGINNING, prefix), signal)
+    .catch((error) => {
+      if (hasCode(error, 'AUTH0_CHECKPOINT_REFUSED')) return null
+      throw error
+    })
+  const olderAt = storageTimeOf(readLogId(firstPage?.entries[0]))
   return { oldestAt: Math.min(oldestAt, olderAt ?? oldestAt), prefix, requestedAt }
 }
 

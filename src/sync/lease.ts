@@ -3,7 +3,7 @@ import { withAbort } from '../async/abort.js'
 import { type Backoff, backOff } from '../async/backoff.js'
 import type { LastLogoutStore } from '../ports.js'
 
-/** The time to live of a lease, in milliseconds. A poller that has died delays the others for this time. */
+/** The time to live of a lease, in milliseconds. After a poller has crashed, the others wait for this time. */
 const LEASE_TTL_MS = 30_000
 
 /** The run that holds the lease. */
@@ -13,55 +13,57 @@ interface Holder {
   ended: Promise<void>
 }
 
+/** A run that needs the lease. The signal aborts when the lease is lost, for example after the machine slept. */
+type LeasedRun = (leaseSignal: AbortSignal) => Promise<void>
+
 /** The exclusive right to poll. */
 export interface Lease {
   /**
-   * Runs `run` while this process holds the lease. A run that was aborted but does not end no longer holds the lease.
+   * Runs `run` while this process holds the lease. An aborted run loses the lease, even if the run does not end.
    *
-   * @param run Its argument `held` aborts when the lease is lost, for example after the machine slept.
    * @returns `false` if another run holds the lease, in this process or in another one. Then `run` is not called.
    */
-  run(signal: AbortSignal, run: (held: AbortSignal) => Promise<void>): Promise<boolean>
+  run(signal: AbortSignal, run: LeasedRun): Promise<boolean>
   /**
-   * Waits with backoff before the next attempt. The wait ends earlier if this process releases the lease: otherwise,
-   * if the polls of this process follow each other closely, no attempt might fall between two of them.
+   * Waits with backoff before the next attempt. The wait ends early when another run of this process releases the lease.
+   * Otherwise, if the runs of this process follow each other closely, the attempts might never find the lease free.
    */
   wait(attempt: number, backoff: Backoff, signal: AbortSignal): Promise<void>
 }
 
 /**
- * Creates a lease, which lets one poller at a time send requests. Correctness does not depend on the lease, since a page
- * is stored only if its checkpoint has not moved. Create one per process: a process can then continue immediately
- * after a database outage during which it could not release the lease.
+ * Creates a lease, which lets one poller at a time send requests. Correctness does not depend on the lease, because a
+ * page is stored only if its checkpoint has not moved. Create one lease per process: if a run could not release the lease
+ * during a database outage, the next run of the process can then acquire the lease at once.
  */
 export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease {
   const owner = randomUUID()
   let holder: Holder | null = null
 
-  async function hold(mine: Holder, run: (held: AbortSignal) => Promise<void>): Promise<void> {
-    let renewed: Promise<unknown> = Promise.resolve()
+  async function hold(thisRun: Holder, run: LeasedRun): Promise<void> {
+    let lastRenewal: Promise<unknown> = Promise.resolve()
     const renew = async (controller: AbortController) => {
       const isHeld = await store.acquireLease(owner, ttlMs).catch(() => {
-        // The run uses the same database, and reports its outage.
+        // An outage of the database also makes the run fail, and the failure of the run is reported.
       })
       if (isHeld === false) controller.abort()
     }
-    let renewal: NodeJS.Timeout | undefined
+    let renewalTimer: NodeJS.Timeout | undefined
     try {
-      await withAbort(mine.signal, (controller) => {
-        renewal = setInterval(() => {
-          if (mine.signal.aborted) return clearInterval(renewal)
-          renewed = renew(controller)
+      await withAbort(thisRun.signal, (controller) => {
+        renewalTimer = setInterval(() => {
+          if (thisRun.signal.aborted) return clearInterval(renewalTimer)
+          lastRenewal = renew(controller)
         }, ttlMs / 3)
         return run(controller.signal)
       })
     } finally {
-      clearInterval(renewal)
-      // Waits for a renewal that is in flight, which would otherwise take the lease again after its release.
-      await renewed
-      if (holder === mine) {
+      clearInterval(renewalTimer)
+      // A renewal that is in flight would acquire the lease again after its release.
+      await lastRenewal
+      if (holder === thisRun) {
         await store.releaseLease(owner).catch(() => {
-          // The lease expires by itself. The caller should see the failure of the run.
+          // The lease expires by itself. The failure of the run must not be replaced by this failure.
         })
       }
     }
@@ -74,14 +76,14 @@ export function createLease(store: LastLogoutStore, ttlMs = LEASE_TTL_MS): Lease
       const ended = new Promise<void>((resolve) => {
         end = resolve
       })
-      const mine = { signal, ended }
-      holder = mine
+      const thisRun = { signal, ended }
+      holder = thisRun
       try {
         if (!(await store.acquireLease(owner, ttlMs))) return false
-        await hold(mine, run)
+        await hold(thisRun, run)
         return true
       } finally {
-        if (holder === mine) holder = null
+        if (holder === thisRun) holder = null
         end()
       }
     },

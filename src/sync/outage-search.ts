@@ -7,10 +7,10 @@ import type { Span } from '../rules/span.js'
 import type { SyncDeps } from './catch-up.js'
 import { sweep } from './sweep.js'
 
-/** Interval at which new logouts are searched while the catch-up is far behind, in milliseconds. */
+/** Interval at which new logouts are searched while the catch-up reads old pages, in milliseconds. */
 const REPEAT_INTERVAL_MS = 15_000
 
-/** By how much two searches overlap, in milliseconds: a stored entry can become visible to a search with a delay. */
+/** Overlap of two searches, in milliseconds. It is needed because a stored entry can become visible with a delay. */
 const OVERLAP_MS = 10_000
 
 /** How far back logouts are searched. */
@@ -25,12 +25,12 @@ export interface SearchRange {
 /**
  * Searches the logouts of an outage, so that they count before the catch-up reaches them.
  *
- * A catch-up reads the oldest entries first. The search reads the newest logouts first: it searches the whole outage
- * once, then the time since its last search, every 15 seconds. After a search has failed, it does not search again,
- * since the catch-up reads all entries anyway.
+ * A catch-up reads the oldest entries first. A search reads the newest logouts first. The first search covers the whole
+ * outage. Then, every 15 seconds, a search covers the time since the previous search. After a search has failed, there is
+ * no further search, because the catch-up reads all entries anyway.
  *
- * @returns A function to be called before each page. `readTo`: the instant up to which the log had been read. `now`:
- * when the page was requested.
+ * @returns A function to be called before each page. `readTo`: the instant up to which the log had been read before the
+ *   outage. `now`: when the page was requested.
  */
 export function createOutageSearch(
   deps: SyncDeps,
@@ -42,10 +42,10 @@ export function createOutageSearch(
   let searchedTo: Instant | null = null
   let hasFailed = false
 
-  async function search(span: Span, between: () => Promise<void>): Promise<void> {
+  async function search(span: Span, beforeRequest: () => Promise<void>): Promise<void> {
     searchedTo = span.to
     const store = deps.store.storeBatch
-    await sweep(deps, { stage: 'outage', span, prefix, store, between }, signal)
+    await sweep(deps, { stage: 'outage', span, prefix, store, beforeRequest }, signal)
   }
 
   async function searchNew(now: Instant): Promise<void> {

@@ -35,29 +35,31 @@ export type PollOutcome = 'caught_up' | 'lease_held'
 const MAX_REPLACEMENTS = 3
 
 /**
- * Reads the log to its end, once. At the first start, it reads the newest entries first, then sweeps the older entries.
- * Between the requests of the sweep, it catches up with new entries.
+ * Reads the log to its end, once. At the first start, the poll reads the newest entries first, then sweeps the older
+ * entries. Between the requests of the sweep, the poll catches up with new entries.
  */
 export async function poll(
   deps: PollDeps,
   options: PollOptions,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
-  return runGuarded(deps, signal, (guarded, held) => readToEnd(guarded, options, held))
+  return runGuarded(deps, signal, (loopDeps, leaseSignal) =>
+    readToEnd(loopDeps, options, leaseSignal),
+  )
 }
 
 /**
- * Polls, then searches a span before the checkpoint for late entries: paging has passed them, because they became
- * visible later. The metrics count the rows that are found this way.
+ * Polls, then searches a span before the checkpoint for late entries. A late entry became visible only after the
+ * catch-up had read past its storage time. The metrics count the rows that late entries move forward.
  */
 export async function reconcile(
   deps: PollDeps,
   options: PollOptions,
   signal: AbortSignal,
 ): Promise<PollOutcome> {
-  return runGuarded(deps, signal, async (guarded, held) => {
-    await readToEnd(guarded, options, held)
-    await sweepRecent(guarded, options, held)
+  return runGuarded(deps, signal, async (loopDeps, leaseSignal) => {
+    await readToEnd(loopDeps, options, leaseSignal)
+    await sweepRecent(loopDeps, options, leaseSignal)
   })
 }
 
@@ -65,18 +67,20 @@ export async function reconcile(
 async function runGuarded(
   deps: PollDeps,
   signal: AbortSignal,
-  run: (deps: LoopDeps, held: AbortSignal) => Promise<void>,
+  run: (deps: LoopDeps, leaseSignal: AbortSignal) => Promise<void>,
 ): Promise<PollOutcome> {
   const { store, lease = createLease(store), guard = createProgressGuard() } = deps
-  const ran = await lease.run(signal, (held) =>
-    guard.run(store.readProgress, held, (startLoop) => run({ ...deps, startLoop }, held)),
+  const hasRun = await lease.run(signal, (leaseSignal) =>
+    guard.run(store.readProgress, leaseSignal, (startLoop) =>
+      run({ ...deps, startLoop }, leaseSignal),
+    ),
   )
-  return ran ? 'caught_up' : 'lease_held'
+  return hasRun ? 'caught_up' : 'lease_held'
 }
 
 async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSignal): Promise<void> {
   await catchUpFromCheckpoint(deps, { ...options, isFirst: true }, signal)
-  const between = catchUpWhenDue(deps, options, signal)
+  const beforeRequest = catchUpWhenDue(deps, options, signal)
   const isSwept = async () => (await deps.store.readProgress()).sweep === null
   const store = async (batch: Batch, part: Span) => {
     if (!(await deps.store.storeSweep(batch, part))) return false
@@ -88,9 +92,13 @@ async function readToEnd(deps: LoopDeps, options: PollOptions, signal: AbortSign
     const progress = await nextRound()
     if (progress.state !== 'sweeping') return
     const prefix = prefixOf(progress.checkpoint)
-    await sweep(deps, { stage: 'sweep', span: progress.sweep, prefix, store, between }, signal)
+    await sweep(
+      deps,
+      { stage: 'sweep', span: progress.sweep, prefix, store, beforeRequest },
+      signal,
+    )
     if (!(await isSwept())) continue
-    // `asOf` can move only now, after the sweep. If this catch-up replaces the checkpoint, another sweep can follow.
+    // `asOf` does not move before the sweep is complete. If this catch-up replaces the checkpoint, another sweep can follow.
     await catchUpFromCheckpoint(deps, options, signal)
     if (await isSwept()) return
   }
@@ -104,21 +112,21 @@ async function sweepRecent(
   const { checkpoint, asOf, reconciledTo } = await deps.store.readProgress()
   const storedAt = storageTimeOf(checkpoint)
   if (checkpoint === null || storedAt === null || asOf === null) return
-  // The last reconcile has found the late entries that were visible then. The others can have been stored up to
-  // `reconcileWindowMs` before it.
+  // The last reconcile has found the late entries that were visible at that time. An entry that became visible later can
+  // have been stored up to `reconcileWindowMs` before the last reconcile.
   const since = Math.min(asOf, reconciledTo ?? asOf) - options.reconcileWindowMs
-  // Searches up to `asOf`, even if the checkpoint is older. This verifies by a search that all entries before `asOf`
-  // have been read.
+  // Searches up to `asOf`, even if the checkpoint is older. So the search verifies that all logouts before `asOf` have
+  // been read.
   const span = { from: Math.max(since, asOf - tokenHorizonMs(options)), to: asOf + 1 }
-  const between = catchUpWhenDue(deps, options, signal)
+  const beforeRequest = catchUpWhenDue(deps, options, signal)
   const prefix = prefixOf(checkpoint)
-  let found = 0
+  let advancedRows = 0
   const store = async (batch: Batch) => {
-    found += await deps.store.storeReconciled(batch)
+    advancedRows += await deps.store.storeReconciled(batch)
   }
-  await sweep(deps, { stage: 'reconcile', span, prefix, store, between }, signal)
-  // Auth0 can respond to an expired checkpoint with an empty page, although entries follow it.
-  if (found > 0 && storedAt < asOf - MIN_RETENTION_MS) {
+  await sweep(deps, { stage: 'reconcile', span, prefix, store, beforeRequest }, signal)
+  // Auth0 can respond to an expired checkpoint with an empty page, although the log holds later entries.
+  if (advancedRows > 0 && storedAt < asOf - MIN_RETENTION_MS) {
     const { sweep: rest } = await deps.store.readProgress()
     await moveCheckpoint(deps, checkpoint, syntheticLogId(span.from, prefix), rest)
   }
@@ -126,8 +134,8 @@ async function sweepRecent(
 }
 
 /**
- * Catches up. Replaces a checkpoint that Auth0 refuses. `isFirst`: this is the first catch-up of a poll, so an outage can
- * precede it.
+ * Catches up. Replaces a checkpoint that Auth0 refuses. `isFirst`: this is the first catch-up of a poll, so there can
+ * have been an outage of the worker before it.
  */
 async function catchUpFromCheckpoint(
   deps: LoopDeps,
@@ -151,7 +159,7 @@ async function catchUpFromCheckpoint(
   }
 }
 
-/** Creates a function that catches up if the next poll is due. A sweep calls it, since a sweep can take hours. */
+/** Creates a function that catches up if the next poll is due. A sweep calls this function, because it can take hours. */
 function catchUpWhenDue(
   deps: LoopDeps,
   options: PollOptions,

@@ -2,7 +2,7 @@ import { type Backoff, backOff } from '../async/backoff.js'
 import { LastLogoutError } from '../errors.js'
 import type { Progress } from '../rules/progress.js'
 
-/** A loop that reads the log, and starts again if the store has not accepted the entries. */
+/** A loop that reads the log. It starts another round if the store has not accepted the entries. */
 export type SyncLoop = 'catch-up' | 'sweep' | 'replace-checkpoint'
 
 /**
@@ -13,13 +13,13 @@ export type SyncLoop = 'catch-up' | 'sweep' | 'replace-checkpoint'
  */
 export type StartLoop = (loop: SyncLoop) => () => Promise<Progress>
 
-/** When the guard ends a loop that starts again. */
+/** The limits at which the guard ends a loop. */
 export interface ProgressLimits {
   /** Maximum number of consecutive rounds without progress. Default: 3. */
   maxIdleRounds: number
   /**
-   * Maximum number of times that the loops of one run start again, even if other processes make progress. Default: 10.
-   * With the default backoff, this takes longer than two processes can both assume that they hold the lease.
+   * Maximum number of repeated rounds in one run, even if other processes make progress. Default: 10. With the default
+   * backoff, these rounds take longer than the time in which two processes can both assume that they hold the lease.
    */
   maxRepeats: number
   /** Backoff between two rounds. Default: 500 ms to 5,000 ms. */
@@ -35,7 +35,7 @@ const LIMITS: ProgressLimits = {
 /** Options of a progress guard. */
 export interface ProgressGuardOptions {
   limits?: Partial<ProgressLimits> | undefined
-  /** Called for each round without progress. `isFirst`: the last successful run had no such round, and none followed. */
+  /** Called for each idle round. `isFirst`: it is the first idle round since a successful run without idle rounds. */
   onIdleRound?(loop: SyncLoop, isFirst: boolean): void
 }
 
@@ -52,10 +52,10 @@ export interface ProgressGuard {
 /**
  * Creates a guard for the runs of one process.
  *
- * A round makes progress if it finds a checkpoint or a sweep that this run has not read before. It does not matter which
- * process has moved it. A round without progress is idle. Idle rounds are counted across the loops of a run, and
- * across failed runs: while the database does not keep the rows, each further run ends at its first idle round. A
- * successful run resets the count.
+ * A round makes progress if it finds a checkpoint or a sweep that this run has not found before, no matter which process
+ * has moved it. A round without progress is idle. All loops of a run share one count of consecutive idle rounds. A failed
+ * run keeps the count, and a successful run resets it. So while the database does not keep the rows, each further run
+ * ends at its first idle round.
  */
 export function createProgressGuard({
   limits,
@@ -67,16 +67,16 @@ export function createProgressGuard({
 
   return {
     async run(readProgress, signal, body) {
-      const seen = new Set<string>()
+      const knownPositions = new Set<string>()
       let repeats = 0
       let wasIdle = false
 
-      /** Whether this run has not read this position before. */
-      const hasMoved = ({ checkpoint, sweep }: Progress): boolean => {
+      /** Whether a checkpoint or a sweep is new to this run. */
+      const isNewPosition = ({ checkpoint, sweep }: Progress): boolean => {
         const position = JSON.stringify([checkpoint, sweep])
-        if (seen.has(position)) return false
-        if (seen.size > 0) idleRounds = 0
-        seen.add(position)
+        if (knownPositions.has(position)) return false
+        if (knownPositions.size > 0) idleRounds = 0
+        knownPositions.add(position)
         return true
       }
 
@@ -85,19 +85,19 @@ export function createProgressGuard({
         onIdleRound?.(loop, !isReported)
         isReported = true
         wasIdle = true
-        if (idleRounds >= maxIdleRounds) throw idle(loop, idleRounds)
+        if (idleRounds >= maxIdleRounds) throw idleError(loop, idleRounds)
       }
 
       await body((loop) => {
         let isRepeat = false
         return async () => {
           if (isRepeat) {
-            if (repeats >= maxRepeats) throw superseded(loop, repeats)
+            if (repeats >= maxRepeats) throw repeatedError(loop, repeats)
             await backOff(repeats, backoff, signal)
             repeats += 1
           }
           const progress = await readProgress()
-          if (!hasMoved(progress) && isRepeat) countIdle(loop)
+          if (!isNewPosition(progress) && isRepeat) countIdle(loop)
           isRepeat = true
           return progress
         }
@@ -108,7 +108,7 @@ export function createProgressGuard({
   }
 }
 
-function idle(loop: SyncLoop, rounds: number): LastLogoutError {
+function idleError(loop: SyncLoop, rounds: number): LastLogoutError {
   return new LastLogoutError(
     'NO_PROGRESS',
     `The loop ${loop} stopped after ${rounds} rounds without progress. ` +
@@ -117,7 +117,7 @@ function idle(loop: SyncLoop, rounds: number): LastLogoutError {
   )
 }
 
-function superseded(loop: SyncLoop, rounds: number): LastLogoutError {
+function repeatedError(loop: SyncLoop, rounds: number): LastLogoutError {
   return new LastLogoutError(
     'NO_PROGRESS',
     `The loop ${loop} stopped after it had started again ${rounds} times. ` +

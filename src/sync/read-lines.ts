@@ -1,8 +1,8 @@
 import { isRecord } from '../rules/record.js'
 
 /**
- * Reads the items of a log-stream body. The body can be JSON lines, an array or one object. Its content decides which,
- * not its content type. A line that is not JSON is returned as text.
+ * Reads the items of a log-stream body. The body can be JSON lines, an array or one object. The text of the body decides
+ * which, not the header `Content-Type`. A line that is not JSON is returned as text.
  */
 export function* readLines(body: string): Generator<unknown> {
   // Some clients send a byte order mark, which is not JSON.
@@ -11,7 +11,7 @@ export function* readLines(body: string): Generator<unknown> {
   if (whole !== undefined) return yield* toItems(whole.value)
   for (const [line] of text.matchAll(/[^\r\n]+/g)) {
     if (line.trim() === '') continue
-    // A body of one line was parsed above. Parsing deeply nested text is slow, so it is not repeated.
+    // A body of one line was parsed above. It is not parsed again, because parsing deeply nested text is slow.
     const parsed = line.length === text.length ? undefined : parse(line)
     if (parsed === undefined) yield line
     else yield* toItems(parsed.value)
@@ -41,6 +41,7 @@ function toItems(value: unknown): unknown[] {
   return Array.isArray(value) ? value : [value]
 }
 
+/** Parses JSON. Returns `undefined` if the text is not JSON. */
 function parse(text: string): { value: unknown } | undefined {
   try {
     return { value: JSON.parse(text) }

@@ -1,4 +1,4 @@
-import { aborted } from '../errors.js'
+import { abortedError } from '../errors.js'
 import type { LastLogoutStore } from '../ports.js'
 import { readBatch } from './read-batch.js'
 import { readLines, unwrapEntry } from './read-lines.js'
@@ -32,14 +32,14 @@ export interface ReceiveDeps {
 }
 
 /**
- * Stores the entries of a log-stream request. When this resolves, all of them are committed. A stream only makes
- * logouts count earlier. It does not move the checkpoint or `as_of`, since a stream can drop entries.
+ * Stores the entries of a log-stream request. When the promise resolves, all entries are committed. A log stream only
+ * makes logouts count earlier. It does not move the checkpoint or `as_of`, because a stream can lose entries.
  *
- * An item that cannot be read is not refused. Auth0 would send a refused batch again, with the same result, and pause
- * the stream after seven days. Such an item is stored as unattributable, and polling reads the entry from the log.
+ * An item that cannot be read is stored as unattributable, and polling reads the entry from the log. The request is not
+ * refused: Auth0 would send it again, with the same result, and pause the stream after seven days.
  *
- * @param signal Aborted when the client has disconnected.
- * @throws `ABORTED` between two transactions.
+ * @param signal Aborts when the client has disconnected.
+ * @throws `ABORTED` if `signal` has aborted between two transactions.
  * @see https://auth0.com/docs/customize/log-streams
  */
 export async function receive(
@@ -50,7 +50,7 @@ export async function receive(
   const items = readItems(body)
   if (items === null) return 'too many'
   for (let from = 0; from < items.length; from += BATCH_SIZE) {
-    if (signal.aborted) throw aborted()
+    if (signal.aborted) throw abortedError()
     const entries = items.slice(from, from + BATCH_SIZE).map(unwrapEntry)
     const { batch } = readBatch(entries, types)
     const { users, sessions, unattributable } = batch

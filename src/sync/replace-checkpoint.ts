@@ -6,9 +6,9 @@ import type { SyncDeps } from './catch-up.js'
 import { type GapOptions, recordGap } from './gaps.js'
 
 /**
- * Replaces a checkpoint that Auth0 has refused. Reading continues from the same storage time. If entries of that time
- * are no longer retained, it continues from the oldest entry. If Auth0 accepts no synthetic log id, it continues from
- * the newest entry.
+ * Replaces a checkpoint that Auth0 has refused. Reading continues from the storage time of the refused checkpoint. If
+ * Auth0 no longer retains entries of that time, reading continues from the oldest entry. If Auth0 accepts no synthetic
+ * log id, reading continues from the newest entry.
  *
  * @returns Whether the checkpoint was moved.
  * @throws `refusal` if there is no other position.
@@ -31,8 +31,8 @@ export async function replaceCheckpoint(
   const position = syntheticLogId(Math.max(storedAt ?? oldestAt, oldestAt), prefix)
   if (position !== checkpoint) return move(position)
 
-  // The refused checkpoint is this synthetic id, so Auth0 accepts none. Pages are then read from the newest entry on,
-  // and a sweep covers everything before it.
+  // The refused checkpoint is this synthetic id, so Auth0 accepts no synthetic ids. Pages are then read from the newest
+  // entry on, and a sweep covers everything before that entry.
   const [newest] = (await deps.source.readNewest(signal)).entries
   const newestId = readLogId(newest)
   const newestAt = storageTimeOf(newestId)
@@ -40,7 +40,7 @@ export async function replaceCheckpoint(
   return move(newestId, { from: Math.min(sweep?.from ?? storedAt, newestAt), to: newestAt + 1 })
 }
 
-/** Moves the checkpoint, and reports that. If another poller has moved it, changes nothing and returns `false`. */
+/** Moves the checkpoint, and reports the move. If another poller has moved it, changes nothing and returns `false`. */
 export async function moveCheckpoint(
   { store, onFinding }: SyncDeps,
   from: string,

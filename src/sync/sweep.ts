@@ -1,4 +1,4 @@
-import { aborted, LastLogoutError } from '../errors.js'
+import { abortedError, LastLogoutError } from '../errors.js'
 import type { Batch } from '../rules/batch.js'
 import { readLogId } from '../rules/entry.js'
 import { HOUR_MS, type Instant, toDateTime } from '../rules/instant.js'
@@ -15,17 +15,17 @@ const MAX_SEARCH_PAGES = 10
 /** If a part of the span holds fewer entries than this, the next part is wider. */
 const SPARSE_ENTRIES = MAX_SEARCH_ENTRIES / 4
 
-/** The span that is searched, and the function that stores the result. */
+/** What is searched, and how the result is stored. */
 export interface SweepOptions {
   /** Label in progress reports. */
   stage: 'sweep' | 'outage' | 'reconcile'
   span: Span
   /** The tenant's log id prefix. */
   prefix: string
-  /** Stores the logout events of a part of the span. Returning false ends the sweep. */
+  /** Stores the logout events of a part of the span. If it returns false, the sweep ends. */
   store(batch: Batch, part: Span): Promise<unknown>
   /** Runs before each request, for work that must not wait for the end of the sweep. */
-  between(): Promise<unknown>
+  beforeRequest(): Promise<unknown>
 }
 
 /**
@@ -42,25 +42,24 @@ export async function sweep(
   let widthMs = HOUR_MS
   for (let rest: Span | null = options.span; rest !== null; ) {
     const part: Span = { from: Math.max(rest.from, rest.to - widthMs), to: rest.to }
-    const found = await search(deps, part, options, signal)
-    if (found.isCapped) {
-      widthMs = narrow(part, found.entries)
+    const { entries, pages, isCapped } = await search(deps, part, options, signal)
+    if (isCapped) {
+      widthMs = narrowWidthMs(part, entries)
       continue
     }
     rest = part.from > rest.from ? { from: rest.from, to: part.from } : null
-    const { batch, events } = readBatch(found.entries, deps.types)
+    const { batch, events } = readBatch(entries, deps.types)
     const isStored = (await options.store(batch, part)) !== false
-    const { entries, pages } = found
     const { stage } = options
     const reachedAt = part.from
     deps.onProgress?.({ stage, pages, entries: entries.length, events: events.length, reachedAt })
     if (!isStored) return
-    if (found.entries.length < SPARSE_ENTRIES) widthMs *= 4
+    if (entries.length < SPARSE_ENTRIES) widthMs *= 4
   }
 }
 
 /** The result of the search of one part. */
-interface Found {
+interface SearchResult {
   entries: unknown[]
   pages: number
   requestedAt: Instant
@@ -72,13 +71,13 @@ interface Found {
 async function search(
   { source, types }: SyncDeps,
   span: Span,
-  { prefix, between }: SweepOptions,
+  { prefix, beforeRequest }: SweepOptions,
   signal: AbortSignal,
-): Promise<Found> {
+): Promise<SearchResult> {
   const entries: unknown[] = []
   for (let page = 0; ; page++) {
-    await between()
-    if (signal.aborted) throw aborted()
+    await beforeRequest()
+    if (signal.aborted) throw abortedError()
     const response = await source.search({ types: [...types], span, prefix, page }, signal)
     entries.push(...response.entries)
     const [isLast, pages] = [response.entries.length === 0, page + 1]
@@ -89,12 +88,13 @@ async function search(
 }
 
 /**
- * The width of a smaller part: at most half as wide, and with fewer than half of these entries.
+ * Returns the width of the next part, in milliseconds. The next part is at most half as wide as the given span, and holds
+ * fewer than half of the given entries.
  *
- * @throws `AUTH0_MALFORMED_PAGE` if an entry is outside the span, so that Auth0 does not respect the span, or if the
- * span cannot be split.
+ * @throws `AUTH0_MALFORMED_PAGE` if an entry is outside the span, because Auth0 then does not respect the span, or if
+ *   the span cannot be split.
  */
-function narrow({ from, to }: Span, entries: unknown[]): number {
+function narrowWidthMs({ from, to }: Span, entries: unknown[]): number {
   const storedAts = entries
     .flatMap((entry) => storageTimeOf(readLogId(entry)) ?? [])
     .sort((a, b) => a - b)

@@ -8,9 +8,9 @@ import type { ProtectedServer } from './protected-server.js'
 
 const UNKNOWN_IS_DENIED = "onUnknown: 'deny'"
 
-/** A copy of an example, beside the packages that it imports. */
+/** A copy of an example in the directory of the packages that the example imports. */
 export interface Example {
-  /** Starts the example. It is a process of its own. */
+  /** Starts the example as a process of its own. */
   start(env: Record<string, string>): Promise<ProtectedServer>
   remove(): Promise<void>
 }
@@ -21,7 +21,7 @@ export interface Example {
  * @param name The folder in `examples`.
  */
 export async function copyExample(name: string, onUnknown: 'deny' | 'allow'): Promise<Example> {
-  // The folder must be below the installed packages, so that Node.js finds these.
+  // Node.js searches the directories above a file for packages.
   const dir = await mkdtemp(join(INSTALLED_DIR, `example-${name}-`))
   await cp(join('examples', name), dir, {
     recursive: true,

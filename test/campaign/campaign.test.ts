@@ -17,24 +17,30 @@ async function runShortRound({ onTestFinished }: TestContext, redisUrl?: string)
   return runRound({ databaseUrl, redisUrl, seed: 4, kills: 6, lateShare: 0.1, signal })
 }
 
-describe.concurrent('workers that are killed at random points lose no entry and decrease no value', () => {
-  test('with the queue in PostgreSQL', { timeout: 90_000 }, async (context) => {
+describe.concurrent('workers that are killed at random times', () => {
+  test('workers lose no entry and decrease no value, with the queue in PostgreSQL', {
+    timeout: 90_000,
+  }, async (context) => {
     const { problems, workerReport, unattributable } = await runShortRound(context)
     expect(problems).toEqual([])
     expect(Object.values(workerReport.kills).reduce((sum, kills) => sum + kills)).toBe(6)
     expect(unattributable).toBeGreaterThan(0)
   })
 
-  test.skipIf(skip)('with the queue in Redis', { timeout: 90_000 }, async (context) => {
-    const redisUrl = skip ? undefined : redis.url
-    const { problems, workerReport, unattributable } = await runShortRound(context, redisUrl)
-    expect(problems).toEqual([])
-    expect(Object.values(workerReport.kills).reduce((sum, kills) => sum + kills)).toBe(6)
-    expect(unattributable).toBeGreaterThan(0)
-  })
+  test.skipIf(skip)(
+    'workers lose no entry and decrease no value, with the queue in Redis',
+    { timeout: 90_000 },
+    async (context) => {
+      const redisUrl = skip ? undefined : redis.url
+      const { problems, workerReport, unattributable } = await runShortRound(context, redisUrl)
+      expect(problems).toEqual([])
+      expect(Object.values(workerReport.kills).reduce((sum, kills) => sum + kills)).toBe(6)
+      expect(unattributable).toBeGreaterThan(0)
+    },
+  )
 })
 
-test('the write log reports each value that decreases and each row that is deleted, and no other write', async () => {
+test('readWrites reports each write that decreases a value or deletes a row, and no other write', async () => {
   const database = await createTestDatabase()
   onTestFinished(() => database.drop())
   await logWrites(database)
@@ -44,15 +50,15 @@ test('the write log reports each value that decreases and each row that is delet
     INSERT INTO session_logout VALUES ('s', 'u', '2026-11-24T10:00Z', true, '1', 'slo', 2);
     UPDATE tenant SET checkpoint = '9003', as_of = '2026-11-24T10:01Z', lease_owner = 'w';
     UPDATE last_logout SET at = '2026-11-24T10:01Z', seq = 3`)
-  expect(await readWrites(database)).toEqual({ writes: 5, pages: 0, wrong: [] })
+  expect(await readWrites(database)).toEqual({ writes: 5, pages: 0, wrongWrites: [] })
   await database.query(`
     UPDATE tenant SET checkpoint = '9001', as_of = '2026-11-24T09:00Z';
     UPDATE last_logout SET at = '2026-11-24T09:00Z', all_sessions_at = NULL;
     UPDATE session_logout SET ended = false;
     DELETE FROM session_logout;
     TRUNCATE last_logout`)
-  const { wrong } = await readWrites(database)
-  expect(wrong.map((text) => text.replace(/ from .*| of .*/, '')).sort()).toEqual([
+  const { wrongWrites } = await readWrites(database)
+  expect(wrongWrites.map((text) => text.replace(/ from .*| of .*/, '')).sort()).toEqual([
     ' decreased all_sessions_at',
     ' decreased as_of',
     ' decreased at',

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest'
 import { describeError } from '../../src/doctor/check.js'
-import { aborted, LastLogoutError } from '../../src/errors.js'
+import { abortedError, LastLogoutError } from '../../src/errors.js'
 
 test.each([
   [new LastLogoutError('AUTH0_UNAVAILABLE', 'what to do'), 'what to do'],
-  [aborted(), 'no response in time'],
+  [abortedError(), 'no response in time'],
   [Object.assign(new Error('user:password'), { code: 'ECONNREFUSED' }), 'ECONNREFUSED'],
   [new Error('WRONGPASS invalid password'), 'WRONGPASS'],
   [new TypeError('a secret'), 'TypeError'],
-])('the description of %o is %s', (error, text) => {
+])('describeError describes %o as %s', (error, text) => {
   expect(describeError(error)).toBe(text)
 })

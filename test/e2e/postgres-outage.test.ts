@@ -98,12 +98,10 @@ describe('the service', () => {
   }) => {
     const service = await run()
     await logOut(service)
-    await postgres.query(`
-      SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-      WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
-    const taken = await takeAllConnections()
+    const release = await takeAllConnections()
+    onTestFinished(release)
     await expect.poll(async () => (await service.requestUser()).status, WAIT).toBe(503)
-    for (const client of taken) await client.end()
+    await release()
     await annotate(`logout returned ${await logOut(service)} ms after connections are available`)
     await expectLoggedOnce(service)
   })
@@ -162,18 +160,26 @@ describe('the service', () => {
   })
 })
 
-async function takeAllConnections(): Promise<pg.Client[]> {
+/**
+ * Takes every connection of the server, including those of the service, which may connect again in the meantime.
+ * Returns a function that ends the taken connections.
+ */
+async function takeAllConnections(): Promise<() => Promise<void>> {
   const taken: pg.Client[] = []
+  const release = async () => void (await Promise.all(taken.splice(0).map((each) => each.end())))
   for (;;) {
-    const client = new pg.Client({ connectionString: postgres.url })
+    const client = new pg.Client({ connectionString: postgres.url, application_name: 'taken' })
     client.on('error', () => {})
     try {
       await client.connect()
+      taken.push(client)
     } catch (error) {
       expect(error).toMatchObject({ code: '53300' })
-      return taken
+      const ended = await taken[0]?.query(`
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND application_name <> 'taken'`)
+      if (ended?.rowCount === 0) return release
     }
-    taken.push(client)
   }
 }
 

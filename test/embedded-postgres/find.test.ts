@@ -7,37 +7,37 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { findEmbeddedPostgres } from '../../src/embedded-postgres/find.js'
 import { createEmbeddedPostgres } from '../../src/embedded-postgres/server.js'
 
-let parent: string
+let parentDir: string
 let dataDir: string
 let lockFile: string
-/** The content of the lock file while the server runs. */
-let lock: string
+/** The content of the lock file of a running server. */
+let lockContent: string
 beforeAll(async () => {
-  parent = await fs.mkdtemp(join(tmpdir(), 'last-logout-find-'))
-  await fs.chmod(parent, 0o711)
-  dataDir = join(parent, 'data')
+  parentDir = await fs.mkdtemp(join(tmpdir(), 'last-logout-find-'))
+  await fs.chmod(parentDir, 0o711)
+  dataDir = join(parentDir, 'data')
   lockFile = join(dataDir, 'postgres', 'postmaster.pid')
   const postgres = await createEmbeddedPostgres({ dataDir, durable: false })
-  lock = await fs.readFile(lockFile, 'utf8')
+  lockContent = await fs.readFile(lockFile, 'utf8')
   await postgres.close()
 })
-afterAll(() => fs.rm(parent, { recursive: true, force: true }))
+afterAll(() => fs.rm(parentDir, { recursive: true, force: true }))
 
-/** Writes a lock file with the id of a live process that is not the server of this directory. */
+/** Writes a lock file that contains the id of this process, which is not a PostgreSQL server. */
 async function writeLock(port: number | string) {
-  const [, path, startedAt, , ...rest] = lock.split('\n')
+  const [, path, startedAt, , ...rest] = lockContent.split('\n')
   await fs.writeFile(lockFile, [process.pid, path, startedAt, port, ...rest].join('\n'))
   onTestFinished(() => fs.rm(lockFile, { force: true }))
 }
 
 describe('findEmbeddedPostgres', () => {
-  test('reports a missing cluster for a missing directory, and for a directory without a cluster', async () => {
-    expect(await findEmbeddedPostgres(join(parent, 'other'))).toEqual({ state: 'missing' })
-    expect(await findEmbeddedPostgres(parent)).toEqual({ state: 'missing' })
-    expect(await fs.readdir(parent)).toEqual(['data'])
+  test('findEmbeddedPostgres reports a missing cluster for a missing directory, and for a directory without a cluster', async () => {
+    expect(await findEmbeddedPostgres(join(parentDir, 'other'))).toEqual({ state: 'missing' })
+    expect(await findEmbeddedPostgres(parentDir)).toEqual({ state: 'missing' })
+    expect(await fs.readdir(parentDir)).toEqual(['data'])
   })
 
-  test('reports whether the cluster is stopped or running', async () => {
+  test('findEmbeddedPostgres reports whether the cluster is stopped or running', async () => {
     expect(await findEmbeddedPostgres(dataDir)).toEqual({ state: 'stopped' })
     const { url, close } = await createEmbeddedPostgres({ dataDir, durable: false })
     expect(await findEmbeddedPostgres(dataDir)).toEqual({ state: 'running', url })
@@ -46,33 +46,33 @@ describe('findEmbeddedPostgres', () => {
   })
 
   test.each([1, ''])(
-    'reports a locked cluster when its lock file contains port "%s"',
+    'findEmbeddedPostgres reports a locked cluster when its lock file contains port "%s"',
     async (port) => {
       await writeLock(port)
       expect(await findEmbeddedPostgres(dataDir)).toEqual({ state: 'locked' })
     },
   )
 
-  test('reports a locked cluster when another program uses the port', async () => {
-    const other = createServer((_request, response) => void response.end('hello'))
-    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
-    onTestFinished(() => void other.close())
-    await writeLock((other.address() as AddressInfo).port)
+  test('findEmbeddedPostgres reports a locked cluster when another program uses the port', async () => {
+    const otherProgram = createServer((_request, response) => void response.end('hello'))
+    await new Promise<void>((resolve) => otherProgram.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void otherProgram.close())
+    await writeLock((otherProgram.address() as AddressInfo).port)
     expect(await findEmbeddedPostgres(dataDir)).toEqual({ state: 'locked' })
   })
 
-  test('reports a locked cluster when another PostgreSQL server uses the port', async () => {
-    const other = join(parent, 'other')
-    const { url, close } = await createEmbeddedPostgres({ dataDir: other, durable: false })
+  test('findEmbeddedPostgres reports a locked cluster when another PostgreSQL server uses the port', async () => {
+    const otherDir = join(parentDir, 'other')
+    const { url, close } = await createEmbeddedPostgres({ dataDir: otherDir, durable: false })
     await writeLock(new URL(url).port)
     expect(await findEmbeddedPostgres(dataDir)).toEqual({ state: 'locked' })
     await close()
-    await fs.rm(other, { recursive: true })
+    await fs.rm(otherDir, { recursive: true })
   })
 
-  test('rejects a path that is not a directory', async () => {
-    const found = findEmbeddedPostgres(join(dataDir, 'password'))
-    await expect(found).rejects.toMatchObject({
+  test('findEmbeddedPostgres rejects a path that is not a directory', async () => {
+    const search = findEmbeddedPostgres(join(dataDir, 'password'))
+    await expect(search).rejects.toMatchObject({
       code: 'DATA_DIR_UNUSABLE',
       message: expect.stringMatching(/password cannot be read: ENOTDIR.*as the user who runs/),
     })

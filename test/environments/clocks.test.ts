@@ -12,8 +12,8 @@ import { openTestStore } from '../_support/store.js'
 import { WAIT } from '../_support/wait.js'
 import { works } from './compatibility.js'
 
-const HOUR = 3_600
-const DAY = 24 * HOUR
+const HOUR_SECONDS = 3_600
+const DAY_SECONDS = 24 * HOUR_SECONDS
 
 type Store = LastLogoutStore & { close(): Promise<void> }
 
@@ -39,10 +39,10 @@ describe('a command on a machine whose clock is a day ahead', MACHINE_AHEAD, () 
     finishCommand(args, {
       AUTH0_DOMAIN: 'tenant.example',
       DATABASE_URL: database.url,
-      ...fakeClock(DAY),
+      ...fakeClock(DAY_SECONDS),
     })
 
-  test('raises the floor to now by the clock of the database, and states which clock applies', async () => {
+  test('floor raise now uses the clock of the database, and prints which clock applies', async () => {
     const { code, stdout } = await run('floor', 'raise', 'now')
     expect(code).toBe(0)
     expect(stdout).toMatch(
@@ -53,7 +53,7 @@ describe('a command on a machine whose clock is a day ahead', MACHINE_AHEAD, () 
     expect(floorAt).toBeGreaterThan(now - 30_000)
   })
 
-  test('ends tokens up to now by the clock of the database', async () => {
+  test('logout stores the current instant of the clock of the database', async () => {
     const { code, stdout } = await run('logout', 'auth0|1')
     expect(code).toBe(0)
     expect(stdout).toContain('The clock of the database applies.')
@@ -66,7 +66,7 @@ describe('a command on a machine whose clock is a day ahead', MACHINE_AHEAD, () 
 const WRONG_DATABASE = works(
   'Machines and clocks',
   'a database whose clock is two hours off',
-  'nothing is fresh: clients answer unknown',
+  'no data is fresh, so clients return unknown',
 )
 
 describe('a database whose clock is wrong', WRONG_DATABASE, () => {
@@ -76,7 +76,7 @@ describe('a database whose clock is wrong', WRONG_DATABASE, () => {
     const [row] = await postgres.query<{ now: number }>(
       'SELECT extract(epoch FROM clock_timestamp())::float8 AS now',
     )
-    // Without Debian's faketime this is where it shows.
+    // Fails if faketime does not change the clock, for example because Debian's faketime is not installed.
     expect(Math.abs((row?.now ?? 0) - Date.now() / 1000 - clockAheadSeconds)).toBeLessThan(60)
     const service = await runService({ DATABASE_URL: postgres.url })
     onTestFinished(() => service.close())
@@ -89,8 +89,8 @@ describe('a database whose clock is wrong', WRONG_DATABASE, () => {
     return (await response.json()) as { lag_ms: number | null; last_logout_at: string | null }
   }
 
-  test('and two hours behind makes nothing fresh, and clients answer unknown', async () => {
-    const service = await start(-2 * HOUR)
+  test('a client returns unknown if the clock of the database is two hours behind', async () => {
+    const service = await start(-2 * HOUR_SECONDS)
     service.logout('auth0|1')
     await service.waitForLogout('auth0|1')
     await expect.poll(() => service.countLines('error', /^job failed$/), WAIT).toBeGreaterThan(0)
@@ -98,14 +98,14 @@ describe('a database whose clock is wrong', WRONG_DATABASE, () => {
     await expect(service.requestStatus('/health/fresh')).resolves.toBe(503)
     const client = openClient(service.url, { lookup: 'request' })
     onTestFinished(() => client.close())
-    // A login in the two hours that the stored logout is too early.
-    const iat = Date.now() / 1000 - HOUR
+    // By the clock of the database, the logout is stored two hours too early. This login is after the stored instant.
+    const iat = Date.now() / 1000 - HOUR_SECONDS
     const decision = await client.check({ sub: 'auth0|1', iat })
     expect(decision).toMatchObject({ allowed: false, outcome: 'unknown', reason: 'stale' })
   }, 60_000)
 
-  test('and two hours ahead makes everything two hours old', async () => {
-    const service = await start(2 * HOUR)
+  test('data is two hours old if the clock of the database is two hours ahead', async () => {
+    const service = await start(2 * HOUR_SECONDS)
     service.logout('auth0|1')
     await service.waitForLogout('auth0|1')
     await expect
@@ -143,21 +143,21 @@ describe('a replica that is promoted, and whose clock is two hours behind', PROM
     await expect.poll(isPrimary, WAIT).toMatchObject({ transaction_read_only: 'off' })
   }
 
-  test('takes no cursor of the old primary, nor of a sibling on the same new timeline', async () => {
+  test('a promoted replica rejects cursors of the old primary and of another promoted replica', async () => {
     const primary = await startPostgres()
     onTestFinished(() => primary.remove())
-    const old = await open(primary)
-    await old.storeBatch(logout('auth0|before'))
+    const storeOnPrimary = await open(primary)
+    await storeOnPrimary.storeBatch(logout('auth0|before'))
     const replicas = [
-      await primary.replicate({ clockAheadSeconds: -2 * HOUR }),
-      await primary.replicate({ clockAheadSeconds: -2 * HOUR }),
+      await primary.replicate({ clockAheadSeconds: -2 * HOUR_SECONDS }),
+      await primary.replicate({ clockAheadSeconds: -2 * HOUR_SECONDS }),
     ]
     for (const replica of replicas) onTestFinished(() => replica.remove())
-    // The replicas learn of the first logout only.
+    // The replicas receive the first logout only.
     for (const replica of replicas) await replica.stop()
-    const behind = await open(primary)
-    for (const n of [1, 2, 3]) await behind.storeBatch(logout(`auth0|lost-${n}`))
-    const cursor = (await readAll(behind, null))?.cursor ?? ''
+    const newStoreOnPrimary = await open(primary)
+    for (const n of [1, 2, 3]) await newStoreOnPrimary.storeBatch(logout(`auth0|lost-${n}`))
+    const cursor = (await readAll(newStoreOnPrimary, null))?.cursor ?? ''
     await primary.stop('immediate')
 
     const cursors: string[] = []
@@ -165,12 +165,13 @@ describe('a replica that is promoted, and whose clock is two hours behind', PROM
       await replica.start()
       await promote(replica)
       const store = await open(replica)
-      // More than the old primary has given out since: positions alone would pass for known.
+      // The replica has now assigned higher positions than the old primary. So the position in the cursor looks valid.
       for (let n = 0; n < 9; n++) await store.storeBatch(logout(`auth0|new-${n}`))
       await expect(readAll(store, cursor)).resolves.toBeNull()
-      for (const other of cursors) await expect(readAll(store, other)).resolves.toBeNull()
+      for (const otherCursor of cursors)
+        await expect(readAll(store, otherCursor)).resolves.toBeNull()
       cursors.push((await readAll(store, null))?.cursor ?? '')
     }
-    expect(new Set(cursors.map((each) => each.split('.')[0])).size).toBe(2)
+    expect(new Set(cursors.map((cursor) => cursor.split('.')[0])).size).toBe(2)
   }, 60_000)
 })

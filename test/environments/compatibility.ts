@@ -1,17 +1,17 @@
-/** A row of docs/compatibility.md: an environment, and what last-logout does in it. */
+/** A row of docs/compatibility.md: an environment, and whether last-logout works in it. */
 export interface Compatibility {
   area: Area
-  /** `null`: the title of the test. */
+  /** The name of the environment. `null`: the title of the test is the name. */
   environment: string | null
   outcome: 'works' | 'is refused'
-  /** What a user has to know: a condition, or the message of the refusal. */
+  /** A condition that users must know, or how last-logout refuses to run. */
   note: string
 }
 
 /** A section of docs/compatibility.md. */
 export type Area = (typeof AREAS)[number]
 
-/** The sections in their order. */
+/** The sections in the order of docs/compatibility.md. */
 export const AREAS = [
   'PostgreSQL',
   'PostgreSQL poolers and replicas',
@@ -27,12 +27,12 @@ declare module 'vitest' {
   }
 }
 
-/** Options of a `test` or `describe` which shows that last-logout works in an environment. */
+/** Returns the options of a `test` or `describe` that shows that last-logout works in an environment. */
 export function works(area: Area, environment: string | null, note = '') {
   return { meta: { compatibility: { area, environment, outcome: 'works', note } as const } }
 }
 
-/** Options of a `test` or `describe` which shows that last-logout refuses an environment, and with which message. */
+/** Returns the options of a `test` or `describe` that shows that last-logout refuses to run in an environment. */
 export function refuses(area: Area, environment: string | null, note: string) {
   return { meta: { compatibility: { area, environment, outcome: 'is refused', note } as const } }
 }

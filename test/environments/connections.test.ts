@@ -40,12 +40,12 @@ async function runApi(databaseUrl = database.url, maxOpenFiles?: number): Promis
     command.kill('SIGKILL')
     await command.exited
   })
-  const served = () => linesOf(command).find(({ msg }) => msg === 'serving')?.url
-  await expect.poll(served, WAIT).toBeTypeOf('string')
-  return { url: new URL(String(served())), command }
+  const readUrl = () => logLinesOf(command).find(({ msg }) => msg === 'serving')?.url
+  await expect.poll(readUrl, WAIT).toBeTypeOf('string')
+  return { url: new URL(String(readUrl())), command }
 }
 
-const linesOf = (command: RunningCommand): Record<string, unknown>[] =>
+const logLinesOf = (command: RunningCommand): Record<string, unknown>[] =>
   command
     .stdout()
     .split('\n')
@@ -54,10 +54,10 @@ const linesOf = (command: RunningCommand): Record<string, unknown>[] =>
 
 const statusOf = async (url: URL, path: string) => (await fetch(new URL(path, url))).status
 
-/** Opens a connection that reads nothing. */
-async function openUnread({ hostname, port }: URL): Promise<Socket> {
+/** Opens a connection whose client reads nothing. */
+async function openUnreadConnection({ hostname, port }: URL): Promise<Socket> {
   const socket = connect(Number(port), hostname).pause()
-  // A reset by the server is emitted as an error.
+  // If the server resets the connection, the socket emits an error.
   socket.on('error', () => {})
   await once(socket, 'connect')
   onTestFinished(() => void socket.destroy())
@@ -69,25 +69,25 @@ async function readResidentBytes({ pid }: RunningCommand): Promise<number> {
   return Number(kilobytes) * 1024
 }
 
-/** Runs `load`, and returns how much the process grew meanwhile, at its peak. */
+/** Runs `load`. Returns by how many bytes the resident memory of the process grew at its peak. */
 async function measureGrowth(command: RunningCommand, load: () => Promise<unknown>) {
-  const before = await readResidentBytes(command)
+  const bytesBefore = await readResidentBytes(command)
   let isRunning = true
   const running = load().finally(() => {
     isRunning = false
   })
-  let peak = before
+  let peakBytes = bytesBefore
   while (isRunning) {
-    peak = Math.max(peak, await readResidentBytes(command))
+    peakBytes = Math.max(peakBytes, await readResidentBytes(command))
     await sleep(20)
   }
   await running
-  return peak - before
+  return peakBytes - bytesBefore
 }
 
 describe('a client that pipelines requests and reads nothing', () => {
   test(
-    'without a key is disconnected, and 50,000 requests do not grow the process',
+    'a client without a key is disconnected, and 50,000 requests do not grow the memory of the API',
     works(
       'Machines and clocks',
       'clients that pipeline thousands of requests',
@@ -98,67 +98,69 @@ describe('a client that pipelines requests and reads nothing', () => {
       onTestFinished(() => proxy.close())
       const { url, command } = await runApi(proxy.url)
       expect(await statusOf(url, '/health/ready')).toBe(200)
-      // From now on these requests wait for the database.
+      // While the proxy is frozen, requests of /health/ready wait for the database.
       proxy.freeze()
       const requests = 'GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(5_000)
       const flood = async () => {
         for (let n = 0; n < 10; n++) {
-          const socket = await openUnread(url)
-          const closed = once(socket, 'close')
+          const socket = await openUnreadConnection(url)
+          const whenClosed = once(socket, 'close')
           socket.write(requests)
-          await Promise.race([closed, sleep(200)])
+          await Promise.race([whenClosed, sleep(200)])
         }
       }
-      // The heap grows to the size that a busy process has.
+      // During this first flood, the heap grows to the size of a busy process.
       await flood()
-      const growth = await measureGrowth(command, flood)
-      expect(growth).toBeLessThan(64 * MB)
+      const growthBytes = await measureGrowth(command, flood)
+      expect(growthBytes).toBeLessThan(64 * MB)
       expect(await statusOf(url, '/health/live')).toBe(200)
-      const closed = linesOf(command).filter(({ msg }) => /too many pipelined/.test(String(msg)))
-      expect(closed).toEqual([expect.objectContaining({ level: 40, address: '127.0.0.1' })])
+      const warnings = logLinesOf(command).filter(({ msg }) =>
+        /too many pipelined/.test(String(msg)),
+      )
+      expect(warnings).toEqual([expect.objectContaining({ level: 40, address: '127.0.0.1' })])
     },
   )
 
-  test('that sends them slowly is disconnected when the buffers of the connection are full', async () => {
+  test('a client that sends requests slowly is disconnected when the buffers of its connection are full', async () => {
     const { url, command } = await runApi()
-    const socket = await openUnread(url)
-    let sent = 0
-    for (; sent < 50_000 && !socket.destroyed; sent += 2) {
+    const socket = await openUnreadConnection(url)
+    let sentRequests = 0
+    for (; sentRequests < 50_000 && !socket.destroyed; sentRequests += 2) {
       socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2))
-      // A response to a later request: these have been processed.
+      // When the API responds to this later request, it has processed the requests above.
       await statusOf(url, '/health/live')
     }
-    expect(sent).toBeGreaterThan(100)
+    expect(sentRequests).toBeGreaterThan(100)
     expect(socket.destroyed).toBe(true)
     await expect.poll(() => command.output(), WAIT).toContain('too many pipelined requests')
     expect(await statusOf(url, '/health/live')).toBe(200)
   }, 120_000)
 })
 
-describe.each(PROXIES)('$name', (program) => {
-  test('does not exceed the limit of pipelined requests, whatever its clients do', async () => {
+describe.each(PROXIES)('behind $name', (program) => {
+  test('clients of the proxy cannot exceed the limit of pipelined requests', async () => {
     const { url, command } = await runApi()
     const proxy = await startProxy(program, url.href)
     onTestFinished(proxy.close)
-    const many = Array.from({ length: 200 }, () => statusOf(new URL(proxy.url), 'health/ready'))
-    expect(new Set(await Promise.all(many))).toEqual(new Set([200]))
+    const statuses = Array.from({ length: 200 }, () => statusOf(new URL(proxy.url), 'health/ready'))
+    expect(new Set(await Promise.all(statuses))).toEqual(new Set([200]))
 
-    const socket = await openUnread(new URL(proxy.url))
+    const socket = await openUnreadConnection(new URL(proxy.url))
     const path = new URL('health/live', proxy.url).pathname
-    let received = ''
+    let receivedText = ''
     socket.setEncoding('utf8').on('data', (chunk) => {
-      received += chunk
+      receivedText += chunk
     })
     socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(10))
     socket.resume()
-    await expect.poll(() => received.match(/HTTP\/1\.1 200/g)?.length, WAIT).toBe(10)
+    await expect.poll(() => receivedText.match(/HTTP\/1\.1 200/g)?.length, WAIT).toBe(10)
     expect(command.output()).not.toContain('pipelined')
   })
 })
 
 describe('a limit of open files', () => {
   test(
-    'below the limit of connections lowers that, and is logged with both figures',
+    'a low limit of open files lowers the limit of connections, and the API logs both limits',
     works(
       'Machines and clocks',
       'a limit of open files below the limit of connections',
@@ -166,8 +168,8 @@ describe('a limit of open files', () => {
     ),
     async () => {
       const { url, command } = await runApi(database.url, 256)
-      const lowered = linesOf(command).filter(({ msg }) => msg === 'connection limit lowered')
-      expect(lowered).toEqual([
+      const warnings = logLinesOf(command).filter(({ msg }) => msg === 'connection limit lowered')
+      expect(warnings).toEqual([
         expect.objectContaining({
           level: 40,
           maxOpenFiles: 256,
@@ -175,34 +177,39 @@ describe('a limit of open files', () => {
           advice: expect.stringContaining('10128'),
         }),
       ])
-      const sockets = await Promise.all(Array.from({ length: 200 }, () => openUnread(url)))
+      const sockets = await Promise.all(
+        Array.from({ length: 200 }, () => openUnreadConnection(url)),
+      )
       const isOpen = (socket: Socket) => !socket.resume().destroyed
       await expect.poll(() => sockets.filter(isOpen).length, WAIT).toBe(128)
-      const reached = () => linesOf(command).filter(({ msg }) => msg === 'connection limit reached')
-      expect(reached()).toHaveLength(1)
+      const readWarnings = () =>
+        logLinesOf(command).filter(({ msg }) => msg === 'connection limit reached')
+      expect(readWarnings()).toHaveLength(1)
       for (const socket of sockets) socket.destroy()
       await expect.poll(() => statusOf(url, '/health/ready').catch(() => 0), WAIT).toBe(200)
     },
   )
 
-  test('that suffices is not logged', async () => {
+  test('the API logs no warning if the limit of open files is high enough', async () => {
     const { command } = await runApi(database.url, 20_000)
     expect(command.output()).not.toContain('connection limit')
   })
 
-  test('that is reached neither ends nor wedges the process', async () => {
+  test('the API continues after the limit of open files was reached', async () => {
     const { url, command } = await runApi()
-    const open = (await readdir(`/proc/${command.pid}/fd`)).length
-    const limit = async (files: number) => {
+    const openFiles = (await readdir(`/proc/${command.pid}/fd`)).length
+    const setLimit = async (files: number) => {
       await promisify(execFile)('prlimit', [`--pid=${command.pid}`, `--nofile=${files}:`])
     }
-    // With a descriptor to spare, Node.js accepts and closes the connections; without one, they wait.
-    for (const files of [open + 2, 10]) {
-      await limit(files)
-      const sockets = await Promise.all(Array.from({ length: 100 }, () => openUnread(url)))
+    // With spare descriptors, Node.js accepts and closes new connections. Without them, new connections wait.
+    for (const files of [openFiles + 2, 10]) {
+      await setLimit(files)
+      const sockets = await Promise.all(
+        Array.from({ length: 100 }, () => openUnreadConnection(url)),
+      )
       await sleep(500)
       for (const socket of sockets) socket.destroy()
-      await limit(1_024)
+      await setLimit(1_024)
       await expect.poll(() => statusOf(url, '/health/ready').catch(() => 0), WAIT).toBe(200)
     }
     command.kill('SIGTERM')

@@ -14,25 +14,25 @@ import { works } from './compatibility.js'
 import { SERVERS, type ServerWithSettings } from './servers.js'
 import { FLOOR, LOGOUTS, MAX_REFRESH_AGE_MS, openSystem, type System } from './system.js'
 
-const SECOND = 1_000
-const HOUR = 3_600_000
+const SECOND_MS = 1_000
+const HOUR_MS = 3_600_000
 
-/** Logins around a logout, in milliseconds, and whether their tokens are revoked by it. */
+/** Logins, in milliseconds after a logout, and whether the logout revokes their tokens. */
 const LOGINS = [
-  [-12 * HOUR, true],
-  [-1 * HOUR, true],
-  [-1 * SECOND, true],
+  [-12 * HOUR_MS, true],
+  [-1 * HOUR_MS, true],
+  [-1 * SECOND_MS, true],
   [0, true],
-  [1 * SECOND, false],
-  [1 * HOUR, false],
-  [12 * HOUR, false],
+  [1 * SECOND_MS, false],
+  [1 * HOUR_MS, false],
+  [12 * HOUR_MS, false],
 ] as const
 
-/** Each user with each login. */
+/** One token for each user and each login. */
 const TOKENS = Object.values(LOGOUTS).flatMap(({ userId, at }) =>
-  LOGINS.map(([afterMs, revoked]) => ({
-    claims: { sub: userId, iat: Math.floor((at + afterMs) / SECOND) },
-    verdict: { afterMs, revoked, lastLogoutAt: at },
+  LOGINS.map(([msAfterLogout, revoked]) => ({
+    claims: { sub: userId, iat: Math.floor((at + msAfterLogout) / SECOND_MS) },
+    verdict: { msAfterLogout, revoked, lastLogoutAt: at },
   })),
 )
 
@@ -51,13 +51,13 @@ for (const [name, { settings, open }] of SERVERS) {
 
     const isRecent = (instant: unknown) => {
       const at = typeof instant === 'string' ? Date.parse(instant) : Number.NaN
-      // The Date header counts whole seconds.
-      return at >= system.startedAt - SECOND && at <= Date.now()
+      // `as_of` is the Date header of a response, which has whole seconds only.
+      return at >= system.startedAt - SECOND_MS && at <= Date.now()
     }
     const expectFresh = (body: Record<string, unknown>) => {
       expect(body.as_of).toSatisfy(isRecent)
       expect(body.lag_ms).toBeGreaterThanOrEqual(0)
-      expect(body.lag_ms).toBeLessThan(60 * SECOND)
+      expect(body.lag_ms).toBeLessThan(60 * SECOND_MS)
     }
     const withFeed = async (run: (client: LastLogoutClient) => Promise<void>) => {
       const client = openClient(system.url, { maxRefreshAgeMs: MAX_REFRESH_AGE_MS })
@@ -69,25 +69,25 @@ for (const [name, { settings, open }] of SERVERS) {
       }
     }
 
-    test('sessions begin with these settings', async () => {
+    test('sessions of PostgreSQL begin with these settings', async () => {
       for (const url of Object.values(server.env)) {
-        const found = await withClient(url, async (client) => {
+        const sessionSettings = await withClient(url, async (client) => {
           const { rows } = await client.query(
             `SELECT current_setting('timezone') AS timezone, current_setting('datestyle') AS datestyle`,
           )
           return rows[0]
         })
-        expect(found).toMatchObject(settings)
+        expect(sessionSettings).toMatchObject(settings)
       }
     })
 
-    test('sync ends, with at most 60 requests for two logouts', () => {
+    test('sync ends after at most 60 requests for two logouts', () => {
       expect(system.failure).toBeNull()
       expect(system.logRequests()).toBeLessThanOrEqual(60)
     })
 
     test.each(Object.entries(LOGOUTS))(
-      'the read API gives the %s logout to the millisecond',
+      'the read API returns the %s logout to the millisecond',
       async (_, logout) => {
         const { userId, sessionId, at } = logout
         const query = new URLSearchParams({ user_id: userId, session_id: sessionId ?? 'other' })
@@ -105,51 +105,51 @@ for (const [name, { settings, open }] of SERVERS) {
     )
 
     test('POST /v1/check revokes the tokens from before the logout, and no others', async () => {
-      const found = await Promise.all(
-        TOKENS.map(async ({ claims, verdict: { afterMs } }) => {
+      const verdicts = await Promise.all(
+        TOKENS.map(async ({ claims, verdict: { msAfterLogout } }) => {
           const { body } = await system.request('/v1/check', { claims })
           expect(body.as_of).toSatisfy(isRecent)
           return {
-            afterMs,
+            msAfterLogout,
             revoked: body.revoked,
             lastLogoutAt: Date.parse(`${body.last_logout_at}`),
           }
         }),
       )
-      expect(found).toEqual(TOKENS.map(({ verdict }) => verdict))
+      expect(verdicts).toEqual(TOKENS.map(({ verdict }) => verdict))
     })
 
-    test('a client of the feed revokes the tokens from before the logout, and no others', () =>
+    test('a client that reads the feed revokes the tokens from before the logout, and no others', () =>
       withFeed(async (client) => {
-        const found = TOKENS.map(({ claims, verdict: { afterMs } }) => {
+        const verdicts = TOKENS.map(({ claims, verdict: { msAfterLogout } }) => {
           const { revoked, lastLogoutAt, asOf } = client.checkNow(claims)
           expect(toDateTime(asOf)).toSatisfy(isRecent)
-          return { afterMs, revoked, lastLogoutAt }
+          return { msAfterLogout, revoked, lastLogoutAt }
         })
-        expect(found).toEqual(TOKENS.map(({ verdict }) => verdict))
+        expect(verdicts).toEqual(TOKENS.map(({ verdict }) => verdict))
       }))
 
-    test('a client that asks for each check revokes the tokens from before the logout, and no others', async () => {
+    test('a client that sends a request for each check revokes the tokens from before the logout, and no others', async () => {
       const client = openClient(system.url, { lookup: 'request' })
       const decisions = await Promise.all(TOKENS.map(({ claims }) => client.check(claims)))
       await client.close()
-      const found = decisions.map(({ revoked, lastLogoutAt }) => ({ revoked, lastLogoutAt }))
-      expect(found).toEqual(TOKENS.map(({ verdict: { afterMs: _, ...rest } }) => rest))
+      const verdicts = decisions.map(({ revoked, lastLogoutAt }) => ({ revoked, lastLogoutAt }))
+      expect(verdicts).toEqual(TOKENS.map(({ verdict: { msAfterLogout: _, ...rest } }) => rest))
     })
 
-    test('the change feed gives the logouts and a fresh as_of', async () => {
+    test('the change feed contains the logouts and a fresh as_of', async () => {
       const { body } = await system.request('/v1/changes')
       const changes = body.changes as { kind: string; user_id: string; at: string }[]
-      const found = changes
+      const usersOfFeed = changes
         .filter(({ kind }) => kind === 'user')
         .map(({ user_id, at }) => ({ userId: user_id, at: Date.parse(at) }))
       const logouts = Object.values(LOGOUTS).map(({ userId, at }) => ({ userId, at }))
-      expect(new Set(found)).toEqual(new Set(logouts))
+      expect(new Set(usersOfFeed)).toEqual(new Set(logouts))
       expectFresh(body)
       expect((await fetch(`${system.url}/health/fresh`)).status).toBe(200)
     })
 
-    test('the login Action refuses a refresh of a login before the logout, and no other', async () => {
+    test('the login Action denies an exchange if the login is not after the logout, and no other exchange', async () => {
       const run = loadActionWithLog(await readActionFile())
       const refresh = (loginAt: number) =>
         run({
@@ -162,29 +162,35 @@ for (const [name, { settings, open }] of SERVERS) {
           },
           secrets: { LAST_LOGOUT_URL: system.url, LAST_LOGOUT_API_KEY: KEY },
         })
-      const denied: unknown[] = []
-      for (const [afterMs] of LOGINS) {
-        denied.push((await refresh(LOGOUTS.winter.at + afterMs)).denied !== null)
+      const isDenied: unknown[] = []
+      for (const [msAfterLogout] of LOGINS) {
+        isDenied.push((await refresh(LOGOUTS.winter.at + msAfterLogout)).denied !== null)
       }
-      expect(denied).toEqual(LOGINS.map(([, revoked]) => revoked))
+      expect(isDenied).toEqual(LOGINS.map(([, revoked]) => revoked))
     })
 
-    test('a reported logout counts at its instant, at once and in the feed', () =>
+    test('the API and the feed return a reported logout at once, with its instant', () =>
       withFeed(async (client) => {
         const sub = 'auth0|reported'
-        const at = Date.now() - HOUR
+        const at = Date.now() - HOUR_MS
         const { body } = await system.request('/v1/logouts', { user_id: sub, at: toDateTime(at) })
         expect(body).toMatchObject({
           last_logout_at: toDateTime(at),
           all_sessions_at: toDateTime(at),
         })
         expectFresh(body)
-        const token = (afterMs: number) => ({ sub, iat: Math.floor((at + afterMs) / SECOND) })
-        await expect.poll(() => client.checkNow(token(-SECOND)).revoked, WAIT).toBe(true)
-        expect(client.checkNow(token(SECOND))).toMatchObject({ revoked: false, lastLogoutAt: at })
+        const token = (msAfterLogout: number) => ({
+          sub,
+          iat: Math.floor((at + msAfterLogout) / SECOND_MS),
+        })
+        await expect.poll(() => client.checkNow(token(-SECOND_MS)).revoked, WAIT).toBe(true)
+        expect(client.checkNow(token(SECOND_MS))).toMatchObject({
+          revoked: false,
+          lastLogoutAt: at,
+        })
       }))
 
-    test('a worker reads a logout that comes, and stores its instant', async () => {
+    test('a worker reads a new logout, and stores its instant', async () => {
       await system.service.startWorker()
       const userId = 'auth0|later'
       const at = Date.now()
@@ -199,8 +205,8 @@ for (const [name, { settings, open }] of SERVERS) {
       expect(await readAt()).toBe(toDateTime(at))
     })
 
-    test('floor raise and logout print and store the instants that they are given', async () => {
-      const at = Date.now() - HOUR
+    test('floor raise and logout print and store the instants of their arguments', async () => {
+      const at = Date.now() - HOUR_MS
       const sub = 'auth0|operator'
       expect(await system.run('logout', sub, '--at', `${toDateTime(at)}`)).toContain(
         `${toDateTime(at)}`,
@@ -209,22 +215,23 @@ for (const [name, { settings, open }] of SERVERS) {
         `${toDateTime(FLOOR)}`,
       )
       const check = async (sub: string, loginAt: number) => {
-        const claims = { sub, iat: loginAt / SECOND }
+        const claims = { sub, iat: loginAt / SECOND_MS }
         return (await system.request('/v1/check', { claims })).body
       }
-      const secondAfter = (instant: number) => Math.floor(instant / SECOND) * SECOND + SECOND
-      expect(await check(sub, at - SECOND)).toMatchObject({
+      const secondAfter = (instant: number) =>
+        Math.floor(instant / SECOND_MS) * SECOND_MS + SECOND_MS
+      expect(await check(sub, at - SECOND_MS)).toMatchObject({
         revoked: true,
         last_logout_at: toDateTime(at),
       })
       expect(await check(sub, secondAfter(at))).toMatchObject({ revoked: false })
-      const floored = { revoked: true, reason: 'floor', last_logout_at: toDateTime(FLOOR) }
-      expect(await check('auth0|unknown', FLOOR - SECOND)).toMatchObject(floored)
+      const floorVerdict = { revoked: true, reason: 'floor', last_logout_at: toDateTime(FLOOR) }
+      expect(await check('auth0|unknown', FLOOR - SECOND_MS)).toMatchObject(floorVerdict)
       expect(await check('auth0|unknown', secondAfter(FLOOR))).toMatchObject({ revoked: false })
     })
 
-    test('status, doctor and metrics give the instants that are stored', async () => {
-      const gap = { from: FLOOR - HOUR, to: FLOOR - SECOND, reason: 'retention' } as const
+    test('status, doctor and metrics contain the stored instants', async () => {
+      const gap = { from: FLOOR - HOUR_MS, to: FLOOR - SECOND_MS, reason: 'retention' } as const
       await system.service.store.storeGap(gap, false)
 
       const status = JSON.parse(await system.run('status', '--json'))
@@ -249,9 +256,9 @@ for (const [name, { settings, open }] of SERVERS) {
       for (const name of ['freshness_lag', 'last_poll_age', 'last_reconcile_age']) {
         expect(value(`${name}_seconds`), name).toBeLessThan(60)
       }
-      expect(value('newest_gap_end_timestamp_seconds')).toBe(gap.to / SECOND)
-      expect(value('newest_gap_duration_seconds')).toBe((gap.to - gap.from) / SECOND)
-      const detectedAt = (value('newest_gap_detected_timestamp_seconds') ?? 0) * SECOND
+      expect(value('newest_gap_end_timestamp_seconds')).toBe(gap.to / SECOND_MS)
+      expect(value('newest_gap_duration_seconds')).toBe((gap.to - gap.from) / SECOND_MS)
+      const detectedAt = (value('newest_gap_detected_timestamp_seconds') ?? 0) * SECOND_MS
       expect(toDateTime(detectedAt)).toSatisfy(isRecent)
     })
   })

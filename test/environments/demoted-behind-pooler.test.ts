@@ -8,48 +8,48 @@ import { openTestStore } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 import { works } from './compatibility.js'
 
-const USER = 'auth0|after the failover'
+const USER_ID = 'auth0|after the failover'
 
 /**
- * Reads through PgBouncer from a primary that is demoted, but still runs. The address of the database then leads to
- * the new primary, which alone has a logout of {@link USER}.
+ * Demotes a primary that a store reads through PgBouncer. The demoted primary still runs. The address of the database
+ * then leads to the new primary. Only the new primary has a logout of {@link USER_ID}.
  */
 async function failOver({ onTestFinished }: TestContext, server_lifetime: number) {
-  const old = await startPostgres()
-  onTestFinished(() => old.remove())
-  const next = await old.replicate()
-  onTestFinished(() => next.remove())
-  const address = await openProxy(old.url)
+  const demotedPrimary = await startPostgres()
+  onTestFinished(() => demotedPrimary.remove())
+  const newPrimary = await demotedPrimary.replicate()
+  onTestFinished(() => newPrimary.remove())
+  const address = await openProxy(demotedPrimary.url)
   onTestFinished(() => address.close())
   const pooler = await startPgBouncer(address.url, { server_lifetime })
   onTestFinished(() => pooler.close())
-  // Its own connections end every second: only those of PgBouncer can be old.
+  // The store replaces its connections every second, so only a connection of PgBouncer can lead to the old primary.
   const reader = await openTestStore(pooler, { domain: DOMAIN }, { maxLifetimeSeconds: 1 })
   onTestFinished(() => reader.close())
 
-  await next.promote()
-  await old.query('ALTER SYSTEM SET default_transaction_read_only = on')
-  await old.query('SELECT pg_reload_conf()')
-  address.redirectTo(next.url)
-  await writeLogout(next.url)
+  await newPrimary.promote()
+  await demotedPrimary.query('ALTER SYSTEM SET default_transaction_read_only = on')
+  await demotedPrimary.query('SELECT pg_reload_conf()')
+  address.redirectTo(newPrimary.url)
+  await writeLogout(newPrimary.url)
   return {
     pooler,
-    findLogout: async () => (await reader.readKnown(USER, null)).user,
+    findLogout: async () => (await reader.readKnown(USER_ID, null)).user,
   }
 }
 
-test.concurrent('PgBouncer keeps its connections to a demoted primary for server_lifetime: reads are stale', async (context) => {
+test.concurrent('reads are stale for server_lifetime, because PgBouncer keeps its connections to a demoted primary', async (context) => {
   const { expect } = context
   const { pooler, findLogout } = await failOver(context, 3_600)
-  for (const until = performance.now() + 5_000; performance.now() < until; await sleep(100)) {
+  for (const deadline = performance.now() + 5_000; performance.now() < deadline; await sleep(100)) {
     expect(await findLogout()).toBeNull()
   }
-  // Its command RECONNECT closes them.
+  // RECONNECT closes the connections of PgBouncer.
   await pooler.command('RECONNECT')
   await expect.poll(findLogout, { timeout: 5_000 }).not.toBeNull()
 }, 60_000)
 
-test.concurrent('a short server_lifetime bounds how long reads are stale', {
+test.concurrent('reads are stale only for a short time if server_lifetime is short', {
   ...works(
     'PostgreSQL poolers and replicas',
     'PgBouncer before a primary that is demoted',
@@ -67,7 +67,7 @@ test.concurrent('a short server_lifetime bounds how long reads are stale', {
 async function writeLogout(url: string): Promise<void> {
   const store = await openTestStore({ url }, { domain: DOMAIN })
   const at = Date.now() - 60_000
-  const event = { logId: USER, type: 'slo', at, userId: USER, sessionId: null }
+  const event = { logId: USER_ID, type: 'slo', at, userId: USER_ID, sessionId: null }
   await store.storeBatch({ ...fold([event]), unattributable: [] })
   await store.close()
 }

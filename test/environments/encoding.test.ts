@@ -22,7 +22,7 @@ async function createDatabase(): Promise<TestDatabase> {
   return database
 }
 
-/** Runs SQL in the database of a URL. */
+/** Runs SQL in the database with this URL. */
 async function run(url: string, sql: string): Promise<pg.QueryResult> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
@@ -33,8 +33,8 @@ async function run(url: string, sql: string): Promise<pg.QueryResult> {
   }
 }
 
-/** Creates an empty database with an encoding. Returns its URL. */
-async function createEncoded(encoding: string): Promise<string> {
+/** Creates an empty database with an encoding. Returns the URL of the database. */
+async function createDatabaseWithEncoding(encoding: string): Promise<string> {
   const server = await createDatabase()
   const name = `${encoding.toLowerCase()}_${randomBytes(6).toString('hex')}`
   const options = `LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`
@@ -47,14 +47,14 @@ async function createEncoded(encoding: string): Promise<string> {
 
 describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encoding) => {
   test(
-    'is refused by migrate, which creates nothing and prints the SQL for another one',
+    'migrate refuses the database, creates no table, and prints the SQL for a database with UTF8',
     refuses(
       'PostgreSQL',
       'a database with the encoding LATIN1 or SQL_ASCII',
       '`migrate` exits with 2 and prints the SQL for a database with UTF8; `doctor` reports the same',
     ),
     async () => {
-      const url = await createEncoded(encoding)
+      const url = await createDatabaseWithEncoding(encoding)
       const env = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: url }
       const { code, stdout, stderr } = await finishCommandLine(['migrate'], env)
       expect(code).toBe(2)
@@ -68,15 +68,18 @@ describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encod
       const [, sql = '', name = ''] = /(CREATE DATABASE "?(\w+)"? .*;)/.exec(stderr) ?? []
       await run(url, sql)
       closers.push(() => run(url, `DROP DATABASE ${name} WITH (FORCE)`))
-      const other = new URL(url)
-      other.pathname = `/${name}`
-      const second = await finishCommandLine(['migrate'], { ...env, DATABASE_URL: other.href })
-      expect(second).toMatchObject({ code: 0, stderr: '' })
+      const otherUrl = new URL(url)
+      otherUrl.pathname = `/${name}`
+      const secondResult = await finishCommandLine(['migrate'], {
+        ...env,
+        DATABASE_URL: otherUrl.href,
+      })
+      expect(secondResult).toMatchObject({ code: 0, stderr: '' })
     },
   )
 
-  test('is refused by doctor', async () => {
-    const url = await createEncoded(encoding)
+  test('doctor reports the encoding of the database as a failure', async () => {
+    const url = await createDatabaseWithEncoding(encoding)
     const t = await openTenant()
     closers.push(t.close)
     const env = { ...tenantEnv(t.simulator), DATABASE_URL: url }
@@ -90,7 +93,7 @@ describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encod
   })
 })
 
-/** A page about these users, each in a session of its own. */
+/** Returns a page with a logout of each user. Every second logout has a session. */
 function toPage(from: string, userIds: string[]): StoredPage {
   const events = userIds.map((userId, n) => ({
     logId: `${from}-${n}`,
@@ -111,8 +114,8 @@ interface UnattributableRow {
 
 const READ_UNATTRIBUTABLE = 'SELECT id, reason, entry FROM unattributable ORDER BY id'
 
-test('a user id that the encoding lacks is recorded in ASCII, and the rest of the page is stored (P5)', async () => {
-  const url = await createEncoded('LATIN1')
+test('a user id that the encoding cannot represent is recorded in ASCII, and the other entries are stored (P5)', async () => {
+  const url = await createDatabaseWithEncoding('LATIN1')
   const directory = new URL('../../prisma/migrations/', import.meta.url)
   const names = (await readdir(directory, { withFileTypes: true }))
     .filter((entry) => entry.isDirectory())
@@ -123,28 +126,31 @@ test('a user id that the encoding lacks is recorded in ASCII, and the rest of th
   const store = await openTestStore({ url })
   closers.push(store.close)
   await store.begin('P0', null)
-  const others = Array.from({ length: 97 }, (_, n) => `auth0|${n}`)
-  const page = toPage('P0', [...others.slice(0, 40), 'auth0|Łukasz', ...others.slice(40)])
+  const otherUsers = Array.from({ length: 97 }, (_, n) => `auth0|${n}`)
+  const page = toPage('P0', [...otherUsers.slice(0, 40), 'auth0|Łukasz', ...otherUsers.slice(40)])
   const unattributable = [{ logId: 'L', reason: 'no_subject', entry: '{"name":"Łukasz"}' }]
   await expect(
     store.storePage({ ...page, batch: { ...page.batch, unattributable } }),
   ).resolves.toBe(true)
   await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P0+' })
   const users = await run(url, 'SELECT user_id FROM last_logout')
-  expect(users.rows.map(({ user_id }) => user_id).sort()).toEqual(others.sort())
+  expect(users.rows.map(({ user_id }) => user_id).sort()).toEqual(otherUsers.sort())
   const { rows } = await run(url, READ_UNATTRIBUTABLE)
   expect(rows.map(({ reason }: UnattributableRow) => reason)).toEqual([
     'no_subject',
     'not_storable',
   ])
-  const [kept, refused] = rows as UnattributableRow[]
-  expect(kept?.entry).toBe('{"name":"\\u0141ukasz"}')
-  expect(JSON.parse(refused?.entry ?? '')).toMatchObject({ userId: 'auth0|Łukasz', logId: 'P0-40' })
+  const [noSubjectRow, notStorableRow] = rows as UnattributableRow[]
+  expect(noSubjectRow?.entry).toBe('{"name":"\\u0141ukasz"}')
+  expect(JSON.parse(notStorableRow?.entry ?? '')).toMatchObject({
+    userId: 'auth0|Łukasz',
+    logId: 'P0-40',
+  })
 })
 
-describe('a row that PostgreSQL refuses', () => {
+describe('if PostgreSQL refuses a row', () => {
   /** Makes the database refuse rows about users whose id begins with `bad`. */
-  const refuse = (database: TestDatabase) =>
+  const addRefusals = (database: TestDatabase) =>
     database.query(`
       CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN RAISE EXCEPTION 'no'; END $$;
@@ -152,22 +158,22 @@ describe('a row that PostgreSQL refuses', () => {
         WHEN (NEW.user_id LIKE 'bad%') EXECUTE FUNCTION refuse();
       ALTER TABLE last_logout ADD CHECK (user_id NOT LIKE 'bad%')`)
 
-  async function openMigrated(): Promise<TestDatabase> {
+  async function createMigratedDatabase(): Promise<TestDatabase> {
     const database = await createTestDatabase()
     closers.push(database.drop)
     return database
   }
 
   test(
-    'is recorded as unattributable, once, and all others of the page are stored in order',
+    'the store records the row once as unattributable, and stores all other rows of the page in order',
     works(
       'PostgreSQL',
       'a table that refuses a row',
       'the row is unattributable (`not_storable`), the others are stored',
     ),
     async () => {
-      const database = await openMigrated()
-      await refuse(database)
+      const database = await createMigratedDatabase()
+      await addRefusals(database)
       const store = await openTestStore(database)
       closers.push(store.close)
       await store.begin('P0', null)
@@ -183,15 +189,15 @@ describe('a row that PostgreSQL refuses', () => {
       expect(new Set(positions).size).toBe(positions.length)
       await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 4 } })
 
-      // The same entries again, as from a sweep.
+      // Stores the same entries again, as a sweep does.
       await store.storeBatch(page.batch)
       await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 4 } })
     },
   )
 
-  test('does not stop the reading of the log, and counts in the metrics of a running service', async () => {
-    const database = await openMigrated()
-    await refuse(database)
+  test('a service continues to read the log, and logs no error', async () => {
+    const database = await createMigratedDatabase()
+    await addRefusals(database)
     const service = await runService({ DATABASE_URL: database.url })
     closers.push(service.close)
     service.logout('bad|user')
@@ -203,9 +209,9 @@ describe('a row that PostgreSQL refuses', () => {
     expect(service.countLines('error', /./)).toBe(0)
   })
 
-  test('is forgotten with its person, also if the log is read again', async () => {
-    const database = await openMigrated()
-    await refuse(database)
+  test('forget deletes the content of the recorded entry, and a repeated read does not store it again', async () => {
+    const database = await createMigratedDatabase()
+    await addRefusals(database)
     const store = await openTestStore(database)
     closers.push(store.close)
     await store.begin('P0', null)
@@ -218,9 +224,9 @@ describe('a row that PostgreSQL refuses', () => {
     expect(entries).toEqual([{ entry: '' }])
   })
 
-  test('stops the reading if every row of a page is refused, until the cause is removed', async () => {
-    const database = await openMigrated()
-    await refuse(database)
+  test('the checkpoint does not move if PostgreSQL refuses every row of a page, until the cause is removed', async () => {
+    const database = await createMigratedDatabase()
+    await addRefusals(database)
     const store = await openTestStore(database)
     closers.push(store.close)
     await store.begin('P0', null)
@@ -234,17 +240,17 @@ describe('a row that PostgreSQL refuses', () => {
     await expect(store.count()).resolves.toMatchObject({ users: 2, unattributable: {} })
   })
 
-  test('fails a reported logout, which is not recorded as if it was stored', async () => {
-    const database = await openMigrated()
-    await refuse(database)
+  test('a reported logout fails, and is not recorded as unattributable', async () => {
+    const database = await createMigratedDatabase()
+    await addRefusals(database)
     const service = await runService({ DATABASE_URL: database.url })
     closers.push(service.close)
     expect(await service.reportLogout('bad|user')).toBe(500)
     expect(await database.query(READ_UNATTRIBUTABLE)).toEqual([])
   })
 
-  test('fails the page if the cause is no row, such as a missing privilege', async () => {
-    const database = await openMigrated()
+  test('storing the page fails if the cause is not a row but a missing table', async () => {
+    const database = await createMigratedDatabase()
     const store = await openTestStore(database)
     closers.push(store.close)
     await store.begin('P0', null)

@@ -12,8 +12,8 @@ import { caddyWith, type RunningProxy, startProxy } from './proxy-programs.js'
 
 const CADDY = caddyWith('encode gzip')
 
-/** Many more than the 512 bytes above which Caddy compresses. */
-const USERS = 50
+/** Caddy compresses responses of more than 512 bytes. The changes of this number of users are much longer. */
+const USER_COUNT = 50
 
 const login = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 3_600 })
 
@@ -29,7 +29,7 @@ describe('behind Caddy with `encode gzip`', COMPRESSING, () => {
     store = await openTestStore(database, { domain: DOMAIN })
     await store.begin(CHECKPOINT, null)
     await store.storeCaughtUp(CHECKPOINT, Date.now())
-    for (let n = 0; n < USERS; n++) await report(`auth0|${n}`)
+    for (let n = 0; n < USER_COUNT; n++) await report(`auth0|${n}`)
     api = await serveApi(database)
     caddy = await startProxy(CADDY, api.url)
   })
@@ -42,9 +42,10 @@ describe('behind Caddy with `encode gzip`', COMPRESSING, () => {
 
   const report = (userId: string) =>
     store.storeReported({ userId, sessionId: null, at: Date.now(), type: 'reported' })
-  const users = (feed: FeedSubscription) => feed.named('change').map(({ user_id }) => user_id)
+  const receivedUsers = (feed: FeedSubscription) =>
+    feed.dataOf('change').map(({ user_id }) => user_id)
 
-  test('a client becomes ready and receives each change', async () => {
+  test('a client becomes ready, and receives a change', async () => {
     const client = openClient(caddy.url)
     try {
       await client.ready()
@@ -56,27 +57,27 @@ describe('behind Caddy with `encode gzip`', COMPRESSING, () => {
     }
   })
 
-  test('a subscriber that accepts gzip receives everything, and each change when it is stored', async () => {
+  test('a subscriber that accepts gzip receives all changes, and then a new change when it is stored', async () => {
     const feed = await subscribeToFeed(caddy.url.slice(0, -1), '', { 'accept-encoding': 'gzip' })
     try {
-      await expect.poll(() => users(feed).length).toBeGreaterThanOrEqual(USERS)
+      await expect.poll(() => receivedUsers(feed).length).toBeGreaterThanOrEqual(USER_COUNT)
       await report('auth0|newer')
-      await expect.poll(() => users(feed)).toContain('auth0|newer')
+      await expect.poll(() => receivedUsers(feed)).toContain('auth0|newer')
     } finally {
       await feed.close()
     }
   })
 })
 
-test('a client behind Caddy becomes ready with a service whose first piece is long', async () => {
+test('a client behind Caddy becomes ready if the first chunk of the feed is long', async () => {
   const at = new Date().toISOString()
   const change = { kind: 'user', user_id: 'x'.repeat(600), at, all_sessions_at: at, type: 'slo' }
-  const older = await openScriptedFeed((response) =>
+  const scriptedFeed = await openScriptedFeed((response) =>
     response.write(
       event('change', change, 'f.1') + event('freshness', freshness(Date.now()), 'f.1'),
     ),
   )
-  const caddy = await startProxy(CADDY, older.url)
+  const caddy = await startProxy(CADDY, scriptedFeed.url)
   let client: LastLogoutClient | undefined
   try {
     client = openClient(caddy.url)
@@ -84,6 +85,6 @@ test('a client behind Caddy becomes ready with a service whose first piece is lo
   } finally {
     await client?.close()
     await caddy.close()
-    await older.close()
+    await scriptedFeed.close()
   }
 })

@@ -14,8 +14,8 @@ import { refuses, works } from './compatibility.js'
 const WAIT = { timeout: 30_000, interval: 50 }
 const PASSWORD = 'p@ss:word-that-no-output-may-show'
 
-/** A name that no resolver resolves (RFC 6761 §6.4): only a proxy leads to the tenant. */
-const TARGET = 'tenant.invalid:443'
+/** No resolver resolves this name (RFC 6761 §6.4), so the tenant can be reached through a proxy only. */
+const TENANT_HOST = 'tenant.invalid:443'
 
 const certificates = await openCertificates()
 let database: TestDatabase
@@ -42,15 +42,15 @@ afterAll(async () => {
 })
 
 async function openProxy(options: Parameters<typeof openConnectProxy>[0] = {}) {
-  const proxy = await openConnectProxy({ routes: { [TARGET]: front.url }, ...options })
+  const proxy = await openConnectProxy({ routes: { [TENANT_HOST]: front.url }, ...options })
   onTestFinished(() => proxy.close())
   return proxy
 }
 
 /** Runs `last-logout worker` on a database of its own until the end of the test. */
-async function runWorker(over: Record<string, string>) {
+async function runWorker(overrides: Record<string, string>) {
   const database = await createTestDatabase()
-  const command = runCommand(['worker'], { ...env, DATABASE_URL: database.url, ...over })
+  const command = runCommand(['worker'], { ...env, DATABASE_URL: database.url, ...overrides })
   onTestFinished(async () => {
     command.kill('SIGKILL')
     await command.exited
@@ -64,7 +64,7 @@ const logOut = (userId: string) =>
   t.tenant.write(buildEntry('slo', { userId, sessionId: `S ${userId}` }))
 
 describe('a worker behind a proxy', () => {
-  test('reads the log through it, with its credentials, which no output shows', {
+  test('a worker reads the log through a proxy with credentials, and no output contains the credentials', {
     ...works('Proxies to Auth0', 'HTTP proxy with credentials (`HTTPS_PROXY`)'),
     timeout: 60_000,
   }, async () => {
@@ -74,8 +74,8 @@ describe('a worker behind a proxy', () => {
     logOut('auth0|proxied')
     const worker = await runWorker({ HTTPS_PROXY: url.href })
     await expect.poll(worker.readUsers, WAIT).toContain('auth0|proxied')
-    expect(new Set(proxy.targets)).toEqual(new Set([TARGET]))
-    // Connections are kept, not opened for each request.
+    expect(new Set(proxy.targets)).toEqual(new Set([TENANT_HOST]))
+    // The worker reuses connections: it does not open a connection for each request.
     expect(proxy.targets.length).toBeLessThan(5)
     worker.kill('SIGTERM')
     expect(await worker.exited).toBe(0)
@@ -83,7 +83,7 @@ describe('a worker behind a proxy', () => {
     expect(worker.output()).not.toMatch(/no-output-may-show|bm8tb3V0cHV0/)
   })
 
-  test('reads the log through a proxy that is reached by TLS', {
+  test('a worker reads the log through a proxy whose URL is https', {
     ...works('Proxies to Auth0', 'HTTPS proxy'),
     timeout: 60_000,
   }, async () => {
@@ -98,45 +98,45 @@ describe('a worker behind a proxy', () => {
     logOut('auth0|proxied by TLS')
     const worker = await runWorker({ https_proxy: proxyFront.url, NODE_EXTRA_CA_CERTS: bundle })
     await expect.poll(worker.readUsers, WAIT).toContain('auth0|proxied by TLS')
-    expect(new Set(proxy.targets)).toEqual(new Set([TARGET]))
+    expect(new Set(proxy.targets)).toEqual(new Set([TENANT_HOST]))
   })
 
-  test('does not use it for hosts of NO_PROXY, and does for others', {
+  test('a worker uses the proxy only for hosts that NO_PROXY does not contain', {
     ...works('Proxies to Auth0', 'hosts of `NO_PROXY`'),
     timeout: 60_000,
   }, async () => {
     const proxy = await openProxy()
-    const over = { AUTH0_BASE_URL: front.url, HTTPS_PROXY: proxy.url }
+    const overrides = { AUTH0_BASE_URL: front.url, HTTPS_PROXY: proxy.url }
     logOut('auth0|direct')
-    const direct = await runWorker({ ...over, NO_PROXY: 'localhost,127.0.0.1' })
+    const direct = await runWorker({ ...overrides, NO_PROXY: 'localhost,127.0.0.1' })
     await expect.poll(direct.readUsers, WAIT).toContain('auth0|direct')
     direct.kill('SIGTERM')
     expect(await direct.exited).toBe(0)
     expect(proxy.targets).toEqual([])
 
     logOut('auth0|not direct')
-    const proxied = await runWorker({ ...over, NO_PROXY: 'localhost' })
+    const proxied = await runWorker({ ...overrides, NO_PROXY: 'localhost' })
     await expect.poll(proxied.readUsers, WAIT).toContain('auth0|not direct')
     expect(new Set(proxy.targets)).toEqual(new Set([new URL(front.url).host]))
   })
 
   test.each(['drop', 'silent', 'silent after 200'] as const)(
-    'that is %s makes few attempts, and obeys SIGTERM',
+    'a worker makes few attempts and exits after SIGTERM if the proxy is: %s',
     async (treatment) => {
       const proxy = await openProxy({ treatment })
       const worker = await runWorker({ HTTPS_PROXY: proxy.url })
       await expect.poll(() => proxy.targets.length, WAIT).toBeGreaterThan(0)
-      const before = proxy.targets.length
+      const attemptsBefore = proxy.targets.length
       await sleep(3_000)
-      // A request is sent five times within 4 s.
-      expect(proxy.targets.length - before).toBeLessThan(10)
+      // The worker attempts a request at most five times in four seconds.
+      expect(proxy.targets.length - attemptsBefore).toBeLessThan(10)
       const stoppedAt = performance.now()
       worker.kill('SIGTERM')
       expect(await worker.exited).toBe(0)
       expect(performance.now() - stoppedAt).toBeLessThan(5_000)
-      const stopped = proxy.targets.length
+      const attemptsAtExit = proxy.targets.length
       await sleep(200)
-      expect(proxy.targets).toHaveLength(stopped)
+      expect(proxy.targets).toHaveLength(attemptsAtExit)
     },
     60_000,
   )
@@ -149,8 +149,8 @@ describe('a command behind a proxy', () => {
     ['action status', ['action', 'status'], /tenant +tenant\.example/],
     ['action deploy', ['action', 'deploy', '--url', 'https://api.example', '--dry-run'], /would/],
   ])(
-    '%s reaches the tenant through it, and not without it',
-    async (_name, args, expected) => {
+    '%s reaches the tenant through a proxy, and not without the proxy',
+    async (_name, args, expectedOutput) => {
       const proxy = await openProxy()
       const keys = { API_KEYS: `action:${'k'.repeat(32)}:read` }
       const { stdout, stderr } = await finishCommand(args, {
@@ -158,18 +158,20 @@ describe('a command behind a proxy', () => {
         ...keys,
         HTTPS_PROXY: proxy.url,
       })
-      expect(stdout).toMatch(expected)
+      expect(stdout).toMatch(expectedOutput)
       expect(stdout + stderr).not.toContain('cannot be reached')
-      expect(new Set(proxy.targets)).toEqual(new Set([TARGET]))
+      expect(new Set(proxy.targets)).toEqual(new Set([TENANT_HOST]))
 
-      const blocked = await finishCommand(args, { ...env, ...keys })
-      expect(blocked.stdout + blocked.stderr).toMatch(/tenant\.invalid cannot be resolved/)
+      const resultWithoutProxy = await finishCommand(args, { ...env, ...keys })
+      expect(resultWithoutProxy.stdout + resultWithoutProxy.stderr).toMatch(
+        /tenant\.invalid cannot be resolved/,
+      )
     },
     120_000,
   )
 
   test(
-    'refuses an invalid proxy by the name of its variable, without its value',
+    'a command refuses an invalid HTTPS_PROXY, and prints the name of the variable but not its value',
     refuses('Proxies to Auth0', 'an invalid proxy, or SOCKS', 'exit code 2, without the value'),
     async () => {
       const HTTPS_PROXY = `socks5://me:${encodeURIComponent(PASSWORD)}@127.0.0.1:1080`

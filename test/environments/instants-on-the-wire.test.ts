@@ -34,7 +34,7 @@ const batch = (n: number): Batch => ({
   unattributable: [{ logId: `U${n}`, reason: 'no_subject', entry: '{}' }],
 })
 
-/** Every method of the store, in an order in which each has something to do. */
+/** A call of every method of the store. In this order, each call has rows to read or to change. */
 const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<unknown>> = {
   claim: (store) => store.claim(),
   acquireLease: (store) => store.acquireLease('worker', MINUTE),
@@ -62,14 +62,14 @@ const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<u
   prune: (store) => store.prune(MINUTE),
 }
 
-test('an instant that crosses as a date or time is seen, by its type and by its text', async () => {
+test('openPostgresWire detects an instant by its type and by its text', async () => {
   const declared = Object.assign([1184], pg.types)
   await withClient(wire.url, async (client) => {
     await client.query('SELECT now() AS a, $1::timestamptz::text AS b', [new Date(NOW)])
     await client.query('SELECT $1::bigint AS c, $2::text AS d', [NOW, '90020261128'])
     await client.query({ text: 'SELECT $1 < now() AS e', values: ['now'], types: declared })
   })
-  expect(wire.instants()).toEqual([
+  expect(wire.dateTimes()).toEqual([
     'parameter $1 is the text of a date: SELECT now() AS a, $1::timestamptz::text AS b',
     'column a is a timestamptz: SELECT now() AS a, $1::timestamptz::text AS b',
     'column a is the text of a date: SELECT now() AS a, $1::timestamptz::text AS b',
@@ -78,15 +78,15 @@ test('an instant that crosses as a date or time is seen, by its type and by its 
   ])
 })
 
-test('no instant crosses the driver as a date or time while the tables are made', async () => {
-  const empty = await createTestDatabase('template0')
-  const way = await openPostgresWire(empty.url)
-  await applyMigrations(way.url)
-  await assertMigrated(way.url)
-  await way.close()
-  await empty.drop()
-  expect(way.instants()).toEqual([])
-  expect(way.described()).toBeGreaterThanOrEqual(2)
+test('no instant crosses the driver as a date or time while the migrations are applied', async () => {
+  const emptyDatabase = await createTestDatabase('template0')
+  const emptyWire = await openPostgresWire(emptyDatabase.url)
+  await applyMigrations(emptyWire.url)
+  await assertMigrated(emptyWire.url)
+  await emptyWire.close()
+  await emptyDatabase.drop()
+  expect(emptyWire.dateTimes()).toEqual([])
+  expect(emptyWire.rowDescriptionCount()).toBeGreaterThanOrEqual(2)
 })
 
 test('no instant crosses the driver as a date or time in any method of the store', async () => {
@@ -96,9 +96,9 @@ test('no instant crosses the driver as a date or time in any method of the store
   } finally {
     await store.close()
   }
-  expect(wire.instants()).toEqual([])
-  // Each method but a few asks for something, or locks the tenant row.
-  expect(wire.described()).toBeGreaterThanOrEqual(Object.keys(CALLS).length)
+  expect(wire.dateTimes()).toEqual([])
+  // Almost every method describes at least one statement: a query, or the lock of the tenant row.
+  expect(wire.rowDescriptionCount()).toBeGreaterThanOrEqual(Object.keys(CALLS).length)
 })
 
 test('no instant crosses the driver as a date or time in a service, its feed, its metrics and its commands', async () => {
@@ -137,6 +137,6 @@ test('no instant crosses the driver as a date or time in a service, its feed, it
     await client.close()
     await system.close()
   }
-  expect(wire.instants()).toEqual([])
-  expect(wire.described()).toBeGreaterThanOrEqual(50)
+  expect(wire.dateTimes()).toEqual([])
+  expect(wire.rowDescriptionCount()).toBeGreaterThanOrEqual(50)
 })

@@ -11,12 +11,12 @@ import { createOwnedDatabase, type OwnedDatabase } from './roles.js'
 
 const LEVELS = ['repeatable read', 'serializable']
 const STREAM_TOKEN = 'a-log-stream-token-of-more-than-32-characters'
-const REPORTS = 150
-const POSTS = 50
-/** The API accepts five log-stream posts at a time. */
+const REPORT_COUNT = 150
+const POST_COUNT = 50
+/** Maximum number of concurrent requests. The API accepts at most five concurrent log-stream posts. */
 const CONCURRENCY = { reports: 10, posts: 4 }
 
-let owned: OwnedDatabase | undefined
+let ownedDatabase: OwnedDatabase | undefined
 let service: RunningService | undefined
 let pooler: PgBouncer | undefined
 afterEach(async () => {
@@ -24,31 +24,31 @@ afterEach(async () => {
   service = undefined
   await pooler?.close()
   pooler = undefined
-  await owned?.drop()
-  owned = undefined
+  await ownedDatabase?.drop()
+  ownedDatabase = undefined
 })
 
-async function openRole(settings: Record<string, string>): Promise<OwnedDatabase> {
-  owned = await createOwnedDatabase(settings)
-  return owned
+async function createDatabaseWithRole(settings: Record<string, string>): Promise<OwnedDatabase> {
+  ownedDatabase = await createOwnedDatabase(settings)
+  return ownedDatabase
 }
 
 /** Runs functions with a limited concurrency. Returns their results. */
 async function runConcurrently<T>(runs: (() => Promise<T>)[], concurrency: number): Promise<T[]> {
   const results: T[] = []
   const queue = [...runs]
-  const work = async () => {
+  const runNext = async () => {
     for (let run = queue.shift(); run !== undefined; run = queue.shift()) results.push(await run())
   }
-  await Promise.all(Array.from({ length: concurrency }, work))
+  await Promise.all(Array.from({ length: concurrency }, runNext))
   return results
 }
 
 test.each([
   ...LEVELS.map((level) => [level, 'directly'] as const),
-  ['serializable', 'by PgBouncer'] as const,
+  ['serializable', 'through PgBouncer'] as const,
 ])(
-  'concurrent reports and log-stream posts are all stored while the default isolation is %s, connected %s',
+  'all concurrent reports and log-stream posts are stored if the default isolation is %s, with a connection %s',
   {
     ...works(
       'PostgreSQL',
@@ -56,11 +56,13 @@ test.each([
     ),
     timeout: 60_000,
   },
-  async (level, way) => {
-    const { url, database } = await openRole({ default_transaction_isolation: `'${level}'` })
+  async (level, connection) => {
+    const { url, database } = await createDatabaseWithRole({
+      default_transaction_isolation: `'${level}'`,
+    })
     await applyMigrations(url)
     await migrateQueue(url)
-    pooler = way === 'directly' ? undefined : await startPgBouncer(url)
+    pooler = connection === 'directly' ? undefined : await startPgBouncer(url)
     service = await runService({
       DATABASE_URL: pooler?.url ?? url,
       DATABASE_DIRECT_URL: url,
@@ -70,7 +72,7 @@ test.each([
     await expect.poll(() => running.requestStatus('/health/fresh'), { timeout: 20_000 }).toBe(200)
 
     const post = async (n: number) => {
-      // Half of the posts are about the same user as a report.
+      // Half of the posts contain a logout of a user who is also reported.
       const entry = {
         type: 'slo',
         date: new Date().toISOString(),
@@ -84,27 +86,33 @@ test.each([
       })
       return status
     }
-    const reports = Array.from({ length: REPORTS }, (_, n) => () => running.reportLogout(`u|${n}`))
-    const posts = Array.from({ length: POSTS }, (_, n) => () => post(REPORTS - POSTS / 2 + n))
-    const read = running.logout('auth0|read')
+    const reports = Array.from(
+      { length: REPORT_COUNT },
+      (_, n) => () => running.reportLogout(`u|${n}`),
+    )
+    const posts = Array.from(
+      { length: POST_COUNT },
+      (_, n) => () => post(REPORT_COUNT - POST_COUNT / 2 + n),
+    )
+    const writtenLogout = running.logout('auth0|read')
     const statuses = await Promise.all([
       runConcurrently(posts, CONCURRENCY.posts),
       runConcurrently(reports, CONCURRENCY.reports),
     ])
     expect(statuses.flat().filter((status) => status >= 300)).toEqual([])
     const users = await database.query(`SELECT FROM last_logout WHERE user_id LIKE 'u|%'`)
-    expect(users).toHaveLength(REPORTS + POSTS / 2)
-    // The worker polls at the same time, over its queue in the same database.
-    await running.waitForLogout(String(read.user_id))
+    expect(users).toHaveLength(REPORT_COUNT + POST_COUNT / 2)
+    // The worker polls at the same time. Its queue is in the same database.
+    await running.waitForLogout(String(writtenLogout.user_id))
     expect(running.countLines('error', /./)).toBe(0)
     expect(running.countLines('warn', /queue/)).toBe(0)
   },
 )
 
 test.each(LEVELS)(
-  'concurrent migrations are applied once while the default isolation is %s',
+  'concurrent runs apply each migration once if the default isolation is %s',
   async (level) => {
-    const { url } = await openRole({ default_transaction_isolation: `'${level}'` })
+    const { url } = await createDatabaseWithRole({ default_transaction_isolation: `'${level}'` })
     const runs = await Promise.all([1, 2, 3].map(() => applyMigrations(url)))
     expect(runs.flat()).toHaveLength(new Set(runs.flat()).size)
     expect(runs.flat()).not.toEqual([])
@@ -112,7 +120,7 @@ test.each(LEVELS)(
   },
 )
 
-/** Locks the tenant row from another session. Resolves to a function that releases it. */
+/** Locks the tenant row in another session. Resolves to a function that releases the lock. */
 async function lockTenantRow(url: string): Promise<() => Promise<void>> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
@@ -120,28 +128,28 @@ async function lockTenantRow(url: string): Promise<() => Promise<void>> {
   return () => client.end()
 }
 
-/** Sessions that wait for a lock. */
+/** Finds the sessions that wait for a lock. */
 function findWaiting(database: OwnedDatabase['database']): Promise<unknown[]> {
   return database.query(`SELECT FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock'`)
 }
 
 test(
-  'a write waits for another session beyond lock_timeout, for a bounded number of retries',
+  'a write is retried after lock_timeout, for a bounded number of times',
   works(
     'PostgreSQL',
     '`lock_timeout` of a role or a database',
     'a transaction is repeated up to six times',
   ),
   async () => {
-    const { url, database } = await openRole({ lock_timeout: `'20ms'` })
+    const { url, database } = await createDatabaseWithRole({ lock_timeout: `'20ms'` })
     await applyMigrations(url)
     const store = await openTestStore({ url })
     const report = { userId: 'u|1', sessionId: null, at: Date.now(), type: 'reported_logout' }
     try {
       const unlock = await lockTenantRow(database.url)
       const reporting = store.storeReported(report)
-      // The first attempt waits for the lock, and gives up.
+      // The first attempt waits for the lock, and fails after lock_timeout.
       await expect.poll(() => findWaiting(database), { interval: 2 }).not.toEqual([])
       await expect.poll(() => findWaiting(database), { interval: 2 }).toEqual([])
       await unlock()
@@ -159,10 +167,10 @@ test(
 )
 
 test(
-  'a write that PostgreSQL ends to resolve a deadlock is repeated',
+  'a write is repeated if PostgreSQL aborts it to resolve a deadlock',
   works('PostgreSQL', 'deadlocks with other programs', 'the transaction is repeated'),
   async () => {
-    const { url, database } = await openRole({})
+    const { url, database } = await createDatabaseWithRole({})
     await applyMigrations(url)
     const store = await openTestStore({ url })
     await store.storeReported({
@@ -171,11 +179,14 @@ test(
       at: 1_000,
       type: 'reported_logout',
     })
-    const other = new pg.Client({ connectionString: database.url })
-    await other.connect()
+    const otherSession = new pg.Client({ connectionString: database.url })
+    await otherSession.connect()
     try {
-      // The other session locks the user's row first, and then waits for the tenant row. It never gives up first.
-      await other.query(`SET deadlock_timeout = '1h'; BEGIN; SELECT FROM last_logout FOR UPDATE`)
+      // The other session locks the user's row first, and then waits for the tenant row. Its deadlock_timeout is longer,
+      // so PostgreSQL aborts the write of the store.
+      await otherSession.query(
+        `SET deadlock_timeout = '1h'; BEGIN; SELECT FROM last_logout FOR UPDATE`,
+      )
       const reporting = store.storeReported({
         userId: 'u|1',
         sessionId: null,
@@ -183,11 +194,11 @@ test(
         type: 'reported_logout',
       })
       await expect.poll(() => findWaiting(database), { interval: 2 }).not.toEqual([])
-      await other.query('SELECT FROM tenant FOR UPDATE')
-      await other.query('COMMIT')
+      await otherSession.query('SELECT FROM tenant FOR UPDATE')
+      await otherSession.query('COMMIT')
       await expect(reporting).resolves.toBe(2_000)
     } finally {
-      await other.end()
+      await otherSession.end()
       await store.close()
     }
   },

@@ -10,11 +10,11 @@ import { works } from './compatibility.js'
 /** SQLSTATE: program_limit_exceeded. */
 const QUEUE_FULL = '54000'
 
-test('doctor reports a full notification queue with what to do, and frees it once no session holds it', {
+test('doctor reports a full notification queue with what to do, and empties the queue when no session blocks it', {
   ...works('PostgreSQL', 'a full notification queue', '`doctor` reports and frees it'),
   timeout: 60_000,
 }, async () => {
-  // Half a megabyte. By default the queue has eight gigabytes.
+  // The queue of this server has half a megabyte. By default, it has eight gigabytes.
   const postgres = await startPostgres({ max_notify_queue_pages: '64' })
   onTestFinished(() => postgres.remove())
   const service = await runService({ DATABASE_URL: postgres.url })

@@ -17,14 +17,17 @@ import { refuses, works } from './compatibility.js'
 
 type Settings = NonNullable<Parameters<typeof startPgBouncer>[1]>
 
-/** Many have PgBouncer ignore the startup parameters that it does not support. */
-const IGNORING: Settings = { ignore_startup_parameters: 'extra_float_digits,options' }
+/** Many installations configure PgBouncer to ignore the startup parameters that it does not support. */
+const IGNORE_STARTUP_PARAMETERS: Settings = {
+  ignore_startup_parameters: 'extra_float_digits,options',
+}
 
-const DIRECT_URL =
+/** The remedy without its first letter, because one message begins a sentence with it and the other does not. */
+const SET_DIRECT_URL =
   'et DATABASE_DIRECT_URL to the PostgreSQL server itself, without a pooler in between'
 const noQueue = (reason: string) =>
-  `the job queue cannot run through a connection pooler such as PgBouncer: ${reason}. S${DIRECT_URL}`
-const NO_TRANSACTIONS = `DATABASE_URL leads to a connection pooler that allows no transactions (PgBouncer: pool_mode = statement). Use transaction or session pooling there, and s${DIRECT_URL}`
+  `the job queue cannot run through a connection pooler such as PgBouncer: ${reason}. S${SET_DIRECT_URL}`
+const NO_TRANSACTIONS = `DATABASE_URL leads to a connection pooler that allows no transactions (PgBouncer: pool_mode = statement). Use transaction or session pooling there, and s${SET_DIRECT_URL}`
 
 const POOLERS: { name: string; settings: Settings; message: string }[] = [
   {
@@ -34,7 +37,7 @@ const POOLERS: { name: string; settings: Settings; message: string }[] = [
   },
   {
     name: 'session pooling that ignores startup parameters',
-    settings: { pool_mode: 'session', ...IGNORING },
+    settings: { pool_mode: 'session', ...IGNORE_STARTUP_PARAMETERS },
     message: noQueue('it ignores startup options'),
   },
   {
@@ -44,7 +47,7 @@ const POOLERS: { name: string; settings: Settings; message: string }[] = [
   },
   {
     name: 'transaction pooling that ignores startup parameters',
-    settings: { pool_mode: 'transaction', ...IGNORING },
+    settings: { pool_mode: 'transaction', ...IGNORE_STARTUP_PARAMETERS },
     message: noQueue('it ignores startup options'),
   },
   { name: 'statement pooling', settings: { pool_mode: 'statement' }, message: NO_TRANSACTIONS },
@@ -61,27 +64,27 @@ afterAll(async () => {
   await database.drop()
 })
 
-const env = (variables: Record<string, string>) => ({
+const commandEnv = (variables: Record<string, string>) => ({
   ...tenantEnv(t.simulator),
   API_KEYS: `test:${KEY}:read+feed+logout`,
   PORT: '0',
   ...variables,
 })
 
-const open = async (settings: Settings, url = database.url): Promise<PgBouncer> => {
+const openPooler = async (settings: Settings, url = database.url): Promise<PgBouncer> => {
   const pooler = await startPgBouncer(url, settings)
   onTestFinished(pooler.close)
   return pooler
 }
 
-const run = async (variables: Record<string, string>): Promise<RunningService> => {
+const openService = async (variables: Record<string, string>): Promise<RunningService> => {
   const service = await runService(variables)
   onTestFinished(service.close)
   return service
 }
 
-async function doctor(variables: Record<string, string>) {
-  const { stdout } = await finishCommandLine(['doctor', '--json'], env(variables))
+async function runDoctor(variables: Record<string, string>) {
+  const { stdout } = await finishCommandLine(['doctor', '--json'], commandEnv(variables))
   const { checks } = JSON.parse(stdout) as { checks: { name: string }[] }
   return (name: string) => checks.find((check) => check.name === name)
 }
@@ -95,17 +98,17 @@ describe.each(POOLERS)('behind $name', ({ settings, message }) => {
       'exit code 2, and `doctor` reports the same',
     ),
     async (name) => {
-      const pooler = await open(settings)
-      const command = startCommandLine([name], env({ DATABASE_URL: pooler.url }))
+      const pooler = await openPooler(settings)
+      const command = startCommandLine([name], commandEnv({ DATABASE_URL: pooler.url }))
       onTestFinished(command.stop)
       expect(await command.ended).toBe(2)
       expect(command.stderr()).toBe(`last-logout: ${message}\n`)
     },
   )
 
-  test('doctor reports the same', async () => {
-    const pooler = await open(settings)
-    const find = await doctor({ DATABASE_URL: pooler.url })
+  test('doctor reports the same problem as the commands', async () => {
+    const pooler = await openPooler(settings)
+    const find = await runDoctor({ DATABASE_URL: pooler.url })
     expect([find('database'), find('queue')]).toContainEqual(
       expect.objectContaining({ status: 'failure', message }),
     )
@@ -113,16 +116,16 @@ describe.each(POOLERS)('behind $name', ({ settings, message }) => {
 })
 
 test(
-  'DATABASE_DIRECT_URL that leads to a pooler is refused too',
+  'worker refuses a DATABASE_DIRECT_URL that leads to a pooler',
   refuses(
     'PostgreSQL poolers and replicas',
     '`DATABASE_DIRECT_URL` that leads to a pooler',
     'exit code 2',
   ),
   async () => {
-    const pooler = await open({ pool_mode: 'session' })
+    const pooler = await openPooler({ pool_mode: 'session' })
     const variables = { DATABASE_URL: database.url, DATABASE_DIRECT_URL: pooler.url }
-    const { code, stderr } = await finishCommandLine(['worker'], env(variables))
+    const { code, stderr } = await finishCommandLine(['worker'], commandEnv(variables))
     expect([code, stderr]).toEqual([2, `last-logout: ${noQueue('it refuses startup options')}\n`])
   },
 )
@@ -135,13 +138,13 @@ test.each(['session', 'transaction'] as const)(
     'with `DATABASE_DIRECT_URL`',
   ),
   async (pool_mode) => {
-    const pooler = await open({ pool_mode })
+    const pooler = await openPooler({ pool_mode })
     const variables = { DATABASE_URL: pooler.url, DATABASE_DIRECT_URL: database.url }
-    const service = await run(variables)
+    const service = await openService(variables)
     service.logout(`auth0|${pool_mode}`)
     await service.waitForLogout(`auth0|${pool_mode}`)
     expect(service.countLines('warn', /./)).toBe(0)
-    const find = await doctor(variables)
+    const find = await runDoctor(variables)
     for (const name of ['database', 'direct database', 'queue', 'notifications']) {
       expect(find(name)).toMatchObject({ status: 'ok' })
     }
@@ -149,60 +152,63 @@ test.each(['session', 'transaction'] as const)(
 )
 
 describe('with the queue on Redis', () => {
-  const start = async (pool_mode: 'session' | 'transaction') => {
+  const openFeed = async (pool_mode: 'session' | 'transaction') => {
     const redis = await startRedis()
     if ('skip' in redis) throw new Error(redis.skip)
     onTestFinished(() => redis.stop())
-    const pooler = await open({ pool_mode })
+    const pooler = await openPooler({ pool_mode })
     const variables = { DATABASE_URL: pooler.url, REDIS_URL: redis.url }
-    const service = await run(variables)
+    const service = await openService(variables)
     const feed = await subscribeToFeed(service.url)
     onTestFinished(feed.close)
-    await expect.poll(() => feed.named('freshness').length, WAIT).toBeGreaterThan(0)
-    /** Resolves to how long the feed takes to show a reported logout, in milliseconds. */
-    const delay = async (userId: string) => {
+    await expect.poll(() => feed.dataOf('freshness').length, WAIT).toBeGreaterThan(0)
+    /** Reports a logout. Resolves to the time until the feed contains the logout, in milliseconds. */
+    const measureDelay = async (userId: string) => {
       const startedAt = performance.now()
       expect(await service.reportLogout(userId)).toBe(200)
-      const users = () => feed.named('change').map(({ user_id }) => user_id)
+      const users = () => feed.dataOf('change').map(({ user_id }) => user_id)
       await expect.poll(users, { timeout: 10_000, interval: 5 }).toContain(userId)
       return performance.now() - startedAt
     }
-    return { service, variables, delay }
+    return { service, variables, measureDelay }
   }
 
   test(
-    'session pooling delivers notifications, without a warning',
+    'the service receives notifications through session pooling, and logs no warning',
     works(
       'PostgreSQL poolers and replicas',
       'PgBouncer with session pooling, and the queue in Redis',
     ),
     async ({ annotate }) => {
-      const { service, variables, delay } = await start('session')
-      await annotate(`the feed shows a logout after ${Math.round(await delay('auth0|session'))} ms`)
+      const { service, variables, measureDelay } = await openFeed('session')
+      await annotate(
+        `the feed shows a logout after ${Math.round(await measureDelay('auth0|session'))} ms`,
+      )
       expect(service.countLines('warn', /./)).toBe(0)
-      const find = await doctor(variables)
+      const find = await runDoctor(variables)
       expect(find('notifications')).toMatchObject({ status: 'ok' })
     },
   )
 
   test(
-    'transaction pooling does not: the feed polls, and log and doctor report it once',
+    'behind transaction pooling, the service receives no notifications: the feed polls, and log and doctor report it',
     works(
       'PostgreSQL poolers and replicas',
       'PgBouncer with transaction pooling, and the queue in Redis',
       'the change feed polls every second; set `DATABASE_DIRECT_URL` for notifications',
     ),
     async ({ annotate }) => {
-      const { service, variables, delay } = await start('transaction')
+      const { service, variables, measureDelay } = await openFeed('transaction')
       await expect
         .poll(() => service.countLines('warn', /^notifications not received/), WAIT)
         .toBe(1)
       const delays: number[] = []
-      for (let n = 0; n < 5; n++) delays.push(Math.round(await delay(`auth0|transaction ${n}`)))
+      for (let n = 0; n < 5; n++)
+        delays.push(Math.round(await measureDelay(`auth0|transaction ${n}`)))
       await annotate(`the feed shows a logout after ${delays.join(', ')} ms`)
-      // Without polling the next heartbeat shows it, up to 4 s later.
+      // If the feed did not poll, it would contain the logout at its next heartbeat only, up to 4 s later.
       expect(Math.max(...delays)).toBeLessThan(2_000)
-      const find = await doctor(variables)
+      const find = await runDoctor(variables)
       expect(find('notifications')).toMatchObject({
         status: 'warning',
         message: expect.stringMatching(
@@ -215,31 +221,33 @@ describe('with the queue on Redis', () => {
 })
 
 describe('the check of notifications', () => {
-  test('passes on a direct connection that is slower than it waits', async () => {
+  test('receivesNotifications returns true on a direct connection, even if the notification arrives after the wait', async () => {
     const far = await openSlowProxy(database.url, 60)
     onTestFinished(far.close)
-    const received = withClient(far.url, (client) => receivesNotifications(client, database.url, 1))
-    expect(await received).toBe(true)
+    const hasReceived = withClient(far.url, (client) =>
+      receivesNotifications(client, database.url, 1),
+    )
+    expect(await hasReceived).toBe(true)
   })
 
-  test('fails behind transaction pooling, whatever other clients do meanwhile', async () => {
-    const { url } = await open({ pool_mode: 'transaction', default_pool_size: 3 })
-    let isOver = false
+  test('receivesNotifications returns false behind transaction pooling, even if other clients use the pooler', async () => {
+    const { url } = await openPooler({ pool_mode: 'transaction', default_pool_size: 3 })
+    let isDone = false
     const load = Array.from({ length: 6 }, () =>
       withClient(url, async (client) => {
-        while (!isOver) await client.query('SELECT pg_sleep(0.002)')
+        while (!isDone) await client.query('SELECT pg_sleep(0.002)')
       }),
     )
     for (let n = 0; n < 5; n++) {
-      const received = withClient(url, (client) => receivesNotifications(client, url))
-      expect(await received).toBe(false)
+      const hasReceived = withClient(url, (client) => receivesNotifications(client, url))
+      expect(await hasReceived).toBe(false)
     }
-    isOver = true
+    isDone = true
     await Promise.all(load)
   })
 })
 
-/** Opens a proxy that forwards everything late. */
+/** Opens a proxy that forwards all data after a delay. */
 async function openSlowProxy(target: string, delayMs: number) {
   const url = new URL(target)
   const { hostname, port } = url

@@ -17,22 +17,25 @@ describe.each(POSTGRES_VERSIONS)('on PostgreSQL %d', (major) => {
   })
   afterAll(() => postgres?.remove())
 
-  test('is the server that the other tests use', async () => {
+  test('the server of these tests has this major version', async () => {
     const [row] = await postgres.query<{ server_version: string }>('SHOW server_version')
     expect(row?.server_version).toMatch(new RegExp(`^${major}\\.`))
   })
 
-  test('migrate creates the tables, and has nothing to do the second time', async () => {
+  test('migrate creates the tables, and changes nothing when it runs again', async () => {
     const env = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: postgres.url }
     const { code, stdout } = await finishCommandLine(['migrate'], env)
     expect(code).toBe(0)
     expect(stdout).toContain('20261124000000_init')
-    const again = await finishCommandLine(['migrate'], env)
-    expect([again.code, again.stdout]).toEqual([0, expect.stringMatching(/up to date/)])
+    const secondResult = await finishCommandLine(['migrate'], env)
+    expect([secondResult.code, secondResult.stdout]).toEqual([
+      0,
+      expect.stringMatching(/up to date/),
+    ])
   })
 
   test(
-    'a logout reaches the store, the API and the feed, and doctor finds nothing wrong',
+    'a logout reaches the store, the API and the feed, and the service logs no warning',
     works('PostgreSQL', `PostgreSQL ${major}`),
     async () => {
       const service = await runService({ DATABASE_URL: postgres.url })
@@ -40,22 +43,22 @@ describe.each(POSTGRES_VERSIONS)('on PostgreSQL %d', (major) => {
       const client = openClient(service.url)
       onTestFinished(client.close)
       await client.ready()
-      const user = 'auth0|1'
-      const claims = { sub: user, iat: Math.floor(Date.now() / 1000) - 60 }
+      const userId = 'auth0|1'
+      const claims = { sub: userId, iat: Math.floor(Date.now() / 1000) - 60 }
       expect(client.checkNow(claims).outcome).toBe('accepted')
 
-      service.logout(user)
-      await service.waitForLogout(user)
+      service.logout(userId)
+      await service.waitForLogout(userId)
       await expect.poll(() => client.checkNow(claims).outcome, WAIT).toBe('revoked')
       expect(await service.reportLogout('auth0|reported')).toBe(200)
       const { users } = await readRows(postgres)
-      expect(users.map(({ userId }) => userId)).toEqual([user, 'auth0|reported'])
+      expect(users.map(({ userId }) => userId)).toEqual([userId, 'auth0|reported'])
       expect(service.countLines('warn', /./)).toBe(0)
       expect(service.countLines('error', /./)).toBe(0)
     },
   )
 
-  test('doctor finds a database, a queue and notifications that work', async () => {
+  test('doctor reports no problem of the database, the queue and the notifications', async () => {
     const t = await openTenant()
     onTestFinished(t.close)
     const env = { ...tenantEnv(t.simulator), DATABASE_URL: postgres.url }

@@ -8,7 +8,7 @@ import { openTestStore } from '../_support/store.js'
 import { openTenant, tenantEnv } from '../_support/tenant.js'
 import { refuses, works } from './compatibility.js'
 
-/** The server is not shared: roles are of the whole server, and those of the document have fixed names. */
+/** A server of its own, because a role exists in the whole server, and the roles of docs/database.md have fixed names. */
 let server: TestPostgres
 beforeAll(async () => {
   server = await startPostgres()
@@ -18,12 +18,13 @@ afterAll(() => server.remove())
 const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
-  await run('DROP DATABASE app WITH (FORCE)')
-  for (const role of ['last_logout', 'last_logout_owner']) await run(`DROP ROLE IF EXISTS ${role}`)
+  await runSql('DROP DATABASE app WITH (FORCE)')
+  for (const role of ['last_logout', 'last_logout_owner'])
+    await runSql(`DROP ROLE IF EXISTS ${role}`)
 })
 
-/** Runs SQL, by default as a superuser in the database that every server has. */
-async function run(sql: string, url = server.url): Promise<pg.QueryResult> {
+/** Runs SQL. By default, runs it as a superuser in the database of `server.url`. */
+async function runSql(sql: string, url = server.url): Promise<pg.QueryResult> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {
@@ -33,7 +34,7 @@ async function run(sql: string, url = server.url): Promise<pg.QueryResult> {
   }
 }
 
-/** The URL of the database `app`. */
+/** Returns the URL of the database `app`. */
 function urlOf({ user = 'test', schema }: { user?: string; schema?: string } = {}): string {
   const url = new URL(server.url)
   url.username = user
@@ -42,19 +43,19 @@ function urlOf({ user = 'test', schema }: { user?: string; schema?: string } = {
   return url.href
 }
 
-const migrate = (url: string) =>
+const runMigrate = (url: string) =>
   finishCommandLine(['migrate'], { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: url })
-const status = (url: string) =>
+const runStatus = (url: string) =>
   finishCommandLine(['status'], { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: url })
 
-/** Runs `worker`, which must end by itself. */
-async function failToStart(url: string) {
+/** Runs `worker` until it exits. */
+async function runFailingWorker(url: string) {
   const t = await openTenant()
   closers.push(t.close)
   return finishCommandLine(['worker'], { ...tenantEnv(t.simulator), DATABASE_URL: url })
 }
 
-/** The checks of `doctor` that are not ok, as text. */
+/** Runs `doctor`. Returns the problems that it reports with the database. */
 async function runDoctor(url: string): Promise<string[]> {
   const t = await openTenant()
   closers.push(t.close)
@@ -67,7 +68,7 @@ async function runDoctor(url: string): Promise<string[]> {
     .map(({ name, message, advice }) => `${name}: ${message} ${advice ?? ''}`)
 }
 
-/** The SQL that a message prints. */
+/** Returns the SQL that a message contains. */
 const readSql = (message: string) => /(?:GRANT [^;]+;\s?)+/.exec(message)?.[0] ?? ''
 
 async function readDocumentedSql(): Promise<string> {
@@ -78,19 +79,22 @@ async function readDocumentedSql(): Promise<string> {
 }
 
 test(
-  'the SQL of docs/database.md suffices for migrate and, with DML only, for everything else',
+  'migrate works as the owner of docs/database.md, and everything else as its user with DML only',
   works(
     'PostgreSQL',
     'an owner for `migrate`, and a user with DML only for everything else',
     '[the SQL](database.md#two-database-users)',
   ),
   async () => {
-    await run('CREATE DATABASE app')
-    await run(await readDocumentedSql(), urlOf())
+    await runSql('CREATE DATABASE app')
+    await runSql(await readDocumentedSql(), urlOf())
     const owner = urlOf({ user: 'last_logout_owner', schema: 'last_logout' })
     const url = urlOf({ user: 'last_logout', schema: 'last_logout' })
-    expect(await migrate(owner)).toMatchObject({ code: 0, stderr: '' })
-    expect(await migrate(owner)).toMatchObject({ code: 0, stdout: 'the database is up to date\n' })
+    expect(await runMigrate(owner)).toMatchObject({ code: 0, stderr: '' })
+    expect(await runMigrate(owner)).toMatchObject({
+      code: 0,
+      stdout: 'the database is up to date\n',
+    })
     expect(await runDoctor(url)).toEqual([])
 
     const service = await runService({ DATABASE_URL: url })
@@ -105,18 +109,20 @@ test(
       expect(await finishCommandLine(args, env), args[0]).toMatchObject({ code: 0, stderr: '' })
     }
 
-    // It may do no more.
-    await expect(run('DROP TABLE last_logout.tenant', url)).rejects.toThrow(/must be owner/)
-    await expect(run('CREATE TABLE last_logout.other ()', url)).rejects.toThrow(/permission denied/)
-    const denied = await migrate(urlOf({ user: 'last_logout', schema: 'another' }))
-    expect(denied.code).toBe(2)
+    // This user has no other privileges.
+    await expect(runSql('DROP TABLE last_logout.tenant', url)).rejects.toThrow(/must be owner/)
+    await expect(runSql('CREATE TABLE last_logout.other ()', url)).rejects.toThrow(
+      /permission denied/,
+    )
+    const refusedMigration = await runMigrate(urlOf({ user: 'last_logout', schema: 'another' }))
+    expect(refusedMigration.code).toBe(2)
   },
 )
 
 describe('migrate', () => {
   const createApp = async () => {
-    await run('CREATE DATABASE app')
-    await run('CREATE ROLE last_logout LOGIN')
+    await runSql('CREATE DATABASE app')
+    await runSql('CREATE ROLE last_logout LOGIN')
   }
 
   test.each([
@@ -131,32 +137,32 @@ describe('migrate', () => {
       /the schema mine does not exist, .* lacks CREATE on the data/,
     ],
   ])(
-    'names the missing %s, and succeeds after the SQL that it prints',
+    'migrate names the missing %s, and succeeds after the SQL that it prints was run',
     async (_, schema, message) => {
       await createApp()
-      await run('REVOKE CREATE ON SCHEMA public FROM PUBLIC', urlOf())
+      await runSql('REVOKE CREATE ON SCHEMA public FROM PUBLIC', urlOf())
       const url = urlOf({ user: 'last_logout', ...(schema !== undefined && { schema }) })
-      const refused = await migrate(url)
-      expect(refused.code).toBe(2)
-      expect(refused.stderr).toMatch(message)
-      expect(refused.stderr.split('\n')).toHaveLength(2)
-      await run(readSql(refused.stderr), urlOf())
-      let result = await migrate(url)
-      // With the schema public, the schema of the queue is still to be created.
+      const refusal = await runMigrate(url)
+      expect(refusal.code).toBe(2)
+      expect(refusal.stderr).toMatch(message)
+      expect(refusal.stderr.split('\n')).toHaveLength(2)
+      await runSql(readSql(refusal.stderr), urlOf())
+      let result = await runMigrate(url)
+      // With the schema public, the next migrate also has to create the schema of the queue.
       if (schema === undefined) {
         expect(result.code).toBe(2)
         expect(result.stderr).toMatch(
           /tables of the job queue cannot be created: .*or set REDIS_URL/,
         )
-        await run(readSql(result.stderr), urlOf())
-        result = await migrate(url)
+        await runSql(readSql(result.stderr), urlOf())
+        result = await runMigrate(url)
       }
       expect(result).toMatchObject({ code: 0, stderr: '' })
     },
   )
 
   test(
-    'names the owner of the tables to another user',
+    'migrate names the owner of the tables if another user runs it',
     refuses(
       'PostgreSQL',
       '`migrate` by a user that is not the owner of the tables',
@@ -164,13 +170,13 @@ describe('migrate', () => {
     ),
     async () => {
       await createApp()
-      expect(await migrate(urlOf())).toMatchObject({ code: 0 })
-      await run('GRANT USAGE, CREATE ON SCHEMA public TO last_logout', urlOf())
-      await run('GRANT SELECT ON _prisma_migrations TO last_logout', urlOf())
-      await run("DELETE FROM _prisma_migrations WHERE migration_name LIKE '%timeline'", urlOf())
-      const refused = await migrate(urlOf({ user: 'last_logout' }))
-      expect(refused.code).toBe(2)
-      expect(refused.stderr).toMatch(
+      expect(await runMigrate(urlOf())).toMatchObject({ code: 0 })
+      await runSql('GRANT USAGE, CREATE ON SCHEMA public TO last_logout', urlOf())
+      await runSql('GRANT SELECT ON _prisma_migrations TO last_logout', urlOf())
+      await runSql("DELETE FROM _prisma_migrations WHERE migration_name LIKE '%timeline'", urlOf())
+      const refusal = await runMigrate(urlOf({ user: 'last_logout' }))
+      expect(refusal.code).toBe(2)
+      expect(refusal.stderr).toMatch(
         /the tables belong to test, not to the database user last_logout/,
       )
     },
@@ -179,13 +185,13 @@ describe('migrate', () => {
 
 describe('a user without privileges', () => {
   const migrateApp = async () => {
-    await run('CREATE DATABASE app')
-    await run('CREATE ROLE last_logout LOGIN')
-    expect(await migrate(urlOf())).toMatchObject({ code: 0 })
+    await runSql('CREATE DATABASE app')
+    await runSql('CREATE ROLE last_logout LOGIN')
+    expect(await runMigrate(urlOf())).toMatchObject({ code: 0 })
   }
 
   test(
-    'is refused by worker and status, and accepted after the SQL that they print',
+    'worker and status refuse the user, and accept it after the SQL that they print was run',
     refuses(
       'PostgreSQL',
       'a user that lacks privileges',
@@ -194,20 +200,20 @@ describe('a user without privileges', () => {
     async () => {
       await migrateApp()
       const url = urlOf({ user: 'last_logout' })
-      const refused = await status(url)
-      expect(refused.code).toBe(2)
-      expect(refused.stderr).toMatch(
+      const refusal = await runStatus(url)
+      expect(refusal.code).toBe(2)
+      expect(refusal.stderr).toMatch(
         /lacks .*SELECT, INSERT, UPDATE on "public".tenant.*: let the owner/,
       )
-      await run(readSql(refused.stderr), urlOf())
-      expect(await status(url)).toMatchObject({ code: 0, stderr: '' })
+      await runSql(readSql(refusal.stderr), urlOf())
+      expect(await runStatus(url)).toMatchObject({ code: 0, stderr: '' })
 
-      const worker = await failToStart(url)
+      const worker = await runFailingWorker(url)
       expect(worker.code).toBe(2)
       expect(worker.stderr).toMatch(
         /lacks privileges on the tables of the job queue: .*GRANT USAGE/,
       )
-      await run(readSql(worker.stderr), urlOf())
+      await runSql(readSql(worker.stderr), urlOf())
       expect(await runDoctor(url)).toEqual([])
       const service = await runService({ DATABASE_URL: url })
       closers.push(service.close)
@@ -219,25 +225,25 @@ describe('a user without privileges', () => {
     },
   )
 
-  test('gets from doctor the SQL to run, for the tables and for the queue', async () => {
+  test('doctor prints the SQL that grants the privileges, for the tables and for the queue', async () => {
     await migrateApp()
     const url = urlOf({ user: 'last_logout' })
-    const before = await runDoctor(url)
-    expect(before.join('\n')).toMatch(/migrations: .*lacks .*GRANT/)
-    expect(before.join('\n')).toMatch(/queue: .*lacks .*GRANT/)
-    for (const line of before.filter((line) => line.includes('GRANT'))) {
-      await run(readSql(line), urlOf())
+    const problems = await runDoctor(url)
+    expect(problems.join('\n')).toMatch(/migrations: .*lacks .*GRANT/)
+    expect(problems.join('\n')).toMatch(/queue: .*lacks .*GRANT/)
+    for (const line of problems.filter((line) => line.includes('GRANT'))) {
+      await runSql(readSql(line), urlOf())
     }
     expect(await runDoctor(url)).toEqual([])
   })
 
-  test('that loses a privilege while the service runs is refused with the command that names it', async () => {
+  test('a write fails with the command that finds the privilege, if the user loses a privilege meanwhile', async () => {
     await migrateApp()
     const url = urlOf({ user: 'last_logout' })
-    await run(readSql((await status(url)).stderr), urlOf())
+    await runSql(readSql((await runStatus(url)).stderr), urlOf())
     const store = await openTestStore({ url })
     closers.push(store.close)
-    await run('REVOKE INSERT ON last_logout FROM last_logout', urlOf())
+    await runSql('REVOKE INSERT ON last_logout FROM last_logout', urlOf())
     const report = { userId: 'auth0|1', sessionId: null, at: 1_000, type: 'reported_logout' }
     await expect(store.storeReported(report)).rejects.toMatchObject({
       code: 'CONFIGURATION',

@@ -14,10 +14,10 @@ import { DOMAIN } from '../_support/tenant.js'
 import { works } from './compatibility.js'
 import { findProxy, PROXIES, type RunningProxy, startProxy } from './proxy-programs.js'
 
-const SESSION = 'https://last-logout/session_id'
+const SESSION_CLAIM = 'https://last-logout/session_id'
 const MINUTE_MS = 60_000
 const NOW = Date.now()
-const LOGOUT = NOW - 10 * MINUTE_MS
+const LOGOUT_AT = NOW - 10 * MINUTE_MS
 
 let database: TestDatabase
 let store: Awaited<ReturnType<typeof openTestStore>>
@@ -30,7 +30,7 @@ beforeAll(async () => {
   const events = ODD_IDS.map((userId) => ({
     logId: `L ${userId}`,
     type: 'slo',
-    at: LOGOUT,
+    at: LOGOUT_AT,
     userId,
     sessionId: sessionOf(userId),
   }))
@@ -61,7 +61,11 @@ for (const program of PROXIES) {
     afterAll(() => proxy?.close())
 
     const outcomeOf = async (sub: string, loginAt: number, session?: string) => {
-      const claims = { sub, auth_time: loginAt / 1000, ...(session && { [SESSION]: session }) }
+      const claims = {
+        sub,
+        auth_time: loginAt / 1000,
+        ...(session && { [SESSION_CLAIM]: session }),
+      }
       const { outcome } = await client.check(claims)
       expect(errors.splice(0)).toEqual([])
       return outcome
@@ -70,7 +74,7 @@ for (const program of PROXIES) {
       const { denied, lines } = await runAction({
         user: { user_id },
         transaction: { protocol: 'oauth2-refresh-token' },
-        refresh_token: { session_id, created_at: new Date(LOGOUT - MINUTE_MS).toISOString() },
+        refresh_token: { session_id, created_at: new Date(LOGOUT_AT - MINUTE_MS).toISOString() },
         secrets: {
           LAST_LOGOUT_URL: url(),
           LAST_LOGOUT_API_KEY: KEY,
@@ -82,77 +86,91 @@ for (const program of PROXIES) {
       return denied
     }
 
-    test.each(ODD_IDS)('the client judges tokens of %s by its own logouts', async (userId) => {
-      const before = LOGOUT - MINUTE_MS
-      expect(await outcomeOf(userId, before, sessionOf(userId))).toBe('revoked')
-      expect(await outcomeOf(userId, before, 'another')).toBe('accepted')
-      expect(await outcomeOf(userId, before)).toBe('revoked')
-      expect(await outcomeOf(userId, LOGOUT + MINUTE_MS)).toBe('accepted')
-    })
+    test.each(ODD_IDS)(
+      'the client judges the tokens of user %s by the logouts of this user',
+      async (userId) => {
+        const loginBefore = LOGOUT_AT - MINUTE_MS
+        expect(await outcomeOf(userId, loginBefore, sessionOf(userId))).toBe('revoked')
+        expect(await outcomeOf(userId, loginBefore, 'another')).toBe('accepted')
+        expect(await outcomeOf(userId, loginBefore)).toBe('revoked')
+        expect(await outcomeOf(userId, LOGOUT_AT + MINUTE_MS)).toBe('accepted')
+      },
+    )
 
-    test.each(ODD_IDS)('the Action judges exchanges of %s by its own logouts', async (userId) => {
-      expect(await refresh(userId, sessionOf(userId))).toBe(
-        'last_logout: the session was logged out',
-      )
-      expect(await refresh(userId, 'another')).toBeNull()
-    })
+    test.each(ODD_IDS)(
+      'the Action judges the exchanges of user %s by the logouts of this user',
+      async (userId) => {
+        expect(await refresh(userId, sessionOf(userId))).toBe(
+          'last_logout: the session was logged out',
+        )
+        expect(await refresh(userId, 'another')).toBeNull()
+      },
+    )
 
-    test.each(ODD_IDS)('a logout of %s that an application reports counts', async (id) => {
-      const userId = `${program.name} ${id}`
-      const before = LOGOUT - MINUTE_MS
-      expect(await outcomeOf(userId, before)).toBe('accepted')
-      const answer = await fetch(new URL('v1/logouts', url()), {
-        method: 'POST',
-        headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
-        body: JSON.stringify({ user_id: userId, at: new Date(LOGOUT).toISOString() }),
-      })
-      expect(answer.status).toBe(200)
-      expect(await answer.json()).toMatchObject({
-        user_id: userId,
-        last_logout_at: new Date(LOGOUT).toISOString(),
-      })
-      expect(await outcomeOf(userId, before)).toBe('revoked')
-      expect(await outcomeOf(userId, LOGOUT + MINUTE_MS)).toBe('accepted')
-    })
+    test.each(ODD_IDS)(
+      'a logout of user %s that an application reports revokes tokens',
+      async (id) => {
+        const userId = `${program.name} ${id}`
+        const loginBefore = LOGOUT_AT - MINUTE_MS
+        expect(await outcomeOf(userId, loginBefore)).toBe('accepted')
+        const response = await fetch(new URL('v1/logouts', url()), {
+          method: 'POST',
+          headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
+          body: JSON.stringify({ user_id: userId, at: new Date(LOGOUT_AT).toISOString() }),
+        })
+        expect(response.status).toBe(200)
+        expect(await response.json()).toMatchObject({
+          user_id: userId,
+          last_logout_at: new Date(LOGOUT_AT).toISOString(),
+        })
+        expect(await outcomeOf(userId, loginBefore)).toBe('revoked')
+        expect(await outcomeOf(userId, LOGOUT_AT + MINUTE_MS)).toBe('accepted')
+      },
+    )
   })
 }
 
 describe('an id in a path', () => {
   const statusOf = async ({ url }: RunningProxy, userId: string) => {
     const path = lastLogoutPath({ userId, sessionId: null }, 'path')
-    const answer = await fetch(new URL(path, url), { headers: { authorization: `Bearer ${KEY}` } })
-    const isJson = answer.headers.get('content-type')?.startsWith('application/json')
-    return { status: answer.status, body: isJson ? await answer.json() : null }
+    const response = await fetch(new URL(path, url), {
+      headers: { authorization: `Bearer ${KEY}` },
+    })
+    const isJson = response.headers.get('content-type')?.startsWith('application/json')
+    return { status: response.status, body: isJson ? await response.json() : null }
   }
 
   test.each([
     ['nginx with a path in proxy_pass', 'samlp|corp|a/b', 404, { statusCode: 404 }],
     ['nginx with a path in proxy_pass', 'samlp|x|a/../b', 200, { user_id: 'b' }],
     ['Apache', 'samlp|corp|a/b', 404, null],
-  ])('behind %s, %s, is status %d', async (name, userId, status, body) => {
-    const proxy = await startProxy(findProxy(name), api.url)
-    onTestFinished(proxy.close)
-    const answer = await statusOf(proxy, userId)
-    expect(answer.status).toBe(status)
-    if (body === null) expect(answer.body).toBeNull()
-    else expect(answer.body).toMatchObject(body)
-  })
-  test('that led to another user is unknown, and not judged by the logouts of that one', async () => {
-    const released = await serveApi(database, {}, await importReleasedService())
-    onTestFinished(released.close)
-    const proxy = await startProxy(findProxy('nginx with a path in proxy_pass'), released.url)
+  ])(
+    'behind %s, a request with the id %s in the path has the status %d',
+    async (name, userId, status, body) => {
+      const proxy = await startProxy(findProxy(name), api.url)
+      onTestFinished(proxy.close)
+      const response = await statusOf(proxy, userId)
+      expect(response.status).toBe(status)
+      if (body === null) expect(response.body).toBeNull()
+      else expect(response.body).toMatchObject(body)
+    },
+  )
+  test('the client returns unknown if a proxy changes the id in a path to the id of another user', async () => {
+    const releasedApi = await serveApi(database, {}, await importReleasedService())
+    onTestFinished(releasedApi.close)
+    const proxy = await startProxy(findProxy('nginx with a path in proxy_pass'), releasedApi.url)
     onTestFinished(proxy.close)
     const errors: unknown[] = []
     const onError = (error: unknown) => void errors.push(error)
     const client = openClient(proxy.url, { lookup: 'request', onError })
-    const claims = (sub: string) => ({ sub, auth_time: (LOGOUT - MINUTE_MS) / 1000 })
+    const claims = (sub: string) => ({ sub, auth_time: (LOGOUT_AT - MINUTE_MS) / 1000 })
 
     expect(await client.check(claims('samlp|x|a/../b'))).toMatchObject({
       outcome: 'unknown',
       reason: 'lookup_failed',
     })
     expect(errors).toEqual([expect.objectContaining({ code: 'NOT_UNDERSTOOD' })])
-    // What survives the path is judged there too.
+    // An id that the proxy does not change is judged.
     expect((await client.check(claims('auth0|123'))).outcome).toBe('revoked')
   })
 })

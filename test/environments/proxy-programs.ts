@@ -6,34 +6,34 @@ import { join } from 'node:path'
 import { vi } from 'vitest'
 import { freePort } from '../_support/port.js'
 
-/** Where a proxy runs. */
-interface Place {
-  /** A directory of its own. */
+/** The directory, the port and the target of a running proxy. */
+interface ProxyPlace {
+  /** A directory that only this proxy uses. */
   dir: string
-  /** The port of the loopback that it listens on. */
+  /** The port of the loopback interface on which the proxy listens. */
   port: string
-  /** The host and port of the server that it stands in front of. */
+  /** The host and port of the server to which the proxy forwards requests. */
   target: string
 }
 
-/** A proxy of Debian, with the least configuration that makes it one. */
+/** A proxy program of Debian with a minimal configuration. */
 export interface ProxyProgram {
   name: string
   command: string
-  /** The Debian package that has the command. */
+  /** The Debian package that contains the command. */
   debianPackage: string
-  /** Runs it in the foreground with `config`, which stands in the file `dir/config`. */
-  args(place: Place): string[]
-  config(place: Place): string
-  /** The path that the proxy takes off the URLs of requests; ends in a slash. */
+  /** Returns the arguments that run the command in the foreground, with the configuration file `dir/config`. */
+  args(place: ProxyPlace): string[]
+  config(place: ProxyPlace): string
+  /** The path that the proxy removes from the URLs of requests. Ends with a slash. */
   path: string
-  /** Ends it; default SIGTERM. */
+  /** The signal that ends the command. Default: SIGTERM. */
   endSignal?: NodeJS.Signals
 }
 
-/** A proxy that runs. */
+/** A running proxy. */
 export interface RunningProxy {
-  /** The URL of the server by way of the proxy. */
+  /** The URL that leads to the server through the proxy. */
   url: string
   close(): Promise<void>
 }
@@ -41,8 +41,8 @@ export interface RunningProxy {
 const nginx = {
   command: 'nginx',
   debianPackage: 'nginx-light',
-  args: ({ dir }: Place) => ['-p', dir, '-c', join(dir, 'config'), '-e', 'stderr'],
-  config: ({ dir, port }: Place, location: string) => `
+  args: ({ dir }: ProxyPlace) => ['-p', dir, '-c', join(dir, 'config'), '-e', 'stderr'],
+  config: ({ dir, port }: ProxyPlace, location: string) => `
     daemon off;
     pid ${dir}/pid;
     events {}
@@ -60,14 +60,14 @@ const nginx = {
     }`,
 }
 
-/** Caddy with these directives of its site. */
+/** Returns Caddy with these directives in the configuration of its site. */
 export function caddyWith(...directives: string[]): ProxyProgram {
   return {
     name: 'Caddy',
     command: 'caddy',
     debianPackage: 'caddy',
     path: '/',
-    // At SIGTERM it would wait for connections that are still open.
+    // After SIGTERM, Caddy would wait until all connections are closed.
     endSignal: 'SIGKILL',
     args: ({ dir }) => ['run', '--adapter', 'caddyfile', '--config', join(dir, 'config')],
     config: ({ port, target }) => `{
@@ -82,7 +82,7 @@ export function caddyWith(...directives: string[]): ProxyProgram {
   }
 }
 
-/** Each reads, rewrites or rejects paths in a way of its own. */
+/** The proxies of the tests. They differ in how they decode, rewrite or reject paths. */
 export const PROXIES: ProxyProgram[] = [
   {
     ...nginx,
@@ -154,21 +154,21 @@ export const PROXIES: ProxyProgram[] = [
   },
 ]
 
-/** The proxy of a name. */
+/** Returns the proxy with a name. */
 export function findProxy(name: string): ProxyProgram {
-  const found = PROXIES.find((program) => program.name === name)
-  if (found === undefined) throw new Error(`no proxy is called ${name}`)
-  return found
+  const proxyProgram = PROXIES.find((program) => program.name === name)
+  if (proxyProgram === undefined) throw new Error(`PROXIES contains no proxy with the name ${name}`)
+  return proxyProgram
 }
 
-/** Starts a proxy in front of the server that a URL names. */
+/** Starts a proxy that forwards requests to the server of a URL. */
 export async function startProxy(program: ProxyProgram, targetUrl: string): Promise<RunningProxy> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-proxy-'))
-  // Started by root, a proxy reads it as another user.
+  // If root starts a proxy, the proxy reads the directory as another user.
   await chmod(dir, 0o755)
   const place = { dir, port: await freePort(), target: new URL(targetUrl).host }
   await writeFile(join(dir, 'config'), program.config(place))
-  // A file, since Apache cannot open /dev/stderr where it is one of Node's pipes.
+  // The output is a file, because Apache cannot open /dev/stderr if it is a pipe of Node.js.
   const output = await open(join(dir, 'output'), 'w')
   const child = spawn(program.command, program.args(place), {
     stdio: ['ignore', output.fd, output.fd],
@@ -193,21 +193,21 @@ export async function startProxy(program: ProxyProgram, targetUrl: string): Prom
 function untilServed(url: string): Promise<void> {
   const request = async () => {
     const { status } = await fetch(`${url}health/live`)
-    // Whatever the server says; these are the proxy's own.
+    // A proxy responds with 502 or 503 if it does not reach the server. Every other status is from the server.
     if (status === 502 || status === 503) throw new Error(`${url} has status ${status}`)
   }
   return vi.waitFor(request, { timeout: 20_000, interval: 50 })
 }
 
-/** Rejects when the program ends, with what it has written, and when it is not installed. */
+/** Rejects when the program exits, with its output. Rejects also if the program is not installed. */
 async function untilEnded(program: ProxyProgram, child: ChildProcess, dir: string): Promise<never> {
   const { name, command, debianPackage } = program
   const [code] = await once(child, 'exit').catch((cause) => {
     const message = `${name} cannot be started: install it with \`apt-get install ${debianPackage}\``
     throw new Error(message, { cause })
   })
-  const written = await readFile(join(dir, 'output'), 'utf8').catch(() => '')
-  throw new Error(`${name}: ${command} exited with ${code}: ${written}`)
+  const output = await readFile(join(dir, 'output'), 'utf8').catch(() => '')
+  throw new Error(`${name}: ${command} exited with ${code}: ${output}`)
 }
 
 async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {

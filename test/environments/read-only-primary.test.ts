@@ -5,14 +5,14 @@ import { runService } from '../_support/running-service.js'
 import { WAIT } from '../_support/wait.js'
 import { works } from './compatibility.js'
 
-/** How long transactions are counted, in milliseconds: two checks of the queue, and more. */
-const COUNTED_MS = 8_000
+/** For how long transactions are counted. In this time, the watchdog checks the queue at least twice. */
+const COUNT_DURATION_MS = 8_000
 
-test('a primary that turns read-only is asked a few times a second, and polls continue when it is writable', {
+test('a primary that turns read-only gets few queries, and polls continue when it is writable again', {
   ...works(
     'PostgreSQL poolers and replicas',
     'a primary that turns read-only',
-    'the queue asks a few times a second, and continues by itself',
+    'the queue retries a few times per second, and continues by itself',
   ),
   timeout: 60_000,
 }, async ({ annotate, onTestFinished }) => {
@@ -25,12 +25,14 @@ test('a primary that turns read-only is asked a few times a second, and polls co
 
   await setReadOnly(postgres, true)
   await expect.poll(() => service.countLines('warn', /^job queue unavailable$/), WAIT).toBe(1)
-  // The statistics of a session arrive up to a second late.
+  // PostgreSQL publishes the statistics of a session up to a second late.
   await sleep(1_500)
-  const { transactions, failed } = await countTransactions(postgres)
-  await annotate(`${transactions} transactions a second, of which ${failed} failed`)
-  expect(transactions).toBeLessThan(10)
-  expect(failed).toBeLessThan(1)
+  const { transactionsPerSecond, failedPerSecond } = await countTransactions(postgres)
+  await annotate(
+    `${transactionsPerSecond} transactions a second, of which ${failedPerSecond} failed`,
+  )
+  expect(transactionsPerSecond).toBeLessThan(10)
+  expect(failedPerSecond).toBeLessThan(1)
 
   service.logout('auth0|meanwhile')
   await setReadOnly(postgres, false)
@@ -39,28 +41,29 @@ test('a primary that turns read-only is asked a few times a second, and polls co
   expect(service.countLines('warn', /^job queue/)).toBe(1)
 })
 
-async function setReadOnly({ query }: TestPostgres, on: boolean): Promise<void> {
-  // A session that is read-only can still change settings of the server.
-  await query(`ALTER SYSTEM SET default_transaction_read_only = ${on ? 'on' : 'off'}`)
+async function setReadOnly({ query }: TestPostgres, isReadOnly: boolean): Promise<void> {
+  // A read-only session can change settings of the server.
+  await query(`ALTER SYSTEM SET default_transaction_read_only = ${isReadOnly ? 'on' : 'off'}`)
   await query('SELECT pg_reload_conf()')
 }
 
-/** Transactions per second, without those of the count itself. */
+/** Counts the transactions, and how many of them fail, per second. */
 async function countTransactions({ query }: TestPostgres) {
-  const read = async () => {
+  const readCounts = async () => {
     const [row] = await query<{ committed: number; failed: number }>(
       `SELECT xact_commit::integer AS committed, xact_rollback::integer AS failed
        FROM pg_stat_database WHERE datname = current_database()`,
     )
     return row ?? { committed: 0, failed: 0 }
   }
-  const first = await read()
-  await sleep(COUNTED_MS)
-  const last = await read()
-  const perSecond = (count: number) => Math.round((count / COUNTED_MS) * 10_000) / 10
-  const failed = last.failed - first.failed
+  const countsBefore = await readCounts()
+  await sleep(COUNT_DURATION_MS)
+  const countsAfter = await readCounts()
+  const perSecond = (count: number) => Math.round((count / COUNT_DURATION_MS) * 10_000) / 10
+  const committed = countsAfter.committed - countsBefore.committed
+  const failed = countsAfter.failed - countsBefore.failed
   return {
-    transactions: perSecond(last.committed - first.committed + failed),
-    failed: perSecond(failed),
+    transactionsPerSecond: perSecond(committed + failed),
+    failedPerSecond: perSecond(failed),
   }
 }

@@ -10,16 +10,16 @@ import { DOMAIN, openTenant } from '../_support/tenant.js'
 import { openCertificates } from '../_support/tls.js'
 import { WAIT } from '../_support/wait.js'
 import { workerEnv } from '../_support/worker.js'
-import { type Context, forbidConsole, startsAgain } from '../jobs/fixture.js'
+import { type Context, forbidConsole, waitForStarts } from '../jobs/fixture.js'
 import { refuses, works } from './compatibility.js'
 import { emulate, expectRefusal, expectToWork, startOn, VALKEY } from './redis-queue.js'
 
 forbidConsole()
 
-/** How long a frozen primary may stop the jobs, in milliseconds. */
+/** Maximum time for which a frozen primary may stop the jobs. */
 const MAX_OUTAGE_MS = 30_000
 
-/** Time after which the nodes of a test cluster hold another one for dead, in milliseconds. */
+/** After this time without a response, the nodes of a test cluster consider a node dead. */
 const NODE_TIMEOUT_MS = 3_000
 
 async function openCluster(
@@ -33,7 +33,7 @@ async function openCluster(
 
 const hostsOf = ({ nodes }: TestCluster) => nodes.map(({ url }) => new URL(url).host)
 
-describe('a worker runs its jobs on a cluster of three', () => {
+describe('on a cluster of three nodes', () => {
   let cluster: TestCluster
   beforeAll(async () => {
     cluster = await startRedisCluster()
@@ -41,7 +41,7 @@ describe('a worker runs its jobs on a cluster of three', () => {
   afterAll(() => cluster.stop())
 
   test(
-    'from any of its nodes',
+    'a worker runs its jobs with the URL of any node',
     works('Redis and Valkey', 'Redis Cluster 7.0', '`REDIS_URL` names one node or several'),
     async (context) => {
       for (const { url } of cluster.nodes) await expectToWork(context, url)
@@ -49,7 +49,7 @@ describe('a worker runs its jobs on a cluster of three', () => {
   )
 
   test(
-    'of Valkey 8 (emulated)',
+    'a worker runs its jobs on Valkey 8 (emulated)',
     works('Redis and Valkey', 'Valkey 8 cluster *(emulated)*'),
     async (context) => {
       for (const { url } of cluster.nodes) {
@@ -58,7 +58,7 @@ describe('a worker runs its jobs on a cluster of three', () => {
     },
   )
 
-  test('as a user that may not run dangerous commands, such as INFO', async (context) => {
+  test('a worker runs its jobs as a user that may not run dangerous commands, such as INFO', async (context) => {
     for (const { url } of cluster.nodes) {
       await sendCommand(url, 'ACL', 'SETUSER', 'careful', 'on', '>pw', '~*', '+@all', '-@dangerous')
     }
@@ -66,7 +66,7 @@ describe('a worker runs its jobs on a cluster of three', () => {
     await expectToWork(context, url, 'warning')
   })
 
-  test('not as a user that may not read its nodes, until the rule of the message is applied', async (context) => {
+  test('a worker waits if the user may not read the nodes, until the rule of the message is applied', async (context) => {
     const { expect } = context
     for (const { url } of cluster.nodes) {
       await sendCommand(url, 'ACL', 'SETUSER', 'blind', 'on', '>pw', '~*', '+@all', '-cluster')
@@ -79,18 +79,18 @@ describe('a worker runs its jobs on a cluster of three', () => {
     for (const node of cluster.nodes) {
       await sendCommand(node.url, 'ACL', 'SETUSER', 'blind', '+cluster|slots')
     }
-    await startsAgain(job, 3)
+    await waitForStarts(job, 3)
   })
 
   test(
-    'while the first of the nodes in REDIS_URL is dead',
+    'a worker runs its jobs if the first node in REDIS_URL is dead',
     works('Redis and Valkey', 'a cluster whose first node in `REDIS_URL` is dead'),
     async (context) => {
       const { expect } = context
       const [, second, third] = hostsOf(cluster)
-      for (const others of [`${second},${third}`, `redis://${third}`]) {
-        const { job, lines } = await startOn(context, `redis://127.0.0.1:1,${others}`)
-        await startsAgain(job, 3)
+      for (const otherNodes of [`${second},${third}`, `redis://${third}`]) {
+        const { job, lines } = await startOn(context, `redis://127.0.0.1:1,${otherNodes}`)
+        await waitForStarts(job, 3)
         for (const line of lines('warn')) {
           expect(line).toMatchObject({
             node: '127.0.0.1:1',
@@ -101,33 +101,33 @@ describe('a worker runs its jobs on a cluster of three', () => {
     },
   )
 
-  test('unless its nodes announce addresses that are unreachable, which is reported', async (context) => {
+  test('a worker reports nodes that announce unreachable addresses, and waits', async (context) => {
     const { expect, onTestFinished } = context
-    const announce = async (name: string, type: string) => {
+    const setAnnouncedName = async (name: string, type: string) => {
       for (const { url } of cluster.nodes) {
         await sendCommand(url, 'CONFIG', 'SET', 'cluster-announce-hostname', name)
         await sendCommand(url, 'CONFIG', 'SET', 'cluster-preferred-endpoint-type', type)
       }
     }
     // The nodes listen on another address of the loopback interface.
-    await announce('127.0.0.2', 'hostname')
-    onTestFinished(() => announce('', 'ip'))
+    await setAnnouncedName('127.0.0.2', 'hostname')
+    onTestFinished(() => setAnnouncedName('', 'ip'))
     const { url } = cluster.nodes[0]
     const slots = async () => JSON.stringify(await sendCommand(url, 'CLUSTER', 'SLOTS'))
     await expect.poll(slots, WAIT).not.toMatch(/"(\?|127\.0\.0\.1)",\d/)
     const { lines } = await startOn(context, url)
-    const isReported = expect.objectContaining({
+    const nodeWarning = expect.objectContaining({
       msg: 'redis cluster node unavailable',
       node: expect.stringMatching(/^127\.0\.0\.2:/),
       advice: expect.stringMatching(/address that it announces is reachable/),
     })
-    await expect.poll(() => lines('warn'), WAIT).toContainEqual(isReported)
-    const isDown = expect.objectContaining({ msg: 'job queue unavailable' })
-    await expect.poll(() => lines('warn'), WAIT).toContainEqual(isDown)
+    await expect.poll(() => lines('warn'), WAIT).toContainEqual(nodeWarning)
+    const queueWarning = expect.objectContaining({ msg: 'job queue unavailable' })
+    await expect.poll(() => lines('warn'), WAIT).toContainEqual(queueWarning)
   })
 
   test(
-    'unless its nodes announce no address',
+    'a worker exits if the nodes announce no address',
     refuses(
       'Redis and Valkey',
       'a cluster whose nodes announce no address',
@@ -146,10 +146,10 @@ describe('a worker runs its jobs on a cluster of three', () => {
 
 describe('a cluster with replicas', { concurrent: true }, () => {
   test.for([
-    ['every node', (all: string[]) => all.join(',')],
-    ['only the frozen node', (_all: string[], frozen: string) => frozen],
-  ] as [string, (all: string[], frozen: string) => string][])(
-    'is used 30 s after its primary is frozen, where REDIS_URL has %s',
+    ['every node', (allHosts: string[]) => allHosts.join(',')],
+    ['only the frozen node', (_all: string[], frozenHost: string) => frozenHost],
+  ] as [string, (allHosts: string[], frozenHost: string) => string][])(
+    'a worker continues within 30 s after the primary is frozen, if REDIS_URL names %s',
     {
       ...works(
         'Redis and Valkey',
@@ -158,16 +158,16 @@ describe('a cluster with replicas', { concurrent: true }, () => {
       ),
       timeout: 120_000,
     },
-    async ([_name, choose], context) => {
+    async ([_name, chooseHosts], context) => {
       const { annotate, expect } = context
       const args = ['--cluster-node-timeout', `${NODE_TIMEOUT_MS}`]
       const cluster = await openCluster(context, { replicas: true, args })
       const primary = await cluster.primaryOf(toKeyPrefix(DOMAIN))
       const { job, lines } = await startOn(
         context,
-        `redis://${choose(hostsOf(cluster), new URL(primary.url).host)}`,
+        `redis://${chooseHosts(hostsOf(cluster), new URL(primary.url).host)}`,
       )
-      await startsAgain(job, 3)
+      await waitForStarts(job, 3)
 
       primary.freeze()
       const frozenAt = Date.now()
@@ -185,29 +185,29 @@ describe('a cluster with replicas', { concurrent: true }, () => {
   )
 })
 
-test('a cluster without a primary for the queue is reported with what to check', async (context) => {
+test('a worker reports a cluster without a primary for the queue, with what to check', async (context) => {
   const { expect } = context
   const cluster = await openCluster(context, { args: ['--cluster-node-timeout', '500'] })
   const primary = await cluster.primaryOf(toKeyPrefix(DOMAIN))
-  const others = cluster.nodes.filter((node) => node !== primary)
+  const otherNodes = cluster.nodes.filter((node) => node !== primary)
   const { job, lines } = await startOn(
     context,
-    `redis://${others.map(({ url }) => new URL(url).host)}`,
+    `redis://${otherNodes.map(({ url }) => new URL(url).host)}`,
   )
-  await startsAgain(job)
+  await waitForStarts(job)
   await primary.stop()
-  const isDown = expect.objectContaining({
+  const queueWarning = expect.objectContaining({
     msg: 'job queue unavailable',
     advice: expect.stringContaining('redis-cli --cluster check 127.0.0.1:'),
   })
-  await expect.poll(() => lines('warn'), WAIT).toContainEqual(isDown)
+  await expect.poll(() => lines('warn'), WAIT).toContainEqual(queueWarning)
 })
 
 describe('with TLS,', async () => {
   const certificates = await openCertificates()
   afterAll(() => certificates.remove())
 
-  // The built program: Node loads the trusted certificates when the process starts.
+  // Runs the built program, because Node.js loads NODE_EXTRA_CA_CERTS only when the process starts.
   async function startWorker({ onTestFinished }: Context, redisUrl: string, caFile: string) {
     const database = await createTestDatabase()
     onTestFinished(() => database.drop())
@@ -222,7 +222,7 @@ describe('with TLS,', async () => {
     t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
     return {
       worker,
-      users: async () => (await readRows(database)).users.map(({ userId }) => userId),
+      readUsers: async () => (await readRows(database)).users.map(({ userId }) => userId),
     }
   }
 
@@ -230,19 +230,19 @@ describe('with TLS,', async () => {
     return { ...(await certificates.create(name)), host: 'localhost' }
   }
 
-  test('a server is used', async (context) => {
+  test('a worker uses a server with a trusted certificate', async (context) => {
     const { expect, onTestFinished } = context
     const tls = await createTls('DNS:localhost')
     const server = await startRedis({ own: true, tls })
     if ('skip' in server) throw new Error(server.skip)
     onTestFinished(() => server.stop())
-    const { worker, users } = await startWorker(context, server.url, tls.file)
-    await expect.poll(users, WAIT).toEqual(['auth0|1'])
+    const { worker, readUsers } = await startWorker(context, server.url, tls.file)
+    await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
     expect(worker.output()).not.toMatch(/unavailable/)
   })
 
   test(
-    'a cluster whose nodes announce addresses is used if its certificate is valid for the host of REDIS_URL',
+    'a worker uses a cluster whose nodes announce addresses, if its certificate is valid for the host of REDIS_URL',
     works(
       'Redis and Valkey',
       'TLS cluster whose nodes announce addresses',
@@ -252,14 +252,14 @@ describe('with TLS,', async () => {
       const { expect } = context
       const tls = await createTls('DNS:localhost')
       const { nodes } = await openCluster(context, { tls })
-      const { worker, users } = await startWorker(context, nodes[0].url, tls.file)
-      await expect.poll(users, WAIT).toEqual(['auth0|1'])
+      const { worker, readUsers } = await startWorker(context, nodes[0].url, tls.file)
+      await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
       expect(worker.output()).not.toMatch(/unavailable/)
     },
   )
 
   test(
-    'a cluster is refused if its certificate is for another host',
+    'a worker refuses a cluster whose certificate is for another host',
     refuses('Redis and Valkey', 'TLS cluster with a certificate for another host', 'exit code 2'),
     async (context) => {
       const { expect } = context

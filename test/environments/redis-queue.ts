@@ -9,17 +9,17 @@ import {
   createTestJob,
   createTestLog,
   startJobs,
-  startsAgain,
   type TestJob,
   type TestLog,
+  waitForStarts,
 } from '../jobs/fixture.js'
 
-/** A job on the server of a `REDIS_URL`, and what its worker logs. */
+/** A job whose queue is on a Redis server, and the log of its worker. */
 interface RunningJob extends TestLog {
   job: TestJob
 }
 
-/** Starts a job that runs ten times a second. */
+/** Starts a job that runs ten times per second, with its queue on the server of `redisUrl`. */
 export async function startOn(
   context: Context,
   redisUrl: string,
@@ -40,25 +40,25 @@ export async function startOn(
   return { ...testLog, job }
 }
 
-/** Runs the check of `doctor`. */
+/** Runs the check of the queue, as `doctor` does. Returns its result. */
 export async function examine(redisUrl: string): Promise<Check | undefined> {
   const [check] = await checkQueue(load(redisUrl), null)
   return check
 }
 
-/** Fails unless jobs run without a warning. `status` is that of the check of `doctor`. */
+/** Checks that jobs run without a warning, and that the check of `doctor` has this status. */
 export async function expectToWork(
   context: Context,
   redisUrl: string,
   status: Check['status'] = 'ok',
 ): Promise<void> {
   const { job, lines } = await startOn(context, redisUrl)
-  await startsAgain(job, 3)
+  await waitForStarts(job, 3)
   expect([...lines('warn'), ...lines('error')]).toEqual([])
   expect(await examine(redisUrl)).toMatchObject({ status })
 }
 
-/** Fails unless the start of the jobs and `doctor` report the same problem. */
+/** Checks that the jobs do not start, and that the error and `doctor` report this problem. */
 export async function expectRefusal(
   context: Context,
   redisUrl: string,
@@ -69,7 +69,7 @@ export async function expectRefusal(
   expect(await examine(redisUrl)).toMatchObject({ status: 'failure', message })
 }
 
-/** Opens a proxy that emulates another server. Returns its URL. */
+/** Opens a proxy that changes the responses of Redis to those of another server. Returns the URL of the proxy. */
 export async function emulate(
   { onTestFinished }: Context,
   target: string,
@@ -80,7 +80,7 @@ export async function emulate(
   return proxy.url
 }
 
-/** A server with other replies to INFO and HELLO. */
+/** Returns rules that change the replies to INFO and HELLO. */
 export function withDescription(
   changeInfo: (info: string) => string,
   changeHello: (text: string) => string,
@@ -93,7 +93,7 @@ export function withDescription(
   }
 }
 
-/** Another version of Redis. */
+/** Returns rules that emulate another version of Redis. */
 export function redisVersion(version: string): RespRules {
   return withDescription(
     (info) => info.replace(/redis_version:\S+/, `redis_version:${version}`),
@@ -101,7 +101,7 @@ export function redisVersion(version: string): RespRules {
   )
 }
 
-/** Valkey from version 8 on: it has other fields in INFO, and its own name in HELLO. */
+/** Emulates Valkey 8: it has other fields in INFO than Redis, and another name in HELLO. */
 export const VALKEY = withDescription(
   (info) =>
     info

@@ -12,7 +12,7 @@ import type { RespRules } from '../_support/resp-proxy.js'
 import { openTenant } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 import { workerEnv } from '../_support/worker.js'
-import { forbidConsole, startsAgain } from '../jobs/fixture.js'
+import { forbidConsole, waitForStarts } from '../jobs/fixture.js'
 import { refuses, works } from './compatibility.js'
 import {
   emulate,
@@ -36,13 +36,13 @@ beforeAll(async () => {
 afterAll(() => redis.stop())
 
 const isShortWait = ([name, , seconds]: string[]) => name === 'BZPOPMIN' && seconds?.includes('.')
-const UNKNOWN_HELLO = '-ERR unknown command `HELLO`, with args beginning with: `3`, \r\n'
+const HELLO_ERROR = '-ERR unknown command `HELLO`, with args beginning with: `3`, \r\n'
 
-/** Redis 5: it knows no HELLO, and waits for whole seconds only. */
+/** Emulates Redis 5: it has no command HELLO, and accepts only timeouts in whole seconds. */
 const REDIS_5: RespRules = {
   ...redisVersion('5.0.14'),
   respond(command) {
-    if (command[0] === 'HELLO') return UNKNOWN_HELLO
+    if (command[0] === 'HELLO') return HELLO_ERROR
     return isShortWait(command) ? '-ERR timeout is not an integer or out of range\r\n' : undefined
   },
 }
@@ -159,27 +159,27 @@ describe('a worker refuses', () => {
 
 describe('a user of Redis', () => {
   const password = 'a-password'
-  const as = (user: string) => redis.url.replace('//', `//${user}:${password}@`)
+  const urlAs = (user: string) => redis.url.replace('//', `//${user}:${password}@`)
   const setUser = (user: string, ...rules: string[]) =>
     sendCommand(redis.url, 'ACL', 'SETUSER', user, 'on', `>${password}`, ...rules)
 
   test(
-    'that may not run dangerous commands, such as INFO, is sufficient',
+    'a worker runs its jobs as a user that may not run dangerous commands, such as INFO',
     works('Redis and Valkey', 'a user without INFO (`+@all -@dangerous`)'),
     async (context) => {
       await setUser('careful', '~*', '+@all', '-@dangerous')
-      await expectToWork(context, as('careful'), 'warning')
+      await expectToWork(context, urlAs('careful'), 'warning')
     },
   )
 
   test(
-    'with the rights of docs/configuration.md is sufficient',
+    'a worker runs its jobs as a user with only the permissions of docs/configuration.md',
     works('Redis and Valkey', 'a user with [the least rights](configuration.md#redis)'),
     async (context) => {
       const page = await readFile(new URL('../../docs/configuration.md', import.meta.url), 'utf8')
       const [, user = '', rules = ''] = /^ACL SETUSER (\S+) on >PASSWORD (.*)$/m.exec(page) ?? []
       await setUser(user, ...rules.split(' '))
-      await expectToWork(context, as(user))
+      await expectToWork(context, urlAs(user))
     },
   )
 
@@ -190,31 +190,31 @@ describe('a user of Redis', () => {
     ['no key of the queue', ['~other:*', '+@all']],
     ["a name with a ' and no command", ['~*']],
   ] as [string, string[]][])(
-    'with %s is refused until the rule of the message is applied',
+    'a worker waits if the user may use %s, until the rule of the message is applied',
     async ([name, rules], context) => {
       const { expect } = context
       const user = name.replaceAll(' ', '-')
       await setUser(user, ...rules)
-      const { job, lines, text } = await startOn(context, as(user))
+      const { job, lines, text } = await startOn(context, urlAs(user))
       await expect.poll(() => lines('warn'), WAIT).toHaveLength(1)
       const [{ advice, msg } = {}] = lines('warn')
       expect(msg).toBe('job queue unavailable')
-      const check = await examine(as(user))
+      const check = await examine(urlAs(user))
       expect(check).toMatchObject({ status: 'failure', advice: expect.any(String) })
       expect(advice).toContain(check?.advice)
       const [, command = ''] = /run `(redis-cli .*)`/.exec(check?.advice ?? '') ?? []
-      await paste(command)
-      await startsAgain(job, 3)
+      await runInShell(command)
+      await waitForStarts(job, 3)
       await expect.poll(() => lines('info'), WAIT).toHaveLength(1)
       expect(lines('warn')).toHaveLength(1)
-      expect(await examine(as(user))).toMatchObject({ status: 'ok' })
+      expect(await examine(urlAs(user))).toMatchObject({ status: 'ok' })
       expect(text()).not.toContain(password)
     },
   )
 
-  test('with a wrong password is reported with what to check', async (context) => {
+  test('a worker reports a wrong password with what to check', async (context) => {
     const { expect } = context
-    const { lines } = await startOn(context, as('unknown'))
+    const { lines } = await startOn(context, urlAs('unknown'))
     await expect
       .poll(() => lines('warn'), WAIT)
       .toMatchObject([
@@ -225,8 +225,8 @@ describe('a user of Redis', () => {
       ])
   })
 
-  /** Runs a command as an administrator who pastes it into a shell. */
-  async function paste(command: string): Promise<void> {
+  /** Runs a command in a shell, as if an administrator pasted it. */
+  async function runInShell(command: string): Promise<void> {
     const { stdout } = await promisify(execFile)('sh', ['-c', command])
     expect(stdout).toBe('OK\n')
   }

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 
-/** A database user for one test. */
+/** A role of PostgreSQL for one test. */
 interface TestRole {
   name: string
-  /** URL of the database with this user. */
+  /** URL of the database, with this role as user. */
   url: string
   drop(): Promise<void>
 }
@@ -17,7 +17,7 @@ export interface OwnedDatabase {
   drop(): Promise<void>
 }
 
-/** Creates a database user without privileges. */
+/** Creates a role without privileges. */
 async function createRole(database: TestDatabase): Promise<TestRole> {
   const name = `role_${randomBytes(6).toString('hex')}`
   await database.query(`CREATE ROLE ${name} LOGIN PASSWORD 'test'`)
@@ -36,7 +36,7 @@ async function createRole(database: TestDatabase): Promise<TestRole> {
 /**
  * Creates an empty database that a role owns.
  *
- * @param settings Run-time parameters that the role sets for its sessions, as SQL.
+ * @param settings Run-time parameters for the sessions of the role. Each value is SQL.
  */
 export async function createOwnedDatabase(
   settings: Record<string, string> = {},

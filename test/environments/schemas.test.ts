@@ -31,14 +31,14 @@ async function migrate(env: Record<string, string>): Promise<void> {
 }
 
 /** Migrates the database, and starts a worker and an API. */
-async function start(env: Record<string, string>): Promise<RunningService> {
+async function startService(env: Record<string, string>): Promise<RunningService> {
   await migrate(env)
   const service = await runService(env)
   closers.push(service.close)
   return service
 }
 
-/** Checks that the service works over its whole path: poll, store, report, read. */
+/** Checks that the service reads, stores and returns a logout, and accepts a reported logout, without warnings. */
 async function expectWorking(service: RunningService, userId: string): Promise<void> {
   service.logout(userId)
   await service.waitForLogout(userId)
@@ -47,7 +47,7 @@ async function expectWorking(service: RunningService, userId: string): Promise<v
   expect(service.countLines('warn', /queue/)).toBe(0)
 }
 
-/** The checks of `doctor` on the database, by name. */
+/** Runs `doctor`. Returns the status of each check that uses the database, by name. */
 async function runDoctor(env: Record<string, string>): Promise<Record<string, string>> {
   const t = await openTenant()
   try {
@@ -67,7 +67,7 @@ async function runDoctor(env: Record<string, string>): Promise<Record<string, st
 
 const ALL_OK = { database: 'ok', migrations: 'ok', queue: 'ok', privileges: 'ok' }
 
-/** The schemas that contain a table of this name. */
+/** Returns the schemas that contain a table with this name. */
 async function findSchemas(database: TestDatabase, table = 'last_logout'): Promise<string[]> {
   const rows = await database.query<{ schema: string }>(
     'SELECT schemaname AS schema FROM pg_tables WHERE tablename = $1 ORDER BY 1',
@@ -85,7 +85,7 @@ const readUserIds = async (database: TestDatabase, schema: string) => {
 
 describe('the tables', () => {
   test(
-    'are in public while the role sets search_path to a schema of its own',
+    'the tables are in public, even if the role has another search_path',
     works(
       'PostgreSQL',
       'a role or a database with its own `search_path`',
@@ -95,7 +95,7 @@ describe('the tables', () => {
       const { database, url, drop } = await createOwnedDatabase({ search_path: 'own' })
       closers.push(drop)
       await database.query('CREATE SCHEMA own')
-      // Unqualified names would find these tables, which lack every column.
+      // A statement with unqualified names would use these tables, and fail because they have no columns.
       for (const table of [
         'tenant',
         'last_logout',
@@ -106,7 +106,7 @@ describe('the tables', () => {
         await database.query(`CREATE TABLE own.${table} ()`)
       }
       await database.query(`GRANT ALL ON SCHEMA own TO ${new URL(url).username}`)
-      const service = await start({ DATABASE_URL: url })
+      const service = await startService({ DATABASE_URL: url })
       await expectWorking(service, 'auth0|public')
       expect(await readUserIds(database, 'public')).toEqual([
         'auth0|public',
@@ -117,11 +117,11 @@ describe('the tables', () => {
   )
 
   test.each(['tenant_a', 'Ünusual name; --'])(
-    'are in the schema %s if DATABASE_URL names it, and migrate creates it',
+    'migrate creates the schema %s that DATABASE_URL names, and the tables in it',
     async (schema) => {
       const database = await createDatabase()
       const env = { DATABASE_URL: withSchema(database.url, schema) }
-      const service = await start(env)
+      const service = await startService(env)
       await expectWorking(service, 'auth0|named')
       expect(await findSchemas(database)).toEqual([schema])
       expect(await findSchemas(database, '_prisma_migrations')).toEqual([schema])
@@ -130,7 +130,7 @@ describe('the tables', () => {
   )
 
   test(
-    'are in the schema of DATABASE_URL behind PgBouncer, also if DATABASE_DIRECT_URL names none',
+    'the tables are in the schema of DATABASE_URL, even if DATABASE_DIRECT_URL has no schema, behind PgBouncer',
     works(
       'PostgreSQL poolers and replicas',
       'PgBouncer with transaction pooling and `?schema=`',
@@ -144,7 +144,7 @@ describe('the tables', () => {
         DATABASE_URL: withSchema(pooler.url, 'pooled_tenant'),
         DATABASE_DIRECT_URL: database.url,
       }
-      const service = await start(env)
+      const service = await startService(env)
       await expectWorking(service, 'auth0|pooled')
       expect(await findSchemas(database)).toEqual(['pooled_tenant'])
       expect(await runDoctor(env)).toEqual(ALL_OK)
@@ -163,17 +163,17 @@ describe('two schemas of one database', () => {
   })
 
   test(
-    'serve two tenants, each with its own logouts, change feed and queue',
+    'two schemas serve two tenants, each with its own logouts, change feed and queue',
     works('PostgreSQL', 'two tenants in one database, each with its own `?schema=`'),
     async () => {
-      const one = await start(envOf('one', 'one.example'))
-      const two = await start(envOf('two', 'two.example'))
+      const one = await startService(envOf('one', 'one.example'))
+      const two = await startService(envOf('two', 'two.example'))
       await Promise.all([expectWorking(one, 'auth0|1'), expectWorking(two, 'auth0|2')])
       expect(await readUserIds(database, 'one')).toEqual(['auth0|1', 'auth0|1-reported'])
       expect(await readUserIds(database, 'two')).toEqual(['auth0|2', 'auth0|2-reported'])
 
-      // A notification wakes the feeds of all schemas: it must not pass on changes of another one.
-      const feed = async ({ url }: RunningService, after = '') => {
+      // A notification wakes the feeds of all schemas. A feed must not contain changes of another schema.
+      const readFeed = async ({ url }: RunningService, after = '') => {
         const response = await fetch(`${url}/v1/changes${after && `?after=${after}`}`, {
           headers: { authorization: `Bearer ${KEY}` },
         })
@@ -181,20 +181,20 @@ describe('two schemas of one database', () => {
         const users = new Set(body.changes?.map(({ user_id }) => user_id))
         return { status: response.status, users: [...users].sort(), cursor: body.cursor }
       }
-      const [ofOne, ofTwo] = [await feed(one), await feed(two)]
-      expect(ofOne.users).toEqual(['auth0|1', 'auth0|1-reported'])
-      expect(ofTwo.users).toEqual(['auth0|2', 'auth0|2-reported'])
+      const [feedOfOne, feedOfTwo] = [await readFeed(one), await readFeed(two)]
+      expect(feedOfOne.users).toEqual(['auth0|1', 'auth0|1-reported'])
+      expect(feedOfTwo.users).toEqual(['auth0|2', 'auth0|2-reported'])
       // A cursor of one schema is unknown in the other.
-      expect(ofOne.cursor.split('.')[0]).not.toBe(ofTwo.cursor.split('.')[0])
-      const mixed = await feed(two, ofOne.cursor)
-      expect(mixed.status).toBe(410)
+      expect(feedOfOne.cursor.split('.')[0]).not.toBe(feedOfTwo.cursor.split('.')[0])
+      const feedWithOtherCursor = await readFeed(two, feedOfOne.cursor)
+      expect(feedWithOtherCursor.status).toBe(410)
     },
   )
 
-  test('that serve the same tenant are both polled', async () => {
+  test('the workers of two schemas both poll, if the schemas serve the same tenant', async () => {
     const [one, two] = [
-      await start(envOf('one', 'tenant.example')),
-      await start(envOf('two', 'tenant.example')),
+      await startService(envOf('one', 'tenant.example')),
+      await startService(envOf('two', 'tenant.example')),
     ]
     await expectWorking(one, 'auth0|1')
     await expectWorking(two, 'auth0|2')
@@ -205,20 +205,20 @@ describe('two schemas of one database', () => {
       )
       return polls[0] ?? { one: '', two: '' }
     }
-    const before = await readPolls()
+    const pollsBefore = await readPolls()
     await expect
       .poll(async () => {
         const { one, two } = await readPolls()
-        return one > before.one && two > before.two
+        return one > pollsBefore.one && two > pollsBefore.two
       }, WAIT)
       .toBe(true)
   })
 
   test(
-    'serve one tenant each: another domain is refused with the way out',
-    refuses('PostgreSQL', 'two tenants in one schema', 'exit code 2, with the way out'),
+    'a command refuses a schema that serves another tenant, with what to do',
+    refuses('PostgreSQL', 'two tenants in one schema', 'exit code 2, with what to do'),
     async () => {
-      const one = await start(envOf('one', 'one.example'))
+      const one = await startService(envOf('one', 'one.example'))
       await expectWorking(one, 'auth0|1')
       const { code, stderr } = await finishCommandLine(['status'], envOf('one', 'two.example'))
       expect(code).toBe(2)
@@ -228,27 +228,27 @@ describe('two schemas of one database', () => {
 })
 
 describe('options= in DATABASE_URL', () => {
-  test('does not replace the search_path of the queue, which is polled', async () => {
+  test('a search_path in options= does not replace the search_path of the queue', async () => {
     const database = await createDatabase()
     const url = new URL(database.url)
     url.searchParams.set('options', '-c search_path=elsewhere -c statement_timeout=5s')
-    const service = await start({ DATABASE_URL: url.href })
+    const service = await startService({ DATABASE_URL: url.href })
     await expectWorking(service, 'auth0|options')
     expect(await runDoctor({ DATABASE_URL: url.href })).toEqual(ALL_OK)
   })
 
   test(
-    'applies to the queue as far as it does not contradict it',
+    'every other option applies to the queue',
     works('PostgreSQL', '`options=` in `DATABASE_URL`'),
     async () => {
       const database = await createDatabase()
       const url = new URL(database.url)
-      const given = [
+      const optionsOfUrl = [
         '-c search_path=elsewhere',
         '--application-name=it\\ is\\ me',
         '-c statement_timeout=5s',
       ]
-      url.searchParams.set('options', given.join(' '))
+      url.searchParams.set('options', optionsOfUrl.join(' '))
       const pool = createQueuePool(url.href)
       closers.push(() => pool.end())
       const { rows } = await pool.query(
@@ -263,7 +263,7 @@ describe('options= in DATABASE_URL', () => {
   )
 })
 
-test('a database URL without the parameter schema means public', () => {
+test('schemaOf returns public for a database URL without the parameter schema', () => {
   expect(schemaOf('postgresql://user@host/database')).toBe('public')
   expect(schemaOf('postgresql://user@host/database?schema=tenant_a')).toBe('tenant_a')
 })

@@ -3,17 +3,17 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { startPgBouncer } from '../_support/pgbouncer.js'
 import { startPostgres } from '../_support/postgres.js'
 
-/** A database whose server sets something for every session. */
+/** A database with settings that apply to every session. */
 export interface ServerWithSettings {
-  /** `DATABASE_URL`, and `DATABASE_DIRECT_URL` where the former leads to a pooler. */
+  /** `DATABASE_URL`, and `DATABASE_DIRECT_URL` if `DATABASE_URL` leads to a pooler. */
   env: { DATABASE_URL: string; DATABASE_DIRECT_URL?: string }
   close(): Promise<void>
 }
 
-/** What a server sets for every session. */
+/** Run-time parameters of every session. */
 type Settings = Partial<Record<'timezone' | 'datestyle', string>>
 
-/** Every server that the product is run against: its name, what it sets, and how. */
+/** Every server of the tests: its name, its settings, and how a database with them is opened. */
 export const SERVERS: [
   name: string,
   server: { settings: Settings; open(settings: Settings): Promise<ServerWithSettings> },
@@ -44,7 +44,7 @@ async function inServer(settings: Settings): Promise<ServerWithSettings> {
 
 async function inDatabase(settings: Settings): Promise<ServerWithSettings> {
   const database = await createTestDatabase('template0')
-  await change(database, `DATABASE ${database.name}`, settings)
+  await setParameters(database, `DATABASE ${database.name}`, settings)
   return { env: { DATABASE_URL: database.url }, close: database.drop }
 }
 
@@ -53,7 +53,7 @@ async function inRole(settings: Settings): Promise<ServerWithSettings> {
   const role = `role_${randomBytes(6).toString('hex')}`
   await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'test'`)
   await database.query(`ALTER DATABASE ${database.name} OWNER TO ${role}`)
-  await change(database, `ROLE ${role}`, settings)
+  await setParameters(database, `ROLE ${role}`, settings)
   const url = new URL(database.url)
   Object.assign(url, { username: role, password: 'test' })
   return { env: { DATABASE_URL: url.href }, close: database.drop }
@@ -71,10 +71,14 @@ async function behindPooler(settings: Settings): Promise<ServerWithSettings> {
   }
 }
 
-async function change({ query }: TestDatabase, what: string, settings: Settings): Promise<void> {
+async function setParameters(
+  { query }: TestDatabase,
+  object: string,
+  settings: Settings,
+): Promise<void> {
   for (const [name, value] of Object.entries(settings)) {
-    // A list of values is written as one.
+    // PostgreSQL stores quoted values of a list separately, so each value gets its own quotes.
     const values = value.split(', ').map((part: string) => `'${part}'`)
-    await query(`ALTER ${what} SET ${name} = ${values.join(', ')}`)
+    await query(`ALTER ${object} SET ${name} = ${values.join(', ')}`)
   }
 }

@@ -11,34 +11,34 @@ import { openTenant, tenantEnv } from '../_support/tenant.js'
 
 const DAY_MS = 86_400_000
 
-/** How long reading two entries may take, in milliseconds. */
+/** Maximum duration of reading two entries. */
 const SYNC_TIMEOUT_MS = 8_000
 
-/** Two logouts, so that every time zone with summer time is once in it and once not. */
+/** A logout in January and a logout in July: a time zone with summer time has different offsets at the two instants. */
 export const LOGOUTS = {
-  summer: { userId: 'auth0|summer', sessionId: 'summer-session', at: latest(6) },
-  winter: { userId: 'auth0|winter', sessionId: undefined, at: latest(0) },
+  summer: { userId: 'auth0|summer', sessionId: 'summer-session', at: midMonthBefore(6) },
+  winter: { userId: 'auth0|winter', sessionId: undefined, at: midMonthBefore(0) },
 }
 
-/** Before both. */
+/** An instant before both logouts. */
 export const FLOOR = Math.min(LOGOUTS.summer.at, LOGOUTS.winter.at) - DAY_MS
 
-/** An age that every instant of the table is within. */
+/** The value of `MAX_REFRESH_AGE`. No logout is older. */
 export const MAX_REFRESH_AGE_MS = 380 * DAY_MS
 
-/** The service around a tenant with two logouts, which it has read once. */
+/** A service that has read the log of its tenant once. The log contains two logouts. */
 export interface System {
   url: string
   tenant: Tenant
   service: Service
-  /** When reading began. */
+  /** When the service began to read the log. */
   startedAt: number
-  /** How reading ended: `null`, or with an error. */
+  /** The error with which reading the log failed; `null`: it succeeded. */
   failure: unknown
   logRequests(): number
-  /** Requests a path of the API; with a body, by POST. */
+  /** Requests a path of the API. Uses POST if there is a body, otherwise GET. */
   request(path: string, body?: object): Promise<{ status: number; body: Record<string, unknown> }>
-  /** Runs a command in this process; returns what it prints. */
+  /** Runs a command in this process. Returns its output. */
   run(...args: string[]): Promise<string>
   close(): Promise<void>
 }
@@ -73,14 +73,14 @@ export async function openSystem(databaseEnv: Record<string, string>): Promise<S
   }
 }
 
-/** Writes a log that begins long before the logouts, so that no gap is found. */
+/** Writes a log whose first entry is older than `MAX_REFRESH_AGE`, so that there is no gap. */
 function writeLog(tenant: Tenant): void {
-  const before = Date.now() - MAX_REFRESH_AGE_MS - 10 * DAY_MS
-  tenant.write(buildEntry('s', { userId: 'auth0|1' }), { dateMs: before })
+  const firstEntryAt = Date.now() - MAX_REFRESH_AGE_MS - 10 * DAY_MS
+  tenant.write(buildEntry('s', { userId: 'auth0|1' }), { dateMs: firstEntryAt })
   for (const { at, ...subject } of Object.values(LOGOUTS)) {
     const { sessionId, userId } = subject
-    const about = sessionId === undefined ? { userId } : { userId, sessionId }
-    tenant.write(buildEntry('slo', about), { dateMs: at })
+    const subjectOfEntry = sessionId === undefined ? { userId } : { userId, sessionId }
+    tenant.write(buildEntry('slo', subjectOfEntry), { dateMs: at })
   }
 }
 
@@ -117,8 +117,8 @@ async function run(env: Record<string, string>, args: string[]): Promise<string>
   return stdout
 }
 
-/** The middle of the latest such month that is over. */
-function latest(month: number): number {
+/** Returns an instant in the middle of a month (0 is January): in the latest such month that has ended. */
+function midMonthBefore(month: number): number {
   const now = new Date()
   const year = now.getUTCMonth() > month ? now.getUTCFullYear() : now.getUTCFullYear() - 1
   return Date.UTC(year, month, 15, 12, 34, 56, 789)

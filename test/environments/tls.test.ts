@@ -15,8 +15,8 @@ import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { type Certificates, openCertificates, openTlsFront } from '../_support/tls.js'
 import { refuses, works } from './compatibility.js'
 
-/** Commands exit at once, not after a time limit. */
-const AT_ONCE_MS = 15_000
+/** Maximum duration of a command that refuses to run. It does not wait for a timeout of PostgreSQL or Redis. */
+const MAX_COMMAND_MS = 15_000
 
 let certificates: Certificates
 let certificate: Awaited<ReturnType<Certificates['create']>>
@@ -36,8 +36,8 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
 })
 
-/** The environment of every command. */
-const environment = (env: Record<string, string>) => ({
+/** Returns the environment variables of a command. */
+const commandEnv = (env: Record<string, string>) => ({
   ...tenantEnv(tenant.simulator),
   API_KEYS: `test:${KEY}`,
   PORT: '0',
@@ -46,21 +46,21 @@ const environment = (env: Record<string, string>) => ({
 
 async function expectRefused(args: string[], env: Record<string, string>, message: RegExp) {
   const startedAt = performance.now()
-  const { code, stdout, stderr } = await finishCommandLine(args, environment(env))
+  const { code, stdout, stderr } = await finishCommandLine(args, commandEnv(env))
   expect(code, `${args}: ${stdout}${stderr}`).toBe(2)
   expect(stderr).toMatch(message)
-  // One message, without a stack.
+  // The error is a message in one line, without a stack trace.
   expect(stderr.trimEnd().split('\n')).toHaveLength(1)
-  expect(performance.now() - startedAt).toBeLessThan(AT_ONCE_MS)
+  expect(performance.now() - startedAt).toBeLessThan(MAX_COMMAND_MS)
 }
 
 async function runDoctor(env: Record<string, string>, name: string) {
-  const { stdout } = await finishCommandLine(['doctor', '--json'], environment(env))
+  const { stdout } = await finishCommandLine(['doctor', '--json'], commandEnv(env))
   const { checks } = JSON.parse(stdout) as { checks: { name: string }[] }
   return checks.find((check) => check.name === name)
 }
 
-/** Every command that uses the database. */
+/** The commands that use the database. */
 const COMMANDS = [['migrate'], ['start'], ['api'], ['worker'], ['sync'], ['status']]
 
 describe('PostgreSQL with TLS', () => {
@@ -76,7 +76,7 @@ describe('PostgreSQL with TLS', () => {
     await rm(dir, { recursive: true, force: true })
   })
 
-  /** Copies a certificate and its key to where the server reads them. Returns both paths. */
+  /** Copies a certificate and its key to the directory of the server. Returns both paths. */
   async function install({ file }: typeof certificate): Promise<[cert: string, key: string]> {
     const user = await chooseServerUser(null)
     const [cert, key] = [join(dir, 'server.pem'), join(dir, 'server.key')]
@@ -88,9 +88,9 @@ describe('PostgreSQL with TLS', () => {
   }
 
   /** Restarts the server with a certificate. */
-  async function present(next: typeof certificate): Promise<void> {
+  async function restartWith(newCertificate: typeof certificate): Promise<void> {
     await server.stop()
-    await install(next)
+    await install(newCertificate)
     await server.start()
   }
 
@@ -131,34 +131,36 @@ describe('PostgreSQL with TLS', () => {
     },
   )
 
-  test('a certificate for another host name is refused', async () => {
+  test('api refuses a certificate for another host name', async () => {
     const parameters = { sslmode: 'verify-full', sslrootcert: certificate.file }
     const env = { DATABASE_URL: urlOf(parameters, 'localhost') }
     await expectRefused(['api'], env, /ERR_TLS_CERT_ALTNAME_INVALID.*a host name that the certi/)
   })
 
-  test('a file that is no certificate is refused', async () => {
+  test('api refuses an sslrootcert that contains no certificate', async () => {
     const file = join(dir, 'empty.pem')
     await writeFile(file, 'no certificate')
     const env = { DATABASE_URL: urlOf({ sslmode: 'verify-full', sslrootcert: file }) }
     await expectRefused(['api'], env, /TLS certificate verification failed for PostgreSQL/)
   })
 
-  test('doctor names the code and the remedy', async () => {
-    const untrusted = { DATABASE_URL: urlOf({ sslmode: 'verify-full' }) }
-    expect(await runDoctor(untrusted, 'database')).toMatchObject({
+  test('doctor reports the error code and the remedy', async () => {
+    const envWithUntrusted = { DATABASE_URL: urlOf({ sslmode: 'verify-full' }) }
+    expect(await runDoctor(envWithUntrusted, 'database')).toMatchObject({
       status: 'failure',
       message: expect.stringMatching(/DEPTH_ZERO_SELF_SIGNED_CERT.*sslrootcert/),
     })
-    const missing = { DATABASE_URL: urlOf({ sslmode: 'verify-full', sslrootcert: '/no/such' }) }
-    expect(await runDoctor(missing, 'database')).toMatchObject({
+    const envWithMissingFile = {
+      DATABASE_URL: urlOf({ sslmode: 'verify-full', sslrootcert: '/no/such' }),
+    }
+    expect(await runDoctor(envWithMissingFile, 'database')).toMatchObject({
       status: 'failure',
       message: expect.stringMatching(/\/no\/such cannot be read \(ENOENT\)/),
     })
   })
 
   test(
-    'the service works with sslrootcert, over TLS, and with the queue in the same database',
+    'with sslrootcert, all connections of the service and its queue use TLS',
     works('PostgreSQL', 'TLS with `sslrootcert` or `NODE_EXTRA_CA_CERTS`'),
     async () => {
       const url = urlOf({ sslmode: 'verify-full', sslrootcert: certificate.file })
@@ -175,34 +177,34 @@ describe('PostgreSQL with TLS', () => {
     },
   )
 
-  test('a certificate that is replaced while the service runs is an outage that names the cause', async () => {
+  test('a store reports an outage with its cause if the server gets an untrusted certificate', async () => {
     const store = await openTestStore({
       url: urlOf({ sslmode: 'verify-full', sslrootcert: certificate.file }),
     })
     closers.push(store.close)
-    await present(await certificates.create('IP:127.0.0.1'))
+    await restartWith(await certificates.create('IP:127.0.0.1'))
     await expect(store.readProgress()).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',
       message: expect.stringMatching(
         /TLS failed for PostgreSQL \(self-signed certificate\): set sslr/,
       ),
     })
-    await present(certificate)
+    await restartWith(certificate)
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
   })
 
-  test('NODE_EXTRA_CA_CERTS suffices', async () => {
-    const env = environment({ DATABASE_URL: urlOf({ sslmode: 'verify-full' }) })
-    const found = await finishCommand(['migrate'], {
+  test('NODE_EXTRA_CA_CERTS makes the certificate trusted', async () => {
+    const env = commandEnv({ DATABASE_URL: urlOf({ sslmode: 'verify-full' }) })
+    const result = await finishCommand(['migrate'], {
       ...env,
       NODE_EXTRA_CA_CERTS: certificate.file,
     })
-    expect(found).toMatchObject({ code: 0, stdout: 'the database is up to date\n' })
+    expect(result).toMatchObject({ code: 0, stdout: 'the database is up to date\n' })
   })
 })
 
 test(
-  'a server without TLS is refused where DATABASE_URL requires it',
+  'api refuses a server without TLS if DATABASE_URL requires TLS',
   refuses('PostgreSQL', '`sslmode=require` on a server without TLS', 'exit code 2'),
   async () => {
     const database = await createTestDatabase()
@@ -215,14 +217,14 @@ test(
 describe('Redis with TLS', () => {
   let redis: TestRedis
   beforeAll(async () => {
-    const started = await startRedis({ own: true })
-    if ('skip' in started) throw new Error(started.skip)
-    redis = started
+    const server = await startRedis({ own: true })
+    if ('skip' in server) throw new Error(server.skip)
+    redis = server
   })
   afterAll(() => redis?.stop())
 
-  const openFront = async (presented: typeof certificate | 'plain') => {
-    const front = await openTlsFront(redis.url, presented)
+  const openFront = async (serverCertificate: typeof certificate | 'plain') => {
+    const front = await openTlsFront(redis.url, serverCertificate)
     closers.push(front.close)
     return front.url.replace('https:', 'rediss:')
   }
@@ -249,7 +251,7 @@ describe('Redis with TLS', () => {
     },
   )
 
-  test('doctor names the code and the remedy', async () => {
+  test('doctor reports the error code and the remedy', async () => {
     const env = { DATABASE_URL: await openDatabase(), REDIS_URL: await openFront(certificate) }
     expect(await runDoctor(env, 'queue')).toMatchObject({
       status: 'failure',
@@ -257,13 +259,13 @@ describe('Redis with TLS', () => {
     })
   })
 
-  test('NODE_EXTRA_CA_CERTS suffices', async () => {
+  test('NODE_EXTRA_CA_CERTS makes the certificate trusted', async () => {
     const env = { DATABASE_URL: await openDatabase(), REDIS_URL: await openFront(certificate) }
-    const found = await finishCommand(['doctor', '--json'], {
-      ...environment(env),
+    const result = await finishCommand(['doctor', '--json'], {
+      ...commandEnv(env),
       NODE_EXTRA_CA_CERTS: certificate.file,
     })
-    const { checks } = JSON.parse(found.stdout) as { checks: { name: string; status: string }[] }
+    const { checks } = JSON.parse(result.stdout) as { checks: { name: string; status: string }[] }
     expect(checks.find(({ name }) => name === 'queue')).toMatchObject({ status: 'ok' })
   })
 })

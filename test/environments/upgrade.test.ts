@@ -17,18 +17,18 @@ import { WAIT } from '../_support/wait.js'
 import { works } from './compatibility.js'
 import { findPostgresVersion } from './postgres-versions.js'
 
-const ROWS = 1_000_000
+const ROW_COUNT = 1_000_000
 
-/** How long a request may take while the tables are migrated beside it, in milliseconds. */
+/** Maximum duration of a request during a migration. */
 const MAX_REQUEST_MS = 3_000
 
-const released = await importReleasedService()
+const release010 = await importReleasedService()
 const current = { createService, loadConfig }
 
-interface Running {
-  /** Resolves when the API of this service knows a logout of the user. */
+interface RunningRelease {
+  /** Waits until the API of this release returns a logout of the user. */
   waitForLogout(userId: string): Promise<void>
-  /** Requests the last logout of the newest user of the table. Resolves to the status. */
+  /** Requests the last logout of the user with the highest number. Resolves to the status. */
   request(): Promise<number>
   close(): Promise<void>
 }
@@ -36,23 +36,23 @@ interface Running {
 describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %d', (major) => {
   let postgres: TestPostgres
   let t: TestTenant
-  let older: Running
+  let service010: RunningRelease
   beforeAll(async () => {
     t = await openTenant()
     postgres = await startPostgres({}, { binaries: findPostgresVersion(major), empty: true })
-    await released.applyMigrations(postgres.url)
+    await release010.applyMigrations(postgres.url)
     await migrateQueue(postgres.url)
     await fill(postgres)
-    older = await start(released)
+    service010 = await start(release010)
   }, 300_000)
   afterAll(async () => {
-    await older?.close()
+    await service010?.close()
     await postgres?.remove()
     await t?.close()
   })
 
-  /** Starts a worker and an API of a release. */
-  async function start(release: typeof current): Promise<Running> {
+  /** Starts a worker and an API of this release. */
+  async function start(release: typeof current): Promise<RunningRelease> {
     const variables = {
       ...tenantEnv(t.simulator),
       DATABASE_URL: postgres.url,
@@ -74,7 +74,7 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
           ((await (await read(userId)).json()) as { last_logout_at: string | null }).last_logout_at
         await expect.poll(readAt, WAIT).not.toBeNull()
       },
-      request: async () => (await read(`auth0|${ROWS / 2}`)).status,
+      request: async () => (await read(`auth0|${ROW_COUNT / 2}`)).status,
       close: service.close,
     }
   }
@@ -82,87 +82,87 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
   const logOut = (userId: string) =>
     t.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 
-  /** Requests one response after the other while something runs. Resolves to the slowest, in milliseconds. */
+  /** Sends one request after the other while `run` runs. Resolves to the duration of the slowest request. */
   async function measureRequests(run: () => Promise<unknown>): Promise<number> {
-    let isOver = false
-    let slowest = 0
+    let isDone = false
+    let maxMs = 0
     const requests = (async () => {
-      while (!isOver) {
+      while (!isDone) {
         const startedAt = performance.now()
-        expect(await older.request()).toBe(200)
-        slowest = Math.max(slowest, performance.now() - startedAt)
+        expect(await service010.request()).toBe(200)
+        maxMs = Math.max(maxMs, performance.now() - startedAt)
       }
     })()
     await run().finally(() => {
-      isOver = true
+      isDone = true
     })
     await requests
-    return Math.round(slowest)
+    return Math.round(maxMs)
   }
 
-  test('is migrated beside a running 0.1.0, whose requests hardly wait', {
+  test('the database is migrated while 0.1.0 runs, and requests wait for less than three seconds', {
     ...works(
       'PostgreSQL',
       `upgrade from 0.1.0 with a million rows on PostgreSQL ${major}`,
-      'beside a running 0.1.0; [rollback](upgrades.md)',
+      'while 0.1.0 runs; [rollback](upgrades.md)',
     ),
     timeout: 60_000,
   }, async ({ annotate }) => {
     logOut('auth0|before')
-    await older.waitForLogout('auth0|before')
+    await service010.waitForLogout('auth0|before')
     const size = await postgres.query<{ size: string }>(
       `SELECT pg_size_pretty(pg_database_size(current_database())) AS size`,
     )
-    const before = await readFiles(postgres)
+    const filesBefore = await readFiles(postgres)
     let ms = 0
-    const slowest = await measureRequests(async () => {
+    const maxMs = await measureRequests(async () => {
       const startedAt = performance.now()
       expect(await applyMigrations(postgres.url)).not.toEqual([])
       ms = Math.round(performance.now() - startedAt)
     })
-    await annotate(`${size[0]?.size} migrated in ${ms} ms, slowest request ${slowest} ms`)
-    expect(slowest).toBeLessThan(MAX_REQUEST_MS)
-    // A table that is rewritten, or gets an index, is locked for as long as that takes.
-    expect(await readFiles(postgres)).toEqual(before)
-    const [counted] = await postgres.query<{ rows: number }>(
+    await annotate(`${size[0]?.size} migrated in ${ms} ms, slowest request ${maxMs} ms`)
+    expect(maxMs).toBeLessThan(MAX_REQUEST_MS)
+    // A migration that rewrites a table or adds an index creates new files, and locks the table for a long time.
+    expect(await readFiles(postgres)).toEqual(filesBefore)
+    const [countRow] = await postgres.query<{ rows: number }>(
       `SELECT ((SELECT count(*) FROM last_logout WHERE log_id LIKE 'L%')
          + (SELECT count(*) FROM session_logout WHERE log_id LIKE 'L%'))::integer AS rows`,
     )
-    expect(counted?.rows).toBe(ROWS)
+    expect(countRow?.rows).toBe(ROW_COUNT)
   })
 
-  test('the worker and the API of 0.1.0 continue on the new tables', async () => {
+  test('the worker and the API of 0.1.0 work on the migrated tables', async () => {
     logOut('auth0|older')
-    await older.waitForLogout('auth0|older')
+    await service010.waitForLogout('auth0|older')
   })
 
-  test('new ones run beside them, and each serves what the other has read', async () => {
-    const newer = await start(current)
-    onTestFinished(newer.close)
+  test('0.1.0 and the new release run at the same time, and each returns the logouts that the other has read', async () => {
+    const newService = await start(current)
+    onTestFinished(newService.close)
     for (const userId of ['auth0|a', 'auth0|b', 'auth0|c']) {
       logOut(userId)
-      await Promise.all([older.waitForLogout(userId), newer.waitForLogout(userId)])
+      await Promise.all([service010.waitForLogout(userId), newService.waitForLogout(userId)])
     }
   })
 
-  test('0.1.0 is rolled back to by starting it, and the new release is started again', async () => {
-    await older.close()
-    const newer = await start(current)
+  test('0.1.0 can be started again after the new release, and the new release after that', async () => {
+    await service010.close()
+    const newService = await start(current)
     logOut('auth0|by new')
-    await newer.waitForLogout('auth0|by new')
-    await newer.close()
+    await newService.waitForLogout('auth0|by new')
+    await newService.close()
 
-    // Its own `migrate` has nothing to do either.
-    expect(await released.applyMigrations(postgres.url)).toEqual([])
-    older = await start(released)
-    await older.waitForLogout('auth0|by new')
+    // `migrate` of 0.1.0 applies no migration.
+    expect(await release010.applyMigrations(postgres.url)).toEqual([])
+    service010 = await start(release010)
+    await service010.waitForLogout('auth0|by new')
     logOut('auth0|rolled back')
-    await older.waitForLogout('auth0|rolled back')
+    await service010.waitForLogout('auth0|rolled back')
 
     expect(await applyMigrations(postgres.url)).toEqual([])
-    const again = await start(current)
-    onTestFinished(again.close)
-    await again.waitForLogout('auth0|rolled back')
+    const restartedService = await start(current)
+    onTestFinished(restartedService.close)
+    await restartedService.waitForLogout('auth0|rolled back')
   })
 })
 
@@ -171,7 +171,7 @@ describe('a transaction that holds a table', () => {
   let backup: pg.Client
   beforeAll(async () => {
     postgres = await startPostgres({}, { empty: true })
-    await released.applyMigrations(postgres.url)
+    await release010.applyMigrations(postgres.url)
     backup = new pg.Client({ connectionString: postgres.url })
     await backup.connect()
   })
@@ -180,44 +180,44 @@ describe('a transaction that holds a table', () => {
     await postgres.remove()
   })
 
-  const quick: LockLimits = { timeoutMs: 200, maxAttempts: 3, delayMs: 200 }
+  const shortLimits: LockLimits = { timeoutMs: 200, maxAttempts: 3, delayMs: 200 }
   const holdLock = () => backup.query('BEGIN; SELECT FROM tenant')
 
-  test('is waited for in short attempts: readers wait at most as long as one of them', async () => {
+  test('migrate attempts to lock for a short time only, so that readers wait at most that long', async () => {
     expect(LOCK_LIMITS).toEqual({ timeoutMs: 2_000, maxAttempts: 10, delayMs: 1_000 })
     await holdLock()
-    const migrated = applyMigrations(postgres.url, { ...quick, maxAttempts: 100 })
-    let slowest = 0
-    for (const until = performance.now() + 2_000; performance.now() < until; ) {
+    const migration = applyMigrations(postgres.url, { ...shortLimits, maxAttempts: 100 })
+    let maxMs = 0
+    for (const deadline = performance.now() + 2_000; performance.now() < deadline; ) {
       const startedAt = performance.now()
       await postgres.query('SELECT FROM tenant')
-      slowest = Math.max(slowest, performance.now() - startedAt)
+      maxMs = Math.max(maxMs, performance.now() - startedAt)
       await sleep(5)
     }
     await backup.query('COMMIT')
-    expect(await migrated).not.toEqual([])
-    // It did wait, behind the migration, and not for the two seconds.
-    expect(slowest).toBeGreaterThan(50)
-    expect(slowest).toBeLessThan(1_000)
+    expect(await migration).not.toEqual([])
+    // A query waited for the migration, but not for the two seconds of the transaction.
+    expect(maxMs).toBeGreaterThan(50)
+    expect(maxMs).toBeLessThan(1_000)
   })
 
-  test('that does not end is reported with what to do, and nothing is changed', async () => {
+  test('migrate changes nothing and reports what to do if the transaction does not end', async () => {
     await withClient(postgres.url, (client) =>
       client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public'),
     )
-    await released.applyMigrations(postgres.url)
+    await release010.applyMigrations(postgres.url)
     await holdLock()
-    await expect(applyMigrations(postgres.url, quick)).rejects.toMatchObject({
+    await expect(applyMigrations(postgres.url, shortLimits)).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',
       message: expect.stringMatching(/another transaction holds them.*Nothing was changed/),
     })
     await backup.query('COMMIT')
-    expect(await released.applyMigrations(postgres.url)).toEqual([])
+    expect(await release010.applyMigrations(postgres.url)).toEqual([])
     expect(await applyMigrations(postgres.url)).not.toEqual([])
   })
 })
 
-/** The files of the large tables and their indexes. */
+/** Returns the `relfilenode` of each large table and index. It changes if PostgreSQL rewrites the table or the index. */
 function readFiles({ query }: TestPostgres): Promise<object[]> {
   return query(
     `SELECT relname, relfilenode FROM pg_class
@@ -225,15 +225,15 @@ function readFiles({ query }: TestPostgres): Promise<object[]> {
   )
 }
 
-/** Half of the rows are users, half are sessions. */
+/** Fills the tables: half of the rows are users, half are sessions. */
 async function fill({ url }: TestPostgres): Promise<void> {
   const columns = `now() - interval '20 days' + n * interval '1 second', 'L' || n, 'slo', n`
-  const numbers = `generate_series(1, ${ROWS / 2}) AS n`
+  const numbers = `generate_series(1, ${ROW_COUNT / 2}) AS n`
   const statements = [
     `INSERT INTO last_logout (user_id, at, log_id, type, seq) SELECT 'auth0|' || n, ${columns} FROM ${numbers}`,
     `INSERT INTO session_logout (session_id, user_id, ended, at, log_id, type, seq)
      SELECT 'session ' || n, 'auth0|' || n, true, ${columns} FROM ${numbers}`,
-    `INSERT INTO tenant (domain, seq) VALUES ('tenant.example', ${ROWS})`,
+    `INSERT INTO tenant (domain, seq) VALUES ('tenant.example', ${ROW_COUNT})`,
   ]
   await withClient(
     url,

@@ -12,23 +12,23 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore } from '../_support/store.js'
 import { type FuzzedRequest, fuzzedRequests, fuzzedSubscriptions } from './requests.js'
 
-/** Default: a short run. `npm run fuzz` sends more. */
-const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 3_000)
+/** Number of requests. The default is a short run; `npm run fuzz` sends more. */
+const REQUEST_COUNT = Number(process.env.FUZZ_REQUESTS ?? 3_000)
 const SEED = Number(process.env.FUZZ_SEED ?? 8)
 
-/** Number of subscriptions to the change feed. Each stream is read to its first event. */
-const SUBSCRIPTIONS = Math.ceil(REQUESTS / 20)
+/** Number of subscriptions to the change feed. The test reads each stream until its first event. */
+const SUBSCRIPTION_COUNT = Math.ceil(REQUEST_COUNT / 20)
 
 /** Number of concurrent requests. */
 const CONCURRENCY = 20
 
-/** Share of the requests that use a socket of their own, as those of a client. */
+/** Share of the requests that are corrupted. Each corrupted request uses a socket of its own. */
 const SOCKET_SHARE = 0.05
 
 /** Maximum growth of the heap during nine tenths of the requests. */
 const MAX_GROWTH_BYTES = 8 * 1024 * 1024
 
-/** Each of these routes must respond to some request with 200 or 204. */
+/** Each of these routes must respond with 200 or 204 to at least one request. */
 const ROUTES = [
   '/v1/last-logout',
   '/v1/users/:user_id/last-logout',
@@ -65,7 +65,7 @@ beforeAll(async () => {
   app = await openApi({
     ...store,
     metrics,
-    // A long run must not make /health/fresh respond with 503.
+    // During a long run, `as_of` becomes old. /health/fresh must not respond with 503 then.
     maxLagMs: Number.MAX_SAFE_INTEGER,
     apiKeys: [
       { name: 'fuzz', key: credentials.key, roles: ['read', 'check', 'feed', 'logout', 'metrics'] },
@@ -87,16 +87,16 @@ afterAll(async () => {
 const statusCounts = new Map<number, number>()
 const count = (status: number) => statusCounts.set(status, (statusCounts.get(status) ?? 0) + 1)
 
-test(`${REQUESTS} requests with a valid key cause no internal error and no memory leak`, async () => {
-  await send(REQUESTS / 10, SEED)
-  const before = heapUsed()
-  await send((REQUESTS * 9) / 10, SEED + 1)
-  const after = heapUsed()
-  process.stdout.write(`${report(before, after)}\n`)
-  expect(after - before).toBeLessThan(MAX_GROWTH_BYTES)
-  // Every kind of response occurred: no early rejection hid the routes.
+test(`${REQUEST_COUNT} requests with a valid key cause no internal error and no memory leak`, async () => {
+  await send(REQUEST_COUNT / 10, SEED)
+  const heapBytesBefore = heapUsed()
+  await send((REQUEST_COUNT * 9) / 10, SEED + 1)
+  const heapBytesAfter = heapUsed()
+  process.stdout.write(`${formatReport(heapBytesBefore, heapBytesAfter)}\n`)
+  expect(heapBytesAfter - heapBytesBefore).toBeLessThan(MAX_GROWTH_BYTES)
+  // Every kind of response occurred, so requests reached the routes.
   expect([...statusCounts.keys()]).toEqual(expect.arrayContaining([200, 204, 400, 404, 410, 415]))
-  expect(await readServed()).toEqual(expect.arrayContaining(ROUTES))
+  expect(await readSuccessfulRoutes()).toEqual(expect.arrayContaining(ROUTES))
   const response = await app.inject({
     url: '/v1/users/auth0%7C1/last-logout',
     headers: bearer({ name: '', roles: [], ...credentials }),
@@ -105,16 +105,16 @@ test(`${REQUESTS} requests with a valid key cause no internal error and no memor
   expect(response.json().last_logout * 1_000).toBeLessThanOrEqual(Date.now())
 }, 3_600_000)
 
-test(`${SUBSCRIPTIONS} subscriptions get a stream or are rejected, and none remains`, async () => {
+test(`${SUBSCRIPTION_COUNT} subscriptions get a stream or are rejected, and none remains`, async () => {
   const statuses = new Set<number>()
   const batch = fc.array(fuzzedSubscriptions(credentials), { minLength: 5, maxLength: 5 })
   await fc.assert(
-    fc.asyncProperty(batch, async (drawn) => {
-      for (const status of await Promise.all(drawn.map(subscribe))) statuses.add(status)
+    fc.asyncProperty(batch, async (batchOfRequests) => {
+      for (const status of await Promise.all(batchOfRequests.map(subscribe))) statuses.add(status)
       expect(warnings()).toBe('')
       app.lines.length = 0
     }),
-    { seed: SEED, numRuns: Math.ceil(SUBSCRIPTIONS / 5), endOnFailure: true },
+    { seed: SEED, numRuns: Math.ceil(SUBSCRIPTION_COUNT / 5), endOnFailure: true },
   )
   expect([...statuses]).toEqual(expect.arrayContaining([200, 400]))
   const countSubscribers = async () =>
@@ -122,14 +122,14 @@ test(`${SUBSCRIPTIONS} subscriptions get a stream or are rejected, and none rema
   await expect.poll(async () => (await countSubscribers())?.[1]).toBe('0')
 }, 3_600_000)
 
-/** Reads a stream to its first event, or a rejection to its end. Returns the status. */
+/** Subscribes, and reads the stream until its first event, or an error response until its end. Returns the status. */
 async function subscribe(request: FuzzedRequest): Promise<number> {
   const socket = connect(Number(url.port), url.hostname)
   let response = ''
   socket.write(toBytes(request))
   for await (const chunk of socket) {
     response += chunk.toString('latin1')
-    // The end of an event. Headers end with CRLF.
+    // Matches the end of an event. It does not match the end of the headers, because headers end with CRLF.
     if (/\ndata: .*\n\n/.test(response)) break
   }
   const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(response) ?? []
@@ -144,27 +144,27 @@ async function send(requests: number, seed: number): Promise<void> {
     maxLength: CONCURRENCY,
   })
   const numRuns = Math.ceil(requests / CONCURRENCY)
-  const overSockets = Math.max(1, CONCURRENCY * SOCKET_SHARE)
+  const corruptedCount = Math.max(1, CONCURRENCY * SOCKET_SHARE)
   await fc.assert(
-    fc.asyncProperty(batch, fc.nat(), async (drawn, position) => {
-      const corrupted = drawn.slice(0, overSockets).map((request) => {
+    fc.asyncProperty(batch, fc.nat(), async (batchOfRequests, position) => {
+      const corruptedExchanges = batchOfRequests.slice(0, corruptedCount).map((request) => {
         return exchange(corrupt(toBytes(request), position))
       })
-      // A path that is not a valid URL is sent over a socket.
-      const intact = drawn.slice(overSockets).map((request) => {
+      // `app.inject` accepts valid URLs only. A request with another path is sent over a socket.
+      const intactExchanges = batchOfRequests.slice(corruptedCount).map((request) => {
         return URL.canParse(request.url, url.href) ? inject(request) : exchange(toBytes(request))
       })
-      await Promise.all([...corrupted, ...intact])
-      // No request may cause a warning. Kept lines would count as memory.
+      await Promise.all([...corruptedExchanges, ...intactExchanges])
+      // No request may cause a warning. The lines are deleted, because they would count as a memory leak.
       expect(warnings()).toBe('')
       app.lines.length = 0
     }),
-    { seed, numRuns, endOnFailure: REQUESTS > 10_000 },
+    { seed, numRuns, endOnFailure: REQUEST_COUNT > 10_000 },
   )
 }
 
 /** Returns the routes that responded with 200 or 204. */
-async function readServed(): Promise<(string | undefined)[]> {
+async function readSuccessfulRoutes(): Promise<(string | undefined)[]> {
   const { text } = await metrics.scrape()
   return [...text.matchAll(/_count\{.*route="([^"]+)",status="20[04]"/g)].map(([, route]) => route)
 }
@@ -189,12 +189,12 @@ async function inject({ payload, ...request }: FuzzedRequest): Promise<void> {
   }
 }
 
-/** Whether the queue of the log stream was full: this test sends more concurrent batches than it holds. */
+/** Whether the response reports that the queue of the log stream is full. The test sends more batches than fit. */
 function isQueueFull(response: string): boolean {
   return response.includes('other batches are being stored')
 }
 
-/** Replaces a byte. */
+/** Replaces one byte. */
 function corrupt(bytes: Buffer, position: number): Buffer {
   bytes[position % bytes.length] = (position >> 8) & 0xff
   return bytes
@@ -207,9 +207,9 @@ async function exchange(bytes: Buffer): Promise<void> {
   socket.on('data', (chunk) => void chunks.push(chunk))
   // The server may reset the connection.
   socket.on('error', () => {})
-  const closed = new Promise((resolve) => socket.once('close', resolve))
+  const whenClosed = new Promise((resolve) => socket.once('close', resolve))
   socket.end(bytes)
-  await closed
+  await whenClosed
   const response = Buffer.concat(chunks).toString('latin1')
   const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(response) ?? []
   if (status === undefined || isQueueFull(response)) return
@@ -228,7 +228,7 @@ function toBytes({ method, url, headers, payload = '' }: FuzzedRequest): Buffer 
   return Buffer.concat([Buffer.from(`${method} ${url} HTTP/1.1\r\n${lines.join('')}\r\n`), body])
 }
 
-/** Returns the log at `warn` and above, without warnings about wrong keys: a replaced byte can change a key. */
+/** Returns the log lines at `warn` and above, without warnings about wrong keys: a replaced byte can change a key. */
 function warnings(): string {
   const isWarning = (line: string) =>
     JSON.parse(line).level >= 40 && !line.includes('too many wrong keys')
@@ -243,10 +243,10 @@ function heapUsed(): number {
   return process.memoryUsage().heapUsed
 }
 
-function report(before: number, after: number): string {
+function formatReport(heapBytesBefore: number, heapBytesAfter: number): string {
   const statuses = [...statusCounts]
     .sort(([a], [b]) => a - b)
     .map(([status, n]) => `${status}: ${n}`)
   const toMb = (bytes: number) => `${(bytes / 1024 / 1024).toFixed(1)} MB`
-  return `responses ${statuses.join(', ')}; heap after a tenth ${toMb(before)}, at the end ${toMb(after)}`
+  return `responses ${statuses.join(', ')}; heap after a tenth ${toMb(heapBytesBefore)}, at the end ${toMb(heapBytesAfter)}`
 }

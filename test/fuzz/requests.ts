@@ -20,8 +20,8 @@ export interface FuzzedCredentials {
 
 const NOW = Date.now()
 
-/** Strings with a special meaning to parsers, proxies or databases. */
-const nasty = fc.constantFrom(
+/** Strings that have a special meaning for parsers, proxies or databases. */
+const specialString = fc.constantFrom(
   '',
   ' ',
   '.',
@@ -67,17 +67,17 @@ const nasty = fc.constantFrom(
   'S1',
   '…@clients',
 )
-const text = fc.oneof(nasty, fc.string(), fc.string({ unit: 'binary' }))
-const escaped = text.map((value) => encodeURIComponent(value.toWellFormed()))
-/** Only characters that a client can send unencoded. */
-const raw = text.map((value) => value.replace(/[^\x21-\x7e]/g, '').replace(/[?#]/g, ''))
+const anyString = fc.oneof(specialString, fc.string(), fc.string({ unit: 'binary' }))
+const escaped = anyString.map((value) => encodeURIComponent(value.toWellFormed()))
+/** Strings with only those characters that a client can send unencoded. */
+const raw = anyString.map((value) => value.replace(/[^\x21-\x7e]/g, '').replace(/[?#]/g, ''))
 const segment = fc.oneof({ weight: 3, arbitrary: escaped }, { weight: 1, arbitrary: raw })
 
 const instant = fc.oneof(
   { weight: 3, arbitrary: fc.date({ noInvalidDate: true }).map((date) => date.toISOString()) },
   fc.constant(new Date(NOW).toISOString()),
   fc.constantFrom('0000-00-00T00:00:00Z', '9999-12-31T23:59:60Z', '2026-11-23T10:00:00'),
-  text,
+  anyString,
 )
 const number = fc.oneof(
   fc.double(),
@@ -85,7 +85,7 @@ const number = fc.oneof(
   fc.constantFrom(NOW / 1_000, 0, -0, 2 ** 53, 1e308, -1e308),
 )
 const value: fc.Arbitrary<unknown> = fc.oneof(
-  text,
+  anyString,
   instant,
   number,
   fc.constantFrom(null, true, false, [], {}),
@@ -97,7 +97,7 @@ const parameters = (names: string[]) =>
     .array(fc.tuple(fc.oneof(fc.constantFrom(...names), segment), fc.oneof(segment, instant)), {
       maxLength: 5,
     })
-    .map((pairs) => pairs.map(([name, given]) => `${name}=${encodeURI(given.toWellFormed())}`))
+    .map((pairs) => pairs.map(([name, value]) => `${name}=${encodeURI(value.toWellFormed())}`))
     .map((pairs) => (pairs.length === 0 ? '' : `?${pairs.join('&')}`))
 
 /** Malformed cursors, and well-formed cursors of unknown feeds. */
@@ -107,7 +107,7 @@ const cursor = fc.oneof(
   fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('base64url')),
 )
 
-/** Mostly valid: an invalid login claim is rejected with 400. */
+/** Login claims. Most are valid, because the API rejects every request with an invalid login claim. */
 const login = fc.oneof(
   { weight: 4, arbitrary: fc.integer({ min: 1_000_000_000, max: 2_000_000_000 }) },
   number,
@@ -127,7 +127,7 @@ const claims = fc.oneof(
     },
     { requiredKeys: [] },
   ),
-  fc.dictionary(text, value),
+  fc.dictionary(anyString, value),
 )
 
 const entry = fc
@@ -145,36 +145,36 @@ const entry = fc
     { requiredKeys: [] },
   )
   .map((fields): unknown => ({ ...buildEntry('slo'), ...fields }))
-const item: fc.Arbitrary<unknown> = fc.oneof(
+const streamItem: fc.Arbitrary<unknown> = fc.oneof(
   entry,
   entry.map((data) => ({ log_id: (data as { log_id?: unknown }).log_id, data })),
   entry.map((data) => ({ detail: { data } })),
   value,
 )
 
-/** JSON that is truncated, repeated, or contains other text. */
+/** JSON, sometimes truncated, repeated, or with other text in it. */
 const corrupted = (json: fc.Arbitrary<string>) =>
   fc.oneof(
     { weight: 5, arbitrary: json },
-    fc.tuple(json, fc.double({ min: 0, max: 1, noNaN: true })).map(([all, part]) => {
-      return all.slice(0, Math.floor(all.length * part))
+    fc.tuple(json, fc.double({ min: 0, max: 1, noNaN: true })).map(([whole, fraction]) => {
+      return whole.slice(0, Math.floor(whole.length * fraction))
     }),
-    json.map((all) => all + all),
-    fc.tuple(json, text, fc.nat()).map(([all, more, at]) => {
-      const position = at % (all.length + 1)
-      return all.slice(0, position) + more + all.slice(position)
+    json.map((whole) => whole + whole),
+    fc.tuple(json, anyString, fc.nat()).map(([whole, inserted, index]) => {
+      const position = index % (whole.length + 1)
+      return whole.slice(0, position) + inserted + whole.slice(position)
     }),
     fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes).toString('latin1')),
     fc.nat({ max: 20_000 }).map((depth) => '['.repeat(depth)),
     fc.nat({ max: 20_000 }).map((depth) => '{"a":'.repeat(depth)),
   )
-const json = (of: fc.Arbitrary<unknown>) =>
-  corrupted(of.map((given) => JSON.stringify(given) ?? ''))
+const json = (arbitrary: fc.Arbitrary<unknown>) =>
+  corrupted(arbitrary.map((value) => JSON.stringify(value) ?? ''))
 
 const streamBody = fc.oneof(
-  json(fc.array(item, { maxLength: 5 })),
+  json(fc.array(streamItem, { maxLength: 5 })),
   fc
-    .array(json(item), { maxLength: 5 })
+    .array(json(streamItem), { maxLength: 5 })
     .chain((lines) => fc.constantFrom('\n', '\r\n', '').map((end) => lines.join(end))),
 )
 
@@ -189,7 +189,7 @@ const extraHeaders = fc.dictionary(
     fc.constantFrom('x-forwarded-for', 'host', 'origin', 'if-none-match', 'range', 'cookie'),
     fc.stringMatching(/^[a-z]{1,12}$/).map((name) => `x-${name}`),
   ),
-  raw.filter((given) => !given.includes('event-stream')),
+  raw.filter((value) => !value.includes('event-stream')),
   { maxKeys: 3 },
 )
 const method = fc.oneof(
@@ -206,7 +206,7 @@ const changesUrl = fc
     return `/v1/changes${query}${after === null ? '' : `${query ? '&' : '?'}after=${after}`}`
   })
 
-/** Every route, with generators of its URL and body. */
+/** The method of every route, and generators of its URL and its body. */
 const routes = [
   {
     ...GET,

@@ -7,9 +7,15 @@ import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 
-const LOGOUT = 1_795_428_000_123
-const NOW = LOGOUT + 300_000
-const slo = { logId: CHECKPOINT, type: 'slo', at: LOGOUT, userId: 'auth0|123', sessionId: 'S1' }
+const LOGOUT_AT = 1_795_428_000_123
+const NOW = LOGOUT_AT + 300_000
+const sessionLogout = {
+  logId: CHECKPOINT,
+  type: 'slo',
+  at: LOGOUT_AT,
+  userId: 'auth0|123',
+  sessionId: 'S1',
+}
 
 let database: TestDatabase
 /** The clock of the database. */
@@ -19,8 +25,8 @@ let app: FastifyInstance & { lines: string[] }
 beforeAll(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database, { now: () => now })
-  const all = { ...slo, userId: 'auth0|all', sessionId: null }
-  await store.storeBatch({ ...fold([slo, all]), unattributable: [] })
+  const allSessionsLogout = { ...sessionLogout, userId: 'auth0|all', sessionId: null }
+  await store.storeBatch({ ...fold([sessionLogout, allSessionsLogout]), unattributable: [] })
   await store.begin(CHECKPOINT, null)
   await store.storeCaughtUp(CHECKPOINT, NOW - 840)
 })
@@ -40,7 +46,7 @@ const check = (claims: unknown, headers: Record<string, string> = bearer(keys.ch
   app.inject({ method: 'POST', url: '/v1/check', headers, payload: { claims } as object })
 
 describe('GET /v1/users/{user_id}/last-logout', () => {
-  const fresh = {
+  const freshness = {
     floor_at: null,
     policy: 'session',
     as_of: '2026-11-23T10:04:59.283Z',
@@ -48,7 +54,7 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
     complete: true,
   }
 
-  test('returns the last logout with its freshness (P6)', async () => {
+  test('the API returns the last logout with its freshness (P6)', async () => {
     const response = await get('/v1/users/auth0%7C123/last-logout')
     expect(response.statusCode).toBe(200)
     expect(response.json()).toEqual({
@@ -57,11 +63,11 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
       last_logout: 1795428000.123,
       all_sessions_at: null,
       session: null,
-      ...fresh,
+      ...freshness,
     })
   })
 
-  test('returns the requested session', async () => {
+  test('the API returns the requested session', async () => {
     const response = await get('/v1/users/auth0%7C123/last-logout?session_id=S1')
     expect(response.json().session).toEqual({
       session_id: 'S1',
@@ -72,12 +78,12 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
     expect(unknown.json().session).toEqual({ session_id: 'S2', logout_at: null, ended: false })
   })
 
-  test('returns when all sessions were ended', async () => {
+  test('the API returns when the logout of all sessions happened', async () => {
     const response = await get('/v1/users/auth0%7Call/last-logout')
     expect(response.json()).toMatchObject({ all_sessions_at: '2026-11-23T10:00:00.123Z' })
   })
 
-  test('returns nulls for an unknown user', async () => {
+  test('the API returns nulls for an unknown user', async () => {
     const response = await get('/v1/users/auth0%7Cunknown/last-logout')
     expect(response.statusCode).toBe(200)
     expect(response.json()).toEqual({
@@ -86,21 +92,21 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
       last_logout: null,
       all_sessions_at: null,
       session: null,
-      ...fresh,
+      ...freshness,
     })
   })
 
-  test('returns neither freshness nor completeness before the first catch-up has ended', async () => {
-    const empty = await createTestDatabase()
-    const young = await openTestStore(empty)
-    const early = await openApi(young)
-    const response = await early.inject({
+  test('the API returns as_of null and complete false before the first catch-up has ended', async () => {
+    const emptyDatabase = await createTestDatabase()
+    const storeBeforeCatchUp = await openTestStore(emptyDatabase)
+    const appBeforeCatchUp = await openApi(storeBeforeCatchUp)
+    const response = await appBeforeCatchUp.inject({
       url: '/v1/users/x/last-logout',
       headers: bearer(keys.reader),
     })
     expect(response.json()).toMatchObject({ as_of: null, lag_ms: null, complete: false })
-    await Promise.all([early.close(), young.close()])
-    await empty.drop()
+    await Promise.all([appBeforeCatchUp.close(), storeBeforeCatchUp.close()])
+    await emptyDatabase.drop()
   })
 
   test.each([
@@ -108,7 +114,7 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
     ['letters beyond ASCII', 'auth0%7C%C3%A4%F0%9F%98%80', 'auth0|ä😀'],
     ['a percent sign', '100%25', '100%'],
     ['800 characters, all encoded', '%EF%BF%BD'.repeat(800), '\ufffd'.repeat(800)],
-  ])('accepts an id with %s', async (_what, encoded, id) => {
+  ])('the API accepts an id with %s', async (_what, encoded, id) => {
     const response = await get(`/v1/users/${encoded}/last-logout`)
     expect(response.statusCode).toBe(200)
     expect(response.json().user_id).toBe(id)
@@ -125,7 +131,7 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
     ['an over-long session id', `/v1/users/x/last-logout?session_id=${'x'.repeat(801)}`],
     ['an empty session id', '/v1/users/x/last-logout?session_id='],
     ['two session ids', '/v1/users/x/last-logout?session_id=a&session_id=b'],
-  ])('rejects %s with 400', async (_what, url) => {
+  ])('the API rejects %s with 400', async (_what, url) => {
     const response = await get(url)
     expect(response.statusCode).toBe(400)
     expect(response.json()).toEqual({
@@ -137,24 +143,28 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
 })
 
 describe('POST /v1/check', () => {
-  const before = LOGOUT / 1000 - 60
-  const session = 'https://last-logout/session_id'
+  const iatBeforeLogout = LOGOUT_AT / 1000 - 60
+  const sessionClaim = 'https://last-logout/session_id'
 
-  test('reads the claims of the requested namespace', async () => {
+  test('the API judges by the claims of the requested namespace', async () => {
     const namespace = 'https://acme.example/'
     const claims = {
       sub: 'auth0|all',
-      iat: LOGOUT / 1000 + 60,
-      [`${namespace}authenticated_at`]: before,
+      iat: LOGOUT_AT / 1000 + 60,
+      [`${namespace}authenticated_at`]: iatBeforeLogout,
     }
-    const ask = (payload: object) =>
+    const postCheck = (payload: object) =>
       app.inject({ method: 'POST', url: '/v1/check', headers: bearer(keys.checker), payload })
-    expect((await ask({ claims, namespace })).json()).toMatchObject({ revoked: true })
-    expect((await ask({ claims })).json()).toMatchObject({ reason: 'login_after_logout' })
+    expect((await postCheck({ claims, namespace })).json()).toMatchObject({ revoked: true })
+    expect((await postCheck({ claims })).json()).toMatchObject({ reason: 'login_after_logout' })
   })
 
-  test('reports a token from before the logout of its session as revoked', async () => {
-    const response = await check({ sub: 'auth0|123', iat: Math.floor(before), [session]: 'S1' })
+  test('the API reports a token from before the logout of its session as revoked', async () => {
+    const response = await check({
+      sub: 'auth0|123',
+      iat: Math.floor(iatBeforeLogout),
+      [sessionClaim]: 'S1',
+    })
     expect(response.statusCode).toBe(200)
     expect(response.json()).toEqual({
       revoked: true,
@@ -166,29 +176,29 @@ describe('POST /v1/check', () => {
   })
 
   test.each([
-    ['of another session', { [session]: 'S2', iat: before }, false, 'no_logout'],
-    ['without a session, from before the logout', { iat: before }, true, 'user_logout'],
+    ['of another session', { [sessionClaim]: 'S2', iat: iatBeforeLogout }, false, 'no_logout'],
+    ['without a session, from before the logout', { iat: iatBeforeLogout }, true, 'user_logout'],
     [
       'without a session, from after the logout',
-      { iat: LOGOUT / 1000 + 1 },
+      { iat: LOGOUT_AT / 1000 + 1 },
       false,
       'login_after_logout',
     ],
     [
       'issued in the same second as the logout',
-      { iat: Math.floor(LOGOUT / 1000) },
+      { iat: Math.floor(LOGOUT_AT / 1000) },
       true,
       'user_logout',
     ],
-  ])('judges a token %s', async (_what, claims, revoked, reason) => {
+  ])('the API judges a token %s', async (_what, claims, revoked, reason) => {
     const response = await check({ sub: 'auth0|123', ...claims })
     expect(response.json()).toMatchObject({ revoked, reason })
   })
 
-  test('names the claim that cannot be read, without its value', async () => {
+  test('the API names the claim that cannot be read, without its value', async () => {
     const claims = {
       sub: 'auth0|123',
-      iat: before,
+      iat: iatBeforeLogout,
       'https://last-logout/authenticated_at': 'secret',
     }
     const { message } = (await check(claims)).json()
@@ -198,27 +208,27 @@ describe('POST /v1/check', () => {
     expect(message).not.toContain('secret')
   })
 
-  test('revokes a token without a login claim only if a logout covers it (R6)', async () => {
-    const of = async (sub: string) => (await check({ sub })).json()
-    expect(await of('auth0|123')).toMatchObject({ revoked: true, reason: 'login_unknown' })
-    expect(await of('auth0|none')).toMatchObject({ revoked: false, reason: 'no_logout' })
+  test('the API revokes a token without a login claim only if a logout covers it (R6)', async () => {
+    const checkUser = async (sub: string) => (await check({ sub })).json()
+    expect(await checkUser('auth0|123')).toMatchObject({ revoked: true, reason: 'login_unknown' })
+    expect(await checkUser('auth0|none')).toMatchObject({ revoked: false, reason: 'no_logout' })
   })
 
-  test('reads a login claim that a gateway has converted to a string', async () => {
-    const claims = { sub: 'auth0|123', iat: String(Math.floor(LOGOUT / 1000) + 1) }
+  test('the API reads a login claim that a gateway has converted to a string', async () => {
+    const claims = { sub: 'auth0|123', iat: String(Math.floor(LOGOUT_AT / 1000) + 1) }
     expect((await check(claims)).json()).toMatchObject({ reason: 'login_after_logout' })
   })
 
-  test('applies the configured policy', async () => {
-    const strict = await openApi({ ...store, policy: 'user' })
-    const response = await strict.inject({
+  test('the API applies the configured policy', async () => {
+    const appWithUserPolicy = await openApi({ ...store, policy: 'user' })
+    const response = await appWithUserPolicy.inject({
       method: 'POST',
       url: '/v1/check',
       headers: bearer(keys.checker),
-      payload: { claims: { sub: 'auth0|123', iat: before, [session]: 'S2' } },
+      payload: { claims: { sub: 'auth0|123', iat: iatBeforeLogout, [sessionClaim]: 'S2' } },
     })
     expect(response.json()).toMatchObject({ revoked: true, reason: 'user_logout' })
-    await strict.close()
+    await appWithUserPolicy.close()
   })
 
   test.each([
@@ -228,13 +238,13 @@ describe('POST /v1/check', () => {
     ['no subject', {}],
     ['a numeric subject', { sub: 5 }],
     ['a subject that cannot be stored', { sub: 'a\0b' }],
-    ['iat in milliseconds', { sub: 'auth0|123', iat: LOGOUT }],
+    ['iat in milliseconds', { sub: 'auth0|123', iat: LOGOUT_AT }],
     [
       'an invalid auth_time although iat is valid',
-      { sub: 'auth0|123', iat: before, auth_time: 'x' },
+      { sub: 'auth0|123', iat: iatBeforeLogout, auth_time: 'x' },
     ],
-    ['an invalid login in an ended session', { sub: 'auth0|123', [session]: 'S1', iat: null }],
-  ])('rejects %s with 400', async (_what, claims) => {
+    ['an invalid login in an ended session', { sub: 'auth0|123', [sessionClaim]: 'S1', iat: null }],
+  ])('the API rejects %s with 400', async (_what, claims) => {
     const response = await check(claims)
     expect(response.statusCode).toBe(400)
     expect(response.json()).toMatchObject({ statusCode: 400, error: 'Bad Request' })
@@ -245,7 +255,7 @@ describe('POST /v1/check', () => {
     ['no body', 'application/json', '', 400],
     ['another content type', 'text/plain', 'x', 415],
     ['a body of a megabyte', 'application/json', `"${'x'.repeat(1e6)}"`, 413],
-  ])('rejects %s', async (_what, type, payload, statusCode) => {
+  ])('the API rejects %s', async (_what, type, payload, statusCode) => {
     const headers = { ...bearer(keys.checker), 'content-type': type }
     const response = await app.inject({ method: 'POST', url: '/v1/check', headers, payload })
     expect(response.statusCode).toBe(statusCode)
@@ -265,18 +275,21 @@ describe('authentication', () => {
     ['an unknown key', { authorization: `Bearer ${'x'.repeat(32)}` }],
     ['half a key', { authorization: `Bearer ${keys.reader.key.slice(0, 16)}` }],
     ['another scheme', { authorization: keys.reader.key }],
-  ])('rejects %s with 401 and the expected scheme', async (_what, headers) => {
-    const response = await get(url, headers)
-    expect(response.statusCode).toBe(401)
-    expect(response.headers['www-authenticate']).toMatch(/^Bearer realm="last-logout"/)
-    expect(response.json()).toEqual({
-      statusCode: 401,
-      error: 'Unauthorized',
-      message: expect.any(String),
-    })
-  })
+  ])(
+    'the API rejects %s with 401, and names the scheme in WWW-Authenticate',
+    async (_what, headers) => {
+      const response = await get(url, headers)
+      expect(response.statusCode).toBe(401)
+      expect(response.headers['www-authenticate']).toMatch(/^Bearer realm="last-logout"/)
+      expect(response.json()).toEqual({
+        statusCode: 401,
+        error: 'Unauthorized',
+        message: expect.any(String),
+      })
+    },
+  )
 
-  test('rejects a key without the role with 403, which names the role', async () => {
+  test('the API rejects a key without the role with 403, and names the role', async () => {
     const response = await get(url, bearer(keys.checker))
     expect(response.statusCode).toBe(403)
     expect(response.json()).toMatchObject({
@@ -286,7 +299,7 @@ describe('authentication', () => {
     expect((await check({ sub: 'x' }, bearer(keys.logout))).statusCode).toBe(403)
   })
 
-  test('accepts the scheme in any case', async () => {
+  test('the API accepts the scheme in any case', async () => {
     const response = await get(url, { authorization: `bearer ${keys.reader.key}` })
     expect(response.statusCode).toBe(200)
   })
@@ -301,11 +314,11 @@ describe('authentication', () => {
     '/docs/',
     '/docs/json',
     '/metrics',
-  ])('rejects a request to %s without a key (P32)', async (path) =>
+  ])('the API rejects a request to %s without a key (P32)', async (path) =>
     expect((await get(path, {})).statusCode).toBe(401),
   )
 
-  test('responds with 404 to a path that does not exist, if the key is valid', async () => {
+  test('the API responds with 404 to a path that does not exist, if the key is valid', async () => {
     const response = await get('/nothing')
     expect(response.json()).toEqual({
       statusCode: 404,
@@ -314,7 +327,7 @@ describe('authentication', () => {
     })
   })
 
-  test('requests Basic authentication at /docs, and accepts the key as the password', async () => {
+  test('the API requests Basic authentication at /docs, and accepts the key as the password', async () => {
     const unauthorized = await get('/docs', {})
     expect(unauthorized.headers['www-authenticate']).toMatch(/^Basic /)
     const basic = Buffer.from(`me:${keys.reader.key}`).toString('base64')
@@ -338,17 +351,17 @@ test('/openapi.json describes all routes', async () => {
     '/v1/users/{user_id}/last-logout',
     '/v1/users/{user_id}/logout',
   ])
-  const { 400: refused } = document.paths['/v1/check'].post.responses
-  expect(refused.description).toContain('the login claim cannot be read')
+  const { 400: badRequest } = document.paths['/v1/check'].post.responses
+  expect(badRequest.description).toContain('the login claim cannot be read')
 })
 
 describe('while the database is unavailable', () => {
-  test('responds with 503 without details, logs no user, and stays live', async () => {
+  test('the API responds with 503 without details, logs no user, and /health/live responds with 200', async () => {
     const url = new URL(database.url)
     url.port = '1'
-    const closedStore = await openStoreUnclaimed(url.href)
-    const blind = await openApi(closedStore)
-    const response = await blind.inject({
+    const unavailableStore = await openStoreUnclaimed(url.href)
+    const appWithoutDatabase = await openApi(unavailableStore)
+    const response = await appWithoutDatabase.inject({
       url: '/v1/users/auth0%7Cperson/last-logout',
       headers: bearer(keys.reader),
     })
@@ -359,40 +372,42 @@ describe('while the database is unavailable', () => {
       error: 'Service Unavailable',
       message: 'the database is unavailable: retry later',
     })
-    expect((await blind.inject('/health/ready')).json()).toMatchObject({
+    expect((await appWithoutDatabase.inject('/health/ready')).json()).toMatchObject({
       status: 'database_unavailable',
     })
-    expect((await blind.inject('/health/ready')).statusCode).toBe(503)
-    expect((await blind.inject('/health/fresh')).statusCode).toBe(503)
-    expect((await blind.inject('/health/live')).statusCode).toBe(200)
-    const failed = blind.lines.map((line) => JSON.parse(line)).filter(({ err }) => err)
-    // At debug: the store logs the outage once, for all requests.
-    expect(failed).toMatchObject([{ level: 20, msg: 'request failed' }])
-    expect(blind.lines.join()).not.toContain('person')
-    expect(blind.lines.join()).not.toContain(keys.reader.key)
-    await Promise.all([blind.close(), closedStore.close()])
+    expect((await appWithoutDatabase.inject('/health/ready')).statusCode).toBe(503)
+    expect((await appWithoutDatabase.inject('/health/fresh')).statusCode).toBe(503)
+    expect((await appWithoutDatabase.inject('/health/live')).statusCode).toBe(200)
+    const errorLines = appWithoutDatabase.lines
+      .map((line) => JSON.parse(line))
+      .filter(({ err }) => err)
+    // The line of each request has the level debug, because the store logs the outage itself.
+    expect(errorLines).toMatchObject([{ level: 20, msg: 'request failed' }])
+    expect(appWithoutDatabase.lines.join()).not.toContain('person')
+    expect(appWithoutDatabase.lines.join()).not.toContain(keys.reader.key)
+    await Promise.all([appWithoutDatabase.close(), unavailableStore.close()])
   })
 })
 
-test('responds to an internal error with 500 and the request id, without the message of the error', async () => {
-  const broken = await openApi({
+test('the API responds to an internal error with 500 and the request id, without the message of the error', async () => {
+  const failingApp = await openApi({
     ...store,
     readKnown: async () => {
       throw new Error('secret detail')
     },
   })
-  const response = await broken.inject({
+  const response = await failingApp.inject({
     url: '/v1/users/x/last-logout',
     headers: bearer(keys.reader),
   })
   expect(response.statusCode).toBe(500)
   expect(response.json().message).toMatch(/^internal error: .* request id req-\w+$/)
   expect(response.body).not.toContain('secret detail')
-  expect(broken.lines.join()).toContain('secret detail')
-  await broken.close()
+  expect(failingApp.lines.join()).toContain('secret detail')
+  await failingApp.close()
 })
 
-test('responds with 400 to data that is not HTTP, over a real socket', async () => {
+test('the API responds with 400 to data that is not HTTP', async () => {
   const url = new URL(await listenOnLoopback(app))
   const socket = connect(Number(url.port), url.hostname)
   socket.end('NONSENSE\r\n\r\n')

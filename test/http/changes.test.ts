@@ -31,7 +31,7 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Stores a logout of each of these users, in this order. */
+/** Stores a logout of each user with these numbers, in this order. */
 async function logOut(...numbers: number[]): Promise<void> {
   for (const n of numbers) {
     const event = {
@@ -45,7 +45,7 @@ async function logOut(...numbers: number[]): Promise<void> {
   }
 }
 
-/** Serves the API over the same store, with a heartbeat that a test can wait for. */
+/** Serves the API from the same store, with a short heartbeat interval. */
 async function serveWithHeartbeat() {
   const listener = createChangeListener(database.url, pino({ level: 'silent' }))
   const { subscribe } = listener
@@ -66,13 +66,13 @@ const get = async (query = '') => {
   const body = (await response.json()) as { changes: { user_id?: string }[]; cursor: string }
   return { status: response.status, body }
 }
-/** Waits for the end of the load. */
-const loaded = (feed: FeedSubscription) =>
-  expect.poll(() => feed.named('freshness').length).toBeGreaterThan(0)
-const users = (feed: FeedSubscription) => feed.named('change').map(({ user_id }) => user_id)
+/** Waits until the feed has sent all rows: it then sends a freshness event. */
+const waitForLoad = (feed: FeedSubscription) =>
+  expect.poll(() => feed.dataOf('freshness').length).toBeGreaterThan(0)
+const usersOf = (feed: FeedSubscription) => feed.dataOf('change').map(({ user_id }) => user_id)
 
 describe('GET /v1/changes', () => {
-  test('returns users, sessions and the floor in commit order', async () => {
+  test('the API returns users, sessions and the floor in commit order', async () => {
     const session = { logId: 'L', type: 'slo', at: NOON, userId: 'auth0|1', sessionId: 'S1' }
     await store.storeBatch({ ...fold([session]), unattributable: [] })
     await store.storeCaughtUp(CHECKPOINT, NOON + 5)
@@ -97,27 +97,33 @@ describe('GET /v1/changes', () => {
     expect(await get(`?after=${body.cursor}`)).toMatchObject({ body: { changes: [], more: false } })
   })
 
-  test('returns several pages, and a freshness only with the last page', async () => {
+  test('the API returns several pages, and a freshness only with the last page', async () => {
     await logOut(1, 2, 3)
     await store.storeCaughtUp(CHECKPOINT, NOON + 5)
     const first = await get('?limit=2')
     expect(first.body).toMatchObject({ more: true, as_of: null, lag_ms: null })
     const second = await get(`?limit=2&after=${first.body.cursor}`)
     expect(second.body).toMatchObject({ more: false, as_of: '2026-11-23T12:00:00.005Z' })
-    const seen = [...first.body.changes, ...second.body.changes]
-    expect(seen.map(({ user_id }) => user_id)).toEqual(['auth0|1', 'auth0|2', 'auth0|3'])
+    const changesOfBoth = [...first.body.changes, ...second.body.changes]
+    expect(changesOfBoth.map(({ user_id }) => user_id)).toEqual(['auth0|1', 'auth0|2', 'auth0|3'])
   })
 
-  test('returns a row that changed again only at its new position', async () => {
+  test('the API returns a row that has changed twice only at its new position', async () => {
     await logOut(1, 2)
     const { body } = await get('?limit=1')
-    const again = { logId: 'M', type: 'slo', at: NOON + 99, userId: 'auth0|1', sessionId: null }
-    await store.storeBatch({ ...fold([again]), unattributable: [] })
-    const rest = await get(`?after=${body.cursor}`)
-    expect(rest.body.changes.map(({ user_id }) => user_id)).toEqual(['auth0|2', 'auth0|1'])
+    const secondLogout = {
+      logId: 'M',
+      type: 'slo',
+      at: NOON + 99,
+      userId: 'auth0|1',
+      sessionId: null,
+    }
+    await store.storeBatch({ ...fold([secondLogout]), unattributable: [] })
+    const secondPage = await get(`?after=${body.cursor}`)
+    expect(secondPage.body.changes.map(({ user_id }) => user_id)).toEqual(['auth0|2', 'auth0|1'])
   })
 
-  test('omits rows that last changed before `since`, but never the floor', async () => {
+  test('the API omits rows that last changed before `since`, but never the floor', async () => {
     await logOut(1)
     await store.raiseFloor(NOON - 9)
     const { now } = await store.readProgress()
@@ -133,23 +139,26 @@ describe('GET /v1/changes', () => {
   test.each([
     ['malformed', 'x'],
     ['of another feed', '0123456789ab.1'],
-  ])('rejects a cursor that is %s with 410, and says what to do', async (_what, cursor) => {
-    const { status, body } = await get(`?after=${cursor}`)
-    expect(status).toBe(410)
-    expect(body).toMatchObject({
-      error: 'Gone',
-      message: expect.stringContaining('load everything again'),
-    })
-  })
+  ])(
+    'the API rejects a cursor with 410 and what to do, if the cursor is %s',
+    async (_what, cursor) => {
+      const { status, body } = await get(`?after=${cursor}`)
+      expect(status).toBe(410)
+      expect(body).toMatchObject({
+        error: 'Gone',
+        message: expect.stringContaining('load everything again'),
+      })
+    },
+  )
 
-  test('rejects a cursor that is ahead, as after a restore, with 410', async () => {
+  test('the API rejects a cursor with 410 if it is ahead of the feed, as after a restore', async () => {
     await logOut(1, 2)
     const { body } = await get()
     await database.query('UPDATE tenant SET seq = seq - 1')
     expect((await get(`?after=${body.cursor}`)).status).toBe(410)
   })
 
-  test('rejects a cursor of the database that this one was copied from with 410', async () => {
+  test('the API rejects a cursor with 410 if it is from a database of which this database is a copy', async () => {
     await logOut(1)
     const { body } = await get()
     await api.close()
@@ -161,7 +170,7 @@ describe('GET /v1/changes', () => {
     await copy.drop()
   })
 
-  test('rejects an invalid instant or limit with 400', async () => {
+  test('the API rejects an invalid instant or limit with 400', async () => {
     const queries = [
       'since=yesterday',
       'since=2026-11-23T12:00:00',
@@ -174,7 +183,7 @@ describe('GET /v1/changes', () => {
     }
   })
 
-  test('rejects a key without the role', async () => {
+  test('the API rejects a key without the role', async () => {
     await api.close()
     api = await serveApi(database, { API_KEYS: `test:${KEY}:read` })
     expect((await get()).status).toBe(403)
@@ -182,29 +191,29 @@ describe('GET /v1/changes', () => {
 })
 
 describe('the event stream', () => {
-  test('sends all rows, then each change when it is committed', async () => {
+  test('the stream sends all rows, then each change when it is committed', async () => {
     await logOut(1)
     const feed = await subscribeToFeed(api.url)
-    await loaded(feed)
-    expect(users(feed)).toEqual(['auth0|1'])
+    await waitForLoad(feed)
+    expect(usersOf(feed)).toEqual(['auth0|1'])
 
     const startedAt = performance.now()
     await logOut(2)
-    await expect.poll(() => users(feed), { interval: 5 }).toEqual(['auth0|1', 'auth0|2'])
-    // The heartbeat alone would take seconds.
+    await expect.poll(() => usersOf(feed), { interval: 5 }).toEqual(['auth0|1', 'auth0|2'])
+    // At the next heartbeat, the change would arrive after seconds only.
     expect(performance.now() - startedAt).toBeLessThan(2_000)
     await feed.close()
   })
 
-  test('sends a logout that is stored after the load, however old it is', async () => {
+  test('the stream sends a logout that is stored after the load, however old it is', async () => {
     const feed = await subscribeToFeed(api.url, `?since=${new Date(NOON).toISOString()}`)
-    await loaded(feed)
+    await waitForLoad(feed)
     await logOut(-70 * 86_400_000)
-    await expect.poll(() => users(feed)).toEqual(['auth0|-6048000000'])
+    await expect.poll(() => usersOf(feed)).toEqual(['auth0|-6048000000'])
     await feed.close()
   })
 
-  test('begins with a short chunk, and declares that it is not compressed', async () => {
+  test('the stream begins with a short chunk, and has the Content-Encoding identity', async () => {
     await logOut(...Array.from({ length: 20 }, (_, n) => n))
     const headers = { authorization, accept: 'text/event-stream', 'accept-encoding': 'gzip' }
     const request = httpGet(`${api.url}/v1/changes`, { headers })
@@ -215,7 +224,7 @@ describe('the event stream', () => {
     response.destroy()
   })
 
-  test('sends a freshness only after every change that was committed before it', async () => {
+  test('the stream sends a freshness only after every change that was committed before it', async () => {
     const feed = await subscribeToFeed(api.url)
     const storeAll = async () => {
       for (let n = 1; n <= 40; n++) {
@@ -224,126 +233,127 @@ describe('the event stream', () => {
       }
     }
     await storeAll()
-    await expect.poll(() => feed.named('freshness').at(-1)?.as_of).toBe('2026-11-23T12:00:00.040Z')
-    let newest = 0
+    await expect.poll(() => feed.dataOf('freshness').at(-1)?.as_of).toBe('2026-11-23T12:00:00.040Z')
+    let newestChangeMs = 0
     for (const { name, data } of feed.events) {
       const { at, as_of } = JSON.parse(data || '{}')
-      if (name === 'change') newest = Date.parse(at)
-      if (name === 'freshness' && as_of) expect(Date.parse(as_of)).toBeLessThanOrEqual(newest)
+      if (name === 'change') newestChangeMs = Date.parse(at)
+      if (name === 'freshness' && as_of)
+        expect(Date.parse(as_of)).toBeLessThanOrEqual(newestChangeMs)
     }
-    expect(users(feed)).toHaveLength(40)
+    expect(usersOf(feed)).toHaveLength(40)
     await feed.close()
   })
 
-  test('sends the freshness at every heartbeat while nothing changes', async () => {
+  test('the stream sends the freshness at every heartbeat while nothing changes', async () => {
     await store.storeCaughtUp(CHECKPOINT, NOON)
-    const served = await serveWithHeartbeat()
-    const feed = await subscribeToFeed(served.url, '', bearer(keys.subscriber))
-    // The load sends one, the start of LISTEN another. The rest are heartbeats.
-    const countFreshness = () => feed.named('freshness').length
+    const serverWithHeartbeat = await serveWithHeartbeat()
+    const feed = await subscribeToFeed(serverWithHeartbeat.url, '', bearer(keys.subscriber))
+    // The load sends one freshness event, the start of LISTEN sends another, and heartbeats send the others.
+    const countFreshness = () => feed.dataOf('freshness').length
     await expect.poll(countFreshness, { timeout: 5_000 }).toBeGreaterThan(3)
-    expect(feed.named('freshness').at(-1)).toEqual({
+    expect(feed.dataOf('freshness').at(-1)).toEqual({
       cursor: expect.any(String),
       as_of: '2026-11-23T12:00:00.000Z',
       lag_ms: expect.any(Number),
       policy: 'session',
     })
     await feed.close()
-    await served.close()
+    await serverWithHeartbeat.close()
   })
 
-  test('resumes after a cursor in `after` or in Last-Event-ID', async () => {
+  test('the stream resumes after a cursor in `after` or in Last-Event-ID', async () => {
     await logOut(1)
     const { body } = await get()
     await logOut(2)
     const byQuery = await subscribeToFeed(api.url, `?after=${body.cursor}`)
     const byHeader = await subscribeToFeed(api.url, '', { 'last-event-id': body.cursor })
     for (const feed of [byQuery, byHeader]) {
-      await loaded(feed)
-      expect(users(feed)).toEqual(['auth0|2'])
+      await waitForLoad(feed)
+      expect(usersOf(feed)).toEqual(['auth0|2'])
       expect(feed.events.filter(({ name }) => name === 'change').at(-1)?.id).toBe(
-        feed.named('freshness').at(-1)?.cursor,
+        feed.dataOf('freshness').at(-1)?.cursor,
       )
       await feed.close()
     }
   })
 
-  test('prefers Last-Event-ID to `after`, because a browser that reconnects sends both', async () => {
+  test('the stream prefers Last-Event-ID to `after`, because a browser that reconnects sends both', async () => {
     await logOut(1)
-    const old = await get()
+    const olderPage = await get()
     await logOut(2)
     const { body } = await get()
     await logOut(3)
     const headers = { 'last-event-id': body.cursor }
-    const feed = await subscribeToFeed(api.url, `?after=${old.body.cursor}`, headers)
-    await loaded(feed)
-    expect(users(feed)).toEqual(['auth0|3'])
+    const feed = await subscribeToFeed(api.url, `?after=${olderPage.body.cursor}`, headers)
+    await waitForLoad(feed)
+    expect(usersOf(feed)).toEqual(['auth0|3'])
     await feed.close()
   })
 
-  test('rejects HEAD, which would read the feed without sending it', async () => {
+  test('the API rejects HEAD, which would read the feed without sending it', async () => {
     const headers = { authorization, accept: 'text/event-stream' }
     const { status } = await fetch(`${api.url}/v1/changes`, { method: 'HEAD', headers })
     expect(status).toBe(404)
   })
 
-  test('sends `reset` for an unknown cursor, then all rows', async () => {
+  test('the stream sends `reset` for an unknown cursor, then all rows', async () => {
     await logOut(1)
     const feed = await subscribeToFeed(api.url, '?after=0123456789ab.1')
-    await loaded(feed)
+    await waitForLoad(feed)
     const names = feed.events.map(({ name }) => name).filter((name) => name !== 'message')
     expect(names.slice(0, 3)).toEqual(['reset', 'change', 'freshness'])
     await feed.close()
   })
 
-  test('sends the same changes from every API process', async () => {
-    const other = await serveApi(database)
-    const feeds = [await subscribeToFeed(api.url), await subscribeToFeed(other.url)]
+  test('the stream contains the same changes in every API process', async () => {
+    const otherApi = await serveApi(database)
+    const feeds = [await subscribeToFeed(api.url), await subscribeToFeed(otherApi.url)]
     await logOut(1, 2, 3)
     for (const feed of feeds) {
-      await expect.poll(() => users(feed)).toEqual(['auth0|1', 'auth0|2', 'auth0|3'])
+      await expect.poll(() => usersOf(feed)).toEqual(['auth0|1', 'auth0|2', 'auth0|3'])
       await feed.close()
     }
-    await other.close()
+    await otherApi.close()
   })
 
-  test('continues when the LISTEN connection is lost, and sends the changes missed meanwhile', async () => {
+  test('the stream continues when the LISTEN connection is lost, and sends the changes since then', async () => {
     const feed = await subscribeToFeed(api.url)
-    await loaded(feed)
-    const cut = await database.query(
+    await waitForLoad(feed)
+    const cutConnections = await database.query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
        WHERE query LIKE '%LISTEN%' AND pid <> pg_backend_pid() AND datname = current_database()`,
     )
-    expect(cut).toHaveLength(1)
+    expect(cutConnections).toHaveLength(1)
     await logOut(1)
-    await expect.poll(() => users(feed), { timeout: 3_000 }).toEqual(['auth0|1'])
+    await expect.poll(() => usersOf(feed), { timeout: 3_000 }).toEqual(['auth0|1'])
     await feed.close()
   })
 
-  test('sends a change at the next heartbeat if its notification is lost', async () => {
-    // A transaction pooler has this effect on LISTEN.
+  test('the stream sends a change at the next heartbeat if its notification is lost', async () => {
+    // Without this trigger, the API receives no notifications, as behind a transaction pooler.
     await database.query('DROP TRIGGER tenant_notify ON tenant')
-    const served = await serveWithHeartbeat()
-    const feed = await subscribeToFeed(served.url, '', bearer(keys.subscriber))
-    await loaded(feed)
+    const serverWithHeartbeat = await serveWithHeartbeat()
+    const feed = await subscribeToFeed(serverWithHeartbeat.url, '', bearer(keys.subscriber))
+    await waitForLoad(feed)
     await logOut(1)
-    await expect.poll(() => users(feed), { timeout: 6_000 }).toEqual(['auth0|1'])
+    await expect.poll(() => usersOf(feed), { timeout: 6_000 }).toEqual(['auth0|1'])
     await feed.close()
-    await served.close()
+    await serverWithHeartbeat.close()
   })
 
-  test('responds with 503 while the database is unavailable', async () => {
+  test('the API responds with 503 to a new subscriber while the database is unavailable', async () => {
     const proxy = await openProxy(database.url)
-    const behind = await serveApi({ url: proxy.url })
-    const feed = await subscribeToFeed(behind.url)
-    await loaded(feed)
+    const apiBehindProxy = await serveApi({ url: proxy.url })
+    const feed = await subscribeToFeed(apiBehindProxy.url)
+    await waitForLoad(feed)
     await proxy.close()
-    await expect(subscribeToFeed(behind.url)).rejects.toThrow('503')
-    await behind.close()
+    await expect(subscribeToFeed(apiBehindProxy.url)).rejects.toThrow('503')
+    await apiBehindProxy.close()
     await feed.close()
   })
 
-  test('ends at once when the service closes', async () => {
+  test('the stream ends at once when the service closes', async () => {
     const feed = await subscribeToFeed(api.url)
     const startedAt = performance.now()
     await api.close()

@@ -6,7 +6,7 @@ import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { CHECKPOINT, openTestStore } from '../_support/store.js'
 
-/** The rows of a database, and what the service sends for them. `<cursor>` replaces a cursor. */
+/** Rows of a database, and what the API sends for them. In the vector, `<cursor>` stands for a cursor. */
 interface ServiceVector {
   stored: {
     now: string
@@ -59,7 +59,7 @@ const get = async (query = '') => {
   return { status: response.statusCode, body: response.json() }
 }
 
-/** Reads the stream until it contains as many freshness events as `count`. */
+/** Reads the stream until it contains `count` freshness events. */
 async function readStream(query: string, count = 1): Promise<string> {
   const url = await listenOnLoopback(app)
   const abort = new AbortController()
@@ -77,33 +77,33 @@ async function readStream(query: string, count = 1): Promise<string> {
   return text
 }
 
-test('a page is that of service.json', async () => {
+test('a page of the change feed equals the page of service.json', async () => {
   const { body } = await get()
   expect({ ...body, cursor: '<cursor>' }).toEqual(vector.page)
 })
 
-test('the first of several pages has no freshness, and the next one continues after it', async () => {
+test('the first of several pages has no freshness, and the next page continues after the first page', async () => {
   const { limit, ...expected } = vector.first_page
   const { body: first } = await get(`?limit=${limit}`)
   expect(first).toMatchObject(expected)
-  const { body: rest } = await get(`?after=${first.cursor}`)
-  expect([...first.changes, ...rest.changes]).toEqual(vector.page.changes)
+  const { body: nextPage } = await get(`?after=${first.cursor}`)
+  expect([...first.changes, ...nextPage.changes]).toEqual(vector.page.changes)
 })
 
-test('the stream is that of service.json, byte for byte', async () => {
+test('the stream equals the stream of service.json, byte for byte', async () => {
   const { body } = await get()
   const expected = vector.stream.join('').replaceAll('<cursor>', body.cursor)
   expect(await readStream('')).toBe(expected)
 })
 
-test('the stream after an unknown cursor begins with the reset of service.json', async () => {
+test('the stream after an unknown cursor contains the reset event of service.json before all rows', async () => {
   const { body } = await get()
   const [retry = '', ...events] = vector.stream
   const expected = [retry, vector.reset, ...events].join('').replaceAll('<cursor>', body.cursor)
   expect(await readStream('?after=unknown')).toBe(expected)
 })
 
-test('a page after an unknown cursor is the error of service.json', async () => {
+test('a request of a page after an unknown cursor gets the error of service.json', async () => {
   const { status, body } = await get('?after=unknown')
   expect({ status, error: body.error }).toEqual(vector.gone)
 })

@@ -1,14 +1,15 @@
 import { expect, test } from 'vitest'
 import { connectionsWithin, readMaxOpenFiles } from '../../src/http/connection-limit.js'
 
-const HEAD = 'Limit                     Soft Limit           Hard Limit           Units     \n'
+const HEADER_LINE =
+  'Limit                     Soft Limit           Hard Limit           Units     \n'
 
 test.each([
   ['Max open files            4096                 8192                 files     \n', 4_096],
   ['Max open files            unlimited            unlimited            files     \n', Infinity],
   ['', Infinity],
-])('reads the soft limit from %j', (line, expected) => {
-  expect(readMaxOpenFiles(HEAD + line)).toBe(expected)
+])('readMaxOpenFiles reads the soft limit from %j', (line, expected) => {
+  expect(readMaxOpenFiles(HEADER_LINE + line)).toBe(expected)
 })
 
 test.each([
@@ -17,6 +18,9 @@ test.each([
   [1_024, 896],
   [256, 128],
   [64, 32],
-])('leaves files for other purposes: of %d, %d are for connections', (files, expected) => {
-  expect(connectionsWithin(files)).toBe(expected)
-})
+])(
+  'connectionsWithin leaves files for other purposes: of %d files, %d are for connections',
+  (files, expected) => {
+    expect(connectionsWithin(files)).toBe(expected)
+  },
+)

@@ -4,10 +4,10 @@ import { bearer, keys, openApi } from '../_support/api.js'
 import { createTestDatabase } from '../_support/database.js'
 import { serveApi } from '../_support/served-api.js'
 
-const nothing = async () => {
+const failIfCalled = async () => {
   throw new Error('not called')
 }
-const open = (deps: Partial<AppDeps> = {}) =>
+const openAppWith = (deps: Partial<AppDeps> = {}) =>
   openApi({
     readKnown: async () => ({
       user: null,
@@ -17,29 +17,32 @@ const open = (deps: Partial<AppDeps> = {}) =>
       now: 0,
       complete: false,
     }),
-    readProgress: nothing,
-    readChanges: nothing,
-    storeReported: nothing,
+    readProgress: failIfCalled,
+    readChanges: failIfCalled,
+    storeReported: failIfCalled,
     ...deps,
   })
-type Api = Awaited<ReturnType<typeof open>>
+type Api = Awaited<ReturnType<typeof openAppWith>>
 
-const wrong = bearer({ ...keys.reader, key: 'w'.repeat(32) })
+const wrongKey = bearer({ ...keys.reader, key: 'w'.repeat(32) })
 const url = '/v1/users/x/last-logout'
 
-const request = (app: Api, headers: Record<string, string> = wrong, remoteAddress = '192.0.2.1') =>
-  app.inject({ url, headers, remoteAddress })
+const request = (
+  app: Api,
+  headers: Record<string, string> = wrongKey,
+  remoteAddress = '192.0.2.1',
+) => app.inject({ url, headers, remoteAddress })
 
-const exhaust = async (app: Api, headers = wrong, remoteAddress = '192.0.2.1') => {
+const sendTwentyWrongKeys = async (app: Api, headers = wrongKey, remoteAddress = '192.0.2.1') => {
   for (let n = 0; n < 20; n++) {
     expect((await request(app, headers, remoteAddress)).statusCode).toBe(401)
   }
 }
 
 describe('wrong keys', () => {
-  test('get a 429 after twenty within a minute, with Retry-After', async () => {
-    const app = await open()
-    await exhaust(app)
+  test('the API responds with 429 and Retry-After after twenty wrong keys within a minute', async () => {
+    const app = await openAppWith()
+    await sendTwentyWrongKeys(app)
     const response = await request(app)
     expect(response.statusCode).toBe(429)
     expect(response.json()).toEqual({
@@ -52,28 +55,28 @@ describe('wrong keys', () => {
     await app.close()
   })
 
-  test('do not block a valid key from the same address', async () => {
-    const app = await open()
-    await exhaust(app)
+  test('wrong keys do not block a valid key from the same address', async () => {
+    const app = await openAppWith()
+    await sendTwentyWrongKeys(app)
     expect((await request(app)).statusCode).toBe(429)
     expect((await request(app, bearer(keys.reader))).statusCode).toBe(200)
     expect((await request(app, bearer(keys.checker))).statusCode).toBe(403)
-    expect((await app.inject({ url: '/health/live', headers: wrong })).statusCode).toBe(200)
+    expect((await app.inject({ url: '/health/live', headers: wrongKey })).statusCode).toBe(200)
     await app.close()
   })
 
-  test('do not affect other addresses, and a missing key does not count', async () => {
-    const app = await open()
-    await exhaust(app)
-    expect((await request(app, wrong, '192.0.2.2')).statusCode).toBe(401)
+  test('wrong keys do not affect other addresses, and a missing key does not count as wrong', async () => {
+    const app = await openAppWith()
+    await sendTwentyWrongKeys(app)
+    expect((await request(app, wrongKey, '192.0.2.2')).statusCode).toBe(401)
     expect((await request(app, {})).statusCode).toBe(401)
     await app.close()
   })
 
-  test('are counted separately from valid keys', async () => {
-    const app = await open()
+  test('valid keys do not count as wrong keys', async () => {
+    const app = await openAppWith()
     for (let n = 0; n < 50; n++) await request(app, bearer(keys.reader))
-    await exhaust(app)
+    await sendTwentyWrongKeys(app)
     await app.close()
   })
 
@@ -81,22 +84,22 @@ describe('wrong keys', () => {
     ['in another scheme', { authorization: `Digest ${'w'.repeat(32)}` }],
     ['as a password', { authorization: `Basic ${btoa(`x:${'w'.repeat(32)}`)}` }],
     ['as an empty header', { authorization: '' }],
-  ])('are counted when sent %s', async (_how, headers) => {
-    const app = await open()
-    await exhaust(app, headers)
+  ])('wrong keys count when they are sent %s', async (_how, headers) => {
+    const app = await openAppWith()
+    await sendTwentyWrongKeys(app, headers)
     expect((await request(app, headers)).statusCode).toBe(429)
     await app.close()
   })
 
   test.each(['/nothing', '/v1/log-stream', '/docs/', '/openapi.json'])(
-    'are counted at %s',
+    'wrong keys count at %s',
     async (path) => {
-      const app = await open({ logStream: { token: 't'.repeat(32), receive: nothing } })
+      const app = await openAppWith({ logStream: { token: 't'.repeat(32), receive: failIfCalled } })
       const post = () =>
         app.inject({
           method: path === '/v1/log-stream' ? 'POST' : 'GET',
           url: path,
-          headers: wrong,
+          headers: wrongKey,
         })
       for (let n = 0; n < 20; n++) expect((await post()).statusCode).toBe(401)
       expect((await post()).statusCode).toBe(429)
@@ -104,35 +107,35 @@ describe('wrong keys', () => {
     },
   )
 
-  test('are counted per /64 prefix of IPv6, and per IPv4 address in any notation', async () => {
-    const app = await open()
-    await exhaust(app, wrong, '2001:db8:0:1::1')
-    expect((await request(app, wrong, '2001:db8:0:1:ffff:ffff:ffff:ffff')).statusCode).toBe(429)
-    expect((await request(app, wrong, '2001:db8:0:2::1')).statusCode).toBe(401)
-    await exhaust(app, wrong, '192.0.2.9')
-    expect((await request(app, wrong, '::ffff:192.0.2.9')).statusCode).toBe(429)
+  test('wrong keys are counted per /64 prefix of IPv6, and per IPv4 address in any notation', async () => {
+    const app = await openAppWith()
+    await sendTwentyWrongKeys(app, wrongKey, '2001:db8:0:1::1')
+    expect((await request(app, wrongKey, '2001:db8:0:1:ffff:ffff:ffff:ffff')).statusCode).toBe(429)
+    expect((await request(app, wrongKey, '2001:db8:0:2::1')).statusCode).toBe(401)
+    await sendTwentyWrongKeys(app, wrongKey, '192.0.2.9')
+    expect((await request(app, wrongKey, '::ffff:192.0.2.9')).statusCode).toBe(429)
     await app.close()
   })
 
-  test('of many addresses use bounded memory', async () => {
-    const app = await open()
-    await exhaust(app, wrong, '198.51.100.1')
+  test('wrong keys from many addresses use bounded memory', async () => {
+    const app = await openAppWith()
+    await sendTwentyWrongKeys(app, wrongKey, '198.51.100.1')
     for (let n = 0; n < 10_000; n++) {
-      await request(app, wrong, `10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`)
+      await request(app, wrongKey, `10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`)
     }
-    // The least recently used address has been evicted.
-    expect((await request(app, wrong, '198.51.100.1')).statusCode).toBe(401)
+    // The first address was evicted, because it was the least recently used address.
+    expect((await request(app, wrongKey, '198.51.100.1')).statusCode).toBe(401)
     await app.close()
   }, 60_000)
 
-  test('are logged once, with the address and without the key', async () => {
-    const app = await open()
-    await exhaust(app)
+  test('wrong keys are logged once, with the address and without the key', async () => {
+    const app = await openAppWith()
+    await sendTwentyWrongKeys(app)
     const isWarning = (line: string) => line.includes('too many wrong keys')
     expect(app.lines.filter(isWarning)).toEqual([])
     await Promise.all(Array.from({ length: 10 }, () => request(app)))
-    await exhaust(app, wrong, '192.0.2.2')
-    await request(app, wrong, '192.0.2.2')
+    await sendTwentyWrongKeys(app, wrongKey, '192.0.2.2')
+    await request(app, wrongKey, '192.0.2.2')
     const warnings = app.lines.filter(isWarning)
     expect(warnings).toHaveLength(1)
     expect(JSON.parse(warnings[0] ?? '')).toMatchObject({ level: 40, address: '192.0.2.1' })
@@ -142,34 +145,40 @@ describe('wrong keys', () => {
 })
 
 describe('behind proxies', () => {
-  const forwarded = (from: string) => ({ ...wrong, 'x-forwarded-for': from })
+  const headersForwardedFrom = (from: string) => ({ ...wrongKey, 'x-forwarded-for': from })
 
   test('X-Forwarded-For is ignored by default', async () => {
-    const app = await open()
-    for (let n = 0; n < 20; n++) await request(app, forwarded(`203.0.113.${n}`))
-    expect((await request(app, forwarded('203.0.113.99'))).statusCode).toBe(429)
+    const app = await openAppWith()
+    for (let n = 0; n < 20; n++) await request(app, headersForwardedFrom(`203.0.113.${n}`))
+    expect((await request(app, headersForwardedFrom('203.0.113.99'))).statusCode).toBe(429)
     await app.close()
   })
 
   test('wrong keys are counted per address that a trusted proxy forwards', async () => {
-    const app = await open({ trustProxy: ['192.0.2.1'] })
-    await exhaust(app, forwarded('203.0.113.1'))
-    expect((await request(app, forwarded('203.0.113.1'))).statusCode).toBe(429)
-    expect((await request(app, forwarded('203.0.113.2'))).statusCode).toBe(401)
+    const app = await openAppWith({ trustProxy: ['192.0.2.1'] })
+    await sendTwentyWrongKeys(app, headersForwardedFrom('203.0.113.1'))
+    expect((await request(app, headersForwardedFrom('203.0.113.1'))).statusCode).toBe(429)
+    expect((await request(app, headersForwardedFrom('203.0.113.2'))).statusCode).toBe(401)
     await app.close()
   })
 
-  test('addresses that a caller adds before that of the proxy are ignored', async () => {
-    const app = await open({ trustProxy: ['192.0.2.1'] })
-    for (let n = 0; n < 20; n++) await request(app, forwarded(`198.51.100.${n}, 203.0.113.1`))
-    expect((await request(app, forwarded('198.51.100.99, 203.0.113.1'))).statusCode).toBe(429)
+  test('addresses that a caller adds to X-Forwarded-For before the proxy are ignored', async () => {
+    const app = await openAppWith({ trustProxy: ['192.0.2.1'] })
+    for (let n = 0; n < 20; n++)
+      await request(app, headersForwardedFrom(`198.51.100.${n}, 203.0.113.1`))
+    expect(
+      (await request(app, headersForwardedFrom('198.51.100.99, 203.0.113.1'))).statusCode,
+    ).toBe(429)
     await app.close()
   })
 
   test('X-Forwarded-For of a caller that bypasses the proxy is ignored', async () => {
-    const app = await open({ trustProxy: ['192.0.2.1'] })
-    for (let n = 0; n < 20; n++) await request(app, forwarded(`203.0.113.${n}`), '198.51.100.1')
-    expect((await request(app, forwarded('203.0.113.99'), '198.51.100.1')).statusCode).toBe(429)
+    const app = await openAppWith({ trustProxy: ['192.0.2.1'] })
+    for (let n = 0; n < 20; n++)
+      await request(app, headersForwardedFrom(`203.0.113.${n}`), '198.51.100.1')
+    expect(
+      (await request(app, headersForwardedFrom('203.0.113.99'), '198.51.100.1')).statusCode,
+    ).toBe(429)
     await app.close()
   })
 
@@ -177,7 +186,7 @@ describe('behind proxies', () => {
     const database = await createTestDatabase()
     const api = await serveApi(database, { TRUST_PROXY: 'loopback' })
     const status = async (from: string) =>
-      (await fetch(api.url, { headers: forwarded(from) })).status
+      (await fetch(api.url, { headers: headersForwardedFrom(from) })).status
     for (let n = 0; n < 20; n++) expect(await status('203.0.113.1')).toBe(401)
     expect(await status('203.0.113.1')).toBe(429)
     expect(await status('203.0.113.2')).toBe(401)
@@ -186,10 +195,10 @@ describe('behind proxies', () => {
   })
 
   test.each(['', 'nonsense', '203.0.113.1:8080', ',,,', 'x'.repeat(10_000)])(
-    'a proxy may forward %j: values that are not addresses are counted together',
+    'a key is accepted or rejected even if the forwarded address is %j',
     async (value) => {
-      const app = await open({ trustProxy: ['192.0.2.1'] })
-      expect((await request(app, forwarded(value))).statusCode).toBe(401)
+      const app = await openAppWith({ trustProxy: ['192.0.2.1'] })
+      expect((await request(app, headersForwardedFrom(value))).statusCode).toBe(401)
       await app.close()
     },
   )

@@ -10,7 +10,7 @@ const page = (cursor: string): ChangesPage => ({
   more: false,
 })
 
-test('by default sends a heartbeat every 4 s, to at most 2,000 subscribers that read a page within 15 s', () => {
+test('by default, the feed sends a heartbeat every 4 s to at most 2,000 subscribers, who must read a page within 15 s', () => {
   expect(FEED_LIMITS).toEqual({
     heartbeatIntervalMs: 4_000,
     maxSubscribers: 2_000,
@@ -21,35 +21,35 @@ test('by default sends a heartbeat every 4 s, to at most 2,000 subscribers that 
 test('subscribers with the same cursor share a query, but a failed query is not cached', async () => {
   let wake = () => {}
   const queries: ChangesQuery[] = []
-  let isDown = false
+  let isUnavailable = false
   const feed = createFeed({
     readChanges: async (query) => {
       queries.push(query)
-      if (isDown) throw new Error('the database is unavailable')
+      if (isUnavailable) throw new Error('the database is unavailable')
       return page('f.1')
     },
-    subscribe: (call) => {
-      wake = call
+    subscribe: (onNotification) => {
+      wake = onNotification
       return () => {}
     },
   })
   const first = feed.stream({ after: null, since: null })
   await first.next()
   const subscribers = [1, 2].map(() => feed.stream({ after: null, since: null }))
-  const next = () => Promise.allSettled(subscribers.map((pages) => pages.next()))
-  await next()
+  const readNextPages = () => Promise.allSettled(subscribers.map((pages) => pages.next()))
+  await readNextPages()
   expect(queries).toHaveLength(3)
 
-  const waiting = next()
+  const pagesAfterWake = readNextPages()
   wake()
-  expect(await waiting).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled' }])
+  expect(await pagesAfterWake).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled' }])
   expect(queries).toHaveLength(4)
 
-  isDown = true
-  const failing = next()
+  isUnavailable = true
+  const pagesDuringOutage = readNextPages()
   wake()
-  expect(await failing).toMatchObject([{ status: 'rejected' }, { status: 'rejected' }])
-  isDown = false
+  expect(await pagesDuringOutage).toMatchObject([{ status: 'rejected' }, { status: 'rejected' }])
+  isUnavailable = false
   expect(await first.next()).toMatchObject({ value: { cursor: 'f.1' } })
   feed.close()
 })

@@ -32,7 +32,7 @@ const get = (url: string, headers: Record<string, string> = bearer(keys.reader))
   app.inject({ url, headers })
 
 describe('the health routes', () => {
-  test('require no key', async () => {
+  test('the health routes require no key', async () => {
     expect((await get('/health/live', {})).json()).toEqual({ status: 'ok' })
     const ready = await get('/health/ready', {})
     expect(ready.statusCode).toBe(200)
@@ -45,12 +45,12 @@ describe('the health routes', () => {
     [60_000, 200, 'ok'],
     [60_001, 503, 'stale'],
   ])(
-    'with a lag of %d ms, respond with %d at fresh, and with 200 at ready (P6)',
+    'with a lag of %d ms, /health/fresh responds with %d, and /health/ready with 200 (P6)',
     async (lag, statusCode, status) => {
       now = NOW - 840 + lag
-      const fresh = await app.inject('/health/fresh')
-      expect(fresh.statusCode).toBe(statusCode)
-      expect(fresh.json()).toMatchObject({ status, lag_ms: lag })
+      const freshResponse = await app.inject('/health/fresh')
+      expect(freshResponse.statusCode).toBe(statusCode)
+      expect(freshResponse.json()).toMatchObject({ status, lag_ms: lag })
       expect((await app.inject('/health/ready')).statusCode).toBe(200)
     },
   )
@@ -60,32 +60,36 @@ describe('the health routes', () => {
     [60_000, 200, 0],
     [60_001, 503, null],
   ])(
-    'with as_of %d ms ahead of the database, respond with %d at fresh, and the lag is %j',
+    'with as_of %d ms ahead of the database, /health/fresh responds with %d, and lag_ms is %j',
     async (ms, code, lag) => {
       now = NOW - 840 - ms
-      const fresh = await app.inject('/health/fresh')
-      expect(fresh.statusCode).toBe(code)
-      expect(fresh.json()).toMatchObject({ as_of: new Date(NOW - 840).toISOString(), lag_ms: lag })
+      const freshResponse = await app.inject('/health/fresh')
+      expect(freshResponse.statusCode).toBe(code)
+      expect(freshResponse.json()).toMatchObject({
+        as_of: new Date(NOW - 840).toISOString(),
+        lag_ms: lag,
+      })
       const user = await get('/v1/users/auth0%7C123/last-logout')
       expect(user.json()).toMatchObject({ lag_ms: lag })
     },
   )
 
-  test('share one query of the database between concurrent requests', async () => {
+  test('concurrent requests of health routes share one query of the database', async () => {
     const queries = { running: 0, maxRunning: 0, total: 0 }
     const readProgress = async () => {
       queries.total++
       queries.maxRunning = Math.max(queries.maxRunning, ++queries.running)
       return store.readProgress().finally(() => queries.running--)
     }
-    const counting = await openApi({ ...store, readProgress })
-    const request = () => ['/health/ready', '/health/fresh'].map((url) => counting.inject(url))
+    const appWithCounter = await openApi({ ...store, readProgress })
+    const request = () =>
+      ['/health/ready', '/health/fresh'].map((url) => appWithCounter.inject(url))
     const responses = await Promise.all(Array.from({ length: 50 }, request).flat())
     expect(new Set(responses.map(({ statusCode }) => statusCode))).toEqual(new Set([200]))
     expect(queries.maxRunning).toBe(1)
-    const before = queries.total
-    await counting.inject('/health/ready')
-    expect(queries.total).toBe(before + 1)
-    await counting.close()
+    const totalBefore = queries.total
+    await appWithCounter.inject('/health/ready')
+    expect(queries.total).toBe(totalBefore + 1)
+    await appWithCounter.close()
   })
 })

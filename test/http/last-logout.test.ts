@@ -7,7 +7,7 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { ODD_IDS } from '../_support/odd-ids.js'
 import { openTestStore } from '../_support/store.js'
 
-const LOGOUT = 1_795_428_000_123
+const LOGOUT_AT = 1_795_428_000_123
 const AT = '2026-11-23T10:00:00.123Z'
 
 let database: TestDatabase
@@ -15,11 +15,11 @@ let store: Awaited<ReturnType<typeof openTestStore>>
 let app: FastifyInstance
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = await openTestStore(database, { now: () => LOGOUT + 60_000 })
+  store = await openTestStore(database, { now: () => LOGOUT_AT + 60_000 })
   const events = ODD_IDS.map((id) => ({
     logId: `L ${id}`,
     type: 'slo',
-    at: LOGOUT,
+    at: LOGOUT_AT,
     userId: id,
     sessionId: `session of ${id}`,
   }))
@@ -35,18 +35,21 @@ afterAll(async () => {
 const get = (url: string, key = keys.reader) => app.inject({ url, headers: bearer(key) })
 
 describe('GET /v1/last-logout', () => {
-  test.each(ODD_IDS)('returns the last logout of user %s and of a session', async (userId) => {
-    const ids = { userId, sessionId: `session of ${userId}` }
-    expect((await get(`/${lastLogoutPath(ids, 'query')}`)).json()).toMatchObject({
-      user_id: userId,
-      last_logout_at: AT,
-      session: { session_id: ids.sessionId, logout_at: AT, ended: true },
-    })
-  })
+  test.each(ODD_IDS)(
+    'the API returns the last logout of user %s and of a session',
+    async (userId) => {
+      const ids = { userId, sessionId: `session of ${userId}` }
+      expect((await get(`/${lastLogoutPath(ids, 'query')}`)).json()).toMatchObject({
+        user_id: userId,
+        last_logout_at: AT,
+        session: { session_id: ids.sessionId, logout_at: AT, ended: true },
+      })
+    },
+  )
 
-  // A URL cannot contain `..` as a segment.
+  // `..` is excluded, because a URL cannot contain it as a segment.
   test.each(ODD_IDS.filter((id) => id !== '..'))(
-    'returns the same for user %s as GET /v1/users/{user_id}/last-logout',
+    'the API returns the same response for user %s as GET /v1/users/{user_id}/last-logout',
     async (userId) => {
       const ids = { userId, sessionId: `session of ${userId}` }
       const byQuery = await get(`/${lastLogoutPath(ids, 'query')}`)
@@ -55,12 +58,12 @@ describe('GET /v1/last-logout', () => {
     },
   )
 
-  test('returns no session if none is requested', async () => {
+  test('the API returns no session if none is requested', async () => {
     const response = await get('/v1/last-logout?user_id=auth0%7C123')
     expect(response.json()).toMatchObject({ user_id: 'auth0|123', session: null })
   })
 
-  test('accepts ids of 800 characters, all percent-encoded', async () => {
+  test('the API accepts ids of 800 characters, all percent-encoded', async () => {
     const id = '\ufffd'.repeat(800)
     const response = await get(`/${lastLogoutPath({ userId: id, sessionId: id }, 'query')}`)
     expect(response.json()).toMatchObject({ user_id: id, session: { session_id: id } })
@@ -78,7 +81,7 @@ describe('GET /v1/last-logout', () => {
     ['truncated percent-encoding', '?user_id=auth0%7'],
     ['percent-encoding that is not UTF-8', '?user_id=%ff'],
     ['a session id in percent-encoding that is not UTF-8', '?user_id=x&session_id=%fc'],
-  ])('rejects %s with 400', async (_what, query) => {
+  ])('the API rejects %s with 400', async (_what, query) => {
     const response = await get(`/v1/last-logout${query}`)
     expect(response.statusCode).toBe(400)
     expect(response.json()).toEqual({
@@ -89,7 +92,7 @@ describe('GET /v1/last-logout', () => {
   })
 
   test.each([[keys.checker], [keys.subscriber], [keys.logout]])(
-    'rejects a key without the role: $name',
+    'the API rejects a key without the role: $name',
     async (key) => {
       expect((await get('/v1/last-logout?user_id=x', key)).statusCode).toBe(403)
     },

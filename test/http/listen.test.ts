@@ -4,24 +4,24 @@ import { expect, onTestFinished, test } from 'vitest'
 import { listen } from '../../src/http/listen.js'
 import { openApi } from '../_support/api.js'
 
-const nothing = async () => {
+const failIfCalled = async () => {
   throw new Error('not called')
 }
 
-/** Opens an API that is closed after the test. */
+/** Opens an API that allows two connections. The API is closed after the test. */
 async function open() {
   const app = await openApi({
-    readKnown: nothing,
-    readProgress: nothing,
-    readChanges: nothing,
-    storeReported: nothing,
+    readKnown: failIfCalled,
+    readProgress: failIfCalled,
+    readChanges: failIfCalled,
+    storeReported: failIfCalled,
     maxConnections: 2,
   })
   onTestFinished(() => app.close())
   return app
 }
 
-test('localhost is both 127.0.0.1 and ::1, with the same limits', async () => {
+test('an API that listens on localhost is reachable at both 127.0.0.1 and ::1', async () => {
   const app = await open()
   const url = new URL(await listen(app, { host: 'localhost', port: 0, variable: 'PORT' }))
   for (const host of ['127.0.0.1', 'localhost', '[::1]']) {
@@ -47,7 +47,7 @@ test('the limit of connections holds for both addresses of localhost together', 
   expect(app.lines.join()).toContain('connection limit reached')
 })
 
-test('a port that is taken is refused by name', async () => {
+test('listen rejects a port that is in use with CANNOT_LISTEN', async () => {
   const first = await open()
   await listen(first, { host: '127.0.0.1', port: 0, variable: 'PORT' })
   const { port } = first.server.address() as AddressInfo
@@ -55,6 +55,6 @@ test('a port that is taken is refused by name', async () => {
   await expect(listen(second, { host: '127.0.0.1', port, variable: 'PORT' })).rejects.toMatchObject(
     { code: 'CANNOT_LISTEN', message: expect.stringContaining('EADDRINUSE') },
   )
-  // It was not taken for a failed accept.
+  // The error of the server was not logged as a connection that could not be accepted.
   expect(second.lines.join()).not.toContain('connection not accepted')
 })

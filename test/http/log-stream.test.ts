@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { aborted, LastLogoutError } from '../../src/errors.js'
+import { abortedError, LastLogoutError } from '../../src/errors.js'
 import type { LogStream } from '../../src/http/log-stream.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import { syntheticLogId } from '../../src/rules/log-id.js'
@@ -26,12 +26,12 @@ afterAll(async () => {
 })
 
 const types = new Set(['slo'])
-const open = (
+const openStreamApi = (
   receiver: LogStream['receive'] = (body, signal) => receive({ store, types }, body, signal),
 ): ReturnType<typeof openApi> =>
   openApi({ ...store, logStream: { token: TOKEN, receive: receiver } })
 beforeEach(async () => {
-  app = await open()
+  app = await openStreamApi()
 })
 afterEach(async () => {
   await app.close()
@@ -41,8 +41,8 @@ afterEach(async () => {
 const send = async (
   payload: string,
   headers: Record<string, string> = { authorization: TOKEN, 'content-type': 'application/json' },
-  to = app,
-) => to.inject({ method: 'POST', url: URL_PATH, headers, payload })
+  api = app,
+) => api.inject({ method: 'POST', url: URL_PATH, headers, payload })
 
 const line = (userId: string) => {
   const entry = { ...buildEntry('slo', { userId }), log_id: syntheticLogId(Date.now() - 1_000) }
@@ -51,23 +51,23 @@ const line = (userId: string) => {
 const readUsers = () => readUserIds(database)
 
 describe('POST /v1/log-stream', () => {
-  test('responds with 204 when the entries can be read', async () => {
+  test('the API responds with 204 when the entries are stored', async () => {
     const response = await send(`${line('auth0|1')}\n${line('auth0|2')}`)
     expect(response.statusCode).toBe(204)
     expect(response.body).toBe('')
     expect(await readUsers()).toEqual(['auth0|1', 'auth0|2'])
   })
 
-  test('responds after the commit', async () => {
+  test('the API responds after the commit', async () => {
     let isStored = false
-    const slow = await open(async () => {
+    const slowApi = await openStreamApi(async () => {
       await new Promise((resolve) => setTimeout(resolve, 50))
       isStored = true
       return 'stored'
     })
-    expect((await send(line('auth0|1'), undefined, slow)).statusCode).toBe(204)
+    expect((await send(line('auth0|1'), undefined, slowApi)).statusCode).toBe(204)
     expect(isStored).toBe(true)
-    await slow.close()
+    await slowApi.close()
   })
 
   test.each([
@@ -76,31 +76,31 @@ describe('POST /v1/log-stream', () => {
     ['application/x-ndjson', 'application/x-ndjson'],
     ['text/plain', 'text/plain'],
     ['none', undefined],
-  ])('reads JSON lines of the content type %s', async (_name, type) => {
+  ])('the API reads JSON lines of the content type %s', async (_name, type) => {
     const headers = { authorization: TOKEN, ...(type && { 'content-type': type }) }
     const response = await send(`${line('auth0|1')}\n${line('auth0|2')}\n`, headers)
     expect(response.statusCode).toBe(204)
     expect(await readUsers()).toEqual(['auth0|1', 'auth0|2'])
   })
 
-  test('stores lines that cannot be parsed as unattributable, because a retry would not help', async () => {
+  test('the API responds with 204 to malformed lines and stores them as unattributable, because a retry would not help', async () => {
     expect((await send('nonsense')).statusCode).toBe(204)
     expect((await send('')).statusCode).toBe(204)
     await expect(store.count()).resolves.toMatchObject({ unattributable: { malformed: 1 } })
   })
 
-  test('responds with 503 while the database is unavailable, so that Auth0 retries', async () => {
-    const unavailable = await open(() =>
+  test('the API responds with 503 while the database is unavailable, so that Auth0 retries', async () => {
+    const unavailableApi = await openStreamApi(() =>
       Promise.reject(new LastLogoutError('DATABASE_UNAVAILABLE', 'unavailable')),
     )
-    const response = await send(line('auth0|person'), undefined, unavailable)
+    const response = await send(line('auth0|person'), undefined, unavailableApi)
     expect(response.statusCode).toBe(503)
     expect(response.headers['retry-after']).toBe('1')
-    expect(unavailable.lines.join()).not.toContain('person')
-    await unavailable.close()
+    expect(unavailableApi.lines.join()).not.toContain('person')
+    await unavailableApi.close()
   })
 
-  test('accepts ten megabytes, and rejects more with 413 and a warning', async () => {
+  test('the API accepts ten megabytes, and rejects more with 413 and a warning', async () => {
     const filler = ' '.repeat(10 * 1024 * 1024 - line('auth0|1').length)
     expect((await send(line('auth0|1') + filler)).statusCode).toBe(204)
     expect(await readUsers()).toEqual(['auth0|1'])
@@ -112,21 +112,21 @@ describe('POST /v1/log-stream', () => {
     expect(await readUsers()).toEqual(['auth0|1'])
   })
 
-  test('rejects more than ten thousand entries with 413 and a warning', async () => {
+  test('the API rejects more than ten thousand entries with 413 and a warning', async () => {
     expect((await send('x\n'.repeat(10_001))).statusCode).toBe(413)
     expect(app.lines.join()).toContain('log stream batch too large')
     expect(await database.query('SELECT id FROM unattributable')).toEqual([])
   })
 
   test.each(['identity', 'Identity', 'IDENTITY'])(
-    'accepts Content-Encoding: %s',
+    'the API accepts Content-Encoding: %s',
     async (encoding) => {
       const headers = { authorization: TOKEN, 'content-encoding': encoding }
       expect((await send(line('auth0|1'), headers)).statusCode).toBe(204)
     },
   )
 
-  test('rejects a compressed body with 415', async () => {
+  test('the API rejects a compressed body with 415', async () => {
     const headers = { authorization: TOKEN, 'content-encoding': 'gzip' }
     const response = await send('\u001f\u008b', headers)
     expect(response.statusCode).toBe(415)
@@ -138,46 +138,46 @@ describe('POST /v1/log-stream', () => {
 describe('concurrent batches', () => {
   const warnings = (lines: string[]) => lines.filter((text) => JSON.parse(text).level >= 40)
 
-  /** Opens the API with a receiver that runs until `finish`, and records the running batches. */
+  /** Opens the API with a receiver that runs until `finish` is called. Records the batches that are running. */
   async function openSlow() {
     const batches = { running: [] as string[], maxRunning: 0 }
     let finish = () => {}
-    const finished = new Promise<void>((resolve) => {
+    const whenFinished = new Promise<void>((resolve) => {
       finish = resolve
     })
-    const slow = await open(async (body, signal) => {
+    const slowApi = await openStreamApi(async (body, signal) => {
       batches.running.push(body)
       batches.maxRunning = Math.max(batches.maxRunning, batches.running.length)
-      const stopped = new Promise((_, reject) =>
-        signal.addEventListener('abort', () => reject(aborted())),
+      const whenAborted = new Promise((_, reject) =>
+        signal.addEventListener('abort', () => reject(abortedError())),
       )
-      await Promise.race([finished, stopped]).finally(() => batches.running.shift())
+      await Promise.race([whenFinished, whenAborted]).finally(() => batches.running.shift())
       return 'stored'
     })
-    return { slow, batches, finish }
+    return { slowApi, batches, finish }
   }
 
-  test('are stored one after the other, and rejected with 503 beyond five', async () => {
-    const { slow, batches, finish } = await openSlow()
-    const five = ['1', '2', '3', '4', '5'].map((body) => send(body, undefined, slow))
-    const sixth = await send('6', undefined, slow)
+  test('the API stores batches one after the other, and rejects a sixth batch with 503', async () => {
+    const { slowApi, batches, finish } = await openSlow()
+    const fiveBatches = ['1', '2', '3', '4', '5'].map((body) => send(body, undefined, slowApi))
+    const sixth = await send('6', undefined, slowApi)
     expect(sixth.statusCode).toBe(503)
     expect(sixth.headers['retry-after']).toBe('1')
     await expect.poll(() => batches.running).toEqual(['1'])
     finish()
-    expect((await Promise.all(five)).map(({ statusCode }) => statusCode)).toEqual(
+    expect((await Promise.all(fiveBatches)).map(({ statusCode }) => statusCode)).toEqual(
       Array(5).fill(204),
     )
     expect(batches.maxRunning).toBe(1)
-    expect((await send('7', undefined, slow)).statusCode).toBe(204)
-    expect(warnings(slow.lines)).toEqual([])
-    await slow.close()
+    expect((await send('7', undefined, slowApi)).statusCode).toBe(204)
+    expect(warnings(slowApi.lines)).toEqual([])
+    await slowApi.close()
   })
 
-  test('are aborted when the client disconnects, without blocking others', async () => {
-    const { slow, batches, finish } = await openSlow()
-    const url = (await listenOnLoopback(slow)) + URL_PATH
-    for (let sent = 0; sent < 7; sent++) {
+  test('a batch is aborted when its client disconnects, and does not block other batches', async () => {
+    const { slowApi, batches, finish } = await openSlow()
+    const url = (await listenOnLoopback(slowApi)) + URL_PATH
+    for (let count = 0; count < 7; count++) {
       const client = new AbortController()
       const headers = { authorization: TOKEN }
       const sending = fetch(url, { method: 'POST', headers, body: 'x', signal: client.signal })
@@ -187,19 +187,19 @@ describe('concurrent batches', () => {
       await expect.poll(() => batches.running).toEqual([])
     }
     finish()
-    expect((await send('x', undefined, slow)).statusCode).toBe(204)
-    expect(warnings(slow.lines)).toEqual([])
-    await slow.close()
+    expect((await send('x', undefined, slowApi)).statusCode).toBe(204)
+    expect(warnings(slowApi.lines)).toEqual([])
+    await slowApi.close()
   })
 
-  test('are aborted with 503 when the service stops, so that Auth0 retries', async () => {
-    const { slow, batches } = await openSlow()
-    const both = [send('1', undefined, slow), send('2', undefined, slow)]
+  test('batches are aborted with 503 when the service stops, so that Auth0 retries', async () => {
+    const { slowApi, batches } = await openSlow()
+    const twoBatches = [send('1', undefined, slowApi), send('2', undefined, slowApi)]
     await expect.poll(() => batches.running).toEqual(['1'])
-    await slow.close()
-    for (const response of await Promise.all(both)) expect(response.statusCode).toBe(503)
+    await slowApi.close()
+    for (const response of await Promise.all(twoBatches)) expect(response.statusCode).toBe(503)
     expect(batches.running).toEqual([])
-    expect(warnings(slow.lines)).toEqual([])
+    expect(warnings(slowApi.lines)).toEqual([])
   })
 })
 
@@ -208,16 +208,19 @@ describe('the token of the log stream', () => {
     ['alone', TOKEN],
     ['as a bearer token', `Bearer ${TOKEN}`],
     ['as a bearer token in lower case', `bearer ${TOKEN}`],
-  ])('is accepted %s (P32)', async (_how, authorization) => {
+  ])('the API accepts the token %s (P32)', async (_how, authorization) => {
     expect((await send(line('auth0|1'), { authorization })).statusCode).toBe(204)
   })
 
-  test('can itself begin with Bearer', async () => {
+  test('the API accepts a token that itself begins with Bearer', async () => {
     const token = `Bearer ${TOKEN}`
-    const other = await openApi({ ...store, logStream: { token, receive: async () => 'stored' } })
-    expect((await send('', { authorization: token }, other)).statusCode).toBe(204)
-    expect((await send('', { authorization: TOKEN }, other)).statusCode).toBe(401)
-    await other.close()
+    const otherApi = await openApi({
+      ...store,
+      logStream: { token, receive: async () => 'stored' },
+    })
+    expect((await send('', { authorization: token }, otherApi)).statusCode).toBe(204)
+    expect((await send('', { authorization: TOKEN }, otherApi)).statusCode).toBe(401)
+    await otherApi.close()
   })
 
   test.each([
@@ -229,7 +232,7 @@ describe('the token of the log stream', () => {
     ['the token as a password', { authorization: `Basic ${btoa(`me:${TOKEN}`)}` }, 401],
     ['a key of API_KEYS', bearer(keys.logout), 403],
   ])(
-    'is required: %s is rejected, and nothing is stored (P32)',
+    'the API rejects %s instead of the token, and stores nothing (P32)',
     async (_what, headers, statusCode) => {
       const response = await send(line('auth0|1'), headers)
       expect(response.statusCode).toBe(statusCode)
@@ -239,7 +242,7 @@ describe('the token of the log stream', () => {
   )
 
   test.each(['/v1/users/x/last-logout', '/v1/changes', '/openapi.json', '/docs/', '/nothing'])(
-    'is rejected at %s',
+    'the API rejects the token of the log stream at %s',
     async (url) => {
       expect((await app.inject({ url, headers: { authorization: TOKEN } })).statusCode).toBe(401)
       expect(
@@ -248,48 +251,48 @@ describe('the token of the log stream', () => {
     },
   )
 
-  test('is not logged', async () => {
-    const broken = await open(() => Promise.reject(new Error('internal detail')))
-    expect((await send(line('auth0|person'), undefined, broken)).statusCode).toBe(500)
-    expect(broken.lines.join()).toContain('internal detail')
-    expect(broken.lines.join()).not.toContain(TOKEN)
-    expect(broken.lines.join()).not.toContain('person')
-    await broken.close()
+  test('the API does not log the token', async () => {
+    const failingApp = await openStreamApi(() => Promise.reject(new Error('internal detail')))
+    expect((await send(line('auth0|person'), undefined, failingApp)).statusCode).toBe(500)
+    expect(failingApp.lines.join()).toContain('internal detail')
+    expect(failingApp.lines.join()).not.toContain(TOKEN)
+    expect(failingApp.lines.join()).not.toContain('person')
+    await failingApp.close()
   })
 })
 
 describe('without LOG_STREAM_TOKEN', () => {
-  test('the path does not exist, which a caller without a key cannot detect', async () => {
-    const without = await openApi(store)
-    expect((await send('', bearer(keys.logout), without)).statusCode).toBe(404)
+  test('the path of the log stream does not exist, and a caller without a key cannot detect this', async () => {
+    const appWithoutStream = await openApi(store)
+    expect((await send('', bearer(keys.logout), appWithoutStream)).statusCode).toBe(404)
     for (const headers of [
       {},
       { authorization: TOKEN.toUpperCase() },
       bearer({ ...keys.reader, key: 'x' }),
     ]) {
-      const [a, b] = [await send('', headers, without), await send('', headers)]
+      const [a, b] = [await send('', headers, appWithoutStream), await send('', headers)]
       expect([a.statusCode, a.body, a.headers['www-authenticate']]).toEqual([
         b.statusCode,
         b.body,
         b.headers['www-authenticate'],
       ])
     }
-    await without.close()
+    await appWithoutStream.close()
   })
 
-  test('/openapi.json does not contain the path', async () => {
-    const without = await openApi(store)
+  test('/openapi.json does not contain the path of the log stream', async () => {
+    const appWithoutStream = await openApi(store)
     const describe = async (api: typeof app) =>
       (await api.inject({ url: '/openapi.json', headers: bearer(keys.reader) })).json()
-    expect((await describe(without)).paths).not.toHaveProperty([URL_PATH])
+    expect((await describe(appWithoutStream)).paths).not.toHaveProperty([URL_PATH])
     expect((await describe(app)).paths).toHaveProperty([URL_PATH])
-    await without.close()
+    await appWithoutStream.close()
   })
 })
 
 test('`last-logout api` serves the log stream if LOG_STREAM_TOKEN is set, with the configured event types', async () => {
-  const fresh = await createTestDatabase()
-  const api = await serveApi(fresh, { LOG_STREAM_TOKEN: TOKEN, EVENT_TYPES: 'scp' })
+  const freshDatabase = await createTestDatabase()
+  const api = await serveApi(freshDatabase, { LOG_STREAM_TOKEN: TOKEN, EVENT_TYPES: 'scp' })
   const scp = { ...buildEntry('scp', { userId: 'auth0|pw' }), log_id: syntheticLogId(Date.now()) }
   const post = (authorization: string) =>
     fetch(`${api.url}${URL_PATH}`, {
@@ -299,10 +302,13 @@ test('`last-logout api` serves the log stream if LOG_STREAM_TOKEN is set, with t
     })
   expect((await post(KEY)).status).toBe(401)
   expect((await post(TOKEN)).status).toBe(204)
-  const read = await fetch(`${api.url}/v1/users/auth0%7Cpw/last-logout`, {
+  const userResponse = await fetch(`${api.url}/v1/users/auth0%7Cpw/last-logout`, {
     headers: { authorization: `Bearer ${KEY}` },
   })
-  expect(await read.json()).toMatchObject({ last_logout_at: expect.any(String), as_of: null })
+  expect(await userResponse.json()).toMatchObject({
+    last_logout_at: expect.any(String),
+    as_of: null,
+  })
   await api.close()
-  await fresh.drop()
+  await freshDatabase.drop()
 })

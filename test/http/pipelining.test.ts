@@ -14,32 +14,32 @@ const KNOWN: Known = {
   complete: false,
 }
 
-/** The users whose last logout was requested, in this order. */
-let requested: string[] = []
-/** Sends the responses that wait. */
-let respond: (() => void)[] = []
+/** The users whose last logout was requested, in the order of the requests. */
+let requestedUsers: string[] = []
+/** Each function sends the response to one request. */
+let pendingResponses: (() => void)[] = []
 let app: Awaited<ReturnType<typeof openApi>>
 let url: URL
-const nothing = async () => {
+const failIfCalled = async () => {
   throw new Error('not called')
 }
 beforeAll(async () => {
   app = await openApi({
     readKnown: (userId) => {
-      requested.push(userId)
-      return new Promise<Known>((resolve) => respond.push(() => resolve(KNOWN)))
+      requestedUsers.push(userId)
+      return new Promise<Known>((resolve) => pendingResponses.push(() => resolve(KNOWN)))
     },
-    readProgress: nothing,
+    readProgress: failIfCalled,
     readChanges: async () => ({ changes: [], cursor: 'c', asOf: null, now: 0, more: false }),
-    storeReported: nothing,
+    storeReported: failIfCalled,
     feedLimits: { heartbeatIntervalMs: 50, maxSubscribers: 1, writeTimeoutMs: 10_000 },
   })
   url = new URL(await listenOnLoopback(app))
 })
 beforeEach(() => {
   app.lines.length = 0
-  requested = []
-  respond = []
+  requestedUsers = []
+  pendingResponses = []
 })
 afterAll(() => app.close())
 
@@ -48,9 +48,9 @@ const get = (path: string, key = keys.reader) =>
 const getUser = (n: number) => get(`/v1/users/${n}/last-logout`)
 const getUsers = (count: number) => Array.from({ length: count }, (_, n) => getUser(n)).join('')
 
-async function open() {
+async function openConnection() {
   const socket = connect(Number(url.port), url.hostname)
-  // A reset by the server is emitted as an error.
+  // If the server resets the connection, the socket emits an error.
   socket.on('error', () => {})
   let text = ''
   socket.setEncoding('utf8').on('data', (chunk) => {
@@ -60,40 +60,40 @@ async function open() {
   return { socket, received: () => text }
 }
 
-const closed = (socket: Socket) => (socket.closed ? null : once(socket, 'close'))
+const waitForClose = (socket: Socket) => (socket.closed ? null : once(socket, 'close'))
 
-test('processes pipelined requests one after the other, and responds in their order', async () => {
-  const { socket, received } = await open()
+test('the server processes pipelined requests one after the other, and responds in their order', async () => {
+  const { socket, received } = await openConnection()
   socket.write(getUsers(3))
   for (const expected of [['0'], ['0', '1'], ['0', '1', '2']]) {
-    await expect.poll(() => requested).toEqual(expected)
-    respond.at(-1)?.()
+    await expect.poll(() => requestedUsers).toEqual(expected)
+    pendingResponses.at(-1)?.()
   }
   const users = () => [...received().matchAll(/"user_id":"(\d)"/g)].map(([, user]) => user)
   await expect.poll(users).toEqual(['0', '1', '2'])
-  // The connection is free for the next request.
+  // After these responses, the server processes the next request of the connection.
   socket.write(getUser(7))
-  await expect.poll(() => requested).toEqual(['0', '1', '2', '7'])
+  await expect.poll(() => requestedUsers).toEqual(['0', '1', '2', '7'])
   socket.destroy()
 })
 
-test('processes other connections at the same time', async () => {
-  const connections = await Promise.all([open(), open()])
+test('the server processes other connections at the same time', async () => {
+  const connections = await Promise.all([openConnection(), openConnection()])
   for (const [n, { socket }] of connections.entries()) socket.write(getUser(n))
-  await expect.poll(() => requested.toSorted()).toEqual(['0', '1'])
+  await expect.poll(() => requestedUsers.toSorted()).toEqual(['0', '1'])
   for (const { socket } of connections) socket.destroy()
 })
 
-test('closes a connection with more pipelined requests than may wait, and logs that once', async () => {
-  const allowed = await open()
-  allowed.socket.write(getUsers(MAX_WAITING_REQUESTS + 1))
-  await expect.poll(() => requested).toEqual(['0'])
+test('the server closes a connection if more pipelined requests wait than allowed, and logs this once', async () => {
+  const allowedConnection = await openConnection()
+  allowedConnection.socket.write(getUsers(MAX_WAITING_REQUESTS + 1))
+  await expect.poll(() => requestedUsers).toEqual(['0'])
   expect(app.lines).toEqual([])
 
   for (let n = 0; n < 2; n++) {
-    const { socket, received } = await open()
+    const { socket, received } = await openConnection()
     socket.write(getUsers(MAX_WAITING_REQUESTS + 2))
-    await closed(socket)
+    await waitForClose(socket)
     expect(received()).toBe('')
   }
   const lines = app.lines.map((line) => JSON.parse(line))
@@ -103,38 +103,38 @@ test('closes a connection with more pipelined requests than may wait, and logs t
       address: '127.0.0.1',
     }),
   ])
-  // The requests that waited were not processed.
-  expect(requested).toEqual(['0', '0', '0'])
-  expect(allowed.socket.closed).toBe(false)
-  allowed.socket.destroy()
+  // The server did not process the requests that waited on the closed connections.
+  expect(requestedUsers).toEqual(['0', '0', '0'])
+  expect(allowedConnection.socket.closed).toBe(false)
+  allowedConnection.socket.destroy()
 })
 
-test('drops the requests that wait when the client disconnects', async () => {
+test('the server drops the waiting requests of a connection when the client disconnects', async () => {
   const accepted = once(app.server, 'connection')
-  const { socket } = await open()
+  const { socket } = await openConnection()
   const [connection] = await accepted
   socket.write(getUsers(3))
-  await expect.poll(() => requested).toEqual(['0'])
+  await expect.poll(() => requestedUsers).toEqual(['0'])
   socket.destroy()
-  await closed(connection)
-  respond[0]?.()
-  const other = await open()
-  other.socket.write(getUser(9))
-  await expect.poll(() => requested).toEqual(['0', '9'])
-  other.socket.destroy()
+  await waitForClose(connection)
+  pendingResponses[0]?.()
+  const otherConnection = await openConnection()
+  otherConnection.socket.write(getUser(9))
+  await expect.poll(() => requestedUsers).toEqual(['0', '9'])
+  otherConnection.socket.destroy()
 })
 
-test('a subscriber that pipelines a second stream does not take the place of another one permanently', async () => {
+test('a stream that waits behind a pipelined request is not counted as a subscriber after its connection is closed', async () => {
   const subscribe = get('/v1/changes', keys.subscriber).replace(
     '\r\n\r\n',
     '\r\nAccept: text/event-stream\r\n\r\n',
   )
-  const first = await open()
+  const first = await openConnection()
   first.socket.write(getUser(0) + subscribe)
-  await expect.poll(() => requested).toEqual(['0'])
+  await expect.poll(() => requestedUsers).toEqual(['0'])
   first.socket.destroy()
   const subscribeAgain = async () => {
-    const { socket, received } = await open()
+    const { socket, received } = await openConnection()
     socket.write(subscribe)
     await expect.poll(received).not.toBe('')
     socket.destroy()

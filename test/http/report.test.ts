@@ -6,7 +6,7 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore, readRows } from '../_support/store.js'
 
 const NOW = 1_795_428_300_123
-const at = (ms: number) => new Date(ms).toISOString()
+const toDateTime = (ms: number) => new Date(ms).toISOString()
 
 let database: TestDatabase
 let store: Awaited<ReturnType<typeof openTestStore>>
@@ -41,13 +41,13 @@ describe.each([
 ])('%s', (_route, form, send) => {
   const report = (userId: string, payload: object, key = keys.logout) => send(userId, payload, key)
 
-  test('ends all sessions of the user, and returns the new state', async () => {
-    const response = await report(`${form}|all`, { at: at(NOW - 1_000) })
+  test('a report ends all sessions of the user, and returns the new state', async () => {
+    const response = await report(`${form}|all`, { at: toDateTime(NOW - 1_000) })
     expect(response.statusCode).toBe(200)
     expect(response.json()).toMatchObject({
       user_id: `${form}|all`,
-      last_logout_at: at(NOW - 1_000),
-      all_sessions_at: at(NOW - 1_000),
+      last_logout_at: toDateTime(NOW - 1_000),
+      all_sessions_at: toDateTime(NOW - 1_000),
       session: null,
     })
     const iat = Math.floor(NOW / 1000) - 60
@@ -56,12 +56,12 @@ describe.each([
     )
   })
 
-  test('with a session, revokes its earlier tokens without ending it', async () => {
-    const response = await report(`${form}|one`, { at: at(NOW - 1_000), session_id: 'S1' })
+  test('a report with a session revokes the earlier tokens of the session, and does not mark the session as ended', async () => {
+    const response = await report(`${form}|one`, { at: toDateTime(NOW - 1_000), session_id: 'S1' })
     expect(response.json()).toMatchObject({
-      last_logout_at: at(NOW - 1_000),
+      last_logout_at: toDateTime(NOW - 1_000),
       all_sessions_at: null,
-      session: { session_id: 'S1', logout_at: at(NOW - 1_000), ended: false },
+      session: { session_id: 'S1', logout_at: toDateTime(NOW - 1_000), ended: false },
     })
     const token = (session: string, secondsAgo: number) => ({
       sub: `${form}|one`,
@@ -73,55 +73,61 @@ describe.each([
     expect(await check(token('S2', 2))).toMatchObject({ revoked: false })
   })
 
-  test('is idempotent for the same `at`: the change feed does not change', async () => {
-    const payload = { at: at(NOW - 5_000), session_id: 'S3' }
+  test('a repeated report with the same `at` changes neither the rows nor the change feed', async () => {
+    const payload = { at: toDateTime(NOW - 5_000), session_id: 'S3' }
     const first = await report(`${form}|twice`, payload)
     const rows = await readRows(database)
-    const before = await store.readChanges({ after: null, since: null, limit: 100 })
+    const feedBefore = await store.readChanges({ after: null, since: null, limit: 100 })
     const second = await report(`${form}|twice`, payload)
     expect(second.json()).toEqual(first.json())
     expect(await readRows(database)).toEqual(rows)
-    const after = await store.readChanges({ after: null, since: null, limit: 100 })
-    expect(after?.changes).toEqual(before?.changes)
+    const feedAfter = await store.readChanges({ after: null, since: null, limit: 100 })
+    expect(feedAfter?.changes).toEqual(feedBefore?.changes)
   })
 
-  test('never moves a logout back', async () => {
-    await report(`${form}|forward`, { at: at(NOW - 1_000), session_id: 'S4' })
-    const response = await report(`${form}|forward`, { at: at(NOW - 9_000), session_id: 'S4' })
+  test('a report never moves a logout back', async () => {
+    await report(`${form}|forward`, { at: toDateTime(NOW - 1_000), session_id: 'S4' })
+    const response = await report(`${form}|forward`, {
+      at: toDateTime(NOW - 9_000),
+      session_id: 'S4',
+    })
     expect(response.json()).toMatchObject({
-      last_logout_at: at(NOW - 1_000),
-      session: { logout_at: at(NOW - 1_000) },
+      last_logout_at: toDateTime(NOW - 1_000),
+      session: { logout_at: toDateTime(NOW - 1_000) },
     })
   })
 
   test.each([
-    ['now', 0, at(NOW)],
-    ['a millisecond ahead', 1, at(NOW)],
-    ['60 s ahead', 60_000, at(NOW)],
-    ['long ago', -86_400_000, at(NOW - 86_400_000)],
-  ])('accepts %s', async (what, aheadMs, stored) => {
-    const response = await report(`${form}|${what}`, { at: at(NOW + aheadMs) })
-    expect(response.json().last_logout_at).toBe(stored)
+    ['now', 0, toDateTime(NOW)],
+    ['a millisecond ahead', 1, toDateTime(NOW)],
+    ['60 s ahead', 60_000, toDateTime(NOW)],
+    ['long ago', -86_400_000, toDateTime(NOW - 86_400_000)],
+  ])('a report accepts an instant that is: %s', async (name, aheadMs, expectedAt) => {
+    const response = await report(`${form}|${name}`, { at: toDateTime(NOW + aheadMs) })
+    expect(response.json().last_logout_at).toBe(expectedAt)
   })
 
   test.each([
-    ['more than 60 s ahead', { at: at(NOW + 60_001) }, /60 s ahead/],
+    ['an instant more than 60 s ahead', { at: toDateTime(NOW + 60_001) }, /60 s ahead/],
     ['a malformed instant', { at: 'now' }, /RFC 3339/],
     ['an instant without a zone', { at: '2026-11-23T10:00:00' }, /RFC 3339/],
-    ['a blank session', { at: at(NOW), session_id: ' ' }, /session_id/],
-    ['a misspelt field', { at: at(NOW), sessionId: 'S' }, /sessionId/],
-  ])('rejects %s with 400, and stores nothing', async (_what, payload, message) => {
-    const rows = await readRows(database)
-    const response = await report(`${form}|refused`, payload)
-    expect(response.statusCode).toBe(400)
-    expect(response.json().message).toMatch(message)
-    expect(await readRows(database)).toEqual(rows)
-  })
+    ['a blank session', { at: toDateTime(NOW), session_id: ' ' }, /session_id/],
+    ['a misspelt field', { at: toDateTime(NOW), sessionId: 'S' }, /sessionId/],
+  ])(
+    'a report with %s is rejected with 400, and stores nothing',
+    async (_what, payload, message) => {
+      const rows = await readRows(database)
+      const response = await report(`${form}|refused`, payload)
+      expect(response.statusCode).toBe(400)
+      expect(response.json().message).toMatch(message)
+      expect(await readRows(database)).toEqual(rows)
+    },
+  )
 
   test.each([[keys.reader], [keys.checker], [keys.subscriber]])(
-    'rejects a key without the role: $name',
+    'a report with a key without the role is rejected: $name',
     async (key) => {
-      expect((await report(`${form}|closed`, { at: at(NOW) }, key)).statusCode).toBe(403)
+      expect((await report(`${form}|closed`, { at: toDateTime(NOW) }, key)).statusCode).toBe(403)
     },
   )
 })
@@ -129,15 +135,15 @@ describe.each([
 describe('only POST /v1/logouts', () => {
   const report = (payload: object) => post('/v1/logouts', payload, keys.logout)
 
-  test('stores a report without an instant as of now', async () => {
+  test('a report without an instant stores the current instant', async () => {
     const response = await report({ user_id: 'auth0|now', session_id: 'S5' })
     expect(response.json()).toMatchObject({
-      last_logout_at: at(NOW),
-      session: { session_id: 'S5', logout_at: at(NOW) },
+      last_logout_at: toDateTime(NOW),
+      session: { session_id: 'S5', logout_at: toDateTime(NOW) },
     })
   })
 
-  test('accepts an id that proxies change in a path', async () => {
+  test('a report accepts a user id that proxies would change in a path', async () => {
     const userId = 'samlp|x|a/../b'
     expect((await report({ user_id: userId })).json()).toMatchObject({ user_id: userId })
     const rows = (await readRows(database)).users.filter(({ userId }) => userId.endsWith('b'))
@@ -145,10 +151,10 @@ describe('only POST /v1/logouts', () => {
   })
 
   test.each([
-    ['no user', { at: at(NOW) }, /user_id/],
+    ['no user', { at: toDateTime(NOW) }, /user_id/],
     ['a blank user', { user_id: ' ' }, /user_id/],
     ['two users', { user_id: ['a', 'b'] }, /user_id/],
-  ])('rejects %s with 400', async (_what, payload, message) => {
+  ])('a report with %s is rejected with 400', async (_what, payload, message) => {
     const response = await report(payload)
     expect(response.statusCode).toBe(400)
     expect(response.json().message).toMatch(message)

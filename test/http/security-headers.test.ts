@@ -5,20 +5,20 @@ import { findBrowser, openBrowser } from '../_support/browser.js'
 
 const known = { user: null, session: null, floorAt: null, asOf: null, now: 0, complete: false }
 const page = { changes: [], cursor: 'c', asOf: null, now: 0, more: false }
-const nothing = async () => {
+const failIfCalled = async () => {
   throw new Error('not called')
 }
 
 let app: Awaited<ReturnType<typeof openApi>>
 let url: string
-const reported: unknown[] = []
+const storedReports: unknown[] = []
 beforeAll(async () => {
   app = await openApi({
     readKnown: async () => known,
-    readProgress: nothing,
+    readProgress: failIfCalled,
     readChanges: async () => page,
     storeReported: async (logout) => {
-      reported.push(logout)
+      storedReports.push(logout)
       return 0
     },
   })
@@ -40,34 +40,37 @@ describe('every response', () => {
     ['another method', '/v1/users/x/logout', bearer(keys.logout), 404],
     ['health', '/health/live', {}, 200],
     ['the OpenAPI document', '/openapi.json', bearer(keys.reader), 200],
-  ])('forbids caching, framing and execution: %s', async (_what, path, headers, status) => {
-    const aborted = new AbortController()
-    const response = await fetch(`${url}${path}`, { headers, signal: aborted.signal })
-    expect(response.status).toBe(status)
-    expect(Object.fromEntries(response.headers)).toMatchObject({
-      'cache-control': expect.stringMatching(/^no-store/),
-      'content-security-policy':
-        "default-src 'none';base-uri 'none';form-action 'none';frame-ancestors 'none'",
-      'x-content-type-options': 'nosniff',
-      'x-frame-options': 'DENY',
-      'referrer-policy': 'no-referrer',
-    })
-    // The proxy that terminates TLS sets this for its host.
-    expect(response.headers.has('strict-transport-security')).toBe(false)
-    expect(response.headers.has('server')).toBe(false)
-    aborted.abort()
-  })
+  ])(
+    'the headers of every response forbid caching, framing and scripts: %s',
+    async (_what, path, headers, status) => {
+      const abort = new AbortController()
+      const response = await fetch(`${url}${path}`, { headers, signal: abort.signal })
+      expect(response.status).toBe(status)
+      expect(Object.fromEntries(response.headers)).toMatchObject({
+        'cache-control': expect.stringMatching(/^no-store/),
+        'content-security-policy':
+          "default-src 'none';base-uri 'none';form-action 'none';frame-ancestors 'none'",
+        'x-content-type-options': 'nosniff',
+        'x-frame-options': 'DENY',
+        'referrer-policy': 'no-referrer',
+      })
+      // The proxy that terminates TLS must set this header, because it applies to the whole host.
+      expect(response.headers.has('strict-transport-security')).toBe(false)
+      expect(response.headers.has('server')).toBe(false)
+      abort.abort()
+    },
+  )
 })
 
 describe('a browser that stores a key for /docs', () => {
-  // Content types that a page of another origin can send without a preflight (Fetch standard, "simple").
+  // A page of another origin can send these content types without a preflight request (Fetch: "CORS-safelisted").
   test.each([
     ['text/plain', 'text/plain'],
     ['a form', 'application/x-www-form-urlencoded'],
     ['a multipart form', 'multipart/form-data; boundary=x'],
     ['no content type', undefined],
   ])(
-    'cannot be made to report a logout by a page of another origin, as %s',
+    'a page of another origin cannot report a logout with the stored key, as %s',
     async (_what, type) => {
       const send = (url: string, payload: object) =>
         app.inject({
@@ -84,28 +87,28 @@ describe('a browser that stores a key for /docs', () => {
         send('/v1/users/auth0%7C1/logout', { at: new Date().toISOString() }),
       ])
       expect(responses.map(({ statusCode }) => statusCode)).toEqual([415, 415])
-      expect(reported).toEqual([])
+      expect(storedReports).toEqual([])
     },
   )
 
-  test('does not expose responses to pages of another origin', async () => {
+  test('a page of another origin cannot read responses', async () => {
     const headers = { ...bearer(keys.reader), origin: 'https://evil.example' }
     const response = await app.inject({ url: '/v1/users/x/last-logout', headers })
     expect(response.headers).not.toHaveProperty('access-control-allow-origin')
   })
 })
 
-const found = findBrowser()
-const skip = 'skip' in found ? found.skip : null
+const browserSearch = findBrowser()
+const skip = 'skip' in browserSearch ? browserSearch.skip : null
 
 describe.skipIf(skip !== null)(`/docs in a browser${skip === null ? '' : ` (${skip})`}`, () => {
   let browser: Browser
   beforeAll(async () => {
-    browser = await openBrowser('path' in found ? found.path : '')
+    browser = await openBrowser('path' in browserSearch ? browserSearch.path : '')
   })
   afterAll(() => browser.close())
 
-  test('works under its content security policy, and sends a request', async () => {
+  test('the page at /docs works under its content security policy, and sends a request', async () => {
     const credentials = { username: 'me', password: keys.reader.key }
     const context = await browser.newContext({ httpCredentials: credentials })
     const tab = await context.newPage()
@@ -128,13 +131,13 @@ describe.skipIf(skip !== null)(`/docs in a browser${skip === null ? '' : ` (${sk
     await operation.getByRole('button', { name: 'Try it out' }).click()
     await operation.getByPlaceholder('user_id').fill('auth0|docs')
     await operation.getByRole('button', { name: 'Execute' }).click()
-    const shown = operation.locator('.live-responses-table .response')
+    const responseOnPage = operation.locator('.live-responses-table .response')
     await expect
-      .poll(() => shown.first().textContent(), { timeout: 10_000 })
+      .poll(() => responseOnPage.first().textContent(), { timeout: 10_000 })
       .toContain('auth0|docs')
     expect(errors).toEqual([])
 
-    // The policy blocks an injected script.
+    // The content security policy blocks an injected script.
     await tab.evaluate(`
       const script = document.createElement('script')
       script.textContent = 'document.title = "injected"'

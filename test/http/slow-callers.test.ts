@@ -4,12 +4,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { HTTP_LIMITS, type HttpLimits } from '../../src/http/limits.js'
 import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 
-/** Makes a response larger than the buffers of a connection. */
-const LONG = 'x'.repeat(64)
-const MANY = 100_000
+/** A suffix of each user id. With it, a response is larger than the buffers of a connection. */
+const ID_SUFFIX = 'x'.repeat(64)
+const CHANGE_COUNT = 100_000
 
-/** Requests time out after a tenth of the default. */
-const QUICK_REQUESTS: HttpLimits = {
+/** Limits with a tenth of the default timeouts for requests. */
+const SHORT_LIMITS: HttpLimits = {
   ...HTTP_LIMITS,
   requestTimeout: 1_000,
   http: {
@@ -23,21 +23,21 @@ const QUICK_REQUESTS: HttpLimits = {
 let app: Awaited<ReturnType<typeof openApi>>
 let url: URL
 beforeAll(async () => {
-  app = await openLongApi(QUICK_REQUESTS)
+  app = await openLongApi(SHORT_LIMITS)
   url = new URL(await listenOnLoopback(app))
 })
 afterAll(() => app.close())
 
-/** Opens the API with a long response. */
+/** Opens the API with a change feed whose page is long. */
 async function openLongApi(limits?: HttpLimits) {
   const user = (n: number) => ({
     kind: 'user' as const,
-    userId: `auth0|${n}${LONG}`,
+    userId: `auth0|${n}${ID_SUFFIX}`,
     at: 0,
     allSessionsAt: null,
     type: 'slo',
   })
-  const changes = Array.from({ length: MANY }, (_, n) => user(n))
+  const changes = Array.from({ length: CHANGE_COUNT }, (_, n) => user(n))
   return openApi({
     ...(limits && { limits }),
     readKnown: async () => ({
@@ -56,23 +56,23 @@ async function openLongApi(limits?: HttpLimits) {
   })
 }
 
-const open = async (to = url): Promise<Socket> => {
-  const socket = connect(Number(to.port), to.hostname)
-  // A reset by the server is emitted as an error.
+const open = async (target = url): Promise<Socket> => {
+  const socket = connect(Number(target.port), target.hostname)
+  // If the server resets the connection, the socket emits an error.
   socket.on('error', () => {})
   await once(socket, 'connect')
   return socket
 }
 
-/** Reads until the connection is closed, and measures how long that took, in milliseconds. */
+/** Reads until the connection is closed. Returns the text, and the duration in milliseconds. */
 const readToEnd = async (socket: Socket) => {
-  const began = performance.now()
+  const startedAt = performance.now()
   let text = ''
   socket.setEncoding('utf8').on('data', (chunk) => {
     text += chunk
   })
   if (!socket.closed) await once(socket, 'close')
-  return { text, ms: performance.now() - began }
+  return { text, ms: performance.now() - startedAt }
 }
 
 /** Sends `text` every 200 ms. */
@@ -84,14 +84,14 @@ const drip = (socket: Socket, text: string) => {
 const head = (lines: string[]) => `${lines.join('\r\n')}\r\n`
 const authorization = (key: typeof keys.reader) => `Authorization: ${bearer(key).authorization}`
 
-describe.concurrent('the server disconnects a client', () => {
-  test.concurrent('that sends nothing', async () => {
+describe.concurrent('slow clients', () => {
+  test.concurrent('the server disconnects a client that sends nothing', async () => {
     const { ms } = await readToEnd(await open())
     expect(ms).toBeGreaterThan(800)
     expect(ms).toBeLessThan(5_000)
   })
 
-  test.concurrent('that sends headers slowly', async () => {
+  test.concurrent('the server disconnects a client that sends headers slowly', async () => {
     const socket = await open()
     socket.write(head(['GET /health/live HTTP/1.1', 'Host: x']))
     drip(socket, 'X-A: b\r\n')
@@ -100,7 +100,7 @@ describe.concurrent('the server disconnects a client', () => {
     expect(ms).toBeLessThan(5_000)
   })
 
-  test.concurrent('that sends a body slowly', async () => {
+  test.concurrent('the server disconnects a client that sends a body slowly', async () => {
     const socket = await open()
     const lines = ['POST /v1/check HTTP/1.1', 'Host: x', authorization(keys.checker)]
     socket.write(head([...lines, 'Content-Type: application/json', 'Content-Length: 9999', '']))
@@ -110,7 +110,7 @@ describe.concurrent('the server disconnects a client', () => {
     expect(ms).toBeLessThan(5_000)
   })
 
-  test.concurrent('that sends a body slowly without a key', async () => {
+  test.concurrent('the server disconnects a client that sends a body slowly without a key', async () => {
     const socket = await open()
     socket.write(head(['POST /v1/check HTTP/1.1', 'Host: x', 'Transfer-Encoding: chunked', '']))
     drip(socket, '1\r\n \r\n')
@@ -119,37 +119,39 @@ describe.concurrent('the server disconnects a client', () => {
     expect(ms).toBeLessThan(5_000)
   })
 
-  test.concurrent('that does not read a long response', async ({ onTestFinished }) => {
-    const other = await openLongApi({ ...HTTP_LIMITS, connectionTimeout: 1_000 })
-    onTestFinished(() => other.close())
-    const accepted = once(other.server, 'connection')
-    const socket = (await open(new URL(await listenOnLoopback(other)))).pause()
+  test.concurrent('the server disconnects a client that does not read a long response', async ({
+    onTestFinished,
+  }) => {
+    const apiWithShortTimeout = await openLongApi({ ...HTTP_LIMITS, connectionTimeout: 1_000 })
+    onTestFinished(() => apiWithShortTimeout.close())
+    const accepted = once(apiWithShortTimeout.server, 'connection')
+    const socket = (await open(new URL(await listenOnLoopback(apiWithShortTimeout)))).pause()
     socket.write(head(['GET /v1/changes HTTP/1.1', 'Host: x', authorization(keys.subscriber), '']))
-    // Node closes the connection after two timeouts without a read.
-    const [theirs] = await accepted
-    await once(theirs, 'close')
+    // Node.js closes the connection if the client reads nothing for twice the timeout.
+    const [serverSocket] = await accepted
+    await once(serverSocket, 'close')
     const { text } = await readToEnd(socket.resume())
     expect(text).toMatch(/^HTTP\/1\.1 200 /)
-    expect(text.length).toBeLessThan(MANY * LONG.length)
+    expect(text.length).toBeLessThan(CHANGE_COUNT * ID_SUFFIX.length)
   })
 
-  test.concurrent('without delaying other clients', async () => {
+  test.concurrent('slow clients do not delay other clients', async () => {
     const sockets = await Promise.all(Array.from({ length: 200 }, () => open()))
     for (const socket of sockets) {
       socket.write(head(['GET /health/live HTTP/1.1', 'Host: x']))
       drip(socket, 'X-A: b\r\n')
     }
-    const began = performance.now()
+    const startedAt = performance.now()
     const response = await fetch(new URL('/v1/users/x/last-logout', url), {
       headers: bearer(keys.reader),
     })
     expect(response.status).toBe(200)
-    expect(performance.now() - began).toBeLessThan(2_000)
+    expect(performance.now() - startedAt).toBeLessThan(2_000)
     await Promise.all(sockets.map(readToEnd))
   })
 })
 
-test('by default a request times out after 10 s, and an idle connection after 30 s', async () => {
+test('by default, a request times out after 10 s, and an idle connection after 30 s', async () => {
   const { server, close } = await openLongApi()
   expect(server).toMatchObject({
     headersTimeout: 10_000,
@@ -163,7 +165,7 @@ test('by default a request times out after 10 s, and an idle connection after 30
 })
 
 describe('size limits', () => {
-  test('headers of more than 24 KB are rejected with 431', async () => {
+  test('the server rejects headers of more than 24 KB with 431', async () => {
     const socket = await open()
     socket.write(head(['GET /health/live HTTP/1.1', 'Host: x', `X: ${'x'.repeat(24 * 1024)}`, '']))
     const { text } = await readToEnd(socket)
@@ -171,14 +173,14 @@ describe('size limits', () => {
     expect(text).toContain('"statusCode":431')
   })
 
-  test('the longest ids are accepted', async () => {
+  test('the server accepts ids of the maximum length', async () => {
     const id = '%EF%BF%BD'.repeat(800)
     const path = `/v1/users/${id}/last-logout?session_id=${id}`
     const response = await fetch(new URL(path, url), { headers: bearer(keys.reader) })
     expect(response.status).toBe(200)
   })
 
-  test('a body is rejected by its Content-Length, before it is sent', async () => {
+  test('the server rejects a body with a large Content-Length before it receives the body', async () => {
     const socket = await open()
     const lines = ['POST /v1/check HTTP/1.1', 'Host: x', authorization(keys.checker)]
     const type = 'Content-Type: application/json'
@@ -186,13 +188,13 @@ describe('size limits', () => {
     expect((await readToEnd(socket)).text).toMatch(/^HTTP\/1\.1 413 /)
   })
 
-  test('a body without a Content-Length is rejected at the limit', async () => {
+  test('the server rejects a body without a Content-Length when it exceeds the limit', async () => {
     const socket = await open()
     const lines = ['POST /v1/check HTTP/1.1', 'Host: x', authorization(keys.checker)]
     const type = 'Content-Type: application/json'
     socket.write(head([...lines, type, 'Transfer-Encoding: chunked', '']))
-    const piece = `4000\r\n${' '.repeat(0x4000)}\r\n`
-    for (let n = 0; n < 17; n++) socket.write(piece)
+    const chunk = `4000\r\n${' '.repeat(0x4000)}\r\n`
+    for (let n = 0; n < 17; n++) socket.write(chunk)
     const reading = readToEnd(socket)
     socket.end()
     expect((await reading).text).toMatch(/^HTTP\/1\.1 413 /)

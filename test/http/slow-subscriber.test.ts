@@ -9,12 +9,12 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { subscribeToFeed } from '../_support/events.js'
 import { openTestStore } from '../_support/store.js'
 
-/** With ids as long as these, more than the buffers of a connection hold. */
-const CHANGES = 50_000
-const PAGES = CHANGES / 1_000
+/** Number of changes. Together, they are larger than the buffers of a connection, because the ids are long. */
+const CHANGE_COUNT = 50_000
+const PAGE_COUNT = CHANGE_COUNT / 1_000
 const PREFIX = `auth0|${'x'.repeat(700)}`
 
-/** Long enough for another subscriber to load meanwhile. */
+/** In this time, another subscriber can load all changes. */
 const WRITE_TIMEOUT_MS = 4_000
 
 let database: TestDatabase
@@ -27,9 +27,9 @@ beforeAll(async () => {
   store = await openTestStore(database)
   await database.query(
     `INSERT INTO last_logout SELECT '${PREFIX}' || n, now(), now(), '', 'slo', n
-     FROM generate_series(1, ${CHANGES}) AS n`,
+     FROM generate_series(1, ${CHANGE_COUNT}) AS n`,
   )
-  await database.query(`UPDATE tenant SET seq = ${CHANGES}`)
+  await database.query(`UPDATE tenant SET seq = ${CHANGE_COUNT}`)
   const readChanges: typeof store.readChanges = (query) => {
     pagesRead++
     return store.readChanges(query)
@@ -46,38 +46,44 @@ afterAll(async () => {
 
 test('a subscriber that reads nothing is disconnected without delaying others, and can resume', async () => {
   const accepted = once(api.server, 'connection')
-  const stalled = await openStalled(url)
+  const stalledSocket = await openStalledConnection(url)
   const [connection] = await accepted
-  const disconnected = once(connection, 'close')
+  const whenDisconnected = once(connection, 'close')
   await waitForIdle()
-  // The buffers of both ends hold some pages. Further pages are not read from the database.
+  // The API reads from the database only the pages that fit into the buffers of the connection.
   expect(pagesRead).toBeGreaterThan(0)
-  expect(pagesRead).toBeLessThan(PAGES / 2)
+  expect(pagesRead).toBeLessThan(PAGE_COUNT / 2)
 
-  const other = await subscribeToFeed(url, '', bearer(keys.subscriber))
-  await expect.poll(() => other.named('freshness').length, { timeout: 20_000 }).toBeGreaterThan(0)
-  expect(other.named('change')).toHaveLength(CHANGES)
-  await other.close()
+  const otherSubscriber = await subscribeToFeed(url, '', bearer(keys.subscriber))
+  await expect
+    .poll(() => otherSubscriber.dataOf('freshness').length, { timeout: 20_000 })
+    .toBeGreaterThan(0)
+  expect(otherSubscriber.dataOf('change')).toHaveLength(CHANGE_COUNT)
+  await otherSubscriber.close()
 
-  await disconnected
-  const received = parse(await readToEnd(stalled))
-  expect(received.users.length).toBeLessThan(CHANGES)
+  await whenDisconnected
+  const receivedFeed = parse(await readToEnd(stalledSocket))
+  expect(receivedFeed.users.length).toBeLessThan(CHANGE_COUNT)
 
-  const resumed = await subscribeToFeed(url, `?after=${received.cursor}`, bearer(keys.subscriber))
-  await expect.poll(() => resumed.named('freshness').length, { timeout: 20_000 }).toBe(1)
-  const seen = new Set([
-    ...received.users,
-    ...resumed.named('change').map(({ user_id }) => user_id),
+  const resumed = await subscribeToFeed(
+    url,
+    `?after=${receivedFeed.cursor}`,
+    bearer(keys.subscriber),
+  )
+  await expect.poll(() => resumed.dataOf('freshness').length, { timeout: 20_000 }).toBe(1)
+  const receivedUsers = new Set([
+    ...receivedFeed.users,
+    ...resumed.dataOf('change').map(({ user_id }) => user_id),
   ])
-  expect(seen.size).toBe(CHANGES)
+  expect(receivedUsers.size).toBe(CHANGE_COUNT)
   await resumed.close()
 }, 90_000)
 
 /** Subscribes to the feed, and reads nothing. */
-async function openStalled(url: string): Promise<Socket> {
+async function openStalledConnection(url: string): Promise<Socket> {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
-  // A reset by the server is emitted as an error.
+  // If the server resets the connection, the socket emits an error.
   socket.on('error', () => {})
   socket.write(
     `GET /v1/changes HTTP/1.0\r\nHost: ${hostname}\r\nAuthorization: Bearer ${keys.subscriber.key}\r\nAccept: text/event-stream\r\n\r\n`,
@@ -85,10 +91,10 @@ async function openStalled(url: string): Promise<Socket> {
   return socket.pause()
 }
 
-/** Resolves when no page has been read for half a second. */
+/** Waits until the API has read no page for half a second. */
 async function waitForIdle(): Promise<void> {
-  for (let before = 0; pagesRead !== before || before === 0; ) {
-    before = pagesRead
+  for (let pagesBefore = 0; pagesRead !== pagesBefore || pagesBefore === 0; ) {
+    pagesBefore = pagesRead
     await sleep(500)
   }
 }

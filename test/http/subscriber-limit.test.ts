@@ -9,15 +9,15 @@ const MAX_SUBSCRIBERS = 200
 
 let app: Awaited<ReturnType<typeof openApi>>
 let url: URL
-const nothing = async () => {
+const failIfCalled = async () => {
   throw new Error('not called')
 }
 beforeEach(async () => {
   app = await openApi({
-    readKnown: nothing,
-    readProgress: nothing,
+    readKnown: failIfCalled,
+    readProgress: failIfCalled,
     readChanges: async () => ({ changes: [], cursor: 'c', asOf: null, now: 0, more: false }),
-    storeReported: nothing,
+    storeReported: failIfCalled,
     feedLimits: { ...FEED_LIMITS, maxSubscribers: MAX_SUBSCRIBERS },
   })
   url = new URL(await listenOnLoopback(app))
@@ -38,22 +38,22 @@ async function subscribe(): Promise<{ socket: Socket; response: string }> {
 async function subscribeMany(count: number): Promise<Socket[]> {
   const sockets: Socket[] = []
   while (sockets.length < count) {
-    const some = await Promise.all(Array.from({ length: 100 }, subscribe))
-    expect(some.every(({ response }) => response.startsWith('HTTP/1.1 200'))).toBe(true)
-    sockets.push(...some.map(({ socket }) => socket))
+    const subscriptions = await Promise.all(Array.from({ length: 100 }, subscribe))
+    expect(subscriptions.every(({ response }) => response.startsWith('HTTP/1.1 200'))).toBe(true)
+    sockets.push(...subscriptions.map(({ socket }) => socket))
   }
   return sockets
 }
 
-test('rejects subscribers beyond the limit until another one disconnects', async () => {
+test('the API rejects subscribers beyond the limit until another subscriber disconnects', async () => {
   const sockets = await subscribeMany(MAX_SUBSCRIBERS)
-  const refused = await subscribe()
-  expect(refused.response).toMatch(/^HTTP\/1\.1 503 /)
-  expect(refused.response).toMatch(/retry-after: 5/i)
-  expect(refused.response).toContain('another API process')
-  refused.socket.destroy()
+  const rejectedSubscription = await subscribe()
+  expect(rejectedSubscription.response).toMatch(/^HTTP\/1\.1 503 /)
+  expect(rejectedSubscription.response).toMatch(/retry-after: 5/i)
+  expect(rejectedSubscription.response).toContain('another API process')
+  rejectedSubscription.socket.destroy()
 
-  // Other requests still work.
+  // A subscriber beyond the limit can still request a page.
   const page = await fetch(new URL('/v1/changes', url), { headers: bearer(keys.subscriber) })
   expect(page.status).toBe(200)
 
@@ -67,7 +67,7 @@ test('rejects subscribers beyond the limit until another one disconnects', async
   for (const socket of sockets) socket.destroy()
 }, 60_000)
 
-test('does not count subscribers that disconnect at once', async () => {
+test('the API does not count subscribers that have disconnected', async () => {
   for (let round = 0; round < 6; round++) {
     await Promise.all(
       Array.from({ length: 100 }, async () => {

@@ -4,24 +4,24 @@ import { afterAll, beforeAll, expect, type TestContext, vi } from 'vitest'
 import { createJobs, type Jobs, type JobsOptions, type ScheduledJob } from '../../src/jobs/jobs.js'
 import { WAIT } from '../_support/wait.js'
 
-/** A job that notes when it was started. */
+/** A job that records when its runs started. */
 export interface TestJob extends ScheduledJob {
   startedAt: number[]
 }
 
-/** A logger that keeps its lines. */
+/** A logger, and the lines that it has written. */
 export interface TestLog {
   log: Logger
-  /** The lines of one level. */
+  /** Returns the lines of one level. */
   lines(level: Level): Record<string, unknown>[]
-  /** All lines as they would be written. */
+  /** Returns all lines as text. */
   text(): string
 }
 
-/** Far longer than any test. */
+/** An interval that is longer than any test. */
 export const NEVER_MS = 3_600_000
 
-/** A job that does `work` every `everyMs`. */
+/** Creates a job that runs `work` every `everyMs`. */
 export function createTestJob(
   everyMs: number,
   work: (signal: AbortSignal) => Promise<void> = async () => undefined,
@@ -35,7 +35,7 @@ export function createTestJob(
   return { name, everyMs, run, startedAt }
 }
 
-/** How a test of its own is ended: tests of one file run at the same time. */
+/** The context of a test. Concurrent tests must use its `onTestFinished` instead of that of Vitest. */
 export type Context = Pick<TestContext, 'onTestFinished'>
 
 /** Starts jobs that are closed when the test ends. */
@@ -48,29 +48,29 @@ export async function startJobs(
   return jobs
 }
 
-/** Resolves when `job` has been started `times` more times. */
-export async function startsAgain(job: TestJob, times = 2): Promise<void> {
-  const atLeast = job.startedAt.length + times
-  await vi.waitFor(() => expect(job.startedAt.length).toBeGreaterThanOrEqual(atLeast), WAIT)
+/** Waits until `times` further runs of the job have started. */
+export async function waitForStarts(job: TestJob, times = 2): Promise<void> {
+  const minStarts = job.startedAt.length + times
+  await vi.waitFor(() => expect(job.startedAt.length).toBeGreaterThanOrEqual(minStarts), WAIT)
 }
 
-/** A logger to look into. */
+/** Creates a logger whose lines a test can read. */
 export function createTestLog(): TestLog {
-  const written: string[] = []
-  const parsed = () => written.map((line) => JSON.parse(line) as Record<string, unknown>)
+  const writtenLines: string[] = []
+  const parseLines = () => writtenLines.map((line) => JSON.parse(line) as Record<string, unknown>)
   return {
-    log: pino({ level: 'trace' }, { write: (line: string) => written.push(line) }),
-    lines: (level) => parsed().filter((line) => line.level === pino.levels.values[level]),
-    text: () => written.join(''),
+    log: pino({ level: 'trace' }, { write: (line: string) => writtenLines.push(line) }),
+    lines: (level) => parseLines().filter((line) => line.level === pino.levels.values[level]),
+    text: () => writtenLines.join(''),
   }
 }
 
-/** A name that no other queue has. */
+/** Returns a prefix that no other queue has. */
 export function uniquePrefix(): string {
   return `test-${randomUUID()}`
 }
 
-/** Makes a file fail in which something is printed past the log. */
+/** Makes the test file fail if a test prints to the console instead of the log. */
 export function forbidConsole(): void {
   const print = vi.fn()
   beforeAll(() => {

@@ -9,19 +9,19 @@ import {
   forbidConsole,
   NEVER_MS,
   startJobs,
-  startsAgain,
   type TestJob,
   uniquePrefix,
+  waitForStarts,
 } from './fixture.js'
 import type { TestStore } from './stores.js'
 
-/** Defines what holds for jobs on any store, and stops the store after it. */
+/** Defines the tests of jobs for any store, and stops the store after the tests. */
 export function describeJobs(store: TestStore): void {
   afterAll(() => store.stop())
   forbidConsole()
 
   describe.skipIf(store.skip)(`jobs on ${store.name}`, { concurrent: true }, () => {
-    /** A queue that no other test has; `start` runs jobs on it. */
+    /** Opens a queue that no other test uses. `start` starts jobs on this queue. */
     function openQueue(context: Context) {
       const { connection } = store
       const prefix = uniquePrefix()
@@ -35,159 +35,166 @@ export function describeJobs(store: TestStore): void {
       return { prefix, queue, start }
     }
 
-    // It counts the sockets of this process: alone, and before the others have opened any.
-    test('leave no connection open after closing', { concurrent: false }, async (context) => {
+    // This test counts the sockets of the process. So it runs alone, and before other tests have opened sockets.
+    test('jobs leave no connection open after they are closed', {
+      concurrent: false,
+    }, async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       const countSockets = (): number =>
         process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length
       await queue.getJobCounts()
-      const before = countSockets()
+      const socketsBefore = countSockets()
       const job = createTestJob(100)
       const jobs = await start([job])
-      await startsAgain(job)
-      expect(countSockets()).toBeGreaterThan(before)
+      await waitForStarts(job)
+      expect(countSockets()).toBeGreaterThan(socketsBefore)
       await jobs.close()
-      await expect.poll(countSockets, WAIT).toBeLessThanOrEqual(before)
+      await expect.poll(countSockets, WAIT).toBeLessThanOrEqual(socketsBefore)
     })
 
-    test('run at once, then at their interval', async (context) => {
+    test('jobs run at once, and then at their interval', async (context) => {
       const { expect } = context
       const { start } = openQueue(context)
       const job = createTestJob(200)
       const createdAt = Date.now()
       await start([job])
-      await startsAgain(job, 6)
+      await waitForStarts(job, 6)
       const [first = 0, ...later] = job.startedAt
       expect(first - createdAt).toBeLessThan(2_000)
       expect((later[4] ?? 0) - first).toBeGreaterThan(800)
       expect((later[4] ?? 0) - first).toBeLessThan(3_000)
     })
 
-    test('keep their rhythm across a restart, and run at once if they became due meanwhile', async (context) => {
+    test('after a restart, jobs keep their schedule, and run at once if they were due during the restart', async (context) => {
       const { expect } = context
       const { start } = openQueue(context)
-      const [often, rare] = [createTestJob(4_000), createTestJob(NEVER_MS, undefined, 'rare')]
-      const before = await start([often, rare])
-      const runs = (job: { startedAt: number[] }) => job.startedAt.length
-      await expect.poll(() => Math.min(runs(often), runs(rare)), WAIT).toBeGreaterThan(0)
-      await before.close()
+      const [frequentJob, rareJob] = [
+        createTestJob(4_000),
+        createTestJob(NEVER_MS, undefined, 'rare'),
+      ]
+      const socketsBefore = await start([frequentJob, rareJob])
+      const countRuns = (job: { startedAt: number[] }) => job.startedAt.length
+      await expect
+        .poll(() => Math.min(countRuns(frequentJob), countRuns(rareJob)), WAIT)
+        .toBeGreaterThan(0)
+      await socketsBefore.close()
       await sleep(4_300)
       const startedAt = Date.now()
-      await start([often, rare])
-      await startsAgain(often, 2)
-      const [first = 0] = often.startedAt.filter((at) => at >= startedAt)
+      await start([frequentJob, rareJob])
+      await waitForStarts(frequentJob, 2)
+      const [first = 0] = frequentJob.startedAt.filter((at) => at >= startedAt)
       expect(first - startedAt).toBeLessThan(3_300)
-      expect(rare.startedAt).toHaveLength(1)
+      expect(rareJob.startedAt).toHaveLength(1)
     })
 
-    test('use a changed interval and a changed list from the next start on', async (context) => {
+    test('jobs use a changed interval and a changed list of jobs from the next start on', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
-      const [slow, gone] = [createTestJob(NEVER_MS), createTestJob(NEVER_MS, undefined, 'gone')]
-      const before = await start([slow, gone])
-      await before.close()
+      const [slow, removed] = [createTestJob(NEVER_MS), createTestJob(NEVER_MS, undefined, 'gone')]
+      const socketsBefore = await start([slow, removed])
+      await socketsBefore.close()
       const fast = createTestJob(100)
       await start([fast])
-      await startsAgain(fast, 5)
+      await waitForStarts(fast, 5)
       const schedulers = await queue.getJobSchedulers()
       expect(schedulers.map(({ key, every }) => ({ key, every }))).toEqual([
         { key: 'tick', every: 100 },
       ])
     })
 
-    test('share each run between two workers', async (context) => {
+    test('two workers run each scheduled run of a job once', async (context) => {
       const { expect } = context
       const { start } = openQueue(context)
       const everyMs = 200
       const job = createTestJob(everyMs)
       await start([job])
       await start([job])
-      await startsAgain(job)
-      const from = job.startedAt.length
-      await startsAgain(job, 15)
-      const [first = 0, ...others] = job.startedAt.slice(from, from + 15)
-      // 14 intervals, of which a late first run takes some; two runs per interval would take 7.
+      await waitForStarts(job)
+      const startsBefore = job.startedAt.length
+      await waitForStarts(job, 15)
+      const [first = 0, ...others] = job.startedAt.slice(startsBefore, startsBefore + 15)
+      // 15 runs take 14 intervals, or fewer if the first run was late. With two runs per interval, 15 runs would take 7.
       expect((others.at(-1) ?? 0) - first).toBeGreaterThan(11 * everyMs)
     })
 
-    test('are not duplicated by restarts or by workers that start together (P15)', async (context) => {
+    test('restarts and workers that start together do not duplicate the schedule (P15)', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       const everyMs = 200
       const job = createTestJob(everyMs)
       for (let n = 0; n < 3; n++) {
-        const started = Array.from({ length: 2 }, () => start([job]))
-        await startsAgain(job)
-        for (const jobs of await Promise.all(started)) await jobs.close()
+        const startedJobs = Array.from({ length: 2 }, () => start([job]))
+        await waitForStarts(job)
+        for (const jobs of await Promise.all(startedJobs)) await jobs.close()
       }
       await start([job])
-      await startsAgain(job)
+      await waitForStarts(job)
       expect(await queue.getJobSchedulers()).toHaveLength(1)
-      const from = job.startedAt.length
-      await startsAgain(job, 10)
-      const [first = 0, ...others] = job.startedAt.slice(from, from + 10)
+      const startsBefore = job.startedAt.length
+      await waitForStarts(job, 10)
+      const [first = 0, ...others] = job.startedAt.slice(startsBefore, startsBefore + 10)
       expect((others.at(-1) ?? 0) - first).toBeGreaterThan(8 * everyMs)
       const { waiting = 0, delayed = 0 } = await queue.getJobCounts('waiting', 'delayed')
       expect(waiting + delayed).toBeLessThanOrEqual(2)
     })
 
-    test('are scheduled by ten workers that start together, without logging a warning (P15)', async (context) => {
+    test('ten workers that start together schedule a job once, and log no warning (P15)', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       const job = createTestJob(200)
       const { log, lines } = createTestLog()
       await Promise.all(Array.from({ length: 10 }, () => start([job], log)))
-      await startsAgain(job)
+      await waitForStarts(job)
       expect(await queue.getJobSchedulers()).toHaveLength(1)
-      const from = job.startedAt.length
-      await startsAgain(job, 20)
-      const [first = 0, ...others] = job.startedAt.slice(from, from + 20)
+      const startsBefore = job.startedAt.length
+      await waitForStarts(job, 20)
+      const [first = 0, ...others] = job.startedAt.slice(startsBefore, startsBefore + 20)
       expect((others.at(-1) ?? 0) - first).toBeGreaterThan(17 * 200)
       expect([...lines('warn'), ...lines('error')]).toEqual([])
     })
 
-    test('run once at a time when they are queued several times in a second (P15)', async (context) => {
+    test('only one run of a job is active if the job is queued several times in a second (P15)', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       let running = 0
-      const atOnce: number[] = []
+      const concurrentRuns: number[] = []
       const job = createTestJob(300, async () => {
-        atOnce.push(++running)
+        concurrentRuns.push(++running)
         await sleep(50)
         running -= 1
       })
       const { log, lines } = createTestLog()
       await start([job], log)
-      await startsAgain(job)
+      await waitForStarts(job)
       await Promise.all(Array.from({ length: 5 }, () => queue.add(job.name, {})))
-      await startsAgain(job, 5)
-      expect(Math.max(...atOnce)).toBe(1)
+      await waitForStarts(job, 5)
+      expect(Math.max(...concurrentRuns)).toBe(1)
       expect(await queue.getJobSchedulers()).toHaveLength(1)
       expect([...lines('warn'), ...lines('error')]).toEqual([])
     })
 
-    test('are scheduled again after a scheduler was deleted', async (context) => {
+    test('a job is scheduled again after its scheduler was deleted', async (context) => {
       const { queue, start } = openQueue(context)
       const job = createTestJob(100)
       await start([job])
-      await startsAgain(job)
+      await waitForStarts(job)
       await queue.removeJobScheduler(job.name)
-      await startsAgain(job, 10)
+      await waitForStarts(job, 10)
     })
 
-    test('are scheduled again after all stored data was deleted', async (context) => {
+    test('jobs are scheduled again after all data of the queue was deleted', async (context) => {
       const { expect } = context
       const { prefix, start } = openQueue(context)
-      const [job, rare] = [createTestJob(100), createTestJob(NEVER_MS, undefined, 'rare')]
-      await start([job, rare])
-      await startsAgain(job)
+      const [job, rareJob] = [createTestJob(100), createTestJob(NEVER_MS, undefined, 'rare')]
+      await start([job, rareJob])
+      await waitForStarts(job)
       await store.wipe(prefix)
-      await startsAgain(job, 10)
-      await expect.poll(() => rare.startedAt.length, WAIT).toBe(2)
+      await waitForStarts(job, 10)
+      await expect.poll(() => rareJob.startedAt.length, WAIT).toBe(2)
     })
 
-    test('continue after one of them throws', async (context) => {
+    test('jobs continue after one of them throws', async (context) => {
       const { expect } = context
       const { start } = openQueue(context)
       const { log, lines } = createTestLog()
@@ -196,7 +203,7 @@ export function describeJobs(store: TestStore): void {
         throw new Error('broken')
       })
       await start([rejects, throws], log)
-      await Promise.all([startsAgain(rejects, 4), startsAgain(throws, 4)])
+      await Promise.all([waitForStarts(rejects, 4), waitForStarts(throws, 4)])
       expect(lines('error')).toContainEqual(
         expect.objectContaining({
           job: 'rejects',
@@ -207,72 +214,72 @@ export function describeJobs(store: TestStore): void {
       expect(lines('warn')).toEqual([])
     })
 
-    test('never overlap with themselves, but run beside each other', async (context) => {
+    test('two runs of one job never overlap, but different jobs run at the same time', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
-      let end = (): void => undefined
-      const ended = new Promise<void>((resolve) => {
-        end = resolve
+      let endWork = (): void => undefined
+      const workEnded = new Promise<void>((resolve) => {
+        endWork = resolve
       })
-      const long = createTestJob(100, () => ended, 'long')
+      const long = createTestJob(100, () => workEnded, 'long')
       const short = createTestJob(100)
       await start([long, short])
-      await startsAgain(short, 10)
+      await waitForStarts(short, 10)
       expect(long.startedAt).toHaveLength(1)
       const { waiting = 0, delayed = 0 } = await queue.getJobCounts('waiting', 'delayed')
       expect(waiting + delayed).toBeLessThanOrEqual(2)
-      end()
-      await startsAgain(short, 5)
+      endWork()
+      await waitForStarts(short, 5)
       expect(long.startedAt.length).toBeLessThan(10)
     })
 
-    test('leave no record in the queue when they finish', async (context) => {
+    test('a run leaves no record in the queue when it ends', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       const failing = createTestJob(100, () => Promise.reject(new Error('refused')), 'failing')
       const job = createTestJob(100)
       const jobs = await start([job, failing])
-      await Promise.all([startsAgain(job, 5), startsAgain(failing, 5)])
+      await Promise.all([waitForStarts(job, 5), waitForStarts(failing, 5)])
       await jobs.close()
       expect(await queue.getJobCounts()).toMatchObject({ active: 0, completed: 0, failed: 0 })
     })
 
-    test('are aborted and awaited when closing', async (context) => {
+    test('closing aborts running jobs, and waits for their end', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
-      let ended = false
+      let workEnded = false
       const job = createTestJob(NEVER_MS, async (signal) => {
         await once(signal, 'abort')
         await sleep(300)
-        ended = true
+        workEnded = true
       })
       const jobs = await start([job])
       await expect.poll(() => job.startedAt.length, WAIT).toBe(1)
       await Promise.all([jobs.close(), jobs.close()])
-      expect(ended).toBe(true)
+      expect(workEnded).toBe(true)
       expect(await queue.getJobCounts('active')).toEqual({ active: 0 })
     })
 
-    test('are not started once closing has begun', async (context) => {
+    test('no job starts after closing has begun', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
-      let end = (): void => undefined
-      const ended = new Promise<void>((resolve) => {
-        end = resolve
+      let endWork = (): void => undefined
+      const workEnded = new Promise<void>((resolve) => {
+        endWork = resolve
       })
-      const [job, slow] = [createTestJob(50), createTestJob(NEVER_MS, () => ended, 'slow')]
+      const [job, slow] = [createTestJob(50), createTestJob(NEVER_MS, () => workEnded, 'slow')]
       const jobs = await start([job, slow])
-      await Promise.all([startsAgain(job), startsAgain(slow, 1 - slow.startedAt.length)])
-      const closed = jobs.close()
+      await Promise.all([waitForStarts(job), waitForStarts(slow, 1 - slow.startedAt.length)])
+      const whenClosed = jobs.close()
       const { length } = job.startedAt
       const isOverdue = async () => {
         const schedulers = await queue.getJobSchedulers()
-        const next = schedulers.find(({ key }) => key === job.name)?.next
-        return Number(next) < Date.now() - 4 * job.everyMs
+        const nextRunAt = schedulers.find(({ key }) => key === job.name)?.next
+        return Number(nextRunAt) < Date.now() - 4 * job.everyMs
       }
       await expect.poll(isOverdue, WAIT).toBe(true)
-      end()
-      await closed
+      endWork()
+      await whenClosed
       expect(job.startedAt).toHaveLength(length)
     })
   })

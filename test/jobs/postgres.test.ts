@@ -11,8 +11,8 @@ import {
   createTestLog,
   forbidConsole,
   startJobs,
-  startsAgain,
   uniquePrefix,
+  waitForStarts,
 } from './fixture.js'
 
 forbidConsole()
@@ -29,7 +29,7 @@ async function openDatabase(
 describe.concurrent('a queue in PostgreSQL', () => {
   const prefix = uniquePrefix()
 
-  test('is refused until it is migrated', async (context) => {
+  test('the start of jobs is rejected until the queue is migrated', async (context) => {
     const { expect } = context
     const { url, query } = await openDatabase(context, 'template0')
     const connection = { kind: 'postgres', url } as const
@@ -43,13 +43,13 @@ describe.concurrent('a queue in PostgreSQL', () => {
     await expect(create()).rejects.toMatchObject({ code: 'DATABASE_NOT_MIGRATED' })
   })
 
-  test('starts once PostgreSQL is available, and logs no password until then', async (context) => {
+  test('jobs start when PostgreSQL becomes available, and no log line contains the password', async (context) => {
     const { expect, onTestFinished } = context
     const { url } = await openDatabase(context)
     const address = await openProxy('postgres://127.0.0.1:1')
     onTestFinished(() => address.close())
-    const behind = Object.assign(new URL(url), { host: new URL(address.url).host })
-    const connection = { kind: 'postgres', url: behind.href } as const
+    const urlOfProxy = Object.assign(new URL(url), { host: new URL(address.url).host })
+    const connection = { kind: 'postgres', url: urlOfProxy.href } as const
     const { log, lines, text } = createTestLog()
     const job = createTestJob(100)
     await startJobs(context, { connection, prefix, jobs: [job], log })
@@ -57,12 +57,12 @@ describe.concurrent('a queue in PostgreSQL', () => {
       { msg: 'job queue unavailable', advice: expect.stringContaining('check that postgresql') },
     ])
     address.redirectTo(url)
-    await startsAgain(job)
+    await waitForStarts(job)
     await expect.poll(() => lines('info'), WAIT).toMatchObject([{ msg: 'job queue restored' }])
-    expect(text()).not.toContain(behind.password)
+    expect(text()).not.toContain(urlOfProxy.password)
   })
 
-  test('does not block while the server is unresponsive, at any time', async (context) => {
+  test('a start does not block if the server becomes unresponsive, at any step', async (context) => {
     const { expect, onTestFinished } = context
     const { url } = await openDatabase(context)
     const outcomes = [1, 2, 3, 4, 5, 20].map(async (times) => {
@@ -76,59 +76,59 @@ describe.concurrent('a queue in PostgreSQL', () => {
     expect(await Promise.all(outcomes)).toEqual(expect.arrayContaining(['usable', 'silent']))
   })
 
-  test('recovers from the loss of all connections, and logs it once', async (context) => {
+  test('jobs continue after the loss of all connections, and the loss is logged once', async (context) => {
     const { expect } = context
     const { url, query } = await openDatabase(context)
     const { log, lines } = createTestLog()
     const job = createTestJob(100)
     await startJobs(context, { connection: { kind: 'postgres', url }, prefix, jobs: [job], log })
-    await startsAgain(job)
+    await waitForStarts(job)
     await query(`
       SELECT pg_terminate_backend(pid) FROM pg_stat_activity
       WHERE datname = current_database() AND pid <> pg_backend_pid()`)
-    await startsAgain(job, 5)
+    await waitForStarts(job, 5)
     await expect.poll(() => lines('info'), WAIT).toHaveLength(1)
     expect(lines('warn')).toHaveLength(1)
   })
 
-  test('does not repeat a statement that the server refuses until the next check', async (context) => {
+  test('the worker waits until the next check before it repeats a statement that the server refuses', async (context) => {
     const { annotate, expect } = context
     const { url, query } = await openDatabase(context)
     const { log, lines } = createTestLog()
     const job = createTestJob(100)
     await startJobs(context, { connection: { kind: 'postgres', url }, prefix, jobs: [job], log })
-    await startsAgain(job)
+    await waitForStarts(job)
     await query('ALTER TABLE bullmq.job RENAME TO gone')
     await expect.poll(() => lines('warn'), WAIT).toHaveLength(1)
-    const countFailed = async () => {
+    const countFailedStatements = async () => {
       const [row] = await query<{ failed: number }>(
         'SELECT xact_rollback::integer AS failed FROM pg_stat_database WHERE datname = current_database()',
       )
       return row?.failed ?? 0
     }
-    const before = await countFailed()
+    const failedBefore = await countFailedStatements()
     await sleep(2_000)
-    const failed = (await countFailed()) - before
-    await annotate(`${failed} statements failed in 2 s`)
-    // The worker has several loops, and the schedule is checked every half second.
-    expect(failed).toBeLessThan(60)
+    const failedStatements = (await countFailedStatements()) - failedBefore
+    await annotate(`${failedStatements} statements failed in 2 s`)
+    // Several loops of the worker send statements, and the watchdog checks the schedule every half second.
+    expect(failedStatements).toBeLessThan(60)
     await query('ALTER TABLE bullmq.gone RENAME TO job')
-    await startsAgain(job, 5)
+    await waitForStarts(job, 5)
     await expect.poll(() => lines('info'), WAIT).toMatchObject([{ msg: 'job queue restored' }])
     expect(lines('warn')).toHaveLength(1)
   })
 
-  test('survives a connection that breaks while it is in use', async (context) => {
+  test('the pool of the queue works after a connection in use was lost', async (context) => {
     const { expect, onTestFinished } = context
     const { url, query } = await openDatabase(context)
     const pool = createQueuePool(url)
     onTestFinished(() => pool.end())
     const client = await pool.connect()
-    // Not events.once, which listens for errors too.
-    const ended = new Promise<void>((resolve) => client.once('end', resolve))
+    // The test does not use `once` of node:events, because `once` would also handle the event `error`.
+    const whenEnded = new Promise<void>((resolve) => client.once('end', resolve))
     const { rows } = await client.query('SELECT pg_backend_pid() AS pid')
     await query('SELECT pg_terminate_backend($1)', [rows[0].pid])
-    await ended
+    await whenEnded
     client.release(true)
     expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }])
   })

@@ -10,16 +10,16 @@ import {
   forbidConsole,
   NEVER_MS,
   startJobs,
-  startsAgain,
   uniquePrefix,
+  waitForStarts,
 } from './fixture.js'
 
-const found = await startRedis({ own: true })
-const skip = 'skip' in found
-if (!skip) await found.stop()
+const redisProbe = await startRedis({ own: true })
+const skip = 'skip' in redisProbe
+if (!skip) await redisProbe.stop()
 forbidConsole()
 
-async function ownRedis(
+async function startOwnRedis(
   { onTestFinished }: Context,
   options: TestRedisOptions = {},
 ): Promise<TestRedis> {
@@ -29,38 +29,43 @@ async function ownRedis(
   return server
 }
 
-const title = skip ? `a queue in Redis (skipped: ${found.skip})` : 'a queue in Redis'
+const title = skip ? `a queue in Redis (skipped: ${redisProbe.skip})` : 'a queue in Redis'
 
 describe.skipIf(skip)(title, { concurrent: true }, () => {
   const prefix = uniquePrefix()
-  const redis = (url: string) => ({ kind: 'redis', urls: [url] }) as const
+  const connectionTo = (url: string) => ({ kind: 'redis', urls: [url] }) as const
 
-  test('recovers after Redis was restarted empty, and logs it once', async (context) => {
+  test('jobs continue after Redis was restarted without data, and the outage is logged once', async (context) => {
     const { expect } = context
-    const server = await ownRedis(context)
+    const server = await startOwnRedis(context)
     const { log, lines } = createTestLog()
     const job = createTestJob(100)
-    const rare = createTestJob(NEVER_MS, undefined, 'rare')
-    await startJobs(context, { connection: redis(server.url), prefix, jobs: [job, rare], log })
-    await startsAgain(job)
+    const rareJob = createTestJob(NEVER_MS, undefined, 'rare')
+    await startJobs(context, {
+      connection: connectionTo(server.url),
+      prefix,
+      jobs: [job, rareJob],
+      log,
+    })
+    await waitForStarts(job)
     await server.restart(async () => {
       await expect.poll(() => lines('warn'), WAIT).toHaveLength(1)
     })
-    await startsAgain(job, 5)
-    await expect.poll(() => rare.startedAt.length, WAIT).toBe(2)
+    await waitForStarts(job, 5)
+    await expect.poll(() => rareJob.startedAt.length, WAIT).toBe(2)
     await expect.poll(() => lines('info'), WAIT).toHaveLength(1)
     expect(lines('warn')).toHaveLength(1)
     expect(lines('error')).toEqual([])
   })
 
-  test('starts once Redis is available, and logs advice until then', async (context) => {
+  test('jobs start when Redis becomes available, and the log contains advice until then', async (context) => {
     const { expect } = context
-    const server = await ownRedis(context, { args: ['--requirepass', 's3cret'] })
+    const server = await startOwnRedis(context, { args: ['--requirepass', 's3cret'] })
     const url = server.url.replace('//', '//:s3cret@')
     const { log, lines, text } = createTestLog()
     const job = createTestJob(100)
     await server.restart(async () => {
-      await startJobs(context, { connection: redis(url), prefix, jobs: [job], log })
+      await startJobs(context, { connection: connectionTo(url), prefix, jobs: [job], log })
       expect(lines('warn')).toMatchObject([
         {
           err: { code: 'ECONNREFUSED' },
@@ -70,22 +75,22 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
         },
       ])
     })
-    await startsAgain(job, 5)
+    await waitForStarts(job, 5)
     await expect.poll(() => lines('info'), WAIT).toMatchObject([{ msg: 'job queue restored' }])
     expect(text()).not.toMatch(/s3cret| {4}at /)
   })
 
-  test('closes during an outage of Redis, once the running job has ended', async (context) => {
+  test('jobs can be closed during an outage of Redis, after the running job has ended', async (context) => {
     const { expect } = context
-    const server = await ownRedis(context)
+    const server = await startOwnRedis(context)
     const { log, lines } = createTestLog()
-    let ended = false
+    let hasEnded = false
     const job = createTestJob(NEVER_MS, async (signal) => {
       await once(signal, 'abort')
-      ended = true
+      hasEnded = true
     })
     const jobs = await startJobs(context, {
-      connection: redis(server.url),
+      connection: connectionTo(server.url),
       prefix,
       jobs: [job],
       log,
@@ -95,64 +100,64 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
       await expect.poll(() => lines('warn'), WAIT).toHaveLength(1)
       await jobs.close()
     })
-    expect(ended).toBe(true)
+    expect(hasEnded).toBe(true)
   })
 
-  test('closes while Redis is unresponsive', async (context) => {
-    const server = await ownRedis(context)
+  test('jobs can be closed while Redis is unresponsive', async (context) => {
+    const server = await startOwnRedis(context)
     const job = createTestJob(100)
     const jobs = await startJobs(context, {
-      connection: redis(server.url),
+      connection: connectionTo(server.url),
       prefix,
       jobs: [job],
       timeoutMs: 500,
     })
-    await startsAgain(job)
+    await waitForStarts(job)
     server.freeze()
     await jobs.close()
   })
 
-  test('warns if Redis can evict the schedule', async (context) => {
+  test('the start of jobs logs a warning if Redis can evict the schedule', async (context) => {
     const { expect } = context
-    const { url } = await ownRedis(context, { args: ['--maxmemory-policy', 'allkeys-lru'] })
+    const { url } = await startOwnRedis(context, { args: ['--maxmemory-policy', 'allkeys-lru'] })
     const { log, lines } = createTestLog()
     const job = createTestJob(100)
-    await startJobs(context, { connection: redis(url), prefix, jobs: [job], log })
-    await startsAgain(job)
+    await startJobs(context, { connection: connectionTo(url), prefix, jobs: [job], log })
+    await waitForStarts(job)
     expect(lines('warn')).toMatchObject([{ maxmemoryPolicy: 'allkeys-lru' }])
   })
 
-  test('uses the password and the database of the URL, and logs neither', async (context) => {
+  test('jobs use the password and the database of the URL, and the log does not contain the password', async (context) => {
     const { expect } = context
-    const { url } = await ownRedis(context, { args: ['--requirepass', 's3cret'] })
+    const { url } = await startOwnRedis(context, { args: ['--requirepass', 's3cret'] })
     const { log, text } = createTestLog()
     const withPassword = (password: string) => `${url.replace('//', `//:${password}@`)}/3`
-    const [right, wrong] = [createTestJob(100), createTestJob(100)]
+    const [jobWithPassword, jobWithWrongPassword] = [createTestJob(100), createTestJob(100)]
     await startJobs(context, {
-      connection: redis(withPassword('s3cret')),
+      connection: connectionTo(withPassword('s3cret')),
       prefix,
-      jobs: [right],
+      jobs: [jobWithPassword],
       log,
     })
     await startJobs(context, {
-      connection: redis(withPassword('wr0ng')),
+      connection: connectionTo(withPassword('wr0ng')),
       prefix,
-      jobs: [wrong],
+      jobs: [jobWithWrongPassword],
       log,
     })
-    await startsAgain(right)
+    await waitForStarts(jobWithPassword)
     expect(await readKeyspace(context, withPassword('s3cret'))).toMatch(/^db3:/m)
     expect(text()).toContain('WRONGPASS')
     expect(text()).not.toMatch(/s3cret|wr0ng/)
-    expect(wrong.startedAt).toEqual([])
+    expect(jobWithWrongPassword.startedAt).toEqual([])
   })
 
-  test('keeps all its keys in one slot of a cluster', async (context) => {
+  test('all keys of a queue are in one slot of a cluster', async (context) => {
     const { expect } = context
-    const { url } = await ownRedis(context, { cluster: true })
+    const { url } = await startOwnRedis(context, { cluster: true })
     const job = createTestJob(100)
-    await startJobs(context, { connection: redis(url), prefix, jobs: [job] })
-    await startsAgain(job, 5)
+    await startJobs(context, { connection: connectionTo(url), prefix, jobs: [job] })
+    await waitForStarts(job, 5)
     expect(new Set(await readSlots(context, url)).size).toBe(1)
   })
 })

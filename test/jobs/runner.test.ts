@@ -1,15 +1,15 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { aborted, LastLogoutError } from '../../src/errors.js'
+import { abortedError, LastLogoutError } from '../../src/errors.js'
 import { createRunner } from '../../src/jobs/runner.js'
 import type { ScheduledJob } from '../../src/jobs/scheduled-job.js'
 import { createTestLog, NEVER_MS } from './fixture.js'
 
 const NEVER = new Promise<never>(() => {})
 
-/** A runner of one job. */
-function start(work: ScheduledJob['run'], stallMs?: number) {
+/** Creates a runner with one job. */
+function createTestRunner(work: ScheduledJob['run'], stallMs?: number) {
   const closing = new AbortController()
   const { log, lines } = createTestLog()
   const job = { name: 'tick', everyMs: NEVER_MS, run: work, ...(stallMs && { stallMs }) }
@@ -24,9 +24,9 @@ const unavailable = () => new LastLogoutError('AUTH0_UNAVAILABLE', 'cannot be re
 const credentials = () => new LastLogoutError('AUTH0_CREDENTIALS', 'check AUTH0_CLIENT_SECRET')
 
 describe('a job that fails', () => {
-  test('is logged once for each error code, and once when it has recovered, with the duration', async () => {
+  test('a failing job is logged once for each error code, and its recovery once, with the duration', async () => {
     const outcomes = [unavailable, unavailable, credentials, unavailable, null, null, unavailable]
-    const { run, lines } = start(async () => {
+    const { run, lines } = createTestRunner(async () => {
       const error = outcomes.shift()?.()
       if (error) throw error
     })
@@ -42,9 +42,9 @@ describe('a job that fails', () => {
     ])
   })
 
-  test('does not count as recovered after a skipped run', async () => {
+  test('a failing job does not count as recovered after a skipped run', async () => {
     const outcomes = [unavailable, null, unavailable]
-    const { run, lines } = start(async () => {
+    const { run, lines } = createTestRunner(async () => {
       const error = outcomes.shift()?.()
       if (error) throw error
       return 'skipped'
@@ -54,8 +54,8 @@ describe('a job that fails', () => {
     expect(lines('info')).toEqual([])
   })
 
-  test('reports each failure, also one that is not logged', async () => {
-    const { run, failures, lines } = start(async () => {
+  test('each failure is reported, even if it is not logged', async () => {
+    const { run, failures, lines } = createTestRunner(async () => {
       throw unavailable()
     })
     await run()
@@ -67,13 +67,13 @@ describe('a job that fails', () => {
 })
 
 describe('a run without progress', () => {
-  test('is aborted, and the job runs again (P6)', async () => {
+  test('a run without progress is aborted, and the job runs again (P6)', async () => {
     let runs = 0
-    const { run, lines } = start(async (signal) => {
+    const { run, lines } = createTestRunner(async (signal) => {
       runs += 1
       if (runs > 1) return
       await once(signal, 'abort')
-      throw aborted()
+      throw abortedError()
     }, 50)
     await run()
     expect(lines('error')).toMatchObject([{ err: { code: 'STALLED' } }])
@@ -81,22 +81,22 @@ describe('a run without progress', () => {
     expect(lines('info')).toMatchObject([{ msg: 'job recovered' }])
   })
 
-  test('counts as failed, even if it resolves when it is aborted', async () => {
-    const { run, lines, failures } = start((signal) => once(signal, 'abort'), 50)
+  test('a run without progress counts as failed, even if it resolves when it is aborted', async () => {
+    const { run, lines, failures } = createTestRunner((signal) => once(signal, 'abort'), 50)
     await run()
     expect(lines('error')).toMatchObject([{ err: { code: 'STALLED' } }])
     expect(failures).toMatchObject([['tick', { code: 'STALLED' }]])
   })
 
-  test('is abandoned if it does not end: the job can run again, and its late failure is ignored', async () => {
+  test('a run that does not end after its abort is abandoned: the job can run again, and a late failure is ignored', async () => {
     let fail = (_error: Error): void => {}
-    const hanging = new Promise<never>((_, reject) => {
+    const hangingWork = new Promise<never>((_, reject) => {
       fail = reject
     })
     const runs: AbortSignal[] = []
-    const { run, idle, lines } = start((signal) => {
+    const { run, idle, lines } = createTestRunner((signal) => {
       runs.push(signal)
-      return runs.length === 1 ? hanging : Promise.resolve()
+      return runs.length === 1 ? hangingWork : Promise.resolve()
     }, 50)
     await run()
     expect(runs[0]?.aborted).toBe(true)
@@ -111,8 +111,8 @@ describe('a run without progress', () => {
 })
 
 describe('a run with progress', () => {
-  test('can run far longer than its stall timeout (P9)', async () => {
-    const { run, lines } = start(async (signal, progressed) => {
+  test('a run with progress can take longer than its stall timeout (P9)', async () => {
+    const { run, lines } = createTestRunner(async (signal, progressed) => {
       for (let n = 0; n < 10; n++) {
         await sleep(50)
         progressed()
@@ -125,8 +125,8 @@ describe('a run with progress', () => {
 })
 
 describe('a run during closing', () => {
-  test('is not awaited if it does not end', async () => {
-    const { run, idle, close, lines } = start(() => NEVER, 200)
+  test('closing does not wait for a run that does not end', async () => {
+    const { run, idle, close, lines } = createTestRunner(() => NEVER, 200)
     const running = run()
     close()
     await idle()
@@ -134,10 +134,10 @@ describe('a run during closing', () => {
     expect(lines('error')).toMatchObject([{ err: { code: 'ABANDONED' } }])
   })
 
-  test('does not count as failed if it was aborted', async () => {
-    const { run, close, lines } = start(async (signal) => {
+  test('a run that closing has aborted does not count as failed', async () => {
+    const { run, close, lines } = createTestRunner(async (signal) => {
       await once(signal, 'abort')
-      throw aborted()
+      throw abortedError()
     })
     const running = run()
     close()

@@ -9,7 +9,7 @@ afterAll(() => Promise.all(stores.map((store) => store.stop())))
 for (const store of stores) {
   describe.skipIf(store.skip)(`schedulers on ${store.name}, without a worker`, () => {
     const job = createTestJob(NEVER_MS)
-    const inAMinute = (): number => Date.now() + 60_000
+    const oneMinuteAhead = (): number => Date.now() + 60_000
     let prefix: string
     let queue: TestQueue
 
@@ -22,7 +22,7 @@ for (const store of stores) {
       })
     })
 
-    async function readNext(): Promise<number> {
+    async function readNextRunAt(): Promise<number> {
       const [scheduler] = await queue.getJobSchedulers()
       return Number(scheduler?.next)
     }
@@ -31,70 +31,73 @@ for (const store of stores) {
       return queue.getJobCounts('waiting', 'delayed')
     }
 
-    test('make every job due when registered', async () => {
+    test('registerSchedulers makes every job due', async () => {
       await registerSchedulers(queue, [job])
-      expect(await readNext()).toBeLessThanOrEqual(Date.now())
+      expect(await readNextRunAt()).toBeLessThanOrEqual(Date.now())
       expect(await countPending()).toEqual({ waiting: 1, delayed: 0 })
     })
 
-    test('schedule each job once, even if ten workers start together, twice (P15)', async () => {
+    test('registerSchedulers schedules each job once, even if ten workers register several times (P15)', async () => {
       const names = ['poll', 'reconcile', 'prune']
       const jobs = names.map((name) => createTestJob(NEVER_MS, undefined, name))
       await registerSchedulers(queue, jobs)
-      const next = await readNext()
+      const nextRunAt = await readNextRunAt()
       const queues = Array.from({ length: 10 }, () => store.openQueue(prefix))
-      onTestFinished(async () => void (await Promise.all(queues.map((each) => each.close()))))
-      for (let time = 0; time < 5; time++) {
-        await Promise.all(queues.map((each) => registerSchedulers(each, jobs)))
+      onTestFinished(
+        async () => void (await Promise.all(queues.map((oneQueue) => oneQueue.close()))),
+      )
+      for (let attempt = 0; attempt < 5; attempt++) {
+        await Promise.all(queues.map((oneQueue) => registerSchedulers(oneQueue, jobs)))
       }
-      expect(await readNext()).toBe(next)
+      expect(await readNextRunAt()).toBe(nextRunAt)
       expect(await countPending()).toEqual({ waiting: 3, delayed: 0 })
     })
 
-    test('make a job due whose next run a wrong clock has scheduled too far ahead', async () => {
+    test('restoreSchedulers makes a job due if a wrong clock has scheduled its next run too far ahead', async () => {
       await registerSchedulers(queue, [job])
-      const next = await readNext()
-      await store.lose(prefix)
-      await restoreSchedulers(queue, [job], inAMinute())
-      expect(await readNext()).toBeGreaterThan(next)
+      const nextRunAt = await readNextRunAt()
+      await store.losePendingRuns(prefix)
+      await restoreSchedulers(queue, [job], oneMinuteAhead())
+      expect(await readNextRunAt()).toBeGreaterThan(nextRunAt)
       const hoursAgo = Date.now() - 2 * NEVER_MS
       expect(await restoreSchedulers(queue, [job], hoursAgo)).toBe(false)
-      expect(await readNext()).toBeLessThanOrEqual(Date.now())
+      expect(await readNextRunAt()).toBeLessThanOrEqual(Date.now())
       expect(await countPending()).toEqual({ waiting: 1, delayed: 0 })
     })
 
-    test('do not change a correct schedule, and add a missing one', async () => {
+    test('restoreSchedulers adds a missing scheduler, and does not change a correct scheduler', async () => {
       await registerSchedulers(queue, [job])
-      const next = await readNext()
+      const nextRunAt = await readNextRunAt()
       const missing = createTestJob(NEVER_MS, undefined, 'missing')
-      await restoreSchedulers(queue, [job, missing], next + 5_000)
+      await restoreSchedulers(queue, [job, missing], nextRunAt + 5_000)
       const schedulers = await queue.getJobSchedulers()
       expect(new Map(schedulers.map((scheduler) => [scheduler.key, scheduler.next]))).toEqual(
         new Map([
-          [job.name, next],
+          [job.name, nextRunAt],
           [missing.name, expect.any(Number)],
         ]),
       )
       expect(await countPending()).toEqual({ waiting: 2, delayed: 0 })
     })
 
-    test('keep a due job due after any number of restores', async () => {
+    test('restoreSchedulers does not change a due job, even if it runs several times', async () => {
       await registerSchedulers(queue, [job])
-      const next = await readNext()
-      for (let time = 0; time < 3; time += 1) await restoreSchedulers(queue, [job], inAMinute())
-      expect(await readNext()).toBe(next)
+      const nextRunAt = await readNextRunAt()
+      for (let attempt = 0; attempt < 3; attempt += 1)
+        await restoreSchedulers(queue, [job], oneMinuteAhead())
+      expect(await readNextRunAt()).toBe(nextRunAt)
       expect(await countPending()).toEqual({ waiting: 1, delayed: 0 })
     })
 
-    test('schedule the next run of a job whose pending run was lost', async () => {
+    test('restoreSchedulers schedules the next run of a job whose pending run was lost', async () => {
       await registerSchedulers(queue, [job])
-      await store.lose(prefix)
-      await restoreSchedulers(queue, [job], inAMinute())
+      await store.losePendingRuns(prefix)
+      await restoreSchedulers(queue, [job], oneMinuteAhead())
       expect(await countPending()).toEqual({ waiting: 0, delayed: 1 })
-      const next = await readNext()
-      expect(next).toBeGreaterThan(Date.now())
-      await restoreSchedulers(queue, [job], inAMinute())
-      expect(await readNext()).toBe(next)
+      const nextRunAt = await readNextRunAt()
+      expect(nextRunAt).toBeGreaterThan(Date.now())
+      await restoreSchedulers(queue, [job], oneMinuteAhead())
+      expect(await readNextRunAt()).toBe(nextRunAt)
     })
   })
 }

@@ -9,29 +9,29 @@ import { startRedis } from '../_support/redis.js'
 /** SQLSTATE: deadlock_detected. */
 const DEADLOCK = '40P01'
 
-/** A queue as a test looks at it, from outside. */
+/** A queue that a test reads and changes without a worker. */
 export type TestQueue = SchedulerQueue & Pick<Queue, 'add' | 'getJobCounts' | 'close'>
 
-/** A store that can hold the queue. */
+/** A server that can store the queue. */
 export interface TestStore {
   name: string
-  /** Whether there is none. The name then gives the reason, and no other member may be used. */
+  /** Whether the server is not installed. In this case, `name` contains the reason, and only `stop` may be called. */
   skip: boolean
   connection: QueueConnection
   openQueue(prefix: string): TestQueue
-  /** Forgets everything about a queue. */
+  /** Deletes all data of a queue. */
   wipe(prefix: string): Promise<void>
-  /** Forgets the runs of a queue's jobs that are pending, but not their schedulers. */
-  lose(prefix: string): Promise<void>
+  /** Deletes the pending runs of all jobs of a queue, but not the schedulers. */
+  losePendingRuns(prefix: string): Promise<void>
   stop(): Promise<void>
 }
 
-/** One store of each kind. */
+/** Starts one server of each kind. */
 export function startStores(): Promise<TestStore[]> {
   return Promise.all([startRedisStore(), startPostgresStore()])
 }
 
-/** A store that is there where `redis-server` is. */
+/** Starts Redis. The result has `skip` if `redis-server` is not installed. */
 export async function startRedisStore(): Promise<TestStore> {
   const server = await startRedis()
   const skip = 'skip' in server
@@ -42,11 +42,11 @@ export async function startRedisStore(): Promise<TestStore> {
     skip,
     connection: { kind: 'redis', urls: [url] },
     openQueue: (prefix) => new Queue('jobs', { connection: { url }, prefix: redisPrefix(prefix) }),
-    // Not FLUSHALL: other tests may use the same server.
+    // FLUSHALL would also delete the queues of other tests.
     async wipe(prefix) {
       await redis.unlink(await redis.keys(`${redisPrefix(prefix)}:*`))
     },
-    async lose(prefix) {
+    async losePendingRuns(prefix) {
       const keys = await redis.keys(`${redisPrefix(prefix)}:*`)
       await redis.unlink(keys.filter((key) => /:(wait|delayed|repeat:\w+:\d+)$/.test(key)))
     },
@@ -57,20 +57,20 @@ export async function startRedisStore(): Promise<TestStore> {
   }
 }
 
-/** A store of the kind that is always there. */
+/** Creates a database for queues. PostgreSQL is always installed. */
 export async function startPostgresStore(): Promise<TestStore> {
   const { url, query, drop } = await createTestDatabase()
   const classes = withBackend(createPostgresBackend)
   const queueName = (prefix: string): string => `last-logout-${prefix}`
-  // A worker that is running may hold the same locks in another order.
-  async function forget(prefix: string, tables: string[]): Promise<void> {
+  // Retries after a deadlock: a running worker can lock the same rows in another order.
+  async function deleteRows(prefix: string, tables: string[]): Promise<void> {
     const deletions = tables.map((table) => `DELETE FROM bullmq.${table} WHERE queue = $1`)
-    const parts = deletions.map((sql, n) => `part_${n} AS (${sql})`)
+    const statements = deletions.map((sql, n) => `part_${n} AS (${sql})`)
     try {
-      await query(`WITH ${parts.join(', ')} SELECT`, [queueName(prefix)])
+      await query(`WITH ${statements.join(', ')} SELECT`, [queueName(prefix)])
     } catch (error) {
       if (!(error instanceof pg.DatabaseError && error.code === DEADLOCK)) throw error
-      await forget(prefix, tables)
+      await deleteRows(prefix, tables)
     }
   }
   return {
@@ -79,13 +79,13 @@ export async function startPostgresStore(): Promise<TestStore> {
     connection: { kind: 'postgres', url },
     openQueue: (prefix) =>
       new classes.Queue(queueName(prefix), { connection: { connectionString: url } }),
-    wipe: (prefix) => forget(prefix, ['job', 'scheduler', 'meta', 'event']),
-    lose: (prefix) => forget(prefix, ['job']),
+    wipe: (prefix) => deleteRows(prefix, ['job', 'scheduler', 'meta', 'event']),
+    losePendingRuns: (prefix) => deleteRows(prefix, ['job']),
     stop: drop,
   }
 }
 
-/** What createJobs puts before all keys of a queue. */
+/** Returns the prefix that `createJobs` gives to all keys of a queue. */
 function redisPrefix(prefix: string): string {
   return `{last-logout:${prefix}}`
 }

@@ -10,10 +10,10 @@ import { startPostgresStore, type TestQueue } from './stores.js'
 const store = await startPostgresStore()
 afterAll(() => store.stop())
 
-/** The server rejects nothing. */
+/** A promise that never settles. As `refused`, it means that the server rejects no statement. */
 const NEVER = new Promise<never>(() => {})
 
-/** Starts a watchdog that ends with the test. Returns what it logs, and its outage. */
+/** Starts a watchdog that is closed after the test. Returns its log lines and its outage. */
 async function startWatched(
   { onTestFinished }: Context,
   open: () => Promise<Backend>,
@@ -35,7 +35,7 @@ async function startWatched(
   return { lines, outage }
 }
 
-/** Returns only what the watchdog logs. */
+/** Starts a watchdog as {@link startWatched} does. Returns only its log lines. */
 async function startWatchdog(...args: Parameters<typeof startWatched>) {
   return (await startWatched(...args)).lines
 }
@@ -47,16 +47,16 @@ function openQueue({ onTestFinished }: Context): TestQueue {
 }
 
 describe.concurrent('the watchdog', () => {
-  test('checks every three seconds, with a timeout of five, by default', () => {
+  test('by default, the watchdog checks every three seconds, with a timeout of five seconds', () => {
     expect(JOBS_DEFAULTS).toEqual({ watchIntervalMs: 3_000, timeoutMs: 5_000 })
   })
 
-  test('replaces a worker that does not take due jobs', async (context) => {
+  test('the watchdog replaces a worker that does not take due jobs', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
-    const forced: boolean[] = []
+    const closedByForce: boolean[] = []
     const close = async (force: boolean): Promise<void> => {
-      forced.push(force)
+      closedByForce.push(force)
     }
     const aMinuteLater = () => Date.now() + 60_000
     const lines = await startWatchdog(
@@ -64,37 +64,37 @@ describe.concurrent('the watchdog', () => {
       async () => ({ queue, close, refused: NEVER, assertWritable: async () => {} }),
       aMinuteLater,
     )
-    await expect.poll(() => forced, WAIT).toEqual([true])
+    await expect.poll(() => closedByForce, WAIT).toEqual([true])
     const message = 'the worker does not take a due job'
     expect(lines('warn')).toMatchObject([{ err: { message } }])
   })
 
-  test('opens a queue that could not be opened at first', async (context) => {
+  test('the watchdog opens a queue that could not be opened at first', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
     let attempts = 0
     const open = async () => {
       attempts += 1
-      if (attempts === 1) throw new Error('away')
+      if (attempts === 1) throw new Error('unavailable')
       return { queue, close: async () => undefined, refused: NEVER, assertWritable: async () => {} }
     }
     const onRegistered = vi.fn()
     const lines = await startWatchdog(context, open, Date.now, onRegistered)
-    expect(lines('warn')).toMatchObject([{ err: { message: 'away' } }])
+    expect(lines('warn')).toMatchObject([{ err: { message: 'unavailable' } }])
     expect(onRegistered).not.toHaveBeenCalled()
     await expect.poll(() => queue.getJobSchedulers(), WAIT).toHaveLength(1)
     await expect.poll(() => lines('info'), WAIT).toMatchObject([{ msg: 'job queue restored' }])
     expect(onRegistered).toHaveBeenCalledOnce()
   })
 
-  test('reports the end of an outage only when writes are accepted', async (context) => {
+  test('the watchdog reports the end of an outage only when the server accepts writes', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
-    let isFull = true
+    let isRedisFull = true
     let attempts = 0
     const assertWritable = async () => {
       attempts++
-      if (isFull) throw new Error('OOM command not allowed')
+      if (isRedisFull) throw new Error('OOM command not allowed')
     }
     const close = async () => undefined
     const { lines, outage } = await startWatched(context, async () => ({
@@ -106,37 +106,40 @@ describe.concurrent('the watchdog', () => {
     outage.recordFailure(new Error('OOM command not allowed'))
     await expect.poll(() => attempts, WAIT).toBeGreaterThan(4)
     expect(lines('info')).toEqual([])
-    isFull = false
+    isRedisFull = false
     await expect.poll(() => lines('info'), WAIT).toMatchObject([{ msg: 'job queue restored' }])
     expect(lines('warn')).toHaveLength(1)
   })
 
   test.for([
-    ['BullMQ, because another worker has just made the schedule', -11],
-    ['PostgreSQL, because two workers waited for each other', '40P01'],
-  ])('schedules later, without a word, what is refused by %s', async ([, code], context) => {
-    const { expect } = context
-    const queue = openQueue(context)
-    const upsert = queue.upsertJobScheduler.bind(queue)
-    const refused = vi.spyOn(queue, 'upsertJobScheduler')
-    refused.mockRejectedValueOnce(Object.assign(new Error('refused'), { code }))
-    refused.mockImplementation(upsert)
-    const lines = await startWatchdog(context, async () => ({
-      queue,
-      close: async () => undefined,
-      refused: NEVER,
-      assertWritable: async () => {},
-    }))
-    expect(await queue.getJobSchedulers()).toEqual([])
-    await expect.poll(() => queue.getJobSchedulers(), WAIT).toHaveLength(1)
-    expect(lines('warn')).toEqual([])
-  })
+    ['BullMQ, because another worker has just created the scheduler', -11],
+    ['PostgreSQL, because of a deadlock of two workers', '40P01'],
+  ])(
+    'the watchdog retries, without a warning, if a scheduler is refused by %s',
+    async ([, code], context) => {
+      const { expect } = context
+      const queue = openQueue(context)
+      const upsert = queue.upsertJobScheduler.bind(queue)
+      const upsertSpy = vi.spyOn(queue, 'upsertJobScheduler')
+      upsertSpy.mockRejectedValueOnce(Object.assign(new Error('refused'), { code }))
+      upsertSpy.mockImplementation(upsert)
+      const lines = await startWatchdog(context, async () => ({
+        queue,
+        close: async () => undefined,
+        refused: NEVER,
+        assertWritable: async () => {},
+      }))
+      expect(await queue.getJobSchedulers()).toEqual([])
+      await expect.poll(() => queue.getJobSchedulers(), WAIT).toHaveLength(1)
+      expect(lines('warn')).toEqual([])
+    },
+  )
 
-  test('reports a schedule that fails repeatedly with a conflict (P6)', async (context) => {
+  test('the watchdog reports a conflict that occurs repeatedly (P6)', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
-    const refusal = Object.assign(new Error('refused'), { code: -11 })
-    vi.spyOn(queue, 'upsertJobScheduler').mockRejectedValue(refusal)
+    const conflict = Object.assign(new Error('refused'), { code: -11 })
+    vi.spyOn(queue, 'upsertJobScheduler').mockRejectedValue(conflict)
     const lines = await startWatchdog(context, async () => ({
       queue,
       close: async () => undefined,

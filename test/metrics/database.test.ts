@@ -8,7 +8,7 @@ import { openProxy } from '../_support/proxy.js'
 import { openTestStore } from '../_support/store.js'
 import { readValue } from './running.js'
 
-/** Maximum duration of a scrape, in milliseconds. Prometheus times out after 10 s. */
+/** Maximum duration of a scrape. Prometheus times out after 10 s. */
 const MAX_SCRAPE_MS = 4_500
 
 let database: TestDatabase
@@ -26,9 +26,13 @@ afterEach(async () => {
   await database.drop()
 })
 
-function open(over: Partial<Parameters<typeof createDatabaseMetrics>[1]> = {}) {
+/**
+ * Returns a function that scrapes, and returns the value of one metric. Its property `scrape` scrapes once, and returns a
+ * function that reads any metric of that scrape.
+ */
+function openMetrics(overrides: Partial<Parameters<typeof createDatabaseMetrics>[1]> = {}) {
   const registry = new Registry()
-  const metrics = createDatabaseMetrics(registry, { ...store, ...over })
+  const metrics = createDatabaseMetrics(registry, { ...store, ...overrides })
   const scrape = async () => {
     await metrics.refresh()
     const families = parseExposition(await registry.metrics())
@@ -37,38 +41,38 @@ function open(over: Partial<Parameters<typeof createDatabaseMetrics>[1]> = {}) {
   return Object.assign(async (name: string) => (await scrape())(name), { scrape })
 }
 
-test('the metrics of a database that hangs are absent after the timeout, until the database responds again', async () => {
-  const read = open()
+test('if the database hangs, its metrics are absent after the timeout, until the database responds again', async () => {
+  const scrapeMetric = openMetrics()
   await store.storeCaughtUp(null, Date.now())
-  expect(await read('freshness_lag_seconds')).toBeLessThan(60)
+  expect(await scrapeMetric('freshness_lag_seconds')).toBeLessThan(60)
   proxy.freeze()
   const startedAt = performance.now()
-  const value = await read.scrape()
+  const readMetric = await scrapeMetric.scrape()
   expect(performance.now() - startedAt).toBeLessThan(MAX_SCRAPE_MS)
-  expect(value('database_up')).toBe(0)
+  expect(readMetric('database_up')).toBe(0)
   for (const name of ['freshness_lag_seconds', 'gaps', 'users', 'reconciled_rows_total']) {
-    expect(value(name)).toBe(undefined)
+    expect(readMetric(name)).toBe(undefined)
   }
   proxy.thaw()
-  await expect.poll(() => read('database_up'), { timeout: 25_000 }).toBe(1)
-  expect(await read('users')).toBe(0)
+  await expect.poll(() => scrapeMetric('database_up'), { timeout: 25_000 }).toBe(1)
+  expect(await scrapeMetric('users')).toBe(0)
 }, 60_000)
 
-test('a scrape times out before Prometheus does', () => {
+test('a scrape waits at most three seconds for the database, which is less than the timeout of Prometheus', () => {
   expect(SCRAPE_TIMEOUT_MS).toBe(3_000)
 })
 
-test('a failing database is reported at once', async () => {
-  const read = open()
+test('database_up is 0 as soon as a query of the database fails', async () => {
+  const scrapeMetric = openMetrics()
   await database.query('ALTER TABLE tenant RENAME TO gone')
-  expect(await read('database_up')).toBe(0)
+  expect(await scrapeMetric('database_up')).toBe(0)
   await database.query('ALTER TABLE gone RENAME TO tenant')
-  expect(await read('database_up')).toBe(1)
+  expect(await scrapeMetric('database_up')).toBe(1)
 })
 
-test('concurrent and later scrapes share one query to a database that hangs', async () => {
+test('concurrent and later scrapes share one query while the database hangs', async () => {
   let queries = 0
-  const read = open({
+  const scrapeMetric = openMetrics({
     timeoutMs: 500,
     readProgress: () => {
       queries++
@@ -76,35 +80,40 @@ test('concurrent and later scrapes share one query to a database that hangs', as
     },
   })
   proxy.freeze()
-  expect(await Promise.all([read('database_up'), read('database_up')])).toEqual([0, 0])
-  await read('database_up')
+  expect(await Promise.all([scrapeMetric('database_up'), scrapeMetric('database_up')])).toEqual([
+    0, 0,
+  ])
+  await scrapeMetric('database_up')
   expect(queries).toBe(1)
 }, 60_000)
 
 test('rows are counted at most once a minute', async () => {
   let counts = 0
-  const read = open({
+  const scrapeMetric = openMetrics({
     count: () => {
       counts++
       return store.count()
     },
   })
-  expect(await Promise.all([read('users'), read('users')])).toEqual([0, 0])
+  expect(await Promise.all([scrapeMetric('users'), scrapeMetric('users')])).toEqual([0, 0])
   await store.storeReported({ userId: 'auth0|1', sessionId: null, at: 1_000, type: 'slo' })
-  expect(await read('users')).toBe(0)
+  expect(await scrapeMetric('users')).toBe(0)
   expect(counts).toBe(1)
 })
 
-test('a slow count delays no scrape, and a later scrape reports its result', async () => {
+test('a slow count delays no scrape, and a later scrape contains the result of the count', async () => {
   let release = () => {}
-  const held = new Promise<void>((resolve) => {
+  const whenReleased = new Promise<void>((resolve) => {
     release = resolve
   })
-  const read = open({ count: () => held.then(() => store.count()), timeoutMs: 1_000 })
+  const scrapeMetric = openMetrics({
+    count: () => whenReleased.then(() => store.count()),
+    timeoutMs: 1_000,
+  })
   const startedAt = performance.now()
-  const value = await read.scrape()
+  const readMetric = await scrapeMetric.scrape()
   expect(performance.now() - startedAt).toBeLessThan(MAX_SCRAPE_MS)
-  expect([value('users'), value('database_up')]).toEqual([undefined, 1])
+  expect([readMetric('users'), readMetric('database_up')]).toEqual([undefined, 1])
   release()
-  await expect.poll(() => read('users')).toBe(0)
+  await expect.poll(() => scrapeMetric('users')).toBe(0)
 })

@@ -6,7 +6,7 @@ import * as faults from '../../src/simulator/faults.js'
 import type { Family } from '../_support/exposition.js'
 import { readGroupings, readSelectors } from '../_support/promql.js'
 import { SCRAPER } from '../_support/served-api.js'
-import { CALLER, openRunning, type Running, readValue, scrape } from './running.js'
+import { CALLER, type MeasuredService, openMeasuredService, readValue, scrape } from './running.js'
 
 interface Rule {
   alert: string
@@ -26,23 +26,23 @@ const { groups } = parse(await readFile('docs/alerts.yml', 'utf8')) as {
 const rules = groups.flatMap((group) => group.rules)
 const document = await readFile('docs/metrics.md', 'utf8')
 
-let running: Running
-let text: string
+let measured: MeasuredService
+let scrapedText: string
 let families: Map<string, Family>
 beforeAll(async () => {
-  running = await openRunning()
-  const url = await running.service.startApi()
-  await causeTraffic(running, url)
-  ;({ text, families } = await scrape(url))
+  measured = await openMeasuredService()
+  const url = await measured.service.startApi()
+  await causeTraffic(measured, url)
+  ;({ text: scrapedText, families } = await scrape(url))
 })
-afterAll(() => running.close())
+afterAll(() => measured.close())
 
-/** Causes at least one sample of every metric. */
-async function causeTraffic({ t, service }: Running, url: string): Promise<void> {
+/** Causes events and requests, so that every metric has at least one sample. */
+async function causeTraffic({ t, service }: MeasuredService, url: string): Promise<void> {
   const { store } = service
   const { simulator, tenant } = t
-  const refused = { path: '/oauth/token', times: 1, respond: faults.respondWith(401, {}) }
-  simulator.faults.push(refused)
+  const tokenFault = { path: '/oauth/token', times: 1, respond: faults.respondWith(401, {}) }
+  simulator.faults.push(tokenFault)
   await service.startWorker()
   const isFresh = async () => expect((await store.readProgress()).asOf).not.toBe(null)
   await vi.waitFor(isFresh, POLLING)
@@ -61,13 +61,13 @@ async function causeTraffic({ t, service }: Running, url: string): Promise<void>
   await get('/v1/changes', SCRAPER)
 }
 
-/** The label names of a metric's samples, without the bounds of a histogram's buckets. */
+/** Returns the names of the labels of a metric. Omits `le`, the label of a histogram's buckets. */
 const labelsOf = ({ samples }: Family) =>
   [...new Set(samples.flatMap(({ labels }) => Object.keys(labels)))]
     .filter((label) => label !== 'le')
     .sort()
 
-/** The metric that Prometheus itself adds for each target, with the labels of every metric. */
+/** The metric that Prometheus adds for each target. Prometheus adds these labels to all other metrics too. */
 const UP: Family = {
   name: 'up',
   type: 'gauge',
@@ -75,53 +75,54 @@ const UP: Family = {
   samples: [{ name: 'up', labels: { job: 'last-logout', instance: '127.0.0.1:8080' }, value: 1 }],
 }
 
-const ours = () => [...families.values()].filter(({ name }) => name.startsWith('last_logout_'))
+const ownFamilies = () =>
+  [...families.values()].filter(({ name }) => name.startsWith('last_logout_'))
 
 describe('the metrics of a running service', () => {
-  test('contain no user, session, key, secret or token', () => {
-    const { credentials } = running.t.simulator
+  test('the metrics contain no user, session, key, secret or token', () => {
+    const { credentials } = measured.t.simulator
     const secrets = [USER, SESSION, CALLER, SCRAPER, credentials.clientId, credentials.clientSecret]
     for (const secret of [...secrets, encodeURIComponent(USER), 'identifiable', 'eyJ', 'Bearer']) {
-      expect(text).not.toContain(secret)
+      expect(scrapedText).not.toContain(secret)
     }
   })
 
-  test('include those of the process, and no others', () => {
-    const others = [...families.keys()].filter((name) => !name.startsWith('last_logout_'))
-    expect(others).toContain('process_cpu_seconds_total')
-    expect(others).toContain('nodejs_eventloop_lag_p99_seconds')
-    expect(others.filter((name) => !/^(process|nodejs)_/.test(name))).toEqual([])
+  test('all other metrics are those of the process and of Node.js', () => {
+    const otherNames = [...families.keys()].filter((name) => !name.startsWith('last_logout_'))
+    expect(otherNames).toContain('process_cpu_seconds_total')
+    expect(otherNames).toContain('nodejs_eventloop_lag_p99_seconds')
+    expect(otherNames.filter((name) => !/^(process|nodejs)_/.test(name))).toEqual([])
   })
 
-  test('are named with base units, and counters with _total', () => {
-    for (const { name, type } of ours()) {
+  test('names of metrics end with base units, and names of counters with _total', () => {
+    for (const { name, type } of ownFamilies()) {
       expect(name.endsWith('_total'), name).toBe(type === 'counter')
       expect(name).not.toMatch(/_(ms|milliseconds|minutes|percent)(_|$)/)
       if (type === 'histogram') expect(name).toMatch(/_seconds$/)
     }
   })
 
-  test('are those that docs/metrics.md lists, and each has a value', () => {
-    const rows = [...document.matchAll(/^\| `(\w+)` \| (\w+) \|([^|]*)\|/gm)].map(
+  test('docs/metrics.md lists exactly these metrics, and each metric has a value', () => {
+    const documentedMetrics = [...document.matchAll(/^\| `(\w+)` \| (\w+) \|([^|]*)\|/gm)].map(
       ([, name = '', type = '', labels = '']) => ({
         name,
         type,
         labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label).sort(),
       }),
     )
-    const exposed = ours().map((family) => ({
+    const exposedMetrics = ownFamilies().map((family) => ({
       name: family.name,
       type: family.type,
       labels: labelsOf(family),
     }))
     const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1)
-    expect(rows.sort(byName)).toEqual(exposed.sort(byName))
-    expect(ours().filter(({ samples }) => samples.length === 0)).toEqual([])
+    expect(documentedMetrics.sort(byName)).toEqual(exposedMetrics.sort(byName))
+    expect(ownFamilies().filter(({ samples }) => samples.length === 0)).toEqual([])
   })
 })
 
 describe('every alert', () => {
-  test('selects metrics, labels and values that exist', () => {
+  test('every alert selects metrics, labels and values that exist', () => {
     expect(rules.length).toBeGreaterThan(10)
     const problems = rules.flatMap(({ alert, expr }) => {
       const selectors = readSelectors(expr)
@@ -137,7 +138,7 @@ describe('every alert', () => {
           return operator !== '=' || values.includes(value) ? [] : [`never ${label}="${value}"`]
         })
       })
-      const grouped = readGroupings(expr).filter(
+      const unknownGroupings = readGroupings(expr).filter(
         (label) =>
           !['le', ...Object.keys(UP.samples[0]?.labels ?? {})].includes(label) &&
           !selectors.some(({ name }) => {
@@ -146,40 +147,42 @@ describe('every alert', () => {
           }),
       )
       if (selectors.length === 0) return [`${alert}: no metric`]
-      return [...missing, ...grouped].map((problem) => `${alert}: ${problem}`)
+      return [...missing, ...unknownGroupings].map((problem) => `${alert}: ${problem}`)
     })
     expect(problems).toEqual([])
   })
 
-  test('aggregates by job, so that it distinguishes tenants', () => {
+  test('every alert aggregates by job, so that it distinguishes tenants', () => {
     for (const { alert, expr } of rules) {
       const operators = [
         ...expr.matchAll(/\b(sum|min|max|avg|count|on|ignoring)\b(?: by)? *(\([^)]*\))/g),
       ]
-      for (const [text, , grouping = ''] of operators) {
-        expect(grouping, `${alert}: ${text}`).toMatch(/[( ]job[,)]/)
+      for (const [scrapedText, , grouping = ''] of operators) {
+        expect(grouping, `${alert}: ${scrapedText}`).toMatch(/[( ]job[,)]/)
       }
-      // An absent metric shows an outage only if there is one tenant.
+      // With several tenants, `absent()` cannot detect the outage of one of them.
       expect(expr.replace('absent(up{job=~"last-logout.*"})', ''), alert).not.toContain('absent')
       if (!/\bby\b/.test(expr)) expect(expr, alert).toMatch(/^\w+({[^}]*})? == 0$/)
     }
   })
 
-  test('has a severity, a summary and a description, with labels that its expression keeps', () => {
+  test('every alert has a severity, a summary and a description, and its summary uses only labels that its expression keeps', () => {
     for (const { alert, expr, labels, annotations } of rules) {
       expect(labels.severity, alert).toMatch(/^(critical|warning|info)$/)
       expect(annotations.summary, alert).toMatch(/^\S.{10,}/)
       expect(annotations.description, alert).toMatch(/^\S.{60,}/)
-      const used = [...`${annotations.summary}`.matchAll(/\$labels\.(\w+)/g)].map(
+      const usedLabels = [...`${annotations.summary}`.matchAll(/\$labels\.(\w+)/g)].map(
         ([, label]) => label,
       )
-      const kept = /^(sum|min|max|histogram_quantile)/.test(expr) ? readGroupings(expr) : used
-      expect(kept, alert).toEqual(expect.arrayContaining(used))
+      const keptLabels = /^(sum|min|max|histogram_quantile)/.test(expr)
+        ? readGroupings(expr)
+        : usedLabels
+      expect(keptLabels, alert).toEqual(expect.arrayContaining(usedLabels))
     }
     expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length)
   })
 
-  test('names error codes that exist', async () => {
+  test('every alert names error codes that exist', async () => {
     const codes = rules.flatMap(({ expr }) =>
       readSelectors(expr)
         .flatMap(({ matchers }) => matchers.filter(({ label }) => label === 'code'))

@@ -3,42 +3,44 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import * as faults from '../../src/simulator/faults.js'
 import { subscribeToFeed } from '../_support/events.js'
 import { SCRAPER } from '../_support/served-api.js'
-import { CALLER, openRunning, type Running, readValue, scrape } from './running.js'
+import { CALLER, type MeasuredService, openMeasuredService, readValue, scrape } from './running.js'
 
 const POLLING = { timeout: 20_000, interval: 100 }
 
-let running: Running
+let measured: MeasuredService
 let url: string
 beforeEach(async () => {
-  running = await openRunning()
-  url = await running.service.startApi()
+  measured = await openMeasuredService()
+  url = await measured.service.startApi()
 })
-afterEach(() => running.close())
+afterEach(() => measured.close())
 
-const sync = () => running.service.sync(new AbortController().signal)
+const sync = () => measured.service.sync(new AbortController().signal)
 const read = async (name: string, labels: Record<string, string> = {}) =>
   readValue((await scrape(url)).families, name, labels)
 const get = (path: string, authorization = `Bearer ${CALLER}`) =>
   fetch(url + path, { headers: authorization === '' ? {} : { authorization } })
 
 describe('freshness', () => {
-  test('is reported as an age, and absent before the first catch-up has ended (P6, P31)', async () => {
+  test('freshness is reported as an age, and is absent before the first catch-up has ended (P6, P31)', async () => {
     const { families } = await scrape(url)
     expect(readValue(families, 'last_logout_database_up')).toBe(1)
     expect(readValue(families, 'last_logout_freshness_lag_seconds')).toBe(undefined)
     expect(readValue(families, 'last_logout_last_poll_age_seconds')).toBe(undefined)
     expect(readValue(families, 'last_logout_last_reconcile_age_seconds')).toBe(undefined)
-    running.t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { dateMs: Date.now() - 5_000 })
+    measured.t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), {
+      dateMs: Date.now() - 5_000,
+    })
     await sync()
     expect(await read('last_logout_freshness_lag_seconds')).toBeLessThan(10)
     expect(await read('last_logout_last_poll_age_seconds')).toBeLessThan(10)
     expect(await read('last_logout_last_reconcile_age_seconds')).toBeLessThan(10)
   })
 
-  test('grows while no worker polls, as a process that only serves the API reports (P6)', async () => {
+  test('the freshness lag grows while no worker polls, also in a process that only serves the API (P6)', async () => {
     await sync()
     const hourAgo = "now() - interval '1 hour'"
-    await running.database.query(`UPDATE tenant SET as_of = ${hourAgo}, last_poll_at = ${hourAgo}`)
+    await measured.database.query(`UPDATE tenant SET as_of = ${hourAgo}, last_poll_at = ${hourAgo}`)
     for (const name of ['freshness_lag', 'last_poll_age']) {
       expect(await read(`last_logout_${name}_seconds`)).toBeGreaterThan(3_599)
     }
@@ -51,8 +53,8 @@ describe('the lag of an event', () => {
     sum: (await read('last_logout_event_lag_seconds_sum', { part })) ?? Number.NaN,
   })
 
-  test('is measured in parts, for the events of a catch-up after the first', async () => {
-    const { tenant } = running.t
+  test('the lag is measured in three parts, for the events of every catch-up except the first', async () => {
+    const { tenant } = measured.t
     const dateMs = Date.now() - 10_000
     tenant.write(buildEntry('slo', { userId: 'auth0|before' }), { dateMs })
     await sync()
@@ -69,14 +71,14 @@ describe('the lag of an event', () => {
     expect(write?.sum).toBeLessThan(5)
   })
 
-  test('includes events that an outage made late, but not the events of a sweep', async () => {
-    const { tenant } = running.t
+  test('the lag includes events that were late because of an outage, but no events of a sweep', async () => {
+    const { tenant } = measured.t
     tenant.write(buildEntry('slo', { userId: 'auth0|old' }), { dateMs: Date.now() - 7_200_000 })
     await sync()
     expect(await read('last_logout_logout_events_total', { stage: 'sweep' })).toBe(1)
     expect((await partOf('poll')).count).toBe(0)
     tenant.write(buildEntry('slo', { userId: 'auth0|late' }), { dateMs: Date.now() - 3_600_000 })
-    await running.database.query('UPDATE tenant SET checkpoint = $1', [
+    await measured.database.query('UPDATE tenant SET checkpoint = $1', [
       `90020200101000000000${'0'.repeat(36)}`,
     ])
     await sync()
@@ -86,13 +88,15 @@ describe('the lag of an event', () => {
 
 test('polls are counted by outcome, with their duration', async () => {
   await sync()
-  const { faults: coming } = running.t.simulator
-  coming.push({ path: '/api/v2/logs', times: 9, respond: faults.missingScope() })
+  const { faults: faultQueue } = measured.t.simulator
+  faultQueue.push({ path: '/api/v2/logs', times: 9, respond: faults.missingScope() })
   await expect(sync()).rejects.toMatchObject({ code: 'AUTH0_SCOPE' })
-  coming.clear()
-  await expect(running.service.sync(AbortSignal.abort())).rejects.toMatchObject({ code: 'ABORTED' })
-  // It retries until it gets the lease, and counts as one reconcile.
-  await running.service.store.acquireLease('another', 1_500)
+  faultQueue.clear()
+  await expect(measured.service.sync(AbortSignal.abort())).rejects.toMatchObject({
+    code: 'ABORTED',
+  })
+  // This sync retries until it gets the lease. All its attempts count as one reconcile.
+  await measured.service.store.acquireLease('another', 1_500)
   await sync()
   const { families } = await scrape(url)
   const task = 'reconcile'
@@ -110,8 +114,8 @@ test('polls are counted by outcome, with their duration', async () => {
 })
 
 test('a process exposes no metrics of a task that it does not perform', async () => {
-  const served = 'last_logout_feed_clients'
-  expect(await read(served)).toBe(0)
+  const metricOfApi = 'last_logout_feed_clients'
+  expect(await read(metricOfApi)).toBe(0)
   for (const name of [
     'polls_total',
     'job_failures_total',
@@ -120,39 +124,39 @@ test('a process exposes no metrics of a task that it does not perform', async ()
   ]) {
     expect(await read(`last_logout_${name}`)).toBe(undefined)
   }
-  const worker = await running.openBeside()
+  const worker = await measured.openSecondService()
   try {
     const monitor = await worker.startMonitor(0)
     await worker.startWorker()
     const { families } = await scrape(monitor)
     expect(readValue(families, 'last_logout_polls_total', { task: 'poll' })).not.toBe(undefined)
-    expect(readValue(families, served)).toBe(undefined)
+    expect(readValue(families, metricOfApi)).toBe(undefined)
     expect([...families.keys()].filter((name) => /http_request|failed_auth/.test(name))).toEqual([])
   } finally {
     await worker.close()
   }
 })
 
-test('requests to Auth0 are counted by status, with the rest of the budget (P13)', async () => {
-  const { faults: coming, requests } = running.t.simulator
+test('requests to Auth0 are counted by status, and the metrics contain the remaining budget (P13)', async () => {
+  const { faults: faultQueue, requests } = measured.t.simulator
   expect(await read('last_logout_auth0_rate_limit_requests')).toBe(undefined)
-  coming.push({
+  faultQueue.push({
     path: '/api/v2/logs',
     respond: faults.rateLimited({ 'x-ratelimit-limit': '100', 'retry-after': '1' }),
   })
-  coming.push({ path: '/api/v2/logs', respond: faults.connectionReset() })
+  faultQueue.push({ path: '/api/v2/logs', respond: faults.connectionReset() })
   await sync()
-  // The used share is known after a response with the rate limit.
+  // The used share of the budget is known after a response that contains the rate limit.
   await sync()
   const { families } = await scrape(url)
   const count = (status: string) =>
     readValue(families, 'last_logout_auth0_requests_total', { status })
-  const sent = requests.count({ path: '/api/v2/logs' })
+  const sentRequests = requests.count({ path: '/api/v2/logs' })
   expect(count('429')).toBe(1)
   expect(count('error')).toBe(1)
-  expect(count('200')).toBe(sent - 2)
+  expect(count('200')).toBe(sentRequests - 2)
   expect(readValue(families, 'last_logout_auth0_wait_seconds_total')).toBeGreaterThan(0.9)
-  expect(readValue(families, 'last_logout_auth0_request_duration_seconds_count')).toBe(sent)
+  expect(readValue(families, 'last_logout_auth0_request_duration_seconds_count')).toBe(sentRequests)
   expect(readValue(families, 'last_logout_auth0_rate_limit_requests')).toBe(1000)
   expect(readValue(families, 'last_logout_auth0_rate_remaining_requests')).toBeLessThan(1000)
   expect(readValue(families, 'last_logout_auth0_rate_share_ratio')).toBe(0.5)
@@ -161,12 +165,12 @@ test('requests to Auth0 are counted by status, with the rest of the budget (P13)
 })
 
 test('unattributable entries, gaps and reconciled rows are read from the database', async () => {
-  const { store } = running.service
-  running.t.tenant.write(buildEntry('slo', { userId: '' }), { dateMs: Date.now() - 5_000 })
+  const { store } = measured.service
+  measured.t.tenant.write(buildEntry('slo', { userId: '' }), { dateMs: Date.now() - 5_000 })
   await sync()
   const at = Date.now()
-  const missed = { userId: 'auth0|1', at, allSessionsAt: at, logId: '', type: 'slo' }
-  await store.storeReconciled({ users: [missed], sessions: [], unattributable: [] })
+  const reconciledUser = { userId: 'auth0|1', at, allSessionsAt: at, logId: '', type: 'slo' }
+  await store.storeReconciled({ users: [reconciledUser], sessions: [], unattributable: [] })
   await store.storeGap({ from: 1_000_000, to: 3_000_000, reason: 'cold_start' }, false)
   await store.storeGap({ from: 4_000_000, to: 9_000_000, reason: 'retention' }, false)
   const { families } = await scrape(url)
@@ -179,35 +183,36 @@ test('unattributable entries, gaps and reconciled rows are read from the databas
   expect(
     ['retention', 'empty_log', 'cold_start'].map((reason) => value('gaps', { reason })),
   ).toEqual([1, 0, 1])
-  const newest = (name: string, reason: string) => value(`newest_gap_${name}_seconds`, { reason })
-  expect(newest('duration', 'retention')).toBe(5_000)
-  expect(newest('end_timestamp', 'retention')).toBe(9_000)
-  expect(newest('detected_timestamp', 'retention')).toBeGreaterThan(at / 1000 - 5)
-  expect(newest('duration', 'cold_start')).toBe(2_000)
-  expect(newest('duration', 'empty_log')).toBe(undefined)
+  const newestGap = (name: string, reason: string) =>
+    value(`newest_gap_${name}_seconds`, { reason })
+  expect(newestGap('duration', 'retention')).toBe(5_000)
+  expect(newestGap('end_timestamp', 'retention')).toBe(9_000)
+  expect(newestGap('detected_timestamp', 'retention')).toBeGreaterThan(at / 1000 - 5)
+  expect(newestGap('duration', 'cold_start')).toBe(2_000)
+  expect(newestGap('duration', 'empty_log')).toBe(undefined)
 })
 
-test('the newest gap is the one detected last, even if it is an older gap that has grown', async () => {
-  const { store } = running.service
+test('the newest gap is the gap that was detected last, even if it is an older gap that has grown', async () => {
+  const { store } = measured.service
   const reason = 'retention'
-  const older = { from: 1_000_000, to: 3_000_000, reason } as const
+  const olderGap = { from: 1_000_000, to: 3_000_000, reason } as const
   await store.storeGap({ from: 4_000_000, to: 9_000_000, reason }, false)
-  await store.storeGap(older, false)
-  await running.database.query("UPDATE gap SET detected_at = now() - interval '2 days'")
+  await store.storeGap(olderGap, false)
+  await measured.database.query("UPDATE gap SET detected_at = now() - interval '2 days'")
   const ageOf = async () =>
     Date.now() / 1000 -
     ((await read('last_logout_newest_gap_detected_timestamp_seconds', { reason })) ?? 0)
   expect(await ageOf()).toBeGreaterThan(86_400)
-  await store.storeGap({ ...older, to: 3_500_000 }, false)
+  await store.storeGap({ ...olderGap, to: 3_500_000 }, false)
   expect(await ageOf()).toBeLessThan(60)
   expect(await read('last_logout_newest_gap_end_timestamp_seconds', { reason })).toBe(3_500)
 })
 
 describe('callers', () => {
-  test('are measured by route, never by the URL they request', async () => {
+  test('requests are measured by route, never by URL', async () => {
     await get('/v1/users/auth0%7Csome-user/last-logout')
     await get('/v1/users/auth0%7Cother-user/last-logout')
-    const before = (await scrape(url)).families
+    const familiesBefore = (await scrape(url)).families
     for (let i = 0; i < 300; i++) {
       const segment = `hostile-${i}"\\\n{}`
       await get(`/v1/users/${encodeURIComponent(segment)}/last-logout`)
@@ -228,11 +233,11 @@ describe('callers', () => {
           .get(name)
           ?.samples.map(({ labels }) => `${labels.method} ${labels.route} ${labels.status}`),
       )
-    // The scrape itself, and rejected requests without a route.
-    expect(routesOf(families).size - routesOf(before).size).toBeLessThan(5)
+    // The new routes are that of the scrape, and that of rejected requests without a route.
+    expect(routesOf(families).size - routesOf(familiesBefore).size).toBeLessThan(5)
   })
 
-  test('that are rejected are counted by reason', async () => {
+  test('rejected callers are counted by reason', async () => {
     await get('/v1/changes', '')
     await get('/v1/changes', 'Bearer another-key-of-more-than-32-characters')
     await get('/v1/changes', `Bearer ${SCRAPER}`)
@@ -247,7 +252,7 @@ describe('callers', () => {
     expect(count('lacks_role')).toBe(1)
   })
 
-  test('that subscribe to the change feed are counted until they disconnect', async () => {
+  test('subscribers of the change feed are counted until they disconnect', async () => {
     await sync()
     expect(await read('last_logout_feed_clients')).toBe(0)
     const headers = { authorization: `Bearer ${CALLER}` }
@@ -264,7 +269,7 @@ describe('callers', () => {
     expect(await read(name, { route: '/v1/changes' })).toBe(undefined)
   })
 
-  test('need a key with the role to read metrics', async () => {
+  test('callers need a key with the role metrics to read metrics', async () => {
     expect((await get('/metrics', '')).status).toBe(401)
     expect((await get('/metrics')).status).toBe(403)
     const response = await get('/metrics', `Bearer ${SCRAPER}`)

@@ -6,21 +6,23 @@ import { type Family, parseExposition } from '../_support/exposition.js'
 import { SCRAPER } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
-/** A key with every role but `metrics`. */
+/** A key with every role except `metrics`. */
 export const CALLER = 'a-caller-of-more-than-32-characters'
 
 /** A service with its database and its tenant. */
-export interface Running {
+export interface MeasuredService {
   t: TestTenant
   database: TestDatabase
   service: Service
-  /** Opens a second service of the same tenant, in place of another process. Close it first. */
-  openBeside(): Promise<Service>
+  /** Opens a second service of the same tenant, as another process would. Close the second service before `close`. */
+  openSecondService(): Promise<Service>
   close(): Promise<void>
 }
 
 /** Opens a service whose worker polls every 200 ms. */
-export async function openRunning(env: Record<string, string> = {}): Promise<Running> {
+export async function openMeasuredService(
+  env: Record<string, string> = {},
+): Promise<MeasuredService> {
   const database = await createTestDatabase()
   const t = await openTenant({ lagMs: () => 1_500 }, { rateLimit: { burst: 1_000, perSecond: 50 } })
   const config = loadConfig(
@@ -40,7 +42,7 @@ export async function openRunning(env: Record<string, string> = {}): Promise<Run
     t,
     database,
     service,
-    openBeside: open,
+    openSecondService: open,
     async close() {
       await service.close()
       await t.close()
@@ -61,7 +63,7 @@ export async function scrape(
   return { text, families: parseExposition(text) }
 }
 
-/** Returns the value of a sample; `undefined` if it is absent. */
+/** Returns the value of the first sample with these labels; `undefined`: there is no such sample. */
 export function readValue(
   families: Map<string, Family>,
   name: string,

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { unavailable } from '../../src/pg/unavailable.js'
+import { unavailableError } from '../../src/pg/unavailable.js'
 
 test.each([
   ['28P01', /refused the connection \(SQLSTATE 28P01\): check the user and the password/],
@@ -9,9 +9,9 @@ test.each([
   ['53100', /is unavailable .*: the disk is full/],
   ['53300', /is unavailable .*: all connections are in use/],
   ['57P01', /is unavailable .*: see the PostgreSQL log/],
-])('the error for SQLSTATE %s says what to do', (code, message) => {
+])('unavailable returns an error that names what to do for SQLSTATE %s', (code, message) => {
   const error = Object.assign(new pg.DatabaseError('no', 2, 'error'), { code })
-  expect(unavailable(error)).toMatchObject({
+  expect(unavailableError(error)).toMatchObject({
     code: 'DATABASE_UNAVAILABLE',
     message: expect.stringMatching(message),
   })

@@ -36,19 +36,19 @@ describe('the deciding logout', () => {
       { ...known, session: { at: 1, ended: true } },
       'session_ended',
     ],
-  ])('is %s', (_what, policy, sessionId, logouts, reason) => {
+  ])('the deciding logout is %s', (_what, policy, sessionId, logouts, reason) => {
     const token = { subject: 'auth0|1', sessionId, loginAt: null }
     expect(decidedBy(token, logouts, { policy })).toBe(reason)
     // The same logout decides if the login is later than all logouts.
     expect(decidedBy({ ...token, loginAt: 1e9 }, logouts, { policy })).toBe(reason)
   })
 
-  test('is none for a machine token', () => {
+  test('there is no deciding logout for a machine token', () => {
     const token = { subject: 'app@clients', sessionId: null, loginAt: 1 }
     expect(decidedBy(token, { ...none, floorAt: 5 }, { policy: 'session' })).toBeNull()
   })
 
-  test('is the reason that judge returns for a revoked token', () => {
+  test('decidedBy returns the reason that judge returns for a revoked token', () => {
     const instant = fc.integer({ min: 0, max: 9 })
     const logouts = fc.record({
       user: fc.option(fc.record({ at: instant, allSessionsAt: fc.option(instant) })),

@@ -7,72 +7,77 @@ import { buildLogId } from '../../src/simulator/log-id.js'
 import { recordGap } from '../../src/sync/gaps.js'
 import { createMemoryStore } from '../_support/memory-store.js'
 
-const DAY = 86_400_000
+const DAY_MS = 86_400_000
 const NOW = Date.UTC(2026, 10, 25)
 
 /** Random tenants: when entries were stored, how long the plan retains them, and until when the log was polled. */
-const lives = fc.record({
-  entries: fc.array(fc.integer({ min: NOW - 40 * DAY, max: NOW - 1 }), { maxLength: 30 }),
-  retentionMs: fc.constantFrom(DAY, 5 * DAY, 10 * DAY, 30 * DAY),
-  readTo: fc.integer({ min: NOW - 35 * DAY, max: NOW }),
+const tenants = fc.record({
+  entries: fc.array(fc.integer({ min: NOW - 40 * DAY_MS, max: NOW - 1 }), { maxLength: 30 }),
+  retentionMs: fc.constantFrom(DAY_MS, 5 * DAY_MS, 10 * DAY_MS, 30 * DAY_MS),
+  readTo: fc.integer({ min: NOW - 35 * DAY_MS, max: NOW }),
 })
 
 test('a gap covers all entries that were deleted before they were read, and there is no gap if none can have been deleted', () => {
   fc.assert(
-    fc.property(lives, ({ entries, retentionMs, readTo }) => {
-      const stored = [...entries].sort((a, b) => a - b)
-      const retained = stored.filter((at) => at >= NOW - retentionMs)
-      const lost = stored.filter((at) => at >= readTo && at < NOW - retentionMs)
-      const last = stored.filter((at) => at < readTo).at(-1)
-      const progress = read(readTo, last)
-      const gap = findGap(toProgress(progress), { oldestAt: retained[0] ?? null, requestedAt: NOW })
-      for (const at of lost) expect(gap && gap.from <= at && at < gap.to).toBe(true)
-      if (readTo >= NOW - retentionMs && last !== undefined && last >= NOW - retentionMs) {
-        // The log still holds the last entry that was read.
+    fc.property(tenants, ({ entries, retentionMs, readTo }) => {
+      const sortedEntries = [...entries].sort((a, b) => a - b)
+      const retainedEntries = sortedEntries.filter((at) => at >= NOW - retentionMs)
+      const lostEntries = sortedEntries.filter((at) => at >= readTo && at < NOW - retentionMs)
+      const lastRead = sortedEntries.filter((at) => at < readTo).at(-1)
+      const progress = progressUntil(readTo, lastRead)
+      const gap = findGap(toProgress(progress), {
+        oldestAt: retainedEntries[0] ?? null,
+        requestedAt: NOW,
+      })
+      for (const at of lostEntries) expect(gap && gap.from <= at && at < gap.to).toBe(true)
+      if (readTo >= NOW - retentionMs && lastRead !== undefined && lastRead >= NOW - retentionMs) {
+        // The log still contains the last entry that was read, so no unread entry was deleted.
         expect(gap).toBeNull()
       }
-      if (readTo >= NOW - DAY) expect(gap).toBeNull()
+      if (readTo >= NOW - DAY_MS) expect(gap).toBeNull()
       // A gap includes neither entries that have been read, nor entries that can still be read.
-      expect(gap === null || (gap.from >= readTo && gap.to <= (retained[0] ?? NOW))).toBe(true)
+      expect(gap === null || (gap.from >= readTo && gap.to <= (retainedEntries[0] ?? NOW))).toBe(
+        true,
+      )
     }),
     { numRuns: 2_000 },
   )
 })
 
-test('a deleted checkpoint of a quiet tenant is no gap', () => {
-  const progress = read(NOW - 1_000, NOW - 3 * DAY)
+test('there is no gap if only the checkpoint of a quiet tenant was deleted', () => {
+  const progress = progressUntil(NOW - 1_000, NOW - 3 * DAY_MS)
   expect(findGap(toProgress(progress), { oldestAt: NOW - 500, requestedAt: NOW })).toBeNull()
   expect(findGap(toProgress(progress), { oldestAt: null, requestedAt: NOW })).toBeNull()
 })
 
-test('the deletion of an entry from today causes a gap, even after a short outage', () => {
-  const progress = read(NOW - 1_000, NOW - 2_000)
+test('there is a gap if an entry from today was deleted, even after a short outage', () => {
+  const progress = progressUntil(NOW - 1_000, NOW - 2_000)
   const gap = { from: NOW - 1_000, to: NOW - 500, reason: 'retention' }
   expect(findGap(toProgress(progress), { oldestAt: NOW - 500, requestedAt: NOW })).toEqual(gap)
 })
 
-test('a gap at a first start ends at the instant down to which the sweep has read', () => {
-  const sweep = { from: NOW - 31 * DAY, to: NOW - 29 * DAY }
-  const progress = { ...read(NOW, undefined), asOf: null, sweep }
-  const retained = { oldestAt: NOW - 10 * DAY, requestedAt: NOW }
-  expect(findGap(toProgress(progress), retained)).toEqual({ ...sweep, reason: 'cold_start' })
+test('a gap at a first start ends where the sweep has stopped', () => {
+  const sweep = { from: NOW - 31 * DAY_MS, to: NOW - 29 * DAY_MS }
+  const progress = { ...progressUntil(NOW, undefined), asOf: null, sweep }
+  const retainedEntries = { oldestAt: NOW - 10 * DAY_MS, requestedAt: NOW }
+  expect(findGap(toProgress(progress), retainedEntries)).toEqual({ ...sweep, reason: 'cold_start' })
 })
 
-test('a checkpoint with a future time hides no gap', () => {
+test('there is a gap even if the time in the checkpoint is in the future', () => {
   const progress = {
-    ...read(NOW - 3 * DAY, undefined),
-    checkpoint: buildLogId('900', NOW + DAY, 1),
+    ...progressUntil(NOW - 3 * DAY_MS, undefined),
+    checkpoint: buildLogId('900', NOW + DAY_MS, 1),
   }
-  const retained = { oldestAt: NOW - DAY, requestedAt: NOW }
-  expect(findGap(toProgress(progress), retained)).toMatchObject({
-    from: NOW - 3 * DAY,
-    to: NOW - DAY,
+  const retainedEntries = { oldestAt: NOW - DAY_MS, requestedAt: NOW }
+  expect(findGap(toProgress(progress), retainedEntries)).toMatchObject({
+    from: NOW - 3 * DAY_MS,
+    to: NOW - DAY_MS,
   })
 })
 
-function read(readTo: number, last: number | undefined): StoredProgress {
+function progressUntil(readTo: number, lastRead: number | undefined): StoredProgress {
   return {
-    checkpoint: last === undefined ? null : buildLogId('900', last, 1),
+    checkpoint: lastRead === undefined ? null : buildLogId('900', lastRead, 1),
     asOf: readTo,
     sweep: null,
     floorAt: null,
@@ -91,10 +96,10 @@ test('a gap never ends after now, even if a log id of another layout is read as 
     readPage: async () => ({ entries, requestedAt: NOW, next: '' }),
   } satisfies Partial<LogSource> as unknown as LogSource
   const search = {
-    progress: toProgress(read(NOW - 2 * DAY, undefined)),
+    progress: toProgress(progressUntil(NOW - 2 * DAY_MS, undefined)),
     firstAt: null,
     onGap: 'record',
   } as const
   await recordGap({ source, store, types: new Set() }, search, new AbortController().signal)
-  expect(gaps).toEqual([{ from: NOW - 2 * DAY, to: NOW, reason: 'retention' }])
+  expect(gaps).toEqual([{ from: NOW - 2 * DAY_MS, to: NOW, reason: 'retention' }])
 })

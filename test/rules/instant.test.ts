@@ -7,7 +7,7 @@ test.each([
   ['2026-11-23T10:00:00Z', 1_795_428_000_000],
   ['2026-11-23T11:00:00.5+01:00', 1_795_428_000_500],
   ['2026-11-23T10:00:00.123999Z', 1_795_428_000_123],
-])('reads the date-time %s', (text, instant) => {
+])('readDateTime reads %s', (text, instant) => {
   expect(readDateTime(text)).toBe(instant)
 })
 
@@ -24,16 +24,16 @@ test.each([
   ['2026-13-23T10:00:00Z'],
   ['0001-01-01T00:00:00Z'],
   ['9999-01-01T00:00:00Z'],
-])('rejects %j as a date-time', (value) => {
+])('readDateTime rejects %j', (value) => {
   expect(readDateTime(value)).toBeNull()
 })
 
 test.each([
-  // A time in whole seconds means the beginning of that second.
+  // A time in whole seconds is read as the beginning of that second.
   [1_795_428_000, 1_795_428_000_000],
   [1_795_428_000.123, 1_795_428_000_123],
   [1_795_428_000.9999, 1_795_428_000_999],
-])('reads the NumericDate %d', (seconds, instant) => {
+])('readNumericDate reads the number %d', (seconds, instant) => {
   expect(readNumericDate(seconds)).toBe(instant)
 })
 
@@ -42,7 +42,7 @@ test.each([
   ['1795428000.123', 1_795_428_000_123],
   ['1795428000.9999', 1_795_428_000_999],
   ['1000000000', 1_000_000_000_000],
-])('reads the string %s as a NumericDate', (text, instant) => {
+])('readNumericDate reads the string %s', (text, instant) => {
   expect(readNumericDate(text)).toBe(instant)
 })
 
@@ -55,7 +55,7 @@ test.each([
   [undefined],
   [true],
   [1e300],
-  // Milliseconds.
+  // These are times in milliseconds.
   [1_795_428_000_123],
   ['1795428000123'],
   [''],
@@ -74,15 +74,15 @@ test.each([
   ['1_795_428_000'],
   ['999999999'],
   ['9999999999'],
-  // Digits of another script.
+  // These digits are not ASCII.
   ['١٧٩٥٤٢٨٠٠٠'],
   [['1795428000']],
   [{ valueOf: () => 1_795_428_000 }],
-])('rejects %j as a NumericDate', (value) => {
+])('readNumericDate rejects %j', (value) => {
   expect(readNumericDate(value)).toBeNull()
 })
 
-test('a ten-digit string and its number are the same instant', () => {
+test('readNumericDate reads a string of ten digits and the same number as the same instant', () => {
   const seconds = fc.integer({ min: 1_000_000_000, max: 9_999_999_999 })
   fc.assert(
     fc.property(seconds, fc.integer({ min: 0, max: 999 }), (whole, millis) => {
@@ -93,7 +93,7 @@ test('a ten-digit string and its number are the same instant', () => {
   )
 })
 
-test('every millisecond survives conversion to a NumericDate and back', () => {
+test('readNumericDate returns every instant to the millisecond', () => {
   fc.assert(
     fc.property(fc.integer({ min: Date.UTC(2010), max: Date.UTC(2100) }), (at) => {
       expect(readNumericDate(at / 1000)).toBe(at)

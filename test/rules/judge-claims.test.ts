@@ -4,37 +4,37 @@ import { judge, type KnownLogouts, type Policy } from '../../src/rules/judge.js'
 import { judgeClaims } from '../../src/rules/judge-claims.js'
 import { claimNames, isMachine, readToken } from '../../src/rules/token.js'
 
-const AT = 1_795_428_000
-const LOGOUT = AT * 1000
-const OURS = claimNames()
-const none: KnownLogouts = { user: null, session: null, floorAt: null }
-const user = { ...none, user: { at: LOGOUT, allSessionsAt: LOGOUT } }
-const ended = { ...none, session: { at: LOGOUT, ended: true } }
-const reported = { ...none, session: { at: LOGOUT, ended: false } }
-const floor = { ...none, floorAt: LOGOUT }
+const LOGOUT_SECONDS = 1_795_428_000
+const LOGOUT_MS = LOGOUT_SECONDS * 1000
+const NAMES = claimNames()
+const noLogout: KnownLogouts = { user: null, session: null, floorAt: null }
+const userLogout = { ...noLogout, user: { at: LOGOUT_MS, allSessionsAt: LOGOUT_MS } }
+const sessionEnded = { ...noLogout, session: { at: LOGOUT_MS, ended: true } }
+const sessionLogout = { ...noLogout, session: { at: LOGOUT_MS, ended: false } }
+const floorAtLogout = { ...noLogout, floorAt: LOGOUT_MS }
 
-const judged = (claims: Record<string, unknown>, known: KnownLogouts) =>
+const judgeToken = (claims: Record<string, unknown>, known: KnownLogouts) =>
   judgeClaims(readToken(claims), known, { policy: 'session' })
 
 describe('a token with an unreadable login', () => {
-  const claims = { sub: 'auth0|1', sid: 'S', iat: LOGOUT + 60_000 }
+  const claims = { sub: 'auth0|1', sid: 'S', iat: LOGOUT_MS + 60_000 }
   test.each<[string, KnownLogouts, boolean | null, string]>([
-    ['is undecided if no logout is known', none, null, 'login_unreadable'],
-    ['is revoked by a logout of its user', user, true, 'login_unknown'],
-    ['is revoked by the floor', floor, true, 'login_unknown'],
+    ['undecided if no logout is known', noLogout, null, 'login_unreadable'],
+    ['revoked by a logout of its user', userLogout, true, 'login_unknown'],
+    ['revoked by the floor', floorAtLogout, true, 'login_unknown'],
     [
-      'is revoked by the end of its session before any other reason',
-      { ...user, ...ended },
+      'revoked by the end of its session before any other reason',
+      { ...userLogout, ...sessionEnded },
       true,
       'session_ended',
     ],
-  ])('%s', (_what, known, revoked, reason) => {
-    expect(judged(claims, known)).toMatchObject({ revoked, reason })
+  ])('a token with an unreadable login is %s', (_what, known, revoked, reason) => {
+    expect(judgeToken(claims, known)).toMatchObject({ revoked, reason })
   })
 
-  test('is not revoked if it is a machine token', () => {
+  test('a machine token with an unreadable login is not revoked', () => {
     const machine = { ...claims, sub: 'abc@clients' }
-    expect(judged(machine, { ...user, ...floor })).toMatchObject({
+    expect(judgeToken(machine, { ...userLogout, ...floorAtLogout })).toMatchObject({
       revoked: false,
       reason: 'machine_token',
     })
@@ -42,52 +42,68 @@ describe('a token with an unreadable login', () => {
 })
 
 test.each<[string, KnownLogouts, boolean, string]>([
-  ['accepted if no logout is known', none, false, 'no_logout'],
-  ['revoked by a logout that covers it', user, true, 'login_unknown'],
+  ['accepted if no logout is known', noLogout, false, 'no_logout'],
+  ['revoked by a logout that covers it', userLogout, true, 'login_unknown'],
 ])('a token without a login claim is %s', (_what, known, revoked, reason) => {
-  expect(judged({ sub: 'auth0|1' }, known)).toMatchObject({ revoked, reason })
+  expect(judgeToken({ sub: 'auth0|1' }, known)).toMatchObject({ revoked, reason })
 })
 
 describe('a token without a subject', () => {
-  const before = { sid: 'S', iat: AT - 60 }
+  const claimsBefore = { sid: 'S', iat: LOGOUT_SECONDS - 60 }
   test.each<[string, Record<string, unknown>, KnownLogouts, boolean | null, string]>([
-    ['is undecided if no logout is known', before, none, null, 'no_subject'],
-    ['is revoked if its session has ended', before, ended, true, 'session_ended'],
-    ['is revoked by a logout of its session', before, reported, true, 'session_logout'],
-    ['is revoked by the floor', before, floor, true, 'floor'],
-    ['is undecided if it is later than the floor', { iat: AT + 60 }, floor, null, 'no_subject'],
-    ['is revoked by the floor if it has no login', {}, floor, true, 'login_unknown'],
-    ['is not affected by the logout of a user', before, user, null, 'no_subject'],
-  ])('%s', (_what, claims, known, revoked, reason) => {
-    expect(judged(claims, known)).toMatchObject({ revoked, reason })
+    ['undecided if no logout is known', claimsBefore, noLogout, null, 'no_subject'],
+    ['revoked if its session has ended', claimsBefore, sessionEnded, true, 'session_ended'],
+    ['revoked by a logout of its session', claimsBefore, sessionLogout, true, 'session_logout'],
+    ['revoked by the floor', claimsBefore, floorAtLogout, true, 'floor'],
+    [
+      'undecided if its login is after the floor',
+      { iat: LOGOUT_SECONDS + 60 },
+      floorAtLogout,
+      null,
+      'no_subject',
+    ],
+    ['revoked by the floor if it has no login', {}, floorAtLogout, true, 'login_unknown'],
+    ['undecided even if its user is logged out', claimsBefore, userLogout, null, 'no_subject'],
+  ])('a token without a subject is %s', (_what, claims, known, revoked, reason) => {
+    expect(judgeToken(claims, known)).toMatchObject({ revoked, reason })
   })
 })
 
-test('a token with an unreadable session is judged like one without a session', () => {
-  const known = { ...none, user: { at: LOGOUT, allSessionsAt: null } }
-  const claims = { sub: 'auth0|1', iat: AT - 60 }
-  expect(judged({ ...claims, [OURS.sessionId]: 'other' }, known)).toMatchObject({ revoked: false })
-  expect(judged({ ...claims, [OURS.sessionId]: 5, sid: 'other' }, known)).toMatchObject({
+test('a token with an unreadable session is judged like a token without a session', () => {
+  const known = { ...noLogout, user: { at: LOGOUT_MS, allSessionsAt: null } }
+  const claims = { sub: 'auth0|1', iat: LOGOUT_SECONDS - 60 }
+  expect(judgeToken({ ...claims, [NAMES.sessionId]: 'other' }, known)).toMatchObject({
+    revoked: false,
+  })
+  expect(judgeToken({ ...claims, [NAMES.sessionId]: 5, sid: 'other' }, known)).toMatchObject({
     revoked: true,
     reason: 'user_logout',
   })
 })
 
 describe('for any claims', () => {
-  /** Values that gateways and libraries produce, and any other JSON value. */
+  /** Values of claims: values that gateways and libraries produce, and any other JSON value. */
   const value = fc.oneof(
-    fc.integer({ min: AT - 9, max: AT + 9 }),
-    fc.integer({ min: AT - 9, max: AT + 9 }).map(String),
-    fc.integer({ min: LOGOUT - 9, max: LOGOUT + 9 }),
-    fc.integer({ min: LOGOUT - 9, max: LOGOUT + 9 }).map(String),
+    fc.integer({ min: LOGOUT_SECONDS - 9, max: LOGOUT_SECONDS + 9 }),
+    fc.integer({ min: LOGOUT_SECONDS - 9, max: LOGOUT_SECONDS + 9 }).map(String),
+    fc.integer({ min: LOGOUT_MS - 9, max: LOGOUT_MS + 9 }),
+    fc.integer({ min: LOGOUT_MS - 9, max: LOGOUT_MS + 9 }).map(String),
     fc.constantFrom(null, undefined, '', 'S', true, 'auth0|1', 'abc@clients'),
     fc.jsonValue(),
   )
-  const names = ['sub', OURS.sessionId, 'sid', OURS.authenticatedAt, 'auth_time', 'iat', 'payload']
-  const shapes = fc.record(Object.fromEntries(names.map((name) => [name, value])), {
+  const names = [
+    'sub',
+    NAMES.sessionId,
+    'sid',
+    NAMES.authenticatedAt,
+    'auth_time',
+    'iat',
+    'payload',
+  ]
+  const anyClaims = fc.record(Object.fromEntries(names.map((name) => [name, value])), {
     requiredKeys: [],
   })
-  const instant = fc.integer({ min: LOGOUT - 9_000, max: LOGOUT + 9_000 })
+  const instant = fc.integer({ min: LOGOUT_MS - 9_000, max: LOGOUT_MS + 9_000 })
   const logouts = fc.record({
     user: fc.option(fc.record({ at: instant, allSessionsAt: fc.option(instant) })),
     session: fc.option(fc.record({ at: instant, ended: fc.boolean() })),
@@ -97,10 +113,10 @@ describe('for any claims', () => {
 
   test('judging never throws, and never accepts an unreadable login or subject', () => {
     fc.assert(
-      fc.property(shapes, logouts, policies, (claims, known, policy) => {
+      fc.property(anyClaims, logouts, policies, (claims, known, policy) => {
         const token = readToken(claims)
         const { revoked, reason } = judgeClaims(token, known, { policy })
-        const login = [OURS.authenticatedAt, 'auth_time', 'iat'].find(
+        const login = [NAMES.authenticatedAt, 'auth_time', 'iat'].find(
           (name) => claims[name] !== undefined,
         )
         const isUnreadable = login !== undefined && token.loginAt === null
@@ -116,14 +132,14 @@ describe('for any claims', () => {
     )
   })
 
-  test('a token with an unreadable login is revoked whenever a token with the earliest login is', () => {
+  test('a token with an unreadable login is revoked if and only if a token with the earliest login is revoked', () => {
     const machineOrUser = fc.constantFrom('auth0|1', 'abc@clients')
     fc.assert(
-      fc.property(shapes, machineOrUser, logouts, policies, (claims, sub, known, policy) => {
-        const token = readToken({ ...claims, sub, [OURS.authenticatedAt]: 'soon' })
+      fc.property(anyClaims, machineOrUser, logouts, policies, (claims, sub, known, policy) => {
+        const token = readToken({ ...claims, sub, [NAMES.authenticatedAt]: 'soon' })
         if (token.subject === null) throw new Error('it has a subject')
-        const first = judge({ ...token, loginAt: Number.NEGATIVE_INFINITY }, known, { policy })
-        expect(judgeClaims(token, known, { policy }).revoked === true).toBe(first.revoked)
+        const verdict = judge({ ...token, loginAt: Number.NEGATIVE_INFINITY }, known, { policy })
+        expect(judgeClaims(token, known, { policy }).revoked === true).toBe(verdict.revoked)
       }),
     )
   })
@@ -131,17 +147,17 @@ describe('for any claims', () => {
   test('a time in seconds as a string is judged like the same number', () => {
     const seconds = fc.record(
       Object.fromEntries(
-        [OURS.authenticatedAt, 'auth_time', 'iat'].map((name) => [
+        [NAMES.authenticatedAt, 'auth_time', 'iat'].map((name) => [
           name,
-          fc.integer({ min: AT - 9, max: AT + 9 }),
+          fc.integer({ min: LOGOUT_SECONDS - 9, max: LOGOUT_SECONDS + 9 }),
         ]),
       ),
       { requiredKeys: [] },
     )
     const asText = (claims: object) =>
-      Object.fromEntries(Object.entries(claims).map(([name, each]) => [name, String(each)]))
+      Object.fromEntries(Object.entries(claims).map(([name, time]) => [name, String(time)]))
     fc.assert(
-      fc.property(shapes, seconds, logouts, policies, (claims, times, known, policy) => {
+      fc.property(anyClaims, seconds, logouts, policies, (claims, times, known, policy) => {
         const byNumber = judgeClaims(readToken({ ...claims, ...times }), known, { policy })
         const byText = judgeClaims(readToken({ ...claims, ...asText(times) }), known, { policy })
         expect(byText).toEqual(byNumber)

@@ -3,7 +3,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createKeyedHash } from '../../src/rules/keyed-hash.js'
 
-const expected = (key: string, text: string) => createHmac('sha256', key).update(text).digest('hex')
+const expectedHash = (key: string, text: string) =>
+  createHmac('sha256', key).update(text).digest('hex')
 
 describe('a keyed hash', () => {
   test.each([
@@ -12,22 +13,22 @@ describe('a keyed hash', () => {
     ['a key of a block', 'k'.repeat(64), 'auth0|1'],
     ['a key of more than a block', 'k'.repeat(65), 'auth0|1'],
     ['a text with a surrogate pair', 'key', 'oidc|🦊|ł'],
-    ['the longest id', 'key', '€'.repeat(800)],
+    ['an id of the maximum length', 'key', '€'.repeat(800)],
     ...[54, 55, 56, 63, 64, 65, 119, 120].map((length): [string, string, string] => [
       `a text of ${length} bytes`,
       'key',
       'a'.repeat(length),
     ]),
-  ])('of %s is its HMAC-SHA-256', (_case, key, text) => {
-    expect(createKeyedHash(key)(text)).toBe(expected(key, text))
+  ])('the keyed hash of %s is its HMAC-SHA-256', (_case, key, text) => {
+    expect(createKeyedHash(key)(text)).toBe(expectedHash(key, text))
   })
 
-  test('equals that of Node for every key and text', () => {
+  test('the keyed hash of any key and text equals the HMAC-SHA-256 of Node.js', () => {
     const texts = fc.string({ unit: 'binary', maxLength: 300 })
     fc.assert(
       fc.property(texts, fc.array(texts, { maxLength: 3 }), (key, list) => {
         const hash = createKeyedHash(key)
-        for (const text of list) expect(hash(text)).toBe(expected(key, text))
+        for (const text of list) expect(hash(text)).toBe(expectedHash(key, text))
       }),
     )
   })

@@ -17,13 +17,16 @@ describe('lastLogoutPath', () => {
       'v1/last-logout?user_id=x%7Ca%2Bb%26c&session_id=S%3D1',
       'v1/users/x%7Ca%2Bb%26c/last-logout?session_id=S%3D1',
     ],
-  ])('encodes the user %s and the session %s', (userId, sessionId, byQuery, byPath) => {
-    const ids = { userId, sessionId }
-    expect(lastLogoutPath(ids, 'query')).toBe(byQuery)
-    expect(lastLogoutPath(ids, 'path')).toBe(byPath)
-  })
+  ])(
+    'lastLogoutPath encodes the user %s and the session %s',
+    (userId, sessionId, byQuery, byPath) => {
+      const ids = { userId, sessionId }
+      expect(lastLogoutPath(ids, 'query')).toBe(byQuery)
+      expect(lastLogoutPath(ids, 'path')).toBe(byPath)
+    },
+  )
 
-  test('throws for an id that a URL cannot encode', () => {
+  test('lastLogoutPath throws for an id that a URL cannot encode', () => {
     expect(() => lastLogoutPath({ userId: 'x\ud800', sessionId: null }, 'query')).toThrow(URIError)
   })
 })
@@ -36,16 +39,19 @@ describe('chooseForm', () => {
     ['is missing for a millisecond less than ten minutes', missingAt, 599_999, 'path'],
     ['is missing for ten minutes', missingAt, 600_000, 'query'],
     ['was missing at a later time, before the clock was set back', missingAt, -1, 'query'],
-  ] as const)('of a query form that %s', (_what, missing, elapsedMs, form) => {
-    expect(chooseForm(missing, missingAt + elapsedMs)).toBe(form)
-  })
+  ] as const)(
+    'chooseForm returns the expected form if the query form %s',
+    (_what, missingSince, elapsedMs, form) => {
+      expect(chooseForm(missingSince, missingAt + elapsedMs)).toBe(form)
+    },
+  )
 
-  test('tries the query form again ten minutes after the service rejected it', () => {
-    let missing: number | null = null
+  test('chooseForm returns the query form again ten minutes after the service has rejected it', () => {
+    let missingSince: number | null = null
     let requests = 0
     for (let now = 0; now < 60 * MINUTE_MS; now += MINUTE_MS) {
-      if (chooseForm(missing, now) === 'path') continue
-      missing = now
+      if (chooseForm(missingSince, now) === 'path') continue
+      missingSince = now
       requests++
     }
     expect(requests).toBe(6)
@@ -53,10 +59,14 @@ describe('chooseForm', () => {
 })
 
 describe('isOwnNotFound', () => {
-  const own = { statusCode: 404, error: 'Not Found', message: 'not found: /docs lists all paths' }
+  const ownError = {
+    statusCode: 404,
+    error: 'Not Found',
+    message: 'not found: /docs lists all paths',
+  }
 
-  test('is true for an error body of this service, with any texts and order', () => {
-    expect(isOwnNotFound(JSON.stringify(own))).toBe(true)
+  test('isOwnNotFound returns true for an error body of this service, with any texts and in any order', () => {
+    expect(isOwnNotFound(JSON.stringify(ownError))).toBe(true)
     expect(isOwnNotFound('{ "message": "", "error": "", "statusCode": 404 }')).toBe(true)
   })
 
@@ -66,13 +76,13 @@ describe('isOwnNotFound', () => {
     ['null', 'null'],
     ['a list', JSON.stringify([404, 'Not Found', 'message'])],
     ['another JSON', '{"message":"no Route matched with those values"}'],
-    ['another status', JSON.stringify({ ...own, statusCode: 400 })],
-    ['a status in a string', JSON.stringify({ ...own, statusCode: '404' })],
-    ['an additional field', JSON.stringify({ ...own, path: '/v1/last-logout' })],
+    ['another status', JSON.stringify({ ...ownError, statusCode: 400 })],
+    ['a status in a string', JSON.stringify({ ...ownError, statusCode: '404' })],
+    ['an additional field', JSON.stringify({ ...ownError, path: '/v1/last-logout' })],
     ['a missing field', JSON.stringify({ statusCode: 404, error: 'Not Found' })],
-    ['a message that is null', JSON.stringify({ ...own, message: null })],
-    ['a second value', `${JSON.stringify(own)}{}`],
-  ])('is false for %s', (_what, body) => {
+    ['a message that is null', JSON.stringify({ ...ownError, message: null })],
+    ['a second value', `${JSON.stringify(ownError)}{}`],
+  ])('isOwnNotFound returns false for %s', (_what, body) => {
     expect(isOwnNotFound(body)).toBe(false)
   })
 })
@@ -97,7 +107,10 @@ describe('isAbout', () => {
     ['a session, although none was requested', { user_id: 'auth0|1', session }, null, false],
     ['null', null, 'S1', false],
     ['a text', 'auth0|1', 'S1', false],
-  ])('of a response about %s', (_what, json, sessionId, expected) => {
-    expect(isAbout(json, { userId: 'auth0|1', sessionId })).toBe(expected)
-  })
+  ])(
+    'isAbout returns the expected result for a response about %s',
+    (_what, json, sessionId, expected) => {
+      expect(isAbout(json, { userId: 'auth0|1', sessionId })).toBe(expected)
+    },
+  )
 })

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { readFreshness, readLastLogoutResponse } from '../../src/rules/last-logout-response.js'
 
 const AT = '2026-11-23T10:00:00.123Z'
-const INSTANT = Date.parse(AT)
+const AT_MS = Date.parse(AT)
 const FRESHNESS = { as_of: AT, lag_ms: 840, policy: 'session' }
 const RESPONSE = {
   user_id: 'auth0|1',
@@ -16,26 +16,26 @@ const RESPONSE = {
 const NO_LOGOUT = { ...RESPONSE, last_logout_at: null, session: null }
 
 describe('the response about a last logout', () => {
-  test('is read with the logouts of the user and the session', () => {
+  test('readLastLogoutResponse returns the logouts of the user and of the session', () => {
     expect(readLastLogoutResponse(RESPONSE)).toEqual({
       known: {
-        user: { at: INSTANT, allSessionsAt: null },
-        session: { at: INSTANT, ended: true },
+        user: { at: AT_MS, allSessionsAt: null },
+        session: { at: AT_MS, ended: true },
         floorAt: null,
       },
-      freshness: { asOf: INSTANT, lagMs: 840, policy: 'session' },
+      freshness: { asOf: AT_MS, lagMs: 840, policy: 'session' },
     })
   })
 
-  test('is read if it contains no logout', () => {
+  test('readLastLogoutResponse reads a response without a logout', () => {
     expect(readLastLogoutResponse(NO_LOGOUT)).toMatchObject({
       known: { user: null, session: null, floorAt: null },
     })
   })
 
-  test('is read with the floor', () => {
+  test('readLastLogoutResponse returns the floor', () => {
     expect(readLastLogoutResponse({ ...NO_LOGOUT, floor_at: AT })).toMatchObject({
-      known: { floorAt: INSTANT },
+      known: { floorAt: AT_MS },
     })
   })
 
@@ -48,24 +48,24 @@ describe('the response about a last logout', () => {
     ['floor_at', { floor_at: '2026-11-23' }],
     ['logout_at', { session: {} }],
     ['logout_at', { session: undefined }],
-  ])('is rejected as a whole with a malformed %s', (invalidField, over) => {
-    expect(readLastLogoutResponse({ ...RESPONSE, ...over })).toEqual({ invalidField })
+  ])('readLastLogoutResponse rejects a response with a malformed %s', (invalidField, overrides) => {
+    expect(readLastLogoutResponse({ ...RESPONSE, ...overrides })).toEqual({ invalidField })
   })
 
-  test('causes no exception, whatever its value', () => {
+  test('readLastLogoutResponse never throws', () => {
     fc.assert(fc.property(fc.anything(), (json) => void readLastLogoutResponse(json)))
   })
 })
 
 describe('the age of the data', () => {
   test.each([
-    ['is null', { lag_ms: null }],
-    ['is missing', { lag_ms: undefined }],
-    ['is a text', { lag_ms: '0' }],
-    ['is negative', { lag_ms: -1 }],
-    ['has no as_of', { as_of: null }],
-  ])('is infinite if lag_ms %s', (_what, over) => {
-    expect(readFreshness({ ...FRESHNESS, ...over })).toMatchObject({
+    ['lag_ms is null', { lag_ms: null }],
+    ['lag_ms is missing', { lag_ms: undefined }],
+    ['lag_ms is a text', { lag_ms: '0' }],
+    ['lag_ms is negative', { lag_ms: -1 }],
+    ['as_of is null', { as_of: null }],
+  ])('the age of the data is infinite if %s', (_what, overrides) => {
+    expect(readFreshness({ ...FRESHNESS, ...overrides })).toMatchObject({
       lagMs: Number.POSITIVE_INFINITY,
     })
   })

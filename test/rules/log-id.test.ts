@@ -3,12 +3,12 @@ import { expect, test } from 'vitest'
 import { prefixOf, storageTimeOf, syntheticLogId } from '../../src/rules/log-id.js'
 
 test.each([
-  // A log id recorded in 2023: microseconds follow the seconds.
+  // A log id that was recorded in 2023. Microseconds follow the seconds.
   ['90020230314144709188593000000000000001223372037868840734', '2023-03-14T14:47:09.188Z'],
-  // A log id recorded in 2021: milliseconds follow the seconds, then digits with another meaning.
+  // Log ids that were recorded in 2021. Milliseconds follow the seconds. The digits after them have another meaning.
   ['90020210903201631818782996667425639096985949517551501378', '2021-09-03T20:16:31.818Z'],
   ['80020211103055400418223355659153263714766654532376068162', '2021-11-03T05:54:00.418Z'],
-])('reads the storage time of %s', (logId, time) => {
+])('storageTimeOf reads the storage time of %s', (logId, time) => {
   expect(storageTimeOf(logId)).toBe(Date.parse(time))
 })
 
@@ -22,7 +22,7 @@ test.each([
   ['90000010314144709188593000000000000001223372037868840734', 'the year 1'],
   ['9002023031414470918859300000000000000122337203786884073x', 'a letter'],
   [' 90020230314144709188593000000000000001223372037868840734', 'a blank in front'],
-])('reads no storage time from %j: %s', (logId) => {
+])('storageTimeOf returns null for %j: %s', (logId) => {
   expect(storageTimeOf(logId)).toBeNull()
 })
 
@@ -39,11 +39,11 @@ test('a synthetic id has the prefix of its tenant', () => {
 
 const instants = fc.integer({ min: Date.UTC(2010), max: Date.UTC(2100) })
 
-test('the storage time of a synthetic id is its time', () => {
+test('storageTimeOf returns the time for which a synthetic id was created', () => {
   fc.assert(fc.property(instants, (at) => storageTimeOf(syntheticLogId(at)) === at))
 })
 
-test('ids sort by their times', () => {
+test('synthetic ids sort by their times', () => {
   fc.assert(
     fc.property(instants, instants, (a, b) => {
       expect(syntheticLogId(a) < syntheticLogId(b)).toBe(a < b)

@@ -2,12 +2,12 @@ import { describe, expect, test } from 'vitest'
 import { type LoginFacts, readLogin } from '../../src/rules/login.js'
 
 const NOW = Date.parse('2026-11-23T12:00:00Z')
-const at = (minutes: number) => new Date(NOW + minutes * 60_000).toISOString()
-const facts = (given: Partial<LoginFacts>): LoginFacts => ({
+const minutesFromNow = (minutes: number) => new Date(NOW + minutes * 60_000).toISOString()
+const facts = (loginFacts: Partial<LoginFacts>): LoginFacts => ({
   protocol: 'oauth2-refresh-token',
   refreshTokenCreatedAt: undefined,
   methodTimestamps: [],
-  ...given,
+  ...loginFacts,
 })
 
 describe('an interactive login', () => {
@@ -24,9 +24,13 @@ describe('an interactive login', () => {
     'samlp',
     'wsfed',
     'wstrust-usernamemixed',
-  ])('by %s happens now, whatever the other facts are', (protocol) => {
-    const given = facts({ protocol, refreshTokenCreatedAt: at(-9), methodTimestamps: [at(-5)] })
-    expect(readLogin(given, NOW)).toEqual({ interactive: true, loginAt: NOW })
+  ])('an interactive login by %s happens now, whatever the other facts are', (protocol) => {
+    const loginFacts = facts({
+      protocol,
+      refreshTokenCreatedAt: minutesFromNow(-9),
+      methodTimestamps: [minutesFromNow(-5)],
+    })
+    expect(readLogin(loginFacts, NOW)).toEqual({ interactive: true, loginAt: NOW })
   })
 })
 
@@ -41,36 +45,52 @@ describe('an exchange', () => {
     [undefined],
     [null],
     [{}],
-  ])('by %s is as old as the refresh token', (protocol) => {
-    const given = facts({ protocol, refreshTokenCreatedAt: at(-9), methodTimestamps: [at(-5)] })
-    expect(readLogin(given, NOW)).toEqual({ interactive: false, loginAt: NOW - 9 * 60_000 })
+  ])('the login of an exchange by %s is the creation of the refresh token', (protocol) => {
+    const loginFacts = facts({
+      protocol,
+      refreshTokenCreatedAt: minutesFromNow(-9),
+      methodTimestamps: [minutesFromNow(-5)],
+    })
+    expect(readLogin(loginFacts, NOW)).toEqual({ interactive: false, loginAt: NOW - 9 * 60_000 })
   })
 
   test.each([
-    ['the newest method', { methodTimestamps: [at(-9), at(-5), at(-7)] }, -5],
-    ['a Date', { refreshTokenCreatedAt: new Date(NOW - 60_000) }, -1],
     [
-      'the methods if the time of the token is unreadable',
-      { refreshTokenCreatedAt: 'x', methodTimestamps: [at(-5)] },
+      'the newest timestamp of a method',
+      { methodTimestamps: [minutesFromNow(-9), minutesFromNow(-5), minutesFromNow(-7)] },
       -5,
     ],
     [
-      'the methods if the time of the token is in the future',
-      { refreshTokenCreatedAt: at(1), methodTimestamps: [at(-5)] },
+      'the creation of the token if it is a Date',
+      { refreshTokenCreatedAt: new Date(NOW - 60_000) },
+      -1,
+    ],
+    [
+      'the timestamp of a method if the creation of the token is unreadable',
+      { refreshTokenCreatedAt: 'x', methodTimestamps: [minutesFromNow(-5)] },
       -5,
     ],
-    ['a method that can be read', { methodTimestamps: [null, 5, {}, 'x', at(1), at(-5)] }, -5],
-    ['this very moment', { refreshTokenCreatedAt: at(0) }, 0],
-  ])('uses %s', (_what, given, minutes) => {
-    expect(readLogin(facts(given), NOW).loginAt).toBe(NOW + minutes * 60_000)
+    [
+      'the timestamp of a method if the creation of the token is in the future',
+      { refreshTokenCreatedAt: minutesFromNow(1), methodTimestamps: [minutesFromNow(-5)] },
+      -5,
+    ],
+    [
+      'the timestamp of a method that is readable',
+      { methodTimestamps: [null, 5, {}, 'x', minutesFromNow(1), minutesFromNow(-5)] },
+      -5,
+    ],
+    ['the creation of the token if it is now', { refreshTokenCreatedAt: minutesFromNow(0) }, 0],
+  ])('the login of an exchange is %s', (_what, loginFacts, minutes) => {
+    expect(readLogin(facts(loginFacts), NOW).loginAt).toBe(NOW + minutes * 60_000)
   })
 
   test.each([
     [{}],
-    [{ methodTimestamps: [at(1)] }],
+    [{ methodTimestamps: [minutesFromNow(1)] }],
     [{ refreshTokenCreatedAt: new Date(Number.NaN) }],
     [{ refreshTokenCreatedAt: 1_795_428_000 }],
-  ])('without a readable time has an unknown login: %j', (given) => {
-    expect(readLogin(facts(given), NOW)).toEqual({ interactive: false, loginAt: null })
+  ])('the login of an exchange without a readable time is unknown: %j', (loginFacts) => {
+    expect(readLogin(facts(loginFacts), NOW)).toEqual({ interactive: false, loginAt: null })
   })
 })

@@ -6,59 +6,72 @@ import {
   readToken,
 } from '../../src/rules/token.js'
 
-const AT = 1_795_428_000
-const LOGIN = AT * 1000
-const OURS = claimNames()
-const claims = { sub: 'auth0|1', iat: AT + 3, auth_time: AT + 2 }
+const LOGIN_SECONDS = 1_795_428_000
+const LOGIN_MS = LOGIN_SECONDS * 1000
+const NAMES = claimNames()
+const claims = { sub: 'auth0|1', iat: LOGIN_SECONDS + 3, auth_time: LOGIN_SECONDS + 2 }
 
 describe('the login of a token', () => {
   test.each([
-    ['authenticated_at first', { [OURS.authenticatedAt]: AT + 1.5 }, 1_500, OURS.authenticatedAt],
+    [
+      'authenticated_at first',
+      { [NAMES.authenticatedAt]: LOGIN_SECONDS + 1.5 },
+      1_500,
+      NAMES.authenticatedAt,
+    ],
     ['auth_time second', {}, 2_000, 'auth_time'],
     ['iat last', { auth_time: undefined }, 3_000, 'iat'],
-    ['a string of ten digits', { auth_time: `${AT + 2}` }, 2_000, 'auth_time'],
-    ['a string of ten digits with a fraction', { auth_time: `${AT + 2}.5` }, 2_500, 'auth_time'],
-  ])('is read from %s', (_what, over, afterMs, claim) => {
-    const token = readToken({ ...claims, ...over })
-    expect(token).toMatchObject({ loginAt: LOGIN + afterMs, loginClaim: claim })
+    ['a string of ten digits', { auth_time: `${LOGIN_SECONDS + 2}` }, 2_000, 'auth_time'],
+    [
+      'a string of ten digits with a fraction',
+      { auth_time: `${LOGIN_SECONDS + 2}.5` },
+      2_500,
+      'auth_time',
+    ],
+  ])('the login is read from %s', (_what, overrides, afterMs, claim) => {
+    const token = readToken({ ...claims, ...overrides })
+    expect(token).toMatchObject({ loginAt: LOGIN_MS + afterMs, loginClaim: claim })
     expect(isLoginUnreadable(token)).toBe(false)
   })
 
-  test('is absent without any of the claims', () => {
+  test('the login is absent if the token has none of these claims', () => {
     const token = readToken({ sub: 'auth0|1' })
     expect(token).toMatchObject({ loginAt: null, loginClaim: null })
     expect(isLoginUnreadable(token)).toBe(false)
   })
 
   test.each([
-    ['authenticated_at', OURS.authenticatedAt, 'soon'],
-    ['authenticated_at that is null', OURS.authenticatedAt, null],
-    ['auth_time in milliseconds', 'auth_time', LOGIN],
+    ['authenticated_at', NAMES.authenticatedAt, 'soon'],
+    ['authenticated_at that is null', NAMES.authenticatedAt, null],
+    ['auth_time in milliseconds', 'auth_time', LOGIN_MS],
     ['auth_time that is empty', 'auth_time', ''],
-    ['iat in milliseconds as a string', 'iat', `${LOGIN}`],
-    ['iat that is a date', 'iat', new Date(LOGIN)],
-    ['iat that is a list', 'iat', [AT]],
-  ])('never falls through an unreadable %s', (_what, claim, value) => {
-    const later = claim === 'iat' ? { auth_time: undefined } : {}
-    const token = readToken({ ...claims, ...later, [claim]: value })
-    expect(token).toMatchObject({ loginAt: null, loginClaim: claim })
-    expect(isLoginUnreadable(token)).toBe(true)
-  })
+    ['iat in milliseconds as a string', 'iat', `${LOGIN_MS}`],
+    ['iat that is a date', 'iat', new Date(LOGIN_MS)],
+    ['iat that is a list', 'iat', [LOGIN_SECONDS]],
+  ])(
+    'the login is not read from the next claim if the token has an unreadable %s',
+    (_what, claim, value) => {
+      const withoutAuthTime = claim === 'iat' ? { auth_time: undefined } : {}
+      const token = readToken({ ...claims, ...withoutAuthTime, [claim]: value })
+      expect(token).toMatchObject({ loginAt: null, loginClaim: claim })
+      expect(isLoginUnreadable(token)).toBe(true)
+    },
+  )
 
-  test('ignores an unreadable claim after the claim that decides', () => {
-    const token = readToken({ ...claims, iat: LOGIN })
-    expect(token).toMatchObject({ loginAt: LOGIN + 2_000, loginClaim: 'auth_time' })
+  test('an unreadable claim after the claim that decides is ignored', () => {
+    const token = readToken({ ...claims, iat: LOGIN_MS })
+    expect(token).toMatchObject({ loginAt: LOGIN_MS + 2_000, loginClaim: 'auth_time' })
     expect(isLoginUnreadable(token)).toBe(false)
   })
 })
 
 describe('the session of a token', () => {
   test.each([
-    ['the Action’s claim first', { [OURS.sessionId]: 'A', sid: 'B' }, 'A', OURS.sessionId],
+    ['the Action’s claim first', { [NAMES.sessionId]: 'A', sid: 'B' }, 'A', NAMES.sessionId],
     ['sid, the claim of ID tokens', { sid: 'B' }, 'B', 'sid'],
     ['no claim', {}, null, null],
-  ])('is read from %s', (_what, over, sessionId, claim) => {
-    const token = readToken({ ...claims, ...over })
+  ])('the session is read from %s', (_what, overrides, sessionId, claim) => {
+    const token = readToken({ ...claims, ...overrides })
     expect(token).toMatchObject({ sessionId, sessionClaim: claim })
     expect(isSessionUnreadable(token)).toBe(false)
   })
@@ -69,23 +82,27 @@ describe('the session of a token', () => {
     ['empty', ''],
     ['an object', { id: 'A' }],
     ['over-long', 'x'.repeat(801)],
-  ])('is missing if the claim is %s, even if sid is readable', (_what, value) => {
-    const token = readToken({ ...claims, [OURS.sessionId]: value, sid: 'B' })
-    expect(token).toMatchObject({ sessionId: null, sessionClaim: OURS.sessionId })
+  ])('the session is missing if the claim is %s, even if sid is readable', (_what, value) => {
+    const token = readToken({ ...claims, [NAMES.sessionId]: value, sid: 'B' })
+    expect(token).toMatchObject({ sessionId: null, sessionClaim: NAMES.sessionId })
     expect(isSessionUnreadable(token)).toBe(true)
   })
 })
 
 test('the claims of the Action are read from a configured namespace', () => {
   const names = claimNames('https://acme.example/')
-  const given = { ...claims, 'https://acme.example/authenticated_at': AT, [OURS.sessionId]: 'T' }
-  expect(readToken(given, names)).toMatchObject({ loginAt: LOGIN, sessionClaim: null })
+  const givenClaims = {
+    ...claims,
+    'https://acme.example/authenticated_at': LOGIN_SECONDS,
+    [NAMES.sessionId]: 'T',
+  }
+  expect(readToken(givenClaims, names)).toMatchObject({ loginAt: LOGIN_MS, sessionClaim: null })
 })
 
 test.each([[{}], [{ sub: '' }], [{ sub: null }], [{ sub: 5 }], [{ sub: 'x'.repeat(801) }]])(
   'a token with the claims %j has no subject, and keeps its session and login',
-  (given) => {
-    const token = readToken({ iat: AT, sid: 'B', ...given })
-    expect(token).toMatchObject({ subject: null, sessionId: 'B', loginAt: LOGIN })
+  (givenClaims) => {
+    const token = readToken({ iat: LOGIN_SECONDS, sid: 'B', ...givenClaims })
+    expect(token).toMatchObject({ subject: null, sessionId: 'B', loginAt: LOGIN_MS })
   },
 )

@@ -16,7 +16,7 @@ afterAll(() => ('skip' in redis ? undefined : redis.stop()))
 
 let database: TestDatabase
 let t: TestTenant
-/** The number of the last Redis database. Each test uses its own, since a schedule remains after its worker. */
+/** The number of the last Redis database. Each test uses another database, because a worker leaves its schedule in it. */
 let keyspace = 0
 beforeEach(async () => {
   keyspace += 1
@@ -28,14 +28,17 @@ afterEach(async () => {
   await database.drop()
 })
 
-const open = (over: Record<string, string> = {}, lines: string[] = []): Promise<Service> =>
+const openService = (
+  overrides: Record<string, string> = {},
+  lines: string[] = [],
+): Promise<Service> =>
   createService(
     loadConfig(
       {
         ...tenantEnv(t.simulator),
         DATABASE_URL: database.url,
         POLL_INTERVAL: '200ms',
-        ...over,
+        ...overrides,
       },
       ['auth0', 'database'],
     ),
@@ -54,8 +57,8 @@ describe.each([
     skip,
   },
 ])('a worker with its schedule on $name', ({ readEnv, skip }) => {
-  test.skipIf(skip)('polls repeatedly', async () => {
-    const service = await open(readEnv())
+  test.skipIf(skip)('a worker polls repeatedly', async () => {
+    const service = await openService(readEnv())
     await service.startWorker()
     logout('auth0|1')
     await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
@@ -64,31 +67,38 @@ describe.each([
     await service.close()
   })
 
-  test.skipIf(skip)('stores entries that became visible late, and prunes', async () => {
-    const old = new Date(Date.now() - 61 * 86_400_000)
-    await database.query(
-      `INSERT INTO session_logout (session_id, at, ended, log_id, type, seq)
+  test.skipIf(skip)(
+    'a worker stores entries that became visible late, and prunes old sessions',
+    async () => {
+      const oldInstant = new Date(Date.now() - 61 * 86_400_000)
+      await database.query(
+        `INSERT INTO session_logout (session_id, at, ended, log_id, type, seq)
        VALUES ('old', $1, true, '', 'slo', 1)`,
-      [old],
-    )
-    logout('auth0|1')
-    const service = await open({ ...readEnv(), RECONCILE_INTERVAL: '300ms' })
-    // Nothing is pruned before the first catch-up has ended.
-    await service.store.storeCaughtUp(null, Date.now())
-    await service.startWorker()
-    await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
-    t.tenant.write(buildEntry('slo', { userId: 'auth0|late', sessionId: 'late' }), {
-      dateMs: Date.now() - 120_000,
-    })
-    await expect.poll(readUsers, WAIT).toEqual(['auth0|1', 'auth0|late'])
-    const readSessions = async () =>
-      (await readRows(database)).sessions.map(({ sessionId }) => sessionId)
-    await expect.poll(readSessions, WAIT).toEqual(['auth0|1', 'late'])
-    await service.close()
-  })
+        [oldInstant],
+      )
+      logout('auth0|1')
+      const service = await openService({ ...readEnv(), RECONCILE_INTERVAL: '300ms' })
+      // Before the first catch-up has ended, a worker prunes nothing.
+      await service.store.storeCaughtUp(null, Date.now())
+      await service.startWorker()
+      await expect.poll(readUsers, WAIT).toEqual(['auth0|1'])
+      t.tenant.write(buildEntry('slo', { userId: 'auth0|late', sessionId: 'late' }), {
+        dateMs: Date.now() - 120_000,
+      })
+      await expect.poll(readUsers, WAIT).toEqual(['auth0|1', 'auth0|late'])
+      const readSessions = async () =>
+        (await readRows(database)).sessions.map(({ sessionId }) => sessionId)
+      await expect.poll(readSessions, WAIT).toEqual(['auth0|1', 'late'])
+      await service.close()
+    },
+  )
 
-  test.skipIf(skip)('stores the same rows when several workers share the tenant', async () => {
-    const services = await Promise.all([open(readEnv()), open(readEnv()), open(readEnv())])
+  test.skipIf(skip)('several workers of one tenant store every row', async () => {
+    const services = await Promise.all([
+      openService(readEnv()),
+      openService(readEnv()),
+      openService(readEnv()),
+    ])
     await Promise.all(services.map((service) => service.startWorker()))
     const users = Array.from({ length: 30 }, (_, n) => `auth0|${100 + n}`)
     for (const user of users) logout(user)
@@ -97,10 +107,10 @@ describe.each([
   })
 
   test.skipIf(skip)(
-    'continues after failed polls, and logs the cause without the secret',
+    'a worker continues after failed polls, and logs the cause without the secret',
     async () => {
       const lines: string[] = []
-      const service = await open(readEnv(), lines)
+      const service = await openService(readEnv(), lines)
       t.simulator.faults.push({
         path: '/oauth/token',
         times: 3,
@@ -116,25 +126,25 @@ describe.each([
   )
 })
 
-test('closing during a catch-up stores the current page, and the next worker continues', async () => {
+test('a worker that is closed during a catch-up stores the current page, and the next worker continues', async () => {
   const users = Array.from({ length: 3_000 }, (_, n) => `auth0|${10_000 + n}`)
   for (const user of users) logout(user)
-  const first = await open()
+  const first = await openService()
   await first.startWorker()
   await expect
     .poll(async () => (await readUsers()).length, { ...WAIT, interval: 1 })
     .toBeGreaterThan(0)
   await first.close()
-  const stored = (await readUsers()).length
-  expect(stored % 100).toBe(0)
-  expect(stored).toBeLessThan(users.length)
-  const second = await open()
+  const storedCount = (await readUsers()).length
+  expect(storedCount % 100).toBe(0)
+  expect(storedCount).toBeLessThan(users.length)
+  const second = await openService()
   await second.startWorker()
   await expect.poll(readUsers, WAIT).toEqual(users)
   await second.close()
 })
 
-test('a second call of close changes nothing', async () => {
-  const service = await open()
+test('a service can be closed twice', async () => {
+  const service = await openService()
   await Promise.all([service.close(), service.close()])
 })

@@ -16,26 +16,26 @@ const HOUR_MS = 3_600_000
 /** Creates a log source whose first page arrives when `arrive` is called. */
 function createLateSource(source: LogSource) {
   const events = new EventEmitter()
-  const [requested, arrived] = [once(events, 'requested'), once(events, 'arrived')]
+  const [whenRequested, whenArrived] = [once(events, 'requested'), once(events, 'arrived')]
   let isFirst = true
-  const late: LogSource = {
+  const lateSource: LogSource = {
     ...source,
     async readPage(from, signal) {
       if (isFirst) {
         isFirst = false
         events.emit('requested')
-        await arrived
+        await whenArrived
       }
       return source.readPage(from, signal)
     },
   }
-  return { source: late, requested, arrive: () => void events.emit('arrived') }
+  return { source: lateSource, whenRequested, arrive: () => void events.emit('arrived') }
 }
 
 test('a reconcile starts as soon as the running poll ends, before its backoff elapses', async () => {
   const t = await openTenant()
   onTestFinished(() => t.close())
-  const { source, requested, arrive } = createLateSource(t.source)
+  const { source, whenRequested, arrive } = createLateSource(t.source)
   const readTo = Date.now() - 60_000
   const store = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
   const env = { ...tenantEnv(t.simulator), DATABASE_URL: 'postgres://localhost/none' }
@@ -50,12 +50,12 @@ test('a reconcile starts as soon as the running poll ends, before its backoff el
   })
   const run = (name: string) => jobs.find((job) => job.name === name)?.run(signal, () => {})
 
-  const polled = run('poll')
-  await requested
-  const reconciled = run('reconcile')
-  // By now, the reconcile has tried to take the lease.
+  const polling = run('poll')
+  await whenRequested
+  const reconciling = run('reconcile')
+  // When this second poll is skipped, the reconcile has already failed to take the lease once.
   await expect(run('poll')).resolves.toBe('skipped')
   arrive()
-  await expect(polled).resolves.toBeUndefined()
-  await expect(reconciled).resolves.toBeUndefined()
+  await expect(polling).resolves.toBeUndefined()
+  await expect(reconciling).resolves.toBeUndefined()
 })

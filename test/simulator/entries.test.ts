@@ -3,7 +3,7 @@ import { buildEntry } from '../../src/simulator/entries.js'
 import { start } from './start.js'
 
 describe('buildEntry', () => {
-  test('gives a logout the fields that the Logs API returns', async () => {
+  test('buildEntry builds a logout with the fields that the Logs API returns', async () => {
     const { tenant, logs } = await start()
     tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
     const [entry] = (await (await logs('?from=900')).json()) as [{ details: object }]
@@ -14,11 +14,11 @@ describe('buildEntry', () => {
     expect(entry).toMatchObject({ user_id: 'auth0|1', details: { session_id: 'S1' } })
   })
 
-  test('omits the session if none is given', () => {
+  test('buildEntry omits the session if no session is given', () => {
     expect(buildEntry('slo').details).not.toHaveProperty('session_id')
   })
 
-  test('gives an exchange of client credentials explicit nulls', () => {
+  test('buildEntry builds an exchange of client credentials with explicit nulls', () => {
     expect(buildEntry('seccft')).toMatchObject({
       connection: null,
       details: null,
@@ -28,18 +28,18 @@ describe('buildEntry', () => {
     })
   })
 
-  test('gives a universal logout no session and no client', () => {
+  test('buildEntry builds a universal logout without session and client', () => {
     const entry = buildEntry('universal_logout_succeeded', { userId: 'auth0|1', sessionId: 'S1' })
     expect(entry).toMatchObject({ user_id: 'auth0|1', details: null })
     expect(entry).not.toHaveProperty('client_id')
   })
 
-  test.each(['seacft', 'sertft'])('names the session of the token in %s', (type) => {
+  test.each(['seacft', 'sertft'])('buildEntry adds the session of the token to %s', (type) => {
     const { details } = buildEntry(type, { sessionId: 'S1' })
     expect(details).toMatchObject({ refresh_token: { session_id: 'S1' } })
   })
 
-  test.each(['s', 'ssa'])('names the session in %s', (type) => {
+  test.each(['s', 'ssa'])('buildEntry adds the session to %s', (type) => {
     expect(buildEntry(type, { sessionId: 'S1' }).details).toMatchObject({ session_id: 'S1' })
   })
 
@@ -57,11 +57,11 @@ describe('buildEntry', () => {
     'sapi',
     'scp',
     'session_revoked',
-  ])('builds %s with this type', (type) => {
+  ])('buildEntry builds an entry of type %s', (type) => {
     expect(buildEntry(type)).toHaveProperty('type', type)
   })
 
-  test('replaces fields by overrides, and removes those that are undefined', () => {
+  test('buildEntry replaces fields by overrides, and removes fields whose override is undefined', () => {
     const entry = buildEntry('slo', {}, { user_id: undefined, user_name: null, extra: 1 })
     expect(entry).not.toHaveProperty('user_id')
     expect(entry).toMatchObject({ user_name: null, extra: 1 })

@@ -20,7 +20,7 @@ import { start, writeLogouts } from './start.js'
 const path = '/api/v2/logs'
 
 describe('a fault', () => {
-  test('affects the given number of requests to its path, and no more', async () => {
+  test('a fault affects the given number of requests to its path, and no more', async () => {
     const { simulator, logs, token } = await start()
     simulator.faults.push({ path, times: 2, respond: respondWith(500, { message: 'oops' }) })
     expect((await token()).status).toBe(200)
@@ -30,14 +30,14 @@ describe('a fault', () => {
     expect(simulator.faults.pending()).toBe(0)
   })
 
-  test('affects one request to any path by default', async () => {
+  test('a fault affects one request to any path by default', async () => {
     const { simulator, token } = await start()
     simulator.faults.push({ respond: respondWith(503, '') })
     expect((await token()).status).toBe(503)
     expect((await token()).status).toBe(200)
   })
 
-  test('affects only requests that match its condition', async () => {
+  test('a fault affects only requests that match its condition', async () => {
     const { simulator, logs } = await start()
     const when = (url: URL) => url.searchParams.has('from')
     simulator.faults.push({ when, respond: respondWith(404, {}) })
@@ -45,14 +45,14 @@ describe('a fault', () => {
     expect((await logs('?from=900')).status).toBe(404)
   })
 
-  test('is applied after the faults that were pushed before it', async () => {
+  test('a fault is applied after the faults that were pushed before it', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ respond: respondWith(500, {}) })
     simulator.faults.push({ respond: respondWith(502, {}) })
     expect([(await logs()).status, (await logs()).status]).toEqual([500, 502])
   })
 
-  test('is removed by clear', async () => {
+  test('clear removes all faults', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ times: Infinity, respond: respondWith(500, {}) })
     simulator.faults.clear()
@@ -61,7 +61,7 @@ describe('a fault', () => {
 })
 
 describe('the predefined faults', () => {
-  test('respond with 401, 403 and 429 like Auth0', async () => {
+  test('invalidToken, missingScope and rateLimited respond with 401, 403 and 429 like Auth0', async () => {
     const { simulator, logs } = await start()
     for (const respond of [invalidToken(), missingScope(), rateLimited()]) {
       simulator.faults.push({ path, respond })
@@ -74,18 +74,18 @@ describe('the predefined faults', () => {
     ])
   })
 
-  test('respond with 429 and an empty bucket, with and without Retry-After', async () => {
+  test('rateLimited responds with an empty bucket, and with Retry-After if that is given', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: rateLimited() })
     simulator.faults.push({ path, respond: rateLimited({ 'retry-after': '7' }) })
-    const [without, withHeader] = [await logs(), await logs()]
-    expect(without.headers.get('retry-after')).toBeNull()
+    const [withoutHeader, withHeader] = [await logs(), await logs()]
+    expect(withoutHeader.headers.get('retry-after')).toBeNull()
     expect(withHeader.headers.get('retry-after')).toBe('7')
     expect(withHeader.headers.get('x-ratelimit-remaining')).toBe('0')
     expect(withHeader.headers.get('date')).not.toBeNull()
   })
 
-  test.each([200, 502])('respond with status %i and HTML', async (status) => {
+  test.each([200, 502])('html(%i) responds with this status and HTML', async (status) => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: html(status) })
     const response = await logs()
@@ -94,7 +94,7 @@ describe('the predefined faults', () => {
     expect(await response.text()).toContain('<h1>')
   })
 
-  test('truncate the JSON in a complete response', async () => {
+  test('cutOffJson sends a complete response with truncated JSON', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: cutOffJson() })
     const text = await (await logs()).text()
@@ -102,7 +102,7 @@ describe('the predefined faults', () => {
     expect(() => JSON.parse(text)).toThrow(SyntaxError)
   })
 
-  test('close the connection during the body', async () => {
+  test('cutOffBody closes the connection during the body', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: cutOffBody() })
     const response = await logs()
@@ -110,7 +110,7 @@ describe('the predefined faults', () => {
     await expect(response.text()).rejects.toThrow('terminated')
   })
 
-  test('reset the connection', async () => {
+  test('connectionReset resets the connection', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: connectionReset() })
     await expect(logs()).rejects.toMatchObject({ cause: { code: 'ECONNRESET' } })
@@ -118,16 +118,16 @@ describe('the predefined faults', () => {
     expect((await logs()).status).toBe(200)
   })
 
-  test('delay the usual response', async () => {
+  test('delay delays the usual response', async () => {
     const { simulator, tenant, ids } = await start()
-    const written = writeLogouts(tenant, 1)
+    const logIds = writeLogouts(tenant, 1)
     simulator.faults.push({ path, respond: delay(50) })
     const startedAt = performance.now()
-    expect(await ids()).toEqual(written)
+    expect(await ids()).toEqual(logIds)
     expect(performance.now() - startedAt).toBeGreaterThan(45)
   })
 
-  test('leave the connection open without a response', async () => {
+  test('hang leaves the connection open without a response', async () => {
     const { simulator, fetch } = await start()
     simulator.faults.push({ path, respond: hang() })
     const stop = new AbortController()
@@ -138,19 +138,19 @@ describe('the predefined faults', () => {
     await expect(pending).rejects.toThrow('aborted')
   })
 
-  test('generate an endless body only as fast as it is read', async () => {
+  test('endlessBody generates its body only as fast as the body is read', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: endlessBody() })
     const reader = (await logs()).body?.getReader()
-    const before = process.memoryUsage().rss
+    const bytesBefore = process.memoryUsage().rss
     await sleep(300)
-    expect(process.memoryUsage().rss - before).toBeLessThan(50 * 1024 ** 2)
+    expect(process.memoryUsage().rss - bytesBefore).toBeLessThan(50 * 1024 ** 2)
     let bytes = 0
     while (bytes < 20 * 1024 ** 2) bytes += (await reader?.read())?.value?.byteLength ?? Number.NaN
     await reader?.cancel()
   })
 
-  test('send one byte per interval', async () => {
+  test('slowDrip sends one byte per interval', async () => {
     const { simulator, logs } = await start()
     simulator.faults.push({ path, respond: slowDrip(20) })
     const reader = (await logs()).body?.getReader()
@@ -161,7 +161,7 @@ describe('the predefined faults', () => {
     await reader?.cancel()
   })
 
-  test('redirect to another location', async () => {
+  test('redirect responds with another location', async () => {
     const { simulator, fetch } = await start()
     simulator.faults.push({ path, respond: redirect('https://elsewhere.example/') })
     const { status, headers } = await fetch(path, { redirect: 'manual' })

@@ -4,52 +4,52 @@ import { createTenant, type LogEntry } from '../../src/simulator/tenant.js'
 import { DOMAIN } from '../_support/tenant.js'
 import { NOON } from './start.js'
 
-const DAY = 86_400_000
-const COUNTING = ['slo', 'universal_logout_succeeded']
+const DAY_MS = 86_400_000
+const COUNTING_TYPES = ['slo', 'universal_logout_succeeded']
 
 function generate(options: Partial<HistoryOptions> = {}): LogEntry[] {
-  return generateHistory({ entries: 5000, startMs: NOON - DAY, endMs: NOON, ...options })
+  return generateHistory({ entries: 5000, startMs: NOON - DAY_MS, endMs: NOON, ...options })
 }
 
 function logouts(history: LogEntry[]): LogEntry[] {
-  return history.filter(({ type }) => COUNTING.includes(String(type)))
+  return history.filter(({ type }) => COUNTING_TYPES.includes(String(type)))
 }
 
 describe('generateHistory', () => {
-  test('returns the given number of entries, in order of unique ids', () => {
+  test('generateHistory returns the given number of entries, with unique ids in ascending order', () => {
     const ids = generate().map((entry) => String(entry.log_id))
     expect(ids).toHaveLength(5000)
     expect(ids).toEqual([...new Set(ids)].sort())
   })
 
-  test('returns entries that are stored within the given span', () => {
-    const tenant = createTenant({ domain: DOMAIN, now: () => NOON, retentionMs: DAY })
+  test('generateHistory returns entries that are stored within the given span', () => {
+    const tenant = createTenant({ domain: DOMAIN, now: () => NOON, retentionMs: DAY_MS })
     const history = generate()
     tenant.writeStored(history)
     expect(tenant.entries()).toEqual(history)
     expect(tenant.readAfter('', 10_000)).toHaveLength(5000)
   })
 
-  test('returns the same entries for the same seed', () => {
+  test('generateHistory returns the same entries for the same seed', () => {
     expect(generate({ seed: 3 })).toEqual(generate({ seed: 3 }))
     expect(generate({ seed: 3 })).not.toEqual(generate({ seed: 4 }))
   })
 
-  test('returns entries of the given minimum size', () => {
+  test('generateHistory returns entries of the given minimum size', () => {
     const sizes = generate({ bytes: 1500 }).map((entry) => JSON.stringify(entry).length)
     expect(Math.min(...sizes)).toBeGreaterThanOrEqual(1500)
     expect(Math.max(...sizes)).toBeLessThan(1800)
   })
 
-  test.each([0.02, 0.5])('returns logouts with a share of %d', (logoutShare) => {
+  test.each([0.02, 0.5])('generateHistory returns logouts with a share of %d', (logoutShare) => {
     const share = logouts(generate({ logoutShare })).length / 5000
     expect(share).toBeGreaterThan(logoutShare * 0.8)
     expect(share).toBeLessThan(logoutShare * 1.2)
   })
 
-  test('includes logouts without session, user or date, and logouts of all sessions', () => {
-    const all = logouts(generate({ logoutShare: 0.5 }))
-    const count = (is: (entry: LogEntry) => boolean) => all.filter(is).length
+  test('generateHistory includes logouts without session, user or date, and logouts of all sessions', () => {
+    const allLogouts = logouts(generate({ logoutShare: 0.5 }))
+    const count = (matches: (entry: LogEntry) => boolean) => allLogouts.filter(matches).length
     expect(count((entry) => entry.user_id === null)).toBeGreaterThan(0)
     expect(count((entry) => entry.user_id === '')).toBeGreaterThan(0)
     expect(count((entry) => !('user_id' in entry))).toBeGreaterThan(0)
@@ -58,18 +58,20 @@ describe('generateHistory', () => {
     expect(count((entry) => entry.type === 'universal_logout_succeeded')).toBeGreaterThan(100)
   })
 
-  test('stores entries up to 6 s after their date, and some logouts of all sessions minutes late', () => {
+  test('generateHistory returns entries with storage times up to 6 s after their dates, and minutes after for some logouts of all sessions', () => {
     const history = generate({ logoutShare: 0.5 }).filter((entry) => 'date' in entry)
     const lagMs = ({ log_id, date }: LogEntry) =>
       storedAtMs(String(log_id)) - Date.parse(String(date))
-    const late = history.filter((entry) => lagMs(entry) > 6001)
-    expect(late.length).toBeGreaterThan(50)
-    expect(new Set(late.map(({ type }) => type))).toEqual(new Set(['universal_logout_succeeded']))
-    expect(Math.max(...late.map(lagMs))).toBeLessThan(600_001)
+    const lateEntries = history.filter((entry) => lagMs(entry) > 6001)
+    expect(lateEntries.length).toBeGreaterThan(50)
+    expect(new Set(lateEntries.map(({ type }) => type))).toEqual(
+      new Set(['universal_logout_succeeded']),
+    )
+    expect(Math.max(...lateEntries.map(lagMs))).toBeLessThan(600_001)
     expect(Math.min(...history.map(lagMs))).toBeGreaterThanOrEqual(-1)
   })
 
-  test('includes dates that run backwards in order of ids', () => {
+  test('generateHistory includes entries with an earlier date than the entry before them', () => {
     const dates = generate({ startMs: NOON - 3_600_000 }).map(({ date }) =>
       Date.parse(String(date)),
     )
@@ -77,12 +79,12 @@ describe('generateHistory', () => {
     expect(backwards.length).toBeGreaterThan(100)
   })
 
-  test('includes several logouts of one user within a page', () => {
+  test('generateHistory includes several logouts of one user within a page', () => {
     const page = logouts(generate({ logoutShare: 1 }).slice(0, 100))
     expect(new Set(page.map((entry) => entry.user_id)).size).toBeLessThan(page.length)
   })
 
-  test('repeats entries with other log ids if a share of duplicates is given', () => {
+  test('generateHistory repeats entries with other log ids if a share of duplicates is given', () => {
     const repeats = (history: LogEntry[]) =>
       history.filter((entry, i) => content(entry) === content(history[i - 1] ?? {})).length
     expect(repeats(generate())).toBe(0)
@@ -94,7 +96,7 @@ function content({ log_id, _id, ...rest }: LogEntry): string {
   return JSON.stringify(rest)
 }
 
-/** The storage time in a log id, in milliseconds. */
+/** Returns the storage time in a log id. */
 function storedAtMs(logId: string): number {
   const [, year, month, day, hour, minute, second, ms] =
     /^900(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d{3})/.exec(logId) ?? []

@@ -3,10 +3,14 @@ import { parseQuery, QueryError, type Searchable } from '../../src/simulator/que
 
 const NOON = Date.parse('2026-03-01T12:00:00.000Z')
 
-function found(q: string, entry: Partial<Searchable> = {}): boolean {
-  const whole = { logId: '500', type: 'slo', userId: 'auth0|1', dateMs: NOON, ...entry }
+function isFound(q: string, entry: Partial<Searchable> = {}): boolean {
+  const completeEntry = { logId: '500', type: 'slo', userId: 'auth0|1', dateMs: NOON, ...entry }
   const query = parseQuery(q)
-  return query.from <= whole.logId && whole.logId < query.before && query.matches(whole)
+  return (
+    query.from <= completeEntry.logId &&
+    completeEntry.logId < query.before &&
+    query.matches(completeEntry)
+  )
 }
 
 describe('parseQuery', () => {
@@ -38,16 +42,16 @@ describe('parseQuery', () => {
     ['date:[* TO 2026-03-01T12:00:00.001}', true],
     ['type:slo AND user_id:"auth0|1" AND date:[* TO *]', true],
     ['type:slo  AND  user_id:"auth0|2"', false],
-  ])('evaluates %s', (q, expected) => {
-    expect(found(q)).toBe(expected)
+  ])('parseQuery evaluates %s', (q, expected) => {
+    expect(isFound(q)).toBe(expected)
   })
 
-  test('unescapes quoted words', () => {
-    expect(found(String.raw`user_id:"a\"b\\c"`, { userId: String.raw`a"b\c` })).toBe(true)
+  test('parseQuery unescapes quoted words', () => {
+    expect(isFound(String.raw`user_id:"a\"b\\c"`, { userId: String.raw`a"b\c` })).toBe(true)
   })
 
-  test('excludes entries without a date from every range of dates', () => {
-    expect(found('date:[* TO *]', { dateMs: Number.NaN })).toBe(false)
+  test('parseQuery excludes entries without a date from every range of dates', () => {
+    expect(isFound('date:[* TO *]', { dateMs: Number.NaN })).toBe(false)
   })
 
   test.each([
@@ -79,7 +83,7 @@ describe('parseQuery', () => {
     'date:[2026-03-01 TO *]',
     'date:[yesterday TO *]',
     'date:[2026-13-01T00:00:00Z TO *]',
-  ])('rejects %j', (q) => {
+  ])('parseQuery rejects %j', (q) => {
     expect(() => parseQuery(q)).toThrow(QueryError)
   })
 })

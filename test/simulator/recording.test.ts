@@ -4,10 +4,10 @@ import { type Exchange, loadRecording, readRecording } from '../../src/simulator
 import { start } from './start.js'
 
 const FOLDER = new URL('../fixtures/auth0-recordings/', import.meta.url)
-const GO = 'go-auth0_pull_checkpoint_2023-03-14.recording.json'
-const RUBY = 'ruby-auth0_pull_first-page-then-checkpoint_2021-09-03.recording.json'
+const GO_RECORDING = 'go-auth0_pull_checkpoint_2023-03-14.recording.json'
+const RUBY_RECORDING = 'ruby-auth0_pull_first-page-then-checkpoint_2021-09-03.recording.json'
 
-/** The headers of which the recording contains values. */
+/** The headers whose values the recording contains. */
 const HEADERS = [
   'date',
   'content-type',
@@ -22,8 +22,8 @@ function queryOf({ request }: Exchange): string {
 }
 
 describe('recorded traffic', () => {
-  test('of ruby-auth0 is reproduced: the bodies, their order and the headers', async () => {
-    const exchanges = readRecording(new URL(RUBY, FOLDER))
+  test('the simulator reproduces the traffic of ruby-auth0: bodies, order and headers', async () => {
+    const exchanges = readRecording(new URL(RUBY_RECORDING, FOLDER))
     const rateLimit = { burst: 50, perSecond: 16 }
     const { tenant, clock, logs } = await start({ domain: 'auth0-sdk-tests.auth0.com', rateLimit })
     clock.ms = Date.parse('Fri, 03 Sep 2021 20:16:32 GMT')
@@ -35,13 +35,13 @@ describe('recorded traffic', () => {
       for (const name of HEADERS) {
         expect(response.headers.get(name)).toBe(recordedHeader(exchange, name))
       }
-      // A tenth of a second refills the bucket, as in the recording.
+      // In a tenth of a second, the bucket is refilled, as in the recording.
       clock.ms += 100
     }
   })
 
-  test('of go-auth0 is reproduced: the bodies and their order', async () => {
-    const exchanges = readRecording(new URL(GO, FOLDER))
+  test('the simulator reproduces the traffic of go-auth0: bodies and order', async () => {
+    const exchanges = readRecording(new URL(GO_RECORDING, FOLDER))
     const { tenant, logs } = await start({ domain: 'go-auth0-dev.eu.auth0.com' })
     loadRecording(tenant, exchanges)
     // The recorded search requests the second page. The first page contained five newer entries.
@@ -54,8 +54,8 @@ describe('recorded traffic', () => {
     }
   })
 
-  test('is reproduced with the recorded Link to the next page', async () => {
-    const exchanges = readRecording(new URL(GO, FOLDER))
+  test('the simulator reproduces the recorded Link to the next page', async () => {
+    const exchanges = readRecording(new URL(GO_RECORDING, FOLDER))
     const { tenant, logs } = await start({ domain: 'go-auth0-dev.eu.auth0.com' })
     loadRecording(tenant, exchanges)
     const checkpoint = exchanges.at(-1) as Exchange
@@ -68,6 +68,6 @@ describe('recorded traffic', () => {
 })
 
 function recordedHeader({ response }: Exchange, name: string): string | null {
-  const found = Object.entries(response.headers).find(([key]) => key.toLowerCase() === name)
-  return found?.[1][0] ?? null
+  const header = Object.entries(response.headers).find(([key]) => key.toLowerCase() === name)
+  return header?.[1][0] ?? null
 }

@@ -4,24 +4,24 @@ import { NOON, start, writeLogouts } from './start.js'
 const encode = encodeURIComponent
 
 describe('GET /api/v2/logs by search', () => {
-  test('returns the 50 newest entries, newest first, as an array without a Link', async () => {
+  test('a search returns the 50 newest entries, newest first, as an array without a Link', async () => {
     const { tenant, logs } = await start()
-    const written = writeLogouts(tenant, 60)
+    const logIds = writeLogouts(tenant, 60)
     const response = await logs()
     const entries = (await response.json()) as { log_id: string }[]
-    expect(entries.map((entry) => entry.log_id)).toEqual(written.reverse().slice(0, 50))
+    expect(entries.map((entry) => entry.log_id)).toEqual(logIds.reverse().slice(0, 50))
     expect(response.headers.get('link')).toBeNull()
   })
 
-  test('counts pages from 0', async () => {
+  test('a search counts pages from 0', async () => {
     const { tenant, ids } = await start()
-    const written = writeLogouts(tenant, 5).reverse()
-    expect(await ids('?page=0&per_page=2')).toEqual(written.slice(0, 2))
-    expect(await ids('?page=2&per_page=2')).toEqual(written.slice(4))
+    const logIds = writeLogouts(tenant, 5).reverse()
+    expect(await ids('?page=0&per_page=2')).toEqual(logIds.slice(0, 2))
+    expect(await ids('?page=2&per_page=2')).toEqual(logIds.slice(4))
     expect(await ids('?page=3&per_page=2')).toEqual([])
   })
 
-  test('sorts by date and by log id, in both directions', async () => {
+  test('a search sorts by date and by log id, in both directions', async () => {
     const { tenant, ids } = await start()
     const late = tenant.write({ type: 's' }, { dateMs: NOON - 9000, storedAtMs: NOON }).logId
     const early = tenant.write({ type: 's' }, { dateMs: NOON - 5000 }).logId
@@ -31,13 +31,13 @@ describe('GET /api/v2/logs by search', () => {
     expect(await ids('?sort=log_id:-1')).toEqual([late, early])
   })
 
-  test('returns the oldest retained entry for sort=date:1&per_page=1', async () => {
+  test('a search returns the oldest retained entry for sort=date:1&per_page=1', async () => {
     const { tenant, ids } = await start({ retentionMs: 2500 })
-    const written = writeLogouts(tenant, 5)
-    expect(await ids('?sort=date:1&per_page=1')).toEqual([written[2]])
+    const logIds = writeLogouts(tenant, 5)
+    expect(await ids('?sort=date:1&per_page=1')).toEqual([logIds[2]])
   })
 
-  test('states the number of entries of the page as total, not the number of matches', async () => {
+  test('a search returns the number of entries of the page as total, not the number of matches', async () => {
     const { tenant, logs } = await start()
     writeLogouts(tenant, 5)
     const response = await logs('?include_totals=true&page=1&per_page=3')
@@ -46,15 +46,15 @@ describe('GET /api/v2/logs by search', () => {
     expect(entries).toHaveLength(2)
   })
 
-  test('finds by type and by a half-open range of log ids', async () => {
+  test('a search finds by type and by a half-open range of log ids', async () => {
     const { tenant, ids } = await start()
-    const written = writeLogouts(tenant, 4)
+    const logIds = writeLogouts(tenant, 4)
     tenant.write({ type: 's' }, { dateMs: NOON - 1500 })
-    const q = `type:(slo OR scp) AND log_id:{${written[0]} TO ${written[2]}]`
-    expect(await ids(`?q=${encode(q)}&sort=log_id:1`)).toEqual(written.slice(1, 3))
+    const q = `type:(slo OR scp) AND log_id:{${logIds[0]} TO ${logIds[2]}]`
+    expect(await ids(`?q=${encode(q)}&sort=log_id:1`)).toEqual(logIds.slice(1, 3))
   })
 
-  test('finds by user and by a range of dates', async () => {
+  test('a search finds by user and by a range of dates', async () => {
     const { tenant, ids } = await start()
     const [, second, third] = ['auth0|1', 'auth0|2', 'auth0|2'].map(
       (user_id, i) => tenant.write({ type: 'slo', user_id }, { dateMs: NOON - 3000 + i }).logId,
@@ -74,7 +74,7 @@ describe('GET /api/v2/logs by search', () => {
     'per_page=0',
     'fields=type',
     'take=10',
-  ])('rejects %s instead of ignoring it', async (query) => {
+  ])('a search rejects %s instead of ignoring it', async (query) => {
     const { logs } = await start()
     const response = await logs(`?${query}`)
     expect(response.status).toBe(400)
@@ -83,14 +83,14 @@ describe('GET /api/v2/logs by search', () => {
 })
 
 describe('the maximum of 1,000 results', () => {
-  test('includes the last page up to the maximum', async () => {
+  test('a search returns the last page up to the maximum', async () => {
     const { tenant, ids } = await start()
     writeLogouts(tenant, 1100)
     expect(await ids('?page=9&per_page=100')).toHaveLength(100)
   })
 
   test.each(['page=10&per_page=100', 'page=20', 'page=15&per_page=64', 'page=99999'])(
-    'excludes %s',
+    'a search rejects a page beyond the maximum: %s',
     async (query) => {
       const { logs } = await start()
       const response = await logs(`?${query}`)

@@ -7,14 +7,14 @@ import { DOMAIN } from '../_support/tenant.js'
 import { NOON, start } from './start.js'
 
 describe('the simulator', () => {
-  test("sets the Date of every response by the tenant's clock", async () => {
+  test("the simulator sets the Date of every response by the tenant's clock", async () => {
     const { clock, logs, fetch } = await start()
     expect((await logs()).headers.get('date')).toBe('Sun, 01 Mar 2026 12:00:00 GMT')
     clock.ms = NOON + 61_000
     expect((await fetch('/unknown')).headers.get('date')).toBe('Sun, 01 Mar 2026 12:01:01 GMT')
   })
 
-  test('records method, URL and status of every request', async () => {
+  test('the simulator records method, URL and status of every request', async () => {
     const { simulator, logs, fetch, token } = await start()
     await logs('?from=900&take=5')
     await fetch('/api/v2/logs')
@@ -31,7 +31,7 @@ describe('the simulator', () => {
     expect(simulator.requests.count()).toBe(0)
   })
 
-  test("responds to unknown paths with a 404 like Auth0's", async () => {
+  test("the simulator responds to unknown paths with a 404 like Auth0's", async () => {
     const { fetch } = await start()
     const response = await fetch('/api/v2/users')
     expect(response.status).toBe(404)
@@ -42,32 +42,35 @@ describe('the simulator', () => {
     })
   })
 
-  test('delays responses by its latency', async () => {
+  test('the simulator delays responses by its latency', async () => {
     const { logs } = await start({ latencyMs: 40 })
     const startedAt = performance.now()
     await logs()
     expect(performance.now() - startedAt).toBeGreaterThan(35)
   })
 
-  test.each(['0.0.0.0', '::', '192.0.2.1', 'localhost'])('does not listen on %s', async (host) => {
-    const tenant = createTenant({ domain: DOMAIN })
-    await expect(createSimulator({ tenant, host })).rejects.toThrow(TypeError)
-  })
+  test.each(['0.0.0.0', '::', '192.0.2.1', 'localhost'])(
+    'the simulator does not listen on %s',
+    async (host) => {
+      const tenant = createTenant({ domain: DOMAIN })
+      await expect(createSimulator({ tenant, host })).rejects.toThrow(TypeError)
+    },
+  )
 
-  test('closes at once despite idle and waiting connections', async () => {
+  test('the simulator closes at once, even if connections are idle or wait for a response', async () => {
     const { simulator, logs } = await start()
     const agent = new Agent({ keepAlive: true })
     await new Promise((resolve) => {
       get(simulator.url, { agent }, (response) => response.resume().on('end', resolve))
     })
     simulator.faults.push({ respond: delay(60_000) })
-    const waiting = logs()
-    const refused = expect(waiting).rejects.toThrow('fetch failed')
+    const pendingRequest = logs()
+    const rejection = expect(pendingRequest).rejects.toThrow('fetch failed')
     while (simulator.faults.pending() > 0) await new Promise((resolve) => setImmediate(resolve))
     const startedAt = performance.now()
     await simulator.close()
     expect(performance.now() - startedAt).toBeLessThan(1000)
-    await refused
+    await rejection
     await expect(fetch(simulator.url)).rejects.toThrow('fetch failed')
     agent.destroy()
   })

@@ -11,9 +11,11 @@ import {
 } from '../../src/simulator/tenant.js'
 import { DOMAIN } from '../_support/tenant.js'
 
+/** The initial instant of the clock. */
 export const NOON = Date.parse('2026-03-01T12:00:00.000Z')
 
-export interface Started {
+/** A simulator, and functions that send requests to it. */
+export interface StartedSimulator {
   tenant: Tenant
   simulator: Simulator
   /** The tenant's clock. It moves only when a test sets it. */
@@ -21,8 +23,9 @@ export interface Started {
   fetch(path: string, init?: RequestInit): Promise<Response>
   /** Sends `GET /api/v2/logs` with a valid token. */
   logs(query?: string): Promise<Response>
-  /** Sends the same request. Returns the log ids of the response. */
+  /** Sends `GET /api/v2/logs` with a valid token. Returns the log ids of the response. */
   ids(query?: string): Promise<string[]>
+  /** Requests a token. `body` replaces fields of a valid request. */
   token(body?: Record<string, unknown>): Promise<Response>
   /** Sends a request to an endpoint of `/api/v2` with a valid token. */
   call(method: string, path: string, body?: object): Promise<ApiResponse>
@@ -36,42 +39,44 @@ interface ApiResponse {
 }
 
 /**
- * Starts a simulator. It is closed after the test. Its clock stands at noon. Entries are stored without delay, and token
- * exchanges write no entries.
+ * Starts a simulator that is closed after the test. Its clock is stopped at noon. Entries are stored without delay, and
+ * token exchanges write no entries.
  */
 export async function start(
   options: Partial<SimulatorOptions & SimulatedTenantOptions> = {},
-): Promise<Started> {
+): Promise<StartedSimulator> {
   const clock = { ms: NOON }
   const tenant = createTenant({ domain: DOMAIN, now: () => clock.ms, lagMs: () => 0, ...options })
   const simulator = await createSimulator({ tenant, logTokenExchanges: false, ...options })
   onTestFinished(() => simulator.close())
 
-  const get: Started['fetch'] = (path, init) => fetch(simulator.url + path, init)
+  const get: StartedSimulator['fetch'] = (path, init) => fetch(simulator.url + path, init)
 
-  const token: Started['token'] = (body = {}) =>
+  const token: StartedSimulator['token'] = (body = {}) =>
     get('/oauth/token', {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ ...grant(simulator), ...body }),
     })
 
-  const issued = (await (await token()).json()) as { access_token: string }
+  const tokenResponse = (await (await token()).json()) as { access_token: string }
   simulator.requests.clear()
 
-  const logs: Started['logs'] = (query = '') =>
-    get(`/api/v2/logs${query}`, { headers: { authorization: `Bearer ${issued.access_token}` } })
+  const logs: StartedSimulator['logs'] = (query = '') =>
+    get(`/api/v2/logs${query}`, {
+      headers: { authorization: `Bearer ${tokenResponse.access_token}` },
+    })
 
-  const ids: Started['ids'] = async (query) => {
+  const ids: StartedSimulator['ids'] = async (query) => {
     const entries = (await (await logs(query)).json()) as { log_id: string }[]
     return entries.map((entry) => entry.log_id)
   }
 
-  const call: Started['call'] = async (method, path, body) => {
+  const call: StartedSimulator['call'] = async (method, path, body) => {
     const response = await get(`/api/v2/${path}`, {
       method,
       headers: {
-        authorization: `Bearer ${issued.access_token}`,
+        authorization: `Bearer ${tokenResponse.access_token}`,
         ...(body && { 'content-type': 'application/json' }),
       },
       ...(body && { body: JSON.stringify(body) }),
@@ -82,7 +87,7 @@ export async function start(
   return { tenant, simulator, clock, fetch: get, logs, ids, token, call }
 }
 
-/** The body of a client credentials grant. */
+/** Returns the body of a request for a token with the client credentials grant. */
 export function grant({ credentials, tenant }: Simulator): Record<string, string> {
   return {
     grant_type: 'client_credentials',
@@ -92,7 +97,7 @@ export function grant({ credentials, tenant }: Simulator): Record<string, string
   }
 }
 
-/** Writes logouts, one per second, the last one at noon. Returns their log ids, the oldest first. */
+/** Writes logouts, one per second. The last logout is at noon. Returns the log ids, the oldest first. */
 export function writeLogouts(tenant: Tenant, count: number): string[] {
   return Array.from(
     { length: count },

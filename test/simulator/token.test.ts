@@ -4,41 +4,44 @@ import { DOMAIN } from '../_support/tenant.js'
 import { grant, NOON, start } from './start.js'
 
 describe('POST /oauth/token', () => {
-  test.each(['json', 'form'])('grants a token for a request in %s', async (encoding) => {
-    const { simulator, fetch } = await start({ expiresInSeconds: 600 })
-    const init =
-      encoding === 'form'
-        ? { body: new URLSearchParams(grant(simulator)) }
-        : {
-            body: JSON.stringify(grant(simulator)),
-            headers: { 'content-type': 'application/json' },
-          }
-    const response = await fetch('/oauth/token', { method: 'POST', ...init })
-    expect(response.status).toBe(200)
-    const body = (await response.json()) as { access_token: string }
-    expect(body).toEqual({
-      access_token: expect.any(String),
-      scope: 'read:logs read:logs_users',
-      expires_in: 600,
-      token_type: 'Bearer',
-    })
-    const headers = { authorization: `Bearer ${body.access_token}` }
-    expect((await fetch('/api/v2/logs', { headers })).status).toBe(200)
-  })
+  test.each(['json', 'form'])(
+    'the token endpoint grants a token for a request in %s',
+    async (encoding) => {
+      const { simulator, fetch } = await start({ expiresInSeconds: 600 })
+      const init =
+        encoding === 'form'
+          ? { body: new URLSearchParams(grant(simulator)) }
+          : {
+              body: JSON.stringify(grant(simulator)),
+              headers: { 'content-type': 'application/json' },
+            }
+      const response = await fetch('/oauth/token', { method: 'POST', ...init })
+      expect(response.status).toBe(200)
+      const body = (await response.json()) as { access_token: string }
+      expect(body).toEqual({
+        access_token: expect.any(String),
+        scope: 'read:logs read:logs_users',
+        expires_in: 600,
+        token_type: 'Bearer',
+      })
+      const headers = { authorization: `Bearer ${body.access_token}` }
+      expect((await fetch('/api/v2/logs', { headers })).status).toBe(200)
+    },
+  )
 
   test.each([
     [{ client_secret: 'wrong' }, 401, 'access_denied', 'Unauthorized'],
     [{ client_id: 'unknown' }, 401, 'access_denied', 'Unauthorized'],
     [{ audience: 'https://api.example.com' }, 403, 'access_denied', expect.any(String)],
     [{ grant_type: 'password' }, 403, 'unsupported_grant_type', expect.any(String)],
-  ])('refuses %j with %i', async (wrong, status, error, description) => {
+  ])('the token endpoint refuses %j with %i', async (wrongFields, status, error, description) => {
     const { token } = await start()
-    const response = await token(wrong)
+    const response = await token(wrongFields)
     expect(response.status).toBe(status)
     expect(await response.json()).toEqual({ error, error_description: description })
   })
 
-  test.each(['', '[]', '{'])('refuses the body %j', async (body) => {
+  test.each(['', '[]', '{'])('the token endpoint refuses the body %j', async (body) => {
     const { fetch } = await start()
     const headers = { 'content-type': 'application/json' }
     const response = await fetch('/oauth/token', { method: 'POST', headers, body })
@@ -46,7 +49,7 @@ describe('POST /oauth/token', () => {
     expect(response.status).toBeLessThan(500)
   })
 
-  test('writes each exchange to the log like Auth0', async () => {
+  test('the token endpoint writes each exchange to the log like Auth0', async () => {
     const { tenant, token } = await start({ logTokenExchanges: true })
     await token({ client_secret: 'wrong' })
     await token()
@@ -63,7 +66,7 @@ describe('POST /oauth/token', () => {
     })
   })
 
-  test('writes no exchange to the log if that is configured', async () => {
+  test('the token endpoint writes no exchange to the log if logTokenExchanges is false', async () => {
     const { tenant, token } = await start({ logTokenExchanges: false })
     await token()
     expect(tenant.entries()).toEqual([])
@@ -75,7 +78,7 @@ describe('the bearer token', () => {
     [undefined, 'Missing authentication'],
     ['Bearer unknown', 'Invalid token'],
     ['Basic dXNlcjpwYXNz', 'Invalid token'],
-  ])('is required: %s gets 401', async (authorization, message) => {
+  ])('a request with the authorization %s gets 401', async (authorization, message) => {
     const { fetch } = await start()
     const headers = authorization === undefined ? {} : { authorization }
     const response = await fetch('/api/v2/logs', { headers })
@@ -87,7 +90,7 @@ describe('the bearer token', () => {
     })
   })
 
-  test('expires', async () => {
+  test('an expired token gets 401', async () => {
     const { clock, logs } = await start({ expiresInSeconds: 60 })
     clock.ms = NOON + 59_999
     expect((await logs()).status).toBe(200)
@@ -99,12 +102,12 @@ describe('the bearer token', () => {
     })
   })
 
-  test('is valid for a day by default', async () => {
+  test('a token is valid for a day by default', async () => {
     const { token } = await start()
     expect(await (await token()).json()).toMatchObject({ expires_in: 86_400 })
   })
 
-  test('needs the scope read:logs', async () => {
+  test('a token needs the scope read:logs', async () => {
     const { logs } = await start({ scopes: ['read:users'] })
     const response = await logs()
     expect(response.status).toBe(403)
@@ -116,7 +119,7 @@ describe('the bearer token', () => {
     })
   })
 
-  test('is valid only at the simulator that issued it', async () => {
+  test('a token is valid only at the simulator that issued it', async () => {
     const first = await start()
     const second = await start({ tenant: createTenant({ domain: DOMAIN }) })
     const { access_token } = (await (await first.token()).json()) as { access_token: string }

@@ -13,20 +13,20 @@ function startTraffic(seed = 1) {
 }
 
 describe('traffic', () => {
-  test('ends only sessions that a login opened, each once', () => {
+  test('traffic ends each session once, and only sessions that a login has opened', () => {
     const { traffic, clock } = startTraffic()
-    const open = new Set<string>()
+    const openSessions = new Set<string>()
     for (let i = 0; i < 500; i++) {
       clock.ms += 1000
       const { action, sessionId } = traffic.tick()
-      expect(open.has(sessionId)).toBe(action !== 'login')
-      if (action === 'login') open.add(sessionId)
-      if (action === 'logout') open.delete(sessionId)
+      expect(openSessions.has(sessionId)).toBe(action !== 'login')
+      if (action === 'login') openSessions.add(sessionId)
+      if (action === 'logout') openSessions.delete(sessionId)
     }
-    expect(open.size).toBeLessThan(30)
+    expect(openSessions.size).toBeLessThan(30)
   })
 
-  test('writes its events to the tenant', () => {
+  test('traffic writes its events to the tenant', () => {
     const { traffic, tenant, clock } = startTraffic()
     for (let i = 0; i < 100; i++) {
       clock.ms += 1000
@@ -40,7 +40,7 @@ describe('traffic', () => {
     expect([...types].sort()).toEqual(['s', 'seacft', 'sertft', 'slo', 'ssa'])
   })
 
-  test('repeats its events for the same seed', () => {
+  test('traffic consists of the same events for the same seed', () => {
     const eventsOf = (seed: number) => {
       const { traffic } = startTraffic(seed)
       return Array.from({ length: 20 }, () => traffic.tick())
@@ -49,13 +49,13 @@ describe('traffic', () => {
     expect(eventsOf(7)).not.toEqual(eventsOf(8))
   })
 
-  test('ticks at an interval until it is closed', async () => {
+  test('traffic writes events at an interval until it is closed', async () => {
     const { traffic, tenant } = startTraffic()
     traffic.start(1)
     await vi.waitFor(() => expect(tenant.entries().length).toBeGreaterThan(3))
     traffic.close()
-    const written = tenant.entries().length
+    const entryCount = tenant.entries().length
     await new Promise((resolve) => setTimeout(resolve, 10))
-    expect(tenant.entries()).toHaveLength(written)
+    expect(tenant.entries()).toHaveLength(entryCount)
   })
 })

@@ -11,8 +11,8 @@ beforeEach(async () => {
 })
 afterEach(() => database.drop())
 
-test('closes within the grace period when the server is unresponsive', async () => {
-  const { url, freeze, close } = await openHalfOpen(database.url)
+test('the change listener closes within its grace period if the server is unresponsive', async () => {
+  const { url, freeze, close } = await openFreezableProxy(database.url)
   const listener = createChangeListener(url, pino({ level: 'silent' }))
   let changes = 0
   listener.subscribe(() => {
@@ -24,8 +24,8 @@ test('closes within the grace period when the server is unresponsive', async () 
   await close()
 }, 10_000)
 
-/** Opens a proxy to the server. Once frozen it reads nothing, not even the end of a connection. */
-async function openHalfOpen(target: string) {
+/** Opens a proxy to the server. After `freeze`, the proxy reads nothing, not even the end of a connection. */
+async function openFreezableProxy(target: string) {
   const url = new URL(target)
   const sockets: Socket[] = []
   const { hostname, port } = url

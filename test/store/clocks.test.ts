@@ -9,8 +9,8 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore, readRows } from '../_support/store.js'
 
 const NOW = 1_795_428_000_123
-const HOUR = 3_600_000
-const DAY = 24 * HOUR
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
 
 let database: TestDatabase
 /** The clock of the database. */
@@ -27,8 +27,8 @@ afterEach(async () => {
   await database.drop()
 })
 
-const asOf = async () => (await store.readProgress()).asOf
-const slo = (userId: string, at: number) => ({
+const readAsOf = async () => (await store.readProgress()).asOf
+const sloEvent = (userId: string, at: number) => ({
   logId: `L-${userId}`,
   type: 'slo',
   at,
@@ -36,7 +36,7 @@ const slo = (userId: string, at: number) => ({
   sessionId: `S-${userId}`,
 })
 const storeLogout = (userId: string, at: number) =>
-  store.storeBatch({ ...fold([slo(userId, at)]), unattributable: [] })
+  store.storeBatch({ ...fold([sloEvent(userId, at)]), unattributable: [] })
 
 test.each([1, 0, -8])(
   'an instant is unchanged after it is stored and read with extra_float_digits %d',
@@ -69,24 +69,24 @@ describe('as_of', () => {
   test.each([
     ['now', 0],
     ['60 s ahead of the database', 60_000],
-    ['an hour behind it', -HOUR],
-  ])('moves to %s', async (_what, aheadMs) => {
+    ['an hour behind the database', -HOUR_MS],
+  ])('as_of moves to an instant that is %s', async (_what, aheadMs) => {
     await store.storeCaughtUp('P0', NOW + aheadMs)
-    await expect(asOf()).resolves.toBe(NOW + aheadMs)
+    await expect(readAsOf()).resolves.toBe(NOW + aheadMs)
   })
 
-  test('does not move to an instant more than 60 s ahead of the database', async () => {
+  test('as_of does not move to an instant more than 60 s ahead of the database', async () => {
     await store.storeCaughtUp('P0', NOW - 5_000)
     await expect(store.storeCaughtUp('P0', NOW + 60_001)).rejects.toMatchObject({
       code: 'CLOCK_AHEAD',
     })
-    await expect(asOf()).resolves.toBe(NOW - 5_000)
+    await expect(readAsOf()).resolves.toBe(NOW - 5_000)
     await expect(store.readProgress()).resolves.toMatchObject({ lastPollAt: NOW })
   })
 
-  test('does not move with a page whose storage time is more than 60 s ahead; its logouts count, and are read again', async () => {
+  test('if the storage time of a page is more than 60 s ahead, as_of and checkpoint do not move, but its logouts are stored', async () => {
     await store.storeCaughtUp('P0', NOW - 5_000)
-    const batch = { ...fold([slo('u', NOW + HOUR)]), unattributable: [] }
+    const batch = { ...fold([sloEvent('u', NOW + HOUR_MS)]), unattributable: [] }
     const page = { from: 'P0', next: 'P1', storedAt: NOW + 60_001, batch }
     await expect(store.storePage(page)).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
     await expect(store.readProgress()).resolves.toMatchObject({
@@ -101,50 +101,50 @@ describe('as_of', () => {
     })
   })
 
-  test('goes back only if it is more than 60 s ahead of the database', async () => {
+  test('as_of moves back only if it is more than 60 s ahead of the database', async () => {
     await store.storeCaughtUp('P0', NOW)
     now = NOW - 60_000
     await store.storeCaughtUp('P0', now)
-    await expect(asOf()).resolves.toBe(NOW)
+    await expect(readAsOf()).resolves.toBe(NOW)
     now = NOW - 60_001
     await store.storeCaughtUp('P0', now)
-    await expect(asOf()).resolves.toBe(NOW - 60_001)
+    await expect(readAsOf()).resolves.toBe(NOW - 60_001)
   })
 })
 
 describe('a logout', () => {
-  test('that is in the future by the clock of the database is stored as now, for the user and the session', async () => {
-    await storeLogout('u', NOW + HOUR)
+  test('a logout in the future by the clock of the database is stored as now, for the user and the session', async () => {
+    await storeLogout('u', NOW + HOUR_MS)
     await expect(store.readKnown('u', 'S-u')).resolves.toMatchObject({
       user: { at: NOW },
       session: { at: NOW },
     })
   })
 
-  test('moves to its instant when it is read again after the clock of the database has passed it', async () => {
+  test('a logout is stored with its instant if it is read again after the clock of the database has passed that instant', async () => {
     await storeLogout('u', NOW + 2_000)
-    now = NOW + DAY
+    now = NOW + DAY_MS
     await storeLogout('u', NOW + 2_000)
     const { user } = await store.readKnown('u', null)
     expect(user?.at).toBe(NOW + 2_000)
   })
 
-  test('that happened 70 days ago has a feed position by the time when it was stored', async () => {
-    await storeLogout('early', NOW - 71 * DAY)
+  test('a logout that happened 70 days ago is in the feed at the position at which it was stored', async () => {
+    await storeLogout('early', NOW - 71 * DAY_MS)
     now = NOW + 1_000
-    await storeLogout('late', NOW - 70 * DAY)
+    await storeLogout('late', NOW - 70 * DAY_MS)
     const page = await store.readChanges({ after: null, since: NOW + 1_000, limit: 10 })
     expect(page?.changes).toMatchObject([
-      { kind: 'user', userId: 'late', at: NOW - 70 * DAY },
+      { kind: 'user', userId: 'late', at: NOW - 70 * DAY_MS },
       { kind: 'session', sessionId: 'S-late', ended: true },
     ])
   })
 
   test.each([
-    ['without an instant is stored as now', null, NOW],
-    ['60 s ahead is stored as now', NOW + 60_000, NOW],
-    ['in the past is stored with its instant', NOW - DAY, NOW - DAY],
-  ])('that is reported %s', async (_what, at, expected) => {
+    ['now, if it has no instant', null, NOW],
+    ['now, if it is 60 s ahead', NOW + 60_000, NOW],
+    ['its instant, if that is in the past', NOW - DAY_MS, NOW - DAY_MS],
+  ])('a reported logout is stored with %s', async (_what, at, expected) => {
     const report = { userId: 'u', sessionId: null, at, type: 'reported_logout' }
     await expect(store.storeReported(report)).resolves.toBe(expected)
     await expect(store.readKnown('u', null)).resolves.toMatchObject({
@@ -152,7 +152,7 @@ describe('a logout', () => {
     })
   })
 
-  test('that is reported more than 60 s ahead is not stored', async () => {
+  test('a reported logout more than 60 s ahead is not stored', async () => {
     const report = { userId: 'u', sessionId: null, at: NOW + 60_001, type: 'reported_logout' }
     await expect(store.storeReported(report)).resolves.toBeNull()
     await expect(readRows(database)).resolves.toEqual({ users: [], sessions: [] })
@@ -160,34 +160,34 @@ describe('a logout', () => {
 })
 
 describe('the floor', () => {
-  test('is raised to now by the clock of the database, no matter how old as_of is', async () => {
-    await store.storeCaughtUp('P0', NOW - 30 * DAY)
+  test('the floor is raised to now by the clock of the database, no matter how old as_of is', async () => {
+    await store.storeCaughtUp('P0', NOW - 30 * DAY_MS)
     await expect(store.raiseFloor(null)).resolves.toBe(NOW)
   })
 
-  test('is never raised beyond now by the clock of the database', async () => {
+  test('the floor is never raised beyond now by the clock of the database', async () => {
     await expect(store.raiseFloor(NOW + 1)).rejects.toBeInstanceOf(RangeError)
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: null })
   })
 })
 
 describe('a gap', () => {
-  test('ends no later than now by the clock of the database', async () => {
-    const gap = { from: NOW - DAY, to: NOW + HOUR, reason: 'empty_log' } as const
+  test('a gap ends no later than now by the clock of the database', async () => {
+    const gap = { from: NOW - DAY_MS, to: NOW + HOUR_MS, reason: 'empty_log' } as const
     await expect(store.storeGap(gap, true)).resolves.toBe(true)
     await expect(store.readGaps()).resolves.toEqual([{ ...gap, to: NOW, detectedAt: NOW }])
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: NOW })
   })
 
-  test('ends at the storage time of an entry, even if that is ahead of the database; the floor is never ahead', async () => {
-    const gap = { from: NOW + HOUR, to: NOW + 2 * HOUR, reason: 'retention' } as const
+  test('a gap ends at the storage time of an entry, even if that is ahead of the database, but the floor is never ahead', async () => {
+    const gap = { from: NOW + HOUR_MS, to: NOW + 2 * HOUR_MS, reason: 'retention' } as const
     await expect(store.storeGap(gap, true)).resolves.toBe(true)
     await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt: NOW }])
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: NOW })
   })
 
-  test('that begins at or after now is not stored', async () => {
-    const gap = { from: NOW, to: NOW + HOUR, reason: 'empty_log' } as const
+  test('a gap that begins at or after now is not stored', async () => {
+    const gap = { from: NOW, to: NOW + HOUR_MS, reason: 'empty_log' } as const
     await expect(store.storeGap(gap, true)).resolves.toBe(false)
     await expect(store.readGaps()).resolves.toEqual([])
   })
@@ -198,38 +198,38 @@ describe('a lease', () => {
     database.query(`UPDATE tenant SET lease_owner = 'dead', lease_until = ${until}`)
 
   test.each([
-    ['that ends within two minutes is held', '119 s', false],
-    ['from before the clock was set back by an hour is free', '1 hour', true],
-  ])('%s', async (_what, ahead, taken) => {
-    await leaseUntil(`clock_timestamp() + interval '${ahead}'`)
-    await expect(store.acquireLease('mine', 30_000)).resolves.toBe(taken)
+    ['cannot be acquired if it ends within two minutes', '119 s', false],
+    ['can be acquired if it ends in an hour, because the clock was set back', '1 hour', true],
+  ])('a lease of another owner %s', async (_what, interval, isAcquired) => {
+    await leaseUntil(`clock_timestamp() + interval '${interval}'`)
+    await expect(store.acquireLease('mine', 30_000)).resolves.toBe(isAcquired)
   })
 })
 
 describe('a new timeline of the server', () => {
-  const readFeed = async () =>
+  const readFeedId = async () =>
     (await store.readChanges({ after: null, since: null, limit: 1 }))?.cursor.split('.')[0]
   const readTimeline = async () =>
     (await database.query<{ timeline: string }>('SELECT timeline FROM tenant'))[0]?.timeline
 
-  test('is stored by the first writer, which keeps the id of the feed', async () => {
-    const before = await readFeed()
+  test('the first writer stores the timeline, and keeps the id of the feed', async () => {
+    const feedIdBefore = await readFeedId()
     await database.query('UPDATE tenant SET timeline = NULL')
     await storeLogout('u', NOW)
     await expect(readTimeline()).resolves.toBe('00000001')
-    await expect(readFeed()).resolves.toBe(before)
+    await expect(readFeedId()).resolves.toBe(feedIdBefore)
   })
 
-  test('renews the id of the feed once, so that earlier cursors are rejected', async () => {
+  test('a new timeline renews the id of the feed once, so that earlier cursors are rejected', async () => {
     await storeLogout('u', NOW)
     const page = await store.readChanges({ after: null, since: null, limit: 10 })
     await database.query(`UPDATE tenant SET timeline = '0000000F'`)
-    now = NOW - HOUR
-    await storeLogout('v', NOW - HOUR)
+    now = NOW - HOUR_MS
+    await storeLogout('v', NOW - HOUR_MS)
     const cursor = page?.cursor ?? null
     await expect(store.readChanges({ after: cursor, since: null, limit: 10 })).resolves.toBeNull()
-    const renewed = await readFeed()
-    await storeLogout('w', NOW - HOUR)
-    await expect(readFeed()).resolves.toBe(renewed)
+    const renewedFeedId = await readFeedId()
+    await storeLogout('w', NOW - HOUR_MS)
+    await expect(readFeedId()).resolves.toBe(renewedFeedId)
   })
 })

@@ -8,13 +8,13 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore, readRows } from '../_support/store.js'
 
 const NOON = Date.parse('2026-11-23T12:00:00Z')
-const MINUTE = 60_000
-const DAY = 86_400_000
-const HORIZON = 31 * DAY
-const RETAIN = 60 * DAY
-const USER = 'auth0|forgotten'
+const MINUTE_MS = 60_000
+const DAY_MS = 86_400_000
+const HORIZON_MS = 31 * DAY_MS
+const RETAIN_MS = 60 * DAY_MS
+const USER_ID = 'auth0|forgotten'
 const [PHONE, LAPTOP] = ['phone-session', 'laptop-session']
-const IDS = [USER, PHONE, LAPTOP]
+const IDS = [USER_ID, PHONE, LAPTOP]
 
 let database: TestDatabase
 /** The clock of the database. */
@@ -23,7 +23,7 @@ let store: Awaited<ReturnType<typeof openTestStore>>
 beforeEach(async () => {
   database = await createTestDatabase()
   now = NOON
-  store = await openTestStore(database, { now: () => now, horizonMs: HORIZON })
+  store = await openTestStore(database, { now: () => now, horizonMs: HORIZON_MS })
   await store.begin('P0', null)
 })
 afterEach(async () => {
@@ -38,13 +38,13 @@ interface Logout {
   logId?: string
 }
 
-/** A step of a random order: a logout, or a call at an instant. */
+/** A step of a random sequence: a logout, or a call of `forget` while the clock of the database is `now`. */
 type Step = { at: number; user: string; session: string | null } | { forget: string; now: number }
 
-/** A page with these logouts. */
+/** Returns a batch with these logouts. */
 const batch = (...logouts: Logout[]): Batch => ({
   ...fold(
-    logouts.map(({ at, userId = USER, sessionId = null, logId = `L${at}` }) => {
+    logouts.map(({ at, userId = USER_ID, sessionId = null, logId = `L${at}` }) => {
       return { logId, type: 'slo', at, userId, sessionId }
     }),
   ),
@@ -58,7 +58,7 @@ const OLD = batch(
   { at: NOON - 4, userId: 'auth0|other', sessionId: 'other-session' },
 )
 
-/** What is known of a person, without what changes by itself. */
+/** Reads the logouts of a user and a session, without the fields that `forget` changes. */
 const read = async (userId: string, sessionId: string | null = null) => {
   const { user, session } = await store.readKnown(userId, sessionId)
   return {
@@ -66,10 +66,10 @@ const read = async (userId: string, sessionId: string | null = null) => {
     session: session && { at: session.at, ended: session.ended },
   }
 }
-const readPerson = () => Promise.all([read(USER), read(USER, PHONE), read(USER, LAPTOP)])
+const readPerson = () => Promise.all([read(USER_ID), read(USER_ID, PHONE), read(USER_ID, LAPTOP)])
 
-/** The rows of every table as text, without those of migrations. */
-async function dump(): Promise<string> {
+/** Returns the rows of every table as text, except the table of migrations. */
+async function dumpTables(): Promise<string> {
   const tables = await database.query<{ name: string }>(
     `SELECT table_name AS name FROM information_schema.tables
      WHERE table_schema = 'public' AND table_name <> '_prisma_migrations'`,
@@ -81,63 +81,63 @@ async function dump(): Promise<string> {
 }
 const idsIn = (text: string) => IDS.filter((id) => text.includes(id))
 
-const readFeed = async (after: string | null = null) => {
-  const page = await store.readChanges({ after, since: null, limit: 100 })
+const readFeed = async (cursor: string | null = null) => {
+  const page = await store.readChanges({ after: cursor, since: null, limit: 100 })
   return { cursor: page?.cursor ?? '', changes: page?.changes ?? [] }
 }
 
 describe('forgetting a person', () => {
   beforeEach(() => store.storeBatch(OLD))
 
-  test('leaves no id of the person in any table, and does not change any verdict', async () => {
-    const before = await readPerson()
-    expect(idsIn(await dump())).toEqual(IDS)
-    expect(await store.forget(USER)).toEqual({
+  test('forget leaves no id of the person in any table, and changes no logout', async () => {
+    const stateBefore = await readPerson()
+    expect(idsIn(await dumpTables())).toEqual(IDS)
+    expect(await store.forget(USER_ID)).toEqual({
       users: 1,
       sessions: 2,
       entries: 0,
       remaining: { lastLogoutAt: NOON - 1, sessions: 2, newestAt: NOON - 1 },
       now: NOON,
     })
-    const after = await dump()
-    expect(idsIn(after)).toEqual([])
-    // The log id leads to the entry in the log of the tenant.
-    expect(after).not.toContain(`L${NOON - 1}`)
-    expect(before[0].user).toEqual({ at: NOON - 1, allSessionsAt: NOON - 1 })
-    expect(await readPerson()).toEqual(before)
+    const stateAfter = await dumpTables()
+    expect(idsIn(stateAfter)).toEqual([])
+    // The log id must be replaced too, because it leads to the entry in the log of the tenant.
+    expect(stateAfter).not.toContain(`L${NOON - 1}`)
+    expect(stateBefore[0].user).toEqual({ at: NOON - 1, allSessionsAt: NOON - 1 })
+    expect(await readPerson()).toEqual(stateBefore)
   })
 
-  test('does not change the rows of other people', async () => {
-    const others = async () => {
+  test('forget does not change the rows of other people', async () => {
+    const readOthers = async () => {
       const { users, sessions } = await readRows(database)
       return [users, sessions].map((rows) => rows.filter(({ userId }) => userId === 'auth0|other'))
     }
-    const before = await others()
-    await store.forget(USER)
-    expect(await others()).toEqual(before)
-    expect(before.flat()).toHaveLength(2)
+    const stateBefore = await readOthers()
+    await store.forget(USER_ID)
+    expect(await readOthers()).toEqual(stateBefore)
+    expect(stateBefore.flat()).toHaveLength(2)
   })
 
-  test('a second time changes no instant, and reports the same remaining rows', async () => {
-    const { remaining } = await store.forget(USER)
-    const before = await dump()
-    expect(await store.forget(USER)).toEqual({
+  test('a second call of forget changes nothing, and returns the same remaining rows', async () => {
+    const { remaining } = await store.forget(USER_ID)
+    const stateBefore = await dumpTables()
+    expect(await store.forget(USER_ID)).toEqual({
       users: 0,
       sessions: 0,
       entries: 0,
       remaining,
       now: NOON,
     })
-    expect(await dump()).toBe(before)
+    expect(await dumpTables()).toBe(stateBefore)
   })
 
-  test('delivers hashed rows to subscribers, which hash an id to find its row', async () => {
+  test('subscribers receive the hashed rows with the key of the hash', async () => {
     const { cursor } = await readFeed()
-    await store.forget(USER)
+    await store.forget(USER_ID)
     const { changes } = await readFeed(cursor)
     const [key = ''] = changes.flatMap((change) => ('key' in change ? change.key : []))
     const hash = (id: string) => createHmac('sha256', key).update(id).digest('hex')
-    const session = { key, userHash: hash(USER), ended: true, type: 'slo' }
+    const session = { key, userHash: hash(USER_ID), ended: true, type: 'slo' }
     const byInstant = (a: Change, b: Change) => a.at - b.at
     expect(changes.sort(byInstant)).toEqual([
       { kind: 'forgotten_session', sessionHash: hash(PHONE), at: NOON - 3, ...session },
@@ -145,143 +145,148 @@ describe('forgetting a person', () => {
       {
         kind: 'forgotten_user',
         key,
-        userHash: hash(USER),
+        userHash: hash(USER_ID),
         at: NOON - 1,
         allSessionsAt: NOON - 1,
         type: 'slo',
       },
     ])
-    const loaded = (await readFeed()).changes
-    expect(idsIn(JSON.stringify(loaded))).toEqual([])
-    expect(loaded).toEqual(expect.arrayContaining(changes))
+    const allChanges = (await readFeed()).changes
+    expect(idsIn(JSON.stringify(allChanges))).toEqual([])
+    expect(allChanges).toEqual(expect.arrayContaining(changes))
   })
 
-  test('is not undone when the same entries are read again, in whichever way', async () => {
-    await store.forget(USER)
-    const before = await dump()
+  test('the person stays forgotten when the same entries are read again in any way', async () => {
+    await store.forget(USER_ID)
+    const stateBefore = await dumpTables()
     expect(await store.storeReconciled(OLD)).toBe(0)
     expect(await store.storeBatch(OLD)).toBe(0)
     await store.storePage({ from: 'P0', next: 'P1', storedAt: null, batch: OLD })
-    await store.storeReported({ userId: USER, sessionId: PHONE, at: NOON - 3, type: 'reported' })
-    expect(idsIn(await dump())).toEqual([])
+    await store.storeReported({
+      userId: USER_ID,
+      sessionId: PHONE,
+      at: NOON - 3,
+      type: 'reported',
+    })
+    expect(idsIn(await dumpTables())).toEqual([])
     const rowsOf = (text: string) => text.split('\n').filter((row) => !row.includes('tenant'))
-    expect(rowsOf(await dump())).toEqual(rowsOf(before))
+    expect(rowsOf(await dumpTables())).toEqual(rowsOf(stateBefore))
   })
 
-  test('also replaces the ids of earlier logouts that are read later, even of unknown sessions', async () => {
-    await store.forget(USER)
-    now = NOON + 10 * MINUTE
-    const late = NOON + MINUTE
+  test('the ids of earlier logouts that are read later are replaced too, even the ids of unknown sessions', async () => {
+    await store.forget(USER_ID)
+    now = NOON + 10 * MINUTE_MS
+    const lateAt = NOON + MINUTE_MS
     expect(
-      await store.storeBatch(batch({ at: late, sessionId: 'tablet', logId: 'late-entry' })),
+      await store.storeBatch(batch({ at: lateAt, sessionId: 'tablet', logId: 'late-entry' })),
     ).toBe(2)
-    expect(await dump()).not.toMatch(/tablet|late-entry/)
-    expect(idsIn(await dump())).toEqual([])
-    expect(await read(USER, 'tablet')).toEqual({
-      user: { at: late, allSessionsAt: NOON - 1 },
-      session: { at: late, ended: true },
+    expect(await dumpTables()).not.toMatch(/tablet|late-entry/)
+    expect(idsIn(await dumpTables())).toEqual([])
+    expect(await read(USER_ID, 'tablet')).toEqual({
+      user: { at: lateAt, allSessionsAt: NOON - 1 },
+      session: { at: lateAt, ended: true },
     })
   })
 
-  test('does not replace the ids of a later logout, and both logouts count', async () => {
-    await store.forget(USER)
-    now = NOON + 10 * MINUTE
-    const later = NOON + MINUTE + 1
-    await store.storeBatch(batch({ at: later, sessionId: 'new-session' }))
-    expect(idsIn(await dump())).toEqual([USER])
-    expect(await read(USER, PHONE)).toEqual({
-      user: { at: later, allSessionsAt: NOON - 1 },
+  test('the ids of a later logout are not replaced, and both logouts count', async () => {
+    await store.forget(USER_ID)
+    now = NOON + 10 * MINUTE_MS
+    const laterAt = NOON + MINUTE_MS + 1
+    await store.storeBatch(batch({ at: laterAt, sessionId: 'new-session' }))
+    expect(idsIn(await dumpTables())).toEqual([USER_ID])
+    expect(await read(USER_ID, PHONE)).toEqual({
+      user: { at: laterAt, allSessionsAt: NOON - 1 },
       session: { at: NOON - 3, ended: true },
     })
     const { changes } = await readFeed()
     expect(changes).toContainEqual(
-      expect.objectContaining({ kind: 'user', userId: USER, at: later }),
+      expect.objectContaining({ kind: 'user', userId: USER_ID, at: laterAt }),
     )
-    // Entries from before are still covered.
+    // The ids of the earlier logouts are still replaced.
     await store.storeBatch(OLD)
-    expect(idsIn(await dump())).toEqual([USER])
+    expect(idsIn(await dumpTables())).toEqual([USER_ID])
 
-    const { users, sessions, remaining } = await store.forget(USER)
+    const { users, sessions, remaining } = await store.forget(USER_ID)
     expect({ users, sessions, remaining }).toEqual({
       users: 1,
       sessions: 1,
-      remaining: { lastLogoutAt: later, sessions: 3, newestAt: later },
+      remaining: { lastLogoutAt: laterAt, sessions: 3, newestAt: laterAt },
     })
-    expect(idsIn(await dump())).toEqual([])
-    await store.storeBatch(batch({ at: later, sessionId: 'new-session' }))
-    expect(idsIn(await dump())).toEqual([])
-    expect((await read(USER)).user).toEqual({ at: later, allSessionsAt: NOON - 1 })
+    expect(idsIn(await dumpTables())).toEqual([])
+    await store.storeBatch(batch({ at: laterAt, sessionId: 'new-session' }))
+    expect(idsIn(await dumpTables())).toEqual([])
+    expect((await read(USER_ID)).user).toEqual({ at: laterAt, allSessionsAt: NOON - 1 })
   })
 
-  test('keeps its effect after the clock of the database was set back', async () => {
-    await store.forget(USER)
-    now = NOON - 10 * MINUTE
-    await store.forget(USER)
+  test('the person stays forgotten if the clock of the database is set back', async () => {
+    await store.forget(USER_ID)
+    now = NOON - 10 * MINUTE_MS
+    await store.forget(USER_ID)
     now = NOON
     await store.storeBatch(OLD)
-    expect(idsIn(await dump())).toEqual([])
+    expect(idsIn(await dumpTables())).toEqual([])
   })
 
-  test('of whom no row is stored changes nothing', async () => {
-    const before = await dump()
+  test('forget changes nothing if no row of the person is stored', async () => {
+    const stateBefore = await dumpTables()
     expect(await store.forget('auth0|unknown')).toMatchObject({ users: 0, remaining: null })
-    expect(await dump()).toBe(before)
+    expect(await dumpTables()).toBe(stateBefore)
   })
 
-  test('holds while pages with the same entries are being stored', async () => {
+  test('forget works while pages with the same entries are being stored', async () => {
     const writer = await openTestStore(database, { now: () => now })
     const writing = Promise.all(Array.from({ length: 20 }, () => writer.storeBatch(OLD)))
-    await store.forget(USER)
+    await store.forget(USER_ID)
     await writing
     await writer.close()
-    expect(idsIn(await dump())).toEqual([])
-    expect((await read(USER, PHONE)).session).toEqual({ at: NOON - 3, ended: true })
+    expect(idsIn(await dumpTables())).toEqual([])
+    expect((await read(USER_ID, PHONE)).session).toEqual({ at: NOON - 3, ended: true })
   })
 
-  test('of whom only the hash is given as an id changes nothing', async () => {
-    await store.forget(USER)
+  test('forget changes nothing if its argument is the hash of an id', async () => {
+    await store.forget(USER_ID)
     const [row] = (await readRows(database)).users.filter(({ userId }) => userId.length === 64)
     await store.forget(row?.userId ?? '')
-    expect((await read(USER)).user?.at).toBe(NOON - 1)
+    expect((await read(USER_ID)).user?.at).toBe(NOON - 1)
   })
 })
 
-test('ids that a worker of an earlier release stored again are replaced by another call', async () => {
+test('a second call of forget replaces ids that a worker of an earlier release has stored again', async () => {
   await store.storeBatch(OLD)
-  const stored = await database.query('SELECT * FROM last_logout WHERE user_id = $1', [USER])
-  await store.forget(USER)
-  const [{ at, all_sessions_at, seq } = {}] = stored
+  const storedRows = await database.query('SELECT * FROM last_logout WHERE user_id = $1', [USER_ID])
+  await store.forget(USER_ID)
+  const [{ at, all_sessions_at, seq } = {}] = storedRows
   await database.query(
     `INSERT INTO last_logout (user_id, at, all_sessions_at, log_id, type, seq)
      VALUES ($1, $2, $3, 'L', 'slo', $4)`,
-    [USER, at, all_sessions_at, seq],
+    [USER_ID, at, all_sessions_at, seq],
   )
-  expect(await store.forget(USER)).toMatchObject({ users: 1, remaining: { sessions: 2 } })
-  expect(idsIn(await dump())).toEqual([])
-  expect((await read(USER)).user).toEqual({ at: NOON - 1, allSessionsAt: NOON - 1 })
+  expect(await store.forget(USER_ID)).toMatchObject({ users: 1, remaining: { sessions: 2 } })
+  expect(idsIn(await dumpTables())).toEqual([])
+  expect((await read(USER_ID)).user).toEqual({ at: NOON - 1, allSessionsAt: NOON - 1 })
 })
 
 test('no last logout moves back, in any order of logouts, repeated reads and calls of forget', async () => {
-  const minutes = fc.integer({ min: 0, max: 10 }).map((count) => NOON - count * MINUTE)
+  const minutes = fc.integer({ min: 0, max: 10 }).map((count) => NOON - count * MINUTE_MS)
   const logout = fc.record({
     at: minutes,
     user: fc.constantFrom('a', 'b'),
     session: fc.constantFrom('1', '2', null),
   })
   const step = fc.oneof(logout, fc.record({ forget: fc.constantFrom('a', 'b'), now: minutes }))
-  let run = 0
+  let runCount = 0
   const check = async (steps: Step[]) => {
-    const prefix = `auth0|${++run}`
+    const prefix = `auth0|${++runCount}`
     const logouts: Required<Logout>[] = []
     const repeat = () => store.storeBatch(batch(...logouts))
-    for (const each of steps) {
-      if ('forget' in each) {
-        now = each.now
-        await store.forget(prefix + each.forget)
+    for (const current of steps) {
+      if ('forget' in current) {
+        now = current.now
+        await store.forget(prefix + current.forget)
         continue
       }
       now = NOON
-      const { at, user, session } = each
+      const { at, user, session } = current
       const sessionId = session && `${prefix}${user} ${session}`
       logouts.push({ at, userId: prefix + user, sessionId, logId: `L${logouts.length}` })
       await (logouts.length % 3 === 0 ? repeat() : store.storeBatch(batch(...logouts.slice(-1))))
@@ -291,9 +296,9 @@ test('no last logout moves back, in any order of logouts, repeated reads and cal
     const newest = (list: { at: number }[]) =>
       list.length === 0 ? null : Math.max(...list.map(({ at }) => at))
     for (const { userId, sessionId } of logouts) {
-      const ofUser = logouts.filter((each) => each.userId === userId)
-      const allSessionsAt = newest(ofUser.filter((each) => each.sessionId === null))
-      const at = newest(ofUser.filter((each) => each.sessionId === sessionId))
+      const ofUser = logouts.filter((event) => event.userId === userId)
+      const allSessionsAt = newest(ofUser.filter((event) => event.sessionId === null))
+      const at = newest(ofUser.filter((event) => event.sessionId === sessionId))
       expect(await read(userId ?? '', sessionId)).toEqual({
         user: { at: newest(ofUser), allSessionsAt },
         session: sessionId === null ? null : { at, ended: true },
@@ -309,45 +314,45 @@ describe('the hashed rows', () => {
   const pruneAt = async (at: number) => {
     now = at
     await store.storeCaughtUp('P0', at)
-    return store.prune(RETAIN)
+    return store.prune(RETAIN_MS)
   }
 
-  test('are deleted when no token from before the logout can be valid, and not before', async () => {
+  test('hashed rows are deleted when no token from before the logout can be valid, and not before', async () => {
     await store.storeBatch(OLD)
-    await store.forget(USER)
-    const last = NOON - 1 + HORIZON
-    expect(await pruneAt(NOON - 3 + HORIZON)).toMatchObject({ forgotten: 0 })
-    expect(await pruneAt(last)).toMatchObject({ forgotten: 2 })
-    expect(await read(USER, PHONE)).toEqual({
+    await store.forget(USER_ID)
+    const horizonEnd = NOON - 1 + HORIZON_MS
+    expect(await pruneAt(NOON - 3 + HORIZON_MS)).toMatchObject({ forgotten: 0 })
+    expect(await pruneAt(horizonEnd)).toMatchObject({ forgotten: 2 })
+    expect(await read(USER_ID, PHONE)).toEqual({
       user: { at: NOON - 1, allSessionsAt: NOON - 1 },
       session: null,
     })
-    expect(await pruneAt(last + 1)).toMatchObject({ forgotten: 1 })
+    expect(await pruneAt(horizonEnd + 1)).toMatchObject({ forgotten: 1 })
     expect(await readPerson()).toEqual(Array(3).fill({ user: null, session: null }))
-    expect((await store.forget(USER)).remaining).toBeNull()
-    // Those of others stay.
+    expect((await store.forget(USER_ID)).remaining).toBeNull()
+    // The rows of other people stay.
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|other' }])
   })
 
-  test('are kept while the log has not been read up to that instant', async () => {
+  test('hashed rows are kept until the log has been read up to the instant at which they expire', async () => {
     await store.storeBatch(OLD)
-    await store.forget(USER)
+    await store.forget(USER_ID)
     await store.storeCaughtUp('P0', NOON)
-    now = NOON + 2 * HORIZON
-    expect(await store.prune(RETAIN)).toMatchObject({ forgotten: 0 })
+    now = NOON + 2 * HORIZON_MS
+    expect(await store.prune(RETAIN_MS)).toMatchObject({ forgotten: 0 })
   })
 
-  test('are no longer read when no forgotten person is left', async () => {
+  test('the store no longer reads hashed rows when no forgotten person is left', async () => {
     const isForgetting = async () => {
       const [row] = await database.query('SELECT forgotten_at IS NOT NULL AS is FROM tenant')
       return row?.is
     }
     await store.storeBatch(OLD)
     expect(await isForgetting()).toBe(false)
-    await store.forget(USER)
-    await pruneAt(NOON + HORIZON)
+    await store.forget(USER_ID)
+    await pruneAt(NOON + HORIZON_MS)
     expect(await isForgetting()).toBe(true)
-    await pruneAt(NOON + RETAIN + 1)
+    await pruneAt(NOON + RETAIN_MS + 1)
     expect(await isForgetting()).toBe(false)
   })
 })
@@ -361,46 +366,50 @@ describe('unattributable entries', () => {
       entry: JSON.stringify(entry),
     })),
   })
-  const readKept = async () =>
+  const readEntryIds = async () =>
     (
       await database.query(
         'SELECT id FROM unattributable WHERE entry <> \'\' ORDER BY id COLLATE "C"',
       )
     ).map(({ id }) => id)
-  const quoted = 'samlp|corp|"a"\\b'
-  const KEPT = entries(
-    ['U1', { user_id: USER }],
+  const idWithQuotes = 'samlp|corp|"a"\\b'
+  const ENTRIES = entries(
+    ['U1', { user_id: USER_ID }],
     ['U2', { details: { session_id: PHONE } }],
     ['U3', { user_id: 'auth0|other' }],
-    ['U4', { user_id: quoted }],
-    // A line of a log stream that was cut off.
-    ['', `{"user_id":${JSON.stringify(quoted)},"det`],
+    ['U4', { user_id: idWithQuotes }],
+    // A truncated line of a log stream.
+    ['', `{"user_id":${JSON.stringify(idWithQuotes)},"det`],
   )
   beforeEach(async () => {
     await store.storeBatch(OLD)
-    await store.storeBatch(KEPT)
+    await store.storeBatch(ENTRIES)
   })
 
-  test('that contain an id of a forgotten person are deleted at once, and not stored again', async () => {
-    expect(await store.forget(USER)).toMatchObject({ entries: 2 })
-    const [digest = ''] = (await readKept()).filter((id) => id.length === 32)
-    expect(await readKept()).toEqual([digest, 'U3', 'U4'].sort())
-    await store.storeBatch(KEPT)
-    expect(await readKept()).toEqual([digest, 'U3', 'U4'].sort())
-    expect(idsIn(await dump())).toEqual([])
-    expect(await store.forget(USER)).toMatchObject({ entries: 0 })
+  test('unattributable entries with an id of a forgotten person are deleted at once, and not stored again', async () => {
+    expect(await store.forget(USER_ID)).toMatchObject({ entries: 2 })
+    const [digest = ''] = (await readEntryIds()).filter((id) => id.length === 32)
+    expect(await readEntryIds()).toEqual([digest, 'U3', 'U4'].sort())
+    await store.storeBatch(ENTRIES)
+    expect(await readEntryIds()).toEqual([digest, 'U3', 'U4'].sort())
+    expect(idsIn(await dumpTables())).toEqual([])
+    expect(await store.forget(USER_ID)).toMatchObject({ entries: 0 })
   })
 
-  test('are found in every spelling of the id in JSON, even for a person without a logout', async () => {
-    expect(await store.forget(quoted)).toMatchObject({ users: 0, entries: 2, remaining: null })
-    expect(await readKept()).toEqual(['U1', 'U2', 'U3'])
-    await store.storeBatch(KEPT)
-    expect(await readKept()).toEqual(['U1', 'U2', 'U3'])
+  test('unattributable entries are found by every JSON spelling of the id, even for a person without a logout', async () => {
+    expect(await store.forget(idWithQuotes)).toMatchObject({
+      users: 0,
+      entries: 2,
+      remaining: null,
+    })
+    expect(await readEntryIds()).toEqual(['U1', 'U2', 'U3'])
+    await store.storeBatch(ENTRIES)
+    expect(await readEntryIds()).toEqual(['U1', 'U2', 'U3'])
   })
 
-  test('still count after they were deleted', async () => {
+  test('unattributable entries are still counted after they were deleted', async () => {
     const { unattributable } = await store.count()
-    await store.forget(USER)
+    await store.forget(USER_ID)
     expect((await store.count()).unattributable).toEqual(unattributable)
   })
 })

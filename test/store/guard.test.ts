@@ -7,13 +7,13 @@ import { openTestStore } from '../_support/store.js'
 import { createTestLog } from '../jobs/fixture.js'
 
 let database: TestDatabase
-let inner: LastLogoutStore & { close(): Promise<void> }
+let unguardedStore: LastLogoutStore & { close(): Promise<void> }
 beforeEach(async () => {
   database = await createTestDatabase()
-  inner = await openTestStore(database)
+  unguardedStore = await openTestStore(database)
 })
 afterEach(async () => {
-  await inner.close()
+  await unguardedStore.close()
   await database.drop()
 })
 
@@ -23,7 +23,7 @@ test('a guarded store rejects every call until its database has been opened', as
   const assertUsable = async () => {
     if (!isUsable) throw new LastLogoutError('DATABASE_NOT_MIGRATED', 'not migrated')
   }
-  const { store, open } = guardStore(inner, assertUsable, log)
+  const { store, open } = guardStore(unguardedStore, assertUsable, log)
   await expect(store.readProgress()).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
   await expect(open()).rejects.toMatchObject({ code: 'DATABASE_NOT_MIGRATED' })
   await expect(store.readProgress()).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
@@ -35,22 +35,22 @@ test('a guarded store rejects every call until its database has been opened', as
 
 test('an outage during which some queries succeed is logged once', async () => {
   const { log, lines } = createTestLog()
-  let fails = false
+  let isFailing = false
   const readProgress: LastLogoutStore['readProgress'] = async () => {
-    if (fails) throw new LastLogoutError('DATABASE_UNAVAILABLE', 'all connections are in use')
-    return inner.readProgress()
+    if (isFailing) throw new LastLogoutError('DATABASE_UNAVAILABLE', 'all connections are in use')
+    return unguardedStore.readProgress()
   }
-  const { store, open } = guardStore({ ...inner, readProgress }, async () => {}, log)
+  const { store, open } = guardStore({ ...unguardedStore, readProgress }, async () => {}, log)
   await open()
   for (let n = 0; n < 100; n++) {
-    fails = n % 2 === 0
+    isFailing = n % 2 === 0
     await store.readProgress().catch(() => {})
   }
   expect(lines('error')).toHaveLength(1)
   expect(lines('info')).toEqual([])
   const countRecoveries = () => store.readProgress().then(() => lines('info').length)
   await expect.poll(countRecoveries, { timeout: 5_000 }).toBe(1)
-  fails = true
+  isFailing = true
   await expect(store.readProgress()).rejects.toThrow()
   expect(lines('error')).toHaveLength(2)
 })

@@ -9,7 +9,7 @@ import { expectedRows, logoutEvents } from '../_support/expected-rows.js'
 import { openProxy, READY_IN_TRANSACTION } from '../_support/proxy.js'
 import { openTestStore, readRows } from '../_support/store.js'
 
-const BEGIN = '90020261123100000000000000000000000000000000000000000000'
+const CHECKPOINT = '90020261123100000000000000000000000000000000000000000000'
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 
 let database: TestDatabase
@@ -24,17 +24,17 @@ afterEach(async () => {
 })
 
 const batch = (events: LogoutEvent[] = []): Batch => ({ ...fold(events), unattributable: [] })
-const slo = (over: Partial<LogoutEvent> = {}): LogoutEvent => ({
+const logout = (overrides: Partial<LogoutEvent> = {}): LogoutEvent => ({
   logId: 'L1',
   type: 'slo',
   at: NOON,
   userId: 'auth0|1',
   sessionId: 'S1',
-  ...over,
+  ...overrides,
 })
 
 describe('rows', () => {
-  test('do not depend on the batches of the events, their order and their repetition (P2, P18, P19)', async () => {
+  test('the rows do not depend on the batches of the events, their order and their repetition (P2, P18, P19)', async () => {
     const batches = fc.array(fc.tuple(fc.nat(), fc.boolean()), { minLength: 60, maxLength: 60 })
     await fc.assert(
       fc.asyncProperty(logoutEvents, batches, async (events, draws) => {
@@ -53,32 +53,34 @@ describe('rows', () => {
     )
   })
 
-  test('never move back with two concurrent writers (P18)', async () => {
-    const other = await openTestStore(database)
+  test('rows never move back with two concurrent writers (P18)', async () => {
+    const otherStore = await openTestStore(database)
     const events = Array.from({ length: 40 }, (_, n) =>
-      slo({ at: NOON + n, logId: `L${n}`, sessionId: n % 2 ? 'S1' : null }),
+      logout({ at: NOON + n, logId: `L${n}`, sessionId: n % 2 ? 'S1' : null }),
     )
-    const writers = events.map((event, n) => (n % 2 ? store : other).storeBatch(batch([event])))
+    const writers = events.map((event, n) =>
+      (n % 2 ? store : otherStore).storeBatch(batch([event])),
+    )
     await Promise.all(writers)
-    await other.close()
+    await otherStore.close()
     expect(await readRows(database)).toEqual(expectedRows(events))
   })
 
-  test('that do not move forward keep their position in the change feed', async () => {
-    await store.storeBatch(batch([slo()]))
-    const [before] = await database.query('SELECT seq FROM last_logout')
-    await store.storeBatch(batch([slo()]))
-    await store.storeBatch(batch([slo({ at: NOON - 1, logId: 'L0' })]))
-    expect(await database.query('SELECT seq FROM last_logout')).toEqual([before])
-    await store.storeBatch(batch([slo({ at: NOON + 1 })]))
-    expect(await database.query('SELECT seq FROM last_logout')).not.toEqual([before])
+  test('a row that does not move forward keeps its position in the change feed', async () => {
+    await store.storeBatch(batch([logout()]))
+    const [rowBefore] = await database.query('SELECT seq FROM last_logout')
+    await store.storeBatch(batch([logout()]))
+    await store.storeBatch(batch([logout({ at: NOON - 1, logId: 'L0' })]))
+    expect(await database.query('SELECT seq FROM last_logout')).toEqual([rowBefore])
+    await store.storeBatch(batch([logout({ at: NOON + 1 })]))
+    expect(await database.query('SELECT seq FROM last_logout')).not.toEqual([rowBefore])
   })
 
-  test('of one batch have distinct positions', async () => {
+  test('the rows of one batch have distinct positions', async () => {
     const events = [
-      slo(),
-      slo({ userId: 'auth0|2', sessionId: 'S2' }),
-      slo({ userId: null, sessionId: 'S3' }),
+      logout(),
+      logout({ userId: 'auth0|2', sessionId: 'S2' }),
+      logout({ userId: null, sessionId: 'S3' }),
     ]
     await store.storeBatch(batch(events))
     const positions = await database.query<{ seq: string }>(
@@ -89,10 +91,10 @@ describe('rows', () => {
     expect(await database.query('SELECT seq FROM tenant')).toEqual([{ seq: `${first + 4}` }])
   })
 
-  test('can hold ids of the maximum length', async () => {
-    const longest = '\u{ffff}'.repeat(800)
-    await store.storeBatch(batch([slo({ userId: longest, sessionId: longest })]))
-    expect((await readRows(database)).users).toMatchObject([{ userId: longest }])
+  test('a row can contain ids of the maximum length', async () => {
+    const maxLengthId = '\u{ffff}'.repeat(800)
+    await store.storeBatch(batch([logout({ userId: maxLengthId, sessionId: maxLengthId })]))
+    expect((await readRows(database)).users).toMatchObject([{ userId: maxLengthId }])
   })
 })
 
@@ -104,49 +106,52 @@ describe('the checkpoint', () => {
     batch: batch(events),
   })
 
-  test('moves with the page in one transaction', async () => {
-    await store.begin(BEGIN, null)
-    await expect(store.storePage(page(BEGIN, 'P1', [slo()]))).resolves.toBe(true)
+  test('the checkpoint moves with the page in one transaction', async () => {
+    await store.begin(CHECKPOINT, null)
+    await expect(store.storePage(page(CHECKPOINT, 'P1', [logout()]))).resolves.toBe(true)
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P1' })
     expect((await readRows(database)).users).toHaveLength(1)
   })
 
-  test('does not move, and nothing is stored, when the page was read from another checkpoint', async () => {
-    await store.begin(BEGIN, null)
-    await store.storePage(page(BEGIN, 'P1'))
-    await expect(store.storePage(page(BEGIN, 'P2', [slo()]))).resolves.toBe(false)
+  test('a page from another checkpoint moves nothing and stores nothing', async () => {
+    await store.begin(CHECKPOINT, null)
+    await store.storePage(page(CHECKPOINT, 'P1'))
+    await expect(store.storePage(page(CHECKPOINT, 'P2', [logout()]))).resolves.toBe(false)
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P1' })
     expect((await readRows(database)).users).toEqual([])
   })
 
-  test('does not move when writing the page fails', async () => {
-    await store.begin(BEGIN, null)
+  test('the checkpoint does not move when writing the page fails', async () => {
+    await store.begin(CHECKPOINT, null)
     await database.query('ALTER TABLE session_logout RENAME TO elsewhere')
-    await expect(store.storePage(page(BEGIN, 'P1', [slo()]))).rejects.toThrow()
+    await expect(store.storePage(page(CHECKPOINT, 'P1', [logout()]))).rejects.toThrow()
     await database.query('ALTER TABLE elsewhere RENAME TO session_logout')
-    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: BEGIN })
+    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: CHECKPOINT })
     expect((await readRows(database)).users).toEqual([])
   })
 
-  test('is set once by `begin`', async () => {
-    await store.begin(BEGIN, null)
+  test('`begin` sets the checkpoint only if there is none', async () => {
+    await store.begin(CHECKPOINT, null)
     await store.begin('another', { from: 1, to: 2 })
-    await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: BEGIN, sweep: null })
+    await expect(store.readProgress()).resolves.toMatchObject({
+      checkpoint: CHECKPOINT,
+      sweep: null,
+    })
   })
 })
 
 describe('freshness', () => {
-  test('is unknown until the first catch-up has ended, even when pages are stored', async () => {
-    await store.begin(BEGIN, null)
-    await store.storePage({ from: BEGIN, next: 'P1', storedAt: NOON, batch: batch() })
+  test('as_of is null until the first catch-up has ended, even when pages are stored', async () => {
+    await store.begin(CHECKPOINT, null)
+    await store.storePage({ from: CHECKPOINT, next: 'P1', storedAt: NOON, batch: batch() })
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
     await store.storeCaughtUp('P1', NOON)
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON })
   })
 
-  test('is unknown until the sweep has ended', async () => {
-    await store.begin(BEGIN, { from: NOON - 1000, to: NOON })
-    await store.storeCaughtUp(BEGIN, NOON)
+  test('as_of is null until the sweep has ended', async () => {
+    await store.begin(CHECKPOINT, { from: NOON - 1000, to: NOON })
+    await store.storeCaughtUp(CHECKPOINT, NOON)
     await expect(store.readProgress()).resolves.toMatchObject({
       asOf: null,
       sweep: { from: NOON - 1000, to: NOON },
@@ -157,36 +162,36 @@ describe('freshness', () => {
     ]
     for (const part of parts) {
       await expect(store.storeSweep(batch(), part)).resolves.toBe(true)
-      await store.storeCaughtUp(BEGIN, NOON)
+      await store.storeCaughtUp(CHECKPOINT, NOON)
     }
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON, sweep: null })
   })
 
-  test('does not advance with pages until the sweep has ended, and neither does completeness', async () => {
+  test('until the sweep has ended, as_of does not advance with pages, and complete is false', async () => {
     await store.storeCaughtUp(null, NOON)
-    await store.begin(BEGIN, { from: NOON - 1000, to: NOON })
-    await store.storePage({ from: BEGIN, next: 'P1', storedAt: NOON + 7, batch: batch() })
+    await store.begin(CHECKPOINT, { from: NOON - 1000, to: NOON })
+    await store.storePage({ from: CHECKPOINT, next: 'P1', storedAt: NOON + 7, batch: batch() })
     await expect(store.readKnown('x', null)).resolves.toMatchObject({ asOf: NOON, complete: false })
     await store.storeSweep(batch(), { from: NOON - 1000, to: NOON })
     await expect(store.readKnown('x', null)).resolves.toMatchObject({ asOf: NOON, complete: true })
   })
 
-  test('stays unknown when a part of an earlier, replaced sweep has been stored', async () => {
-    await store.begin(BEGIN, { from: NOON - 1000, to: NOON })
+  test('the span of a new sweep remains when a part of the earlier sweep is stored', async () => {
+    await store.begin(CHECKPOINT, { from: NOON - 1000, to: NOON })
     const sweep = { from: NOON - 1000, to: NOON + 500 }
-    await store.moveCheckpoint(BEGIN, 'P1', sweep)
+    await store.moveCheckpoint(CHECKPOINT, 'P1', sweep)
     const part = { from: NOON - 1000, to: NOON }
-    await expect(store.storeSweep(batch([slo()]), part)).resolves.toBe(false)
+    await expect(store.storeSweep(batch([logout()]), part)).resolves.toBe(false)
     await expect(store.readProgress()).resolves.toMatchObject({ sweep })
     expect((await readRows(database)).users).toHaveLength(1)
   })
 
-  test('advances with the storage time of the pages, and never goes back', async () => {
-    await store.begin(BEGIN, null)
-    await store.storeCaughtUp(BEGIN, NOON)
-    await store.storeCaughtUp(BEGIN, NOON - 1)
+  test('as_of advances with the storage time of the pages, and never moves back', async () => {
+    await store.begin(CHECKPOINT, null)
+    await store.storeCaughtUp(CHECKPOINT, NOON)
+    await store.storeCaughtUp(CHECKPOINT, NOON - 1)
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON })
-    await store.storePage({ from: BEGIN, next: 'P1', storedAt: NOON - 1, batch: batch() })
+    await store.storePage({ from: CHECKPOINT, next: 'P1', storedAt: NOON - 1, batch: batch() })
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON })
     await store.storePage({ from: 'P1', next: 'P2', storedAt: NOON + 7, batch: batch() })
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON + 7 })
@@ -194,38 +199,38 @@ describe('freshness', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON + 7 })
   })
 
-  test('does not advance for a catch-up from another checkpoint', async () => {
-    await store.begin(BEGIN, null)
+  test('as_of does not advance for a catch-up from another checkpoint', async () => {
+    await store.begin(CHECKPOINT, null)
     await store.storeCaughtUp('another', NOON)
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
   })
 })
 
 describe('the floor', () => {
-  test('only rises, and is a change of the feed when it does', async () => {
+  test('the floor only rises, and each raise is a change of the feed', async () => {
     await expect(store.raiseFloor(NOON)).resolves.toBe(NOON)
-    const risen = await store.readChanges({ after: null, since: null, limit: 10 })
-    expect(risen?.changes).toEqual([{ kind: 'floor', at: NOON }])
+    const pageAfterRaise = await store.readChanges({ after: null, since: null, limit: 10 })
+    expect(pageAfterRaise?.changes).toEqual([{ kind: 'floor', at: NOON }])
     await expect(store.raiseFloor(NOON - 1)).resolves.toBe(NOON)
     await expect(store.raiseFloor(NOON)).resolves.toBe(NOON)
-    const after = risen?.cursor ?? ''
-    const same = await store.readChanges({ after, since: null, limit: 10 })
-    expect(same?.changes).toEqual([])
+    const after = pageAfterRaise?.cursor ?? ''
+    const pageWithoutRaise = await store.readChanges({ after, since: null, limit: 10 })
+    expect(pageWithoutRaise?.changes).toEqual([])
     await expect(store.raiseFloor(NOON + 1)).resolves.toBe(NOON + 1)
-    const again = await store.readChanges({ after, since: null, limit: 10 })
-    expect(again?.changes).toEqual([{ kind: 'floor', at: NOON + 1 }])
+    const pageAfterSecondRaise = await store.readChanges({ after, since: null, limit: 10 })
+    expect(pageAfterSecondRaise?.changes).toEqual([{ kind: 'floor', at: NOON + 1 }])
   })
 
-  test('is never in the future', async () => {
+  test('the floor is never in the future', async () => {
     await expect(store.raiseFloor(Date.now() + 60_000)).rejects.toBeInstanceOf(RangeError)
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: null })
   })
 })
 
-describe('knowledge', () => {
-  test('of an unknown user and session is empty, with the freshness of the log', async () => {
-    await store.begin(BEGIN, null)
-    await store.storeCaughtUp(BEGIN, NOON)
+describe('readKnown', () => {
+  test('readKnown returns no logout of an unknown user and session, with the freshness of the log', async () => {
+    await store.begin(CHECKPOINT, null)
+    await store.storeCaughtUp(CHECKPOINT, NOON)
     await expect(store.readKnown('unknown-user', 'unknown-session')).resolves.toEqual({
       user: null,
       session: null,
@@ -236,8 +241,8 @@ describe('knowledge', () => {
     })
   })
 
-  test('of a user and a session is their stored rows', async () => {
-    await store.storeBatch(batch([slo(), slo({ sessionId: null, at: NOON - 5 })]))
+  test('readKnown returns the stored rows of a user and a session', async () => {
+    await store.storeBatch(batch([logout(), logout({ sessionId: null, at: NOON - 5 })]))
     await expect(store.readKnown('auth0|1', 'S1')).resolves.toEqual({
       user: { at: NOON, allSessionsAt: NOON - 5, logId: 'L1', type: 'slo' },
       session: { at: NOON, ended: true, logId: 'L1', type: 'slo' },
@@ -253,24 +258,21 @@ describe('knowledge', () => {
     [-1, true],
     [0, true],
     [1, false],
-  ])(
-    'is incomplete until the horizon of a gap: %d ms before it, complete is %s',
-    async (left, complete) => {
-      const horizonMs = 1000
-      const judged = await openTestStore(database, {
-        horizonMs,
-        now: () => NOON + horizonMs - left,
-      })
-      await store.begin(BEGIN, null)
-      await store.storeCaughtUp(BEGIN, NOON)
-      await database.query(
-        `INSERT INTO gap (from_at, to_at, reason) VALUES ($1::timestamptz - interval '1 hour', $1, 'outage')`,
-        [new Date(NOON).toISOString()],
-      )
-      await expect(judged.readKnown('auth0|1', null)).resolves.toMatchObject({ complete })
-      await judged.close()
-    },
-  )
+  ])('%d ms before the horizon of a gap, complete is %s', async (remainingMs, complete) => {
+    const horizonMs = 1000
+    const storeAtHorizon = await openTestStore(database, {
+      horizonMs,
+      now: () => NOON + horizonMs - remainingMs,
+    })
+    await store.begin(CHECKPOINT, null)
+    await store.storeCaughtUp(CHECKPOINT, NOON)
+    await database.query(
+      `INSERT INTO gap (from_at, to_at, reason) VALUES ($1::timestamptz - interval '1 hour', $1, 'outage')`,
+      [new Date(NOON).toISOString()],
+    )
+    await expect(storeAtHorizon.readKnown('auth0|1', null)).resolves.toMatchObject({ complete })
+    await storeAtHorizon.close()
+  })
 })
 
 describe('unattributable entries', () => {
@@ -280,7 +282,7 @@ describe('unattributable entries', () => {
     { logId: '', reason: 'malformed', entry: '"\\u0000"' },
   ]
 
-  test('are stored once when they are read more than once', async () => {
+  test('an unattributable entry is stored once when it is read more than once', async () => {
     for (const _ of [1, 2]) {
       await store.storeBatch({ users: [], sessions: [], unattributable: rows })
     }
@@ -289,9 +291,9 @@ describe('unattributable entries', () => {
     })
   })
 
-  test('are truncated to the maximum length', async () => {
-    const long = { logId: 'L2', reason: 'malformed', entry: 'x'.repeat(100_000) }
-    await store.storeBatch({ users: [], sessions: [], unattributable: [long] })
+  test('an unattributable entry is truncated to the maximum length', async () => {
+    const longEntry = { logId: 'L2', reason: 'malformed', entry: 'x'.repeat(100_000) }
+    await store.storeBatch({ users: [], sessions: [], unattributable: [longEntry] })
     expect(await database.query('SELECT length(entry) FROM unattributable')).toEqual([
       { length: 8192 },
     ])
@@ -299,13 +301,13 @@ describe('unattributable entries', () => {
 })
 
 describe('the lease', () => {
-  test('is held by one owner, who can renew it', async () => {
+  test('only one owner holds the lease, and can renew it', async () => {
     await expect(store.acquireLease('a', 60_000)).resolves.toBe(true)
     await expect(store.acquireLease('b', 60_000)).resolves.toBe(false)
     await expect(store.acquireLease('a', 60_000)).resolves.toBe(true)
   })
 
-  test('can be acquired after its owner has released it', async () => {
+  test('the lease can be acquired after its owner has released it', async () => {
     await store.acquireLease('a', 60_000)
     await store.releaseLease('b')
     await expect(store.acquireLease('b', 60_000)).resolves.toBe(false)
@@ -313,19 +315,19 @@ describe('the lease', () => {
     await expect(store.acquireLease('b', 60_000)).resolves.toBe(true)
   })
 
-  test('can be acquired after it has expired', async () => {
+  test('the lease can be acquired after it has expired', async () => {
     await store.acquireLease('a', 60_000)
     await database.query(`UPDATE tenant SET lease_until = now() - interval '1 ms'`)
     await expect(store.acquireLease('b', 60_000)).resolves.toBe(true)
   })
 
-  test('is acquired by one of many concurrent callers', async () => {
+  test('one of many concurrent callers acquires the lease', async () => {
     const attempts = Array.from({ length: 10 }, (_, n) => store.acquireLease(`w${n}`, 60_000))
     expect((await Promise.all(attempts)).filter(Boolean)).toHaveLength(1)
   })
 })
 
-/** Statements in the transaction of `claim` before its COMMIT. */
+/** Number of statements in the transaction of `claim` before its COMMIT. */
 const STATEMENTS_OF_CLAIM = 5
 
 describe('the database', () => {
@@ -334,13 +336,13 @@ describe('the database', () => {
       SELECT pg_terminate_backend(pid) FROM pg_stat_activity
       WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 
-  test('without data can be claimed for another tenant', async () => {
-    const other = await openTestStore(database, { domain: 'other.example' })
-    await other.close()
+  test('a database without data can be claimed for another tenant', async () => {
+    const otherStore = await openTestStore(database, { domain: 'other.example' })
+    await otherStore.close()
     expect(await database.query('SELECT domain FROM tenant')).toEqual([{ domain: 'other.example' }])
   })
 
-  test('of another tenant is rejected with an error that names both', async () => {
+  test('a database of another tenant is rejected, and the error names both tenants', async () => {
     await store.storeCaughtUp(null, NOON)
     const rejected = openTestStore(database, { domain: 'other.example' })
     await expect(rejected).rejects.toMatchObject({
@@ -349,14 +351,14 @@ describe('the database', () => {
     })
   })
 
-  test('is reported as unavailable when its server is unreachable', async () => {
+  test('the store reports the database as unavailable if its server is unreachable', async () => {
     const url = new URL(database.url)
     url.port = '1'
     const opening = openTestStore({ ...database, url: url.href })
     await expect(opening).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
   })
 
-  test('is reported as unavailable after a timeout while it is unresponsive, and works again afterwards', async () => {
+  test('the store reports an unresponsive database as unavailable after a timeout, and works again afterwards', async () => {
     const proxy = await openProxy(database.url)
     const timeouts = { connectTimeoutMs: 1_000, queryTimeoutMs: 1_000 }
     const unresponsive = await openTestStore({ ...database, url: proxy.url }, {}, timeouts)
@@ -367,54 +369,54 @@ describe('the database', () => {
     proxy.thaw()
     await expect(unresponsive.storeCaughtUp(null, NOON)).resolves.toBeUndefined()
     proxy.freeze()
-    await expect(unresponsive.begin(BEGIN, null)).rejects.toMatchObject({
+    await expect(unresponsive.begin(CHECKPOINT, null)).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',
     })
     proxy.thaw()
-    await expect(unresponsive.begin(BEGIN, null)).resolves.toBeUndefined()
+    await expect(unresponsive.begin(CHECKPOINT, null)).resolves.toBeUndefined()
     await unresponsive.close()
     await proxy.close()
   })
 
-  test('is not sent a rollback when it becomes unresponsive within a transaction', async () => {
-    // After the BEGIN of the transaction that follows the claim.
+  test('the store sends no rollback if the database becomes unresponsive within a transaction', async () => {
+    // The proxy freezes after the BEGIN of the transaction that follows the claim.
     const proxy = await openProxy(database.url, READY_IN_TRANSACTION, STATEMENTS_OF_CLAIM + 1)
     const timeouts = { connectTimeoutMs: 1_000, queryTimeoutMs: 1_000 }
     const unresponsive = await openTestStore({ ...database, url: proxy.url }, {}, timeouts)
     const startedAt = performance.now()
-    const writing = unresponsive.begin(BEGIN, null)
+    const writing = unresponsive.begin(CHECKPOINT, null)
     await expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
-    // One timeout, not two.
+    // A rollback would cause a second timeout.
     expect(performance.now() - startedAt).toBeLessThan(1_900)
     await unresponsive.close()
     await proxy.close()
   })
 
-  test('accepts other writers after an unresponsive writer has lost the lock', async () => {
-    // After the isolation level is set and the tenant row is locked.
+  test('other writers can write after PostgreSQL has ended the transaction of an unresponsive writer', async () => {
+    // The proxy freezes after the isolation level was set and the tenant row was locked.
     const proxy = await openProxy(database.url, READY_IN_TRANSACTION, STATEMENTS_OF_CLAIM + 3)
-    // Longer than the time limit below: the server ends its transaction before the client gives up.
+    // This timeout is longer than the time limit below, so the server ends the transaction before the client times out.
     const timeouts = { queryTimeoutMs: 4_000 }
     const unresponsive = await openTestStore(
       { url: proxy.url },
       { idleTransactionTimeoutMs: 500 },
       timeouts,
     )
-    const writing = unresponsive.begin(BEGIN, null)
+    const writing = unresponsive.begin(CHECKPOINT, null)
     const failing = expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
     const findLocks = () =>
       database.query(`SELECT FROM pg_locks WHERE relation = 'tenant'::regclass`)
     await expect.poll(findLocks, { interval: 5 }).not.toEqual([])
     const startedAt = performance.now()
-    await expect(store.begin(BEGIN, null)).resolves.toBeUndefined()
+    await expect(store.begin(CHECKPOINT, null)).resolves.toBeUndefined()
     expect(performance.now() - startedAt).toBeLessThan(3_500)
     await failing
     await unresponsive.close()
     await proxy.close()
   })
 
-  test('accepts the lease of another worker after an unresponsive one has lost its lock', async () => {
-    // After the isolation level and the time limit are set, and the lease is written.
+  test('another worker can acquire the lease after PostgreSQL has ended the transaction of an unresponsive worker', async () => {
+    // The proxy freezes after the isolation level and the time limit were set, and the lease was written.
     const proxy = await openProxy(database.url, READY_IN_TRANSACTION, STATEMENTS_OF_CLAIM + 4)
     const unresponsive = await openTestStore(
       { url: proxy.url },
@@ -435,27 +437,27 @@ describe('the database', () => {
     await proxy.close()
   })
 
-  test('accepts writes on new connections as soon as it is no longer read-only', async () => {
+  test('writes succeed on new connections as soon as the database is no longer read-only', async () => {
     const setReadOnly = (value: string) =>
       database.query(`
         BEGIN READ WRITE;
         ALTER DATABASE ${database.name} SET default_transaction_read_only = ${value};
         COMMIT`)
-    // The setting applies to new connections, for their whole lifetime.
+    // The setting applies only to connections that are opened after it was changed.
     await setReadOnly('on')
     await endConnections()
     await expect.poll(() => store.readProgress().catch(() => null)).not.toBeNull()
-    const writing = store.begin(BEGIN, null)
+    const writing = store.begin(CHECKPOINT, null)
     await expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
     await setReadOnly('off')
-    await expect(store.begin(BEGIN, null)).resolves.toBeUndefined()
+    await expect(store.begin(CHECKPOINT, null)).resolves.toBeUndefined()
   })
 
-  test('is not reported as unavailable for a programming error', async () => {
+  test('the store does not report the database as unavailable because of a programming error', async () => {
     await expect(store.storeCaughtUp(null, Number.NaN)).rejects.toBeInstanceOf(RangeError)
   })
 
-  test('is available on new connections after it has closed the existing ones', async () => {
+  test('the store opens new connections after PostgreSQL has closed the existing connections', async () => {
     await store.readProgress()
     await endConnections()
     await expect

@@ -3,31 +3,33 @@ import { describe, expect, test } from 'vitest'
 import { RELEASED_MIGRATIONS } from '../_support/release-0-1-0.js'
 
 /** The migrations that the program applies, by name. */
-const current = await readMigrations(new URL('../../prisma/migrations/', import.meta.url))
-const released = await readMigrations(RELEASED_MIGRATIONS)
+const currentMigrations = await readMigrations(new URL('../../prisma/migrations/', import.meta.url))
+const releasedMigrations = await readMigrations(RELEASED_MIGRATIONS)
 
 /**
- * Statements that do not affect an older service that runs beside a newer one. All others are rejected. That
- * includes dropping an index: without it, queries of the older service can be too slow.
+ * Statements that do not affect an older service that uses the database at the same time. The test rejects all other
+ * statements. For example, it rejects `DROP INDEX`: without the index, queries of the older service can be too slow.
  */
 const ADDITIONS = [
   /^CREATE TABLE /,
   /^CREATE INDEX /,
   /^CREATE FUNCTION /,
   /^CREATE TRIGGER /,
-  // The INSERT of the older service omits the column.
+  // The column must be nullable or have a default, because INSERT statements of the older service omit it.
   /^ALTER TABLE "\w+" ADD COLUMN "\w+" \w+(\(\d+\))?( NOT NULL DEFAULT [^,]+| DEFAULT [^,]+)?$/,
 ]
 
 test('the migrations of 0.1.0 are unchanged', () => {
-  expect(Object.keys(released)).not.toEqual([])
-  expect(current).toMatchObject(released)
+  expect(Object.keys(releasedMigrations)).not.toEqual([])
+  expect(currentMigrations).toMatchObject(releasedMigrations)
 })
 
-test('every migration since 0.1.0 only adds', () => {
-  const added = Object.entries(current).filter(([name]) => !(name in released))
-  expect(added.map(([name, sql]) => [name, findNonAdditions(sql)])).toEqual(
-    added.map(([name]) => [name, []]),
+test('every migration since 0.1.0 consists of additions only', () => {
+  const addedMigrations = Object.entries(currentMigrations).filter(
+    ([name]) => !(name in releasedMigrations),
+  )
+  expect(addedMigrations.map(([name, sql]) => [name, findNonAdditions(sql)])).toEqual(
+    addedMigrations.map(([name]) => [name, []]),
   )
 })
 
@@ -52,13 +54,13 @@ describe('the check for additions', () => {
     'UPDATE "last_logout" SET "seq" = 0',
     'TRUNCATE "gap"',
     '-- CreateIndex\nCREATE INDEX "a" ON "gap"("reason");\ndrop table "gap"',
-  ])('detects %s', (sql) => {
+  ])('findNonAdditions detects %s', (sql) => {
     expect(findNonAdditions(`${sql};`)).toHaveLength(1)
   })
 
-  test('accepts the migrations before 0.1.0, except one unique index', () => {
-    const before = Object.values(released).flatMap(findNonAdditions)
-    expect(before).toEqual(['CREATE UNIQUE INDEX "gap_from_at_key" ON "gap"("from_at")'])
+  test('findNonAdditions accepts the migrations of 0.1.0, except one unique index', () => {
+    const exceptions = Object.values(releasedMigrations).flatMap(findNonAdditions)
+    expect(exceptions).toEqual(['CREATE UNIQUE INDEX "gap_from_at_key" ON "gap"("from_at")'])
   })
 })
 

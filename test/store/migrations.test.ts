@@ -57,42 +57,42 @@ test('a failed migration is rolled back, and the next run applies it', async () 
   await expect(applyMigrations(database.url)).resolves.toEqual(ALL_MIGRATIONS)
 })
 
-test('a lost connection rejects the run and does not end the process', async () => {
+test('applyMigrations rejects if its connection is lost, and the process continues', async () => {
   const lockHolder = new pg.Client({ connectionString: database.url })
   await lockHolder.connect()
   await lockHolder.query('SELECT pg_advisory_lock(72707369)')
   const proxy = await openProxy(database.url)
-  const migrating = applyMigrations(proxy.url)
-  migrating.catch(() => {})
+  const migration = applyMigrations(proxy.url)
+  migration.catch(() => {})
   const countWaiting = async () => {
     const waiting = `SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`
     return (await lockHolder.query(waiting)).rowCount
   }
   await expect.poll(countWaiting).toBe(1)
   await proxy.close()
-  await expect(migrating).rejects.toThrow()
+  await expect(migration).rejects.toThrow()
   await lockHolder.end()
 })
 
 test('the migrations create the tables that schema.prisma describes', async () => {
   await applyMigrations(database.url)
-  const described = await createTestDatabase('template0')
+  const databaseOfSchema = await createTestDatabase('template0')
   try {
-    await described.query(await readSchemaSql(described.url))
-    expect(await readTables(database)).toEqual(await readTables(described))
+    await databaseOfSchema.query(await readSchemaSql(databaseOfSchema.url))
+    expect(await readTables(database)).toEqual(await readTables(databaseOfSchema))
   } finally {
-    await described.drop()
+    await databaseOfSchema.drop()
   }
 })
 
-async function readTables(from: TestDatabase) {
-  const columns = await from.query(
+async function readTables(database: TestDatabase) {
+  const columns = await database.query(
     `SELECT table_name, column_name, data_type, datetime_precision, is_nullable, column_default
      FROM information_schema.columns
      WHERE table_schema = 'public' AND table_name <> '_prisma_migrations'
      ORDER BY table_name, column_name`,
   )
-  const indexes = await from.query(
+  const indexes = await database.query(
     `SELECT indexdef FROM pg_indexes
      WHERE schemaname = 'public' AND tablename <> '_prisma_migrations' ORDER BY indexdef`,
   )

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { aborted } from '../../src/errors.js'
+import { abortedError } from '../../src/errors.js'
 import type { LastLogoutStore } from '../../src/ports.js'
 import type { Batch, Unattributable } from '../../src/rules/batch.js'
 import { fold } from '../../src/rules/fold.js'
@@ -12,7 +12,7 @@ import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore, readRows } from '../_support/store.js'
 
 const NOON = Date.parse('2026-11-23T12:00:00Z')
-const DAY = 86_400_000
+const DAY_MS = 86_400_000
 
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
@@ -34,70 +34,74 @@ const unattributable = (rows: Partial<Unattributable>[]): Batch => ({
     ...row,
   })),
 })
-const many = (count: number, from = 0) =>
+const entriesOf = (count: number, from = 0) =>
   unattributable(Array.from({ length: count }, (_, n) => ({ logId: `L${from + n}` })))
-const readKept = () =>
+const readEntries = () =>
   database.query<{ id: string; reason: string }>('SELECT id, reason FROM unattributable')
 
 /** Returns the query plan of a statement. */
 async function explain(run: (tx: Executor) => Promise<void>): Promise<string> {
   let plan = ''
-  const prepared = async (parts: TemplateStringsArray, ...values: unknown[]) => {
-    const { text, values: flat } = Prisma.sql(parts, ...values)
-    const lines = await database.query(`EXPLAIN ANALYZE ${text}`, flat)
+  const explainStatement = async (parts: TemplateStringsArray, ...values: unknown[]) => {
+    const { text, values: parameters } = Prisma.sql(parts, ...values)
+    const lines = await database.query(`EXPLAIN ANALYZE ${text}`, parameters)
     plan = lines.map((line) => line['QUERY PLAN']).join('\n')
     return 0
   }
   const tables = tablesIn('public')
-  await run({ $executeRaw: prepared as never, $queryRaw: prepared as never, tables })
+  await run({
+    $executeRaw: explainStatement as never,
+    $queryRaw: explainStatement as never,
+    tables,
+  })
   return plan
 }
 
 describe('unattributable entries', () => {
-  test('are stored up to 1,000 per reason and day, and all are counted', async () => {
-    for (let page = 0; page < 13; page++) await store.storeBatch(many(100, page * 100))
+  test('at most 1,000 unattributable entries are stored per reason and day, and all are counted', async () => {
+    for (let page = 0; page < 13; page++) await store.storeBatch(entriesOf(100, page * 100))
     await store.storeBatch(unattributable([{ logId: 'other', reason: 'malformed' }]))
-    await expect(readKept()).resolves.toHaveLength(1_001)
+    await expect(readEntries()).resolves.toHaveLength(1_001)
     await expect(store.count()).resolves.toMatchObject({
       unattributable: { no_subject: 1_300, malformed: 1 },
     })
   })
 
-  test('are stored and counted once when they are read more than once', async () => {
-    await store.storeBatch(many(500))
-    await store.storeBatch(many(600))
+  test('an unattributable entry is stored and counted once when it is read more than once', async () => {
+    await store.storeBatch(entriesOf(500))
+    await store.storeBatch(entriesOf(600))
     await store.storeBatch(unattributable([{ logId: 'twice' }, { logId: 'twice' }]))
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 601 } })
   })
 
-  test('are stored again on the next day in UTC', async () => {
-    await store.storeBatch(many(1_001))
+  test('further unattributable entries are stored on the next day in UTC', async () => {
+    await store.storeBatch(entriesOf(1_001))
     await database.query(
       `UPDATE unattributable SET received_at = date_trunc('day', now(), 'UTC') - interval '1 ms'`,
     )
-    await store.storeBatch(many(10, 5_000))
-    await expect(readKept()).resolves.toHaveLength(1_010)
+    await store.storeBatch(entriesOf(10, 5_000))
+    await expect(readEntries()).resolves.toHaveLength(1_010)
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 1_011 } })
   })
 
-  test('are stored with one count of the day for the whole batch', async () => {
-    await store.storeBatch(many(1_000))
-    const rows = many(200, 5_000).unattributable
+  test('the unattributable entries of the day are counted once for each batch', async () => {
+    await store.storeBatch(entriesOf(1_000))
+    const rows = entriesOf(200, 5_000).unattributable
     const plan = await explain((tx) => writeUnattributable(tx, rows))
     const loops = plan.matchAll(/ on unattributable counted.*?loops=(\d+)/g)
     expect([...loops].map(([, times]) => Number(times))).toEqual([1])
   })
 
-  test('without a log id are distinguished by their content', async () => {
+  test('unattributable entries without a log id are distinguished by their content', async () => {
     const rows = ['1', '2', '1'].map((entry) => ({ logId: '', entry }))
     await store.storeBatch(unattributable(rows))
-    await expect(readKept()).resolves.toHaveLength(2)
+    await expect(readEntries()).resolves.toHaveLength(2)
   })
 })
 
 describe('pruning', () => {
-  const RETAIN_MS = 60 * DAY
-  const slo = (n: number, at: number) => ({
+  const RETAIN_MS = 60 * DAY_MS
+  const sloEvent = (n: number, at: number) => ({
     logId: `L${n}`,
     type: 'slo',
     at,
@@ -106,65 +110,65 @@ describe('pruning', () => {
   })
   /** The clock of the database. */
   let now = NOON
-  let clocked: LastLogoutStore & { close(): Promise<void> }
+  let storeWithClock: LastLogoutStore & { close(): Promise<void> }
   beforeEach(async () => {
     now = NOON
-    clocked = await openTestStore(database, { now: () => now })
-    await clocked.begin('P0', null)
+    storeWithClock = await openTestStore(database, { now: () => now })
+    await storeWithClock.begin('P0', null)
   })
-  afterEach(() => clocked.close())
+  afterEach(() => storeWithClock.close())
 
-  /** Stores logouts at their instants, one after the other. */
+  /** Stores logouts one after the other, each while the clock of the database is `at`. */
   const storeAt = async (...rows: { n: number; at: number; date?: number }[]) => {
     for (const { n, at, date = at } of rows) {
       now = at
-      await clocked.storeBatch({ ...fold([slo(n, date)]), unattributable: [] })
+      await storeWithClock.storeBatch({ ...fold([sloEvent(n, date)]), unattributable: [] })
     }
   }
-  /** Records that the log has been read up to an instant, then prunes at that instant. */
+  /** Sets the clock of the database, records that the log has been read up to now, and prunes. */
   const pruneAt = async (at: number, onBatch?: () => void) => {
     now = at
-    await clocked.storeCaughtUp('P0', at)
-    return clocked.prune(RETAIN_MS, onBatch)
+    await storeWithClock.storeCaughtUp('P0', at)
+    return storeWithClock.prune(RETAIN_MS, onBatch)
   }
   const readSessions = async () =>
     (await readRows(database)).sessions.map(({ sessionId }) => sessionId)
 
-  test('deletes sessions that changed before the limit, and keeps users, gaps and the floor', async () => {
+  test('prune deletes sessions that changed before the limit, and keeps users, gaps and the floor', async () => {
     await storeAt({ n: 1, at: NOON - 1 }, { n: 2, at: NOON }, { n: 3, at: NOON + 1 })
-    await clocked.storeGap({ from: NOON - DAY, to: NOON - 1, reason: 'retention' }, true)
-    const pruned = await pruneAt(NOON + RETAIN_MS)
-    expect(pruned).toEqual({ sessions: 1, unattributable: 0, forgotten: 0 })
+    await storeWithClock.storeGap({ from: NOON - DAY_MS, to: NOON - 1, reason: 'retention' }, true)
+    const counts = await pruneAt(NOON + RETAIN_MS)
+    expect(counts).toEqual({ sessions: 1, unattributable: 0, forgotten: 0 })
     await expect(readSessions()).resolves.toEqual(['s2', 's3'])
-    await expect(clocked.count()).resolves.toMatchObject({ users: 3, gaps: 1 })
-    await expect(clocked.readProgress()).resolves.toMatchObject({ floorAt: NOON - 1 })
+    await expect(storeWithClock.count()).resolves.toMatchObject({ users: 3, gaps: 1 })
+    await expect(storeWithClock.readProgress()).resolves.toMatchObject({ floorAt: NOON - 1 })
   })
 
-  test('keeps a session whose logout was stored long after it happened', async () => {
-    await storeAt({ n: 1, at: NOON, date: NOON - 70 * DAY })
-    await expect(pruneAt(NOON + DAY)).resolves.toMatchObject({ sessions: 0 })
+  test('prune keeps a session whose logout was stored long after it happened', async () => {
+    await storeAt({ n: 1, at: NOON, date: NOON - 70 * DAY_MS })
+    await expect(pruneAt(NOON + DAY_MS)).resolves.toMatchObject({ sessions: 0 })
     await expect(readSessions()).resolves.toEqual(['s1'])
   })
 
-  test('keeps sessions that are recent at as_of when the clock is far ahead', async () => {
+  test('prune keeps sessions that are recent relative to as_of, even if the clock is far ahead', async () => {
     await storeAt({ n: 1, at: NOON })
-    await clocked.storeCaughtUp('P0', NOON)
+    await storeWithClock.storeCaughtUp('P0', NOON)
     now = NOON + 10 * RETAIN_MS
-    await expect(clocked.prune(RETAIN_MS)).resolves.toMatchObject({ sessions: 0 })
+    await expect(storeWithClock.prune(RETAIN_MS)).resolves.toMatchObject({ sessions: 0 })
     await expect(readSessions()).resolves.toEqual(['s1'])
   })
 
-  test('deletes nothing before the first catch-up has ended', async () => {
+  test('prune deletes nothing before the first catch-up has ended', async () => {
     await storeAt({ n: 1, at: NOON })
     now = NOON + 10 * RETAIN_MS
-    await expect(clocked.prune(RETAIN_MS)).resolves.toMatchObject({ sessions: 0 })
+    await expect(storeWithClock.prune(RETAIN_MS)).resolves.toMatchObject({ sessions: 0 })
   })
 
-  test('deletes unattributable entries before the limit, and their excess counts', async () => {
-    await store.storeBatch(many(1_005))
+  test('prune deletes unattributable entries before the limit, and the counts of entries that were not stored', async () => {
+    await store.storeBatch(entriesOf(1_005))
     await database.query(`UPDATE unattributable SET received_at = received_at - interval '61 days'`)
     await database.query(`UPDATE unattributable_excess SET day = day - 61`)
-    await store.storeBatch(many(2, 9_000))
+    await store.storeBatch(entriesOf(2, 9_000))
     await store.storeCaughtUp('P0', Date.now())
     await expect(store.prune(RETAIN_MS)).resolves.toEqual({
       sessions: 0,
@@ -174,7 +178,7 @@ describe('pruning', () => {
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_subject: 2 } })
   })
 
-  test('skips a session that a writer has locked, without waiting', async () => {
+  test('prune skips a session that a writer has locked, without waiting', async () => {
     await storeAt({ n: 1, at: NOON - 2 }, { n: 2, at: NOON - 1 })
     const writer = new pg.Client({ connectionString: database.url })
     await writer.connect()
@@ -189,59 +193,56 @@ describe('pruning', () => {
     await expect(readSessions()).resolves.toEqual(['s2'])
   })
 
-  test('aborts before the next statement when the callback throws', async () => {
+  test('prune ends before the next statement when the callback throws', async () => {
     await storeAt({ n: 1, at: NOON - 1 })
     const stop = () => {
-      throw aborted()
+      throw abortedError()
     }
     await expect(pruneAt(NOON + RETAIN_MS, stop)).rejects.toMatchObject({ code: 'ABORTED' })
     await expect(readSessions()).resolves.toEqual(['s1'])
   })
 
-  test('deletes more rows than fit into one statement', async () => {
+  test('prune deletes more rows than one statement can delete', async () => {
     await database.query(
       `INSERT INTO session_logout (session_id, at, ended, log_id, type, seq)
        SELECT n::text, $1, true, '', 'slo', n FROM generate_series(1, 25000) AS n`,
       [new Date(NOON)],
     )
-    const pruned = await pruneAt(NOON + RETAIN_MS)
-    expect(pruned).toEqual({ sessions: 25_000, unattributable: 0, forgotten: 0 })
+    const counts = await pruneAt(NOON + RETAIN_MS)
+    expect(counts).toEqual({ sessions: 25_000, unattributable: 0, forgotten: 0 })
   })
 })
 
 describe('a gap', () => {
-  test('with the same beginning as another is the same gap, which can grow', async () => {
+  test('a gap with the same beginning as a stored gap extends the stored gap', async () => {
     const gap = { from: NOON, to: NOON + 1_000, reason: 'retention' } as const
     await expect(store.storeGap(gap, false)).resolves.toBe(true)
     await expect(store.storeGap(gap, false)).resolves.toBe(false)
-    const before = Date.now() - 2 * DAY
-    await database.query('UPDATE gap SET detected_at = $1', [new Date(before)])
+    const detectedBefore = Date.now() - 2 * DAY_MS
+    await database.query('UPDATE gap SET detected_at = $1', [new Date(detectedBefore)])
     await expect(store.storeGap({ ...gap, to: NOON + 500 }, false)).resolves.toBe(false)
-    await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt: before }])
+    await expect(store.readGaps()).resolves.toEqual([{ ...gap, detectedAt: detectedBefore }])
     await expect(store.storeGap({ ...gap, to: NOON + 2_000 }, false)).resolves.toBe(true)
-    const [stored, ...rest] = await store.readGaps()
-    expect(stored).toEqual({ ...gap, to: NOON + 2_000, detectedAt: expect.any(Number) })
-    expect(stored?.detectedAt).toBeGreaterThan(Date.now() - DAY)
+    const [storedGap, ...rest] = await store.readGaps()
+    expect(storedGap).toEqual({ ...gap, to: NOON + 2_000, detectedAt: expect.any(Number) })
+    expect(storedGap?.detectedAt).toBeGreaterThan(Date.now() - DAY_MS)
     expect(rest).toEqual([])
   })
 
   test.each([
-    ['just below its end', 999, false],
-    ['at its end', 1_000, true],
-  ])(
-    'does not affect completeness below the floor: with the floor %s complete is %s',
-    async (_where, above, complete) => {
-      await store.begin('P0', null)
-      await store.storeCaughtUp('P0', Date.now())
-      const from = Date.now() - 60_000
-      await store.storeGap({ from, to: from + 1_000, reason: 'retention' }, false)
-      await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete: false })
-      await store.raiseFloor(from + above)
-      await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete })
-    },
-  )
+    ['just below the end of the gap', 999, false],
+    ['at the end of the gap', 1_000, true],
+  ])('with the floor %s, complete is %s', async (_where, msAfterStart, complete) => {
+    await store.begin('P0', null)
+    await store.storeCaughtUp('P0', Date.now())
+    const from = Date.now() - 60_000
+    await store.storeGap({ from, to: from + 1_000, reason: 'retention' }, false)
+    await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete: false })
+    await store.raiseFloor(from + msAfterStart)
+    await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete })
+  })
 
-  test('raises the floor if requested, never to the future', async () => {
+  test('a gap raises the floor if requested, but never into the future', async () => {
     const to = Date.now() + 60_000
     await store.storeGap({ from: NOON, to, reason: 'empty_log' }, true)
     const { floorAt } = await store.readProgress()

@@ -7,7 +7,7 @@ import { POLL_OPTIONS, TYPES } from '../_support/poll.js'
 import { openTestStore } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
-const HOUR = 3_600_000
+const HOUR_MS = 3_600_000
 
 let database: TestDatabase
 let store: LastLogoutStore & { close(): Promise<void> }
@@ -27,51 +27,52 @@ afterEach(async () => {
 })
 
 const { signal } = new AbortController()
-const run = () => reconcile({ source: t.source, store, types: TYPES }, POLL_OPTIONS, signal)
+const runReconcile = () =>
+  reconcile({ source: t.source, store, types: TYPES }, POLL_OPTIONS, signal)
 const logOut = (userId: string) => t.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 const isKnown = async (userId: string) => (await store.readKnown(userId, null)).user !== null
 
 describe('a Date of Auth0 that is an hour ahead', () => {
-  test('does not count as freshness, neither while it is ahead nor later', async () => {
+  test('a Date that is an hour ahead never moves as_of ahead of now', async () => {
     logOut('auth0|1')
-    await run()
-    const before = await store.readProgress()
-    dateAheadMs = HOUR
+    await runReconcile()
+    const progressBefore = await store.readProgress()
+    dateAheadMs = HOUR_MS
     logOut('auth0|2')
-    await expect(run()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
+    await expect(runReconcile()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
     const { asOf, now } = await store.readProgress()
-    expect(asOf).toBeGreaterThanOrEqual(before.asOf ?? 0)
+    expect(asOf).toBeGreaterThanOrEqual(progressBefore.asOf ?? 0)
     expect(asOf).toBeLessThanOrEqual(now)
     await expect(isKnown('auth0|2')).resolves.toBe(true)
 
     dateAheadMs = 0
     logOut('auth0|3')
-    await run()
-    const after = await store.readProgress()
-    expect(after.asOf).toBeLessThanOrEqual(after.now)
-    expect(after.asOf).toBeGreaterThan(after.now - 10_000)
+    await runReconcile()
+    const progressAfter = await store.readProgress()
+    expect(progressAfter.asOf).toBeLessThanOrEqual(progressAfter.now)
+    expect(progressAfter.asOf).toBeGreaterThan(progressAfter.now - 10_000)
     await expect(isKnown('auth0|3')).resolves.toBe(true)
   })
 
-  test('hides no logout of the hour after a first start', async () => {
-    dateAheadMs = HOUR
+  test('a Date that is an hour ahead at the first start loses no logout', async () => {
+    dateAheadMs = HOUR_MS
     logOut('auth0|1')
-    await expect(run()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
+    await expect(runReconcile()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
     dateAheadMs = 0
     logOut('auth0|2')
-    await run()
+    await runReconcile()
     await expect(isKnown('auth0|1')).resolves.toBe(true)
     await expect(isKnown('auth0|2')).resolves.toBe(true)
   })
 })
 
 test('a Date of Auth0 that is an hour behind makes the data look an hour old, and loses no logout', async () => {
-  dateAheadMs = -HOUR
+  dateAheadMs = -HOUR_MS
   logOut('auth0|1')
-  await run()
+  await runReconcile()
   const { user, asOf, now } = await store.readKnown('auth0|1', null)
   expect(user?.at).toBeGreaterThan(now - 10_000)
-  expect(asOf).toBeLessThan(now - HOUR + 10_000)
+  expect(asOf).toBeLessThan(now - HOUR_MS + 10_000)
   await expect(store.count()).resolves.toMatchObject({ unattributable: {} })
 })

@@ -26,12 +26,12 @@ afterEach(async () => {
   await database.drop()
 })
 
-const open = async (simulator: Partial<SimulatorOptions> = {}) => {
+const openTestTenant = async (simulator: Partial<SimulatorOptions> = {}) => {
   const tenantOptions = { now: clock.now, retentionMs: DAY }
   t = await openTenant(tenantOptions, { expiresInSeconds: 365 * 86_400, ...simulator })
 }
 const { signal } = new AbortController()
-const run = () => poll({ source: t.source, store, types: TYPES }, POLL_OPTIONS, signal)
+const runPoll = () => poll({ source: t.source, store, types: TYPES }, POLL_OPTIONS, signal)
 const logOut = (userId: string) => t.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
 const readInstant = async (userId: string) => (await store.readKnown(userId, null)).user?.at
 
@@ -40,23 +40,23 @@ describe('a database whose clock is temporarily behind', () => {
     ['an hour', HOUR],
     ['61 s', 61 * SECOND],
   ])(
-    'by %s reports no freshness before each logout has its correct instant',
+    'a database that is %s behind reports no freshness before each logout has its correct instant',
     async (_what, behindMs) => {
-      await open()
+      await openTestTenant()
       logOut('auth0|0')
       clock.pass(5 * SECOND)
-      await run()
+      await runPoll()
 
       databaseAheadMs = -behindMs
       const at = clock.now()
       logOut('auth0|1')
-      await expect(run()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
+      await expect(runPoll()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
       // The logout counts at once, although its stored instant is too early.
       await expect(readInstant('auth0|1')).resolves.toBe(at - behindMs)
 
       databaseAheadMs = 0
       clock.pass(5 * SECOND)
-      await run()
+      await runPoll()
       const { asOf, now } = await store.readProgress()
       expect(asOf).toBeGreaterThan(now - SECOND)
       await expect(readInstant('auth0|1')).resolves.toBe(at)
@@ -64,24 +64,24 @@ describe('a database whose clock is temporarily behind', () => {
   )
 
   test.each([400, 404, 'continue'] as const)(
-    'records a gap although a poll has read past it in the meantime, if the old checkpoint gets %s from Auth0',
+    'a gap is recorded even if a poll has meanwhile read past it, and Auth0 responds to the old checkpoint with %s',
     async (expiredCheckpoint) => {
-      await open({ expiredCheckpoint })
+      await openTestTenant({ expiredCheckpoint })
       logOut('auth0|0')
       clock.pass(5 * SECOND)
-      await run()
+      await runPoll()
       const { asOf } = await store.readProgress()
 
-      // For longer than the retention, no poll runs. Then the clock of the database is three days behind.
+      // No poll runs for longer than the retention. After that, the clock of the database is three days behind.
       clock.pass(2 * DAY)
       databaseAheadMs = -3 * DAY
       const oldestAt = clock.now()
       logOut('auth0|1')
       clock.pass(5 * SECOND)
-      await expect(run()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
+      await expect(runPoll()).rejects.toMatchObject({ code: 'CLOCK_AHEAD' })
       databaseAheadMs = 0
       clock.pass(MINUTE)
-      await run()
+      await runPoll()
       await expect(store.readGaps()).resolves.toMatchObject([{ from: asOf, to: oldestAt }])
     },
   )

@@ -13,7 +13,7 @@ import { DAY, HOUR, MINUTE, POLL_OPTIONS, SECOND, TYPES } from '../_support/poll
 import { openTestStore, readRows, readUserIds } from '../_support/store.js'
 import { openTenant, type TestTenant } from '../_support/tenant.js'
 
-const LOGS = '/api/v2/logs'
+const PATH = '/api/v2/logs'
 
 let clock: Clock
 let database: TestDatabase
@@ -29,8 +29,8 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Opens a tenant on the test's clock. Default: a tenant with the retention of the smallest plan. */
-async function open(
+/** Opens a tenant that uses the clock of the test. Default: the retention of the smallest plan. */
+async function openTestTenant(
   tenant: Partial<SimulatedTenantOptions> = {},
   simulator: Partial<SimulatorOptions> = {},
 ) {
@@ -40,377 +40,376 @@ async function open(
   )
 }
 
-/** Polls once. Returns its findings. */
-async function run(over: Partial<PollOptions> & { source?: LogSource } = {}): Promise<Finding[]> {
+/** Polls once. Returns the findings of the poll. */
+async function runPoll(options: Partial<PollOptions> & { source?: LogSource } = {}) {
   const findings: Finding[] = []
   const onFinding = (finding: Finding) => void findings.push(finding)
-  const { source = t.source, ...rest } = over
+  const { source = t.source, ...rest } = options
   const deps = { source, store, types: TYPES, onFinding }
   await poll(deps, { ...POLL_OPTIONS, ...rest }, new AbortController().signal)
   return findings
 }
 
-const logout = (userId: string, dateMs = clock.now()) =>
+const logOut = (userId: string, dateMs = clock.now()) =>
   t.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), { dateMs })
-const login = (dateMs = clock.now()) => t.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs })
+const logIn = (dateMs = clock.now()) => t.tenant.write(buildEntry('s', { userId: 'u' }), { dateMs })
 
 const readGaps = async () =>
   (await store.readGaps()).map(({ from, to, reason }): Gap => ({ from, to, reason }))
 const isComplete = async () => (await store.readKnown('u', null)).complete
-const asOf = async () => (await store.readProgress()).asOf ?? Number.NaN
+const readAsOf = async () => (await store.readProgress()).asOf ?? Number.NaN
 
 describe('no gap is recorded', () => {
-  test('while a quiet tenant is polled over a weekend and its last entry is deleted', async () => {
-    await open()
-    login()
+  test('no gap is recorded while a quiet tenant is polled over a weekend and its last entry is deleted', async () => {
+    await openTestTenant()
+    logIn()
     for (let hours = 0; hours < 72; hours += 12) {
-      await run()
+      await runPoll()
       clock.pass(12 * HOUR)
     }
-    await run()
-    login()
+    await runPoll()
+    logIn()
     clock.pass(2 * SECOND)
-    await expect(run()).resolves.toEqual([])
+    await expect(runPoll()).resolves.toEqual([])
     await expect(readGaps()).resolves.toEqual([])
     await expect(isComplete()).resolves.toBe(true)
   })
 
   test.each(['continue', 400, 404] as const)(
-    'if the checkpoint of a quiet tenant has expired and Auth0 responds with %s',
+    'no gap is recorded if the checkpoint of a quiet tenant has expired and Auth0 responds with %s',
     async (expiredCheckpoint) => {
-      await open({}, { expiredCheckpoint })
-      login()
-      await run()
+      await openTestTenant({}, { expiredCheckpoint })
+      logIn()
+      await runPoll()
       for (let hours = 0; hours < 72; hours += 12) {
         clock.pass(12 * HOUR)
-        await run()
+        await runPoll()
       }
-      logout('monday')
+      logOut('monday')
       clock.pass(5 * SECOND)
-      await run()
+      await runPoll()
       expect((await readRows(database)).users).toMatchObject([{ userId: 'monday' }])
       await expect(readGaps()).resolves.toEqual([])
       await expect(isComplete()).resolves.toBe(true)
     },
   )
 
-  test('after an outage of a quiet tenant that is shorter than the retention of every plan', async () => {
-    await open()
-    login(clock.now() - 2 * DAY)
-    await run()
+  test('no gap is recorded after an outage that is shorter than the retention of every plan', async () => {
+    await openTestTenant()
+    logIn(clock.now() - 2 * DAY)
+    await runPoll()
     clock.pass(20 * HOUR)
-    logout('first')
+    logOut('first')
     clock.pass(HOUR)
-    await run()
+    await runPoll()
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  test('after an outage of two days if the log still holds older entries', async () => {
-    await open({ retentionMs: 5 * DAY })
-    login(clock.now() - HOUR)
-    await run()
+  test('no gap is recorded after an outage of two days if the log still contains older entries', async () => {
+    await openTestTenant({ retentionMs: 5 * DAY })
+    logIn(clock.now() - HOUR)
+    await runPoll()
     clock.pass(DAY)
-    logout('in the outage')
+    logOut('in the outage')
     clock.pass(DAY)
-    await run()
+    await runPoll()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'in the outage' }])
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  test('if the entry with the oldest date was stored late and others are older', async () => {
-    await open({ retentionMs: 5 * DAY })
-    login()
-    await run()
-    login(clock.now() + SECOND)
+  test('no gap is recorded if the entry with the oldest date was stored late, and other entries were stored earlier', async () => {
+    await openTestTenant({ retentionMs: 5 * DAY })
+    logIn()
+    await runPoll()
+    logIn(clock.now() + SECOND)
     clock.pass(4 * DAY)
     t.tenant.write(buildEntry('scp', { userId: 'u' }), {
       dateMs: clock.now() - 20 * DAY,
       storedAtMs: clock.now() - HOUR,
     })
-    await run()
+    await runPoll()
     await expect(readGaps()).resolves.toEqual([])
   })
 
   test.each([400, 404] as const)(
-    'if the entry with the oldest date was stored late and old positions are refused with %d',
+    'no gap is recorded if the entry with the oldest date was stored late and old positions are refused with %d',
     async (expiredCheckpoint) => {
-      await open({ retentionMs: 5 * DAY }, { expiredCheckpoint })
-      login(clock.now() - 4 * DAY)
-      login(clock.now() - SECOND)
-      await run()
-      const before = await readGaps()
+      await openTestTenant({ retentionMs: 5 * DAY }, { expiredCheckpoint })
+      logIn(clock.now() - 4 * DAY)
+      logIn(clock.now() - SECOND)
+      await runPoll()
+      const gapsBefore = await readGaps()
       clock.pass(5 * MINUTE)
       t.tenant.write(buildEntry('scp', { userId: 'u' }), {
         dateMs: clock.now() - 20 * DAY,
         storedAtMs: clock.now() - MINUTE,
       })
-      await expect(run({ onGap: 'floor' })).resolves.toEqual([])
-      await expect(readGaps()).resolves.toEqual(before)
+      await expect(runPoll({ onGap: 'floor' })).resolves.toEqual([])
+      await expect(readGaps()).resolves.toEqual(gapsBefore)
     },
   )
 
   test.each([1, 2])(
-    'if the request for the oldest entry returns no entry %d times',
+    'no gap is recorded if the request for the oldest entry returns no entry %d times',
     async (times) => {
-      await open({ retentionMs: 10 * DAY })
-      login(clock.now() - SECOND)
-      await run()
+      await openTestTenant({ retentionMs: 10 * DAY })
+      logIn(clock.now() - SECOND)
+      await runPoll()
       clock.pass(2 * MINUTE)
-      login(clock.now() - MINUTE)
+      logIn(clock.now() - MINUTE)
       const isOldest = (url: URL) => url.searchParams.get('sort') === 'date:1'
       t.simulator.faults.push({ when: isOldest, times, respond: faults.respondWith(200, []) })
-      await expect(run({ onGap: 'floor' })).resolves.toEqual([])
+      await expect(runPoll({ onGap: 'floor' })).resolves.toEqual([])
       await expect(readGaps()).resolves.toEqual([])
     },
   )
 
-  test('in a new tenant whose log is empty, or holds only the entry of our own token request', async () => {
-    await open()
-    await run()
+  test('no gap is recorded in a new tenant with an empty log or a log of one entry', async () => {
+    await openTestTenant()
+    await runPoll()
     await expect(isComplete()).resolves.toBe(true)
     clock.pass(HOUR)
-    await run()
-    login()
+    await runPoll()
+    logIn()
     clock.pass(2 * SECOND)
-    await run()
+    await runPoll()
     await expect(readGaps()).resolves.toEqual([])
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('and no logout is lost, if an entry becomes visible late in an empty log', async () => {
-    await open()
-    await run()
-    logout('late', clock.now() - 5 * SECOND)
+  test('no gap is recorded and no logout is lost if an entry becomes visible late in an empty log', async () => {
+    await openTestTenant()
+    await runPoll()
+    logOut('late', clock.now() - 5 * SECOND)
     clock.pass(HOUR)
-    login()
+    logIn()
     clock.pass(SECOND)
-    await run()
+    await runPoll()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'late' }])
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  test('in a tenant whose log begins an hour ago; the new tenant is reported instead', async () => {
-    await open()
-    const { storedAtMs } = login(clock.now() - HOUR)
-    await expect(run()).resolves.toEqual([{ kind: 'new_tenant', oldestAt: storedAtMs }])
+  test('no gap is recorded if the log begins an hour ago: a new tenant is reported instead', async () => {
+    await openTestTenant()
+    const { storedAtMs } = logIn(clock.now() - HOUR)
+    await expect(runPoll()).resolves.toEqual([{ kind: 'new_tenant', oldestAt: storedAtMs }])
     await expect(readGaps()).resolves.toEqual([])
   })
 })
 
 describe('a gap is recorded', () => {
-  test('from the last poll to the oldest retained entry after an outage longer than the retention (P7)', async () => {
-    await open()
-    login()
+  test('after an outage longer than the retention, a gap is recorded from the last poll to the oldest retained entry (P7)', async () => {
+    await openTestTenant()
+    logIn()
     clock.pass(SECOND)
-    await run()
-    const readTo = await asOf()
+    await runPoll()
+    const asOfBefore = await readAsOf()
     clock.pass(HOUR)
-    logout('lost')
+    logOut('lost')
     clock.pass(2 * DAY)
-    const { storedAtMs } = logout('kept')
+    const { storedAtMs } = logOut('kept')
     clock.pass(MINUTE)
-    const gap: Gap = { from: readTo, to: storedAtMs, reason: 'retention' }
-    await expect(run()).resolves.toContainEqual({ kind: 'gap', gap, raisesFloor: false })
+    const gap: Gap = { from: asOfBefore, to: storedAtMs, reason: 'retention' }
+    await expect(runPoll()).resolves.toContainEqual({ kind: 'gap', gap, raisesFloor: false })
     await expect(readGaps()).resolves.toEqual([gap])
     expect((await readRows(database)).users).toMatchObject([{ userId: 'kept' }])
     await expect(isComplete()).resolves.toBe(false)
     // The second poll finds the same gap, and does not report it again.
-    await expect(run()).resolves.toEqual([])
-    expect(await asOf()).toBeGreaterThan(storedAtMs)
+    await expect(runPoll()).resolves.toEqual([])
+    expect(await readAsOf()).toBeGreaterThan(storedAtMs)
   })
 
   test.each([400, 404] as const)(
-    'if a checkpoint from today is deleted and Auth0 refuses it with %d (P7)',
+    'a gap is recorded if a checkpoint from today is deleted and Auth0 refuses it with %d (P7)',
     async (expiredCheckpoint) => {
-      await open({ retentionMs: 10 * MINUTE }, { expiredCheckpoint })
-      login()
+      await openTestTenant({ retentionMs: 10 * MINUTE }, { expiredCheckpoint })
+      logIn()
       clock.pass(SECOND)
-      await run()
-      const readTo = await asOf()
+      await runPoll()
+      const asOfBefore = await readAsOf()
       clock.pass(5 * SECOND)
-      logout('lost')
+      logOut('lost')
       clock.pass(20 * MINUTE)
-      const { storedAtMs } = logout('kept')
+      const { storedAtMs } = logOut('kept')
       clock.pass(SECOND)
-      const findings = await run()
-      const gap: Gap = { from: readTo, to: storedAtMs, reason: 'retention' }
+      const findings = await runPoll()
+      const gap: Gap = { from: asOfBefore, to: storedAtMs, reason: 'retention' }
       expect(findings.map(({ kind }) => kind)).toEqual(['gap', 'checkpoint_replaced'])
       await expect(readGaps()).resolves.toEqual([gap])
       expect((await readRows(database)).users).toMatchObject([{ userId: 'kept' }])
-      await expect(run()).resolves.toEqual([])
+      await expect(runPoll()).resolves.toEqual([])
     },
   )
 
-  test('if the log silently begins after a checkpoint from today', async () => {
-    await open({ retentionMs: 10 * MINUTE })
-    login()
-    await run()
+  test('a gap is recorded if the log begins after a checkpoint from today, and Auth0 does not refuse the checkpoint', async () => {
+    await openTestTenant({ retentionMs: 10 * MINUTE })
+    logIn()
+    await runPoll()
     clock.pass(20 * MINUTE)
-    logout('kept')
+    logOut('kept')
     clock.pass(SECOND)
-    await run()
+    await runPoll()
     await expect(readGaps()).resolves.toMatchObject([{ reason: 'retention' }])
   })
 
-  test('up to now after an outage longer than the retention if the log is empty', async () => {
-    await open()
-    login()
+  test('after an outage longer than the retention, a gap is recorded up to now if the log is empty', async () => {
+    await openTestTenant()
+    logIn()
     clock.pass(SECOND)
-    await run()
-    const readTo = await asOf()
+    await runPoll()
+    const asOfBefore = await readAsOf()
     clock.pass(3 * DAY)
-    await run()
+    await runPoll()
     const [gap] = await readGaps()
-    expect(gap).toMatchObject({ from: readTo, reason: 'empty_log' })
+    expect(gap).toMatchObject({ from: asOfBefore, reason: 'empty_log' })
     expect(clock.now() - (gap?.to ?? 0)).toBeLessThan(SECOND)
-    // Entries from then on are read.
     clock.pass(5 * SECOND)
-    logout('next')
+    logOut('next')
     clock.pass(5 * SECOND)
-    await run()
+    await runPoll()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'next' }])
     await expect(readGaps()).resolves.toHaveLength(1)
   })
 
-  test('if the log was empty before and after an outage longer than the retention', async () => {
-    await open()
-    await run()
-    const readTo = await asOf()
+  test('a gap is recorded if the log was empty before and after an outage longer than the retention', async () => {
+    await openTestTenant()
+    await runPoll()
+    const asOfBefore = await readAsOf()
     clock.pass(HOUR)
-    logout('lost')
+    logOut('lost')
     clock.pass(3 * DAY)
-    await run()
-    await expect(readGaps()).resolves.toMatchObject([{ from: readTo, reason: 'empty_log' }])
+    await runPoll()
+    await expect(readGaps()).resolves.toMatchObject([{ from: asOfBefore, reason: 'empty_log' }])
   })
 
-  test('if the log was empty at the first start, after an outage longer than the retention', async () => {
-    await open()
-    await run()
-    const readTo = await asOf()
+  test('after an outage longer than the retention, a gap is recorded if the log was empty at the first start', async () => {
+    await openTestTenant()
+    await runPoll()
+    const asOfBefore = await readAsOf()
     clock.pass(3 * DAY)
-    const { storedAtMs } = logout('kept')
+    const { storedAtMs } = logOut('kept')
     clock.pass(SECOND)
-    await run()
+    await runPoll()
     await expect(readGaps()).resolves.toEqual([
-      { from: readTo, to: storedAtMs, reason: 'retention' },
+      { from: asOfBefore, to: storedAtMs, reason: 'retention' },
     ])
   })
 
-  test('at a first start, from the earliest login of a valid token to the beginning of the log', async () => {
-    await open()
-    for (let hours = 30; hours > 0; hours--) logout(`${hours} h ago`, clock.now() - hours * HOUR)
-    await run()
+  test('at a first start, a gap is recorded from the earliest login of a valid token to the beginning of the log', async () => {
+    await openTestTenant()
+    for (let hours = 30; hours > 0; hours--) logOut(`${hours} h ago`, clock.now() - hours * HOUR)
+    await runPoll()
     const [gap] = await readGaps()
     expect(gap).toMatchObject({ to: clock.now() - DAY, reason: 'cold_start' })
-    // The gap begins at a whole second, counted from the time of the request.
+    // The beginning of the gap is calculated from the time of the request, which Auth0 states in whole seconds.
     expect(clock.now() - 31 * DAY - (gap?.from ?? 0)).toBeLessThanOrEqual(SECOND)
     await expect(isComplete()).resolves.toBe(false)
-    // The gap counts as long as the refresh token with the maximum lifetime and its last access token can be valid.
+    // Until then, the last access token of a refresh token from before the end of the gap can be valid.
     clock.pass(30 * DAY - SECOND)
     await expect(isComplete()).resolves.toBe(false)
     clock.pass(SECOND)
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('once, if an interrupted first start finds it again', async () => {
-    await open({ retentionMs: 5 * DAY })
-    for (let days = 6; days > 0; days--) logout(`${days}`, clock.now() - days * DAY)
+  test('a gap is recorded once if an interrupted first start detects it again', async () => {
+    await openTestTenant({ retentionMs: 5 * DAY })
+    for (let days = 6; days > 0; days--) logOut(`${days}`, clock.now() - days * DAY)
     const isSweep = (url: URL) => url.searchParams.has('q')
-    t.simulator.faults.push({ path: LOGS, when: isSweep, times: 5, respond: faults.html(502) })
-    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
-    const [first] = await readGaps()
+    t.simulator.faults.push({ path: PATH, when: isSweep, times: 5, respond: faults.html(502) })
+    await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
+    const [gap] = await readGaps()
     clock.pass(DAY)
-    await run()
-    await expect(readGaps()).resolves.toEqual([{ ...first, to: (first?.to ?? 0) + DAY }])
+    await runPoll()
+    await expect(readGaps()).resolves.toEqual([{ ...gap, to: (gap?.to ?? 0) + DAY }])
   })
 
-  test('after an interrupted first start and an outage longer than the retention', async () => {
-    await open()
-    for (let hours = 30; hours > 0; hours--) logout(`${hours} h ago`, clock.now() - hours * HOUR)
+  test('a gap is recorded after an interrupted first start and an outage longer than the retention', async () => {
+    await openTestTenant()
+    for (let hours = 30; hours > 0; hours--) logOut(`${hours} h ago`, clock.now() - hours * HOUR)
     const isSweep = (url: URL) => url.searchParams.has('q')
-    t.simulator.faults.push({ path: LOGS, when: isSweep, times: 5, respond: faults.html(502) })
-    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
-    const [first] = await readGaps()
+    t.simulator.faults.push({ path: PATH, when: isSweep, times: 5, respond: faults.html(502) })
+    await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
+    const [gap] = await readGaps()
     clock.pass(HOUR)
-    logout('lost')
+    logOut('lost')
     clock.pass(2 * DAY)
-    const { storedAtMs } = logout('kept')
+    const { storedAtMs } = logOut('kept')
     clock.pass(SECOND)
-    await run()
-    await expect(readGaps()).resolves.toEqual([{ ...first, to: storedAtMs, reason: 'retention' }])
+    await runPoll()
+    await expect(readGaps()).resolves.toEqual([{ ...gap, to: storedAtMs, reason: 'retention' }])
   })
 
-  test('up to the beginning of the log, even if one response presents the log as empty', async () => {
-    await open({ retentionMs: 10 * MINUTE }, { expiredCheckpoint: 400 })
-    login()
-    await run()
+  test('a gap is recorded up to the beginning of the log, even if one response presents the log as empty', async () => {
+    await openTestTenant({ retentionMs: 10 * MINUTE }, { expiredCheckpoint: 400 })
+    logIn()
+    await runPoll()
     clock.pass(20 * MINUTE)
-    const { storedAtMs } = logout('kept')
+    const { storedAtMs } = logOut('kept')
     clock.pass(MINUTE)
     const isOldest = (url: URL) => url.searchParams.get('sort') === 'date:1'
     t.simulator.faults.push({ when: isOldest, times: 1, respond: faults.respondWith(200, []) })
-    await run({ onGap: 'floor' })
+    await runPoll({ onGap: 'floor' })
     await expect(readGaps()).resolves.toMatchObject([{ to: storedAtMs, reason: 'retention' }])
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: storedAtMs })
   })
 
-  test('and the floor is raised to the end of the gap with ON_GAP=floor', async () => {
-    await open()
-    login()
-    await run({ onGap: 'floor' })
+  test('with ON_GAP=floor, the floor is raised to the end of a gap', async () => {
+    await openTestTenant()
+    logIn()
+    await runPoll({ onGap: 'floor' })
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: null })
     clock.pass(2 * DAY)
-    const { storedAtMs } = login()
+    const { storedAtMs } = logIn()
     clock.pass(SECOND)
-    await run({ onGap: 'floor' })
+    await runPoll({ onGap: 'floor' })
     await expect(store.readProgress()).resolves.toMatchObject({ floorAt: storedAtMs })
   })
 })
 
 describe('a checkpoint that Auth0 refuses', () => {
-  test('is replaced by a synthetic id of its storage time if that time is retained, and no logout is lost', async () => {
-    await open()
-    login(clock.now() - HOUR)
-    const { logId } = login()
-    await run()
+  test('a refused checkpoint is replaced by a synthetic id of its storage time if that time is retained, and no logout is lost', async () => {
+    await openTestTenant()
+    logIn(clock.now() - HOUR)
+    const { logId } = logIn()
+    await runPoll()
     clock.pass(SECOND)
-    logout('next')
+    logOut('next')
     clock.pass(SECOND)
-    t.simulator.faults.push({ path: LOGS, respond: faults.respondWith(400, {}) })
+    t.simulator.faults.push({ path: PATH, respond: faults.respondWith(400, {}) })
     const to = logId.slice(0, 20).padEnd(56, '0')
-    await expect(run()).resolves.toEqual([{ kind: 'checkpoint_replaced', from: logId, to }])
+    await expect(runPoll()).resolves.toEqual([{ kind: 'checkpoint_replaced', from: logId, to }])
     expect((await readRows(database)).users).toMatchObject([{ userId: 'next' }])
     await expect(readGaps()).resolves.toEqual([])
   })
 
-  test('is replaced by the newest entry if it was synthetic, and older entries are swept', async () => {
-    await open({ retentionMs: 40 * DAY })
-    login(clock.now() - 35 * DAY)
-    for (let n = 0; n < 5; n++) logout(`${n}`, clock.now() - n * MINUTE - SECOND)
-    const isMadeUp = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
+  test('a refused checkpoint is replaced by the newest entry if it was synthetic, and older entries are swept', async () => {
+    await openTestTenant({ retentionMs: 40 * DAY })
+    logIn(clock.now() - 35 * DAY)
+    for (let n = 0; n < 5; n++) logOut(`${n}`, clock.now() - n * MINUTE - SECOND)
+    const hasSyntheticCheckpoint = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
     t.simulator.faults.push({
-      path: LOGS,
-      when: isMadeUp,
+      path: PATH,
+      when: hasSyntheticCheckpoint,
       times: 99,
       respond: faults.respondWith(400, {}),
     })
-    await run()
+    await runPoll()
     expect((await readRows(database)).users).toHaveLength(5)
     clock.pass(SECOND)
-    logout('next')
+    logOut('next')
     clock.pass(SECOND)
-    await run()
+    await runPoll()
     expect((await readRows(database)).users).toHaveLength(6)
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('is replaced during a first sweep, and the additional span is swept as well', async () => {
-    await open({ retentionMs: 40 * DAY })
-    login(clock.now() - 35 * DAY)
-    for (let n = 0; n < 5; n++) logout(`${n}`, clock.now() - n * MINUTE - SECOND)
-    const isMadeUp = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
-    const refused = { times: Infinity, respond: faults.respondWith(400, {}) }
-    t.simulator.faults.push({ when: isMadeUp, ...refused })
+  test('a checkpoint that is refused during a first sweep is replaced, and the additional span is swept too', async () => {
+    await openTestTenant({ retentionMs: 40 * DAY })
+    logIn(clock.now() - 35 * DAY)
+    for (let n = 0; n < 5; n++) logOut(`${n}`, clock.now() - n * MINUTE - SECOND)
+    const hasSyntheticCheckpoint = (url: URL) => /0{39}$/.test(url.searchParams.get('from') ?? '')
+    const refusal = { times: Infinity, respond: faults.respondWith(400, {}) }
+    t.simulator.faults.push({ when: hasSyntheticCheckpoint, ...refusal })
     let searches = 0
     const source: LogSource = {
       ...t.source,
@@ -418,33 +417,33 @@ describe('a checkpoint that Auth0 refuses', () => {
         if (++searches === 3) {
           const { checkpoint } = await store.readProgress()
           clock.pass(MINUTE)
-          logout('between')
+          logOut('between')
           clock.pass(MINUTE)
-          login()
+          logIn()
           clock.pass(SECOND)
           const isCheckpoint = (url: URL) => url.searchParams.get('from') === checkpoint
-          t.simulator.faults.push({ when: isCheckpoint, ...refused })
+          t.simulator.faults.push({ when: isCheckpoint, ...refusal })
         }
         return t.source.search(search, signal)
       },
     }
-    await run({ pollIntervalMs: 0, source })
+    await runPoll({ pollIntervalMs: 0, source })
     const users = await readUserIds(database)
     expect(users).toContain('between')
     await expect(isComplete()).resolves.toBe(true)
   })
 
-  test('ends the poll with an error if each replacement is refused', async () => {
-    await open()
-    login()
-    await run()
+  test('a poll ends with an error if Auth0 refuses each replacement of the checkpoint', async () => {
+    await openTestTenant()
+    logIn()
+    await runPoll()
     const isCheckpoint = (url: URL) => url.searchParams.has('from')
     t.simulator.faults.push({
-      path: LOGS,
+      path: PATH,
       when: isCheckpoint,
       times: 99,
       respond: faults.respondWith(400, {}),
     })
-    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_CHECKPOINT_REFUSED' })
+    await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_CHECKPOINT_REFUSED' })
   })
 })

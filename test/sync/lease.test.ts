@@ -17,20 +17,20 @@ afterEach(async () => {
 
 const { signal } = new AbortController()
 
-/** Creates a run that lasts until a test ends it. */
+/** Creates a run that lasts until the test calls `end`. */
 function createRun() {
   let end = () => {}
-  const ended = new Promise<void>((resolve) => {
+  const whenEnded = new Promise<void>((resolve) => {
     end = resolve
   })
-  return { run: () => ended, end: () => end() }
+  return { run: () => whenEnded, end: () => end() }
 }
 
 const readOwner = async () =>
   (await database.query<{ lease_owner: string | null }>('SELECT lease_owner FROM tenant'))[0]
     ?.lease_owner
 
-test('a process that owns the lease runs one poll at a time', async () => {
+test('only one run at a time holds the lease, in the same process and in others', async () => {
   const lease = createLease(store)
   const first = createRun()
   const running = lease.run(signal, first.run)
@@ -42,25 +42,25 @@ test('a process that owns the lease runs one poll at a time', async () => {
   await expect(createLease(store).run(signal, async () => {})).resolves.toBe(true)
 })
 
-test('an aborted run that hangs neither delays the next run nor ends its lease', async () => {
+test('an aborted run that hangs does not delay the next run, and does not release the lease of the next run', async () => {
   const lease = createLease(store)
   const stop = new AbortController()
   const hanging = createRun()
-  const hung = lease.run(stop.signal, hanging.run)
+  const hangingRun = lease.run(stop.signal, hanging.run)
   await expect.poll(readOwner).toBeTruthy()
   stop.abort()
-  const next = createRun()
-  const running = lease.run(signal, next.run)
+  const nextRun = createRun()
+  const running = lease.run(signal, nextRun.run)
   hanging.end()
-  await hung
+  await hangingRun
   expect(await readOwner()).toBeTruthy()
   await expect(lease.run(signal, async () => {})).resolves.toBe(false)
-  next.end()
+  nextRun.end()
   await running
   expect(await readOwner()).toBeNull()
 })
 
-test('a process that could not release the lease continues at once', async () => {
+test('a process that could not release the lease can run again at once', async () => {
   const lease = createLease({
     ...store,
     releaseLease: async () => {
@@ -72,37 +72,38 @@ test('a process that could not release the lease continues at once', async () =>
   await expect(lease.run(signal, async () => {})).resolves.toBe(true)
 })
 
-test('a run is aborted when another process has taken its lease, as after the machine slept', async () => {
+test('a run is aborted when another process has acquired its lease, for example because the machine slept', async () => {
   const lease = createLease(store, 300)
-  const sleeper = lease.run(
+  const sleepingRun = lease.run(
     signal,
-    (held) => new Promise((resolve) => held.addEventListener('abort', () => resolve())),
+    (leaseSignal) =>
+      new Promise((resolve) => leaseSignal.addEventListener('abort', () => resolve())),
   )
   await expect.poll(readOwner).toBeTruthy()
   await database.query(`UPDATE tenant SET lease_until = now() - interval '1 s'`)
   await expect(store.acquireLease('another', 60_000)).resolves.toBe(true)
-  await expect(sleeper).resolves.toBe(true)
+  await expect(sleepingRun).resolves.toBe(true)
   expect(await readOwner()).toBe('another')
 })
 
-test('a wait ends when the run of the same process ends, before the backoff elapses', async () => {
+test('a wait for the lease ends when the run of the same process ends, before the backoff elapses', async () => {
   const lease = createLease(store)
   const first = createRun()
   const running = lease.run(signal, first.run)
   await expect.poll(readOwner).toBeTruthy()
   let hasWaited = false
-  const waited = lease.wait(0, { firstMs: 3_600_000, maxMs: 3_600_000 }, signal).then(() => {
+  const waiting = lease.wait(0, { firstMs: 3_600_000, maxMs: 3_600_000 }, signal).then(() => {
     hasWaited = true
   })
   await expect(lease.run(signal, async () => {})).resolves.toBe(false)
   expect(hasWaited).toBe(false)
   first.end()
-  await waited
+  await waiting
   await expect(lease.run(signal, async () => {})).resolves.toBe(true)
   await running
 })
 
-test('a wait for another process takes as long as the backoff', async () => {
+test('a wait for the lease of another process takes as long as the backoff', async () => {
   const startedAt = performance.now()
   await createLease(store).wait(1, { firstMs: 20, maxMs: 1_000 }, signal)
   expect(performance.now() - startedAt).toBeGreaterThanOrEqual(39)
@@ -110,7 +111,7 @@ test('a wait for another process takes as long as the backoff', async () => {
 
 test('a wait for the lease rejects with ABORTED when its signal aborts', async () => {
   const stop = new AbortController()
-  const waited = createLease(store).wait(0, { firstMs: 60_000, maxMs: 60_000 }, stop.signal)
+  const waiting = createLease(store).wait(0, { firstMs: 60_000, maxMs: 60_000 }, stop.signal)
   stop.abort()
-  await expect(waited).rejects.toMatchObject({ code: 'ABORTED' })
+  await expect(waiting).rejects.toMatchObject({ code: 'ABORTED' })
 })

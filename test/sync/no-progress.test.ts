@@ -18,7 +18,7 @@ import { createMemoryStore } from '../_support/memory-store.js'
 import { DAY, HOUR, MINUTE, POLL_OPTIONS, TYPES } from '../_support/poll.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
-const LOGS = '/api/v2/logs'
+const PATH = '/api/v2/logs'
 const MAX_REQUESTS = 20
 const LIMITS: Partial<ProgressLimits> = { backoff: { firstMs: 1, maxMs: 4 } }
 const { signal } = new AbortController()
@@ -26,7 +26,7 @@ const { signal } = new AbortController()
 let t: TestTenant | undefined
 afterEach(() => t?.close())
 
-/** Opens a tenant whose log holds one logout of each of these ages. */
+/** Opens a tenant whose log contains one logout for each of these ages. */
 async function openLog(agesMs: number[]): Promise<TestTenant> {
   await t?.close()
   t = await openTenant()
@@ -37,43 +37,45 @@ async function openLog(agesMs: number[]): Promise<TestTenant> {
   return t
 }
 
-/** The log source of a tenant. It fails at the first request beyond the maximum. */
+/** Returns the log source of a tenant. The source fails after the maximum number of requests. */
 function limitRequests({ source }: TestTenant, max = MAX_REQUESTS): LogSource {
   let requests = 0
-  const counted =
+  const countRequests =
     <Args extends unknown[], T>(request: (...args: Args) => Promise<T>) =>
     async (...args: Args) => {
       if (++requests > max) throw new Error(`more than ${max} requests`)
       return request(...args)
     }
   return {
-    readPage: counted(source.readPage),
-    search: counted(source.search),
-    readNewest: counted(source.readNewest),
-    readOldest: counted(source.readOldest),
+    readPage: countRequests(source.readPage),
+    search: countRequests(source.search),
+    readNewest: countRequests(source.readNewest),
+    readOldest: countRequests(source.readOldest),
   }
 }
 
 const shift = (span: Span | null, byMs: number): Span | null =>
   span && { from: span.from + byMs, to: span.to + byMs }
 
-/** Faults of a store: what it returns contradicts what it has accepted before. */
+/** Faults of a store. With each fault, reads of the store contradict earlier writes. */
 const STORE_FAULTS = {
   'refuses every page': () => ({ storePage: async () => false }),
-  'accepts every page, and keeps none': () => ({ storePage: async () => true }),
+  'accepts every page, and stores no page': () => ({ storePage: async () => true }),
   'returns two checkpoints alternately': (store: LastLogoutStore) => {
     let reads = 0
-    const other = syntheticLogId(Date.now() - HOUR)
+    const otherCheckpoint = syntheticLogId(Date.now() - HOUR)
     return {
       storePage: async () => false,
       async readProgress() {
         const progress = await store.readProgress()
-        return ++reads % 2 === 0 ? toProgress({ ...progress, checkpoint: other }) : progress
+        return ++reads % 2 === 0
+          ? toProgress({ ...progress, checkpoint: otherCheckpoint })
+          : progress
       },
     }
   },
   'refuses every part of a sweep': () => ({ storeSweep: async () => false }),
-  'accepts every part of a sweep, and keeps none': () => ({ storeSweep: async () => true }),
+  'accepts every part of a sweep, and stores no part': () => ({ storeSweep: async () => true }),
   'returns the sweep in another time zone': (store: LastLogoutStore) => ({
     async readProgress() {
       const progress = await store.readProgress()
@@ -84,12 +86,12 @@ const STORE_FAULTS = {
 
 type StoreFault = keyof typeof STORE_FAULTS
 
-/** Creates a store with these faults. If two faults concern the same method, the last one applies. */
+/** Creates a store with these faults. If two faults replace the same method, the last of them applies. */
 function createFaultyStore(
   storeFaults: StoreFault[],
-  start?: Partial<StoredProgress>,
+  startState?: Partial<StoredProgress>,
 ): LastLogoutStore {
-  let store = createMemoryStore(start)
+  let store = createMemoryStore(startState)
   for (const name of storeFaults) store = { ...store, ...STORE_FAULTS[name](store) }
   return store
 }
@@ -99,9 +101,9 @@ const ages = (maxMs: number) => fc.integer({ min: 1_000, max: maxMs })
 const situations = fc.record({
   storeFaults: fc.subarray(Object.keys(STORE_FAULTS) as StoreFault[], { minLength: 1 }),
   task: fc.constantFrom(poll, reconcile),
-  // The first logout is read by the catch-up, the others by the sweep.
+  // The catch-up reads the first logout, and the sweep reads the other logouts.
   entries: fc.tuple(ages(14 * MINUTE), ages(30 * DAY), ages(30 * DAY)),
-  start: fc.record({
+  startState: fc.record({
     readToAgoMs: fc.option(fc.integer({ min: 15 * MINUTE, max: 10 * DAY })),
     isFresh: fc.boolean(),
     sweepSpanMs: ages(20 * DAY),
@@ -109,23 +111,27 @@ const situations = fc.record({
 })
 
 /** The state in which a poll begins. */
-interface Start {
-  /** The log has been read up to this time before now; `null`: not at all. */
+interface StartState {
+  /** The log has been read up to this time before now; `null`: the log has not been read. */
   readToAgoMs: number | null
   /** Whether a catch-up has ended, so that `asOf` is set. */
   isFresh: boolean
-  /** The span that is left to sweep. */
+  /** The length of the span that is left to sweep. */
   sweepSpanMs: number
 }
 
-function toProgressStart({ readToAgoMs, isFresh, sweepSpanMs }: Start): Partial<StoredProgress> {
+function toStoredProgress({
+  readToAgoMs,
+  isFresh,
+  sweepSpanMs,
+}: StartState): Partial<StoredProgress> {
   if (readToAgoMs === null) return {}
   const readTo = Date.now() - readToAgoMs
   const sweep = { from: readTo - sweepSpanMs, to: readTo }
   return { checkpoint: syntheticLogId(readTo), asOf: isFresh ? readTo : null, sweep }
 }
 
-/** Opens the jobs of a worker. They are run by name. */
+/** Creates the jobs of a worker. `run` runs a job by its name. */
 function openWorker(
   { simulator, source }: TestTenant,
   store: LastLogoutStore,
@@ -150,49 +156,49 @@ function openWorker(
 }
 
 describe('a database that does not keep the rows that are written', () => {
-  test('ends every poll and reconcile with NO_PROGRESS after at max 20 requests, and is reported once', async () => {
+  test('every poll and reconcile ends with NO_PROGRESS after at most 20 requests, and the problem is reported once', async () => {
     await fc.assert(
-      fc.asyncProperty(situations, async ({ storeFaults, task, entries, start }) => {
+      fc.asyncProperty(situations, async ({ storeFaults, task, entries, startState }) => {
         const tenant = await openLog(entries)
         const reports: boolean[] = []
         const guard = createProgressGuard({
           limits: LIMITS,
           onIdleRound: (_loop, isFirst) => void reports.push(isFirst),
         })
-        const store = createFaultyStore(storeFaults, toProgressStart(start))
+        const store = createFaultyStore(storeFaults, toStoredProgress(startState))
         const source = limitRequests(tenant)
         const deps = { source, store, types: TYPES, guard }
         await expect(task(deps, POLL_OPTIONS, signal)).rejects.toMatchObject({
           code: 'NO_PROGRESS',
         })
-        expect(tenant.simulator.requests.count({ path: LOGS })).toBeLessThanOrEqual(MAX_REQUESTS)
+        expect(tenant.simulator.requests.count({ path: PATH })).toBeLessThanOrEqual(MAX_REQUESTS)
         expect(reports).toEqual([true, false, false])
       }),
       { numRuns: 40 },
     )
   }, 60_000)
 
-  test('ends a poll whose refused checkpoint cannot be replaced', async () => {
+  test('a poll ends if Auth0 refuses the checkpoint and the database does not replace it', async () => {
     const tenant = await openLog([MINUTE, 2 * DAY])
-    const isFollowed = (url: URL) => url.searchParams.has('from')
-    const refused = { when: isFollowed, times: Infinity, respond: faults.respondWith(400, {}) }
-    tenant.simulator.faults.push({ path: LOGS, ...refused })
+    const hasCheckpoint = (url: URL) => url.searchParams.has('from')
+    const refusal = { when: hasCheckpoint, times: Infinity, respond: faults.respondWith(400, {}) }
+    tenant.simulator.faults.push({ path: PATH, ...refusal })
     const readTo = Date.now() - HOUR
-    const healthy = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
-    const store: LastLogoutStore = { ...healthy, moveCheckpoint: async () => false }
+    const workingStore = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
+    const store: LastLogoutStore = { ...workingStore, moveCheckpoint: async () => false }
     const guard = createProgressGuard({ limits: LIMITS })
     const deps = { source: limitRequests(tenant), store, types: TYPES, guard }
     await expect(poll(deps, POLL_OPTIONS, signal)).rejects.toMatchObject({ code: 'NO_PROGRESS' })
   })
 
-  test('limits each further poll to one round of requests, until a poll succeeds', async () => {
+  test('each further poll is limited to one round of requests, until a poll succeeds', async () => {
     const tenant = await openLog([MINUTE])
     const readTo = Date.now() - 10 * MINUTE
-    const healthy = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
+    const workingStore = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
     let isBroken = true
     const store: LastLogoutStore = {
-      ...healthy,
-      storePage: async (page) => !isBroken && healthy.storePage(page),
+      ...workingStore,
+      storePage: async (page) => !isBroken && workingStore.storePage(page),
     }
     const reports: boolean[] = []
     const guard = createProgressGuard({
@@ -201,36 +207,36 @@ describe('a database that does not keep the rows that are written', () => {
     })
     const run = () =>
       poll({ source: tenant.source, store, types: TYPES, guard }, POLL_OPTIONS, signal)
-    const count = () => reports.splice(0)
+    const takeReports = () => reports.splice(0)
 
     await expect(run()).rejects.toMatchObject({ code: 'NO_PROGRESS' })
-    expect(count()).toEqual([true, false, false])
+    expect(takeReports()).toEqual([true, false, false])
     await expect(run()).rejects.toMatchObject({ code: 'NO_PROGRESS' })
-    expect(count()).toEqual([false])
+    expect(takeReports()).toEqual([false])
 
     isBroken = false
     await expect(run()).resolves.toBe('caught_up')
-    expect(count()).toEqual([])
+    expect(takeReports()).toEqual([])
     isBroken = true
     tenant.tenant.write(buildEntry('slo', { userId: 'auth0|next' }))
     await expect(run()).rejects.toMatchObject({ code: 'NO_PROGRESS' })
-    expect(count()).toEqual([true, false, false])
+    expect(takeReports()).toEqual([true, false, false])
   })
 
-  test('is counted in each round of a worker, and logged once across all polls', async () => {
+  test('a worker counts each round without progress, and logs the problem once for all polls', async () => {
     const tenant = await openLog([MINUTE])
     const lines: { level: number; msg: string; loop?: string }[] = []
     const log = pino({ level: 'debug' }, { write: (line) => void lines.push(JSON.parse(line)) })
     const readTo = Date.now() - 10 * MINUTE
-    const start = { checkpoint: syntheticLogId(readTo), asOf: readTo }
-    const store = createFaultyStore(['refuses every page'], start)
+    const startState = { checkpoint: syntheticLogId(readTo), asOf: readTo }
+    const store = createFaultyStore(['refuses every page'], startState)
     const { metrics, run } = openWorker(tenant, store, log)
     for (const name of ['poll', 'poll', 'reconcile']) {
       await expect(run(name)).rejects.toMatchObject({ code: 'NO_PROGRESS' })
     }
     const { text } = await metrics.scrape()
-    const counted = parseExposition(text).get('last_logout_rounds_without_progress_total')
-    expect(counted?.samples.map(({ labels, value }) => [labels.loop, value])).toEqual([
+    const countRequests = parseExposition(text).get('last_logout_rounds_without_progress_total')
+    expect(countRequests?.samples.map(({ labels, value }) => [labels.loop, value])).toEqual([
       ['catch-up', 5],
       ['sweep', 0],
       ['replace-checkpoint', 0],
@@ -241,7 +247,7 @@ describe('a database that does not keep the rows that are written', () => {
 })
 
 describe('another poller that moves the checkpoint', () => {
-  /** A store in which another poller moves the checkpoint before each of the first pages is stored. */
+  /** Creates a store in which another poller moves the checkpoint before each of the first `times` pages is stored. */
   function createContendedStore(times: number): LastLogoutStore {
     const readTo = Date.now() - HOUR
     const store = createMemoryStore({ checkpoint: syntheticLogId(readTo), asOf: readTo })
@@ -258,26 +264,28 @@ describe('another poller that moves the checkpoint', () => {
     }
   }
 
-  const contend = async (times: number) => {
+  const pollContendedStore = async (times: number) => {
     const tenant = await openLog([MINUTE])
-    let idle = 0
-    const guard = createProgressGuard({ limits: LIMITS, onIdleRound: () => void idle++ })
+    let idleRounds = 0
+    const guard = createProgressGuard({ limits: LIMITS, onIdleRound: () => void idleRounds++ })
     const store = createContendedStore(times)
     const deps = { source: limitRequests(tenant, 30), store, types: TYPES, guard }
     const outcome = await poll(deps, POLL_OPTIONS, signal).catch((error) => error)
-    expect(idle).toBe(0)
+    expect(idleRounds).toBe(0)
     return outcome
   }
 
-  test('makes a poll start again each time, and the poll succeeds', async () => {
-    await expect(contend(8)).resolves.toBe('caught_up')
+  test('a poll starts again each time that another poller moves the checkpoint, and succeeds', async () => {
+    await expect(pollContendedStore(8)).resolves.toBe('caught_up')
   })
 
-  test('ends a poll that never stores anything itself', async () => {
-    await expect(contend(Number.POSITIVE_INFINITY)).resolves.toMatchObject({ code: 'NO_PROGRESS' })
+  test('a poll ends with NO_PROGRESS if another poller always moves the checkpoint first', async () => {
+    await expect(pollContendedStore(Number.POSITIVE_INFINITY)).resolves.toMatchObject({
+      code: 'NO_PROGRESS',
+    })
   })
 
-  test('makes a reconcile wait with backoff while it holds the lease', async () => {
+  test('a reconcile waits with backoff while another poller holds the lease', async () => {
     const tenant = await openLog([MINUTE])
     const triedAt: number[] = []
     const store: LastLogoutStore = {

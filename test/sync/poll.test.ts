@@ -13,8 +13,8 @@ import { DAY, HOUR, POLL_OPTIONS, TYPES } from '../_support/poll.js'
 import { openTestStore, readRows } from '../_support/store.js'
 import { openSource, openTenant, type TestTenant } from '../_support/tenant.js'
 
-const LOGS = '/api/v2/logs'
-// A sweep catches up before each of its requests.
+const PATH = '/api/v2/logs'
+// With a poll interval of 0, a sweep catches up before each of its requests.
 const options: PollOptions = { ...POLL_OPTIONS, pollIntervalMs: 0 }
 const { signal } = new AbortController()
 
@@ -31,16 +31,16 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Reads the log to its end. Returns the reported progress. */
-async function run(
-  over: { source?: LogSource; store?: LastLogoutStore; signal?: AbortSignal } = {},
+/** Polls once. Returns the outcome and the reported progress. */
+async function runPoll(
+  overrides: { source?: LogSource; store?: LastLogoutStore; signal?: AbortSignal } = {},
 ) {
-  const reported: SyncProgress[] = []
-  const onProgress = (progress: SyncProgress) => void reported.push(progress)
-  const [source, to] = [over.source ?? t.source, over.store ?? store]
-  const deps = { source, store: to, types: TYPES, onProgress }
-  const outcome = await poll(deps, options, over.signal ?? signal)
-  return { outcome, reported }
+  const reports: SyncProgress[] = []
+  const onProgress = (progress: SyncProgress) => void reports.push(progress)
+  const [source, targetStore] = [overrides.source ?? t.source, overrides.store ?? store]
+  const deps = { source, store: targetStore, types: TYPES, onProgress }
+  const outcome = await poll(deps, options, overrides.signal ?? signal)
+  return { outcome, reports }
 }
 
 async function reopen(tenantOptions: Partial<SimulatedTenantOptions>): Promise<void> {
@@ -48,7 +48,7 @@ async function reopen(tenantOptions: Partial<SimulatedTenantOptions>): Promise<v
   t = await openTenant(tenantOptions)
 }
 
-const logouts = (count: number, at: (n: number) => number) => {
+const logOut = (count: number, at: (n: number) => number) => {
   for (let n = 0; n < count; n++) {
     const entry = buildEntry('slo', { userId: `auth0|${n}`, sessionId: `S${n}` })
     t.tenant.write(entry, { dateMs: at(n) })
@@ -70,7 +70,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     })
 
   test.each([1, 2])(
-    'are stored as the expected rows, and a second sync changes nothing (seed %d) (P2)',
+    'a poll stores the expected rows, and a second poll changes nothing (seed %d) (P2)',
     async (seed) => {
       const log = history(seed)
       const expected = expectedFromLog(log)
@@ -78,54 +78,54 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
       expect(expected.unattributable.length).toBeGreaterThan(0)
       t.tenant.writeStored(log)
 
-      await run()
+      await runPoll()
       const rows = await readRows(database)
       expect(rows).toEqual(expected.rows)
-      const kept = await database.query<{ id: string }>('SELECT id FROM unattributable')
-      expect(kept.map(({ id }) => id).sort()).toEqual(expected.unattributable)
+      const unattributable = await database.query<{ id: string }>('SELECT id FROM unattributable')
+      expect(unattributable.map(({ id }) => id).sort()).toEqual(expected.unattributable)
 
-      const before = await database.query('SELECT * FROM last_logout ORDER BY user_id')
-      const again = await run()
-      expect(again).toEqual({ outcome: 'caught_up', reported: [] })
-      expect(await database.query('SELECT * FROM last_logout ORDER BY user_id')).toEqual(before)
+      const rowsBefore = await database.query('SELECT * FROM last_logout ORDER BY user_id')
+      const secondPoll = await runPoll()
+      expect(secondPoll).toEqual({ outcome: 'caught_up', reports: [] })
+      expect(await database.query('SELECT * FROM last_logout ORDER BY user_id')).toEqual(rowsBefore)
     },
   )
 
-  test('are stored as the same rows by two concurrent workers and a third one that starts again', async () => {
+  test('two concurrent polls, and a third poll from the beginning, store the expected rows', async () => {
     const log = history(3)
     t.tenant.writeStored(log)
-    const other = await openTestStore(database)
-    const withoutLease = { ...other, acquireLease: async () => true }
+    const otherStore = await openTestStore(database)
+    const withoutLease = { ...otherStore, acquireLease: async () => true }
     await Promise.all([
-      run({ store: { ...store, acquireLease: async () => true } }),
-      run({ store: withoutLease, source: openSource(t.simulator) }),
+      runPoll({ store: { ...store, acquireLease: async () => true } }),
+      runPoll({ store: withoutLease, source: openSource(t.simulator) }),
     ])
     await database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL')
-    await run()
-    await other.close()
+    await runPoll()
+    await otherStore.close()
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
   })
 
-  test('are read completely by the next poll, after an abort at any point (P9)', async () => {
+  test('several polls store the expected rows, even if each poll is aborted after three parts (P9)', async () => {
     const log = history(4)
     t.tenant.writeStored(log)
     for (let polls = 1; polls < 200; polls++) {
       const stop = new AbortController()
-      let stored = 0
-      const interrupted: LastLogoutStore = {
+      let storedParts = 0
+      const stopping: LastLogoutStore = {
         ...store,
         storePage: async (page) => {
-          if (++stored === 3) stop.abort()
+          if (++storedParts === 3) stop.abort()
           return store.storePage(page)
         },
         storeSweep: async (batch, part) => {
-          if (++stored === 3) stop.abort()
+          if (++storedParts === 3) stop.abort()
           return store.storeSweep(batch, part)
         },
       }
-      const outcome = await run({ store: interrupted, signal: stop.signal }).catch((error) => error)
-      if (outcome.outcome === 'caught_up') break
-      expect(outcome).toMatchObject({ code: 'ABORTED' })
+      const last = await runPoll({ store: stopping, signal: stop.signal }).catch((error) => error)
+      if (last.outcome === 'caught_up') break
+      expect(last).toMatchObject({ code: 'ABORTED' })
     }
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
     await expect(store.readProgress()).resolves.toMatchObject({
@@ -136,38 +136,38 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
 })
 
 describe('a first start', () => {
-  test('reads pages from a little before now on, and sweeps older entries, the newest first', async () => {
-    logouts(50, (n) => Date.now() - n * 12 * HOUR - 1_000)
-    const { reported } = await run()
+  test('a first start reads pages from shortly before now, and sweeps older entries, the newest first', async () => {
+    logOut(50, (n) => Date.now() - n * 12 * HOUR - 1_000)
+    const { reports } = await runPoll()
     expect((await readRows(database)).users).toHaveLength(50)
-    expect(reported[0]).toMatchObject({ stage: 'catch-up', entries: 1 })
-    const swept = reported
+    expect(reports[0]).toMatchObject({ stage: 'catch-up', entries: 1 })
+    const sweptTo = reports
       .filter(({ stage }) => stage === 'sweep')
       .map(({ reachedAt }) => reachedAt ?? 0)
-    expect(swept).toEqual([...swept].sort((a, b) => b - a))
+    expect(sweptTo).toEqual([...sweptTo].sort((a, b) => b - a))
     const [first] = t.simulator.requests.all().filter(({ url }) => url.includes('from='))
     expect(first?.url).toMatch(/from=900\d{14}0{39}&take=100$/)
   })
 
-  test('splits a span that holds more entries than a search returns (P4)', async () => {
+  test('a sweep splits a span that contains more entries than a search returns (P4)', async () => {
     const at = Date.now() - DAY
-    logouts(2_600, (n) => at + Math.floor(n / 3))
-    await run()
+    logOut(2_600, (n) => at + Math.floor(n / 3))
+    await runPoll()
     expect((await readRows(database)).users).toHaveLength(2_600)
   })
 
-  test('reports a millisecond that holds more entries than a search returns', async () => {
+  test('a sweep fails if one millisecond contains more entries than a search returns', async () => {
     const at = Date.now() - DAY
-    logouts(1_001, () => at)
-    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
+    logOut(1_001, () => at)
+    await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
   })
 
-  test('reads a span up to an empty page, since a short page need not be the last', async () => {
-    logouts(250, (n) => Date.now() - DAY - n * 1_000)
-    const stingy: LogSource = {
+  test('a sweep reads a span up to an empty page, because a short page need not be the last page', async () => {
+    logOut(250, (n) => Date.now() - DAY - n * 1_000)
+    const sourceWithShortPage: LogSource = {
       ...t.source,
-      // The first page lacks an entry, which is the first one of the next page.
+      // The first page lacks its last entry, and the next page begins with that entry.
       search: async (search, aborted) => {
         const page = await t.source.search(search, aborted)
         if (search.page !== 0 && search.page !== 1) return page
@@ -179,30 +179,30 @@ describe('a first start', () => {
         return { ...page, entries }
       },
     }
-    await run({ source: stingy })
+    await runPoll({ source: sourceWithShortPage })
     expect((await readRows(database)).users).toHaveLength(250)
   })
 
-  test('searches no further back than the earliest login of a valid token', async () => {
-    logouts(2, (n) => Date.now() - (30.9 + n * 0.2) * DAY)
-    await run()
+  test('a first start searches no further back than the earliest login of a valid token', async () => {
+    logOut(2, (n) => Date.now() - (30.9 + n * 0.2) * DAY)
+    await runPoll()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|0' }])
   })
 
-  test('reports no freshness before the sweep is complete, and continues it at the next poll', async () => {
+  test('as_of is null until the sweep is complete, and the next poll continues the sweep', async () => {
     // The first entry is so old that the log reaches back to the earliest login of a valid token: there is no gap.
     t.tenant.write(buildEntry('s', { userId: 'auth0|old' }), { dateMs: Date.now() - 32 * DAY })
-    logouts(3, (n) => Date.now() - n * DAY - 1_000)
+    logOut(3, (n) => Date.now() - n * DAY - 1_000)
     const isSearch = (url: URL) => url.searchParams.has('q')
-    t.simulator.faults.push({ path: LOGS, when: isSearch, times: 99, respond: faults.html(502) })
-    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
+    t.simulator.faults.push({ path: PATH, when: isSearch, times: 99, respond: faults.html(502) })
+    await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     expect((await readRows(database)).users).toHaveLength(1)
     await expect(store.readKnown('auth0|0', null)).resolves.toMatchObject({
       asOf: null,
       complete: false,
     })
     t.simulator.faults.clear()
-    await run()
+    await runPoll()
     expect((await readRows(database)).users).toHaveLength(3)
     await expect(store.readKnown('auth0|0', null)).resolves.toMatchObject({
       asOf: expect.any(Number),
@@ -210,64 +210,64 @@ describe('a first start', () => {
     })
   })
 
-  test('reads new entries while it sweeps', async () => {
-    logouts(3, (n) => Date.now() - (n + 1) * DAY)
-    const spans = { count: 0 }
-    const busy: LogSource = {
+  test('a first start reads new entries while it sweeps', async () => {
+    logOut(3, (n) => Date.now() - (n + 1) * DAY)
+    const searches = { count: 0 }
+    const sourceWithNewEntry: LogSource = {
       ...t.source,
       search: async (search, aborted) => {
-        if (++spans.count === 1) t.tenant.write(buildEntry('slo', { userId: 'auth0|late' }))
+        if (++searches.count === 1) t.tenant.write(buildEntry('slo', { userId: 'auth0|late' }))
         return t.source.search(search, aborted)
       },
     }
-    const { reported } = await run({ source: busy })
-    const lastSweep = reported.findLastIndex(({ stage }) => stage === 'sweep')
-    const late = reported.findIndex(({ stage, events }) => stage === 'catch-up' && events === 1)
+    const { reports } = await runPoll({ source: sourceWithNewEntry })
+    const lastSweep = reports.findLastIndex(({ stage }) => stage === 'sweep')
+    const late = reports.findIndex(({ stage, events }) => stage === 'catch-up' && events === 1)
     expect(late).toBeGreaterThan(-1)
     expect(late).toBeLessThan(lastSweep)
   })
 
-  test('uses the log id prefix of the tenant', async () => {
+  test('a first start uses the log id prefix of the tenant', async () => {
     await reopen({ prefix: '800' })
-    logouts(4, (n) => Date.now() - n * DAY - 1_000)
-    await run()
+    logOut(4, (n) => Date.now() - n * DAY - 1_000)
+    await runPoll()
     expect((await readRows(database)).users).toHaveLength(4)
     t.tenant.write(buildEntry('slo', { userId: 'auth0|new' }))
-    await run()
+    await runPoll()
     expect((await readRows(database)).users).toHaveLength(5)
   })
 
-  test('makes the data fresh if the log is empty, and sets the checkpoint when an entry appears', async () => {
-    await run()
+  test('a first start sets as_of if the log is empty, and a later poll sets the checkpoint when there is an entry', async () => {
+    await runPoll()
     await expect(store.readProgress()).resolves.toMatchObject({
       checkpoint: null,
       asOf: expect.any(Number),
     })
     t.tenant.write(buildEntry('slo', { userId: 'auth0|first' }))
-    await run()
+    await runPoll()
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|first' }])
   })
 
-  test('sweeps a log that Auth0 presented as empty before, as it does without a scope', async () => {
-    logouts(3, (n) => Date.now() - (n + 1) * DAY)
-    t.simulator.faults.push({ path: LOGS, times: 2, respond: faults.respondWith(200, []) })
-    for (let polls = 0; polls < 3; polls++) await run()
+  test('polls sweep a log that Auth0 has presented as empty at first, as Auth0 does if a scope is missing', async () => {
+    logOut(3, (n) => Date.now() - (n + 1) * DAY)
+    t.simulator.faults.push({ path: PATH, times: 2, respond: faults.respondWith(200, []) })
+    for (let polls = 0; polls < 3; polls++) await runPoll()
     expect((await readRows(database)).users).toHaveLength(3)
     await expect(store.readGaps()).resolves.toMatchObject([{ reason: 'cold_start' }])
   })
 })
 
 describe('a poll', () => {
-  test('reads the entries since the last poll', async () => {
-    logouts(1, () => Date.now() - 1_000)
-    await run()
+  test('a poll reads the entries since the last poll', async () => {
+    logOut(1, () => Date.now() - 1_000)
+    await runPoll()
     t.tenant.write(buildEntry('slo', { userId: 'auth0|next' }))
-    const { reported } = await run()
-    expect(reported).toMatchObject([{ stage: 'catch-up', pages: 1, entries: 1, events: 1 }])
+    const { reports } = await runPoll()
+    expect(reports).toMatchObject([{ stage: 'catch-up', pages: 1, entries: 1, events: 1 }])
   })
 
-  test('uses the last delivered entry as its checkpoint, not the newest date (P3)', async () => {
-    await run()
+  test('the checkpoint is the last delivered entry, not the entry with the newest date (P3)', async () => {
+    await runPoll()
     const now = Date.now()
     t.tenant.write(buildEntry('slo', { userId: 'auth0|a' }), {
       dateMs: now - 10,
@@ -277,25 +277,25 @@ describe('a poll', () => {
       dateMs: now - 5_000,
       storedAtMs: now - 5,
     })
-    const { reported } = await run()
-    // If the newest date were the checkpoint, the last entry would be read again.
-    expect(reported).toMatchObject([{ pages: 1, entries: 2 }])
+    const { reports } = await runPoll()
+    // If the entry with the newest date were the checkpoint, the last entry would be read again.
+    expect(reports).toMatchObject([{ pages: 1, entries: 2 }])
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: last.logId })
   })
 
-  test('keeps the checkpoint at the end of the log (P2)', async () => {
+  test('a poll at the end of the log keeps the checkpoint (P2)', async () => {
     const { logId } = t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }))
-    await run()
+    await runPoll()
     const { asOf } = await store.readProgress()
-    await run()
-    const after = await store.readProgress()
-    expect(after.checkpoint).toBe(logId)
-    expect(after.asOf).toBeGreaterThanOrEqual(asOf ?? Number.NaN)
+    await runPoll()
+    const progressAfter = await store.readProgress()
+    expect(progressAfter.checkpoint).toBe(logId)
+    expect(progressAfter.asOf).toBeGreaterThanOrEqual(asOf ?? Number.NaN)
   })
 
-  test('continues after unreadable entries, and stores them (P5)', async () => {
-    logouts(1, () => Date.now() - 2_000)
-    await run()
+  test('a poll continues after unreadable entries, and stores them as unattributable (P5)', async () => {
+    logOut(1, () => Date.now() - 2_000)
+    await runPoll()
     const at = Date.now() - 1_000
     const page = [
       null,
@@ -304,8 +304,8 @@ describe('a poll', () => {
       { type: 'slo', user_id: 'auth0|nul\u0000', details: {}, log_id: syntheticLogId(at + 1) },
       { ...buildEntry('slo', { userId: 'auth0|good' }), log_id: syntheticLogId(at + 2) },
     ]
-    t.simulator.faults.push({ path: LOGS, respond: faults.respondWith(200, page) })
-    await run()
+    t.simulator.faults.push({ path: PATH, respond: faults.respondWith(200, page) })
+    await runPoll()
     const { users } = await readRows(database)
     expect(users.map(({ userId }) => userId)).toEqual(['auth0|0', 'auth0|good'])
     await expect(store.count()).resolves.toMatchObject({
@@ -316,9 +316,9 @@ describe('a poll', () => {
     })
   })
 
-  test('stores an entry that is nested too deeply to be serialized', async () => {
-    logouts(1, () => Date.now() - 2_000)
-    await run()
+  test('a poll stores an entry that is nested too deeply to be serialized as unattributable', async () => {
+    logOut(1, () => Date.now() - 2_000)
+    await runPoll()
     const depth = 20_000
     const deep = JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`)
     const logId = syntheticLogId(Date.now() - 1_000)
@@ -329,122 +329,121 @@ describe('a poll', () => {
           ? t.source.readPage(from, aborted)
           : { entries: [deep, { log_id: logId, type: 's' }], next: logId, requestedAt: Date.now() },
     }
-    await run({ source })
+    await runPoll({ source })
     await expect(store.count()).resolves.toMatchObject({ unattributable: { malformed: 1 } })
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: logId })
   })
 
-  test('does not derive freshness from a log id with a future time', async () => {
-    logouts(1, () => Date.now() - 2_000)
-    await run()
+  test('a log id with a future time does not move as_of into the future', async () => {
+    logOut(1, () => Date.now() - 2_000)
+    await runPoll()
     const logId = syntheticLogId(Date.UTC(2150, 0, 1))
     const page = [{ ...buildEntry('slo', { userId: 'auth0|odd' }), date: null, log_id: logId }]
-    t.simulator.faults.push({ path: LOGS, respond: faults.respondWith(200, page) })
-    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.html(502) })
-    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
+    t.simulator.faults.push({ path: PATH, respond: faults.respondWith(200, page) })
+    t.simulator.faults.push({ path: PATH, times: 99, respond: faults.html(502) })
+    await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     expect((await store.readProgress()).asOf).toBeLessThanOrEqual(Date.now())
     const { user, now } = await store.readKnown('auth0|odd', null)
     expect(user?.at).toSatisfy((at: number) => at <= now && at > now - 60_000)
   })
 
-  test('never skips an unreadable page (P5)', async () => {
-    logouts(1, () => Date.now() - 2_000)
-    await run()
+  test('a poll never skips an unreadable page (P5)', async () => {
+    logOut(1, () => Date.now() - 2_000)
+    await runPoll()
     const { checkpoint } = await store.readProgress()
     t.tenant.write(buildEntry('slo', { userId: 'auth0|kept' }))
-    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.cutOffJson() })
-    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
+    t.simulator.faults.push({ path: PATH, times: 99, respond: faults.cutOffJson() })
+    await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint })
     t.simulator.faults.clear()
-    await run()
+    await runPoll()
     expect((await readRows(database)).users).toHaveLength(2)
   })
 
-  test('requests the next page while one is being stored', async () => {
-    logouts(1, () => Date.now() - 2_000)
-    await run()
-    logouts(250, () => Date.now() - 1_000)
+  test('a poll requests the next page while it stores a page', async () => {
+    logOut(1, () => Date.now() - 2_000)
+    await runPoll()
+    logOut(250, () => Date.now() - 1_000)
     const order: string[] = []
-    await run({
+    await runPoll({
       source: {
         ...t.source,
         readPage: (from, aborted) => {
-          order.push('asked')
+          order.push('requested')
           return t.source.readPage(from, aborted)
         },
       },
       store: {
         ...store,
         storePage: async (page) => {
-          const stored = await store.storePage(page)
+          const storedParts = await store.storePage(page)
           order.push('stored')
-          return stored
+          return storedParts
         },
       },
     })
-    expect(order.slice(0, 3)).toEqual(['asked', 'asked', 'stored'])
+    expect(order.slice(0, 3)).toEqual(['requested', 'requested', 'stored'])
   })
 
-  test('discards its pages when another poller has moved the checkpoint, and continues from that one', async () => {
-    logouts(1, () => Date.now() - 3_000)
-    await run()
-    const between = t.tenant.write(buildEntry('slo', { userId: 'auth0|b' }), {
+  test('a poll discards its pages when another poller has moved the checkpoint, and continues from the new checkpoint', async () => {
+    logOut(1, () => Date.now() - 3_000)
+    await runPoll()
+    const otherLogout = t.tenant.write(buildEntry('slo', { userId: 'auth0|b' }), {
       dateMs: Date.now() - 2_000,
     })
     t.tenant.write(buildEntry('slo', { userId: 'auth0|c' }), { dateMs: Date.now() - 1_000 })
-    const first = { done: false }
-    const { reported } = await run({
+    let hasMoved = false
+    const { reports } = await runPoll({
       store: {
         ...store,
         storePage: async (page) => {
-          if (!first.done)
-            await store.storePage({ ...page, next: between.logId, batch: { ...page.batch } })
-          first.done = true
+          if (!hasMoved) await store.storePage({ ...page, next: otherLogout.logId })
+          hasMoved = true
           return store.storePage(page)
         },
       },
     })
-    expect(reported).toMatchObject([{ entries: 1 }])
+    expect(reports).toMatchObject([{ entries: 1 }])
     expect((await readRows(database)).users).toHaveLength(3)
   })
 
-  test('sends no request while another poller holds the lease, and takes it afterwards', async () => {
+  test('a poll sends no request while another poller holds the lease, and acquires the lease afterwards', async () => {
     await store.acquireLease('another', 60_000)
-    await expect(run()).resolves.toMatchObject({ outcome: 'lease_held' })
-    expect(t.simulator.requests.count({ path: LOGS })).toBe(0)
+    await expect(runPoll()).resolves.toMatchObject({ outcome: 'lease_held' })
+    expect(t.simulator.requests.count({ path: PATH })).toBe(0)
     await store.releaseLease('another')
-    await expect(run()).resolves.toMatchObject({ outcome: 'caught_up' })
+    await expect(runPoll()).resolves.toMatchObject({ outcome: 'caught_up' })
   })
 
-  test('releases the lease, even while it is being renewed', async () => {
+  test('a poll releases the lease, even while the lease is being renewed', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
-    let asked = 0
-    let letRenew = () => {}
-    const renewalMayGoOn = new Promise<void>((resolve) => {
-      letRenew = resolve
+    let attempts = 0
+    let allowRenewal = () => {}
+    const whenRenewalAllowed = new Promise<void>((resolve) => {
+      allowRenewal = resolve
     })
-    const slow: LastLogoutStore = {
+    const slowStore: LastLogoutStore = {
       ...store,
       acquireLease: async (owner, ttlMs) => {
-        if (++asked > 1) await renewalMayGoOn
+        if (++attempts > 1) await whenRenewalAllowed
         return store.acquireLease(owner, ttlMs)
       },
       readProgress: async () => {
-        if (asked === 1) vi.advanceTimersByTime(10_000)
+        if (attempts === 1) vi.advanceTimersByTime(10_000)
         return store.readProgress()
       },
     }
-    const polled = run({ store: slow })
-    await expect.poll(() => asked).toBe(2)
+    const polling = runPoll({ store: slowStore })
+    await expect.poll(() => attempts).toBe(2)
     vi.useRealTimers()
-    letRenew()
-    await polled
+    allowRenewal()
+    await polling
     await expect(store.acquireLease('next', 1_000)).resolves.toBe(true)
   })
 
-  test('releases the lease when it fails', async () => {
-    t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.missingScope() })
-    await expect(run()).rejects.toMatchObject({ code: 'AUTH0_SCOPE' })
+  test('a poll releases the lease when it fails', async () => {
+    t.simulator.faults.push({ path: PATH, times: 99, respond: faults.missingScope() })
+    await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_SCOPE' })
     await expect(store.acquireLease('next', 1_000)).resolves.toBe(true)
   })
 })

@@ -9,7 +9,7 @@ import {
 const FAST = { backoff: { firstMs: 1, maxMs: 1 } }
 const { signal } = new AbortController()
 
-const at = (checkpoint: string | null, to: number | null = null): Progress =>
+const progressAt = (checkpoint: string | null, to: number | null = null): Progress =>
   toProgress({
     checkpoint,
     asOf: null,
@@ -20,13 +20,14 @@ const at = (checkpoint: string | null, to: number | null = null): Progress =>
     now: 0,
   })
 
-/** A guard, and a run in which each read of the store returns the next of these positions. The last one is repeated. */
-function guardOf(options: ProgressGuardOptions = {}) {
+/** Creates a guarded run. Each read of the store returns the next position, and the last position is repeated. */
+function createGuardedRun(options: ProgressGuardOptions = {}) {
   const guard = createProgressGuard({ limits: FAST, ...options })
-  return (places: Progress[], body: (startLoop: StartLoop) => Promise<void>) => {
+  return (positions: Progress[], body: (startLoop: StartLoop) => Promise<void>) => {
     let reads = 0
-    const read = async () => places[Math.min(reads++, places.length - 1)] ?? at(null)
-    return guard.run(read, signal, body)
+    const readAt = async () =>
+      positions[Math.min(reads++, positions.length - 1)] ?? progressAt(null)
+    return guard.run(readAt, signal, body)
   }
 }
 
@@ -38,83 +39,119 @@ const repeat = (rounds: number) => async (startLoop: StartLoop) => {
 const NO_PROGRESS = { code: 'NO_PROGRESS' }
 
 describe('a progress guard', () => {
-  test('ends a loop after three rounds without a new checkpoint or sweep', async () => {
-    const run = guardOf()
-    await expect(run([at('A', 9)], repeat(3))).resolves.toBeUndefined()
-    await expect(run([at('A', 9)], repeat(4))).rejects.toMatchObject(NO_PROGRESS)
+  test('the guard ends a loop after three rounds without a new checkpoint or sweep', async () => {
+    const run = createGuardedRun()
+    await expect(run([progressAt('A', 9)], repeat(3))).resolves.toBeUndefined()
+    await expect(run([progressAt('A', 9)], repeat(4))).rejects.toMatchObject(NO_PROGRESS)
   })
 
   test.each([
-    ['the checkpoint', [at('A'), at('A'), at('A'), at('B'), at('B'), at('B')]],
-    ['the sweep', [at('A', 9), at('A', 9), at('A', 9), at('A', 8), at('A', 8), at('A', 8)]],
-    ['the end of the sweep', [at('A', 9), at('A', 9), at('A', 9), at('A'), at('A'), at('A')]],
-  ])('resets the count when %s has moved', async (_what, places) => {
-    await expect(guardOf()(places, repeat(6))).resolves.toBeUndefined()
-    await expect(guardOf()(places, repeat(7))).rejects.toMatchObject(NO_PROGRESS)
+    [
+      'the checkpoint',
+      [
+        progressAt('A'),
+        progressAt('A'),
+        progressAt('A'),
+        progressAt('B'),
+        progressAt('B'),
+        progressAt('B'),
+      ],
+    ],
+    [
+      'the sweep',
+      [
+        progressAt('A', 9),
+        progressAt('A', 9),
+        progressAt('A', 9),
+        progressAt('A', 8),
+        progressAt('A', 8),
+        progressAt('A', 8),
+      ],
+    ],
+    [
+      'the end of the sweep',
+      [
+        progressAt('A', 9),
+        progressAt('A', 9),
+        progressAt('A', 9),
+        progressAt('A'),
+        progressAt('A'),
+        progressAt('A'),
+      ],
+    ],
+  ])('the guard resets its count when %s has moved', async (_what, positions) => {
+    await expect(createGuardedRun()(positions, repeat(6))).resolves.toBeUndefined()
+    await expect(createGuardedRun()(positions, repeat(7))).rejects.toMatchObject(NO_PROGRESS)
   })
 
-  test('does not count a return to an earlier position as progress', async () => {
-    const places = [at('A'), at('B'), at('A'), at('B'), at('A')]
-    await expect(guardOf()(places, repeat(5))).rejects.toMatchObject(NO_PROGRESS)
+  test('the guard does not count a return to an earlier position as progress', async () => {
+    const positions = [
+      progressAt('A'),
+      progressAt('B'),
+      progressAt('A'),
+      progressAt('B'),
+      progressAt('A'),
+    ]
+    await expect(createGuardedRun()(positions, repeat(5))).rejects.toMatchObject(NO_PROGRESS)
   })
 
-  test('counts the rounds of all loops of a run together', async () => {
+  test('the guard counts the rounds of all loops of a run together', async () => {
     const body = async (startLoop: StartLoop) => {
       for (let loop = 0; loop < 3; loop++) await repeat(2)(startLoop)
     }
-    await expect(guardOf()([at('A')], body)).rejects.toMatchObject(NO_PROGRESS)
+    await expect(createGuardedRun()([progressAt('A')], body)).rejects.toMatchObject(NO_PROGRESS)
   })
 
-  test('lets loops start at the same position any number of times', async () => {
+  test('loops can start at the same position any number of times', async () => {
     const body = async (startLoop: StartLoop) => {
       for (let loop = 0; loop < 100; loop++) await repeat(1)(startLoop)
     }
-    await expect(guardOf()([at('A')], body)).resolves.toBeUndefined()
+    await expect(createGuardedRun()([progressAt('A')], body)).resolves.toBeUndefined()
   })
 
-  test('ends a loop that starts again eleven times, even with progress', async () => {
-    const places = Array.from({ length: 20 }, (_, n) => at(`${n}`))
-    await expect(guardOf()(places, repeat(11))).resolves.toBeUndefined()
-    await expect(guardOf()(places, repeat(12))).rejects.toMatchObject(NO_PROGRESS)
+  test('the guard ends a loop at its twelfth round, even with progress', async () => {
+    const positions = Array.from({ length: 20 }, (_, n) => progressAt(`${n}`))
+    await expect(createGuardedRun()(positions, repeat(11))).resolves.toBeUndefined()
+    await expect(createGuardedRun()(positions, repeat(12))).rejects.toMatchObject(NO_PROGRESS)
   })
 
-  test('names the loop, the cause and the remedy', async () => {
-    await expect(guardOf()([at('A')], repeat(4))).rejects.toThrow(
+  test('the error of the guard names the loop, the cause and the remedy', async () => {
+    await expect(createGuardedRun()([progressAt('A')], repeat(4))).rejects.toThrow(
       /^The loop catch-up stopped after 3 rounds .+\. .+ than the one that was written\. Check that DATABASE_URL .+\.$/,
     )
   })
 
-  test('reads the progress after the backoff', async () => {
-    const read: number[] = []
+  test('the guard reads the progress after the backoff', async () => {
+    const readAt: number[] = []
     const guard = createProgressGuard({ limits: { backoff: { firstMs: 30, maxMs: 30 } } })
     const readProgress = async () => {
-      read.push(performance.now())
-      return at('A')
+      readAt.push(performance.now())
+      return progressAt('A')
     }
     await guard.run(readProgress, signal, repeat(3))
-    const [first = 0, second = 0, third = 0] = read
+    const [first = 0, second = 0, third = 0] = readAt
     expect(second - first).toBeGreaterThan(28)
     expect(third - second).toBeGreaterThan(28)
   })
 
-  test('stops waiting when its signal aborts', async () => {
+  test('the guard stops waiting when its signal aborts', async () => {
     const stop = new AbortController()
     const guard = createProgressGuard({
       limits: { backoff: { firstMs: 3_600_000, maxMs: 3_600_000 } },
     })
-    const running = guard.run(async () => at('A'), stop.signal, repeat(2))
+    const running = guard.run(async () => progressAt('A'), stop.signal, repeat(2))
     stop.abort()
     await expect(running).rejects.toMatchObject({ code: 'ABORTED' })
   })
 
-  test('reports an idle round as the first again only after a run without idle rounds', async () => {
+  test('the guard reports an idle round as the first only if the run before had no idle round', async () => {
     const reports: boolean[] = []
-    const run = guardOf({ onIdleRound: (_loop, isFirst) => void reports.push(isFirst) })
-    await run([at('A')], repeat(2))
-    await run([at('A')], repeat(2))
+    const run = createGuardedRun({ onIdleRound: (_loop, isFirst) => void reports.push(isFirst) })
+    await run([progressAt('A')], repeat(2))
+    await run([progressAt('A')], repeat(2))
     expect(reports).toEqual([true, false])
-    await run([at('A')], repeat(1))
-    await run([at('A')], repeat(2))
+    await run([progressAt('A')], repeat(1))
+    await run([progressAt('A')], repeat(2))
     expect(reports).toEqual([true, false, true])
   })
 })

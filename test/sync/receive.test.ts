@@ -32,24 +32,24 @@ afterEach(async () => {
   await database.drop()
 })
 
-const open = new AbortController().signal
-const take = (body: string) => receive({ store, types }, body, open)
+const notAborted = new AbortController().signal
+const receiveBody = (body: string) => receive({ store, types }, body, notAborted)
 const readUnattributableIds = async () =>
   (await database.query<{ id: string }>('SELECT id FROM unattributable ORDER BY id')).map(
     ({ id }) => id,
   )
 
-/** The forms in which a stream sends entries. */
+/** The forms in which a log stream can send entries. */
 const FORMS: Record<string, (entries: LogEntry[]) => string> = {
-  'JSON lines of a webhook': (entries) => entries.map(wrapped).map(toJson).join('\n'),
-  'an array of a webhook': (entries) => toJson(entries.map(wrapped)),
+  'JSON lines of a webhook': (entries) => entries.map(wrapEntry).map(toJson).join('\n'),
+  'an array of a webhook': (entries) => toJson(entries.map(wrapEntry)),
   'an array of EventBridge': (entries) =>
-    toJson(entries.map((entry) => ({ 'detail-type': 'Auth0 log', detail: wrapped(entry) }))),
+    toJson(entries.map((entry) => ({ 'detail-type': 'Auth0 log', detail: wrapEntry(entry) }))),
   'JSON lines of bare entries': (entries) => entries.map(toJson).join('\r\n'),
 }
 
 describe('a log-stream request', () => {
-  test('stores the same rows as polling, in any order and form', async () => {
+  test('requests and polls store the same rows, in any order and form', async () => {
     const day = { startMs: Date.now() - 3_600_000, endMs: Date.now() - 1_000 }
     const steps = fc.array(
       fc.oneof(
@@ -65,14 +65,15 @@ describe('a log-stream request', () => {
       { maxLength: 8 },
     )
     await fc.assert(
-      fc.asyncProperty(fc.nat(), steps, async (seed, plan) => {
+      fc.asyncProperty(fc.nat(), steps, async (seed, randomSteps) => {
         const log = generateHistory({ ...day, entries: 150, users: 8, logoutShare: 0.7, seed })
         const t = await openTenant()
         const aborted = new AbortController().signal
         t.tenant.writeStored(log)
-        for (const step of [...plan, 'poll' as const]) {
+        for (const step of [...randomSteps, 'poll' as const]) {
           if (step === 'poll') await poll({ source: t.source, store, types }, options, aborted)
-          else await take(step.form(step.entries.map((n) => log[n % log.length] as LogEntry)))
+          else
+            await receiveBody(step.form(step.entries.map((n) => log[n % log.length] as LogEntry)))
         }
         const expected = expectedFromLog(log)
         expect(await readRows(database)).toEqual(expected.rows)
@@ -86,65 +87,69 @@ describe('a log-stream request', () => {
   }, 120_000)
 
   test.each(Object.entries(FORMS))(
-    'in the form %s stores these rows by itself',
+    'a request with the form %s stores the expected rows without a poll',
     async (_name, form) => {
       const endMs = Date.now() - 1_000
       const log = generateHistory({ entries: 2_500, startMs: endMs - 60_000, endMs, users: 40 })
-      await take(form(log))
+      await receiveBody(form(log))
       const expected = expectedFromLog(log)
       expect(await readRows(database)).toEqual(expected.rows)
       expect(await readUnattributableIds()).toEqual(expected.unattributable)
     },
   )
 
-  test('moves neither the checkpoint nor as_of', async () => {
+  test('a request does not move the checkpoint or as_of', async () => {
     const checkpoint = syntheticLogId(Date.now() - 60_000)
     await store.begin(checkpoint, null)
-    const before = await store.readProgress()
-    await take(toJson(logout({ user_id: 'auth0|1' })))
+    const progressBefore = await store.readProgress()
+    await receiveBody(toJson(logout({ user_id: 'auth0|1' })))
     expect((await readRows(database)).users).toHaveLength(1)
-    expect(await store.readProgress()).toEqual({ ...before, now: expect.any(Number) })
+    expect(await store.readProgress()).toEqual({ ...progressBefore, now: expect.any(Number) })
   })
 
-  test('is stored except for unreadable lines, which are stored as unattributable', async () => {
+  test('a request with unreadable lines stores its logouts, and the unreadable lines as unattributable', async () => {
     const cutOff = '{"log_id":"900","data":{"type":"slo","user_id":"auth0|cut'
     const nul = `\u0000{"a":1}`
     const body = [toJson(logout({ user_id: 'auth0|1' })), cutOff, nul, 'null', '[[]]'].join('\n')
-    await take(body)
-    await take(body)
+    await receiveBody(body)
+    await receiveBody(body)
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|1' }])
     await expect(store.count()).resolves.toMatchObject({ unattributable: { malformed: 4 } })
-    const kept = await database.query<{ entry: string }>('SELECT entry FROM unattributable')
-    expect(kept.map(({ entry }) => JSON.parse(entry))).toContain(cutOff)
+    const rows = await database.query<{ entry: string }>('SELECT entry FROM unattributable')
+    expect(rows.map(({ entry }) => JSON.parse(entry))).toContain(cutOff)
   })
 
-  test('stores an entry without date and storage time as unattributable', async () => {
-    await take(toJson({ type: 'slo', user_id: 'auth0|1' }))
-    await take(toJson({ data: { type: 'slo', user_id: 'auth0|2', date: 'yesterday' } }))
+  test('an entry without date and storage time is stored as unattributable', async () => {
+    await receiveBody(toJson({ type: 'slo', user_id: 'auth0|1' }))
+    await receiveBody(toJson({ data: { type: 'slo', user_id: 'auth0|2', date: 'yesterday' } }))
     expect((await readRows(database)).users).toEqual([])
     await expect(store.count()).resolves.toMatchObject({ unattributable: { no_instant: 2 } })
   })
 
-  test('writes nothing if all entries are of other types', async () => {
-    const silent = { storeBatch: () => Promise.reject(new Error('asked')) }
-    const others = [buildEntry('s'), buildEntry('flo'), { type: 'sapi', user_id: 'auth0|admin' }]
-    await receive({ store: silent, types }, toJson(others), open)
+  test('a request writes nothing if all entries are of other types', async () => {
+    const unusedStore = { storeBatch: () => Promise.reject(new Error('not called')) }
+    const otherEntries = [
+      buildEntry('s'),
+      buildEntry('flo'),
+      { type: 'sapi', user_id: 'auth0|admin' },
+    ]
+    await receive({ store: unusedStore, types }, toJson(otherEntries), notAborted)
   })
 
-  test('rejects while the database is unavailable', async () => {
-    const broken = { storeBatch: () => Promise.reject(new Error('away')) }
+  test('receive rejects while the database is unavailable', async () => {
+    const unavailableStore = { storeBatch: () => Promise.reject(new Error('unavailable')) }
     const body = toJson(logout({ user_id: 'auth0|1' }))
-    const taken = receive({ store: broken, types }, body, open)
-    await expect(taken).rejects.toThrow('away')
+    const receiving = receive({ store: unavailableStore, types }, body, notAborted)
+    await expect(receiving).rejects.toThrow('unavailable')
   })
 
   test.each<[string, (count: number) => string]>([
     ['JSON lines', (count) => '1\n'.repeat(count)],
     ['an array', (count) => `[${Array(count).fill(1)}]`],
-  ])('with more than ten thousand items is refused: %s', async (_form, items) => {
-    await expect(take(items(10_001))).resolves.toBe('too many')
+  ])('a request with more than ten thousand items is refused: %s', async (_form, items) => {
+    await expect(receiveBody(items(10_001))).resolves.toBe('too many')
     expect(await readUnattributableIds()).toEqual([])
-    await expect(take(items(10_000))).resolves.toBe('stored')
+    await expect(receiveBody(items(10_000))).resolves.toBe('stored')
     expect(await readUnattributableIds()).toHaveLength(1)
   })
 
@@ -155,18 +160,18 @@ describe('a log-stream request', () => {
     ['a deep object', `${'{"data":'.repeat(500_000)}1${'}'.repeat(500_000)}`],
     ['an entry of many members', `{"type":"slo",${Array(500_000).fill('"a":1')}}`],
     ['an entry with a long list', `{"type":"slo","data":[${Array(500_000).fill('[]')}]}`],
-  ])('with more than half a million JSON values is refused: %s', async (_what, body) => {
-    await expect(take(body)).resolves.toBe('too many')
+  ])('a request with more than half a million JSON values is refused: %s', async (_what, body) => {
+    await expect(receiveBody(body)).resolves.toBe('too many')
     expect(await readUnattributableIds()).toEqual([])
   })
 
-  test('is stored with the maximum number of entries as Auth0 writes them', async () => {
-    const entries = Array.from({ length: 10_000 }, () => wrapped(buildEntry('s')))
-    await expect(take(entries.map(toJson).join('\n'))).resolves.toBe('stored')
-    await expect(take(toJson(entries))).resolves.toBe('stored')
+  test('a request with ten thousand entries of the usual size is stored', async () => {
+    const entries = Array.from({ length: 10_000 }, () => wrapEntry(buildEntry('s')))
+    await expect(receiveBody(entries.map(toJson).join('\n'))).resolves.toBe('stored')
+    await expect(receiveBody(toJson(entries))).resolves.toBe('stored')
   })
 
-  test('stops between two transactions when the client has disconnected', async () => {
+  test('receive stops between two transactions when the client has disconnected', async () => {
     const disconnected = new AbortController()
     let batches = 0
     const storeBatch = async () => {
@@ -174,10 +179,10 @@ describe('a log-stream request', () => {
       return ++batches
     }
     const body = 'junk\n'.repeat(3_000)
-    const taken = () => receive({ store: { storeBatch }, types }, body, disconnected.signal)
-    await expect(taken()).rejects.toMatchObject({ code: 'ABORTED' })
+    const receiving = () => receive({ store: { storeBatch }, types }, body, disconnected.signal)
+    await expect(receiving()).rejects.toMatchObject({ code: 'ABORTED' })
     expect(batches).toBe(1)
-    await expect(taken()).rejects.toMatchObject({ code: 'ABORTED' })
+    await expect(receiving()).rejects.toMatchObject({ code: 'ABORTED' })
     expect(batches).toBe(1)
   })
 
@@ -187,8 +192,8 @@ describe('a log-stream request', () => {
     ['a deep object', `${'{"data":'.repeat(50_000)}1${'}'.repeat(50_000)}`],
     ['many short lines', '1\n'.repeat(10_000)],
     ['one long line', 'x'.repeat(1_000_000)],
-  ])('can be %s without an error', async (_what, body) => {
-    await take(body)
+  ])('a request that consists of %s causes no error', async (_what, body) => {
+    await receiveBody(body)
     const { unattributable } = await store.count()
     expect(unattributable.malformed).toBeGreaterThan(0)
   })
@@ -198,8 +203,8 @@ function logout(fields: LogEntry): LogEntry {
   return { ...buildEntry('slo'), log_id: syntheticLogId(Date.now() - 1_000), ...fields }
 }
 
-/** Wraps an entry as Auth0's webhooks do. */
-function wrapped(entry: LogEntry): LogEntry {
+/** Wraps an entry as the webhooks of Auth0 do. */
+function wrapEntry(entry: LogEntry): LogEntry {
   return { log_id: entry.log_id, data: entry }
 }
 

@@ -29,7 +29,8 @@ afterEach(async () => {
   await database.drop()
 })
 
-const run = async (
+/** Runs a poll or a reconcile. Returns its findings. */
+const runOperation = async (
   operation: typeof poll,
   overrides: Partial<PollOptions> & { source?: LogSource } = {},
 ): Promise<Finding[]> => {
@@ -45,133 +46,136 @@ const run = async (
  * Adds a logout to the log with a storage time `agoMs` in the past. If a poll has already read past that time, the logout
  * is a late entry.
  */
-const logout = (userId: string, agoMs = 0) =>
+const writeLogout = (userId: string, agoMs = 0) =>
   t.tenant.write(buildEntry('slo', { userId, sessionId: `${userId}'s` }), {
     dateMs: clock.now() - agoMs,
   })
 const readUsers = () => readUserIds(database)
-const reconciled = async () => (await store.count()).reconciled
-const requests = (kind: 'from' | 'q') =>
+const readReconciledRows = async () => (await store.count()).reconciled
+const countRequests = (kind: 'from' | 'q') =>
   t.simulator.requests.all().filter(({ url }) => url.includes(`?${kind}=`)).length
 
 describe('reconciling', () => {
-  test('finds an entry that became visible behind the checkpoint, and counts it', async () => {
-    logout('a', MINUTE)
-    await run(poll)
-    logout('late', 2 * MINUTE)
-    await run(poll)
+  test('reconcile finds an entry that became visible behind the checkpoint, and counts its rows', async () => {
+    writeLogout('a', MINUTE)
+    await runOperation(poll)
+    writeLogout('late', 2 * MINUTE)
+    await runOperation(poll)
     await expect(readUsers()).resolves.toEqual(['a'])
-    await run(reconcile)
+    await runOperation(reconcile)
     await expect(readUsers()).resolves.toEqual(['a', 'late'])
-    // Counts two rows: that of the user and that of the session.
-    await expect(reconciled()).resolves.toBe(2)
-    await run(reconcile)
-    await expect(reconciled()).resolves.toBe(2)
+    // The count is 2, because the row of the user and the row of the session were stored.
+    await expect(readReconciledRows()).resolves.toBe(2)
+    await runOperation(reconcile)
+    await expect(readReconciledRows()).resolves.toBe(2)
   })
 
-  test('does not count entries that polling has read', async () => {
-    for (let n = 0; n < 30; n++) logout(`${n}`, n * MINUTE)
-    await run(poll)
-    await run(reconcile)
+  test('reconcile does not count entries that a poll has read', async () => {
+    for (let n = 0; n < 30; n++) writeLogout(`${n}`, n * MINUTE)
+    await runOperation(poll)
+    await runOperation(reconcile)
     clock.pass(MINUTE)
-    logout('next')
+    writeLogout('next')
     clock.pass(SECOND)
-    await run(reconcile)
-    await expect(reconciled()).resolves.toBe(0)
+    await runOperation(reconcile)
+    await expect(readReconciledRows()).resolves.toBe(0)
     await expect(readUsers()).resolves.toHaveLength(31)
   })
 
-  test('searches back to the first start if no reconcile has completed yet', async () => {
-    logout('a', SECOND)
-    await run(poll)
-    logout('late', 10 * MINUTE)
+  test('reconcile searches back to the first start if no reconcile has completed yet', async () => {
+    writeLogout('a', SECOND)
+    await runOperation(poll)
+    writeLogout('late', 10 * MINUTE)
     clock.pass(HOUR)
-    logout('polled')
+    writeLogout('polled')
     clock.pass(SECOND)
-    await run(poll)
-    await run(reconcile)
+    await runOperation(poll)
+    await runOperation(reconcile)
     await expect(readUsers()).resolves.toEqual(['a', 'late', 'polled'])
   })
 
-  test('searches everything since the last reconcile, and the reconcile window before it', async () => {
-    logout('a', SECOND)
-    await run(reconcile)
-    logout('too late', 20 * MINUTE)
-    await run(reconcile)
+  test('reconcile searches the time since the last reconcile, and RECONCILE_WINDOW before it', async () => {
+    writeLogout('a', SECOND)
+    await runOperation(reconcile)
+    writeLogout('too late', 20 * MINUTE)
+    await runOperation(reconcile)
     await expect(readUsers()).resolves.toEqual(['a'])
 
     // For two hours, the log was polled and not reconciled.
     for (let hours = 0; hours < 2; hours++) {
       clock.pass(HOUR)
-      logout(`polled ${hours}`)
+      writeLogout(`polled ${hours}`)
       clock.pass(SECOND)
-      await run(poll)
+      await runOperation(poll)
     }
-    logout('late', 100 * MINUTE)
-    await run(reconcile)
+    writeLogout('late', 100 * MINUTE)
+    await runOperation(reconcile)
     await expect(readUsers()).resolves.toEqual(['a', 'late', 'polled 0', 'polled 1'])
-    await expect(reconciled()).resolves.toBe(2)
+    await expect(readReconciledRows()).resolves.toBe(2)
   })
 
-  test('searches up to as_of, and detects a checkpoint after which Auth0 returns nothing', async () => {
-    logout('friday', SECOND)
-    await run(reconcile)
-    const { checkpoint: forgotten } = await store.readProgress()
+  test('reconcile searches up to as_of, and detects a checkpoint after which Auth0 returns nothing', async () => {
+    writeLogout('friday', SECOND)
+    await runOperation(reconcile)
+    const { checkpoint: expiredCheckpoint } = await store.readProgress()
     // Auth0 does not document its response to a checkpoint that is no longer retained. Here, the page is empty.
     const source: LogSource = {
       ...t.source,
       readPage: async (from, signal) => {
         const page = await t.source.readPage(from, signal)
-        return from === forgotten ? { ...page, entries: [], next: from } : page
+        return from === expiredCheckpoint ? { ...page, entries: [], next: from } : page
       },
     }
     clock.pass(2 * DAY)
-    await run(reconcile, { source })
-    logout('monday')
+    await runOperation(reconcile, { source })
+    writeLogout('monday')
     clock.pass(5 * MINUTE)
-    const findings = await run(reconcile, { source })
+    const findings = await runOperation(reconcile, { source })
     await expect(readUsers()).resolves.toEqual(['friday', 'monday'])
     expect(findings.map(({ kind }) => kind)).toEqual(['checkpoint_replaced'])
-    logout('next')
+    writeLogout('next')
     clock.pass(SECOND)
-    await run(poll, { source })
+    await runOperation(poll, { source })
     await expect(readUsers()).resolves.toContain('next')
   })
 
-  test('does not move the checkpoint, never moves as_of back, and records that it searched up to as_of', async () => {
-    logout('a', SECOND)
-    await run(poll)
-    const before = await store.readProgress()
-    await run(reconcile)
+  test('reconcile does not move the checkpoint, never moves as_of back, and records that it searched up to as_of', async () => {
+    writeLogout('a', SECOND)
+    await runOperation(poll)
+    const progressBefore = await store.readProgress()
+    // `as_of` is Auth0's time minus the duration of the request. If the clock did not move, `as_of` of a slow request could
+    // be earlier than `as_of` of the poll.
+    clock.pass(SECOND)
+    await runOperation(reconcile)
     const { checkpoint, asOf, reconciledTo } = await store.readProgress()
-    expect(checkpoint).toBe(before.checkpoint)
-    expect(asOf).toBeGreaterThanOrEqual(before.asOf ?? Number.NaN)
+    expect(checkpoint).toBe(progressBefore.checkpoint)
+    expect(asOf).toBeGreaterThanOrEqual(progressBefore.asOf ?? Number.NaN)
     expect(reconciledTo).toBe(asOf)
   })
 
-  test('catches up with new entries between its requests', async () => {
-    for (let n = 0; n < 500; n++) logout(`${n}`, 10 * MINUTE + n)
-    logout('newest', SECOND)
-    await run(poll)
-    const seen: boolean[] = []
+  test('reconcile reads new entries between its search requests', async () => {
+    for (let n = 0; n < 500; n++) writeLogout(`${n}`, 10 * MINUTE + n)
+    writeLogout('newest', SECOND)
+    await runOperation(poll)
+    const observed: boolean[] = []
     const source: LogSource = {
       ...t.source,
       search: async (search, signal) => {
-        if (search.page === 0) logout('meanwhile')
-        seen.push((await readUsers()).includes('meanwhile'))
+        if (search.page === 0) writeLogout('meanwhile')
+        observed.push((await readUsers()).includes('meanwhile'))
         return t.source.search(search, signal)
       },
     }
-    await run(reconcile, { source, pollIntervalMs: 0 })
-    // The sweep of the span takes about six requests. The new entry is read between the first and the second.
-    expect(seen.slice(0, 2)).toEqual([false, true])
-    expect(seen.length).toBeGreaterThan(5)
+    await runOperation(reconcile, { source, pollIntervalMs: 0 })
+    // The sweep sends about six requests. The new entry is read between the first request and the second request.
+    expect(observed.slice(0, 2)).toEqual([false, true])
+    expect(observed.length).toBeGreaterThan(5)
   })
 })
 
 describe('after an outage of the worker', () => {
-  const outage = async (entries: number) => {
-    await run(poll)
+  const simulateOutage = async (entries: number) => {
+    await runOperation(poll)
     const startMs = clock.now()
     clock.pass(10 * HOUR)
     const endMs = clock.now() - SECOND
@@ -181,7 +185,7 @@ describe('after an outage of the worker', () => {
   }
 
   test('poll searches for logouts, newest first, before it reads the pages of the outage', async () => {
-    const log = await outage(3_000)
+    const log = await simulateOutage(3_000)
     const order: string[] = []
     const source: LogSource = {
       ...t.source,
@@ -194,43 +198,43 @@ describe('after an outage of the worker', () => {
         return t.source.search(search, signal)
       },
     }
-    const findings = await run(poll, { source })
+    const findings = await runOperation(poll, { source })
     expect(findings.map(({ kind }) => kind)).toEqual(['outage'])
-    // The first request is for the page that shows how far behind the catch-up is.
+    // Before the search, poll requests one page. The page shows how old the first missed entry is.
     const lastSearch = order.lastIndexOf('search')
     expect(order.slice(0, lastSearch).filter((kind) => kind === 'page')).toHaveLength(1)
     expect(order.slice(lastSearch).filter((kind) => kind === 'page').length).toBeGreaterThan(20)
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
-    // Entries that the catch-up would have found do not count as missed by polling.
-    await expect(reconciled()).resolves.toBe(0)
+    // The rows of this search do not count as reconciled, because the catch-up would have read their entries.
+    await expect(readReconciledRows()).resolves.toBe(0)
   })
 
   test('reconcile still searches the time before the outage', async () => {
-    logout('a', SECOND)
-    await run(poll)
+    writeLogout('a', SECOND)
+    await runOperation(poll)
     for (let hours = 0; hours < 2; hours++) {
       clock.pass(HOUR)
-      logout(`polled ${hours}`)
+      writeLogout(`polled ${hours}`)
       clock.pass(SECOND)
-      await run(poll)
+      await runOperation(poll)
     }
-    logout('late', 100 * MINUTE)
+    writeLogout('late', 100 * MINUTE)
     clock.pass(20 * MINUTE)
-    for (let n = 0; n < 120; n++) logout('in the outage', 18 * MINUTE - n)
-    await run(poll)
-    await run(reconcile)
+    for (let n = 0; n < 120; n++) writeLogout('in the outage', 18 * MINUTE - n)
+    await runOperation(poll)
+    await runOperation(reconcile)
     await expect(readUsers()).resolves.toContain('late')
   })
 
   test('poll reads page by page even if the search fails', async () => {
-    const log = await outage(1_000)
+    const log = await simulateOutage(1_000)
     const isSearch = (url: URL) => url.searchParams.has('q')
     t.simulator.faults.push({
       when: isSearch,
       times: Infinity,
       respond: faults.respondWith(400, {}),
     })
-    const findings = await run(poll)
+    const findings = await runOperation(poll)
     expect(findings).toMatchObject([
       { kind: 'outage' },
       { kind: 'search_failed', error: { code: 'AUTH0_REFUSED' } },
@@ -239,102 +243,102 @@ describe('after an outage of the worker', () => {
   })
 
   test('poll does not advance as_of until the pages of the outage are read', async () => {
-    await outage(1_000)
+    await simulateOutage(1_000)
     const { asOf } = await store.readProgress()
-    const seen: (number | null)[] = []
+    const observed: (number | null)[] = []
     const source: LogSource = {
       ...t.source,
       search: async (search, signal) => {
-        seen.push((await store.readProgress()).asOf)
+        observed.push((await store.readProgress()).asOf)
         return t.source.search(search, signal)
       },
     }
-    await run(poll, { source })
-    expect(new Set(seen)).toEqual(new Set([asOf]))
+    await runOperation(poll, { source })
+    expect(new Set(observed)).toEqual(new Set([asOf]))
     expect((await store.readProgress()).asOf).toBeGreaterThan(clock.now() - 5 * SECOND)
   })
 
-  test('poll does not search if the missed entries fit into one page, or the outage is shorter than the reconcile window', async () => {
-    await run(poll)
+  test('poll does not search if the missed entries fit into one page, or the outage is shorter than RECONCILE_WINDOW', async () => {
+    await runOperation(poll)
     clock.pass(10 * HOUR)
-    logout('a')
+    writeLogout('a')
     clock.pass(SECOND)
     t.simulator.requests.clear()
-    await expect(run(poll)).resolves.toEqual([])
+    await expect(runOperation(poll)).resolves.toEqual([])
     clock.pass(10 * MINUTE)
-    for (let n = 0; n < 250; n++) logout(`${n}`, n)
+    for (let n = 0; n < 250; n++) writeLogout(`${n}`, n)
     clock.pass(SECOND)
-    await expect(run(poll)).resolves.toEqual([])
-    expect(requests('q')).toBe(0)
+    await expect(runOperation(poll)).resolves.toEqual([])
+    expect(countRequests('q')).toBe(0)
     await expect(readUsers()).resolves.toHaveLength(251)
   })
 
   test('poll stores new logouts before all pages of the outage are read', async () => {
-    await outage(3_000)
+    await simulateOutage(3_000)
     let pages = 0
     const seenAfter: number[] = []
     const source: LogSource = {
       ...t.source,
       readPage: async (from, signal) => {
         pages++
-        if (pages === 5) logout('meanwhile')
+        if (pages === 5) writeLogout('meanwhile')
         // Simulates a rate limit that delays each page by four seconds.
         clock.pass(4 * SECOND)
         if (pages > 5 && (await readUsers()).includes('meanwhile')) seenAfter.push(pages)
         return t.source.readPage(from, signal)
       },
     }
-    await run(poll, { source })
+    await runOperation(poll, { source })
     // The logout is stored after about 15 seconds, while the catch-up takes two minutes.
     expect(seenAfter[0]).toBeLessThan(12)
     expect(pages).toBeGreaterThan(28)
   })
 })
 
-describe('an outage during a poll, for example because the machine sleeps', () => {
+describe('an outage during a poll', () => {
   /**
-   * Lets two days pass. In this time, a logout is stored, and retention deletes it. Returns the storage time of the oldest
-   * entry that is left.
+   * Simulates that the machine sleeps for two days. In this time, a logout is stored, and Auth0 deletes it at the end of
+   * its retention. Returns the storage time of the oldest entry that is left.
    */
-  const sleep = (): number => {
+  const simulateSleep = (): number => {
     clock.pass(HOUR)
-    logout('lost')
+    writeLogout('lost')
     clock.pass(2 * DAY)
-    const { storedAtMs } = logout('kept')
+    const { storedAtMs } = writeLogout('kept')
     clock.pass(SECOND)
     return storedAtMs
   }
   beforeEach(async () => {
     await t.close()
     t = await openTenant({ now: clock.now, retentionMs: DAY }, { expiresInSeconds: 365 * 86_400 })
-    for (let n = 0; n < 150; n++) logout(`${n}`, MINUTE)
-    logout('long before', 20 * HOUR)
+    for (let n = 0; n < 150; n++) writeLogout(`${n}`, MINUTE)
+    writeLogout('long before', 20 * HOUR)
   })
 
   test('poll records a gap if the outage occurs during a sweep', async () => {
     let logBeginsAt: number | undefined
     const search: LogSource['search'] = (...args) => {
-      logBeginsAt ??= sleep()
+      logBeginsAt ??= simulateSleep()
       return t.source.search(...args)
     }
-    await run(poll, { source: { ...t.source, search }, pollIntervalMs: 0 })
+    await runOperation(poll, { source: { ...t.source, search }, pollIntervalMs: 0 })
     await expect(readUsers()).resolves.not.toContain('lost')
     const gaps = await store.readGaps()
     expect(gaps.map(({ to }) => to)).toContain(logBeginsAt)
   })
 
   test('poll records a gap if the outage occurs during a catch-up', async () => {
-    await run(poll)
+    await runOperation(poll)
     clock.pass(SECOND)
-    for (let n = 0; n < 150; n++) logout(`next ${n}`)
+    for (let n = 0; n < 150; n++) writeLogout(`next ${n}`)
     clock.pass(SECOND)
     const { checkpoint } = await store.readProgress()
     let logBeginsAt: number | undefined
     const readPage: LogSource['readPage'] = (from, signal) => {
-      if (from !== checkpoint) logBeginsAt ??= sleep()
+      if (from !== checkpoint) logBeginsAt ??= simulateSleep()
       return t.source.readPage(from, signal)
     }
-    await run(poll, { source: { ...t.source, readPage } })
+    await runOperation(poll, { source: { ...t.source, readPage } })
     await expect(readUsers()).resolves.not.toContain('lost')
     const gaps = await store.readGaps()
     expect(gaps.map(({ to }) => to)).toContain(logBeginsAt)
@@ -346,8 +350,8 @@ describe('with new entries before each page request', () => {
     ['a page is not full', 1, 10 * SECOND],
     ['every page is full (the lag stays below 70 seconds)', 100, 70 * SECOND],
   ])('reconcile completes the catch-up and the sweep if %s', async (_what, count, maxLagMs) => {
-    logout('long ago', 2 * HOUR)
-    logout('recent', MINUTE)
+    writeLogout('long ago', 2 * HOUR)
+    writeLogout('recent', MINUTE)
     const source: LogSource = {
       ...t.source,
       readPage: (from, signal) => {
@@ -356,7 +360,7 @@ describe('with new entries before each page request', () => {
         return t.source.readPage(from, signal)
       },
     }
-    await run(reconcile, { source })
+    await runOperation(reconcile, { source })
     await expect(readUsers()).resolves.toEqual(['long ago', 'recent'])
     const { asOf, reconciledTo } = await store.readProgress()
     expect(asOf).toBeGreaterThan(clock.now() - maxLagMs)
@@ -364,8 +368,8 @@ describe('with new entries before each page request', () => {
   })
 
   test('poll stops at the first page with an entry stored after the catch-up began', async () => {
-    logout('a', MINUTE)
-    await run(poll)
+    writeLogout('a', MINUTE)
+    await runOperation(poll)
     t.simulator.requests.clear()
     const source: LogSource = {
       ...t.source,
@@ -375,9 +379,9 @@ describe('with new entries before each page request', () => {
         return t.source.readPage(from, signal)
       },
     }
-    await run(poll, { source })
-    // The catch-up begins with the request for the first page. The second page contains an entry stored after that, so no
-    // third page is requested.
-    expect(requests('from')).toBe(2)
+    await runOperation(poll, { source })
+    // The catch-up begins with the request for the first page. The second page contains an entry that was stored after
+    // that request, so poll requests no third page.
+    expect(countRequests('from')).toBe(2)
   })
 })

@@ -28,8 +28,8 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** Fills the log of a tenant, and reads it at the instant `now`. */
-async function read(now: number, fill: (tenant: TestTenant['tenant']) => void): Promise<number> {
+/** Fills the log of a tenant, and polls it at the instant `now`. Returns the number of entries. */
+async function readLog(now: number, fill: (tenant: TestTenant['tenant']) => void): Promise<number> {
   t = await openTenant({ now: () => now })
   fill(t.tenant)
   let entries = 0
@@ -40,10 +40,10 @@ async function read(now: number, fill: (tenant: TestTenant['tenant']) => void): 
   return entries
 }
 
-/** A log id with a storage time this many milliseconds after noon of 23 November 2026. */
+/** Returns a log id whose storage time is `ms` after noon of 23 November 2026. */
 const idAt = (ms: number) => `900202611231200${String(ms).padStart(5, '0')}${'7'.repeat(36)}`
 
-const browser = {
+const BROWSER_FIELDS = {
   connection: 'Username-Password-Authentication',
   connection_id: 'con_0000000000000001',
   client_id: 'client-of-the-web-app',
@@ -56,11 +56,11 @@ const browser = {
 }
 
 describe('logouts in the shapes that tenants write', () => {
-  test('are stored as the expected rows', async () => {
+  test('a poll stores logouts of every recorded shape as the expected rows', async () => {
     const log = [
       {
-        // Recorded in 2021 and 2023, for a database and a social connection: the entry names the session.
-        ...browser,
+        // Recorded in 2021 and 2023, for a database connection and a social connection. The entry contains the session.
+        ...BROWSER_FIELDS,
         date: '2026-11-23T12:00:00.100Z',
         type: 'slo',
         details: {
@@ -73,8 +73,8 @@ describe('logouts in the shapes that tenants write', () => {
         _id: idAt(3400),
       },
       {
-        // Recorded in 2024, for a passwordless connection: about fifty return URLs, and no session.
-        ...browser,
+        // Recorded in 2024, for a passwordless connection. The entry contains about fifty return URLs and no session.
+        ...BROWSER_FIELDS,
         connection: 'email',
         date: '2026-11-23T12:00:03.500Z',
         type: 'slo',
@@ -87,8 +87,8 @@ describe('logouts in the shapes that tenants write', () => {
         _id: idAt(3549),
       },
       {
-        // An earlier logout of the same user that was stored later, with a session.
-        ...browser,
+        // An earlier logout of the same user, with a session. It was stored later.
+        ...BROWSER_FIELDS,
         date: '2026-11-23T12:00:01.000Z',
         type: 'slo',
         details: { session_id: 'session-of-omar' },
@@ -119,7 +119,7 @@ describe('logouts in the shapes that tenants write', () => {
         _id: idAt(6000),
       },
       {
-        // A logout of all sessions that was stored in the same millisecond, with a date slightly in the future.
+        // A logout of all sessions. Its date is 9 ms after its storage time.
         date: '2026-11-23T12:00:07.009Z',
         type: 'universal_logout_succeeded',
         description: '',
@@ -127,8 +127,8 @@ describe('logouts in the shapes that tenants write', () => {
         log_id: idAt(7000),
       },
       {
-        // A failed logout, which does not count: outsiders can cause it.
-        ...browser,
+        // A failed logout. It does not count, because outsiders can cause it.
+        ...BROWSER_FIELDS,
         date: '2026-11-23T12:00:08.000Z',
         type: 'flo',
         details: { session_id: 'session-of-the-phone' },
@@ -136,7 +136,7 @@ describe('logouts in the shapes that tenants write', () => {
         log_id: idAt(8000),
       },
     ]
-    expect(await read(NOON + 10_000, (tenant) => tenant.writeStored(log))).toBe(7)
+    expect(await readLog(NOON + 10_000, (tenant) => tenant.writeStored(log))).toBe(7)
 
     expect(await readRows(database)).toEqual({
       users: [
@@ -204,10 +204,10 @@ describe('recorded traffic', () => {
     ],
     ['go-auth0', 'go-auth0_pull_checkpoint_2023-03-14.recording.json', '2023-03-14T14:48:00Z', 5],
   ])(
-    'in %s is read to its end in the order of ids, and holds no logout (P1)',
+    'a poll reads the recorded log of %s to its end in the order of ids, and stores no logout (P1)',
     async (_of, file, now, count) => {
       const exchanges = readRecording(`test/fixtures/auth0-recordings/${file}`)
-      const entries = await read(Date.parse(now), (tenant) => loadRecording(tenant, exchanges))
+      const entries = await readLog(Date.parse(now), (tenant) => loadRecording(tenant, exchanges))
       expect(entries).toBe(count)
       const ids = exchanges.flatMap(({ response }) =>
         (response.body as { log_id: string }[]).map(({ log_id }) => log_id),

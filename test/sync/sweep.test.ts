@@ -13,7 +13,7 @@ interface Entry {
   user_id: string
 }
 
-/** Clusters of entries at times before now. A cluster has one entry up to more entries than a search returns. */
+/** Clusters of entries in the past. A cluster has at least one entry, and possibly more entries than a search returns. */
 const clusters = fc.array(
   fc.record({
     agoMs: fc.integer({ min: 1_000, max: 20 * 86_400_000 }),
@@ -23,20 +23,20 @@ const clusters = fc.array(
   { maxLength: 5 },
 )
 
-test('a sweep reads every entry of its span and no other, the newest part first, for any distribution', async () => {
+test('a sweep reads every entry of its span and no other entry, the newest part first, for any distribution', async () => {
   await fc.assert(
-    fc.asyncProperty(clusters, fc.integer({ min: 1, max: 25 }), async (given, days) => {
-      const entries = given
+    fc.asyncProperty(clusters, fc.integer({ min: 1, max: 25 }), async (generated, days) => {
+      const entries = generated
         .flatMap(({ agoMs, count, everyMs }, cluster) =>
           Array.from({ length: count }, (_, n) => toEntry(NOW - agoMs - n * everyMs, cluster, n)),
         )
         .sort((a, b) => (a.log_id < b.log_id ? 1 : -1))
       const span = { from: NOW - days * 86_400_000, to: NOW }
-      const { read, parts } = await sweepAll(searchIn(entries), span)
+      const { readUsers, parts } = await sweepAll(searchIn(entries), span)
 
       const expected = entries.filter(({ log_id }) => log_id >= buildLogId('900', span.from, 0))
-      expect([...read].sort()).toEqual(expected.map(({ user_id }) => user_id).sort())
-      // Each part ends at the beginning of the previous part, so no time is left out.
+      expect([...readUsers].sort()).toEqual(expected.map(({ user_id }) => user_id).sort())
+      // Each part ends at the beginning of the previous part, so the parts cover the whole span.
       expect(parts[0]?.to).toBe(span.to)
       expect(parts.at(-1)?.from).toBe(span.from)
       for (const [i, part] of parts.entries()) {
@@ -47,18 +47,18 @@ test('a sweep reads every entry of its span and no other, the newest part first,
   )
 })
 
-test('ends within 20 requests if a search ignores its span', async () => {
-  const more = fc.integer({ min: 1_000, max: 3_000 })
+test('a sweep ends within 20 requests if a search ignores its span', async () => {
+  const entryCounts = fc.integer({ min: 1_000, max: 3_000 })
   const spacings = fc.constantFrom(0, 1, 7, 400, 1_000, 60_000, 3_600_000)
   await fc.assert(
-    fc.asyncProperty(more, spacings, spacings, async (count, everyMs, agoMs) => {
+    fc.asyncProperty(entryCounts, spacings, spacings, async (count, everyMs, agoMs) => {
       const at = (n: number) => NOW - 1 - agoMs - n * everyMs
       const entries = Array.from({ length: count }, (_, n) => toEntry(at(n), 0, n))
       let requests = 0
       const search = async ({ page }: Search) => {
         if (++requests > 20) throw new Error('more than 20 requests')
-        const found = entries.slice(0, 1_000).slice(page * 100, page * 100 + 100)
-        return { entries: found, requestedAt: NOW }
+        const matches = entries.slice(0, 1_000).slice(page * 100, page * 100 + 100)
+        return { entries: matches, requestedAt: NOW }
       }
       const span = { from: NOW - 30 * 86_400_000, to: NOW }
       await expect(sweepAll(search, span)).rejects.toMatchObject({ code: 'AUTH0_MALFORMED_PAGE' })
@@ -66,45 +66,48 @@ test('ends within 20 requests if a search ignores its span', async () => {
   )
 })
 
-test('splits a burst of a few seconds with few requests', async () => {
+test('a sweep reads a burst of a few seconds with few requests', async () => {
   let requests = 0
   const burst = Array.from({ length: 1_600 }, (_, n) => toEntry(NOW - 1_000 - n, 0, n))
-  const honest = searchIn(burst)
-  const search = (given: Search) => {
+  const searchBurst = searchIn(burst)
+  const search = (generated: Search) => {
     requests += 1
-    return honest(given)
+    return searchBurst(generated)
   }
-  const { read } = await sweepAll(search, { from: NOW - 3_600_000, to: NOW })
-  expect(new Set(read).size).toBe(1_600)
+  const { readUsers } = await sweepAll(search, { from: NOW - 3_600_000, to: NOW })
+  expect(new Set(readUsers).size).toBe(1_600)
   expect(requests).toBeLessThan(60)
 })
 
-/** Searches entries as Auth0 does: a search returns at most 1,000 entries, 100 per page. */
+/** Creates a search that works like that of Auth0: it returns at most 1,000 entries, 100 per page. */
 function searchIn(entries: Entry[]) {
   return async ({ span: { from, to }, page }: Search) => {
     const [low, high] = [buildLogId('900', from, 0), buildLogId('900', to, 0)]
-    const found = entries.filter(({ log_id }) => log_id >= low && log_id < high)
-    return { entries: found.slice(0, 1_000).slice(page * 100, page * 100 + 100), requestedAt: NOW }
+    const matches = entries.filter(({ log_id }) => log_id >= low && log_id < high)
+    return {
+      entries: matches.slice(0, 1_000).slice(page * 100, page * 100 + 100),
+      requestedAt: NOW,
+    }
   }
 }
 
 async function sweepAll(search: (search: Search) => Promise<SearchPage>, span: Span) {
-  const read: string[] = []
+  const readUsers: string[] = []
   const parts: Span[] = []
   const source = { search } as Pick<LogSource, 'search'> as LogSource
   const options = {
     stage: 'sweep' as const,
     span,
     prefix: '900',
-    between: async () => {},
+    beforeRequest: async () => {},
     store: async ({ users }: { users: { userId: string }[] }, part: Span) => {
-      read.push(...users.map(({ userId }) => userId))
+      readUsers.push(...users.map(({ userId }) => userId))
       parts.push(part)
     },
   }
   const deps = { source, store: {} as LastLogoutStore, types: new Set(['slo']) }
   await sweep(deps, options, new AbortController().signal)
-  return { read, parts }
+  return { readUsers, parts }
 }
 
 function toEntry(storedAt: number, cluster: number, n: number): Entry {

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { aborted, LastLogoutError } from '../../errors.js'
+import { abortedError, LastLogoutError } from '../../errors.js'
 
-/** Timeout of a build of an Action. */
+/** Timeout of a build of an Action, in milliseconds. */
 export const BUILD_TIMEOUT_MS = 120_000
 
-/** Default interval between two reads of the state of a build. */
+/** Default interval between two reads of the state of a build, in milliseconds. */
 export const BUILD_POLL_INTERVAL_MS = 1_000
 
 interface WaitOptions {
@@ -15,7 +15,7 @@ interface WaitOptions {
 }
 
 /**
- * Polls until `isDone` resolves to true.
+ * Calls `isDone` at an interval until it returns true.
  *
  * @throws `ACTION_NOT_DEPLOYED` after the deadline, or `ABORTED`.
  */
@@ -30,7 +30,7 @@ export async function waitUntil(
       throw new LastLogoutError('ACTION_NOT_DEPLOYED', message)
     }
     await sleep(pollIntervalMs, undefined, { signal }).catch((error) => {
-      throw aborted(error)
+      throw abortedError(error)
     })
   }
 }

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 /** The file that `npm run build:action` writes. */
 const FILE = new URL('../../../dist/login-action.cjs', import.meta.url)
 
-/** How the first line of that file begins. */
+/** The text with which the first line of that file begins. */
 const BANNER = '// The login Action of last-logout '
 /** The line that {@link stampCode} puts before the banner. */
 const STAMP = /^\/\/ last-logout deployed this with the secrets [0-9a-f]{16}\n/
@@ -18,8 +18,8 @@ export function readActionFile(): Promise<string> {
 }
 
 /**
- * Adds a first line with a digest of the secrets. By this digest, the next deployment detects changed secrets. An API
- * key has too much entropy to be recovered from the digest.
+ * Adds a first line with a digest of the secrets. The next deployment compares the digests to detect changed secrets.
+ * The secrets include an API key, whose entropy is too high to recover it from the digest.
  */
 export function stampCode(file: string, secrets: Secrets): string {
   const entries = Object.entries(secrets).sort(([a], [b]) => (a < b ? -1 : 1))

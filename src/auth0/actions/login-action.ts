@@ -20,10 +20,10 @@ import {
 
 const RUNTIME = 'node22'
 
-/** Maximum number of deployments that Auth0 may refuse while it reports the Action as built. */
+/** Maximum number of times that Auth0 may refuse to deploy an Action that it reports as built. */
 const MAX_DEPLOY_REFUSALS = 5
 
-/** The tenant and the name of the login Action. */
+/** Access to the tenant, and the name of the login Action. */
 export interface LoginActionOptions {
   api: ManagementApi
   name: string
@@ -34,7 +34,7 @@ export interface LoginActionOptions {
 /** State of the login Action in the tenant. */
 export interface ActionStatus {
   exists: boolean
-  /** Whether the code of the Action is that of this version of last-logout. Its settings do not matter. */
+  /** Whether the code of the Action is that of this version of last-logout, no matter which settings it has. */
   current: boolean
   /** Whether the latest version of the Action is deployed. */
   deployed: boolean
@@ -76,8 +76,8 @@ export async function readActionStatus(
 }
 
 /**
- * Creates or updates the login Action, deploys it, and binds it after all other Actions. Skips steps that are already
- * done, so that the next run completes an interrupted deployment.
+ * Creates or updates the login Action, deploys it, and binds it after all other Actions. Skips steps that are not
+ * needed, so that a second run completes an interrupted deployment.
  *
  * @returns The steps that were taken; in a dry run, the steps that would be taken.
  * @throws `OTHER_ACTION` if another Action has the name, `USAGE` if a setting would be lost,
@@ -133,7 +133,7 @@ async function takeStep(step: Step, deployment: Deployment): Promise<string> {
   }
 }
 
-/** Creates the Action, unless an earlier attempt has created it and its response was lost. */
+/** Creates the Action, unless it exists: an earlier attempt can have created it although the response was lost. */
 async function findOrCreate(actions: TenantActions, draft: ActionDraft): Promise<TenantAction> {
   const action = await actions.find(draft.name)
   assertLoginAction(action)
@@ -149,7 +149,7 @@ async function deploy(deployment: Deployment): Promise<void> {
   let refusals = 0
   const isBuilt = async () => {
     const { status } = await actions.get(id)
-    if (status === 'failed') throw buildFailed()
+    if (status === 'failed') throw buildFailedError()
     if (status !== 'built') return false
     return withRetries(() => actions.deploy(id)).then(
       () => true,
@@ -167,7 +167,7 @@ async function deploy(deployment: Deployment): Promise<void> {
   await waitUntil(isDeployed, wait, signal)
 }
 
-function buildFailed(): LastLogoutError {
+function buildFailedError(): LastLogoutError {
   return new LastLogoutError(
     'ACTION_NOT_DEPLOYED',
     'Auth0 could not build the Action. See Dashboard > Actions > Library, then run this command again.',
@@ -176,18 +176,18 @@ function buildFailed(): LastLogoutError {
 
 /**
  * Binds the Action after all others. Auth0 can only replace the list of bindings as a whole, so the list is read just
- * before. A change by someone else between the read and the write is lost. A change after the write is detected.
+ * before the write. A change by another user between read and write is lost. A change after the write is detected.
  */
 async function bind({ actions, draft, id, withRetries }: Deployment): Promise<void> {
-  const written = await withRetries(async () => {
+  const writtenBindings = await withRetries(async () => {
     const bindings = await actions.listBindings()
     if (bindings.some((binding) => binding.action.id === id)) return bindings
     const extended = [...bindings, { action: { id }, display_name: draft.name }]
     await actions.replaceBindings(extended)
     return extended
   })
-  const bound = await actions.listBindings()
-  if (idsOf(bound) === idsOf(written)) return
+  const currentBindings = await actions.listBindings()
+  if (idsOf(currentBindings) === idsOf(writtenBindings)) return
   throw new LastLogoutError(
     'ACTION_NOT_DEPLOYED',
     'The Actions bound to post-login differ from those that this command bound: something else changed them at the same time. ' +

@@ -3,7 +3,7 @@ import { OPTIONAL_SECRETS } from '../../rules/action-settings.js'
 import { isLoginAction, unstampCode } from './code.js'
 import { type ActionDraft, type Binding, type TenantAction, TRIGGER } from './tenant-actions.js'
 
-/** One step of a deployment. */
+/** One step of a deployment. `others`: the number of Actions that are already bound to the trigger. */
 export type Step =
   | { kind: 'create'; secretNames: string[] }
   | { kind: 'update'; changes: string[]; removedSecrets: string[] }
@@ -26,8 +26,10 @@ export function assertLoginAction(action: TenantAction | null): void {
  * and never returns their values.
  */
 export function assertNoSettingLost(draft: ActionDraft, action: TenantAction | null): void {
-  const deployed = new Set(secretNamesOf(action))
-  const missing = OPTIONAL_SECRETS.filter((name) => deployed.has(name) && !(name in draft.secrets))
+  const deployedNames = new Set(secretNamesOf(action))
+  const missing = OPTIONAL_SECRETS.filter(
+    (name) => deployedNames.has(name) && !(name in draft.secrets),
+  )
   if (missing.length === 0) return
   const flags = missing.map((name) => name.replace('LAST_LOGOUT_', '--').toLowerCase())
   throw new LastLogoutError(
@@ -37,7 +39,7 @@ export function assertNoSettingLost(draft: ActionDraft, action: TenantAction | n
   )
 }
 
-/** Plans the steps that bring the tenant from its state to the draft. */
+/** Plans the steps after which the Action in the tenant is as in the draft, deployed and bound. */
 export function planDeployment(
   draft: ActionDraft,
   action: TenantAction | null,
@@ -66,16 +68,16 @@ function findChanges(draft: ActionDraft, action: TenantAction): string[] {
   const code = action.code ?? ''
   const isSameFile = unstampCode(code) === unstampCode(draft.code)
   const names = Object.keys(draft.secrets).sort().join()
-  const isSameSecrets =
+  const hasSameSecrets =
     secretNamesOf(action).sort().join() === names &&
-    // In every version of the file, the first line is the stamp.
+    // The first line is the stamp, which contains the digest of the secrets.
     code.split('\n')[0] === draft.code.split('\n')[0]
   return [
     ...(isSameFile ? [] : ['code']),
-    ...(isSameSecrets ? [] : ['secrets']),
+    ...(hasSameSecrets ? [] : ['secrets']),
     ...(action.runtime === draft.runtime ? [] : ['runtime']),
     ...(action.supported_triggers[0]?.version === TRIGGER.version ? [] : ['trigger version']),
-    // After a failed build, Auth0 builds again only when the Action is written.
+    // After a failed build, Auth0 starts another build only if the Action is updated.
     ...(action.status === 'failed' ? ['build, which failed'] : []),
   ]
 }

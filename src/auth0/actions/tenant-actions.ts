@@ -12,7 +12,7 @@ export const TRIGGER = { id: 'post-login', version: 'v3' } as const
 
 const PAGE_SIZE = 50
 
-/** Upper bound of the pages of a list. No tenant has so many Actions. */
+/** Maximum number of pages of a list. No tenant has so many Actions. */
 const MAX_PAGES = 20
 
 const ACTION = z.object({
@@ -83,14 +83,14 @@ export function createTenantActions(
     get,
 
     async find(name) {
-      const found = await readPages(async (page) => {
+      const candidates = await readPages(async (page) => {
         const query = { actionName: name, page, per_page: PAGE_SIZE }
         const { response } = await read((actions) => actions.list(query))
         const { actions, total } = parse(ACTIONS_PAGE, response)
         return { items: actions, total }
       })
-      const named = found.find((action) => action.name === name)
-      return named === undefined ? null : get(named.id)
+      const match = candidates.find((action) => action.name === name)
+      return match === undefined ? null : get(match.id)
     },
 
     async create(draft) {

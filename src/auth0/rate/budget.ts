@@ -7,13 +7,13 @@ import { createRateLimiter } from './rate-limiter.js'
 
 /** Options of {@link createRateBudget}. */
 export interface RateBudgetOptions {
-  /** Our share of the tenant's rate limit: above 0, at most 1. */
+  /** The share of the tenant's rate limit that last-logout may use: above 0, at most 1. */
   share: number
-  /** Called after every request, with or without a response, except for requests that we aborted. */
+  /** Called after every request, with or without a response, except for aborted requests. */
   observe?: (request: LogRequest) => void
 }
 
-/** Keeps our requests within our share of the tenant's rate limit. */
+/** Keeps the requests of last-logout within its share of the tenant's rate limit. */
 export interface RateBudget {
   /** Sends the request as soon as the budget allows. Rethrows what `request` throws. */
   send<T extends { status: number; headers: Headers }>(
@@ -34,7 +34,7 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
   const pause = createPause()
 
   async function wait(signal: AbortSignal): Promise<void> {
-    // Checks again after each wait: meanwhile another request can have been sent or refused.
+    // Checks again after each wait, because another request can have been sent or refused during the wait.
     for (;;) {
       await pause.wait(signal)
       const waitMs = limiter.readyAt() - performance.now()
@@ -49,7 +49,7 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
       await wait(signal)
       const sentAt = performance.now()
       limiter.recordSent(sentAt)
-      const budgetUsed = limiter.used(sentAt)
+      const budgetUsed = limiter.usedFraction(sentAt)
       const report = (status: number | null, rateLimit: RateLimit | null) => {
         const durationMs = performance.now() - sentAt
         observe?.({ status, durationMs, rateLimit, waitedMs: sentAt - calledAt, budgetUsed })
@@ -66,8 +66,7 @@ export function createRateBudget({ share, observe }: RateBudgetOptions): RateBud
       const { status, headers } = response
       const rateLimit = readRateLimit(headers)
       const isRefused = status === 429
-      // A 429 took no token from Auth0's bucket, so its headers are not used to update the limiter. `null`: the response
-      // has no rate headers.
+      // A 429 took no token from Auth0's bucket, so its headers are not used to update the limiter.
       if (rateLimit === null || isRefused) limiter.recordEndWithoutLimit()
       else {
         const dateMs = readServerTime(headers)

@@ -3,8 +3,8 @@ import { hasCode } from '../../errors.js'
 import { DEFAULT_WAIT_MS, MAX_WAIT_MS } from './limit.js'
 
 /**
- * Maximum jitter: a random part of a pause, at most this one, is added to the pause, so that requests that were refused
- * together are not retried together.
+ * Maximum jitter, as a fraction of the pause. A random time of up to this fraction is added to each pause, so that
+ * requests that were refused together are not retried together.
  */
 const MAX_JITTER = 0.1
 

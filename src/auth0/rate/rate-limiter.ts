@@ -14,15 +14,15 @@ const EPSILON = 1e-6
 export interface RateLimiter {
   recordSent(now: number): void
   recordResponse(response: RateResponse): void
-  /** Records the end of a request that does not state the limit: it was refused, failed, or lacks the headers. */
+  /** Records the end of a request that was refused or failed, or whose response does not state the limit. */
   recordEndWithoutLimit(): void
-  /** When the next request may be sent. Before the first response: at once. */
+  /** When the next request may be sent. Before the first response, requests may be sent at once. */
   readyAt(): number
-  /** The part of our bucket that is used, from 0 to 1; `null`: the refill rate is unknown, or the limit is a window. */
-  used(now: number): number | null
+  /** The used fraction of our bucket, from 0 to 1; `null`: the refill rate is unknown, or the limit is a fixed window. */
+  usedFraction(now: number): number | null
 }
 
-/** The state of our own bucket at an instant. Refilling reduces `tokensTaken`. */
+/** The state of our own bucket at the time `at`. Refilling reduces `tokensTaken`. */
 interface Bucket {
   readonly tokensTaken: number
   readonly at: number
@@ -30,7 +30,7 @@ interface Bucket {
 
 const FULL_BUCKET: Bucket = { tokensTaken: 0, at: 0 }
 
-/** The last response, and `fullAt`: when Auth0's bucket will be full, by our clock. */
+/** The last response. `fullAt`: when Auth0's bucket will be full, by our clock. */
 type LastResponse = RateResponse & { fullAt: number }
 
 /**
@@ -49,9 +49,9 @@ type LastResponse = RateResponse & { fullAt: number }
  *
  * No wait is longer than a minute, whatever the headers state.
  *
- * Decided by measurement: an earlier limiter inferred the refill rate from the headers alone, by two models and an
- * estimate of the server's clock, in twice the code. The table compares both limiters by the requests sent in 50 s,
- * as a part of those that a share of 0.5 allows (`npm run bench:rate`). No request of either limiter was refused.
+ * This limiter replaced an earlier one, which inferred the refill rate from the headers alone. That one needed two models,
+ * an estimate of the server's clock, and twice the code. The table compares the requests that both send in 50 s, as a
+ * fraction of the requests that a share of 0.5 allows (`npm run bench:rate`). No request of either limiter was refused.
  *
  * | limit | earlier limiter | this limiter |
  * |---|---|---|
@@ -61,9 +61,9 @@ type LastResponse = RateResponse & { fullAt: number }
  * | 20 per window of 2 s (not documented) | 0.996 | 0.99–1.00 |
  * | 100 per window of 10 s (not documented) | 1.000 | 1.000 |
  *
- * The price: if no rate is documented for a limit, the limiter sends fewer requests than allowed, because the headers
- * only have whole seconds. If a limit of a documented size is refilled more slowly, or is a window, the limiter
- * detects that only when `reset` is two seconds later than documented.
+ * This limiter has two disadvantages. If no rate is documented for a bucket size, it sends fewer requests than allowed,
+ * because the headers only have whole seconds. If a bucket of a documented size is refilled more slowly, or is a fixed
+ * window, the limiter detects that only when `reset` is two seconds later than documented.
  *
  * @param share Above 0, at most 1.
  */
@@ -89,7 +89,7 @@ export function createRateLimiter(share: number): RateLimiter {
   return {
     readyAt: () => readyAt,
 
-    used(now) {
+    usedFraction(now) {
       if (last === null || ourRefillRate() === 0) return null
       return Math.min(1, bucketAt(now).tokensTaken / bucketSizeOf(last.limit, share))
     },
@@ -110,13 +110,13 @@ export function createRateLimiter(share: number): RateLimiter {
       inFlight = Math.max(0, inFlight - 1)
       bucket = bucketAt(receivedAt)
       // If two requests overlap, Auth0 can have counted them in either order.
-      const overlapping = last !== null && sentAt < last.receivedAt ? last : null
-      if (overlapping === null && resetAt !== null) {
+      const overlappingResponse = last !== null && sentAt < last.receivedAt ? last : null
+      if (overlappingResponse === null && resetAt !== null) {
         const narrowed = narrowRefillRate(refillRate, { ...response, resetAt }, last)
         refillRate = narrowed.refillRate
         if (narrowed.isNewLimit) bucket = { ...bucket, tokensTaken: bucketSizeOf(limit, share) }
       }
-      const remaining = Math.min(response.remaining, overlapping?.remaining ?? limit)
+      const remaining = Math.min(response.remaining, overlappingResponse?.remaining ?? limit)
       last = withFullAt({ ...response, remaining }, refillRate)
       updateReadyAt(receivedAt)
     },
@@ -134,7 +134,7 @@ function refillBucket({ tokensTaken, at }: Bucket, now: number, perMs: number): 
   }
 }
 
-/** When the bucket holds a token. If its refill rate is unknown, the bucket delays nothing. */
+/** When the bucket holds a token again. If its refill rate is unknown, the bucket delays no request. */
 function nextTokenAt({ tokensTaken, at }: Bucket, size: number, perMs: number): number {
   const tokensLacking = tokensTaken + 1 - size
   return perMs > 0 && tokensLacking > EPSILON ? at + tokensLacking / perMs : at
@@ -146,7 +146,7 @@ function isReserveTaken(last: RateResponse, inFlight: number, share: number): bo
   return last.remaining - inFlight - 1 < reserve - EPSILON
 }
 
-/** Adds when Auth0's bucket will be full, by our clock. */
+/** Adds `fullAt` to a response. */
 function withFullAt(response: RateResponse, refillRate: RefillRate): LastResponse {
   const { limit, remaining, resetAt, dateMs, receivedAt } = response
   // A `reset` in the past does not state when the bucket will be full.

@@ -22,10 +22,10 @@ export type RefillRate = RefillBounds | 'window'
 /** A response that states when the bucket will be full, or when the window ends. */
 type ResetResponse = RateResponse & { resetAt: number }
 
-/** What is known before the first response. */
+/** The bounds before the first response: every rate is possible. */
 export const UNKNOWN_REFILL_RATE: RefillRate = { min: 0, max: Number.POSITIVE_INFINITY }
 
-/** The refill rate to assume, in tokens per millisecond; 0: it is unknown, or the limit is a window. */
+/** The refill rate to use, in tokens per millisecond; 0: the rate is unknown, or the limit is a fixed window. */
 export function usableRefillRate(limit: number, refillRate: RefillRate): number {
   if (refillRate === 'window') return 0
   return credibleDocumentedRate(limit, refillRate) ?? refillRate.min
@@ -43,25 +43,25 @@ export function credibleDocumentedRate(limit: number, refillRate: RefillRate): n
 }
 
 /**
- * Narrows the known bounds by those that a response proves.
+ * Narrows the known bounds of the refill rate by the bounds that a response proves.
  *
- * @returns The narrowed rate. `isNewLimit`: the tenant's limit was changed, so the rate follows from this response
+ * @returns The narrowed bounds. `isNewLimit`: the tenant's limit was changed, so the bounds follow from this response
  * alone.
  */
 export function narrowRefillRate(
-  known: RefillRate,
+  knownRate: RefillRate,
   response: ResetResponse,
   last: RateResponse | null,
 ): { refillRate: RefillRate; isNewLimit: boolean } {
-  const proven = boundsOf(response, last)
-  const refillRate = known === 'window' ? known : intersect(known, proven)
+  const provenBounds = boundsOf(response, last)
+  const refillRate = knownRate === 'window' ? knownRate : intersect(knownRate, provenBounds)
   const hasNewSize = last !== null && last.limit !== response.limit
   const isNewLimit =
     hasNewSize || (refillRate === 'window' && wasResetReplacedEarly(response, last))
-  return { refillRate: isNewLimit ? proven : refillRate, isNewLimit }
+  return { refillRate: isNewLimit ? provenBounds : refillRate, isNewLimit }
 }
 
-/** Intersects two bounds. If they contradict each other, the limit is a window. */
+/** Intersects two bounds. If they contradict each other, the limit is a fixed window. */
 function intersect(a: RefillBounds, b: RefillBounds): RefillRate {
   const min = Math.max(a.min, b.min)
   const max = Math.min(a.max, b.max)
@@ -69,8 +69,8 @@ function intersect(a: RefillBounds, b: RefillBounds): RefillRate {
 }
 
 /**
- * The bounds of the refill rate that follow from a response and the response before it. The request itself has taken
- * a token, and Auth0 rounds `remaining` down. Tokens that other callers take make neither bound wrong.
+ * The bounds of the refill rate that follow from a response and the previous response. The request itself has taken a
+ * token, and Auth0 rounds `remaining` down. The bounds stay correct if other callers take tokens, too.
  */
 function boundsOf(response: ResetResponse, last: RateResponse | null): RefillBounds {
   const { limit, remaining, resetAt, dateMs, sentAt, receivedAt } = response
@@ -87,7 +87,7 @@ function boundsOf(response: ResetResponse, last: RateResponse | null): RefillBou
   return { min: Math.max(minRate, observedRate), max: maxRate }
 }
 
-/** Whether a response replaced `reset` before that instant was reached. In a window this does not happen. */
+/** Whether `reset` has changed before the instant of the last `reset`. This does not happen in a fixed window. */
 function wasResetReplacedEarly(
   { resetAt, dateMs }: ResetResponse,
   last: RateResponse | null,

@@ -9,7 +9,7 @@ const TIME = new Intl.DateTimeFormat('en-GB', {
 
 export const element = (id) => document.getElementById(id)
 
-/** A value in the session storage. It is kept during a redirect to the tenant's login and back. */
+/** Accesses a value in the session storage, which survives a redirect to the tenant's login and back. */
 export function store(name, fallback) {
   return {
     get: () => JSON.parse(sessionStorage.getItem(name) ?? 'null') ?? fallback,
@@ -43,7 +43,7 @@ export function list(id, values) {
   element(id).replaceChildren(...rows)
 }
 
-/** Formats a time with milliseconds, since these can decide. Adds the date if it is not today. */
+/** Formats a time. Shows milliseconds, because they can decide whether a token is revoked. Adds the date if not today. */
 export function clock(time) {
   if (!time) return null
   const at = new Date(time)

@@ -40,7 +40,7 @@ showToken()
 subscribeToFeed()
 setInterval(showFreshness, 250)
 
-/** Runs an action of the user. If it fails, shows that: the demo may have stopped. */
+/** Runs an action of the user. If the action fails, shows advice: the demo may have stopped. */
 async function attempt(what, run) {
   try {
     await run()
@@ -108,12 +108,12 @@ function showResponse({ at, ok, message }) {
 }
 
 function showToken() {
-  const held = tokens.get()
-  for (const id of ['call', 'refresh', 'logout']) element(id).disabled = held === null
-  element('login').classList.toggle('primary', held === null)
-  element('call').classList.toggle('primary', held !== null)
-  if (held === null) return
-  const claims = readClaims(held.access_token)
+  const stored = tokens.get()
+  for (const id of ['call', 'refresh', 'logout']) element(id).disabled = stored === null
+  element('login').classList.toggle('primary', stored === null)
+  element('call').classList.toggle('primary', stored !== null)
+  if (stored === null) return
+  const claims = readClaims(stored.access_token)
   list('token', {
     user: claims.sub,
     session: claims[`${CLAIM}session_id`],
@@ -191,9 +191,9 @@ function showChange(change) {
     session: () => `session ${session_id.slice(0, 8)}… ${ended ? 'ended' : 'logged out'}`,
     floor: () => 'the floor was raised',
   }[kind]()
-  const held = tokens.get()
-  const own = held !== null && readClaims(held.access_token).sub === user_id
-  prepend('feed', at, own ? `${what} (you)` : what, own ? 'own' : '')
+  const stored = tokens.get()
+  const isOwn = stored !== null && readClaims(stored.access_token).sub === user_id
+  prepend('feed', at, isOwn ? `${what} (you)` : what, isOwn ? 'own' : '')
 }
 
 function timeOf(numericDate) {
