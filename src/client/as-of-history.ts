@@ -3,22 +3,22 @@ import type { StatedFreshness } from '../rules/last-logout-response.js'
 
 /** How an `as_of` compares with the earlier values of `as_of`. */
 export interface AsOfStep {
-  /** It is before the previous value: the database was set back, or an `as_of` that was ahead was corrected. */
+  /** The value is before the previous one: the database was set back, or an `as_of` in the future was corrected. */
   wentBack: boolean
-  /** No earlier value is after it: the service knows at least as many logouts as before. */
+  /** The value is not before any earlier one: the service knows at least as many logouts as before. */
   isLatest: boolean
 }
 
-/** Creates a function that compares each freshness of the feed with the earlier ones. */
+/** Creates a function that compares the `as_of` of each freshness event with the earlier values. */
 export function createAsOfHistory(): (stated: StatedFreshness) => AsOfStep {
   let previous: Instant = 0
-  let max: Instant = 0
+  let latest: Instant = 0
   return ({ asOf, lagMs }) => {
     const wentBack = (asOf ?? 0) < previous
-    const isLatest = asOf !== null && asOf >= max
+    const isLatest = asOf !== null && asOf >= latest
     previous = asOf ?? 0
-    // An `as_of` without a known lag may be ahead of the service's clock, and is not comparable.
-    if (lagMs < Number.POSITIVE_INFINITY) max = Math.max(max, previous)
+    // If the lag is unknown, the `as_of` may be ahead of the service's clock. Such a value is not compared with later ones.
+    if (lagMs < Number.POSITIVE_INFINITY) latest = Math.max(latest, previous)
     return { wentBack, isLatest }
   }
 }

@@ -1,4 +1,4 @@
-/** Authentication scheme of a request with an access token, and of the challenge in its refusal. */
+/** The scheme in the `Authorization` header of a request. The `WWW-Authenticate` header of a refusal repeats it. */
 export type ChallengeScheme = 'Bearer' | 'DPoP'
 
 /** Returns the scheme of a request by its `Authorization` header: `DPoP` (RFC 9449 §7.1), else `Bearer`. */
@@ -6,7 +6,7 @@ export function schemeOfHeader(authorization: unknown): ChallengeScheme {
   return typeof authorization === 'string' && /^dpop\b/i.test(authorization) ? 'DPoP' : 'Bearer'
 }
 
-/** Returns the scheme that a token needs by its claims. A token that is bound to a DPoP key names it (RFC 9449 §6.1). */
+/** Returns the scheme for a token: `DPoP` if the claims name the key that the token is bound to (RFC 9449 §6.1). */
 export function schemeOfClaims(claims: Record<string, unknown>): ChallengeScheme {
   return typeof Object(claims.cnf).jkt === 'string' ? 'DPoP' : 'Bearer'
 }

@@ -3,7 +3,7 @@ import type { LastLogoutClient } from './client.js'
 import { type Refusal, refuseToken, toRefusal } from './refusal.js'
 import { assertClaims } from './verified-claims.js'
 
-/** What a binding knows about a request. */
+/** A request whose token the JWT library has verified, if it has one. */
 export interface VerifiedRequest {
   /** The verified claims; `undefined` or `null`: the JWT library has verified no token. */
   claims: unknown
@@ -16,8 +16,8 @@ export interface VerifiedRequest {
 }
 
 /**
- * Checks a request after the JWT library. No request with a token bypasses the check: if no token is required, one that
- * the JWT library has not verified is refused with 401.
+ * Checks a request after the JWT library. If no token is required, a request with a token that the JWT library has not
+ * verified gets 401. No request with a token bypasses the check.
  *
  * @returns The response that refuses the request, or `null` if it may continue.
  * @throws `TypeError` if a token is required, and the claims are not verified claims.

@@ -35,10 +35,10 @@ export interface CheckContext {
   firstLoad: (() => Promise<void> | undefined) | null
 }
 
-/** A decision by the cache of the feed, or the token that needs a lookup. */
+/** The decision, if the cache of the feed is sufficient for it; else the token that needs a lookup. */
 type CacheResult = { decision: Decision } | { needsLookup: ClaimedToken }
 
-/** Judges claims by the cache, and by a request if the cache is not sufficient. Never rejects. */
+/** Judges claims by the cache, and by a request if the cache is not sufficient. The promise never rejects. */
 export async function checkWithLookup(context: CheckContext, claims: unknown): Promise<Decision> {
   if (context.firstLoad !== null && !isMachineToken(claims)) await context.firstLoad()
   const result = judgeFromCache(context, claims)
@@ -46,10 +46,10 @@ export async function checkWithLookup(context: CheckContext, claims: unknown): P
   const token = result.needsLookup
   try {
     const found = await context.lookup.fetch(token)
-    context.lookupOutage.succeeded()
+    context.lookupOutage.recordSuccess()
     return judgeFromLookup(context, token, found)
   } catch (error) {
-    context.lookupOutage.failed(error as LastLogoutClientError)
+    context.lookupOutage.recordFailure(error as LastLogoutClientError)
     return decideWithoutLookup(context, 'lookup_failed')
   }
 }
@@ -84,15 +84,15 @@ function judgeFromCache(context: CheckContext, input: unknown): CacheResult {
   if (judged.reason === 'machine_token') return { decision: decide(judged, asOf, settings) }
   if (feed === null) return { needsLookup: token }
   if (freshness === null) return { decision: decideUnknown('not_loaded', asOf, settings) }
-  // A revoked token never becomes valid again: it counts as revoked even if the data is stale.
+  // Stale data is sufficient here, because a revoked token never becomes valid again.
   if (judged.revoked === true) return { decision: decide(judged, asOf, settings) }
   if (context.isFeedStale(freshness)) return { decision: decideUnknown('stale', asOf, settings) }
-  // If the cache reaches back to the login, it contains every logout that can revoke the token.
-  const isComplete = token.loginAt !== null && token.loginAt >= feed.completeSince()
-  return isComplete ? { decision: decide(judged, asOf, settings) } : { needsLookup: token }
+  // Only a logout after the login can revoke the token. The cache contains all logouts since `completeSince`.
+  const isSufficient = token.loginAt !== null && token.loginAt >= feed.completeSince()
+  return isSufficient ? { decision: decide(judged, asOf, settings) } : { needsLookup: token }
 }
 
-/** Judges by the response and the cache, because the feed may have delivered a logout during the request. */
+/** Judges by the response and by the cache, because the feed may have delivered a logout during the request. */
 function judgeFromLookup(context: CheckContext, token: ClaimedToken, result: LookupResult) {
   const { settings, cache } = context
   const { freshness } = result
@@ -107,7 +107,7 @@ function judgeFromLookup(context: CheckContext, token: ClaimedToken, result: Loo
     : decide(judged, freshness.asOf, settings)
 }
 
-/** Returns the decision if no usable result of a lookup is available. */
+/** Returns the decision for a token that needs a lookup, if the lookup has no usable result. */
 function decideWithoutLookup({ feed, settings }: CheckContext, reason: UnknownReason): Decision {
   return decideUnknown(reason, feed?.freshness()?.asOf ?? null, settings)
 }
@@ -117,7 +117,7 @@ function judgeByCache(
   token: ClaimedToken | SubjectlessToken,
   freshness: Freshness | null,
 ) {
-  // For a token without a subject, only the session and the floor are found: no user has an empty id.
+  // No user has an empty id. For a token without a subject, the cache therefore finds only the session and the floor.
   const known = context.cache.find(token.subject === null ? { ...token, subject: '' } : token)
   return judgeWithPolicy(context, token, known, freshness)
 }
@@ -138,7 +138,7 @@ function isMachineToken(claims: unknown): boolean {
   return typeof sub === 'string' && isMachine(sub)
 }
 
-/** Accepts the issuer of a token with or without the slash that Auth0 appends. `issuers` end without it. */
+/** Accepts `iss` with or without the slash that Auth0 appends. The elements of `issuers` have no slash at the end. */
 function isIssuedBy(iss: unknown, issuers: ReadonlySet<string>): boolean {
   return typeof iss === 'string' && issuers.has(iss.replace(/\/$/, ''))
 }

@@ -6,20 +6,20 @@ import {
 } from '../rules/token.js'
 import { LastLogoutClientError } from './errors.js'
 
-/** Reports the unreadable and missing claims of a token, each of them only the first time. */
+/** Reports the unreadable and the missing claims of a token. Each problem of a claim is reported only once. */
 export type ReportClaims = (
   token: ClaimedToken | SubjectlessToken,
   claims: Record<string, unknown>,
 ) => void
 
-const WITHOUT_SUBJECT =
-  'Expected a string of 1 to 800 characters. Such a token is never accepted; the end of its session and the floor revoke it.'
-const WITHOUT_LOGIN =
-  'Expected a login claim. A token of a user without one is accepted until the first logout that covers it, then revoked.'
-const UNREADABLE_LOGIN =
-  'Expected a NumericDate in seconds (RFC 7519 section 2), as a number or as a string of ten digits. A token of a user with such a claim is never accepted.'
-const UNREADABLE_SESSION =
-  'Expected a string of 1 to 800 characters. Such a token counts as one without a session: any logout of its user revokes it.'
+const EXPECTED_SUBJECT =
+  'Expected a string of 1 to 800 characters. A token without a usable subject is never accepted; the end of its session and the floor revoke it.'
+const EXPECTED_LOGIN_CLAIM =
+  "Expected a login claim. A user's token without a login claim is accepted until the first logout that covers it, then revoked."
+const EXPECTED_NUMERIC_DATE =
+  "Expected a NumericDate in seconds (RFC 7519 section 2), as a number or as a string of ten digits. A user's token with an unreadable login claim is never accepted."
+const EXPECTED_SESSION =
+  'Expected a string of 1 to 800 characters. A token with an unreadable session claim counts as a token without a session: any logout of its user revokes it.'
 const ADVICE = 'Pass the verified claims without changes (see getClaims of the bindings).'
 
 /**
@@ -39,16 +39,16 @@ export function createClaimReport(onError: ((error: unknown) => void) | undefine
   }
 
   return (token, claims) => {
-    if (token.subject === null) report('sub', claims.sub, WITHOUT_SUBJECT)
-    if (token.loginClaim === null) report('iat', undefined, WITHOUT_LOGIN)
+    if (token.subject === null) report('sub', claims.sub, EXPECTED_SUBJECT)
+    if (token.loginClaim === null) report('iat', undefined, EXPECTED_LOGIN_CLAIM)
     else if (isLoginUnreadable(token))
-      report(token.loginClaim, claims[token.loginClaim], UNREADABLE_LOGIN)
+      report(token.loginClaim, claims[token.loginClaim], EXPECTED_NUMERIC_DATE)
     if (token.sessionClaim !== null && isSessionUnreadable(token))
-      report(token.sessionClaim, claims[token.sessionClaim], UNREADABLE_SESSION)
+      report(token.sessionClaim, claims[token.sessionClaim], EXPECTED_SESSION)
   }
 }
 
-/** Describes the type of a value and the length of a string, without the value. */
+/** Returns the type of a value and the length of a string, but not the value itself. */
 function describeType(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (value === null) return 'null'

@@ -14,12 +14,12 @@ import { createStalenessCheck } from './staleness.js'
 /** Verified claims of an access token. */
 export type Claims = Record<string, unknown>
 
-/** Likely causes of stale data that was fresh when the service sent it. */
-const FEED_DELAY =
+/** The likely cause if the data was fresh when the service sent it, but is stale now. */
+const FEED_DELAY_CAUSE =
   'nothing newer has arrived. Check the connection to the service, and that no proxy buffers the change feed.'
-const LOOKUP_DELAY = 'the cached response is that old. Set cacheMs lower than maxStalenessMs.'
+const LOOKUP_DELAY_CAUSE = 'the cached response is that old. Set cacheMs lower than maxStalenessMs.'
 
-/** The cache of a client without a subscription. It is always empty, and unlike a real cache creates no random key. */
+/** The cache of a client without a subscription. It is always empty, and needs no random key. */
 const NO_CACHE: CheckContext['cache'] = {
   find: () => ({ user: null, session: null, floorAt: null }),
 }
@@ -27,30 +27,31 @@ const NO_CACHE: CheckContext['cache'] = {
 /** Checks whether access tokens were revoked by a logout. */
 export interface LastLogoutClient {
   /**
-   * Checks a token by its claims. Uses the logouts in memory, and sends a request only if the login is older than these
-   * reach back. With `lookup: 'request'`, it sends a request unless a cached response is available. Never rejects.
+   * Checks a token by its claims. Uses the logouts in memory, and sends a request only if the login is before the time
+   * since which the memory contains all logouts. With `lookup: 'request'`, it sends a request unless a cached response is
+   * available. The promise never rejects.
    *
    * @param claims The claims of a token whose signature, issuer, audience and expiry the caller has verified.
    */
   check(claims: object): Promise<Decision>
-  /** Checks a token without a request. If it needs one, the outcome is `unknown`, for the reason `lookup_needed`. */
+  /** Checks a token without a request. If a request is needed, the outcome is `unknown`, for the reason `lookup_needed`. */
   checkNow(claims: object): Decision
   /**
-   * Resolves when the logouts that the service knows are loaded, even if its data is stale. With `connect: 'lazy'`, it
-   * connects.
+   * Resolves when all logouts that the service knows are loaded, even if the data of the service is stale. With
+   * `connect: 'lazy'`, this call connects the client.
    *
-   * @throws `LastLogoutClientError` with the code `UNAUTHORIZED` if the service rejects the key; the client keeps
-   *   trying. With the code `CLOSED` if the client is closed.
+   * @throws `LastLogoutClientError` with the code `UNAUTHORIZED` if the service rejects the key (the client continues to
+   *   retry), or with the code `CLOSED` if the client is closed.
    */
   ready(): Promise<void>
-  /** Ends the connection. Checks continue to use the logouts in memory until these are stale. */
+  /** Ends the connection. Checks continue to use the logouts in memory until this data is stale. */
   close(): Promise<void>
 }
 
 /**
- * Creates a client. With `lookup: 'feed'` it connects to the service at once, unless with `connect: 'lazy'`, and again
- * whenever the connection breaks. With `lookup: 'request'` it creates no timer and no random number, so that it can be
- * created where a runtime forbids them, such as at the top level of a module.
+ * Creates a client. With `lookup: 'feed'`, the client connects to the service at once, and again whenever the connection
+ * breaks. With `connect: 'lazy'`, it first connects with the first check. With `lookup: 'request'`, it creates no timer
+ * and no random number, because some runtimes forbid both at the top level of a module.
  *
  * @throws `TypeError` for an invalid option.
  * @example
@@ -59,19 +60,19 @@ export interface LastLogoutClient {
  */
 export function createLastLogoutClient(options: LastLogoutClientOptions): LastLogoutClient {
   const settings = readOptions(options)
-  const connected = settings.lookup === 'feed' ? subscribe(settings) : null
-  const feed = connected?.feed ?? null
+  const subscription = settings.lookup === 'feed' ? subscribe(settings) : null
+  const feed = subscription?.feed ?? null
   const context: CheckContext = {
     settings,
     names: claimNames(settings.namespace),
     reportClaims: createClaimReport(settings.onError),
     lookup: createLookup(settings),
     lookupOutage: createOutageReport(settings.onError, systemClocks),
-    isLookupStale: createStalenessCheck(settings, systemClocks, LOOKUP_DELAY),
-    isFeedStale: createStalenessCheck(settings, systemClocks, FEED_DELAY),
-    cache: connected?.cache ?? NO_CACHE,
+    isLookupStale: createStalenessCheck(settings, systemClocks, LOOKUP_DELAY_CAUSE),
+    isFeedStale: createStalenessCheck(settings, systemClocks, FEED_DELAY_CAUSE),
+    cache: subscription?.cache ?? NO_CACHE,
     feed,
-    firstLoad: connected?.firstLoad ?? null,
+    firstLoad: subscription?.firstLoad ?? null,
   }
   const report = (decision: Decision, claims: object) => {
     settings.onDecision?.(decision, claims as Claims)
@@ -85,7 +86,7 @@ export function createLastLogoutClient(options: LastLogoutClientOptions): LastLo
   }
 }
 
-/** Connects at once, or with the first check. */
+/** Creates a cache and its subscriber, which connects at once, or with the first check if `connect` is `lazy`. */
 function subscribe(settings: ClientSettings) {
   const cache = createLogoutCache()
   const feed = createFeedSubscriber(settings, cache)

@@ -15,7 +15,7 @@ export const systemClocks: Clocks = {
 /**
  * Starts to measure elapsed time by both clocks.
  *
- * @returns A function that returns the elapsed milliseconds, by the clock that shows more.
+ * @returns A function that returns the elapsed milliseconds: the larger of the two measurements.
  */
 export function startStopwatch({ monotonic, wall }: Clocks): () => number {
   const startMonotonic = monotonic()
@@ -23,22 +23,22 @@ export function startStopwatch({ monotonic, wall }: Clocks): () => number {
   return () => Math.max(monotonic() - startMonotonic, wall() - startWall)
 }
 
-/** Clocks that read the monotonic clock on a timer. Reading it for every check would add a tenth to the cost of the check. */
+/** Clocks that read the monotonic clock on a timer. To read it for every check would add a tenth to the cost of a check. */
 export interface TickingClocks extends Clocks {
   stop(): void
 }
 
-/** Starts to read the monotonic clock every `tickMs` milliseconds. After `stop`, each call reads it. The wall clock is always exact. */
+/** Reads the monotonic clock every `tickMs` milliseconds; after `stop`, at each call. Each call reads the wall clock. */
 export function startTickingClocks({ monotonic, wall }: Clocks, tickMs = 250): TickingClocks {
-  let tickedAt = monotonic()
+  let lastReadMs = monotonic()
   let isStopped = false
   const timer = setInterval(() => {
-    tickedAt = monotonic()
+    lastReadMs = monotonic()
   }, tickMs)
-  // Where timers are numbers (browsers, jsdom), none keeps a process running.
+  // In browsers and jsdom, a timer is a number, and does not keep a process running.
   if (typeof timer === 'object') timer.unref()
   return {
-    monotonic: () => (isStopped ? monotonic() : tickedAt),
+    monotonic: () => (isStopped ? monotonic() : lastReadMs),
     wall,
     stop() {
       isStopped = true

@@ -9,7 +9,7 @@ export type UnknownReason =
   | 'not_loaded'
   /** The data is older than `maxStalenessMs`. */
   | 'stale'
-  /** The login is older than the logouts in memory reach, and the request to the service failed. */
+  /** The login is before the time since which the memory contains all logouts, and the request to the service failed. */
   | 'lookup_failed'
   /** Only from `checkNow`: the check needs a request to the service. */
   | 'lookup_needed'
@@ -18,7 +18,7 @@ export type UnknownReason =
 
 /** Result of a check. Instants are milliseconds since the Unix epoch. */
 export interface Decision {
-  /** Whether the request may continue, by `onUnknown` and `mode`. */
+  /** Whether the request may continue. Follows from the outcome, `onUnknown` and `mode`. */
   allowed: boolean
   outcome: Outcome
   /** `null`: unknown. */

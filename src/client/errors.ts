@@ -4,11 +4,11 @@ export type LastLogoutClientErrorCode =
   | 'UNAUTHORIZED'
   /** The service cannot be reached, did not respond in time, or responded with 429 or 5xx. */
   | 'UNAVAILABLE'
-  /** A response or an event is not a valid one of last-logout, or is about another user or session than requested. */
+  /** A response or an event does not have the format of last-logout, or is about another user or session than requested. */
   | 'NOT_UNDERSTOOD'
   /** The data is older than `maxStalenessMs`: checks return `unknown`. */
   | 'STALE'
-  /** A claim that a check needs is missing or unreadable: the claims are not those of the token. */
+  /** A claim that a check needs is missing or unreadable. The claims were probably changed before the check. */
   | 'UNREADABLE_CLAIM'
   /** The client is closed. */
   | 'CLOSED'
@@ -27,7 +27,7 @@ export class LastLogoutClientError extends Error {
   }
 }
 
-/** Creates the error of an invalid response. The code has this name since release 0.1.0. */
+/** Creates the error of an invalid response. Its code has been `NOT_UNDERSTOOD` since release 0.1.0. */
 export function invalidResponse(message: string): LastLogoutClientError {
   return new LastLogoutClientError('NOT_UNDERSTOOD', message)
 }
@@ -35,7 +35,8 @@ export function invalidResponse(message: string): LastLogoutClientError {
 /**
  * Creates the error of an invalid event of the change feed.
  *
- * @param problem Follows "an event". It must not contain the data of the event, which names users.
+ * @param problem Continues the sentence "the change feed sent an event". It must not contain the data of the event,
+ *   because the data contains user ids.
  */
 export function invalidEvent(problem: string): LastLogoutClientError {
   return invalidResponse(

@@ -8,7 +8,7 @@ export interface ServerSentEvent {
   id: string | null
 }
 
-/** Upper bound of an event, in UTF-16 code units. Events of the service are far shorter. */
+/** Maximum length of an event, in UTF-16 code units. Events of the service are far shorter. */
 const MAX_EVENT_LENGTH = 1_000_000
 
 /**

@@ -17,8 +17,8 @@ interface Layer {
 const ERROR_HANDLER_LENGTH = 4
 
 /**
- * Whether an Express app, a router of it, or an app that it is mounted on has an error handler. Any other framework
- * with the same handlers counts as one without.
+ * Returns whether an Express app has an error handler. The handler can belong to the app, to one of its routers, or to
+ * an app on which this app is mounted. Returns `false` for the app of any other framework.
  */
 export function hasErrorHandler(app: unknown): boolean {
   const { _router, parent } = Object(app) as AppLike

@@ -25,7 +25,7 @@ type Next = (error?: unknown) => void
 
 /** Options of the Express middleware. */
 export interface ExpressOptions<Request> {
-  /** As the option of `auth()`: `false` accepts requests without a token. Default `true`. */
+  /** The same as the option `authRequired` of `auth()`: `false` accepts requests without a token. Default `true`. */
   authRequired?: boolean
   /**
    * Returns the verified claims of a request, or `undefined` if it has no token. Default: `req.auth.payload`, and
@@ -35,10 +35,10 @@ export interface ExpressOptions<Request> {
 }
 
 /**
- * Creates an Express middleware that rejects revoked tokens. It runs after `auth()` of `express-oauth2-jwt-bearer`, or
- * after another JWT library with `getClaims`. It passes a `TypeError` to the error handler if a request has no
- * verified claims, so that no request bypasses the check. If the app has an error handler, it passes refusals to it as
- * errors with `status`, `headers` and `code`.
+ * Creates an Express middleware that rejects revoked tokens. The middleware runs after `auth()` of
+ * `express-oauth2-jwt-bearer`, or with `getClaims` after another JWT library. If a request has no verified claims, the
+ * middleware passes a `TypeError` to `next`, so that no request bypasses the check. If the app has an error handler, the
+ * middleware passes each refusal to `next` as an error with `status`, `headers` and `code`.
  *
  * @example
  * app.use(auth({ issuerBaseURL, audience }), lastLogout(client))
@@ -63,7 +63,7 @@ export function lastLogout(
       if (claims !== undefined || authRequired) {
         const decision = await client.check(assertClaims(claims, source))
         const refusal = toRefusal(decision, req.headers?.authorization)
-        // Throws if another handler has sent a response in the meantime. Express 4 does not catch that.
+        // `reject` throws if another handler has sent a response in the meantime. Express 4 does not catch such an error.
         if (refusal !== null) return reject(refusal, req, res, next)
       }
     } catch (error) {
@@ -73,14 +73,14 @@ export function lastLogout(
   }
 }
 
-/** Returns `undefined` only if `req.auth` is `undefined`. Any other value without a payload is not accepted as claims. */
+/** Returns `undefined` only if `req.auth` is `undefined`. If `req.auth` has no payload, returns `null`: an error. */
 function readPayload({ auth }: RequestLike): unknown {
   return auth === undefined ? undefined : (Object(auth).payload ?? null)
 }
 
 function reject(refusal: Refusal, req: RequestLike, res: ResponseLike, next: Next): void {
   const { status, headers, body } = refusal
-  // Also for an error handler that does not use the headers of an error.
+  // The error handler may not use the headers of an error.
   res.set(headers)
   if (hasErrorHandler(req.app)) next(new RejectedError(refusal))
   else res.status(status).json(body)
@@ -112,7 +112,7 @@ export function isRevoked(client: LastLogoutClient) {
     callback?: RevokedCallback,
   ): Promise<boolean> => {
     if (callback === undefined) return rejectRevoked(req, token?.payload)
-    // Release 6 passes the payload instead of the token, and ignores the promise.
+    // `express-jwt` 6 passes the payload instead of the token, and ignores the promise.
     await rejectRevoked(req, token).then((revoked) => callback(null, revoked), callback)
     return false
   }

@@ -3,7 +3,7 @@ import type { LastLogoutClient } from './client.js'
 import type { Refusal } from './refusal.js'
 import { RejectedError } from './rejected-error.js'
 
-/** The part of a Fastify request that is used. `@fastify/jwt` sets `user` to the claims; until then, it is `null`. */
+/** The part of a Fastify request that is used. `@fastify/jwt` sets `user` to `null`, and after the verification to the claims. */
 interface RequestLike {
   user?: unknown
   headers?: { authorization?: string | undefined }
@@ -22,7 +22,7 @@ interface ReplyLike {
 
 /** Options of the Fastify hook. */
 export interface FastifyOptions<Request> {
-  /** `false` accepts requests without a token. One with a token is never accepted without the check. Default `true`. */
+  /** `false` accepts requests without a token. A request with a token is always checked. Default `true`. */
   authRequired?: boolean
   /**
    * Returns the verified claims of a request; `undefined` or `null` if it has no token. Default: `request.user`, as
@@ -35,10 +35,10 @@ export interface FastifyOptions<Request> {
 type Hook<Request> = (request: Request, reply: ReplyLike) => Promise<ReplyLike | undefined>
 
 /**
- * Creates a Fastify hook that rejects revoked tokens. It runs after `jwtVerify` of `@fastify/jwt`, or after
- * `authenticate` of `fastify-auth0-verify`. It throws a `TypeError` if a request has no verified claims, so that no
- * request bypasses the check. If the app has an error handler (`setErrorHandler`), it throws refusals to it as errors
- * with `statusCode`, `headers` and `code`.
+ * Creates a Fastify hook that rejects revoked tokens. The hook runs after `jwtVerify` of `@fastify/jwt`, or after
+ * `authenticate` of `fastify-auth0-verify`. If a request has no verified claims, the hook throws a `TypeError`, so that
+ * no request bypasses the check. If the app has an error handler (`setErrorHandler`), the hook throws each refusal as
+ * an error with `statusCode`, `headers` and `code`.
  *
  * @example
  * app.get('/orders', { preHandler: [app.authenticate, lastLogout(client)] }, handler)
@@ -64,17 +64,17 @@ export function lastLogout(
   }
 }
 
-/** The name of the function by which Fastify handles errors unless the app sets another. */
+/** The name of Fastify's own error handler, which handles errors unless the app sets another one. */
 const DEFAULT_ERROR_HANDLER = 'defaultErrorHandler'
 
 function reject(refusal: Refusal, request: RequestLike, reply: ReplyLike): ReplyLike {
   const { status, headers, body } = refusal
-  // Also for an error handler that does not use the headers of an error.
+  // The error handler may not use the headers of an error.
   reply.headers(headers)
   const { name } = Object(request.server?.errorHandler)
   if (name !== undefined && name !== DEFAULT_ERROR_HANDLER) throw new RejectedError(refusal)
   reply.code(status)
-  // The schema of the route can require another body. Fastify would then respond with 500.
+  // If the body does not fit the response schema of the route, Fastify would respond with 500.
   if (!fitsSchema(reply, body)) reply.serializer(JSON.stringify)
   return reply.send(body)
 }

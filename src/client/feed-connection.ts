@@ -10,7 +10,7 @@ export const ENDED_ON_PURPOSE = Symbol('ended on purpose')
 /** How a connection is read. */
 export interface ConnectionOptions {
   query: URLSearchParams
-  /** Aborting it ends the connection. Events that are parsed after that are dropped. */
+  /** `abort` ends the connection. Events that are parsed after `abort` are dropped. */
   connection: AbortController
   /** Ends the connection if no data arrives for this time, in milliseconds. */
   silenceTimeoutMs: number
@@ -19,10 +19,11 @@ export interface ConnectionOptions {
 }
 
 /**
- * Reads the change feed over one connection, until the service closes it or it is aborted with `ENDED_ON_PURPOSE`.
+ * Reads the change feed over one connection. Resolves when the service closes the connection, or when the connection is
+ * aborted with `ENDED_ON_PURPOSE`.
  *
- * @throws `LastLogoutClientError` if the connection ends in any other way. If it is aborted with such an error,
- *   rethrows that error.
+ * @throws `LastLogoutClientError` if the connection ends in any other way. If `abort` was called with a
+ *   `LastLogoutClientError`, throws this error.
  */
 export async function readFeed(
   service: RequestOptions,
@@ -30,20 +31,20 @@ export async function readFeed(
 ): Promise<void> {
   const { signal } = connection
   let silenceTimer: ReturnType<typeof setTimeout> | undefined
-  const expectData = () => {
+  const restartSilenceTimer = () => {
     clearTimeout(silenceTimer)
     silenceTimer = setTimeout(
       () => connection.abort(silenceError(silenceTimeoutMs)),
       silenceTimeoutMs,
     )
   }
-  expectData()
+  restartSilenceTimer()
   try {
     const response = await request(service, `v1/changes?${query}`, { accept: EVENT_STREAM, signal })
     assertEventStream(response, service)
     const read = createEventReader((event) => void (signal.aborted || onEvent(event)))
     for await (const text of readText(response, signal)) {
-      expectData()
+      restartSilenceTimer()
       read(text)
     }
   } catch (error) {

@@ -14,21 +14,22 @@ export type ReceivedChange =
   | Pick<ChangeOf<'forgotten_user'>, 'kind' | 'key' | 'userHash' | 'at' | 'allSessionsAt'>
   | Pick<ChangeOf<'forgotten_session'>, 'kind' | 'key' | 'sessionHash' | 'at' | 'ended'>
 
-/** An event of the change feed. `cursor`: the position after it; `null` within a page. */
+/** An event of the change feed. `cursor` is the position after the event; `null` if the event is not the last of a page. */
 export type FeedEvent = { cursor: string | null } & (
   | { kind: 'change'; change: ReceivedChange }
   /** The service does not know the cursor, and sends everything again. */
   | { kind: 'reset' }
   /** All changes before this event have been sent. */
   | { kind: 'freshness'; freshness: StatedFreshness }
-  /** An event or a kind of change that only later releases know. */
+  /** An event, or a kind of change, of a later release than this client. */
   | { kind: 'other' }
 )
 
 /**
  * Parses an event of the change feed.
  *
- * @throws `NOT_UNDERSTOOD` if it is malformed. The message does not contain the data, which names users.
+ * @throws `NOT_UNDERSTOOD` if the event is malformed. The message does not contain the data, because the data contains
+ *   user ids.
  */
 export function readFeedEvent({ name, data, id }: ServerSentEvent): FeedEvent {
   // A reset has an empty id.

@@ -10,15 +10,14 @@ export interface FeedFreshness {
   /**
    * Updates the freshness with an event that was received now.
    *
-   * @param maxDelayMs Upper bound of the event's delay in milliseconds. For the first event of a connection it is
-   *   the time since the request, because the event was sent after that; else `Infinity`.
-   * @returns The estimated delay in milliseconds if the data is stale only because of it, else 0.
+   * @param maxDelayMs Upper bound of the event's delay in milliseconds; `Infinity` if no bound is known.
+   * @returns The estimated delay in milliseconds if the data is stale only because of the delay, else 0.
    */
   update(stated: StatedFreshness, maxDelayMs: number): number
   stop(): void
 }
 
-/** The age of the data is the sum of the age that the service stated, the delay of the event, and the time since its receipt. */
+/** Creates a freshness whose age is the age that the service stated, plus the delay of the event, plus the time since its receipt. */
 export function createFeedFreshness(clocks: Clocks, maxStalenessMs: number): FeedFreshness {
   let ticking: TickingClocks | undefined
   const estimateDelay = createDelayEstimator()
@@ -28,8 +27,8 @@ export function createFeedFreshness(clocks: Clocks, maxStalenessMs: number): Fee
     update(stated, maxDelayMs) {
       const { asOf, lagMs } = stated
       const receivedAt = clocks.wall()
-      const isKnown = asOf !== null && lagMs < Number.POSITIVE_INFINITY
-      const delayMs = isKnown ? estimateDelay({ asOf, lagMs, receivedAt, maxDelayMs }) : 0
+      const isAgeKnown = asOf !== null && lagMs < Number.POSITIVE_INFINITY
+      const delayMs = isAgeKnown ? estimateDelay({ asOf, lagMs, receivedAt, maxDelayMs }) : 0
       ticking ??= startTickingClocks(clocks)
       const sinceReceiptMs = startStopwatch(ticking)
       freshness = withAge(stated, () => delayMs + sinceReceiptMs())

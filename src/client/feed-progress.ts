@@ -5,7 +5,7 @@ import type { FeedEvent } from './feed-events.js'
 import type { LogoutCache } from './logout-cache.js'
 import { createReloadTimer } from './reload-timer.js'
 
-/** Minimum of `since`. The service rejects an earlier value, which a machine could send whose clock was not set yet. */
+/** Minimum of `since`: the service rejects an earlier instant. A machine whose clock is not set yet would send one. */
 const MIN_SINCE: Instant = Date.UTC(2000, 0, 1)
 
 /**
@@ -15,7 +15,7 @@ const MIN_SINCE: Instant = Date.UTC(2000, 0, 1)
  * |---|---|---|---|
  * | `load_due` | the next connection loads everything | a connection begins | `loading` |
  * | `loading` | all logouts since `since` are arriving | freshness | `live` |
- * | | | the next connection begins | `loading`: resumed at the cursor, or restarted without one |
+ * | | | the next connection begins | `loading`, resumed at the cursor; without a cursor, restarted |
  * | `live` | the cache holds all logouts since `since`; further changes are arriving | the next connection begins | `live`, resumed at the cursor |
  * | `loading`, `live` | | `reset` | `loading` with the same `since` |
  * | | | a reload is due | `load_due`; the connection is replaced |
@@ -24,6 +24,7 @@ type FeedState = { name: 'load_due' } | ReadingState
 
 interface ReadingState {
   name: 'loading' | 'live'
+  /** The load delivers all logouts since this instant. */
   since: Instant
   cursor: string | null
 }
@@ -41,7 +42,7 @@ export interface FeedProgress {
 
 /** Dependencies and limits of a `FeedProgress`. Times in milliseconds. */
 export interface FeedProgressOptions {
-  /** How far back a load reaches. */
+  /** A load delivers the logouts of this time before now. */
   horizonMs: number
   reloadIntervalMs: number
   maxReloadDelayMs: number
@@ -70,11 +71,11 @@ export function createFeedProgress(cache: LogoutCache, options: FeedProgressOpti
     if (state.name === 'loading') {
       state = { ...state, name: 'live' }
       completeSince = state.since
-      // If the database was set back, the service lacks logouts until it has read the log up to the old `as_of` again.
+      // After the database was set back, the service lacks logouts until it has read the log up to the latest `as_of`.
       if (isLatest) cache.dropUndelivered()
       reload.scheduleNext()
     }
-    // A database that was set back may assign the same cursors to other changes.
+    // The database may have been set back, and may assign cursors that are already in use to other changes.
     if (wentBack) reload.scheduleSoon()
   }
 

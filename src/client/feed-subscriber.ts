@@ -17,21 +17,21 @@ import { createWaiters, type Waiters } from './waiters.js'
 export interface FeedSubscriber {
   /** Connects, unless it has been called before or the subscriber is closed. */
   start(): void
-  /** `null` until everything has been loaded once. */
+  /** `null` until the first load is complete. */
   freshness(): Freshness | null
   /** The cache holds all logouts since this instant; `Infinity` until the first load is complete. */
   completeSince(): Instant
-  /** Starts, and resolves when checks can be answered. Rejects if the service rejects the key, and on `close`. */
+  /** Starts, and resolves when the first load is complete. Rejects if the service rejects the key, and on `close`. */
   ready(): Promise<void>
   close(): Promise<void>
 }
 
-/** Limits that are no options of the client. Times in milliseconds. */
+/** Clocks and limits that are not options of the client. Times in milliseconds. */
 export interface SubscriberLimits {
   clocks: Clocks
   /** A connection without data for this time counts as broken. The service sends data every five seconds. */
   silenceTimeoutMs: number
-  /** After `as_of` went back, everything is loaded within this time. All clients notice it at the same instant. */
+  /** After `as_of` went back, the reload begins at random within this time, so that not all clients load at once. */
   maxReloadDelayMs: number
 }
 
@@ -41,7 +41,7 @@ const DEFAULT_LIMITS: SubscriberLimits = {
   maxReloadDelayMs: 10_000,
 }
 
-/** The state that the events of all connections update. */
+/** The state of a subscriber. It outlives a connection, and the events of each connection update it. */
 interface ReceiverContext {
   progress: FeedProgress
   freshness: FeedFreshness
@@ -53,11 +53,11 @@ interface ReceiverContext {
 /**
  * Loads the logouts that the service knows and subscribes to their changes, from `start` until closed.
  *
- * There is one connection at a time. It begins with a load, or resumes at the cursor of the last one. A freshness event
- * means that all changes before it have been delivered. A connection is replaced, with backoff, if it breaks, if it
- * sends no data, or if it delivers so late that the data is stale for that reason alone. Everything is loaded again
- * every `reloadIntervalMs`, after a `reset`, and after `as_of` went back. `onError` gets each kind of failure once in an
- * outage.
+ * There is one connection at a time. A connection begins with a load, or resumes at the cursor of the previous
+ * connection. A freshness event means that all earlier changes have been delivered. A connection is replaced, with
+ * backoff, if it breaks, if it sends no data, or if its events are delayed so much that the data is stale only because of
+ * the delay. Everything is loaded again every `reloadIntervalMs`, after a `reset`, and after `as_of` went back. `onError`
+ * gets each kind of failure once in an outage.
  */
 export function createFeedSubscriber(
   settings: ClientSettings,
@@ -78,7 +78,7 @@ export function createFeedSubscriber(
     onReload: () => connection.abort(ENDED_ON_PURPOSE),
   })
 
-  /** Resolves when the connection has ended, to whether its latest freshness arrived in time. */
+  /** Resolves when the connection has ended: to `true` if its latest freshness event arrived in time, else to `false`. */
   async function connect(): Promise<boolean> {
     connection = new AbortController()
     const receiver = createReceiver({ progress, freshness, waiters, outage }, connection, clocks)
@@ -90,7 +90,7 @@ export function createFeedSubscriber(
 
   function report(error: LastLogoutClientError): void {
     if (error.code === 'UNAUTHORIZED') waiters.reject(error)
-    outage.failed(error)
+    outage.recordFailure(error)
   }
 
   function start(): void {
@@ -121,7 +121,8 @@ export function createFeedSubscriber(
 type Timeliness = 'no_freshness_yet' | 'in_time' | 'late'
 
 /**
- * Creates the receiver of one connection, when its request is sent. `receive` ends the connection when an event is late.
+ * Creates the receiver of the events of one connection. Call it when the request of the connection is sent, because the
+ * delay of the first event is measured from then. If a freshness event is late, `receive` ends the connection.
  */
 export function createReceiver(
   { progress, freshness, waiters, outage }: ReceiverContext,
@@ -142,13 +143,13 @@ export function createReceiver(
       if (event.freshness.asOf !== null) waiters.resolve()
       timeliness = lateByMs === 0 ? 'in_time' : 'late'
       if (timeliness === 'late') connection.abort(lateError(lateByMs))
-      else outage.succeeded()
+      else outage.recordSuccess()
     },
   }
 }
 
-function lateError(ms: number): LastLogoutClientError {
-  const message = `events of the change feed arrive ${Math.round(ms / 1000)} s late: a proxy buffers them, or a clock was set; connecting again`
+function lateError(delayMs: number): LastLogoutClientError {
+  const message = `events of the change feed arrive ${Math.round(delayMs / 1000)} s late: a proxy buffers them, or a clock was set; connecting again`
   return new LastLogoutClientError('UNAVAILABLE', message)
 }
 

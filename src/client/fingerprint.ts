@@ -19,16 +19,16 @@ export function fingerprint(text: string, key: Uint32Array, out: Fingerprint): v
   let v2 = k0 ^ 0x6c796765
   let v3 = k1 ^ 0x74656462
   const { length } = text
-  // A word holds two code units. The last word holds the length in bytes, and an odd last code unit.
-  const words = (length >>> 1) + 1
+  // A word holds two code units. The last word holds the length in bytes, and a code unit if their number is odd.
+  const wordCount = (length >>> 1) + 1
   // One loop for the words and both finalizations: function calls would cost more than the loop body.
-  for (let step = 0; step < words + 6; step++) {
+  for (let step = 0; step < wordCount + 6; step++) {
     const i = 2 * step
     let word = 0
     if (i + 1 < length) word = text.charCodeAt(i) | (text.charCodeAt(i + 1) << 16)
     else if (i <= length) word = (length << 25) | (i < length ? text.charCodeAt(i) : 0)
-    if (step === words) v2 ^= 0xee
-    if (step === words + 3) {
+    if (step === wordCount) v2 ^= 0xee
+    if (step === wordCount + 3) {
       out[0] = v1 ^ v3
       v1 ^= 0xdd
     }

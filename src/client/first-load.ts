@@ -2,24 +2,25 @@ import type { FeedSubscriber } from './feed-subscriber.js'
 import { settleWithin } from './settle-within.js'
 
 /**
- * Creates a function that starts a subscription at its first call, and waits for the first load. Only calls in the
- * first `timeoutMs` wait, so that an outage of the service does not delay every check.
+ * Creates a function that each check calls. Its first call starts the subscription. Calls in the first `timeoutMs`
+ * milliseconds wait for the first load; later calls do not wait, so that an outage of the service does not delay every
+ * check.
  *
- * @returns A function that returns a promise that never rejects, or `undefined` if there is nothing to wait for.
+ * @returns The function. It returns `undefined` if the check need not wait, else a promise that never rejects.
  */
 export function createFirstLoad(
   feed: FeedSubscriber,
   timeoutMs: number,
 ): () => Promise<void> | undefined {
-  let waiting: Promise<void> | undefined
-  let isOver = false
+  let firstLoad: Promise<void> | undefined
+  let hasEnded = false
   return () => {
-    if (isOver) return undefined
-    waiting ??= settleWithin(timeoutMs, feed.ready, () => new Error('timeout'))
+    if (hasEnded) return undefined
+    firstLoad ??= settleWithin(timeoutMs, feed.ready, () => new Error('timeout'))
       .catch(() => {})
       .finally(() => {
-        isOver = true
+        hasEnded = true
       })
-    return waiting
+    return firstLoad
   }
 }

@@ -7,7 +7,7 @@ export interface Freshness extends StatedFreshness {
 }
 
 /**
- * Freshness that ages.
+ * Adds the current age of the data to a freshness.
  *
  * @param elapsedMs Returns the milliseconds since the service stated the freshness.
  */

@@ -5,7 +5,7 @@ import type { LastLogoutClient } from './client.js'
 
 /** Options of the Hono middleware. */
 export interface HonoOptions<E extends Env> {
-  /** `false` accepts requests without a token. One with a token is never accepted without the check. Default `true`. */
+  /** `false` accepts requests without a token. A request with a token is always checked. Default `true`. */
   authRequired?: boolean
   /**
    * Returns the verified claims of a request; `undefined` or `null` if it has no token. Default: `c.get('jwtPayload')`,
@@ -15,10 +15,10 @@ export interface HonoOptions<E extends Env> {
 }
 
 /**
- * Creates a Hono middleware that refuses revoked tokens. It runs after `hono/jwk` or `hono/jwt`, or after another JWT
- * library with `getClaims`. It throws a `TypeError` if a request has no verified claims, so that no request bypasses the
- * check. It refuses by an `HTTPException` with the response, for `app.onError`. Without a handler, Hono sends the
- * response.
+ * Creates a Hono middleware that rejects revoked tokens. The middleware runs after `hono/jwk` or `hono/jwt`, or with
+ * `getClaims` after another JWT library. If a request has no verified claims, the middleware throws a `TypeError`, so
+ * that no request bypasses the check. It throws each refusal as an `HTTPException` that contains the response. If the app
+ * does not handle the exception with `app.onError`, Hono sends the response.
  *
  * @example
  * app.use(jwk({ keys, alg: ['RS256'] }), lastLogout(client))
@@ -42,7 +42,7 @@ export function lastLogout(
     const refusal = await checkRequest(client, { claims, source, authorization, authRequired })
     if (refusal !== null) {
       const { status, headers, body } = refusal
-      // For a handler of `app.onError` that does not use the response of the error.
+      // The handler of `app.onError` may not use the response of the exception.
       for (const [name, value] of Object.entries(headers)) c.header(name, value)
       const res = Response.json(body, { status, headers })
       throw new HTTPException(status, { message: body.error_description, res })

@@ -14,7 +14,7 @@ type Middleware<Context> = (ctx: Context, next: () => Promise<unknown>) => Promi
 
 /** Options of the Koa middleware. */
 export interface KoaOptions<Context> {
-  /** `false` accepts requests without a token. One with a token is never accepted without the check. Default `true`. */
+  /** `false` accepts requests without a token. A request with a token is always checked. Default `true`. */
   authRequired?: boolean
   /**
    * Returns the verified claims of a request; `undefined` or `null` if it has no token. Default: `ctx.state.user`, as
@@ -24,10 +24,10 @@ export interface KoaOptions<Context> {
 }
 
 /**
- * Creates a Koa middleware that refuses revoked tokens. It runs after `koa-jwt`, or after another JWT library with
- * `getClaims`. It throws a `TypeError` if a request has no verified claims, so that no request bypasses the check. It
- * refuses by `ctx.throw`: an error with `status`, `headers`, `code` and `expose` for the middleware of the app that
- * catches errors, and for `app.on('error')`. Without such a middleware, Koa sends the response.
+ * Creates a Koa middleware that rejects revoked tokens. The middleware runs after `koa-jwt`, or with `getClaims` after
+ * another JWT library. If a request has no verified claims, the middleware throws a `TypeError`, so that no request
+ * bypasses the check. It throws each refusal with `ctx.throw`, as an error with `status`, `headers`, `code` and `expose`.
+ * If no other middleware of the app catches the error, Koa sends the response.
  *
  * @example
  * app.use(jwt({ secret, algorithms: ['RS256'] })).use(lastLogout(client))
@@ -51,9 +51,9 @@ export function lastLogout(
     const refusal = await checkRequest(client, { claims, source, authorization, authRequired })
     if (refusal !== null) {
       const { status, headers, body } = refusal
-      // For a middleware that catches the error and does not use its headers.
+      // The middleware that catches the error may not use its headers.
       ctx.set(headers)
-      // Koa logs an error that is not exposed. The client reports an outage once, to `onError`.
+      // Koa logs errors that are not exposed. The client reports an outage once, to `onError`.
       ctx.throw(status, body.error_description, { code: body.error, headers, expose: true })
     }
     await next()

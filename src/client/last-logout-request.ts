@@ -16,21 +16,21 @@ import { settleWithin } from './settle-within.js'
 /**
  * Requests the last logout of a user and a session.
  *
- * @throws `LastLogoutClientError` without a valid response about these ids.
+ * @throws `LastLogoutClientError` if the service sends no valid response about these ids.
  */
 export type LastLogoutRequest = (ids: RequestedIds) => Promise<LastLogoutResponse>
 
 /**
- * Creates a function that sends `GET /v1/last-logout`. A service of release 0.1.0 does not have that path. After
- * such a service responded with 404, only the older path is used for ten minutes.
+ * Creates a function that sends `GET /v1/last-logout`. A service of release 0.1.0 does not have that path, and responds
+ * with 404. For ten minutes after such a response, the function uses only the path of release 0.1.0.
  *
- * @param now Returns the time of day in milliseconds.
+ * @param now The wall clock, in milliseconds since the epoch.
  */
 export function createLastLogoutRequest(
   settings: Pick<ClientSettings, 'url' | 'apiKey' | 'timeoutMs'>,
   now: () => Instant = Date.now,
 ): LastLogoutRequest {
-  /** `null`: the service has the query form, as far as known. */
+  /** When the service last rejected the query form; `null`: never. */
   let queryFormMissingAt: Instant | null = null
 
   async function send(ids: RequestedIds, form: RequestForm, signal: AbortSignal) {
@@ -39,7 +39,7 @@ export function createLastLogoutRequest(
     return { status: response.status, text: await readBody(response, settings, signal) }
   }
 
-  async function sendInTime(ids: RequestedIds, signal: AbortSignal) {
+  async function sendWithFallback(ids: RequestedIds, signal: AbortSignal) {
     const form = chooseForm(queryFormMissingAt, now())
     let response = await send(ids, form, signal)
     if (form === 'query' && response.status === 404 && isOwnNotFound(response.text)) {
@@ -53,7 +53,7 @@ export function createLastLogoutRequest(
   return (ids) =>
     settleWithin(
       settings.timeoutMs,
-      (signal) => sendInTime(ids, signal),
+      (signal) => sendWithFallback(ids, signal),
       () => timeoutError(settings),
     )
 }
@@ -92,7 +92,7 @@ function readResponse(ids: RequestedIds, text: string, url: string): LastLogoutR
   )
 }
 
-/** Does not keep the error of `JSON.parse`: its message quotes the text, which names a user. */
+/** Drops the error of `JSON.parse`, because its message quotes the text, and the text contains a user id. */
 function parseJson(text: string, url: string): unknown {
   try {
     return JSON.parse(text)

@@ -7,19 +7,19 @@ import { createKey, fingerprint } from './fingerprint.js'
 import { mergeLogouts } from './merge-logouts.js'
 import { createTable } from './table.js'
 
-/** Sentinel value for no instant, earlier than all instants. */
+/** Sentinel value for a missing instant. It is less than every instant. */
 const NONE = Number.NEGATIVE_INFINITY
 
-/** The logouts that a client holds in memory. They only move forward. */
+/** The logouts that a client holds in memory. Their instants only move forward. */
 export interface LogoutCache {
-  /** Begins a load: from now on, changes count as delivered by it. */
+  /** Begins a load. From now on, merged changes count as delivered by this load. */
   beginLoad(): void
   merge(change: ReceivedChange): void
   /** Returns the logouts that can cover a token. */
   find(token: Token): KnownLogouts
   /**
-   * Deletes the rows that have not been delivered since the latest load began. The age of a row does not matter:
-   * a logout can be stored long after it happened, and only the service knows when that was.
+   * Deletes the rows that have not been delivered since the latest load began. The instant of a logout does not decide,
+   * because a logout can be stored long after it happened, and only the service knows when it was stored.
    */
   dropUndelivered(): void
   /** Number of users and sessions. */
@@ -30,32 +30,32 @@ export interface LogoutCache {
 export function createLogoutCache(): LogoutCache {
   const rows = createRows()
   let floorAt = NONE
-  /** Number of the current load. Each row keeps the number of the load that delivered it last. */
-  let load = 0
+  /** Each row keeps the number of the load that delivered the row last. */
+  let loadNumber = 0
   const hashes = createHashes()
 
   return {
     beginLoad() {
-      load++
+      loadNumber++
     },
     merge(change) {
       switch (change.kind) {
         case 'user':
-          rows.mergeUser(change.userId, change, load)
+          rows.mergeUser(change.userId, change, loadNumber)
           break
         case 'session':
-          rows.mergeSession(change.sessionId, change, load)
+          rows.mergeSession(change.sessionId, change, loadNumber)
           break
         case 'floor':
           floorAt = Math.max(floorAt, change.at)
           break
         case 'forgotten_user':
-          hashes.add(change.key, load)
-          rows.mergeUser(change.userHash, change, load)
+          hashes.add(change.key, loadNumber)
+          rows.mergeUser(change.userHash, change, loadNumber)
           break
         case 'forgotten_session':
-          hashes.add(change.key, load)
-          rows.mergeSession(change.sessionHash, change, load)
+          hashes.add(change.key, loadNumber)
+          rows.mergeSession(change.sessionHash, change, loadNumber)
           break
         default:
           change satisfies never
@@ -70,33 +70,34 @@ export function createLogoutCache(): LogoutCache {
       return known
     },
     dropUndelivered() {
-      rows.dropBefore(load)
-      hashes.dropBefore(load)
+      rows.dropBefore(loadNumber)
+      hashes.dropBefore(loadNumber)
     },
     size: rows.size,
   }
 }
 
 /**
- * Creates the hashes of the rows of forgotten people, by key. A database has one key. If another database replaces it,
- * both keys are needed until a load has dropped the rows under the old one.
+ * Creates the collection of keyed hashes, one for each key. The rows of forgotten people contain such hashes instead of
+ * ids. A database has one key. If another database replaces the first one, both keys are needed until a load has dropped
+ * the rows of the first one.
  */
 function createHashes() {
-  const hashes = new Map<string, { hash: KeyedHash; load: number }>()
+  const hashes = new Map<string, { hash: KeyedHash; loadNumber: number }>()
   let all: KeyedHash[] = []
   const update = () => {
     all = Array.from(hashes.values(), ({ hash }) => hash)
   }
   return {
-    add(key: string, load: number): void {
+    add(key: string, loadNumber: number): void {
       const known = hashes.get(key)
-      hashes.set(key, { hash: known?.hash ?? createKeyedHash(key), load })
+      hashes.set(key, { hash: known?.hash ?? createKeyedHash(key), loadNumber })
       if (known === undefined) update()
     },
-    /** Mostly empty: a check must not pay for it. */
+    /** Usually empty. Every check reads the list, so the list is only built when a key is added or dropped. */
     all: (): readonly KeyedHash[] => all,
-    dropBefore(load: number): void {
-      for (const [key, delivered] of hashes) if (delivered.load < load) hashes.delete(key)
+    dropBefore(loadNumber: number): void {
+      for (const [key, known] of hashes) if (known.loadNumber < loadNumber) hashes.delete(key)
       update()
     },
   }
@@ -104,21 +105,21 @@ function createHashes() {
 
 /** Creates the tables of users and sessions, by their ids or the hashes of their ids. */
 function createRows() {
-  // The numbers of a user: the last logout, and the last logout of all sessions.
+  // The first number of a user is the last logout, the second is the last logout of all sessions.
   const users = createTable()
-  // The numbers of a session: the logout, and whether the session has ended.
+  // The first number of a session is the logout, the second is 1 if the session has ended, else 0.
   const sessions = createTable()
   const key = createKey()
   const userFingerprint = new Uint32Array(2)
   const sessionFingerprint = new Uint32Array(2)
   return {
-    mergeUser(id: string, { at, allSessionsAt }: UserLogout, load: number): void {
+    mergeUser(id: string, { at, allSessionsAt }: UserLogout, loadNumber: number): void {
       fingerprint(id, key, userFingerprint)
-      users.merge(userFingerprint, at, allSessionsAt ?? NONE, load)
+      users.merge(userFingerprint, at, allSessionsAt ?? NONE, loadNumber)
     },
-    mergeSession(id: string, { at, ended }: SessionLogout, load: number): void {
+    mergeSession(id: string, { at, ended }: SessionLogout, loadNumber: number): void {
       fingerprint(id, key, sessionFingerprint)
-      sessions.merge(sessionFingerprint, at, ended ? 1 : 0, load)
+      sessions.merge(sessionFingerprint, at, ended ? 1 : 0, loadNumber)
     },
     find(subject: string, sessionId: string | null, floorAt: Instant): KnownLogouts {
       // Compute both fingerprints before reading either table: the two memory accesses can then overlap.
@@ -136,9 +137,9 @@ function createRows() {
         floorAt: orNull(floorAt),
       }
     },
-    dropBefore(load: number): void {
-      users.dropBefore(load)
-      sessions.dropBefore(load)
+    dropBefore(loadNumber: number): void {
+      users.dropBefore(loadNumber)
+      sessions.dropBefore(loadNumber)
     },
     size: () => users.size + sessions.size,
   }

@@ -6,7 +6,7 @@ import { createLastLogoutRequest } from './last-logout-request.js'
 import { mergeLogouts } from './merge-logouts.js'
 import type { ClientSettings } from './options.js'
 
-/** Upper bound of the cached results. The oldest is evicted first. */
+/** Maximum number of cached results. The oldest result is evicted first. */
 const MAX_RESULTS = 10_000
 
 /** What the service knows about the user and session of a token. */
@@ -15,15 +15,15 @@ export interface LookupResult {
   freshness: Freshness
 }
 
-/** Requests what the service knows about a token, with a cache. */
+/** Requests what the service knows about a token, and caches the results. */
 export interface Lookup {
   /**
    * Returns the cached result, else sends a request. With `lookup: 'feed'`, concurrent calls for the same ids share one
-   * request (single flight). With `lookup: 'request'` they do not: at the edge, a runtime stops the requests of a
-   * handler that has ended, and a call that shares one would never settle.
+   * request (single flight). With `lookup: 'request'`, each call sends its own request: an edge runtime stops a request
+   * when the handler that sent it has ended, and the calls that share the request would never settle.
    */
   fetch(token: Token): Promise<LookupResult>
-  /** Returns the result that `fetch` would return without a request, if any. */
+  /** Returns the cached result, or `undefined` if `fetch` would send a request. */
   cached(token: Token): LookupResult | undefined
 }
 
@@ -33,15 +33,15 @@ interface CachedResult extends LookupResult {
 }
 
 /**
- * Creates a lookup that caches results for `cacheMs`, by the clock that shows more time. The logouts of an expired
- * result are merged into the next result, so that a service whose database was set back does not make a revoked token
- * valid.
+ * Creates a lookup that caches results for `cacheMs`. A result has expired when either of the two clocks shows this time.
+ * The logouts of an expired result are merged into the next result, so that a service whose database was set back does
+ * not make a revoked token valid.
  */
 export function createLookup(settings: ClientSettings, clocks = systemClocks): Lookup {
   const requestLastLogout = createLastLogoutRequest(settings, clocks.wall)
   const results = createResultCache(settings.cacheMs)
   const inFlight = new Map<string, Promise<LookupResult>>()
-  const isShared = settings.lookup === 'feed'
+  const sharesRequests = settings.lookup === 'feed'
 
   async function send({ subject, sessionId }: Token, key: string): Promise<LookupResult> {
     const elapsedMs = startStopwatch(clocks)
@@ -55,10 +55,10 @@ export function createLookup(settings: ClientSettings, clocks = systemClocks): L
       const key = keyOf(token)
       const result = results.find(key)
       if (result !== undefined) return result
-      if (!isShared) return send(token, key)
-      const running = inFlight.get(key) ?? send(token, key).finally(() => inFlight.delete(key))
-      inFlight.set(key, running)
-      return running
+      if (!sharesRequests) return send(token, key)
+      const request = inFlight.get(key) ?? send(token, key).finally(() => inFlight.delete(key))
+      inFlight.set(key, request)
+      return request
     },
   }
 }

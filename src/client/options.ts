@@ -18,7 +18,10 @@ export interface LastLogoutClientOptions {
   maxStalenessMs?: number
   /** `observe` rejects no token, and reports the outcome. Default `enforce`. */
   mode?: 'enforce' | 'observe'
-  /** The tenant's issuer, `https://…/`, or several. The outcome for a token of another issuer is `unknown`. Default: any. */
+  /**
+   * The tenant's issuer, `https://…/`, or a list of issuers. The outcome for a token of another issuer is `unknown`.
+   * Default: every issuer is accepted.
+   */
   issuer?: string | readonly string[]
   /** Namespace of the login Action's claims. Default `https://last-logout/`. */
   namespace?: string
@@ -30,17 +33,17 @@ export interface LastLogoutClientOptions {
    */
   lookup?: 'feed' | 'request'
   /**
-   * When a client with `lookup: 'feed'` connects: `eager`, when it is created; `lazy`, with the first check or `ready`.
-   * Checks during the first `timeoutMs` then wait for the load. Default `eager`.
+   * When a client with `lookup: 'feed'` connects. `eager`: when it is created. `lazy`: with the first check or call of
+   * `ready`; the checks of the first `timeoutMs` milliseconds wait for the load. Default `eager`.
    */
   connect?: 'eager' | 'lazy'
   /** Timeout of a request for a check, in milliseconds. Default 1,000. */
   timeoutMs?: number
-  /** How long such a response is cached, in milliseconds, by the clock that shows more. Default 5,000. */
+  /** How long the response to a request for a check is cached, in milliseconds. Default 5,000. */
   cacheMs?: number
-  /** Maximum lifetime of an access token, in milliseconds, as `MAX_TOKEN_AGE` of the service. Default 24 h. */
+  /** Maximum lifetime of an access token, in milliseconds. Set it to `MAX_TOKEN_AGE` of the service. Default 24 h. */
   maxTokenAgeMs?: number
-  /** Maximum lifetime of a refresh token, in milliseconds, as `MAX_REFRESH_AGE` of the service. Default 30 days. */
+  /** Maximum lifetime of a refresh token, in milliseconds. Set it to `MAX_REFRESH_AGE` of the service. Default 30 days. */
   maxRefreshAgeMs?: number
   /** Interval between two loads of all logouts, in milliseconds. Default one hour. */
   reloadIntervalMs?: number
@@ -53,7 +56,7 @@ export interface LastLogoutClientOptions {
   onError?: (error: unknown) => void
 }
 
-/** Upper bound of all durations: ten years. A longer one is a mistake. */
+/** Upper bound of all durations: ten years. A longer duration is a mistake. */
 const MAX_DURATION_MS = 3_650 * DAY_MS
 
 /** Validated options with their defaults. */
@@ -68,7 +71,7 @@ export function readOptions(options: LastLogoutClientOptions) {
   assertPresent(options)
   const { url, apiKey, onUnknown, mode = 'enforce', lookup = 'feed', connect = 'eager' } = options
   assert(isPlainUrl(url), 'url must be an absolute URL without a user name and password')
-  // An error of `fetch` quotes a header value that cannot be sent, and with it the key.
+  // If a header value cannot be sent, the error of `fetch` quotes the value. Here the value contains the key.
   assert(
     typeof apiKey === 'string' && /^[\x21-\x7e]+$/.test(apiKey),
     'apiKey must be a key of API_KEYS: printable ASCII characters without spaces',
@@ -80,7 +83,7 @@ export function readOptions(options: LastLogoutClientOptions) {
   assert(mode === 'enforce' || mode === 'observe', "mode must be 'enforce' or 'observe'")
   assert(lookup === 'feed' || lookup === 'request', "lookup must be 'feed' or 'request'")
   assert(connect === 'eager' || connect === 'lazy', "connect must be 'eager' or 'lazy'")
-  const ms = (name: keyof LastLogoutClientOptions, fallback: number, min = 1) => {
+  const readDurationMs = (name: keyof LastLogoutClientOptions, fallback: number, min = 1) => {
     const value = options[name] ?? fallback
     assert(
       typeof value === 'number' && value >= min && value <= MAX_DURATION_MS,
@@ -89,7 +92,7 @@ export function readOptions(options: LastLogoutClientOptions) {
     return value
   }
   return {
-    // Resolving a path against a base URL without the slash replaces the last segment of the base.
+    // Without a slash at the end, `new URL(path, url)` would replace the last segment of `url`.
     url: url.endsWith('/') ? url : `${url}/`,
     apiKey,
     onUnknown,
@@ -98,18 +101,19 @@ export function readOptions(options: LastLogoutClientOptions) {
     connect,
     issuers: readIssuers(options.issuer),
     namespace: options.namespace ?? DEFAULT_NAMESPACE,
-    leewayMs: ms('leewayMs', 0, 0),
-    maxStalenessMs: ms('maxStalenessMs', DEFAULT_MAX_STALENESS_MS),
-    timeoutMs: ms('timeoutMs', 1_000),
-    cacheMs: ms('cacheMs', 5_000, 0),
-    horizonMs: ms('maxTokenAgeMs', DAY_MS) + ms('maxRefreshAgeMs', 30 * DAY_MS),
-    reloadIntervalMs: ms('reloadIntervalMs', HOUR_MS),
+    leewayMs: readDurationMs('leewayMs', 0, 0),
+    maxStalenessMs: readDurationMs('maxStalenessMs', DEFAULT_MAX_STALENESS_MS),
+    timeoutMs: readDurationMs('timeoutMs', 1_000),
+    cacheMs: readDurationMs('cacheMs', 5_000, 0),
+    horizonMs:
+      readDurationMs('maxTokenAgeMs', DAY_MS) + readDurationMs('maxRefreshAgeMs', 30 * DAY_MS),
+    reloadIntervalMs: readDurationMs('reloadIntervalMs', HOUR_MS),
     onDecision: ignoreErrors(options.onDecision),
     onError: ignoreErrors(options.onError),
   }
 }
 
-/** The options without a default, and what each of them needs. */
+/** The options without a default, with the advice for each if it is missing. */
 const REQUIRED = {
   url: 'set it to the address of last-logout',
   apiKey: 'set it to a key of API_KEYS of last-logout',
@@ -117,7 +121,7 @@ const REQUIRED = {
     "set it to 'deny' or 'allow': what happens to a token whose revocation status is unknown",
 }
 
-/** An environment variable that is not set is `undefined`, or an empty string. */
+/** Asserts that the required options are set. An empty string counts as missing, as from an empty environment variable. */
 function assertPresent(options: Partial<LastLogoutClientOptions> = {}): void {
   for (const [name, advice] of Object.entries(REQUIRED)) {
     const value = Object(options)[name] ?? ''
@@ -125,13 +129,13 @@ function assertPresent(options: Partial<LastLogoutClientOptions> = {}): void {
   }
 }
 
-/** Returns the issuers without the slash that Auth0 appends; `null`: any. */
+/** Returns the issuers without the slash that Auth0 appends; `null` if every issuer is accepted. */
 function readIssuers(issuer: string | readonly string[] | undefined): ReadonlySet<string> | null {
   if (issuer === undefined) return null
   const issuers = typeof issuer === 'string' ? [issuer] : issuer
   assert(
     Array.isArray(issuers) && issuers.length > 0 && issuers.every(isText),
-    'issuer must be an issuer, or a list of at least one',
+    'issuer must be an issuer, or a list of at least one issuer',
   )
   return new Set(issuers.map((each) => each.replace(/\/$/, '')))
 }
@@ -140,7 +144,7 @@ function isText(value: unknown): boolean {
   return typeof value === 'string' && value !== ''
 }
 
-/** A callback that fails must not end a check or the connection to the service. */
+/** Returns a callback that never fails: an error of a callback must not end a check or the connection to the service. */
 function ignoreErrors<Args extends unknown[]>(
   callback: ((...args: Args) => unknown) | undefined,
 ): ((...args: Args) => void) | undefined {

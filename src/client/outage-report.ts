@@ -1,18 +1,18 @@
 import type { Clocks } from './clocks.js'
 import type { LastLogoutClientError } from './errors.js'
 
-/** Failures that follow within this time after a success belong to the same outage, in milliseconds. */
+/** A failure within this time after a success belongs to the same outage, in milliseconds. */
 const STABLE_MS = 60_000
 
-/** Reports failures, each kind once in an outage. */
+/** Reports each kind of failure once in an outage. */
 export interface OutageReport {
-  failed(error: LastLogoutClientError): void
-  succeeded(): void
+  recordFailure(error: LastLogoutClientError): void
+  recordSuccess(): void
 }
 
 /**
- * Creates a report that calls `onError` with the first failure of each `code` in an outage. An outage ends with a
- * success that no failure follows for a minute: a service that is only sometimes available causes one report.
+ * Creates a report that calls `onError` with the first failure of each `code` in an outage. An outage ends if no failure
+ * follows a success for a minute. A service that alternates between success and failure therefore causes one report.
  */
 export function createOutageReport(
   onError: ((error: unknown) => void) | undefined,
@@ -22,14 +22,14 @@ export function createOutageReport(
   /** The first success since the latest failure. */
   let succeededAt: number | null = null
   return {
-    failed(error) {
+    recordFailure(error) {
       if (succeededAt !== null && wall() - succeededAt >= STABLE_MS) reported.clear()
       succeededAt = null
       if (reported.has(error.code)) return
       reported.add(error.code)
       onError?.(error)
     },
-    succeeded() {
+    recordSuccess() {
       if (reported.size > 0) succeededAt ??= wall()
     },
   }

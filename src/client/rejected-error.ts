@@ -1,18 +1,18 @@
 import type { Refusal } from './refusal.js'
 
 /**
- * Rejects a request through the error handling of the host. The default error handlers of Express and Fastify use
- * `status` or `statusCode`, and `headers`.
+ * The error that rejects a request through the error handler of an app. The default error handlers of Express and Fastify
+ * use `status` or `statusCode`, and `headers`.
  */
 export class RejectedError extends Error {
-  /** For a revoked token, the same as of the errors of `express-jwt`. */
+  /** For a revoked token, the name that errors of `express-jwt` have. */
   override readonly name: string
   readonly code: string
   readonly status: number
   readonly statusCode: number
   readonly headers: Record<string, string>
 
-  /** @param code Default: the error code of the response, as `invalid_token`. */
+  /** @param code Default: the error code of the response, such as `invalid_token`. */
   constructor({ status, headers, body }: Refusal, code: string = body.error) {
     super(body.error_description)
     this.name = status === 401 ? 'UnauthorizedError' : 'LastLogoutUnknownError'

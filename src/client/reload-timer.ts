@@ -1,19 +1,19 @@
-/** A timer with a longer delay would fire at once, in milliseconds. */
+/** Maximum delay of a timer, in milliseconds. A timer with a longer delay fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-/** Spread of the interval between two reloads: a tenth more or less. */
+/** Jitter of the interval between two reloads: the interval is at most a tenth longer or shorter. */
 const INTERVAL_JITTER = 0.1
 
 /** Schedules the next reload. At most one is scheduled. */
 export interface ReloadTimer {
-  /** Schedules a reload after `reloadIntervalMs`, with jitter. Replaces a scheduled one. */
+  /** Schedules a reload after `reloadIntervalMs`, with jitter. Replaces a reload that is already scheduled. */
   scheduleNext(): void
   /** Schedules a reload at random within `maxReloadDelayMs`, so that not all clients of a service load at once. */
   scheduleSoon(): void
   stop(): void
 }
 
-/** Creates a timer with nothing scheduled. Times in milliseconds. */
+/** Creates a timer without a scheduled reload. Times in milliseconds. */
 export function createReloadTimer(
   { reloadIntervalMs, maxReloadDelayMs }: { reloadIntervalMs: number; maxReloadDelayMs: number },
   reload: () => void,

@@ -7,28 +7,28 @@ const MAX_BACKOFF_MS = 10_000
 /**
  * Repeats an attempt with exponential backoff and jitter, until stopped.
  *
- * @param attempt Resolves to whether it was successful. A failure doubles the delay before the next attempt, a
- *   success resets it.
+ * @param attempt Resolves to `true` if it was successful, else to `false`. A failure doubles the delay before the next
+ *   attempt, a success resets the delay.
  * @returns A function that stops the repetition and resolves when the current attempt has ended.
  */
 export function repeatWithBackoff(attempt: () => Promise<boolean>): () => Promise<void> {
-  const stopped = new AbortController()
-  const ended = repeat(attempt, stopped.signal)
+  const controller = new AbortController()
+  const repetition = repeat(attempt, controller.signal)
   return () => {
-    stopped.abort()
-    return ended
+    controller.abort()
+    return repetition
   }
 }
 
-async function repeat(attempt: () => Promise<boolean>, stopped: AbortSignal): Promise<void> {
+async function repeat(attempt: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
   let failures = 0
-  while (!stopped.aborted) {
+  while (!signal.aborted) {
     failures = (await attempt()) ? 0 : failures + 1
-    await sleep(backoffMs(failures), stopped)
+    await sleep(backoffMs(failures), signal)
   }
 }
 
-/** Random between half and all of the delay: a service that restarts disconnects all of its clients at once. */
+/** Returns between half and all of the delay, at random: a service that restarts disconnects all of its clients at once. */
 function backoffMs(failures: number): number {
   return Math.min(MIN_BACKOFF_MS * 2 ** failures, MAX_BACKOFF_MS) * (0.5 + Math.random() / 2)
 }

@@ -29,7 +29,7 @@ export async function request(
       // A proxy that compresses the response can buffer events.
       'accept-encoding': 'identity',
     },
-    // The service never redirects, and the target of a redirect must not receive the key. Some runtimes lack 'error'.
+    // The target of a redirect must not receive the key. Some runtimes do not support the value 'error'.
     redirect: 'manual',
     signal,
   }).catch((error) => {
@@ -72,9 +72,9 @@ export function statusError(status: number, url: string): LastLogoutClientError 
     const message = `${url} denied the request (status 403): give the key the roles feed and read in API_KEYS of last-logout`
     return new LastLogoutClientError('UNAUTHORIZED', message)
   }
-  // Fetch hides the status of a redirect as 0, except on servers.
+  // In browsers, `fetch` returns the status 0 for a redirect.
   if (status === 0 || (status >= 300 && status < 400)) {
-    const message = `${url} redirected the request${status === 0 ? '' : ` (status ${status})`}, and the client does not follow: set url to the address of last-logout itself`
+    const message = `${url} redirected the request${status === 0 ? '' : ` (status ${status})`}, and the client does not follow redirects: set url to the address of last-logout itself`
     return new LastLogoutClientError('UNAVAILABLE', message)
   }
   if (status >= 500 || status === 429) {
@@ -86,7 +86,7 @@ export function statusError(status: number, url: string): LastLogoutClientError 
   )
 }
 
-/** The code of what caused an error, else the name of the error. The messages of `fetch` can quote the key. */
+/** Returns the code of the cause of an error, else the name of the error. The message of `fetch` can quote the key. */
 export function reasonOf(error: unknown): string {
   const { cause, name } = Object(error)
   return String(Object(cause).code ?? name)

@@ -1,25 +1,24 @@
-/** A timer with a longer delay would fire at once, in milliseconds. */
+/** Maximum delay of a timer, in milliseconds. A timer with a longer delay fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 /**
  * Runs an operation with a timeout. The returned promise settles in time even if the operation ignores its signal, or
- * if the runtime has stopped the operation: the timer belongs to this call.
+ * if the runtime has stopped the operation, because each call has its own timer.
  *
- * @param timeoutMs Milliseconds.
- * @param operation Its signal is aborted at the timeout.
- * @param toError Creates the error of a timeout.
+ * @param operation Gets a signal that is aborted at the timeout.
+ * @param createError Creates the error with which the promise rejects at the timeout.
  */
 export async function settleWithin<T>(
   timeoutMs: number,
   operation: (signal: AbortSignal) => Promise<T>,
-  toError: () => Error,
+  createError: () => Error,
 ): Promise<T> {
   const controller = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
   const timeout = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(
       () => {
-        const error = toError()
+        const error = createError()
         // Reject first: the operation can fail because of the abort, with a less helpful error.
         reject(error)
         controller.abort(error)

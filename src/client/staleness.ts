@@ -5,40 +5,45 @@ import type { Freshness } from './freshness.js'
 import type { ClientSettings } from './options.js'
 import { createOutageReport } from './outage-report.js'
 
-/** Returns whether data is older than `maxStalenessMs`. */
+/** Returns whether data is older than `maxStalenessMs`. Data without a freshness (`null`) counts as older. */
 export type StalenessCheck = (freshness: Freshness | null) => boolean
 
 /**
- * Creates a check that also calls `onError`, with the code `STALE` and the likely cause, when data of one source becomes
- * stale. It does so once, until the data has been fresh for a minute.
+ * Creates a staleness check for the data of one source, such as the feed. When the data becomes stale, the check also
+ * calls `onError` with the code `STALE` and the likely cause. It calls `onError` again only after the data was fresh for
+ * a minute.
  *
- * @param delay The likely cause if the data was fresh when the service sent it.
+ * @param delayCause The likely cause if the data was fresh when the service sent it.
  */
 export function createStalenessCheck(
   { maxStalenessMs, onError }: Pick<ClientSettings, 'maxStalenessMs' | 'onError'>,
   clocks: Pick<Clocks, 'wall'>,
-  delay: string,
+  delayCause: string,
 ): StalenessCheck {
   const report = createOutageReport(onError, clocks)
   return (freshness) => {
     if (freshness === null) return true
     const ageMs = freshness.ageMs()
     if (ageMs <= maxStalenessMs) {
-      report.succeeded()
+      report.recordSuccess()
       return false
     }
-    report.failed(staleError(freshness, { ageMs, maxStalenessMs, delay }))
+    report.recordFailure(staleError(freshness, { ageMs, maxStalenessMs, delayCause }))
     return true
   }
 }
 
 function staleError(
   freshness: Freshness,
-  { ageMs, maxStalenessMs, delay }: { ageMs: number; maxStalenessMs: number; delay: string },
+  {
+    ageMs,
+    maxStalenessMs,
+    delayCause,
+  }: { ageMs: number; maxStalenessMs: number; delayCause: string },
 ): LastLogoutClientError {
   const age =
     ageMs < Number.POSITIVE_INFINITY ? `${Math.round(ageMs / 1000)} s old` : 'of unknown age'
-  const cause = causeAtService(freshness, maxStalenessMs) ?? delay
+  const cause = causeAtService(freshness, maxStalenessMs) ?? delayCause
   return new LastLogoutClientError(
     'STALE',
     `the logouts are ${age}, more than maxStalenessMs (${maxStalenessMs / 1000} s), and checks return "unknown": ${cause}`,

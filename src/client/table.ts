@@ -6,8 +6,8 @@ const INITIAL_CAPACITY = 1_024
 const MAX_LOAD_FACTOR = 0.6
 
 /**
- * A hash table: fingerprint of an id to two numbers, and to the load that delivered the row last. The numbers only
- * increase.
+ * A hash table whose key is the fingerprint of an id. A row contains two numbers, which only increase, and the number of
+ * the load that delivered the row last.
  */
 export interface Table {
   readonly size: number
@@ -15,33 +15,36 @@ export interface Table {
   find(id: Fingerprint): number
   first(slot: number): number
   second(slot: number): number
-  /** Inserts a row, or raises its numbers, and marks it as delivered by this load. */
-  merge(id: Fingerprint, first: number, second: number, load: number): void
-  /** Deletes the rows that neither this load nor a later one has delivered. */
-  dropBefore(load: number): void
+  /** Inserts a row, or raises the numbers of a row. Marks the row as delivered by load `loadNumber`. */
+  merge(id: Fingerprint, first: number, second: number, loadNumber: number): void
+  /** Deletes the rows that neither load `loadNumber` nor a later load has delivered. */
+  dropBefore(loadNumber: number): void
 }
 
 /**
- * Slots for open addressing with linear probing. Memory access dominates the cost of a check, and most ids that are
- * checked have no row. The tags alone show that, and they fit into the processor's cache.
+ * Slots for open addressing with linear probing. Memory access dominates the cost of a check. Most ids that are checked
+ * have no row. To find that, a check reads only the tags, and the tags fit into the processor's cache.
  */
 interface Slots {
   capacity: number
-  /** One byte of the fingerprint in each slot, never 0; 0 if the slot is free. */
+  /** For each slot, a byte that is computed from the fingerprint and never 0; 0 if the slot is free. */
   tags: Uint8Array
-  /** Words 0 and 1 of the eight words of a slot. */
+  /** A slot has eight words. Words 0 and 1 are the fingerprint. */
   fingerprints: Uint32Array
-  /** A view of the same memory, with four numbers for each slot: 1 and 2 are the numbers of the row, 3 is its load. */
+  /**
+   * A view of the same memory, with four numbers for each slot. Number 0 has the memory of the fingerprint, numbers 1 and
+   * 2 are the numbers of the row, number 3 is the load of the row.
+   */
   numbers: Float64Array
 }
 
-/** Half a cache line: reading the fingerprint loads the numbers as well. */
+/** Half a cache line: a read of the fingerprint also loads the numbers into the processor's cache. */
 const SLOT_BYTES = 32
 
 /**
  * Creates an empty table. It holds 64-bit fingerprints instead of ids. A row takes 55 to 110 bytes, outside the
- * JavaScript heap. About one check in 10^13 finds the row of another id with the same fingerprint. The result is then a
- * token that is wrongly revoked, never one that is wrongly accepted.
+ * JavaScript heap. About one check in 10^13 finds the row of another id with the same fingerprint. Such a row can only
+ * revoke a valid token. It cannot make a revoked token valid.
  */
 export function createTable(): Table {
   let slots = createSlots(INITIAL_CAPACITY)
@@ -51,7 +54,7 @@ export function createTable(): Table {
   const first = (slot: number) => slots.numbers[4 * slot + 1] as number
   const second = (slot: number) => slots.numbers[4 * slot + 2] as number
 
-  /** Copies the rows that load `minLoad` or a later one has delivered into new slots. */
+  /** Creates new slots, and copies into them the rows that load `minLoad` or a later load has delivered. */
   function rebuild(capacity: number, minLoad: number): void {
     const old = slots
     slots = createSlots(capacity)
@@ -59,9 +62,9 @@ export function createTable(): Table {
     for (let slot = 0; slot < old.capacity; slot++) {
       const [low, high] = [old.fingerprints[8 * slot] ?? 0, old.fingerprints[8 * slot + 1] ?? 0]
       const [a, b] = [old.numbers[4 * slot + 1] ?? 0, old.numbers[4 * slot + 2] ?? 0]
-      const load = old.numbers[4 * slot + 3] ?? 0
-      if (old.tags[slot] === 0 || load < minLoad) continue
-      put(slots, slotOf(slots, low, high), [low, high, a, b, load])
+      const loadNumber = old.numbers[4 * slot + 3] ?? 0
+      if (old.tags[slot] === 0 || loadNumber < minLoad) continue
+      put(slots, slotOf(slots, low, high), [low, high, a, b, loadNumber])
       size++
     }
   }
@@ -76,21 +79,21 @@ export function createTable(): Table {
     },
     first,
     second,
-    merge(id, nextFirst, nextSecond, load) {
+    merge(id, nextFirst, nextSecond, loadNumber) {
       if (size + 1 > MAX_LOAD_FACTOR * slots.capacity) {
         rebuild(2 * slots.capacity, Number.NEGATIVE_INFINITY)
       }
       const slot = seek(id)
       if (slots.tags[slot] === 0) {
-        put(slots, slot, [id[0] ?? 0, id[1] ?? 0, nextFirst, nextSecond, load])
+        put(slots, slot, [id[0] ?? 0, id[1] ?? 0, nextFirst, nextSecond, loadNumber])
         size++
         return
       }
       slots.numbers[4 * slot + 1] = Math.max(first(slot), nextFirst)
       slots.numbers[4 * slot + 2] = Math.max(second(slot), nextSecond)
-      slots.numbers[4 * slot + 3] = load
+      slots.numbers[4 * slot + 3] = loadNumber
     },
-    dropBefore: (load) => rebuild(slots.capacity, load),
+    dropBefore: (loadNumber) => rebuild(slots.capacity, loadNumber),
   }
 }
 
@@ -109,9 +112,9 @@ function slotOf({ capacity, tags, fingerprints }: Slots, low: number, high: numb
   const tag = tagOf(high)
   let slot = low & (capacity - 1)
   for (;;) {
-    const found = tags[slot]
-    if (found === 0) return slot
-    if (found === tag && fingerprints[8 * slot] === low && fingerprints[8 * slot + 1] === high) {
+    const slotTag = tags[slot]
+    if (slotTag === 0) return slot
+    if (slotTag === tag && fingerprints[8 * slot] === low && fingerprints[8 * slot + 1] === high) {
       return slot
     }
     slot = (slot + 1) & (capacity - 1)

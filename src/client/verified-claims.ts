@@ -4,9 +4,9 @@ const USE_GET_CLAIMS =
   'set the option getClaims, as in { getClaims: (request) => … }, to return the verified claims.'
 
 /**
- * Asserts that a value is the verified claims of a token, so that a request that was not verified cannot bypass the check.
+ * Asserts that a value is the verified claims of a token, so that no unverified request bypasses the check.
  *
- * @param source Where the value comes from, for the message.
+ * @param source Where the value comes from, for the error message.
  * @param advice How to pass the claims, for the message.
  * @throws `TypeError` for any other value.
  */

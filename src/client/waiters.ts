@@ -6,7 +6,7 @@ export interface Waiters {
   reject(error: Error): void
 }
 
-/** Creates an empty list. `reject` with no pending caller causes no unhandled rejection. */
+/** Creates an empty list of callers. Without a pending caller, `reject` causes no unhandled rejection. */
 export function createWaiters(): Waiters {
   let pending: { resolve: () => void; reject: (error: Error) => void }[] = []
   const settle = (settleOne: (waiter: (typeof pending)[number]) => void) => {

@@ -22,16 +22,16 @@ export async function openActionTenant(
   return { simulator, api: createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials }) }
 }
 
-/** Creates and deploys another Action. Returns its id. */
-export function addAction({ actions }: Simulator, name: string, more: object = {}): string {
+/** Creates and deploys an Action that is not last-logout's. Returns the id of the Action. */
+export function addAction({ actions }: Simulator, name: string, overrides: object = {}): string {
   const supported_triggers = [{ id: 'post-login', version: 'v3' }]
-  actions.create({ name, supported_triggers, code: '// another', ...more })
+  actions.create({ name, supported_triggers, code: '// another Action', ...overrides })
   const id = actions.list().at(-1)?.id ?? ''
   actions.deploy(id)
   return id
 }
 
-/** Creates and deploys other Actions. Binds each of them with a display name. */
+/** Creates and deploys `count` Actions that are not last-logout's, and binds them with display names. */
 export function bindOthers(simulator: Simulator, count: number): void {
   const bindings = Array.from({ length: count }, (_, n) => ({
     ref: { type: 'action_id', value: addAction(simulator, `other ${n}`) },
@@ -40,12 +40,12 @@ export function bindOthers(simulator: Simulator, count: number): void {
   simulator.bindings.replace({ bindings })
 }
 
-/** The bindings as the Management API returns them. */
+/** Returns the bindings as the Management API does. */
 export function readBindings({ bindings }: Simulator): ServedBinding[] {
   return bindings.list() as ServedBinding[]
 }
 
-/** The method and path of each request that writes. */
+/** Lists the method and path of each request that writes. Replaces ids by `:id`. */
 export function readWriteRequests({ requests }: Simulator): string[] {
   return requests
     .all()

@@ -10,19 +10,19 @@ export interface RunningCommand {
   stdout(): string
   stderr(): string
   kill(signal: NodeJS.Signals): void
-  /** Closes the reading end of the command's standard output. Later writes of the command fail with EPIPE. */
+  /** Closes the reading end of the command's standard output: later writes of the command fail with EPIPE. */
   closeOutput(): void
   /** Resolves to the exit code; `null` after a signal that the command did not handle. */
   exited: Promise<number | null>
 }
 
-/** The working directory and the input of a command. */
+/** Options of a command. */
 interface CommandOptions {
   /** The working directory. Default: a directory without a `.env`. */
   cwd?: string
   /** Standard input. Default: empty. */
   input?: string
-  /** Soft and hard limit of open files. Default: those of this process. Needs `prlimit` of util-linux. */
+  /** Soft and hard limit of open files. Default: the limits of this process. Needs `prlimit` of util-linux. */
   maxOpenFiles?: number
 }
 

@@ -1,6 +1,6 @@
 import { type Clocks, systemClocks } from '../../src/client/clocks.js'
 
-/** The clocks of a client. They run, and a test can set them. All times are in milliseconds. */
+/** The clocks of a client. They run like real clocks, and a test can set them. All times are in milliseconds. */
 export interface SettableClocks extends Clocks {
   /** Sets the wall clock ahead. A negative number sets it back. */
   setAhead(ms: number): void
@@ -12,19 +12,19 @@ export interface SettableClocks extends Clocks {
 
 /** Creates clocks that begin with the time of this process. */
 export function createSettableClocks(): SettableClocks {
-  let wallMs = 0
-  let monotonicMs = 0
+  let wallOffsetMs = 0
+  let monotonicOffsetMs = 0
   const moveWall = (ms: number) => {
-    wallMs += ms
+    wallOffsetMs += ms
   }
   return {
-    monotonic: () => systemClocks.monotonic() + monotonicMs,
-    wall: () => systemClocks.wall() + wallMs,
+    monotonic: () => systemClocks.monotonic() + monotonicOffsetMs,
+    wall: () => systemClocks.wall() + wallOffsetMs,
     // For a client, a sleep looks the same as a wall clock that is set ahead.
     setAhead: moveWall,
     sleep: moveWall,
     passMonotonic(ms) {
-      monotonicMs += ms
+      monotonicOffsetMs += ms
     },
   }
 }

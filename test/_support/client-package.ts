@@ -16,7 +16,7 @@ export interface ClientProject {
   remove(): Promise<void>
 }
 
-/** Packs the client's package, which `prepare-consumers.ts` has built, and installs it into an empty project without network access. */
+/** Packs the client's package that `prepare-consumers.ts` has built. Installs it into an empty project, without network access. */
 export async function installClient(): Promise<ClientProject> {
   const dir = await realpath(await mkdtemp(join(tmpdir(), 'last-logout-client-')))
   const builtDir = resolve('dist/client-package')

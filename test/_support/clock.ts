@@ -1,16 +1,18 @@
-/** A clock in milliseconds that moves only when `pass` is called. */
+/** A clock that moves only when `pass` is called. */
 export interface Clock {
+  /** Returns milliseconds since the epoch. */
   now(): number
+  /** Moves the clock ahead by `ms` milliseconds. */
   pass(ms: number): void
 }
 
 /** Creates a clock that starts at the last full second. */
 export function createClock(): Clock {
-  let at = Math.floor(Date.now() / 1000) * 1000
+  let nowMs = Math.floor(Date.now() / 1000) * 1000
   return {
-    now: () => at,
+    now: () => nowMs,
     pass(ms) {
-      at += ms
+      nowMs += ms
     },
   }
 }

@@ -7,9 +7,9 @@ import { createLog } from '../../src/log.js'
 export interface CommandRun {
   stdout(): string
   stderr(): string
-  /** Aborts the command, as a signal does. */
+  /** Aborts the command like SIGTERM. */
   stop(): void
-  /** Resolves to the exit code. */
+  /** Resolves to the exit code when the command has ended. */
   ended: Promise<number>
 }
 
@@ -28,11 +28,11 @@ export function startCommandLine(
   { input = '', context = {} }: CommandStreams = {},
 ): CommandRun {
   const written = { stdout: '', stderr: '' }
-  const write = (to: keyof typeof written) => (text: string) => {
-    written[to] += text
+  const write = (stream: keyof typeof written) => (text: string) => {
+    written[stream] += text
   }
-  const stopping = new AbortController()
-  const running = runCommandLine(args, {
+  const controller = new AbortController()
+  const result = runCommandLine(args, {
     env,
     programName: 'last-logout',
     print: write('stdout'),
@@ -40,15 +40,15 @@ export function startCommandLine(
     isOutputClosed: () => false,
     readInput: async (maxLength) => input.slice(0, maxLength + 1),
     isTerminal: false,
-    stop: stopping.signal,
+    stop: controller.signal,
     createLog: (level, to) => createLog(level, toStream(write(to)), context.programName),
     ...context,
   })
   return {
     stdout: () => written.stdout,
     stderr: () => written.stderr,
-    stop: () => stopping.abort(),
-    ended: running.then(({ exitCode }) => exitCode),
+    stop: () => controller.abort(),
+    ended: result.then(({ exitCode }) => exitCode),
   }
 }
 

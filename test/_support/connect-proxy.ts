@@ -3,22 +3,25 @@ import { createServer } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { joinSockets } from './loopback.js'
 
-/** How a proxy treats CONNECT: a status other than 200 refuses it. */
+/**
+ * How a proxy treats a CONNECT request. `tunnel` opens the tunnel. `drop` closes the connection. `silent` sends nothing;
+ * `silent after 200` sends the status 200 and then nothing. A number is the status with which the proxy refuses.
+ */
 type Treatment = 'tunnel' | 'drop' | 'silent' | 'silent after 200' | number
 
-/** What a proxy accepts, and where it connects to. */
+/** Options of a proxy. */
 interface ConnectProxyOptions {
   /** Default: `tunnel`. */
   treatment?: Treatment
-  /** The URL of the server for each target such as `tenant.invalid:443`. Default: the target itself. */
+  /** For a target such as `tenant.invalid:443`, the URL of the server to connect to. Default: the target itself. */
   routes?: Record<string, string>
-  /** User and password, separated by a colon. Default: none are required. */
+  /** The user and the password that the proxy requires, separated by a colon. Default: none. */
   credentials?: string
 }
 
 /** An HTTP proxy that opens tunnels (CONNECT). */
 export interface ConnectProxy {
-  /** Without credentials. */
+  /** The URL without credentials. */
   url: string
   /** The targets of all CONNECT requests so far. */
   targets: string[]
@@ -48,7 +51,7 @@ export async function openConnectProxy({
     const isAllowed =
       authorization === undefined || request.headers['proxy-authorization'] === authorization
     const status = typeof treatment === 'number' ? treatment : isAllowed ? 200 : 407
-    // Notice that the client has disconnected.
+    // A socket must be read, or it does not emit `end` when the client disconnects.
     near.on('end', () => near.end()).resume()
     if (treatment === 'drop') near.destroy()
     else if (treatment !== 'silent') near.write(`HTTP/1.1 ${status} Proxy\r\n\r\n`)

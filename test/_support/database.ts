@@ -10,14 +10,14 @@ export interface TestDatabase {
   drop(): Promise<void>
 }
 
-/** Options of a test's session: dates are in UTC and ISO 8601, whatever the settings of the server. */
+/** Settings of the tests' own sessions: times are in UTC and ISO 8601, even if the server has other settings. */
 const SESSION_OPTIONS = '-c timezone=UTC -c datestyle=ISO'
 
 /**
  * Creates a database.
  *
- * @param template `migrated`: the database has all tables. `template0`: it is empty. A test database: it is a copy of
- * that database, which must have no connections.
+ * @param template `migrated`: the new database has all tables. `template0`: the new database is empty. A test database:
+ * the new database is a copy of this test database, which must have no connections.
  */
 export async function createTestDatabase(
   template: 'migrated' | 'template0' | TestDatabase = 'migrated',
@@ -28,7 +28,7 @@ export async function createTestDatabase(
   const url = new URL(serverUrl())
   url.pathname = `/${name}`
   const pool = new pg.Pool({ connectionString: url.href, max: 2, options: SESSION_OPTIONS })
-  // When the database is dropped, a connection that is still closing is terminated. That must not end the process.
+  // `drop` terminates connections that are not closed yet. Their errors must not end the process.
   pool.on('error', () => {})
   return {
     name,
@@ -41,7 +41,10 @@ export async function createTestDatabase(
   }
 }
 
-/** Runs a statement. A lock prevents concurrent ones, since PostgreSQL copies no template that another session uses. */
+/**
+ * Runs a statement on the server, not in a test database. A lock prevents concurrent statements, because PostgreSQL does
+ * not copy a template that another session uses.
+ */
 async function onServer(sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: serverUrl() })
   await client.connect()
@@ -53,7 +56,7 @@ async function onServer(sql: string): Promise<void> {
   }
 }
 
-/** The URL of the PostgreSQL server. Throws if there is none. With `undefined`, `pg` would use its default port. */
+/** Returns the URL of the PostgreSQL server. Throws if there is no server. Without the URL, `pg` would use its default port. */
 function serverUrl(): string {
   const url = inject('postgresUrl') as string | undefined
   if (url !== undefined) return url

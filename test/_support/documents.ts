@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 
-/** Reads the first example in a language below a heading of a Markdown document. Returns it unchanged. */
+/** Returns the first example in a language below a heading of a Markdown document. */
 export async function readExample(
   document: string,
   heading: string,

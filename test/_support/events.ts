@@ -5,37 +5,37 @@ import { KEY } from './served-api.js'
 export interface FeedSubscription {
   /** All events received so far. */
   events: ServerSentEvent[]
-  /** Returns the data of the events with this name. */
-  named(name: string): Record<string, unknown>[]
+  /** Returns the data of the received events with this name. */
+  dataOf(name: string): Record<string, unknown>[]
   close(): Promise<void>
 }
 
-/** Subscribes to the change feed. If the status of the response is not 200, throws an error with the status. */
+/** Subscribes to the change feed. If the status of the response is not 200, throws an error whose message is the status. */
 export async function subscribeToFeed(
   url: string,
   query = '',
   headers: Record<string, string> = {},
 ): Promise<FeedSubscription> {
-  const abort = new AbortController()
+  const controller = new AbortController()
   const response = await fetch(`${url}/v1/changes${query}`, {
     headers: { authorization: `Bearer ${KEY}`, accept: 'text/event-stream', ...headers },
-    signal: abort.signal,
+    signal: controller.signal,
   })
   if (response.status !== 200 || response.body === null) throw new Error(`${response.status}`)
   const events: ServerSentEvent[] = []
   const read = createEventReader((event) => void events.push(event))
   const { body } = response
-  const ended = (async () => {
+  const reading = (async () => {
     const decoder = new TextDecoder()
     for await (const chunk of body) read(decoder.decode(chunk, { stream: true }))
   })().catch(() => {})
   return {
     events,
-    named: (name) =>
+    dataOf: (name) =>
       events.filter((event) => event.name === name).map(({ data }) => JSON.parse(data)),
     async close() {
-      abort.abort()
-      await ended
+      controller.abort()
+      await reading
     },
   }
 }

@@ -8,9 +8,9 @@ import type { ProtectedServer } from './protected-server.js'
 
 const UNKNOWN_IS_DENIED = "onUnknown: 'deny'"
 
-/** A copy of an example, beside the packages that it imports. */
+/** A copy of an example in the directory of the packages that the example imports. */
 export interface Example {
-  /** Starts the example. It is a process of its own. */
+  /** Starts the example as a process of its own. */
   start(env: Record<string, string>): Promise<ProtectedServer>
   remove(): Promise<void>
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 
-/** A logout event, in the shape that `src/rules` uses. This file shares no code with `src/rules`. */
+/** A logout event with the fields of a logout event in `src/rules`. To be independent, this file shares no code with `src/rules`. */
 interface Event {
   logId: string
   type: string
@@ -15,15 +15,16 @@ interface Row {
   type: string
 }
 
-/** Returns the rows that are expected after these events. Derives each column on its own from all events. */
+/** Returns the rows that are expected after these events. Computes each column separately from all events. */
 export function expectedRows(events: Event[]) {
   const users = [...new Set(events.flatMap(({ userId }) => userId ?? []))].sort()
   const sessions = [...new Set(events.flatMap(({ sessionId }) => sessionId ?? []))].sort()
   return {
     users: users.map((userId) => {
       const own = events.filter((event) => event.userId === userId)
-      const all = own.filter((event) => event.sessionId === null).map((event) => event.at)
-      return { userId, ...newest(own), allSessionsAt: all.length > 0 ? Math.max(...all) : null }
+      const allSessions = own.filter((event) => event.sessionId === null).map(({ at }) => at)
+      const allSessionsAt = allSessions.length > 0 ? Math.max(...allSessions) : null
+      return { userId, ...newest(own), allSessionsAt }
     }),
     sessions: sessions.map((sessionId) => {
       const own = events.filter((event) => event.sessionId === sessionId)
@@ -55,7 +56,7 @@ function newest(events: Event[]): Row {
   return { at, logId: last.logId, type: last.type }
 }
 
-/** Generates events of few users and sessions within few milliseconds, so that many events concern the same row. */
+/** Generates events of a few users and sessions within 20 milliseconds, so that many events concern the same row. */
 export const logoutEvents: fc.Arbitrary<Event[]> = fc
   .array(
     fc.record({
@@ -82,18 +83,18 @@ export function expectedFromLog(log: Record<string, unknown>[]) {
     const logId = String(entry.log_id)
     const userId = entry.user_id ? String(entry.user_id) : null
     const details = entry.details as { session_id?: string } | null | undefined
-    const named = details?.session_id ?? null
-    if (userId === null && named === null) {
+    const sessionId = details?.session_id ?? null
+    if (userId === null && sessionId === null) {
       unattributable.push(logId)
       continue
     }
-    const keepsOthers = entry.type === 'slo' || userId === null
+    const endsOneSession = entry.type === 'slo' || userId === null
     events.push({
       logId,
       type: entry.type,
       at: Math.min(storedAt(logId), entry.date ? Date.parse(String(entry.date)) : Infinity),
       userId,
-      sessionId: keepsOthers ? named : null,
+      sessionId: endsOneSession ? sessionId : null,
     })
   }
   return {
@@ -103,7 +104,7 @@ export function expectedFromLog(log: Record<string, unknown>[]) {
   }
 }
 
-/** Reads the storage time from digits 3 to 19 of a log id: 900 2026 11 23 10 00 03 400 …. */
+/** Reads the storage time from the digits after the first three of a log id: 900 2026 11 23 10 00 03 400 …. */
 function storedAt(logId: string): number {
   const part = (from: number, length: number) => Number(logId.slice(from, from + length))
   return Date.UTC(

@@ -1,4 +1,4 @@
-/** A sample of a metric: one line of the text. */
+/** One sample of a metric. A sample is one line of the text. */
 interface Sample {
   name: string
   labels: Record<string, string>
@@ -22,8 +22,8 @@ const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(,|$)/y
 /**
  * Parses the text format of Prometheus.
  *
- * @throws `Error` when the text violates the format: HELP, TYPE and samples of a metric are adjacent, names and samples
- *   are unique, counters are not negative, and histograms are cumulative.
+ * @throws `Error` if the text violates the format. In a valid text, HELP, TYPE and the samples of a metric are adjacent,
+ *   names and samples are unique, counters are not negative, and histograms are cumulative.
  * @see https://prometheus.io/docs/instrumenting/exposition_formats/
  */
 export function parseExposition(text: string): Map<string, Family> {
@@ -32,16 +32,16 @@ export function parseExposition(text: string): Map<string, Family> {
   const seen = new Set<string>()
   let current: Family | undefined
   for (const line of text.split('\n').filter((line) => line !== '')) {
-    const [, named = '', help = ''] = HELP.exec(line) ?? []
-    const [, typed, type = ''] = TYPE.exec(line) ?? []
-    if (named !== '') {
-      assert(!families.has(named), `${named} occurs once`)
-      current = { name: named, type: '', help, samples: [] }
-      families.set(named, current)
-    } else if (typed !== undefined) {
+    const [, helpName = '', help = ''] = HELP.exec(line) ?? []
+    const [, typeName, type = ''] = TYPE.exec(line) ?? []
+    if (helpName !== '') {
+      assert(!families.has(helpName), `${helpName} occurs once`)
+      current = { name: helpName, type: '', help, samples: [] }
+      families.set(helpName, current)
+    } else if (typeName !== undefined) {
       assert(
-        typed === current?.name && current.type === '',
-        `the type of ${typed} follows its help`,
+        typeName === current?.name && current.type === '',
+        `the type of ${typeName} follows its help`,
       )
       current.type = type
     } else {
@@ -58,12 +58,12 @@ export function parseExposition(text: string): Map<string, Family> {
 }
 
 function parseSample(line: string): Sample {
-  const [, name = '', inner = '', number = ''] = SAMPLE.exec(line) ?? []
+  const [, name = '', labelText = '', number = ''] = SAMPLE.exec(line) ?? []
   assert(name !== '', `${line} is a sample`)
   const labels: Record<string, string> = {}
   LABEL.lastIndex = 0
-  for (let at = 0; at < inner.length; at = LABEL.lastIndex) {
-    const [, label = '', value = ''] = LABEL.exec(inner) ?? []
+  for (let offset = 0; offset < labelText.length; offset = LABEL.lastIndex) {
+    const [, label = '', value = ''] = LABEL.exec(labelText) ?? []
     assert(label !== '' && !(label in labels), `${line} has valid labels`)
     labels[label] = value.replace(/\\(.)/g, (_, char) => (char === 'n' ? '\n' : char))
   }

@@ -1,8 +1,8 @@
 /**
- * The environment variables that shift the wall clock of a program, but not its monotonic clock. Without the Debian
- * package `faketime`, they have no effect.
+ * Returns the environment variables that set the wall clock of a program, but not its monotonic clock. Without the Debian
+ * package `faketime`, the variables have no effect.
  *
- * @param aheadSeconds The shift in seconds. Negative: the clock is behind.
+ * @param aheadSeconds By how many seconds the wall clock is ahead. A negative number sets it back.
  */
 export function fakeClock(aheadSeconds: number): Record<string, string> {
   return {

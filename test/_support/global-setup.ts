@@ -14,14 +14,14 @@ import { setup as buildAction } from './build-action.js'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** URL of the server that all test files share. Each file creates its own databases. */
+    /** URL of the PostgreSQL server that all test files share. Each file creates its own databases. */
     postgresUrl: string
     /** Settings of every session on that server, such as `timezone`. */
     postgresSettings: Record<string, string>
   }
 }
 
-/** Builds the login Action, and starts one PostgreSQL server per project with a migrated database to copy. */
+/** Builds the login Action. Starts one PostgreSQL server per project, with a migrated database that test files copy. */
 export async function setup({ config, provide }: TestProject): Promise<() => Promise<void>> {
   await buildAction()
   const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-test-'))
@@ -43,14 +43,14 @@ export async function setup({ config, provide }: TestProject): Promise<() => Pro
   }
 }
 
-/** Changes settings of all roles. Unlike changes of postgresql.conf, these apply without a restart or reload. */
+/** Changes settings for all roles. New sessions have them at once, without a restart or reload of the server. */
 async function changeSettings(client: pg.Client, settings: Record<string, string>): Promise<void> {
   for (const [name, value] of Object.entries(settings)) {
     await client.query(`ALTER ROLE ALL SET ${name} = ${client.escapeLiteral(value)}`)
   }
 }
 
-/** Throws if the settings have no effect. Otherwise, tests of settings could pass without them. */
+/** Throws if the settings have no effect. Tests would otherwise pass although the server does not have the settings. */
 async function assertSettings(client: pg.Client, settings: Record<string, string>): Promise<void> {
   for (const [name, value] of Object.entries(settings)) {
     const { rows } = await client.query('SELECT current_setting($1) AS value', [name])

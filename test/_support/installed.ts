@@ -4,25 +4,25 @@ import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 
-/** The manifest and the lock file of the runtimes, frameworks and releases of libraries that only these tests need. */
+/** The directory of the manifest and of the lock file. They list the runtimes, frameworks and libraries that only these tests need. */
 const MANIFEST_DIR = 'test/consumers/installed'
 
-/** Where they are installed. */
+/** The directory in which these packages are installed. */
 export const INSTALLED_DIR = resolve('node_modules/.cache/last-logout-consumers')
 
 /** Loads one of these packages. */
 export const requireInstalled = createRequire(join(INSTALLED_DIR, 'package.json'))
 
-/** Installs the packages of the lock file, without install scripts, unless they are installed already. */
+/** Installs the packages of the lock file without install scripts. Does nothing if the packages are already installed. */
 export async function installPackages(): Promise<void> {
   const lock = await readFile(join(MANIFEST_DIR, 'package-lock.json'), 'utf8')
-  const installed = join(INSTALLED_DIR, 'installed-lock.json')
-  if ((await readFile(installed, 'utf8').catch(() => null)) === lock) return
+  const installedLock = join(INSTALLED_DIR, 'installed-lock.json')
+  if ((await readFile(installedLock, 'utf8').catch(() => null)) === lock) return
   await cp(MANIFEST_DIR, INSTALLED_DIR, { recursive: true })
   await promisify(execFile)('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
     cwd: INSTALLED_DIR,
   })
-  await writeFile(installed, lock)
+  await writeFile(installedLock, lock)
 }
 
 /** Copies the client's package, as `npm run build:client` has built it, beside the packages of a folder. */

@@ -12,7 +12,7 @@ export interface Issuer {
 
 export const ORDERS_AUDIENCE = 'https://orders.example.com'
 
-/** Opens an issuer. It serves a key set on the loopback interface, and signs tokens with the key of that set. */
+/** Opens an issuer on the loopback interface. It serves a key set with one key, and signs tokens with this key. */
 export async function openIssuer(): Promise<Issuer> {
   const { privateKey, publicKey } = await generateKeyPair('RS256')
   const keys = [{ ...(await exportJWK(publicKey)), kid: 'one', alg: 'RS256', use: 'sig' }]

@@ -38,7 +38,7 @@ export async function openLoopback(server: Server): Promise<LoopbackServer> {
   }
 }
 
-/** Forwards data between two connections in both directions. If one of them ends, ends the other. */
+/** Forwards data between two connections in both directions. When one connection ends, ends the other one. */
 export function joinSockets(near: Socket, far: Socket): void {
   for (const [from, to] of [
     [near, far],

@@ -12,17 +12,17 @@ import { WAIT } from './wait.js'
 export interface PgBouncer {
   /** The URL of the database through PgBouncer. */
   url: string
-  /** Runs a command of its console, such as RECONNECT. */
+  /** Runs a command in PgBouncer's console, such as RECONNECT. */
   command(sql: string): Promise<void>
   close(): Promise<void>
 }
 
-/** Settings of PgBouncer, as in `pgbouncer.ini`. Default: pooling by transaction. */
+/** Settings of PgBouncer, as in `pgbouncer.ini`. The default of `pool_mode` is `transaction`. */
 type PgBouncerSettings = Record<string, string | number> & {
   pool_mode?: 'session' | 'transaction' | 'statement'
 }
 
-/** Starts PgBouncer in front of the database of a URL. PgBouncer must be installed. */
+/** Starts a PgBouncer that connects to the database at `databaseUrl`. PgBouncer must be installed. */
 export async function startPgBouncer(
   databaseUrl: string,
   settings: PgBouncerSettings = {},
@@ -31,7 +31,7 @@ export async function startPgBouncer(
   const dir = await fs.mkdtemp(join(tmpdir(), 'last-logout-pgbouncer-'))
   const port = await freePort()
   const file = join(dir, 'pgbouncer.ini')
-  await fs.writeFile(file, describePooler(new URL(databaseUrl), port, settings))
+  await fs.writeFile(file, toIniFile(new URL(databaseUrl), port, settings))
   if (user) await fs.chown(file, user.uid, user.gid)
   if (user) await fs.chown(dir, user.uid, user.gid)
   const log = await fs.open(join(dir, 'log'), 'a')
@@ -60,7 +60,7 @@ export async function startPgBouncer(
   }
 }
 
-function describePooler(
+function toIniFile(
   { hostname, port, pathname, username, password }: URL,
   ownPort: string,
   settings: PgBouncerSettings,

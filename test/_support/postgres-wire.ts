@@ -1,13 +1,13 @@
 import { connect, createServer } from 'node:net'
 import { openLoopback } from './loopback.js'
 
-/** A proxy to a PostgreSQL server. It parses every message. */
+/** A proxy to a PostgreSQL server. The proxy parses every message. */
 export interface PostgresWire {
   url: string
   /** The number of row descriptions. Zero means that the proxy has parsed no result. */
-  described(): number
-  /** Describes the values that were sent as a date or time, either by their type or as text. Has no duplicates. */
-  instants(): string[]
+  rowDescriptionCount(): number
+  /** Describes each value that was sent as a date or a time, by its type or as text. Contains no duplicates. */
+  dateTimes(): string[]
   close(): Promise<void>
 }
 
@@ -30,26 +30,26 @@ const TEMPORAL: Readonly<Record<number, string>> = {
   3912: 'daterange',
 }
 
-/** A date, alone or with a time, or an array that begins with one. */
+/** A text that begins with a date, or an array whose first element begins with a date. */
 const DATE_TEXT = /^\{?"?\d{4}-\d\d-\d\d(?!\d)/
 
-/** Receives a description of each date or time. */
+/** Called with the description of each date or time. */
 type Report = (finding: string) => void
 
-/** Opens a proxy to the server of a URL. The proxy does not support encrypted connections. */
+/** Opens a proxy to the server at `target`. The proxy does not support encrypted connections. */
 export async function openPostgresWire(target: string): Promise<PostgresWire> {
   const url = new URL(target)
   const { hostname: host, port } = url
   const findings = new Set<string>()
-  let described = 0
+  let rowDescriptions = 0
   const server = createServer((near) => {
     const far = connect({ host, port: Number(port) })
     for (const socket of [near, far]) socket.on('error', () => {})
     near.once('close', () => far.destroy())
     const { onRequest, onResponse } = readConversation({
       report: (finding) => void findings.add(finding),
-      onDescribed: () => {
-        described++
+      onRowDescription: () => {
+        rowDescriptions++
       },
     })
     near.on('data', readMessages(onRequest, { startsUntyped: true }))
@@ -60,8 +60,8 @@ export async function openPostgresWire(target: string): Promise<PostgresWire> {
   url.port = `${ownPort}`
   return {
     url: url.href,
-    described: () => described,
-    instants: () => [...findings],
+    rowDescriptionCount: () => rowDescriptions,
+    dateTimes: () => [...findings],
     close,
   }
 }
@@ -71,7 +71,7 @@ type OnMessage = (type: string, body: Buffer) => void
 /**
  * Splits a stream into messages. A message consists of a type, a length and a body.
  *
- * @param startsUntyped Whether the first message has no type, as that of a client.
+ * @param startsUntyped Whether the first message has no type. The first message of a client has none.
  */
 function readMessages(onMessage: OnMessage, { startsUntyped }: { startsUntyped: boolean }) {
   let rest: Buffer = Buffer.alloc(0)
@@ -89,10 +89,16 @@ function readMessages(onMessage: OnMessage, { startsUntyped }: { startsUntyped: 
 }
 
 /** Parses the messages of one connection. */
-function readConversation({ report, onDescribed }: { report: Report; onDescribed(): void }) {
+function readConversation({
+  report,
+  onRowDescription,
+}: {
+  report: Report
+  onRowDescription(): void
+}) {
   let sql = ''
   let columns: string[] = []
-  const where = () => sql.replace(/\s+/g, ' ').trim().slice(0, 120)
+  const statement = () => sql.replace(/\s+/g, ' ').trim().slice(0, 120)
   const onRequest: OnMessage = (type, body) => {
     const fields = openFields(body)
     if (type === 'P') {
@@ -100,14 +106,15 @@ function readConversation({ report, onDescribed }: { report: Report; onDescribed
       sql = fields.text()
       const types = fields.list(() => fields.int32())
       for (const [n, oid] of types.entries()) {
-        if (oid in TEMPORAL) report(`parameter $${n + 1} is a ${TEMPORAL[oid]}: ${where()}`)
+        if (oid in TEMPORAL) report(`parameter $${n + 1} is a ${TEMPORAL[oid]}: ${statement()}`)
       }
     } else if (type === 'B') {
       fields.text()
       fields.text()
       fields.list(() => fields.int16())
       for (const [n, value] of fields.list(() => fields.value()).entries()) {
-        if (DATE_TEXT.test(value)) report(`parameter $${n + 1} is the text of a date: ${where()}`)
+        if (DATE_TEXT.test(value))
+          report(`parameter $${n + 1} is the text of a date: ${statement()}`)
       }
     } else if (type === 'Q') {
       sql = fields.text()
@@ -116,15 +123,16 @@ function readConversation({ report, onDescribed }: { report: Report; onDescribed
   const onResponse: OnMessage = (type, body) => {
     const fields = openFields(body)
     if (type === 'T') {
-      onDescribed()
+      onRowDescription()
       columns = fields.list(() => {
         const { name, oid } = fields.column()
-        if (oid in TEMPORAL) report(`column ${name} is a ${TEMPORAL[oid]}: ${where()}`)
+        if (oid in TEMPORAL) report(`column ${name} is a ${TEMPORAL[oid]}: ${statement()}`)
         return name
       })
     } else if (type === 'D') {
       for (const [n, value] of fields.list(() => fields.value()).entries()) {
-        if (DATE_TEXT.test(value)) report(`column ${columns[n]} is the text of a date: ${where()}`)
+        if (DATE_TEXT.test(value))
+          report(`column ${columns[n]} is the text of a date: ${statement()}`)
       }
     }
   }

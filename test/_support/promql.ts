@@ -17,22 +17,24 @@ const KEYWORDS = new Set([
   'bool',
 ])
 
-/** Lists the metrics of a PromQL expression: the names that are neither functions nor keywords. */
+/** Lists the metrics of a PromQL expression: all names except those of functions and keywords. */
 export function readSelectors(expression: string): Selector[] {
-  const plain = expression
+  const withoutGroupings = expression
     // Grouping labels and durations are not metrics.
     .replace(/\b(by|on|without|ignoring)\s*\([^)]*\)/g, ' ')
     .replace(/\[[^\]]*\]/g, ' ')
-  const outside = plain.replace(/\{[^}]*\}/g, (matchers) => ' '.repeat(matchers.length))
-  return [...outside.matchAll(NAME)]
+  const withoutMatchers = withoutGroupings.replace(/\{[^}]*\}/g, (matchers) =>
+    ' '.repeat(matchers.length),
+  )
+  return [...withoutMatchers.matchAll(NAME)]
     .filter(({ 0: name, index }) => {
-      const rest = outside.slice(index + name.length).trimStart()
+      const rest = withoutMatchers.slice(index + name.length).trimStart()
       const isFunction = rest.startsWith('(') || /^(sum|min|max|avg|count)$/.test(name)
-      const isPartOfNumber = /[0-9.]/.test(outside[index - 1] ?? '')
+      const isPartOfNumber = /[0-9.]/.test(withoutMatchers[index - 1] ?? '')
       return !isFunction && !KEYWORDS.has(name) && !isPartOfNumber
     })
     .map(({ 0: name, index }) => {
-      const [matchers = ''] = /^\{[^}]*\}/.exec(plain.slice(index + name.length)) ?? []
+      const [matchers = ''] = /^\{[^}]*\}/.exec(withoutGroupings.slice(index + name.length)) ?? []
       return { name, matchers: readMatchers(matchers) }
     })
 }

@@ -16,11 +16,11 @@ export interface Proxy {
 /** The message that PostgreSQL sends when it is ready for the next query. */
 export const READY_FOR_QUERY = Buffer.from('5a0000000549', 'hex')
 
-/** The same message within a transaction. */
+/** The message that PostgreSQL sends in a transaction when it is ready for the next query. */
 export const READY_IN_TRANSACTION = Buffer.from('5a0000000554', 'hex')
 
 /**
- * Opens a proxy to the server of a URL.
+ * Opens a proxy to the server at `target`.
  *
  * @param freezeAfter The proxy freezes when the server has sent these bytes for the `times`-th time.
  */
@@ -29,7 +29,7 @@ export async function openProxy(target: string, freezeAfter?: Buffer, times = 1)
   let { hostname, port } = url
   let isFrozen = false
   let remaining = times
-  // Half-open connections are allowed, because a frozen network does not forward the end of a connection either.
+  // A frozen proxy must not forward the end of a connection, so each side can be closed without the other.
   const server = createServer({ allowHalfOpen: true }, (near) => {
     const far = connect({ port: Number(port), host: hostname, allowHalfOpen: true })
     for (const [from, to] of [

@@ -5,7 +5,7 @@ import { startRedis, type TestRedis, type TestRedisOptions } from './redis.js'
 
 /** A Redis Cluster for tests. */
 export interface TestCluster {
-  /** Its nodes; the primaries first. */
+  /** The nodes of the cluster. The primaries are first. */
   nodes: [TestRedis, ...TestRedis[]]
   /** Finds the primary that serves a key. */
   primaryOf(key: string): Promise<TestRedis>
@@ -14,22 +14,28 @@ export interface TestCluster {
 
 /** The options of {@link startRedisCluster}. */
 export interface TestClusterOptions extends Pick<TestRedisOptions, 'tls' | 'args'> {
-  /** Whether each of the three primaries has a replica. Default: false. */
+  /** Whether createOptions of the three primaries has a replica. Default: false. */
   replicas?: boolean
 }
 
-/** Starts a cluster of three primaries. It needs `redis-server` and `redis-cli`. */
+/** Starts a cluster with three primaries. `redis-server` and `redis-cli` must be installed. */
 export async function startRedisCluster({
   replicas = false,
   tls,
   args = [],
 }: TestClusterOptions = {}): Promise<TestCluster> {
-  const all = ['--repl-diskless-sync-delay', '0', ...args]
+  // A new replica gets the data of its primary without delay. By default, the primary waits five seconds.
+  const nodeArgs = ['--repl-diskless-sync-delay', '0', ...args]
   const nodes: TestRedis[] = []
   const stop = async () => void (await Promise.all(nodes.map((node) => node.stop())))
   try {
     for (let n = 0; n < (replicas ? 6 : 3); n++) {
-      const node = await startRedis({ own: true, cluster: 'node', args: all, ...(tls && { tls }) })
+      const node = await startRedis({
+        own: true,
+        cluster: 'node',
+        args: nodeArgs,
+        ...(tls && { tls }),
+      })
       if ('skip' in node) throw new Error(node.skip)
       nodes.push(node)
     }
@@ -37,8 +43,8 @@ export async function startRedisCluster({
     const run = (...command: string[]) =>
       redisCli(tls ? ['--tls', '--cacert', tls.file] : [], command)
     const addresses = ports.map((port) => `127.0.0.1:${port}`)
-    const each = ['--cluster-replicas', replicas ? '1' : '0', '--cluster-yes']
-    run('--cluster', 'create', ...addresses, ...each)
+    const createOptions = ['--cluster-replicas', replicas ? '1' : '0', '--cluster-yes']
+    run('--cluster', 'create', ...addresses, ...createOptions)
     for (const port of ports) {
       while (!run('-p', port, 'CLUSTER', 'INFO').includes('cluster_state:ok')) await sleep(20)
     }
@@ -67,7 +73,7 @@ export async function startRedisCluster({
   }
 }
 
-/** Sends one command. Rejects with the reply of the server if that is an error. */
+/** Sends one command and resolves to the reply. If the reply is an error, rejects with this error. */
 export async function sendCommand(url: string, ...command: string[]): Promise<unknown> {
   const [name = '', ...args] = command
   const client = new Redis(url, { retryStrategy: () => null, enableReadyCheck: false })

@@ -11,15 +11,15 @@ import { freePort } from './port.js'
 export interface TestRedis {
   /** Begins with `rediss:` if the server has a certificate. */
   url: string
-  /** Kills the server, unless it is that of REDIS_URL. */
+  /** Kills the server. Does nothing if the server is the one of REDIS_URL. */
   stop(): Promise<void>
-  /** After `stop`, starts the server again on the same port, without data. Throws for the server of REDIS_URL. */
+  /** Starts the server again after `stop`, on the same port and without data. Throws for the server of REDIS_URL. */
   start(): Promise<void>
-  /** Kills the server, calls `whileStopped`, and starts it on the same port, without data. Throws like `start`. */
+  /** Kills the server, calls `whileStopped`, and starts the server on the same port without data. Throws like `start`. */
   restart(whileStopped?: () => Promise<void>): Promise<void>
   /** Suspends the server with SIGSTOP. Its connections stay open. Throws like `start`. */
   freeze(): void
-  /** Continues the process after `freeze`. */
+  /** Continues the server after `freeze`. */
   thaw(): void
 }
 
@@ -27,9 +27,9 @@ export interface TestRedis {
 export interface TestRedisOptions {
   /** Whether to start a new server even if REDIS_URL is set. Default: false. */
   own?: boolean
-  /** Whether a new server is a cluster of one node. `node`: one that belongs to no cluster yet. Default: false. */
+  /** `true`: a new server is a cluster of one node. `node`: it can join a cluster, but is in none yet. Default: false. */
   cluster?: boolean | 'node'
-  /** Files of the certificate of a new server, and its host. Default: no TLS. */
+  /** The certificate of a new server: its file, the file of its key, and its host name. Default: no TLS. */
   tls?: { file: string; keyFile: string; host: string }
   /** Configuration file of a new server. Default: none. */
   file?: string
@@ -39,8 +39,8 @@ export interface TestRedisOptions {
 
 type Server = ChildProcessByStdio<Writable, Readable, null>
 
-// A shell script that runs redis-server, and kills it when the script's stdin is closed. Only this process holds the
-// writing end of that pipe, so the server ends with this process at the latest.
+// A shell script that runs redis-server, and kills the server when the script's stdin is closed. Only this process holds
+// the writing end of the stdin pipe, so the server also ends if this process is killed.
 const WATCHER = `
 "$@" &
 server=$!
@@ -51,7 +51,8 @@ wait "$server" 2>&-`
 
 /**
  * Uses the server of REDIS_URL, or starts `redis-server` from the PATH. A new server listens on a free port of the
- * loopback interface, and keeps its data in memory only. `skip`: why there is no server, as the reason to skip a test.
+ * loopback interface, and keeps its data in memory only. If there is no `redis-server`, returns the reason to skip a test
+ * as `skip`.
  */
 export async function startRedis({
   own = false,
@@ -60,15 +61,15 @@ export async function startRedis({
   file,
   args = [],
 }: TestRedisOptions = {}): Promise<TestRedis | { skip: string }> {
-  const { REDIS_URL: given } = process.env
-  if (given && !own) return givenServer(given)
+  const { REDIS_URL } = process.env
+  if (REDIS_URL && !own) return externalServer(REDIS_URL)
   if (spawnSync('redis-server', ['--version']).error) {
     return { skip: 'no redis-server in the PATH' }
   }
   return startServer({ cluster, args, ...(tls && { tls }), ...(file && { file }) })
 }
 
-function givenServer(url: string): TestRedis {
+function externalServer(url: string): TestRedis {
   const refuse = (): never => {
     throw new Error('the server of REDIS_URL cannot be controlled by tests: use own: true')
   }
@@ -85,7 +86,7 @@ async function startServer({
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-redis-'))
   const port = await freePort()
   const listen = tls ? ['--port', '0', '--tls-port', port] : ['--port', port]
-  const all = [
+  const allArgs = [
     ...(file ? [file] : []),
     ...listen,
     '--bind',
@@ -97,14 +98,14 @@ async function startServer({
     ...args,
   ]
   if (tls) {
-    all.push('--tls-cert-file', tls.file, '--tls-key-file', tls.keyFile)
-    all.push('--tls-ca-cert-file', tls.file, '--tls-auth-clients', 'no')
-    all.push('--tls-cluster', 'yes', '--tls-replication', 'yes')
+    allArgs.push('--tls-cert-file', tls.file, '--tls-key-file', tls.keyFile)
+    allArgs.push('--tls-ca-cert-file', tls.file, '--tls-auth-clients', 'no')
+    allArgs.push('--tls-cluster', 'yes', '--tls-replication', 'yes')
   }
-  if (cluster) all.push('--cluster-enabled', 'yes', '--cluster-port', await freePort())
-  if (cluster) all.push('--cluster-announce-ip', '127.0.0.1')
+  if (cluster) allArgs.push('--cluster-enabled', 'yes', '--cluster-port', await freePort())
+  if (cluster) allArgs.push('--cluster-announce-ip', '127.0.0.1')
   const url = tls ? `rediss://${tls.host}:${port}` : `redis://127.0.0.1:${port}`
-  let server = await launch(all)
+  let server = await launch(allArgs)
   if (cluster === true) await claimSlots(url)
   return {
     url,
@@ -114,12 +115,12 @@ async function startServer({
     },
     async start() {
       await mkdir(dir, { recursive: true })
-      server = await launch(all)
+      server = await launch(allArgs)
     },
     async restart(whileStopped) {
       await kill(server)
       await whileStopped?.()
-      server = await launch(all)
+      server = await launch(allArgs)
     },
     freeze() {
       signal(server, 'SIGSTOP')

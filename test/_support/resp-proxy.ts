@@ -1,27 +1,28 @@
 import { connect, createServer, type Socket } from 'node:net'
 import { openLoopback } from './loopback.js'
 
-/** How a proxy differs from the Redis server behind it. Texts are in the protocol of Redis (RESP). */
+/** How the replies of a proxy differ from the replies of the Redis server. Replies are texts in the Redis protocol (RESP). */
 export interface RespRules {
-  /** Replies instead of the server. */
+  /** Returns the reply to a command instead of the server; `undefined`: the server replies. */
   respond?(command: string[]): string | undefined
   /** Changes a reply of the server. */
   rewrite?(command: string[], reply: string): string
 }
 
-/** A proxy before a Redis server. */
+/** A proxy to a Redis server. */
 export interface RespProxy {
   url: string
   close(): Promise<void>
 }
 
-/** A command whose reply has not been forwarded, with the reply that replaces it. */
-interface Pending {
+/** A command to which the proxy has not sent a reply yet. */
+interface PendingCommand {
   command: string[]
+  /** The reply of the proxy itself; `undefined`: the server replies. */
   ownReply: string | undefined
 }
 
-/** Opens a proxy that emulates another server by changing replies of the one at `target`. */
+/** Opens a proxy to the Redis server at `target`. The rules change replies, so that the proxy emulates another server. */
 export async function openRespProxy(target: string, rules: RespRules): Promise<RespProxy> {
   const { hostname, port } = new URL(target)
   const server = createServer((near) => {
@@ -40,8 +41,8 @@ export async function openRespProxy(target: string, rules: RespRules): Promise<R
 }
 
 function forward(near: Socket, far: Socket, rules: RespRules): void {
-  const pending: Pending[] = []
-  // Sends own replies that are next in the order of the commands.
+  const pending: PendingCommand[] = []
+  // Replies must be in the order of the commands. Sends each own reply whose earlier commands all have replies.
   function flush(): void {
     while (pending[0]?.ownReply !== undefined) near.write(pending.shift()?.ownReply ?? '', 'latin1')
   }
@@ -59,7 +60,7 @@ function forward(near: Socket, far: Socket, rules: RespRules): void {
   })
 }
 
-/** Changes every string of a reply. */
+/** Returns a copy of a reply in which every string is changed. */
 export function mapStrings(reply: string, change: (text: string) => string): string {
   let result = ''
   for (let rest = reply; rest !== ''; ) {
@@ -89,7 +90,7 @@ function forEachFrame(socket: Socket, handle: (frame: string) => void): void {
   })
 }
 
-/** Returns where the value that begins at `start` ends, or -1 if it is incomplete. */
+/** Returns the index after the value that begins at `start`, or -1 if the value is incomplete. */
 function endOfFrame(text: string, start: number): number {
   const lineEnd = text.indexOf('\r\n', start) + 2
   if (start >= text.length || lineEnd < 2) return -1

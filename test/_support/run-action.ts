@@ -1,21 +1,24 @@
 import { type ActionRun, createActionApi, loadAction } from '../../src/demo/run-action.js'
 
-/** Runs an Action on an event. Returns its effects and the lines that it logged. `over` replaces parts of its `api`. */
-export type RunAction = (event: object, over?: object) => Promise<ActionRun & { lines: string[] }>
+/** Runs an Action with an event. Returns its effects and its log lines. `overrides` replaces parts of the argument `api`. */
+export type RunAction = (
+  event: object,
+  overrides?: object,
+) => Promise<ActionRun & { lines: string[] }>
 
 /**
- * Loads an Action whose runs return the lines that they log. Two runs must not overlap: each would return lines
- * of the other.
+ * Loads an Action. Each run returns its log lines. Two runs must not overlap, because a run would also return log lines
+ * of the other run.
  *
  * @param now The clock of the Action.
  */
 export function loadActionWithLog(code: string, now = Date.now): RunAction {
   let lines: string[] = []
   const action = loadAction(code, { now, onLogLine: (line) => void lines.push(line) })
-  return async (event, over) => {
+  return async (event, overrides) => {
     lines = []
     const { api, run } = createActionApi()
-    await action(event, { ...api, ...over })
+    await action(event, { ...api, ...overrides })
     return { ...run, lines }
   }
 }

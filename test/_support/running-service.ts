@@ -37,19 +37,19 @@ export interface RunningService {
 /**
  * Starts the service.
  *
- * @param env Variables in addition to those of the tenant and the API, such as `DATABASE_URL`. With `AUTH0_DOMAIN`, the
- * tenant has this domain.
+ * @param env Variables such as `DATABASE_URL`, in addition to the variables of the tenant and the API. If it contains
+ * `AUTH0_DOMAIN`, the simulated tenant has this domain.
  */
 export async function runService(
   env: Record<string, string>,
   overrides: ServiceOverrides = {},
 ): Promise<RunningService> {
   const { AUTH0_DOMAIN: domain } = env
-  const t = await openTenant(domain === undefined ? {} : { domain })
+  const testTenant = await openTenant(domain === undefined ? {} : { domain })
   const written: string[] = []
   const config = loadConfig(
     {
-      ...tenantEnv(t.simulator),
+      ...tenantEnv(testTenant.simulator),
       API_KEYS: `test:${KEY}:read+feed+logout`,
       PORT: '0',
       POLL_INTERVAL: '200ms',
@@ -62,9 +62,9 @@ export async function runService(
   const service = await createService(config, log, { waitForDatabase: true, overrides })
   const url = await service.startApi()
   const stop = new AbortController()
-  const working = service.waitUntilOpen(stop.signal).then(() => service.startWorker())
-  // A test that closes the service before the database is available needs no worker.
-  working.catch(() => {})
+  const workerStart = service.waitUntilOpen(stop.signal).then(() => service.startWorker())
+  // If a test closes the service before the database is available, the worker does not start. That is no error.
+  workerStart.catch(() => {})
 
   const request = async (path: string) => {
     const startedAt = performance.now()
@@ -76,8 +76,9 @@ export async function runService(
     request(`/v1/last-logout?user_id=${encodeURIComponent(userId)}`)
   return {
     url,
-    tenant: t.tenant,
-    logout: (userId) => t.tenant.write(buildEntry('slo', { userId, sessionId: userId })).entry,
+    tenant: testTenant.tenant,
+    logout: (userId) =>
+      testTenant.tenant.write(buildEntry('slo', { userId, sessionId: userId })).entry,
     async requestUser(userId = 'auth0|unknown') {
       const { status, ms } = await readUser(userId)
       return { status, ms }
@@ -106,9 +107,9 @@ export async function runService(
         .length,
     async close() {
       stop.abort()
-      await working.catch(() => {})
+      await workerStart.catch(() => {})
       await service.close()
-      await t.close()
+      await testTenant.close()
     },
   }
 }

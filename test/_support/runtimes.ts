@@ -11,9 +11,9 @@ import type { ProtectedServer } from './protected-server.js'
 /** A JavaScript runtime. */
 export interface Runtime {
   name: string
-  /** Whether an app can keep a connection open between requests. */
+  /** Whether an app in this runtime can keep a connection open between requests. */
   keepsConnections: boolean
-  /** The code that serves `handle` on a free port of the loopback interface. All but workerd print the port. */
+  /** The code that serves `handle` on a free port of the loopback interface, and prints the port. workerd itself prints it. */
   entry: string
   /** Returns the command that runs the bundled app. */
   command(app: string): Promise<string[]>
@@ -100,7 +100,7 @@ console.log(port)`,
   node(24),
 ]
 
-/** Finds a binary in the package for this platform, which npm has chosen. */
+/** Finds a binary in the package for this platform. npm has installed only this one of the platform packages. */
 async function findBinary(scope: string, path: string): Promise<string> {
   const scopeDir = join(INSTALLED_DIR, 'node_modules', scope)
   for (const name of await readdir(scopeDir)) {
@@ -115,10 +115,10 @@ async function findBinary(scope: string, path: string): Promise<string> {
 }
 
 /**
- * Bundles an app with the client's package, and serves it in a runtime.
+ * Bundles `runtime-app.js` with the client's package, and serves the bundle in a runtime.
  *
- * @param project The directory that the package is installed in.
- * @param define The constants of the app.
+ * @param project The directory in which the client's package is installed.
+ * @param define The values of the constants that the app uses.
  */
 export async function serveIn(
   { entry, command }: Runtime,

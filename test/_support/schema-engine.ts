@@ -32,7 +32,7 @@ export async function readSchemaSql(databaseUrl: string): Promise<string> {
   }
 }
 
-/** Instantiates the WebAssembly module with Node's API. The entry point of the package works only with a bundler. */
+/** Instantiates the WebAssembly module through Node's API, because the entry point of the package needs a bundler. */
 async function instantiate(): Promise<void> {
   const file = createRequire(import.meta.url)
     .resolve('@prisma/schema-engine-wasm')

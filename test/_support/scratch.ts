@@ -4,24 +4,24 @@ import { join } from 'node:path'
 
 const MEMORY = '/dev/shm'
 
-/** The free space that the directory must have, in bytes: the databases of a test run need less. */
+/** The free space that the directory must have, in bytes. The databases of a test run need less. */
 const MIN_FREE_BYTES = 2 * 1024 ** 3
 
 /**
- * Finds the directory for the files of the tests. If possible, it is in memory: on a disk, creating and dropping a
- * database takes ten times as long.
+ * Finds the directory for the files of the tests. Prefers a directory in memory, because creating and dropping a database
+ * takes ten times as long on a disk.
  */
 export function findScratchDirectory(): string {
   try {
     const { bavail, bsize } = statfsSync(MEMORY)
     return bavail * bsize >= MIN_FREE_BYTES && allowsPrograms(MEMORY) ? MEMORY : tmpdir()
   } catch {
-    // The directory is not writable, or does not exist, as on systems other than Linux.
+    // `/dev/shm` is not writable, or does not exist. It exists only on Linux.
     return tmpdir()
   }
 }
 
-/** Whether PostgreSQL could run its programs in a directory. Containers often mount `/dev/shm` as `noexec`. */
+/** Returns whether programs in a directory can be run. Containers often mount `/dev/shm` as `noexec`. */
 function allowsPrograms(directory: string): boolean {
   const own = mkdtempSync(join(directory, 'last-logout-'))
   try {

@@ -1,7 +1,7 @@
 import { createServer, type ServerResponse } from 'node:http'
 import { openLoopback } from './loopback.js'
 
-/** A change feed that sends scripted responses, for faults that a real service rarely has. */
+/** A change feed whose responses a test scripts, for faults that a real service rarely has. */
 export interface ScriptedFeed {
   url: string
   /** The query of each request, in order. */
@@ -9,17 +9,17 @@ export interface ScriptedFeed {
   close(): Promise<void>
 }
 
-/** The text of one event. */
+/** Returns the text of one Server-Sent Event. */
 export function event(name: string, data: object, id?: string): string {
   return `event: ${name}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`
 }
 
-/** The data of a freshness event. */
-export function freshness(asOfMs: number, over: object = {}): object {
-  return { as_of: new Date(asOfMs).toISOString(), lag_ms: 0, policy: 'session', ...over }
+/** Returns the data of a freshness event. */
+export function freshness(asOfMs: number, overrides: object = {}): object {
+  return { as_of: new Date(asOfMs).toISOString(), lag_ms: 0, policy: 'session', ...overrides }
 }
 
-/** Opens a change feed. Each request runs the next script. After the last script, further requests run that one again. */
+/** Opens a change feed. Each request runs the next script. All requests after the last script run the last script. */
 export async function openScriptedFeed(
   ...scripts: ((response: ServerResponse) => void)[]
 ): Promise<ScriptedFeed> {

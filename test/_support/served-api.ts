@@ -7,13 +7,13 @@ import { DOMAIN } from './tenant.js'
 /** The API key of {@link serveApi}. It has every role except `metrics`. */
 export const KEY = 'a-key-of-more-than-32-characters!'
 
-/** The API key of a service with metrics. It allows reading the metrics, and nothing else. */
+/** An API key that tests configure with the role `metrics` only. */
 export const SCRAPER = 'a-scraper-of-more-than-32-characters'
 
-/** The exports of the current service that {@link serveApi} uses. Other releases have the same exports. */
+/** The exports of the current release that {@link serveApi} uses. Release 0.1.0 has the same exports. */
 const CURRENT = { createService, loadConfig }
 
-/** Serves the API as `last-logout api` does, by default on a free port. The last argument selects the release. */
+/** Serves the API as `last-logout api` does, by default on a free port. The last argument contains the exports of the release. */
 export async function serveApi(
   { url }: Pick<TestDatabase, 'url'>,
   env: Record<string, string> = {},

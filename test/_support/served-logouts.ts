@@ -5,14 +5,14 @@ import { serveApi } from './served-api.js'
 import { CHECKPOINT, openTestStore } from './store.js'
 import { DOMAIN } from './tenant.js'
 
-/** A served API, and its store. No worker reads the log. */
+/** An API that listens on the loopback interface, and its store. No worker reads the log. */
 export interface ServedLogouts {
   url: string
   store: LastLogoutStore
   /**
-   * Stores a logout. It ends the session; without a session, all sessions of the user.
+   * Stores a logout. It ends the given session, or all sessions of the user if no session is given.
    *
-   * @param at Default: now.
+   * @param at Default: the current time.
    */
   logOut(userId: string, sessionId?: string, at?: number): Promise<void>
   close(): Promise<void>

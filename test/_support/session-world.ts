@@ -8,14 +8,14 @@ const DAY_SECONDS = 86_400
 
 /**
  * The fields that the Action's event has at an exchange, in addition to the user. `event.refresh_token` needs an
- * Enterprise plan. Auth0 does not document when the other two are present.
+ * Enterprise plan. Auth0 does not document when `event.authentication` and `event.session` are present.
  */
 export interface ExchangeFields {
-  /** Whether the event has `event.authentication.methods`: the time at which the session began. */
+  /** Whether the event has `event.authentication.methods`, which contains the time at which the session began. */
   methods?: boolean
   /** Whether the event has `event.session.id`. */
   session?: boolean
-  /** Whether the event has `event.refresh_token`: when the refresh token was created, and its session. */
+  /** Whether the event has `event.refresh_token`, which contains the session of the refresh token and when it was created. */
   refreshToken?: boolean
 }
 
@@ -53,7 +53,7 @@ interface Denial {
   denied: string
 }
 
-/** An authorization code: the Action has run, and the tokens are not issued yet. */
+/** An authorization code. The Action has run, but the tokens are not issued yet. */
 interface Code {
   session: Session
   claims: Claims
@@ -71,7 +71,7 @@ export interface Browser {
   logIn(app?: string): Promise<IssuedTokens>
   /** Logs in with the current session (`prompt=none`). Throws if there is no session. */
   logInSilently(app?: string): Promise<IssuedTokens>
-  /** Logs in with the current session, up to the authorization code. */
+  /** Logs in with the current session, and returns the authorization code without redeeming it. */
   authorize(app?: string): Promise<Code>
   /** Opens the login page with the current session. The returned function completes the login. */
   beginLogin(app?: string): () => Promise<IssuedTokens>
@@ -82,7 +82,9 @@ export interface Browser {
 /** The part of Auth0 that users and applications interact with, in memory. */
 export interface SessionWorld {
   openBrowser(userId: string): Browser
+  /** Exchanges an authorization code for tokens. */
   redeem(code: Code): IssuedTokens
+  /** Exchanges the refresh token for new tokens. */
   refresh(tokens: IssuedTokens, app?: string): Promise<IssuedTokens | Denial>
   /** Performs a custom token exchange with the access token as the subject token. */
   exchangeToken(tokens: IssuedTokens): Promise<IssuedTokens | Denial>
@@ -158,7 +160,7 @@ export function createSessionWorld(options: WorldOptions): SessionWorld {
   }
 }
 
-/** Whether an application received a denial instead of tokens. */
+/** Returns whether an application received a denial instead of tokens. */
 export function isDenial(result: object): result is Denial {
   return 'denied' in result
 }
@@ -179,26 +181,26 @@ interface BrowserParts {
 }
 
 function openBrowser({ tenant, userId, authorize, redeem }: BrowserParts): Browser {
-  let live: Session | null = null
-  const open = () => {
-    live = { id: randomUUID(), userId, authenticatedAt: tenant.now() }
-    return live
+  let liveSession: Session | null = null
+  const beginSession = () => {
+    liveSession = { id: randomUUID(), userId, authenticatedAt: tenant.now() }
+    return liveSession
   }
-  const current = () => {
-    if (live === null) throw new Error('login_required')
-    return live
+  const currentSession = () => {
+    if (liveSession === null) throw new Error('login_required')
+    return liveSession
   }
   return {
-    logIn: async (app = 'web') => redeem(await authorize(open(), app)),
-    logInSilently: async (app = 'web') => redeem(await authorize(current(), app)),
-    authorize: (app = 'web') => authorize(current(), app),
+    logIn: async (app = 'web') => redeem(await authorize(beginSession(), app)),
+    logInSilently: async (app = 'web') => redeem(await authorize(currentSession(), app)),
+    authorize: (app = 'web') => authorize(currentSession(), app),
     beginLogin(app = 'web') {
-      const { id } = current()
+      const { id } = currentSession()
       return async () => redeem(await authorize({ id, userId, authenticatedAt: tenant.now() }, app))
     },
     logOut({ user = true, session = true } = {}) {
-      const { id: sessionId } = current()
-      live = null
+      const { id: sessionId } = currentSession()
+      liveSession = null
       const entry = buildEntry(
         'slo',
         { userId, ...(session && { sessionId }) },

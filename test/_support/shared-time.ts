@@ -1,32 +1,34 @@
 import type { Clock } from './clock.js'
 
-/** Runs scenes concurrently on one clock. The clock moves only while all scenes wait. */
+/** Runs scenes (asynchronous functions) concurrently on one clock. The clock moves only while all scenes wait. */
 export interface SharedTime {
-  /** Runs a scene. The clock moves only while the scene waits for `pass`. */
+  /** Runs a scene. A scene calls `pass` to wait. */
   run<T>(scene: () => Promise<T>): Promise<T>
   /** Resolves when the clock has advanced by `ms` milliseconds, and `onPassed` has run. */
   pass(ms: number): Promise<void>
 }
 
-interface Waiting {
+/** A scene that waits. */
+interface WaitingScene {
+  /** The instant that the scene waits for, in milliseconds since the epoch. */
   until: number
   resume(): void
   fail(error: unknown): void
 }
 
 /**
- * Creates a shared time. When every running scene waits, three things happen: the clock is set to the earliest
- * instant that a scene waits for, `onPassed` runs once, and the scenes that wait for this instant continue.
+ * Creates a shared time. When every scene waits, three things happen: the clock is set to the earliest instant that a
+ * scene waits for, `onPassed` runs once, and the scenes that wait for this instant continue.
  */
 export function createSharedTime(clock: Clock, onPassed: () => Promise<void>): SharedTime {
-  let running = 0
-  let waiting: Waiting[] = []
+  let sceneCount = 0
+  let waiting: WaitingScene[] = []
   let isPassing = false
 
   async function passWhileAllWait(): Promise<void> {
     if (isPassing) return
     isPassing = true
-    while (waiting.length > 0 && waiting.length === running) {
+    while (waiting.length > 0 && waiting.length === sceneCount) {
       const next = Math.min(...waiting.map(({ until }) => until))
       clock.pass(next - clock.now())
       const outcome = await onPassed().then(
@@ -42,11 +44,11 @@ export function createSharedTime(clock: Clock, onPassed: () => Promise<void>): S
 
   return {
     async run(scene) {
-      running++
+      sceneCount++
       try {
         return await scene()
       } finally {
-        running--
+        sceneCount--
         void passWhileAllWait()
       }
     },

@@ -5,14 +5,14 @@ import { openLoopback } from './loopback.js'
 /** The status and the body of a response. */
 export type Reply = [status: number, body: string]
 
-/** A stub server that replaces the service, or a proxy before the service. */
+/** A stub server. It replaces the service, or a proxy between a client and the service. */
 export interface StandIn {
   url: string
   /** The requested URLs, without the host. */
   requests: string[]
 }
 
-/** Opens a stub server until the test ends. It sends what `reply` returns; `null`: it sends no response. */
+/** Opens a stub server until the test ends. The server responds with what `reply` returns; `null`: it does not respond. */
 export async function openStandIn(reply: (url: string) => Reply | null): Promise<StandIn> {
   const requests: string[] = []
   const server = createServer((request, response) => {
@@ -26,8 +26,8 @@ export async function openStandIn(reply: (url: string) => Reply | null): Promise
   return { url, requests }
 }
 
-/** The response about a user without a known logout. */
-export function about(user_id: string, session_id: string | null = null): Reply {
+/** Returns the response about a user (and a session) without a known logout. */
+export function replyAbout(user_id: string, session_id: string | null = null): Reply {
   const body = {
     user_id,
     last_logout_at: null,

@@ -17,7 +17,7 @@ interface StoreSettings {
   idleTransactionTimeoutMs?: number
 }
 
-/** Opens a store over a test database. Claims the database, by default for `tenant.example`. */
+/** Opens a store of a test database. Claims the database for a tenant, by default `tenant.example`. */
 export async function openTestStore(
   { url }: Pick<TestDatabase, 'url'>,
   {
@@ -57,7 +57,7 @@ interface SessionRow {
   type: string
 }
 
-/** Reads all rows, in the shape and order of `expectedRows`. */
+/** Reads all rows, with the fields and in the order of `expectedRows`. */
 export async function readRows(database: Pick<TestDatabase, 'query'>) {
   const users = await database.query<UserRow>(
     'SELECT * FROM last_logout ORDER BY user_id COLLATE "C"',

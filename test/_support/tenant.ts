@@ -15,7 +15,7 @@ import {
 
 export const DOMAIN = 'tenant.example'
 
-/** The default retry limits, but with a short backoff. */
+/** The default retry limits, but with a backoff of a few milliseconds. */
 export const QUICK_RETRIES: RetryLimits = { ...RETRY_LIMITS, backoff: { firstMs: 1, maxMs: 4 } }
 
 /** A simulated tenant, and a log source that reads its log. */
@@ -36,14 +36,14 @@ export async function openTenant(
   return { tenant, simulator, source: openSource(simulator), close: simulator.close }
 }
 
-/** Creates a log source with its own token. It retries with {@link QUICK_RETRIES}. */
+/** Creates a log source with its own management token. The log source retries with {@link QUICK_RETRIES}. */
 export function openSource(
   { url, credentials }: Simulator,
-  over: Partial<
+  overrides: Partial<
     { clientSecret: string; baseUrl: string } & Pick<LogSourceOptions, 'rateShare' | 'observe'>
   > = {},
 ): LogSource {
-  const { rateShare = 1, observe, ...rest } = over
+  const { rateShare = 1, observe, ...rest } = overrides
   const api = createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials, ...rest })
   const retryLimits = QUICK_RETRIES
   return createLogSource({ api, rateShare, retryLimits, ...(observe && { observe }) })

@@ -25,7 +25,7 @@ export interface Certificates {
   remove(): Promise<void>
 }
 
-/** Opens a temporary directory for certificates. `openssl` creates the certificates. */
+/** Creates a temporary directory for certificates. `openssl` must be installed. */
 export async function openCertificates(): Promise<Certificates> {
   const dir = await mkdtemp(join(tmpdir(), 'last-logout-tls-'))
   let count = 0
@@ -49,27 +49,27 @@ export async function openCertificates(): Promise<Certificates> {
   }
 }
 
-/** A proxy that terminates TLS before an HTTP server. */
+/** A proxy that terminates TLS, and forwards plain HTTP to a server. */
 export interface TlsFront {
   /** The URL of the proxy. It begins with `https:`. */
   url: string
-  /** Presents this certificate from now on; `plain`: serves plain HTTP. Closes all connections. */
+  /** From now on, the proxy presents this certificate; `plain`: it serves plain HTTP. Closes all connections. */
   present(certificate: Certificate | 'plain'): void
   close(): Promise<void>
 }
 
-/** Opens a proxy to the server of an `http:` URL. */
+/** Opens a proxy to the server at `target`, an `http:` URL. */
 export async function openTlsFront(
   target: string,
   initial: Certificate | 'plain',
 ): Promise<TlsFront> {
   const { hostname, port } = new URL(target)
-  let presented = initial
+  let certificateInUse = initial
   const server = createServer((raw) => {
     const near =
-      presented === 'plain'
+      certificateInUse === 'plain'
         ? raw
-        : new TLSSocket(raw, { isServer: true, secureContext: presented.context })
+        : new TLSSocket(raw, { isServer: true, secureContext: certificateInUse.context })
     const far = connect({ port: Number(port), host: hostname })
     joinSockets(near, far)
   })
@@ -77,7 +77,7 @@ export async function openTlsFront(
   return {
     url: `https://127.0.0.1:${ownPort}`,
     present(certificate) {
-      presented = certificate
+      certificateInUse = certificate
       disconnect()
     },
     close,

@@ -14,7 +14,7 @@ import { openTenant, type TestTenant, tenantEnv } from './tenant.js'
 /** Storage delay of the tenant, in milliseconds. */
 export const LAG_MS = 3_000
 
-/** Lifetime of management tokens. It is longer than the time by which any test advances its clock. */
+/** Lifetime of management tokens. No test advances its clock by more than this time. */
 const YEAR_SECONDS = 365 * 86_400
 
 /** The whole system on one clock: a simulated tenant, the service, and the client of a resource server. */
@@ -25,9 +25,9 @@ export interface WholeSystem {
   secrets: Record<string, string>
   /** Reads the log to its end. Resolves when the client has received the changes. */
   poll(): Promise<void>
-  /** Whether the resource server accepts a token. Throws if the outcome is unknown. */
+  /** Resolves to whether the resource server accepts a token. Rejects if the outcome is unknown. */
   accepts(claims: Claims): Promise<boolean>
-  /** Reports a logout of all sessions, as an operator does. This ends no session in Auth0. */
+  /** Reports a logout of all sessions to the API. The sessions in Auth0 do not end. */
   reportLogout(userId: string): Promise<void>
   count(): Promise<Counts>
   close(): Promise<void>
@@ -39,18 +39,18 @@ export async function openWholeSystem(
   env: Record<string, string> = {},
 ): Promise<WholeSystem> {
   const database = await createTestDatabase()
-  const t = await openTenant(
+  const testTenant = await openTenant(
     { now: clock.now, lagMs: () => LAG_MS },
     { expiresInSeconds: YEAR_SECONDS },
   )
-  const service = await openService(clock, t, { DATABASE_URL: database.url, ...env })
+  const service = await openService(clock, testTenant, { DATABASE_URL: database.url, ...env })
   const url = await service.startApi()
   await service.sync(new AbortController().signal)
   const client = openClient(url)
   await client.ready()
   return {
     clock,
-    tenant: t.tenant,
+    tenant: testTenant.tenant,
     secrets: { LAST_LOGOUT_URL: url, LAST_LOGOUT_API_KEY: KEY },
     poll: () => poll(service, client, clock),
     accepts: (claims) => accepts(client, claims),
@@ -59,7 +59,7 @@ export async function openWholeSystem(
     async close() {
       await client.close()
       await service.close()
-      await t.close()
+      await testTenant.close()
       await database.drop()
     },
   }
@@ -87,17 +87,17 @@ const WAIT = { timeout: 10_000, interval: 2 }
 let polls = 0
 
 /**
- * Reads the log, then waits until the client has received all changes. The feed is in commit order: a client that has
- * received the last change has received all earlier ones.
+ * Reads the log, then waits until the client has received all changes. To know this, it reports a logout of a new user,
+ * and waits for this logout: the feed is in commit order, so the client then has all earlier changes as well.
  */
 async function poll(service: Service, client: LastLogoutClient, clock: Clock): Promise<void> {
   await service.sync(new AbortController().signal)
   const userId = `last-of-poll|${++polls}`
   const at = clock.now()
   await service.store.storeReported({ userId, sessionId: null, at, type: 'reported_logout' })
-  const last = { sub: userId, iat: at / 1000 - 60 }
+  const lastClaims = { sub: userId, iat: at / 1000 - 60 }
   await vi.waitFor(() => {
-    if (client.checkNow(last).outcome !== 'revoked')
+    if (client.checkNow(lastClaims).outcome !== 'revoked')
       throw new Error('the client has not received the last change')
   }, WAIT)
 }

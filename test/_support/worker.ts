@@ -42,7 +42,7 @@ export async function startWorker(
   }
 }
 
-/** Whether the first reconciliation is complete. For some time after it, the worker only polls. */
+/** Returns whether the first reconcile is complete. The worker then only polls until the next reconcile. */
 export function hasReconciled(worker: TestWorker): boolean {
   return worker.lines().some(({ job, outcome, msg }) => {
     return job === 'reconcile' && (msg === 'log read' || outcome === 'caught_up')

@@ -13,7 +13,7 @@ import { DOMAIN } from '../_support/tenant.js'
 const LOGGED_OUT = 'last_logout: the session was logged out'
 const NS = 'https://last-logout/'
 const MINUTE_MS = 60_000
-const LOGOUT = Date.now() - 10 * MINUTE_MS
+const LOGOUT_AT = Date.now() - 10 * MINUTE_MS
 
 const INTERACTIVE = [
   'oidc-basic-profile',
@@ -47,9 +47,15 @@ beforeAll(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database, { domain: DOMAIN })
   await store.begin(CHECKPOINT, null)
-  const ended = { logId: 'L1', type: 'slo', at: LOGOUT, userId: 'auth0|out', sessionId: 'phone' }
-  const all = { ...ended, logId: 'L2', userId: 'auth0|all', sessionId: null }
-  await store.storeBatch({ ...fold([ended, all]), unattributable: [] })
+  const sessionLogout = {
+    logId: 'L1',
+    type: 'slo',
+    at: LOGOUT_AT,
+    userId: 'auth0|out',
+    sessionId: 'phone',
+  }
+  const allSessionsLogout = { ...sessionLogout, logId: 'L2', userId: 'auth0|all', sessionId: null }
+  await store.storeBatch({ ...fold([sessionLogout, allSessionsLogout]), unattributable: [] })
   await store.storeCaughtUp(CHECKPOINT, Date.now())
   api = await serveApi(database)
 })
@@ -59,58 +65,62 @@ afterAll(async () => {
   await database.drop()
 })
 
-const ago = (minutes: number) => new Date(Date.now() - minutes * MINUTE_MS).toISOString()
-const secrets = (over: Record<string, string> = {}) => ({
+const minutesAgo = (minutes: number) => new Date(Date.now() - minutes * MINUTE_MS).toISOString()
+const secrets = (secretOverrides: Record<string, string> = {}) => ({
   LAST_LOGOUT_URL: api.url,
   LAST_LOGOUT_API_KEY: KEY,
-  ...over,
+  ...secretOverrides,
 })
-/** An event with these fields of a plan or a flow, in addition to those that every event has. */
-const event = (protocol: string, fields: object = {}, over: Record<string, string> = {}) => ({
+/** Builds an event with the given fields, in addition to the fields that every event has. */
+const event = (
+  protocol: string,
+  fields: object = {},
+  secretOverrides: Record<string, string> = {},
+) => ({
   user: { user_id: 'auth0|out' },
   client: { client_id: 'app' },
   request: {},
   transaction: { protocol },
-  secrets: secrets(over),
+  secrets: secrets(secretOverrides),
   ...fields,
 })
-const refresh = (fields: object = {}, over: Record<string, string> = {}) =>
-  event('oauth2-refresh-token', fields, over)
+const refresh = (fields: object = {}, secretOverrides: Record<string, string> = {}) =>
+  event('oauth2-refresh-token', fields, secretOverrides)
 
 describe('the built Action', () => {
-  test('is below the size limit of an Action, and requires no module', () => {
+  test('the built Action is smaller than the size limit of Auth0, and requires no module', () => {
     expect(code.length).toBeLessThan(100_000)
     expect(code).not.toMatch(/\brequire\(/)
   })
 })
 
 describe('an interactive login', () => {
-  test.each(INTERACTIVE)('by %s gets the claims, and is never denied', async (protocol) => {
+  test.each(INTERACTIVE)('a login by %s gets the claims, and is never denied', async (protocol) => {
     const before = Math.floor(Date.now() / 1000)
     const { accessToken, idToken, denied } = await run(
       event(protocol, {
         session: { id: 'phone' },
-        authentication: { methods: [{ timestamp: ago(60) }] },
+        authentication: { methods: [{ timestamp: minutesAgo(60) }] },
       }),
     )
     expect(denied).toBeNull()
     expect(accessToken).toEqual({
       [`${NS}authenticated_at`]: expect.any(Number),
       [`${NS}session_id`]: 'phone',
-      [`${NS}last_logout`]: LOGOUT / 1000,
+      [`${NS}last_logout`]: LOGOUT_AT / 1000,
     })
     expect(idToken).toEqual(accessToken)
     expect(accessToken[`${NS}authenticated_at`]).toBeGreaterThanOrEqual(before)
   })
 
-  test('of a user who never logged out gets no last_logout claim', async () => {
+  test('the login of a user who never logged out gets no last_logout claim', async () => {
     const { accessToken } = await run(
       event('oidc-basic-profile', { user: { user_id: 'auth0|new' }, session: { id: 'S' } }),
     )
     expect(accessToken).not.toHaveProperty([`${NS}last_logout`])
   })
 
-  test('gets claims in the configured namespace', async () => {
+  test('a login gets claims in the configured namespace', async () => {
     const namespace = { LAST_LOGOUT_NAMESPACE: 'https://acme.example/' }
     const { accessToken } = await run(event('samlp', {}, namespace))
     expect(Object.keys(accessToken)).toEqual([
@@ -122,10 +132,10 @@ describe('an interactive login', () => {
 
 describe('an exchange', () => {
   const enterprise = (created: number, session_id?: string) => ({
-    refresh_token: { id: 'r', created_at: ago(created), ...(session_id && { session_id }) },
+    refresh_token: { id: 'r', created_at: minutesAgo(created), ...(session_id && { session_id }) },
   })
   const methods = (...minutes: number[]) => ({
-    authentication: { methods: minutes.map((m) => ({ name: 'pwd', timestamp: ago(m) })) },
+    authentication: { methods: minutes.map((m) => ({ name: 'pwd', timestamp: minutesAgo(m) })) },
   })
 
   test.each([
@@ -139,19 +149,19 @@ describe('an exchange', () => {
     ['methods of which one is from after the logout', methods(20, 5), null],
     ['an ended session and a later refresh token', { ...enterprise(1, 'phone') }, LOGGED_OUT],
     ['neither session nor login, and a logout that may cover it', {}, null],
-  ])('with %s has the denial %s', async (_what, fields, denied) => {
+  ])('an exchange with %s gets the denial %s', async (_what, fields, denied) => {
     expect((await run(refresh(fields))).denied).toBe(denied)
   })
 
   test.each(EXCHANGES.concat('an unknown protocol'))(
-    'by %s is denied after a logout',
+    'an exchange by %s is denied after a logout',
     async (protocol) => {
       expect((await run(event(protocol, enterprise(20)))).denied).toBe(LOGGED_OUT)
       expect((await run(event(protocol, enterprise(5)))).denied).toBeNull()
     },
   )
 
-  test('gets the claims of the login that it continues (P24)', async () => {
+  test('an exchange gets the claims of the login from which its session began (P24)', async () => {
     const { accessToken, denied } = await run(refresh(enterprise(5, 'laptop')))
     expect(denied).toBeNull()
     expect(accessToken[`${NS}session_id`]).toBe('laptop')
@@ -161,13 +171,13 @@ describe('an exchange', () => {
     )
   })
 
-  test('of an unknown login gets no authenticated_at', async () => {
+  test('an exchange whose login is unknown gets no authenticated_at', async () => {
     const { accessToken } = await run(refresh({ session: { id: 'laptop' } }))
     expect(accessToken).not.toHaveProperty([`${NS}authenticated_at`])
     expect(accessToken[`${NS}session_id`]).toBe('laptop')
   })
 
-  test('of another session is denied with the policy user of the secret or of the service', async () => {
+  test('an exchange of another session is denied if the secret or the service sets the policy user', async () => {
     const other = enterprise(20, 'laptop')
     expect((await run(refresh(other, { LAST_LOGOUT_POLICY: 'user' }))).denied).toBe(LOGGED_OUT)
     const strict = await serveApi(database, { POLICY: 'user' })
@@ -178,7 +188,7 @@ describe('an exchange', () => {
     await strict.close()
   })
 
-  test('is never denied with the mode observe, and the log line does not name the user', async () => {
+  test('an exchange is never denied with the mode observe, and the log line contains no user id', async () => {
     const { denied, lines } = await run(refresh(enterprise(20), { LAST_LOGOUT_MODE: 'observe' }))
     expect(denied).toBeNull()
     expect(lines).toEqual([expect.stringContaining('not denied')])
@@ -187,32 +197,32 @@ describe('an exchange', () => {
 })
 
 describe('an unknown revocation status', () => {
-  const unsure = { LAST_LOGOUT_ON_ERROR: 'deny' }
+  const denyUnknown = { LAST_LOGOUT_ON_ERROR: 'deny' }
 
   test.each([
     ['an unknown login and a logout that may cover it', {}],
     ['an unknown login and session', { user: { user_id: 'auth0|all' } }],
-  ])('of %s is decided by LAST_LOGOUT_ON_ERROR (P28)', async (_what, fields) => {
+  ])('LAST_LOGOUT_ON_ERROR decides about an exchange with %s (P28)', async (_what, fields) => {
     expect((await run(refresh(fields))).denied).toBeNull()
-    expect((await run(refresh(fields, unsure))).denied).toMatch(/revocation status/)
+    expect((await run(refresh(fields, denyUnknown))).denied).toMatch(/revocation status/)
   })
 
-  test('does not apply to an unknown login that no logout covers', async () => {
+  test('an exchange with an unknown login is not denied if the user never logged out', async () => {
     const fields = { user: { user_id: 'auth0|new' } }
-    expect((await run(refresh(fields, unsure))).denied).toBeNull()
+    expect((await run(refresh(fields, denyUnknown))).denied).toBeNull()
   })
 
-  test('results from data that is stale, or from before the first catch-up', async () => {
+  test('the revocation status is unknown if the data is stale, or if the first catch-up is not complete', async () => {
     const stale = await createTestDatabase()
     const staleStore = await openTestStore(stale, { domain: DOMAIN })
     const staleApi = await serveApi(stale)
-    const over = { LAST_LOGOUT_URL: staleApi.url, ...unsure }
-    expect((await run(refresh({}, over))).denied).toMatch(/revocation status/)
+    const secretOverrides = { LAST_LOGOUT_URL: staleApi.url, ...denyUnknown }
+    expect((await run(refresh({}, secretOverrides))).denied).toMatch(/revocation status/)
     await staleStore.begin(CHECKPOINT, null)
     await staleStore.storeCaughtUp(CHECKPOINT, Date.now() - 6 * MINUTE_MS)
-    expect((await run(refresh({}, over))).denied).toMatch(/revocation status/)
+    expect((await run(refresh({}, secretOverrides))).denied).toMatch(/revocation status/)
     await staleStore.storeCaughtUp(CHECKPOINT, Date.now() - 4 * MINUTE_MS)
-    expect((await run(refresh({}, over))).denied).toBeNull()
+    expect((await run(refresh({}, secretOverrides))).denied).toBeNull()
     await staleApi.close()
     await staleStore.close()
     await stale.drop()
@@ -240,21 +250,23 @@ describe('an unknown revocation status', () => {
     ['responds with a malformed instant', json({ policy: 'session', last_logout_at: 'yesterday' })],
     ['responds with a megabyte', (_request, response) => void response.end('x'.repeat(1e6))],
   ])(
-    'results from a service that %s, and the claims of the login are set',
+    'the revocation status is unknown if the service %s, and a login still gets its claims',
     async (_what, listen) => {
       const { url, close } = await openLoopback(createServer(listen))
-      const over = { LAST_LOGOUT_URL: url, LAST_LOGOUT_TIMEOUT_MS: '200' }
+      const secretOverrides = { LAST_LOGOUT_URL: url, LAST_LOGOUT_TIMEOUT_MS: '200' }
       const startedAt = performance.now()
 
-      const login = await run(event('oidc-basic-profile', { session: { id: 'S' } }, over))
+      const login = await run(
+        event('oidc-basic-profile', { session: { id: 'S' } }, secretOverrides),
+      )
       expect(login.denied).toBeNull()
       expect(Object.keys(login.accessToken)).toEqual([`${NS}authenticated_at`, `${NS}session_id`])
-      expect((await run(refresh({}, over))).denied).toBeNull()
-      const denied = await run(refresh({}, { ...over, ...unsure }))
-      expect(denied.denied).toMatch(/revocation status/)
-      expect(denied.lines.join()).toMatch(/lookup failed/)
-      expect(denied.lines.join()).not.toContain(KEY)
-      const observed = { ...over, ...unsure, LAST_LOGOUT_MODE: 'observe' }
+      expect((await run(refresh({}, secretOverrides))).denied).toBeNull()
+      const result = await run(refresh({}, { ...secretOverrides, ...denyUnknown }))
+      expect(result.denied).toMatch(/revocation status/)
+      expect(result.lines.join()).toMatch(/lookup failed/)
+      expect(result.lines.join()).not.toContain(KEY)
+      const observed = { ...secretOverrides, ...denyUnknown, LAST_LOGOUT_MODE: 'observe' }
       expect((await run(refresh({}, observed))).denied).toBeNull()
 
       expect(performance.now() - startedAt).toBeLessThan(3_000)
@@ -271,16 +283,19 @@ describe('an unknown revocation status', () => {
     [{ LAST_LOGOUT_MODE: 'monitor' }, /LAST_LOGOUT_MODE/],
     [{ LAST_LOGOUT_POLICY: 'all' }, /LAST_LOGOUT_POLICY/],
     [{ LAST_LOGOUT_ON_ERROR: 'ignore' }, /LAST_LOGOUT_ON_ERROR/],
-  ])('the invalid secrets %j are logged by name, without their values', async (over, line) => {
-    const { lines, accessToken } = await run(event('oidc-basic-profile', {}, over))
-    expect(lines.join()).toMatch(line)
-    expect(lines.join()).not.toContain('secret\nkey')
-    expect(accessToken).toHaveProperty([`${NS}authenticated_at`])
-  })
+  ])(
+    'the Action logs the names of the invalid secrets %j, but not their values',
+    async (secretOverrides, line) => {
+      const { lines, accessToken } = await run(event('oidc-basic-profile', {}, secretOverrides))
+      expect(lines.join()).toMatch(line)
+      expect(lines.join()).not.toContain('secret\nkey')
+      expect(accessToken).toHaveProperty([`${NS}authenticated_at`])
+    },
+  )
 })
 
 describe('an unexpected error', () => {
-  test('is never thrown for any event, and never denies an interactive login', async () => {
+  test('the Action throws for no event, and never denies an interactive login', async () => {
     const anything = fc.anything({ maxDepth: 2 })
     const fields = fc.record(
       {
@@ -296,10 +311,10 @@ describe('an unexpected error', () => {
     )
     const protocol = fc.constantFrom(...INTERACTIVE, ...EXCHANGES)
     await fc.assert(
-      fc.asyncProperty(protocol, fields, async (given, more) => {
-        const over = { LAST_LOGOUT_ON_ERROR: 'deny', LAST_LOGOUT_TIMEOUT_MS: '500' }
-        const { denied } = await run({ ...event(given, {}, over), ...more })
-        if (INTERACTIVE.includes(given)) expect(denied).toBeNull()
+      fc.asyncProperty(protocol, fields, async (protocol, fields) => {
+        const secretOverrides = { LAST_LOGOUT_ON_ERROR: 'deny', LAST_LOGOUT_TIMEOUT_MS: '500' }
+        const { denied } = await run({ ...event(protocol, {}, secretOverrides), ...fields })
+        if (INTERACTIVE.includes(protocol)) expect(denied).toBeNull()
       }),
       { numRuns: 150 },
     )
@@ -309,19 +324,25 @@ describe('an unexpected error', () => {
     ['deny', {}, /revocation status/],
     ['deny with the mode observe', { LAST_LOGOUT_MODE: 'observe' }, null],
     ['allow', { LAST_LOGOUT_ON_ERROR: 'allow' }, null],
-  ])('in an exchange is handled by LAST_LOGOUT_ON_ERROR %s', async (_what, over, expected) => {
-    const broken = { ...refresh({}, { LAST_LOGOUT_ON_ERROR: 'deny', ...over }), user: null }
-    const { denied } = await run(broken)
-    if (expected === null) expect(denied).toBeNull()
-    else expect(denied).toMatch(expected)
-  })
+  ])(
+    'an unexpected error in an exchange has the effect of LAST_LOGOUT_ON_ERROR %s',
+    async (_what, secretOverrides, expected) => {
+      const broken = {
+        ...refresh({}, { LAST_LOGOUT_ON_ERROR: 'deny', ...secretOverrides }),
+        user: null,
+      }
+      const { denied } = await run(broken)
+      if (expected === null) expect(denied).toBeNull()
+      else expect(denied).toMatch(expected)
+    },
+  )
 
-  test('of the Auth0 API does not prevent the denial', async () => {
+  test('the Action denies an exchange even if setCustomClaim throws', async () => {
     const fail = () => {
       throw new Error('no')
     }
     const api = { accessToken: { setCustomClaim: fail }, idToken: { setCustomClaim: fail } }
-    const fields = { refresh_token: { created_at: ago(20) } }
+    const fields = { refresh_token: { created_at: minutesAgo(20) } }
     expect((await run(refresh(fields), api)).denied).toBe(LOGGED_OUT)
     await run(refresh(fields), { ...api, access: { deny: fail } })
   })

@@ -3,11 +3,11 @@ import { readActionFile } from '../../src/auth0/actions/code.js'
 import { createClock } from '../_support/clock.js'
 import { loadActionWithLog } from '../_support/run-action.js'
 import {
-  about,
   FOREIGN_NOT_FOUND,
   OWN_NOT_FOUND,
   openStandIn,
   type Reply,
+  replyAbout,
 } from '../_support/stand-in.js'
 
 const MINUTE_MS = 60_000
@@ -18,7 +18,7 @@ const code = await readActionFile()
 
 const isQuery = (url: string) => url.startsWith('/v1/last-logout')
 
-/** Loads the Action as deployed, with a service that sends `reply`. It denies an unknown revocation status. */
+/** Loads the built Action, with a service that sends `reply`. The Action denies an unknown revocation status. */
 async function open(reply: (url: string) => Reply) {
   const { url, requests } = await openStandIn(reply)
   const clock = createClock()
@@ -38,15 +38,15 @@ async function open(reply: (url: string) => Reply) {
 }
 
 test('the Action sends the ids in the query', async () => {
-  const { exchange, requests } = await open(() => about(USER, 'S1'))
+  const { exchange, requests } = await open(() => replyAbout(USER, 'S1'))
   expect((await exchange()).denied).toBeNull()
   expect(requests).toEqual([QUERY])
 })
 
 test.each([
-  ['another user', about('b', 'S1')],
-  ['another session', about(USER, 'S2')],
-  ['no session, though one is requested', about(USER)],
+  ['another user', replyAbout('b', 'S1')],
+  ['another session', replyAbout(USER, 'S2')],
+  ['no session although a session was requested', replyAbout(USER)],
 ])('the Action rejects a response about %s', async (_what, reply) => {
   const { exchange } = await open(() => reply)
   const { denied, lines, accessToken } = await exchange()
@@ -56,11 +56,11 @@ test.each([
   expect(accessToken).not.toHaveProperty(['https://last-logout/last_logout'])
 })
 
-describe('with a service that does not have the query form, the Action', () => {
-  const old = (url: string) => (isQuery(url) ? OWN_NOT_FOUND : about(USER, 'S1'))
+describe('with a service that does not have the query form', () => {
+  const oldService = (url: string) => (isQuery(url) ? OWN_NOT_FOUND : replyAbout(USER, 'S1'))
 
-  test('sends only the path form for ten minutes', async () => {
-    const { exchange, requests, clock, load } = await open(old)
+  test('the Action sends only the path form for ten minutes after the 404', async () => {
+    const { exchange, requests, clock, load } = await open(oldService)
     const run = load()
     expect((await exchange(run)).denied).toBeNull()
     expect(requests.splice(0)).toEqual([QUERY, PATH])
@@ -72,30 +72,30 @@ describe('with a service that does not have the query form, the Action', () => {
     expect(requests).toEqual([QUERY, PATH])
   })
 
-  test('sends both forms for each login if the runtime loads it each time', async () => {
-    const { exchange, requests } = await open(old)
+  test('the Action sends both forms for each exchange if the runtime loads the Action each time', async () => {
+    const { exchange, requests } = await open(oldService)
     expect((await exchange()).denied).toBeNull()
     expect((await exchange()).denied).toBeNull()
     expect(requests).toEqual([QUERY, PATH, QUERY, PATH])
   })
 
-  test('still sends the query form to another service', async () => {
-    const { exchange, load } = await open(old)
-    const newer = await openStandIn(() => about(USER, 'S1'))
+  test('the Action still sends the query form to another service', async () => {
+    const { exchange, load } = await open(oldService)
+    const newer = await openStandIn(() => replyAbout(USER, 'S1'))
     const run = load()
     await exchange(run)
     expect((await exchange(run, USER, newer.url)).denied).toBeNull()
     expect(newer.requests).toEqual([QUERY])
   })
 
-  test('rejects a response of the path form about another user', async () => {
-    const { exchange } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : about('b', 'S1')))
+  test('the Action rejects a response to the path form about another user', async () => {
+    const { exchange } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : replyAbout('b', 'S1')))
     expect((await exchange()).denied).toMatch(/^last_logout: /)
   })
 })
 
 test.each(FOREIGN_NOT_FOUND)(
-  'the Action does not send the path form after a 404 that is not of last-logout: %d %s',
+  'the Action does not send the path form after a 404 that does not come from last-logout: %d %s',
   async (...reply) => {
     const { exchange, requests } = await open(() => reply)
     const { denied, lines } = await exchange()
@@ -105,7 +105,7 @@ test.each(FOREIGN_NOT_FOUND)(
   },
 )
 
-/** Deletes the methods that Node 22 and 24 have, and that Node 18, another runtime of Actions, lacks. */
+/** Code that deletes the methods that Node 18 does not have. Node 18 is one of the runtimes of Actions. */
 const NEWER_THAN_NODE_18 = `
   for (const [owner, names] of [
     [String.prototype, 'isWellFormed toWellFormed'],
@@ -124,10 +124,10 @@ const NEWER_THAN_NODE_18 = `
   ]) for (const name of names.split(' ')) delete owner[name]
 `
 
-test('the Action sets its claims and denies an exchange after the logout on Node 18', async () => {
+test('on Node 18, the Action sets its claims and denies an exchange after the logout', async () => {
   const { exchange, clock } = await open(() => {
     const at = new Date(clock.now() + MINUTE_MS).toISOString()
-    const [status, body] = about(USER, 'S1')
+    const [status, body] = replyAbout(USER, 'S1')
     const session = { session_id: 'S1', logout_at: at, ended: true }
     return [status, JSON.stringify({ ...JSON.parse(body), last_logout_at: at, session })]
   })
@@ -141,8 +141,8 @@ test('the Action sets its claims and denies an exchange after the logout on Node
   )
 })
 
-test('the Action does not use the user "null" for an event without a user id', async () => {
-  const { exchange, load } = await open(() => about('null', 'S1'))
+test('the Action does not accept a response about the user "null" for an event without a user id', async () => {
+  const { exchange, load } = await open(() => replyAbout('null', 'S1'))
   const { denied } = await exchange(load(), null as unknown as string)
   expect(denied).toMatch(/^last_logout: /)
 })

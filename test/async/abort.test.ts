@@ -4,21 +4,21 @@ import { LastLogoutError } from '../../src/errors.js'
 
 const never = new Promise<never>(() => {})
 
-test('resolves and rejects as the promise does', async () => {
+test('unlessAborted resolves and rejects with the result of the promise', async () => {
   const { signal } = new AbortController()
   expect(await unlessAborted(Promise.resolve(1), signal)).toBe(1)
   await expect(unlessAborted(Promise.reject(new Error('x')), signal)).rejects.toThrow('x')
 })
 
-test('rejects when the signal aborts, or has aborted, even if the promise never settles', async () => {
+test('unlessAborted rejects when the signal aborts or has already aborted, even if the promise never settles', async () => {
   const controller = new AbortController()
-  const running = unlessAborted(never, controller.signal)
+  const result = unlessAborted(never, controller.signal)
   controller.abort()
-  await expect(running).rejects.toMatchObject({ code: 'ABORTED' })
+  await expect(result).rejects.toMatchObject({ code: 'ABORTED' })
   await expect(unlessAborted(never, controller.signal)).rejects.toMatchObject({ code: 'ABORTED' })
 })
 
-test('rejects with the error that the signal was aborted with, if that is one of ours', async () => {
+test('unlessAborted rejects with the reason of the abort if this reason is a LastLogoutError', async () => {
   const error = new LastLogoutError('AUTH0_UNAVAILABLE', 'timed out')
   await expect(unlessAborted(never, AbortSignal.abort(error))).rejects.toBe(error)
 })

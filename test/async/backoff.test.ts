@@ -4,20 +4,20 @@ import { backOff } from '../../src/async/backoff.js'
 const BACKOFF = { firstMs: 10, maxMs: 40 }
 const { signal } = new AbortController()
 
-test('waits twice as long after each attempt, up to the maximum', async () => {
-  for (const [attempt, leastMs] of [10, 20, 40, 40].entries()) {
+test('backOff waits twice as long after each attempt, up to the maximum', async () => {
+  for (const [attempt, minMs] of [10, 20, 40, 40].entries()) {
     const startedAt = performance.now()
     await backOff(attempt, BACKOFF, signal)
     // A timer may fire up to a millisecond early.
-    expect(performance.now() - startedAt).toBeGreaterThan(leastMs - 2)
+    expect(performance.now() - startedAt).toBeGreaterThan(minMs - 2)
   }
 })
 
-test('waits no longer than the maximum and its jitter, after any number of attempts', async () => {
+test('backOff waits no longer than the maximum and its jitter, after any number of attempts', async () => {
   await expect(backOff(5_000, { firstMs: 1, maxMs: 2 }, signal)).resolves.toBeUndefined()
 })
 
-test('rejects with ABORTED as soon as the signal aborts', async () => {
+test('backOff rejects with ABORTED as soon as the signal aborts', async () => {
   const stop = new AbortController()
   const waiting = backOff(0, { firstMs: 3_600_000, maxMs: 3_600_000 }, stop.signal)
   stop.abort()

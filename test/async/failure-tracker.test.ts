@@ -12,7 +12,7 @@ function start(kindOf?: (error: unknown) => unknown) {
 }
 
 describe('a failure tracker', () => {
-  test('reports the first failure, the recovery, and the first failure after it', () => {
+  test('a failure tracker marks the first failure, reports the recovery, and marks the first failure after that', () => {
     const { tracker, calls } = start()
     for (const error of ['a', 'b']) tracker.recordFailure(error)
     expect(tracker.isFailing()).toBe(true)
@@ -22,7 +22,7 @@ describe('a failure tracker', () => {
     expect(calls).toEqual([['a', 'first'], ['b', 'again'], expect.any(Number), ['c', 'first']])
   })
 
-  test('reports each kind of failure once, even when kinds alternate', () => {
+  test('a failure tracker marks only the first failure of each kind, even if kinds alternate', () => {
     const { tracker, calls } = start((error) => error)
     for (const error of ['a', 'b', 'a', 'b']) tracker.recordFailure(error)
     expect(calls).toEqual([
@@ -33,7 +33,7 @@ describe('a failure tracker', () => {
     ])
   })
 
-  test('reports no recovery without a failure', () => {
+  test('a failure tracker reports no recovery without a failure', () => {
     const { tracker, calls } = start()
     tracker.recordSuccess()
     expect(calls).toEqual([])

@@ -7,12 +7,12 @@ import { DOMAIN, openTenant } from '../_support/tenant.js'
 const { signal } = new AbortController()
 const PATH = 'logs?per_page=1'
 
-/** Opens a tenant whose Logs API responds with a fault. Returns its Management API, with the default limits. */
+/** Opens a tenant whose first response of the Logs API is a fault. Returns a Management API with the default limits. */
 async function openApi(respond: faults.FaultHandler) {
-  const t = await openTenant()
-  onTestFinished(() => t.close())
+  const testTenant = await openTenant()
+  onTestFinished(() => testTenant.close())
   const requested = new Promise<void>((resolve) => {
-    t.simulator.faults.push({
+    testTenant.simulator.faults.push({
       path: '/api/v2/logs',
       respond: (reply) => {
         resolve()
@@ -20,7 +20,7 @@ async function openApi(respond: faults.FaultHandler) {
       },
     })
   })
-  const { url, credentials } = t.simulator
+  const { url, credentials } = testTenant.simulator
   const api = createManagementApi({ domain: DOMAIN, baseUrl: url, ...credentials })
   return { api, requested }
 }
@@ -47,7 +47,7 @@ test('a request without a response times out after 30 s', async () => {
   })
 })
 
-test('a response without an end is aborted at 64 MB', async () => {
+test('a request whose response does not end is aborted at 64 MB', async () => {
   const { api } = await openApi(faults.endlessBody())
   await expect(api.get(PATH, signal)).rejects.toMatchObject({
     code: 'AUTH0_MALFORMED_PAGE',
@@ -55,7 +55,7 @@ test('a response without an end is aborted at 64 MB', async () => {
   })
 })
 
-test('a timeout and a shutdown end a request even if fetch ignores its signal', async () => {
+test('a timeout and an abort end a request even if fetch ignores its signal', async () => {
   const attempts = vi.fn(() => new Promise<never>(() => {}))
   vi.stubGlobal('fetch', attempts)
   const options = {

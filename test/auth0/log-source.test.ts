@@ -10,8 +10,8 @@ import { DOMAIN, openSource, openTenant, type TestTenant } from '../_support/ten
 
 const LOGS = '/api/v2/logs'
 const { signal } = new AbortController()
-const start = Date.now() - 60_000
-const begin = syntheticLogId(start - 1000)
+const startMs = Date.now() - 60_000
+const begin = syntheticLogId(startMs - 1000)
 
 let t: TestTenant
 beforeEach(async () => {
@@ -23,14 +23,14 @@ afterEach(() => t.close())
 function write(count: number, type = 'slo'): string[] {
   return Array.from({ length: count }, (_, n) => {
     const entry = buildEntry(type, { userId: `auth0|${n}`, sessionId: `S${n}` })
-    return t.tenant.write(entry, { dateMs: start + n }).logId
+    return t.tenant.write(entry, { dateMs: startMs + n }).logId
   })
 }
 
 const idsOf = (entries: unknown[]) => entries.map((entry) => (entry as { log_id: string }).log_id)
 
 describe('a page', () => {
-  test('contains the entries after the checkpoint, the oldest first, and the id to continue from (P1)', async () => {
+  test('a page contains the entries after the checkpoint, the oldest first, and the id to continue from (P1)', async () => {
     const ids = write(250)
     const first = await t.source.readPage(begin, signal)
     expect(idsOf(first.entries)).toEqual(ids.slice(0, 100))
@@ -40,13 +40,13 @@ describe('a page', () => {
     expect(idsOf((await t.source.readPage(second.next, signal)).entries)).toEqual(ids.slice(200))
   })
 
-  test('is requested with `from` and `take` alone (P1, P4)', async () => {
+  test('a page is requested with the parameters `from` and `take` only (P1, P4)', async () => {
     await t.source.readPage(begin, signal)
     expect(t.simulator.requests.all().at(-1)?.url).toBe(`${LOGS}?from=${begin}&take=100`)
   })
 
-  test('is continued from the id of its last entry, with all 56 digits (P11)', async () => {
-    const position = syntheticLogId(start)
+  test('the page after a page is requested from the id of the last entry, with all 56 digits (P11)', async () => {
+    const position = syntheticLogId(startMs)
     const [first = '', second] = ['1', '2'].map((digit) => position.slice(0, -1) + digit)
     t.tenant.writeStored([first, second].map((log_id) => ({ log_id, type: 's' })))
     const page = await t.source.readPage(first, signal)
@@ -56,12 +56,12 @@ describe('a page', () => {
     expect(t.simulator.requests.all().at(-1)?.url).toBe(`${LOGS}?from=${second}&take=100`)
   })
 
-  test('is empty at the end of the log, and is continued from the same checkpoint', async () => {
+  test('a page at the end of the log is empty, and reading continues from the same checkpoint', async () => {
     const page = await t.source.readPage(begin, signal)
     expect(page).toMatchObject({ entries: [], next: begin })
   })
 
-  test('states when it was requested, by Auth0’s clock', async () => {
+  test('a page contains the time of its request by Auth0’s clock', async () => {
     const aheadMs = 3_600_000
     const other = await openTenant({ now: () => Date.now() + aheadMs })
     const page = await other.source.readPage(begin, signal)
@@ -74,18 +74,18 @@ describe('a page', () => {
 })
 
 describe('a search', () => {
-  test('finds the given types in a span that includes its beginning and excludes its end', async () => {
+  test('a search finds the given types in a span that includes its beginning and excludes its end', async () => {
     const ids = write(10)
     write(3, 's')
-    const span = { from: start + 2, to: start + 5 }
+    const span = { from: startMs + 2, to: startMs + 5 }
     const search = { types: ['slo', 'scp'], span, prefix: '900', page: 0 }
     const found = await t.source.search(search, signal)
     expect(idsOf(found.entries)).toEqual([ids[4], ids[3], ids[2]])
   })
 
-  test('has pages of a hundred entries', async () => {
+  test('a search has pages of a hundred entries', async () => {
     write(230)
-    const span = { from: start, to: start + 1000 }
+    const span = { from: startMs, to: startMs + 1000 }
     const sizes = [0, 1, 2].map(async (page) => {
       const search = { types: ['slo'], span, prefix: '900', page }
       return (await t.source.search(search, signal)).entries.length
@@ -93,33 +93,33 @@ describe('a search', () => {
     expect(await Promise.all(sizes)).toEqual([100, 100, 30])
   })
 
-  test('for the newest entry finds it', async () => {
+  test('readNewest finds the newest entry', async () => {
     const ids = write(3)
     expect(idsOf((await t.source.readNewest(signal)).entries)).toEqual([ids[2]])
   })
 })
 
 describe('the token', () => {
-  test('is requested once, however many pages are read (P8)', async () => {
+  test('the token is requested once for any number of pages (P8)', async () => {
     for (let n = 0; n < 5; n++) await t.source.readPage(begin, signal)
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
     expect(t.simulator.requests.count({ path: LOGS })).toBe(5)
   })
 
-  test('is renewed once when it is refused', async () => {
+  test('the token is renewed once when Auth0 refuses it', async () => {
     await t.source.readPage(begin, signal)
     t.simulator.faults.push({ path: LOGS, respond: faults.invalidToken() })
     await t.source.readPage(begin, signal)
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('is renewed when a scope is missing, since the scope can have been granted later', async () => {
+  test('the token is renewed when a scope is missing, because the scope may have been granted since', async () => {
     t.simulator.faults.push({ path: LOGS, respond: faults.missingScope() })
     await t.source.readPage(begin, signal)
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('is not renewed at every poll, as each grant writes an entry to the log (P8)', async () => {
+  test('the token is not renewed at every poll, because each grant writes an entry to the log (P8)', async () => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
     for (let n = 0; n < 3; n++) {
       const refused = t.source.readPage(begin, signal)
@@ -128,7 +128,7 @@ describe('the token', () => {
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('causes a credentials error without another renewal if it is refused after its renewal', async () => {
+  test('a token that Auth0 refuses after its renewal causes a credentials error, and is not renewed again', async () => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
     await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
       code: 'AUTH0_CREDENTIALS',
@@ -136,7 +136,7 @@ describe('the token', () => {
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('causes an error if it is not granted: the error names the variables to check, and contains no secret', async () => {
+  test('the error for a token that Auth0 does not grant names the variables to check, and contains no secret', async () => {
     const clientSecret = 'a-wrong-secret'
     const error = await openSource(t.simulator, { clientSecret })
       .readPage(begin, signal)
@@ -151,7 +151,7 @@ describe('the token', () => {
     ['a page of HTML', faults.html(200), /\(text\/html\)/],
     ['an error', faults.respondWith(200, { error: 'access_denied' }), /\(error access_denied\)/],
   ])(
-    'causes an error if a response with status 200 contains %s instead of it, and the error names this content',
+    'the error for a token response with status 200 and %s instead of a token names this content',
     async (_what, respond, reason) => {
       t.simulator.faults.push({ path: '/oauth/token', times: 99, respond })
       const granted: unknown[] = []
@@ -167,7 +167,7 @@ describe('the token', () => {
     },
   )
 
-  test('causes an error if it lacks the scope: the error names the scope to grant (P12)', async () => {
+  test('the error for a token without the required scope names the scope to grant (P12)', async () => {
     const other = await openTenant({}, { scopes: ['read:users'] })
     const error = await other.source.readPage(begin, signal).catch((error) => error)
     expect(error).toMatchObject({ code: 'AUTH0_SCOPE', status: 403 })
@@ -176,17 +176,17 @@ describe('the token', () => {
   })
 })
 
-describe('a transient error is retried', () => {
+describe('a transient error', () => {
   test.each([
     ['a server error', faults.respondWith(500, { statusCode: 500 })],
-    ['a gateway’s page', faults.html(502)],
-    ['a page that is HTML', faults.html(200)],
+    ['an HTML page with status 502', faults.html(502)],
+    ['an HTML page with status 200', faults.html(200)],
     ['cut-off JSON', faults.cutOffJson()],
     ['a cut-off body', faults.cutOffBody()],
-    ['an object', faults.respondWith(200, { logs: [] })],
-    ['a reset', faults.connectionReset()],
+    ['an object instead of a list', faults.respondWith(200, { logs: [] })],
+    ['a connection reset', faults.connectionReset()],
     ['a redirect', faults.respondWith(302, '', { location: 'http://127.0.0.1:1/' })],
-  ])('%s', async (_what, respond) => {
+  ])('readPage retries after %s', async (_what, respond) => {
     const [id] = write(1)
     t.simulator.faults.push({ path: LOGS, times: 2, respond })
     const page = await t.source.readPage(begin, signal)
@@ -194,7 +194,7 @@ describe('a transient error is retried', () => {
     expect(t.simulator.faults.pending()).toBe(0)
   })
 
-  test('at most four times', async () => {
+  test('readPage retries at most four times', async () => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.html(502) })
     await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
       code: 'AUTH0_UNAVAILABLE',
@@ -203,13 +203,13 @@ describe('a transient error is retried', () => {
     expect(t.simulator.requests.count({ path: LOGS })).toBe(5)
   })
 
-  test('after a redirect, which is not followed, so that the token is not sent elsewhere', async () => {
+  test('readPage does not follow a redirect, so that the token is not sent to another server', async () => {
     const seen: unknown[] = []
-    const elsewhere = createServer((request, response) => {
+    const otherServer = createServer((request, response) => {
       seen.push(request.headers)
       response.end('[]')
     })
-    const { url: location, close } = await openLoopback(elsewhere)
+    const { url: location, close } = await openLoopback(otherServer)
     t.simulator.faults.push({ path: LOGS, respond: faults.respondWith(302, '', { location }) })
     await t.source.readPage(begin, signal)
     expect(seen).toEqual([])
@@ -217,26 +217,29 @@ describe('a transient error is retried', () => {
   })
 })
 
-describe('a permanent error is thrown at once', () => {
-  test.each([400, 404])('for a checkpoint that is refused with status %d', async (status) => {
-    t.simulator.faults.push({
-      path: LOGS,
-      respond: faults.respondWith(status, { statusCode: status }),
-    })
-    await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
-      code: 'AUTH0_CHECKPOINT_REFUSED',
-      status,
-    })
-    expect(t.simulator.requests.count({ path: LOGS })).toBe(1)
-  })
+describe('a permanent error', () => {
+  test.each([400, 404])(
+    'readPage does not retry if Auth0 refuses the checkpoint with status %d',
+    async (status) => {
+      t.simulator.faults.push({
+        path: LOGS,
+        respond: faults.respondWith(status, { statusCode: status }),
+      })
+      await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
+        code: 'AUTH0_CHECKPOINT_REFUSED',
+        status,
+      })
+      expect(t.simulator.requests.count({ path: LOGS })).toBe(1)
+    },
+  )
 })
 
 describe('a page whose last entry has no log id', () => {
   test.each([[null], [{ type: 's' }], ['nonsense'], [{ type: 's', log_id: 9.0020261123e55 }]])(
-    '%j is continued by its Link (P11)',
+    'reading continues from the Link header after a page that ends in %j (P11)',
     async (last) => {
       const [id = ''] = write(1)
-      const next = syntheticLogId(start + 500)
+      const next = syntheticLogId(startMs + 500)
       const link = `<https://tenant.example/api/v2/logs?from=${next}&take=100>; rel="next"`
       const entries = [{ log_id: id, type: 's' }, last]
       t.simulator.faults.push({ path: LOGS, respond: faults.respondWith(200, entries, { link }) })
@@ -249,12 +252,12 @@ describe('a page whose last entry has no log id', () => {
   )
 })
 
-describe('a page that cannot be continued is malformed', () => {
+describe('a page from which reading cannot continue', () => {
   test.each([
-    ['without a log id at its end or a Link', [{ type: 's' }]],
+    ['without a Link and with a last entry without a log id', [{ type: 's' }]],
     ['that ends at the checkpoint', [{ log_id: begin }]],
     ['that ends before the checkpoint', [{ log_id: `800${begin.slice(3)}` }]],
-  ])('%s', async (_what, entries) => {
+  ])('readPage rejects a page %s', async (_what, entries) => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.respondWith(200, entries) })
     await expect(t.source.readPage(begin, signal)).rejects.toMatchObject({
       code: 'AUTH0_MALFORMED_PAGE',
@@ -263,7 +266,7 @@ describe('a page that cannot be continued is malformed', () => {
 })
 
 describe('an abort', () => {
-  test('ends a request in flight', async () => {
+  test('an abort ends a request in flight', async () => {
     const stop = new AbortController()
     t.simulator.faults.push({ path: LOGS, respond: faults.delay(60_000) })
     const page = t.source.readPage(begin, stop.signal)
@@ -272,7 +275,7 @@ describe('an abort', () => {
     await expect(page).rejects.toMatchObject({ code: 'ABORTED' })
   })
 
-  test('ends a token request in flight', async () => {
+  test('an abort ends a token request in flight', async () => {
     const stop = new AbortController()
     t.simulator.faults.push({ path: '/oauth/token', respond: faults.delay(60_000) })
     const page = t.source.readPage(begin, stop.signal)
@@ -281,7 +284,7 @@ describe('an abort', () => {
     await expect(page).rejects.toMatchObject({ code: 'ABORTED' })
   })
 
-  test('ends a wait for the rate limit', async () => {
+  test('an abort ends a wait for the rate limit', async () => {
     const stop = new AbortController()
     const respond = faults.rateLimited({ 'retry-after': '60' })
     t.simulator.faults.push({ path: LOGS, respond })
@@ -292,19 +295,19 @@ describe('an abort', () => {
   })
 })
 
-test('no error quotes a response, since a response can be long and contain entries', async () => {
+test('no error quotes a response, because a response can be long and contain entries', async () => {
   const text = `<html>${'secret detail '.repeat(20_000)}`
   t.simulator.faults.push({
     path: '/oauth/token',
     times: 99,
     respond: faults.respondWith(500, text),
   })
-  const token = await t.source.readPage(begin, signal).catch((error) => error)
+  const tokenError = await t.source.readPage(begin, signal).catch((error) => error)
   t.simulator.faults.clear()
   t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.respondWith(200, text) })
-  const page = await t.source.readPage(begin, signal).catch((error) => error)
-  expect([token.code, page.code]).toEqual(['AUTH0_UNAVAILABLE', 'AUTH0_MALFORMED_PAGE'])
-  expect(inspect([token, page], { depth: 9 })).not.toContain('secret detail')
+  const pageError = await t.source.readPage(begin, signal).catch((error) => error)
+  expect([tokenError.code, pageError.code]).toEqual(['AUTH0_UNAVAILABLE', 'AUTH0_MALFORMED_PAGE'])
+  expect(inspect([tokenError, pageError], { depth: 9 })).not.toContain('secret detail')
 })
 
 test('the error for a tenant that cannot be reached names the variable to check', async () => {

@@ -10,7 +10,7 @@ const PASSWORD = 'p@ss:word-that-no-message-may-show'
 const PATH = 'logs?per_page=1'
 const { signal } = new AbortController()
 
-/** The Management API of a tenant that can only be reached through a proxy. */
+/** Creates a Management API for a tenant that can only be reached through a proxy. */
 function openApi(proxyUrl: string, requestTimeoutMs = 10_000) {
   const { auth0 } = loadConfig({ AUTH0_DOMAIN: DOMAIN, HTTPS_PROXY: proxyUrl }, [])
   const credentials = { clientId: 'id', clientSecret: 'secret' }
@@ -39,7 +39,7 @@ test.each([
   [{ credentials: `me:${PASSWORD}` }, 'me:wrong', /refused the credentials \(407\)/],
   [{ treatment: 'drop' }, `me:${PASSWORD}`, /closed the connection \(UND_ERR_SOCKET\)/],
 ] as const)(
-  'a proxy %j, with the credentials %j, fails with a message that names it',
+  'the error message names the proxy for a proxy with %j and the credentials %j',
   async (options, credentials, message) => {
     const proxy = await openProxy(options)
     const api = openApi(withCredentials(proxy.url, credentials))
@@ -54,7 +54,7 @@ test.each([
   },
 )
 
-test('a proxy that does not listen fails with its code', async () => {
+test('the error for a proxy that does not listen contains ECONNREFUSED', async () => {
   const url = `http://127.0.0.1:${await freePort()}`
   await expect(openApi(url).get(PATH, signal)).rejects.toMatchObject({
     code: 'AUTH0_UNAVAILABLE',
@@ -63,7 +63,7 @@ test('a proxy that does not listen fails with its code', async () => {
 })
 
 test.each(['silent', 'silent after 200'] as const)(
-  'a proxy that is %s causes a timeout, and no connection is left open',
+  'a request through a proxy that is %s times out, and leaves no connection open',
   async (treatment) => {
     const proxy = await openProxy({ treatment })
     const api = openApi(proxy.url, 200)
@@ -77,7 +77,7 @@ test.each(['silent', 'silent after 200'] as const)(
 )
 
 test.each(['drop', 'silent', 'silent after 200'] as const)(
-  'an abort ends a request at once through a proxy that is %s, and nothing is sent after it',
+  'an abort ends a request through a proxy with the treatment %s at once, and no request follows',
   async (treatment) => {
     const proxy = await openProxy({ treatment })
     const stop = new AbortController()

@@ -29,7 +29,7 @@ describe('a request that fails', () => {
     ['five times, if each attempt is short', 10, 5],
     ['fewer times, if each attempt is long', 8_000, 3],
     ['once, if the attempt takes as long as the timeout of a request', 30_000, 1],
-  ])('is sent %s', async (_what, durationMs, attempts) => {
+  ])('a request that fails is sent %s', async (_what, durationMs, attempts) => {
     expect(await countAttempts(durationMs)).toBe(attempts)
   })
 })

@@ -87,28 +87,28 @@ describe.each([
     return fetch(server.url, { headers: { authorization: `Bearer ${token}` } })
   }
 
-  test('accepts a token that no logout covers', async () => {
+  test('the binding accepts a token that no logout covers', async () => {
     server = await open(connected)
     const response = await call('auth0|in')
     expect(response.status).toBe(200)
     expect(await response.json()).toEqual({ user: 'auth0|in' })
   })
 
-  test('rejects a token from before a logout with 401 invalid_token', async () => {
+  test('the binding rejects a token from before a logout with 401 invalid_token', async () => {
     server = await open(connected)
     const response = await call('auth0|out')
     expect(response.status).toBe(401)
     expect(response.headers.get('www-authenticate')).toMatch(/^Bearer .*error="invalid_token"/)
   })
 
-  test('responds with 503 and Retry-After while the revocation status is unknown (P28)', async () => {
+  test('the binding responds with 503 and Retry-After while the revocation status is unknown (P28)', async () => {
     server = await open(unreachable)
     const response = await call('auth0|in')
     expect(response.status).toBe(503)
     expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
   })
 
-  test('leaves the rejection of invalid tokens to the JWT library', async () => {
+  test('a request without a token is rejected by the JWT library', async () => {
     server = await open(connected)
     expect((await fetch(server.url)).status).toBe(401)
   })
@@ -123,7 +123,7 @@ describe('a fetch-style server', () => {
     return forFetch(client)(payload)
   }
 
-  test('receives null for an accepted token, else the response to send', async () => {
+  test('the check resolves to null for an accepted token, else to the response that rejects the request', async () => {
     expect(await responseTo(connected, 'auth0|in')).toBeNull()
     const revoked = await responseTo(connected, 'auth0|out')
     expect(revoked?.status).toBe(401)
@@ -135,8 +135,8 @@ describe('a fetch-style server', () => {
   })
 })
 
-describe('a binding in the wrong place', () => {
-  test('causes a 500 of Express, and no request bypasses the check (P21)', async () => {
+describe('a request without verified claims', () => {
+  test('a request that no JWT library has verified gets a 500 in Express (P21)', async () => {
     const app = express()
     app.use(forExpress(connected))
     app.get('/', (_req, res) => void res.json({}))
@@ -146,7 +146,7 @@ describe('a binding in the wrong place', () => {
     await server.close()
   })
 
-  test('accepts requests without a token in Express if no token is required', async () => {
+  test('the Express binding accepts a request without a token if no token is required', async () => {
     const app = express()
     app.use(auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE, authRequired: false }))
     app.use(forExpress(connected, { authRequired: false }))
@@ -156,7 +156,7 @@ describe('a binding in the wrong place', () => {
     await server.close()
   })
 
-  test('causes a 500 of Fastify, and no request bypasses the check (P21)', async () => {
+  test('a request that no JWT library has verified gets a 500 in Fastify (P21)', async () => {
     const app = Fastify()
     app.get('/', { preHandler: forFastify(connected) }, async () => ({}))
     expect((await app.inject('/')).statusCode).toBe(500)

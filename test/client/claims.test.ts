@@ -21,7 +21,7 @@ afterEach(async () => {
 })
 afterAll(() => logouts.close())
 
-/** Opens a client, loads all logouts, and collects its errors. */
+/** Opens a client and waits until it has loaded all logouts. Collects the errors of the client. */
 async function open(options: Partial<LastLogoutClientOptions> = {}) {
   const errors: unknown[] = []
   const onError = (error: unknown) => void errors.push(error)
@@ -32,11 +32,11 @@ async function open(options: Partial<LastLogoutClientOptions> = {}) {
 }
 
 describe('login claims that a gateway has converted to strings', () => {
-  test('are read: a login after the logout is accepted, and a login before the logout is revoked', async () => {
+  test('a check reads an iat that is a string: a login after the logout is accepted, a login before the logout is revoked', async () => {
     const { client, errors } = await open()
-    const of = (seconds: number) => ({ sub: 'auth0|out', iat: String(seconds) })
-    expect((await client.check(of(NOW - 60))).reason).toBe('user_logout')
-    expect(await client.check(of(NOW + 60))).toMatchObject({
+    const claimsAt = (seconds: number) => ({ sub: 'auth0|out', iat: String(seconds) })
+    expect((await client.check(claimsAt(NOW - 60))).reason).toBe('user_logout')
+    expect(await client.check(claimsAt(NOW + 60))).toMatchObject({
       outcome: 'accepted',
       reason: 'login_after_logout',
       loginAt: (NOW + 60) * 1000,
@@ -49,7 +49,7 @@ describe('an unreadable login', () => {
   const unreadable = { iat: (NOW + 60) * 1000 }
 
   test.each(['feed', 'request'] as const)(
-    'has an unknown outcome before any logout of the user, with lookup %s',
+    'the outcome for an unreadable login is unknown if the user has not logged out: lookup %s',
     async (lookup) => {
       const { client } = await open({ lookup, onUnknown: 'deny' })
       expect(await client.check({ sub: 'auth0|in', ...unreadable })).toMatchObject({
@@ -61,7 +61,7 @@ describe('an unreadable login', () => {
   )
 
   test.each(['feed', 'request'] as const)(
-    'is revoked by the end of its session, and by a logout that covers it, with lookup %s',
+    'a token with an unreadable login is revoked by a logout, and by the end of its session: lookup %s',
     async (lookup) => {
       const { client } = await open({ lookup })
       const claims = { sub: 'auth0|out', ...unreadable }
@@ -73,13 +73,13 @@ describe('an unreadable login', () => {
     },
   )
 
-  test('in authenticated_at is not replaced by the iat of a refreshed token', async () => {
+  test('a check does not use iat if authenticated_at is unreadable', async () => {
     const { client } = await open()
     const refreshed = { sub: 'auth0|out', [AUTHENTICATED_AT]: 'yesterday', iat: NOW + 60 }
     expect((await client.check(refreshed)).outcome).toBe('revoked')
   })
 
-  test('does not matter in a machine token', async () => {
+  test('a check accepts a machine token with an unreadable login', async () => {
     const { client } = await open({ onUnknown: 'deny' })
     expect(await client.check({ sub: 'abc@clients', ...unreadable })).toMatchObject({
       allowed: true,
@@ -90,18 +90,26 @@ describe('an unreadable login', () => {
 
 describe('a token without a usable subject', () => {
   test.each([
-    ['is rejected if it names an ended session', { sid: 'ended', iat: NOW + 60 }, false],
-    ['is decided by onUnknown if nothing revokes it', { sid: 'other', iat: NOW + 60 }, true],
-  ])('%s, with onUnknown allow', async (_what, claims, allowed) => {
+    [
+      'rejects a token without a usable subject if its session has ended',
+      { sid: 'ended', iat: NOW + 60 },
+      false,
+    ],
+    [
+      'accepts a token without a usable subject that nothing revokes',
+      { sid: 'other', iat: NOW + 60 },
+      true,
+    ],
+  ])('a check with onUnknown allow %s', async (_what, claims, allowed) => {
     const { client } = await open()
     expect(client.checkNow({ ...claims, sub: 5 })).toMatchObject({ allowed })
     expect(client.checkNow(claims)).toMatchObject({ allowed })
   })
 
-  test('is rejected if the floor covers it', async () => {
-    const apart = await serveLogouts()
-    await apart.store.raiseFloor(NOW * 1000)
-    const client = openClient(apart.url, { onUnknown: 'allow' })
+  test('a check rejects a token without a usable subject if the floor covers it', async () => {
+    const service = await serveLogouts()
+    await service.store.raiseFloor(NOW * 1000)
+    const client = openClient(service.url, { onUnknown: 'allow' })
     clients.push(client)
     await client.ready()
     expect(client.checkNow({ iat: NOW - 60 })).toMatchObject({ allowed: false, reason: 'floor' })
@@ -110,7 +118,7 @@ describe('a token without a usable subject', () => {
       reason: 'no_subject',
     })
     await client.close()
-    await apart.close()
+    await service.close()
   })
 })
 
@@ -119,7 +127,7 @@ describe('onError', () => {
   test.each<[string, Claims, string, string]>([
     ['iat in milliseconds', { ...good, iat: NOW * 1000 }, 'iat', 'a number'],
     [
-      'iat in milliseconds, a string',
+      'iat in milliseconds as a string',
       { ...good, iat: `${NOW * 1000}` },
       'iat',
       'a string of 13 digits',
@@ -137,7 +145,7 @@ describe('onError', () => {
     ['no subject', { iat: NOW }, 'sub', 'nothing'],
     ['a subject that is a number', { ...good, sub: 4711 }, 'sub', 'a number'],
   ])(
-    'is called once for %s, with the name of the claim and the type of its value',
+    'onError is called once for %s, with the name of the claim and the type of its value',
     async (_what, claims, name, found) => {
       const { client, errors } = await open()
       for (let n = 0; n < 3; n++) {
@@ -154,7 +162,7 @@ describe('onError', () => {
     },
   )
 
-  test('is called once for each unreadable claim, and not for readable ones', async () => {
+  test('onError is called once for each unreadable claim, and not for readable claims', async () => {
     const { client, errors } = await open()
     await client.check({ ...good, [SESSION]: 'S', sid: 5, auth_time: undefined })
     await client.check({ sub: 'abc@clients', iat: NOW })
@@ -168,7 +176,7 @@ describe('onError', () => {
     ])
   })
 
-  test('is called for an unreadable claim that was missing before', async () => {
+  test('onError is called for an unreadable claim even if it was called for the missing claim before', async () => {
     const { client, errors } = await open()
     for (const claims of [{ sub: 'auth0|in' }, { sub: 'auth0|in', iat: 'soon' }, { sub: 5 }, {}]) {
       await client.check(claims)
@@ -184,7 +192,7 @@ describe('onError', () => {
     ])
   })
 
-  test('is not called for tokens of another issuer', async () => {
+  test('onError is not called for the claims of another issuer', async () => {
     const { client, errors } = await open({ issuer: 'https://tenant.example/' })
     const other = { ...good, iat: 'soon', iss: 'https://other.example/' }
     expect(client.checkNow(other).reason).toBe('other_issuer')
@@ -192,7 +200,7 @@ describe('onError', () => {
   })
 })
 
-test('no check throws for any claims, and none accepts unreadable claims', async () => {
+test('checkNow throws for no claims, and accepts no unreadable claims', async () => {
   const { client } = await open()
   const value = fc.oneof(
     fc.integer({ min: NOW - 9, max: NOW + 999 }),

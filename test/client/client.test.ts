@@ -27,7 +27,7 @@ beforeEach(() => {
 const closeClients = () => Promise.all(clients.map((client) => client.close()))
 afterEach(closeClients)
 
-/** Starts a service for every test of a group. */
+/** Starts a service before every test of the current `describe`, and closes it afterwards. */
 function withService(): void {
   beforeEach(async () => {
     database = await createTestDatabase()
@@ -65,7 +65,7 @@ const login = (sub: string, at: number, session?: string) => ({
 describe('a check', () => {
   withService()
 
-  test('returns revoked from memory as soon as the service has stored the logout (P27)', async () => {
+  test('a check returns revoked from memory as soon as the service has stored the logout (P27)', async () => {
     const client = open()
     await client.ready()
     const claims = login('auth0|1', NOW - 60_000, 'phone')
@@ -89,7 +89,7 @@ describe('a check', () => {
     })
   })
 
-  test('applies the policy of the service', async () => {
+  test('a check applies the policy of the service', async () => {
     await api.close()
     api = await serveApi(database, { POLICY: 'user' })
     await logOut('auth0|1', 'phone')
@@ -100,7 +100,7 @@ describe('a check', () => {
     })
   })
 
-  test('sends a request only for a login older than the logouts in memory reach (P25)', async () => {
+  test('a check sends a request only if the memory does not contain all logouts since the login (P25)', async () => {
     await logOut('auth0|old', null, NOW - 40 * DAY_MS)
     await database.query('UPDATE last_logout SET seq = $1', [(NOW - 40 * DAY_MS) * 1000])
     const client = open()
@@ -121,7 +121,7 @@ describe('a check', () => {
     ['no subject', {}, 'no_subject'],
     ['another issuer', { sub: 'auth0|1', iss: 'https://other/' }, 'other_issuer'],
     ['no issuer', { sub: 'auth0|1' }, 'other_issuer'],
-  ])('returns unknown for claims with %s', async (_what, claims, reason) => {
+  ])('a check returns unknown for claims with %s', async (_what, claims, reason) => {
     const client = open({ issuer: 'https://tenant.example/' })
     await client.ready()
     expect(await client.check(claims)).toMatchObject({ outcome: 'unknown', allowed: false, reason })
@@ -133,7 +133,7 @@ describe('a check', () => {
 describe('the outcome of a check', () => {
   withService()
 
-  test('is reported but not enforced with the mode observe', async () => {
+  test('the outcome of a check is reported but not enforced with the mode observe', async () => {
     await logOut('auth0|1', null)
     const client = open({ mode: 'observe' })
     await client.ready()
@@ -143,7 +143,7 @@ describe('the outcome of a check', () => {
     })
   })
 
-  test('is unknown while the data is older than maxStalenessMs, but stays revoked for a revoked token (P31)', async () => {
+  test('the outcome is unknown while the data is older than maxStalenessMs, but a revoked token stays revoked (P31)', async () => {
     await logOut('auth0|1', null)
     const client = open({ maxStalenessMs: 1_500 })
     await client.ready()
@@ -156,7 +156,7 @@ describe('the outcome of a check', () => {
     await expect.poll(() => client.checkNow(login('auth0|2', NOW)).outcome).toBe('accepted')
   })
 
-  test('is unknown until the service has completed its first catch-up (P29)', async () => {
+  test('the outcome is unknown until the service has completed its first catch-up (P29)', async () => {
     await database.query('UPDATE tenant SET as_of = NULL')
     const client = open()
     await expect.poll(() => client.checkNow(login('auth0|2', NOW)).reason).toBe('stale')
@@ -169,7 +169,7 @@ describe('the outcome of a check', () => {
 describe('ready', () => {
   withService()
 
-  test('rejects when the service rejects the key, and names API_KEYS', async () => {
+  test('`ready` rejects when the service rejects the key, and the error names API_KEYS', async () => {
     const client = open({ apiKey: 'x'.repeat(32) })
     await expect(client.ready()).rejects.toMatchObject({
       code: 'UNAUTHORIZED',
@@ -177,7 +177,7 @@ describe('ready', () => {
     })
   })
 
-  test('waits for a service that starts later', async () => {
+  test('`ready` waits for a service that starts later', async () => {
     const { port } = new URL(api.url)
     await api.close()
     const errors: unknown[] = []
@@ -192,7 +192,7 @@ describe('ready', () => {
 describe("a client with lookup: 'request'", () => {
   withService()
 
-  test('returns the same decision for concurrent checks, and caches the response for cacheMs (P31)', async () => {
+  test('the client returns the same outcome for concurrent checks, and caches the response for cacheMs (P31)', async () => {
     await logOut('auth0|1', 'phone')
     const client = open({ lookup: 'request', cacheMs: 2_000, timeoutMs: 20_000 })
     await client.ready()
@@ -208,7 +208,7 @@ describe("a client with lookup: 'request'", () => {
     await expect.poll(outcome, { timeout: 20_000 }).toBe('revoked')
   })
 
-  test('adds the time in the cache to the age of a response (P31)', async () => {
+  test('the client adds the time in the cache to the age of a response (P31)', async () => {
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     const client = open({ lookup: 'request', cacheMs: 60_000, maxStalenessMs: 2_000 })
     const claims = login('auth0|1', NOW)
@@ -216,7 +216,7 @@ describe("a client with lookup: 'request'", () => {
     await expect.poll(() => client.checkNow(claims).reason, { timeout: 5_000 }).toBe('stale')
   })
 
-  test('keeps a token revoked when the service has lost the logout (P30)', async () => {
+  test('the client keeps a token revoked when the service has lost the logout (P30)', async () => {
     await logOut('auth0|1', 'phone')
     const client = open({ lookup: 'request', cacheMs: 0 })
     const phone = login('auth0|1', NOW - 60_000, 'phone')
@@ -225,7 +225,7 @@ describe("a client with lookup: 'request'", () => {
     expect((await client.check(phone)).outcome).toBe('revoked')
   })
 
-  test('stops waiting for a response after timeoutMs', async () => {
+  test('the client stops waiting for a response after timeoutMs', async () => {
     const proxy = await openProxy(api.url)
     proxy.freeze()
     const client = open({ lookup: 'request', timeoutMs: 199.5 }, proxy.url)
@@ -236,7 +236,7 @@ describe("a client with lookup: 'request'", () => {
     await proxy.close()
   })
 
-  test('returns unknown while the data of the service is stale', async () => {
+  test('the client returns unknown while the data of the service is stale', async () => {
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     const client = open({ lookup: 'request', maxStalenessMs: 1, cacheMs: 0 })
     expect((await client.check(login('auth0|1', NOW))).reason).toBe('stale')
@@ -249,7 +249,7 @@ describe('a subscribed client', () => {
   let proxy: Awaited<ReturnType<typeof openProxy>> | undefined
   afterEach(() => proxy?.close())
 
-  test('resumes at its cursor after the service was restarted', async () => {
+  test('the client receives a logout that was stored before the service was restarted', async () => {
     const { port } = new URL(api.url)
     const client = open()
     await client.ready()
@@ -261,7 +261,7 @@ describe('a subscribed client', () => {
       .toBe('revoked')
   })
 
-  test('replaces a connection that sends no data; in the meantime the data becomes stale', async () => {
+  test('the client replaces a connection that sends no data, and the data becomes stale until then', async () => {
     proxy = await openProxy(api.url)
     const client = open({ maxStalenessMs: 3_000 }, proxy.url)
     await client.ready()
@@ -277,7 +277,7 @@ describe('a subscribed client', () => {
       .toBe('revoked')
   })
 
-  test('misses no change when its connection breaks repeatedly', async () => {
+  test('the client misses no change when its connection breaks repeatedly', async () => {
     proxy = await openProxy(api.url)
     const client = open({}, proxy.url)
     await client.ready()
@@ -285,14 +285,14 @@ describe('a subscribed client', () => {
       await logOut(`auth0|${n}`, null)
       if (n % 3 === 0) proxy.thaw()
     }
-    const outcomes = () =>
+    const decisions = () =>
       Array.from({ length: 60 }, (_, n) => client.checkNow(login(`auth0|${n}`, NOW - 60_000)))
     await expect
-      .poll(() => outcomes().every(({ outcome }) => outcome === 'revoked'), { timeout: 10_000 })
+      .poll(() => decisions().every(({ outcome }) => outcome === 'revoked'), { timeout: 10_000 })
       .toBe(true)
   })
 
-  test('keeps tokens revoked and receives new changes after the database was set back (P30)', async () => {
+  test('the client keeps tokens revoked and receives new changes after the database was set back (P30)', async () => {
     await logOut('auth0|1', null)
     const client = open()
     await client.ready()
@@ -303,7 +303,7 @@ describe('a subscribed client', () => {
     await database.query("DELETE FROM last_logout WHERE user_id = 'auth0|2'")
     await database.query("UPDATE tenant SET seq = seq - 1, as_of = as_of - interval '10 s'")
 
-    // `asOf` is never later than that of the service.
+    // The `asOf` of the client goes back together with the `as_of` of the service.
     await expect
       .poll(() => (client.checkNow(login('auth0|3', NOW)).asOf ?? 0) < before, { timeout: 8_000 })
       .toBe(true)
@@ -312,10 +312,10 @@ describe('a subscribed client', () => {
     expect(client.checkNow(login('auth0|2', NOW - 60_000)).outcome).toBe('revoked')
   })
 
-  test('receives with its next reload a change that the feed did not deliver', async () => {
+  test('the next reload delivers a change that the feed did not deliver', async () => {
     const client = open({ reloadIntervalMs: 1_000 })
     await client.ready()
-    // A row that appeared without a new position in the feed.
+    // This row appears without a new position in the feed.
     await database.query(
       `INSERT INTO last_logout VALUES ('auth0|lost', now(), now(), '', 'slo', 0)`,
     )
@@ -326,7 +326,7 @@ describe('a subscribed client', () => {
       .toBe('revoked')
   })
 
-  test('loads a hundred thousand changes from either of two processes (P29)', async () => {
+  test('a client loads a hundred thousand changes from either of two API processes (P29)', async () => {
     await database.query(
       `INSERT INTO last_logout
        SELECT 'auth0|' || n, now(), now(), '', 'slo', extract(epoch FROM now()) * 1000000 + n
@@ -360,7 +360,7 @@ describe('while no service is reachable', () => {
     ['allow', 'enforce', true],
     ['deny', 'observe', true],
   ] as const)(
-    'an unknown outcome with onUnknown %s and mode %s is allowed: %s (P28)',
+    'a token with an unknown outcome has the value of `allowed` that follows from onUnknown %s and mode %s: %s (P28)',
     async (onUnknown, mode, allowed) => {
       const decisions: Decision[] = []
       const onDecision = (decision: Decision) => void decisions.push(decision)
@@ -377,7 +377,7 @@ describe('while no service is reachable', () => {
     ['a relative URL', { url: 'last-logout' }],
     ['an unknown mode', { mode: 'monitor' }],
     ['a negative staleness', { maxStalenessMs: -1 }],
-    ['a key that is no valid header value', { apiKey: 'first\nsecond' }],
+    ['a key that is not a valid header value', { apiKey: 'first\nsecond' }],
     ['a password in the URL', { url: 'https://user:secret@last-logout.example' }],
     ['an infinite token age', { maxTokenAgeMs: Number.POSITIVE_INFINITY }],
     ['an infinite timeout', { timeoutMs: Number.POSITIVE_INFINITY }],

@@ -7,14 +7,14 @@ function createClocks() {
 }
 
 describe('a stopwatch', () => {
-  test('includes the time that a machine slept, although the monotonic clock stood still', () => {
+  test('a stopwatch includes the time that the machine slept, although the monotonic clock stood still', () => {
     const clocks = createClocks()
     const elapsedMs = startStopwatch(clocks)
     clocks.at.wall += 3_600_000
     expect(elapsedMs()).toBe(3_600_000)
   })
 
-  test('uses the monotonic clock when the wall clock is set back', () => {
+  test('a stopwatch uses the monotonic clock when the wall clock is set back', () => {
     const clocks = createClocks()
     const elapsedMs = startStopwatch(clocks)
     clocks.at.monotonic += 700
@@ -23,7 +23,7 @@ describe('a stopwatch', () => {
   })
 })
 
-test('elapsed time is measured by both clocks after the ticking clocks are stopped', () => {
+test('a stopwatch still measures with both clocks after the ticking clocks are stopped', () => {
   const clocks = createClocks()
   const ticking = startTickingClocks(clocks)
   const elapsedMs = startStopwatch(ticking)

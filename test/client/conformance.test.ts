@@ -19,7 +19,7 @@ import { readLastLogoutResponse } from '../../src/rules/last-logout-response.js'
 import { claimNames, readToken } from '../../src/rules/token.js'
 import { event as formatEvent } from '../_support/scripted-feed.js'
 
-/** What is known of a user and a session, in the fields of `GET /v1/last-logout`. */
+/** The logouts of a user and a session, with the field names of `GET /v1/last-logout`. */
 interface WireKnown {
   last_logout_at: string | null
   all_sessions_at: string | null
@@ -51,7 +51,7 @@ const readVectors = (name: string) =>
 
 const { options, cases } = readVectors('feed') as FeedVectors
 
-/** The client without its connection: the events of a case replace it, and the clock of the test both of its clocks. */
+/** Opens the client without a connection. The events of a case replace the connection, and one clock replaces both clocks. */
 function openConsumer() {
   const now = () => Date.now()
   const clocks = { monotonic: now, wall: now }
@@ -131,26 +131,28 @@ function toWire({ user, session, floorAt }: KnownLogouts): WireKnown {
 }
 
 function run(consumer: ReturnType<typeof openConsumer>, step: Step): void {
-  const where = JSON.stringify(step).slice(0, 200)
+  const stepText = JSON.stringify(step).slice(0, 200)
   if (step.connect) {
     const { since, after } = step.connect
     const query = { since, ...(after !== null && { after }) }
-    expect(Object.fromEntries(consumer.connect()), where).toEqual(query)
+    expect(Object.fromEntries(consumer.connect()), stepText).toEqual(query)
   }
   if (step.receive) {
     const text = step.receive.map(({ event, id, data }) => formatEvent(event, data, id)).join('')
-    expect(consumer.receive(text), where).toBe(step.ends_connection ?? false)
+    expect(consumer.receive(text), stepText).toBe(step.ends_connection ?? false)
   }
-  if (step.rows !== undefined) expect(consumer.cache.size(), where).toBe(step.rows)
+  if (step.rows !== undefined) expect(consumer.cache.size(), stepText).toBe(step.rows)
   if (step.age_ms !== undefined) {
-    expect(consumer.ageMs(), where).toBe(step.age_ms ?? Number.POSITIVE_INFINITY)
+    expect(consumer.ageMs(), stepText).toBe(step.age_ms ?? Number.POSITIVE_INFINITY)
   }
   for (const { user_id, session_id, ...known } of step.find ?? []) {
     const token = { subject: user_id, sessionId: session_id, loginAt: null }
-    expect(toWire(consumer.cache.find(token)), `${user_id}, ${session_id}, ${where}`).toEqual(known)
+    expect(toWire(consumer.cache.find(token)), `${user_id}, ${session_id}, ${stepText}`).toEqual(
+      known,
+    )
   }
   for (const { claims, ...expected } of step.check ?? []) {
-    expect(consumer.check(claims), `${JSON.stringify(claims)}, ${where}`).toMatchObject(expected)
+    expect(consumer.check(claims), `${JSON.stringify(claims)}, ${stepText}`).toMatchObject(expected)
   }
 }
 
@@ -195,7 +197,7 @@ describe('the client passes verdicts.json', () => {
   })
 })
 
-describe('the client passes hashes.json, as does node:crypto', () => {
+describe('the client and node:crypto pass hashes.json', () => {
   type Vector = Record<'name' | 'key' | 'id' | 'hash', string>
 
   test.each(readVectors('hashes') as Vector[])('$name', ({ key, id, hash }) => {

@@ -5,19 +5,20 @@ import { createDelayEstimator, type Delivery } from '../../src/client/delivery-d
 const NOON = Date.parse('2026-11-23T12:00:00Z')
 const HOUR_MS = 3_600_000
 
-/** The true facts of an event. Times in milliseconds. */
+/** What happens to an event. The client does not know all of this. Times in milliseconds. */
 interface Event {
-  /** Since the previous event, or since the request. */
+  /** The time from the previous event of the connection, or from the request, until the event is sent. */
   afterMs: number
   lagMs: number
   /** How far `as_of` is ahead of the service's clock. Used only if `lagMs` is 0. */
   aheadMs: number
+  /** The time from sending until receipt. An earlier event that is still on its way can delay the event further. */
   delayMs: number
 }
 
 interface Connection {
   events: Event[]
-  /** How far the client's clock is ahead of the service's. */
+  /** How far the client's clock is ahead of the service's clock. */
   offsetMs: number
 }
 
@@ -50,12 +51,12 @@ function deliver(connections: Connection[]): Estimate[][] {
   })
 }
 
-const event = (over: Partial<Event> = {}): Event => ({
+const event = (overrides: Partial<Event> = {}): Event => ({
   afterMs: 4_000,
   lagMs: 800,
   aheadMs: 0,
   delayMs: 0,
-  ...over,
+  ...overrides,
 })
 const estimates = (...connections: Connection[]) =>
   deliver(connections).map((connection) => connection.map(({ estimatedMs }) => estimatedMs))
@@ -76,7 +77,7 @@ const offset = fc.integer({ min: -1e12, max: 1e12 })
 
 describe('the estimated delay of delivery', () => {
   test.each([0, -HOUR_MS, HOUR_MS, 3_650 * 24 * HOUR_MS])(
-    'is the time that an event was delayed, with a client clock that is off by %i ms',
+    'the estimate is the time that an event was delayed, if the clocks differ by %i ms',
     (offsetMs) => {
       const events = [event(), event({ delayMs: 90_000 }), event({ delayMs: 20 }), event()]
       // The second event delays the third and the fourth.
@@ -84,17 +85,17 @@ describe('the estimated delay of delivery', () => {
     },
   )
 
-  test('does not depend on a constant offset between the clocks', () => {
+  test('the estimate does not depend on a constant offset between the clocks', () => {
     fc.assert(
       fc.property(fc.array(events(anyLag), { maxLength: 4 }), offset, (all, offsetMs) => {
-        const at = (ms: number) =>
-          estimates(...all.map((events): Connection => ({ events, offsetMs: ms })))
-        expect(at(offsetMs)).toEqual(at(0))
+        const estimatesWith = (offsetMs: number) =>
+          estimates(...all.map((events): Connection => ({ events, offsetMs })))
+        expect(estimatesWith(offsetMs)).toEqual(estimatesWith(0))
       }),
     )
   })
 
-  test('is the true delay minus that of the fastest event so far', () => {
+  test('the estimate is the true delay minus the delay of the fastest event so far', () => {
     fc.assert(
       fc.property(events(someLag), offset, (all, offsetMs) => {
         let minDelayMs = Number.POSITIVE_INFINITY
@@ -106,7 +107,7 @@ describe('the estimated delay of delivery', () => {
     )
   })
 
-  test('is too low by at most the smallest delay plus two minutes if `as_of` may be a minute ahead', () => {
+  test('the estimate is too low by at most the smallest delay plus two minutes if `as_of` may be a minute ahead', () => {
     fc.assert(
       fc.property(events(anyLag), offset, (all, offsetMs) => {
         let minDelayMs = Number.POSITIVE_INFINITY
@@ -119,34 +120,34 @@ describe('the estimated delay of delivery', () => {
     )
   })
 
-  test('shows a delay of more than two minutes although every `lag_ms` is 0', () => {
+  test('the estimate shows a delay of more than two minutes even if every `lag_ms` is 0', () => {
     const events = [event({ lagMs: 0, aheadMs: 30_000 }), event({ lagMs: 0, delayMs: HOUR_MS })]
     const [[, late = 0] = []] = estimates({ offsetMs: 0, events })
     expect(late).toBeGreaterThan(HOUR_MS - 120_000)
   })
 
-  test('is zero for on-time events after an `as_of` that was ahead', () => {
+  test('the estimate is zero for events without a delay after an `as_of` that was ahead', () => {
     const events = [event({ lagMs: 0, aheadMs: 60_000 }), event({ lagMs: 1 }), event()]
     expect(estimates({ offsetMs: 0, events })).toEqual([[0, 0, 0]])
   })
 
-  test('includes the step of a client clock that is set ahead, until the next connection', () => {
+  test('the estimate of the next connection ignores that the client clock was set ahead', () => {
     const before = { offsetMs: 0, events: [event(), event()] }
     const after = { offsetMs: HOUR_MS, events: [event({ afterMs: 30 }), event()] }
-    // The upper bound of the delay: 30 ms after the request.
+    // The event arrived 30 ms after the request. This is the upper bound of its delay.
     expect(estimates(before, after)).toEqual([
       [0, 0],
       [30, 30],
     ])
   })
 
-  test('is correct at the next event after the client clock is set back', () => {
+  test('the estimate is correct from the first event after the client clock was set back', () => {
     const before = { offsetMs: 0, events: [event()] }
     const after = { offsetMs: -HOUR_MS, events: [event(), event({ delayMs: 5_000 })] }
     expect(estimates(before, after)).toEqual([[0], [0, 5_000]])
   })
 
-  test('of the first event of a connection is at most the age of the connection', () => {
+  test('the estimate for the first event of a connection is at most the age of the connection', () => {
     const connections = fc.array(fc.record({ events: events(anyLag), offsetMs: offset }), {
       minLength: 1,
       maxLength: 6,

@@ -28,7 +28,7 @@ describe('an event of the change feed', () => {
   test.each([
     ['user', USER, { kind: 'user', userId: 'auth0|1', at: INSTANT, allSessionsAt: null }],
     [
-      'user, of all sessions',
+      'user, for all sessions',
       { ...USER, all_sessions_at: AT },
       { kind: 'user', userId: 'auth0|1', at: INSTANT, allSessionsAt: INSTANT },
     ],
@@ -44,19 +44,19 @@ describe('an event of the change feed', () => {
       FORGOTTEN_SESSION,
       { kind: 'forgotten_session', key: 'K', sessionHash: 'H', at: INSTANT, ended: true },
     ],
-  ])('is read as a change of kind %s', (_kind, data, change) => {
+  ])('readFeedEvent reads a change of kind %s', (_kind, data, change) => {
     expect(read('change', data)).toEqual({ kind: 'change', change, cursor: 'f.1' })
   })
 
-  test('has no cursor within a page', () => {
+  test('an event without an id has no cursor', () => {
     expect(read('change', USER, null).cursor).toBeNull()
   })
 
-  test('is read as a reset, whose empty id is no cursor', () => {
+  test('readFeedEvent reads a reset, and its empty id as no cursor', () => {
     expect(read('reset', {}, '')).toEqual({ kind: 'reset', cursor: null })
   })
 
-  test('is read as freshness', () => {
+  test('readFeedEvent reads a freshness event', () => {
     expect(read('freshness', { as_of: AT, lag_ms: 800, policy: 'user' })).toEqual({
       kind: 'freshness',
       freshness: { asOf: INSTANT, lagMs: 800, policy: 'user' },
@@ -67,7 +67,7 @@ describe('an event of the change feed', () => {
   test.each([
     ['event', 'notice', {}],
     ['kind of change', 'change', { kind: 'client', at: AT }],
-  ])('of an unknown %s has no effect but its cursor', (_what, name, data) => {
+  ])('readFeedEvent reads only the cursor of an unknown %s', (_what, name, data) => {
     expect(read(name, data)).toEqual({ kind: 'other', cursor: 'f.1' })
   })
 
@@ -82,7 +82,7 @@ describe('an event of the change feed', () => {
     ['session_hash', 'change', { ...FORGOTTEN_SESSION, session_hash: undefined }],
     ['policy', 'freshness', { as_of: AT, lag_ms: 0 }],
     ['as_of', 'freshness', { as_of: 'never', lag_ms: 0, policy: 'user' }],
-  ])('with a malformed %s throws an error that names the field only', (field, name, data) => {
+  ])('the error for an event with a malformed %s names the field', (field, name, data) => {
     expect(() => read(name, data)).toThrow(
       expect.objectContaining({
         code: 'NOT_UNDERSTOOD',
@@ -93,7 +93,7 @@ describe('an event of the change feed', () => {
     )
   })
 
-  test('that is not JSON throws an error without its data', () => {
+  test('the error for an event that is not JSON does not contain the data of the event', () => {
     const data = '{"user_id":"auth0|1"'
     expect(() => readFeedEvent({ name: 'change', data, id: null })).toThrow(
       expect.objectContaining({

@@ -7,8 +7,8 @@ const NOW = Date.UTC(2026, 10, 23, 10)
 const DAY_MS = 86_400_000
 
 const change: ReceivedChange = { kind: 'user', userId: 'auth0|1', at: NOW, allSessionsAt: null }
-const changed = (cursor: string | null): FeedEvent => ({ kind: 'change', change, cursor })
-const fresh = (cursor: string, asOf = NOW): FeedEvent => ({
+const changeEvent = (cursor: string | null): FeedEvent => ({ kind: 'change', change, cursor })
+const freshnessEvent = (cursor: string, asOf = NOW): FeedEvent => ({
   kind: 'freshness',
   freshness: { asOf, lagMs: 0, policy: 'session' },
   cursor,
@@ -31,12 +31,12 @@ function open(): void {
 }
 afterEach(() => progress.close())
 
-/** The query of the next connection, as an object. */
+/** Returns the query of the next connection as an object. */
 const connect = () => Object.fromEntries(progress.nextQuery())
 const SINCE = new Date(NOW - DAY_MS).toISOString()
 
 describe('a connection', () => {
-  test('begins a load from the horizon if nothing was received', () => {
+  test('a connection begins a load from the horizon if nothing was received', () => {
     open()
     expect(connect()).toEqual({ since: SINCE })
     now += 5
@@ -44,9 +44,9 @@ describe('a connection', () => {
   })
 
   test.each([
-    ['a load', [changed('f.1')]],
-    ['a live connection', [fresh('f.1')]],
-  ])('resumes %s at the cursor, with the same `since`', (_what, events) => {
+    ['a load', [changeEvent('f.1')]],
+    ['a live connection', [freshnessEvent('f.1')]],
+  ])('the next connection resumes %s at the cursor, with the same `since`', (_what, events) => {
     open()
     connect()
     for (const event of events) progress.apply(event)
@@ -54,18 +54,18 @@ describe('a connection', () => {
     expect(connect()).toEqual({ since: SINCE, after: 'f.1' })
   })
 
-  test('resumes at the end of a page, not within it', () => {
+  test('the next connection resumes at the end of the last complete page', () => {
     open()
     connect()
-    progress.apply(changed('f.1'))
-    progress.apply(changed(null))
+    progress.apply(changeEvent('f.1'))
+    progress.apply(changeEvent(null))
     expect(connect()).toEqual({ since: SINCE, after: 'f.1' })
   })
 
-  test('begins a new load after a reset', () => {
+  test('the next connection begins a new load after a reset', () => {
     open()
     connect()
-    progress.apply(fresh('f.1'))
+    progress.apply(freshnessEvent('f.1'))
     progress.apply(reset)
     now += 5
     expect(connect()).toEqual({ since: new Date(NOW - DAY_MS + 5).toISOString() })
@@ -73,24 +73,24 @@ describe('a connection', () => {
 })
 
 describe('the cache', () => {
-  test('is complete since the beginning of the load once a freshness event has ended the load', () => {
+  test('the cache is complete since `since` when a freshness event has ended the load', () => {
     open()
     connect()
-    progress.apply(changed('f.1'))
+    progress.apply(changeEvent('f.1'))
     expect(progress.completeSince()).toBe(Number.POSITIVE_INFINITY)
-    progress.apply(fresh('f.1'))
+    progress.apply(freshnessEvent('f.1'))
     expect(progress.completeSince()).toBe(NOW - DAY_MS)
   })
 
-  test('stays complete during a later load, whose end drops the rows that it did not deliver', () => {
+  test('the cache stays complete during a later load, and drops undelivered rows at the end of this load', () => {
     open()
     connect()
-    progress.apply(changed('f.1'))
-    progress.apply(fresh('f.1'))
+    progress.apply(changeEvent('f.1'))
+    progress.apply(freshnessEvent('f.1'))
     progress.apply(reset)
     expect(progress.completeSince()).toBe(NOW - DAY_MS)
     expect(cache.size()).toBe(1)
-    progress.apply(fresh('g.1', NOW + 1))
+    progress.apply(freshnessEvent('g.1', NOW + 1))
     expect(cache.size()).toBe(0)
   })
 })

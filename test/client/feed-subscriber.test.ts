@@ -39,7 +39,7 @@ function open(options: Partial<LastLogoutClientOptions> = {}): void {
   opened.push(client)
 }
 
-/** Opens a subscriber without a client, with clocks and limits of the test. */
+/** Opens a subscriber without a client. The test chooses the clocks and limits. */
 function subscribe(
   limits: Partial<SubscriberLimits> = {},
   options: Partial<LastLogoutClientOptions> = {},
@@ -59,7 +59,7 @@ function subscribe(
 }
 
 describe('a feed subscriber', () => {
-  test('resumes an interrupted load at its cursor, and then holds all logouts (P29)', async () => {
+  test('a subscriber resumes an interrupted load at the cursor, and then holds all logouts (P29)', async () => {
     feed = await openScriptedFeed(
       (response) => {
         response.write(event('change', logout('auth0|1'), 'f.1'), () => response.destroy())
@@ -79,7 +79,7 @@ describe('a feed subscriber', () => {
     expect(client.checkNow(login('auth0|3')).outcome).toBe('accepted')
   })
 
-  test('sends no `since` that the service rejects, even if its clock shows 1970', async () => {
+  test('a subscriber whose clock shows 1970 sends the minimum of `since` that the service accepts', async () => {
     feed = await openScriptedFeed((response) =>
       response.write(event('freshness', freshness(NOW), 'f.1')),
     )
@@ -90,7 +90,7 @@ describe('a feed subscriber', () => {
     expect(feed.queries[0]?.get('since')).toBe('2000-01-01T00:00:00.000Z')
   })
 
-  test('begins a new load after a reset that was interrupted', async () => {
+  test('a subscriber begins a new load if the connection breaks after a reset', async () => {
     feed = await openScriptedFeed(
       (response) => {
         response.write(event('freshness', freshness(NOW), 'f.9'))
@@ -103,7 +103,7 @@ describe('a feed subscriber', () => {
     expect(feed.queries[1]?.get('after')).toBeNull()
   })
 
-  test('loads everything again after `as_of` went back', async () => {
+  test('a subscriber loads everything again after `as_of` went back', async () => {
     feed = await openScriptedFeed(
       (response) =>
         response.write(
@@ -119,7 +119,7 @@ describe('a feed subscriber', () => {
     await expect.poll(() => subscriber.freshness()?.asOf).toBe(NOW - 4_000)
   })
 
-  test('reports a connection that breaks, but not one that it replaces for a reload', async () => {
+  test('a subscriber reports a connection that breaks, but not a connection that it replaces for a reload', async () => {
     feed = await openScriptedFeed((response) => {
       const send = () => response.write(event('freshness', freshness(Date.now()), 'f.1'))
       send()
@@ -136,7 +136,7 @@ describe('a feed subscriber', () => {
   })
 })
 
-test('a slow response does not undo a logout that the feed delivers in the meantime (P30)', async () => {
+test('a token stays revoked if the feed delivers the logout before a slow response without the logout arrives (P30)', async () => {
   const responses: ServerResponse[] = []
   feed = await openScriptedFeed((response) => {
     responses.push(response)
@@ -145,14 +145,14 @@ test('a slow response does not undo a logout that the feed delivers in the meant
   open({ timeoutMs: 20_000 })
   await client.ready()
   const old = { sub: 'auth0|1', iat: Math.floor(NOW / 1000) - 40 * 86_400 }
-  const checked = client.check(old)
+  const decision = client.check(old)
   await expect.poll(() => responses.length).toBe(2)
   const [feedResponse, lookupResponse] = responses
   feedResponse?.write(event('change', logout('auth0|1'), 'f.2'))
   await expect.poll(() => client.checkNow(old).outcome).toBe('revoked')
   const none = { last_logout_at: null, all_sessions_at: null, session: null, floor_at: null }
   lookupResponse?.end(JSON.stringify({ user_id: 'auth0|1', ...freshness(NOW), ...none }))
-  expect(await checked).toMatchObject({ outcome: 'revoked', reason: 'all_sessions_logout' })
+  expect(await decision).toMatchObject({ outcome: 'revoked', reason: 'all_sessions_logout' })
 })
 
 describe('a cached logout', () => {
@@ -160,7 +160,7 @@ describe('a cached logout', () => {
   const lateLogout = { ...logout('auth0|1'), at: new Date(longAgo).toISOString() }
   const before = { sub: 'auth0|1', iat: Math.floor(longAgo / 1000) - 60 }
 
-  test('stays cached if it happened long before it was stored', async () => {
+  test('a logout stays cached if it happened long before it was stored', async () => {
     feed = await openScriptedFeed((response) => {
       response.write(event('change', lateLogout, 'f.1') + event('freshness', freshness(NOW), 'f.1'))
     })
@@ -169,7 +169,7 @@ describe('a cached logout', () => {
     expect(client.checkNow(before).outcome).toBe('revoked')
   })
 
-  test('is deleted when a complete load has not delivered it, and not before', async () => {
+  test('a cached logout is deleted at the end of a load that has not delivered it', async () => {
     const rest: ServerResponse[] = []
     feed = await openScriptedFeed(
       (response) => {
@@ -190,7 +190,7 @@ describe('a cached logout', () => {
     expect(client.checkNow(login('auth0|2')).outcome).toBe('revoked')
   })
 
-  test('stays cached while a database that was set back has not read the log again', async () => {
+  test('a logout stays cached until a service whose database was set back has read the log again', async () => {
     feed = await openScriptedFeed(
       (response) => {
         response.write(event('change', logout('auth0|1'), 'f.1'))
@@ -220,7 +220,7 @@ test('the clients of a service do not all load at once when `as_of` goes back', 
   for (let n = 0; n < 10; n++) subscribe({ maxReloadDelayMs: 1_000 })
   await expect.poll(() => open.length).toBe(10)
   const startedAt = performance.now()
-  for (const each of open) each.write(event('freshness', freshness(NOW - 5_000), 'f.4'))
+  for (const response of open) response.write(event('freshness', freshness(NOW - 5_000), 'f.4'))
   await expect.poll(() => reloadedAt.length, { timeout: 5_000 }).toBe(10)
   expect(Math.max(...reloadedAt) - Math.min(...reloadedAt)).toBeGreaterThan(200)
   expect(Math.max(...reloadedAt) - startedAt).toBeLessThan(3_000)
@@ -252,23 +252,23 @@ test.each([
     expect(client.checkNow(login('auth0|1')).reason).toBe('not_loaded')
     await client.ready()
     expect(client.checkNow(login('auth0|1')).outcome).toBe('accepted')
-    // Two connections that failed, and three checks.
+    // The callback is called for two connections that failed, and for three checks.
     expect(calls).toBe(5)
   },
 )
 
 describe('freshness', () => {
-  const now = (lagMs: number, sentAt = Date.now()) =>
+  const freshnessEvent = (lagMs: number, sentAt = Date.now()) =>
     event('freshness', freshness(sentAt - lagMs, { lag_ms: lagMs }), 'f.1')
 
   test.each([
     ['an hour ahead of', 3_600_000],
     ['an hour behind', -3_600_000],
   ])(
-    'is as the service states it, even if its clock is %s that of the client',
+    'the data is fresh even if the clock of the service is %s the clock of the client',
     async (_what, offsetMs) => {
       feed = await openScriptedFeed((response) => {
-        response.write(now(1_000, Date.now() + offsetMs))
+        response.write(freshnessEvent(1_000, Date.now() + offsetMs))
       })
       open({ maxStalenessMs: 20_000 })
       await client.ready()
@@ -276,17 +276,17 @@ describe('freshness', () => {
     },
   )
 
-  test('is stale for events that a proxy held back; the client replaces the connection and resumes', async () => {
-    // The service's clock is an hour ahead: a comparison with the client's clock alone shows no delay.
+  test('the data is stale if a proxy delays the events, and the client then replaces the connection', async () => {
+    // The service's clock is an hour ahead. A mere comparison with the client's clock would therefore show no delay.
     const ahead = 3_600_000
     const responses: ServerResponse[] = []
     feed = await openScriptedFeed((response) => {
       responses.push(response)
-      response.write(now(1_000, Date.now() + ahead))
+      response.write(freshnessEvent(1_000, Date.now() + ahead))
       if (responses.length > 1) return
       response.write(event('change', logout('auth0|1'), 'f.2'))
-      response.write(now(1_000, Date.now() + ahead - 60_000))
-      response.write(now(1_000, Date.now() + ahead - 50_000))
+      response.write(freshnessEvent(1_000, Date.now() + ahead - 60_000))
+      response.write(freshnessEvent(1_000, Date.now() + ahead - 50_000))
     })
     const decisions: string[] = []
     const onDecision = ({ reason }: Decision) => void decisions.push(reason)
@@ -301,26 +301,26 @@ describe('freshness', () => {
     expect(client.checkNow(login('auth0|1')).outcome).toBe('revoked')
   })
 
-  test('is requested with growing backoff while each connection delivers late', async () => {
+  test('the client connects with growing backoff while the events of each connection are late', async () => {
     const requestedAt: number[] = []
     feed = await openScriptedFeed((response) => {
       requestedAt.push(performance.now())
-      response.write(now(1_000))
-      response.write(now(1_000, Date.now() - 60_000))
+      response.write(freshnessEvent(1_000))
+      response.write(freshnessEvent(1_000, Date.now() - 60_000))
     })
     open({ maxStalenessMs: 20_000 })
     await expect.poll(() => requestedAt.length, { timeout: 10_000 }).toBe(5)
     const [, , , fourth = 0, fifth = 0] = requestedAt
-    // At least half of 100 ms doubled four times.
+    // The minimum is half of the backoff, which is 100 ms doubled four times.
     expect(fifth - fourth).toBeGreaterThan(750)
   })
 
   const ticking = (response: ServerResponse) => {
-    const timer = setInterval(() => response.write(now(1_000)), 20)
+    const timer = setInterval(() => response.write(freshnessEvent(1_000)), 20)
     response.on('close', () => clearInterval(timer))
   }
 
-  test('is correct after one reconnection when the clock of the client was set ahead permanently', async () => {
+  test('the age is correct after one reconnection when the clock of the client was set ahead', async () => {
     feed = await openScriptedFeed(ticking)
     const clocks = createSettableClocks()
     const { subscriber } = subscribe({ clocks }, { maxStalenessMs: 20_000 })
@@ -332,7 +332,7 @@ describe('freshness', () => {
     expect(errors).toHaveLength(1)
   })
 
-  test('does not change when the clock of the client was set back', async () => {
+  test('the age stays correct when the clock of the client was set back', async () => {
     feed = await openScriptedFeed(ticking)
     const clocks = createSettableClocks()
     const { subscriber } = subscribe({ clocks }, { maxStalenessMs: 20_000 })
@@ -346,8 +346,8 @@ describe('freshness', () => {
     expect(feed.queries).toHaveLength(1)
   })
 
-  test('includes the time that the machine slept', async () => {
-    feed = await openScriptedFeed((response) => response.write(now(1_000)))
+  test('the age includes the time that the machine slept', async () => {
+    feed = await openScriptedFeed((response) => response.write(freshnessEvent(1_000)))
     const clocks = createSettableClocks()
     const { subscriber } = subscribe({ clocks })
     await subscriber.ready()
@@ -357,10 +357,10 @@ describe('freshness', () => {
 
   test.each<[string, unknown]>([
     ['a number', 5],
-    ['prose', 'Monday 23 November 2026'],
+    ['a date in words', 'Monday 23 November 2026'],
     ['without a zone', '2026-11-23T10:00:00'],
     ['in the year 275760', '+275760-09-13T00:00:00Z'],
-  ])('is rejected if as_of is %s', async (_what, as_of) => {
+  ])('the client rejects a freshness event with an as_of that is %s', async (_what, as_of) => {
     feed = await openScriptedFeed((response) =>
       response.write(event('freshness', freshness(NOW, { as_of }), 'f.1')),
     )
@@ -377,16 +377,16 @@ describe('freshness', () => {
     ['is a text', { lag_ms: '0' }],
     ['is negative', { lag_ms: -1_000_000 }],
     ['is null', { lag_ms: null }],
-  ])('is unknown if lag_ms %s', async (_what, over) => {
+  ])('the data counts as stale if lag_ms %s', async (_what, overrides) => {
     feed = await openScriptedFeed((response) =>
-      response.write(event('freshness', freshness(Date.now(), over), 'f.1')),
+      response.write(event('freshness', freshness(Date.now(), overrides), 'f.1')),
     )
     open({ maxStalenessMs: 3_000 })
     await expect.poll(() => client.checkNow(login('auth0|1')).reason).toBe('stale')
   })
 })
 
-test('a feed subscriber replaces a connection that is silent', async () => {
+test('a subscriber replaces a connection that sends no data', async () => {
   feed = await openScriptedFeed((response) =>
     response.write(event('freshness', freshness(NOW), 'f.1')),
   )
@@ -397,7 +397,7 @@ test('a feed subscriber replaces a connection that is silent', async () => {
   ])
 })
 
-describe('a feed subscriber reports an invalid event as an invalid response, and connects again', () => {
+describe('an invalid event', () => {
   test.each([
     [
       'with a malformed field',
@@ -414,16 +414,19 @@ describe('a feed subscriber reports an invalid event as an invalid response, and
       `event: change\ndata: ${'x'.repeat(1_000_001)}`,
       /^the change feed sent an event of more than 1000000 characters: /,
     ],
-  ])('%s', async (_what, text, message) => {
-    feed = await openScriptedFeed(
-      (response) => response.write(text),
-      (response) => response.write(event('freshness', freshness(NOW), 'f.1')),
-    )
-    const { subscriber } = subscribe()
-    await subscriber.ready()
-    expect(errors).toMatchObject([
-      { code: 'NOT_UNDERSTOOD', message: expect.stringMatching(message) },
-    ])
-    expect(errors[0]?.message).not.toContain('auth0|1')
-  })
+  ])(
+    'a subscriber reports an event %s as NOT_UNDERSTOOD, and connects again',
+    async (_what, text, message) => {
+      feed = await openScriptedFeed(
+        (response) => response.write(text),
+        (response) => response.write(event('freshness', freshness(NOW), 'f.1')),
+      )
+      const { subscriber } = subscribe()
+      await subscriber.ready()
+      expect(errors).toMatchObject([
+        { code: 'NOT_UNDERSTOOD', message: expect.stringMatching(message) },
+      ])
+      expect(errors[0]?.message).not.toContain('auth0|1')
+    },
+  )
 })

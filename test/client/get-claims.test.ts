@@ -24,7 +24,7 @@ beforeAll(async () => {
   await logouts.logOut('auth0|out')
   issuer = await openIssuer()
   publicKey = await exportSPKI(issuer.publicKey)
-  // With `deny`, an accepted request has certainly been checked.
+  // With `deny`, a request is accepted only if the check has found no logout.
   client = openClient(logouts.url, { onUnknown: 'deny' })
   await client.ready()
 })
@@ -39,7 +39,7 @@ interface ServerResponse {
   text: string
 }
 
-/** Sends a request with a token of this user; `null`: without a token. */
+/** Sends a request with a token of the user `sub`; `null`: without a token. */
 async function call(url: string, sub: string | null): Promise<ServerResponse> {
   const iat = Math.floor(Date.now() / 1000) - 60
   const token = sub === null ? null : await issuer.sign({ sub, iat })
@@ -48,7 +48,7 @@ async function call(url: string, sub: string | null): Promise<ServerResponse> {
   return { status: response.status, text: await response.text() }
 }
 
-/** Calls an Express app with these handlers as each of these users. */
+/** Starts an Express app with these handlers. Sends one request for each subject. */
 async function callExpress(handlers: RequestHandler[], subjects: (string | null)[]) {
   const app = express()
   app.use(handlers)
@@ -63,7 +63,8 @@ async function callExpress(handlers: RequestHandler[], subjects: (string | null)
   return responses
 }
 
-const namesGetClaims = { status: 500, text: expect.stringContaining('getClaims') }
+/** The response to a request whose claims were not found. */
+const claimsError = { status: 500, text: expect.stringContaining('getClaims') }
 const statuses = (responses: ServerResponse[]) => responses.map(({ status }) => status)
 
 describe('Express', () => {
@@ -71,18 +72,18 @@ describe('Express', () => {
     expressjwt({ secret: publicKey, algorithms: ['RS256'], ...params })
   const optional = { credentialsRequired: false }
 
-  test('fails after express-jwt, which sets req.auth to the claims', async () => {
+  test('the Express binding fails after express-jwt, because express-jwt sets req.auth to the claims', async () => {
     const responses = await callExpress(
       [byExpressJwt(), forExpress(client)],
       ['auth0|out', 'auth0|in'],
     )
-    expect(responses).toEqual([namesGetClaims, namesGetClaims])
+    expect(responses).toEqual([claimsError, claimsError])
   })
 
-  test('accepts a request without a token if none is required, and checks every other request', async () => {
+  test('the Express binding accepts a request without a token if none is required, and fails for every other request', async () => {
     const handlers = [byExpressJwt(optional), forExpress(client, { authRequired: false })]
     const responses = await callExpress(handlers, ['auth0|out', 'auth0|in', null])
-    expect(responses).toEqual([namesGetClaims, namesGetClaims, { status: 200, text: 'passed' }])
+    expect(responses).toEqual([claimsError, claimsError, { status: 200, text: 'passed' }])
   })
 
   test.each<[string, object]>([
@@ -90,39 +91,42 @@ describe('Express', () => {
     ['an empty object', { auth: {} }],
     ['a payload that is text', { auth: { payload: 'text' } }],
     ['a payload that is null', { auth: { payload: null } }],
-  ])('fails for a req.auth that is %s, even if no token is required', async (_what, fields) => {
-    const put: RequestHandler = (req, _res, next) => {
-      Object.assign(req, fields)
-      next()
-    }
-    const handlers = [put, forExpress(client, { authRequired: false })]
-    expect(await callExpress(handlers, [null])).toEqual([namesGetClaims])
-  })
+  ])(
+    'the Express binding fails if req.auth is %s, even if no token is required',
+    async (_what, fields) => {
+      const put: RequestHandler = (req, _res, next) => {
+        Object.assign(req, fields)
+        next()
+      }
+      const handlers = [put, forExpress(client, { authRequired: false })]
+      expect(await callExpress(handlers, [null])).toEqual([claimsError])
+    },
+  )
 
-  test('reads the claims of express-jwt with getClaims', async () => {
+  test('the Express binding reads the claims of express-jwt with getClaims', async () => {
     const getClaims = (req: ExpressJwtRequest) => req.auth
     const handlers = [byExpressJwt(), forExpress(client, { getClaims })]
     expect(statuses(await callExpress(handlers, ['auth0|out', 'auth0|in']))).toEqual([401, 200])
   })
 
-  test('accepts a request for which getClaims returns undefined only if no token is required', async () => {
+  test('the Express binding accepts a request for which getClaims returns undefined only if no token is required', async () => {
     const getClaims = (req: ExpressJwtRequest) => req.auth
-    const of = (authRequired: boolean) => [
+    const handlers = (authRequired: boolean) => [
       byExpressJwt(optional),
       forExpress(client, { authRequired, getClaims }),
     ]
-    expect(statuses(await callExpress(of(false), ['auth0|out', null]))).toEqual([401, 200])
-    expect(await callExpress(of(true), [null])).toEqual([namesGetClaims])
+    expect(statuses(await callExpress(handlers(false), ['auth0|out', null]))).toEqual([401, 200])
+    expect(await callExpress(handlers(true), [null])).toEqual([claimsError])
   })
 
-  test('fails if getClaims returns the decoded token of auth() instead of its payload', async () => {
+  test('the Express binding fails if getClaims returns the decoded token of auth() instead of the payload', async () => {
     const verify = auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE })
     const hook = forExpress(client, { getClaims: (req: Request) => req.auth })
     const responses = await callExpress([verify, hook], ['auth0|out', 'auth0|in'])
-    expect(responses).toEqual([namesGetClaims, namesGetClaims])
+    expect(responses).toEqual([claimsError, claimsError])
   })
 
-  test('passes an error of getClaims to the error handler', async () => {
+  test('the Express binding passes an error of getClaims to the error handler', async () => {
     const getClaims = () => {
       throw new Error('no such session')
     }
@@ -130,7 +134,7 @@ describe('Express', () => {
     expect(responses).toEqual([{ status: 500, text: 'no such session' }])
   })
 
-  test('reads the claims of auth() by default, and accepts a request without a token if none is required', async () => {
+  test('the Express binding reads the claims of auth() by default, and accepts a request without a token if none is required', async () => {
     const verify = auth({
       issuerBaseURL: issuer.url,
       audience: ORDERS_AUDIENCE,
@@ -141,7 +145,7 @@ describe('Express', () => {
     expect(statuses(responses)).toEqual([401, 200, 200])
   })
 
-  test('passes an error to the error handler if another handler has sent a response in the meantime', async () => {
+  test('the Express binding passes an error to the error handler if another handler has already sent a response', async () => {
     // Express 4, unlike Express 5, does not catch a rejection of a handler.
     const sent = new Error('headers have been sent')
     const response = {
@@ -158,12 +162,12 @@ describe('Express', () => {
     expect(errors).toEqual([sent])
   })
 
-  test('fails if getClaims returns a promise', async () => {
+  test('the Express binding fails if getClaims returns a promise', async () => {
     const tolerant = openClient(logouts.url, { onUnknown: 'allow' })
     const getClaims = async (req: Request) => req.auth?.payload
     const verify = auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE })
     const handlers = [verify, forExpress(tolerant, { getClaims })]
-    expect(await callExpress(handlers, ['auth0|out'])).toEqual([namesGetClaims])
+    expect(await callExpress(handlers, ['auth0|out'])).toEqual([claimsError])
     await tolerant.close()
   })
 
@@ -176,7 +180,7 @@ describe('Express', () => {
 })
 
 describe('Fastify', () => {
-  /** Calls an app with this preHandler as a user who has logged out, and as one who has not. */
+  /** Starts an app with this preHandler. Sends one request as a logged-out user, and one as a logged-in user. */
   async function callFastify(
     verify: Partial<FastifyJWTOptions>,
     hook: preHandlerAsyncHookHandler,
@@ -205,19 +209,19 @@ describe('Fastify', () => {
   type User = { id: string; claims: Claims }
   const formatUser = (claims: Claims) => ({ id: claims.sub, claims })
 
-  test('accepts no user without the sub that formatUser has removed', async () => {
+  test('the Fastify binding accepts no request if formatUser has removed sub', async () => {
     const responses = await callFastify({ formatUser } as object, forFastify(client))
     expect(statuses(responses)).toEqual([503, 503])
   })
 
-  test('reads the claims of formatUser with getClaims', async () => {
+  test('the Fastify binding reads the claims of formatUser with getClaims', async () => {
     const getClaims = (request: FastifyRequest) => (request.user as User).claims
     const hook = forFastify(client, { getClaims })
     const responses = await callFastify({ formatUser } as object, hook)
     expect(statuses(responses)).toEqual([401, 200])
   })
 
-  test('fails for the decoded token of complete: true, and reads its payload with getClaims', async () => {
+  test('the Fastify binding fails for the decoded token of complete: true, and reads the payload with getClaims', async () => {
     const open = async (hook: preHandlerAsyncHookHandler) => {
       const app = Fastify()
       const options = {
@@ -231,7 +235,7 @@ describe('Fastify', () => {
       app.addHook('preHandler', hook)
       return listenAndCall(app)
     }
-    expect(await open(forFastify(client))).toEqual([namesGetClaims, namesGetClaims])
+    expect(await open(forFastify(client))).toEqual([claimsError, claimsError])
     const getClaims = (request: { user?: unknown }) => (request.user as { payload: Claims }).payload
     expect(statuses(await open(forFastify(client, { getClaims })))).toEqual([401, 200])
   })
@@ -240,7 +244,7 @@ describe('Fastify', () => {
 describe('a fetch-style server', () => {
   const claims = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
 
-  test('reads the claims with getClaims', async () => {
+  test('the fetch binding reads the claims with getClaims', async () => {
     const check = forFetch(client, {
       getClaims: (context: Map<string, Claims>) => context.get('jwt'),
     })
@@ -249,11 +253,11 @@ describe('a fetch-style server', () => {
     await expect(check(new Map())).rejects.toThrow('getClaims')
   })
 
-  test('fails for values that are not claims', async () => {
+  test('the fetch binding fails for values that are not claims', async () => {
     const check = forFetch(client)
     const decoded = { header: {}, payload: claims('auth0|in'), signature: '' }
-    for (const given of [undefined, null, 'eyJ', decoded]) {
-      await expect(check(given as Claims)).rejects.toThrow('getClaims')
+    for (const value of [undefined, null, 'eyJ', decoded]) {
+      await expect(check(value as Claims)).rejects.toThrow('getClaims')
     }
   })
 })

@@ -2,11 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { createLastLogoutRequest } from '../../src/client/last-logout-request.js'
 import { createClock } from '../_support/clock.js'
 import {
-  about,
   FOREIGN_NOT_FOUND,
   OWN_NOT_FOUND,
   openStandIn,
   type Reply,
+  replyAbout,
 } from '../_support/stand-in.js'
 
 const MINUTE_MS = 60_000
@@ -24,8 +24,8 @@ async function open(reply: (url: string) => Reply | null, timeoutMs = 5_000) {
 }
 
 describe('a service that has the query form', () => {
-  test('receives one request, with the ids in the query', async () => {
-    const { request, requests } = await open(() => about(ids.userId, ids.sessionId))
+  test('the client sends one request, with the ids in the query', async () => {
+    const { request, requests } = await open(() => replyAbout(ids.userId, ids.sessionId))
     expect(await request(ids)).toMatchObject({
       known: { user: null, session: null, floorAt: null },
       freshness: { policy: 'session', lagMs: 0 },
@@ -34,12 +34,12 @@ describe('a service that has the query form', () => {
   })
 
   test.each([
-    ['another user', about('b', 'S1')],
-    ['another session', about(ids.userId, 'S2')],
-    ['no session, though one is requested', about(ids.userId)],
+    ['another user', replyAbout('b', 'S1')],
+    ['another session', replyAbout(ids.userId, 'S2')],
+    ['no session although a session was requested', replyAbout(ids.userId)],
     ['no user', [200, '{"policy":"session"}'] as Reply],
     ['null', [200, 'null'] as Reply],
-  ])('causes an error with a response about %s', async (_what, reply) => {
+  ])('the client rejects a response about %s', async (_what, reply) => {
     const { request } = await open(() => reply)
     const error = await request(ids).catch((error) => error)
     expect(error).toMatchObject({ code: 'NOT_UNDERSTOOD' })
@@ -47,8 +47,8 @@ describe('a service that has the query form', () => {
     expect(error.message).not.toContain(ids.userId)
   })
 
-  test('causes an error with a response that names a session, though none is requested', async () => {
-    const { request } = await open(() => about('x', 'S1'))
+  test('the client rejects a response about a session although no session was requested', async () => {
+    const { request } = await open(() => replyAbout('x', 'S1'))
     await expect(request({ userId: 'x', sessionId: null })).rejects.toMatchObject({
       code: 'NOT_UNDERSTOOD',
     })
@@ -56,10 +56,11 @@ describe('a service that has the query form', () => {
 })
 
 describe('a service that does not have the query form', () => {
-  const old = (url: string) => (isQuery(url) ? OWN_NOT_FOUND : about(ids.userId, ids.sessionId))
+  const oldService = (url: string) =>
+    isQuery(url) ? OWN_NOT_FOUND : replyAbout(ids.userId, ids.sessionId)
 
-  test('receives only the path form for ten minutes', async () => {
-    const { request, requests, clock } = await open(old)
+  test('the client sends only the path form for ten minutes after the 404', async () => {
+    const { request, requests, clock } = await open(oldService)
     await request(ids)
     expect(requests.splice(0)).toEqual([QUERY, PATH])
     clock.pass(10 * MINUTE_MS - 1)
@@ -72,13 +73,13 @@ describe('a service that does not have the query form', () => {
     expect(requests).toEqual([PATH])
   })
 
-  test('receives the query form at most ten minutes after its upgrade', async () => {
-    let upgraded = false
+  test('the client sends the query form at most ten minutes after the service was upgraded', async () => {
+    let isUpgraded = false
     const { request, requests, clock } = await open((url) =>
-      upgraded ? about(ids.userId, ids.sessionId) : old(url),
+      isUpgraded ? replyAbout(ids.userId, ids.sessionId) : oldService(url),
     )
     await request(ids)
-    upgraded = true
+    isUpgraded = true
     clock.pass(10 * MINUTE_MS)
     requests.length = 0
     await request(ids)
@@ -86,19 +87,19 @@ describe('a service that does not have the query form', () => {
     expect(requests).toEqual([QUERY, QUERY])
   })
 
-  test('causes an error when the path form returns another user', async () => {
-    const { request } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : about('b', 'S1')))
+  test('the client rejects a response to the path form about another user', async () => {
+    const { request } = await open((url) => (isQuery(url) ? OWN_NOT_FOUND : replyAbout('b', 'S1')))
     await expect(request(ids)).rejects.toMatchObject({ code: 'NOT_UNDERSTOOD' })
   })
 
-  test('causes an error when it does not have the path form either', async () => {
+  test('the client throws an error if the service has neither form', async () => {
     const { request } = await open(() => OWN_NOT_FOUND)
     await expect(request(ids)).rejects.toMatchObject({ code: 'NOT_UNDERSTOOD' })
   })
 })
 
 test.each(FOREIGN_NOT_FOUND)(
-  'a 404 that is not of last-logout is an error, and the path form is not tried: %d %s',
+  'the client throws an error after a 404 that does not come from last-logout, without trying the path form: %d %s',
   async (...reply) => {
     const { request, requests } = await open(() => reply)
     await expect(request(ids)).rejects.toMatchObject({ code: 'NOT_UNDERSTOOD' })

@@ -20,25 +20,25 @@ function open(options: Partial<LastLogoutClientOptions> = {}) {
   client = openClient(feed.url, { connect: 'lazy', ...options })
 }
 
-/** Connects a client that does so at once: a connection that began earlier has then reached the service. */
-async function connectAnother(): Promise<void> {
+/** Connects an eager client, then closes it. Any earlier connection has then reached the service as well. */
+async function connectEagerClient(): Promise<void> {
   const eager = openClient(feed.url)
   await eager.ready()
   await eager.close()
 }
 
 describe("a client with connect: 'lazy'", () => {
-  test('connects with the first check, which waits for the load', async () => {
+  test('a lazy client connects with the first check, and this check waits for the load', async () => {
     feed = await openScriptedFeed((response) => void setTimeout(() => load(response), 100))
     open({ timeoutMs: 10_000 })
-    await connectAnother()
+    await connectEagerClient()
     expect(feed.queries).toHaveLength(1)
     const decisions = await Promise.all([client.check(claims), client.check(claims)])
     expect(decisions.map(({ outcome }) => outcome)).toEqual(['accepted', 'accepted'])
     expect(feed.queries).toHaveLength(2)
   })
 
-  test('waits for the load at most timeoutMs, and only once', async () => {
+  test('a lazy client waits for the load only once, and at most timeoutMs', async () => {
     feed = await openScriptedFeed(() => {})
     open({ timeoutMs: 300 })
     const startedAt = performance.now()
@@ -50,26 +50,26 @@ describe("a client with connect: 'lazy'", () => {
     expect(performance.now() - startedAt).toBeLessThan(firstMs + 3_000)
   })
 
-  test('does not connect for a machine token', async () => {
+  test('a lazy client does not connect for a machine token', async () => {
     feed = await openScriptedFeed(load)
     open()
     const decision = await client.check({ sub: 'orders@clients', iat: claims.iat })
     expect(decision).toMatchObject({ allowed: true, reason: 'machine_token' })
-    await connectAnother()
+    await connectEagerClient()
     expect(feed.queries).toHaveLength(1)
   })
 
-  test('does not connect after it was closed', async () => {
+  test('a lazy client does not connect after it was closed', async () => {
     feed = await openScriptedFeed(load)
     open()
     await client.close()
     expect((await client.check(claims)).reason).toBe('not_loaded')
     expect(client.checkNow(claims).reason).toBe('not_loaded')
-    await connectAnother()
+    await connectEagerClient()
     expect(feed.queries).toHaveLength(1)
   })
 
-  test('connects with `ready` and with `checkNow`', async () => {
+  test('a lazy client connects with `ready` and with `checkNow`', async () => {
     feed = await openScriptedFeed(load)
     open()
     await client.ready()

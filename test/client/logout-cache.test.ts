@@ -23,7 +23,7 @@ const forgottenSession = (at: number, ended: boolean) => ({
   ended,
 })
 
-test('finds the logouts of a forgotten person by the hashes of the ids', () => {
+test('the cache finds the logouts of a forgotten person by the hashes of the ids', () => {
   const cache = createLogoutCache()
   cache.beginLoad()
   cache.merge(forgottenUser(NOON, NOON - 1))
@@ -37,7 +37,7 @@ test('finds the logouts of a forgotten person by the hashes of the ids', () => {
   expect(cache.find({ ...TOKEN, subject: 'auth0|2', sessionId: 'S2' })).toEqual(NOTHING)
 })
 
-test('merges the hashed rows with the rows that contain the ids', () => {
+test('the cache merges a row with a hash and a row with the id of the same user or session', () => {
   const cache = createLogoutCache()
   cache.beginLoad()
   cache.merge(forgottenUser(NOON, NOON - 1))
@@ -52,7 +52,7 @@ test('merges the hashed rows with the rows that contain the ids', () => {
   })
 })
 
-test('keeps the row with the id and the hashed row until a load delivers only the hashed row', () => {
+test('the cache drops the row with the id when a load has delivered only the row with the hash', () => {
   const cache = createLogoutCache()
   cache.beginLoad()
   cache.merge({ kind: 'user', userId: 'auth0|1', at: NOON, allSessionsAt: null })
@@ -65,7 +65,7 @@ test('keeps the row with the id and the hashed row until a load delivers only th
   expect(cache.find(TOKEN).user).toEqual({ at: NOON, allSessionsAt: null })
 })
 
-test('drops hashed rows that a load no longer delivers', () => {
+test('the cache drops rows with a hash that a load no longer delivers', () => {
   const cache = createLogoutCache()
   cache.beginLoad()
   cache.merge(forgottenUser(NOON))
@@ -74,7 +74,7 @@ test('drops hashed rows that a load no longer delivers', () => {
   expect(cache.find(TOKEN)).toEqual(NOTHING)
 })
 
-test('uses the key of the latest row, as after one database has replaced another', () => {
+test('the cache finds rows with hashes of a new key, for example after another database replaced the first one', () => {
   const cache = createLogoutCache()
   cache.beginLoad()
   cache.merge(forgottenUser(NOON))

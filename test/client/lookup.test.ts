@@ -49,14 +49,14 @@ afterEach(async () => {
 })
 
 describe('a cached response', () => {
-  test('is reused within `cacheMs`', async () => {
+  test('a cached response is used again within `cacheMs`', async () => {
     clocks.setAhead(CACHE_MS / 2)
     await lookup.fetch(token)
     expect(requests).toBe(1)
     expect(lookup.cached(token)).toBeDefined()
   })
 
-  test('is not reused after a function was frozen for longer than `cacheMs`', async () => {
+  test('a cached response is not used again after the function was frozen for `cacheMs`', async () => {
     const cached = lookup.cached(token)
     clocks.sleep(CACHE_MS)
     expect(lookup.cached(token)).toBeUndefined()
@@ -65,14 +65,14 @@ describe('a cached response', () => {
     expect(requests).toBe(2)
   })
 
-  test('is not reused for longer because the wall clock was set back', () => {
+  test('a cached response expires after `cacheMs` even if the wall clock was set back', () => {
     clocks.setAhead(-CACHE_MS)
     clocks.passMonotonic(CACHE_MS)
     expect(lookup.cached(token)).toBeUndefined()
   })
 })
 
-test("with `lookup: 'feed'`, concurrent calls for the same user share one request", async () => {
+test("concurrent calls for the same user share one request with `lookup: 'feed'`", async () => {
   clocks.sleep(CACHE_MS)
   const results = await Promise.all([lookup.fetch(token), lookup.fetch(token)])
   expect(results[0]).toBe(results[1])

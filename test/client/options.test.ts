@@ -3,18 +3,25 @@ import { createLastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
 import { openLogoutStandIn } from '../_support/logout-stand-in.js'
 
-const complete = { url: 'http://127.0.0.1:1', apiKey: 'x'.repeat(32), onUnknown: 'deny' } as const
+const requiredOptions = {
+  url: 'http://127.0.0.1:1',
+  apiKey: 'x'.repeat(32),
+  onUnknown: 'deny',
+} as const
 
 describe('creating a client', () => {
-  test.each(['url', 'apiKey', 'onUnknown'])('without %s throws an error that names it', (name) => {
-    for (const value of [undefined, null, '']) {
-      const options = { ...complete, [name]: value } as never
-      expect(() => createLastLogoutClient(options)).toThrow(`${name} is missing`)
-      expect(() => createLastLogoutClient(options)).toThrow(TypeError)
-    }
-  })
+  test.each(['url', 'apiKey', 'onUnknown'])(
+    'the error for the missing option %s names this option',
+    (name) => {
+      for (const value of [undefined, null, '']) {
+        const options = { ...requiredOptions, [name]: value } as never
+        expect(() => createLastLogoutClient(options)).toThrow(`${name} is missing`)
+        expect(() => createLastLogoutClient(options)).toThrow(TypeError)
+      }
+    },
+  )
 
-  test('without options throws an error that names the first one', () => {
+  test('the error for missing options names the option url', () => {
     expect(() => createLastLogoutClient(undefined as never)).toThrow('url is missing')
   })
 
@@ -23,8 +30,9 @@ describe('creating a client', () => {
     ['issuer', { issuer: ['https://a/', ''] }],
     ['issuer', { issuer: 5 }],
     ['connect', { connect: 'later' }],
-  ])('with an invalid %s throws an error that names it', (name, options) => {
-    const create = () => createLastLogoutClient({ ...complete, lookup: 'request', ...options })
+  ])('the error for an invalid %s names this option', (name, options) => {
+    const create = () =>
+      createLastLogoutClient({ ...requiredOptions, lookup: 'request', ...options })
     expect(create).toThrow(TypeError)
     expect(create).toThrow(`${name} must be`)
   })

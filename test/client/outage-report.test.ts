@@ -7,7 +7,7 @@ import { createOutageReport } from '../../src/client/outage-report.js'
 import { openClient } from '../_support/client.js'
 import { createClock } from '../_support/clock.js'
 import { event, freshness, openScriptedFeed, type ScriptedFeed } from '../_support/scripted-feed.js'
-import { about, openStandIn } from '../_support/stand-in.js'
+import { openStandIn, replyAbout } from '../_support/stand-in.js'
 
 const MINUTE_MS = 60_000
 
@@ -21,27 +21,27 @@ describe('an outage', () => {
     return { errors, clock, report }
   }
 
-  test('is reported once for each kind of failure, however long it lasts', () => {
+  test('an outage of any duration is reported once for each kind of failure', () => {
     const { errors, clock, report } = open()
     for (let n = 0; n < 100; n++) {
-      report.failed(unavailable)
-      if (n > 50) report.failed(unauthorized)
+      report.recordFailure(unavailable)
+      if (n > 50) report.recordFailure(unauthorized)
       clock.pass(MINUTE_MS)
     }
     expect(errors).toEqual([unavailable, unauthorized])
   })
 
-  test('ends with a success that no failure follows for a minute', () => {
+  test('an outage ends if no failure follows a success for a minute', () => {
     const { errors, clock, report } = open()
-    report.failed(unavailable)
-    report.succeeded()
+    report.recordFailure(unavailable)
+    report.recordSuccess()
     clock.pass(MINUTE_MS - 1)
-    report.succeeded()
-    report.failed(unavailable)
+    report.recordSuccess()
+    report.recordFailure(unavailable)
     expect(errors).toHaveLength(1)
-    report.succeeded()
+    report.recordSuccess()
     clock.pass(MINUTE_MS)
-    report.failed(unavailable)
+    report.recordFailure(unavailable)
     expect(errors).toHaveLength(2)
   })
 })
@@ -64,7 +64,7 @@ describe('onError', () => {
   }
   const login = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
 
-  test('is called once while connections fail', async () => {
+  test('onError is called once while connections fail', async () => {
     let connections = 0
     feed = await openScriptedFeed((response) => {
       connections++
@@ -75,7 +75,7 @@ describe('onError', () => {
     expect(errors).toMatchObject([{ code: 'UNAVAILABLE' }])
   })
 
-  test('is called once while lookups fail', async () => {
+  test('onError is called once while lookups fail', async () => {
     const service = await openStandIn(() => [500, ''])
     open(service.url, { lookup: 'request' })
     for (let n = 0; n < 5; n++) await client?.check(login(`auth0|${n}`))
@@ -90,16 +90,19 @@ describe('onError', () => {
     ['the worker does not run', { lag_ms: 400_000 }, /that a worker is running\.$/],
     ['the first catch-up has not ended', { as_of: null, lag_ms: null }, /to its end yet\./],
     ['as_of is ahead of the clock of the database', { lag_ms: null }, /clock of its database\.$/],
-  ])('is called once for stale data, with the likely cause: %s', async (_what, fields, cause) => {
-    feed = await openScriptedFeed(send(fields))
-    const opened = open(feed.url)
-    await expect.poll(() => opened.checkNow(login('auth0|1')).reason).toBe('stale')
-    for (let n = 0; n < 5; n++) opened.checkNow(login('auth0|1'))
-    expect(errors).toMatchObject([{ code: 'STALE', message: expect.stringMatching(cause) }])
-  })
+  ])(
+    'onError is called once for stale data, with the likely cause: %s',
+    async (_what, fields, cause) => {
+      feed = await openScriptedFeed(send(fields))
+      const opened = open(feed.url)
+      await expect.poll(() => opened.checkNow(login('auth0|1')).reason).toBe('stale')
+      for (let n = 0; n < 5; n++) opened.checkNow(login('auth0|1'))
+      expect(errors).toMatchObject([{ code: 'STALE', message: expect.stringMatching(cause) }])
+    },
+  )
 
-  test('is called once for a cached response that has become stale', async () => {
-    const service = await openStandIn(() => about('auth0|1'))
+  test('onError is called once for a cached response that has become stale', async () => {
+    const service = await openStandIn(() => replyAbout('auth0|1'))
     const opened = open(service.url, { lookup: 'request', maxStalenessMs: 50, cacheMs: 60_000 })
     await opened.check(login('auth0|1'))
     await expect.poll(() => opened.checkNow(login('auth0|1')).reason).toBe('stale')

@@ -33,7 +33,7 @@ beforeEach(async () => {
   unreachable = openClient(UNREACHABLE_URL, { lookup: 'request' })
 })
 
-/** What a caller sees of a rejection. */
+/** The parts of a response that a caller receives for a rejected request. */
 interface Rejection {
   status: number
   challenge: string | null
@@ -55,7 +55,7 @@ describe('Express', () => {
     Object.assign(req, { auth: { payload: claims } })
     next()
   }
-  /** Responds with all that the error handler of an app gets. */
+  /** An error handler that responds with the fields of the error. */
   const showError: ErrorRequestHandler = (error, _req, res, _next) => {
     const { name, code, status, statusCode, headers, message } = error
     res.status(418).json({ name, code, status, statusCode, headers, message })
@@ -78,14 +78,14 @@ describe('Express', () => {
     message: REVOKED.error_description,
   }
 
-  test('passes a rejection to the error handler of the app', async () => {
+  test('the Express binding passes a rejection to the error handler of the app', async () => {
     const app = express()
     protect(app)
     app.use(showError)
     expect(await call(app)).toMatchObject({ status: 418, body: revokedError })
   })
 
-  test('passes an unknown revocation status to the error handler of the app', async () => {
+  test('the Express binding passes an unknown revocation status to the error handler of the app', async () => {
     const app = express()
     protect(app, unreachable)
     app.use(showError)
@@ -99,7 +99,7 @@ describe('Express', () => {
     })
   })
 
-  test('keeps the challenge if the error handler ignores the headers of the error', async () => {
+  test('the Express binding sets the challenge even if the error handler ignores the headers of the error', async () => {
     const app = express()
     protect(app)
     app.use(
@@ -129,7 +129,7 @@ describe('Express', () => {
       (app) => void app.get('/', verified, forExpress(client) as RequestHandler, showError),
     ],
     [
-      'the app that it is mounted on',
+      'the app on which the protected app is mounted',
       (app) => {
         const mounted = express()
         protect(mounted)
@@ -137,13 +137,13 @@ describe('Express', () => {
         app.use(showError)
       },
     ],
-  ])('passes a rejection to an error handler of %s', async (_where, build) => {
+  ])('the Express binding passes a rejection to an error handler of %s', async (_where, build) => {
     const app = express()
     build(app)
     expect(await call(app)).toMatchObject({ status: 418, body: revokedError })
   })
 
-  test('responds by itself if the app has no error handler', async () => {
+  test('the Express binding sends the response if the app has no error handler', async () => {
     const app = express()
     protect(app)
     expect(await call(app)).toEqual({
@@ -162,7 +162,7 @@ describe('Express', () => {
     })
   })
 
-  test('challenges with DPoP if the request used DPoP', async () => {
+  test('the Express binding sends a DPoP challenge if the request used DPoP', async () => {
     const app = express()
     protect(app)
     expect((await call(app, DPOP)).challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
@@ -196,7 +196,7 @@ describe('Fastify', () => {
     }
   }
 
-  test('passes a rejection to the error handler of the app', async () => {
+  test('the Fastify binding passes a rejection to the error handler of the app', async () => {
     const app = Fastify()
     app.setErrorHandler((error: Error & Record<string, unknown>, _request, reply) => {
       const { code, status, statusCode, headers, message } = error
@@ -205,7 +205,7 @@ describe('Fastify', () => {
     addRoute(app)
     expect(await call(app)).toEqual({
       status: 418,
-      // Kept for an error handler that ignores the headers of the error.
+      // The binding also sets the header, because this error handler ignores the headers of the error.
       challenge: CHALLENGE,
       retryAfter: null,
       body: {
@@ -218,7 +218,7 @@ describe('Fastify', () => {
     })
   })
 
-  test('passes a rejection to the error handler of a plugin, and responds by itself outside', async () => {
+  test('the Fastify binding passes a rejection to the error handler of a plugin, and sends the response itself outside the plugin', async () => {
     const app = Fastify()
     await app.register(async (plugin) => {
       plugin.setErrorHandler((_error, _request, reply) => reply.code(418).send({}))
@@ -229,7 +229,7 @@ describe('Fastify', () => {
     expect(await call(app)).toMatchObject({ status: 401, body: REVOKED })
   })
 
-  test('responds by itself if the app has no error handler', async () => {
+  test('the Fastify binding sends the response if the app has no error handler', async () => {
     const app = Fastify()
     addRoute(app)
     expect(await call(app)).toEqual({
@@ -256,7 +256,7 @@ describe('Fastify', () => {
     additionalProperties: false,
   }
 
-  test('does not respond with 500 if the route has a strict schema of another body', async () => {
+  test('the Fastify binding sends its body even if the body does not fit the response schema of the route', async () => {
     for (const status of ['401', '4xx']) {
       const app = Fastify()
       addRoute(app, { [status]: strict })
@@ -267,13 +267,13 @@ describe('Fastify', () => {
     expect(await call(other)).toMatchObject({ status: 503, retryAfter: '5', body: UNKNOWN })
   })
 
-  test('applies the schema of a route that its body fits', async () => {
+  test('the Fastify binding applies the response schema of the route if its body fits', async () => {
     const app = Fastify()
     addRoute(app, { 401: { type: 'object', properties: { error: text } } })
     expect(await call(app)).toMatchObject({ status: 401, body: { error: 'invalid_token' } })
   })
 
-  test('challenges with DPoP if the request used DPoP', async () => {
+  test('the Fastify binding sends a DPoP challenge if the request used DPoP', async () => {
     const app = Fastify()
     addRoute(app)
     expect((await call(app, DPOP)).challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
@@ -284,7 +284,7 @@ describe('a fetch-style server', () => {
   const challengeOf = async (token: AccessToken) =>
     (await forFetch(client)(token))?.headers.get('www-authenticate')
 
-  test('challenges with DPoP if the token is bound to a DPoP key', async () => {
+  test('the fetch binding sends a DPoP challenge if the token is bound to a DPoP key', async () => {
     expect(await challengeOf(claims)).toBe(CHALLENGE)
     const bound = { ...claims, cnf: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' } }
     expect(await challengeOf(bound)).toBe(CHALLENGE.replace('Bearer', 'DPoP'))

@@ -3,7 +3,7 @@ import { repeatWithBackoff } from '../../src/client/repeat-with-backoff.js'
 import { sleep } from '../../src/client/sleep.js'
 
 describe('a repeated attempt', () => {
-  test('is delayed longer after each failure, and at most 100 ms after a success', async () => {
+  test('an attempt is delayed longer after each failure, and at most 100 ms after a success', async () => {
     const outcomes = [false, false, true]
     const endedAt: number[] = []
     const startedAt: number[] = []
@@ -16,20 +16,20 @@ describe('a repeated attempt', () => {
     await expect.poll(() => startedAt.length).toBe(4)
     await stop()
     const delaysMs = endedAt.slice(0, 3).map((at, i) => (startedAt[i + 1] ?? 0) - at)
-    // The lower bounds: half of 100 ms doubled once and twice. Timers can be 1 ms early.
+    // The minimum is half of the backoff: 100 ms doubled once, doubled twice, and not doubled. Timers can be 1 ms early.
     expect(delaysMs[0]).toBeGreaterThan(98)
     expect(delaysMs[1]).toBeGreaterThan(198)
     expect(delaysMs[2]).toBeGreaterThan(48)
   })
 
-  test('does not run again after it was stopped', async () => {
+  test('an attempt does not run again after the repetition was stopped', async () => {
     let attempts = 0
     const stop = repeatWithBackoff(async () => ++attempts < 0)
     await stop()
     expect(attempts).toBe(1)
   })
 
-  test('has ended when the promise of stopping resolves', async () => {
+  test('the promise of `stop` resolves only after the current attempt has ended', async () => {
     let finish = () => {}
     let isEnded = false
     const running = new Promise<void>((resolve) => {
@@ -48,14 +48,14 @@ describe('a repeated attempt', () => {
 })
 
 describe('sleep', () => {
-  test('ends at once when its signal aborts, without an error', async () => {
+  test('sleep resolves at once when its signal aborts', async () => {
     const controller = new AbortController()
     const slept = sleep(60_000, controller.signal)
     controller.abort()
     await slept
   })
 
-  test('does not wait with a signal that was aborted before', async () => {
+  test('sleep resolves at once if its signal has already aborted', async () => {
     await sleep(60_000, AbortSignal.abort())
   })
 })

@@ -10,7 +10,7 @@ import { openStandIn } from '../_support/stand-in.js'
 const claims = { sub: 'auth0|1', iat: Math.floor(Date.now() / 1000) - 60 }
 
 describe("a client with lookup: 'request'", () => {
-  test('sends no request for a machine token', async () => {
+  test('the client sends no request for a machine token', async () => {
     const service = await openLogoutStandIn()
     const client = openClient(service.url, { lookup: 'request' })
     const machine = { sub: 'orders@clients', iat: claims.iat, gty: 'client-credentials' }
@@ -19,14 +19,14 @@ describe("a client with lookup: 'request'", () => {
     expect(service.requests).toEqual([])
   })
 
-  test('shares no request between checks, because a runtime may stop the handler that began the request', async () => {
+  test('concurrent checks share no request, because a runtime may stop the handler that began the request', async () => {
     const service = await openStandIn(() => null)
     const client = openClient(service.url, { lookup: 'request', timeoutMs: 300 })
     await Promise.all([client.check(claims), client.check(claims)])
     expect(service.requests).toHaveLength(2)
   })
 
-  test('does not follow a redirect, which would send the key to another host', async () => {
+  test('the client does not follow a redirect, because that would send the key to another host', async () => {
     const target = await openStandIn(() => [200, '{}'])
     const server = createServer((_request, response) => {
       response.writeHead(307, { location: `${target.url}/v1/last-logout` }).end()
@@ -52,7 +52,7 @@ describe("a client with lookup: 'request'", () => {
 describe('settleWithin', () => {
   const timeout = () => new Error('timeout')
 
-  test('rejects at the timeout even if the operation never settles', async () => {
+  test('settleWithin rejects at the timeout even if the operation never settles', async () => {
     let aborted: unknown
     const operation = (signal: AbortSignal) => {
       signal.addEventListener('abort', () => {
@@ -65,7 +65,7 @@ describe('settleWithin', () => {
     expect(aborted).toBe(error)
   })
 
-  test('returns the result of an operation with the longest possible timeout', async () => {
+  test('settleWithin returns the result of the operation with a timeout of ten years', async () => {
     const operation = () => new Promise((resolve) => setTimeout(() => resolve('done'), 20))
     expect(await settleWithin(3_650 * 86_400_000, operation, timeout)).toBe('done')
   })

@@ -16,14 +16,14 @@ const loads = fc.record({
 })
 
 const key = Uint32Array.of(0x03020100, 0x07060504)
-const of = (text: string, by = key) => {
+const fingerprintOf = (text: string, hashKey = key) => {
   const out = new Uint32Array(2)
-  fingerprint(text, by, out)
+  fingerprint(text, hashKey, out)
   return out
 }
 
 describe('a table', () => {
-  test('holds the greatest numbers of each id, and deletes the rows that no later load has delivered (P30)', () => {
+  test('a table keeps the greatest numbers of each id, and deletes the rows that the last load has not delivered (P30)', () => {
     const steps = fc.array(fc.oneof({ weight: 20, arbitrary: merges }, loads), { maxLength: 200 })
     fc.assert(
       fc.property(steps, (given) => {
@@ -38,7 +38,7 @@ describe('a table', () => {
               second: Math.max(second, step.second),
               load,
             })
-            table.merge(of(step.id), step.first, step.second, load)
+            table.merge(fingerprintOf(step.id), step.first, step.second, load)
           } else {
             if (step.drops) {
               for (const [key, row] of truth) if (row.load < load) truth.delete(key)
@@ -49,15 +49,15 @@ describe('a table', () => {
         }
         expect(table.size).toBe(truth.size)
         for (const [key, { first, second }] of truth) {
-          const slot = table.find(of(key))
+          const slot = table.find(fingerprintOf(key))
           expect([table.first(slot), table.second(slot)]).toEqual([first, second])
         }
-        expect(table.find(of('not in the table'))).toBe(-1)
+        expect(table.find(fingerprintOf('not in the table'))).toBe(-1)
       }),
     )
   })
 
-  test('distinguishes fingerprints with the same slot and the same tag', () => {
+  test('a table distinguishes fingerprints with the same slot and the same tag', () => {
     const table = createTable()
     const similar = Array.from({ length: 500 }, (_, n) => Uint32Array.of(1_000, (n << 8) | 0xff))
     for (const [n, fingerprint] of similar.entries()) table.merge(fingerprint, n, 0, n)
@@ -69,37 +69,38 @@ describe('a table', () => {
     expect(table.size).toBe(1)
   })
 
-  test('grows to a hundred thousand rows without losing one', () => {
+  test('a table grows to a hundred thousand rows without losing a row', () => {
     const table = createTable()
-    for (let n = 0; n < 100_000; n++) table.merge(of(`auth0|${n}`), n, -n, n < 99_990 ? 1 : 2)
+    for (let n = 0; n < 100_000; n++)
+      table.merge(fingerprintOf(`auth0|${n}`), n, -n, n < 99_990 ? 1 : 2)
     expect(table.size).toBe(100_000)
     for (let n = 0; n < 100_000; n++) {
-      const slot = table.find(of(`auth0|${n}`))
+      const slot = table.find(fingerprintOf(`auth0|${n}`))
       if (table.first(slot) !== n || table.second(slot) !== -n) throw new Error(`${n} is lost`)
     }
     table.dropBefore(2)
     expect(table.size).toBe(10)
-    expect(table.find(of('auth0|5'))).toBe(-1)
+    expect(table.find(fingerprintOf('auth0|5'))).toBe(-1)
   })
 })
 
 describe('a fingerprint', () => {
-  const hash = (text: string, by = key) => of(text, by).join('.')
+  const hash = (text: string, hashKey = key) => fingerprintOf(text, hashKey).join('.')
 
-  test('depends on every character, on their order and number, and on the key', () => {
+  test('a fingerprint depends on every character, on their order and number, and on the key', () => {
     const texts = ['', '\0', '\0\0', 'a', 'ab', 'ba', 'aba', 'abab', 'Ł', 'A', 'a\0', '\0a']
     expect(new Set(texts.map((text) => hash(text))).size).toBe(texts.length)
     expect(hash('ab')).toBe(hash('ab'))
     expect(hash('ab')).not.toBe(hash('ab', Uint32Array.of(0x03020101, 0x07060504)))
   })
 
-  test('is different for two hundred thousand similar ids', () => {
+  test('the fingerprints of two hundred thousand similar ids are different', () => {
     const seen = new Set<string>()
     for (let n = 0; n < 200_000; n++) seen.add(hash(`auth0|65000000000000000000${n}`))
     expect(seen.size).toBe(200_000)
   })
 
-  test('has each bit set in about half of all ids', () => {
+  test('each bit is set in the fingerprints of about half of all ids', () => {
     const counts = new Array(64).fill(0)
     const out = new Uint32Array(2)
     for (let n = 0; n < 10_000; n++) {

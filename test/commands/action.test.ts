@@ -24,7 +24,7 @@ beforeEach(async () => {
   env = environmentFor(simulator)
 })
 
-/** The environment of the commands, none of which needs a database. */
+/** Returns the environment variables of the commands of a tenant. These commands need no database. */
 function environmentFor({ url, credentials }: Simulator): Record<string, string> {
   return {
     AUTH0_DOMAIN: DOMAIN,
@@ -36,7 +36,7 @@ function environmentFor({ url, credentials }: Simulator): Record<string, string>
 }
 
 describe('action print', () => {
-  test('prints the source and nothing else, without any configuration', async () => {
+  test('action print prints the source and nothing else, without any configuration', async () => {
     const { code, stdout, stderr } = await finishCommand(['action', 'print'])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toBe(await readFile('dist/login-action.cjs', 'utf8'))
@@ -44,7 +44,7 @@ describe('action print', () => {
 })
 
 describe('action deploy', () => {
-  test('prints each step without secrets, and no steps when nothing changes', async () => {
+  test('action deploy prints each step without secrets, and no steps if nothing changes', async () => {
     bindOthers(simulator, 2)
     const first = await finishCommandLine(DEPLOY, env)
     expect(first).toEqual({
@@ -71,10 +71,10 @@ describe('action deploy', () => {
     ])
   })
 
-  test('passes its options and the newer of two keys to the Action', async () => {
+  test('action deploy passes its options and the last of two keys to the Action', async () => {
     const flags = ['--mode', 'observe', '--on-error', 'deny', '--timeout-ms', '2500']
-    const more = ['--namespace', 'https://acme.example/', '--policy', 'user', '--name', 'ours']
-    const { code, stdout } = await finishCommandLine([...DEPLOY, ...flags, ...more], env)
+    const moreFlags = ['--namespace', 'https://acme.example/', '--policy', 'user', '--name', 'ours']
+    const { code, stdout } = await finishCommandLine([...DEPLOY, ...flags, ...moreFlags], env)
     expect(code).toBe(0)
     expect(simulator.actions.secretsOf('ours')).toEqual({
       LAST_LOGOUT_URL: URL_OF_SERVICE,
@@ -88,7 +88,7 @@ describe('action deploy', () => {
     expect(stdout).not.toContain(KEY)
   })
 
-  test('with --dry-run prints the changes, and only reads', async () => {
+  test('action deploy --dry-run prints the changes, and sends no request that writes', async () => {
     await finishCommandLine(DEPLOY, env)
     simulator.actions.update(simulator.actions.list()[0]?.id ?? '', {
       secrets: [{ name: 'BY_HAND', value: 'x' }],
@@ -123,20 +123,23 @@ describe('action deploy', () => {
     ['--namespace', 'https://webtask.run/'],
     ['--namespace', 'urn:auth0:'],
     ['--policy', 'everyone'],
-  ])('rejects %s %s with exit code 2, before it sends a request to Auth0', async (flag, value) => {
-    const { code, stderr } = await finishCommandLine([...DEPLOY, flag, value], env)
-    expect(code).toBe(2)
-    expect(stderr).toMatch(new RegExp(`^  - ${flag} must be`, 'm'))
-    expect(stderr).not.toContain('hunter2')
-    expect(simulator.requests.count()).toBe(0)
-  })
+  ])(
+    'action deploy rejects %s %s with exit code 2, before it sends a request to Auth0',
+    async (flag, value) => {
+      const { code, stderr } = await finishCommandLine([...DEPLOY, flag, value], env)
+      expect(code).toBe(2)
+      expect(stderr).toMatch(new RegExp(`^  - ${flag} must be`, 'm'))
+      expect(stderr).not.toContain('hunter2')
+      expect(simulator.requests.count()).toBe(0)
+    },
+  )
 
   test.each([
-    ['no key', `orders:${KEY}`, /API_KEYS=…,action:KEY:read/],
-    ['one without the role read', `action:${KEY}:feed`, /without the role read/],
-    ['nothing', '', /API_KEYS=…,action:KEY:read/],
+    ['has no key named action', `orders:${KEY}`, /API_KEYS=…,action:KEY:read/],
+    ['has a key named action without the role read', `action:${KEY}:feed`, /without the role read/],
+    ['is empty', '', /API_KEYS=…,action:KEY:read/],
   ])(
-    'exits with 2 and suggests a key where API_KEYS holds %s named action',
+    'action deploy exits with 2 and suggests a key if API_KEYS %s',
     async (_case, keys, expected) => {
       const { code, stderr } = await finishCommandLine(DEPLOY, { ...env, API_KEYS: keys })
       expect(code).toBe(2)
@@ -145,13 +148,13 @@ describe('action deploy', () => {
     },
   )
 
-  test('exits with 2 without --url', async () => {
+  test('action deploy exits with 2 if --url is missing', async () => {
     const { code, stderr } = await finishCommandLine(['action', 'deploy'], env)
     expect(code).toBe(2)
     expect(stderr).toContain('--url')
   })
 
-  test('exits with 1 and names the scope that is missing', async () => {
+  test('action deploy exits with 1 and names the missing scope', async () => {
     const narrow = await openActionTenant({ scopes: ['read:actions'] })
     const { code, stderr } = await finishCommandLine(DEPLOY, environmentFor(narrow.simulator))
     expect(code).toBe(1)
@@ -159,7 +162,7 @@ describe('action deploy', () => {
     expect(stderr).not.toMatch(/ {4}at /)
   })
 
-  test('exits with 1 when it is interrupted, because the Action is not deployed', async () => {
+  test('action deploy exits with 1 when it is interrupted, because the Action is not deployed', async () => {
     const slow = await openActionTenant({ actionBuildMs: 60_000 })
     const command = startCommandLine(DEPLOY, environmentFor(slow.simulator))
     await expect.poll(() => readWriteRequests(slow.simulator), { timeout: 10_000 }).toHaveLength(1)
@@ -171,7 +174,7 @@ describe('action deploy', () => {
 })
 
 describe('action status', () => {
-  test('exits with 1 before the Action is deployed, and suggests to deploy it', async () => {
+  test('action status exits with 1 if the Action is not deployed, and suggests action deploy', async () => {
     const { code, stdout, stderr } = await finishCommandLine(['action', 'status'], env)
     expect({ code, stdout }).toEqual({
       code: 1,
@@ -180,7 +183,7 @@ describe('action status', () => {
     expect(stderr).toMatch(/last-logout action deploy/)
   })
 
-  test('exits with 0 when the Action is deployed, without needing an API key', async () => {
+  test('action status exits with 0 if the Action is deployed, and needs no API key', async () => {
     bindOthers(simulator, 1)
     await finishCommandLine(DEPLOY, env)
     const { API_KEYS: _, ...rest } = env
@@ -197,7 +200,7 @@ describe('action status', () => {
     })
   })
 
-  test('exits with 1 when the code was modified and the Action is not bound', async () => {
+  test('action status exits with 1 if the code was modified and the Action is not bound', async () => {
     await finishCommandLine(DEPLOY, env)
     simulator.actions.update(simulator.actions.list()[0]?.id ?? '', { code: '// changed' })
     simulator.bindings.replace({ bindings: [] })
@@ -210,7 +213,7 @@ describe('action status', () => {
 })
 
 test.each([[['action']], [['action', 'nonsense']], [['action', 'print', '--nonsense']]])(
-  'suggests the help after the arguments %j, with exit code 2',
+  'the program suggests the help after the arguments %j, and exits with 2',
   async (args) => {
     const { code, stderr } = await finishCommandLine(args)
     expect(code).toBe(2)

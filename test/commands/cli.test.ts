@@ -39,21 +39,21 @@ const logout = (userId: string, sessionId = 'S1') =>
   t.tenant.write(buildEntry('slo', { userId, sessionId }), { dateMs: Date.now() - 1_000 })
 
 describe('--help', () => {
-  test('lists every command and the exit codes', async () => {
+  test('--help lists every command and the exit codes', async () => {
     const { code, stdout } = await finishCommand(['--help'])
     expect(code).toBe(0)
     for (const name of commands) expect(stdout).toMatch(new RegExp(`^  ${name}`, 'm'))
     expect(stdout).toContain('2 invalid configuration')
   })
 
-  test.each(commands)('describes %s without any configuration', async (name) => {
+  test.each(commands)('%s --help describes the command without any configuration', async (name) => {
     const { code, stdout } = await finishCommandLine([name, '--help'])
     expect(code).toBe(0)
     expect(stdout).toMatch(`Usage: last-logout ${name}`)
   })
 
   test.each([[['nonsense']], [['sync', '--nonsense']], [[]]])(
-    'is suggested after the arguments %j, with exit code 2',
+    'the program suggests --help after the arguments %j, and exits with 2',
     async (args) => {
       const { code, stderr } = await finishCommandLine(args)
       expect(code).toBe(2)
@@ -64,7 +64,7 @@ describe('--help', () => {
 
 describe('an invalid configuration', () => {
   test.each(['start', 'worker', 'api', 'sync', 'status', 'doctor', 'migrate'])(
-    'makes %s exit with 2 and one message, without a stack or a secret',
+    '%s exits with 2 and one message, without a stack or a secret, if the configuration is invalid',
     async (name) => {
       const secret = 'the-client-secret'
       const invalid = { AUTH0_CLIENT_SECRET: secret, API_KEYS: 'a:short-key', PORT: 'x' }
@@ -78,7 +78,7 @@ describe('an invalid configuration', () => {
     },
   )
 
-  test('includes a database that holds another tenant', async () => {
+  test('sync exits with 2 if the database holds another tenant', async () => {
     await finishCommandLine(['sync'], env)
     const { code, stderr } = await finishCommandLine(['sync'], {
       ...env,
@@ -90,7 +90,7 @@ describe('an invalid configuration', () => {
 })
 
 describe('sync', () => {
-  test('catches up, logs its progress as JSON lines, and exits with 0', async () => {
+  test('sync reads the log to its end, logs its progress as JSON lines, and exits with 0', async () => {
     logout('auth0|1')
     const { code, stdout, stderr } = await finishCommand(['sync'], env)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -107,7 +107,7 @@ describe('sync', () => {
     expect((await readRows(database)).users).toMatchObject([{ userId: 'auth0|1' }])
   })
 
-  test('exits with 1 and names the variables when Auth0 refuses the credentials', async () => {
+  test('sync exits with 1 and names the variables if Auth0 refuses the credentials', async () => {
     const wrong = { ...env, AUTH0_CLIENT_SECRET: 'a-wrong-secret' }
     const { code, stdout, stderr } = await finishCommandLine(['sync'], wrong)
     expect(code).toBe(1)
@@ -115,7 +115,7 @@ describe('sync', () => {
     expect(stdout + stderr).not.toMatch(/a-wrong-secret| {4}at /)
   })
 
-  test('exits with 1 and names the scope that is missing', async () => {
+  test('sync exits with 1 and names the missing scopes', async () => {
     const narrow = await openTenant({}, { scopes: [] })
     const { code, stderr } = await finishCommandLine(['sync'], {
       ...env,
@@ -126,7 +126,7 @@ describe('sync', () => {
     await narrow.close()
   })
 
-  test('exits with 1 and names the variable when the database is unreachable', async () => {
+  test('sync exits with 1 and names the variable if the database is unreachable', async () => {
     const { code, stderr } = await finishCommandLine(['sync'], {
       ...env,
       DATABASE_URL: 'postgresql://user:a-password@127.0.0.1:1/x',
@@ -136,7 +136,7 @@ describe('sync', () => {
     expect(stderr).not.toMatch(/a-password| {4}at /)
   })
 
-  test('exits with 1 and suggests migrate for a database without tables', async () => {
+  test('sync exits with 1 and suggests migrate if the database has no tables', async () => {
     const empty = await createTestDatabase('template0')
     const before = await finishCommandLine(['sync'], { ...env, DATABASE_URL: empty.url })
     expect(before.code).toBe(1)
@@ -149,7 +149,7 @@ describe('sync', () => {
 })
 
 describe('status', () => {
-  test('prints counts, checkpoint and freshness', async () => {
+  test('status prints counts, checkpoint and freshness', async () => {
     logout('auth0|1')
     t.tenant.write(buildEntry('slo', {}, { user_id: null, details: {} }))
     await finishCommandLine(['sync'], env)
@@ -176,7 +176,7 @@ describe('status', () => {
     expect(text.stdout).toMatch(/^unattributable +1 no_subject$/m)
   })
 
-  test('lists the gaps', async () => {
+  test('status lists the gaps', async () => {
     t.tenant.write(buildEntry('s', { userId: 'auth0|1' }), { dateMs: Date.now() - 2 * 86_400_000 })
     const synced = await finishCommandLine(['sync'], env)
     expect(synced.stdout).toMatch(
@@ -193,14 +193,14 @@ describe('status', () => {
     )
   })
 
-  test('reports that a database has never been synced', async () => {
+  test('status reports that the log has never been read', async () => {
     const { stdout } = await finishCommandLine(['status'], env)
     expect(stdout).toMatch(/^fresh as of +never/m)
   })
 })
 
 describe('start', () => {
-  test('polls and serves until SIGTERM, then exits with 0', async () => {
+  test('start polls and serves until SIGTERM, then exits with 0', async () => {
     logout('auth0|1')
     const command = runCommand(['start'], env)
     const url = await expect
@@ -232,7 +232,7 @@ describe('with DATA_DIR', () => {
   })
   afterEach(() => rm(dataDir, { recursive: true, force: true }))
 
-  test('sync runs an embedded PostgreSQL, creates its tables, and keeps its data', async () => {
+  test('sync runs an embedded PostgreSQL in DATA_DIR, creates the tables, and keeps the data', async () => {
     logout('auth0|1')
     expect((await finishCommandLine(['sync'], env)).code).toBe(0)
     const { stdout } = await finishCommandLine(['status', '--json'], env)
@@ -241,7 +241,7 @@ describe('with DATA_DIR', () => {
 })
 
 describe('an operator error', () => {
-  test('in PORT, which is already in use, is reported without a stack', async () => {
+  test('api reports that the port of PORT is in use, without a stack', async () => {
     const port = new URL(t.simulator.url).port
     const { code, stderr } = await finishCommandLine(['api'], { ...env, PORT: port })
     expect(code).toBe(1)
@@ -249,7 +249,7 @@ describe('an operator error', () => {
     expect(stderr).not.toMatch(/ {4}at /)
   })
 
-  test('in LOG_LEVEL makes demo exit with 2', async () => {
+  test('demo exits with 2 if LOG_LEVEL is invalid', async () => {
     const { code, stderr } = await finishCommandLine(['demo'], { LOG_LEVEL: 'loud' })
     expect(code).toBe(2)
     expect(stderr).toMatch(/LOG_LEVEL must be/)
@@ -268,7 +268,7 @@ test('sync exits with 0 after SIGTERM, and reports that it was stopped', async (
   expect(command.stderr()).toMatch(/Stopped by a signal/)
 })
 
-test('reads .env in the current directory, and the environment takes precedence', async () => {
+test('sync reads .env in the current directory, but variables of the environment take precedence', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'last-logout-env-'))
   const lines = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   await writeFile(join(directory, '.env'), lines.join('\n'))

@@ -7,7 +7,7 @@ import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
 
-/** A part of everything below that is a secret, or that identifies a person. */
+/** Every secret and every value below that identifies a person contains this text. */
 const MARK = 'identifiable'
 const IP = '203.0.113.77'
 const HOUR_MS = 3_600_000
@@ -49,18 +49,18 @@ interface Report {
 }
 
 /** Runs `doctor --probe --json`, and returns its output. */
-async function examine(): Promise<string> {
+async function runDoctor(): Promise<string> {
   const { stdout } = await finishCommandLine(['doctor', '--probe', '--json'], env)
   return stdout
 }
 
-/** The checks of what Auth0 does not document, without the numbers. */
+/** Returns the checks of undocumented behaviour of Auth0. Replaces numbers by N. */
 const listProbes = (json: string) =>
   (JSON.parse(json) as Report).checks
     .filter(({ name }) => name.startsWith('probe'))
     .map(({ name, status, message }) => [name, status, message.replace(/\d+/g, 'N')])
 
-/** Texts that the output of `doctor` must not contain, among them every log id. */
+/** Expects that the output of `doctor` contains no secret, no personal data and no log id. */
 function expectNothingPersonal(output: string): void {
   expect(output).not.toContain(MARK)
   expect(output).not.toContain(IP)
@@ -69,9 +69,9 @@ function expectNothingPersonal(output: string): void {
   if (password !== '') expect(output).not.toContain(password)
 }
 
-test('the output that users send to the maintainers contains no secret and no personal data', async () => {
+test('the output of doctor contains no secret and no personal data', async () => {
   expect((await finishCommandLine(['sync'], env)).code).toBe(0)
-  const output = await examine()
+  const output = await runDoctor()
   expect(listProbes(output)).toHaveLength(6)
   expectNothingPersonal(output)
 })
@@ -79,7 +79,7 @@ test('the output that users send to the maintainers contains no secret and no pe
 test.each<[string, () => void]>([
   ['the secret is wrong', () => Object.assign(env, { AUTH0_CLIENT_SECRET: `wrong-${MARK}` })],
   [
-    'Auth0 quotes what was sent',
+    'an error of Auth0 quotes the request',
     () =>
       t.simulator.faults.push({
         path: '/api/v2/logs',
@@ -105,9 +105,9 @@ test.each<[string, () => void]>([
       env.DATA_DIR = `/home/${MARK}/data`
     },
   ],
-])('the same holds where %s', async (_case, spoil) => {
-  spoil()
-  const output = await examine()
+])('the output of doctor contains no secret and no personal data if %s', async (_case, prepare) => {
+  prepare()
+  const output = await runDoctor()
   expect((JSON.parse(output) as Report).checks.length).toBeGreaterThan(10)
   expectNothingPersonal(output)
 })
@@ -117,5 +117,5 @@ test('docs/first-real-tenant.md shows the checks of this version', async () => {
   const page = await readFile('docs/first-real-tenant.md', 'utf8')
   const [, shown = ''] = /```json\n([\s\S]*?)```/.exec(page) ?? []
   expectNothingPersonal(shown)
-  expect(listProbes(shown)).toEqual(listProbes(await examine()))
+  expect(listProbes(shown)).toEqual(listProbes(await runDoctor()))
 })

@@ -20,7 +20,8 @@ let database: TestDatabase
 let t: TestTenant
 let env: Record<string, string>
 
-async function serve(...options: Parameters<typeof openTenant>) {
+/** Replaces the tenant by a new tenant with these options. */
+async function replaceTenant(...options: Parameters<typeof openTenant>) {
   await t?.close()
   const credentials = { clientId: 'C', clientSecret: SECRET }
   t = await openTenant(options[0], { credentials, ...options[1] })
@@ -36,7 +37,7 @@ beforeEach(async () => {
     REDIS_URL: '',
     API_KEYS: `test:${KEY}`,
   }
-  await serve()
+  await replaceTenant()
 })
 afterEach(async () => {
   await t.close()
@@ -50,7 +51,7 @@ interface Check {
   advice?: string
 }
 
-/** Runs `doctor`, and returns the checks by name. */
+/** Runs `doctor`. Returns the exit code, the error output, and the checks by name. */
 async function runDoctor(...options: string[]) {
   const { code, stdout, stderr } = await finishCommandLine(['doctor', '--json', ...options], env)
   expect(stdout + stderr).not.toMatch(new RegExp(`${SECRET}|${KEY}| {4}at `))
@@ -74,11 +75,17 @@ async function catchUp() {
   t.simulator.requests.clear()
 }
 
-const ALL = ['read:logs', 'read:logs_users', 'read:actions', 'create:actions', 'update:actions']
+const ALL_SCOPES = [
+  'read:logs',
+  'read:logs_users',
+  'read:actions',
+  'create:actions',
+  'update:actions',
+]
 
 describe('doctor', () => {
-  test('passes every check with few requests, and changes nothing', async () => {
-    await serve({}, { scopes: ALL })
+  test('doctor passes every check with at most eight requests, and changes nothing', async () => {
+    await replaceTenant({}, { scopes: ALL_SCOPES })
     await catchUp()
     const deployed = await finishCommandLine(
       ['action', 'deploy', '--url', 'https://last-logout.example'],
@@ -117,7 +124,7 @@ describe('doctor', () => {
     expect(await database.query('SELECT xmin::text, tenant::text FROM tenant')).toEqual(before)
   })
 
-  test('prints one line per check, followed by the advice', async () => {
+  test('doctor prints one line for each check, and the advice below it', async () => {
     const { code, stdout, stderr } = await finishCommandLine(['doctor'], env)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^ok {7}database {8}PostgreSQL \d+/m)
@@ -128,8 +135,8 @@ describe('doctor', () => {
     expect(stdout).toMatch(/^skipped {2}login Action {4}not checked.*read:actions/m)
   })
 
-  test('checks undocumented behaviour of Auth0 with --probe', async () => {
-    await serve({ retentionMs: 3_000_000 }, { expiredCheckpoint: 404 })
+  test('doctor --probe checks undocumented behaviour of Auth0', async () => {
+    await replaceTenant({ retentionMs: 3_000_000 }, { expiredCheckpoint: 404 })
     await catchUp()
     const { code, checks } = await runDoctor('--probe')
     expect(code).toBe(0)
@@ -145,7 +152,7 @@ describe('doctor', () => {
     expect(t.simulator.requests.count({})).toBeLessThanOrEqual(14)
   })
 
-  test('stops at a signal while Auth0 does not respond', async () => {
+  test('doctor stops at a signal while Auth0 does not respond', async () => {
     t.simulator.faults.push({ path: '/api/v2/logs', respond: faults.delay(60_000) })
     const command = startCommandLine(['doctor'], env)
     await expect
@@ -156,7 +163,7 @@ describe('doctor', () => {
     expect(command.stderr()).toMatch(/interrupted before it had finished: run it again/)
   })
 
-  test('stops at a signal while the database does not respond', async () => {
+  test('doctor stops at a signal while the database does not respond', async () => {
     const silent = await openProxy(database.url, READY_FOR_QUERY)
     onTestFinished(() => silent.close())
     const command = runCommand(['doctor'], { ...env, DATABASE_DIRECT_URL: silent.url })
@@ -168,7 +175,7 @@ describe('doctor', () => {
   })
 })
 
-describe('doctor exits with 1 and gives advice', () => {
+describe('a failed check', () => {
   async function expectFailure(name: string, message: RegExp, advice?: RegExp) {
     const { code, stderr, checks } = await runDoctor()
     expect(code).toBe(1)
@@ -183,7 +190,7 @@ describe('doctor exits with 1 and gives advice', () => {
     return statuses(checks)
   }
 
-  test('if PostgreSQL is unreachable, and runs the other checks', async () => {
+  test('doctor fails with advice if PostgreSQL is unreachable, but still runs the other checks', async () => {
     writeHistory()
     env.DATABASE_URL = 'postgresql://user:a-password@127.0.0.1:1/x'
     const found = await expectFailure(
@@ -203,12 +210,12 @@ describe('doctor exits with 1 and gives advice', () => {
     expect(stdout).not.toMatch(/a-password|floor raise/)
   })
 
-  test('if the database does not exist', async () => {
+  test('doctor fails with advice if the database does not exist', async () => {
     env.DATABASE_URL = `${database.url}_other`
     await expectFailure('database', /3D000/, /create it/)
   })
 
-  test('if the tables are missing, without creating them', async () => {
+  test('doctor fails with advice if the tables are missing, and does not create the tables', async () => {
     const empty = await createTestDatabase('template0')
     env.DATABASE_URL = empty.url
     const found = await expectFailure('migrations', /not migrated.*last-logout migrate/)
@@ -217,14 +224,14 @@ describe('doctor exits with 1 and gives advice', () => {
     await empty.drop()
   })
 
-  test('if the database serves another tenant', async () => {
+  test('doctor fails with advice if the database serves another tenant', async () => {
     await catchUp()
     env.AUTH0_DOMAIN = 'other.example'
     await expectFailure('migrations', /serves the tenant tenant\.example/, /AUTH0_DOMAIN/)
   })
 
-  test('if no worker polls, or unread entries are deleted (P6)', async () => {
-    await serve({ retentionMs: 3_000_000 })
+  test('doctor fails with advice if no worker polls, or unread entries are deleted (P6)', async () => {
+    await replaceTenant({ retentionMs: 3_000_000 })
     await catchUp()
     await database.query("UPDATE tenant SET as_of = now() - interval '2 h'")
     await database.query('UPDATE tenant SET last_poll_at = as_of')
@@ -233,12 +240,12 @@ describe('doctor exits with 1 and gives advice', () => {
     await expectFailure('retention', /may be lost/, /last-logout floor raise 20/)
   })
 
-  test('if Redis is unreachable', async () => {
+  test('doctor fails with advice if Redis is unreachable', async () => {
     env.REDIS_URL = 'redis://:a-password@127.0.0.1:1'
     await expectFailure('queue', /Redis does not answer \(ECONNREFUSED\)/, /REDIS_URL/)
   })
 
-  test('if the credentials are refused', async () => {
+  test('doctor fails with advice if the credentials are refused', async () => {
     env.AUTH0_CLIENT_ID = 'other'
     const found = await expectFailure('token', /refused the client credentials.*AUTH0_CLIENT_ID/)
     expect(found).toMatchObject({ scopes: 'skipped', log: 'skipped', 'login Action': 'skipped' })
@@ -248,13 +255,13 @@ describe('doctor exits with 1 and gives advice', () => {
     ])
   })
 
-  test('if the token response is an HTML page', async () => {
+  test('doctor fails with advice if the token response is an HTML page', async () => {
     t.simulator.faults.push({ path: '/oauth/token', times: 9, respond: faults.html(200) })
     const found = await expectFailure('token', /status 200 without a token \(text\/html\)/)
     expect(found).toMatchObject({ scopes: 'skipped' })
   })
 
-  test('if the database user lacks write privileges', async () => {
+  test('doctor fails with advice if the database user lacks write privileges', async () => {
     await catchUp()
     const reader = `reader_${randomBytes(6).toString('hex')}`
     await database.query(`CREATE ROLE ${reader} LOGIN PASSWORD 'a-password'`)
@@ -273,25 +280,25 @@ describe('doctor exits with 1 and gives advice', () => {
     await database.query(`DROP ROLE ${reader}`)
   })
 
-  test('if the tenant is unreachable', async () => {
+  test('doctor fails with advice if the tenant is unreachable', async () => {
     env.AUTH0_BASE_URL = 'http://127.0.0.1:1'
     await expectFailure('token', /cannot be reached/)
   })
 
-  test('if read:logs is missing (P12)', async () => {
-    await serve({}, { scopes: ['read:users'] })
+  test('doctor fails with advice if read:logs is missing (P12)', async () => {
+    await replaceTenant({}, { scopes: ['read:users'] })
     const found = await expectFailure('scopes', /read:logs is missing \(read:users\)/, /grant it/)
     expect(found).toMatchObject({ token: 'ok', log: 'skipped', logouts: 'skipped' })
   })
 
-  test('if the log request fails', async () => {
+  test('doctor fails with advice if the log request fails', async () => {
     t.simulator.faults.push({ path: '/api/v2/logs', times: 9, respond: faults.html(502) })
     const found = await expectFailure('log', /with 502/)
     expect(found).toMatchObject({ clock: 'skipped', 'login Action': 'skipped' })
   })
 
-  test('if the clock is wrong', async () => {
-    await serve({ now: () => Date.now() - 3_600_000 })
+  test('doctor fails with advice if the clock is wrong', async () => {
+    await replaceTenant({ now: () => Date.now() - 3_600_000 })
     const found = await expectFailure(
       'database clock',
       /60 minutes ahead of the clock of Auth0/,
@@ -302,7 +309,7 @@ describe('doctor exits with 1 and gives advice', () => {
 })
 
 describe('an invalid configuration', () => {
-  test('makes doctor exit with 2', async () => {
+  test('doctor exits with 2 if the configuration is invalid', async () => {
     const { code, stdout, stderr } = await finishCommandLine(['doctor'], { AUTH0_DOMAIN: DOMAIN })
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toMatch(/AUTH0_CLIENT_SECRET is missing[\s\S]*DATABASE_URL is missing/)
@@ -315,7 +322,7 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
   if (skip) return
   afterAll(() => redis.stop())
 
-  test('warns if maxmemory-policy allows the eviction of the schedule (P16)', async () => {
+  test('doctor warns if maxmemory-policy allows the eviction of the schedule (P16)', async () => {
     env.REDIS_URL = redis.url
     const { code, checks } = await runDoctor()
     expect(code).toBe(0)
@@ -332,7 +339,7 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
 })
 
 test.skipIf(skip)(
-  'doctor fails if REDIS_URL leads to a replica, which refuses writes',
+  'doctor fails if REDIS_URL names a replica, because a replica refuses writes',
   async () => {
     const replica = await startRedis({ own: true, args: ['--replicaof', '127.0.0.1', '1'] })
     if ('skip' in replica) throw new Error(replica.skip)
@@ -358,7 +365,7 @@ describe('with DATA_DIR', () => {
   })
   afterEach(() => rm(parent, { recursive: true, force: true }))
 
-  test('creates no database', async () => {
+  test('doctor creates no database in DATA_DIR', async () => {
     const { code, checks } = await runDoctor()
     expect(code).toBe(0)
     expect(checks.get('database')).toMatchObject({
@@ -368,7 +375,7 @@ describe('with DATA_DIR', () => {
     expect(await readdir(parent)).toEqual([])
   })
 
-  test('checks the database of a running service and of a stopped one', async () => {
+  test('doctor checks the database in DATA_DIR while the service runs, and after the service has stopped', async () => {
     const service = startCommandLine(['start'], env)
     await expect.poll(service.stdout, { timeout: 30_000 }).toContain('"polling"')
     const running = await runDoctor()
@@ -387,7 +394,7 @@ describe('with DATA_DIR', () => {
     }
   }, 90_000)
 
-  test('starts no server if another one may run that is unreachable', async () => {
+  test('doctor starts no server in DATA_DIR if another server may be running that is unreachable', async () => {
     expect((await finishCommandLine(['migrate'], env)).code).toBe(0)
     const lockFile = join(parent, 'data', 'postgres', 'postmaster.pid')
     const lock = `${process.pid}\n${parent}/data/postgres\n1795428000\n1\n\n127.0.0.1\n`
@@ -403,7 +410,7 @@ describe('with DATA_DIR', () => {
     expect(await readFile(lockFile, 'utf8')).toBe(lock)
   }, 60_000)
 
-  test('does not block the start of the service while it waits for Auth0', async () => {
+  test('migrate can use DATA_DIR while doctor waits for Auth0', async () => {
     expect((await finishCommandLine(['migrate'], env)).code).toBe(0)
     t.simulator.faults.push({ path: '/oauth/token', respond: faults.delay(60_000) })
     const doctor = startCommandLine(['doctor'], env)

@@ -26,7 +26,7 @@ afterEach(async () => {
 const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
 const jwt = (claims: object) =>
   `${encode({ alg: 'RS256', kid: 'K' })}.${encode(claims)}.c2lnbmF0dXJl`
-const token = (over: object = {}) =>
+const token = (claims: object = {}) =>
   jwt({
     sub: 'auth0|1',
     iat: NOW - 60,
@@ -34,10 +34,10 @@ const token = (over: object = {}) =>
     email: 'somebody@example.com',
     'https://last-logout/authenticated_at': LOGIN,
     'https://last-logout/session_id': 'S1',
-    ...over,
+    ...claims,
   })
 
-/** The entry of a logout, as a worker would have stored it. */
+/** Stores a logout of the user like a worker does. */
 async function storeLogout(seconds: number, sessionId: string | null) {
   const origin = { at: seconds * 1000, logId: LOG_ID, type: 'slo' }
   const all = sessionId === null ? origin.at : null
@@ -57,7 +57,7 @@ async function runExplain(text: string, ...options: string[]) {
 }
 
 describe('explain', () => {
-  test('prints the claims used, the rule, the times and the log id of the decisive logout', async () => {
+  test('explain prints the claims, the rule, the times and the log id that decide', async () => {
     await storeLogout(NOW - 300, 'S1')
     expect(await runExplain(token())).toEqual({
       signature_verified: false,
@@ -85,7 +85,7 @@ describe('explain', () => {
     })
   })
 
-  test('names the decisive logout of a token that is not revoked', async () => {
+  test('explain names the decisive logout of a token that is not revoked', async () => {
     await storeLogout(LOGIN - 5, null)
     expect(await runExplain(token())).toMatchObject({
       decided_by: 'all_sessions',
@@ -95,11 +95,11 @@ describe('explain', () => {
     })
   })
 
-  test('marks the decisive logout in the text, and states that the signature is not verified', async () => {
+  test('explain marks the decisive logout, and states that the signature is not verified', async () => {
     await storeLogout(NOW - 300, null)
     await storeLogout(NOW - 200, 'S2')
-    const given = token()
-    const { stdout } = await finishCommandLine(['explain', given], env)
+    const jwtText = token()
+    const { stdout } = await finishCommandLine(['explain', jwtText], env)
     expect(stdout).toMatch(
       new RegExp(`^all sessions +${iso(NOW - 300)}, log entry not stored  <- decisive$`, 'm'),
     )
@@ -108,14 +108,14 @@ describe('explain', () => {
       new RegExp(`because +all_sessions_logout: the login at ${iso(LOGIN)} is not after`),
     )
     expect(stdout).toMatch(/^signature +not verified/m)
-    for (const secret of [...given.split('.'), 'somebody@example.com']) {
+    for (const secret of [...jwtText.split('.'), 'somebody@example.com']) {
       expect(stdout).not.toContain(secret)
     }
   })
 
   test.each([
     [
-      'when the log was read a minute ago',
+      'if the log was read a minute ago',
       "now() - interval '1 min'",
       {},
       'not_revoked',
@@ -129,7 +129,7 @@ describe('explain', () => {
       /^unknown: no known logout revokes the token, but the first catch-up is not complete$/,
     ],
     [
-      'when the data is stale',
+      'if the data is stale',
       "now() - interval '301 s'",
       {},
       'unknown',
@@ -137,49 +137,49 @@ describe('explain', () => {
     ],
     ['of a machine', 'NULL', { sub: 'app@clients' }, 'not_revoked', /^not revoked$/],
     ['of a user who has logged out', 'NULL', { sub: 'auth0|2' }, 'revoked', /^revoked$/],
-  ])('prints the verdict on a token %s', async (_case, asOf, claims, verdict, expected) => {
+  ])('explain prints the verdict on a token %s', async (_case, asOf, claims, verdict, expected) => {
     await store.storeReported({
       ...{ userId: 'auth0|2', sessionId: null },
       ...{ at: NOW * 1000, type: 'operator_logout' },
     })
     await database.query(`UPDATE tenant SET as_of = ${asOf}`)
-    const given = token(claims)
-    expect(await runExplain(given)).toMatchObject({ verdict, revoked: verdict === 'revoked' })
-    const { stdout } = await finishCommandLine(['explain', given], env)
+    const jwtText = token(claims)
+    expect(await runExplain(jwtText)).toMatchObject({ verdict, revoked: verdict === 'revoked' })
+    const { stdout } = await finishCommandLine(['explain', jwtText], env)
     expect(/^verdict +(.*)$/m.exec(stdout)?.[1]).toMatch(expected)
   })
 
-  test('reports an invalid claim, and that the token is neither revoked nor valid', async () => {
+  test('explain prints that the verdict on a token with an invalid claim is unknown', async () => {
     await store.begin(LOG_ID, null)
     await store.storeCaughtUp(LOG_ID, Date.now())
-    const given = token({ 'https://last-logout/authenticated_at': 'soon', sid: 'S1', iat: NOW })
-    expect(await runExplain(given)).toMatchObject({
+    const jwtText = token({ 'https://last-logout/authenticated_at': 'soon', sid: 'S1', iat: NOW })
+    expect(await runExplain(jwtText)).toMatchObject({
       login_at: null,
       login_at_claim: 'https://last-logout/authenticated_at',
       verdict: 'unknown',
       revoked: null,
       reason: 'login_unreadable',
     })
-    const { stdout } = await finishCommandLine(['explain', given], env)
+    const { stdout } = await finishCommandLine(['explain', jwtText], env)
     expect(stdout).toMatch(/^login +unknown: the claim is invalid$/m)
     expect(stdout).toMatch(/^verdict +unknown: .* a claim is invalid$/m)
     await storeLogout(NOW - 300, null)
-    expect(await runExplain(given)).toMatchObject({ revoked: true, reason: 'login_unknown' })
+    expect(await runExplain(jwtText)).toMatchObject({ revoked: true, reason: 'login_unknown' })
   })
 
-  test('states that the policy is from its own environment, not from the service', async () => {
+  test('explain prints that the policy comes from the environment of the command', async () => {
     const { stdout } = await finishCommandLine(['explain', token()], env)
     expect(stdout).toMatch(/^policy +session \(from this environment\): logouts of this session/m)
   })
 
-  test('reads an authorization header with line breaks from standard input', async () => {
+  test('explain reads an authorization header with line breaks from standard input', async () => {
     const input = `Authorization: Bearer ${token().replace('.', '.\n')}\n`
     const { code, stdout } = await finishCommand(['explain', '-', '--json'], env, { input })
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject({ subject: 'auth0|1', reason: 'no_logout' })
   })
 
-  test('exits with 1 when it is interrupted before it has read the token', async () => {
+  test('explain exits with 1 when it is interrupted before it has read the token', async () => {
     const readInput = () => Promise.reject(abortedError())
     const context = { readInput, stop: AbortSignal.abort() }
     const { code, stdout, stderr } = await finishCommandLine(['explain', '-'], env, { context })
@@ -189,11 +189,11 @@ describe('explain', () => {
     )
   })
 
-  test('uses the given namespace and policy', async () => {
+  test('explain uses the namespace of --namespace and the policy of POLICY', async () => {
     await storeLogout(NOW - 300, 'S2')
     env.POLICY = 'user'
-    const given = token({ 'https://api.example/session_id': 'S9' })
-    expect(await runExplain(given, '--namespace', 'https://api.example/')).toMatchObject({
+    const jwtText = token({ 'https://api.example/session_id': 'S9' })
+    expect(await runExplain(jwtText, '--namespace', 'https://api.example/')).toMatchObject({
       session_id: 'S9',
       login_at_claim: 'iat',
       decided_by: 'user',
@@ -202,7 +202,7 @@ describe('explain', () => {
     })
   })
 
-  test('reports that a token has expired, and escapes control characters', async () => {
+  test('explain reports that a token has expired, and escapes control characters', async () => {
     const { stdout } = await finishCommandLine(
       ['explain', token({ exp: NOW - 1, sub: 'auth0|\u001b[2J' })],
       env,
@@ -213,7 +213,7 @@ describe('explain', () => {
 
   const part = encode({ sub: 'auth0|secret' })
   test.each([
-    ['nothing', '', /is empty.*Paste the access token/],
+    ['empty input', '', /is empty.*Paste the access token/],
     ['prose', 'what? no!', /not a JWT.*Paste the access token/],
     ['an opaque token', 'h5bKq0f9Wl2v', /opaque token.*audience/],
     ['an encrypted token', `${part}.${part}.${part}.${part}.${part}`, /encrypted token \(JWE\)/],
@@ -222,7 +222,7 @@ describe('explain', () => {
     ['a token without a subject', jwt({ iat: 1 }), /no usable sub/],
     ['a text of 70,000 characters', 'a'.repeat(70_000), /longer than/],
   ])(
-    'exits with 2 after %s, and prints what to do but nothing of the input',
+    'explain exits with 2 after %s, and prints what to do, but no part of the input',
     async (_case, input, expected) => {
       const { code, stdout, stderr } = await finishCommandLine(['explain', '-'], env, { input })
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' })

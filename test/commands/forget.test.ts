@@ -18,7 +18,7 @@ afterEach(() => database.drop())
 
 const run = (...args: string[]) => finishCommandLine(args, env)
 
-/** Stores a logout of the user in a session, and an entry that names the user and cannot be used. */
+/** Stores a logout of the user with a session, and an unattributable entry that contains the user id. */
 async function logOut(at: number): Promise<void> {
   const store = await openTestStore(database)
   const event = { logId: 'L1', type: 'slo', at, userId: USER, sessionId: 'S1' }
@@ -30,7 +30,7 @@ async function logOut(at: number): Promise<void> {
 }
 
 describe('forget', () => {
-  test('prints what was replaced, what remains, and how long it remains', async () => {
+  test('forget prints what was replaced, what remains, and how long the rest remains', async () => {
     const at = Date.now() - 2 * DAY
     await logOut(at)
     const { code, stdout } = await run('forget', USER)
@@ -48,7 +48,7 @@ describe('forget', () => {
     expect(await database.query("SELECT FROM unattributable WHERE entry <> ''")).toEqual([])
   })
 
-  test('logs that a person was forgotten, and does not log or print the id', async () => {
+  test('forget logs that a person was forgotten, and neither logs nor prints the id', async () => {
     await logOut(Date.now())
     const { stdout, stderr } = await run('forget', USER)
     expect(JSON.parse(stderr)).toMatchObject({
@@ -61,14 +61,14 @@ describe('forget', () => {
     expect(stdout + stderr).not.toContain(USER)
   })
 
-  test('reads the id from standard input, which keeps it out of the shell history', async () => {
+  test('forget - reads the id from standard input, so that the shell history does not contain the id', async () => {
     await logOut(Date.now())
     const { code, stdout } = await finishCommandLine(['forget', '-'], env, { input: `${USER}\n` })
     expect(code).toBe(0)
     expect(stdout).toContain('1 last logout and 1 session logout')
   })
 
-  test('computes how long the rows remain from the configured ages', async () => {
+  test('forget computes how long the rows remain from MAX_TOKEN_AGE and MAX_REFRESH_AGE', async () => {
     const at = Date.now()
     await logOut(at)
     Object.assign(env, { MAX_TOKEN_AGE: '1h', MAX_REFRESH_AGE: '7d' })
@@ -78,12 +78,12 @@ describe('forget', () => {
     expect(stdout).toContain(iso(at + DAY / 24))
   })
 
-  test('prints that the rows are deleted next if no token from before the logout can be valid', async () => {
+  test('forget prints that the rows are deleted within an hour if no token from before the logout can be valid', async () => {
     await logOut(Date.now() - 32 * DAY)
     expect((await run('forget', USER)).stdout).toContain('The worker deletes them within an hour (')
   })
 
-  test('a second time changes nothing, and prints the same remaining rows', async () => {
+  test('a second forget of the same person changes nothing, and prints the same remaining rows', async () => {
     await logOut(Date.now() - 2 * DAY)
     const first = await run('forget', USER)
     const before = await readRows(database)
@@ -95,7 +95,7 @@ describe('forget', () => {
     expect(await readRows(database)).toEqual(before)
   })
 
-  test('of an unknown person prints up to when the log has been read', async () => {
+  test('forget of an unknown person prints up to when the log has been read', async () => {
     const { code, stdout } = await run('forget', USER)
     expect(code).toBe(0)
     expect(stdout).toMatch(
@@ -109,7 +109,7 @@ describe('forget', () => {
     expect((await run('forget', USER)).stdout).toMatch(/read up to \d{4}-\S+Z: run this command/)
   })
 
-  test('of an id that the shell has cut off prints how to quote it', async () => {
+  test('forget of an id that the shell has cut off prints how to quote the id', async () => {
     expect((await run('forget', 'auth0')).stdout).toContain("last-logout forget 'auth0|123'")
   })
 
@@ -117,20 +117,20 @@ describe('forget', () => {
     ['an id that is too long', ['a'.repeat(801)], /user id is invalid/],
     ['an empty id', [''], /user id is invalid/],
     ['no id', [], /missing required argument/],
-  ])('with %s exits with 2', async (_case, args, expected) => {
+  ])('forget with %s exits with 2', async (_case, args, expected) => {
     const { code, stdout, stderr } = await run('forget', ...args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toMatch(expected)
   })
 
-  test('exits with 1 if the database is unavailable', async () => {
+  test('forget exits with 1 if the database is unavailable', async () => {
     env.DATABASE_URL = 'postgres://localhost:1/none'
     const { code, stderr } = await run('forget', USER)
     expect(code).toBe(1)
     expect(stderr).not.toContain(USER)
   })
 
-  test('has help that names what to do first', async () => {
+  test('forget --help names what to do first', async () => {
     const { code, stdout } = await run('forget', '--help')
     expect(code).toBe(0)
     expect(stdout).toMatch(/Usage: last-logout forget [\s\S]*Delete the user in Auth0 first/)

@@ -7,8 +7,9 @@ import { expectPasteable, PROGRAM } from '../_support/printed.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 /*
- * What the program prints for the mistakes and the situations of a newcomer: input, what version 0.1.0 printed, and
- * what must be printed. Every row runs. A message says what failed, why, and what to do, in words that can be pasted.
+ * Tests what the program prints for the mistakes and the situations of a newcomer. A row contains the input, what version
+ * 0.1.0 printed (only for the reader), and what must be printed. A message states what failed, why, and what to do. Its
+ * commands can be pasted.
  */
 
 const KEY = 'k'.repeat(48)
@@ -39,20 +40,21 @@ afterAll(async () => {
 
 const context = { programName: PROGRAM }
 
-/** Runs a command line, and returns its exit code and everything that it prints. */
-async function run(args: string[], over: Record<string, string> = {}) {
-  const { code, stdout, stderr } = await finishCommandLine(args, { ...env, ...over }, { context })
+/** Runs a command line. Returns the exit code and everything that the command prints. */
+async function run(args: string[], variables: Record<string, string> = {}) {
+  const allVariables = { ...env, ...variables }
+  const { code, stdout, stderr } = await finishCommandLine(args, allVariables, { context })
   return { code, printed: stdout + stderr }
 }
 
 interface Row {
   /** Variables that are added to a valid configuration, or replace a part of it. */
   env?: () => Record<string, string>
-  /** What the tenant responds with. */
+  /** A fault of the tenant. */
   fault?: Parameters<TestTenant['simulator']['faults']['push']>[0]
   code: number
-  /** What version 0.1.0 printed, for the reader. */
-  today: string
+  /** What version 0.1.0 printed. Only for the reader. */
+  oldOutput: string
   /** What must be printed. */
   prints: RegExp[]
   /** What must not be printed. */
@@ -64,7 +66,6 @@ const swapped = () => ({
   AUTH0_CLIENT_SECRET: env.AUTH0_CLIENT_ID ?? '',
 })
 
-// Input · printed today · must print.
 const rows: [input: string, situation: string, row: Row][] = [
   [
     'status',
@@ -72,7 +73,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ API_KEYS: KEY }),
       code: 2,
-      today: 'API_KEYS entry 1 has a key with fewer than 32 characters',
+      oldOutput: 'API_KEYS entry 1 has a key with fewer than 32 characters',
       prints: [/API_KEYS entry 1 has no name: write name:key, .*such as orders-api/],
       omits: /fewer than/,
     },
@@ -83,7 +84,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ API_KEYS: 'orders-api:secret' }),
       code: 2,
-      today: 'API_KEYS entry 1 has a key with fewer than 32 characters',
+      oldOutput: 'API_KEYS entry 1 has a key with fewer than 32 characters',
       prints: [
         /entry 1 has a key with fewer than 32 characters: create one with openssl rand -hex 24/,
       ],
@@ -95,7 +96,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ AUTH0_DOMAIN: '"tenant.example"', API_KEYS: `'action:${KEY}'` }),
       code: 2,
-      today: 'AUTH0_DOMAIN must be the bare host name of the tenant; nothing about API_KEYS',
+      oldOutput: 'AUTH0_DOMAIN must be the bare host name of the tenant; nothing about API_KEYS',
       prints: [
         /AUTH0_DOMAIN begins and ends with a quotation mark.*: remove both/,
         /API_KEYS begins and ends with a quotation mark.*: remove both/,
@@ -108,7 +109,8 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ AUTH0_DOMAIN: 'https://tenant.example/' }),
       code: 2,
-      today: 'AUTH0_DOMAIN must be the bare host name of the tenant, such as example.eu.auth0.com',
+      oldOutput:
+        'AUTH0_DOMAIN must be the bare host name of the tenant, such as example.eu.auth0.com',
       prints: [/AUTH0_DOMAIN must be the bare host name .*, without https:\/\/ and without a path/],
     },
   ],
@@ -121,7 +123,7 @@ const rows: [input: string, situation: string, row: Row][] = [
         ...{ DATABASE_URL: '', DATABASE_URI: 'postgresql://x' },
       }),
       code: 2,
-      today: 'AUTH0_CLIENT_ID is missing … DATABASE_URL is missing',
+      oldOutput: 'AUTH0_CLIENT_ID is missing … DATABASE_URL is missing',
       prints: [
         /AUTH0_CLIENT_ID is missing; AUTH0_CLIENTID is set, .*rename it/,
         /AUTH0_CLIENT_SECRET is missing$/m,
@@ -135,7 +137,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ DATABASE_URL: 'postgresql://user:pa#ss@127.0.0.1/db' }),
       code: 2,
-      today: 'DATABASE_URL must be a URL such as postgresql://user@host/database',
+      oldOutput: 'DATABASE_URL must be a URL such as postgresql://user@host/database',
       prints: [
         /DATABASE_URL must be a URL such as \S+, with a password percent-encoded \(# is %23/,
       ],
@@ -147,7 +149,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     'an e-mail address takes the place of the user id',
     {
       code: 2,
-      today: 'it contains no |, which the shell interprets unless it is quoted',
+      oldOutput: 'it contains no |, which the shell interprets unless it is quoted',
       prints: [/is an e-mail address, .*user_id.*`npx last-logout logout 'auth0\|123'`/],
       omits: /interprets/,
     },
@@ -157,7 +159,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     'the shell has cut off the user id',
     {
       code: 2,
-      today: "as in: last-logout logout 'auth0|123' (not the program as it was started)",
+      oldOutput: "as in: last-logout logout 'auth0|123' (not the program as it was started)",
       prints: [/contains no \|.*`npx last-logout logout 'auth0\|123'`/],
     },
   ],
@@ -167,7 +169,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ AUTH0_BASE_URL: '' }),
       code: 2,
-      today: 'The application lacks read:actions at tenant.example',
+      oldOutput: 'The application lacks read:actions at tenant.example',
       prints: [
         /--url http:\/\/127\.0\.0\.1 is an address of this machine, which Auth0 cannot reach/,
       ],
@@ -178,7 +180,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     'the URL has no scheme',
     {
       code: 2,
-      today: '--url must be an https URL without a query; http is allowed for the loopback …',
+      oldOutput: '--url must be an https URL without a query; http is allowed for the loopback …',
       prints: [/--url must be an https URL .*, such as https:\/\/last-logout\.example\.com/],
     },
   ],
@@ -187,7 +189,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     'there is no such command',
     {
       code: 2,
-      today: '(Did you mean logout?)',
+      oldOutput: '(Did you mean logout?)',
       prints: [/unknown command 'bogus'/, /Commands: demo, start/, /see `npx last-logout --help`/],
       omits: /Did you mean/,
     },
@@ -197,21 +199,21 @@ const rows: [input: string, situation: string, row: Row][] = [
     'a command is misspelled',
     {
       code: 2,
-      today: '(Did you mean status?)',
+      oldOutput: '(Did you mean status?)',
       prints: [/unknown command 'statsu'\n\(Did you mean status\?\)/],
     },
   ],
   [
     'action deplyo',
     'a subcommand is misspelled',
-    { code: 2, today: '(Did you mean deploy?)', prints: [/\(Did you mean deploy\?\)/] },
+    { code: 2, oldOutput: '(Did you mean deploy?)', prints: [/\(Did you mean deploy\?\)/] },
   ],
   [
     'floor now',
     'the subcommand is left out',
     {
       code: 2,
-      today: "unknown command 'now'",
+      oldOutput: "unknown command 'now'",
       prints: [/unknown command 'now'\n\(The command is floor raise\)/],
     },
   ],
@@ -221,7 +223,8 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ AUTH0_DOMAIN: 'login.example.com', DATABASE_URL: empty.url }),
       code: 1,
-      today: 'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
+      oldOutput:
+        'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
       prints: [/If login\.example\.com is a custom domain, set AUTH0_DOMAIN to the canonical one/],
     },
   ],
@@ -231,7 +234,8 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ AUTH0_DOMAIN: 'other.eu.auth0.com', DATABASE_URL: empty.url }),
       code: 1,
-      today: 'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
+      oldOutput:
+        'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
       prints: [
         /\(403\)\. Check that the application of AUTH0_CLIENT_ID is authorized for the Auth0/,
       ],
@@ -244,7 +248,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ AUTH0_CLIENT_SECRET: 'x'.repeat(64) }),
       code: 1,
-      today: 'Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that this … is authorized',
+      oldOutput: 'Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that this … is authorized',
       prints: [
         /\(401\)\. Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET \(Dashboard > .* belongs to the/,
       ],
@@ -257,7 +261,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: swapped,
       code: 1,
-      today: 'Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that this … is authorized',
+      oldOutput: 'Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET, and that this … is authorized',
       prints: [/The id is longer than the secret: they may be swapped/],
     },
   ],
@@ -267,7 +271,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       fault: { path: TOKEN, respond: faults.html(404) },
       code: 1,
-      today: 'failed with status 404. Check AUTH0_DOMAIN … a captive portal',
+      oldOutput: 'failed with status 404. Check AUTH0_DOMAIN … a captive portal',
       prints: [/404: there is no tenant tenant\.example at this address\. .*its region included/],
     },
   ],
@@ -277,7 +281,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ AUTH0_BASE_URL: 'https://tenant.invalid' }),
       code: 1,
-      today: 'cannot be reached, or closed the connection during the response (ENOTFOUND)',
+      oldOutput: 'cannot be reached, or closed the connection during the response (ENOTFOUND)',
       prints: [
         /host name of https:\/\/tenant\.invalid cannot be resolved \(E\w+\)\. Check AUTH0_DOMAIN/,
       ],
@@ -289,7 +293,8 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       fault: { path: TOKEN, times: 9, respond: faults.html(403) },
       code: 1,
-      today: 'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
+      oldOutput:
+        'refused the client credentials (403). Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET',
       prints: [/status 403 and text\/html, but Auth0 responds with JSON\. A firewall, a proxy/],
       omits: /client credentials|AUTH0_CLIENT_SECRET/,
     },
@@ -300,7 +305,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       fault: { path: LOGS, times: 9, respond: faults.html(403) },
       code: 1,
-      today: 'The application lacks read:logs and read:logs_users',
+      oldOutput: 'The application lacks read:logs and read:logs_users',
       prints: [/^ok +token/m, /failure +log +.*403 and text\/html, .*allow requests to/],
       omits: /lacks read:logs/,
     },
@@ -311,7 +316,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       fault: { path: LOGS, times: 9, respond: faults.missingScope() },
       code: 1,
-      today: 'lacks read:logs and read:logs_users … Grant it this scope',
+      oldOutput: 'lacks read:logs and read:logs_users … Grant it this scope',
       prints: [/lacks read:logs and read:logs_users at tenant\.example\. Grant .*\(Dashboard > /],
     },
   ],
@@ -321,7 +326,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ DATABASE_URL: empty.url }),
       code: 1,
-      today: 'run `last-logout migrate` (not the program as it was started)',
+      oldOutput: 'run `last-logout migrate` (not the program as it was started)',
       prints: [/not migrated to this version: run `npx last-logout migrate`/],
     },
   ],
@@ -330,7 +335,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     'nothing has been read yet',
     {
       code: 0,
-      today: 'checkpoint none: the log has not been read yet … (and no next step)',
+      oldOutput: 'checkpoint none: the log has not been read yet … (and no next step)',
       prints: [
         /^next +run `npx last-logout start` .*`npx last-logout sync` .*`npx last-logout doctor`/m,
       ],
@@ -342,7 +347,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ PORT: new URL(t.simulator.url).port }),
       code: 1,
-      today: '(EADDRINUSE): set PORT to a free port, or HOST to an address of this machine',
+      oldOutput: '(EADDRINUSE): set PORT to a free port, or HOST to an address of this machine',
       prints: [
         /\(EADDRINUSE\): another process listens there; stop it, or set PORT to a free port/,
       ],
@@ -354,7 +359,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ HOST: '192.0.2.1' }),
       code: 1,
-      today: '(EADDRNOTAVAIL): set PORT to a free port, or HOST to an address of this machine',
+      oldOutput: '(EADDRNOTAVAIL): set PORT to a free port, or HOST to an address of this machine',
       prints: [/\(EADDRNOTAVAIL\): HOST is not an address of this machine; set it to one/],
     },
   ],
@@ -363,7 +368,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     'it ends, with warnings',
     {
       code: 0,
-      today: '(no summary)',
+      oldOutput: '(no summary)',
       prints: [
         /^summary +\d+ ok, \d+ warnings?, 0 failed, \d+ skipped\n +-> nothing has failed: read/m,
       ],
@@ -375,7 +380,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       env: () => ({ DATABASE_URL: empty.url }),
       code: 1,
-      today: '1 check failed: follow the advice after each failure',
+      oldOutput: '1 check failed: follow the advice after each failure',
       prints: [
         /^summary .* [1-9] failed, .*\n +-> correct the first failure, .*`npx last-logout doctor`/m,
         /failed: follow the advice/,
@@ -387,7 +392,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     'the token is opaque',
     {
       code: 2,
-      today: 'The token cannot be read: it is an opaque token or a part of a token …',
+      oldOutput: 'The token cannot be read: it is an opaque token or a part of a token …',
       prints: [/is an opaque token or a part of a token\. .*Paste the access token/],
     },
   ],
@@ -408,14 +413,14 @@ describe('a newcomer', () => {
   test.each([
     ['node dist/main.js', {}],
     ['npx last-logout', { npm_command: 'exec', npm_lifecycle_script: "'last-logout'" }],
-  ])('bogus: the program was started as %s, and is named so', async (name, npm) => {
+  ])('bogus: the message names the program as it was started, %s', async (name, npm) => {
     const { stderr } = await finishCommand(['bogus'], npm, { cwd: process.cwd() })
     expect(stderr).toContain(`(see \`${name} --help\`)`)
   })
 
-  test('start: Redis is unavailable (today: "polling", although nothing is polled)', async () => {
-    const over = { REDIS_URL: 'redis://127.0.0.1:1' }
-    const command = startCommandLine(['start'], { ...env, ...over }, { context })
+  test('start: Redis is unavailable (0.1.0: "polling", although nothing is polled)', async () => {
+    const variables = { REDIS_URL: 'redis://127.0.0.1:1' }
+    const command = startCommandLine(['start'], { ...env, ...variables }, { context })
     await expect.poll(command.stdout, { timeout: 20_000 }).toContain('"serving"')
     await expect.poll(command.stdout, { timeout: 20_000 }).toContain('"job queue unavailable"')
     command.stop()

@@ -20,7 +20,7 @@ afterEach(() => database.drop())
 const run = (...args: string[]) => finishCommandLine(args, env)
 
 describe('logout', () => {
-  test('revokes all tokens of the user, and states that Auth0 sessions continue', async () => {
+  test('logout revokes all tokens of the user, and prints that it does not end Auth0 sessions', async () => {
     const before = Date.now()
     const { code, stdout, stderr } = await run('logout', 'auth0|1')
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -36,7 +36,7 @@ describe('logout', () => {
     expect(user?.at).toBeLessThanOrEqual(Date.now())
   })
 
-  test('with --session revokes the tokens of that session, and does not mark it as ended', async () => {
+  test('logout --session revokes the tokens of the session, and does not mark the session as ended', async () => {
     const at = Date.now() - 5_000
     const { code, stdout } = await run('logout', 'auth0|1', '--session', 'S1', '--at', iso(at))
     expect(code).toBe(0)
@@ -48,13 +48,13 @@ describe('logout', () => {
     expect(users).toMatchObject([{ at, allSessionsAt: null }])
   })
 
-  test('with --session applies to all sessions if POLICY is user', async () => {
+  test('logout --session applies to all sessions if POLICY is user', async () => {
     env.POLICY = 'user'
     const { stdout } = await run('logout', 'auth0|1', '--session', 'S1')
     expect(stdout).toMatch(/^Tokens of auth0\|1 are revoked .*POLICY is user/)
   })
 
-  test('reports a later logout that is already known, and keeps it', async () => {
+  test('logout keeps a later logout that is already known, and prints this later logout', async () => {
     const at = Date.now() - 5_000
     await run('logout', 'auth0|1', '--at', iso(at))
     const { stdout } = await run('logout', 'auth0|1', '--at', iso(at - 1))
@@ -65,7 +65,7 @@ describe('logout', () => {
 
   test.each([
     ['a future instant', ['auth0|1', '--at', iso(Date.now() + 600_000)], /in the future/],
-    ['prose instead of an instant', ['auth0|1', '--at', 'yesterday'], /use now, or a time/],
+    ['a word instead of an instant', ['auth0|1', '--at', 'yesterday'], /use now, or a time/],
     ['an empty session id', ['auth0|1', '--session', ''], /session id is invalid/],
     ['a user id that is too long', ['a'.repeat(801)], /user id is invalid/],
     [
@@ -75,7 +75,7 @@ describe('logout', () => {
     ],
     ['an application', ['app@clients'], /is an application/],
     ['no user', [], /missing required argument/],
-  ])('with %s exits with 2, and stores nothing', async (_case, args, expected) => {
+  ])('logout with %s exits with 2, and stores nothing', async (_case, args, expected) => {
     const { code, stdout, stderr } = await run('logout', ...args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toMatch(expected)
@@ -91,7 +91,7 @@ describe('floor raise', () => {
     return floorAt
   }
 
-  test('raises the floor, and prints which tokens are revoked', async () => {
+  test('floor raise raises the floor, and prints which tokens are revoked', async () => {
     const at = Date.now() - 5_000
     const { code, stdout, stderr } = await run('floor', 'raise', iso(at))
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -100,7 +100,7 @@ describe('floor raise', () => {
     expect(await readFloor()).toBe(at)
   })
 
-  test('never lowers the floor, and prints the current floor', async () => {
+  test('floor raise never lowers the floor, and prints the current floor', async () => {
     await run('floor', 'raise', 'now')
     const floor = (await readFloor()) ?? 0
     expect(Date.now() - floor).toBeLessThan(20_000)
@@ -113,7 +113,7 @@ describe('floor raise', () => {
   test.each([
     [iso(Date.now() + 600_000), /in the future.*Use now/],
     ['2026-11-24', /use now, or a time/],
-  ])('to %s exits with 2, and changes nothing', async (instant, expected) => {
+  ])('floor raise %s exits with 2, and changes nothing', async (instant, expected) => {
     const { code, stderr } = await run('floor', 'raise', instant)
     expect(code).toBe(2)
     expect(stderr).toMatch(expected)
@@ -139,14 +139,14 @@ describe('with DATA_DIR', () => {
   })
   afterEach(() => rm(parent, { recursive: true, force: true }))
 
-  test.each(commands)('%s creates no database, and exits with 2', async (...args) => {
+  test.each(commands)('%s creates no database in DATA_DIR, and exits with 2', async (...args) => {
     const { code, stdout, stderr } = await run(...args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toContain(`there is no database in ${dataDir}: check DATA_DIR`)
     expect(await readdir(parent)).toEqual([])
   })
 
-  test('no command starts a second server if one may run that is unreachable', async () => {
+  test('no command starts a server in DATA_DIR if another server may be running that is unreachable', async () => {
     expect((await run('migrate')).code).toBe(0)
     const lockFile = join(dataDir, 'postgres', 'postmaster.pid')
     const lock = `${process.pid}\n${dataDir}/postgres\n1795428000\n1\n\n127.0.0.1\n`
@@ -186,7 +186,7 @@ describe('next to a running service in the same DATA_DIR', () => {
     await rm(parent, { recursive: true, force: true })
   })
 
-  test('the commands use its database, and leave it running', async () => {
+  test('the commands use the database of the running service, and the service continues to run', async () => {
     const service = startCommandLine(['worker'], env)
     await expect.poll(service.stdout, { timeout: 30_000 }).toContain('"polling"')
     expect((await run('floor', 'raise', 'now')).code).toBe(0)

@@ -8,7 +8,7 @@ import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 const TOKEN = `eyJhbGciOiJSUzI1NiJ9.${'eyJzdWIiOiJhdXRoMHwxIn0'.repeat(3)}.c2lnbmF0dXJl`
 
-/** A database that is never connected to. */
+/** The configuration of a database to which no command connects. */
 const DATABASE = { AUTH0_DOMAIN: 'tenant.example', DATABASE_URL: 'postgresql://127.0.0.1:1/none' }
 
 test('--version prints the version of the package', async () => {
@@ -22,14 +22,14 @@ test.each([
   ['a header', [`Bearer ${TOKEN}`]],
   ['an option', ['explain', `--${TOKEN}`]],
   ['a subcommand', ['floor', TOKEN]],
-])('does not print a token that is passed as %s', async (_case, args) => {
+])('the program does not print a token that is passed as %s', async (_case, args) => {
   const { code, stdout, stderr } = await finishCommandLine(args)
   expect(code).toBe(2)
   expect(stderr).toMatch(/^error: unknown .*eyJ[\w]*…'/)
   expect(stdout + stderr).not.toMatch(/eyJhbGciOiJSUzI1NiJ9|eyJzdWIi|c2lnbmF0dXJl/)
 })
 
-test('explains where to set a variable that is missing', async () => {
+test('the error for a missing variable explains where to set the variable', async () => {
   const { code, stderr } = await finishCommandLine(['action', 'status'])
   expect(code).toBe(2)
   expect(stderr).toMatch(
@@ -37,7 +37,7 @@ test('explains where to set a variable that is missing', async () => {
   )
 })
 
-test('stops reading standard input that is longer than any token', async () => {
+test('explain stops reading standard input that is longer than any token', async () => {
   const { code, stderr } = await finishCommand(['explain', '-'], DATABASE, {
     input: 'a'.repeat(70_000),
   })
@@ -64,16 +64,19 @@ describe('a closed standard output', () => {
   })
 
   test.each([
-    ['does not fail status, which has its result', 'status', 0],
-    ['ends doctor, which is still running, without a message', 'doctor', 1],
-  ])('%s', async (_case, name, expected) => {
-    const command = runCommand([name], env)
-    command.closeOutput()
-    const code = await command.exited
-    expect({ code, stderr: command.stderr() }).toEqual({ code: expected, stderr: '' })
-  })
+    ['status', 0],
+    ['doctor', 1],
+  ])(
+    '%s prints no error and exits with %d if standard output is closed',
+    async (name, expected) => {
+      const command = runCommand([name], env)
+      command.closeOutput()
+      const code = await command.exited
+      expect({ code, stderr: command.stderr() }).toEqual({ code: expected, stderr: '' })
+    },
+  )
 
-  test('shuts a worker down gracefully, as a signal does', async () => {
+  test('a worker whose standard output is closed shuts down gracefully', async () => {
     const command = runCommand(['worker'], env)
     await expect.poll(command.stdout, { timeout: 20_000 }).toContain('"polling"')
     command.closeOutput()

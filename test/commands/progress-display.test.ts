@@ -21,7 +21,7 @@ function createClock() {
   return { now: () => ms, advance }
 }
 
-test('shows entries, logouts, lag and pages per second in one line that is redrawn', () => {
+test('the progress line shows entries, logouts, lag and pages per second, and is redrawn', () => {
   const printed: string[] = []
   const clock = createClock()
   const line = createProgressLine((text) => printed.push(text), clock.now)
@@ -39,7 +39,7 @@ test('shows entries, logouts, lag and pages per second in one line that is redra
   ])
 })
 
-test('logs the progress every five seconds and at the end', async () => {
+test('the progress log contains the progress every five seconds and at the end', async () => {
   const lines: Record<string, unknown>[] = []
   const stream = new Writable({
     write(chunk, _encoding, done) {

@@ -3,52 +3,55 @@ import { runCommand } from '../_support/cli.js'
 import { type CommandRun, finishCommandLine, startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { freePort } from '../_support/port.js'
-import { type Proxy as Address, openProxy } from '../_support/proxy.js'
+import { openProxy, type Proxy as PostgresProxy } from '../_support/proxy.js'
 import { KEY } from '../_support/served-api.js'
 import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 
 let database: TestDatabase
-let address: Address
+let proxy: PostgresProxy
 let t: TestTenant
 let env: Record<string, string>
 beforeEach(async () => {
   database = await createTestDatabase()
-  // Nothing listens at its target.
-  address = await openProxy('postgres://127.0.0.1:1')
+  // At first, nothing listens at the target of the proxy.
+  proxy = await openProxy('postgres://127.0.0.1:1')
   t = await openTenant()
   env = {
     ...tenantEnv(t.simulator),
-    DATABASE_URL: at(database),
+    DATABASE_URL: urlThroughProxy(database),
     API_KEYS: `test:${KEY}`,
     PORT: await freePort(),
     POLL_INTERVAL: '200ms',
   }
 })
 afterEach(async () => {
-  await Promise.all([t.close(), address.close()])
+  await Promise.all([t.close(), proxy.close()])
   await database.drop()
 })
 
-/** The URL of a database through the proxy. */
-function at({ url }: TestDatabase, over: Partial<URL> = {}): string {
-  return Object.assign(new URL(url), { host: new URL(address.url).host }, over).href
+/** Returns the URL of a database through the proxy. */
+function urlThroughProxy({ url }: TestDatabase, overrides: Partial<URL> = {}): string {
+  return Object.assign(new URL(url), { host: new URL(proxy.url).host }, overrides).href
 }
 
-const warnings = (command: CommandRun) =>
+const countWarnings = (command: CommandRun) =>
   command.stdout().match(/"database unavailable, retrying"/g)?.length ?? 0
 
 describe('when PostgreSQL is unavailable at the start', () => {
-  test.each(['start', 'worker', 'api'])('%s waits until a signal stops it', async (name) => {
-    const command = startCommandLine([name], env)
-    await expect.poll(() => warnings(command), WAIT).toBe(1)
-    command.stop()
-    expect(await command.ended).toBe(0)
-    expect(warnings(command)).toBe(1)
-  })
+  test.each(['start', 'worker', 'api'])(
+    '%s waits for PostgreSQL until a signal stops the command',
+    async (name) => {
+      const command = startCommandLine([name], env)
+      await expect.poll(() => countWarnings(command), WAIT).toBe(1)
+      command.stop()
+      expect(await command.ended).toBe(0)
+      expect(countWarnings(command)).toBe(1)
+    },
+  )
 
   test.each([['sync'], ['status'], ['migrate'], ['floor', 'raise', 'now']])(
-    '%s fails at once',
+    '%s %s fails at once if PostgreSQL is unavailable',
     async (...args) => {
       const { code, stderr } = await finishCommandLine(args, env)
       expect(code).toBe(1)
@@ -66,7 +69,7 @@ describe('when PostgreSQL is unavailable at the start', () => {
     expect(await statusOf('/health/ready')).toBe(503)
     expect(await statusOf('/v1/users/x/last-logout')).toBe(503)
     expect(await statusOf('/v1/changes')).toBe(503)
-    address.redirectTo(database.url)
+    proxy.redirectTo(database.url)
     await expect.poll(command.stdout, WAIT).toContain('"polling"')
     expect(await statusOf('/v1/users/x/last-logout')).toBe(200)
     expect(command.stdout()).toMatch(/"connected to postgresql".*"serving"/s)
@@ -74,41 +77,41 @@ describe('when PostgreSQL is unavailable at the start', () => {
     expect(await command.ended).toBe(0)
   })
 
-  test('api exits with 2 when the database turns out to hold another tenant', async () => {
+  test('api exits with 2 if the database that becomes available holds another tenant', async () => {
     await database.query(`INSERT INTO tenant (id, domain, seq) VALUES (1, 'other.example', 1)`)
     const command = startCommandLine(['api'], env)
-    await expect.poll(() => warnings(command), WAIT).toBe(1)
-    address.redirectTo(database.url)
+    await expect.poll(() => countWarnings(command), WAIT).toBe(1)
+    proxy.redirectTo(database.url)
     expect(await command.ended).toBe(2)
     expect(command.stderr()).toContain('other.example')
     expect(command.stdout()).not.toContain('"serving"')
   })
 })
 
-test('api shuts down while PostgreSQL is silent', async () => {
-  address.redirectTo(database.url)
+test('api shuts down while PostgreSQL does not respond', async () => {
+  proxy.redirectTo(database.url)
   const command = runCommand(['api'], env)
   await expect.poll(command.stdout, WAIT).toContain('"serving"')
-  address.freeze()
+  proxy.freeze()
   command.kill('SIGTERM')
   expect(await command.exited).toBe(0)
 })
 
-describe('when PostgreSQL refuses the connection, start fails at once', () => {
+describe('when PostgreSQL refuses the connection', () => {
   test.each([
     ['refuses the password', { password: 'wr0ng' }, /28P01.*DATABASE_URL/],
     ['has no such database', { pathname: '/none' }, /3D000.*DATABASE_URL/],
-  ])('where it %s', async (_case, over, message) => {
-    address.redirectTo(database.url)
+  ])('start fails at once if PostgreSQL %s', async (_case, overrides, message) => {
+    proxy.redirectTo(database.url)
     const { code, stderr } = await finishCommandLine(['start'], {
       ...env,
-      DATABASE_URL: at(database, over),
+      DATABASE_URL: urlThroughProxy(database, overrides),
     })
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(message) })
     expect(stderr).not.toContain('wr0ng')
   })
 
-  test('if it has not been migrated', async () => {
+  test('start fails at once if the database has not been migrated', async () => {
     const empty = await createTestDatabase('template0')
     const { code, stderr } = await finishCommandLine(['start'], { ...env, DATABASE_URL: empty.url })
     await empty.drop()

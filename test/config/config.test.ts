@@ -3,16 +3,16 @@ import { type DatabaseConfig, loadConfig, type Need } from '../../src/config/con
 import { hasCode } from '../../src/errors.js'
 
 const KEY = 'k'.repeat(32)
-const complete = {
+const completeEnv = {
   AUTH0_DOMAIN: 'tenant.eu.auth0.com',
   AUTH0_CLIENT_ID: 'id',
   AUTH0_CLIENT_SECRET: 'hush',
   DATABASE_URL: 'postgresql://user:pass@127.0.0.1:5432/last_logout',
   API_KEYS: `orders:${KEY}`,
 }
-const all: Need[] = ['auth0', 'api', 'database']
+const ALL_NEEDS: Need[] = ['auth0', 'api', 'database']
 
-function problemsOf(env: Record<string, string | undefined>, needs: Need[] = all): string[] {
+function problemsOf(env: Record<string, string | undefined>, needs: Need[] = ALL_NEEDS): string[] {
   try {
     loadConfig(env, needs)
     return []
@@ -22,8 +22,8 @@ function problemsOf(env: Record<string, string | undefined>, needs: Need[] = all
   }
 }
 
-test('uses the default of every variable that is not set', () => {
-  expect(loadConfig(complete, all)).toEqual({
+test('loadConfig uses the default of every variable that is not set', () => {
+  expect(loadConfig(completeEnv, ALL_NEEDS)).toEqual({
     auth0: {
       domain: 'tenant.eu.auth0.com',
       baseUrl: 'https://tenant.eu.auth0.com',
@@ -31,7 +31,7 @@ test('uses the default of every variable that is not set', () => {
       clientSecret: 'hush',
       rateShare: 0.5,
     },
-    database: { url: complete.DATABASE_URL, directUrl: undefined, dataDir: undefined },
+    database: { url: completeEnv.DATABASE_URL, directUrl: undefined, dataDir: undefined },
     redisUrls: undefined,
     http: {
       host: '127.0.0.1',
@@ -55,7 +55,7 @@ test('uses the default of every variable that is not set', () => {
   })
 })
 
-test('reports every problem in one message', () => {
+test('loadConfig reports every problem in one message', () => {
   expect(problemsOf({})).toEqual([
     '  - AUTH0_DOMAIN is missing',
     '  - AUTH0_CLIENT_ID is missing',
@@ -65,8 +65,8 @@ test('reports every problem in one message', () => {
   ])
 })
 
-test('requires only the variables that the needs list', () => {
-  const { AUTH0_DOMAIN, DATABASE_URL } = complete
+test('loadConfig requires only the variables of the given needs', () => {
+  const { AUTH0_DOMAIN, DATABASE_URL } = completeEnv
   expect(problemsOf({ AUTH0_DOMAIN }, [])).toEqual([])
   expect(problemsOf({ AUTH0_DOMAIN }, ['api'])).toEqual(['  - API_KEYS is missing'])
   expect(problemsOf({ AUTH0_DOMAIN }, ['database'])).toEqual([
@@ -75,8 +75,8 @@ test('requires only the variables that the needs list', () => {
   expect(problemsOf({ AUTH0_DOMAIN, DATABASE_URL }, ['database'])).toEqual([])
 })
 
-test('reports contradictions together with invalid values', () => {
-  const problems = problemsOf({ ...complete, PORT: 'x', DATA_DIR: './data', RETAIN_DAYS: '30' })
+test('loadConfig reports contradictions together with invalid values', () => {
+  const problems = problemsOf({ ...completeEnv, PORT: 'x', DATA_DIR: './data', RETAIN_DAYS: '30' })
   expect(problems.map((problem) => problem.split(' ')[3])).toEqual([
     'PORT',
     'RETAIN_DAYS',
@@ -84,9 +84,9 @@ test('reports contradictions together with invalid values', () => {
   ])
 })
 
-test('rejects a retention that is shorter than the lifetime of the tokens that a logout covers (P25)', () => {
+test('loadConfig rejects a RETAIN_DAYS that is shorter than the lifetime of the tokens that a logout covers (P25)', () => {
   const retain = (RETAIN_DAYS: string, ages: Record<string, string> = {}) =>
-    problemsOf({ ...complete, RETAIN_DAYS, ...ages })
+    problemsOf({ ...completeEnv, RETAIN_DAYS, ...ages })
   const atLeast = (days: number) => [
     `  - RETAIN_DAYS must be at least ${days}: MAX_REFRESH_AGE plus MAX_TOKEN_AGE`,
   ]
@@ -99,9 +99,9 @@ test('rejects a retention that is shorter than the lifetime of the tokens that a
   expect(retain('60', { MAX_TOKEN_AGE: '0s' })).toHaveLength(1)
 })
 
-test('treats a variable that is set to the empty string as not set', () => {
-  expect(problemsOf({ ...complete, REDIS_URL: '', POLICY: '', DATA_DIR: '' })).toEqual([])
-  expect(problemsOf({ ...complete, AUTH0_CLIENT_ID: '' })).toEqual([
+test('loadConfig treats a variable that is set to the empty string as not set', () => {
+  expect(problemsOf({ ...completeEnv, REDIS_URL: '', POLICY: '', DATA_DIR: '' })).toEqual([])
+  expect(problemsOf({ ...completeEnv, AUTH0_CLIENT_ID: '' })).toEqual([
     '  - AUTH0_CLIENT_ID is missing',
   ])
 })
@@ -167,8 +167,8 @@ test.each([
   ['TRUST_PROXY', '10.0.0.0/33'],
   ['TRUST_PROXY', '10.0.0.0/8/8'],
   ['TRUST_PROXY', 'loopback 10.0.0.0/8'],
-])('rejects %s=%j and names the variable', (name, value) => {
-  const problems = problemsOf({ ...complete, [name]: value })
+])('loadConfig rejects %s=%j and names the variable', (name, value) => {
+  const problems = problemsOf({ ...completeEnv, [name]: value })
   expect(problems).toEqual([expect.stringMatching(`^  - ${name} `)])
 })
 
@@ -185,8 +185,8 @@ test.each([
   ['LOG_STREAM_TOKEN', `Basic ${btoa(`auth0:${KEY}x`)}`],
   ['TRUST_PROXY', 'loopback, 10.0.0.0/8, 192.0.2.7, 2001:db8::/32'],
   ['API_KEYS', `a:${KEY}:read, b:${KEY}x:feed+logout`],
-])('accepts %s=%j', (name, value) => {
-  expect(problemsOf({ ...complete, [name]: value })).toEqual([])
+])('loadConfig accepts %s=%j', (name, value) => {
+  expect(problemsOf({ ...completeEnv, [name]: value })).toEqual([])
 })
 
 const ONE_HOST =
@@ -199,10 +199,10 @@ test.each([
   ['postgresql://u@h1/db?host=h1,h2', 'several hosts, which are'],
   ['postgresql://u@h1/db?target_session_attrs=read-write', 'target_session_attrs, which is'],
   ['postgresql://h1/db?sslmode=require&load_balance_hosts=random', 'load_balance_hosts, which is'],
-])('rejects %s, since the driver connects to one host', (value, what) => {
+])('loadConfig rejects %s, because the driver connects to one host', (value, what) => {
   const remedy = what.startsWith('several') ? ONE_HOST : `remove it, and ${ONE_HOST}`
   for (const name of ['DATABASE_URL', 'DATABASE_DIRECT_URL']) {
-    expect(problemsOf({ ...complete, [name]: value })).toEqual([
+    expect(problemsOf({ ...completeEnv, [name]: value })).toEqual([
       `  - ${name} must not contain ${what} not supported: ${remedy}`,
     ])
   }
@@ -211,8 +211,8 @@ test.each([
 test.each([
   'postgresql://u:a,b@h1:5432/d,b?application_name=a,b',
   'postgres://u@[::1]:5432/db?sslmode=verify-full',
-])('accepts the database %s', (DATABASE_URL) => {
-  expect(problemsOf({ ...complete, DATABASE_URL })).toEqual([])
+])('loadConfig accepts the DATABASE_URL %s', (DATABASE_URL) => {
+  expect(problemsOf({ ...completeEnv, DATABASE_URL })).toEqual([])
 })
 
 test.each([
@@ -223,16 +223,16 @@ test.each([
     ['redis://u:p,q@a:1/2', 'redis://u:p,q@b/2', 'redis://u:p,q@[::1]:3/2'],
   ],
   ['rediss://:p@a:1,rediss://:p@b:2', ['rediss://:p@a:1', 'rediss://:p@b:2']],
-])('reads the nodes of REDIS_URL=%s', (text, urls) => {
-  expect(loadConfig({ ...complete, REDIS_URL: text }, []).redisUrls).toEqual(urls)
+])('loadConfig reads the nodes of REDIS_URL=%s', (text, urls) => {
+  expect(loadConfig({ ...completeEnv, REDIS_URL: text }, []).redisUrls).toEqual(urls)
 })
 
-test('names Redis Sentinel as unsupported', () => {
-  const [problem] = problemsOf({ ...complete, REDIS_URL: 'redis+sentinel://a:26379/primary' })
+test('loadConfig reports that Redis Sentinel is not supported', () => {
+  const [problem] = problemsOf({ ...completeEnv, REDIS_URL: 'redis+sentinel://a:26379/primary' })
   expect(problem).toMatch(/REDIS_URL names a Redis Sentinel, which is not supported: .*migrate/)
 })
 
-test('does not include secrets in the message', () => {
+test('the message of loadConfig contains no secrets', () => {
   const secrets = {
     AUTH0_CLIENT_SECRET: 'secret-one',
     API_KEYS: 'orders:secret-two',
@@ -241,38 +241,38 @@ test('does not include secrets in the message', () => {
     LOG_STREAM_TOKEN: 'secret-five',
     DATABASE_DIRECT_URL: 'secret-six',
   }
-  const message = problemsOf({ ...complete, ...secrets, PORT: 'x' }).join('\n')
+  const message = problemsOf({ ...completeEnv, ...secrets, PORT: 'x' }).join('\n')
   expect(message).not.toBe('')
   expect(message).not.toContain('secret-')
 })
 
-test('adds the configured event types to the default types', () => {
-  expect(loadConfig({ ...complete, EVENT_TYPES: 'scp' }, all).eventTypes).toEqual([
+test('loadConfig adds the types of EVENT_TYPES to the default types', () => {
+  expect(loadConfig({ ...completeEnv, EVENT_TYPES: 'scp' }, ALL_NEEDS).eventTypes).toEqual([
     'slo',
     'universal_logout_succeeded',
     'scp',
   ])
 })
 
-test('rejects DATABASE_URL together with DATA_DIR', () => {
-  const { DATABASE_URL: _, ...rest } = complete
+test('loadConfig rejects DATABASE_URL together with DATA_DIR', () => {
+  const { DATABASE_URL: _, ...rest } = completeEnv
   expect(problemsOf({ ...rest, DATA_DIR: './data' })).toEqual([])
-  expect(problemsOf({ ...complete, DATA_DIR: './data' })).toEqual([
+  expect(problemsOf({ ...completeEnv, DATA_DIR: './data' })).toEqual([
     '  - DATABASE_URL and DATA_DIR exclude each other: set one of them',
   ])
 })
 
-test('narrows the type of the configuration to the needs', () => {
-  const { auth0, database } = loadConfig(complete, ['auth0', 'database'])
+test('the type of the configuration follows from the needs', () => {
+  const { auth0, database } = loadConfig(completeEnv, ['auth0', 'database'])
   const credentials: { clientId: string; clientSecret: string } = auth0
   const server: DatabaseConfig = database
   expect(credentials).toMatchObject({ clientId: 'id', clientSecret: 'hush' })
-  expect(server.url === undefined ? server.dataDir : server.url).toBe(complete.DATABASE_URL)
+  expect(server.url === undefined ? server.dataDir : server.url).toBe(completeEnv.DATABASE_URL)
 
-  // @ts-expect-error Without the need the credentials can be missing.
-  const clientId: string = loadConfig(complete, ['api']).auth0.clientId
-  // @ts-expect-error Which needs a list of unknown length holds is not known.
-  const sameId: string = loadConfig(complete, ['database', ...all]).auth0.clientId
+  // @ts-expect-error Without the need `auth0`, the credentials can be missing.
+  const clientId: string = loadConfig(completeEnv, ['api']).auth0.clientId
+  // @ts-expect-error The type of a list of unknown length does not contain which needs are in the list.
+  const sameId: string = loadConfig(completeEnv, ['database', ...ALL_NEEDS]).auth0.clientId
   expect([clientId, sameId]).toEqual(['id', 'id'])
 })
 
@@ -283,21 +283,23 @@ test.each([
   ['pg_catalog', /reserved/],
   ['information_schema', /reserved/],
   ['bullmq', /reserved/],
-])('rejects the schema %j of DATABASE_URL', (schema, message) => {
-  const url = `${complete.DATABASE_URL}?schema=${encodeURIComponent(schema)}`
-  expect(problemsOf({ ...complete, DATABASE_URL: url })).toEqual([expect.stringMatching(message)])
+])('loadConfig rejects the schema %j of DATABASE_URL', (schema, message) => {
+  const url = `${completeEnv.DATABASE_URL}?schema=${encodeURIComponent(schema)}`
+  expect(problemsOf({ ...completeEnv, DATABASE_URL: url })).toEqual([
+    expect.stringMatching(message),
+  ])
 })
 
-test('uses the schema of DATABASE_URL for DATABASE_DIRECT_URL, and rejects another one', () => {
+test('loadConfig uses the schema of DATABASE_URL for DATABASE_DIRECT_URL, and rejects another schema', () => {
   const direct = 'postgresql://user@127.0.0.1/last_logout'
   const read = (schema: string, directSchema: string) =>
     loadConfig(
       {
-        ...complete,
-        DATABASE_URL: complete.DATABASE_URL + schema,
+        ...completeEnv,
+        DATABASE_URL: completeEnv.DATABASE_URL + schema,
         DATABASE_DIRECT_URL: direct + directSchema,
       },
-      all,
+      ALL_NEEDS,
     ).database.directUrl
   expect(read('?schema=a', '')).toBe(`${direct}?schema=a`)
   expect(read('?schema=a', '?schema=a')).toBe(`${direct}?schema=a`)

@@ -14,17 +14,17 @@ describe('the proxy to Auth0', () => {
     ['http://[::1]:3128', 'http://[::1]:3128', undefined],
     ['http://me:p%40ss%3Aword@proxy.example:3128', PROXY, basic('me:p@ss:word')],
     ['http://me@proxy.example:3128', PROXY, basic('me:')],
-  ])('is read from %s', (text, url, authorization) => {
+  ])('the proxy is read from %s', (text, url, authorization) => {
     expect(proxyOf({ HTTPS_PROXY: text })).toEqual({ url, authorization })
   })
 
-  test('is none by default, and for a tenant that is reached by http', () => {
+  test('no proxy is used by default, or if AUTH0_BASE_URL is an http URL', () => {
     expect(proxyOf({})).toBeUndefined()
     expect(proxyOf({ HTTPS_PROXY: '', https_proxy: '' })).toBeUndefined()
     expect(proxyOf({ HTTPS_PROXY: PROXY, AUTH0_BASE_URL: 'http://127.0.0.1:3000' })).toBeUndefined()
   })
 
-  test('is taken from the variable in lower case if both are set', () => {
+  test('the lower-case variable takes precedence if both variables are set', () => {
     expect(proxyOf({ https_proxy: PROXY })).toMatchObject({ url: PROXY })
     expect(proxyOf({ https_proxy: PROXY, HTTPS_PROXY: 'http://other' })?.url).toBe(PROXY)
     expect(proxyOf({ https_proxy: '', HTTPS_PROXY: PROXY })?.url).toBe(PROXY)
@@ -39,7 +39,7 @@ describe('the proxy to Auth0', () => {
     'http://me:hush%zz@proxy.example',
     'http://me:hush@proxy.example:port',
     'http://',
-  ])('is refused by the name of its variable, without its value: %s', (value) => {
+  ])('the error for the invalid proxy %s names the variable, but not the value', (value) => {
     for (const name of ['HTTPS_PROXY', 'https_proxy']) {
       expect(() => proxyOf({ [name]: value })).toThrow(`${name} must be the URL of an HTTP proxy`)
       expect(() => proxyOf({ [name]: value })).not.toThrow('hush')
@@ -65,7 +65,7 @@ describe('NO_PROXY', () => {
     'tenant.eu.auth0.com:443',
     'localhost,127.0.0.1, auth0.com',
     'localhost auth0.com',
-  ])('%s contains the tenant', (noProxy) => expect(isDirect(noProxy)).toBe(true))
+  ])('NO_PROXY=%s contains the tenant', (noProxy) => expect(isDirect(noProxy)).toBe(true))
 
   test.each([
     '',
@@ -77,7 +77,7 @@ describe('NO_PROXY', () => {
     'tenant',
     'other.tenant.eu.auth0.com',
     '10.0.0.0/8',
-  ])('%j does not contain the tenant', (noProxy) => expect(isDirect(noProxy)).toBe(false))
+  ])('NO_PROXY=%j does not contain the tenant', (noProxy) => expect(isDirect(noProxy)).toBe(false))
 
   test.each([
     ['127.0.0.1', 'https://127.0.0.1:8443', true],
@@ -85,7 +85,7 @@ describe('NO_PROXY', () => {
     ['127.0.0.1:443', 'https://127.0.0.1:8443', false],
     ['[::1]', 'https://[::1]:8443', true],
     ['[::1]:8443', 'https://[::1]:8443', true],
-  ])('%s for %s: %s', (noProxy, baseUrl, expected) => {
+  ])('NO_PROXY=%s contains the tenant at %s: %s', (noProxy, baseUrl, expected) => {
     expect(isDirect(noProxy, baseUrl)).toBe(expected)
   })
 })

@@ -14,7 +14,7 @@ test.each([
   ['snyc', ['sync']],
   ['statsu', ['status']],
   ['flor', ['floor']],
-  // Far words: a suggestion would be a guess, and some commands cannot be undone.
+  // For these words, a suggestion would be a guess. Some commands cannot be undone.
   ['bogus', []],
   ['login', []],
   ['serve', []],

@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process'
 import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { about, openStandIn } from '../_support/stand-in.js'
+import { openStandIn, replyAbout } from '../_support/stand-in.js'
 
-/** Runs the built Action on an event, and prints its effects. */
+/** A program that runs the built Action with an event, and prints the effects. */
 const DRIVER = `const [file, event] = process.argv.slice(1)
 const run = { node: process.version, claims: {}, denied: null }
 const token = { setCustomClaim: (name, value) => { run.claims[name] = value } }
@@ -12,11 +12,11 @@ const api = { accessToken: token, idToken: token, access: { deny: (reason) => { 
 console.log = (line) => { throw new Error(line) }
 require(file).onExecutePostLogin(JSON.parse(event), api).then(() => process.stdout.write(JSON.stringify(run)))`
 
-describe.each([18, 22])("on Auth0's runtime node%i, the built Action", (release) => {
+describe.each([18, 22])("on Auth0's runtime node%i", (release) => {
   /** Runs the Action in this release of Node.js. */
   async function run(event: object) {
     const at = new Date().toISOString()
-    const [status, body] = about('auth0|out', 'phone')
+    const [status, body] = replyAbout('auth0|out', 'phone')
     const response = JSON.stringify({
       ...JSON.parse(body),
       last_logout_at: at,
@@ -35,7 +35,7 @@ describe.each([18, 22])("on Auth0's runtime node%i, the built Action", (release)
   }
   const user = { user_id: 'auth0|out' }
 
-  test('sets the claims at a login', async () => {
+  test('the built Action sets the claims at a login', async () => {
     const transaction = { protocol: 'oidc-basic-profile' }
     const { claims, denied } = await run({ user, transaction, session: { id: 'phone' } })
     expect(claims).toMatchObject({
@@ -45,7 +45,7 @@ describe.each([18, 22])("on Auth0's runtime node%i, the built Action", (release)
     expect(denied).toBeNull()
   })
 
-  test('denies the exchange of a refresh token from before the logout', async () => {
+  test('the built Action denies the exchange of a refresh token from before the logout', async () => {
     const transaction = { protocol: 'oauth2-refresh-token' }
     const refresh_token = { session_id: 'phone', created_at: '2026-01-01T00:00:00.000Z' }
     const { denied } = await run({ user, transaction, refresh_token })

@@ -21,31 +21,31 @@ beforeAll(async () => {
 afterAll(() => project.remove())
 
 describe('the package', () => {
-  test('has no dependency', async () => {
+  test('the package has no dependency', async () => {
     const installed = await readdir(join(project.dir, 'node_modules'))
     expect(installed.filter((name) => !name.startsWith('.'))).toEqual(['last-logout-client'])
   })
 
-  test('has no problems that publint or are-the-types-wrong find', async () => {
+  test('publint and are-the-types-wrong find no problem in the package', async () => {
     await run('node_modules/.bin/publint', ['--strict', project.tarball])
     await run('node_modules/.bin/attw', [project.tarball])
   }, 60_000)
 
   // Beside the frameworks whose classes some entries import.
   test.each(ENTRIES)(
-    'has the same exports with import and require: last-logout-client%s',
+    'last-logout-client%s has the same exports with import and require',
     async (entry) => {
       const specifier = `last-logout-client${entry}`
-      const named = `console.log(Object.keys(names).filter((name) => name !== 'default' && name !== 'module.exports' && name !== '__esModule').sort().join())`
+      const printNames = `console.log(Object.keys(names).filter((name) => name !== 'default' && name !== 'module.exports' && name !== '__esModule').sort().join())`
       const options = { cwd: INSTALLED_DIR }
       const imported = await run(
         process.execPath,
-        ['--input-type=module', '-e', `const names = await import('${specifier}');${named}`],
+        ['--input-type=module', '-e', `const names = await import('${specifier}');${printNames}`],
         options,
       )
       const required = await run(
         process.execPath,
-        ['--input-type=commonjs', '-e', `const names = require('${specifier}');${named}`],
+        ['--input-type=commonjs', '-e', `const names = require('${specifier}');${printNames}`],
         options,
       )
       expect(imported.stdout).toBe(required.stdout)
@@ -53,7 +53,7 @@ describe('the package', () => {
     },
   )
 
-  test('loads without any framework, except for the entries that import a class of one', async () => {
+  test('every entry loads without any framework, except for the entries that import a class of one', async () => {
     const failing = await Promise.all(
       ENTRIES.map(async (entry) => {
         const args = ['--input-type=module', '-e', `await import('last-logout-client${entry}')`]

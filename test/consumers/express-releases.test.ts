@@ -59,7 +59,7 @@ describe.each(EXPRESS)('%s', (_express, loadExpress) => {
       return app
     }
 
-    test('accepts, rejects and returns unknown as the client does', async () => {
+    test('isRevoked accepts a token, rejects a revoked token, and responds with 503 to an unknown status', async () => {
       expect(await call(open(client), 'auth0|in')).toMatchObject({ status: 200, text: 'passed' })
       expect(await call(open(client), 'auth0|out')).toMatchObject({ status: 401, challenge })
       const unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
@@ -78,7 +78,7 @@ describe.each(EXPRESS)('%s', (_express, loadExpress) => {
     return app
   }
 
-  test('passes rejections to the error handler of the app, and responds by itself without one', async () => {
+  test('the middleware passes a rejection to the error handler of the app, or sends the response if there is none', async () => {
     const app = open()
     app.get('/', (_req, res) => void res.send('passed'))
     app.use(
@@ -91,7 +91,7 @@ describe.each(EXPRESS)('%s', (_express, loadExpress) => {
     expect(JSON.parse(other.text)).toMatchObject({ error: 'invalid_token' })
   })
 
-  test('responds with 401 and the challenge if the error handler only passes errors on', async () => {
+  test('the response is 401 with the challenge if the error handler of the app passes the error to the next handler', async () => {
     const app = open()
     app.use(((error, _req, _res, next) => next(error)) as ErrorRequestHandler)
     expect(await call(app, 'unused')).toMatchObject({ status: 401, challenge })

@@ -17,7 +17,7 @@ const FASTIFY: [name: string, load: () => () => FastifyInstance][] = [
 ]
 
 describe.each(FASTIFY)('%s', (_name, load) => {
-  /** Calls a route of an app as a user who has logged out. */
+  /** Adds a protected route to an app, and requests it with claims of a user who has logged out. */
   async function call(app: FastifyInstance, schema = {}) {
     const claims = { sub: 'auth0|out', iat: Math.floor(Date.now() / 1000) - 60 }
     const guard = lastLogout(client, { getClaims: () => claims }) as preHandlerAsyncHookHandler
@@ -29,7 +29,7 @@ describe.each(FASTIFY)('%s', (_name, load) => {
   }
   const challenge = expect.stringMatching(/^Bearer error="invalid_token"/)
 
-  test('passes a rejection to the error handler of the app', async () => {
+  test('the hook passes a rejection to the error handler of the app', async () => {
     const app = load()()
     app.setErrorHandler((error: Error & { statusCode: number; code: string }, _request, reply) =>
       reply.code(error.statusCode).send({ problem: error.code }),
@@ -38,7 +38,7 @@ describe.each(FASTIFY)('%s', (_name, load) => {
     expect(await call(app)).toEqual({ status: 401, challenge, body })
   })
 
-  test('responds by itself without one, also if the schema of the route requires another body', async () => {
+  test('the hook sends the response if the app has no error handler, even if the body does not fit the schema', async () => {
     const body = expect.objectContaining({ error: 'invalid_token' })
     expect(await call(load()())).toEqual({ status: 401, challenge, body })
     const strict = { type: 'object', required: ['problem'], properties: {} }

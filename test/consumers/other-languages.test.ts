@@ -13,8 +13,8 @@ import { DOMAIN } from '../_support/tenant.js'
 
 const DOCUMENT = 'docs/resource-servers.md'
 const HEADING = 'Other languages'
-/** The login in the example of the document is a minute earlier. */
-const LOGOUT = 1_795_428_000_123
+/** The instant of the logout. The login in the example of the document is a minute earlier. */
+const LOGOUT_AT = 1_795_428_000_123
 const SESSION = 'https://last-logout/session_id'
 const MINUTE_MS = 60_000
 
@@ -24,7 +24,7 @@ let api: Awaited<ReturnType<typeof serveApi>>
 beforeAll(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database, { domain: DOMAIN })
-  const slo = { logId: 'L', type: 'slo', at: LOGOUT, userId: 'auth0|123', sessionId: 'S1' }
+  const slo = { logId: 'L', type: 'slo', at: LOGOUT_AT, userId: 'auth0|123', sessionId: 'S1' }
   await store.storeBatch({ ...fold([slo]), unattributable: [] })
   await store.begin(CHECKPOINT, null)
   api = await serveApi(database)
@@ -35,7 +35,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** Sends the request that curl would send for a command line of a document. */
+/** Sends the same request as curl would send for a command line of a document. */
 function sendAsCurl(line: string): Promise<Response> {
   const [, path = ''] = /127\.0\.0\.1:8080(\S+)/.exec(line) ?? []
   const headers = [...line.matchAll(/-H '(.*?): (.*?)'/g)].map(
@@ -80,12 +80,15 @@ test('the documented curl requests for a last logout and a report return the sta
   })
 })
 
-test.each(['python', 'go', 'java'])('the example in %s sends that request', async (language) => {
-  const code = await readExample(DOCUMENT, HEADING, language)
-  for (const part of ['/v1/check', 'Authorization', '"Bearer "', '"claims"']) {
-    expect(code).toContain(part)
-  }
-})
+test.each(['python', 'go', 'java'])(
+  'the example in %s contains the path, the header and the claims of a check',
+  async (language) => {
+    const code = await readExample(DOCUMENT, HEADING, language)
+    for (const part of ['/v1/check', 'Authorization', '"Bearer "', '"claims"']) {
+      expect(code).toContain(part)
+    }
+  },
+)
 
 const python = spawnSync('python3', ['--version'])
 const skip = python.error ? 'no python3 in the PATH' : null
@@ -124,25 +127,25 @@ describe.skipIf(skip !== null)(`the example in Python${skip === null ? '' : ` ($
     iat,
     [SESSION]: sessionId,
   })
-  const before = LOGOUT / 1000 - 60
+  const loginBefore = LOGOUT_AT / 1000 - 60
 
-  test('returns revoked even if the data is stale', async () => {
-    expect(await check(claims('S1', before))).toBe('revoked')
+  test('the example in Python returns revoked even if the data is stale', async () => {
+    expect(await check(claims('S1', loginBefore))).toBe('revoked')
   })
 
-  test('returns accepted only while the data is fresh, except for machine tokens', async () => {
-    expect(await check(claims('S2', before))).toBe('unknown')
+  test('the example in Python returns accepted only while the data is fresh, except for machine tokens', async () => {
+    expect(await check(claims('S2', loginBefore))).toBe('unknown')
     await store.storeCaughtUp(CHECKPOINT, Date.now() - 6 * MINUTE_MS)
-    expect(await check(claims('S2', before))).toBe('unknown')
-    expect(await check({ sub: 'app@clients', iat: before })).toBe('accepted')
+    expect(await check(claims('S2', loginBefore))).toBe('unknown')
+    expect(await check({ sub: 'app@clients', iat: loginBefore })).toBe('accepted')
     await store.storeCaughtUp(CHECKPOINT, Date.now() - MINUTE_MS)
-    expect(await check(claims('S2', before))).toBe('accepted')
+    expect(await check(claims('S2', loginBefore))).toBe('accepted')
   })
 
   test.each([
     ['the service is unreachable', { LAST_LOGOUT_URL: 'http://127.0.0.1:1' }],
     ['the service rejects the key', { LAST_LOGOUT_API_KEY: 'x'.repeat(32) }],
-  ])('returns unknown if %s', async (_what, env) => {
-    expect(await check(claims('S1', before), env)).toBe('unknown')
+  ])('the example in Python returns unknown if %s', async (_what, env) => {
+    expect(await check(claims('S1', loginBefore), env)).toBe('unknown')
   })
 })

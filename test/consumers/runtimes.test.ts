@@ -7,7 +7,7 @@ import type { ProtectedServer } from '../_support/protected-server.js'
 import { RUNTIMES, type Runtime, serveIn } from '../_support/runtimes.js'
 import { KEY } from '../_support/served-api.js'
 import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
-import { about } from '../_support/stand-in.js'
+import { replyAbout } from '../_support/stand-in.js'
 
 const SESSION = 'https://last-logout/session_id'
 const ODD_ID = 'samlp|corp|a/../b?c=d%20é'
@@ -35,7 +35,7 @@ beforeAll(async () => {
   const silent = await open(() => {})
   const slow = await open((request, response) => {
     const userId = new URL(request.url ?? '', 'http://slow').searchParams.get('user_id') ?? ''
-    setTimeout(() => response.end(about(userId)[1]), SLOW_MS)
+    setTimeout(() => response.end(replyAbout(userId)[1]), SLOW_MS)
   })
   const redirecting = await open((_request, response) => {
     response.writeHead(302, { location: logouts.url }).end()
@@ -68,7 +68,7 @@ const REVOKED = {
 }
 const UNKNOWN = { status: 503, challenge: null, retryAfter: '5' }
 
-/** The cases that hold in every runtime: the client of the app, the claims, and the response. */
+/** The cases of every runtime: the name of the client in the app, the claims, and the expected response. */
 const CASES: [name: string, client: string, claims: object, expected: object][] = [
   ['a user who has not logged out', 'real', login('auth0|in'), ACCEPTED],
   ['a login before the logout', 'real', login('auth0|out'), REVOKED],
@@ -78,14 +78,14 @@ const CASES: [name: string, client: string, claims: object, expected: object][] 
   ['the ended session', 'real', login('auth0|sessions', { [SESSION]: 'phone' }), REVOKED],
   ['another session', 'real', login('auth0|sessions', { [SESSION]: 'laptop' }), ACCEPTED],
   ['a user id with odd characters', 'real', login(ODD_ID), REVOKED],
-  ['a machine token without a service', 'unreachable', login('orders@clients'), ACCEPTED],
-  ['no service, with deny', 'unreachable', login('auth0|in'), UNKNOWN],
-  ['no service, with allow', 'tolerant', login('auth0|in'), ACCEPTED],
+  ['a machine token and an unreachable service', 'unreachable', login('orders@clients'), ACCEPTED],
+  ['an unreachable service with deny', 'unreachable', login('auth0|in'), UNKNOWN],
+  ['an unreachable service with allow', 'tolerant', login('auth0|in'), ACCEPTED],
   ['a service that does not respond', 'silent', login('auth0|in'), UNKNOWN],
   ['a service that redirects', 'redirecting', login('auth0|in'), UNKNOWN],
 ]
 
-/** Serves the app in a runtime for the tests of a group. Returns a function that sends a request to it. */
+/** Serves the app in a runtime during the tests of the current `describe`. Returns a function that sends a request to the app. */
 function withApp(runtime: Runtime, names: string[]) {
   let app: ProtectedServer
   beforeAll(async () => {
@@ -107,13 +107,13 @@ function withApp(runtime: Runtime, names: string[]) {
 describe.each(RUNTIMES)("in $name, with lookup: 'request'", (runtime) => {
   const call = withApp(runtime, [...new Set(CASES.map(([, client]) => client)), 'slow'])
 
-  test('a client at the top level of a module accepts, rejects and is unsure as everywhere', async () => {
+  test('a client at the top level of a module returns the expected response in every case', async () => {
     const found: Record<string, object> = {}
     for (const [name, client, claims] of CASES) found[name] = await call({ client, claims })
     expect(found).toEqual(Object.fromEntries(CASES.map(([name, , , expected]) => [name, expected])))
   })
 
-  test('a check is answered although the request that began an earlier check of the user has ended', async () => {
+  test('a check settles even if the request that began an earlier check of the same user has ended', async () => {
     const check = { client: 'slow', claims: login('auth0|left') }
     expect(await call({ ...check, leaveAfterMs: SLOW_MS / 4 })).toEqual(ACCEPTED)
     expect(await call(check)).toEqual(ACCEPTED)
@@ -126,12 +126,10 @@ const withConnections = RUNTIMES.filter(({ keepsConnections }) => keepsConnectio
 describe.each(withConnections)("in $name, with lookup: 'feed'", (runtime) => {
   const call = withApp(runtime, ['feed'])
 
-  test('a client that connects with its first check accepts, rejects and is unsure as everywhere', async () => {
-    const judged = CASES.filter(([, client]) => client === 'real')
+  test('a client that connects with its first check returns the expected response in every case', async () => {
+    const cases = CASES.filter(([, client]) => client === 'real')
     const found: Record<string, object> = {}
-    for (const [name, , claims] of judged) found[name] = await call({ client: 'feed', claims })
-    expect(found).toEqual(
-      Object.fromEntries(judged.map(([name, , , expected]) => [name, expected])),
-    )
+    for (const [name, , claims] of cases) found[name] = await call({ client: 'feed', claims })
+    expect(found).toEqual(Object.fromEntries(cases.map(([name, , , expected]) => [name, expected])))
   })
 })

@@ -67,7 +67,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     expect(errors.splice(0)).toEqual([])
   })
 
-  /** Opens the page without the state of the previous test. */
+  /** Opens the page of a demo, and removes the state of the previous test. */
   const visit = async (page: Page, { pageUrl }: Demo): Promise<Page> => {
     await page.context().clearCookies()
     await page.goto(pageUrl)
@@ -76,7 +76,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     return page
   }
 
-  /** Returns `test` with fixtures: a demo of this kind, and two browsers of the same user. */
+  /** Returns `test` with three fixtures: a demo of this kind, and two browser contexts (`mine` and `other`) of the same user. */
   const testWith = (kind: Kind) =>
     test.extend<{ demo: Demo; mine: Page; other: Page }>({
       // biome-ignore lint/correctness/noEmptyPattern: Vitest derives the dependencies of a fixture from it
@@ -88,7 +88,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
   describe('with the policy session and Enterprise fields', () => {
     const test = testWith('session')
 
-    test('rejects a kept access token and the old refresh token within the window, and accepts a new login', async ({
+    test('the demo rejects a kept access token and the old refresh token within the window, and accepts a new login', async ({
       demo,
       mine,
     }) => {
@@ -118,7 +118,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       expect(await mine.textContent('#notice')).toContain('prompt=login')
     })
 
-    test('accepts a new login right after the logout, both before and after the logout is known', async ({
+    test('the demo accepts a new login right after the logout, both before and after the logout is known', async ({
       demo,
       mine,
     }) => {
@@ -132,7 +132,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       expect(await refresh(mine)).toBe('refresh: a new token')
     })
 
-    test('does not affect another browser of the user', async ({ demo, mine, other }) => {
+    test('a logout does not affect another browser of the user', async ({ demo, mine, other }) => {
       await logIn(mine)
       await logIn(other)
       await logOut(mine)
@@ -144,7 +144,10 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       expect(await call(other)).toMatch(/^API: 200 orders/)
     })
 
-    test('rejects a silent login after the logout with login_required', async ({ demo, mine }) => {
+    test('the demo rejects a silent login after the logout with login_required', async ({
+      demo,
+      mine,
+    }) => {
       await logIn(mine)
       await logOut(mine)
       await mine.click('#silent')
@@ -152,7 +155,9 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       await expect.poll(() => newest(mine), WAIT).toBe('silent login: login_required')
     })
 
-    test('shows the state of the service and the changes of other users', async ({ mine }) => {
+    test('the page shows the state of the service and the changes of other users', async ({
+      mine,
+    }) => {
       await logIn(mine)
       await expect.poll(() => mine.textContent('#verdict')).toBe('Accepted')
       await expect.poll(() => mine.textContent('#known')).toContain('no logout known')
@@ -166,7 +171,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
   describe('with the policy user and Enterprise fields', () => {
     const test = testWith('user')
 
-    test('rejects the token of another browser, and accepts a silent login and the refresh after it', async ({
+    test('a logout revokes the token of another browser, whose silent login and next refresh are accepted', async ({
       demo,
       mine,
       other,
@@ -187,7 +192,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
   describe('with the policy user and without Enterprise fields', () => {
     const test = testWith('plain')
 
-    test('accepts a silent login, denies the refresh after it, and allows refreshes after a login with prompt=login', async ({
+    test('the demo accepts a silent login, denies the next refresh, and allows refreshes after a login with prompt=login', async ({
       demo,
       mine,
       other,
@@ -206,7 +211,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
   })
 })
 
-/** Performs the clicks, and waits until the tenant has redirected the browser to the page. */
+/** Performs clicks that lead to the tenant, and waits until the tenant has redirected the browser back to the page. */
 async function leaveAndReturn(page: Page, clicks: () => Promise<void>): Promise<void> {
   await Promise.all([page.waitForEvent('load', { timeout: 10_000 }), clicks()])
 }
@@ -229,7 +234,7 @@ async function logOut(page: Page): Promise<void> {
   expect(await tokensOf(page)).toEqual(before)
 }
 
-/** The newest line in the list of responses; empty: there is no response yet. */
+/** Returns the newest line in the list of responses; an empty string if there is no response yet. */
 async function newest(page: Page): Promise<string> {
   const lines = await page
     .locator('#responses li span')

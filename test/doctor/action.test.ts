@@ -24,6 +24,9 @@ test.each<[string, Partial<ActionStatus>, Check['status'], RegExp]>([
     'warning',
     /secret LAST_LOGOUT_API_KEY/,
   ],
-])('the login Action is judged: %s', (_what, over, status, message) => {
-  expectCheck(toActionCheck({ ...action, ...over }), status, message)
-})
+])(
+  'the check of the login Action has the right status: %s',
+  (_what, overrides, status, message) => {
+    expectCheck(toActionCheck({ ...action, ...overrides }), status, message)
+  },
+)

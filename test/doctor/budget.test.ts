@@ -10,51 +10,55 @@ const stored = (...secondsAgo: number[]) =>
 describe('the estimated refill of a bucket', () => {
   test.each<[string, RateLimit, ReturnType<typeof toAllowance>]>([
     [
-      'of the smallest plan',
+      'the smallest plan',
       { limit: 2, remaining: 1, resetInMs: 500 },
       { perMinute: 120, source: 'documented' },
     ],
     [
-      'of 100 a minute',
+      'a plan with 100 requests per minute',
       { limit: 10, remaining: 9, resetInMs: null },
       { perMinute: 100, source: 'documented' },
     ],
     [
-      'of Enterprise',
+      'the Enterprise plan',
       { limit: 50, remaining: 50, resetInMs: 0 },
       { perMinute: 960, source: 'documented' },
     ],
     [
-      'of another size, by its refill',
+      'a bucket of undocumented size',
       { limit: 250, remaining: 240, resetInMs: 2_000 },
       { perMinute: 300, source: 'observed' },
     ],
     [
-      'of another size, refilled within one second',
+      'a bucket of undocumented size that is full within one second',
       { limit: 250, remaining: 249, resetInMs: -300 },
       { perMinute: 60, source: 'observed' },
     ],
-    ['of another size, untouched', { limit: 250, remaining: 250, resetInMs: 0 }, null],
-    ['of another size, without a reset', { limit: 250, remaining: 249, resetInMs: null }, null],
-  ])('%s', (_what, limit, allowance) => {
+    ['a full bucket of undocumented size', { limit: 250, remaining: 250, resetInMs: 0 }, null],
+    [
+      'a bucket of undocumented size without a reset',
+      { limit: 250, remaining: 249, resetInMs: null },
+      null,
+    ],
+  ])('toAllowance estimates the refill: %s', (_what, limit, allowance) => {
     expect(toAllowance(limit)).toEqual(allowance)
   })
 })
 
 describe('the estimated volume', () => {
   test.each<[string, unknown[], number | null]>([
-    ['is the number of entries since the oldest one', stored(0, 10, 30), 6],
+    ['is the number of entries since the oldest entry', stored(0, 10, 30), 6],
     ['does not depend on the order of the entries', stored(30, 0, 10), 6],
     ['is finite for entries that were stored within one second', stored(0, 0), 120],
     ['is unknown without entries', [], null],
     ['is unknown for ids of another layout', [{ log_id: 'x' }, null], null],
-  ])('%s', (_what, entries, perMinute) => {
+  ])('the estimated volume %s', (_what, entries, perMinute) => {
     expect(estimateVolume(entries, NOW)).toBe(perMinute)
   })
 })
 
 describe('the poll budget', () => {
-  const of10 = { limit: 10, remaining: 9, resetInMs: 600 }
+  const bucketOf10 = { limit: 10, remaining: 9, resetInMs: 600 }
   const judge = (
     limit: RateLimit | null,
     volume: number,
@@ -75,24 +79,31 @@ describe('the poll budget', () => {
   test.each<[string, RateLimit, number, number, string, RegExp]>([
     [
       'with few entries and a poll every 5 s',
-      of10,
+      bucketOf10,
       3,
       5_000,
       'ok',
       /3 entries per minute need 15 .*allows 50/,
     ],
-    ['with many entries, within the share', of10, 3_000, 5_000, 'ok', /need 48 requests/],
-    ['with few entries and too many polls', of10, 3, 1_000, 'warning', /need 63 .*polls wait/],
+    ['with many entries, within the share', bucketOf10, 3_000, 5_000, 'ok', /need 48 requests/],
+    [
+      'with few entries and too many polls',
+      bucketOf10,
+      3,
+      1_000,
+      'warning',
+      /need 63 .*polls wait/,
+    ],
     [
       'with more entries than the share can read',
-      of10,
+      bucketOf10,
       6_000,
       5_000,
       'failure',
       /need 72 .*falls behind/,
     ],
     [
-      'with an undocumented limit that certainly suffices',
+      'with an undocumented limit that is certainly sufficient',
       { limit: 250, remaining: 240, resetInMs: 1_000 },
       3,
       5_000,
@@ -100,7 +111,7 @@ describe('the poll budget', () => {
       /allows 300/,
     ],
     [
-      'with an undocumented limit that may not suffice',
+      'with an undocumented limit that may be insufficient',
       { limit: 250, remaining: 249, resetInMs: 9_000 },
       3,
       5_000,
@@ -115,19 +126,22 @@ describe('the poll budget', () => {
       'ok',
       /how many the tenant allows is unknown/,
     ],
-  ])('is judged for a tenant %s', (_what, limit, volume, pollIntervalMs, status, message) => {
-    const check = judge(limit, volume, pollIntervalMs)
-    expect(check).toMatchObject({ status, message: expect.stringMatching(message) })
-    expect(check?.advice === undefined).toBe(status === 'ok')
+  ])(
+    'the check of the poll budget has the right status for a tenant %s',
+    (_what, limit, volume, pollIntervalMs, status, message) => {
+      const check = judge(limit, volume, pollIntervalMs)
+      expect(check).toMatchObject({ status, message: expect.stringMatching(message) })
+      expect(check?.advice === undefined).toBe(status === 'ok')
+    },
+  )
+
+  test('the check of the poll budget advises an interval that the rate limit allows', () => {
+    const advised = /POLL_INTERVAL to (\d+)s/.exec(judge(bucketOf10, 3, 500)?.advice ?? '')?.[1]
+    expect(judge(bucketOf10, 3, Number(advised) * 1000)?.status).toBe('ok')
+    expect(judge(bucketOf10, 3, (Number(advised) - 2) * 1000)?.status).toBe('warning')
   })
 
-  test('advises an interval that the rate limit allows', () => {
-    const advised = /POLL_INTERVAL to (\d+)s/.exec(judge(of10, 3, 500)?.advice ?? '')?.[1]
-    expect(judge(of10, 3, Number(advised) * 1000)?.status).toBe('ok')
-    expect(judge(of10, 3, (Number(advised) - 2) * 1000)?.status).toBe('warning')
-  })
-
-  test('is unknown if the responses lack the headers', () => {
+  test('the check of the poll budget is a warning if the responses lack the rate headers', () => {
     expect(
       checkBudget(
         { limit: null, volume: 1 },

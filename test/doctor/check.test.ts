@@ -8,6 +8,6 @@ test.each([
   [Object.assign(new Error('user:password'), { code: 'ECONNREFUSED' }), 'ECONNREFUSED'],
   [new Error('WRONGPASS invalid password'), 'WRONGPASS'],
   [new TypeError('a secret'), 'TypeError'],
-])('the description of %o is %s', (error, text) => {
+])('describeError describes %o as %s', (error, text) => {
   expect(describeError(error)).toBe(text)
 })

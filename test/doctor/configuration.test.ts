@@ -10,12 +10,15 @@ describe('the configuration', () => {
     [{ MAX_LAG: '6m' }, 'warning', /MAX_LAG \(6 minutes\) is above 5 minutes/],
     [{ RATE_SHARE: '0.9' }, 'warning', /RATE_SHARE \(0\.9\)/],
     [{ API_KEYS: '' }, 'warning', /API_KEYS is empty/],
-  ])('is judged with %j', (over, status, message) => {
-    const checks = checkConfiguration(loadConfig({ ...env, ...over }, []))
-    expect(checks).toMatchObject([{ status, message: expect.stringMatching(message) }])
-  })
+  ])(
+    'the check of the configuration has the right status with %j',
+    (variables, status, message) => {
+      const checks = checkConfiguration(loadConfig({ ...env, ...variables }, []))
+      expect(checks).toMatchObject([{ status, message: expect.stringMatching(message) }])
+    },
+  )
 
-  test('yields one check for each risk', () => {
+  test('checkConfiguration returns one check for each risk', () => {
     const risky = { POLL_INTERVAL: '10m', MAX_LAG: '6m', API_KEYS: '' }
     expect(checkConfiguration(loadConfig({ ...env, ...risky }, []))).toHaveLength(3)
   })

@@ -31,7 +31,7 @@ const iso = (at: number) => new Date(at).toISOString()
 
 describe('freshness', () => {
   test.each<[string, TenantState | null, string[]]>([
-    ['everything is well', POLLED, ['ok', 'ok', 'ok']],
+    ['a worker polls and the data is fresh', POLLED, ['ok', 'ok', 'ok']],
     [
       'the instants are slightly ahead of the clock',
       { ...POLLED, lastPollAt: NOW + 5, asOf: NOW + 5 },
@@ -60,7 +60,7 @@ describe('freshness', () => {
       ['ok', 'ok', 'warning'],
     ],
     ['a gap can concern no token', { ...GAP, gapTo: NOW - 31 * DAY_MS }, ['ok', 'ok', 'ok']],
-    ['a gap is that of the first start', { ...GAP, gapReason: 'cold_start' }, ['ok', 'ok', 'ok']],
+    ['a gap comes from the first start', { ...GAP, gapReason: 'cold_start' }, ['ok', 'ok', 'ok']],
     ['the floor is before the gap', { ...GAP, floorAt: NOW - 1 }, ['ok', 'ok', 'warning']],
     ['the floor is not before the gap', { ...GAP, floorAt: NOW }, ['ok', 'ok', 'ok']],
     ['no worker has used the database', null, ['warning', 'skipped', 'skipped']],
@@ -69,17 +69,20 @@ describe('freshness', () => {
       { ...POLLED, lastPollAt: null, asOf: null },
       ['warning', 'skipped', 'skipped'],
     ],
-  ])('is judged where %s', (_what, tenant, statuses) => {
-    const checks = checkFreshness(tenant, LIMITS)
-    expect(checks.map(({ name }) => name)).toEqual(['worker', 'freshness', 'gaps'])
-    expect(checks.map(({ status }) => status)).toEqual(statuses)
-    for (const { status, advice } of checks) {
-      expect(advice === undefined).toBe(status === 'ok' || status === 'skipped')
-    }
-  })
+  ])(
+    'the checks of worker, freshness and gaps have the right statuses if %s',
+    (_what, tenant, statuses) => {
+      const checks = checkFreshness(tenant, LIMITS)
+      expect(checks.map(({ name }) => name)).toEqual(['worker', 'freshness', 'gaps'])
+      expect(checks.map(({ status }) => status)).toEqual(statuses)
+      for (const { status, advice } of checks) {
+        expect(advice === undefined).toBe(status === 'ok' || status === 'skipped')
+      }
+    },
+  )
 })
 
-test('the advice names the MAX_LAG that polling by cron needs', () => {
+test('the advice states how to set MAX_LAG if cron runs the polls', () => {
   const longAgo = { ...POLLED, asOf: NOW - 900_000, lastPollAt: NOW - 900_000 }
   const checks = checkFreshness(longAgo, LIMITS)
   const advice = expect.stringMatching(/with cron, .*: set MAX_LAG above it/)
@@ -87,22 +90,22 @@ test('the advice names the MAX_LAG that polling by cron needs', () => {
 })
 
 describe('an open gap', () => {
-  const readGaps = (over: Partial<TenantState>) =>
-    checkFreshness({ ...GAP, ...over }, LIMITS).find(({ name }) => name === 'gaps')
+  const readGaps = (state: Partial<TenantState>) =>
+    checkFreshness({ ...GAP, ...state }, LIMITS).find(({ name }) => name === 'gaps')
 
-  test('is reported with the time until which it concerns tokens, how to close it, and the cost of closing it', () => {
+  test('the check of an open gap contains until when it concerns tokens, how to close it, and what closing it costs', () => {
     const { message, advice } = readGaps({}) ?? {}
     expect(message).toContain(`can concern tokens until ${iso(NOW + 31 * DAY_MS)}`)
     expect(advice).toContain(`\`last-logout floor raise ${iso(NOW)}\``)
     expect(advice).toContain(`only access tokens that expire by ${iso(NOW + DAY_MS)} anyway`)
   })
 
-  test('of the first start is reported as expected, with the same details', () => {
+  test('the check reports a gap of the first start as expected, with the same details', () => {
     const { message } = readGaps({ gapReason: 'cold_start' }) ?? {}
     expect(message).toMatch(/open: .*until 20.*Nothing has to be done.*floor raise .* anyway; with/)
   })
 
-  test('that the floor closes is reported as closed', () => {
+  test('the check reports a gap before the floor as closed', () => {
     expect(readGaps({ floorAt: NOW })?.message).toMatch(/; closed: the floor rejects/)
   })
 })

@@ -13,7 +13,7 @@ describe('slo entries', () => {
     user_id,
     details: { session_id },
   })
-  test('are counted by what they name', () => {
+  test('countAttribution counts the slo entries with a user, with a session, and with neither', () => {
     const entries = [slo('auth0|1', 'S'), slo('auth0|2'), slo('', 'S2'), slo(null), 'rubbish']
     expect(countAttribution(entries)).toEqual({
       logouts: 5,
@@ -25,7 +25,7 @@ describe('slo entries', () => {
 
   test.each([
     [
-      'all name a user and a session',
+      'all entries name a user and a session',
       10,
       10,
       10,
@@ -34,12 +34,30 @@ describe('slo entries', () => {
       'ok',
       /100 % name a user, 100 % a session/,
     ],
-    ['some lack a session', 10, 10, 9, 0, 'session', 'warning', /90 % a session; .* without a/],
-    ['some lack a session with the policy user', 10, 10, 9, 0, 'user', 'ok', /90 % a session/],
-    ['some name neither', 10, 8, 8, 2, 'user', 'warning', /2 cannot be attributed/],
-    ['there are none', 0, 0, 0, 0, 'user', 'warning', /no slo entry/],
+    [
+      'some entries lack a session',
+      10,
+      10,
+      9,
+      0,
+      'session',
+      'warning',
+      /90 % a session; .* without a/,
+    ],
+    [
+      'some entries lack a session, with the policy user',
+      10,
+      10,
+      9,
+      0,
+      'user',
+      'ok',
+      /90 % a session/,
+    ],
+    ['some entries name neither', 10, 8, 8, 2, 'user', 'warning', /2 cannot be attributed/],
+    ['there is no entry', 0, 0, 0, 0, 'user', 'warning', /no slo entry/],
   ] as const)(
-    'are judged where %s',
+    'the check of slo entries has the right status if %s',
     (_what, logouts, withUser, withSession, unattributable, policy, status, message) => {
       const check = checkLogouts({ logouts, withUser, withSession, unattributable }, policy)
       expectCheck(check, status, message)
@@ -51,11 +69,14 @@ describe('slo entries', () => {
     ['long for one entry', [1_000, 2_000, 3_600_000], 'ok', /at most 60 minutes/],
     ['long', [61_000], 'warning', /61 s after/],
     ['unknown', [], 'warning', /no entry states it/],
-  ])('are judged where the storage delay is %s', (_what, delays, status, message) => {
-    const entries = delays.map((ms) => ({
-      log_id: syntheticLogId(NOW),
-      date: new Date(NOW - ms).toISOString(),
-    }))
-    expectCheck(checkStorageDelay([...entries, { log_id: 'x' }, null]), status, message)
-  })
+  ])(
+    'the check of the storage delay has the right status if the delay is %s',
+    (_what, delays, status, message) => {
+      const entries = delays.map((ms) => ({
+        log_id: syntheticLogId(NOW),
+        date: new Date(NOW - ms).toISOString(),
+      }))
+      expectCheck(checkStorageDelay([...entries, { log_id: 'x' }, null]), status, message)
+    },
+  )
 })

@@ -22,13 +22,18 @@ describe('the probe', () => {
       'ok',
       /10 entries in ascending order, no duplicates, with a Link$/,
     ],
-    ['short before the end of the log', respond(upTo(9)), 'ok', /fewer than requested before/],
+    [
+      'with fewer entries than requested before the end of the log',
+      respond(upTo(9)),
+      'ok',
+      /fewer than requested before/,
+    ],
     ['with the entry of the checkpoint', respond([0, 1]), 'failure', /not strictly newer/],
     ['descending', respond([3, 2]), 'failure', /not strictly newer/],
     ['with a duplicate', respond([1, 1]), 'failure', /not strictly newer/],
     ['refused', respond([], 404), 'failure', /answered with 404/],
-  ])('judges a page: %s', (_what, given, status, message) => {
-    expect(checkPage(given, id(0), 50)).toMatchObject({
+  ])('checkPage returns the right status for a page: %s', (_what, response, status, message) => {
+    expect(checkPage(response, id(0), 50)).toMatchObject({
       status,
       message: expect.stringMatching(message),
     })
@@ -40,7 +45,7 @@ describe('the probe', () => {
     ['accepted, with an entry missing', respond([6]), 'failure'],
     ['not accepted: the page is empty', respond([]), 'failure'],
     ['not accepted: the request is refused', respond([], 400), 'failure'],
-  ])('judges the response for a synthetic id: %s', (_what, given, status) => {
-    expect(checkSyntheticId(given, id(5)).status).toBe(status)
+  ])('checkSyntheticId returns the right status for a response: %s', (_what, response, status) => {
+    expect(checkSyntheticId(response, id(5)).status).toBe(status)
   })
 })

@@ -4,23 +4,23 @@ import { checkScopes } from '../../src/doctor/scopes.js'
 import { expectCheck } from './expect-check.js'
 
 test.each<[string, string[] | null, Check['status'], RegExp]>([
-  ['the required ones', ['read:logs', 'read:logs_users'], 'ok', /read:logs, read:logs_users/],
+  ['the required scopes', ['read:logs', 'read:logs_users'], 'ok', /read:logs, read:logs_users/],
   [
-    'those and read:actions',
+    'the required scopes and read:actions',
     ['read:logs', 'read:logs_users', 'read:actions'],
     'ok',
     /read:actions/,
   ],
   ['no read:logs', ['read:users'], 'failure', /read:logs is missing \(read:users\)/],
-  ['none', [], 'failure', /\(none\)/],
+  ['no scope', [], 'failure', /\(none\)/],
   ['no read:logs_users', ['read:logs'], 'warning', /read:logs_users is missing/],
   [
-    'more than are needed',
+    'more scopes than are needed',
     ['read:logs', 'read:logs_users', 'update:users'],
     'warning',
     /more scopes than are needed: update:users/,
   ],
-  ['not stated', null, 'warning', /does not state/],
-])('the scopes of a token are judged: %s', (_what, scopes, status, message) => {
+  ['scopes that are not stated', null, 'warning', /does not state/],
+])('the check of the scopes has the right status: %s', (_what, scopes, status, message) => {
   expectCheck(checkScopes(scopes), status, message)
 })

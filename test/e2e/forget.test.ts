@@ -30,7 +30,8 @@ let t: TestTenant
 let env: Record<string, string>
 let service: Service
 let url: string
-const running: Record<string, { client: LastLogoutClient; errors: unknown[] }> = {}
+/** A client of the current release and a client of release 0.1.0, which ran before the person was forgotten. */
+const runningClients: Record<string, { client: LastLogoutClient; errors: unknown[] }> = {}
 
 /** Opens a client, and waits until it has loaded the logouts. */
 async function open({ createLastLogoutClient: create }: typeof releasedClient) {
@@ -47,13 +48,13 @@ const claims = (sessionId: string, sub = USER, at = NOW - MINUTE_MS) => ({
   [SESSION]: sessionId,
 })
 
-/** Outcomes of a token of the session that was logged out, of one of another session, and of a new login. */
+/** Returns the outcomes for three tokens: of the session that was logged out, of another session, and of a new login. */
 const outcomesOf = (client: LastLogoutClient) => [
   client.checkNow(claims(PHONE)).outcome,
   client.checkNow(claims('laptop')).outcome,
   client.checkNow(claims('laptop', USER, NOW + HOUR_MS)).outcome,
 ]
-/** The other session ended with all sessions of the user. */
+/** The expected outcomes. The logout without a session id also revokes the token of the other session. */
 const OUTCOMES = ['revoked', 'revoked', 'accepted']
 
 async function request(path: string, body?: object): Promise<Record<string, unknown>> {
@@ -63,7 +64,7 @@ async function request(path: string, body?: object): Promise<Record<string, unkn
   expect(response.status).toBe(200)
   return response.json() as Promise<Record<string, unknown>>
 }
-/** The response for the user, without its age. */
+/** Returns the response about the user, without the fields that change with time. */
 async function readUser() {
   const { as_of, lag_ms, ...rest } = await request(
     `/v1/last-logout?user_id=${encodeURIComponent(USER)}&session_id=${PHONE}`,
@@ -71,7 +72,7 @@ async function readUser() {
   return rest
 }
 
-/** Whether any table contains an id of the user. */
+/** Returns whether any table contains an id of the user. */
 async function isStored(): Promise<boolean> {
   const texts = await Promise.all(
     ['last_logout', 'session_logout', 'unattributable', 'tenant', 'gap'].map((table) =>
@@ -99,8 +100,8 @@ beforeAll(async () => {
   service = await createService(config, pino({ level: 'silent' }))
   await sync()
   url = await service.startApi()
-  running.current = await open({ createLastLogoutClient })
-  running.released = await open(releasedClient)
+  runningClients.current = await open({ createLastLogoutClient })
+  runningClients.released = await open(releasedClient)
   before = await readUser()
   expect(await isStored()).toBe(true)
   const { code, stderr } = await finishCommandLine(['forget', USER], env)
@@ -108,14 +109,14 @@ beforeAll(async () => {
   expect(await isStored()).toBe(false)
 })
 afterAll(async () => {
-  await Promise.all(Object.values(running).map(({ client }) => client.close()))
+  await Promise.all(Object.values(runningClients).map(({ client }) => client.close()))
   await service.close()
   await t.close()
   await database.drop()
 })
 
 describe('after a person was forgotten', () => {
-  test('the API answers for the ids as before', async () => {
+  test('the API returns the same responses for the ids as before', async () => {
     expect(before).toMatchObject({
       user_id: USER,
       last_logout_at: expect.any(String),
@@ -130,34 +131,34 @@ describe('after a person was forgotten', () => {
   })
 
   test.each(['current', 'released'])(
-    'the %s client goes on refusing, and receives the changes after it',
+    'the %s client still rejects the tokens, and receives later changes',
     async (release) => {
-      const { client, errors } = running[release] ?? expect.fail()
+      const { client, errors } = runningClients[release] ?? expect.fail()
       const other = `auth0|logged out while ${release} runs`
       await request('/v1/logouts', { user_id: other })
-      // The change of the forgotten person has been delivered before this one.
+      // When the client has this logout, it also has the earlier change of the forgotten person.
       await expect.poll(() => client.checkNow(claims('S', other)).outcome).toBe('revoked')
       expect(outcomesOf(client)).toEqual(OUTCOMES)
       expect(errors).toEqual([])
     },
   )
 
-  test('a client that starts now refuses the same tokens, without a request', async () => {
+  test('a client that starts after that rejects the same tokens, without a request', async () => {
     const { client, errors } = await open({ createLastLogoutClient })
     onTestFinished(client.close)
     expect(outcomesOf(client)).toEqual(OUTCOMES)
     expect(errors).toEqual([])
   })
 
-  test('a client of 0.1.0 that starts now loads the feed without an error', async () => {
+  test('a client of 0.1.0 that starts after that loads the feed without an error', async () => {
     const { client, errors } = await open(releasedClient)
     onTestFinished(client.close)
-    // It cannot hash ids: docs/privacy.md contains this limit.
+    // The client of 0.1.0 cannot hash ids. docs/privacy.md describes this limitation.
     expect(outcomesOf(client)).toEqual(['accepted', 'accepted', 'accepted'])
     expect(errors).toEqual([])
   })
 
-  test('the change feed contains hashes instead of the ids, in pages too', async () => {
+  test('a page of the change feed contains hashes instead of the ids', async () => {
     const page = await request('/v1/changes')
     expect(JSON.stringify(page)).not.toMatch(/"(auth0\|forgotten|phone-of-forgotten)"/)
     const hash = expect.stringMatching(/^[0-9a-f]{64}$/)
@@ -177,7 +178,7 @@ describe('after a person was forgotten', () => {
   test.each([
     ['the current Action', readActionFile],
     ['the Action of 0.1.0', readReleasedAction],
-  ])('%s goes on denying exchanges', async (_name, readCode) => {
+  ])('%s still denies exchanges', async (_name, readCode) => {
     const { denied } = await loadActionWithLog(await readCode())({
       user: { user_id: USER },
       transaction: { protocol: 'oauth2-refresh-token' },
@@ -203,7 +204,7 @@ describe('after a person was forgotten', () => {
   })
 })
 
-describe('the log, read again', () => {
+describe('when the log is read again', () => {
   test.each<[string, () => Promise<unknown>]>([
     ['by a reconcile', async () => {}],
     [
@@ -230,14 +231,14 @@ describe('the log, read again', () => {
         ]),
     ],
     ['by a first start', () => database.query('UPDATE tenant SET checkpoint = NULL, as_of = NULL')],
-  ])('%s does not store the ids again', async (_way, prepare) => {
+  ])('reading the log again %s does not store the ids', async (_way, prepare) => {
     await prepare()
     await sync()
     expect(await isStored()).toBe(false)
     expect(await readUser()).toMatchObject(before)
   })
 
-  test('does not store the ids from a log stream either', async () => {
+  test('an entry of the log stream does not store the ids', async () => {
     const { receive } = await import('../../src/sync/receive.js')
     const { openTestStore } = await import('../_support/store.js')
     const store = await openTestStore(database)

@@ -13,9 +13,9 @@ const WAIT = { timeout: 60_000, interval: 20 }
 const STALL_MS = 3_000
 
 /**
- * Creates a log source. If `next.hangs` is set, the request for the next page does not end.
+ * Creates a log source. If `next.hangs` is set to `true`, the request for the next page does not end.
  *
- * @param isAbortable Whether the request for that page rejects when it is aborted.
+ * @param isAbortable Whether the request that does not end rejects when it is aborted.
  */
 function createHangingSource(source: LogSource, isAbortable: boolean) {
   const next = { hangs: false }
@@ -34,9 +34,14 @@ function createHangingSource(source: LogSource, isAbortable: boolean) {
 
 describe.concurrent('a poll that hangs', { timeout: 90_000 }, () => {
   test.for([
-    ['is aborted, and the next poll resumes', true, 'STALLED', /made no progress for 3 s/],
     [
-      'and ignores its abort signal does not block the next poll',
+      'a poll that hangs is aborted, and the next poll resumes',
+      true,
+      'STALLED',
+      /made no progress for 3 s/,
+    ],
+    [
+      'a poll that hangs and ignores its abort signal does not block the next poll',
       false,
       'ABANDONED',
       /did not end within/,
@@ -49,7 +54,7 @@ describe.concurrent('a poll that hangs', { timeout: 90_000 }, () => {
     onTestFinished(() => t.close())
     const { source, next } = createHangingSource(t.source, isAbortable)
     t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: 'S1' }))
-    // Reconciliation waits for the lease without progress, so it must be complete before the limit is shortened.
+    // A reconcile that waits for the lease makes no progress. It must be complete before the limit is shortened.
     const first = await startWorker(workerEnv(t, database))
     onTestFinished(() => first.close())
     await expect.poll(() => hasReconciled(first), WAIT).toBe(true)

@@ -19,27 +19,27 @@ import { LAG_MS, openWholeSystem, type WholeSystem } from '../_support/whole-sys
 
 const MINUTE_MS = 60_000
 
-/** What happens to the token or the refresh with which a flow ends. */
+/** What happens to the last token or the last refresh of a flow. */
 type Outcome =
-  /** It should be rejected. It is, as soon as a poll has read the logout. */
+  /** The token should be rejected. It is rejected as soon as a poll has read the logout. */
   | 'closed'
-  /** It should be rejected. Until the poll that reads the logout, it is accepted. */
+  /** The token should be rejected. It is accepted until the poll that reads the logout. */
   | 'open until the poll'
-  /** It should be rejected. Until the token expires, it is accepted. */
+  /** The token should be rejected. It is accepted until it expires. */
   | 'open until `exp`'
-  /** It should be rejected. It is accepted without a limit of time. */
+  /** The token should be rejected. It is accepted without a limit of time. */
   | 'open'
-  /** It should be accepted, and is. */
+  /** The token should be accepted. It is accepted. */
   | 'unaffected'
-  /** It should be accepted. It is rejected, and the user must log in again. */
+  /** The token should be accepted. It is rejected, and the user must log in again. */
   | 'wrongly rejected'
 
-/** An outcome that can depend on `LAST_LOGOUT_ON_ERROR`: the Action may not know when the login happened. */
+/** An outcome that can depend on `LAST_LOGOUT_ON_ERROR`, which decides if the Action does not know the time of the login. */
 type OutcomeByOnError = Outcome | { allow: Outcome; deny: Outcome }
 /** An outcome that can also depend on `POLICY`. */
 type Cell = OutcomeByOnError | { session: OutcomeByOnError; user: OutcomeByOnError }
 
-/** The variants of a tenant: the fields that the Action's event has at an exchange. `null`: the tenant has no Action. */
+/** The variants of a tenant. A variant is the set of fields of the Action's event at an exchange; `null`: there is no Action. */
 const EVENT_FIELDS = {
   noAction: null,
   noFields: {},
@@ -51,7 +51,7 @@ const EVENT_FIELDS = {
 type Variant = keyof typeof EVENT_FIELDS
 type Row = Record<Variant, Cell>
 
-/** A row with the same cell for every variant. */
+/** Returns a row with the same cell for every variant. */
 const inEveryVariant = (cell: Cell): Row => ({
   noAction: cell,
   noFields: cell,
@@ -65,8 +65,8 @@ const OPEN_UNLESS_DENY = { allow: 'open', deny: 'closed' } as const
 const UNAFFECTED_UNLESS_DENY = { allow: 'unaffected', deny: 'wrongly rejected' } as const
 
 /**
- * The expected outcome of each flow in each variant. A user is logged in on the browsers A and B. Then A logs out,
- * unless the flow does something else.
+ * The expected outcome of each flow in each variant. At first, a user is logged in on the browsers A and B. In most flows,
+ * A then logs out.
  */
 const MATRIX: Record<keyof typeof flows, Row> = {
   tokenBeforePoll: inEveryVariant('open until the poll'),
@@ -78,8 +78,8 @@ const MATRIX: Record<keyof typeof flows, Row> = {
   },
   // Auth0 does not revoke refresh tokens at a logout.
   refreshOnA: { ...inEveryVariant('closed'), noAction: 'open', noFields: OPEN_UNLESS_DENY },
-  // At the refresh, the service does not know the logout yet. The new token contains the time of its login only if
-  // the event of the exchange does.
+  // At the refresh, the service does not know the logout yet. The new token contains the time of its login only if the
+  // event of the exchange contains this time.
   tokenRefreshedBeforePoll: {
     ...inEveryVariant('closed'),
     noAction: 'open until `exp`',
@@ -143,7 +143,7 @@ const TITLES: Record<keyof typeof flows, string> = {
     'account deleted, reported by Back-Channel Logout ³: access token',
   machineToken: 'machine token',
 }
-/** The column titles of that table. It does not show every variant. */
+/** The column titles of the table in docs/login-action.md. The table does not show every variant. */
 const COLUMNS = {
   noAction: 'no Action',
   noFields: 'Action, no fields',
@@ -151,7 +151,7 @@ const COLUMNS = {
   enterprise: 'Action, Enterprise fields',
 } satisfies Partial<Record<Variant, string>>
 
-/** A user with two browsers, and the tokens of their logins. */
+/** A user with two browsers, and the tokens of the logins on these browsers. */
 interface Scene {
   system: WholeSystem
   time: SharedTime
@@ -163,7 +163,7 @@ interface Scene {
   tokensOfB: IssuedTokens
 }
 
-/** The flows. Each returns whether the token or the refresh with which it ends was accepted. */
+/** The flows. Each flow returns whether its last token or its last refresh was accepted. */
 const flows = {
   async tokenBeforePoll(scene: Scene) {
     scene.a.logOut()
@@ -261,7 +261,7 @@ async function isAccepted({ system }: Scene, result: Awaited<ReturnType<SessionW
   return !isDenial(result) && system.accepts(result.claims)
 }
 
-/** Whether the next refresh is accepted. Expects the refresh after it to have the same result. */
+/** Returns whether a refresh is accepted. Expects a second refresh to have the same result. */
 async function isRefreshAccepted(scene: Scene, tokens: IssuedTokens): Promise<boolean> {
   const first = await isAccepted(scene, await scene.world.refresh(tokens))
   await passTime(scene)
@@ -274,7 +274,7 @@ async function reportLogout(scene: Scene): Promise<void> {
   await passTime(scene)
 }
 
-/** Writes the entry of a deletion, as recorded: only its description contains the user id, without the connection. */
+/** Writes the entry of an account deletion. As in recorded entries, only `description` contains the user id, without the connection. */
 function deleteAccount({ system, userId }: Scene): void {
   const description = `user_id: ${userId.split('|')[1]}`
   system.tenant.write(buildEntry('sdu', { userId }, { user_id: '', description }))
@@ -288,7 +288,7 @@ beforeAll(async () => {
 describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   const clock = createClock()
   let system: WholeSystem
-  // The cells can run concurrently, since each has its own user.
+  // The cells can run concurrently, because each cell has its own user.
   const time = createSharedTime(clock, () => system.poll())
   let action: RunAction
   beforeAll(async () => {
@@ -300,7 +300,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   })
   afterAll(() => system.close())
 
-  /** Logs in on both browsers. Expects their tokens and a refresh of each to be accepted. */
+  /** Logs in on both browsers. Expects the token and a refresh of each browser to be accepted. */
   async function open(variant: Variant, onError: string): Promise<Scene> {
     const exchangeFields = EVENT_FIELDS[variant]
     const world = createSessionWorld({
@@ -345,7 +345,7 @@ function outcomeOf(cell: Cell, policy: Policy, onError: 'allow' | 'deny'): Outco
   return typeof byOnError === 'object' ? byOnError[onError] : byOnError
 }
 
-/** The text of a cell. If the policies differ: `session / user`. */
+/** Returns the text of a cell. If the policies have different outcomes, the text is `session / user`. */
 function describeCell(cell: Cell): string {
   const describe = (policy: Policy) => {
     const [allow, deny] = [outcomeOf(cell, policy, 'allow'), outcomeOf(cell, policy, 'deny')]

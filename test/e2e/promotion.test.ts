@@ -2,27 +2,27 @@ import { type TestContext, test } from 'vitest'
 import { openClient } from '../_support/client.js'
 import { expectedFromLog } from '../_support/expected-rows.js'
 import { startPostgres, type TestPostgres } from '../_support/postgres.js'
-import { type Proxy as Address, openProxy } from '../_support/proxy.js'
+import { openProxy, type Proxy as PostgresProxy } from '../_support/proxy.js'
 import { runService } from '../_support/running-service.js'
 import { openTestStore, readRows } from '../_support/store.js'
 import { DOMAIN } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 
-/** Opens a primary, its replica, and a proxy that forwards connections to one of them. */
+/** Opens a primary (`old`), its replica (`next`), and a proxy that forwards connections to the primary. */
 async function openPair({
   onTestFinished,
-}: TestContext): Promise<{ old: TestPostgres; next: TestPostgres; address: Address }> {
+}: TestContext): Promise<{ old: TestPostgres; next: TestPostgres; proxy: PostgresProxy }> {
   const old = await startPostgres()
   onTestFinished(() => old.remove())
   const next = await old.replicate()
   onTestFinished(() => next.remove())
-  const address = await openProxy(old.url)
-  onTestFinished(() => address.close())
-  return { old, next, address }
+  const proxy = await openProxy(old.url)
+  onTestFinished(() => proxy.close())
+  return { old, next, proxy }
 }
 
-async function run(address: Address, { onTestFinished }: TestContext) {
-  const service = await runService({ DATABASE_URL: address.url })
+async function run(proxy: PostgresProxy, { onTestFinished }: TestContext) {
+  const service = await runService({ DATABASE_URL: proxy.url })
   onTestFinished(() => service.close())
   const entries: Record<string, unknown>[] = []
   let users = 0
@@ -37,8 +37,8 @@ async function run(address: Address, { onTestFinished }: TestContext) {
 
 test.concurrent('a promoted replica takes over, and lost writes are read from the log again', async (context) => {
   const { annotate, expect, onTestFinished } = context
-  const { old, next, address } = await openPair(context)
-  const { service, logOut, readExpectedRows } = await run(address, context)
+  const { old, next, proxy } = await openPair(context)
+  const { service, logOut, readExpectedRows } = await run(proxy, context)
   const client = openClient(service.url)
   onTestFinished(() => client.close())
   const before = await logOut()
@@ -55,30 +55,30 @@ test.concurrent('a promoted replica takes over, and lost writes are read from th
   await next.start()
   await next.promote()
   expect(await readUsers(next)).toEqual([before.user])
-  address.redirectTo(next.url)
+  proxy.redirectTo(next.url)
 
   await annotate(`lost logout returned again after ${await service.waitForLogout(lost.user)} ms`)
   const after = await logOut()
   expect(await readRows(next)).toEqual(readExpectedRows())
-  // A client continues with a cursor of the old primary, and receives the later changes.
+  // The client continues with a cursor of the old primary, and receives later changes from the new primary.
   await expect.poll(() => isRevoked(after.user), WAIT).toBe('revoked')
   expect(isRevoked(lost.user)).toBe('revoked')
 }, 60_000)
 
 test.concurrent('the service closes its connections to a demoted primary that still runs', async (context) => {
   const { annotate, expect, onTestFinished } = context
-  const { old, next, address } = await openPair(context)
-  const { service, logOut, readExpectedRows } = await run(address, context)
+  const { old, next, proxy } = await openPair(context)
+  const { service, logOut, readExpectedRows } = await run(proxy, context)
   const before = await logOut()
   await expect.poll(() => readUsers(next), WAIT).toEqual([before.user])
   await Promise.all(Array.from({ length: 20 }, () => service.requestUser()))
-  const reader = await openTestStore(address, { domain: DOMAIN }, { maxLifetimeSeconds: 1 })
+  const reader = await openTestStore(proxy, { domain: DOMAIN }, { maxLifetimeSeconds: 1 })
   onTestFinished(() => reader.close())
   await next.promote()
   await old.query('ALTER SYSTEM SET default_transaction_read_only = on')
   await old.query('SELECT pg_reload_conf()')
-  // Until a write fails, the open connections still lead to the old primary.
-  address.redirectTo(next.url)
+  // The open connections still lead to the old primary until a write fails.
+  proxy.redirectTo(next.url)
   const startedAt = performance.now()
   await expect.poll(() => service.reportLogout('auth0|reported'), WAIT).toBe(200)
   await annotate(`report accepted after ${Math.round(performance.now() - startedAt)} ms`)
@@ -86,7 +86,7 @@ test.concurrent('the service closes its connections to a demoted primary that st
   await annotate(`logout returned after ${after.ms} ms`)
   const { users } = await readRows(next)
   expect(users.filter(({ type }) => type === 'slo')).toEqual(readExpectedRows().users)
-  // In a process that only reads, no write fails. It closes a connection that reaches its maximum age.
+  // No write fails in a process that only reads. Such a process closes each connection at its maximum age.
   const findLogout = async () => (await reader.readKnown(after.user, null)).user
   await expect.poll(findLogout, { timeout: 5_000 }).not.toBeNull()
 }, 60_000)

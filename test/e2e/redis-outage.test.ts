@@ -10,11 +10,12 @@ import { WAIT } from '../_support/wait.js'
 const FAILING = /^job queue unavailable$/
 const RECOVERED = /^job queue restored$/
 
-/** The number of requests to the API. The maximum time of one request is shorter than the queue's wait for Redis. */
+/** The number of requests to the API during a fault. */
 const REQUESTS = 300
+/** Maximum time of a response. It is shorter than the time for which the queue waits for Redis. */
 const MAX_RESPONSE_MS = 3_000
 
-/** A password. While Redis requires none, it accepts any password. */
+/** The password of the tests' own connections. While Redis requires no password, it accepts every password. */
 const PASSWORD = 'another'
 
 const found = await startRedis({ own: true })
@@ -57,8 +58,8 @@ const FAULTS: Record<string, Fault> = {
   },
 }
 
-/** Redis, a service with its queue in Redis, and the expected rows. */
-interface World {
+/** A service with its queue in Redis, and what a test needs of its surroundings. */
+interface TestSystem {
   redis: TestRedis
   database: TestDatabase
   service: RunningService
@@ -71,7 +72,7 @@ interface World {
 async function open(
   { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
   { args = [], isStopped = false }: { args?: string[]; isStopped?: boolean } = {},
-): Promise<World> {
+): Promise<TestSystem> {
   const redis = await startRedis({ own: true, args })
   if ('skip' in redis) throw new Error(redis.skip)
   onTestFinished(() => redis.stop())
@@ -94,7 +95,7 @@ async function open(
   }
 }
 
-/** Sends many requests. Resolves to the statuses, and to quantiles of the response times in milliseconds. */
+/** Sends `requests` requests. Resolves to the statuses, and to quantiles of the response times in milliseconds. */
 async function measureResponses(service: RunningService, requests = REQUESTS) {
   const times: number[] = []
   const statuses = new Set<number>()
@@ -104,14 +105,15 @@ async function measureResponses(service: RunningService, requests = REQUESTS) {
     times.push(ms)
   }
   times.sort((a, b) => a - b)
-  const at = (share: number) => Math.round((times[Math.floor(requests * share)] ?? 0) * 10) / 10
+  const quantile = (fraction: number) =>
+    Math.round((times[Math.floor(requests * fraction)] ?? 0) * 10) / 10
   const longest = times.at(-1) ?? Number.POSITIVE_INFINITY
-  return { statuses: [...statuses], median: at(0.5), p99: at(0.99), longest }
+  return { statuses: [...statuses], median: quantile(0.5), p99: quantile(0.99), longest }
 }
 
 describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
   test.for(Object.entries(FAULTS))(
-    'serves requests as before while Redis %s, loses no logout, and resumes polling (P15, P16, P17)',
+    'the service serves requests while Redis %s, loses no logout, and resumes polling (P15, P16, P17)',
     { timeout: 90_000 },
     async ([, fault], context) => {
       const { annotate, expect } = context
@@ -119,7 +121,7 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
       await service.waitForLogout(logOut())
       const before = await measureResponses(service, 50)
       expect(before.statuses).toEqual([200])
-      // On a busy machine, Redis can respond slowly while the service starts, which is logged as well.
+      // On a busy machine, Redis can respond slowly while the service starts. This is also logged as an outage.
       const warnings = () => service.countLines('warn', FAILING)
       const recoveries = () => service.countLines('info', RECOVERED)
       await expect.poll(() => warnings() === 0 || recoveries() > 0, WAIT).toBe(true)
@@ -140,13 +142,13 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
         `logout returned ${await service.waitForLogout(meanwhile)} ms after the end of the fault`,
       )
       await expect.poll(recoveries, WAIT).toBe(earlierRecoveries + 1)
-      // One for a lost connection or a timeout, and one for its cause, if Redis replies with one.
+      // The fault causes at most two warnings: for a lost connection or a timeout, and for an error reply of Redis.
       expect(warnings()).toBeLessThanOrEqual(earlier + 2)
       expect(await readRows(database)).toEqual(readExpectedRows())
     },
   )
 
-  test('serves requests without Redis from the start on, and polls when Redis is available (P17)', async (context) => {
+  test('the service serves requests if Redis is unavailable at the start, and polls when Redis is available (P17)', async (context) => {
     const { annotate, expect } = context
     const { redis, service, logOut } = await open(context, { isStopped: true })
     expect((await service.requestUser()).status).toBe(200)
@@ -159,7 +161,7 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
     await expect.poll(() => service.countLines('info', RECOVERED), WAIT).toBe(1)
   })
 
-  test('warns when Redis evicts keys, and restores the schedule (P15, P16)', async (context) => {
+  test('the service warns if Redis can evict the schedule, and restores the schedule after an eviction (P15, P16)', async (context) => {
     const { annotate, expect } = context
     const args = ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru']
     const { redis, database, service, logOut, readExpectedRows } = await open(context, { args })

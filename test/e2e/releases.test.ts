@@ -97,7 +97,7 @@ describe.each([
   })
 
   describe.each(clients)('works with %s', (_client, createClient) => {
-    test.each(['feed', 'request'] as const)('and lookup %s', async (lookup) => {
+    test.each(['feed', 'request'] as const)('the service works with lookup %s', async (lookup) => {
       const errors: unknown[] = []
       const client = createClient({
         url: service.url,
@@ -120,7 +120,7 @@ describe.each([
     })
   })
 
-  test.each(actions)('works with %s', async (_action, code) => {
+  test.each(actions)('the service works with %s', async (_action, code) => {
     const run = loadActionWithLog(code)
     const exchange = async (user_id: string, session_id: string) => {
       const { denied, lines } = await run({
@@ -143,7 +143,7 @@ describe.each([
     }
   })
 
-  test('accepts the report of a logout as 0.1.0 does', async () => {
+  test('the service accepts the report of a logout in the format of 0.1.0', async () => {
     const at = new Date(NOW).toISOString()
     const path = `/v1/users/${encodeURIComponent('samlp|corp|c/d')}/logout`
     expect(await report(service, path, { at, session_id: 'S' })).toMatchObject({
@@ -154,7 +154,7 @@ describe.each([
   })
 })
 
-test('a service of 0.1.0 and a current one share a database', async () => {
+test('a service of 0.1.0 and a current service can share a database', async () => {
   const database = await createTestDatabase()
   onTestFinished(database.drop)
   const newer = await start(database, current)

@@ -17,7 +17,7 @@ interface Fault {
   code: string
   /** The message of the log line. It names the cause and what to do. */
   message: RegExp
-  /** Default: {@link LIMITS}. */
+  /** The limits of the worker. Default: {@link LIMITS}. */
   limits?: Auth0Limits
   /** Minimum time of the retries before the error is logged, in milliseconds. */
   minRetryMs?: number
@@ -37,7 +37,7 @@ const TIMED_OUT: Auth0Limits = {
   retryLimits: { ...RETRY_LIMITS, retries: 1, backoff: { firstMs: 20, maxMs: 200 } },
 }
 
-/** Limits at which the timeout of one attempt exceeds the time for all attempts, as with the defaults. */
+/** Limits with a timeout of one attempt that is longer than the time for all attempts, like the default limits. */
 const TIMED_OUT_ONCE: Auth0Limits = {
   requestTimeoutMs: 2_000,
   retryLimits: { ...RETRY_LIMITS, maxElapsedMs: 1_000 },
@@ -53,7 +53,7 @@ const WAIT = { timeout: 50_000, interval: 20 }
 const LOGS = '/api/v2/logs'
 const TOKEN = '/oauth/token'
 
-/** The target of a redirect, and the headers of the requests to it. */
+/** The headers of the requests to the target of a redirect. */
 const redirected: IncomingHttpHeaders[] = []
 const redirectTarget = createServer((request, response) => {
   redirected.push(request.headers)
@@ -67,14 +67,24 @@ const UNAVAILABLE = 'AUTH0_UNAVAILABLE'
 const MALFORMED = 'AUTH0_MALFORMED_PAGE'
 const notAPage = (why: string) =>
   new RegExp(`not a page of logs: ${why}.*Check AUTH0_DOMAIN.*proxy`)
-const lasts = (status: number) =>
+const persistentError = (status: number) =>
   new RegExp(`failed with status ${status}\\. If this persists, check`)
-const late = /timed out after 2 s\. Check the network/
+const TIMEOUT_MESSAGE = /timed out after 2 s\. Check the network/
 
 /** Faults that any request can have. */
-const EVERYWHERE: Fault[] = [
-  { name: '500', respond: faults.respondWith(500, {}), code: UNAVAILABLE, message: lasts(500) },
-  { name: '502 with HTML', respond: faults.html(502), code: UNAVAILABLE, message: lasts(502) },
+const FAULTS_OF_ALL_REQUESTS: Fault[] = [
+  {
+    name: '500',
+    respond: faults.respondWith(500, {}),
+    code: UNAVAILABLE,
+    message: persistentError(500),
+  },
+  {
+    name: '502 with HTML',
+    respond: faults.html(502),
+    code: UNAVAILABLE,
+    message: persistentError(502),
+  },
   {
     name: 'a connection reset',
     respond: faults.connectionReset(),
@@ -97,30 +107,30 @@ const EVERYWHERE: Fault[] = [
     name: 'no response',
     respond: faults.hang(),
     code: UNAVAILABLE,
-    message: late,
+    message: TIMEOUT_MESSAGE,
     limits: TIMED_OUT,
   },
   {
     name: 'a slow drip',
     respond: faults.slowDrip(100),
     code: UNAVAILABLE,
-    message: late,
+    message: TIMEOUT_MESSAGE,
     limits: TIMED_OUT,
   },
 ]
 
-const OF_THE_LOG: Fault[] = [
+const FAULTS_OF_LOG_REQUESTS: Fault[] = [
   {
     name: 'no response within the time for all attempts',
     respond: faults.hang(),
     code: UNAVAILABLE,
-    message: late,
+    message: TIMEOUT_MESSAGE,
     limits: TIMED_OUT_ONCE,
     minRetryMs: 1_900,
-    // The second request can belong to the next poll.
+    // The second faulty response can belong to the next poll.
     maxAttempts: 2,
   },
-  ...EVERYWHERE,
+  ...FAULTS_OF_ALL_REQUESTS,
   {
     name: '401 (P12)',
     respond: faults.invalidToken(),
@@ -200,8 +210,8 @@ const OF_THE_LOG: Fault[] = [
   },
 ]
 
-const OF_THE_TOKEN: Fault[] = [
-  ...EVERYWHERE,
+const FAULTS_OF_TOKEN_REQUESTS: Fault[] = [
+  ...FAULTS_OF_ALL_REQUESTS,
   {
     name: '401 (P12)',
     respond: faults.respondWith(401, { error: 'access_denied' }),
@@ -229,8 +239,8 @@ const logOut = ({ tenant }: TestTenant, users: string[]) => {
 }
 
 /**
- * Runs a worker with a fault. A fault of token requests begins with the worker, a fault of log requests after its first
- * catch-up.
+ * Runs a worker with a fault. A fault of token requests begins when the worker starts. A fault of log requests begins
+ * after the first catch-up of the worker.
  */
 async function runWithFault(
   { code, message, limits = LIMITS, minRetryMs = 0, maxAttempts = Infinity, ...fault }: Fault,
@@ -243,19 +253,19 @@ async function runWithFault(
   onTestFinished(() => t.close())
   const sent = recordTokens(t)
   const before = Array.from({ length: 3 }, (_, n) => `auth0|1-before-${n}`)
-  // Writes more entries than fit on a page.
+  // These logouts are more than fit on a page.
   const during = Array.from({ length: 120 }, (_, n) => `auth0|2-during-${100 + n}`)
   const after = ['auth0|3-after']
 
-  let faulty = 0
+  let faultyResponses = 0
   const respond: faults.FaultHandler = (reply) => {
-    faulty++
+    faultyResponses++
     return fault.respond(reply)
   }
   logOut(t, before)
   let startedAt = performance.now()
   if (path === TOKEN) t.simulator.faults.push({ path, times: Infinity, respond })
-  // Reconciliation fails as well. A short interval lets it recover soon.
+  // The reconcile fails as well. With a short interval, it recovers soon.
   const env = { ...workerEnv(t, database), ...(path === TOKEN && { RECONCILE_INTERVAL: '1s' }) }
   const worker = await startWorker(env, { auth0Limits: limits })
   onTestFinished(() => worker.close())
@@ -272,7 +282,7 @@ async function runWithFault(
   await expect.poll(() => worker.lines('error'), WAIT).not.toEqual([])
   const loggedMs = performance.now() - startedAt
   expect(loggedMs).toBeGreaterThanOrEqual(minRetryMs)
-  expect(faulty).toBeLessThanOrEqual(maxAttempts)
+  expect(faultyResponses).toBeLessThanOrEqual(maxAttempts)
   await expect.poll(() => jobsWith('debug', 'job failed'), WAIT).toContain('poll')
 
   t.simulator.faults.clear()
@@ -318,18 +328,18 @@ function recordTokens({ simulator }: TestTenant): Set<string> {
 
 const toSeconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`
 
-describe.concurrent('a worker whose log requests fail with', { timeout: 90_000 }, () => {
-  for (const fault of OF_THE_LOG) {
-    test(`${fault.name} logs the error once, recovers, and loses nothing (P5, P8)`, (context) =>
+describe.concurrent('log requests that fail', { timeout: 90_000 }, () => {
+  for (const fault of FAULTS_OF_LOG_REQUESTS) {
+    test(`a worker whose log requests fail with ${fault.name} logs the error once, recovers, and loses nothing (P5, P8)`, (context) =>
       runWithFault(fault, LOGS, context))
   }
 })
 
-describe.concurrent('a worker whose token requests fail from its start on with', {
+describe.concurrent('token requests that fail from the start of the worker on', {
   timeout: 90_000,
 }, () => {
-  for (const fault of OF_THE_TOKEN) {
-    test(`${fault.name} logs the error once, recovers, and loses nothing (P5)`, (context) =>
+  for (const fault of FAULTS_OF_TOKEN_REQUESTS) {
+    test(`a worker whose token requests fail with ${fault.name} logs the error once, recovers, and loses nothing (P5)`, (context) =>
       runWithFault(fault, TOKEN, context))
   }
 })

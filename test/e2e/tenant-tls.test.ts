@@ -36,7 +36,7 @@ describe.skipIf(skip)(title, { concurrent: true, timeout: 60_000 }, () => {
     ['a certificate for another name', 'DNS:elsewhere.example', /ALTNAME_INVALID/],
     ['plain HTTP instead of a certificate', null, /ERR_SSL_\w+/],
   ] as const)(
-    'that receives %s logs it once, sends no request, and resumes with a valid certificate',
+    'a worker that receives %s logs the error once, sends no request, and resumes with a valid certificate',
     async ([_case, name, cause], { expect, onTestFinished }) => {
       const database = await createTestDatabase()
       onTestFinished(() => database.drop())
@@ -46,7 +46,7 @@ describe.skipIf(skip)(title, { concurrent: true, timeout: 60_000 }, () => {
       const invalid = name === null ? 'plain' : await certificates.create(name)
       const front = await openTlsFront(t.simulator.url, invalid)
       onTestFinished(() => front.close())
-      // A certificate for another name is trusted, so that only the name is invalid.
+      // The worker trusts the certificate for another name, so that only the name is invalid.
       const isTrusted = name?.startsWith('DNS:') && invalid !== 'plain'
       const worker = runCommand(['worker'], {
         ...workerEnv(t, database),

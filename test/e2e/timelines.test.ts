@@ -20,8 +20,9 @@ const AUTHENTICATED_AT = 'https://last-logout/authenticated_at'
 const SECOND_MS = 1_000
 const MINUTE_MS = 60 * SECOND_MS
 
-/** The fields of the Action's event at an exchange with an Enterprise plan, and with `methods` alone. */
+/** The fields of the Action's event at an exchange with an Enterprise plan. */
 const ENTERPRISE = { methods: true, refreshToken: true }
+/** The only field of the Action's event at an exchange is `event.authentication.methods`. */
 const METHODS = { methods: true }
 
 let code: string
@@ -40,14 +41,14 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   })
   afterAll(() => system.close())
 
-  /** Creates a session world, by default with the login Action, and a new user. */
+  /** Creates a session world for a new user. By default, the tenant has the login Action. */
   function createWorld(
-    over: Partial<WorldOptions> = {},
+    options: Partial<WorldOptions> = {},
     secrets: Record<string, string> = {},
   ): SessionWorld {
     userId = `auth0|${randomUUID()}`
     const allSecrets = { ...system.secrets, ...secrets }
-    return createSessionWorld({ tenant: system.tenant, runAction, secrets: allSecrets, ...over })
+    return createSessionWorld({ tenant: system.tenant, runAction, secrets: allSecrets, ...options })
   }
 
   /** Advances the clock, and reads the log. */
@@ -56,7 +57,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     await system.poll()
   }
 
-  /** Whether the resource server accepts the token. Throws for a denial. */
+  /** Resolves to whether the resource server accepts the token. Throws if the result is a denial. */
   async function isAccepted(
     result: Awaited<ReturnType<SessionWorld['refresh']>>,
   ): Promise<boolean> {
@@ -64,11 +65,11 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     return system.accepts(result.claims)
   }
 
-  /** Whether each token is accepted. */
+  /** Resolves to whether the resource server accepts each of the tokens, in order. */
   const areAccepted = (...tokens: IssuedTokens[]) => Promise.all(tokens.map(isAccepted))
 
   describe('an authorization that is started before the logout and finished after it', () => {
-    test('gives only rejected tokens if the code was issued before the logout', async () => {
+    test('the resource server rejects all tokens of a code that was issued before the logout', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
@@ -84,7 +85,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       expect(await world.refresh(earlier)).toEqual(LOGGED_OUT)
     })
 
-    test('gives rejected tokens of the ended session if the login page was still open', async () => {
+    test('the resource server rejects the tokens of a login page that was opened before the logout', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
@@ -99,7 +100,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       expect(await world.refresh(tokens)).toEqual(LOGGED_OUT)
     })
 
-    test('is accepted like a new login without the Action', async () => {
+    test('without the Action, the resource server accepts the tokens of such an authorization like tokens of a new login', async () => {
       const world = createWorld({ runAction: null })
       const browser = world.openBrowser(userId)
       await browser.logIn()
@@ -114,7 +115,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   })
 
   describe('the exchange of an access token from before the logout', () => {
-    /** Exchanges a token after the logout: before the service knows the logout, and afterwards. */
+    /** Exchanges a token twice after the logout: before the service knows the logout, and after that. */
     async function run(world: SessionWorld) {
       const browser = world.openBrowser(userId)
       const old = await browser.logIn()
@@ -127,13 +128,13 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       return { isEarlierAccepted: await isAccepted(earlier), after: await world.exchangeToken(old) }
     }
 
-    test('is denied, and the token of an earlier exchange is rejected, if the event contains the time of the login', async () => {
+    test('an exchange is denied, and the token of an earlier exchange is rejected, if the event contains the time of the login', async () => {
       const { isEarlierAccepted, after } = await run(createWorld({ exchangeFields: METHODS }))
       expect(isEarlierAccepted).toBe(false)
       expect(after).toEqual(LOGGED_OUT)
     })
 
-    test('is allowed if the event does not contain it, unless LAST_LOGOUT_ON_ERROR is deny', async () => {
+    test('LAST_LOGOUT_ON_ERROR decides about an exchange if the event does not contain the time of the login', async () => {
       const { isEarlierAccepted, after } = await run(createWorld())
       expect(isEarlierAccepted).toBe(true)
       expect(await isAccepted(after)).toBe(true)
@@ -141,7 +142,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       expect(strict).toEqual({ isEarlierAccepted: true, after: UNKNOWN })
     })
 
-    test('is allowed without the Action', async () => {
+    test('an exchange is allowed without the Action', async () => {
       const { isEarlierAccepted, after } = await run(createWorld({ runAction: null }))
       expect(isEarlierAccepted).toBe(true)
       expect(await isAccepted(after)).toBe(true)
@@ -154,7 +155,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       ['methods', METHODS],
       ['the session', { session: true }],
     ])(
-      'with %s is accepted until the poll that reads the logout (P24)',
+      'a refreshed token of an event with %s is accepted until the poll that reads the logout (P24)',
       async (_name, exchangeFields) => {
         const world = createWorld({ exchangeFields })
         const browser = world.openBrowser(userId)
@@ -170,7 +171,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       },
     )
 
-    test('gives a token with the time of the login, not with that of the refresh (P24)', async () => {
+    test('a refreshed token contains the time of the login, not the time of the refresh (P24)', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const first = await world.openBrowser(userId).logIn()
       const loginAt = clock.now() / 1000
@@ -180,7 +181,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       })
     })
 
-    test('is judged by the session if the refresh token rotates', async () => {
+    test('a refreshed token is rejected because of its session even if the refresh token rotates', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE, rotates: true })
       const browser = world.openBrowser(userId)
       const first = await browser.logIn()
@@ -229,7 +230,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   })
 
   describe('an entry without a session id', () => {
-    test('revokes all sessions of the user, and allows silent logins of active Auth0 sessions', async () => {
+    test('an entry without a session id revokes the tokens of all sessions, but silent logins of active Auth0 sessions are accepted', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
@@ -244,7 +245,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       expect(await isAccepted(await world.refresh(silent))).toBe(true)
     })
 
-    test('does not revoke a refresh token that was issued between the logout and the poll', async () => {
+    test('an entry without a session id does not revoke a refresh token that was issued between the logout and the poll', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
@@ -261,7 +262,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   })
 
   describe('an slo entry without a user', () => {
-    test('revokes only the tokens of its session if it has a session id (P27)', async () => {
+    test('an slo entry with only a session id revokes only the tokens of this session (P27)', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
@@ -273,7 +274,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       expect(await isAccepted(await world.refresh(onB))).toBe(true)
     })
 
-    test('does not revoke tokens without a session if it has a session id', async () => {
+    test('an slo entry with only a session id does not revoke tokens without a session', async () => {
       const bare = createWorld({ runAction: null })
       const browser = bare.openBrowser(userId)
       const tokens = await browser.logIn()
@@ -283,7 +284,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       expect(await isAccepted(tokens)).toBe(true)
     })
 
-    test('is stored as unattributable if it has no session id, and other logouts apply', async () => {
+    test('an slo entry with neither id is stored as unattributable, and the other logouts of the page apply', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
@@ -302,7 +303,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   })
 
   describe('a second browser of the same user', () => {
-    /** Logs in on both browsers, logs out on the first, and reads the log. */
+    /** Logs in on two browsers, logs out on the first browser, and reads the log. */
     async function run(world: SessionWorld) {
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [, second] = [await a.logIn(), await b.logIn()]
@@ -312,7 +313,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       return { b, second }
     }
 
-    test(`with Enterprise fields ${policy === 'session' ? 'is unaffected' : 'continues after a silent login'}`, async () => {
+    test(`with Enterprise fields, the second browser ${policy === 'session' ? 'is unaffected' : 'continues after a silent login'}`, async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const { b, second } = await run(world)
       expect(await isAccepted(second)).toBe(policy === 'session')
@@ -327,7 +328,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       expect(await areAccepted(silent, first as IssuedTokens)).toEqual([true, true])
     })
 
-    test('with methods alone can log in silently, and refreshes only after an interactive login', async () => {
+    test('with methods alone, the second browser can log in silently, but can refresh only after an interactive login', async () => {
       const world = createWorld({ exchangeFields: METHODS })
       const { b } = await run(world)
       const silent = await b.logInSilently()
@@ -340,7 +341,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   })
 
   describe('a new login before the logout is known', () => {
-    test('stays valid when the logout is known (P22)', async () => {
+    test('the token of the new login stays valid when the logout is known (P22)', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       const old = await browser.logIn()
@@ -353,7 +354,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       expect(await isAccepted(await world.refresh(again))).toBe(true)
     })
 
-    test('is rejected without the Action if it happens in the same second as the logout, since iat has whole seconds (P22)', async () => {
+    test('without the Action, the token of a login in the same second as the logout is rejected, because iat has whole seconds (P22)', async () => {
       const world = createWorld({ runAction: null })
       const browser = world.openBrowser(userId)
       await browser.logIn()

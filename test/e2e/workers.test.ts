@@ -13,8 +13,9 @@ import { hasReconciled, startWorker, workerEnv } from '../_support/worker.js'
 
 const WAIT = { timeout: 60_000, interval: 20 }
 const LOGS = '/api/v2/logs'
-const INTERVAL_MS = 100
-const WINDOW_MS = 2_000
+const POLL_INTERVAL_MS = 100
+/** The time for which the requests of the workers are counted. */
+const COUNT_MS = 2_000
 /** Time to live of the lease, in milliseconds. */
 const LEASE_TTL_MS = 30_000
 
@@ -34,23 +35,24 @@ const queues = [
 
 type Context = Pick<TestContext, 'onTestFinished'>
 
-interface World {
+/** A tenant, a database, and the environment of workers that read the tenant into the database. */
+interface TestSystem {
   t: TestTenant
   database: TestDatabase
   env: Record<string, string>
 }
 
-/** Opens a tenant and a database. They are closed at the end of the test. */
+/** Opens a tenant and a database until the test ends. */
 async function open(
   { onTestFinished }: Context,
-  more: Record<string, string>,
+  variables: Record<string, string>,
   options: Partial<SimulatorOptions> = {},
-): Promise<World> {
+): Promise<TestSystem> {
   const database = await createTestDatabase()
   onTestFinished(() => database.drop())
   const t = await openTenant({}, options)
   onTestFinished(() => t.close())
-  return { t, database, env: { ...workerEnv(t, database), ...more } }
+  return { t, database, env: { ...workerEnv(t, database), ...variables } }
 }
 
 function run({ onTestFinished }: Context, env: Record<string, string>): RunningCommand {
@@ -59,16 +61,16 @@ function run({ onTestFinished }: Context, env: Record<string, string>): RunningC
   return command
 }
 
-/** Writes this many logouts, each of another user. */
-function logOut({ t }: World, count: number): void {
+/** Writes `count` logouts. The users and sessions repeat after 700 and 900 logouts. */
+function logOut({ t }: TestSystem, count: number): void {
   for (let n = 0; n < count; n++) {
     const userId = `auth0|${10_000 + (n % 700)}`
     t.tenant.write(buildEntry('slo', { userId, sessionId: `S${n % 900}` }))
   }
 }
 
-const readExpectedRows = ({ t }: World) => expectedFromLog(t.tenant.entries()).rows
-const countSessions = async ({ database }: World): Promise<number> => {
+const readExpectedRows = ({ t }: TestSystem) => expectedFromLog(t.tenant.entries()).rows
+const countSessions = async ({ database }: TestSystem): Promise<number> => {
   const [row] = await database.query<{ count: number }>(
     'SELECT count(*)::int AS count FROM session_logout',
   )
@@ -76,16 +78,19 @@ const countSessions = async ({ database }: World): Promise<number> => {
 }
 
 /**
- * Counts the requests within some time in which the log is polled and not reconciled. There are never more requests
- * than poll intervals. Unless the machine is busy, there are at least half as many.
+ * Counts the log requests within a time in which no worker reconciles. Expects no more requests than poll intervals. On a
+ * busy machine there can be fewer, so the count is repeated until there are half as many requests as poll intervals.
  */
-async function countPolls({ t }: World, { expect }: Pick<TestContext, 'expect'>): Promise<number> {
+async function countPolls(
+  { t }: TestSystem,
+  { expect }: Pick<TestContext, 'expect'>,
+): Promise<number> {
   const deadline = performance.now() + WAIT.timeout
   for (;;) {
     t.simulator.requests.clear()
     const from = performance.now()
-    await sleep(WINDOW_MS)
-    const intervals = (performance.now() - from) / INTERVAL_MS
+    await sleep(COUNT_MS)
+    const intervals = (performance.now() - from) / POLL_INTERVAL_MS
     const requests = t.simulator.requests.all().filter(({ url }) => url.startsWith(LOGS))
     if (requests.some(({ url }) => url.includes('q='))) continue
     expect(requests.length).toBeLessThanOrEqual(intervals + 2)
@@ -96,14 +101,14 @@ async function countPolls({ t }: World, { expect }: Pick<TestContext, 'expect'>)
   }
 }
 
-/** Counts the polls that a worker skipped, because another worker held the lease. */
+/** Counts the polls that a worker skipped because another worker held the lease. */
 const countLeaseHeld = (worker: RunningCommand): number =>
   worker.stdout().split('"outcome":"lease_held"').length - 1
 
-/** Reads the owner of the lease and its remaining time, by the clock of the database. */
+/** Reads the owner and the remaining time of the lease, by the clock of the database. */
 async function readLease({
   database,
-}: World): Promise<{ owner: string | null; remainingMs: number }> {
+}: TestSystem): Promise<{ owner: string | null; remainingMs: number }> {
   const [row] = await database.query<{ owner: string | null; remainingMs: number }>(`
     SELECT lease_owner AS owner,
       extract(epoch FROM lease_until - clock_timestamp())::float8 * 1000 AS "remainingMs"
@@ -114,58 +119,58 @@ async function readLease({
 
 describe.concurrent.each(queues)('with the schedule in $queue', ({ queueEnv, skip }) => {
   test.skipIf(skip).for([1, 2, 5, 10])(
-    '%i workers send as many requests as one, and store the expected rows (P15)',
-    // The tests of a queue run one after the other, since many workers at once are slow.
+    '%i workers send as many requests as one worker, and store the expected rows (P15)',
+    // The tests of a queue run one after the other, because many workers at once are slow.
     { timeout: 90_000, concurrent: false },
     async (count, context) => {
       const { annotate, expect, onTestFinished } = context
-      const world = await open(context, { ...queueEnv(), POLL_INTERVAL: `${INTERVAL_MS}ms` })
-      const { database } = world
-      const starting = Array.from({ length: count }, () => startWorker(world.env))
+      const system = await open(context, { ...queueEnv(), POLL_INTERVAL: `${POLL_INTERVAL_MS}ms` })
+      const { database } = system
+      const starting = Array.from({ length: count }, () => startWorker(system.env))
       const workers = await Promise.all(starting)
       onTestFinished(async () => void (await Promise.all(workers.map((worker) => worker.close()))))
-      logOut(world, 250)
-      await expect.poll(() => readRows(database), WAIT).toEqual(readExpectedRows(world))
+      logOut(system, 250)
+      await expect.poll(() => readRows(database), WAIT).toEqual(readExpectedRows(system))
 
       // If the log has no new entries, a poll sends one request.
       await expect.poll(() => workers.some(hasReconciled), WAIT).toBe(true)
-      const requests = await countPolls(world, context)
+      const requests = await countPolls(system, context)
 
       for (let n = 0; n < 10; n++) {
-        logOut(world, 30)
-        await sleep(INTERVAL_MS / 3)
+        logOut(system, 30)
+        await sleep(POLL_INTERVAL_MS / 3)
       }
-      await expect.poll(() => readRows(database), WAIT).toEqual(readExpectedRows(world))
+      await expect.poll(() => readRows(database), WAIT).toEqual(readExpectedRows(system))
       const lines = workers.flatMap((worker) => [...worker.lines('error'), ...worker.lines('warn')])
       expect(lines).toEqual([])
-      await annotate(`${requests} requests in ${WINDOW_MS / 1000} s`)
+      await annotate(`${requests} requests in ${COUNT_MS / 1000} s`)
     },
   )
 })
 
 describe.concurrent('a worker process', () => {
-  test('stores the current page completely after SIGTERM, and the next process resumes', async (context) => {
+  test('a worker process stores the current page completely after SIGTERM, and the next process resumes', async (context) => {
     const { expect } = context
-    const world = await open(context, {}, { latencyMs: 20 })
+    const system = await open(context, {}, { latencyMs: 20 })
     for (let n = 0; n < 3_000; n++) {
-      world.t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
+      system.t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
     }
-    const first = run(context, world.env)
-    await expect.poll(() => countSessions(world), { ...WAIT, interval: 1 }).toBeGreaterThan(0)
+    const first = run(context, system.env)
+    await expect.poll(() => countSessions(system), { ...WAIT, interval: 1 }).toBeGreaterThan(0)
     first.kill('SIGTERM')
     const signalledAt = performance.now()
     expect(await first.exited).toBe(0)
     expect(performance.now() - signalledAt).toBeLessThan(5_000)
-    const stored = await countSessions(world)
+    const stored = await countSessions(system)
     expect(stored % 100).toBe(0)
     expect(stored).toBeLessThan(3_000)
-    const [lease] = await world.database.query('SELECT lease_owner FROM tenant')
+    const [lease] = await system.database.query('SELECT lease_owner FROM tenant')
     expect(lease).toEqual({ lease_owner: null })
-    const second = run(context, world.env)
-    await expect.poll(() => countSessions(world), WAIT).toBe(3_000)
+    const second = run(context, system.env)
+    await expect.poll(() => countSessions(system), WAIT).toBe(3_000)
     second.kill('SIGTERM')
     expect(await second.exited).toBe(0)
-    expect(await readRows(world.database)).toEqual(readExpectedRows(world))
+    expect(await readRows(system.database)).toEqual(readExpectedRows(system))
   })
 
   describe.each(queues)(
@@ -173,48 +178,48 @@ describe.concurrent('a worker process', () => {
     { timeout: 90_000 },
     ({ queueEnv, skip }) => {
       test.skipIf(skip)(
-        'that is killed while it holds the lease is replaced by another, without loss (P15)',
+        'a worker process that is killed while it holds the lease is replaced by another process, without loss (P15)',
         async (context) => {
           const { annotate, expect } = context
-          const world = await open(context, { ...queueEnv(), LOG_LEVEL: 'debug' })
-          const all = 1_500
-          for (let n = 0; n < all; n++) {
-            world.t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
+          const system = await open(context, { ...queueEnv(), LOG_LEVEL: 'debug' })
+          const sessionCount = 1_500
+          for (let n = 0; n < sessionCount; n++) {
+            system.t.tenant.write(buildEntry('slo', { userId: 'auth0|1', sessionId: `S${n}` }))
           }
-          // From the fifth page on, the tenant does not respond, so that the worker is killed during its catch-up.
+          // The tenant does not respond from the fifth page on, so that the worker is killed during its catch-up.
           let pages = 0
           const isLatePage = ({ searchParams }: URL) => searchParams.has('from') && ++pages > 4
           const fault = { path: LOGS, when: isLatePage, times: Infinity, respond: hang() }
-          world.t.simulator.faults.push(fault)
-          const holder = run(context, world.env)
-          await expect.poll(() => countSessions(world), WAIT).toBeGreaterThan(0)
-          const standby = run(context, world.env)
+          system.t.simulator.faults.push(fault)
+          const holder = run(context, system.env)
+          await expect.poll(() => countSessions(system), WAIT).toBeGreaterThan(0)
+          const standby = run(context, system.env)
           await expect.poll(() => countLeaseHeld(standby), WAIT).toBeGreaterThan(0)
           holder.kill('SIGKILL')
           expect(await holder.exited).toBe(null)
-          world.t.simulator.faults.clear()
-          const before = await countSessions(world)
+          system.t.simulator.faults.clear()
+          const before = await countSessions(system)
           expect(before % 100).toBe(0)
-          expect(before).toBeLessThan(all)
+          expect(before).toBeLessThan(sessionCount)
 
           // The other worker waits until the lease expires.
           const heldBefore = countLeaseHeld(standby)
           await expect.poll(() => countLeaseHeld(standby), WAIT).toBeGreaterThan(heldBefore + 1)
-          expect(await countSessions(world)).toBe(before)
-          const lease = await readLease(world)
+          expect(await countSessions(system)).toBe(before)
+          const lease = await readLease(system)
           expect(lease.owner).toEqual(expect.any(String))
           expect(lease.remainingMs).toBeGreaterThan(0)
           expect(lease.remainingMs).toBeLessThanOrEqual(LEASE_TTL_MS)
 
-          // Skips the rest of the lease's time to live.
-          await expireLease(world.database)
+          // Expires the lease now, so that the test need not wait for its time to live.
+          await expireLease(system.database)
           const expiredAt = performance.now()
-          await expect.poll(() => countSessions(world), WAIT).toBeGreaterThan(before)
+          await expect.poll(() => countSessions(system), WAIT).toBeGreaterThan(before)
           const takeoverMs = performance.now() - expiredAt
           // The maximum is one interval, and a margin for a busy machine.
-          expect(takeoverMs).toBeLessThan(INTERVAL_MS + 5_000)
-          await expect.poll(() => countSessions(world), WAIT).toBe(all)
-          expect(await readRows(world.database)).toEqual(readExpectedRows(world))
+          expect(takeoverMs).toBeLessThan(POLL_INTERVAL_MS + 5_000)
+          await expect.poll(() => countSessions(system), WAIT).toBe(sessionCount)
+          expect(await readRows(system.database)).toEqual(readExpectedRows(system))
           standby.kill('SIGTERM')
           expect(await standby.exited).toBe(0)
           await annotate(`taken over ${Math.round(takeoverMs)} ms after the lease expired`)

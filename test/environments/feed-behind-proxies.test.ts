@@ -43,7 +43,7 @@ describe('behind Caddy with `encode gzip`', COMPRESSING, () => {
   const report = (userId: string) =>
     store.storeReported({ userId, sessionId: null, at: Date.now(), type: 'reported' })
   const receivedUsers = (feed: FeedSubscription) =>
-    feed.named('change').map(({ user_id }) => user_id)
+    feed.dataOf('change').map(({ user_id }) => user_id)
 
   test('a client becomes ready, and receives a change', async () => {
     const client = openClient(caddy.url)

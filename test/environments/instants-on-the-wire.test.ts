@@ -69,7 +69,7 @@ test('openPostgresWire detects an instant by its type and by its text', async ()
     await client.query('SELECT $1::bigint AS c, $2::text AS d', [NOW, '90020261128'])
     await client.query({ text: 'SELECT $1 < now() AS e', values: ['now'], types: declared })
   })
-  expect(wire.instants()).toEqual([
+  expect(wire.dateTimes()).toEqual([
     'parameter $1 is the text of a date: SELECT now() AS a, $1::timestamptz::text AS b',
     'column a is a timestamptz: SELECT now() AS a, $1::timestamptz::text AS b',
     'column a is the text of a date: SELECT now() AS a, $1::timestamptz::text AS b',
@@ -85,8 +85,8 @@ test('no instant crosses the driver as a date or time while the migrations are a
   await assertMigrated(emptyWire.url)
   await emptyWire.close()
   await emptyDatabase.drop()
-  expect(emptyWire.instants()).toEqual([])
-  expect(emptyWire.described()).toBeGreaterThanOrEqual(2)
+  expect(emptyWire.dateTimes()).toEqual([])
+  expect(emptyWire.rowDescriptionCount()).toBeGreaterThanOrEqual(2)
 })
 
 test('no instant crosses the driver as a date or time in any method of the store', async () => {
@@ -96,9 +96,9 @@ test('no instant crosses the driver as a date or time in any method of the store
   } finally {
     await store.close()
   }
-  expect(wire.instants()).toEqual([])
+  expect(wire.dateTimes()).toEqual([])
   // Almost every method describes at least one statement: a query, or the lock of the tenant row.
-  expect(wire.described()).toBeGreaterThanOrEqual(Object.keys(CALLS).length)
+  expect(wire.rowDescriptionCount()).toBeGreaterThanOrEqual(Object.keys(CALLS).length)
 })
 
 test('no instant crosses the driver as a date or time in a service, its feed, its metrics and its commands', async () => {
@@ -137,6 +137,6 @@ test('no instant crosses the driver as a date or time in a service, its feed, it
     await client.close()
     await system.close()
   }
-  expect(wire.instants()).toEqual([])
-  expect(wire.described()).toBeGreaterThanOrEqual(50)
+  expect(wire.dateTimes()).toEqual([])
+  expect(wire.rowDescriptionCount()).toBeGreaterThanOrEqual(50)
 })

@@ -161,12 +161,12 @@ describe('with the queue on Redis', () => {
     const service = await openService(variables)
     const feed = await subscribeToFeed(service.url)
     onTestFinished(feed.close)
-    await expect.poll(() => feed.named('freshness').length, WAIT).toBeGreaterThan(0)
+    await expect.poll(() => feed.dataOf('freshness').length, WAIT).toBeGreaterThan(0)
     /** Reports a logout. Resolves to the time until the feed contains the logout, in milliseconds. */
     const measureDelay = async (userId: string) => {
       const startedAt = performance.now()
       expect(await service.reportLogout(userId)).toBe(200)
-      const users = () => feed.named('change').map(({ user_id }) => user_id)
+      const users = () => feed.dataOf('change').map(({ user_id }) => user_id)
       await expect.poll(users, { timeout: 10_000, interval: 5 }).toContain(userId)
       return performance.now() - startedAt
     }

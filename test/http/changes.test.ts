@@ -68,8 +68,8 @@ const get = async (query = '') => {
 }
 /** Waits until the feed has sent all rows: it then sends a freshness event. */
 const waitForLoad = (feed: FeedSubscription) =>
-  expect.poll(() => feed.named('freshness').length).toBeGreaterThan(0)
-const usersOf = (feed: FeedSubscription) => feed.named('change').map(({ user_id }) => user_id)
+  expect.poll(() => feed.dataOf('freshness').length).toBeGreaterThan(0)
+const usersOf = (feed: FeedSubscription) => feed.dataOf('change').map(({ user_id }) => user_id)
 
 describe('GET /v1/changes', () => {
   test('the API returns users, sessions and the floor in commit order', async () => {
@@ -233,7 +233,7 @@ describe('the event stream', () => {
       }
     }
     await storeAll()
-    await expect.poll(() => feed.named('freshness').at(-1)?.as_of).toBe('2026-11-23T12:00:00.040Z')
+    await expect.poll(() => feed.dataOf('freshness').at(-1)?.as_of).toBe('2026-11-23T12:00:00.040Z')
     let newestChangeMs = 0
     for (const { name, data } of feed.events) {
       const { at, as_of } = JSON.parse(data || '{}')
@@ -250,9 +250,9 @@ describe('the event stream', () => {
     const serverWithHeartbeat = await serveWithHeartbeat()
     const feed = await subscribeToFeed(serverWithHeartbeat.url, '', bearer(keys.subscriber))
     // The load sends one freshness event, the start of LISTEN sends another, and heartbeats send the others.
-    const countFreshness = () => feed.named('freshness').length
+    const countFreshness = () => feed.dataOf('freshness').length
     await expect.poll(countFreshness, { timeout: 5_000 }).toBeGreaterThan(3)
-    expect(feed.named('freshness').at(-1)).toEqual({
+    expect(feed.dataOf('freshness').at(-1)).toEqual({
       cursor: expect.any(String),
       as_of: '2026-11-23T12:00:00.000Z',
       lag_ms: expect.any(Number),
@@ -272,7 +272,7 @@ describe('the event stream', () => {
       await waitForLoad(feed)
       expect(usersOf(feed)).toEqual(['auth0|2'])
       expect(feed.events.filter(({ name }) => name === 'change').at(-1)?.id).toBe(
-        feed.named('freshness').at(-1)?.cursor,
+        feed.dataOf('freshness').at(-1)?.cursor,
       )
       await feed.close()
     }

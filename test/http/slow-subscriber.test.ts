@@ -56,9 +56,9 @@ test('a subscriber that reads nothing is disconnected without delaying others, a
 
   const otherSubscriber = await subscribeToFeed(url, '', bearer(keys.subscriber))
   await expect
-    .poll(() => otherSubscriber.named('freshness').length, { timeout: 20_000 })
+    .poll(() => otherSubscriber.dataOf('freshness').length, { timeout: 20_000 })
     .toBeGreaterThan(0)
-  expect(otherSubscriber.named('change')).toHaveLength(CHANGE_COUNT)
+  expect(otherSubscriber.dataOf('change')).toHaveLength(CHANGE_COUNT)
   await otherSubscriber.close()
 
   await whenDisconnected
@@ -70,10 +70,10 @@ test('a subscriber that reads nothing is disconnected without delaying others, a
     `?after=${receivedFeed.cursor}`,
     bearer(keys.subscriber),
   )
-  await expect.poll(() => resumed.named('freshness').length, { timeout: 20_000 }).toBe(1)
+  await expect.poll(() => resumed.dataOf('freshness').length, { timeout: 20_000 }).toBe(1)
   const receivedUsers = new Set([
     ...receivedFeed.users,
-    ...resumed.named('change').map(({ user_id }) => user_id),
+    ...resumed.dataOf('change').map(({ user_id }) => user_id),
   ])
   expect(receivedUsers.size).toBe(CHANGE_COUNT)
   await resumed.close()

@@ -40,7 +40,7 @@ beforeAll(async () => {
   file = await readActionFile()
 })
 
-interface Given {
+interface DeployArguments {
   api: ManagementApi
   secrets?: Record<string, string>
   dryRun?: boolean
@@ -48,31 +48,31 @@ interface Given {
 }
 
 const quick = { retryLimits: QUICK_RETRIES, buildPollIntervalMs: 10 }
-const deploy = ({ api, ...over }: Given, onStep: (step: Step) => void = () => {}) =>
+const deploy = ({ api, ...options }: DeployArguments, onStep: (step: Step) => void = () => {}) =>
   deployLoginAction(
-    { api, name, secrets, dryRun: false, onStep, ...quick, ...over },
-    over.signal ?? signal,
+    { api, name, secrets, dryRun: false, onStep, ...quick, ...options },
+    options.signal ?? signal,
   )
 
 const kindsOf = (steps: Step[]) => steps.map(({ kind }) => kind)
 const status = (api: ManagementApi) => readActionStatus({ api, name }, signal)
-const find = ({ actions }: Simulator, wanted = name) =>
-  actions.list().find((action) => action.name === wanted)
+const findLoginAction = ({ actions }: Simulator) =>
+  actions.list().find((action) => action.name === name)
 
 /** Creates the login Action of an older version of last-logout. */
-function addOlder(simulator: Simulator, more: object = {}): string {
+function addOlderVersion(simulator: Simulator, overrides: object = {}): string {
   const code = stampCode('// The login Action of last-logout 0.0.1.\n', secrets)
   const listed = Object.entries(secrets).map(([name, value]) => ({ name, value }))
-  return addAction(simulator, name, { code, secrets: listed, ...more })
+  return addAction(simulator, name, { code, secrets: listed, ...overrides })
 }
 
 describe('a first deployment', () => {
-  test('creates the Action, deploys it and binds it', async () => {
+  test('a first deployment creates the Action, deploys it and binds it', async () => {
     const { simulator, api } = await openActionTenant()
     expect(kindsOf(await deploy({ api }))).toEqual(['create', 'deploy', 'bind'])
     expect(readWriteRequests(simulator)).toEqual([CREATE, DEPLOY, BIND])
     expect(simulator.actions.secretsOf(name)).toEqual(secrets)
-    expect(find(simulator)).toMatchObject({
+    expect(findLoginAction(simulator)).toMatchObject({
       runtime: 'node22',
       supported_triggers: [{ id: 'post-login', version: 'v3' }],
       code: stampCode(file, secrets),
@@ -80,10 +80,10 @@ describe('a first deployment', () => {
     expect(readBindings(simulator)).toMatchObject([{ display_name: name, action: { name } }])
   })
 
-  test('deploys code that runs and contains no secret', async () => {
+  test('a first deployment deploys code that runs and contains no secret', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
-    const { code = '' } = find(simulator) ?? {}
+    const { code = '' } = findLoginAction(simulator) ?? {}
     expect(code).not.toContain(secrets.LAST_LOGOUT_API_KEY)
     const run = await loadActionWithLog(code)({
       user: { user_id: 'auth0|1' },
@@ -93,32 +93,35 @@ describe('a first deployment', () => {
     expect(run.accessToken).toMatchObject({ 'https://last-logout/session_id': 'S1' })
   })
 
-  test('waits until the draft and its version are built', async () => {
+  test('a first deployment waits until the draft and its version are built', async () => {
     const { simulator, api } = await openActionTenant({ actionBuildMs: 150 })
     await deploy({ api })
     expect(readWriteRequests(simulator)).toEqual([CREATE, DEPLOY, BIND])
     expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
   })
 
-  test('polls the state of the build every second', () => {
+  test('a deployment polls the state of the build every second', () => {
     expect(BUILD_POLL_INTERVAL_MS).toBe(1_000)
   })
 
   test.each([
-    ['once, because it is too early', 1, [CREATE, DEPLOY, DEPLOY, BIND], undefined],
+    ['once because the draft is not built yet', 1, [CREATE, DEPLOY, DEPLOY, BIND], undefined],
     ['at every attempt', 99, [CREATE, ...Array(5).fill(DEPLOY)], 'AUTH0_REFUSED'],
-  ])('is retried at most five times if Auth0 refuses it %s', async (_why, times, writes, code) => {
-    const { simulator, api } = await openActionTenant()
-    const when = ({ pathname }: URL) => pathname.endsWith('/deploy')
-    simulator.faults.push({ when, times, respond: faults.respondWith(400, { statusCode: 400 }) })
-    const error = await deploy({ api }).catch((error) => error)
-    expect(error.code).toBe(code)
-    expect(readWriteRequests(simulator)).toEqual(writes)
-  })
+  ])(
+    'a deployment is attempted at most five times if Auth0 refuses it %s',
+    async (_why, times, writes, code) => {
+      const { simulator, api } = await openActionTenant()
+      const when = ({ pathname }: URL) => pathname.endsWith('/deploy')
+      simulator.faults.push({ when, times, respond: faults.respondWith(400, { statusCode: 400 }) })
+      const error = await deploy({ api }).catch((error) => error)
+      expect(error.code).toBe(code)
+      expect(readWriteRequests(simulator)).toEqual(writes)
+    },
+  )
 })
 
 describe('a second deployment', () => {
-  test('with the same settings writes nothing', async () => {
+  test('a second deployment with the same settings writes nothing', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     simulator.requests.clear()
@@ -126,7 +129,7 @@ describe('a second deployment', () => {
     expect(readWriteRequests(simulator)).toEqual([])
   })
 
-  test('with another secret updates and deploys the Action, and does not bind it again', async () => {
+  test('a second deployment with another secret updates and deploys the Action, and does not bind it again', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     simulator.requests.clear()
@@ -140,21 +143,21 @@ describe('a second deployment', () => {
     expect(await deploy({ api, secrets: changed })).toEqual([])
   })
 
-  test('over another version, runtime and trigger version reports these changes', async () => {
+  test('a deployment reports that it changes the code, the runtime and the trigger version of an older Action', async () => {
     const { simulator, api } = await openActionTenant()
     const supported_triggers = [{ id: 'post-login', version: 'v2' }]
-    addOlder(simulator, { runtime: 'node18', supported_triggers })
+    addOlderVersion(simulator, { runtime: 'node18', supported_triggers })
     expect(await status(api)).toMatchObject({ exists: true, current: false, deployed: true })
     const steps = await deploy({ api })
     expect(steps[0]).toMatchObject({ changes: ['code', 'runtime', 'trigger version'] })
     expect(await status(api)).toMatchObject({ current: true, deployed: true })
   })
 
-  test('removes secrets that were added by hand, and reports their names', async () => {
+  test('a second deployment removes secrets that were added by hand, and reports their names', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     const foreign = [{ name: 'BY_HAND', value: 'x' }]
-    simulator.actions.update(find(simulator)?.id ?? '', { secrets: foreign })
+    simulator.actions.update(findLoginAction(simulator)?.id ?? '', { secrets: foreign })
     const steps = await deploy({ api })
     expect(steps[0]).toEqual({
       kind: 'update',
@@ -164,7 +167,7 @@ describe('a second deployment', () => {
     expect(simulator.actions.secretsOf(name)).toEqual(secrets)
   })
 
-  test('fails if an optional setting would be lost', async () => {
+  test('a second deployment fails if an optional setting would be lost', async () => {
     const { simulator, api } = await openActionTenant()
     const before = {
       ...secrets,
@@ -183,7 +186,7 @@ describe('a second deployment', () => {
     expect(simulator.actions.secretsOf(name)).toEqual(enforced)
   })
 
-  test('updates an Action that another tool deployed from the printed file', async () => {
+  test('a deployment updates an Action that another tool deployed from the printed file', async () => {
     const { simulator, api } = await openActionTenant()
     addAction(simulator, name, { code: file })
     expect(kindsOf(await deploy({ api }))).toEqual(['update', 'deploy', 'bind'])
@@ -192,7 +195,7 @@ describe('a second deployment', () => {
 })
 
 describe('a dry run', () => {
-  test('reports the steps, and sends no write', async () => {
+  test('a dry run reports the steps, and sends no request that writes', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
     const seen: Step[] = []
@@ -203,24 +206,27 @@ describe('a dry run', () => {
       { kind: 'bind', others: 2 },
     ])
     expect(readWriteRequests(simulator)).toEqual([])
-    expect(find(simulator)).toBeUndefined()
+    expect(findLoginAction(simulator)).toBeUndefined()
   })
 })
 
 describe('the bindings of other Actions', () => {
-  test.each([3, 120])('keep their order and names: %d of them', async (count) => {
-    const { simulator, api } = await openActionTenant()
-    bindOthers(simulator, count)
-    const before = readBindings(simulator)
-    await deploy({ api })
-    const after = readBindings(simulator)
-    expect(after).toHaveLength(count + 1)
-    expect(after.slice(0, -1)).toEqual(before)
-    expect(after.at(-1)?.action.name).toBe(name)
-    expect(await status(api)).toMatchObject({ position: count + 1, bindings: count + 1 })
-  })
+  test.each([3, 120])(
+    'a deployment keeps the order and names of %d other bindings',
+    async (count) => {
+      const { simulator, api } = await openActionTenant()
+      bindOthers(simulator, count)
+      const before = readBindings(simulator)
+      await deploy({ api })
+      const after = readBindings(simulator)
+      expect(after).toHaveLength(count + 1)
+      expect(after.slice(0, -1)).toEqual(before)
+      expect(after.at(-1)?.action.name).toBe(name)
+      expect(await status(api)).toMatchObject({ position: count + 1, bindings: count + 1 })
+    },
+  )
 
-  test('are kept if the login Action is bound before them', async () => {
+  test('a deployment keeps the order of the bindings if the login Action is bound first', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     const [ours] = readBindings(simulator)
@@ -232,7 +238,7 @@ describe('the bindings of other Actions', () => {
     expect(await status(api)).toMatchObject({ position: 1, bindings: 2 })
   })
 
-  test('are not replaced if a proxy responds with a page of HTML', async () => {
+  test('a deployment does not replace the bindings if a proxy responds with a page of HTML', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
     simulator.faults.push({ path: BINDINGS, times: 99, respond: faults.html(200) })
@@ -240,21 +246,21 @@ describe('the bindings of other Actions', () => {
     expect(readWriteRequests(simulator)).toEqual([])
   })
 
-  test('are not replaced if their list has no last page', async () => {
+  test('a deployment does not replace the bindings if their list has no last page', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
     const respond = faults.respondWith(200, { bindings: readBindings(simulator) })
-    // The number of pages is bounded. Without a bound, the test would not end if the code under test had none.
+    // Only 60 requests get this page, so that the test also ends if the deployment reads pages without a bound.
     simulator.faults.push({ path: BINDINGS, times: 60, respond })
     await expect(deploy({ api })).rejects.toMatchObject({ code: 'NO_PROGRESS' })
     expect(readWriteRequests(simulator)).toEqual([])
     expect(simulator.faults.pending()).toBe(40)
   })
 
-  test('cause an error if something else changes them at the same time', async () => {
+  test('a deployment fails if another program changes the bindings at the same time', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
-    // Replaces the response after the write, as if something else had removed the binding of the login Action.
+    // Replaces the response after the write, as if another program had removed the binding of the login Action.
     const respond = faults.respondWith(200, { bindings: readBindings(simulator), total: 2 })
     const written = () =>
       simulator.requests.all().some(({ url, method }) => url === BINDINGS && method === 'PATCH')
@@ -272,15 +278,15 @@ describe('the bindings of other Actions', () => {
 
 describe('another Action with the same name', () => {
   test.each([
-    ['with other code', {}],
+    ['other code', {}],
     [
-      'for another trigger',
+      'another trigger',
       {
         code: '// The login Action of last-logout 1',
         supported_triggers: [{ id: 'credentials-exchange' }],
       },
     ],
-  ])('%s is not changed', async (_what, more) => {
+  ])('another Action with the same name and %s is not changed', async (_what, more) => {
     const { simulator, api } = await openActionTenant()
     addAction(simulator, name, more)
     await expect(deploy({ api })).rejects.toMatchObject({
@@ -293,30 +299,33 @@ describe('another Action with the same name', () => {
 
 describe('an interrupted deployment', () => {
   test.each([
-    ['after the creation', `${ACTIONS}/`, [DEPLOY, BIND]],
-    ['after the deployment', BINDINGS, [BIND]],
-  ])('%s is completed by the next one', async (_when, path, rest) => {
-    const { simulator, api } = await openActionTenant()
-    const stop = new AbortController()
-    const isReached = ({ pathname, search }: URL) => pathname.startsWith(path) && search === ''
-    simulator.faults.push({ when: isReached, respond: faults.delay(60_000) })
-    const ended = deploy({ api, signal: stop.signal })
-    await expect.poll(() => simulator.faults.pending()).toBe(0)
-    stop.abort()
-    await expect(ended).rejects.toMatchObject({ code: 'ABORTED' })
-    simulator.requests.clear()
-    await deploy({ api })
-    expect(readWriteRequests(simulator)).toEqual(rest)
-    expect(await status(api)).toMatchObject({ current: true, deployed: true, position: 1 })
-  })
+    ['after it created the Action', `${ACTIONS}/`, [DEPLOY, BIND]],
+    ['after it deployed the Action', BINDINGS, [BIND]],
+  ])(
+    'a deployment that is interrupted %s is completed by the next deployment',
+    async (_when, path, rest) => {
+      const { simulator, api } = await openActionTenant()
+      const stop = new AbortController()
+      const isReached = ({ pathname, search }: URL) => pathname.startsWith(path) && search === ''
+      simulator.faults.push({ when: isReached, respond: faults.delay(60_000) })
+      const deployment = deploy({ api, signal: stop.signal })
+      await expect.poll(() => simulator.faults.pending()).toBe(0)
+      stop.abort()
+      await expect(deployment).rejects.toMatchObject({ code: 'ABORTED' })
+      simulator.requests.clear()
+      await deploy({ api })
+      expect(readWriteRequests(simulator)).toEqual(rest)
+      expect(await status(api)).toMatchObject({ current: true, deployed: true, position: 1 })
+    },
+  )
 
-  test('ends at once while it waits for the build', async () => {
+  test('a deployment that waits for the build ends at once when it is aborted', async () => {
     const { simulator, api } = await openActionTenant({ actionBuildMs: 60_000 })
     const stop = new AbortController()
-    const ended = deploy({ api, signal: stop.signal })
+    const deployment = deploy({ api, signal: stop.signal })
     await expect.poll(() => readWriteRequests(simulator)).toEqual([CREATE])
     stop.abort()
-    await expect(ended).rejects.toMatchObject({ code: 'ABORTED' })
+    await expect(deployment).rejects.toMatchObject({ code: 'ABORTED' })
   })
 })
 
@@ -331,24 +340,27 @@ test('a failed build is reported, and the next deployment repeats it', async () 
   expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
 })
 
-describe('the error for a missing scope names only that scope:', () => {
-  test.each(ACTION_SCOPES)('%s', async (missing) => {
-    const scopes = ACTION_SCOPES.filter((scope) => scope !== missing)
-    const { api } = await openActionTenant({ scopes })
-    const error = await deploy({ api }).catch((error) => error)
-    expect(error).toMatchObject({ code: 'AUTH0_SCOPE', status: 403 })
-    expect(error.message.match(/\w+:\w+/g)).toEqual([missing])
-    expect(error.message).toContain('Dashboard')
-  })
+describe('a missing scope', () => {
+  test.each(ACTION_SCOPES)(
+    'the error for the missing scope %s names no other scope',
+    async (missing) => {
+      const scopes = ACTION_SCOPES.filter((scope) => scope !== missing)
+      const { api } = await openActionTenant({ scopes })
+      const error = await deploy({ api }).catch((error) => error)
+      expect(error).toMatchObject({ code: 'AUTH0_SCOPE', status: 403 })
+      expect(error.message.match(/\w+:\w+/g)).toEqual([missing])
+      expect(error.message).toContain('Dashboard')
+    },
+  )
 })
 
-describe('a transient error is retried', () => {
+describe('a transient error', () => {
   test.each([
     ['a rate limit', faults.rateLimited({ 'retry-after': '1' })],
     ['a server error', faults.html(502)],
-    ['a reset', faults.connectionReset()],
+    ['a connection reset', faults.connectionReset()],
   ])(
-    '%s, at the first attempt of every request',
+    'a deployment retries after %s at the first attempt of every request',
     async (_what, respond) => {
       const { simulator, api } = await openActionTenant()
       bindOthers(simulator, 1)
@@ -368,10 +380,10 @@ describe('a transient error is retried', () => {
     60_000,
   )
 
-  test('a creation without a response is not repeated if the Action exists', async () => {
+  test('a deployment does not repeat a creation without a response if the Action then exists', async () => {
     const { simulator, api } = await openActionTenant()
     const respond = (reply: Parameters<ReturnType<typeof faults.html>>[0]) => {
-      addOlder(simulator)
+      addOlderVersion(simulator)
       return faults.connectionReset()(reply)
     }
     simulator.faults.push({ path: ACTIONS, when: ({ search }) => search === '', respond })
@@ -380,7 +392,7 @@ describe('a transient error is retried', () => {
   })
 })
 
-test('the error for a refusal contains the error code of Auth0, but not its message, which can quote a secret', async () => {
+test('the error for a refusal contains the error code of Auth0, but not the message of Auth0, because it can quote a secret', async () => {
   const { simulator, api } = await openActionTenant()
   const body = { statusCode: 400, errorCode: 'invalid_body', message: secrets.LAST_LOGOUT_API_KEY }
   const when = ({ search }: URL) => search === ''
@@ -392,7 +404,7 @@ test('the error for a refusal contains the error code of Auth0, but not its mess
 })
 
 describe('readActionStatus', () => {
-  test('reports that the Action does not exist', async () => {
+  test('readActionStatus reports that the Action does not exist', async () => {
     const { simulator, api } = await openActionTenant()
     bindOthers(simulator, 2)
     expect(await status(api)).toEqual({
@@ -405,7 +417,7 @@ describe('readActionStatus', () => {
     })
   })
 
-  test('sends no write', async () => {
+  test('readActionStatus sends no request that writes', async () => {
     const { simulator, api } = await openActionTenant()
     await deploy({ api })
     simulator.requests.clear()

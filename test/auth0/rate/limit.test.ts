@@ -16,11 +16,11 @@ test.each([
   [{ 'retry-after': '0' }, 1_000],
   [{ 'retry-after': '-5' }, 1_000],
   [{}, 1_000],
-])('after a 429 with %j the wait is %d ms (P10)', (headers, expected) => {
+])('the wait after a 429 with the headers %j is %d ms (P10)', (headers, expected) => {
   expect(wait(headers)).toBe(expected)
 })
 
-test('any headers are read as a valid limit or as null', () => {
+test('readRateLimit returns a valid limit or null for any headers', () => {
   const header = fc.oneof(
     fc.constantFrom('', '-1', '0', '1e9', 'NaN', 'Infinity', '0x10', '9'.repeat(400), DATE),
     fc.integer().map(String),

@@ -9,7 +9,7 @@ const LOGS = '/api/v2/logs'
 const { signal } = new AbortController()
 const begin = syntheticLogId(Date.now() - 61_000)
 
-/** Opens a tenant. It is closed after the test. */
+/** Opens a tenant until the test ends. */
 async function open(
   { onTestFinished }: TestContext,
   options: Partial<SimulatorOptions> = {},
@@ -20,7 +20,7 @@ async function open(
 }
 
 describe.concurrent('the rate limit of Auth0', () => {
-  test('delays the next request after a 429 for as long as stated', async (context) => {
+  test('the next request after a 429 is sent when retry-after has passed', async (context) => {
     const t = await open(context)
     const respond = faults.rateLimited({ 'retry-after': '1' })
     t.simulator.faults.push({ path: LOGS, respond })
@@ -30,7 +30,7 @@ describe.concurrent('the rate limit of Auth0', () => {
     expect(t.simulator.requests.count({ path: LOGS })).toBe(2)
   })
 
-  test('is used up to our share; then requests wait for the refill', async (context) => {
+  test('requests use the rate limit up to our share, then wait for the refill', async (context) => {
     const limited = await open(context, { rateLimit: { burst: 10, perSecond: 0.01 } })
     const source = openSource(limited.simulator, { rateShare: 0.5 })
     const stop = new AbortController()
@@ -48,7 +48,7 @@ describe.concurrent('the rate limit of Auth0', () => {
     ['token bucket', { burst: 20, perSecond: 10 }],
     ['fixed window', { burst: 20, windowSeconds: 2 }],
   ] as const)(
-    'as a %s is never exceeded, nor used beyond our share (P2, P13)',
+    'requests never use more than our share of a %s (P2, P13)',
     async ([, rateLimit], context) => {
       const limited = await open(context, { rateLimit })
       const sent: LogRequest[] = []
@@ -58,11 +58,11 @@ describe.concurrent('the rate limit of Auth0', () => {
       while (performance.now() - startedAt < 5_000) await source.readPage(begin, signal)
       const seconds = (performance.now() - startedAt) / 1000
       expect(sent.every(({ status }) => status === 200)).toBe(true)
-      const least = Math.min(...sent.map(({ rateLimit }) => rateLimit?.remaining ?? 0))
-      expect(least).toBeGreaterThanOrEqual(10)
+      const minRemaining = Math.min(...sent.map(({ rateLimit }) => rateLimit?.remaining ?? 0))
+      expect(minRemaining).toBeGreaterThanOrEqual(10)
       expect(sent.some(({ waitedMs }) => waitedMs > 100)).toBe(true)
       if ('perSecond' in rateLimit) {
-        // At first, three of the ten tokens of our share are used. In the end, each request waits for one token.
+        // The first three requests use three of the ten tokens of our share. The last requests each wait for one token.
         const used = sent.map(({ budgetUsed }) => budgetUsed ?? 0)
         expect(used[2]).toBeCloseTo(0.3, 1)
         expect(Math.max(...used)).toBeGreaterThan(0.95)
@@ -74,7 +74,7 @@ describe.concurrent('the rate limit of Auth0', () => {
     },
   )
 
-  test('delays all requests after a 429 by at least a second (P2, P10)', async (context) => {
+  test('the next request after a 429 is sent after at minRemaining a second, even if retry-after is 0 (P2, P10)', async (context) => {
     const t = await open(context)
     let refusedAt = 0
     const refuse = faults.rateLimited({ 'retry-after': '0' })
@@ -98,7 +98,7 @@ describe.concurrent('the rate limit of Auth0', () => {
     expect(sentAt - refusedAt).toBeGreaterThanOrEqual(1_000)
   })
 
-  test('is reported as unknown for a request without a response', async (context) => {
+  test('the measured rate limit of a request without a response is null', async (context) => {
     const t = await open(context)
     t.simulator.faults.push({ path: LOGS, respond: faults.connectionReset() })
     const sent: LogRequest[] = []
@@ -116,7 +116,7 @@ describe.concurrent('the rate limit of Auth0', () => {
     ])
   })
 
-  test('delays the next token request after a 429 for as long as stated', async (context) => {
+  test('the next token request after a 429 is sent when retry-after has passed', async (context) => {
     const t = await open(context)
     const respond = faults.rateLimited({ 'retry-after': '2' })
     t.simulator.faults.push({ path: '/oauth/token', respond })
@@ -126,7 +126,7 @@ describe.concurrent('the rate limit of Auth0', () => {
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('delays token requests after a 429 with backoff', async (context) => {
+  test('token requests after a 429 without retry-after are delayed with backoff', async (context) => {
     const t = await open(context)
     t.simulator.faults.push({ path: '/oauth/token', times: 2, respond: faults.rateLimited() })
     const before = performance.now()

@@ -7,20 +7,21 @@ import { type SimulatedRateLimit, simulateRateLimit } from '../../../src/simulat
 
 const EPOCH = 1_763_000_000_000
 
-/** A simulated limit, and the traffic under it. */
-interface World {
+/** A simulated rate limit, and the traffic that uses it. */
+interface Simulation {
   limit: SimulatedRateLimit
+  /** Our share of the limit. */
   share: number
   /** Average number of requests of other callers per second. */
   others?: number
-  /** Maximum duration of a request. */
+  /** Maximum duration of a request, in milliseconds. */
   latencyMs?: number
   minutes?: number
   seed?: number
 }
 
-/** A request that was sent. */
-interface Sent {
+/** A request that our limiter allowed and that was sent. */
+interface SentRequest {
   /** When the simulated limit counted the request, in milliseconds since the first request could be sent. */
   at: number
   allowed: boolean
@@ -28,14 +29,21 @@ interface Sent {
   resetSeconds: number
 }
 
-/** Sends requests to the simulated limit, as fast as our limiter allows, in simulated time. */
-function run({ limit, share, others = 0, latencyMs = 2, minutes = 10, seed = 1 }: World): Sent[] {
+/** Simulates a client that sends requests as fast as our limiter allows. The time is simulated, too. */
+function run({
+  limit,
+  share,
+  others = 0,
+  latencyMs = 2,
+  minutes = 10,
+  seed = 1,
+}: Simulation): SentRequest[] {
   const random = generator(seed)
   let serverNow = EPOCH + random() * 60_000
-  const began = serverNow
+  const startedAt = serverNow
   const take = simulateRateLimit(limit, () => serverNow)
   const limiter = createRateLimiter(share)
-  const sent: Sent[] = []
+  const sent: SentRequest[] = []
   let otherAt = others > 0 ? random() * (2000 / others) : Number.POSITIVE_INFINITY
   for (let now = 0; now < minutes * 60_000; ) {
     // A timer never fires early, but often fires late.
@@ -45,10 +53,10 @@ function run({ limit, share, others = 0, latencyMs = 2, minutes = 10, seed = 1 }
     const latency = latencyMs * (0.5 + random() / 2)
     const at = now + latency * random()
     for (; otherAt < at; otherAt += random() * (2000 / others)) {
-      serverNow = began + otherAt
+      serverNow = startedAt + otherAt
       take()
     }
-    serverNow = began + at
+    serverNow = startedAt + at
     const { allowed, limit: size, remaining, resetSeconds } = take()
     sent.push({ at, allowed, remaining, resetSeconds })
     const [sentAt, receivedAt] = [now, now + latency]
@@ -70,10 +78,12 @@ function generator(seed: number): () => number {
   }
 }
 
-/** The tokens that our requests must leave to other callers. */
-const reserveOf = ({ limit, share }: World) => Math.min((1 - share) * limit.burst, limit.burst - 1)
+/** Returns the number of tokens that our requests must leave to other callers. */
+const reserveOf = ({ limit, share }: Simulation) =>
+  Math.min((1 - share) * limit.burst, limit.burst - 1)
 
 const SHARES = [0.25, 0.5, 0.8, 1]
+/** Size and refill per second of the buckets that Auth0 documents. */
 const DOCUMENTED = [
   [2, 2],
   [10, 100 / 60],
@@ -85,13 +95,14 @@ const OTHER_BUCKETS = [
   [20, 20],
   [100, 30],
 ] as const
+/** Size and duration in seconds of fixed windows. */
 const WINDOWS = [
   [100, 60],
   [10, 60],
   [20, 2],
 ] as const
 
-/** The number of requests that our share of a bucket allows until `at`. */
+/** Returns the number of requests that our share of a bucket allows until `at`. */
 const requestsAllowed = (share: number, burst: number, perSecond: number, at: number) =>
   Math.max(1, share * burst) + (share * perSecond * at) / 1000
 
@@ -99,21 +110,25 @@ function withShares<T extends readonly [number, number]>(limits: readonly T[]) {
   return limits.flatMap(([burst, rate]) => SHARES.map((share) => ({ burst, rate, share })))
 }
 
-/** Returns the part of the allowed requests that is sent. Expects that no more are sent than allowed. */
-function expectWithinShare(world: World & { limit: { burst: number; perSecond: number } }) {
-  const { share, limit } = world
-  const sent = run(world)
+/** Expects that no more requests are sent than our share allows. Returns the fraction of the allowed requests that is sent. */
+function expectWithinShare(
+  simulation: Simulation & { limit: { burst: number; perSecond: number } },
+) {
+  const { share, limit } = simulation
+  const sent = run(simulation)
   const allowedAt = (at: number) => requestsAllowed(share, limit.burst, limit.perSecond, at)
   const over = sent.filter(({ at }, index) => index + 1 > allowedAt(at) + 1e-6)
   expect(over).toEqual([])
-  expect(Math.min(...sent.map(({ remaining }) => remaining + 1))).toBeGreaterThan(reserveOf(world))
+  expect(Math.min(...sent.map(({ remaining }) => remaining + 1))).toBeGreaterThan(
+    reserveOf(simulation),
+  )
   expect(sent.every(({ allowed }) => allowed)).toBe(true)
   return sent.length / allowedAt(sent.at(-1)?.at ?? 0)
 }
 
-describe('under a token bucket, the limiter sends our share and never more (P13)', () => {
+describe('under a token bucket (P13)', () => {
   test.each(withShares(DOCUMENTED))(
-    'if its rate is documented: $burst at $rate per second, share $share',
+    'the limiter uses our share and no more if the rate is documented: size $burst, $rate per second, share $share',
     ({ burst, rate, share }) => {
       const used = expectWithinShare({ limit: { burst, perSecond: rate }, share, minutes: 30 })
       expect(used).toBeGreaterThanOrEqual(0.98)
@@ -121,21 +136,24 @@ describe('under a token bucket, the limiter sends our share and never more (P13)
   )
 
   test.each(withShares(OTHER_BUCKETS))(
-    'if no rate is documented: $burst at $rate per second, share $share',
+    'the limiter uses our share and no more if no rate is documented: size $burst, $rate per second, share $share',
     ({ burst, rate, share }) => {
       const used = expectWithinShare({ limit: { burst, perSecond: rate }, share, minutes: 30 })
-      // The headers have whole seconds. The limiter does not send requests that these may not allow.
+      // The headers have whole seconds. The limiter sends a request only if every time within that second allows it.
       expect(used).toBeGreaterThanOrEqual(rate >= 20 || share < 0.5 ? 0.2 : 0.7)
     },
   )
 
-  test.each(SHARES)('by the documented rate, if it is refilled faster: share %f', (share) => {
-    const used = expectWithinShare({ limit: { burst: 10, perSecond: 2 }, share, minutes: 30 })
-    expect(used).toBeGreaterThanOrEqual(0.8)
-  })
+  test.each(SHARES)(
+    'the limiter uses the documented rate if the bucket is refilled faster: share %f',
+    (share) => {
+      const used = expectWithinShare({ limit: { burst: 10, perSecond: 2 }, share, minutes: 30 })
+      expect(used).toBeGreaterThanOrEqual(0.8)
+    },
+  )
 
-  test('with any size, rate, latency and traffic of other callers', () => {
-    const world = fc.record({
+  test('the limiter never uses more than our share with any size, rate, latency and traffic of other callers', () => {
+    const simulation = fc.record({
       burst: fc.oneof(fc.constantFrom(2, 10, 50), fc.integer({ min: 2, max: 100 })),
       perSecond: fc.double({ min: 0.1, max: 40, noNaN: true }),
       share: fc.double({ min: 0.05, max: 1, noNaN: true }),
@@ -144,15 +162,15 @@ describe('under a token bucket, the limiter sends our share and never more (P13)
       seed: fc.nat(),
     })
     fc.assert(
-      fc.property(world, ({ burst, share, ...rest }) => {
+      fc.property(simulation, ({ burst, share, ...rest }) => {
         const perSecond = Math.max(rest.perSecond, (documentedRefillPerMinute(burst) ?? 0) / 60)
         const sent = run({ minutes: 1, ...rest, limit: { burst, perSecond }, share })
           // A refused request takes no token.
           .filter(({ allowed }) => allowed)
-        const isWithin = ({ at }: Sent, index: number) =>
+        const isWithin = ({ at }: SentRequest, index: number) =>
           index + 1 <= requestsAllowed(share, burst, perSecond, at) + 1e-6
-        // Whatever the headers state, a request is sent every minute.
-        return sent.every((one, index) => isWithin(one, index) || one.at >= 60_000)
+        // After a minute, the limiter sends a request even if the headers do not allow it.
+        return sent.every((request, index) => isWithin(request, index) || request.at >= 60_000)
       }),
       { numRuns: 150 },
     )
@@ -160,8 +178,8 @@ describe('under a token bucket, the limiter sends our share and never more (P13)
 })
 
 describe('under a bucket that is refilled more slowly than documented (P2, P13)', () => {
-  test('no request is refused, and at most one token of the reserve is taken', () => {
-    const world = fc.record({
+  test('no request is refused, and the limiter takes at most one token of the reserve', () => {
+    const simulation = fc.record({
       burst: fc.constantFrom(2, 10, 50),
       slowness: fc.double({ min: 1.01, max: 40, noNaN: true }),
       share: fc.double({ min: 0.05, max: 1, noNaN: true }),
@@ -169,68 +187,78 @@ describe('under a bucket that is refilled more slowly than documented (P2, P13)'
       seed: fc.nat(),
     })
     fc.assert(
-      fc.property(world, ({ burst, slowness, ...rest }) => {
+      fc.property(simulation, ({ burst, slowness, ...rest }) => {
         const perSecond = (documentedRefillPerMinute(burst) ?? 0) / 60 / slowness
-        const one = { limit: { burst, perSecond }, minutes: 5, ...rest }
-        const sent = run(one)
+        const slowed = { limit: { burst, perSecond }, minutes: 5, ...rest }
+        const sent = run(slowed)
         const least = Math.min(...sent.map(({ remaining }) => remaining))
         expect(sent.every(({ allowed }) => allowed)).toBe(true)
-        expect(least + 1).toBeGreaterThan(reserveOf(one) - 1)
+        expect(least + 1).toBeGreaterThan(reserveOf(slowed) - 1)
       }),
       { numRuns: 150 },
     )
   })
 
-  // The headers have whole seconds. If a bucket takes up to two seconds longer to fill, the limiter does not detect it.
+  // The headers have whole seconds. The limiter does not detect a bucket that takes up to two seconds longer to fill.
   test.each([
     ['half as fast', 2, [10, 50]],
     ['at a quarter of the rate', 4, [2, 10, 50]],
     ['at a tenth of the rate', 10, [2, 10, 50]],
-  ])('refilled %s: our share of the real refill is kept', (_how, slowness, sizes) => {
-    for (const burst of sizes) {
-      for (const share of SHARES) {
-        const perSecond = (documentedRefillPerMinute(burst) ?? 0) / 60 / slowness
-        const sent = run({ limit: { burst, perSecond }, share, minutes: 60 })
-        const supplied = requestsAllowed(share, burst, perSecond, sent.at(-1)?.at ?? 0)
-        expect(sent.length).toBeLessThanOrEqual(supplied + 2)
-        expect(sent.length).toBeGreaterThan(0.6 * supplied)
+  ])(
+    'the limiter uses our share of the real refill if a bucket is refilled %s',
+    (_how, slowness, sizes) => {
+      for (const burst of sizes) {
+        for (const share of SHARES) {
+          const perSecond = (documentedRefillPerMinute(burst) ?? 0) / 60 / slowness
+          const sent = run({ limit: { burst, perSecond }, share, minutes: 60 })
+          const supplied = requestsAllowed(share, burst, perSecond, sent.at(-1)?.at ?? 0)
+          expect(sent.length).toBeLessThanOrEqual(supplied + 2)
+          expect(sent.length).toBeGreaterThan(0.6 * supplied)
+        }
       }
-    }
-  })
+    },
+  )
 })
 
-describe('under a fixed window, the limiter sends our share and never more (P13)', () => {
-  test.each(withShares(WINDOWS))('$burst per $rate s, share $share', ({ burst, rate, share }) => {
-    const sent = run({ limit: { burst, windowSeconds: rate }, share, minutes: 30 })
-    const ours = new Map<number, number>()
-    for (const { resetSeconds } of sent) {
-      ours.set(resetSeconds, (ours.get(resetSeconds) ?? 0) + 1)
-    }
-    const allowed = Math.max(1, Math.floor(share * burst))
-    expect(Math.max(...ours.values())).toBeLessThanOrEqual(allowed)
-    expect(sent.every((one) => one.allowed)).toBe(true)
-    const resets = [...ours.keys()]
-    const windows = (Math.max(...resets) - Math.min(...resets)) / rate + 1
-    // While only a small share of a short window is used, it looks like a bucket.
-    const least = rate <= 2 && share < 0.5 ? 0.2 : 0.95
-    expect(sent.length / (windows * allowed)).toBeGreaterThanOrEqual(least)
-  })
+describe('under a fixed window (P13)', () => {
+  test.each(withShares(WINDOWS))(
+    'the limiter uses our share and no more: $burst per $rate s, share $share',
+    ({ burst, rate, share }) => {
+      const sent = run({ limit: { burst, windowSeconds: rate }, share, minutes: 30 })
+      /** The number of our requests in each window. The reset identifies the window. */
+      const ours = new Map<number, number>()
+      for (const { resetSeconds } of sent) {
+        ours.set(resetSeconds, (ours.get(resetSeconds) ?? 0) + 1)
+      }
+      const allowed = Math.max(1, Math.floor(share * burst))
+      expect(Math.max(...ours.values())).toBeLessThanOrEqual(allowed)
+      expect(sent.every((request) => request.allowed)).toBe(true)
+      const resets = [...ours.keys()]
+      const windows = (Math.max(...resets) - Math.min(...resets)) / rate + 1
+      // If requests use only a small share of a short window, the limiter cannot distinguish the window from a bucket.
+      const least = rate <= 2 && share < 0.5 ? 0.2 : 0.95
+      expect(sent.length / (windows * allowed)).toBeGreaterThanOrEqual(least)
+    },
+  )
 })
 
 test.each([
   ['a token bucket', { burst: 10, perSecond: 2 }],
   ['a token bucket without a documented rate', { burst: 20, perSecond: 1 }],
   ['a fixed window', { burst: 20, windowSeconds: 10 }],
-])('the limiter backs off while others use up %s, and is not starved (P13)', (_what, limit) => {
-  const share = 0.5
-  const alone = run({ limit, share })
-  const crowded = run({ limit, share, others: 4 })
-  expect(crowded.length).toBeLessThan(alone.length)
-  const gaps = crowded.map(({ at }, index) => at - (crowded[index - 1]?.at ?? 0))
-  expect(Math.max(...gaps)).toBeLessThanOrEqual(61_100)
-})
+])(
+  'the limiter sends fewer requests while other callers use up %s, but at least one per minute (P13)',
+  (_what, limit) => {
+    const share = 0.5
+    const alone = run({ limit, share })
+    const crowded = run({ limit, share, others: 4 })
+    expect(crowded.length).toBeLessThan(alone.length)
+    const gaps = crowded.map(({ at }, index) => at - (crowded[index - 1]?.at ?? 0))
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(61_100)
+  },
+)
 
-test('requests count when they are sent: with two requests in flight, two fewer can be sent', () => {
+test('a request counts when it is sent: with two requests in flight, two fewer requests can be sent', () => {
   const limiter = createRateLimiter(0.5)
   const response = { limit: 10, resetAt: EPOCH + 60_000, dateMs: EPOCH }
   limiter.recordSent(0)
@@ -242,7 +270,7 @@ test('requests count when they are sent: with two requests in flight, two fewer 
   expect(limiter.readyAt()).toBeGreaterThan(1000)
 })
 
-describe('the limiter detects a changed limit:', () => {
+describe('a changed limit', () => {
   const open = (share: number) => {
     const limiter = createRateLimiter(share)
     const send = (now: number, limit: number, remaining: number, resetAt: number) => {
@@ -254,15 +282,18 @@ describe('the limiter detects a changed limit:', () => {
     return { limiter, send }
   }
 
-  test.each([[10], [20]])('a bucket of size %d that is refilled more slowly', (size) => {
-    const { limiter, send } = open(0.5)
-    // The bucket is refilled with 10 tokens per second, then with one token in 20 seconds.
-    for (let n = 0; n < 20; n++) send(n * 1000 + 850, size, size - 1, (n + 1) * 1000)
-    for (let n = 0; n < 4; n++) send(20_000 + n, size, size - 1 - n, 40_000 + n * 20_000)
-    expect(limiter.readyAt()).toBeGreaterThan(20_000 + 5_000)
-  })
+  test.each([[10], [20]])(
+    'the limiter detects that a bucket of size %d is refilled more slowly',
+    (size) => {
+      const { limiter, send } = open(0.5)
+      // The bucket is refilled with 10 tokens per second, then with one token in 20 seconds.
+      for (let n = 0; n < 20; n++) send(n * 1000 + 850, size, size - 1, (n + 1) * 1000)
+      for (let n = 0; n < 4; n++) send(20_000 + n, size, size - 1 - n, 40_000 + n * 20_000)
+      expect(limiter.readyAt()).toBeGreaterThan(20_000 + 5_000)
+    },
+  )
 
-  test('a bucket of another size', () => {
+  test('the limiter detects a bucket of another size', () => {
     const { limiter, send } = open(0.5)
     for (let n = 0; n < 5; n++) send(n, 50, 49 - n, 1000)
     expect(limiter.readyAt()).toBeLessThan(10)
@@ -271,7 +302,7 @@ describe('the limiter detects a changed limit:', () => {
   })
 })
 
-test('no headers make a request wait for more than a minute', () => {
+test('a request waits for at most a minute, with any headers', () => {
   const number = fc.oneof(fc.integer({ min: 0, max: 200 }), fc.maxSafeNat())
   const response = fc.record({
     limit: fc.oneof(
