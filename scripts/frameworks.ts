@@ -62,7 +62,7 @@ export const FRAMEWORKS: readonly Framework[] = [
     paths: ['/orders', '/reports'],
   },
   {
-    name: 'Lambda authorizer of API Gateway',
+    name: 'Lambda authorizer',
     example: 'lambda-authorizer',
     entry: 'last-logout-client/lambda',
     package: null,
@@ -115,7 +115,7 @@ async function renderRow(framework: Framework): Promise<string> {
   const { name, example, entry, refuses } = framework
   const tested =
     framework.package === null
-      ? 'an emulation'
+      ? 'API Gateway, emulated'
       : `${framework.package} ${(await readVersions(example, framework.package)).join(', ')}`
   const link = `[examples/${example}](../examples/${example})`
   return `| ${name} | \`${entry}\` | ${tested} | ${refuses} | ${link} |\n`

@@ -33,7 +33,7 @@ export interface CaseGroup {
 }
 
 /** A response that a framework forces. */
-export interface Difference {
+interface Difference {
   /** Their folders in `examples`. */
   frameworks: readonly string[]
   applies(each: Case): boolean
@@ -203,7 +203,7 @@ export const GROUPS: readonly CaseGroup[] = [
 ]
 
 /** What frameworks force to be otherwise. */
-export const DIFFERENCES: readonly Difference[] = [
+const DIFFERENCES: readonly Difference[] = [
   {
     frameworks: [
       'fastify',
