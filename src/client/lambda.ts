@@ -48,7 +48,8 @@ const PASS_CLAIMS = 'pass the claims that it has verified.'
 
 /**
  * Creates the last step of a Lambda authorizer of API Gateway: it refuses revoked tokens. API Gateway must not cache the
- * results of the authorizer (`authorizerResultTtlInSeconds: 0`; default of a REST API: 300): it accepts a revoked token for that time.
+ * results of the authorizer, since it accepts a revoked token for that time: set `authorizerResultTtlInSeconds` to 0. On
+ * a REST API, the default is 300.
  *
  * @returns A function that takes the event and the verified claims of its token. It resolves to the result that API
  *   Gateway expects: an IAM policy for a REST API and for payload format 1.0, else the simple response of an HTTP API. To
