@@ -5,7 +5,7 @@ import { serveApi } from './served-api.js'
 import { CHECKPOINT, openTestStore } from './store.js'
 import { DOMAIN } from './tenant.js'
 
-/** An API that listens on the loopback interface, and its store. No worker reads the log. */
+/** An API that listens on the loopback interface, and its store. */
 export interface ServedLogouts {
   url: string
   store: LastLogoutStore
@@ -18,16 +18,12 @@ export interface ServedLogouts {
   close(): Promise<void>
 }
 
-/**
- * Serves the API over a new database without logouts.
- *
- * @param asOf Up to when the log counts as read. Default: now.
- */
-export async function serveLogouts(asOf: number = Date.now()): Promise<ServedLogouts> {
+/** Serves the API over a new database without logouts. The log counts as read up to `asOf`; `null`: it is not read yet. */
+export async function serveLogouts(asOf: number | null = Date.now()): Promise<ServedLogouts> {
   const database = await createTestDatabase()
   const store = await openTestStore(database, { domain: DOMAIN })
   await store.begin(CHECKPOINT, null)
-  await store.storeCaughtUp(CHECKPOINT, asOf)
+  if (asOf !== null) await store.storeCaughtUp(CHECKPOINT, asOf)
   const api = await serveApi(database)
   return {
     url: api.url,

@@ -47,7 +47,7 @@ beforeAll(async () => {
     await staleService.logOut(logout.userId, logout.sessionId, LOGOUT_MS)
   }
   await Promise.all(LOGGED_OUT.map(({ userId }) => service.waitForLogout(userId)))
-  urls = { reachable: service.url, stale: staleService.url, unreachable: 'http://127.0.0.1:1' }
+  urls = { reachable: service.url, stale: staleService.url, unreachable: 'http://127.0.0.1:2' }
 })
 afterAll(async () => {
   await Promise.all([service.close(), staleService.close(), issuer.close()])
