@@ -134,7 +134,7 @@ describe.each([
   })
 })
 
-test('Fastify reads the claims with getClaims, which returns null or undefined without a token', async () => {
+test('the Fastify hook reads the claims with getClaims, which returns null or undefined without a token', async () => {
   const iat = Math.floor(Date.now() / 1000) - 60
   const statusOf = async (claims: object | null | undefined) => {
     const app = Fastify()

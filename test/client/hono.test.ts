@@ -47,12 +47,12 @@ async function call(
   return { status, challenge, retryAfter: headers.get('retry-after'), text: await response.text() }
 }
 
-test('accepts a user who has not logged out', async () => {
+test('the Hono middleware accepts a user who has not logged out', async () => {
   const response = await call([verified('auth0|in'), lastLogout(client)])
   expect(response).toEqual({ status: 200, challenge: null, retryAfter: null, text: 'passed' })
 })
 
-test('refuses by an HTTPException, and Hono sends its response', async () => {
+test('the Hono middleware refuses by an HTTPException, and Hono sends its response', async () => {
   expect(await call([verified('auth0|out'), lastLogout(client)])).toEqual(REVOKED)
   expect(await call([verified('auth0|in'), lastLogout(unreachable)])).toMatchObject({
     status: 503,
@@ -61,13 +61,13 @@ test('refuses by an HTTPException, and Hono sends its response', async () => {
   })
 })
 
-test('throws the HTTPException to app.onError, which can return its response', async () => {
+test('the Hono middleware throws the HTTPException to app.onError, which can return its response', async () => {
   const onError: ErrorHandler = (error, c) =>
     error instanceof HTTPException ? error.getResponse() : c.text('other', 500)
   expect(await call([verified('auth0|out'), lastLogout(client)], { onError })).toEqual(REVOKED)
 })
 
-test('keeps the challenge if app.onError does not use the response', async () => {
+test('the Hono middleware keeps the challenge if app.onError does not use the response', async () => {
   const onError: ErrorHandler = (error, c) => {
     const { status, message } = error as HTTPException
     return c.json({ problem: message }, status)
@@ -76,13 +76,13 @@ test('keeps the challenge if app.onError does not use the response', async () =>
   expect(response).toEqual({ ...REVOKED, text: JSON.stringify({ problem: DESCRIPTION }) })
 })
 
-test('challenges with DPoP if the request used DPoP', async () => {
+test('the Hono middleware challenges with DPoP if the request used DPoP', async () => {
   const options = { authorization: 'DPoP x' }
   const response = await call([verified('auth0|out'), lastLogout(client)], options)
   expect(response.challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
 })
 
-test('fails for a request without verified claims', async () => {
+test('the Hono middleware fails for a request without verified claims', async () => {
   const errors: Error[] = []
   const onError: ErrorHandler = (error, c) => {
     errors.push(error)
@@ -93,7 +93,7 @@ test('fails for a request without verified claims', async () => {
   expect(errors[0]?.message).toContain("no verified claims in c.get('jwtPayload')")
 })
 
-test('reads the claims with getClaims, whose argument has the type of the app', async () => {
+test('the Hono middleware reads the claims with getClaims, whose argument has the type of the app', async () => {
   type App = { Variables: { claims: { sub: string; iat: number } } }
   const app = new Hono<App>()
   app.use(async (c, next) => {

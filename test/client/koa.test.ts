@@ -48,12 +48,12 @@ async function call(middlewares: Middleware[], authorization = 'Bearer x') {
   }
 }
 
-test('accepts a user who has not logged out', async () => {
+test('the Koa middleware accepts a user who has not logged out', async () => {
   const response = await call([verified('auth0|in'), lastLogout(client)])
   expect(response).toMatchObject({ status: 200, text: 'passed', challenge: null, errors: [] })
 })
 
-test('refuses by ctx.throw, and Koa sends the response', async () => {
+test('the Koa middleware refuses by ctx.throw, and Koa sends the response', async () => {
   expect(await call([verified('auth0|out'), lastLogout(client)])).toMatchObject({
     status: 401,
     challenge: CHALLENGE,
@@ -68,13 +68,13 @@ test('refuses by ctx.throw, and Koa sends the response', async () => {
   })
 })
 
-test("emits refusals as errors that Koa's own listener does not log", async () => {
+test("the Koa middleware emits refusals as errors that Koa's own listener does not log", async () => {
   const { errors } = await call([verified('auth0|in'), lastLogout(unreachable)])
   const expected = { status: 503, code: 'temporarily_unavailable', expose: true }
   expect(errors).toEqual([expect.objectContaining(expected)])
 })
 
-test('throws to a middleware of the app that catches errors', async () => {
+test('the Koa middleware throws to a middleware of the app that catches errors', async () => {
   const caught: unknown[] = []
   const catching: Middleware = async (ctx, next) => {
     try {
@@ -99,19 +99,19 @@ test('throws to a middleware of the app that catches errors', async () => {
   ])
 })
 
-test('challenges with DPoP if the request used DPoP', async () => {
+test('the Koa middleware challenges with DPoP if the request used DPoP', async () => {
   const response = await call([verified('auth0|out'), lastLogout(client)], 'DPoP x')
   expect(response.challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
 })
 
-test('fails for a request without verified claims', async () => {
+test('the Koa middleware fails for a request without verified claims', async () => {
   const response = await call([lastLogout(client)])
   expect(response).toMatchObject({ status: 500, challenge: null })
   expect(response.errors).toEqual([expect.any(TypeError)])
   expect(response.errors[0]?.message).toContain('no verified claims in ctx.state.user')
 })
 
-test('reads the claims with getClaims, whose argument has the type of the app', async () => {
+test('the Koa middleware reads the claims with getClaims, whose argument has the type of the app', async () => {
   const verify: Middleware = (ctx, next) => {
     ctx.state.token = { payload: claimsOf('auth0|out') }
     return next()

@@ -8,7 +8,7 @@ const UNKNOWN = { allowed: false, outcome: 'unknown' } as const
 
 const challengeOf = (refusal: Refusal | null) => refusal?.headers['WWW-Authenticate']
 
-test('refuses a revoked token with 401, a challenge and a body', () => {
+test('toRefusal refuses a revoked token with 401, a challenge and a body', () => {
   const error_description = 'the token was revoked by a logout'
   expect(toRefusal(REVOKED)).toEqual({
     status: 401,
@@ -19,7 +19,7 @@ test('refuses a revoked token with 401, a challenge and a body', () => {
   })
 })
 
-test('refuses an unknown revocation status with 503, and without a challenge', () => {
+test('toRefusal refuses an unknown revocation status with 503, and without a challenge', () => {
   expect(toRefusal(UNKNOWN, 'DPoP x')).toEqual({
     status: 503,
     headers: { 'Retry-After': '5' },
@@ -31,7 +31,7 @@ test('refuses an unknown revocation status with 503, and without a challenge', (
 })
 
 test.each(['accepted', 'revoked', 'unknown'] as const)(
-  'returns null for an allowed request whose outcome is %s',
+  'toRefusal returns null for an allowed request whose outcome is %s',
   (outcome) => {
     expect(toRefusal({ allowed: true, outcome })).toBeNull()
   },
@@ -47,11 +47,11 @@ test.each<[authorization: string | null | undefined, scheme: string]>([
   ['DPoP', 'DPoP'],
   ['DPoPs eyJ', 'Bearer'],
   ['Basic DPoP', 'Bearer'],
-])('challenges a request with the header %j by %s', (authorization, scheme) => {
+])('toRefusal challenges a request with the header %j by %s', (authorization, scheme) => {
   expect(challengeOf(toRefusal(REVOKED, authorization))).toMatch(new RegExp(`^${scheme} error=`))
 })
 
-test('turns the decision of a client into a response', async () => {
+test('toRefusal turns the decision of a client into a response', async () => {
   const client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
   const iat = Math.floor(Date.now() / 1000) - 60
   const decisions: Decision[] = await Promise.all(

@@ -94,7 +94,7 @@ describe.each(FRAMEWORKS)('the example for $name', ({ example: name, paths = ['/
       for (const path of paths) {
         const found: Record<string, object> = {}
         const expected: Record<string, object> = {}
-        // One after another: some clients send a request for each check, with a timeout of a second.
+        // One after another: some checks send a request, with a timeout of a second.
         for (const each of group.cases) {
           found[each.name] = await callIn(group, each, path)
           expected[each.name] = withUser(each, name, path)
