@@ -24,6 +24,9 @@ const UNIT = [
 
 const ENVIRONMENTS = ['test/environments/**/*.test.ts']
 
+/** The image, without Docker: its steps run in namespaces, which need root. */
+const IMAGE = ['test/image/**/*.test.ts']
+
 /** What resource servers install, and the examples in their languages. */
 const CONSUMERS = ['test/consumers/**/*.test.ts']
 
@@ -66,9 +69,10 @@ export default defineConfig({
       },
       project('system', {
         include: ['test/**/*.test.ts'],
-        exclude: [...UNIT, ...ENVIRONMENTS, ...CONSUMERS],
+        exclude: [...UNIT, ...ENVIRONMENTS, ...IMAGE, ...CONSUMERS],
       }),
       project('environments', { include: ENVIRONMENTS }),
+      project('image', { include: IMAGE }),
       project('consumers', { include: CONSUMERS }, {}, ['test/_support/prepare-consumers.ts']),
       project('contract:new-york', { include: CONTRACT }, { timezone: 'America/New_York' }),
       project(

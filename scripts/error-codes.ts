@@ -86,6 +86,10 @@ const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
     when: '`last-logout doctor` found at least one failure.',
     todo: 'Follow the advice after each failed check.',
   },
+  UNHEALTHY: {
+    when: '`last-logout healthcheck` got no response from the API, or another status than 200. With `--ready`, the database is unavailable; with `--fresh`, that, or the data is older than `MAX_LAG`.',
+    todo: 'Read the log of the API, and run `last-logout doctor`. If nothing listens at the address in the message, set `HOST` and `PORT` to those of the API.',
+  },
   CANNOT_LISTEN: {
     when: 'The port or the address of the API, or of the monitoring port, cannot be bound.',
     todo: 'Do what the message says for its cause: set `PORT`, `WORKER_PORT` or `HOST` to values that are free on this machine.',

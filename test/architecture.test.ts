@@ -135,6 +135,18 @@ test.each(['explain', 'floor', 'forget', 'logout', 'status'])(
   },
 )
 
+// Container engines run it every few seconds.
+test('healthcheck loads nothing but what sends a request', () => {
+  expect([...closureOf('src/commands/healthcheck.ts')].sort()).toEqual([
+    'node:events',
+    'node:http',
+    'node:net',
+    'src/commands/healthcheck.ts',
+    'src/config/api-address.ts',
+    'src/errors.ts',
+  ])
+})
+
 /** Returns all that Node.js loads with a file: files of `src`, packages, and modules of Node.js. */
 function closureOf(file: string): Set<string> {
   const byFile = new Map(sources.map((source) => [source.file, source.loadedPaths]))
