@@ -9,8 +9,12 @@ import { DOMAIN } from './tenant.js'
 export interface ServedLogouts {
   url: string
   store: LastLogoutStore
-  /** Stores a logout with the current time. It ends the given session, or all sessions of the user if no session is given. */
-  logOut(userId: string, sessionId?: string): Promise<void>
+  /**
+   * Stores a logout. It ends the given session, or all sessions of the user if no session is given.
+   *
+   * @param at Default: the current time.
+   */
+  logOut(userId: string, sessionId?: string, at?: number): Promise<void>
   close(): Promise<void>
 }
 
@@ -24,8 +28,7 @@ export async function serveLogouts(asOf: number | null = Date.now()): Promise<Se
   return {
     url: api.url,
     store,
-    async logOut(userId, sessionId) {
-      const at = Date.now()
+    async logOut(userId, sessionId, at = Date.now()) {
       const event = { logId: `L${at}`, type: 'slo', at, userId, sessionId: sessionId ?? null }
       await store.storeBatch({ ...fold([event]), unattributable: [] })
     },
