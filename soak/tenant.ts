@@ -33,7 +33,7 @@ function write(): void {
   const type = isLogout ? 'slo' : pick(random, OTHER_TYPES)
   const sessionId = sessionFor(type, person, random)
   const dateMs = tenant.now()
-  // The storage time is in the future, because a poll can already have read the log up to the current millisecond.
+  // `+ 1`, because a poll can already have read the log up to the current millisecond.
   const storedAtMs = dateMs + 1 + Math.floor(random() * MAX_STORAGE_DELAY_MS)
   tenant.write(buildEntry(type, { ...person.subject, sessionId }), { dateMs, storedAtMs })
   if (!isLogout) return

@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'ACTION_NOT_DEPLOYED'
   | 'LEASE_HELD'
   | 'CHECKS_FAILED'
+  | 'UNHEALTHY'
   | 'CANNOT_LISTEN'
   | 'UNFINISHED'
   | 'STALLED'

@@ -135,6 +135,18 @@ test.each(['explain', 'floor', 'forget', 'logout', 'status'])(
   },
 )
 
+// Container engines run it every few seconds.
+test('healthcheck loads nothing but what sends a request', () => {
+  expect([...closureOf('src/commands/healthcheck.ts')].sort()).toEqual([
+    'node:events',
+    'node:http',
+    'node:net',
+    'src/commands/healthcheck.ts',
+    'src/config/api-address.ts',
+    'src/errors.ts',
+  ])
+})
+
 /** Returns all that Node.js loads with a file: files of `src`, packages, and modules of Node.js. */
 function closureOf(file: string): Set<string> {
   const byFile = new Map(sources.map((source) => [source.file, source.loadedPaths]))
@@ -185,14 +197,14 @@ test('every part of src is listed here', () => {
   expect(sources.length).toBeGreaterThan(40)
 })
 
-test('only main.ts uses the environment variables, arguments, streams, signals and exit code of the process', async () => {
+test('only the main files use the environment variables, arguments, streams, signals and exit code of the process', async () => {
   const files = await Promise.all(
     sources.map(async ({ file }) => {
       const text = await readFile(file, 'utf8')
       return /\bprocess\.(env|argv|exit|exitCode|on|once|stdout|stderr)\b/.test(text) ? file : []
     }),
   )
-  expect(files.flat()).toEqual(['src/main.ts'])
+  expect(files.flat()).toEqual(['src/main.ts', 'src/simulator/main.ts'])
 })
 
 async function readSources(): Promise<Source[]> {

@@ -1,6 +1,7 @@
 import { access, readdir, readFile } from 'node:fs/promises'
 import { join, normalize } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { FRAMEWORKS, FRAMEWORKS_DOCUMENT, renderFrameworks } from '../scripts/frameworks.js'
 import { readExample } from './_support/documents.js'
 
 const MAX_README_LINES = 200
@@ -14,6 +15,9 @@ const documents = [
   'SECURITY.md',
   'CHANGELOG.md',
   ...pages.map((name) => `docs/${name}`),
+  'src/client/README.md',
+  'src/simulator/README.md',
+  ...FRAMEWORKS.map(({ example }) => `examples/${example}/README.md`),
 ]
 const texts = new Map(
   await Promise.all(
@@ -73,6 +77,18 @@ describe.each(documents)('in %s', (name) => {
     for (const [command, script = ''] of named) expect(scripts, command).toHaveProperty(script)
   })
 
+  test('no command starts a package of the registry that is not published, and tarballs have the current version', async () => {
+    const text = texts.get(name) ?? ''
+    // Until the owner has published the packages, these commands would run whatever someone else has published.
+    expect(text).not.toMatch(/\bnpx (-\S+ )*last-logout/)
+    expect(text).not.toMatch(
+      /\bnpm (install|i|add|exec)\b[^\n]* last-logout(-client|-simulator)?(\s|$)/,
+    )
+    const { version } = JSON.parse(await readFile('package.json', 'utf8'))
+    const named = [...text.matchAll(/last-logout(?:-client|-simulator)?-(\d[\w.-]*)\.tgz/g)]
+    for (const [tarball, its] of named) expect(its, tarball).toBe(version)
+  })
+
   test('every test file and every test that the document names exists', async () => {
     const named = [
       ...(texts.get(name) ?? '').matchAll(/`(test\/[\w/.-]+\.ts)(?: -t (?:'([^']+)'|([\w-]+)))?`/g),
@@ -92,14 +108,40 @@ describe('README.md', () => {
     expect(readme.split(/\s+/).filter(Boolean).length).toBeLessThanOrEqual(MAX_README_WORDS)
   })
 
-  test('README.md shows the same Express example as docs/resource-servers.md, which is tested', async () => {
-    const example = await readExample('README.md', 'Reject logged-out tokens', 'js')
-    expect(example).toBe(await readExample('docs/resource-servers.md', 'Express', 'js'))
+  test('README.md shows the example for Express', async () => {
+    const shown = await readExample('README.md', 'Reject logged-out tokens', 'js')
+    expect(shown).toBe(await readFile('examples/express/app.mjs', 'utf8'))
+    expect(shown).toBe(await readExample('docs/getting-started.md', '4 Create your API', 'js'))
   })
 
   test('README.md links every page in docs', () => {
     const links = listLinks('README.md')
     for (const page of pages) expect(links).toContain(`docs/${page}`)
+  })
+})
+
+describe('docs/resource-servers.md', () => {
+  test('the table of frameworks is what `npm run docs:frameworks` generates', async () => {
+    const document = texts.get(FRAMEWORKS_DOCUMENT) ?? ''
+    expect(await renderFrameworks(document)).toBe(document)
+  })
+
+  test.each(['express', 'fastify', 'request-response'])(
+    'the document shows the example %s, which the tests run',
+    async (example) => {
+      const { name = '' } = FRAMEWORKS.find((each) => each.example === example) ?? {}
+      const shown = await readExample(FRAMEWORKS_DOCUMENT, name, 'js')
+      expect(shown).toBe(await readFile(`examples/${example}/app.mjs`, 'utf8'))
+    },
+  )
+
+  test('every example that is a package is in the table of frameworks', async () => {
+    const folders = await readdir('examples')
+    const isPackage = await Promise.all(
+      folders.map((folder) => exists(join('examples', folder, 'package.json'))),
+    )
+    const packages = folders.filter((_folder, index) => isPackage[index])
+    expect(packages.sort()).toEqual(FRAMEWORKS.map(({ example }) => example).sort())
   })
 })
 

@@ -5,7 +5,7 @@ import { abortedError, hasCode, type LastLogoutError } from '../errors.js'
 export interface RetryLimits {
   /** Maximum number of attempts after the first attempt. */
   retries: number
-  /** No attempt begins later than this time after the first attempt, in milliseconds. */
+  /** After this time since the start of the first attempt, a failed attempt is the last, in milliseconds. */
   maxElapsedMs: number
   /** The waits between attempts. */
   backoff: Backoff
@@ -19,8 +19,8 @@ export const RETRY_LIMITS: RetryLimits = {
 }
 
 /**
- * Retries transient errors: `AUTH0_UNAVAILABLE` and `AUTH0_MALFORMED_PAGE` with backoff, `AUTH0_RATE_LIMIT` at once.
- * After a 429, `run` itself must wait, by a rate budget or a pause.
+ * Retries transient errors. After `AUTH0_UNAVAILABLE` and `AUTH0_MALFORMED_PAGE`, it waits with backoff. After
+ * `AUTH0_RATE_LIMIT` (status 429), it does not wait: `run` itself delays the next request as the rate limit requires.
  *
  * @throws The error of the last attempt, or `ABORTED` when `signal` aborts.
  */

@@ -1,7 +1,6 @@
-import { schemeOfHeader } from './challenge-scheme.js'
 import type { LastLogoutClient } from './client.js'
-import { type ErrorResponse, toErrorResponse } from './error-response.js'
 import { hasErrorHandler } from './express-errors.js'
+import { type Refusal, toRefusal } from './refusal.js'
 import { RejectedError } from './rejected-error.js'
 import { assertClaims } from './verified-claims.js'
 
@@ -39,7 +38,7 @@ export interface ExpressOptions<Request> {
  * Creates an Express middleware that rejects revoked tokens. The middleware runs after `auth()` of
  * `express-oauth2-jwt-bearer`, or with `getClaims` after another JWT library. If a request has no verified claims, the
  * middleware passes a `TypeError` to `next`, so that no request bypasses the check. If the app has an error handler, the
- * middleware passes each rejection to `next` as an error with `status`, `headers` and `code`.
+ * middleware passes each refusal to `next` as an error with `status`, `headers` and `code`.
  *
  * @example
  * app.use(auth({ issuerBaseURL, audience }), lastLogout(client))
@@ -63,9 +62,9 @@ export function lastLogout(
       const claims = getClaims ? getClaims(req) : readPayload(req)
       if (claims !== undefined || authRequired) {
         const decision = await client.check(assertClaims(claims, source))
-        const rejection = toErrorResponse(decision, schemeOfHeader(req.headers?.authorization))
+        const refusal = toRefusal(decision, req.headers?.authorization)
         // `reject` throws if another handler has sent a response in the meantime. Express 4 does not catch such an error.
-        if (rejection !== null) return reject(rejection, req, res, next)
+        if (refusal !== null) return reject(refusal, req, res, next)
       }
     } catch (error) {
       return next(error)
@@ -79,11 +78,11 @@ function readPayload({ auth }: RequestLike): unknown {
   return auth === undefined ? undefined : (Object(auth).payload ?? null)
 }
 
-function reject(rejection: ErrorResponse, req: RequestLike, res: ResponseLike, next: Next): void {
-  const { status, headers, body } = rejection
+function reject(refusal: Refusal, req: RequestLike, res: ResponseLike, next: Next): void {
+  const { status, headers, body } = refusal
   // The error handler may not use the headers of an error.
   res.set(headers)
-  if (hasErrorHandler(req.app)) next(new RejectedError(rejection))
+  if (hasErrorHandler(req.app)) next(new RejectedError(refusal))
   else res.status(status).json(body)
 }
 
@@ -102,9 +101,9 @@ export function isRevoked(client: LastLogoutClient) {
   async function rejectRevoked(req: unknown, payload: unknown): Promise<false> {
     const claims = assertClaims(payload, 'the payload of the token')
     const { authorization } = Object(Object(req).headers)
-    const rejection = toErrorResponse(await client.check(claims), schemeOfHeader(authorization))
-    if (rejection === null) return false
-    throw new RejectedError(rejection, rejection.status === 401 ? 'revoked_token' : undefined)
+    const refusal = toRefusal(await client.check(claims), authorization)
+    if (refusal === null) return false
+    throw new RejectedError(refusal, refusal.status === 401 ? 'revoked_token' : undefined)
   }
 
   return async (

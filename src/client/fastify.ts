@@ -1,10 +1,9 @@
-import { schemeOfHeader } from './challenge-scheme.js'
+import { checkRequest } from './check-request.js'
 import type { LastLogoutClient } from './client.js'
-import { type ErrorResponse, toErrorResponse } from './error-response.js'
+import type { Refusal } from './refusal.js'
 import { RejectedError } from './rejected-error.js'
-import { assertClaims } from './verified-claims.js'
 
-/** The part of a Fastify request that is used. `@fastify/jwt` sets `user` to the claims. */
+/** The part of a Fastify request that is used. `@fastify/jwt` sets `user` to `null`, and after the verification to the claims. */
 interface RequestLike {
   user?: unknown
   headers?: { authorization?: string | undefined }
@@ -23,8 +22,13 @@ interface ReplyLike {
 
 /** Options of the Fastify hook. */
 export interface FastifyOptions<Request> {
-  /** Returns the verified claims of a request. Default: `request.user`, as `@fastify/jwt` sets it. */
-  getClaims: (request: Request) => object | undefined
+  /** `false` accepts requests without a token. A request with a token is always checked. Default `true`. */
+  authRequired?: boolean
+  /**
+   * Returns the verified claims of a request; `undefined` or `null` if it has no token. Default: `request.user`, as
+   * `@fastify/jwt` sets it.
+   */
+  getClaims?: (request: Request) => object | null | undefined
 }
 
 /** The part of a Fastify `preHandler` that is used. */
@@ -33,39 +37,42 @@ type Hook<Request> = (request: Request, reply: ReplyLike) => Promise<ReplyLike |
 /**
  * Creates a Fastify hook that rejects revoked tokens. The hook runs after `jwtVerify` of `@fastify/jwt`, or after
  * `authenticate` of `fastify-auth0-verify`. If a request has no verified claims, the hook throws a `TypeError`, so that
- * no request bypasses the check. If the app has an error handler (`setErrorHandler`), the hook throws each rejection as
+ * no request bypasses the check. If the app has an error handler (`setErrorHandler`), the hook throws each refusal as
  * an error with `statusCode`, `headers` and `code`.
  *
  * @example
  * app.get('/orders', { preHandler: [app.authenticate, lastLogout(client)] }, handler)
  */
-export function lastLogout(client: LastLogoutClient): Hook<RequestLike>
+export function lastLogout(
+  client: LastLogoutClient,
+  options?: Pick<FastifyOptions<RequestLike>, 'authRequired'>,
+): Hook<RequestLike>
 export function lastLogout<Request>(
   client: LastLogoutClient,
   options: FastifyOptions<Request>,
 ): Hook<Request>
 export function lastLogout(
   client: LastLogoutClient,
-  options?: FastifyOptions<RequestLike>,
+  { authRequired = true, getClaims }: FastifyOptions<RequestLike> = {},
 ): Hook<RequestLike> {
-  const source = options ? 'the result of getClaims' : 'request.user'
+  const source = getClaims ? 'the result of getClaims' : 'request.user'
   return async (request, reply) => {
-    const claims = assertClaims(options ? options.getClaims(request) : request.user, source)
-    const decision = await client.check(claims)
-    const rejection = toErrorResponse(decision, schemeOfHeader(request.headers?.authorization))
-    return rejection === null ? undefined : reject(rejection, request, reply)
+    const claims = getClaims ? getClaims(request) : request.user
+    const authorization = request.headers?.authorization
+    const refusal = await checkRequest(client, { claims, source, authorization, authRequired })
+    return refusal === null ? undefined : reject(refusal, request, reply)
   }
 }
 
 /** The name of Fastify's own error handler, which handles errors unless the app sets another one. */
 const DEFAULT_ERROR_HANDLER = 'defaultErrorHandler'
 
-function reject(rejection: ErrorResponse, request: RequestLike, reply: ReplyLike): ReplyLike {
-  const { status, headers, body } = rejection
+function reject(refusal: Refusal, request: RequestLike, reply: ReplyLike): ReplyLike {
+  const { status, headers, body } = refusal
   // The error handler may not use the headers of an error.
   reply.headers(headers)
   const { name } = Object(request.server?.errorHandler)
-  if (name !== undefined && name !== DEFAULT_ERROR_HANDLER) throw new RejectedError(rejection)
+  if (name !== undefined && name !== DEFAULT_ERROR_HANDLER) throw new RejectedError(refusal)
   reply.code(status)
   // If the body does not fit the response schema of the route, Fastify would respond with 500.
   if (!fitsSchema(reply, body)) reply.serializer(JSON.stringify)

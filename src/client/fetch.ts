@@ -1,6 +1,6 @@
 import { schemeOfClaims } from './challenge-scheme.js'
 import type { LastLogoutClient } from './client.js'
-import { toErrorResponse } from './error-response.js'
+import { toRefusal } from './refusal.js'
 import { assertClaims } from './verified-claims.js'
 
 /** Options of the check for servers that use `Request` and `Response`. */
@@ -12,12 +12,12 @@ export interface FetchOptions<Input> {
 /**
  * Creates a check for servers that use the web standard `Request` and `Response`.
  *
- * @returns A function that takes verified claims and resolves to the response that rejects the request, or to `null` if
+ * @returns A function that takes verified claims and resolves to the response that refuses the request, or to `null` if
  *   the request may continue. Without claims, the promise rejects with a `TypeError`.
  * @example
  * const checkClaims = lastLogout(client)
- * const rejection = await checkClaims(claims)
- * if (rejection) return rejection
+ * const refusal = await checkClaims(claims)
+ * if (refusal) return refusal
  */
 export function lastLogout<Input = object>(
   client: LastLogoutClient,
@@ -26,9 +26,9 @@ export function lastLogout<Input = object>(
   const source = getClaims ? 'the result of getClaims' : 'the argument'
   return async (input) => {
     const claims = assertClaims(getClaims ? getClaims(input) : input, source)
-    const error = toErrorResponse(await client.check(claims), schemeOfClaims(claims))
-    if (error === null) return null
-    const { status, headers, body } = error
+    const refusal = toRefusal(await client.check(claims), schemeOfClaims(claims))
+    if (refusal === null) return null
+    const { status, headers, body } = refusal
     return Response.json(body, { status, headers })
   }
 }

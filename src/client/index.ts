@@ -6,3 +6,4 @@ export {
 export type { Decision, UnknownReason } from './decision.js'
 export { LastLogoutClientError, type LastLogoutClientErrorCode } from './errors.js'
 export type { LastLogoutClientOptions } from './options.js'
+export { type Refusal, toRefusal } from './refusal.js'

@@ -1,4 +1,4 @@
-import type { ErrorResponse } from './error-response.js'
+import type { Refusal } from './refusal.js'
 
 /**
  * The error that rejects a request through the error handler of an app. The default error handlers of Express and Fastify
@@ -13,7 +13,7 @@ export class RejectedError extends Error {
   readonly headers: Record<string, string>
 
   /** @param code Default: the error code of the response, such as `invalid_token`. */
-  constructor({ status, headers, body }: ErrorResponse, code: string = body.error) {
+  constructor({ status, headers, body }: Refusal, code: string = body.error) {
     super(body.error_description)
     this.name = status === 401 ? 'UnauthorizedError' : 'LastLogoutUnknownError'
     this.code = code

@@ -7,23 +7,28 @@ const USE_GET_CLAIMS =
  * Asserts that a value is the verified claims of a token, so that no unverified request bypasses the check.
  *
  * @param source Where the value comes from, for the error message.
+ * @param advice How to pass the claims, for the message.
  * @throws `TypeError` for any other value.
  */
-export function assertClaims(value: unknown, source: string): Claims {
+export function assertClaims(
+  value: unknown,
+  source: string,
+  advice: string = USE_GET_CLAIMS,
+): Claims {
   if (typeof value !== 'object' || value === null) {
     throw new TypeError(
-      `lastLogout(client): no verified claims in ${source}. Run it after the JWT library, or ${USE_GET_CLAIMS}`,
+      `lastLogout(client): no verified claims in ${source}. Run it after the JWT library, or ${advice}`,
     )
   }
   const claims = value as Claims
   if (typeof claims.then === 'function') {
     throw new TypeError(
-      `lastLogout(client): ${source} is a promise, not the verified claims. Await it first, and ${USE_GET_CLAIMS}`,
+      `lastLogout(client): ${source} is a promise, not the verified claims. Await it first, and ${advice}`,
     )
   }
   if (isDecodedToken(claims)) {
     throw new TypeError(
-      `lastLogout(client): ${source} holds a decoded token, not its claims. Instead, ${USE_GET_CLAIMS}`,
+      `lastLogout(client): ${source} holds a decoded token, not its claims. Instead, ${advice}`,
     )
   }
   return claims

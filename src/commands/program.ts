@@ -7,6 +7,7 @@ import { addActionCommands } from './action-commands.js'
 import type { CommandContext } from './context.js'
 import type { DoctorFlags } from './doctor.js'
 import type { ExplainOptions } from './explain.js'
+import type { HealthcheckOptions } from './healthcheck.js'
 import type { LogoutOptions } from './logout.js'
 import type { ServicePart } from './serve.js'
 
@@ -76,10 +77,7 @@ export async function createProgram(context: CommandContext): Promise<Command> {
     })
   addActionCommands(program.command('action'), context)
   addOperatorCommands(program, context)
-  program
-    .command('migrate')
-    .description('creates or updates the tables of the database')
-    .action(async () => (await import('./migrate.js')).runMigrate(context))
+  addInstallationCommands(program, context)
   for (const command of [program, ...program.commands]) {
     if (command.commands.length > 0) suggestCommands(command)
   }
@@ -106,6 +104,23 @@ function suggestCommands(parent: Command): void {
 /** Redacts long words: without a subcommand, the usage error quotes an argument that can be a token. */
 function redactTokens(text: string): string {
   return text.replace(/[^\s']{41,}/g, (word) => `${word.slice(0, 8)}…`)
+}
+
+/** Commands that an installation runs by itself. */
+function addInstallationCommands(program: Command, context: CommandContext): void {
+  program
+    .command('migrate')
+    .description('creates or updates the tables of the database')
+    .action(async () => (await import('./migrate.js')).runMigrate(context))
+  program
+    .command('healthcheck')
+    .description('checks that the API at HOST and PORT responds, for probes of containers')
+    .option('--ready', 'check that its database is available as well')
+    .option('--fresh', 'check that its data is at most MAX_LAG old as well')
+    .action(async (options: HealthcheckOptions) => {
+      const { runHealthcheck } = await import('./healthcheck.js')
+      await runHealthcheck(context, options)
+    })
 }
 
 function addOperatorCommands(program: Command, context: CommandContext): void {

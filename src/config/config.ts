@@ -1,8 +1,9 @@
 import { LastLogoutError } from '../errors.js'
 import { DAY_MS } from '../rules/instant.js'
-import { readKey } from './api-keys.js'
-import { addSchema, findSchemaProblems } from './database-schema.js'
+import { findContradictions } from './contradictions.js'
+import { addSchema } from './database-schema.js'
 import { type HttpProxy, isWithoutProxy } from './http-proxy.js'
+import { type GivenVariables, readSecretFiles } from './secret-files.js'
 import { findSimilar } from './similar-names.js'
 import { type Variables, variables } from './variables.js'
 
@@ -54,7 +55,7 @@ export type Config<Needs extends Need = never> = Settings &
   ('database' extends Needs ? { database: DatabaseConfig } : unknown)
 
 /**
- * Reads the configuration from the environment.
+ * Reads the configuration from the environment, and from the files that variables such as `DATABASE_URL_FILE` name.
  *
  * @param needs The parts that must be set. They narrow the type of the result.
  * @throws `CONFIGURATION` with every problem in one message, without any value of a secret.
@@ -64,13 +65,16 @@ export function loadConfig<const Needs extends readonly Need[]>(
   needs: Needs,
 ): Config<Listed<Needs>> {
   // An empty variable counts as missing, because Compose files and shells pass unset variables as empty ones.
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
-  const problems: string[] = []
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
+  const { given, fromFile, problems } = readSecretFiles(set)
   const parsedEntries = Object.entries(variables).map(([name, schema]) => {
     const text = given[name]
-    if (text !== undefined && QUOTED.test(text)) problems.push(`${name} ${REMOVE_QUOTES}`)
+    const source = fromFile.has(name) ? `${name} (from ${name}_FILE)` : name
+    if (text !== undefined && QUOTED.test(text)) problems.push(`${source} ${REMOVE_QUOTES}`)
     const { data, error } = schema.safeParse(text?.replace(QUOTED, '$2'))
-    for (const { message } of error?.issues ?? []) problems.push(describe(name, message, given))
+    for (const { message } of error?.issues ?? []) {
+      problems.push(text === undefined ? describeMissing(name, given) : `${source} ${message}`)
+    }
     return [name, data]
   })
   const values = Object.fromEntries(parsedEntries) as Partial<Variables>
@@ -83,12 +87,8 @@ export function loadConfig<const Needs extends readonly Need[]>(
   )
 }
 
-function describe(name: string, message: string, given: Record<string, unknown>): string {
-  return given[name] === undefined ? describeMissing(name, given) : `${name} ${message}`
-}
-
 /** Describes a missing variable. If a variable with an unknown but similar name is set, names that one too. */
-function describeMissing(name: string, given: Record<string, unknown>, advice = ''): string {
+function describeMissing(name: string, given: GivenVariables, advice = ''): string {
   const unknown = Object.keys(given).filter((other) => !(other in variables))
   const [similar] = findSimilar(name, unknown)
   return similar === undefined
@@ -96,7 +96,7 @@ function describeMissing(name: string, given: Record<string, unknown>, advice = 
     : `${name} is missing${advice}; ${similar} is set, and this program does not know it: rename it if you mean ${name}`
 }
 
-function findMissing(given: Record<string, unknown>, needs: readonly Need[]): string[] {
+function findMissing(given: GivenVariables, needs: readonly Need[]): string[] {
   const required = [
     ...(needs.includes('auth0') ? ['AUTH0_CLIENT_ID', 'AUTH0_CLIENT_SECRET'] : []),
     ...(needs.includes('api') ? ['API_KEYS'] : []),
@@ -108,33 +108,6 @@ function findMissing(given: Record<string, unknown>, needs: readonly Need[]): st
   return needs.includes('database') && !hasDatabase
     ? [...missing, describeMissing('DATABASE_URL', given, SET_DATABASE)]
     : missing
-}
-
-function findContradictions(values: Partial<Variables>): string[] {
-  const { RETAIN_DAYS = Infinity, MAX_REFRESH_AGE = 0, MAX_TOKEN_AGE = 0 } = values
-  const minDays = Math.ceil((MAX_REFRESH_AGE + MAX_TOKEN_AGE) / DAY_MS)
-  return [
-    ...(RETAIN_DAYS < minDays
-      ? [`RETAIN_DAYS must be at least ${minDays}: MAX_REFRESH_AGE plus MAX_TOKEN_AGE`]
-      : []),
-    ...(values.API_KEYS?.some(({ key }) => isSameSecret(key, values.LOG_STREAM_TOKEN))
-      ? [
-          'LOG_STREAM_TOKEN must not be a key of API_KEYS: the log stream must not have access to the API',
-        ]
-      : []),
-    ...(values.DATABASE_URL !== undefined && values.DATA_DIR !== undefined
-      ? ['DATABASE_URL and DATA_DIR exclude each other: set one of them']
-      : []),
-    ...findSchemaProblems({
-      DATABASE_URL: values.DATABASE_URL,
-      DATABASE_DIRECT_URL: values.DATABASE_DIRECT_URL,
-    }),
-  ]
-}
-
-/** Whether an API key equals the token of the log stream, with or without an authorization scheme in the token. */
-function isSameSecret(key: string, token: string | undefined): boolean {
-  return key === token || key === readKey(token)
 }
 
 /** Returns the proxy for requests to Auth0. As in curl, variables in lower case take precedence. */

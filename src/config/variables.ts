@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { DEFAULT_TYPES } from '../rules/event-types.js'
+import { DEFAULT_HOST, DEFAULT_PORT } from './api-address.js'
 import { apiKeys } from './api-keys.js'
 import { databaseUrl } from './database-url.js'
 import { httpProxy } from './http-proxy.js'
@@ -30,8 +31,8 @@ export const variables = {
   DATA_DIR: z.string().optional(),
   REDIS_URL: redisUrls.optional(),
   API_KEYS: apiKeys.optional(),
-  HOST: z.string().default('127.0.0.1'),
-  PORT: port.default(8080),
+  HOST: z.string().default(DEFAULT_HOST),
+  PORT: port.default(DEFAULT_PORT),
   WORKER_PORT: port.optional(),
   POLICY: z.enum(['session', 'user'], 'must be session or user').default('session'),
   POLL_INTERVAL: duration('5s', 100),
@@ -53,6 +54,20 @@ export const variables = {
     )
     .default('info'),
 }
+
+/**
+ * The variables whose value is a secret, or can contain a password. Each can also be read from a file: the variable
+ * with the suffix `_FILE` names it.
+ */
+export const SECRETS = [
+  'AUTH0_CLIENT_SECRET',
+  'HTTPS_PROXY',
+  'DATABASE_URL',
+  'DATABASE_DIRECT_URL',
+  'REDIS_URL',
+  'API_KEYS',
+  'LOG_STREAM_TOKEN',
+] as const satisfies (keyof typeof variables)[]
 
 /** The value of each variable after parsing. */
 export type Variables = { [Name in keyof typeof variables]: z.output<(typeof variables)[Name]> }

@@ -21,7 +21,7 @@ export function createApiMetrics(registry: Registry): ApiMetrics {
   })
   const failures = new Counter({
     name: 'last_logout_failed_authentications_total',
-    help: 'Requests rejected because of a missing or unknown key, or of a missing role.',
+    help: 'Requests rejected because of a missing key, an unknown key or a missing role, by reason.',
     labelNames: ['reason'],
     registers,
   })

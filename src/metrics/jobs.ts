@@ -23,7 +23,7 @@ function registerPolls(registry: Registry): JobMetrics['timePoll'] {
   const labelNames = ['task', 'outcome']
   const polls = new Counter({
     name: 'last_logout_polls_total',
-    help: 'Runs of poll and reconcile by outcome.',
+    help: 'Runs of poll and reconcile, by outcome.',
     labelNames,
     registers,
   })
@@ -60,7 +60,7 @@ function registerPolls(registry: Registry): JobMetrics['timePoll'] {
 function registerFailures(registry: Registry): JobMetrics['onJobFailure'] {
   const failures = new Counter({
     name: 'last_logout_job_failures_total',
-    help: 'Failed runs of a job by error code.',
+    help: 'Failed runs of a job, by error code.',
     labelNames: ['task', 'code'],
     registers: [registry],
   })

@@ -30,7 +30,7 @@ function registerRequests(registry: Registry, rateShare: number): SyncMetrics['o
   const registers = [registry]
   const requests = new Counter({
     name: 'last_logout_auth0_requests_total',
-    help: 'Requests to Auth0 by the status of the response; error: no response.',
+    help: 'Requests to Auth0, by the status of the response. error: no response.',
     labelNames: ['status'],
     registers,
   })
@@ -86,13 +86,13 @@ function registerEntries(registry: Registry): SyncMetrics['onProgress'] {
   const labelNames = ['stage']
   const entries = new Counter({
     name: 'last_logout_entries_total',
-    help: 'Entries of the tenant log that were read.',
+    help: 'Entries of the tenant log that were read, by stage.',
     labelNames,
     registers,
   })
   const events = new Counter({
     name: 'last_logout_logout_events_total',
-    help: 'Logout events among the entries that were read.',
+    help: 'Logout events among the entries that were read, by stage.',
     labelNames,
     registers,
   })

@@ -6,7 +6,18 @@ import type { Tokens } from './tokens.js'
 
 const ACTIONS = '/api/v2/actions/actions'
 const ACTION = `${ACTIONS}/:id`
-const BINDINGS = '/api/v2/actions/triggers/:trigger/bindings'
+const TRIGGERS = '/api/v2/actions/triggers'
+const BINDINGS = `${TRIGGERS}/:trigger/bindings`
+
+/** The only trigger that is simulated. */
+const POST_LOGIN = {
+  id: 'post-login',
+  version: 'v3',
+  status: 'CURRENT',
+  runtimes: ['node18', 'node22'],
+  default_runtime: 'node22',
+  compatible_triggers: [],
+}
 
 interface ById {
   Params: { id: string }
@@ -63,6 +74,11 @@ export function addActionRoutes(app: FastifyInstance, { tokens, actions, binding
     return reply.code(202).send(actions.deploy(request.params.id))
   })
 
+  app.get(TRIGGERS, (request, reply) => {
+    assertScope(request, 'read:actions')
+    return reply.send({ triggers: [POST_LOGIN] })
+  })
+
   app.get<ByTrigger>(BINDINGS, (request, reply) => {
     assertScope(request, 'read:actions')
     assertPostLogin(request.params.trigger)
@@ -77,7 +93,7 @@ export function addActionRoutes(app: FastifyInstance, { tokens, actions, binding
 }
 
 function assertPostLogin(trigger: string): void {
-  if (trigger !== 'post-login') throw new ApiError(404, `'${trigger}' is not simulated`)
+  if (trigger !== POST_LOGIN.id) throw new ApiError(404, `'${trigger}' is not simulated`)
 }
 
 function readQuery(request: FastifyRequest): URLSearchParams {

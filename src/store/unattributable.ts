@@ -2,7 +2,7 @@ import type { Unattributable } from '../rules/batch.js'
 import type { Executor } from './database.js'
 import { Prisma } from './generated/client.js'
 
-/** Maximum length of a stored entry, in characters. */
+/** Maximum length of a stored unattributable entry, in characters: a logout whose user is not known for certain. */
 const MAX_ENTRY_LENGTH = 8_192
 
 /** Returns the text of an entry, truncated to the maximum length. */
@@ -13,7 +13,7 @@ export function truncateEntry({ entry }: Unattributable): string {
 /** SQL that computes the id of an entry from the columns `log_id` and `entry`. */
 export const UNATTRIBUTABLE_ID = Prisma.sql`CASE WHEN log_id = '' THEN md5(entry) ELSE log_id END`
 
-/** Maximum number of stored entries per reason and day. The number is limited, because outsiders can cause entries. */
+/** Maximum number of stored entries per reason and day. The number is limited, because anyone on the internet can cause such entries. */
 const MAX_PER_DAY = 1_000
 
 /**

@@ -17,7 +17,7 @@ export interface GapOptions {
 
 interface GapSearch extends GapOptions {
   progress: Progress
-  /** Storage time of an entry that is known to be retained; `null`: no such entry is known. */
+  /** Storage time of the first entry that the current catch-up has read; `null`: it has read no entry. */
   firstAt: Instant | null
 }
 
@@ -27,7 +27,8 @@ interface RetainedLog extends Retained {
 }
 
 /**
- * Records a gap if Auth0 stored the oldest retained entry after the instant up to which the log has been read.
+ * Records a gap if entries may be lost: the log has been read up to an instant, and Auth0 stored even the oldest
+ * retained entry after that instant.
  *
  * @returns The oldest retained entry.
  */
@@ -73,9 +74,10 @@ async function readRetained(
   if (entry === undefined && firstAt === null) return { oldestAt: null, prefix, requestedAt }
   // Reads the storage times of all entries: the entry with the oldest date can have been stored late.
   const storedAts = entries.flatMap((each) => storageTimeOf(readLogId(each)) ?? [])
-  // If the log ids contain no storage time, the date is used. An entry's date is not later than its storage time.
+  // If the log ids contain no storage time, the date is used instead. It is never later than the storage time, so it
+  // cannot cause a false gap.
   const datedAt = entry === undefined ? knownAt : (readDateTime(Object(entry).date) ?? BEGINNING)
-  // If Auth0 changes the layout of log ids, a log id can yield any time.
+  // If Auth0 changes the layout of log ids, the times read from them are wrong, and can be in the future.
   const latestAt = Math.max(requestedAt, progress.now)
   const oldestAt = Math.min(knownAt, latestAt, ...(storedAts.length > 0 ? storedAts : [datedAt]))
   const since = progress.sweep?.from ?? readUpTo(progress, requestedAt)

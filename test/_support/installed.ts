@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
-import { cp, readFile, writeFile } from 'node:fs/promises'
+import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 
-/** The directory of the manifest and of the lock file. They list the runtimes and libraries that only these tests need. */
+/** The directory of the manifest and of the lock file. They list the runtimes, frameworks and libraries that only these tests need. */
 const MANIFEST_DIR = 'test/consumers/installed'
 
 /** The directory in which these packages are installed. */
@@ -23,4 +23,12 @@ export async function installPackages(): Promise<void> {
     cwd: INSTALLED_DIR,
   })
   await writeFile(installedLock, lock)
+}
+
+/** Copies the client's package, as `npm run build:client` has built it, beside the packages of a folder. */
+export async function addClient(dir: string = INSTALLED_DIR): Promise<void> {
+  // No link: the client must find the same copy of a framework as the app does.
+  const copy = join(dir, 'node_modules', 'last-logout-client')
+  await rm(copy, { recursive: true, force: true })
+  await cp('dist/client-package', copy, { recursive: true })
 }

@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { setup as buildAction } from './build-action.js'
-import { installPackages } from './installed.js'
+import { addClient, installPackages } from './installed.js'
 
 /** Runs once per project: builds the client's package and the login Action, and installs the packages of resource servers. */
 export async function setup(): Promise<void> {
   await promisify(execFile)('npm', ['run', '--silent', 'build:client'])
   await buildAction()
   await installPackages()
+  await addClient()
 }

@@ -19,6 +19,6 @@ export async function expectPasteable(printed: string): Promise<void> {
     })
   }
   expect(printed.replaceAll(PROGRAM, '')).not.toMatch(
-    /last-logout (start|worker|api|sync|status|doctor|explain|logout|floor|action|migrate|demo|--help)\b/,
+    /last-logout (start|worker|api|sync|status|doctor|explain|logout|floor|action|migrate|healthcheck|demo|--help)\b/,
   )
 }

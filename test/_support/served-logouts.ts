@@ -5,27 +5,30 @@ import { serveApi } from './served-api.js'
 import { CHECKPOINT, openTestStore } from './store.js'
 import { DOMAIN } from './tenant.js'
 
-/** An API that listens on the loopback interface, and its store. Its `as_of` is the time of the start. */
+/** An API that listens on the loopback interface, and its store. */
 export interface ServedLogouts {
   url: string
   store: LastLogoutStore
-  /** Stores a logout with the current time. It ends the given session, or all sessions of the user if no session is given. */
-  logOut(userId: string, sessionId?: string): Promise<void>
+  /**
+   * Stores a logout. It ends the given session, or all sessions of the user if no session is given.
+   *
+   * @param at Default: the current time.
+   */
+  logOut(userId: string, sessionId?: string, at?: number): Promise<void>
   close(): Promise<void>
 }
 
-/** Serves the API over a new database without logouts. */
-export async function serveLogouts(): Promise<ServedLogouts> {
+/** Serves the API over a new database without logouts. The log counts as read up to `asOf`; `null`: it is not read yet. */
+export async function serveLogouts(asOf: number | null = Date.now()): Promise<ServedLogouts> {
   const database = await createTestDatabase()
   const store = await openTestStore(database, { domain: DOMAIN })
   await store.begin(CHECKPOINT, null)
-  await store.storeCaughtUp(CHECKPOINT, Date.now())
+  if (asOf !== null) await store.storeCaughtUp(CHECKPOINT, asOf)
   const api = await serveApi(database)
   return {
     url: api.url,
     store,
-    async logOut(userId, sessionId) {
-      const at = Date.now()
+    async logOut(userId, sessionId, at = Date.now()) {
       const event = { logId: `L${at}`, type: 'slo', at, userId, sessionId: sessionId ?? null }
       await store.storeBatch({ ...fold([event]), unattributable: [] })
     },

@@ -19,7 +19,7 @@ describe("a client with lookup: 'request'", () => {
     expect(service.requests).toEqual([])
   })
 
-  test('concurrent checks share no request, because a runtime may stop the handler that began the request', async () => {
+  test('each of two concurrent checks sends its own request, because a serverless runtime may stop the handler that began a shared one', async () => {
     const service = await openStandIn(() => null)
     const client = openClient(service.url, { lookup: 'request', timeoutMs: 300 })
     await Promise.all([client.check(claims), client.check(claims)])
@@ -65,7 +65,7 @@ describe('settleWithin', () => {
     expect(aborted).toBe(error)
   })
 
-  test('settleWithin returns the result of the operation with a timeout of ten years', async () => {
+  test('settleWithin does not time out early if the timeout exceeds the maximum of setTimeout', async () => {
     const operation = () => new Promise((resolve) => setTimeout(() => resolve('done'), 20))
     expect(await settleWithin(3_650 * 86_400_000, operation, timeout)).toBe('done')
   })

@@ -105,6 +105,31 @@ const rows: [input: string, situation: string, row: Row][] = [
   ],
   [
     'status',
+    'the file of a secret does not exist',
+    {
+      env: () => ({ API_KEYS: '', API_KEYS_FILE: '/run/secrets/none' }),
+      code: 2,
+      oldOutput: 'API_KEYS is missing, if the command needs it',
+      prints: [
+        /API_KEYS_FILE names \/run\/secrets\/none, which cannot be read \(ENOENT\): check the path/,
+      ],
+      omits: /API_KEYS is missing/,
+    },
+  ],
+  [
+    'healthcheck',
+    'the API does not run',
+    {
+      env: () => ({ PORT: '1' }),
+      code: 1,
+      oldOutput: "error: unknown command 'healthcheck'",
+      prints: [
+        /127\.0\.0\.1:1\/health\/live cannot be reached \(ECONNREFUSED\): check that the API/,
+      ],
+    },
+  ],
+  [
+    'status',
     'AUTH0_DOMAIN is a URL',
     {
       env: () => ({ AUTH0_DOMAIN: 'https://tenant.example/' }),

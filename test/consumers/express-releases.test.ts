@@ -53,13 +53,13 @@ const challenge = expect.stringMatching(/^Bearer error="invalid_token"/)
 
 describe.each(EXPRESS)('%s', (_express, loadExpress) => {
   describe.each(EXPRESS_JWT)('with %s', (_expressJwt, loadExpressJwt) => {
-    const open = (guard: LastLogoutClient) => {
+    const open = (usedClient: LastLogoutClient) => {
       const app = loadExpress()()
-      app.use(loadExpressJwt()({ secret, algorithms: ['RS256'], isRevoked: isRevoked(guard) }))
+      app.use(loadExpressJwt()({ secret, algorithms: ['RS256'], isRevoked: isRevoked(usedClient) }))
       return app
     }
 
-    test('isRevoked accepts a token, rejects a revoked token, and responds with 503 to an unknown status', async () => {
+    test('isRevoked accepts a valid token, rejects a revoked token, and causes a 503 if the service is unreachable', async () => {
       expect(await call(open(client), 'auth0|in')).toMatchObject({ status: 200, text: 'passed' })
       expect(await call(open(client), 'auth0|out')).toMatchObject({ status: 401, challenge })
       const unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
@@ -78,7 +78,7 @@ describe.each(EXPRESS)('%s', (_express, loadExpress) => {
     return app
   }
 
-  test('the middleware passes a rejection to the error handler of the app, or sends the response if there is none', async () => {
+  test('the middleware passes a rejection to the error handler of the app; without an error handler, it sends a response with status 401', async () => {
     const app = open()
     app.get('/', (_req, res) => void res.send('passed'))
     app.use(

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { syntheticLogId } from '../../src/rules/log-id.js'
 import { buildEntry } from '../../src/simulator/entries.js'
 
-/** A request with a valid credential that is often invalid in another way. */
+/** A request. Its credential is valid, but the rest of the request is often invalid. */
 export interface FuzzedRequest {
   method: string
   url: string
@@ -100,15 +100,15 @@ const parameters = (names: string[]) =>
     .map((pairs) => pairs.map(([name, value]) => `${name}=${encodeURI(value.toWellFormed())}`))
     .map((pairs) => (pairs.length === 0 ? '' : `?${pairs.join('&')}`))
 
-/** Malformed cursors, and well-formed cursors of unknown feeds. */
+/** Malformed cursors, and well-formed cursors that no database has issued. */
 const cursor = fc.oneof(
   segment,
   fc.bigInt({ min: -1n, max: 2n ** 70n }).map(String),
   fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('base64url')),
 )
 
-/** Login claims. Most are valid, because the API rejects every request with an invalid login claim. */
-const login = fc.oneof(
+/** Values of the claims with the time of the login. Most are valid: the API rejects every request with an invalid one. */
+const loginTime = fc.oneof(
   { weight: 4, arbitrary: fc.integer({ min: 1_000_000_000, max: 2_000_000_000 }) },
   number,
   value,
@@ -118,11 +118,11 @@ const claims = fc.oneof(
   fc.record(
     {
       sub: fc.oneof(fc.constantFrom('auth0|1', 'x@clients'), value),
-      iat: login,
-      auth_time: login,
+      iat: loginTime,
+      auth_time: loginTime,
       sid: value,
       'https://last-logout/session_id': value,
-      'https://last-logout/authenticated_at': login,
+      'https://last-logout/authenticated_at': loginTime,
       'https://last-logout/last_logout': value,
     },
     { requiredKeys: [] },

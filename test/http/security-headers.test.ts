@@ -11,14 +11,14 @@ const failIfCalled = async () => {
 
 let app: Awaited<ReturnType<typeof openApi>>
 let url: string
-const storedReports: unknown[] = []
+const storedLogouts: unknown[] = []
 beforeAll(async () => {
   app = await openApi({
     readKnown: async () => known,
     readProgress: failIfCalled,
     readChanges: async () => page,
     storeReported: async (logout) => {
-      storedReports.push(logout)
+      storedLogouts.push(logout)
       return 0
     },
   })
@@ -54,7 +54,7 @@ describe('every response', () => {
         'x-frame-options': 'DENY',
         'referrer-policy': 'no-referrer',
       })
-      // The proxy that terminates TLS must set this header, because it applies to the whole host.
+      // This header applies to the whole host. It is set by the proxy that terminates TLS, not by this service.
       expect(response.headers.has('strict-transport-security')).toBe(false)
       expect(response.headers.has('server')).toBe(false)
       abort.abort()
@@ -65,12 +65,12 @@ describe('every response', () => {
 describe('a browser that stores a key for /docs', () => {
   // A page of another origin can send these content types without a preflight request (Fetch: "CORS-safelisted").
   test.each([
-    ['text/plain', 'text/plain'],
-    ['a form', 'application/x-www-form-urlencoded'],
-    ['a multipart form', 'multipart/form-data; boundary=x'],
-    ['no content type', undefined],
+    ['sent as text/plain', 'text/plain'],
+    ['sent as a form', 'application/x-www-form-urlencoded'],
+    ['sent as a multipart form', 'multipart/form-data; boundary=x'],
+    ['sent without a content type', undefined],
   ])(
-    'a page of another origin cannot report a logout with the stored key, as %s',
+    'a page of another origin cannot report a logout with the stored key: %s',
     async (_what, type) => {
       const send = (url: string, payload: object) =>
         app.inject({
@@ -87,7 +87,7 @@ describe('a browser that stores a key for /docs', () => {
         send('/v1/users/auth0%7C1/logout', { at: new Date().toISOString() }),
       ])
       expect(responses.map(({ statusCode }) => statusCode)).toEqual([415, 415])
-      expect(storedReports).toEqual([])
+      expect(storedLogouts).toEqual([])
     },
   )
 

@@ -33,7 +33,7 @@ describe('the response about a last logout', () => {
     })
   })
 
-  test('readLastLogoutResponse returns the floor', () => {
+  test('readLastLogoutResponse returns the floor, which ends the tokens of all users', () => {
     expect(readLastLogoutResponse({ ...NO_LOGOUT, floor_at: AT })).toMatchObject({
       known: { floorAt: AT_MS },
     })
@@ -48,9 +48,12 @@ describe('the response about a last logout', () => {
     ['floor_at', { floor_at: '2026-11-23' }],
     ['logout_at', { session: {} }],
     ['logout_at', { session: undefined }],
-  ])('readLastLogoutResponse rejects a response with a malformed %s', (invalidField, overrides) => {
-    expect(readLastLogoutResponse({ ...RESPONSE, ...overrides })).toEqual({ invalidField })
-  })
+  ])(
+    'readLastLogoutResponse rejects a response with a missing or malformed %s',
+    (invalidField, overrides) => {
+      expect(readLastLogoutResponse({ ...RESPONSE, ...overrides })).toEqual({ invalidField })
+    },
+  )
 
   test('readLastLogoutResponse never throws', () => {
     fc.assert(fc.property(fc.anything(), (json) => void readLastLogoutResponse(json)))

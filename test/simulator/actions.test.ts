@@ -9,7 +9,8 @@ const draft = (name: string, more: object = {}) => ({
   ...more,
 })
 const ACTIONS = 'actions/actions'
-const BINDINGS = 'actions/triggers/post-login/bindings'
+const TRIGGERS = 'actions/triggers'
+const BINDINGS = `${TRIGGERS}/post-login/bindings`
 
 async function createAction({ call }: StartedSimulator, name: string): Promise<string> {
   return (await call('POST', ACTIONS, draft(name))).body.id
@@ -131,6 +132,15 @@ describe('the list of Actions', () => {
   })
 })
 
+test('the list of triggers contains the runtimes of an Action', async () => {
+  const { call } = await start({ scopes })
+  const { body } = await call('GET', TRIGGERS)
+  expect(body.triggers).toMatchObject([{ id: 'post-login', version: 'v3', status: 'CURRENT' }])
+  for (const runtime of body.triggers[0].runtimes) {
+    expect((await call('POST', ACTIONS, draft(runtime, { runtime }))).status).toBe(201)
+  }
+})
+
 describe('bindings', () => {
   test('a PATCH replaces all bindings, in the given order, and accepts three types of references', async () => {
     const api = await start({ scopes })
@@ -171,6 +181,7 @@ describe('the scope', () => {
     ['create:actions', 'POST', ACTIONS],
     ['update:actions', 'PATCH', `${ACTIONS}/x`],
     ['create:actions', 'POST', `${ACTIONS}/x/deploy`],
+    ['read:actions', 'GET', TRIGGERS],
     ['read:actions', 'GET', BINDINGS],
     ['update:actions', 'PATCH', BINDINGS],
   ])('the scope %s is required for %s %s', async (scope, method, path) => {

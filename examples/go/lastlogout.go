@@ -1,0 +1,117 @@
+// Package lastlogout checks verified Auth0 access tokens by POST /v1/check of last-logout.
+package lastlogout
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Outcome is the result of a check.
+type Outcome string
+
+// The outcomes, each with the response to send.
+const (
+	Accepted Outcome = "accepted" // the resource
+	Revoked  Outcome = "revoked"  // 401 with WWW-Authenticate
+	Unknown  Outcome = "unknown"  // 503 with Retry-After
+)
+
+const (
+	maxBodyBytes = 64 << 10
+	maxAge       = 5 * time.Minute
+	// maxAhead is how far the clock of the service may be ahead of the clock of this host.
+	maxAhead = time.Minute
+)
+
+// Client checks tokens. Create one for the process. It is safe for concurrent use.
+type Client struct {
+	// Timeout limits the whole exchange, including the body.
+	Timeout time.Duration
+	url     string
+	apiKey  string
+	http    http.Client
+}
+
+// New returns a client with a timeout of one second. The key needs the role check.
+func New(url, apiKey string) *Client {
+	return &Client{
+		Timeout: time.Second,
+		url:     strings.TrimRight(url, "/") + "/v1/check",
+		apiKey:  apiKey,
+		http: http.Client{
+			// A redirect would carry the key to another server.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// Check returns the outcome for the verified claims of a token.
+func (c *Client) Check(ctx context.Context, claims map[string]any) Outcome {
+	outcome, err := c.check(ctx, claims)
+	if err != nil {
+		log.Printf("last-logout check failed: %v", err)
+		return Unknown
+	}
+	return outcome
+}
+
+func (c *Client) check(ctx context.Context, claims map[string]any) (Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	body, err := json.Marshal(map[string]any{"claims": claims})
+	if err != nil {
+		return Unknown, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	if err != nil {
+		return Unknown, err
+	}
+	request.Header.Set("Authorization", "Bearer "+c.apiKey)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := c.http.Do(request)
+	if err != nil {
+		return Unknown, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return Unknown, fmt.Errorf("status %d", response.StatusCode)
+	}
+	received, err := io.ReadAll(io.LimitReader(response.Body, maxBodyBytes))
+	if err != nil {
+		return Unknown, err
+	}
+	return judge(received, time.Now())
+}
+
+func judge(body []byte, now time.Time) (Outcome, error) {
+	var verdict struct {
+		Revoked *bool      `json:"revoked"`
+		Reason  string     `json:"reason"`
+		AsOf    *time.Time `json:"as_of"`
+	}
+	if err := json.Unmarshal(body, &verdict); err != nil {
+		return Unknown, err
+	}
+	switch {
+	case verdict.Revoked == nil:
+		return Unknown, errors.New("the response has no revoked")
+	case *verdict.Revoked:
+		return Revoked, nil
+	case verdict.Reason == "machine_token":
+		return Accepted, nil
+	case verdict.AsOf == nil:
+		return Unknown, errors.New("the service has not read the log yet")
+	}
+	if age := now.Sub(*verdict.AsOf); age > maxAge || age < -maxAhead {
+		return Unknown, fmt.Errorf("the data is %s old", age)
+	}
+	return Accepted, nil
+}

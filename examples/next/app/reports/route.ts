@@ -1,0 +1,4 @@
+/** `proxy.ts` protects this route. */
+export function GET() {
+  return Response.json({ reports: [] })
+}

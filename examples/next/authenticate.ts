@@ -1,0 +1,36 @@
+import { createRemoteJWKSet, type JWTPayload, jwtVerify } from 'jose'
+import { createLastLogoutClient } from 'last-logout-client'
+import { lastLogout } from 'last-logout-client/fetch'
+
+/** Created at the first request: `next build` loads this file without the environment of the server. */
+let checks: ReturnType<typeof createChecks> | undefined
+
+function createChecks() {
+  const { ISSUER_BASE_URL, AUDIENCE, LAST_LOGOUT_URL, LAST_LOGOUT_API_KEY } = process.env
+  const [url, apiKey] = [LAST_LOGOUT_URL ?? '', LAST_LOGOUT_API_KEY ?? '']
+  const client = createLastLogoutClient({
+    url,
+    apiKey,
+    lookup: 'request',
+    onUnknown: 'deny',
+    onError: console.error,
+  })
+  const keys = createRemoteJWKSet(new URL('/.well-known/jwks.json', ISSUER_BASE_URL))
+  const expected = { audience: AUDIENCE, issuer: new URL('/', ISSUER_BASE_URL).href }
+  return {
+    verify: async (token: string) => (await jwtVerify(token, keys, expected)).payload,
+    refuse: lastLogout(client),
+  }
+}
+
+/** Returns the claims of a request's access token, or the response that refuses the request. */
+export async function authenticate(request: Request): Promise<JWTPayload | Response> {
+  checks ??= createChecks()
+  const [, token = ''] = /^Bearer (.+)$/i.exec(request.headers.get('authorization') ?? '') ?? []
+  const claims = await checks.verify(token).catch((error) => {
+    // Other errors concern the keys, not the token.
+    if (!/^ERR_JW[TS]_|ALG_NOT_ALLOWED|NO_MATCHING_KEY/.test(error.code)) throw error
+  })
+  if (!claims) return new Response(null, { status: 401 })
+  return (await checks.refuse(claims)) ?? claims
+}

@@ -1,0 +1,84 @@
+"""Checks verified Auth0 access tokens by POST /v1/check of last-logout."""
+
+import json
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from http.client import HTTPConnection, HTTPSConnection
+from urllib.parse import urlsplit
+
+MAX_BODY_BYTES = 65_536
+MAX_THREADS = 32
+MAX_AGE = timedelta(minutes=5)
+# How far the clock of the service may be ahead of the clock of this host.
+MAX_AHEAD = timedelta(minutes=1)
+
+log = logging.getLogger("last_logout")
+
+
+class LastLogout:
+    """Create one for the process. It is safe for concurrent use. The key needs the role check."""
+
+    def __init__(self, url, api_key, timeout_seconds=1):
+        self._url = urlsplit(url.rstrip("/") + "/v1/check")
+        self._api_key = api_key
+        self._timeout_seconds = timeout_seconds
+        self._threads = ThreadPoolExecutor(MAX_THREADS, "last-logout")
+
+    def check(self, claims):
+        """Returns 'accepted', 'revoked' or 'unknown' for verified claims: respond with 200, 401 or 503."""
+        # The timeout of a connection limits each read. The timeout of the future limits the whole exchange.
+        exchange = self._threads.submit(self._post, claims)
+        try:
+            return judge(exchange.result(self._timeout_seconds), datetime.now(timezone.utc))
+        except Exception as error:
+            # Other errors may quote a header, and so the key.
+            reason = error if isinstance(error, InvalidResponse) else type(error).__name__
+            log.warning("last-logout check failed: %s", reason)
+            return "unknown"
+        finally:
+            exchange.cancel()
+
+    def _post(self, claims):
+        deadline = time.monotonic() + self._timeout_seconds
+        # It follows no redirect, which would carry the key to another server.
+        connect = HTTPSConnection if self._url.scheme == "https" else HTTPConnection
+        connection = connect(self._url.netloc, timeout=self._timeout_seconds)
+        try:
+            headers = {
+                "Authorization": f"Bearer {self._api_key}",
+                "Content-Type": "application/json",
+            }
+            connection.request("POST", self._url.path, json.dumps({"claims": claims}), headers)
+            response = connection.getresponse()
+            if response.status != 200:
+                raise InvalidResponse(f"status {response.status}")
+            body = b""
+            while chunk := response.read1(MAX_BODY_BYTES):
+                body += chunk
+                if len(body) > MAX_BODY_BYTES or time.monotonic() > deadline:
+                    raise InvalidResponse("the body is too long")
+            return json.loads(body)
+        finally:
+            connection.close()
+
+
+class InvalidResponse(Exception):
+    """The response is not one that decides about a token."""
+
+
+def judge(verdict, now):
+    revoked = verdict["revoked"]
+    if not isinstance(revoked, bool):
+        raise InvalidResponse("revoked is not a boolean")
+    if revoked:
+        return "revoked"
+    if verdict["reason"] == "machine_token":
+        return "accepted"
+    if verdict["as_of"] is None:
+        raise InvalidResponse("the service has not read the log yet")
+    age = now - datetime.fromisoformat(verdict["as_of"])
+    if not -MAX_AHEAD <= age <= MAX_AGE:
+        raise InvalidResponse(f"the data is {age.total_seconds():.0f} s old")
+    return "accepted"

@@ -1,0 +1,74 @@
+# frozen_string_literal: true
+
+require "json"
+require "net/http"
+require "time"
+require "timeout"
+require "uri"
+
+# Checks verified Auth0 access tokens by POST /v1/check of last-logout. Create one for the process.
+# It is safe for concurrent use. The key needs the role check.
+class LastLogout
+  # The response is not one that decides about a token.
+  class InvalidResponse < StandardError; end
+
+  MAX_BODY_BYTES = 65_536
+  MAX_AGE_SECONDS = 300
+  # How far the clock of the service may be ahead of the clock of this host.
+  MAX_AHEAD_SECONDS = 60
+
+  def initialize(url, api_key, timeout_seconds: 1)
+    @url = URI("#{url.sub(%r{/+\z}, "")}/v1/check")
+    @headers = { "Authorization" => "Bearer #{api_key}", "Content-Type" => "application/json" }
+    @timeout_seconds = timeout_seconds
+  end
+
+  # Returns :accepted, :revoked or :unknown for verified claims: respond with 200, 401 or 503.
+  def check(claims)
+    # The timeouts of Net::HTTP limit each step. This one limits the whole exchange.
+    verdict = Timeout.timeout(@timeout_seconds) { post(JSON.generate({ claims: claims })) }
+    judge(JSON.parse(verdict), Time.now)
+  rescue StandardError => e
+    # Other errors may quote a header, and so the key.
+    warn "last-logout check failed: #{e.is_a?(InvalidResponse) ? e.message : e.class}"
+    :unknown
+  end
+
+  private
+
+  # Net::HTTP follows no redirect, which would carry the key to another server.
+  def post(claims)
+    Net::HTTP.start(@url.hostname, @url.port, use_ssl: @url.scheme == "https") do |http|
+      request = Net::HTTP::Post.new(@url, @headers)
+      request.body = claims
+      http.request(request) do |response|
+        raise InvalidResponse, "status #{response.code}" unless response.code == "200"
+
+        return read(response)
+      end
+    end
+  end
+
+  def read(response)
+    body = +""
+    response.read_body do |chunk|
+      raise InvalidResponse, "the body is too long" if (body << chunk).bytesize > MAX_BODY_BYTES
+    end
+    body
+  end
+
+  def judge(verdict, now)
+    case verdict.fetch("revoked")
+    when true then return :revoked
+    when false then nil
+    else raise InvalidResponse, "revoked is not a boolean"
+    end
+    return :accepted if verdict.fetch("reason") == "machine_token"
+    raise InvalidResponse, "the service has not read the log yet" if verdict.fetch("as_of").nil?
+
+    age = now - Time.iso8601(verdict.fetch("as_of"))
+    return :accepted if age.between?(-MAX_AHEAD_SECONDS, MAX_AGE_SECONDS)
+
+    raise InvalidResponse, "the data is #{age.round} s old"
+  end
+end

@@ -1,0 +1,32 @@
+import { DAY_MS } from '../rules/instant.js'
+import { readKey } from './api-keys.js'
+import { findSchemaProblems } from './database-schema.js'
+import type { Variables } from './variables.js'
+
+/** Returns the problems of variables that are valid, but not together. */
+export function findContradictions(values: Partial<Variables>): string[] {
+  const { RETAIN_DAYS = Infinity, MAX_REFRESH_AGE = 0, MAX_TOKEN_AGE = 0 } = values
+  const minDays = Math.ceil((MAX_REFRESH_AGE + MAX_TOKEN_AGE) / DAY_MS)
+  return [
+    ...(RETAIN_DAYS < minDays
+      ? [`RETAIN_DAYS must be at least ${minDays}: MAX_REFRESH_AGE plus MAX_TOKEN_AGE`]
+      : []),
+    ...(values.API_KEYS?.some(({ key }) => isSameSecret(key, values.LOG_STREAM_TOKEN))
+      ? [
+          'LOG_STREAM_TOKEN must not be a key of API_KEYS: the log stream must not have access to the API',
+        ]
+      : []),
+    ...(values.DATABASE_URL !== undefined && values.DATA_DIR !== undefined
+      ? ['DATABASE_URL and DATA_DIR exclude each other: set one of them']
+      : []),
+    ...findSchemaProblems({
+      DATABASE_URL: values.DATABASE_URL,
+      DATABASE_DIRECT_URL: values.DATABASE_DIRECT_URL,
+    }),
+  ]
+}
+
+/** Whether an API key equals the token of the log stream, with or without an authorization scheme in the token. */
+function isSameSecret(key: string, token: string | undefined): boolean {
+  return key === token || key === readKey(token)
+}

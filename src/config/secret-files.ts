@@ -1,0 +1,57 @@
+import { readFileSync } from 'node:fs'
+import { SECRETS } from './variables.js'
+
+/** Variables of the environment; one that is set is not the empty string. */
+export type GivenVariables = Record<string, string | undefined>
+
+/** The variables with the secrets that were read from files. */
+interface ReadSecrets {
+  /** A variable whose file cannot be used is present, and `undefined`: it is not missing. */
+  given: GivenVariables
+  /** The names of the variables that a file sets. */
+  fromFile: ReadonlySet<string>
+  problems: string[]
+}
+
+/**
+ * Replaces each variable such as `DATABASE_URL_FILE`, which names a file, by the variable `DATABASE_URL` with the
+ * content of the file. Container engines and systemd hand secrets over in files: the environment of a process is
+ * inherited by its children, and shown by tools of the engine.
+ */
+export function readSecretFiles(env: GivenVariables): ReadSecrets {
+  const given = { ...env }
+  const fromFile = new Set<string>()
+  const problems: string[] = []
+  for (const name of SECRETS) {
+    const variable = `${name}_FILE`
+    const path = given[variable]
+    if (path === undefined) continue
+    delete given[variable]
+    if (given[name] !== undefined) {
+      problems.push(`${name} and ${variable} are both set: remove one of them`)
+      continue
+    }
+    const { text, problem } = readSecret(path)
+    given[name] = text
+    fromFile.add(name)
+    if (problem !== undefined) problems.push(`${variable} ${problem}`)
+  }
+  return { given, fromFile, problems }
+}
+
+/** Reads a file without its last line break, which editors and `echo` add. */
+function readSecret(path: string): { text?: string; problem?: string } {
+  try {
+    const text = readFileSync(path, 'utf8').replace(/\r?\n$/, '')
+    return text === '' ? { problem: `names ${path}, which is empty` } : { text }
+  } catch (error) {
+    // The value may be the secret itself, and must not be printed.
+    if (!/^\.{0,2}\//.test(path)) {
+      return { problem: 'must be the path of a file, such as /run/secrets/name or ./secrets/name' }
+    }
+    const { code } = error as NodeJS.ErrnoException
+    return {
+      problem: `names ${path}, which cannot be read (${code}): check the path, and that the user of this process may read the file`,
+    }
+  }
+}

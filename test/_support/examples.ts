@@ -1,0 +1,122 @@
+import { execFile, spawn } from 'node:child_process'
+import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { delimiter, join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import { INSTALLED_DIR } from './installed.js'
+import type { ProtectedServer } from './protected-server.js'
+
+const UNKNOWN_IS_DENIED = "onUnknown: 'deny'"
+
+/** A copy of an example in the directory of the packages that the example imports. */
+export interface Example {
+  /** Starts the example as a process of its own. */
+  start(env: Record<string, string>): Promise<ProtectedServer>
+  remove(): Promise<void>
+}
+
+/**
+ * Copies an example to where its packages are installed, and builds it, if its `package.json` has a script `build`.
+ *
+ * @param name The folder in `examples`.
+ */
+export async function copyExample(name: string, onUnknown: 'deny' | 'allow'): Promise<Example> {
+  // Not below `node_modules`, where Next compiles no TypeScript.
+  const dir = await mkdtemp(resolve('dist', `example-${name}-`))
+  await symlink(join(INSTALLED_DIR, 'node_modules'), join(dir, 'node_modules'))
+  await cp(join('examples', name), dir, {
+    recursive: true,
+    filter: (path) => !/node_modules/.test(path),
+  })
+  if (onUnknown === 'allow') {
+    await allowUnknown(dir)
+    await renameProxy(dir)
+  }
+  const { build, start } = JSON.parse(await readFile(join(dir, 'package.json'), 'utf8')).scripts
+  if (build !== undefined) {
+    const [file, args] = readCommand(build)
+    await promisify(execFile)(file, args, { cwd: dir, env: childEnv({}) })
+  }
+  return {
+    start: (env) => startProcess(dir, { command: start, env }),
+    remove: () => rm(dir, { recursive: true }),
+  }
+}
+
+/** Replaces the option in the one file that has it. */
+async function allowUnknown(dir: string): Promise<void> {
+  let replaced = 0
+  for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue
+    const file = join(entry.parentPath, entry.name)
+    const parts = (await readFile(file, 'utf8')).split(UNKNOWN_IS_DENIED)
+    if (parts.length > 1) await writeFile(file, parts.join("onUnknown: 'allow'"))
+    replaced += parts.length - 1
+  }
+  if (replaced !== 1) throw new Error(`the example has ${UNKNOWN_IS_DENIED} ${replaced} times`)
+}
+
+/**
+ * Next before release 16, and 16 for the edge runtime, has a middleware instead of a proxy. The copy that accepts unknown
+ * tokens has one, so that both are tested.
+ */
+async function renameProxy(dir: string): Promise<void> {
+  const code = await readFile(join(dir, 'proxy.ts'), 'utf8').catch(() => null)
+  if (code === null) return
+  await rm(join(dir, 'proxy.ts'))
+  await writeFile(
+    join(dir, 'middleware.ts'),
+    code.replace('function proxy(', 'function middleware('),
+  )
+}
+
+/** Starts a program, and waits until it prints where it listens. */
+async function startProcess(
+  dir: string,
+  { command, env }: { command: string; env: Record<string, string> },
+): Promise<ProtectedServer> {
+  const [file, args] = readCommand(command)
+  const child = spawn(file, args, {
+    cwd: dir,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: childEnv(env),
+  })
+  let output = ''
+  child.stderr.on('data', (data) => {
+    output += data
+  })
+  const exited = new Promise<void>((resolve) => child.once('close', () => resolve()))
+  const url = await new Promise<string>((resolve, reject) => {
+    createInterface(child.stdout).on('line', (line) => {
+      output += `${line}\n`
+      const [, address] =
+        /^(?:listening on|- Local:) +(http:\/\/127\.0\.0\.1:\d+)$/.exec(line) ?? []
+      if (address !== undefined) resolve(address)
+    })
+    child.once('error', reject)
+    exited.then(() => reject(new Error(`${command} in ${dir} exited:\n${output}`)))
+  })
+  return {
+    url,
+    async close() {
+      child.kill('SIGKILL')
+      await exited
+    },
+  }
+}
+
+/** Splits a script of `package.json` into the program and its arguments. The program is `node`, or that of a package. */
+function readCommand(script: string): [file: string, args: string[]] {
+  const [program = '', ...args] = script.split(' ')
+  return [program === 'node' ? process.execPath : program, args]
+}
+
+function childEnv(env: Record<string, string>): NodeJS.ProcessEnv {
+  const bin = join(INSTALLED_DIR, 'node_modules', '.bin')
+  return {
+    PATH: `${bin}${delimiter}${process.env.PATH}`,
+    NODE_ENV: 'production',
+    NEXT_TELEMETRY_DISABLED: '1',
+    ...env,
+  }
+}

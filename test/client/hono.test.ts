@@ -1,0 +1,106 @@
+import { type ErrorHandler, Hono, type MiddlewareHandler } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import { beforeEach, expect, test } from 'vitest'
+import { lastLogout } from '../../src/client/hono.js'
+import type { LastLogoutClient } from '../../src/client/index.js'
+import { openClient } from '../_support/client.js'
+import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+
+const DESCRIPTION = 'the token was revoked by a logout'
+const CHALLENGE = `Bearer error="invalid_token", error_description="${DESCRIPTION}"`
+const REVOKED = {
+  status: 401,
+  challenge: CHALLENGE,
+  retryAfter: null,
+  text: JSON.stringify({ error: 'invalid_token', error_description: DESCRIPTION }),
+}
+
+const claimsOf = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
+
+let client: LastLogoutClient
+let unreachable: LastLogoutClient
+beforeEach(async () => {
+  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
+})
+
+/** Sets what hono/jwk sets. */
+const verified =
+  (sub: string): MiddlewareHandler =>
+  async (c, next) => {
+    c.set('jwtPayload', claimsOf(sub))
+    await next()
+  }
+
+/** Calls an app with these middlewares and a route. */
+async function call(
+  middlewares: MiddlewareHandler[],
+  { onError, authorization = 'Bearer x' }: { onError?: ErrorHandler; authorization?: string } = {},
+) {
+  const app = new Hono()
+  if (onError !== undefined) app.onError(onError)
+  app.use(...middlewares)
+  app.get('/', (c) => c.text('passed'))
+  const response = await app.request('/', { headers: { authorization } })
+  const { status, headers } = response
+  const challenge = headers.get('www-authenticate')
+  return { status, challenge, retryAfter: headers.get('retry-after'), text: await response.text() }
+}
+
+test('the Hono middleware accepts a user who has not logged out', async () => {
+  const response = await call([verified('auth0|in'), lastLogout(client)])
+  expect(response).toEqual({ status: 200, challenge: null, retryAfter: null, text: 'passed' })
+})
+
+test('the Hono middleware refuses by an HTTPException, and Hono sends its response', async () => {
+  expect(await call([verified('auth0|out'), lastLogout(client)])).toEqual(REVOKED)
+  expect(await call([verified('auth0|in'), lastLogout(unreachable)])).toMatchObject({
+    status: 503,
+    challenge: null,
+    retryAfter: '5',
+  })
+})
+
+test('the Hono middleware throws the HTTPException to app.onError, which can return its response', async () => {
+  const onError: ErrorHandler = (error, c) =>
+    error instanceof HTTPException ? error.getResponse() : c.text('other', 500)
+  expect(await call([verified('auth0|out'), lastLogout(client)], { onError })).toEqual(REVOKED)
+})
+
+test('the Hono middleware keeps the challenge if app.onError does not use the response', async () => {
+  const onError: ErrorHandler = (error, c) => {
+    const { status, message } = error as HTTPException
+    return c.json({ problem: message }, status)
+  }
+  const response = await call([verified('auth0|out'), lastLogout(client)], { onError })
+  expect(response).toEqual({ ...REVOKED, text: JSON.stringify({ problem: DESCRIPTION }) })
+})
+
+test('the Hono middleware challenges with DPoP if the request used DPoP', async () => {
+  const options = { authorization: 'DPoP x' }
+  const response = await call([verified('auth0|out'), lastLogout(client)], options)
+  expect(response.challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+})
+
+test('the Hono middleware fails for a request without verified claims', async () => {
+  const errors: Error[] = []
+  const onError: ErrorHandler = (error, c) => {
+    errors.push(error)
+    return c.text('failed', 500)
+  }
+  expect(await call([lastLogout(client)], { onError })).toMatchObject({ status: 500 })
+  expect(errors).toEqual([expect.any(TypeError)])
+  expect(errors[0]?.message).toContain("no verified claims in c.get('jwtPayload')")
+})
+
+test('the Hono middleware reads the claims with getClaims, whose argument has the type of the app', async () => {
+  type App = { Variables: { claims: { sub: string; iat: number } } }
+  const app = new Hono<App>()
+  app.use(async (c, next) => {
+    c.set('claims', claimsOf('auth0|out'))
+    await next()
+  })
+  app.use(lastLogout<App>(client, { getClaims: (c) => c.get('claims') }))
+  app.get('/', (c) => c.text(c.get('claims').sub))
+  expect((await app.request('/')).status).toBe(401)
+})

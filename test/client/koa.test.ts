@@ -1,0 +1,121 @@
+import Koa, { type Context, type Middleware } from 'koa'
+import { beforeEach, expect, onTestFinished, test } from 'vitest'
+import type { LastLogoutClient } from '../../src/client/index.js'
+import { lastLogout } from '../../src/client/koa.js'
+import { openClient } from '../_support/client.js'
+import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+import { serve } from '../_support/protected-server.js'
+
+const DESCRIPTION = 'the token was revoked by a logout'
+const CHALLENGE = `Bearer error="invalid_token", error_description="${DESCRIPTION}"`
+
+const claimsOf = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
+
+let client: LastLogoutClient
+let unreachable: LastLogoutClient
+beforeEach(async () => {
+  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
+})
+
+/** Sets what a JWT library sets. */
+const verified =
+  (sub: string): Middleware =>
+  (ctx, next) => {
+    ctx.state.user = claimsOf(sub)
+    return next()
+  }
+
+/** Calls an app with these middlewares and a route. Returns also the errors that the app emits. */
+async function call(middlewares: Middleware[], authorization = 'Bearer x') {
+  const app = new Koa()
+  const errors: Error[] = []
+  app.on('error', (error) => errors.push(error))
+  for (const middleware of middlewares) app.use(middleware)
+  app.use((ctx) => {
+    ctx.body = 'passed'
+  })
+  const server = await serve(app.listen(0, '127.0.0.1'))
+  onTestFinished(() => server.close())
+  const response = await fetch(server.url, { headers: { authorization } })
+  const { status, headers } = response
+  return {
+    status,
+    challenge: headers.get('www-authenticate'),
+    retryAfter: headers.get('retry-after'),
+    text: await response.text(),
+    errors,
+  }
+}
+
+test('the Koa middleware accepts a user who has not logged out', async () => {
+  const response = await call([verified('auth0|in'), lastLogout(client)])
+  expect(response).toMatchObject({ status: 200, text: 'passed', challenge: null, errors: [] })
+})
+
+test('the Koa middleware refuses by ctx.throw, and Koa sends the response', async () => {
+  expect(await call([verified('auth0|out'), lastLogout(client)])).toMatchObject({
+    status: 401,
+    challenge: CHALLENGE,
+    retryAfter: null,
+    text: DESCRIPTION,
+  })
+  expect(await call([verified('auth0|in'), lastLogout(unreachable)])).toMatchObject({
+    status: 503,
+    challenge: null,
+    retryAfter: '5',
+    text: 'the revocation status of the token is unavailable',
+  })
+})
+
+test("the Koa middleware emits refusals as errors that Koa's own listener does not log", async () => {
+  const { errors } = await call([verified('auth0|in'), lastLogout(unreachable)])
+  const expected = { status: 503, code: 'temporarily_unavailable', expose: true }
+  expect(errors).toEqual([expect.objectContaining(expected)])
+})
+
+test('the Koa middleware throws to a middleware of the app that catches errors', async () => {
+  const caught: unknown[] = []
+  const catching: Middleware = async (ctx, next) => {
+    try {
+      await next()
+    } catch (error) {
+      caught.push(error)
+      ctx.status = 418
+      ctx.body = 'caught'
+    }
+  }
+  const response = await call([catching, verified('auth0|out'), lastLogout(client)])
+  // The challenge is set, although the middleware ignores the headers of the error.
+  expect(response).toMatchObject({ status: 418, text: 'caught', challenge: CHALLENGE })
+  expect(caught).toEqual([
+    expect.objectContaining({
+      name: 'UnauthorizedError',
+      status: 401,
+      code: 'invalid_token',
+      headers: { 'WWW-Authenticate': CHALLENGE },
+      message: DESCRIPTION,
+    }),
+  ])
+})
+
+test('the Koa middleware challenges with DPoP if the request used DPoP', async () => {
+  const response = await call([verified('auth0|out'), lastLogout(client)], 'DPoP x')
+  expect(response.challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+})
+
+test('the Koa middleware fails for a request without verified claims', async () => {
+  const response = await call([lastLogout(client)])
+  expect(response).toMatchObject({ status: 500, challenge: null })
+  expect(response.errors).toEqual([expect.any(TypeError)])
+  expect(response.errors[0]?.message).toContain('no verified claims in ctx.state.user')
+})
+
+test('the Koa middleware reads the claims with getClaims, whose argument has the type of the app', async () => {
+  const verify: Middleware = (ctx, next) => {
+    ctx.state.token = { payload: claimsOf('auth0|out') }
+    return next()
+  }
+  const getClaims = (ctx: Context) => ctx.state.token.payload
+  expect(await call([verify, lastLogout(client, { getClaims })])).toMatchObject({ status: 401 })
+})

@@ -1,0 +1,168 @@
+import type {
+  APIGatewayRequestAuthorizerEvent,
+  APIGatewayRequestAuthorizerEventV2,
+  APIGatewayTokenAuthorizerEvent,
+  Handler,
+} from 'aws-lambda'
+import { beforeEach, describe, expect, test } from 'vitest'
+import type { LastLogoutClient } from '../../src/client/index.js'
+import { type AuthorizerResult, type LambdaOptions, lastLogout } from '../../src/client/lambda.js'
+import { openClient } from '../_support/client.js'
+import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+
+const iat = Math.floor(Date.now() / 1000) - 60
+const OUT = { sub: 'auth0|out', iat }
+const IN = { sub: 'auth0|in', iat, scope: 'read:orders', permissions: ['read:orders'] }
+
+// The events are those of AWS's documentation, with the fields that it leaves open:
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html
+const ARN = 'arn:aws:execute-api:us-east-1:123456789012:abcdef123/test/GET/request'
+
+const TOKEN: APIGatewayTokenAuthorizerEvent = {
+  type: 'TOKEN',
+  authorizationToken: 'Bearer token',
+  methodArn: ARN,
+}
+
+const REQUEST = {
+  type: 'REQUEST',
+  methodArn: ARN,
+  resource: '/request',
+  path: '/request',
+  httpMethod: 'GET',
+  headers: { Accept: '*/*', Authorization: 'Bearer token', 'X-Forwarded-Proto': 'https' },
+  queryStringParameters: { QueryString1: 'queryValue1' },
+  pathParameters: {},
+  stageVariables: { StageVar1: 'stageValue1' },
+  requestContext: {
+    path: '/request',
+    accountId: '123456789012',
+    resourceId: '05c7jb',
+    stage: 'test',
+    requestId: '...',
+    identity: { apiKey: '...', sourceIp: '...' },
+    resourcePath: '/request',
+    httpMethod: 'GET',
+    apiId: 'abcdef123',
+  },
+} as unknown as APIGatewayRequestAuthorizerEvent
+
+/** An HTTP API sends payload format 1.0 for compatibility with REST APIs. */
+const REQUEST_1_0 = { ...REQUEST, version: '1.0', identitySource: 'Bearer token' }
+
+const REQUEST_2_0 = {
+  version: '2.0',
+  type: 'REQUEST',
+  routeArn: ARN,
+  identitySource: ['Bearer token'],
+  routeKey: '$default',
+  rawPath: '/my/path',
+  rawQueryString: 'parameter1=value1',
+  cookies: ['cookie1', 'cookie2'],
+  headers: { authorization: 'Bearer token' },
+  queryStringParameters: { parameter1: 'value1' },
+  requestContext: {
+    accountId: '123456789012',
+    apiId: 'api-id',
+    domainName: 'id.execute-api.us-east-1.amazonaws.com',
+    domainPrefix: 'id',
+    http: { method: 'POST', path: '/my/path', protocol: 'HTTP/1.1', sourceIp: 'IP', userAgent: '' },
+    requestId: 'id',
+    routeKey: '$default',
+    stage: '$default',
+    time: '12/Mar/2020:19:03:58 +0000',
+    timeEpoch: 1583348638390,
+  },
+  pathParameters: { parameter1: 'value1' },
+  stageVariables: { stageVariable1: 'value1' },
+} as unknown as APIGatewayRequestAuthorizerEventV2
+
+let client: LastLogoutClient
+beforeEach(async () => {
+  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+})
+
+/** Runs an authorizer after the verification of the token. Returns its result as API Gateway gets it. */
+async function authorize<Event extends Parameters<ReturnType<typeof lastLogout>>[0]>(
+  event: Event,
+  claims: object,
+  { guard = client, options = {} as LambdaOptions } = {},
+) {
+  const check = lastLogout(guard, options)
+  const handler = (async (received) => check(received, claims)) satisfies Handler<
+    Event,
+    AuthorizerResult<Event>
+  >
+  return JSON.parse(JSON.stringify(await handler(event)))
+}
+
+describe.each([
+  ['TOKEN event of a REST API', TOKEN],
+  ['REQUEST event of a REST API', REQUEST],
+  ['REQUEST event of an HTTP API with payload format 1.0', REQUEST_1_0],
+])('for a %s', (_name, event) => {
+  test('allows an accepted token to call the stage, by an IAM policy', async () => {
+    expect(await authorize(event, IN)).toEqual({
+      principalId: 'auth0|in',
+      policyDocument: {
+        Version: '2012-10-17',
+        Statement: [
+          {
+            Action: 'execute-api:Invoke',
+            Effect: 'Allow',
+            Resource: 'arn:aws:execute-api:us-east-1:123456789012:abcdef123/test/*',
+          },
+        ],
+      },
+      context: { sub: 'auth0|in', scope: 'read:orders' },
+    })
+  })
+})
+
+test('for an HTTP API with payload format 2.0, allows an accepted token by a simple response', async () => {
+  expect(await authorize(REQUEST_2_0, IN)).toEqual({
+    isAuthorized: true,
+    context: { sub: 'auth0|in', scope: 'read:orders' },
+  })
+})
+
+describe.each([
+  ['TOKEN', TOKEN],
+  ['REQUEST', REQUEST],
+  ['payload format 2.0', REQUEST_2_0],
+])('for %s', (_name, event) => {
+  test('refuses a revoked token by the error for which API Gateway responds with 401', async () => {
+    await expect(authorize(event, OUT)).rejects.toMatchObject({
+      message: 'Unauthorized',
+      cause: { code: 'invalid_token', status: 401 },
+    })
+  })
+
+  test('refuses an unknown revocation status by an error that the log of the function names', async () => {
+    const guard = openClient('http://127.0.0.1:1', { lookup: 'request' })
+    await expect(authorize(event, IN, { guard })).rejects.toMatchObject({
+      name: 'LastLogoutUnknownError',
+      code: 'temporarily_unavailable',
+      message: 'the revocation status of the token is unavailable',
+    })
+  })
+
+  test('accepts an unknown revocation status with onUnknown: allow', async () => {
+    const guard = openClient('http://127.0.0.1:1', { lookup: 'request', onUnknown: 'allow' })
+    expect(await authorize(event, IN, { guard })).toMatchObject({ context: { sub: 'auth0|in' } })
+  })
+
+  test('causes an error without verified claims, and no request bypasses the check (P21)', async () => {
+    await expect(authorize(event, undefined as never)).rejects.toThrow(/no verified claims/)
+  })
+})
+
+test('passes on what getContext returns', async () => {
+  const options: LambdaOptions = {
+    getContext: ({ permissions }) => ({ permissions: String(permissions) }),
+  }
+  const expected = { context: { permissions: 'read:orders' } }
+  expect(await authorize(TOKEN, IN, { options })).toMatchObject(expected)
+  expect(await authorize(REQUEST_2_0, IN, { options })).toMatchObject(expected)
+})

@@ -1,0 +1,61 @@
+import { expect, test } from 'vitest'
+import { type Decision, type Refusal, toRefusal } from '../../src/client/index.js'
+import { openClient } from '../_support/client.js'
+import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+
+const REVOKED = { allowed: false, outcome: 'revoked' } as const
+const UNKNOWN = { allowed: false, outcome: 'unknown' } as const
+
+const challengeOf = (refusal: Refusal | null) => refusal?.headers['WWW-Authenticate']
+
+test('toRefusal refuses a revoked token with 401, a challenge and a body', () => {
+  const error_description = 'the token was revoked by a logout'
+  expect(toRefusal(REVOKED)).toEqual({
+    status: 401,
+    headers: {
+      'WWW-Authenticate': `Bearer error="invalid_token", error_description="${error_description}"`,
+    },
+    body: { error: 'invalid_token', error_description },
+  })
+})
+
+test('toRefusal refuses an unknown revocation status with 503, and without a challenge', () => {
+  expect(toRefusal(UNKNOWN, 'DPoP x')).toEqual({
+    status: 503,
+    headers: { 'Retry-After': '5' },
+    body: {
+      error: 'temporarily_unavailable',
+      error_description: 'the revocation status of the token is unavailable',
+    },
+  })
+})
+
+test.each(['accepted', 'revoked', 'unknown'] as const)(
+  'toRefusal returns null for an allowed request whose outcome is %s',
+  (outcome) => {
+    expect(toRefusal({ allowed: true, outcome })).toBeNull()
+  },
+)
+
+test.each<[authorization: string | null | undefined, scheme: string]>([
+  [undefined, 'Bearer'],
+  [null, 'Bearer'],
+  ['', 'Bearer'],
+  ['Bearer eyJ', 'Bearer'],
+  ['DPoP eyJ', 'DPoP'],
+  ['dpop eyJ', 'DPoP'],
+  ['DPoP', 'DPoP'],
+  ['DPoPs eyJ', 'Bearer'],
+  ['Basic DPoP', 'Bearer'],
+])('toRefusal challenges a request with the header %j by %s', (authorization, scheme) => {
+  expect(challengeOf(toRefusal(REVOKED, authorization))).toMatch(new RegExp(`^${scheme} error=`))
+})
+
+test('toRefusal turns the decision of a client into a response', async () => {
+  const client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  const iat = Math.floor(Date.now() / 1000) - 60
+  const decisions: Decision[] = await Promise.all(
+    ['auth0|in', 'auth0|out'].map((sub) => client.check({ sub, iat })),
+  )
+  expect(decisions.map((decision) => toRefusal(decision)?.status ?? null)).toEqual([null, 401])
+})

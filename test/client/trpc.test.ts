@@ -1,0 +1,108 @@
+import { initTRPC } from '@trpc/server'
+import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
+import { beforeEach, describe, expect, test } from 'vitest'
+import type { LastLogoutClient } from '../../src/client/index.js'
+import { lastLogout, responseMeta } from '../../src/client/trpc.js'
+import { openClient } from '../_support/client.js'
+import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+
+interface Context {
+  claims: { sub: string; iat: number; cnf?: { jkt: string } } | null
+}
+
+const CHALLENGE =
+  'Bearer error="invalid_token", error_description="the token was revoked by a logout"'
+const iat = Math.floor(Date.now() / 1000) - 60
+const OUT = { sub: 'auth0|out', iat }
+const IN = { sub: 'auth0|in', iat }
+
+let client: LastLogoutClient
+beforeEach(async () => {
+  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+})
+const unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
+
+/** Calls procedures of a router through an HTTP adapter. `orders` and `greeting` use the middleware. */
+async function call(
+  claims: Context['claims'],
+  { guard = client, path = 'orders', headers = {} as Record<string, string> } = {},
+) {
+  const t = initTRPC.context<Context>().create()
+  const getClaims = (ctx: Context) => ctx.claims
+  const router = t.router({
+    orders: t.procedure
+      .use(({ ctx, next }) => next({ ctx: { user: ctx.claims?.sub } }))
+      .use(lastLogout(guard, { getClaims: (ctx) => ctx.claims }))
+      .query(({ ctx }) => ctx.user),
+    greeting: t.procedure
+      .use(lastLogout(guard, { getClaims, authRequired: false }))
+      .query(() => 'hello'),
+    public: t.procedure.query(() => 'public'),
+  })
+  const response = await fetchRequestHandler({
+    endpoint: '',
+    req: new Request(`http://api/${path}`, { headers }),
+    router,
+    createContext: () => ({ claims }),
+    responseMeta,
+  })
+  const { status, headers: sent } = response
+  const text = await response.text()
+  const [challenge, retryAfter] = [sent.get('www-authenticate'), sent.get('retry-after')]
+  return { status, challenge, retryAfter, text }
+}
+
+describe('the tRPC middleware', () => {
+  test('passes the context of the middleware before it on to the procedure', async () => {
+    const { status, text } = await call(IN)
+    expect(status).toBe(200)
+    expect(JSON.parse(text)).toEqual({ result: { data: 'auth0|in' } })
+  })
+
+  test('refuses a revoked token by a TRPCError with the code UNAUTHORIZED', async () => {
+    const { text, ...response } = await call(OUT)
+    expect(response).toEqual({ status: 401, challenge: CHALLENGE, retryAfter: null })
+    expect(JSON.parse(text).error).toMatchObject({
+      message: 'the token was revoked by a logout',
+      data: { code: 'UNAUTHORIZED' },
+    })
+  })
+
+  test('refuses an unknown revocation status by a TRPCError with the code SERVICE_UNAVAILABLE', async () => {
+    const { text, ...response } = await call(IN, { guard: unreachable })
+    expect(response).toEqual({ status: 503, challenge: null, retryAfter: '5' })
+    expect(JSON.parse(text).error.data).toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
+  })
+
+  test('challenges with DPoP if the token is bound to a DPoP key', async () => {
+    const { challenge } = await call({ ...OUT, cnf: { jkt: 'a-thumbprint' } })
+    expect(challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+  })
+
+  test('causes an error for a call without verified claims, and no call bypasses the check (P21)', async () => {
+    const { status, text } = await call(null)
+    expect(status).toBe(500)
+    expect(JSON.parse(text).error.message).toMatch(/no verified claims in the result of getClaims/)
+  })
+
+  test('accepts a call without a token if none is required, and checks one with a token', async () => {
+    expect(await call(null, { path: 'greeting' })).toMatchObject({ status: 200 })
+    expect(await call(OUT, { path: 'greeting' })).toMatchObject({ status: 401 })
+  })
+
+  test('sets the headers of a refusal on a batch, which has the status 207', async () => {
+    const { text, ...response } = await call(OUT, { path: 'public,orders?batch=1' })
+    expect(response).toEqual({ status: 207, challenge: CHALLENGE, retryAfter: null })
+    expect(JSON.parse(text)).toMatchObject([{ result: {} }, { error: {} }])
+  })
+
+  test('refuses a call of a streamed batch, whose status and headers tRPC sends before the calls', async () => {
+    const { text, ...response } = await call(OUT, {
+      path: 'public,orders?batch=1',
+      headers: { 'trpc-accept': 'application/jsonl' },
+    })
+    expect(response).toEqual({ status: 200, challenge: null, retryAfter: null })
+    expect(text).toContain('UNAUTHORIZED')
+    expect(text).not.toContain('auth0|out')
+  })
+})

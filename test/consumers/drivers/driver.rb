@@ -1,0 +1,17 @@
+# frozen_string_literal: true
+
+# Runs the checks of the lines of standard input, and prints the outcome of each.
+
+require "json"
+require "last_logout"
+
+$stdout.sync = true
+clients = Hash.new do |known, (url, key, timeout_seconds)|
+  options = timeout_seconds ? { timeout_seconds: timeout_seconds } : {}
+  known[[url, key, timeout_seconds]] = LastLogout.new(url, key, **options)
+end
+$stdin.each_line do |line|
+  options = JSON.parse(line)
+  claims = options.delete("claims")
+  puts clients[options.values_at("url", "key", "timeoutSeconds")].check(claims)
+end

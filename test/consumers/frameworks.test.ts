@@ -1,0 +1,166 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { FRAMEWORKS, readDependencies } from '../../scripts/frameworks.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { createDpopKey, type DpopKey } from '../_support/dpop.js'
+import { copyExample, type Example } from '../_support/examples.js'
+import { INSTALLED_DIR } from '../_support/installed.js'
+import { type Issuer, ORDERS_AUDIENCE, openIssuer } from '../_support/issuer.js'
+import type { ProtectedServer } from '../_support/protected-server.js'
+import { type RunningService, runService } from '../_support/running-service.js'
+import { KEY } from '../_support/served-api.js'
+import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
+import { WAIT } from '../_support/wait.js'
+import {
+  type Case,
+  type CaseGroup,
+  expectedOf,
+  GROUPS,
+  LOGGED_OUT,
+  LOGOUT_MS,
+  SESSION,
+  type ServiceState,
+} from './cases.js'
+
+const STALE_AGE_MS = 600_000
+
+/** `next build` compiles Next itself. */
+const MAX_BUILD_MS = 180_000
+
+let database: TestDatabase
+let issuer: Issuer
+let dpop: DpopKey
+let service: RunningService
+let staleService: ServedLogouts
+let urls: Record<ServiceState, string>
+beforeAll(async () => {
+  database = await createTestDatabase()
+  issuer = await openIssuer()
+  dpop = await createDpopKey()
+  service = await runService({ DATABASE_URL: database.url })
+  staleService = await serveLogouts(Date.now() - STALE_AGE_MS)
+  for (const logout of LOGGED_OUT) {
+    const storedAtMs = Date.now()
+    service.tenant.write(buildEntry('slo', logout), { dateMs: LOGOUT_MS, storedAtMs })
+    await staleService.logOut(logout.userId, logout.sessionId, LOGOUT_MS)
+  }
+  await Promise.all(LOGGED_OUT.map(({ userId }) => service.waitForLogout(userId)))
+  urls = { reachable: service.url, stale: staleService.url, unreachable: 'http://127.0.0.1:2' }
+})
+afterAll(async () => {
+  await Promise.all([service.close(), staleService.close(), issuer.close()])
+  await database.drop()
+})
+
+test('the examples are run with the versions that they name', async () => {
+  for (const { example } of FRAMEWORKS) {
+    const named = await readDependencies(join('examples', example))
+    const { 'last-logout-client': client, ...others } = named
+    expect(client).toBe('file:../../dist/last-logout-client-0.1.0.tgz')
+    for (const [name, version] of Object.entries(others)) {
+      const manifest = join(INSTALLED_DIR, 'node_modules', name, 'package.json')
+      expect(JSON.parse(await readFile(manifest, 'utf8')).version, name).toBe(version)
+    }
+  }
+})
+
+describe.each(FRAMEWORKS)('the example for $name', ({ example: name, paths = ['/orders'] }) => {
+  const examples: Example[] = []
+  const servers = new Map<CaseGroup, ProtectedServer>()
+  beforeAll(async () => {
+    const [deny, allow] = await Promise.all([copyExample(name, 'deny'), copyExample(name, 'allow')])
+    examples.push(deny, allow)
+    await Promise.all(
+      GROUPS.map(async (group) => {
+        const example = group.onUnknown === 'deny' ? deny : allow
+        servers.set(group, await example.start(environment(urls[group.service])))
+      }),
+    )
+  }, MAX_BUILD_MS)
+  afterAll(async () => {
+    await Promise.all([...servers.values()].map((server) => server.close()))
+    await Promise.all(examples.map((example) => example.remove()))
+  })
+
+  const callIn = (group: CaseGroup, each: Pick<Case, 'claims' | 'scheme'>, path = '/orders') =>
+    call(`${servers.get(group)?.url}${path}`, each)
+
+  test.each(GROUPS)(
+    'responds as every other framework, if the service is $service, with $onUnknown',
+    async (group) => {
+      await waitUntilLoaded((each) => callIn(group, each), group.service)
+      for (const path of paths) {
+        const found: Record<string, object> = {}
+        const expected: Record<string, object> = {}
+        // One after another: some checks send a request, with a timeout of a second.
+        for (const each of group.cases) {
+          found[each.name] = await callIn(group, each, path)
+          expected[each.name] = withUser(each, name, path)
+        }
+        expect(found, path).toMatchObject(expected)
+      }
+    },
+  )
+
+  test('accepts a token until its session is logged out, and then the tokens of other sessions', async () => {
+    const [group] = GROUPS as [CaseGroup]
+    const claims = { sub: `auth0|${name}`, iat: Math.floor(Date.now() / 1000) - 60 }
+    const statusOf = async (session: string) =>
+      (await callIn(group, { claims: { ...claims, [SESSION]: `${name} ${session}` } })).status
+    expect([await statusOf('phone'), await statusOf('laptop')]).toEqual([200, 200])
+    const logout = { userId: claims.sub, sessionId: `${name} phone` }
+    service.tenant.write(buildEntry('slo', logout))
+    await expect.poll(() => statusOf('phone'), WAIT).toBe(401)
+    expect(await statusOf('laptop')).toBe(200)
+  })
+})
+
+/** The environment variables of an example. */
+const environment = (url: string) => ({
+  ISSUER_BASE_URL: issuer.url,
+  AUDIENCE: ORDERS_AUDIENCE,
+  LAST_LOGOUT_URL: url,
+  LAST_LOGOUT_API_KEY: KEY,
+  PORT: '0',
+})
+
+/** Calls the protected route as the user of these claims. */
+async function call(route: string, { claims, scheme = 'Bearer' }: Pick<Case, 'claims' | 'scheme'>) {
+  const bound = scheme === 'DPoP' ? { cnf: { jkt: dpop.thumbprint } } : {}
+  const token = claims === null ? null : await issuer.sign({ ...claims, ...bound })
+  const headers = new Headers()
+  if (token !== null) headers.set('authorization', `${scheme} ${token}`)
+  if (token !== null && scheme === 'DPoP') headers.set('dpop', await dpop.prove(route, token))
+  const response = await fetch(route, { headers, signal: AbortSignal.timeout(10_000) })
+  const text = await response.text()
+  return {
+    status: response.status,
+    challenge: response.headers.get('www-authenticate'),
+    retryAfter: response.headers.get('retry-after'),
+    user: response.status === 200 ? readUser(JSON.parse(text)) : null,
+  }
+}
+
+/** Reads the user in the body of a response. tRPC wraps the result of a procedure. */
+function readUser(body: { user?: string; result?: { data: { user: string } } }) {
+  return (body.result?.data ?? body).user
+}
+
+/** Returns the expected response. For orders, an accepted user is the `sub` of the token. */
+function withUser(each: Case, framework: string, path: string) {
+  const expected = expectedOf(each, framework)
+  const user = path.endsWith('/orders') ? each.claims?.sub : undefined
+  return { ...expected, user: expected.status === 200 ? user : null }
+}
+
+/** Waits until the client of a process has the logouts of the service. */
+async function waitUntilLoaded(
+  callWith: (each: Pick<Case, 'claims'>) => Promise<{ status: number }>,
+  state: ServiceState,
+): Promise<void> {
+  if (state === 'unreachable') return
+  const claims = { sub: LOGGED_OUT[0]?.userId, iat: 1 }
+  await vi.waitFor(async () => expect((await callWith({ claims })).status).toBe(401), WAIT)
+}

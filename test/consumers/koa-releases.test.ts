@@ -1,0 +1,85 @@
+import { exportSPKI } from 'jose'
+import type { Middleware } from 'koa'
+import Koa from 'koa'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import type { LastLogoutClient } from '../../src/client/index.js'
+import { lastLogout } from '../../src/client/koa.js'
+import { openClient } from '../_support/client.js'
+import { requireInstalled } from '../_support/installed.js'
+import { type Issuer, openIssuer } from '../_support/issuer.js'
+import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+import { serve } from '../_support/protected-server.js'
+
+let issuer: Issuer
+let secret: string
+beforeAll(async () => {
+  issuer = await openIssuer()
+  secret = await exportSPKI(issuer.publicKey)
+})
+afterAll(() => issuer.close())
+
+let client: LastLogoutClient
+beforeEach(async () => {
+  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+})
+
+const KOA: [name: string, load: () => new () => Koa][] = [
+  ['Koa 2', () => requireInstalled('koa-2')],
+  ['Koa 3', () => Koa],
+]
+
+const NOW = Math.floor(Date.now() / 1000)
+
+describe.each(KOA)('%s after koa-jwt', (_name, load) => {
+  /** Calls an app whose koa-jwt and binding have these options. */
+  async function call(
+    claims: object | null,
+    options: { optional?: boolean; guard?: LastLogoutClient } = {},
+  ) {
+    const { optional = false, guard = client } = options
+    const app = new (load())()
+    const verify: Middleware = requireInstalled('koa-jwt')({
+      secret,
+      algorithms: ['RS256'],
+      passthrough: optional,
+    })
+    app.use(verify).use(lastLogout(guard, { authRequired: !optional }))
+    app.use((ctx) => {
+      ctx.body = 'passed'
+    })
+    const server = await serve(app.listen(0, '127.0.0.1'))
+    onTestFinished(() => server.close())
+    const headers = new Headers()
+    if (claims !== null) headers.set('authorization', `Bearer ${await issuer.sign({ ...claims })}`)
+    const response = await fetch(server.url, { headers })
+    const challenge = response.headers.get('www-authenticate')
+    await response.body?.cancel()
+    return { status: response.status, challenge, retryAfter: response.headers.get('retry-after') }
+  }
+
+  const challenge = expect.stringMatching(/^Bearer error="invalid_token"/)
+
+  test('accepts, refuses and returns unknown as the client does', async () => {
+    expect(await call({ sub: 'auth0|in', iat: NOW - 60 })).toMatchObject({ status: 200 })
+    expect(await call({ sub: 'auth0|out', iat: NOW - 60 })).toMatchObject({
+      status: 401,
+      challenge,
+    })
+    const guard = openClient('http://127.0.0.1:1', { lookup: 'request' })
+    const unknown = await call({ sub: 'auth0|in', iat: NOW - 60 }, { guard })
+    expect(unknown).toEqual({ status: 503, challenge: null, retryAfter: '5' })
+  })
+
+  test('with passthrough and authRequired: false, accepts a request only without a token', async () => {
+    const optional = { optional: true }
+    expect(await call(null, optional)).toMatchObject({ status: 200 })
+    expect(await call({ sub: 'auth0|in', iat: NOW - 60 }, optional)).toMatchObject({ status: 200 })
+    const refused = [
+      { sub: 'auth0|out', iat: NOW - 60 },
+      { sub: 'auth0|in', iat: NOW - 60, exp: NOW - 30 },
+    ]
+    for (const claims of refused) {
+      expect(await call(claims, optional)).toMatchObject({ status: 401, challenge })
+    }
+  })
+})

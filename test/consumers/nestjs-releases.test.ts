@@ -1,0 +1,147 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { build } from 'esbuild'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { addClient, INSTALLED_DIR } from '../_support/installed.js'
+import { KEY } from '../_support/served-api.js'
+import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
+
+const CHALLENGE =
+  'Bearer error="invalid_token", error_description="the token was revoked by a logout"'
+const iat = Math.floor(Date.now() / 1000) - 60
+const OUT = { sub: 'auth0|out', iat }
+const IN = { sub: 'auth0|in', iat }
+
+/** The releases, and the folders that they are installed in. */
+const RELEASES: [name: string, dir: string][] = [
+  ['Nest 10', join(INSTALLED_DIR, 'nestjs-10')],
+  ['Nest 11', INSTALLED_DIR],
+  ['Nest 12', join(INSTALLED_DIR, 'nestjs-12')],
+]
+
+type Urls = Record<'express' | 'fastify' | 'withOptions', string>
+
+let logouts: ServedLogouts
+beforeAll(async () => {
+  logouts = await serveLogouts()
+  await logouts.logOut(OUT.sub)
+})
+afterAll(() => logouts.close())
+
+describe.each(RELEASES)('%s', (_release, dir) => {
+  let app: { urls: Urls; close(): Promise<void> }
+  beforeAll(async () => {
+    if (dir !== INSTALLED_DIR) await addClient(dir)
+    app = await startApp(dir)
+  })
+  afterAll(() => app.close())
+
+  describe.each(['express', 'fastify'] as const)('on platform-%s', (platform) => {
+    const get = (path: string, claims?: object, headers = {}) =>
+      call(`${app.urls[platform]}/${path}`, claims, headers)
+
+    test.each(['instance', 'injected', 'named'])(
+      'a guard (%s) accepts a token that no logout covers, and refuses a revoked one',
+      async (path) => {
+        expect(await get(path, IN)).toMatchObject({ status: 200, body: {} })
+        expect(await get(path, OUT)).toEqual({
+          status: 401,
+          challenge: CHALLENGE,
+          retryAfter: null,
+          body: {
+            error: 'invalid_token',
+            error_description: 'the token was revoked by a logout',
+          },
+        })
+      },
+    )
+
+    test('refuses an unknown revocation status with 503 and Retry-After', async () => {
+      expect(await get('unreachable', IN)).toMatchObject({
+        status: 503,
+        challenge: null,
+        retryAfter: '5',
+        body: { error: 'temporarily_unavailable' },
+      })
+    })
+
+    test('passes a refusal to an exception filter, with its headers on the response', async () => {
+      expect(await get('filtered', OUT)).toEqual({
+        status: 418,
+        challenge: CHALLENGE,
+        retryAfter: null,
+        body: { code: 'invalid_token', headers: { 'WWW-Authenticate': CHALLENGE } },
+      })
+    })
+
+    test('challenges with DPoP if the request used DPoP', async () => {
+      const { challenge } = await get('instance', OUT, { authorization: 'DPoP token' })
+      expect(challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
+    })
+
+    test('causes an error without verified claims, and no request bypasses the check (P21)', async () => {
+      expect(await get('instance')).toMatchObject({ status: 500 })
+      expect(await get('injected')).toMatchObject({ status: 500 })
+      expect(await get('named')).toMatchObject({ status: 500 })
+    })
+
+    test('accepts a request without a token if none is required, and checks one with a token', async () => {
+      expect(await get('optional')).toMatchObject({ status: 200 })
+      expect(await get('optional', OUT)).toMatchObject({ status: 401 })
+      const unverified = await get('optional', undefined, { authorization: 'Bearer token' })
+      expect(unverified).toMatchObject({ status: 401 })
+    })
+
+    test('causes an error in GraphQL without getClaims, also if no token is required', async () => {
+      expect((await get('graphql')).body).toEqual({ outcome: 'TypeError' })
+    })
+  })
+
+  test('injects the options of the guard', async () => {
+    const url = `${app.urls.withOptions}/injected`
+    expect(await call(url)).toMatchObject({ status: 200 })
+    expect(await call(url, OUT)).toMatchObject({ status: 401 })
+  })
+})
+
+/** Starts the app with the packages of a folder. It is a process of its own: each release extends `Reflect`. */
+async function startApp(dir: string) {
+  const file = join(dir, 'app.mjs')
+  await build({
+    entryPoints: ['test/consumers/nestjs-app.js'],
+    outfile: file,
+    bundle: true,
+    packages: 'external',
+    format: 'esm',
+    target: 'node20',
+    loader: { '.js': 'ts' },
+    tsconfigRaw: { compilerOptions: { experimentalDecorators: true } },
+    logLevel: 'warning',
+  })
+  const child = spawn(process.execPath, [file], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { PATH: process.env.PATH, LAST_LOGOUT_URL: logouts.url, LAST_LOGOUT_API_KEY: KEY },
+  })
+  const exited = once(child, 'exit')
+  const [line] = await Promise.race([once(createInterface(child.stdout), 'line'), exited])
+  return {
+    urls: JSON.parse(line) as Urls,
+    async close() {
+      child.kill('SIGKILL')
+      await exited
+    },
+  }
+}
+
+async function call(url: string, claims?: object, headers: Record<string, string> = {}) {
+  const sent = claims === undefined ? headers : { ...headers, claims: JSON.stringify(claims) }
+  const response = await fetch(url, { headers: sent, signal: AbortSignal.timeout(10_000) })
+  return {
+    status: response.status,
+    challenge: response.headers.get('www-authenticate'),
+    retryAfter: response.headers.get('retry-after'),
+    body: await response.json(),
+  }
+}

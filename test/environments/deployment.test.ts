@@ -1,0 +1,281 @@
+import { execFile } from 'node:child_process'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parse, parseAllDocuments } from 'yaml'
+import { SECRETS, variables } from '../../src/config/variables.js'
+import { finishCommandLine } from '../_support/command-line.js'
+
+const run = promisify(execFile)
+
+/** Maximum exposure that `systemd-analyze security` may report, from 0 to 100. Below 20, it calls it "OK". */
+const MAX_EXPOSURE = 15
+
+const KNOWN = new Set<string>([...Object.keys(variables), ...SECRETS.map((name) => `${name}_FILE`)])
+const isUnknown = (name: string) => !KNOWN.has(name)
+
+/** Expects that the arguments are a command of the program. */
+async function expectCommand(args: string[]): Promise<void> {
+  expect(await finishCommandLine([...args, '--help']), args.join(' ')).toMatchObject({ code: 0 })
+}
+
+describe('deploy/docker-compose.yml', () => {
+  interface Service {
+    command?: string[]
+    environment: Record<string, string>
+    secrets?: (string | { source: string })[]
+    healthcheck?: object
+    read_only?: boolean
+    cap_drop?: string[]
+  }
+  let services: Record<string, Service>
+  let secrets: Record<string, { file: string }>
+  beforeAll(async () => {
+    const { stdout } = await run(
+      'docker-compose',
+      ['--file', 'deploy/docker-compose.yml', 'config'],
+      {
+        env: { PATH: process.env.PATH, AUTH0_DOMAIN: 'tenant.example', AUTH0_CLIENT_ID: 'id' },
+      },
+    )
+    ;({ services, secrets } = parse(stdout))
+  })
+  const ours = () =>
+    Object.entries(services).filter(([name]) => !['postgres', 'redis'].includes(name))
+
+  test('Compose runs migrate once, two workers and two APIs, beside PostgreSQL and Redis', async () => {
+    expect(Object.keys(services).sort()).toEqual([
+      'api-1',
+      'api-2',
+      'migrate',
+      'postgres',
+      'redis',
+      'worker-1',
+      'worker-2',
+    ])
+    for (const [name, { command = [] }] of ours()) {
+      expect(command).toEqual([name.replace(/-\d$/, '')])
+      await expectCommand(command)
+    }
+  })
+
+  test('Compose sets variables that exist, and secrets as files only', () => {
+    for (const [name, { environment, secrets: used = [] }] of ours()) {
+      expect(Object.keys(environment).filter(isUnknown), name).toEqual([])
+      const files = Object.entries(environment).filter(([variable]) => variable.endsWith('_FILE'))
+      const sources = used.map((secret) => (typeof secret === 'string' ? secret : secret.source))
+      expect(files.map(([, path]) => path).sort(), name).toEqual(
+        sources.map((source) => `/run/secrets/${source}`).sort(),
+      )
+      for (const [variable] of files) expect(environment).not.toHaveProperty(variable.slice(0, -5))
+      // The API, which strangers can reach, has no access to Auth0.
+      expect('AUTH0_CLIENT_SECRET_FILE' in environment, name).toBe(name.startsWith('worker'))
+    }
+    for (const { file } of Object.values(secrets))
+      expect(resolve(file)).toMatch(/\/deploy\/secrets\//)
+  })
+
+  test('Compose gives the program no privilege, and nothing to write to', () => {
+    for (const [name, service] of ours()) {
+      expect(service, name).toMatchObject({ read_only: true, cap_drop: ['ALL'] })
+    }
+  })
+
+  test('Compose names a setting that is missing', async () => {
+    const config = run('docker-compose', ['--file', 'deploy/docker-compose.yml', 'config'], {
+      env: { PATH: process.env.PATH },
+    })
+    await expect(config).rejects.toMatchObject({
+      stderr: expect.stringMatching(/AUTH0_(DOMAIN|CLIENT_ID)[\s\S]*set it in deploy\/\.env/),
+    })
+  })
+})
+
+describe('the units of systemd', async () => {
+  const names = (await readdir('deploy/systemd')).filter((name) => /\.(service|timer)$/.test(name))
+  const services = names.filter((name) => name.endsWith('.service'))
+  let directory: string
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'last-logout-units-'))
+    await cp('deploy/systemd', directory, { recursive: true })
+    // The units name the installed program, which this machine lacks.
+    for (const name of services) {
+      const unit = await readFile(join(directory, name), 'utf8')
+      await writeFile(
+        join(directory, name),
+        unit.replace('/usr/local/bin/last-logout', '/bin/true'),
+      )
+    }
+  })
+  afterAll(() => rm(directory, { recursive: true }))
+
+  const analyze = (...args: string[]) =>
+    run('systemd-analyze', ['--no-pager', ...args], {
+      env: { PATH: process.env.PATH, SYSTEMD_UNIT_PATH: `${directory}:` },
+    })
+
+  test('the units are valid', async () => {
+    const { stdout, stderr } = await analyze('verify', '--man=no', ...names)
+    expect(stdout + stderr).toBe('')
+  })
+
+  test('a unit with an unknown setting is not valid', async () => {
+    await writeFile(join(directory, 'wrong.service'), '[Service]\nExecStart=/bin/true\nRestrt=no\n')
+    const { stderr } = await analyze('verify', '--man=no', 'wrong.service')
+    expect(stderr).toMatch(/Unknown key (name )?'Restrt'/)
+  })
+
+  test.each(services)('%s starts a command, and is hardened', async (name) => {
+    const unit = await readFile(join('deploy/systemd', name), 'utf8')
+    const [, command = ''] = /^ExecStart=\/usr\/local\/bin\/last-logout (\w+)$/m.exec(unit) ?? []
+    expect(name).toBe(`last-logout-${command}.service`)
+    await expectCommand([command])
+    const threshold = `--threshold=${MAX_EXPOSURE}`
+    await analyze('security', '--offline=true', threshold, join(directory, name))
+  })
+
+  test('the units set variables that exist, from credentials that they load', async () => {
+    const common = await readFile('deploy/systemd/last-logout-.service.d/common.conf', 'utf8')
+    for (const name of services) {
+      const text = common + (await readFile(join('deploy/systemd', name), 'utf8'))
+      const set = [...text.matchAll(/^Environment=(\w+)=%d\/(\w+)$/gm)]
+      expect(set.map(([, variable = '']) => variable).filter(isUnknown)).toEqual([])
+      const loaded = [...text.matchAll(/^LoadCredential=(\w+):\/etc\/last-logout\/(\w+)$/gm)]
+      expect(set.map(([, , credential]) => credential)).toEqual(loaded.map(([, id]) => id))
+      for (const [, id, file] of loaded) expect(file).toBe(id)
+      // The API, which strangers can reach, has no access to Auth0.
+      const isReader = /-(start|worker|sync)\./.test(name)
+      expect(text.includes('AUTH0_CLIENT_SECRET_FILE'), name).toBe(isReader)
+    }
+  })
+})
+
+test('the line for cron runs a command, with variables that exist', async () => {
+  const lines = (await readFile('deploy/crontab', 'utf8')).split('\n')
+  expect(lines.pop()).toBe('')
+  const settings = lines.flatMap((line) => /^(\w+)=/.exec(line)?.[1] ?? [])
+  expect(settings.filter((name) => name !== 'PATH').filter(isUnknown)).toEqual([])
+  const [job = '', ...others] = lines.filter((line) => /^[*\d]/.test(line))
+  expect(others).toEqual([])
+  const [, user, command = ''] = /^(?:[\d*/,-]+ ){5}([\w-]+) (.*)$/.exec(job) ?? []
+  expect(user).toBe('last-logout')
+  // The shell of cron parses it without running it. In cron, an unescaped % ends the command.
+  await run('/bin/sh', ['-n', '-c', command])
+  expect(command).not.toContain('%')
+  const [, name = ''] = / last-logout (\w+) /.exec(command) ?? []
+  await expectCommand([name])
+})
+
+describe('the manifests of Kubernetes', async () => {
+  interface Container {
+    args: string[]
+    ports?: { name: string; containerPort: number }[]
+    envFrom: { configMapRef: { name: string } }[]
+    volumeMounts: { mountPath: string }[]
+  }
+  interface Pod {
+    containers: [Container, ...Container[]]
+    volumes: { projected: { sources: { secret: { name: string } }[] } }[]
+  }
+  interface Manifest {
+    apiVersion: string
+    kind: string
+    metadata: { name: string }
+    data?: Record<string, string>
+    stringData?: Record<string, string>
+    spec?: { template?: { metadata: { labels: object }; spec: Pod }; selector?: object }
+  }
+  const files = (await readdir('deploy/kubernetes')).filter((name) => name.endsWith('.yaml'))
+  const texts = await Promise.all(
+    files.map((name) => readFile(`deploy/kubernetes/${name}`, 'utf8')),
+  )
+  const manifests = texts.flatMap((text) =>
+    parseAllDocuments(text, { version: '1.1', strict: true }).map((document): Manifest => {
+      expect(document.errors).toEqual([])
+      return document.toJS()
+    }),
+  )
+  const find = (kind: string, name = 'last-logout') =>
+    manifests.find((manifest) => manifest.kind === kind && manifest.metadata.name === name)
+  const pods = manifests.flatMap(({ spec }) => spec?.template?.spec ?? [])
+
+  test('the manifests have the fields of the Kubernetes API, of the right types, and no others', async () => {
+    expect(await findTypeErrors(manifests)).toBe('')
+  })
+
+  test.each([
+    [{ args: ['api'], name: 'a', readynessProbe: {} }, '\'"readynessProbe"\' does not exist'],
+    [{ args: ['api'] }, "Property 'name' is missing"],
+    [{ args: 'api', name: 'a' }, "Type 'string' is not assignable to type 'string[]'"],
+  ])('the compiler rejects a container such as %j', async (container, error) => {
+    const pod = { apiVersion: 'v1', kind: 'Pod', spec: { containers: [container] } }
+    expect(await findTypeErrors([pod])).toContain(error)
+  })
+
+  test('the manifests run commands, with the settings and the secrets', async () => {
+    expect(pods.flatMap(({ containers }) => containers.flatMap(({ args }) => args)).sort()).toEqual(
+      ['api', 'migrate', 'worker'],
+    )
+    for (const { containers, volumes } of pods) {
+      const [{ args, envFrom, volumeMounts }, ...others] = containers
+      expect(others).toEqual([])
+      await expectCommand(args)
+      expect(volumeMounts).toMatchObject([{ mountPath: '/run/secrets/last-logout' }])
+      const settings = envFrom.map(({ configMapRef: { name } }) => find('ConfigMap', name)?.data)
+      const data: Record<string, string> = Object.assign({}, ...settings)
+      expect(Object.keys(data).filter(isUnknown)).toEqual([])
+      const secrets = volumes.flatMap(({ projected }) =>
+        projected.sources.flatMap(({ secret: { name } }) =>
+          Object.keys(find('Secret', name)?.stringData ?? {}),
+        ),
+      )
+      const files = Object.values(data).filter((value) => value.startsWith('/run/secrets/'))
+      expect(files.sort()).toEqual(secrets.map((key) => `/run/secrets/last-logout/${key}`).sort())
+      // The API, which strangers can reach, has no access to Auth0.
+      expect('AUTH0_CLIENT_SECRET_FILE' in data).toBe(args[0] === 'worker')
+    }
+  })
+
+  test('the Service leads to the API only', () => {
+    const api = find('Deployment', 'last-logout-api')?.spec?.template
+    const worker = find('Deployment', 'last-logout-worker')?.spec?.template
+    const selector = find('Service')?.spec?.selector
+    expect(api?.metadata.labels).toEqual(selector)
+    expect(worker?.metadata.labels).not.toEqual(selector)
+    const [container] = api?.spec.containers ?? []
+    expect(container?.ports).toEqual([{ name: 'http', containerPort: 8080 }])
+  })
+})
+
+/**
+ * Checks manifests against the types of the Kubernetes API. TypeScript rejects fields of an object literal that its
+ * type does not have.
+ *
+ * @returns The errors of the compiler.
+ */
+async function findTypeErrors(manifests: { apiVersion: string; kind: string }[]): Promise<string> {
+  // Below this directory, so that the compiler finds the types.
+  await mkdir('dist', { recursive: true })
+  const directory = await mkdtemp(resolve('dist', 'manifests-'))
+  try {
+    const lines = manifests.map((manifest, index) => {
+      const { apiVersion, kind } = manifest
+      const group = apiVersion.includes('/')
+        ? apiVersion.replace(/\.k8s\.io/, '')
+        : `core/${apiVersion}`
+      const type = `import('kubernetes-types/${group}').${kind}`
+      return `export const manifest${index}: ${type} = ${JSON.stringify(manifest)}`
+    })
+    const file = join(directory, 'manifests.ts')
+    await writeFile(file, lines.join('\n'))
+    const options = ['--noEmit', '--strict', '--module', 'esnext', '--moduleResolution', 'bundler']
+    await run('npx', ['tsc', ...options, '--ignoreConfig', '--types', '', file])
+    return ''
+  } catch (error) {
+    return (error as { stdout: string }).stdout
+  } finally {
+    await rm(directory, { recursive: true })
+  }
+}

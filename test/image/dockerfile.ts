@@ -1,0 +1,196 @@
+import { execFile } from 'node:child_process'
+import { copyFile, mkdir, readdir, readFile } from 'node:fs/promises'
+import { dirname, join, relative, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import dockerignore from '@balena/dockerignore'
+import {
+  type Copy,
+  DockerfileParser,
+  type From,
+  type Instruction,
+  type JSONInstruction,
+  type PropertyInstruction,
+} from 'dockerfile-ast'
+import { createRoot, type Root, runContainer } from './container.js'
+
+const run = promisify(execFile)
+
+/** A stage of a build. The last one is the image. */
+export interface Image {
+  /** The base image, as in `node:24-trixie-slim`. */
+  base: string
+  root: Root
+  env: Record<string, string>
+  workdir: string
+  user: string | undefined
+  entrypoint: string[]
+  cmd: string[]
+  healthcheck: string[]
+}
+
+/** Where and with what an image is built. */
+export interface BuildOptions {
+  /** The directory that `COPY` copies from. */
+  context: string
+  /** An empty directory for the roots of the stages. */
+  directory: string
+  /** The program that is Node.js in the base image. */
+  node: string
+  /** Variables for the build steps only, such as the settings of npm of the build machine. */
+  buildEnv: Record<string, string>
+}
+
+/** The PATH of Debian's base images. */
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/**
+ * Builds the image of a Dockerfile without a container engine: runs each step in an empty root directory, in which the
+ * system is that of this machine. Supports the instructions that our Dockerfile has.
+ *
+ * @throws `Error` for any other instruction.
+ */
+export async function buildImage(text: string, options: BuildOptions): Promise<Image> {
+  const stages = new Map<string, Image>()
+  let image: Image | undefined
+  for (const instruction of DockerfileParser.parse(text).getInstructions()) {
+    const keyword = instruction.getKeyword()
+    if (keyword === 'ARG' && image === undefined) continue
+    if (keyword === 'FROM') {
+      image = await openStage(instruction as From, stages.size, options)
+      stages.set((instruction as From).getBuildStage() ?? `${stages.size}`, image)
+    } else if (image === undefined) throw new Error(`${keyword} before FROM`)
+    else await runStep(instruction, image, stages, options)
+  }
+  if (image === undefined) throw new Error('the Dockerfile has no FROM')
+  return image
+}
+
+async function openStage(from: From, index: number, options: BuildOptions): Promise<Image> {
+  const root = await createRoot(join(options.directory, `stage-${index}`), options.node)
+  const [base = ''] = from.getExpandedArguments().map((argument) => argument.getValue())
+  const env = { PATH, HOME: '/root' }
+  return {
+    base,
+    root,
+    env,
+    workdir: '/',
+    user: undefined,
+    entrypoint: [],
+    cmd: [],
+    healthcheck: [],
+  }
+}
+
+async function runStep(
+  instruction: Instruction,
+  image: Image,
+  stages: Map<string, Image>,
+  { context, buildEnv }: BuildOptions,
+): Promise<void> {
+  const args = instruction.getArguments().map((argument) => argument.getValue())
+  switch (instruction.getKeyword()) {
+    case 'WORKDIR':
+      image.workdir = resolve(image.workdir, args[0] ?? '')
+      await mkdir(join(image.root.path, image.workdir), { recursive: true })
+      return
+    case 'COPY':
+      return copy(instruction as Copy, args, { image, stages, context })
+    case 'RUN': {
+      const command = instruction.getArgumentsContent() ?? ''
+      const env = { ...image.env, ...buildEnv }
+      await runContainer(image.root, {
+        args: ['/bin/sh', '-c', command],
+        env,
+        workdir: image.workdir,
+      })
+      return
+    }
+    case 'ENV':
+      for (const property of (instruction as PropertyInstruction).getProperties()) {
+        const value = property.getValue() ?? ''
+        image.env[property.getName()] = value.replace(
+          /\$(\w+)/g,
+          (_, name) => image.env[name] ?? '',
+        )
+      }
+      return
+    case 'USER':
+      image.user = args[0]
+      return
+    case 'HEALTHCHECK': {
+      const [, json = ''] = /\bCMD (\[.*\])$/.exec(instruction.getArgumentsContent() ?? '') ?? []
+      image.healthcheck = JSON.parse(json)
+      return
+    }
+    case 'ENTRYPOINT':
+      image.entrypoint = readStrings(instruction as JSONInstruction)
+      return
+    case 'CMD':
+      image.cmd = readStrings(instruction as JSONInstruction)
+      return
+    case 'EXPOSE':
+      return
+    default:
+      throw new Error(`${instruction.getKeyword()} is not supported here`)
+  }
+}
+
+/** Reads the exec form, in which no shell runs. */
+function readStrings(instruction: JSONInstruction): string[] {
+  const strings = instruction.getJSONStrings().map((text) => text.getJSONValue())
+  if (strings.length === 0) throw new Error(`${instruction.getKeyword()} needs the exec form`)
+  return strings
+}
+
+interface CopyStep {
+  image: Image
+  stages: Map<string, Image>
+  context: string
+}
+
+async function copy(step: Copy, args: string[], { image, stages, context }: CopyStep) {
+  const [target = '', ...sources] = [...args].reverse()
+  const from = step.getFromFlag()?.getValue()
+  const to = resolve(join(image.root.path, image.workdir), target)
+  if (from) {
+    const stage = stages.get(from)
+    if (stage === undefined) throw new Error(`there is no stage ${from}`)
+    // Links take no time and no space, and neither stage changes afterwards.
+    for (const source of sources) {
+      await run('cp', ['--archive', '--link', `${join(stage.root.path, source)}/.`, to])
+    }
+    return
+  }
+  const files = await listContext(context)
+  for (const source of sources) {
+    const selected = files.filter((file) => source === '.' || file === source)
+    if (selected.length === 0) throw new Error(`COPY ${source}: .dockerignore excludes it`)
+    for (const file of selected) {
+      await mkdir(dirname(join(to, file)), { recursive: true })
+      await copyFile(join(context, file), join(to, file))
+    }
+  }
+}
+
+/** Lists the files of a directory that its `.dockerignore` does not exclude. */
+export async function listContext(context: string): Promise<string[]> {
+  const text = await readFile(join(context, '.dockerignore'), 'utf8')
+  const rules = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  const accepts = dockerignore.default().add(rules).createFilter()
+  // Directories such as node_modules need not be read: no rule includes a part of an excluded one.
+  if (rules.some((rule) => /^!.*\//.test(rule))) throw new Error('a rule includes a nested file')
+  const top = (await readdir(context, { withFileTypes: true })).filter(({ name }) => accepts(name))
+  const files = await Promise.all(
+    top.map(async (entry) => {
+      if (!entry.isDirectory()) return [entry.name]
+      const inside = await readdir(join(context, entry.name), {
+        recursive: true,
+        withFileTypes: true,
+      })
+      return inside
+        .filter((found) => !found.isDirectory())
+        .map((found) => relative(context, join(found.parentPath, found.name)))
+    }),
+  )
+  return files.flat().filter(accepts).sort()
+}
