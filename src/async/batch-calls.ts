@@ -30,13 +30,10 @@ interface Batch<Input, Result> {
  * `maxConcurrent` batches are in progress, it also contains the calls that arrive until one of them ends. A batch
  * always starts after the calls that it contains.
  */
-export function batchCalls<Input, Result>({
-  run,
-  maxSize,
-  maxConcurrent,
-  maxWaitMs,
-  isInputError,
-}: BatchOptions<Input, Result>): (input: Input) => Promise<Result> {
+export function batchCalls<Input, Result>(
+  options: BatchOptions<Input, Result>,
+): (input: Input) => Promise<Result> {
+  const { maxSize, maxConcurrent, maxWaitMs } = options
   const waiting: Batch<Input, Result>[] = []
   let running = 0
   let isScheduled = false
@@ -55,23 +52,10 @@ export function batchCalls<Input, Result>({
       if (batch === undefined) return
       clearTimeout(batch.timer)
       running++
-      void settle(batch.calls).finally(() => {
+      void settle(batch.calls, options).finally(() => {
         running--
         schedule()
       })
-    }
-  }
-
-  async function settle(calls: Call<Input, Result>[]): Promise<void> {
-    try {
-      const results = await run(calls.map(({ input }) => input))
-      for (const [index, call] of calls.entries()) call.resolve(results[index] as Result)
-    } catch (error) {
-      if (calls.length === 1 || !isInputError(error)) {
-        for (const call of calls) call.reject(error)
-        return
-      }
-      for (const call of calls) await settle([call])
     }
   }
 
@@ -93,4 +77,21 @@ export function batchCalls<Input, Result>({
       batch.calls.push({ input, resolve, reject })
       schedule()
     })
+}
+
+/** Processes the calls of a batch, and settles each of them. Never rejects. */
+async function settle<Input, Result>(
+  calls: Call<Input, Result>[],
+  { run, isInputError }: Pick<BatchOptions<Input, Result>, 'run' | 'isInputError'>,
+): Promise<void> {
+  try {
+    const results = await run(calls.map(({ input }) => input))
+    for (const [index, call] of calls.entries()) call.resolve(results[index] as Result)
+  } catch (error) {
+    if (calls.length === 1 || !isInputError(error)) {
+      for (const call of calls) call.reject(error)
+      return
+    }
+    for (const call of calls) await settle([call], { run, isInputError })
+  }
 }

@@ -1,6 +1,4 @@
-import { batchCalls } from '../async/batch-calls.js'
 import { LastLogoutError } from '../errors.js'
-import { CONNECT_TIMEOUT_MS } from '../pg/timeouts.js'
 import type { LastLogoutStore } from '../ports.js'
 import { readChanges } from './changes.js'
 import {
@@ -17,7 +15,7 @@ import { forget } from './forget.js'
 import { finishReconcile, storeCaughtUp } from './freshness.js'
 import { readGaps, writeGap } from './gaps.js'
 import { acquireLease, releaseLease } from './lease.js'
-import { type KnownQuery, readKnown } from './read-known.js'
+import { createKnownReader } from './read-known.js'
 import { count, prune } from './retention.js'
 import { storeBatch, storePage, storeReconciled, storeReported, storeSweep } from './store-batch.js'
 import {
@@ -31,12 +29,6 @@ import {
 } from './tenant-row.js'
 
 const IDLE_TRANSACTION_TIMEOUT_MS = 30_000
-
-/**
- * Size and concurrency of the statements that read last logouts. The statements leave most connections of the pool to
- * writes and to the change feed.
- */
-const READ_BATCHES = { maxSize: 256, maxConcurrent: 4 }
 
 /** Options of the store. */
 export interface LastLogoutStoreOptions {
@@ -52,7 +44,7 @@ export interface LastLogoutStoreOptions {
   clock?: SqlClock | undefined
   /** After this time, an unresponsive writer loses the lock of the tenant row, in milliseconds. Default: 30,000. */
   idleTransactionTimeoutMs?: number
-  /** Upper bound of the wait of a read for its statement, in milliseconds. Default: {@link CONNECT_TIMEOUT_MS}. */
+  /** Upper bound of the wait of a read for its statement, in milliseconds. Default: that of {@link createKnownReader}. */
   maxReadWaitMs?: number | undefined
 }
 
@@ -62,10 +54,7 @@ type Write<T> = (tx: Transaction, tenant: LockedTenant) => Promise<T>
 /** Creates the store, whose data is in PostgreSQL. */
 export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogoutStore {
   const { prisma, domain, horizonMs, clock = databaseClock } = options
-  const {
-    idleTransactionTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS,
-    maxReadWaitMs = CONNECT_TIMEOUT_MS,
-  } = options
+  const { idleTransactionTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS, maxReadWaitMs } = options
 
   const inTransaction: Transact = (run) => query(() => prisma.$transaction(run, TRANSACTION))
 
@@ -87,14 +76,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
       return write((tx, tenant) => run(tx, { ...tenant, isolatesRows: true }))
     })
 
-  // The cost of a statement is shared by many reads.
-  const readOneKnown = batchCalls({
-    run: (queries: KnownQuery[]) => readKnown(prisma, clock, queries, horizonMs),
-    ...READ_BATCHES,
-    maxWaitMs: maxReadWaitMs,
-    isInputError: isRefusedRow,
-  })
-
+  const readOneKnown = createKnownReader(prisma, clock, { horizonMs, maxWaitMs: maxReadWaitMs })
   return {
     claim: () => transact((tx) => claim(tx, domain)),
     readProgress: () => query(() => readProgress(prisma, clock)),

@@ -1,32 +1,25 @@
+import { batchCalls } from '../async/batch-calls.js'
+import { CONNECT_TIMEOUT_MS } from '../pg/timeouts.js'
 import { isComplete } from '../rules/gap-state.js'
 import { type Instant, later } from '../rules/instant.js'
 import { createKeyedHash } from '../rules/keyed-hash.js'
 import type { Known } from '../rules/known.js'
-import { type Executor, tenantRowMissingError } from './database.js'
+import { type Executor, isRefusedRow, tenantRowMissingError } from './database.js'
 import { readClock, type SqlClock, toEpoch } from './epoch.js'
 import { Prisma } from './generated/client.js'
 import type { Tables } from './tables.js'
 
-/** The row of a user. */
-interface UserRow {
+/** The columns of a user and of a session. */
+interface LogoutRow {
   at: Instant
-  all_sessions_at: Instant | null
-  log_id: string
-  type: string
-}
-
-/** The row of a session. */
-interface SessionRow {
-  at: Instant
-  ended: boolean
   log_id: string
   type: string
 }
 
 /** The rows of one query; `null`: there is no row. */
 interface Rows {
-  user: UserRow | null
-  session: SessionRow | null
+  user: (LogoutRow & { all_sessions_at: Instant | null }) | null
+  session: (LogoutRow & { ended: boolean }) | null
 }
 
 /** The rows of all queries, and the state of the tenant at the same moment. */
@@ -43,9 +36,37 @@ interface Snapshot {
 }
 
 /** Whose logouts to read. */
-export interface KnownQuery {
+interface KnownQuery {
   userId: string
   sessionId: string | null
+}
+
+/**
+ * Size and concurrency of the statements that read last logouts. The statements leave most connections of the pool to
+ * writes and to the change feed.
+ */
+const BATCHES = { maxSize: 256, maxConcurrent: 4 }
+
+/**
+ * Creates a function that reads the logouts of a user and a session. Concurrent reads share a statement, and its cost. A
+ * read whose ids PostgreSQL refuses fails alone.
+ *
+ * @param maxWaitMs Upper bound of the wait for a statement, in milliseconds. Default: {@link CONNECT_TIMEOUT_MS}.
+ */
+export function createKnownReader(
+  prisma: Executor,
+  clock: SqlClock,
+  {
+    horizonMs,
+    maxWaitMs = CONNECT_TIMEOUT_MS,
+  }: { horizonMs: number; maxWaitMs?: number | undefined },
+): (query: KnownQuery) => Promise<Known> {
+  return batchCalls({
+    run: (queries: KnownQuery[]) => readKnown(prisma, clock, queries, horizonMs),
+    isInputError: isRefusedRow,
+    maxWaitMs,
+    ...BATCHES,
+  })
 }
 
 /**
@@ -56,7 +77,7 @@ export interface KnownQuery {
  * @returns One result for each query, in the order of the queries.
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
-export async function readKnown(
+async function readKnown(
   prisma: Executor,
   clock: SqlClock,
   queries: KnownQuery[],

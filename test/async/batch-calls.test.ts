@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { type BatchOptions, batchCalls } from '../../src/async/batch-calls.js'
 
-/** A batch that ends when the test says so. */
+/** A batch that ends when the test resolves or rejects it. */
 interface StartedBatch {
   inputs: number[]
   resolve(): void
