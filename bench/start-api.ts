@@ -11,7 +11,6 @@ export const BENCH_DOMAIN = 'bench.example'
 /** The built program, as an operator runs it. */
 export interface ApiProcess {
   url: string
-  pid: number
   close(): Promise<void>
 }
 
@@ -42,7 +41,6 @@ export async function startApi(
   api.stdout.resume()
   return {
     url,
-    pid: api.pid ?? Number.NaN,
     async close() {
       api.kill()
       await exited
