@@ -69,6 +69,16 @@ export function addActionRoutes(app: FastifyInstance, { tokens, actions, binding
     return reply.send(actions.update(request.params.id, request.body))
   })
 
+  app.delete<ById>(ACTION, (request, reply) => {
+    assertScope(request, 'delete:actions')
+    const { id } = actions.get(request.params.id)
+    if (bindings.isBound(id) && readQuery(request).get('force') !== 'true') {
+      throw new ApiError(409, 'The action is bound to a trigger.')
+    }
+    actions.remove(id)
+    return reply.code(204).send()
+  })
+
   app.post<ById>(`${ACTION}/deploy`, (request, reply) => {
     assertScope(request, 'create:actions')
     return reply.code(202).send(actions.deploy(request.params.id))

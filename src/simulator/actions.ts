@@ -13,6 +13,7 @@ export interface Actions {
   update(id: string, body: unknown): object
   /** Creates a version from the draft. The version is deployed as soon as its build has ended. */
   deploy(id: string): object
+  remove(id: string): void
   /** Whether a version of the Action has been built. */
   isDeployed(action: SimulatedAction): boolean
   /** The Action as the API returns it, with the names of its secrets and without their values. */
@@ -80,6 +81,10 @@ export function createActions({ now, buildMs }: BuildsOptions): Actions {
       const version = { ...action, id: randomUUID(), number, startedMs: now(), fails: false }
       action.versions.push(version)
       return serveVersion(action, version, builds)
+    },
+
+    remove(id) {
+      actions.splice(actions.indexOf(get(id)), 1)
     },
 
     secretsOf(name) {
