@@ -10,11 +10,11 @@ const IGNORE_LINE = "printf '.env\\ndata/\\n' >> .gitignore"
 /** Creates the value of `API_KEYS`: one key for each caller that the documents name. */
 export function createApiKeys(): string {
   const callers = ['action read', 'orders-api feed+read', 'cli check+read']
-  return callers.map((caller) => caller.replace(' ', `:${createKey()}:`)).join(',')
+  return callers.map((caller) => caller.replace(' ', `:${createApiKey()}:`)).join(',')
 }
 
 /** Creates an API key. */
-export function createKey(): string {
+export function createApiKey(): string {
   return randomBytes(24).toString('hex')
 }
 

@@ -7,7 +7,7 @@ import { nameProgram } from '../program-name.js'
 import { ACTION_NAME } from '../rules/action-settings.js'
 import type { CommandContext } from './context.js'
 import { runDoctor } from './doctor.js'
-import { assertNotTracked, createApiKeys, createKey, writeEnvFile } from './env-file.js'
+import { assertNotTracked, createApiKey, createApiKeys, writeEnvFile } from './env-file.js'
 import { escapeControls } from './escape-controls.js'
 import { followLogouts } from './first-logout.js'
 import { rethrowUnfinished } from './rethrow-unfinished.js'
@@ -126,7 +126,7 @@ function explainContinuation(error: unknown): never {
 /** Runs the service until a logout has been followed from the log of the tenant to a refused token. */
 async function followFirstLogout(context: CommandContext, timeoutMs: number): Promise<void> {
   const { env, print } = context
-  const apiKey = createKey()
+  const apiKey = createApiKey()
   // A key that exists only in this process, because those of the user may lack a role.
   const { auth0, http } = loadConfig(env, NEEDS)
   const keys = http.apiKeys.map(({ name, key, roles }) => `${name}:${key}:${roles.join('+')}`)

@@ -52,12 +52,12 @@ export function createActions({ now, buildMs }: BuildsOptions): Actions {
     serve,
     isDeployed: (action) => deployedOf(action, builds) !== undefined,
     failNextBuild: builds.failNext,
+    remove: (id) => void actions.splice(actions.indexOf(get(id)), 1),
 
     create(body) {
       const draft = parse(DRAFT, body)
       assertNameIsFree(draft.name)
-      const at = now()
-      const state = { createdMs: at, updatedMs: at, revision: 1, versions: [] }
+      const state = { createdMs: now(), updatedMs: now(), revision: 1, versions: [] }
       const action = { ...draft, ...state, id: randomUUID(), build: builds.start() }
       actions.push(action)
       return serve(action)
@@ -81,10 +81,6 @@ export function createActions({ now, buildMs }: BuildsOptions): Actions {
       const version = { ...action, id: randomUUID(), number, startedMs: now(), fails: false }
       action.versions.push(version)
       return serveVersion(action, version, builds)
-    },
-
-    remove(id) {
-      actions.splice(actions.indexOf(get(id)), 1)
     },
 
     secretsOf(name) {

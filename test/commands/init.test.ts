@@ -1,11 +1,12 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
 import { readWriteRequests } from '../_support/actions.js'
+import { finishCommand } from '../_support/cli.js'
 import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
@@ -128,9 +129,11 @@ describe('init', () => {
   })
 
   test('names an unreachable domain and a missing scope', async () => {
-    const unreachable = await run(INPUT, { AUTH0_BASE_URL: 'http://127.0.0.1:1' })
+    const noDatabase = { AUTH0_BASE_URL: 'http://127.0.0.1:1', DATABASE_URL: '' }
+    const unreachable = await run(INPUT, noDatabase)
     expect(unreachable.code).toBe(1)
-    expect(unreachable.stdout).toMatch(/^failure +token .*ECONNREFUSED/m)
+    expect(unreachable.stdout).toMatch(/^failure +token .*127\.0\.0\.1/m)
+    expect(await readFile(envFile(), 'utf8')).toMatch(/^DATA_DIR=\.\/data$/m)
     await rm(envFile())
     const credentials = { clientId: 'C', clientSecret: SECRET }
     const other = await openTenant({}, { credentials, scopes: ['read:users'] })
@@ -156,10 +159,6 @@ describe('init', () => {
   })
 
   test('on a terminal, the whole set-up runs, and the next command reads what it wrote', async () => {
-    // Without a database of the environment, it runs its own in ./data.
-    env.DATABASE_URL = ''
-    // As root, PostgreSQL runs as another user, which must reach the directory.
-    await chmod(cwd, 0o755)
     const terminal = await openTerminal()
     for (const [question, line] of [
       ['Domain: ', DOMAIN],
@@ -174,13 +173,10 @@ describe('init', () => {
     expect(await terminal.exited).toBe(0)
     expect(terminal.output()).toContain('is refused')
     expect(terminal.output()).not.toContain(SECRET)
-    expect(await readFile(envFile(), 'utf8')).toContain('DATA_DIR=./data\n')
-    const { PATH } = process.env
-    const over = { PATH, AUTH0_BASE_URL: t.simulator.url }
-    const options = { cwd, env: over, encoding: 'utf8' } as const
-    const checked = execFileSync(process.execPath, [PROGRAM, 'doctor'], options)
-    expect(checked).toMatch(/^ok +database +PostgreSQL/m)
-    expect(checked).toMatch(/^ok +token /m)
+    const others = { AUTH0_BASE_URL: t.simulator.url, DATABASE_URL: database.url }
+    // `sync` has the credentials from the file only.
+    const { code, stdout } = await finishCommand(['sync'], others, { cwd })
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('caught up') })
   })
 })
 
