@@ -20,7 +20,7 @@ export interface FirstLogoutOptions {
 }
 
 /** A user's logout in the change feed. */
-export interface FeedLogout {
+interface FeedLogout {
   kind: string
   user_id: string
   at: string
