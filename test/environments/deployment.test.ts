@@ -14,6 +14,14 @@ const run = promisify(execFile)
 const MAX_EXPOSURE = 15
 
 const KNOWN = new Set<string>([...Object.keys(variables), ...SECRETS.map((name) => `${name}_FILE`)])
+/** Settings that docker-compose.yml does not name. */
+const OTHER_SETTINGS = {
+  TRUST_PROXY: '10.0.0.0/8',
+  EVENT_TYPES: 'scp',
+  POLICY: 'user',
+  LOG_LEVEL: 'warn',
+}
+
 const isUnknown = (name: string) => !KNOWN.has(name)
 
 /** Expects that the arguments are a command of the program. */
@@ -33,14 +41,8 @@ describe('deploy/docker-compose.yml', () => {
   let services: Record<string, Service>
   let secrets: Record<string, { file: string }>
   beforeAll(async () => {
-    const { stdout } = await run(
-      'docker-compose',
-      ['--file', 'deploy/docker-compose.yml', 'config'],
-      {
-        env: { PATH: process.env.PATH, AUTH0_DOMAIN: 'tenant.example', AUTH0_CLIENT_ID: 'id' },
-      },
-    )
-    ;({ services, secrets } = parse(stdout))
+    const settings = { AUTH0_DOMAIN: 'tenant.example', AUTH0_CLIENT_ID: 'id', ...OTHER_SETTINGS }
+    ;({ services, secrets } = parse(await resolveCompose(settings)))
   })
   const ours = () =>
     Object.entries(services).filter(([name]) => !['postgres', 'redis'].includes(name))
@@ -77,6 +79,12 @@ describe('deploy/docker-compose.yml', () => {
       expect(resolve(file)).toMatch(/\/deploy\/secrets\//)
   })
 
+  test('Compose passes every setting of deploy/.env to the program', () => {
+    for (const [name, { environment }] of ours()) {
+      expect(environment, name).toMatchObject(OTHER_SETTINGS)
+    }
+  })
+
   test('Compose gives the program no privilege, and nothing to write to', () => {
     for (const [name, service] of ours()) {
       expect(service, name).toMatchObject({ read_only: true, cap_drop: ['ALL'] })
@@ -84,10 +92,7 @@ describe('deploy/docker-compose.yml', () => {
   })
 
   test('Compose names a setting that is missing', async () => {
-    const config = run('docker-compose', ['--file', 'deploy/docker-compose.yml', 'config'], {
-      env: { PATH: process.env.PATH },
-    })
-    await expect(config).rejects.toMatchObject({
+    await expect(resolveCompose({})).rejects.toMatchObject({
       stderr: expect.stringMatching(/AUTH0_(DOMAIN|CLIENT_ID)[\s\S]*set it in deploy\/\.env/),
     })
   })
@@ -248,6 +253,26 @@ describe('the manifests of Kubernetes', async () => {
     expect(container?.ports).toEqual([{ name: 'http', containerPort: 8080 }])
   })
 })
+
+/** Returns the configuration that Compose reads, with these settings in the file `.env`. */
+async function resolveCompose(settings: Record<string, string>): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'last-logout-compose-'))
+  const deploy = join(directory, 'deploy')
+  try {
+    await mkdir(deploy)
+    await cp('deploy/docker-compose.yml', join(deploy, 'docker-compose.yml'))
+    const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`)
+    await writeFile(join(deploy, '.env'), lines.join(''))
+    const { stdout } = await run(
+      'docker-compose',
+      ['--file', join(deploy, 'docker-compose.yml'), 'config'],
+      { env: { PATH: process.env.PATH } },
+    )
+    return stdout
+  } finally {
+    await rm(directory, { recursive: true })
+  }
+}
 
 /**
  * Checks manifests against the types of the Kubernetes API. TypeScript rejects fields of an object literal that its
