@@ -31,6 +31,8 @@ export interface Bindings {
   list(): object[]
   /** Whether the Action with this id is bound. */
   isBound(actionId: string): boolean
+  /** Removes the binding of the Action, if it has one. */
+  unbind(actionId: string): void
   /** Replaces all bindings. Bindings that the body does not list are removed. */
   replace(body: unknown): object[]
 }
@@ -43,19 +45,7 @@ export interface Bindings {
 export function createBindings(actions: Actions, now: () => number): Bindings {
   let bindings: Binding[] = []
 
-  const list = () => bindings.map(serve)
-
-  function serve({ id, actionId, displayName, createdMs }: Binding): object {
-    const at = new Date(createdMs).toISOString()
-    return {
-      id,
-      trigger_id: 'post-login',
-      display_name: displayName,
-      action: actions.serve(actions.get(actionId)),
-      created_at: at,
-      updated_at: at,
-    }
-  }
+  const list = () => bindings.map((binding) => serveBinding(binding, actions))
 
   function toBinding({ ref, display_name }: NewBinding): Binding {
     const action = findAction(ref)
@@ -90,6 +80,9 @@ export function createBindings(actions: Actions, now: () => number): Bindings {
   return {
     list,
     isBound: (actionId) => bindings.some((binding) => binding.actionId === actionId),
+    unbind(actionId) {
+      bindings = bindings.filter((binding) => binding.actionId !== actionId)
+    },
     replace(body) {
       const newBindings = parse(BINDINGS, body).bindings.map(toBinding)
       if (new Set(newBindings.map(({ actionId }) => actionId)).size < newBindings.length) {
@@ -98,5 +91,18 @@ export function createBindings(actions: Actions, now: () => number): Bindings {
       bindings = newBindings
       return list()
     },
+  }
+}
+
+/** The binding as the API returns it. */
+function serveBinding({ id, actionId, displayName, createdMs }: Binding, actions: Actions): object {
+  const at = new Date(createdMs).toISOString()
+  return {
+    id,
+    trigger_id: 'post-login',
+    display_name: displayName,
+    action: actions.serve(actions.get(actionId)),
+    created_at: at,
+    updated_at: at,
   }
 }
