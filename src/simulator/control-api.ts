@@ -19,11 +19,15 @@ const ENTRY = z.strictObject({
   stored_at: INSTANT.optional(),
 })
 
+/** RFC 9110 §5.1, §5.5. */
+const HEADER_NAME = z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/)
+const HEADER_VALUE = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/)
+
 const FAULT = z.strictObject({
   status: z.int().min(400).max(599),
   path: z.string().startsWith('/').default('/api/v2/logs'),
   times: z.int().min(1).default(1),
-  headers: z.record(z.string(), z.string()).default({}),
+  headers: z.record(HEADER_NAME, HEADER_VALUE).default({}),
 })
 
 /** What the endpoints of a test need. */

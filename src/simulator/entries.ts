@@ -47,7 +47,7 @@ export function buildEntry(
 ): LogEntry {
   const { sessionId, ...rest } = subject
   const session = sessionId === undefined ? {} : { session_id: sessionId }
-  const shape = SHAPES[type] ?? accountChangeEntry
+  const shape = (Object.hasOwn(SHAPES, type) ? SHAPES[type] : undefined) ?? accountChangeEntry
   const entry: LogEntry = { type, ...shape({ ...DEFAULTS, ...rest, session }), isMobile: false }
   for (const [field, value] of Object.entries(overrides)) {
     if (value === undefined) delete entry[field]

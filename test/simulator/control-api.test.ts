@@ -38,6 +38,8 @@ test.each([
   ['entries', { type: 'slo', date: 'yesterday' }, 'date'],
   ['faults', { status: 200 }, 'status'],
   ['faults', { status: 429, bogus: 1 }, 'bogus'],
+  ['faults', { status: 500, headers: { 'a b': 'x' } }, 'headers'],
+  ['faults', { status: 500, headers: { x: 'a\nb' } }, 'headers'],
 ])(
   'a request to %s with %j is refused, and the response names the field',
   async (path, body, field) => {
@@ -45,6 +47,16 @@ test.each([
     const response = await fetch(...post(path, body))
     expect(response.status).toBe(400)
     expect(JSON.stringify(await response.json())).toContain(field)
+  },
+)
+
+test.each(['constructor', '__proto__', 'unknown'])(
+  'an entry of the type %s has the fields of an entry',
+  async (type) => {
+    const { fetch } = await start({ control: true })
+    const response = await fetch(...post('entries', { type, user_id: 'auth0|1' }))
+    expect(response.status).toBe(201)
+    expect(await response.json()).toMatchObject({ entry: { type, user_id: 'auth0|1' } })
   },
 )
 
