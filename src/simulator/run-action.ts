@@ -1,3 +1,4 @@
+import { format } from 'node:util'
 import { createContext, Script } from 'node:vm'
 
 /** The result of one run of an Action. */
@@ -19,23 +20,53 @@ export interface ActionRuntime {
   onLogLine(line: string): void
 }
 
-/** Loads an Action in a context that has only the globals of Auth0's runtime. */
+/** Globals of both runtimes, `node18` and `node22`. JavaScript's own globals are in every context. */
+const GLOBALS = {
+  AbortController,
+  AbortSignal,
+  Blob,
+  Buffer,
+  FormData,
+  Headers,
+  Request,
+  Response,
+  TextDecoder,
+  TextEncoder,
+  URL,
+  URLSearchParams,
+  atob,
+  btoa,
+  clearInterval,
+  clearTimeout,
+  fetch,
+  queueMicrotask,
+  setInterval,
+  setTimeout,
+  structuredClone,
+}
+
+/**
+ * Loads an Action in a context that has the globals of Auth0's runtimes, but neither `process` nor `require`.
+ *
+ * @throws `TypeError` if the code does not export `onExecutePostLogin`.
+ */
 export function loadAction(code: string, { now, onLogLine }: ActionRuntime): Action {
-  const module = { exports: {} as { onExecutePostLogin: Action } }
+  const log = (...values: unknown[]) => onLogLine(format(...values))
+  const module = { exports: {} as { onExecutePostLogin?: Action } }
   const context = createContext({
     module,
     exports: module.exports,
-    console: { log: onLogLine },
-    fetch,
-    URL,
-    AbortController,
-    TextDecoder,
-    setTimeout,
-    clearTimeout,
+    console: { debug: log, error: log, info: log, log, warn: log },
+    ...GLOBALS,
   })
   new Script('(now) => { Date.now = now }').runInContext(context)(now)
   new Script(code).runInContext(context)
-  return module.exports.onExecutePostLogin
+  const { onExecutePostLogin } = module.exports
+  if (typeof onExecutePostLogin !== 'function')
+    throw new TypeError(
+      'the Action exports no function onExecutePostLogin: set exports.onExecutePostLogin in its code',
+    )
+  return onExecutePostLogin
 }
 
 /** Creates the `api` object of one run of an Action. Its methods record the result in `run`. */
