@@ -33,7 +33,8 @@ interface CachedResult extends LookupResult {
 }
 
 /**
- * Creates a lookup that caches results for `cacheMs`. A result has expired when either of the two clocks shows this time.
+ * Creates a lookup that caches results for `cacheMs`. A result expires when one of the two clocks
+ * (monotonic and wall) has measured this time since the request.
  * The logouts of an expired result are merged into the next result, so that a service whose database was set back does
  * not make a revoked token valid.
  */

@@ -5,12 +5,12 @@ import { type Instant, toDateTime } from '../rules/instant.js'
 import type { Policy, RevokedReason } from '../rules/judge.js'
 import { type Judgement, judgeClaims } from '../rules/judge-claims.js'
 import type { Known } from '../rules/known.js'
-import type { ClaimedToken } from '../rules/token.js'
+import type { TokenWithClaimNames } from '../rules/token.js'
 import { escapeControls } from './escape-controls.js'
 
 /** The facts that an explanation is derived from. */
 export interface ExplanationFacts {
-  token: ClaimedToken
+  token: TokenWithClaimNames
   expiresAt: Instant | null
   known: Known
   policy: Policy

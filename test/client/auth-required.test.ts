@@ -11,8 +11,8 @@ import { lastLogout as forHono } from '../../src/client/hono.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout as forKoa } from '../../src/client/koa.js'
 import { openClient } from '../_support/client.js'
+import { openFakeService } from '../_support/fake-service.js'
 import { type Issuer, openIssuer } from '../_support/issuer.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
 import { serve } from '../_support/protected-server.js'
 
 let issuer: Issuer
@@ -23,7 +23,7 @@ afterAll(() => issuer.close())
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  client = openClient((await openFakeService()).url, { lookup: 'request' })
 })
 
 /** Options of a test app: whether it verifies tokens, and the options of the binding. */

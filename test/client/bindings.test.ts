@@ -101,7 +101,7 @@ describe.each([
     expect(response.headers.get('www-authenticate')).toMatch(/^Bearer .*error="invalid_token"/)
   })
 
-  test('the binding responds with 503 and Retry-After while the revocation status is unknown (P28)', async () => {
+  test('the binding responds with 503 and Retry-After while the revocation status is unknown (pitfall 28)', async () => {
     server = await open(unreachable)
     const response = await call('auth0|in')
     expect(response.status).toBe(503)
@@ -136,7 +136,7 @@ describe('a fetch-style server', () => {
 })
 
 describe('a request without verified claims', () => {
-  test('a request that no JWT library has verified gets a 500 in Express (P21)', async () => {
+  test('a request that no JWT library has verified gets a 500 in Express (pitfall 21)', async () => {
     const app = express()
     app.use(forExpress(connected))
     app.get('/', (_req, res) => void res.json({}))
@@ -156,7 +156,7 @@ describe('a request without verified claims', () => {
     await server.close()
   })
 
-  test('a request that no JWT library has verified gets a 500 in Fastify (P21)', async () => {
+  test('a request that no JWT library has verified gets a 500 in Fastify (pitfall 21)', async () => {
     const app = Fastify()
     app.get('/', { preHandler: forFastify(connected) }, async () => ({}))
     expect((await app.inject('/')).statusCode).toBe(500)

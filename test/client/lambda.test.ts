@@ -8,7 +8,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { type AuthorizerResult, type LambdaOptions, lastLogout } from '../../src/client/lambda.js'
 import { openClient } from '../_support/client.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+import { openFakeService } from '../_support/fake-service.js'
 
 const iat = Math.floor(Date.now() / 1000) - 60
 const OUT = { sub: 'auth0|out', iat }
@@ -80,7 +80,7 @@ const REQUEST_2_0 = {
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  client = openClient((await openFakeService()).url, { lookup: 'request' })
 })
 
 /** Runs an authorizer after the verification of the token. Returns its result as API Gateway gets it. */
@@ -153,7 +153,7 @@ describe.each([
     expect(await authorize(event, IN, { guard })).toMatchObject({ context: { sub: 'auth0|in' } })
   })
 
-  test('causes an error without verified claims, and no request bypasses the check (P21)', async () => {
+  test('causes an error without verified claims, and no request bypasses the check (pitfall 21)', async () => {
     await expect(authorize(event, undefined as never)).rejects.toThrow(/no verified claims/)
   })
 })

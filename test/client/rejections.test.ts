@@ -6,7 +6,7 @@ import { lastLogout as forFastify } from '../../src/client/fastify.js'
 import { lastLogout as forFetch } from '../../src/client/fetch.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+import { openFakeService } from '../_support/fake-service.js'
 import { serve } from '../_support/protected-server.js'
 
 const UNREACHABLE_URL = 'http://127.0.0.1:1'
@@ -29,7 +29,7 @@ const claims: AccessToken = { sub: 'auth0|out', iat: Math.floor(Date.now() / 100
 let client: LastLogoutClient
 let unreachable: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  client = openClient((await openFakeService()).url, { lookup: 'request' })
   unreachable = openClient(UNREACHABLE_URL, { lookup: 'request' })
 })
 

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout, responseMeta } from '../../src/client/trpc.js'
 import { openClient } from '../_support/client.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+import { openFakeService } from '../_support/fake-service.js'
 
 interface Context {
   claims: { sub: string; iat: number; cnf?: { jkt: string } } | null
@@ -18,7 +18,7 @@ const IN = { sub: 'auth0|in', iat }
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  client = openClient((await openFakeService()).url, { lookup: 'request' })
 })
 const unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
 
@@ -79,7 +79,7 @@ describe('the tRPC middleware', () => {
     expect(challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
   })
 
-  test('causes an error for a call without verified claims, and no call bypasses the check (P21)', async () => {
+  test('causes an error for a call without verified claims, and no call bypasses the check (pitfall 21)', async () => {
     const { status, text } = await call(null)
     expect(status).toBe(500)
     expect(JSON.parse(text).error.message).toMatch(/no verified claims in the result of getClaims/)

@@ -230,7 +230,7 @@ describe('a failed check', () => {
     await expectFailure('migrations', /serves the tenant tenant\.example/, /AUTH0_DOMAIN/)
   })
 
-  test('doctor fails with advice if no worker polls, or unread entries are deleted (P6)', async () => {
+  test('doctor fails with advice if no worker polls, or unread entries are deleted (pitfall 6)', async () => {
     await replaceTenant({ retentionMs: 3_000_000 })
     await catchUp()
     await database.query("UPDATE tenant SET as_of = now() - interval '2 h'")
@@ -285,7 +285,7 @@ describe('a failed check', () => {
     await expectFailure('token', /cannot be reached/)
   })
 
-  test('doctor fails with advice if read:logs is missing (P12)', async () => {
+  test('doctor fails with advice if read:logs is missing (pitfall 12)', async () => {
     await replaceTenant({}, { scopes: ['read:users'] })
     const found = await expectFailure('scopes', /read:logs is missing \(read:users\)/, /grant it/)
     expect(found).toMatchObject({ token: 'ok', log: 'skipped', logouts: 'skipped' })
@@ -322,7 +322,7 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
   if (skip) return
   afterAll(() => redis.stop())
 
-  test('doctor warns if maxmemory-policy allows the eviction of the schedule (P16)', async () => {
+  test('doctor warns if maxmemory-policy allows the eviction of the schedule (pitfall 16)', async () => {
     env.REDIS_URL = redis.url
     const { code, checks } = await runDoctor()
     expect(code).toBe(0)

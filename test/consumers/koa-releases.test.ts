@@ -5,9 +5,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout } from '../../src/client/koa.js'
 import { openClient } from '../_support/client.js'
+import { openFakeService } from '../_support/fake-service.js'
 import { requireInstalled } from '../_support/installed.js'
 import { type Issuer, openIssuer } from '../_support/issuer.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
 import { serve } from '../_support/protected-server.js'
 
 let issuer: Issuer
@@ -20,7 +20,7 @@ afterAll(() => issuer.close())
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  client = openClient((await openFakeService()).url, { lookup: 'request' })
 })
 
 const KOA: [name: string, load: () => new () => Koa][] = [

@@ -81,7 +81,7 @@ describe.each(RELEASES)('%s', (_release, dir) => {
       expect(challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
     })
 
-    test('causes an error without verified claims, and no request bypasses the check (P21)', async () => {
+    test('causes an error without verified claims, and no request bypasses the check (pitfall 21)', async () => {
       expect(await get('instance')).toMatchObject({ status: 500 })
       expect(await get('injected')).toMatchObject({ status: 500 })
       expect(await get('named')).toMatchObject({ status: 500 })

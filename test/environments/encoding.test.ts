@@ -114,7 +114,7 @@ interface UnattributableRow {
 
 const READ_UNATTRIBUTABLE = 'SELECT id, reason, entry FROM unattributable ORDER BY id'
 
-test('a user id that the encoding cannot represent is recorded in ASCII, and the other entries are stored (P5)', async () => {
+test('a user id that the encoding cannot represent is recorded in ASCII, and the other entries are stored (pitfall 5)', async () => {
   const url = await createDatabaseWithEncoding('LATIN1')
   const directory = new URL('../../prisma/migrations/', import.meta.url)
   const names = (await readdir(directory, { withFileTypes: true }))

@@ -34,7 +34,7 @@ const logout = (overrides: Partial<LogoutEvent> = {}): LogoutEvent => ({
 })
 
 describe('rows', () => {
-  test('the rows do not depend on the batches of the events, their order and their repetition (P2, P18, P19)', async () => {
+  test('the rows do not depend on the batches of the events, their order and their repetition (pitfalls 2, 18, 19)', async () => {
     const batches = fc.array(fc.tuple(fc.nat(), fc.boolean()), { minLength: 60, maxLength: 60 })
     await fc.assert(
       fc.asyncProperty(logoutEvents, batches, async (events, draws) => {
@@ -53,7 +53,7 @@ describe('rows', () => {
     )
   })
 
-  test('rows never move back with two concurrent writers (P18)', async () => {
+  test('rows never move back with two concurrent writers (pitfall 18)', async () => {
     const otherStore = await openTestStore(database)
     const events = Array.from({ length: 40 }, (_, n) =>
       logout({ at: NOON + n, logId: `L${n}`, sessionId: n % 2 ? 'S1' : null }),

@@ -198,7 +198,7 @@ describe('no gap is recorded', () => {
 })
 
 describe('a gap is recorded', () => {
-  test('after an outage longer than the retention, a gap is recorded from the last poll to the oldest retained entry (P7)', async () => {
+  test('after an outage longer than the retention, a gap is recorded from the last poll to the oldest retained entry (pitfall 7)', async () => {
     await openTestTenant()
     logIn()
     clock.pass(SECOND)
@@ -220,7 +220,7 @@ describe('a gap is recorded', () => {
   })
 
   test.each([400, 404] as const)(
-    'a gap is recorded if a checkpoint from today is deleted and Auth0 refuses it with %d (P7)',
+    'a gap is recorded if a checkpoint from today is deleted and Auth0 refuses it with %d (pitfall 7)',
     async (expiredCheckpoint) => {
       await openTestTenant({ retentionMs: 10 * MINUTE }, { expiredCheckpoint })
       logIn()
