@@ -59,7 +59,7 @@ describe.each(KOA)('%s after koa-jwt', (_name, load) => {
 
   const challenge = expect.stringMatching(/^Bearer error="invalid_token"/)
 
-  test('accepts, refuses and returns unknown as the client does', async () => {
+  test('the Koa middleware accepts, refuses and returns 503 as the decision of the client requires', async () => {
     expect(await call({ sub: 'auth0|in', iat: NOW - 60 })).toMatchObject({ status: 200 })
     expect(await call({ sub: 'auth0|out', iat: NOW - 60 })).toMatchObject({
       status: 401,
@@ -70,7 +70,7 @@ describe.each(KOA)('%s after koa-jwt', (_name, load) => {
     expect(unknown).toEqual({ status: 503, challenge: null, retryAfter: '5' })
   })
 
-  test('with passthrough and authRequired: false, accepts a request only without a token', async () => {
+  test('with passthrough and authRequired: false, the Koa middleware accepts a request only without a token', async () => {
     const optional = { optional: true }
     expect(await call(null, optional)).toMatchObject({ status: 200 })
     expect(await call({ sub: 'auth0|in', iat: NOW - 60 }, optional)).toMatchObject({ status: 200 })

@@ -42,7 +42,7 @@ describe('generateHistory', () => {
   })
 
   test.each([0.02, 0.5])(
-    'a share of %d of the entries that generateHistory returns are logouts if `logoutShare` is set to it',
+    'generateHistory with a `logoutShare` of %d returns about that share of logouts',
     (logoutShare) => {
       const share = logouts(generate({ logoutShare })).length / 5000
       expect(share).toBeGreaterThan(logoutShare * 0.8)

@@ -64,7 +64,7 @@ describe('a database whose clock is temporarily behind', () => {
   )
 
   test.each([400, 404, 'continue'] as const)(
-    'a gap is recorded even if a poll has meanwhile read past it, and Auth0 responds to the old checkpoint with %s',
+    'a gap is recorded even if a poll has meanwhile read the entries after the gap, and Auth0 responds to the old checkpoint with %s',
     async (expiredCheckpoint) => {
       await openTestTenant({ expiredCheckpoint })
       logOut('auth0|0')

@@ -74,7 +74,7 @@ describe.concurrent('the rate limit of Auth0', () => {
     },
   )
 
-  test('the next request after a 429 is sent after at minRemaining a second, even if retry-after is 0 (pitfalls 2, 10)', async (context) => {
+  test('the next request after a 429 is sent after at least a second, even if retry-after is 0 (pitfalls 2, 10)', async (context) => {
     const t = await open(context)
     let refusedAt = 0
     const refuse = faults.rateLimited({ 'retry-after': '0' })
