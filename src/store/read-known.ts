@@ -1,11 +1,29 @@
+import { batchCalls } from '../async/batch-calls.js'
+import { CONNECT_TIMEOUT_MS } from '../pg/timeouts.js'
 import { isComplete } from '../rules/gap-state.js'
 import { type Instant, later } from '../rules/instant.js'
 import { createKeyedHash } from '../rules/keyed-hash.js'
 import type { Known } from '../rules/known.js'
-import { type Executor, tenantRowMissingError } from './database.js'
+import { type Executor, isRefusedRow, tenantRowMissingError } from './database.js'
 import { readClock, type SqlClock, toEpoch } from './epoch.js'
+import { Prisma } from './generated/client.js'
+import type { Tables } from './tables.js'
 
-interface KnownRow {
+/** The columns of a user and of a session. */
+interface LogoutRow {
+  at: Instant
+  log_id: string
+  type: string
+}
+
+/** The rows of one query; `null`: there is no row. */
+interface Rows {
+  user: (LogoutRow & { all_sessions_at: Instant | null }) | null
+  session: (LogoutRow & { ended: boolean }) | null
+}
+
+/** The rows of all queries, and the state of the tenant at the same moment. */
+interface Snapshot {
   now: Instant
   /** The key of the keyed hashes; `null`: there are no forgotten people. */
   forget_key: string | null
@@ -13,43 +31,68 @@ interface KnownRow {
   floor_at: Instant | null
   is_swept: boolean
   last_gap_to: Instant | null
-  user_at: Instant | null
-  all_sessions_at: Instant | null
-  user_log_id: string
-  user_type: string
-  session_at: Instant | null
-  ended: boolean | null
-  session_log_id: string
-  session_type: string
+  /** In the order of the queries. */
+  rows: Rows[]
 }
 
 /** Whose logouts to read. */
 interface KnownQuery {
   userId: string
   sessionId: string | null
-  /** How long after its login a token can be valid, in milliseconds. */
-  horizonMs: number
 }
 
 /**
- * Reads the logouts of a user and a session by their ids. If people were forgotten, it then reads the logouts by the
- * hashes of the ids as well. This order finds the logouts even if the person is forgotten between the two reads.
- *
- * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
+ * Size and concurrency of the statements that read last logouts. The statements leave most connections of the pool to
+ * writes and to the change feed.
  */
-export async function readKnown(
+const BATCHES = { maxSize: 256, maxConcurrent: 4 }
+
+/**
+ * Creates a function that reads the logouts of a user and a session. Concurrent reads share a statement, and its cost. A
+ * read whose ids PostgreSQL refuses fails alone.
+ *
+ * @param maxWaitMs Upper bound of the wait for a statement, in milliseconds. Default: {@link CONNECT_TIMEOUT_MS}.
+ */
+export function createKnownReader(
   prisma: Executor,
   clock: SqlClock,
-  query: KnownQuery,
-): Promise<Known> {
-  const { horizonMs } = query
-  const row = await readRow(prisma, clock, query)
-  if (row.forget_key === null) return toKnown(row, horizonMs)
-  const hash = createKeyedHash(row.forget_key)
-  const { userId, sessionId } = query
-  const hashes = { userId: hash(userId), sessionId: sessionId === null ? null : hash(sessionId) }
-  const byHashes = toKnown(await readRow(prisma, clock, { ...query, ...hashes }), horizonMs)
-  return merge(toKnown(row, horizonMs), byHashes)
+  {
+    horizonMs,
+    maxWaitMs = CONNECT_TIMEOUT_MS,
+  }: { horizonMs: number; maxWaitMs?: number | undefined },
+): (query: KnownQuery) => Promise<Known> {
+  return batchCalls({
+    run: (queries: KnownQuery[]) => readKnown(prisma, clock, queries, horizonMs),
+    isInputError: isRefusedRow,
+    maxWaitMs,
+    ...BATCHES,
+  })
+}
+
+/**
+ * Reads the logouts of users and sessions by their ids. If people were forgotten, it then reads the logouts by the
+ * hashes of the ids as well. This order finds the logouts even if the person is forgotten between the two reads.
+ *
+ * @param horizonMs How long after its login a token can be valid, in milliseconds.
+ * @returns One result for each query, in the order of the queries.
+ * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
+ */
+async function readKnown(
+  prisma: Executor,
+  clock: SqlClock,
+  queries: KnownQuery[],
+  horizonMs: number,
+): Promise<Known[]> {
+  const byIds = await readSnapshot(prisma, clock, queries)
+  const known = toKnown(byIds, horizonMs)
+  if (byIds.forget_key === null) return known
+  const hash = createKeyedHash(byIds.forget_key)
+  const hashedQueries = queries.map(({ userId, sessionId }) => ({
+    userId: hash(userId),
+    sessionId: sessionId === null ? null : hash(sessionId),
+  }))
+  const byHashes = toKnown(await readSnapshot(prisma, clock, hashedQueries), horizonMs)
+  return known.map((one, index) => merge(one, byHashes[index] ?? one))
 }
 
 /** Merges the rows with ids and the rows with hashes. Freshness, gaps and `now` are those of the rows with ids. */
@@ -73,53 +116,77 @@ function newer<Logout extends { at: Instant }>(a: Logout | null, b: Logout | nul
   return a.at >= b.at ? a : b
 }
 
-/** Reads in one statement, so that rows, freshness, gaps and the time on the clock belong to the same moment. */
-async function readRow(
+/**
+ * Reads in one statement, so that rows, freshness, gaps and the time on the clock belong to the same moment. A
+ * subquery reads each row, so that PostgreSQL cannot choose to scan the whole table for a join: for that choice it needs
+ * statistics, which are missing after a bulk load.
+ */
+async function readSnapshot(
   prisma: Executor,
   clock: SqlClock,
-  { userId, sessionId }: KnownQuery,
-): Promise<KnownRow> {
-  const [row] = await prisma.$queryRaw<KnownRow[]>`
-    SELECT ${readClock(clock)} AS now,
-      CASE WHEN tenant.forgotten_at IS NOT NULL THEN tenant.forget_key::text END AS forget_key,
-      ${toEpoch('tenant.as_of')} AS as_of, ${toEpoch('tenant.floor_at')} AS floor_at,
-      tenant.sweep_to IS NULL AS is_swept,
-      (SELECT ${toEpoch('max(to_at)')} FROM ${prisma.tables.gap}) AS last_gap_to,
-      ${toEpoch('u.at')} AS user_at, ${toEpoch('u.all_sessions_at')} AS all_sessions_at,
-      u.log_id AS user_log_id, u.type AS user_type,
-      ${toEpoch('s.at')} AS session_at, s.ended, s.log_id AS session_log_id, s.type AS session_type
-    FROM ${prisma.tables.tenant}
-    LEFT JOIN ${prisma.tables.lastLogout} u ON u.user_id = ${userId}
-    LEFT JOIN ${prisma.tables.sessionLogout} s ON s.session_id = ${sessionId}`
-  if (row === undefined) throw tenantRowMissingError()
-  return row
+  queries: KnownQuery[],
+): Promise<Snapshot> {
+  const [snapshot] = await prisma.$queryRaw<Snapshot[]>(snapshotSql(prisma.tables, clock, queries))
+  if (snapshot === undefined) throw tenantRowMissingError()
+  return snapshot
 }
 
-function toKnown(row: KnownRow, horizonMs: number): Known {
-  const { user_at, session_at, as_of: asOf, floor_at: floorAt, now } = row
-  const coverage = { asOf, isSwept: row.is_swept, lastGapTo: row.last_gap_to, floorAt, now }
-  return {
-    user:
-      user_at === null
-        ? null
-        : {
-            at: user_at,
-            allSessionsAt: row.all_sessions_at,
-            logId: row.user_log_id,
-            type: row.user_type,
-          },
-    session:
-      session_at === null
-        ? null
-        : {
-            at: session_at,
-            ended: row.ended === true,
-            logId: row.session_log_id,
-            type: row.session_type,
-          },
+/** SQL that reads a {@link Snapshot}. */
+export function snapshotSql(
+  { tenant, gap, lastLogout, sessionLogout }: Tables,
+  clock: SqlClock,
+  queries: KnownQuery[],
+): Prisma.Sql {
+  const userIds = queries.map(({ userId }) => userId)
+  const sessionIds = queries.map(({ sessionId }) => sessionId)
+  return Prisma.sql`
+    SELECT ${readClock(clock)} AS now,
+      CASE WHEN forgotten_at IS NOT NULL THEN forget_key::text END AS forget_key,
+      ${toEpoch('as_of')} AS as_of, ${toEpoch('floor_at')} AS floor_at,
+      sweep_to IS NULL AS is_swept,
+      (SELECT ${toEpoch('max(to_at)')} FROM ${gap}) AS last_gap_to,
+      (
+        SELECT json_agg(json_build_object(
+          'user', (
+            SELECT json_build_object('at', ${toEpoch('at')},
+              'all_sessions_at', ${toEpoch('all_sessions_at')}, 'log_id', log_id, 'type', type)
+            FROM ${lastLogout} AS u WHERE u.user_id = query.user_id),
+          'session', (
+            SELECT json_build_object('at', ${toEpoch('at')}, 'ended', ended,
+              'log_id', log_id, 'type', type)
+            FROM ${sessionLogout} AS s WHERE s.session_id = query.session_id)
+        ) ORDER BY query.n)
+        FROM unnest(${userIds}::text[], ${sessionIds}::text[])
+          WITH ORDINALITY AS query (user_id, session_id, n)
+      ) AS rows
+    FROM ${tenant}`
+}
+
+function toKnown(snapshot: Snapshot, horizonMs: number): Known[] {
+  const {
+    as_of: asOf,
+    floor_at: floorAt,
+    is_swept: isSwept,
+    last_gap_to: lastGapTo,
+    now,
+  } = snapshot
+  const complete = isComplete({ asOf, isSwept, lastGapTo, floorAt, now }, horizonMs)
+  return snapshot.rows.map(({ user, session }) => ({
+    user: user && {
+      at: user.at,
+      allSessionsAt: user.all_sessions_at,
+      logId: user.log_id,
+      type: user.type,
+    },
+    session: session && {
+      at: session.at,
+      ended: session.ended,
+      logId: session.log_id,
+      type: session.type,
+    },
     floorAt,
     asOf,
     now,
-    complete: isComplete(coverage, horizonMs),
-  }
+    complete,
+  }))
 }
