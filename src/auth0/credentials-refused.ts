@@ -26,7 +26,7 @@ function adviceAfterUnauthorized({
   clientId,
   clientSecret,
 }: ApplicationCredentials): string {
-  // Auth0's secrets are longer than its ids.
+  // Auth0's secrets are longer than its ids, so a longer id was probably swapped with the secret.
   const swapAdvice =
     clientId.length > clientSecret.length
       ? ' The id is longer than the secret: they may be swapped.'

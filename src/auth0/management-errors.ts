@@ -32,7 +32,7 @@ const RATE_LIMIT_ADVICE =
   'The request is retried once Auth0 allows it. If this persists, find out what else calls the Management API of this tenant, or lower RATE_SHARE.'
 
 /**
- * Throws for each status after which this module creates the error instead of the SDK. The SDK's own error would keep the
+ * Throws the error of this program for statuses for which the SDK would throw its own error. That error would keep the
  * whole body.
  */
 export function assertUsableStatus(

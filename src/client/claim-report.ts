@@ -1,14 +1,14 @@
 import {
-  type ClaimedToken,
   isLoginUnreadable,
   isSessionUnreadable,
   type SubjectlessToken,
+  type TokenWithClaimNames,
 } from '../rules/token.js'
 import { LastLogoutClientError } from './errors.js'
 
 /** Reports the unreadable and the missing claims of a token. Each problem of a claim is reported only once. */
 export type ReportClaims = (
-  token: ClaimedToken | SubjectlessToken,
+  token: TokenWithClaimNames | SubjectlessToken,
   claims: Record<string, unknown>,
 ) => void
 

@@ -1,16 +1,16 @@
 import { nameProgram } from '../program-name.js'
-import { decidedBy } from '../rules/explain.js'
+import { findDecidingReason } from '../rules/explain.js'
 import { DEFAULT_MAX_STALENESS_MS, lagOf } from '../rules/freshness.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
 import type { Policy, RevokedReason } from '../rules/judge.js'
 import { type Judgement, judgeClaims } from '../rules/judge-claims.js'
 import type { Known } from '../rules/known.js'
-import type { ClaimedToken } from '../rules/token.js'
+import type { TokenWithClaimNames } from '../rules/token.js'
 import { escapeControls } from './escape-controls.js'
 
 /** The facts that an explanation is derived from. */
 export interface ExplanationFacts {
-  token: ClaimedToken
+  token: TokenWithClaimNames
   expiresAt: Instant | null
   known: Known
   policy: Policy
@@ -35,7 +35,7 @@ const LOGOUTS: Record<RevokedReason, Logout | null> = {
 export function toExplanation({ token, expiresAt, known, policy }: ExplanationFacts) {
   const judged = judgeClaims(token, known, { policy })
   const { revoked, reason } = judged
-  const decidingReason = decidedBy(token, known, { policy })
+  const decidingReason = findDecidingReason(token, known, { policy })
   const { user, session, floorAt, asOf, now } = known
   const lagMs = lagOf(asOf, now)
   const logouts = {

@@ -29,7 +29,7 @@ export async function runLogout(
   options: LogoutOptions,
 ): Promise<void> {
   const config = loadConfig(context.env, ['database'])
-  const userId = readSubject(user)
+  const userId = readUserId(user)
   const sessionId = options.session === undefined ? null : assertId('session id', options.session)
   const reportedAt = readInstantArgument(options.at ?? 'now')
 
@@ -84,7 +84,7 @@ function describe(
   return `Tokens of ${escapeControls(userId)}${inSession} are revoked unless their login is later than ${since}${laterNote}.${policyNote}\n`
 }
 
-function readSubject(text: string): string {
+function readUserId(text: string): string {
   const userId = assertId('user id', text)
   if (isMachine(userId)) {
     throw new LastLogoutError(

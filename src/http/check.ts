@@ -53,7 +53,7 @@ export function checkRoute(deps: ReadDeps): FastifyPluginAsyncZod {
             200: verdictSchema,
             ...errorResponses,
             400: errorResponses[400].describe(
-              'The request is invalid, or `sub` or the login claim cannot be read',
+              'The request is invalid, or `sub` or the claim with the time of the login cannot be read',
             ),
           },
         },

@@ -20,7 +20,7 @@ export const OPTIONAL_TYPES = [
  */
 const FORBIDDEN_TYPES = /^(flo|scpr|sapi|srrt|limit_.*|.*pwd_leak)$/
 
-/** Back-channel logout initiators that end all sessions of a user. */
+/** Initiators of a back-channel logout that end all sessions of the user. */
 const BACKCHANNEL_INITIATORS = new Set([
   'password-changed',
   'session-revoked',
@@ -41,6 +41,6 @@ export function endsOneSession(type: string): boolean {
 }
 
 /** Whether a back-channel logout with this initiator ends all sessions of the user. */
-export function isFullBackchannelLogout(initiator: unknown): boolean {
+export function initiatorEndsAllSessions(initiator: unknown): boolean {
   return typeof initiator === 'string' && BACKCHANNEL_INITIATORS.has(initiator)
 }

@@ -25,7 +25,7 @@ interface SessionLogout {
 }
 
 /** Rows to store: one per user, and one per session. */
-export interface Advances {
+export interface LogoutRows {
   users: UserLogout[]
   sessions: SessionLogout[]
 }
@@ -34,7 +34,7 @@ export interface Advances {
  * Folds events into one row per user, and one row per session. Neither the order of the events nor duplicates change
  * the result.
  */
-export function fold(events: Iterable<LogoutEvent>): Advances {
+export function fold(events: Iterable<LogoutEvent>): LogoutRows {
   const users = new Map<string, UserLogout>()
   const sessions = new Map<string, SessionLogout>()
   for (const event of events) {

@@ -10,8 +10,8 @@ import type { Span } from './span.js'
  */
 export type GapState = 'open' | 'closed' | 'expired'
 
-/** The floor, and the time by the clock of the database. */
-interface Moment {
+/** What the state of a gap depends on: the floor, and the time by the clock of the database. */
+interface GapContext {
   floorAt: Instant | null
   now: Instant
 }
@@ -38,7 +38,7 @@ export function concernedUntil({ to }: Pick<Span, 'to'>, horizonMs: number): Ins
 /** The state of a gap. If a gap is not `open`, no gap with an earlier end is `open`. */
 export function stateOfGap(
   gap: Pick<Span, 'to'>,
-  { floorAt, now }: Moment,
+  { floorAt, now }: GapContext,
   horizonMs: number,
 ): GapState {
   if (floorAt !== null && floorAt >= gap.to) return 'closed'
@@ -46,7 +46,7 @@ export function stateOfGap(
 }
 
 /** The facts that decide whether the known logouts are complete. */
-interface Coverage extends Moment {
+interface Coverage extends GapContext {
   asOf: Instant | null
   /** Whether nothing is left to sweep. */
   isSwept: boolean

@@ -17,8 +17,8 @@ export const MIN_RETENTION_MS = DAY_MS
 const NEW_TENANT_MS = MIN_RETENTION_MS / 2
 
 /**
- * If reading has paused for less than this, in milliseconds, no gap is searched: Auth0 cannot have deleted an entry
- * before it was read.
+ * A pause of reading that is shorter than this, in milliseconds, cannot cause a gap: in so short a time, Auth0 deletes no
+ * entry that is still unread.
  */
 export const GAP_CHECK_THRESHOLD_MS = 60_000
 
@@ -39,8 +39,8 @@ export interface RecordedGap extends Gap {
   detectedAt: Instant
 }
 
-/** The oldest entry that Auth0 retains, as one request returned it. */
-export interface Retained {
+/** The retained log, as one request showed it: Auth0 has deleted every entry before the oldest one. */
+export interface RetainedLog {
   /** Storage time of the oldest entry; `null`: the log is empty. */
   oldestAt: Instant | null
   /** When the request was sent, by Auth0's clock. */
@@ -52,7 +52,7 @@ export interface Retained {
  * up to which the log has been read. That instant can be later than the entry of the checkpoint: in a quiet tenant, the
  * last entry is old, and its deletion causes no gap.
  */
-export function findGap(progress: Progress, retained: Retained): Gap | null {
+export function findGap(progress: Progress, retained: RetainedLog): Gap | null {
   const { sweep } = progress
   if (sweep === null) return findUnread(progress, retained)
   const { oldestAt, requestedAt } = retained
@@ -80,7 +80,7 @@ export function readUpTo({ asOf, checkpoint }: Progress, requestedAt: Instant): 
 }
 
 /** The gap after the instant up to which the log has been read. */
-function findUnread(progress: Progress, { oldestAt, requestedAt }: Retained): Gap | null {
+function findUnread(progress: Progress, { oldestAt, requestedAt }: RetainedLog): Gap | null {
   const end = oldestAt ?? requestedAt
   const from = readUpTo(progress, requestedAt)
   if (from === null || from >= end) return null

@@ -1,5 +1,5 @@
 import { type JudgeOptions, judge, type KnownLogouts, type Verdict } from './judge.js'
-import { type ClaimedToken, isLoginUnreadable, type SubjectlessToken } from './token.js'
+import { isLoginUnreadable, type SubjectlessToken, type TokenWithClaimNames } from './token.js'
 
 /** Why the claims are not sufficient to accept a token. */
 export type UndecidedReason =
@@ -16,7 +16,7 @@ export type Judgement = Verdict | { revoked: null; reason: UndecidedReason }
  * missing `sub` or an unreadable login leaves the token undecided.
  */
 export function judgeClaims(
-  token: ClaimedToken | SubjectlessToken,
+  token: TokenWithClaimNames | SubjectlessToken,
   known: KnownLogouts,
   options: JudgeOptions,
 ): Judgement {

@@ -1,8 +1,5 @@
 import type { Instant } from './instant.js'
 
-/** How long the path form is used, in milliseconds, before the query form is tried again. */
-const QUERY_RETRY_INTERVAL_MS = 600_000
-
 /** The user and the session whose last logout is requested. */
 export interface RequestedIds {
   userId: string
@@ -15,6 +12,9 @@ export interface RequestedIds {
  * preferred. Proxies pass a query unchanged, but can decode, normalize or reject an encoded `/` or `..` in a path.
  */
 export type RequestForm = 'query' | 'path'
+
+/** How long the path form is used, in milliseconds, before the query form is tried again. */
+const QUERY_RETRY_INTERVAL_MS = 600_000
 
 /**
  * The path of the request, relative to the URL of the service.

@@ -44,7 +44,7 @@ export async function storeCaughtUp(
   return row !== undefined && isAhead(requestedAt, row.now) ? clockAheadError(requestedAt) : null
 }
 
-/** Records that every entry that was visible at `at` has been reconciled. */
+/** Records that a reconcile has searched every entry that was visible at `at`. */
 export async function finishReconcile(tx: Executor, clock: SqlClock, at: Instant): Promise<void> {
   await tx.$executeRaw`
     UPDATE ${tx.tables.tenant} SET reconciled_to =

@@ -4,7 +4,7 @@ import { unavailableError } from '../pg/unavailable.js'
 import type { LastLogoutStore } from '../ports.js'
 import { createOutageLog } from './outage-log.js'
 
-/** A store that rejects every call until its database has been checked and claimed. */
+/** A store that rejects every call until its database has been checked, and claimed for one tenant. */
 export interface GuardedStore {
   store: LastLogoutStore
   /**
@@ -49,7 +49,7 @@ export function guardStore(
       readProgress: guard(inner.readProgress),
       acquireLease: guard(inner.acquireLease),
       releaseLease: guard(inner.releaseLease),
-      begin: guard(inner.begin),
+      setFirstCheckpoint: guard(inner.setFirstCheckpoint),
       moveCheckpoint: guard(inner.moveCheckpoint),
       storePage: guard(inner.storePage),
       storeSweep: guard(inner.storeSweep),

@@ -19,13 +19,13 @@ import { readKnown } from './read-known.js'
 import { count, prune } from './retention.js'
 import { storeBatch, storePage, storeReconciled, storeReported, storeSweep } from './store-batch.js'
 import {
-  begin,
   claim,
   compareAndSetCheckpoint,
   type LockedTenant,
   limitIdleTime,
   lockTenant,
   readProgress,
+  setFirstCheckpoint,
 } from './tenant-row.js'
 
 const IDLE_TRANSACTION_TIMEOUT_MS = 30_000
@@ -92,7 +92,8 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
       if (failure !== null) throw failure
     },
 
-    begin: (to, sweep) => write((tx, tenant) => begin(tx, tenant, { to, sweep })),
+    setFirstCheckpoint: (to, sweep) =>
+      write((tx, tenant) => setFirstCheckpoint(tx, tenant, { to, sweep })),
     moveCheckpoint: (from, to, sweep) =>
       write((tx, tenant) => compareAndSetCheckpoint(tx, tenant, { from, to, sweep })),
     async storePage(page) {

@@ -10,7 +10,7 @@ import type { Span } from '../rules/span.js'
 import type { StartLoop, SyncLoop } from './progress-guard.js'
 import { readBatch } from './read-batch.js'
 
-/** If a catch-up takes longer than this, in milliseconds, it may end at a full page. */
+/** A catch-up that has taken longer than this, in milliseconds, may end at a full page, although more entries follow. */
 const LONG_CATCH_UP_MS = 60_000
 
 /** Precision of Auth0's `Date` header, in milliseconds. */
@@ -30,7 +30,7 @@ export interface SyncDeps {
   onLogoutPage?: ((page: LogoutPage) => void) | undefined
 }
 
-/** The dependencies of reading the log, with a guard for the loops that start again. */
+/** The dependencies of reading the log in loops that a progress guard limits. */
 export interface LoopDeps extends SyncDeps {
   startLoop: StartLoop
 }

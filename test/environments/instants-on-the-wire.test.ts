@@ -39,7 +39,8 @@ const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<u
   claim: (store) => store.claim(),
   acquireLease: (store) => store.acquireLease('worker', MINUTE),
   releaseLease: (store) => store.releaseLease('worker'),
-  begin: (store) => store.begin(CHECKPOINT, { from: NOW - MINUTE, to: NOW }),
+  setFirstCheckpoint: (store) =>
+    store.setFirstCheckpoint(CHECKPOINT, { from: NOW - MINUTE, to: NOW }),
   storeSweep: (store) => store.storeSweep(batch(1), { from: NOW - MINUTE / 2, to: NOW }),
   moveCheckpoint: (store) =>
     store.moveCheckpoint(CHECKPOINT, 'P1', { from: NOW - MINUTE, to: NOW }),

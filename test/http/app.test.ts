@@ -27,7 +27,7 @@ beforeAll(async () => {
   store = await openTestStore(database, { now: () => now })
   const allSessionsLogout = { ...sessionLogout, userId: 'auth0|all', sessionId: null }
   await store.storeBatch({ ...fold([sessionLogout, allSessionsLogout]), unattributable: [] })
-  await store.begin(CHECKPOINT, null)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
   await store.storeCaughtUp(CHECKPOINT, NOW - 840)
 })
 afterAll(async () => {

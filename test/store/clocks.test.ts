@@ -20,7 +20,7 @@ beforeEach(async () => {
   now = NOW
   database = await createTestDatabase()
   store = await openTestStore(database, { now: () => now })
-  await store.begin('P0', null)
+  await store.setFirstCheckpoint('P0', null)
 })
 afterEach(async () => {
   await store.close()

@@ -24,7 +24,7 @@ beforeEach(async () => {
   database = await createTestDatabase()
   now = NOON
   store = await openTestStore(database, { now: () => now, horizonMs: HORIZON_MS })
-  await store.begin('P0', null)
+  await store.setFirstCheckpoint('P0', null)
 })
 afterEach(async () => {
   await store.close()
