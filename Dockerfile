@@ -11,12 +11,9 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY . .
 # This step alone decides what is in the image: the program, started by the file `last-logout`.
-RUN npm run build \
-  && npm ci --omit=dev \
-  && mkdir image \
-  && mv LICENSE package.json node_modules dist prisma image \
-  && chmod +x image/dist/main.js \
-  && ln -s dist/main.js image/last-logout
+RUN npm run build:bundle \
+  && mv dist/bundle image \
+  && ln -s last-logout.mjs image/last-logout
 
 FROM ${NODE_IMAGE}
 WORKDIR /app

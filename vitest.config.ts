@@ -9,7 +9,7 @@ process.env.TMPDIR = findScratchDirectory()
 const UNIT = [
   'test/{pg,rules,simulator,soak}/**/*.test.ts',
   'test/action/lookup.test.ts',
-  'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,program-name,words}.test.ts',
+  'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,program-name,release,words,workflows}.test.ts',
   'test/{async,config}/**/*.test.ts',
   'test/auth0/{rate/limit,retry}.test.ts',
   'test/client/{auth-required,clocks,conformance,delivery-delay,feed-events,feed-progress,hono,koa,lambda}.test.ts',
@@ -29,6 +29,9 @@ const IMAGE = ['test/image/**/*.test.ts']
 
 /** What resource servers install, and the examples in their languages. */
 const CONSUMERS = ['test/consumers/**/*.test.ts']
+
+/** The packages, as their users get them. */
+const PACKAGES = ['test/packages/**/*.test.ts']
 
 /** The test files that hold for any database server, whatever its settings are. */
 const CONTRACT = [
@@ -69,11 +72,19 @@ export default defineConfig({
       },
       project('system', {
         include: ['test/**/*.test.ts'],
-        exclude: [...UNIT, ...ENVIRONMENTS, ...IMAGE, ...CONSUMERS],
+        exclude: [...UNIT, ...ENVIRONMENTS, ...IMAGE, ...CONSUMERS, ...PACKAGES],
       }),
       project('environments', { include: ENVIRONMENTS }),
       project('image', { include: IMAGE }),
       project('consumers', { include: CONSUMERS }, {}, ['test/_support/prepare-consumers.ts']),
+      {
+        extends: true,
+        test: {
+          name: 'packages',
+          include: PACKAGES,
+          globalSetup: 'test/_support/prepare-packages.ts',
+        },
+      },
       project('contract:new-york', { include: CONTRACT }, { timezone: 'America/New_York' }),
       project(
         'contract:kolkata',

@@ -56,6 +56,7 @@ function repeatedPage(tenant: Tenant): FaultHandler {
     const last = page.at(-1)?.logId
     // Auth0 never returns a page that ends before the checkpoint.
     if (last === undefined || last <= checkpoint) return
-    return reply.type('application/json').send(`[${page.map(({ json }) => json).join(',')}]`)
+    const body = `[${page.map(({ json }) => json).join(',')}]`
+    return reply.headers({ 'content-type': 'application/json' }).send(body)
   }
 }

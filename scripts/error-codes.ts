@@ -11,8 +11,8 @@ interface ErrorDescription {
 /** The documentation of every error code, in the order of docs/errors.md. */
 const ERROR_CODES: Record<ErrorCode, ErrorDescription> = {
   CONFIGURATION: {
-    when: 'An environment variable is missing or invalid, or variables contradict each other: the message lists every problem. Or a variable names something that is not supported: a database without UTF8, a database user without a privilege, an old Redis or a Redis Sentinel, a certificate that is not trusted.',
-    todo: 'Correct the variables that the message lists, in the environment or in `.env`, or run the SQL that it contains.',
+    when: 'An environment variable is missing or invalid, or variables contradict each other: the message lists every problem. Or a variable names something that is not supported: a database without UTF8, a database user without a privilege, an old Redis or a Redis Sentinel, a certificate that is not trusted. Or `DATA_DIR` is set, and the embedded PostgreSQL is not installed.',
+    todo: 'Correct the variables that the message lists, in the environment or in `.env`, or run the SQL or the command that it contains.',
   },
   USAGE: {
     when: 'An argument or an option of a command is invalid.',

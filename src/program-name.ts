@@ -30,7 +30,8 @@ const COMMAND = new RegExp(
 
 /**
  * Returns the words that start this program again from the directory where it was started, such as
- * `npx last-logout` or `node dist/main.js`.
+ * `last-logout` or `node dist/main.js`. They contain `npx` only if npx started the program: elsewhere, npx would
+ * download the package of that name from the registry.
  *
  * @param isRunning Whether the user is to run the words while this process runs. If this process is the main process
  *   of a container, the words then start the program in that container. After the main process has ended, the
@@ -54,15 +55,20 @@ function nameWithin({ script, cwd, env }: ProgramStart): string {
   // program or a parent of it.
   if (npmCommand === 'exec' && /^'?last-logout\b/.test(npmScript)) return `npx ${NAME}`
   // An npm script that only starts this program takes the command as an argument.
-  if (npmCommand === 'run' && /^(node )?\S*(last-logout|main\.js)$/.test(npmScript))
+  if (
+    npmCommand === 'run' &&
+    /^(node )?\S*(last-logout|last-logout\.mjs|main\.js)$/.test(npmScript)
+  )
     return `npm run ${npmScriptName} --`
   const directory = dirname(script)
-  if (directory.endsWith(join('node_modules', '.bin'))) return `npx ${NAME}`
+  const isLink = directory.endsWith(join('node_modules', '.bin'))
   const isInPath = (env.PATH ?? '').split(delimiter).includes(directory)
-  if (basename(script) === NAME && isInPath) return NAME
+  // npm adds the directory of these links to the PATH of its scripts, but not to that of the user.
+  if (basename(script) === NAME && isInPath && !isLink) return NAME
   const path = relative(cwd, script)
   const isInCwd = !path.startsWith('..') && !isAbsolute(path)
-  return `node ${quote(isInCwd ? path : script)}`
+  const shown = quote(isInCwd ? path : script)
+  return isLink ? shown : `node ${shown}`
 }
 
 /** Quotes a path for a POSIX shell if the path contains characters that are special in a shell. */

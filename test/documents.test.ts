@@ -15,6 +15,8 @@ const documents = [
   'SECURITY.md',
   'CHANGELOG.md',
   ...pages.map((name) => `docs/${name}`),
+  'src/client/README.md',
+  'src/simulator/README.md',
   ...FRAMEWORKS.map(({ example }) => `examples/${example}/README.md`),
 ]
 const texts = new Map(
@@ -75,6 +77,18 @@ describe.each(documents)('in %s', (name) => {
     for (const [command, script = ''] of named) expect(scripts, command).toHaveProperty(script)
   })
 
+  test('no command starts a package of the registry that is not published, and tarballs have the current version', async () => {
+    const text = texts.get(name) ?? ''
+    // Until the owner has published the packages, these commands would run whatever someone else has published.
+    expect(text).not.toMatch(/\bnpx (-\S+ )*last-logout/)
+    expect(text).not.toMatch(
+      /\bnpm (install|i|add|exec)\b[^\n]* last-logout(-client|-simulator)?(\s|$)/,
+    )
+    const { version } = JSON.parse(await readFile('package.json', 'utf8'))
+    const named = [...text.matchAll(/last-logout(?:-client|-simulator)?-(\d[\w.-]*)\.tgz/g)]
+    for (const [tarball, its] of named) expect(its, tarball).toBe(version)
+  })
+
   test('every test file and every test that the document names exists', async () => {
     const named = [
       ...(texts.get(name) ?? '').matchAll(/`(test\/[\w/.-]+\.ts)(?: -t (?:'([^']+)'|([\w-]+)))?`/g),
@@ -97,6 +111,7 @@ describe('README.md', () => {
   test('README.md shows the example for Express', async () => {
     const shown = await readExample('README.md', 'Reject logged-out tokens', 'js')
     expect(shown).toBe(await readFile('examples/express/app.mjs', 'utf8'))
+    expect(shown).toBe(await readExample('docs/getting-started.md', '4 Create your API', 'js'))
   })
 
   test('README.md links every page in docs', () => {

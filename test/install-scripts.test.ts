@@ -11,9 +11,17 @@ const SCRIPTS: Record<string, string> = {
 }
 
 interface Lock {
-  packages: Record<string, { hasInstallScript?: boolean; resolved?: string; integrity?: string }>
+  packages: Record<
+    string,
+    { hasInstallScript?: boolean; resolved?: string; integrity?: string; link?: boolean }
+  >
 }
 const readLock = async (file: string) => JSON.parse(await readFile(file, 'utf8')) as Lock
+/** The installed packages. A folder of this repository that is linked into `node_modules` is none. */
+const readPackages = async (file: string) =>
+  Object.entries((await readLock(file)).packages).filter(
+    ([path, { link }]) => path.includes('node_modules/') && !link,
+  )
 const lock = await readLock('package-lock.json')
 
 test('npm runs no install script, and only the listed packages have one', async () => {
@@ -31,20 +39,18 @@ test.each([
 ])(
   'every package that %s need is pinned by its hash, and comes from a registry',
   async (_of, file) => {
-    const lock = await readLock(file)
-    const withoutHash = Object.entries(lock.packages)
-      .filter(([path]) => path !== '')
-      .filter(([, { integrity }]) => !integrity?.startsWith('sha512-'))
+    const packages = await readPackages(file)
+    const withoutHash = packages.filter(([, { integrity }]) => !integrity?.startsWith('sha512-'))
     expect(withoutHash).toEqual([])
-    const otherSources = Object.values(lock.packages)
-      .flatMap(({ resolved }) => resolved ?? [])
+    const otherSources = packages
+      .flatMap(([, { resolved }]) => resolved ?? [])
       .filter((from) => !from.startsWith('https://'))
     expect(otherSources).toEqual([])
   },
 )
 
-test('the client has no dependencies and no scripts', async () => {
-  const client = JSON.parse(await readFile('src/client/package.json', 'utf8'))
-  expect(client.dependencies).toBeUndefined()
-  expect(Object.keys(client.scripts ?? {})).toEqual([])
+test.each(['client', 'simulator'])('the %s has no dependencies and no scripts', async (name) => {
+  const manifest = JSON.parse(await readFile(`src/${name}/package.json`, 'utf8'))
+  expect(manifest.dependencies).toBeUndefined()
+  expect(manifest.scripts).toBeUndefined()
 })

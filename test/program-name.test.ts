@@ -43,7 +43,12 @@ describe('the name of the program', () => {
         script: '/srv/app/node_modules/.bin/last-logout',
         env: npmEnv('run', 'start', 'last-logout start'),
       },
-      'npx last-logout',
+      'node_modules/.bin/last-logout',
+    ],
+    [
+      'node_modules/.bin/last-logout of another directory',
+      { script: '/srv/other/node_modules/.bin/last-logout' },
+      '/srv/other/node_modules/.bin/last-logout',
     ],
     [
       'npm run demo, which can start no other command',

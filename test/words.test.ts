@@ -10,10 +10,10 @@ const FOLDERS = ['src', 'test', 'bench', 'campaign', 'soak', 'scripts']
 const EXCLUDED_FILES = ['test/words.test.ts', 'src/embedded-postgres/binaries.ts']
 
 /**
- * Names that several exports may share: each binding of the client exports its check under the same public name, and
- * Vitest calls `setup` of every global set-up.
+ * Names that several exports may share: each binding of the client and of the simulator exports its function under the
+ * same public name, and Vitest calls `setup` of every global set-up.
  */
-const SHARED_NAMES = ['lastLogout', 'setup']
+const SHARED_NAMES = ['lastLogout', 'setup', 'useSimulator']
 
 /** Forbidden phrases of comments and strings, and what to write instead of each phrase. */
 const FORBIDDEN_PHRASES: [phrase: RegExp, instead: string][] = [
@@ -138,7 +138,7 @@ function findForbidden(text: string, place: string): string[] {
 }
 
 async function readDocuments(): Promise<[file: string, text: string][]> {
-  const folders = ['.', 'docs', 'src/client']
+  const folders = ['.', 'docs', 'src/client', 'src/simulator']
   const names = await Promise.all(
     folders.map(async (folder) => (await readdir(folder)).map((name) => join(folder, name))),
   )

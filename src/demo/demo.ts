@@ -6,8 +6,9 @@ import type { Logger } from 'pino'
 import { type Closers, createClosers } from '../async/closers.js'
 import { loadConfig } from '../config/config.js'
 import { createService } from '../service/service.js'
+import { environmentOf } from '../simulator/environment.js'
 import { generateHistory } from '../simulator/history.js'
-import { createSimulator, type Simulator } from '../simulator/server.js'
+import { createSimulator } from '../simulator/server.js'
 import { createTenant, type LogEntry, type Tenant } from '../simulator/tenant.js'
 import { createTraffic } from '../simulator/traffic.js'
 import { openApp } from './open-app.js'
@@ -69,7 +70,9 @@ export async function createDemo(options: DemoOptions): Promise<Demo> {
     const keys = { demo: createKey(), action: createKey(), app: createKey() }
     const config = loadConfig(
       {
-        ...environmentFor(simulator, dataDir),
+        ...environmentOf(simulator),
+        DATA_DIR: dataDir,
+        POLL_INTERVAL: '2s',
         API_KEYS: `demo:${keys.demo}:read+check+feed+logout,action:${keys.action}:read,order-desk:${keys.app}:feed+read`,
         HOST: env.HOST,
         PORT: env.PORT || port.number,
@@ -118,17 +121,6 @@ function startTraffic(tenant: Tenant, closers: Closers): void {
   const traffic = createTraffic(tenant)
   closers.push(async () => traffic.close())
   traffic.start(TRAFFIC_INTERVAL_MS)
-}
-
-function environmentFor({ url, credentials }: Simulator, dataDir: string) {
-  return {
-    AUTH0_DOMAIN: DOMAIN,
-    AUTH0_BASE_URL: url,
-    AUTH0_CLIENT_ID: credentials.clientId,
-    AUTH0_CLIENT_SECRET: credentials.clientSecret,
-    DATA_DIR: dataDir,
-    POLL_INTERVAL: '2s',
-  }
 }
 
 function createKey(): string {

@@ -1,6 +1,6 @@
 import { buildEntry } from '../simulator/entries.js'
+import { type Action, type ActionRun, createActionApi } from '../simulator/run-action.js'
 import type { Tenant } from '../simulator/tenant.js'
-import { type Action, type ActionRun, createActionApi } from './run-action.js'
 
 /** A user of the demo. */
 export interface DemoUser {

@@ -1,12 +1,12 @@
 import type { Closers } from '../async/closers.js'
 import { readActionFile } from '../auth0/actions/code.js'
 import { createLastLogoutClient } from '../client/index.js'
+import { loadAction } from '../simulator/run-action.js'
 import type { Tenant } from '../simulator/tenant.js'
 import { createLogins, type DemoUser } from './logins.js'
 import { openServer } from './open-server.js'
 import { createOrderDesk } from './order-desk.js'
 import { AUDIENCE, createProvider } from './provider.js'
-import { loadAction } from './run-action.js'
 
 /** The preferred ports. If such a port is not free, any free port is used. */
 const PORTS = { page: 3000, login: 3001 }

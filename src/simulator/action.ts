@@ -1,5 +1,14 @@
-import type { Draft } from './action-draft.js'
 import type { Build, Builds } from './builds.js'
+
+/** The content of an Action as the requests have written it, with the values of its secrets. */
+interface Draft {
+  name: string
+  supported_triggers: { id: string; version?: string | undefined }[]
+  code: string
+  runtime: 'node18' | 'node22'
+  secrets: { name: string; value: string }[]
+  dependencies: { name: string; version: string }[]
+}
 
 /** A version of an Action: a draft for which a deployment was requested, and its build. */
 export interface Version extends Draft, Build {

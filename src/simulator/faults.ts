@@ -1,13 +1,26 @@
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { pipeline, Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { FastifyReply } from 'fastify'
 import { type ApiError, insufficientScope, tooManyRequests, unauthorized } from './errors.js'
+
+/** The response to a request that a fault affects. */
+export interface FaultReply {
+  /** The request. `url` is the path and the query. */
+  readonly request: { readonly url: string; readonly headers: IncomingHttpHeaders }
+  code(status: number): FaultReply
+  headers(values: Record<string, string>): FaultReply
+  /** Sends the body: a string, or an object as JSON. */
+  send(body: string | object): FaultReply
+  /** Leaves the response to `raw`. */
+  hijack(): FaultReply
+  readonly raw: ServerResponse
+}
 
 /**
  * Replaces the response to a request: through `reply`, or directly through `reply.hijack()` and `reply.raw`. If the
  * handler has sent nothing when it resolves, the request is processed as usual.
  */
-export type FaultHandler = (reply: FastifyReply) => unknown
+export type FaultHandler = (reply: FaultReply) => unknown
 
 /** A fault and the requests that it affects. */
 interface Fault {

@@ -4,6 +4,7 @@ import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { type Actions, createActions } from './actions.js'
 import { addActionRoutes } from './actions-api.js'
 import { type Bindings, createBindings } from './bindings.js'
+import { addControlRoutes } from './control-api.js'
 import { buildEntry } from './entries.js'
 import { ApiError, tooManyRequests } from './errors.js'
 import { createFaults, type Faults } from './faults.js'
@@ -39,6 +40,8 @@ export interface SimulatorOptions {
   latencyMs?: number
   /** How far `Date` and `x-ratelimit-reset` are ahead of the tenant's clock, in milliseconds. Default: 0. */
   clockAheadMs?: () => number
+  /** Whether `POST /simulator/entries` and `POST /simulator/faults` exist, for programs in any language. Default: false. */
+  control?: boolean
   /** The loopback address to listen on: `127.0.0.1` (default) or `::1`. */
   host?: string
   /** Default: 0, any free port. */
@@ -75,6 +78,7 @@ export async function createSimulator(options: SimulatorOptions): Promise<Simula
   addErrors(app)
   const tokens = addRoutes(app, options, credentials)
   addActionRoutes(app, { tokens, actions, bindings })
+  if (options.control === true) addControlRoutes(app, { tenant, faults })
   await app.listen({ host, port })
   const { port: boundPort } = app.server.address() as AddressInfo
   const url = `http://${host === '::1' ? '[::1]' : host}:${boundPort}`

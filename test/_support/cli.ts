@@ -24,17 +24,24 @@ interface CommandOptions {
   input?: string
   /** Soft and hard limit of open files. Default: the limits of this process. Needs `prlimit` of util-linux. */
   maxOpenFiles?: number
+  /** The script. Default: the built program. */
+  script?: string
+  /** The Node.js that runs it. Default: that of this process. */
+  node?: string
 }
 
-/** Starts the built program. Its only environment variables are `env` and `PATH`. */
+const BUILT_PROGRAM = new URL('../../dist/main.js', import.meta.url).pathname
+
+/** Starts the program. Its only environment variables are `env` and `PATH`. */
 export function runCommand(
   args: string[],
   env: Record<string, string> = {},
-  { cwd = tmpdir(), input = '', maxOpenFiles }: CommandOptions = {},
+  options: CommandOptions = {},
 ): RunningCommand {
-  const main = new URL('../../dist/main.js', import.meta.url).pathname
+  const { cwd = tmpdir(), input = '', maxOpenFiles } = options
+  const { script = BUILT_PROGRAM, node = process.execPath } = options
   const prefix = maxOpenFiles === undefined ? [] : ['prlimit', `--nofile=${maxOpenFiles}`]
-  const [command = '', ...rest] = [...prefix, process.execPath, main, ...args]
+  const [command = '', ...rest] = [...prefix, node, script, ...args]
   const child = spawn(command, rest, {
     env: { PATH: process.env.PATH, ...env },
     cwd,
@@ -61,7 +68,7 @@ export function runCommand(
   }
 }
 
-/** Runs the built program until it exits. */
+/** Runs the program until it exits. */
 export async function finishCommand(
   args: string[],
   env: Record<string, string> = {},

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { packageDirectory, tarballName } from '../../scripts/packages/manifest.js'
 
 const run = promisify(execFile)
 
@@ -19,8 +20,8 @@ export interface ClientProject {
 /** Packs the client's package that `prepare-consumers.ts` has built. Installs it into an empty project, without network access. */
 export async function installClient(): Promise<ClientProject> {
   const dir = await realpath(await mkdtemp(join(tmpdir(), 'last-logout-client-')))
-  const builtDir = resolve('dist/client-package')
-  const tarball = join(dir, 'last-logout-client-0.1.0.tgz')
+  const builtDir = resolve(packageDirectory('client'))
+  const tarball = join(dir, tarballName('client'))
   await run('npm', ['pack', '--silent', '--pack-destination', dir, builtDir])
   await writeFile(join(dir, 'package.json'), '{ "type": "module", "private": true }')
   await run('npm', ['install', '--offline', '--no-audit', '--no-fund', tarball], { cwd: dir })

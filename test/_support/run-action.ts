@@ -1,4 +1,4 @@
-import { type ActionRun, createActionApi, loadAction } from '../../src/demo/run-action.js'
+import { type ActionRun, createActionApi, loadAction } from '../../src/simulator/run-action.js'
 
 /** Runs an Action with an event. Returns its effects and its log lines. `overrides` replaces parts of the argument `api`. */
 export type RunAction = (

@@ -1,11 +1,11 @@
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { access, mkdtemp, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { promisify } from 'node:util'
 import { build } from 'esbuild'
 import { INSTALLED_DIR, requireInstalled } from './installed.js'
+import { findNode, NODE_RELEASES } from './node-releases.js'
 import type { ProtectedServer } from './protected-server.js'
 
 /** A JavaScript runtime. */
@@ -51,13 +51,7 @@ const node = (release: number): Runtime => ({
   name: `Node ${release}`,
   keepsConnections: true,
   entry: NODE_ENTRY,
-  async command(app) {
-    const args = ['--yes', `node@${release}`, '-p', 'process.version + " " + process.execPath']
-    const { stdout } = await promisify(execFile)('npx', args)
-    const [version = '', path = ''] = stdout.trim().split(' ')
-    if (!version.startsWith(`v${release}.`)) throw new Error(`node@${release} is ${version}`)
-    return [path, app]
-  },
+  command: async (app) => [await findNode(release), app],
 })
 
 /** The runtimes that a resource server can run in. */
@@ -95,9 +89,7 @@ console.log(port)`,
     entry: `Deno.serve({ hostname: '127.0.0.1', port: 0, onListen: ({ port }) => console.log(port) }, handle)`,
     command: async (app) => [await findBinary('@deno', 'deno'), 'run', '--allow-net', app],
   },
-  node(20),
-  node(22),
-  node(24),
+  ...NODE_RELEASES.map(node),
 ]
 
 /** Finds a binary in the package for this platform. npm has installed only this one of the platform packages. */

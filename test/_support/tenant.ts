@@ -49,12 +49,4 @@ export function openSource(
   return createLogSource({ api, rateShare, retryLimits, ...(observe && { observe }) })
 }
 
-/** The environment variables with which a command or a service reads a simulated tenant. */
-export function tenantEnv({ url, credentials, tenant }: Simulator): Record<string, string> {
-  return {
-    AUTH0_DOMAIN: tenant.domain,
-    AUTH0_BASE_URL: url,
-    AUTH0_CLIENT_ID: credentials.clientId,
-    AUTH0_CLIENT_SECRET: credentials.clientSecret,
-  }
-}
+export { environmentOf as tenantEnv } from '../../src/simulator/environment.js'

@@ -112,6 +112,8 @@ function showToken() {
   for (const id of ['call', 'refresh', 'logout']) element(id).disabled = stored === null
   element('login').classList.toggle('primary', stored === null)
   element('call').classList.toggle('primary', stored !== null)
+  element('encoded').hidden = stored === null
+  element('encoded-token').textContent = stored?.access_token ?? ''
   if (stored === null) return
   const claims = readClaims(stored.access_token)
   list('token', {

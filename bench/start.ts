@@ -1,0 +1,94 @@
+/**
+ * Compares how long builds of the program take until `start` responds to `/health/live`, with an existing database.
+ * The builds run alternately, so that a slow machine affects all of them.
+ *
+ *   npm run bench:start -- dist/main.js dist/bundle/last-logout.mjs
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { createEmbeddedPostgres } from '../src/embedded-postgres/server.js'
+import { migrateQueue } from '../src/jobs/jobs.js'
+import { environmentOf } from '../src/simulator/environment.js'
+import { createSimulator } from '../src/simulator/server.js'
+import { createTenant } from '../src/simulator/tenant.js'
+import { applyMigrations } from '../src/store/migrations.js'
+import { median } from './median.js'
+
+const ROUNDS = 11
+const POLL_MS = 2
+
+const scripts = process.argv.slice(2).map((path) => resolve(path))
+if (scripts.length === 0) throw new Error('usage: npm run bench:start -- SCRIPT…')
+
+const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-bench-'))
+const postgres = await createEmbeddedPostgres({ dataDir })
+const tenant = createTenant({ domain: 'bench.example', lagMs: () => 0 })
+const simulator = await createSimulator({ tenant })
+await applyMigrations(postgres.url)
+await migrateQueue(postgres.url)
+const times = new Map(scripts.map((script) => [script, [] as number[]]))
+try {
+  for (let round = 0; round <= ROUNDS; round++) {
+    for (const script of scripts) {
+      const ms = await measureStart(script)
+      // The first round fills the caches of the file system.
+      if (round > 0) times.get(script)?.push(ms)
+    }
+  }
+} finally {
+  await simulator.close()
+  await postgres.close()
+  await rm(dataDir, { recursive: true })
+}
+
+const first = median(times.get(scripts[0] ?? '') ?? [])
+for (const [script, all] of times) {
+  const ms = median(all)
+  const range = `${Math.min(...all).toFixed(0)} to ${Math.max(...all).toFixed(0)}`
+  console.log(`${ms.toFixed(0).padStart(6)} ms  ${(ms / first).toFixed(2)}×  (${range})  ${script}`)
+}
+
+/** Starts the program, and returns the time until it responds, in milliseconds. */
+async function measureStart(script: string): Promise<number> {
+  const port = await findPort()
+  const startedAt = performance.now()
+  const child = spawn(process.execPath, [script, 'start'], {
+    cwd: dataDir,
+    env: {
+      PATH: process.env.PATH,
+      ...environmentOf(simulator),
+      DATABASE_URL: postgres.url,
+      API_KEYS: 'bench:0123456789abcdef0123456789abcdef',
+      PORT: `${port}`,
+    },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  const exited = once(child, 'exit')
+  while (!(await isLive(port))) {
+    if (child.exitCode !== null) throw new Error(`${script} exited with ${child.exitCode}`)
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+  const ms = performance.now() - startedAt
+  child.kill('SIGTERM')
+  await exited
+  return ms
+}
+
+async function isLive(port: number): Promise<boolean> {
+  const response = await fetch(`http://127.0.0.1:${port}/health/live`).catch(() => null)
+  await response?.arrayBuffer()
+  return response?.status === 200
+}
+
+async function findPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return typeof address === 'object' && address !== null ? address.port : Number.NaN
+}

@@ -1,0 +1,21 @@
+import { parseArgs } from 'node:util'
+import { buildClient } from './packages/build-client.js'
+import { buildBundle, buildService } from './packages/build-service.js'
+import { buildSimulator } from './packages/build-simulator.js'
+import { readSbom } from './packages/bundled-packages.js'
+import { packPackages } from './packages/pack.js'
+
+const BUILDS: Record<string, () => Promise<void>> = {
+  client: async () => buildClient(await readSbom()),
+  service: async () => buildService(await readSbom()),
+  simulator: async () => buildSimulator(await readSbom()),
+  bundle: async () => buildBundle(await readSbom()),
+  all: packPackages,
+}
+
+const { positionals } = parseArgs({ allowPositionals: true })
+const [name = ''] = positionals
+const build = BUILDS[name]
+if (build === undefined)
+  throw new Error(`usage: build-packages.ts ${Object.keys(BUILDS).join('|')}`)
+await build()

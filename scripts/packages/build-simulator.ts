@@ -1,0 +1,53 @@
+import { execFile } from 'node:child_process'
+import { chmod, cp, readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { build } from 'esbuild'
+import { COMMONJS_GLOBALS, listPackages } from './bundle-program.js'
+import { describePackage } from './bundled-packages.js'
+import { createManifest, packageDirectory, readManifest } from './manifest.js'
+
+const SOURCE = 'src/simulator'
+
+/** What users import. */
+const ENTRIES = ['index', 'vitest', 'node-test']
+
+/** Builds the package of the simulated tenant. It has no dependencies: Fastify is in it. */
+export async function buildSimulator(sbom: string): Promise<void> {
+  const directory = packageDirectory('simulator')
+  await rm(directory, { recursive: true, force: true })
+  const { metafile } = await build({
+    entryPoints: [...ENTRIES, 'main'].map((name) => join(SOURCE, `${name}.ts`)),
+    outdir: directory,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    keepNames: true,
+    legalComments: 'none',
+    external: ['vitest'],
+    banner: { js: COMMONJS_GLOBALS },
+    metafile: true,
+    logLevel: 'error',
+  })
+  await chmod(join(directory, 'main.js'), 0o755)
+  await writeTypes(directory)
+  const contained = listPackages(Object.keys(metafile.inputs))
+  const manifest = createManifest('simulator', readManifest(join(SOURCE, 'package.json')))
+  await describePackage(directory, manifest, contained, sbom)
+  await cp(join(SOURCE, 'README.md'), join(directory, 'README.md'))
+}
+
+/** Writes the types that the entries use. The types of other modules would refer to packages that are bundled. */
+async function writeTypes(directory: string): Promise<void> {
+  await promisify(execFile)('node_modules/.bin/tsc', ['-p', 'tsconfig.simulator.json'])
+  const used = new Set(ENTRIES.map((name) => `${name}.d.ts`))
+  for (const file of used) {
+    const text = await readFile(join(directory, file), 'utf8')
+    for (const [, name] of text.matchAll(/from '\.\/([\w-]+)\.js'/g)) used.add(`${name}.d.ts`)
+    for (const [, name] of text.matchAll(/import\("\.\/([\w-]+)\.js"\)/g)) used.add(`${name}.d.ts`)
+  }
+  const written = (await readdir(directory)).filter((name) => name.endsWith('.d.ts'))
+  for (const name of written) if (!used.has(name)) await rm(join(directory, name))
+}

@@ -1,0 +1,51 @@
+import { readFileSync } from 'node:fs'
+
+/** The packages. Their names are free on npm, and not ours until the owner publishes them. */
+export const PACKAGES = {
+  service: 'last-logout',
+  client: 'last-logout-client',
+  simulator: 'last-logout-simulator',
+} as const
+
+/** One of the packages. */
+export type PackageKind = keyof typeof PACKAGES
+
+/** Address of the repository, such as `https://github.com/OWNER/last-logout`. Empty until the owner sets it. */
+export const REPOSITORY_URL: string = ''
+
+/** A manifest, as in package.json. */
+export interface Manifest {
+  version: string
+  dependencies?: Record<string, string>
+  optionalDependencies?: Record<string, string>
+  [field: string]: unknown
+}
+
+/** The manifest of this repository. Its version is that of all packages. */
+export const ROOT_MANIFEST: Manifest = readManifest('package.json')
+
+/** Reads a manifest. */
+export function readManifest(file: string): Manifest {
+  return JSON.parse(readFileSync(file, 'utf8'))
+}
+
+/** Creates the manifest of a package: these fields, and what all packages have in common. */
+export function createManifest(kind: PackageKind, fields: object): Manifest {
+  const { version, license, engines } = ROOT_MANIFEST
+  const repository = REPOSITORY_URL !== '' && {
+    homepage: `${REPOSITORY_URL}#readme`,
+    bugs: `${REPOSITORY_URL}/issues`,
+    repository: { type: 'git', url: `git+${REPOSITORY_URL}.git` },
+  }
+  return { name: PACKAGES[kind], version, ...fields, license, engines, ...repository }
+}
+
+/** The directory in which a package is built. */
+export function packageDirectory(kind: PackageKind): string {
+  return `dist/${kind}-package`
+}
+
+/** The file name of a packed package, as `npm pack` chooses it. */
+export function tarballName(kind: PackageKind): string {
+  return `${PACKAGES[kind]}-${ROOT_MANIFEST.version}.tgz`
+}

@@ -1,0 +1,35 @@
+/** The state of the repository that a release depends on. */
+export interface ReleaseState {
+  version: string
+  /** Empty until the owner sets it. */
+  repositoryUrl: string
+  /** The text of CHANGELOG.md. */
+  changelog: string
+  /** The tags of the current commit. */
+  tags: string[]
+  /** Files with changes that are not committed. */
+  changedFiles: string[]
+}
+
+/** Reads what the changelog says about a version. `null`: it has no section for it. */
+export function readNotes(changelog: string, heading: string): string | null {
+  const sections = changelog.split(/^## /m).slice(1)
+  const found = sections.find((section) => section.split(/[\s,(]/)[0] === heading)
+  return found === undefined ? null : found.slice(found.indexOf('\n')).trim()
+}
+
+/** Lists why this commit cannot be published, with what to do. */
+export function listReleaseProblems(state: ReleaseState): string[] {
+  const { version, repositoryUrl, changelog, tags, changedFiles } = state
+  const tag = `v${version}`
+  const problems = [
+    repositoryUrl === '' &&
+      'the address of the repository is not set: set REPOSITORY_URL in scripts/packages/manifest.ts',
+    readNotes(changelog, version) === null &&
+      `CHANGELOG.md has no section for ${version}: rename "Unreleased" to "${version}"`,
+    !tags.includes(tag) && `this commit has no tag ${tag}: run \`git tag ${tag}\``,
+    changedFiles.length > 0 &&
+      `${changedFiles.length} files have changes that are not committed, such as ${changedFiles[0]}: commit them`,
+  ]
+  return problems.filter((problem) => problem !== false)
+}

@@ -1,0 +1,104 @@
+import { lstat, readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { installTarballs } from './install.js'
+import { PACKAGES, type PackageKind } from './manifest.js'
+
+/** The upper bounds of an installation. */
+interface Bounds {
+  megabytes: number
+  packages: number
+}
+
+/** A way to install a package. */
+interface Way {
+  kind: PackageKind
+  options: string[]
+  max: Bounds
+}
+
+/** The size of an installation. */
+export interface InstallSize extends Bounds {
+  way: Way
+  /** The largest packages, the largest first. */
+  largest: [name: string, bytes: number][]
+}
+
+/**
+ * The ways to install, with what each may cost. The embedded PostgreSQL has 60 MB. A new dependency or a module that
+ * is no longer left out of the bundle exceeds the bounds.
+ */
+export const WAYS: Way[] = [
+  { kind: 'service', options: [], max: { megabytes: 100, packages: 30 } },
+  { kind: 'service', options: ['--omit=optional'], max: { megabytes: 40, packages: 25 } },
+  { kind: 'client', options: [], max: { megabytes: 2, packages: 1 } },
+  { kind: 'simulator', options: [], max: { megabytes: 10, packages: 1 } },
+]
+
+const MEGABYTE = 1024 ** 2
+const MAX_LISTED = 10
+
+/** Installs a package from its tarball into an empty directory, and measures what is there then. */
+export async function measureInstall(way: Way): Promise<InstallSize> {
+  const directory = await installTarballs([way.kind], way.options)
+  try {
+    const modules = join(directory, 'node_modules')
+    const lock = await readFile(join(modules, '.package-lock.json'), 'utf8')
+    const paths = Object.keys((JSON.parse(lock) as { packages: object }).packages)
+    const sizes = await Promise.all(
+      paths.map(async (path): Promise<[string, number]> => {
+        const nested = paths.filter((other) => other.startsWith(`${path}/`))
+        const bytes = await measure(
+          join(directory, path),
+          nested.map((each) => join(directory, each)),
+        )
+        return [path.replace(/^node_modules\//, ''), bytes]
+      }),
+    )
+    return {
+      way,
+      megabytes: Math.ceil((await measure(modules)) / MEGABYTE),
+      packages: paths.length,
+      largest: sizes.sort(([, a], [, b]) => b - a).slice(0, MAX_LISTED),
+    }
+  } finally {
+    await rm(directory, { recursive: true })
+  }
+}
+
+/** The bounds that an installation exceeds, one line for each. */
+export function findExcess({ way, ...size }: InstallSize): string[] {
+  return (['megabytes', 'packages'] as const)
+    .filter((unit) => size[unit] > way.max[unit])
+    .map((unit) => `${nameWay(way)}: ${size[unit]} ${unit}, at most ${way.max[unit]} are allowed`)
+}
+
+/** Renders the sizes as a table in Markdown, and the largest packages of each. */
+export function renderSizes(sizes: InstallSize[]): string {
+  const rows = sizes.map(
+    ({ way, megabytes, packages }) =>
+      `| \`${nameWay(way)}\` | ${megabytes} | ${way.max.megabytes} | ${packages} | ${way.max.packages} |\n`,
+  )
+  const lists = sizes.map(({ way, largest }) => {
+    const lines = largest.map(
+      ([name, bytes]) => `${(bytes / MEGABYTE).toFixed(1).padStart(8)} MB  ${name}\n`,
+    )
+    return `\n${nameWay(way)}\n${lines.join('')}`
+  })
+  const head = '| install | MB | at most | packages | at most |\n|---|---|---|---|---|\n'
+  return `${head}${rows.join('')}${lists.join('')}`
+}
+
+function nameWay({ kind, options }: Way): string {
+  return ['npm install', `${PACKAGES[kind]}.tgz`, ...options].join(' ')
+}
+
+/** The space on disk of a directory, in bytes, as `du` measures it. */
+async function measure(directory: string, except: string[] = []): Promise<number> {
+  let bytes = (await lstat(directory)).blocks * 512
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name)
+    if (except.includes(path)) continue
+    bytes += entry.isDirectory() ? await measure(path, except) : (await lstat(path)).blocks * 512
+  }
+  return bytes
+}

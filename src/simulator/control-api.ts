@@ -1,0 +1,60 @@
+import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
+import { parse } from './action-draft.js'
+import { buildEntry } from './entries.js'
+import { ApiError } from './errors.js'
+import { type Faults, rateLimited, respondWith } from './faults.js'
+import type { Tenant } from './tenant.js'
+
+const INSTANT = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))
+
+const ENTRY = z.strictObject({
+  type: z.string().min(1),
+  user_id: z.string().optional(),
+  user_name: z.string().optional(),
+  session_id: z.string().optional(),
+  /** When the event happened. Default: now. */
+  date: INSTANT.optional(),
+  /** When the entry is stored. In the past, the entry is late. Default: after the lag of the tenant. */
+  stored_at: INSTANT.optional(),
+})
+
+const FAULT = z.strictObject({
+  status: z.int().min(400).max(599),
+  path: z.string().startsWith('/').default('/api/v2/logs'),
+  times: z.int().min(1).default(1),
+  headers: z.record(z.string(), z.string()).default({}),
+})
+
+/** What the endpoints of a test need. */
+interface ControlApi {
+  tenant: Tenant
+  faults: Faults
+}
+
+/** Adds the endpoints with which a test in another process writes entries and causes faults. They need no token. */
+export function addControlRoutes(app: FastifyInstance, { tenant, faults }: ControlApi): void {
+  app.post('/simulator/entries', (request, reply) => {
+    const { type, user_id, user_name, session_id, date, stored_at } = parse(ENTRY, request.body)
+    const about = {
+      domain: tenant.domain,
+      ...(user_id !== undefined && { userId: user_id }),
+      ...(user_name !== undefined && { userName: user_name }),
+      ...(session_id !== undefined && { sessionId: session_id }),
+    }
+    const when = {
+      ...(date !== undefined && { dateMs: date }),
+      ...(stored_at !== undefined && { storedAtMs: stored_at }),
+    }
+    const { entry, storedAtMs } = tenant.write(buildEntry(type, about), when)
+    return reply.code(201).send({ stored_at: new Date(storedAtMs).toISOString(), entry })
+  })
+
+  app.post('/simulator/faults', (request, reply) => {
+    const { status, path, times, headers } = parse(FAULT, request.body)
+    const { body } = new ApiError(status, 'A fault of the simulator')
+    const respond = status === 429 ? rateLimited(headers) : respondWith(status, body, headers)
+    faults.push({ path, times, respond })
+    return reply.code(204).send()
+  })
+}

@@ -1,0 +1,73 @@
+import { environmentOf } from './environment.js'
+import { createSimulator, type Simulator, type SimulatorOptions } from './server.js'
+import { createTenant, type SimulatedTenantOptions } from './tenant.js'
+
+/** The options of `useSimulator`: those of the tenant and of its simulator. All have defaults. */
+export interface UseSimulatorOptions
+  extends Partial<SimulatedTenantOptions>,
+    Omit<SimulatorOptions, 'tenant'> {}
+
+/** A simulator that runs while the tests of a file run. Use it in a test or in a hook. */
+export interface SimulatorHandle extends Omit<Simulator, 'close'> {
+  /** The environment variables with which last-logout reads the tenant. */
+  readonly env: Record<string, string>
+}
+
+/** The hooks of a test runner. */
+interface TestHooks {
+  beforeAll(run: () => Promise<void>): void
+  afterEach(run: () => void): void
+  afterAll(run: () => Promise<void>): void
+}
+
+/**
+ * Starts a simulator before the tests of a file, and closes it after them. After each test, forgets the faults that
+ * are left and the recorded requests. Entries and Actions stay: use another user in each test.
+ */
+export function registerSimulator(
+  { beforeAll, afterEach, afterAll }: TestHooks,
+  options: UseSimulatorOptions = {},
+): SimulatorHandle {
+  const tenant = createTenant({ domain: 'acme.eu.auth0.com', lagMs: () => 0, ...options })
+  let simulator: Simulator | undefined
+  const running = (): Simulator => {
+    if (simulator === undefined)
+      throw new Error('the simulator is not running: use it in a test or in a hook')
+    return simulator
+  }
+  beforeAll(async () => {
+    simulator = await createSimulator({ ...options, tenant })
+  })
+  afterEach(() => {
+    simulator?.faults.clear()
+    simulator?.requests.clear()
+  })
+  afterAll(async () => {
+    await simulator?.close()
+    simulator = undefined
+  })
+  return {
+    tenant,
+    get url() {
+      return running().url
+    },
+    get env() {
+      return environmentOf(running())
+    },
+    get credentials() {
+      return running().credentials
+    },
+    get requests() {
+      return running().requests
+    },
+    get faults() {
+      return running().faults
+    },
+    get actions() {
+      return running().actions
+    },
+    get bindings() {
+      return running().bindings
+    },
+  }
+}

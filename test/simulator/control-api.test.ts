@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest'
+import { start } from './start.js'
+
+const post = (path: string, body: object): [string, RequestInit] => [
+  `/simulator/${path}`,
+  {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  },
+]
+
+test('a program writes an entry by a request, also one that is stored late', async () => {
+  const { fetch, tenant } = await start({ control: true })
+  const date = '2026-03-01T10:00:00.000Z'
+  const body = { type: 'slo', user_id: 'auth0|1', session_id: 'S1', date, stored_at: date }
+  const response = await fetch(...post('entries', body))
+  expect(response.status).toBe(201)
+  expect(await response.json()).toMatchObject({ stored_at: date, entry: { user_id: 'auth0|1' } })
+  expect(tenant.entries()).toMatchObject([
+    { type: 'slo', user_id: 'auth0|1', date, details: { session_id: 'S1' } },
+  ])
+})
+
+test('a program causes faults by a request', async () => {
+  const { fetch, logs } = await start({ control: true })
+  const headers = { 'retry-after': '7' }
+  expect((await fetch(...post('faults', { status: 429, times: 1, headers }))).status).toBe(204)
+  expect((await fetch(...post('faults', { status: 503 }))).status).toBe(204)
+  const limited = await logs()
+  expect([limited.status, limited.headers.get('retry-after')]).toEqual([429, '7'])
+  expect((await logs()).status).toBe(503)
+  expect((await logs()).status).toBe(200)
+})
+
+test.each([
+  ['entries', { user_id: 'auth0|1' }, 'type'],
+  ['entries', { type: 'slo', date: 'yesterday' }, 'date'],
+  ['faults', { status: 200 }, 'status'],
+  ['faults', { status: 429, bogus: 1 }, 'bogus'],
+])(
+  'a request to %s with %j is refused, and the response names the field',
+  async (path, body, field) => {
+    const { fetch } = await start({ control: true })
+    const response = await fetch(...post(path, body))
+    expect(response.status).toBe(400)
+    expect(JSON.stringify(await response.json())).toContain(field)
+  },
+)
+
+test('without the option, the requests do not exist', async () => {
+  const { fetch } = await start()
+  expect((await fetch(...post('entries', { type: 'slo' }))).status).toBe(404)
+})
