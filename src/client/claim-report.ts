@@ -20,7 +20,7 @@ const EXPECTED_NUMERIC_DATE =
   "Expected a NumericDate in seconds (RFC 7519 section 2), as a number or as a string of ten digits. A user's token with an unreadable login claim is never accepted."
 const EXPECTED_SESSION =
   'Expected a string of 1 to 800 characters. A token with an unreadable session claim counts as a token without a session: any logout of its user revokes it.'
-const ADVICE = 'Pass the verified claims without changes (see getClaims of the bindings).'
+const ADVICE = 'Pass the verified claims without changes (see the option getClaims of lastLogout).'
 
 /**
  * Creates a function that calls `onError` with `UNREADABLE_CLAIM`: once for each unreadable `sub`, login or session claim,
