@@ -3,7 +3,7 @@ import type { ChangesPage, ChangesQuery } from './rules/change-feed.js'
 import type { ForgottenPerson } from './rules/forgotten-person.js'
 import type { Gap, RecordedGap } from './rules/gap.js'
 import type { Instant } from './rules/instant.js'
-import type { Known } from './rules/known.js'
+import type { LogoutSnapshot } from './rules/logout-snapshot.js'
 import type { Progress } from './rules/progress.js'
 import type { ReportedLogout } from './rules/reported.js'
 import type { Span } from './rules/span.js'
@@ -162,7 +162,7 @@ export interface LastLogoutStore {
    */
   storeCaughtUp(checkpoint: string | null, requestedAt: Instant): Promise<void>
   /** Reads the known logouts of a user, of a session if `sessionId` is not `null`, and the floor. */
-  readKnown(userId: string, sessionId: string | null): Promise<Known>
+  readKnownLogouts(userId: string, sessionId: string | null): Promise<LogoutSnapshot>
   /**
    * Reads a page of the change feed. Returns `null` if the cursor belongs to another feed, or is ahead of the end of this
    * feed, which happens after a backup was restored.

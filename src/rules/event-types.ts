@@ -31,8 +31,8 @@ const BACKCHANNEL_INITIATORS = new Set([
 /** Returns why `EVENT_TYPES` must not name this event type; `null`: `EVENT_TYPES` may name it. */
 export function refuseType(type: string): 'forbidden' | 'unknown' | null {
   if (FORBIDDEN_TYPES.test(type)) return 'forbidden'
-  const known: readonly string[] = [...DEFAULT_TYPES, ...OPTIONAL_TYPES]
-  return known.includes(type) ? null : 'unknown'
+  const types: readonly string[] = [...DEFAULT_TYPES, ...OPTIONAL_TYPES]
+  return types.includes(type) ? null : 'unknown'
 }
 
 /** Whether an entry of this type ends only the session that it names. */

@@ -60,7 +60,7 @@ export function guardStore(
       storeReported: guard(inner.storeReported),
       raiseFloor: guard(inner.raiseFloor),
       storeCaughtUp: guard(inner.storeCaughtUp),
-      readKnown: guard(inner.readKnown),
+      readKnownLogouts: guard(inner.readKnownLogouts),
       readChanges: guard(inner.readChanges),
       count: guard(inner.count),
       readGaps: guard(inner.readGaps),

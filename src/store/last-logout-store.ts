@@ -77,7 +77,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
   return {
     claim: () => transact((tx) => claim(tx, domain)),
     readProgress: () => query(() => readProgress(prisma, clock)),
-    readKnown: (userId, sessionId) =>
+    readKnownLogouts: (userId, sessionId) =>
       query(() => readKnown(prisma, clock, { userId, sessionId, horizonMs })),
     readChanges: (changes) => query(() => readChanges(prisma, clock, changes)),
     readGaps: () => query(() => readGaps(prisma)),

@@ -1,7 +1,7 @@
 import { isComplete } from '../rules/gap-state.js'
 import { type Instant, later } from '../rules/instant.js'
 import { createKeyedHash } from '../rules/keyed-hash.js'
-import type { Known } from '../rules/known.js'
+import type { LogoutSnapshot } from '../rules/logout-snapshot.js'
 import { type Executor, tenantRowMissingError } from './database.js'
 import { readClock, type SqlClock, toEpoch } from './epoch.js'
 
@@ -41,7 +41,7 @@ export async function readKnown(
   prisma: Executor,
   clock: SqlClock,
   query: KnownQuery,
-): Promise<Known> {
+): Promise<LogoutSnapshot> {
   const { horizonMs } = query
   const row = await readRow(prisma, clock, query)
   if (row.forget_key === null) return toKnown(row, horizonMs)
@@ -53,7 +53,7 @@ export async function readKnown(
 }
 
 /** Merges the rows with ids and the rows with hashes. Freshness, gaps and `now` are those of the rows with ids. */
-function merge(byIds: Known, byHashes: Known): Known {
+function merge(byIds: LogoutSnapshot, byHashes: LogoutSnapshot): LogoutSnapshot {
   const ended = byIds.session?.ended === true || byHashes.session?.ended === true
   const allSessionsAt = later(
     byIds.user?.allSessionsAt ?? null,
@@ -95,7 +95,7 @@ async function readRow(
   return row
 }
 
-function toKnown(row: KnownRow, horizonMs: number): Known {
+function toKnown(row: KnownRow, horizonMs: number): LogoutSnapshot {
   const { user_at, session_at, as_of: asOf, floor_at: floorAt, now } = row
   const coverage = { asOf, isSwept: row.is_swept, lastGapTo: row.last_gap_to, floorAt, now }
   return {

@@ -23,7 +23,7 @@ export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogo
   }
   return {
     claim: unused,
-    readKnown: unused,
+    readKnownLogouts: unused,
     readChanges: unused,
     raiseFloor: unused,
     storeReported: unused,

@@ -55,7 +55,7 @@ const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<u
     store.storeGap({ from: NOW - MINUTE, to: NOW - 1, reason: 'retention' }, true),
   raiseFloor: (store) => store.raiseFloor(NOW),
   readProgress: (store) => store.readProgress(),
-  readKnown: (store) => store.readKnown('auth0|1', 'S1'),
+  readKnownLogouts: (store) => store.readKnownLogouts('auth0|1', 'S1'),
   readChanges: (store) => store.readChanges({ after: null, since: NOW - MINUTE, limit: 10 }),
   readGaps: (store) => store.readGaps(),
   count: (store) => store.count(),

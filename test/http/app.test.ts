@@ -392,7 +392,7 @@ describe('while the database is unavailable', () => {
 test('the API responds to an internal error with 500 and the request id, without the message of the error', async () => {
   const failingApp = await openApi({
     ...store,
-    readKnown: async () => {
+    readKnownLogouts: async () => {
       throw new Error('secret detail')
     },
   })

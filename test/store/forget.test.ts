@@ -60,7 +60,7 @@ const OLD = batch(
 
 /** Reads the logouts of a user and a session, without the fields that `forget` changes. */
 const read = async (userId: string, sessionId: string | null = null) => {
-  const { user, session } = await store.readKnown(userId, sessionId)
+  const { user, session } = await store.readKnownLogouts(userId, sessionId)
   return {
     user: user && { at: user.at, allSessionsAt: user.allSessionsAt },
     session: session && { at: session.at, ended: session.ended },

@@ -171,9 +171,15 @@ describe('freshness', () => {
     await store.storeCaughtUp(null, NOON)
     await store.setFirstCheckpoint(CHECKPOINT, { from: NOON - 1000, to: NOON })
     await store.storePage({ from: CHECKPOINT, next: 'P1', storedAt: NOON + 7, batch: batch() })
-    await expect(store.readKnown('x', null)).resolves.toMatchObject({ asOf: NOON, complete: false })
+    await expect(store.readKnownLogouts('x', null)).resolves.toMatchObject({
+      asOf: NOON,
+      complete: false,
+    })
     await store.storeSweep(batch(), { from: NOON - 1000, to: NOON })
-    await expect(store.readKnown('x', null)).resolves.toMatchObject({ asOf: NOON, complete: true })
+    await expect(store.readKnownLogouts('x', null)).resolves.toMatchObject({
+      asOf: NOON,
+      complete: true,
+    })
   })
 
   test('the span of a new sweep remains when a part of the earlier sweep is stored', async () => {
@@ -227,11 +233,11 @@ describe('the floor', () => {
   })
 })
 
-describe('readKnown', () => {
-  test('readKnown returns no logout of an unknown user and session, with the freshness of the log', async () => {
+describe('readKnownLogouts', () => {
+  test('readKnownLogouts returns no logout of an unknown user and session, with the freshness of the log', async () => {
     await store.setFirstCheckpoint(CHECKPOINT, null)
     await store.storeCaughtUp(CHECKPOINT, NOON)
-    await expect(store.readKnown('unknown-user', 'unknown-session')).resolves.toEqual({
+    await expect(store.readKnownLogouts('unknown-user', 'unknown-session')).resolves.toEqual({
       user: null,
       session: null,
       floorAt: null,
@@ -241,9 +247,9 @@ describe('readKnown', () => {
     })
   })
 
-  test('readKnown returns the stored rows of a user and a session', async () => {
+  test('readKnownLogouts returns the stored rows of a user and a session', async () => {
     await store.storeBatch(batch([logout(), logout({ sessionId: null, at: NOON - 5 })]))
-    await expect(store.readKnown('auth0|1', 'S1')).resolves.toEqual({
+    await expect(store.readKnownLogouts('auth0|1', 'S1')).resolves.toEqual({
       user: { at: NOON, allSessionsAt: NOON - 5, logId: 'L1', type: 'slo' },
       session: { at: NOON, ended: true, logId: 'L1', type: 'slo' },
       floorAt: null,
@@ -251,7 +257,7 @@ describe('readKnown', () => {
       now: expect.any(Number),
       complete: false,
     })
-    await expect(store.readKnown('auth0|1', null)).resolves.toMatchObject({ session: null })
+    await expect(store.readKnownLogouts('auth0|1', null)).resolves.toMatchObject({ session: null })
   })
 
   test.each([
@@ -270,7 +276,9 @@ describe('readKnown', () => {
       `INSERT INTO gap (from_at, to_at, reason) VALUES ($1::timestamptz - interval '1 hour', $1, 'outage')`,
       [new Date(NOON).toISOString()],
     )
-    await expect(storeAtHorizon.readKnown('auth0|1', null)).resolves.toMatchObject({ complete })
+    await expect(storeAtHorizon.readKnownLogouts('auth0|1', null)).resolves.toMatchObject({
+      complete,
+    })
     await storeAtHorizon.close()
   })
 })

@@ -237,9 +237,9 @@ describe('a gap', () => {
     await store.storeCaughtUp('P0', Date.now())
     const from = Date.now() - 60_000
     await store.storeGap({ from, to: from + 1_000, reason: 'retention' }, false)
-    await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete: false })
+    await expect(store.readKnownLogouts('u', null)).resolves.toMatchObject({ complete: false })
     await store.raiseFloor(from + msAfterStart)
-    await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete })
+    await expect(store.readKnownLogouts('u', null)).resolves.toMatchObject({ complete })
   })
 
   test('a gap raises the floor if requested, but never into the future', async () => {

@@ -9,7 +9,7 @@ interface Origin {
 }
 
 /** The known logouts of a user and a session at one moment, and how complete and fresh the data is. */
-export interface Known extends KnownLogouts {
+export interface LogoutSnapshot extends KnownLogouts {
   user: (NonNullable<KnownLogouts['user']> & Origin) | null
   session: (NonNullable<KnownLogouts['session']> & Origin) | null
   asOf: Instant | null
