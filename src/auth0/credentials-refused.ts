@@ -37,7 +37,7 @@ function adviceAfterUnauthorized({
   )
 }
 
-/** The advice covers both causes of a 403: the application has no grant, or the domain is a custom domain. */
+/** Returns advice for both causes of a 403: the application has no grant, or the domain is a custom domain. */
 function adviceAfterForbidden({ domain }: ApplicationCredentials): string {
   const domainAdvice = CANONICAL_DOMAIN.test(domain)
     ? ''

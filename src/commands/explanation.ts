@@ -65,7 +65,7 @@ export function toExplanation({ token, expiresAt, snapshot, policy }: Explanatio
   }
 }
 
-/** The age of the data matters only for a user's token that no known logout revokes: a later logout may be missing. */
+/** Determines the verdict. It is `unknown` if no known logout revokes a user's token, and a later one may be missing. */
 function toVerdict(
   { revoked, reason }: Judgement,
   lagMs: number | null,

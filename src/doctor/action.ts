@@ -32,7 +32,10 @@ export async function checkAction(
   }
 }
 
-/** The skipped check. It does not advise to grant the scope, because the application needs it only for a deployment. */
+/**
+ * Creates the skipped check. The check does not advise to grant the scope, because the application needs it only for a
+ * deployment.
+ */
 function toSkippedCheck(): Check {
   const message =
     'not checked: the application lacks read:actions, which it needs only during a deployment; see Dashboard > Actions > Triggers > post-login'

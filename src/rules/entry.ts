@@ -64,12 +64,12 @@ export function readEntry(entry: unknown, types: ReadonlySet<string>): ParsedEnt
   return { kind: 'event', event }
 }
 
-/** The log id of an entry. Older tenants and exporters name the field `_id`. */
+/** Reads the log id of an entry. Older tenants and exporters name the field `_id`. */
 export function readLogId(entry: unknown): string | null {
   return isRecord(entry) ? (readId(entry.log_id) ?? readId(entry._id)) : null
 }
 
-/** When the logout of an entry happened: its date or its storage time, whichever is earlier. */
+/** Reads when the logout of an entry happened: its date or its storage time, whichever is earlier. */
 function readInstant(entry: Record<string, unknown>, logId: string | null): Instant | null {
   const date = readDateTime(entry.date)
   const stored = logId === null ? null : storageTimeOf(logId)

@@ -69,7 +69,9 @@ function isNewer(a: { at: Instant; logId: string }, b: { at: Instant; logId: str
   return a.at > b.at || (a.at === b.at && a.logId > b.logId)
 }
 
-/** The greater of two user ids. Two entries of a session can name two users: the order of entries must not matter. */
+/**
+ * Returns the greater of two user ids. Two entries of a session can name two users, and their order must not matter.
+ */
 function greaterUserId(a: string | null, b: string | null): string | null {
   if (a === null || b === null) return a ?? b
   return a > b ? a : b

@@ -17,8 +17,9 @@ interface GapContext {
 }
 
 /**
- * How long after its login a token can be valid, in milliseconds. A refresh token is valid for at most `maxRefreshAgeMs`
- * after the login. The last access token from this refresh token is valid for at most another `maxTokenAgeMs`.
+ * Returns how long after its login a token can be valid, in milliseconds. A refresh token is valid for at most
+ * `maxRefreshAgeMs` after the login. The last access token from this refresh token is valid for at most another
+ * `maxTokenAgeMs`.
  */
 export function tokenHorizonMs(lifetimes: {
   maxTokenAgeMs: number
@@ -28,14 +29,14 @@ export function tokenHorizonMs(lifetimes: {
 }
 
 /**
- * The instant until which a logout in the gap can concern a token. The logout is before the end of the gap, and concerns
- * only tokens whose login is not after the logout.
+ * Returns the instant until which a logout in the gap can concern a token. The logout is before the end of the gap, and
+ * concerns only tokens whose login is not after the logout.
  */
 export function concernedUntil({ to }: Pick<Span, 'to'>, horizonMs: number): Instant {
   return to + horizonMs
 }
 
-/** The state of a gap. If a gap is not `open`, no gap with an earlier end is `open`. */
+/** Returns the state of a gap. If a gap is not `open`, no gap with an earlier end is `open`. */
 export function stateOfGap(
   gap: Pick<Span, 'to'>,
   { floorAt, now }: GapContext,

@@ -48,9 +48,9 @@ export interface RetainedLog {
 }
 
 /**
- * The span whose entries were deleted before they were read; `null`: there is no such span. The gap begins at the instant
- * up to which the log has been read. That instant can be later than the entry of the checkpoint: in a quiet tenant, the
- * last entry is old, and its deletion causes no gap.
+ * Returns the span whose entries were deleted before they were read; `null`: there is no such span. The gap begins at
+ * the instant up to which the log has been read. That instant can be later than the entry of the checkpoint: in a quiet
+ * tenant, the last entry is old, and its deletion causes no gap.
  */
 export function findGap(progress: Progress, retained: RetainedLog): Gap | null {
   const { sweep } = progress
@@ -70,7 +70,7 @@ export function isNewTenant(oldestAt: Instant, requestedAt: Instant): boolean {
   return oldestAt > requestedAt - NEW_TENANT_MS
 }
 
-/** The instant up to which the log has been read: `asOf` or the time of the checkpoint; `null`: it has not been read. */
+/** Returns the instant up to which the log was read: `asOf` or the time of the checkpoint; `null`: it was not read. */
 export function readUpTo({ asOf, checkpoint }: Progress, requestedAt: Instant): Instant | null {
   const storedAt = storageTimeOf(checkpoint)
   // If Auth0 changes the layout of log ids, a log id can yield any time.
@@ -79,7 +79,7 @@ export function readUpTo({ asOf, checkpoint }: Progress, requestedAt: Instant): 
     : asOf
 }
 
-/** The gap after the instant up to which the log has been read. */
+/** Returns the gap after the instant up to which the log has been read. */
 function findUnread(progress: Progress, { oldestAt, requestedAt }: RetainedLog): Gap | null {
   const end = oldestAt ?? requestedAt
   const from = readUpTo(progress, requestedAt)

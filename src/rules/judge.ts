@@ -63,7 +63,7 @@ export function judge(token: Token, knownLogouts: KnownLogouts, options: JudgeOp
     : { revoked: false, reason: 'login_after_logout', lastLogoutAt, loginAt }
 }
 
-/** The newest logout that covers the token; `null`: there is none. */
+/** Returns the newest logout that covers the token; `null`: there is none. */
 function newestCover(token: Token, knownLogouts: KnownLogouts, policy: Policy): Cover | null {
   const { user, session, floorAt } = knownLogouts
   const ownSessionOnly = policy === 'session' && token.sessionId !== null

@@ -17,7 +17,7 @@ export type RequestForm = 'query' | 'path'
 const QUERY_RETRY_INTERVAL_MS = 600_000
 
 /**
- * The path of the request, relative to the URL of the service.
+ * Returns the path of the request, relative to the URL of the service.
  *
  * @throws `URIError` if an id contains a lone surrogate.
  */

@@ -31,7 +31,7 @@ export interface SimulatedAction extends Draft {
   versions: Version[]
 }
 
-/** The deployed version. It is the newest version whose build has ended. */
+/** Returns the deployed version. It is the newest version whose build has ended. */
 export function deployedOf(
   { versions }: SimulatedAction,
   { statusOf }: Builds,

@@ -100,7 +100,7 @@ function readQuery(request: FastifyRequest): URLSearchParams {
   return new URL(request.url, 'http://simulator').searchParams
 }
 
-/** One page of a list. Default: the first page, with 20 items per page. */
+/** Returns one page of a list. Default: the first page, with 20 items per page. */
 function paginate(name: string, all: object[], query: URLSearchParams): object {
   const page = readNumber(query, 'page', 0, 0)
   const perPage = readNumber(query, 'per_page', 20, 1)

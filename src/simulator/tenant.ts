@@ -170,7 +170,7 @@ function ownDateMs(entry: { date?: unknown }): number | undefined {
   return Number.isNaN(ms) ? undefined : ms
 }
 
-/** The index of the first entry that is not before this position. */
+/** Returns the index of the first entry that is not before this position. */
 function indexOf(entries: readonly StoredEntry[], position: string): number {
   let low = 0
   let high = entries.length

@@ -7,9 +7,9 @@ import { readClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
 import { Prisma } from './generated/client.js'
 
 /**
- * SQL that moves `as_of` forward to `readTo`, an instant of Auth0's clock. An instant that is ahead of the database's
- * clock by more than {@link MAX_CLOCK_AHEAD_MS} is not stored. `as_of` moves back only if the stored value is that far
- * ahead.
+ * Returns SQL that moves `as_of` forward to `readTo`, an instant of Auth0's clock. An instant that is ahead of the
+ * database's clock by more than {@link MAX_CLOCK_AHEAD_MS} is not stored. `as_of` moves back only if the stored value
+ * is that far ahead.
  */
 export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql {
   const latest = timestampOf(clock(), MAX_CLOCK_AHEAD_MS)

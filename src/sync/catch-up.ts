@@ -173,8 +173,8 @@ function hasReachedEnd({ entries, requestedAt }: Page, beganAt: Instant): boolea
 }
 
 /**
- * The storage time of the last entry, but not later than the request: if Auth0 changes the layout of log ids, a log id
- * can yield any time.
+ * Returns the storage time of the last entry, but not later than the request: if Auth0 changes the layout of log ids, a
+ * log id can yield any time.
  */
 function readReached({ entries, requestedAt }: Page): Instant | null {
   const storedAt = storageTimeOf(readLogId(entries.at(-1)))

@@ -57,7 +57,9 @@ export async function recordGap(
   return retained
 }
 
-/** The response with the older entry. Auth0 retains that entry, even if the other response does not contain it. */
+/**
+ * Returns the response with the older entry. Auth0 retains that entry, even if the other response does not contain it.
+ */
 function olderOf(a: RetainedLogWithPrefix, b: RetainedLogWithPrefix): RetainedLogWithPrefix {
   return (b.oldestAt ?? Number.POSITIVE_INFINITY) < (a.oldestAt ?? Number.POSITIVE_INFINITY) ? b : a
 }

@@ -82,7 +82,7 @@ function findChanges(draft: ActionDraft, action: TenantAction): string[] {
   ]
 }
 
-/** The names of the Action's secrets. Auth0 does not return their values. */
+/** Returns the names of the Action's secrets. Auth0 does not return their values. */
 export function secretNamesOf(action: TenantAction | null): string[] {
   return (action?.secrets ?? []).map((secret) => secret.name)
 }
