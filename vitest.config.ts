@@ -16,7 +16,7 @@ const UNIT = [
   'test/client/{last-logout-request,lazy-connect,logout-cache,lookup,options,outage-report,refusal,rejections,repeat-with-backoff,request-lookup,table,trpc}.test.ts',
   'test/commands/progress-display.test.ts',
   'test/doctor/*.test.ts',
-  'test/http/{connection-limit,feed}.test.ts',
+  'test/http/{connection-limit,feed,serializer}.test.ts',
   'test/jobs/runner.test.ts',
   'test/store/{migrations-only-add,schema}.test.ts',
   'test/sync/{no-progress,progress-guard,read-lines,sweep}.test.ts',

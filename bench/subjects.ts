@@ -5,5 +5,5 @@ export function userIdOf(n: number): string {
 
 /** The id of session number `n`. Like Auth0's session ids, it has 32 characters. */
 export function sessionIdOf(n: number): string {
-  return `S${(n * 2_246_822_519).toString(36).padStart(31, 'x')}`
+  return `S${(n * 2_246_822_519).toString(16).padStart(31, 'x')}`
 }

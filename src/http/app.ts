@@ -1,11 +1,7 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
-import {
-  jsonSchemaTransform,
-  serializerCompiler,
-  validatorCompiler,
-} from 'fastify-type-provider-zod'
+import { jsonSchemaTransform, validatorCompiler } from 'fastify-type-provider-zod'
 import type { ApiKey } from '../config/api-keys.js'
 import { requireKeys } from './auth.js'
 import { type ChangesDeps, changesRoute } from './changes.js'
@@ -18,6 +14,7 @@ import { type LogStream, logStreamRoute } from './log-stream.js'
 import { type ReportDeps, reportRoutes } from './report.js'
 import { type HttpMetrics, measureRequests, metricsRoute } from './request-metrics.js'
 import { DOCS_POLICY, secureEarlyResponse, secureResponses } from './security-headers.js'
+import { createSerializerCompiler } from './serializer.js'
 import { createHttpServer } from './server.js'
 
 /** Dependencies of the API. */
@@ -83,14 +80,14 @@ async function createApp(deps: MonitorDeps, logStreamToken?: string): Promise<Fa
   // All request bodies are JSON.
   app.removeContentTypeParser('text/plain')
   app.setValidatorCompiler(validatorCompiler)
-  app.setSerializerCompiler(serializerCompiler)
+  app.setSerializerCompiler(createSerializerCompiler())
   app.setErrorHandler(handleError)
   app.setNotFoundHandler(handleNotFound)
   app.addHook('preClose', async () => {
     // Otherwise, closing would wait for connections on which no request was ever sent.
     setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE_MS).unref()
   })
-  await secureResponses(app)
+  secureResponses(app)
   // Registered before authentication, so that rejected requests are measured too.
   if (deps.metrics) measureRequests(app, deps.metrics)
   await requireKeys(app, { apiKeys: deps.apiKeys, logStreamToken })

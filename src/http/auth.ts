@@ -36,25 +36,29 @@ export async function requireKeys(
     return callers.filter((caller) => timingSafeEqual(caller.digest, digest)).at(0)
   }
 
-  app.addHook('onRequest', async (request, reply) => {
+  /** Rejects a request without a valid key, and counts it. */
+  const reject = async (request: FastifyRequest, reply: FastifyReply) => {
+    const waitSeconds = await recordFailure(request)
+    if (waitSeconds > 0) return sendTooManyFailures(reply, waitSeconds)
+    return sendUnauthorized(request, reply)
+  }
+
+  // A hook with a callback costs a request less than an async hook.
+  app.addHook('onRequest', (request, reply, done) => {
     const access = request.routeOptions.config.access ?? 'any key'
-    if (access === 'public') return
-    if (access === 'log stream' && isLogStream(request.headers.authorization ?? '')) return
+    if (access === 'public') return done()
+    if (access === 'log stream' && isLogStream(request.headers.authorization ?? '')) return done()
     const key = readKey(request.headers.authorization)
     const caller = key === null ? undefined : findCaller(key)
     // A valid key always passes, even from an address that is throttled.
-    if (caller === undefined) {
-      const waitSeconds = await recordFailure(request)
-      if (waitSeconds > 0) return sendTooManyFailures(reply, waitSeconds)
-      return sendUnauthorized(request, reply)
-    }
-    if (access === 'any key') return
+    if (caller === undefined) return void reject(request, reply).catch(done)
+    if (access === 'any key') return done()
     if (access === 'log stream') {
-      return sendError(reply, 403, 'this path requires LOG_STREAM_TOKEN, not a key of API_KEYS')
+      const message = 'this path requires LOG_STREAM_TOKEN, not a key of API_KEYS'
+      return void sendError(reply, 403, message)
     }
-    if (!caller.roles.includes(access)) {
-      return sendError(reply, 403, `the key lacks the role ${access}: add it in API_KEYS`)
-    }
+    if (caller.roles.includes(access)) return done()
+    sendError(reply, 403, `the key lacks the role ${access}: add it in API_KEYS`)
   })
 }
 

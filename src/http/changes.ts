@@ -5,7 +5,7 @@ import { z } from 'zod'
 import type { ChangesPage } from '../rules/change-feed.js'
 import type { Policy } from '../rules/judge.js'
 import { sendError } from './errors.js'
-import { EVENT_STREAM, toEvents } from './event-stream.js'
+import { createPageFormatter, EVENT_STREAM, toEvents } from './event-stream.js'
 import { createFeed, FEED_LIMITS, type FeedDeps, type FeedStart } from './feed.js'
 import { toFreshness } from './freshness.js'
 import { dateTimeSchema, errorResponses, freshnessSchema, policySchema } from './schemas.js'
@@ -48,6 +48,7 @@ const changesSchema = z.object({
 export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
   return async (app) => {
     const feed = createFeed(deps)
+    const formatPage = createPageFormatter(deps.policy)
     const { maxSubscribers, writeTimeoutMs } = deps.feedLimits ?? FEED_LIMITS
     // Closing the server waits for its connections, so the streams must end first.
     app.addHook('preClose', async () => feed.close())
@@ -62,7 +63,7 @@ export function changesRoute(deps: ChangesDeps): FastifyPluginAsyncZod {
       const pages = feed.stream(start)
       // The first page is read before the headers are sent, so that the response is a 503 if the database is unavailable.
       const { value: first = null } = await pages.next()
-      return sendEvents(reply, toEvents(first, pages, deps.policy), writeTimeoutMs)
+      return sendEvents(reply, toEvents(first, pages, formatPage), writeTimeoutMs)
     }
     app.get(
       '/v1/changes',
@@ -114,9 +115,9 @@ function refuseSubscriber(reply: FastifyReply, maxSubscribers: number): never {
 }
 
 /** Streams events as fast as the subscriber reads them. A slow subscriber is disconnected, and can resume with its cursor. */
-function sendEvents(reply: FastifyReply, events: AsyncIterable<string>, timeoutMs: number): never {
+function sendEvents(reply: FastifyReply, events: AsyncIterable<Buffer>, timeoutMs: number): never {
   const disconnect = () => void reply.raw.destroy()
-  const texts = withWriteTimeout(events, timeoutMs, disconnect)
+  const chunks = withWriteTimeout(events, timeoutMs, disconnect)
   return (
     reply
       .header('content-type', EVENT_STREAM)
@@ -127,21 +128,21 @@ function sendEvents(reply: FastifyReply, events: AsyncIterable<string>, timeoutM
       .header('connection', 'close')
       // Without this header, nginx buffers the events.
       .header('x-accel-buffering', 'no')
-      .send(Readable.from(texts, { highWaterMark: 1 })) as never
+      .send(Readable.from(chunks, { highWaterMark: 1 })) as never
   )
 }
 
-/** Yields `texts`. Calls `onTimeout` when the consumer does not request the next text within `timeoutMs`. */
+/** Yields `chunks`. Calls `onTimeout` when the consumer does not request the next chunk within `timeoutMs`. */
 async function* withWriteTimeout(
-  texts: AsyncIterable<string>,
+  chunks: AsyncIterable<Buffer>,
   timeoutMs: number,
   onTimeout: () => void,
-): AsyncGenerator<string> {
+): AsyncGenerator<Buffer> {
   let timer: NodeJS.Timeout | undefined
   try {
-    for await (const text of texts) {
+    for await (const chunk of chunks) {
       timer = setTimeout(onTimeout, timeoutMs)
-      yield text
+      yield chunk
       clearTimeout(timer)
     }
   } finally {

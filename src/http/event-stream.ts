@@ -9,25 +9,37 @@ export const EVENT_STREAM = 'text/event-stream'
 /** Delay before a browser reconnects, in milliseconds. */
 const RECONNECT_DELAY_MS = 1_000
 
-/**
- * Formats pages of the change feed as Server-Sent Events.
- *
- * @param first The first page. For a page that is `null`, here and in `rest`, a `reset` is sent: the cursor is unknown.
- */
+const RETRY = Buffer.from(`retry: ${RECONNECT_DELAY_MS}\n\n`)
+
+/** Formats a page of the change feed as Server-Sent Events; `null`: a `reset`, because the cursor is unknown. */
+type FormatPage = (page: ChangesPage | null) => Buffer
+
+/** Creates a function that formats pages. It formats a page once, however many subscribers the page is sent to. */
+export function createPageFormatter(policy: Policy): FormatPage {
+  // An empty id makes a browser discard its unknown cursor.
+  const reset = Buffer.from(formatEvent('reset', {}, ''))
+  const formatted = new WeakMap<ChangesPage, Buffer>()
+  return (page) => {
+    if (page === null) return reset
+    const events = formatted.get(page) ?? Buffer.from(formatPage(page, policy))
+    formatted.set(page, events)
+    return events
+  }
+}
+
+/** Formats the first page and the pages of `rest` as Server-Sent Events. */
 export async function* toEvents(
   first: ChangesPage | null,
   rest: AsyncIterable<ChangesPage | null>,
-  policy: Policy,
-): AsyncGenerator<string> {
+  format: FormatPage,
+): AsyncGenerator<Buffer> {
   // The first chunk is short, because some proxies decide by its size whether they compress the stream.
-  yield `retry: ${RECONNECT_DELAY_MS}\n\n`
-  yield formatPage(first, policy)
-  for await (const page of rest) yield formatPage(page, policy)
+  yield RETRY
+  yield format(first)
+  for await (const page of rest) yield format(page)
 }
 
-function formatPage(page: ChangesPage | null, policy: Policy): string {
-  // An empty id makes a browser discard its unknown cursor.
-  if (page === null) return formatEvent('reset', {}, '')
+function formatPage(page: ChangesPage, policy: Policy): string {
   const { changes, cursor, more } = page
   const last = changes.length - 1
   // Only the last change carries the cursor: a stream cannot resume within a page.

@@ -1,9 +1,9 @@
 /*
  * The change feed. Each subscriber holds a cursor, and reads pages after this cursor until no page is left. Then the
  * subscriber waits for the next wake-up, and reads again. A notification of PostgreSQL or the heartbeat causes a wake-up
- * after a short delay, so that many changes at once cause only one wake-up. After a wake-up, most subscribers hold the
- * same cursor. Subscribers with the same cursor share one query, so that the load of the database does not grow with
- * their number.
+ * at once. Further notifications within a short interval cause only one more wake-up, at the end of the interval. After a
+ * wake-up, most subscribers hold the same cursor. Subscribers with the same cursor share one query and one page, so that
+ * the load of the database does not grow with their number.
  */
 
 import type { ChangesPage, ChangesQuery } from '../rules/change-feed.js'
@@ -47,7 +47,8 @@ export type FeedStart = Pick<ChangesQuery, 'after' | 'since'>
 export interface Feed {
   /**
    * Yields pages: first those of the load, then one page after each change and at each heartbeat. Yields `null` if the
-   * cursor is unknown; the load then begins again without a cursor. Ends when the feed is closed.
+   * cursor is unknown; the load then begins again without a cursor. Ends when the feed is closed. Streams at the same
+   * cursor yield the same page object.
    */
   stream(start: FeedStart): AsyncGenerator<ChangesPage | null>
   close(): void
@@ -95,7 +96,7 @@ export function createFeed({ readChanges, subscribe, feedLimits }: FeedDeps): Fe
 interface WakeUp {
   /** Resolves at the next wake-up. */
   next(): Promise<void>
-  /** Wakes all subscribers soon. Further calls before that wake-up have no effect. */
+  /** Wakes all subscribers: at once, or when {@link MIN_WAKE_INTERVAL_MS} have passed since the last wake-up. */
   schedule(): void
   /** Wakes all subscribers for the last time. */
   close(): void
@@ -103,25 +104,34 @@ interface WakeUp {
 
 /** Creates the wake-up. `onWake` is called at each wake-up, before the subscribers continue. */
 function createWakeUp(onWake: () => void): WakeUp {
-  let timer: NodeJS.Timeout | undefined
   let resolveNext = () => {}
   const createNext = () =>
     new Promise<void>((resolve) => {
       resolveNext = resolve
     })
   let next = createNext()
+  let isDue = false
+  /** Runs until the next wake-up is allowed. */
+  let timer: NodeJS.Timeout | undefined
 
   function wake(): void {
-    timer = undefined
+    isDue = false
+    timer = setTimeout(endInterval, MIN_WAKE_INTERVAL_MS)
     onWake()
     resolveNext()
     next = createNext()
   }
 
+  function endInterval(): void {
+    timer = undefined
+    if (isDue) wake()
+  }
+
   return {
     next: () => next,
     schedule() {
-      timer ??= setTimeout(wake, MIN_WAKE_INTERVAL_MS)
+      isDue = true
+      if (timer === undefined) wake()
     },
     close() {
       clearTimeout(timer)

@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { toDateTime } from '../rules/instant.js'
@@ -78,12 +78,18 @@ export function lastLogoutRoutes(deps: ReadDeps): FastifyPluginAsyncZod {
 }
 
 /** Rejects malformed percent-encoding: the query parser would not decode it, and would read another id. */
-async function rejectMalformedQuery({ url }: FastifyRequest, reply: FastifyReply) {
+function rejectMalformedQuery(
+  { url }: FastifyRequest,
+  reply: FastifyReply,
+  done: HookHandlerDoneFunction,
+): void {
   try {
     decodeURIComponent(url.slice(url.indexOf('?') + 1))
   } catch {
-    return sendError(reply, 400, 'querystring must be percent-encoded UTF-8')
+    sendError(reply, 400, 'querystring must be percent-encoded UTF-8')
+    return
   }
+  done()
 }
 
 /** Reads the last logout of a user. If `sessionId` is not `null`, also reads that of the session. */

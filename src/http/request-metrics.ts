@@ -35,7 +35,7 @@ export function metricsRoute({ scrape }: Pick<HttpMetrics, 'scrape'>): FastifyPl
 
 /** Measures every request until its response has been written, or the caller has closed the connection. */
 export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): void {
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     const startedAt = performance.now()
     reply.raw.once('close', () => {
       const failure = readFailure(request, reply)
@@ -49,12 +49,15 @@ export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): voi
         durationMs: performance.now() - startedAt,
       })
     })
+    done()
   })
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', (_request, reply, _payload, done) => {
     // A response that is destroyed already emits no `close` event.
-    if (!isEventStream(reply) || reply.raw.destroyed) return
-    metrics.onSubscriber(1)
-    reply.raw.once('close', () => metrics.onSubscriber(-1))
+    if (isEventStream(reply) && !reply.raw.destroyed) {
+      metrics.onSubscriber(1)
+      reply.raw.once('close', () => metrics.onSubscriber(-1))
+    }
+    done()
   })
 }
 

@@ -81,6 +81,7 @@ export async function openStore(
       domain: config.auth0.domain,
       horizonMs: tokenHorizonMs(config),
       clock: now && fixedClock(now),
+      maxReadWaitMs: poolTimeouts?.connectTimeoutMs,
     })
     const assertOpenable = async () => {
       await assertServerSupported(databaseUrl)

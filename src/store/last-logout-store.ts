@@ -15,7 +15,7 @@ import { forget } from './forget.js'
 import { finishReconcile, storeCaughtUp } from './freshness.js'
 import { readGaps, writeGap } from './gaps.js'
 import { acquireLease, releaseLease } from './lease.js'
-import { readKnown } from './read-known.js'
+import { createLogoutReader } from './read-known-logouts.js'
 import { count, prune } from './retention.js'
 import { storeBatch, storePage, storeReconciled, storeReported, storeSweep } from './store-batch.js'
 import {
@@ -44,6 +44,8 @@ export interface LastLogoutStoreOptions {
   clock?: SqlClock | undefined
   /** After this time, an unresponsive writer loses the lock of the tenant row, in milliseconds. Default: 30,000. */
   idleTransactionTimeoutMs?: number
+  /** Upper bound of the wait of a read for its statement, in milliseconds. Default: that of {@link createLogoutReader}. */
+  maxReadWaitMs?: number | undefined
 }
 
 /** Runs in a transaction that has locked the tenant row. */
@@ -52,7 +54,7 @@ type Write<T> = (tx: Transaction, tenant: LockedTenant) => Promise<T>
 /** Creates the store, whose data is in PostgreSQL. */
 export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogoutStore {
   const { prisma, domain, horizonMs, clock = databaseClock } = options
-  const { idleTransactionTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS } = options
+  const { idleTransactionTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS, maxReadWaitMs } = options
 
   const inTransaction: Transact = (run) => query(() => prisma.$transaction(run, TRANSACTION))
 
@@ -74,11 +76,11 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
       return write((tx, tenant) => run(tx, { ...tenant, isolatesRows: true }))
     })
 
+  const readLogouts = createLogoutReader(prisma, clock, { horizonMs, maxWaitMs: maxReadWaitMs })
   return {
     claim: () => transact((tx) => claim(tx, domain)),
     readProgress: () => query(() => readProgress(prisma, clock)),
-    readKnownLogouts: (userId, sessionId) =>
-      query(() => readKnown(prisma, clock, { userId, sessionId, horizonMs })),
+    readKnownLogouts: (userId, sessionId) => query(() => readLogouts({ userId, sessionId })),
     readChanges: (changes) => query(() => readChanges(prisma, clock, changes)),
     readGaps: () => query(() => readGaps(prisma)),
     count: () => query(() => count(prisma)),

@@ -35,6 +35,7 @@ export async function openTestStore(
     horizonMs,
     clock: now && fixedClock(now),
     idleTransactionTimeoutMs,
+    maxReadWaitMs: timeouts.connectTimeoutMs,
   })
   await store.claim()
   return { ...store, close: database.close }

@@ -114,8 +114,9 @@ interface UnattributableRow {
 
 const READ_UNATTRIBUTABLE = 'SELECT id, reason, entry FROM unattributable ORDER BY id'
 
-test('a user id that the encoding cannot represent is recorded in ASCII, and the other entries are stored (P5)', async () => {
-  const url = await createDatabaseWithEncoding('LATIN1')
+/** Creates a database with an encoding, and all tables. Returns the URL of the database. */
+async function createTables(encoding: string): Promise<string> {
+  const url = await createDatabaseWithEncoding(encoding)
   const directory = new URL('../../prisma/migrations/', import.meta.url)
   const names = (await readdir(directory, { withFileTypes: true }))
     .filter((entry) => entry.isDirectory())
@@ -123,6 +124,25 @@ test('a user id that the encoding cannot represent is recorded in ASCII, and the
   for (const name of names.sort()) {
     await run(url, await readFile(new URL(`${name}/migration.sql`, directory), 'utf8'))
   }
+  return url
+}
+
+test('a read of a user id that the encoding cannot represent fails, and the concurrent reads succeed', async () => {
+  const store = await openTestStore({ url: await createTables('LATIN1') })
+  closers.push(store.close)
+  await store.setFirstCheckpoint('P0', null)
+  await store.storePage(toPage('P0', ['auth0|1']))
+  const ids = ['auth0|1', 'auth0|Łukasz', 'auth0|2']
+  const results = await Promise.allSettled(ids.map((id) => store.readKnownLogouts(id, null)))
+  expect(results).toMatchObject([
+    { value: { user: { at: 1_000 } } },
+    { reason: { message: expect.stringContaining('22P05') } },
+    { value: { user: null } },
+  ])
+})
+
+test('a user id that the encoding cannot represent is recorded in ASCII, and the other entries are stored (P5)', async () => {
+  const url = await createTables('LATIN1')
   const store = await openTestStore({ url })
   closers.push(store.close)
   await store.setFirstCheckpoint('P0', null)

@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { createPageFormatter } from '../../src/http/event-stream.js'
 import { createFeed, FEED_LIMITS } from '../../src/http/feed.js'
 import type { ChangesPage, ChangesQuery } from '../../src/rules/change-feed.js'
 
@@ -52,4 +53,43 @@ test('subscribers with the same cursor share a query, but a failed query is not 
   isUnavailable = false
   expect(await first.next()).toMatchObject({ value: { cursor: 'f.1' } })
   feed.close()
+})
+
+test('the first notification wakes the subscribers at once, and the next ones within 25 ms together once more', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
+  let notify = () => {}
+  let queries = 0
+  const feed = createFeed({
+    readChanges: async () => page(`f.${++queries}`),
+    subscribe: (onNotification) => {
+      notify = onNotification
+      return () => {}
+    },
+  })
+  const pages = feed.stream({ after: null, since: null })
+  await pages.next()
+  const first = pages.next()
+  notify()
+  expect(await first).toMatchObject({ value: { cursor: 'f.2' } })
+  const second = pages.next()
+  notify()
+  notify()
+  await vi.advanceTimersByTimeAsync(24)
+  expect(queries).toBe(2)
+  await vi.advanceTimersByTimeAsync(1)
+  expect(await second).toMatchObject({ value: { cursor: 'f.3' } })
+  const third = pages.next()
+  await vi.advanceTimersByTimeAsync(25)
+  expect(queries).toBe(3)
+  notify()
+  expect(await third).toMatchObject({ value: { cursor: 'f.4' } })
+  feed.close()
+})
+
+test('a page is formatted once for all subscribers that it is sent to', () => {
+  const format = createPageFormatter('session')
+  const shared = page('f.1')
+  expect(format(shared)).toBe(format(shared))
+  expect(format(page('f.2')).toString()).toMatch(/^event: freshness\nid: f\.2\ndata: \{/)
 })

@@ -1,0 +1,39 @@
+/**
+ * Runs clients of the change feed in a process of its own, and an echo server. Sends {@link ClientsReady}. For each
+ * `userId` that the parent process sends, replies `watching`, and then with the instant at which the last client has
+ * refused a token of this user. The arguments are the URL of the API and the number of clients.
+ */
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createLastLogoutClient, type LastLogoutClient } from '../src/client/index.js'
+import { BENCH_KEY } from './start-api.js'
+
+/** The clients have loaded the feed. */
+export interface ClientsReady {
+  echoPort: number
+}
+
+const CHECK_INTERVAL_MS = 1
+const [url = '', count = ''] = process.argv.slice(2)
+
+const clients = Array.from({ length: Number(count) }, () =>
+  createLastLogoutClient({ url, apiKey: BENCH_KEY, onUnknown: 'deny' }),
+)
+await Promise.all(clients.map((client) => client.ready()))
+const echo = createServer({ noDelay: true }, (socket) => socket.pipe(socket)).listen(0, '127.0.0.1')
+await once(echo, 'listening')
+process.send?.({ echoPort: (echo.address() as AddressInfo).port } satisfies ClientsReady)
+
+process.on('message', async (userId: string) => {
+  const claims = { sub: userId, iat: Math.floor(Date.now() / 1000) - 60 }
+  const accepts = (client: LastLogoutClient) => client.checkNow(claims).outcome !== 'revoked'
+  if (!clients.every(accepts)) throw new Error('a client refuses a token before the logout')
+  process.send?.('watching')
+  let accepting = clients
+  while (accepting.length > 0) {
+    await sleep(CHECK_INTERVAL_MS)
+    accepting = accepting.filter(accepts)
+  }
+  process.send?.(performance.timeOrigin + performance.now())
+})

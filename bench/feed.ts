@@ -1,0 +1,94 @@
+/**
+ * Measures how long after the response to a reported logout the last client refuses the user's tokens, for 1, 100 and
+ * 1,000 clients. The clients run in other processes. Prints the ratio to one write over the loopback and its echo.
+ *
+ *   npm run bench:feed [-- reports]
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ClientsReady } from './feed-clients.js'
+import { openBenchDatabase } from './open-bench-database.js'
+import { BENCH_KEY, startApi } from './start-api.js'
+
+const CLIENT_COUNTS = [1, 100, 1_000]
+const CLIENTS_PER_PROCESS = 250
+const PAUSE_MS = 60
+const [reports = '100'] = process.argv.slice(2)
+
+const bench = await openBenchDatabase(0)
+const api = await startApi(bench.url)
+console.log(`${reports} reported logouts, one at a time; all times in ms\n`)
+console.log(
+  'clients   until the last client refuses: p50      p99   echo: p50     p99   ratio of p99',
+)
+for (const count of CLIENT_COUNTS) {
+  const processes = await openClients(count)
+  const [first] = processes
+  if (first === undefined) throw new Error('there are no clients')
+  const echo = connect(first.echoPort, '127.0.0.1').setNoDelay()
+  await once(echo, 'connect')
+  const children = processes.map(({ child }) => child)
+  const delaysMs: number[] = []
+  const echoesMs: number[] = []
+  // The first report opens connections.
+  await report(`auth0|${count}-first`, children)
+  for (let n = 0; n < Number(reports); n++) {
+    await sleep(PAUSE_MS)
+    echoesMs.push(await measureEcho(echo))
+    delaysMs.push(await report(`auth0|${count}-${n}`, children))
+  }
+  const [delay50, delay99] = [quantile(delaysMs, 0.5), quantile(delaysMs, 0.99)]
+  const [echo50, echo99] = [quantile(echoesMs, 0.5), quantile(echoesMs, 0.99)]
+  console.log(
+    `${String(count).padStart(7)}   ${delay50.toFixed(1).padStart(35)} ${delay99.toFixed(1).padStart(8)}   ` +
+      `${echo50.toFixed(2).padStart(9)} ${echo99.toFixed(2).padStart(7)}   ${(delay99 / echo99).toFixed(0)}`,
+  )
+  echo.destroy()
+  for (const child of children) child.kill()
+}
+await api.close()
+await bench.close()
+
+/** Starts processes with this number of clients in total. */
+async function openClients(count: number): Promise<{ child: ChildProcess; echoPort: number }[]> {
+  const opened: { child: ChildProcess; echoPort: number }[] = []
+  for (let first = 0; first < count; first += CLIENTS_PER_PROCESS) {
+    const clients = Math.min(CLIENTS_PER_PROCESS, count - first)
+    const child = fork(new URL('./feed-clients.ts', import.meta.url), [api.url, String(clients)])
+    const [{ echoPort }] = (await once(child, 'message')) as [ClientsReady]
+    opened.push({ child, echoPort })
+  }
+  return opened
+}
+
+/** Reports a logout. Returns the time from its response until the last client refuses, in milliseconds. */
+async function report(userId: string, children: ChildProcess[]): Promise<number> {
+  const watching = children.map((child) => once(child, 'message'))
+  for (const child of children) child.send(userId)
+  await Promise.all(watching)
+  const refused = children.map((child) => once(child, 'message') as Promise<[number]>)
+  const response = await fetch(`${api.url}/v1/logouts`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${BENCH_KEY}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ user_id: userId }),
+  })
+  const respondedAtMs = performance.timeOrigin + performance.now()
+  if (response.status !== 200) throw new Error(`the report failed with ${response.status}`)
+  await response.arrayBuffer()
+  const refusedAtMs = (await Promise.all(refused)).map(([atMs]) => atMs)
+  return Math.max(0, Math.max(...refusedAtMs) - respondedAtMs)
+}
+
+/** Measures how long a byte takes to the process of the first clients and back, in milliseconds. */
+async function measureEcho(socket: Socket): Promise<number> {
+  const startMs = performance.now()
+  socket.write('x')
+  await once(socket, 'data')
+  return performance.now() - startMs
+}
+
+function quantile(values: number[], share: number): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length * share)] ?? Number.NaN
+}

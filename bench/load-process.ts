@@ -1,0 +1,105 @@
+/**
+ * Sends requests over a number of connections in its own process: each connection sends its next request when it has
+ * received the response. Plain sockets and prepared texts keep the load generator cheaper than the servers that it
+ * measures. Runs one load for each message of the parent process, and sends back a {@link LoadResult}.
+ */
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { BENCH_KEY } from './start-api.js'
+import { sessionIdOf, userIdOf } from './subjects.js'
+
+/** A load. */
+export interface Load {
+  url: string
+  endpoint: 'last-logout' | 'check'
+  /** The requests are about random users of this number. */
+  users: number
+  connections: number
+  durationMs: number
+}
+
+/** What a load measured. */
+export interface LoadResult {
+  requestsPerSecond: number
+  p50Ms: number
+  p99Ms: number
+  /** CPU time of the load generator, as a share of the duration. At 1, it would limit the result. */
+  cpuShare: number
+}
+
+/** Builds a request about a random user. */
+function buildRequest({ endpoint, users }: Load): string {
+  const n = Math.floor(Math.random() * users)
+  const head = `HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer ${BENCH_KEY}\r\n`
+  if (endpoint === 'last-logout') {
+    return `GET /v1/last-logout?user_id=${encodeURIComponent(userIdOf(n))} ${head}\r\n`
+  }
+  const iat = Math.floor(Date.now() / 1000)
+  const claims = {
+    'https://last-logout/authenticated_at': iat,
+    'https://last-logout/session_id': sessionIdOf(n),
+    iss: 'https://tenant.example/',
+    sub: userIdOf(n),
+    aud: 'https://orders.example.com',
+    iat,
+    exp: iat + 86_400,
+  }
+  const body = JSON.stringify({ claims })
+  return `POST /v1/check ${head}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+}
+
+/** Sends requests over one connection until `endMs`, one after the other. Adds their latencies to `latenciesMs`. */
+async function sendRequests(socket: Socket, load: Load, endMs: number, latenciesMs: number[]) {
+  let sentMs = performance.now()
+  let received = ''
+  const send = () => {
+    sentMs = performance.now()
+    socket.write(buildRequest(load))
+  }
+  const onResponse = (text: string) => {
+    if (!text.startsWith('HTTP/1.1 200')) {
+      socket.destroy(new Error(text))
+      return
+    }
+    const nowMs = performance.now()
+    latenciesMs.push(nowMs - sentMs)
+    if (nowMs < endMs) send()
+    else socket.end()
+  }
+  socket.setEncoding('latin1').on('data', (chunk: string) => {
+    received += chunk
+    const headEnd = received.indexOf('\r\n\r\n')
+    if (headEnd === -1) return
+    const [, length = '0'] = /content-length: (\d+)/i.exec(received) ?? []
+    if (received.length < headEnd + 4 + Number(length)) return
+    const text = received
+    received = ''
+    onResponse(text)
+  })
+  send()
+  await once(socket, 'close')
+}
+
+async function run(load: Load): Promise<LoadResult> {
+  const { hostname, port } = new URL(load.url)
+  const sockets = Array.from({ length: load.connections }, () => connect(Number(port), hostname))
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')))
+  const latenciesMs: number[] = []
+  const [startMs, cpuBefore] = [performance.now(), process.cpuUsage()]
+  const endMs = startMs + load.durationMs
+  await Promise.all(sockets.map((socket) => sendRequests(socket, load, endMs, latenciesMs)))
+  const elapsedMs = performance.now() - startMs
+  const { user, system } = process.cpuUsage(cpuBefore)
+  latenciesMs.sort((a, b) => a - b)
+  const quantile = (share: number) => latenciesMs[Math.floor(latenciesMs.length * share)] ?? 0
+  return {
+    requestsPerSecond: (latenciesMs.length * 1000) / elapsedMs,
+    p50Ms: quantile(0.5),
+    p99Ms: quantile(0.99),
+    cpuShare: (user + system) / 1000 / elapsedMs,
+  }
+}
+
+process.on('message', async (load: Load) => {
+  process.send?.(await run(load))
+})

@@ -1,0 +1,97 @@
+/** Options of {@link batchCalls}. */
+export interface BatchOptions<Input, Result> {
+  /** Processes a batch. Returns one result for each input, in the order of the inputs. */
+  run(inputs: Input[]): Promise<Result[]>
+  /** Maximum number of inputs in a batch. */
+  maxSize: number
+  /** Maximum number of batches in progress. Calls that arrive meanwhile wait, so that batches grow with the load. */
+  maxConcurrent: number
+  /** Upper bound of the wait of a batch for its start, in milliseconds. After that, its calls reject. */
+  maxWaitMs: number
+  /** Whether one input of a failed batch can be the cause. Each input is then processed alone. */
+  isInputError(error: unknown): boolean
+}
+
+/** A call in a batch. */
+interface Call<Input, Result> {
+  input: Input
+  resolve(result: Result): void
+  reject(error: unknown): void
+}
+
+/** A batch that has not started. */
+interface Batch<Input, Result> {
+  calls: Call<Input, Result>[]
+  timer: NodeJS.Timeout
+}
+
+/**
+ * Returns a function that processes its calls in batches. A batch contains the calls of one turn of the event loop. If
+ * `maxConcurrent` batches are in progress, it also contains the calls that arrive until one of them ends. A batch
+ * always starts after the calls that it contains.
+ */
+export function batchCalls<Input, Result>(
+  options: BatchOptions<Input, Result>,
+): (input: Input) => Promise<Result> {
+  const { maxSize, maxConcurrent, maxWaitMs } = options
+  const waiting: Batch<Input, Result>[] = []
+  let running = 0
+  let isScheduled = false
+
+  function schedule(): void {
+    if (isScheduled || running === maxConcurrent || waiting.length === 0) return
+    isScheduled = true
+    // Runs after the calls of this turn: those of all requests that have already arrived.
+    setImmediate(startBatches)
+  }
+
+  function startBatches(): void {
+    isScheduled = false
+    while (running < maxConcurrent) {
+      const batch = waiting.shift()
+      if (batch === undefined) return
+      clearTimeout(batch.timer)
+      running++
+      void settle(batch.calls, options).finally(() => {
+        running--
+        schedule()
+      })
+    }
+  }
+
+  function addBatch(): Batch<Input, Result> {
+    const expire = () => {
+      waiting.splice(waiting.indexOf(batch), 1)
+      const error = new Error(`no batch could start within ${maxWaitMs} ms`)
+      for (const call of batch.calls) call.reject(error)
+    }
+    const batch: Batch<Input, Result> = { calls: [], timer: setTimeout(expire, maxWaitMs) }
+    waiting.push(batch)
+    return batch
+  }
+
+  return (input) =>
+    new Promise((resolve, reject) => {
+      const last = waiting.at(-1)
+      const batch = last === undefined || last.calls.length === maxSize ? addBatch() : last
+      batch.calls.push({ input, resolve, reject })
+      schedule()
+    })
+}
+
+/** Processes the calls of a batch, and settles each of them. Never rejects. */
+async function settle<Input, Result>(
+  calls: Call<Input, Result>[],
+  { run, isInputError }: Pick<BatchOptions<Input, Result>, 'run' | 'isInputError'>,
+): Promise<void> {
+  try {
+    const results = await run(calls.map(({ input }) => input))
+    for (const [index, call] of calls.entries()) call.resolve(results[index] as Result)
+  } catch (error) {
+    if (calls.length === 1 || !isInputError(error)) {
+      for (const call of calls) call.reject(error)
+      return
+    }
+    for (const call of calls) await settle([call], { run, isInputError })
+  }
+}

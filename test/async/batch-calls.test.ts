@@ -1,0 +1,116 @@
+import { expect, test } from 'vitest'
+import { type BatchOptions, batchCalls } from '../../src/async/batch-calls.js'
+
+/** A batch that ends when the test resolves or rejects it. */
+interface StartedBatch {
+  inputs: number[]
+  resolve(): void
+  reject(error: Error): void
+}
+
+const refusal = new Error('refused')
+
+/** Creates a function that doubles numbers in batches. `started` contains the batches in progress or ended. */
+function createDoubler(options: Partial<BatchOptions<number, number>> = {}) {
+  const started: StartedBatch[] = []
+  const double = batchCalls<number, number>({
+    run: (inputs) =>
+      new Promise((resolve, reject) => {
+        started.push({ inputs, resolve: () => resolve(inputs.map((n) => 2 * n)), reject })
+      }),
+    maxSize: 3,
+    maxConcurrent: 2,
+    maxWaitMs: 60_000,
+    isInputError: (error) => error === refusal,
+    ...options,
+  })
+  return { started, double }
+}
+
+const batchesOf = (started: StartedBatch[]) => started.map(({ inputs }) => inputs)
+
+/** Waits until this many batches have started. */
+const waitForBatches = (started: StartedBatch[], count: number) =>
+  expect.poll(() => started.length, { interval: 1 }).toBe(count)
+
+test('the calls of one turn of the event loop are one batch, and each call gets its own result', async () => {
+  const { started, double } = createDoubler()
+  const results = Promise.all([double(1), double(2), double(3)])
+  expect(started).toEqual([])
+  await waitForBatches(started, 1)
+  started[0]?.resolve()
+  expect(await results).toEqual([2, 4, 6])
+  expect(batchesOf(started)).toEqual([[1, 2, 3]])
+})
+
+test('calls wait while the maximum number of batches is in progress, and form larger batches', async () => {
+  const { started, double } = createDoubler()
+  const results = [double(1)]
+  await waitForBatches(started, 1)
+  results.push(double(2))
+  await waitForBatches(started, 2)
+  for (const n of [3, 4, 5, 6]) {
+    results.push(double(n))
+    await new Promise(setImmediate)
+  }
+  expect(batchesOf(started)).toEqual([[1], [2]])
+  started[1]?.resolve()
+  await waitForBatches(started, 3)
+  started[0]?.resolve()
+  await waitForBatches(started, 4)
+  expect(batchesOf(started)).toEqual([[1], [2], [3, 4, 5], [6]])
+  started[2]?.resolve()
+  started[3]?.resolve()
+  expect(await Promise.all(results)).toEqual([2, 4, 6, 8, 10, 12])
+})
+
+test('a failed batch rejects all of its calls with the same error, and no other call', async () => {
+  const { started, double } = createDoubler()
+  const failed = Promise.allSettled([double(1), double(2)])
+  await waitForBatches(started, 1)
+  const succeeding = double(3)
+  await waitForBatches(started, 2)
+  const reason = new Error('unavailable')
+  started[0]?.reject(reason)
+  expect(await failed).toEqual([
+    { status: 'rejected', reason },
+    { status: 'rejected', reason },
+  ])
+  started[1]?.resolve()
+  expect(await succeeding).toBe(6)
+})
+
+test('an input that makes its batch fail rejects only its own call', async () => {
+  const attempts: number[][] = []
+  const { double } = createDoubler({
+    run: async (inputs) => {
+      attempts.push(inputs)
+      if (inputs.includes(2)) throw refusal
+      return inputs.map((n) => 2 * n)
+    },
+  })
+  expect(await Promise.allSettled([double(1), double(2), double(3)])).toEqual([
+    { status: 'fulfilled', value: 2 },
+    { status: 'rejected', reason: refusal },
+    { status: 'fulfilled', value: 6 },
+  ])
+  expect(attempts).toEqual([[1, 2, 3], [1], [2], [3]])
+})
+
+test('a batch that cannot start in time rejects its calls, and later calls succeed', async () => {
+  const { started, double } = createDoubler({ maxConcurrent: 1, maxWaitMs: 20 })
+  const first = double(1)
+  await waitForBatches(started, 1)
+  const expired = [double(2), double(3)]
+  expect(await Promise.allSettled(expired)).toMatchObject([
+    { reason: { message: 'no batch could start within 20 ms' } },
+    { reason: { message: 'no batch could start within 20 ms' } },
+  ])
+  started[0]?.resolve()
+  expect(await first).toBe(2)
+  const last = double(4)
+  await waitForBatches(started, 2)
+  started[1]?.resolve()
+  expect(await last).toBe(8)
+  expect(batchesOf(started)).toEqual([[1], [4]])
+})

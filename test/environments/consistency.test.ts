@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { type RunningCommand, runCommand } from '../_support/cli.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { KEY } from '../_support/served-api.js'
+import { CHECKPOINT, openTestStore } from '../_support/store.js'
+import { WAIT } from '../_support/wait.js'
+
+/** A report takes some milliseconds, because reports are stored one after the other. */
+const REPORTS = Number(process.env.CONSISTENCY_REPORTS ?? 1_000)
+/** Number of callers that report logouts at the same time. */
+const CALLERS = 32
+const DOMAIN = 'tenant.example'
+
+interface LastLogout {
+  last_logout_at: string | null
+  as_of: string | null
+}
+
+let database: TestDatabase
+let store: Awaited<ReturnType<typeof openTestStore>>
+const processes: RunningCommand[] = []
+let urls: string[]
+beforeAll(async () => {
+  database = await createTestDatabase()
+  store = await openTestStore(database, { domain: DOMAIN })
+  urls = await Promise.all([startApi(), startApi()])
+})
+afterAll(async () => {
+  for (const { kill } of processes) kill('SIGTERM')
+  await Promise.all(processes.map(({ exited }) => exited))
+  await store.close()
+  await database.drop()
+})
+
+/** Starts `last-logout api` on a free port. Returns its URL. */
+async function startApi(): Promise<string> {
+  const command = runCommand(['api'], {
+    AUTH0_DOMAIN: DOMAIN,
+    DATABASE_URL: database.url,
+    API_KEYS: `test:${KEY}:read+logout`,
+    PORT: '0',
+  })
+  processes.push(command)
+  return vi.waitFor(() => {
+    const [, url] = /"url":"([^"]+)"/.exec(command.stdout()) ?? []
+    if (url === undefined) throw new Error(`the API did not start: ${command.output()}`)
+    return url
+  }, WAIT)
+}
+
+async function request(url: string, init: RequestInit = {}): Promise<LastLogout> {
+  const headers = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }
+  const response = await fetch(url, { headers, ...init })
+  if (response.status !== 200) throw new Error(await response.text())
+  return (await response.json()) as LastLogout
+}
+
+const read = (url: string, userId: string) => request(`${url}/v1/last-logout?user_id=${userId}`)
+const report = (url: string, userId: string) =>
+  request(`${url}/v1/logouts`, { method: 'POST', body: JSON.stringify({ user_id: userId }) })
+
+/** Stores pages, each with the logout of one user, until `signal` aborts. Reads each user meanwhile. */
+async function storePages(signal: AbortSignal): Promise<number> {
+  await store.setFirstCheckpoint(CHECKPOINT, null)
+  await store.storeCaughtUp(CHECKPOINT, Date.now() - 60_000)
+  let from = CHECKPOINT
+  for (let n = 0; ; n++) {
+    if (signal.aborted) return n
+    const userId = `read-from-log-${n}`
+    const at = Date.now() - 1_000
+    const next = `${CHECKPOINT.slice(0, -8)}${String(n + 1).padStart(8, '0')}`
+    const user = { userId, at, allSessionsAt: null, logId: next, type: 'slo' }
+    const batch = { users: [user], sessions: [], unattributable: [] }
+    const storing = store.storePage({ from, next, storedAt: at, batch })
+    const reads = await Promise.all(urls.flatMap((url) => [read(url, userId), read(url, userId)]))
+    expect(await storing).toBe(true)
+    for (const { as_of, last_logout_at } of reads) {
+      if (as_of !== null && Date.parse(as_of) >= at) expect(last_logout_at).not.toBeNull()
+    }
+    const afterwards = await Promise.all(urls.map((url) => read(url, userId)))
+    for (const { as_of, last_logout_at } of afterwards) {
+      expect(Date.parse(as_of ?? '')).toBeGreaterThanOrEqual(at)
+      expect(last_logout_at).toBe(new Date(at).toISOString())
+    }
+    from = next
+  }
+}
+
+test('under load, two API processes return each reported logout at once, and each logout of the log that `as_of` covers', async () => {
+  const stop = new AbortController()
+  const storing = storePages(stop.signal)
+  let next = 0
+  const stale: unknown[] = []
+  async function call(): Promise<void> {
+    while (next < REPORTS) {
+      const n = next++
+      // Some users log out more than once, so that the row exists already.
+      const userId = `reported-${n % Math.ceil(REPORTS / 2)}`
+      const [reporting = '', other = ''] = n % 2 === 0 ? urls : urls.toReversed()
+      const reported = await report(reporting, userId)
+      const [here, there] = await Promise.all([read(reporting, userId), read(other, userId)])
+      for (const { last_logout_at } of [here, there]) {
+        const isStale = (last_logout_at ?? '') < (reported.last_logout_at ?? '9')
+        if (isStale) stale.push({ n, reported: reported.last_logout_at, last_logout_at })
+      }
+    }
+  }
+  try {
+    await Promise.all(Array.from({ length: CALLERS }, call))
+  } finally {
+    stop.abort()
+  }
+  expect(stale).toEqual([])
+  expect(await storing).toBeGreaterThan(10)
+}, 180_000)

@@ -1,0 +1,116 @@
+import { pino } from 'pino'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createDatabase, type Database } from '../../src/store/database.js'
+import { databaseClock } from '../../src/store/epoch.js'
+import { Prisma } from '../../src/store/generated/client.js'
+import { snapshotSql } from '../../src/store/read-known-logouts.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openTestStore } from '../_support/store.js'
+
+const USERS = 50_000
+
+let testDatabase: TestDatabase
+let database: Database
+let store: Awaited<ReturnType<typeof openTestStore>>
+beforeAll(async () => {
+  testDatabase = await createTestDatabase()
+  database = createDatabase(testDatabase.url, pino({ level: 'silent' }))
+  store = await openTestStore(testDatabase)
+  // Without autovacuum, the tables stay without statistics.
+  for (const table of ['last_logout', 'session_logout']) {
+    await testDatabase.query(`ALTER TABLE ${table} SET (autovacuum_enabled = false)`)
+  }
+  await testDatabase.query(`
+    INSERT INTO last_logout (user_id, at, log_id, type, seq)
+    SELECT 'auth0|' || n, to_timestamp(n), 'L' || n, 'slo', n FROM generate_series(1, ${USERS}) n`)
+  await testDatabase.query(`
+    INSERT INTO session_logout (session_id, user_id, at, ended, log_id, type, seq)
+    SELECT 'S' || n, 'auth0|' || n, to_timestamp(n), n % 2 = 0, 'L' || n, 'slo', n
+    FROM generate_series(1, ${USERS}) n`)
+})
+afterAll(async () => {
+  await store.close()
+  await database.close()
+  await testDatabase.drop()
+})
+
+/** A node of a plan of PostgreSQL. */
+interface PlanNode {
+  'Node Type': string
+  'Relation Name'?: string
+  'Index Name'?: string
+  Plans?: PlanNode[]
+}
+
+function listNodes(node: PlanNode): PlanNode[] {
+  return [node, ...(node.Plans ?? []).flatMap(listNodes)]
+}
+
+test.each([1, 256])(
+  'a statement with %i reads looks up the primary keys of large tables without statistics',
+  async (count) => {
+    const { prisma } = database
+    const queries = Array.from({ length: count }, (_, n) => ({
+      userId: `auth0|${n}`,
+      sessionId: n % 2 === 0 ? `S${n}` : null,
+    }))
+    const sql = snapshotSql(prisma.tables, databaseClock, queries)
+    const [row] = await prisma.$queryRaw<{ 'QUERY PLAN': { Plan: PlanNode }[] }[]>(
+      Prisma.sql`EXPLAIN (FORMAT JSON) ${sql}`,
+    )
+    const nodes = row?.['QUERY PLAN'].flatMap(({ Plan }) => listNodes(Plan)) ?? []
+    const nodesOf = (table: string) => nodes.filter((node) => node['Relation Name'] === table)
+    expect(nodesOf('last_logout')).toMatchObject([
+      { 'Node Type': 'Index Scan', 'Index Name': 'last_logout_pkey' },
+    ])
+    expect(nodesOf('session_logout')).toMatchObject([
+      { 'Node Type': 'Index Scan', 'Index Name': 'session_logout_pkey' },
+    ])
+  },
+)
+
+test('each of a thousand concurrent reads gets the rows of its own user and session', async () => {
+  const numbers = Array.from({ length: 1_000 }, (_, n) => (n * 7919) % (USERS + 1_000))
+  const known = await Promise.all(
+    numbers.map((n) => store.readKnownLogouts(`auth0|${n}`, n % 3 === 0 ? null : `S${n}`)),
+  )
+  const expected = numbers.map((n) => {
+    const exists = n > 0 && n <= USERS
+    const origin = { at: n * 1_000, logId: `L${n}`, type: 'slo' }
+    return {
+      user: exists ? { ...origin, allSessionsAt: null } : null,
+      session: exists && n % 3 !== 0 ? { ...origin, ended: n % 2 === 0 } : null,
+    }
+  })
+  expect(known.map(({ user, session }) => ({ user, session }))).toEqual(expected)
+})
+
+test('a read that begins after a commit returns the committed row, even while other reads are in progress', async () => {
+  for (let n = 0; n < 20; n++) {
+    const others = Array.from({ length: 300 }, (_, i) => store.readKnownLogouts(`auth0|${i}`, null))
+    const at = await store.storeReported({
+      userId: 'reported',
+      sessionId: null,
+      at: null,
+      type: 'reported_logout',
+    })
+    const { user } = await store.readKnownLogouts('reported', null)
+    expect(user?.at).toBe(at)
+    await Promise.all(others)
+  }
+})
+
+test('concurrent reads fail with DATABASE_NOT_MIGRATED when the tenant row is missing', async () => {
+  const other = await createTestDatabase()
+  const otherStore = await openTestStore(other)
+  await other.query('DELETE FROM tenant')
+  const results = await Promise.allSettled(
+    ['a', 'b'].map((userId) => otherStore.readKnownLogouts(userId, null)),
+  )
+  expect(results).toMatchObject([
+    { reason: { code: 'DATABASE_NOT_MIGRATED' } },
+    { reason: { code: 'DATABASE_NOT_MIGRATED' } },
+  ])
+  await otherStore.close()
+  await other.drop()
+})
