@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { addAbortSignal } from 'node:stream'
 import type { CommandContext } from './commands/context.js'
+import type { Prompt } from './commands/prompt.js'
 import { runCommandLine } from './commands/run.js'
 import { abortedError } from './errors.js'
 import { createLog } from './log.js'
@@ -26,11 +27,13 @@ const start: ProgramStart = {
 
 const context: CommandContext = {
   env: process.env,
+  cwd: start.cwd,
   programName: readProgramName(start, false),
   print: (text) => void process.stdout.write(text),
   printError: (text) => void process.stderr.write(text),
   isOutputClosed: () => isOutputClosed,
   readInput,
+  openPrompt,
   isTerminal: process.stdout.isTTY === true,
   stop: stopping.signal,
   createLog: (level, to) => createLog(level, process[to], readProgramName(start, true)),
@@ -70,6 +73,17 @@ function findContainer(): ProgramStart['container'] {
   const isMain = pid === 1 || (ppid === 1 && !stdin.isTTY)
   const startedBy = isMain ? 'run' : ppid === 0 ? 'exec' : 'shell'
   return { engine: isDocker ? 'docker' : 'podman', id: hostname(), startedBy }
+}
+
+async function openPrompt(): Promise<Prompt> {
+  const { openPrompt: open } = await import('./commands/prompt.js')
+  return open({
+    input: process.stdin,
+    output: process.stdout,
+    isTerminal: process.stdin.isTTY === true,
+    signal: stopping.signal,
+    onInterrupt: () => stopping.abort(),
+  })
 }
 
 async function readInput(maxLength: number): Promise<string> {

@@ -24,7 +24,7 @@ const NAME = 'last-logout'
 
 /** Matches the program's name in a command of a message, such as `last-logout doctor`. */
 const COMMAND = new RegExp(
-  `(?<![\\w./-])${NAME} (?=(--help|demo|start|worker|api|sync|status|doctor|explain|logout|forget|floor|action|migrate|healthcheck)\\b)`,
+  `(?<![\\w./-])${NAME} (?=(--help|init|uninstall|demo|start|worker|api|sync|status|doctor|explain|logout|forget|floor|action|migrate|healthcheck)\\b)`,
   'g',
 )
 

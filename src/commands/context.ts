@@ -1,8 +1,11 @@
 import type { Logger } from 'pino'
+import type { Prompt } from './prompt.js'
 
 /** The process that a command runs in. */
 export interface CommandContext {
   env: Record<string, string | undefined>
+  /** The working directory. */
+  cwd: string
   /** The words that start this program again, such as `npx last-logout`. */
   programName: string
   /** Writes to standard output. */
@@ -13,6 +16,8 @@ export interface CommandContext {
   isOutputClosed(): boolean
   /** Reads standard input to its end, or until it exceeds `maxLength` characters. */
   readInput(maxLength: number): Promise<string>
+  /** Asks for values on the terminal, or reads them from standard input line by line. */
+  openPrompt(): Promise<Prompt>
   /** Whether standard output is a terminal. */
   isTerminal: boolean
   /** Aborted by SIGINT, SIGTERM or SIGHUP, and when the output is closed. */

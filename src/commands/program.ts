@@ -10,6 +10,7 @@ import type { ExplainOptions } from './explain.js'
 import type { HealthcheckOptions } from './healthcheck.js'
 import type { LogoutOptions } from './logout.js'
 import type { ServicePart } from './serve.js'
+import { addSetupCommands } from './setup-commands.js'
 
 const FOOTER = `
 Configuration is read from the environment and from the file .env in the current directory. See docs/configuration.md.
@@ -51,6 +52,7 @@ export async function createProgram(context: CommandContext): Promise<Command> {
       const { runDemo } = await import('./demo.js')
       await runDemo(context, options)
     })
+  addSetupCommands(program, context)
   program
     .command('start')
     .description('runs the worker and the API in one process')

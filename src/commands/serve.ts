@@ -6,8 +6,16 @@ import type { CommandContext } from './context.js'
 /** A part of the service. */
 export type ServicePart = 'worker' | 'api'
 
-/** Runs `start`, `worker` or `api`: runs the given parts of the service until a signal is received. */
-export async function runServe(context: CommandContext, parts: ServicePart[]): Promise<void> {
+/**
+ * Runs `start`, `worker` or `api`: runs the given parts of the service until a signal is received.
+ *
+ * @param whileServing Called with the URL of the API when all parts run. If it throws, the service stops.
+ */
+export async function runServe(
+  context: CommandContext,
+  parts: ServicePart[],
+  whileServing?: (apiUrl: string) => Promise<void>,
+): Promise<void> {
   const needs = parts.map((part): Need => (part === 'worker' ? 'auth0' : 'api'))
   const config = loadConfig(context.env, ['database', ...needs])
   const log = await context.createLog(config.logLevel, 'stdout')
@@ -22,7 +30,11 @@ export async function runServe(context: CommandContext, parts: ServicePart[]): P
       const fields = { everyMs: config.pollIntervalMs, domain, proxy: proxy?.url }
       await service.startWorker(() => log.info(fields, 'polling'))
     }
-    if (!context.stop.aborted) await Promise.race([once(context.stop, 'abort'), service.failed])
+    if (!context.stop.aborted) {
+      const stopped = once(context.stop, 'abort')
+      const served = whileServing?.(endpoint?.url ?? '').then(() => stopped)
+      await Promise.race([served ?? stopped, service.failed])
+    }
     log.info('stopping')
   } finally {
     await service.close()

@@ -74,6 +74,7 @@ export function addActionRoutes(app: FastifyInstance, { tokens, actions, binding
     return reply.code(202).send(actions.deploy(request.params.id))
   })
 
+  addDeletionRoute(app, { tokens, actions, bindings })
   app.get(TRIGGERS, (request, reply) => {
     assertScope(request, 'read:actions')
     return reply.send({ triggers: [POST_LOGIN] })
@@ -89,6 +90,19 @@ export function addActionRoutes(app: FastifyInstance, { tokens, actions, binding
     assertScope(request, 'update:actions')
     assertPostLogin(request.params.trigger)
     return reply.send({ bindings: bindings.replace(request.body) })
+  })
+}
+
+/** Adds the deletion of an Action, which Auth0 refuses while the Action is bound, unless it is forced. */
+function addDeletionRoute(app: FastifyInstance, { tokens, actions, bindings }: ActionsApi) {
+  app.delete<ById>(ACTION, (request, reply) => {
+    tokens.assertAuthorized(request.headers.authorization, 'delete:actions')
+    const { id } = actions.get(request.params.id)
+    if (bindings.isBound(id) && readQuery(request).get('force') !== 'true') {
+      throw new ApiError(409, 'The action is bound to a trigger.')
+    }
+    actions.remove(id)
+    return reply.code(204).send()
   })
 }
 

@@ -13,6 +13,7 @@ export interface Actions {
   update(id: string, body: unknown): object
   /** Creates a version from the draft. The version is deployed as soon as its build has ended. */
   deploy(id: string): object
+  remove(id: string): void
   /** Whether a version of the Action has been built. */
   isDeployed(action: SimulatedAction): boolean
   /** Converts an Action to the response of the API, which contains the names of the secrets, but not their values. */
@@ -51,12 +52,12 @@ export function createActions({ now, buildMs }: BuildsOptions): Actions {
     toResponse,
     isDeployed: (action) => deployedOf(action, builds) !== undefined,
     failNextBuild: builds.failNext,
+    remove: (id) => void actions.splice(actions.indexOf(get(id)), 1),
 
     create(body) {
       const draft = parse(DRAFT, body)
       assertNameIsFree(draft.name)
-      const at = now()
-      const state = { createdMs: at, updatedMs: at, revision: 1, versions: [] }
+      const state = { createdMs: now(), updatedMs: now(), revision: 1, versions: [] }
       const action = { ...draft, ...state, id: randomUUID(), build: builds.start() }
       actions.push(action)
       return toResponse(action)

@@ -29,6 +29,8 @@ interface Binding {
 export interface Bindings {
   /** The bindings as the API returns them. */
   list(): object[]
+  /** Whether the Action with this id is bound. */
+  isBound(actionId: string): boolean
   /** Replaces all bindings. Bindings that the body does not list are removed. */
   replace(body: unknown): object[]
 }
@@ -87,6 +89,7 @@ export function createBindings(actions: Actions, now: () => number): Bindings {
 
   return {
     list,
+    isBound: (actionId) => bindings.some((binding) => binding.actionId === actionId),
     replace(body) {
       const newBindings = parse(BINDINGS, body).bindings.map(toBinding)
       if (new Set(newBindings.map(({ actionId }) => actionId)).size < newBindings.length) {

@@ -1,5 +1,7 @@
-import { Writable } from 'node:stream'
+import { tmpdir } from 'node:os'
+import { Readable, Writable } from 'node:stream'
 import type { CommandContext } from '../../src/commands/context.js'
+import { openPrompt } from '../../src/commands/prompt.js'
 import { runCommandLine } from '../../src/commands/run.js'
 import { createLog } from '../../src/log.js'
 
@@ -38,6 +40,15 @@ export function startCommandLine(
     print: write('stdout'),
     printError: write('stderr'),
     isOutputClosed: () => false,
+    cwd: tmpdir(),
+    openPrompt: async () =>
+      openPrompt({
+        input: Readable.from([input]),
+        output: toStream(write('stdout')),
+        isTerminal: false,
+        signal: controller.signal,
+        onInterrupt: () => controller.abort(),
+      }),
     readInput: async (maxLength) => input.slice(0, maxLength + 1),
     isTerminal: false,
     stop: controller.signal,

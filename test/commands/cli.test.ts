@@ -12,7 +12,7 @@ import { readRows } from '../_support/store.js'
 import { DOMAIN, openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 
 const commands = [
-  ...['demo', 'start', 'worker', 'api', 'sync', 'status', 'doctor'],
+  ...['init', 'uninstall', 'demo', 'start', 'worker', 'api', 'sync', 'status', 'doctor'],
   ...['action', 'explain', 'logout', 'floor', 'migrate'],
 ]
 

@@ -215,7 +215,7 @@ const rows: [input: string, situation: string, row: Row][] = [
     {
       code: 2,
       oldOutput: '(Did you mean logout?)',
-      prints: [/unknown command 'bogus'/, /Commands: demo, start/, /see `npx last-logout --help`/],
+      prints: [/unknown command 'bogus'/, /Commands: demo, init/, /see `npx last-logout --help`/],
       omits: /Did you mean/,
     },
   ],

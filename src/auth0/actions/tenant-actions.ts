@@ -61,6 +61,8 @@ export interface TenantActions {
   /** Replaces the code, the runtime and all secrets. */
   update(id: string, draft: ActionDraft): Promise<TenantAction>
   deploy(id: string): Promise<void>
+  /** Deletes an Action that is not bound. */
+  remove(id: string): Promise<void>
   /** All bindings of the trigger, in execution order. */
   listBindings(): Promise<Binding[]>
   /** Replaces all bindings of the trigger. */
@@ -105,6 +107,10 @@ export function createTenantActions(
 
     async deploy(id) {
       await write('create:actions', (actions) => actions.deploy(id))
+    },
+
+    async remove(id) {
+      await write('delete:actions', (actions) => actions.delete(id))
     },
 
     listBindings: () =>

@@ -1,0 +1,63 @@
+import { type RemovalStep, removeLoginAction } from '../auth0/actions/remove-action.js'
+import { createManagementApi } from '../auth0/management-api.js'
+import { type Config, loadConfig } from '../config/config.js'
+import type { CommandContext } from './context.js'
+import { rethrowUnfinished } from './rethrow-unfinished.js'
+
+/** The options of `uninstall`. */
+export interface UninstallFlags {
+  /** The name of the login Action. */
+  action: string
+  yes?: true
+}
+
+/** Runs `uninstall`: prints what to undo, and removes the login Action from the tenant with `--yes`. */
+export async function runUninstall(context: CommandContext, flags: UninstallFlags): Promise<void> {
+  const config = loadConfig(context.env, ['auth0'])
+  const { action: name, yes = false } = flags
+  context.print(describeManualSteps(config))
+  const steps = await removeLoginAction(
+    {
+      api: createManagementApi(config.auth0),
+      name,
+      dryRun: !yes,
+      onStep: (step) => context.print(`${yes ? '' : 'would '}${describe(step, name)}\n`),
+    },
+    context.stop,
+  ).catch(rethrowUnfinished)
+  context.print(`${conclude(steps, name, yes)}\n`)
+}
+
+function describe(step: RemovalStep, name: string): string {
+  if (step.kind === 'delete') return `delete the Action ${name}`
+  const kept = step.others === 0 ? '' : `; the ${step.others} other Actions stay, in their order`
+  return `unbind the Action ${name} from post-login${kept}`
+}
+
+function conclude(steps: RemovalStep[], name: string, yes: boolean): string {
+  if (steps.length === 0) return `no changes: the tenant has no Action ${name}`
+  if (yes) return `done: the Action ${name} is removed`
+  return 'dry run: nothing was changed; to remove the Action, run this command again with --yes, and with the scopes read:actions, update:actions and delete:actions'
+}
+
+/** Describes what only a person can undo, in a safe order: no API may depend on a service that is stopped. */
+function describeManualSteps({ auth0, database }: Config): string {
+  const { dataDir, url } = database
+  const data =
+    dataDir !== undefined
+      ? `delete the directory ${dataDir}, which holds the database`
+      : url !== undefined
+        ? 'drop the database or the schema that DATABASE_URL names; if REDIS_URL is set, also the keys in Redis'
+        : 'drop the database that the service used'
+  return `To remove last-logout from ${auth0.domain}, in this order:
+
+  1. APIs       remove last-logout-client from each API, and deploy the API
+  2. Action     this command removes it with --yes: see below
+  3. service    stop every worker, API and cron job, and delete their units
+  4. database   ${data}
+  5. grants     Dashboard > Applications > the machine-to-machine application: delete it, or revoke its scopes under APIs
+  6. log stream Dashboard > Monitoring > Streams: delete the stream to last-logout, if there is one
+  7. secrets    delete .env, and the API keys that callers have
+
+`
+}

@@ -1,0 +1,201 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { readWriteRequests } from '../_support/actions.js'
+import { finishCommand } from '../_support/cli.js'
+import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+
+const SECRET = 'a-secret-of-the-worker'
+const INPUT = `${DOMAIN}\nC\n${SECRET}\n`
+const WAIT = { timeout: 20_000 }
+
+let t: TestTenant
+let database: TestDatabase
+let cwd: string
+let env: Record<string, string>
+beforeEach(async () => {
+  ;[t, database, cwd] = await Promise.all([
+    openTenant({}, { credentials: { clientId: 'C', clientSecret: SECRET } }),
+    createTestDatabase(),
+    mkdtemp(join(tmpdir(), 'init-')),
+  ])
+  env = {
+    AUTH0_BASE_URL: t.simulator.url,
+    DATABASE_URL: database.url,
+    PORT: '0',
+    POLL_INTERVAL: '200ms',
+  }
+})
+afterEach(async () => {
+  await t.close()
+  await database.drop()
+  await rm(cwd, { recursive: true })
+})
+
+const envFile = () => join(cwd, '.env')
+const logOut = (userId: string) => t.tenant.write(buildEntry('slo', { userId, sessionId: 'S1' }))
+const run = (input = INPUT, over = {}, flags: string[] = []) =>
+  finishCommandLine(['init', ...flags], { ...env, ...over }, { input, context: { cwd } })
+
+describe('init', () => {
+  test('reads the credentials from standard input, and follows a logout to a refused token', async () => {
+    logOut('auth0|earlier')
+    const command = startCommandLine(['init'], env, { input: INPUT, context: { cwd } })
+    await expect.poll(command.stdout, WAIT).toContain('Waiting for a logout')
+    logOut('auth0|first')
+    expect(await command.ended).toBe(0)
+    const printed = command.stdout() + command.stderr()
+    expect(printed).toContain('auth0|first logged out at')
+    expect(printed).not.toContain('auth0|earlier')
+    expect(printed).toContain('a token of this user from before the logout is refused')
+    expect(printed).toMatch(/^ +\d+\.\d s doctor$/m)
+    expect(printed).toMatch(/^ +\d+\.\d s a logout is stored$/m)
+
+    expect((await stat(envFile())).mode & 0o777).toBe(0o600)
+    const text = await readFile(envFile(), 'utf8')
+    expect(text).toMatch(
+      /^AUTH0_DOMAIN=.*\nAUTH0_CLIENT_ID=C\nAUTH0_CLIENT_SECRET=.*\nAPI_KEYS=action:\w{48}:read,orders-api:\w{48}:feed\+read,cli:\w{48}:check\+read\n$/,
+    )
+    for (const secret of [SECRET, ...(text.match(/\w{48}/g) ?? [])]) {
+      expect(printed).not.toContain(secret)
+    }
+    expect(readWriteRequests(t.simulator)).toEqual([])
+  })
+
+  test('continues with an existing .env, and does not change it', async () => {
+    const text = 'AUTH0_CLIENT_ID=from-the-file\n'
+    await writeFile(envFile(), text)
+    const ofFile = {
+      AUTH0_DOMAIN: DOMAIN,
+      AUTH0_CLIENT_ID: 'C',
+      AUTH0_CLIENT_SECRET: SECRET,
+      API_KEYS: `test:${'k'.repeat(32)}:read`,
+    }
+    const { code, stdout, stderr } = await run('', ofFile, ['--wait', '1500ms'])
+    expect(stdout).toContain('.env exists: it is used, and not changed')
+    expect(stdout).toContain('Waiting for a logout')
+    expect(stderr).toContain('No logout of a user appeared within 1.5 s')
+    expect(code).toBe(1)
+    expect(await readFile(envFile(), 'utf8')).toBe(text)
+  })
+
+  test('at a signal during the wait, stops with 1, and keeps .env', async () => {
+    const command = startCommandLine(['init'], env, { input: INPUT, context: { cwd } })
+    await expect.poll(command.stdout, WAIT).toContain('Waiting for a logout')
+    command.stop()
+    expect(await command.ended).toBe(1)
+    expect(command.stderr()).toContain('interrupted before it had finished: run it again')
+    expect(command.stdout()).not.toContain('The set-up works')
+    expect(await readdir(cwd)).toEqual(['.env'])
+  })
+
+  test('stops where git would track .env, before it asks for anything', async () => {
+    execFileSync('git', ['init', '--quiet'], { cwd })
+    const { code, stdout, stderr } = await run()
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    const [, line = ''] = /Run `(printf .*?)` there/.exec(stderr) ?? []
+    expect(await readdir(cwd)).not.toContain('.env')
+    // The printed line solves it.
+    execFileSync('sh', ['-c', line], { cwd })
+    const next = await run('', {})
+    expect(next.stderr).toContain('AUTH0_DOMAIN is missing. Nothing was written.')
+  })
+
+  test.each([
+    ['a missing line', `${DOMAIN}\nC\n`, 'AUTH0_CLIENT_SECRET is missing'],
+    ['an invalid domain', `https://x/\nC\n${SECRET}\n`, 'AUTH0_DOMAIN'],
+    ['a secret with a quote', `${DOMAIN}\nC\n"${SECRET}\n`, 'contains a character'],
+  ])('writes nothing after %s', async (_name, input, message) => {
+    const { code, stdout, stderr } = await run(input)
+    expect(code).toBe(2)
+    expect(stderr).toContain(message)
+    expect(stdout + stderr).not.toContain(SECRET)
+    expect(await readdir(cwd)).toEqual([])
+  })
+
+  test('after a wrong secret, advises how to continue, and keeps .env', async () => {
+    const { code, stdout, stderr } = await run(`${DOMAIN}\nC\nwrong-secret\n`)
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/^failure +token /m)
+    expect(stderr).toContain('run `last-logout init` again: it continues with .env')
+    expect(stdout + stderr).not.toContain('wrong-secret')
+    expect(await readdir(cwd)).toEqual(['.env'])
+  })
+
+  test('names an unreachable domain and a missing scope', async () => {
+    const noDatabase = { AUTH0_BASE_URL: 'http://127.0.0.1:1', DATABASE_URL: '' }
+    const unreachable = await run(INPUT, noDatabase)
+    expect(unreachable.code).toBe(1)
+    expect(unreachable.stdout).toMatch(/^failure +token .*127\.0\.0\.1/m)
+    expect(await readFile(envFile(), 'utf8')).toMatch(/^DATA_DIR=\.\/data$/m)
+    await rm(envFile())
+    const credentials = { clientId: 'C', clientSecret: SECRET }
+    const other = await openTenant({}, { credentials, scopes: ['read:users'] })
+    onTestFinished(() => other.close())
+    const unscoped = await run(INPUT, { AUTH0_BASE_URL: other.simulator.url })
+    expect(unscoped.code).toBe(1)
+    expect(unscoped.stdout).toMatch(/^failure +scopes +read:logs is missing/m)
+  })
+
+  test('on a terminal, does not show the secret, and Ctrl-C leaves nothing', async () => {
+    const terminal = await openTerminal()
+    await expect.poll(terminal.output, WAIT).toContain('Domain: ')
+    terminal.type(`${DOMAIN}\r`)
+    await expect.poll(terminal.output, WAIT).toContain('Client ID: ')
+    terminal.type('C\r')
+    await expect.poll(terminal.output, WAIT).toContain('Client Secret (not shown): ')
+    terminal.type(SECRET)
+    terminal.type('\x03')
+    expect(await terminal.exited).toBe(1)
+    expect(terminal.output()).toContain('interrupted before it had finished')
+    expect(terminal.output()).not.toContain(SECRET)
+    expect(await readdir(cwd)).toEqual([])
+  })
+
+  test('on a terminal, the whole set-up runs, and the next command reads what it wrote', async () => {
+    const terminal = await openTerminal()
+    for (const [question, line] of [
+      ['Domain: ', DOMAIN],
+      ['Client ID: ', 'C'],
+      ['Client Secret (not shown): ', SECRET],
+    ] as const) {
+      await expect.poll(terminal.output, WAIT).toContain(question)
+      terminal.type(`${line}\r`)
+    }
+    await expect.poll(terminal.output, WAIT).toContain('Waiting for a logout')
+    logOut('auth0|first')
+    expect(await terminal.exited).toBe(0)
+    expect(terminal.output()).toContain('is refused')
+    expect(terminal.output()).not.toContain(SECRET)
+    const others = { AUTH0_BASE_URL: t.simulator.url, DATABASE_URL: database.url }
+    // `sync` has the credentials from the file only.
+    const { code, stdout } = await finishCommand(['sync'], others, { cwd })
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('caught up') })
+  })
+})
+
+const PROGRAM = new URL('../../dist/main.js', import.meta.url).pathname
+
+/** Runs `init` on a pseudo-terminal, which `script` of util-linux opens. */
+async function openTerminal() {
+  const command = `${process.execPath} ${PROGRAM} init`
+  const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
+    cwd,
+    env: { PATH: process.env.PATH, TERM: 'dumb', SHELL: '/bin/sh', ...env },
+  })
+  let output = ''
+  child.stdout.on('data', (chunk) => {
+    output += chunk
+  })
+  return {
+    output: () => output,
+    type: (text: string) => void child.stdin.write(text),
+    exited: once(child, 'close').then(([code]) => code as number | null),
+  }
+}
