@@ -99,7 +99,7 @@ function judgeFromLookup(context: CheckContext, token: TokenWithClaimNames, resu
   const judged = judgeWithPolicy(
     context,
     token,
-    mergeLogouts(cache.find(token), result.known),
+    mergeLogouts(cache.find(token), result.knownLogouts),
     freshness,
   )
   return judged.revoked !== true && context.isLookupStale(freshness)

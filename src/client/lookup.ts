@@ -11,7 +11,7 @@ const MAX_RESULTS = 10_000
 
 /** What the service knows about the user and session of a token. */
 export interface LookupResult {
-  known: KnownLogouts
+  knownLogouts: KnownLogouts
   freshness: Freshness
 }
 
@@ -46,8 +46,9 @@ export function createLookup(settings: ClientSettings, clocks = systemClocks): L
 
   async function send({ subject, sessionId }: Token, key: string): Promise<LookupResult> {
     const elapsedMs = startStopwatch(clocks)
-    const { known, freshness } = await requestLastLogout({ userId: subject, sessionId })
-    return results.add(key, { known, freshness: withAge(freshness, elapsedMs), elapsedMs })
+    const response = await requestLastLogout({ userId: subject, sessionId })
+    const { knownLogouts, freshness } = response
+    return results.add(key, { knownLogouts, freshness: withAge(freshness, elapsedMs), elapsedMs })
   }
 
   return {
@@ -73,10 +74,11 @@ function createResultCache(maxAgeMs: number) {
       return result !== undefined && result.elapsedMs() < maxAgeMs ? result : undefined
     },
     /** Merges the logouts of the previous result into a new one. */
-    add(key: string, { known, freshness, elapsedMs }: CachedResult): LookupResult {
+    add(key: string, { knownLogouts, freshness, elapsedMs }: CachedResult): LookupResult {
       const previous = results.get(key)
-      const merged = previous === undefined ? known : mergeLogouts(previous.known, known)
-      const result = { known: merged, freshness, elapsedMs }
+      const merged =
+        previous === undefined ? knownLogouts : mergeLogouts(previous.knownLogouts, knownLogouts)
+      const result = { knownLogouts: merged, freshness, elapsedMs }
       // A `Map` keeps the order of insertion: the first key is the oldest result.
       results.delete(key)
       results.set(key, result)

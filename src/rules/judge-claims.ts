@@ -17,15 +17,15 @@ export type Judgement = Verdict | { revoked: null; reason: UndecidedReason }
  */
 export function judgeClaims(
   token: TokenWithClaimNames | SubjectlessToken,
-  known: KnownLogouts,
+  knownLogouts: KnownLogouts,
   options: JudgeOptions,
 ): Judgement {
   if (token.subject === null) {
     // Without a user, only the session and the floor can cover the token.
-    const verdict = judge({ ...token, subject: '' }, { ...known, user: null }, options)
+    const verdict = judge({ ...token, subject: '' }, { ...knownLogouts, user: null }, options)
     return verdict.revoked ? verdict : { revoked: null, reason: 'no_subject' }
   }
-  const verdict = judge(token, known, options)
+  const verdict = judge(token, knownLogouts, options)
   const isFinal = verdict.revoked || verdict.reason === 'machine_token'
   return isFinal || !isLoginUnreadable(token)
     ? verdict

@@ -34,7 +34,7 @@ export interface ClaimNames {
   lastLogout: string
 }
 
-/** The claim names in a namespace. */
+/** Returns the claim names in a namespace. */
 export function claimNames(namespace: string = DEFAULT_NAMESPACE): ClaimNames {
   return {
     sessionId: `${namespace}session_id`,

@@ -25,7 +25,7 @@ interface Binding {
   readonly createdMs: number
 }
 
-/** The Actions bound to the trigger `post-login`, in execution order. */
+/** The bindings of the trigger `post-login`: the Actions that it runs, in execution order. */
 export interface Bindings {
   /** The bindings as the API returns them. */
   list(): object[]
@@ -43,15 +43,15 @@ export interface Bindings {
 export function createBindings(actions: Actions, now: () => number): Bindings {
   let bindings: Binding[] = []
 
-  const list = () => bindings.map(serve)
+  const list = () => bindings.map(toResponse)
 
-  function serve({ id, actionId, displayName, createdMs }: Binding): object {
+  function toResponse({ id, actionId, displayName, createdMs }: Binding): object {
     const at = new Date(createdMs).toISOString()
     return {
       id,
       trigger_id: 'post-login',
       display_name: displayName,
-      action: actions.serve(actions.get(actionId)),
+      action: actions.toResponse(actions.get(actionId)),
       created_at: at,
       updated_at: at,
     }

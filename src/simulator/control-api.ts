@@ -26,7 +26,7 @@ const FAULT = z.strictObject({
   headers: z.record(z.string(), z.string()).default({}),
 })
 
-/** What the endpoints of a test need. */
+/** Dependencies of {@link addControlRoutes}. */
 interface ControlApi {
   tenant: Tenant
   faults: Faults

@@ -46,7 +46,7 @@ beforeAll(async () => {
   run = loadActionWithLog(code)
   database = await createTestDatabase()
   store = await openTestStore(database, { domain: DOMAIN })
-  await store.begin(CHECKPOINT, null)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
   const sessionLogout = {
     logId: 'L1',
     type: 'slo',
@@ -221,7 +221,7 @@ describe('an unknown revocation status', () => {
     const staleApi = await serveApi(stale)
     const secretOverrides = { LAST_LOGOUT_URL: staleApi.url, ...denyUnknown }
     expect((await run(refresh({}, secretOverrides))).denied).toMatch(/revocation status/)
-    await staleStore.begin(CHECKPOINT, null)
+    await staleStore.setFirstCheckpoint(CHECKPOINT, null)
     await staleStore.storeCaughtUp(CHECKPOINT, Date.now() - 6 * MINUTE_MS)
     expect((await run(refresh({}, secretOverrides))).denied).toMatch(/revocation status/)
     await staleStore.storeCaughtUp(CHECKPOINT, Date.now() - 4 * MINUTE_MS)

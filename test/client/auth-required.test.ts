@@ -26,7 +26,7 @@ beforeEach(async () => {
   client = openClient((await openFakeService()).url, { lookup: 'request' })
 })
 
-/** Options of a test app: whether it verifies tokens, and the options of the binding. */
+/** Options of a test app: whether it verifies tokens, and the options of the adapter. */
 interface AppOptions {
   verifies: boolean
   authRequired?: boolean

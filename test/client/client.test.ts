@@ -32,7 +32,7 @@ function withService(): void {
   beforeEach(async () => {
     database = await createTestDatabase()
     store = await openTestStore(database, { domain: DOMAIN })
-    await store.begin(CHECKPOINT, null)
+    await store.setFirstCheckpoint(CHECKPOINT, null)
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     api = await serveApi(database)
   })

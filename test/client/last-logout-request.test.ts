@@ -27,7 +27,7 @@ describe('a service that has the query form', () => {
   test('the client sends one request, with the ids in the query', async () => {
     const { request, requests } = await open(() => replyAbout(ids.userId, ids.sessionId))
     expect(await request(ids)).toMatchObject({
-      known: { user: null, session: null, floorAt: null },
+      knownLogouts: { user: null, session: null, floorAt: null },
       freshness: { policy: 'session', lagMs: 0 },
     })
     expect(requests).toEqual([QUERY])

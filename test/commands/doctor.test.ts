@@ -195,7 +195,7 @@ describe('a failed check', () => {
     env.DATABASE_URL = 'postgresql://user:a-password@127.0.0.1:1/x'
     const found = await expectFailure(
       'database',
-      /does not answer \(ECONNREFUSED\)/,
+      /does not respond \(ECONNREFUSED\)/,
       /DATABASE_URL/,
     )
     expect(found).toMatchObject({
@@ -242,7 +242,7 @@ describe('a failed check', () => {
 
   test('doctor fails with advice if Redis is unreachable', async () => {
     env.REDIS_URL = 'redis://:a-password@127.0.0.1:1'
-    await expectFailure('queue', /Redis does not answer \(ECONNREFUSED\)/, /REDIS_URL/)
+    await expectFailure('queue', /Redis does not respond \(ECONNREFUSED\)/, /REDIS_URL/)
   })
 
   test('doctor fails with advice if the credentials are refused', async () => {
@@ -403,7 +403,7 @@ describe('with DATA_DIR', () => {
     expect(code).toBe(1)
     expect(checks.get('database')).toMatchObject({
       status: 'failure',
-      message: expect.stringContaining('does not answer from here'),
+      message: expect.stringContaining('does not respond from here'),
       advice: expect.stringContaining('where the service runs'),
     })
     expect(checks.get('token')?.status).toBe('ok')

@@ -31,7 +31,7 @@ const KOA: [name: string, load: () => new () => Koa][] = [
 const NOW = Math.floor(Date.now() / 1000)
 
 describe.each(KOA)('%s after koa-jwt', (_name, load) => {
-  /** Calls an app whose koa-jwt and binding have these options. */
+  /** Calls an app whose koa-jwt and adapter have these options. */
   async function call(
     claims: object | null,
     options: { optional?: boolean; guard?: LastLogoutClient } = {},

@@ -27,7 +27,7 @@ beforeAll(async () => {
   store = await openTestStore(database, { now: () => now })
   const allSessionsLogout = { ...sessionLogout, userId: 'auth0|all', sessionId: null }
   await store.storeBatch({ ...fold([sessionLogout, allSessionsLogout]), unattributable: [] })
-  await store.begin(CHECKPOINT, null)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
   await store.storeCaughtUp(CHECKPOINT, NOW - 840)
 })
 afterAll(async () => {
@@ -392,7 +392,7 @@ describe('while the database is unavailable', () => {
 test('the API responds to an internal error with 500 and the request id, without the message of the error', async () => {
   const failingApp = await openApi({
     ...store,
-    readKnown: async () => {
+    readKnownLogouts: async () => {
       throw new Error('secret detail')
     },
   })

@@ -15,7 +15,7 @@ let app: FastifyInstance
 beforeAll(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database, { now: () => now })
-  await store.begin(CHECKPOINT, null)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
   await store.storeCaughtUp(CHECKPOINT, NOW - 840)
 })
 afterAll(async () => {

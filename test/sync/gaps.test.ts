@@ -56,7 +56,7 @@ const logIn = (dateMs = clock.now()) => t.tenant.write(buildEntry('s', { userId:
 
 const readGaps = async () =>
   (await store.readGaps()).map(({ from, to, reason }): Gap => ({ from, to, reason }))
-const isComplete = async () => (await store.readKnown('u', null)).complete
+const isComplete = async () => (await store.readKnownLogouts('u', null)).complete
 const readAsOf = async () => (await store.readProgress()).asOf ?? Number.NaN
 
 describe('no gap is recorded', () => {

@@ -197,14 +197,14 @@ describe('a first start', () => {
     t.simulator.faults.push({ path: PATH, when: isSearch, times: 99, respond: faults.html(502) })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     expect((await readRows(database)).users).toHaveLength(1)
-    await expect(store.readKnown('auth0|0', null)).resolves.toMatchObject({
+    await expect(store.readKnownLogouts('auth0|0', null)).resolves.toMatchObject({
       asOf: null,
       complete: false,
     })
     t.simulator.faults.clear()
     await runPoll()
     expect((await readRows(database)).users).toHaveLength(3)
-    await expect(store.readKnown('auth0|0', null)).resolves.toMatchObject({
+    await expect(store.readKnownLogouts('auth0|0', null)).resolves.toMatchObject({
       asOf: expect.any(Number),
       complete: true,
     })
@@ -343,7 +343,7 @@ describe('a poll', () => {
     t.simulator.faults.push({ path: PATH, times: 99, respond: faults.html(502) })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     expect((await store.readProgress()).asOf).toBeLessThanOrEqual(Date.now())
-    const { user, now } = await store.readKnown('auth0|odd', null)
+    const { user, now } = await store.readKnownLogouts('auth0|odd', null)
     expect(user?.at).toSatisfy((at: number) => at <= now && at > now - 60_000)
   })
 

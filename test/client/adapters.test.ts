@@ -87,21 +87,21 @@ describe.each([
     return fetch(server.url, { headers: { authorization: `Bearer ${token}` } })
   }
 
-  test('the binding accepts a token that no logout covers', async () => {
+  test('the adapter accepts a token that no logout covers', async () => {
     server = await open(connected)
     const response = await call('auth0|in')
     expect(response.status).toBe(200)
     expect(await response.json()).toEqual({ user: 'auth0|in' })
   })
 
-  test('the binding rejects a token from before a logout with 401 invalid_token', async () => {
+  test('the adapter rejects a token from before a logout with 401 invalid_token', async () => {
     server = await open(connected)
     const response = await call('auth0|out')
     expect(response.status).toBe(401)
     expect(response.headers.get('www-authenticate')).toMatch(/^Bearer .*error="invalid_token"/)
   })
 
-  test('the binding responds with 503 and Retry-After while the revocation status is unknown (pitfall 28)', async () => {
+  test('the adapter responds with 503 and Retry-After while the revocation status is unknown (pitfall 28)', async () => {
     server = await open(unreachable)
     const response = await call('auth0|in')
     expect(response.status).toBe(503)
@@ -146,7 +146,7 @@ describe('a request without verified claims', () => {
     await server.close()
   })
 
-  test('the Express binding accepts a request without a token if no token is required', async () => {
+  test('the Express adapter accepts a request without a token if no token is required', async () => {
     const app = express()
     app.use(auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE, authRequired: false }))
     app.use(forExpress(connected, { authRequired: false }))
