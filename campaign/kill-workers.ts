@@ -32,7 +32,7 @@ export interface KillOptions {
   signal: AbortSignal
 }
 
-/** When a worker receives which signal, and what happens after its exit. */
+/** The signals that a worker receives, their times, and what happens after the worker's exit. */
 interface WorkerPlan {
   /** The message that the worker must log before its first signal; `start`: the signal does not wait for a message. */
   until: 'start' | 'polling' | 'log read'

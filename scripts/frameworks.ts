@@ -98,7 +98,7 @@ const END = '<!-- End of the generated table. -->\n'
 /**
  * Replaces the table of frameworks in the document.
  *
- * @throws `Error` if the document has no place for it.
+ * @throws `Error` if the document contains no such table.
  */
 export async function renderFrameworks(document: string): Promise<string> {
   const [before, rest] = document.split(BEGIN)

@@ -9,7 +9,7 @@ import type { TenantMessage } from './messages.js'
 export interface ProcessHandlers {
   /** Receives a function for each process, which ends the process. */
   closers: Closers
-  /** Is called if a process exits before `closers` are called. */
+  /** Called if a process exits before `closers` are called. */
   onUnexpectedExit(error: Error): void
 }
 

@@ -80,7 +80,7 @@ function verdict(kept: boolean, text: string): SoakVerdict {
   return { kept, text }
 }
 
-/** How much the least-squares line rises from the first point to the last point. */
+/** Returns how much the least-squares line rises from the first point to the last point. */
 function riseOf(points: [x: number, y: number][]): number {
   const [meanX, meanY] = [mean(points.map(([x]) => x)), mean(points.map(([, y]) => y))]
   const sum = (term: (dx: number, dy: number) => number) =>

@@ -1,9 +1,9 @@
-import type { Batch, StoredPage } from './rules/batch.js'
+import type { Batch, PageToStore } from './rules/batch.js'
 import type { ChangesPage, ChangesQuery } from './rules/change-feed.js'
 import type { ForgottenPerson } from './rules/forgotten-person.js'
 import type { Gap, RecordedGap } from './rules/gap.js'
 import type { Instant } from './rules/instant.js'
-import type { Known } from './rules/known.js'
+import type { LogoutSnapshot } from './rules/logout-snapshot.js'
 import type { Progress } from './rules/progress.js'
 import type { ReportedLogout } from './rules/reported.js'
 import type { Span } from './rules/span.js'
@@ -65,8 +65,8 @@ export interface LogSource {
   readOldest(signal: AbortSignal): Promise<SearchPage>
 }
 
-/** Number of rows of each kind. */
-export interface Counts {
+/** Numbers of stored rows. */
+export interface RowCounts {
   users: number
   sessions: number
   /**
@@ -79,8 +79,8 @@ export interface Counts {
   reconciled: number
 }
 
-/** Number of rows that `prune` deleted. */
-export interface Pruned {
+/** Numbers of rows that `prune` deleted. */
+export interface PrunedRows {
   sessions: number
   unattributable: number
   /** Rows of forgotten people. */
@@ -109,7 +109,7 @@ export interface LastLogoutStore {
   /** Releases the polling lease, if `owner` holds it. */
   releaseLease(owner: string): Promise<void>
   /** Sets the first checkpoint and the span to sweep. Does nothing if the checkpoint is already set. */
-  begin(checkpoint: string, sweep: Span | null): Promise<void>
+  setFirstCheckpoint(checkpoint: string, sweep: Span | null): Promise<void>
   /**
    * Replaces the checkpoint and the sweep. If the stored checkpoint differs from `from`, changes nothing and returns
    * false.
@@ -122,7 +122,7 @@ export interface LastLogoutStore {
    * @throws CLOCK_AHEAD when `page.storedAt` is too far ahead of the database's clock. The rows are stored, but the
    *   checkpoint does not move.
    */
-  storePage(page: StoredPage): Promise<boolean>
+  storePage(page: PageToStore): Promise<boolean>
   /**
    * Stores the rows of a part of the sweep, and removes the part from the span that remains to be swept. If the
    * remaining span does not end with this part, stores the rows but returns false.
@@ -135,7 +135,7 @@ export interface LastLogoutStore {
    * to the count of reconciled rows.
    */
   storeReconciled(batch: Batch): Promise<number>
-  /** Records that every entry that was visible at `at` has been reconciled. */
+  /** Records that a reconcile has searched every entry that was visible at `at`. */
   finishReconcile(at: Instant): Promise<void>
   /**
    * Stores a gap, and raises the floor to the end of the gap if `raisesFloor` is true. A gap with the same beginning as a
@@ -162,14 +162,14 @@ export interface LastLogoutStore {
    */
   storeCaughtUp(checkpoint: string | null, requestedAt: Instant): Promise<void>
   /** Reads the known logouts of a user, of a session if `sessionId` is not `null`, and the floor. */
-  readKnown(userId: string, sessionId: string | null): Promise<Known>
+  readKnownLogouts(userId: string, sessionId: string | null): Promise<LogoutSnapshot>
   /**
    * Reads a page of the change feed. Returns `null` if the cursor belongs to another feed, or is ahead of the end of this
    * feed, which happens after a backup was restored.
    */
   readChanges(query: ChangesQuery): Promise<ChangesPage | null>
   /** Counts the rows of each kind. */
-  count(): Promise<Counts>
+  count(): Promise<RowCounts>
   /** Reads all gaps, the latest first. */
   readGaps(): Promise<RecordedGap[]>
   /** Replaces the ids of a person by keyed hashes. The person's logouts keep their effect. */
@@ -179,5 +179,5 @@ export interface LastLogoutStore {
    * `as_of` or at the time on the database's clock, whichever is earlier. Deletes rows of forgotten people that cannot
    * concern a valid token. Calls `onBatch` before each statement, and throws what `onBatch` throws.
    */
-  prune(retainMs: number, onBatch?: () => void): Promise<Pruned>
+  prune(retainMs: number, onBatch?: () => void): Promise<PrunedRows>
 }

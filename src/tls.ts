@@ -9,7 +9,7 @@ const CERTIFICATE_CODE =
  * Describes a failure of TLS that a retry does not resolve.
  *
  * @param code The `code` of Node's error.
- * @returns `null` if the code is not one of a TLS failure.
+ * @returns `null` if the code is not that of a TLS failure.
  */
 export function describeTlsFailure(code: unknown): string | null {
   if (HANDSHAKE_CODE.test(String(code))) return 'TLS handshake failed'

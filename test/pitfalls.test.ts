@@ -8,7 +8,7 @@ async function readTests(): Promise<Map<string, string[]>> {
   const files = await readdir('test', { recursive: true })
   for (const file of files.filter((name) => name.endsWith('.ts')).sort()) {
     const text = await readFile(join('test', file), 'utf8')
-    const numbers = [...text.matchAll(/\((P\d+(?:, P\d+)*)\)/g)].flatMap(([, list = '']) =>
+    const numbers = [...text.matchAll(/\(pitfalls? (\d+(?:, \d+)*)\)/g)].flatMap(([, list = '']) =>
       list.split(', '),
     )
     for (const number of new Set(numbers)) {
@@ -23,7 +23,7 @@ async function readTests(): Promise<Map<string, string[]>> {
 
 test('docs/pitfalls.md lists each pitfall that a test names, with all test files that name it', async () => {
   const document = await readFile('docs/pitfalls.md', 'utf8')
-  const rows = [...document.matchAll(/^\| (P\d+) \|.*\| ([^|]+) \|$/gm)]
+  const rows = [...document.matchAll(/^\| (\d+) \|.*\| ([^|]+) \|$/gm)]
   const documented = new Map(
     rows.map(([, number = '', tests = '']) => [
       number,

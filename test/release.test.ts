@@ -27,12 +27,12 @@ const READY: ReleaseState = {
 }
 
 describe('the notes of a release', () => {
-  test('are the section of its version', () => {
+  test('the notes of a release are the section of its version', () => {
     expect(readNotes(CHANGELOG, '0.2.0')).toBe('### Fixed\n\n- Something old.')
     expect(readNotes(CHANGELOG, 'Unreleased')).toBe('### Added\n\n- Something new.')
   })
 
-  test('are missing for a version without a section', () => {
+  test('the notes of a release are missing for a version without a section', () => {
     expect(readNotes(CHANGELOG, '0.2')).toBeNull()
     expect(readNotes(CHANGELOG, '0.3.0')).toBeNull()
   })

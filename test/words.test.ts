@@ -10,7 +10,7 @@ const FOLDERS = ['src', 'test', 'bench', 'campaign', 'soak', 'scripts']
 const EXCLUDED_FILES = ['test/words.test.ts', 'src/embedded-postgres/binaries.ts']
 
 /**
- * Names that several exports may share: each binding of the client and of the simulator exports its function under the
+ * Names that several exports may share: each adapter of the client and of the simulator exports its function under the
  * same public name, and Vitest calls `setup` of every global set-up.
  */
 const SHARED_NAMES = ['lastLogout', 'setup', 'useSimulator']

@@ -34,7 +34,7 @@ async function parseContent(name: string, content: string) {
 }
 
 describe.each(names)('the workflow %s', (name) => {
-  test('fits the schema of GitHub Actions, and has jobs', async () => {
+  test('a workflow fits the schema of GitHub Actions, and has jobs', async () => {
     const { errors, template } = await parseContent(
       name,
       await readFile(join(DIRECTORY, name), 'utf8'),
@@ -43,7 +43,7 @@ describe.each(names)('the workflow %s', (name) => {
     expect(template?.jobs.length).toBeGreaterThan(0)
   })
 
-  test('calls scripts that exist, and reads no more than it needs by default', async () => {
+  test('a workflow calls scripts that exist, and reads no more than it needs by default', async () => {
     const content = await readFile(join(DIRECTORY, name), 'utf8')
     const { scripts } = JSON.parse(await readFile('package.json', 'utf8'))
     const called = [...content.matchAll(/npm run ([\w:]+)/g)].map(([, script = '']) => script)

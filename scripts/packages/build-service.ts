@@ -6,10 +6,10 @@ import { bundleProgram } from './bundle-program.js'
 import { describePackage } from './bundled-packages.js'
 import { createManifest, type Manifest, packageDirectory, ROOT_MANIFEST } from './manifest.js'
 
-/** What stays a dependency: instrumentations, such as that of OpenTelemetry for SQL, patch it when it is loaded. */
+/** The packages that stay dependencies, because instrumentations patch them when they are loaded, such as OpenTelemetry's for SQL. */
 const DEPENDENCIES = ['pg']
 
-/** What users read: the help and the messages refer to it, and the pages to each other. */
+/** The documents in the package. The help and the messages refer to them, and they refer to each other. */
 const DOCUMENTS = [
   '.env.example',
   'ARCHITECTURE.md',

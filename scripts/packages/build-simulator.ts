@@ -9,10 +9,10 @@ import { createManifest, packageDirectory, readManifest } from './manifest.js'
 
 const SOURCE = 'src/simulator'
 
-/** What users import. */
+/** The entries of the package, which users import. */
 const ENTRIES = ['index', 'vitest', 'node-test']
 
-/** Builds the package of the simulated tenant. It has no dependencies: Fastify is in it. */
+/** Builds the package of the simulated tenant. The package has no dependencies, because it contains Fastify. */
 export async function buildSimulator(sbom: string): Promise<void> {
   const directory = packageDirectory('simulator')
   await rm(directory, { recursive: true, force: true })

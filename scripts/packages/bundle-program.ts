@@ -3,7 +3,7 @@ import { join, relative, sep } from 'node:path'
 import { build, type Plugin } from 'esbuild'
 
 /**
- * What modules in CommonJS expect of their environment. `var`, because a bundled module can declare the same name.
+ * Defines the globals that CommonJS modules use. It uses `var`, because a bundled module can declare the same name.
  */
 export const COMMONJS_GLOBALS = `import { createRequire as $createRequire } from 'node:module'
 import { dirname as $dirname } from 'node:path'
@@ -12,7 +12,7 @@ var require = $createRequire(import.meta.url)
 var __filename = $fileURLToPath(import.meta.url)
 var __dirname = $dirname(__filename)`
 
-/** The program, for an executable of any name. */
+/** The code of the executable, which starts the program. */
 const ENTRY = `#!/usr/bin/env node
 import './lib/main.mjs'
 `
@@ -79,7 +79,7 @@ export async function bundleProgram(directory: string, external: string[]): Prom
   return listPackages(Object.keys(metafile.inputs))
 }
 
-/** The directories of the packages that these files belong to. */
+/** Returns the directories of the packages that these files belong to. */
 export function listPackages(files: string[]): string[] {
   const directories = files.flatMap(
     (file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? [],

@@ -6,7 +6,7 @@ import { type Manifest, readManifest } from './manifest.js'
 
 const LICENSE_FILE = /^(licen[cs]e|copying|notice)/i
 
-/** A package within another one. */
+/** A package that another package contains. */
 interface BundledPackage {
   name: string
   version: string
@@ -23,7 +23,7 @@ interface Sbom {
 }
 
 /**
- * Writes what describes a package: its manifest, its license, and the licenses and the bill of materials of what it
+ * Writes the manifest and the license of a package, and the licenses and the bill of materials of the packages that it
  * contains.
  *
  * @param contained The directories of the packages in it.

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { type PackageKind, tarballName } from './manifest.js'
 import { TARBALLS_DIR } from './pack.js'
 
-/** The path of a packed package. */
+/** Returns the path of a packed package. */
 export function tarballPath(kind: PackageKind): string {
   return resolve(TARBALLS_DIR, tarballName(kind))
 }

@@ -29,7 +29,7 @@ export function readManifest(file: string): Manifest {
   return JSON.parse(readFileSync(file, 'utf8'))
 }
 
-/** Creates the manifest of a package: these fields, and what all packages have in common. */
+/** Creates the manifest of a package from its own fields and the fields that all packages have in common. */
 export function createManifest(kind: PackageKind, fields: object): Manifest {
   const { version, license, engines } = ROOT_MANIFEST
   const repository = REPOSITORY_URL !== '' && {
@@ -40,12 +40,12 @@ export function createManifest(kind: PackageKind, fields: object): Manifest {
   return { name: PACKAGES[kind], version, ...fields, license, engines, ...repository }
 }
 
-/** The directory in which a package is built. */
+/** Returns the directory in which a package is built. */
 export function packageDirectory(kind: PackageKind): string {
   return `dist/${kind}-package`
 }
 
-/** The file name of a packed package, as `npm pack` chooses it. */
+/** Returns the file name of a packed package, as `npm pack` chooses it. */
 export function tarballName(kind: PackageKind): string {
   return `${PACKAGES[kind]}-${ROOT_MANIFEST.version}.tgz`
 }

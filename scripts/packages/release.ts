@@ -11,14 +11,14 @@ export interface ReleaseState {
   changedFiles: string[]
 }
 
-/** Reads what the changelog says about a version. `null`: it has no section for it. */
+/** Returns the section of the changelog about a version; `null` if there is none. */
 export function readNotes(changelog: string, heading: string): string | null {
   const sections = changelog.split(/^## /m).slice(1)
   const found = sections.find((section) => section.split(/[\s,(]/)[0] === heading)
   return found === undefined ? null : found.slice(found.indexOf('\n')).trim()
 }
 
-/** Lists why this commit cannot be published, with what to do. */
+/** Lists the reasons why this commit cannot be published, each with the remedy. */
 export function listReleaseProblems(state: ReleaseState): string[] {
   const { version, repositoryUrl, changelog, tags, changedFiles } = state
   const tag = `v${version}`

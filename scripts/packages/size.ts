@@ -24,7 +24,7 @@ export interface InstallSize extends Bounds {
 }
 
 /**
- * The ways to install, with what each may cost. The embedded PostgreSQL has 60 MB. A new dependency or a module that
+ * The ways to install, with the upper bounds of each. The embedded PostgreSQL has 60 MB. A new dependency or a module that
  * is no longer left out of the bundle exceeds the bounds.
  */
 export const WAYS: Way[] = [
@@ -37,7 +37,7 @@ export const WAYS: Way[] = [
 const MEGABYTE = 1024 ** 2
 const MAX_LISTED = 10
 
-/** Installs a package from its tarball into an empty directory, and measures what is there then. */
+/** Installs a package from its tarball into an empty directory, and measures the installation. */
 export async function measureInstall(way: Way): Promise<InstallSize> {
   const directory = await installTarballs([way.kind], way.options)
   try {
@@ -65,14 +65,14 @@ export async function measureInstall(way: Way): Promise<InstallSize> {
   }
 }
 
-/** The bounds that an installation exceeds, one line for each. */
+/** Returns one line for each bound that an installation exceeds. */
 export function findExcess({ way, ...size }: InstallSize): string[] {
   return (['megabytes', 'packages'] as const)
     .filter((unit) => size[unit] > way.max[unit])
     .map((unit) => `${nameWay(way)}: ${size[unit]} ${unit}, at most ${way.max[unit]} are allowed`)
 }
 
-/** Renders the sizes as a table in Markdown, and the largest packages of each. */
+/** Renders a Markdown table of the sizes, and the largest packages of each installation. */
 export function renderSizes(sizes: InstallSize[]): string {
   const rows = sizes.map(
     ({ way, megabytes, packages }) =>
@@ -92,7 +92,7 @@ function nameWay({ kind, options }: Way): string {
   return ['npm install', `${PACKAGES[kind]}.tgz`, ...options].join(' ')
 }
 
-/** The space on disk of a directory, in bytes, as `du` measures it. */
+/** Returns the disk space of a directory in bytes, as `du` measures it. */
 async function measure(directory: string, except: string[] = []): Promise<number> {
   let bytes = (await lstat(directory)).blocks * 512
   for (const entry of await readdir(directory, { withFileTypes: true })) {

@@ -48,7 +48,7 @@ async function run(
     log(`lookup failed: ${error instanceof LookupError ? error.message : error.name}`)
     return null
   })
-  setClaim(api, claims.lastLogout, toNumericDate(response?.known.user?.at ?? null))
+  setClaim(api, claims.lastLogout, toNumericDate(response?.knownLogouts.user?.at ?? null))
   if (subject.login.interactive) return
   enforce(api, settings, response ? judgeExchange(settings, subject, response) : 'unknown')
 }
@@ -69,11 +69,11 @@ function setClaim(api: PostLoginApi, name: string, value: unknown): void {
 function judgeExchange(
   settings: ActionSettings,
   { userId, sessionId, login }: LoginSubject,
-  { known, freshness }: LastLogoutResponse,
+  { knownLogouts, freshness }: LastLogoutResponse,
 ): Outcome {
   const token = { subject: userId, sessionId, loginAt: login.loginAt }
   const policy = settings.policy ?? freshness.policy
-  const { revoked, reason } = judge(token, known, { policy })
+  const { revoked, reason } = judge(token, knownLogouts, { policy })
   if (reason === 'login_unknown') return 'unknown'
   if (revoked) return 'revoked'
   return freshness.lagMs > DEFAULT_MAX_STALENESS_MS ? 'unknown' : 'accepted'

@@ -26,7 +26,7 @@ function adviceAfterUnauthorized({
   clientId,
   clientSecret,
 }: ApplicationCredentials): string {
-  // Auth0's secrets are longer than its ids.
+  // Auth0's secrets are longer than its ids, so a longer id was probably swapped with the secret.
   const swapAdvice =
     clientId.length > clientSecret.length
       ? ' The id is longer than the secret: they may be swapped.'
@@ -37,7 +37,7 @@ function adviceAfterUnauthorized({
   )
 }
 
-/** The advice covers both causes of a 403: the application has no grant, or the domain is a custom domain. */
+/** Returns advice for both causes of a 403: the application has no grant, or the domain is a custom domain. */
 function adviceAfterForbidden({ domain }: ApplicationCredentials): string {
   const domainAdvice = CANONICAL_DOMAIN.test(domain)
     ? ''

@@ -70,7 +70,7 @@ function readNext(entries: unknown[], link: string | null, from: string): string
   return next
 }
 
-/** The parameter `from` of the URL in `Link: <…>; rel="next"` (RFC 8288). */
+/** Reads the parameter `from` of the URL in `Link: <…>; rel="next"` (RFC 8288). */
 function readNextLink(link: string | null): string | null {
   const [, url = ''] = /<([^>]*)>\s*;\s*rel="?next"?/.exec(link ?? '') ?? []
   return URL.canParse(url) ? readId(new URL(url).searchParams.get('from')) : null
@@ -98,7 +98,9 @@ async function requestOnce(
   return { entries: readEntries(body), requestedAt, link: headers.get('link') }
 }
 
-/** When the request was sent, by Auth0's clock. If the response has no `Date`, by the clock of this machine. */
+/**
+ * Returns when the request was sent: by Auth0's clock, or by the clock of this machine if the response has no `Date`.
+ */
 function readRequestedAt(headers: Headers, elapsedMs: number): Instant {
   return Math.floor((readHttpDate(headers, 'date') ?? Date.now()) - elapsedMs)
 }

@@ -32,7 +32,7 @@ const RATE_LIMIT_ADVICE =
   'The request is retried once Auth0 allows it. If this persists, find out what else calls the Management API of this tenant, or lower RATE_SHARE.'
 
 /**
- * Throws for each status after which this module creates the error instead of the SDK. The SDK's own error would keep the
+ * Throws the error of this program for statuses for which the SDK would throw its own error. That error would keep the
  * whole body.
  */
 export function assertUsableStatus(
@@ -68,14 +68,14 @@ export function translateSdkError(error: unknown, address: Address): Error {
   return new LastLogoutError('AUTH0_REFUSED', message, { status })
 }
 
-/** The error after a 429. Its `retryAfterMs` is the time to wait. */
+/** Creates the error after a 429. Its `retryAfterMs` is the time to wait. */
 export function rateLimitError(what: string, headers: Headers): LastLogoutError {
   const message = `${what} exceeded the rate limit of Auth0 (429). ${RATE_LIMIT_ADVICE}`
   const retryAfterMs = waitAfterRefusal(headers)
   return new LastLogoutError('AUTH0_RATE_LIMIT', message, { status: 429, retryAfterMs })
 }
 
-/** The `errorCode` of the body. The `message` of the body is not shown: it can quote what was sent. */
+/** Reads the `errorCode` of the body. The `message` of the body is not shown: it can quote what was sent. */
 function readErrorCode(body: unknown): string {
   const { errorCode } = Object(body)
   return isWord(errorCode) ? ` ${errorCode}` : ''
@@ -94,7 +94,7 @@ function readContentType(headers: Headers): string {
   return type
 }
 
-/** The error after a 401 or 403 that is not JSON. Auth0 always responds with JSON, so another server has sent it. */
+/** Creates the error after a 401 or 403 without JSON. Auth0 always sends JSON, so another server has responded. */
 function refusedByProxyError(
   status: number,
   headers: Headers,
@@ -106,7 +106,7 @@ function refusedByProxyError(
   return new LastLogoutError('AUTH0_UNAVAILABLE', message, { status })
 }
 
-/** The error after a token response with status 200 and without a token. `error`: the field `error` of the body. */
+/** Creates the error after a token response with status 200 and no token. `error`: that field of the body. */
 export function noTokenError(baseUrl: string, headers: Headers, error: unknown): LastLogoutError {
   const why = isWord(error) ? `error ${error}` : readContentType(headers)
   return new LastLogoutError(
@@ -116,13 +116,13 @@ export function noTokenError(baseUrl: string, headers: Headers, error: unknown):
   )
 }
 
-/** The error after a response with an unexpected status, which shows a fault of the server or of a proxy before it. */
+/** Creates the error after an unexpected status, which shows a fault of the server or of a proxy before it. */
 export function badStatusError(what: string, status: number): LastLogoutError {
   const message = `${what} failed with status ${status}. ${adviceAfter(status)}`
   return new LastLogoutError('AUTH0_UNAVAILABLE', message, { status })
 }
 
-/** The error if the server has no token endpoint. */
+/** Creates the error if the server has no token endpoint. */
 function noTenantError({ baseUrl, domain }: Address): LastLogoutError {
   const message =
     `The token request to ${baseUrl} failed with status 404: there is no tenant ${domain} at this address. Set AUTH0_DOMAIN to the domain of the ` +
@@ -137,18 +137,18 @@ function adviceAfter(status: number): string {
   return status < 400 ? `Redirects are not followed. ${CHECK_NETWORK_ADVICE}` : CHECK_NETWORK_ADVICE
 }
 
-/** The error after a response that is not a page of the log. `why` must not quote the response. */
+/** Creates the error after a response that is not a page of the log. `why` must not quote the response. */
 export function malformedPageError(why: string): LastLogoutError {
   const message = `The response to a log request is not a page of logs: ${why}. ${CHECK_NETWORK_ADVICE}`
   return new LastLogoutError('AUTH0_MALFORMED_PAGE', message)
 }
 
-/** The error after a response that is larger than allowed. */
+/** Creates the error after a response that is larger than allowed. */
 export function tooLargeError(bytes: number): LastLogoutError {
   return malformedPageError(`it is larger than ${bytes / 1024 ** 2} MB`)
 }
 
-/** The error after a response that was not complete in time. */
+/** Creates the error after a response that was not complete in time. */
 export function timeoutError(timeoutMs: number, { baseUrl, proxy }: Address): LastLogoutError {
   const [route, destination] = proxy
     ? [` through the proxy ${proxy.url}`, 'the proxy, and from there to Auth0']

@@ -128,7 +128,7 @@ async function fetchResponse(
   return new Response(body, { status: response.status, headers: response.headers })
 }
 
-/** The scopes of a token response (RFC 6749 §5.1). Throws if the response holds no token. */
+/** Reads the scopes of a token response (RFC 6749 §5.1). Throws if the response holds no token. */
 function readScopes(
   { headers }: Response,
   body: Buffer | null,

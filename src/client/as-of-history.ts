@@ -2,15 +2,15 @@ import type { Instant } from '../rules/instant.js'
 import type { StatedFreshness } from '../rules/last-logout-response.js'
 
 /** How an `as_of` compares with the earlier values of `as_of`. */
-export interface AsOfStep {
+export interface AsOfComparison {
   /** The value is before the previous one: the database was set back, or an `as_of` in the future was corrected. */
   wentBack: boolean
-  /** The value is not before any earlier one: the service knows at least as many logouts as before. */
+  /** No `as_of` that was received before is later: the service knows at least as many logouts as before. */
   isLatest: boolean
 }
 
 /** Creates a function that compares the `as_of` of each freshness event with the earlier values. */
-export function createAsOfHistory(): (stated: StatedFreshness) => AsOfStep {
+export function createAsOfHistory(): (stated: StatedFreshness) => AsOfComparison {
   let previous: Instant = 0
   let latest: Instant = 0
   return ({ asOf, lagMs }) => {

@@ -1,11 +1,11 @@
 import type { KnownLogouts } from '../rules/judge.js'
 import { judgeClaims } from '../rules/judge-claims.js'
 import {
-  type ClaimedToken,
   type ClaimNames,
   isMachine,
   readToken,
   type SubjectlessToken,
+  type TokenWithClaimNames,
 } from '../rules/token.js'
 import type { ReportClaims } from './claim-report.js'
 import { type Decision, decide, decideUnknown, type UnknownReason } from './decision.js'
@@ -35,8 +35,8 @@ export interface CheckContext {
   firstLoad: (() => Promise<void> | undefined) | null
 }
 
-/** The decision, if the cache of the feed is sufficient for it; else the token that needs a lookup. */
-type CacheResult = { decision: Decision } | { needsLookup: ClaimedToken }
+/** The decision, if the cache of the feed is sufficient to make it. Otherwise the token, which needs a lookup. */
+type CacheResult = { decision: Decision } | { needsLookup: TokenWithClaimNames }
 
 /** Judges claims by the cache, and by a request if the cache is not sufficient. The promise never rejects. */
 export async function checkWithLookup(context: CheckContext, claims: unknown): Promise<Decision> {
@@ -93,13 +93,13 @@ function judgeFromCache(context: CheckContext, input: unknown): CacheResult {
 }
 
 /** Judges by the response and by the cache, because the feed may have delivered a logout during the request. */
-function judgeFromLookup(context: CheckContext, token: ClaimedToken, result: LookupResult) {
+function judgeFromLookup(context: CheckContext, token: TokenWithClaimNames, result: LookupResult) {
   const { settings, cache } = context
   const { freshness } = result
   const judged = judgeWithPolicy(
     context,
     token,
-    mergeLogouts(cache.find(token), result.known),
+    mergeLogouts(cache.find(token), result.knownLogouts),
     freshness,
   )
   return judged.revoked !== true && context.isLookupStale(freshness)
@@ -114,7 +114,7 @@ function decideWithoutLookup({ feed, settings }: CheckContext, reason: UnknownRe
 
 function judgeByCache(
   context: CheckContext,
-  token: ClaimedToken | SubjectlessToken,
+  token: TokenWithClaimNames | SubjectlessToken,
   freshness: Freshness | null,
 ) {
   // No user has an empty id. For a token without a subject, the cache therefore finds only the session and the floor.
@@ -124,7 +124,7 @@ function judgeByCache(
 
 function judgeWithPolicy(
   { settings }: CheckContext,
-  token: ClaimedToken | SubjectlessToken,
+  token: TokenWithClaimNames | SubjectlessToken,
   known: KnownLogouts,
   freshness: Freshness | null,
 ) {

@@ -1,26 +1,26 @@
 import {
-  type ClaimedToken,
   isLoginUnreadable,
   isSessionUnreadable,
   type SubjectlessToken,
+  type TokenWithClaimNames,
 } from '../rules/token.js'
 import { LastLogoutClientError } from './errors.js'
 
 /** Reports the unreadable and the missing claims of a token. Each problem of a claim is reported only once. */
 export type ReportClaims = (
-  token: ClaimedToken | SubjectlessToken,
+  token: TokenWithClaimNames | SubjectlessToken,
   claims: Record<string, unknown>,
 ) => void
 
 const EXPECTED_SUBJECT =
-  'Expected a string of 1 to 800 characters. A token without a usable subject is never accepted; the end of its session and the floor revoke it.'
+  'Expected a string of 1 to 800 characters. A token without a usable subject is revoked if its session has ended, or if the floor (a logout of all users) covers it. Otherwise its outcome is unknown, and onUnknown decides.'
 const EXPECTED_LOGIN_CLAIM =
-  "Expected a login claim. A user's token without a login claim is accepted until the first logout that covers it, then revoked."
+  "Expected a claim with the time of the login, such as iat. A user's token without such a claim is accepted until the first logout that covers it, then revoked."
 const EXPECTED_NUMERIC_DATE =
-  "Expected a NumericDate in seconds (RFC 7519 section 2), as a number or as a string of ten digits. A user's token with an unreadable login claim is never accepted."
+  "Expected a NumericDate in seconds (RFC 7519 section 2), as a number or as a string of ten digits. A user's token with an unreadable login claim is revoked if a logout covers it. Otherwise its outcome is unknown, and onUnknown decides."
 const EXPECTED_SESSION =
   'Expected a string of 1 to 800 characters. A token with an unreadable session claim counts as a token without a session: any logout of its user revokes it.'
-const ADVICE = 'Pass the verified claims without changes (see getClaims of the bindings).'
+const ADVICE = 'Pass the verified claims without changes (see the option getClaims of lastLogout).'
 
 /**
  * Creates a function that calls `onError` with `UNREADABLE_CLAIM`: once for each unreadable `sub`, login or session claim,

@@ -23,7 +23,7 @@ export function startStopwatch({ monotonic, wall }: Clocks): () => number {
   return () => Math.max(monotonic() - startMonotonic, wall() - startWall)
 }
 
-/** Clocks that read the monotonic clock on a timer. To read it for every check would add a tenth to the cost of a check. */
+/** Clocks that read the monotonic clock on a timer. Reading it in every check would make a check 10 % slower. */
 export interface TickingClocks extends Clocks {
   stop(): void
 }

@@ -21,8 +21,8 @@ export interface Delivery {
  * bounds the offset: the upper bound is the difference, because no delay is negative. The lower bound is the difference
  * minus the upper bound of the delay. For the first event of a connection, the upper bound of the delay is the time
  * since the request, because the event was sent after the request. The estimated delay is the difference minus the
- * smallest upper bound of the offset. If an event has a lower bound above this smallest upper bound, a clock was set;
- * the lower bound then replaces it.
+ * smallest upper bound of the offset. If an event has a lower bound above this smallest upper bound, a clock was set.
+ * The lower bound then replaces the smallest upper bound.
  *
  * Errors of the estimate:
  *

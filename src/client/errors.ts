@@ -35,11 +35,11 @@ export function invalidResponse(message: string): LastLogoutClientError {
 /**
  * Creates the error of an invalid event of the change feed.
  *
- * @param problem Continues the sentence "the change feed sent an event". It must not contain the data of the event,
- *   because the data contains user ids.
+ * @param problem The first sentence of the message. It must not contain the data of the event, because the data contains
+ *   user ids.
  */
 export function invalidEvent(problem: string): LastLogoutClientError {
   return invalidResponse(
-    `the change feed sent an event ${problem}: check that no proxy changes the responses of last-logout; connecting again`,
+    `${problem}: check that no proxy changes the responses of last-logout; connecting again`,
   )
 }

@@ -25,7 +25,9 @@ export function createEventReader(onEvent: (event: ServerSentEvent) => void) {
     const blocks = (incomplete + text).split('\n\n')
     incomplete = blocks.pop() ?? ''
     if (incomplete.length > MAX_EVENT_LENGTH) {
-      throw invalidEvent(`of more than ${MAX_EVENT_LENGTH} characters`)
+      throw invalidEvent(
+        `the change feed sent an event of more than ${MAX_EVENT_LENGTH} characters`,
+      )
     }
     for (const block of blocks) onEvent(readEvent(block))
   }

@@ -100,10 +100,12 @@ function parseJson(data: string): unknown {
   try {
     return JSON.parse(data)
   } catch {
-    throw invalidEvent('that is not JSON')
+    throw invalidEvent('the change feed sent an event that is not JSON')
   }
 }
 
 function malformed(field: string): LastLogoutClientError {
-  return invalidEvent(`in which the field ${field} is missing or malformed`)
+  return invalidEvent(
+    `the change feed sent an event in which the field ${field} is missing or malformed`,
+  )
 }

@@ -15,7 +15,7 @@ import { createWaiters, type Waiters } from './waiters.js'
 
 /** A subscription to the change feed that keeps a cache up to date. */
 export interface FeedSubscriber {
-  /** Connects, unless it has been called before or the subscriber is closed. */
+  /** The first call connects. Later calls, and calls after `close`, do nothing. */
   start(): void
   /** `null` until the first load is complete. */
   freshness(): Freshness | null

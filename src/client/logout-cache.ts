@@ -90,14 +90,14 @@ function createHashes() {
   }
   return {
     add(key: string, loadNumber: number): void {
-      const known = hashes.get(key)
-      hashes.set(key, { hash: known?.hash ?? createKeyedHash(key), loadNumber })
-      if (known === undefined) update()
+      const existing = hashes.get(key)
+      hashes.set(key, { hash: existing?.hash ?? createKeyedHash(key), loadNumber })
+      if (existing === undefined) update()
     },
     /** Usually empty. Every check reads the list, so the list is only built when a key is added or dropped. */
     all: (): readonly KeyedHash[] => all,
     dropBefore(loadNumber: number): void {
-      for (const [key, known] of hashes) if (known.loadNumber < loadNumber) hashes.delete(key)
+      for (const [key, entry] of hashes) if (entry.loadNumber < loadNumber) hashes.delete(key)
       update()
     },
   }

@@ -11,7 +11,7 @@ const MAX_RESULTS = 10_000
 
 /** What the service knows about the user and session of a token. */
 export interface LookupResult {
-  known: KnownLogouts
+  knownLogouts: KnownLogouts
   freshness: Freshness
 }
 
@@ -33,7 +33,8 @@ interface CachedResult extends LookupResult {
 }
 
 /**
- * Creates a lookup that caches results for `cacheMs`. A result has expired when either of the two clocks shows this time.
+ * Creates a lookup that caches results for `cacheMs`. A result expires when one of the two clocks
+ * (monotonic and wall) has measured this time since the request.
  * The logouts of an expired result are merged into the next result, so that a service whose database was set back does
  * not make a revoked token valid.
  */
@@ -45,8 +46,9 @@ export function createLookup(settings: ClientSettings, clocks = systemClocks): L
 
   async function send({ subject, sessionId }: Token, key: string): Promise<LookupResult> {
     const elapsedMs = startStopwatch(clocks)
-    const { known, freshness } = await requestLastLogout({ userId: subject, sessionId })
-    return results.add(key, { known, freshness: withAge(freshness, elapsedMs), elapsedMs })
+    const response = await requestLastLogout({ userId: subject, sessionId })
+    const { knownLogouts, freshness } = response
+    return results.add(key, { knownLogouts, freshness: withAge(freshness, elapsedMs), elapsedMs })
   }
 
   return {
@@ -72,10 +74,11 @@ function createResultCache(maxAgeMs: number) {
       return result !== undefined && result.elapsedMs() < maxAgeMs ? result : undefined
     },
     /** Merges the logouts of the previous result into a new one. */
-    add(key: string, { known, freshness, elapsedMs }: CachedResult): LookupResult {
+    add(key: string, { knownLogouts, freshness, elapsedMs }: CachedResult): LookupResult {
       const previous = results.get(key)
-      const merged = previous === undefined ? known : mergeLogouts(previous.known, known)
-      const result = { known: merged, freshness, elapsedMs }
+      const merged =
+        previous === undefined ? knownLogouts : mergeLogouts(previous.knownLogouts, knownLogouts)
+      const result = { knownLogouts: merged, freshness, elapsedMs }
       // A `Map` keeps the order of insertion: the first key is the oldest result.
       results.delete(key)
       results.set(key, result)

@@ -20,11 +20,12 @@ export const LAST_LOGOUT_OPTIONS = 'LAST_LOGOUT_OPTIONS'
 
 /** Options of the guard. */
 export interface LastLogoutGuardOptions {
-  /** `false` accepts requests without a token. One with a token is never accepted without the check. Default `true`. */
+  /** `false` accepts requests without a token. A request with a token is always checked. Default `true`. */
   authRequired?: boolean
   /**
    * Returns the verified claims of a request; `undefined` or `null` if it has no token. Default: `request.user`, as a guard
-   * of `@nestjs/passport` sets it. GraphQL and microservices have no such request: there it is required.
+   * of `@nestjs/passport` sets it. Required for GraphQL and
+   * microservices, which have no such request.
    */
   getClaims?: (context: ExecutionContext) => object | null | undefined
 }
@@ -91,7 +92,7 @@ Optional()(LastLogoutGuard, undefined, 1)
 
 /**
  * Returns `undefined` if no user is authenticated: Passport leaves `undefined`, `null` or `false`. Without HTTP, as in
- * GraphQL, returns `false`, which is never accepted: only `getClaims` knows where the user is.
+ * GraphQL, returns `false`, for which the check throws a `TypeError`: only `getClaims` knows where the user is.
  */
 function readUser(request: RequestLike | undefined): unknown {
   return request === undefined ? false : request.user || undefined

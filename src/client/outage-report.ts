@@ -4,14 +4,14 @@ import type { LastLogoutClientError } from './errors.js'
 /** A failure within this time after a success belongs to the same outage, in milliseconds. */
 const STABLE_MS = 60_000
 
-/** Reports each kind of failure once in an outage. */
+/** Reports each kind of failure once per outage. */
 export interface OutageReport {
   recordFailure(error: LastLogoutClientError): void
   recordSuccess(): void
 }
 
 /**
- * Creates a report that calls `onError` with the first failure of each `code` in an outage. An outage ends if no failure
+ * Creates a report that calls `onError` with the first failure of each `code` per outage. An outage ends if no failure
  * follows a success for a minute. A service that alternates between success and failure therefore causes one report.
  */
 export function createOutageReport(

@@ -28,7 +28,10 @@ async function repeat(attempt: () => Promise<boolean>, signal: AbortSignal): Pro
   }
 }
 
-/** Returns between half and all of the delay, at random: a service that restarts disconnects all of its clients at once. */
+/**
+ * Returns a random delay between half the backoff and all of it. When the service restarts, it disconnects all clients
+ * at the same time. The random delays keep them from reconnecting at the same time.
+ */
 function backoffMs(failures: number): number {
   return Math.min(MIN_BACKOFF_MS * 2 ** failures, MAX_BACKOFF_MS) * (0.5 + Math.random() / 2)
 }

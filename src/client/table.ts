@@ -23,7 +23,7 @@ export interface Table {
 
 /**
  * Slots for open addressing with linear probing. Memory access dominates the cost of a check. Most ids that are checked
- * have no row. To find that, a check reads only the tags, and the tags fit into the processor's cache.
+ * have no row. For such an id, a check reads only the tags, which fit into the processor's cache.
  */
 interface Slots {
   capacity: number

@@ -45,7 +45,8 @@ export function lastLogout<Context>(
 
 /**
  * Returns the headers of a response with a refused call, `WWW-Authenticate` or `Retry-After`, for the option
- * `responseMeta` of every HTTP adapter of tRPC. A response that tRPC streams has none: its head is sent before the calls.
+ * `responseMeta` of every HTTP adapter of tRPC. A streamed response has none of them, because tRPC sends its headers
+ * before it runs the calls.
  *
  * @example
  * createHTTPServer({ router, createContext, responseMeta })

@@ -39,7 +39,7 @@ export async function runExplain(
     const explanation = toExplanation({
       token,
       expiresAt: readNumericDate(claims.exp),
-      known: await store.readKnown(token.subject, token.sessionId),
+      snapshot: await store.readKnownLogouts(token.subject, token.sessionId),
       policy: config.policy,
     })
     const text = options.json

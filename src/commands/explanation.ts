@@ -1,18 +1,18 @@
 import { nameProgram } from '../program-name.js'
-import { decidedBy } from '../rules/explain.js'
+import { findDecidingReason } from '../rules/explain.js'
 import { DEFAULT_MAX_STALENESS_MS, lagOf } from '../rules/freshness.js'
 import { type Instant, toDateTime } from '../rules/instant.js'
 import type { Policy, RevokedReason } from '../rules/judge.js'
 import { type Judgement, judgeClaims } from '../rules/judge-claims.js'
-import type { Known } from '../rules/known.js'
-import type { ClaimedToken } from '../rules/token.js'
+import type { LogoutSnapshot } from '../rules/logout-snapshot.js'
+import type { TokenWithClaimNames } from '../rules/token.js'
 import { escapeControls } from './escape-controls.js'
 
 /** The facts that an explanation is derived from. */
 export interface ExplanationFacts {
-  token: ClaimedToken
+  token: TokenWithClaimNames
   expiresAt: Instant | null
-  known: Known
+  snapshot: LogoutSnapshot
   policy: Policy
 }
 
@@ -32,11 +32,11 @@ const LOGOUTS: Record<RevokedReason, Logout | null> = {
 }
 
 /** Judges a token, and explains the judgement. */
-export function toExplanation({ token, expiresAt, known, policy }: ExplanationFacts) {
-  const judged = judgeClaims(token, known, { policy })
+export function toExplanation({ token, expiresAt, snapshot, policy }: ExplanationFacts) {
+  const judged = judgeClaims(token, snapshot, { policy })
   const { revoked, reason } = judged
-  const decidingReason = decidedBy(token, known, { policy })
-  const { user, session, floorAt, asOf, now } = known
+  const decidingReason = findDecidingReason(token, snapshot, { policy })
+  const { user, session, floorAt, asOf, now } = snapshot
   const lagMs = lagOf(asOf, now)
   const logouts = {
     session: session && { ...toLogout(session.at, session), ended: session.ended },
@@ -61,11 +61,11 @@ export function toExplanation({ token, expiresAt, known, policy }: ExplanationFa
     reason,
     as_of: toDateTime(asOf),
     lag_ms: lagMs,
-    complete: known.complete,
+    complete: snapshot.complete,
   }
 }
 
-/** The age of the data matters only for a user's token that no known logout revokes: a later logout may be missing. */
+/** Determines the verdict. It is `unknown` if no known logout revokes a user's token, and a later one may be missing. */
 function toVerdict(
   { revoked, reason }: Judgement,
   lagMs: number | null,
@@ -83,7 +83,7 @@ function toLogout(at: Instant, origin: Origin) {
 }
 
 /** Only the entry of a user's newest logout is stored. That logout can be later than the last logout of all sessions. */
-function toAllSessions(user: Known['user']) {
+function toAllSessions(user: LogoutSnapshot['user']) {
   if (!user || user.allSessionsAt === null) return null
   return toLogout(user.allSessionsAt, user.allSessionsAt === user.at ? user : null)
 }

@@ -4,7 +4,7 @@ import { readApiUrl } from '../config/api-address.js'
 import { LastLogoutError } from '../errors.js'
 import type { CommandContext } from './context.js'
 
-/** Options of `healthcheck`. Without one, the check is that the process responds. */
+/** Options of `healthcheck`. Without an option, the command checks that the process responds. */
 export interface HealthcheckOptions {
   /** Check that the database is available. */
   ready?: true
@@ -12,7 +12,7 @@ export interface HealthcheckOptions {
   fresh?: true
 }
 
-/** How long a response may take, in milliseconds. Container engines end a check themselves, later and without a reason. */
+/** Timeout of the response, in milliseconds. It is shorter than that of container engines, which report no reason. */
 const TIMEOUT_MS = 4_000
 
 /**
@@ -38,7 +38,7 @@ export async function runHealthcheck(
   )
 }
 
-/** `node:http` loads in a third of the time of `fetch`. */
+/** Requests a URL. Uses `node:http`, because it loads in a third of the time that `fetch` takes to load. */
 async function requestStatus(url: string, timeoutMs: number): Promise<number | undefined> {
   const request = get(url, { signal: AbortSignal.timeout(timeoutMs), agent: false })
   const [response] = (await once(request, 'response')) as [IncomingMessage]

@@ -3,7 +3,7 @@ import { LastLogoutError } from '../errors.js'
 import { MAX_ID_LENGTH, readId } from '../rules/id.js'
 import { type Instant, later, toDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
-import type { Known } from '../rules/known.js'
+import type { LogoutSnapshot } from '../rules/logout-snapshot.js'
 import { isMachine } from '../rules/token.js'
 import { openStore } from '../service/open-store.js'
 import { describeClockDifference } from './clock-difference.js'
@@ -29,14 +29,14 @@ export async function runLogout(
   options: LogoutOptions,
 ): Promise<void> {
   const config = loadConfig(context.env, ['database'])
-  const userId = readSubject(user)
+  const userId = readUserId(user)
   const sessionId = options.session === undefined ? null : assertId('session id', options.session)
   const reportedAt = readInstantArgument(options.at ?? 'now')
 
   const log = await context.createLog(config.logLevel, 'stderr')
   const { store, close } = await openStore(config, log, { attachOnly: true })
   try {
-    const before = await store.readKnown(userId, sessionId)
+    const before = await store.readKnownLogouts(userId, sessionId)
     const clockDifference = describeClockDifference(before.now, Date.now())
     const report = { userId, sessionId, at: reportedAt, type: 'operator_logout' }
     const at = await store.storeReported(report)
@@ -68,7 +68,7 @@ interface StoredLogout {
 
 function describe(
   { userId, sessionId, at }: StoredLogout,
-  { user, session }: Known,
+  { user, session }: LogoutSnapshot,
   policy: Policy,
 ): string {
   const isSessionOnly = sessionId !== null && policy === 'session'
@@ -84,7 +84,7 @@ function describe(
   return `Tokens of ${escapeControls(userId)}${inSession} are revoked unless their login is later than ${since}${laterNote}.${policyNote}\n`
 }
 
-function readSubject(text: string): string {
+function readUserId(text: string): string {
   const userId = assertId('user id', text)
   if (isMachine(userId)) {
     throw new LastLogoutError(

@@ -92,13 +92,13 @@ export async function createProgram(context: CommandContext): Promise<Command> {
  */
 function suggestCommands(parent: Command): void {
   parent.on('command:*', ([name = '']: string[]) => {
-    const known = parent.commands.map((command) => command.name())
-    const similar = findSimilar(name, known)
-    const [only] = known
+    const names = parent.commands.map((command) => command.name())
+    const similar = findSimilar(name, names)
+    const [only] = names
     const suggestion =
       similar.length > 0
         ? `(Did you mean ${similar.join(' or ')}?)`
-        : `(${known.length === 1 ? `The command is ${parent.name()} ${only}` : `Commands: ${known.join(', ')}`})`
+        : `(${names.length === 1 ? `The command is ${parent.name()} ${only}` : `Commands: ${names.join(', ')}`})`
     parent.error(`error: unknown command '${name}'\n${suggestion}`)
   })
 }

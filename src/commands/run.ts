@@ -43,7 +43,7 @@ function report(error: unknown, context: CommandContext): number {
   return USAGE_CODES.some((code) => hasCode(error, code)) ? EXIT_USAGE : EXIT_FAILURE
 }
 
-/** The message of an expected error, or the stack of an unexpected one, which is a bug. */
+/** Returns the message of an expected error, or the stack of an unexpected one, which is a bug. */
 function toMessage(error: unknown, { programName }: CommandContext): string {
   if (error instanceof LastLogoutError) return nameProgram(error.message, programName)
   return error instanceof Error ? (error.stack ?? error.message) : String(error)

@@ -1,5 +1,5 @@
 import { type Config, loadConfig } from '../config/config.js'
-import type { Counts } from '../ports.js'
+import type { RowCounts } from '../ports.js'
 import { nameProgram } from '../program-name.js'
 import { lagOf } from '../rules/freshness.js'
 import type { RecordedGap } from '../rules/gap.js'
@@ -9,7 +9,7 @@ import type { Progress } from '../rules/progress.js'
 import {
   describeClosing,
   describeGapState,
-  FIRST_START,
+  FIRST_START_NOTE,
   findOpenGap,
 } from '../service/describe-gap.js'
 import { openStore } from '../service/open-store.js'
@@ -56,7 +56,7 @@ type Report = ReturnType<typeof toReport>
 
 interface StoredFacts {
   progress: Progress
-  counts: Counts
+  counts: RowCounts
   gaps: RecordedGap[]
 }
 
@@ -129,7 +129,7 @@ function toGapRows(gap: RecordedGap, progress: Progress, config: Config): [strin
 function toClosingRows(gap: RecordedGap | null, config: Config): [string, string][] {
   if (gap === null) return []
   const closing = describeClosing(gap, config)
-  return [['    advice', gap.reason === 'cold_start' ? `${FIRST_START}; ${closing}` : closing]]
+  return [['    advice', gap.reason === 'cold_start' ? `${FIRST_START_NOTE}; ${closing}` : closing]]
 }
 
 function describeLag({ as_of: asOf, lag_ms: lagMs }: Report): string {

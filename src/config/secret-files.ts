@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { SECRETS } from './variables.js'
 
-/** Variables of the environment; one that is set is not the empty string. */
+/** The environment variables that are set. None of them is the empty string. */
 export type GivenVariables = Record<string, string | undefined>
 
-/** The variables with the secrets that were read from files. */
-interface ReadSecrets {
-  /** A variable whose file cannot be used is present, and `undefined`: it is not missing. */
+/** The variables, with the secrets that were read from files. */
+interface GivenSettings {
+  /** A variable whose file cannot be used is present with the value `undefined`, so that it is not reported as missing. */
   given: GivenVariables
   /** The names of the variables that a file sets. */
   fromFile: ReadonlySet<string>
@@ -18,7 +18,7 @@ interface ReadSecrets {
  * content of the file. Container engines and systemd hand secrets over in files: the environment of a process is
  * inherited by its children, and shown by tools of the engine.
  */
-export function readSecretFiles(env: GivenVariables): ReadSecrets {
+export function readSecretFiles(env: GivenVariables): GivenSettings {
   const given = { ...env }
   const fromFile = new Set<string>()
   const problems: string[] = []

@@ -56,8 +56,8 @@ export const variables = {
 }
 
 /**
- * The variables whose value is a secret, or can contain a password. Each can also be read from a file: the variable
- * with the suffix `_FILE` names it.
+ * The variables whose value is a secret, or can contain a password. Each can also be read from a file, whose path is in
+ * the variable with the suffix `_FILE`.
  */
 export const SECRETS = [
   'AUTH0_CLIENT_SECRET',

@@ -34,7 +34,7 @@ function loginPage(users: readonly DemoUser[]): string {
 }
 
 /**
- * The logout page. It confirms the logout by itself: Auth0 ends a session without confirmation.
+ * Returns the logout page. The page confirms the logout by itself: Auth0 ends a session without confirmation.
  *
  * @param form The provider's HTML form for the logout.
  */
@@ -46,7 +46,7 @@ export function signOutPage(form: string): string {
   return page('Log out', `${confirmed}<script>document.querySelector('button').click()</script>`)
 }
 
-/** A page with a message. */
+/** Returns a page with a message. */
 export function messagePage(title: string, message: string): string {
   return page(escapeHtml(title), `<p>${escapeHtml(message)}</p>`)
 }

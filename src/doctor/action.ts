@@ -22,18 +22,21 @@ export async function checkAction(
   { scopes, signal }: ActionAccess,
 ): Promise<Check> {
   // A request that Auth0 refuses would make this program renew its token, and each grant is an entry of the log.
-  if (scopes !== null && !scopes.includes('read:actions')) return notChecked()
+  if (scopes !== null && !scopes.includes('read:actions')) return toSkippedCheck()
   try {
     return toActionCheck(await readActionStatus({ api, name }, signal))
   } catch (error) {
     return hasCode(error, 'AUTH0_SCOPE')
-      ? notChecked()
+      ? toSkippedCheck()
       : failure(ACTION_CHECK, describeError(error))
   }
 }
 
-/** The skipped check. It does not advise to grant the scope, because the application needs it only for a deployment. */
-function notChecked(): Check {
+/**
+ * Creates the skipped check. The check does not advise to grant the scope, because the application needs it only for a
+ * deployment.
+ */
+function toSkippedCheck(): Check {
   const message =
     'not checked: the application lacks read:actions, which it needs only during a deployment; see Dashboard > Actions > Triggers > post-login'
   return { name: ACTION_CHECK, status: 'skipped', message }

@@ -37,17 +37,17 @@ export async function checkDatabase(
     directUrl === undefined ? [] : [(await checkServer('direct database', directUrl)).check]
   try {
     const url = await findUrl(config, closers)
-    if (typeof url !== 'string') return toUnavailable([url, ...directChecks])
+    if (typeof url !== 'string') return toUnavailableResult([url, ...directChecks])
     const { check: server, clockAheadMs } = await checkServer('database', url)
-    if (server.status === 'failure') return toUnavailable([server, ...directChecks])
+    if (server.status === 'failure') return toUnavailableResult([server, ...directChecks])
     const { checks, ...rest } = await checkTables(url, config.auth0.domain)
     return { checks: [server, ...directChecks, ...checks], url, ...rest, clockAheadMs }
   } catch (error) {
-    return toUnavailable([toUnreadable(error), ...directChecks])
+    return toUnavailableResult([toUnreadableCheck(error), ...directChecks])
   }
 }
 
-function toUnavailable(checks: Check[]): DatabaseResult {
+function toUnavailableResult(checks: Check[]): DatabaseResult {
   return {
     ...UNREADABLE,
     url: null,
@@ -73,7 +73,7 @@ async function findUrl(
     case 'locked':
       return failure(
         'database',
-        `the database in ${dataDir} is in use (postgres/postmaster.pid), but does not answer from here`,
+        `the database in ${dataDir} is in use (postgres/postmaster.pid), but does not respond from here`,
         'run this command where the service runs, such as in its container (docker exec). If no service runs, the last one crashed: start it again',
       )
     case 'running':
@@ -97,7 +97,7 @@ async function checkServer(name: string, url: string): Promise<ServerResult> {
   try {
     const { version, latencyMs, readOnly, encodingProblem, clockAheadMs } = await inspectServer(url)
     if (name === 'database') await assertServerSupported(url)
-    const message = `PostgreSQL ${version}, answers in ${Math.max(1, Math.round(latencyMs))} ms`
+    const message = `PostgreSQL ${version}, responds in ${Math.max(1, Math.round(latencyMs))} ms`
     const check = readOnly
       ? failure(
           name,
@@ -110,11 +110,11 @@ async function checkServer(name: string, url: string): Promise<ServerResult> {
       clockAheadMs,
     }
   } catch (error) {
-    return { check: toUnreachable(name, error), clockAheadMs: null }
+    return { check: toUnreachableCheck(name, error), clockAheadMs: null }
   }
 }
 
-function toUnreadable(error: unknown): Check {
+function toUnreadableCheck(error: unknown): Check {
   if (error instanceof LastLogoutError) return failure('database', error.message)
   return failure(
     'database',
@@ -123,12 +123,12 @@ function toUnreadable(error: unknown): Check {
   )
 }
 
-function toUnreachable(name: string, error: unknown): Check {
+function toUnreachableCheck(name: string, error: unknown): Check {
   if (hasCode(error, 'CONFIGURATION')) return failure(name, error.message)
   const variable = name === 'database' ? 'DATABASE_URL' : 'DATABASE_DIRECT_URL'
   const cause = hasCode(error, 'DATABASE_UNAVAILABLE') ? error.cause : error
   const code = describeError(cause)
-  const message = `PostgreSQL does not answer (${code})`
+  const message = `PostgreSQL does not respond (${code})`
   if (code.startsWith('28')) {
     return failure(
       name,

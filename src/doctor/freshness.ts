@@ -2,7 +2,7 @@ import type { Config } from '../config/config.js'
 import { lagOf } from '../rules/freshness.js'
 import { stateOfGap, tokenHorizonMs } from '../rules/gap-state.js'
 import { toDateTime } from '../rules/instant.js'
-import { describeClosing, describeGapState, FIRST_START } from '../service/describe-gap.js'
+import { describeClosing, describeGapState, FIRST_START_NOTE } from '../service/describe-gap.js'
 import type { TenantState } from '../store/inspect.js'
 import { type Check, failure, ok, skipped, warning } from './check.js'
 import { formatDuration } from './format-duration.js'
@@ -87,6 +87,6 @@ function toGapsCheck(tenant: TenantState, lifetimes: Lifetimes): Check {
   if (stateOfGap(gap, tenant, tokenHorizonMs(lifetimes)) !== 'open') return ok('gaps', message)
   const closing = describeClosing(gap, lifetimes)
   return gapReason === 'cold_start'
-    ? ok('gaps', `${message}; ${FIRST_START}; ${closing}`)
+    ? ok('gaps', `${message}; ${FIRST_START_NOTE}; ${closing}`)
     : warning('gaps', `${message} (see \`last-logout status\`)`, closing)
 }

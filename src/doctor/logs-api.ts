@@ -67,7 +67,7 @@ export function createLogsApi(api: ManagementApi, rateShare: number, signal: Abo
     async read(parameters) {
       const response = await request(parameters)
       if (response.status === 200) return response
-      const message = `Auth0 answers a search of the log with ${response.status}`
+      const message = `Auth0 responds to a search of the log with ${response.status}`
       throw new LastLogoutError('AUTH0_UNAVAILABLE', message, { status: response.status })
     },
   }

@@ -22,14 +22,14 @@ export async function checkNotifications(
   if (url === null) return skipped([NAME], 'there is no database')
   try {
     const usage = await readNotificationUsage(url)
-    return [usage < HIGH_USAGE ? await checkReceipt(url, usage) : toFilling(usage)]
+    return [usage < HIGH_USAGE ? await checkDelivery(url, usage) : toQueueUsageCheck(usage)]
   } catch (error) {
     const message = `cannot be checked (${describeError(error)})`
     return [failure(NAME, message, 'check DATABASE_DIRECT_URL')]
   }
 }
 
-function toFilling(usage: number): Check {
+function toQueueUsageCheck(usage: number): Check {
   const report = usage < FULL_USAGE ? warning : failure
   return report(
     NAME,
@@ -38,7 +38,7 @@ function toFilling(usage: number): Check {
   )
 }
 
-async function checkReceipt(url: string, usage: number): Promise<Check> {
+async function checkDelivery(url: string, usage: number): Promise<Check> {
   if (await inspectNotifications(url)) return ok(NAME, `received; ${describeUsage(usage)}`)
   return warning(
     NAME,

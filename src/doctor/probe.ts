@@ -63,7 +63,7 @@ export function checkPage(response: LogResponse, from: string, laterCount: numbe
   const name = `${PROBE}: page`
   const ids = response.entries.map((entry) => readLogId(entry) ?? '')
   if (response.status !== 200) {
-    return failure(name, `a request from the id of an entry is answered with ${response.status}`)
+    return failure(name, `a request from the id of an entry gets the status ${response.status}`)
   }
   const isOrdered = ids.every((id, index) => id > (ids[index - 1] ?? from))
   if (!isOrdered) {

@@ -2,7 +2,7 @@ import type { Config } from '../config/config.js'
 import { hasCode } from '../errors.js'
 import { findRedis } from '../jobs/find-redis.js'
 import { JOBS_DEFAULTS } from '../jobs/jobs.js'
-import { probePostgresQueue } from '../jobs/place-in-postgres.js'
+import { probePostgresQueue } from '../jobs/postgres-storage.js'
 import { type RedisUrls, toKeyPrefix } from '../jobs/redis.js'
 import { explainRedisFailure, UNREACHABLE } from '../jobs/redis-failure.js'
 import { queueName } from '../service/open-database.js'
@@ -30,28 +30,28 @@ async function checkRedis(urls: RedisUrls, name: string): Promise<Check> {
     if (isReplica) {
       return failure(
         NAME,
-        'Redis answers, but is a replica, which rejects writes',
+        'Redis responds, but is a replica, which rejects writes',
         'set REDIS_URL to its primary',
       )
     }
     if (maxmemoryPolicy === 'noeviction')
-      return ok(NAME, 'Redis answers, maxmemory-policy noeviction')
+      return ok(NAME, 'Redis responds, maxmemory-policy noeviction')
     if (maxmemoryPolicy === undefined) {
       return warning(
         NAME,
-        'Redis answers, but does not state its maxmemory-policy',
+        'Redis responds, but does not state its maxmemory-policy',
         'check that it is noeviction; to let it be checked, grant the user +info',
       )
     }
     return warning(
       NAME,
-      `Redis answers, with maxmemory-policy ${maxmemoryPolicy}: it may evict the schedule, and then polls stop until the watchdog restores it`,
+      `Redis responds, with maxmemory-policy ${maxmemoryPolicy}: it may evict the schedule, and then polls stop until the watchdog restores it`,
       'set maxmemory-policy to noeviction',
     )
   } catch (error) {
     if (hasCode(error, 'CONFIGURATION')) return failure(NAME, error.message)
     const { kind, cause, code, advice } = explainRedisFailure(error, urls[0])
-    const problem = kind === UNREACHABLE ? 'does not answer' : 'cannot be used'
+    const problem = kind === UNREACHABLE ? 'does not respond' : 'cannot be used'
     return failure(NAME, `Redis ${problem} (${code ?? describeError(cause)})`, advice)
   }
 }

@@ -10,7 +10,7 @@ export async function nullIfMissing<T>(promise: Promise<T>): Promise<T | null> {
   }
 }
 
-/** The `code` of a system error or of a PostgreSQL error. */
+/** Returns the `code` of a system error or of a PostgreSQL error. */
 export function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined
 }

@@ -38,7 +38,7 @@ function isSupported(): boolean {
 }
 
 /**
- * The command that installs the embedded PostgreSQL where this program finds it.
+ * Returns the command that installs the embedded PostgreSQL where this program finds it.
  *
  * @param root The root directory of this program.
  */

@@ -67,14 +67,14 @@ export function checkRoute(deps: ReadDeps): FastifyPluginAsyncZod {
           const message = `body/claims/${token.loginClaim} must be a NumericDate: seconds since the epoch, as a number or as a string of ten digits`
           return sendError(reply, 400, message)
         }
-        const known = await deps.readKnown(token.subject, token.sessionId)
-        const verdict = judge(token, known, { policy: deps.policy })
+        const snapshot = await deps.readKnownLogouts(token.subject, token.sessionId)
+        const verdict = judge(token, snapshot, { policy: deps.policy })
         return {
           revoked: verdict.revoked,
           reason: verdict.reason,
           last_logout_at: toDateTime(verdict.lastLogoutAt),
           login_at: toDateTime(verdict.loginAt),
-          as_of: toDateTime(known.asOf),
+          as_of: toDateTime(snapshot.asOf),
         }
       },
     )

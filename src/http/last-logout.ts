@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { toDateTime } from '../rules/instant.js'
 import type { Policy } from '../rules/judge.js'
-import type { Known } from '../rules/known.js'
+import type { LogoutSnapshot } from '../rules/logout-snapshot.js'
 import { sendError } from './errors.js'
 import { toFreshness } from './freshness.js'
 import {
@@ -16,7 +16,7 @@ import {
 
 /** Dependencies of the routes that read last logouts. */
 export interface ReadDeps {
-  readKnown(userId: string, sessionId: string | null): Promise<Known>
+  readKnownLogouts(userId: string, sessionId: string | null): Promise<LogoutSnapshot>
   policy: Policy
 }
 
@@ -94,21 +94,21 @@ function rejectMalformedQuery(
 
 /** Reads the last logout of a user. If `sessionId` is not `null`, also reads that of the session. */
 export async function readLastLogout(deps: ReadDeps, userId: string, sessionId: string | null) {
-  const known = await deps.readKnown(userId, sessionId)
+  const snapshot = await deps.readKnownLogouts(userId, sessionId)
   return {
     user_id: userId,
-    last_logout_at: toDateTime(known.user?.at ?? null),
-    last_logout: known.user ? known.user.at / 1000 : null,
-    all_sessions_at: toDateTime(known.user?.allSessionsAt ?? null),
-    session: sessionId === null ? null : toSession(sessionId, known),
-    floor_at: toDateTime(known.floorAt),
+    last_logout_at: toDateTime(snapshot.user?.at ?? null),
+    last_logout: snapshot.user ? snapshot.user.at / 1000 : null,
+    all_sessions_at: toDateTime(snapshot.user?.allSessionsAt ?? null),
+    session: sessionId === null ? null : toSession(sessionId, snapshot),
+    floor_at: toDateTime(snapshot.floorAt),
     policy: deps.policy,
-    ...toFreshness(known),
-    complete: known.complete,
+    ...toFreshness(snapshot),
+    complete: snapshot.complete,
   }
 }
 
-function toSession(session_id: string, { session }: Known) {
+function toSession(session_id: string, { session }: LogoutSnapshot) {
   const logout_at = toDateTime(session?.at ?? null)
   return { session_id, logout_at, ended: session?.ended ?? false }
 }

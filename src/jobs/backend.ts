@@ -3,8 +3,8 @@ import { type BackendClasses, createPostgresBackend, type IQueueBackend, withBac
 import type { Logger } from 'pino'
 import type { FoundRedis } from './examine-redis.js'
 import { findRedis } from './find-redis.js'
-import { type Place, placeInPostgres } from './place-in-postgres.js'
 import { assertQueueUsable } from './postgres.js'
+import { createPostgresStorage, type QueueStorage } from './postgres-storage.js'
 import { isQueueConflict, isRefusedStatement } from './queue-errors.js'
 import {
   createRedisBackendFactory,
@@ -96,23 +96,23 @@ async function openRedis(
 
 async function openPostgres(options: BackendOptions, url: string): Promise<Backend> {
   await assertQueueUsable(url, options.timeoutMs)
-  return start(withBackend(createPostgresBackend), options, placeInPostgres(options, url))
+  return start(withBackend(createPostgresBackend), options, createPostgresStorage(options, url))
 }
 
 async function start<B extends IQueueBackend, C>(
   { Queue, Worker }: BackendClasses<B, C>,
   { runner, onError, log, timeoutMs }: BackendOptions,
-  place: Place<C, B>,
+  storage: QueueStorage<C, B>,
 ): Promise<Backend> {
-  const queue = new Queue(place.name, {
-    ...place.options,
-    connection: place.connection,
+  const queue = new Queue(storage.name, {
+    ...storage.options,
+    connection: storage.connection,
     // last-logout does not read the events of the queue, so only a few are kept.
     streams: { events: { maxLen: 100 } },
   })
-  const worker = new Worker(place.name, (job) => runner.run(job.name), {
-    ...place.options,
-    connection: place.connection,
+  const worker = new Worker(storage.name, (job) => runner.run(job.name), {
+    ...storage.options,
+    connection: storage.connection,
     // One more than the number of jobs: if a job becomes due while it still runs, the worker must take it to skip it.
     concurrency: runner.size + 1,
     runRetryDelay: 1_000,
@@ -137,7 +137,7 @@ async function start<B extends IQueueBackend, C>(
     const closed = closeBoth(force).catch(onError)
     if (!force) await runner.idle()
     await Promise.race([closed, sleep(timeoutMs, undefined, { ref: false })])
-    await Promise.race([place.disconnect(), sleep(timeoutMs, undefined, { ref: false })])
+    await Promise.race([storage.disconnect(), sleep(timeoutMs, undefined, { ref: false })])
   }
   let closing: Promise<void> | undefined
   function close(force: boolean): Promise<void> {
@@ -151,7 +151,7 @@ async function start<B extends IQueueBackend, C>(
     const late = sleep(timeoutMs, 'late', { ref: false })
     if ((await Promise.race([ready, late, refused])) === 'late')
       throw new Error(`the queue was not ready within ${timeoutMs} ms`)
-    const assertWritable = () => place.assertWritable(queue.getBackend())
+    const assertWritable = () => storage.assertWritable(queue.getBackend())
     return { queue, refused, assertWritable, close }
   } catch (error) {
     await close(true)

@@ -56,7 +56,7 @@ export function isPermissionReply(message: string): boolean {
  * Describes a failure of TLS, which no retry resolves.
  *
  * @param code The `code` of Node's error.
- * @returns `null` if the code is not one of a TLS failure.
+ * @returns `null` if the code is not that of a TLS failure.
  */
 export function describeRedisTlsFailure(code: unknown): string | null {
   const failure = describeTlsFailure(code)

@@ -1,7 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { singleFlight } from '../async/single-flight.js'
 import { cacheFor, withTimeout } from '../async/timeout.js'
-import type { Counts, LastLogoutStore } from '../ports.js'
+import type { LastLogoutStore, RowCounts } from '../ports.js'
 import { UNATTRIBUTABLE_REASONS } from '../rules/entry.js'
 import { lagOf } from '../rules/freshness.js'
 import type { GapReason, RecordedGap } from '../rules/gap.js'
@@ -62,7 +62,7 @@ interface DatabaseState {
   progress: Progress
   gaps: RecordedGap[]
   /** `null`: the first count has not ended yet. */
-  counts: Counts | null
+  counts: RowCounts | null
 }
 
 /** Sets metrics to the state of the database. If the state is `null`, the database is unavailable: removes the metrics. */
@@ -157,7 +157,7 @@ function registerCounts(registry: Registry): Setter {
   })
   const unattributable = new Gauge({
     name: 'last_logout_unattributable_entries',
-    help: 'Entries of a counting type that could not be used, by reason, of the last RETAIN_DAYS.',
+    help: 'Entries of a logout type that could not be used, by reason, of the last RETAIN_DAYS.',
     labelNames: ['reason'],
     registers,
   })

@@ -1,8 +1,8 @@
-import type { Advances } from './fold.js'
+import type { LogoutRows } from './fold.js'
 import type { Instant } from './instant.js'
 
-/** The rows that result from a number of entries. */
-export interface Batch extends Advances {
+/** The rows to store for a number of entries. */
+export interface Batch extends LogoutRows {
   unattributable: Unattributable[]
 }
 
@@ -15,8 +15,8 @@ export interface Unattributable {
   entry: string
 }
 
-/** A page of entries, as the store receives it. */
-export interface StoredPage {
+/** A page of entries to store, together with its checkpoint. */
+export interface PageToStore {
   /** The checkpoint that the page was read from. */
   from: string
   /** The checkpoint to continue from. */

@@ -1,4 +1,4 @@
-import { endsOneSession, isFullBackchannelLogout } from './event-types.js'
+import { endsOneSession, initiatorEndsAllSessions } from './event-types.js'
 import { readId } from './id.js'
 import { type Instant, readDateTime } from './instant.js'
 import { storageTimeOf } from './log-id.js'
@@ -26,20 +26,23 @@ export const UNATTRIBUTABLE_REASONS = [
 ] as const
 type UnattributableReason = Exclude<(typeof UNATTRIBUTABLE_REASONS)[number], 'not_storable'>
 
-/** Result of reading an entry. `other`: the entry is not a logout. */
-export type Reading =
+/** What an entry means. `other`: the entry is not a logout. */
+export type ParsedEntry =
   | { kind: 'event'; event: LogoutEvent }
   | { kind: 'unattributable'; reason: UnattributableReason }
   | { kind: 'other' }
 
 /** Reads one entry of the tenant log. Accepts any value and never throws. */
-export function readEntry(entry: unknown, types: ReadonlySet<string>): Reading {
+export function readEntry(entry: unknown, types: ReadonlySet<string>): ParsedEntry {
   if (!isRecord(entry) || typeof entry.type !== 'string') return unattributable('malformed')
   const { type } = entry
   if (!types.has(type)) return { kind: 'other' }
 
   const details = isRecord(entry.details) ? entry.details : {}
-  if (type === 'oidc_backchannel_logout_succeeded' && !isFullBackchannelLogout(details.initiator)) {
+  if (
+    type === 'oidc_backchannel_logout_succeeded' &&
+    !initiatorEndsAllSessions(details.initiator)
+  ) {
     return { kind: 'other' }
   }
   const userId = readId(entry.user_id)
@@ -61,12 +64,12 @@ export function readEntry(entry: unknown, types: ReadonlySet<string>): Reading {
   return { kind: 'event', event }
 }
 
-/** The log id of an entry. Older tenants and exporters name the field `_id`. */
+/** Reads the log id of an entry. Older tenants and exporters name the field `_id`. */
 export function readLogId(entry: unknown): string | null {
   return isRecord(entry) ? (readId(entry.log_id) ?? readId(entry._id)) : null
 }
 
-/** When the logout of an entry happened: its date or its storage time, whichever is earlier. */
+/** Reads when the logout of an entry happened: its date or its storage time, whichever is earlier. */
 function readInstant(entry: Record<string, unknown>, logId: string | null): Instant | null {
   const date = readDateTime(entry.date)
   const stored = logId === null ? null : storageTimeOf(logId)
@@ -74,6 +77,6 @@ function readInstant(entry: Record<string, unknown>, logId: string | null): Inst
   return Math.min(date, stored)
 }
 
-function unattributable(reason: UnattributableReason): Reading {
+function unattributable(reason: UnattributableReason): ParsedEntry {
   return { kind: 'unattributable', reason }
 }

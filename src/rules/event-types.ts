@@ -20,7 +20,7 @@ export const OPTIONAL_TYPES = [
  */
 const FORBIDDEN_TYPES = /^(flo|scpr|sapi|srrt|limit_.*|.*pwd_leak)$/
 
-/** Back-channel logout initiators that end all sessions of a user. */
+/** Initiators of a back-channel logout that end all sessions of the user. */
 const BACKCHANNEL_INITIATORS = new Set([
   'password-changed',
   'session-revoked',
@@ -31,8 +31,8 @@ const BACKCHANNEL_INITIATORS = new Set([
 /** Returns why `EVENT_TYPES` must not name this event type; `null`: `EVENT_TYPES` may name it. */
 export function refuseType(type: string): 'forbidden' | 'unknown' | null {
   if (FORBIDDEN_TYPES.test(type)) return 'forbidden'
-  const known: readonly string[] = [...DEFAULT_TYPES, ...OPTIONAL_TYPES]
-  return known.includes(type) ? null : 'unknown'
+  const types: readonly string[] = [...DEFAULT_TYPES, ...OPTIONAL_TYPES]
+  return types.includes(type) ? null : 'unknown'
 }
 
 /** Whether an entry of this type ends only the session that it names. */
@@ -41,6 +41,6 @@ export function endsOneSession(type: string): boolean {
 }
 
 /** Whether a back-channel logout with this initiator ends all sessions of the user. */
-export function isFullBackchannelLogout(initiator: unknown): boolean {
+export function initiatorEndsAllSessions(initiator: unknown): boolean {
   return typeof initiator === 'string' && BACKCHANNEL_INITIATORS.has(initiator)
 }

@@ -1,13 +1,13 @@
 import { type JudgeOptions, judge, type KnownLogouts, type RevokedReason } from './judge.js'
 import type { Token } from './token.js'
 
-/** Returns the kind of the logout that decides whether a token is revoked; `null`: no logout covers the token. */
-export function decidedBy(
+/** Returns the reason of the newest logout that covers a token, which decides; `null`: no logout covers the token. */
+export function findDecidingReason(
   token: Token,
-  known: KnownLogouts,
+  knownLogouts: KnownLogouts,
   options: JudgeOptions,
 ): RevokedReason | null {
-  // Any covering logout revokes a token with the earliest possible login. So `judge` names the logout that decides.
-  const verdict = judge({ ...token, loginAt: Number.NEGATIVE_INFINITY }, known, options)
+  // Every covering logout revokes a token with the earliest possible login, so `judge` returns the newest of these logouts.
+  const verdict = judge({ ...token, loginAt: Number.NEGATIVE_INFINITY }, knownLogouts, options)
   return verdict.revoked ? verdict.reason : null
 }

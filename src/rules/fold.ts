@@ -25,7 +25,7 @@ interface SessionLogout {
 }
 
 /** Rows to store: one per user, and one per session. */
-export interface Advances {
+export interface LogoutRows {
   users: UserLogout[]
   sessions: SessionLogout[]
 }
@@ -34,7 +34,7 @@ export interface Advances {
  * Folds events into one row per user, and one row per session. Neither the order of the events nor duplicates change
  * the result.
  */
-export function fold(events: Iterable<LogoutEvent>): Advances {
+export function fold(events: Iterable<LogoutEvent>): LogoutRows {
   const users = new Map<string, UserLogout>()
   const sessions = new Map<string, SessionLogout>()
   for (const event of events) {
@@ -69,7 +69,9 @@ function isNewer(a: { at: Instant; logId: string }, b: { at: Instant; logId: str
   return a.at > b.at || (a.at === b.at && a.logId > b.logId)
 }
 
-/** The greater of two user ids. Two entries of a session can name two users: the order of entries must not matter. */
+/**
+ * Returns the greater of two user ids. Two entries of a session can name two users, and their order must not matter.
+ */
 function greaterUserId(a: string | null, b: string | null): string | null {
   if (a === null || b === null) return a ?? b
   return a > b ? a : b

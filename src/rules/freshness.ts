@@ -12,8 +12,8 @@ export function isAhead(at: Instant, now: Instant): boolean {
 }
 
 /**
- * The age of `as_of` in milliseconds. `null`: the age is unknown, because the first catch-up has not ended, or because
- * `as_of` is too far ahead of the clock.
+ * Returns the age of `as_of` in milliseconds. `null`: the age is unknown, because the first catch-up has not ended, or
+ * because `as_of` is too far ahead of the clock.
  *
  * @param now The time by the clock of the database.
  */

@@ -10,15 +10,16 @@ import type { Span } from './span.js'
  */
 export type GapState = 'open' | 'closed' | 'expired'
 
-/** The floor, and the time by the clock of the database. */
-interface Moment {
+/** What the state of a gap depends on: the floor, and the time by the clock of the database. */
+interface GapContext {
   floorAt: Instant | null
   now: Instant
 }
 
 /**
- * How long after its login a token can be valid, in milliseconds. A refresh token is valid for at most `maxRefreshAgeMs`
- * after the login. The last access token from this refresh token is valid for at most another `maxTokenAgeMs`.
+ * Returns how long after its login a token can be valid, in milliseconds. A refresh token is valid for at most
+ * `maxRefreshAgeMs` after the login. The last access token from this refresh token is valid for at most another
+ * `maxTokenAgeMs`.
  */
 export function tokenHorizonMs(lifetimes: {
   maxTokenAgeMs: number
@@ -28,17 +29,17 @@ export function tokenHorizonMs(lifetimes: {
 }
 
 /**
- * The instant until which a logout in the gap can concern a token. The logout is before the end of the gap, and concerns
- * only tokens whose login is not after the logout.
+ * Returns the instant until which a logout in the gap can concern a token. The logout is before the end of the gap, and
+ * concerns only tokens whose login is not after the logout.
  */
 export function concernedUntil({ to }: Pick<Span, 'to'>, horizonMs: number): Instant {
   return to + horizonMs
 }
 
-/** The state of a gap. If a gap is not `open`, no gap with an earlier end is `open`. */
+/** Returns the state of a gap. If a gap is not `open`, no gap with an earlier end is `open`. */
 export function stateOfGap(
   gap: Pick<Span, 'to'>,
-  { floorAt, now }: Moment,
+  { floorAt, now }: GapContext,
   horizonMs: number,
 ): GapState {
   if (floorAt !== null && floorAt >= gap.to) return 'closed'
@@ -46,7 +47,7 @@ export function stateOfGap(
 }
 
 /** The facts that decide whether the known logouts are complete. */
-interface Coverage extends Moment {
+interface Coverage extends GapContext {
   asOf: Instant | null
   /** Whether nothing is left to sweep. */
   isSwept: boolean

@@ -17,8 +17,8 @@ export const MIN_RETENTION_MS = DAY_MS
 const NEW_TENANT_MS = MIN_RETENTION_MS / 2
 
 /**
- * If reading has paused for less than this, in milliseconds, no gap is searched: Auth0 cannot have deleted an entry
- * before it was read.
+ * A pause of reading that is shorter than this, in milliseconds, cannot cause a gap: in so short a time, Auth0 deletes no
+ * entry that is still unread.
  */
 export const GAP_CHECK_THRESHOLD_MS = 60_000
 
@@ -39,8 +39,8 @@ export interface RecordedGap extends Gap {
   detectedAt: Instant
 }
 
-/** The oldest entry that Auth0 retains, as one request returned it. */
-export interface Retained {
+/** The retained log, as one request showed it: Auth0 has deleted every entry before the oldest one. */
+export interface RetainedLog {
   /** Storage time of the oldest entry; `null`: the log is empty. */
   oldestAt: Instant | null
   /** When the request was sent, by Auth0's clock. */
@@ -48,11 +48,11 @@ export interface Retained {
 }
 
 /**
- * The span whose entries were deleted before they were read; `null`: there is no such span. The gap begins at the instant
- * up to which the log has been read. That instant can be later than the entry of the checkpoint: in a quiet tenant, the
- * last entry is old, and its deletion causes no gap.
+ * Returns the span whose entries were deleted before they were read; `null`: there is no such span. The gap begins at
+ * the instant up to which the log has been read. That instant can be later than the entry of the checkpoint: in a quiet
+ * tenant, the last entry is old, and its deletion causes no gap.
  */
-export function findGap(progress: Progress, retained: Retained): Gap | null {
+export function findGap(progress: Progress, retained: RetainedLog): Gap | null {
   const { sweep } = progress
   if (sweep === null) return findUnread(progress, retained)
   const { oldestAt, requestedAt } = retained
@@ -70,7 +70,7 @@ export function isNewTenant(oldestAt: Instant, requestedAt: Instant): boolean {
   return oldestAt > requestedAt - NEW_TENANT_MS
 }
 
-/** The instant up to which the log has been read: `asOf` or the time of the checkpoint; `null`: it has not been read. */
+/** Returns the instant up to which the log was read: `asOf` or the time of the checkpoint; `null`: it was not read. */
 export function readUpTo({ asOf, checkpoint }: Progress, requestedAt: Instant): Instant | null {
   const storedAt = storageTimeOf(checkpoint)
   // If Auth0 changes the layout of log ids, a log id can yield any time.
@@ -79,8 +79,8 @@ export function readUpTo({ asOf, checkpoint }: Progress, requestedAt: Instant): 
     : asOf
 }
 
-/** The gap after the instant up to which the log has been read. */
-function findUnread(progress: Progress, { oldestAt, requestedAt }: Retained): Gap | null {
+/** Returns the gap after the instant up to which the log has been read. */
+function findUnread(progress: Progress, { oldestAt, requestedAt }: RetainedLog): Gap | null {
   const end = oldestAt ?? requestedAt
   const from = readUpTo(progress, requestedAt)
   if (from === null || from >= end) return null

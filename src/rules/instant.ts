@@ -17,7 +17,7 @@ const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
 /** Seconds since the epoch as text. Excludes milliseconds, and numbers with a sign, an exponent or spaces. */
 const TEN_DIGITS = /^\d{10}(\.\d+)?$/
 
-/** The later of two instants. `null` is earlier than every instant. By this rule, stored instants only move forward. */
+/** Returns the later of two instants. `null` is earlier than all. By this rule, stored instants only move forward. */
 export function later(a: Instant | null, b: Instant | null): Instant | null {
   if (a === null) return b
   if (b === null) return a

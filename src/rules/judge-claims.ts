@@ -1,5 +1,5 @@
 import { type JudgeOptions, judge, type KnownLogouts, type Verdict } from './judge.js'
-import { type ClaimedToken, isLoginUnreadable, type SubjectlessToken } from './token.js'
+import { isLoginUnreadable, type SubjectlessToken, type TokenWithClaimNames } from './token.js'
 
 /** Why the claims are not sufficient to accept a token. */
 export type UndecidedReason =
@@ -16,16 +16,16 @@ export type Judgement = Verdict | { revoked: null; reason: UndecidedReason }
  * missing `sub` or an unreadable login leaves the token undecided.
  */
 export function judgeClaims(
-  token: ClaimedToken | SubjectlessToken,
-  known: KnownLogouts,
+  token: TokenWithClaimNames | SubjectlessToken,
+  knownLogouts: KnownLogouts,
   options: JudgeOptions,
 ): Judgement {
   if (token.subject === null) {
     // Without a user, only the session and the floor can cover the token.
-    const verdict = judge({ ...token, subject: '' }, { ...known, user: null }, options)
+    const verdict = judge({ ...token, subject: '' }, { ...knownLogouts, user: null }, options)
     return verdict.revoked ? verdict : { revoked: null, reason: 'no_subject' }
   }
-  const verdict = judge(token, known, options)
+  const verdict = judge(token, knownLogouts, options)
   const isFinal = verdict.revoked || verdict.reason === 'machine_token'
   return isFinal || !isLoginUnreadable(token)
     ? verdict

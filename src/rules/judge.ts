@@ -46,14 +46,14 @@ interface Cover {
 }
 
 /** Judges a token whose signature, issuer and audience the caller has verified. */
-export function judge(token: Token, known: KnownLogouts, options: JudgeOptions): Verdict {
+export function judge(token: Token, knownLogouts: KnownLogouts, options: JudgeOptions): Verdict {
   const { loginAt } = token
   if (isMachine(token.subject)) {
     return { revoked: false, reason: 'machine_token', lastLogoutAt: null, loginAt }
   }
-  const cover = newestCover(token, known, options.policy)
+  const cover = newestCover(token, knownLogouts, options.policy)
   const lastLogoutAt = cover?.at ?? null
-  if (token.sessionId !== null && known.session?.ended === true) {
+  if (token.sessionId !== null && knownLogouts.session?.ended === true) {
     return { revoked: true, reason: 'session_ended', lastLogoutAt, loginAt }
   }
   if (cover === null) return { revoked: false, reason: 'no_logout', lastLogoutAt, loginAt }
@@ -63,9 +63,9 @@ export function judge(token: Token, known: KnownLogouts, options: JudgeOptions):
     : { revoked: false, reason: 'login_after_logout', lastLogoutAt, loginAt }
 }
 
-/** The newest logout that covers the token; `null`: there is none. */
-function newestCover(token: Token, known: KnownLogouts, policy: Policy): Cover | null {
-  const { user, session, floorAt } = known
+/** Returns the newest logout that covers the token; `null`: there is none. */
+function newestCover(token: Token, knownLogouts: KnownLogouts, policy: Policy): Cover | null {
+  const { user, session, floorAt } = knownLogouts
   const ownSessionOnly = policy === 'session' && token.sessionId !== null
   let cover: Cover | null = null
   if (session !== null && token.sessionId !== null)

@@ -1,8 +1,5 @@
 import type { Instant } from './instant.js'
 
-/** How long the path form is used, in milliseconds, before the query form is tried again. */
-const QUERY_RETRY_INTERVAL_MS = 600_000
-
 /** The user and the session whose last logout is requested. */
 export interface RequestedIds {
   userId: string
@@ -16,8 +13,11 @@ export interface RequestedIds {
  */
 export type RequestForm = 'query' | 'path'
 
+/** How long the path form is used, in milliseconds, before the query form is tried again. */
+const QUERY_RETRY_INTERVAL_MS = 600_000
+
 /**
- * The path of the request, relative to the URL of the service.
+ * Returns the path of the request, relative to the URL of the service.
  *
  * @throws `URIError` if an id contains a lone surrogate.
  */

@@ -12,7 +12,7 @@ export interface StatedFreshness {
 
 /** A valid response of `GET /v1/last-logout`. */
 export interface LastLogoutResponse {
-  known: KnownLogouts
+  knownLogouts: KnownLogouts
   freshness: StatedFreshness
 }
 
@@ -46,12 +46,12 @@ export function readLastLogoutResponse(json: unknown): LastLogoutResponse | Inva
   }
   const userAt = readDateTime(last_logout_at)
   const sessionAt = readDateTime(logout_at)
-  const known = {
+  const knownLogouts = {
     user: userAt === null ? null : { at: userAt, allSessionsAt: readDateTime(all_sessions_at) },
     session: sessionAt === null ? null : { at: sessionAt, ended: Object(session).ended === true },
     floorAt: readDateTime(floor_at),
   }
-  return { known, freshness }
+  return { knownLogouts, freshness }
 }
 
 function isDateTimeOrNull(value: unknown): boolean {

@@ -36,7 +36,7 @@ export function isSynthetic(logId: string): boolean {
   return at !== null && logId === syntheticLogId(at, prefixOf(logId))
 }
 
-/** The part of a log id before its time. */
+/** Returns the part of a log id before its time. */
 export function prefixOf(logId: string): string {
   return logId.slice(0, DEFAULT_PREFIX.length)
 }

@@ -1,7 +1,7 @@
 import type { Instant } from './instant.js'
 import type { Span } from './span.js'
 
-/** The times in the tenant row, and the floor. */
+/** The instants that the tenant row contains besides `asOf`. */
 interface Times {
   floorAt: Instant | null
   lastPollAt: Instant | null
@@ -11,7 +11,7 @@ interface Times {
   now: Instant
 }
 
-/** How far the log has been read, as the tenant row holds it. */
+/** How far the log has been read, as the tenant row contains it: the row of the database about its tenant. */
 export interface StoredProgress extends Times {
   /** The log id to continue from. */
   checkpoint: string | null
@@ -22,7 +22,7 @@ export interface StoredProgress extends Times {
 }
 
 /** Progress without a checkpoint. If the log became empty during a sweep, the sweep is kept. */
-interface Empty {
+interface WithoutCheckpoint {
   checkpoint: null
   sweep: Span | null
 }
@@ -45,8 +45,8 @@ interface Empty {
  */
 export type Progress = Times &
   (
-    | ({ state: 'not_started'; asOf: null } & Empty)
-    | ({ state: 'empty_log'; asOf: Instant } & Empty)
+    | ({ state: 'not_started'; asOf: null } & WithoutCheckpoint)
+    | ({ state: 'empty_log'; asOf: Instant } & WithoutCheckpoint)
     | { state: 'sweeping'; checkpoint: string; asOf: Instant | null; sweep: Span }
     | { state: 'reading'; checkpoint: string; asOf: Instant | null; sweep: null }
   )

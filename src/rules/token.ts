@@ -19,13 +19,13 @@ export interface Token {
  * both `null`, the token has no such claim. If only the fact is `null`, the claim is present but unreadable. A claim with
  * the value `null` is unreadable, too.
  */
-export interface ClaimedToken extends Token {
+export interface TokenWithClaimNames extends Token {
   sessionClaim: string | null
   loginClaim: string | null
 }
 
 /** A token without a usable `sub`. */
-export type SubjectlessToken = Omit<ClaimedToken, 'subject'> & { subject: null }
+export type SubjectlessToken = Omit<TokenWithClaimNames, 'subject'> & { subject: null }
 
 /** The names of the claims that the login Action adds. */
 export interface ClaimNames {
@@ -34,7 +34,7 @@ export interface ClaimNames {
   lastLogout: string
 }
 
-/** The claim names in a namespace. */
+/** Returns the claim names in a namespace. */
 export function claimNames(namespace: string = DEFAULT_NAMESPACE): ClaimNames {
   return {
     sessionId: `${namespace}session_id`,
@@ -54,7 +54,7 @@ const DEFAULT_NAMES = claimNames()
 export function readToken(
   claims: Record<string, unknown>,
   names: ClaimNames = DEFAULT_NAMES,
-): ClaimedToken | SubjectlessToken {
+): TokenWithClaimNames | SubjectlessToken {
   const sessionClaim = findSessionClaim(claims, names)
   const loginClaim = findLoginClaim(claims, names)
   return {
@@ -81,7 +81,7 @@ function findLoginClaim(claims: Record<string, unknown>, { authenticatedAt }: Cl
 export function isLoginUnreadable({
   loginAt,
   loginClaim,
-}: ClaimedToken | SubjectlessToken): boolean {
+}: TokenWithClaimNames | SubjectlessToken): boolean {
   return loginAt === null && loginClaim !== null
 }
 
@@ -89,7 +89,7 @@ export function isLoginUnreadable({
 export function isSessionUnreadable({
   sessionId,
   sessionClaim,
-}: ClaimedToken | SubjectlessToken): boolean {
+}: TokenWithClaimNames | SubjectlessToken): boolean {
   return sessionId === null && sessionClaim !== null
 }
 

@@ -58,5 +58,5 @@ export function describeClosing({ to }: Pick<Span, 'to'>, { maxTokenAgeMs }: Lif
 }
 
 /** Explains the gap of a first start. */
-export const FIRST_START =
+export const FIRST_START_NOTE =
   "expected at a first start: the tenant's plan keeps its log for less time than MAX_REFRESH_AGE plus MAX_TOKEN_AGE. Nothing has to be done"

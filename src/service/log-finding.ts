@@ -3,7 +3,7 @@ import type { Config } from '../config/config.js'
 import { toDateTime } from '../rules/instant.js'
 import type { Span } from '../rules/span.js'
 import type { Finding } from '../sync/catch-up.js'
-import { describeClosing, describeConcern, FIRST_START } from './describe-gap.js'
+import { describeClosing, describeConcern, FIRST_START_NOTE } from './describe-gap.js'
 
 interface FindingContext {
   log: Logger
@@ -18,7 +18,7 @@ export function logFinding(finding: Finding, { log, config }: FindingContext): v
       const isFirstStart = gap.reason === 'cold_start'
       const advice = raisesFloor
         ? 'ON_GAP=floor: all tokens whose login is not after the end of this span are revoked'
-        : `${isFirstStart ? `${FIRST_START}; ` : ''}${describeConcern(gap, config)}; ${describeClosing(gap, config)}`
+        : `${isFirstStart ? `${FIRST_START_NOTE}; ` : ''}${describeConcern(gap, config)}; ${describeClosing(gap, config)}`
       const fields = { ...toFields(gap), reason: gap.reason, advice }
       if (isFirstStart) log.info(fields, 'gap detected')
       else log.warn(fields, 'gap detected')

@@ -61,7 +61,7 @@ export async function migrate(config: Config<'database'>): Promise<string[]> {
   }
 }
 
-/** The connection to the database in which BullMQ stores the queue. */
+/** Returns the connection to the database in which BullMQ stores the queue. */
 export function queueConnection(config: Config, databaseUrl: string): QueueConnection {
   const { redisUrls, database } = config
   return redisUrls === undefined
@@ -69,13 +69,13 @@ export function queueConnection(config: Config, databaseUrl: string): QueueConne
     : { kind: 'redis', urls: redisUrls }
 }
 
-/** The name of the tenant's queue. It contains the schema, because two schemas of a database can serve one tenant. */
+/** Returns the name of the tenant's queue, with the schema: two schemas of a database can serve one tenant. */
 export function queueName({ auth0 }: Config, databaseUrl: string): string {
   const schema = schemaOf(databaseUrl)
   return schema === 'public' ? auth0.domain : `${auth0.domain}/${schema}`
 }
 
-/** A database that this process does not start or stop. */
+/** Returns a database that this process does not start or stop. */
 function externalDatabase(url: string): OpenDatabase {
   return { url, failed: new Promise(() => {}) }
 }

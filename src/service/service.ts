@@ -159,7 +159,7 @@ async function startApi(parts: Parts): Promise<string> {
   closers.push(() => listener.close())
   const app = await buildApp({
     ...(await monitorDeps(parts)),
-    readKnown: store.readKnown,
+    readKnownLogouts: store.readKnownLogouts,
     readChanges: store.readChanges,
     storeReported: store.storeReported,
     subscribe: listener.subscribe,

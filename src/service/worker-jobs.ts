@@ -50,7 +50,7 @@ export interface WorkerDeps {
 
 type OnProgress = (progress: SyncProgress) => void
 
-/** The scheduled jobs of a worker. */
+/** Creates the scheduled jobs of a worker. */
 export function createWorkerJobs(workerDeps: WorkerDeps): ScheduledJob[] {
   const { config, metrics, stallTimeoutMs = STALL_TIMEOUT_MS } = workerDeps
   const guard = createGuard(workerDeps)

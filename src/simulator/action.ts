@@ -31,7 +31,7 @@ export interface SimulatedAction extends Draft {
   versions: Version[]
 }
 
-/** The deployed version. It is the newest version whose build has ended. */
+/** Returns the deployed version. It is the newest version whose build has ended. */
 export function deployedOf(
   { versions }: SimulatedAction,
   { statusOf }: Builds,
@@ -39,24 +39,28 @@ export function deployedOf(
   return versions.findLast((version) => statusOf(version) === 'built')
 }
 
-/** The Action as the API returns it, with the names of its secrets and without their values. */
-export function serveAction(action: SimulatedAction, builds: Builds): object {
+/** Converts an Action to the response of the API, which contains the names of the secrets, but not their values. */
+export function toActionResponse(action: SimulatedAction, builds: Builds): object {
   const deployed = deployedOf(action, builds)
   return {
-    ...serveDraft(action, action.updatedMs),
+    ...toDraftFields(action, action.updatedMs),
     id: action.id,
     status: builds.statusOf(action.build),
     created_at: toDateTime(action.createdMs),
     updated_at: toDateTime(action.updatedMs),
     all_changes_deployed: deployed?.revision === action.revision,
-    ...(deployed && { deployed_version: serveVersion(action, deployed, builds) }),
+    ...(deployed && { deployed_version: toVersionResponse(action, deployed, builds) }),
   }
 }
 
-/** A version as the API returns it. */
-export function serveVersion(action: SimulatedAction, version: Version, builds: Builds): object {
+/** Converts a version to the response of the API. */
+export function toVersionResponse(
+  action: SimulatedAction,
+  version: Version,
+  builds: Builds,
+): object {
   return {
-    ...serveDraft(version, version.startedMs),
+    ...toDraftFields(version, version.startedMs),
     id: version.id,
     action_id: action.id,
     number: version.number,
@@ -66,7 +70,7 @@ export function serveVersion(action: SimulatedAction, version: Version, builds: 
   }
 }
 
-function serveDraft(draft: Draft, updatedMs: number): object {
+function toDraftFields(draft: Draft, updatedMs: number): object {
   const { name, supported_triggers, code, runtime, dependencies, secrets } = draft
   const updated_at = toDateTime(updatedMs)
   return {

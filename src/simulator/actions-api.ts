@@ -51,7 +51,7 @@ export function addActionRoutes(app: FastifyInstance, { tokens, actions, binding
           matches('triggerId', action.supported_triggers[0]?.id) &&
           matches('deployed', actions.isDeployed(action)),
       )
-    return reply.send(paginate('actions', matching.map(actions.serve), query))
+    return reply.send(paginate('actions', matching.map(actions.toResponse), query))
   })
 
   app.post(ACTIONS, (request, reply) => {
@@ -61,7 +61,7 @@ export function addActionRoutes(app: FastifyInstance, { tokens, actions, binding
 
   app.get<ById>(ACTION, (request, reply) => {
     assertScope(request, 'read:actions')
-    return reply.send(actions.serve(actions.get(request.params.id)))
+    return reply.send(actions.toResponse(actions.get(request.params.id)))
   })
 
   app.patch<ById>(ACTION, (request, reply) => {
@@ -115,7 +115,7 @@ function readQuery(request: FastifyRequest): URLSearchParams {
   return new URL(request.url, 'http://simulator').searchParams
 }
 
-/** One page of a list. Default: the first page, with 20 items per page. */
+/** Returns one page of a list. Default: the first page, with 20 items per page. */
 function paginate(name: string, all: object[], query: URLSearchParams): object {
   const page = readNumber(query, 'page', 0, 0)
   const perPage = readNumber(query, 'per_page', 20, 1)

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { deployedOf, type SimulatedAction, serveAction, serveVersion } from './action.js'
+import { deployedOf, type SimulatedAction, toActionResponse, toVersionResponse } from './action.js'
 import { DRAFT, PATCH, parse } from './action-draft.js'
 import { type BuildsOptions, createBuilds } from './builds.js'
 import { ApiError } from './errors.js'
@@ -16,8 +16,8 @@ export interface Actions {
   remove(id: string): void
   /** Whether a version of the Action has been built. */
   isDeployed(action: SimulatedAction): boolean
-  /** The Action as the API returns it, with the names of its secrets and without their values. */
-  serve(action: SimulatedAction): object
+  /** Converts an Action to the response of the API, which contains the names of the secrets, but not their values. */
+  toResponse(action: SimulatedAction): object
   /** The secrets of the Action with this name. The API never returns the values. */
   secretsOf(name: string): Record<string, string>
   /** Makes the build of the next draft fail. */
@@ -32,7 +32,7 @@ export interface Actions {
 export function createActions({ now, buildMs }: BuildsOptions): Actions {
   const actions: SimulatedAction[] = []
   const builds = createBuilds({ now, buildMs })
-  const serve = (action: SimulatedAction) => serveAction(action, builds)
+  const toResponse = (action: SimulatedAction) => toActionResponse(action, builds)
 
   function get(id: string): SimulatedAction {
     const action = actions.find((each) => each.id === id)
@@ -49,7 +49,7 @@ export function createActions({ now, buildMs }: BuildsOptions): Actions {
   return {
     list: () => actions,
     get,
-    serve,
+    toResponse,
     isDeployed: (action) => deployedOf(action, builds) !== undefined,
     failNextBuild: builds.failNext,
     remove: (id) => void actions.splice(actions.indexOf(get(id)), 1),
@@ -60,7 +60,7 @@ export function createActions({ now, buildMs }: BuildsOptions): Actions {
       const state = { createdMs: now(), updatedMs: now(), revision: 1, versions: [] }
       const action = { ...draft, ...state, id: randomUUID(), build: builds.start() }
       actions.push(action)
-      return serve(action)
+      return toResponse(action)
     },
 
     update(id, body) {
@@ -69,7 +69,7 @@ export function createActions({ now, buildMs }: BuildsOptions): Actions {
       assertNameIsFree(changes.name ?? action.name, id)
       const revision = action.revision + 1
       Object.assign(action, changes, { updatedMs: now(), revision, build: builds.start() })
-      return serve(action)
+      return toResponse(action)
     },
 
     deploy(id) {
@@ -80,7 +80,7 @@ export function createActions({ now, buildMs }: BuildsOptions): Actions {
       const number = action.versions.length + 1
       const version = { ...action, id: randomUUID(), number, startedMs: now(), fails: false }
       action.versions.push(version)
-      return serveVersion(action, version, builds)
+      return toVersionResponse(action, version, builds)
     },
 
     secretsOf(name) {

@@ -25,7 +25,7 @@ interface Binding {
   readonly createdMs: number
 }
 
-/** The Actions bound to the trigger `post-login`, in execution order. */
+/** The bindings of the trigger `post-login`: the Actions that it runs, in execution order. */
 export interface Bindings {
   /** The bindings as the API returns them. */
   list(): object[]
@@ -45,7 +45,7 @@ export interface Bindings {
 export function createBindings(actions: Actions, now: () => number): Bindings {
   let bindings: Binding[] = []
 
-  const list = () => bindings.map((binding) => serveBinding(binding, actions))
+  const list = () => bindings.map((binding) => toResponse(binding, actions))
 
   function toBinding({ ref, display_name }: NewBinding): Binding {
     const action = findAction(ref)
@@ -95,13 +95,13 @@ export function createBindings(actions: Actions, now: () => number): Bindings {
 }
 
 /** The binding as the API returns it. */
-function serveBinding({ id, actionId, displayName, createdMs }: Binding, actions: Actions): object {
+function toResponse({ id, actionId, displayName, createdMs }: Binding, actions: Actions): object {
   const at = new Date(createdMs).toISOString()
   return {
     id,
     trigger_id: 'post-login',
     display_name: displayName,
-    action: actions.serve(actions.get(actionId)),
+    action: actions.toResponse(actions.get(actionId)),
     created_at: at,
     updated_at: at,
   }

@@ -30,7 +30,7 @@ const FAULT = z.strictObject({
   headers: z.record(HEADER_NAME, HEADER_VALUE).default({}),
 })
 
-/** What the endpoints of a test need. */
+/** Dependencies of {@link addControlRoutes}. */
 interface ControlApi {
   tenant: Tenant
   faults: Faults

@@ -24,24 +24,24 @@ export class ApiError extends Error {
   }
 }
 
-/** 401: there is no valid bearer token. */
+/** Creates the error with the status 401: there is no valid bearer token. */
 export function unauthorized(message: string): ApiError {
   return new ApiError(401, message, { attributes: { error: message } })
 }
 
-/** 403: the token lacks the scope. */
+/** Creates the error with the status 403: the token lacks the scope. */
 export function insufficientScope(scope: string): ApiError {
   const message = `Insufficient scope, expected any of: ${scope}`
   return new ApiError(403, message, { errorCode: 'insufficient_scope' })
 }
 
-/** 429: the tenant's rate limit is exceeded. */
+/** Creates the error with the status 429: the tenant's rate limit is exceeded. */
 export function tooManyRequests(): ApiError {
   const message = 'Global limit has been reached'
   return new ApiError(429, message, { errorCode: 'too_many_requests' })
 }
 
-/** 400: a query parameter is invalid, or is not simulated. */
+/** Creates the error with the status 400: a query parameter is invalid, or is not simulated. */
 export function invalidQuery(message: string): ApiError {
   return new ApiError(400, `Query validation error: ${message}`, {
     errorCode: 'invalid_query_string',

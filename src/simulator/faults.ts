@@ -67,7 +67,7 @@ export function createFaults(): Faults {
   }
 }
 
-/** A response with this status, body and headers. */
+/** Responds with this status, body and headers. */
 export function respondWith(
   status: number,
   body: string | object,
@@ -76,33 +76,33 @@ export function respondWith(
   return (reply) => reply.code(status).headers(headers).send(body)
 }
 
-/** 401, as for a revoked token. */
+/** Responds with 401, as for a revoked token. */
 export function invalidToken(): FaultHandler {
   return apiError(unauthorized('Invalid token'))
 }
 
-/** 403, as for a token without the scope. */
+/** Responds with 403, as for a token without the scope. */
 export function missingScope(scope = 'read:logs'): FaultHandler {
   return apiError(insufficientScope(scope))
 }
 
-/** 429 with an empty bucket. `headers` are added to the response or replace its headers, for example `retry-after`. */
+/** Responds with 429 and an empty bucket. `headers`, such as `retry-after`, are added or replace those of the response. */
 export function rateLimited(headers: Record<string, string> = {}): FaultHandler {
   return apiError(tooManyRequests(), { 'x-ratelimit-remaining': '0', ...headers })
 }
 
-/** A page of HTML instead of JSON. With status 200, it simulates a captive portal; with 502, a gateway. */
+/** Responds with HTML instead of JSON. With status 200, that simulates a captive portal; with 502, a gateway. */
 export function html(status: number): FaultHandler {
   const page = `<!doctype html><title>${status}</title><h1>Please try again</h1>`
   return respondWith(status, page, { 'content-type': 'text/html; charset=utf-8' })
 }
 
-/** 200 with truncated JSON in a complete HTTP response. */
+/** Responds with 200 and truncated JSON in a complete HTTP response. */
 export function cutOffJson(): FaultHandler {
   return respondWith(200, CUT_OFF, { 'content-type': JSON_TYPE })
 }
 
-/** 200 with a part of the body. Then the connection is closed. */
+/** Responds with 200 and a part of the body, then closes the connection. */
 export function cutOffBody(): FaultHandler {
   return (reply) => {
     reply.hijack()
@@ -111,7 +111,7 @@ export function cutOffBody(): FaultHandler {
   }
 }
 
-/** A TCP reset instead of a response. */
+/** Resets the TCP connection instead of responding. */
 export function connectionReset(): FaultHandler {
   return (reply) => {
     reply.hijack()
@@ -119,12 +119,12 @@ export function connectionReset(): FaultHandler {
   }
 }
 
-/** An open connection without a response. */
+/** Keeps the connection open without a response. */
 export function hang(): FaultHandler {
   return (reply) => reply.hijack()
 }
 
-/** 200 with an endless body. The body is generated as fast as the client reads it. */
+/** Responds with 200 and an endless body. The body is generated as fast as the client reads it. */
 export function endlessBody(): FaultHandler {
   return (reply) => {
     reply.hijack()
@@ -134,7 +134,7 @@ export function endlessBody(): FaultHandler {
   }
 }
 
-/** 200 with an endless body of one byte per interval. */
+/** Responds with 200 and an endless body of one byte per interval. */
 export function slowDrip(intervalMs: number): FaultHandler {
   return (reply) => {
     reply.hijack()
@@ -145,12 +145,12 @@ export function slowDrip(intervalMs: number): FaultHandler {
   }
 }
 
-/** 302 to another location. */
+/** Responds with 302, a redirect to another location. */
 export function redirect(location: string): FaultHandler {
   return respondWith(302, '', { location })
 }
 
-/** The usual response after a delay. */
+/** Delays the usual response. */
 export function delay(ms: number): FaultHandler {
   return () => sleep(ms, undefined, { ref: false })
 }

@@ -40,8 +40,8 @@ const MAX_LATE_LAG_MS = 600_000
 
 /**
  * Generates a log in the order of log ids, for {@link Tenant.writeStored}. Entries are stored 0–6 s after their `date`.
- * Some logouts have no session, no user (`null`, `''` or absent) or no date. Some logouts end all sessions of a user.
- * Half of the entries of such logouts are stored up to 10 minutes after their `date`.
+ * Some logouts have no session, no user (`null`, `''` or absent) or no date. Some logouts are universal: they end all
+ * sessions of a user. Half of the universal logouts are stored up to 10 minutes after their `date`.
  */
 export function generateHistory(options: HistoryOptions): LogEntry[] {
   const { entries, startMs, endMs, users = 1000, duplicateShare = 0, bytes = 0 } = options

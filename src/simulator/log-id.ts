@@ -11,12 +11,14 @@ function timestamp(ms: number): string {
   return digits + String(micros).padStart(3, '0')
 }
 
-/** The id of an entry that is stored at this time. `sequence` distinguishes entries that are stored at the same time. */
+/** Builds the id of an entry that is stored at this time. `sequence` distinguishes entries of the same time. */
 export function buildLogId(prefix: string, storedAtMs: number, sequence: number): string {
   return `${prefix}${timestamp(storedAtMs)}00000000000000122337203${String(sequence).padStart(10, '0')}`
 }
 
-/** The lower bound of the log ids from this time on. It is not a complete log id, but sorts in the same way. */
+/**
+ * Returns the lower bound of the log ids from this time on: not a complete log id, but one that sorts in the same way.
+ */
 export function logIdPosition(prefix: string, storedAtMs: number): string {
   return prefix + timestamp(storedAtMs)
 }

@@ -43,7 +43,7 @@ export function sessionFor(type: string, person: Person, random: Random): string
   return session
 }
 
-/** A session id like those of Auth0: 32 characters of base64url. */
+/** Creates a session id like those of Auth0: 32 characters of base64url. */
 function sessionId(random: Random): string {
   let id = ''
   while (id.length < 32) id += BASE64URL[Math.floor(random() * 64)]

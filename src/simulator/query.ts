@@ -42,7 +42,7 @@ const NO_LIMIT = '*'
 /** Sorts after every log id, because log ids contain only digits. */
 export const AFTER_ALL = ':'
 
-/** The next greater string. So `> text` is the same as `>= justAfter(text)`, and `<= text` as `< justAfter(text)`. */
+/** Returns the next greater string: `> text` is `>= justAfter(text)`, and `<= text` is `< justAfter(text)`. */
 export function justAfter(text: string): string {
   return `${text}\0`
 }

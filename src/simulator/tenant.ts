@@ -25,7 +25,7 @@ interface Search {
 }
 
 /** When the event of an entry happened, and when the entry is stored, in milliseconds. */
-interface When {
+interface EntryTimes {
   dateMs?: number
   storedAtMs?: number
 }
@@ -65,7 +65,7 @@ export interface Tenant {
    * `storedAtMs` (default: after the lag of the tenant). If that time is in the past, the entry is late: a checkpoint can
    * already be after it. If the entry has a `date`, the API returns this date unchanged, even if it is invalid.
    */
-  write(entry: object, when?: When): WrittenEntry
+  write(entry: object, when?: EntryTimes): WrittenEntry
   /**
    * Adds complete entries that contain their `log_id`, in any order. Skips entries whose id is already stored.
    *
@@ -101,7 +101,7 @@ export function createTenant(options: SimulatedTenantOptions): Tenant {
     ]
   }
 
-  function write(entry: object, when: When = {}): WrittenEntry {
+  function write(entry: object, when: EntryTimes = {}): WrittenEntry {
     const dateMs = when.dateMs ?? ownDateMs(entry) ?? now()
     const storedAtMs = when.storedAtMs ?? dateMs + lagMs()
     const logId = buildLogId(prefix, storedAtMs, sequence++)
@@ -170,7 +170,7 @@ function ownDateMs(entry: { date?: unknown }): number | undefined {
   return Number.isNaN(ms) ? undefined : ms
 }
 
-/** The index of the first entry that is not before this position. */
+/** Returns the index of the first entry that is not before this position. */
 function indexOf(entries: readonly StoredEntry[], position: string): number {
   let low = 0
   let high = entries.length

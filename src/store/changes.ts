@@ -76,9 +76,9 @@ export async function readChanges(
 }
 
 /**
- * SQL that selects rows by their position, which is the time of their last change. The time of the logout does not
- * matter, because an entry can be stored long after the logout happened. `since` does not apply to the floor, because
- * the floor concerns every user.
+ * Returns SQL that selects rows by their position, which is the time of their last change. The time of the logout does
+ * not matter, because an entry can be stored long after the logout happened. `since` does not apply to the floor,
+ * because the floor concerns every user.
  */
 function changesAfter(
   { lastLogout, sessionLogout, tenant }: Tables,

@@ -19,12 +19,12 @@ export function fixedClock(now: () => Instant): SqlClock {
   return () => Prisma.sql`(${now()}::float8)::numeric`
 }
 
-/** SQL that reads a clock, in whole milliseconds since the epoch. */
+/** Returns SQL that reads a clock, in whole milliseconds since the epoch. */
 export function readClock(clock: SqlClock): Prisma.Sql {
   return Prisma.sql`to_json(floor(${clock()})::bigint)`
 }
 
-/** SQL that converts a timestamptz to milliseconds since the epoch. */
+/** Returns SQL that converts a timestamptz to milliseconds since the epoch. */
 export function toEpoch(expression: string): Prisma.Sql {
   return Prisma.raw(toEpochSql(expression))
 }
@@ -39,7 +39,7 @@ export function toEpochSql(expression: string): string {
 }
 
 /**
- * SQL that converts an instant to a timestamptz.
+ * Returns SQL that converts an instant to a timestamptz.
  *
  * @throws `RangeError` when the number is not a safe integer. PostgreSQL would accept infinity.
  */
@@ -49,7 +49,7 @@ export function timestamp(at: Instant | null): Prisma.Sql {
 }
 
 /**
- * SQL that converts an expression in milliseconds since the epoch to a timestamptz.
+ * Returns SQL that converts an expression in milliseconds since the epoch to a timestamptz.
  *
  * @param offsetMs Added to the instant, in milliseconds. Default: 0.
  */
@@ -58,12 +58,12 @@ export function timestampOf(epochMs: Prisma.Sql, offsetMs = 0): Prisma.Sql {
   return Prisma.sql`to_timestamp((${sum})::float8 / 1000)`
 }
 
-/** SQL that returns the current feed position. Positions are instants in microseconds since the epoch. */
+/** Returns SQL that reads the current feed position. Positions are instants in microseconds since the epoch. */
 export function currentPosition(clock: SqlClock): Prisma.Sql {
   return Prisma.sql`(${clock()} * 1000)::bigint`
 }
 
-/** The lowest feed position that can be assigned at an instant. */
+/** Returns the lowest feed position that can be assigned at an instant. */
 export function positionAt(at: Instant): bigint {
   return BigInt(Math.floor(at)) * 1000n
 }

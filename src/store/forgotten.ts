@@ -17,23 +17,23 @@ import { truncateEntry, UNATTRIBUTABLE_ID } from './unattributable.js'
 type User = Batch['users'][number]
 type Session = Batch['sessions'][number]
 
-/** A row to write. `forgottenAt`: when the person of a row with hashes was forgotten; `null`: the row contains ids. */
-type StoredRow<Row> = Row & { forgottenAt: Instant | null }
+/** A row to write. `forgottenAt`: when the person was forgotten whose hashes the row contains; `null`: it contains ids. */
+type WritableRow<Row> = Row & { forgottenAt: Instant | null }
 
-/** A batch whose rows are ready to be written. */
-export interface StoredBatch {
-  users: StoredRow<User>[]
-  sessions: StoredRow<Session>[]
+/** A batch that can be written: keyed hashes have replaced the ids of forgotten people. */
+export interface WritableBatch {
+  users: WritableRow<User>[]
+  sessions: WritableRow<Session>[]
   /** Returns unattributable entries without those that were deleted with a person. */
   dropForgotten(entries: Unattributable[]): Promise<Unattributable[]>
 }
 
 /** Replaces the ids of forgotten people in a batch by keyed hashes. */
-export async function replaceForgotten(tx: Executor, batch: Batch): Promise<StoredBatch> {
+export async function replaceForgotten(tx: Executor, batch: Batch): Promise<WritableBatch> {
   const [tenant] = await tx.$queryRaw<{ forget_key: string; is_used: boolean }[]>`
     SELECT forget_key::text, forgotten_at IS NOT NULL AS is_used FROM ${tx.tables.tenant}`
   if (tenant === undefined || !tenant.is_used) {
-    const unchanged = <Row>(row: Row): StoredRow<Row> => ({ ...row, forgottenAt: null })
+    const unchanged = <Row>(row: Row): WritableRow<Row> => ({ ...row, forgottenAt: null })
     return {
       users: batch.users.map(unchanged),
       sessions: batch.sessions.map(unchanged),
@@ -69,7 +69,7 @@ async function readForgotten(
   return new Map(rows.map((row) => [row.id, row.forgotten_at]))
 }
 
-function replaceUser(row: User, hash: KeyedHash, forgotten: Forgotten): StoredRow<User> {
+function replaceUser(row: User, hash: KeyedHash, forgotten: Forgotten): WritableRow<User> {
   const userId = hash(row.userId)
   const forgottenAt = forgotten.get(userId) ?? null
   if (forgottenAt === null || isAhead(row.at, forgottenAt)) return { ...row, forgottenAt: null }
@@ -77,7 +77,7 @@ function replaceUser(row: User, hash: KeyedHash, forgotten: Forgotten): StoredRo
 }
 
 /** Replaces the ids of a session if the session or its user was forgotten. */
-function replaceSession(row: Session, hash: KeyedHash, forgotten: Forgotten): StoredRow<Session> {
+function replaceSession(row: Session, hash: KeyedHash, forgotten: Forgotten): WritableRow<Session> {
   const sessionId = hash(row.sessionId)
   const userId = row.userId === null ? null : hash(row.userId)
   const userForgottenAt = userId === null ? null : (forgotten.get(userId) ?? null)

@@ -7,9 +7,9 @@ import { readClock, type SqlClock, timestamp, timestampOf } from './epoch.js'
 import { Prisma } from './generated/client.js'
 
 /**
- * SQL that moves `as_of` forward to `readTo`, an instant of Auth0's clock. An instant that is ahead of the database's
- * clock by more than {@link MAX_CLOCK_AHEAD_MS} is not stored. `as_of` moves back only if the stored value is that far
- * ahead.
+ * Returns SQL that moves `as_of` forward to `readTo`, an instant of Auth0's clock. An instant that is ahead of the
+ * database's clock by more than {@link MAX_CLOCK_AHEAD_MS} is not stored. `as_of` moves back only if the stored value
+ * is that far ahead.
  */
 export function advanceAsOf(readTo: Instant | null, clock: SqlClock): Prisma.Sql {
   const latest = timestampOf(clock(), MAX_CLOCK_AHEAD_MS)
@@ -44,7 +44,7 @@ export async function storeCaughtUp(
   return row !== undefined && isAhead(requestedAt, row.now) ? clockAheadError(requestedAt) : null
 }
 
-/** Records that every entry that was visible at `at` has been reconciled. */
+/** Records that a reconcile has searched every entry that was visible at `at`. */
 export async function finishReconcile(tx: Executor, clock: SqlClock, at: Instant): Promise<void> {
   await tx.$executeRaw`
     UPDATE ${tx.tables.tenant} SET reconciled_to =

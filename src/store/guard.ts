@@ -4,7 +4,7 @@ import { unavailableError } from '../pg/unavailable.js'
 import type { LastLogoutStore } from '../ports.js'
 import { createOutageLog } from './outage-log.js'
 
-/** A store that rejects every call until its database has been checked and claimed. */
+/** A store that rejects every call until its database has been checked, and claimed for one tenant. */
 export interface GuardedStore {
   store: LastLogoutStore
   /**
@@ -49,7 +49,7 @@ export function guardStore(
       readProgress: guard(inner.readProgress),
       acquireLease: guard(inner.acquireLease),
       releaseLease: guard(inner.releaseLease),
-      begin: guard(inner.begin),
+      setFirstCheckpoint: guard(inner.setFirstCheckpoint),
       moveCheckpoint: guard(inner.moveCheckpoint),
       storePage: guard(inner.storePage),
       storeSweep: guard(inner.storeSweep),
@@ -60,7 +60,7 @@ export function guardStore(
       storeReported: guard(inner.storeReported),
       raiseFloor: guard(inner.raiseFloor),
       storeCaughtUp: guard(inner.storeCaughtUp),
-      readKnown: guard(inner.readKnown),
+      readKnownLogouts: guard(inner.readKnownLogouts),
       readChanges: guard(inner.readChanges),
       count: guard(inner.count),
       readGaps: guard(inner.readGaps),

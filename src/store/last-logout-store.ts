@@ -15,17 +15,17 @@ import { forget } from './forget.js'
 import { finishReconcile, storeCaughtUp } from './freshness.js'
 import { readGaps, writeGap } from './gaps.js'
 import { acquireLease, releaseLease } from './lease.js'
-import { createKnownReader } from './read-known.js'
+import { createLogoutReader } from './read-known-logouts.js'
 import { count, prune } from './retention.js'
 import { storeBatch, storePage, storeReconciled, storeReported, storeSweep } from './store-batch.js'
 import {
-  begin,
   claim,
   compareAndSetCheckpoint,
   type LockedTenant,
   limitIdleTime,
   lockTenant,
   readProgress,
+  setFirstCheckpoint,
 } from './tenant-row.js'
 
 const IDLE_TRANSACTION_TIMEOUT_MS = 30_000
@@ -44,7 +44,7 @@ export interface LastLogoutStoreOptions {
   clock?: SqlClock | undefined
   /** After this time, an unresponsive writer loses the lock of the tenant row, in milliseconds. Default: 30,000. */
   idleTransactionTimeoutMs?: number
-  /** Upper bound of the wait of a read for its statement, in milliseconds. Default: that of {@link createKnownReader}. */
+  /** Upper bound of the wait of a read for its statement, in milliseconds. Default: that of {@link createLogoutReader}. */
   maxReadWaitMs?: number | undefined
 }
 
@@ -76,11 +76,11 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
       return write((tx, tenant) => run(tx, { ...tenant, isolatesRows: true }))
     })
 
-  const readOneKnown = createKnownReader(prisma, clock, { horizonMs, maxWaitMs: maxReadWaitMs })
+  const readLogouts = createLogoutReader(prisma, clock, { horizonMs, maxWaitMs: maxReadWaitMs })
   return {
     claim: () => transact((tx) => claim(tx, domain)),
     readProgress: () => query(() => readProgress(prisma, clock)),
-    readKnown: (userId, sessionId) => query(() => readOneKnown({ userId, sessionId })),
+    readKnownLogouts: (userId, sessionId) => query(() => readLogouts({ userId, sessionId })),
     readChanges: (changes) => query(() => readChanges(prisma, clock, changes)),
     readGaps: () => query(() => readGaps(prisma)),
     count: () => query(() => count(prisma)),
@@ -94,7 +94,8 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
       if (failure !== null) throw failure
     },
 
-    begin: (to, sweep) => write((tx, tenant) => begin(tx, tenant, { to, sweep })),
+    setFirstCheckpoint: (to, sweep) =>
+      write((tx, tenant) => setFirstCheckpoint(tx, tenant, { to, sweep })),
     moveCheckpoint: (from, to, sweep) =>
       write((tx, tenant) => compareAndSetCheckpoint(tx, tenant, { from, to, sweep })),
     async storePage(page) {

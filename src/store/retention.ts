@@ -1,4 +1,4 @@
-import type { Counts, Pruned } from '../ports.js'
+import type { PrunedRows, RowCounts } from '../ports.js'
 import type { Instant } from '../rules/instant.js'
 import {
   type Executor,
@@ -18,7 +18,7 @@ const BATCH_SIZE = 10_000
  *
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
-export async function count(prisma: StoreClient): Promise<Counts> {
+export async function count(prisma: StoreClient): Promise<RowCounts> {
   const [users, sessions, gaps, kept, excess, tenant] = await prisma.$transaction(
     [
       prisma.lastLogout.count(),
@@ -37,7 +37,7 @@ export async function count(prisma: StoreClient): Promise<Counts> {
     { isolationLevel: TRANSACTION.isolationLevel },
   )
   if (tenant === null) throw tenantRowMissingError()
-  const unattributable: Counts['unattributable'] = {}
+  const unattributable: RowCounts['unattributable'] = {}
   const add = (reason: string, count: number) => {
     unattributable[reason] = (unattributable[reason] ?? 0) + count
   }
@@ -66,7 +66,7 @@ export async function prune(
   transact: Transact,
   clock: SqlClock,
   { retainMs, horizonMs, onBatch = () => {} }: PruneOptions,
-): Promise<Pruned> {
+): Promise<PrunedRows> {
   const limit = await transact((tx) => readPruneLimit(tx, clock))
   if (limit === null) return { sessions: 0, unattributable: 0, forgotten: 0 }
   const before = limit.at - retainMs
@@ -93,7 +93,7 @@ export async function prune(
   const forgotten = limit.hasForgottenPeople
     ? await pruneForgotten(transact, {
         before: limit.at - horizonMs,
-        settledBefore: before,
+        lastForgottenBefore: before,
         onBatch,
       })
     : 0
@@ -103,23 +103,23 @@ export async function prune(
 interface ForgottenPruneOptions {
   /** A logout before this instant cannot concern a valid token. */
   before: Instant
-  /** If no person was forgotten since this instant, and no row with hashes remains, writers and readers stop hashing. */
-  settledBefore: Instant
+  /** If the last person was forgotten before this instant, and no row with hashes remains, no id has to be hashed any more. */
+  lastForgottenBefore: Instant
   onBatch(): void
 }
 
 /** Deletes the rows of forgotten people whose logout is before `before`. Returns the number of deleted rows. */
 async function pruneForgotten(
   transact: Transact,
-  { before, settledBefore, onBatch }: ForgottenPruneOptions,
+  { before, lastForgottenBefore, onBatch }: ForgottenPruneOptions,
 ): Promise<number> {
-  const isOver = Prisma.sql`forgotten_at IS NOT NULL AND at < ${timestamp(before)}`
+  const isExpired = Prisma.sql`forgotten_at IS NOT NULL AND at < ${timestamp(before)}`
   const sessions = await deleteInBatches(
     transact,
     onBatch,
     (tx) => tx.$executeRaw`
       DELETE FROM ${tx.tables.sessionLogout} WHERE session_id IN (
-        SELECT session_id FROM ${tx.tables.sessionLogout} WHERE ${isOver}
+        SELECT session_id FROM ${tx.tables.sessionLogout} WHERE ${isExpired}
         LIMIT ${BATCH_SIZE} FOR UPDATE SKIP LOCKED)`,
   )
   const users = await deleteInBatches(
@@ -127,12 +127,12 @@ async function pruneForgotten(
     onBatch,
     (tx) => tx.$executeRaw`
       DELETE FROM ${tx.tables.lastLogout} WHERE user_id IN (
-        SELECT user_id FROM ${tx.tables.lastLogout} WHERE ${isOver}
+        SELECT user_id FROM ${tx.tables.lastLogout} WHERE ${isExpired}
         LIMIT ${BATCH_SIZE} FOR UPDATE SKIP LOCKED)`,
   )
   await transact(
     (tx) => tx.$executeRaw`
-    UPDATE ${tx.tables.tenant} SET forgotten_at = NULL WHERE forgotten_at < ${timestamp(settledBefore)}
+    UPDATE ${tx.tables.tenant} SET forgotten_at = NULL WHERE forgotten_at < ${timestamp(lastForgottenBefore)}
       AND NOT EXISTS (SELECT FROM ${tx.tables.lastLogout} WHERE forgotten_at IS NOT NULL)
       AND NOT EXISTS (SELECT FROM ${tx.tables.sessionLogout} WHERE forgotten_at IS NOT NULL)`,
   )

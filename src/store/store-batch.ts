@@ -1,9 +1,9 @@
 import type { LastLogoutError } from '../errors.js'
 
-import type { Batch, StoredPage } from '../rules/batch.js'
+import type { Batch, PageToStore } from '../rules/batch.js'
 import { isAhead } from '../rules/freshness.js'
 import type { Instant } from '../rules/instant.js'
-import { type ReportedLogout, settleReported } from '../rules/reported.js'
+import { limitReportedInstant, type ReportedLogout } from '../rules/reported.js'
 import type { Span } from '../rules/span.js'
 import { clockAheadError } from './clock-ahead.js'
 import type { Executor } from './database.js'
@@ -24,7 +24,7 @@ export async function storePage(
   tx: Executor,
   tenant: LockedTenant,
   clock: SqlClock,
-  page: StoredPage,
+  page: PageToStore,
 ): Promise<boolean | LastLogoutError> {
   if (tenant.checkpoint !== page.from) return false
   if (page.storedAt !== null && isAhead(page.storedAt, tenant.now)) {
@@ -84,7 +84,7 @@ export async function storeReported(
   tenant: LockedTenant,
   { userId, sessionId, type, ...reported }: ReportedLogout,
 ): Promise<Instant | null> {
-  const at = settleReported(reported.at ?? tenant.now, tenant.now)
+  const at = limitReportedInstant(reported.at ?? tenant.now, tenant.now)
   if (at === null) return null
   const origin = { at, logId: '', type }
   await storeBatch(tx, tenant, {

@@ -54,7 +54,7 @@ function idleTimeout(timeoutMs: number): Prisma.Sql {
  * Positions are microseconds of the database's clock, so that no position is assigned twice. With a plain counter, a
  * restore or a failover that loses changes would assign their positions again, and subscribers would skip the new
  * changes at these positions. A clock that is behind can still assign a position twice. For this case, the feed gets
- * a new id when the timeline of the server changes.
+ * a new id when PostgreSQL's timeline changes, which happens when a replica is promoted, and at a point-in-time restore.
  *
  * @param idleTimeoutMs If the transaction is idle for longer, PostgreSQL ends the session, in milliseconds.
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
@@ -94,10 +94,10 @@ async function updateTimeline(tx: Executor, { timeline, current }: Timelines): P
 }
 
 /** Sets the first checkpoint and the span to sweep. Does nothing if the checkpoint is already set. */
-export async function begin(
+export async function setFirstCheckpoint(
   tx: Executor,
   tenant: LockedTenant,
-  { to, sweep }: Move,
+  { to, sweep }: NewCheckpoint,
 ): Promise<void> {
   if (tenant.checkpoint === null) await setCheckpoint(tx, { to, sweep })
 }
@@ -106,7 +106,7 @@ export async function begin(
 export async function compareAndSetCheckpoint(
   tx: Executor,
   tenant: LockedTenant,
-  { from, ...move }: Move & { from: string },
+  { from, ...move }: NewCheckpoint & { from: string },
 ): Promise<boolean> {
   if (tenant.checkpoint !== from) return false
   await setCheckpoint(tx, move)
@@ -114,12 +114,12 @@ export async function compareAndSetCheckpoint(
 }
 
 /** The next checkpoint (`to`), and the span to sweep. */
-interface Move {
+interface NewCheckpoint {
   to: string | null
   sweep: Span | null
 }
 
-async function setCheckpoint(tx: Executor, { to, sweep }: Move): Promise<void> {
+async function setCheckpoint(tx: Executor, { to, sweep }: NewCheckpoint): Promise<void> {
   await tx.$executeRaw`
     UPDATE ${tx.tables.tenant} SET checkpoint = ${to},
       sweep_from = ${timestamp(sweep?.from ?? null)}, sweep_to = ${timestamp(sweep?.to ?? null)}`

@@ -2,7 +2,7 @@ import type { Unattributable } from '../rules/batch.js'
 import type { Executor } from './database.js'
 import { Prisma } from './generated/client.js'
 
-/** Maximum length of a stored unattributable entry, in characters: a logout whose user is not known for certain. */
+/** Maximum length of a stored entry, in characters. */
 const MAX_ENTRY_LENGTH = 8_192
 
 /** Returns the text of an entry, truncated to the maximum length. */

@@ -2,7 +2,7 @@ import type { Batch } from '../rules/batch.js'
 import type { Instant } from '../rules/instant.js'
 import type { Executor } from './database.js'
 import { timestampOf } from './epoch.js'
-import { replaceForgotten, type StoredBatch } from './forgotten.js'
+import { replaceForgotten, type WritableBatch } from './forgotten.js'
 import { Prisma } from './generated/client.js'
 import {
   assertSomeAccepted,
@@ -84,7 +84,7 @@ function isEmpty({ users, sessions, unattributable }: Batch): boolean {
  */
 export async function writeUsers(
   tx: Executor,
-  users: StoredBatch['users'],
+  users: WritableBatch['users'],
   seq: bigint,
 ): Promise<number> {
   return tx.$executeRaw`
@@ -112,7 +112,7 @@ export async function writeUsers(
 /** Writes the rows of sessions, by the same rules as {@link writeUsers}. */
 export async function writeSessions(
   tx: Executor,
-  sessions: StoredBatch['sessions'],
+  sessions: WritableBatch['sessions'],
   seq: bigint,
 ): Promise<number> {
   return tx.$executeRaw`

@@ -10,7 +10,7 @@ import type { Span } from '../rules/span.js'
 import type { StartLoop, SyncLoop } from './progress-guard.js'
 import { readBatch } from './read-batch.js'
 
-/** If a catch-up takes longer than this, in milliseconds, it may end at a full page. */
+/** A catch-up that has taken longer than this, in milliseconds, may end at a full page, although more entries follow. */
 const LONG_CATCH_UP_MS = 60_000
 
 /** Precision of Auth0's `Date` header, in milliseconds. */
@@ -30,7 +30,7 @@ export interface SyncDeps {
   onLogoutPage?: ((page: LogoutPage) => void) | undefined
 }
 
-/** The dependencies of reading the log, with a guard for the loops that start again. */
+/** The dependencies of reading the log in loops that a progress guard limits. */
 export interface LoopDeps extends SyncDeps {
   startLoop: StartLoop
 }
@@ -173,8 +173,8 @@ function hasReachedEnd({ entries, requestedAt }: Page, beganAt: Instant): boolea
 }
 
 /**
- * The storage time of the last entry, but not later than the request: if Auth0 changes the layout of log ids, a log id
- * can yield any time.
+ * Returns the storage time of the last entry, but not later than the request: if Auth0 changes the layout of log ids, a
+ * log id can yield any time.
  */
 function readReached({ entries, requestedAt }: Page): Instant | null {
   const storedAt = storageTimeOf(readLogId(entries.at(-1)))

@@ -40,11 +40,13 @@ export async function coldStart(
   const logId = readLogId(entries[0])
   // A synthetic id needs the tenant's prefix: ids with another prefix would all sort before it, or all after it.
   const prefix = storageTimeOf(logId) === null ? DEFAULT_PREFIX : prefixOf(logId ?? '')
-  // Begins before the last poll, because an entry can become visible later than it was stored.
-  const begin = wholeSecond(Math.min(asOf ?? requestedAt, requestedAt) - options.reconcileWindowMs)
-  const sweep = { from: wholeSecond(requestedAt - tokenHorizonMs(options)), to: begin }
+  // Pages begin before the last poll, because an entry can become visible later than it was stored.
+  const firstAt = wholeSecond(
+    Math.min(asOf ?? requestedAt, requestedAt) - options.reconcileWindowMs,
+  )
+  const sweep = { from: wholeSecond(requestedAt - tokenHorizonMs(options)), to: firstAt }
   const wasHidden =
-    asOf !== null && reconciledTo === null && (await holdsBefore(begin, deps, signal))
+    asOf !== null && reconciledTo === null && (await hasEntryBefore(firstAt, deps, signal))
   const isSwept = (asOf === null || wasHidden) && sweep.from < sweep.to
   if (isSwept && wasHidden) {
     const search = { ...options, progress: { ...progress, sweep }, firstAt: null }
@@ -52,14 +54,14 @@ export async function coldStart(
   }
   // The first reconcile must search for entries that become visible from now on, even if it runs much later.
   if (reconciledTo === null) await store.finishReconcile(requestedAt)
-  await store.begin(syntheticLogId(begin, prefix), isSwept ? sweep : null)
+  await store.setFirstCheckpoint(syntheticLogId(firstAt, prefix), isSwept ? sweep : null)
 }
 
 /**
  * Whether the log holds entries that were stored before `at`. If an earlier response had no entries, Auth0 had hidden
  * these entries. Auth0 hides entries if the token lacks a scope.
  */
-async function holdsBefore(
+async function hasEntryBefore(
   at: Instant,
   { source }: SyncDeps,
   signal: AbortSignal,

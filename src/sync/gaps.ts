@@ -1,6 +1,6 @@
 import { hasCode } from '../errors.js'
 import { readLogId } from '../rules/entry.js'
-import { findGap, isNewTenant, type Retained, readUpTo } from '../rules/gap.js'
+import { findGap, isNewTenant, type RetainedLog, readUpTo } from '../rules/gap.js'
 import { type Instant, readDateTime } from '../rules/instant.js'
 import { DEFAULT_PREFIX, prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import type { Progress } from '../rules/progress.js'
@@ -21,8 +21,8 @@ interface GapSearch extends GapOptions {
   firstAt: Instant | null
 }
 
-/** The oldest entry that Auth0 retains, and the tenant's log id prefix. */
-interface RetainedLog extends Retained {
+/** The retained log, and the tenant's log id prefix. */
+interface RetainedLogWithPrefix extends RetainedLog {
   prefix: string
 }
 
@@ -36,7 +36,7 @@ export async function recordGap(
   deps: SyncDeps,
   search: GapSearch,
   signal: AbortSignal,
-): Promise<RetainedLog> {
+): Promise<RetainedLogWithPrefix> {
   const { progress, onGap } = search
   let retained = await readRetained(deps, search, signal)
   // Reads twice: a single wrong response must neither raise the floor for all users nor hide a gap.
@@ -57,8 +57,10 @@ export async function recordGap(
   return retained
 }
 
-/** The response with the older entry. Auth0 retains that entry, even if the other response does not contain it. */
-function olderOf(a: RetainedLog, b: RetainedLog): RetainedLog {
+/**
+ * Returns the response with the older entry. Auth0 retains that entry, even if the other response does not contain it.
+ */
+function olderOf(a: RetainedLogWithPrefix, b: RetainedLogWithPrefix): RetainedLogWithPrefix {
   return (b.oldestAt ?? Number.POSITIVE_INFINITY) < (a.oldestAt ?? Number.POSITIVE_INFINITY) ? b : a
 }
 
@@ -66,20 +68,25 @@ async function readRetained(
   { source }: SyncDeps,
   { progress, firstAt }: GapSearch,
   signal: AbortSignal,
-): Promise<RetainedLog> {
+): Promise<RetainedLogWithPrefix> {
   const { entries, requestedAt } = await source.readOldest(signal)
   const [entry] = entries
-  const knownAt = firstAt ?? Number.POSITIVE_INFINITY
+  const firstReadAt = firstAt ?? Number.POSITIVE_INFINITY
   const prefix = readPrefix([readLogId(entry), progress.checkpoint])
   if (entry === undefined && firstAt === null) return { oldestAt: null, prefix, requestedAt }
   // Reads the storage times of all entries: the entry with the oldest date can have been stored late.
   const storedAts = entries.flatMap((each) => storageTimeOf(readLogId(each)) ?? [])
   // If the log ids contain no storage time, the date is used instead. It is never later than the storage time, so it
   // cannot cause a false gap.
-  const datedAt = entry === undefined ? knownAt : (readDateTime(Object(entry).date) ?? BEGINNING)
+  const datedAt =
+    entry === undefined ? firstReadAt : (readDateTime(Object(entry).date) ?? BEGINNING)
   // If Auth0 changes the layout of log ids, the times read from them are wrong, and can be in the future.
   const latestAt = Math.max(requestedAt, progress.now)
-  const oldestAt = Math.min(knownAt, latestAt, ...(storedAts.length > 0 ? storedAts : [datedAt]))
+  const oldestAt = Math.min(
+    firstReadAt,
+    latestAt,
+    ...(storedAts.length > 0 ? storedAts : [datedAt]),
+  )
   const since = progress.sweep?.from ?? readUpTo(progress, requestedAt)
   if (since === null || oldestAt <= since) return { oldestAt, prefix, requestedAt }
   // `readOldest` sorts by date. The first entry in the order of log ids can be older.

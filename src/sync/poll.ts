@@ -4,11 +4,11 @@ import { MIN_RETENTION_MS } from '../rules/gap.js'
 import { tokenHorizonMs } from '../rules/gap-state.js'
 import { prefixOf, storageTimeOf, syntheticLogId } from '../rules/log-id.js'
 import type { Span } from '../rules/span.js'
-import { createBridge } from './bridge.js'
 import { catchUp, type LoopDeps, type SyncDeps } from './catch-up.js'
 import { coldStart } from './cold-start.js'
 import type { GapOptions } from './gaps.js'
 import { createLease, type Lease } from './lease.js'
+import { createOutageCheck } from './outage-check.js'
 import type { SearchRange } from './outage-search.js'
 import { createProgressGuard, type ProgressGuard } from './progress-guard.js'
 import { moveCheckpoint, replaceCheckpoint } from './replace-checkpoint.js'
@@ -148,9 +148,9 @@ async function catchUpFromCheckpoint(
     await coldStart(deps, options, signal)
     const progress = isReplaced ? await deps.store.readProgress() : await nextRound()
     const polledAt = isFirst ? null : progress.lastPollAt
-    const bridge = createBridge(deps, progress, { ...options, polledAt }, signal)
+    const checkOutage = createOutageCheck(deps, progress, { ...options, polledAt }, signal)
     try {
-      return await catchUp(deps, signal, bridge)
+      return await catchUp(deps, signal, checkOutage)
     } catch (error) {
       if (!hasCode(error, 'AUTH0_CHECKPOINT_REFUSED')) throw error
       if (replacements === MAX_REPLACEMENTS) throw error

@@ -70,7 +70,7 @@ function readItems(body: string): unknown[] | null {
 }
 
 /**
- * An upper bound of the number of JSON values, without parsing: every value except the first follows an opening
+ * Returns an upper bound of the number of JSON values, without parsing: every value except the first follows an opening
  * bracket, an opening brace or a comma.
  */
 function countValues(text: string): number {

@@ -25,7 +25,7 @@ export function bearer({ key }: ApiKey): { authorization: string } {
 
 /** Opens the API with the given functions of a store. `lines` contains the log lines of the API. */
 export async function openApi(
-  deps: Pick<AppDeps, 'readKnown' | 'readProgress' | 'readChanges' | 'storeReported'> &
+  deps: Pick<AppDeps, 'readKnownLogouts' | 'readProgress' | 'readChanges' | 'storeReported'> &
     Partial<AppDeps>,
 ): Promise<FastifyInstance & { lines: string[] }> {
   const lines: string[] = []

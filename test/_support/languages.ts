@@ -25,7 +25,7 @@ export interface Language {
   build(dir: string, certificate: string): Promise<string[]>
 }
 
-/** How long a check may take. A driver that hangs is killed, so that the checks after it fail at once. */
+/** Maximum duration of a check. A driver that hangs is killed, so that the checks after it fail at once. */
 const MAX_CHECK_MS = 25_000
 
 const run = promisify(execFile)

@@ -23,7 +23,7 @@ export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogo
   }
   return {
     claim: unused,
-    readKnown: unused,
+    readKnownLogouts: unused,
     readChanges: unused,
     raiseFloor: unused,
     storeReported: unused,
@@ -38,7 +38,7 @@ export function createMemoryStore(start: Partial<StoredProgress> = {}): LastLogo
     storeBatch: async () => 0,
     storeReconciled: async () => 0,
     finishReconcile: async (at) => set({ reconciledTo: at }),
-    begin: async (checkpoint, sweep) => set({ checkpoint, sweep }),
+    setFirstCheckpoint: async (checkpoint, sweep) => set({ checkpoint, sweep }),
     async moveCheckpoint(from, to, sweep) {
       if (progress.checkpoint !== from) return false
       set({ checkpoint: to, sweep })

@@ -14,7 +14,7 @@ export interface TestCluster {
 
 /** The options of {@link startRedisCluster}. */
 export interface TestClusterOptions extends Pick<TestRedisOptions, 'tls' | 'args'> {
-  /** Whether createOptions of the three primaries has a replica. Default: false. */
+  /** Whether each of the three primaries has a replica. Default: false. */
   replicas?: boolean
 }
 

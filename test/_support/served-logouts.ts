@@ -22,7 +22,7 @@ export interface ServedLogouts {
 export async function serveLogouts(asOf: number | null = Date.now()): Promise<ServedLogouts> {
   const database = await createTestDatabase()
   const store = await openTestStore(database, { domain: DOMAIN })
-  await store.begin(CHECKPOINT, null)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
   if (asOf !== null) await store.storeCaughtUp(CHECKPOINT, asOf)
   const api = await serveApi(database)
   return {

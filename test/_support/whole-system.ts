@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import { vi } from 'vitest'
 import type { Claims, LastLogoutClient } from '../../src/client/index.js'
 import { loadConfig } from '../../src/config/config.js'
-import type { Counts } from '../../src/ports.js'
+import type { RowCounts } from '../../src/ports.js'
 import { createService, type Service } from '../../src/service/service.js'
 import type { Tenant } from '../../src/simulator/tenant.js'
 import { openClient } from './client.js'
@@ -29,7 +29,7 @@ export interface WholeSystem {
   accepts(claims: Claims): Promise<boolean>
   /** Reports a logout of all sessions to the API. The sessions in Auth0 do not end. */
   reportLogout(userId: string): Promise<void>
-  count(): Promise<Counts>
+  count(): Promise<RowCounts>
   close(): Promise<void>
 }
 

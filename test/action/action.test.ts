@@ -46,7 +46,7 @@ beforeAll(async () => {
   run = loadActionWithLog(code)
   database = await createTestDatabase()
   store = await openTestStore(database, { domain: DOMAIN })
-  await store.begin(CHECKPOINT, null)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
   const sessionLogout = {
     logId: 'L1',
     type: 'slo',
@@ -161,7 +161,7 @@ describe('an exchange', () => {
     },
   )
 
-  test('an exchange gets the claims of the login from which its session began (P24)', async () => {
+  test('an exchange gets the claims of the login from which its session began (pitfall 24)', async () => {
     const { accessToken, denied } = await run(refresh(enterprise(5, 'laptop')))
     expect(denied).toBeNull()
     expect(accessToken[`${NS}session_id`]).toBe('laptop')
@@ -202,10 +202,13 @@ describe('an unknown revocation status', () => {
   test.each([
     ['an unknown login and a logout that may cover it', {}],
     ['an unknown login and session', { user: { user_id: 'auth0|all' } }],
-  ])('LAST_LOGOUT_ON_ERROR decides about an exchange with %s (P28)', async (_what, fields) => {
-    expect((await run(refresh(fields))).denied).toBeNull()
-    expect((await run(refresh(fields, denyUnknown))).denied).toMatch(/revocation status/)
-  })
+  ])(
+    'LAST_LOGOUT_ON_ERROR decides about an exchange with %s (pitfall 28)',
+    async (_what, fields) => {
+      expect((await run(refresh(fields))).denied).toBeNull()
+      expect((await run(refresh(fields, denyUnknown))).denied).toMatch(/revocation status/)
+    },
+  )
 
   test('an exchange with an unknown login is not denied if the user never logged out', async () => {
     const fields = { user: { user_id: 'auth0|new' } }
@@ -218,7 +221,7 @@ describe('an unknown revocation status', () => {
     const staleApi = await serveApi(stale)
     const secretOverrides = { LAST_LOGOUT_URL: staleApi.url, ...denyUnknown }
     expect((await run(refresh({}, secretOverrides))).denied).toMatch(/revocation status/)
-    await staleStore.begin(CHECKPOINT, null)
+    await staleStore.setFirstCheckpoint(CHECKPOINT, null)
     await staleStore.storeCaughtUp(CHECKPOINT, Date.now() - 6 * MINUTE_MS)
     expect((await run(refresh({}, secretOverrides))).denied).toMatch(/revocation status/)
     await staleStore.storeCaughtUp(CHECKPOINT, Date.now() - 4 * MINUTE_MS)

@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { readActionFile } from '../../src/auth0/actions/code.js'
 import { createClock } from '../_support/clock.js'
-import { loadActionWithLog } from '../_support/run-action.js'
 import {
   FOREIGN_NOT_FOUND,
   OWN_NOT_FOUND,
-  openStandIn,
+  openFakeServer,
   type Reply,
   replyAbout,
-} from '../_support/stand-in.js'
+} from '../_support/fake-server.js'
+import { loadActionWithLog } from '../_support/run-action.js'
 
 const MINUTE_MS = 60_000
 const USER = 'samlp|corp|a/b'
@@ -20,7 +20,7 @@ const isQuery = (url: string) => url.startsWith('/v1/last-logout')
 
 /** Loads the built Action, with a service that sends `reply`. The Action denies an unknown revocation status. */
 async function open(reply: (url: string) => Reply) {
-  const { url, requests } = await openStandIn(reply)
+  const { url, requests } = await openFakeServer(reply)
   const clock = createClock()
   const load = () => loadActionWithLog(code, clock.now)
   const exchange = (run = load(), userId = USER, baseUrl = url) =>
@@ -81,7 +81,7 @@ describe('with a service that does not have the query form', () => {
 
   test('the Action still sends the query form to another service', async () => {
     const { exchange, load } = await open(oldService)
-    const newer = await openStandIn(() => replyAbout(USER, 'S1'))
+    const newer = await openFakeServer(() => replyAbout(USER, 'S1'))
     const run = load()
     await exchange(run)
     expect((await exchange(run, USER, newer.url)).denied).toBeNull()

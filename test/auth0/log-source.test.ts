@@ -30,7 +30,7 @@ function write(count: number, type = 'slo'): string[] {
 const idsOf = (entries: unknown[]) => entries.map((entry) => (entry as { log_id: string }).log_id)
 
 describe('a page', () => {
-  test('a page contains the entries after the checkpoint, the oldest first, and the id to continue from (P1)', async () => {
+  test('a page contains the entries after the checkpoint, the oldest first, and the id to continue from (pitfall 1)', async () => {
     const ids = write(250)
     const first = await t.source.readPage(begin, signal)
     expect(idsOf(first.entries)).toEqual(ids.slice(0, 100))
@@ -40,12 +40,12 @@ describe('a page', () => {
     expect(idsOf((await t.source.readPage(second.next, signal)).entries)).toEqual(ids.slice(200))
   })
 
-  test('a page is requested with the parameters `from` and `take` only (P1, P4)', async () => {
+  test('a page is requested with the parameters `from` and `take` only (pitfalls 1, 4)', async () => {
     await t.source.readPage(begin, signal)
     expect(t.simulator.requests.all().at(-1)?.url).toBe(`${LOGS}?from=${begin}&take=100`)
   })
 
-  test('the page after a page is requested from the id of the last entry, with all 56 digits (P11)', async () => {
+  test('the page after a page is requested from the id of the last entry, with all 56 digits (pitfall 11)', async () => {
     const position = syntheticLogId(startMs)
     const [first = '', second] = ['1', '2'].map((digit) => position.slice(0, -1) + digit)
     t.tenant.writeStored([first, second].map((log_id) => ({ log_id, type: 's' })))
@@ -100,7 +100,7 @@ describe('a search', () => {
 })
 
 describe('the token', () => {
-  test('the token is requested once for any number of pages (P8)', async () => {
+  test('the token is requested once for any number of pages (pitfall 8)', async () => {
     for (let n = 0; n < 5; n++) await t.source.readPage(begin, signal)
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(1)
     expect(t.simulator.requests.count({ path: LOGS })).toBe(5)
@@ -119,7 +119,7 @@ describe('the token', () => {
     expect(t.simulator.requests.count({ path: '/oauth/token' })).toBe(2)
   })
 
-  test('the token is not renewed at every poll, because each grant writes an entry to the log (P8)', async () => {
+  test('the token is not renewed at every poll, because each grant writes an entry to the log (pitfall 8)', async () => {
     t.simulator.faults.push({ path: LOGS, times: 99, respond: faults.invalidToken() })
     for (let n = 0; n < 3; n++) {
       const refused = t.source.readPage(begin, signal)
@@ -167,7 +167,7 @@ describe('the token', () => {
     },
   )
 
-  test('the error for a token without the required scope names the scope to grant (P12)', async () => {
+  test('the error for a token without the required scope names the scope to grant (pitfall 12)', async () => {
     const other = await openTenant({}, { scopes: ['read:users'] })
     const error = await other.source.readPage(begin, signal).catch((error) => error)
     expect(error).toMatchObject({ code: 'AUTH0_SCOPE', status: 403 })
@@ -236,7 +236,7 @@ describe('a permanent error', () => {
 
 describe('a page whose last entry has no log id', () => {
   test.each([[null], [{ type: 's' }], ['nonsense'], [{ type: 's', log_id: 9.0020261123e55 }]])(
-    'reading continues from the Link header after a page that ends in %j (P11)',
+    'reading continues from the Link header after a page that ends in %j (pitfall 11)',
     async (last) => {
       const [id = ''] = write(1)
       const next = syntheticLogId(startMs + 500)

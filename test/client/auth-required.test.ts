@@ -11,8 +11,8 @@ import { lastLogout as forHono } from '../../src/client/hono.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout as forKoa } from '../../src/client/koa.js'
 import { openClient } from '../_support/client.js'
+import { openFakeService } from '../_support/fake-service.js'
 import { type Issuer, openIssuer } from '../_support/issuer.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
 import { serve } from '../_support/protected-server.js'
 
 let issuer: Issuer
@@ -23,10 +23,10 @@ afterAll(() => issuer.close())
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  client = openClient((await openFakeService()).url, { lookup: 'request' })
 })
 
-/** Options of a test app: whether it verifies tokens, and the options of the binding. */
+/** Options of a test app: whether it verifies tokens, and the options of the adapter. */
 interface AppOptions {
   verifies: boolean
   authRequired?: boolean
@@ -104,12 +104,12 @@ describe.each([
   ['Koa', openKoa],
   ['Hono', openHono],
 ])('%s with authRequired: false', (_name, open) => {
-  test('accepts a request without a token', async () => {
+  test('the binding accepts a request without a token', async () => {
     const url = await open({ verifies: true, authRequired: false })
     expect(await call(url)).toEqual({ status: 200, challenge: null })
   })
 
-  test('checks a request with a token', async () => {
+  test('the binding checks a request with a token', async () => {
     const url = await open({ verifies: true, authRequired: false })
     expect(await callAs(url, 'auth0|in')).toEqual({ status: 200, challenge: null })
     const challenge =
@@ -117,7 +117,7 @@ describe.each([
     expect(await callAs(url, 'auth0|out')).toEqual({ status: 401, challenge })
   })
 
-  test('refuses a token that was not verified, so that none bypasses the check', async () => {
+  test('the binding refuses a token that was not verified, so that no token bypasses the check', async () => {
     const url = await open({ verifies: false, authRequired: false })
     const challenge = 'Bearer error="invalid_token", error_description="the token was not verified"'
     for (const sub of ['auth0|in', 'auth0|out']) {
@@ -128,7 +128,7 @@ describe.each([
     expect((await call(url)).status).toBe(200)
   })
 
-  test('fails for a request without a token if one is required', async () => {
+  test('the binding fails for a request without a token if one is required', async () => {
     const url = await open({ verifies: true })
     expect((await call(url)).status).toBe(500)
   })

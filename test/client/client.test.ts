@@ -32,7 +32,7 @@ function withService(): void {
   beforeEach(async () => {
     database = await createTestDatabase()
     store = await openTestStore(database, { domain: DOMAIN })
-    await store.begin(CHECKPOINT, null)
+    await store.setFirstCheckpoint(CHECKPOINT, null)
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     api = await serveApi(database)
   })
@@ -65,7 +65,7 @@ const login = (sub: string, at: number, session?: string) => ({
 describe('a check', () => {
   withService()
 
-  test('a check returns revoked from memory as soon as the service has stored the logout (P27)', async () => {
+  test('a check returns revoked from memory as soon as the service has stored the logout (pitfall 27)', async () => {
     const client = open()
     await client.ready()
     const claims = login('auth0|1', NOW - 60_000, 'phone')
@@ -100,7 +100,7 @@ describe('a check', () => {
     })
   })
 
-  test('a check sends a request only if the memory does not contain all logouts since the login (P25)', async () => {
+  test('a check sends a request only if the memory does not contain all logouts since the login (pitfall 25)', async () => {
     await logOut('auth0|old', null, NOW - 40 * DAY_MS)
     await database.query('UPDATE last_logout SET seq = $1', [(NOW - 40 * DAY_MS) * 1000])
     const client = open()
@@ -143,7 +143,7 @@ describe('the outcome of a check', () => {
     })
   })
 
-  test('the outcome is unknown while the data is older than maxStalenessMs, but a revoked token stays revoked (P31)', async () => {
+  test('the outcome is unknown while the data is older than maxStalenessMs, but a revoked token stays revoked (pitfall 31)', async () => {
     await logOut('auth0|1', null)
     const client = open({ maxStalenessMs: 1_500 })
     await client.ready()
@@ -156,7 +156,7 @@ describe('the outcome of a check', () => {
     await expect.poll(() => client.checkNow(login('auth0|2', NOW)).outcome).toBe('accepted')
   })
 
-  test('the outcome is unknown until the service has completed its first catch-up (P29)', async () => {
+  test('the outcome is unknown until the service has completed its first catch-up (pitfall 29)', async () => {
     await database.query('UPDATE tenant SET as_of = NULL')
     const client = open()
     await expect.poll(() => client.checkNow(login('auth0|2', NOW)).reason).toBe('stale')
@@ -192,7 +192,7 @@ describe('ready', () => {
 describe("a client with lookup: 'request'", () => {
   withService()
 
-  test('the client returns the same outcome for concurrent checks, and caches the response for cacheMs (P31)', async () => {
+  test('the client returns the same outcome for concurrent checks, and caches the response for cacheMs (pitfall 31)', async () => {
     await logOut('auth0|1', 'phone')
     const client = open({ lookup: 'request', cacheMs: 2_000, timeoutMs: 20_000 })
     await client.ready()
@@ -208,7 +208,7 @@ describe("a client with lookup: 'request'", () => {
     await expect.poll(outcome, { timeout: 20_000 }).toBe('revoked')
   })
 
-  test('the client adds the time in the cache to the age of a response (P31)', async () => {
+  test('the client adds the time in the cache to the age of a response (pitfall 31)', async () => {
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     const client = open({ lookup: 'request', cacheMs: 60_000, maxStalenessMs: 2_000 })
     const claims = login('auth0|1', NOW)
@@ -216,7 +216,7 @@ describe("a client with lookup: 'request'", () => {
     await expect.poll(() => client.checkNow(claims).reason, { timeout: 5_000 }).toBe('stale')
   })
 
-  test('the client keeps a token revoked when the service has lost the logout (P30)', async () => {
+  test('the client keeps a token revoked when the service has lost the logout (pitfall 30)', async () => {
     await logOut('auth0|1', 'phone')
     const client = open({ lookup: 'request', cacheMs: 0 })
     const phone = login('auth0|1', NOW - 60_000, 'phone')
@@ -292,7 +292,7 @@ describe('a subscribed client', () => {
       .toBe(true)
   })
 
-  test('the client keeps tokens revoked and receives new changes after the database was set back (P30)', async () => {
+  test('the client keeps tokens revoked and receives new changes after the database was set back (pitfall 30)', async () => {
     await logOut('auth0|1', null)
     const client = open()
     await client.ready()
@@ -326,7 +326,7 @@ describe('a subscribed client', () => {
       .toBe('revoked')
   })
 
-  test('a client loads a hundred thousand changes from either of two API processes (P29)', async () => {
+  test('a client loads a hundred thousand changes from either of two API processes (pitfall 29)', async () => {
     await database.query(
       `INSERT INTO last_logout
        SELECT 'auth0|' || n, now(), now(), '', 'slo', extract(epoch FROM now()) * 1000000 + n
@@ -360,7 +360,7 @@ describe('while no service is reachable', () => {
     ['allow', 'enforce', true],
     ['deny', 'observe', true],
   ] as const)(
-    'a token with an unknown outcome has the value of `allowed` that follows from onUnknown %s and mode %s: %s (P28)',
+    'a token with an unknown outcome has the value of `allowed` that follows from onUnknown %s and mode %s: %s (pitfall 28)',
     async (onUnknown, mode, allowed) => {
       const decisions: Decision[] = []
       const onDecision = (decision: Decision) => void decisions.push(decision)
@@ -372,7 +372,7 @@ describe('while no service is reachable', () => {
   )
 
   test.each([
-    ['no onUnknown (P28)', { onUnknown: undefined }],
+    ['no onUnknown (pitfall 28)', { onUnknown: undefined }],
     ['an empty key', { apiKey: '' }],
     ['a relative URL', { url: 'last-logout' }],
     ['an unknown mode', { mode: 'monitor' }],

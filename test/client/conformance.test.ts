@@ -188,7 +188,7 @@ describe('the client passes verdicts.json', () => {
     const response = readLastLogoutResponse({ ...vector.known, policy, as_of: null, lag_ms: null })
     if ('invalidField' in response) throw new Error(response.invalidField)
     const token = readToken(claims, claimNames(vector.namespace))
-    const judged = judgeClaims(token, response.known, { policy, leewayMs: vector.leeway_ms })
+    const judged = judgeClaims(token, response.knownLogouts, { policy, leewayMs: vector.leeway_ms })
     const outcome = judged.revoked === null ? 'unknown' : judged.revoked ? 'revoked' : 'accepted'
     expect({ outcome, reason: judged.reason }).toEqual({
       outcome: vector.outcome,

@@ -59,7 +59,7 @@ function subscribe(
 }
 
 describe('a feed subscriber', () => {
-  test('a subscriber resumes an interrupted load at the cursor, and then holds all logouts (P29)', async () => {
+  test('a subscriber resumes an interrupted load at the cursor, and then holds all logouts (pitfall 29)', async () => {
     feed = await openScriptedFeed(
       (response) => {
         response.write(event('change', logout('auth0|1'), 'f.1'), () => response.destroy())
@@ -136,7 +136,7 @@ describe('a feed subscriber', () => {
   })
 })
 
-test('a token stays revoked if the feed delivers the logout before a slow response without the logout arrives (P30)', async () => {
+test('a token stays revoked if the feed delivers the logout before a slow response without the logout arrives (pitfall 30)', async () => {
   const responses: ServerResponse[] = []
   feed = await openScriptedFeed((response) => {
     responses.push(response)

@@ -72,7 +72,7 @@ describe('Express', () => {
     expressjwt({ secret: publicKey, algorithms: ['RS256'], ...params })
   const optional = { credentialsRequired: false }
 
-  test('the Express binding fails after express-jwt, because express-jwt sets req.auth to the claims', async () => {
+  test('the Express adapter fails after express-jwt, because express-jwt sets req.auth to the claims', async () => {
     const responses = await callExpress(
       [byExpressJwt(), forExpress(client)],
       ['auth0|out', 'auth0|in'],
@@ -80,7 +80,7 @@ describe('Express', () => {
     expect(responses).toEqual([claimsError, claimsError])
   })
 
-  test('the Express binding accepts a request without a token if none is required, and fails for every other request', async () => {
+  test('the Express adapter accepts a request without a token if none is required, and fails for every other request', async () => {
     const handlers = [byExpressJwt(optional), forExpress(client, { authRequired: false })]
     const responses = await callExpress(handlers, ['auth0|out', 'auth0|in', null])
     expect(responses).toEqual([claimsError, claimsError, { status: 200, text: 'passed' }])
@@ -92,7 +92,7 @@ describe('Express', () => {
     ['a payload that is text', { auth: { payload: 'text' } }],
     ['a payload that is null', { auth: { payload: null } }],
   ])(
-    'the Express binding fails if req.auth is %s, even if no token is required',
+    'the Express adapter fails if req.auth is %s, even if no token is required',
     async (_what, fields) => {
       const put: RequestHandler = (req, _res, next) => {
         Object.assign(req, fields)
@@ -103,13 +103,13 @@ describe('Express', () => {
     },
   )
 
-  test('the Express binding reads the claims of express-jwt with getClaims', async () => {
+  test('the Express adapter reads the claims of express-jwt with getClaims', async () => {
     const getClaims = (req: ExpressJwtRequest) => req.auth
     const handlers = [byExpressJwt(), forExpress(client, { getClaims })]
     expect(statuses(await callExpress(handlers, ['auth0|out', 'auth0|in']))).toEqual([401, 200])
   })
 
-  test('the Express binding accepts a request for which getClaims returns undefined only if no token is required', async () => {
+  test('the Express adapter accepts a request for which getClaims returns undefined only if no token is required', async () => {
     const getClaims = (req: ExpressJwtRequest) => req.auth
     const handlers = (authRequired: boolean) => [
       byExpressJwt(optional),
@@ -119,14 +119,14 @@ describe('Express', () => {
     expect(await callExpress(handlers(true), [null])).toEqual([claimsError])
   })
 
-  test('the Express binding fails if getClaims returns the decoded token of auth() instead of the payload', async () => {
+  test('the Express adapter fails if getClaims returns the decoded token of auth() instead of the payload', async () => {
     const verify = auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE })
     const hook = forExpress(client, { getClaims: (req: Request) => req.auth })
     const responses = await callExpress([verify, hook], ['auth0|out', 'auth0|in'])
     expect(responses).toEqual([claimsError, claimsError])
   })
 
-  test('the Express binding passes an error of getClaims to the error handler', async () => {
+  test('the Express adapter passes an error of getClaims to the error handler', async () => {
     const getClaims = () => {
       throw new Error('no such session')
     }
@@ -134,7 +134,7 @@ describe('Express', () => {
     expect(responses).toEqual([{ status: 500, text: 'no such session' }])
   })
 
-  test('the Express binding reads the claims of auth() by default, and accepts a request without a token if none is required', async () => {
+  test('the Express adapter reads the claims of auth() by default, and accepts a request without a token if none is required', async () => {
     const verify = auth({
       issuerBaseURL: issuer.url,
       audience: ORDERS_AUDIENCE,
@@ -145,7 +145,7 @@ describe('Express', () => {
     expect(statuses(responses)).toEqual([401, 200, 200])
   })
 
-  test('the Express binding passes an error to the error handler if another handler has already sent a response', async () => {
+  test('the Express adapter passes an error to the error handler if another handler has already sent a response', async () => {
     // Express 4, unlike Express 5, does not catch a rejection of a handler.
     const sent = new Error('headers have been sent')
     const response = {
@@ -162,7 +162,7 @@ describe('Express', () => {
     expect(errors).toEqual([sent])
   })
 
-  test('the Express binding fails if getClaims returns a promise', async () => {
+  test('the Express adapter fails if getClaims returns a promise', async () => {
     const tolerant = openClient(logouts.url, { onUnknown: 'allow' })
     const getClaims = async (req: Request) => req.auth?.payload
     const verify = auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE })
@@ -209,19 +209,19 @@ describe('Fastify', () => {
   type User = { id: string; claims: Claims }
   const formatUser = (claims: Claims) => ({ id: claims.sub, claims })
 
-  test('the Fastify binding accepts no request if formatUser has removed sub', async () => {
+  test('the Fastify adapter accepts no request if formatUser has removed sub', async () => {
     const responses = await callFastify({ formatUser } as object, forFastify(client))
     expect(statuses(responses)).toEqual([503, 503])
   })
 
-  test('the Fastify binding reads the claims of formatUser with getClaims', async () => {
+  test('the Fastify adapter reads the claims of formatUser with getClaims', async () => {
     const getClaims = (request: FastifyRequest) => (request.user as User).claims
     const hook = forFastify(client, { getClaims })
     const responses = await callFastify({ formatUser } as object, hook)
     expect(statuses(responses)).toEqual([401, 200])
   })
 
-  test('the Fastify binding fails for the decoded token of complete: true, and reads the payload with getClaims', async () => {
+  test('the Fastify adapter fails for the decoded token of complete: true, and reads the payload with getClaims', async () => {
     const open = async (hook: preHandlerAsyncHookHandler) => {
       const app = Fastify()
       const options = {
@@ -244,7 +244,7 @@ describe('Fastify', () => {
 describe('a fetch-style server', () => {
   const claims = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
 
-  test('the fetch binding reads the claims with getClaims', async () => {
+  test('the fetch adapter reads the claims with getClaims', async () => {
     const check = forFetch(client, {
       getClaims: (context: Map<string, Claims>) => context.get('jwt'),
     })
@@ -253,7 +253,7 @@ describe('a fetch-style server', () => {
     await expect(check(new Map())).rejects.toThrow('getClaims')
   })
 
-  test('the fetch binding fails for values that are not claims', async () => {
+  test('the fetch adapter fails for values that are not claims', async () => {
     const check = forFetch(client)
     const decoded = { header: {}, payload: claims('auth0|in'), signature: '' }
     for (const value of [undefined, null, 'eyJ', decoded]) {

@@ -3,7 +3,7 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout } from '../../src/client/koa.js'
 import { openClient } from '../_support/client.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+import { openFakeService } from '../_support/fake-service.js'
 import { serve } from '../_support/protected-server.js'
 
 const DESCRIPTION = 'the token was revoked by a logout'
@@ -14,7 +14,7 @@ const claimsOf = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 6
 let client: LastLogoutClient
 let unreachable: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  client = openClient((await openFakeService()).url, { lookup: 'request' })
   unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
 })
 

@@ -8,7 +8,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { type AuthorizerResult, type LambdaOptions, lastLogout } from '../../src/client/lambda.js'
 import { openClient } from '../_support/client.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+import { openFakeService } from '../_support/fake-service.js'
 
 const iat = Math.floor(Date.now() / 1000) - 60
 const OUT = { sub: 'auth0|out', iat }
@@ -80,7 +80,7 @@ const REQUEST_2_0 = {
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  client = openClient((await openFakeService()).url, { lookup: 'request' })
 })
 
 /** Runs an authorizer after the verification of the token. Returns its result as API Gateway gets it. */
@@ -102,7 +102,7 @@ describe.each([
   ['REQUEST event of a REST API', REQUEST],
   ['REQUEST event of an HTTP API with payload format 1.0', REQUEST_1_0],
 ])('for a %s', (_name, event) => {
-  test('allows an accepted token to call the stage, by an IAM policy', async () => {
+  test('the authorizer allows an accepted token to call the stage, by an IAM policy', async () => {
     expect(await authorize(event, IN)).toEqual({
       principalId: 'auth0|in',
       policyDocument: {
@@ -120,7 +120,7 @@ describe.each([
   })
 })
 
-test('for an HTTP API with payload format 2.0, allows an accepted token by a simple response', async () => {
+test('for an HTTP API with payload format 2.0, the authorizer allows an accepted token by a simple response', async () => {
   expect(await authorize(REQUEST_2_0, IN)).toEqual({
     isAuthorized: true,
     context: { sub: 'auth0|in', scope: 'read:orders' },
@@ -132,14 +132,14 @@ describe.each([
   ['REQUEST', REQUEST],
   ['payload format 2.0', REQUEST_2_0],
 ])('for %s', (_name, event) => {
-  test('refuses a revoked token by the error for which API Gateway responds with 401', async () => {
+  test('the authorizer refuses a revoked token by the error for which API Gateway responds with 401', async () => {
     await expect(authorize(event, OUT)).rejects.toMatchObject({
       message: 'Unauthorized',
       cause: { code: 'invalid_token', status: 401 },
     })
   })
 
-  test('refuses an unknown revocation status by an error that the log of the function names', async () => {
+  test('the authorizer refuses an unknown revocation status by an error that the log of the function names', async () => {
     const guard = openClient('http://127.0.0.1:1', { lookup: 'request' })
     await expect(authorize(event, IN, { guard })).rejects.toMatchObject({
       name: 'LastLogoutUnknownError',
@@ -148,17 +148,17 @@ describe.each([
     })
   })
 
-  test('accepts an unknown revocation status with onUnknown: allow', async () => {
+  test('the authorizer accepts an unknown revocation status with onUnknown: allow', async () => {
     const guard = openClient('http://127.0.0.1:1', { lookup: 'request', onUnknown: 'allow' })
     expect(await authorize(event, IN, { guard })).toMatchObject({ context: { sub: 'auth0|in' } })
   })
 
-  test('causes an error without verified claims, and no request bypasses the check (P21)', async () => {
+  test('the authorizer causes an error without verified claims, and no request bypasses the check (pitfall 21)', async () => {
     await expect(authorize(event, undefined as never)).rejects.toThrow(/no verified claims/)
   })
 })
 
-test('passes on what getContext returns', async () => {
+test('the authorizer passes on what getContext returns', async () => {
   const options: LambdaOptions = {
     getContext: ({ permissions }) => ({ permissions: String(permissions) }),
   }

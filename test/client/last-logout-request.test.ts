@@ -4,10 +4,10 @@ import { createClock } from '../_support/clock.js'
 import {
   FOREIGN_NOT_FOUND,
   OWN_NOT_FOUND,
-  openStandIn,
+  openFakeServer,
   type Reply,
   replyAbout,
-} from '../_support/stand-in.js'
+} from '../_support/fake-server.js'
 
 const MINUTE_MS = 60_000
 const ids = { userId: 'samlp|corp|a/b', sessionId: 'S1' }
@@ -17,7 +17,7 @@ const PATH = '/v1/users/samlp%7Ccorp%7Ca%2Fb/last-logout?session_id=S1'
 const isQuery = (url: string) => url.startsWith('/v1/last-logout')
 
 async function open(reply: (url: string) => Reply | null, timeoutMs = 5_000) {
-  const service = await openStandIn(reply)
+  const service = await openFakeServer(reply)
   const clock = createClock()
   const settings = { url: `${service.url}/`, apiKey: 'k'.repeat(32), timeoutMs }
   return { ...service, clock, request: createLastLogoutRequest(settings, clock.now) }
@@ -27,7 +27,7 @@ describe('a service that has the query form', () => {
   test('the client sends one request, with the ids in the query', async () => {
     const { request, requests } = await open(() => replyAbout(ids.userId, ids.sessionId))
     expect(await request(ids)).toMatchObject({
-      known: { user: null, session: null, floorAt: null },
+      knownLogouts: { user: null, session: null, floorAt: null },
       freshness: { policy: 'session', lagMs: 0 },
     })
     expect(requests).toEqual([QUERY])

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createLastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+import { openFakeService } from '../_support/fake-service.js'
 
 const requiredOptions = {
   url: 'http://127.0.0.1:1',
@@ -39,7 +39,7 @@ describe('creating a client', () => {
 })
 
 test('a check accepts the tokens of each issuer in a list, with and without the slash at its end', async () => {
-  const { url } = await openLogoutStandIn()
+  const { url } = await openFakeService()
   const issuer = ['https://old.example/', 'https://new.example']
   const client = openClient(url, { lookup: 'request', issuer })
   const reasonOf = async (iss: string) =>

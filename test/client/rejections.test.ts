@@ -6,7 +6,7 @@ import { lastLogout as forFastify } from '../../src/client/fastify.js'
 import { lastLogout as forFetch } from '../../src/client/fetch.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+import { openFakeService } from '../_support/fake-service.js'
 import { serve } from '../_support/protected-server.js'
 
 const UNREACHABLE_URL = 'http://127.0.0.1:1'
@@ -29,7 +29,7 @@ const claims: AccessToken = { sub: 'auth0|out', iat: Math.floor(Date.now() / 100
 let client: LastLogoutClient
 let unreachable: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  client = openClient((await openFakeService()).url, { lookup: 'request' })
   unreachable = openClient(UNREACHABLE_URL, { lookup: 'request' })
 })
 
@@ -78,14 +78,14 @@ describe('Express', () => {
     message: REVOKED.error_description,
   }
 
-  test('the Express binding passes a rejection to the error handler of the app', async () => {
+  test('the Express adapter passes a rejection to the error handler of the app', async () => {
     const app = express()
     protect(app)
     app.use(showError)
     expect(await call(app)).toMatchObject({ status: 418, body: revokedError })
   })
 
-  test('the Express binding passes an unknown revocation status to the error handler of the app', async () => {
+  test('the Express adapter passes an unknown revocation status to the error handler of the app', async () => {
     const app = express()
     protect(app, unreachable)
     app.use(showError)
@@ -99,7 +99,7 @@ describe('Express', () => {
     })
   })
 
-  test('the Express binding sets the challenge even if the error handler ignores the headers of the error', async () => {
+  test('the Express adapter sets the challenge even if the error handler ignores the headers of the error', async () => {
     const app = express()
     protect(app)
     app.use(
@@ -137,13 +137,13 @@ describe('Express', () => {
         app.use(showError)
       },
     ],
-  ])('the Express binding passes a rejection to an error handler of %s', async (_where, build) => {
+  ])('the Express adapter passes a rejection to an error handler of %s', async (_where, build) => {
     const app = express()
     build(app)
     expect(await call(app)).toMatchObject({ status: 418, body: revokedError })
   })
 
-  test('the Express binding sends the response if the app has no error handler', async () => {
+  test('the Express adapter sends the response if the app has no error handler', async () => {
     const app = express()
     protect(app)
     expect(await call(app)).toEqual({
@@ -162,7 +162,7 @@ describe('Express', () => {
     })
   })
 
-  test('the Express binding sends a DPoP challenge if the request used DPoP', async () => {
+  test('the Express adapter sends a DPoP challenge if the request used DPoP', async () => {
     const app = express()
     protect(app)
     expect((await call(app, DPOP)).challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
@@ -196,7 +196,7 @@ describe('Fastify', () => {
     }
   }
 
-  test('the Fastify binding passes a rejection to the error handler of the app', async () => {
+  test('the Fastify adapter passes a rejection to the error handler of the app', async () => {
     const app = Fastify()
     app.setErrorHandler((error: Error & Record<string, unknown>, _request, reply) => {
       const { code, status, statusCode, headers, message } = error
@@ -205,7 +205,7 @@ describe('Fastify', () => {
     addRoute(app)
     expect(await call(app)).toEqual({
       status: 418,
-      // The binding also sets the header, because this error handler ignores the headers of the error.
+      // The adapter also sets the header, because this error handler ignores the headers of the error.
       challenge: CHALLENGE,
       retryAfter: null,
       body: {
@@ -218,7 +218,7 @@ describe('Fastify', () => {
     })
   })
 
-  test('the Fastify binding passes a rejection to the error handler of a plugin, and sends the response itself outside the plugin', async () => {
+  test('the Fastify adapter passes a rejection to the error handler of a plugin, and sends the response itself outside the plugin', async () => {
     const app = Fastify()
     await app.register(async (plugin) => {
       plugin.setErrorHandler((_error, _request, reply) => reply.code(418).send({}))
@@ -229,7 +229,7 @@ describe('Fastify', () => {
     expect(await call(app)).toMatchObject({ status: 401, body: REVOKED })
   })
 
-  test('the Fastify binding sends the response if the app has no error handler', async () => {
+  test('the Fastify adapter sends the response if the app has no error handler', async () => {
     const app = Fastify()
     addRoute(app)
     expect(await call(app)).toEqual({
@@ -256,7 +256,7 @@ describe('Fastify', () => {
     additionalProperties: false,
   }
 
-  test('the Fastify binding sends its body even if the body does not fit the response schema of the route', async () => {
+  test('the Fastify adapter sends its body even if the body does not fit the response schema of the route', async () => {
     for (const status of ['401', '4xx']) {
       const app = Fastify()
       addRoute(app, { [status]: strict })
@@ -267,13 +267,13 @@ describe('Fastify', () => {
     expect(await call(other)).toMatchObject({ status: 503, retryAfter: '5', body: UNKNOWN })
   })
 
-  test('the Fastify binding applies the response schema of the route if its body fits', async () => {
+  test('the Fastify adapter applies the response schema of the route if its body fits', async () => {
     const app = Fastify()
     addRoute(app, { 401: { type: 'object', properties: { error: text } } })
     expect(await call(app)).toMatchObject({ status: 401, body: { error: 'invalid_token' } })
   })
 
-  test('the Fastify binding sends a DPoP challenge if the request used DPoP', async () => {
+  test('the Fastify adapter sends a DPoP challenge if the request used DPoP', async () => {
     const app = Fastify()
     addRoute(app)
     expect((await call(app, DPOP)).challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
@@ -284,7 +284,7 @@ describe('a fetch-style server', () => {
   const challengeOf = async (token: AccessToken) =>
     (await forFetch(client)(token))?.headers.get('www-authenticate')
 
-  test('the fetch binding sends a DPoP challenge if the token is bound to a DPoP key', async () => {
+  test('the fetch adapter sends a DPoP challenge if the token is bound to a DPoP key', async () => {
     expect(await challengeOf(claims)).toBe(CHALLENGE)
     const bound = { ...claims, cnf: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' } }
     expect(await challengeOf(bound)).toBe(CHALLENGE.replace('Bearer', 'DPoP'))

@@ -4,14 +4,14 @@ import type { AddressInfo } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { settleWithin } from '../../src/client/settle-within.js'
 import { openClient } from '../_support/client.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
-import { openStandIn } from '../_support/stand-in.js'
+import { openFakeServer } from '../_support/fake-server.js'
+import { openFakeService } from '../_support/fake-service.js'
 
 const claims = { sub: 'auth0|1', iat: Math.floor(Date.now() / 1000) - 60 }
 
 describe("a client with lookup: 'request'", () => {
   test('the client sends no request for a machine token', async () => {
-    const service = await openLogoutStandIn()
+    const service = await openFakeService()
     const client = openClient(service.url, { lookup: 'request' })
     const machine = { sub: 'orders@clients', iat: claims.iat, gty: 'client-credentials' }
     expect(await client.check(machine)).toMatchObject({ allowed: true, reason: 'machine_token' })
@@ -20,14 +20,14 @@ describe("a client with lookup: 'request'", () => {
   })
 
   test('each of two concurrent checks sends its own request, because a serverless runtime may stop the handler that began a shared one', async () => {
-    const service = await openStandIn(() => null)
+    const service = await openFakeServer(() => null)
     const client = openClient(service.url, { lookup: 'request', timeoutMs: 300 })
     await Promise.all([client.check(claims), client.check(claims)])
     expect(service.requests).toHaveLength(2)
   })
 
   test('the client does not follow a redirect, because that would send the key to another host', async () => {
-    const target = await openStandIn(() => [200, '{}'])
+    const target = await openFakeServer(() => [200, '{}'])
     const server = createServer((_request, response) => {
       response.writeHead(307, { location: `${target.url}/v1/last-logout` }).end()
     }).listen(0, '127.0.0.1')

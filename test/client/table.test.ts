@@ -23,7 +23,7 @@ const fingerprintOf = (text: string, hashKey = key) => {
 }
 
 describe('a table', () => {
-  test('a table keeps the greatest numbers of each id, and deletes the rows that the last load has not delivered (P30)', () => {
+  test('a table keeps the greatest numbers of each id, and deletes the rows that the last load has not delivered (pitfall 30)', () => {
     const steps = fc.array(fc.oneof({ weight: 20, arbitrary: merges }, loads), { maxLength: 200 })
     fc.assert(
       fc.property(steps, (given) => {

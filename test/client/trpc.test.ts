@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout, responseMeta } from '../../src/client/trpc.js'
 import { openClient } from '../_support/client.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
+import { openFakeService } from '../_support/fake-service.js'
 
 interface Context {
   claims: { sub: string; iat: number; cnf?: { jkt: string } } | null
@@ -18,7 +18,7 @@ const IN = { sub: 'auth0|in', iat }
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  client = openClient((await openFakeService()).url, { lookup: 'request' })
 })
 const unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
 
@@ -53,13 +53,13 @@ async function call(
 }
 
 describe('the tRPC middleware', () => {
-  test('passes the context of the middleware before it on to the procedure', async () => {
+  test('the tRPC middleware passes the context of the previous middleware on to the procedure', async () => {
     const { status, text } = await call(IN)
     expect(status).toBe(200)
     expect(JSON.parse(text)).toEqual({ result: { data: 'auth0|in' } })
   })
 
-  test('refuses a revoked token by a TRPCError with the code UNAUTHORIZED', async () => {
+  test('the tRPC middleware refuses a revoked token by a TRPCError with the code UNAUTHORIZED', async () => {
     const { text, ...response } = await call(OUT)
     expect(response).toEqual({ status: 401, challenge: CHALLENGE, retryAfter: null })
     expect(JSON.parse(text).error).toMatchObject({
@@ -68,35 +68,35 @@ describe('the tRPC middleware', () => {
     })
   })
 
-  test('refuses an unknown revocation status by a TRPCError with the code SERVICE_UNAVAILABLE', async () => {
+  test('the tRPC middleware refuses an unknown revocation status by a TRPCError with the code SERVICE_UNAVAILABLE', async () => {
     const { text, ...response } = await call(IN, { guard: unreachable })
     expect(response).toEqual({ status: 503, challenge: null, retryAfter: '5' })
     expect(JSON.parse(text).error.data).toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
   })
 
-  test('challenges with DPoP if the token is bound to a DPoP key', async () => {
+  test('the tRPC middleware challenges with DPoP if the token is bound to a DPoP key', async () => {
     const { challenge } = await call({ ...OUT, cnf: { jkt: 'a-thumbprint' } })
     expect(challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
   })
 
-  test('causes an error for a call without verified claims, and no call bypasses the check (P21)', async () => {
+  test('the tRPC middleware causes an error for a call without verified claims, and no call bypasses the check (pitfall 21)', async () => {
     const { status, text } = await call(null)
     expect(status).toBe(500)
     expect(JSON.parse(text).error.message).toMatch(/no verified claims in the result of getClaims/)
   })
 
-  test('accepts a call without a token if none is required, and checks one with a token', async () => {
+  test('the tRPC middleware accepts a call without a token if none is required, and checks a call with a token', async () => {
     expect(await call(null, { path: 'greeting' })).toMatchObject({ status: 200 })
     expect(await call(OUT, { path: 'greeting' })).toMatchObject({ status: 401 })
   })
 
-  test('sets the headers of a refusal on a batch, which has the status 207', async () => {
+  test('responseMeta sets the headers of a refusal on the response to a batch, which has the status 207', async () => {
     const { text, ...response } = await call(OUT, { path: 'public,orders?batch=1' })
     expect(response).toEqual({ status: 207, challenge: CHALLENGE, retryAfter: null })
     expect(JSON.parse(text)).toMatchObject([{ result: {} }, { error: {} }])
   })
 
-  test('refuses a call of a streamed batch, whose status and headers tRPC sends before the calls', async () => {
+  test('the tRPC middleware refuses a call of a streamed batch, whose status and headers tRPC sends before it runs the calls', async () => {
     const { text, ...response } = await call(OUT, {
       path: 'public,orders?batch=1',
       headers: { 'trpc-accept': 'application/jsonl' },

@@ -195,7 +195,7 @@ describe('a failed check', () => {
     env.DATABASE_URL = 'postgresql://user:a-password@127.0.0.1:1/x'
     const found = await expectFailure(
       'database',
-      /does not answer \(ECONNREFUSED\)/,
+      /does not respond \(ECONNREFUSED\)/,
       /DATABASE_URL/,
     )
     expect(found).toMatchObject({
@@ -230,7 +230,7 @@ describe('a failed check', () => {
     await expectFailure('migrations', /serves the tenant tenant\.example/, /AUTH0_DOMAIN/)
   })
 
-  test('doctor fails with advice if no worker polls, or unread entries are deleted (P6)', async () => {
+  test('doctor fails with advice if no worker polls, or unread entries are deleted (pitfall 6)', async () => {
     await replaceTenant({ retentionMs: 3_000_000 })
     await catchUp()
     await database.query("UPDATE tenant SET as_of = now() - interval '2 h'")
@@ -242,7 +242,7 @@ describe('a failed check', () => {
 
   test('doctor fails with advice if Redis is unreachable', async () => {
     env.REDIS_URL = 'redis://:a-password@127.0.0.1:1'
-    await expectFailure('queue', /Redis does not answer \(ECONNREFUSED\)/, /REDIS_URL/)
+    await expectFailure('queue', /Redis does not respond \(ECONNREFUSED\)/, /REDIS_URL/)
   })
 
   test('doctor fails with advice if the credentials are refused', async () => {
@@ -285,7 +285,7 @@ describe('a failed check', () => {
     await expectFailure('token', /cannot be reached/)
   })
 
-  test('doctor fails with advice if read:logs is missing (P12)', async () => {
+  test('doctor fails with advice if read:logs is missing (pitfall 12)', async () => {
     await replaceTenant({}, { scopes: ['read:users'] })
     const found = await expectFailure('scopes', /read:logs is missing \(read:users\)/, /grant it/)
     expect(found).toMatchObject({ token: 'ok', log: 'skipped', logouts: 'skipped' })
@@ -322,7 +322,7 @@ describe.skipIf(skip)(`with a schedule in Redis${skip ? ` (skipped: ${redis.skip
   if (skip) return
   afterAll(() => redis.stop())
 
-  test('doctor warns if maxmemory-policy allows the eviction of the schedule (P16)', async () => {
+  test('doctor warns if maxmemory-policy allows the eviction of the schedule (pitfall 16)', async () => {
     env.REDIS_URL = redis.url
     const { code, checks } = await runDoctor()
     expect(code).toBe(0)
@@ -403,7 +403,7 @@ describe('with DATA_DIR', () => {
     expect(code).toBe(1)
     expect(checks.get('database')).toMatchObject({
       status: 'failure',
-      message: expect.stringContaining('does not answer from here'),
+      message: expect.stringContaining('does not respond from here'),
       advice: expect.stringContaining('where the service runs'),
     })
     expect(checks.get('token')?.status).toBe('ok')

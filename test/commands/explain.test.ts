@@ -150,7 +150,7 @@ describe('explain', () => {
   })
 
   test('explain prints that the verdict on a token with an invalid claim is unknown', async () => {
-    await store.begin(LOG_ID, null)
+    await store.setFirstCheckpoint(LOG_ID, null)
     await store.storeCaughtUp(LOG_ID, Date.now())
     const jwtText = token({ 'https://last-logout/authenticated_at': 'soon', sid: 'S1', iat: NOW })
     expect(await runExplain(jwtText)).toMatchObject({

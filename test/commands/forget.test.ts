@@ -103,7 +103,7 @@ describe('forget', () => {
     )
     expect(stdout).not.toContain('Quote the id')
     const store = await openTestStore(database)
-    await store.begin('P0', null)
+    await store.setFirstCheckpoint('P0', null)
     await store.storeCaughtUp('P0', Date.now())
     await store.close()
     expect((await run('forget', USER)).stdout).toMatch(/read up to \d{4}-\S+Z: run this command/)

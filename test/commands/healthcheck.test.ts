@@ -23,7 +23,7 @@ afterAll(async () => {
 const portOf = (url: string) => new URL(url).port
 
 describe('healthcheck', () => {
-  test('prints one line and exits with 0 if the API responds, as a process too', async () => {
+  test('healthcheck prints one line and exits with 0 if the API responds, as a process too', async () => {
     const PORT = portOf(api.url)
     for (const [args, path] of [
       [['healthcheck'], 'live'],
@@ -37,12 +37,12 @@ describe('healthcheck', () => {
     }
   })
 
-  test('needs no other variable than HOST and PORT, and reads none of them as a secret', async () => {
+  test('healthcheck needs no other variable than HOST and PORT, and reads none of them as a secret', async () => {
     const env = { PORT: portOf(api.url), HOST: '0.0.0.0', DATABASE_URL: 'nonsense' }
     expect(await finishCommandLine(['healthcheck'], env)).toMatchObject({ code: 0, stderr: '' })
   })
 
-  test('exits with 1 if nothing has been read yet, or the data is stale', async () => {
+  test('healthcheck exits with 1 if nothing has been read yet, or the data is stale', async () => {
     const PORT = portOf(api.url)
     const { code, stdout, stderr } = await finishCommandLine(['healthcheck', '--fresh'], { PORT })
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
@@ -51,7 +51,7 @@ describe('healthcheck', () => {
     )
   })
 
-  test('exits with 1 if the database is unavailable, and only then with --ready', async () => {
+  test('healthcheck exits with 1 if the database is unavailable, and only then with --ready', async () => {
     await database.query('ALTER TABLE tenant RENAME TO gone')
     try {
       const PORT = portOf(api.url)
@@ -64,7 +64,7 @@ describe('healthcheck', () => {
     }
   })
 
-  test('exits with 1 if nothing listens, and names the address', async () => {
+  test('healthcheck exits with 1 if nothing listens, and names the address', async () => {
     const PORT = await freePort()
     const { code, stdout, stderr } = await finishCommandLine(['healthcheck'], { PORT })
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
@@ -73,7 +73,7 @@ describe('healthcheck', () => {
     )
   })
 
-  test('exits with 1 if another program listens', async () => {
+  test('healthcheck exits with 1 if another program listens', async () => {
     const other = await openLoopback(createServer((_request, response) => response.end()))
     const absent = await openLoopback(
       createServer((_request, response) => response.writeHead(404).end()),
@@ -88,7 +88,7 @@ describe('healthcheck', () => {
     }
   })
 
-  test('fails with UNHEALTHY after the timeout if there is no response', async () => {
+  test('healthcheck fails with UNHEALTHY after the timeout if there is no response', async () => {
     const silent = await openLoopback(createServer(() => {}))
     try {
       const env = { PORT: String(silent.port) }
@@ -115,7 +115,7 @@ test.each([
 })
 
 test.each([{ PORT: '0' }, { PORT: 'http' }, { PORT: '65536' }, { HOST: 'a b' }])(
-  'rejects %j, with exit code 2',
+  'healthcheck rejects %j, with exit code 2',
   async (env) => {
     const { code, stderr } = await finishCommandLine(['healthcheck'], env)
     expect(code).toBe(2)

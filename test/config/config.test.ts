@@ -84,7 +84,7 @@ test('loadConfig reports contradictions together with invalid values', () => {
   ])
 })
 
-test('loadConfig rejects a RETAIN_DAYS that is shorter than the lifetime of the tokens that a logout covers (P25)', () => {
+test('loadConfig rejects a RETAIN_DAYS that is shorter than the lifetime of the tokens that a logout covers (pitfall 25)', () => {
   const retain = (RETAIN_DAYS: string, ages: Record<string, string> = {}) =>
     problemsOf({ ...completeEnv, RETAIN_DAYS, ...ages })
   const atLeast = (days: number) => [

@@ -70,7 +70,7 @@ test.each([
 describe('a file that cannot be used', () => {
   const { DATABASE_URL, ...others } = VALUES
 
-  test('reports a file that cannot be used by path and reason, and not its variable as missing', async () => {
+  test('loadConfig reports a file that cannot be used by path and reason, and not its variable as missing', async () => {
     const missing = join(directory, 'missing')
     expect(problemsOf({ ...others, DATABASE_URL_FILE: missing })).toEqual([
       `  - DATABASE_URL_FILE names ${missing}, which cannot be read (ENOENT): check the path, and that the user of this process may read the file`,
@@ -84,7 +84,7 @@ describe('a file that cannot be used', () => {
     ])
   })
 
-  test('does not print a path that can be the secret itself', () => {
+  test('loadConfig does not print a path that can be the secret itself', () => {
     for (const [name, value] of Object.entries(VALUES)) {
       const { [name]: _, ...rest } = VALUES as Record<string, string>
       expect(problemsOf({ ...rest, [`${name}_FILE`]: value })).toEqual([
@@ -93,7 +93,7 @@ describe('a file that cannot be used', () => {
     }
   })
 
-  test('reports an invalid content with the other problems, without the content', async () => {
+  test('loadConfig reports an invalid content with the other problems, without the content', async () => {
     const path = await writeSecret('wrong', 'mysql://user:secret-one@127.0.0.1/x')
     const problems = problemsOf({ ...others, DATABASE_URL_FILE: path, PORT: 'x' })
     expect(problems).toEqual([
@@ -105,7 +105,7 @@ describe('a file that cannot be used', () => {
     expect(problems.join()).not.toContain('secret-one')
   })
 
-  test('reports a variable that is set twice, by its value and by a file', async () => {
+  test('loadConfig reports a variable that is set twice, by its value and by a file', async () => {
     const path = await writeSecret('other', DATABASE_URL)
     expect(problemsOf({ ...VALUES, DATABASE_URL_FILE: path })).toEqual([
       '  - DATABASE_URL and DATABASE_URL_FILE are both set: remove one of them',

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { openStandIn, replyAbout } from '../_support/stand-in.js'
+import { openFakeServer, replyAbout } from '../_support/fake-server.js'
 
 /** A program that runs the built Action with an event, and prints the effects. */
 const DRIVER = `const [file, event] = process.argv.slice(1)
@@ -22,7 +22,7 @@ describe.each([18, 22])("on Auth0's runtime node%i", (release) => {
       last_logout_at: at,
       all_sessions_at: at,
     })
-    const { url } = await openStandIn(() => [status, response])
+    const { url } = await openFakeServer(() => [status, response])
     const secrets = { LAST_LOGOUT_URL: url, LAST_LOGOUT_API_KEY: 'k'.repeat(32) }
     const file = resolve('dist/login-action.cjs')
     // `node@18` downloads its binary in an install script, which npm may be configured to skip.

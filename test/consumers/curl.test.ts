@@ -17,7 +17,7 @@ beforeAll(async () => {
   store = await openTestStore(database, { domain: DOMAIN })
   const slo = { logId: 'L', type: 'slo', at: LOGOUT_AT, userId: 'auth0|123', sessionId: 'S1' }
   await store.storeBatch({ ...fold([slo]), unattributable: [] })
-  await store.begin(CHECKPOINT, null)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
   api = await serveApi(database)
 })
 afterAll(async () => {

@@ -6,9 +6,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import { isRevoked, lastLogout } from '../../src/client/express.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
+import { openFakeService } from '../_support/fake-service.js'
 import { requireInstalled } from '../_support/installed.js'
 import { type Issuer, openIssuer } from '../_support/issuer.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
 import { serve } from '../_support/protected-server.js'
 
 type CreateMiddleware = (options: object) => RequestHandler
@@ -23,7 +23,7 @@ afterAll(() => issuer.close())
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  client = openClient((await openFakeService()).url, { lookup: 'request' })
 })
 
 const EXPRESS: [name: string, load: () => () => Express][] = [

@@ -3,12 +3,12 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { lastLogout } from '../../src/client/fastify.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
+import { openFakeService } from '../_support/fake-service.js'
 import { requireInstalled } from '../_support/installed.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  client = openClient((await openFakeService()).url, { lookup: 'request' })
 })
 
 const FASTIFY: [name: string, load: () => () => FastifyInstance][] = [

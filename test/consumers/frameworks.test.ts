@@ -104,7 +104,7 @@ describe.each(FRAMEWORKS)('the example for $name', ({ example: name, paths = ['/
     },
   )
 
-  test('accepts a token until its session is logged out, and then the tokens of other sessions', async () => {
+  test('the example accepts a token until its session is logged out, and still accepts the tokens of other sessions', async () => {
     const [group] = GROUPS as [CaseGroup]
     const claims = { sub: `auth0|${name}`, iat: Math.floor(Date.now() / 1000) - 60 }
     const statusOf = async (session: string) =>

@@ -5,9 +5,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout } from '../../src/client/koa.js'
 import { openClient } from '../_support/client.js'
+import { openFakeService } from '../_support/fake-service.js'
 import { requireInstalled } from '../_support/installed.js'
 import { type Issuer, openIssuer } from '../_support/issuer.js'
-import { openLogoutStandIn } from '../_support/logout-stand-in.js'
 import { serve } from '../_support/protected-server.js'
 
 let issuer: Issuer
@@ -20,7 +20,7 @@ afterAll(() => issuer.close())
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openLogoutStandIn()).url, { lookup: 'request' })
+  client = openClient((await openFakeService()).url, { lookup: 'request' })
 })
 
 const KOA: [name: string, load: () => new () => Koa][] = [
@@ -31,7 +31,7 @@ const KOA: [name: string, load: () => new () => Koa][] = [
 const NOW = Math.floor(Date.now() / 1000)
 
 describe.each(KOA)('%s after koa-jwt', (_name, load) => {
-  /** Calls an app whose koa-jwt and binding have these options. */
+  /** Calls an app whose koa-jwt and adapter have these options. */
   async function call(
     claims: object | null,
     options: { optional?: boolean; guard?: LastLogoutClient } = {},
@@ -59,7 +59,7 @@ describe.each(KOA)('%s after koa-jwt', (_name, load) => {
 
   const challenge = expect.stringMatching(/^Bearer error="invalid_token"/)
 
-  test('accepts, refuses and returns unknown as the client does', async () => {
+  test('the Koa middleware accepts, refuses and returns 503 as the decision of the client requires', async () => {
     expect(await call({ sub: 'auth0|in', iat: NOW - 60 })).toMatchObject({ status: 200 })
     expect(await call({ sub: 'auth0|out', iat: NOW - 60 })).toMatchObject({
       status: 401,
@@ -70,7 +70,7 @@ describe.each(KOA)('%s after koa-jwt', (_name, load) => {
     expect(unknown).toEqual({ status: 503, challenge: null, retryAfter: '5' })
   })
 
-  test('with passthrough and authRequired: false, accepts a request only without a token', async () => {
+  test('with passthrough and authRequired: false, the Koa middleware accepts a request only without a token', async () => {
     const optional = { optional: true }
     expect(await call(null, optional)).toMatchObject({ status: 200 })
     expect(await call({ sub: 'auth0|in', iat: NOW - 60 }, optional)).toMatchObject({ status: 200 })

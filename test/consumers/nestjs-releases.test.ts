@@ -58,7 +58,7 @@ describe.each(RELEASES)('%s', (_release, dir) => {
       },
     )
 
-    test('refuses an unknown revocation status with 503 and Retry-After', async () => {
+    test('the guard refuses an unknown revocation status with 503 and Retry-After', async () => {
       expect(await get('unreachable', IN)).toMatchObject({
         status: 503,
         challenge: null,
@@ -67,7 +67,7 @@ describe.each(RELEASES)('%s', (_release, dir) => {
       })
     })
 
-    test('passes a refusal to an exception filter, with its headers on the response', async () => {
+    test('the guard passes a refusal to an exception filter, with its headers on the response', async () => {
       expect(await get('filtered', OUT)).toEqual({
         status: 418,
         challenge: CHALLENGE,
@@ -76,30 +76,30 @@ describe.each(RELEASES)('%s', (_release, dir) => {
       })
     })
 
-    test('challenges with DPoP if the request used DPoP', async () => {
+    test('the guard challenges with DPoP if the request used DPoP', async () => {
       const { challenge } = await get('instance', OUT, { authorization: 'DPoP token' })
       expect(challenge).toBe(CHALLENGE.replace('Bearer', 'DPoP'))
     })
 
-    test('causes an error without verified claims, and no request bypasses the check (P21)', async () => {
+    test('the guard causes an error without verified claims, and no request bypasses the check (pitfall 21)', async () => {
       expect(await get('instance')).toMatchObject({ status: 500 })
       expect(await get('injected')).toMatchObject({ status: 500 })
       expect(await get('named')).toMatchObject({ status: 500 })
     })
 
-    test('accepts a request without a token if none is required, and checks one with a token', async () => {
+    test('the guard accepts a request without a token if none is required, and checks a request with a token', async () => {
       expect(await get('optional')).toMatchObject({ status: 200 })
       expect(await get('optional', OUT)).toMatchObject({ status: 401 })
       const unverified = await get('optional', undefined, { authorization: 'Bearer token' })
       expect(unverified).toMatchObject({ status: 401 })
     })
 
-    test('causes an error in GraphQL without getClaims, also if no token is required', async () => {
+    test('the guard causes an error in GraphQL without getClaims, also if no token is required', async () => {
       expect((await get('graphql')).body).toEqual({ outcome: 'TypeError' })
     })
   })
 
-  test('injects the options of the guard', async () => {
+  test('NestJS injects the options of the guard', async () => {
     const url = `${app.urls.withOptions}/injected`
     expect(await call(url)).toMatchObject({ status: 200 })
     expect(await call(url, OUT)).toMatchObject({ status: 401 })

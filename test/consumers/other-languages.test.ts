@@ -1,5 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import {
+  type FakeVerdictService,
+  openFakeVerdictService,
+} from '../_support/fake-verdict-service.js'
 import { type Driver, type DriverCheck, LANGUAGES, startDriver } from '../_support/languages.js'
 import { ODD_IDS } from '../_support/odd-ids.js'
 import { KEY } from '../_support/served-api.js'
@@ -10,7 +14,6 @@ import {
   openTlsFront,
   type TlsFront,
 } from '../_support/tls.js'
-import { openVerdictStandIn, type VerdictStandIn } from '../_support/verdict-stand-in.js'
 
 const SESSION = 'https://last-logout/session_id'
 const MINUTE_MS = 60_000
@@ -21,7 +24,7 @@ const NOW = Math.floor(Date.now() / 1000)
 let fresh: ServedLogouts
 let stale: ServedLogouts
 let unread: ServedLogouts
-let standIn: VerdictStandIn
+let fakeService: FakeVerdictService
 /** The service with fresh data by HTTPS, with a certificate that the drivers trust, and with another one. */
 let trusted: TlsFront
 let untrusted: TlsFront
@@ -31,7 +34,7 @@ beforeAll(async () => {
   fresh = await serveLogouts()
   stale = await serveLogouts(Date.now() - 6 * MINUTE_MS)
   unread = await serveLogouts(null)
-  standIn = await openVerdictStandIn()
+  fakeService = await openFakeVerdictService()
   certificates = await openCertificates()
   const certificate = await certificates.create('IP:127.0.0.1')
   trustedFile = certificate.file
@@ -44,7 +47,7 @@ beforeAll(async () => {
   for (const id of ODD_IDS) await fresh.logOut(`odd|${id}`)
 })
 afterAll(async () => {
-  const opened = [trusted, untrusted, fresh, stale, unread, standIn]
+  const opened = [trusted, untrusted, fresh, stale, unread, fakeService]
   await Promise.all(opened.map(({ close }) => close()))
   await certificates.remove()
 })
@@ -66,12 +69,12 @@ const served = (expected: Case['expected'], claims: object, url = () => fresh.ur
   expected,
 })
 const stoodIn = (name: string, expected: Case['expected'] = 'unknown'): Case => ({
-  url: () => standIn.urlOf(name),
+  url: () => fakeService.urlOf(name),
   expected,
 })
 /** The response arrives completely, but later than after the default timeout of one second. */
 const late = (name: string): Case => ({
-  url: () => standIn.urlOf(name),
+  url: () => fakeService.urlOf(name),
   check: { timeoutSeconds: null },
   expected: 'unknown',
 })
@@ -148,9 +151,9 @@ describe.each(LANGUAGES)('in $name', (language) => {
   test.each([301, 302, 303, 307, 308])(
     'the example does not follow a redirect with %i',
     async (status) => {
-      const requests = standIn.accepted.length
+      const requests = fakeService.accepted.length
       expect(await check(stoodIn(`redirect-${status}`))).toBe('unknown')
-      expect(standIn.accepted.length).toBe(requests)
+      expect(fakeService.accepted.length).toBe(requests)
     },
   )
 

@@ -31,7 +31,7 @@ describe('the probe', () => {
     ['with the entry of the checkpoint', respond([0, 1]), 'failure', /not strictly newer/],
     ['descending', respond([3, 2]), 'failure', /not strictly newer/],
     ['with a duplicate', respond([1, 1]), 'failure', /not strictly newer/],
-    ['refused', respond([], 404), 'failure', /answered with 404/],
+    ['refused', respond([], 404), 'failure', /gets the status 404/],
   ])('checkPage returns the right status for a page: %s', (_what, response, status, message) => {
     expect(checkPage(response, id(0), 50)).toMatchObject({
       status,

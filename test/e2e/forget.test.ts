@@ -143,14 +143,14 @@ describe('after a person was forgotten', () => {
     },
   )
 
-  test('a client that starts after that rejects the same tokens, without a request', async () => {
+  test('a client that starts after the person was forgotten rejects the same tokens, without a request', async () => {
     const { client, errors } = await open({ createLastLogoutClient })
     onTestFinished(client.close)
     expect(outcomesOf(client)).toEqual(OUTCOMES)
     expect(errors).toEqual([])
   })
 
-  test('a client of 0.1.0 that starts after that loads the feed without an error', async () => {
+  test('a client of 0.1.0 that starts after the person was forgotten loads the feed without an error', async () => {
     const { client, errors } = await open(releasedClient)
     onTestFinished(client.close)
     // The client of 0.1.0 cannot hash ids. docs/privacy.md describes this limitation.

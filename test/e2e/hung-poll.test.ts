@@ -46,7 +46,7 @@ describe.concurrent('a poll that hangs', { timeout: 90_000 }, () => {
       'ABANDONED',
       /did not end within/,
     ],
-  ] as const)('%s (P6)', async ([_title, isAbortable, code, message], context) => {
+  ] as const)('%s (pitfall 6)', async ([_title, isAbortable, code, message], context) => {
     const { expect, annotate, onTestFinished } = context
     const database = await createTestDatabase()
     onTestFinished(() => database.drop())

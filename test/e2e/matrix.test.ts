@@ -365,7 +365,7 @@ function renderMatrix(): string {
   return lines.map((line) => `| ${line.join(' | ')} |`).join('\n')
 }
 
-test('docs/login-action.md shows the matrix (P14)', async () => {
+test('docs/login-action.md shows the matrix (pitfall 14)', async () => {
   const matrix = renderMatrix()
   const [head = ''] = matrix.split('\n')
   const document = await readFile('docs/login-action.md', 'utf8')

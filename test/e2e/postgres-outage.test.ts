@@ -48,7 +48,7 @@ async function expectLoggedOnce(service: RunningService): Promise<void> {
 
 describe('the service', () => {
   test.for(['fast', 'immediate'] as const)(
-    'loses nothing when PostgreSQL is restarted (%s), and logs the outage once (P28)',
+    'loses nothing when PostgreSQL is restarted (%s), and logs the outage once (pitfall 28)',
     async (how, { annotate }) => {
       const service = await run()
       await logOut(service)

@@ -87,7 +87,7 @@ test.concurrent('the service closes its connections to a demoted primary that st
   const { users } = await readRows(next)
   expect(users.filter(({ type }) => type === 'slo')).toEqual(readExpectedRows().users)
   // No write fails in a process that only reads. Such a process closes each connection at its maximum age.
-  const findLogout = async () => (await reader.readKnown(after.user, null)).user
+  const findLogout = async () => (await reader.readKnownLogouts(after.user, null)).user
   await expect.poll(findLogout, { timeout: 5_000 }).not.toBeNull()
 }, 60_000)
 

@@ -113,7 +113,7 @@ async function measureResponses(service: RunningService, requests = REQUESTS) {
 
 describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
   test.for(Object.entries(FAULTS))(
-    'the service serves requests while Redis %s, loses no logout, and resumes polling (P15, P16, P17)',
+    'the service serves requests while Redis %s, loses no logout, and resumes polling (pitfalls 15, 16, 17)',
     { timeout: 90_000 },
     async ([, fault], context) => {
       const { annotate, expect } = context
@@ -148,7 +148,7 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
     },
   )
 
-  test('the service serves requests if Redis is unavailable at the start, and polls when Redis is available (P17)', async (context) => {
+  test('the service serves requests if Redis is unavailable at the start, and polls when Redis is available (pitfall 17)', async (context) => {
     const { annotate, expect } = context
     const { redis, service, logOut } = await open(context, { isStopped: true })
     expect((await service.requestUser()).status).toBe(200)
@@ -161,7 +161,7 @@ describe.skipIf('skip' in found)(title, { concurrent: true }, () => {
     await expect.poll(() => service.countLines('info', RECOVERED), WAIT).toBe(1)
   })
 
-  test('the service warns if Redis can evict the schedule, and restores the schedule after an eviction (P15, P16)', async (context) => {
+  test('the service warns if Redis can evict the schedule, and restores the schedule after an eviction (pitfalls 15, 16)', async (context) => {
     const { annotate, expect } = context
     const args = ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru']
     const { redis, database, service, logOut, readExpectedRows } = await open(context, { args })

@@ -132,19 +132,19 @@ const FAULTS_OF_LOG_REQUESTS: Fault[] = [
   },
   ...FAULTS_OF_ALL_REQUESTS,
   {
-    name: '401 (P12)',
+    name: '401 (pitfall 12)',
     respond: faults.invalidToken(),
     code: 'AUTH0_CREDENTIALS',
     message: /Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
   },
   {
-    name: '403 (P12)',
+    name: '403 (pitfall 12)',
     respond: faults.missingScope(),
     code: 'AUTH0_SCOPE',
     message: /lacks read:logs and read:logs_users .* Grant it/,
   },
   {
-    name: '429 with retry-after (P10)',
+    name: '429 with retry-after (pitfall 10)',
     limits: RATE_LIMITED,
     minRetryMs: 2_000,
     respond: faults.rateLimited({ 'retry-after': '1' }),
@@ -153,7 +153,7 @@ const FAULTS_OF_LOG_REQUESTS: Fault[] = [
       /log request exceeded the rate limit of Auth0 .*retried once Auth0 allows it\. If this persists/,
   },
   {
-    name: '429 without retry-after (P10)',
+    name: '429 without retry-after (pitfall 10)',
     limits: RATE_LIMITED,
     minRetryMs: 2_000,
     respond: faults.rateLimited(),
@@ -213,13 +213,13 @@ const FAULTS_OF_LOG_REQUESTS: Fault[] = [
 const FAULTS_OF_TOKEN_REQUESTS: Fault[] = [
   ...FAULTS_OF_ALL_REQUESTS,
   {
-    name: '401 (P12)',
+    name: '401 (pitfall 12)',
     respond: faults.respondWith(401, { error: 'access_denied' }),
     code: 'AUTH0_CREDENTIALS',
     message: /Check AUTH0_CLIENT_ID and AUTH0_CLIENT_SECRET/,
   },
   {
-    name: '429 (P10)',
+    name: '429 (pitfall 10)',
     limits: RATE_LIMITED,
     minRetryMs: 2_000,
     respond: faults.rateLimited({ 'retry-after': '1' }),
@@ -330,7 +330,7 @@ const toSeconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`
 
 describe.concurrent('log requests that fail', { timeout: 90_000 }, () => {
   for (const fault of FAULTS_OF_LOG_REQUESTS) {
-    test(`a worker whose log requests fail with ${fault.name} logs the error once, recovers, and loses nothing (P5, P8)`, (context) =>
+    test(`a worker whose log requests fail with ${fault.name} logs the error once, recovers, and loses nothing (pitfalls 5, 8)`, (context) =>
       runWithFault(fault, LOGS, context))
   }
 })
@@ -339,7 +339,7 @@ describe.concurrent('token requests that fail from the start of the worker on', 
   timeout: 90_000,
 }, () => {
   for (const fault of FAULTS_OF_TOKEN_REQUESTS) {
-    test(`a worker whose token requests fail with ${fault.name} logs the error once, recovers, and loses nothing (P5)`, (context) =>
+    test(`a worker whose token requests fail with ${fault.name} logs the error once, recovers, and loses nothing (pitfall 5)`, (context) =>
       runWithFault(fault, TOKEN, context))
   }
 })

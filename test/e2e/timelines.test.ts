@@ -155,7 +155,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       ['methods', METHODS],
       ['the session', { session: true }],
     ])(
-      'a refreshed token of an event with %s is accepted until the poll that reads the logout (P24)',
+      'a refreshed token of an event with %s is accepted until the poll that reads the logout (pitfall 24)',
       async (_name, exchangeFields) => {
         const world = createWorld({ exchangeFields })
         const browser = world.openBrowser(userId)
@@ -171,7 +171,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       },
     )
 
-    test('a refreshed token contains the time of the login, not the time of the refresh (P24)', async () => {
+    test('a refreshed token contains the time of the login, not the time of the refresh (pitfall 24)', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const first = await world.openBrowser(userId).logIn()
       const loginAt = clock.now() / 1000
@@ -214,7 +214,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     for (const tokens of again) expect(await isAccepted(await world.refresh(tokens))).toBe(true)
   })
 
-  test('a new login makes no revoked token valid again, on any device (P26)', async () => {
+  test('a new login makes no revoked token valid again, on any device (pitfall 26)', async () => {
     const world = createWorld({ exchangeFields: ENTERPRISE })
     const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
     const old = [await a.logIn(), await b.logIn()]
@@ -262,7 +262,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   })
 
   describe('an slo entry without a user', () => {
-    test('an slo entry with only a session id revokes only the tokens of this session (P27)', async () => {
+    test('an slo entry with only a session id revokes only the tokens of this session (pitfall 27)', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const [a, b] = [world.openBrowser(userId), world.openBrowser(userId)]
       const [onA, onB] = [await a.logIn(), await b.logIn()]
@@ -341,7 +341,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   })
 
   describe('a new login before the logout is known', () => {
-    test('the token of the new login stays valid when the logout is known (P22)', async () => {
+    test('the token of the new login stays valid when the logout is known (pitfall 22)', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       const old = await browser.logIn()
@@ -354,7 +354,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       expect(await isAccepted(await world.refresh(again))).toBe(true)
     })
 
-    test('without the Action, the token of a login in the same second as the logout is rejected, because iat has whole seconds (P22)', async () => {
+    test('without the Action, the token of a login in the same second as the logout is rejected, because iat has whole seconds (pitfall 22)', async () => {
       const world = createWorld({ runAction: null })
       const browser = world.openBrowser(userId)
       await browser.logIn()

@@ -119,7 +119,7 @@ async function readLease({
 
 describe.concurrent.each(queues)('with the schedule in $queue', ({ queueEnv, skip }) => {
   test.skipIf(skip).for([1, 2, 5, 10])(
-    '%i workers send as many requests as one worker, and store the expected rows (P15)',
+    '%i workers send as many requests as one worker, and store the expected rows (pitfall 15)',
     // The tests of a queue run one after the other, because many workers at once are slow.
     { timeout: 90_000, concurrent: false },
     async (count, context) => {
@@ -178,7 +178,7 @@ describe.concurrent('a worker process', () => {
     { timeout: 90_000 },
     ({ queueEnv, skip }) => {
       test.skipIf(skip)(
-        'a worker process that is killed while it holds the lease is replaced by another process, without loss (P15)',
+        'a worker process that is killed while it holds the lease is replaced by another process, without loss (pitfall 15)',
         async (context) => {
           const { annotate, expect } = context
           const system = await open(context, { ...queueEnv(), LOG_LEVEL: 'debug' })

@@ -63,7 +63,7 @@ test('docs/alerts.yml is valid', async () => {
 })
 
 describe('every alert', () => {
-  test('every alert has a case in which it fires, and before that does not', () => {
+  test('every alert has a test case in which the alert at first does not fire, and later fires', () => {
     for (const { alert } of rules) {
       const fires = ALERT_CASES.filter((one) => one.alert === alert).flatMap((one) =>
         Object.values(one.fires),
@@ -78,11 +78,11 @@ describe('every alert', () => {
     expect(ALERT_CASES.filter(({ alert }) => !known.has(alert))).toEqual([])
   })
 
-  test('every alert fires and does not fire as its cases say', async () => {
+  test('every alert fires at the times that its test cases expect, and at no other', async () => {
     expect(await runCases(ALERT_CASES, 'cases.yml')).toContain('SUCCESS')
   })
 
-  test('a case with another expectation fails', async () => {
+  test('a test case fails if the alert does not fire as the case expects', async () => {
     const wrong = ALERT_CASES.map((one) => {
       const [[last = '', labels = []] = []] = Object.entries(one.fires).filter(
         ([, labels]) => labels.length > 0,

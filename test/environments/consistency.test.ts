@@ -61,7 +61,7 @@ const report = (url: string, userId: string) =>
 
 /** Stores pages, each with the logout of one user, until `signal` aborts. Reads each user meanwhile. */
 async function storePages(signal: AbortSignal): Promise<number> {
-  await store.begin(CHECKPOINT, null)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
   await store.storeCaughtUp(CHECKPOINT, Date.now() - 60_000)
   let from = CHECKPOINT
   for (let n = 0; ; n++) {

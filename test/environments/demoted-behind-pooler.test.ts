@@ -34,7 +34,7 @@ async function failOver({ onTestFinished }: TestContext, server_lifetime: number
   await writeLogout(newPrimary.url)
   return {
     pooler,
-    findLogout: async () => (await reader.readKnown(USER_ID, null)).user,
+    findLogout: async () => (await reader.readKnownLogouts(USER_ID, null)).user,
   }
 }
 

@@ -85,7 +85,7 @@ describe('deploy/docker-compose.yml', () => {
     }
   })
 
-  test('Compose gives the program no privilege, and nothing to write to', () => {
+  test('Compose gives the program no privileges, and a read-only file system', () => {
     for (const [name, service] of ours()) {
       expect(service, name).toMatchObject({ read_only: true, cap_drop: ['ALL'] })
     }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import pg from 'pg'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { StoredPage } from '../../src/rules/batch.js'
+import type { PageToStore } from '../../src/rules/batch.js'
 import { fold } from '../../src/rules/fold.js'
 import { finishCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
@@ -94,7 +94,7 @@ describe.each(['LATIN1', 'SQL_ASCII'])('a database with the encoding %s', (encod
 })
 
 /** Returns a page with a logout of each user. Every second logout has a session. */
-function toPage(from: string, userIds: string[]): StoredPage {
+function toPage(from: string, userIds: string[]): PageToStore {
   const events = userIds.map((userId, n) => ({
     logId: `${from}-${n}`,
     type: 'slo',
@@ -130,10 +130,10 @@ async function createTables(encoding: string): Promise<string> {
 test('a read of a user id that the encoding cannot represent fails, and the concurrent reads succeed', async () => {
   const store = await openTestStore({ url: await createTables('LATIN1') })
   closers.push(store.close)
-  await store.begin('P0', null)
+  await store.setFirstCheckpoint('P0', null)
   await store.storePage(toPage('P0', ['auth0|1']))
   const ids = ['auth0|1', 'auth0|Łukasz', 'auth0|2']
-  const results = await Promise.allSettled(ids.map((id) => store.readKnown(id, null)))
+  const results = await Promise.allSettled(ids.map((id) => store.readKnownLogouts(id, null)))
   expect(results).toMatchObject([
     { value: { user: { at: 1_000 } } },
     { reason: { message: expect.stringContaining('22P05') } },
@@ -141,11 +141,11 @@ test('a read of a user id that the encoding cannot represent fails, and the conc
   ])
 })
 
-test('a user id that the encoding cannot represent is recorded in ASCII, and the other entries are stored (P5)', async () => {
+test('a user id that the encoding cannot represent is recorded in ASCII, and the other entries are stored (pitfall 5)', async () => {
   const url = await createTables('LATIN1')
   const store = await openTestStore({ url })
   closers.push(store.close)
-  await store.begin('P0', null)
+  await store.setFirstCheckpoint('P0', null)
   const otherUsers = Array.from({ length: 97 }, (_, n) => `auth0|${n}`)
   const page = toPage('P0', [...otherUsers.slice(0, 40), 'auth0|Łukasz', ...otherUsers.slice(40)])
   const unattributable = [{ logId: 'L', reason: 'no_subject', entry: '{"name":"Łukasz"}' }]
@@ -196,7 +196,7 @@ describe('if PostgreSQL refuses a row', () => {
       await addRefusals(database)
       const store = await openTestStore(database)
       closers.push(store.close)
-      await store.begin('P0', null)
+      await store.setFirstCheckpoint('P0', null)
       const good = Array.from({ length: 20 }, (_, n) => `auth0|${n}`)
       const page = toPage('P0', ['bad|first', ...good, 'bad|a', 'bad|b', 'bad|last'])
       await expect(store.storePage(page)).resolves.toBe(true)
@@ -234,7 +234,7 @@ describe('if PostgreSQL refuses a row', () => {
     await addRefusals(database)
     const store = await openTestStore(database)
     closers.push(store.close)
-    await store.begin('P0', null)
+    await store.setFirstCheckpoint('P0', null)
     const page = toPage('P0', ['bad|Łukasz', 'auth0|good'])
     await store.storePage(page)
     await expect(store.count()).resolves.toMatchObject({ unattributable: { not_storable: 1 } })
@@ -249,7 +249,7 @@ describe('if PostgreSQL refuses a row', () => {
     await addRefusals(database)
     const store = await openTestStore(database)
     closers.push(store.close)
-    await store.begin('P0', null)
+    await store.setFirstCheckpoint('P0', null)
     const page = toPage('P0', ['bad|a', 'bad|b'])
     await expect(store.storePage(page)).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P0' })
@@ -273,7 +273,7 @@ describe('if PostgreSQL refuses a row', () => {
     const database = await createMigratedDatabase()
     const store = await openTestStore(database)
     closers.push(store.close)
-    await store.begin('P0', null)
+    await store.setFirstCheckpoint('P0', null)
     await database.query('DROP TABLE session_logout')
     await expect(store.storePage(toPage('P0', ['auth0|1']))).rejects.toThrow(/session_logout/)
     expect(await database.query(READ_UNATTRIBUTABLE)).toEqual([])

@@ -27,7 +27,7 @@ describe('behind Caddy with `encode gzip`', COMPRESSING, () => {
   beforeAll(async () => {
     database = await createTestDatabase()
     store = await openTestStore(database, { domain: DOMAIN })
-    await store.begin(CHECKPOINT, null)
+    await store.setFirstCheckpoint(CHECKPOINT, null)
     await store.storeCaughtUp(CHECKPOINT, Date.now())
     for (let n = 0; n < USER_COUNT; n++) await report(`auth0|${n}`)
     api = await serveApi(database)

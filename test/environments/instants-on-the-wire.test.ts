@@ -39,7 +39,8 @@ const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<u
   claim: (store) => store.claim(),
   acquireLease: (store) => store.acquireLease('worker', MINUTE),
   releaseLease: (store) => store.releaseLease('worker'),
-  begin: (store) => store.begin(CHECKPOINT, { from: NOW - MINUTE, to: NOW }),
+  setFirstCheckpoint: (store) =>
+    store.setFirstCheckpoint(CHECKPOINT, { from: NOW - MINUTE, to: NOW }),
   storeSweep: (store) => store.storeSweep(batch(1), { from: NOW - MINUTE / 2, to: NOW }),
   moveCheckpoint: (store) =>
     store.moveCheckpoint(CHECKPOINT, 'P1', { from: NOW - MINUTE, to: NOW }),
@@ -54,7 +55,7 @@ const CALLS: Record<keyof LastLogoutStore, (store: LastLogoutStore) => Promise<u
     store.storeGap({ from: NOW - MINUTE, to: NOW - 1, reason: 'retention' }, true),
   raiseFloor: (store) => store.raiseFloor(NOW),
   readProgress: (store) => store.readProgress(),
-  readKnown: (store) => store.readKnown('auth0|1', 'S1'),
+  readKnownLogouts: (store) => store.readKnownLogouts('auth0|1', 'S1'),
   readChanges: (store) => store.readChanges({ after: null, since: NOW - MINUTE, limit: 10 }),
   readGaps: (store) => store.readGaps(),
   count: (store) => store.count(),

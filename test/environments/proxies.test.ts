@@ -26,7 +26,7 @@ let runAction: RunAction
 beforeAll(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database, { domain: DOMAIN })
-  await store.begin(CHECKPOINT, null)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
   const events = ODD_IDS.map((userId) => ({
     logId: `L ${userId}`,
     type: 'slo',

@@ -58,7 +58,7 @@ beforeAll(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database)
   const checkpoint = syntheticLogId(Date.now())
-  await store.begin(checkpoint, null)
+  await store.setFirstCheckpoint(checkpoint, null)
   await store.storeCaughtUp(checkpoint, Date.now())
   metrics = createMetrics({ ...store, rateShare: 1 })
   metrics.expose('api')

@@ -27,7 +27,7 @@ beforeAll(async () => {
   store = await openTestStore(database, { now: () => now })
   const allSessionsLogout = { ...sessionLogout, userId: 'auth0|all', sessionId: null }
   await store.storeBatch({ ...fold([sessionLogout, allSessionsLogout]), unattributable: [] })
-  await store.begin(CHECKPOINT, null)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
   await store.storeCaughtUp(CHECKPOINT, NOW - 840)
 })
 afterAll(async () => {
@@ -54,7 +54,7 @@ describe('GET /v1/users/{user_id}/last-logout', () => {
     complete: true,
   }
 
-  test('the API returns the last logout with its freshness (P6)', async () => {
+  test('the API returns the last logout with its freshness (pitfall 6)', async () => {
     const response = await get('/v1/users/auth0%7C123/last-logout')
     expect(response.statusCode).toBe(200)
     expect(response.json()).toEqual({
@@ -314,7 +314,7 @@ describe('authentication', () => {
     '/docs/',
     '/docs/json',
     '/metrics',
-  ])('the API rejects a request to %s without a key (P32)', async (path) =>
+  ])('the API rejects a request to %s without a key (pitfall 32)', async (path) =>
     expect((await get(path, {})).statusCode).toBe(401),
   )
 
@@ -392,7 +392,7 @@ describe('while the database is unavailable', () => {
 test('the API responds to an internal error with 500 and the request id, without the message of the error', async () => {
   const failingApp = await openApi({
     ...store,
-    readKnown: async () => {
+    readKnownLogouts: async () => {
       throw new Error('secret detail')
     },
   })

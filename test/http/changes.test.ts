@@ -22,7 +22,7 @@ let api: Awaited<ReturnType<typeof serveApi>>
 beforeEach(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database, { domain: DOMAIN })
-  await store.begin(CHECKPOINT, null)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
   api = await serveApi(database)
 })
 afterEach(async () => {

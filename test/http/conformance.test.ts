@@ -33,7 +33,7 @@ let app: FastifyInstance
 beforeEach(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database, { now: () => now })
-  await store.begin(CHECKPOINT, null)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
   await storeAll(vector.stored)
   app = await openApi(store)
 })

@@ -9,7 +9,7 @@ const failIfCalled = async () => {
 }
 const openAppWith = (deps: Partial<AppDeps> = {}) =>
   openApi({
-    readKnown: async () => ({
+    readKnownLogouts: async () => ({
       user: null,
       session: null,
       floorAt: null,

@@ -15,7 +15,7 @@ let app: FastifyInstance
 beforeAll(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database, { now: () => now })
-  await store.begin(CHECKPOINT, null)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
   await store.storeCaughtUp(CHECKPOINT, NOW - 840)
 })
 afterAll(async () => {
@@ -45,7 +45,7 @@ describe('the health routes', () => {
     [60_000, 200, 'ok'],
     [60_001, 503, 'stale'],
   ])(
-    'with a lag of %d ms, /health/fresh responds with %d, and /health/ready with 200 (P6)',
+    'with a lag of %d ms, /health/fresh responds with %d, and /health/ready with 200 (pitfall 6)',
     async (lag, statusCode, status) => {
       now = NOW - 840 + lag
       const freshResponse = await app.inject('/health/fresh')

@@ -11,7 +11,7 @@ const failIfCalled = async () => {
 /** Opens an API that allows two connections. The API is closed after the test. */
 async function open() {
   const app = await openApi({
-    readKnown: failIfCalled,
+    readKnownLogouts: failIfCalled,
     readProgress: failIfCalled,
     readChanges: failIfCalled,
     storeReported: failIfCalled,

@@ -208,7 +208,7 @@ describe('the token of the log stream', () => {
     ['alone', TOKEN],
     ['as a bearer token', `Bearer ${TOKEN}`],
     ['as a bearer token in lower case', `bearer ${TOKEN}`],
-  ])('the API accepts the token %s (P32)', async (_how, authorization) => {
+  ])('the API accepts the token %s (pitfall 32)', async (_how, authorization) => {
     expect((await send(line('auth0|1'), { authorization })).statusCode).toBe(204)
   })
 
@@ -232,7 +232,7 @@ describe('the token of the log stream', () => {
     ['the token as a password', { authorization: `Basic ${btoa(`me:${TOKEN}`)}` }, 401],
     ['a key of API_KEYS', bearer(keys.logout), 403],
   ])(
-    'the API rejects %s instead of the token, and stores nothing (P32)',
+    'the API rejects %s instead of the token, and stores nothing (pitfall 32)',
     async (_what, headers, statusCode) => {
       const response = await send(line('auth0|1'), headers)
       expect(response.statusCode).toBe(statusCode)

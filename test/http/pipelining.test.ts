@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { MAX_WAITING_REQUESTS } from '../../src/http/pipelining.js'
-import type { Known } from '../../src/rules/known.js'
+import type { LogoutSnapshot } from '../../src/rules/logout-snapshot.js'
 import { bearer, keys, listenOnLoopback, openApi } from '../_support/api.js'
 
-const KNOWN: Known = {
+const KNOWN: LogoutSnapshot = {
   user: null,
   session: null,
   floorAt: null,
@@ -25,9 +25,9 @@ const failIfCalled = async () => {
 }
 beforeAll(async () => {
   app = await openApi({
-    readKnown: (userId) => {
+    readKnownLogouts: (userId) => {
       requestedUsers.push(userId)
-      return new Promise<Known>((resolve) => pendingResponses.push(() => resolve(KNOWN)))
+      return new Promise<LogoutSnapshot>((resolve) => pendingResponses.push(() => resolve(KNOWN)))
     },
     readProgress: failIfCalled,
     readChanges: async () => ({ changes: [], cursor: 'c', asOf: null, now: 0, more: false }),

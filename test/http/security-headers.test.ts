@@ -14,7 +14,7 @@ let url: string
 const storedLogouts: unknown[] = []
 beforeAll(async () => {
   app = await openApi({
-    readKnown: async () => known,
+    readKnownLogouts: async () => known,
     readProgress: failIfCalled,
     readChanges: async () => page,
     storeReported: async (logout) => {

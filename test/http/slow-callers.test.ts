@@ -40,7 +40,7 @@ async function openLongApi(limits?: HttpLimits) {
   const changes = Array.from({ length: CHANGE_COUNT }, (_, n) => user(n))
   return openApi({
     ...(limits && { limits }),
-    readKnown: async () => ({
+    readKnownLogouts: async () => ({
       user: null,
       session: null,
       floorAt: null,

@@ -14,7 +14,7 @@ const failIfCalled = async () => {
 }
 beforeEach(async () => {
   app = await openApi({
-    readKnown: failIfCalled,
+    readKnownLogouts: failIfCalled,
     readProgress: failIfCalled,
     readChanges: async () => ({ changes: [], cursor: 'c', asOf: null, now: 0, more: false }),
     storeReported: failIfCalled,

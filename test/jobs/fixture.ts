@@ -18,8 +18,8 @@ export interface TestLog {
   text(): string
 }
 
-/** An interval that is longer than any test. */
-export const NEVER_MS = 3_600_000
+/** An interval that is longer than any test: a job with this interval runs only once in a test. */
+export const ONE_HOUR_MS = 3_600_000
 
 /** Creates a job that runs `work` every `everyMs`. */
 export function createTestJob(

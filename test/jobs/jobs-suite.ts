@@ -7,7 +7,7 @@ import {
   createTestJob,
   createTestLog,
   forbidConsole,
-  NEVER_MS,
+  ONE_HOUR_MS,
   startJobs,
   type TestJob,
   uniquePrefix,
@@ -71,7 +71,7 @@ export function describeJobs(store: TestStore): void {
       const { start } = openQueue(context)
       const [frequentJob, rareJob] = [
         createTestJob(4_000),
-        createTestJob(NEVER_MS, undefined, 'rare'),
+        createTestJob(ONE_HOUR_MS, undefined, 'rare'),
       ]
       const socketsBefore = await start([frequentJob, rareJob])
       const countRuns = (job: { startedAt: number[] }) => job.startedAt.length
@@ -91,7 +91,10 @@ export function describeJobs(store: TestStore): void {
     test('jobs use a changed interval and a changed list of jobs from the next start on', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
-      const [slow, removed] = [createTestJob(NEVER_MS), createTestJob(NEVER_MS, undefined, 'gone')]
+      const [slow, removed] = [
+        createTestJob(ONE_HOUR_MS),
+        createTestJob(ONE_HOUR_MS, undefined, 'gone'),
+      ]
       const socketsBefore = await start([slow, removed])
       await socketsBefore.close()
       const fast = createTestJob(100)
@@ -118,7 +121,7 @@ export function describeJobs(store: TestStore): void {
       expect((others.at(-1) ?? 0) - first).toBeGreaterThan(11 * everyMs)
     })
 
-    test('restarts and workers that start together do not duplicate the schedule (P15)', async (context) => {
+    test('restarts and workers that start together do not duplicate the schedule (pitfall 15)', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       const everyMs = 200
@@ -139,7 +142,7 @@ export function describeJobs(store: TestStore): void {
       expect(waiting + delayed).toBeLessThanOrEqual(2)
     })
 
-    test('ten workers that start together schedule a job once, and log no warning (P15)', async (context) => {
+    test('ten workers that start together schedule a job once, and log no warning (pitfall 15)', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       const job = createTestJob(200)
@@ -154,7 +157,7 @@ export function describeJobs(store: TestStore): void {
       expect([...lines('warn'), ...lines('error')]).toEqual([])
     })
 
-    test('only one run of a job is active if the job is queued several times in a second (P15)', async (context) => {
+    test('only one run of a job is active if the job is queued several times in a second (pitfall 15)', async (context) => {
       const { expect } = context
       const { queue, start } = openQueue(context)
       let running = 0
@@ -186,7 +189,7 @@ export function describeJobs(store: TestStore): void {
     test('jobs are scheduled again after all data of the queue was deleted', async (context) => {
       const { expect } = context
       const { prefix, start } = openQueue(context)
-      const [job, rareJob] = [createTestJob(100), createTestJob(NEVER_MS, undefined, 'rare')]
+      const [job, rareJob] = [createTestJob(100), createTestJob(ONE_HOUR_MS, undefined, 'rare')]
       await start([job, rareJob])
       await waitForStarts(job)
       await store.wipe(prefix)
@@ -248,7 +251,7 @@ export function describeJobs(store: TestStore): void {
       const { expect } = context
       const { queue, start } = openQueue(context)
       let workEnded = false
-      const job = createTestJob(NEVER_MS, async (signal) => {
+      const job = createTestJob(ONE_HOUR_MS, async (signal) => {
         await once(signal, 'abort')
         await sleep(300)
         workEnded = true
@@ -267,7 +270,7 @@ export function describeJobs(store: TestStore): void {
       const workEnded = new Promise<void>((resolve) => {
         endWork = resolve
       })
-      const [job, slow] = [createTestJob(50), createTestJob(NEVER_MS, () => workEnded, 'slow')]
+      const [job, slow] = [createTestJob(50), createTestJob(ONE_HOUR_MS, () => workEnded, 'slow')]
       const jobs = await start([job, slow])
       await Promise.all([waitForStarts(job), waitForStarts(slow, 1 - slow.startedAt.length)])
       const whenClosed = jobs.close()

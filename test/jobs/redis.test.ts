@@ -8,7 +8,7 @@ import {
   createTestJob,
   createTestLog,
   forbidConsole,
-  NEVER_MS,
+  ONE_HOUR_MS,
   startJobs,
   uniquePrefix,
   waitForStarts,
@@ -40,7 +40,7 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
     const server = await startOwnRedis(context)
     const { log, lines } = createTestLog()
     const job = createTestJob(100)
-    const rareJob = createTestJob(NEVER_MS, undefined, 'rare')
+    const rareJob = createTestJob(ONE_HOUR_MS, undefined, 'rare')
     await startJobs(context, {
       connection: connectionTo(server.url),
       prefix,
@@ -85,7 +85,7 @@ describe.skipIf(skip)(title, { concurrent: true }, () => {
     const server = await startOwnRedis(context)
     const { log, lines } = createTestLog()
     let hasEnded = false
-    const job = createTestJob(NEVER_MS, async (signal) => {
+    const job = createTestJob(ONE_HOUR_MS, async (signal) => {
       await once(signal, 'abort')
       hasEnded = true
     })

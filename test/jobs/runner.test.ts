@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { abortedError, LastLogoutError } from '../../src/errors.js'
 import { createRunner } from '../../src/jobs/runner.js'
 import type { ScheduledJob } from '../../src/jobs/scheduled-job.js'
-import { createTestLog, NEVER_MS } from './fixture.js'
+import { createTestLog, ONE_HOUR_MS } from './fixture.js'
 
 const NEVER = new Promise<never>(() => {})
 
@@ -12,7 +12,7 @@ const NEVER = new Promise<never>(() => {})
 function createTestRunner(work: ScheduledJob['run'], stallMs?: number) {
   const closing = new AbortController()
   const { log, lines } = createTestLog()
-  const job = { name: 'tick', everyMs: NEVER_MS, run: work, ...(stallMs && { stallMs }) }
+  const job = { name: 'tick', everyMs: ONE_HOUR_MS, run: work, ...(stallMs && { stallMs }) }
   const failures: [string, unknown][] = []
   const onFailure = (name: string, error: unknown) => void failures.push([name, error])
   const runner = createRunner({ jobs: [job], log, onFailure }, closing.signal)
@@ -67,7 +67,7 @@ describe('a job that fails', () => {
 })
 
 describe('a run without progress', () => {
-  test('a run without progress is aborted, and the job runs again (P6)', async () => {
+  test('a run without progress is aborted, and the job runs again (pitfall 6)', async () => {
     let runs = 0
     const { run, lines } = createTestRunner(async (signal) => {
       runs += 1
@@ -111,7 +111,7 @@ describe('a run without progress', () => {
 })
 
 describe('a run with progress', () => {
-  test('a run with progress can take longer than its stall timeout (P9)', async () => {
+  test('a run with progress can take longer than its stall timeout (pitfall 9)', async () => {
     const { run, lines } = createTestRunner(async (signal, progressed) => {
       for (let n = 0; n < 10; n++) {
         await sleep(50)

@@ -1,6 +1,6 @@
 import { afterAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { registerSchedulers, restoreSchedulers } from '../../src/jobs/schedulers.js'
-import { createTestJob, NEVER_MS, uniquePrefix } from './fixture.js'
+import { createTestJob, ONE_HOUR_MS, uniquePrefix } from './fixture.js'
 import { startStores, type TestQueue } from './stores.js'
 
 const stores = await startStores()
@@ -8,7 +8,7 @@ afterAll(() => Promise.all(stores.map((store) => store.stop())))
 
 for (const store of stores) {
   describe.skipIf(store.skip)(`schedulers on ${store.name}, without a worker`, () => {
-    const job = createTestJob(NEVER_MS)
+    const job = createTestJob(ONE_HOUR_MS)
     const oneMinuteAhead = (): number => Date.now() + 60_000
     let prefix: string
     let queue: TestQueue
@@ -37,9 +37,9 @@ for (const store of stores) {
       expect(await countPending()).toEqual({ waiting: 1, delayed: 0 })
     })
 
-    test('registerSchedulers schedules each job once, even if ten workers register several times (P15)', async () => {
+    test('registerSchedulers schedules each job once, even if ten workers register several times (pitfall 15)', async () => {
       const names = ['poll', 'reconcile', 'prune']
-      const jobs = names.map((name) => createTestJob(NEVER_MS, undefined, name))
+      const jobs = names.map((name) => createTestJob(ONE_HOUR_MS, undefined, name))
       await registerSchedulers(queue, jobs)
       const nextRunAt = await readNextRunAt()
       const queues = Array.from({ length: 10 }, () => store.openQueue(prefix))
@@ -59,7 +59,7 @@ for (const store of stores) {
       await store.losePendingRuns(prefix)
       await restoreSchedulers(queue, [job], oneMinuteAhead())
       expect(await readNextRunAt()).toBeGreaterThan(nextRunAt)
-      const hoursAgo = Date.now() - 2 * NEVER_MS
+      const hoursAgo = Date.now() - 2 * ONE_HOUR_MS
       expect(await restoreSchedulers(queue, [job], hoursAgo)).toBe(false)
       expect(await readNextRunAt()).toBeLessThanOrEqual(Date.now())
       expect(await countPending()).toEqual({ waiting: 1, delayed: 0 })
@@ -68,7 +68,7 @@ for (const store of stores) {
     test('restoreSchedulers adds a missing scheduler, and does not change a correct scheduler', async () => {
       await registerSchedulers(queue, [job])
       const nextRunAt = await readNextRunAt()
-      const missing = createTestJob(NEVER_MS, undefined, 'missing')
+      const missing = createTestJob(ONE_HOUR_MS, undefined, 'missing')
       await restoreSchedulers(queue, [job, missing], nextRunAt + 5_000)
       const schedulers = await queue.getJobSchedulers()
       expect(new Map(schedulers.map((scheduler) => [scheduler.key, scheduler.next]))).toEqual(
@@ -80,7 +80,7 @@ for (const store of stores) {
       expect(await countPending()).toEqual({ waiting: 2, delayed: 0 })
     })
 
-    test('restoreSchedulers does not change a due job, even if it runs several times', async () => {
+    test('restoreSchedulers does not change a due job, even if restoreSchedulers runs several times', async () => {
       await registerSchedulers(queue, [job])
       const nextRunAt = await readNextRunAt()
       for (let attempt = 0; attempt < 3; attempt += 1)

@@ -4,7 +4,7 @@ import { JOBS_DEFAULTS } from '../../src/jobs/jobs.js'
 import { createQueueOutage } from '../../src/jobs/outage.js'
 import { createWatchdog } from '../../src/jobs/watchdog.js'
 import { WAIT } from '../_support/wait.js'
-import { type Context, createTestJob, createTestLog, NEVER_MS, uniquePrefix } from './fixture.js'
+import { type Context, createTestJob, createTestLog, ONE_HOUR_MS, uniquePrefix } from './fixture.js'
 import { startPostgresStore, type TestQueue } from './stores.js'
 
 const store = await startPostgresStore()
@@ -23,7 +23,7 @@ async function startWatched(
   const stop = new AbortController()
   const { log, lines } = createTestLog()
   const outage = createQueueOutage({ kind: 'redis', urls: ['redis://here'] }, log, stop.signal)
-  const jobs = [createTestJob(NEVER_MS)]
+  const jobs = [createTestJob(ONE_HOUR_MS)]
   const { signal } = stop
   const options = { jobs, open, onRegistered, outage, signal, watchIntervalMs: 100, now }
   const watchdog = createWatchdog(options)
@@ -135,7 +135,7 @@ describe.concurrent('the watchdog', () => {
     },
   )
 
-  test('the watchdog reports a conflict that occurs repeatedly (P6)', async (context) => {
+  test('the watchdog reports a conflict that occurs repeatedly (pitfall 6)', async (context) => {
     const { expect } = context
     const queue = openQueue(context)
     const conflict = Object.assign(new Error('refused'), { code: -11 })

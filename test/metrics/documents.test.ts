@@ -49,7 +49,7 @@ async function causeTraffic({ t, service }: MeasuredService, url: string): Promi
   await vi.waitFor(isFresh, POLLING)
   tenant.write(buildEntry('slo', { userId: USER, sessionId: SESSION }))
   await vi.waitFor(async () => {
-    expect((await store.readKnown(USER, SESSION)).session?.ended).toBe(true)
+    expect((await store.readKnownLogouts(USER, SESSION)).session?.ended).toBe(true)
   }, POLLING)
   const gap = { from: Date.now() - 3 * DAY_MS, to: Date.now() - 2 * DAY_MS }
   await store.storeGap({ ...gap, reason: 'retention' }, false)

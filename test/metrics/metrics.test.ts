@@ -22,7 +22,7 @@ const get = (path: string, authorization = `Bearer ${CALLER}`) =>
   fetch(url + path, { headers: authorization === '' ? {} : { authorization } })
 
 describe('freshness', () => {
-  test('freshness is reported as an age, and is absent before the first catch-up has ended (P6, P31)', async () => {
+  test('freshness is reported as an age, and is absent before the first catch-up has ended (pitfalls 6, 31)', async () => {
     const { families } = await scrape(url)
     expect(readValue(families, 'last_logout_database_up')).toBe(1)
     expect(readValue(families, 'last_logout_freshness_lag_seconds')).toBe(undefined)
@@ -37,7 +37,7 @@ describe('freshness', () => {
     expect(await read('last_logout_last_reconcile_age_seconds')).toBeLessThan(10)
   })
 
-  test('the freshness lag grows while no worker polls, also in a process that only serves the API (P6)', async () => {
+  test('the freshness lag grows while no worker polls, also in a process that only serves the API (pitfall 6)', async () => {
     await sync()
     const hourAgo = "now() - interval '1 hour'"
     await measured.database.query(`UPDATE tenant SET as_of = ${hourAgo}, last_poll_at = ${hourAgo}`)
@@ -137,7 +137,7 @@ test('a process exposes no metrics of a task that it does not perform', async ()
   }
 })
 
-test('requests to Auth0 are counted by status, and the metrics contain the remaining budget (P13)', async () => {
+test('requests to Auth0 are counted by status, and the metrics contain the remaining budget (pitfall 13)', async () => {
   const { faults: faultQueue, requests } = measured.t.simulator
   expect(await read('last_logout_auth0_rate_limit_requests')).toBe(undefined)
   faultQueue.push({

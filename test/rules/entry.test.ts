@@ -39,7 +39,7 @@ describe('what an entry ends', () => {
       { ...event, sessionId: null },
     ],
     [
-      'all sessions of the user if the session id is null (P27)',
+      'all sessions of the user if the session id is null (pitfall 27)',
       { ...sloEntry, details: { session_id: null } },
       { ...event, sessionId: null },
     ],
@@ -93,7 +93,7 @@ describe('what an entry ends', () => {
   })
 
   test.each(['scp', 'sce', 'scu', 'scpn'])(
-    'a configured %s ends all sessions of the user (P33)',
+    'a configured %s ends all sessions of the user (pitfall 33)',
     (type) => {
       const entry = { ...sloEntry, type }
       expect(readEntry(entry, allTypes)).toMatchObject({
@@ -107,7 +107,7 @@ describe('back-channel logouts', () => {
   const backchannel = { ...sloEntry, type: 'oidc_backchannel_logout_succeeded' }
 
   test.each(['password-changed', 'session-revoked', 'account-deleted', 'email-identifier-changed'])(
-    'a back-channel logout counts if the initiator is %s (P33)',
+    'a back-channel logout counts if the initiator is %s (pitfall 33)',
     (initiator) => {
       const entry = { ...backchannel, details: { initiator } }
       expect(readEntry(entry, allTypes)).toMatchObject({ kind: 'event' })
@@ -115,7 +115,7 @@ describe('back-channel logouts', () => {
   )
 
   test.each(['rp-logout', 'idp-logout', 'session-expired', '', null, undefined, 5])(
-    'a back-channel logout does not count if the initiator is %j (P33)',
+    'a back-channel logout does not count if the initiator is %j (pitfall 33)',
     (initiator) => {
       const entry = { ...backchannel, details: { initiator } }
       expect(readEntry(entry, allTypes)).toEqual({ kind: 'other' })
@@ -218,7 +218,7 @@ describe('a configured type', () => {
     'limit_sul',
     'pwd_leak',
     'signup_pwd_leak',
-  ])('the type %s is forbidden (P33)', (type) => expect(refuseType(type)).toBe('forbidden'))
+  ])('the type %s is forbidden (pitfall 33)', (type) => expect(refuseType(type)).toBe('forbidden'))
   test.each(['sdu', 'xyz', ''])('the type %j is unknown', (type) =>
     expect(refuseType(type)).toBe('unknown'),
   )

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decidedBy } from '../../src/rules/explain.js'
+import { findDecidingReason } from '../../src/rules/explain.js'
 import { judge, type KnownLogouts, type Policy } from '../../src/rules/judge.js'
 
 describe('the deciding logout', () => {
@@ -38,14 +38,14 @@ describe('the deciding logout', () => {
     ],
   ])('the deciding logout is %s', (_what, policy, sessionId, logouts, reason) => {
     const token = { subject: 'auth0|1', sessionId, loginAt: null }
-    expect(decidedBy(token, logouts, { policy })).toBe(reason)
+    expect(findDecidingReason(token, logouts, { policy })).toBe(reason)
     // The same logout decides if the login is later than all logouts.
-    expect(decidedBy({ ...token, loginAt: 1e9 }, logouts, { policy })).toBe(reason)
+    expect(findDecidingReason({ ...token, loginAt: 1e9 }, logouts, { policy })).toBe(reason)
   })
 
   test('there is no deciding logout for a machine token', () => {
     const token = { subject: 'app@clients', sessionId: null, loginAt: 1 }
-    expect(decidedBy(token, { ...none, floorAt: 5 }, { policy: 'session' })).toBeNull()
+    expect(findDecidingReason(token, { ...none, floorAt: 5 }, { policy: 'session' })).toBeNull()
   })
 
   test('decidedBy returns the reason that judge returns for a revoked token', () => {
@@ -67,8 +67,11 @@ describe('the deciding logout', () => {
         fc.constantFrom<Policy>('session', 'user'),
         (token, some, policy) => {
           const { revoked, reason } = judge(token, some, { policy })
-          if (revoked) expect(decidedBy(token, some, { policy })).toBe(reason)
-          else expect(decidedBy(token, some, { policy }) === null).toBe(reason === 'no_logout')
+          if (revoked) expect(findDecidingReason(token, some, { policy })).toBe(reason)
+          else
+            expect(findDecidingReason(token, some, { policy }) === null).toBe(
+              reason === 'no_logout',
+            )
         },
       ),
     )

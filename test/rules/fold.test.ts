@@ -54,7 +54,7 @@ test('if two events happened in the same millisecond, the event with the greater
   expect(fold([first, second]).users).toMatchObject([{ logId: 'B', type: 'session_revoked' }])
 })
 
-test('fold returns the same rows as applying the events one by one, in any order and with repetitions (P19)', () => {
+test('fold returns the same rows as applying the events one by one, in any order and with repetitions (pitfall 19)', () => {
   fc.assert(
     fc.property(logoutEvents, fc.infiniteStream(fc.nat()), (events, random) => {
       const repeated = [...events, ...events.filter(() => (random.next().value ?? 0) % 2 === 0)]

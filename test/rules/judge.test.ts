@@ -58,11 +58,11 @@ describe.each<[string, Policy, Token, (instant: number) => KnownLogouts, string]
   (_what, policy, tokenToJudge, known, reason) => {
     test.each([
       ['revoked if its login is one millisecond before the logout', LOGIN_MS + 1, true],
-      ['revoked if its login is in the same millisecond (P22)', LOGIN_MS, true],
+      ['revoked if its login is in the same millisecond (pitfall 22)', LOGIN_MS, true],
       ['accepted if its login is one millisecond after the logout', LOGIN_MS - 1, false],
       ['accepted if its login is a whole second after the logout', LOGIN_MS - 1000, false],
       [
-        'revoked if its login is known only to the second, and in the same second (P22)',
+        'revoked if its login is known only to the second, and in the same second (pitfall 22)',
         LOGIN_MS + 999,
         true,
       ],
@@ -80,9 +80,12 @@ describe.each<[string, Policy, Token, (instant: number) => KnownLogouts, string]
       [10, LOGIN_MS + 9, false],
       [10, LOGIN_MS + 10, true],
       [10, LOGIN_MS + 11, true],
-    ])('a leeway of %d ms is applied once to the login (P23)', (leewayMs, logoutAt, revoked) => {
-      expect(judge(tokenToJudge, known(logoutAt), { policy, leewayMs }).revoked).toBe(revoked)
-    })
+    ])(
+      'a leeway of %d ms is applied once to the login (pitfall 23)',
+      (leewayMs, logoutAt, revoked) => {
+        expect(judge(tokenToJudge, known(logoutAt), { policy, leewayMs }).revoked).toBe(revoked)
+      },
+    )
   },
 )
 
@@ -149,7 +152,7 @@ describe.each<Policy>(['session', 'user'])('under policy %s', (policy) => {
     })
   })
 
-  test('the newest of several covering logouts decides (P20)', () => {
+  test('the newest of several covering logouts decides (pitfall 20)', () => {
     const instant = fc.integer({ min: LOGIN_MS - 1000, max: LOGIN_MS + 1000 })
     fc.assert(
       fc.property(instant, instant, instant, instant, (userAt, allAt, sessionAt, floorAt) => {

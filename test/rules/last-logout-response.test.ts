@@ -18,7 +18,7 @@ const NO_LOGOUT = { ...RESPONSE, last_logout_at: null, session: null }
 describe('the response about a last logout', () => {
   test('readLastLogoutResponse returns the logouts of the user and of the session', () => {
     expect(readLastLogoutResponse(RESPONSE)).toEqual({
-      known: {
+      knownLogouts: {
         user: { at: AT_MS, allSessionsAt: null },
         session: { at: AT_MS, ended: true },
         floorAt: null,
@@ -29,13 +29,13 @@ describe('the response about a last logout', () => {
 
   test('readLastLogoutResponse reads a response without a logout', () => {
     expect(readLastLogoutResponse(NO_LOGOUT)).toMatchObject({
-      known: { user: null, session: null, floorAt: null },
+      knownLogouts: { user: null, session: null, floorAt: null },
     })
   })
 
   test('readLastLogoutResponse returns the floor, which ends the tokens of all users', () => {
     expect(readLastLogoutResponse({ ...NO_LOGOUT, floor_at: AT })).toMatchObject({
-      known: { floorAt: AT_MS },
+      knownLogouts: { floorAt: AT_MS },
     })
   })
 

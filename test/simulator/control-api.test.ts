@@ -60,7 +60,7 @@ test.each(['constructor', '__proto__', 'unknown'])(
   },
 )
 
-test('without the option, the requests do not exist', async () => {
+test('a simulator without the option for the control API responds to its requests with 404', async () => {
   const { fetch } = await start()
   expect((await fetch(...post('entries', { type: 'slo' }))).status).toBe(404)
 })

@@ -5,14 +5,14 @@ import { DOMAIN } from '../_support/tenant.js'
 import { NOON } from './start.js'
 
 const DAY_MS = 86_400_000
-const COUNTING_TYPES = ['slo', 'universal_logout_succeeded']
+const LOGOUT_TYPES = ['slo', 'universal_logout_succeeded']
 
 function generate(options: Partial<HistoryOptions> = {}): LogEntry[] {
   return generateHistory({ entries: 5000, startMs: NOON - DAY_MS, endMs: NOON, ...options })
 }
 
 function logouts(history: LogEntry[]): LogEntry[] {
-  return history.filter(({ type }) => COUNTING_TYPES.includes(String(type)))
+  return history.filter(({ type }) => LOGOUT_TYPES.includes(String(type)))
 }
 
 describe('generateHistory', () => {
@@ -41,13 +41,16 @@ describe('generateHistory', () => {
     expect(Math.max(...sizes)).toBeLessThan(1800)
   })
 
-  test.each([0.02, 0.5])('generateHistory returns logouts with a share of %d', (logoutShare) => {
-    const share = logouts(generate({ logoutShare })).length / 5000
-    expect(share).toBeGreaterThan(logoutShare * 0.8)
-    expect(share).toBeLessThan(logoutShare * 1.2)
-  })
+  test.each([0.02, 0.5])(
+    'generateHistory with a `logoutShare` of %d returns about that share of logouts',
+    (logoutShare) => {
+      const share = logouts(generate({ logoutShare })).length / 5000
+      expect(share).toBeGreaterThan(logoutShare * 0.8)
+      expect(share).toBeLessThan(logoutShare * 1.2)
+    },
+  )
 
-  test('generateHistory includes logouts without session, user or date, and logouts of all sessions', () => {
+  test('generateHistory includes logouts without a session, a user or a date, and universal logouts', () => {
     const allLogouts = logouts(generate({ logoutShare: 0.5 }))
     const count = (matches: (entry: LogEntry) => boolean) => allLogouts.filter(matches).length
     expect(count((entry) => entry.user_id === null)).toBeGreaterThan(0)
@@ -58,7 +61,7 @@ describe('generateHistory', () => {
     expect(count((entry) => entry.type === 'universal_logout_succeeded')).toBeGreaterThan(100)
   })
 
-  test('generateHistory returns entries with storage times up to 6 s after their dates, and minutes after for some logouts of all sessions', () => {
+  test('generateHistory stores entries up to 6 s after their date, and some universal logouts up to 10 minutes after it', () => {
     const history = generate({ logoutShare: 0.5 }).filter((entry) => 'date' in entry)
     const lagMs = ({ log_id, date }: LogEntry) =>
       storedAtMs(String(log_id)) - Date.parse(String(date))
@@ -71,7 +74,7 @@ describe('generateHistory', () => {
     expect(Math.min(...history.map(lagMs))).toBeGreaterThanOrEqual(-1)
   })
 
-  test('generateHistory includes entries with an earlier date than the entry before them', () => {
+  test('generateHistory includes entries whose date is before that of the previous entry', () => {
     const dates = generate({ startMs: NOON - 3_600_000 }).map(({ date }) =>
       Date.parse(String(date)),
     )
@@ -84,7 +87,7 @@ describe('generateHistory', () => {
     expect(new Set(page.map((entry) => entry.user_id)).size).toBeLessThan(page.length)
   })
 
-  test('generateHistory repeats entries with other log ids if a share of duplicates is given', () => {
+  test('generateHistory repeats some entries under a new log id if `duplicateShare` is set', () => {
     const repeats = (history: LogEntry[]) =>
       history.filter((entry, i) => content(entry) === content(history[i - 1] ?? {})).length
     expect(repeats(generate())).toBe(0)

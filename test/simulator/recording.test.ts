@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { buildEntry } from '../../src/simulator/entries.js'
-import { type Exchange, loadRecording, readRecording } from '../../src/simulator/recording.js'
+import { loadRecording, type RecordedCall, readRecording } from '../../src/simulator/recording.js'
 import { start } from './start.js'
 
 const FOLDER = new URL('../fixtures/auth0-recordings/', import.meta.url)
@@ -17,7 +17,7 @@ const HEADERS = [
   'x-ratelimit-reset',
 ]
 
-function queryOf({ request }: Exchange): string {
+function queryOf({ request }: RecordedCall): string {
   return new URL(request.url).search
 }
 
@@ -58,7 +58,7 @@ describe('recorded traffic', () => {
     const exchanges = readRecording(new URL(GO_RECORDING, FOLDER))
     const { tenant, logs } = await start({ domain: 'go-auth0-dev.eu.auth0.com' })
     loadRecording(tenant, exchanges)
-    const checkpoint = exchanges.at(-1) as Exchange
+    const checkpoint = exchanges.at(-1) as RecordedCall
     const last = checkpoint.response.body.at(-1)?.log_id
     const response = await logs(queryOf(checkpoint))
     expect(response.headers.get('link')).toBe(
@@ -67,7 +67,7 @@ describe('recorded traffic', () => {
   })
 })
 
-function recordedHeader({ response }: Exchange, name: string): string | null {
+function recordedHeader({ response }: RecordedCall, name: string): string | null {
   const header = Object.entries(response.headers).find(([key]) => key.toLowerCase() === name)
   return header?.[1][0] ?? null
 }

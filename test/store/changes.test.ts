@@ -11,7 +11,7 @@ let store: Awaited<ReturnType<typeof openTestStore>>
 beforeEach(async () => {
   database = await createTestDatabase()
   store = await openTestStore(database)
-  await store.begin(CHECKPOINT, null)
+  await store.setFirstCheckpoint(CHECKPOINT, null)
 })
 afterEach(async () => {
   await store.close()

@@ -20,7 +20,7 @@ beforeEach(async () => {
   now = NOW
   database = await createTestDatabase()
   store = await openTestStore(database, { now: () => now })
-  await store.begin('P0', null)
+  await store.setFirstCheckpoint('P0', null)
 })
 afterEach(async () => {
   await store.close()
@@ -93,7 +93,7 @@ describe('as_of', () => {
       checkpoint: 'P0',
       asOf: NOW - 5_000,
     })
-    await expect(store.readKnown('u', null)).resolves.toMatchObject({ user: { at: NOW } })
+    await expect(store.readKnownLogouts('u', null)).resolves.toMatchObject({ user: { at: NOW } })
     await expect(store.storePage({ ...page, storedAt: NOW + 60_000 })).resolves.toBe(true)
     await expect(store.readProgress()).resolves.toMatchObject({
       checkpoint: 'P1',
@@ -115,7 +115,7 @@ describe('as_of', () => {
 describe('a logout', () => {
   test('a logout in the future by the clock of the database is stored as now, for the user and the session', async () => {
     await storeLogout('u', NOW + HOUR_MS)
-    await expect(store.readKnown('u', 'S-u')).resolves.toMatchObject({
+    await expect(store.readKnownLogouts('u', 'S-u')).resolves.toMatchObject({
       user: { at: NOW },
       session: { at: NOW },
     })
@@ -125,7 +125,7 @@ describe('a logout', () => {
     await storeLogout('u', NOW + 2_000)
     now = NOW + DAY_MS
     await storeLogout('u', NOW + 2_000)
-    const { user } = await store.readKnown('u', null)
+    const { user } = await store.readKnownLogouts('u', null)
     expect(user?.at).toBe(NOW + 2_000)
   })
 
@@ -147,7 +147,7 @@ describe('a logout', () => {
   ])('a reported logout is stored with %s', async (_what, at, expected) => {
     const report = { userId: 'u', sessionId: null, at, type: 'reported_logout' }
     await expect(store.storeReported(report)).resolves.toBe(expected)
-    await expect(store.readKnown('u', null)).resolves.toMatchObject({
+    await expect(store.readKnownLogouts('u', null)).resolves.toMatchObject({
       user: { at: expected, allSessionsAt: expected },
     })
   })

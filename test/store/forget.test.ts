@@ -24,7 +24,7 @@ beforeEach(async () => {
   database = await createTestDatabase()
   now = NOON
   store = await openTestStore(database, { now: () => now, horizonMs: HORIZON_MS })
-  await store.begin('P0', null)
+  await store.setFirstCheckpoint('P0', null)
 })
 afterEach(async () => {
   await store.close()
@@ -60,7 +60,7 @@ const OLD = batch(
 
 /** Reads the logouts of a user and a session, without the fields that `forget` changes. */
 const read = async (userId: string, sessionId: string | null = null) => {
-  const { user, session } = await store.readKnown(userId, sessionId)
+  const { user, session } = await store.readKnownLogouts(userId, sessionId)
   return {
     user: user && { at: user.at, allSessionsAt: user.allSessionsAt },
     session: session && { at: session.at, ended: session.ended },

@@ -34,7 +34,7 @@ const logout = (overrides: Partial<LogoutEvent> = {}): LogoutEvent => ({
 })
 
 describe('rows', () => {
-  test('the rows do not depend on the batches of the events, their order and their repetition (P2, P18, P19)', async () => {
+  test('the rows do not depend on the batches of the events, their order and their repetition (pitfalls 2, 18, 19)', async () => {
     const batches = fc.array(fc.tuple(fc.nat(), fc.boolean()), { minLength: 60, maxLength: 60 })
     await fc.assert(
       fc.asyncProperty(logoutEvents, batches, async (events, draws) => {
@@ -53,7 +53,7 @@ describe('rows', () => {
     )
   })
 
-  test('rows never move back with two concurrent writers (P18)', async () => {
+  test('rows never move back with two concurrent writers (pitfall 18)', async () => {
     const otherStore = await openTestStore(database)
     const events = Array.from({ length: 40 }, (_, n) =>
       logout({ at: NOON + n, logId: `L${n}`, sessionId: n % 2 ? 'S1' : null }),
@@ -107,14 +107,14 @@ describe('the checkpoint', () => {
   })
 
   test('the checkpoint moves with the page in one transaction', async () => {
-    await store.begin(CHECKPOINT, null)
+    await store.setFirstCheckpoint(CHECKPOINT, null)
     await expect(store.storePage(page(CHECKPOINT, 'P1', [logout()]))).resolves.toBe(true)
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P1' })
     expect((await readRows(database)).users).toHaveLength(1)
   })
 
   test('a page from another checkpoint moves nothing and stores nothing', async () => {
-    await store.begin(CHECKPOINT, null)
+    await store.setFirstCheckpoint(CHECKPOINT, null)
     await store.storePage(page(CHECKPOINT, 'P1'))
     await expect(store.storePage(page(CHECKPOINT, 'P2', [logout()]))).resolves.toBe(false)
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: 'P1' })
@@ -122,7 +122,7 @@ describe('the checkpoint', () => {
   })
 
   test('the checkpoint does not move when writing the page fails', async () => {
-    await store.begin(CHECKPOINT, null)
+    await store.setFirstCheckpoint(CHECKPOINT, null)
     await database.query('ALTER TABLE session_logout RENAME TO elsewhere')
     await expect(store.storePage(page(CHECKPOINT, 'P1', [logout()]))).rejects.toThrow()
     await database.query('ALTER TABLE elsewhere RENAME TO session_logout')
@@ -131,8 +131,8 @@ describe('the checkpoint', () => {
   })
 
   test('`begin` sets the checkpoint only if there is none', async () => {
-    await store.begin(CHECKPOINT, null)
-    await store.begin('another', { from: 1, to: 2 })
+    await store.setFirstCheckpoint(CHECKPOINT, null)
+    await store.setFirstCheckpoint('another', { from: 1, to: 2 })
     await expect(store.readProgress()).resolves.toMatchObject({
       checkpoint: CHECKPOINT,
       sweep: null,
@@ -142,7 +142,7 @@ describe('the checkpoint', () => {
 
 describe('freshness', () => {
   test('as_of is null until the first catch-up has ended, even when pages are stored', async () => {
-    await store.begin(CHECKPOINT, null)
+    await store.setFirstCheckpoint(CHECKPOINT, null)
     await store.storePage({ from: CHECKPOINT, next: 'P1', storedAt: NOON, batch: batch() })
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
     await store.storeCaughtUp('P1', NOON)
@@ -150,7 +150,7 @@ describe('freshness', () => {
   })
 
   test('as_of is null until the sweep has ended', async () => {
-    await store.begin(CHECKPOINT, { from: NOON - 1000, to: NOON })
+    await store.setFirstCheckpoint(CHECKPOINT, { from: NOON - 1000, to: NOON })
     await store.storeCaughtUp(CHECKPOINT, NOON)
     await expect(store.readProgress()).resolves.toMatchObject({
       asOf: null,
@@ -169,15 +169,21 @@ describe('freshness', () => {
 
   test('until the sweep has ended, as_of does not advance with pages, and complete is false', async () => {
     await store.storeCaughtUp(null, NOON)
-    await store.begin(CHECKPOINT, { from: NOON - 1000, to: NOON })
+    await store.setFirstCheckpoint(CHECKPOINT, { from: NOON - 1000, to: NOON })
     await store.storePage({ from: CHECKPOINT, next: 'P1', storedAt: NOON + 7, batch: batch() })
-    await expect(store.readKnown('x', null)).resolves.toMatchObject({ asOf: NOON, complete: false })
+    await expect(store.readKnownLogouts('x', null)).resolves.toMatchObject({
+      asOf: NOON,
+      complete: false,
+    })
     await store.storeSweep(batch(), { from: NOON - 1000, to: NOON })
-    await expect(store.readKnown('x', null)).resolves.toMatchObject({ asOf: NOON, complete: true })
+    await expect(store.readKnownLogouts('x', null)).resolves.toMatchObject({
+      asOf: NOON,
+      complete: true,
+    })
   })
 
   test('the span of a new sweep remains when a part of the earlier sweep is stored', async () => {
-    await store.begin(CHECKPOINT, { from: NOON - 1000, to: NOON })
+    await store.setFirstCheckpoint(CHECKPOINT, { from: NOON - 1000, to: NOON })
     const sweep = { from: NOON - 1000, to: NOON + 500 }
     await store.moveCheckpoint(CHECKPOINT, 'P1', sweep)
     const part = { from: NOON - 1000, to: NOON }
@@ -187,7 +193,7 @@ describe('freshness', () => {
   })
 
   test('as_of advances with the storage time of the pages, and never moves back', async () => {
-    await store.begin(CHECKPOINT, null)
+    await store.setFirstCheckpoint(CHECKPOINT, null)
     await store.storeCaughtUp(CHECKPOINT, NOON)
     await store.storeCaughtUp(CHECKPOINT, NOON - 1)
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: NOON })
@@ -200,7 +206,7 @@ describe('freshness', () => {
   })
 
   test('as_of does not advance for a catch-up from another checkpoint', async () => {
-    await store.begin(CHECKPOINT, null)
+    await store.setFirstCheckpoint(CHECKPOINT, null)
     await store.storeCaughtUp('another', NOON)
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
   })
@@ -227,11 +233,11 @@ describe('the floor', () => {
   })
 })
 
-describe('readKnown', () => {
-  test('readKnown returns no logout of an unknown user and session, with the freshness of the log', async () => {
-    await store.begin(CHECKPOINT, null)
+describe('readKnownLogouts', () => {
+  test('readKnownLogouts returns no logout of an unknown user and session, with the freshness of the log', async () => {
+    await store.setFirstCheckpoint(CHECKPOINT, null)
     await store.storeCaughtUp(CHECKPOINT, NOON)
-    await expect(store.readKnown('unknown-user', 'unknown-session')).resolves.toEqual({
+    await expect(store.readKnownLogouts('unknown-user', 'unknown-session')).resolves.toEqual({
       user: null,
       session: null,
       floorAt: null,
@@ -241,9 +247,9 @@ describe('readKnown', () => {
     })
   })
 
-  test('readKnown returns the stored rows of a user and a session', async () => {
+  test('readKnownLogouts returns the stored rows of a user and a session', async () => {
     await store.storeBatch(batch([logout(), logout({ sessionId: null, at: NOON - 5 })]))
-    await expect(store.readKnown('auth0|1', 'S1')).resolves.toEqual({
+    await expect(store.readKnownLogouts('auth0|1', 'S1')).resolves.toEqual({
       user: { at: NOON, allSessionsAt: NOON - 5, logId: 'L1', type: 'slo' },
       session: { at: NOON, ended: true, logId: 'L1', type: 'slo' },
       floorAt: null,
@@ -251,7 +257,7 @@ describe('readKnown', () => {
       now: expect.any(Number),
       complete: false,
     })
-    await expect(store.readKnown('auth0|1', null)).resolves.toMatchObject({ session: null })
+    await expect(store.readKnownLogouts('auth0|1', null)).resolves.toMatchObject({ session: null })
   })
 
   test.each([
@@ -264,13 +270,15 @@ describe('readKnown', () => {
       horizonMs,
       now: () => NOON + horizonMs - remainingMs,
     })
-    await store.begin(CHECKPOINT, null)
+    await store.setFirstCheckpoint(CHECKPOINT, null)
     await store.storeCaughtUp(CHECKPOINT, NOON)
     await database.query(
       `INSERT INTO gap (from_at, to_at, reason) VALUES ($1::timestamptz - interval '1 hour', $1, 'outage')`,
       [new Date(NOON).toISOString()],
     )
-    await expect(storeAtHorizon.readKnown('auth0|1', null)).resolves.toMatchObject({ complete })
+    await expect(storeAtHorizon.readKnownLogouts('auth0|1', null)).resolves.toMatchObject({
+      complete,
+    })
     await storeAtHorizon.close()
   })
 })
@@ -369,11 +377,11 @@ describe('the database', () => {
     proxy.thaw()
     await expect(unresponsive.storeCaughtUp(null, NOON)).resolves.toBeUndefined()
     proxy.freeze()
-    await expect(unresponsive.begin(CHECKPOINT, null)).rejects.toMatchObject({
+    await expect(unresponsive.setFirstCheckpoint(CHECKPOINT, null)).rejects.toMatchObject({
       code: 'DATABASE_UNAVAILABLE',
     })
     proxy.thaw()
-    await expect(unresponsive.begin(CHECKPOINT, null)).resolves.toBeUndefined()
+    await expect(unresponsive.setFirstCheckpoint(CHECKPOINT, null)).resolves.toBeUndefined()
     await unresponsive.close()
     await proxy.close()
   })
@@ -384,7 +392,7 @@ describe('the database', () => {
     const timeouts = { connectTimeoutMs: 1_000, queryTimeoutMs: 1_000 }
     const unresponsive = await openTestStore({ ...database, url: proxy.url }, {}, timeouts)
     const startedAt = performance.now()
-    const writing = unresponsive.begin(CHECKPOINT, null)
+    const writing = unresponsive.setFirstCheckpoint(CHECKPOINT, null)
     await expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
     // A rollback would cause a second timeout.
     expect(performance.now() - startedAt).toBeLessThan(1_900)
@@ -402,13 +410,13 @@ describe('the database', () => {
       { idleTransactionTimeoutMs: 500 },
       timeouts,
     )
-    const writing = unresponsive.begin(CHECKPOINT, null)
+    const writing = unresponsive.setFirstCheckpoint(CHECKPOINT, null)
     const failing = expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
     const findLocks = () =>
       database.query(`SELECT FROM pg_locks WHERE relation = 'tenant'::regclass`)
     await expect.poll(findLocks, { interval: 5 }).not.toEqual([])
     const startedAt = performance.now()
-    await expect(store.begin(CHECKPOINT, null)).resolves.toBeUndefined()
+    await expect(store.setFirstCheckpoint(CHECKPOINT, null)).resolves.toBeUndefined()
     expect(performance.now() - startedAt).toBeLessThan(3_500)
     await failing
     await unresponsive.close()
@@ -447,10 +455,10 @@ describe('the database', () => {
     await setReadOnly('on')
     await endConnections()
     await expect.poll(() => store.readProgress().catch(() => null)).not.toBeNull()
-    const writing = store.begin(CHECKPOINT, null)
+    const writing = store.setFirstCheckpoint(CHECKPOINT, null)
     await expect(writing).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
     await setReadOnly('off')
-    await expect(store.begin(CHECKPOINT, null)).resolves.toBeUndefined()
+    await expect(store.setFirstCheckpoint(CHECKPOINT, null)).resolves.toBeUndefined()
   })
 
   test('the store does not report the database as unavailable because of a programming error', async () => {

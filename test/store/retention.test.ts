@@ -114,7 +114,7 @@ describe('pruning', () => {
   beforeEach(async () => {
     now = NOON
     storeWithClock = await openTestStore(database, { now: () => now })
-    await storeWithClock.begin('P0', null)
+    await storeWithClock.setFirstCheckpoint('P0', null)
   })
   afterEach(() => storeWithClock.close())
 
@@ -233,13 +233,13 @@ describe('a gap', () => {
     ['just below the end of the gap', 999, false],
     ['at the end of the gap', 1_000, true],
   ])('with the floor %s, complete is %s', async (_where, msAfterStart, complete) => {
-    await store.begin('P0', null)
+    await store.setFirstCheckpoint('P0', null)
     await store.storeCaughtUp('P0', Date.now())
     const from = Date.now() - 60_000
     await store.storeGap({ from, to: from + 1_000, reason: 'retention' }, false)
-    await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete: false })
+    await expect(store.readKnownLogouts('u', null)).resolves.toMatchObject({ complete: false })
     await store.raiseFloor(from + msAfterStart)
-    await expect(store.readKnown('u', null)).resolves.toMatchObject({ complete })
+    await expect(store.readKnownLogouts('u', null)).resolves.toMatchObject({ complete })
   })
 
   test('a gap raises the floor if requested, but never into the future', async () => {

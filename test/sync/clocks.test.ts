@@ -30,7 +30,7 @@ const { signal } = new AbortController()
 const runReconcile = () =>
   reconcile({ source: t.source, store, types: TYPES }, POLL_OPTIONS, signal)
 const logOut = (userId: string) => t.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
-const isKnown = async (userId: string) => (await store.readKnown(userId, null)).user !== null
+const isKnown = async (userId: string) => (await store.readKnownLogouts(userId, null)).user !== null
 
 describe('a Date of Auth0 that is an hour ahead', () => {
   test('a Date that is an hour ahead never moves as_of ahead of now', async () => {
@@ -71,7 +71,7 @@ test('a Date of Auth0 that is an hour behind makes the data look an hour old, an
   dateAheadMs = -HOUR_MS
   logOut('auth0|1')
   await runReconcile()
-  const { user, asOf, now } = await store.readKnown('auth0|1', null)
+  const { user, asOf, now } = await store.readKnownLogouts('auth0|1', null)
   expect(user?.at).toBeGreaterThan(now - 10_000)
   expect(asOf).toBeLessThan(now - HOUR_MS + 10_000)
   await expect(store.count()).resolves.toMatchObject({ unattributable: {} })

@@ -33,7 +33,7 @@ const openTestTenant = async (simulator: Partial<SimulatorOptions> = {}) => {
 const { signal } = new AbortController()
 const runPoll = () => poll({ source: t.source, store, types: TYPES }, POLL_OPTIONS, signal)
 const logOut = (userId: string) => t.tenant.write(buildEntry('slo', { userId, sessionId: userId }))
-const readInstant = async (userId: string) => (await store.readKnown(userId, null)).user?.at
+const readInstant = async (userId: string) => (await store.readKnownLogouts(userId, null)).user?.at
 
 describe('a database whose clock is temporarily behind', () => {
   test.each([
@@ -64,7 +64,7 @@ describe('a database whose clock is temporarily behind', () => {
   )
 
   test.each([400, 404, 'continue'] as const)(
-    'a gap is recorded even if a poll has meanwhile read past it, and Auth0 responds to the old checkpoint with %s',
+    'a gap is recorded even if a poll has meanwhile read the entries after the gap, and Auth0 responds to the old checkpoint with %s',
     async (expiredCheckpoint) => {
       await openTestTenant({ expiredCheckpoint })
       logOut('auth0|0')

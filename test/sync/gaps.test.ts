@@ -56,7 +56,7 @@ const logIn = (dateMs = clock.now()) => t.tenant.write(buildEntry('s', { userId:
 
 const readGaps = async () =>
   (await store.readGaps()).map(({ from, to, reason }): Gap => ({ from, to, reason }))
-const isComplete = async () => (await store.readKnown('u', null)).complete
+const isComplete = async () => (await store.readKnownLogouts('u', null)).complete
 const readAsOf = async () => (await store.readProgress()).asOf ?? Number.NaN
 
 describe('no gap is recorded', () => {
@@ -198,7 +198,7 @@ describe('no gap is recorded', () => {
 })
 
 describe('a gap is recorded', () => {
-  test('after an outage longer than the retention, a gap is recorded from the last poll to the oldest retained entry (P7)', async () => {
+  test('after an outage longer than the retention, a gap is recorded from the last poll to the oldest retained entry (pitfall 7)', async () => {
     await openTestTenant()
     logIn()
     clock.pass(SECOND)
@@ -220,7 +220,7 @@ describe('a gap is recorded', () => {
   })
 
   test.each([400, 404] as const)(
-    'a gap is recorded if a checkpoint from today is deleted and Auth0 refuses it with %d (P7)',
+    'a gap is recorded if a checkpoint from today is deleted and Auth0 refuses it with %d (pitfall 7)',
     async (expiredCheckpoint) => {
       await openTestTenant({ retentionMs: 10 * MINUTE }, { expiredCheckpoint })
       logIn()

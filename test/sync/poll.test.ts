@@ -70,7 +70,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     })
 
   test.each([1, 2])(
-    'a poll stores the expected rows, and a second poll changes nothing (seed %d) (P2)',
+    'a poll stores the expected rows, and a second poll changes nothing (seed %d) (pitfall 2)',
     async (seed) => {
       const log = history(seed)
       const expected = expectedFromLog(log)
@@ -106,7 +106,7 @@ describe('10,000 entries with 2,000 logouts of 2,000 users', () => {
     expect(await readRows(database)).toEqual(expectedFromLog(log).rows)
   })
 
-  test('several polls store the expected rows, even if each poll is aborted after three parts (P9)', async () => {
+  test('several polls store the expected rows, even if each poll is aborted after three parts (pitfall 9)', async () => {
     const log = history(4)
     t.tenant.writeStored(log)
     for (let polls = 1; polls < 200; polls++) {
@@ -149,7 +149,7 @@ describe('a first start', () => {
     expect(first?.url).toMatch(/from=900\d{14}0{39}&take=100$/)
   })
 
-  test('a sweep splits a span that contains more entries than a search returns (P4)', async () => {
+  test('a sweep splits a span that contains more entries than a search returns (pitfall 4)', async () => {
     const at = Date.now() - DAY
     logOut(2_600, (n) => at + Math.floor(n / 3))
     await runPoll()
@@ -197,14 +197,14 @@ describe('a first start', () => {
     t.simulator.faults.push({ path: PATH, when: isSearch, times: 99, respond: faults.html(502) })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     expect((await readRows(database)).users).toHaveLength(1)
-    await expect(store.readKnown('auth0|0', null)).resolves.toMatchObject({
+    await expect(store.readKnownLogouts('auth0|0', null)).resolves.toMatchObject({
       asOf: null,
       complete: false,
     })
     t.simulator.faults.clear()
     await runPoll()
     expect((await readRows(database)).users).toHaveLength(3)
-    await expect(store.readKnown('auth0|0', null)).resolves.toMatchObject({
+    await expect(store.readKnownLogouts('auth0|0', null)).resolves.toMatchObject({
       asOf: expect.any(Number),
       complete: true,
     })
@@ -266,7 +266,7 @@ describe('a poll', () => {
     expect(reports).toMatchObject([{ stage: 'catch-up', pages: 1, entries: 1, events: 1 }])
   })
 
-  test('the checkpoint is the last delivered entry, not the entry with the newest date (P3)', async () => {
+  test('the checkpoint is the last delivered entry, not the entry with the newest date (pitfall 3)', async () => {
     await runPoll()
     const now = Date.now()
     t.tenant.write(buildEntry('slo', { userId: 'auth0|a' }), {
@@ -283,7 +283,7 @@ describe('a poll', () => {
     await expect(store.readProgress()).resolves.toMatchObject({ checkpoint: last.logId })
   })
 
-  test('a poll at the end of the log keeps the checkpoint (P2)', async () => {
+  test('a poll at the end of the log keeps the checkpoint (pitfall 2)', async () => {
     const { logId } = t.tenant.write(buildEntry('slo', { userId: 'auth0|1' }))
     await runPoll()
     const { asOf } = await store.readProgress()
@@ -293,7 +293,7 @@ describe('a poll', () => {
     expect(progressAfter.asOf).toBeGreaterThanOrEqual(asOf ?? Number.NaN)
   })
 
-  test('a poll continues after unreadable entries, and stores them as unattributable (P5)', async () => {
+  test('a poll continues after unreadable entries, and stores them as unattributable (pitfall 5)', async () => {
     logOut(1, () => Date.now() - 2_000)
     await runPoll()
     const at = Date.now() - 1_000
@@ -343,11 +343,11 @@ describe('a poll', () => {
     t.simulator.faults.push({ path: PATH, times: 99, respond: faults.html(502) })
     await expect(runPoll()).rejects.toMatchObject({ code: 'AUTH0_UNAVAILABLE' })
     expect((await store.readProgress()).asOf).toBeLessThanOrEqual(Date.now())
-    const { user, now } = await store.readKnown('auth0|odd', null)
+    const { user, now } = await store.readKnownLogouts('auth0|odd', null)
     expect(user?.at).toSatisfy((at: number) => at <= now && at > now - 60_000)
   })
 
-  test('a poll never skips an unreadable page (P5)', async () => {
+  test('a poll never skips an unreadable page (pitfall 5)', async () => {
     logOut(1, () => Date.now() - 2_000)
     await runPoll()
     const { checkpoint } = await store.readProgress()

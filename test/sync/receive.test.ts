@@ -100,7 +100,7 @@ describe('a log-stream request', () => {
 
   test('a request does not move the checkpoint or as_of', async () => {
     const checkpoint = syntheticLogId(Date.now() - 60_000)
-    await store.begin(checkpoint, null)
+    await store.setFirstCheckpoint(checkpoint, null)
     const progressBefore = await store.readProgress()
     await receiveBody(toJson(logout({ user_id: 'auth0|1' })))
     expect((await readRows(database)).users).toHaveLength(1)

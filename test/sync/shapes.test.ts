@@ -204,7 +204,7 @@ describe('recorded traffic', () => {
     ],
     ['go-auth0', 'go-auth0_pull_checkpoint_2023-03-14.recording.json', '2023-03-14T14:48:00Z', 5],
   ])(
-    'a poll reads the recorded log of %s to its end in the order of ids, and stores no logout (P1)',
+    'a poll reads the recorded log of %s to its end in the order of ids, and stores no logout (pitfall 1)',
     async (_of, file, now, count) => {
       const exchanges = readRecording(`test/fixtures/auth0-recordings/${file}`)
       const entries = await readLog(Date.parse(now), (tenant) => loadRecording(tenant, exchanges))

@@ -2,7 +2,7 @@ import { hasCode, LastLogoutError } from '../../errors.js'
 import type { ManagementApi } from '../management-api.js'
 import { type RetryLimits, retry } from '../retry.js'
 import { BUILD_TIMEOUT_MS, waitUntil } from './await-build.js'
-import { readActionFile, type Secrets, stampCode, unstampCode } from './code.js'
+import { addDigestLine, readActionFile, removeDigestLine, type Secrets } from './code.js'
 import {
   assertLoginAction,
   assertNoSettingLost,
@@ -67,7 +67,7 @@ export async function readActionStatus(
   const index = bindings.findIndex((binding) => binding.action.id === action?.id)
   return {
     exists: action !== null,
-    current: unstampCode(action?.code ?? '') === (await readActionFile()),
+    current: removeDigestLine(action?.code ?? '') === (await readActionFile()),
     deployed: action?.all_changes_deployed === true,
     position: index === -1 ? null : index + 1,
     bindings: bindings.length,
@@ -90,7 +90,7 @@ export async function deployLoginAction(
   const { name, secrets, onStep, retryLimits, buildPollIntervalMs } = options
   const withRetries: Deployment['withRetries'] = (run) => retry(run, signal, retryLimits)
   const actions = createTenantActions(options.api, signal, retryLimits)
-  const code = stampCode(await readActionFile(), secrets)
+  const code = addDigestLine(await readActionFile(), secrets)
   const draft: ActionDraft = { name, code, runtime: RUNTIME, secrets }
   const action = await actions.find(name)
   assertLoginAction(action)

@@ -1,6 +1,6 @@
 import { LastLogoutError } from '../../errors.js'
 import { OPTIONAL_SECRETS } from '../../rules/action-settings.js'
-import { isLoginAction, unstampCode } from './code.js'
+import { isLoginAction, removeDigestLine } from './code.js'
 import { type ActionDraft, type Binding, type TenantAction, TRIGGER } from './tenant-actions.js'
 
 /** One step of a deployment. `others`: the number of Actions that are already bound to the trigger. */
@@ -39,7 +39,7 @@ export function assertNoSettingLost(draft: ActionDraft, action: TenantAction | n
   )
 }
 
-/** Plans the steps after which the Action in the tenant is as in the draft, deployed and bound. */
+/** Plans the steps that make the Action in the tenant equal to the draft, deploy it and bind it. */
 export function planDeployment(
   draft: ActionDraft,
   action: TenantAction | null,
@@ -66,11 +66,11 @@ export function planDeployment(
 
 function findChanges(draft: ActionDraft, action: TenantAction): string[] {
   const code = action.code ?? ''
-  const isSameFile = unstampCode(code) === unstampCode(draft.code)
+  const isSameFile = removeDigestLine(code) === removeDigestLine(draft.code)
   const names = Object.keys(draft.secrets).sort().join()
   const hasSameSecrets =
     secretNamesOf(action).sort().join() === names &&
-    // The first line is the stamp, which contains the digest of the secrets.
+    // The first line contains the digest of the secrets.
     code.split('\n')[0] === draft.code.split('\n')[0]
   return [
     ...(isSameFile ? [] : ['code']),
@@ -78,11 +78,11 @@ function findChanges(draft: ActionDraft, action: TenantAction): string[] {
     ...(action.runtime === draft.runtime ? [] : ['runtime']),
     ...(action.supported_triggers[0]?.version === TRIGGER.version ? [] : ['trigger version']),
     // After a failed build, Auth0 starts another build only if the Action is updated.
-    ...(action.status === 'failed' ? ['build, which failed'] : []),
+    ...(action.status === 'failed' ? ['new build after a failed one'] : []),
   ]
 }
 
-/** The names of the Action's secrets. Auth0 does not return their values. */
+/** Returns the names of the Action's secrets. Auth0 does not return their values. */
 export function secretNamesOf(action: TenantAction | null): string[] {
   return (action?.secrets ?? []).map((secret) => secret.name)
 }

@@ -38,7 +38,7 @@ const BINDINGS_PAGE = z.object({ bindings: z.array(BINDING), total: z.number().n
 /** An Action of the tenant. */
 export type TenantAction = z.output<typeof ACTION>
 
-/** An Action that is bound to the trigger. */
+/** A binding (a term of Auth0): an entry of the list of Actions that the trigger runs. */
 export type Binding = z.output<typeof BINDING>
 
 /** The desired state of an Action. */

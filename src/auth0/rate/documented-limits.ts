@@ -18,7 +18,9 @@ const REFILL_PER_MINUTE = new Map([
   [50, 960],
 ])
 
-/** The refill rate that Auth0 documents for this bucket size, in requests per minute; `null`: it documents none. */
+/**
+ * Returns the refill rate that Auth0 documents for this bucket size, in requests per minute; `null`: it documents none.
+ */
 export function documentedRefillPerMinute(size: number): number | null {
   return REFILL_PER_MINUTE.get(size) ?? null
 }

@@ -44,14 +44,16 @@ export function readRateLimit(headers: Headers): RateLimit | null {
   return { limit, remaining: Math.min(remaining, limit), resetInMs: readReset(headers) }
 }
 
-/** The wait after a 429, in milliseconds: that of `retry-after`, else until `x-ratelimit-reset`. At least a second. */
+/** Returns the wait after a 429, in milliseconds: `retry-after`, else until `x-ratelimit-reset`; at least a second. */
 export function waitAfterRefusal(headers: Headers): number {
   const statedMs = readRetryAfter(headers) ?? readReset(headers) ?? DEFAULT_WAIT_MS
   // A reset that has just passed does not allow a retry at once.
   return Math.max(statedMs, DEFAULT_WAIT_MS)
 }
 
-/** The wait that `retry-after` asks for, in milliseconds. The header holds seconds or a date (RFC 9110 §10.2.3). */
+/**
+ * Reads the wait that `retry-after` asks for, in milliseconds. The header holds seconds or a date (RFC 9110 §10.2.3).
+ */
 function readRetryAfter(headers: Headers): number | null {
   const seconds = readNumber(headers, 'retry-after')
   if (seconds !== null) return seconds * 1000
@@ -66,7 +68,7 @@ function readReset(headers: Headers): number | null {
   return Math.abs(resetInMs) <= MAX_RESET_MS ? resetInMs : null
 }
 
-/** The `Date` of the response; if it has none, the time by our clock, rounded down to a second. */
+/** Reads the `Date` of the response; if there is none, returns the time by our clock, rounded down to a second. */
 export function readServerTime(headers: Headers): number {
   return readHttpDate(headers, 'date') ?? Math.floor(Date.now() / 1000) * 1000
 }

@@ -134,7 +134,7 @@ function refillBucket({ tokensTaken, at }: Bucket, now: number, perMs: number): 
   }
 }
 
-/** When the bucket holds a token again. If its refill rate is unknown, the bucket delays no request. */
+/** Returns when the bucket holds a token again. If its refill rate is unknown, the bucket delays no request. */
 function nextTokenAt({ tokensTaken, at }: Bucket, size: number, perMs: number): number {
   const tokensLacking = tokensTaken + 1 - size
   return perMs > 0 && tokensLacking > EPSILON ? at + tokensLacking / perMs : at

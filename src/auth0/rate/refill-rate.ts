@@ -25,15 +25,17 @@ type ResetResponse = RateResponse & { resetAt: number }
 /** The bounds before the first response: every rate is possible. */
 export const UNKNOWN_REFILL_RATE: RefillRate = { min: 0, max: Number.POSITIVE_INFINITY }
 
-/** The refill rate to use, in tokens per millisecond; 0: the rate is unknown, or the limit is a fixed window. */
+/**
+ * Returns the refill rate to use, in tokens per millisecond; 0: the rate is unknown, or the limit is a fixed window.
+ */
 export function usableRefillRate(limit: number, refillRate: RefillRate): number {
   if (refillRate === 'window') return 0
   return credibleDocumentedRate(limit, refillRate) ?? refillRate.min
 }
 
 /**
- * The documented refill rate of a bucket of size `limit`, in tokens per millisecond; `null`: Auth0 documents none,
- * or the responses prove that the real rate is lower.
+ * Returns the documented refill rate of a bucket of size `limit`, in tokens per millisecond; `null`: Auth0 documents
+ * none, or the responses prove that the real rate is lower.
  */
 export function credibleDocumentedRate(limit: number, refillRate: RefillRate): number | null {
   const perMinute = documentedRefillPerMinute(limit)
@@ -69,8 +71,8 @@ function intersect(a: RefillBounds, b: RefillBounds): RefillRate {
 }
 
 /**
- * The bounds of the refill rate that follow from a response and the previous response. The request itself has taken a
- * token, and Auth0 rounds `remaining` down. The bounds stay correct if other callers take tokens, too.
+ * Returns the bounds of the refill rate that follow from a response and the previous response. The request itself has
+ * taken a token, and Auth0 rounds `remaining` down. The bounds stay correct if other callers take tokens, too.
  */
 function boundsOf(response: ResetResponse, last: RateResponse | null): RefillBounds {
   const { limit, remaining, resetAt, dateMs, sentAt, receivedAt } = response

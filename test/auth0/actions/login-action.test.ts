@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import { beforeAll, describe, expect, test } from 'vitest'
 
 import { BUILD_POLL_INTERVAL_MS } from '../../../src/auth0/actions/await-build.js'
-import { readActionFile, stampCode } from '../../../src/auth0/actions/code.js'
+import { addDigestLine, readActionFile } from '../../../src/auth0/actions/code.js'
 import { deployLoginAction, readActionStatus } from '../../../src/auth0/actions/login-action.js'
 import type { Step } from '../../../src/auth0/actions/plan.js'
 import type { ManagementApi } from '../../../src/auth0/management-api.js'
@@ -61,7 +61,7 @@ const findLoginAction = ({ actions }: Simulator) =>
 
 /** Creates the login Action of an older version of last-logout. */
 function addOlderVersion(simulator: Simulator, overrides: object = {}): string {
-  const code = stampCode('// The login Action of last-logout 0.0.1.\n', secrets)
+  const code = addDigestLine('// The login Action of last-logout 0.0.1.\n', secrets)
   const listed = Object.entries(secrets).map(([name, value]) => ({ name, value }))
   return addAction(simulator, name, { code, secrets: listed, ...overrides })
 }
@@ -75,7 +75,7 @@ describe('a first deployment', () => {
     expect(findLoginAction(simulator)).toMatchObject({
       runtime: 'node22',
       supported_triggers: [{ id: 'post-login', version: 'v3' }],
-      code: stampCode(file, secrets),
+      code: addDigestLine(file, secrets),
     })
     expect(readBindings(simulator)).toMatchObject([{ display_name: name, action: { name } }])
   })
@@ -336,7 +336,7 @@ test('a failed build is reported, and the next deployment repeats it', async () 
     code: 'ACTION_NOT_DEPLOYED',
     message: expect.stringContaining('could not build'),
   })
-  expect((await deploy({ api }))[0]).toMatchObject({ changes: ['build, which failed'] })
+  expect((await deploy({ api }))[0]).toMatchObject({ changes: ['new build after a failed one'] })
   expect(await status(api)).toMatchObject({ deployed: true, position: 1 })
 })
 

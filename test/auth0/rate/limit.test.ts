@@ -16,7 +16,7 @@ test.each([
   [{ 'retry-after': '0' }, 1_000],
   [{ 'retry-after': '-5' }, 1_000],
   [{}, 1_000],
-])('the wait after a 429 with the headers %j is %d ms (P10)', (headers, expected) => {
+])('the wait after a 429 with the headers %j is %d ms (pitfall 10)', (headers, expected) => {
   expect(wait(headers)).toBe(expected)
 })
 

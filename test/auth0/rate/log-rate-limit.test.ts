@@ -48,7 +48,7 @@ describe.concurrent('the rate limit of Auth0', () => {
     ['token bucket', { burst: 20, perSecond: 10 }],
     ['fixed window', { burst: 20, windowSeconds: 2 }],
   ] as const)(
-    'requests never use more than our share of a %s (P2, P13)',
+    'requests never use more than our share of a %s (pitfalls 2, 13)',
     async ([, rateLimit], context) => {
       const limited = await open(context, { rateLimit })
       const sent: LogRequest[] = []
@@ -74,7 +74,7 @@ describe.concurrent('the rate limit of Auth0', () => {
     },
   )
 
-  test('the next request after a 429 is sent after at minRemaining a second, even if retry-after is 0 (P2, P10)', async (context) => {
+  test('the next request after a 429 is sent after at least a second, even if retry-after is 0 (pitfalls 2, 10)', async (context) => {
     const t = await open(context)
     let refusedAt = 0
     const refuse = faults.rateLimited({ 'retry-after': '0' })

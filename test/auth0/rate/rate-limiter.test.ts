@@ -126,7 +126,7 @@ function expectWithinShare(
   return sent.length / allowedAt(sent.at(-1)?.at ?? 0)
 }
 
-describe('under a token bucket (P13)', () => {
+describe('under a token bucket (pitfall 13)', () => {
   test.each(withShares(DOCUMENTED))(
     'the limiter uses our share and no more if the rate is documented: size $burst, $rate per second, share $share',
     ({ burst, rate, share }) => {
@@ -177,7 +177,7 @@ describe('under a token bucket (P13)', () => {
   })
 })
 
-describe('under a bucket that is refilled more slowly than documented (P2, P13)', () => {
+describe('under a bucket that is refilled more slowly than documented (pitfalls 2, 13)', () => {
   test('no request is refused, and the limiter takes at most one token of the reserve', () => {
     const simulation = fc.record({
       burst: fc.constantFrom(2, 10, 50),
@@ -220,7 +220,7 @@ describe('under a bucket that is refilled more slowly than documented (P2, P13)'
   )
 })
 
-describe('under a fixed window (P13)', () => {
+describe('under a fixed window (pitfall 13)', () => {
   test.each(withShares(WINDOWS))(
     'the limiter uses our share and no more: $burst per $rate s, share $share',
     ({ burst, rate, share }) => {
@@ -247,7 +247,7 @@ test.each([
   ['a token bucket without a documented rate', { burst: 20, perSecond: 1 }],
   ['a fixed window', { burst: 20, windowSeconds: 10 }],
 ])(
-  'the limiter sends fewer requests while other callers use up %s, but at least one per minute (P13)',
+  'the limiter sends fewer requests while other callers use up %s, but at least one per minute (pitfall 13)',
   (_what, limit) => {
     const share = 0.5
     const alone = run({ limit, share })

@@ -3,7 +3,7 @@ import { CONNECT_TIMEOUT_MS } from '../pg/timeouts.js'
 import { isComplete } from '../rules/gap-state.js'
 import { type Instant, later } from '../rules/instant.js'
 import { createKeyedHash } from '../rules/keyed-hash.js'
-import type { Known } from '../rules/known.js'
+import type { LogoutSnapshot } from '../rules/logout-snapshot.js'
 import { type Executor, isRefusedRow, tenantRowMissingError } from './database.js'
 import { readClock, type SqlClock, toEpoch } from './epoch.js'
 import { Prisma } from './generated/client.js'
@@ -23,7 +23,7 @@ interface Rows {
 }
 
 /** The rows of all queries, and the state of the tenant at the same moment. */
-interface Snapshot {
+interface SnapshotRow {
   now: Instant
   /** The key of the keyed hashes; `null`: there are no forgotten people. */
   forget_key: string | null
@@ -36,7 +36,7 @@ interface Snapshot {
 }
 
 /** Whose logouts to read. */
-interface KnownQuery {
+interface LogoutQuery {
   userId: string
   sessionId: string | null
 }
@@ -53,16 +53,16 @@ const BATCHES = { maxSize: 256, maxConcurrent: 4 }
  *
  * @param maxWaitMs Upper bound of the wait for a statement, in milliseconds. Default: {@link CONNECT_TIMEOUT_MS}.
  */
-export function createKnownReader(
+export function createLogoutReader(
   prisma: Executor,
   clock: SqlClock,
   {
     horizonMs,
     maxWaitMs = CONNECT_TIMEOUT_MS,
   }: { horizonMs: number; maxWaitMs?: number | undefined },
-): (query: KnownQuery) => Promise<Known> {
+): (query: LogoutQuery) => Promise<LogoutSnapshot> {
   return batchCalls({
-    run: (queries: KnownQuery[]) => readKnown(prisma, clock, queries, horizonMs),
+    run: (queries: LogoutQuery[]) => readKnownLogouts(prisma, clock, queries, horizonMs),
     isInputError: isRefusedRow,
     maxWaitMs,
     ...BATCHES,
@@ -77,26 +77,26 @@ export function createKnownReader(
  * @returns One result for each query, in the order of the queries.
  * @throws `DATABASE_NOT_MIGRATED` when the tenant row is missing.
  */
-async function readKnown(
+async function readKnownLogouts(
   prisma: Executor,
   clock: SqlClock,
-  queries: KnownQuery[],
+  queries: LogoutQuery[],
   horizonMs: number,
-): Promise<Known[]> {
+): Promise<LogoutSnapshot[]> {
   const byIds = await readSnapshot(prisma, clock, queries)
-  const known = toKnown(byIds, horizonMs)
-  if (byIds.forget_key === null) return known
+  const snapshots = toSnapshots(byIds, horizonMs)
+  if (byIds.forget_key === null) return snapshots
   const hash = createKeyedHash(byIds.forget_key)
   const hashedQueries = queries.map(({ userId, sessionId }) => ({
     userId: hash(userId),
     sessionId: sessionId === null ? null : hash(sessionId),
   }))
-  const byHashes = toKnown(await readSnapshot(prisma, clock, hashedQueries), horizonMs)
-  return known.map((one, index) => merge(one, byHashes[index] ?? one))
+  const byHashes = toSnapshots(await readSnapshot(prisma, clock, hashedQueries), horizonMs)
+  return snapshots.map((one, index) => merge(one, byHashes[index] ?? one))
 }
 
 /** Merges the rows with ids and the rows with hashes. Freshness, gaps and `now` are those of the rows with ids. */
-function merge(byIds: Known, byHashes: Known): Known {
+function merge(byIds: LogoutSnapshot, byHashes: LogoutSnapshot): LogoutSnapshot {
   const ended = byIds.session?.ended === true || byHashes.session?.ended === true
   const allSessionsAt = later(
     byIds.user?.allSessionsAt ?? null,
@@ -124,18 +124,20 @@ function newer<Logout extends { at: Instant }>(a: Logout | null, b: Logout | nul
 async function readSnapshot(
   prisma: Executor,
   clock: SqlClock,
-  queries: KnownQuery[],
-): Promise<Snapshot> {
-  const [snapshot] = await prisma.$queryRaw<Snapshot[]>(snapshotSql(prisma.tables, clock, queries))
+  queries: LogoutQuery[],
+): Promise<SnapshotRow> {
+  const [snapshot] = await prisma.$queryRaw<SnapshotRow[]>(
+    snapshotSql(prisma.tables, clock, queries),
+  )
   if (snapshot === undefined) throw tenantRowMissingError()
   return snapshot
 }
 
-/** SQL that reads a {@link Snapshot}. */
+/** Returns SQL that reads a {@link SnapshotRow}. */
 export function snapshotSql(
   { tenant, gap, lastLogout, sessionLogout }: Tables,
   clock: SqlClock,
-  queries: KnownQuery[],
+  queries: LogoutQuery[],
 ): Prisma.Sql {
   const userIds = queries.map(({ userId }) => userId)
   const sessionIds = queries.map(({ sessionId }) => sessionId)
@@ -162,7 +164,7 @@ export function snapshotSql(
     FROM ${tenant}`
 }
 
-function toKnown(snapshot: Snapshot, horizonMs: number): Known[] {
+function toSnapshots(snapshot: SnapshotRow, horizonMs: number): LogoutSnapshot[] {
   const {
     as_of: asOf,
     floor_at: floorAt,

@@ -45,7 +45,7 @@ function dripBody(response: ServerResponse, text: string): void {
   drip(response, text)
 }
 
-/** The responses of a stand-in that are not those of the service, by the first part of the path. */
+/** The responses of the fake service, by the first part of the path. The real service sends none of them but `accepting`. */
 const RESPONSES: Record<string, RequestListener> = {
   accepting: send(acceptedBody),
   'slightly-ahead': send(() => acceptedBody(ago(-MINUTE_MS / 2))),
@@ -79,16 +79,16 @@ const RESPONSES: Record<string, RequestListener> = {
   'endless-body': (_request, response) => dripBody(response, acceptedBody() + ' '.repeat(100_000)),
 }
 
-/** A server that replaces the service. The first part of the path selects the response. */
-export interface VerdictStandIn extends LoopbackServer {
-  /** The URL of the service that responds so. */
+/** A fake of the service. The first part of the path selects the response. */
+export interface FakeVerdictService extends LoopbackServer {
+  /** Returns the URL at which the fake service sends the response of this name. */
   urlOf(name: string): string
   /** The requests to `accepting`, each with its headers. */
   accepted: object[]
 }
 
-/** Opens the stand-in. A path such as `/redirect-302` redirects to a response that accepts the token. */
-export async function openVerdictStandIn(): Promise<VerdictStandIn> {
+/** Opens the fake service. A path such as `/redirect-302` redirects to a response that accepts the token. */
+export async function openFakeVerdictService(): Promise<FakeVerdictService> {
   const accepted: object[] = []
   const server = createServer((request, response) => {
     const [, name = ''] = (request.url ?? '').split('/')

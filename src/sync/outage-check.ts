@@ -6,14 +6,14 @@ import { type GapOptions, recordGap } from './gaps.js'
 import { createOutageSearch, type SearchRange } from './outage-search.js'
 
 /**
- * Creates a function that detects the effects of an outage of the worker. The function runs before each page of a
- * catch-up is stored. If reading has paused, the function checks for a gap. If the pages are much older than now, the
- * function searches for the logouts of the outage.
+ * Creates a function that checks for an outage of the worker before each page of a catch-up is stored. If reading has
+ * paused, the function checks for a gap. If the page is much older than now, the function searches for the logouts of the
+ * outage, because they would otherwise count only when the catch-up reaches them.
  *
  * @param options `polledAt`: when the log was last polled, if this catch-up follows that poll without a pause; otherwise
  *   `null`.
  */
-export function createBridge(
+export function createOutageCheck(
   deps: SyncDeps,
   progress: Progress,
   options: SearchRange & GapOptions & { polledAt: Instant | null },
@@ -25,7 +25,7 @@ export function createBridge(
   return async ({ requestedAt, firstAt, reachedAt }) => {
     const readTo = readUpTo(progress, requestedAt)
     if (readTo === null) return
-    // The machine can have slept between any two pages.
+    // Each page is checked, because the machine can have slept between any two pages.
     if (requestedAt - Math.max(readTo, polledAt ?? readTo) > GAP_CHECK_THRESHOLD_MS) {
       const currentProgress = await deps.store.readProgress()
       await recordGap(deps, { ...options, progress: currentProgress, firstAt }, signal)

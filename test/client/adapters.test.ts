@@ -87,21 +87,21 @@ describe.each([
     return fetch(server.url, { headers: { authorization: `Bearer ${token}` } })
   }
 
-  test('the binding accepts a token that no logout covers', async () => {
+  test('the adapter accepts a token that no logout covers', async () => {
     server = await open(connected)
     const response = await call('auth0|in')
     expect(response.status).toBe(200)
     expect(await response.json()).toEqual({ user: 'auth0|in' })
   })
 
-  test('the binding rejects a token from before a logout with 401 invalid_token', async () => {
+  test('the adapter rejects a token from before a logout with 401 invalid_token', async () => {
     server = await open(connected)
     const response = await call('auth0|out')
     expect(response.status).toBe(401)
     expect(response.headers.get('www-authenticate')).toMatch(/^Bearer .*error="invalid_token"/)
   })
 
-  test('the binding responds with 503 and Retry-After while the revocation status is unknown (P28)', async () => {
+  test('the adapter responds with 503 and Retry-After while the revocation status is unknown (pitfall 28)', async () => {
     server = await open(unreachable)
     const response = await call('auth0|in')
     expect(response.status).toBe(503)
@@ -136,7 +136,7 @@ describe('a fetch-style server', () => {
 })
 
 describe('a request without verified claims', () => {
-  test('a request that no JWT library has verified gets a 500 in Express (P21)', async () => {
+  test('a request that no JWT library has verified gets a 500 in Express (pitfall 21)', async () => {
     const app = express()
     app.use(forExpress(connected))
     app.get('/', (_req, res) => void res.json({}))
@@ -146,7 +146,7 @@ describe('a request without verified claims', () => {
     await server.close()
   })
 
-  test('the Express binding accepts a request without a token if no token is required', async () => {
+  test('the Express adapter accepts a request without a token if no token is required', async () => {
     const app = express()
     app.use(auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE, authRequired: false }))
     app.use(forExpress(connected, { authRequired: false }))
@@ -156,7 +156,7 @@ describe('a request without verified claims', () => {
     await server.close()
   })
 
-  test('a request that no JWT library has verified gets a 500 in Fastify (P21)', async () => {
+  test('a request that no JWT library has verified gets a 500 in Fastify (pitfall 21)', async () => {
     const app = Fastify()
     app.get('/', { preHandler: forFastify(connected) }, async () => ({}))
     expect((await app.inject('/')).statusCode).toBe(500)

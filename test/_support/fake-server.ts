@@ -5,15 +5,15 @@ import { openLoopback } from './loopback.js'
 /** The status and the body of a response. */
 export type Reply = [status: number, body: string]
 
-/** A stub server. It replaces the service, or a proxy between a client and the service. */
-export interface StandIn {
+/** A fake server. It replaces the service, or a proxy between a client and the service. */
+export interface FakeServer {
   url: string
   /** The requested URLs, without the host. */
   requests: string[]
 }
 
-/** Opens a stub server until the test ends. The server responds with what `reply` returns; `null`: it does not respond. */
-export async function openStandIn(reply: (url: string) => Reply | null): Promise<StandIn> {
+/** Opens a fake server until the test ends. The server responds with what `reply` returns; `null`: it does not respond. */
+export async function openFakeServer(reply: (url: string) => Reply | null): Promise<FakeServer> {
   const requests: string[] = []
   const server = createServer((request, response) => {
     const url = request.url ?? ''

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createDatabase, type Database } from '../../src/store/database.js'
 import { databaseClock } from '../../src/store/epoch.js'
 import { Prisma } from '../../src/store/generated/client.js'
-import { snapshotSql } from '../../src/store/read-known.js'
+import { snapshotSql } from '../../src/store/read-known-logouts.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore } from '../_support/store.js'
 
@@ -72,7 +72,7 @@ test.each([1, 256])(
 test('each of a thousand concurrent reads gets the rows of its own user and session', async () => {
   const numbers = Array.from({ length: 1_000 }, (_, n) => (n * 7919) % (USERS + 1_000))
   const known = await Promise.all(
-    numbers.map((n) => store.readKnown(`auth0|${n}`, n % 3 === 0 ? null : `S${n}`)),
+    numbers.map((n) => store.readKnownLogouts(`auth0|${n}`, n % 3 === 0 ? null : `S${n}`)),
   )
   const expected = numbers.map((n) => {
     const exists = n > 0 && n <= USERS
@@ -87,14 +87,14 @@ test('each of a thousand concurrent reads gets the rows of its own user and sess
 
 test('a read that begins after a commit returns the committed row, even while other reads are in progress', async () => {
   for (let n = 0; n < 20; n++) {
-    const others = Array.from({ length: 300 }, (_, i) => store.readKnown(`auth0|${i}`, null))
+    const others = Array.from({ length: 300 }, (_, i) => store.readKnownLogouts(`auth0|${i}`, null))
     const at = await store.storeReported({
       userId: 'reported',
       sessionId: null,
       at: null,
       type: 'reported_logout',
     })
-    const { user } = await store.readKnown('reported', null)
+    const { user } = await store.readKnownLogouts('reported', null)
     expect(user?.at).toBe(at)
     await Promise.all(others)
   }
@@ -105,7 +105,7 @@ test('concurrent reads fail with DATABASE_NOT_MIGRATED when the tenant row is mi
   const otherStore = await openTestStore(other)
   await other.query('DELETE FROM tenant')
   const results = await Promise.allSettled(
-    ['a', 'b'].map((userId) => otherStore.readKnown(userId, null)),
+    ['a', 'b'].map((userId) => otherStore.readKnownLogouts(userId, null)),
   )
   expect(results).toMatchObject([
     { reason: { code: 'DATABASE_NOT_MIGRATED' } },

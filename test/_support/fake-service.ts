@@ -1,8 +1,8 @@
-import { openStandIn, type Reply, replyAbout, type StandIn } from './stand-in.js'
+import { type FakeServer, openFakeServer, type Reply, replyAbout } from './fake-server.js'
 
-/** Opens a stub server until the test ends. By its responses, only the user `auth0|out` has logged out, of all sessions. */
-export function openLogoutStandIn(): Promise<StandIn> {
-  return openStandIn((url) => {
+/** Opens a fake of the service until the test ends. It responds that the user `auth0|out` has logged out of all sessions, and that no other user has logged out. */
+export function openFakeService(): Promise<FakeServer> {
+  return openFakeServer((url) => {
     const userId = new URL(url, 'http://service').searchParams.get('user_id') ?? ''
     return userId === 'auth0|out' ? replyAboutLogout(userId) : replyAbout(userId)
   })

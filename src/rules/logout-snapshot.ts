@@ -8,8 +8,8 @@ interface Origin {
   type: string
 }
 
-/** The known logouts of a user at one moment, with everything else that is needed to judge a token. */
-export interface Known extends KnownLogouts {
+/** The known logouts of a user and a session at one moment, and how complete and fresh the data is. */
+export interface LogoutSnapshot extends KnownLogouts {
   user: (NonNullable<KnownLogouts['user']> & Origin) | null
   session: (NonNullable<KnownLogouts['session']> & Origin) | null
   asOf: Instant | null

@@ -2,7 +2,7 @@ import { createPostgresBackend, type PgPool, withBackend } from 'bullmq'
 import { assertQueueUsable, createQueuePool } from './postgres.js'
 
 /** Where a queue is stored: its name, options and connection. */
-export interface Place<C, B> {
+export interface QueueStorage<C, B> {
   name: string
   options: { prefix?: string }
   connection: C
@@ -12,19 +12,19 @@ export interface Place<C, B> {
   disconnect(): Promise<void>
 }
 
-/** Limits and callbacks of a queue in PostgreSQL. */
-interface PostgresPlaceOptions {
+/** Options of {@link createPostgresStorage}. */
+interface PostgresStorageOptions {
   prefix: string
   /** Timeout of connecting, of each response and of closing, in milliseconds. */
   timeoutMs: number
   onError(error: unknown): void
 }
 
-/** Creates the connections of a queue in PostgreSQL. */
-export function placeInPostgres(
-  { prefix, timeoutMs, onError }: PostgresPlaceOptions,
+/** Creates the storage of a queue in PostgreSQL, with its connection pool. */
+export function createPostgresStorage(
+  { prefix, timeoutMs, onError }: PostgresStorageOptions,
   url: string,
-): Place<PgPool, unknown> {
+): QueueStorage<PgPool, unknown> {
   const pool = createQueuePool(url, timeoutMs)
   pool.on('error', onError)
   return {
@@ -46,14 +46,14 @@ export function placeInPostgres(
 export async function probePostgresQueue(url: string, prefix: string): Promise<void> {
   await assertQueueUsable(url)
   const { Queue } = withBackend(createPostgresBackend)
-  const place = placeInPostgres({ prefix, timeoutMs: 5_000, onError: () => {} }, url)
+  const storage = createPostgresStorage({ prefix, timeoutMs: 5_000, onError: () => {} }, url)
   try {
-    const queue = new Queue(place.name, { connection: place.connection })
+    const queue = new Queue(storage.name, { connection: storage.connection })
     // Without a listener, `error` would end the process. The call below rejects with the same error.
     queue.on('error', () => {})
     await queue.getJobSchedulers()
     await queue.close()
   } finally {
-    await place.disconnect()
+    await storage.disconnect()
   }
 }
