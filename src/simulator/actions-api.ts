@@ -93,7 +93,7 @@ export function addActionRoutes(app: FastifyInstance, { tokens, actions, binding
   })
 }
 
-/** Adds the deletion of an Action, which Auth0 refuses while the Action is bound, unless it is forced. */
+/** Adds the deletion of an Action. Auth0 refuses to delete a bound Action, unless `force` also removes the binding. */
 function addDeletionRoute(app: FastifyInstance, { tokens, actions, bindings }: ActionsApi) {
   app.delete<ById>(ACTION, (request, reply) => {
     tokens.assertAuthorized(request.headers.authorization, 'delete:actions')
@@ -101,6 +101,7 @@ function addDeletionRoute(app: FastifyInstance, { tokens, actions, bindings }: A
     if (bindings.isBound(id) && readQuery(request).get('force') !== 'true') {
       throw new ApiError(409, 'The action is bound to a trigger.')
     }
+    bindings.unbind(id)
     actions.remove(id)
     return reply.code(204).send()
   })

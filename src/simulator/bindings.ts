@@ -31,6 +31,8 @@ export interface Bindings {
   list(): object[]
   /** Whether the Action with this id is bound. */
   isBound(actionId: string): boolean
+  /** Removes the binding of the Action, if it has one. */
+  unbind(actionId: string): void
   /** Replaces all bindings. Bindings that the body does not list are removed. */
   replace(body: unknown): object[]
 }
@@ -90,6 +92,9 @@ export function createBindings(actions: Actions, now: () => number): Bindings {
   return {
     list,
     isBound: (actionId) => bindings.some((binding) => binding.actionId === actionId),
+    unbind(actionId) {
+      bindings = bindings.filter((binding) => binding.actionId !== actionId)
+    },
     replace(body) {
       const newBindings = parse(BINDINGS, body).bindings.map(toBinding)
       if (new Set(newBindings.map(({ actionId }) => actionId)).size < newBindings.length) {

@@ -81,7 +81,8 @@ export async function start(
       },
       ...(body && { body: JSON.stringify(body) }),
     })
-    return { status: response.status, body: await response.json() }
+    const text = await response.text()
+    return { status: response.status, body: text === '' ? null : JSON.parse(text) }
   }
 
   return { tenant, simulator, clock, fetch: get, logs, ids, token, call }
