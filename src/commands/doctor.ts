@@ -21,6 +21,11 @@ export interface DoctorFlags {
  * @throws `CHECKS_FAILED` when a check failed.
  */
 export async function runDoctor(context: CommandContext, flags: DoctorFlags): Promise<void> {
+  assertNoFailure(await printChecks(context, flags))
+}
+
+/** Runs the checks, prints them, and returns them. */
+export async function printChecks(context: CommandContext, flags: DoctorFlags): Promise<Check[]> {
   const config = loadConfig(context.env, ['auth0', 'database'])
   const { action: actionName, probe = false, json = false } = flags
   const results = runChecks({ config, actionName, probe, signal: context.stop })
@@ -30,12 +35,16 @@ export async function runDoctor(context: CommandContext, flags: DoctorFlags): Pr
     const publicChecks = checks.map((check) => withoutPath(check, config.database.dataDir))
     context.print(`${JSON.stringify({ checks: publicChecks }, null, 2)}\n`)
   } else print(toSummary(checks))
+  return checks
+}
+
+/** Throws `CHECKS_FAILED` when a check failed. */
+export function assertNoFailure(checks: Check[]): void {
   const failures = checks.filter(({ status }) => status === 'failure').length
-  if (failures > 0) {
-    const count = failures === 1 ? '1 check' : `${failures} checks`
-    const message = `${count} failed: follow the advice after each failure.`
-    throw new LastLogoutError('CHECKS_FAILED', message)
-  }
+  if (failures === 0) return
+  const count = failures === 1 ? '1 check' : `${failures} checks`
+  const message = `${count} failed: follow the advice after each failure.`
+  throw new LastLogoutError('CHECKS_FAILED', message)
 }
 
 /** Replaces the path of `DATA_DIR`, which can contain a person's name, because users send the JSON to others. */

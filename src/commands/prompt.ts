@@ -29,7 +29,7 @@ export interface PromptOptions {
 /** Opens a prompt. It stores no history, and shows no line that is secret. */
 export function openPrompt(options: PromptOptions): Prompt {
   const { input, output, isTerminal, signal, onInterrupt } = options
-  let isMuted = false
+  let isMuted = isTerminal
   const visible = new Writable({
     write(chunk, _encoding, done) {
       if (!isMuted) output.write(chunk)
@@ -39,14 +39,19 @@ export function openPrompt(options: PromptOptions): Prompt {
   const settings = { input, output: visible, terminal: isTerminal, historySize: 0, signal }
   const lines = createInterface(settings)
   lines.on('SIGINT', onInterrupt)
+  // The rest of a pasted text belongs to the next question, which can be secret.
+  lines.on('line', () => {
+    isMuted = isTerminal
+  })
   const iterator = lines[Symbol.asyncIterator]()
   return {
     async ask(question, isSecret = false) {
-      lines.setPrompt(question)
-      lines.prompt()
       isMuted = isSecret
+      // A prompt of `lines` would also show what has been typed before the question.
+      if (isSecret) output.write(question)
+      lines.setPrompt(isSecret ? '' : question)
+      lines.prompt()
       const { value, done } = await iterator.next()
-      isMuted = false
       // The line break that ends the line was muted, or the input is no terminal and shows none.
       if (isSecret || !isTerminal) output.write('\n')
       if (signal.aborted) throw abortedError()

@@ -85,6 +85,21 @@ describe('init', () => {
     expect(await readFile(envFile(), 'utf8')).toBe(text)
   })
 
+  test('continues when no worker has run since, although the data is stale', async () => {
+    expect((await run(INPUT, {}, ['--wait', '10ms'])).code).toBe(1)
+    const ofFile = {
+      AUTH0_DOMAIN: DOMAIN,
+      AUTH0_CLIENT_ID: 'C',
+      AUTH0_CLIENT_SECRET: SECRET,
+      API_KEYS: `test:${'k'.repeat(32)}:read`,
+      MAX_LAG: '100ms',
+    }
+    const { stdout } = await run('', ofFile, ['--wait', '10ms'])
+    expect(stdout).toMatch(
+      /^failure +freshness .*[\s\S]*without a worker[\s\S]*Starting the worker/m,
+    )
+  })
+
   test('at a signal during the wait, stops with 1, and keeps .env', async () => {
     const command = startCommandLine(['init'], env, { input: INPUT, context: { cwd } })
     await expect.poll(command.stdout, WAIT).toContain('Waiting for a logout')
@@ -156,6 +171,18 @@ describe('init', () => {
     expect(terminal.output()).toContain('interrupted before it had finished')
     expect(terminal.output()).not.toContain(SECRET)
     expect(await readdir(cwd)).toEqual([])
+  })
+
+  test('on a terminal, does not show a secret that is pasted together with the line before it', async () => {
+    const terminal = await openTerminal()
+    await expect.poll(terminal.output, WAIT).toContain('Domain: ')
+    terminal.type(`${DOMAIN}\r`)
+    await expect.poll(terminal.output, WAIT).toContain('Client ID: ')
+    terminal.type(`C\r${SECRET}`)
+    await expect.poll(terminal.output, WAIT).toContain('Client Secret (not shown): ')
+    terminal.type('\x03')
+    expect(await terminal.exited).toBe(1)
+    expect(terminal.output()).not.toContain(SECRET)
   })
 
   test('on a terminal, the whole set-up runs, and the next command reads what it wrote', async () => {
