@@ -45,19 +45,7 @@ export interface Bindings {
 export function createBindings(actions: Actions, now: () => number): Bindings {
   let bindings: Binding[] = []
 
-  const list = () => bindings.map(toResponse)
-
-  function toResponse({ id, actionId, displayName, createdMs }: Binding): object {
-    const at = new Date(createdMs).toISOString()
-    return {
-      id,
-      trigger_id: 'post-login',
-      display_name: displayName,
-      action: actions.toResponse(actions.get(actionId)),
-      created_at: at,
-      updated_at: at,
-    }
-  }
+  const list = () => bindings.map((binding) => toResponse(binding, actions))
 
   function toBinding({ ref, display_name }: NewBinding): Binding {
     const action = findAction(ref)
@@ -103,5 +91,18 @@ export function createBindings(actions: Actions, now: () => number): Bindings {
       bindings = newBindings
       return list()
     },
+  }
+}
+
+/** Converts a binding to the response of the API, which contains the Action. */
+function toResponse({ id, actionId, displayName, createdMs }: Binding, actions: Actions): object {
+  const at = new Date(createdMs).toISOString()
+  return {
+    id,
+    trigger_id: 'post-login',
+    display_name: displayName,
+    action: actions.toResponse(actions.get(actionId)),
+    created_at: at,
+    updated_at: at,
   }
 }
