@@ -18,7 +18,7 @@ async function verify(c, next) {
   const [, token = ''] = /^Bearer (.+)$/i.exec(c.req.header('authorization') ?? '') ?? []
   const { payload } = await jwtVerify(token, keys, expected).catch((error) => {
     // Other errors concern the keys, not the token.
-    if (!/^ERR_JW[TS]_|ALG_NOT_ALLOWED|NO_MATCHING_KEY/.test(error.code)) throw error
+    if (!/^ERR_JW[TS]_|ALG_NOT_ALLOWED|NOT_SUPPORTED|MATCHING_KEY/.test(error.code)) throw error
     const headers = { 'WWW-Authenticate': 'Bearer' }
     throw new HTTPException(401, { res: new Response(null, { status: 401, headers }) })
   })

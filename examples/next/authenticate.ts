@@ -16,7 +16,8 @@ function createChecks() {
     onError: console.error,
   })
   const keys = createRemoteJWKSet(new URL('/.well-known/jwks.json', ISSUER_BASE_URL))
-  const expected = { audience: AUDIENCE, issuer: new URL('/', ISSUER_BASE_URL).href }
+  const issuer = new URL('/', ISSUER_BASE_URL).href
+  const expected = { audience: AUDIENCE, issuer, algorithms: ['RS256'] }
   return {
     verify: async (token: string) => (await jwtVerify(token, keys, expected)).payload,
     refuse: lastLogout(client),
@@ -29,8 +30,8 @@ export async function authenticate(request: Request): Promise<JWTPayload | Respo
   const [, token = ''] = /^Bearer (.+)$/i.exec(request.headers.get('authorization') ?? '') ?? []
   const claims = await checks.verify(token).catch((error) => {
     // Other errors concern the keys, not the token.
-    if (!/^ERR_JW[TS]_|ALG_NOT_ALLOWED|NO_MATCHING_KEY/.test(error.code)) throw error
+    if (!/^ERR_JW[TS]_|ALG_NOT_ALLOWED|NOT_SUPPORTED|MATCHING_KEY/.test(error.code)) throw error
   })
-  if (!claims) return new Response(null, { status: 401 })
+  if (!claims) return new Response(null, { status: 401, headers: { 'WWW-Authenticate': 'Bearer' } })
   return (await checks.refuse(claims)) ?? claims
 }

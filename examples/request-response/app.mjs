@@ -19,7 +19,7 @@ async function verify(request) {
     return (await jwtVerify(token, keys, expected)).payload
   } catch (error) {
     // Other errors concern the keys, not the token.
-    if (/^ERR_JW[TS]_|ALG_NOT_ALLOWED|NO_MATCHING_KEY/.test(error.code)) return null
+    if (/^ERR_JW[TS]_|ALG_NOT_ALLOWED|NOT_SUPPORTED|MATCHING_KEY/.test(error.code)) return null
     throw error
   }
 }

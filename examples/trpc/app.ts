@@ -17,10 +17,11 @@ interface Context {
 
 async function createContext({ req }: CreateHTTPContextOptions): Promise<Context> {
   const [, token = ''] = /^Bearer (.+)$/i.exec(req.headers.authorization ?? '') ?? []
-  const expected = { audience: AUDIENCE, issuer: new URL('/', ISSUER_BASE_URL).href }
+  const issuer = new URL('/', ISSUER_BASE_URL).href
+  const expected = { audience: AUDIENCE, issuer, algorithms: ['RS256'] }
   const verified = await jwtVerify(token, keys, expected).catch((error) => {
     // Other errors concern the keys, not the token.
-    if (!/^ERR_JW[TS]_|ALG_NOT_ALLOWED|NO_MATCHING_KEY/.test(error.code)) throw error
+    if (!/^ERR_JW[TS]_|ALG_NOT_ALLOWED|NOT_SUPPORTED|MATCHING_KEY/.test(error.code)) throw error
   })
   return { claims: verified?.payload ?? null }
 }

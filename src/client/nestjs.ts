@@ -20,7 +20,10 @@ export const LAST_LOGOUT_OPTIONS = 'LAST_LOGOUT_OPTIONS'
 
 /** Options of the guard. */
 export interface LastLogoutGuardOptions {
-  /** `false` accepts requests without a token. A request with a token is always checked. Default `true`. */
+  /**
+   * `false` accepts requests without a token. An HTTP request with a token is always checked. Without HTTP, a request has
+   * no token if `getClaims` returns none. Default `true`.
+   */
   authRequired?: boolean
   /**
    * Returns the verified claims of a request; `undefined` or `null` if it has no token. Default: `request.user`, as a guard

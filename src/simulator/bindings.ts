@@ -94,7 +94,7 @@ export function createBindings(actions: Actions, now: () => number): Bindings {
   }
 }
 
-/** The binding as the API returns it. */
+/** Converts a binding to the response of the API, which contains the Action. */
 function toResponse({ id, actionId, displayName, createdMs }: Binding, actions: Actions): object {
   const at = new Date(createdMs).toISOString()
   return {

@@ -12,10 +12,17 @@ export interface Issuer {
 
 export const ORDERS_AUDIENCE = 'https://orders.example.com'
 
-/** Opens an issuer on the loopback interface. It serves a key set with one key, and signs tokens with this key. */
+/**
+ * Opens an issuer on the loopback interface. It serves a key set with two keys, as Auth0 does: the one that it signs
+ * tokens with, and the next one.
+ */
 export async function openIssuer(): Promise<Issuer> {
   const { privateKey, publicKey } = await generateKeyPair('RS256')
-  const keys = [{ ...(await exportJWK(publicKey)), kid: 'one', alg: 'RS256', use: 'sig' }]
+  const next = await generateKeyPair('RS256')
+  const keys = [
+    { ...(await exportJWK(publicKey)), kid: 'one', alg: 'RS256', use: 'sig' },
+    { ...(await exportJWK(next.publicKey)), kid: 'next', alg: 'RS256', use: 'sig' },
+  ]
   const server = createServer((request, response) => {
     const issuer = `http://${request.headers.host}/`
     const isKeySet = /jwks/.test(request.url ?? '')

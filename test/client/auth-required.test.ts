@@ -104,12 +104,12 @@ describe.each([
   ['Koa', openKoa],
   ['Hono', openHono],
 ])('%s with authRequired: false', (_name, open) => {
-  test('the binding accepts a request without a token', async () => {
+  test('the adapter accepts a request without a token', async () => {
     const url = await open({ verifies: true, authRequired: false })
     expect(await call(url)).toEqual({ status: 200, challenge: null })
   })
 
-  test('the binding checks a request with a token', async () => {
+  test('the adapter checks a request with a token', async () => {
     const url = await open({ verifies: true, authRequired: false })
     expect(await callAs(url, 'auth0|in')).toEqual({ status: 200, challenge: null })
     const challenge =
@@ -117,7 +117,7 @@ describe.each([
     expect(await callAs(url, 'auth0|out')).toEqual({ status: 401, challenge })
   })
 
-  test('the binding refuses a token that was not verified, so that no token bypasses the check', async () => {
+  test('the adapter refuses a token that was not verified, so that no token bypasses the check', async () => {
     const url = await open({ verifies: false, authRequired: false })
     const challenge = 'Bearer error="invalid_token", error_description="the token was not verified"'
     for (const sub of ['auth0|in', 'auth0|out']) {
@@ -128,7 +128,7 @@ describe.each([
     expect((await call(url)).status).toBe(200)
   })
 
-  test('the binding fails for a request without a token if one is required', async () => {
+  test('the adapter fails for a request without a token if one is required', async () => {
     const url = await open({ verifies: true })
     expect((await call(url)).status).toBe(500)
   })

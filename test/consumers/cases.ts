@@ -22,6 +22,8 @@ export interface Case {
   claims: Record<string, unknown> | null
   /** The scheme of the request. Default `Bearer`. */
   scheme?: 'Bearer' | 'DPoP'
+  /** Replaces the header of the token after it was signed. */
+  header?: object
   expected: Expected
 }
 
@@ -152,6 +154,20 @@ const INVALID_TOKENS: readonly Case[] = [
   row('a token of another issuer', user('auth0|in', BEFORE, { iss: 'https://other/' }), INVALID),
 ]
 
+/** Headers of tokens that an attacker can send. The JWT library rejects each for another reason. */
+const FORGED_HEADERS: readonly object[] = [
+  { alg: 'none' },
+  { alg: 'HS256', kid: 'one' },
+  { alg: 'RS256', kid: 'unknown' },
+  { alg: 'RS256' },
+  { alg: 'RS256', kid: 'one', crit: ['x'], x: 1 },
+  { alg: 'RS256', kid: 'one', forged: true },
+]
+const FORGED_TOKENS: readonly Case[] = FORGED_HEADERS.map((header) => ({
+  ...row(`a forged header ${JSON.stringify(header)}`, user('auth0|in', AFTER), INVALID),
+  header,
+}))
+
 const DPOP: readonly Case[] = [
   { ...row('DPoP', user('auth0|in', BEFORE), ACCEPTED), scheme: 'DPoP' },
   { ...row('DPoP, before the logout', user('auth0|out', BEFORE), REVOKED_DPOP), scheme: 'DPoP' },
@@ -162,7 +178,15 @@ export const GROUPS: readonly CaseGroup[] = [
   {
     service: 'reachable',
     onUnknown: 'deny',
-    cases: [...LOGINS, ...SESSIONS, ...CLAIMS, ...ODD, ...INVALID_TOKENS, ...DPOP],
+    cases: [
+      ...LOGINS,
+      ...SESSIONS,
+      ...CLAIMS,
+      ...ODD,
+      ...INVALID_TOKENS,
+      ...FORGED_TOKENS,
+      ...DPOP,
+    ],
   },
   {
     service: 'unreachable',

@@ -174,6 +174,20 @@ describe('bindings', () => {
   })
 })
 
+test('a bound Action is deleted only with force, which also removes its binding', async () => {
+  const api = await start({ scopes: [...scopes, 'delete:actions'] })
+  const [a, b] = [await createDeployedAction(api, 'a'), await createDeployedAction(api, 'b')]
+  await api.call('PATCH', BINDINGS, { bindings: [byId(a), byId(b)] })
+  expect(await api.call('DELETE', `${ACTIONS}/${a}`)).toMatchObject({ status: 409 })
+  expect((await api.call('DELETE', `${ACTIONS}/${a}?force=true`)).status).toBe(204)
+  const { status, body } = await api.call('GET', BINDINGS)
+  expect({ status, bound: body.bindings }).toMatchObject({
+    status: 200,
+    bound: [{ action: { id: b } }],
+  })
+  expect((await api.call('DELETE', `${ACTIONS}/${a}?force=true`)).status).toBe(404)
+})
+
 describe('the scope', () => {
   test.each([
     ['read:actions', 'GET', ACTIONS],
@@ -181,6 +195,7 @@ describe('the scope', () => {
     ['create:actions', 'POST', ACTIONS],
     ['update:actions', 'PATCH', `${ACTIONS}/x`],
     ['create:actions', 'POST', `${ACTIONS}/x/deploy`],
+    ['delete:actions', 'DELETE', `${ACTIONS}/x`],
     ['read:actions', 'GET', TRIGGERS],
     ['read:actions', 'GET', BINDINGS],
     ['update:actions', 'PATCH', BINDINGS],
