@@ -100,7 +100,7 @@ async function openTenant(seed: number): Promise<Simulator> {
   return createSimulator({ tenant, latencyMs: LATENCY_MS })
 }
 
-/** Kills `kills` workers. In this time, entries are written, and requests fail. */
+/** Kills `kills` workers. Meanwhile, the writer writes entries, and some requests to the tenant fail. */
 async function killWorkersUnderFaults(
   { seed, kills, workers = 3, lateShare = 0.02, signal }: RoundOptions,
   {

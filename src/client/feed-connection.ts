@@ -53,7 +53,7 @@ export async function readFeed(
     throw cause instanceof LastLogoutClientError ? cause : connectionLost(cause, service)
   } finally {
     clearTimeout(silenceTimer)
-    // Discards the rest of the response.
+    // Discards the rest of the response, also after an error. This abort reason is not read.
     connection.abort(ENDED_ON_PURPOSE)
   }
 }

@@ -10,14 +10,18 @@ export interface FeedFreshness {
   /**
    * Updates the freshness with an event that was received now.
    *
-   * @param maxDelayMs Upper bound of the event's delay in milliseconds; `Infinity` if no bound is known.
+   * @param maxDelayMs Upper bound of the time between the sending of the event and its receipt, in milliseconds;
+   *   `Infinity` if no bound is known.
    * @returns The estimated delay in milliseconds if the data is stale only because of the delay, else 0.
    */
   update(stated: StatedFreshness, maxDelayMs: number): number
   stop(): void
 }
 
-/** Creates a freshness whose age is the age that the service stated, plus the delay of the event, plus the time since its receipt. */
+/**
+ * Tracks the freshness of the feed. The age of the data is the sum of the age in the last event, the delay of this event
+ * on its way, and the time since its receipt.
+ */
 export function createFeedFreshness(clocks: Clocks, maxStalenessMs: number): FeedFreshness {
   let ticking: TickingClocks | undefined
   const estimateDelay = createDelayEstimator()

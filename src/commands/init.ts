@@ -19,13 +19,13 @@ export interface InitFlags {
   wait: string
 }
 
-const SCOPES = `In the Auth0 Dashboard:
+const APPLICATION_INSTRUCTIONS = `In the Auth0 Dashboard:
 
   1. Applications > Applications > Create Application > Machine to Machine Applications. Name it last-logout.
   2. Select the Auth0 Management API, and authorize it for these two scopes and no others:
        read:logs        to read the log: search for "read:logs", select it
        read:logs_users  to see whose logout an entry is: search for "read:logs_users", select it
-  3. Its page Settings shows the Domain, the Client ID and the Client Secret.
+  3. The Settings page of the application shows the Domain, the Client ID and the Client Secret.
      With a custom domain, use the canonical domain, such as example.eu.auth0.com.
 
 `
@@ -60,7 +60,7 @@ export async function runInit(context: CommandContext, flags: InitFlags): Promis
   await followFirstLogout({ ...context, env, print }, timeoutMs).catch(rethrowUnfinished)
 }
 
-/** Returns the environment of the next commands: the variables of `.env`, and those of the environment over them. */
+/** Returns the environment of the next steps: the variables of `.env` and of the environment, which takes precedence. */
 async function configure(context: CommandContext): Promise<CommandContext['env']> {
   const path = join(context.cwd, '.env')
   await assertNotTracked(context.cwd)
@@ -93,7 +93,7 @@ async function askForCredentials(
   const values: Record<string, string> = {}
   const questions = QUESTIONS.filter(([name]) => !isSet(name))
   if (questions.length === 0) return values
-  context.print(SCOPES)
+  context.print(APPLICATION_INSTRUCTIONS)
   const prompt = await context.openPrompt()
   try {
     for (const [name, question] of questions) {
@@ -106,28 +106,31 @@ async function askForCredentials(
   return values
 }
 
-/** Rejects a value that a reader of `.env` could read as another value. */
+/** Rejects a value that a parser of `.env`, such as a shell, could change. */
 function assertStorable(name: string, value: string | null): string {
   if (value !== null && /^[\w.~+/=:@-]+$/.test(value)) return value
   const problem = value ? 'contains a character that Auth0 does not use there' : 'is missing'
   const order = QUESTIONS.map(([each]) => each).join(', ')
   throw new LastLogoutError(
     'USAGE',
-    `${name} ${problem}. Nothing was written. Run \`last-logout init\` again; without a terminal, it reads one line each from standard input: ${order}.`,
+    `${name} ${problem}. Nothing was written. Run \`last-logout init\` again; without a terminal, it reads these values from standard input, one on each line, in this order: ${order}.`,
   )
 }
 
-/** Runs the checks of `doctor`. Those of a worker can fail when `init` runs again later: the next step starts it. */
+/**
+ * Runs the checks of `doctor`. When `init` runs again later, the checks of the worker can fail, because no worker ran in
+ * between. The next step starts the worker.
+ */
 async function check(context: CommandContext): Promise<void> {
   const checks = await printChecks(context, { action: ACTION_NAME })
   assertNoFailure(checks.filter(({ name }) => !WORKER_CHECKS.has(name)))
   if (!checks.some(({ status }) => status === 'failure')) return
   context.print(
-    '\nThe failures of worker, freshness and retention come from the time without a worker. The next step starts it.\n',
+    '\nThe checks worker, freshness and retention can fail because no worker has run for some time. The next step starts one.\n',
   )
 }
 
-/** Rethrows the error of `doctor`, after which `.env` exists. */
+/** Rethrows the error of the checks with the advice to run `init` again: `.env` exists already. */
 function explainContinuation(error: unknown): never {
   if (!(error instanceof LastLogoutError) || error.code !== 'CHECKS_FAILED') throw error
   const message = `${error.message} Correct .env or the tenant, then run \`last-logout init\` again: it continues with .env. To enter the values again, run \`mv .env .env.old\` first.`
@@ -137,8 +140,8 @@ function explainContinuation(error: unknown): never {
 /** Runs the service until a logout has been followed from the log of the tenant to a refused token. */
 async function followFirstLogout(context: CommandContext, timeoutMs: number): Promise<void> {
   const { env, print } = context
+  // This key exists only in this process. The keys in API_KEYS may lack a role.
   const apiKey = createApiKey()
-  // A key that exists only in this process, because those of the user may lack a role.
   const { auth0, http } = loadConfig(env, NEEDS)
   const keys = http.apiKeys.map(({ name, key, roles }) => `${name}:${key}:${roles.join('+')}`)
   const API_KEYS = [...keys, `init:${apiKey}:feed+check`].join(',')
@@ -168,7 +171,7 @@ async function followFirstLogout(context: CommandContext, timeoutMs: number): Pr
   })
   if (!isFollowed) throw abortedError()
   print(
-    '\nThe set-up works. To keep it running, run `last-logout start`. Give each API its key of API_KEYS in .env.\n',
+    '\nThe set-up works. To keep it running, run `last-logout start`. API_KEYS in .env has a key for each caller: configure each of your APIs with its own key.\n',
   )
 }
 

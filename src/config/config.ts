@@ -1,7 +1,7 @@
 import { LastLogoutError } from '../errors.js'
 import { DAY_MS } from '../rules/instant.js'
 import { findContradictions } from './contradictions.js'
-import { addSchema } from './database-schema.js'
+import { toDirectUrl } from './database-schema.js'
 import { type HttpProxy, isWithoutProxy } from './http-proxy.js'
 import { type GivenVariables, readSecretFiles } from './secret-files.js'
 import { findSimilar } from './similar-names.js'
@@ -22,14 +22,17 @@ const QUOTED = /^(["'])(.*)\1$/s
 const SET_DATABASE = '; set it, or set DATA_DIR to run an embedded PostgreSQL in that directory'
 
 const REMOVE_QUOTES =
-  'begins and ends with a quotation mark, which is a part of its value here: remove both'
+  'begins and ends with a quotation mark. Both marks were read as a part of the value: remove them'
 
-/** The union of the needs in a tuple; `never` for an array of unknown length, which can be empty. */
-type Listed<Needs extends readonly Need[]> = Needs extends readonly [
+/**
+ * The needs in a tuple, as a union. For an array of unknown length it is `never`: such an array may be empty, and then
+ * nothing is required.
+ */
+type NeedsIn<Needs extends readonly Need[]> = Needs extends readonly [
   infer First extends Need,
   ...infer Rest extends readonly Need[],
 ]
-  ? First | Listed<Rest>
+  ? First | NeedsIn<Rest>
   : never
 
 /** The credentials of the machine-to-machine application that reads the log. */
@@ -55,7 +58,8 @@ export type Config<Needs extends Need = never> = Settings &
   ('database' extends Needs ? { database: DatabaseConfig } : unknown)
 
 /**
- * Reads the configuration from the environment, and from the files that variables such as `DATABASE_URL_FILE` name.
+ * Reads the configuration from the environment, and from the files whose paths are in variables such as
+ * `DATABASE_URL_FILE`.
  *
  * @param needs The parts that must be set. They narrow the type of the result.
  * @throws `CONFIGURATION` with every problem in one message, without any value of a secret.
@@ -63,10 +67,10 @@ export type Config<Needs extends Need = never> = Settings &
 export function loadConfig<const Needs extends readonly Need[]>(
   env: Record<string, string | undefined>,
   needs: Needs,
-): Config<Listed<Needs>> {
+): Config<NeedsIn<Needs>> {
   // An empty variable counts as missing, because Compose files and shells pass unset variables as empty ones.
-  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
-  const { given, fromFile, problems } = readSecretFiles(set)
+  const setVariables = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
+  const { given, fromFile, problems } = readSecretFiles(setVariables)
   const parsedEntries = Object.entries(variables).map(([name, schema]) => {
     const text = given[name]
     const source = fromFile.has(name) ? `${name} (from ${name}_FILE)` : name
@@ -80,7 +84,7 @@ export function loadConfig<const Needs extends readonly Need[]>(
   const values = Object.fromEntries(parsedEntries) as Partial<Variables>
   problems.push(...findMissing(given, needs), ...findContradictions(values))
   // Without a problem every variable has been parsed, and `findMissing` has checked the needs.
-  if (problems.length === 0) return toSettings(values as Variables) as Config<Listed<Needs>>
+  if (problems.length === 0) return toSettings(values as Variables) as Config<NeedsIn<Needs>>
   throw new LastLogoutError(
     'CONFIGURATION',
     `The configuration is invalid:\n${bullets(problems)}\n${WHERE_TO_SET}`,
@@ -131,7 +135,7 @@ function toSettings(values: Variables) {
     },
     database: {
       url: values.DATABASE_URL,
-      directUrl: addSchema(values),
+      directUrl: toDirectUrl(values),
       dataDir: values.DATA_DIR,
     },
     /** The URL of a Redis server, or of several nodes of a cluster. */

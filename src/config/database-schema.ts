@@ -26,7 +26,7 @@ export function findSchemaProblems(urls: DatabaseUrls): string[] {
 }
 
 /** Returns `DATABASE_DIRECT_URL` with the schema of `DATABASE_URL`. */
-export function addSchema({ DATABASE_URL: url, DATABASE_DIRECT_URL: directUrl }: DatabaseUrls) {
+export function toDirectUrl({ DATABASE_URL: url, DATABASE_DIRECT_URL: directUrl }: DatabaseUrls) {
   const schema = readSchema(url)
   if (directUrl === undefined || schema === null) return directUrl
   const direct = new URL(directUrl)

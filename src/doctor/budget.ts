@@ -22,10 +22,10 @@ export interface Allowance {
 export function toAllowance({ limit, remaining, resetInMs }: RateLimit): Allowance | null {
   const perMinute = documentedRefillPerMinute(limit)
   if (perMinute !== null) return { perMinute, source: 'documented' }
-  const tokensTaken = limit - remaining
-  if (resetInMs === null || tokensTaken <= 0) return null
+  const requestsUsed = limit - remaining
+  if (resetInMs === null || requestsUsed <= 0) return null
   // The header has whole seconds, so a time of less than a second counts as a second.
-  return { perMinute: (tokensTaken * MINUTE_MS) / Math.max(resetInMs, 1_000), source: 'observed' }
+  return { perMinute: (requestsUsed * MINUTE_MS) / Math.max(resetInMs, 1_000), source: 'observed' }
 }
 
 /** Estimates the entries per minute from the storage times of the newest entries; `null`: no entry has a storage time. */
@@ -66,7 +66,7 @@ function describeAllowance(allowance: Allowance | null): string {
   if (allowance === null) return ''
   const { perMinute, source } = allowance
   return source === 'documented'
-    ? `; ${perMinute} requests per minute by Auth0's documentation`
+    ? `; according to Auth0's documentation, ${perMinute} requests per minute`
     : `; at least ${Math.round(perMinute)} requests per minute are refilled`
 }
 
@@ -75,7 +75,7 @@ function toPollBudgetCheck(
   volume: number,
   { pollIntervalMs, share }: { pollIntervalMs: number; share: number },
 ): Check {
-  const pages = volume / PAGE_SIZE
+  const pagesPerMinute = volume / PAGE_SIZE
   const neededPerMinute = requestsPerMinute(volume, pollIntervalMs)
   const need = `${round(volume)} entries per minute need ${round(neededPerMinute)} requests per minute`
   if (allowance === null) {
@@ -87,15 +87,15 @@ function toPollBudgetCheck(
   if (allowance.source === 'observed') {
     return warning(
       'poll budget',
-      `${need}; RATE_SHARE allows at least ${round(allowedPerMinute)}, possibly too few`,
+      `${need}; RATE_SHARE allows at least ${round(allowedPerMinute)}; whether it allows more is unknown`,
       'watch the lag. If it grows, raise POLL_INTERVAL or RATE_SHARE',
     )
   }
-  if (pages < allowedPerMinute) {
+  if (pagesPerMinute < allowedPerMinute) {
     return warning(
       'poll budget',
       `${message}: polls wait for the rate limit`,
-      `set POLL_INTERVAL to ${Math.ceil(minIntervalSeconds(allowedPerMinute - pages))}s or more, or raise RATE_SHARE`,
+      `set POLL_INTERVAL to ${Math.ceil(minIntervalSeconds(allowedPerMinute - pagesPerMinute))}s or more, or raise RATE_SHARE`,
     )
   }
   return failure(
@@ -112,9 +112,13 @@ function requestsPerMinute(volume: number, pollIntervalMs: number): number {
   return polls * (1 + (perPoll <= 1 ? perPoll : Math.ceil(perPoll / PAGE_SIZE)))
 }
 
-/** Returns the shortest interval between polls of two requests each, in seconds. */
-function minIntervalSeconds(perMinute: number): number {
-  return (2 * 60) / perMinute
+/**
+ * Returns the shortest poll interval, in seconds, if each poll sends two requests besides those for the full pages.
+ *
+ * @param sparePerMinute The requests per minute that are left after those for the full pages.
+ */
+function minIntervalSeconds(sparePerMinute: number): number {
+  return (2 * 60) / sparePerMinute
 }
 
 function round(value: number): number {

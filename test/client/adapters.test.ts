@@ -32,24 +32,24 @@ afterAll(async () => {
   await logouts.close()
 })
 
-const byExpress = (client: LastLogoutClient) => {
+const openExpress = (client: LastLogoutClient) => {
   const app = express()
   app.use(auth({ issuerBaseURL: issuer.url, audience: ORDERS_AUDIENCE }), forExpress(client))
   app.get('/', (req, res) => void res.json({ user: req.auth?.payload.sub }))
   return serve(app.listen(0, '127.0.0.1'))
 }
 
-const byExpressJwt = (client: LastLogoutClient) => {
+const openExpressJwt = (client: LastLogoutClient) => {
   const app = express()
   const secret: GetVerificationKey = async () => exportSPKI(issuer.publicKey)
   app.use(expressjwt({ secret, algorithms: ['RS256'], isRevoked: isRevoked(client) }))
   app.get('/', ({ auth }: ExpressJwtRequest, res) => void res.json({ user: auth?.sub }))
-  // Outside of tests, Express prints every error.
+  // Express prints every error unless its setting `env` is `test`.
   app.set('env', 'test')
   return serve(app.listen(0, '127.0.0.1'))
 }
 
-const byFastify = async (client: LastLogoutClient) => {
+const openFastify = async (client: LastLogoutClient) => {
   const app = Fastify()
   const key = await exportSPKI(issuer.publicKey)
   await app.register(jwt, { secret: { public: key }, verify: { algorithms: ['RS256'] } })
@@ -63,7 +63,7 @@ const byFastify = async (client: LastLogoutClient) => {
   return { ...served, close: () => app.close() }
 }
 
-const byFastifyAuth0 = async (client: LastLogoutClient) => {
+const openFastifyAuth0 = async (client: LastLogoutClient) => {
   const app = Fastify()
   await app.register(auth0, { domain: issuer.url, audience: ORDERS_AUDIENCE, issuer: issuer.url })
   const preHandler = [app.authenticate, forFastify(client)]
@@ -74,10 +74,10 @@ const byFastifyAuth0 = async (client: LastLogoutClient) => {
 }
 
 describe.each([
-  ['Express after express-oauth2-jwt-bearer', byExpress],
-  ['express-jwt', byExpressJwt],
-  ['Fastify after @fastify/jwt', byFastify],
-  ['Fastify after fastify-auth0-verify', byFastifyAuth0],
+  ['Express after express-oauth2-jwt-bearer', openExpress],
+  ['express-jwt', openExpressJwt],
+  ['Fastify after @fastify/jwt', openFastify],
+  ['Fastify after fastify-auth0-verify', openFastifyAuth0],
 ])('%s', (_name, open) => {
   let server: ProtectedServer
   afterEach(() => server.close())

@@ -47,9 +47,12 @@ test.each<[authorization: string | null | undefined, scheme: string]>([
   ['DPoP', 'DPoP'],
   ['DPoPs eyJ', 'Bearer'],
   ['Basic DPoP', 'Bearer'],
-])('toRefusal challenges a request with the header %j by %s', (authorization, scheme) => {
-  expect(challengeOf(toRefusal(REVOKED, authorization))).toMatch(new RegExp(`^${scheme} error=`))
-})
+])(
+  'for the Authorization header %j, toRefusal returns a challenge of the scheme %s',
+  (authorization, scheme) => {
+    expect(challengeOf(toRefusal(REVOKED, authorization))).toMatch(new RegExp(`^${scheme} error=`))
+  },
+)
 
 test('toRefusal turns the decision of a client into a response', async () => {
   const client = openClient((await openFakeService()).url, { lookup: 'request' })

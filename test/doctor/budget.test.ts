@@ -116,7 +116,7 @@ describe('the poll budget', () => {
       3,
       5_000,
       'warning',
-      /allows at least .*, possibly too few/,
+      /allows at least .*; whether it allows more is unknown/,
     ],
     [
       'with an unused bucket of undocumented size',

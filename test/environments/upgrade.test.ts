@@ -70,9 +70,9 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
       })
     return {
       async waitForLogout(userId) {
-        const readAt = async () =>
+        const readLastLogoutAt = async () =>
           ((await (await read(userId)).json()) as { last_logout_at: string | null }).last_logout_at
-        await expect.poll(readAt, WAIT).not.toBeNull()
+        await expect.poll(readLastLogoutAt, WAIT).not.toBeNull()
       },
       request: async () => (await read(`auth0|${ROW_COUNT / 2}`)).status,
       close: service.close,
@@ -113,7 +113,7 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
     const size = await postgres.query<{ size: string }>(
       `SELECT pg_size_pretty(pg_database_size(current_database())) AS size`,
     )
-    const filesBefore = await readFiles(postgres)
+    const fileNodesBefore = await readFileNodes(postgres)
     let ms = 0
     const maxMs = await measureRequests(async () => {
       const startedAt = performance.now()
@@ -123,7 +123,7 @@ describe.each([14, 18])('a database of 0.1.0 with a million rows on PostgreSQL %
     await annotate(`${size[0]?.size} migrated in ${ms} ms, slowest request ${maxMs} ms`)
     expect(maxMs).toBeLessThan(MAX_REQUEST_MS)
     // A migration that rewrites a table or adds an index creates new files, and locks the table for a long time.
-    expect(await readFiles(postgres)).toEqual(filesBefore)
+    expect(await readFileNodes(postgres)).toEqual(fileNodesBefore)
     const [countRow] = await postgres.query<{ rows: number }>(
       `SELECT ((SELECT count(*) FROM last_logout WHERE log_id LIKE 'L%')
          + (SELECT count(*) FROM session_logout WHERE log_id LIKE 'L%'))::integer AS rows`,
@@ -218,7 +218,7 @@ describe('a transaction that holds a table', () => {
 })
 
 /** Returns the `relfilenode` of each large table and index. It changes if PostgreSQL rewrites the table or the index. */
-function readFiles({ query }: TestPostgres): Promise<object[]> {
+function readFileNodes({ query }: TestPostgres): Promise<object[]> {
   return query(
     `SELECT relname, relfilenode FROM pg_class
      WHERE relname ~ '^(last_logout|session_logout)' AND relkind IN ('r', 'i') ORDER BY relname`,

@@ -46,7 +46,7 @@ async function logOut(...numbers: number[]): Promise<void> {
 }
 
 /** Serves the API from the same store, with a short heartbeat interval. */
-async function serveWithHeartbeat() {
+async function serveWithShortHeartbeat() {
   const listener = createChangeListener(database.url, pino({ level: 'silent' }))
   const { subscribe } = listener
   const app = await openApi({
@@ -200,7 +200,7 @@ describe('the event stream', () => {
     const startedAt = performance.now()
     await logOut(2)
     await expect.poll(() => usersOf(feed), { interval: 5 }).toEqual(['auth0|1', 'auth0|2'])
-    // At the next heartbeat, the change would arrive after seconds only.
+    // Without a notification, the change would arrive only with the next heartbeat, up to four seconds later.
     expect(performance.now() - startedAt).toBeLessThan(2_000)
     await feed.close()
   })
@@ -247,8 +247,8 @@ describe('the event stream', () => {
 
   test('the stream sends the freshness at every heartbeat while nothing changes', async () => {
     await store.storeCaughtUp(CHECKPOINT, NOON)
-    const serverWithHeartbeat = await serveWithHeartbeat()
-    const feed = await subscribeToFeed(serverWithHeartbeat.url, '', bearer(keys.subscriber))
+    const shortHeartbeatServer = await serveWithShortHeartbeat()
+    const feed = await subscribeToFeed(shortHeartbeatServer.url, '', bearer(keys.subscriber))
     // The load sends one freshness event, the start of LISTEN sends another, and heartbeats send the others.
     const countFreshness = () => feed.dataOf('freshness').length
     await expect.poll(countFreshness, { timeout: 5_000 }).toBeGreaterThan(3)
@@ -259,7 +259,7 @@ describe('the event stream', () => {
       policy: 'session',
     })
     await feed.close()
-    await serverWithHeartbeat.close()
+    await shortHeartbeatServer.close()
   })
 
   test('the stream resumes after a cursor in `after` or in Last-Event-ID', async () => {
@@ -333,13 +333,13 @@ describe('the event stream', () => {
   test('the stream sends a change at the next heartbeat if its notification is lost', async () => {
     // Without this trigger, the API receives no notifications, as behind a transaction pooler.
     await database.query('DROP TRIGGER tenant_notify ON tenant')
-    const serverWithHeartbeat = await serveWithHeartbeat()
-    const feed = await subscribeToFeed(serverWithHeartbeat.url, '', bearer(keys.subscriber))
+    const shortHeartbeatServer = await serveWithShortHeartbeat()
+    const feed = await subscribeToFeed(shortHeartbeatServer.url, '', bearer(keys.subscriber))
     await waitForLoad(feed)
     await logOut(1)
     await expect.poll(() => usersOf(feed), { timeout: 6_000 }).toEqual(['auth0|1'])
     await feed.close()
-    await serverWithHeartbeat.close()
+    await shortHeartbeatServer.close()
   })
 
   test('the API responds with 503 to a new subscriber while the database is unavailable', async () => {

@@ -9,10 +9,13 @@ test.each([
   ['53100', /is unavailable .*: the disk is full/],
   ['53300', /is unavailable .*: all connections are in use/],
   ['57P01', /is unavailable .*: see the PostgreSQL log/],
-])('unavailable returns an error that names what to do for SQLSTATE %s', (code, message) => {
-  const error = Object.assign(new pg.DatabaseError('no', 2, 'error'), { code })
-  expect(unavailableError(error)).toMatchObject({
-    code: 'DATABASE_UNAVAILABLE',
-    message: expect.stringMatching(message),
-  })
-})
+])(
+  'unavailableError returns an error whose message says what to do for SQLSTATE %s',
+  (code, message) => {
+    const error = Object.assign(new pg.DatabaseError('no', 2, 'error'), { code })
+    expect(unavailableError(error)).toMatchObject({
+      code: 'DATABASE_UNAVAILABLE',
+      message: expect.stringMatching(message),
+    })
+  },
+)
