@@ -43,14 +43,21 @@ export function openPrompt(options: PromptOptions): Prompt {
   lines.on('line', () => {
     isMuted = isTerminal
   })
+  let isClosed = false
+  lines.on('close', () => {
+    isClosed = true
+  })
   const iterator = lines[Symbol.asyncIterator]()
   return {
     async ask(question, isSecret = false) {
       isMuted = isSecret
-      // A prompt of `lines` would also show what has been typed before the question.
-      if (isSecret) output.write(question)
-      lines.setPrompt(isSecret ? '' : question)
-      lines.prompt()
+      // On a terminal, a prompt of `lines` would also show what has been typed before a secret question.
+      if (isSecret || !isTerminal) output.write(question)
+      // At the end of the input, `lines` is closed, but lines that are already read remain. Node 24 then rejects a prompt.
+      if (isTerminal && !isClosed) {
+        lines.setPrompt(isSecret ? '' : question)
+        lines.prompt()
+      }
       const { value, done } = await iterator.next()
       // The line break that ends the line was muted, or the input is no terminal and shows none.
       if (isSecret || !isTerminal) output.write('\n')

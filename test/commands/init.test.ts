@@ -96,7 +96,7 @@ describe('init', () => {
     }
     const { stdout } = await run('', ofFile, ['--wait', '10ms'])
     expect(stdout).toMatch(
-      /^failure +freshness .*[\s\S]*without a worker[\s\S]*Starting the worker/m,
+      /^failure +freshness .*[\s\S]*no worker has run[\s\S]*Starting the worker/m,
     )
   })
 
