@@ -22,7 +22,7 @@ const QUOTED = /^(["'])(.*)\1$/s
 const SET_DATABASE = '; set it, or set DATA_DIR to run an embedded PostgreSQL in that directory'
 
 const REMOVE_QUOTES =
-  'begins and ends with a quotation mark. Both marks were read as a part of the value: remove them'
+  'begins and ends with a quotation mark, which is a part of its value here: remove both'
 
 /**
  * The needs in a tuple, as a union. For an array of unknown length it is `never`: such an array may be empty, and then
