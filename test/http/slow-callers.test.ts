@@ -71,7 +71,8 @@ const readToEnd = async (socket: Socket) => {
   socket.setEncoding('utf8').on('data', (chunk) => {
     text += chunk
   })
-  if (!socket.closed) await once(socket, 'close')
+  // `once` of node:events would reject if the server resets the connection because the client sent more.
+  if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve))
   return { text, ms: performance.now() - startedAt }
 }
 
