@@ -1,3 +1,5 @@
+import type { LastLogoutClient } from '../../src/client/index.js'
+import { openClient } from './client.js'
 import { type FakeServer, openFakeServer, type Reply, replyAbout } from './fake-server.js'
 
 /** Opens a fake of the service until the test ends. It responds that the user `auth0|out` has logged out of all sessions, and that no other user has logged out. */
@@ -6,6 +8,11 @@ export function openFakeService(): Promise<FakeServer> {
     const userId = new URL(url, 'http://service').searchParams.get('user_id') ?? ''
     return userId === 'auth0|out' ? replyAboutLogout(userId) : replyAbout(userId)
   })
+}
+
+/** Opens a fake of the service, and a client that sends a request to it for each check. */
+export async function openFakeClient(): Promise<LastLogoutClient> {
+  return openClient((await openFakeService()).url, { lookup: 'request' })
 }
 
 /** Returns the response about a user who has just logged out of all sessions. */

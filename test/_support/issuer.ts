@@ -1,11 +1,20 @@
 import { createServer } from 'node:http'
-import { type CryptoKey, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
+import {
+  type CryptoKey,
+  exportJWK,
+  exportSPKI,
+  generateKeyPair,
+  type JWTPayload,
+  SignJWT,
+} from 'jose'
 import { openLoopback } from './loopback.js'
 
 /** An issuer of access tokens: the part of an OpenID provider that a resource server needs. */
 export interface Issuer {
   url: string
   publicKey: CryptoKey
+  /** The public key in PEM. */
+  publicPem: string
   sign(claims: JWTPayload): Promise<string>
   close(): Promise<void>
 }
@@ -34,6 +43,7 @@ export async function openIssuer(): Promise<Issuer> {
   return {
     url,
     publicKey,
+    publicPem: await exportSPKI(publicKey),
     sign: (claims) =>
       new SignJWT({
         iss: url,

@@ -4,7 +4,7 @@ import { type Request as ExpressJwtRequest, expressjwt, type GetVerificationKey 
 import { auth } from 'express-oauth2-jwt-bearer'
 import Fastify from 'fastify'
 import auth0 from 'fastify-auth0-verify'
-import { createLocalJWKSet, exportSPKI, type JSONWebKeySet, jwtVerify } from 'jose'
+import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { lastLogout as forExpress, isRevoked } from '../../src/client/express.js'
 import { lastLogout as forFastify } from '../../src/client/fastify.js'
@@ -41,7 +41,7 @@ const openExpress = (client: LastLogoutClient) => {
 
 const openExpressJwt = (client: LastLogoutClient) => {
   const app = express()
-  const secret: GetVerificationKey = async () => exportSPKI(issuer.publicKey)
+  const secret: GetVerificationKey = async () => issuer.publicPem
   app.use(expressjwt({ secret, algorithms: ['RS256'], isRevoked: isRevoked(client) }))
   app.get('/', ({ auth }: ExpressJwtRequest, res) => void res.json({ user: auth?.sub }))
   // Express prints every error unless its setting `env` is `test`.
@@ -51,8 +51,10 @@ const openExpressJwt = (client: LastLogoutClient) => {
 
 const openFastify = async (client: LastLogoutClient) => {
   const app = Fastify()
-  const key = await exportSPKI(issuer.publicKey)
-  await app.register(jwt, { secret: { public: key }, verify: { algorithms: ['RS256'] } })
+  await app.register(jwt, {
+    secret: { public: issuer.publicPem },
+    verify: { algorithms: ['RS256'] },
+  })
   const preHandler = [
     (request: { jwtVerify(): Promise<unknown> }) => request.jwtVerify().then(() => {}),
     forFastify(client),

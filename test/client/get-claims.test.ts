@@ -4,7 +4,6 @@ import { type Request as ExpressJwtRequest, expressjwt } from 'express-jwt'
 import { auth } from 'express-oauth2-jwt-bearer'
 import Fastify, { type FastifyRequest, type preHandlerAsyncHookHandler } from 'fastify'
 import auth0, { type FastifyAuth0VerifyOptions } from 'fastify-auth0-verify'
-import { exportSPKI } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { lastLogout as forExpress, isRevoked } from '../../src/client/express.js'
 import { lastLogout as forFastify } from '../../src/client/fastify.js'
@@ -18,12 +17,10 @@ import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
 let logouts: ServedLogouts
 let issuer: Issuer
 let client: LastLogoutClient
-let publicKey: string
 beforeAll(async () => {
   logouts = await serveLogouts()
   await logouts.logOut('auth0|out')
   issuer = await openIssuer()
-  publicKey = await exportSPKI(issuer.publicKey)
   // With `deny`, a request is accepted only if the check has found no logout.
   client = openClient(logouts.url, { onUnknown: 'deny' })
   await client.ready()
@@ -69,7 +66,7 @@ const statuses = (responses: ServerResponse[]) => responses.map(({ status }) => 
 
 describe('Express', () => {
   const byExpressJwt = (params = {}) =>
-    expressjwt({ secret: publicKey, algorithms: ['RS256'], ...params })
+    expressjwt({ secret: issuer.publicPem, algorithms: ['RS256'], ...params })
   const optional = { credentialsRequired: false }
 
   test('the Express adapter fails after express-jwt, because express-jwt sets req.auth to the claims', async () => {
@@ -186,7 +183,7 @@ describe('Fastify', () => {
     hook: preHandlerAsyncHookHandler,
   ): Promise<ServerResponse[]> {
     const app = Fastify()
-    const secret = { public: publicKey }
+    const secret = { public: issuer.publicPem }
     await app.register(jwt, {
       secret,
       verify: { algorithms: ['RS256'] },

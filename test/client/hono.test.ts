@@ -4,10 +4,9 @@ import { beforeEach, expect, test } from 'vitest'
 import { lastLogout } from '../../src/client/hono.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
-import { openFakeService } from '../_support/fake-service.js'
+import { openFakeClient } from '../_support/fake-service.js'
+import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
 
-const DESCRIPTION = 'the token was revoked by a logout'
-const CHALLENGE = `Bearer error="invalid_token", error_description="${DESCRIPTION}"`
 const REVOKED = {
   status: 401,
   challenge: CHALLENGE,
@@ -20,7 +19,7 @@ const claimsOf = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 6
 let client: LastLogoutClient
 let unreachable: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openFakeService()).url, { lookup: 'request' })
+  client = await openFakeClient()
   unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
 })
 

@@ -3,18 +3,16 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout } from '../../src/client/koa.js'
 import { openClient } from '../_support/client.js'
-import { openFakeService } from '../_support/fake-service.js'
+import { openFakeClient } from '../_support/fake-service.js'
 import { serve } from '../_support/protected-server.js'
-
-const DESCRIPTION = 'the token was revoked by a logout'
-const CHALLENGE = `Bearer error="invalid_token", error_description="${DESCRIPTION}"`
+import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
 
 const claimsOf = (sub: string) => ({ sub, iat: Math.floor(Date.now() / 1000) - 60 })
 
 let client: LastLogoutClient
 let unreachable: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openFakeService()).url, { lookup: 'request' })
+  client = await openFakeClient()
   unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
 })
 

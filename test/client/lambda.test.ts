@@ -8,7 +8,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { type AuthorizerResult, type LambdaOptions, lastLogout } from '../../src/client/lambda.js'
 import { openClient } from '../_support/client.js'
-import { openFakeService } from '../_support/fake-service.js'
+import { openFakeClient } from '../_support/fake-service.js'
 
 const iat = Math.floor(Date.now() / 1000) - 60
 const OUT = { sub: 'auth0|out', iat }
@@ -80,7 +80,7 @@ const REQUEST_2_0 = {
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openFakeService()).url, { lookup: 'request' })
+  client = await openFakeClient()
 })
 
 /** Runs an authorizer after the verification of the token. Returns its result as API Gateway gets it. */

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
 import { type Decision, type Refusal, toRefusal } from '../../src/client/index.js'
-import { openClient } from '../_support/client.js'
-import { openFakeService } from '../_support/fake-service.js'
+import { openFakeClient } from '../_support/fake-service.js'
 
 const REVOKED = { allowed: false, outcome: 'revoked' } as const
 const UNKNOWN = { allowed: false, outcome: 'unknown' } as const
@@ -55,7 +54,7 @@ test.each<[authorization: string | null | undefined, scheme: string]>([
 )
 
 test('toRefusal turns the decision of a client into a response', async () => {
-  const client = openClient((await openFakeService()).url, { lookup: 'request' })
+  const client = await openFakeClient()
   const iat = Math.floor(Date.now() / 1000) - 60
   const decisions: Decision[] = await Promise.all(
     ['auth0|in', 'auth0|out'].map((sub) => client.check({ sub, iat })),

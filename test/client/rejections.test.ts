@@ -6,13 +6,12 @@ import { lastLogout as forFastify } from '../../src/client/fastify.js'
 import { lastLogout as forFetch } from '../../src/client/fetch.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
-import { openFakeService } from '../_support/fake-service.js'
+import { openFakeClient } from '../_support/fake-service.js'
 import { serve } from '../_support/protected-server.js'
+import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
 
 const UNREACHABLE_URL = 'http://127.0.0.1:1'
-const CHALLENGE =
-  'Bearer error="invalid_token", error_description="the token was revoked by a logout"'
-const REVOKED = { error: 'invalid_token', error_description: 'the token was revoked by a logout' }
+const REVOKED = { error: 'invalid_token', error_description: DESCRIPTION }
 const UNKNOWN = {
   error: 'temporarily_unavailable',
   error_description: 'the revocation status of the token is unavailable',
@@ -29,7 +28,7 @@ const claims: AccessToken = { sub: 'auth0|out', iat: Math.floor(Date.now() / 100
 let client: LastLogoutClient
 let unreachable: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openFakeService()).url, { lookup: 'request' })
+  client = await openFakeClient()
   unreachable = openClient(UNREACHABLE_URL, { lookup: 'request' })
 })
 

@@ -4,21 +4,20 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout, responseMeta } from '../../src/client/trpc.js'
 import { openClient } from '../_support/client.js'
-import { openFakeService } from '../_support/fake-service.js'
+import { openFakeClient } from '../_support/fake-service.js'
+import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
 
 interface Context {
   claims: { sub: string; iat: number; cnf?: { jkt: string } } | null
 }
 
-const CHALLENGE =
-  'Bearer error="invalid_token", error_description="the token was revoked by a logout"'
 const iat = Math.floor(Date.now() / 1000) - 60
 const OUT = { sub: 'auth0|out', iat }
 const IN = { sub: 'auth0|in', iat }
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openFakeService()).url, { lookup: 'request' })
+  client = await openFakeClient()
 })
 const unreachable = openClient('http://127.0.0.1:1', { lookup: 'request' })
 
@@ -63,7 +62,7 @@ describe('the tRPC middleware', () => {
     const { text, ...response } = await call(OUT)
     expect(response).toEqual({ status: 401, challenge: CHALLENGE, retryAfter: null })
     expect(JSON.parse(text).error).toMatchObject({
-      message: 'the token was revoked by a logout',
+      message: DESCRIPTION,
       data: { code: 'UNAUTHORIZED' },
     })
   })

@@ -1,4 +1,5 @@
 import { ODD_IDS } from '../_support/odd-ids.js'
+import { CHALLENGE } from '../_support/revoked.js'
 
 /** The service that the client of a case is connected to. */
 export type ServiceState =
@@ -74,17 +75,20 @@ export const LOGGED_OUT: readonly LoggedOut[] = [
   ...ODD_IDS.map((userId) => ({ userId })),
 ]
 
-const ACCEPTED: Expected = { status: 200, challenge: null, retryAfter: null }
-const REVOKED: Expected = {
+/** The response to an accepted token. */
+export const ACCEPTED: Expected = { status: 200, challenge: null, retryAfter: null }
+/** The response to a revoked token. */
+export const REVOKED: Expected = {
   status: 401,
-  challenge: 'Bearer error="invalid_token", error_description="the token was revoked by a logout"',
+  challenge: CHALLENGE,
   retryAfter: null,
 }
 const REVOKED_DPOP: Expected = {
   ...REVOKED,
-  challenge: 'DPoP error="invalid_token", error_description="the token was revoked by a logout"',
+  challenge: CHALLENGE.replace('Bearer', 'DPoP'),
 }
-const UNKNOWN: Expected = { status: 503, challenge: null, retryAfter: '5' }
+/** The response to a token whose revocation status is unknown, with `onUnknown: 'deny'`. */
+export const UNKNOWN: Expected = { status: 503, challenge: null, retryAfter: '5' }
 /** The response of the JWT library, which chooses the challenge. */
 const INVALID: Expected = { status: 401, retryAfter: null }
 

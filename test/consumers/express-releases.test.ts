@@ -1,12 +1,11 @@
 import type { ErrorRequestHandler, Express, RequestHandler } from 'express'
 import express from 'express'
 import { expressjwt } from 'express-jwt'
-import { exportSPKI } from 'jose'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { isRevoked, lastLogout } from '../../src/client/express.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { openClient } from '../_support/client.js'
-import { openFakeService } from '../_support/fake-service.js'
+import { openFakeClient } from '../_support/fake-service.js'
 import { requireInstalled } from '../_support/installed.js'
 import { type Issuer, openIssuer } from '../_support/issuer.js'
 import { serve } from '../_support/protected-server.js'
@@ -14,16 +13,14 @@ import { serve } from '../_support/protected-server.js'
 type CreateMiddleware = (options: object) => RequestHandler
 
 let issuer: Issuer
-let secret: string
 beforeAll(async () => {
   issuer = await openIssuer()
-  secret = await exportSPKI(issuer.publicKey)
 })
 afterAll(() => issuer.close())
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openFakeService()).url, { lookup: 'request' })
+  client = await openFakeClient()
 })
 
 const EXPRESS: [name: string, load: () => () => Express][] = [
@@ -55,7 +52,13 @@ describe.each(EXPRESS)('%s', (_express, loadExpress) => {
   describe.each(EXPRESS_JWT)('with %s', (_expressJwt, loadExpressJwt) => {
     const open = (usedClient: LastLogoutClient) => {
       const app = loadExpress()()
-      app.use(loadExpressJwt()({ secret, algorithms: ['RS256'], isRevoked: isRevoked(usedClient) }))
+      app.use(
+        loadExpressJwt()({
+          secret: issuer.publicPem,
+          algorithms: ['RS256'],
+          isRevoked: isRevoked(usedClient),
+        }),
+      )
       return app
     }
 

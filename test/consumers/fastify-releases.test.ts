@@ -2,13 +2,12 @@ import Fastify, { type FastifyInstance, type preHandlerAsyncHookHandler } from '
 import { beforeEach, describe, expect, test } from 'vitest'
 import { lastLogout } from '../../src/client/fastify.js'
 import type { LastLogoutClient } from '../../src/client/index.js'
-import { openClient } from '../_support/client.js'
-import { openFakeService } from '../_support/fake-service.js'
+import { openFakeClient } from '../_support/fake-service.js'
 import { requireInstalled } from '../_support/installed.js'
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openFakeService()).url, { lookup: 'request' })
+  client = await openFakeClient()
 })
 
 const FASTIFY: [name: string, load: () => () => FastifyInstance][] = [

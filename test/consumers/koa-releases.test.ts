@@ -1,26 +1,23 @@
-import { exportSPKI } from 'jose'
 import type { Middleware } from 'koa'
 import Koa from 'koa'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { LastLogoutClient } from '../../src/client/index.js'
 import { lastLogout } from '../../src/client/koa.js'
 import { openClient } from '../_support/client.js'
-import { openFakeService } from '../_support/fake-service.js'
+import { openFakeClient } from '../_support/fake-service.js'
 import { requireInstalled } from '../_support/installed.js'
 import { type Issuer, openIssuer } from '../_support/issuer.js'
 import { serve } from '../_support/protected-server.js'
 
 let issuer: Issuer
-let secret: string
 beforeAll(async () => {
   issuer = await openIssuer()
-  secret = await exportSPKI(issuer.publicKey)
 })
 afterAll(() => issuer.close())
 
 let client: LastLogoutClient
 beforeEach(async () => {
-  client = openClient((await openFakeService()).url, { lookup: 'request' })
+  client = await openFakeClient()
 })
 
 const KOA: [name: string, load: () => new () => Koa][] = [
@@ -39,7 +36,7 @@ describe.each(KOA)('%s after koa-jwt', (_name, load) => {
     const { optional = false, guard = client } = options
     const app = new (load())()
     const verify: Middleware = requireInstalled('koa-jwt')({
-      secret,
+      secret: issuer.publicPem,
       algorithms: ['RS256'],
       passthrough: optional,
     })

@@ -5,11 +5,10 @@ import { createInterface } from 'node:readline'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { addClient, INSTALLED_DIR } from '../_support/installed.js'
+import { CHALLENGE, DESCRIPTION } from '../_support/revoked.js'
 import { KEY } from '../_support/served-api.js'
 import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
 
-const CHALLENGE =
-  'Bearer error="invalid_token", error_description="the token was revoked by a logout"'
 const iat = Math.floor(Date.now() / 1000) - 60
 const OUT = { sub: 'auth0|out', iat }
 const IN = { sub: 'auth0|in', iat }
@@ -52,7 +51,7 @@ describe.each(RELEASES)('%s', (_release, dir) => {
           retryAfter: null,
           body: {
             error: 'invalid_token',
-            error_description: 'the token was revoked by a logout',
+            error_description: DESCRIPTION,
           },
         })
       },

@@ -8,6 +8,7 @@ import type { ProtectedServer } from '../_support/protected-server.js'
 import { RUNTIMES, type Runtime, serveIn } from '../_support/runtimes.js'
 import { KEY } from '../_support/served-api.js'
 import { type ServedLogouts, serveLogouts } from '../_support/served-logouts.js'
+import { ACCEPTED, REVOKED, UNKNOWN } from './cases.js'
 
 const SESSION = 'https://last-logout/session_id'
 const ODD_ID = 'samlp|corp|a/../b?c=d%20é'
@@ -60,13 +61,6 @@ afterAll(async () => {
 })
 
 const login = (sub: string, fields: object = {}) => ({ sub, iat: NOW - 60, ...fields })
-const ACCEPTED = { status: 200, challenge: null, retryAfter: null }
-const REVOKED = {
-  status: 401,
-  challenge: 'Bearer error="invalid_token", error_description="the token was revoked by a logout"',
-  retryAfter: null,
-}
-const UNKNOWN = { status: 503, challenge: null, retryAfter: '5' }
 
 /** The cases of every runtime: the name of the client in the app, the claims, and the expected response. */
 const CASES: [name: string, client: string, claims: object, expected: object][] = [
