@@ -3,7 +3,7 @@ import { chmod, cp, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { build } from 'esbuild'
-import { COMMONJS_GLOBALS, listPackages } from './bundle-program.js'
+import { BUNDLE_OPTIONS, listPackages } from './bundle-program.js'
 import { describePackage } from './bundled-packages.js'
 import { createManifest, packageDirectory, readManifest } from './manifest.js'
 
@@ -19,17 +19,8 @@ export async function buildSimulator(sbom: string): Promise<void> {
   const { metafile } = await build({
     entryPoints: [...ENTRIES, 'main'].map((name) => join(SOURCE, `${name}.ts`)),
     outdir: directory,
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    keepNames: true,
-    legalComments: 'none',
+    ...BUNDLE_OPTIONS,
     external: ['vitest'],
-    banner: { js: COMMONJS_GLOBALS },
-    metafile: true,
-    logLevel: 'error',
   })
   await chmod(join(directory, 'main.js'), 0o755)
   await writeTypes(directory)

@@ -1,16 +1,29 @@
 import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
-import { build, type Plugin } from 'esbuild'
+import { type BuildOptions, build, type Plugin } from 'esbuild'
 
-/**
- * Defines the globals that CommonJS modules use. It uses `var`, because a bundled module can declare the same name.
- */
-export const COMMONJS_GLOBALS = `import { createRequire as $createRequire } from 'node:module'
+/** Defines the globals that CommonJS modules use. It uses `var`, because a bundled module can declare the same name. */
+const COMMONJS_GLOBALS = `import { createRequire as $createRequire } from 'node:module'
 import { dirname as $dirname } from 'node:path'
 import { fileURLToPath as $fileURLToPath } from 'node:url'
 var require = $createRequire(import.meta.url)
 var __filename = $fileURLToPath(import.meta.url)
 var __dirname = $dirname(__filename)`
+
+/** The options of every bundle: ES modules for Node.js, with the packages inside. */
+export const BUNDLE_OPTIONS = {
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  // Packages choose behaviour by the names of their classes, and stack traces contain names.
+  keepNames: true,
+  legalComments: 'none',
+  banner: { js: COMMONJS_GLOBALS },
+  metafile: true,
+  logLevel: 'error',
+} as const satisfies BuildOptions
 
 /** The code of the executable, which starts the program. */
 const ENTRY = `#!/usr/bin/env node
@@ -57,21 +70,11 @@ export async function bundleProgram(directory: string, external: string[]): Prom
     entryPoints: ['src/main.ts'],
     outdir: join(directory, 'lib'),
     outExtension: { '.js': '.mjs' },
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    // Packages choose behaviour by the names of their classes, and stack traces contain names.
-    keepNames: true,
+    ...BUNDLE_OPTIONS,
     minifySyntax: true,
     minifyWhitespace: true,
-    legalComments: 'none',
     external: [...external, 'pg-native'],
     plugins: [keepPaths],
-    banner: { js: COMMONJS_GLOBALS },
-    metafile: true,
-    logLevel: 'error',
   })
   await writeFile(join(directory, 'last-logout.mjs'), ENTRY, { mode: 0o755 })
   for (const path of FILES) await cp(path, join(directory, path), { recursive: true })
