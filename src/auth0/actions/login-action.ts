@@ -2,6 +2,7 @@ import { hasCode, LastLogoutError } from '../../errors.js'
 import type { ManagementApi } from '../management-api.js'
 import { type RetryLimits, retry } from '../retry.js'
 import { BUILD_TIMEOUT_MS, waitUntil } from './await-build.js'
+import { changeBindings, isBound } from './bindings.js'
 import { addDigestLine, readActionFile, removeDigestLine, type Secrets } from './code.js'
 import {
   assertLoginAction,
@@ -174,18 +175,15 @@ function buildFailedError(): LastLogoutError {
   )
 }
 
-/**
- * Binds the Action after all others. Auth0 can only replace the list of bindings as a whole, so the list is read just
- * before the write. A change by another user between read and write is lost. A change after the write is detected.
- */
+/** Binds the Action after all others. A change of the bindings by another user after the write is detected. */
 async function bind({ actions, draft, id, withRetries }: Deployment): Promise<void> {
-  const writtenBindings = await withRetries(async () => {
-    const bindings = await actions.listBindings()
-    if (bindings.some((binding) => binding.action.id === id)) return bindings
-    const extended = [...bindings, { action: { id }, display_name: draft.name }]
-    await actions.replaceBindings(extended)
-    return extended
-  })
+  const writtenBindings = await withRetries(() =>
+    changeBindings(actions, (bindings) =>
+      isBound(bindings, id)
+        ? bindings
+        : [...bindings, { action: { id }, display_name: draft.name }],
+    ),
+  )
   const currentBindings = await actions.listBindings()
   if (idsOf(currentBindings) === idsOf(writtenBindings)) return
   throw new LastLogoutError(

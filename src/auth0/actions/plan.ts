@@ -1,5 +1,6 @@
 import { LastLogoutError } from '../../errors.js'
 import { OPTIONAL_SECRETS } from '../../rules/action-settings.js'
+import { isBound } from './bindings.js'
 import { isLoginAction, removeDigestLine } from './code.js'
 import { type ActionDraft, type Binding, type TenantAction, TRIGGER } from './tenant-actions.js'
 
@@ -56,11 +57,10 @@ export function planDeployment(
   const changes = findChanges(draft, action)
   const removedSecrets = secretNamesOf(action).filter((name) => !(name in draft.secrets))
   const isDeployed = changes.length === 0 && action.all_changes_deployed === true
-  const isBound = bindings.some((binding) => binding.action.id === action.id)
   return [
     ...(changes.length > 0 ? [{ kind: 'update', changes, removedSecrets } as const] : []),
     ...(isDeployed ? [] : [{ kind: 'deploy' } as const]),
-    ...(isBound ? [] : [{ kind: 'bind', others: bindings.length } as const]),
+    ...(isBound(bindings, action.id) ? [] : [{ kind: 'bind', others: bindings.length } as const]),
   ]
 }
 

@@ -1,8 +1,14 @@
 import { LastLogoutError } from '../../errors.js'
 import { retry } from '../retry.js'
+import { changeBindings, isBound } from './bindings.js'
 import type { LoginActionOptions } from './login-action.js'
 import { assertLoginAction } from './plan.js'
-import { createTenantActions } from './tenant-actions.js'
+import {
+  type Binding,
+  createTenantActions,
+  type TenantAction,
+  type TenantActions,
+} from './tenant-actions.js'
 
 /** One step of a removal. `others`: the number of Actions that stay bound to the trigger. */
 export type RemovalStep = { kind: 'unbind'; others: number } | { kind: 'delete' }
@@ -27,43 +33,50 @@ export async function removeLoginAction(
   { api, name, retryLimits, dryRun, onStep }: RemovalOptions,
   signal: AbortSignal,
 ): Promise<RemovalStep[]> {
+  const withRetries: WithRetries = (run) => retry(run, signal, retryLimits)
   const actions = createTenantActions(api, signal, retryLimits)
   const action = await actions.find(name)
   if (action === null) return []
   assertLoginAction(action)
-  // Auth0 can only replace the list of bindings as a whole, so the list is read just before the write.
-  const readOthers = async () => {
-    const bindings = await actions.listBindings()
-    const others = bindings.filter((binding) => binding.action.id !== action.id)
-    return { others, isBound: others.length < bindings.length }
-  }
-  const { others, isBound } = await readOthers()
+  const { id } = action
+  const bindings = await actions.listBindings()
   const steps: RemovalStep[] = [
-    ...(isBound ? [{ kind: 'unbind', others: others.length } as const] : []),
+    ...(isBound(bindings, id)
+      ? [{ kind: 'unbind', others: withoutAction(bindings, id).length } as const]
+      : []),
     { kind: 'delete' },
   ]
   for (const step of steps) {
     onStep(step)
     if (dryRun) continue
-    if (step.kind === 'delete') {
-      // An earlier attempt can have deleted the Action although the response was lost.
-      const removeIfExists = async () => {
-        if ((await actions.find(name)) !== null) await actions.remove(action.id)
-      }
-      await retry(removeIfExists, signal, retryLimits)
-      continue
-    }
-    await retry(
-      async () => {
-        const current = await readOthers()
-        if (current.isBound) await actions.replaceBindings(current.others)
-      },
-      signal,
-      retryLimits,
-    )
-    if ((await readOthers()).isBound) throw boundAgainError(name)
+    if (step.kind === 'unbind') await unbind(actions, action, withRetries)
+    else await withRetries(() => removeIfExists(actions, action))
   }
   return steps
+}
+
+type WithRetries = <T>(run: () => Promise<T>) => Promise<T>
+
+async function unbind(
+  actions: TenantActions,
+  { id, name }: TenantAction,
+  withRetries: WithRetries,
+): Promise<void> {
+  await withRetries(() =>
+    changeBindings(actions, (bindings) =>
+      isBound(bindings, id) ? withoutAction(bindings, id) : bindings,
+    ),
+  )
+  if (isBound(await actions.listBindings(), id)) throw boundAgainError(name)
+}
+
+function withoutAction(bindings: Binding[], id: string): Binding[] {
+  return bindings.filter((binding) => binding.action.id !== id)
+}
+
+/** Deletes the Action, if it still exists: an earlier attempt can have deleted it although the response was lost. */
+async function removeIfExists(actions: TenantActions, { id, name }: TenantAction): Promise<void> {
+  if ((await actions.find(name)) !== null) await actions.remove(id)
 }
 
 function boundAgainError(name: string): LastLogoutError {
