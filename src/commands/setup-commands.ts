@@ -25,7 +25,7 @@ export function addSetupCommands(program: Command, context: CommandContext): voi
     .command('uninstall')
     .description('prints what to undo; with --yes, removes the login Action from the tenant')
     .option('--yes', 'remove the login Action and its binding')
-    .option('--action <name>', 'the name of the login Action', ACTION_NAME)
+    .option('--name <name>', 'the name of the login Action', ACTION_NAME)
     .addHelpText('after', UNINSTALL_FOOTER)
     .action(async (flags: UninstallFlags) => {
       const { runUninstall } = await import('./uninstall.js')

@@ -7,14 +7,14 @@ import { rethrowUnfinished } from './rethrow-unfinished.js'
 /** The options of `uninstall`. */
 export interface UninstallFlags {
   /** The name of the login Action. */
-  action: string
+  name: string
   yes?: true
 }
 
 /** Runs `uninstall`: prints what to undo, and removes the login Action from the tenant with `--yes`. */
 export async function runUninstall(context: CommandContext, flags: UninstallFlags): Promise<void> {
   const config = loadConfig(context.env, ['auth0'])
-  const { action: name, yes = false } = flags
+  const { name, yes = false } = flags
   context.print(describeManualSteps(config))
   const steps = await removeLoginAction(
     {

@@ -81,12 +81,15 @@ describe('uninstall', () => {
     expect(simulator.actions.list().map(({ name }) => name)).toEqual(['other 0', 'later'])
   })
 
-  test('refuses to remove another Action of that name', async () => {
+  test('refuses to remove another Action of that name, and names the option for the right one', async () => {
     addAction(simulator, 'last-logout')
     const { code, stderr } = await finishCommandLine(['uninstall', '--yes'], env)
     expect(code).toBe(1)
     expect(stderr).toContain('is not the login Action of last-logout')
     expect(simulator.actions.list()).toHaveLength(1)
+    const [, option = ''] = /with (--\w+)/.exec(stderr) ?? []
+    const { stdout } = await finishCommandLine(['uninstall', option, 'other'], env)
+    expect(stdout).toContain('no changes: the tenant has no Action other\n')
   })
 
   test('names a missing scope, and still prints what to undo', async () => {
