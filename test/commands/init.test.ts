@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
@@ -185,7 +185,10 @@ describe('init', () => {
     expect(terminal.output()).not.toContain(SECRET)
   })
 
-  test('on a terminal, the whole set-up runs, and the next command reads what it wrote', async () => {
+  test('on a terminal, the whole set-up runs with the embedded PostgreSQL, and the next command reads what it wrote', async () => {
+    // If this process is root, PostgreSQL runs as another user, which must reach ./data.
+    await chmod(cwd, 0o711)
+    delete env.DATABASE_URL
     const terminal = await openTerminal()
     for (const [question, line] of [
       ['Domain: ', DOMAIN],
@@ -200,8 +203,8 @@ describe('init', () => {
     expect(await terminal.exited).toBe(0)
     expect(terminal.output()).toContain('is refused')
     expect(terminal.output()).not.toContain(SECRET)
-    const others = { AUTH0_BASE_URL: t.simulator.url, DATABASE_URL: database.url }
-    // `sync` has the credentials from the file only.
+    // `sync` has the credentials and the database from the file only.
+    const others = { AUTH0_BASE_URL: t.simulator.url }
     const { code, stdout } = await finishCommand(['sync'], others, { cwd })
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('caught up') })
   })
