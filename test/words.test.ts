@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 /** The folders whose source files are checked. Generated code and fixtures are not checked. */
 const FOLDERS = ['src', 'test', 'bench', 'campaign', 'soak', 'scripts']
 
-/** This file contains the forbidden phrases. The other file contains the name of the system user `nobody`. */
+/** These files may contain the phrases: this file lists them, and the other file names the system user `nobody`. */
 const EXCLUDED_FILES = ['test/words.test.ts', 'src/embedded-postgres/binaries.ts']
 
 /**

@@ -83,7 +83,7 @@ function spawnOptions(user: ServerUser | null) {
     cwd: '/',
     // The environment of this process is not passed on: it contains secrets, and can contain variables such as PGPORT.
     env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
-    // Node expects signed 32-bit numbers, but on macOS the uid of nobody is 4294967294.
+    // Node expects signed 32-bit numbers, but on macOS the user `nobody` has the uid 4294967294.
     ...(user && { uid: user.uid | 0, gid: user.gid | 0 }),
   }
 }
