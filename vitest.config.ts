@@ -7,7 +7,7 @@ process.env.TMPDIR = findScratchDirectory()
 
 /** Pure code, and code that needs no server but HTTP on the loopback: no PostgreSQL is started for it. */
 const UNIT = [
-  'test/{pg,rules,simulator,soak}/**/*.test.ts',
+  'test/{pg,rules,simulator,soak,tokens}/**/*.test.ts',
   'test/action/lookup.test.ts',
   'test/{architecture,documents,errors,install-scripts,pitfalls,privacy,program-name,release,words,workflows}.test.ts',
   'test/{async,config}/**/*.test.ts',
@@ -16,7 +16,7 @@ const UNIT = [
   'test/client/{last-logout-request,lazy-connect,logout-cache,lookup,options,outage-report,refusal,rejections,repeat-with-backoff,request-lookup,table,trpc}.test.ts',
   'test/commands/progress-display.test.ts',
   'test/doctor/*.test.ts',
-  'test/http/{connection-limit,feed,serializer}.test.ts',
+  'test/http/{connection-limit,feed,forward-auth,gateway-requests,introspect,serializer}.test.ts',
   'test/jobs/runner.test.ts',
   'test/store/{migrations-only-add,schema}.test.ts',
   'test/sync/{no-progress,progress-guard,read-lines,sweep}.test.ts',

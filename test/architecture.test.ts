@@ -35,6 +35,7 @@ const ALLOWED: Record<string, string[]> = {
   ],
   service: [
     'http',
+    'tokens',
     'sync',
     'auth0',
     'store',
@@ -51,6 +52,7 @@ const ALLOWED: Record<string, string[]> = {
     'version',
   ],
   http: ['config', 'async', 'measurements', 'ports', 'errors', 'rules'],
+  tokens: ['async', 'errors', 'rules'],
   sync: ['async', 'measurements', 'ports', 'errors', 'rules'],
   auth0: ['async', 'measurements', 'ports', 'errors', 'tls', 'rules'],
   store: ['pg', 'async', 'ports', 'errors', 'rules'],

@@ -3,14 +3,18 @@ import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import { jsonSchemaTransform, validatorCompiler } from 'fastify-type-provider-zod'
 import type { ApiKey } from '../config/api-keys.js'
-import { requireKeys } from './auth.js'
+import type { TokenVerifier } from '../rules/verification.js'
+import { GATEWAY_KEY_HEADER, requireKeys } from './auth.js'
 import { type ChangesDeps, changesRoute } from './changes.js'
 import { checkRoute } from './check.js'
 import { handleError, handleNotFound, sendError } from './errors.js'
+import { forwardAuthRoutes } from './forward-auth.js'
 import { type HealthDeps, healthRoutes } from './health.js'
+import { introspectRoute } from './introspect.js'
 import { lastLogoutRoutes } from './last-logout.js'
 import { HTTP_LIMITS, type HttpLimits, MAX_CONNECTIONS } from './limits.js'
 import { type LogStream, logStreamRoute } from './log-stream.js'
+import { logoutRoutes } from './logout.js'
 import { type ReportDeps, reportRoutes } from './report.js'
 import { type HttpMetrics, measureRequests, metricsRoute } from './request-metrics.js'
 import { DOCS_POLICY, secureEarlyResponse, secureResponses } from './security-headers.js'
@@ -22,6 +26,12 @@ export interface AppDeps extends ReportDeps, ChangesDeps, MonitorDeps {
   version: string
   /** Undefined: the route of the log stream does not exist. */
   logStream?: LogStream | undefined
+  /** Undefined: the routes that verify tokens do not exist. */
+  verifier?: TokenVerifier | undefined
+  /** The issuers to which `/logout` redirects. Undefined: `/logout` does not exist. */
+  logoutIssuers?: readonly string[] | undefined
+  /** Default: that of `/logout`. */
+  logoutTimeoutMs?: number
 }
 
 /** Dependencies of the routes for health and metrics. A worker without an API serves only these routes. */
@@ -51,7 +61,20 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   await app.register(changesRoute(deps))
   await app.register(reportRoutes(deps))
   if (logStream) await app.register(logStreamRoute(logStream))
+  await addTokenRoutes(app, deps)
   return addMonitoring(app, deps)
+}
+
+/** Adds the routes that verify the tokens of users. */
+async function addTokenRoutes(
+  app: FastifyInstance,
+  { verifier, logoutIssuers: issuers, logoutTimeoutMs: timeoutMs, ...deps }: AppDeps,
+): Promise<void> {
+  if (verifier === undefined) return
+  await app.register(introspectRoute({ ...deps, verifier }))
+  await app.register(forwardAuthRoutes({ ...deps, verifier }))
+  if (issuers === undefined) return
+  await app.register(logoutRoutes({ ...deps, verifier, issuers, timeoutMs }))
 }
 
 /** Builds an app with health and metrics only. Does not listen. */
@@ -96,7 +119,7 @@ async function createApp(deps: MonitorDeps, logStreamToken?: string): Promise<Fa
 
 async function serveDocs(
   app: FastifyInstance,
-  { version, logStream }: Pick<AppDeps, 'version' | 'logStream'>,
+  { version, logStream, verifier }: Pick<AppDeps, 'version' | 'logStream' | 'verifier'>,
 ): Promise<void> {
   const token = { type: 'apiKey', in: 'header', name: 'authorization' } as const
   await app.register(swagger, {
@@ -107,6 +130,7 @@ async function serveDocs(
         securitySchemes: {
           key: { type: 'http', scheme: 'bearer' },
           ...(logStream && { log_stream: token }),
+          ...(verifier && { gateway_key: { ...token, name: GATEWAY_KEY_HEADER } }),
         },
       },
       security: [{ key: [] }],

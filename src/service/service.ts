@@ -13,6 +13,7 @@ import { createChangeListener } from '../store/change-listener.js'
 import { createLease } from '../sync/lease.js'
 import { receive } from '../sync/receive.js'
 import { readVersion } from '../version.js'
+import { createTokenDeps } from './create-token-deps.js'
 import { queueConnection, queueName } from './open-database.js'
 import { type OpenStore, openStore, type StoreOptions, type StoreOverrides } from './open-store.js'
 import { createWorkerJobs, sync, type WorkerDeps } from './worker-jobs.js'
@@ -165,6 +166,7 @@ async function startApi(parts: Parts): Promise<string> {
     subscribe: listener.subscribe,
     policy: config.policy,
     logStream: createLogStream(parts),
+    ...(await createTokenDeps(parts)),
     version: await readVersion(),
   })
   closers.push(() => app.close())
