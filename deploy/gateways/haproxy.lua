@@ -1,5 +1,5 @@
--- Asks last-logout whether the request may be forwarded. The arguments are those of lua-load in haproxy.cfg.
-local url, key = ...
+-- Asks last-logout whether the request may be forwarded. haproxy.cfg forwards it only if txn.last_logout is set.
+local url, key = os.getenv("LAST_LOGOUT_URL"), os.getenv("LAST_LOGOUT_KEY")
 
 -- In milliseconds.
 local TIMEOUT = 3000
@@ -30,6 +30,7 @@ core.register_action("last-logout", { "http-req" }, function(txn)
     txn.http:req_set_header("X-Last-Logout-User", header("x-last-logout-user"))
     txn.http:req_set_header("X-Last-Logout-Client", header("x-last-logout-client"))
     txn.http:req_set_header("X-Last-Logout-Scope", header("x-last-logout-scope"))
+    txn:set_var("txn.last_logout", "valid")
   elseif response.status == 401 then
     refuse(txn, 401, { ["WWW-Authenticate"] = header("www-authenticate") })
   elseif response.status == 403 then

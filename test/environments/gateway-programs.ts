@@ -43,7 +43,7 @@ export async function createGateway(
           http {
             access_log off;
             ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((of) => `${of}_temp_path ${dir}/${of};`).join('\n')}
-            ${text.replace('127.0.0.1:8080', target).replace('listen 8000', `listen 127.0.0.1:${port}`)}
+            ${text.replaceAll('127.0.0.1:8080', target).replace('listen 8000', `listen 127.0.0.1:${port}`)}
           }`,
       }
     }
@@ -61,7 +61,7 @@ export async function createGateway(
           User www-data
           Group www-data
           OIDCCABundlePath ${certificateFile}
-          ${text.replace('last-logout.example.com', target).replace('*:8000', `127.0.0.1:${port}`)}`,
+          ${text.replaceAll('last-logout.example.com', target).replace('*:8000', `127.0.0.1:${port}`)}`,
       }
     }
     case 'HAProxy': {
@@ -71,7 +71,7 @@ export async function createGateway(
         config: ({ port, target }) =>
           text
             .replace('/etc/haproxy/last-logout.lua', resolve('deploy/gateways/haproxy.lua'))
-            .replace('127.0.0.1:8080', target)
+            .replaceAll('127.0.0.1:8080', target)
             .replace('bind :8000', `bind 127.0.0.1:${port}`),
       }
     }
@@ -81,7 +81,7 @@ export async function createGateway(
         ...findProxy('Caddy'),
         config: ({ port, target }) =>
           `{\n\tadmin off\n\tauto_https off\n}\n${text
-            .replace('127.0.0.1:8080', target)
+            .replaceAll('127.0.0.1:8080', target)
             .replace(':8000', `http://127.0.0.1:${port}`)}`,
       }
     }

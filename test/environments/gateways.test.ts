@@ -1,7 +1,10 @@
 import { once } from 'node:events'
+import { chmod } from 'node:fs/promises'
 import { createServer, request as httpRequest, type IncomingMessage } from 'node:http'
+import { dirname } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { LastLogoutError } from '../../src/errors.js'
 import { listenOnLoopback } from '../_support/api.js'
 import {
   type GatewayApi,
@@ -28,14 +31,16 @@ interface Gateway {
   unknown: number
   /** The status if last-logout cannot be reached. */
   unreachable: number
+  /** The status for a request with OPTIONS that is no preflight, and has no token. */
+  options: number
 }
 
 const GATEWAYS: Gateway[] = [
-  { name: 'nginx', unknown: 503, unreachable: 503 },
-  { name: 'HAProxy', unknown: 503, unreachable: 503 },
-  { name: 'Caddy', unknown: 503, unreachable: 502 },
+  { name: 'nginx', unknown: 503, unreachable: 503, options: 401 },
+  { name: 'HAProxy', unknown: 503, unreachable: 503, options: 401 },
+  { name: 'Caddy', unknown: 503, unreachable: 502, options: 401 },
   // mod_auth_openidc responds with 401 if the introspection fails.
-  { name: 'Apache', unknown: 401, unreachable: 401 },
+  { name: 'Apache', unknown: 401, unreachable: 401, options: 403 },
 ]
 
 const { key } = gatewayKeys.forwardAuth
@@ -88,6 +93,8 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
   beforeAll(async () => {
     api = await openGatewayApi(t)
     const certificate = await certificates.create('IP:127.0.0.1')
+    // Apache reads it as another user.
+    await chmod(dirname(certificate.file), 0o755)
     const url = await listenOnLoopback(api.app)
     front = await openTlsFront(url, certificate)
     const isApache = expected.name === 'Apache'
@@ -121,21 +128,14 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
     expect(response.status).toBe(200)
     expect(await response.text()).toBe('orders')
     expect(received).toMatchObject([
-      {
-        method: 'GET',
-        url: '/orders/5?x=%2F',
-        headers: { authorization, 'x-last-logout-user': 'samlp%7Ccorp%7CJ%C3%BCrgen' },
-      },
+      { method: 'GET', url: '/orders/5?x=%2F', headers: { authorization } },
     ])
-    const values = Object.values(received[0]?.headers ?? {}).join()
-    expect(values).not.toMatch(/admin|spoofed/)
-    expect(values).not.toContain(key)
-    if (expected.name !== 'Apache') {
-      expect(received[0]?.headers).toMatchObject({
-        'x-last-logout-client': 'SinglePageApp0000000000000000001',
-        'x-last-logout-scope': 'read%3Aorders',
-      })
-    }
+    const { headers = {} } = received[0] ?? {}
+    expect(decodeURIComponent(headers['x-last-logout-user'] ?? '')).toBe('samlp|corp|Jürgen')
+    expect(headers['x-last-logout-client']).toBe('SinglePageApp0000000000000000001')
+    expect(decodeURIComponent(headers['x-last-logout-scope'] ?? '')).toBe('read:orders')
+    expect(Object.values(headers).join()).not.toMatch(/admin|spoofed/)
+    expect(Object.values(headers).join()).not.toContain(key)
   })
 
   test('no header of a user remains if a token has no such claim', async () => {
@@ -176,7 +176,7 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
   test('rejects every request if it is unknown whether the token is revoked', async () => {
     api.snapshot = staleSnapshot()
     expectUnknown(await send(), expected.unknown)
-    api.snapshot = new Error('a bug')
+    api.snapshot = new LastLogoutError('DATABASE_UNAVAILABLE', 'The database is unavailable.')
     expectUnknown(await send(), expected.unknown)
   })
 
@@ -207,12 +207,18 @@ describe.each(GATEWAYS)('$name with its configuration of deploy/gateways', (expe
   })
 
   test('checks a request with OPTIONS that is no preflight', async () => {
-    expect(await request(new URL('orders', gateway.url), 'OPTIONS', {})).toBe(401)
+    const status = await request(new URL('orders', gateway.url), 'OPTIONS', {})
+    expect(status).toBe(expected.options)
     expect(received).toEqual([])
   })
 
   test('checks a request for a WebSocket', async () => {
-    const headers = { connection: 'Upgrade', upgrade: 'websocket' }
+    const headers = {
+      connection: 'Upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+      'sec-websocket-version': '13',
+    }
     const url = new URL('orders', gateway.url)
     expect(await request(url, 'GET', headers)).toBe(401)
     expect(await request(url, 'GET', { ...headers, authorization })).toBe(200)
