@@ -46,7 +46,7 @@ export function describeConcern(gap: Pick<Span, 'to'>, lifetimes: Lifetimes): st
 }
 
 /**
- * Describes how to close an open gap, and what this ends. Without the login Action, the `iat` of a token counts as its
+ * Describes how to close an open gap, and which tokens this ends. Without the login Action, the `iat` of a token counts as its
  * login, so the floor ends only access tokens that expire within `maxTokenAgeMs` after the gap.
  */
 export function describeClosing({ to }: Pick<Span, 'to'>, { maxTokenAgeMs }: Lifetimes): string {
