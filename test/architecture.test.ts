@@ -124,7 +124,7 @@ test('no import cycle exists', () => {
   expect(sources.flatMap(({ file }) => visit(file, []))).toEqual([])
 })
 
-// A person or a script starts these commands often. Loading one of these packages takes longer than loading the rest.
+// These commands are started often, and loading one of these packages takes longer than loading everything else.
 test.each(['explain', 'floor', 'forget', 'logout', 'status'])(
   'the command `%s` loads the store, and none of the slow packages',
   (command) => {
@@ -136,7 +136,7 @@ test.each(['explain', 'floor', 'forget', 'logout', 'status'])(
 )
 
 // Container engines run it every few seconds.
-test('healthcheck loads nothing but what sends a request', () => {
+test('healthcheck loads only the modules with which it sends a request', () => {
   expect([...closureOf('src/commands/healthcheck.ts')].sort()).toEqual([
     'node:events',
     'node:http',
@@ -190,7 +190,7 @@ async function measureFunctions(file: string): Promise<{ location: string; lines
   return lengths
 }
 
-test('every part of src is listed here', () => {
+test('the list of allowed imports contains every part of src', () => {
   expect(
     [...new Set(sources.map(({ part }) => part))].filter((part) => !(part in ALLOWED)),
   ).toEqual([])

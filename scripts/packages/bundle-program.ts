@@ -36,8 +36,8 @@ const FILES = ['prisma/migrations', 'dist/login-action.cjs', 'src/demo/page']
 const SWAGGER_UI = 'node_modules/@fastify/swagger-ui'
 
 /**
- * Keeps the meaning of relative paths. A module finds its files relative to its own path, such as
- * `src/store/migrations.ts`. In the bundle it is in `lib`, and the files are where {@link FILES} has them.
+ * Keeps the meaning of relative paths. A module, such as `src/store/migrations.ts`, finds its files relative to its own
+ * path. In the bundle, the module is in `lib`, and the files are at the paths of {@link FILES}.
  */
 const keepPaths: Plugin = {
   name: 'keep-paths',

@@ -26,7 +26,7 @@ interface Sbom {
  * Writes the manifest and the license of a package, and the licenses and the bill of materials of the packages that it
  * contains.
  *
- * @param contained The directories of the packages in it.
+ * @param contained The directories of the packages that it contains.
  * @param sbom What {@link readSbom} returns.
  */
 export async function describePackage(

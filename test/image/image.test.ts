@@ -93,7 +93,7 @@ describe('the image, built and run without an engine', () => {
   let env: Record<string, string>
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'last-logout-image-'))
-    // The user of the image enters it.
+    // The user of the image must be able to enter the directory.
     await chmod(directory, 0o755)
     ;[image, database, t] = await Promise.all([
       buildImage(text, {
@@ -222,7 +222,7 @@ async function findNode(directory: string): Promise<string> {
   return node
 }
 
-/** The settings with which npm reaches a registry from this machine. A build has no others. */
+/** The settings with which npm reaches a registry from this machine. A build gets only these settings. */
 async function readNpmSettings(): Promise<Record<string, string>> {
   const { stdout } = await run('npm', ['config', 'get', 'registry'])
   return { ...TRUST, npm_config_registry: stdout.trim() }

@@ -74,7 +74,7 @@ describe.skipIf(skip !== '')(`the steps of ${DOCUMENT}${skip}`, () => {
     return output
   }
 
-  test('lead from the tarball to a refused token', async () => {
+  test('the steps lead from the tarball to a refused token', async () => {
     await runStep('2 Install last-logout', process.cwd())
     const printed = await runStep('3 Start the demo', dir, 'Press Ctrl-C to stop the demo.')
     const [pageUrl = ''] = /http:\S+/.exec(printed) ?? []

