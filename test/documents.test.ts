@@ -48,6 +48,9 @@ function listAnchors(name: string): string[] {
 const listLinks = (name: string) =>
   [...withoutCode(name).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target)
 
+/** Whether a line of an excerpt must be in its example. An import can be one of several names there. */
+const isCode = (line: string) => line !== '' && !line.startsWith('import ')
+
 const exists = (path: string) =>
   access(path).then(
     () => true,
@@ -136,6 +139,20 @@ describe('docs/resource-servers.md', () => {
       expect(shown).toBe(await readFile(`examples/${example}/app.mjs`, 'utf8'))
     },
   )
+
+  test.each([
+    ['Koa', 'koa/app.mjs'],
+    ['Hono', 'hono/app.mjs'],
+    ['NestJS', 'nestjs/app.ts'],
+    ['Next.js', 'next/app/orders/route.ts'],
+    ['Lambda authorizer', 'lambda-authorizer/authorizer.mjs'],
+    ['tRPC', 'trpc/app.ts'],
+  ])('%s: each line of the excerpt is in the example', async (heading, path) => {
+    const language = path.endsWith('.ts') ? 'ts' : 'js'
+    const excerpt = await readExample(FRAMEWORKS_DOCUMENT, heading, language)
+    const lines = (await readFile(join('examples', path), 'utf8')).split('\n')
+    expect(lines).toEqual(expect.arrayContaining(excerpt.split('\n').filter(isCode)))
+  })
 
   test('every example that is a package is in the table of frameworks', async () => {
     const folders = await readdir('examples')
