@@ -158,7 +158,7 @@ const INVALID_TOKENS: readonly Case[] = [
   row('a token of another issuer', user('auth0|in', BEFORE, { iss: 'https://other/' }), INVALID),
 ]
 
-/** Headers of tokens that an attacker can send. The JWT library rejects each for another reason. */
+/** Headers of tokens that an attacker can send. The JWT library refuses each for another reason. */
 const FORGED_HEADERS: readonly object[] = [
   { alg: 'none' },
   { alg: 'HS256', kid: 'one' },

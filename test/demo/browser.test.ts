@@ -7,7 +7,7 @@ import { findBrowser, openBrowser } from '../_support/browser.js'
 /** Storage delay of the simulated tenant. */
 const LAG_MS = 1_500
 const POLL_INTERVAL_MS = 2_000
-/** Maximum time from a logout until its tokens are rejected. */
+/** Maximum time from a logout until its tokens are refused. */
 const WINDOW_MS = LAG_MS + POLL_INTERVAL_MS + 2_000
 
 /** A long timeout, for a browser on a busy machine. */
@@ -88,7 +88,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
   describe('with the policy session and Enterprise fields', () => {
     const test = testWith('session')
 
-    test('the demo rejects a kept access token and the old refresh token within the window, and accepts a new login', async ({
+    test('the demo refuses a kept access token and the old refresh token within the window, and accepts a new login', async ({
       demo,
       mine,
     }) => {
@@ -102,9 +102,9 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
         .poll(async () => (await callApi(demo, kept)).status, { timeout: WINDOW_MS, interval: 50 })
         .toBe(401)
       expect(Date.now() - loggedOutAt).toBeLessThan(WINDOW_MS)
-      const rejected = await callApi(demo, kept)
-      expect(await rejected.json()).toMatchObject({ error: 'invalid_token' })
-      expect(rejected.headers.get('www-authenticate')).toMatch(/^Bearer.*error="invalid_token"/)
+      const refused = await callApi(demo, kept)
+      expect(await refused.json()).toMatchObject({ error: 'invalid_token' })
+      expect(refused.headers.get('www-authenticate')).toMatch(/^Bearer.*error="invalid_token"/)
       expect(await call(mine)).toMatch(/^API: 401 invalid_token/)
       expect(await mine.textContent('#notice')).toContain('log in again')
       await expect.poll(() => mine.textContent('#why')).toContain('session_ended')
@@ -144,7 +144,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
       expect(await call(other)).toMatch(/^API: 200 orders/)
     })
 
-    test('the demo rejects a silent login after the logout with login_required', async ({
+    test('the demo refuses a silent login after the logout with login_required', async ({
       demo,
       mine,
     }) => {

@@ -21,18 +21,18 @@ const MINUTE_MS = 60_000
 
 /** What happens to the last token or the last refresh of a flow. */
 type Outcome =
-  /** The token should be rejected. It is rejected as soon as a poll has read the logout. */
+  /** The token should be refused. It is refused as soon as a poll has read the logout. */
   | 'closed'
-  /** The token should be rejected. It is accepted until the poll that reads the logout. */
+  /** The token should be refused. It is accepted until the poll that reads the logout. */
   | 'open until the poll'
-  /** The token should be rejected. It is accepted until it expires. */
+  /** The token should be refused. It is accepted until it expires. */
   | 'open until `exp`'
-  /** The token should be rejected. It is accepted without a limit of time. */
+  /** The token should be refused. It is accepted without a limit of time. */
   | 'open'
   /** The token should be accepted. It is accepted. */
   | 'unaffected'
-  /** The token should be accepted. It is rejected, and the user must log in again. */
-  | 'wrongly rejected'
+  /** The token should be accepted. It is refused, and the user must log in again. */
+  | 'wrongly refused'
 
 /** An outcome that can depend on `LAST_LOGOUT_ON_ERROR`, which decides if the Action does not know the time of the login. */
 type OutcomeByOnError = Outcome | { allow: Outcome; deny: Outcome }
@@ -62,7 +62,7 @@ const inEveryVariant = (cell: Cell): Row => ({
 })
 const CLOSED_BY_USER_POLICY = { session: 'unaffected', user: 'closed' } as const
 const OPEN_UNLESS_DENY = { allow: 'open', deny: 'closed' } as const
-const UNAFFECTED_UNLESS_DENY = { allow: 'unaffected', deny: 'wrongly rejected' } as const
+const UNAFFECTED_UNLESS_DENY = { allow: 'unaffected', deny: 'wrongly refused' } as const
 
 /**
  * The expected outcome of each flow in each variant. At first, a user is logged in on the browsers A and B. In most flows,
@@ -74,7 +74,7 @@ const MATRIX: Record<keyof typeof flows, Row> = {
   // Without the Action the token names no session, so every logout of the user counts.
   tokenOfB: {
     ...inEveryVariant(CLOSED_BY_USER_POLICY),
-    noAction: { session: 'wrongly rejected', user: 'closed' },
+    noAction: { session: 'wrongly refused', user: 'closed' },
   },
   // Auth0 does not revoke refresh tokens at a logout.
   refreshOnA: { ...inEveryVariant('closed'), noAction: 'open', noFields: OPEN_UNLESS_DENY },
@@ -88,7 +88,7 @@ const MATRIX: Record<keyof typeof flows, Row> = {
   refreshOnB: {
     noAction: { session: 'unaffected', user: 'open' },
     noFields: { session: UNAFFECTED_UNLESS_DENY, user: OPEN_UNLESS_DENY },
-    methods: { session: 'wrongly rejected', user: 'closed' },
+    methods: { session: 'wrongly refused', user: 'closed' },
     session: { session: 'unaffected', user: OPEN_UNLESS_DENY },
     methodsAndSession: CLOSED_BY_USER_POLICY,
     enterprise: CLOSED_BY_USER_POLICY,
@@ -105,9 +105,9 @@ const MATRIX: Record<keyof typeof flows, Row> = {
   refreshAfterSilentLogin: {
     ...inEveryVariant('unaffected'),
     noFields: UNAFFECTED_UNLESS_DENY,
-    methods: 'wrongly rejected',
+    methods: 'wrongly refused',
     session: { session: 'unaffected', user: UNAFFECTED_UNLESS_DENY },
-    methodsAndSession: { session: 'unaffected', user: 'wrongly rejected' },
+    methodsAndSession: { session: 'unaffected', user: 'wrongly refused' },
   },
   tokenAfterOperatorLogout: inEveryVariant('closed'),
   refreshAfterOperatorLogout: {
@@ -335,7 +335,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
     })
     test.concurrent.each(cells)('%s', async (_sentence, { flow, onError, outcome }) => {
       const accepted = await time.run(async () => flows[flow](await open(variant, onError)))
-      expect(accepted).toBe(outcome !== 'closed' && outcome !== 'wrongly rejected')
+      expect(accepted).toBe(outcome !== 'closed' && outcome !== 'wrongly refused')
     })
   })
 })

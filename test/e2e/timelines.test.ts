@@ -69,7 +69,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
   const areAccepted = (...tokens: IssuedTokens[]) => Promise.all(tokens.map(isAccepted))
 
   describe('an authorization that is started before the logout and finished after it', () => {
-    test('the resource server rejects all tokens of a code that was issued before the logout', async () => {
+    test('the resource server refuses all tokens of a code that was issued before the logout', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
@@ -85,7 +85,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       expect(await world.refresh(earlier)).toEqual(LOGGED_OUT)
     })
 
-    test('the resource server rejects the tokens of a login page that was opened before the logout', async () => {
+    test('the resource server refuses the tokens of a login page that was opened before the logout', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE })
       const browser = world.openBrowser(userId)
       await browser.logIn()
@@ -128,7 +128,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       return { isEarlierAccepted: await isAccepted(earlier), after: await world.exchangeToken(old) }
     }
 
-    test('an exchange is denied, and the token of an earlier exchange is rejected, if the event contains the time of the login', async () => {
+    test('an exchange is denied, and the token of an earlier exchange is refused, if the event contains the time of the login', async () => {
       const { isEarlierAccepted, after } = await run(createWorld({ exchangeFields: METHODS }))
       expect(isEarlierAccepted).toBe(false)
       expect(after).toEqual(LOGGED_OUT)
@@ -181,7 +181,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       })
     })
 
-    test('a refreshed token is rejected because of its session even if the refresh token rotates', async () => {
+    test('a refreshed token is refused because of its session even if the refresh token rotates', async () => {
       const world = createWorld({ exchangeFields: ENTERPRISE, rotates: true })
       const browser = world.openBrowser(userId)
       const first = await browser.logIn()
@@ -354,7 +354,7 @@ describe.each<Policy>(['session', 'user'])('under POLICY=%s', (policy) => {
       expect(await isAccepted(await world.refresh(again))).toBe(true)
     })
 
-    test('without the Action, the token of a login in the same second as the logout is rejected, because iat has whole seconds (pitfall 22)', async () => {
+    test('without the Action, the token of a login in the same second as the logout is refused, because iat has whole seconds (pitfall 22)', async () => {
       const world = createWorld({ runAction: null })
       const browser = world.openBrowser(userId)
       await browser.logIn()
