@@ -51,8 +51,8 @@ async function collectLicenses(directories: string[]): Promise<string> {
 }
 
 /**
- * Creates the software bill of materials of a package, in CycloneDX: the packages that it contains. Its dependencies
- * are not in it, since npm lists those of an installation itself. The same commit gives the same text.
+ * Creates the software bill of materials of a package, in CycloneDX. It lists the bundled packages, but not the
+ * dependencies, because npm lists the dependencies of an installation. The same commit gives the same text.
  */
 function createSbom(all: string, manifest: Manifest, directories: string[]): string {
   const { serialNumber, ...sbom } = JSON.parse(all) as Sbom

@@ -104,7 +104,7 @@ export interface DriverCheck {
   claims: object
 }
 
-/** A running driver. It keeps its clients until it ends. */
+/** A running driver. It keeps its clients until `close`. */
 export interface Driver {
   /** Runs a check after the earlier checks have ended. Resolves to its outcome. */
   check(check: DriverCheck): Promise<string>

@@ -40,8 +40,8 @@ afterEach(async () => {
 
 const envFile = () => join(cwd, '.env')
 const logOut = (userId: string) => t.tenant.write(buildEntry('slo', { userId, sessionId: 'S1' }))
-const run = (input = INPUT, over = {}, flags: string[] = []) =>
-  finishCommandLine(['init', ...flags], { ...env, ...over }, { input, context: { cwd } })
+const run = (input = INPUT, overrides = {}, flags: string[] = []) =>
+  finishCommandLine(['init', ...flags], { ...env, ...overrides }, { input, context: { cwd } })
 
 describe('init', () => {
   test('init reads the credentials from standard input, and follows a logout to a refused token', async () => {

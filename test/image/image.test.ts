@@ -129,9 +129,9 @@ describe('the image, built and run without an engine', () => {
   }
 
   /** A container of the image, as `docker run --read-only` starts it. */
-  const command = (args: string[], over: Record<string, string> = {}) => ({
+  const command = (args: string[], overrides: Record<string, string> = {}) => ({
     args: [...image.entrypoint, ...args],
-    env: { ...image.env, ...env, HOST: '127.0.0.1', ...over },
+    env: { ...image.env, ...env, HOST: '127.0.0.1', ...overrides },
     workdir: image.workdir,
     ...(image.user !== undefined && { user: image.user }),
     isReadOnly: true,

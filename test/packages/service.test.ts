@@ -45,8 +45,8 @@ describe.each(NODE_RELEASES)('the installed program on Node %i', (release) => {
     await rm(dataDir, { recursive: true })
   })
 
-  const start = (args: string[], over: Record<string, string> = {}, name = 'last-logout') =>
-    runCommand(args, { ...env, ...over }, { script: linkOf(name), node })
+  const start = (args: string[], overrides: Record<string, string> = {}, name = 'last-logout') =>
+    runCommand(args, { ...env, ...overrides }, { script: linkOf(name), node })
   const finish = (...args: string[]) =>
     finishCommand(args, env, { script: linkOf('last-logout'), node })
 
