@@ -1,4 +1,4 @@
-import { findExcess, measureInstall, renderSizes, INSTALLATIONS } from './packages/size.js'
+import { findExcess, INSTALLATIONS, measureInstall, renderSizes } from './packages/size.js'
 
 const sizes = []
 for (const installation of INSTALLATIONS) sizes.push(await measureInstall(installation))

@@ -69,7 +69,10 @@ export async function measureInstall(installation: Installation): Promise<Instal
 export function findExcess({ installation, ...size }: InstallSize): string[] {
   return (['megabytes', 'packages'] as const)
     .filter((unit) => size[unit] > installation.max[unit])
-    .map((unit) => `${nameInstallation(installation)}: ${size[unit]} ${unit}, at most ${installation.max[unit]} are allowed`)
+    .map(
+      (unit) =>
+        `${nameInstallation(installation)}: ${size[unit]} ${unit}, at most ${installation.max[unit]} are allowed`,
+    )
 }
 
 /** Renders a Markdown table of the sizes, and the largest packages of each installation. */
