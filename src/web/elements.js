@@ -17,11 +17,16 @@ export function create(tag, properties = {}, ...children) {
   return created
 }
 
+/** Formats a time as `22:40:05`. */
+export function clockText(time) {
+  return TIME.format(new Date(time))
+}
+
 /** Formats a time as `22:40:05`, with the day if it is not today. Accepts a date-time or milliseconds. */
 export function formatTime(time) {
   const at = new Date(time)
   const day = nameDay(at)
-  return `${day === '' ? '' : `${day} `}${TIME.format(at)}`
+  return `${day === '' ? '' : `${day} `}${clockText(at)}`
 }
 
 function nameDay(at) {

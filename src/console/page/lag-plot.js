@@ -1,78 +1,114 @@
-import { create, durationText, element, formatTime } from './elements.js'
+import { clockText, create, durationText, element, formatTime } from './elements.js'
 import uPlot from './uplot.js'
 
 const HOUR_MS = 3_600_000
 const MINUTE_MS = 60_000
+
+/** Minimum duration that the plot shows, in milliseconds. */
+const MIN_RANGE_MS = 5 * MINUTE_MS
+
+/** The plot shows at least this lag, in seconds, so that a small lag does not look large. */
+const MIN_TOP_SECONDS = 5
+
 const HEIGHT_PX = 220
 
-/** The current plot; `null`: nothing has been drawn yet. It is drawn again when the colors or the width change. */
-let plot = null
+/** The samples that are shown, and the chart that shows them; `null`: nothing is shown. */
+let samples = null
+let chart = null
 
 /** Shows the lag of the last hour as a plot, as a sentence and as a table. */
 export function showLag({ history, lag_ms: lagMs, max_lag_ms: maxLagMs }) {
+  const since = Date.parse(history.since)
   // The clock of the server can be ahead.
   const now = Math.max(Date.now(), history.at.at(-1) ?? 0)
   const at = [...history.at, now]
   const lags = [...history.lag_ms, lagMs]
-  const isFull = now - Date.parse(history.since) >= HOUR_MS
+  const isFull = now - since >= HOUR_MS
   element('lag-since').textContent = isFull
     ? ''
-    : `Recorded since ${formatTime(history.since)}, when this API process started. Earlier values are not kept.`
+    : `Recorded since ${formatTime(since)}, when this API process started. Earlier values are not kept.`
   showSummary(lags, lagMs, maxLagMs)
   showTable(at, lags)
-  draw(at, lags, maxLagMs)
+  samples = { at, lags, maxLagMs, since }
+  draw()
 }
 
 /** Draws the plot again, with the width and the colors of this moment. */
 export function redrawLag() {
-  if (plot === null) return
-  const { at, lags, maxLagMs } = plot
-  destroy()
-  draw(at, lags, maxLagMs)
+  destroyChart()
+  if (samples !== null) draw()
 }
 
 /** Removes the plot. */
 export function clearLag() {
-  if (plot !== null) destroy()
+  destroyChart()
+  samples = null
 }
 
-function destroy() {
-  plot.chart.destroy()
-  plot = null
+function destroyChart() {
+  chart?.destroy()
+  chart = null
 }
 
-function draw(at, lags, maxLagMs) {
-  const seconds = (values) => values.map((value) => (value === null ? null : value / 1000))
-  const data = [seconds(at), seconds(lags), at.map(() => maxLagMs / 1000)]
-  if (plot === null) plot = { chart: createChart(data) }
-  else plot.chart.setData(data)
-  Object.assign(plot, { at, lags, maxLagMs })
+function draw() {
+  const { at, lags, maxLagMs } = samples
+  // The line of MAX_LAG would flatten a plot of small lags.
+  const hasMax = Math.max(0, ...lags) > maxLagMs / 4
+  const toSeconds = (ms) => (ms === null ? null : ms / 1000)
+  const max = hasMax ? [at.map(() => toSeconds(maxLagMs))] : []
+  const data = [at.map(toSeconds), lags.map(toSeconds), ...max]
+  if (chart !== null && chart.series.length !== data.length) destroyChart()
+  if (chart === null) chart = createChart(data, hasMax)
+  else chart.setData(data)
 }
 
-function createChart(data) {
+function createChart(data, hasMax) {
   const container = element('lag-plot')
-  const color = (name) => {
-    container.style.color = `var(${name})`
-    return getComputedStyle(container).color
-  }
+  const color = createColorReader(container)
   const axis = { stroke: color('--plot-text'), grid: { stroke: color('--plot-grid'), width: 1 } }
+  const label = (seconds) => clockText(seconds * 1000)
+  const lagSeries = { stroke: color('--plot-lag'), width: 2, fill: color('--plot-fill') }
+  const maxSeries = { stroke: color('--plot-max'), width: 1, dash: [6, 4] }
   const options = {
     width: container.clientWidth,
     height: HEIGHT_PX,
     cursor: { drag: { setScale: false } },
-    // The scales have fixed beginnings, so that a small lag does not look large.
     scales: {
-      x: { range: (_plot, _min, max) => [max - HOUR_MS / 1000, max] },
-      y: { range: (_plot, _min, max) => [0, Math.max(1, max * 1.1)] },
+      x: { range: (_chart, _min, max) => [firstSecond(max), max] },
+      y: { range: (_chart, _min, max) => [0, Math.max(MIN_TOP_SECONDS, max * 1.1)] },
     },
     series: [
-      { value: '{HH}:{mm}:{ss}' },
-      { label: 'lag (s)', stroke: color('--plot-lag'), width: 2, fill: color('--plot-fill') },
-      { label: 'MAX_LAG (s)', stroke: color('--plot-max'), width: 1, dash: [6, 4] },
+      { label: 'time', value: (_chart, seconds) => (seconds === null ? '–' : label(seconds)) },
+      { label: 'lag (s)', ...lagSeries },
+      ...(hasMax ? [{ label: 'MAX_LAG (s)', ...maxSeries }] : []),
     ],
-    axes: [{ ...axis, values: '{HH}:{mm}' }, axis],
+    axes: [
+      {
+        ...axis,
+        values: (_chart, splits, _axis, _space, increment) =>
+          splits.map((seconds) => label(seconds).slice(0, increment < 60 ? 8 : 5)),
+      },
+      axis,
+    ],
   }
   return new uPlot(options, data, container)
+}
+
+/** Returns the first second that the plot shows: the beginning of the record, but at least 5 minutes and at most an hour ago. */
+function firstSecond(lastSecond) {
+  const last = lastSecond * 1000
+  return Math.max(last - HOUR_MS, Math.min(samples.since, last - MIN_RANGE_MS)) / 1000
+}
+
+/** Returns a function that reads a color of the style sheet, for the canvas. */
+function createColorReader(container) {
+  const probe = container.appendChild(document.createElement('span'))
+  const style = getComputedStyle(probe)
+  queueMicrotask(() => probe.remove())
+  return (name) => {
+    probe.style.color = `var(${name})`
+    return style.color
+  }
 }
 
 function showSummary(lags, lagMs, maxLagMs) {

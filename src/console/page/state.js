@@ -89,11 +89,20 @@ function describeSpan({ from, to }) {
 function showJobs({ store, error, jobs }) {
   const where = store === 'redis' ? 'Redis' : 'PostgreSQL'
   element('jobs-note').textContent = describeSchedule(where, error, jobs)
-  const rows = jobs.map(({ name, interval_ms, next_at }) => {
+  const byInterval = [...jobs].sort((a, b) => a.interval_ms - b.interval_ms)
+  const rows = byInterval.map(({ name, interval_ms, next_at }) => {
     const interval = interval_ms === null ? '' : `every ${durationText(interval_ms)}, `
-    return [name, create('span', {}, `${interval}next `, timeOr(next_at, 'unknown'))]
+    return [name, create('span', {}, interval, describeNext(next_at))]
   })
   showFacts('jobs', Object.fromEntries(rows))
+}
+
+/** Describes the next run. The schedule is read every few seconds, and a frequent job has run since then. */
+function describeNext(nextAt) {
+  if (nextAt === null) return 'next run unknown'
+  return Date.parse(nextAt) > Date.now()
+    ? create('span', {}, 'next ', timeElement(nextAt))
+    : 'due now'
 }
 
 function describeSchedule(where, error, jobs) {
