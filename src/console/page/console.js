@@ -9,6 +9,8 @@ const UPDATE_INTERVAL_MS = 5_000
 /** Statuses of a response to a key that is wrong, lacks a role, or comes from an address that is throttled. */
 const REFUSED = [401, 403, 429]
 
+let isUpdating = false
+
 element('key-form').addEventListener('submit', (event) => {
   event.preventDefault()
   open(element('key').value.trim())
@@ -18,7 +20,7 @@ handleLookups()
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redrawLag)
 addEventListener('resize', redrawLag)
 element('key').focus()
-setInterval(() => update(), UPDATE_INTERVAL_MS)
+setInterval(updateIfIdle, UPDATE_INTERVAL_MS)
 
 /** Shows the data, if the key is accepted. */
 async function open(key) {
@@ -40,8 +42,16 @@ function close(message) {
   element('key').focus()
 }
 
+/** Updates the data, unless there is no key, or the last request has no response yet. */
+async function updateIfIdle() {
+  if (!hasKey() || isUpdating) return
+  isUpdating = true
+  await update().finally(() => {
+    isUpdating = false
+  })
+}
+
 async function update() {
-  if (!hasKey()) return
   try {
     const state = await requestWithKey('console/data')
     // The operator has discarded the key in the meantime.

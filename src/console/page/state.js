@@ -76,7 +76,7 @@ function showLogouts({ users, sessions, reconciled, unattributable }) {
 }
 
 function showGaps({ gap_list: gaps, gap_advice: advice }) {
-  const items = gaps.map((gap) => create('li', {}, `${describeSpan(gap)}: ${gap.meaning}`))
+  const items = gaps.map((gap) => create('li', {}, describeSpan(gap), `: ${gap.meaning}`))
   element('gaps').replaceChildren(...items)
   element('gap-advice').textContent =
     gaps.length === 0 ? 'None: the whole log was read.' : (advice ?? '')
