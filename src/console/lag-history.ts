@@ -2,8 +2,11 @@ import { withTimeout } from '../async/timeout.js'
 import { lagOf } from '../rules/freshness.js'
 import { HOUR_MS, type Instant } from '../rules/instant.js'
 
-/** Default of `intervalMs` in {@link LagHistoryOptions}. */
-const SAMPLE_INTERVAL_MS = 10_000
+/**
+ * Default of `intervalMs` in {@link LagHistoryOptions}. The lag grows between two polls, and falls at each poll. Seven
+ * seconds are no multiple of a usual `POLL_INTERVAL`, so that samples are not always at the same moment between two polls.
+ */
+const SAMPLE_INTERVAL_MS = 7_000
 
 /** Default of `timeoutMs` in {@link LagHistoryOptions}. */
 const SAMPLE_TIMEOUT_MS = 3_000
@@ -12,7 +15,7 @@ const SAMPLE_TIMEOUT_MS = 3_000
 export interface LagHistoryOptions {
   /** Reads `as_of`, and the time by the clock of the database. */
   readProgress(): Promise<{ asOf: Instant | null; now: Instant }>
-  /** Interval between two samples, in milliseconds. Default: 10,000. */
+  /** Interval between two samples, in milliseconds. Default: 7,000. */
   intervalMs?: number
   /** How long a sample waits for the database, in milliseconds. Default: 3,000. */
   timeoutMs?: number
@@ -40,7 +43,7 @@ export function createLagHistory({
   readProgress,
   intervalMs = SAMPLE_INTERVAL_MS,
   timeoutMs = SAMPLE_TIMEOUT_MS,
-  maxSamples = HOUR_MS / SAMPLE_INTERVAL_MS,
+  maxSamples = Math.ceil(HOUR_MS / SAMPLE_INTERVAL_MS),
 }: LagHistoryOptions): LagHistory {
   const startedAt = Date.now()
   const startedMonotonic = performance.now()

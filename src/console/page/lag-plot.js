@@ -5,7 +5,7 @@ const HOUR_MS = 3_600_000
 const MINUTE_MS = 60_000
 
 /** Minimum duration that the plot shows, in milliseconds. */
-const MIN_RANGE_MS = 5 * MINUTE_MS
+const MIN_RANGE_MS = MINUTE_MS
 
 /** The plot shows at least this lag, in seconds, so that a small lag does not look large. */
 const MIN_TOP_SECONDS = 5
@@ -94,7 +94,7 @@ function createChart(data, hasMax) {
   return new uPlot(options, data, container)
 }
 
-/** Returns the first second that the plot shows: the beginning of the record, but at least 5 minutes and at most an hour ago. */
+/** Returns the first second that the plot shows: the beginning of the record, at least a minute and at most an hour ago. */
 function firstSecond(lastSecond) {
   const last = lastSecond * 1000
   return Math.max(last - HOUR_MS, Math.min(samples.since, last - MIN_RANGE_MS)) / 1000

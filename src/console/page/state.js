@@ -79,7 +79,7 @@ function showGaps({ gap_list: gaps, gap_advice: advice }) {
   const items = gaps.map((gap) => create('li', {}, describeSpan(gap), `: ${gap.meaning}`))
   element('gaps').replaceChildren(...items)
   element('gap-advice').textContent =
-    gaps.length === 0 ? 'None: the whole log was read.' : (advice ?? '')
+    gaps.length === 0 ? 'No gap is known.' : (advice ?? '')
 }
 
 function describeSpan({ from, to }) {
