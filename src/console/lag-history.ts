@@ -24,7 +24,7 @@ export interface LagHistoryOptions {
 }
 
 /** The lag at some instants, in two columns. The instants ascend. */
-export interface LagSamples {
+interface LagSamples {
   at: Instant[]
   /** In milliseconds; `null`: the lag was unknown, or the database did not respond. */
   lagMs: (number | null)[]

@@ -78,8 +78,7 @@ function showLogouts({ users, sessions, reconciled, unattributable }) {
 function showGaps({ gap_list: gaps, gap_advice: advice }) {
   const items = gaps.map((gap) => create('li', {}, describeSpan(gap), `: ${gap.meaning}`))
   element('gaps').replaceChildren(...items)
-  element('gap-advice').textContent =
-    gaps.length === 0 ? 'No gap is known.' : (advice ?? '')
+  element('gap-advice').textContent = gaps.length === 0 ? 'No gap is known.' : (advice ?? '')
 }
 
 function describeSpan({ from, to }) {
