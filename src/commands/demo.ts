@@ -45,7 +45,7 @@ last-logout is running with a simulated tenant. Open this page:
   docs      ${apiUrl}/docs (any user name; password: ${key})
   console   ${apiUrl}/console (key: ${key})
 
-When did ${userId}, the first user of the page, last log out? Before the logout, the response is null:
+When did ${userId}, the first user of the page, last log out? Before the logout, last_logout_at is null:
 
   curl -s -H 'Authorization: Bearer ${key}' '${apiUrl}/v1/last-logout?user_id=${encodeURIComponent(userId)}'
 

@@ -79,8 +79,8 @@ export function describeJobs(store: TestStore): void {
       await waitForStarts(rareJob, 1)
       const schedule = await readSchedule(store.connection, prefix)
       expect(schedule.map(({ name, everyMs }) => [name, everyMs]).sort()).toEqual([
-        [frequentJob.name, 4_000],
         ['rare', ONE_HOUR_MS],
+        [frequentJob.name, 4_000],
       ])
       for (const { nextAt, everyMs } of schedule) {
         expect(nextAt).toBeGreaterThan(Date.now() - 60_000)
