@@ -139,11 +139,10 @@ describe('the data', () => {
     }
     expect((await getData(operator)).json()).toEqual(expected)
 
-    const abort = new AbortController()
     const headers = { ...bearer(keys.subscriber), accept: 'text/event-stream' }
-    await fetch(`${url}/v1/changes`, { headers, signal: abort.signal })
+    const subscription = await fetch(`${url}/v1/changes`, { headers })
     expect((await getData(operator)).json().subscribers).toBe(1)
-    abort.abort()
+    await subscription.body?.cancel()
     await expect.poll(async () => (await getData(operator)).json().subscribers).toBe(0)
   })
 

@@ -96,12 +96,11 @@ function showJobs({ store, error, jobs }) {
   showFacts('jobs', Object.fromEntries(rows))
 }
 
-/** Describes the next run. The schedule is read every few seconds, and a frequent job has run since then. */
+/** Describes the next run. The schedule is read every few seconds: a frequent job can have run since then. */
 function describeNext(nextAt) {
   if (nextAt === null) return 'next run unknown'
-  return Date.parse(nextAt) > Date.now()
-    ? create('span', {}, 'next ', timeElement(nextAt))
-    : 'due now'
+  const isPast = Date.parse(nextAt) <= Date.now()
+  return create('span', {}, isPast ? 'was due ' : 'next ', timeElement(nextAt))
 }
 
 function describeSchedule(where, error, jobs) {
