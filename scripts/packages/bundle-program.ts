@@ -39,8 +39,10 @@ const FILES = [
   'src/web',
 ]
 
-/** Packages whose files the program serves. npm leaves `node_modules` out of a package, so they are in `packages`. */
-const SERVED_PACKAGES = ['node_modules/uplot']
+/** Files of packages that the program serves. npm leaves `node_modules` out of a package, so they are in `packages`. */
+const SERVED_FILES = ['uPlot.esm.js', 'uPlot.min.css'].map(
+  (name) => `node_modules/uplot/dist/${name}`,
+)
 
 const SWAGGER_UI = 'node_modules/@fastify/swagger-ui'
 
@@ -90,12 +92,10 @@ export async function bundleProgram(directory: string, external: string[]): Prom
   })
   await writeFile(join(directory, 'last-logout.mjs'), ENTRY, { mode: 0o755 })
   for (const path of FILES) await cp(path, join(directory, path), { recursive: true })
-  for (const path of SERVED_PACKAGES) {
-    const to = join(directory, path.replace('node_modules', 'packages'))
-    await cp(path, to, { recursive: true })
-  }
+  for (const path of SERVED_FILES)
+    await cp(path, join(directory, path.replace('node_modules', 'packages')))
   await cp(join(SWAGGER_UI, 'static'), join(directory, 'swagger-ui/static'), { recursive: true })
-  return [...listPackages(Object.keys(metafile.inputs)), ...SERVED_PACKAGES].sort()
+  return listPackages([...Object.keys(metafile.inputs), ...SERVED_FILES])
 }
 
 /** Returns the directories of the packages that these files belong to. */

@@ -85,6 +85,7 @@ function createChart(data, hasMax) {
     axes: [
       {
         ...axis,
+        space: 75,
         values: (_chart, splits, _axis, _space, increment) =>
           splits.map((seconds) => label(seconds).slice(0, increment < 60 ? 8 : 5)),
       },
