@@ -68,7 +68,7 @@ export function lastLogoutRoutes(deps: ReadDeps): FastifyPluginAsyncZod {
       {
         ...options,
         schema: {
-          summary: 'The same as `GET /v1/last-logout`. Some proxies do not pass every id in a path',
+          summary: 'The same as GET /v1/last-logout. Some proxies do not pass every id in a path',
           tags: inGroup('Last logouts'),
           params,
           querystring,

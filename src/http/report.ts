@@ -54,7 +54,7 @@ export function reportRoutes(deps: ReportDeps): FastifyPluginAsyncZod {
       {
         config,
         schema: {
-          summary: 'The same as `POST /v1/logouts`. Some proxies do not pass every id in a path',
+          summary: 'The same as POST /v1/logouts. Some proxies do not pass every id in a path',
           tags: inGroup('Reports'),
           params: z.object({ user_id: idSchema }),
           body: z.strictObject({ at, session_id }),
