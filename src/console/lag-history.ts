@@ -1,3 +1,4 @@
+import { singleFlight } from '../async/single-flight.js'
 import { withTimeout } from '../async/timeout.js'
 import { lagOf } from '../rules/freshness.js'
 import { HOUR_MS, type Instant } from '../rules/instant.js'
@@ -35,7 +36,7 @@ export interface LagHistory {
   /** When this process began to record. */
   startedAt: Instant
   read(): LagSamples
-  close(): Promise<void>
+  close(): void
 }
 
 /** Records the lag at an interval until `close`. A restart of the process begins an empty history. */
@@ -48,28 +49,19 @@ export function createLagHistory({
   const startedAt = Date.now()
   const startedMonotonic = performance.now()
   const samples: { at: Instant; lagMs: number | null }[] = []
-  let sampling: Promise<void> | undefined
 
-  async function sample(): Promise<void> {
+  const sample = singleFlight(async () => {
     // The wall clock can jump. The instants of a plot must ascend.
     const at = startedAt + Math.round(performance.now() - startedMonotonic)
     const progress = await withTimeout(timeoutMs, readProgress(), null)
     samples.push({ at, lagMs: progress && lagOf(progress.asOf, progress.now) })
     if (samples.length > maxSamples) samples.shift()
-  }
-
-  const timer = setInterval(() => {
-    sampling ??= sample().finally(() => {
-      sampling = undefined
-    })
-  }, intervalMs)
+  })
+  const timer = setInterval(() => void sample(), intervalMs)
   timer.unref()
   return {
     startedAt,
     read: () => ({ at: samples.map(({ at }) => at), lagMs: samples.map(({ lagMs }) => lagMs) }),
-    async close() {
-      clearInterval(timer)
-      await sampling
-    },
+    close: () => clearInterval(timer),
   }
 }

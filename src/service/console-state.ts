@@ -22,7 +22,7 @@ const SCHEDULE_TIMEOUT_MS = 3_000
 /** The state of the service for the console. */
 export interface ConsoleStateReader {
   read(): Promise<ConsoleState>
-  close(): Promise<void>
+  close(): void
 }
 
 interface ConsoleStateDeps {

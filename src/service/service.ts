@@ -159,7 +159,7 @@ async function startApi(parts: Parts): Promise<string> {
   const listener = createChangeListener(listenUrl, log)
   closers.push(() => listener.close())
   const consoleState = createConsoleStateReader(parts)
-  closers.push(consoleState.close)
+  closers.push(async () => consoleState.close())
   const app = await buildApp({
     ...(await monitorDeps(parts)),
     readConsoleState: consoleState.read,

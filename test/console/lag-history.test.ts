@@ -22,7 +22,7 @@ test('the history records the lag at each interval, with the time at which it wa
   await vi.advanceTimersByTimeAsync(1_000)
   expect(history.startedAt).toBe(START)
   expect(history.read()).toEqual({ at: [START + 1_000, START + 2_000], lagMs: [100, 250] })
-  await history.close()
+  history.close()
 })
 
 test('a sample is null while the database fails, and while the lag is unknown', async () => {
@@ -39,7 +39,7 @@ test('a sample is null while the database fails, and while the lag is unknown', 
   })
   await vi.advanceTimersByTimeAsync(20_000)
   expect(history.read().lagMs).toEqual([null, null, null, 0])
-  await history.close()
+  history.close()
 })
 
 test('a sample is null if the database does not respond in time', async () => {
@@ -47,7 +47,7 @@ test('a sample is null if the database does not respond in time', async () => {
   const readProgress = () => new Promise<never>(() => {})
   const history = createLagHistory({ readProgress, intervalMs: 10, timeoutMs: 10 })
   await expect.poll(() => history.read().lagMs).toContain(null)
-  await history.close()
+  history.close()
 })
 
 test('the history drops the oldest samples: by default, it keeps an hour', async () => {
@@ -61,7 +61,7 @@ test('the history drops the oldest samples: by default, it keeps an hour', async
   expect([at.length, lagMs.length]).toEqual([515, 515])
   expect((at.at(-1) ?? 0) - (at[0] ?? 0)).toBe(514 * 7_000)
   expect(lagMs.at(-1)).toBeGreaterThan(69 * 60_000)
-  await history.close()
+  history.close()
 })
 
 test('the instants ascend although the wall clock is set back', async () => {
@@ -73,14 +73,14 @@ test('the instants ascend although the wall clock is set back', async () => {
   vi.setSystemTime(START - 3_600_000)
   await vi.advanceTimersByTimeAsync(1_000)
   expect(history.read().at).toEqual([START + 1_000, START + 2_000])
-  await history.close()
+  history.close()
 })
 
 test('after close, the history reads nothing', async () => {
   const readProgress = vi.fn(async () => ({ asOf: START, now: START }))
   const history = createLagHistory({ readProgress, intervalMs: 1_000 })
   await vi.advanceTimersByTimeAsync(2_000)
-  await history.close()
+  history.close()
   await vi.advanceTimersByTimeAsync(5_000)
   expect(readProgress).toHaveBeenCalledTimes(2)
 })

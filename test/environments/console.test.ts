@@ -143,6 +143,7 @@ describe('the console in a browser', () => {
   test('rejects a wrong key and a key without a role, and keeps no key after a reload', async () => {
     await enter('wrong'.padEnd(32, '-'))
     await expect.poll(textOf('#key-error'), WAIT).toContain('the key is unknown')
+    expect(await findDisplayProblems(page, 'console-key')).toEqual([])
     await enter(SCRAPER)
     await expect.poll(textOf('#health'), WAIT).toBe('Healthy')
     await page.fill('#user-id', 'auth0|1')

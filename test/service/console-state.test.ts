@@ -18,7 +18,7 @@ beforeEach(async () => {
   store = await openTestStore(database)
 })
 afterEach(async () => {
-  await reader.close()
+  reader.close()
   await store.close()
   await database.drop()
 })

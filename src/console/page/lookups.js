@@ -72,8 +72,10 @@ async function lookUpUser() {
 }
 
 async function explainVerdict() {
+  const namespace = element('namespace').value
   const explanation = await requestWithKey('console/data/explain', {
     claims: readPasted(element('claims').value),
+    ...(namespace !== '' && { namespace }),
   })
   const { verdict, reason, logouts, session_id, login_at, decided_by } = explanation
   const [title, className] = VERDICTS[verdict]

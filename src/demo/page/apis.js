@@ -22,11 +22,12 @@ export async function callBoth() {
   const responses = await Promise.all([call('without'), call('with')])
   // The user has logged in again in the meantime.
   if (tokens.get()?.access_token !== token) return null
-  const [, { ok }] = responses
+  const [withoutResponse, withResponse] = responses
+  const isRefused = withResponse.status === 401
   updateRun({ isCalled: true })
-  if (!ok && run.get().refusedAt === undefined) updateRun({ refusedAt: Date.now() })
+  if (isRefused && run.get().refusedAt === undefined) updateRun({ refusedAt: Date.now() })
   showBoth(responses)
-  return { without: responses[0], with: responses[1] }
+  return { without: withoutResponse, with: withResponse, isRefused }
 }
 
 async function call(name) {
@@ -46,15 +47,19 @@ function showBoth([withoutResponse, withResponse]) {
       : withoutResponse.text,
     className: isLate ? 'bad' : 'good',
   })
-  if (withResponse.ok) {
-    const text = isLate ? 'Accepted: the logout is not known yet' : 'Accepted, until a logout'
-    return show('with', withResponse.status, { text, className: isLate ? 'warn' : 'good' })
-  }
-  const text =
-    loggedOutAt === undefined
-      ? 'Refused'
-      : `Refused ${durationText(refusedAt - loggedOutAt)} after the logout`
-  show('with', withResponse.status, { text, className: 'good' })
+  show('with', withResponse.status, describeProtected(withResponse, run.get()))
+}
+
+/** Describes the response of the API with last-logout. A refusal after the logout is good, a late acceptance is not. */
+function describeProtected({ ok, status, text }, { loggedOutAt, refusedAt }) {
+  if (ok && loggedOutAt === undefined)
+    return { text: 'Accepted, until a logout', className: 'good' }
+  if (ok) return { text: 'Accepted: the logout is not known yet', className: 'warn' }
+  // Not a refusal: the API does not know, for example because the service does not respond.
+  if (status !== 401) return { text, className: 'warn' }
+  const after =
+    loggedOutAt === undefined ? '' : ` ${durationText(refusedAt - loggedOutAt)} after the logout`
+  return { text: `Refused${after}`, className: 'good' }
 }
 
 /** Shows that the APIs have not been called with the current token. */

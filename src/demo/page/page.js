@@ -3,7 +3,7 @@ import { element } from './elements.js'
 import { followFeed, showFreshness } from './feed.js'
 import { insertLine } from './lists.js'
 import { startLogin, startLogout, takeCallback, tokenRequest } from './login.js'
-import { nextStep, showSteps, showTimeline } from './steps.js'
+import { isWaiting, showSteps, showTimeline } from './steps.js'
 import { run, storedValue, tokens, updateRun } from './stored.js'
 import { showState, showToken } from './token.js'
 
@@ -24,6 +24,7 @@ const ADVICE = {
 
 const settings = await (await fetch('settings.json')).json()
 const responses = storedValue('responses', [])
+let isCalling = false
 
 element('docs-link').href = settings.docsUrl
 element('console-link').href = settings.consoleUrl
@@ -90,15 +91,17 @@ async function callNow() {
   showAll()
 }
 
-/** Calls the APIs if the user has logged out and no API has refused the token yet. */
+/** Calls the APIs while the page waits for the refusal, unless the last call has no response yet. */
 async function callWhileWaiting() {
-  if (nextStep() !== 'wait') return
+  if (!isWaiting() || isCalling) return
+  isCalling = true
   await attempt('call', async () => {
     const result = await callBoth()
-    if (result === null || result.with.ok) return
+    if (!result?.isRefused) return
     report('with last-logout', false, describe(result.with), adviceFor(result.with.error))
     showAll()
   })
+  isCalling = false
 }
 
 function describe({ status, text }) {
@@ -109,7 +112,7 @@ async function refreshToken() {
   const { refresh_token } = tokens.get()
   const { ok, body } = await tokenRequest(settings, { grant_type: 'refresh_token', refresh_token })
   if (ok) tokens.set({ ...tokens.get(), ...body })
-  else updateRun({ refusedAt: run.get().refusedAt ?? Date.now() })
+  else updateRun({ isDenied: true })
   const result = ok ? 'a new token' : `${body.error}: ${body.error_description}`
   report('refresh', ok, result, adviceFor(body.error))
   showAll()

@@ -9,11 +9,17 @@ const TOKEN_BUTTONS = ['call-now', 'refresh']
 
 /** Returns the step that is next. */
 export function nextStep() {
-  const { isCalled, loggedOutAt, refusedAt } = run.get()
+  const { isCalled, isDenied, loggedOutAt, refusedAt } = run.get()
   if (tokens.get() === null) return 'login'
-  if (refusedAt !== undefined) return 'again'
+  if (isDenied || refusedAt !== undefined) return 'again'
   if (loggedOutAt !== undefined) return 'wait'
   return isCalled ? 'logout' : 'call'
+}
+
+/** Whether the user has logged out, and no API has refused the token yet. */
+export function isWaiting() {
+  const { loggedOutAt, refusedAt } = run.get()
+  return tokens.get() !== null && loggedOutAt !== undefined && refusedAt === undefined
 }
 
 /** Enables the button of the next step, and marks the steps before it as done. */

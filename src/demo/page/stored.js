@@ -10,7 +10,7 @@ export function storedValue(name, fallback) {
 export const tokens = storedValue('tokens', null)
 
 /**
- * What happened to the token since its login: `isCalled`, and the times `loggedOutAt`, `knownAt` and `refusedAt` in
+ * What happened to the token since its login: `isCalled` and `isDenied` (an exchange of the refresh token), and the times `loggedOutAt`, `knownAt` and `refusedAt` in
  * milliseconds. A time that is absent has not happened.
  */
 export const run = storedValue('run', {})
