@@ -62,7 +62,7 @@ describe.skipIf(skip !== null)(`the demo in a browser${skip === null ? '' : ` ($
     expect(errors.splice(0)).toEqual([])
   })
 
-  test('the steps lead from a login to the refusal of the kept token within the window, and to a new login', async () => {
+  test('the steps lead from a login to the refusal of the kept token, and to a new login', async () => {
     expect(await enabledSteps(mine)).toEqual(['login'])
     await logIn(mine)
     expect(await enabledSteps(mine)).toEqual(['call'])
