@@ -82,7 +82,9 @@ describe('the page', () => {
       "default-src 'none';base-uri 'none';form-action 'none';frame-ancestors 'none';script-src 'self';style-src 'self';img-src 'self';connect-src 'self';require-trusted-types-for 'script'",
     )
     expect(response.headers['x-frame-options']).toBe('DENY')
-    expect(response.body).not.toMatch(/(?:href|src)="(?:\w+:|\/)|<style|style=|<script(?![^>]* src=)| on\w+=/)
+    expect(response.body).not.toMatch(
+      /(?:href|src)="(?:\w+:|\/)|<style|style=|<script(?![^>]* src=)| on\w+=/,
+    )
   })
 
   test('contains only files that exist, with their types', async () => {
