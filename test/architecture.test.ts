@@ -35,6 +35,7 @@ const ALLOWED: Record<string, string[]> = {
   ],
   service: [
     'http',
+    'console',
     'sync',
     'auth0',
     'store',
@@ -50,7 +51,8 @@ const ALLOWED: Record<string, string[]> = {
     'rules',
     'version',
   ],
-  http: ['config', 'async', 'measurements', 'ports', 'errors', 'rules'],
+  http: ['console', 'config', 'async', 'measurements', 'ports', 'errors', 'rules'],
+  console: ['async', 'rules'],
   sync: ['async', 'measurements', 'ports', 'errors', 'rules'],
   auth0: ['async', 'measurements', 'ports', 'errors', 'tls', 'rules'],
   store: ['pg', 'async', 'ports', 'errors', 'rules'],

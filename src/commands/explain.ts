@@ -1,10 +1,11 @@
 import { loadConfig } from '../config/config.js'
 import { LastLogoutError } from '../errors.js'
+import { toExplanation } from '../rules/explanation.js'
 import { readNumericDate } from '../rules/instant.js'
 import { claimNames, readToken } from '../rules/token.js'
 import { openStore } from '../service/open-store.js'
 import type { CommandContext } from './context.js'
-import { toExplanation, toText } from './explanation.js'
+import { toText } from './explanation.js'
 import { MAX_JWT_LENGTH, readJwtClaims } from './read-jwt.js'
 import { rethrowAbortAsUnfinished } from './rethrow-abort-as-unfinished.js'
 

@@ -187,6 +187,10 @@ describe('the image, built and run without an engine', () => {
         return ((await response.json()) as { last_logout_at: string | null }).last_logout_at
       }, WAIT)
       .not.toBe(null)
+    for (const path of ['console', 'console/console.js', 'console/uplot.js']) {
+      const { status } = await fetch(`http://127.0.0.1:${PORT}/${path}`)
+      expect({ path, status }).toEqual({ path, status: 200 })
+    }
     await stop(container)
   })
 

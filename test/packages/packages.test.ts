@@ -73,7 +73,10 @@ test('every file that a module finds by its own path is in the package of the se
     names.map(async (name) => {
       const code = await readFile(join('src', name), 'utf8')
       const paths = [...code.matchAll(/new URL\('([^']+)', import\.meta\.url\)/g)]
-      return paths.map(([, path = '']) => join('src', dirname(name), path))
+      // npm leaves `node_modules` out of a package: the bundle has these files in `packages`.
+      return paths.map(([, path = '']) =>
+        join('src', dirname(name), path).replace(/^node_modules/, 'packages'),
+      )
     }),
   )
   expect(found.flat()).toContain('prisma/migrations/')
