@@ -22,8 +22,8 @@ export interface LogoutCache {
    * because a logout can be stored long after it happened, and only the service knows when it was stored.
    */
   dropUndelivered(): void
-  /** Number of users and sessions. */
-  size(): number
+  /** Counts the users and sessions. Reads the whole cache. */
+  count(): number
 }
 
 /** Creates an empty cache. */
@@ -73,7 +73,7 @@ export function createLogoutCache(): LogoutCache {
       rows.dropBefore(loadNumber)
       hashes.dropBefore(loadNumber)
     },
-    size: rows.size,
+    count: rows.count,
   }
 }
 
@@ -141,7 +141,7 @@ function createRows() {
       users.dropBefore(loadNumber)
       sessions.dropBefore(loadNumber)
     },
-    size: () => users.size + sessions.size,
+    count: () => users.count() + sessions.count(),
   }
 }
 

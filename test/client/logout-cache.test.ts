@@ -57,11 +57,11 @@ test('the cache drops the row with the id when a load has delivered only the row
   cache.beginLoad()
   cache.merge({ kind: 'user', userId: 'auth0|1', at: NOON, allSessionsAt: null })
   cache.merge(forgottenUser(NOON))
-  expect(cache.size()).toBe(2)
+  expect(cache.count()).toBe(2)
   cache.beginLoad()
   cache.merge(forgottenUser(NOON))
   cache.dropUndelivered()
-  expect(cache.size()).toBe(1)
+  expect(cache.count()).toBe(1)
   expect(cache.find(TOKEN).user).toEqual({ at: NOON, allSessionsAt: null })
 })
 

@@ -47,7 +47,7 @@ describe('a table', () => {
             load++
           }
         }
-        expect(table.size).toBe(truth.size)
+        expect(table.count()).toBe(truth.size)
         for (const [key, { first, second }] of truth) {
           const slot = table.find(fingerprintOf(key))
           expect([table.first(slot), table.second(slot)]).toEqual([first, second])
@@ -66,21 +66,34 @@ describe('a table', () => {
     )
     expect(table.find(Uint32Array.of(1_000, 0xfe))).toBe(-1)
     table.dropBefore(499)
-    expect(table.size).toBe(1)
+    expect(table.count()).toBe(1)
   })
 
   test('a table grows to a hundred thousand rows without losing a row', () => {
     const table = createTable()
     for (let n = 0; n < 100_000; n++)
       table.merge(fingerprintOf(`auth0|${n}`), n, -n, n < 99_990 ? 1 : 2)
-    expect(table.size).toBe(100_000)
+    expect(table.count()).toBe(100_000)
     for (let n = 0; n < 100_000; n++) {
       const slot = table.find(fingerprintOf(`auth0|${n}`))
       if (table.first(slot) !== n || table.second(slot) !== -n) throw new Error(`${n} is lost`)
     }
     table.dropBefore(2)
-    expect(table.size).toBe(10)
+    expect(table.count()).toBe(10)
     expect(table.find(fingerprintOf('auth0|5'))).toBe(-1)
+  })
+
+  test('a table holds the rows of the last load after twelve loads of other ids', () => {
+    const table = createTable()
+    const idsOf = (load: number) =>
+      Array.from({ length: 1_500 }, (_, n) => fingerprintOf(`auth0|${load}-${n}`))
+    for (let load = 1; load <= 12; load++) {
+      for (const id of idsOf(load)) table.merge(id, load, -load, load)
+      table.dropBefore(load)
+      expect(table.count()).toBe(1_500)
+    }
+    for (const id of idsOf(11)) expect(table.find(id)).toBe(-1)
+    for (const id of idsOf(12)) expect(table.first(table.find(id))).toBe(12)
   })
 })
 
