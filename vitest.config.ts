@@ -13,7 +13,7 @@ const UNIT = [
   'test/{async,config}/**/*.test.ts',
   'test/auth0/{rate/limit,retry}.test.ts',
   'test/client/{auth-required,clocks,conformance,delivery-delay,feed-events,feed-progress,hono,koa,lambda}.test.ts',
-  'test/client/{last-logout-request,lazy-connect,logout-cache,lookup,options,outage-report,refusal,rejections,repeat-with-backoff,request-lookup,table,trpc,utf8-decoder}.test.ts',
+  'test/client/{last-logout-request,lazy-connect,logout-cache,lookup,options,outage-report,refusal,rejections,repeat-with-backoff,request-lookup,table,trpc,utf8-decoder,watch}.test.ts',
   'test/commands/progress-display.test.ts',
   'test/doctor/*.test.ts',
   'test/http/{connection-limit,feed,serializer}.test.ts',

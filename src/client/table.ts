@@ -22,8 +22,12 @@ export interface Table {
   find(id: Fingerprint): number
   first(position: number): number
   second(position: number): number
-  /** Inserts a row, or raises the numbers of a row. Marks the row as delivered by load `loadNumber`. */
-  merge(id: Fingerprint, first: number, second: number, loadNumber: number): void
+  /**
+   * Inserts a row, or raises the numbers of a row. Marks the row as delivered by load `loadNumber`.
+   *
+   * @returns Whether the row is new, or a number was raised.
+   */
+  merge(id: Fingerprint, first: number, second: number, loadNumber: number): boolean
   /**
    * Drops the rows that neither load `loadNumber` nor a later load has delivered. Takes constant time: the memory of the
    * rows is reused when their segment is rebuilt.
@@ -102,12 +106,13 @@ export function createTable(): Table {
       const slot = slotOf(segment, low, high)
       if (!hasRow(segment, slot, minLoad)) {
         put(segment, slot, [low, high, first, second, loadNumber])
-        return
+        return true
       }
       const { numbers } = segment
-      numbers[4 * slot + 1] = Math.max(numbers[4 * slot + 1] as number, first)
-      numbers[4 * slot + 2] = Math.max(numbers[4 * slot + 2] as number, second)
       numbers[4 * slot + 3] = loadNumber
+      // Both calls are necessary: each raises one number.
+      const isFirstRaised = raise(numbers, 4 * slot + 1, first)
+      return raise(numbers, 4 * slot + 2, second) || isFirstRaised
     },
     dropBefore(loadNumber) {
       minLoad = Math.max(minLoad, loadNumber)
@@ -159,6 +164,13 @@ function countRows(segment: Segment, minLoad: number): number {
   let rows = 0
   for (let slot = 0; slot < segment.capacity; slot++) if (hasRow(segment, slot, minLoad)) rows++
   return rows
+}
+
+/** Raises a number to a value. Returns whether the number was less. */
+function raise(numbers: Float64Array, i: number, value: number): boolean {
+  if ((numbers[i] as number) >= value) return false
+  numbers[i] = value
+  return true
 }
 
 /** Writes a row into a free slot, or over a dropped row of the same id. */

@@ -43,7 +43,7 @@ test('the cache merges a row with a hash and a row with the id of the same user 
   cache.merge(forgottenUser(NOON, NOON - 1))
   cache.merge({ kind: 'user', userId: 'auth0|1', at: NOON + 5, allSessionsAt: null })
   cache.merge(forgottenSession(NOON, true))
-  cache.merge({ kind: 'session', sessionId: 'S1', at: NOON + 5, ended: false })
+  cache.merge({ kind: 'session', sessionId: 'S1', userId: null, at: NOON + 5, ended: false })
   cache.merge({ kind: 'floor', at: NOON - 9 })
   expect(cache.find(TOKEN)).toEqual({
     user: { at: NOON + 5, allSessionsAt: NOON - 1 },
