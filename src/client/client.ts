@@ -55,7 +55,6 @@ export interface LastLogoutClient {
    * @param claims The claims of a token that a check has accepted.
    * @returns A function that ends the watch.
    * @throws `TypeError` for invalid arguments, and with `lookup: 'request'`.
-   * @throws `LastLogoutClientError` with the code `CLOSED` if the client is closed.
    * @example
    * const stop = client.watch(claims, { onRevoked: ({ outcome }) => connection.end(outcome) })
    * connection.once('close', stop)

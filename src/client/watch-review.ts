@@ -61,6 +61,8 @@ interface WatchReview {
   /** Reads the freshness and the policy of the feed. */
   updateFeed(): { isPolicyNew: boolean }
   isUnknownTooLong(watch: Watch): boolean
+  /** Ends a watch for which there will be no more data. */
+  endStale(watch: Watch): void
 }
 
 const EXPIRED: WatchEnd = { outcome: 'expired', reason: 'expired' }
@@ -76,7 +78,7 @@ export function createWatchReview(
 ): WatchReview {
   const { settings } = context
   const canEndUnknown = settings.onUnknown === 'deny' && settings.mode === 'enforce'
-  const outage = createFeedOutage(context)
+  const feedState = createFeedState(context)
 
   function run(watch: Watch): boolean {
     if (!isWatched(watch)) return false
@@ -99,7 +101,7 @@ export function createWatchReview(
       watch.isAccepted = true
       onAccepted(watch)
     }
-    const end = endOf(watch, decision)
+    const end = endOf(watch, decision, isUnknownTooLong)
     if (end === null) return false
     onEnd(watch)
     if (end !== EXPIRED) settings.onDecision?.(decision, watch.claims as Record<string, unknown>)
@@ -107,39 +109,46 @@ export function createWatchReview(
     return true
   }
 
-  /** Returns why a connection must end; `null` if it must not. */
-  function endOf(watch: Watch, { outcome, reason }: Decision): WatchEnd | null {
-    if (outcome === 'revoked') return { outcome, reason }
-    if (watch.expiresAt !== null && watch.expiresAt <= Date.now()) return EXPIRED
-    return outcome === 'unknown' && isUnknownTooLong(watch) ? { outcome, reason } : null
-  }
-
   function isUnknownTooLong({ isAccepted, startedAtMs, maxUnknownMs }: Watch): boolean {
     if (!canEndUnknown) return false
-    const unknownMs = isAccepted ? outage.elapsedMs() : performance.now() - startedAtMs
+    const unknownMs = isAccepted ? feedState.staleMs() : performance.now() - startedAtMs
     return unknownMs >= maxUnknownMs
   }
 
-  let policy: Policy | undefined
   return {
     run,
     isUnknownTooLong,
-    updateFeed() {
-      outage.update()
-      const previous = policy
-      policy = context.feed.freshness()?.policy ?? previous
-      return { isPolicyNew: policy !== previous && previous !== undefined }
+    updateFeed: feedState.update,
+    endStale({ onRevoked }) {
+      const end: WatchEnd = { outcome: 'unknown', reason: 'stale' }
+      if (canEndUnknown) callSafely(() => onRevoked(end), settings.onError)
     },
   }
 }
 
-/** Measures for how long the data of the feed has been stale. */
-function createFeedOutage({ feed, isFeedStale }: WatchContext) {
-  let sinceMs: number | null = null
+/** Returns why a connection must end; `null` if it must not. */
+function endOf(
+  watch: Watch,
+  { outcome, reason }: Decision,
+  isUnknownTooLong: (watch: Watch) => boolean,
+): WatchEnd | null {
+  if (outcome === 'revoked') return { outcome, reason }
+  if (watch.expiresAt !== null && watch.expiresAt <= Date.now()) return EXPIRED
+  return outcome === 'unknown' && isUnknownTooLong(watch) ? { outcome, reason } : null
+}
+
+/** Tracks for how long the data of the feed has been stale, and its policy. */
+function createFeedState({ feed, isFeedStale }: WatchContext) {
+  let staleSinceMs: number | null = null
+  let policy: Policy | undefined
   return {
-    update(): void {
-      sinceMs = isFeedStale(feed.freshness()) ? (sinceMs ?? performance.now()) : null
+    update(): { isPolicyNew: boolean } {
+      const freshness = feed.freshness()
+      staleSinceMs = isFeedStale(freshness) ? (staleSinceMs ?? performance.now()) : null
+      const previous = policy
+      policy = freshness?.policy ?? previous
+      return { isPolicyNew: policy !== previous && previous !== undefined }
     },
-    elapsedMs: (): number => (sinceMs === null ? 0 : performance.now() - sinceMs),
+    staleMs: (): number => (staleSinceMs === null ? 0 : performance.now() - staleSinceMs),
   }
 }

@@ -1,9 +1,8 @@
 import { readNumericDate } from '../rules/instant.js'
 import { readToken } from '../rules/token.js'
-import { closedError } from './errors.js'
 import type { ReceivedChange } from './feed-events.js'
 import { BATCH_LIMITS, type BatchLimits, createReviewQueue } from './review-queue.js'
-import { createWatchIndex } from './watch-index.js'
+import { createWatchIndex, type WatchIndex } from './watch-index.js'
 import {
   createWatchReview,
   type Watch,
@@ -65,11 +64,6 @@ export function createWatcher(context: WatchContext, limits: Partial<WatchLimits
     queue.add([...index.all()].filter(review.isUnknownTooLong))
   }
 
-  function reviewNow(watches: ReadonlySet<Watch>): void {
-    if (watches.size > batchLimits.maxBatchSize) queue.add(watches)
-    else for (const watch of watches) review.run(watch)
-  }
-
   function add(watch: Watch): void {
     index.add(watch)
     undecided.add(watch)
@@ -89,17 +83,19 @@ export function createWatcher(context: WatchContext, limits: Partial<WatchLimits
   return {
     watch(claims, options) {
       assertWatchable(claims, options)
-      if (isClosed) throw closedError()
       context.feed.start()
       const watch = createWatch(context, claims, options, remove)
-      if (options.signal?.aborted !== true) add(watch)
+      if (options.signal?.aborted === true) return watch.stop
+      // A closed client receives no logouts. An error would end the process of an app that is shutting down.
+      if (isClosed) queueMicrotask(() => review.endStale(watch))
+      else add(watch)
       return watch.stop
     },
     applyChange(change) {
-      if (index.size === 0) return
-      if (change.kind === 'user') reviewNow(index.ofUser(change.userId))
-      else if (change.kind === 'session') reviewNow(index.ofSession(change.sessionId))
-      else queue.add(index.all())
+      const watches = concernedBy(change, index)
+      // A load can contain many changes that concern all watches. The queue reviews each watch once.
+      if (watches === index.all() || watches.size > batchLimits.maxBatchSize) queue.add(watches)
+      else for (const watch of watches) review.run(watch)
     },
     close() {
       isClosed = true
@@ -107,6 +103,12 @@ export function createWatcher(context: WatchContext, limits: Partial<WatchLimits
       for (const watch of index.all()) watch.stop()
     },
   }
+}
+
+/** Returns the watches that a change can end. */
+function concernedBy(change: ReceivedChange, index: WatchIndex<Watch>): ReadonlySet<Watch> {
+  if (change.kind === 'user') return index.ofUser(change.userId)
+  return change.kind === 'session' ? index.ofSession(change.sessionId) : index.all()
 }
 
 function assertWatchable(claims: unknown, options: Partial<WatchOptions> | undefined): void {

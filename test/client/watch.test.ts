@@ -317,8 +317,16 @@ test.each<[string, unknown, unknown]>([
   )
 })
 
-test('a closed watcher begins no watch', () => {
-  const { watch } = open()
-  watcher.close()
-  expect(() => watch(claimsOf('auth0|1'))).toThrow(expect.objectContaining({ code: 'CLOSED' }))
-})
+test.each([
+  ['deny' as const, [{ outcome: 'unknown', reason: 'stale' }]],
+  ['allow' as const, []],
+])(
+  'after the client was closed, with `%s`, the ends of a new watch are %j',
+  async (onUnknown, expected) => {
+    const { watch } = open({ onUnknown })
+    watcher.close()
+    const { ends } = watch(claimsOf('auth0|1'))
+    await settled()
+    expect(ends).toEqual(expected)
+  },
+)
