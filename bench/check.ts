@@ -20,6 +20,8 @@ const builtPackage = '../dist/client-package/esm/client/index.js'
 const { createLastLogoutClient }: typeof Client = await import(builtPackage)
 
 const CHECKS = 100_000
+/** A JWT library parses the claims just before the check, so that they are in the processor's cache. */
+const CHECKS_PER_TURN = 200
 const VERIFICATIONS = 2_000
 const FINDS = 200_000
 /** Number of rows that are inserted between two measurements of the time. */
@@ -122,11 +124,14 @@ async function measureChecks(): Promise<number> {
     const verifyUs = await measureMicroseconds(VERIFICATIONS, async () => {
       for (let n = 0; n < VERIFICATIONS; n++) await jwtVerify(token, publicKey)
     })
-    const claims = freshClaims()
-    const checkUs = await measureMicroseconds(CHECKS, async () => {
-      for (const tokenClaims of claims)
-        if (client.checkNow(tokenClaims).outcome === 'unknown') throw new Error()
-    })
+    let checkUs = 0
+    for (let turn = 0; turn < CHECKS / CHECKS_PER_TURN; turn++) {
+      const claims = freshClaims(CHECKS_PER_TURN)
+      checkUs += await measureMicroseconds(CHECKS, async () => {
+        for (const tokenClaims of claims)
+          if (client.checkNow(tokenClaims).outcome === 'unknown') throw new Error()
+      })
+    }
     shares.push(checkUs / verifyUs)
     console.log(
       `${verifyUs.toFixed(1).padStart(9)} µs ${checkUs.toFixed(3).padStart(8)} µs   ${percent(checkUs / verifyUs)}`,
@@ -177,8 +182,8 @@ function freshIds(numbers: number[]): string[] {
  * Returns claims as a JWT library returns them: as new objects, with strings that V8 has not hashed. Half of the users
  * are in the client's cache.
  */
-function freshClaims(): Client.Claims[] {
-  return Array.from({ length: CHECKS }, () => {
+function freshClaims(count: number): Client.Claims[] {
+  return Array.from({ length: count }, () => {
     const n = Math.floor(Math.random() * userCount * 2)
     return JSON.parse(JSON.stringify(claimsOf(n)))
   })

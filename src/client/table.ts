@@ -4,10 +4,10 @@ import type { Fingerprint } from './fingerprint.js'
  * The segment of a row is chosen by this number of bits of its fingerprint. Each segment grows on its own, so that a table
  * of millions of rows never copies all of them at once, which would hold the event loop.
  */
-const SEGMENT_BITS = 6
+const SEGMENT_BITS = 5
 const SEGMENTS = 2 ** SEGMENT_BITS
 /** Capacity of an empty segment. All capacities are powers of two. */
-const INITIAL_CAPACITY = 16
+const INITIAL_CAPACITY = 32
 /** A segment is rebuilt above this share of used slots. */
 const MAX_LOAD_FACTOR = 0.6
 /** A rebuilt segment gets twice the capacity if the remaining rows need more than this share of its slots. */

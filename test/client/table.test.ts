@@ -101,7 +101,23 @@ describe('a fingerprint', () => {
   const hash = (text: string, hashKey = key) => fingerprintOf(text, hashKey).join('.')
 
   test('a fingerprint depends on every character, on their order and number, and on the key', () => {
-    const texts = ['', '\0', '\0\0', 'a', 'ab', 'ba', 'aba', 'abab', 'Ł', 'A', 'a\0', '\0a']
+    const texts = [
+      '',
+      '\0',
+      '\0\0',
+      'a',
+      'ab',
+      'ba',
+      'aba',
+      'abab',
+      'Ł',
+      'A',
+      'a\0',
+      '\0a',
+      'é',
+      'aé',
+    ]
+    texts.push('\0\0\0\0', 'ābab', 'a\u0162ab', '慡慡', 'aaaa', 'Ā', 'Āb', 'bĀ', 'a'.repeat(2_000))
     expect(new Set(texts.map((text) => hash(text))).size).toBe(texts.length)
     expect(hash('ab')).toBe(hash('ab'))
     expect(hash('ab')).not.toBe(hash('ab', Uint32Array.of(0x03020101, 0x07060504)))
