@@ -14,7 +14,7 @@ export interface Load {
   endpoint: 'last-logout' | 'check'
   /** The texts of prepared requests, of which random ones are sent instead of requests to `endpoint`. */
   requests?: string[]
-  /** The requests are about random users of this number. */
+  /** The number of users; each request is about a random one. */
   users: number
   connections: number
   durationMs: number

@@ -1,12 +1,12 @@
-import swagger from '@fastify/swagger'
-import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
-import { jsonSchemaTransform, validatorCompiler } from 'fastify-type-provider-zod'
+import { validatorCompiler } from 'fastify-type-provider-zod'
 import type { ApiKey } from '../config/api-keys.js'
 import type { TokenVerifier } from '../rules/verification.js'
-import { GATEWAY_KEY_HEADER, requireKeys } from './auth.js'
+import { requireKeys } from './auth.js'
 import { type ChangesDeps, changesRoute } from './changes.js'
 import { checkRoute } from './check.js'
+import { type ConsoleDeps, consoleRoutes } from './console.js'
+import { serveDocs } from './docs.js'
 import { handleError, handleNotFound, sendError } from './errors.js'
 import { forwardAuthRoutes } from './forward-auth.js'
 import { type HealthDeps, healthRoutes } from './health.js'
@@ -17,7 +17,7 @@ import { type LogStream, logStreamRoute } from './log-stream.js'
 import { logoutRoutes } from './logout.js'
 import { type ReportDeps, reportRoutes } from './report.js'
 import { type HttpMetrics, measureRequests, metricsRoute } from './request-metrics.js'
-import { DOCS_POLICY, secureEarlyResponse, secureResponses } from './security-headers.js'
+import { secureEarlyResponse, secureResponses } from './security-headers.js'
 import { createSerializerCompiler } from './serializer.js'
 import { createHttpServer } from './server.js'
 
@@ -32,6 +32,8 @@ export interface AppDeps extends ReportDeps, ChangesDeps, MonitorDeps {
   logoutIssuers?: readonly string[] | undefined
   /** Default: that of `/logout`. */
   logoutTimeoutMs?: number
+  /** Undefined: the console does not exist. */
+  readConsoleState?: ConsoleDeps['readConsoleState'] | undefined
 }
 
 /** Dependencies of the routes for health and metrics. A worker without an API serves only these routes. */
@@ -53,13 +55,25 @@ const CLOSE_GRACE_MS = 2_000
 
 /** Builds the API. Does not listen. */
 export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
-  const { logStream } = deps
+  const { logStream, readConsoleState } = deps
   const app = await createApp(deps, logStream?.token)
-  await serveDocs(app, deps)
+  await serveDocs(app, {
+    version: deps.version,
+    hasLogStream: logStream !== undefined,
+    hasGateways: deps.verifier !== undefined,
+  })
   await app.register(lastLogoutRoutes(deps))
   await app.register(checkRoute(deps))
-  await app.register(changesRoute(deps))
+  let subscribers = 0
+  const onSubscribers = (count: number) => {
+    subscribers = count
+  }
+  await app.register(changesRoute({ ...deps, onSubscribers }))
   await app.register(reportRoutes(deps))
+  if (readConsoleState) {
+    const countSubscribers = () => subscribers
+    await app.register(consoleRoutes({ ...deps, readConsoleState, countSubscribers }))
+  }
   if (logStream) await app.register(logStreamRoute(logStream))
   await addTokenRoutes(app, deps)
   return addMonitoring(app, deps)
@@ -115,28 +129,4 @@ async function createApp(deps: MonitorDeps, logStreamToken?: string): Promise<Fa
   if (deps.metrics) measureRequests(app, deps.metrics)
   await requireKeys(app, { apiKeys: deps.apiKeys, logStreamToken })
   return app
-}
-
-async function serveDocs(
-  app: FastifyInstance,
-  { version, logStream, verifier }: Pick<AppDeps, 'version' | 'logStream' | 'verifier'>,
-): Promise<void> {
-  const token = { type: 'apiKey', in: 'header', name: 'authorization' } as const
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: { title: 'last-logout', version, description: 'Last logouts of an Auth0 tenant.' },
-      components: {
-        securitySchemes: {
-          key: { type: 'http', scheme: 'bearer' },
-          ...(logStream && { log_stream: token }),
-          ...(verifier && { gateway_key: { ...token, name: GATEWAY_KEY_HEADER } }),
-        },
-      },
-      security: [{ key: [] }],
-    },
-    transform: jsonSchemaTransform,
-  })
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCS_POLICY })
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
 }

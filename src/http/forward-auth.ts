@@ -2,6 +2,7 @@ import { METHODS } from 'node:http'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { VerifiedClaims } from '../rules/verification.js'
+import { inGroup } from './docs.js'
 import { sendError } from './errors.js'
 import { errorResponses } from './schemas.js'
 import {
@@ -50,6 +51,7 @@ export function forwardAuthRoutes(deps: TokenCheckDeps): FastifyPluginAsync {
 }
 
 const documentation = {
+  tags: inGroup('Gateways'),
   summary:
     'Whether a gateway may forward a request: any method, and any path below. The token of the user is in Authorization, the key in X-Last-Logout-Key',
   security: [{ gateway_key: [] }],

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { VerifiedClaims } from '../rules/verification.js'
+import { inGroup } from './docs.js'
 import { acceptForms, FORM } from './form-body.js'
 import { errorResponses } from './schemas.js'
 import {
@@ -39,6 +40,7 @@ export function introspectRoute(deps: TokenCheckDeps): FastifyPluginAsyncZod {
         schema: {
           summary:
             'Whether an access token is active (RFC 7662). An active token has further claims',
+          tags: inGroup('Gateways'),
           consumes: [FORM],
           body: z.object({ token: z.string().min(1), token_type_hint: z.string().optional() }),
           response: {

@@ -3,6 +3,7 @@ import { throttle } from '../async/throttle.js'
 import { withTimeout } from '../async/timeout.js'
 import { readToken } from '../rules/token.js'
 import type { TokenVerifier, Verification } from '../rules/verification.js'
+import { inGroup } from './docs.js'
 import { countFailures } from './failed-auth.js'
 import { FORM } from './form-body.js'
 import type { ReportDeps } from './report.js'
@@ -72,6 +73,7 @@ interface LogoutReply {
 }
 
 const documentation = {
+  tags: inGroup('Reports'),
   summary: "Reports a logout, then redirects to the tenant's /oidc/logout with the same parameters",
   security: [],
 }

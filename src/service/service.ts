@@ -5,14 +5,14 @@ import type { ManagementApiOptions } from '../auth0/sdk-client.js'
 import type { Config } from '../config/config.js'
 import type { MonitorDeps } from '../http/app.js'
 import { listen } from '../http/listen.js'
-import type { LogStream } from '../http/log-stream.js'
 import type { SyncProgress } from '../measurements.js'
 import { createMetrics, type Metrics } from '../metrics/metrics.js'
 import type { LastLogoutStore, LogSource } from '../ports.js'
 import { createChangeListener } from '../store/change-listener.js'
 import { createLease } from '../sync/lease.js'
-import { receive } from '../sync/receive.js'
 import { readVersion } from '../version.js'
+import { createConsoleStateReader } from './console-state.js'
+import { createLogStream } from './create-log-stream.js'
 import { createTokenDeps } from './create-token-deps.js'
 import { queueConnection, queueName } from './open-database.js'
 import { type OpenStore, openStore, type StoreOptions, type StoreOverrides } from './open-store.js'
@@ -143,14 +143,6 @@ async function startWorker(
   closers.push(() => jobs.close())
 }
 
-function createLogStream({ config, store }: Parts): LogStream | undefined {
-  const { logStreamToken: token } = config.http
-  const types = new Set(config.eventTypes)
-  return token === undefined
-    ? undefined
-    : { token, receive: (body, signal) => receive({ store, types }, body, signal) }
-}
-
 async function startApi(parts: Parts): Promise<string> {
   const { buildApp } = await import('../http/app.js')
   const { config, store, metrics, closers, databaseUrl } = parts
@@ -158,8 +150,11 @@ async function startApi(parts: Parts): Promise<string> {
   const listenUrl = config.database.directUrl ?? databaseUrl
   const listener = createChangeListener(listenUrl, log)
   closers.push(() => listener.close())
+  const consoleState = createConsoleStateReader(parts)
+  closers.push(async () => consoleState.close())
   const app = await buildApp({
     ...(await monitorDeps(parts)),
+    readConsoleState: consoleState.read,
     readKnownLogouts: store.readKnownLogouts,
     readChanges: store.readChanges,
     storeReported: store.storeReported,
