@@ -2,9 +2,9 @@ import { LastLogoutError } from '../errors.js'
 import type { LastLogoutStore } from '../ports.js'
 import { readChanges } from './changes.js'
 import {
+  type Database,
   isRefusedRow,
   query,
-  type StoreClient,
   TRANSACTION,
   type Transact,
   type Transaction,
@@ -32,7 +32,7 @@ const IDLE_TRANSACTION_TIMEOUT_MS = 30_000
 
 /** Options of the store. */
 export interface LastLogoutStoreOptions {
-  prisma: StoreClient
+  database: Pick<Database, 'prisma' | 'queryPrepared'>
   /** The tenant's canonical domain. */
   domain: string
   /**
@@ -53,7 +53,8 @@ type Write<T> = (tx: Transaction, tenant: LockedTenant) => Promise<T>
 
 /** Creates the store, whose data is in PostgreSQL. */
 export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogoutStore {
-  const { prisma, domain, horizonMs, clock = databaseClock } = options
+  const { database, domain, horizonMs, clock = databaseClock } = options
+  const { prisma } = database
   const { idleTransactionTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS, maxReadWaitMs } = options
 
   const inTransaction: Transact = (run) => query(() => prisma.$transaction(run, TRANSACTION))
@@ -76,7 +77,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
       return write((tx, tenant) => run(tx, { ...tenant, isolatesRows: true }))
     })
 
-  const readLogouts = createLogoutReader(prisma, clock, { horizonMs, maxWaitMs: maxReadWaitMs })
+  const readLogouts = createLogoutReader(database, clock, { horizonMs, maxWaitMs: maxReadWaitMs })
   return {
     claim: () => transact((tx) => claim(tx, domain)),
     readProgress: () => query(() => readProgress(prisma, clock)),

@@ -420,7 +420,7 @@ async function openStoreUnclaimed(url: string) {
   const { pino } = await import('pino')
   const { createDatabase } = await import('../../src/store/database.js')
   const { createLastLogoutStore } = await import('../../src/store/last-logout-store.js')
-  const { prisma, close } = createDatabase(url, pino({ level: 'silent' }))
-  const options = { prisma, domain: 'tenant.example', horizonMs: 1, now: Date.now }
-  return { ...createLastLogoutStore(options), close }
+  const database = createDatabase(url, pino({ level: 'silent' }))
+  const options = { database, domain: 'tenant.example', horizonMs: 1, now: Date.now }
+  return { ...createLastLogoutStore(options), close: database.close }
 }
