@@ -16,8 +16,9 @@ import { finishReconcile, storeCaughtUp } from './freshness.js'
 import { readGaps, writeGap } from './gaps.js'
 import { acquireLease, releaseLease } from './lease.js'
 import { createLogoutReader } from './read-known-logouts.js'
+import { createReportWriter } from './report-writer.js'
 import { count, prune } from './retention.js'
-import { storeBatch, storePage, storeReconciled, storeReported, storeSweep } from './store-batch.js'
+import { storeBatch, storePage, storeReconciled, storeSweep } from './store-batch.js'
 import {
   claim,
   compareAndSetCheckpoint,
@@ -78,6 +79,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     })
 
   const readLogouts = createLogoutReader(database, clock, { horizonMs, maxWaitMs: maxReadWaitMs })
+  const writeReported = createReportWriter(write)
   return {
     claim: () => transact((tx) => claim(tx, domain)),
     readProgress: () => query(() => readProgress(prisma, clock)),
@@ -107,7 +109,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     storeSweep: (batch, part) => writeEntries((tx, tenant) => storeSweep(tx, tenant, batch, part)),
     storeBatch: (batch) => writeEntries((tx, tenant) => storeBatch(tx, tenant, batch)),
     storeReconciled: (batch) => writeEntries((tx, tenant) => storeReconciled(tx, tenant, batch)),
-    storeReported: (logout) => write((tx, tenant) => storeReported(tx, tenant, logout)),
+    storeReported: (report) => query(() => writeReported(report)),
     storeGap: (gap, raisesFloor) => write((tx, tenant) => writeGap(tx, tenant, gap, raisesFloor)),
     forget: (userId) => write((tx, tenant) => forget(tx, tenant, userId)),
     raiseFloor: (at) => write((tx, tenant) => raiseFloor(tx, tenant, at)),
