@@ -70,6 +70,8 @@ async function createApp(deps: MonitorDeps, logStreamToken?: string): Promise<Fa
   const app = Fastify({
     serverFactory: (handle) => createHttpServer(handle, { limits, maxConnections, log }),
     loggerInstance: log,
+    // A logger for each request would take longer than the check of its key. `handleError` logs the id of the request.
+    childLoggerFactory: (logger) => logger,
     // The URL of a request contains a user id.
     logController: new LogController({ disableRequestLogging: true }),
     frameworkErrors: (error, _request, reply) =>

@@ -401,7 +401,8 @@ test('the API responds to an internal error with 500 and the request id, without
     headers: bearer(keys.reader),
   })
   expect(response.statusCode).toBe(500)
-  expect(response.json().message).toMatch(/^internal error: .* request id req-\w+$/)
+  const [, id] = /^internal error: .* request id (req-\w+)$/.exec(response.json().message) ?? []
+  expect(failingApp.lines.map((line) => JSON.parse(line))).toMatchObject([{ reqId: id }])
   expect(response.body).not.toContain('secret detail')
   expect(failingApp.lines.join()).toContain('secret detail')
   await failingApp.close()
