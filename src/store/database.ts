@@ -68,12 +68,9 @@ export function createDatabase(
 ): Database {
   const schema = schemaOf(databaseUrl)
   const { pool, destroySockets } = createPool(databaseUrl, timeouts)
-  const adapter = new PrismaPg(pool, {
-    disposeExternalPool: true,
-    schema,
-    // The next query replaces a broken idle connection. Without a listener, its `error` event would end the process.
-    onPoolError: (err) => log.debug({ err }, 'idle database connection lost'),
-  })
+  // The next query replaces a broken idle connection. Without a listener, its `error` event would end the process.
+  pool.on('error', (err) => log.debug({ err }, 'idle database connection lost'))
+  const adapter = new PrismaPg(pool, { schema })
   const prisma = withTables(new PrismaClient({ adapter }), tablesIn(schema))
   return {
     prisma,
@@ -82,6 +79,7 @@ export function createDatabase(
     ),
     async close() {
       await prisma.$disconnect()
+      await pool.end()
       destroySockets()
     },
   }
