@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type pg from 'pg'
 import { hasSqlState } from './sql-state.js'
 
@@ -50,5 +50,5 @@ function isNotKept(error: unknown): error is Error {
 
 /** Returns the name of a statement. PostgreSQL uses at most 63 characters of it. */
 function nameOf(text: string): string {
-  return `last_logout_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
+  return `last_logout_${hash('sha256', text, 'hex').slice(0, 32)}`
 }
