@@ -12,7 +12,12 @@ import { lastLogoutRoutes } from './last-logout.js'
 import { HTTP_LIMITS, type HttpLimits, MAX_CONNECTIONS } from './limits.js'
 import { type LogStream, logStreamRoute } from './log-stream.js'
 import { type ReportDeps, reportRoutes } from './report.js'
-import { type HttpMetrics, measureRequests, metricsRoute } from './request-metrics.js'
+import {
+  countSubscribers,
+  type HttpMetrics,
+  measureRequests,
+  metricsRoute,
+} from './request-metrics.js'
 import { DOCS_POLICY, secureEarlyResponse, secureResponses } from './security-headers.js'
 import { createSerializerCompiler } from './serializer.js'
 import { createHttpServer } from './server.js'
@@ -48,7 +53,10 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   await serveDocs(app, deps)
   await app.register(lastLogoutRoutes(deps))
   await app.register(checkRoute(deps))
-  await app.register(changesRoute(deps))
+  await app.register(async (scope) => {
+    if (deps.metrics) countSubscribers(scope, deps.metrics)
+    await scope.register(changesRoute(deps))
+  })
   await app.register(reportRoutes(deps))
   if (logStream) await app.register(logStreamRoute(logStream))
   return addMonitoring(app, deps)

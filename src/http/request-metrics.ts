@@ -37,7 +37,8 @@ export function metricsRoute({ scrape }: Pick<HttpMetrics, 'scrape'>): FastifyPl
 export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): void {
   app.addHook('onRequest', (request, reply, done) => {
     const startedAt = performance.now()
-    reply.raw.once('close', () => {
+    // Node.js emits `close` once.
+    reply.raw.on('close', () => {
       const failure = readFailure(request, reply)
       if (failure !== null) metrics.onFailedAuthentication(failure)
       // The duration of a stream is not a latency.
@@ -51,6 +52,10 @@ export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): voi
     })
     done()
   })
+}
+
+/** Counts the subscribers of the streams of these routes. */
+export function countSubscribers(app: FastifyInstance, metrics: HttpMetrics): void {
   app.addHook('onSend', (_request, reply, _payload, done) => {
     // A response that is destroyed already emits no `close` event.
     if (isEventStream(reply) && !reply.raw.destroyed) {

@@ -79,7 +79,7 @@ export function createDatabase(
     ),
     async close() {
       await prisma.$disconnect()
-      await pool.end()
+      if (!pool.ending) await pool.end()
       destroySockets()
     },
   }

@@ -38,7 +38,7 @@ export function toEpochSql(expression: string): string {
   return `to_json(${toBigintSql(expression)})`
 }
 
-/** Returns SQL that converts a timestamptz to milliseconds since the epoch, as a bigint for an aggregate of JSON. */
+/** Returns SQL that converts a timestamptz to milliseconds since the epoch, as an element of a JSON array. */
 export function toEpochElement(expression: string): Prisma.Sql {
   return Prisma.raw(toBigintSql(expression))
 }
