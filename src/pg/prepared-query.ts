@@ -3,7 +3,7 @@ import type pg from 'pg'
 import { hasSqlState } from './sql-state.js'
 
 /** A statement with placeholders, and the values for them. */
-export interface Statement {
+interface Statement {
   text: string
   values: unknown[]
 }

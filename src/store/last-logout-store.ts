@@ -78,12 +78,10 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
       return write((tx, tenant) => run(tx, { ...tenant, isolatesRows: true }))
     })
 
-  const readLogouts = createLogoutReader(database, clock, { horizonMs, maxWaitMs: maxReadWaitMs })
-  const writeReported = createReportWriter(write)
   return {
     claim: () => transact((tx) => claim(tx, domain)),
     readProgress: () => query(() => readProgress(prisma, clock)),
-    readKnownLogouts: (userId, sessionId) => query(() => readLogouts({ userId, sessionId })),
+    readKnownLogouts: createLogoutReader(database, clock, { horizonMs, maxWaitMs: maxReadWaitMs }),
     readChanges: (changes) => query(() => readChanges(prisma, clock, changes)),
     readGaps: () => query(() => readGaps(prisma)),
     count: () => query(() => count(prisma)),
@@ -109,7 +107,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     storeSweep: (batch, part) => writeEntries((tx, tenant) => storeSweep(tx, tenant, batch, part)),
     storeBatch: (batch) => writeEntries((tx, tenant) => storeBatch(tx, tenant, batch)),
     storeReconciled: (batch) => writeEntries((tx, tenant) => storeReconciled(tx, tenant, batch)),
-    storeReported: (report) => query(() => writeReported(report)),
+    storeReported: createReportWriter(write),
     storeGap: (gap, raisesFloor) => write((tx, tenant) => writeGap(tx, tenant, gap, raisesFloor)),
     forget: (userId) => write((tx, tenant) => forget(tx, tenant, userId)),
     raiseFloor: (at) => write((tx, tenant) => raiseFloor(tx, tenant, at)),

@@ -3,7 +3,7 @@ import { CONNECT_TIMEOUT_MS } from '../pg/timeouts.js'
 import { type Instant, later } from '../rules/instant.js'
 import { createKeyedHash } from '../rules/keyed-hash.js'
 import type { LogoutSnapshot } from '../rules/logout-snapshot.js'
-import { isRefusedRow } from './database.js'
+import { isRefusedRow, query } from './database.js'
 import type { SqlClock } from './epoch.js'
 import { type LogoutQuery, readSnapshots, type SnapshotDatabase } from './read-snapshots.js'
 
@@ -27,13 +27,14 @@ export function createLogoutReader(
     horizonMs,
     maxWaitMs = CONNECT_TIMEOUT_MS,
   }: { horizonMs: number; maxWaitMs?: number | undefined },
-): (query: LogoutQuery) => Promise<LogoutSnapshot> {
-  return batchCalls({
+): (userId: string, sessionId: string | null) => Promise<LogoutSnapshot> {
+  const readInBatch = batchCalls({
     run: (queries: LogoutQuery[]) => readKnownLogouts(database, clock, queries, horizonMs),
     isInputError: isRefusedRow,
     maxWaitMs,
     ...BATCHES,
   })
+  return (userId, sessionId) => query(() => readInBatch({ userId, sessionId }))
 }
 
 /**

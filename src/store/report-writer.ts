@@ -2,7 +2,7 @@ import { batchCalls } from '../async/batch-calls.js'
 import { fold } from '../rules/fold.js'
 import type { Instant } from '../rules/instant.js'
 import { limitReportedInstant, type ReportedLogout } from '../rules/reported.js'
-import { isRefusedRow, TRANSACTION, type Transaction } from './database.js'
+import { isRefusedRow, query, TRANSACTION, type Transaction } from './database.js'
 import { storeBatch } from './store-batch.js'
 import type { LockedTenant } from './tenant-row.js'
 
@@ -25,12 +25,13 @@ const BATCHES = { maxSize: 256, maxConcurrent: 1 }
 export function createReportWriter(
   write: Write,
 ): (report: ReportedLogout) => Promise<Instant | null> {
-  return batchCalls({
+  const writeInBatch = batchCalls({
     run: (reports: ReportedLogout[]) => write((tx, tenant) => storeReported(tx, tenant, reports)),
     isInputError: isRefusedRow,
     maxWaitMs: TRANSACTION.maxWait,
     ...BATCHES,
   })
+  return (report) => query(() => writeInBatch(report))
 }
 
 /** Stores reported logouts. Returns the stored instant of each; `null`: it is too far ahead, and was not stored. */
