@@ -9,10 +9,10 @@ import { type LogoutQuery, readSnapshots, type SnapshotDatabase } from './read-s
 
 /**
  * Size and concurrency of the statements that read last logouts. While a statement is in progress, reads gather for the
- * next one. Two statements at a time keep PostgreSQL busy while this process writes responses, and leave most
- * connections of the pool to writes and to the change feed.
+ * next one: few large statements cost less than many small ones. A second statement runs beside a slow one, such as over
+ * a broken connection. The statements leave most connections of the pool to writes and to the change feed.
  */
-const BATCHES = { maxSize: 256, maxConcurrent: 2 }
+const BATCHES = { maxSize: 256, maxConcurrent: 4, headStartMs: 5 }
 
 /**
  * Creates a function that reads the logouts of a user and a session. Concurrent reads share a statement, and its cost. A
