@@ -16,7 +16,12 @@ import { HTTP_LIMITS, type HttpLimits, MAX_CONNECTIONS } from './limits.js'
 import { type LogStream, logStreamRoute } from './log-stream.js'
 import { logoutRoutes } from './logout.js'
 import { type ReportDeps, reportRoutes } from './report.js'
-import { type HttpMetrics, measureRequests, metricsRoute } from './request-metrics.js'
+import {
+  type HttpMetrics,
+  measureRequests,
+  measureSubscribers,
+  metricsRoute,
+} from './request-metrics.js'
 import { secureEarlyResponse, secureResponses } from './security-headers.js'
 import { createSerializerCompiler } from './serializer.js'
 import { createHttpServer } from './server.js'
@@ -69,7 +74,10 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   const onSubscribers = (count: number) => {
     subscribers = count
   }
-  await app.register(changesRoute({ ...deps, onSubscribers }))
+  await app.register(async (scope) => {
+    if (deps.metrics) measureSubscribers(scope, deps.metrics)
+    await scope.register(changesRoute({ ...deps, onSubscribers }))
+  })
   await app.register(reportRoutes(deps))
   if (readConsoleState) {
     const countSubscribers = () => subscribers
@@ -108,6 +116,8 @@ async function createApp(deps: MonitorDeps, logStreamToken?: string): Promise<Fa
   const app = Fastify({
     serverFactory: (handle) => createHttpServer(handle, { limits, maxConnections, log }),
     loggerInstance: log,
+    // A logger for each request would take longer than the check of its key. `handleError` logs the id of the request.
+    childLoggerFactory: (logger) => logger,
     // The URL of a request contains a user id.
     logController: new LogController({ disableRequestLogging: true }),
     frameworkErrors: (error, _request, reply) =>
