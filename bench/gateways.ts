@@ -35,11 +35,13 @@ await once(keySet.listen(0, '127.0.0.1'), 'listening')
 const jwksUrl = `http://127.0.0.1:${(keySet.address() as AddressInfo).port}/jwks.json`
 
 const bench = await openBenchDatabase(Number(users))
-const api = await startApi(bench.url, [], {
-  API_KEYS: `bench:${BENCH_KEY}:feed+introspect+forward-auth`,
-  TOKEN_AUDIENCES: `bench=${AUDIENCE}`,
-  TOKEN_JWKS_URL: jwksUrl,
-  LOGOUT_ENDPOINT: 'true',
+const api = await startApi(bench.url, {
+  env: {
+    API_KEYS: `bench:${BENCH_KEY}:feed+introspect+forward-auth`,
+    TOKEN_AUDIENCES: `bench=${AUDIENCE}`,
+    TOKEN_JWKS_URL: jwksUrl,
+    LOGOUT_ENDPOINT: 'true',
+  },
 })
 const peerProcess = fork(new URL('./gateways-peer.mjs', import.meta.url), [
   BENCH_KEY,

@@ -35,8 +35,8 @@ const ALLOWED: Record<string, string[]> = {
   ],
   service: [
     'http',
-    'tokens',
     'console',
+    'tokens',
     'sync',
     'auth0',
     'store',

@@ -16,7 +16,12 @@ import { HTTP_LIMITS, type HttpLimits, MAX_CONNECTIONS } from './limits.js'
 import { type LogStream, logStreamRoute } from './log-stream.js'
 import { logoutRoutes } from './logout.js'
 import { type ReportDeps, reportRoutes } from './report.js'
-import { type HttpMetrics, measureRequests, metricsRoute } from './request-metrics.js'
+import {
+  type HttpMetrics,
+  measureRequests,
+  measureSubscribers,
+  metricsRoute,
+} from './request-metrics.js'
 import { secureEarlyResponse, secureResponses } from './security-headers.js'
 import { createSerializerCompiler } from './serializer.js'
 import { createHttpServer } from './server.js'
@@ -26,14 +31,14 @@ export interface AppDeps extends ReportDeps, ChangesDeps, MonitorDeps {
   version: string
   /** Undefined: the route of the log stream does not exist. */
   logStream?: LogStream | undefined
+  /** Undefined: the console does not exist. */
+  readConsoleState?: ConsoleDeps['readConsoleState'] | undefined
   /** Undefined: the routes that verify tokens do not exist. */
   verifier?: TokenVerifier | undefined
   /** The issuers to which `/logout` redirects. Undefined: `/logout` does not exist. */
   logoutIssuers?: readonly string[] | undefined
   /** Default: that of `/logout`. */
   logoutTimeoutMs?: number
-  /** Undefined: the console does not exist. */
-  readConsoleState?: ConsoleDeps['readConsoleState'] | undefined
 }
 
 /** Dependencies of the routes for health and metrics. A worker without an API serves only these routes. */
@@ -61,6 +66,7 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
     version: deps.version,
     hasLogStream: logStream !== undefined,
     hasGateways: deps.verifier !== undefined,
+    hasLogout: deps.logoutIssuers !== undefined,
   })
   await app.register(lastLogoutRoutes(deps))
   await app.register(checkRoute(deps))
@@ -68,7 +74,10 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   const onSubscribers = (count: number) => {
     subscribers = count
   }
-  await app.register(changesRoute({ ...deps, onSubscribers }))
+  await app.register(async (scope) => {
+    if (deps.metrics) measureSubscribers(scope, deps.metrics)
+    await scope.register(changesRoute({ ...deps, onSubscribers }))
+  })
   await app.register(reportRoutes(deps))
   if (readConsoleState) {
     const countSubscribers = () => subscribers
@@ -107,6 +116,8 @@ async function createApp(deps: MonitorDeps, logStreamToken?: string): Promise<Fa
   const app = Fastify({
     serverFactory: (handle) => createHttpServer(handle, { limits, maxConnections, log }),
     loggerInstance: log,
+    // A logger for each request would take longer than the check of its key. `handleError` logs the id of the request.
+    childLoggerFactory: (logger) => logger,
     // The URL of a request contains a user id.
     logController: new LogController({ disableRequestLogging: true }),
     frameworkErrors: (error, _request, reply) =>

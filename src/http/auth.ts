@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type ApiKey, type Role, readKey } from '../config/api-keys.js'
 import type { AuthFailure } from '../measurements.js'
@@ -120,5 +120,5 @@ function sendTooManyFailures(reply: FastifyReply, waitSeconds: number) {
 }
 
 function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
+  return hash('sha256', text, 'buffer')
 }

@@ -38,6 +38,7 @@ export function introspectRoute(deps: TokenCheckDeps): FastifyPluginAsyncZod {
       {
         config: { access: 'introspect' },
         schema: {
+          tags: inGroup('Gateways'),
           summary:
             'Whether an access token is active (RFC 7662). An active token has further claims',
           tags: inGroup('Gateways'),

@@ -73,7 +73,7 @@ interface LogoutReply {
 }
 
 const documentation = {
-  tags: inGroup('Reports'),
+  tags: inGroup('Logout'),
   summary: "Reports a logout, then redirects to the tenant's /oidc/logout with the same parameters",
   security: [],
 }

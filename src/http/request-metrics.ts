@@ -39,19 +39,26 @@ export function metricsRoute({ scrape }: Pick<HttpMetrics, 'scrape'>): FastifyPl
 export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): void {
   app.addHook('onRequest', (request, reply, done) => {
     const startedAt = performance.now()
-    reply.raw.once('close', () => {
+    // Node.js emits `close` once.
+    reply.raw.on('close', () => {
       if (request.authFailure !== null) metrics.onFailedAuthentication(request.authFailure)
       // The duration of a stream is not a latency.
       if (isEventStream(reply)) return
+      // A spread of the labels would take longer than all the rest of this function.
       const { url: route } = request.routeOptions
       metrics.onResponse({
-        ...(route === undefined ? NO_ROUTE : { method: request.method, route }),
+        method: route === undefined ? NO_ROUTE.method : request.method,
+        route: route ?? NO_ROUTE.route,
         status: reply.raw.headersSent ? reply.raw.statusCode : null,
         durationMs: performance.now() - startedAt,
       })
     })
     done()
   })
+}
+
+/** Measures the number of subscribers of the streams of these routes. */
+export function measureSubscribers(app: FastifyInstance, metrics: HttpMetrics): void {
   app.addHook('onSend', (_request, reply, _payload, done) => {
     // A response that is destroyed already emits no `close` event.
     if (isEventStream(reply) && !reply.raw.destroyed) {
