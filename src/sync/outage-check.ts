@@ -1,9 +1,10 @@
 import { GAP_CHECK_THRESHOLD_MS, readUpTo } from '../rules/gap.js'
 import type { Instant } from '../rules/instant.js'
 import type { Progress } from '../rules/progress.js'
-import type { ArrivedPage, SyncDeps } from './catch-up.js'
+import type { SyncDeps } from './catch-up.js'
 import { type GapOptions, recordGap } from './gaps.js'
 import { createOutageSearch, type SearchRange } from './outage-search.js'
+import type { ReadPage } from './read-pages.js'
 
 /**
  * Creates a function that checks for an outage of the worker before each page of a catch-up is stored. If reading has
@@ -18,7 +19,7 @@ export function createOutageCheck(
   progress: Progress,
   options: SearchRange & GapOptions & { polledAt: Instant | null },
   signal: AbortSignal,
-): (page: ArrivedPage) => Promise<void> {
+): (page: ReadPage) => Promise<void> {
   const searchOutage = createOutageSearch(deps, progress, options, signal)
   let { polledAt } = options
 
