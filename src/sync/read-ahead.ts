@@ -1,11 +1,14 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
 /** Values that are read ahead of their use. */
 export interface ReadAhead<T> {
   /**
    * Waits for the next value. Returns it with all later ones that have arrived too, or nothing after the last one.
    *
+   * @param gatherMs How long to wait for more values after the first one, in milliseconds. Default: 0.
    * @throws What `readNext` has thrown, after all earlier values were taken.
    */
-  take(): Promise<T[]>
+  take(gatherMs?: number): Promise<T[]>
 }
 
 /**
@@ -43,12 +46,15 @@ export function readAhead<T>(
     .finally(() => onArrival())
 
   return {
-    async take() {
+    async take(gatherMs = 0) {
       if (arrived.length === 0 && end === undefined) {
         await new Promise<void>((resolve) => {
           onArrival = resolve
         })
       }
+      const isGathered = () => end !== undefined || arrived.length >= maxAhead
+      const giveUpAt = performance.now() + gatherMs
+      while (!isGathered() && performance.now() < giveUpAt) await sleep(1)
       if (arrived.length === 0 && end !== undefined && 'error' in end) throw end.error
       const values = arrived
       arrived = []

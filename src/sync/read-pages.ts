@@ -18,6 +18,12 @@ const MAX_END_AGE_MS = 1_000
 /** Maximum number of pages that were read and are not being stored yet. */
 const MAX_PAGES_AHEAD = 8
 
+/**
+ * How long pages are gathered before they are stored together, in milliseconds. To store a page alone costs as much CPU time
+ * as to read it, but three times as much as to store it with seven others.
+ */
+const GATHER_MS = 10
+
 /** Maximum time between the requests of two pages that are stored together, in milliseconds. */
 const MAX_GROUP_MS = 10_000
 
@@ -54,9 +60,10 @@ export function readPages(
   signal: AbortSignal,
 ): PagesAhead {
   let beganAt: Instant | null = null
-  let proceed = () => {}
+  let isChecked = false
+  let check = () => {}
   const whenChecked = new Promise<void>((resolve) => {
-    proceed = resolve
+    check = resolve
   })
   const ahead = readAhead<ReadPage>(async (previous) => {
     if (previous?.isLast) return null
@@ -67,9 +74,12 @@ export function readPages(
   }, MAX_PAGES_AHEAD)
   let rest: ReadPage[] = []
   return {
-    proceed,
+    proceed() {
+      isChecked = true
+      check()
+    },
     async take() {
-      const pages = rest.length > 0 ? rest : await ahead.take()
+      const pages = rest.length > 0 ? rest : await ahead.take(isChecked ? GATHER_MS : 0)
       const [first] = pages
       // If the machine slept between two pages, the pages before that are stored first.
       const isFar = (page: ReadPage) => page.requestedAt - (first?.requestedAt ?? 0) > MAX_GROUP_MS
