@@ -1,6 +1,7 @@
 import { DEFAULT_MAX_STALENESS_MS } from '../rules/freshness.js'
 import { DAY_MS, HOUR_MS } from '../rules/instant.js'
 import { DEFAULT_NAMESPACE } from '../rules/token.js'
+import { callSafely } from './call-safely.js'
 import type { Decision } from './decision.js'
 
 /** Options of `createLastLogoutClient`. */
@@ -10,13 +11,13 @@ export interface LastLogoutClientOptions {
   /** A key of `API_KEYS` with the roles `feed` and `read`; for `lookup: 'request'`, `read`. */
   apiKey: string
   /**
-   * What happens to a token whose revocation status is unknown: `deny` rejects it with 503, `allow` accepts it. There
+   * What happens to a token whose revocation status is unknown: `deny` refuses it with 503, `allow` accepts it. There
    * is no default.
    */
   onUnknown: 'deny' | 'allow'
   /** Maximum age of the data before a check returns `unknown`, in milliseconds. Default 300,000. */
   maxStalenessMs?: number
-  /** `observe` rejects no token, and reports the outcome. Default `enforce`. */
+  /** `observe` refuses no token, and reports the outcome. Default `enforce`. */
   mode?: 'enforce' | 'observe'
   /**
    * The tenant's issuer, `https://…/`, or a list of issuers. The outcome for a token of another issuer is `unknown`.
@@ -149,9 +150,7 @@ function ignoreErrors<Args extends unknown[]>(
   callback: ((...args: Args) => unknown) | undefined,
 ): ((...args: Args) => void) | undefined {
   if (callback === undefined) return undefined
-  return (...args) => {
-    new Promise((resolve) => resolve(callback(...args))).catch(() => {})
-  }
+  return (...args) => callSafely(() => callback(...args))
 }
 
 function isPlainUrl(text: string): boolean {

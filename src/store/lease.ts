@@ -8,8 +8,8 @@ const MAX_LEASE_TTL_MS = 120_000
 
 /**
  * Acquires or renews the polling lease. Only the database's clock decides, so that the clocks of the workers need not
- * agree. If a lease ends later than {@link MAX_LEASE_TTL_MS} from now, the database's clock was set back after it was
- * acquired: such a lease counts as free.
+ * agree. If a lease ends later than {@link MAX_LEASE_TTL_MS} from now, the database's clock was set back after the
+ * lease was acquired. Such a lease counts as free.
  *
  * @param clock Reads the `now` of the returned progress.
  * @returns The progress, so that a poll need not read it; `null` if another owner holds the lease.
