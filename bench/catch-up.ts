@@ -44,7 +44,7 @@ const postgres = await createEmbeddedPostgres({ dataDir })
 await applyMigrations(postgres.url)
 const database = createDatabase(postgres.url, pino({ level: 'warn' }))
 const store = createLastLogoutStore({
-  prisma: database.prisma,
+  database,
   domain: DOMAIN,
   horizonMs: 0,
 })

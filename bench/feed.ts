@@ -10,6 +10,7 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClientsReady } from './feed-clients.js'
 import { openBenchDatabase } from './open-bench-database.js'
+import { quantile } from './quantile.js'
 import { BENCH_KEY, startApi } from './start-api.js'
 
 const CLIENT_COUNTS = [1, 100, 1_000]
@@ -87,8 +88,4 @@ async function measureEcho(socket: Socket): Promise<number> {
   socket.write('x')
   await once(socket, 'data')
   return performance.now() - startMs
-}
-
-function quantile(values: number[], share: number): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length * share)] ?? Number.NaN
 }

@@ -25,7 +25,7 @@ export async function openBenchDatabase(users: number): Promise<BenchDatabase> {
     queryTimeoutMs: 300_000,
   })
   const store = createLastLogoutStore({
-    prisma: database.prisma,
+    database,
     domain: BENCH_DOMAIN,
     horizonMs: 0,
   })

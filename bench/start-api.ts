@@ -10,36 +10,55 @@ export const BENCH_DOMAIN = 'bench.example'
 
 /** A process of the built program that serves the API. */
 export interface ApiProcess {
+  pid: number
   url: string
   close(): Promise<void>
 }
 
-/** Starts `last-logout api` from the built program on a free port. `nodeOptions` are options of Node.js. */
+/** Options of a process of the program. */
+export interface StartOptions {
+  /** Default: `api`. */
+  command?: 'api' | 'start'
+  /** Options of Node.js. */
+  nodeOptions?: string[]
+  /** The path of the program. Default: `dist/main.js`. */
+  script?: string
+  /** Further environment variables. */
+  env?: Record<string, string>
+}
+
+/** Starts the built program on a free port. Resolves when it serves the API and, with `start`, polls. */
 export async function startApi(
   databaseUrl: string,
-  nodeOptions: string[] = [],
+  { command = 'api', nodeOptions = [], script = 'dist/main.js', env = {} }: StartOptions = {},
 ): Promise<ApiProcess> {
-  const main = new URL('../dist/main.js', import.meta.url).pathname
-  const api = spawn(process.execPath, [...nodeOptions, main, 'api'], {
+  const main = new URL(`../${script}`, import.meta.url).pathname
+  const api = spawn(process.execPath, [...nodeOptions, main, command], {
     env: {
       PATH: process.env.PATH,
       AUTH0_DOMAIN: BENCH_DOMAIN,
       API_KEYS: `bench:${BENCH_KEY}:read+check+feed+logout`,
       DATABASE_URL: databaseUrl,
       PORT: '0',
+      ...env,
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const exited = once(api, 'exit')
+  const lastMessage = command === 'api' ? 'serving' : 'polling'
   let url: string | undefined
+  let isStarted = false
   for await (const line of createInterface(api.stdout)) {
     const entry = JSON.parse(line) as { msg: string; url?: string }
-    if (entry.url !== undefined) url = entry.url
-    if (url !== undefined) break
+    url ??= entry.url
+    isStarted = entry.msg === lastMessage
+    if (isStarted) break
   }
-  if (url === undefined) throw new Error('the API did not start: see the lines above')
+  if (!isStarted || url === undefined || api.pid === undefined)
+    throw new Error(`${command} did not start: see the lines above`)
   api.stdout.resume()
   return {
+    pid: api.pid,
     url,
     async close() {
       api.kill()

@@ -1,5 +1,6 @@
-import { cp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
 
 /** Defines the globals that CommonJS modules use. It uses `var`, because a bundled module can declare the same name. */
@@ -44,6 +45,8 @@ const SERVED_FILES = ['uPlot.esm.js', 'uPlot.min.css'].map(
   (name) => `node_modules/uplot/dist/${name}`,
 )
 
+const QUERY_COMPILER = 'query-compiler.wasm'
+
 const SWAGGER_UI = 'node_modules/@fastify/swagger-ui'
 
 /**
@@ -72,6 +75,23 @@ const keepPaths: Plugin = {
 }
 
 /**
+ * Writes Prisma's query compiler to a file, from which the bundle reads it. Prisma's own module contains it as text in
+ * base64, which stays in memory twice, as the code of the module and as its value.
+ */
+const writeQueryCompiler = (directory: string): Plugin => ({
+  name: 'write-query-compiler',
+  setup({ onLoad }) {
+    onLoad({ filter: /query_compiler_\w+\.postgresql\.wasm-base64\.mjs$/ }, async ({ path }) => {
+      const { wasm } = (await import(pathToFileURL(path).href)) as { wasm: string }
+      await writeFile(join(directory, QUERY_COMPILER), Buffer.from(wasm, 'base64'))
+      const contents = `import { readFileSync } from 'node:fs'
+export const wasm = readFileSync(new URL('../${QUERY_COMPILER}', import.meta.url))`
+      return { contents, loader: 'js' }
+    })
+  },
+})
+
+/**
  * Bundles the program into `directory`, with all that it needs: `last-logout.mjs` starts it, `lib` holds the code in
  * one file for each part that is loaded separately.
  *
@@ -80,6 +100,7 @@ const keepPaths: Plugin = {
  */
 export async function bundleProgram(directory: string, external: string[]): Promise<string[]> {
   await rm(directory, { recursive: true, force: true })
+  await mkdir(directory, { recursive: true })
   const { metafile } = await build({
     entryPoints: ['src/main.ts'],
     outdir: join(directory, 'lib'),
@@ -88,7 +109,7 @@ export async function bundleProgram(directory: string, external: string[]): Prom
     minifySyntax: true,
     minifyWhitespace: true,
     external: [...external, 'pg-native'],
-    plugins: [keepPaths],
+    plugins: [keepPaths, writeQueryCompiler(directory)],
   })
   await writeFile(join(directory, 'last-logout.mjs'), ENTRY, { mode: 0o755 })
   for (const path of FILES) await cp(path, join(directory, path), { recursive: true })

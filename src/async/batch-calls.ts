@@ -6,6 +6,11 @@ export interface BatchOptions<Input, Result> {
   maxSize: number
   /** Maximum number of batches in progress. Further calls wait together, so batches grow with the load. */
   maxConcurrent: number
+  /**
+   * How long a batch waits for the end of a batch in progress before it starts beside that batch, in milliseconds. Then
+   * fast batches run one after the other and are large, and a slow batch does not delay others for long. Default: 0.
+   */
+  headStartMs?: number
   /** Maximum time that a batch waits to start, in milliseconds. Then its calls reject. */
   maxWaitMs: number
   /** Whether a single input can have caused the failure of its batch. If so, each input is processed alone. */
@@ -33,13 +38,19 @@ interface Batch<Input, Result> {
 export function batchCalls<Input, Result>(
   options: BatchOptions<Input, Result>,
 ): (input: Input) => Promise<Result> {
-  const { maxSize, maxConcurrent, maxWaitMs } = options
+  const { maxSize, maxConcurrent, maxWaitMs, headStartMs = 0 } = options
   const waiting: Batch<Input, Result>[] = []
   let running = 0
   let isScheduled = false
+  let headStart: NodeJS.Timeout | undefined
 
   function schedule(): void {
     if (isScheduled || running === maxConcurrent || waiting.length === 0) return
+    if (running === 0 || headStartMs === 0) scheduleNow()
+    else headStart ??= setTimeout(startBatches, headStartMs)
+  }
+
+  function scheduleNow(): void {
     isScheduled = true
     // Runs after all calls of this turn.
     setImmediate(startBatches)
@@ -47,6 +58,8 @@ export function batchCalls<Input, Result>(
 
   function startBatches(): void {
     isScheduled = false
+    clearTimeout(headStart)
+    headStart = undefined
     while (running < maxConcurrent) {
       const batch = waiting.shift()
       if (batch === undefined) return
@@ -54,7 +67,7 @@ export function batchCalls<Input, Result>(
       running++
       void settle(batch.calls, options).finally(() => {
         running--
-        schedule()
+        if (!isScheduled && waiting.length > 0) scheduleNow()
       })
     }
   }

@@ -17,7 +17,8 @@ export function handleError(
   // The store logs each outage of the database, so a line for each failed request is not needed.
   const level = statusCode === 503 ? 'debug' : 'error'
   // The pattern of the route is logged, because a URL can contain a user id.
-  request.log[level]({ err: error, route: request.routeOptions.url }, 'request failed')
+  const fields = { err: error, reqId: request.id, route: request.routeOptions.url }
+  request.log[level](fields, 'request failed')
   if (statusCode !== 503) {
     const message = `internal error: see the server log for the request id ${request.id}`
     return sendError(reply, statusCode, message)

@@ -98,6 +98,7 @@ function rejectMalformedQuery(
 /** Reads the last logout of a user. If `sessionId` is not `null`, also reads that of the session. */
 export async function readLastLogout(deps: ReadDeps, userId: string, sessionId: string | null) {
   const snapshot = await deps.readKnownLogouts(userId, sessionId)
+  const { as_of, lag_ms } = toFreshness(snapshot)
   return {
     user_id: userId,
     last_logout_at: toDateTime(snapshot.user?.at ?? null),
@@ -106,7 +107,8 @@ export async function readLastLogout(deps: ReadDeps, userId: string, sessionId: 
     session: sessionId === null ? null : toSession(sessionId, snapshot),
     floor_at: toDateTime(snapshot.floorAt),
     policy: deps.policy,
-    ...toFreshness(snapshot),
+    as_of,
+    lag_ms,
     complete: snapshot.complete,
   }
 }

@@ -27,8 +27,8 @@ export function processInOrder(
   const waiting = new WeakMap<Socket, [IncomingMessage, ServerResponse][]>()
 
   const start = (socket: Socket, request: IncomingMessage, response: ServerResponse) => {
-    // Node.js emits `close` when the response has been written, and when the connection is closed.
-    response.once('close', () => startNext(socket))
+    // Node.js emits `close` once: when the response has been written, or when the connection is closed.
+    response.on('close', () => startNext(socket))
     handle(request, response)
   }
   const startNext = (socket: Socket) => {

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { ApiMetrics } from '../measurements.js'
@@ -39,20 +39,26 @@ export function metricsRoute({ scrape }: Pick<HttpMetrics, 'scrape'>): FastifyPl
 export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): void {
   app.addHook('onRequest', (request, reply, done) => {
     const startedAt = performance.now()
-    reply.raw.once('close', () => {
-      const failure = readFailure(request, reply)
-      if (failure !== null) metrics.onFailedAuthentication(failure)
+    // Node.js emits `close` once.
+    reply.raw.on('close', () => {
+      if (request.authFailure !== null) metrics.onFailedAuthentication(request.authFailure)
       // The duration of a stream is not a latency.
       if (isEventStream(reply)) return
+      // A spread of the labels would take longer than all the rest of this function.
       const { url: route } = request.routeOptions
       metrics.onResponse({
-        ...(route === undefined ? NO_ROUTE : { method: request.method, route }),
+        method: route === undefined ? NO_ROUTE.method : request.method,
+        route: route ?? NO_ROUTE.route,
         status: reply.raw.headersSent ? reply.raw.statusCode : null,
         durationMs: performance.now() - startedAt,
       })
     })
     done()
   })
+}
+
+/** Measures the number of subscribers of the streams of these routes. */
+export function measureSubscribers(app: FastifyInstance, metrics: HttpMetrics): void {
   app.addHook('onSend', (_request, reply, _payload, done) => {
     // A response that is destroyed already emits no `close` event.
     if (isEventStream(reply) && !reply.raw.destroyed) {
@@ -65,11 +71,4 @@ export function measureRequests(app: FastifyInstance, metrics: HttpMetrics): voi
 
 function isEventStream(reply: FastifyReply): boolean {
   return reply.getHeader('content-type') === EVENT_STREAM
-}
-
-function readFailure({ headers }: FastifyRequest, { raw }: FastifyReply) {
-  if (raw.statusCode === 403) return 'lacks_role'
-  // An address that is throttled gets a 429 instead of a 401.
-  if (raw.statusCode !== 401 && raw.statusCode !== 429) return null
-  return headers.authorization === undefined ? 'no_key' : 'unknown_key'
 }

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { LastLogoutError } from '../errors.js'
 import { describeTlsFailure } from '../tls.js'
-import { adviceFor, isRefusedState } from './sql-state.js'
+import { adviceFor, isRefusedState, isUnavailableState } from './sql-state.js'
 
 /** The message of the driver's error if the server does not support TLS. The error has no code. */
 const NO_TLS = 'The server does not support SSL connections'
@@ -31,6 +31,17 @@ export function connectionFailure(cause: unknown): LastLogoutError {
   const tlsFailure = describeTls(cause)
   if (tlsFailure === null) return unavailableError(cause)
   return new LastLogoutError('CONFIGURATION', tlsFailure, { cause })
+}
+
+/** Whether an error of a query on a pool means that the server cannot be used. */
+export function isDriverOutage(error: unknown): boolean {
+  if (error instanceof pg.DatabaseError) return isUnavailableState(error.code)
+  if (!(error instanceof Error)) return false
+  // Timeouts of the pool and of the driver are instances of `Error` itself. Programming errors are instances of a
+  // subclass, such as `TypeError`.
+  if (Object.getPrototypeOf(error) === Error.prototype) return true
+  // Failures of the system to connect. An aggregate contains one for each address of the host.
+  return 'syscall' in error || error instanceof AggregateError || describeTls(error) !== null
 }
 
 function describe(cause: unknown, state: string | undefined): string {

@@ -30,11 +30,20 @@ export interface LogoutRows {
   sessions: SessionLogout[]
 }
 
+/** How events are folded. */
+interface FoldOptions {
+  /** Whether Auth0 has ended the session that an event names. Default: true. */
+  endsSessions?: boolean
+}
+
 /**
  * Folds events into one row per user, and one row per session. Neither the order of the events nor duplicates change
  * the result.
  */
-export function fold(events: Iterable<LogoutEvent>): LogoutRows {
+export function fold(
+  events: Iterable<LogoutEvent>,
+  { endsSessions = true }: FoldOptions = {},
+): LogoutRows {
   const users = new Map<string, UserLogout>()
   const sessions = new Map<string, SessionLogout>()
   for (const event of events) {
@@ -44,7 +53,7 @@ export function fold(events: Iterable<LogoutEvent>): LogoutRows {
       users.set(userId, laterUser(users.get(userId), row))
     }
     if (sessionId !== null) {
-      const row = { sessionId, userId, at, ended: true, logId, type }
+      const row = { sessionId, userId, at, ended: endsSessions, logId, type }
       sessions.set(sessionId, laterSession(sessions.get(sessionId), row))
     }
   }

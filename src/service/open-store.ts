@@ -77,7 +77,7 @@ export async function openStore(
     const database = createDatabase(databaseUrl, storeLog, poolTimeouts)
     closers.push(() => database.close())
     const unguarded = createLastLogoutStore({
-      prisma: database.prisma,
+      database,
       domain: config.auth0.domain,
       horizonMs: tokenHorizonMs(config),
       clock: now && clockForTests(now),

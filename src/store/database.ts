@@ -5,6 +5,7 @@ import { type Backoff, backOff } from '../async/backoff.js'
 import { hasCode, LastLogoutError } from '../errors.js'
 import { schemaOf } from '../pg/connection.js'
 import { createPool, type PoolTimeouts } from '../pg/pool.js'
+import { createPreparedQuery, type PreparedQuery } from '../pg/prepared-query.js'
 import {
   INSUFFICIENT_PRIVILEGE,
   isConflictState,
@@ -12,7 +13,7 @@ import {
   isRefusedState,
   isUnavailableState,
 } from '../pg/sql-state.js'
-import { TLS_REMEDY, unavailableError } from '../pg/unavailable.js'
+import { isDriverOutage, TLS_REMEDY, unavailableError } from '../pg/unavailable.js'
 import { Prisma, PrismaClient } from './generated/client.js'
 import { type Tables, tablesIn } from './tables.js'
 
@@ -32,6 +33,9 @@ const MAX_RETRIES = 6
 
 const RETRY_BACKOFF: Backoff = { firstMs: 20, maxMs: 500 }
 
+const KEEP_STATEMENTS =
+  'for faster reads, let the connection pooler support prepared statements (PgBouncer 1.21 or later: max_prepared_statements)'
+
 /** A Prisma client, and the names of the tables for raw SQL. */
 export type StoreClient = ReturnType<typeof withTables>
 
@@ -44,14 +48,16 @@ export type Transact = <T>(run: (tx: Transaction) => Promise<T>) => Promise<T>
 /** Runs raw SQL, inside or outside a transaction. */
 export type Executor = Pick<StoreClient, '$executeRaw' | '$queryRaw' | 'tables'>
 
-/** The Prisma client, over a connection pool. */
+/** The Prisma client, and prepared statements, over one connection pool. */
 export interface Database {
   prisma: StoreClient
+  /** Runs a read that is frequent. Inside a transaction, it would run on another connection. */
+  queryPrepared: PreparedQuery
   close(): Promise<void>
 }
 
 /**
- * Creates a Prisma client over a connection pool. The pool connects at the first query.
+ * Creates a Prisma client and prepared statements over a connection pool. The pool connects at the first query.
  *
  * @param databaseUrl Names the schema as well.
  */
@@ -62,17 +68,18 @@ export function createDatabase(
 ): Database {
   const schema = schemaOf(databaseUrl)
   const { pool, destroySockets } = createPool(databaseUrl, timeouts)
-  const adapter = new PrismaPg(pool, {
-    disposeExternalPool: true,
-    schema,
-    // The next query replaces a broken idle connection. Without a listener, its `error` event would end the process.
-    onPoolError: (err) => log.debug({ err }, 'idle database connection lost'),
-  })
+  // The next query replaces a broken idle connection. Without a listener, its `error` event would end the process.
+  pool.on('error', (err) => log.debug({ err }, 'idle database connection lost'))
+  const adapter = new PrismaPg(pool, { schema })
   const prisma = withTables(new PrismaClient({ adapter }), tablesIn(schema))
   return {
     prisma,
+    queryPrepared: createPreparedQuery(pool, (err) =>
+      log.info({ err, advice: KEEP_STATEMENTS }, 'prepared statements not kept by the pooler'),
+    ),
     async close() {
       await prisma.$disconnect()
+      if (!pool.ending) await pool.end()
       destroySockets()
     },
   }
@@ -141,11 +148,7 @@ export function tenantRowMissingError(): LastLogoutError {
 }
 
 function isUnavailable(error: unknown): boolean {
-  if (!(error instanceof Prisma.PrismaClientKnownRequestError)) {
-    // Timeouts of the pool and of the driver are instances of `Error` itself. Programming errors are instances of a
-    // subclass, such as `TypeError`.
-    return error instanceof Error && Object.getPrototypeOf(error) === Error.prototype
-  }
+  if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return isDriverOutage(error)
   const state = readState(error)
   if (state !== undefined) return isUnavailableState(state)
   // No SQLSTATE: the server was unreachable, the connection broke, or no transaction could begin.

@@ -35,7 +35,16 @@ export function toEpoch(expression: string): Prisma.Sql {
  * session's `extra_float_digits`.
  */
 export function toEpochSql(expression: string): string {
-  return `to_json(floor(extract(epoch FROM ${expression}) * 1000)::bigint)`
+  return `to_json(${toBigintSql(expression)})`
+}
+
+/** Returns SQL that converts a timestamptz to milliseconds since the epoch, as an element of a JSON array. */
+export function toEpochElement(expression: string): Prisma.Sql {
+  return Prisma.raw(toBigintSql(expression))
+}
+
+function toBigintSql(expression: string): string {
+  return `floor(extract(epoch FROM ${expression}) * 1000)::bigint`
 }
 
 /**

@@ -2,9 +2,9 @@ import { LastLogoutError } from '../errors.js'
 import type { LastLogoutStore } from '../ports.js'
 import { readChanges } from './changes.js'
 import {
+  type Database,
   isRefusedRow,
   query,
-  type StoreClient,
   TRANSACTION,
   type Transact,
   type Transaction,
@@ -16,8 +16,9 @@ import { finishReconcile, storeCaughtUp } from './freshness.js'
 import { readGaps, writeGap } from './gaps.js'
 import { acquireLease, releaseLease } from './lease.js'
 import { createLogoutReader } from './read-known-logouts.js'
+import { createReportWriter } from './report-writer.js'
 import { count, prune } from './retention.js'
-import { storeBatch, storePage, storeReconciled, storeReported, storeSweep } from './store-batch.js'
+import { storeBatch, storePage, storeReconciled, storeSweep } from './store-batch.js'
 import {
   claim,
   compareAndSetCheckpoint,
@@ -32,7 +33,7 @@ const IDLE_TRANSACTION_TIMEOUT_MS = 30_000
 
 /** Options of the store. */
 export interface LastLogoutStoreOptions {
-  prisma: StoreClient
+  database: Pick<Database, 'prisma' | 'queryPrepared'>
   /** The tenant's canonical domain. */
   domain: string
   /**
@@ -53,7 +54,8 @@ type Write<T> = (tx: Transaction, tenant: LockedTenant) => Promise<T>
 
 /** Creates the store, whose data is in PostgreSQL. */
 export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogoutStore {
-  const { prisma, domain, horizonMs, clock = databaseClock } = options
+  const { database, domain, horizonMs, clock = databaseClock } = options
+  const { prisma } = database
   const { idleTransactionTimeoutMs = IDLE_TRANSACTION_TIMEOUT_MS, maxReadWaitMs } = options
 
   const inTransaction: Transact = (run) => query(() => prisma.$transaction(run, TRANSACTION))
@@ -76,11 +78,10 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
       return write((tx, tenant) => run(tx, { ...tenant, isolatesRows: true }))
     })
 
-  const readLogouts = createLogoutReader(prisma, clock, { horizonMs, maxWaitMs: maxReadWaitMs })
   return {
     claim: () => transact((tx) => claim(tx, domain)),
     readProgress: () => query(() => readProgress(prisma, clock)),
-    readKnownLogouts: (userId, sessionId) => query(() => readLogouts({ userId, sessionId })),
+    readKnownLogouts: createLogoutReader(database, clock, { horizonMs, maxWaitMs: maxReadWaitMs }),
     readChanges: (changes) => query(() => readChanges(prisma, clock, changes)),
     readGaps: () => query(() => readGaps(prisma)),
     count: () => query(() => count(prisma)),
@@ -106,7 +107,7 @@ export function createLastLogoutStore(options: LastLogoutStoreOptions): LastLogo
     storeSweep: (batch, part) => writeEntries((tx, tenant) => storeSweep(tx, tenant, batch, part)),
     storeBatch: (batch) => writeEntries((tx, tenant) => storeBatch(tx, tenant, batch)),
     storeReconciled: (batch) => writeEntries((tx, tenant) => storeReconciled(tx, tenant, batch)),
-    storeReported: (logout) => write((tx, tenant) => storeReported(tx, tenant, logout)),
+    storeReported: createReportWriter(write),
     storeGap: (gap, raisesFloor) => write((tx, tenant) => writeGap(tx, tenant, gap, raisesFloor)),
     forget: (userId) => write((tx, tenant) => forget(tx, tenant, userId)),
     raiseFloor: (at) => write((tx, tenant) => raiseFloor(tx, tenant, at)),

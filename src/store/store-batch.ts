@@ -2,8 +2,6 @@ import type { LastLogoutError } from '../errors.js'
 
 import type { Batch, PageToStore } from '../rules/batch.js'
 import { isAhead } from '../rules/freshness.js'
-import type { Instant } from '../rules/instant.js'
-import { limitReportedInstant, type ReportedLogout } from '../rules/reported.js'
 import type { Span } from '../rules/span.js'
 import { clockAheadError } from './clock-ahead.js'
 import type { Executor } from './database.js'
@@ -76,21 +74,4 @@ export async function storeSweep(
 ): Promise<boolean> {
   await storeBatch(tx, tenant, batch)
   return shrinkSweep(tx, part)
-}
-
-/** Stores a reported logout. Returns the stored instant. If it is too far ahead, stores nothing and returns `null`. */
-export async function storeReported(
-  tx: Executor,
-  tenant: LockedTenant,
-  { userId, sessionId, type, ...reported }: ReportedLogout,
-): Promise<Instant | null> {
-  const at = limitReportedInstant(reported.at ?? tenant.now, tenant.now)
-  if (at === null) return null
-  const origin = { at, logId: '', type }
-  await storeBatch(tx, tenant, {
-    users: [{ userId, allSessionsAt: sessionId === null ? at : null, ...origin }],
-    sessions: sessionId === null ? [] : [{ sessionId, userId, ended: false, ...origin }],
-    unattributable: [],
-  })
-  return at
 }

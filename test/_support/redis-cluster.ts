@@ -7,8 +7,8 @@ import { startRedis, type TestRedis, type TestRedisOptions } from './redis.js'
 export interface TestCluster {
   /** The nodes of the cluster. The primaries are first. */
   nodes: [TestRedis, ...TestRedis[]]
-  /** Finds the primary that serves a key. */
-  primaryOf(key: string): Promise<TestRedis>
+  /** Finds the primary that serves a key, as the node `from` knows it. Default: the first node. */
+  primaryOf(key: string, options?: { from?: TestRedis }): Promise<TestRedis>
   stop(): Promise<void>
 }
 
@@ -58,9 +58,10 @@ export async function startRedisCluster({
     return {
       nodes: [first, ...others],
       stop,
-      async primaryOf(key) {
-        const slot = Number(run('-p', ports[0] ?? '', 'CLUSTER', 'KEYSLOT', key))
-        const slots = JSON.parse(run('-p', ports[0] ?? '', '--json', 'CLUSTER', 'SLOTS'))
+      async primaryOf(key, { from = first } = {}) {
+        const askedPort = new URL(from.url).port
+        const slot = Number(run('-p', askedPort, 'CLUSTER', 'KEYSLOT', key))
+        const slots = JSON.parse(run('-p', askedPort, '--json', 'CLUSTER', 'SLOTS'))
         const [, , [, port]] = slots.find(([from, to]: number[]) => isWithin(slot, from, to))
         const found = nodes.find(({ url }) => new URL(url).port === String(port))
         if (!found) throw new Error(`no node serves ${key}`)

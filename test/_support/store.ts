@@ -30,7 +30,7 @@ export async function openTestStore(
 ): Promise<LastLogoutStore & { close(): Promise<void> }> {
   const database = createDatabase(url, pino({ level: 'silent' }), timeouts)
   const store = createLastLogoutStore({
-    prisma: database.prisma,
+    database,
     domain,
     horizonMs,
     clock: now && clockForTests(now),

@@ -64,6 +64,37 @@ test('calls wait while the maximum number of batches is in progress, and form la
   expect(await Promise.all(results)).toEqual([2, 4, 6, 8, 10, 12])
 })
 
+test('with a head start, calls wait for the end of the batch in progress', async () => {
+  const { started, double } = createDoubler({ headStartMs: 60_000 })
+  const first = double(1)
+  await waitForBatches(started, 1)
+  const others = [double(2)]
+  await new Promise(setImmediate)
+  others.push(double(3))
+  await new Promise(setImmediate)
+  expect(batchesOf(started)).toEqual([[1]])
+  started[0]?.resolve()
+  expect(await first).toBe(2)
+  await waitForBatches(started, 2)
+  expect(batchesOf(started)).toEqual([[1], [2, 3]])
+  started[1]?.resolve()
+  expect(await Promise.all(others)).toEqual([4, 6])
+})
+
+test('a batch that does not end within the head start delays no other batch', async () => {
+  const { started, double } = createDoubler({ headStartMs: 5 })
+  const stuck = double(1)
+  await waitForBatches(started, 1)
+  for (const n of [2, 3]) {
+    const next = double(n)
+    await waitForBatches(started, n)
+    started[n - 1]?.resolve()
+    expect(await next).toBe(2 * n)
+  }
+  started[0]?.resolve()
+  expect(await stuck).toBe(2)
+})
+
 test('a failed batch rejects all of its calls with the same error, and no other call', async () => {
   const { started, double } = createDoubler()
   const failed = Promise.allSettled([double(1), double(2)])

@@ -1,9 +1,13 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { connect, createServer } from 'node:net'
+import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { withClient } from '../../src/pg/client.js'
 import { receivesNotifications } from '../../src/pg/notifications.js'
+import type { LastLogoutStore } from '../../src/ports.js'
+import { createDatabase } from '../../src/store/database.js'
+import { createLastLogoutStore } from '../../src/store/last-logout-store.js'
 import { finishCommandLine, startCommandLine } from '../_support/command-line.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { subscribeToFeed } from '../_support/events.js'
@@ -11,7 +15,7 @@ import { type PgBouncer, startPgBouncer } from '../_support/pgbouncer.js'
 import { startRedis } from '../_support/redis.js'
 import { type RunningService, runService } from '../_support/running-service.js'
 import { KEY } from '../_support/served-api.js'
-import { openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
+import { DOMAIN, openTenant, type TestTenant, tenantEnv } from '../_support/tenant.js'
 import { WAIT } from '../_support/wait.js'
 import { isRefusedIn, worksIn } from './compatibility.js'
 
@@ -218,6 +222,37 @@ describe('with the queue on Redis', () => {
       })
     },
   )
+})
+
+test('behind transaction pooling without support for prepared statements, reads return the rows of their users, and the log reports it', async () => {
+  const pooler = await openPooler({ pool_mode: 'transaction', default_pool_size: 3 })
+  const lines: string[] = []
+  const log = pino({ level: 'info' }, { write: (line) => void lines.push(line) })
+  const databases = [createDatabase(pooler.url, log), createDatabase(pooler.url, log)]
+  const stores = databases.map((database) =>
+    createLastLogoutStore({ database, domain: DOMAIN, horizonMs: 0 }),
+  )
+  onTestFinished(() => Promise.all(databases.map(({ close }) => close())).then(() => {}))
+  const userIds = Array.from({ length: 100 }, (_, n) => `auth0|prepared-${n}`)
+  const reportAll = (store: LastLogoutStore, at: number) =>
+    Promise.all(
+      userIds.map((userId, n) =>
+        store.storeReported({ userId, sessionId: null, at: at + n, type: 'reported_logout' }),
+      ),
+    )
+  const expected = await reportAll(stores[0] as LastLogoutStore, 1_000_000_000_000)
+  for (let round = 0; round < 10; round++) {
+    // A transaction occupies a connection, so that a read uses another connection than the read before it.
+    const reports = stores.map((store) => reportAll(store, 1_000_000_000_000))
+    for (const store of stores) {
+      const reads = await Promise.all(userIds.map((userId) => store.readKnownLogouts(userId, null)))
+      expect(reads.map(({ user }) => user?.at)).toEqual(expected)
+    }
+    await Promise.all(reports)
+  }
+  const messages = lines.map((line) => (JSON.parse(line) as { msg: string }).msg)
+  expect(new Set(messages)).toEqual(new Set(['prepared statements not kept by the pooler']))
+  expect(messages.length).toBeLessThanOrEqual(databases.length)
 })
 
 describe('the check of notifications', () => {

@@ -189,6 +189,12 @@ describe('PostgreSQL with TLS', () => {
         /TLS failed for PostgreSQL \(self-signed certificate\): set sslr/,
       ),
     })
+    await expect(store.readKnownLogouts('auth0|1', null)).rejects.toMatchObject({
+      code: 'DATABASE_UNAVAILABLE',
+      message: expect.stringMatching(
+        /TLS certificate verification failed for PostgreSQL \(DEPTH_ZERO.*\): set sslr/,
+      ),
+    })
     await restartWith(certificate)
     await expect(store.readProgress()).resolves.toMatchObject({ asOf: null })
   })

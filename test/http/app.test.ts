@@ -401,7 +401,8 @@ test('the API responds to an internal error with 500 and the request id, without
     headers: bearer(keys.reader),
   })
   expect(response.statusCode).toBe(500)
-  expect(response.json().message).toMatch(/^internal error: .* request id req-\w+$/)
+  const [, id] = /^internal error: .* request id (req-\w+)$/.exec(response.json().message) ?? []
+  expect(failingApp.lines.map((line) => JSON.parse(line))).toMatchObject([{ reqId: id }])
   expect(response.body).not.toContain('secret detail')
   expect(failingApp.lines.join()).toContain('secret detail')
   await failingApp.close()
@@ -420,7 +421,7 @@ async function openStoreUnclaimed(url: string) {
   const { pino } = await import('pino')
   const { createDatabase } = await import('../../src/store/database.js')
   const { createLastLogoutStore } = await import('../../src/store/last-logout-store.js')
-  const { prisma, close } = createDatabase(url, pino({ level: 'silent' }))
-  const options = { prisma, domain: 'tenant.example', horizonMs: 1, now: Date.now }
-  return { ...createLastLogoutStore(options), close }
+  const database = createDatabase(url, pino({ level: 'silent' }))
+  const options = { database, domain: 'tenant.example', horizonMs: 1, now: Date.now }
+  return { ...createLastLogoutStore(options), close: database.close }
 }

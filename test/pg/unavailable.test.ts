@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { unavailableError } from '../../src/pg/unavailable.js'
+import { createPool } from '../../src/pg/pool.js'
+import { isDriverOutage, unavailableError } from '../../src/pg/unavailable.js'
 
 test.each([
   ['28P01', /refused the connection \(SQLSTATE 28P01\): check the user and the password/],
@@ -19,3 +20,37 @@ test.each([
     })
   },
 )
+
+test.each(['127.0.0.1', 'localhost'])(
+  'isDriverOutage returns true if no server listens on %s',
+  async (host) => {
+    const { pool } = createPool(`postgresql://${host}:1/x`, {})
+    const error = await pool.query('SELECT 1').catch((error) => error)
+    expect(error).toMatchObject({ code: 'ECONNREFUSED' })
+    expect(isDriverOutage(error)).toBe(true)
+    await pool.end()
+  },
+)
+
+test('isDriverOutage returns true for a timeout of the driver, and after the pool has ended', async () => {
+  const { pool } = createPool('postgresql://127.0.0.1:1/x', {})
+  await pool.end()
+  const error = await pool.query('SELECT 1').catch((error) => error)
+  expect(isDriverOutage(error)).toBe(true)
+  expect(isDriverOutage(new Error('Query read timeout'))).toBe(true)
+})
+
+test('isDriverOutage returns true for failures of TLS and of all addresses of a host', () => {
+  class SystemError extends Error {}
+  const untrusted = Object.assign(new SystemError('no'), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' })
+  expect(isDriverOutage(untrusted)).toBe(true)
+  expect(isDriverOutage(new AggregateError([], 'connect ECONNREFUSED'))).toBe(true)
+})
+
+test('isDriverOutage returns false for programming errors, and for statements that the server refuses', () => {
+  const refused = Object.assign(new pg.DatabaseError('no', 2, 'error'), { code: '22P05' })
+  const notAnInstance = { code: '57P01' }
+  for (const error of [new TypeError('x is undefined'), refused, notAnInstance]) {
+    expect(isDriverOutage(error)).toBe(false)
+  }
+})

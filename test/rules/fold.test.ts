@@ -31,6 +31,11 @@ test('a session logout moves the user row, ends the session, and does not affect
   })
 })
 
+test('a session logout does not end the session if `endsSessions` is false', () => {
+  const { sessions } = fold([logoutAt(1), logoutAt(2)], { endsSessions: false })
+  expect(sessions).toMatchObject([{ sessionId: 'S1', at: logoutAt(2).at, ended: false }])
+})
+
 test('a late logout of all sessions counts for all sessions, even if a newer session logout was read before', () => {
   const { users } = fold([logoutAt(5), logoutAt(2, { sessionId: null })])
   expect(users).toMatchObject([{ at: logoutAt(5).at, allSessionsAt: logoutAt(2).at, logId: 'L5' }])

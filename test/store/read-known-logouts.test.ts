@@ -1,20 +1,18 @@
-import { pino } from 'pino'
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createDatabase, type Database } from '../../src/store/database.js'
+import { withClient } from '../../src/pg/client.js'
 import { databaseClock } from '../../src/store/epoch.js'
-import { Prisma } from '../../src/store/generated/client.js'
-import { snapshotSql } from '../../src/store/read-known-logouts.js'
+import { snapshotSql } from '../../src/store/read-snapshots.js'
+import { tablesIn } from '../../src/store/tables.js'
 import { createTestDatabase, type TestDatabase } from '../_support/database.js'
 import { openTestStore } from '../_support/store.js'
 
 const USERS = 50_000
 
 let testDatabase: TestDatabase
-let database: Database
 let store: Awaited<ReturnType<typeof openTestStore>>
 beforeAll(async () => {
   testDatabase = await createTestDatabase()
-  database = createDatabase(testDatabase.url, pino({ level: 'silent' }))
   store = await openTestStore(testDatabase)
   // Without autovacuum, the tables stay without statistics.
   for (const table of ['last_logout', 'session_logout']) {
@@ -30,7 +28,6 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await store.close()
-  await database.close()
   await testDatabase.drop()
 })
 
@@ -46,19 +43,29 @@ function listNodes(node: PlanNode): PlanNode[] {
   return [node, ...(node.Plans ?? []).flatMap(listNodes)]
 }
 
-test.each([1, 256])(
-  'a statement with %i reads looks up the primary keys of large tables without statistics',
-  async (count) => {
-    const { prisma } = database
+test.each([
+  [1, 'force_custom_plan'],
+  [256, 'force_custom_plan'],
+  [1, 'force_generic_plan'],
+])(
+  'a statement with %i reads looks up the primary keys of large tables without statistics (%s)',
+  async (count, planMode) => {
     const queries = Array.from({ length: count }, (_, n) => ({
       userId: `auth0|${n}`,
       sessionId: n % 2 === 0 ? `S${n}` : null,
     }))
-    const sql = snapshotSql(prisma.tables, databaseClock, queries)
-    const [row] = await prisma.$queryRaw<{ 'QUERY PLAN': { Plan: PlanNode }[] }[]>(
-      Prisma.sql`EXPLAIN (FORMAT JSON) ${sql}`,
+    const { text, values } = snapshotSql(tablesIn('public'), databaseClock, queries)
+    const lists = values.map((ids) =>
+      pg.escapeLiteral(JSON.stringify(ids).replace(/^\[(.*)\]$/, '{$1}')),
     )
-    const nodes = row?.['QUERY PLAN'].flatMap(({ Plan }) => listNodes(Plan)) ?? []
+    const plans = await withClient(testDatabase.url, async (client) => {
+      await client.query(`SET plan_cache_mode = ${planMode}; PREPARE reads AS ${text}`)
+      const { rows } = await client.query<{ 'QUERY PLAN': { Plan: PlanNode }[] }>(
+        `EXPLAIN (FORMAT JSON) EXECUTE reads(${lists})`,
+      )
+      return rows.flatMap((row) => row['QUERY PLAN'])
+    })
+    const nodes = plans.flatMap(({ Plan }) => listNodes(Plan))
     const nodesOf = (table: string) => nodes.filter((node) => node['Relation Name'] === table)
     expect(nodesOf('last_logout')).toMatchObject([
       { 'Node Type': 'Index Scan', 'Index Name': 'last_logout_pkey' },

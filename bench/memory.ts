@@ -1,0 +1,141 @@
+/**
+ * Measures the resident memory of `last-logout start` when it is idle, and of `last-logout api` under full load. Prints
+ * the ratio to a Node.js that has loaded the same libraries and does nothing. Needs Linux.
+ *
+ *   npm run bench:memory [-- script loadSeconds]
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createClosers } from '../src/async/closers.js'
+import { migrateQueue } from '../src/jobs/jobs.js'
+import type { Load, LoadResult } from './load-process.js'
+import { median } from './median.js'
+import { openBenchDatabase } from './open-bench-database.js'
+import { type ApiProcess, startApi } from './start-api.js'
+
+const USERS = 100_000
+const CONNECTIONS = 64
+/** The load consists of parts, which send requests to the two endpoints in turn. */
+const PARTS = 6
+const IDLE_MS = 20_000
+
+/** The packages that `start` loads with an external database, and without a proxy. */
+const LIBRARIES = [
+  '@fastify/rate-limit',
+  '@fastify/swagger',
+  '@fastify/swagger-ui',
+  '@prisma/adapter-pg',
+  '@prisma/client/runtime/client',
+  'auth0',
+  'bullmq',
+  'commander',
+  'fast-json-stringify',
+  'fastify',
+  'fastify-type-provider-zod',
+  'ioredis',
+  'pg',
+  'pino',
+  'prom-client',
+  'zod',
+]
+
+const [script = 'dist/bundle/last-logout.mjs', loadSeconds = '60'] = process.argv.slice(2)
+
+/** The message of `tenant-process.ts`. */
+interface TenantMessage {
+  urls: [string]
+  credentials: { clientId: string; clientSecret: string }
+}
+
+const closers = createClosers()
+try {
+  const bench = await openBenchDatabase(USERS)
+  closers.push(bench.close)
+  await migrateQueue(bench.url)
+  await measure(bench.url)
+} finally {
+  await closers.close()
+}
+
+async function measure(databaseUrl: string): Promise<void> {
+  const libraries = forkUntilClosed('./memory-peer.mjs', LIBRARIES)
+  const node = forkUntilClosed('./memory-peer.mjs', [])
+  await Promise.all([once(libraries, 'message'), once(node, 'message')])
+  const service = await startService(databaseUrl)
+  const api = await startApi(databaseUrl, { script })
+  closers.push(api.close)
+  await sleep(IDLE_MS)
+  const { nowMb: peerMb } = await readMemory(libraries.pid)
+  const print = (what: string, mb: number) => {
+    const ratio = (mb / peerMb).toFixed(2)
+    console.log(`${what.padEnd(40)} ${mb.toFixed(0).padStart(7)}   ${ratio.padStart(6)}`)
+  }
+  console.log(`${script}, Node.js ${process.version}\n`)
+  console.log(`${''.padEnd(44)} MiB   ratio to Node.js with the libraries`)
+  print('Node.js', (await readMemory(node.pid)).nowMb)
+  print('Node.js with the libraries', peerMb)
+  print(`start, idle for ${IDLE_MS / 1000} s`, (await readMemory(service.pid)).nowMb)
+  print(`api, idle for ${IDLE_MS / 1000} s`, (await readMemory(api.pid)).nowMb)
+
+  const rate = await runLoad(api.url)
+  const { nowMb, maxMb } = await readMemory(api.pid)
+  print(`api, after ${loadSeconds} s of full load`, nowMb)
+  print('api, maximum', maxMb)
+  const idleSeconds = IDLE_MS / 1000 + Number(loadSeconds)
+  print(`start, idle for ${idleSeconds} s`, (await readMemory(service.pid)).nowMb)
+  console.log(`\n${rate.toFixed(0)} requests/s over ${CONNECTIONS} connections`)
+}
+
+/** Starts `start` with a simulated tenant. */
+async function startService(databaseUrl: string): Promise<ApiProcess> {
+  const tenant = forkUntilClosed('./tenant-process.ts', ['1000', '0'])
+  const [{ urls, credentials }] = (await once(tenant, 'message')) as [TenantMessage]
+  const service = await startApi(databaseUrl, {
+    command: 'start',
+    script,
+    env: {
+      AUTH0_BASE_URL: urls[0],
+      AUTH0_CLIENT_ID: credentials.clientId,
+      AUTH0_CLIENT_SECRET: credentials.clientSecret,
+    },
+  })
+  closers.push(service.close)
+  return service
+}
+
+/** Sends requests to both endpoints in turn. Returns the median of the rates, in requests per second. */
+async function runLoad(url: string): Promise<number> {
+  const loadProcess = forkUntilClosed('./load-process.ts', [])
+  const rates: number[] = []
+  for (let part = 0; part < PARTS; part++) {
+    loadProcess.send({
+      url,
+      endpoint: part % 2 === 0 ? 'last-logout' : 'check',
+      users: USERS,
+      connections: CONNECTIONS,
+      durationMs: (Number(loadSeconds) * 1000) / PARTS,
+    } satisfies Load)
+    const [result] = (await once(loadProcess, 'message')) as [LoadResult]
+    rates.push(result.requestsPerSecond)
+  }
+  return median(rates)
+}
+
+/** Starts a process of a file of this directory. It runs until the benchmark ends. */
+function forkUntilClosed(file: string, args: string[]): ChildProcess {
+  // The peers run without the TypeScript loader of this process, which takes memory.
+  const options = file.endsWith('.mjs') ? { execArgv: [] } : {}
+  const child = fork(new URL(file, import.meta.url), args, options)
+  closers.push(async () => void child.kill())
+  return child
+}
+
+/** Reads the resident memory of a process, and its maximum, in MiB. */
+async function readMemory(pid: number | undefined): Promise<{ nowMb: number; maxMb: number }> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  const readMb = (name: string) =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024
+  return { nowMb: readMb('VmRSS'), maxMb: readMb('VmHWM') }
+}

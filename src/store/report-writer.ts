@@ -1,0 +1,52 @@
+import { batchCalls } from '../async/batch-calls.js'
+import { fold } from '../rules/fold.js'
+import type { Instant } from '../rules/instant.js'
+import { limitReportedInstant, type ReportedLogout } from '../rules/reported.js'
+import { isRefusedRow, query, TRANSACTION, type Transaction } from './database.js'
+import { storeBatch } from './store-batch.js'
+import type { LockedTenant } from './tenant-row.js'
+
+/** Runs a write under the lock of the tenant row. */
+type Write = <T>(run: (tx: Transaction, tenant: LockedTenant) => Promise<T>) => Promise<T>
+
+/**
+ * Size and concurrency of the transactions that store reported logouts. Each waits for the lock of the tenant row, so more
+ * than one at a time would only occupy connections.
+ */
+const BATCHES = { maxSize: 256, maxConcurrent: 1 }
+
+/**
+ * Creates a function that stores a reported logout. Reports that arrive while a transaction is in progress share the next
+ * one, and its commit (group commit). A report that PostgreSQL refuses fails alone.
+ *
+ * @returns A function that returns the stored instant after the commit. If the reported instant is too far ahead, it
+ *   stores nothing and returns `null`.
+ */
+export function createReportWriter(
+  write: Write,
+): (report: ReportedLogout) => Promise<Instant | null> {
+  const writeInBatch = batchCalls({
+    run: (reports: ReportedLogout[]) => write((tx, tenant) => storeReported(tx, tenant, reports)),
+    isInputError: isRefusedRow,
+    maxWaitMs: TRANSACTION.maxWait,
+    ...BATCHES,
+  })
+  return (report) => query(() => writeInBatch(report))
+}
+
+/** Stores reported logouts. Returns the stored instant of each; `null`: it is too far ahead, and was not stored. */
+async function storeReported(
+  tx: Transaction,
+  tenant: LockedTenant,
+  reports: ReportedLogout[],
+): Promise<(Instant | null)[]> {
+  const instants = reports.map(({ at }) => limitReportedInstant(at ?? tenant.now, tenant.now))
+  const events = reports.flatMap(({ userId, sessionId, type }, n) => {
+    const at = instants[n] ?? null
+    return at === null ? [] : [{ userId, sessionId, at, logId: '', type }]
+  })
+  // Only Auth0 knows whether a session has ended.
+  const rows = fold(events, { endsSessions: false })
+  if (events.length > 0) await storeBatch(tx, tenant, { ...rows, unattributable: [] })
+  return instants
+}

@@ -1,0 +1,221 @@
+import { once } from 'node:events'
+import { type TestContext, test } from 'vitest'
+import type { LastLogoutClient } from '../../src/client/index.js'
+import { toKeyPrefix } from '../../src/jobs/redis.js'
+import { lastLogoutPath } from '../../src/rules/last-logout-request.js'
+import { buildEntry } from '../../src/simulator/entries.js'
+import { type RunningCommand, runCommand } from '../_support/cli.js'
+import { openClient } from '../_support/client.js'
+import { createTestDatabase } from '../_support/database.js'
+import { expectedFromLog } from '../_support/expected-rows.js'
+import { startRedisCluster, type TestCluster } from '../_support/redis-cluster.js'
+import { KEY } from '../_support/served-api.js'
+import { readRows } from '../_support/store.js'
+import { DOMAIN, openTenant, type TestTenant } from '../_support/tenant.js'
+import { WAIT } from '../_support/wait.js'
+import { workerEnv } from '../_support/worker.js'
+import { findProxy, type ProxyProgram, startProxy } from './proxy-programs.js'
+
+const API_COUNT = 4
+const WORKER_COUNT = 3
+const WRITE_INTERVAL_MS = 100
+const POLL_INTERVAL_MS = 100
+
+/**
+ * Latency of the Logs API. It is longer than the poll interval, so that the next poll is always due while a poll runs.
+ */
+const LATENCY_MS = 150
+
+/** After this time without a response, the nodes of the cluster consider a node dead. */
+const NODE_TIMEOUT_MS = 3_000
+
+/** Upper bound of the time from the failover until the log is polled again. */
+const MAX_RESUME_MS = 15_000
+
+/** A login before the first logout. */
+const LOGIN_SECONDS = Math.floor(Date.now() / 1000) - 60
+
+/** The header with the name of the API process that has responded. */
+const SERVER_HEADER = 'served-by'
+
+type Context = Pick<TestContext, 'expect' | 'onTestFinished'>
+
+/** HAProxy, which passes the requests in turn to each of these servers. */
+function haproxyOver(urls: string[]): ProxyProgram {
+  const servers = urls.map((url, n) => `server api-${n} ${new URL(url).host}`)
+  return {
+    ...findProxy('HAProxy'),
+    config: ({ port }) => `
+      defaults
+        mode http
+        timeout connect 5s
+        timeout client 60s
+        timeout server 60s
+      listen proxy
+        bind 127.0.0.1:${port}
+        balance roundrobin
+        http-response set-header ${SERVER_HEADER} %s
+        ${servers.join('\n        ')}
+`,
+  }
+}
+
+/** Starts a command until the test ends. Resolves when it has logged this message. */
+async function startUntil(
+  { expect, onTestFinished }: Context,
+  [name, message]: [string, string],
+  env: Record<string, string>,
+): Promise<{ command: RunningCommand; lines(): Record<string, unknown>[] }> {
+  const command = runCommand([name], env)
+  onTestFinished(() => command.kill('SIGKILL'))
+  const lines = () => {
+    const complete = command.stdout().split('\n').slice(0, -1)
+    return complete.map((line) => JSON.parse(line) as Record<string, unknown>)
+  }
+  const exited = command.exited.then((code): never => {
+    throw new Error(`${name} exited with ${code}: ${command.output()}`)
+  })
+  const logged = expect.poll(() => lines().map(({ msg }) => msg), WAIT).toContain(message)
+  await Promise.race([logged, exited])
+  return { command, lines }
+}
+
+/** Writes a logout of another user at each interval. Returns a function that stops, and returns the users. */
+function writeLogouts({ tenant }: TestTenant): () => string[] {
+  const users: string[] = []
+  const timer = setInterval(() => {
+    const userId = `auth0|${users.length}`
+    tenant.write(buildEntry('slo', { userId, sessionId: `S${users.length}` }))
+    users.push(userId)
+  }, WRITE_INTERVAL_MS)
+  return () => {
+    clearInterval(timer)
+    return users
+  }
+}
+
+/** Delays the responses of the Logs API, and records the requests. */
+function observePolls({ simulator }: TestTenant) {
+  const startedAt: number[] = []
+  let open = 0
+  let maxOpen = 0
+  simulator.faults.push({
+    path: '/api/v2/logs',
+    times: Number.POSITIVE_INFINITY,
+    async respond({ raw }) {
+      startedAt.push(performance.now())
+      open++
+      maxOpen = Math.max(maxOpen, open)
+      void once(raw, 'close').then(() => open--)
+      await new Promise((resolve) => setTimeout(resolve, LATENCY_MS))
+    },
+  })
+  return { startedAt, maxOpen: () => maxOpen }
+}
+
+/** Kills the primary of the queue. Resolves when another node has replaced it. */
+async function failOver({ expect }: Context, cluster: TestCluster): Promise<void> {
+  const key = toKeyPrefix(DOMAIN)
+  const primary = await cluster.primaryOf(key)
+  const from = cluster.nodes.find((node) => node !== primary)
+  if (from === undefined) throw new Error('the cluster has one node')
+  await primary.stop()
+  await expect.poll(() => cluster.primaryOf(key, { from }), WAIT).not.toBe(primary)
+}
+
+test('four APIs behind one port and three workers lose no logout when the primary of the queue is killed', {
+  timeout: 60_000,
+}, async (context) => {
+  const { annotate, expect, onTestFinished } = context
+  const cluster = await startRedisCluster({
+    replicas: true,
+    args: ['--cluster-node-timeout', `${NODE_TIMEOUT_MS}`],
+  })
+  onTestFinished(() => cluster.stop())
+  const database = await createTestDatabase()
+  onTestFinished(() => database.drop())
+  const t = await openTenant()
+  onTestFinished(() => t.close())
+  const polls = observePolls(t)
+  const env = {
+    ...workerEnv(t, database),
+    REDIS_URL: `redis://${cluster.nodes.map(({ url }) => new URL(url).host).join(',')}`,
+    POLL_INTERVAL: `${POLL_INTERVAL_MS}ms`,
+    LOG_LEVEL: 'debug',
+    API_KEYS: `test:${KEY}:read+feed`,
+    PORT: '0',
+  }
+  const start = (count: number, command: [string, string]) =>
+    Promise.all(Array.from({ length: count }, () => startUntil(context, command, env)))
+  const apis = await start(API_COUNT, ['api', 'serving'])
+  const urls = apis.map(({ lines }) => String(lines().find(({ url }) => url !== undefined)?.url))
+  const proxy = await startProxy(haproxyOver(urls), urls[0] ?? '')
+  onTestFinished(proxy.close)
+  const workers = await start(WORKER_COUNT, ['worker', 'polling'])
+  const stopWriting = writeLogouts(t)
+  onTestFinished(() => void stopWriting())
+  const clients: LastLogoutClient[] = []
+  for (let n = 0; n < API_COUNT; n++) {
+    const client = openClient(proxy.url)
+    onTestFinished(() => client.close())
+    await expect.poll(() => isRevoked(client, 'auth0|0'), WAIT).toBe(true)
+    clients.push(client)
+  }
+
+  const killedAt = performance.now()
+  await failOver(context, cluster)
+  const replacedAt = performance.now()
+  const countLater = () => polls.startedAt.filter((at) => at > replacedAt).length
+  await expect
+    .poll(countLater, { timeout: MAX_RESUME_MS, interval: 20 })
+    .toBeGreaterThan(WORKER_COUNT)
+  const resumedAt = polls.startedAt.find((at) => at > replacedAt) ?? Number.NaN
+  await annotate(
+    `the replica replaced the primary ${Math.round(replacedAt - killedAt)} ms after the kill, ` +
+      `and the first poll began ${Math.round(resumedAt - replacedAt)} ms later`,
+  )
+
+  const users = stopWriting()
+  const expected = expectedFromLog(t.tenant.entries()).rows
+  expect(expected.users).toHaveLength(users.length)
+  await expect.poll(() => readRows(database), WAIT).toEqual(expected)
+  for (const client of clients) {
+    await expect.poll(() => users.filter((sub) => !isRevoked(client, sub)), WAIT).toEqual([])
+  }
+  for (const { userId, at } of expected.users) {
+    const responses = await readInTurn(proxy.url, userId)
+    expect(new Set(responses.map(({ servedBy }) => servedBy)).size).toBe(API_COUNT)
+    expect(new Set(responses.map((response) => response.at))).toEqual(new Set([at]))
+  }
+
+  // The next poll is always due, so the other workers find the lease held.
+  expect(polls.maxOpen()).toBe(1)
+  const outcomes = workers.flatMap(({ lines }) => lines().map(({ outcome }) => outcome))
+  expect(outcomes).toContain('lease_held')
+  for (const { command } of [...workers, ...apis]) {
+    command.kill('SIGTERM')
+    expect(await command.exited).toBe(0)
+  }
+})
+
+/** Whether the client refuses a token from before the first logout. */
+function isRevoked(client: LastLogoutClient, sub: string): boolean {
+  return client.checkNow({ sub, iat: LOGIN_SECONDS }).outcome === 'revoked'
+}
+
+/** Reads a user's last logout as often as there are API processes. HAProxy passes each request to the next process. */
+async function readInTurn(url: string, userId: string) {
+  const responses: { servedBy: string | null; at: number }[] = []
+  for (let n = 0; n < API_COUNT; n++) {
+    const path = lastLogoutPath({ userId, sessionId: null }, 'query')
+    const response = await fetch(new URL(path, url), {
+      headers: { authorization: `Bearer ${KEY}` },
+    })
+    const { last_logout_at } = (await response.json()) as { last_logout_at: string }
+    responses.push({
+      servedBy: response.headers.get(SERVER_HEADER),
+      at: Date.parse(last_logout_at),
+    })
+  }
+  return responses
+}

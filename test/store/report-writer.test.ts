@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { ReportedLogout } from '../../src/rules/reported.js'
+import { createTestDatabase, type TestDatabase } from '../_support/database.js'
+import { openTestStore, readRows, readUserIds } from '../_support/store.js'
+
+let database: TestDatabase
+let store: Awaited<ReturnType<typeof openTestStore>>
+beforeAll(async () => {
+  database = await createTestDatabase()
+  store = await openTestStore(database)
+  await database.query(`ALTER TABLE last_logout ADD CHECK (user_id <> 'refused')`)
+})
+afterAll(async () => {
+  await store.close()
+  await database.drop()
+})
+beforeEach(async () => {
+  await database.query('TRUNCATE last_logout, session_logout')
+})
+
+const NOON = Date.parse('2026-11-23T12:00:00Z')
+const reportOf = (userId: string, overrides: Partial<ReportedLogout> = {}): ReportedLogout => ({
+  userId,
+  sessionId: null,
+  at: NOON,
+  type: 'reported_logout',
+  ...overrides,
+})
+
+/** Returns the number of transactions that have written the rows of users. */
+async function countTransactions(): Promise<number> {
+  const [row] = await database.query<{ count: number }>(
+    'SELECT count(DISTINCT xmin::text)::integer FROM last_logout',
+  )
+  return row?.count ?? 0
+}
+
+test('reports that arrive at the same time share a transaction, and each gets its own instant', async () => {
+  const reports = Array.from({ length: 100 }, (_, n) => reportOf(`u${n}`, { at: NOON + n }))
+  const instants = await Promise.all(reports.map(store.storeReported))
+  expect(instants).toEqual(reports.map(({ at }) => at))
+  expect(await readUserIds(database)).toHaveLength(100)
+  expect(await countTransactions()).toBe(1)
+})
+
+test('reports that arrive while a transaction is in progress share the next one', async () => {
+  const reporting: Promise<unknown>[] = []
+  for (let n = 0; n < 50; n++) {
+    reporting.push(store.storeReported(reportOf(`u${n}`)))
+    await new Promise(setImmediate)
+  }
+  await Promise.all(reporting)
+  expect(await readUserIds(database)).toHaveLength(50)
+  expect(await countTransactions()).toBeLessThan(25)
+})
+
+test('reports about the same user and the same session in one transaction are folded', async () => {
+  await Promise.all([
+    store.storeReported(reportOf('u1', { at: NOON + 2, sessionId: 'S1' })),
+    store.storeReported(reportOf('u1', { at: NOON + 1 })),
+    store.storeReported(reportOf('u1', { at: NOON, sessionId: 'S1' })),
+  ])
+  const origin = { logId: '', type: 'reported_logout' }
+  expect(await readRows(database)).toEqual({
+    users: [{ userId: 'u1', at: NOON + 2, allSessionsAt: NOON + 1, ...origin }],
+    sessions: [{ sessionId: 'S1', userId: 'u1', at: NOON + 2, ended: false, ...origin }],
+  })
+})
+
+test('a report too far ahead stores nothing, and those in the same transaction are stored', async () => {
+  const ahead = store.storeReported(reportOf('ahead', { at: Date.now() + 3_600_000 }))
+  const instants = await Promise.all([ahead, store.storeReported(reportOf('u1'))])
+  expect(instants).toEqual([null, NOON])
+  expect(await readUserIds(database)).toEqual(['u1'])
+})
+
+test('a report that PostgreSQL refuses fails alone', async () => {
+  const userIds = ['u1', 'refused', 'u2']
+  const results = await Promise.allSettled(userIds.map((id) => store.storeReported(reportOf(id))))
+  expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+  expect(await readUserIds(database)).toEqual(['u1', 'u2'])
+})
