@@ -41,7 +41,6 @@ export function introspectRoute(deps: TokenCheckDeps): FastifyPluginAsyncZod {
           tags: inGroup('Gateways'),
           summary:
             'Whether an access token is active (RFC 7662). An active token has further claims',
-          tags: inGroup('Gateways'),
           consumes: [FORM],
           body: z.object({ token: z.string().min(1), token_type_hint: z.string().optional() }),
           response: {
