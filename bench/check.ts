@@ -8,6 +8,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import type * as Client from '../src/client/index.js'
+import { reportFigures } from './figures.js'
 import { median } from './median.js'
 import { sessionIdOf, userIdOf } from './subjects.js'
 
@@ -70,6 +71,15 @@ console.log(`\nmedian share ${percent(share)} (limit ${percent(MAX_CHECK_SHARE)}
 if (share > MAX_CHECK_SHARE || bytesPerSubject > MAX_SUBJECT_BYTES) process.exitCode = 1
 await client.close()
 feedProcess.kill()
+reportFigures([
+  { name: 'client: check', peer: 'RS256 jwtVerify', ratios: shares, atMost: 0.005 },
+  {
+    name: 'client: memory of a user or session',
+    peer: `${MAX_SUBJECT_BYTES} bytes`,
+    ratios: [bytesPerSubject / MAX_SUBJECT_BYTES],
+    atMost: 1,
+  },
+])
 
 /**
  * Returns claims as a JWT library returns them: as new objects, with strings that V8 has not hashed. Half of the users
