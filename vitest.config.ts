@@ -14,7 +14,7 @@ const UNIT = [
   'test/auth0/{rate/limit,retry}.test.ts',
   'test/client/{auth-required,clocks,conformance,delivery-delay,feed-events,feed-progress,hono,koa,lambda}.test.ts',
   'test/client/{last-logout-request,lazy-connect,logout-cache,lookup,options,outage-report,refusal,rejections,repeat-with-backoff,request-lookup,table,trpc}.test.ts',
-  'test/commands/progress-display.test.ts',
+  'test/commands/{documents,progress-display}.test.ts',
   'test/doctor/*.test.ts',
   'test/http/{connection-limit,feed,serializer}.test.ts',
   'test/jobs/runner.test.ts',

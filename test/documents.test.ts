@@ -7,6 +7,8 @@ import { readExample } from './_support/documents.js'
 const MAX_README_LINES = 200
 const MAX_README_WORDS = 1_500
 
+const INDEX = 'docs/README.md'
+
 const pages = (await readdir('docs')).filter((name) => name.endsWith('.md'))
 const documents = [
   'README.md',
@@ -45,6 +47,9 @@ function listAnchors(name: string): string[] {
 
 const listLinks = (name: string) =>
   [...withoutCode(name).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target)
+
+/** Whether a line of an excerpt must be in its example. An import can be one of several names there. */
+const isCode = (line: string) => line !== '' && !line.startsWith('import ')
 
 const exists = (path: string) =>
   access(path).then(
@@ -113,11 +118,11 @@ describe('README.md', () => {
     expect(shown).toBe(await readFile('examples/express/app.mjs', 'utf8'))
     expect(shown).toBe(await readExample('docs/getting-started.md', '4 Create your API', 'js'))
   })
+})
 
-  test('README.md links every page in docs', () => {
-    const links = listLinks('README.md')
-    for (const page of pages) expect(links).toContain(`docs/${page}`)
-  })
+test('docs/README.md links every other page in docs', () => {
+  const links = listLinks(INDEX)
+  for (const page of pages.filter((page) => `docs/${page}` !== INDEX)) expect(links).toContain(page)
 })
 
 describe('docs/resource-servers.md', () => {
@@ -134,6 +139,20 @@ describe('docs/resource-servers.md', () => {
       expect(shown).toBe(await readFile(`examples/${example}/app.mjs`, 'utf8'))
     },
   )
+
+  test.each([
+    ['Koa', 'koa/app.mjs'],
+    ['Hono', 'hono/app.mjs'],
+    ['NestJS', 'nestjs/app.ts'],
+    ['Next.js', 'next/app/orders/route.ts'],
+    ['Lambda authorizer', 'lambda-authorizer/authorizer.mjs'],
+    ['tRPC', 'trpc/app.ts'],
+  ])('%s: each line of the excerpt is in the example', async (heading, path) => {
+    const language = path.endsWith('.ts') ? 'ts' : 'js'
+    const excerpt = await readExample(FRAMEWORKS_DOCUMENT, heading, language)
+    const lines = (await readFile(join('examples', path), 'utf8')).split('\n')
+    expect(lines).toEqual(expect.arrayContaining(excerpt.split('\n').filter(isCode)))
+  })
 
   test('every example that is a package is in the table of frameworks', async () => {
     const folders = await readdir('examples')

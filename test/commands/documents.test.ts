@@ -1,0 +1,80 @@
+import { readdir, readFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { describe, expect, test } from 'vitest'
+import { createProgram } from '../../src/commands/program.js'
+
+const pages = (await readdir('docs')).filter((name) => name.endsWith('.md'))
+const documents = ['README.md', 'SECURITY.md', ...pages.map((name) => `docs/${name}`)]
+
+const runsNothing = () => {
+  throw new Error('no command runs in these tests')
+}
+const program = await createProgram({
+  cwd: '.',
+  env: {},
+  programName: 'last-logout',
+  print: runsNothing,
+  printError: runsNothing,
+  isOutputClosed: runsNothing,
+  readInput: runsNothing,
+  openPrompt: runsNothing,
+  isTerminal: false,
+  stop: new AbortController().signal,
+  createLog: runsNothing,
+})
+
+/** Returns the arguments of each `last-logout` command in the examples and in the text of a document. */
+function listCommands(markdown: string): string[][] {
+  const blocks = [...markdown.matchAll(/^ *```sh\n([\s\S]*?)^ *```$/gm)].map(
+    ([, code = '']) => code,
+  )
+  const lines = blocks.flatMap((code) => code.replace(/\\\n/g, ' ').split('\n'))
+  const inline = [...markdown.matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code)
+  return [...lines, ...inline].flatMap((line) => {
+    const [, written] = /(?:^|[ (])last-logout( [a-z-].*)/.exec(line) ?? []
+    return written === undefined ? [] : [splitWords(written.split(/ (?:[#|]|>+|&&|<) /)[0] ?? '')]
+  })
+}
+
+/** Splits the arguments of a command. A placeholder such as `<its end>` is one argument. */
+function splitWords(written: string): string[] {
+  return written.match(/'[^']*'|<[^>]*>|\S+/g) ?? []
+}
+
+/** Returns why the program would not accept the arguments; `null`: it would. */
+function findProblem(command: Command, args: string[]): string | null {
+  const [first = '', ...rest] = args
+  const subcommand = command.commands.find((each) => each.name() === first)
+  if (subcommand !== undefined) return findProblem(subcommand, rest)
+  if (first === '--version' || first === '--help') return null
+  if (command.commands.length > 0) return `no command ${first}`
+  const { operands, unknown } = command.parseOptions(args)
+  if (unknown.some((option) => option !== '-')) return `no option ${unknown.join(' ')}`
+  const { length } = command.registeredArguments
+  return operands.length > length ? `takes ${length} arguments` : null
+}
+
+describe.each(documents)('in %s', (name) => {
+  test('the program accepts every `last-logout` command', async () => {
+    const commands = listCommands(await readFile(name, 'utf8'))
+    const problems = commands.flatMap((args) => {
+      const problem = findProblem(program, args)
+      return problem === null ? [] : [`last-logout ${args.join(' ')}: ${problem}`]
+    })
+    expect(problems).toEqual([])
+  })
+})
+
+test('the documents contain commands', async () => {
+  const texts = await Promise.all(documents.map((name) => readFile(name, 'utf8')))
+  expect(texts.flatMap(listCommands).length).toBeGreaterThan(40)
+})
+
+test.each([
+  [['floor', 'lower', 'now'], 'no command lower'],
+  [['doctor', '--prob'], 'no option --prob'],
+  [['status', 'now'], 'takes 0 arguments'],
+  [['explain', '-'], null],
+])('%j: %s', (args, problem) => {
+  expect(findProblem(program, args)).toBe(problem)
+})
