@@ -22,6 +22,7 @@ import { createProgressGuard } from '../src/sync/progress-guard.js'
 import { type Figure, reportFigures } from './figures.js'
 import { median } from './median.js'
 
+const figures: Figure[] = []
 const DOMAIN = 'bench.example'
 const LATENCIES_MS = [0, 20]
 const [entries = '100000', rounds = '3'] = process.argv.slice(2)
@@ -55,7 +56,6 @@ console.log(
   `${entries} entries of at least 1.5 kB, 20 % logouts, in pages of 100; ${rounds} rounds\n`,
 )
 console.log('latency   bare loop   catch-up   ratio: median (min to max)')
-const figures: Figure[] = []
 for (const [index, latencyMs] of LATENCIES_MS.entries()) {
   const url = urls[index] ?? ''
   const bareLoopRates: number[] = []

@@ -18,7 +18,7 @@ interface Arguments {
 const BENCHMARKS = new Map<string, Arguments>([
   ['reads', { full: ['100000', '5', '2'], short: ['20000', '2', '1'] }],
   ['feed', { full: ['40'], short: ['10'] }],
-  ['catch-up', { full: ['20000', '3'], short: ['4000', '1'] }],
+  ['catch-up', { full: ['5'], short: ['1'] }],
   ['check', { full: ['1000000', '5'], short: ['100000', '3'] }],
   ['peers', { full: ['5', '1'], short: ['1', '0.5'] }],
   ['cli', { full: ['3'], short: null }],

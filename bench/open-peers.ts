@@ -26,6 +26,9 @@ export const CHECK_BY_CLIENT = 'check by the client'
 /** Name of the check by a request to last-logout. */
 export const CHECK_BY_API = 'POST /v1/check'
 
+/** Name of the verification of a token. */
+export const SIGNATURE = 'RS256 jwtVerify of jose'
+
 const USERS = 10_000
 const POOL_SIZE = 10
 const MAX_CONNECTIONS = 64
@@ -98,7 +101,7 @@ async function openSignature(): Promise<Peer> {
   const claims = { sub: randomUser(), iat, exp: iat + 86_400, scope: 'openid profile read:orders' }
   const token = await new SignJWT(claims).setProtectedHeader({ alg: 'RS256' }).sign(privateKey)
   return {
-    name: 'RS256 jwtVerify of jose',
+    name: SIGNATURE,
     isSynchronous: false,
     check: () => jwtVerify(token, publicKey),
   }

@@ -7,7 +7,7 @@
  */
 import { reportFigures } from './figures.js'
 import { median } from './median.js'
-import { CHECK_BY_API, CHECK_BY_CLIENT, openPeers, type Peer } from './open-peers.js'
+import { CHECK_BY_API, CHECK_BY_CLIENT, openPeers, type Peer, SIGNATURE } from './open-peers.js'
 
 const CONCURRENCY = 64
 /** A check by the client takes less than the resolution of the clock, so many are measured together. */
@@ -53,11 +53,13 @@ reportFigures([
     peer: name,
     ratios: byClient.map((each, round) => each.microseconds / at(measurements, round).microseconds),
   })),
-  ...others.map(([name, measurements]) => ({
-    name: `${CHECK_BY_API}: throughput`,
-    peer: name,
-    ratios: byApi.map((each, round) => each.perSecond / at(measurements, round).perSecond),
-  })),
+  ...others
+    .filter(([name]) => name !== SIGNATURE)
+    .map(([name, measurements]) => ({
+      name: `${CHECK_BY_API}: throughput`,
+      peer: name,
+      ratios: byApi.map((each, round) => each.perSecond / at(measurements, round).perSecond),
+    })),
 ])
 
 /** Measures a peer for the given time: half of it one check at a time, and half of it many at a time. */

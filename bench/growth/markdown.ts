@@ -2,7 +2,7 @@
 export function renderTable([head = [], ...rows]: string[][]): string {
   const renderRow = (cells: string[]) =>
     `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`
-  return `${renderRow(head)}${renderRow(head.map(() => '---'))}${rows.map(renderRow).join('')}`
+  return `${renderRow(head)}|${'---|'.repeat(head.length)}\n${rows.map(renderRow).join('')}`
 }
 
 /** Renders a chart of docs/performance, which follows the colours of the reader's system. */

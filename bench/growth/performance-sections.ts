@@ -69,7 +69,7 @@ function writesSection({ rows }: BenchResults): Section {
   return {
     name: 'writes',
     title: 'Writes and sizes',
-    text: 'One writer stores logouts of random users and their sessions in batches of 100, as a worker does for a page of the log that contains only logouts. 64 connections report logouts by `POST /v1/logouts`, each in a transaction of its own. Every write locks the row of the tenant, so writes run one after another. The sizes are those of freshly filled tables.',
+    text: 'One writer stores logouts of random users and their sessions in batches of 100, as a worker does for a page of the log that contains only logouts. 64 connections report logouts by `POST /v1/logouts`. Every write locks the row of the tenant, so writes run one after another. The sizes are those of freshly filled tables.',
     rows: [
       [
         'users, and as many sessions',
@@ -153,7 +153,7 @@ function subscribersSection({ subscribers }: BenchResults): Section {
   return {
     name: 'subscribers',
     title: 'Subscribers',
-    text: 'One API process. First, how long after the response to a reported logout the last client refuses the tokens of the user. Then, how many changes the process delivers: 1,000 are stored in one transaction, and each is counted once for each subscriber. These subscribers do not parse what they receive.',
+    text: 'One API process. First, how long after the response to a reported logout the last client refuses the tokens of the user. Then, how many changes the process delivers: 1,000 are stored in one transaction, and each is counted once for each subscriber. The time includes that of the transaction, which decides for few subscribers. These subscribers do not parse what they receive.',
     rows: [
       ['subscribers', 'last refusal: p50', 'p99', 'changes delivered/s', 'MiB/s'],
       ...measured.map(({ subscribers: count, p50Ms, p99Ms, changesPerSecond, bytesPerChange }) => [
