@@ -6,7 +6,7 @@ import { SVGRenderer } from 'echarts/renderers'
 use([LineChart, GridComponent, TitleComponent, SVGRenderer])
 
 /** A line of a {@link Panel}. */
-export interface Series {
+interface Series {
   name: string
   points: [x: number, y: number][]
 }
